@@ -1,0 +1,35 @@
+"""Izhi: spiking networks of Izhikevich neurons, from training to hardware."""
+
+from izhi.errors import IzhiError
+from izhi.neurons import (
+    LIF,
+    ORDERS,
+    PATTERNS,
+    PRESETS,
+    Izhikevich,
+    IzhikevichParameters,
+    IzhikevichState,
+    LIFState,
+    biological,
+    normalize,
+    preset,
+    surrogate,
+)
+from izhi.version import __version__
+
+__all__ = [
+    "LIF",
+    "ORDERS",
+    "PATTERNS",
+    "PRESETS",
+    "IzhiError",
+    "Izhikevich",
+    "IzhikevichParameters",
+    "IzhikevichState",
+    "LIFState",
+    "__version__",
+    "biological",
+    "normalize",
+    "preset",
+    "surrogate",
+]

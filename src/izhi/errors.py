@@ -1,0 +1,54 @@
+"""Every error that Izhi raises on purpose.
+
+IzhiError                   something the user can put right; the command line exits with status 2
+├── SettingError            a setting, preset or option that is unknown or out of range
+├── ShapeError              a tensor of the wrong rank, width, dtype or length
+├── DataError               a data set that is missing, truncated or fails its checksum
+├── CheckpointError         a checkpoint that is truncated, foreign or not plain tensors
+├── RunFolderError          a run folder that cannot be written, or holds another run
+└── DivergenceError         a loss or gradient that is no longer finite
+
+Messages are one line: what was given, what was expected, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class IzhiError(Exception):
+    """Base of all errors that the user can put right."""
+
+
+class SettingError(IzhiError, ValueError):
+    """A setting, preset or option that is unknown or out of range."""
+
+
+class ShapeError(IzhiError, ValueError):
+    """A tensor of the wrong rank, width, dtype or length."""
+
+
+class DataError(IzhiError):
+    """A data set that is missing, truncated or fails its checksum."""
+
+
+class CheckpointError(IzhiError):
+    """A checkpoint that is truncated, from another network, or not plain tensors."""
+
+
+class RunFolderError(IzhiError):
+    """A run folder that cannot be written, or already holds another run."""
+
+
+class DivergenceError(IzhiError, ArithmeticError):
+    """Training produced a loss, state or gradient that is not finite."""
+
+
+def unknown(kind: str, value: object, known: Iterable[str]) -> SettingError:
+    """The error for a name that is not in a registry, with the nearest known name."""
+    names = list(known)
+    near = get_close_matches(str(value).lower(), [n.lower() for n in names], n=1)
+    by_lower = {n.lower(): n for n in names}
+    hint = f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
+    return SettingError(f"unknown {kind} {value!r}{hint}; expected one of: {', '.join(names)}")

@@ -1,0 +1,199 @@
+"""The neuron updates in plain torch: the equations, written once, and the truth for every kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from izhi.neurons.parameters import EventOrder
+from izhi.neurons.surrogate import SpikeGradient, spike
+
+
+class Coefficients(NamedTuple):
+    """The coefficients of the quadratic map; floats, or tensors that broadcast over (B, N)."""
+
+    a1: Tensor | float
+    a2: Tensor | float
+    a3: Tensor | float
+    a4: Tensor | float
+    b1: Tensor | float
+    b2: Tensor | float
+    b3: Tensor | float
+    c: Tensor | float
+    d: Tensor | float
+    threshold: Tensor | float
+    gain: Tensor | float
+
+
+@dataclass(frozen=True)
+class IzhikevichSettings:
+    """What is fixed about an Izhikevich layer.
+
+    Attributes:
+        order: order of events in a step.
+        dt: time step.
+        v_min, v_max: limits of v.
+        jacobian_limit: limit of |∂v[t+1]/∂v[t]| in the backward pass; inf for plain BPTT.
+        surrogate: derivative of the spike over (v − threshold)/span.
+        span: threshold − c of the preset, the unit of the surrogate's argument.
+    """
+
+    order: EventOrder
+    dt: float
+    v_min: float
+    v_max: float
+    jacobian_limit: float
+    surrogate: SpikeGradient
+    span: float
+
+
+class Drive(NamedTuple):
+    """What a connection gives a neuron: I(v) = current − conductance·v.
+
+    Attributes:
+        current: (T, B, N), or (B, N) for one step.
+        conductance: of the same shape, or None for a current that does not depend on v.
+    """
+
+    current: Tensor
+    conductance: Tensor | None = None
+
+
+def _square_step(v: Tensor, g: Tensor | None, p: Coefficients, dt: float, limit: float) -> Tensor:
+    """v + dt·(a1·v² + a2·v − gain·g·v), with its derivative by v limited in the backward pass."""
+    flow = p.a1 * v * v + p.a2 * v
+    slope = 2 * p.a1 * v + p.a2
+    if g is not None:
+        flow = flow - p.gain * g * v
+        slope = slope - p.gain * g
+    if limit == float("inf") or not torch.is_grad_enabled():
+        return v + dt * flow
+    fixed = v.detach()
+    held = fixed + dt * (p.a1 * fixed * fixed + p.a2 * fixed)
+    if g is not None:
+        held = held - dt * p.gain * g * fixed
+    # v − fixed is zero in the forward pass and carries the limited derivative in the backward one.
+    return held + (1 + dt * slope).detach().clamp(-limit, limit) * (v - fixed)
+
+
+def _clamp(v: Tensor, low: float, high: float) -> Tensor:
+    """v within its limits; a clamped v keeps its gradient, so that its neuron can still learn."""
+    if not torch.is_grad_enabled():
+        return v.clamp(low, high)
+    excess = v.detach() - v.detach().clamp(low, high)
+    return v - excess
+
+
+def izhikevich_step(
+    drive: Drive, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One step of the quadratic neuron in the given order of events.
+
+        v' = a1·v² + a2·v + a3·u + a4 + gain·I,   u' = b1·v + b2·u + b3
+        spike when v ≥ threshold;  after a spike v ← c, u ← u + d
+
+    The reset flag is not differentiated, as in snnTorch; c and d get their gradient through it.
+
+    Args:
+        drive: input of this step, (B, N).
+        v, u: state, (B, N).
+        p: coefficients.
+        s: settings, with the event order.
+
+    Returns:
+        spikes, v, u: (B, N) each.
+    """
+    order = s.order
+    spikes = spike((v - p.threshold) / s.span, s.surrogate) if order.spike_on == "old v" else None
+    current, g = drive.current.to(v.dtype), drive.conductance
+    fired = (v >= p.threshold).to(v.dtype) if order.reset == "before" else None
+    if fired is not None:
+        v = torch.lerp(v, _like(p.c, v), fired)
+        u = u + fired * p.d
+    v_new, u_new = v, u
+    dt = s.dt / order.substeps
+    for _ in range(order.substeps):
+        v_old = v_new
+        v_new = _square_step(v_old, g, p, dt, s.jacobian_limit)
+        v_new = v_new + dt * (p.a3 * u_new + p.a4 + p.gain * current)
+        if order.u_from == "old v":
+            u_new = u_new + dt * (p.b1 * v_old + p.b2 * u_new + p.b3)
+        v_new = _clamp(v_new, s.v_min, s.v_max)
+    if order.u_from == "new v":
+        u_new = u_new + s.dt * (p.b1 * v_new + p.b2 * u_new + p.b3)
+    if fired is not None and order.rests:
+        v_new, u_new = torch.lerp(v_new, v, fired), torch.lerp(u_new, u, fired)
+    if spikes is None:
+        spikes = spike((v_new - p.threshold) / s.span, s.surrogate)
+    if order.reset == "after":
+        fired = spikes.detach()
+        v_new = torch.lerp(v_new, _like(p.c, v_new), fired)
+        u_new = u_new + fired * p.d
+    return spikes, v_new, u_new
+
+
+def izhikevich(
+    drive: Drive, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings
+) -> tuple[Tensor, Tensor, Tensor]:
+    """All steps of ``izhikevich_step``: drive (T, B, N) → spikes (T, B, N), final v and u (B, N)."""
+    outputs = []
+    for t in range(drive.current.shape[0]):
+        g = None if drive.conductance is None else drive.conductance[t]
+        spikes, v, u = izhikevich_step(Drive(drive.current[t], g), v, u, p, s)
+        outputs.append(spikes.to(drive.current.dtype))
+    return torch.stack(outputs), v, u
+
+
+def lif(
+    current: Tensor, v: Tensor, beta: Tensor | float, threshold: Tensor | float, s: LIFSettings
+) -> tuple[Tensor, Tensor]:
+    """All steps of ``lif_step``: current (T, B, N) → spikes (T, B, N), final v (B, N)."""
+    outputs = []
+    for t in range(current.shape[0]):
+        spikes, v = lif_step(current[t], v, beta, threshold, s)
+        outputs.append(spikes.to(current.dtype))
+    return torch.stack(outputs), v
+
+
+def _like(value: Tensor | float, like: Tensor) -> Tensor:
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device).expand_as(like)
+
+
+@dataclass(frozen=True)
+class LIFSettings:
+    """What is fixed about a LIF layer: the reset mode, its timing, and the surrogate."""
+
+    reset: str
+    reset_delay: bool
+    surrogate: SpikeGradient
+
+
+def lif_step(
+    current: Tensor, v: Tensor, beta: Tensor | float, threshold: Tensor | float, s: LIFSettings
+) -> tuple[Tensor, Tensor]:
+    """One step of the leaky integrate-and-fire neuron, equal to ``snntorch.Leaky``.
+
+        v ← β·v + I − R·threshold   (reset "subtract"),   β·(1 − R)·v + I   ("zero"),
+        spike when v > threshold,
+
+    where R, not differentiated, says that v was above threshold at the end of the step before. With
+    ``reset_delay`` False the reset takes place in the step of the spike, and is differentiated.
+
+    Returns:
+        spikes, v: (B, N) each.
+    """
+    above = (v > threshold).to(v.dtype)
+    current = current.to(v.dtype)
+    if s.reset == "zero":
+        v = (1 - above) * v
+    v = beta * v + current
+    if s.reset == "subtract":
+        v = v - above * threshold
+    spikes = spike(v - threshold, s.surrogate, strict=True)
+    if not s.reset_delay and s.reset != "none":
+        due = spikes - above
+        v = v - due * (threshold if s.reset == "subtract" else v)
+    return spikes, v

@@ -1,0 +1,227 @@
+"""The Izhikevich neuron, biological and normalised, as one module."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from izhi import kernels
+from izhi.errors import SettingError, ShapeError, unknown
+from izhi.kernels import Coefficients, Drive, IzhikevichSettings
+from izhi.kernels.reference import izhikevich_step
+from izhi.neurons.parameters import COEFFICIENTS, ORDERS, IzhikevichParameters
+from izhi.neurons.presets import preset
+from izhi.neurons.surrogate import ATan, SpikeGradient
+
+#: What can be learned: every coefficient, and a, b of the biological form (b1 = a·b, b2 = −a).
+LEARNABLE = (*COEFFICIENTS, "a", "b")
+
+
+class IzhikevichState(NamedTuple):
+    """v and u of every neuron, (B, *features)."""
+
+    v: Tensor
+    u: Tensor
+
+
+def check_current(current: Tensor, *, time: bool) -> None:
+    """Raise ShapeError unless current is a floating (T, B, *features), or (B, *features), tensor."""
+    rank, shape = (3, "(T, B, features)") if time else (2, "(B, features)")
+    if current.dim() < rank:
+        raise ShapeError(
+            f"current has shape {tuple(current.shape)}, expected {shape}:"
+            f" at least {rank} dimensions, {'time' if time else 'batch'} first"
+        )
+    if time and current.shape[0] == 0:
+        raise ShapeError(f"current has shape {tuple(current.shape)}, expected at least one time step")
+    if not current.is_floating_point():
+        raise ShapeError(f"current has dtype {current.dtype}, expected floating point: use .float()")
+
+
+def check_state(state: tuple[Tensor, ...], current: Tensor, *, time: bool) -> None:
+    """Raise ShapeError unless every state tensor has the shape of one step of current."""
+    expected = current.shape[1:] if time else current.shape
+    for tensor in state:
+        if tensor.shape != expected:
+            raise ShapeError(
+                f"state has shape {tuple(tensor.shape)}, expected {tuple(expected)}, that of one step"
+            )
+
+
+class Izhikevich(nn.Module):
+    """A layer of Izhikevich neurons.
+
+        v' = a1·v² + a2·v + a3·u + a4 + gain·I,   u' = b1·v + b2·u + b3
+        spike when v ≥ threshold;  after a spike v ← c, u ← u + d
+
+    integrated by Euler steps of dt in the event order of the preset (``ORDERS``). For the biological
+    presets v is in mV, u and I in mV/ms, time in ms (Izhikevich 2003: v' = 0.04·v² + 5·v + 140 − u + I,
+    u' = a·(b·v − u)); the normalised presets have no units.
+
+    The backward pass replaces the derivative of the spike by a surrogate over
+    x = (v − threshold)/(threshold − c) and limits |∂v[t+1]/∂v[t]| to ``jacobian_limit``: the factor
+    1 + dt·(2·a1·v + a2) exceeds 1 along the upstroke of a spike, so gradients explode without it.
+
+    Args:
+        parameters: a preset's name or IzhikevichParameters.
+        size: shape of one step of one sample, for parameters of each neuron; None for one set of
+            parameters for the layer.
+        learn: names of the coefficients to learn (``LEARNABLE``).
+        surrogate: from ``izhi.surrogate`` or ``snntorch.surrogate``; None for ATan(2).
+        gain: factor on the input current in place of the preset's.
+        jacobian_limit: above 0; ``math.inf`` for plain backpropagation through time.
+        kernel: ``"auto"``, ``"reference"`` or ``"cpu"`` (see ``izhi.kernels``).
+
+    Raises:
+        SettingError: for an unknown preset, order, coefficient or kernel, or a value out of range.
+    """
+
+    def __init__(
+        self,
+        parameters: str | IzhikevichParameters = "normalized",
+        *,
+        size: int | Sequence[int] | None = None,
+        learn: Sequence[str] = (),
+        surrogate: SpikeGradient | None = None,
+        gain: float | None = None,
+        jacobian_limit: float = 1.0,
+        kernel: str = "auto",
+    ) -> None:
+        super().__init__()
+        p = preset(parameters) if isinstance(parameters, str) else parameters
+        self.parameters_ = p if gain is None else p.replace(gain=gain)
+        if math.isnan(jacobian_limit) or jacobian_limit <= 0:
+            raise SettingError(f"jacobian_limit is {jacobian_limit!r}, expected a number above 0 or inf")
+        if kernel not in kernels.KERNELS:
+            raise unknown("kernel", kernel, kernels.KERNELS)
+        self.kernel = kernel
+        self.size = (size,) if isinstance(size, int) else None if size is None else tuple(size)
+        low, high = p.limits
+        self.settings = IzhikevichSettings(
+            order=ORDERS[p.order],
+            dt=p.dt,
+            v_min=low,
+            v_max=high,
+            jacobian_limit=jacobian_limit,
+            surrogate=ATan() if surrogate is None else surrogate,
+            span=p.span,
+        )
+        self.learned = nn.ParameterDict()
+        for name in learn:
+            value = torch.full(self.size or (), self._initial(name, learn))
+            self.learned[name] = nn.Parameter(value)
+
+    def _initial(self, name: str, learn: Sequence[str]) -> float:
+        p = self.parameters_
+        if name not in LEARNABLE:
+            raise unknown("learnable coefficient", name, LEARNABLE)
+        if name not in ("a", "b"):
+            return float(getattr(p, name))
+        if "b1" in learn or "b2" in learn:
+            raise SettingError(f"learn names {name!r} beside 'b1' or 'b2', expected one form only")
+        if p.b2 == 0:
+            raise SettingError(f"learn names {name!r}, but this preset has b2 = 0; learn b1 and b2")
+        return -p.b2 if name == "a" else p.b1 / -p.b2
+
+    def coefficients(self) -> Coefficients:
+        """The coefficients now in use: floats, or tensors where they are learned.
+
+        Learned values are held where the dynamics are stable (a1 ≥ 0, −1/dt ≤ b2 ≤ 0,
+        threshold ≥ c + 0.1·span) by a clamp that lets the gradient through; b1 may change sign.
+        """
+        p = self.parameters_
+        values: dict[str, Tensor | float] = {name: getattr(p, name) for name in COEFFICIENTS}
+        values.update({name: value for name, value in self.learned.items() if name in values})
+        if "a" in self.learned or "b" in self.learned:
+            a = self.learned["a"] if "a" in self.learned else -p.b2
+            b = self.learned["b"] if "b" in self.learned else p.b1 / -p.b2
+            a = _hold(a, -1 / p.dt, 1 / p.dt) if isinstance(a, Tensor) else a
+            values["b1"], values["b2"] = a * b, -a
+        if "a1" in self.learned:
+            values["a1"] = _hold(self.learned["a1"], 0.0, math.inf)
+        if "b2" in self.learned:
+            values["b2"] = _hold(self.learned["b2"], -1 / p.dt, max(0.0, p.b2))
+        if "threshold" in self.learned or "c" in self.learned:
+            least = values["c"] + 0.1 * p.span
+            threshold = values["threshold"]
+            if isinstance(threshold, Tensor):
+                values["threshold"] = threshold + (least - threshold).detach().clamp(min=0)
+            elif isinstance(least, Tensor):
+                values["c"] = _hold(self.learned["c"], -math.inf, threshold - 0.1 * p.span)
+        return Coefficients(**values)
+
+    def initial_state(self, current_t: Tensor) -> IzhikevichState:
+        """The preset's v0 and u0 for every neuron of one step of current, (B, *features)."""
+        like = torch.float64 if current_t.dtype == torch.float64 else torch.float32
+        v = torch.full_like(current_t, self.parameters_.v0, dtype=like)
+        return IzhikevichState(v.detach(), torch.full_like(v, self.parameters_.u0).detach())
+
+    def forward(
+        self, current: Tensor | Drive, state: IzhikevichState | None = None
+    ) -> tuple[Tensor, IzhikevichState]:
+        """Run over time.
+
+        Args:
+            current: input I, (T, B, *features), or a Drive whose current depends on v.
+            state: state before the first step; None for the preset's initial state.
+
+        Returns:
+            Spikes, (T, B, *features) of 0 and 1 in the dtype of current, and the last state.
+
+        Raises:
+            ShapeError: for a wrong rank or width, integer currents, or T = 0.
+        """
+        drive = current if isinstance(current, Drive) else Drive(current)
+        state = self._checked(drive, state, time=True)
+        spikes, v, u = kernels.izhikevich(
+            drive, state.v, state.u, self.coefficients(), self.settings, self.kernel
+        )
+        return spikes, IzhikevichState(v, u)
+
+    def step(
+        self, current_t: Tensor | Drive, state: IzhikevichState | None = None
+    ) -> tuple[Tensor, IzhikevichState]:
+        """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""
+        drive = current_t if isinstance(current_t, Drive) else Drive(current_t)
+        state = self._checked(drive, state, time=False)
+        spikes, v, u = izhikevich_step(
+            drive, state.v, state.u, self.coefficients(), self.settings
+        )
+        return spikes.to(drive.current.dtype), IzhikevichState(v, u)
+
+    def trace(
+        self, current: Tensor, state: IzhikevichState | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Spikes, v and u after every step, (T, B, *features) each, for figures and tests."""
+        check_current(current, time=True)
+        steps = []
+        for current_t in current:
+            spikes, state = self.step(current_t, state)
+            steps.append((spikes, *state))
+        spikes, v, u = (torch.stack(x) for x in zip(*steps, strict=True))
+        return spikes, v, u
+
+    def _checked(self, drive: Drive, state: IzhikevichState | None, *, time: bool) -> IzhikevichState:
+        check_current(drive.current, time=time)
+        one = drive.current[0] if time else drive.current
+        if self.size is not None and tuple(one.shape[1:]) != self.size:
+            raise ShapeError(
+                f"current has features {tuple(one.shape[1:])}, expected {self.size}, the neuron's size"
+            )
+        if state is None:
+            return self.initial_state(one)
+        check_state(state, drive.current, time=time)
+        return state
+
+    def extra_repr(self) -> str:
+        p = self.parameters_
+        return f"a2={p.a2:g}, c={p.c:g}, d={p.d:g}, threshold={p.threshold:g}, order={p.order!r}"
+
+
+def _hold(value: Tensor, low: float, high: float) -> Tensor:
+    """value clamped, with its gradient let through so that it can come back."""
+    return value + (value.clamp(low, high) - value).detach()

@@ -1,0 +1,144 @@
+"""The leaky integrate-and-fire neuron, the yardstick; equal to ``snntorch.Leaky`` step for step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from izhi import kernels
+from izhi.errors import SettingError, unknown
+from izhi.kernels import Drive, LIFSettings
+from izhi.kernels.reference import lif_step
+from izhi.neurons.izhikevich import check_current, check_state
+from izhi.neurons.surrogate import ATan, SpikeGradient
+
+RESETS = ("subtract", "zero", "none")
+
+
+class LIFState(NamedTuple):
+    """v of every neuron, (B, *features)."""
+
+    v: Tensor
+
+
+class LIF(nn.Module):
+    """A layer of leaky integrate-and-fire neurons.
+
+        v ← β·v + I,   spike when v > threshold,
+
+    after which v is reduced by the threshold (``reset="subtract"``), set to zero before the next
+    decay (``"zero"``) or left alone (``"none"``). As in snnTorch the reset takes place one step after
+    the spike, unless ``reset_delay`` is False.
+
+    Args:
+        beta: decay of v per step, 0 to 1.
+        threshold: above 0.
+        learn: any of ``"beta"``, ``"threshold"``.
+        reset: the reset mode.
+        reset_delay: whether the reset waits for the next step.
+        surrogate: derivative over v − threshold, from ``izhi.surrogate`` or ``snntorch.surrogate``;
+            None for ATan(2), snnTorch's default.
+        kernel: ``"auto"``, ``"reference"`` or ``"cpu"``.
+
+    Raises:
+        SettingError: for an unknown reset mode or a value out of range.
+    """
+
+    def __init__(
+        self,
+        beta: float = 0.95,
+        threshold: float = 1.0,
+        *,
+        learn: Sequence[str] = (),
+        reset: str = "subtract",
+        reset_delay: bool = True,
+        surrogate: SpikeGradient | None = None,
+        kernel: str = "auto",
+    ) -> None:
+        super().__init__()
+        if not 0 <= beta <= 1:
+            raise SettingError(f"beta is {beta!r}, expected a decay from 0 to 1")
+        if not (math.isfinite(threshold) and threshold > 0):
+            raise SettingError(f"threshold is {threshold!r}, expected a finite number above 0")
+        if reset not in RESETS:
+            raise unknown("reset mode", reset, RESETS)
+        if kernel not in kernels.KERNELS:
+            raise unknown("kernel", kernel, kernels.KERNELS)
+        self.beta, self.threshold, self.kernel = beta, threshold, kernel
+        self.settings = LIFSettings(reset, reset_delay, ATan() if surrogate is None else surrogate)
+        self.learned = nn.ParameterDict()
+        for name in learn:
+            if name not in ("beta", "threshold"):
+                raise unknown("learnable coefficient", name, ("beta", "threshold"))
+            self.learned[name] = nn.Parameter(torch.tensor(float(getattr(self, name))))
+
+    def coefficients(self) -> tuple[Tensor | float, Tensor | float]:
+        """β, held within 0 and 1, and the threshold: floats, or tensors where they are learned."""
+        beta = self.learned["beta"].clamp(0, 1) if "beta" in self.learned else self.beta
+        threshold = self.learned["threshold"] if "threshold" in self.learned else self.threshold
+        return beta, threshold
+
+    def initial_state(self, current_t: Tensor) -> LIFState:
+        """v = 0 for every neuron of one step of current, (B, *features)."""
+        like = torch.float64 if current_t.dtype == torch.float64 else torch.float32
+        return LIFState(torch.zeros_like(current_t, dtype=like).detach())
+
+    def forward(
+        self, current: Tensor | Drive, state: LIFState | None = None
+    ) -> tuple[Tensor, LIFState]:
+        """Run over time: current (T, B, *features) → spikes of the same shape, and the last state.
+
+        A Drive with a conductance g, I(v) = current − g·v, is integrated step by step.
+
+        Raises:
+            ShapeError: for a wrong rank or width, integer currents, or T = 0.
+        """
+        drive = current if isinstance(current, Drive) else Drive(current)
+        check_current(drive.current, time=True)
+        state = self.initial_state(drive.current[0]) if state is None else state
+        check_state(state, drive.current, time=True)
+        if drive.conductance is not None:
+            return self._run_conductance(drive, state)
+        spikes, v = kernels.lif(
+            drive.current, state.v, *self.coefficients(), self.settings, self.kernel
+        )
+        return spikes, LIFState(v)
+
+    def _run_conductance(self, drive: Drive, state: LIFState) -> tuple[Tensor, LIFState]:
+        assert drive.conductance is not None
+        outputs = []
+        for current_t, g in zip(drive.current, drive.conductance, strict=True):
+            spikes, state = self.step(Drive(current_t, g), state)
+            outputs.append(spikes)
+        return torch.stack(outputs), state
+
+    def step(
+        self, current_t: Tensor | Drive, state: LIFState | None = None
+    ) -> tuple[Tensor, LIFState]:
+        """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""
+        drive = current_t if isinstance(current_t, Drive) else Drive(current_t)
+        check_current(drive.current, time=False)
+        state = self.initial_state(drive.current) if state is None else state
+        check_state(state, drive.current, time=False)
+        current = drive.current
+        if drive.conductance is not None:
+            current = current - drive.conductance * state.v
+        spikes, v = lif_step(current, state.v, *self.coefficients(), self.settings)
+        return spikes.to(drive.current.dtype), LIFState(v)
+
+    def trace(self, current: Tensor, state: LIFState | None = None) -> tuple[Tensor, Tensor]:
+        """Spikes and v after every step, (T, B, *features) each, for figures and tests."""
+        check_current(current, time=True)
+        steps = []
+        for current_t in current:
+            spikes, state = self.step(current_t, state)
+            steps.append((spikes, state.v))
+        spikes, v = (torch.stack(x) for x in zip(*steps, strict=True))
+        return spikes, v
+
+    def extra_repr(self) -> str:
+        return f"beta={self.beta:g}, threshold={self.threshold:g}, reset={self.settings.reset!r}"

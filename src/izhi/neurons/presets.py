@@ -1,0 +1,40 @@
+"""Every named set of neuron parameters, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from izhi.errors import unknown
+from izhi.neurons.parameters import (
+    CELLS_2007,
+    CLASSES_2003,
+    NORMALIZED,
+    IzhikevichParameters,
+    biological,
+    normalize,
+)
+from izhi.neurons.patterns import PATTERNS
+
+_OFFSETS = {"RS": -65.0, "IB": -75.0, "CH": -60.0}
+
+#: Name → parameters. ``biological`` is RS; ``normalized`` is what the FPGA IP runs.
+PRESETS: Mapping[str, IzhikevichParameters] = MappingProxyType(
+    {
+        "normalized": NORMALIZED,
+        **{
+            f"normalized-{name}": normalize(cell, v_offset=_OFFSETS[name])
+            for name, cell in CELLS_2007.items()
+        },
+        "biological": biological(*CLASSES_2003["RS"]),
+        **{name: biological(*abcd) for name, abcd in CLASSES_2003.items()},
+        **{name: pattern.parameters for name, pattern in PATTERNS.items()},
+    }
+)
+
+
+def preset(name: str) -> IzhikevichParameters:
+    """The parameters of that name; an unknown name raises SettingError with the nearest one."""
+    if name not in PRESETS:
+        raise unknown("neuron preset", name, PRESETS)
+    return PRESETS[name]
