@@ -113,13 +113,15 @@ def supports(values: tuple[Any, ...], *tensors: Tensor | None, surrogate: Any) -
 
 
 @cache
-def _izhikevich_forward(order: EventOrder, dtype: torch.dtype, coupled: bool) -> Callable[..., None]:
+def _izhikevich_forward(
+    order: EventOrder, dtype: torch.dtype, coupled: bool, keep: bool
+) -> Callable[..., None]:
     load, store = _codec(dtype)
     old_spike, rests = order.spike_on == "old v", order.rests
     after, halves, u_old = order.reset == "after", order.substeps == 2, order.u_from == "old v"
 
     @_compile  # type: ignore[untyped-decorator]
-    def forward(current, conductance, v0, u0, p, s, keep, spikes, w, middle, v1, u1):  # type: ignore[no-untyped-def]
+    def forward(current, conductance, v0, u0, p, s, spikes, w, middle, v1, u1):  # type: ignore[no-untyped-def]
         steps, lanes = current.shape
         a1, a2, a3, a4, b1, b2, b3 = p[0], p[1], p[2], p[3], p[4], p[5], p[6]
         c, d, threshold, gain = p[7], p[8], p[9], p[10]
@@ -310,9 +312,9 @@ class _Izhikevich(torch.autograd.Function):
             (s.dt, s.dt / s.order.substeps, s.v_min, s.v_max, s.jacobian_limit, s.span, slope),
             np.float32,
         )
-        _izhikevich_forward(s.order, current.dtype, coupled)(
+        _izhikevich_forward(s.order, current.dtype, coupled, keep)(
             _numpy(current).reshape(rows), _numpy(g).reshape(rows if coupled else (0, 0)),
-            _numpy(v).reshape(-1), _numpy(u).reshape(-1), numbers, settings, keep,
+            _numpy(v).reshape(-1), _numpy(u).reshape(-1), numbers, settings,
             _numpy(spikes).reshape(rows), w.numpy(), middle.numpy(),
             v1.numpy().reshape(-1), u1.numpy().reshape(-1),
         )  # fmt: skip
@@ -352,13 +354,15 @@ def izhikevich(
 
 
 @cache
-def _lif_forward(settings: tuple[str, bool], dtype: torch.dtype) -> Callable[..., None]:
+def _lif_forward(
+    settings: tuple[str, bool], dtype: torch.dtype, keep: bool
+) -> Callable[..., None]:
     load, store = _codec(dtype)
     reset, delay = settings
     subtract, to_zero = reset == "subtract", reset == "zero"
 
     @_compile  # type: ignore[untyped-decorator]
-    def forward(current, v0, s, keep, spikes, w, v1):  # type: ignore[no-untyped-def]
+    def forward(current, v0, s, spikes, w, v1):  # type: ignore[no-untyped-def]
         steps, lanes = current.shape
         beta, threshold = s[0], s[1]
         zero, one = f32(0), f32(1)
@@ -440,8 +444,8 @@ class _LIF(torch.autograd.Function):
         v1 = torch.empty_like(v)
         slope = s.surrogate.slope  # type: ignore[attr-defined]
         numbers = np.array((beta, threshold, slope), np.float32)
-        _lif_forward((s.reset, s.reset_delay), current.dtype)(
-            _numpy(current).reshape(rows), _numpy(v).reshape(-1), numbers, keep,
+        _lif_forward((s.reset, s.reset_delay), current.dtype, keep)(
+            _numpy(current).reshape(rows), _numpy(v).reshape(-1), numbers,
             _numpy(spikes).reshape(rows), w.numpy(), v1.numpy().reshape(-1),
         )  # fmt: skip
         if keep:

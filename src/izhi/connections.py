@@ -1,0 +1,245 @@
+"""Connections: spikes of one layer → drive of the next. Any of them works with any neuron.
+
+Each is called with spikes (T, B, in_features) and its state, and returns a ``Drive`` and the next state.
+The state is None where a connection has none.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from izhi.errors import SettingError, ShapeError
+from izhi.kernels import Drive
+from izhi.neurons import LIF, Izhikevich
+
+#: Time steps handled by one matrix product of the exponential filter.
+_CHUNK = 64
+
+
+def exponential_filter(x: Tensor, decay: Tensor | float, state: Tensor | None = None) -> Tensor:
+    """y[t] = decay·y[t−1] + x[t] for all t at once, (T, B, N) → (T, B, N).
+
+    Within a chunk of steps the filter is a product with the triangular matrix decay^(t−k), which runs at
+    the speed of matrix products and is differentiable in x, decay and state.
+    """
+    shape = x.shape
+    flat = x.reshape(shape[0], -1)
+    last = None if state is None else state.reshape(1, -1)
+    out = []
+    for chunk in flat.split(_CHUNK):
+        t = torch.arange(len(chunk), device=x.device)
+        lag = t[:, None] - t[None, :]
+        base = torch.as_tensor(decay, dtype=x.dtype, device=x.device)
+        kernel = torch.where(lag >= 0, base ** lag.clamp(min=0), torch.zeros((), dtype=x.dtype))
+        y = kernel @ chunk
+        if last is not None:
+            y = y + (base ** (t + 1))[:, None] * last
+        last = y[-1:]
+        out.append(y)
+    return torch.cat(out).reshape(shape)
+
+
+class Connection(nn.Module):
+    """Base of all connections: sizes, and the check of its input.
+
+    Args:
+        in_features: presynaptic neurons.
+        out_features: postsynaptic neurons.
+        bias: whether a constant current is added (and learned).
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__()
+        for name, value in (("in_features", in_features), ("out_features", out_features)):
+            if value < 1:
+                raise SettingError(f"{name} is {value!r}, expected at least 1")
+        self.in_features, self.out_features = in_features, out_features
+        self.input = nn.Linear(in_features, out_features, bias=bias)
+
+    @property
+    def weight(self) -> Tensor:
+        """(out_features, in_features)."""
+        return self.input.weight
+
+    def check(self, spikes: Tensor) -> None:
+        """Raise ShapeError unless spikes is (T, B, in_features) with T ≥ 1."""
+        if spikes.dim() != 3:
+            raise ShapeError(
+                f"spikes have shape {tuple(spikes.shape)}, expected 3 dimensions: (T, B, features)"
+            )
+        if spikes.shape[2] != self.in_features:
+            raise ShapeError(
+                f"spikes are {spikes.shape[2]} wide, expected {self.in_features} (in_features)"
+            )
+        if spikes.shape[0] == 0:
+            raise ShapeError("spikes have T = 0, expected at least one time step")
+
+    def forward(self, spikes: Tensor, state: Tensor | None = None) -> tuple[Drive, Tensor | None]:
+        raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features} → {self.out_features}"
+
+
+class Linear(Connection):
+    """I[t] = W·s[t] + bias: a spike acts in its own step only."""
+
+    def forward(self, spikes: Tensor, state: Tensor | None = None) -> tuple[Drive, Tensor | None]:
+        self.check(spikes)
+        return Drive(self.input(spikes)), None
+
+
+class Recurrent(Connection):
+    """I[t] = W·s[t] + bias + R·z[t−1], z the spikes of the postsynaptic layer itself.
+
+    The layer is run step by step; ``feedback`` is R, with no bias.
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__(in_features, out_features, bias)
+        self.feedback = nn.Linear(out_features, out_features, bias=False)
+
+    def forward(self, spikes: Tensor, state: Tensor | None = None) -> tuple[Drive, Tensor | None]:
+        self.check(spikes)
+        return Drive(self.input(spikes)), None
+
+
+class ExponentialSynapse(Connection):
+    """A current that decays after each spike (Galindo & Nunez-Yanez 2017).
+
+        s[t] = s[t−1]·(1 − 1/τ) + spike[t],   I[t] = (W·s[t])/τ + bias
+
+    The factor 1/τ gives the current of one spike the area that it has through Linear, so that weights
+    and learning rates of the two are alike; without it (as in S2NN-HLS, whose weights are W/τ) a step
+    of the optimiser is τ times too large. s is linear in the spikes, so it is kept behind the weights,
+    per postsynaptic neuron.
+
+    Args:
+        tau: decay time in steps, above 1.
+        learn_tau: whether τ is learned.
+
+    In S2NN-HLS a spike also takes one step from layer to layer, which in a feed-forward network only
+    shifts each layer in time; here it arrives in its own step.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        tau: float = 10.0,
+        learn_tau: bool = False,
+    ) -> None:
+        super().__init__(in_features, out_features, bias)
+        if not (math.isfinite(tau) and tau > 1):
+            raise SettingError(f"tau is {tau!r}, expected a finite number of steps above 1")
+        decay = torch.tensor(1 - 1 / tau)
+        self.logit = nn.Parameter(torch.logit(decay), requires_grad=learn_tau)
+
+    @property
+    def decay(self) -> Tensor:
+        """1 − 1/τ, the part of s that is left after a step."""
+        return torch.sigmoid(self.logit)
+
+    def filtered(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """x (T, B, N) filtered to unit area, and the filter's state (B, N) after the last step."""
+        with torch.autocast(x.device.type, enabled=False):
+            decay = self.decay
+            y = exponential_filter(x.float() if x.dtype == torch.bfloat16 else x, decay, state)
+            return (1 - decay) * y, y[-1]
+
+    def forward(self, spikes: Tensor, state: Tensor | None = None) -> tuple[Drive, Tensor | None]:
+        self.check(spikes)
+        weighted = nn.functional.linear(spikes, self.weight)
+        current, state = self.filtered(weighted, state)
+        if self.input.bias is not None:
+            current = current + self.input.bias
+        return Drive(current), state
+
+
+class ConductanceSynapse(ExponentialSynapse):
+    """A conductance that decays after each spike (Galindo & Nunez-Yanez 2017).
+
+        s[t] = s[t−1]·(1 − 1/τ) + spike[t]
+        g_exc = W⁺·s/(τ·(E_exc − v_rest)),   g_inh = W⁻·s/(τ·(v_rest − E_inh))
+        I = g_exc·(E_exc − v) + g_inh·(E_inh − v) + bias
+
+    W⁺ and W⁻ are the positive and negative parts of the weights, both taken as positive. The divisors
+    are constants that hardware folds into its weights: with them a weight gives, at rest, the current
+    that it gives through Linear, whatever the units of the neuron.
+
+    Args:
+        reversal: (E_inh, v_rest, E_exc) in the neuron's units; see ``reversal_potentials``.
+        inhibitory: None to let each weight have its own sign; or the share, 0 to 1, of presynaptic
+            neurons (the last ones) whose weights are all inhibitory, the others' all excitatory, as
+            in S2NN-HLS, where it is 0.1.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        reversal: tuple[float, float, float] = (-85.0, -65.0, 0.0),
+        tau: float = 10.0,
+        inhibitory: float | None = None,
+    ) -> None:
+        super().__init__(in_features, out_features, bias, tau=tau)
+        low, rest, high = reversal
+        if not low < rest < high:
+            raise SettingError(f"reversal is {reversal!r}, expected E_inh < v_rest < E_exc")
+        if inhibitory is not None and not 0 <= inhibitory <= 1:
+            raise SettingError(f"inhibitory is {inhibitory!r}, expected a share from 0 to 1")
+        self.reversal = reversal
+        sign = None
+        if inhibitory is not None:
+            sign = torch.ones(in_features)
+            sign[in_features - round(inhibitory * in_features) :] = -1
+        self.register_buffer("sign", sign)
+
+    @property
+    def signed_weight(self) -> Tensor:
+        """The weights with the sign that their presynaptic neuron allows."""
+        return self.weight if self.sign is None else self.weight.abs() * self.sign
+
+    def forward(self, spikes: Tensor, state: Tensor | None = None) -> tuple[Drive, Tensor | None]:
+        self.check(spikes)
+        low, rest, high = self.reversal
+        weight = self.signed_weight
+        excitatory = weight.clamp(min=0) / (high - rest)
+        inhibitory = (-weight).clamp(min=0) / (rest - low)
+        # One product for both sums: rows of the current at v = 0, then rows of the conductance.
+        both = torch.cat([excitatory * high + inhibitory * low, excitatory + inhibitory])
+        weighted = nn.functional.linear(spikes, both)
+        filtered, state = self.filtered(weighted, state)
+        current, conductance = filtered.chunk(2, dim=-1)
+        if self.input.bias is not None:
+            current = current + self.input.bias
+        return Drive(current.contiguous(), conductance.contiguous()), state
+
+
+def reversal_potentials(neuron: nn.Module) -> tuple[float, float, float]:
+    """(E_inh, v_rest, E_exc) in the units of a neuron: −85, −65 and 0 mV (S2NN-HLS).
+
+    Normalised neurons take them through the map of RS, v = 142.9 mV·x − 65 mV; LIF neurons, whose
+    threshold is one above rest, at 15 mV from rest to threshold.
+    """
+    if isinstance(neuron, Izhikevich) and neuron.parameters_.unit == "mV":
+        return -85.0, -65.0, 0.0
+    if isinstance(neuron, LIF):
+        return -20 / 15, 0.0, 65 / 15
+    return -20 / (100 / 0.7), 0.0, 65 / (100 / 0.7)
+
+
+#: Connections that a configuration can name.
+CONNECTIONS: dict[str, type[Connection]] = {
+    "linear": Linear,
+    "recurrent": Recurrent,
+    "exponential": ExponentialSynapse,
+    "conductance": ConductanceSynapse,
+}

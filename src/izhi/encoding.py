@@ -1,0 +1,101 @@
+"""Encodings: values (B, N) in 0 to 1 → spikes or currents (T, B, N)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from izhi.errors import SettingError, ShapeError, unknown
+from izhi.kernels import encoders
+
+
+def _check(values: Tensor, steps: int) -> None:
+    if values.dim() != 2:
+        raise ShapeError(f"values have shape {tuple(values.shape)}, expected 2 dimensions: (B, N)")
+    if not values.is_floating_point():
+        raise ShapeError(f"values have dtype {values.dtype}, expected floating point from 0 to 1")
+    if steps < 1:
+        raise ShapeError(f"T = {steps} time steps, expected at least 1")
+    if values.numel() and not (values.min() >= 0 and values.max() <= 1):
+        raise ShapeError(
+            f"values lie between {values.min():g} and {values.max():g}, expected 0 to 1: scale them"
+        )
+
+
+def rate(
+    values: Tensor, steps: int, *, seed: int | None = None, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Bernoulli spikes: each step of each element is 1 with probability values.
+
+    Args:
+        values: (B, N), 0 to 1.
+        steps: T.
+        seed: the same seed gives the same spikes on the same kind of device, whatever the number of
+            threads; None to draw one from torch's generator.
+        dtype: of the spikes; on a CPU float32 or bfloat16 are fastest.
+
+    Returns:
+        (T, B, N) of 0 and 1.
+    """
+    _check(values, steps)
+    if seed is None:
+        seed = int(torch.randint(2**62, ()).item())
+    if values.device.type == "cpu" and dtype in (torch.float32, torch.bfloat16):
+        return encoders.rate(values, steps, seed, dtype)
+    generator = torch.Generator(values.device).manual_seed(seed % 2**63)
+    random = torch.rand((steps, *values.shape), generator=generator, device=values.device)
+    return (random < values).to(dtype)
+
+
+def latency(
+    values: Tensor, steps: int, *, least: float = 0.01, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """One spike per element, the earlier the larger: at step round((1 − value)·(T − 1)).
+
+    Values below ``least`` give no spike. Returns (T, B, N).
+    """
+    _check(values, steps)
+    when = torch.round((1 - values) * (steps - 1)).long()
+    spikes = torch.zeros((steps, *values.shape), dtype=dtype, device=values.device)
+    return spikes.scatter_(0, when.unsqueeze(0), (values >= least).to(dtype).unsqueeze(0))
+
+
+def constant(values: Tensor, steps: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The values themselves as a current in every step, (T, B, N)."""
+    _check(values, steps)
+    return values.to(dtype).expand(steps, *values.shape).contiguous()
+
+
+def population(values: Tensor, fields: int, *, overlap: float = 1.5) -> Tensor:
+    """Gaussian receptive fields (Bohte et al. 2002): (B, N) → (B, N·fields), each from 0 to 1.
+
+    Field i of m, from 1, has its centre at (2i − 3)/(2(m − 2)) and the width 1/(overlap·(m − 2)); an
+    element's fields stand side by side. Its output is then coded by rate, latency or constant.
+
+    Raises:
+        SettingError: for fewer than 3 fields.
+    """
+    _check(values, 1)
+    if fields < 3:
+        raise SettingError(f"population has {fields} fields, expected at least 3")
+    i = torch.arange(1, fields + 1, dtype=values.dtype, device=values.device)
+    centre = (2 * i - 3) / (2 * (fields - 2))
+    width = 1 / (overlap * (fields - 2))
+    response = torch.exp(-0.5 * ((values.unsqueeze(-1) - centre) / width) ** 2)
+    return response.flatten(1)
+
+
+ENCODINGS = ("rate", "latency", "constant")
+
+
+def encode(
+    name: str, values: Tensor, steps: int, *, seed: int, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """The encoding of that name, as a configuration calls it."""
+    if name == "rate":
+        return rate(values, steps, seed=seed, dtype=dtype)
+    if name == "latency":
+        return latency(values, steps, dtype=dtype)
+    if name == "constant":
+        return constant(values, steps, dtype=dtype)
+    raise unknown("encoding", name, ENCODINGS)

@@ -1,0 +1,55 @@
+"""Rate coding as a Numba kernel with random bits of its own, the same for any number of threads.
+
+Each element of the output has a counter, hashed with the seed by the finaliser of MurmurHash3 (32 bit,
+Appleby, public domain), twice; the spike is 1 where the hash is below the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit, prange
+from torch import Tensor
+
+from izhi.kernels.cpu import _codec, _compile, _numpy
+
+_u32 = np.uint32
+
+
+@njit(inline="always")  # type: ignore[untyped-decorator]
+def _mix(h: Any) -> Any:
+    h ^= h >> _u32(16)
+    h *= _u32(0x85EBCA6B)
+    h ^= h >> _u32(13)
+    h *= _u32(0xC2B2AE35)
+    return h ^ (h >> _u32(16))
+
+
+@cache
+def _rate(dtype: torch.dtype) -> Callable[..., None]:
+    _, store = _codec(dtype)
+
+    @_compile  # type: ignore[untyped-decorator]
+    def encode(limits, key, out):  # type: ignore[no-untyped-def]
+        steps, rows, width = out.shape
+        for row in prange(steps * rows):
+            t, b = row // rows, row % rows
+            base = _mix(_u32(row) ^ key[0]) ^ key[1]
+            for i in range(width):
+                h = _mix(_u32(i) * _u32(0x9E3779B9) + base)
+                out[t, b, i] = store(np.float32(1) if (h >> _u32(8)) < limits[b, i] else np.float32(0))
+
+    return encode  # type: ignore[no-any-return]
+
+
+def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype) -> Tensor:
+    """Bernoulli spikes (T, B, N) with probability values (B, N), a function of the seed alone."""
+    limits = (values.float() * float(1 << 24)).to(torch.int32).numpy().astype(np.uint32)
+    out = torch.empty((steps, *values.shape), dtype=dtype)
+    mixed = np.random.SeedSequence(seed).generate_state(2, np.uint32)
+    _rate(dtype)(limits, mixed, _numpy(out))
+    return out
