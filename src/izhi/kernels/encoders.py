@@ -22,11 +22,10 @@ _u32 = np.uint32
 
 @njit(inline="always")  # type: ignore[untyped-decorator]
 def _mix(h: Any) -> Any:
-    h ^= h >> _u32(16)
-    h *= _u32(0x85EBCA6B)
-    h ^= h >> _u32(13)
-    h *= _u32(0xC2B2AE35)
-    return h ^ (h >> _u32(16))
+    # Numba widens products of 32-bit numbers to 64 bits: each must be cut back.
+    h = _u32(_u32(h ^ (h >> _u32(16))) * _u32(0x85EBCA6B))
+    h = _u32(_u32(h ^ (h >> _u32(13))) * _u32(0xC2B2AE35))
+    return _u32(h ^ (h >> _u32(16)))
 
 
 @cache
@@ -38,9 +37,9 @@ def _rate(dtype: torch.dtype) -> Callable[..., None]:
         steps, rows, width = out.shape
         for row in prange(steps * rows):
             t, b = row // rows, row % rows
-            base = _mix(_u32(row) ^ key[0]) ^ key[1]
+            base = _u32(_mix(_u32(_u32(row) ^ key[0])) ^ key[1])
             for i in range(width):
-                h = _mix(_u32(i) * _u32(0x9E3779B9) + base)
+                h = _mix(_u32(_u32(_u32(i) * _u32(0x9E3779B9)) + base))
                 out[t, b, i] = store(np.float32(1) if (h >> _u32(8)) < limits[b, i] else np.float32(0))
 
     return encode  # type: ignore[no-any-return]
