@@ -202,6 +202,8 @@ class ConductanceSynapse(ExponentialSynapse):
             sign[in_features - round(inhibitory * in_features) :] = -1
         self.register_buffer("sign", sign)
 
+    sign: Tensor | None
+
     @property
     def signed_weight(self) -> Tensor:
         """The weights with the sign that their presynaptic neuron allows."""

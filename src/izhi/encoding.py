@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from izhi.errors import SettingError, ShapeError, unknown
-from izhi.kernels import encoders
+from izhi.kernels import cpu
 
 
 def _check(values: Tensor, steps: int) -> None:
@@ -41,7 +41,7 @@ def rate(
     if seed is None:
         seed = int(torch.randint(2**62, ()).item())
     if values.device.type == "cpu" and dtype in (torch.float32, torch.bfloat16):
-        return encoders.rate(values, steps, seed, dtype)
+        return cpu.rate(values, steps, seed, dtype)
     generator = torch.Generator(values.device).manual_seed(seed % 2**63)
     random = torch.rand((steps, *values.shape), generator=generator, device=values.device)
     return (random < values).to(dtype)

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from izhi.connections import Connection, Recurrent
 from izhi.errors import ShapeError
 from izhi.kernels import Drive
+from izhi.neurons import LIF, Izhikevich
+
+Neuron = Izhikevich | LIF
 
 
 class LayerState(NamedTuple):
@@ -28,7 +31,10 @@ class Layer(nn.Module):
     (T, B, out_features) and its next state.
     """
 
-    def __init__(self, connection: Connection, neuron: nn.Module) -> None:
+    connection: Connection
+    neuron: Neuron
+
+    def __init__(self, connection: Connection, neuron: Neuron) -> None:
         super().__init__()
         self.connection, self.neuron = connection, neuron
 

@@ -71,7 +71,9 @@ def split(samples: Samples, validation: float, seed: int) -> tuple[Samples, Samp
     mask = np.zeros(len(labels), bool)
     mask[np.concatenate(held)] = True
     if validation > 0 and not mask.any():
-        raise DataError(f"validation is {validation!r}, too small to hold one sample of {len(labels)}")
+        raise DataError(
+            f"validation is {validation!r}, too small to hold one sample of {len(labels)}"
+        )
     keep, out = torch.from_numpy(~mask), torch.from_numpy(mask)
     return (
         Samples(samples.inputs[keep], samples.labels[keep]),

@@ -21,7 +21,11 @@ def load(name: str) -> Dataset:
 
     bunch = getattr(datasets, f"load_{name}")()
     parts = train_test_split(
-        bunch.data, bunch.target, test_size=TEST_SHARE, random_state=TEST_SEED, stratify=bunch.target
+        bunch.data,
+        bunch.target,
+        test_size=TEST_SHARE,
+        random_state=TEST_SEED,
+        stratify=bunch.target,
     )
     train_x, test_x, train_y, test_y = parts
     if name == "digits":

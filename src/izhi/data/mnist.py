@@ -92,11 +92,15 @@ def unpack(path: Path) -> bytes:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             raw = file.read(_LARGEST + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is truncated or damaged ({error}); delete it and fetch it again") from None
+        raise DataError(
+            f"{path} is truncated or damaged ({error}); delete it and fetch it again"
+        ) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     if len(raw) > _LARGEST:
-        raise DataError(f"{path} unpacks to more than {_LARGEST:,} bytes, more than any file of this set")
+        raise DataError(
+            f"{path} unpacks to more than {_LARGEST:,} bytes, more than any file of this set"
+        )
     return raw
 
 
@@ -137,7 +141,10 @@ def _download_one(name: str, folder: Path, stem: str) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             handle, partial = tempfile.mkstemp(prefix=f".{stem}-", suffix=".gz", dir=folder)
-            with os.fdopen(handle, "wb") as out, urllib.request.urlopen(address, timeout=30) as response:
+            with (
+                os.fdopen(handle, "wb") as out,
+                urllib.request.urlopen(address, timeout=30) as response,
+            ):
                 while block := response.read(1 << 20):
                     out.write(block)
             raw = unpack(Path(partial))

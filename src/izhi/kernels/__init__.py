@@ -13,7 +13,15 @@ from izhi.errors import SettingError, unknown
 from izhi.kernels import cpu, reference
 from izhi.kernels.reference import Coefficients, Drive, IzhikevichSettings, LIFSettings
 
-__all__ = ["KERNELS", "Coefficients", "Drive", "IzhikevichSettings", "LIFSettings", "izhikevich", "lif"]
+__all__ = [
+    "KERNELS",
+    "Coefficients",
+    "Drive",
+    "IzhikevichSettings",
+    "LIFSettings",
+    "izhikevich",
+    "lif",
+]
 
 KERNELS = ("auto", "reference", "cpu")
 

@@ -37,9 +37,13 @@ def check_current(current: Tensor, *, time: bool) -> None:
             f" at least {rank} dimensions, {'time' if time else 'batch'} first"
         )
     if time and current.shape[0] == 0:
-        raise ShapeError(f"current has shape {tuple(current.shape)}, expected at least one time step")
+        raise ShapeError(
+            f"current has shape {tuple(current.shape)}, expected at least one time step"
+        )
     if not current.is_floating_point():
-        raise ShapeError(f"current has dtype {current.dtype}, expected floating point: use .float()")
+        raise ShapeError(
+            f"current has dtype {current.dtype}, expected floating point: use .float()"
+        )
 
 
 def check_state(state: tuple[Tensor, ...], current: Tensor, *, time: bool) -> None:
@@ -95,7 +99,9 @@ class Izhikevich(nn.Module):
         p = preset(parameters) if isinstance(parameters, str) else parameters
         self.parameters_ = p if gain is None else p.replace(gain=gain)
         if math.isnan(jacobian_limit) or jacobian_limit <= 0:
-            raise SettingError(f"jacobian_limit is {jacobian_limit!r}, expected a number above 0 or inf")
+            raise SettingError(
+                f"jacobian_limit is {jacobian_limit!r}, expected a number above 0 or inf"
+            )
         if kernel not in kernels.KERNELS:
             raise unknown("kernel", kernel, kernels.KERNELS)
         self.kernel = kernel
@@ -137,8 +143,8 @@ class Izhikevich(nn.Module):
         values: dict[str, Tensor | float] = {name: getattr(p, name) for name in COEFFICIENTS}
         values.update({name: value for name, value in self.learned.items() if name in values})
         if "a" in self.learned or "b" in self.learned:
-            a = self.learned["a"] if "a" in self.learned else -p.b2
-            b = self.learned["b"] if "b" in self.learned else p.b1 / -p.b2
+            a = self.learned.get("a", -p.b2)
+            b = self.learned.get("b", p.b1 / -p.b2)
             a = _hold(a, -1 / p.dt, 1 / p.dt) if isinstance(a, Tensor) else a
             values["b1"], values["b2"] = a * b, -a
         if "a1" in self.learned:
@@ -188,9 +194,7 @@ class Izhikevich(nn.Module):
         """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""
         drive = current_t if isinstance(current_t, Drive) else Drive(current_t)
         state = self._checked(drive, state, time=False)
-        spikes, v, u = izhikevich_step(
-            drive, state.v, state.u, self.coefficients(), self.settings
-        )
+        spikes, v, u = izhikevich_step(drive, state.v, state.u, self.coefficients(), self.settings)
         return spikes.to(drive.current.dtype), IzhikevichState(v, u)
 
     def trace(
@@ -205,7 +209,9 @@ class Izhikevich(nn.Module):
         spikes, v, u = (torch.stack(x) for x in zip(*steps, strict=True))
         return spikes, v, u
 
-    def _checked(self, drive: Drive, state: IzhikevichState | None, *, time: bool) -> IzhikevichState:
+    def _checked(
+        self, drive: Drive, state: IzhikevichState | None, *, time: bool
+    ) -> IzhikevichState:
         check_current(drive.current, time=time)
         one = drive.current[0] if time else drive.current
         if self.size is not None and tuple(one.shape[1:]) != self.size:

@@ -79,7 +79,7 @@ class LIF(nn.Module):
     def coefficients(self) -> tuple[Tensor | float, Tensor | float]:
         """β, held within 0 and 1, and the threshold: floats, or tensors where they are learned."""
         beta = self.learned["beta"].clamp(0, 1) if "beta" in self.learned else self.beta
-        threshold = self.learned["threshold"] if "threshold" in self.learned else self.threshold
+        threshold = self.learned.get("threshold", self.threshold)
         return beta, threshold
 
     def initial_state(self, current_t: Tensor) -> LIFState:

@@ -209,7 +209,9 @@ CELLS_2007: Mapping[str, CapacitanceForm] = MappingProxyType(
 )
 
 
-def normalize(cell: CapacitanceForm, *, v_offset: float, a3: float = -0.019) -> IzhikevichParameters:
+def normalize(
+    cell: CapacitanceForm, *, v_offset: float, a3: float = -0.019
+) -> IzhikevichParameters:
     """Map a cell in mV, pA and ms to the normalised form (a1 = 1, b3 = 0).
 
     The change of variables v = Lv·x + v_offset, u = Lu·y + u_offset, with Lv = C/k so that a1 = 1,
@@ -222,9 +224,15 @@ def normalize(cell: CapacitanceForm, *, v_offset: float, a3: float = -0.019) -> 
     The gain is then taken as 1, so that inputs are in units of the normalised model; a current of
     I pA is I/(Lv·C) of them. One step is 1 ms. The state starts at the cell's rest.
     """
-    for name, value, good in (("C", cell.C, cell.C > 0), ("k", cell.k, cell.k > 0), ("a3", a3, a3 < 0)):
+    for name, value, good in (
+        ("C", cell.C, cell.C > 0),
+        ("k", cell.k, cell.k > 0),
+        ("a3", a3, a3 < 0),
+    ):
         if not good:
-            raise SettingError(f"{name} is {value!r}, expected {'below' if name == 'a3' else 'above'} 0")
+            raise SettingError(
+                f"{name} is {value!r}, expected {'below' if name == 'a3' else 'above'} 0"
+            )
     lv = cell.C / cell.k
     lu = -a3 * lv * cell.C
     u_offset = cell.b * (v_offset - cell.vr)

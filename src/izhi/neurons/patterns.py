@@ -50,7 +50,7 @@ def constant(amplitude: float, *, start: float, rest: float = 0.0) -> Stimulus:
 
 def ramp(slope: float, *, start: float, rest: float = 0.0) -> Stimulus:
     """``rest`` until ``start``, then rising by ``slope`` per ms."""
-    return lambda t: rest + slope * np.maximum(t - start, 0.0)
+    return lambda t: np.asarray(rest + slope * np.maximum(t - start, 0.0), np.float64)
 
 
 def pulses(*windows: tuple[float, float, float], rest: float = 0.0) -> Stimulus:

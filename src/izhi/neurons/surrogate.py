@@ -52,7 +52,9 @@ class _Surrogate:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.slope) and self.slope > 0):
-            raise SettingError(f"surrogate slope is {self.slope!r}, expected a finite number above 0")
+            raise SettingError(
+                f"surrogate slope is {self.slope!r}, expected a finite number above 0"
+            )
 
     def __call__(self, x: Tensor) -> Tensor:
         return _Step.apply(x, self)  # type: ignore[no-untyped-call, no-any-return]

@@ -15,7 +15,7 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-from izhi.kernels.cpu import _codec, _compile, _numpy
+from izhi.kernels.cpu.scalars import as_numpy, codec, compile_kernel
 
 _u32 = np.uint32
 
@@ -30,9 +30,9 @@ def _mix(h: Any) -> Any:
 
 @cache
 def _rate(dtype: torch.dtype) -> Callable[..., None]:
-    _, store = _codec(dtype)
+    _, store = codec(dtype)
 
-    @_compile  # type: ignore[untyped-decorator]
+    @compile_kernel  # type: ignore[untyped-decorator]
     def encode(limits, key, out):  # type: ignore[no-untyped-def]
         steps, rows, width = out.shape
         for row in prange(steps * rows):
@@ -40,7 +40,9 @@ def _rate(dtype: torch.dtype) -> Callable[..., None]:
             base = _u32(_mix(_u32(_u32(row) ^ key[0])) ^ key[1])
             for i in range(width):
                 h = _mix(_u32(_u32(_u32(i) * _u32(0x9E3779B9)) + base))
-                out[t, b, i] = store(np.float32(1) if (h >> _u32(8)) < limits[b, i] else np.float32(0))
+                out[t, b, i] = store(
+                    np.float32(1) if (h >> _u32(8)) < limits[b, i] else np.float32(0)
+                )
 
     return encode  # type: ignore[no-any-return]
 
@@ -50,5 +52,5 @@ def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype) -> Tensor:
     limits = (values.float() * float(1 << 24)).to(torch.int32).numpy().astype(np.uint32)
     out = torch.empty((steps, *values.shape), dtype=dtype)
     mixed = np.random.SeedSequence(seed).generate_state(2, np.uint32)
-    _rate(dtype)(limits, mixed, _numpy(out))
+    _rate(dtype)(limits, mixed, as_numpy(out))
     return out

@@ -1,0 +1,7 @@
+"""``python -m izhi`` is ``izhi``."""
+
+import sys
+
+from izhi.cli import main
+
+sys.exit(main())

@@ -1,0 +1,56 @@
+"""From a resolved experiment to a network: the one place where names become modules."""
+
+from __future__ import annotations
+
+import torch
+
+from izhi.config import Experiment, build_neuron
+from izhi.connections import (
+    CONNECTIONS,
+    ConductanceSynapse,
+    Connection,
+    ExponentialSynapse,
+    Linear,
+    reversal_potentials,
+)
+from izhi.network import Layer, Network
+
+
+def _connection(e: Experiment, inputs: int, outputs: int, neuron: torch.nn.Module) -> Connection:
+    kind = CONNECTIONS[e.connection]
+    if kind is ConductanceSynapse:
+        return ConductanceSynapse(
+            inputs,
+            outputs,
+            tau=e.tau,
+            inhibitory=e.inhibitory,
+            reversal=reversal_potentials(neuron),
+        )
+    if kind is ExponentialSynapse:
+        return ExponentialSynapse(inputs, outputs, tau=e.tau)
+    return kind(inputs, outputs)
+
+
+def network(e: Experiment, inputs: int, classes: int) -> Network:
+    """The network of a resolved experiment, its weights drawn from ``e.seed``.
+
+    Args:
+        e: the experiment.
+        inputs: width of an encoded sample.
+        classes: number of classes.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(e.seed)
+        widths = [*e.hidden, classes] if e.readout == "spikes" else list(e.hidden)
+        layers = []
+        before = inputs
+        for width in widths:
+            neuron = build_neuron(e, width)
+            layers.append(Layer(_connection(e, before, width, neuron), neuron))
+            before = width
+        readout: Connection | None = None
+        if e.readout == "current":
+            readout = Linear(before, classes)
+        elif e.readout == "membrane":
+            readout = ExponentialSynapse(before, classes, tau=e.tau)
+        return Network(layers, readout)

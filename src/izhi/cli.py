@@ -1,0 +1,327 @@
+"""The command line: one sub-command per stage. Exit status 0 done, 2 bad usage or input, 1 a bug."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.table import Table
+
+from izhi import comparison, data, plots, report, simulation, training
+from izhi.build import network as build_network
+from izhi.config import Experiment, experiment, read
+from izhi.errors import DataError, IzhiError, SettingError, unknown
+from izhi.neurons import LIF, ORDERS, PATTERNS, PRESETS, preset
+from izhi.progress import TerminalListener
+from izhi.training import RunFolder, checkpoint
+from izhi.training.loop import Classifier
+from izhi.training.run_folder import versions
+from izhi.version import __version__
+
+DESCRIPTION = "Spiking networks of Izhikevich neurons: train, compare with LIF, take to hardware."
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with errors of one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingError(f"{message}; see {self.prog} --help")
+
+
+def add_settings(parser: Parser, *, without: Sequence[str] = ()) -> None:
+    """An option for every setting of an experiment."""
+    group = parser.add_argument_group("settings (each also a key of the TOML file)")
+    for name, field in Experiment.model_fields.items():
+        if name in without:
+            continue
+        default = "" if field.default is None else f" [{_shown(field.default)}]"
+        group.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=name,
+            metavar="VALUE",
+            help=(field.description or "").replace("%", "%%") + default,
+        )
+
+
+def _shown(default: Any) -> str:
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default).lower() if isinstance(
+        default, bool) else str(default)  # fmt: skip
+
+
+def settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Settings from the TOML file, if one is named, overridden by those of the command line."""
+    values = read(Path(arguments.config)) if arguments.config else {}
+    given = {n: getattr(arguments, n, None) for n in Experiment.model_fields}
+    return {**values, **{name: value for name, value in given.items() if value is not None}}
+
+
+def make_folder(arguments: argparse.Namespace, name: str) -> Path:
+    """--out, or a folder named by time below runs/; $IZHI_RUN carries it to further processes."""
+    if arguments.out:
+        return Path(arguments.out)
+    stamp = os.environ.setdefault("IZHI_RUN", f"{datetime.now():%Y%m%d-%H%M%S}")
+    return Path("runs") / f"{stamp}-{name}"
+
+
+def write_json(path: str | None, value: Any) -> None:
+    if path:
+        checkpoint.write_bytes(Path(path), (json.dumps(value, indent=2) + "\n").encode())
+
+
+def is_first_process() -> bool:
+    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+
+
+def compare(a: argparse.Namespace) -> None:
+    values = settings(a)
+    try:
+        seeds = list(dict.fromkeys(int(part) for part in str(a.seeds).split(",")))
+    except ValueError:
+        raise SettingError(f"seeds is {a.seeds!r}, expected whole numbers such as 0,1,2") from None
+    variants = comparison.parse_variants(a.neurons, a.connections)
+    planned = comparison.plan(variants, seeds, values)
+    folder = make_folder(a, f"compare-{planned[0][1][0].dataset}")
+    with TerminalListener(
+        len(planned) * len(seeds), quiet=a.quiet or not is_first_process()
+    ) as listener:
+        rows = comparison.compare(
+            planned, folder, listener, resume=a.resume, command=command_line()
+        )
+    if not is_first_process():
+        return
+    table = Table(title=f"{planned[0][1][0].dataset}: test accuracy after the last epoch")
+    for number, heading in enumerate(comparison.HEADINGS):
+        table.add_column(heading, justify="left" if number < 3 else "right")
+    for row in rows:
+        table.add_row(*comparison.cells(row))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    print(f"figure: {folder / 'accuracy.png'}\nreport: {folder / 'report.md'}")
+    write_json(a.json, comparison.summary(rows))
+
+
+def train(a: argparse.Namespace) -> None:
+    e = experiment(settings(a))
+    dataset = data.load(e.dataset, report_line)
+    folder = RunFolder(make_folder(a, f"train-{e.dataset}-{e.neuron.replace(' ', '-')}"))
+    fabric = training.start_fabric(e)
+    if fabric.is_global_zero:
+        folder.open(e, resume=a.resume, command=command_line())
+    fabric.barrier()
+    with TerminalListener(quiet=a.quiet or not fabric.is_global_zero) as listener:
+        result = training.train(fabric, e, dataset, folder, listener)
+    if not fabric.is_global_zero:
+        return
+    report.write(result, folder, command_line())
+    print(f"test accuracy after epoch {len(result.history)}: {100 * result.test_accuracy:.2f} %")
+    print(f"run: {folder.path}")
+    write_json(
+        a.json,
+        {
+            "config": e.model_dump(mode="json"), "versions": versions(), "history": result.history,
+            "test_accuracy": result.test_accuracy, "warnings": result.warnings,
+            "folder": str(folder.path),
+        },
+    )  # fmt: skip
+
+
+def evaluate(a: argparse.Namespace) -> None:
+    path = Path(a.folder)
+    path = path / checkpoint.NAME if path.is_dir() else path
+    content = checkpoint.load(path)
+    changes = {n: v for n, v in settings(a).items() if n in ("accelerator", "precision", "kernel")}
+    e = experiment({**content["config"], **changes, "devices": 1, "nodes": 1})
+    dataset = data.load(e.dataset, report_line)
+    network = build_network(e, training.loop.inputs(e, dataset), len(dataset.classes))
+    checkpoint.load_weights(path, network, content["model"])
+    fabric = training.start_fabric(e)
+    model = fabric.setup(Classifier(e, network))
+    loss, accuracy, activity = training.evaluate(fabric, e, model, dataset.test)
+    print(
+        f"{e.dataset} test accuracy: {100 * accuracy:.2f} % of {len(dataset.test):,}, loss {loss:.4f}"
+    )
+    for number, layer in enumerate(activity.layers, start=1):
+        print(
+            f"layer {number}: {layer.rate:.4f} spikes per neuron and step, {layer.silent:.1%} silent"
+        )
+    for warning in activity.warnings():
+        print(f"warning: {warning}", file=sys.stderr)
+    rates = [layer.rate for layer in activity.layers]
+    write_json(a.json, {"test_accuracy": accuracy, "test_loss": loss, "rates": rates,
+                        "config": e.model_dump(mode="json"), "versions": versions()})  # fmt: skip
+
+
+def simulate(a: argparse.Namespace) -> None:
+    if a.all:
+        traces = {name: simulation.run_pattern(name) for name in PATTERNS}
+        out = Path(a.out or "patterns.png")
+        plots.save(plots.pattern_sheet(traces), out)
+        times = {name: trace.spike_times.tolist() for name, trace in traces.items()}
+        write_json(a.json, {"spike_times_ms": times})
+    else:
+        trace, title = _simulated(a)
+        out = Path(a.out or f"{a.neuron.replace(' ', '-')}.png")
+        plots.save(plots.trace(trace, title), out)
+        print(f"{len(trace.spike_times)} spikes")
+        write_json(a.json, {"neuron": a.neuron, "spike_times": trace.spike_times.tolist()})
+    print(f"figure: {out}")
+
+
+def _simulated(a: argparse.Namespace) -> tuple[plots.Trace, str]:
+    if a.neuron not in ("lif", *PRESETS):
+        raise unknown("neuron", a.neuron, ("lif", *PRESETS))
+    if a.neuron in PATTERNS and a.current is None:
+        for name in ("dt", "order", "duration"):
+            if getattr(a, name) is not None:
+                raise SettingError(
+                    f"{name} is set, but {a.neuron!r} runs its own stimulus; add --current"
+                )
+        return simulation.run_pattern(a.neuron), a.neuron
+    if a.neuron == "lif":
+        amplitude = 0.1 if a.current is None else a.current
+        current = simulation.pulse(
+            amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=1.0
+        )
+        return simulation.run_lif(LIF(), current), f"LIF, I = {amplitude:g}"
+    p = preset(a.neuron)
+    if a.dt is not None:
+        p = p.replace(dt=a.dt)
+    if a.order is not None:
+        p = p.replace(order=a.order)
+    amplitude = (10.0 if p.unit == "mV" else 0.1) if a.current is None else a.current
+    current = simulation.pulse(
+        amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=p.dt
+    )
+    unit = " mV/ms" if p.unit == "mV" else ""
+    return simulation.run(p, current), f"{a.neuron}, I = {amplitude:g}{unit}, order {p.order}"
+
+
+def data_command(a: argparse.Namespace) -> None:
+    names = a.names or list(data.DATASETS)
+    for name in names:
+        if name not in data.DATASETS:
+            raise unknown("data set", name, data.DATASETS)
+    rows = []
+    for name in names:
+        files = data.check(name) if a.action != "fetch" else []
+        if a.action == "fetch":
+            if not a.names:
+                raise SettingError(
+                    "fetch names no data set, expected one or more of: " + ", ".join(data.FILES)
+                )
+            folder = data.fetch(name, report_line)
+            files = data.check(name) if folder else []
+        problems = [f"{path}: {problem}" for path, problem in files if problem]
+        absent = bool(files) and all(problem == "not there" for _, problem in files)
+        state = (
+            "embedded"
+            if not files
+            else "not there"
+            if absent
+            else "damaged"
+            if problems
+            else "verified"
+        )
+        rows.append(
+            {"name": name, "state": state, "about": data.DATASETS[name], "problems": problems}
+        )
+        print(f"{name:14} {state:10} {data.DATASETS[name]}")
+    print(f"data root: {data.data_root()}")
+    write_json(a.json, rows)
+    broken = [p for row in rows for p in row["problems"]]
+    if broken and a.action == "verify" and (a.names or any(r["state"] == "damaged" for r in rows)):
+        raise DataError(broken[0] + (f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""))
+
+
+def report_line(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def command_line() -> str:
+    """The command as it was typed."""
+    return shlex.join(["izhi", *sys.argv[1:]])
+
+
+def parser() -> Parser:
+    """The whole command line."""
+    top = Parser(prog="izhi", description=DESCRIPTION)
+    top.add_argument("--version", action="version", version=f"izhi {__version__}")
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=Parser
+    )
+
+    def command(name: str, run: Callable[[argparse.Namespace], None], about: str) -> Parser:
+        sub: Parser = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
+        sub.set_defaults(run=run)
+        sub.add_argument("--json", metavar="FILE", help="write the result for scripts")
+        return sub
+
+    def run_options(sub: Parser) -> None:
+        sub.add_argument("--config", metavar="FILE", help="TOML file of settings")
+        sub.add_argument("--out", metavar="FOLDER", help="run folder [runs/TIME-NAME]")
+        sub.add_argument("--resume", action="store_true", help="go on with the runs in --out")
+        sub.add_argument("--quiet", action="store_true", help="no progress")
+
+    sub = command("compare", compare, "train several neurons or connections and compare them")
+    sub.add_argument("--neurons", default="lif,normalized,biological", metavar="LIST",
+                     help="neuron[:setting=value]…, comma-separated [%(default)s]")  # fmt: skip
+    sub.add_argument("--connections", default="linear", metavar="LIST",
+                     help="kinds of connection, comma-separated [%(default)s]")  # fmt: skip
+    sub.add_argument("--seeds", default="0", metavar="LIST", help="comma-separated [%(default)s]")
+    run_options(sub)
+    add_settings(sub, without=("neuron", "connection", "seed"))
+    sub = command("train", train, "train one network")
+    run_options(sub)
+    add_settings(sub)
+    sub = command("evaluate", evaluate, "test accuracy of a trained network")
+    sub.add_argument("folder", metavar="RUN", help="run folder or checkpoint")
+    for name in ("accelerator", "precision", "kernel"):
+        sub.add_argument(
+            f"--{name}", metavar="VALUE", help=Experiment.model_fields[name].description
+        )
+    sub = command("simulate", simulate, "draw v, u and spikes of one neuron under a current")
+    sub.add_argument(
+        "neuron", nargs="?", default="biological", help="lif, a preset or a firing pattern"
+    )
+    sub.add_argument("--all", action="store_true", help="the twenty firing patterns on one sheet")
+    for name, about in (("current", "amplitude, mV/ms for biological presets"), ("start", "begin, ms [10]"),
+                        ("stop", "end, ms [the end]"), ("duration", "ms [200]"), ("dt", "step, ms")):  # fmt: skip
+        sub.add_argument(
+            f"--{name}", type=float, default=10.0 if name == "start" else None, help=about
+        )
+    sub.add_argument("--order", help="event order: " + ", ".join(ORDERS))
+    sub.add_argument("--out", metavar="FILE", help="figure (.png, .svg or .pdf)")
+    sub = command("data", data_command, "list, fetch and verify data sets")
+    sub.add_argument("action", choices=("list", "fetch", "verify"))
+    sub.add_argument("names", nargs="*", metavar="NAME", help="data sets [all]")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning_fabric")
+    try:
+        parsed = parser().parse_args(arguments)
+        parsed.run(parsed)
+    except IzhiError as error:
+        print(f"izhi: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("izhi: interrupted; go on with --resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

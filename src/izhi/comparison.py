@@ -1,0 +1,221 @@
+"""Comparisons: any set of variants of one experiment, several seeds each, one table and one figure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from izhi import data, plots
+from izhi.config import Experiment, experiment
+from izhi.errors import RunFolderError, SettingError
+from izhi.training import Listener, Result, RunFolder, start_fabric, train
+from izhi.training.run_folder import versions
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a comparison: a label and the settings in which it differs from the others."""
+
+    label: str
+    settings: Mapping[str, Any]
+
+
+def parse_variants(neurons: str, connections: str) -> list[Variant]:
+    """The variants that the command line names.
+
+    Args:
+        neurons: comma-separated ``neuron[:setting=value]…``, for example
+            ``lif,normalized:jacobian_limit=inf``; lists within a value are joined by ``+``.
+        connections: comma-separated kinds; each neuron that names no connection gets all of them.
+    """
+    variants: dict[str, Variant] = {}
+    kinds = [kind.strip() for kind in connections.split(",") if kind.strip()]
+    items = [item.strip() for item in neurons.split(",") if item.strip()]
+    if not items or not kinds:
+        raise SettingError("neurons or connections names nothing, expected at least one of each")
+    for item, kind in product(items, kinds):
+        name, *changes = item.split(":")
+        settings: dict[str, Any] = {"neuron": name, "connection": kind}
+        for change in changes:
+            key, equals, value = change.partition("=")
+            if not equals or not value:
+                raise SettingError(f"{change!r} in {item!r} is no setting, expected setting=value")
+            settings[key.strip().replace("-", "_")] = value.strip().replace("+", ",")
+        notes = [f"{k}={v}" for k, v in settings.items() if k not in ("neuron", "connection")]
+        label = " ".join(
+            [name, *([settings["connection"]] if settings["connection"] != "linear" else [])]
+        )
+        label += f" ({', '.join(notes)})" if notes else ""
+        variants.setdefault(label, Variant(label, settings))
+    return list(variants.values())
+
+
+@dataclass
+class Row:
+    """A variant's results over its seeds."""
+
+    variant: Variant
+    experiment: Experiment
+    results: list[Result]
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Test accuracy of each seed after the last epoch."""
+        return [result.test_accuracy for result in self.results]
+
+    @property
+    def mean(self) -> float:
+        return mean(self.accuracies)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over seeds; None for one seed."""
+        return stdev(self.accuracies) if len(self.results) > 1 else None
+
+    @property
+    def rate(self) -> float:
+        """Spikes per neuron and step of the first layer, mean over seeds."""
+        return mean(result.history[-1].get("rate_1", 0.0) for result in self.results)
+
+    @property
+    def seconds(self) -> float:
+        """Training time of an epoch: the median over all epochs."""
+        times = sorted(row["train_seconds"] for r in self.results for row in r.history)
+        return times[len(times) // 2]
+
+
+def plan(
+    variants: Sequence[Variant], seeds: Sequence[int], settings: Mapping[str, Any]
+) -> list[tuple[Variant, list[Experiment]]]:
+    """Every experiment of a comparison, all checked before the first one starts."""
+    planned = []
+    for variant in variants:
+        for key in ("dataset", "seed", "accelerator", "devices", "nodes", "precision"):
+            if key in variant.settings:
+                raise SettingError(f"{key} cannot differ between variants; give --{key}")
+        planned.append(
+            (variant, [experiment({**settings, **variant.settings, "seed": s}) for s in seeds])
+        )
+    return planned
+
+
+def _folder_name(label: str) -> str:
+    return "".join(c if c.isalnum() or c in "._=-" else "-" for c in label).strip("-")
+
+
+def compare(
+    planned: Sequence[tuple[Variant, list[Experiment]]],
+    folder: Path,
+    listener: Listener,
+    *,
+    resume: bool = False,
+    command: str = "",
+) -> list[Row]:
+    """Run every experiment in a folder of its own under ``folder``; finished ones are read back.
+
+    Raises:
+        RunFolderError: if the folder cannot be written, or holds runs and ``resume`` is False.
+    """
+    first = planned[0][1][0]
+    if folder.is_dir() and any(folder.iterdir()) and not resume:
+        raise RunFolderError(
+            f"{folder} already holds a run; go on with it by --resume, or choose another --out"
+        )
+    dataset = data.load(first.dataset)
+    fabric = start_fabric(first)
+    rows = []
+    for variant, experiments in planned:
+        results = []
+        for e in experiments:
+            run = RunFolder(folder / _folder_name(variant.label) / f"seed-{e.seed}")
+            if fabric.is_global_zero:
+                run.open(e, resume=resume, command=command)
+            fabric.barrier()
+            results.append(train(fabric, e, dataset, run, listener))
+        rows.append(Row(variant, experiments[0], results))
+    if fabric.is_global_zero:
+        write(rows, folder, command)
+    return rows
+
+
+def write(rows: Sequence[Row], folder: Path, command: str) -> None:
+    """comparison.json, accuracy.png and report.md of a comparison."""
+    out = RunFolder(folder)
+    out.write("comparison.json", json.dumps(summary(rows), indent=2) + "\n")
+    curves = {
+        row.variant.label: [[x["test_accuracy"] for x in r.history] for r in row.results]
+        for row in rows
+    }
+    e = rows[0].experiment
+    seeds = len(rows[0].results)
+    title = f"{e.dataset}, T = {e.steps}, {seeds} seed{'s' if seeds > 1 else ''}"
+    plots.save(plots.accuracy(curves, title), folder / "accuracy.png")
+    lines = [f"# Comparison on {e.dataset}", "", *([f"    {command}", ""] if command else [])]
+    lines += [markdown(rows), "", "![test accuracy over epochs](accuracy.png)", ""]
+    remarks = [f"- {row.variant.label}: {w}" for row in rows for w in row.results[-1].warnings]
+    lines += [*remarks, ""] if remarks else []
+    lines += ["Versions: " + ", ".join(f"{k} {v}" for k, v in versions().items()), ""]
+    out.write("report.md", "\n".join(lines))
+
+
+HEADINGS = (
+    "neuron",
+    "connection",
+    "readout",
+    "test accuracy (%)",
+    "least … most",
+    "spikes/step",
+    "s/epoch",
+)
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row of the table, as text."""
+    e = row.experiment
+    notes = [
+        f"{k}={v}"
+        for k, v in row.variant.settings.items()
+        if k not in ("neuron", "connection", "readout")
+    ]
+    name = e.neuron + (f" ({', '.join(notes)})" if notes else "")
+    accuracy = f"{100 * row.mean:.2f}"
+    if row.spread is not None:
+        accuracy += f" ± {100 * row.spread:.2f}"
+    low, high = 100 * min(row.accuracies), 100 * max(row.accuracies)
+    return (
+        name, e.connection, e.readout or "", accuracy, f"{low:.2f} … {high:.2f}",
+        f"{row.rate:.3f}", f"{row.seconds:.1f}",
+    )  # fmt: skip
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table of a comparison in Markdown."""
+    lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def summary(rows: Sequence[Row]) -> dict[str, Any]:
+    """A comparison as plain values, for --json."""
+    return {
+        "versions": versions(),
+        "rows": [
+            {
+                "label": row.variant.label,
+                "config": row.experiment.model_dump(mode="json"),
+                "seeds": [r.experiment.seed for r in row.results],
+                "test_accuracy": row.accuracies,
+                "mean": row.mean,
+                "spread": row.spread,
+                "seconds_per_epoch": row.seconds,
+                "history": [r.history for r in row.results],
+                "warnings": sorted({w for r in row.results for w in r.warnings}),
+            }
+            for row in rows
+        ],
+    }

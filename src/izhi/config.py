@@ -1,0 +1,227 @@
+"""The experiment: one validated model, read from TOML, overridden from the command line, saved.
+
+Every field is an option of the command line of the same name (``learning_rate``, ``--learning-rate``)
+and a key of the TOML file. What is left at None is chosen by ``Experiment.resolved`` from the neuron,
+and the saved configuration holds what was chosen.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from izhi.data import DATASETS
+from izhi.errors import SettingError, unknown
+from izhi.neurons import LEARNABLE, LIF, ORDERS, PRESETS, preset
+from izhi.neurons.izhikevich import Izhikevich
+from izhi.neurons.surrogate import SURROGATES
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+#: Factor on the input current of biological presets: weights of order 1 → mV/ms.
+BIOLOGICAL_GAIN = 40.0
+
+Readout = Literal["spikes", "current", "membrane"]
+
+
+def _parts(value: Any) -> Any:
+    """A comma-separated string as a list, so that one syntax serves the command line."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _not_nan(value: float) -> float:
+    if math.isnan(value):
+        raise ValueError("expected a number above 0, or inf")
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_parts)]
+Widths = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], BeforeValidator(_parts)]
+Finite = Field(allow_inf_nan=False)
+
+
+class Experiment(BaseModel):
+    """Everything that decides the numbers of a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    dataset: str = Field("digits", description="data set: " + ", ".join(DATASETS))
+    validation: float = Field(
+        0.1, ge=0, lt=1, allow_inf_nan=False, description="share of the training samples held out"
+    )
+    split_seed: int = Field(0, ge=0, description="seed of the training/validation split")
+
+    encoding: Literal["rate", "latency", "constant"] = Field("rate", description="input coding")
+    population: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Gaussian receptive fields per input; 0 for none, else 3 or more",
+    )
+    steps: int = Field(25, ge=1, le=1_000_000, description="time steps T")
+
+    hidden: Widths = Field((512,), description="widths of the hidden layers, comma-separated")
+    neuron: str = Field("normalized", description="lif, or a preset of izhi.PRESETS")
+    order: str | None = Field(None, description="event order; default: the preset's")
+    gain: float | None = Field(
+        None, allow_inf_nan=False, description="factor on input currents; default: by neuron"
+    )
+    learn: Names = Field((), description="neuron coefficients to learn, comma-separated")
+    per_neuron: bool = Field(False, description="learn them for each neuron, not for each layer")
+    beta: float = Field(0.95, ge=0, le=1, allow_inf_nan=False, description="decay per step (lif)")
+    reset: Literal["subtract", "zero", "none"] = Field("subtract", description="reset (lif)")
+    surrogate: str = Field("atan", description="surrogate: " + ", ".join(SURROGATES))
+    slope: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="slope of the surrogate; default: by neuron"
+    )
+    jacobian_limit: Annotated[float, AfterValidator(_not_nan)] = Field(
+        1.0, gt=0, description="limit of the membrane Jacobian in the backward pass, or inf"
+    )
+
+    connection: Literal["linear", "recurrent", "exponential", "conductance"] = Field(
+        "linear", description="connection into every layer of neurons"
+    )
+    tau: float = Field(10.0, gt=1, allow_inf_nan=False, description="synaptic decay time, steps")
+    inhibitory: float | None = Field(
+        None, ge=0, le=1, allow_inf_nan=False,
+        description="share of inhibitory presynaptic neurons (conductance); default: free signs",
+    )  # fmt: skip
+    readout: Readout | None = Field(
+        None, description="what the loss reads; default: by neuron (spikes, biological: current)"
+    )
+    loss: Literal["count", "step", "max", "rate_mse"] = Field(
+        "count", description="cross-entropy of counts, of each step, of maxima; or MSE of rates"
+    )
+
+    epochs: int = Field(10, ge=1, le=1_000_000, description="passes over the training samples")
+    batch_size: int = Field(256, ge=1, le=1_000_000, description="samples per step")
+    optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="optimiser")
+    learning_rate: float = Field(5e-4, gt=0, allow_inf_nan=False, description="step size")
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="weight decay")
+    gradient_clip: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="largest norm of the gradient; default: none"
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of weights, sample order and coding")
+
+    precision: Literal["auto", "32-true", "64-true", "bf16-mixed", "16-mixed"] = Field(
+        "auto", description="number format (auto: bf16 where the machine multiplies it fast)"
+    )
+    accelerator: str = Field("auto", description="Fabric's accelerator: auto, cpu, cuda, mps")
+    devices: int = Field(1, ge=1, le=1024, description="devices per machine")
+    nodes: int = Field(1, ge=1, le=65536, description="machines (start one process on each)")
+    kernel: Literal["auto", "reference", "cpu"] = Field("auto", description="neuron kernel")
+    tensorboard: bool = Field(False, description="also write TensorBoard events")
+
+    def resolved(self) -> Experiment:
+        """A copy in which what depends on the neuron is chosen, checked as a whole.
+
+        Raises:
+            SettingError: naming the value, what was expected, and the fix.
+        """
+        _check_names(self)
+        lif = self.neuron == "lif"
+        biological = not lif and preset(self.neuron).unit == "mV"
+        chosen = {
+            "gain": (BIOLOGICAL_GAIN if biological else 1.0) if self.gain is None else self.gain,
+            "readout": self.readout or ("current" if biological else "spikes"),
+            "slope": self.slope or 2.0,
+            "order": None if lif else self.order or preset(self.neuron).order,
+        }
+        return self.model_copy(update=chosen)
+
+    def to_toml(self, header: str = "") -> str:
+        """The configuration as TOML text, headed by comment lines."""
+        values = {name: value for name, value in self.model_dump().items() if value is not None}
+        comment = "".join(f"# {line}\n" for line in header.splitlines())
+        listed = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+        return comment + str(tomli_w.dumps(listed))
+
+
+def _check_names(e: Experiment) -> None:
+    if e.dataset not in DATASETS:
+        raise unknown("data set", e.dataset, DATASETS)
+    if e.neuron != "lif" and e.neuron not in PRESETS:
+        raise unknown("neuron", e.neuron, ("lif", *PRESETS))
+    if e.order is not None and e.order not in ORDERS:
+        raise unknown("event order", e.order, ORDERS)
+    if e.order is not None and e.neuron == "lif":
+        raise SettingError(f"order is {e.order!r}, but lif has none; leave it out")
+    if e.surrogate not in SURROGATES:
+        raise unknown("surrogate", e.surrogate, SURROGATES)
+    if 0 < e.population < 3:
+        raise SettingError(f"population is {e.population}, expected 0 or at least 3 fields")
+    known = ("beta", "threshold") if e.neuron == "lif" else LEARNABLE
+    for name in e.learn:
+        if name not in known:
+            raise unknown("learnable coefficient", name, known)
+    if e.per_neuron and not e.learn:
+        raise SettingError("per_neuron is set, but learn names no coefficient; add learn")
+    if e.readout in ("current", "membrane") or e.neuron == "lif" or e.hidden:
+        return
+    if e.readout is None and preset(e.neuron).unit == "mV":
+        raise SettingError("hidden names no layer and the readout has no neurons; add a width")
+
+
+def build_neuron(e: Experiment, width: int) -> Izhikevich | LIF:
+    """The neuron of a resolved experiment, for a layer of that width."""
+    surrogate = SURROGATES[e.surrogate](e.slope or 2.0)
+    if e.neuron == "lif":
+        return LIF(e.beta, learn=e.learn, reset=e.reset, surrogate=surrogate, kernel=e.kernel)
+    parameters = preset(e.neuron)
+    if e.order is not None:
+        parameters = parameters.replace(order=e.order)
+    return Izhikevich(
+        parameters,
+        size=width if e.per_neuron else None,
+        learn=e.learn,
+        surrogate=surrogate,
+        gain=e.gain,
+        jacobian_limit=e.jacobian_limit,
+        kernel=e.kernel,
+    )
+
+
+def experiment(values: Mapping[str, Any]) -> Experiment:
+    """A checked, resolved Experiment; every mistake in values in one SettingError of one line."""
+    try:
+        return Experiment(**values).resolved()
+    except ValidationError as error:
+        raise SettingError("; ".join(_mistake(e) for e in error.errors())) from None
+
+
+def _mistake(error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return str(unknown("setting", name, Experiment.model_fields))
+    text = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{name} is {error['input']!r}, expected {text.removeprefix('expected ')}"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file; SettingError where it is missing or no TOML."""
+    try:
+        with path.open("rb") as file:
+            values: dict[str, Any] = tomllib.load(file)
+            return values
+    except OSError as error:
+        raise SettingError(f"cannot read {path}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path} is not valid TOML: {error}") from None

@@ -1,0 +1,138 @@
+"""Figures: accuracy over epochs, and what neurons do under a current. Written as PNG or SVG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from izhi.training.checkpoint import write_bytes
+
+#: Colours that stay apart for colour-blind readers (Okabe & Ito 2008).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
+_STYLES = ("-", "--", "-.", ":")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the path's ending, whole or not at all."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix.lstrip(".") or "png", dpi=150)
+    write_bytes(path, buffer.getvalue())
+
+
+def accuracy(curves: Mapping[str, Sequence[Sequence[float]]], title: str) -> Figure:
+    """Test accuracy over epochs, a line per variant (mean over seeds) in a band (least to most).
+
+    Args:
+        curves: label → one sequence of accuracies (0 to 1) per seed, all of the same length.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(7.5, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    lowest = 100.0
+    for number, (label, seeds) in enumerate(curves.items()):
+        values = 100 * np.array(seeds)
+        epochs = np.arange(1, values.shape[1] + 1)
+        colour = COLOURS[number % len(COLOURS)]
+        style = _STYLES[number // len(COLOURS) % len(_STYLES)]
+        mean = values.mean(axis=0)
+        axes.plot(
+            epochs, mean, style, color=colour, marker="o", markersize=3,
+            label=f"{label}: {mean[-1]:.1f} %",
+        )  # fmt: skip
+        if len(values) > 1:
+            axes.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.18, lw=0)
+        later = mean[max(1, len(mean) // 5) :] if len(mean) > 1 else mean
+        lowest = min(lowest, float(later.min()))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("test accuracy (%)")
+    axes.set_title(title, fontsize=11)
+    top = 100.0
+    axes.set_ylim(max(0.0, lowest - 0.08 * (top - lowest) - 0.3), top)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize=8.5, framealpha=0.9, title="after the last epoch")
+    return figure
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one neuron did: times in ms (or steps), current, v, u and spikes per step."""
+
+    time: NDArray[Any]
+    current: NDArray[Any]
+    v: NDArray[Any]
+    u: NDArray[Any] | None
+    spikes: NDArray[Any]
+    unit: str
+    threshold: float
+
+    @property
+    def spike_times(self) -> NDArray[Any]:
+        times: NDArray[Any] = self.time[self.spikes > 0]
+        return times
+
+
+def _draw_v(axes: Axes, trace: Trace, width: float) -> None:
+    # A reset in the step of the spike would hide the peak: draw it up to the threshold.
+    v = np.where(trace.spikes > 0, np.maximum(trace.v, trace.threshold), trace.v)
+    axes.plot(trace.time, np.minimum(v, trace.threshold), color=COLOURS[0], lw=width)
+
+
+def trace(t: Trace, title: str) -> Figure:
+    """Current, v, u and spikes of one neuron over time."""
+    rows = 3 if t.u is None else 4
+    heights = [0.35, 2.2, 1.0, 0.8] if t.u is not None else [0.35, 2.2, 0.8]
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    grid = figure.subplots(rows, 1, sharex=True, gridspec_kw={"height_ratios": heights})
+    biological = t.unit == "mV"
+    grid[0].eventplot([t.spike_times], colors="black", linelengths=0.8)
+    grid[0].set_yticks([])
+    grid[0].set_ylabel("spikes", rotation=0, ha="right", va="center")
+    _draw_v(grid[1], t, 1.1)
+    grid[1].set_ylabel("v (mV)" if biological else "v")
+    if t.u is not None:
+        grid[2].plot(t.time, t.u, color=COLOURS[1], lw=1.1)
+        grid[2].set_ylabel("u (mV/ms)" if biological else "u")
+    grid[-1].plot(t.time, t.current, color=COLOURS[2], lw=1.1)
+    grid[-1].set_ylabel("I (mV/ms)" if biological else "I")
+    grid[-1].set_xlabel("time (ms)" if biological else "time (steps)")
+    for axes in grid[1:]:
+        axes.grid(alpha=0.3)
+    figure.align_ylabels(grid[1:])
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def pattern_sheet(traces: Mapping[str, Trace]) -> Figure:
+    """The firing patterns on one sheet: v above, the stimulus below, each in its own time."""
+    figure = Figure(figsize=(12, 11), layout="constrained")
+    grid = figure.subplots(5, 4)
+    for axes, (name, t), letter in zip(
+        grid.flat, traces.items(), "ABCDEFGHIJKLMNOPQRST", strict=True
+    ):
+        _draw_v(axes, t, 0.9)
+        low, high = t.current.min(), t.current.max()
+        span = (high - low) or 1.0
+        axes.plot(t.time, -112 + 14 * (t.current - low) / span, color=COLOURS[2], lw=1.0)
+        axes.set_ylim(-118, 45)
+        axes.set_yticks([-60, 30])
+        axes.tick_params(labelsize=8)
+        axes.set_title(f"({letter}) {name}", fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in grid[-1]:
+        axes.set_xlabel("time (ms)", fontsize=9)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("v (mV)", fontsize=9)
+    figure.suptitle(
+        "Izhikevich neuron: twenty firing patterns (v blue; stimulus green, scaled)", fontsize=12
+    )
+    return figure

@@ -1,0 +1,132 @@
+"""Checkpoints: plain tensors and numbers in one file that is whole or not there.
+
+A checkpoint holds what an exact continuation needs: configuration, weights, optimiser state, the number
+of finished epochs and their metrics. All randomness is a function of (seed, epoch, step), so no
+generator's state is kept. Loading runs no code from the file (``weights_only=True``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from izhi.errors import CheckpointError, RunFolderError
+
+FORMAT = 1
+NAME = "checkpoint.pt"
+
+#: Settings that decide the shape or meaning of the weights.
+STRUCTURE = ("neuron", "order", "connection", "readout", "hidden", "learn", "per_neuron",
+             "population", "steps", "encoding", "dataset")  # fmt: skip
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file under its name only when it is whole; RunFolderError if that fails."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        raise RunFolderError(
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another --out"
+        ) from None
+
+
+def save(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a checkpoint; an older one of that name stays until the new one is whole."""
+    import io
+
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **content}, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def load(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, on the CPU.
+
+    Raises:
+        CheckpointError: if it is missing, truncated, holds anything but tensors and plain values, or
+            is no checkpoint of this program.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path} is not there, expected a checkpoint; give a run folder that has one"
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > path.stat().st_size:
+            raise CheckpointError(
+                f"{path} unpacks to more than its own size, expected stored tensors only"
+            )
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise CheckpointError(
+            f"{path} holds code or objects, expected tensors and plain values; it was not loaded:"
+            " use a checkpoint that izhi wrote"
+        ) from None
+    except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{path} is truncated or no checkpoint ({reason}); use an intact copy"
+        ) from None
+    keys = {"format", "config", "model", "optimizer", "epoch", "history", "inputs", "classes"}
+    if not isinstance(content, dict) or not keys <= content.keys():
+        raise CheckpointError(
+            f"{path} is not a checkpoint of izhi: it lacks some of {sorted(keys)}"
+        )
+    if content["format"] != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {content['format']!r}, expected {FORMAT}; update izhi"
+        )
+    return content
+
+
+def check_same_network(path: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise CheckpointError where the two configurations describe different networks."""
+    for name in STRUCTURE:
+        here, there = _plain(wanted.get(name)), _plain(saved.get(name))
+        if here != there:
+            raise CheckpointError(
+                f"{path} is from another network: {name} is {there!r} there, expected {here!r};"
+                " use the settings of the run that wrote it"
+            )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def load_weights(path: Path, network: nn.Module, state: Mapping[str, Any]) -> None:
+    """Copy weights into a network of the same shapes; CheckpointError where they differ."""
+    own = network.state_dict()
+    if own.keys() != state.keys():
+        odd = sorted(own.keys() ^ state.keys())
+        raise CheckpointError(f"{path} is from another network: {odd[0]} is in one of the two only")
+    for name, tensor in own.items():
+        if tuple(state[name].shape) != tuple(tensor.shape):
+            raise CheckpointError(
+                f"{path} is from another network: {name} has shape {tuple(state[name].shape)},"
+                f" expected {tuple(tensor.shape)}"
+            )
+    network.load_state_dict(dict(state))

@@ -1,0 +1,308 @@
+"""The training loop: read it from top to bottom.
+
+Device, precision, several devices and several machines come from Lightning Fabric. All randomness is a
+function of the experiment's seed and of (epoch, step), so a run that goes on from its checkpoint has
+the same numbers as one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from izhi import build, encoding
+from izhi.config import Experiment
+from izhi.data import Dataset, Samples, split
+from izhi.errors import DivergenceError, SettingError
+from izhi.network import Network, first_nonfinite
+from izhi.training import checkpoint
+from izhi.training.activity import Activity
+from izhi.training.losses import LOSSES, predict
+from izhi.training.run_folder import RunFolder
+
+#: Purposes of a seed, so that no two draws share one.
+_CODING, _ORDER, _VALIDATION, _TEST = range(4)
+_EVALUATION_BATCH = 1000
+
+Row = dict[str, float]
+
+
+class Listener(Protocol):
+    """What is told about a run while it goes on."""
+
+    def begin(self, e: Experiment, steps: int, finished: int) -> None: ...
+    def step(self, loss: float) -> None: ...
+    def epoch(self, row: Row, warnings: list[str]) -> None: ...
+
+
+class Silent:
+    """A listener that says nothing."""
+
+    def begin(self, e: Experiment, steps: int, finished: int) -> None: ...
+    def step(self, loss: float) -> None: ...
+    def epoch(self, row: Row, warnings: list[str]) -> None: ...
+
+
+@dataclass
+class Result:
+    """A finished run: a row of metrics per epoch, and remarks about the last one."""
+
+    experiment: Experiment
+    history: list[Row]
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def test_accuracy(self) -> float:
+        """After the last epoch, which no result chose."""
+        return self.history[-1]["test_accuracy"]
+
+
+def start_fabric(e: Experiment) -> Fabric:
+    """Fabric for the experiment's accelerator, devices, machines and precision, launched."""
+    try:
+        fabric = Fabric(
+            accelerator=e.accelerator,
+            devices=e.devices,
+            num_nodes=e.nodes,
+            precision=fast_precision(e.accelerator) if e.precision == "auto" else e.precision,
+        )
+        fabric.launch()
+    except (ValueError, RuntimeError, ImportError) as error:  # whatever Fabric says of the machine
+        first = str(error).splitlines()[0]
+        raise SettingError(f"accelerator {e.accelerator!r}, devices {e.devices}: {first}") from None
+    return fabric
+
+
+def fast_precision(accelerator: str) -> Any:
+    """``bf16-mixed`` where bfloat16 products are fast (CPUs with AMX, recent GPUs), else 32 bits."""
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return "bf16-mixed" if has_amx() else "32-true"
+
+
+class Classifier(nn.Module):
+    """Values (B, N) → encoded spikes → network output; what Fabric wraps and moves."""
+
+    def __init__(self, e: Experiment, network: Network) -> None:
+        super().__init__()
+        self.experiment, self.network = e, network
+
+    def encode(self, values: Tensor, seed: int) -> Tensor:
+        """Values (B, N) as the spikes or currents (T, B, inputs) that the network takes."""
+        e = self.experiment
+        kind = values.device.type
+        mixed = torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if mixed else values.dtype
+        if e.population:
+            values = encoding.population(values, e.population)
+        return encoding.encode(e.encoding, values, e.steps, seed=seed, dtype=dtype)
+
+    def forward(self, values: Tensor, seed: int) -> tuple[Tensor, list[Tensor]]:
+        """The network's output, and in evaluation the spikes of every layer."""
+        out = self.network(self.encode(values, seed))
+        return out.output, [] if self.training else out.spikes
+
+
+def derive_seed(*path: int) -> int:
+    """A seed of 63 bits for a place in the run, such as (seed, purpose, epoch, step)."""
+    low, high = np.random.SeedSequence(path).generate_state(2, np.uint32)
+    return (int(high) << 31) ^ int(low)
+
+
+def train(
+    fabric: Fabric,
+    e: Experiment,
+    dataset: Dataset,
+    folder: RunFolder,
+    listener: Listener | None = None,
+) -> Result:
+    """Train the experiment to its last epoch, going on from the folder's checkpoint if it has one.
+
+    After every epoch the folder holds its metrics and a checkpoint. The test accuracy of each epoch is
+    recorded for the figure; the run's result is that of the last epoch.
+
+    Raises:
+        DivergenceError: if a loss or gradient is not finite, naming epoch, step and layer.
+        CheckpointError: if the folder's checkpoint is of another network.
+        RunFolderError: if the folder cannot be written.
+    """
+    listener = listener or Silent()
+    training, validation = split(dataset.train, e.validation, e.split_seed)
+    network = build.network(e, inputs(e, dataset), len(dataset.classes))
+    optimizer = _optimizer(e, network)
+    history = _restore(e, folder, network, optimizer)
+    model, optimizer = fabric.setup(Classifier(e, network), optimizer)
+    steps = -(-len(training) // e.batch_size)
+    listener.begin(e, steps, len(history))
+    warnings: list[str] = []
+    for epoch in range(len(history) + 1, e.epochs + 1):
+        began = time.perf_counter()
+        row: Row = {"epoch": epoch}
+        row["train_loss"], row["train_accuracy"] = _train_epoch(
+            fabric, e, model, optimizer, training, epoch, listener
+        )
+        row["train_seconds"] = time.perf_counter() - began
+        for part, samples, purpose in (
+            ("validation", validation, _VALIDATION),
+            ("test", dataset.test, _TEST),
+        ):
+            if len(samples):
+                row[f"{part}_loss"], row[f"{part}_accuracy"], activity = evaluate(
+                    fabric, e, model, samples, purpose
+                )
+        for number, layer in enumerate(activity.layers, start=1):
+            row[f"rate_{number}"] = layer.rate
+        row["seconds"] = time.perf_counter() - began
+        warnings = activity.warnings()
+        history.append(row)
+        if fabric.is_global_zero:
+            folder.save_epoch(history, _content(e, dataset, network, optimizer, history))
+        fabric.barrier()
+        listener.epoch(row, warnings)
+    return Result(e, history, warnings)
+
+
+def inputs(e: Experiment, dataset: Dataset) -> int:
+    """Width of an encoded sample."""
+    return dataset.features * max(e.population, 1)
+
+
+def _train_epoch(
+    fabric: Fabric, e: Experiment, model: Any, optimizer: Any, samples: Samples, epoch: int,
+    listener: Listener,
+) -> tuple[float, float]:  # fmt: skip
+    model.train()
+    loss_of = LOSSES[e.loss]
+    total = torch.zeros(3, device=fabric.device)
+    for step, index in enumerate(_batches(fabric, e, len(samples), epoch)):
+        values, labels = (x.to(fabric.device) for x in samples.batch(index))
+        seed = derive_seed(e.seed, _CODING, epoch, step, fabric.global_rank)
+        output, _ = model(_precise(values, fabric), seed)
+        loss = loss_of(output, labels)
+        optimizer.zero_grad(set_to_none=True)
+        fabric.backward(loss)
+        _check_finite(e, model, loss, values, seed, f"epoch {epoch}, step {step + 1}")
+        optimizer.step()
+        correct = (predict(output.detach(), e.loss) == labels).sum()
+        total += torch.stack(
+            [loss.detach() * len(labels), correct, correct.new_tensor(len(labels))]
+        )
+        listener.step(loss.item())
+    total = _summed(fabric, total)
+    return float(total[0] / total[2]), float(total[1] / total[2])
+
+
+def _batches(fabric: Fabric, e: Experiment, samples: int, epoch: int) -> Iterator[Tensor]:
+    """Indices of each batch, shuffled by (seed, epoch); this process's share of each."""
+    generator = torch.Generator().manual_seed(derive_seed(e.seed, _ORDER, epoch))
+    for batch in torch.randperm(samples, generator=generator).split(e.batch_size):
+        if len(batch) >= fabric.world_size:
+            yield batch[fabric.global_rank :: fabric.world_size]
+
+
+def _check_finite(
+    e: Experiment, model: Any, loss: Tensor, values: Tensor, seed: int, where: str
+) -> None:
+    """Stop where the loss or a gradient is not finite; clip the gradient where that is asked for."""
+    classifier: Classifier = model.module
+    parameters = [p for p in classifier.parameters() if p.grad is not None]
+    if e.gradient_clip is not None:
+        norm = nn.utils.clip_grad_norm_(parameters, e.gradient_clip)
+    else:
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if torch.isfinite(loss) and torch.isfinite(norm):
+        return
+    place = first_nonfinite(classifier.network, classifier.encode(values, seed))
+    if torch.isfinite(loss):
+        names = [
+            name
+            for name, p in classifier.network.named_parameters()
+            if p.grad is not None and not torch.isfinite(p.grad).all()
+        ]
+        what = f"the gradient of {names[0] if names else 'the network'}"
+    else:
+        what = "the loss"
+    place = f", first seen in {place}" if place else ""
+    raise DivergenceError(
+        f"{what} is not finite at {where}{place}; lower learning_rate, or set jacobian_limit to 1 or"
+        " gradient_clip"
+    )
+
+
+def evaluate(
+    fabric: Fabric, e: Experiment, model: Any, samples: Samples, purpose: int = _TEST
+) -> tuple[float, float, Activity]:
+    """Loss, accuracy and the layers' activity over samples; the coding is fixed by the seed."""
+    model.eval()
+    activity = Activity()
+    total = torch.zeros(3, device=fabric.device)
+    rank, world = fabric.global_rank, fabric.world_size
+    with torch.no_grad():
+        for step, start in enumerate(range(0, len(samples), _EVALUATION_BATCH)):
+            stop = min(start + _EVALUATION_BATCH, len(samples))
+            mine = torch.arange(start, stop)[rank::world]
+            values, labels = (x.to(fabric.device) for x in samples.batch(mine))
+            seed = derive_seed(e.seed, purpose, step, rank)
+            output, spikes = model(_precise(values, fabric), seed)
+            loss = LOSSES[e.loss](output, labels)
+            correct = (predict(output, e.loss) == labels).sum()
+            total += torch.stack([loss * len(labels), correct, correct.new_tensor(len(labels))])
+            activity.add(spikes)
+    total = _summed(fabric, total)
+    return float(total[0] / total[2]), float(total[1] / total[2]), activity
+
+
+def _precise(values: Tensor, fabric: Fabric) -> Tensor:
+    """Values in the floating point format of the run."""
+    return values.double() if fabric.strategy.precision.precision == "64-true" else values
+
+
+def _summed(fabric: Fabric, total: Tensor) -> Tensor:
+    return fabric.all_reduce(total, reduce_op="sum") if fabric.world_size > 1 else total  # type: ignore[return-value]
+
+
+def _optimizer(e: Experiment, network: Network) -> torch.optim.Optimizer:
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    if e.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, lr=e.learning_rate, momentum=0.9, weight_decay=e.weight_decay
+        )
+    kind = torch.optim.AdamW if e.optimizer == "adamw" else torch.optim.Adam
+    return kind(parameters, lr=e.learning_rate, weight_decay=e.weight_decay, fused=True)
+
+
+def _restore(
+    e: Experiment, folder: RunFolder, network: Network, optimizer: torch.optim.Optimizer
+) -> list[Row]:
+    """Load the folder's checkpoint, if there is one, into network and optimiser; its history."""
+    path = folder.checkpoint
+    if not path.exists():
+        return []
+    content = checkpoint.load(path)
+    checkpoint.check_same_network(path, content["config"], e.model_dump(mode="json"))
+    checkpoint.load_weights(path, network, content["model"])
+    optimizer.load_state_dict(content["optimizer"])
+    history: list[Row] = content["history"]
+    return history
+
+
+def _content(
+    e: Experiment, dataset: Dataset, network: Network, optimizer: Any, history: list[Row]
+) -> dict[str, Any]:
+    return {
+        "config": e.model_dump(mode="json"),
+        "inputs": inputs(e, dataset),
+        "classes": list(dataset.classes),
+        "model": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "epoch": len(history),
+        "history": history,
+    }
