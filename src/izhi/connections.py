@@ -29,7 +29,7 @@ def exponential_filter(x: Tensor, decay: Tensor | float, state: Tensor | None = 
     flat = x.reshape(shape[0], -1)
     last = None if state is None else state.reshape(1, -1)
     out = []
-    for chunk in flat.split(_CHUNK):
+    for chunk in torch.split(flat, _CHUNK):
         t = torch.arange(len(chunk), device=x.device)
         lag = t[:, None] - t[None, :]
         base = torch.as_tensor(decay, dtype=x.dtype, device=x.device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +82,8 @@ class Network(nn.Module):
             to read the spikes of the last layer.
     """
 
+    readout: Connection | None
+
     def __init__(self, layers: Sequence[Layer], readout: Connection | None = None) -> None:
         super().__init__()
         if not layers and readout is None:
@@ -109,16 +111,18 @@ def first_nonfinite(network: Network, spikes: Tensor) -> str | None:
     with torch.no_grad():
         if not torch.isfinite(spikes).all():
             return "the input"
-        for number, layer in enumerate(network.layers, start=1):
+        for number, module in enumerate(network.layers, start=1):
+            layer = cast(Layer, module)
             drive, _ = layer.connection(spikes)
             spikes, _ = layer(spikes)
             for tensor in (*drive, spikes):
                 if tensor is not None and not torch.isfinite(tensor).all():
                     return f"layer {number}, time step {_first_step(tensor)}"
-        if network.readout is not None:
-            drive = network.readout(spikes)[0]
-            if not torch.isfinite(drive.current).all():
-                return f"the readout, time step {_first_step(drive.current)}"
+        readout = network.readout
+        if readout is not None:
+            current = readout(spikes)[0].current
+            if not torch.isfinite(current).all():
+                return f"the readout, time step {_first_step(current)}"
     return None
 
 

@@ -41,7 +41,7 @@ def izhikevich(
     drive: Drive, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings, kernel: str = "auto"
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run the quadratic neuron over drive (T, B, …); returns spikes (T, B, …) and the last v, u."""
-    covered = cpu.supports(tuple(p), *drive, v, u, surrogate=s.surrogate)
+    covered = s.state_quant is None and cpu.supports(tuple(p), *drive, v, u, surrogate=s.surrogate)
     run = cpu.izhikevich if _use_cpu(kernel, covered) else reference.izhikevich
     return run(drive, v, u, p, s)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ class IzhikevichSettings:
         jacobian_limit: limit of |∂v[t+1]/∂v[t]| in the backward pass; inf for plain BPTT.
         surrogate: derivative of the spike over (v − threshold)/span.
         span: threshold − c of the preset, the unit of the surrogate's argument.
+        state_quant: applied to v and u after integration, before the neuron fires (reference only).
     """
 
     order: EventOrder
@@ -48,6 +50,7 @@ class IzhikevichSettings:
     jacobian_limit: float
     surrogate: SpikeGradient
     span: float
+    state_quant: Callable[[Tensor], Tensor] | None = None
 
 
 class Drive(NamedTuple):
@@ -126,6 +129,8 @@ def izhikevich_step(
         u_new = u_new + s.dt * (p.b1 * v_new + p.b2 * u_new + p.b3)
     if fired is not None and order.rests:
         v_new, u_new = torch.lerp(v_new, v, fired), torch.lerp(u_new, u, fired)
+    if s.state_quant is not None:
+        v_new, u_new = s.state_quant(v_new), s.state_quant(u_new)
     if spikes is None:
         spikes = spike((v_new - p.threshold) / s.span, s.surrogate)
     if order.reset == "after":

@@ -36,7 +36,7 @@ class FiringPattern:
     def times(self, dt: float | None = None) -> Times:
         """The start of every step of dt (the pattern's own by default) in the duration, ms."""
         dt = self.parameters.dt if dt is None else dt
-        return np.arange(round(self.duration / dt)) * dt
+        return dt * np.arange(round(self.duration / dt), dtype=np.float64)
 
     def current(self, dt: float | None = None) -> Times:
         """The stimulus at those times, mV/ms."""
@@ -45,12 +45,12 @@ class FiringPattern:
 
 def constant(amplitude: float, *, start: float, rest: float = 0.0) -> Stimulus:
     """``rest`` until ``start``, then ``amplitude``."""
-    return lambda t: np.where(t > start, amplitude, rest)
+    return lambda t: np.where(t > start, amplitude, rest).astype(np.float64)
 
 
 def ramp(slope: float, *, start: float, rest: float = 0.0) -> Stimulus:
     """``rest`` until ``start``, then rising by ``slope`` per ms."""
-    return lambda t: np.asarray(rest + slope * np.maximum(t - start, 0.0), np.float64)
+    return lambda t: np.add(rest, slope * np.maximum(t - start, 0.0))
 
 
 def pulses(*windows: tuple[float, float, float], rest: float = 0.0) -> Stimulus:

@@ -203,7 +203,7 @@ def _train_epoch(
 def _batches(fabric: Fabric, e: Experiment, samples: int, epoch: int) -> Iterator[Tensor]:
     """Indices of each batch, shuffled by (seed, epoch); this process's share of each."""
     generator = torch.Generator().manual_seed(derive_seed(e.seed, _ORDER, epoch))
-    for batch in torch.randperm(samples, generator=generator).split(e.batch_size):
+    for batch in torch.split(torch.randperm(samples, generator=generator), e.batch_size):
         if len(batch) >= fabric.world_size:
             yield batch[fabric.global_rank :: fabric.world_size]
 

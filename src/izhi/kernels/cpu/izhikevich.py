@@ -11,7 +11,15 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from izhi.kernels.cpu.scalars import BLOCK, DERIVATIVES, as_numpy, codec, compile_kernel, f32
+from izhi.kernels.cpu.scalars import (
+    BLOCK,
+    DERIVATIVES,
+    as_numpy,
+    codec,
+    compile_kernel,
+    f32,
+    surrogate_kind,
+)
 from izhi.kernels.reference import Coefficients, Drive, IzhikevichSettings
 from izhi.neurons.parameters import EventOrder
 
@@ -24,7 +32,7 @@ def _izhikevich_forward(
     old_spike, rests = order.spike_on == "old v", order.rests
     after, halves, u_old = order.reset == "after", order.substeps == 2, order.u_from == "old v"
 
-    @compile_kernel  # type: ignore[untyped-decorator]
+    @compile_kernel
     def forward(current, conductance, v0, u0, p, s, spikes, w, middle, v1, u1):  # type: ignore[no-untyped-def]
         steps, lanes = current.shape
         a1, a2, a3, a4, b1, b2, b3 = p[0], p[1], p[2], p[3], p[4], p[5], p[6]
@@ -98,7 +106,7 @@ def _izhikevich_backward(
     old_spike, rests = order.spike_on == "old v", order.rests
     after, halves, u_old = order.reset == "after", order.substeps == 2, order.u_from == "old v"
 
-    @compile_kernel  # type: ignore[untyped-decorator]
+    @compile_kernel
     def backward(  # type: ignore[no-untyped-def]
         grad_spikes, w, middle, conductance, p, s, grad_v1, grad_u1,
         grad_current, grad_conductance, grad_v0, grad_u0,
@@ -228,7 +236,7 @@ class _Izhikevich(torch.autograd.Function):
         grad_current = torch.empty(shape, dtype=dtype)
         grad_g = torch.empty(shape if coupled else (0, 0), dtype=torch.float32)
         grad_v0, grad_u0 = torch.empty_like(grad_v1), torch.empty_like(grad_u1)
-        _izhikevich_backward(s.order, dtype, coupled, type(s.surrogate))(
+        _izhikevich_backward(s.order, dtype, coupled, surrogate_kind(s.surrogate))(
             as_numpy(grad_spikes.to(dtype)).reshape(rows), w.numpy(), middle.numpy(),
             as_numpy(g).reshape(rows if coupled else (0, 0)), numbers, settings,
             as_numpy(grad_v1).reshape(-1), as_numpy(grad_u1).reshape(-1),

@@ -11,7 +11,15 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from izhi.kernels.cpu.scalars import BLOCK, DERIVATIVES, as_numpy, codec, compile_kernel, f32
+from izhi.kernels.cpu.scalars import (
+    BLOCK,
+    DERIVATIVES,
+    as_numpy,
+    codec,
+    compile_kernel,
+    f32,
+    surrogate_kind,
+)
 from izhi.kernels.reference import LIFSettings
 
 
@@ -21,7 +29,7 @@ def _lif_forward(settings: tuple[str, bool], dtype: torch.dtype, keep: bool) -> 
     reset, delay = settings
     subtract, to_zero = reset == "subtract", reset == "zero"
 
-    @compile_kernel  # type: ignore[untyped-decorator]
+    @compile_kernel
     def forward(current, v0, s, spikes, w, v1):  # type: ignore[no-untyped-def]
         steps, lanes = current.shape
         beta, threshold = s[0], s[1]
@@ -64,7 +72,7 @@ def _lif_backward(dtype: torch.dtype, to_zero: bool, surrogate: Any) -> Callable
     load, store = codec(dtype)
     derivative = DERIVATIVES[surrogate]
 
-    @compile_kernel  # type: ignore[untyped-decorator]
+    @compile_kernel
     def backward(grad_spikes, w, v0, s, grad_v1, grad_current, grad_v0):  # type: ignore[no-untyped-def]
         steps, lanes = grad_spikes.shape
         beta, threshold, slope = s[0], s[1], s[2]
@@ -125,7 +133,7 @@ class _LIF(torch.autograd.Function):
         s, dtype, numbers, shape = ctx.call
         grad_current = torch.empty(shape, dtype=dtype)
         grad_v0 = torch.empty_like(grad_v1)
-        _lif_backward(dtype, s.reset == "zero", type(s.surrogate))(
+        _lif_backward(dtype, s.reset == "zero", surrogate_kind(s.surrogate))(
             as_numpy(grad_spikes.to(dtype)).reshape(w.shape), w.numpy(), as_numpy(v).reshape(-1), numbers,
             as_numpy(grad_v1).reshape(-1), as_numpy(grad_current).reshape(w.shape),
             grad_v0.numpy().reshape(-1),

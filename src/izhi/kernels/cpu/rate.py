@@ -32,7 +32,7 @@ def _mix(h: Any) -> Any:
 def _rate(dtype: torch.dtype) -> Callable[..., None]:
     _, store = codec(dtype)
 
-    @compile_kernel  # type: ignore[untyped-decorator]
+    @compile_kernel
     def encode(limits, key, out):  # type: ignore[no-untyped-def]
         steps, rows, width = out.shape
         for row in prange(steps * rows):

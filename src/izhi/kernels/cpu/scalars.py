@@ -74,6 +74,11 @@ def _sigmoid(x: Any, slope: Any) -> Any:
     return slope * y * (f32(1) - y)
 
 
+def surrogate_kind(surrogate: Any) -> Any:
+    """The key of ``DERIVATIVES`` for a surrogate."""
+    return type(surrogate)
+
+
 #: Class of a surrogate → its derivative for one number.
 DERIVATIVES: dict[Any, Any] = {ATan: _atan, FastSigmoid: _fast_sigmoid, Sigmoid: _sigmoid}
 compile_kernel = njit(parallel=True, cache=True, error_model="numpy")
