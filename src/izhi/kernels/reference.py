@@ -134,7 +134,7 @@ def izhikevich_step(
     if spikes is None:
         spikes = spike((v_new - p.threshold) / s.span, s.surrogate)
     if order.reset == "after":
-        fired = spikes.detach()
+        fired = (v_new >= p.threshold).to(v_new.dtype)
         v_new = torch.lerp(v_new, _like(p.c, v_new), fired)
         u_new = u_new + fired * p.d
     return spikes, v_new, u_new

@@ -1,0 +1,24 @@
+"""Shared fixtures: the folder of real data, small networks, a quiet Fabric."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    root = os.environ.get("IZHI_DATA")
+    if not root or not Path(root, "mnist").is_dir():
+        pytest.skip("IZHI_DATA names no folder with mnist/; real data is needed here")
+    return Path(root)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)

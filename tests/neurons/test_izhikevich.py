@@ -1,0 +1,307 @@
+"""The Izhikevich module: event orders, gradients, state, and what it refuses."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import izhi
+from izhi import Izhikevich, IzhikevichState, IzhiError, preset
+from izhi.kernels import Drive, reference
+from izhi.neurons import ORDERS
+
+
+def by_hand(p, current):
+    """The five orders as their sources write them, in plain Python numbers."""
+    v, u, out = p.v0, p.u0, []
+
+    def dv(v, u, i):
+        return p.a1 * v * v + p.a2 * v + p.a3 * u + p.a4 + p.gain * i
+
+    def du(v, u):
+        return p.b1 * v + p.b2 * u + p.b3
+
+    for i in current:
+        if p.order == "fpga-ip":
+            spike = v >= p.threshold
+            if spike:
+                v, u = p.c, u + p.d
+            else:
+                v = v + p.dt * dv(v, u, i)
+                u = u + p.dt * du(v, u)
+        elif p.order == "izhikevich":
+            spike = v >= p.threshold
+            if spike:
+                v, u = p.c, u + p.d
+            v = v + p.dt / 2 * dv(v, u, i)
+            v = v + p.dt / 2 * dv(v, u, i)
+            u = u + p.dt * du(v, u)
+        elif p.order == "izhikevich-2004":
+            v = v + p.dt * dv(v, u, i)
+            u = u + p.dt * du(v, u)
+            spike = v >= p.threshold
+            if spike:
+                v, u = p.c, u + p.d
+        elif p.order == "s2nn":
+            if v < p.threshold:
+                for _ in range(2):
+                    v, u = v + p.dt / 2 * dv(v, u, i), u + p.dt / 2 * du(v, u)
+                    v = min(v, p.limits[1])
+            else:
+                v, u = p.c, u + p.d
+            spike = v >= p.threshold
+        elif p.order == "snntorch":
+            if v >= p.threshold:
+                v, u = p.c, u + p.d
+            v = v + p.dt * dv(v, u, i)
+            u = u + p.dt * du(v, u)
+            spike = v >= p.threshold
+        out.append((float(spike), v, u))
+    return np.array(out).T
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("name", ["RS", "normalized"])
+def test_order_follows_its_source(order, name):
+    p = preset(name).replace(order=order)
+    if order == "s2nn":
+        p = p.replace(v_max=p.threshold)
+    current = np.random.default_rng(1).normal(*((9, 4) if name == "RS" else (0.1, 0.1)), 120)
+    trace = Izhikevich(p).trace(torch.from_numpy(current).reshape(-1, 1, 1))
+    got = np.array([x.flatten().numpy() for x in trace])
+    expected = by_hand(p, current)
+    assert expected[0].sum() >= 3
+    np.testing.assert_array_equal(got[0], expected[0])
+    np.testing.assert_allclose(got[1:], expected[1:], rtol=1e-9, atol=1e-9)
+
+
+def test_a_first_trace_of_the_fpga_order():
+    """v = 0, 0.5, 1.145 at I = 0.5: the spike leaves one step after v passes 0.7."""
+    spikes, v, u = Izhikevich("normalized").trace(torch.full((5, 1, 1), 0.5, dtype=torch.float64))
+    assert spikes.flatten().tolist() == [0, 0, 1, 0, 0]
+    u1 = -0.5 / 32
+    v2 = 0.5 + 0.25 - 0.105 - 0.019 * u1 + 0.5
+    assert v.flatten()[:2].tolist() == pytest.approx([0.5, v2])
+    assert u.flatten()[0].item() == pytest.approx(u1)
+
+
+def test_a_first_trace_of_the_fpga_order_resets_without_integrating():
+    spikes, v, _ = Izhikevich("normalized").trace(torch.full((8, 1, 1), 0.5))
+    at = int(spikes.flatten().argmax())
+    assert v.flatten()[at].item() == pytest.approx(0.105)
+
+
+def test_spikes_equal_the_fpga_ip(real_data):
+    """Every layer's spikes of six networks, as the IP's own arithmetic gives them."""
+    path = real_data / "hls_ip" / "vectors.json"
+    if not path.is_file():
+        pytest.skip("hls_ip/vectors.json is not in IZHI_DATA")
+    fired = 0
+    for vector in json.loads(path.read_text())["vectors"]:
+        x = torch.tensor(vector["in_c"]).expand(30, 1, -1)
+        for layer, expected in zip(vector["layers"], vector["layer_spikes"], strict=True):
+            current = x @ torch.tensor(layer["weight"]).T + torch.tensor(layer["bias"])
+            x, _ = Izhikevich("normalized")(current)
+            assert x[:, 0].T.int().tolist() == expected
+            fired += int(x.sum())
+    assert fired > 100
+
+
+def smooth_loss(p, current, gain, monkeypatch):
+    surrogate = izhi.surrogate.ATan(3.0)
+    monkeypatch.setattr(reference, "spike", lambda x, s, strict=False: s.smooth(x))
+    neuron = Izhikevich(p, surrogate=surrogate, jacobian_limit=math.inf, kernel="reference")
+    spikes, state = neuron(current * gain)
+    return (spikes * torch.linspace(0.5, 1.5, len(spikes))[:, None, None]).sum() + state.u.sum()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_plain_gradient_is_that_of_finite_differences(order, monkeypatch):
+    """With the smooth step in place of the spike, below threshold, autograd is exact."""
+    p = preset("normalized").replace(order=order)
+    current = torch.rand(6, 1, 2, dtype=torch.float64) * 0.08
+    gain = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    smooth_loss(p, current, gain, monkeypatch).backward()
+    h = 1e-6
+    with torch.no_grad():
+        up, down = (smooth_loss(p, current, 1 + s, monkeypatch) for s in (h, -h))
+    assert gain.grad.item() == pytest.approx(((up - down) / (2 * h)).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["a1", "a2", "a3", "a4", "b1", "b2", "b3", "threshold", "gain"])
+def test_gradient_of_each_coefficient(name, monkeypatch):
+    monkeypatch.setattr(reference, "spike", lambda x, s, strict=False: s.smooth(x))
+    current = torch.rand(8, 2, 3, dtype=torch.float64) * 0.08 + 0.02
+
+    def loss(value=None):
+        neuron = Izhikevich("normalized", learn=[name], jacobian_limit=math.inf).double()
+        if value is not None:
+            neuron.learned[name].data.fill_(value)
+        spikes, _ = neuron(current)
+        return spikes.sum(), neuron.learned[name]
+
+    total, parameter = loss()
+    total.backward()
+    start, h = parameter.item(), 1e-6
+    numeric = (loss(start + h)[0] - loss(start - h)[0]).item() / (2 * h)
+    assert abs(numeric) > 1e-4
+    assert parameter.grad.item() == pytest.approx(numeric, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["c", "d", "a", "b"])
+def test_reset_and_biological_coefficients_learn(name):
+    neuron = Izhikevich("RS", learn=[name])
+    spikes, state = neuron(torch.full((60, 1, 4), 15.0))
+    assert spikes.sum() > 0
+    (state.v.sum() + state.u.sum()).backward()
+    assert torch.isfinite(neuron.learned[name].grad)
+    assert neuron.learned[name].grad != 0
+
+
+def test_a_and_b_set_b1_and_b2():
+    neuron = Izhikevich("RS", learn=["a", "b"])
+    p = neuron.coefficients()
+    assert (p.b1.item(), p.b2.item()) == pytest.approx((0.004, -0.02))
+    with pytest.raises(IzhiError, match="one form only"):
+        Izhikevich("RS", learn=["a", "b1"])
+
+
+def test_b1_may_change_sign_and_b2_stays_stable():
+    neuron = Izhikevich("normalized", learn=["b1", "b2", "threshold", "a1"])
+    for name, value in (("b1", 0.3), ("b2", 0.5), ("threshold", -3.0), ("a1", -1.0)):
+        neuron.learned[name].data.fill_(value)
+    p = neuron.coefficients()
+    assert p.b1.item() == pytest.approx(0.3)
+    assert p.b2.item() == 0
+    assert p.threshold.item() > p.c
+    assert p.a1.item() == 0
+    p.b2.backward()
+    assert neuron.learned["b2"].grad == 1, "a held value must still be able to come back"
+
+
+def test_per_neuron_parameters():
+    neuron = Izhikevich("normalized", size=3, learn=["threshold"])
+    neuron.learned["threshold"].data = torch.tensor([0.3, 0.7, 50.0])
+    spikes, _ = neuron(torch.full((40, 2, 3), 0.1))
+    counts = spikes.sum((0, 1))
+    assert counts[0] > counts[1] > counts[2] == 0
+    with pytest.raises(IzhiError, match=r"features \(4,\), expected \(3,\)"):
+        neuron(torch.zeros(5, 2, 4))
+
+
+@pytest.mark.parametrize("kernel", ["reference", "cpu"])
+@pytest.mark.parametrize("order", ORDERS)
+def test_state_goes_in_and_out(kernel, order):
+    neuron = Izhikevich(preset("RS").replace(order=order), kernel=kernel)
+    current = torch.rand(50, 3, 4) * 20
+    whole, end = neuron(current)
+    first, middle = neuron(current[:17])
+    second, last = neuron(current[17:], middle)
+    assert torch.equal(whole, torch.cat([first, second]))
+    assert torch.equal(end.v, last.v)
+    assert torch.equal(end.u, last.u)
+
+
+def test_step_is_one_step_of_forward():
+    neuron = Izhikevich("FS")
+    current = torch.rand(30, 2, 5) * 25
+    whole, _ = neuron(current)
+    state, steps = None, []
+    for current_t in current:
+        spikes, state = neuron.step(current_t, state)
+        steps.append(spikes)
+    assert torch.equal(whole, torch.stack(steps))
+
+
+def test_the_jacobian_limit_tames_the_upstroke():
+    """At high v the plain factor is above 1 in every step, and gradients grow with T."""
+
+    def gradient(limit, kernel):
+        neuron = Izhikevich("normalized", jacobian_limit=limit, kernel=kernel)
+        current = torch.full((25, 1, 1), 0.05, requires_grad=True)
+        spikes, _ = neuron(current)
+        spikes.sum().backward()
+        return current.grad.abs().max().item()
+
+    for kernel in ("reference", "cpu"):
+        assert gradient(math.inf, kernel) > 2 * gradient(1.0, kernel)
+        assert gradient(1.0, kernel) < 25
+
+
+def test_surrogate_width_scales_with_the_model():
+    """One slope gives comparable gradients in mV and in normalised units, per span."""
+    grads = []
+    for p, rest in ((preset("RS"), -60.0), (preset("normalized"), 0.1)):
+        p = p.replace(v0=rest, u0=0.0, order="snntorch")
+        current = torch.zeros(1, 1, 1, requires_grad=True)
+        spikes, _ = Izhikevich(p)(current)
+        spikes.sum().backward()
+        grads.append(current.grad.item() * p.span)
+    assert 0.2 < grads[0] / grads[1] < 5
+
+
+def test_any_snntorch_surrogate_works():
+    from snntorch import surrogate
+
+    functions = [
+        surrogate.atan(), surrogate.fast_sigmoid(), surrogate.sigmoid(), surrogate.triangular(),
+        surrogate.straight_through_estimator(), surrogate.spike_rate_escape(), surrogate.LSO(),
+        surrogate.SFS(), surrogate.heaviside(),
+    ]  # fmt: skip
+    hard = Izhikevich("normalized")(torch.full((12, 1, 2), 0.2))[0]
+    for function in functions:
+        current = torch.full((12, 1, 2), 0.2, requires_grad=True)
+        spikes, _ = Izhikevich("normalized", surrogate=function)(current)
+        assert torch.equal(spikes, hard)
+        spikes.sum().backward()
+        assert torch.isfinite(current.grad).all()
+
+
+def test_v_stays_within_its_limits():
+    for name in ("normalized", "RS"):
+        neuron = Izhikevich(name)
+        low, high = neuron.parameters_.limits
+        _, v, _ = neuron.trace(torch.randn(200, 1, 8) * (3.0 if name == "normalized" else 900.0))
+        assert low - 1e-3 < v.min() < low + 1e-3
+        assert high - 1e-3 < v.max() < high + 1e-3
+
+
+def test_a_conductance_pulls_v_to_its_reversal():
+    neuron = Izhikevich("RS")
+    g = torch.full((400, 1, 1), 1.0)
+    _, state = neuron(Drive(g * -80.0, g))
+    p, v = neuron.parameters_, state.v.item()
+    rest = p.a1 * v**2 + p.a2 * v - state.u.item() + p.a4 + (-80 - v)
+    assert -80 < v < -65
+    assert rest == pytest.approx(0, abs=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("current", "message"),
+    [
+        (torch.zeros(5), r"shape \(5,\), expected \(T, B, features\)"),
+        (torch.zeros(5, 2), r"shape \(5, 2\), expected \(T, B, features\)"),
+        (torch.zeros(0, 2, 3), "expected at least one time step"),
+        (torch.zeros(5, 2, 3, dtype=torch.int64), "expected floating point"),
+    ],
+)
+def test_wrong_currents(current, message):
+    for neuron in (Izhikevich(), izhi.LIF()):
+        with pytest.raises(IzhiError, match=message):
+            neuron(current)
+
+
+def test_wrong_state_and_settings():
+    with pytest.raises(IzhiError, match=r"state has shape \(2, 4\), expected \(2, 3\)"):
+        Izhikevich()(torch.zeros(5, 2, 3), IzhikevichState(torch.zeros(2, 4), torch.zeros(2, 4)))
+    for limit in (0.0, -1.0, math.nan):
+        with pytest.raises(IzhiError, match="expected a number above 0 or inf"):
+            Izhikevich(jacobian_limit=limit)
+    with pytest.raises(IzhiError, match="unknown learnable coefficient 'tau'"):
+        Izhikevich(learn=["tau"])
+    with pytest.raises(IzhiError, match="unknown kernel 'gpu'"):
+        Izhikevich(kernel="gpu")
+    with pytest.raises(IzhiError, match="does not cover this call"):
+        Izhikevich(learn=["d"], kernel="cpu")(torch.zeros(5, 2, 3))
