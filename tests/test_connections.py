@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from izhi import LIF, Izhikevich, IzhiError
+from izhi import LIF, IzhiError, Izhikevich
 from izhi.connections import (
     CONNECTIONS,
     ConductanceSynapse,
@@ -69,7 +69,9 @@ def test_one_spike_has_the_area_it_has_through_linear():
     connection = ExponentialSynapse(1, 1, bias=False, tau=5.0)
     x = torch.zeros(200, 1, 1)
     x[0] = 1
-    assert connection(x)[0].current.sum().item() == pytest.approx(connection.weight.item(), rel=1e-4)
+    assert connection(x)[0].current.sum().item() == pytest.approx(
+        connection.weight.item(), rel=1e-4
+    )
 
 
 def test_tau_can_be_learned():
@@ -79,20 +81,23 @@ def test_tau_can_be_learned():
     assert ExponentialSynapse(5, 3).logit.requires_grad is False
 
 
+@pytest.mark.parametrize("implicit", [0.0, 2.5])
 @pytest.mark.parametrize("inhibitory", [None, 0.1, 0.4])
-def test_conductance_equation(inhibitory):
+def test_conductance_equation(inhibitory, implicit):
     low, rest, high = -85.0, -65.0, 0.0
-    connection = ConductanceSynapse(10, 3, reversal=(low, rest, high), inhibitory=inhibitory)
+    connection = ConductanceSynapse(
+        10, 3, reversal=(low, rest, high), inhibitory=inhibitory, implicit=implicit
+    )
     x = spikes_of((20, 2, 10))
     drive, _ = connection(x)
     weight = connection.signed_weight.detach()
     plus, minus = weight.clamp(min=0), (-weight).clamp(min=0)
-    scale = connection.strength / 10
-    g_exc = by_hand(x, plus, 10.0) * scale / (high - rest)
-    g_inh = by_hand(x, minus, 10.0) * scale / (rest - low)
+    g_exc = by_hand(x, plus, 10.0) / 10 / (high - rest)
+    g_inh = by_hand(x, minus, 10.0) / 10 / (rest - low)
+    share = 1 / (1 + implicit * (g_exc + g_inh))
     for v in (-80.0, -65.0, -20.0):
         current = drive.current - drive.conductance * v
-        expected = g_exc * (high - v) + g_inh * (low - v) + connection.input.bias
+        expected = (g_exc * (high - v) + g_inh * (low - v)) * share + connection.input.bias
         torch.testing.assert_close(current, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -128,7 +133,11 @@ def test_recurrent_is_the_step_loop():
 @pytest.mark.parametrize("neuron", ["lif", "normalized", "RS", "CH"])
 def test_any_connection_with_any_neuron(kind, neuron):
     """Runs, learns, and splits in time: two calls with state equal one."""
-    cell = LIF() if neuron == "lif" else Izhikevich(neuron, gain=1.0 if neuron == "normalized" else 40.0)
+    cell = (
+        LIF()
+        if neuron == "lif"
+        else Izhikevich(neuron, gain=1.0 if neuron == "normalized" else 40.0)
+    )
     extra = {"reversal": reversal_potentials(cell)} if kind == "conductance" else {}
     layer = Layer(CONNECTIONS[kind](20, 6, **extra), cell)
     with torch.no_grad():

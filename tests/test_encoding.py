@@ -22,7 +22,12 @@ def test_rate_has_the_probability_of_its_value(dtype):
 
 def test_rate_is_independent_over_time_samples_and_features():
     spikes = encoding.rate(torch.full((64, 64), 0.5), 64, seed=7) - 0.5
-    for shifted in (spikes.roll(1, 0), spikes.roll(1, 1), spikes.roll(1, 2), spikes.transpose(1, 2)):
+    for shifted in (
+        spikes.roll(1, 0),
+        spikes.roll(1, 1),
+        spikes.roll(1, 2),
+        spikes.transpose(1, 2),
+    ):
         assert abs((spikes * shifted).mean().item() * 4) < 0.02
 
 
@@ -64,7 +69,7 @@ def test_constant():
 def test_population_peaks_at_the_nearest_centre(fields, value):
     response = encoding.population(torch.tensor([[value]]), fields)
     assert response.shape == (1, fields)
-    assert 0 <= response.min()
+    assert response.min() >= 0
     assert response.max() <= 1
     centres = torch.tensor([(2 * i - 3) / (2 * (fields - 2)) for i in range(1, fields + 1)])
     nearest = (centres - value).abs()

@@ -13,18 +13,23 @@ from izhi.connections import (
     Linear,
     reversal_potentials,
 )
-from izhi.network import Layer, Network
+from izhi.network import Layer, Network, Neuron
+from izhi.neurons import Izhikevich
 
 
-def _connection(e: Experiment, inputs: int, outputs: int, neuron: torch.nn.Module) -> Connection:
+def _connection(e: Experiment, inputs: int, outputs: int, neuron: Neuron) -> Connection:
     kind = CONNECTIONS[e.connection]
     if kind is ConductanceSynapse:
+        implicit = (
+            neuron.parameters_.dt * neuron.parameters_.gain if isinstance(neuron, Izhikevich) else 1
+        )
         return ConductanceSynapse(
             inputs,
             outputs,
             tau=e.tau,
             inhibitory=e.inhibitory,
             reversal=reversal_potentials(neuron),
+            implicit=implicit,
         )
     if kind is ExponentialSynapse:
         return ExponentialSynapse(inputs, outputs, tau=e.tau)

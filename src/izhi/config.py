@@ -35,7 +35,7 @@ else:
     import tomli as tomllib
 
 #: Factor on the input current of biological presets: weights of order 1 → mV/ms.
-BIOLOGICAL_GAIN = 40.0
+BIOLOGICAL_GAIN = 200.0
 
 Readout = Literal["spikes", "current", "membrane"]
 

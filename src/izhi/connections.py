@@ -166,18 +166,27 @@ class ConductanceSynapse(ExponentialSynapse):
 
         s[t] = s[t−1]·(1 − 1/τ) + spike[t]
         g_exc = W⁺·s/(τ·(E_exc − v_rest)),   g_inh = W⁻·s/(τ·(v_rest − E_inh))
-        I = g_exc·(E_exc − v) + g_inh·(E_inh − v) + bias
+        I = (g_exc·(E_exc − v) + g_inh·(E_inh − v)) / (1 + κ·(g_exc + g_inh)) + bias
 
-    W⁺ and W⁻ are the positive and negative parts of the weights, both taken as positive. The divisors
-    are constants that hardware folds into its weights: with them a weight gives, at rest, the current
-    that it gives through Linear, whatever the units of the neuron.
+    W⁺ and W⁻ are the positive and negative parts of the weights, both taken as positive. Three things
+    make it optimise like Linear; hardware folds the constants into its weights:
+
+    - the divisors E − v_rest: at rest a weight gives the current that it gives through Linear;
+    - κ: explicit Euler (κ = 0, as in S2NN-HLS) is unstable once dt·gain·g passes 2, which an ordinary
+      initialisation does; with κ = dt·gain the step is the implicit one, which cannot overshoot;
+    - W = strength·weight: conductances of both signs shunt each other, so that larger changes are needed
+      than of currents; strength gives them at the learning rate of the other connections.
 
     Args:
         reversal: (E_inh, v_rest, E_exc) in the neuron's units; see ``reversal_potentials``.
+        tau: decay time in steps, above 1.
         inhibitory: None to let each weight have its own sign; or the share, 0 to 1, of presynaptic
             neurons (the last ones) whose weights are all inhibitory, the others' all excitatory, as
             in S2NN-HLS, where it is 0.1.
+        implicit: κ, dt·gain of the neuron; 0 for explicit Euler.
     """
+
+    strength = 8.0
 
     def __init__(
         self,
@@ -188,6 +197,7 @@ class ConductanceSynapse(ExponentialSynapse):
         reversal: tuple[float, float, float] = (-85.0, -65.0, 0.0),
         tau: float = 10.0,
         inhibitory: float | None = None,
+        implicit: float = 1.0,
     ) -> None:
         super().__init__(in_features, out_features, bias, tau=tau)
         low, rest, high = reversal
@@ -195,7 +205,11 @@ class ConductanceSynapse(ExponentialSynapse):
             raise SettingError(f"reversal is {reversal!r}, expected E_inh < v_rest < E_exc")
         if inhibitory is not None and not 0 <= inhibitory <= 1:
             raise SettingError(f"inhibitory is {inhibitory!r}, expected a share from 0 to 1")
-        self.reversal = reversal
+        if not (math.isfinite(implicit) and implicit >= 0):
+            raise SettingError(f"implicit is {implicit!r}, expected a finite number, 0 or more")
+        self.reversal, self.implicit = reversal, implicit
+        with torch.no_grad():
+            self.weight.div_(self.strength)
         sign = None
         if inhibitory is not None:
             sign = torch.ones(in_features)
@@ -206,8 +220,9 @@ class ConductanceSynapse(ExponentialSynapse):
 
     @property
     def signed_weight(self) -> Tensor:
-        """The weights with the sign that their presynaptic neuron allows."""
-        return self.weight if self.sign is None else self.weight.abs() * self.sign
+        """W: strength·weight, with the sign that the presynaptic neuron allows."""
+        weight = self.weight if self.sign is None else self.weight.abs() * self.sign
+        return self.strength * weight
 
     def forward(self, spikes: Tensor, state: Tensor | None = None) -> tuple[Drive, Tensor | None]:
         self.check(spikes)
@@ -220,6 +235,9 @@ class ConductanceSynapse(ExponentialSynapse):
         weighted = nn.functional.linear(spikes, both)
         filtered, state = self.filtered(weighted, state)
         current, conductance = filtered.chunk(2, dim=-1)
+        if self.implicit:
+            share = 1 / (1 + self.implicit * conductance)
+            current, conductance = current * share, conductance * share
         if self.input.bias is not None:
             current = current + self.input.bias
         return Drive(current.contiguous(), conductance.contiguous()), state

@@ -75,7 +75,8 @@ class TerminalListener:
             f"{self.label}: epoch {row['epoch']:.0f}/{self.epochs}, loss {row['train_loss']:.4f}{shown},"
             f" test {100 * row['test_accuracy']:.2f} %, {row['seconds']:.1f} s",
             markup=False,
+            soft_wrap=True,
         )
         if row["epoch"] == self.epochs:
             for warning in warnings:
-                self.console.print(f"  warning: {warning}", markup=False)
+                self.console.print(f"  warning: {warning}", markup=False, soft_wrap=True)

@@ -21,7 +21,12 @@ PARTS = {"train-images-idx3-ubyte": (12, 4, 3), "train-labels-idx1-ubyte": (12,)
 
 
 def idx(array):
-    return b"\x00\x00\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    return (
+        b"\x00\x00\x08"
+        + bytes([array.ndim])
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.tobytes()
+    )
 
 
 @pytest.fixture
@@ -57,7 +62,12 @@ def server(tmp_path):
 )  # fmt: skip
 def test_embedded(name, features, classes, train, test):
     d = data.load(name)
-    assert (d.features, len(d.classes), len(d.train), len(d.test)) == (features, classes, train, test)
+    assert (d.features, len(d.classes), len(d.train), len(d.test)) == (
+        features,
+        classes,
+        train,
+        test,
+    )
     x, y = d.train.batch(slice(None))
     assert x.dtype == torch.float32
     assert (x.min(), x.max()) == (0, 1)
@@ -176,7 +186,9 @@ def test_an_interrupted_download_leaves_nothing(small_mnist, server, tmp_path, m
 
 
 def test_real_mirrors_are_known():
-    assert all(m.startswith("http") for m in mnist.mirrors("mnist") + mnist.mirrors("fashion_mnist"))
+    assert all(
+        m.startswith("http") for m in mnist.mirrors("mnist") + mnist.mirrors("fashion_mnist")
+    )
 
 
 def test_split_is_fixed_by_seed_and_stratified():
@@ -186,7 +198,9 @@ def test_split_is_fixed_by_seed_and_stratified():
     other = data.split(samples, 0.2, 4)
     assert len(train) + len(held) == len(samples)
     assert torch.equal(held.inputs, again[1].inputs)
-    assert not torch.equal(held.labels, other[1].labels) or not torch.equal(held.inputs, other[1].inputs)
+    assert not torch.equal(held.labels, other[1].labels) or not torch.equal(
+        held.inputs, other[1].inputs
+    )
     shares = torch.bincount(held.labels) / torch.bincount(samples.labels)
     assert (shares - 0.2).abs().max() < 0.01
     whole, none = data.split(samples, 0.0, 0)

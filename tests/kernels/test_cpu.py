@@ -10,7 +10,11 @@ from izhi import LIF, Izhikevich, preset
 from izhi.kernels import Drive
 from izhi.neurons import ORDERS
 
-SURROGATES = [izhi.surrogate.ATan(2.0), izhi.surrogate.FastSigmoid(10.0), izhi.surrogate.Sigmoid(4.0)]
+SURROGATES = [
+    izhi.surrogate.ATan(2.0),
+    izhi.surrogate.FastSigmoid(10.0),
+    izhi.surrogate.Sigmoid(4.0),
+]
 
 
 def run(neuron, current, conductance=None, state=None):
@@ -39,7 +43,9 @@ shapes = st.tuples(st.integers(1, 30), st.integers(1, 5), st.integers(1, 9))
     limit=st.sampled_from([1.0, 0.9, float("inf")]),
     seed=st.integers(0, 2**31),
 )
-def test_izhikevich_equals_the_reference(shape, order, name, coupled, dtype, surrogate, limit, seed):
+def test_izhikevich_equals_the_reference(
+    shape, order, name, coupled, dtype, surrogate, limit, seed
+):
     torch.manual_seed(seed)
     p = preset(name).replace(order=order)
     scale = 15.0 if p.unit == "mV" else 0.15

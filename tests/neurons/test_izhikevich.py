@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import izhi
-from izhi import Izhikevich, IzhikevichState, IzhiError, preset
+from izhi import IzhiError, Izhikevich, IzhikevichState, preset
 from izhi.kernels import Drive, reference
 from izhi.neurons import ORDERS
 

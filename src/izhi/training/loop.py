@@ -142,6 +142,7 @@ def train(
     model, optimizer = fabric.setup(Classifier(e, network), optimizer)
     steps = -(-len(training) // e.batch_size)
     listener.begin(e, steps, len(history))
+    board = _tensorboard(folder) if e.tensorboard and fabric.is_global_zero else None
     warnings: list[str] = []
     for epoch in range(len(history) + 1, e.epochs + 1):
         began = time.perf_counter()
@@ -166,8 +167,23 @@ def train(
         if fabric.is_global_zero:
             folder.save_epoch(history, _content(e, dataset, network, optimizer, history))
         fabric.barrier()
+        if board is not None:
+            for name, value in row.items():
+                board.add_scalar(name, value, epoch)
         listener.epoch(row, warnings)
+    if board is not None:
+        board.close()
     return Result(e, history, warnings)
+
+
+def _tensorboard(folder: RunFolder) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise SettingError(
+            "tensorboard is set, but it is not installed; pip install 'izhi[tensorboard]'"
+        ) from None
+    return SummaryWriter(str(folder.path / "tensorboard"))  # type: ignore[no-untyped-call]
 
 
 def inputs(e: Experiment, dataset: Dataset) -> int:

@@ -1,0 +1,236 @@
+"""The loop: learning, exact resume, divergence, activity, and losses."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from izhi import IzhiError, data, training
+from izhi.config import experiment
+from izhi.training import LOSSES, RunFolder, checkpoint
+from izhi.training.activity import Activity
+from izhi.training.losses import predict
+
+SMALL = {
+    "dataset": "iris",
+    "hidden": "24",
+    "epochs": 4,
+    "batch_size": 16,
+    "steps": 12,
+    "learning_rate": 5e-3,
+}
+
+
+def run(folder, listener=None, **changes):
+    e = experiment({**SMALL, **changes})
+    run_folder = RunFolder(folder)
+    run_folder.open(e, resume=True)
+    return training.train(training.start_fabric(e), e, data.load(e.dataset), run_folder, listener)
+
+
+def numbers(history):
+    return [{k: v for k, v in row.items() if "seconds" not in k} for row in history]
+
+
+@pytest.mark.parametrize("neuron", ["lif", "normalized", "biological"])
+def test_learns_iris(tmp_path, neuron):
+    result = run(tmp_path, neuron=neuron, epochs=60, population=6)
+    assert result.test_accuracy > 0.9
+    assert result.history[0]["train_loss"] > 2 * result.history[-1]["train_loss"]
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tmp_path):
+    one = run(tmp_path / "a").history
+    assert numbers(one) == numbers(run(tmp_path / "b").history)
+    assert numbers(one) != numbers(run(tmp_path / "c", seed=1).history)
+
+
+class Stop(Exception):
+    pass
+
+
+class StopsAt:
+    """A listener that breaks the run off in the middle of an epoch."""
+
+    def __init__(self, epoch):
+        self.at, self.now, self.steps = epoch, 1, 0
+
+    def begin(self, e, steps, finished):
+        self.now = finished + 1
+
+    def step(self, loss):
+        self.steps += 1
+        if self.now == self.at and self.steps % 3 == 0:
+            raise Stop
+
+    def epoch(self, row, warnings):
+        self.now += 1
+
+
+@pytest.mark.parametrize("connection", ["linear", "recurrent", "exponential", "conductance"])
+def test_a_broken_run_goes_on_with_the_same_numbers(tmp_path, connection):
+    whole = run(tmp_path / "whole", connection=connection)
+    with pytest.raises(Stop):
+        run(tmp_path / "broken", StopsAt(3), connection=connection)
+    content = checkpoint.load(tmp_path / "broken" / "checkpoint.pt")
+    assert content["epoch"] == 2
+    rest = run(tmp_path / "broken", connection=connection)
+    assert numbers(rest.history) == numbers(whole.history)
+    a, b = (checkpoint.load(tmp_path / x / "checkpoint.pt")["model"] for x in ("whole", "broken"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_killed_process_goes_on_with_the_same_numbers(tmp_path):
+    """SIGKILL at no particular moment; what is left is whole, and the rest is exact."""
+    options = ["--dataset", "digits", "--hidden", "32", "--epochs", "12", "--batch-size", "64"]
+    command = [sys.executable, "-m", "izhi", "train", *options, "--out"]
+    folder = tmp_path / "killed"
+    with subprocess.Popen(
+        [*command, str(folder)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not (folder / "metrics.csv").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.15)
+        os.kill(process.pid, signal.SIGKILL)
+    assert checkpoint.load(folder / "checkpoint.pt")["epoch"] >= 1
+    for out, more in ((folder, ["--resume"]), (tmp_path / "whole", [])):
+        subprocess.run([*command, str(out), *more], check=True, capture_output=True)
+    rows = []
+    for out in (folder, tmp_path / "whole"):
+        with (out / "metrics.csv").open() as file:
+            rows.append(numbers(list(csv.DictReader(file))))
+    assert len(rows[0]) == 12
+    assert rows[0] == rows[1]
+
+
+def test_metrics_hold_every_epoch(tmp_path):
+    result = run(tmp_path)
+    with (tmp_path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(r["epoch"]) for r in rows] == [1, 2, 3, 4]
+    assert float(rows[-1]["test_accuracy"]) == result.test_accuracy
+    assert {"train_loss", "validation_accuracy", "rate_1", "rate_2", "seconds"} <= set(rows[0])
+
+
+def test_validation_may_be_left_out(tmp_path):
+    assert "validation_accuracy" not in run(tmp_path, validation=0).history[-1]
+
+
+def test_infinite_weights_stop_the_run_naming_step_and_layer(tmp_path):
+    with pytest.raises(
+        IzhiError, match=r"not finite at epoch \d+, step \d+.*layer 1.*lower learning_rate"
+    ):
+        run(tmp_path, learning_rate=1e38, precision="32-true", readout="current", epochs=40)
+
+
+def test_a_gradient_that_overflows_names_its_parameter(tmp_path, monkeypatch):
+    from izhi.training import loop
+
+    def bad_gradient(output, labels):
+        good = output.float().sum() * 0
+        good.register_hook(lambda g: g * float("nan"))
+        return good
+
+    monkeypatch.setitem(loop.LOSSES, "count", bad_gradient)
+    with pytest.raises(
+        IzhiError,
+        match=r"gradient of layers\.0\.connection\.input\.weight is not finite at epoch 1, step 1",
+    ):
+        run(tmp_path)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_silent_and_saturated_layers_are_reported():
+    activity = Activity()
+    quiet, loud = torch.zeros(10, 4, 8), torch.ones(10, 4, 8)
+    fine = (torch.rand(10, 4, 8) < 0.1).float()
+    fine[0] = 1
+    activity.add([quiet, loud, fine])
+    activity.add([quiet, loud, fine])
+    silent, saturated = activity.warnings()
+    assert silent.startswith("layer 1 is silent: 100% of its neurons never fire; raise gain")
+    assert saturated.startswith("layer 2 is saturated: 1.00 spikes per neuron and step; lower gain")
+
+
+def test_a_silent_network_is_reported_by_the_run(tmp_path):
+    assert "layer 1 is silent" in run(tmp_path, gain=1e-6, epochs=1).warnings[0]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("readout", ["spikes", "current", "membrane"])
+def test_every_loss_and_readout_learns(tmp_path, loss, readout):
+    if loss == "rate_mse" and readout != "spikes":
+        pytest.skip("rates are of spikes")
+    if loss == "max" and readout == "spikes":
+        pytest.skip("the maximum of spikes is 0 or 1")
+    history = run(tmp_path, loss=loss, readout=readout, epochs=15).history
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "sgd", "learning_rate": 0.1},
+        {"optimizer": "adamw", "weight_decay": 0.01},
+        {"gradient_clip": 0.5},
+        {"learn": "d,threshold", "per_neuron": True},
+        {"neuron": "lif", "learn": "beta"},
+        {"encoding": "latency"},
+        {"encoding": "constant", "population": 5},
+        {"precision": "bf16-mixed"},
+        {"precision": "64-true"},
+        {"kernel": "reference"},
+        {"hidden": "16,16", "order": "snntorch"},
+        {"inhibitory": 0.2, "connection": "conductance"},
+    ],
+)
+def test_settings_run(tmp_path, changes):
+    history = run(tmp_path, **{"epochs": 2, **changes}).history
+    assert history[-1]["train_loss"] > 0
+
+
+def test_bf16_and_32_bits_are_close(tmp_path):
+    a = run(tmp_path / "a", precision="bf16-mixed", dataset="digits", epochs=10, batch_size=32)
+    b = run(tmp_path / "b", precision="32-true", dataset="digits", epochs=10, batch_size=32)
+    assert abs(a.test_accuracy - b.test_accuracy) < 0.03
+
+
+def test_two_processes_share_the_work(tmp_path):
+    options = [
+        "--dataset",
+        "iris",
+        "--hidden",
+        "16",
+        "--epochs",
+        "2",
+        "--accelerator",
+        "cpu",
+        "--devices",
+        "2",
+    ]
+    command = [sys.executable, "-m", "izhi", "train", *options, "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("test accuracy") == 1
+    assert (tmp_path / "run" / "report.md").exists()
+
+
+def test_tensorboard_events(tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    run(tmp_path, tensorboard=True, epochs=1)
+    assert list(tmp_path.rglob("events.out.tfevents*"))
+
+
+def test_predictions():
+    output = torch.zeros(4, 2, 3)
+    output[:3, 0, 1] = 1
+    output[0, 1, 2] = 2
+    output[:, 1, 0] = 0.9
+    assert predict(output, "count").tolist() == [1, 0]
+    assert predict(output, "max").tolist() == [1, 2]
