@@ -162,7 +162,7 @@ def test_graded_spikes_surrogates_and_disabled_gradients():
     )(x)[0].sum().backward()
     assert (x.grad > 0).all()
     off = Izhikevich(izhi.preset("normalized").replace(order="snntorch"), surrogate_disable=True)
-    spk, mem, _ = off(x)
+    spk, _mem, _ = off(x)
     assert not spk.requires_grad or torch.autograd.grad(spk.sum(), x)[0].abs().sum() == 0
 
 

@@ -183,7 +183,7 @@ def _tensorboard(folder: RunFolder) -> Any:
         raise SettingError(
             "tensorboard is set, but it is not installed; pip install 'izhi[tensorboard]'"
         ) from None
-    return SummaryWriter(str(folder.path / "tensorboard"))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder.path / "tensorboard"))  # type: ignore[no-untyped-call,unused-ignore]
 
 
 def inputs(e: Experiment, dataset: Dataset) -> int:
