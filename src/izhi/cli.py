@@ -60,7 +60,8 @@ def _shown(default: Any) -> str:
 
 def settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Settings from the TOML file, if one is named, overridden by those of the command line."""
-    values = read(Path(arguments.config)) if arguments.config else {}
+    file = getattr(arguments, "config", None)
+    values = read(Path(file)) if file else {}
     given = {n: getattr(arguments, n, None) for n in Experiment.model_fields}
     return {**values, **{name: value for name, value in given.items() if value is not None}}
 
@@ -316,6 +317,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed.run(parsed)
     except IzhiError as error:
         print(f"izhi: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a full or read-only disk, wherever it is met first
+        name = f" {error.filename}" if error.filename else ""
+        print(f"izhi: cannot write{name}: {error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("izhi: interrupted; go on with --resume", file=sys.stderr)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from izhi.errors import SettingError
 from izhi.training.checkpoint import write_bytes
 
 #: Colours that stay apart for colour-blind readers (Okabe & Ito 2008).
@@ -21,10 +22,17 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 _STYLES = ("-", "--", "-.", ":")
 
 
+def check_ending(path: Path) -> None:
+    """Raise SettingError unless the path ends like a figure that can be written."""
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise SettingError(f"out is {str(path)!r}, expected a figure's ending: .png, .svg or .pdf")
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure in the format of the path's ending, whole or not at all."""
+    check_ending(path)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix.lstrip(".") or "png", dpi=150)
+    figure.savefig(buffer, format=path.suffix[1:], dpi=150)
     write_bytes(path, buffer.getvalue())
 
 

@@ -21,7 +21,7 @@ def content(**changes):
     network = build.network(e, 4, 3)
     return {
         "config": e.model_dump(mode="json"), "inputs": 4, "classes": ["a", "b", "c"],
-        "model": network.state_dict(), "optimizer": {}, "epoch": 1, "history": [{"epoch": 1}],
+        "model": network.state_dict(), "optimizer": {}, "epoch": 1, "history": [{"epoch": 1}], "warnings": [],
     }  # fmt: skip
 
 

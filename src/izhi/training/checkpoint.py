@@ -90,7 +90,17 @@ def load(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} is truncated or no checkpoint ({reason}); use an intact copy"
         ) from None
-    keys = {"format", "config", "model", "optimizer", "epoch", "history", "inputs", "classes"}
+    keys = {
+        "format",
+        "config",
+        "model",
+        "optimizer",
+        "epoch",
+        "history",
+        "warnings",
+        "inputs",
+        "classes",
+    }
     if not isinstance(content, dict) or not keys <= content.keys():
         raise CheckpointError(
             f"{path} is not a checkpoint of izhi: it lacks some of {sorted(keys)}"

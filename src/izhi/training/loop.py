@@ -138,12 +138,11 @@ def train(
     training, validation = split(dataset.train, e.validation, e.split_seed)
     network = build.network(e, inputs(e, dataset), len(dataset.classes))
     optimizer = _optimizer(e, network)
-    history = _restore(e, folder, network, optimizer)
+    history, warnings = _restore(e, folder, network, optimizer)
     model, optimizer = fabric.setup(Classifier(e, network), optimizer)
     steps = -(-len(training) // e.batch_size)
     listener.begin(e, steps, len(history))
     board = _tensorboard(folder) if e.tensorboard and fabric.is_global_zero else None
-    warnings: list[str] = []
     for epoch in range(len(history) + 1, e.epochs + 1):
         began = time.perf_counter()
         row: Row = {"epoch": epoch}
@@ -165,7 +164,7 @@ def train(
         warnings = activity.warnings()
         history.append(row)
         if fabric.is_global_zero:
-            folder.save_epoch(history, _content(e, dataset, network, optimizer, history))
+            folder.save_epoch(history, _content(e, dataset, network, optimizer, history, warnings))
         fabric.barrier()
         if board is not None:
             for name, value in row.items():
@@ -297,22 +296,22 @@ def _optimizer(e: Experiment, network: Network) -> torch.optim.Optimizer:
 
 def _restore(
     e: Experiment, folder: RunFolder, network: Network, optimizer: torch.optim.Optimizer
-) -> list[Row]:
-    """Load the folder's checkpoint, if there is one, into network and optimiser; its history."""
+) -> tuple[list[Row], list[str]]:
+    """Load the folder's checkpoint, if there is one; its history and its last epoch's warnings."""
     path = folder.checkpoint
     if not path.exists():
-        return []
+        return [], []
     content = checkpoint.load(path)
     checkpoint.check_same_network(path, content["config"], e.model_dump(mode="json"))
     checkpoint.load_weights(path, network, content["model"])
     optimizer.load_state_dict(content["optimizer"])
-    history: list[Row] = content["history"]
-    return history
+    return content["history"], content["warnings"]
 
 
 def _content(
-    e: Experiment, dataset: Dataset, network: Network, optimizer: Any, history: list[Row]
-) -> dict[str, Any]:
+    e: Experiment, dataset: Dataset, network: Network, optimizer: Any, history: list[Row],
+    warnings: list[str],
+) -> dict[str, Any]:  # fmt: skip
     return {
         "config": e.model_dump(mode="json"),
         "inputs": inputs(e, dataset),
@@ -321,4 +320,5 @@ def _content(
         "optimizer": optimizer.state_dict(),
         "epoch": len(history),
         "history": history,
+        "warnings": warnings,
     }
