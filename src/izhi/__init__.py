@@ -17,6 +17,9 @@ from izhi.neurons import (
 )
 from izhi.version import __version__
 
+# After the neurons: kernels and neurons import parts of each other, neurons first.
+from izhi import connections, encoding  # isort: skip
+
 __all__ = [
     "LIF",
     "ORDERS",
@@ -29,6 +32,8 @@ __all__ = [
     "LIFState",
     "__version__",
     "biological",
+    "connections",
+    "encoding",
     "normalize",
     "preset",
     "surrogate",
