@@ -43,9 +43,9 @@ def accuracy(curves: Mapping[str, Sequence[Sequence[float]]], title: str) -> Fig
         curves: label → one sequence of accuracies (0 to 1) per seed, all of the same length.
         title: of the figure.
     """
-    figure = Figure(figsize=(7.5, 4.4), layout="constrained")
+    figure = Figure(figsize=(8.5, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    lowest = 100.0
+    lowest, highest = 100.0, 0.0
     for number, (label, seeds) in enumerate(curves.items()):
         values = 100 * np.array(seeds)
         epochs = np.arange(1, values.shape[1] + 1)
@@ -59,15 +59,15 @@ def accuracy(curves: Mapping[str, Sequence[Sequence[float]]], title: str) -> Fig
         if len(values) > 1:
             axes.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.18, lw=0)
         later = mean[max(1, len(mean) // 5) :] if len(mean) > 1 else mean
-        lowest = min(lowest, float(later.min()))
+        lowest, highest = min(lowest, float(later.min())), max(highest, float(values.max()))
     axes.set_xlabel("epoch")
     axes.set_ylabel("test accuracy (%)")
     axes.set_title(title, fontsize=11)
-    top = 100.0
-    axes.set_ylim(max(0.0, lowest - 0.08 * (top - lowest) - 0.3), top)
+    margin = 0.06 * (highest - lowest) + 0.2
+    axes.set_ylim(max(0.0, lowest - margin), min(100.0, highest + margin))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize=8.5, framealpha=0.9, title="after the last epoch")
+    figure.legend(loc="outside right center", fontsize=8.5, title="after the last epoch")
     return figure
 
 
