@@ -247,7 +247,7 @@ def test_any_snntorch_surrogate_works():
 
     functions = [
         surrogate.atan(), surrogate.fast_sigmoid(), surrogate.sigmoid(), surrogate.triangular(),
-        surrogate.straight_through_estimator(), surrogate.spike_rate_escape(), surrogate.LSO(),
+        surrogate.straight_through_estimator(), surrogate.spike_rate_escape(), surrogate.SSO(),
         surrogate.SFS(), surrogate.heaviside(),
     ]  # fmt: skip
     hard = Izhikevich("normalized")(torch.full((12, 1, 2), 0.2))[0]
