@@ -10,7 +10,7 @@ EPOCHS := 30
 .PHONY: demo test lint clean
 
 $(VENV)/installed: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "izhi needs Python 3.10 or newer; try make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "izhi needs Python 3.10 or newer; try make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
@@ -20,7 +20,7 @@ $(VENV)/installed-tests: $(VENV)/installed
 	touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/izhi compare --dataset digits --neurons lif,normalized,biological --epochs $(EPOCHS) --batch-size 32
+	$(BIN)/izhi compare --dataset digits --neurons lif,normalized,biological --seeds 0,1,2 --epochs $(EPOCHS) --batch-size 32
 
 lint: $(VENV)/installed-tests
 	$(BIN)/ruff format --check src tests

@@ -64,7 +64,9 @@ def accuracy(curves: Mapping[str, Sequence[Sequence[float]]], title: str) -> Fig
     axes.set_ylabel("test accuracy (%)")
     axes.set_title(title, fontsize=11)
     margin = 0.06 * (highest - lowest) + 0.2
-    axes.set_ylim(max(0.0, lowest - margin), min(100.0, highest + margin))
+    # At least six points of accuracy, so that the scatter of a small test set does not fill the figure.
+    bottom = min(lowest - margin, highest - 6.0) if highest > 90 else lowest - margin
+    axes.set_ylim(max(0.0, bottom), min(100.0, highest + margin))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right center", fontsize=8.5, title="after the last epoch")
