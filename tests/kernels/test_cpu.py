@@ -1,5 +1,9 @@
 """The Numba kernels against the torch reference, on random shapes and parameters."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -97,6 +101,21 @@ def test_double_precision_goes_to_the_reference():
     current = torch.rand(9, 2, 3, dtype=torch.float64)
     spikes, state = Izhikevich()(current)
     assert spikes.dtype == state.v.dtype == torch.float64
+
+
+def test_a_second_process_finds_the_compiled_kernels(tmp_path):
+    """Nothing is compiled, and nothing added to the cache on disk, the second time."""
+    script = (
+        "import torch, izhi; x = izhi.encoding.rate(torch.rand(2, 3), 4).requires_grad_();"
+        "[neuron(x)[0].sum().backward() for neuron in (izhi.Izhikevich(), izhi.LIF())]"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    counts = []
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", script], check=True, env=environment)
+        counts.append(sorted(p.name for p in tmp_path.rglob("*.nb?")))
+    assert len(counts[0]) == 10, "index and code of two kernels forward, two backward, one encoder"
+    assert counts[0] == counts[1]
 
 
 @pytest.mark.gpu

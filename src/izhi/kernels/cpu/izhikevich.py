@@ -18,6 +18,7 @@ from izhi.kernels.cpu.scalars import (
     codec,
     compile_kernel,
     f32,
+    inlined,
     surrogate_kind,
 )
 from izhi.kernels.reference import Coefficients, Drive, IzhikevichSettings
@@ -97,6 +98,18 @@ def _izhikevich_forward(
     return forward  # type: ignore[no-any-return]
 
 
+@inlined
+def _back_through_substep(
+    v: Any, gv: Any, gu: Any, g: Any, a1: Any, a2: Any, a3: Any, b1: Any, b2: Any,
+    h: Any, limit: Any, u_old: Any,
+) -> Any:  # fmt: skip
+    """Gradients of v and u after an Euler sub-step → those before it; g is gain·conductance."""
+    jacobian = min(max(f32(1) + h * (f32(2) * a1 * v + a2 - g), -limit), limit)
+    if u_old:
+        return jacobian * gv + h * b1 * gu, (f32(1) + h * b2) * gu + h * a3 * gv
+    return jacobian * gv, gu + h * a3 * gv
+
+
 @cache
 def _izhikevich_backward(
     order: EventOrder, dtype: torch.dtype, coupled: bool, surrogate: Any
@@ -115,7 +128,7 @@ def _izhikevich_backward(
         a1, a2, a3, b1, b2 = p[0], p[1], p[2], p[4], p[5]
         c, threshold, gain = p[7], p[9], p[10]
         dt, h, limit, span, slope = s[0], s[1], s[4], s[5], s[6]
-        zero, one, two = f32(0), f32(1), f32(2)
+        zero, one = f32(0), f32(1)
         for block in prange((lanes + BLOCK - 1) // BLOCK):
             start = block * BLOCK
             size = min(BLOCK, lanes - start)
@@ -151,28 +164,18 @@ def _izhikevich_backward(
                         g = gain * conductance[t, lane]
                     if halves:
                         vm = middle[t, lane]
-                        jacobian = min(max(one + h * (two * a1 * vm + a2 - g), -limit), limit)
                         gi = gi + gvn
                         if coupled:
                             gg = gg - vm * gvn
-                        coming = gus
-                        if u_old:
-                            gus = (one + h * b2) * coming + h * a3 * gvn
-                            gvn = jacobian * gvn + h * b1 * coming
-                        else:
-                            gus = gus + h * a3 * gvn
-                            gvn = jacobian * gvn
-                    jacobian = min(max(one + h * (two * a1 * vs + a2 - g), -limit), limit)
+                        gvn, gus = _back_through_substep(
+                            vm, gvn, gus, g, a1, a2, a3, b1, b2, h, limit, u_old
+                        )
                     gi = gi + gvn
                     if coupled:
                         gg = gg - vs * gvn
-                    coming = gus
-                    if u_old:
-                        gus = (one + h * b2) * coming + h * a3 * gvn
-                        gvn = jacobian * gvn + h * b1 * coming
-                    else:
-                        gus = gus + h * a3 * gvn
-                        gvn = jacobian * gvn
+                    gvn, gus = _back_through_substep(
+                        vs, gvn, gus, g, a1, a2, a3, b1, b2, h, limit, u_old
+                    )
                     if rests:
                         gvn = rv if fired else gvn
                         gus = ru if fired else gus

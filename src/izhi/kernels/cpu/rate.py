@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
-from izhi.kernels.cpu.scalars import as_numpy, codec, compile_kernel
+from izhi.kernels.cpu.scalars import as_numpy, codec, compile_kernel, inlined
 
 _u32 = np.uint32
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def _mix(h: Any) -> Any:
     # Numba widens products of 32-bit numbers to 64 bits: each must be cut back.
     h = _u32(_u32(h ^ (h >> _u32(16))) * _u32(0x85EBCA6B))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
@@ -16,6 +17,18 @@ from izhi.neurons.surrogate import ATan, FastSigmoid, Sigmoid
 #: Lanes of one block: their v and u stay in the first-level cache.
 BLOCK = 2048
 f32 = np.float32
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def inlined(function: Function) -> Function:
+    """For functions that kernels inline; they stay plain functions.
+
+    A kernel that captured a compiled function would never be found again in the cache on disk, since
+    Numba gives each compiled function a new name in each process.
+    """
+    marked: Function = numba.extending.register_jitable(inline="always")(function)
+    return marked
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
@@ -34,41 +47,41 @@ def _float_to_bits(typing: Any, x: Any) -> Any:
     return numba.uint32(numba.float32), generate
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def _load_bf16(x: Any) -> Any:
     return _bits_to_float(np.uint32(np.uint32(x) << np.uint32(16)))
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def _store_bf16(x: Any) -> Any:
     bits = _float_to_bits(f32(x))
     even = (bits >> np.uint32(16)) & np.uint32(1)
     return np.uint16((bits + np.uint32(0x7FFF) + even) >> np.uint32(16))
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def _load_f32(x: Any) -> Any:
     return x
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def _store_f32(x: Any) -> Any:
     return f32(x)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def _atan(x: Any, slope: Any) -> Any:
     y = f32(math.pi / 2) * slope * x
     return f32(0.5) * slope / (f32(1) + y * y)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def _fast_sigmoid(x: Any, slope: Any) -> Any:
     y = f32(1) + slope * abs(x)
     return f32(1) / (y * y)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def _sigmoid(x: Any, slope: Any) -> Any:
     y = f32(1) / (f32(1) + np.exp(-slope * x))
     return slope * y * (f32(1) - y)
