@@ -54,8 +54,9 @@ def add_settings(parser: Parser, *, without: Sequence[str] = ()) -> None:
 
 
 def _shown(default: Any) -> str:
-    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default).lower() if isinstance(
-        default, bool) else str(default)  # fmt: skip
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def settings(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -209,8 +210,7 @@ def _simulated(a: argparse.Namespace) -> tuple[plots.Trace, str]:
 def data_command(a: argparse.Namespace) -> None:
     names = a.names or list(data.DATASETS)
     for name in names:
-        if name not in data.DATASETS:
-            raise unknown("data set", name, data.DATASETS)
+        data.require_known(name)
     rows = []
     for name in names:
         files = data.check(name) if a.action != "fetch" else []
@@ -222,16 +222,12 @@ def data_command(a: argparse.Namespace) -> None:
             folder = data.fetch(name, report_line)
             files = data.check(name) if folder else []
         problems = [f"{path}: {problem}" for path, problem in files if problem]
-        absent = bool(files) and all(problem == "not there" for _, problem in files)
-        state = (
-            "embedded"
-            if not files
-            else "not there"
-            if absent
-            else "damaged"
-            if problems
-            else "verified"
-        )
+        if not files:
+            state = "embedded"
+        elif all(problem == "not there" for _, problem in files):
+            state = "not there"
+        else:
+            state = "damaged" if problems else "verified"
         rows.append(
             {"name": name, "state": state, "about": data.DATASETS[name], "problems": problems}
         )

@@ -12,9 +12,9 @@ from typing import Any
 
 from izhi import data, plots
 from izhi.config import Experiment, experiment
-from izhi.errors import RunFolderError, SettingError
+from izhi.errors import SettingError
 from izhi.training import Listener, Result, RunFolder, start_fabric, train
-from izhi.training.run_folder import versions
+from izhi.training.run_folder import already_holds_a_run, versions
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,7 @@ def compare(
     """
     first = planned[0][1][0]
     if folder.is_dir() and any(folder.iterdir()) and not resume:
-        raise RunFolderError(
-            f"{folder} already holds a run; go on with it by --resume, or choose another --out"
-        )
+        raise already_holds_a_run(folder)
     dataset = data.load(first.dataset)
     fabric = start_fabric(first)
     rows = []

@@ -23,7 +23,7 @@ from pydantic import (
     ValidationError,
 )
 
-from izhi.data import DATASETS
+from izhi.data import DATASETS, require_known
 from izhi.errors import SettingError, unknown
 from izhi.neurons import LEARNABLE, LIF, ORDERS, PRESETS, preset
 from izhi.neurons.izhikevich import Izhikevich
@@ -89,9 +89,7 @@ class Experiment(BaseModel):
     beta: float = Field(0.95, ge=0, le=1, allow_inf_nan=False, description="decay per step (lif)")
     reset: Literal["subtract", "zero", "none"] = Field("subtract", description="reset (lif)")
     surrogate: str = Field("atan", description="surrogate: " + ", ".join(SURROGATES))
-    slope: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="slope of the surrogate; default: by neuron"
-    )
+    slope: float = Field(2.0, gt=0, allow_inf_nan=False, description="slope of the surrogate")
     jacobian_limit: Annotated[float, AfterValidator(_not_nan)] = Field(
         1.0, gt=0, description="limit of the membrane Jacobian in the backward pass, or inf"
     )
@@ -142,7 +140,6 @@ class Experiment(BaseModel):
         chosen = {
             "gain": (BIOLOGICAL_GAIN if biological else 1.0) if self.gain is None else self.gain,
             "readout": self.readout or ("current" if biological else "spikes"),
-            "slope": self.slope or 2.0,
             "order": None if lif else self.order or preset(self.neuron).order,
         }
         return self.model_copy(update=chosen)
@@ -156,8 +153,7 @@ class Experiment(BaseModel):
 
 
 def _check_names(e: Experiment) -> None:
-    if e.dataset not in DATASETS:
-        raise unknown("data set", e.dataset, DATASETS)
+    require_known(e.dataset)
     if e.neuron != "lif" and e.neuron not in PRESETS:
         raise unknown("neuron", e.neuron, ("lif", *PRESETS))
     if e.order is not None and e.order not in ORDERS:
@@ -174,15 +170,14 @@ def _check_names(e: Experiment) -> None:
             raise unknown("learnable coefficient", name, known)
     if e.per_neuron and not e.learn:
         raise SettingError("per_neuron is set, but learn names no coefficient; add learn")
-    if e.readout in ("current", "membrane") or e.neuron == "lif" or e.hidden:
-        return
-    if e.readout is None and preset(e.neuron).unit == "mV":
+    biological = e.neuron != "lif" and preset(e.neuron).unit == "mV"
+    if biological and not e.hidden and e.readout is None:
         raise SettingError("hidden names no layer and the readout has no neurons; add a width")
 
 
 def build_neuron(e: Experiment, width: int) -> Izhikevich | LIF:
     """The neuron of a resolved experiment, for a layer of that width."""
-    surrogate = SURROGATES[e.surrogate](e.slope or 2.0)
+    surrogate = SURROGATES[e.surrogate](e.slope)
     if e.neuron == "lif":
         return LIF(e.beta, learn=e.learn, reset=e.reset, surrogate=surrogate, kernel=e.kernel)
     parameters = preset(e.neuron)

@@ -187,6 +187,7 @@ class ConductanceSynapse(ExponentialSynapse):
     """
 
     strength = 8.0
+    sign: Tensor | None
 
     def __init__(
         self,
@@ -215,8 +216,6 @@ class ConductanceSynapse(ExponentialSynapse):
             sign = torch.ones(in_features)
             sign[in_features - round(inhibitory * in_features) :] = -1
         self.register_buffer("sign", sign)
-
-    sign: Tensor | None
 
     @property
     def signed_weight(self) -> Tensor:

@@ -10,7 +10,17 @@ from izhi.data.dataset import Dataset, Samples, split
 from izhi.data.mnist import Progress
 from izhi.errors import DataError, unknown
 
-__all__ = ["DATASETS", "Dataset", "Samples", "check", "data_root", "fetch", "load", "split"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "Samples",
+    "check",
+    "data_root",
+    "fetch",
+    "load",
+    "require_known",
+    "split",
+]
 
 EMBEDDED = {
     "digits": "1,797 handwritten digits of 8×8 pixels, in scikit-learn",
@@ -34,7 +44,8 @@ def data_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "izhi"
 
 
-def _known(name: str) -> None:
+def require_known(name: str) -> None:
+    """Raise SettingError unless there is a data set of that name."""
     if name not in DATASETS:
         raise unknown("data set", name, DATASETS)
 
@@ -46,7 +57,7 @@ def load(name: str, report: Progress = lambda line: None) -> Dataset:
         SettingError: for an unknown name.
         DataError: if it is neither there nor downloadable, is truncated, or fails its checksum.
     """
-    _known(name)
+    require_known(name)
     if name in EMBEDDED:
         return embedded.load(name)
     return mnist.load(name, data_root() / name, report)
@@ -54,7 +65,7 @@ def load(name: str, report: Progress = lambda line: None) -> Dataset:
 
 def fetch(name: str, report: Progress = lambda line: None) -> Path | None:
     """Download what is missing of a data set; the folder that holds it, None if it needs none."""
-    _known(name)
+    require_known(name)
     if name in EMBEDDED:
         return None
     folder = data_root() / name
@@ -64,7 +75,7 @@ def fetch(name: str, report: Progress = lambda line: None) -> Path | None:
 
 def check(name: str) -> list[tuple[Path, str | None]]:
     """Each file of a data set with what is wrong with it, or None where nothing is."""
-    _known(name)
+    require_known(name)
     results: list[tuple[Path, str | None]] = []
     if name in EMBEDDED:
         return results

@@ -8,6 +8,7 @@ generator's state is kept. Loading runs no code from the file (``weights_only=Tr
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pickle
 import tempfile
@@ -54,8 +55,6 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def save(path: Path, content: Mapping[str, Any]) -> None:
     """Write a checkpoint; an older one of that name stays until the new one is whole."""
-    import io
-
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **content}, buffer)
     write_bytes(path, buffer.getvalue())

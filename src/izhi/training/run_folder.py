@@ -35,6 +35,13 @@ def versions() -> dict[str, str]:
     }
 
 
+def already_holds_a_run(path: Path) -> RunFolderError:
+    """The error for a folder that is not empty, where the command does not say ``--resume``."""
+    return RunFolderError(
+        f"{path} already holds a run; go on with it by --resume, or choose another --out"
+    )
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The files of one run.
@@ -62,9 +69,7 @@ class RunFolder:
         """
         if self.config.exists():
             if not resume:
-                raise RunFolderError(
-                    f"{self.path} already holds a run; go on with it by --resume, or choose another --out"
-                )
+                raise already_holds_a_run(self.path)
             before = experiment(read(self.config)).model_dump()
             now = e.model_dump()
             for name in now:
