@@ -1,5 +1,6 @@
 # make demo: set up .venv, then train LIF and both Izhikevich models on an embedded data set
 # make test: set up .venv, then run ruff, mypy and every test
+# make bench: set up .venv-bench with the other libraries, then time a training step of each
 # PYTHON chooses the interpreter (3.10 or newer).
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EPOCHS := 30
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "izhi needs Python 3.10 or newer; try make PYTHON=python3.11")'
@@ -30,5 +31,13 @@ lint: $(VENV)/installed-tests
 test: lint
 	$(BIN)/python -m pytest -n 2
 
+.venv-bench/installed: pyproject.toml benchmarks/requirements.txt
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --editable . -r benchmarks/requirements.txt
+	touch $@
+
+bench: .venv-bench/installed
+	.venv-bench/bin/izhi bench
+
 clean:
-	rm -rf $(VENV) build src/*.egg-info
+	rm -rf $(VENV) .venv-bench build src/*.egg-info

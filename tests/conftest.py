@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-# Tests run side by side: more threads than cores would make each other wait. Numba keeps two, so that
-# its parallel kernels are tested as such; processes started by tests read the variable.
+# Tests run side by side: more threads than cores would make each other wait. Processes started by tests
+# read the variable.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture(scope="session")

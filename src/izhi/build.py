@@ -58,4 +58,4 @@ def network(e: Experiment, inputs: int, classes: int) -> Network:
             readout = Linear(before, classes)
         elif e.readout == "membrane":
             readout = ExponentialSynapse(before, classes, tau=e.tau)
-        return Network(layers, readout)
+        return Network(layers, readout, keep_every=e.keep_every)

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.table import Table
 
-from izhi import comparison, data, plots, report, simulation, training
+from izhi import benchmark, comparison, data, plots, report, simulation, training
 from izhi.build import network as build_network
 from izhi.config import Experiment, experiment, read
 from izhi.errors import DataError, IzhiError, SettingError, unknown
@@ -239,6 +239,20 @@ def data_command(a: argparse.Namespace) -> None:
         raise DataError(broken[0] + (f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""))
 
 
+def bench(a: argparse.Namespace) -> None:
+    names = benchmark.contenders(a.contenders)
+    folder = make_folder(a, "bench")
+    rows = benchmark.benchmark(
+        names, folder, rounds=a.rounds, threads=a.threads, repeats=a.repeats,
+        growth=not a.no_growth, report=report_line,
+    )  # fmt: skip
+    print((folder / "bench.md").read_text(), end="")
+    print(f"figures and numbers: {folder}")
+    write_json(a.json, json.loads((folder / "bench.json").read_text()))
+    if all(row.problem for row in rows):
+        raise SettingError(f"no contender ran: {rows[0].name}: {rows[0].problem}")
+
+
 def report_line(line: str) -> None:
     print(line, file=sys.stderr)
 
@@ -297,6 +311,17 @@ def parser() -> Parser:
         )
     sub.add_argument("--order", help="event order: " + ", ".join(ORDERS))
     sub.add_argument("--out", metavar="FILE", help="figure (.png, .svg or .pdf)")
+    sub = command("bench", bench, "time a training step against other libraries")
+    sub.add_argument("--contenders", metavar="LIST",
+                     help="names as in the table, separated by semicolons [all]")  # fmt: skip
+    for name, default, about in (
+        ("rounds", 3, "how often each contender runs"),
+        ("repeats", 15, "steps measured in each round"),
+        ("threads", os.cpu_count() or 1, "threads of every library"),
+    ):
+        sub.add_argument(f"--{name}", type=int, default=default, help=f"{about} [{default}]")
+    sub.add_argument("--no-growth", action="store_true", help="leave out the figure of growth")
+    sub.add_argument("--out", metavar="FOLDER", help="folder of results [runs/TIME-bench]")
     sub = command("data", data_command, "list, fetch and verify data sets")
     sub.add_argument("action", choices=("list", "fetch", "verify"))
     sub.add_argument("names", nargs="*", metavar="NAME", help="data sets [all]")

@@ -125,7 +125,11 @@ class Experiment(BaseModel):
     accelerator: str = Field("auto", description="Fabric's accelerator: auto, cpu, cuda, mps")
     devices: int = Field(1, ge=1, le=1024, description="devices per machine")
     nodes: int = Field(1, ge=1, le=65536, description="machines (start one process on each)")
-    kernel: Literal["auto", "reference", "cpu"] = Field("auto", description="neuron kernel")
+    kernel: Literal["auto", "reference", "cpu", "cuda"] = Field("auto", description="neuron kernel")
+    keep_every: int | None = Field(
+        None, ge=1, le=1_000_000,
+        description="keep every k-th state for the backward pass, to save memory; default: all",
+    )  # fmt: skip
     tensorboard: bool = Field(False, description="also write TensorBoard events")
 
     def resolved(self) -> Experiment:

@@ -1,7 +1,7 @@
 """Connections: spikes of one layer → drive of the next. Any of them works with any neuron.
 
-Each is called with spikes (T, B, in_features) and its state, and returns a ``Drive`` and the next state.
-The state is None where a connection has none.
+Each is called with spikes (T, B, in_features) and returns a ``Drive``: the weighted spikes of every step,
+and what happens between them and the neuron, which integrates it with its own state.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError, ShapeError
-from izhi.kernels import Drive
+from izhi.kernels import Drive, Synapse
 from izhi.neurons import LIF, Izhikevich
 
 #: Time steps handled by one matrix product of the exponential filter.
@@ -77,7 +77,7 @@ class Connection(nn.Module):
         if spikes.shape[0] == 0:
             raise ShapeError("spikes have T = 0, expected at least one time step")
 
-    def forward(self, spikes: Tensor, state: Tensor | None = None) -> tuple[Drive, Tensor | None]:
+    def forward(self, spikes: Tensor) -> Drive:
         raise NotImplementedError
 
     def extra_repr(self) -> str:
@@ -87,24 +87,24 @@ class Connection(nn.Module):
 class Linear(Connection):
     """I[t] = W·s[t] + bias: a spike acts in its own step only."""
 
-    def forward(self, spikes: Tensor, state: Tensor | None = None) -> tuple[Drive, Tensor | None]:
+    def forward(self, spikes: Tensor) -> Drive:
         self.check(spikes)
-        return Drive(self.input(spikes)), None
+        return Drive(self.input(spikes))
 
 
 class Recurrent(Connection):
     """I[t] = W·s[t] + bias + R·z[t−1], z the spikes of the postsynaptic layer itself.
 
-    The layer is run step by step; ``feedback`` is R, with no bias.
+    ``feedback`` is R, with no bias.
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__(in_features, out_features, bias)
         self.feedback = nn.Linear(out_features, out_features, bias=False)
 
-    def forward(self, spikes: Tensor, state: Tensor | None = None) -> tuple[Drive, Tensor | None]:
+    def forward(self, spikes: Tensor) -> Drive:
         self.check(spikes)
-        return Drive(self.input(spikes)), None
+        return Drive(self.input(spikes), feedback=self.feedback.weight)
 
 
 class ExponentialSynapse(Connection):
@@ -114,8 +114,8 @@ class ExponentialSynapse(Connection):
 
     The factor 1/τ gives the current of one spike the area that it has through Linear, so that weights
     and learning rates of the two are alike; without it (as in S2NN-HLS, whose weights are W/τ) a step
-    of the optimiser is τ times too large. s is linear in the spikes, so it is kept behind the weights,
-    per postsynaptic neuron.
+    of the optimiser is τ times too large. s is linear in the spikes, so the neuron keeps it, behind the
+    weights, as it does with its v and u.
 
     Args:
         tau: decay time in steps, above 1.
@@ -145,20 +145,14 @@ class ExponentialSynapse(Connection):
         """1 − 1/τ, the part of s that is left after a step."""
         return torch.sigmoid(self.logit)
 
-    def filtered(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x (T, B, N) filtered to unit area, and the filter's state (B, N) after the last step."""
-        with torch.autocast(x.device.type, enabled=False):
-            decay = self.decay
-            y = exponential_filter(x.float() if x.dtype == torch.bfloat16 else x, decay, state)
-            return (1 - decay) * y, y[-1]
+    @property
+    def synapse(self) -> Synapse:
+        """What the neuron integrates."""
+        return Synapse(self.decay, self.input.bias)
 
-    def forward(self, spikes: Tensor, state: Tensor | None = None) -> tuple[Drive, Tensor | None]:
+    def forward(self, spikes: Tensor) -> Drive:
         self.check(spikes)
-        weighted = nn.functional.linear(spikes, self.weight)
-        current, state = self.filtered(weighted, state)
-        if self.input.bias is not None:
-            current = current + self.input.bias
-        return Drive(current), state
+        return Drive(nn.functional.linear(spikes, self.weight), synapse=self.synapse)
 
 
 class ConductanceSynapse(ExponentialSynapse):
@@ -218,28 +212,55 @@ class ConductanceSynapse(ExponentialSynapse):
         self.register_buffer("sign", sign)
 
     @property
+    def synapse(self) -> Synapse:
+        """What the neuron integrates."""
+        return Synapse(self.decay, self.input.bias, self.implicit)
+
+    @property
     def signed_weight(self) -> Tensor:
         """W: strength·weight, with the sign that the presynaptic neuron allows."""
         weight = self.weight if self.sign is None else self.weight.abs() * self.sign
         return self.strength * weight
 
-    def forward(self, spikes: Tensor, state: Tensor | None = None) -> tuple[Drive, Tensor | None]:
+    def forward(self, spikes: Tensor) -> Drive:
         self.check(spikes)
         low, rest, high = self.reversal
         weight = self.signed_weight
         excitatory = weight.clamp(min=0) / (high - rest)
         inhibitory = (-weight).clamp(min=0) / (rest - low)
-        # One product for both sums: rows of the current at v = 0, then rows of the conductance.
-        both = torch.cat([excitatory * high + inhibitory * low, excitatory + inhibitory])
-        weighted = nn.functional.linear(spikes, both)
-        filtered, state = self.filtered(weighted, state)
-        current, conductance = filtered.chunk(2, dim=-1)
-        if self.implicit:
-            share = 1 / (1 + self.implicit * conductance)
-            current, conductance = current * share, conductance * share
-        if self.input.bias is not None:
-            current = current + self.input.bias
-        return Drive(current.contiguous(), conductance.contiguous()), state
+        # The current at v = 0, and the conductance.
+        current = nn.functional.linear(spikes, excitatory * high + inhibitory * low)
+        conductance = nn.functional.linear(spikes, excitatory + inhibitory)
+        return Drive(current, conductance, self.synapse)
+
+
+def currents(drive: Drive, trace: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """The currents (T, B, N) of a drive that reaches no neuron, such as a readout's.
+
+    Args:
+        drive: without conductance and feedback, which need a neuron.
+        trace: of an earlier call, to go on from; None to start anew.
+
+    Returns:
+        The currents after the synapse, and its trace (B, N); None without a synapse.
+
+    Raises:
+        SettingError: for a drive with conductance or feedback.
+    """
+    if drive.conductance is not None or drive.feedback is not None:
+        raise SettingError(
+            "a readout without neurons is a conductance or recurrent connection, expected Linear or"
+            " ExponentialSynapse"
+        )
+    if drive.synapse is None:
+        return drive.current, None
+    with torch.autocast(drive.current.device.type, enabled=False):
+        x = drive.current.float() if drive.current.dtype == torch.bfloat16 else drive.current
+        y = exponential_filter(x, drive.synapse.decay, trace)
+        current = (1 - drive.synapse.decay) * y
+    if drive.synapse.bias is not None:
+        current = current + drive.synapse.bias
+    return current, y[-1]
 
 
 def reversal_potentials(neuron: nn.Module) -> tuple[float, float, float]:

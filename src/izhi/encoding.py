@@ -27,6 +27,8 @@ def rate(
 ) -> Tensor:
     """Bernoulli spikes: each step of each element is 1 with probability values.
 
+    On a CPU probabilities are rounded to multiples of 1/65,536.
+
     Args:
         values: (B, N), 0 to 1.
         steps: T.

@@ -45,6 +45,10 @@ class DivergenceError(IzhiError, ArithmeticError):
     """Training produced a loss, state or gradient that is not finite."""
 
 
+class SlowKernelWarning(UserWarning):
+    """No fused kernel covers a call, which the reference then computes step by step."""
+
+
 def unknown(kind: str, value: object, known: Iterable[str]) -> SettingError:
     """The error for a name that is not in a registry, with the nearest known name."""
     names = list(known)

@@ -7,28 +7,21 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from izhi.connections import Connection, Recurrent
-from izhi.errors import ShapeError
-from izhi.kernels import Drive
-from izhi.neurons import LIF, Izhikevich
+from izhi.connections import Connection, currents
+from izhi.errors import SettingError, ShapeError
+from izhi.neurons import LIF, Izhikevich, IzhikevichState, LIFState
 
 Neuron = Izhikevich | LIF
-
-
-class LayerState(NamedTuple):
-    """What a layer carries from one call to the next."""
-
-    connection: Tensor | None
-    neuron: Any
-    spikes: Tensor | None
+NeuronState = IzhikevichState | LIFState
 
 
 class Layer(nn.Module):
     """A connection and the neurons that it drives.
 
-    Called with spikes (T, B, in_features) and a LayerState or None; returns the layer's spikes
-    (T, B, out_features) and its next state.
+    Called with spikes (T, B, in_features) and the neurons' state or None; returns the layer's spikes
+    (T, B, out_features) and the neurons' next state.
     """
 
     connection: Connection
@@ -38,24 +31,8 @@ class Layer(nn.Module):
         super().__init__()
         self.connection, self.neuron = connection, neuron
 
-    def forward(self, spikes: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
-        before = state or LayerState(None, None, None)
-        drive, connection = self.connection(spikes, before.connection)
-        if isinstance(self.connection, Recurrent):
-            out, neuron = self._run_recurrent(drive.current, before)
-        else:
-            out, neuron = self.neuron(drive, before.neuron)
-        return out, LayerState(connection, neuron, out[-1])
-
-    def _run_recurrent(self, current: Tensor, before: LayerState) -> tuple[Tensor, Any]:
-        assert isinstance(self.connection, Recurrent)
-        neuron, out, outputs = before.neuron, before.spikes, []
-        for current_t in current:
-            if out is not None:
-                current_t = current_t + self.connection.feedback(out)
-            out, neuron = self.neuron.step(current_t, neuron)
-            outputs.append(out)
-        return torch.stack(outputs), neuron
+    def forward(self, spikes: Tensor, state: Any = None) -> tuple[Tensor, NeuronState]:
+        return self.neuron(self.connection(spikes), state)  # type: ignore[no-any-return]
 
 
 class NetworkOutput(NamedTuple):
@@ -63,7 +40,7 @@ class NetworkOutput(NamedTuple):
 
     Attributes:
         output: what the loss reads, (T, B, classes): spikes of the last layer, or its currents.
-        spikes: spikes of every layer of neurons, (T, B, features) each.
+        spikes: spikes of every layer of neurons, (T, B, features) each; empty if not recorded.
         state: states to go on from.
     """
 
@@ -80,30 +57,67 @@ class Network(nn.Module):
         readout: a connection without neurons, whose currents are the output (for example Linear:
             weighted spikes, summed over time by the loss; ExponentialSynapse: a leaky membrane). None
             to read the spikes of the last layer.
+        keep_every: None to keep, for the backward pass, what each step needs; k to keep the states of
+            every k-th step only and to run the steps between them again, which makes the memory of
+            long sequences k steps' and costs a second forward pass.
     """
 
     readout: Connection | None
 
-    def __init__(self, layers: Sequence[Layer], readout: Connection | None = None) -> None:
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        readout: Connection | None = None,
+        *,
+        keep_every: int | None = None,
+    ) -> None:
         super().__init__()
         if not layers and readout is None:
             raise ShapeError("a network of no layers, expected at least one layer or a readout")
+        if keep_every is not None and keep_every < 1:
+            raise SettingError(f"keep_every is {keep_every!r}, expected at least 1 step, or None")
         self.layers = nn.ModuleList(layers)
         self.readout = readout
+        self.keep_every = keep_every
 
-    def forward(self, spikes: Tensor, state: Sequence[Any] | None = None) -> NetworkOutput:
-        """Run spikes (T, B, in_features) through every layer."""
-        before: Sequence[Any] = state or [None] * (len(self.layers) + 1)
+    def forward(
+        self, spikes: Tensor, state: Sequence[Any] | None = None, *, record: bool = True
+    ) -> NetworkOutput:
+        """Run spikes (T, B, in_features) through every layer.
+
+        Args:
+            spikes: what arrives at the first layer.
+            state: of an earlier output, to go on from; None to start anew.
+            record: whether the output holds the spikes of every layer.
+        """
+        before = list(state) if state else [None] * (len(self.layers) + 1)
+        if not self.keep_every or not torch.is_grad_enabled() or len(spikes) <= self.keep_every:
+            return self._run(spikes, before, record)
+        parts = []
+        for part in torch.split(spikes, self.keep_every):
+            out = cast(
+                NetworkOutput,
+                checkpoint(
+                    self._run, part, before, record, use_reentrant=False, preserve_rng_state=False
+                ),
+            )
+            parts.append(out)
+            before = out.state
+        recorded = [torch.cat(x) for x in zip(*(part.spikes for part in parts), strict=True)]
+        return NetworkOutput(torch.cat([part.output for part in parts]), recorded, before)
+
+    def _run(self, spikes: Tensor, before: list[Any], record: bool) -> NetworkOutput:
         recorded, after = [], []
         for layer, layer_state in zip(self.layers, before, strict=False):
             spikes, layer_state = layer(spikes, layer_state)
-            recorded.append(spikes)
+            if record:
+                recorded.append(spikes)
             after.append(layer_state)
         if self.readout is None:
             return NetworkOutput(spikes, recorded, after)
-        drive, readout_state = self.readout(spikes, before[len(self.layers)])
-        after.append(readout_state)
-        return NetworkOutput(drive.current, recorded, after)
+        current, traces = currents(self.readout(spikes), before[len(self.layers)])
+        after.append(traces)
+        return NetworkOutput(current, recorded, after)
 
 
 def first_nonfinite(network: Network, spikes: Tensor) -> str | None:
@@ -113,14 +127,14 @@ def first_nonfinite(network: Network, spikes: Tensor) -> str | None:
             return "the input"
         for number, module in enumerate(network.layers, start=1):
             layer = cast(Layer, module)
-            drive, _ = layer.connection(spikes)
+            drive = layer.connection(spikes)
             spikes, _ = layer(spikes)
-            for tensor in (*drive, spikes):
+            for tensor in (drive.current, drive.conductance, spikes):
                 if tensor is not None and not torch.isfinite(tensor).all():
                     return f"layer {number}, time step {_first_step(tensor)}"
         readout = network.readout
         if readout is not None:
-            current = readout(spikes)[0].current
+            current, _ = currents(readout(spikes), None)
             if not torch.isfinite(current).all():
                 return f"the readout, time step {_first_step(current)}"
     return None
@@ -131,4 +145,4 @@ def _first_step(tensor: Tensor) -> int:
     return int(bad.nonzero()[0])
 
 
-__all__ = ["Drive", "Layer", "LayerState", "Network", "NetworkOutput", "first_nonfinite"]
+__all__ = ["Layer", "Network", "NetworkOutput", "first_nonfinite"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,4 +145,70 @@ def pattern_sheet(traces: Mapping[str, Trace]) -> Figure:
     figure.suptitle(
         "Izhikevich neuron: twenty firing patterns (v blue; stimulus green, scaled)", fontsize=12
     )
+    return figure
+
+
+def bars(
+    panels: Mapping[str, Sequence[tuple[str, float, float | None]]],
+    label: str,
+    is_ours: Callable[[str], bool],
+) -> Figure:
+    """Horizontal bars on a logarithmic axis, fastest first, a panel per title.
+
+    Args:
+        panels: title → (name, value, times the yardstick or None).
+        label: of the axis of values.
+        is_ours: whether a name is drawn in the first colour.
+    """
+    longest = max(len(entries) for entries in panels.values())
+    figure = Figure(figsize=(6.4 * len(panels), 1.0 + 0.28 * longest), layout="constrained")
+    for axes, (title, entries) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        ordered = sorted(entries, key=lambda entry: entry[1])
+        colours = [
+            "#7F7F7F" if name.startswith("linear") else COLOURS[0] if is_ours(name) else COLOURS[1]
+            for name, _, _ in ordered
+        ]
+        drawn = axes.barh(
+            [name for name, _, _ in ordered], [x for _, x, _ in ordered], color=colours
+        )
+        axes.bar_label(
+            drawn,
+            [f"{x:.3g} ms" + (f"  ×{r:.3g}" if r else "") for _, x, r in ordered],
+            padding=3, fontsize=8,
+        )  # fmt: skip
+        axes.invert_yaxis()
+        axes.set_xscale("log")
+        axes.set_xlim(right=8 * max((x for _, x, _ in ordered), default=1))
+        axes.set_xlabel(label)
+        axes.set_title(title)
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_axisbelow(True)
+    return figure
+
+
+def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], label: str) -> Figure:
+    """Lines on logarithmic axes, a panel per quantity; a dotted line shows what is in proportion.
+
+    Args:
+        panels: label of the horizontal axis → name → (x, y) points.
+        label: of the vertical axis.
+    """
+    figure = Figure(figsize=(4.2 * len(panels), 3.6), layout="constrained")
+    all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for number, (axes, (title, lines)) in enumerate(zip(all_axes, panels.items(), strict=True)):
+        for place, (name, points) in enumerate(lines.items()):
+            x, y = zip(*sorted(points), strict=True)
+            axes.loglog(x, y, "o-", markersize=3, color=COLOURS[place], label=name)
+            if place == 0:
+                axes.loglog(
+                    x, [y[-1] * value / x[-1] for value in x], ":", color="0.5", lw=1,
+                    label="in proportion",
+                )  # fmt: skip
+        axes.set_xlabel(title)
+        axes.grid(alpha=0.3, which="both")
+        if number == 0:
+            axes.set_ylabel(label)
+            axes.legend(fontsize=8)
     return figure

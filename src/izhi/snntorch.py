@@ -87,7 +87,7 @@ class Izhikevich(SpikingNeuron):  # type: ignore[misc]
                 "`mem` and `u` should not be passed as arguments while `init_hidden=True`"
             )
         check_current(input_, time=False)
-        v0, u0 = self.layer.initial_state(input_)
+        v0, u0, _ = self.layer.initial_state(input_)
         self.mem = self._kept(self.mem if mem is None else mem, v0)
         self.u = self._kept(self.u if u is None else u, u0)
         settings = replace(

@@ -304,4 +304,4 @@ def test_wrong_state_and_settings():
     with pytest.raises(IzhiError, match="unknown kernel 'gpu'"):
         Izhikevich(kernel="gpu")
     with pytest.raises(IzhiError, match="does not cover this call"):
-        Izhikevich(learn=["d"], kernel="cpu")(torch.zeros(5, 2, 3))
+        Izhikevich(kernel="cpu")(torch.zeros(5, 2, 3, dtype=torch.float64))

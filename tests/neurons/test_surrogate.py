@@ -7,7 +7,17 @@ import torch
 from snntorch import surrogate as theirs
 
 from izhi import IzhiError
-from izhi.neurons.surrogate import ATan, FastSigmoid, Sigmoid, spike
+from izhi.neurons.surrogate import (
+    ATan,
+    FastSigmoid,
+    Heaviside,
+    Sigmoid,
+    SpikeRateEscape,
+    StraightThrough,
+    Triangular,
+    closed_form,
+    spike,
+)
 
 
 @pytest.mark.parametrize(
@@ -17,17 +27,33 @@ from izhi.neurons.surrogate import ATan, FastSigmoid, Sigmoid, spike
         (ATan(5.0), theirs.atan(alpha=5.0)),
         (FastSigmoid(25.0), theirs.fast_sigmoid(slope=25)),
         (Sigmoid(5.0), theirs.sigmoid(slope=5)),
+        (StraightThrough(), theirs.straight_through_estimator()),
+        (Heaviside(), theirs.heaviside()),
+        (Triangular(0.7), theirs.triangular(threshold=0.7)),
+        (SpikeRateEscape(2.0, 3.0), theirs.spike_rate_escape(beta=2.0, slope=3.0)),
     ],
 )
 def test_derivative_equals_snntorch(ours, other):
     x = torch.linspace(-3, 3, 101, dtype=torch.float64, requires_grad=True)
     other(x).sum().backward()
     torch.testing.assert_close(ours.derivative(x.detach()), x.grad)
+    assert closed_form(other) == ours
 
 
-@pytest.mark.parametrize("surrogate", [ATan(2.0), FastSigmoid(4.0), Sigmoid(4.0)])
+def test_what_has_no_closed_form():
+    assert closed_form(lambda x: x) is None
+    assert closed_form(theirs.SSO()) is None
+    assert closed_form(theirs.atan(alpha=torch.tensor(2.0))) is None
+    assert closed_form(theirs.fast_sigmoid(slope=-1)) is None
+
+
+@pytest.mark.parametrize(
+    "surrogate",
+    [ATan(2.0), FastSigmoid(4.0), Sigmoid(4.0), StraightThrough(), Heaviside(), Triangular(0.7),
+     SpikeRateEscape(2.0, 3.0)],
+)  # fmt: skip
 def test_derivative_is_that_of_the_smooth_step(surrogate):
-    x = torch.linspace(-3, 3, 100, dtype=torch.float64, requires_grad=True)
+    x = torch.linspace(-3, 3, 98, dtype=torch.float64, requires_grad=True)  # no kink among them
     surrogate.smooth(x).sum().backward()
     torch.testing.assert_close(surrogate.derivative(x.detach()), x.grad)
 

@@ -1,17 +1,31 @@
 """One function per neuron, whichever kernel computes it.
 
 ``kernel`` is ``"auto"`` (the fastest that covers the call), ``"reference"`` (torch, differentiable in
-everything, any device) or ``"cpu"`` (Numba). What a kernel does not cover, learned coefficients among
-it, goes to the reference, which gives the same numbers.
+everything, any device), ``"cpu"`` (Numba) or ``"cuda"`` (Triton). What no kernel covers goes to the
+reference, which gives the same numbers, and is said once.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import warnings
+from types import ModuleType
+
+import torch
 from torch import Tensor
 
-from izhi.errors import SettingError, unknown
-from izhi.kernels import cpu, reference
-from izhi.kernels.reference import Coefficients, Drive, IzhikevichSettings, LIFSettings
+from izhi.errors import SettingError, SlowKernelWarning, unknown
+from izhi.kernels import cpu, fused, reference
+from izhi.kernels.plan import Reset
+from izhi.kernels.reference import (
+    Coefficients,
+    Drive,
+    IzhikevichSettings,
+    LIFSettings,
+    Memory,
+    Synapse,
+)
+from izhi.neurons.surrogate import SpikeGradient, closed_form
 
 __all__ = [
     "KERNELS",
@@ -19,48 +33,104 @@ __all__ = [
     "Drive",
     "IzhikevichSettings",
     "LIFSettings",
+    "Memory",
+    "Synapse",
     "izhikevich",
     "lif",
 ]
 
-KERNELS = ("auto", "reference", "cpu")
+KERNELS = ("auto", "reference", "cpu", "cuda")
+_said: set[str] = set()
 
 
-def _use_cpu(kernel: str, covered: bool) -> bool:
+def _not_covered(drive: Drive, state: tuple[Tensor, ...], surrogate: SpikeGradient) -> str | None:
+    """Why no kernel covers a call, or None."""
+    if closed_form(surrogate) is None:
+        return "its surrogate has no closed form that kernels know"
+    for x in (drive.current, drive.conductance, *state):
+        if x is not None and x.dtype not in (torch.float32, torch.bfloat16):
+            return f"it is in {str(x.dtype).removeprefix('torch.')}, not float32 or bfloat16"
+    return None
+
+
+def _kernels_of(kernel: str, tensor: Tensor) -> ModuleType | str:
+    """The module of kernels for a tensor's device, or why there is none."""
+    kind = tensor.device.type
+    if kind == "cpu" and kernel != "cuda":
+        return cpu
+    if kernel == "cpu" or kind not in ("cpu", "cuda"):
+        return f"it is on {kind}"
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed"
+    from izhi.kernels import cuda
+
+    if kind == "cpu" and not cuda.is_interpreted():
+        return "its tensors are on a CPU, which Triton only interprets (TRITON_INTERPRET=1)"
+    return cuda
+
+
+def _device(kernel: str, tensor: Tensor, reason: str | None) -> ModuleType | None:
+    """The kernels to use, or None for the reference."""
     if kernel not in KERNELS:
         raise unknown("kernel", kernel, KERNELS)
-    if kernel == "cpu" and not covered:
-        raise SettingError(
-            "kernel 'cpu' does not cover this call: it takes constant coefficients per layer, CPU"
-            " tensors in float32 or bfloat16 and a surrogate from izhi.surrogate; use kernel='auto'"
+    if kernel == "reference":
+        return None
+    if reason is None:
+        found = _kernels_of(kernel, tensor)
+        if not isinstance(found, str):
+            return found
+        reason = found
+    if kernel != "auto":
+        raise SettingError(f"kernel {kernel!r} does not cover this call: {reason}; use 'auto'")
+    if reason not in _said:
+        _said.add(reason)
+        warnings.warn(
+            f"a layer runs step by step in torch, since {reason}; kernel='reference' asks for that",
+            SlowKernelWarning,
+            stacklevel=5,
         )
-    return covered and kernel != "reference"
+    return None
 
 
 def izhikevich(
-    drive: Drive, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings, kernel: str = "auto"
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Run the quadratic neuron over drive (T, B, …); returns spikes (T, B, …) and the last v, u."""
-    covered = s.state_quant is None and cpu.supports(tuple(p), *drive, v, u, surrogate=s.surrogate)
-    run = cpu.izhikevich if _use_cpu(kernel, covered) else reference.izhikevich
-    return run(drive, v, u, p, s)
+    drive: Drive,
+    memory: Memory,
+    v: Tensor,
+    u: Tensor,
+    p: Coefficients,
+    s: IzhikevichSettings,
+    kernel: str = "auto",
+) -> tuple[Tensor, Memory, Tensor, Tensor]:
+    """Run the quadratic neuron over drive (T, B, …): spikes (T, B, …), the last memory, v and u."""
+    reason = _not_covered(drive, (v, u), s.surrogate)
+    if s.state_quant is not None:
+        reason = "it quantises its state"
+    device = _device(kernel, drive.current, reason)
+    if device is None:
+        return reference.izhikevich(drive, memory, v, u, p, s)
+    constants = (s.dt, s.dt / s.order.substeps, s.v_min, s.v_max, s.jacobian_limit, s.span)
+    surrogate = closed_form(s.surrogate)
+    out, memory, (v, u) = fused.run(
+        device, s.order, surrogate, constants, tuple(p), drive, memory, (v, u)
+    )
+    return out, memory, v, u
 
 
 def lif(
-    current: Tensor,
+    drive: Drive,
+    memory: Memory,
     v: Tensor,
     beta: Tensor | float,
     threshold: Tensor | float,
     s: LIFSettings,
     kernel: str = "auto",
-) -> tuple[Tensor, Tensor]:
-    """Run the leaky integrate-and-fire neuron over current (T, B, …); spikes and the last v."""
-    constant = isinstance(beta, (int, float)) and isinstance(threshold, (int, float))
-    covered = (
-        constant
-        and cpu.supports((), current, v, surrogate=s.surrogate)
-        and (s.reset_delay or s.reset == "none")
+) -> tuple[Tensor, Memory, Tensor]:
+    """Run the leaky integrate-and-fire neuron over drive (T, B, …): spikes, the last memory and v."""
+    device = _device(kernel, drive.current, _not_covered(drive, (v,), s.surrogate))
+    if device is None:
+        return reference.lif(drive, memory, v, beta, threshold, s)
+    reset, surrogate = Reset(s.reset, s.reset_delay), closed_form(s.surrogate)
+    out, memory, (v,) = fused.run(
+        device, reset, surrogate, (0.0,) * 6, (beta, threshold), drive, memory, (v,)
     )
-    if _use_cpu(kernel, covered):
-        return cpu.lif(current, v, beta, threshold, s)  # type: ignore[arg-type]
-    return reference.lif(current, v, beta, threshold, s)
+    return out, memory, v

@@ -53,31 +53,92 @@ class IzhikevichSettings:
     state_quant: Callable[[Tensor], Tensor] | None = None
 
 
+class Synapse(NamedTuple):
+    """How arriving spikes become a current over time, integrated with the neuron that they drive.
+
+        s[t] = decay·s[t−1] + x[t],   y[t] = (1 − decay)·s[t]
+
+    for the current and, where there is one, the conductance; then both are divided by
+    1 + implicit·conductance, and the bias is added to the current.
+
+    Attributes:
+        decay: what is left of s after a step, a tensor of no dimensions.
+        bias: (N,), or None.
+        implicit: κ of an implicit step (see ``ConductanceSynapse``); 0 for an explicit one.
+    """
+
+    decay: Tensor
+    bias: Tensor | None = None
+    implicit: float = 0.0
+
+
 class Drive(NamedTuple):
     """What a connection gives a neuron: I(v) = current − conductance·v.
 
     Attributes:
         current: (T, B, N), or (B, N) for one step.
         conductance: of the same shape, or None for a current that does not depend on v.
+        synapse: dynamics between these and the neuron; None if they act in their own step only.
+        feedback: R (N, N), by which the neurons' own spikes of the step before add R·z[t−1] to the
+            current; None without recurrence.
     """
 
     current: Tensor
     conductance: Tensor | None = None
+    synapse: Synapse | None = None
+    feedback: Tensor | None = None
+
+    def step(self, t: int) -> Drive:
+        """The drive of step t alone."""
+        g = None if self.conductance is None else self.conductance[t]
+        return self._replace(current=self.current[t], conductance=g)
+
+
+class Memory(NamedTuple):
+    """What a layer of neurons carries besides its own v and u.
+
+    Attributes:
+        synapse: s of the current, and of the conductance, (B, N) each; empty without a synapse.
+        spikes: the last spikes, (B, N), for a recurrent layer; else None.
+    """
+
+    synapse: tuple[Tensor, ...] = ()
+    spikes: Tensor | None = None
+
+
+def arrive(drive: Drive, memory: Memory) -> tuple[Drive, Memory]:
+    """The drive of one step after feedback and synapse, and the memory after it."""
+    current, g, synapse, feedback = drive
+    if feedback is not None and memory.spikes is not None:
+        current = current + torch.nn.functional.linear(memory.spikes.to(feedback.dtype), feedback)
+    if synapse is None:
+        return Drive(current, g), memory
+    kind = torch.float64 if current.dtype == torch.float64 else torch.float32
+    arriving = [x.to(kind) for x in (current, g) if x is not None]
+    held = memory.synapse or tuple(torch.zeros_like(x) for x in arriving)
+    s = tuple(synapse.decay * a + x for a, x in zip(held, arriving, strict=True))
+    filtered = [(1 - synapse.decay) * x for x in s]
+    if synapse.implicit and g is not None:
+        share = 1 / (1 + synapse.implicit * filtered[1])
+        filtered = [x * share for x in filtered]
+    if synapse.bias is not None:
+        filtered[0] = filtered[0] + synapse.bias
+    return Drive(filtered[0], None if g is None else filtered[1]), Memory(s, memory.spikes)
 
 
 def _square_step(v: Tensor, g: Tensor | None, p: Coefficients, dt: float, limit: float) -> Tensor:
     """v + dt·(a1·v² + a2·v − gain·g·v), with its derivative by v limited in the backward pass."""
-    flow = p.a1 * v * v + p.a2 * v
-    slope = 2 * p.a1 * v + p.a2
+    after = v + dt * (p.a1 * v * v + p.a2 * v)
     if g is not None:
-        flow = flow - p.gain * g * v
-        slope = slope - p.gain * g
+        after = after - dt * p.gain * g * v
     if limit == float("inf") or not torch.is_grad_enabled():
-        return v + dt * flow
+        return after
     fixed = v.detach()
     held = fixed + dt * (p.a1 * fixed * fixed + p.a2 * fixed)
+    slope = 2 * p.a1 * fixed + p.a2
     if g is not None:
         held = held - dt * p.gain * g * fixed
+        slope = slope - p.gain * g
     # v − fixed is zero in the forward pass and carries the limited derivative in the backward one.
     return held + (1 + dt * slope).detach().clamp(-limit, limit) * (v - fixed)
 
@@ -141,26 +202,36 @@ def izhikevich_step(
 
 
 def izhikevich(
-    drive: Drive, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings
-) -> tuple[Tensor, Tensor, Tensor]:
-    """All steps of ``izhikevich_step``: drive (T, B, N) → spikes (T, B, N), final v and u (B, N)."""
+    drive: Drive, memory: Memory, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings
+) -> tuple[Tensor, Memory, Tensor, Tensor]:
+    """All steps of ``izhikevich_step``: drive (T, B, N) → spikes (T, B, N), the last state."""
     outputs = []
     for t in range(drive.current.shape[0]):
-        g = None if drive.conductance is None else drive.conductance[t]
-        spikes, v, u = izhikevich_step(Drive(drive.current[t], g), v, u, p, s)
+        now, memory = arrive(drive.step(t), memory)
+        spikes, v, u = izhikevich_step(now, v, u, p, s)
+        if drive.feedback is not None:
+            memory = memory._replace(spikes=spikes)
         outputs.append(spikes.to(drive.current.dtype))
-    return torch.stack(outputs), v, u
+    return torch.stack(outputs), memory, v, u
 
 
 def lif(
-    current: Tensor, v: Tensor, beta: Tensor | float, threshold: Tensor | float, s: LIFSettings
-) -> tuple[Tensor, Tensor]:
-    """All steps of ``lif_step``: current (T, B, N) → spikes (T, B, N), final v (B, N)."""
+    drive: Drive,
+    memory: Memory,
+    v: Tensor,
+    beta: Tensor | float,
+    threshold: Tensor | float,
+    s: LIFSettings,
+) -> tuple[Tensor, Memory, Tensor]:
+    """All steps of ``lif_step``: drive (T, B, N) → spikes (T, B, N), the last state."""
     outputs = []
-    for t in range(current.shape[0]):
-        spikes, v = lif_step(current[t], v, beta, threshold, s)
-        outputs.append(spikes.to(current.dtype))
-    return torch.stack(outputs), v
+    for t in range(drive.current.shape[0]):
+        now, memory = arrive(drive.step(t), memory)
+        spikes, v = lif_step(now, v, beta, threshold, s)
+        if drive.feedback is not None:
+            memory = memory._replace(spikes=spikes)
+        outputs.append(spikes.to(drive.current.dtype))
+    return torch.stack(outputs), memory, v
 
 
 def _like(value: Tensor | float, like: Tensor) -> Tensor:
@@ -177,21 +248,24 @@ class LIFSettings:
 
 
 def lif_step(
-    current: Tensor, v: Tensor, beta: Tensor | float, threshold: Tensor | float, s: LIFSettings
+    drive: Drive, v: Tensor, beta: Tensor | float, threshold: Tensor | float, s: LIFSettings
 ) -> tuple[Tensor, Tensor]:
     """One step of the leaky integrate-and-fire neuron, equal to ``snntorch.Leaky``.
 
         v ← β·v + I − R·threshold   (reset "subtract"),   β·(1 − R)·v + I   ("zero"),
         spike when v > threshold,
 
-    where R, not differentiated, says that v was above threshold at the end of the step before. With
-    ``reset_delay`` False the reset takes place in the step of the spike, and is differentiated.
+    where R, not differentiated, says that v was above threshold at the end of the step before, and I is
+    taken at that v where it depends on it. With ``reset_delay`` False the reset takes place in the step
+    of the spike, and is differentiated.
 
     Returns:
         spikes, v: (B, N) each.
     """
     above = (v > threshold).to(v.dtype)
-    current = current.to(v.dtype)
+    current = drive.current.to(v.dtype)
+    if drive.conductance is not None:
+        current = current - drive.conductance * v
     if s.reset == "zero":
         v = (1 - above) * v
     v = beta * v + current

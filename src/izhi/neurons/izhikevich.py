@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from izhi import kernels
 from izhi.errors import SettingError, ShapeError, unknown
-from izhi.kernels import Coefficients, Drive, IzhikevichSettings
-from izhi.kernels.reference import izhikevich_step
+from izhi.kernels import Coefficients, Drive, IzhikevichSettings, Memory
+from izhi.kernels.reference import arrive, izhikevich_step
 from izhi.neurons.parameters import COEFFICIENTS, ORDERS, IzhikevichParameters
 from izhi.neurons.presets import preset
 from izhi.neurons.surrogate import ATan, SpikeGradient
@@ -22,10 +22,11 @@ LEARNABLE = (*COEFFICIENTS, "a", "b")
 
 
 class IzhikevichState(NamedTuple):
-    """v and u of every neuron, (B, *features)."""
+    """v and u of every neuron, (B, *features), and what arrives at them over time."""
 
     v: Tensor
     u: Tensor
+    memory: Memory = Memory()
 
 
 def check_current(current: Tensor, *, time: bool) -> None:
@@ -46,10 +47,11 @@ def check_current(current: Tensor, *, time: bool) -> None:
         )
 
 
-def check_state(state: tuple[Tensor, ...], current: Tensor, *, time: bool) -> None:
+def check_state(state: tuple[Tensor, ...], memory: Memory, current: Tensor, *, time: bool) -> None:
     """Raise ShapeError unless every state tensor has the shape of one step of current."""
     expected = current.shape[1:] if time else current.shape
-    for tensor in state:
+    last = () if memory.spikes is None else (memory.spikes,)
+    for tensor in (*state, *memory.synapse, *last):
         if tensor.shape != expected:
             raise ShapeError(
                 f"state has shape {tuple(tensor.shape)}, expected {tuple(expected)}, that of one step"
@@ -183,10 +185,10 @@ class Izhikevich(nn.Module):
         """
         drive = current if isinstance(current, Drive) else Drive(current)
         state = self._checked(drive, state, time=True)
-        spikes, v, u = kernels.izhikevich(
-            drive, state.v, state.u, self.coefficients(), self.settings, self.kernel
+        spikes, memory, v, u = kernels.izhikevich(
+            drive, state.memory, state.v, state.u, self.coefficients(), self.settings, self.kernel
         )
-        return spikes, IzhikevichState(v, u)
+        return spikes, IzhikevichState(v, u, memory)
 
     def step(
         self, current_t: Tensor | Drive, state: IzhikevichState | None = None
@@ -194,8 +196,11 @@ class Izhikevich(nn.Module):
         """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""
         drive = current_t if isinstance(current_t, Drive) else Drive(current_t)
         state = self._checked(drive, state, time=False)
-        spikes, v, u = izhikevich_step(drive, state.v, state.u, self.coefficients(), self.settings)
-        return spikes.to(drive.current.dtype), IzhikevichState(v, u)
+        now, memory = arrive(drive, state.memory)
+        spikes, v, u = izhikevich_step(now, state.v, state.u, self.coefficients(), self.settings)
+        if drive.feedback is not None:
+            memory = memory._replace(spikes=spikes)
+        return spikes.to(drive.current.dtype), IzhikevichState(v, u, memory)
 
     def trace(
         self, current: Tensor, state: IzhikevichState | None = None
@@ -205,7 +210,7 @@ class Izhikevich(nn.Module):
         steps = []
         for current_t in current:
             spikes, state = self.step(current_t, state)
-            steps.append((spikes, *state))
+            steps.append((spikes, state.v, state.u))
         spikes, v, u = (torch.stack(x) for x in zip(*steps, strict=True))
         return spikes, v, u
 
@@ -220,7 +225,7 @@ class Izhikevich(nn.Module):
             )
         if state is None:
             return self.initial_state(one)
-        check_state(state, drive.current, time=time)
+        check_state((state.v, state.u), state.memory, drive.current, time=time)
         return state
 
     def extra_repr(self) -> str:

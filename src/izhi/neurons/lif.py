@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from izhi import kernels
 from izhi.errors import SettingError, unknown
-from izhi.kernels import Drive, LIFSettings
-from izhi.kernels.reference import lif_step
+from izhi.kernels import Drive, LIFSettings, Memory
+from izhi.kernels.reference import arrive, lif_step
 from izhi.neurons.izhikevich import check_current, check_state
 from izhi.neurons.surrogate import ATan, SpikeGradient
 
@@ -20,9 +20,10 @@ RESETS = ("subtract", "zero", "none")
 
 
 class LIFState(NamedTuple):
-    """v of every neuron, (B, *features)."""
+    """v of every neuron, (B, *features), and what arrives at them over time."""
 
     v: Tensor
+    memory: Memory = Memory()
 
 
 class LIF(nn.Module):
@@ -92,29 +93,17 @@ class LIF(nn.Module):
     ) -> tuple[Tensor, LIFState]:
         """Run over time: current (T, B, *features) → spikes of the same shape, and the last state.
 
-        A Drive with a conductance g, I(v) = current − g·v, is integrated step by step.
-
         Raises:
             ShapeError: for a wrong rank or width, integer currents, or T = 0.
         """
         drive = current if isinstance(current, Drive) else Drive(current)
         check_current(drive.current, time=True)
         state = self.initial_state(drive.current[0]) if state is None else state
-        check_state(state, drive.current, time=True)
-        if drive.conductance is not None:
-            return self._run_conductance(drive, state)
-        spikes, v = kernels.lif(
-            drive.current, state.v, *self.coefficients(), self.settings, self.kernel
+        check_state((state.v,), state.memory, drive.current, time=True)
+        spikes, memory, v = kernels.lif(
+            drive, state.memory, state.v, *self.coefficients(), self.settings, self.kernel
         )
-        return spikes, LIFState(v)
-
-    def _run_conductance(self, drive: Drive, state: LIFState) -> tuple[Tensor, LIFState]:
-        assert drive.conductance is not None
-        outputs = []
-        for current_t, g in zip(drive.current, drive.conductance, strict=True):
-            spikes, state = self.step(Drive(current_t, g), state)
-            outputs.append(spikes)
-        return torch.stack(outputs), state
+        return spikes, LIFState(v, memory)
 
     def step(
         self, current_t: Tensor | Drive, state: LIFState | None = None
@@ -123,12 +112,12 @@ class LIF(nn.Module):
         drive = current_t if isinstance(current_t, Drive) else Drive(current_t)
         check_current(drive.current, time=False)
         state = self.initial_state(drive.current) if state is None else state
-        check_state(state, drive.current, time=False)
-        current = drive.current
-        if drive.conductance is not None:
-            current = current - drive.conductance * state.v
-        spikes, v = lif_step(current, state.v, *self.coefficients(), self.settings)
-        return spikes.to(drive.current.dtype), LIFState(v)
+        check_state((state.v,), state.memory, drive.current, time=False)
+        now, memory = arrive(drive, state.memory)
+        spikes, v = lif_step(now, state.v, *self.coefficients(), self.settings)
+        if drive.feedback is not None:
+            memory = memory._replace(spikes=spikes)
+        return spikes.to(drive.current.dtype), LIFState(v, memory)
 
     def trace(self, current: Tensor, state: LIFState | None = None) -> tuple[Tensor, Tensor]:
         """Spikes and v after every step, (T, B, *features) each, for figures and tests."""

@@ -2,8 +2,8 @@
 
 The spike is S = 1 if x ≥ 0 else 0, whose derivative is replaced in the backward pass. Each class here
 holds the derivative, and the smooth step that it is the true derivative of, against which gradients
-are tested. They are the functions of ``snntorch.surrogate`` of the same names; any function from
-there works as well, through autograd, where the kernels take these directly.
+are tested. They are the functions of ``snntorch.surrogate`` of the same names; kernels recognise those
+by their formula, and any other function works through autograd in the reference.
 
 For Izhikevich neurons x = (v − threshold)/(threshold − c), so that one slope serves models whose v is
 in mV and models whose v is near one. For LIF x = v − threshold, as in snnTorch.
@@ -11,10 +11,11 @@ in mV and models whose v is near one. For LIF x = v − threshold, as in snnTorc
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,15 +23,6 @@ from torch import Tensor
 from izhi.errors import SettingError
 
 SpikeGradient = Callable[[Tensor], Tensor]
-
-
-class ClosedForm(Protocol):
-    """What a surrogate offers so that a kernel can use it without autograd."""
-
-    @property
-    def slope(self) -> float: ...
-    def derivative(self, x: Tensor) -> Tensor: ...
-    def smooth(self, x: Tensor) -> Tensor: ...
 
 
 class _Step(torch.autograd.Function):
@@ -47,27 +39,36 @@ class _Step(torch.autograd.Function):
 
 
 @dataclass(frozen=True)
-class _Surrogate:
-    slope: float
+class ClosedForm:
+    """A surrogate whose derivative is a formula, which kernels use without autograd."""
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.slope) and self.slope > 0):
-            raise SettingError(
-                f"surrogate slope is {self.slope!r}, expected a finite number above 0"
-            )
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+                raise SettingError(
+                    f"surrogate {field.name} is {value!r}, expected a finite number above 0"
+                )
 
     def __call__(self, x: Tensor) -> Tensor:
         return _Step.apply(x, self)  # type: ignore[no-untyped-call, no-any-return]
 
+    @property
+    def constants(self) -> tuple[float, ...]:
+        """The constants of the formula, at most two."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
     def derivative(self, x: Tensor) -> Tensor:
+        """What stands for the derivative of the spike at x."""
         raise NotImplementedError
 
     def smooth(self, x: Tensor) -> Tensor:
+        """The function that ``derivative`` is the true derivative of."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class ATan(_Surrogate):
+class ATan(ClosedForm):
     """S' = (α/2) / (1 + (π/2·α·x)²), α the slope (Fang et al. 2021; snntorch.surrogate.atan)."""
 
     slope: float = 2.0
@@ -80,7 +81,7 @@ class ATan(_Surrogate):
 
 
 @dataclass(frozen=True)
-class FastSigmoid(_Surrogate):
+class FastSigmoid(ClosedForm):
     """S' = 1 / (1 + k·|x|)², k the slope (Zenke & Ganguli 2018; snntorch.surrogate.fast_sigmoid)."""
 
     slope: float = 25.0
@@ -93,7 +94,7 @@ class FastSigmoid(_Surrogate):
 
 
 @dataclass(frozen=True)
-class Sigmoid(_Surrogate):
+class Sigmoid(ClosedForm):
     """S' = k·σ(k·x)·(1 − σ(k·x)), k the slope; finite for every x, unlike snnTorch's own form."""
 
     slope: float = 25.0
@@ -106,17 +107,88 @@ class Sigmoid(_Surrogate):
         return torch.sigmoid(self.slope * x)
 
 
+@dataclass(frozen=True)
+class StraightThrough(ClosedForm):
+    """S' = 1 (snntorch.surrogate.straight_through_estimator)."""
+
+    def derivative(self, x: Tensor) -> Tensor:
+        return torch.ones_like(x)
+
+    def smooth(self, x: Tensor) -> Tensor:
+        return x
+
+
+@dataclass(frozen=True)
+class Heaviside(ClosedForm):
+    """S' = 1 for x > 0, else 0 (snntorch.surrogate.heaviside)."""
+
+    def derivative(self, x: Tensor) -> Tensor:
+        return (x > 0).to(x.dtype)
+
+    def smooth(self, x: Tensor) -> Tensor:
+        return x.clamp(min=0)
+
+
+@dataclass(frozen=True)
+class Triangular(ClosedForm):
+    """S' = θ for x < 0, −θ for x ≥ 0 (snntorch.surrogate.triangular, whose sign this is)."""
+
+    threshold: float = 1.0
+
+    def derivative(self, x: Tensor) -> Tensor:
+        return torch.where(x >= 0, -self.threshold, self.threshold).to(x.dtype)
+
+    def smooth(self, x: Tensor) -> Tensor:
+        return -self.threshold * x.abs()
+
+
+@dataclass(frozen=True)
+class SpikeRateEscape(ClosedForm):
+    """S' = k·exp(−β·|x − 1|), k the slope (Gerstner & Kistler 2002; snntorch.surrogate)."""
+
+    beta: float = 1.0
+    slope: float = 25.0
+
+    def derivative(self, x: Tensor) -> Tensor:
+        return self.slope * torch.exp(-self.beta * (x - 1).abs())
+
+    def smooth(self, x: Tensor) -> Tensor:
+        y = x - 1
+        return self.slope / self.beta * torch.sign(y) * (1 - torch.exp(-self.beta * y.abs()))
+
+
 #: Surrogates that a configuration can name.
-SURROGATES: dict[str, type[_Surrogate]] = {
+SURROGATES: dict[str, Callable[[float], ClosedForm]] = {
     "atan": ATan,
     "fast_sigmoid": FastSigmoid,
     "sigmoid": Sigmoid,
 }
 
+#: Functions of snntorch.surrogate → the class of the same formula, and its constants' names there.
+_SNNTORCH: dict[str, tuple[type[ClosedForm], tuple[str, ...]]] = {
+    "atan": (ATan, ("alpha",)),
+    "fast_sigmoid": (FastSigmoid, ("slope",)),
+    "heaviside": (Heaviside, ()),
+    "sigmoid": (Sigmoid, ("slope",)),
+    "spike_rate_escape": (SpikeRateEscape, ("beta", "slope")),
+    "straight_through_estimator": (StraightThrough, ()),
+    "triangular": (Triangular, ("threshold",)),
+}
 
-def is_closed_form(surrogate: SpikeGradient) -> bool:
-    """Whether a kernel can use the surrogate's formula instead of autograd."""
-    return isinstance(surrogate, (ATan, FastSigmoid, Sigmoid))
+
+def closed_form(surrogate: SpikeGradient) -> ClosedForm | None:
+    """The formula of a surrogate from here or from ``snntorch.surrogate``; None if it has none."""
+    if isinstance(surrogate, ClosedForm):
+        return surrogate
+    name = getattr(surrogate, "__qualname__", "").removesuffix(".<locals>.inner")
+    if getattr(surrogate, "__module__", "") != "snntorch.surrogate" or name not in _SNNTORCH:
+        return None
+    kind, names = _SNNTORCH[name]
+    held = inspect.getclosurevars(surrogate).nonlocals
+    try:
+        return kind(*(held[n] for n in names))
+    except (KeyError, SettingError):
+        return None
 
 
 def spike(x: Tensor, surrogate: SpikeGradient, *, strict: bool = False) -> Tensor:

@@ -21,6 +21,7 @@ from izhi import build, encoding
 from izhi.config import Experiment
 from izhi.data import Dataset, Samples, split
 from izhi.errors import DivergenceError, SettingError
+from izhi.memory import keep_freed_memory
 from izhi.network import Network, first_nonfinite
 from izhi.training import checkpoint
 from izhi.training.activity import Activity
@@ -66,6 +67,7 @@ class Result:
 
 def start_fabric(e: Experiment) -> Fabric:
     """Fabric for the experiment's accelerator, devices, machines and precision, launched."""
+    keep_freed_memory()
     try:
         fabric = Fabric(
             accelerator=e.accelerator,
@@ -107,8 +109,8 @@ class Classifier(nn.Module):
 
     def forward(self, values: Tensor, seed: int) -> tuple[Tensor, list[Tensor]]:
         """The network's output, and in evaluation the spikes of every layer."""
-        out = self.network(self.encode(values, seed))
-        return out.output, [] if self.training else out.spikes
+        out = self.network(self.encode(values, seed), record=not self.training)
+        return out.output, out.spikes
 
 
 def derive_seed(*path: int) -> int:
@@ -137,7 +139,7 @@ def train(
     listener = listener or Silent()
     training, validation = split(dataset.train, e.validation, e.split_seed)
     network = build.network(e, inputs(e, dataset), len(dataset.classes))
-    optimizer = _optimizer(e, network)
+    optimizer = make_optimizer(e, network)
     history, warnings = _restore(e, folder, network, optimizer)
     model, optimizer = fabric.setup(Classifier(e, network), optimizer)
     steps = -(-len(training) // e.batch_size)
@@ -195,24 +197,35 @@ def _train_epoch(
     listener: Listener,
 ) -> tuple[float, float]:  # fmt: skip
     model.train()
-    loss_of = LOSSES[e.loss]
     total = torch.zeros(3, device=fabric.device)
     for step, index in enumerate(_batches(fabric, e, len(samples), epoch)):
         values, labels = (x.to(fabric.device) for x in samples.batch(index))
         seed = derive_seed(e.seed, _CODING, epoch, step, fabric.global_rank)
-        output, _ = model(_precise(values, fabric), seed)
-        loss = loss_of(output, labels)
-        optimizer.zero_grad(set_to_none=True)
-        fabric.backward(loss)
-        _check_finite(e, model, loss, values, seed, f"epoch {epoch}, step {step + 1}")
-        optimizer.step()
-        correct = (predict(output.detach(), e.loss) == labels).sum()
-        total += torch.stack(
-            [loss.detach() * len(labels), correct, correct.new_tensor(len(labels))]
-        )
+        where = f"epoch {epoch}, step {step + 1}"
+        loss, output = train_step(fabric, e, model, optimizer, values, labels, seed, where)
+        correct = (predict(output, e.loss) == labels).sum()
+        total += torch.stack([loss * len(labels), correct, correct.new_tensor(len(labels))])
         listener.step(loss.item())
     total = _summed(fabric, total)
     return float(total[0] / total[2]), float(total[1] / total[2])
+
+
+def train_step(
+    fabric: Fabric, e: Experiment, model: Any, optimizer: Any, values: Tensor, labels: Tensor,
+    seed: int, where: str,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """One step of the optimiser on one batch; its loss and output, detached.
+
+    Raises:
+        DivergenceError: if the loss or a gradient is not finite, naming ``where`` and the layer.
+    """
+    output, _ = model(_precise(values, fabric), seed)
+    loss = LOSSES[e.loss](output, labels)
+    optimizer.zero_grad(set_to_none=True)
+    fabric.backward(loss)
+    _check_finite(e, model, loss, values, seed, where)
+    optimizer.step()
+    return loss.detach(), output.detach()
 
 
 def _batches(fabric: Fabric, e: Experiment, samples: int, epoch: int) -> Iterator[Tensor]:
@@ -229,11 +242,10 @@ def _check_finite(
     """Stop where the loss or a gradient is not finite; clip the gradient where that is asked for."""
     classifier: Classifier = model.module
     parameters = [p for p in classifier.parameters() if p.grad is not None]
-    if e.gradient_clip is not None:
-        norm = nn.utils.clip_grad_norm_(parameters, e.gradient_clip)
-    else:
-        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    if torch.isfinite(loss) and torch.isfinite(norm):
+    total = loss.detach() + sum(p.grad.sum() for p in parameters if p.grad is not None)
+    if torch.isfinite(total):
+        if e.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(parameters, e.gradient_clip)
         return
     place = first_nonfinite(classifier.network, classifier.encode(values, seed))
     if torch.isfinite(loss):
@@ -284,7 +296,8 @@ def _summed(fabric: Fabric, total: Tensor) -> Tensor:
     return fabric.all_reduce(total, reduce_op="sum") if fabric.world_size > 1 else total  # type: ignore[return-value]
 
 
-def _optimizer(e: Experiment, network: Network) -> torch.optim.Optimizer:
+def make_optimizer(e: Experiment, network: Network) -> torch.optim.Optimizer:
+    """The experiment's optimiser over what the network learns."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     if e.optimizer == "sgd":
         return torch.optim.SGD(

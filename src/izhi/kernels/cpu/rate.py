@@ -1,21 +1,29 @@
 """Rate coding as a Numba kernel with random bits of its own, the same for any number of threads.
 
-Each element of the output has a counter, hashed with the seed by the finaliser of MurmurHash3 (32 bit,
-Appleby, public domain), twice; the spike is 1 where the hash is below the value.
+Two elements of the output share a counter, hashed with the seed by the finaliser of MurmurHash3 (32 bit,
+Appleby, public domain), twice; a spike is 1 where its half of the hash is below the value, which is so
+rounded to a multiple of 1/65,536.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
-from numba import prange
 from torch import Tensor
 
-from izhi.kernels.cpu.scalars import as_numpy, codec, compile_kernel, inlined
+from izhi.kernels.cpu.parallel import (
+    Kernel,
+    array,
+    compile_kernel,
+    launch,
+    number,
+    share,
+    wide_vectors,
+)
+from izhi.kernels.cpu.scalars import codec, inlined
 
 _u32 = np.uint32
 
@@ -29,28 +37,43 @@ def _mix(h: Any) -> Any:
 
 
 @cache
-def _rate(dtype: torch.dtype) -> Callable[..., None]:
-    _, store = codec(dtype)
+def _rate(dtype: torch.dtype) -> Kernel:
+    _, store, element = codec(dtype)
+    zero, one = np.float32(0), np.float32(1)
 
     @compile_kernel
-    def encode(limits, key, out):  # type: ignore[no-untyped-def]
-        steps, rows, width = out.shape
-        for row in prange(steps * rows):
-            t, b = row // rows, row % rows
+    def encode(data):  # type: ignore[no-untyped-def]
+        steps, rows, width = number(data, 0), number(data, 1), number(data, 2)
+        limits = array(data, 3, (rows, width), np.uint32)
+        key = array(data, 4, 2, np.uint32)
+        out = array(data, 5, (steps * rows, width), element)
+        wide_vectors()
+        worker, workers = share(data)
+        total = steps * rows
+        for row in range(worker * total // workers, (worker + 1) * total // workers):
+            b = row % rows
             base = _u32(_mix(_u32(_u32(row) ^ key[0])) ^ key[1])
-            for i in range(width):
+            # Each hash serves an element of the first half of the row and one of the second.
+            limit, half = limits[b], (width + 1) // 2
+            first, second = out[row, :half], out[row, half:]
+            later = limits[b, half:]
+            for i in range(width - half):
                 h = _mix(_u32(_u32(_u32(i) * _u32(0x9E3779B9)) + base))
-                out[t, b, i] = store(
-                    np.float32(1) if (h >> _u32(8)) < limits[b, i] else np.float32(0)
-                )
+                first[i] = store(one if _u32(h & _u32(0xFFFF)) < limit[i] else zero)
+                second[i] = store(one if _u32(h >> _u32(16)) < later[i] else zero)
+            if width % 2:
+                h = _mix(_u32(_u32(_u32(half - 1) * _u32(0x9E3779B9)) + base))
+                first[half - 1] = store(one if _u32(h & _u32(0xFFFF)) < limit[half - 1] else zero)
 
-    return encode  # type: ignore[no-any-return]
+    return encode
 
 
 def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype) -> Tensor:
     """Bernoulli spikes (T, B, N) with probability values (B, N), a function of the seed alone."""
-    limits = (values.float() * float(1 << 24)).to(torch.int32).numpy().astype(np.uint32)
+    limits = (values.float() * float(1 << 16)).round_().to(torch.int32).contiguous()
     out = torch.empty((steps, *values.shape), dtype=dtype)
-    mixed = np.random.SeedSequence(seed).generate_state(2, np.uint32)
-    _rate(dtype)(limits, mixed, as_numpy(out))
+    mixed = torch.from_numpy(
+        np.random.SeedSequence(seed).generate_state(2, np.uint32).view(np.int32)
+    )
+    launch(_rate(dtype), steps, *values.shape, limits, mixed, out, pieces=steps * len(values))
     return out

@@ -1,21 +1,16 @@
-"""What the kernels share: bfloat16 as bits, surrogate derivatives of one number, the compiler."""
+"""What the kernels share: bfloat16 as bits, and the words of Numba."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
 import torch
-from numba import njit
-from torch import Tensor
 
-from izhi.neurons.surrogate import ATan, FastSigmoid, Sigmoid
+from izhi.kernels.dynamics import Vocabulary
 
-#: Lanes of one block: their v and u stay in the first-level cache.
-BLOCK = 2048
 f32 = np.float32
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -27,7 +22,9 @@ def inlined(function: Function) -> Function:
     A kernel that captured a compiled function would never be found again in the cache on disk, since
     Numba gives each compiled function a new name in each process.
     """
-    marked: Function = numba.extending.register_jitable(inline="always")(function)
+    marked: Function = numba.extending.register_jitable(error_model="numpy", forceinline=True)(
+        function
+    )
     return marked
 
 
@@ -70,41 +67,38 @@ def _store_f32(x: Any) -> Any:
 
 
 @inlined
-def _atan(x: Any, slope: Any) -> Any:
-    y = f32(math.pi / 2) * slope * x
-    return f32(0.5) * slope / (f32(1) + y * y)
+def _select(condition: Any, a: Any, b: Any) -> Any:
+    return a if condition else b
 
 
 @inlined
-def _fast_sigmoid(x: Any, slope: Any) -> Any:
-    y = f32(1) + slope * abs(x)
-    return f32(1) / (y * y)
+def _clip(x: Any, low: Any, high: Any) -> Any:
+    return min(max(x, low), high)
 
 
 @inlined
-def _sigmoid(x: Any, slope: Any) -> Any:
-    y = f32(1) / (f32(1) + np.exp(-slope * x))
-    return slope * y * (f32(1) - y)
+def _exp(x: Any) -> Any:
+    return np.exp(x)
 
 
-def surrogate_kind(surrogate: Any) -> Any:
-    """The key of ``DERIVATIVES`` for a surrogate."""
-    return type(surrogate)
+@inlined
+def _absolute(x: Any) -> Any:
+    return abs(x)
 
 
-#: Class of a surrogate → its derivative for one number.
-DERIVATIVES: dict[Any, Any] = {ATan: _atan, FastSigmoid: _fast_sigmoid, Sigmoid: _sigmoid}
-compile_kernel = njit(parallel=True, cache=True, error_model="numpy")
+WORDS = Vocabulary(
+    inlined=inlined,
+    constant=bool,
+    number=f32,
+    select=_select,
+    clip=_clip,
+    exp=_exp,
+    absolute=_absolute,
+)
 
 
-def codec(dtype: torch.dtype) -> tuple[Any, Any]:
-    """(load, store): a memory element of that format → float32, and back."""
-    return (_load_bf16, _store_bf16) if dtype == torch.bfloat16 else (_load_f32, _store_f32)
-
-
-def as_numpy(x: Tensor) -> Any:
-    """The tensor's memory as (T, lanes) or (lanes,); bfloat16 as uint16 bits."""
-    x = x.detach().contiguous()
-    if x.dtype == torch.bfloat16:
-        x = x.view(torch.uint16)
-    return x.numpy()
+def codec(dtype: torch.dtype) -> tuple[Any, Any, Any]:
+    """(load, store, element): memory → float32, and back; the type of an element in memory."""
+    if dtype == torch.bfloat16:
+        return _load_bf16, _store_bf16, np.uint16
+    return _load_f32, _store_f32, f32

@@ -1,0 +1,164 @@
+"""Compiles kernels, and runs them in the threads that torch itself uses.
+
+A kernel is a function of one pointer: to an array of int64 that holds sizes and addresses. Torch's OpenMP
+library runs it in each of its threads. A pool of our own, or Numba's, would fight with torch's for the
+cores, since OpenMP's threads spin for a while after each piece of work.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+import torch
+from numba import carray, types
+from torch import Tensor
+
+from izhi.kernels.cpu.scalars import inlined
+
+#: Places of an array of arguments that are not the kernel's own.
+_RESERVED = 4
+Kernel = Any
+
+
+class _OpenMP(NamedTuple):
+    """Functions of the OpenMP library that torch uses: one to call, the addresses of two."""
+
+    parallel: Any
+    thread_number: int
+    number_of_threads: int
+
+
+def _openmp() -> _OpenMP | None:
+    folder = Path(torch.__file__).parent / "lib"
+    names = [None, *(str(p) for kind in ("libgomp", "libiomp5") for p in folder.glob(f"{kind}*"))]
+    for name in names if os.name == "posix" else []:
+        try:
+            library = ctypes.CDLL(name)
+            parallel = library.GOMP_parallel
+            addresses = [
+                ctypes.cast(f, ctypes.c_void_p).value or 0
+                for f in (library.omp_get_thread_num, library.omp_get_num_threads)
+            ]
+        except (OSError, AttributeError):
+            continue
+        parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+        parallel.restype = None
+        return _OpenMP(parallel, *addresses)
+    return None
+
+
+_OPENMP = _openmp()
+_forked = False
+
+
+def _after_fork() -> None:
+    # The threads of the parent's pool are not there in the child, and OpenMP would wait for them.
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def _call(typing: Any, address: Any) -> Any:
+    """int f() at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        number = context.get_value_type(types.int32)
+        kind = numba.core.cgutils.ir.FunctionType(number, [])
+        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), [])
+
+    return types.int32(types.int64), generate
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def _pointer(typing: Any, address: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(types.int64), generate
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def wide_vectors(typing: Any) -> Any:
+    """Let LLVM use vectors of 512 bits in this function, which it avoids by itself."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        # llvmlite's own add knows no attributes with values.
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.none(), generate
+
+
+@inlined
+def array(data: Any, place: Any, shape: Any, dtype: Any) -> Any:
+    """The array whose address is the kernel's argument number ``place``."""
+    return carray(_pointer(data[_RESERVED + place]), shape, dtype)
+
+
+@inlined
+def number(data: Any, place: Any) -> Any:
+    """The integer that is the kernel's argument number ``place``."""
+    return data[_RESERVED + place]
+
+
+@inlined
+def share(data: Any) -> Any:
+    """This thread's number, and how many threads there are."""
+    if data[0] != 0:
+        return np.int64(_call(data[0])), np.int64(_call(data[1]))
+    return data[2], data[3]
+
+
+def compile_kernel(function: Callable[[Any], None]) -> Kernel:
+    """Compile a kernel; the result is cached on disk, if there is a folder for it that can be written."""
+    signature = types.void(types.CPointer(types.int64))
+    options = {"error_model": "numpy"}
+    try:
+        return numba.cfunc(signature, cache=True, **options)(function)
+    except (RuntimeError, OSError):  # no such folder, or a full disk
+        return numba.cfunc(signature, **options)(function)
+
+
+def launch(kernel: Kernel, *arguments: int | Tensor, pieces: int) -> None:
+    """Run a kernel over as many threads as torch uses, at most one for each of ``pieces`` of work.
+
+    Args:
+        kernel: from ``compile_kernel``.
+        arguments: integers, and contiguous tensors, whose addresses are passed.
+        pieces: of work, among which the kernel chooses by ``share``.
+    """
+    data = np.empty(_RESERVED + len(arguments), np.int64)
+    data[:_RESERVED] = 0, 0, 0, 1
+    for place, value in enumerate(arguments, start=_RESERVED):
+        data[place] = value.data_ptr() if isinstance(value, Tensor) else value
+    threads = min(pieces, 1 if _forked else torch.get_num_threads())
+    if threads <= 1:
+        kernel.ctypes(data.ctypes.data_as(ctypes.POINTER(ctypes.c_int64)))
+    elif _OPENMP is not None:
+        data[:2] = _OPENMP.thread_number, _OPENMP.number_of_threads
+        _OPENMP.parallel(kernel.address, data.ctypes.data, threads, 0)
+    else:
+        _in_python_threads(kernel, data, threads)
+
+
+def _in_python_threads(kernel: Kernel, data: Any, threads: int) -> None:
+    """Where torch has no OpenMP of a known kind; calls by ctypes hold no lock of the interpreter."""
+
+    def one(worker: int) -> None:
+        own = data.copy()
+        own[2:4] = worker, threads
+        kernel.ctypes(own.ctypes.data_as(ctypes.POINTER(ctypes.c_int64)))
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(one, range(threads)))

@@ -1,0 +1,336 @@
+"""The neuron over time as two Numba kernels: one pass forward, one backward.
+
+Lanes (batch × neurons) are cut into blocks whose state stays in the first-level cache while the loop
+over time reads each input and writes each spike once. Blocks run in parallel, and no number depends on
+how many threads there are.
+
+The forward pass keeps the state of every k-th step. The backward pass computes the states
+between two of them again, into memory of its own that fits the second-level cache, and then goes back
+through them: that is cheaper than reading them from memory, exact in every format, and gives
+gradients of all coefficients.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from izhi.kernels.cpu.parallel import (
+    Kernel,
+    array,
+    compile_kernel,
+    launch,
+    number,
+    share,
+    wide_vectors,
+)
+from izhi.kernels.cpu.scalars import WORDS, codec, f32, inlined
+from izhi.kernels.dynamics import dynamics
+from izhi.kernels.plan import Call, Gradients, Plan
+
+#: Lanes of one block.
+BLOCK = 1024
+
+
+@inlined
+def _five(data: Any) -> Any:
+    return number(data, 0), number(data, 1), number(data, 2), number(data, 3), number(data, 4)
+
+
+@inlined
+def _ten(s: Any) -> Any:
+    return s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9]
+
+
+def _coefficients(plan: Plan) -> tuple[Any, Any]:
+    """(collect, add): the coefficients of lane i as a tuple, and a tuple of gradients added to it."""
+
+    @inlined
+    def two(p, i):  # type: ignore[no-untyped-def]
+        return p[0, i], p[1, i]
+
+    @inlined
+    def add_two(total, i, d):  # type: ignore[no-untyped-def]
+        total[0, i] += d[0]
+        total[1, i] += d[1]
+
+    @inlined
+    def eleven(p, i):  # type: ignore[no-untyped-def]
+        return (
+            p[0, i], p[1, i], p[2, i], p[3, i], p[4, i], p[5, i],
+            p[6, i], p[7, i], p[8, i], p[9, i], p[10, i],
+        )  # fmt: skip
+
+    @inlined
+    def add_eleven(total, i, d):  # type: ignore[no-untyped-def]
+        total[0, i] += d[0]
+        total[1, i] += d[1]
+        total[2, i] += d[2]
+        total[3, i] += d[3]
+        total[4, i] += d[4]
+        total[5, i] += d[5]
+        total[6, i] += d[6]
+        total[7, i] += d[7]
+        total[8, i] += d[8]
+        total[9, i] += d[9]
+        total[10, i] += d[10]
+
+    return (two, add_two) if plan.rows == 2 else (eleven, add_eleven)
+
+
+@cache
+def _forward(plan: Plan) -> Kernel:
+    load, store, element = codec(plan.dtype)
+    arrive, _, advance, _ = dynamics(plan, WORDS)
+    collect, _ = _coefficients(plan)
+    rows, own, states = plan.rows, plan.own, plan.states
+    filtered, coupled, shared = plan.filtered, plan.coupled, plan.shared
+    two = own == 2
+
+    @compile_kernel
+    def forward(data):  # type: ignore[no-untyped-def]
+        steps, lanes, width, bias_width, keep_every = _five(data)
+        x = array(data, 5, (steps, lanes), element)
+        y = array(data, 6, (steps, lanes), element)
+        bias = array(data, 7, bias_width, f32)
+        p = array(data, 8, (rows, width), f32)
+        constants = array(data, 9, 10, f32)
+        first = array(data, 10, (states, lanes), f32)
+        spikes = array(data, 11, (steps, lanes), element)
+        kept = array(data, 12, (steps, states, lanes), f32)
+        last = array(data, 13, (states, lanes), f32)
+        wide_vectors()
+        worker, workers = share(data)
+        blocks = (lanes + BLOCK - 1) // BLOCK
+        s = _ten(constants)
+        z = np.zeros((4, BLOCK), np.float32)
+        q = np.zeros((rows, BLOCK), np.float32)
+        bias_of = np.zeros(BLOCK, np.float32)
+        for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
+            start = block * BLOCK
+            size = min(BLOCK, lanes - start)
+            stop = start + size
+            for k in range(states):
+                for i in range(size):
+                    z[k, i] = first[k, start + i]
+            if not shared:
+                for k in range(rows):
+                    for i in range(size):
+                        q[k, i] = p[k, (start + i) % width]
+            if filtered:
+                for i in range(size):
+                    bias_of[i] = bias[(start + i) % bias_width]
+            same = collect(p, 0)
+            for t in range(steps):
+                if keep_every > 0 and t % keep_every == 0:
+                    for k in range(states):
+                        for i in range(size):
+                            kept[t // keep_every, k, start + i] = z[k, i]
+                x_t, y_t, spikes_t = x[t, start:stop], y[t, start:stop], spikes[t, start:stop]
+                for i in range(size):
+                    coefficients = same if shared else collect(q, i)
+                    current, g = load(x_t[i]), f32(0)
+                    if coupled:
+                        g = load(y_t[i])
+                    if filtered:
+                        a, b, current, g = arrive(
+                            current, g, z[own, i], z[states - 1, i], bias_of[i], s
+                        )
+                        z[states - 1, i] = b
+                        z[own, i] = a
+                    v, u, spike = advance(z[0, i], z[1, i], current, g, coefficients, s)
+                    z[0, i] = v
+                    if two:
+                        z[1, i] = u
+                    spikes_t[i] = store(spike)
+            for k in range(states):
+                for i in range(size):
+                    last[k, start + i] = z[k, i]
+
+    return forward
+
+
+@cache
+def _backward(plan: Plan) -> Kernel:
+    load, store, element = codec(plan.dtype)
+    arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
+    collect, add = _coefficients(plan)
+    rows, own, states = plan.rows, plan.own, plan.states
+    filtered, coupled, shared, learn = plan.filtered, plan.coupled, plan.shared, plan.learn
+    two = own == 2
+
+    @compile_kernel
+    def backward(data):  # type: ignore[no-untyped-def]
+        steps, lanes, width, bias_width, keep_every = _five(data)
+        x = array(data, 5, (steps, lanes), element)
+        y = array(data, 6, (steps, lanes), element)
+        bias = array(data, 7, bias_width, f32)
+        p = array(data, 8, (rows, width), f32)
+        constants = array(data, 9, 10, f32)
+        kept = array(data, 10, (steps, states, lanes), f32)
+        grad_spikes = array(data, 11, (steps, lanes), element)
+        grad_last = array(data, 12, (states, lanes), f32)
+        grad_x = array(data, 13, (steps, lanes), element)
+        grad_y = array(data, 14, (steps, lanes), element)
+        grad_first = array(data, 15, (states, lanes), f32)
+        grad_bias = array(data, 16, lanes, f32)
+        grad_p = array(data, 17, (rows + 1, lanes), f32)
+        wide_vectors()
+        worker, workers = share(data)
+        blocks = (lanes + BLOCK - 1) // BLOCK
+        s = _ten(constants)
+        z = np.zeros((4, BLOCK), np.float32)
+        path = np.zeros((keep_every, 4, BLOCK), np.float32)
+        gz = np.zeros((4, BLOCK), np.float32)
+        q = np.zeros((rows, BLOCK), np.float32)
+        bias_of = np.zeros(BLOCK, np.float32)
+        bias_sum = np.zeros(BLOCK, np.float32)
+        total = np.zeros((rows + 1, BLOCK), np.float32)
+        for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
+            start = block * BLOCK
+            size = min(BLOCK, lanes - start)
+            stop = start + size
+            for k in range(states):
+                for i in range(size):
+                    gz[k, i] = grad_last[k, start + i]
+            if not shared:
+                for k in range(rows):
+                    for i in range(size):
+                        q[k, i] = p[k, (start + i) % width]
+            if filtered:
+                for i in range(size):
+                    bias_of[i] = bias[(start + i) % bias_width]
+                    bias_sum[i] = f32(0)
+            if learn:
+                for k in range(rows + 1):
+                    for i in range(size):
+                        total[k, i] = f32(0)
+            same = collect(p, 0)
+            for back in range((steps + keep_every - 1) // keep_every):
+                part = (steps + keep_every - 1) // keep_every - 1 - back
+                begin = part * keep_every
+                length = min(keep_every, steps - begin)
+                for k in range(states):
+                    for i in range(size):
+                        z[k, i] = kept[part, k, start + i]
+                for t in range(length):
+                    x_t, y_t = x[begin + t, start:stop], y[begin + t, start:stop]
+                    path_t = path[t]
+                    for i in range(size):
+                        coefficients = same if shared else collect(q, i)
+                        current, g = load(x_t[i]), f32(0)
+                        if coupled:
+                            g = load(y_t[i])
+                        v, u = z[0, i], z[1, i]
+                        path_t[0, i] = v
+                        if two:
+                            path_t[1, i] = u
+                        if filtered:
+                            a, b = z[own, i], z[states - 1, i]
+                            path_t[states - 1, i] = b
+                            path_t[own, i] = a
+                            a, b, current, g = arrive(current, g, a, b, bias_of[i], s)
+                            z[states - 1, i] = b
+                            z[own, i] = a
+                        v, u, spike = advance(v, u, current, g, coefficients, s)
+                        z[0, i] = v
+                        if two:
+                            z[1, i] = u
+                for ahead in range(length):
+                    t = length - 1 - ahead
+                    x_t, y_t = x[begin + t, start:stop], y[begin + t, start:stop]
+                    grad_spikes_t = grad_spikes[begin + t, start:stop]
+                    grad_x_t, grad_y_t = (
+                        grad_x[begin + t, start:stop],
+                        grad_y[begin + t, start:stop],
+                    )
+                    path_t = path[t]
+                    for i in range(size):
+                        coefficients = same if shared else collect(q, i)
+                        arriving, beside = load(x_t[i]), f32(0)
+                        if coupled:
+                            beside = load(y_t[i])
+                        current, g = arriving, beside
+                        if filtered:
+                            a, b = path_t[own, i], path_t[states - 1, i]
+                            _, _, current, g = arrive(arriving, beside, a, b, bias_of[i], s)
+                        gs = load(grad_spikes_t[i])
+                        gv, gu, gc, gg, gp = retreat(
+                            path_t[0, i], path_t[1, i], current, g, gz[0, i], gz[1, i], gs,
+                            coefficients, s,
+                        )  # fmt: skip
+                        if learn:
+                            add(total, i, gp)
+                        gz[0, i] = gv
+                        if two:
+                            gz[1, i] = gu
+                        if filtered:
+                            bias_sum[i] += gc
+                            ga, gb, grad_decay = arrive_back(
+                                arriving, beside, a, b,
+                                gz[own, i], gz[states - 1, i], gc, gg, s,
+                            )  # fmt: skip
+                            if learn:
+                                total[rows, i] += grad_decay
+                            gc, gg = ga, gb
+                            gz[states - 1, i] = s[8] * gb
+                            gz[own, i] = s[8] * ga
+                        grad_x_t[i] = store(gc)
+                        if coupled:
+                            grad_y_t[i] = store(gg)
+            for k in range(states):
+                for i in range(size):
+                    grad_first[k, start + i] = gz[k, i]
+            if filtered:
+                for i in range(size):
+                    grad_bias[start + i] = bias_sum[i]
+            if learn:
+                for k in range(rows + 1):
+                    for i in range(size):
+                        grad_p[k, start + i] = total[k, i]
+
+    return backward
+
+
+def _arguments(plan: Plan, call: Call, keep_every: int) -> tuple[int | torch.Tensor, ...]:
+    steps, lanes = call.current.shape
+    sizes = (steps, lanes, call.coefficients.shape[1], call.bias.shape[0], keep_every)
+    return (*sizes, *call)
+
+
+def forward(
+    plan: Plan, call: Call, state: torch.Tensor, keep_every: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Spikes (T, lanes), every k-th state (T/k, states, lanes), the state after the last step."""
+    steps, lanes = call.current.shape
+    spikes = torch.empty_like(call.current)
+    parts = -(-steps // keep_every) if keep_every else 0
+    kept = torch.empty(parts, plan.states, lanes)
+    last = torch.empty_like(state)
+    launch(
+        _forward(plan), *_arguments(plan, call, keep_every), state, spikes, kept, last,
+        pieces=-(-lanes // BLOCK),
+    )  # fmt: skip
+    return spikes, kept, last
+
+
+def backward(
+    plan: Plan, call: Call, kept: torch.Tensor, keep_every: int,
+    grad_spikes: torch.Tensor, grad_last: torch.Tensor,
+) -> Gradients:  # fmt: skip
+    """Gradients of everything that went in."""
+    lanes = call.current.shape[1]
+    rows = len(call.coefficients) + 1
+    grad_x, grad_first = torch.empty_like(call.current), torch.empty_like(grad_last)
+    grad_y = torch.empty_like(call.conductance) if plan.coupled else None
+    grad_bias = torch.empty(lanes) if plan.filtered else None
+    grad_p = torch.empty(rows, lanes) if plan.learn else None
+    launch(
+        _backward(plan), *_arguments(plan, call, keep_every), kept, grad_spikes, grad_last, grad_x,
+        0 if grad_y is None else grad_y, grad_first, 0 if grad_bias is None else grad_bias,
+        0 if grad_p is None else grad_p, pieces=-(-lanes // BLOCK),
+    )  # fmt: skip
+    return Gradients(grad_x, grad_y, grad_first, grad_bias, grad_p)

@@ -1,0 +1,5 @@
+"""Kernels for GPUs, in Triton; its interpreter runs them on a CPU for tests (TRITON_INTERPRET=1)."""
+
+from izhi.kernels.cuda.recurrence import backward, forward, is_interpreted
+
+__all__ = ["backward", "forward", "is_interpreted"]

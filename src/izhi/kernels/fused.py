@@ -1,0 +1,206 @@
+"""A whole layer over time as one differentiable operation, computed by a kernel of some device."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from izhi.kernels.plan import KEEP_EVERY, Call, Gradients, Plan
+from izhi.kernels.reference import Drive, Memory
+
+
+class _Fused(torch.autograd.Function):
+    """Drive, coefficients and state → spikes (T, lanes) and state (states, lanes) after the last step."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, device: ModuleType, plan: Plan, call: Call, keep: bool,
+        current: Tensor, conductance: Tensor, bias: Tensor, coefficients: Tensor, decay: Tensor,
+        state: Tensor, feedback: Tensor | None, spikes: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        ctx.device, ctx.plan = device, plan
+        recurrent: tuple[Tensor, ...] = ()
+        if feedback is None:
+            out, kept, state = device.forward(plan, call, state, KEEP_EVERY if keep else 0)
+        else:
+            assert spikes is not None
+            call, out, kept, state = _forward_with_feedback(
+                device, plan, call, state, feedback, spikes
+            )
+            recurrent = (feedback, spikes, out)
+        ctx.save_for_backward(kept, *call, *recurrent)
+        return out, state
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad_spikes: Tensor, grad_state: Tensor) -> Any:
+        plan = ctx.plan
+        kept, *saved = ctx.saved_tensors
+        call, recurrent = Call(*saved[: len(Call._fields)]), saved[len(Call._fields) :]
+        grad_spikes = grad_spikes.to(plan.dtype).contiguous()
+        grad_state = grad_state.contiguous()
+        grad_feedback = grad_first = None
+        if recurrent:
+            g, grad_feedback, grad_first = _backward_with_feedback(
+                ctx.device, plan, call, kept, grad_spikes, grad_state, *recurrent
+            )
+        else:
+            g = ctx.device.backward(plan, call, kept, KEEP_EVERY, grad_spikes, grad_state)
+        grad_bias = grad_p = grad_decay = None
+        if g.bias is not None:
+            grad_bias = g.bias.view(-1, call.bias.shape[0]).sum(0)
+        if g.coefficients is not None:
+            rows, width = call.coefficients.shape
+            grad_p = g.coefficients[:rows].view(rows, -1, width).sum(1)
+            grad_decay = g.coefficients[rows].sum()
+        return (
+            None, None, None, None, g.current, g.conductance, grad_bias, grad_p, grad_decay,
+            g.state, grad_feedback, grad_first,
+        )  # fmt: skip
+
+
+def _forward_with_feedback(
+    device: ModuleType, plan: Plan, call: Call, state: Tensor, feedback: Tensor, spikes: Tensor
+) -> tuple[Call, Tensor, Tensor, Tensor]:
+    """Step by step, each step's spikes adding to the next step's current; the call with that sum."""
+    arriving, outputs, kept = torch.empty_like(call.current), torch.empty_like(call.current), []
+    across, width = feedback.t(), feedback.shape[0]
+    for t in range(len(arriving)):
+        torch.addmm(
+            call.current[t].view(-1, width),
+            spikes.view(-1, width),
+            across,
+            out=arriving[t].view(-1, width),
+        )
+        if t % KEEP_EVERY == 0:
+            kept.append(state)
+        step = _steps(call._replace(current=arriving), t, t + 1)
+        out, _, state = device.forward(plan, step, state, 0)
+        spikes = outputs[t] = out[0]
+    return call._replace(current=arriving), outputs, torch.stack(kept), state
+
+
+def _steps(call: Call, start: int, stop: int) -> Call:
+    return call._replace(current=call.current[start:stop], conductance=call.conductance[start:stop])
+
+
+def _backward_with_feedback(
+    device: ModuleType, plan: Plan, call: Call, kept: Tensor, grad_spikes: Tensor, grad_state: Tensor,
+    feedback: Tensor, first: Tensor, outputs: Tensor,
+) -> tuple[Gradients, Tensor, Tensor]:  # fmt: skip
+    width, steps = feedback.shape[0], len(outputs)
+    back = torch.zeros_like(first)
+    parts: list[Gradients] = []
+    for part in reversed(range(len(kept))):
+        start, stop = part * KEEP_EVERY, min(steps, (part + 1) * KEEP_EVERY)
+        _, states, _ = device.forward(plan, _steps(call, start, stop), kept[part], 1)
+        for t in reversed(range(start, stop)):
+            g = device.backward(
+                plan, _steps(call, t, t + 1), states[t - start : t - start + 1], 1,
+                (grad_spikes[t] + back)[None], grad_state,
+            )  # fmt: skip
+            back, grad_state = (g.current.view(-1, width) @ feedback).view(-1), g.state
+            parts.append(g)
+    grad_current = torch.cat([g.current for g in reversed(parts)])
+    before = torch.cat([first.view(1, -1), outputs[:-1]])
+    grad_feedback = grad_current.view(-1, width).t() @ before.view(-1, width)
+
+    def total(tensors: list[Tensor | None]) -> Tensor | None:
+        present = [x for x in tensors if x is not None]
+        return torch.stack(present).sum(0) if present else None
+
+    gradients = Gradients(
+        grad_current,
+        torch.cat([g.conductance for g in reversed(parts) if g.conductance is not None])
+        if plan.coupled
+        else None,
+        grad_state,
+        total([g.bias for g in parts]),
+        total([g.coefficients for g in parts]),
+    )
+    return gradients, grad_feedback, back
+
+
+def run(
+    device: ModuleType,
+    dynamics: Any,
+    surrogate: Any,
+    constants: tuple[float, ...],
+    coefficients: tuple[Tensor | float, ...],
+    drive: Drive,
+    memory: Memory,
+    state: tuple[Tensor, ...],
+) -> tuple[Tensor, Memory, tuple[Tensor, ...]]:
+    """Run a layer over drive (T, B, …) by the kernels of a device.
+
+    Args:
+        device: module with ``forward`` and ``backward`` (see ``izhi.kernels.cpu.recurrence``).
+        dynamics: the event order or reset of the plan.
+        surrogate: izhi.neurons.surrogate.ClosedForm.
+        constants: dt, dt of a sub-step, v_min, v_max, jacobian_limit, span.
+        coefficients: floats, or tensors that broadcast over one sample.
+        drive: what arrives.
+        memory: traces of the synapse, last spikes.
+        state: v, or v and u, (B, …).
+
+    Returns:
+        spikes (T, B, …), memory and state after the last step.
+    """
+    shape = drive.current.shape
+    steps, one = shape[0], shape[1:]
+    where = drive.current.device
+    dtype = drive.current.dtype
+    current = drive.current.reshape(steps, -1)
+    lanes = current.shape[1]
+    coupled, synapse = drive.conductance is not None, drive.synapse
+    conductance = current.new_empty(steps, 0)
+    if drive.conductance is not None:
+        dtype = torch.promote_types(dtype, drive.conductance.dtype)
+        current, conductance = (
+            x.to(dtype).reshape(steps, -1) for x in (current, drive.conductance)
+        )
+    p = _stacked(coefficients, one, where)
+    decay, bias = p.new_zeros(()), p.new_zeros(0)
+    traces: tuple[Tensor, ...] = ()
+    implicit = 0.0
+    if synapse is not None:
+        decay, implicit = synapse.decay, synapse.implicit
+        bias = p.new_zeros(1) if synapse.bias is None else synapse.bias.float().reshape(-1)
+        traces = memory.synapse or (p.new_zeros(one),) * (1 + coupled)
+    plan = Plan(
+        dynamics, type(surrogate), dtype, coupled, synapse is not None, p.shape[1] == 1,
+        learn=p.requires_grad or decay.requires_grad,
+    )  # fmt: skip
+    held = torch.stack([x.float().reshape(-1) for x in (*state, *traces)])
+    k = (*surrogate.constants, 1.0, 1.0)[:2]
+    numbers = torch.tensor([*constants, *k, float(decay.detach()), implicit], dtype=torch.float32)
+    feedback, spikes = drive.feedback, memory.spikes
+    if feedback is not None:
+        feedback = feedback.to(dtype)
+        spikes = (current.new_zeros(lanes) if spikes is None else spikes.to(dtype)).reshape(-1)
+    call = Call(
+        current.detach().contiguous(), conductance.detach().contiguous(), bias.detach().contiguous(),
+        p.detach(), numbers,
+    )  # fmt: skip
+    inputs = (current, conductance, bias, p, decay, held, feedback, spikes)
+    keep = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
+    out, last = _Fused.apply(device, plan, call, keep, *inputs)  # type: ignore[no-untyped-call]
+    out = out.to(drive.current.dtype).view(shape)
+    after = tuple(x.view(one) for x in last)
+    memory = Memory(after[plan.own :], None if feedback is None else out[-1])
+    return out, memory, after[: plan.own]
+
+
+def _stacked(
+    coefficients: tuple[Tensor | float, ...], one: torch.Size, where: torch.device
+) -> Tensor:
+    """Coefficients as (rows, 1), or as (rows, N) where any differs between neurons."""
+    if all(isinstance(x, (int, float)) for x in coefficients):
+        return torch.tensor(coefficients, dtype=torch.float32, device=where)[:, None]
+    tensors = [torch.as_tensor(x, dtype=torch.float32, device=where) for x in coefficients]
+    if any(x.dim() for x in tensors):
+        tensors = [x.expand(one[1:]).reshape(-1) for x in tensors]
+    return torch.stack(tensors).reshape(len(tensors), -1)

@@ -1,0 +1,426 @@
+"""The fused kernels against the torch reference, on random shapes and parameters.
+
+Without a GPU, Triton's kernels run in its interpreter (see conftest).
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from snntorch import surrogate as theirs
+
+from izhi import LIF, IzhiError, Izhikevich, preset
+from izhi.connections import CONNECTIONS, ExponentialSynapse
+from izhi.errors import SlowKernelWarning
+from izhi.kernels import Drive, Synapse
+from izhi.network import Layer
+from izhi.neurons import COEFFICIENTS, ORDERS
+from izhi.neurons import surrogate as ours
+
+HAS_TRITON = importlib.util.find_spec("triton") is not None
+needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")
+KERNELS = [
+    pytest.param("cpu"),
+    pytest.param("cuda", marks=needs_triton),
+]
+DEVICE = {"cpu": "cpu", "cuda": "cuda" if torch.cuda.is_available() else "cpu"}
+quick = settings(
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+SURROGATES = [
+    ours.ATan(2.0),
+    ours.FastSigmoid(10.0),
+    ours.Sigmoid(4.0),
+    theirs.atan(3.0),
+    theirs.heaviside(),
+    theirs.spike_rate_escape(beta=2, slope=1),
+    theirs.straight_through_estimator(),
+    theirs.triangular(0.5),
+]
+shapes = st.tuples(st.integers(1, 40), st.integers(1, 4), st.integers(1, 9))
+EVERY_COEFFICIENT = tuple(COEFFICIENTS)
+
+
+def run(neuron, drive, device="cpu"):
+    """Spikes, last state, and gradients of every leaf and coefficient, all on the CPU."""
+    neuron = neuron.to(device)
+
+    def leaf(x):
+        return None if x is None else x.to(device).detach().clone().requires_grad_()
+
+    synapse = drive.synapse and Synapse(
+        leaf(drive.synapse.decay), leaf(drive.synapse.bias), drive.synapse.implicit
+    )
+    drive = Drive(leaf(drive.current), leaf(drive.conductance), synapse, leaf(drive.feedback))
+    leaves = [drive.current, drive.conductance, drive.feedback, *(synapse or ())[:2]]
+    spikes, last = neuron(drive)
+    weight = torch.linspace(-1, 1, spikes.numel(), device=device).reshape(spikes.shape)
+    state = [x for x in last if isinstance(x, torch.Tensor)] + list(last.memory.synapse)
+    loss = (spikes.float() * weight).sum() + sum(0.01 * x.sum() for x in state)
+    loss.backward()
+    tensors = [x for x in (*leaves, *neuron.parameters()) if isinstance(x, torch.Tensor)]
+    grads = [torch.zeros_like(x) if x.grad is None else x.grad for x in tensors]
+    return spikes.cpu(), [x.detach().cpu() for x in state], [g.float().cpu() for g in grads]
+
+
+def assert_same(make, drive, kernel, tolerance):
+    one = run(make("reference"), drive)
+    two = run(make(kernel), drive, DEVICE[kernel])
+    assert torch.equal(one[0], two[0])
+    for a, b in zip((*one[1], *one[2]), (*two[1], *two[2]), strict=True):
+        assert torch.isfinite(a).all()
+        assert (a - b).abs().max() <= tolerance * a.abs().max().clamp(min=1e-3)
+
+
+def synapse_of(kind, features, coupled):
+    if kind == "none":
+        return None
+    bias = torch.randn(features) * 0.02 if kind == "bias" else None
+    return Synapse(torch.tensor(0.8), bias, 1.5 if coupled else 0.0)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("coupled", [False, True])
+@quick
+@given(
+    shape=shapes,
+    name=st.sampled_from(["normalized", "RS", "CH", "normalized-IB"]),
+    synapse=st.sampled_from(["none", "plain", "bias"]),
+    limit=st.sampled_from([1.0, 0.9, float("inf")]),
+    seed=st.integers(0, 2**31),
+)
+def test_izhikevich_equals_the_reference(kernel, order, coupled, shape, name, synapse, limit, seed):
+    torch.manual_seed(seed)
+    p = preset(name).replace(order=order)
+    scale = 15.0 if p.unit == "mV" else 0.15
+    conductance = torch.rand(shape) * 0.1 if coupled else None
+    drive = Drive(
+        (torch.randn(shape) + 0.7) * scale, conductance, synapse_of(synapse, shape[2], coupled)
+    )
+
+    def make(kernel):
+        return Izhikevich(p, kernel=kernel, jacobian_limit=limit, gain=1.3)
+
+    assert_same(make, drive, kernel, 1e-4)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("per_neuron", [False, True])
+@quick
+@given(
+    shape=shapes,
+    name=st.sampled_from(["normalized", "FS"]),
+    synapse=st.sampled_from(["none", "bias"]),
+    seed=st.integers(0, 2**31),
+)
+def test_every_coefficient_has_its_gradient(kernel, order, per_neuron, shape, name, synapse, seed):
+    torch.manual_seed(seed)
+    p = preset(name).replace(order=order)
+    scale = 15.0 if p.unit == "mV" else 0.15
+    drive = Drive(
+        (torch.randn(shape) + 0.7) * scale, torch.rand(shape) * 0.1,
+        synapse_of(synapse, shape[2], True),
+    )  # fmt: skip
+    torch.manual_seed(seed)
+    spread = 1 + 0.02 * torch.randn(len(EVERY_COEFFICIENT), shape[2])
+
+    def make(kernel):
+        neuron = Izhikevich(
+            p, kernel=kernel, learn=EVERY_COEFFICIENT, size=shape[2] if per_neuron else None
+        )
+        if per_neuron:
+            for row, parameter in zip(spread, neuron.learned.values(), strict=True):
+                parameter.data *= row
+        return neuron
+
+    assert_same(make, drive, kernel, 5e-4)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("delay", [True, False])
+@quick
+@given(
+    shape=shapes,
+    coupled=st.booleans(),
+    learn=st.sampled_from([(), ("beta", "threshold")]),
+    synapse=st.sampled_from(["none", "bias"]),
+    seed=st.integers(0, 2**31),
+)
+def test_lif_equals_the_reference(kernel, reset, delay, shape, coupled, learn, synapse, seed):
+    torch.manual_seed(seed)
+    conductance = torch.rand(shape) * 0.2 if coupled else None
+    drive = Drive(torch.randn(shape), conductance, synapse_of(synapse, shape[2], coupled))
+
+    def make(kernel):
+        return LIF(0.9, reset=reset, reset_delay=delay, learn=learn, kernel=kernel)
+
+    assert_same(make, drive, kernel, 1e-4)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("surrogate", SURROGATES, ids=lambda s: getattr(s, "__qualname__", str(s)))
+def test_every_surrogate_of_closed_form(kernel, surrogate):
+    current = torch.randn(20, 3, 5)
+    assert_same(
+        lambda kernel: Izhikevich(surrogate=surrogate, kernel=kernel),
+        Drive(current * 0.3),
+        kernel,
+        1e-4,
+    )
+    assert_same(
+        lambda kernel: LIF(surrogate=surrogate, kernel=kernel), Drive(current), kernel, 1e-4
+    )
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_bfloat16_in_memory_float32_in_arithmetic(kernel):
+    """Spikes are those of the rounded current; only the gradient is rounded again."""
+    current = (torch.randn(40, 3, 50) * 0.2).bfloat16()
+    spikes, state, grads = run(Izhikevich(kernel=kernel), Drive(current), DEVICE[kernel])
+    assert spikes.dtype == torch.bfloat16
+    whole = run(Izhikevich(kernel="reference"), Drive(current.float()))
+    assert torch.equal(spikes.float(), whole[0])
+    torch.testing.assert_close(state, whole[1], rtol=1e-5, atol=1e-5)
+    error = (grads[0] - whole[2][0]).abs().max() / whole[2][0].abs().max()
+    assert error < 1e-2
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("steps", [1, 7, 32, 33, 80])
+def test_recurrent_layers(kernel, steps):
+    torch.manual_seed(1)
+    drive = Drive(torch.randn(steps, 3, 6) * 0.2, feedback=torch.randn(6, 6) * 0.3)
+    assert_same(lambda kernel: Izhikevich(kernel=kernel), drive, kernel, 1e-4)
+    drive = drive._replace(current=5 * drive.current)
+    assert_same(lambda kernel: LIF(learn=("beta",), kernel=kernel), drive, kernel, 1e-4)
+
+
+@pytest.mark.parametrize("kind", CONNECTIONS)
+def test_a_call_split_in_time_goes_on_where_it_stopped(kind):
+    layer = Layer(CONNECTIONS[kind](8, 6), Izhikevich(gain=3.0, kernel="cpu"))
+    spikes = (torch.rand(50, 2, 8) < 0.4).float()
+    whole, _ = layer(spikes)
+    first, state = layer(spikes[:21])
+    second, _ = layer(spikes[21:], state)
+    assert whole.sum() > 0
+    assert torch.equal(whole, torch.cat([first, second]))
+
+
+def test_learned_decay_of_a_synapse():
+    def gradient(kernel):
+        torch.manual_seed(0)
+        layer = Layer(ExponentialSynapse(8, 6, learn_tau=True), Izhikevich(gain=9.0, kernel=kernel))
+        layer((torch.rand(50, 2, 8) < 0.4).float())[0].sum().backward()
+        return layer.connection.logit.grad
+
+    torch.testing.assert_close(gradient("cpu"), gradient("reference"))
+
+
+def test_gradients_are_those_of_a_smooth_neuron():
+    """Far below threshold, where no neuron fires, the gradient is the true derivative of v."""
+    neuron = Izhikevich(kernel="cpu", learn=("a1", "a2", "a3", "a4", "b1", "b2", "b3", "gain"))
+    current = 0.01 * torch.rand(12, 2, 3)
+
+    def last_v(c):
+        return neuron(c)[1].v.double().sum()
+
+    c = current.clone().requires_grad_()
+    last_v(c).backward()
+    for t, b, n in ((0, 0, 0), (5, 1, 2), (11, 0, 1)):
+        step = torch.zeros_like(current)
+        step[t, b, n] = 1e-3
+        numeric = (last_v(current + step) - last_v(current - step)) / 2e-3
+        assert c.grad[t, b, n].item() == pytest.approx(numeric.item(), rel=2e-3)
+    for name, parameter in neuron.learned.items():
+        values = []
+        for sign in (1, -1):
+            parameter.data += sign * 1e-3
+            values.append(last_v(current))
+            parameter.data -= sign * 1e-3
+        numeric = (values[0] - values[1]) / 2e-3
+        assert parameter.grad.item() == pytest.approx(numeric.item(), rel=5e-3, abs=1e-4), name
+
+
+@pytest.fixture
+def two_threads():
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+def test_without_openmp_python_threads_do_the_work(monkeypatch, two_threads):
+    current = torch.randn(12, 9, 700) * 0.2
+    expected, _ = Izhikevich(kernel="cpu")(current)
+    monkeypatch.setattr("izhi.kernels.cpu.parallel._OPENMP", None)
+    assert torch.equal(Izhikevich(kernel="cpu")(current)[0], expected)
+
+
+def test_more_lanes_than_one_block(two_threads):
+    current = torch.randn(12, 9, 700) * 0.2
+    assert_same(lambda kernel: Izhikevich(kernel=kernel), Drive(current), "cpu", 1e-4)
+    assert_same(
+        lambda kernel: Izhikevich(kernel=kernel, learn=("a2",), size=700),
+        Drive(current),
+        "cpu",
+        1e-4,
+    )
+
+
+def test_the_same_numbers_from_any_number_of_threads():
+    script = (
+        "import hashlib, torch, izhi; torch.manual_seed(0);"
+        "x = (torch.randn(20, 7, 900) * .2).requires_grad_();"
+        "s = izhi.Izhikevich()(x)[0]; (s * torch.rand_like(s)).sum().backward();"
+        "e = izhi.encoding.rate(torch.rand(7, 900), 20, seed=3);"
+        "print([hashlib.sha256(t.detach().numpy().tobytes()).hexdigest() for t in (s, x.grad, e)])"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", script], check=True, capture_output=True, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": threads},
+        ).stdout
+        for threads in ("1", "2")
+    }  # fmt: skip
+    assert len(outputs) == 1
+
+
+def test_a_layout_that_is_not_contiguous():
+    current = (torch.randn(9, 4, 12) * 0.2).transpose(0, 2)
+    spikes, _ = Izhikevich(kernel="cpu")(current)
+    assert torch.equal(spikes, Izhikevich(kernel="reference")(current)[0])
+
+
+def test_memory_kept_for_the_backward_pass():
+    """At most 6 bytes per neuron and step in bfloat16: the current, the spikes, a few states."""
+    current = torch.randn(64, 8, 100).bfloat16().requires_grad_()
+    kept = {}
+
+    def count(x):
+        kept[x.data_ptr()] = x.numel() * x.element_size()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda x: x):
+        spikes, _ = Izhikevich(kernel="cpu")(current)
+    total = sum(kept.values()) + spikes.numel() * spikes.element_size()
+    assert total / spikes.numel() <= 6
+
+
+def test_what_no_kernel_covers_is_said_once(monkeypatch):
+    monkeypatch.setattr("izhi.kernels._said", set())
+    current = torch.rand(9, 2, 3)
+    with pytest.warns(SlowKernelWarning, match="float64"):
+        spikes, state = Izhikevich()(current.double())
+    assert spikes.dtype == state.v.dtype == torch.float64
+    Izhikevich()(current.double())  # a second warning would be an error
+    with pytest.warns(SlowKernelWarning, match="closed form"):
+        Izhikevich(surrogate=theirs.custom_surrogate(lambda x, g, s: g))(current)
+    with pytest.raises(IzhiError, match="kernel 'cpu' does not cover this call: it is in float64"):
+        Izhikevich(kernel="cpu")(current.double())
+
+
+def test_a_second_process_finds_the_compiled_kernels(tmp_path):
+    """Nothing is compiled, and nothing added to the cache on disk, the second time."""
+    script = (
+        "import torch, izhi; x = izhi.encoding.rate(torch.rand(2, 3), 4).requires_grad_();"
+        "[neuron(x)[0].sum().backward() for neuron in (izhi.Izhikevich(), izhi.LIF())]"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    counts = []
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", script], check=True, env=environment)
+        counts.append(sorted(p.name for p in tmp_path.rglob("*.nb?")))
+    # Forward, backward and encoder have an index each; code there is for two neurons' two, and one.
+    assert len(counts[0]) == 3 + 5
+    assert counts[0] == counts[1]
+
+
+def test_a_cache_folder_that_cannot_be_written(tmp_path):
+    tmp_path.joinpath("file").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", "import torch, izhi; print(izhi.LIF()(torch.ones(3, 1, 1))[0].sum())"],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "file" / "below")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "tensor(" in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_kernels_after_fork(two_threads):
+    """As in a DataLoader's worker: the parent has used its threads, the child must not."""
+    big, small = torch.randn(12, 9, 700) * 0.2, torch.randn(3, 4, 1000) * 0.2
+    Izhikevich(kernel="cpu")(big)
+    expected, _ = Izhikevich(kernel="cpu")(small)
+    child = os.fork()
+    if not child:  # where torch itself may use no threads either: three blocks, but few elements
+        same = torch.equal(Izhikevich(kernel="cpu")(small)[0], expected)
+        os._exit(0 if same else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_kernels_in_several_threads_beside_torch(two_threads):
+    current = torch.randn(30, 9, 700) * 0.2
+    expected, _ = Izhikevich(kernel="cpu")(current)
+    results = [None] * 4
+
+    def work(place):
+        for _ in range(5):
+            torch.randn(300, 300) @ torch.randn(300, 300)
+            results[place] = Izhikevich(kernel="cpu")(current)[0]
+
+    threads = [threading.Thread(target=work, args=(place,)) for place in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(result, expected) for result in results)
+
+
+@needs_triton
+def test_triton_kernels_compile_for_a_gpu():
+    """To assembly for compute capability 8.0, which needs no GPU."""
+    script = """
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+from izhi.kernels.cuda import recurrence
+from izhi.kernels.plan import Plan, Reset
+from izhi.neurons import ORDERS, surrogate
+for dynamics in (ORDERS["fpga-ip"], ORDERS["s2nn"], Reset("subtract", False)):
+    plan = Plan(dynamics, surrogate.ATan, torch.bfloat16, True, True, False, True)
+    for kernel, pointers in ((recurrence._forward(plan), 8), (recurrence._backward(plan), 13)):
+        names = kernel.arg_names
+        of_memory = {"x": "*bf16", "y": "*bf16", "spikes": "*bf16", "grad_spikes": "*bf16",
+                     "grad_x": "*bf16", "grad_y": "*bf16"}
+        signature = {}
+        for place, name in enumerate(names[:-1]):
+            kind = "*fp32" if place < pointers else "i32" if place < pointers + 5 else "fp32"
+            signature[name] = of_memory.get(name, kind)
+        signature["block"] = "constexpr"
+        source = ASTSource(kernel, signature, {"block": 256})
+        print(len(compile(source, target=GPUTarget("cuda", 80, 32)).asm["ptx"]))
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(done.stdout.split()) == 6
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_the_reference_runs_on_a_gpu():
+    current = torch.randn(20, 4, 30) * 0.2
+    here, _ = Izhikevich(kernel="reference")(current)
+    there, _ = Izhikevich(kernel="reference").cuda()(current.cuda())
+    assert (here != there.cpu()).float().mean() < 0.01
