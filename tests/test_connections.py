@@ -64,8 +64,10 @@ def test_linear():
     connection = Linear(5, 3)
     x = spikes_of((4, 2, 5))
     drive = connection(x)
-    torch.testing.assert_close(drive.current, x @ connection.weight.T + connection.input.bias)
-    assert drive[1:] == (None, None, None)
+    torch.testing.assert_close(drive.current, x @ connection.weight.T)
+    assert drive.bias is connection.input.bias
+    assert (drive.conductance, drive.synapse, drive.feedback) == (None, None, None)
+    torch.testing.assert_close(currents(drive, None)[0], connection.input(x))
 
 
 def test_exponential_is_the_synapse_of_the_earlier_work():

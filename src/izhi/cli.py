@@ -80,16 +80,23 @@ def write_json(path: str | None, value: Any) -> None:
         checkpoint.write_bytes(Path(path), (json.dumps(value, indent=2) + "\n").encode())
 
 
+def whole_numbers(name: str, text: str, example: str) -> list[int]:
+    """The different numbers of a comma-separated list."""
+    try:
+        return list(dict.fromkeys(int(part) for part in str(text).split(",")))
+    except ValueError:
+        raise SettingError(
+            f"{name} is {text!r}, expected whole numbers such as {example}"
+        ) from None
+
+
 def is_first_process() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
 
 
 def compare(a: argparse.Namespace) -> None:
     values = settings(a)
-    try:
-        seeds = list(dict.fromkeys(int(part) for part in str(a.seeds).split(",")))
-    except ValueError:
-        raise SettingError(f"seeds is {a.seeds!r}, expected whole numbers such as 0,1,2") from None
+    seeds = whole_numbers("seeds", a.seeds, "0,1,2")
     variants = comparison.parse_variants(a.neurons, a.connections)
     planned = comparison.plan(variants, seeds, values)
     folder = make_folder(a, f"compare-{planned[0][1][0].dataset}")
@@ -242,8 +249,12 @@ def data_command(a: argparse.Namespace) -> None:
 def bench(a: argparse.Namespace) -> None:
     names = benchmark.contenders(a.contenders)
     folder = make_folder(a, "bench")
+    works = [
+        benchmark.Work(steps=steps, batch=a.batch, hidden=a.hidden)
+        for steps in whole_numbers("steps", a.steps, "25,100")
+    ]
     rows = benchmark.benchmark(
-        names, folder, rounds=a.rounds, threads=a.threads, repeats=a.repeats,
+        names, folder, works, rounds=a.rounds, threads=a.threads, repeats=a.repeats,
         growth=not a.no_growth, report=report_line,
     )  # fmt: skip
     print((folder / "bench.md").read_text(), end="")
@@ -318,8 +329,12 @@ def parser() -> Parser:
         ("rounds", 3, "how often each contender runs"),
         ("repeats", 15, "steps measured in each round"),
         ("threads", os.cpu_count() or 1, "threads of every library"),
+        ("batch", 256, "samples per step"),
+        ("hidden", 512, "hidden neurons"),
     ):
         sub.add_argument(f"--{name}", type=int, default=default, help=f"{about} [{default}]")
+    sub.add_argument("--steps", default="25,100", metavar="LIST",
+                     help="time steps, comma-separated [%(default)s]")  # fmt: skip
     sub.add_argument("--no-growth", action="store_true", help="leave out the figure of growth")
     sub.add_argument("--out", metavar="FOLDER", help="folder of results [runs/TIME-bench]")
     sub = command("data", data_command, "list, fetch and verify data sets")

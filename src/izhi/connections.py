@@ -89,7 +89,7 @@ class Linear(Connection):
 
     def forward(self, spikes: Tensor) -> Drive:
         self.check(spikes)
-        return Drive(self.input(spikes))
+        return Drive(nn.functional.linear(spikes, self.weight), bias=self.input.bias)
 
 
 class Recurrent(Connection):
@@ -104,7 +104,8 @@ class Recurrent(Connection):
 
     def forward(self, spikes: Tensor) -> Drive:
         self.check(spikes)
-        return Drive(self.input(spikes), feedback=self.feedback.weight)
+        current = nn.functional.linear(spikes, self.weight)
+        return Drive(current, bias=self.input.bias, feedback=self.feedback.weight)
 
 
 class ExponentialSynapse(Connection):
@@ -148,11 +149,12 @@ class ExponentialSynapse(Connection):
     @property
     def synapse(self) -> Synapse:
         """What the neuron integrates."""
-        return Synapse(self.decay, self.input.bias)
+        return Synapse(self.decay)
 
     def forward(self, spikes: Tensor) -> Drive:
         self.check(spikes)
-        return Drive(nn.functional.linear(spikes, self.weight), synapse=self.synapse)
+        current = nn.functional.linear(spikes, self.weight)
+        return Drive(current, bias=self.input.bias, synapse=self.synapse)
 
 
 class ConductanceSynapse(ExponentialSynapse):
@@ -214,7 +216,7 @@ class ConductanceSynapse(ExponentialSynapse):
     @property
     def synapse(self) -> Synapse:
         """What the neuron integrates."""
-        return Synapse(self.decay, self.input.bias, self.implicit)
+        return Synapse(self.decay, self.implicit)
 
     @property
     def signed_weight(self) -> Tensor:
@@ -231,7 +233,7 @@ class ConductanceSynapse(ExponentialSynapse):
         # The current at v = 0, and the conductance.
         current = nn.functional.linear(spikes, excitatory * high + inhibitory * low)
         conductance = nn.functional.linear(spikes, excitatory + inhibitory)
-        return Drive(current, conductance, self.synapse)
+        return Drive(current, conductance, self.input.bias, self.synapse)
 
 
 def currents(drive: Drive, trace: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -252,15 +254,15 @@ def currents(drive: Drive, trace: Tensor | None) -> tuple[Tensor, Tensor | None]
             "a readout without neurons is a conductance or recurrent connection, expected Linear or"
             " ExponentialSynapse"
         )
-    if drive.synapse is None:
-        return drive.current, None
-    with torch.autocast(drive.current.device.type, enabled=False):
-        x = drive.current.float() if drive.current.dtype == torch.bfloat16 else drive.current
-        y = exponential_filter(x, drive.synapse.decay, trace)
-        current = (1 - drive.synapse.decay) * y
-    if drive.synapse.bias is not None:
-        current = current + drive.synapse.bias
-    return current, y[-1]
+    current, trace_after = drive.current, None
+    if drive.synapse is not None:
+        with torch.autocast(current.device.type, enabled=False):
+            x = current.float() if current.dtype == torch.bfloat16 else current
+            y = exponential_filter(x, drive.synapse.decay, trace)
+            current, trace_after = (1 - drive.synapse.decay) * y, y[-1]
+    if drive.bias is not None:
+        current = current + drive.bias
+    return current, trace_after
 
 
 def reversal_potentials(neuron: nn.Module) -> tuple[float, float, float]:

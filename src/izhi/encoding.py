@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from izhi import kernels
 from izhi.errors import SettingError, ShapeError, unknown
-from izhi.kernels import cpu
 
 
 def _check(values: Tensor, steps: int) -> None:
@@ -27,14 +27,14 @@ def rate(
 ) -> Tensor:
     """Bernoulli spikes: each step of each element is 1 with probability values.
 
-    On a CPU probabilities are rounded to multiples of 1/65,536.
+    Probabilities are rounded to multiples of 1/65,536 in float32 and bfloat16.
 
     Args:
         values: (B, N), 0 to 1.
         steps: T.
-        seed: the same seed gives the same spikes on the same kind of device, whatever the number of
-            threads; None to draw one from torch's generator.
-        dtype: of the spikes; on a CPU float32 or bfloat16 are fastest.
+        seed: the same seed gives the same spikes, whatever the number of threads and on a CPU or GPU
+            alike; None to draw one from torch's generator.
+        dtype: of the spikes; float32 and bfloat16 have kernels.
 
     Returns:
         (T, B, N) of 0 and 1.
@@ -42,11 +42,7 @@ def rate(
     _check(values, steps)
     if seed is None:
         seed = int(torch.randint(2**62, ()).item())
-    if values.device.type == "cpu" and dtype in (torch.float32, torch.bfloat16):
-        return cpu.rate(values, steps, seed, dtype)
-    generator = torch.Generator(values.device).manual_seed(seed % 2**63)
-    random = torch.rand((steps, *values.shape), generator=generator, device=values.device)
-    return (random < values).to(dtype)
+    return kernels.rate(values, steps, seed, dtype)
 
 
 def latency(

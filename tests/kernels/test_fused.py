@@ -18,7 +18,7 @@ from snntorch import surrogate as theirs
 from izhi import LIF, IzhiError, Izhikevich, preset
 from izhi.connections import CONNECTIONS, ExponentialSynapse
 from izhi.errors import SlowKernelWarning
-from izhi.kernels import Drive, Synapse
+from izhi.kernels import Drive, Synapse, rate
 from izhi.network import Layer
 from izhi.neurons import COEFFICIENTS, ORDERS
 from izhi.neurons import surrogate as ours
@@ -54,11 +54,15 @@ def run(neuron, drive, device="cpu"):
     def leaf(x):
         return None if x is None else x.to(device).detach().clone().requires_grad_()
 
-    synapse = drive.synapse and Synapse(
-        leaf(drive.synapse.decay), leaf(drive.synapse.bias), drive.synapse.implicit
+    synapse = drive.synapse and Synapse(leaf(drive.synapse.decay), drive.synapse.implicit)
+    drive = Drive(
+        leaf(drive.current),
+        leaf(drive.conductance),
+        leaf(drive.bias),
+        synapse,
+        leaf(drive.feedback),
     )
-    drive = Drive(leaf(drive.current), leaf(drive.conductance), synapse, leaf(drive.feedback))
-    leaves = [drive.current, drive.conductance, drive.feedback, *(synapse or ())[:2]]
+    leaves = [drive.current, drive.conductance, drive.bias, drive.feedback, *(synapse or ())[:1]]
     spikes, last = neuron(drive)
     weight = torch.linspace(-1, 1, spikes.numel(), device=device).reshape(spikes.shape)
     state = [x for x in last if isinstance(x, torch.Tensor)] + list(last.memory.synapse)
@@ -78,11 +82,12 @@ def assert_same(make, drive, kernel, tolerance):
         assert (a - b).abs().max() <= tolerance * a.abs().max().clamp(min=1e-3)
 
 
-def synapse_of(kind, features, coupled):
-    if kind == "none":
-        return None
-    bias = torch.randn(features) * 0.02 if kind == "bias" else None
-    return Synapse(torch.tensor(0.8), bias, 1.5 if coupled else 0.0)
+def drive_of(current, conductance, synapse, biased):
+    bias = torch.randn(current.shape[2]) * 0.1 * 0.2 if biased else None
+    implicit = 0.0 if conductance is None else 1.5
+    return Drive(
+        current, conductance, bias, Synapse(torch.tensor(0.8), implicit) if synapse else None
+    )
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -92,18 +97,19 @@ def synapse_of(kind, features, coupled):
 @given(
     shape=shapes,
     name=st.sampled_from(["normalized", "RS", "CH", "normalized-IB"]),
-    synapse=st.sampled_from(["none", "plain", "bias"]),
+    synapse=st.booleans(),
+    biased=st.booleans(),
     limit=st.sampled_from([1.0, 0.9, float("inf")]),
     seed=st.integers(0, 2**31),
 )
-def test_izhikevich_equals_the_reference(kernel, order, coupled, shape, name, synapse, limit, seed):
+def test_izhikevich_equals_the_reference(
+    kernel, order, coupled, shape, name, synapse, biased, limit, seed
+):
     torch.manual_seed(seed)
     p = preset(name).replace(order=order)
     scale = 15.0 if p.unit == "mV" else 0.15
     conductance = torch.rand(shape) * 0.1 if coupled else None
-    drive = Drive(
-        (torch.randn(shape) + 0.7) * scale, conductance, synapse_of(synapse, shape[2], coupled)
-    )
+    drive = drive_of((torch.randn(shape) + 0.7) * scale + 0.05, conductance, synapse, biased)
 
     def make(kernel):
         return Izhikevich(p, kernel=kernel, jacobian_limit=limit, gain=1.3)
@@ -118,17 +124,17 @@ def test_izhikevich_equals_the_reference(kernel, order, coupled, shape, name, sy
 @given(
     shape=shapes,
     name=st.sampled_from(["normalized", "FS"]),
-    synapse=st.sampled_from(["none", "bias"]),
+    synapse=st.booleans(),
+    biased=st.booleans(),
     seed=st.integers(0, 2**31),
 )
-def test_every_coefficient_has_its_gradient(kernel, order, per_neuron, shape, name, synapse, seed):
+def test_every_coefficient_has_its_gradient(
+    kernel, order, per_neuron, shape, name, synapse, biased, seed
+):
     torch.manual_seed(seed)
     p = preset(name).replace(order=order)
     scale = 15.0 if p.unit == "mV" else 0.15
-    drive = Drive(
-        (torch.randn(shape) + 0.7) * scale, torch.rand(shape) * 0.1,
-        synapse_of(synapse, shape[2], True),
-    )  # fmt: skip
+    drive = drive_of((torch.randn(shape) + 0.7) * scale, torch.rand(shape) * 0.1, synapse, biased)
     torch.manual_seed(seed)
     spread = 1 + 0.02 * torch.randn(len(EVERY_COEFFICIENT), shape[2])
 
@@ -152,13 +158,16 @@ def test_every_coefficient_has_its_gradient(kernel, order, per_neuron, shape, na
     shape=shapes,
     coupled=st.booleans(),
     learn=st.sampled_from([(), ("beta", "threshold")]),
-    synapse=st.sampled_from(["none", "bias"]),
+    synapse=st.booleans(),
+    biased=st.booleans(),
     seed=st.integers(0, 2**31),
 )
-def test_lif_equals_the_reference(kernel, reset, delay, shape, coupled, learn, synapse, seed):
+def test_lif_equals_the_reference(
+    kernel, reset, delay, shape, coupled, learn, synapse, biased, seed
+):
     torch.manual_seed(seed)
     conductance = torch.rand(shape) * 0.2 if coupled else None
-    drive = Drive(torch.randn(shape), conductance, synapse_of(synapse, shape[2], coupled))
+    drive = drive_of(torch.randn(shape), conductance, synapse, biased)
 
     def make(kernel):
         return LIF(0.9, reset=reset, reset_delay=delay, learn=learn, kernel=kernel)
@@ -312,6 +321,17 @@ def test_memory_kept_for_the_backward_pass():
         spikes, _ = Izhikevich(kernel="cpu")(current)
     total = sum(kept.values()) + spikes.numel() * spikes.element_size()
     assert total / spikes.numel() <= 6
+
+
+@needs_triton
+@pytest.mark.parametrize("shape", [(1, 1), (3, 7), (4, 600)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_both_encoders_give_the_same_spikes(shape, dtype):
+    values = torch.rand(shape)
+    one = rate(values, 9, 5, dtype)
+    two = rate(values.to(DEVICE["cuda"]), 9, 5, dtype, kernel="cuda").cpu()
+    assert one.dtype == two.dtype == dtype
+    assert torch.equal(one, two)
 
 
 def test_what_no_kernel_covers_is_said_once(monkeypatch):

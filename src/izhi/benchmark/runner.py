@@ -161,20 +161,22 @@ def machine(threads: int) -> dict[str, Any]:
 
 
 def benchmark(
-    names: Sequence[str], folder: Path, *, rounds: int, threads: int, repeats: int, growth: bool,
-    report: Report,
+    names: Sequence[str], folder: Path, works: Sequence[Work], *, rounds: int, threads: int,
+    repeats: int, growth: bool, report: Report,
 ) -> list[Measurement]:  # fmt: skip
-    """The comparison at T = 25 and 100, and how cost grows; writes what ``folder`` will hold.
+    """The comparison at each piece of work, and how cost grows; writes what ``folder`` will hold.
 
     bench.json has every number, bench.md the table, speed.png and growth.png the figures.
 
     Raises:
-        SettingError: for no rounds, threads or repeats.
+        SettingError: for no rounds, threads or repeats, or an empty piece of work.
     """
-    for what, value in (("rounds", rounds), ("threads", threads), ("repeats", repeats)):
+    sizes = {name: value for work in works for name, value in asdict(work).items() if value < 1}
+    counts = {"rounds": rounds, "threads": threads, "repeats": repeats, **sizes}
+    for what, value in counts.items():
         if value < 1:
             raise SettingError(f"{what} is {value!r}, expected at least 1")
-    jobs = [(name, Work(steps=steps)) for steps in (25, 100) for name in names]
+    jobs = [(name, work) for work in works for name in names]
     rows = measure(jobs, rounds=rounds, threads=threads, repeats=repeats, report=report)
     grown: list[Measurement] = []
     if growth:

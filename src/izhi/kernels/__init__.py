@@ -37,6 +37,7 @@ __all__ = [
     "Synapse",
     "izhikevich",
     "lif",
+    "rate",
 ]
 
 KERNELS = ("auto", "reference", "cpu", "cuda")
@@ -134,3 +135,16 @@ def lif(
         device, reset, surrogate, (0.0,) * 6, (beta, threshold), drive, memory, (v,)
     )
     return out, memory, v
+
+
+def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype, kernel: str = "auto") -> Tensor:
+    """Bernoulli spikes (T, B, N) with probability values (B, N), the same from every kernel.
+
+    Only where there is no kernel for the device or format do torch's own random numbers stand in.
+    """
+    found = _kernels_of(kernel, values)
+    if not isinstance(found, str) and dtype in (torch.float32, torch.bfloat16):
+        return found.rate(values, steps, seed, dtype)  # type: ignore[no-any-return]
+    generator = torch.Generator(values.device).manual_seed(seed % 2**63)
+    random = torch.rand((steps, *values.shape), generator=generator, device=values.device)
+    return (random < values).to(dtype)

@@ -51,7 +51,7 @@ class Dynamics(NamedTuple):
     """The functions of a plan.
 
     Attributes:
-        arrive: (x, y, a, b, bias, s) → traces a, b after; current, conductance.
+        arrive: (x, y, a, b, s) → traces a, b after; current, conductance.
         arrive_back: (x, y, a, b, gradients of traces, current, conductance, s) → gradients of the
             traces after the step, which are those of x and y; gradient of the decay.
         advance: (v, u, current, conductance, p, s) → v, u, spike.
@@ -128,7 +128,7 @@ def _synapse(plan: Plan, words: Vocabulary) -> tuple[Scalar, Scalar]:
     coupled, one = constant(plan.coupled), number(1.0)
 
     @inlined
-    def arrive(x, y, a, b, bias, s):  # type: ignore[no-untyped-def]
+    def arrive(x, y, a, b, s):  # type: ignore[no-untyped-def]
         decay, kappa = s[8], s[9]
         a = decay * a + x
         current, g = (one - decay) * a, y
@@ -138,7 +138,7 @@ def _synapse(plan: Plan, words: Vocabulary) -> tuple[Scalar, Scalar]:
             share = one / (one + kappa * g)
             current = current * share
             g = g * share
-        return a, b, current + bias, g
+        return a, b, current, g
 
     @inlined
     def arrive_back(x, y, a, b, ga, gb, gc, gg, s):  # type: ignore[no-untyped-def]

@@ -166,12 +166,13 @@ def run(
     decay, bias = p.new_zeros(()), p.new_zeros(0)
     traces: tuple[Tensor, ...] = ()
     implicit = 0.0
+    if drive.bias is not None:
+        bias = drive.bias.float().reshape(-1)
     if synapse is not None:
-        decay, implicit = synapse.decay, synapse.implicit
-        bias = p.new_zeros(1) if synapse.bias is None else synapse.bias.float().reshape(-1)
+        decay, implicit = synapse
         traces = memory.synapse or (p.new_zeros(one),) * (1 + coupled)
     plan = Plan(
-        dynamics, type(surrogate), dtype, coupled, synapse is not None, p.shape[1] == 1,
+        dynamics, type(surrogate), dtype, coupled, synapse is not None, drive.bias is not None, p.shape[1] == 1,
         learn=p.requires_grad or decay.requires_grad,
     )  # fmt: skip
     held = torch.stack([x.float().reshape(-1) for x in (*state, *traces)])

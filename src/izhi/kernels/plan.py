@@ -32,6 +32,7 @@ class Plan:
         dtype: of currents and spikes in memory, float32 or bfloat16; arithmetic is in float32.
         coupled: whether there is a conductance.
         filtered: whether there is a synapse.
+        biased: whether there is a bias.
         shared: whether all neurons have the same coefficients.
         learn: whether the backward pass computes gradients of coefficients and decay.
     """
@@ -41,6 +42,7 @@ class Plan:
     dtype: torch.dtype
     coupled: bool
     filtered: bool
+    biased: bool
     shared: bool
     learn: bool
 
@@ -65,7 +67,7 @@ class Call(NamedTuple):
 
     Attributes:
         current, conductance: (T, lanes); conductance has no elements where there is none.
-        bias: (N,) after the synapse; no elements without a synapse.
+        bias: (N,); no elements where there is none.
         coefficients: (11, 1) or (11, N) of an Izhikevich neuron, (2, 1) or (2, N) of LIF.
         constants: dt, dt of a sub-step, v_min, v_max, jacobian_limit, span, two of the surrogate,
             decay and implicit, in float32.

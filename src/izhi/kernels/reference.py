@@ -59,16 +59,14 @@ class Synapse(NamedTuple):
         s[t] = decay·s[t−1] + x[t],   y[t] = (1 − decay)·s[t]
 
     for the current and, where there is one, the conductance; then both are divided by
-    1 + implicit·conductance, and the bias is added to the current.
+    1 + implicit·conductance.
 
     Attributes:
         decay: what is left of s after a step, a tensor of no dimensions.
-        bias: (N,), or None.
         implicit: κ of an implicit step (see ``ConductanceSynapse``); 0 for an explicit one.
     """
 
     decay: Tensor
-    bias: Tensor | None = None
     implicit: float = 0.0
 
 
@@ -78,6 +76,7 @@ class Drive(NamedTuple):
     Attributes:
         current: (T, B, N), or (B, N) for one step.
         conductance: of the same shape, or None for a current that does not depend on v.
+        bias: (N,), a constant current, which arrives behind the synapse; None for none.
         synapse: dynamics between these and the neuron; None if they act in their own step only.
         feedback: R (N, N), by which the neurons' own spikes of the step before add R·z[t−1] to the
             current; None without recurrence.
@@ -85,6 +84,7 @@ class Drive(NamedTuple):
 
     current: Tensor
     conductance: Tensor | None = None
+    bias: Tensor | None = None
     synapse: Synapse | None = None
     feedback: Tensor | None = None
 
@@ -107,12 +107,12 @@ class Memory(NamedTuple):
 
 
 def arrive(drive: Drive, memory: Memory) -> tuple[Drive, Memory]:
-    """The drive of one step after feedback and synapse, and the memory after it."""
-    current, g, synapse, feedback = drive
+    """The drive of one step after feedback, synapse and bias, and the memory after it."""
+    current, g, bias, synapse, feedback = drive
     if feedback is not None and memory.spikes is not None:
         current = current + torch.nn.functional.linear(memory.spikes.to(feedback.dtype), feedback)
     if synapse is None:
-        return Drive(current, g), memory
+        return Drive(current if bias is None else current + bias, g), memory
     kind = torch.float64 if current.dtype == torch.float64 else torch.float32
     arriving = [x.to(kind) for x in (current, g) if x is not None]
     held = memory.synapse or tuple(torch.zeros_like(x) for x in arriving)
@@ -121,8 +121,8 @@ def arrive(drive: Drive, memory: Memory) -> tuple[Drive, Memory]:
     if synapse.implicit and g is not None:
         share = 1 / (1 + synapse.implicit * filtered[1])
         filtered = [x * share for x in filtered]
-    if synapse.bias is not None:
-        filtered[0] = filtered[0] + synapse.bias
+    if bias is not None:
+        filtered[0] = filtered[0] + bias
     return Drive(filtered[0], None if g is None else filtered[1]), Memory(s, memory.spikes)
 
 

@@ -36,6 +36,17 @@ BLOCK = 1024
 
 
 @inlined
+def _spread(of_neuron: Any, start: Any, size: Any, of_lane: Any) -> None:
+    """Values of neurons to the lanes of a block; without a division for each, which would cost much."""
+    n = start % len(of_neuron)
+    for i in range(size):
+        of_lane[i] = of_neuron[n]
+        n += 1
+        if n == len(of_neuron):
+            n = 0
+
+
+@inlined
 def _five(data: Any) -> Any:
     return number(data, 0), number(data, 1), number(data, 2), number(data, 3), number(data, 4)
 
@@ -87,7 +98,7 @@ def _forward(plan: Plan) -> Kernel:
     arrive, _, advance, _ = dynamics(plan, WORDS)
     collect, _ = _coefficients(plan)
     rows, own, states = plan.rows, plan.own, plan.states
-    filtered, coupled, shared = plan.filtered, plan.coupled, plan.shared
+    filtered, coupled, biased, shared = plan.filtered, plan.coupled, plan.biased, plan.shared
     two = own == 2
 
     @compile_kernel
@@ -118,11 +129,9 @@ def _forward(plan: Plan) -> Kernel:
                     z[k, i] = first[k, start + i]
             if not shared:
                 for k in range(rows):
-                    for i in range(size):
-                        q[k, i] = p[k, (start + i) % width]
-            if filtered:
-                for i in range(size):
-                    bias_of[i] = bias[(start + i) % bias_width]
+                    _spread(p[k], start, size, q[k])
+            if biased:
+                _spread(bias, start, size, bias_of)
             same = collect(p, 0)
             for t in range(steps):
                 if keep_every > 0 and t % keep_every == 0:
@@ -136,11 +145,11 @@ def _forward(plan: Plan) -> Kernel:
                     if coupled:
                         g = load(y_t[i])
                     if filtered:
-                        a, b, current, g = arrive(
-                            current, g, z[own, i], z[states - 1, i], bias_of[i], s
-                        )
+                        a, b, current, g = arrive(current, g, z[own, i], z[states - 1, i], s)
                         z[states - 1, i] = b
                         z[own, i] = a
+                    if biased:
+                        current = current + bias_of[i]
                     v, u, spike = advance(z[0, i], z[1, i], current, g, coefficients, s)
                     z[0, i] = v
                     if two:
@@ -159,7 +168,8 @@ def _backward(plan: Plan) -> Kernel:
     arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
     collect, add = _coefficients(plan)
     rows, own, states = plan.rows, plan.own, plan.states
-    filtered, coupled, shared, learn = plan.filtered, plan.coupled, plan.shared, plan.learn
+    filtered, coupled, biased = plan.filtered, plan.coupled, plan.biased
+    shared, learn = plan.shared, plan.learn
     two = own == 2
 
     @compile_kernel
@@ -198,11 +208,10 @@ def _backward(plan: Plan) -> Kernel:
                     gz[k, i] = grad_last[k, start + i]
             if not shared:
                 for k in range(rows):
-                    for i in range(size):
-                        q[k, i] = p[k, (start + i) % width]
-            if filtered:
+                    _spread(p[k], start, size, q[k])
+            if biased:
+                _spread(bias, start, size, bias_of)
                 for i in range(size):
-                    bias_of[i] = bias[(start + i) % bias_width]
                     bias_sum[i] = f32(0)
             if learn:
                 for k in range(rows + 1):
@@ -232,9 +241,11 @@ def _backward(plan: Plan) -> Kernel:
                             a, b = z[own, i], z[states - 1, i]
                             path_t[states - 1, i] = b
                             path_t[own, i] = a
-                            a, b, current, g = arrive(current, g, a, b, bias_of[i], s)
+                            a, b, current, g = arrive(current, g, a, b, s)
                             z[states - 1, i] = b
                             z[own, i] = a
+                        if biased:
+                            current = current + bias_of[i]
                         v, u, spike = advance(v, u, current, g, coefficients, s)
                         z[0, i] = v
                         if two:
@@ -256,7 +267,9 @@ def _backward(plan: Plan) -> Kernel:
                         current, g = arriving, beside
                         if filtered:
                             a, b = path_t[own, i], path_t[states - 1, i]
-                            _, _, current, g = arrive(arriving, beside, a, b, bias_of[i], s)
+                            _, _, current, g = arrive(arriving, beside, a, b, s)
+                        if biased:
+                            current = current + bias_of[i]
                         gs = load(grad_spikes_t[i])
                         gv, gu, gc, gg, gp = retreat(
                             path_t[0, i], path_t[1, i], current, g, gz[0, i], gz[1, i], gs,
@@ -267,8 +280,9 @@ def _backward(plan: Plan) -> Kernel:
                         gz[0, i] = gv
                         if two:
                             gz[1, i] = gu
-                        if filtered:
+                        if biased:
                             bias_sum[i] += gc
+                        if filtered:
                             ga, gb, grad_decay = arrive_back(
                                 arriving, beside, a, b,
                                 gz[own, i], gz[states - 1, i], gc, gg, s,
@@ -284,7 +298,7 @@ def _backward(plan: Plan) -> Kernel:
             for k in range(states):
                 for i in range(size):
                     grad_first[k, start + i] = gz[k, i]
-            if filtered:
+            if biased:
                 for i in range(size):
                     grad_bias[start + i] = bias_sum[i]
             if learn:
@@ -326,7 +340,7 @@ def backward(
     rows = len(call.coefficients) + 1
     grad_x, grad_first = torch.empty_like(call.current), torch.empty_like(grad_last)
     grad_y = torch.empty_like(call.conductance) if plan.coupled else None
-    grad_bias = torch.empty(lanes) if plan.filtered else None
+    grad_bias = torch.empty(lanes) if plan.biased else None
     grad_p = torch.empty(rows, lanes) if plan.learn else None
     launch(
         _backward(plan), *_arguments(plan, call, keep_every), kept, grad_spikes, grad_last, grad_x,

@@ -126,7 +126,9 @@ def _add_eleven(total, lanes, d, mask):  # type: ignore[no-untyped-def]
 def _forward(plan: Plan) -> Any:
     arrive, _, advance, _ = dynamics(plan, WORDS)
     collect = _two if plan.rows == 2 else _eleven
-    two, coupled, filtered = (_constant(x) for x in (plan.own == 2, plan.coupled, plan.filtered))
+    two, coupled, filtered, biased = (
+        _constant(x) for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased)
+    )
     own, states = _constant(plan.own), _constant(plan.states)
 
     @_jit
@@ -145,6 +147,7 @@ def _forward(plan: Plan) -> Any:
         if filtered:
             a = tl.load(first + own * lanes + lane, mask)
             b = tl.load(first + (states - 1) * lanes + lane, mask)
+        if biased:
             constant = tl.load(bias + lane % bias_width, mask)
         for t in range(steps):
             if keep_every > 0:
@@ -162,7 +165,9 @@ def _forward(plan: Plan) -> Any:
             if coupled:
                 g = tl.load(y + row, mask).to(tl.float32)
             if filtered:
-                a, b, current, g = arrive(current, g, a, b, constant, s)
+                a, b, current, g = arrive(current, g, a, b, s)
+            if biased:
+                current += constant
             v, u, spike = advance(v, u, current, g, q, s)
             tl.store(spikes + row, spike, mask)
         tl.store(last + lane, v, mask)
@@ -179,8 +184,8 @@ def _forward(plan: Plan) -> Any:
 def _backward(plan: Plan) -> Any:
     arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
     collect, add = (_two, _add_two) if plan.rows == 2 else (_eleven, _add_eleven)
-    two, coupled, filtered, learn = (
-        _constant(x) for x in (plan.own == 2, plan.coupled, plan.filtered, plan.learn)
+    two, coupled, filtered, biased, learn = (
+        _constant(x) for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased, plan.learn)
     )
     own, states, rows = (_constant(x) for x in (plan.own, plan.states, plan.rows))
 
@@ -203,6 +208,7 @@ def _backward(plan: Plan) -> Any:
         if filtered:
             ga = tl.load(grad_last + own * lanes + lane, mask)
             gb = tl.load(grad_last + (states - 1) * lanes + lane, mask)
+        if biased:
             constant = tl.load(bias + lane % bias_width, mask)
         parts = (steps + keep_every - 1) // keep_every
         for ahead in range(parts):
@@ -231,7 +237,9 @@ def _backward(plan: Plan) -> Any:
                 if coupled:
                     g = tl.load(y + row, mask).to(tl.float32)
                 if filtered:
-                    a, b, current, g = arrive(current, g, a, b, constant, s)
+                    a, b, current, g = arrive(current, g, a, b, s)
+                if biased:
+                    current += constant
                 v, u, spike = advance(v, u, current, g, q, s)
             tl.debug_barrier()
             for behind in range(length):
@@ -250,13 +258,16 @@ def _backward(plan: Plan) -> Any:
                 if filtered:
                     a = tl.load(here + own * lanes, mask)
                     b = tl.load(here + (states - 1) * lanes, mask)
-                    before_a, before_b, current, g = arrive(arriving, beside, a, b, constant, s)
+                    before_a, before_b, current, g = arrive(arriving, beside, a, b, s)
+                if biased:
+                    current += constant
                 gs = tl.load(grad_spikes + row, mask).to(tl.float32)
                 gv, gu, gc, gg, gp = retreat(v, u, current, g, gv, gu, gs, q, s)
                 if learn:
                     add(grad_p + lane, lanes, gp, mask)
-                if filtered:
+                if biased:
                     bias_sum += gc
+                if filtered:
                     gc, gg, grad_decay = arrive_back(arriving, beside, a, b, ga, gb, gc, gg, s)
                     if learn:
                         _add(grad_p + rows * lanes + lane, grad_decay, mask)
@@ -271,6 +282,7 @@ def _backward(plan: Plan) -> Any:
         if filtered:
             tl.store(grad_first + (states - 1) * lanes + lane, gb, mask)
             tl.store(grad_first + own * lanes + lane, ga, mask)
+        if biased:
             tl.store(grad_bias + lane, bias_sum, mask)
 
     return backward
@@ -308,7 +320,7 @@ def backward(
     none = grad_last.new_empty(0)
     grad_x, grad_first = torch.empty_like(call.current), torch.empty_like(grad_last)
     grad_y = torch.empty_like(call.conductance) if plan.coupled else None
-    grad_bias = grad_last.new_empty(lanes) if plan.filtered else None
+    grad_bias = grad_last.new_empty(lanes) if plan.biased else None
     grad_p = grad_last.new_zeros(plan.rows + 1, lanes) if plan.learn else None
     path = grad_last.new_empty(min(keep_every, steps), plan.states, lanes)
     tensors = (
