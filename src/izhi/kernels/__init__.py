@@ -17,6 +17,7 @@ from torch import Tensor
 from izhi.errors import SettingError, SlowKernelWarning, unknown
 from izhi.kernels import cpu, fused, reference
 from izhi.kernels.plan import Reset
+from izhi.kernels.product import product
 from izhi.kernels.reference import (
     Coefficients,
     Drive,
@@ -37,6 +38,7 @@ __all__ = [
     "Synapse",
     "izhikevich",
     "lif",
+    "product",
     "rate",
 ]
 

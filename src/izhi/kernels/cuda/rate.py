@@ -21,7 +21,7 @@ def _mix(h):  # type: ignore[no-untyped-def]
     return h ^ (h >> 16)
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator]
 def _encode(limits, key, out, rows, width, half, block: tl.constexpr):  # type: ignore[no-untyped-def]
     row = tl.program_id(0)
     i = tl.program_id(1) * block + tl.arange(0, block)
