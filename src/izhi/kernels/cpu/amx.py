@@ -17,17 +17,29 @@ import numba
 import numpy as np
 import torch
 from llvmlite import ir
-from numba import types
+from numba import carray, types
 from numba.core import cgutils
 from torch import Tensor
 
-from izhi.kernels.cpu.parallel import Kernel, array, compile_kernel, launch, number, share
+from izhi.kernels.cpu.parallel import (
+    Kernel,
+    array,
+    compile_kernel,
+    launch,
+    number,
+    pointer,
+    share,
+    wide_vectors,
+)
 from izhi.kernels.cpu.scalars import f32, inlined
 
 #: A tile is 16 rows of 64 bytes; four of them make a block of 32 × 32 results.
 TILE = 32
 #: Rows turned at a time, and the results of one piece of work: together they fit 2 MB of cache.
 ROWS, OUTPUTS, INPUTS = 512, 512, 416
+_TILE_BYTES = 1024
+_TURNED, _PAIRED = 2 * OUTPUTS * ROWS, 2 * INPUTS * ROWS
+_ROOM = _TURNED + _PAIRED + 4 * OUTPUTS * INPUTS
 _I8, _I16, _I64 = ir.IntType(8), ir.IntType(16), ir.IntType(64)
 _VECTOR = ir.VectorType(_I16, TILE)
 
@@ -102,14 +114,14 @@ def _shuffle(builder: Any, a: Any, b: Any, lanes: list[int]) -> Any:
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def _transpose(typing: Any, source: Any, stride: Any, target: Any, target_stride: Any) -> Any:
-    """32 × 32 numbers of 16 bits from source to target, rows to columns."""
+def _transpose(typing: Any, source: Any, stride: Any, target: Any) -> Any:
+    """32 × 32 numbers of 16 bits, rows to columns, from rows a stride apart to rows side by side."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        def at(base: Any, step: Any, row: int) -> Any:
-            return builder.add(base, builder.mul(step, ir.Constant(_I64, row)))
-
-        rows = [_load(builder, at(args[0], args[1], row)) for row in range(TILE)]
+        rows = [
+            _load(builder, builder.add(args[0], builder.mul(args[1], ir.Constant(_I64, row))))
+            for row in range(TILE)
+        ]
         for distance in (1, 2, 4, 8, 16):
             lanes = range(TILE)
             low = [k if not k & distance else TILE + k - distance for k in lanes]
@@ -120,21 +132,21 @@ def _transpose(typing: Any, source: Any, stride: Any, target: Any, target_stride
                     rows[row] = _shuffle(builder, a, b, low)
                     rows[row + distance] = _shuffle(builder, a, b, high)
         for row in range(TILE):
-            _store(builder, rows[row], at(args[2], args[3], row))
+            _store(builder, rows[row], builder.add(args[2], ir.Constant(_I64, 2 * TILE * row)))
         return context.get_dummy_value()
 
-    return types.none(*[types.int64] * 4), generate
+    return types.none(*[types.int64] * 3), generate
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
 def _interleave(typing: Any, first: Any, second: Any, target: Any) -> Any:
-    """32 numbers of 16 bits from each of two rows, alternating."""
+    """32 numbers of 16 bits from each of two rows, alternating, to a row of each of two tiles."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         a, b = _load(builder, args[0]), _load(builder, args[1])
         for half in range(2):
             lanes = [k // 2 + half * TILE // 2 + TILE * (k % 2) for k in range(TILE)]
-            place = builder.add(args[2], ir.Constant(_I64, 2 * TILE * half))
+            place = builder.add(args[2], ir.Constant(_I64, _TILE_BYTES * half))
             _store(builder, _shuffle(builder, a, b, lanes), place)
         return context.get_dummy_value()
 
@@ -143,34 +155,38 @@ def _interleave(typing: Any, first: Any, second: Any, target: Any) -> Any:
 
 @inlined
 def _turn(g: Any, row: Any, rows: Any, column: Any, columns: Any, target: Any) -> None:
-    """Rows of g from ``row`` on, columns from ``column`` on → target (columns, ROWS), zero beyond."""
-    stride, wide = g.strides[0], target.strides[0]
+    """Part of g → target (columns/32, rows/32, 32 columns, 32 rows), zero beyond its rows."""
+    stride = g.strides[0]
     for n in range(0, columns, TILE):
         for r in range(0, rows, TILE):
+            block = target[n // TILE, r // TILE]
             if n + TILE <= columns and r + TILE <= rows:
-                source = g.ctypes.data + (row + r) * stride + 2 * (column + n)
-                _transpose(source, stride, target.ctypes.data + n * wide + 2 * r, wide)
+                _transpose(
+                    g.ctypes.data + (row + r) * stride + 2 * (column + n), stride, block.ctypes.data
+                )
             else:
                 for j in range(min(TILE, columns - n)):
                     for i in range(TILE):
                         inside = r + i < rows
-                        target[n + j, r + i] = g[row + r + i, column + n + j] if inside else 0
+                        block[j, i] = g[row + r + i, column + n + j] if inside else 0
 
 
 @inlined
 def _pair(s: Any, row: Any, rows: Any, column: Any, columns: Any, target: Any) -> None:
-    """The same part of s → target (ROWS/2, columns, 2): two rows side by side, zero beyond."""
-    for r in range(0, rows, 2):
-        place = target.ctypes.data + (r // 2) * target.strides[0]
-        source = s.ctypes.data + (row + r) * s.strides[0] + 2 * column
-        whole = columns // TILE * TILE if r + 1 < rows else 0
-        for i in range(0, whole, TILE):
-            _interleave(source + 2 * i, source + s.strides[0] + 2 * i, place + 4 * i)
-        for i in range(whole, columns):
-            target[r // 2, 2 * i] = s[row + r, column + i]
-            target[r // 2, 2 * i + 1] = s[row + r + 1, column + i] if r + 1 < rows else 0
-    for r in range((rows + 1) // 2, (rows + TILE - 1) // TILE * TILE // 2):
-        target[r, : 2 * columns] = 0
+    """Part of s → target (columns/32, rows/32, 2 tiles, 16 pairs of rows, 16 columns · 2), zero beyond."""
+    for r in range(0, (rows + TILE - 1) // TILE * TILE, 2):
+        for i in range(0, columns, TILE):
+            block = target[i // TILE, r // TILE]
+            pair = (r % TILE) // 2
+            if r + 1 < rows and i + TILE <= columns:
+                source = s.ctypes.data + (row + r) * s.strides[0] + 2 * (column + i)
+                _interleave(source, source + s.strides[0], block.ctypes.data + 64 * pair)
+            else:
+                for k in range(min(TILE, columns - i)):
+                    for side in range(2):
+                        inside = r + side < rows
+                        value = s[row + r + side, column + i + k] if inside else 0
+                        block[k // 16, pair, 2 * (k % 16) + side] = value
 
 
 @cache
@@ -186,26 +202,30 @@ def _gradient() -> Kernel:
 
     @compile_kernel
     def gradient(data):  # type: ignore[no-untyped-def]
-        rows, outputs, inputs, width = (
-            number(data, 0),
-            number(data, 1),
-            number(data, 2),
-            number(data, 3),
-        )
+        rows, outputs, inputs = number(data, 0), number(data, 1), number(data, 2)
+        width = number(data, 3)
         g = array(data, 4, (rows, outputs), u16)
         s = array(data, 5, (rows, inputs), u16)
         out = array(data, 6, (outputs, inputs), f32)
+        wide_vectors()
         worker, workers = share(data)
+        room = number(data, 7) + worker * _ROOM
         tiles = np.zeros(64, np.uint8)
         tiles[0] = 1
         for tile in range(8):
             tiles[16 + 2 * tile] = 64
             tiles[48 + tile] = 16
         _configure(tiles.ctypes.data)
-        turned = np.zeros((OUTPUTS, ROWS), u16)
-        paired = np.zeros((ROWS // 2, 2 * INPUTS), u16)
-        total = np.zeros((OUTPUTS, INPUTS), np.float32)
-        wide, wide_pair, wide_total = turned.strides[0], paired.strides[0], total.strides[0]
+        # In the order in which the tiles are read, 64 bytes, and so one line of cache, to a row.
+        turned = carray(pointer(room), (OUTPUTS // TILE, ROWS // TILE, TILE, TILE), u16)
+        paired = carray(
+            pointer(room + _TURNED), (INPUTS // TILE, ROWS // TILE, 2, TILE // 2, TILE), u16
+        )
+        total = carray(
+            pointer(room + _TURNED + _PAIRED),
+            (INPUTS // TILE, OUTPUTS // TILE, 2, 2, TILE // 2, TILE // 2),
+            f32,
+        )
         across = (inputs + width - 1) // width
         pieces = across * ((outputs + OUTPUTS - 1) // OUTPUTS)
         for piece in range(worker, pieces, workers):
@@ -216,30 +236,35 @@ def _gradient() -> Kernel:
                 length = min(ROWS, rows - row)
                 _turn(g, row, length, line, lines, turned)
                 _pair(s, row, length, column, columns, paired)
-                for i in range(0, columns, TILE):
-                    for n in range(0, lines, TILE):
-                        c = total.ctypes.data + n * wide_total + 4 * i
-                        load0(c, wide_total)
-                        load1(c + 64, wide_total)
-                        load2(c + 16 * wide_total, wide_total)
-                        load3(c + 16 * wide_total + 64, wide_total)
-                        for r in range(0, length, TILE):
-                            left = turned.ctypes.data + n * wide + 2 * r
-                            right = paired.ctypes.data + (r // 2) * wide_pair + 4 * i
-                            left0(left, wide)
-                            left1(left + 16 * wide, wide)
-                            right0(right, wide_pair)
-                            right1(right + 64, wide_pair)
+                depth = (length + TILE - 1) // TILE
+                for i in range((columns + TILE - 1) // TILE):
+                    for n in range((lines + TILE - 1) // TILE):
+                        c = total[i, n].ctypes.data
+                        left, right = turned[n].ctypes.data, paired[i].ctypes.data
+                        load0(c, 64)
+                        load1(c + 1024, 64)
+                        load2(c + 2048, 64)
+                        load3(c + 3072, 64)
+                        for _ in range(depth):
+                            left0(left, 64)
+                            right0(right, 64)
                             product00()
+                            right1(right + 1024, 64)
                             product01()
+                            left1(left + 1024, 64)
                             product10()
                             product11()
-                        store0(c, wide_total)
-                        store1(c + 64, wide_total)
-                        store2(c + 16 * wide_total, wide_total)
-                        store3(c + 16 * wide_total + 64, wide_total)
+                            left += 2048
+                            right += 2048
+                        store0(c, 64)
+                        store1(c + 1024, 64)
+                        store2(c + 2048, 64)
+                        store3(c + 3072, 64)
             for n in range(lines):
-                out[line + n, column : column + columns] = total[n, :columns]
+                for i in range(0, columns, TILE // 2):
+                    block = total[i // TILE, n // TILE, n % TILE // 16, i % TILE // 16]
+                    for k in range(min(TILE // 2, columns - i)):
+                        out[line + n, column + i + k] = block[n % 16, k]
         release()
 
     return gradient
@@ -253,5 +278,6 @@ def weight_gradient(g: Tensor, s: Tensor) -> Tensor:
     threads = torch.get_num_threads()
     width = min(INPUTS, max(2 * TILE, -(-inputs // (threads * TILE)) * TILE))
     pieces = -(-inputs // width) * -(-outputs // OUTPUTS)
-    launch(_gradient(), rows, outputs, inputs, width, g, s, out, pieces=pieces)
+    room = torch.empty(min(pieces, threads) * _ROOM, dtype=torch.uint8)  # at a whole line of cache
+    launch(_gradient(), rows, outputs, inputs, width, g, s, out, room, pieces=pieces)
     return out

@@ -81,7 +81,9 @@ def _call(typing: Any, address: Any) -> Any:
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def _pointer(typing: Any, address: Any) -> Any:
+def pointer(typing: Any, address: Any) -> Any:
+    """An address as a pointer, for carray."""
+
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
 
@@ -94,7 +96,8 @@ def wide_vectors(typing: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         # llvmlite's own add knows no attributes with values.
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        for attribute in ("prefer-vector-width", "min-legal-vector-width"):
+            set.add(builder.function.attributes, f'"{attribute}"="512"')
         return context.get_dummy_value()
 
     return types.none(), generate
@@ -103,7 +106,7 @@ def wide_vectors(typing: Any) -> Any:
 @inlined
 def array(data: Any, place: Any, shape: Any, dtype: Any) -> Any:
     """The array whose address is the kernel's argument number ``place``."""
-    return carray(_pointer(data[_RESERVED + place]), shape, dtype)
+    return carray(pointer(data[_RESERVED + place]), shape, dtype)
 
 
 @inlined
