@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError, ShapeError
-from izhi.kernels import Drive, Synapse, product
+from izhi.kernels import Drive, Synapse
 from izhi.neurons import LIF, Izhikevich
 
 #: Time steps handled by one matrix product of the exponential filter.
@@ -89,7 +89,7 @@ class Linear(Connection):
 
     def forward(self, spikes: Tensor) -> Drive:
         self.check(spikes)
-        return Drive(product(spikes, self.weight), bias=self.input.bias)
+        return Drive(nn.functional.linear(spikes, self.weight), bias=self.input.bias)
 
 
 class Recurrent(Connection):
@@ -104,7 +104,7 @@ class Recurrent(Connection):
 
     def forward(self, spikes: Tensor) -> Drive:
         self.check(spikes)
-        current = product(spikes, self.weight)
+        current = nn.functional.linear(spikes, self.weight)
         return Drive(current, bias=self.input.bias, feedback=self.feedback.weight)
 
 
@@ -153,7 +153,7 @@ class ExponentialSynapse(Connection):
 
     def forward(self, spikes: Tensor) -> Drive:
         self.check(spikes)
-        current = product(spikes, self.weight)
+        current = nn.functional.linear(spikes, self.weight)
         return Drive(current, bias=self.input.bias, synapse=self.synapse)
 
 
@@ -231,8 +231,8 @@ class ConductanceSynapse(ExponentialSynapse):
         excitatory = weight.clamp(min=0) / (high - rest)
         inhibitory = (-weight).clamp(min=0) / (rest - low)
         # The current at v = 0, and the conductance.
-        current = product(spikes, excitatory * high + inhibitory * low)
-        conductance = product(spikes, excitatory + inhibitory)
+        current = nn.functional.linear(spikes, excitatory * high + inhibitory * low)
+        conductance = nn.functional.linear(spikes, excitatory + inhibitory)
         return Drive(current, conductance, self.input.bias, self.synapse)
 
 

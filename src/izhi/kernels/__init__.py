@@ -17,7 +17,6 @@ from torch import Tensor
 from izhi.errors import SettingError, SlowKernelWarning, unknown
 from izhi.kernels import cpu, fused, reference
 from izhi.kernels.plan import Reset
-from izhi.kernels.product import product
 from izhi.kernels.reference import (
     Coefficients,
     Drive,
@@ -38,7 +37,6 @@ __all__ = [
     "Synapse",
     "izhikevich",
     "lif",
-    "product",
     "rate",
 ]
 

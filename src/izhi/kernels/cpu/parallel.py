@@ -81,9 +81,7 @@ def _call(typing: Any, address: Any) -> Any:
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def pointer(typing: Any, address: Any) -> Any:
-    """An address as a pointer, for carray."""
-
+def _pointer(typing: Any, address: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
 
@@ -96,8 +94,7 @@ def wide_vectors(typing: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         # llvmlite's own add knows no attributes with values.
-        for attribute in ("prefer-vector-width", "min-legal-vector-width"):
-            set.add(builder.function.attributes, f'"{attribute}"="512"')
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()
 
     return types.none(), generate
@@ -106,7 +103,7 @@ def wide_vectors(typing: Any) -> Any:
 @inlined
 def array(data: Any, place: Any, shape: Any, dtype: Any) -> Any:
     """The array whose address is the kernel's argument number ``place``."""
-    return carray(pointer(data[_RESERVED + place]), shape, dtype)
+    return carray(_pointer(data[_RESERVED + place]), shape, dtype)
 
 
 @inlined
