@@ -416,7 +416,10 @@ from izhi.kernels.cuda import recurrence
 from izhi.kernels.plan import Plan, Reset
 from izhi.neurons import ORDERS, surrogate
 for dynamics in (ORDERS["fpga-ip"], ORDERS["s2nn"], Reset("subtract", False)):
-    plan = Plan(dynamics, surrogate.ATan, torch.bfloat16, True, True, False, True)
+    plan = Plan(
+        dynamics, surrogate.ATan, torch.bfloat16, coupled=True, filtered=True, biased=True,
+        shared=False, learn=True,
+    )
     for kernel, pointers in ((recurrence._forward(plan), 8), (recurrence._backward(plan), 13)):
         names = kernel.arg_names
         of_memory = {"x": "*bf16", "y": "*bf16", "spikes": "*bf16", "grad_spikes": "*bf16",
