@@ -327,7 +327,7 @@ def parser() -> Parser:
                      help="names as in the table, separated by semicolons [all]")  # fmt: skip
     for name, default, about in (
         ("rounds", 3, "how often each contender runs"),
-        ("repeats", 15, "steps measured in each round"),
+        ("repeats", 8, "steps measured in each round"),
         ("threads", os.cpu_count() or 1, "threads of every library"),
         ("batch", 256, "samples per step"),
         ("hidden", 512, "hidden neurons"),

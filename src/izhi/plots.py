@@ -175,12 +175,12 @@ def bars(
         )
         axes.bar_label(
             drawn,
-            [f"{x:.3g} ms" + (f"  ×{r:.3g}" if r else "") for _, x, r in ordered],
+            [f"{x:,.{1 if x < 100 else 0}f} ms" + (f"  ×{r:.1f}" if r else "") for _, x, r in ordered],
             padding=3, fontsize=8,
         )  # fmt: skip
         axes.invert_yaxis()
         axes.set_xscale("log")
-        axes.set_xlim(right=8 * max((x for _, x, _ in ordered), default=1))
+        axes.set_xlim(1, 20 * max((x for _, x, _ in ordered), default=1))
         axes.set_xlabel(label)
         axes.set_title(title)
         axes.grid(axis="x", alpha=0.3)

@@ -258,7 +258,8 @@ def figure(rows: Sequence[Measurement]) -> Any:
             for row in rows
             if row.work == work and not row.problem
         ]
-    return plots.bars(panels, "training step (ms)", lambda name: name in OURS)
+    label = f"training step (ms); × times that of {YARDSTICK}"
+    return plots.bars(panels, label, lambda name: name in OURS)
 
 
 def growth_figure(rows: Sequence[Measurement]) -> Any:
