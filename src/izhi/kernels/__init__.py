@@ -88,7 +88,7 @@ def _device(kernel: str, tensor: Tensor, reason: str | None) -> ModuleType | Non
         warnings.warn(
             f"a layer runs step by step in torch, since {reason}; kernel='reference' asks for that",
             SlowKernelWarning,
-            stacklevel=5,
+            stacklevel=6,  # whoever called the layer
         )
     return None
 
