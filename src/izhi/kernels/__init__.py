@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
+from functools import cache
 from types import ModuleType
 
 import torch
@@ -25,7 +26,7 @@ from izhi.kernels.reference import (
     Memory,
     Synapse,
 )
-from izhi.neurons.surrogate import SpikeGradient, closed_form
+from izhi.neurons.surrogate import ClosedForm, closed_form
 
 __all__ = [
     "KERNELS",
@@ -44,14 +45,21 @@ KERNELS = ("auto", "reference", "cpu", "cuda")
 _said: set[str] = set()
 
 
-def _not_covered(drive: Drive, state: tuple[Tensor, ...], surrogate: SpikeGradient) -> str | None:
+def _not_covered(
+    drive: Drive, state: tuple[Tensor, ...], surrogate: ClosedForm | None
+) -> str | None:
     """Why no kernel covers a call, or None."""
-    if closed_form(surrogate) is None:
+    if surrogate is None:
         return "its surrogate has no closed form that kernels know"
     for x in (drive.current, drive.conductance, *state):
         if x is not None and x.dtype not in (torch.float32, torch.bfloat16):
             return f"it is in {str(x.dtype).removeprefix('torch.')}, not float32 or bfloat16"
     return None
+
+
+@cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
 
 
 def _kernels_of(kernel: str, tensor: Tensor) -> ModuleType | str:
@@ -61,7 +69,7 @@ def _kernels_of(kernel: str, tensor: Tensor) -> ModuleType | str:
         return cpu
     if kernel == "cpu" or kind not in ("cpu", "cuda"):
         return f"it is on {kind}"
-    if importlib.util.find_spec("triton") is None:
+    if not _has_triton():
         return "Triton is not installed"
     from izhi.kernels import cuda
 
@@ -103,14 +111,14 @@ def izhikevich(
     kernel: str = "auto",
 ) -> tuple[Tensor, Memory, Tensor, Tensor]:
     """Run the quadratic neuron over drive (T, B, …): spikes (T, B, …), the last memory, v and u."""
-    reason = _not_covered(drive, (v, u), s.surrogate)
+    surrogate = closed_form(s.surrogate)
+    reason = _not_covered(drive, (v, u), surrogate)
     if s.state_quant is not None:
         reason = "it quantises its state"
     device = _device(kernel, drive.current, reason)
     if device is None:
         return reference.izhikevich(drive, memory, v, u, p, s)
     constants = (s.dt, s.dt / s.order.substeps, s.v_min, s.v_max, s.jacobian_limit, s.span)
-    surrogate = closed_form(s.surrogate)
     out, memory, (v, u) = fused.run(
         device, s.order, surrogate, constants, tuple(p), drive, memory, (v, u)
     )
@@ -127,10 +135,11 @@ def lif(
     kernel: str = "auto",
 ) -> tuple[Tensor, Memory, Tensor]:
     """Run the leaky integrate-and-fire neuron over drive (T, B, …): spikes, the last memory and v."""
-    device = _device(kernel, drive.current, _not_covered(drive, (v,), s.surrogate))
+    surrogate = closed_form(s.surrogate)
+    device = _device(kernel, drive.current, _not_covered(drive, (v,), surrogate))
     if device is None:
         return reference.lif(drive, memory, v, beta, threshold, s)
-    reset, surrogate = Reset(s.reset, s.reset_delay), closed_form(s.surrogate)
+    reset = Reset(s.reset, s.reset_delay)
     out, memory, (v,) = fused.run(
         device, reset, surrogate, (0.0,) * 6, (beta, threshold), drive, memory, (v,)
     )

@@ -126,6 +126,11 @@ def arrive(drive: Drive, memory: Memory) -> tuple[Drive, Memory]:
     return Drive(filtered[0], None if g is None else filtered[1]), Memory(s, memory.spikes)
 
 
+def remember(drive: Drive, memory: Memory, spikes: Tensor) -> Memory:
+    """The memory after the spikes of a step, which feedback alone needs."""
+    return memory if drive.feedback is None else memory._replace(spikes=spikes)
+
+
 def _square_step(v: Tensor, g: Tensor | None, p: Coefficients, dt: float, limit: float) -> Tensor:
     """v + dt·(a1·v² + a2·v − gain·g·v), with its derivative by v limited in the backward pass."""
     after = v + dt * (p.a1 * v * v + p.a2 * v)
@@ -209,8 +214,7 @@ def izhikevich(
     for t in range(drive.current.shape[0]):
         now, memory = arrive(drive.step(t), memory)
         spikes, v, u = izhikevich_step(now, v, u, p, s)
-        if drive.feedback is not None:
-            memory = memory._replace(spikes=spikes)
+        memory = remember(drive, memory, spikes)
         outputs.append(spikes.to(drive.current.dtype))
     return torch.stack(outputs), memory, v, u
 
@@ -228,8 +232,7 @@ def lif(
     for t in range(drive.current.shape[0]):
         now, memory = arrive(drive.step(t), memory)
         spikes, v = lif_step(now, v, beta, threshold, s)
-        if drive.feedback is not None:
-            memory = memory._replace(spikes=spikes)
+        memory = remember(drive, memory, spikes)
         outputs.append(spikes.to(drive.current.dtype))
     return torch.stack(outputs), memory, v
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from izhi import kernels
 from izhi.errors import SettingError, ShapeError, unknown
 from izhi.kernels import Coefficients, Drive, IzhikevichSettings, Memory
-from izhi.kernels.reference import arrive, izhikevich_step
+from izhi.kernels.reference import arrive, izhikevich_step, remember
 from izhi.neurons.parameters import COEFFICIENTS, ORDERS, IzhikevichParameters
 from izhi.neurons.presets import preset
 from izhi.neurons.surrogate import ATan, SpikeGradient
@@ -198,8 +198,7 @@ class Izhikevich(nn.Module):
         state = self._checked(drive, state, time=False)
         now, memory = arrive(drive, state.memory)
         spikes, v, u = izhikevich_step(now, state.v, state.u, self.coefficients(), self.settings)
-        if drive.feedback is not None:
-            memory = memory._replace(spikes=spikes)
+        memory = remember(drive, memory, spikes)
         return spikes.to(drive.current.dtype), IzhikevichState(v, u, memory)
 
     def trace(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from izhi import kernels
 from izhi.errors import SettingError, unknown
 from izhi.kernels import Drive, LIFSettings, Memory
-from izhi.kernels.reference import arrive, lif_step
+from izhi.kernels.reference import arrive, lif_step, remember
 from izhi.neurons.izhikevich import check_current, check_state
 from izhi.neurons.surrogate import ATan, SpikeGradient
 
@@ -115,8 +115,7 @@ class LIF(nn.Module):
         check_state((state.v,), state.memory, drive.current, time=False)
         now, memory = arrive(drive, state.memory)
         spikes, v = lif_step(now, state.v, *self.coefficients(), self.settings)
-        if drive.feedback is not None:
-            memory = memory._replace(spikes=spikes)
+        memory = remember(drive, memory, spikes)
         return spikes.to(drive.current.dtype), LIFState(v, memory)
 
     def trace(self, current: Tensor, state: LIFState | None = None) -> tuple[Tensor, Tensor]:
