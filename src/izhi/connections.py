@@ -1,6 +1,6 @@
 """Connections: spikes of one layer → drive of the next. Any of them works with any neuron.
 
-Each is called with spikes (T, B, in_features) and returns a ``Drive``: the weighted spikes of every step,
+Each is called with spikes (T, B, in_features), dense or packed, and returns a ``Drive``: the weighted spikes of every step,
 and what happens between them and the neuron, which integrates it with its own state.
 """
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError, ShapeError
-from izhi.kernels import Drive, Synapse
+from izhi.kernels import Drive, Spikes, Synapse, product
 from izhi.neurons import LIF, Izhikevich
 
 #: Time steps handled by one matrix product of the exponential filter.
@@ -64,7 +64,7 @@ class Connection(nn.Module):
         """(out_features, in_features)."""
         return self.input.weight
 
-    def check(self, spikes: Tensor) -> None:
+    def check(self, spikes: Spikes) -> None:
         """Raise ShapeError unless spikes is (T, B, in_features) with T ≥ 1."""
         if spikes.dim() != 3:
             raise ShapeError(
@@ -77,7 +77,7 @@ class Connection(nn.Module):
         if spikes.shape[0] == 0:
             raise ShapeError("spikes have T = 0, expected at least one time step")
 
-    def forward(self, spikes: Tensor) -> Drive:
+    def forward(self, spikes: Spikes) -> Drive:
         raise NotImplementedError
 
     def extra_repr(self) -> str:
@@ -87,9 +87,9 @@ class Connection(nn.Module):
 class Linear(Connection):
     """I[t] = W·s[t] + bias: a spike acts in its own step only."""
 
-    def forward(self, spikes: Tensor) -> Drive:
+    def forward(self, spikes: Spikes) -> Drive:
         self.check(spikes)
-        return Drive(nn.functional.linear(spikes, self.weight), bias=self.input.bias)
+        return Drive(product(spikes, self.weight), bias=self.input.bias)
 
 
 class Recurrent(Connection):
@@ -102,9 +102,9 @@ class Recurrent(Connection):
         super().__init__(in_features, out_features, bias)
         self.feedback = nn.Linear(out_features, out_features, bias=False)
 
-    def forward(self, spikes: Tensor) -> Drive:
+    def forward(self, spikes: Spikes) -> Drive:
         self.check(spikes)
-        current = nn.functional.linear(spikes, self.weight)
+        current = product(spikes, self.weight)
         return Drive(current, bias=self.input.bias, feedback=self.feedback.weight)
 
 
@@ -151,9 +151,9 @@ class ExponentialSynapse(Connection):
         """What the neuron integrates."""
         return Synapse(self.decay)
 
-    def forward(self, spikes: Tensor) -> Drive:
+    def forward(self, spikes: Spikes) -> Drive:
         self.check(spikes)
-        current = nn.functional.linear(spikes, self.weight)
+        current = product(spikes, self.weight)
         return Drive(current, bias=self.input.bias, synapse=self.synapse)
 
 
@@ -224,15 +224,15 @@ class ConductanceSynapse(ExponentialSynapse):
         weight = self.weight if self.sign is None else self.weight.abs() * self.sign
         return self.strength * weight
 
-    def forward(self, spikes: Tensor) -> Drive:
+    def forward(self, spikes: Spikes) -> Drive:
         self.check(spikes)
         low, rest, high = self.reversal
         weight = self.signed_weight
         excitatory = weight.clamp(min=0) / (high - rest)
         inhibitory = (-weight).clamp(min=0) / (rest - low)
         # The current at v = 0, and the conductance.
-        current = nn.functional.linear(spikes, excitatory * high + inhibitory * low)
-        conductance = nn.functional.linear(spikes, excitatory + inhibitory)
+        current = product(spikes, excitatory * high + inhibitory * low)
+        conductance = product(spikes, excitatory + inhibitory)
         return Drive(current, conductance, self.input.bias, self.synapse)
 
 

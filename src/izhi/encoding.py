@@ -7,6 +7,7 @@ from torch import Tensor
 
 from izhi import kernels
 from izhi.errors import SettingError, ShapeError, unknown
+from izhi.kernels import PackedSpikes, Spikes
 
 
 def _check(values: Tensor, steps: int) -> None:
@@ -20,6 +21,10 @@ def _check(values: Tensor, steps: int) -> None:
         raise ShapeError(
             f"values lie between {values.min():g} and {values.max():g}, expected 0 to 1: scale them"
         )
+
+
+def _drawn(seed: int | None) -> int:
+    return int(torch.randint(2**62, ()).item()) if seed is None else seed
 
 
 def rate(
@@ -40,9 +45,7 @@ def rate(
         (T, B, N) of 0 and 1.
     """
     _check(values, steps)
-    if seed is None:
-        seed = int(torch.randint(2**62, ()).item())
-    return kernels.rate(values, steps, seed, dtype)
+    return kernels.rate(values, steps, _drawn(seed), dtype)
 
 
 def latency(
@@ -86,14 +89,37 @@ def population(values: Tensor, fields: int, *, overlap: float = 1.5) -> Tensor:
 ENCODINGS = ("rate", "latency", "constant")
 
 
+def rate_packed(
+    values: Tensor, steps: int, *, seed: int | None = None, dtype: torch.dtype = torch.float32
+) -> PackedSpikes:
+    """The spikes of ``rate`` from the same seed, one bit each, in memory of the CPU.
+
+    Connections take them as they take dense spikes, and in float32 are about twice as fast: they add
+    the weights of those that fire instead of multiplying all of them.
+    """
+    _check(values, steps)
+    return kernels.rate_packed(values, steps, _drawn(seed), dtype)
+
+
 def encode(
-    name: str, values: Tensor, steps: int, *, seed: int, dtype: torch.dtype = torch.float32
-) -> Tensor:
-    """The encoding of that name, as a configuration calls it."""
+    name: str,
+    values: Tensor,
+    steps: int,
+    *,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+    packed: bool = False,
+) -> Spikes:
+    """The encoding of that name, as a configuration calls it; ``packed`` asks for one bit per spike.
+
+    Only what is 0 and 1 can be packed, on the CPU; a constant current never is.
+    """
     if name == "rate":
-        return rate(values, steps, seed=seed, dtype=dtype)
+        code = rate_packed if packed else rate
+        return code(values, steps, seed=seed, dtype=dtype)
     if name == "latency":
-        return latency(values, steps, dtype=dtype)
+        spikes = latency(values, steps, dtype=dtype)
+        return PackedSpikes.pack(spikes) if packed else spikes
     if name == "constant":
         return constant(values, steps, dtype=dtype)
     raise unknown("encoding", name, ENCODINGS)

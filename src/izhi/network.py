@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from izhi.connections import Connection, currents
 from izhi.errors import SettingError, ShapeError
+from izhi.kernels import Spikes
 from izhi.neurons import LIF, Izhikevich, IzhikevichState, LIFState
 
 Neuron = Izhikevich | LIF
@@ -31,7 +32,7 @@ class Layer(nn.Module):
         super().__init__()
         self.connection, self.neuron = connection, neuron
 
-    def forward(self, spikes: Tensor, state: Any = None) -> tuple[Tensor, NeuronState]:
+    def forward(self, spikes: Spikes, state: Any = None) -> tuple[Tensor, NeuronState]:
         return self.neuron(self.connection(spikes), state)  # type: ignore[no-any-return]
 
 
@@ -81,7 +82,7 @@ class Network(nn.Module):
         self.keep_every = keep_every
 
     def forward(
-        self, spikes: Tensor, state: Sequence[Any] | None = None, *, record: bool = True
+        self, spikes: Spikes, state: Sequence[Any] | None = None, *, record: bool = True
     ) -> NetworkOutput:
         """Run spikes (T, B, in_features) through every layer.
 
@@ -94,7 +95,7 @@ class Network(nn.Module):
         if not self.keep_every or not torch.is_grad_enabled() or len(spikes) <= self.keep_every:
             return self._run(spikes, before, record)
         parts = []
-        for part in torch.split(spikes, self.keep_every):
+        for part in spikes.split(self.keep_every):
             out = cast(
                 NetworkOutput,
                 checkpoint(
@@ -106,30 +107,32 @@ class Network(nn.Module):
         recorded = [torch.cat(x) for x in zip(*(part.spikes for part in parts), strict=True)]
         return NetworkOutput(torch.cat([part.output for part in parts]), recorded, before)
 
-    def _run(self, spikes: Tensor, before: list[Any], record: bool) -> NetworkOutput:
-        recorded, after = [], []
+    def _run(self, spikes: Spikes, before: list[Any], record: bool) -> NetworkOutput:
+        recorded: list[Tensor] = []
+        after = []
         for layer, layer_state in zip(self.layers, before, strict=False):
-            spikes, layer_state = layer(spikes, layer_state)
+            out, layer_state = cast(Layer, layer)(spikes, layer_state)
+            spikes = out
             if record:
-                recorded.append(spikes)
+                recorded.append(out)
             after.append(layer_state)
         if self.readout is None:
-            return NetworkOutput(spikes, recorded, after)
+            return NetworkOutput(out, recorded, after)
         current, traces = currents(self.readout(spikes), before[len(self.layers)])
         after.append(traces)
         return NetworkOutput(current, recorded, after)
 
 
-def first_nonfinite(network: Network, spikes: Tensor) -> str | None:
+def first_nonfinite(network: Network, spikes: Spikes) -> str | None:
     """Where a forward pass first leaves the finite numbers: ``"layer 1, time step 3"``, or None."""
     with torch.no_grad():
-        if not torch.isfinite(spikes).all():
+        if isinstance(spikes, Tensor) and not torch.isfinite(spikes).all():
             return "the input"
         for number, module in enumerate(network.layers, start=1):
             layer = cast(Layer, module)
             drive = layer.connection(spikes)
             spikes, _ = layer(spikes)
-            for tensor in (drive.current, drive.conductance, spikes):
+            for tensor in (drive.current, drive.conductance, cast(Tensor, spikes)):
                 if tensor is not None and not torch.isfinite(tensor).all():
                     return f"layer {number}, time step {_first_step(tensor)}"
         readout = network.readout

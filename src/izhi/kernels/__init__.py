@@ -17,6 +17,7 @@ from torch import Tensor
 
 from izhi.errors import SettingError, SlowKernelWarning, unknown
 from izhi.kernels import cpu, fused, reference
+from izhi.kernels.packed import PackedSpikes, Spikes, product
 from izhi.kernels.plan import Reset
 from izhi.kernels.reference import (
     Coefficients,
@@ -35,10 +36,14 @@ __all__ = [
     "IzhikevichSettings",
     "LIFSettings",
     "Memory",
+    "PackedSpikes",
+    "Spikes",
     "Synapse",
     "izhikevich",
     "lif",
+    "product",
     "rate",
+    "rate_packed",
 ]
 
 KERNELS = ("auto", "reference", "cpu", "cuda")
@@ -157,3 +162,8 @@ def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype, kernel: str 
     generator = torch.Generator(values.device).manual_seed(seed % 2**63)
     random = torch.rand((steps, *values.shape), generator=generator, device=values.device)
     return (random < values).to(dtype)
+
+
+def rate_packed(values: Tensor, steps: int, seed: int, dtype: torch.dtype) -> PackedSpikes:
+    """The spikes of ``rate`` in memory of the CPU, one bit each."""
+    return PackedSpikes(cpu.rate(values.cpu(), steps, seed, None), values.shape[1], dtype)

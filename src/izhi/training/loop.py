@@ -21,6 +21,7 @@ from izhi import build, encoding
 from izhi.config import Experiment
 from izhi.data import Dataset, Samples, split
 from izhi.errors import DivergenceError, SettingError
+from izhi.kernels import Spikes
 from izhi.memory import keep_freed_memory
 from izhi.network import Network, first_nonfinite
 from izhi.training import checkpoint
@@ -97,7 +98,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.experiment, self.network = e, network
 
-    def encode(self, values: Tensor, seed: int) -> Tensor:
+    def encode(self, values: Tensor, seed: int) -> Spikes:
         """Values (B, N) as the spikes or currents (T, B, inputs) that the network takes."""
         e = self.experiment
         kind = values.device.type
@@ -105,7 +106,9 @@ class Classifier(nn.Module):
         dtype = torch.get_autocast_dtype(kind) if mixed else values.dtype
         if e.population:
             values = encoding.population(values, e.population)
-        return encoding.encode(e.encoding, values, e.steps, seed=seed, dtype=dtype)
+        # Images are sparse enough to gain from single bits in float32 only.
+        packed = kind == "cpu" and e.kernel in ("auto", "cpu") and dtype == torch.float32
+        return encoding.encode(e.encoding, values, e.steps, seed=seed, dtype=dtype, packed=packed)
 
     def forward(self, values: Tensor, seed: int) -> tuple[Tensor, list[Tensor]]:
         """The network's output, and in evaluation the spikes of every layer."""

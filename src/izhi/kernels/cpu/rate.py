@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from izhi.kernels.cpu.bits import WORD, word_of
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
@@ -36,9 +37,16 @@ def _mix(h: Any) -> Any:
     return _u32(h ^ (h >> _u32(16)))
 
 
+@inlined
+def _flag(x: Any) -> Any:
+    return np.uint8(x)
+
+
 @cache
-def _rate(dtype: torch.dtype) -> Kernel:
-    _, store, element = codec(dtype)
+def _rate(dtype: torch.dtype | None) -> Kernel:
+    """Into numbers of a format, or into single bits for None."""
+    packed = dtype is None
+    store, element = (_flag, np.uint8) if dtype is None else codec(dtype)[1:]
     zero, one = np.float32(0), np.float32(1)
 
     @compile_kernel
@@ -46,7 +54,10 @@ def _rate(dtype: torch.dtype) -> Kernel:
         steps, rows, width = number(data, 0), number(data, 1), number(data, 2)
         limits = array(data, 3, (rows, width), np.uint32)
         key = array(data, 4, 2, np.uint32)
+        per_row = (width + WORD - 1) // WORD
+        words = array(data, 5, (steps * rows, per_row), np.uint32)
         out = array(data, 5, (steps * rows, width), element)
+        flags = np.zeros((1, per_row * WORD), np.uint8)
         wide_vectors()
         worker, workers = share(data)
         total = steps * rows
@@ -55,7 +66,8 @@ def _rate(dtype: torch.dtype) -> Kernel:
             base = _u32(_mix(_u32(_u32(row) ^ key[0])) ^ key[1])
             # Each hash serves an element of the first half of the row and one of the second.
             limit, half = limits[b], (width + 1) // 2
-            first, second = out[row, :half], out[row, half:]
+            line = flags[0, :width] if packed else out[row]
+            first, second = line[:half], line[half:]
             later = limits[b, half:]
             for i in range(width - half):
                 h = _mix(_u32(_u32(_u32(i) * _u32(0x9E3779B9)) + base))
@@ -64,16 +76,26 @@ def _rate(dtype: torch.dtype) -> Kernel:
             if width % 2:
                 h = _mix(_u32(_u32(_u32(half - 1) * _u32(0x9E3779B9)) + base))
                 first[half - 1] = store(one if _u32(h & _u32(0xFFFF)) < limit[half - 1] else zero)
+            if packed:
+                for w in range(per_row):
+                    words[row, w] = word_of(flags.ctypes.data + WORD * w)
 
     return encode
 
 
-def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype) -> Tensor:
-    """Bernoulli spikes (T, B, N) with probability values (B, N), a function of the seed alone."""
+def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype | None) -> Tensor:
+    """Bernoulli spikes with probability values (B, N), a function of the seed alone.
+
+    In a format, (T, B, N); for None as words (T, B, ⌈N/32⌉) of single bits.
+    """
     limits = (values.float() * float(1 << 16)).round_().to(torch.int32).contiguous()
-    out = torch.empty((steps, *values.shape), dtype=dtype)
+    batch, width = values.shape
+    if dtype is None:
+        out = torch.empty(steps, batch, -(-width // WORD), dtype=torch.int32)
+    else:
+        out = torch.empty(steps, batch, width, dtype=dtype)
     mixed = torch.from_numpy(
         np.random.SeedSequence(seed).generate_state(2, np.uint32).view(np.int32)
     )
-    launch(_rate(dtype), steps, *values.shape, limits, mixed, out, pieces=steps * len(values))
+    launch(_rate(dtype), steps, batch, width, limits, mixed, out, pieces=steps * batch)
     return out

@@ -1,0 +1,112 @@
+"""Spikes as single bits: bit i of word w is the spike of neuron 32·w + i."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numba
+import torch
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from torch import Tensor
+
+from izhi.kernels.cpu.parallel import Kernel, compile_kernel, launch, number, share, wide_vectors
+
+WORD = 32
+_I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def lowest_bit(typing: Any, word: Any) -> Any:
+    """The place of the lowest bit that is set in a word that is not zero."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], cgutils.true_bit)
+
+    return types.uint32(types.uint32), generate
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def number_of_bits(typing: Any, word: Any) -> Any:
+    """How many bits of a word are set."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.uint32(types.uint32), generate
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def word_of(typing: Any, address: Any) -> Any:
+    """The word whose bits say which of 32 bytes are not zero."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.VectorType(_I8, WORD)
+        flags = builder.load(builder.inttoptr(args[0], kind.as_pointer()), align=1)
+        return builder.bitcast(
+            builder.icmp_unsigned("!=", flags, ir.Constant(kind, [0] * WORD)), _I32
+        )
+
+    return types.uint32(types.int64), generate
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def _transpose_words(typing: Any, source: Any, stride: Any, target: Any) -> Any:
+    """32 words a stride (bytes) apart → 32 words side by side: bit r of word i is bit i of word r."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.VectorType(_I32, WORD)
+        words = ir.Constant(kind, ir.Undefined)
+        for r in range(WORD):
+            place = builder.add(args[0], builder.mul(args[1], ir.Constant(_I64, r)))
+            word = builder.load(builder.inttoptr(place, _I32.as_pointer()), align=4)
+            words = builder.insert_element(words, word, ir.Constant(_I32, r))
+        for i in range(WORD):
+            bit = builder.and_(words, ir.Constant(kind, [1 << i] * WORD))
+            turned = builder.icmp_unsigned("!=", bit, ir.Constant(kind, [0] * WORD))
+            place = builder.add(args[2], ir.Constant(_I64, 4 * i))
+            builder.store(
+                builder.bitcast(turned, _I32), builder.inttoptr(place, _I32.as_pointer()), align=4
+            )
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 3), generate
+
+
+@cache
+def _transpose() -> Kernel:
+    @compile_kernel
+    def transpose(data):  # type: ignore[no-untyped-def]
+        rows, width = number(data, 0), number(data, 1)
+        source, target = number(data, 2), number(data, 3)
+        wide_vectors()
+        worker, workers = share(data)
+        blocks = rows // 32
+        for row in range(worker * blocks // workers, (worker + 1) * blocks // workers):
+            for w in range(width):
+                _transpose_words(
+                    source + 4 * (row * 32 * width + w),
+                    4 * width,
+                    target + 4 * 32 * (w * blocks + row),
+                )
+
+    return transpose
+
+
+def transposed(words: Tensor) -> Tensor:
+    """Words (R, W) of rows → words (W, ⌈R/32⌉, 32) of columns.
+
+    Bit r of word (w, s, i) is the spike of row 32·s + r in column 32·w + i; rows beyond R are silent.
+    """
+    rows, width = words.shape
+    if rows % WORD:
+        words = torch.cat([words, words.new_zeros(WORD - rows % WORD, width)])
+    blocks = len(words) // WORD
+    out = words.new_empty(width, blocks, WORD)
+    launch(_transpose(), len(words), width, words, out, pieces=blocks)
+    return out
+
+
+__all__ = ["WORD", "lowest_bit", "number_of_bits", "transposed", "word_of"]
