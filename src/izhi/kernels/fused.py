@@ -93,7 +93,9 @@ def _backward_with_feedback(
 ) -> tuple[Gradients, Tensor, Tensor]:  # fmt: skip
     width, steps = feedback.shape[0], len(outputs)
     back = torch.zeros_like(first)
-    parts: list[Gradients] = []
+    grad_current = torch.empty_like(call.current)
+    grad_conductance = torch.empty_like(call.conductance) if plan.coupled else None
+    sums: tuple[Tensor | None, Tensor | None] = (None, None)
     for part in reversed(range(len(kept))):
         start, stop = part * KEEP_EVERY, min(steps, (part + 1) * KEEP_EVERY)
         _, states, _ = device.forward(plan, _steps(call, start, stop), kept[part], 1)
@@ -102,26 +104,23 @@ def _backward_with_feedback(
                 plan, _steps(call, t, t + 1), states[t - start : t - start + 1], 1,
                 (grad_spikes[t] + back)[None], grad_state,
             )  # fmt: skip
-            back, grad_state = (g.current.view(-1, width) @ feedback).view(-1), g.state
-            parts.append(g)
-    grad_current = torch.cat([g.current for g in reversed(parts)])
-    before = torch.cat([first.view(1, -1), outputs[:-1]])
-    grad_feedback = grad_current.view(-1, width).t() @ before.view(-1, width)
-
-    def total(tensors: list[Tensor | None]) -> Tensor | None:
-        present = [x for x in tensors if x is not None]
-        return torch.stack(present).sum(0) if present else None
-
-    gradients = Gradients(
-        grad_current,
-        torch.cat([g.conductance for g in reversed(parts) if g.conductance is not None])
-        if plan.coupled
-        else None,
-        grad_state,
-        total([g.bias for g in parts]),
-        total([g.coefficients for g in parts]),
-    )
+            grad_current[t], grad_state = g.current[0], g.state
+            if grad_conductance is not None:
+                grad_conductance[t] = g.conductance[0]
+            sums = _added(sums[0], g.bias), _added(sums[1], g.coefficients)
+            torch.mm(g.current.view(-1, width), feedback, out=back.view(-1, width))
+    across = grad_current.view(steps, -1, width)
+    earlier = outputs.view(steps, -1, width)
+    grad_feedback = across[0].t() @ first.view(-1, width)
+    if steps > 1:
+        later, sooner = across[1:].reshape(-1, width), earlier[:-1].reshape(-1, width)
+        grad_feedback = grad_feedback + later.t() @ sooner
+    gradients = Gradients(grad_current, grad_conductance, grad_state, *sums)
     return gradients, grad_feedback, back
+
+
+def _added(total: Tensor | None, x: Tensor | None) -> Tensor | None:
+    return x if total is None or x is None else total.add_(x)
 
 
 def run(

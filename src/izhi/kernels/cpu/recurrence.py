@@ -193,7 +193,7 @@ def _backward(plan: Plan) -> Kernel:
         blocks = (lanes + BLOCK - 1) // BLOCK
         s = _ten(constants)
         z = np.zeros((4, BLOCK), np.float32)
-        path = np.zeros((keep_every, 4, BLOCK), np.float32)
+        path = np.empty((min(keep_every, steps), 4, BLOCK), np.float32)
         gz = np.zeros((4, BLOCK), np.float32)
         q = np.zeros((rows, BLOCK), np.float32)
         bias_of = np.zeros(BLOCK, np.float32)
