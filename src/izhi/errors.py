@@ -49,10 +49,12 @@ class SlowKernelWarning(UserWarning):
     """No fused kernel covers a call, which the reference then computes step by step."""
 
 
-def unknown(kind: str, value: object, known: Iterable[str]) -> SettingError:
+def unknown(
+    kind: str, value: object, known: Iterable[str], *, separator: str = ", "
+) -> SettingError:
     """The error for a name that is not in a registry, with the nearest known name."""
     names = list(known)
     near = get_close_matches(str(value).lower(), [n.lower() for n in names], n=1)
     by_lower = {n.lower(): n for n in names}
     hint = f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
-    return SettingError(f"unknown {kind} {value!r}{hint}; expected one of: {', '.join(names)}")
+    return SettingError(f"unknown {kind} {value!r}{hint}; expected one of: {separator.join(names)}")

@@ -82,7 +82,7 @@ def contenders(names: str | None) -> list[str]:
     chosen = [name.strip() for name in names.split(";") if name.strip()]
     for name in chosen:
         if name not in known:
-            raise unknown("contender", name, known)
+            raise unknown("contender", name, known, separator="; ")
     return list(dict.fromkeys(chosen))
 
 
@@ -176,11 +176,17 @@ def benchmark(
     for what, value in counts.items():
         if value < 1:
             raise SettingError(f"{what} is {value!r}, expected at least 1")
+    about = machine(threads)
+    content: dict[str, Any] = {"machine": about, "rounds": rounds, "repeats": repeats}
     jobs = [(name, work) for work in works for name in names]
     rows = measure(jobs, rounds=rounds, threads=threads, repeats=repeats, report=report)
-    grown: list[Measurement] = []
-    if growth:
-        chosen = [name for name in GROWING if name in names]
+    content["comparison"] = [asdict(row) for row in rows]
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder, content)
+    write_bytes(folder / "bench.md", table(rows, about, rounds, repeats).encode())
+    plots.save(figure(rows), folder / "speed.png")
+    chosen = [name for name in GROWING if name in names] if growth else []
+    if chosen:
         ladder = dict.fromkeys(
             (name, Work(**{what: value}))
             for what, values in GROWTH.items()
@@ -188,21 +194,14 @@ def benchmark(
             for name in chosen
         )
         grown = measure(ladder, rounds=1, threads=threads, repeats=min(repeats, 7), report=report)
-    about = machine(threads)
-    content = {
-        "machine": about,
-        "rounds": rounds,
-        "repeats": repeats,
-        "comparison": [asdict(row) for row in rows],
-        "growth": [asdict(row) for row in grown],
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(folder / "bench.json", (json.dumps(content, indent=2) + "\n").encode())
-    write_bytes(folder / "bench.md", table(rows, about, rounds, repeats).encode())
-    plots.save(figure(rows), folder / "speed.png")
-    if grown:
+        content["growth"] = [asdict(row) for row in grown]
+        _write(folder, content)
         plots.save(growth_figure(grown), folder / "growth.png")
     return rows
+
+
+def _write(folder: Path, content: dict[str, Any]) -> None:
+    write_bytes(folder / "bench.json", (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _base(rows: Sequence[Measurement], work: Work) -> Measurement | None:
