@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.table import Table
 
-from izhi import benchmark, comparison, data, plots, report, simulation, training
+from izhi import benchmark, comparison, data, firing, plots, report, simulation, training, tuning
 from izhi.build import network as build_network
 from izhi.config import Experiment, experiment, read
 from izhi.errors import DataError, IzhiError, SettingError, unknown
@@ -25,7 +25,7 @@ from izhi.neurons import LIF, ORDERS, PATTERNS, PRESETS, preset
 from izhi.progress import TerminalListener
 from izhi.training import RunFolder, checkpoint
 from izhi.training.loop import Classifier
-from izhi.training.run_folder import versions
+from izhi.training.run_folder import already_holds_a_run, versions
 from izhi.version import __version__
 
 DESCRIPTION = "Spiking networks of Izhikevich neurons: train, compare with LIF, take to hardware."
@@ -118,6 +118,38 @@ def compare(a: argparse.Namespace) -> None:
     write_json(a.json, comparison.summary(rows))
 
 
+def tune(a: argparse.Namespace) -> None:
+    values = settings(a)
+    variants = comparison.parse_variants(a.neurons, a.connections)
+    ranges = tuning.parse_search(a.search)
+    planned = tuning.check(variants, ranges, values, a.trials)
+    folder = make_folder(a, f"tune-{planned[0].dataset}")
+    storage = a.storage or str(folder / "studies.log")
+    if not a.storage and Path(storage).exists() and not a.resume:
+        raise already_holds_a_run(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TerminalListener(len(variants) * a.trials, quiet=a.quiet) as listener:
+        best = tuning.tune(
+            variants, ranges, values, trials=a.trials, storage=storage, listener=listener
+        )
+    table = Table(title=f"{planned[0].dataset}: best of {a.trials} trials, validation accuracy")
+    for heading in ("variant", "validation (%)", "settings found"):
+        table.add_column(heading)
+    for row in best:
+        found = ", ".join(
+            f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in row.found.items()
+        )
+        table.add_row(row.variant.label, f"{100 * row.accuracy:.2f}", found)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    options = ",".join(row.as_option() for row in best)
+    print(f"studies: {storage}\ncompare them on the test samples: --neurons {shlex.quote(options)}")
+    write_json(a.json, [
+        {"label": row.variant.label, "validation_accuracy": row.accuracy, "found": dict(row.found),
+         "trials": row.trials, "option": row.as_option()}
+        for row in best
+    ])  # fmt: skip
+
+
 def train(a: argparse.Namespace) -> None:
     e = experiment(settings(a))
     dataset = data.load(e.dataset, report_line)
@@ -154,10 +186,14 @@ def evaluate(a: argparse.Namespace) -> None:
     checkpoint.load_weights(path, network, content["model"])
     fabric = training.start_fabric(e)
     model = fabric.setup(Classifier(e, network))
-    loss, accuracy, activity = training.evaluate(fabric, e, model, dataset.test)
+    found = training.evaluate(fabric, e, model, dataset.test, groups=dataset.groups)
+    activity = found.activity
     print(
-        f"{e.dataset} test accuracy: {100 * accuracy:.2f} % of {len(dataset.test):,}, loss {loss:.4f}"
+        f"{e.dataset} test accuracy: {100 * found.accuracy:.2f} % of {len(dataset.test):,},"
+        f" loss {found.loss:.4f}"
     )
+    for group, accuracy in found.groups.items():
+        print(f"{group.replace('_', ' ')}: {100 * accuracy:.2f} %")
     for number, layer in enumerate(activity.layers, start=1):
         print(
             f"layer {number}: {layer.rate:.4f} spikes per neuron and step, {layer.silent:.1%} silent"
@@ -165,8 +201,26 @@ def evaluate(a: argparse.Namespace) -> None:
     for warning in activity.warnings():
         print(f"warning: {warning}", file=sys.stderr)
     rates = [layer.rate for layer in activity.layers]
-    write_json(a.json, {"test_accuracy": accuracy, "test_loss": loss, "rates": rates,
+    write_json(a.json, {"test_accuracy": found.accuracy, "test_loss": found.loss, "rates": rates,
+                        **{f"test_accuracy_{k}": v for k, v in found.groups.items()},
                         "config": e.model_dump(mode="json"), "versions": versions()})  # fmt: skip
+
+
+def dynamics(a: argparse.Namespace) -> None:
+    folder = RunFolder(Path(a.folder))
+    before, after = report.dynamics(folder)
+    print("\n".join(firing.table(before, after)))
+    print(f"figure: {folder.path / 'dynamics.png'}")
+    layers = [
+        {
+            "before": {name: x.tolist() for name, x in old.coefficients.items()},
+            "after": {name: x.tolist() for name, x in new.coefficients.items()},
+            "classes_before": old.classes,
+            "classes_after": new.classes,
+        }
+        for old, new in zip(before, after, strict=True)
+    ]
+    write_json(a.json, layers)
 
 
 def simulate(a: argparse.Namespace) -> None:
@@ -215,30 +269,30 @@ def _simulated(a: argparse.Namespace) -> tuple[plots.Trace, str]:
 
 
 def data_command(a: argparse.Namespace) -> None:
-    names = a.names or list(data.DATASETS)
+    names = a.names or [*data.DATASETS, *data.found()]
     for name in names:
         data.require_known(name)
     rows = []
     for name in names:
-        files = data.check(name) if a.action != "fetch" else []
         if a.action == "fetch":
             if not a.names:
                 raise SettingError(
                     "fetch names no data set, expected one or more of: " + ", ".join(data.FILES)
                 )
-            folder = data.fetch(name, report_line)
-            files = data.check(name) if folder else []
+            data.fetch(name, report_line)
+        # A list of many recordings must not take the time to read them all.
+        quick = a.action == "list" and data.has_events(name) and data.is_there(name)
+        files = [] if quick else data.check(name)
         problems = [f"{path}: {problem}" for path, problem in files if problem]
         if not files:
-            state = "embedded"
+            state = "there" if quick else "embedded"
         elif all(problem == "not there" for _, problem in files):
             state = "not there"
         else:
             state = "damaged" if problems else "verified"
-        rows.append(
-            {"name": name, "state": state, "about": data.DATASETS[name], "problems": problems}
-        )
-        print(f"{name:14} {state:10} {data.DATASETS[name]}")
+        about = data.DATASETS.get(name, "recordings in the format of the Spiking Heidelberg Digits")
+        rows.append({"name": name, "state": state, "about": about, "problems": problems})
+        print(f"{name:14} {state:10} {about}")
     print(f"data root: {data.data_root()}")
     write_json(a.json, rows)
     broken = [p for row in rows for p in row["problems"]]
@@ -301,6 +355,18 @@ def parser() -> Parser:
     sub.add_argument("--seeds", default="0", metavar="LIST", help="comma-separated [%(default)s]")
     run_options(sub)
     add_settings(sub, without=("neuron", "connection", "seed"))
+    sub = command("tune", tune, "search settings on validation samples, by Optuna")
+    sub.add_argument("--neurons", default="lif,normalized", metavar="LIST",
+                     help="variants as in compare, each with the same budget [%(default)s]")  # fmt: skip
+    sub.add_argument("--connections", default="linear", metavar="LIST",
+                     help="kinds of connection, comma-separated [%(default)s]")  # fmt: skip
+    sub.add_argument("--search", default=tuning.USUAL, metavar="LIST",
+                     help="[neuron.]setting=low..high or =a|b, comma-separated [%(default)s]")  # fmt: skip
+    sub.add_argument("--trials", type=int, default=20, help="of each variant [%(default)s]")
+    sub.add_argument("--storage", metavar="PLACE",
+                     help="a file that processes share, or a data base's address [studies.log in --out]")  # fmt: skip
+    run_options(sub)
+    add_settings(sub, without=("neuron", "connection"))
     sub = command("train", train, "train one network")
     run_options(sub)
     add_settings(sub)
@@ -310,6 +376,10 @@ def parser() -> Parser:
         sub.add_argument(
             f"--{name}", metavar="VALUE", help=Experiment.model_fields[name].description
         )
+    sub = command(
+        "dynamics", dynamics, "neurons of a trained network: coefficients, firing classes"
+    )
+    sub.add_argument("folder", metavar="RUN", help="run folder; dynamics.png is written into it")
     sub = command("simulate", simulate, "draw v, u and spikes of one neuron under a current")
     sub.add_argument(
         "neuron", nargs="?", default="biological", help="lif, a preset or a firing pattern"

@@ -23,9 +23,9 @@ from pydantic import (
     ValidationError,
 )
 
-from izhi.data import DATASETS, require_known
+from izhi.data import DATASETS, has_events, require_known, usual_window
 from izhi.errors import SettingError, unknown
-from izhi.neurons import LEARNABLE, LIF, ORDERS, PRESETS, preset
+from izhi.neurons import LEARNABLE, LIF, ORDERS, PRESETS, IzhikevichParameters, Mixture, preset
 from izhi.neurons.izhikevich import Izhikevich
 from izhi.neurons.surrogate import SURROGATES
 
@@ -47,6 +47,16 @@ def _parts(value: Any) -> Any:
     return value
 
 
+def _shares(value: Any) -> Any:
+    """``RS=.5,FS=.5`` as a mapping."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in _parts(value)]
+    if not all(equals for _, equals, _ in pairs):
+        raise ValueError("expected shares such as RS=.5,FS=.5")
+    return {name.strip(): share.strip() for name, _, share in pairs}
+
+
 def _not_nan(value: float) -> float:
     if math.isnan(value):
         raise ValueError("expected a number above 0, or inf")
@@ -55,7 +65,9 @@ def _not_nan(value: float) -> float:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_parts)]
 Widths = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], BeforeValidator(_parts)]
-Finite = Field(allow_inf_nan=False)
+Shares = Annotated[
+    dict[str, Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]], BeforeValidator(_shares)
+]
 
 
 class Experiment(BaseModel):
@@ -69,7 +81,9 @@ class Experiment(BaseModel):
     )
     split_seed: int = Field(0, ge=0, description="seed of the training/validation split")
 
-    encoding: Literal["rate", "latency", "constant"] = Field("rate", description="input coding")
+    encoding: Literal["rate", "latency", "constant", "rows", "events"] | None = Field(
+        None, description="input coding; default: rate, events for recordings"
+    )
     population: int = Field(
         0,
         ge=0,
@@ -77,6 +91,19 @@ class Experiment(BaseModel):
         description="Gaussian receptive fields per input; 0 for none, else 3 or more",
     )
     steps: int = Field(25, ge=1, le=1_000_000, description="time steps T")
+    window: float | None = Field(
+        None, gt=0, allow_inf_nan=False,
+        description="milliseconds of a recording that fill the steps; default: by data set",
+    )  # fmt: skip
+    shift: int = Field(
+        0, ge=0, le=1000, description="augmentation of events: largest shift, channels or pixels"
+    )
+    stretch: float = Field(
+        0.0, ge=0, lt=1, allow_inf_nan=False, description="augmentation: times ± this share"
+    )
+    drop: float = Field(
+        0.0, ge=0, lt=1, allow_inf_nan=False, description="augmentation: share of events left out"
+    )
 
     hidden: Widths = Field((512,), description="widths of the hidden layers, comma-separated")
     neuron: str = Field("normalized", description="lif, or a preset of izhi.PRESETS")
@@ -86,6 +113,16 @@ class Experiment(BaseModel):
     )
     learn: Names = Field((), description="neuron coefficients to learn, comma-separated")
     per_neuron: bool = Field(False, description="learn them for each neuron, not for each layer")
+    spread: float = Field(
+        0.0, ge=0, allow_inf_nan=False,
+        description="spread of their initial values between neurons, in units of their size",
+    )  # fmt: skip
+    dynamics_rate: float = Field(
+        5e-3, gt=0, allow_inf_nan=False, description="their learning rate, in units of their size"
+    )
+    mixture: Shares | None = Field(
+        None, description="classes that layers begin with, such as RS=.5,FS=.3,CH=.2"
+    )
     beta: float = Field(0.95, ge=0, le=1, allow_inf_nan=False, description="decay per step (lif)")
     reset: Literal["subtract", "zero", "none"] = Field("subtract", description="reset (lif)")
     surrogate: str = Field("atan", description="surrogate: " + ", ".join(SURROGATES))
@@ -141,7 +178,10 @@ class Experiment(BaseModel):
         _check_names(self)
         lif = self.neuron == "lif"
         biological = not lif and preset(self.neuron).unit == "mV"
+        events = has_events(self.dataset)
         chosen = {
+            "encoding": self.encoding or ("events" if events else "rate"),
+            "window": self.window or (usual_window(self.dataset) if events else None),
             "gain": (BIOLOGICAL_GAIN if biological else 1.0) if self.gain is None else self.gain,
             "readout": self.readout or ("current" if biological else "spikes"),
             "order": None if lif else self.order or preset(self.neuron).order,
@@ -158,6 +198,7 @@ class Experiment(BaseModel):
 
 def _check_names(e: Experiment) -> None:
     require_known(e.dataset)
+    _check_input(e)
     if e.neuron != "lif" and e.neuron not in PRESETS:
         raise unknown("neuron", e.neuron, ("lif", *PRESETS))
     if e.order is not None and e.order not in ORDERS:
@@ -174,23 +215,71 @@ def _check_names(e: Experiment) -> None:
             raise unknown("learnable coefficient", name, known)
     if e.per_neuron and not e.learn:
         raise SettingError("per_neuron is set, but learn names no coefficient; add learn")
+    if e.spread and not e.per_neuron:
+        raise SettingError(
+            f"spread is {e.spread:g}, but neurons share their values; add per_neuron"
+        )
+    if e.mixture:
+        _check_mixture(e, e.mixture)
     biological = e.neuron != "lif" and preset(e.neuron).unit == "mV"
     if biological and not e.hidden and e.readout is None:
         raise SettingError("hidden names no layer and the readout has no neurons; add a width")
 
 
+def _check_mixture(e: Experiment, shares: Mapping[str, float]) -> None:
+    if e.neuron == "lif":
+        raise SettingError("mixture is set, but lif has no classes; choose another neuron")
+    for name in shares:
+        if preset(name).unit != preset(e.neuron).unit:
+            raise SettingError(
+                f"mixture names {name!r}, but the neuron is {e.neuron!r}: one is in mV, the other is not"
+            )
+    Mixture.of(shares, 1_000_000)
+
+
+def _check_input(e: Experiment) -> None:
+    if has_events(e.dataset):
+        if e.encoding not in (None, "events"):
+            raise SettingError(
+                f"encoding is {e.encoding!r}, but {e.dataset} holds recorded events; leave it out"
+            )
+        if e.population:
+            raise SettingError(
+                f"population is {e.population}, but {e.dataset} holds recorded events; leave it out"
+            )
+        return
+    if e.encoding == "events":
+        raise SettingError(
+            f"encoding is 'events', but {e.dataset} has none; choose rate or another"
+        )
+    for name in ("window", "shift", "stretch", "drop"):
+        if getattr(e, name):
+            raise SettingError(
+                f"{name} is {getattr(e, name)!r}, but {e.dataset} has no recorded events; leave it out"
+            )
+
+
 def build_neuron(e: Experiment, width: int) -> Izhikevich | LIF:
     """The neuron of a resolved experiment, for a layer of that width."""
     surrogate = SURROGATES[e.surrogate](e.slope)
+    size = width if e.per_neuron else None
     if e.neuron == "lif":
-        return LIF(e.beta, learn=e.learn, reset=e.reset, surrogate=surrogate, kernel=e.kernel)
-    parameters = preset(e.neuron)
-    if e.order is not None:
-        parameters = parameters.replace(order=e.order)
+        return LIF(
+            e.beta, size=size, learn=e.learn, spread=e.spread, reset=e.reset, surrogate=surrogate,
+            kernel=e.kernel,
+        )  # fmt: skip
+
+    if e.mixture:
+        size = width
+        parameters: IzhikevichParameters | Mixture = Mixture.of(e.mixture, width, e.order)
+    else:
+        parameters = preset(e.neuron)
+        parameters = parameters if e.order is None else parameters.replace(order=e.order)
     return Izhikevich(
         parameters,
-        size=width if e.per_neuron else None,
+        size=size,
         learn=e.learn,
+        spread=e.spread,
         surrogate=surrogate,
         gain=e.gain,
         jacobian_limit=e.jacobian_limit,

@@ -1,11 +1,16 @@
-"""Encodings: values (B, N) in 0 to 1 → spikes or currents (T, B, N)."""
+"""Encodings: values (B, N) in 0 to 1, or recorded events → spikes or currents (T, B, N)."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from izhi import kernels
+from izhi.data.events import EventBatch
 from izhi.errors import SettingError, ShapeError, unknown
 from izhi.kernels import PackedSpikes, Spikes
 
@@ -84,6 +89,89 @@ def population(values: Tensor, fields: int, *, overlap: float = 1.5) -> Tensor:
     width = 1 / (overlap * (fields - 2))
     response = torch.exp(-0.5 * ((values.unsqueeze(-1) - centre) / width) ** 2)
     return response.flatten(1)
+
+
+def rows(values: Tensor, steps: int, width: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Images (B, H·W) row by row, each row as a current for T/H steps: (T, B, W).
+
+    Raises:
+        SettingError: unless T is a multiple of H.
+    """
+    _check(values, steps)
+    height = values.shape[1] // width
+    if steps % height:
+        raise SettingError(
+            f"steps is {steps}, expected a multiple of {height}, the rows of an image"
+        )
+    images = values.to(dtype).view(len(values), height, width)
+    return images.transpose(0, 1).repeat_interleave(steps // height, dim=0).contiguous()
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of recordings while training, each recording its own.
+
+    Attributes:
+        shift: largest shift, in channels, or in pixels of both directions.
+        stretch: times are multiplied by a factor from 1 − stretch to 1 + stretch.
+        drop: share of events that are left out.
+    """
+
+    shift: int = 0
+    stretch: float = 0.0
+    drop: float = 0.0
+
+
+def frames(
+    events: EventBatch,
+    steps: int,
+    window: float,
+    *,
+    dtype: torch.dtype = torch.float32,
+    augmentation: Augmentation | None = None,
+    seed: int = 0,
+) -> PackedSpikes:
+    """Recorded events binned into T steps: 1 where a unit has at least one event within a step.
+
+    Args:
+        events: recordings.
+        steps: T.
+        window: milliseconds of each recording that are used, from its beginning; a step is window/T.
+        dtype: format of the spikes.
+        augmentation: random changes, the same from the same seed; None for none.
+        seed: of the changes.
+
+    Returns:
+        Spikes (T, B, units), packed.
+
+    Raises:
+        ShapeError: for T below 1.
+        SettingError: for a window that is not above 0.
+    """
+    if steps < 1:
+        raise ShapeError(f"T = {steps} time steps, expected at least 1")
+    if not (math.isfinite(window) and window > 0):
+        raise SettingError(f"window is {window!r}, expected milliseconds above 0")
+    change = augmentation or Augmentation()
+    batch, shape = len(events), events.shape
+    random = np.random.default_rng(seed)
+    shifts = random.integers(-change.shift, change.shift + 1, (batch, 2))
+    if len(shape) == 1:
+        shifts[:, 0] = 0
+    factors = random.uniform(1 - change.stretch, 1 + change.stretch, batch)
+    keys = random.integers(-(2**31), 2**31, batch, dtype=np.int32)
+    words = kernels.frames(
+        events.times,
+        events.units,
+        events.offsets,
+        shape if len(shape) == 3 else (1, 1, events.features),
+        steps,
+        torch.from_numpy(factors * steps / (1000 * window)),
+        torch.from_numpy(shifts),
+        torch.from_numpy(keys),
+        change.drop,
+    )
+    return PackedSpikes(words, events.features, dtype)
 
 
 ENCODINGS = ("rate", "latency", "constant")

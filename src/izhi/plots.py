@@ -212,3 +212,70 @@ def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], la
             axes.set_ylabel(label)
             axes.legend(fontsize=8)
     return figure
+
+
+def dynamics(
+    layers: Sequence[
+        tuple[
+            Mapping[str, tuple[NDArray[Any], NDArray[Any]]],
+            tuple[Mapping[str, int], Mapping[str, int]],
+        ]
+    ],
+) -> Figure:
+    """Learned coefficients before and after training, a row per layer, and the firing classes.
+
+    Args:
+        layers: for each layer name → values before and after, of each neuron or one for all; and the
+            number of neurons of each class before and after, empty where there are none.
+    """
+    columns = max(len(values) + bool(classes[1]) for values, classes in layers)
+    figure = Figure(figsize=(2.9 * columns + 0.6, 2.5 * len(layers) + 0.4), layout="constrained")
+    grid = figure.subplots(len(layers), columns, squeeze=False)
+    for number, (row, (values, classes)) in enumerate(zip(grid, layers, strict=True), start=1):
+        for axes, (name, (before, after)) in zip(row, values.items(), strict=False):
+            _draw_values(axes, before, after)
+            axes.set_title(f"layer {number}: {name}", fontsize=9)
+        rest = row[len(values) :]
+        if classes[1]:
+            _draw_classes(rest[0], *classes)
+            rest[0].set_title(f"layer {number}: firing classes", fontsize=9)
+            rest = rest[1:]
+        for axes in rest:
+            axes.set_visible(False)
+        row[0].set_ylabel("neurons")
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=9)
+    return figure
+
+
+def _draw_values(axes: Axes, before: NDArray[Any], after: NDArray[Any]) -> None:
+    both = np.concatenate([before, after])
+    low, high = float(both.min()), float(both.max())
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 0.05
+    if len(after) == 1:
+        axes.axvline(float(before[0]), color="0.6", lw=3, label="before training")
+        axes.axvline(float(after[0]), color=COLOURS[0], lw=2, label="after training")
+        axes.set_yticks([])
+        axes.set_xlim(low - 4 * margin, high + 4 * margin)
+    else:
+        edges = np.linspace(low - margin, high + margin, 31).tolist()
+        axes.hist(before, edges, color="0.75", label="before training")
+        axes.hist(after, edges, histtype="step", color=COLOURS[0], lw=1.4, label="after training")
+    axes.tick_params(labelsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+
+
+def _draw_classes(axes: Axes, before: Mapping[str, int], after: Mapping[str, int]) -> None:
+    names = list(dict.fromkeys([*before, *after]))
+    place = np.arange(len(names))
+    axes.barh(
+        place - 0.2, [before.get(n, 0) for n in names], 0.4, color="0.75", label="before training"
+    )
+    axes.barh(
+        place + 0.2, [after.get(n, 0) for n in names], 0.4, color=COLOURS[0], label="after training"
+    )
+    axes.set_yticks(place, names)
+    axes.invert_yaxis()
+    axes.tick_params(labelsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.set_xlabel("neurons", fontsize=8)

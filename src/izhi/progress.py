@@ -71,9 +71,11 @@ class TerminalListener:
             return
         validation = row.get("validation_accuracy")
         shown = f", validation {100 * validation:.2f} %" if validation is not None else ""
+        test = row.get("test_accuracy")
+        shown += f", test {100 * test:.2f} %" if test is not None else ""
         self.console.print(
             f"{self.label}: epoch {row['epoch']:.0f}/{self.epochs}, loss {row['train_loss']:.4f}{shown},"
-            f" test {100 * row['test_accuracy']:.2f} %, {row['seconds']:.1f} s",
+            f" {row['seconds']:.1f} s",
             markup=False,
             soft_wrap=True,
         )

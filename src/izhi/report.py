@@ -1,9 +1,15 @@
-"""What a single run leaves for its reader: the figure and report.md."""
+"""What a single run leaves for its reader: its figures and report.md."""
 
 from __future__ import annotations
 
-from izhi import plots
-from izhi.training import Result, RunFolder
+from pathlib import Path
+
+from izhi import build, firing, plots
+from izhi.config import Experiment, experiment
+from izhi.errors import SettingError
+from izhi.firing import LayerDynamics
+from izhi.network import Network
+from izhi.training import Result, RunFolder, checkpoint
 from izhi.training.run_folder import versions
 
 
@@ -21,5 +27,48 @@ def write(result: Result, folder: RunFolder, command: str) -> None:
     lines += [f"| {name.replace('_', ' ')} | {value:.4g} |" for name, value in last.items()]
     lines += ["", "![accuracy over epochs](accuracy.png)", ""]
     lines += [f"- {warning}" for warning in result.warnings]
+    if e.learn:
+        lines += [
+            "",
+            *firing.table(*dynamics(folder)),
+            "",
+            "![coefficients before and after](dynamics.png)",
+        ]
     lines += ["", "Versions: " + ", ".join(f"{k} {v}" for k, v in versions().items()), ""]
     folder.write("report.md", "\n".join(lines))
+
+
+def trained(path: Path) -> tuple[Experiment, Network, Network]:
+    """The experiment of a checkpoint, its network as it began and as it is.
+
+    Raises:
+        CheckpointError: if there is none, or it is of another network.
+    """
+    content = checkpoint.load(path)
+    e = experiment(content["config"])
+    before, after = (build.network(e, content["inputs"], len(content["classes"])) for _ in range(2))
+    checkpoint.load_weights(path, after, content["model"])
+    return e, before, after
+
+
+def dynamics(folder: RunFolder) -> tuple[list[LayerDynamics], list[LayerDynamics]]:
+    """Coefficients and firing classes of a run before and after training; draws dynamics.png.
+
+    Raises:
+        SettingError: if the run's neurons have neither learned coefficients nor classes.
+    """
+    _, *networks = trained(folder.checkpoint)
+    before, after = (firing.of_network(network) for network in networks)
+    if not any(layer.coefficients or layer.classes for layer in after):
+        raise SettingError(
+            f"{folder.path} has learned no coefficient of a neuron; train with learn"
+        )
+    drawn = []
+    for old, new in zip(before, after, strict=True):
+        values = {
+            name: (old.coefficients[name].numpy(), new.coefficients[name].numpy())
+            for name in new.coefficients
+        }
+        drawn.append((values, (old.count(), new.count())))
+    plots.save(plots.dynamics(drawn), folder.path / "dynamics.png")
+    return before, after

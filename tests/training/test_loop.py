@@ -199,6 +199,7 @@ def test_every_loss_and_readout_learns(tmp_path, loss, readout):
         {"inhibitory": 0.2, "connection": "conductance"},
     ],
 )
+@pytest.mark.filterwarnings("ignore::izhi.errors.SlowKernelWarning")
 def test_settings_run(tmp_path, changes):
     history = run(tmp_path, **{"epochs": 2, **changes}).history
     assert history[-1]["train_loss"] > 0

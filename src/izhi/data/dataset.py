@@ -1,13 +1,16 @@
-"""The one form in which every data set of vectors reaches training, and its splits."""
+"""The one form in which every data set reaches training, and its splits."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from izhi.data.events import EventBatch, EventSamples
 from izhi.errors import DataError, SettingError
 
 
@@ -28,6 +31,19 @@ class Samples:
             inputs = inputs.float() / 255
         return inputs, self.labels[index]
 
+    def subset(self, mask: Tensor) -> Samples:
+        """The samples where mask (M,) is True."""
+        return Samples(self.inputs[mask], self.labels[mask])
+
+    @property
+    def features(self) -> int:
+        """N."""
+        return int(self.inputs.shape[1])
+
+
+#: What training takes: vectors in memory, or recordings of events that are read when they are needed.
+AnySamples = Samples | EventSamples
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -39,20 +55,22 @@ class Dataset:
         test: samples used for no choice of any kind.
         classes: names of the classes, in the order of the labels.
         shape: shape of one input as people know it, such as (28, 28).
+        groups: parts of the test samples whose accuracy is also reported apart: name → mask (M,).
     """
 
     name: str
-    train: Samples
-    test: Samples
+    train: AnySamples
+    test: AnySamples
     classes: tuple[str, ...]
     shape: tuple[int, ...]
+    groups: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def features(self) -> int:
-        return int(self.train.inputs.shape[1])
+        return self.train.features
 
 
-def split(samples: Samples, validation: float, seed: int) -> tuple[Samples, Samples]:
+def split(samples: AnySamples, validation: float, seed: int) -> tuple[AnySamples, AnySamples]:
     """Training and validation samples, fixed by the seed; every class gives the same share.
 
     Args:
@@ -75,7 +93,23 @@ def split(samples: Samples, validation: float, seed: int) -> tuple[Samples, Samp
             f"validation is {validation!r}, too small to hold one sample of {len(labels)}"
         )
     keep, out = torch.from_numpy(~mask), torch.from_numpy(mask)
-    return (
-        Samples(samples.inputs[keep], samples.labels[keep]),
-        Samples(samples.inputs[out], samples.labels[out]),
-    )
+    return samples.subset(keep), samples.subset(out)
+
+
+def stream(
+    samples: AnySamples, indices: Iterable[Tensor]
+) -> Iterator[tuple[Tensor | EventBatch, Tensor]]:
+    """The batch of each index; of recordings, the next is read while this one is in use."""
+    if isinstance(samples, Samples):
+        for index in indices:
+            yield samples.batch(index)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        waiting = None
+        for index in indices:
+            coming = pool.submit(samples.batch, index)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = coming
+        if waiting is not None:
+            yield waiting.result()

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import struct
-import tempfile
-import urllib.error
-import urllib.request
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from izhi.data.dataset import Dataset, Samples
+from izhi.data.download import Progress, fetch
 from izhi.errors import DataError
 
 #: MD5 of each file's uncompressed bytes.
@@ -49,8 +46,6 @@ CLASSES = {"mnist": tuple("0123456789"), "fashion_mnist": _FASHION}
 
 #: No file of either set is larger than this when unpacked (47,040,016 bytes).
 _LARGEST = 60_000 * 28 * 28 + 16
-
-Progress = Callable[[str], None]
 
 
 def mirrors(name: str) -> list[str]:
@@ -134,36 +129,17 @@ def download(name: str, folder: Path, report: Progress = lambda line: None) -> N
 
 
 def _download_one(name: str, folder: Path, stem: str) -> None:
-    reasons = []
-    for mirror in mirrors(name):
-        address = f"{mirror}{stem}.gz"
-        partial = None
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            handle, partial = tempfile.mkstemp(prefix=f".{stem}-", suffix=".gz", dir=folder)
-            with (
-                os.fdopen(handle, "wb") as out,
-                urllib.request.urlopen(address, timeout=30) as response,
-            ):
-                while block := response.read(1 << 20):
-                    out.write(block)
-            raw = unpack(Path(partial))
-            verify(Path(address), raw, CHECKSUMS[name][stem])
-            os.replace(partial, folder / f"{stem}.gz")
-            return
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            reasons.append(f"{address}: {getattr(error, 'reason', error)}")
-        except DataError as error:
-            reasons.append(str(error))
-        except OSError as error:
-            raise DataError(f"cannot write to {folder}: {error.strerror or error}") from None
-        finally:
-            if partial is not None and os.path.exists(partial):
-                os.unlink(partial)
-    raise DataError(
-        f"{name} is not in {folder} and cannot be downloaded ({'; '.join(reasons)});"
-        f" put {stem}.gz and the other three files there, or set IZHI_DATA to the folder above them"
-    )
+    addresses = [f"{mirror}{stem}.gz" for mirror in mirrors(name)]
+
+    def whole(path: Path, address: str) -> None:
+        verify(Path(address), unpack(path), CHECKSUMS[name][stem])
+
+    reason = fetch(addresses, folder / f"{stem}.gz", whole)
+    if reason is not None:
+        raise DataError(
+            f"{name} is not in {folder} and cannot be downloaded ({reason});"
+            f" put {stem}.gz and the other three files there, or set IZHI_DATA to the folder above them"
+        )
 
 
 def load(name: str, folder: Path, report: Progress = lambda line: None) -> Dataset:
@@ -188,3 +164,19 @@ def _samples(arrays: Mapping[str, NDArray[np.uint8]], part: str) -> Samples:
         torch.from_numpy(images.reshape(len(images), -1).copy()),
         torch.from_numpy(labels.astype(np.int64)),
     )
+
+
+def check(name: str, folder: Path) -> list[tuple[Path, str | None]]:
+    """Each file with what is wrong with it, or None where nothing is."""
+    results: list[tuple[Path, str | None]] = []
+    for stem, checksum in CHECKSUMS[name].items():
+        path = find(folder, stem)
+        if path is None:
+            results.append((folder / f"{stem}.gz", "not there"))
+            continue
+        try:
+            verify(path, unpack(path), checksum)
+            results.append((path, None))
+        except DataError as error:
+            results.append((path, str(error)))
+    return results

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from izhi.kernels.cpu import events
+from izhi.kernels.cpu import bits, events
 from izhi.kernels.cpu.bits import WORD
 
 
-@dataclass(frozen=True)
 class PackedSpikes:
     """Spikes (T, B, N) of 0 and 1 in memory of the CPU, one bit each.
 
     They need no gradient: encoded samples, or recorded events.
 
-    Attributes:
+    Args:
         words: (T, B, ⌈N/32⌉) int32; bit i of word w is the spike of neuron 32·w + i.
         features: N.
         dtype: format of the dense spikes, and of the products.
     """
 
-    words: Tensor
-    features: int
-    dtype: torch.dtype = torch.float32
+    # No dataclass: Fabric would look for tensors to convert within one, and refuse if it is frozen.
+    def __init__(self, words: Tensor, features: int, dtype: torch.dtype = torch.float32) -> None:
+        self.words, self.features, self.dtype = words, features, dtype
 
     @property
     def shape(self) -> torch.Size:
@@ -50,10 +48,9 @@ class PackedSpikes:
 
     def dense(self) -> Tensor:
         """The spikes as 0 and 1, (T, B, N)."""
-        flags = np.unpackbits(
-            self.words.contiguous().numpy().view(np.uint8), axis=-1, bitorder="little"
-        )
-        return torch.from_numpy(flags[..., : self.features]).to(self.dtype)
+        if self.dtype in (torch.float32, torch.bfloat16):
+            return bits.dense(self.words, self.features, self.dtype)
+        return bits.dense(self.words, self.features, torch.float32).to(self.dtype)
 
     @classmethod
     def pack(cls, spikes: Tensor) -> PackedSpikes:

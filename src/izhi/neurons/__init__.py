@@ -2,6 +2,7 @@
 
 from izhi.neurons.izhikevich import LEARNABLE, Izhikevich, IzhikevichState
 from izhi.neurons.lif import LIF, RESETS, LIFState
+from izhi.neurons.mixture import Mixture
 from izhi.neurons.parameters import (
     CELLS_2007,
     COEFFICIENTS,
@@ -31,6 +32,7 @@ __all__ = [
     "IzhikevichParameters",
     "IzhikevichState",
     "LIFState",
+    "Mixture",
     "biological",
     "normalize",
     "preset",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from izhi import kernels
 from izhi.errors import SettingError, ShapeError, unknown
 from izhi.kernels import Coefficients, Drive, IzhikevichSettings, Memory
 from izhi.kernels.reference import arrive, izhikevich_step, remember
+from izhi.neurons.mixture import Mixture
 from izhi.neurons.parameters import COEFFICIENTS, ORDERS, IzhikevichParameters
 from izhi.neurons.presets import preset
 from izhi.neurons.surrogate import ATan, SpikeGradient
@@ -73,10 +74,13 @@ class Izhikevich(nn.Module):
     1 + dt·(2·a1·v + a2) exceeds 1 along the upstroke of a spike, so gradients explode without it.
 
     Args:
-        parameters: a preset's name or IzhikevichParameters.
+        parameters: a preset's name or IzhikevichParameters; or a mixture of them for the neurons of
+            one layer, such as ``{"RS": 0.5, "FS": 0.3, "CH": 0.2}``.
         size: shape of one step of one sample, for parameters of each neuron; None for one set of
             parameters for the layer.
         learn: names of the coefficients to learn (``LEARNABLE``).
+        spread: standard deviation of the learned coefficients' initial values between neurons, in
+            units of ``unit_of``; needs a size.
         surrogate: from ``izhi.surrogate`` or ``snntorch.surrogate``; None for ATan(2).
         gain: factor on the input current in place of the preset's.
         jacobian_limit: above 0; ``math.inf`` for plain backpropagation through time.
@@ -88,18 +92,28 @@ class Izhikevich(nn.Module):
 
     def __init__(
         self,
-        parameters: str | IzhikevichParameters = "normalized",
+        parameters: str | IzhikevichParameters | Mapping[str, float] | Mixture = "normalized",
         *,
         size: int | Sequence[int] | None = None,
         learn: Sequence[str] = (),
+        spread: float = 0.0,
         surrogate: SpikeGradient | None = None,
         gain: float | None = None,
         jacobian_limit: float = 1.0,
         kernel: str = "auto",
     ) -> None:
         super().__init__()
-        p = preset(parameters) if isinstance(parameters, str) else parameters
-        self.parameters_ = p if gain is None else p.replace(gain=gain)
+        self.size = (size,) if isinstance(size, int) else None if size is None else tuple(size)
+        self.mixture: Mixture | None = None
+        if isinstance(parameters, (Mapping, Mixture)):
+            if self.size is None or len(self.size) != 1:
+                raise SettingError(f"size is {size!r}, expected a width: a mixture needs one")
+            if isinstance(parameters, Mapping):
+                parameters = Mixture.of(parameters, self.size[0])
+            self.mixture, p = parameters, parameters.members[0]
+        else:
+            p = preset(parameters) if isinstance(parameters, str) else parameters
+        self.parameters_ = p = p if gain is None else p.replace(gain=gain)
         if math.isnan(jacobian_limit) or jacobian_limit <= 0:
             raise SettingError(
                 f"jacobian_limit is {jacobian_limit!r}, expected a number above 0 or inf"
@@ -107,7 +121,12 @@ class Izhikevich(nn.Module):
         if kernel not in kernels.KERNELS:
             raise unknown("kernel", kernel, kernels.KERNELS)
         self.kernel = kernel
-        self.size = (size,) if isinstance(size, int) else None if size is None else tuple(size)
+        if not (math.isfinite(spread) and spread >= 0):
+            raise SettingError(f"spread is {spread!r}, expected a finite number, 0 or more")
+        if spread and self.size is None:
+            raise SettingError(
+                f"spread is {spread!r}, expected 0 unless each neuron has its own (size)"
+            )
         low, high = p.limits
         self.settings = IzhikevichSettings(
             order=ORDERS[p.order],
@@ -118,22 +137,36 @@ class Izhikevich(nn.Module):
             surrogate=ATan() if surrogate is None else surrogate,
             span=p.span,
         )
+        for name in (*COEFFICIENTS, "v0", "u0"):
+            values = getattr(p, name) if self.mixture is None else self.mixture.values(name)
+            if isinstance(values, Tensor):
+                self.register_buffer(f"mixed_{name}", values)
         self.learned = nn.ParameterDict()
         for name in learn:
-            value = torch.full(self.size or (), self._initial(name, learn))
+            value = self._initial(name, learn) + torch.zeros(self.size or ())
+            if spread:
+                value = value + spread * unit_of(p, name) * torch.randn(value.shape)
             self.learned[name] = nn.Parameter(value)
 
-    def _initial(self, name: str, learn: Sequence[str]) -> float:
-        p = self.parameters_
+    def _given(self, name: str) -> Tensor | float:
+        """A coefficient or initial value as the presets have it: a float, or (N,) in a mixture."""
+        mixed: Tensor | None = self._buffers.get(f"mixed_{name}")
+        return float(getattr(self.parameters_, name)) if mixed is None else mixed
+
+    def _initial(self, name: str, learn: Sequence[str]) -> Tensor | float:
         if name not in LEARNABLE:
             raise unknown("learnable coefficient", name, LEARNABLE)
         if name not in ("a", "b"):
-            return float(getattr(p, name))
+            return self._given(name)
         if "b1" in learn or "b2" in learn:
             raise SettingError(f"learn names {name!r} beside 'b1' or 'b2', expected one form only")
-        if p.b2 == 0:
+        if self.parameters_.b2 == 0:
             raise SettingError(f"learn names {name!r}, but this preset has b2 = 0; learn b1 and b2")
-        return -p.b2 if name == "a" else p.b1 / -p.b2
+        return -self._given("b2") if name == "a" else self._given("b1") / -self._given("b2")
+
+    def unit(self, name: str) -> float:
+        """The unit of a learned coefficient, see ``unit_of``."""
+        return unit_of(self.parameters_, name)
 
     def coefficients(self) -> Coefficients:
         """The coefficients now in use: floats, or tensors where they are learned.
@@ -142,31 +175,31 @@ class Izhikevich(nn.Module):
         threshold ≥ c + 0.1·span) by a clamp that lets the gradient through; b1 may change sign.
         """
         p = self.parameters_
-        values: dict[str, Tensor | float] = {name: getattr(p, name) for name in COEFFICIENTS}
+        values: dict[str, Tensor | float] = {name: self._given(name) for name in COEFFICIENTS}
         values.update({name: value for name, value in self.learned.items() if name in values})
         if "a" in self.learned or "b" in self.learned:
-            a = self.learned.get("a", -p.b2)
-            b = self.learned.get("b", p.b1 / -p.b2)
-            a = _hold(a, -1 / p.dt, 1 / p.dt) if isinstance(a, Tensor) else a
+            a = self.learned["a"] if "a" in self.learned else -self._given("b2")
+            b = self.learned["b"] if "b" in self.learned else self._given("b1") / -self._given("b2")
+            a = hold(a, -1 / p.dt, 1 / p.dt) if isinstance(a, Tensor) else a
             values["b1"], values["b2"] = a * b, -a
         if "a1" in self.learned:
-            values["a1"] = _hold(self.learned["a1"], 0.0, math.inf)
+            values["a1"] = hold(self.learned["a1"], 0.0, math.inf)
         if "b2" in self.learned:
-            values["b2"] = _hold(self.learned["b2"], -1 / p.dt, max(0.0, p.b2))
+            values["b2"] = hold(self.learned["b2"], -1 / p.dt, max(0.0, p.b2))
         if "threshold" in self.learned or "c" in self.learned:
             least = values["c"] + 0.1 * p.span
             threshold = values["threshold"]
             if isinstance(threshold, Tensor):
                 values["threshold"] = threshold + (least - threshold).detach().clamp(min=0)
             elif isinstance(least, Tensor):
-                values["c"] = _hold(self.learned["c"], -math.inf, threshold - 0.1 * p.span)
+                values["c"] = hold(self.learned["c"], -math.inf, threshold - 0.1 * p.span)
         return Coefficients(**values)
 
     def initial_state(self, current_t: Tensor) -> IzhikevichState:
         """The preset's v0 and u0 for every neuron of one step of current, (B, *features)."""
         like = torch.float64 if current_t.dtype == torch.float64 else torch.float32
-        v = torch.full_like(current_t, self.parameters_.v0, dtype=like)
-        return IzhikevichState(v.detach(), torch.full_like(v, self.parameters_.u0).detach())
+        v, u = (torch.zeros_like(current_t, dtype=like).detach() for _ in range(2))
+        return IzhikevichState(v + self._given("v0"), u + self._given("u0"))
 
     def forward(
         self, current: Tensor | Drive, state: IzhikevichState | None = None
@@ -232,6 +265,24 @@ class Izhikevich(nn.Module):
         return f"a2={p.a2:g}, c={p.c:g}, d={p.d:g}, threshold={p.threshold:g}, order={p.order!r}"
 
 
-def _hold(value: Tensor, low: float, high: float) -> Tensor:
+def unit_of(p: IzhikevichParameters, name: str) -> float:
+    """The size of a change of a coefficient that is felt: the unit of its spread and learning rate.
+
+    A tenth of it moves a neuron visibly, ten of it change its class: the coefficient's own size, a
+    fifth of threshold − c for both of these, and for the constants a4 and b3, which may be 0, the
+    size of the terms beside them.
+    """
+    sizes = {
+        "a": abs(p.b2),
+        "b": abs(p.b1 / p.b2) if p.b2 else 1.0,
+        "a4": p.a2**2 / (4 * p.a1) if p.a1 else 1.0,
+        "b3": abs(p.b2) * p.span,
+        "c": 0.2 * p.span,
+        "threshold": 0.2 * p.span,
+    }
+    return sizes[name] if name in sizes else abs(float(getattr(p, name))) or 1.0
+
+
+def hold(value: Tensor, low: float, high: float) -> Tensor:
     """value clamped, with its gradient let through so that it can come back."""
     return value + (value.clamp(low, high) - value).detach()

@@ -13,7 +13,7 @@ from izhi import kernels
 from izhi.errors import SettingError, unknown
 from izhi.kernels import Drive, LIFSettings, Memory
 from izhi.kernels.reference import arrive, lif_step, remember
-from izhi.neurons.izhikevich import check_current, check_state
+from izhi.neurons.izhikevich import check_current, check_state, hold
 from izhi.neurons.surrogate import ATan, SpikeGradient
 
 RESETS = ("subtract", "zero", "none")
@@ -38,7 +38,10 @@ class LIF(nn.Module):
     Args:
         beta: decay of v per step, 0 to 1.
         threshold: above 0.
+        size: shape of one step of one sample, for parameters of each neuron; None for one set.
         learn: any of ``"beta"``, ``"threshold"``.
+        spread: standard deviation of the learned ones' initial values between neurons, in units of
+            1 − β and of the threshold; needs a size.
         reset: the reset mode.
         reset_delay: whether the reset waits for the next step.
         surrogate: derivative over v − threshold, from ``izhi.surrogate`` or ``snntorch.surrogate``;
@@ -54,7 +57,9 @@ class LIF(nn.Module):
         beta: float = 0.95,
         threshold: float = 1.0,
         *,
+        size: int | Sequence[int] | None = None,
         learn: Sequence[str] = (),
+        spread: float = 0.0,
         reset: str = "subtract",
         reset_delay: bool = True,
         surrogate: SpikeGradient | None = None,
@@ -69,18 +74,40 @@ class LIF(nn.Module):
             raise unknown("reset mode", reset, RESETS)
         if kernel not in kernels.KERNELS:
             raise unknown("kernel", kernel, kernels.KERNELS)
+        if not (math.isfinite(spread) and spread >= 0):
+            raise SettingError(f"spread is {spread!r}, expected a finite number, 0 or more")
+        if spread and size is None:
+            raise SettingError(
+                f"spread is {spread!r}, expected 0 unless each neuron has its own (size)"
+            )
         self.beta, self.threshold, self.kernel = beta, threshold, kernel
+        self.size = (size,) if isinstance(size, int) else None if size is None else tuple(size)
         self.settings = LIFSettings(reset, reset_delay, ATan() if surrogate is None else surrogate)
         self.learned = nn.ParameterDict()
         for name in learn:
             if name not in ("beta", "threshold"):
                 raise unknown("learnable coefficient", name, ("beta", "threshold"))
-            self.learned[name] = nn.Parameter(torch.tensor(float(getattr(self, name))))
+            value = torch.full(self.size or (), float(getattr(self, name)))
+            if spread:
+                value = value + spread * self.unit(name) * torch.randn(value.shape)
+            self.learned[name] = nn.Parameter(value)
+
+    def unit(self, name: str) -> float:
+        """The size of a change of β or the threshold that is felt: 1 − β, and the threshold."""
+        return max(1 - self.beta, 0.01) if name == "beta" else self.threshold
 
     def coefficients(self) -> tuple[Tensor | float, Tensor | float]:
-        """β, held within 0 and 1, and the threshold: floats, or tensors where they are learned."""
-        beta = self.learned["beta"].clamp(0, 1) if "beta" in self.learned else self.beta
-        threshold = self.learned.get("threshold", self.threshold)
+        """β and the threshold: floats, or tensors where they are learned.
+
+        Learned ones are held within 0 and 1, and above a twentieth of the initial threshold, by a
+        clamp that lets the gradient through.
+        """
+        beta: Tensor | float = self.beta
+        threshold: Tensor | float = self.threshold
+        if "beta" in self.learned:
+            beta = hold(self.learned["beta"], 0.0, 1.0)
+        if "threshold" in self.learned:
+            threshold = hold(self.learned["threshold"], 0.05 * self.threshold, math.inf)
         return beta, threshold
 
     def initial_state(self, current_t: Tensor) -> LIFState:

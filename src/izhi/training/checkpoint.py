@@ -26,8 +26,8 @@ FORMAT = 1
 NAME = "checkpoint.pt"
 
 #: Settings that decide the shape or meaning of the weights.
-STRUCTURE = ("neuron", "order", "connection", "readout", "hidden", "learn", "per_neuron",
-             "population", "steps", "encoding", "dataset")  # fmt: skip
+STRUCTURE = ("neuron", "order", "connection", "readout", "hidden", "learn", "per_neuron", "mixture",
+             "population", "steps", "encoding", "window", "dataset")  # fmt: skip
 
 
 def write_bytes(path: Path, data: bytes) -> None:

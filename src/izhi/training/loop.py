@@ -8,9 +8,9 @@ the same numbers as one that was never stopped.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from izhi import build, encoding
 from izhi.config import Experiment
-from izhi.data import Dataset, Samples, split
-from izhi.errors import DivergenceError, SettingError
+from izhi.connections import Connection
+from izhi.data import AnySamples, Dataset, EventBatch, split, stream
+from izhi.errors import CheckpointError, DivergenceError, SettingError
 from izhi.kernels import Spikes
 from izhi.memory import keep_freed_memory
-from izhi.network import Network, first_nonfinite
+from izhi.network import Layer, Network, first_nonfinite
 from izhi.training import checkpoint
 from izhi.training.activity import Activity
 from izhi.training.losses import LOSSES, predict
@@ -97,20 +98,34 @@ class Classifier(nn.Module):
     def __init__(self, e: Experiment, network: Network) -> None:
         super().__init__()
         self.experiment, self.network = e, network
+        first = network.layers[0] if len(network.layers) else None
+        connection = network.readout if first is None else first.connection
+        self.inputs = int(cast(Connection, connection).in_features)
 
-    def encode(self, values: Tensor, seed: int) -> Spikes:
-        """Values (B, N) as the spikes or currents (T, B, inputs) that the network takes."""
-        e = self.experiment
-        kind = values.device.type
+    def encode(self, values: Tensor | EventBatch, seed: int) -> Spikes:
+        """Values (B, N) or recordings as the spikes or currents (T, B, inputs) of the network."""
+        e, where = self.experiment, next(self.parameters()).device
+        kind = where.type
         mixed = torch.is_autocast_enabled(kind)
-        dtype = torch.get_autocast_dtype(kind) if mixed else values.dtype
+        dtype = torch.get_autocast_dtype(kind) if mixed else next(self.parameters()).dtype
+        if isinstance(values, EventBatch):
+            changes = encoding.Augmentation(e.shift, e.stretch, e.drop) if self.training else None
+            spikes = encoding.frames(
+                values, e.steps, e.window or 0, dtype=dtype, augmentation=changes, seed=seed
+            )
+            packed = kind == "cpu" and e.kernel in ("auto", "cpu")
+            return spikes if packed else spikes.dense().to(where)
+        if e.encoding == "rows":
+            return encoding.rows(values, e.steps, self.inputs, dtype=dtype)
         if e.population:
             values = encoding.population(values, e.population)
         # Images are sparse enough to gain from single bits in float32 only.
         packed = kind == "cpu" and e.kernel in ("auto", "cpu") and dtype == torch.float32
-        return encoding.encode(e.encoding, values, e.steps, seed=seed, dtype=dtype, packed=packed)
+        return encoding.encode(
+            e.encoding or "rate", values, e.steps, seed=seed, dtype=dtype, packed=packed
+        )
 
-    def forward(self, values: Tensor, seed: int) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, values: Tensor | EventBatch, seed: int) -> tuple[Tensor, list[Tensor]]:
         """The network's output, and in evaluation the spikes of every layer."""
         out = self.network(self.encode(values, seed), record=not self.training)
         return out.output, out.spikes
@@ -160,9 +175,12 @@ def train(
             ("test", dataset.test, _TEST),
         ):
             if len(samples):
-                row[f"{part}_loss"], row[f"{part}_accuracy"], activity = evaluate(
-                    fabric, e, model, samples, purpose
-                )
+                groups = dataset.groups if part == "test" else {}
+                found = evaluate(fabric, e, model, samples, purpose, groups)
+                row[f"{part}_loss"], row[f"{part}_accuracy"] = found.loss, found.accuracy
+                for name, accuracy in found.groups.items():
+                    row[f"{part}_accuracy_{name}"] = accuracy
+        activity = found.activity
         for number, layer in enumerate(activity.layers, start=1):
             row[f"rate_{number}"] = layer.rate
         row["seconds"] = time.perf_counter() - began
@@ -191,18 +209,31 @@ def _tensorboard(folder: RunFolder) -> Any:
 
 
 def inputs(e: Experiment, dataset: Dataset) -> int:
-    """Width of an encoded sample."""
+    """Width of one step of an encoded sample.
+
+    Raises:
+        SettingError: for rows of what is no image, or a number of steps that its rows do not divide.
+    """
+    if e.encoding == "rows":
+        if len(dataset.shape) != 2:
+            raise SettingError(f"encoding is 'rows', but {dataset.name} holds no images")
+        if e.steps % dataset.shape[0]:
+            raise SettingError(
+                f"steps is {e.steps}, expected a multiple of {dataset.shape[0]}, the rows of an image"
+            )
+        return dataset.shape[1]
     return dataset.features * max(e.population, 1)
 
 
 def _train_epoch(
-    fabric: Fabric, e: Experiment, model: Any, optimizer: Any, samples: Samples, epoch: int,
+    fabric: Fabric, e: Experiment, model: Any, optimizer: Any, samples: AnySamples, epoch: int,
     listener: Listener,
 ) -> tuple[float, float]:  # fmt: skip
     model.train()
     total = torch.zeros(3, device=fabric.device)
-    for step, index in enumerate(_batches(fabric, e, len(samples), epoch)):
-        values, labels = (x.to(fabric.device) for x in samples.batch(index))
+    batches = _batches(fabric, e, len(samples), epoch)
+    for step, (values, labels) in enumerate(stream(samples, batches)):
+        values, labels = values.to(fabric.device), labels.to(fabric.device)
         seed = derive_seed(e.seed, _CODING, epoch, step, fabric.global_rank)
         where = f"epoch {epoch}, step {step + 1}"
         loss, output = train_step(fabric, e, model, optimizer, values, labels, seed, where)
@@ -214,8 +245,8 @@ def _train_epoch(
 
 
 def train_step(
-    fabric: Fabric, e: Experiment, model: Any, optimizer: Any, values: Tensor, labels: Tensor,
-    seed: int, where: str,
+    fabric: Fabric, e: Experiment, model: Any, optimizer: Any, values: Tensor | EventBatch,
+    labels: Tensor, seed: int, where: str,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """One step of the optimiser on one batch; its loss and output, detached.
 
@@ -240,7 +271,7 @@ def _batches(fabric: Fabric, e: Experiment, samples: int, epoch: int) -> Iterato
 
 
 def _check_finite(
-    e: Experiment, model: Any, loss: Tensor, values: Tensor, seed: int, where: str
+    e: Experiment, model: Any, loss: Tensor, values: Tensor | EventBatch, seed: int, where: str
 ) -> None:
     """Stop where the loss or a gradient is not finite; clip the gradient where that is asked for."""
     classifier: Classifier = model.module
@@ -267,32 +298,51 @@ def _check_finite(
     )
 
 
+@dataclass
+class Evaluation:
+    """Loss and accuracy over samples, the accuracy of each group of them, and the layers' activity."""
+
+    loss: float
+    accuracy: float
+    groups: dict[str, float]
+    activity: Activity
+
+
 def evaluate(
-    fabric: Fabric, e: Experiment, model: Any, samples: Samples, purpose: int = _TEST
-) -> tuple[float, float, Activity]:
-    """Loss, accuracy and the layers' activity over samples; the coding is fixed by the seed."""
+    fabric: Fabric, e: Experiment, model: Any, samples: AnySamples, purpose: int = _TEST,
+    groups: Mapping[str, Tensor] | None = None,
+) -> Evaluation:  # fmt: skip
+    """Evaluate samples, and groups of them (name → mask); the coding is fixed by the seed."""
     model.eval()
     activity = Activity()
-    total = torch.zeros(3, device=fabric.device)
+    masks = torch.stack([torch.ones(len(samples), dtype=torch.bool), *(groups or {}).values()])
+    # Rows: sums over all samples and over each group; columns: loss, correct, number.
+    total = torch.zeros(len(masks), 3, device=fabric.device)
     rank, world = fabric.global_rank, fabric.world_size
+    parts = [
+        torch.arange(start, min(start + _EVALUATION_BATCH, len(samples)))[rank::world]
+        for start in range(0, len(samples), _EVALUATION_BATCH)
+    ]
     with torch.no_grad():
-        for step, start in enumerate(range(0, len(samples), _EVALUATION_BATCH)):
-            stop = min(start + _EVALUATION_BATCH, len(samples))
-            mine = torch.arange(start, stop)[rank::world]
-            values, labels = (x.to(fabric.device) for x in samples.batch(mine))
+        for step, (values, labels) in enumerate(stream(samples, parts)):
+            values, labels = values.to(fabric.device), labels.to(fabric.device)
             seed = derive_seed(e.seed, purpose, step, rank)
             output, spikes = model(_precise(values, fabric), seed)
             loss = LOSSES[e.loss](output, labels)
-            correct = (predict(output, e.loss) == labels).sum()
-            total += torch.stack([loss * len(labels), correct, correct.new_tensor(len(labels))])
+            correct = (predict(output, e.loss) == labels).float()
+            each = torch.stack([loss.expand(len(labels)), correct, torch.ones_like(correct)], 1)
+            total += masks[:, parts[step]].to(each) @ each
             activity.add(spikes)
     total = _summed(fabric, total)
-    return float(total[0] / total[2]), float(total[1] / total[2]), activity
+    loss, accuracy = (total[0, :2] / total[0, 2]).tolist()
+    shares = (total[1:, 1] / total[1:, 2]).tolist()
+    return Evaluation(loss, accuracy, dict(zip(groups or {}, shares, strict=True)), activity)
 
 
-def _precise(values: Tensor, fabric: Fabric) -> Tensor:
+def _precise(values: Tensor | EventBatch, fabric: Fabric) -> Tensor | EventBatch:
     """Values in the floating point format of the run."""
-    return values.double() if fabric.strategy.precision.precision == "64-true" else values
+    wide = fabric.strategy.precision.precision == "64-true"
+    return values.double() if wide and isinstance(values, Tensor) else values
 
 
 def _summed(fabric: Fabric, total: Tensor) -> Tensor:
@@ -301,13 +351,26 @@ def _summed(fabric: Fabric, total: Tensor) -> Tensor:
 
 def make_optimizer(e: Experiment, network: Network) -> torch.optim.Optimizer:
     """The experiment's optimiser over what the network learns."""
-    parameters = [p for p in network.parameters() if p.requires_grad]
+    coefficients = {
+        id(value): neuron.unit(name)
+        for neuron in (cast(Layer, layer).neuron for layer in network.layers)
+        for name, value in neuron.learned.items()
+    }
+    learned = [p for p in network.parameters() if p.requires_grad]
+    weights = [p for p in learned if id(p) not in coefficients]
+    groups: list[dict[str, Any]] = (
+        [{"params": weights, "weight_decay": e.weight_decay}] if weights else []
+    )
+    # A coefficient of a neuron learns at a rate of its own, in proportion to its size, and does not decay.
+    groups += [
+        {"params": [p], "lr": e.dynamics_rate * coefficients[id(p)], "weight_decay": 0.0}
+        for p in learned
+        if id(p) in coefficients
+    ]
     if e.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters, lr=e.learning_rate, momentum=0.9, weight_decay=e.weight_decay
-        )
+        return torch.optim.SGD(groups, lr=e.learning_rate, momentum=0.9)
     kind = torch.optim.AdamW if e.optimizer == "adamw" else torch.optim.Adam
-    return kind(parameters, lr=e.learning_rate, weight_decay=e.weight_decay, fused=True)
+    return kind(groups, lr=e.learning_rate, fused=True)
 
 
 def _restore(
@@ -320,7 +383,10 @@ def _restore(
     content = checkpoint.load(path)
     checkpoint.check_same_network(path, content["config"], e.model_dump(mode="json"))
     checkpoint.load_weights(path, network, content["model"])
-    optimizer.load_state_dict(content["optimizer"])
+    try:
+        optimizer.load_state_dict(content["optimizer"])
+    except ValueError as error:
+        raise CheckpointError(f"{path} is from another optimiser ({error}); start anew") from None
     return content["history"], content["warnings"]
 
 

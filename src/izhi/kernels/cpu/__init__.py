@@ -1,6 +1,7 @@
 """Kernels for CPUs, compiled by Numba at their first call and cached on disk."""
 
+from izhi.kernels.cpu.frames import frames
 from izhi.kernels.cpu.rate import rate
 from izhi.kernels.cpu.recurrence import backward, forward
 
-__all__ = ["backward", "forward", "rate"]
+__all__ = ["backward", "forward", "frames", "rate"]

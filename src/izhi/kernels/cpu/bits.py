@@ -6,13 +6,23 @@ from functools import cache
 from typing import Any
 
 import numba
+import numpy as np
 import torch
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from torch import Tensor
 
-from izhi.kernels.cpu.parallel import Kernel, compile_kernel, launch, number, share, wide_vectors
+from izhi.kernels.cpu.parallel import (
+    Kernel,
+    array,
+    compile_kernel,
+    launch,
+    number,
+    share,
+    wide_vectors,
+)
+from izhi.kernels.cpu.scalars import codec, f32
 
 WORD = 32
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
@@ -95,6 +105,36 @@ def _transpose() -> Kernel:
     return transpose
 
 
+@cache
+def _expand(dtype: torch.dtype) -> Kernel:
+    _, store, element = codec(dtype)
+    one, zero = f32(1), f32(0)
+
+    @compile_kernel
+    def expand(data):  # type: ignore[no-untyped-def]
+        rows, features = number(data, 0), number(data, 1)
+        width = (features + WORD - 1) // WORD
+        words = array(data, 2, (rows, width), np.uint32)
+        out = array(data, 3, (rows, features), element)
+        wide_vectors()
+        worker, workers = share(data)
+        for row in range(worker * rows // workers, (worker + 1) * rows // workers):
+            for w in range(width):
+                word, line = words[row, w], out[row, 32 * w : min(features, 32 * w + 32)]
+                for i in range(len(line)):
+                    line[i] = store(one if (word >> np.uint32(i)) & np.uint32(1) else zero)
+
+    return expand
+
+
+def dense(words: Tensor, features: int, dtype: torch.dtype) -> Tensor:
+    """Words (…, ⌈N/32⌉) → spikes (…, N) of 0 and 1 in float32 or bfloat16."""
+    out = torch.empty(*words.shape[:-1], features, dtype=dtype)
+    rows = words.numel() // words.shape[-1]
+    launch(_expand(dtype), rows, features, words.contiguous(), out, pieces=rows)
+    return out
+
+
 def transposed(words: Tensor) -> Tensor:
     """Words (R, W) of rows → words (W, ⌈R/32⌉, 32) of columns.
 
@@ -109,4 +149,4 @@ def transposed(words: Tensor) -> Tensor:
     return out
 
 
-__all__ = ["WORD", "lowest_bit", "number_of_bits", "transposed", "word_of"]
+__all__ = ["WORD", "dense", "lowest_bit", "number_of_bits", "transposed", "word_of"]

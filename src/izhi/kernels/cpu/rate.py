@@ -30,7 +30,7 @@ _u32 = np.uint32
 
 
 @inlined
-def _mix(h: Any) -> Any:
+def mix(h: Any) -> Any:
     # Numba widens products of 32-bit numbers to 64 bits: each must be cut back.
     h = _u32(_u32(h ^ (h >> _u32(16))) * _u32(0x85EBCA6B))
     h = _u32(_u32(h ^ (h >> _u32(13))) * _u32(0xC2B2AE35))
@@ -63,18 +63,18 @@ def _rate(dtype: torch.dtype | None) -> Kernel:
         total = steps * rows
         for row in range(worker * total // workers, (worker + 1) * total // workers):
             b = row % rows
-            base = _u32(_mix(_u32(_u32(row) ^ key[0])) ^ key[1])
+            base = _u32(mix(_u32(_u32(row) ^ key[0])) ^ key[1])
             # Each hash serves an element of the first half of the row and one of the second.
             limit, half = limits[b], (width + 1) // 2
             line = flags[0, :width] if packed else out[row]
             first, second = line[:half], line[half:]
             later = limits[b, half:]
             for i in range(width - half):
-                h = _mix(_u32(_u32(_u32(i) * _u32(0x9E3779B9)) + base))
+                h = mix(_u32(_u32(_u32(i) * _u32(0x9E3779B9)) + base))
                 first[i] = store(one if _u32(h & _u32(0xFFFF)) < limit[i] else zero)
                 second[i] = store(one if _u32(h >> _u32(16)) < later[i] else zero)
             if width % 2:
-                h = _mix(_u32(_u32(_u32(half - 1) * _u32(0x9E3779B9)) + base))
+                h = mix(_u32(_u32(_u32(half - 1) * _u32(0x9E3779B9)) + base))
                 first[half - 1] = store(one if _u32(h & _u32(0xFFFF)) < limit[half - 1] else zero)
             if packed:
                 for w in range(per_row):

@@ -1,0 +1,188 @@
+"""Recordings of events: read when a batch needs them, so that memory does not grow with the data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from izhi.errors import DataError
+
+#: Bytes of events that are kept once they have been read.
+CACHE_BYTES = 512 << 20
+
+
+class Events(NamedTuple):
+    """One recording: the time of each event in microseconds and the unit that sent it, int32."""
+
+    times: NDArray[np.int32]
+    units: NDArray[np.int32]
+
+
+class Reader(Protocol):
+    """Recordings of one file or folder.
+
+    Attributes:
+        shape: of the sensor: (channels,), or (polarities, height, width); units count through it.
+        labels: class of each recording, int64.
+    """
+
+    shape: tuple[int, ...]
+    labels: NDArray[np.int64]
+
+    def read(self, record: int) -> Events:
+        """One recording; DataError, naming file and record, if it is broken."""
+        ...
+
+
+class EventBatch:
+    """Recordings one behind another.
+
+    Args:
+        times: (M,) int32, microseconds.
+        units: (M,) int32.
+        offsets: (B + 1,) int64; recording b has the events from offsets[b] to offsets[b + 1].
+        shape: of the sensor.
+    """
+
+    # No dataclass: Fabric would look for tensors to convert within one, and refuse if it is frozen.
+    def __init__(
+        self, times: Tensor, units: Tensor, offsets: Tensor, shape: tuple[int, ...]
+    ) -> None:
+        self.times, self.units, self.offsets, self.shape = times, units, offsets, shape
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def features(self) -> int:
+        """Units of the sensor."""
+        return prod(self.shape)
+
+    def to(self, device: torch.device) -> EventBatch:
+        """Itself: events are binned by the CPU, whatever device the network is on."""
+        return self
+
+
+class Remembering:
+    """A reader that keeps what it has read, up to a number of bytes."""
+
+    def __init__(self, reader: Reader, limit: int = CACHE_BYTES) -> None:
+        self.reader, self.left = reader, limit
+        self.shape, self.labels = reader.shape, reader.labels
+        self._kept: dict[int, Events] = {}
+
+    def read(self, record: int) -> Events:
+        kept = self._kept.get(record)
+        if kept is None:
+            kept = self.reader.read(record)
+            size = kept.times.nbytes + kept.units.nbytes
+            if size <= self.left:
+                self.left -= size
+                self._kept[record] = kept
+        return kept
+
+
+@dataclass(frozen=True)
+class EventSamples:
+    """Some of a reader's recordings, records (M,), and their labels (M,), int64."""
+
+    reader: Reader
+    records: NDArray[np.int64]
+    labels: Tensor
+
+    @classmethod
+    def of(cls, reader: Reader) -> EventSamples:
+        """All of a reader's recordings."""
+        return cls(
+            Remembering(reader),
+            np.arange(len(reader.labels)),
+            torch.from_numpy(np.asarray(reader.labels, np.int64)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def features(self) -> int:
+        """Units of the sensor."""
+        return prod(self.reader.shape)
+
+    def batch(self, index: Tensor | slice) -> tuple[EventBatch, Tensor]:
+        """Those recordings, read now, and their labels."""
+        where = index.numpy() if isinstance(index, Tensor) else index
+        events = [self.reader.read(int(record)) for record in self.records[where]]
+        sizes = np.array([0, *(len(e.times) for e in events)], np.int64)
+        empty = np.zeros(0, np.int32)
+        times = np.concatenate([empty, *(e.times for e in events)])
+        units = np.concatenate([empty, *(e.units for e in events)])
+        batch = EventBatch(
+            torch.from_numpy(times),
+            torch.from_numpy(units),
+            torch.from_numpy(sizes.cumsum()),
+            self.reader.shape,
+        )
+        return batch, self.labels[index]
+
+    def first_problem(self) -> str | None:
+        """What is wrong with the first broken recording of the whole reader; None if all are sound."""
+        for record in range(len(self.reader.labels)):
+            try:
+                self.reader.read(record)
+            except DataError as error:
+                return str(error)
+        return None
+
+    def subset(self, mask: Tensor) -> EventSamples:
+        """The recordings where mask (M,) is True."""
+        return EventSamples(self.reader, self.records[mask.numpy()], self.labels[mask])
+
+
+def checked(times: NDArray[np.int64], units: NDArray[np.int64], size: int, where: str) -> Events:
+    """Events of one recording, after the checks that all formats share.
+
+    Args:
+        times: microseconds.
+        units: below size.
+        size: units of the sensor.
+        where: file and record, for the message.
+
+    Raises:
+        DataError: for times that are negative, too late or out of order, and for units out of range.
+    """
+    if len(times) != len(units):
+        raise DataError(
+            f"{where} has {len(times):,} times but {len(units):,} units, expected as many; it is damaged:"
+            " use an intact copy"
+        )
+    if len(times) == 0:
+        return Events(np.zeros(0, np.int32), np.zeros(0, np.int32))
+    back = np.flatnonzero(np.diff(times) < 0)
+    if len(back):
+        k = int(back[0]) + 1
+        raise DataError(
+            f"{where}, event {k:,} is at {times[k]:,} µs, before event {k - 1:,} at {times[k - 1]:,} µs;"
+            " expected times in order: use an intact copy"
+        )
+    if times[0] < 0 or times[-1] > np.iinfo(np.int32).max:
+        bad = times[0] if times[0] < 0 else times[-1]
+        raise DataError(
+            f"{where} has an event at {bad:,} µs, expected 0 to {np.iinfo(np.int32).max:,}:"
+            " use an intact copy"
+        )
+    wrong = np.flatnonzero((units < 0) | (units >= size))
+    if len(wrong):
+        k = int(wrong[0])
+        raise DataError(
+            f"{where}, event {k:,} is from unit {units[k]:,}, expected below {size:,}:"
+            " use an intact copy"
+        )
+    return Events(times.astype(np.int32), units.astype(np.int32))
+
+
+__all__ = ["EventBatch", "EventSamples", "Events", "Reader", "Remembering", "checked"]

@@ -1,0 +1,162 @@
+"""The Spiking Heidelberg Digits (Cramer et al. 2020), and any other data in that file format.
+
+``<name>_train.h5`` and ``<name>_test.h5`` hold, for each recording, ``spikes/times`` (seconds) and
+``spikes/units`` (below 700), ``labels``, and ``extra/keys``, the classes' names; ``extra/speaker``, if
+it is there, says who spoke, and accuracy is also reported for known and for new speakers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from izhi.data.dataset import Dataset
+from izhi.data.download import Progress, expect_md5, fetch, unzip
+from izhi.data.events import Events, EventSamples, checked
+from izhi.errors import DataError, SettingError
+
+CHANNELS = 700
+#: Milliseconds of a recording that are used unless a setting says otherwise.
+WINDOW = 1000.0
+_PLACE = "https://zenkelab.org/datasets/"
+#: MD5 of each archive, as tonic has them (``tonic.datasets.SHD``).
+ARCHIVES: Mapping[str, str] = MappingProxyType(
+    {
+        "shd_train.h5": "f3252aeb598ac776c1b526422d90eecb",
+        "shd_test.h5": "1503a5064faa34311c398fb0a1ed0a6f",
+    }
+)
+_LARGEST = 8 << 30
+
+
+def files(name: str, folder: Path) -> tuple[Path, Path]:
+    """Where the training and the test file are, or would be."""
+    return folder / f"{name}_train.h5", folder / f"{name}_test.h5"
+
+
+def is_there(name: str, folder: Path) -> bool:
+    """Whether the folder holds both files."""
+    return all(path.is_file() for path in files(name, folder))
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ImportError:
+        raise SettingError(
+            "h5py is not installed, which reads this data; pip install 'izhi[events]'"
+        ) from None
+    return h5py
+
+
+class File:
+    """The recordings of one file."""
+
+    shape: tuple[int, ...] = (CHANNELS,)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file: Any = _h5py().File(path, "r")
+            self._times, self._units = self._file["spikes/times"], self._file["spikes/units"]
+            labels = np.asarray(self._file["labels"][:], np.int64)
+            keys = [bytes(k).decode() for k in self._file["extra/keys"][:]]
+            extra = self._file["extra"]
+            self.speakers: NDArray[np.int64] | None = (
+                np.asarray(extra["speaker"][:], np.int64) if "speaker" in extra else None
+            )
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(
+                f"{path} is truncated or not in SHD's format ({reason}); use an intact copy"
+            ) from None
+        self.labels: NDArray[np.int64] = labels
+        self.classes = tuple(keys)
+        self._check(len(self._times), len(self._units))
+
+    def _check(self, times: int, units: int) -> None:
+        counts = {"spikes/times": times, "spikes/units": units}
+        if self.speakers is not None:
+            counts["extra/speaker"] = len(self.speakers)
+        for what, count in counts.items():
+            if count != len(self.labels):
+                raise DataError(
+                    f"{self.path} has {count:,} {what} but {len(self.labels):,} labels, expected as many;"
+                    " use an intact copy"
+                )
+        bad = np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))
+        if len(bad):
+            k = int(bad[0])
+            raise DataError(
+                f"{self.path}, record {k:,} has label {self.labels[k]}, expected below"
+                f" {len(self.classes)}, the number of extra/keys; use an intact copy"
+            )
+
+    def read(self, record: int) -> Events:
+        """One recording; DataError, naming file and record, if it is broken."""
+        where = f"{self.path}, record {record:,}"
+        try:
+            seconds = np.asarray(self._times[record], np.float64)
+            units = np.asarray(self._units[record], np.int64)
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{where} cannot be read ({reason}); use an intact copy") from None
+        if not np.isfinite(seconds).all():
+            k = int(np.flatnonzero(~np.isfinite(seconds))[0])
+            raise DataError(
+                f"{where}, event {k:,} has time {seconds[k]}, expected seconds; use an intact copy"
+            )
+        return checked(np.rint(seconds * 1e6).astype(np.int64), units, CHANNELS, where)
+
+
+def download(folder: Path, report: Progress = lambda line: None) -> None:
+    """Fetch and unpack what the folder lacks of SHD itself."""
+    for name, checksum in ARCHIVES.items():
+        if (folder / name).is_file():
+            continue
+        report(f"downloading {name}.zip")
+        archive = folder / f"{name}.zip"
+
+        def whole(path: Path, source: str, checksum: str = checksum) -> None:
+            expect_md5(path, checksum, source)
+
+        if not archive.is_file():
+            reason = fetch([f"{_PLACE}{name}.zip"], archive, whole)
+            if reason is not None:
+                raise DataError(
+                    f"shd is not in {folder} and cannot be downloaded ({reason}); put"
+                    f" {' and '.join(ARCHIVES)} there, or set IZHI_DATA to the folder above them"
+                )
+        unzip(archive, folder, _LARGEST)
+        archive.unlink()
+
+
+def load(name: str, folder: Path, report: Progress = lambda line: None) -> Dataset:
+    """The data set of that name in the folder; SHD itself is downloaded if it is not there."""
+    if name == "shd":
+        download(folder, report)
+    train, test = (File(path) for path in files(name, folder))
+    if train.classes != test.classes:
+        raise DataError(
+            f"{test.path} has the classes {', '.join(test.classes)}, expected those of {train.path}:"
+            f" {', '.join(train.classes)}"
+        )
+    return Dataset(
+        name, EventSamples.of(train), EventSamples.of(test), train.classes, (CHANNELS,),
+        _by_speaker(train, test),
+    )  # fmt: skip
+
+
+def _by_speaker(train: File, test: File) -> Mapping[str, Tensor]:
+    if train.speakers is None or test.speakers is None:
+        return {}
+    known = torch.from_numpy(np.isin(test.speakers, train.speakers))
+    groups = {"known_speakers": known, "new_speakers": ~known}
+    return groups if all(mask.any() for mask in groups.values()) else {}

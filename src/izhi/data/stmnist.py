@@ -1,0 +1,129 @@
+"""ST-MNIST (See et al. 2020): digits written on a tactile skin of 10 × 10 taxels.
+
+Upstream gives the archive on request only; it goes, unchanged, into the data root's folder ``stmnist``.
+It holds a MATLAB file per recording, ``…/<label>/<name>.mat``, in which ``spiketrain`` is 101 × events:
+rows 0 to 99 are the taxels with −1, 0 or +1, several of which may be set in one column, and row 100 is
+the time in seconds. Names with LUT in them are no recordings.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from izhi.data.dataset import Dataset
+from izhi.data.events import Events, EventSamples, checked
+from izhi.errors import DataError
+
+SHAPE = (2, 10, 10)
+WINDOW = 2000.0
+_TAXELS = 100
+#: A recording unpacks to no more than this.
+_LARGEST = 64 << 20
+#: A fifth of each class is set apart for testing, by this seed: upstream has no split.
+TEST_SHARE, TEST_SEED = 0.2, 0
+
+
+def find(folder: Path) -> Path | None:
+    """The archive in the folder, if there is one."""
+    return next(iter(sorted(folder.glob("*.zip"))), None)
+
+
+class Archive:
+    """The recordings in the archive, in the order of their names."""
+
+    shape: tuple[int, ...] = SHAPE
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = archive.infolist()
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"{path} is truncated or no archive ({error}); use an intact copy"
+            ) from None
+        chosen = sorted(m.filename for m in members if _is_recording(m.filename))
+        if not chosen:
+            raise DataError(f"{path} holds no recordings, expected …/<label>/<name>.mat")
+        self.names = np.array(chosen)
+        self.labels: NDArray[np.int64] = np.array([int(Path(n).parent.name) for n in chosen])
+
+    def read(self, record: int) -> Events:
+        """One recording; DataError, naming archive and member, if it is broken."""
+        name = str(self.names[record])
+        where = f"{self.path}, {name}"
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                size = archive.getinfo(name).file_size
+                if size > _LARGEST:
+                    raise DataError(
+                        f"{where} unpacks to {size:,} bytes, expected at most {_LARGEST:,}"
+                    )
+                raw = archive.read(name)
+        except (OSError, zipfile.BadZipFile, KeyError) as error:
+            raise DataError(f"{where} cannot be read ({error}); use an intact copy") from None
+        return parse(raw, where)
+
+
+def _is_recording(name: str) -> bool:
+    path = Path(name)
+    return (
+        path.suffix == ".mat" and "LUT" not in path.name and path.parent.name in set("0123456789")
+    )
+
+
+def parse(raw: bytes, where: str) -> Events:
+    """The events in the bytes of a MATLAB file.
+
+    Raises:
+        DataError: if it is no such file, or an event's time or value cannot be.
+    """
+    from scipy.io import loadmat
+
+    try:
+        content: Any = loadmat(io.BytesIO(raw), variable_names=["spiketrain"])
+        train = np.asarray(content["spiketrain"], np.float64)
+    except Exception as error:  # whatever SciPy's parser stumbles over
+        raise DataError(
+            f"{where} is truncated or holds no spiketrain ({type(error).__name__}); use an intact copy"
+        ) from None
+    if train.ndim != 2 or len(train) != _TAXELS + 1:
+        raise DataError(
+            f"{where} has a spiketrain of shape {train.shape}, expected ({_TAXELS + 1}, events)"
+        )
+    values, seconds = train[:_TAXELS], train[_TAXELS]
+    if not np.isin(values, (-1, 0, 1)).all() or not np.isfinite(seconds).all():
+        raise DataError(f"{where} has values other than −1, 0 and 1, or times that are no numbers")
+    event, taxel = np.nonzero(values.T)
+    positive = values.T[event, taxel] > 0
+    times = np.rint(seconds[event] * 1e6).astype(np.int64)
+    return checked(times, positive * _TAXELS + taxel, 2 * _TAXELS, where)
+
+
+def load(folder: Path) -> Dataset:
+    """The data set in the folder's archive, split by a fixed seed."""
+    from sklearn.model_selection import train_test_split
+
+    path = find(folder)
+    if path is None:
+        raise DataError(
+            f"stmnist is not in {folder}, and its authors give it on request only: put their zip archive"
+            " there, unchanged, or set IZHI_DATA to the folder above it"
+        )
+    samples = EventSamples.of(Archive(path))
+    records = np.arange(len(samples))
+    _, held = train_test_split(
+        records, test_size=TEST_SHARE, random_state=TEST_SEED, stratify=samples.labels.numpy()
+    )
+    test = torch.zeros(len(samples), dtype=torch.bool)
+    test[torch.from_numpy(held)] = True
+    return Dataset(
+        "stmnist", samples.subset(~test), samples.subset(test), tuple("0123456789"), SHAPE
+    )

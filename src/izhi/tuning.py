@@ -1,0 +1,287 @@
+"""Search for settings on validation samples, with Optuna: the same budget for every model.
+
+Each variant of a comparison is a study of its own in one storage: a file that several processes and
+machines may share, or a data base. A trial trains one network on the training samples and is judged by
+its accuracy on the validation samples; the test samples are not in its reach.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from izhi import data
+from izhi.comparison import Variant
+from izhi.config import Experiment, experiment
+from izhi.data import Dataset
+from izhi.errors import DivergenceError, SettingError, unknown
+from izhi.training import Listener, RunFolder, start_fabric, train
+
+#: What is searched unless the command says otherwise.
+USUAL = "learning_rate=1e-4..1e-2,slope=1..10"
+_LOGARITHMIC = 10.0
+_FIXED = (
+    "dataset",
+    "validation",
+    "split_seed",
+    "epochs",
+    "seed",
+    "accelerator",
+    "devices",
+    "nodes",
+)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Values that a setting may take: from low to high, or one of some choices.
+
+    Attributes:
+        neuron: the only neuron whose variants it concerns; None for all.
+        name: of the setting.
+        low, high: limits, both included; high is ten times low or more: searched by its logarithm.
+        choices: given in place of limits.
+    """
+
+    neuron: str | None
+    name: str
+    low: float = 0.0
+    high: float = 0.0
+    choices: tuple[str, ...] = ()
+
+    def suggest(self, trial: Any) -> Any:
+        """A value for a trial."""
+        if self.choices:
+            return trial.suggest_categorical(self.name, self.choices)
+        log = self.low > 0 and self.high >= _LOGARITHMIC * self.low
+        if Experiment.model_fields[self.name].annotation is int:
+            return trial.suggest_int(self.name, int(self.low), int(self.high), log=log)
+        return trial.suggest_float(self.name, self.low, self.high, log=log)
+
+
+def parse_search(text: str) -> list[Range]:
+    """Ranges from ``[neuron.]setting=low..high`` or ``=one|another``, comma-separated.
+
+    Raises:
+        SettingError: for what is not of that form, an unknown setting, or one that must not differ
+            between trials.
+    """
+    ranges = []
+    for item in (part.strip() for part in text.split(",") if part.strip()):
+        left, equals, values = item.partition("=")
+        neuron, dot, name = left.strip().rpartition(".")
+        name = name.replace("-", "_")
+        if not equals or not values:
+            raise SettingError(f"search has {item!r}, expected setting=low..high or setting=a|b")
+        if name not in Experiment.model_fields:
+            raise unknown("setting", name, Experiment.model_fields)
+        if name in _FIXED:
+            raise SettingError(
+                f"search names {name}, which is the same in all trials; leave it out"
+            )
+        only = neuron if dot else None
+        if ".." not in values:
+            ranges.append(Range(only, name, choices=tuple(v.strip() for v in values.split("|"))))
+            continue
+        try:
+            low, high = (float(v) for v in values.split(".."))
+        except ValueError:
+            raise SettingError(f"search has {item!r}, expected numbers low..high") from None
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise SettingError(f"search has {item!r}, expected low below high")
+        ranges.append(Range(only, name, low, high))
+    if not ranges:
+        raise SettingError("search names no setting, expected some such as " + USUAL)
+    return ranges
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best trial of a variant.
+
+    Attributes:
+        variant: what was tuned.
+        found: the settings that were found.
+        accuracy: on the validation samples.
+        trials: how many were run, those that were stopped early or failed included.
+    """
+
+    variant: Variant
+    found: Mapping[str, Any]
+    accuracy: float
+    trials: int
+
+    def as_option(self) -> str:
+        """The variant with what was found, as ``izhi compare --neurons`` takes it."""
+        settings = {**self.variant.settings, **self.found}
+        neuron = settings.pop("neuron")
+        changes = [
+            f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+            for name, value in settings.items()
+        ]
+        return ":".join([neuron, *(change.replace(",", "+") for change in changes)])
+
+
+class _Pruning:
+    """Tells Optuna of each epoch, and stops a trial that lags behind."""
+
+    def __init__(self, listener: Listener, trial: Any, pruned: type[Exception]) -> None:
+        self.listener, self.trial, self.pruned = listener, trial, pruned
+
+    def begin(self, e: Experiment, steps: int, finished: int) -> None:
+        self.listener.begin(e, steps, finished)
+
+    def step(self, loss: float) -> None:
+        self.listener.step(loss)
+
+    def epoch(self, row: dict[str, float], warnings: list[str]) -> None:
+        self.listener.epoch(row, warnings)
+        self.trial.report(row["validation_accuracy"], int(row["epoch"]))
+        if self.trial.should_prune():
+            raise self.pruned
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise SettingError("optuna is not installed; pip install 'izhi[tune]'") from None
+    optuna.logging.set_verbosity(logging.ERROR)
+    return optuna
+
+
+def _storage(optuna: Any, storage: str) -> Any:
+    if "://" in storage:
+        return storage
+    backend = optuna.storages.journal.JournalFileBackend(storage)
+    return optuna.storages.JournalStorage(backend)
+
+
+def check(
+    variants: Sequence[Variant], ranges: Sequence[Range], settings: Mapping[str, Any], trials: int
+) -> list[Experiment]:
+    """The experiment of each variant, all checked before the first trial starts.
+
+    Raises:
+        SettingError: for anything that a trial could stumble over.
+    """
+    if trials < 1:
+        raise SettingError(f"trials is {trials!r}, expected at least 1")
+    planned = [experiment({**settings, **variant.settings}) for variant in variants]
+    neurons = {e.neuron for e in planned}
+    for r in ranges:
+        if r.neuron is not None and r.neuron not in neurons:
+            raise unknown("neuron in search", r.neuron, sorted(neurons))
+    for e, variant in zip(planned, variants, strict=True):
+        if not e.validation:
+            raise SettingError("validation is 0, but trials are judged by validation samples")
+        mine = [r for r in ranges if r.neuron in (None, e.neuron)]
+        for edge in ("low", "high"):
+            values = {r.name: getattr(r, edge) for r in mine if not r.choices}
+            whole = {
+                n: int(v) if Experiment.model_fields[n].annotation is int else v
+                for n, v in values.items()
+            }
+            experiment({**settings, **variant.settings, **whole})
+        for r in mine:
+            for choice in r.choices:
+                experiment({**settings, **variant.settings, r.name: choice})
+    return planned
+
+
+def tune(
+    variants: Sequence[Variant],
+    ranges: Sequence[Range],
+    settings: Mapping[str, Any],
+    *,
+    trials: int,
+    storage: str,
+    listener: Listener,
+) -> list[Best]:
+    """Run each variant's study up to its number of trials, and give its best one.
+
+    Args:
+        variants: each a study, named by its label; the same number of trials for each.
+        ranges: what is searched.
+        settings: common to all.
+        trials: of each variant, those that the storage already holds included.
+        storage: a file that processes share, or the address of a data base.
+        listener: told of every trial.
+    """
+    optuna = _optuna()
+    planned = check(variants, ranges, settings, trials)
+    whole = data.load(planned[0].dataset)
+    dataset = replace(
+        whole, test=whole.test.subset(torch.zeros(len(whole.test), dtype=torch.bool)), groups={}
+    )
+    fabric = start_fabric(planned[0])
+    best = []
+    for variant, e in zip(variants, planned, strict=True):
+        place = _storage(optuna, storage)
+        study = optuna.create_study(
+            study_name=variant.label, storage=place, direction="maximize", load_if_exists=True,
+            sampler=optuna.samplers.TPESampler(seed=e.seed + _trials_of(optuna, place, variant)),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
+        )  # fmt: skip
+        mine = [r for r in ranges if r.neuron in (None, e.neuron)]
+        objective = _Objective(optuna, fabric, dataset, variant, mine, settings, listener)
+        ended = (
+            optuna.trial.TrialState.COMPLETE,
+            optuna.trial.TrialState.PRUNED,
+            optuna.trial.TrialState.FAIL,
+        )
+        if sum(t.state in ended for t in study.get_trials(deepcopy=False)) < trials:
+            study.optimize(
+                objective, callbacks=[optuna.study.MaxTrialsCallback(trials, states=ended)]
+            )
+        finished = [t for t in study.get_trials(deepcopy=False) if t.state in ended]
+        good = [t for t in finished if t.state == optuna.trial.TrialState.COMPLETE]
+        if not good:
+            raise SettingError(
+                f"no trial of {variant.label} came to its end; search smaller learning rates"
+            )
+        winner = max(good, key=lambda t: t.value or 0.0)
+        best.append(Best(variant, dict(winner.params), float(winner.value or 0.0), len(finished)))
+    return best
+
+
+def _trials_of(optuna: Any, storage: Any, variant: Variant) -> int:
+    """How many trials a study already has: a further process must not draw the first one's numbers."""
+    for summary in optuna.get_all_study_summaries(storage):
+        if summary.study_name == variant.label:
+            return int(summary.n_trials)
+    return 0
+
+
+@dataclass
+class _Objective:
+    """Trains the network of a trial; its accuracy on the validation samples."""
+
+    optuna: Any
+    fabric: Any
+    dataset: Dataset
+    variant: Variant
+    ranges: Sequence[Range]
+    settings: Mapping[str, Any]
+    listener: Listener
+
+    def __call__(self, trial: Any) -> float:
+        chosen = {r.name: r.suggest(trial) for r in self.ranges}
+        e = experiment({**self.settings, **self.variant.settings, **chosen})
+        watcher = _Pruning(self.listener, trial, self.optuna.TrialPruned)
+        with tempfile.TemporaryDirectory(prefix="izhi-trial-") as folder:
+            try:
+                result = train(self.fabric, e, self.dataset, RunFolder(Path(folder)), watcher)
+            except DivergenceError as error:
+                raise self.optuna.TrialPruned(str(error)) from None
+        return result.history[-1]["validation_accuracy"]
+
+
+__all__ = ["USUAL", "Best", "Range", "check", "parse_search", "tune"]

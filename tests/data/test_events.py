@@ -1,0 +1,486 @@
+"""Recordings: every format good and broken, binning, augmentation, streaming, and training on them."""
+
+import io
+import json
+import shutil
+import tracemalloc
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.io import savemat
+
+from izhi import IzhiError, cli, data, encoding
+from izhi.data import nmnist, shd, stmnist
+from izhi.data.events import EventBatch, EventSamples, Remembering
+from izhi.errors import DataError, SettingError
+
+
+def nmnist_bytes(times, x, y, p):
+    times, x, y, p = (np.asarray(a, np.int64) for a in (times, x, y, p))
+    columns = [x, y, (p << 7) | (times >> 16), (times >> 8) & 255, times & 255]
+    return np.stack(columns, 1).astype(np.uint8).tobytes()
+
+
+def write_nmnist(folder, recordings=3, seed=0):
+    random = np.random.default_rng(seed)
+    for part in ("Train", "Test"):
+        for label in range(10):
+            below = folder / part / str(label)
+            below.mkdir(parents=True)
+            for number in range(recordings):
+                n = 200
+                raw = nmnist_bytes(
+                    np.sort(random.integers(0, 300_000, n)),
+                    random.integers(0, 34, n),
+                    np.clip(random.normal(3 * label + 3, 1, n), 0, 33),
+                    random.integers(0, 2, n),
+                )
+                (below / f"{number:05}.bin").write_bytes(raw)
+
+
+def write_shd(path, labels, *, speakers=None, change=None, seed=0):
+    random = np.random.default_rng(seed)
+    count = len(labels)
+    content = {
+        "times": [np.sort(random.uniform(0, 0.9, 50)).astype(np.float16) for _ in range(count)],
+        "units": [random.integers(70 * k, 70 * k + 70, 50).astype(np.uint16) for k in labels],
+        "labels": np.asarray(labels, np.uint16),
+    }
+    if change:
+        change(content)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        for name, kind in (("times", np.float16), ("units", np.uint16)):
+            rows = file.create_dataset(f"spikes/{name}", (count,), h5py.vlen_dtype(kind))
+            for k, row in enumerate(content[name]):
+                rows[k] = row
+        file["labels"] = content["labels"]
+        file["extra/keys"] = np.array([f"word {k}".encode() for k in range(10)])
+        if speakers is not None:
+            file["extra/speaker"] = np.asarray(speakers, np.uint16)
+
+
+def write_stmnist(path, recordings=5):
+    random = np.random.default_rng(0)
+    with zipfile.ZipFile(path, "w") as archive:
+        for label in range(10):
+            for number in range(recordings):
+                train = np.zeros((101, 30))
+                train[random.integers(0, 100, 30), np.arange(30)] = random.choice([-1, 1], 30)
+                train[100] = np.sort(random.uniform(0, 1.9, 30))
+                file = io.BytesIO()
+                savemat(file, {"spiketrain": train})
+                archive.writestr(f"data/{label}/{number:03}.mat", file.getvalue())
+            archive.writestr(f"data/{label}/{label}_LUT.mat", b"no recording")
+
+
+def test_the_bytes_of_an_event():
+    events = nmnist.parse(
+        nmnist_bytes([5, 70_000, 300_000], [0, 33, 2], [0, 33, 1], [0, 1, 1]), "x"
+    )
+    assert events.times.tolist() == [5, 70_000, 300_000]
+    assert events.units.tolist() == [0, 2 * 34 * 34 - 1, 34 * 34 + 34 + 2]
+
+
+def test_an_overflow_of_the_clock_moves_later_events_and_is_none_itself():
+    events = nmnist.parse(nmnist_bytes([100, 0, 50], [1, 0, 1], [1, 240, 1], [0, 0, 0]), "x")
+    assert events.times.tolist() == [100, 50 + 2**13]
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (nmnist_bytes([1, 2], [3, 3], [3, 3], [0, 0])[:-1], "x holds 9 bytes, expected a multiple of 5"),
+        (nmnist_bytes([9, 2], [3, 3], [3, 3], [0, 0]), "x, event 1 is at 2 µs, before event 0 at 9 µs"),
+        (nmnist_bytes([1, 2], [3, 34], [3, 3], [0, 0]), "x, event 1 is at x = 34, y = 3, expected below 34"),
+        (nmnist_bytes([1, 2], [3, 3], [77, 3], [0, 0]), "x, event 0 is at x = 3, y = 77, expected below 34"),
+    ],
+)  # fmt: skip
+def test_broken_nmnist_recordings(raw, message):
+    with pytest.raises(DataError, match=message):
+        nmnist.parse(raw, "x")
+
+
+@given(raw=st.binary(max_size=60))
+def test_any_bytes_are_events_of_the_sensor_or_an_error(raw):
+    try:
+        events = nmnist.parse(raw, "x")
+    except IzhiError:
+        return
+    assert (np.diff(events.times) >= 0).all()
+    assert ((events.units >= 0) & (events.units < 2312)).all()
+
+
+def test_real_nmnist(real_data, monkeypatch):
+    monkeypatch.setenv("IZHI_DATA", str(real_data))
+    d = data.load("nmnist")
+    assert d.features == 2312
+    assert len(d.train) >= 1000
+    batch, labels = d.train.batch(torch.tensor([0, 999]))
+    assert labels.tolist() == [0, 9]
+    spikes = encoding.frames(batch, 25, 300.0).dense()
+    assert 0.02 < spikes.mean() < 0.15
+
+
+def test_real_speech_has_speakers_that_training_knows_and_one_that_it_does_not(
+    real_data, monkeypatch
+):
+    monkeypatch.setenv("IZHI_DATA", str(real_data))
+    assert "speech" in data.found()
+    d = data.load("speech")
+    assert (len(d.train), len(d.test), d.features) == (1800, 700, 700)
+    assert d.classes[:2] == ("zero", "one")
+    assert {name: int(mask.sum()) for name, mask in d.groups.items()} == {
+        "known_speakers": 200,
+        "new_speakers": 500,
+    }
+
+
+def test_formats_of_upstream_load_under_their_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("IZHI_DATA", str(tmp_path))
+    write_nmnist(tmp_path / "nmnist")
+    for part in ("train", "test"):
+        write_shd(tmp_path / "shd" / f"shd_{part}.h5", np.arange(20) % 10)
+        write_shd(tmp_path / "mine" / f"mine_{part}.h5", np.arange(20) % 10, speakers=[0] * 20)
+    (tmp_path / "stmnist").mkdir()
+    write_stmnist(tmp_path / "stmnist" / "archive.zip")
+    for name, train, test, features in (
+        ("nmnist", 30, 30, 2312), ("shd", 20, 20, 700), ("mine", 20, 20, 700), ("stmnist", 40, 10, 200),
+    ):  # fmt: skip
+        d = data.load(name)
+        assert (len(d.train), len(d.test), d.features, len(d.classes)) == (
+            train,
+            test,
+            features,
+            10,
+        )
+        assert data.check(name) == [(tmp_path / name, None)] * (1 if name == "stmnist" else 2)
+        _, labels = d.test.batch(slice(None))
+        assert sorted(set(labels.tolist())) == list(range(10))
+
+
+def test_taxels_of_one_column_are_events_of_one_time():
+    train = np.zeros((101, 2))
+    train[[3, 99], 0] = 1, -1
+    train[100] = 0.25, 0.5
+    file = io.BytesIO()
+    savemat(file, {"spiketrain": train})
+    events = stmnist.parse(file.getvalue(), "x")
+    assert events.times.tolist() == [250_000, 250_000]
+    assert sorted(events.units.tolist()) == [99, 103]
+
+
+def backwards(content):
+    content["times"][3][:2] = 0.5, 0.25
+
+
+def foreign(content):
+    content["units"][3][7] = 700
+
+
+def longer(content):
+    content["times"][3] = content["times"][3][:-1]
+
+
+def no_number(content):
+    content["times"][3][1] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (backwards, "record 3, event 1 is at 250,000 µs, before event 0 at 500,000 µs"),
+        (foreign, "record 3, event 7 is from unit 700, expected below 700"),
+        (longer, "record 3 has 49 times but 50 units"),
+        (no_number, "record 3, event 1 has time nan"),
+    ],
+)
+def test_broken_shd_recordings_name_file_and_record(tmp_path, change, message):
+    path = tmp_path / "bad_train.h5"
+    write_shd(path, np.arange(10), change=change)
+    samples = EventSamples.of(shd.File(path))
+    samples.batch(torch.tensor([2, 4]))
+    with pytest.raises(DataError, match=message) as error:
+        samples.batch(torch.tensor([2, 3]))
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert message in (samples.first_problem() or "")
+
+
+def test_broken_shd_files(tmp_path):
+    path = tmp_path / "a_train.h5"
+    write_shd(path, np.arange(10))
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(DataError, match="truncated or not in SHD's format"):
+        shd.File(path)
+    write_shd(path, np.arange(10), change=lambda c: c["labels"].__setitem__(4, 10))
+    with pytest.raises(DataError, match="record 4 has label 10, expected below 10"):
+        shd.File(path)
+    write_shd(path, np.arange(10), speakers=[1] * 9)
+    with pytest.raises(DataError, match="has 9 extra/speaker but 10 labels"):
+        shd.File(path)
+
+
+def test_broken_archives(tmp_path):
+    path = tmp_path / "x.zip"
+    write_stmnist(path, recordings=1)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="truncated or no archive"):
+        stmnist.Archive(path)
+    for member, message in (
+        (b"junk", "holds no spiketrain"),
+        (b"\0" * (stmnist._LARGEST + 1), "expected at most"),
+    ):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("3/a.mat", member)
+        with pytest.raises(DataError, match=message):
+            stmnist.Archive(path).read(0)
+
+
+def test_what_is_not_there_says_where_it_was_looked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("IZHI_DATA", str(tmp_path))
+    with pytest.raises(DataError, match="give it on request only: put their zip"):
+        data.load("stmnist")
+    monkeypatch.setattr(shd, "_PLACE", (tmp_path / "nowhere").as_uri() + "/")
+    with pytest.raises(DataError, match="shd is not in .*shd and cannot be downloaded"):
+        data.load("shd")
+    monkeypatch.setattr(nmnist, "ARCHIVES", {"Train": ((tmp_path / "no.zip").as_uri(), "")})
+    with pytest.raises(DataError, match="nmnist is not in .* put the folders Train and Test there"):
+        data.load("nmnist")
+    with pytest.raises(SettingError, match="unknown data set 'mine'"):
+        data.load("mine")
+
+
+def zipped(source, target):
+    with zipfile.ZipFile(target, "w") as archive:
+        for path in sorted(source.rglob("*")):
+            archive.write(path, path.relative_to(source.parent))
+
+
+def test_downloads_are_verified_and_unpacked(tmp_path, monkeypatch):
+    upstream, root = tmp_path / "upstream", tmp_path / "root"
+    monkeypatch.setenv("IZHI_DATA", str(root))
+    write_nmnist(upstream, recordings=1)
+    archives = {}
+    for part in ("Train", "Test"):
+        zipped(upstream / part, upstream / f"{part}.zip")
+        archives[part] = (
+            (upstream / f"{part}.zip").as_uri(),
+            data.download.md5_of(upstream / f"{part}.zip"),
+        )
+    monkeypatch.setattr(nmnist, "ARCHIVES", archives)
+    assert len(data.load("nmnist").train) == 10
+    assert sorted(x.name for x in (root / "nmnist").iterdir()) == ["Test", "Train"]
+    sums = {}
+    for part in ("train", "test"):
+        write_shd(upstream / f"shd_{part}.h5", np.arange(10))
+        with zipfile.ZipFile(upstream / f"shd_{part}.h5.zip", "w") as archive:
+            archive.write(upstream / f"shd_{part}.h5", f"shd_{part}.h5")
+        sums[f"shd_{part}.h5"] = data.download.md5_of(upstream / f"shd_{part}.h5.zip")
+    monkeypatch.setattr(shd, "_PLACE", upstream.as_uri() + "/")
+    monkeypatch.setattr(shd, "ARCHIVES", {**sums, "shd_test.h5": "0" * 32})
+    with pytest.raises(DataError, match="has MD5 .*, expected 0000"):
+        data.load("shd")
+    assert not (root / "shd" / "shd_test.h5").exists()
+    monkeypatch.setattr(shd, "ARCHIVES", sums)
+    assert len(data.load("shd").test) == 10
+
+
+def test_an_archive_cannot_write_outside_its_folder(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("../outside", b"x")
+    with pytest.raises(DataError, match="leads out of its folder"):
+        data.download.unzip(tmp_path / "a.zip", tmp_path / "in", 100)
+    assert not (tmp_path / "outside").exists()
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("big", b"0" * 1000)
+    with pytest.raises(DataError, match="unpacks to 1,000 bytes, expected at most 100"):
+        data.download.unzip(tmp_path / "a.zip", tmp_path / "in", 100)
+
+
+def batch_of(*recordings, shape=(700,)):
+    times, units = zip(*recordings, strict=True)
+    offsets = np.cumsum([0, *(len(t) for t in times)])
+    return EventBatch(
+        torch.tensor(np.concatenate(times), dtype=torch.int32),
+        torch.tensor(np.concatenate(units), dtype=torch.int32),
+        torch.from_numpy(offsets.astype(np.int64)),
+        shape,
+    )
+
+
+def test_events_fall_into_their_steps():
+    events = batch_of(
+        ([0, 999, 1000, 1001, 9999, 10_000], [5, 5, 6, 6, 699, 1]), ([], []), ([2500], [64])
+    )
+    spikes = encoding.frames(events, 10, 10.0)
+    assert spikes.shape == (10, 3, 700)
+    assert spikes.dense().nonzero().tolist() == [[0, 0, 5], [1, 0, 6], [2, 2, 64], [9, 0, 699]]
+
+
+def test_augmentation_shifts_stretches_and_drops():
+    random = np.random.default_rng(0)
+    recording = (np.sort(random.integers(0, 500_000, 2000)), random.integers(100, 600, 2000))
+    events = batch_of(*[recording] * 40)
+
+    def frames(seed=1, **changes):
+        return encoding.frames(
+            events, 50, 1000.0, seed=seed, augmentation=encoding.Augmentation(**changes)
+        ).dense()
+
+    plain = frames()
+    assert all(torch.equal(plain[:, 0], plain[:, b]) for b in range(40))
+    shifted = frames(shift=20)
+    offsets = {
+        next(d for d in range(-20, 21) if torch.equal(plain[:, b].roll(d, -1), shifted[:, b]))
+        for b in range(40)
+    }
+    assert len(offsets) > 10
+    last = frames(stretch=0.3).sum(2).bool().int().flip(0).argmax(0)
+    assert last.float().std() > 2
+    # Events that share a place make the share that is left a little larger.
+    left = frames(drop=0.5).sum() / plain.sum()
+    assert 0.5 < left < 0.55
+    assert torch.equal(
+        frames(drop=0.5, shift=3, stretch=0.1), frames(drop=0.5, shift=3, stretch=0.1)
+    )
+    assert not torch.equal(frames(drop=0.5), frames(drop=0.5, seed=2))
+    camera = batch_of(([10, 20], [34 * 34 - 1, 34 * 34]), shape=(2, 34, 34))
+    seen = [
+        tuple(
+            encoding.frames(camera, 1, 1.0, seed=s, augmentation=encoding.Augmentation(shift=1))
+            .dense()[0, 0]
+            .nonzero()
+            .flatten()
+            .tolist()
+        )
+        for s in range(40)
+    ]
+    # The last pixel of the first polarity never becomes the first of the second, nor of another row.
+    assert {unit for found in seen for unit in found} == {
+        33 * 34 + 33, 32 * 34 + 33, 33 * 34 + 32, 32 * 34 + 32,
+        1156, 1157, 1156 + 34, 1156 + 35,
+    }  # fmt: skip
+
+
+def test_binning_does_not_depend_on_the_number_of_threads():
+    random = np.random.default_rng(1)
+    events = batch_of(*[
+        (np.sort(random.integers(0, 10**6, n)), random.integers(0, 700, n)) for n in (0, 900, 3, 77, 500)
+    ])  # fmt: skip
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            changes = encoding.Augmentation(shift=9, stretch=0.2, drop=0.3)
+            found.append(encoding.frames(events, 30, 900.0, augmentation=changes, seed=4).words)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*found)
+
+
+def test_memory_does_not_grow_with_the_data_set(tmp_path):
+    write_nmnist(tmp_path, recordings=8)
+    samples = EventSamples(
+        Remembering(nmnist.Folder(tmp_path / "Train"), 20_000), np.arange(80), torch.zeros(80)
+    )
+    tracemalloc.start()
+    for index in torch.arange(80).split(8):
+        samples.batch(index)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 60_000
+    assert samples.reader.left >= 0
+
+
+def test_rows_of_an_image_arrive_one_after_another():
+    values = torch.arange(12.0).view(1, 12) / 12
+    current = encoding.rows(values, 6, 4)
+    assert current.shape == (6, 1, 4)
+    assert torch.equal(current[::2, 0], values.view(3, 4))
+    assert torch.equal(current[1::2], current[::2])
+    with pytest.raises(SettingError, match="steps is 5, expected a multiple of 3"):
+        encoding.rows(values, 5, 4)
+
+
+def test_training_on_recordings(tmp_path, monkeypatch):
+    monkeypatch.setenv("IZHI_DATA", str(tmp_path))
+    write_shd(tmp_path / "mine" / "mine_train.h5", np.arange(200) % 10, speakers=np.arange(200) % 4)
+    write_shd(
+        tmp_path / "mine" / "mine_test.h5", np.arange(60) % 10, speakers=np.arange(60) % 5, seed=1
+    )
+    common = ["--dataset", "mine", "--steps", "20", "--hidden", "64", "--epochs", "4", "--batch-size", "20",
+              "--learning-rate", "5e-3", "--shift", "2", "--quiet"]  # fmt: skip
+    results = []
+    for out in ("a", "b"):
+        assert (
+            cli.main(
+                ["train", *common, "--out", str(tmp_path / out), "--json", str(tmp_path / "r.json")]
+            )
+            == 0
+        )
+        results.append(json.loads((tmp_path / "r.json").read_text()))
+    first, again = results
+    assert first["test_accuracy"] > 0.9
+    last = first["history"][-1]
+    assert last["test_accuracy"] == pytest.approx(
+        0.8 * last["test_accuracy_known_speakers"] + 0.2 * last["test_accuracy_new_speakers"]
+    )
+    assert first["config"]["window"] == 1000.0
+    strip = [
+        [{k: v for k, v in row.items() if "seconds" not in k} for row in r["history"]]
+        for r in results
+    ]
+    assert strip[0] == strip[1]
+    assert again["test_accuracy"] == first["test_accuracy"]
+    assert cli.main(["evaluate", str(tmp_path / "a"), "--json", str(tmp_path / "e.json")]) == 0
+    assert json.loads((tmp_path / "e.json").read_text())["test_accuracy"] == first["test_accuracy"]
+
+
+def test_a_broken_recording_stops_training_with_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("IZHI_DATA", str(tmp_path))
+    write_nmnist(tmp_path / "nmnist")
+    broken = tmp_path / "nmnist" / "Train" / "4" / "00001.bin"
+    broken.write_bytes(broken.read_bytes()[:-2])
+    assert cli.main(["train", "--dataset", "nmnist", "--hidden", "32", "--epochs", "1", "--validation", "0",
+                     "--out", str(tmp_path / "run"), "--quiet"]) == 2  # fmt: skip
+    error = capsys.readouterr().err
+    assert f"{broken} holds 998 bytes, expected a multiple of 5" in error
+    assert error.count("\n") == 1
+    assert cli.main(["data", "verify", "nmnist"]) == 2
+    assert "00001.bin holds 998 bytes" in capsys.readouterr().err
+    assert cli.main(["data", "list", "nmnist"]) == 0
+    shutil.rmtree(tmp_path / "nmnist")
+    assert cli.main(["data", "list", "nmnist"]) == 0
+    assert "not there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--dataset", "nmnist", "--encoding", "rate"], "encoding is 'rate', but nmnist holds recorded events"),
+        (["--dataset", "digits", "--encoding", "events"], "encoding is 'events', but digits has none"),
+        (["--dataset", "digits", "--shift", "2"], "shift is 2, but digits has no recorded events"),
+        (["--dataset", "nmnist", "--population", "5"], "population is 5, but nmnist holds recorded events"),
+        (["--dataset", "iris", "--encoding", "rows"], "encoding is 'rows', but iris holds no images"),
+        (["--dataset", "digits", "--encoding", "rows"], "steps is 25, expected a multiple of 8"),
+        (["--dataset", "nmnist", "--window", "0"], "window is '0', expected greater than 0"),
+    ],
+)  # fmt: skip
+def test_settings_that_do_not_fit_the_data(options, message, tmp_path, capsys):
+    assert cli.main(["train", *options, "--out", str(tmp_path / "run")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_training_row_by_row(tmp_path):
+    assert cli.main(["train", "--dataset", "digits", "--encoding", "rows", "--steps", "16", "--hidden", "64",
+                     "--epochs", "3", "--batch-size", "32", "--learning-rate", "3e-3", "--quiet",
+                     "--out", str(tmp_path / "run"), "--json", str(tmp_path / "r.json")]) == 0  # fmt: skip
+    assert json.loads((tmp_path / "r.json").read_text())["test_accuracy"] > 0.4
