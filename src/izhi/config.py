@@ -95,6 +95,10 @@ class Experiment(BaseModel):
         None, gt=0, allow_inf_nan=False,
         description="milliseconds of a recording that fill the steps; default: by data set",
     )  # fmt: skip
+    pool: int = Field(
+        1, ge=1, le=1000, description="neighbouring channels or pixels of events that are one input"
+    )
+    counts: bool = Field(False, description="count the events of a step, not only whether any came")
     shift: int = Field(
         0, ge=0, le=1000, description="augmentation of events: largest shift, channels or pixels"
     )
@@ -252,8 +256,8 @@ def _check_input(e: Experiment) -> None:
         raise SettingError(
             f"encoding is 'events', but {e.dataset} has none; choose rate or another"
         )
-    for name in ("window", "shift", "stretch", "drop"):
-        if getattr(e, name):
+    for name in ("window", "pool", "counts", "shift", "stretch", "drop"):
+        if getattr(e, name) not in (None, Experiment.model_fields[name].default):
             raise SettingError(
                 f"{name} is {getattr(e, name)!r}, but {e.dataset} has no recorded events; leave it out"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
@@ -130,7 +131,9 @@ def frames(
     dtype: torch.dtype = torch.float32,
     augmentation: Augmentation | None = None,
     seed: int = 0,
-) -> PackedSpikes:
+    pool: int = 1,
+    counted: bool = False,
+) -> Spikes:
     """Recorded events binned into T steps: 1 where a unit has at least one event within a step.
 
     Args:
@@ -140,9 +143,11 @@ def frames(
         dtype: format of the spikes.
         augmentation: random changes, the same from the same seed; None for none.
         seed: of the changes.
+        pool: neighbouring channels, or pixels of both directions, that become one unit.
+        counted: to count the events of a unit and step, which gives currents instead of spikes.
 
     Returns:
-        Spikes (T, B, units), packed.
+        Spikes (T, B, units), packed; or counts, dense.
 
     Raises:
         ShapeError: for T below 1.
@@ -160,18 +165,27 @@ def frames(
         shifts[:, 0] = 0
     factors = random.uniform(1 - change.stretch, 1 + change.stretch, batch)
     keys = random.integers(-(2**31), 2**31, batch, dtype=np.int32)
-    words = kernels.frames(
+    whole = shape if len(shape) == 3 else (1, 1, events.features)
+    out = kernels.frames(
         events.times,
         events.units,
         events.offsets,
-        shape if len(shape) == 3 else (1, 1, events.features),
+        whole,
         steps,
         torch.from_numpy(factors * steps / (1000 * window)),
         torch.from_numpy(shifts),
         torch.from_numpy(keys),
         change.drop,
+        pool,
+        counted,
     )
-    return PackedSpikes(words, events.features, dtype)
+    return out.to(dtype) if counted else PackedSpikes(out, prod(pooled(shape, pool)), dtype)
+
+
+def pooled(shape: tuple[int, ...], pool: int) -> tuple[int, ...]:
+    """The shape of a sensor, (channels,) or (polarities, height, width), whose neighbours are pooled."""
+    first = shape[:-1] if len(shape) == 1 else shape[:1]
+    return (*first, *(-(-size // pool) for size in shape[len(first) :]))
 
 
 ENCODINGS = ("rate", "latency", "constant")

@@ -324,6 +324,20 @@ def test_events_fall_into_their_steps():
     assert spikes.dense().nonzero().tolist() == [[0, 0, 5], [1, 0, 6], [2, 2, 64], [9, 0, 699]]
 
 
+def test_neighbours_are_pooled_and_events_counted():
+    events = batch_of(([0, 10, 20, 30], [0, 4, 4, 699]))
+    counts = encoding.frames(events, 1, 1.0, pool=5, counted=True)
+    assert counts.shape == (1, 1, 140)
+    assert counts[0, 0].nonzero().flatten().tolist() == [0, 139]
+    assert counts[0, 0, 0] == 3
+    assert torch.equal(encoding.frames(events, 1, 1.0, pool=5).dense(), (counts > 0).float())
+    # 34 pixels in threes are 12; the second polarity begins at 144.
+    camera = batch_of(([0, 0], [34 * 34 - 1, 34 * 34 + 34 * 3 + 5]), shape=(2, 34, 34))
+    found = encoding.frames(camera, 1, 1.0, pool=3, counted=True)
+    assert found.shape[-1] == 2 * 12 * 12
+    assert found[0, 0].nonzero().flatten().tolist() == [143, 144 + 12 + 1]
+
+
 def test_augmentation_shifts_stretches_and_drops():
     random = np.random.default_rng(0)
     recording = (np.sort(random.integers(0, 500_000, 2000)), random.integers(100, 600, 2000))

@@ -27,7 +27,8 @@ NAME = "checkpoint.pt"
 
 #: Settings that decide the shape or meaning of the weights.
 STRUCTURE = ("neuron", "order", "connection", "readout", "hidden", "learn", "per_neuron", "mixture",
-             "population", "steps", "encoding", "window", "dataset")  # fmt: skip
+             "population", "steps", "encoding", "window", "pool", "counts",
+             "dataset")  # fmt: skip
 
 
 def write_bytes(path: Path, data: bytes) -> None:

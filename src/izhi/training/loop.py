@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -111,8 +112,11 @@ class Classifier(nn.Module):
         if isinstance(values, EventBatch):
             changes = encoding.Augmentation(e.shift, e.stretch, e.drop) if self.training else None
             spikes = encoding.frames(
-                values, e.steps, e.window or 0, dtype=dtype, augmentation=changes, seed=seed
-            )
+                values, e.steps, e.window or 0, dtype=dtype, augmentation=changes, seed=seed,
+                pool=e.pool, counted=e.counts,
+            )  # fmt: skip
+            if isinstance(spikes, Tensor):
+                return spikes.to(where)
             packed = kind == "cpu" and e.kernel in ("auto", "cpu")
             return spikes if packed else spikes.dense().to(where)
         if e.encoding == "rows":
@@ -222,6 +226,8 @@ def inputs(e: Experiment, dataset: Dataset) -> int:
                 f"steps is {e.steps}, expected a multiple of {dataset.shape[0]}, the rows of an image"
             )
         return dataset.shape[1]
+    if e.encoding == "events":
+        return prod(encoding.pooled(dataset.shape, e.pool))
     return dataset.features * max(e.population, 1)
 
 

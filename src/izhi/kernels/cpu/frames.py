@@ -1,8 +1,9 @@
-"""Events binned into packed spikes as a Numba kernel, each recording changed at random if so wished."""
+"""Events binned into steps as a Numba kernel, each recording changed at random if so wished."""
 
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,27 +12,46 @@ from torch import Tensor
 from izhi.kernels.cpu.bits import WORD
 from izhi.kernels.cpu.parallel import Kernel, array, compile_kernel, launch, number, share
 from izhi.kernels.cpu.rate import mix
+from izhi.kernels.cpu.scalars import f32, inlined
 
 _u32 = np.uint32
 
 
+@inlined
+def _add_bit(line: Any, unit: Any) -> None:
+    line[unit // 32] |= _u32(_u32(1) << _u32(unit % 32))
+
+
+@inlined
+def _add_one(line: Any, unit: Any) -> None:
+    line[unit] += f32(1)
+
+
 @cache
-def _frames() -> Kernel:
+def _frames(counted: bool) -> Kernel:
+    """Into counts, or into single bits."""
+    add, element = (_add_one, f32) if counted else (_add_bit, _u32)
+
     @compile_kernel
     def bin_events(data):  # type: ignore[no-untyped-def]
-        steps, batch, events = number(data, 0), number(data, 1), number(data, 2)
-        polarities, height, width = number(data, 3), number(data, 4), number(data, 5)
-        times = array(data, 6, events, np.int32)
-        units = array(data, 7, events, np.int32)
-        offsets = array(data, 8, batch + 1, np.int64)
-        per_microsecond = array(data, 9, batch, np.float64)
-        shifts = array(data, 10, (batch, 2), np.int64)
-        keys = array(data, 11, batch, np.uint32)
-        dropped = array(data, 12, 1, np.float64)[0]
-        per_row = (polarities * height * width + WORD - 1) // WORD
-        words = array(data, 13, (steps, batch, per_row), np.uint32)
+        steps, batch, events, per_row = (
+            number(data, 0),
+            number(data, 1),
+            number(data, 2),
+            number(data, 3),
+        )
+        height, width, pool = number(data, 4), number(data, 5), number(data, 6)
+        times = array(data, 7, events, np.int32)
+        units = array(data, 8, events, np.int32)
+        offsets = array(data, 9, batch + 1, np.int64)
+        per_microsecond = array(data, 10, batch, np.float64)
+        shifts = array(data, 11, (batch, 2), np.int64)
+        keys = array(data, 12, batch, np.uint32)
+        dropped = array(data, 13, 1, np.float64)[0]
+        out = array(data, 14, (steps, batch, per_row), element)
         worker, workers = share(data)
         limit = np.uint64(dropped * 4294967296.0)
+        rows, columns = (height + pool - 1) // pool, (width + pool - 1) // pool
         for b in range(worker * batch // workers, (worker + 1) * batch // workers):
             begin, key = offsets[b], keys[b]
             for k in range(begin, offsets[b + 1]):
@@ -40,17 +60,17 @@ def _frames() -> Kernel:
                 y = units[k] // width % height + shifts[b, 0]
                 inside = t < steps and 0 <= x < width and 0 <= y < height
                 if inside and np.uint64(mix(_u32(_u32(k - begin) ^ key))) >= limit:
-                    unit = (units[k] // (width * height) * height + y) * width + x
-                    words[t, b, unit // 32] |= _u32(_u32(1) << _u32(unit % 32))
+                    polarity = units[k] // (width * height)
+                    add(out[t, b], (polarity * rows + y // pool) * columns + x // pool)
 
     return bin_events
 
 
 def frames(
     times: Tensor, units: Tensor, offsets: Tensor, shape: tuple[int, int, int], steps: int,
-    per_microsecond: Tensor, shifts: Tensor, keys: Tensor, dropped: float,
+    per_microsecond: Tensor, shifts: Tensor, keys: Tensor, dropped: float, pool: int, counted: bool,
 ) -> Tensor:  # fmt: skip
-    """Words (T, B, ⌈N/32⌉) of spikes: 1 where a unit has at least one event within a step.
+    """Events of each unit and step: words (T, B, ⌈N/32⌉) of whether there are any, or counts (T, B, N).
 
     Args:
         times, units, offsets: see ``izhi.data.events.EventBatch``.
@@ -60,12 +80,16 @@ def frames(
         shifts: (B, 2) int64, in y and x; what leaves the sensor is left out.
         keys: (B,) int32, random bits of each recording.
         dropped: share of events that are left out at random.
+        pool: neighbours in each direction that are one unit of the result.
+        counted: whether to count, in float32.
     """
-    batch = len(offsets) - 1
-    features = shape[0] * shape[1] * shape[2]
-    words = torch.zeros(steps, batch, -(-features // WORD), dtype=torch.int32)
+    batch, (polarities, height, width) = len(offsets) - 1, shape
+    features = polarities * -(-height // pool) * -(-width // pool)
+    per_row = features if counted else -(-features // WORD)
+    out = torch.zeros(steps, batch, per_row, dtype=torch.float32 if counted else torch.int32)
     launch(
-        _frames(), steps, batch, len(times), *shape, times, units, offsets, per_microsecond, shifts,
-        keys, torch.tensor([dropped], dtype=torch.float64), words, pieces=batch,
+        _frames(counted), steps, batch, len(times), per_row, height, width, pool, times, units,
+        offsets, per_microsecond, shifts, keys, torch.tensor([dropped], dtype=torch.float64), out,
+        pieces=batch,
     )  # fmt: skip
-    return words
+    return out
