@@ -9,6 +9,7 @@ from izhi.connections import (
     CONNECTIONS,
     ConductanceSynapse,
     Connection,
+    Delay,
     ExponentialSynapse,
     Linear,
     reversal_potentials,
@@ -51,11 +52,12 @@ def network(e: Experiment, inputs: int, classes: int) -> Network:
         before = inputs
         for width in widths:
             neuron = build_neuron(e, width)
-            layers.append(Layer(_connection(e, before, width, neuron), neuron))
+            delay = Delay(before, e.delays) if e.delays else None
+            layers.append(Layer(_connection(e, before, width, neuron), neuron, delay))
             before = width
         readout: Connection | None = None
         if e.readout == "current":
             readout = Linear(before, classes)
         elif e.readout == "membrane":
             readout = ExponentialSynapse(before, classes, tau=e.tau)
-        return Network(layers, readout, keep_every=e.keep_every)
+        return Network(layers, readout, keep_every=e.keep_every, dropout=e.dropout)

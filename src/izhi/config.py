@@ -139,6 +139,13 @@ class Experiment(BaseModel):
         "linear", description="connection into every layer of neurons"
     )
     tau: float = Field(10.0, gt=1, allow_inf_nan=False, description="synaptic decay time, steps")
+    delays: int = Field(
+        0, ge=0, le=10_000,
+        description="largest axonal delay before each layer of neurons, in steps, learned; 0 for none",
+    )  # fmt: skip
+    delay_rate: float = Field(
+        0.05, gt=0, allow_inf_nan=False, description="learning rate of delays, in steps"
+    )
     inhibitory: float | None = Field(
         None, ge=0, le=1, allow_inf_nan=False,
         description="share of inhibitory presynaptic neurons (conductance); default: free signs",
@@ -154,6 +161,10 @@ class Experiment(BaseModel):
     batch_size: int = Field(256, ge=1, le=1_000_000, description="samples per step")
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="optimiser")
     learning_rate: float = Field(5e-4, gt=0, allow_inf_nan=False, description="step size")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, allow_inf_nan=False,
+        description="share of hidden neurons silenced for a sample while training",
+    )  # fmt: skip
     weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="weight decay")
     gradient_clip: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="largest norm of the gradient; default: none"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError, ShapeError
-from izhi.kernels import Drive, Spikes, Synapse, product
+from izhi.kernels import Drive, Spikes, Synapse, delayed, product
 from izhi.neurons import LIF, Izhikevich
 
 #: Time steps handled by one matrix product of the exponential filter.
@@ -234,6 +234,49 @@ class ConductanceSynapse(ExponentialSynapse):
         current = product(spikes, excitatory * high + inhibitory * low)
         conductance = product(spikes, excitatory + inhibitory)
         return Drive(current, conductance, self.input.bias, self.synapse)
+
+
+class Delay(nn.Module):
+    """Axonal delays: spikes of each presynaptic neuron arrive some steps later.
+
+        y[t] = x[t − round(d)],   0 ≤ d ≤ largest
+
+    Delays are learned: the gradient of d is that of the spike train moved by a small time.
+
+    Args:
+        features: presynaptic neurons.
+        largest: the longest delay, in steps, at least 1.
+        learn: whether delays are learned.
+
+    They begin between 0 and half of the longest, evenly at random.
+    """
+
+    def __init__(self, features: int, largest: int, *, learn: bool = True) -> None:
+        super().__init__()
+        for name, value in (("features", features), ("largest", largest)):
+            if value < 1:
+                raise SettingError(f"{name} is {value!r}, expected at least 1")
+        self.features, self.largest = features, largest
+        self.steps = nn.Parameter(0.5 * largest * torch.rand(features), requires_grad=learn)
+
+    def forward(self, spikes: Spikes, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Delay spikes (T, B, features).
+
+        Args:
+            spikes: dense or packed.
+            past: the second value of an earlier call, to go on from; None to start anew.
+
+        Returns:
+            Delayed spikes (T, B, features), and the last steps (largest + 1, B, features) that came in.
+        """
+        x = spikes if isinstance(spikes, Tensor) else spikes.dense()
+        if past is None:
+            past = x.new_zeros(self.largest + 1, *x.shape[1:])
+        held = self.steps + (self.steps.clamp(0, self.largest) - self.steps).detach()
+        return delayed(x, past, held), torch.cat([past, x])[-self.largest - 1 :]
+
+    def extra_repr(self) -> str:
+        return f"{self.features}, up to {self.largest} steps"
 
 
 def currents(drive: Drive, trace: Tensor | None) -> tuple[Tensor, Tensor | None]:

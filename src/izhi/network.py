@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from izhi.connections import Connection, currents
+from izhi.connections import Connection, Delay, currents
 from izhi.errors import SettingError, ShapeError
 from izhi.kernels import Spikes
 from izhi.neurons import LIF, Izhikevich, IzhikevichState, LIFState
@@ -18,22 +18,40 @@ Neuron = Izhikevich | LIF
 NeuronState = IzhikevichState | LIFState
 
 
-class Layer(nn.Module):
-    """A connection and the neurons that it drives.
+class LayerState(NamedTuple):
+    """State of a layer with delays: its neurons', and the last steps (D + 1, B, in_features) that came in."""
 
-    Called with spikes (T, B, in_features) and the neurons' state or None; returns the layer's spikes
-    (T, B, out_features) and the neurons' next state.
+    neuron: NeuronState
+    past: Tensor
+
+
+class Layer(nn.Module):
+    """A connection and the neurons that it drives; before the connection, if wished, delays.
+
+    Called with spikes (T, B, in_features) and a state or None; returns the layer's spikes
+    (T, B, out_features) and the next state: the neurons', or a LayerState where there are delays.
     """
 
     connection: Connection
     neuron: Neuron
+    delay: Delay | None
 
-    def __init__(self, connection: Connection, neuron: Neuron) -> None:
+    def __init__(self, connection: Connection, neuron: Neuron, delay: Delay | None = None) -> None:
         super().__init__()
-        self.connection, self.neuron = connection, neuron
+        if delay is not None and delay.features != connection.in_features:
+            raise ShapeError(
+                f"delays are of {delay.features} neurons, expected {connection.in_features} (in_features)"
+            )
+        self.connection, self.neuron, self.delay = connection, neuron, delay
 
-    def forward(self, spikes: Spikes, state: Any = None) -> tuple[Tensor, NeuronState]:
-        return self.neuron(self.connection(spikes), state)  # type: ignore[no-any-return]
+    def forward(self, spikes: Spikes, state: Any = None) -> tuple[Tensor, NeuronState | LayerState]:
+        if self.delay is None:
+            return self.neuron(self.connection(spikes), state)  # type: ignore[no-any-return]
+        self.connection.check(spikes)
+        before = LayerState(None, None) if state is None else state  # type: ignore[arg-type]
+        delayed, past = self.delay(spikes, before.past)
+        out, after = self.neuron(self.connection(delayed), before.neuron)
+        return out, LayerState(after, past)
 
 
 class NetworkOutput(NamedTuple):
@@ -61,6 +79,8 @@ class Network(nn.Module):
         keep_every: None to keep, for the backward pass, what each step needs; k to keep the states of
             every k-th step only and to run the steps between them again, which makes the memory of
             long sequences k steps' and costs a second forward pass.
+        dropout: share of the neurons of each layer that are silenced while training, for a whole
+            sample; the others' spikes count 1/(1 − dropout).
     """
 
     readout: Connection | None
@@ -71,6 +91,7 @@ class Network(nn.Module):
         readout: Connection | None = None,
         *,
         keep_every: int | None = None,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if not layers and readout is None:
@@ -78,8 +99,10 @@ class Network(nn.Module):
         if keep_every is not None and keep_every < 1:
             raise SettingError(f"keep_every is {keep_every!r}, expected at least 1 step, or None")
         self.layers = nn.ModuleList(layers)
+        if not 0 <= dropout < 1:
+            raise SettingError(f"dropout is {dropout!r}, expected a share from 0 to below 1")
         self.readout = readout
-        self.keep_every = keep_every
+        self.keep_every, self.dropout = keep_every, dropout
 
     def forward(
         self, spikes: Spikes, state: Sequence[Any] | None = None, *, record: bool = True
@@ -92,14 +115,21 @@ class Network(nn.Module):
             record: whether the output holds the spikes of every layer.
         """
         before = list(state) if state else [None] * (len(self.layers) + 1)
+        masks = self._masks(spikes)
         if not self.keep_every or not torch.is_grad_enabled() or len(spikes) <= self.keep_every:
-            return self._run(spikes, before, record)
+            return self._run(spikes, before, masks, record)
         parts = []
         for part in spikes.split(self.keep_every):
             out = cast(
                 NetworkOutput,
                 checkpoint(
-                    self._run, part, before, record, use_reentrant=False, preserve_rng_state=False
+                    self._run,
+                    part,
+                    before,
+                    masks,
+                    record,
+                    use_reentrant=False,
+                    preserve_rng_state=False,
                 ),
             )
             parts.append(out)
@@ -107,12 +137,25 @@ class Network(nn.Module):
         recorded = [torch.cat(x) for x in zip(*(part.spikes for part in parts), strict=True)]
         return NetworkOutput(torch.cat([part.output for part in parts]), recorded, before)
 
-    def _run(self, spikes: Spikes, before: list[Any], record: bool) -> NetworkOutput:
+    def _masks(self, spikes: Spikes) -> list[Tensor | None]:
+        """What the spikes of each layer are multiplied by, (B, features); None to leave them."""
+        inner = len(self.layers) - (self.readout is None)
+        if not (self.training and self.dropout):
+            return [None] * len(self.layers)
+        keep = 1 - self.dropout
+        widths = [cast(Layer, layer).connection.out_features for layer in self.layers]
+        shapes = [(spikes.shape[1], width) for width in widths[:inner]]
+        drawn = [torch.rand(shape, device=spikes.device) < keep for shape in shapes]
+        return [mask / keep for mask in drawn] + [None] * (len(self.layers) - inner)
+
+    def _run(
+        self, spikes: Spikes, before: list[Any], masks: list[Tensor | None], record: bool
+    ) -> NetworkOutput:
         recorded: list[Tensor] = []
         after = []
-        for layer, layer_state in zip(self.layers, before, strict=False):
+        for layer, layer_state, mask in zip(self.layers, before, masks, strict=False):
             out, layer_state = cast(Layer, layer)(spikes, layer_state)
-            spikes = out
+            spikes = out if mask is None else out * mask.to(out.dtype)
             if record:
                 recorded.append(out)
             after.append(layer_state)
@@ -130,7 +173,8 @@ def first_nonfinite(network: Network, spikes: Spikes) -> str | None:
             return "the input"
         for number, module in enumerate(network.layers, start=1):
             layer = cast(Layer, module)
-            drive = layer.connection(spikes)
+            arriving = spikes if layer.delay is None else layer.delay(spikes)[0]
+            drive = layer.connection(arriving)
             spikes, _ = layer(spikes)
             for tensor in (drive.current, drive.conductance, cast(Tensor, spikes)):
                 if tensor is not None and not torch.isfinite(tensor).all():
@@ -148,4 +192,4 @@ def _first_step(tensor: Tensor) -> int:
     return int(bad.nonzero()[0])
 
 
-__all__ = ["Layer", "Network", "NetworkOutput", "first_nonfinite"]
+__all__ = ["Layer", "LayerState", "Network", "NetworkOutput", "first_nonfinite"]

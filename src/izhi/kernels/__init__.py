@@ -18,6 +18,7 @@ from torch import Tensor
 from izhi.errors import SettingError, SlowKernelWarning, unknown
 from izhi.kernels import cpu, fused, reference
 from izhi.kernels.cpu import frames
+from izhi.kernels.delay import delayed
 from izhi.kernels.packed import PackedSpikes, Spikes, product
 from izhi.kernels.plan import Reset
 from izhi.kernels.reference import (
@@ -40,6 +41,7 @@ __all__ = [
     "PackedSpikes",
     "Spikes",
     "Synapse",
+    "delayed",
     "frames",
     "izhikevich",
     "lif",

@@ -27,7 +27,7 @@ NAME = "checkpoint.pt"
 
 #: Settings that decide the shape or meaning of the weights.
 STRUCTURE = ("neuron", "order", "connection", "readout", "hidden", "learn", "per_neuron", "mixture",
-             "population", "steps", "encoding", "window", "pool", "counts",
+             "population", "steps", "encoding", "window", "pool", "counts", "delays",
              "dataset")  # fmt: skip
 
 

@@ -131,7 +131,14 @@ class Classifier(nn.Module):
 
     def forward(self, values: Tensor | EventBatch, seed: int) -> tuple[Tensor, list[Tensor]]:
         """The network's output, and in evaluation the spikes of every layer."""
-        out = self.network(self.encode(values, seed), record=not self.training)
+        spikes = self.encode(values, seed)
+        if not (self.training and self.experiment.dropout):
+            out = self.network(spikes, record=not self.training)
+            return out.output, out.spikes
+        devices = [spikes.device] if spikes.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            out = self.network(spikes, record=False)
         return out.output, out.spikes
 
 
@@ -357,22 +364,17 @@ def _summed(fabric: Fabric, total: Tensor) -> Tensor:
 
 def make_optimizer(e: Experiment, network: Network) -> torch.optim.Optimizer:
     """The experiment's optimiser over what the network learns."""
-    coefficients = {
-        id(value): neuron.unit(name)
-        for neuron in (cast(Layer, layer).neuron for layer in network.layers)
-        for name, value in neuron.learned.items()
-    }
+    rates = {}
+    for layer in (cast(Layer, module) for module in network.layers):
+        for name, value in layer.neuron.learned.items():
+            rates[value] = e.dynamics_rate * layer.neuron.unit(name)
+        if layer.delay is not None:
+            rates[layer.delay.steps] = e.delay_rate
     learned = [p for p in network.parameters() if p.requires_grad]
-    weights = [p for p in learned if id(p) not in coefficients]
-    groups: list[dict[str, Any]] = (
-        [{"params": weights, "weight_decay": e.weight_decay}] if weights else []
-    )
-    # A coefficient of a neuron learns at a rate of its own, in proportion to its size, and does not decay.
-    groups += [
-        {"params": [p], "lr": e.dynamics_rate * coefficients[id(p)], "weight_decay": 0.0}
-        for p in learned
-        if id(p) in coefficients
-    ]
+    weights = [p for p in learned if p not in rates]
+    groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": e.weight_decay}]
+    # Coefficients of neurons and delays learn at rates of their own, and do not decay.
+    groups += [{"params": [p], "lr": rates[p], "weight_decay": 0.0} for p in learned if p in rates]
     if e.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=e.learning_rate, momentum=0.9)
     kind = torch.optim.AdamW if e.optimizer == "adamw" else torch.optim.Adam

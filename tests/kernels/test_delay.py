@@ -1,0 +1,138 @@
+"""Delays: where spikes arrive, gradients, continuation over chunks, and learning to wait."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from izhi import LIF, Izhikevich, cli
+from izhi.connections import Delay, Linear
+from izhi.errors import SettingError, ShapeError
+from izhi.kernels import PackedSpikes, delayed
+from izhi.network import Layer, Network
+
+
+def spikes_of(*shape, density=0.3, seed=0):
+    return (torch.rand(shape, generator=torch.Generator().manual_seed(seed)) < density).float()
+
+
+def test_each_neuron_waits_its_own_number_of_steps():
+    x = torch.zeros(6, 1, 3)
+    x[1] = 1
+    y = delayed(x, torch.zeros(5, 1, 3), torch.tensor([0.0, 1.4, 3.6]))
+    assert y[:, 0].nonzero().tolist() == [[1, 0], [2, 1], [5, 2]]
+    past = torch.zeros(5, 1, 3)
+    past[4] = 1
+    y = delayed(torch.zeros(6, 1, 3), past, torch.tensor([0.0, 1.0, 3.0]))
+    assert y[:, 0].nonzero().tolist() == [[0, 1], [2, 2]]
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 9), st.integers(1, 5), st.integers(1, 3), st.integers(1, 40), st.integers(0, 20),
+    st.sampled_from([torch.float32, torch.bfloat16]),
+)  # fmt: skip
+def test_the_kernel_is_the_gather_of_torch(steps, depth, batch, width, seed, dtype):
+    random = torch.Generator().manual_seed(seed)
+    g = torch.randn(steps, batch, width, generator=random)
+    delays = depth * torch.rand(width, generator=random) * 1.2 - 0.1
+    found = []
+    for kind in (dtype, torch.float64):
+        x = spikes_of(steps, batch, width, seed=seed).to(kind).requires_grad_()
+        past = spikes_of(depth + 1, batch, width, seed=seed + 1).to(kind).requires_grad_()
+        d = delays.clone().requires_grad_()
+        y = delayed(x, past, d)
+        y.backward(g.to(dtype).to(kind))
+        found.append([t.double() for t in (y.detach(), x.grad, past.grad, d.grad)])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_the_gradient_is_that_of_a_moved_spike_train():
+    # A smooth bump instead of spikes: the loss against the same bump at another delay is known.
+    t = torch.arange(60.0)
+
+    def bump(delay):
+        return torch.exp(-((t - 30 - delay) ** 2) / 50)[:, None, None]
+
+    delays = torch.tensor([5.0], requires_grad=True)
+    loss = (delayed(bump(0), torch.zeros(11, 1, 1), delays) - bump(8)).square().sum()
+    loss.backward()
+    step = 0.01
+    expected = (
+        (bump(5 + step) - bump(8)).square().sum() - (bump(5 - step) - bump(8)).square().sum()
+    ) / (2 * step)
+    assert delays.grad.item() == pytest.approx(expected.item(), rel=0.05)
+
+
+def test_delays_learn_when_a_neuron_must_be_hit():
+    torch.manual_seed(0)
+    t = torch.arange(80.0)
+    pulse = torch.exp(-((t - 20) ** 2) / 30)[:, None, None]
+    target = torch.exp(-((t - 32) ** 2) / 30)[:, None, None]
+    delay = Delay(1, 20)
+    optimizer = torch.optim.Adam(delay.parameters(), lr=0.2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        (delay(pulse)[0] - target).square().sum().backward()
+        optimizer.step()
+    assert delay.steps.item() == pytest.approx(12, abs=1)
+
+
+@pytest.mark.parametrize("neuron", [Izhikevich, LIF])
+def test_a_network_goes_on_from_its_state_and_keeps_only_every_kth(neuron):
+    x = spikes_of(20, 4, 30)
+
+    def make(keep_every=None):
+        torch.manual_seed(1)
+        return Network(
+            [Layer(Linear(30, 20), neuron(), Delay(30, 6)), Layer(Linear(20, 5), neuron(), Delay(20, 3))],
+            keep_every=keep_every,
+        )  # fmt: skip
+
+    whole = make()
+    out = whole(x)
+    first = whole(x[:7])
+    second = whole(x[7:], first.state)
+    assert torch.equal(torch.cat([first.output, second.output]), out.output)
+    out.output.sum().backward()
+    chunked = make(keep_every=6)
+    chunked(x).output.sum().backward()
+    for a, b in zip(whole.parameters(), chunked.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-5)
+    assert torch.equal(make()(PackedSpikes.pack(x)).output, out.output)
+
+
+def test_bad_input():
+    with pytest.raises(SettingError, match="largest is 0, expected at least 1"):
+        Delay(3, 0)
+    with pytest.raises(ShapeError, match="delays are of 3 neurons, expected 4"):
+        Layer(Linear(4, 2), LIF(), Delay(3, 2))
+
+
+def test_delays_and_dropout_train_and_repeat(tmp_path):
+    results = []
+    for out in "ab":
+        assert cli.main(["train", "--dataset", "iris", "--hidden", "16,12", "--epochs", "2", "--batch-size", "16",
+                         "--delays", "4", "--dropout", "0.3", "--quiet", "--out", str(tmp_path / out)]) == 0  # fmt: skip
+        lines = (tmp_path / out / "metrics.csv").read_text().splitlines()
+        results.append([line.split(",")[1] for line in lines])
+    assert results[0] == results[1]
+    assert cli.main(["evaluate", str(tmp_path / "a")]) == 0
+
+
+def test_dropout_silences_neurons_for_a_whole_sample():
+    torch.manual_seed(0)
+    network = Network([Layer(Linear(20, 400), LIF())], Linear(400, 2), dropout=0.25)
+    seen = []
+    network.readout.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    x = torch.ones(10, 3, 20)
+    network(x)
+    network.eval()
+    network(x)
+    active = seen[1].sum(0) > 0
+    kept = (seen[0].sum(0) > 0)[active].float().mean()
+    assert kept == pytest.approx(0.75, abs=0.05)
+    assert seen[0].unique().tolist() == pytest.approx([0.0, 1 / 0.75])
+    with pytest.raises(SettingError, match="dropout is 1, expected a share"):
+        Network([Layer(Linear(2, 2), LIF())], dropout=1)
