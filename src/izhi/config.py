@@ -161,6 +161,9 @@ class Experiment(BaseModel):
     batch_size: int = Field(256, ge=1, le=1_000_000, description="samples per step")
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="optimiser")
     learning_rate: float = Field(5e-4, gt=0, allow_inf_nan=False, description="step size")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="step sizes over the run: constant, or falling to 0 like a cosine"
+    )
     dropout: float = Field(
         0.0, ge=0, lt=1, allow_inf_nan=False,
         description="share of hidden neurons silenced for a sample while training",

@@ -130,6 +130,7 @@ def test_plain_gradient_is_that_of_finite_differences(order, monkeypatch):
     assert gain.grad.item() == pytest.approx(((up - down) / (2 * h)).item(), rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::izhi.errors.SlowKernelWarning")
 @pytest.mark.parametrize("name", ["a1", "a2", "a3", "a4", "b1", "b2", "b3", "threshold", "gain"])
 def test_gradient_of_each_coefficient(name, monkeypatch):
     monkeypatch.setattr(reference, "spike", lambda x, s, strict=False: s.smooth(x))
@@ -242,6 +243,7 @@ def test_surrogate_width_scales_with_the_model():
     assert 0.2 < grads[0] / grads[1] < 5
 
 
+@pytest.mark.filterwarnings("ignore::izhi.errors.SlowKernelWarning")
 def test_any_snntorch_surrogate_works():
     from snntorch import surrogate
 

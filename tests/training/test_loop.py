@@ -244,3 +244,32 @@ def test_predictions():
     output[:, 1, 0] = 0.9
     assert predict(output, "count").tolist() == [1, 0]
     assert predict(output, "max").tolist() == [1, 2]
+
+
+def test_a_cosine_schedule_ends_in_small_steps_and_goes_on_exactly(tmp_path):
+    rates = []
+
+    class Watch(StopsAt):
+        def step(self, loss):
+            rates.append(optimizers[-1].param_groups[0]["lr"])
+            super().step(loss)
+
+    optimizers = []
+    make = training.loop.make_optimizer
+
+    def remembered(*arguments):
+        optimizers.append(make(*arguments))
+        return optimizers[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.loop, "make_optimizer", remembered)
+        whole = run(tmp_path / "whole", Watch(99), schedule="cosine")
+    assert rates[0] == pytest.approx(5e-3)
+    assert rates[len(rates) // 2] == pytest.approx(2.5e-3, rel=0.01)
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 2e-4
+    with pytest.raises(Stop):
+        run(tmp_path / "broken", StopsAt(3), schedule="cosine")
+    assert numbers(run(tmp_path / "broken", schedule="cosine").history) == numbers(whole.history)
+    with pytest.raises(IzhiError, match="epochs = 4, not 8"):
+        run(tmp_path / "whole", schedule="cosine", epochs=8)

@@ -7,6 +7,7 @@ the same numbers as one that was never stopped.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -247,6 +248,11 @@ def _train_epoch(
     batches = _batches(fabric, e, len(samples), epoch)
     for step, (values, labels) in enumerate(stream(samples, batches)):
         values, labels = values.to(fabric.device), labels.to(fabric.device)
+        progress = (epoch - 1 + step * e.batch_size / len(samples)) / e.epochs
+        for group in optimizer.param_groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * rate_factor(
+                e.schedule, progress
+            )
         seed = derive_seed(e.seed, _CODING, epoch, step, fabric.global_rank)
         where = f"epoch {epoch}, step {step + 1}"
         loss, output = train_step(fabric, e, model, optimizer, values, labels, seed, where)
@@ -375,10 +381,17 @@ def make_optimizer(e: Experiment, network: Network) -> torch.optim.Optimizer:
     groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": e.weight_decay}]
     # Coefficients of neurons and delays learn at rates of their own, and do not decay.
     groups += [{"params": [p], "lr": rates[p], "weight_decay": 0.0} for p in learned if p in rates]
+    for group in groups:
+        group["initial_lr"] = group.setdefault("lr", e.learning_rate)
     if e.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=e.learning_rate, momentum=0.9)
     kind = torch.optim.AdamW if e.optimizer == "adamw" else torch.optim.Adam
     return kind(groups, lr=e.learning_rate, fused=True)
+
+
+def rate_factor(schedule: str, progress: float) -> float:
+    """What every learning rate is multiplied by when that share of the run, 0 to 1, is done."""
+    return 0.5 + 0.5 * math.cos(math.pi * progress) if schedule == "cosine" else 1.0
 
 
 def _restore(

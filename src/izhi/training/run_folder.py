@@ -18,7 +18,8 @@ from izhi.errors import RunFolderError
 from izhi.training import checkpoint
 from izhi.version import __version__
 
-#: Settings that may differ when a run goes on: they do not change the finished epochs.
+#: Settings that may differ when a run goes on: they do not change the finished epochs. (Under a schedule
+#: of learning rates the number of epochs does.)
 _MAY_DIFFER = {"epochs", "kernel", "tensorboard"}
 
 
@@ -72,8 +73,9 @@ class RunFolder:
                 raise already_holds_a_run(self.path)
             before = experiment(read(self.config)).model_dump()
             now = e.model_dump()
+            fixed = {"epochs"} if e.schedule != "constant" else set()
             for name in now:
-                if name not in _MAY_DIFFER and before[name] != now[name]:
+                if name not in _MAY_DIFFER - fixed and before[name] != now[name]:
                     raise RunFolderError(
                         f"{self.path} holds a run with {name} = {before[name]!r}, not {now[name]!r};"
                         " use its settings or choose another --out"
