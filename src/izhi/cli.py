@@ -23,8 +23,7 @@ from izhi.config import Experiment, experiment, read
 from izhi.errors import DataError, IzhiError, SettingError, unknown
 from izhi.neurons import LIF, ORDERS, PATTERNS, PRESETS, preset
 from izhi.progress import TerminalListener
-from izhi.training import RunFolder, checkpoint
-from izhi.training.loop import Classifier
+from izhi.training import Classifier, RunFolder, checkpoint
 from izhi.training.run_folder import already_holds_a_run, versions
 from izhi.version import __version__
 
@@ -182,7 +181,7 @@ def evaluate(a: argparse.Namespace) -> None:
     changes = {n: v for n, v in settings(a).items() if n in ("accelerator", "precision", "kernel")}
     e = experiment({**content["config"], **changes, "devices": 1, "nodes": 1})
     dataset = data.load(e.dataset, report_line)
-    network = build_network(e, training.loop.inputs(e, dataset), len(dataset.classes))
+    network = build_network(e, training.inputs(e, dataset), len(dataset.classes))
     checkpoint.load_weights(path, network, content["model"])
     fabric = training.start_fabric(e)
     model = fabric.setup(Classifier(e, network))

@@ -9,7 +9,7 @@ from izhi.config import experiment
 from izhi.errors import SettingError
 from izhi.neurons import PRESETS, Mixture
 from izhi.neurons.izhikevich import unit_of
-from izhi.training.loop import make_optimizer
+from izhi.training import make_optimizer
 
 SHARES = {"RS": 0.5, "FS": 0.3, "CH": 0.2}
 

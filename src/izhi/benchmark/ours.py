@@ -15,6 +15,7 @@ from izhi.benchmark.work import Steps, Work
 def _izhi(**settings: Any) -> Callable[[Work], Steps]:
     def build(work: Work) -> Steps:
         from izhi import build as construct
+        from izhi import training
         from izhi.config import experiment
         from izhi.training import loop
 
@@ -27,7 +28,7 @@ def _izhi(**settings: Any) -> Callable[[Work], Steps]:
         network = construct.network(e, work.inputs, work.classes)
         fabric = loop.start_fabric(e)
         model, optimizer = fabric.setup(
-            loop.Classifier(e, network), loop.make_optimizer(e, network)
+            training.Classifier(e, network), training.make_optimizer(e, network)
         )
         seeds = count()
 

@@ -1,7 +1,20 @@
 """Training: the loop, losses, checkpoints and run folders."""
 
+from izhi.training.classifier import Classifier, inputs
 from izhi.training.loop import Listener, Result, evaluate, start_fabric, train
 from izhi.training.losses import LOSSES
+from izhi.training.optimizer import make_optimizer
 from izhi.training.run_folder import RunFolder
 
-__all__ = ["LOSSES", "Listener", "Result", "RunFolder", "evaluate", "start_fabric", "train"]
+__all__ = [
+    "LOSSES",
+    "Classifier",
+    "Listener",
+    "Result",
+    "RunFolder",
+    "evaluate",
+    "inputs",
+    "make_optimizer",
+    "start_fabric",
+    "train",
+]

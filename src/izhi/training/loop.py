@@ -7,29 +7,27 @@ the same numbers as one that was never stopped.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from math import prod
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from izhi import build, encoding
+from izhi import build
 from izhi.config import Experiment
-from izhi.connections import Connection
 from izhi.data import AnySamples, Dataset, EventBatch, split, stream
 from izhi.errors import CheckpointError, DivergenceError, SettingError
-from izhi.kernels import Spikes
 from izhi.memory import keep_freed_memory
-from izhi.network import Layer, Network, first_nonfinite
+from izhi.network import Network, first_nonfinite
 from izhi.training import checkpoint
 from izhi.training.activity import Activity
+from izhi.training.classifier import Classifier, inputs
 from izhi.training.losses import LOSSES, predict
+from izhi.training.optimizer import make_optimizer, rate_factor
 from izhi.training.run_folder import RunFolder
 
 #: Purposes of a seed, so that no two draws share one.
@@ -92,55 +90,6 @@ def fast_precision(accelerator: str) -> Any:
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
     has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     return "bf16-mixed" if has_amx() else "32-true"
-
-
-class Classifier(nn.Module):
-    """Values (B, N) → encoded spikes → network output; what Fabric wraps and moves."""
-
-    def __init__(self, e: Experiment, network: Network) -> None:
-        super().__init__()
-        self.experiment, self.network = e, network
-        first = network.layers[0] if len(network.layers) else None
-        connection = network.readout if first is None else first.connection
-        self.inputs = int(cast(Connection, connection).in_features)
-
-    def encode(self, values: Tensor | EventBatch, seed: int) -> Spikes:
-        """Values (B, N) or recordings as the spikes or currents (T, B, inputs) of the network."""
-        e, where = self.experiment, next(self.parameters()).device
-        kind = where.type
-        mixed = torch.is_autocast_enabled(kind)
-        dtype = torch.get_autocast_dtype(kind) if mixed else next(self.parameters()).dtype
-        if isinstance(values, EventBatch):
-            changes = encoding.Augmentation(e.shift, e.stretch, e.drop) if self.training else None
-            spikes = encoding.frames(
-                values, e.steps, e.window or 0, dtype=dtype, augmentation=changes, seed=seed,
-                pool=e.pool, counted=e.counts,
-            )  # fmt: skip
-            if isinstance(spikes, Tensor):
-                return spikes.to(where)
-            packed = kind == "cpu" and e.kernel in ("auto", "cpu")
-            return spikes if packed else spikes.dense().to(where)
-        if e.encoding == "rows":
-            return encoding.rows(values, e.steps, self.inputs, dtype=dtype)
-        if e.population:
-            values = encoding.population(values, e.population)
-        # Images are sparse enough to gain from single bits in float32 only.
-        packed = kind == "cpu" and e.kernel in ("auto", "cpu") and dtype == torch.float32
-        return encoding.encode(
-            e.encoding or "rate", values, e.steps, seed=seed, dtype=dtype, packed=packed
-        )
-
-    def forward(self, values: Tensor | EventBatch, seed: int) -> tuple[Tensor, list[Tensor]]:
-        """The network's output, and in evaluation the spikes of every layer."""
-        spikes = self.encode(values, seed)
-        if not (self.training and self.experiment.dropout):
-            out = self.network(spikes, record=not self.training)
-            return out.output, out.spikes
-        devices = [spikes.device] if spikes.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
-            out = self.network(spikes, record=False)
-        return out.output, out.spikes
 
 
 def derive_seed(*path: int) -> int:
@@ -218,25 +167,6 @@ def _tensorboard(folder: RunFolder) -> Any:
             "tensorboard is set, but it is not installed; pip install 'izhi[tensorboard]'"
         ) from None
     return SummaryWriter(str(folder.path / "tensorboard"))  # type: ignore[no-untyped-call,unused-ignore]
-
-
-def inputs(e: Experiment, dataset: Dataset) -> int:
-    """Width of one step of an encoded sample.
-
-    Raises:
-        SettingError: for rows of what is no image, or a number of steps that its rows do not divide.
-    """
-    if e.encoding == "rows":
-        if len(dataset.shape) != 2:
-            raise SettingError(f"encoding is 'rows', but {dataset.name} holds no images")
-        if e.steps % dataset.shape[0]:
-            raise SettingError(
-                f"steps is {e.steps}, expected a multiple of {dataset.shape[0]}, the rows of an image"
-            )
-        return dataset.shape[1]
-    if e.encoding == "events":
-        return prod(encoding.pooled(dataset.shape, e.pool))
-    return dataset.features * max(e.population, 1)
 
 
 def _train_epoch(
@@ -366,32 +296,6 @@ def _precise(values: Tensor | EventBatch, fabric: Fabric) -> Tensor | EventBatch
 
 def _summed(fabric: Fabric, total: Tensor) -> Tensor:
     return fabric.all_reduce(total, reduce_op="sum") if fabric.world_size > 1 else total  # type: ignore[return-value]
-
-
-def make_optimizer(e: Experiment, network: Network) -> torch.optim.Optimizer:
-    """The experiment's optimiser over what the network learns."""
-    rates = {}
-    for layer in (cast(Layer, module) for module in network.layers):
-        for name, value in layer.neuron.learned.items():
-            rates[value] = e.dynamics_rate * layer.neuron.unit(name)
-        if layer.delay is not None:
-            rates[layer.delay.steps] = e.delay_rate
-    learned = [p for p in network.parameters() if p.requires_grad]
-    weights = [p for p in learned if p not in rates]
-    groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": e.weight_decay}]
-    # Coefficients of neurons and delays learn at rates of their own, and do not decay.
-    groups += [{"params": [p], "lr": rates[p], "weight_decay": 0.0} for p in learned if p in rates]
-    for group in groups:
-        group["initial_lr"] = group.setdefault("lr", e.learning_rate)
-    if e.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=e.learning_rate, momentum=0.9)
-    kind = torch.optim.AdamW if e.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=e.learning_rate, fused=True)
-
-
-def rate_factor(schedule: str, progress: float) -> float:
-    """What every learning rate is multiplied by when that share of the run, 0 to 1, is done."""
-    return 0.5 + 0.5 * math.cos(math.pi * progress) if schedule == "cosine" else 1.0
 
 
 def _restore(
