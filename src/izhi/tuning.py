@@ -228,7 +228,8 @@ def tune(
         study = optuna.create_study(
             study_name=variant.label, storage=place, direction="maximize", load_if_exists=True,
             sampler=optuna.samplers.TPESampler(seed=e.seed + _trials_of(optuna, place, variant)),
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
+            # Not before a third of the epochs: strong dropout and small steps begin slowly, and end well.
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=e.epochs // 3),
         )  # fmt: skip
         mine = [r for r in ranges if r.neuron in (None, e.neuron)]
         objective = _Objective(optuna, fabric, dataset, variant, mine, settings, listener)
