@@ -119,6 +119,11 @@ def test_compare(tmp_path):
     rows = json.loads((tmp_path / "c.json").read_text())["rows"]
     assert len(rows) == 6
     assert all(len(r["test_accuracy"]) == 2 and r["spread"] >= 0 for r in rows)
+    width = rows[0]["config"]["hidden"][0]
+    assert rows[0]["parameters"] == (4 + 1) * width + (width + 1) * 3
+    last = [history[-1] for history in rows[0]["history"]]
+    spikes = [rows[0]["config"]["steps"] * (r["rate_1"] * width + r["rate_2"] * 3) for r in last]
+    assert rows[0]["spikes_per_sample"] == pytest.approx(sum(spikes) / 2)
     assert {r["config"]["readout"] for r in rows if r["config"]["neuron"] == "biological"} == {
         "current"
     }

@@ -108,7 +108,7 @@ def compare(a: argparse.Namespace) -> None:
     if not is_first_process():
         return
     table = Table(title=f"{planned[0][1][0].dataset}: test accuracy after the last epoch")
-    for number, heading in enumerate(comparison.HEADINGS):
+    for number, heading in enumerate(comparison.headings(rows)):
         table.add_column(heading, justify="left" if number < 3 else "right")
     for row in rows:
         table.add_row(*comparison.cells(row))

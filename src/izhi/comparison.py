@@ -78,9 +78,20 @@ class Row:
         return stdev(self.accuracies) if len(self.results) > 1 else None
 
     @property
-    def rate(self) -> float:
-        """Spikes per neuron and step of the first layer, mean over seeds."""
-        return mean(result.history[-1].get("rate_1", 0.0) for result in self.results)
+    def spikes(self) -> float:
+        """Spikes that a test sample causes in all layers, mean over seeds."""
+        return mean(result.spikes for result in self.results)
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that are learned."""
+        return self.results[0].parameters
+
+    def groups(self) -> dict[str, list[float]]:
+        """Test accuracy of each seed for every group of test samples that is reported apart."""
+        start = "test_accuracy_"
+        names = [k.removeprefix(start) for k in self.results[0].history[-1] if k.startswith(start)]
+        return {name: [r.history[-1][start + name] for r in self.results] for name in names}
 
     @property
     def seconds(self) -> float:
@@ -161,15 +172,18 @@ def write(rows: Sequence[Row], folder: Path, command: str) -> None:
     out.write("report.md", "\n".join(lines))
 
 
-HEADINGS = (
-    "neuron",
-    "connection",
-    "readout",
-    "test accuracy (%)",
-    "least … most",
-    "spikes/step",
-    "s/epoch",
-)
+def headings(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The columns of the table: among them one for each group of test samples."""
+    groups = [f"{name.replace('_', ' ')} (%)" for name in rows[0].groups()]
+    return (
+        "neuron", "connection", "readout", "test accuracy (%)", "least … most", *groups, "parameters",
+        "spikes/sample", "s/epoch",
+    )  # fmt: skip
+
+
+def _percent(accuracies: Sequence[float]) -> str:
+    spread = f" ± {100 * stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
+    return f"{100 * mean(accuracies):.2f}{spread}"
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -181,19 +195,18 @@ def cells(row: Row) -> tuple[str, ...]:
         if k not in ("neuron", "connection", "readout")
     ]
     name = e.neuron + (f" ({', '.join(notes)})" if notes else "")
-    accuracy = f"{100 * row.mean:.2f}"
-    if row.spread is not None:
-        accuracy += f" ± {100 * row.spread:.2f}"
     low, high = 100 * min(row.accuracies), 100 * max(row.accuracies)
+    groups = [_percent(x) for x in row.groups().values()]
     return (
-        name, e.connection, e.readout or "", accuracy, f"{low:.2f} … {high:.2f}",
-        f"{row.rate:.3f}", f"{row.seconds:.1f}",
+        name, e.connection, e.readout or "", _percent(row.accuracies), f"{low:.2f} … {high:.2f}",
+        *groups, f"{row.parameters:,}", f"{row.spikes:,.0f}", f"{row.seconds:.1f}",
     )  # fmt: skip
 
 
 def markdown(rows: Sequence[Row]) -> str:
     """The table of a comparison in Markdown."""
-    lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+    columns = headings(rows)
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
     return "\n".join(lines)
 
@@ -210,6 +223,9 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
                 "test_accuracy": row.accuracies,
                 "mean": row.mean,
                 "spread": row.spread,
+                "groups": row.groups(),
+                "parameters": row.parameters,
+                "spikes_per_sample": row.spikes,
                 "seconds_per_epoch": row.seconds,
                 "history": [r.history for r in row.results],
                 "warnings": sorted({w for r in row.results for w in r.warnings}),

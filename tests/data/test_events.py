@@ -447,6 +447,9 @@ def test_training_on_recordings(tmp_path, monkeypatch):
         0.8 * last["test_accuracy_known_speakers"] + 0.2 * last["test_accuracy_new_speakers"]
     )
     assert first["config"]["window"] == 1000.0
+    both = ["compare", *common, "--neurons", "lif", "--out", str(tmp_path / "c"), "--epochs", "1"]
+    assert cli.main(both) == 0
+    assert "| known speakers (%) | new speakers (%) |" in (tmp_path / "c" / "report.md").read_text()
     strip = [
         [{k: v for k, v in row.items() if "seconds" not in k} for row in r["history"]]
         for r in results

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from izhi.config import Experiment
 from izhi.data import AnySamples, Dataset, EventBatch, split, stream
 from izhi.errors import CheckpointError, DivergenceError, SettingError
 from izhi.memory import keep_freed_memory
-from izhi.network import Network, first_nonfinite
+from izhi.network import Layer, Network, first_nonfinite
 from izhi.training import checkpoint
 from izhi.training.activity import Activity
 from izhi.training.classifier import Classifier, inputs
@@ -55,16 +55,33 @@ class Silent:
 
 @dataclass
 class Result:
-    """A finished run: a row of metrics per epoch, and remarks about the last one."""
+    """A finished run: a row of metrics per epoch, and remarks about the last one.
+
+    Attributes:
+        experiment: its settings.
+        history: metrics of each epoch.
+        warnings: of the last epoch.
+        parameters: numbers that were learned.
+        widths: of the layers of neurons.
+    """
 
     experiment: Experiment
     history: list[Row]
     warnings: list[str] = field(default_factory=list)
+    parameters: int = 0
+    widths: tuple[int, ...] = ()
 
     @property
     def test_accuracy(self) -> float:
         """After the last epoch, which no result chose."""
         return self.history[-1]["test_accuracy"]
+
+    @property
+    def spikes(self) -> float:
+        """Spikes that a test sample causes in all layers of neurons."""
+        last, steps = self.history[-1], self.experiment.steps
+        rates = [last[f"rate_{number}"] for number in range(1, len(self.widths) + 1)]
+        return steps * sum(rate * width for rate, width in zip(rates, self.widths, strict=True))
 
 
 def start_fabric(e: Experiment) -> Fabric:
@@ -156,7 +173,9 @@ def train(
         listener.epoch(row, warnings)
     if board is not None:
         board.close()
-    return Result(e, history, warnings)
+    learned = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    widths = tuple(cast(Layer, x).connection.out_features for x in network.layers)
+    return Result(e, history, warnings, learned, widths)
 
 
 def _tensorboard(folder: RunFolder) -> Any:
