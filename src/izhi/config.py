@@ -79,6 +79,10 @@ class Experiment(BaseModel):
     validation: float = Field(
         0.1, ge=0, lt=1, allow_inf_nan=False, description="share of the training samples held out"
     )
+    validation_speaker: int | None = Field(
+        None, ge=0,
+        description="hold out the training samples of this speaker, in place of a share of all",
+    )  # fmt: skip
     split_seed: int = Field(0, ge=0, description="seed of the training/validation split")
 
     encoding: Literal["rate", "latency", "constant", "rows", "events"] | None = Field(
@@ -270,7 +274,7 @@ def _check_input(e: Experiment) -> None:
         raise SettingError(
             f"encoding is 'events', but {e.dataset} has none; choose rate or another"
         )
-    for name in ("window", "pool", "counts", "shift", "stretch", "drop"):
+    for name in ("validation_speaker", "window", "pool", "counts", "shift", "stretch", "drop"):
         if getattr(e, name) not in (None, Experiment.model_fields[name].default):
             raise SettingError(
                 f"{name} is {getattr(e, name)!r}, but {e.dataset} has no recorded events; leave it out"

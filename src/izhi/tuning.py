@@ -180,7 +180,7 @@ def check(
         if r.neuron is not None and r.neuron not in neurons:
             raise unknown("neuron in search", r.neuron, sorted(neurons))
     for e, variant in zip(planned, variants, strict=True):
-        if not e.validation:
+        if not e.validation and e.validation_speaker is None:
             raise SettingError("validation is 0, but trials are judged by validation samples")
         mine = [r for r in ranges if r.neuron in (None, e.neuron)]
         for edge in ("low", "high"):

@@ -460,6 +460,38 @@ def test_training_on_recordings(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "e.json").read_text())["test_accuracy"] == first["test_accuracy"]
 
 
+def test_a_speaker_can_be_held_out_for_validation(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("IZHI_DATA", str(tmp_path))
+    for part in ("train", "test"):
+        write_shd(
+            tmp_path / "mine" / f"mine_{part}.h5", np.arange(40) % 10, speakers=np.arange(40) // 10
+        )
+    training, validation = data.hold_out_speaker(data.load("mine"), 2)
+    assert validation.records.tolist() == list(range(20, 30))
+    assert sorted([*training.records, *validation.records]) == list(range(40))
+    options = [
+        "train",
+        "--dataset",
+        "mine",
+        "--hidden",
+        "8",
+        "--epochs",
+        "1",
+        "--quiet",
+        "--steps",
+        "5",
+    ]
+    for speaker, status in (("3", 0), ("4", 2)):
+        out = ["--validation-speaker", speaker, "--out", str(tmp_path / speaker)]
+        assert cli.main([*options, *out]) == status
+    assert "validation_speaker is 4, expected one of several: 0, 1, 2, 3" in capsys.readouterr().err
+    for part in ("train", "test"):
+        write_shd(tmp_path / "nobody" / f"nobody_{part}.h5", np.arange(40) % 10)
+    unknown = [*options, "--dataset", "nobody", "--validation-speaker", "1"]
+    assert cli.main([*unknown, "--out", str(tmp_path / "x")]) == 2
+    assert "nobody does not say who spoke" in capsys.readouterr().err
+
+
 def test_a_broken_recording_stops_training_with_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("IZHI_DATA", str(tmp_path))
     write_nmnist(tmp_path / "nmnist")

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from izhi.data import embedded, mnist, nmnist, shd, stmnist
-from izhi.data.dataset import AnySamples, Dataset, Samples, split, stream
+from izhi.data.dataset import AnySamples, Dataset, Samples, hold_out_speaker, split, stream
 from izhi.data.download import Progress
 from izhi.data.events import EventBatch, EventSamples
 from izhi.errors import DataError, unknown
@@ -27,6 +27,7 @@ __all__ = [
     "fetch",
     "found",
     "has_events",
+    "hold_out_speaker",
     "load",
     "require_known",
     "split",

@@ -56,6 +56,7 @@ class Dataset:
         classes: names of the classes, in the order of the labels.
         shape: shape of one input as people know it, such as (28, 28).
         groups: parts of the test samples whose accuracy is also reported apart: name → mask (M,).
+        speakers: who spoke each training sample, (M,), where that is known.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Dataset:
     classes: tuple[str, ...]
     shape: tuple[int, ...]
     groups: Mapping[str, Tensor] = field(default_factory=dict)
+    speakers: Tensor | None = None
 
     @property
     def features(self) -> int:
@@ -94,6 +96,25 @@ def split(samples: AnySamples, validation: float, seed: int) -> tuple[AnySamples
         )
     keep, out = torch.from_numpy(~mask), torch.from_numpy(mask)
     return samples.subset(keep), samples.subset(out)
+
+
+def hold_out_speaker(dataset: Dataset, speaker: int) -> tuple[AnySamples, AnySamples]:
+    """Training samples of all other speakers, and validation samples of this one.
+
+    Settings that are chosen so are chosen for people who have not been heard before.
+
+    Raises:
+        SettingError: where speakers are not known, or there is no such speaker, or no other.
+    """
+    if dataset.speakers is None:
+        raise SettingError(
+            f"validation_speaker is {speaker}, but {dataset.name} does not say who spoke; leave it out"
+        )
+    his = dataset.speakers == speaker
+    if not his.any() or his.all():
+        known = ", ".join(str(x) for x in sorted(set(dataset.speakers.tolist())))
+        raise SettingError(f"validation_speaker is {speaker}, expected one of several: {known}")
+    return dataset.train.subset(~his), dataset.train.subset(his)
 
 
 def stream(

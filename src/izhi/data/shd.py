@@ -151,6 +151,7 @@ def load(name: str, folder: Path, report: Progress = lambda line: None) -> Datas
     return Dataset(
         name, EventSamples.of(train), EventSamples.of(test), train.classes, (CHANNELS,),
         _by_speaker(train, test),
+        None if train.speakers is None else torch.from_numpy(train.speakers),
     )  # fmt: skip
 
 

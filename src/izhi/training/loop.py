@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from izhi import build
 from izhi.config import Experiment
-from izhi.data import AnySamples, Dataset, EventBatch, split, stream
+from izhi.data import AnySamples, Dataset, EventBatch, hold_out_speaker, split, stream
 from izhi.errors import CheckpointError, DivergenceError, SettingError
 from izhi.memory import keep_freed_memory
 from izhi.network import Layer, Network, first_nonfinite
@@ -133,7 +133,10 @@ def train(
         RunFolderError: if the folder cannot be written.
     """
     listener = listener or Silent()
-    training, validation = split(dataset.train, e.validation, e.split_seed)
+    if e.validation_speaker is None:
+        training, validation = split(dataset.train, e.validation, e.split_seed)
+    else:
+        training, validation = hold_out_speaker(dataset, e.validation_speaker)
     network = build.network(e, inputs(e, dataset), len(dataset.classes))
     optimizer = make_optimizer(e, network)
     history, warnings = _restore(e, folder, network, optimizer)
