@@ -18,6 +18,9 @@ from izhi.neurons import Izhikevich
 STEP = {"mV": 10.0, "1": 0.1}
 DURATION = 500.0
 
+#: Units of the biological coefficients.
+UNITS = {"a": "1/ms", "b": "1/ms", "c": "mV", "d": "mV/ms", "threshold": "mV"}
+
 CLASSES = ("silent", "phasic", "tonic", "fast", "adapting", "bursting")
 
 
@@ -112,4 +115,5 @@ def table(before: list[LayerDynamics], after: list[LayerDynamics]) -> list[str]:
 def _summary(values: Tensor) -> str:
     if len(values) == 1:
         return f"{float(values[0]):.4g}"
+    values = values.double()
     return f"{float(values.mean()):.4g} ± {float(values.std()):.2g}"

@@ -9,6 +9,7 @@ from izhi.config import Experiment, experiment
 from izhi.errors import SettingError
 from izhi.firing import LayerDynamics
 from izhi.network import Network
+from izhi.neurons import preset
 from izhi.training import Result, RunFolder, checkpoint
 from izhi.training.run_folder import versions
 
@@ -57,16 +58,21 @@ def dynamics(folder: RunFolder) -> tuple[list[LayerDynamics], list[LayerDynamics
     Raises:
         SettingError: if the run's neurons have neither learned coefficients nor classes.
     """
-    _, *networks = trained(folder.checkpoint)
+    e, *networks = trained(folder.checkpoint)
     before, after = (firing.of_network(network) for network in networks)
     if not any(layer.coefficients or layer.classes for layer in after):
         raise SettingError(
             f"{folder.path} has learned no coefficient of a neuron; train with learn"
         )
+    in_mv = e.neuron != "lif" and preset(e.neuron).unit == "mV"
+    units = firing.UNITS if in_mv else {}
     drawn = []
     for old, new in zip(before, after, strict=True):
         values = {
-            name: (old.coefficients[name].numpy(), new.coefficients[name].numpy())
+            name + (f" ({units[name]})" if name in units else ""): (
+                old.coefficients[name].numpy(),
+                new.coefficients[name].numpy(),
+            )
             for name in new.coefficients
         }
         drawn.append((values, (old.count(), new.count())))

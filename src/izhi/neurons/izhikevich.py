@@ -171,16 +171,18 @@ class Izhikevich(nn.Module):
     def coefficients(self) -> Coefficients:
         """The coefficients now in use: floats, or tensors where they are learned.
 
-        Learned values are held where the dynamics are stable (a1 ≥ 0, −1/dt ≤ b2 ≤ 0,
+        Learned values are held where the dynamics are stable (a1 ≥ 0, 0 ≤ a ≤ 1/dt, −1/dt ≤ b2 ≤ 0 or what the preset has beyond,
         threshold ≥ c + 0.1·span) by a clamp that lets the gradient through; b1 may change sign.
         """
         p = self.parameters_
         values: dict[str, Tensor | float] = {name: self._given(name) for name in COEFFICIENTS}
         values.update({name: value for name, value in self.learned.items() if name in values})
         if "a" in self.learned or "b" in self.learned:
-            a = self.learned["a"] if "a" in self.learned else -self._given("b2")
-            b = self.learned["b"] if "b" in self.learned else self._given("b1") / -self._given("b2")
-            a = hold(a, -1 / p.dt, 1 / p.dt) if isinstance(a, Tensor) else a
+            a, b = -self._given("b2"), self._given("b1") / -self._given("b2")
+            if "a" in self.learned:
+                a = hold(self.learned["a"], min(0.0, -p.b2), 1 / p.dt)
+            if "b" in self.learned:
+                b = self.learned["b"]
             values["b1"], values["b2"] = a * b, -a
         if "a1" in self.learned:
             values["a1"] = hold(self.learned["a1"], 0.0, math.inf)
