@@ -272,8 +272,7 @@ class Delay(nn.Module):
         x = spikes if isinstance(spikes, Tensor) else spikes.dense()
         if past is None:
             past = x.new_zeros(self.largest + 1, *x.shape[1:])
-        held = self.steps + (self.steps.clamp(0, self.largest) - self.steps).detach()
-        return delayed(x, past, held), torch.cat([past, x])[-self.largest - 1 :]
+        return delayed(x, past, self.steps), torch.cat([past, x])[-self.largest - 1 :]
 
     def extra_repr(self) -> str:
         return f"{self.features}, up to {self.largest} steps"

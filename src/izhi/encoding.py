@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 import torch
@@ -52,6 +51,18 @@ def rate(
     """
     _check(values, steps)
     return kernels.rate(values, steps, _drawn(seed), dtype)
+
+
+def rate_packed(
+    values: Tensor, steps: int, *, seed: int | None = None, dtype: torch.dtype = torch.float32
+) -> PackedSpikes:
+    """The spikes of ``rate`` from the same seed, one bit each, in memory of the CPU.
+
+    Connections take them as they take dense spikes, and in float32 are about twice as fast: they add
+    the weights of those that fire instead of multiplying all of them.
+    """
+    _check(values, steps)
+    return kernels.rate_packed(values, steps, _drawn(seed), dtype)
 
 
 def latency(
@@ -179,7 +190,7 @@ def frames(
         pool,
         counted,
     )
-    return out.to(dtype) if counted else PackedSpikes(out, prod(pooled(shape, pool)), dtype)
+    return out.to(dtype) if counted else PackedSpikes(out, math.prod(pooled(shape, pool)), dtype)
 
 
 def pooled(shape: tuple[int, ...], pool: int) -> tuple[int, ...]:
@@ -189,18 +200,6 @@ def pooled(shape: tuple[int, ...], pool: int) -> tuple[int, ...]:
 
 
 ENCODINGS = ("rate", "latency", "constant")
-
-
-def rate_packed(
-    values: Tensor, steps: int, *, seed: int | None = None, dtype: torch.dtype = torch.float32
-) -> PackedSpikes:
-    """The spikes of ``rate`` from the same seed, one bit each, in memory of the CPU.
-
-    Connections take them as they take dense spikes, and in float32 are about twice as fast: they add
-    the weights of those that fire instead of multiplying all of them.
-    """
-    _check(values, steps)
-    return kernels.rate_packed(values, steps, _drawn(seed), dtype)
 
 
 def encode(

@@ -56,12 +56,21 @@ class Range:
     high: float = 0.0
     choices: tuple[str, ...] = ()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the setting takes whole numbers only."""
+        return Experiment.model_fields[self.name].annotation is int
+
+    def concerns(self, neuron: str) -> bool:
+        """Whether variants of that neuron are searched over it."""
+        return self.neuron in (None, neuron)
+
     def suggest(self, trial: Any) -> Any:
         """A value for a trial."""
         if self.choices:
             return trial.suggest_categorical(self.name, self.choices)
         log = self.low > 0 and self.high >= _LOGARITHMIC * self.low
-        if Experiment.model_fields[self.name].annotation is int:
+        if self.is_whole:
             return trial.suggest_int(self.name, int(self.low), int(self.high), log=log)
         return trial.suggest_float(self.name, self.low, self.high, log=log)
 
@@ -182,14 +191,11 @@ def check(
     for e, variant in zip(planned, variants, strict=True):
         if not e.validation and e.validation_speaker is None:
             raise SettingError("validation is 0, but trials are judged by validation samples")
-        mine = [r for r in ranges if r.neuron in (None, e.neuron)]
+        mine = [r for r in ranges if r.concerns(e.neuron)]
         for edge in ("low", "high"):
-            values = {r.name: getattr(r, edge) for r in mine if not r.choices}
-            whole = {
-                n: int(v) if Experiment.model_fields[n].annotation is int else v
-                for n, v in values.items()
-            }
-            experiment({**settings, **variant.settings, **whole})
+            limits = [(r, getattr(r, edge)) for r in mine if not r.choices]
+            values = {r.name: int(v) if r.is_whole else v for r, v in limits}
+            experiment({**settings, **variant.settings, **values})
         for r in mine:
             for choice in r.choices:
                 experiment({**settings, **variant.settings, r.name: choice})
@@ -224,14 +230,15 @@ def tune(
     fabric = start_fabric(planned[0])
     best = []
     for variant, e in zip(variants, planned, strict=True):
-        place = _storage(optuna, storage)
         study = optuna.create_study(
-            study_name=variant.label, storage=place, direction="maximize", load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(seed=e.seed + _trials_of(optuna, place, variant)),
+            study_name=variant.label, storage=_storage(optuna, storage), direction="maximize",
+            load_if_exists=True,
             # Not before a third of the epochs: strong dropout and small steps begin slowly, and end well.
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=e.epochs // 3),
         )  # fmt: skip
-        mine = [r for r in ranges if r.neuron in (None, e.neuron)]
+        # A further process must not draw the first one's numbers.
+        study.sampler = optuna.samplers.TPESampler(seed=e.seed + len(study.trials))
+        mine = [r for r in ranges if r.concerns(e.neuron)]
         objective = _Objective(optuna, fabric, dataset, variant, mine, settings, listener)
         ended = (
             optuna.trial.TrialState.COMPLETE,
@@ -251,14 +258,6 @@ def tune(
         winner = max(good, key=lambda t: t.value or 0.0)
         best.append(Best(variant, dict(winner.params), float(winner.value or 0.0), len(finished)))
     return best
-
-
-def _trials_of(optuna: Any, storage: Any, variant: Variant) -> int:
-    """How many trials a study already has: a further process must not draw the first one's numbers."""
-    for summary in optuna.get_all_study_summaries(storage):
-        if summary.study_name == variant.label:
-            return int(summary.n_trials)
-    return 0
 
 
 @dataclass

@@ -33,6 +33,7 @@ class Classifier(nn.Module):
         kind = where.type
         mixed = torch.is_autocast_enabled(kind)
         dtype = torch.get_autocast_dtype(kind) if mixed else next(self.parameters()).dtype
+        can_pack = kind == "cpu" and e.kernel in ("auto", "cpu")
         if isinstance(values, EventBatch):
             changes = encoding.Augmentation(e.shift, e.stretch, e.drop) if self.training else None
             spikes = encoding.frames(
@@ -41,14 +42,13 @@ class Classifier(nn.Module):
             )  # fmt: skip
             if isinstance(spikes, Tensor):
                 return spikes.to(where)
-            packed = kind == "cpu" and e.kernel in ("auto", "cpu")
-            return spikes if packed else spikes.dense().to(where)
+            return spikes if can_pack else spikes.dense().to(where)
         if e.encoding == "rows":
             return encoding.rows(values, e.steps, self.inputs, dtype=dtype)
         if e.population:
             values = encoding.population(values, e.population)
         # Images are sparse enough to gain from single bits in float32 only.
-        packed = kind == "cpu" and e.kernel in ("auto", "cpu") and dtype == torch.float32
+        packed = can_pack and dtype == torch.float32
         return encoding.encode(
             e.encoding or "rate", values, e.steps, seed=seed, dtype=dtype, packed=packed
         )

@@ -8,22 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from izhi.kernels.cpu.parallel import Kernel, array, compile_kernel, launch, number, share
+from izhi.kernels.cpu.parallel import Kernel, array, compile_kernel, four_numbers, launch, share
 from izhi.kernels.cpu.scalars import codec, f32
 
 
 @cache
 def _forward(dtype: torch.dtype) -> Kernel:
-    _, store, element = codec(dtype)
+    _, _, element = codec(dtype)
 
     @compile_kernel
     def forward(data):  # type: ignore[no-untyped-def]
-        steps, depth, batch, width = (
-            number(data, 0),
-            number(data, 1),
-            number(data, 2),
-            number(data, 3),
-        )
+        steps, depth, batch, width = four_numbers(data)
         x = array(data, 4, (steps, batch, width), element)
         past = array(data, 5, (depth, batch, width), element)
         delays = array(data, 6, width, np.int64)
@@ -47,12 +42,7 @@ def _backward(dtype: torch.dtype) -> Kernel:
 
     @compile_kernel
     def backward(data):  # type: ignore[no-untyped-def]
-        steps, depth, batch, width = (
-            number(data, 0),
-            number(data, 1),
-            number(data, 2),
-            number(data, 3),
-        )
+        steps, depth, batch, width = four_numbers(data)
         x = array(data, 4, (steps, batch, width), element)
         past = array(data, 5, (depth, batch, width), element)
         delays = array(data, 6, width, np.int64)

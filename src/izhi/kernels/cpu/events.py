@@ -18,6 +18,7 @@ from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
     compile_kernel,
+    four_numbers,
     launch,
     number,
     share,
@@ -51,12 +52,7 @@ def _list_bits(words: Any, start: Any, stop: Any, places: Any) -> Any:
 def _gather() -> Kernel:
     @compile_kernel
     def gather(data):  # type: ignore[no-untyped-def]
-        rows, words_per_row, depth, width = (
-            number(data, 0),
-            number(data, 1),
-            number(data, 2),
-            number(data, 3),
-        )
+        rows, words_per_row, depth, width = four_numbers(data)
         columns, at_once = number(data, 4), number(data, 5)
         words = array(data, 6, (rows, words_per_row), np.uint32)
         m = array(data, 7, (depth, width), f32)

@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 
 from izhi.kernels.cpu.bits import WORD
-from izhi.kernels.cpu.parallel import Kernel, array, compile_kernel, launch, number, share
+from izhi.kernels.cpu.parallel import (
+    Kernel,
+    array,
+    compile_kernel,
+    four_numbers,
+    launch,
+    number,
+    share,
+)
 from izhi.kernels.cpu.rate import mix
 from izhi.kernels.cpu.scalars import f32, inlined
 
@@ -34,12 +42,7 @@ def _frames(counted: bool) -> Kernel:
 
     @compile_kernel
     def bin_events(data):  # type: ignore[no-untyped-def]
-        steps, batch, events, per_row = (
-            number(data, 0),
-            number(data, 1),
-            number(data, 2),
-            number(data, 3),
-        )
+        steps, batch, events, per_row = four_numbers(data)
         height, width, pool = number(data, 4), number(data, 5), number(data, 6)
         times = array(data, 7, events, np.int32)
         units = array(data, 8, events, np.int32)

@@ -113,6 +113,12 @@ def number(data: Any, place: Any) -> Any:
 
 
 @inlined
+def four_numbers(data: Any) -> Any:
+    """The first four arguments of a kernel: its sizes."""
+    return number(data, 0), number(data, 1), number(data, 2), number(data, 3)
+
+
+@inlined
 def share(data: Any) -> Any:
     """This thread's number, and how many threads there are."""
     if data[0] != 0:
