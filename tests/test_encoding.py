@@ -60,6 +60,22 @@ def test_latency_is_earlier_for_larger_values():
     assert spikes[:, 0, :4].argmax(0).tolist() == [0, 2, 4, 6]
 
 
+def test_shifted_images_move_as_a_whole_and_zeros_come_in():
+    image = torch.zeros(5, 4)
+    image[2, 1], image[4, 3] = 1.0, 0.5  # one pixel within reach of every shift, one at the edge
+    moved = encoding.shifted(image.flatten().repeat(500, 1), (5, 4), 1, seed=3).view(500, 5, 4)
+    places = set()
+    for one in moved:
+        (y, x), *_ = (one == 1).nonzero().tolist()
+        places.add((y - 2, x - 1))
+        expected = torch.zeros(7, 6)
+        expected[1 + y - 2 : 6 + y - 2, x : x + 4] = image
+        torch.testing.assert_close(one, expected[1:6, 1:5])
+    assert places == {(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)}
+    again = encoding.shifted(image.flatten().repeat(500, 1), (5, 4), 1, seed=3)
+    assert torch.equal(again.view_as(moved), moved)
+
+
 def test_constant():
     values = torch.rand(2, 3)
     assert torch.equal(encoding.constant(values, 4), values.repeat(4, 1, 1))

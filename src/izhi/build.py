@@ -7,11 +7,13 @@ import torch
 from izhi.config import Experiment, build_neuron
 from izhi.connections import (
     CONNECTIONS,
+    AxonalDelay,
     ConductanceSynapse,
     Connection,
     Delay,
     ExponentialSynapse,
     Linear,
+    SynapticDelay,
     reversal_potentials,
 )
 from izhi.network import Layer, Network, Neuron
@@ -37,6 +39,14 @@ def _connection(e: Experiment, inputs: int, outputs: int, neuron: Neuron) -> Con
     return kind(inputs, outputs)
 
 
+def _delay(e: Experiment, inputs: int, outputs: int) -> Delay | None:
+    if not e.delays:
+        return None
+    if e.delay_type == "synaptic":
+        return SynapticDelay(inputs, outputs, e.delays)
+    return AxonalDelay(inputs, e.delays)
+
+
 def network(e: Experiment, inputs: int, classes: int) -> Network:
     """The network of a resolved experiment, its weights drawn from ``e.seed``.
 
@@ -52,8 +62,8 @@ def network(e: Experiment, inputs: int, classes: int) -> Network:
         before = inputs
         for width in widths:
             neuron = build_neuron(e, width)
-            delay = Delay(before, e.delays) if e.delays else None
-            layers.append(Layer(_connection(e, before, width, neuron), neuron, delay))
+            connection = _connection(e, before, width, neuron)
+            layers.append(Layer(connection, neuron, _delay(e, before, width)))
             before = width
         readout: Connection | None = None
         if e.readout == "current":

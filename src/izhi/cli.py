@@ -184,7 +184,7 @@ def evaluate(a: argparse.Namespace) -> None:
     network = build_network(e, training.inputs(e, dataset), len(dataset.classes))
     checkpoint.load_weights(path, network, content["model"])
     fabric = training.start_fabric(e)
-    model = fabric.setup(Classifier(e, network))
+    model = fabric.setup(Classifier(e, network, dataset.shape))
     found = training.evaluate(fabric, e, model, dataset.test, groups=dataset.groups)
     activity = found.activity
     print(

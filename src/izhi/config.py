@@ -104,7 +104,10 @@ class Experiment(BaseModel):
     )
     counts: bool = Field(False, description="count the events of a step, not only whether any came")
     shift: int = Field(
-        0, ge=0, le=1000, description="augmentation of events: largest shift, channels or pixels"
+        0,
+        ge=0,
+        le=1000,
+        description="augmentation: largest shift of recordings or images, in channels or pixels",
     )
     stretch: float = Field(
         0.0, ge=0, lt=1, allow_inf_nan=False, description="augmentation: times ± this share"
@@ -145,8 +148,11 @@ class Experiment(BaseModel):
     tau: float = Field(10.0, gt=1, allow_inf_nan=False, description="synaptic decay time, steps")
     delays: int = Field(
         0, ge=0, le=10_000,
-        description="largest axonal delay before each layer of neurons, in steps, learned; 0 for none",
+        description="largest delay into each layer of neurons, in steps, learned; 0 for none",
     )  # fmt: skip
+    delay_type: Literal["axonal", "synaptic"] = Field(
+        "axonal", description="delays of presynaptic neurons, or of each synapse"
+    )
     delay_rate: float = Field(
         0.05, gt=0, allow_inf_nan=False, description="learning rate of delays, in steps"
     )
@@ -274,7 +280,7 @@ def _check_input(e: Experiment) -> None:
         raise SettingError(
             f"encoding is 'events', but {e.dataset} has none; choose rate or another"
         )
-    for name in ("validation_speaker", "window", "pool", "counts", "shift", "stretch", "drop"):
+    for name in ("validation_speaker", "window", "pool", "counts", "stretch", "drop"):
         if getattr(e, name) not in (None, Experiment.model_fields[name].default):
             raise SettingError(
                 f"{name} is {getattr(e, name)!r}, but {e.dataset} has no recorded events; leave it out"

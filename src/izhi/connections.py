@@ -7,13 +7,17 @@ and what happens between them and the neuron, which integrates it with its own s
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError, ShapeError
-from izhi.kernels import Drive, Spikes, Synapse, delayed, product
+from izhi.kernels import Drive, Spikes, Synapse, delayed, delayed_product, product
 from izhi.neurons import LIF, Izhikevich
+
+Product = Callable[[Any, Tensor], Tensor]
 
 #: Time steps handled by one matrix product of the exponential filter.
 _CHUNK = 64
@@ -77,7 +81,13 @@ class Connection(nn.Module):
         if spikes.shape[0] == 0:
             raise ShapeError("spikes have T = 0, expected at least one time step")
 
-    def forward(self, spikes: Spikes) -> Drive:
+    def forward(self, spikes: Spikes, product: Product = product) -> Drive:
+        """The drive of spikes (T, B, in_features).
+
+        Args:
+            spikes: dense or packed.
+            product: (spikes, weight) → weighted spikes; that of a SynapticDelay where synapses delay.
+        """
         raise NotImplementedError
 
     def extra_repr(self) -> str:
@@ -87,7 +97,7 @@ class Connection(nn.Module):
 class Linear(Connection):
     """I[t] = W·s[t] + bias: a spike acts in its own step only."""
 
-    def forward(self, spikes: Spikes) -> Drive:
+    def forward(self, spikes: Spikes, product: Product = product) -> Drive:
         self.check(spikes)
         return Drive(product(spikes, self.weight), bias=self.input.bias)
 
@@ -102,7 +112,7 @@ class Recurrent(Connection):
         super().__init__(in_features, out_features, bias)
         self.feedback = nn.Linear(out_features, out_features, bias=False)
 
-    def forward(self, spikes: Spikes) -> Drive:
+    def forward(self, spikes: Spikes, product: Product = product) -> Drive:
         self.check(spikes)
         current = product(spikes, self.weight)
         return Drive(current, bias=self.input.bias, feedback=self.feedback.weight)
@@ -151,7 +161,7 @@ class ExponentialSynapse(Connection):
         """What the neuron integrates."""
         return Synapse(self.decay)
 
-    def forward(self, spikes: Spikes) -> Drive:
+    def forward(self, spikes: Spikes, product: Product = product) -> Drive:
         self.check(spikes)
         current = product(spikes, self.weight)
         return Drive(current, bias=self.input.bias, synapse=self.synapse)
@@ -224,7 +234,7 @@ class ConductanceSynapse(ExponentialSynapse):
         weight = self.weight if self.sign is None else self.weight.abs() * self.sign
         return self.strength * weight
 
-    def forward(self, spikes: Spikes) -> Drive:
+    def forward(self, spikes: Spikes, product: Product = product) -> Drive:
         self.check(spikes)
         low, rest, high = self.reversal
         weight = self.signed_weight
@@ -237,45 +247,97 @@ class ConductanceSynapse(ExponentialSynapse):
 
 
 class Delay(nn.Module):
-    """Axonal delays: spikes of each presynaptic neuron arrive some steps later.
-
-        y[t] = x[t − round(d)],   0 ≤ d ≤ largest
-
-    Delays are learned: the gradient of d is that of the spike train moved by a small time.
+    """Base of all delays: how long spikes travel to a layer, in steps, learned.
 
     Args:
-        features: presynaptic neurons.
-        largest: the longest delay, in steps, at least 1.
+        shape: of the delays.
+        largest: the longest delay D, at least 1.
         learn: whether delays are learned.
 
-    They begin between 0 and half of the longest, evenly at random.
+    Delays are real numbers from 0 to D, and are rounded where they act. They begin between 0 and half
+    of the longest, evenly at random; the gradient is that of a spike train moved by a small time.
     """
 
-    def __init__(self, features: int, largest: int, *, learn: bool = True) -> None:
+    def __init__(self, *shape: int, largest: int, learn: bool = True) -> None:
         super().__init__()
-        for name, value in (("features", features), ("largest", largest)):
+        for name, value in zip(("in_features", "out_features"), reversed(shape), strict=False):
             if value < 1:
                 raise SettingError(f"{name} is {value!r}, expected at least 1")
-        self.features, self.largest = features, largest
-        self.steps = nn.Parameter(0.5 * largest * torch.rand(features), requires_grad=learn)
+        if largest < 1:
+            raise SettingError(f"largest is {largest!r}, expected at least 1")
+        self.in_features, self.largest = shape[-1], largest
+        self.steps = nn.Parameter(0.5 * largest * torch.rand(*shape), requires_grad=learn)
 
     def forward(self, spikes: Spikes, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Delay spikes (T, B, features).
+        """What arrives at a connection, which is to weigh it by ``product``.
 
         Args:
-            spikes: dense or packed.
+            spikes: (T, B, in_features), dense or packed.
             past: the second value of an earlier call, to go on from; None to start anew.
 
         Returns:
-            Delayed spikes (T, B, features), and the last steps (largest + 1, B, features) that came in.
+            What arrives, and the last steps that came in, (steps, B, in_features).
         """
+        raise NotImplementedError
+
+    def product(self, arriving: Any, weight: Tensor) -> Tensor:
+        """Arriving spikes weighted by weight (out_features, in_features): (T, B, out_features)."""
+        raise NotImplementedError
+
+    def _with_past(self, spikes: Spikes, past: Tensor | None, steps: int) -> tuple[Tensor, Tensor]:
         x = spikes if isinstance(spikes, Tensor) else spikes.dense()
-        if past is None:
-            past = x.new_zeros(self.largest + 1, *x.shape[1:])
-        return delayed(x, past, self.steps), torch.cat([past, x])[-self.largest - 1 :]
+        return x, x.new_zeros(steps, *x.shape[1:]) if past is None else past
 
     def extra_repr(self) -> str:
-        return f"{self.features}, up to {self.largest} steps"
+        return f"{' × '.join(str(n) for n in self.steps.shape)}, up to {self.largest} steps"
+
+
+class AxonalDelay(Delay):
+    """Spikes of each presynaptic neuron arrive some steps later, at all of the layer's neurons.
+
+        y[t] = x[t − round(d)],   0 ≤ d ≤ largest
+
+    Args:
+        in_features: presynaptic neurons.
+        largest: the longest delay, in steps, at least 1.
+        learn: whether delays are learned.
+    """
+
+    def __init__(self, in_features: int, largest: int, *, learn: bool = True) -> None:
+        super().__init__(in_features, largest=largest, learn=learn)
+
+    def forward(self, spikes: Spikes, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        x, past = self._with_past(spikes, past, self.largest + 1)
+        return delayed(x, past, self.steps), torch.cat([past, x])[-self.largest - 1 :]
+
+    def product(self, arriving: Any, weight: Tensor) -> Tensor:
+        return product(arriving, weight)
+
+
+class SynapticDelay(Delay):
+    """Each synapse has its own delay: I_j[t] = Σ_i w_ji·x_i[t − round(d_ji)] (Hammouamri et al. 2024).
+
+    A layer costs largest + 1 times the products of one without delays.
+
+    Args:
+        in_features: presynaptic neurons.
+        out_features: postsynaptic neurons.
+        largest: the longest delay, in steps, at least 1.
+        learn: whether delays are learned.
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, largest: int, *, learn: bool = True
+    ) -> None:
+        super().__init__(out_features, in_features, largest=largest, learn=learn)
+
+    def forward(self, spikes: Spikes, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        x, past = self._with_past(spikes, past, self.largest)
+        whole = torch.cat([past, x])
+        return whole, whole[-self.largest :]
+
+    def product(self, arriving: Any, weight: Tensor) -> Tensor:
+        return delayed_product(arriving, weight, self.steps, self.largest)
 
 
 def currents(drive: Drive, trace: Tensor | None) -> tuple[Tensor, Tensor | None]:

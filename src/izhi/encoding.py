@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from izhi import kernels
 from izhi.data.events import EventBatch
@@ -117,6 +118,22 @@ def rows(values: Tensor, steps: int, width: int, *, dtype: torch.dtype = torch.f
         )
     images = values.to(dtype).view(len(values), height, width)
     return images.transpose(0, 1).repeat_interleave(steps // height, dim=0).contiguous()
+
+
+def shifted(values: Tensor, shape: tuple[int, ...], largest: int, *, seed: int) -> Tensor:
+    """Images (B, H·W), each moved by up to ``largest`` pixels in both directions; zeros come in.
+
+    An augmentation: shifts are drawn evenly from the seed, for each image its own.
+    """
+    height, width = shape
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(-largest, largest + 1, (2, len(values), 1), generator=generator)
+    down, right = drawn.to(values.device) + largest
+    padded = functional.pad(values.view(-1, height, width), (largest,) * 4)
+    image = torch.arange(len(values), device=values.device)[:, None, None]
+    y = torch.arange(height, device=values.device) + down
+    x = torch.arange(width, device=values.device) + right
+    return padded[image, y[:, :, None], x[:, None, :]].flatten(1)
 
 
 @dataclass(frozen=True)

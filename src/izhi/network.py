@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from izhi.connections import Connection, Delay, currents
 from izhi.errors import SettingError, ShapeError
-from izhi.kernels import Spikes
+from izhi.kernels import Drive, Spikes
 from izhi.neurons import LIF, Izhikevich, IzhikevichState, LIFState
 
 Neuron = Izhikevich | LIF
@@ -19,7 +19,7 @@ NeuronState = IzhikevichState | LIFState
 
 
 class LayerState(NamedTuple):
-    """State of a layer with delays: its neurons', and the last steps (D + 1, B, in_features) that came in."""
+    """State of a layer with delays: its neurons', and the last steps (steps, B, in_features) that came in."""
 
     neuron: NeuronState
     past: Tensor
@@ -38,20 +38,31 @@ class Layer(nn.Module):
 
     def __init__(self, connection: Connection, neuron: Neuron, delay: Delay | None = None) -> None:
         super().__init__()
-        if delay is not None and delay.features != connection.in_features:
+        if delay is not None and delay.steps.shape not in (
+            connection.weight.shape[1:],
+            connection.weight.shape,
+        ):
             raise ShapeError(
-                f"delays are of {delay.features} neurons, expected {connection.in_features} (in_features)"
+                f"delays have shape {tuple(delay.steps.shape)}, expected ({connection.in_features},) or"
+                f" {tuple(connection.weight.shape)}, those of the connection"
             )
         self.connection, self.neuron, self.delay = connection, neuron, delay
 
     def forward(self, spikes: Spikes, state: Any = None) -> tuple[Tensor, NeuronState | LayerState]:
         if self.delay is None:
             return self.neuron(self.connection(spikes), state)  # type: ignore[no-any-return]
-        self.connection.check(spikes)
         before = LayerState(None, None) if state is None else state  # type: ignore[arg-type]
-        delayed, past = self.delay(spikes, before.past)
-        out, after = self.neuron(self.connection(delayed), before.neuron)
-        return out, LayerState(after, past)
+        drive, past = self.drive(spikes, before.past)
+        out, after = self.neuron(drive, before.neuron)
+        return out, LayerState(after, cast(Tensor, past))
+
+    def drive(self, spikes: Spikes, past: Tensor | None = None) -> tuple[Drive, Tensor | None]:
+        """What the neurons receive from spikes and, with delays, from the steps before them."""
+        if self.delay is None:
+            return self.connection(spikes), None
+        self.connection.check(spikes)
+        arriving, past = self.delay(spikes, past)
+        return self.connection(arriving, self.delay.product), past
 
 
 class NetworkOutput(NamedTuple):
@@ -173,8 +184,7 @@ def first_nonfinite(network: Network, spikes: Spikes) -> str | None:
             return "the input"
         for number, module in enumerate(network.layers, start=1):
             layer = cast(Layer, module)
-            arriving = spikes if layer.delay is None else layer.delay(spikes)[0]
-            drive = layer.connection(arriving)
+            drive, _ = layer.drive(spikes)
             spikes, _ = layer(spikes)
             for tensor in (drive.current, drive.conductance, cast(Tensor, spikes)):
                 if tensor is not None and not torch.isfinite(tensor).all():

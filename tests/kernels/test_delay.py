@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from izhi import LIF, Izhikevich, cli
-from izhi.connections import Delay, Linear
+from izhi.connections import AxonalDelay, ConductanceSynapse, Linear, SynapticDelay
 from izhi.errors import SettingError, ShapeError
-from izhi.kernels import PackedSpikes, delayed
+from izhi.kernels import PackedSpikes, delayed, delayed_product
 from izhi.network import Layer, Network
 
 
@@ -48,6 +48,60 @@ def test_the_kernel_is_the_gather_of_torch(steps, depth, batch, width, seed, dty
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
+@settings(deadline=None)
+@given(
+    st.integers(1, 9), st.integers(1, 5), st.integers(1, 3), st.integers(1, 12), st.integers(1, 7),
+    st.integers(0, 20),
+)  # fmt: skip
+def test_synapses_with_delays_are_as_many_axons_with_delays(steps, depth, batch, n, m, seed):
+    # Synapse by synapse: its axon delayed, and its weight; axonal delays have tests of their own.
+    random = torch.Generator().manual_seed(seed)
+    g = torch.randn(steps, batch, m, generator=random, dtype=torch.float64)
+    past = spikes_of(depth + 1, batch, n, seed=seed + 1).double()
+    found = []
+    for synaptic in (True, False):
+        random.manual_seed(seed)
+        x = spikes_of(steps, batch, n, seed=seed).double().requires_grad_()
+        w = torch.randn(m, n, generator=random, dtype=torch.float64).requires_grad_()
+        # Not at the longest, where the slope has only one side here, but two for axons.
+        d = (
+            ((depth - 0.6) * torch.rand(m, n, generator=random) - 0.1)
+            .clamp(max=depth - 1)
+            .requires_grad_()
+        )
+        if synaptic:
+            y = delayed_product(torch.cat([past[1:], x]), w, d, depth)
+        else:
+            axons = [delayed(x, past, d[j]) @ w[j] for j in range(m)]
+            y = torch.stack(axons, -1)
+        y.backward(g)
+        found.append([t.double() for t in (y.detach(), x.grad, w.grad, d.grad)])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_a_synapse_learns_to_wait_for_the_other():
+    # Two spikes 9 steps apart make the neuron fire only if they arrive together.
+    torch.manual_seed(0)
+    x = torch.zeros(40, 1, 2)
+    x[8, :, 0] = x[17, :, 1] = 1
+    smooth = torch.exp(-((torch.arange(-12.0, 13) / 4) ** 2))[:, None, None]
+    x = torch.nn.functional.conv1d(
+        x.permute(1, 2, 0), smooth.permute(1, 2, 0).repeat(2, 1, 1), padding=12, groups=2
+    )
+    x = x.permute(2, 0, 1)
+    delay = SynapticDelay(2, 1, 15)
+    optimizer = torch.optim.Adam(delay.parameters(), lr=0.2)
+    for _ in range(200):
+        optimizer.zero_grad()
+        arriving, _ = delay(x)
+        (-delay.product(arriving, torch.ones(1, 2)).square().sum()).backward()
+        optimizer.step()
+    assert delay.steps.min() > -3  # one that cannot wait less does not run away from 0
+    first, second = delay.steps.detach()[0].clamp(0, 15)
+    assert first - second == pytest.approx(9, abs=1)
+
+
 def test_the_gradient_is_that_of_a_moved_spike_train():
     # A smooth bump instead of spikes: the loss against the same bump at another delay is known.
     t = torch.arange(60.0)
@@ -70,7 +124,7 @@ def test_delays_learn_when_a_neuron_must_be_hit():
     t = torch.arange(80.0)
     pulse = torch.exp(-((t - 20) ** 2) / 30)[:, None, None]
     target = torch.exp(-((t - 32) ** 2) / 30)[:, None, None]
-    delay = Delay(1, 20)
+    delay = AxonalDelay(1, 20)
     optimizer = torch.optim.Adam(delay.parameters(), lr=0.2)
     for _ in range(150):
         optimizer.zero_grad()
@@ -79,16 +133,20 @@ def test_delays_learn_when_a_neuron_must_be_hit():
     assert delay.steps.item() == pytest.approx(12, abs=1)
 
 
+@pytest.mark.parametrize("delays", [AxonalDelay, SynapticDelay])
 @pytest.mark.parametrize("neuron", [Izhikevich, LIF])
-def test_a_network_goes_on_from_its_state_and_keeps_only_every_kth(neuron):
+def test_a_network_goes_on_from_its_state_and_keeps_only_every_kth(neuron, delays):
     x = spikes_of(20, 4, 30)
+
+    def layer(kind, before, after, largest):
+        sizes = (before,) if delays is AxonalDelay else (before, after)
+        return Layer(kind(before, after), neuron(), delays(*sizes, largest))
 
     def make(keep_every=None):
         torch.manual_seed(1)
         return Network(
-            [Layer(Linear(30, 20), neuron(), Delay(30, 6)), Layer(Linear(20, 5), neuron(), Delay(20, 3))],
-            keep_every=keep_every,
-        )  # fmt: skip
+            [layer(Linear, 30, 20, 6), layer(ConductanceSynapse, 20, 5, 3)], keep_every=keep_every
+        )
 
     whole = make()
     out = whole(x)
@@ -105,16 +163,20 @@ def test_a_network_goes_on_from_its_state_and_keeps_only_every_kth(neuron):
 
 def test_bad_input():
     with pytest.raises(SettingError, match="largest is 0, expected at least 1"):
-        Delay(3, 0)
-    with pytest.raises(ShapeError, match="delays are of 3 neurons, expected 4"):
-        Layer(Linear(4, 2), LIF(), Delay(3, 2))
+        AxonalDelay(3, 0)
+    for delay, shape in ((AxonalDelay(3, 2), r"\(3,\)"), (SynapticDelay(2, 4, 5), r"\(4, 2\)")):
+        with pytest.raises(
+            ShapeError, match=rf"delays have shape {shape}, expected \(4,\) or \(2, 4\)"
+        ):
+            Layer(Linear(4, 2), LIF(), delay)
 
 
-def test_delays_and_dropout_train_and_repeat(tmp_path):
+@pytest.mark.parametrize("kind", ["axonal", "synaptic"])
+def test_delays_and_dropout_train_and_repeat(tmp_path, kind):
     results = []
     for out in "ab":
         assert cli.main(["train", "--dataset", "iris", "--hidden", "16,12", "--epochs", "2", "--batch-size", "16",
-                         "--delays", "4", "--dropout", "0.3", "--quiet", "--out", str(tmp_path / out)]) == 0  # fmt: skip
+                         "--delays", "4", "--delay-type", kind, "--dropout", "0.3", "--quiet", "--out", str(tmp_path / out)]) == 0  # fmt: skip
         lines = (tmp_path / out / "metrics.csv").read_text().splitlines()
         results.append([line.split(",")[1] for line in lines])
     assert results[0] == results[1]

@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from izhi import IzhiError, data, training
+from izhi import IzhiError, build, data, training
 from izhi.config import experiment
 from izhi.training import LOSSES, RunFolder, checkpoint
 from izhi.training.activity import Activity
@@ -203,6 +203,16 @@ def test_every_loss_and_readout_learns(tmp_path, loss, readout):
 def test_settings_run(tmp_path, changes):
     history = run(tmp_path, **{"epochs": 2, **changes}).history
     assert history[-1]["train_loss"] > 0
+
+
+def test_images_are_shifted_while_training_only():
+    e = experiment({"dataset": "digits", "encoding": "constant", "steps": 2, "shift": 2})
+    d = data.load("digits")
+    model = training.Classifier(e, build.network(e, 64, 10), d.shape)
+    values, _ = d.test.batch(slice(0, 20))
+    assert (model.encode(values, 5)[0] != values).any()
+    model.eval()
+    assert torch.equal(model.encode(values, 5)[0], values)
 
 
 def test_bf16_and_32_bits_are_close(tmp_path):

@@ -70,10 +70,11 @@ class EventBatch:
 
 
 class Remembering:
-    """A reader that keeps what it has read, up to a number of bytes."""
+    """A reader that keeps what it has read, up to a number of bytes (CACHE_BYTES)."""
 
-    def __init__(self, reader: Reader, limit: int = CACHE_BYTES) -> None:
-        self.reader, self.left = reader, limit
+    def __init__(self, reader: Reader, limit: int | None = None) -> None:
+        self.reader = reader
+        self.left = CACHE_BYTES if limit is None else limit
         self.shape, self.labels = reader.shape, reader.labels
         self._kept: dict[int, Events] = {}
 

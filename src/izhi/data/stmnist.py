@@ -43,8 +43,9 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with zipfile.ZipFile(path) as archive:
-                members = archive.infolist()
+            # Kept open: to read its directory again for each recording would take most of the time.
+            self._archive = zipfile.ZipFile(path)
+            members = self._archive.infolist()
         except (OSError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"{path} is truncated or no archive ({error}); use an intact copy"
@@ -60,13 +61,10 @@ class Archive:
         name = str(self.names[record])
         where = f"{self.path}, {name}"
         try:
-            with zipfile.ZipFile(self.path) as archive:
-                size = archive.getinfo(name).file_size
-                if size > _LARGEST:
-                    raise DataError(
-                        f"{where} unpacks to {size:,} bytes, expected at most {_LARGEST:,}"
-                    )
-                raw = archive.read(name)
+            size = self._archive.getinfo(name).file_size
+            if size > _LARGEST:
+                raise DataError(f"{where} unpacks to {size:,} bytes, expected at most {_LARGEST:,}")
+            raw = self._archive.read(name)
         except (OSError, zipfile.BadZipFile, KeyError) as error:
             raise DataError(f"{where} cannot be read ({error}); use an intact copy") from None
         return parse(raw, where)

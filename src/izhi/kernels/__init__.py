@@ -18,7 +18,7 @@ from torch import Tensor
 from izhi.errors import SettingError, SlowKernelWarning, unknown
 from izhi.kernels import cpu, fused, reference
 from izhi.kernels.cpu import frames
-from izhi.kernels.delay import delayed
+from izhi.kernels.delay import delayed, delayed_product
 from izhi.kernels.packed import PackedSpikes, Spikes, product
 from izhi.kernels.plan import Reset
 from izhi.kernels.reference import (
@@ -42,6 +42,7 @@ __all__ = [
     "Spikes",
     "Synapse",
     "delayed",
+    "delayed_product",
     "frames",
     "izhikevich",
     "lif",

@@ -1,4 +1,8 @@
-"""Delays of spikes as a differentiable operation: kernels on a CPU, a gather in torch elsewhere."""
+"""Delays of spikes as differentiable operations.
+
+Axonal delays move spike trains: by kernels on a CPU, by a gather in torch elsewhere. Synaptic delays are a
+product with weights placed at their taps, like a causal convolution, on every device.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,13 @@ import torch
 from torch import Tensor
 
 from izhi.kernels.cpu import delay as cpu
+from izhi.kernels.packed import product
+
+
+def _inward(g: Tensor, delays: Tensor, largest: int) -> Tensor:
+    """The gradient of delays, but for what would carry them further out of 0 to D, where they would stay."""
+    out = ((delays <= 0) & (g > 0)) | ((delays >= largest) & (g < 0))
+    return g.masked_fill(out, 0)
 
 
 class _Delayed(torch.autograd.Function):
@@ -21,7 +32,7 @@ class _Delayed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, past: Tensor, delays: Tensor) -> Tensor:
         whole = delays.detach().round().clamp(0, len(past) - 1).long()
-        ctx.save_for_backward(x, past, whole)
+        ctx.save_for_backward(x, past, delays, whole)
         if _has_kernel(x):
             return cpu.forward(x.contiguous(), past.contiguous(), whole)
         return _moved(x, past, whole, 0)
@@ -29,10 +40,12 @@ class _Delayed(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
-        x, past, whole = ctx.saved_tensors
+        x, past, delays, whole = ctx.saved_tensors
+        largest = len(past) - 1
         if _has_kernel(x):
             g = g.to(x.dtype).contiguous()
-            return cpu.backward(x.contiguous(), past.contiguous(), whole, g)
+            grad_x, grad_past, grad = cpu.backward(x.contiguous(), past.contiguous(), whole, g)
+            return grad_x, grad_past, _inward(grad, delays, largest)
         depth, length = len(past), len(x)
         steps = torch.arange(depth + length, device=g.device)[:, None] - depth + whole
         arrives = ((steps >= 0) & (steps < length))[:, None, :]
@@ -40,7 +53,8 @@ class _Delayed(torch.autograd.Function):
         grad_past, grad_x = (g.gather(0, index) * arrives).split([depth, length])
         waits = (whole > 0).long()
         slope = _moved(x, past, whole, 1) - _moved(x, past, whole - waits, 0)
-        return grad_x, grad_past, (g * slope / (1 + waits)).float().sum((0, 1))
+        grad = (g * slope / (1 + waits)).float().sum((0, 1))
+        return grad_x, grad_past, _inward(grad, delays, largest)
 
 
 def _has_kernel(x: Tensor) -> bool:
@@ -65,4 +79,48 @@ def delayed(x: Tensor, past: Tensor, delays: Tensor) -> Tensor:
     return _Delayed.apply(x, past, delays)  # type: ignore[no-any-return, no-untyped-call]
 
 
-__all__ = ["delayed"]
+class _Placed(torch.autograd.Function):
+    """Weights (M, N), delays (M, N) in steps → the weights of each tap (M, (D + 1)·N), 0 at other delays.
+
+    Delays are rounded. Their gradient is weight times the slope of the taps' gradients over delay, by
+    differences of the taps beside: that of the spike train moved by a small time.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, delays: Tensor, largest: int) -> Tensor:
+        tap = delays.detach().round().clamp(0, largest).long()[:, None]
+        ctx.save_for_backward(weight, delays, tap)
+        ctx.largest = largest
+        taps = weight.new_zeros(len(weight), largest + 1, weight.shape[1])
+        return taps.scatter_(1, tap, weight[:, None]).flatten(1)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, g: Tensor) -> Any:
+        weight, delays, tap = ctx.saved_tensors
+        g = g.view(len(weight), ctx.largest + 1, -1)
+        before, after = (tap - 1).clamp(min=0), (tap + 1).clamp(max=ctx.largest)
+        slope = (g.gather(1, after) - g.gather(1, before)) / (after - before)
+        grad = _inward(weight * slope[:, 0], delays, ctx.largest)
+        return g.gather(1, tap)[:, 0], grad, None
+
+
+def delayed_product(x: Tensor, weight: Tensor, delays: Tensor, largest: int) -> Tensor:
+    """Σ_i weight[j, i]·x[t − delays[j, i], b, i] for every t, b, j; differentiable in all.
+
+    Args:
+        x: spikes (D + T, B, N), D = largest steps before the first one of interest.
+        weight: (M, N).
+        delays: (M, N), in steps, rounded and held within 0 and D.
+        largest: D, at least 1.
+
+    Returns:
+        (T, B, M).
+    """
+    steps = len(x) - largest
+    placed = _Placed.apply(weight, delays, largest)  # type: ignore[no-untyped-call]
+    taps = [x[largest - k : largest - k + steps] for k in range(largest + 1)]
+    return product(torch.cat(taps, dim=-1), placed)
+
+
+__all__ = ["delayed", "delayed_product"]

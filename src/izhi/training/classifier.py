@@ -18,11 +18,17 @@ from izhi.network import Network
 
 
 class Classifier(nn.Module):
-    """Values (B, N) → encoded spikes → network output; what Fabric wraps and moves."""
+    """Values (B, N) → encoded spikes → network output; what Fabric wraps and moves.
 
-    def __init__(self, e: Experiment, network: Network) -> None:
+    Args:
+        e: the resolved experiment.
+        network: built from it.
+        shape: of one input, such as (28, 28); needed where images are shifted while training.
+    """
+
+    def __init__(self, e: Experiment, network: Network, shape: tuple[int, ...] = ()) -> None:
         super().__init__()
-        self.experiment, self.network = e, network
+        self.experiment, self.network, self.shape = e, network, shape
         first = network.layers[0] if len(network.layers) else None
         connection = network.readout if first is None else first.connection
         self.inputs = int(cast(Connection, connection).in_features)
@@ -43,6 +49,8 @@ class Classifier(nn.Module):
             if isinstance(spikes, Tensor):
                 return spikes.to(where)
             return spikes if can_pack else spikes.dense().to(where)
+        if e.shift and self.training:
+            values = encoding.shifted(values, self.shape, e.shift, seed=seed)
         if e.encoding == "rows":
             return encoding.rows(values, e.steps, self.inputs, dtype=dtype)
         if e.population:
@@ -70,8 +78,10 @@ def inputs(e: Experiment, dataset: Dataset) -> int:
     """Width of one step of an encoded sample.
 
     Raises:
-        SettingError: for rows of what is no image, or a number of steps that its rows do not divide.
+        SettingError: for rows or a shift of what is no image, or a number of steps that its rows do not divide.
     """
+    if e.shift and e.encoding != "events" and len(dataset.shape) != 2:
+        raise SettingError(f"shift is {e.shift}, but {dataset.name} holds no images; leave it out")
     if e.encoding == "rows":
         if len(dataset.shape) != 2:
             raise SettingError(f"encoding is 'rows', but {dataset.name} holds no images")

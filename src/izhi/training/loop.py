@@ -140,7 +140,7 @@ def train(
     network = build.network(e, inputs(e, dataset), len(dataset.classes))
     optimizer = make_optimizer(e, network)
     history, warnings = _restore(e, folder, network, optimizer)
-    model, optimizer = fabric.setup(Classifier(e, network), optimizer)
+    model, optimizer = fabric.setup(Classifier(e, network, dataset.shape), optimizer)
     steps = -(-len(training) // e.batch_size)
     listener.begin(e, steps, len(history))
     board = _tensorboard(folder) if e.tensorboard and fabric.is_global_zero else None
