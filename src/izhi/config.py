@@ -115,6 +115,10 @@ class Experiment(BaseModel):
     drop: float = Field(
         0.0, ge=0, lt=1, allow_inf_nan=False, description="augmentation: share of events left out"
     )
+    equalize: float = Field(
+        0.0, ge=0, le=10, allow_inf_nan=False,
+        description="augmentation of counts: spread of a smooth gain over channels, in its logarithm",
+    )  # fmt: skip
 
     hidden: Widths = Field((512,), description="widths of the hidden layers, comma-separated")
     neuron: str = Field("normalized", description="lif, or a preset of izhi.PRESETS")
@@ -275,12 +279,16 @@ def _check_input(e: Experiment) -> None:
             raise SettingError(
                 f"population is {e.population}, but {e.dataset} holds recorded events; leave it out"
             )
+        if e.equalize and not e.counts:
+            raise SettingError(
+                f"equalize is {e.equalize:g}, but only counts have gains; add counts"
+            )
         return
     if e.encoding == "events":
         raise SettingError(
             f"encoding is 'events', but {e.dataset} has none; choose rate or another"
         )
-    for name in ("validation_speaker", "window", "pool", "counts", "stretch", "drop"):
+    for name in ("validation_speaker", "window", "pool", "counts", "stretch", "drop", "equalize"):
         if getattr(e, name) not in (None, Experiment.model_fields[name].default):
             raise SettingError(
                 f"{name} is {getattr(e, name)!r}, but {e.dataset} has no recorded events; leave it out"

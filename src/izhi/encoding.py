@@ -144,11 +144,14 @@ class Augmentation:
         shift: largest shift, in channels, or in pixels of both directions.
         stretch: times are multiplied by a factor from 1 − stretch to 1 + stretch.
         drop: share of events that are left out.
+        equalize: counts are multiplied by a gain that varies smoothly over the channels and with loudness,
+            as voices and microphones differ: the spread of its natural logarithm.
     """
 
     shift: int = 0
     stretch: float = 0.0
     drop: float = 0.0
+    equalize: float = 0.0
 
 
 def frames(
@@ -179,7 +182,8 @@ def frames(
 
     Raises:
         ShapeError: for T below 1.
-        SettingError: for a window that is not above 0.
+        SettingError: for a window that is not above 0, or gains where nothing is counted or the sensor
+            has no channels in a row.
     """
     if steps < 1:
         raise ShapeError(f"T = {steps} time steps, expected at least 1")
@@ -193,6 +197,14 @@ def frames(
         shifts[:, 0] = 0
     factors = random.uniform(1 - change.stretch, 1 + change.stretch, batch)
     keys = random.integers(-(2**31), 2**31, batch, dtype=np.int32)
+    gains = None
+    if change.equalize:
+        if not counted or len(shape) != 1:
+            raise SettingError(
+                f"equalize is {change.equalize:g}, which needs counts of the channels of one row; set counts,"
+                " or leave it out"
+            )
+        gains = _gains(change.equalize, batch, pooled(shape, pool)[0], random)
     whole = shape if len(shape) == 3 else (1, 1, events.features)
     out = kernels.frames(
         events.times,
@@ -207,7 +219,20 @@ def frames(
         pool,
         counted,
     )
-    return out.to(dtype) if counted else PackedSpikes(out, math.prod(pooled(shape, pool)), dtype)
+    if counted:
+        return (out if gains is None else out * gains).to(dtype)
+    return PackedSpikes(out, math.prod(pooled(shape, pool)), dtype)
+
+
+def _gains(spread: float, batch: int, channels: int, random: np.random.Generator) -> Tensor:
+    """Gains (B, channels): log-normal at six places of the channels, linear between them, and as loudness.
+
+    Loudness, common to all channels, varies half as much.
+    """
+    places = torch.from_numpy(random.standard_normal((batch, 1, 6), np.float32))
+    loudness = torch.from_numpy(random.standard_normal((batch, 1), np.float32))
+    smooth = functional.interpolate(places, size=channels, mode="linear", align_corners=True)
+    return torch.exp(spread * (smooth[:, 0] + 0.5 * loudness))
 
 
 def pooled(shape: tuple[int, ...], pool: int) -> tuple[int, ...]:

@@ -365,6 +365,17 @@ def test_augmentation_shifts_stretches_and_drops():
         frames(drop=0.5, shift=3, stretch=0.1), frames(drop=0.5, shift=3, stretch=0.1)
     )
     assert not torch.equal(frames(drop=0.5), frames(drop=0.5, seed=2))
+    counts = encoding.frames(events, 50, 1000.0, counted=True, pool=10)
+    gains = encoding.Augmentation(equalize=0.5)
+    changed = encoding.frames(events, 50, 1000.0, counted=True, pool=10, seed=1, augmentation=gains)
+    gain = torch.log(changed.sum(0) / counts.sum(0))[:, 11:59]
+    common = gain.mean(1)
+    assert common.std() > 0.15  # loud and soft
+    assert (gain - common[:, None]).std() > 0.2  # high and low
+    assert gain.diff(dim=1).abs().max() < 0.25
+    assert torch.equal(changed == 0, counts == 0)
+    with pytest.raises(SettingError, match="equalize is 0.5, which needs counts"):
+        frames(equalize=0.5)
     camera = batch_of(([10, 20], [34 * 34 - 1, 34 * 34]), shape=(2, 34, 34))
     seen = [
         tuple(
@@ -520,6 +531,7 @@ def test_a_broken_recording_stops_training_with_one_line(tmp_path, monkeypatch, 
         (["--dataset", "nmnist", "--population", "5"], "population is 5, but nmnist holds recorded events"),
         (["--dataset", "iris", "--encoding", "rows"], "encoding is 'rows', but iris holds no images"),
         (["--dataset", "digits", "--encoding", "rows"], "steps is 25, expected a multiple of 8"),
+        (["--dataset", "nmnist", "--equalize", ".3"], "equalize is 0.3, but only counts have gains; add counts"),
         (["--dataset", "nmnist", "--window", "0"], "window is '0', expected greater than 0"),
     ],
 )  # fmt: skip

@@ -29,6 +29,7 @@ class Classifier(nn.Module):
     def __init__(self, e: Experiment, network: Network, shape: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.experiment, self.network, self.shape = e, network, shape
+        self._augmentation = encoding.Augmentation(e.shift, e.stretch, e.drop, e.equalize)
         first = network.layers[0] if len(network.layers) else None
         connection = network.readout if first is None else first.connection
         self.inputs = int(cast(Connection, connection).in_features)
@@ -41,7 +42,7 @@ class Classifier(nn.Module):
         dtype = torch.get_autocast_dtype(kind) if mixed else next(self.parameters()).dtype
         can_pack = kind == "cpu" and e.kernel in ("auto", "cpu")
         if isinstance(values, EventBatch):
-            changes = encoding.Augmentation(e.shift, e.stretch, e.drop) if self.training else None
+            changes = self._augmentation if self.training else None
             spikes = encoding.frames(
                 values, e.steps, e.window or 0, dtype=dtype, augmentation=changes, seed=seed,
                 pool=e.pool, counted=e.counts,
