@@ -143,6 +143,37 @@ def test_compare(tmp_path):
     assert json.loads((tmp_path / "d.json").read_text())["rows"] == rows
 
 
+def test_a_file_may_name_the_variants(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    common = 'dataset = "iris"\nhidden = [8]\nepochs = 1\nsteps = 5\nconnection = "recurrent"\n'
+    file = tmp_path / "two.toml"
+    file.write_text(
+        common
+        + '[variants."LIF, slow"]\nneuron = "lif"\nbeta = 0.99\n[variants.FS]\nneuron = "FS"\n'
+    )
+    assert (
+        main(["compare", "--config", "two.toml", "--quiet", "--out", "c", "--json", "c.json"]) == 0
+    )
+    rows = json.loads((tmp_path / "c.json").read_text())["rows"]
+    assert [r["label"] for r in rows] == ["LIF, slow", "FS"]
+    assert [(r["config"]["neuron"], r["config"]["beta"]) for r in rows] == [
+        ("lif", 0.99),
+        ("FS", 0.95),
+    ]
+    assert {r["config"]["connection"] for r in rows} == {"recurrent"}
+    assert "| LIF, slow | recurrent | spikes |" in (tmp_path / "c" / "report.md").read_text()
+    file.write_text(common + "variants = 3\n")
+    assert "variants is no table" in refused(capsys, "compare", "--config", "two.toml")
+    file.write_text(common + '[variants]\nlif = "fast"\n')
+    assert "variants holds 'lif', expected a table" in refused(
+        capsys, "compare", "--config", "two.toml"
+    )
+    file.write_text(common + "[variants.x]\nseed = 3\n")
+    assert "seed cannot differ between variants" in refused(
+        capsys, "compare", "--config", "two.toml"
+    )
+
+
 def test_simulate(tmp_path):
     done = izhi(
         "simulate", "RS", "--current", "10", "--json", "s.json", "--out", "rs.png", cwd=tmp_path

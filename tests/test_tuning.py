@@ -14,7 +14,7 @@ from izhi.errors import SettingError
 def run(tmp_path, *options, out="tune"):
     return cli.main(["tune", "--dataset", "iris", "--hidden", "16", "--epochs", "2", "--batch-size", "16",
                      "--steps", "10", "--quiet", "--out", str(tmp_path / out),
-                     "--json", str(tmp_path / "best.json"), *options])  # fmt: skip
+                     "--neurons", "lif,normalized", "--json", str(tmp_path / "best.json"), *options])  # fmt: skip
 
 
 def test_the_search_space_is_read():
@@ -60,7 +60,11 @@ def test_every_variant_gets_the_same_budget_and_a_study_goes_on(tmp_path, capsys
     first = json.loads((tmp_path / "best.json").read_text())
     assert [row["trials"] for row in first] == [3, 3]
     assert [set(row["found"]) for row in first] == [{"learning_rate", "beta"}, {"learning_rate"}]
-    assert "compare them on the test samples: --neurons lif:" in capsys.readouterr().out
+    tuned = tmp_path / "tune" / "tuned.toml"
+    assert (
+        f"compare them on the test samples: izhi compare --config {tuned}"
+        in capsys.readouterr().out
+    )
     assert run(tmp_path, "--trials", "3", *options) == 2
     assert "already holds a run" in capsys.readouterr().err
     assert run(tmp_path, "--trials", "5", "--resume", *options) == 0
@@ -70,10 +74,15 @@ def test_every_variant_gets_the_same_budget_and_a_study_goes_on(tmp_path, capsys
         b["validation_accuracy"] >= a["validation_accuracy"]
         for a, b in zip(first, later, strict=True)
     )
-    # What it prints is what compare takes.
-    option = ",".join(row["option"] for row in later)
-    assert cli.main(["compare", "--dataset", "iris", "--hidden", "16", "--epochs", "1", "--quiet",
-                     "--neurons", option, "--out", str(tmp_path / "compare")]) == 0  # fmt: skip
+    # What it writes is what compare takes.
+    result = tmp_path / "compare.json"
+    assert cli.main(["compare", "--config", str(tuned), "--epochs", "1", "--quiet", "--json", str(result),
+                     "--out", str(tmp_path / "compare")]) == 0  # fmt: skip
+    rows = json.loads(result.read_text())["rows"]
+    assert [row["label"] for row in rows] == ["lif", "normalized"]
+    assert [row["config"]["learning_rate"] for row in rows] == [
+        row["found"]["learning_rate"] for row in later
+    ]
 
 
 def test_the_same_seed_finds_the_same(tmp_path):

@@ -93,10 +93,18 @@ def is_first_process() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
 
 
+def variants_of(a: argparse.Namespace, values: dict[str, Any]) -> list[comparison.Variant]:
+    """The variants of the file, taken out of its values; those of --neurons if it has none or both."""
+    tables = values.pop("variants", None)
+    if tables is None or a.neurons is not None:
+        return comparison.parse_variants(a.neurons or "lif,normalized,biological", a.connections)
+    return comparison.named_variants(tables)
+
+
 def compare(a: argparse.Namespace) -> None:
     values = settings(a)
     seeds = whole_numbers("seeds", a.seeds, "0,1,2")
-    variants = comparison.parse_variants(a.neurons, a.connections)
+    variants = variants_of(a, values)
     planned = comparison.plan(variants, seeds, values)
     folder = make_folder(a, f"compare-{planned[0][1][0].dataset}")
     with TerminalListener(
@@ -119,7 +127,7 @@ def compare(a: argparse.Namespace) -> None:
 
 def tune(a: argparse.Namespace) -> None:
     values = settings(a)
-    variants = comparison.parse_variants(a.neurons, a.connections)
+    variants = variants_of(a, values)
     ranges = tuning.parse_search(a.search)
     planned = tuning.check(variants, ranges, values, a.trials)
     folder = make_folder(a, f"tune-{planned[0].dataset}")
@@ -140,11 +148,12 @@ def tune(a: argparse.Namespace) -> None:
         )
         table.add_row(row.variant.label, f"{100 * row.accuracy:.2f}", found)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
-    options = ",".join(row.as_option() for row in best)
-    print(f"studies: {storage}\ncompare them on the test samples: --neurons {shlex.quote(options)}")
+    tuned = folder / "tuned.toml"
+    checkpoint.write_bytes(tuned, tuning.to_toml(values, best, command_line()).encode())
+    print(f"studies: {storage}\ncompare them on the test samples: izhi compare --config {tuned}")
     write_json(a.json, [
         {"label": row.variant.label, "validation_accuracy": row.accuracy, "found": dict(row.found),
-         "trials": row.trials, "option": row.as_option()}
+         "trials": row.trials}
         for row in best
     ])  # fmt: skip
 
@@ -347,16 +356,16 @@ def parser() -> Parser:
         sub.add_argument("--quiet", action="store_true", help="no progress")
 
     sub = command("compare", compare, "train several neurons or connections and compare them")
-    sub.add_argument("--neurons", default="lif,normalized,biological", metavar="LIST",
-                     help="neuron[:setting=value]…, comma-separated [%(default)s]")  # fmt: skip
+    sub.add_argument("--neurons", metavar="LIST",
+                     help="neuron[:setting=value]…, comma-separated [the file's variants, or all three]")  # fmt: skip
     sub.add_argument("--connections", default="linear", metavar="LIST",
                      help="kinds of connection, comma-separated [%(default)s]")  # fmt: skip
     sub.add_argument("--seeds", default="0", metavar="LIST", help="comma-separated [%(default)s]")
     run_options(sub)
     add_settings(sub, without=("neuron", "connection", "seed"))
     sub = command("tune", tune, "search settings on validation samples, by Optuna")
-    sub.add_argument("--neurons", default="lif,normalized", metavar="LIST",
-                     help="variants as in compare, each with the same budget [%(default)s]")  # fmt: skip
+    sub.add_argument("--neurons", metavar="LIST",
+                     help="variants as in compare, each with the same budget")  # fmt: skip
     sub.add_argument("--connections", default="linear", metavar="LIST",
                      help="kinds of connection, comma-separated [%(default)s]")  # fmt: skip
     sub.add_argument("--search", default=tuning.USUAL, metavar="LIST",

@@ -19,10 +19,17 @@ from izhi.training.run_folder import already_holds_a_run, versions
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of a comparison: a label and the settings in which it differs from the others."""
+    """One row of a comparison: a label and the settings in which it differs from the others.
+
+    Attributes:
+        label: tells it from the others.
+        settings: in which it differs.
+        named: whether somebody chose the label, which then stands for the settings in the table.
+    """
 
     label: str
     settings: Mapping[str, Any]
+    named: bool = False
 
 
 def parse_variants(neurons: str, connections: str) -> list[Variant]:
@@ -53,6 +60,16 @@ def parse_variants(neurons: str, connections: str) -> list[Variant]:
         label += f" ({', '.join(notes)})" if notes else ""
         variants.setdefault(label, Variant(label, settings))
     return list(variants.values())
+
+
+def named_variants(tables: Any) -> list[Variant]:
+    """The variants of a TOML file: a table ``[variants."label"]`` of settings for each."""
+    if not isinstance(tables, Mapping) or not tables:
+        raise SettingError('variants is no table, expected one or more [variants."label"]')
+    for label, settings in tables.items():
+        if not isinstance(settings, Mapping):
+            raise SettingError(f"variants holds {label!r}, expected a table [variants.{label!r}]")
+    return [Variant(label, dict(settings), named=True) for label, settings in tables.items()]
 
 
 @dataclass
@@ -195,6 +212,8 @@ def cells(row: Row) -> tuple[str, ...]:
         if k not in ("neuron", "connection", "readout")
     ]
     name = e.neuron + (f" ({', '.join(notes)})" if notes else "")
+    if row.variant.named:
+        name = row.variant.label
     low, high = 100 * min(row.accuracies), 100 * max(row.accuracies)
     groups = [_percent(x) for x in row.groups().values()]
     return (

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import tomli_w
 import torch
 
 from izhi import data
@@ -127,15 +128,12 @@ class Best:
     accuracy: float
     trials: int
 
-    def as_option(self) -> str:
-        """The variant with what was found, as ``izhi compare --neurons`` takes it."""
-        settings = {**self.variant.settings, **self.found}
-        neuron = settings.pop("neuron")
-        changes = [
-            f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-            for name, value in settings.items()
-        ]
-        return ":".join([neuron, *(change.replace(",", "+") for change in changes)])
+
+def to_toml(settings: Mapping[str, Any], best: Sequence[Best], header: str = "") -> str:
+    """The common settings, and each variant with what was found, as a file for ``izhi compare``."""
+    tables = {row.variant.label: {**row.variant.settings, **row.found} for row in best}
+    comment = "".join(f"# {line}\n" for line in header.splitlines())
+    return comment + str(tomli_w.dumps({**settings, "variants": tables}))
 
 
 class _Pruning:
@@ -284,4 +282,4 @@ class _Objective:
         return result.history[-1]["validation_accuracy"]
 
 
-__all__ = ["USUAL", "Best", "Range", "check", "parse_search", "tune"]
+__all__ = ["USUAL", "Best", "Range", "check", "parse_search", "to_toml", "tune"]
