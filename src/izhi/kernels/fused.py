@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -28,7 +29,7 @@ class _Fused(torch.autograd.Function):
         else:
             assert spikes is not None
             call, out, kept, state = _forward_with_feedback(
-                device, plan, call, state, feedback, spikes
+                device, plan, call, state, feedback, spikes, keep
             )
             recurrent = (feedback, spikes, out)
         ctx.save_for_backward(kept, *call, *recurrent)
@@ -63,11 +64,13 @@ class _Fused(torch.autograd.Function):
 
 
 def _forward_with_feedback(
-    device: ModuleType, plan: Plan, call: Call, state: Tensor, feedback: Tensor, spikes: Tensor
-) -> tuple[Call, Tensor, Tensor, Tensor]:
+    device: ModuleType, plan: Plan, call: Call, state: Tensor, feedback: Tensor, spikes: Tensor,
+    keep: bool,
+) -> tuple[Call, Tensor, Tensor, Tensor]:  # fmt: skip
     """Step by step, each step's spikes adding to the next step's current; the call with that sum."""
-    arriving, outputs, kept = torch.empty_like(call.current), torch.empty_like(call.current), []
+    arriving, outputs = torch.empty_like(call.current), torch.empty_like(call.current)
     across, width = feedback.t(), feedback.shape[0]
+    kept = []
     for t in range(len(arriving)):
         torch.addmm(
             call.current[t].view(-1, width),
@@ -75,52 +78,40 @@ def _forward_with_feedback(
             across,
             out=arriving[t].view(-1, width),
         )
-        if t % KEEP_EVERY == 0:
+        if keep:
             kept.append(state)
-        step = _steps(call._replace(current=arriving), t, t + 1)
-        out, _, state = device.forward(plan, step, state, 0)
+        out, _, state = device.forward(plan, _step(call._replace(current=arriving), t), state, 0)
         spikes = outputs[t] = out[0]
-    return call._replace(current=arriving), outputs, torch.stack(kept), state
+    states = torch.stack(kept) if keep else state.new_empty(0)
+    return call._replace(current=arriving), outputs, states, state
 
 
-def _steps(call: Call, start: int, stop: int) -> Call:
-    return call._replace(current=call.current[start:stop], conductance=call.conductance[start:stop])
+def _step(call: Call, t: int) -> Call:
+    return call._replace(current=call.current[t : t + 1], conductance=call.conductance[t : t + 1])
 
 
 def _backward_with_feedback(
     device: ModuleType, plan: Plan, call: Call, kept: Tensor, grad_spikes: Tensor, grad_state: Tensor,
     feedback: Tensor, first: Tensor, outputs: Tensor,
 ) -> tuple[Gradients, Tensor, Tensor]:  # fmt: skip
+    """The loop back through time only finds what each step's spikes receive from the next step.
+
+    With that, one pass over all steps gives every gradient, as if nothing were fed back.
+    """
     width, steps = feedback.shape[0], len(outputs)
-    back = torch.zeros_like(first)
-    grad_current = torch.empty_like(call.current)
-    grad_conductance = torch.empty_like(call.conductance) if plan.coupled else None
-    sums: tuple[Tensor | None, Tensor | None] = (None, None)
-    for part in reversed(range(len(kept))):
-        start, stop = part * KEEP_EVERY, min(steps, (part + 1) * KEEP_EVERY)
-        _, states, _ = device.forward(plan, _steps(call, start, stop), kept[part], 1)
-        for t in reversed(range(start, stop)):
-            g = device.backward(
-                plan, _steps(call, t, t + 1), states[t - start : t - start + 1], 1,
-                (grad_spikes[t] + back)[None], grad_state,
-            )  # fmt: skip
-            grad_current[t], grad_state = g.current[0], g.state
-            if grad_conductance is not None:
-                grad_conductance[t] = g.conductance[0]
-            sums = _added(sums[0], g.bias), _added(sums[1], g.coefficients)
-            torch.mm(g.current.view(-1, width), feedback, out=back.view(-1, width))
-    across = grad_current.view(steps, -1, width)
-    earlier = outputs.view(steps, -1, width)
+    lean = replace(plan, learn=False)
+    arriving, after = grad_spikes.clone(), grad_state
+    for t in reversed(range(1, steps)):
+        g = device.backward(lean, _step(call, t), kept[t : t + 1], 1, arriving[t : t + 1], after)
+        after, before = g.state, arriving[t - 1].view(-1, width)
+        torch.addmm(before, g.current.view(-1, width), feedback, out=before)
+    gradients = device.backward(plan, call, kept, 1, arriving, grad_state)
+    across = gradients.current.view(steps, -1, width)
     grad_feedback = across[0].t() @ first.view(-1, width)
     if steps > 1:
-        later, sooner = across[1:].reshape(-1, width), earlier[:-1].reshape(-1, width)
-        grad_feedback = grad_feedback + later.t() @ sooner
-    gradients = Gradients(grad_current, grad_conductance, grad_state, *sums)
-    return gradients, grad_feedback, back
-
-
-def _added(total: Tensor | None, x: Tensor | None) -> Tensor | None:
-    return x if total is None or x is None else total.add_(x)
+        earlier = outputs.view(steps, -1, width)[:-1]
+        grad_feedback += across[1:].reshape(-1, width).t() @ earlier.reshape(-1, width)
+    return gradients, grad_feedback, (across[0] @ feedback).view_as(first)
 
 
 def run(

@@ -37,13 +37,14 @@ BLOCK = 1024
 
 @inlined
 def _spread(of_neuron: Any, start: Any, size: Any, of_lane: Any) -> None:
-    """Values of neurons to the lanes of a block; without a division for each, which would cost much."""
-    n = start % len(of_neuron)
-    for i in range(size):
-        of_lane[i] = of_neuron[n]
-        n += 1
-        if n == len(of_neuron):
-            n = 0
+    """Values of neurons to the lanes of a block, a sample at a time."""
+    n, i = start % len(of_neuron), 0
+    while i < size:
+        length = min(size - i, len(of_neuron) - n)
+        source, target = of_neuron[n : n + length], of_lane[i : i + length]
+        for k in range(length):
+            target[k] = source[k]
+        n, i = 0, i + length
 
 
 @inlined
