@@ -127,7 +127,8 @@ def test_compare(tmp_path):
     assert {r["config"]["readout"] for r in rows if r["config"]["neuron"] == "biological"} == {
         "current"
     }
-    assert (tmp_path / "c" / "accuracy.png").read_bytes().startswith(b"\x89PNG")
+    for figure in ("accuracy.png", "outcomes.png"):
+        assert (tmp_path / "c" / figure).read_bytes().startswith(b"\x89PNG")
     report = (tmp_path / "c" / "report.md").read_text()
     assert "normalized (jacobian_limit=inf)" in report
     assert "±" in done.stdout

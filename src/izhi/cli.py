@@ -121,7 +121,7 @@ def compare(a: argparse.Namespace) -> None:
     for row in rows:
         table.add_row(*comparison.cells(row))
     Console(width=None if sys.stdout.isatty() else 120).print(table)
-    print(f"figure: {folder / 'accuracy.png'}\nreport: {folder / 'report.md'}")
+    print(f"figures: {folder / 'accuracy.png'}, outcomes.png\nreport: {folder / 'report.md'}")
     write_json(a.json, comparison.summary(rows))
 
 

@@ -170,7 +170,7 @@ def compare(
 
 
 def write(rows: Sequence[Row], folder: Path, command: str) -> None:
-    """comparison.json, accuracy.png and report.md of a comparison."""
+    """comparison.json, accuracy.png, outcomes.png and report.md of a comparison."""
     out = RunFolder(folder)
     out.write("comparison.json", json.dumps(summary(rows), indent=2) + "\n")
     curves = {
@@ -181,8 +181,11 @@ def write(rows: Sequence[Row], folder: Path, command: str) -> None:
     seeds = len(rows[0].results)
     title = f"{e.dataset}, T = {e.steps}, {seeds} seed{'s' if seeds > 1 else ''}"
     plots.save(plots.accuracy(curves, title), folder / "accuracy.png")
+    found = {row.variant.label: row.groups() or {"all": row.accuracies} for row in rows}
+    plots.save(plots.outcomes(found, title), folder / "outcomes.png")
     lines = [f"# Comparison on {e.dataset}", "", *([f"    {command}", ""] if command else [])]
-    lines += [markdown(rows), "", "![test accuracy over epochs](accuracy.png)", ""]
+    lines += [markdown(rows), "", "![test accuracy over epochs](accuracy.png)", "",
+              "![test accuracy after the last epoch](outcomes.png)", ""]  # fmt: skip
     remarks = [f"- {row.variant.label}: {w}" for row in rows for w in row.results[-1].warnings]
     lines += [*remarks, ""] if remarks else []
     lines += ["Versions: " + ", ".join(f"{k} {v}" for k, v in versions().items()), ""]

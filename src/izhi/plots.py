@@ -73,6 +73,35 @@ def accuracy(curves: Mapping[str, Sequence[Sequence[float]]], title: str) -> Fig
     return figure
 
 
+def outcomes(found: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> Figure:
+    """Test accuracy after the last epoch, a row per variant: each seed a point, their mean a line.
+
+    Args:
+        found: label → group of test samples → accuracy (0 to 1) of each seed; the same groups in all.
+        title: of the figure.
+    """
+    groups = list(next(iter(found.values())))
+    figure = Figure(figsize=(7.5, 1.3 + 0.32 * len(found)), layout="constrained")
+    axes = figure.add_subplot()
+    for row, of_groups in enumerate(found.values()):
+        for number, group in enumerate(groups):
+            values = 100 * np.array(of_groups[group])
+            colour = COLOURS[number % len(COLOURS)]
+            name = group.replace("_", " ") if row == 0 else None
+            axes.plot(
+                values, np.full(len(values), row), "o", color=colour, ms=4, alpha=0.5, label=name
+            )
+            axes.plot([values.mean()] * 2, [row - 0.32, row + 0.32], color=colour, lw=2.2)
+    axes.set_yticks(range(len(found)), labels=list(found))
+    axes.set_ylim(len(found) - 0.5, -0.5)
+    axes.set_xlabel("test accuracy (%)")
+    axes.set_title(title, fontsize=11)
+    axes.grid(alpha=0.3)
+    if len(groups) > 1:
+        figure.legend(loc="outside lower center", ncols=len(groups), fontsize=8.5)
+    return figure
+
+
 @dataclass(frozen=True)
 class Trace:
     """What one neuron did: times in ms (or steps), current, v, u and spikes per step."""

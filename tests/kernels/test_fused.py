@@ -209,6 +209,11 @@ def test_recurrent_layers(kernel, steps):
     torch.manual_seed(1)
     drive = Drive(torch.randn(steps, 3, 6) * 0.2, feedback=torch.randn(6, 6) * 0.3)
     assert_same(lambda kernel: Izhikevich(kernel=kernel), drive, kernel, 1e-4)
+    learned = ("a2", "b1", "c", "d", "threshold")
+    drive = drive._replace(bias=torch.randn(6) * 0.05)
+    assert_same(
+        lambda kernel: Izhikevich(size=6, learn=learned, kernel=kernel), drive, kernel, 1e-4
+    )
     drive = drive._replace(current=5 * drive.current)
     assert_same(lambda kernel: LIF(learn=("beta",), kernel=kernel), drive, kernel, 1e-4)
 
