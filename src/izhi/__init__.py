@@ -1,24 +1,29 @@
 """Izhi: spiking networks of Izhikevich neurons, from training to hardware."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from izhi.errors import IzhiError
-from izhi.neurons import (
-    LIF,
-    ORDERS,
-    PATTERNS,
-    PRESETS,
-    Izhikevich,
-    IzhikevichParameters,
-    IzhikevichState,
-    LIFState,
-    biological,
-    normalize,
-    preset,
-    surrogate,
-)
 from izhi.version import __version__
 
-# After the neurons: kernels and neurons import parts of each other, neurons first.
-from izhi import connections, encoding  # isort: skip
+if TYPE_CHECKING:
+    from izhi import connections, encoding
+    from izhi.neurons import (
+        LIF,
+        ORDERS,
+        PATTERNS,
+        PRESETS,
+        Izhikevich,
+        IzhikevichParameters,
+        IzhikevichState,
+        LIFState,
+        biological,
+        normalize,
+        preset,
+        surrogate,
+    )
 
 __all__ = [
     "LIF",
@@ -38,3 +43,17 @@ __all__ = [
     "preset",
     "surrogate",
 ]
+
+_MODULES = ("connections", "encoding")
+
+
+def __getattr__(name: str) -> Any:
+    # Not before they are asked for: artifacts and integer models must load where there is no torch.
+    if name not in __all__:
+        raise AttributeError(f"module 'izhi' has no attribute {name!r}")
+    neurons = import_module("izhi.neurons")
+    return import_module(f"izhi.{name}") if name in _MODULES else getattr(neurons, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

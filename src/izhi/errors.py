@@ -5,6 +5,7 @@ IzhiError                   something the user can put right; the command line e
 ├── ShapeError              a tensor of the wrong rank, width, dtype or length
 ├── DataError               a data set that is missing, truncated or fails its checksum
 ├── CheckpointError         a checkpoint that is truncated, foreign or not plain tensors
+├── ArtifactError           an artifact that is damaged, of another version, or inconsistent
 ├── RunFolderError          a run folder that cannot be written, or holds another run
 └── DivergenceError         a loss or gradient that is no longer finite
 
@@ -35,6 +36,10 @@ class DataError(IzhiError):
 
 class CheckpointError(IzhiError):
     """A checkpoint that is truncated, from another network, or not plain tensors."""
+
+
+class ArtifactError(IzhiError):
+    """An artifact that is damaged, of another version, or inconsistent."""
 
 
 class RunFolderError(IzhiError):

@@ -1,0 +1,62 @@
+"""Random networks in integers, for tests of everything that runs or stores them."""
+
+from itertools import pairwise
+
+import numpy as np
+
+from izhi.fixed import FixedPoint, IzhikevichNeuron, Layer, LIFNeuron, Network, Readout
+
+
+def random_network(
+    seed,
+    sizes=(12, 9, 5),
+    *,
+    kind="izhikevich",
+    recurrent=False,
+    readout=False,
+    bits=4,
+    width=12,
+    classes=4,
+):
+    """A network whose neurons spike, saturate and reset; its constants are drawn near useful ones."""
+    random = np.random.default_rng(seed)
+    layers = []
+    half = 1 << (bits - 1)
+    point = width - 4
+    one = 1 << point
+    for inputs, outputs in pairwise(sizes):
+
+        def near(value, spread, n=outputs):
+            return np.rint(random.normal(value, spread, n)).astype(np.int64)
+
+        v = FixedPoint(width, point)
+        if kind == "izhikevich":
+            u = FixedPoint(width, point - 1)
+            f = 1 << 12
+            neuron = IzhikevichNeuron(
+                v, u, 12, near(f, f / 9), near(-0.2 * f, f / 20), near(-0.04 * f, f / 50),
+                near(0, 9 * one), near(-f / 64, f / 99), near(-f / 32, f / 99), near(0, one),
+                near(0.1 * one, 2), near(0.2 * one, 3), near(0.7 * one, 5), near(0, 3), near(0, 3),
+            )  # fmt: skip
+        else:
+            neuron = LIFNeuron(v, 12, near(3500, 300), near(0, 9 * one), near(one, 9))
+        layers.append(
+            Layer(
+                random.integers(-half, half, (outputs, inputs)), bits, random.integers(0, 900, outputs),
+                int(random.integers(0, 8)), FixedPoint(width, point), neuron,
+                random.integers(-half, half, (outputs, outputs)) if recurrent else None,
+            )
+        )  # fmt: skip
+    last = None
+    if readout:
+        last = Readout(
+            random.integers(-half, half, (classes, sizes[-1])), bits, random.integers(1, 99, classes),
+            random.integers(-999, 999, classes),
+        )  # fmt: skip
+    return Network(tuple(layers), last)
+
+
+def random_spikes(seed, steps, batch, inputs, *, most=1):
+    random = np.random.default_rng(seed)
+    fires = random.random((steps, batch, inputs)) < 0.3
+    return (fires * random.integers(1, most + 1, fires.shape)).astype(np.uint8)
