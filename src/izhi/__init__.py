@@ -9,7 +9,7 @@ from izhi.errors import IzhiError
 from izhi.version import __version__
 
 if TYPE_CHECKING:
-    from izhi import connections, encoding
+    from izhi import connections, encoding, surrogate
     from izhi.neurons import (
         LIF,
         ORDERS,
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         biological,
         normalize,
         preset,
-        surrogate,
     )
 
 __all__ = [
@@ -44,7 +43,7 @@ __all__ = [
     "surrogate",
 ]
 
-_MODULES = ("connections", "encoding")
+_MODULES = ("connections", "encoding", "surrogate")
 
 
 def __getattr__(name: str) -> Any:

@@ -27,7 +27,7 @@ from izhi.data import DATASETS, has_events, require_known, usual_window
 from izhi.errors import SettingError, unknown
 from izhi.neurons import LEARNABLE, LIF, ORDERS, PRESETS, IzhikevichParameters, Mixture, preset
 from izhi.neurons.izhikevich import Izhikevich
-from izhi.neurons.surrogate import SURROGATES
+from izhi.surrogate import SURROGATES
 
 if sys.version_info >= (3, 11):
     import tomllib

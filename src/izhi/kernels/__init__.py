@@ -29,7 +29,7 @@ from izhi.kernels.reference import (
     Memory,
     Synapse,
 )
-from izhi.neurons.surrogate import ClosedForm, closed_form
+from izhi.surrogate import ClosedForm, closed_form
 
 __all__ = [
     "KERNELS",

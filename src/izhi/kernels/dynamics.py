@@ -11,9 +11,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from izhi.kernels.plan import Plan, Reset
-from izhi.neurons.parameters import EventOrder
-from izhi.neurons.surrogate import (
+from izhi.kernels.plan import EventOrder, Plan, Reset
+from izhi.surrogate import (
     ATan,
     FastSigmoid,
     Heaviside,

@@ -129,7 +129,7 @@ def run(
     Args:
         device: module with ``forward`` and ``backward`` (see ``izhi.kernels.cpu.recurrence``).
         dynamics: the event order or reset of the plan.
-        surrogate: izhi.neurons.surrogate.ClosedForm.
+        surrogate: izhi.surrogate.ClosedForm.
         constants: dt, dt of a sub-step, v_min, v_max, jacobian_limit, span.
         coefficients: floats, or tensors that broadcast over one sample.
         drive: what arrives.

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from izhi.neurons.parameters import EventOrder
-
 #: Steps between two states that the forward pass keeps; the backward pass computes those between again.
 KEEP_EVERY = 32
+
+
+@dataclass(frozen=True)
+class EventOrder:
+    """The order of events within one time step.
+
+    Attributes:
+        spike_on: the v that is compared with the threshold, before or after integration.
+        reset: ``"before"`` the integration (of a neuron whose old v is at threshold) or ``"after"``
+            it (in the step in which the neuron fires).
+        rests: whether a neuron that is reset leaves out the integration of that step.
+        substeps: Euler sub-steps of dt / substeps for v.
+        u_from: the v that drives u: the old v, in every sub-step, or the new v, once.
+    """
+
+    spike_on: Literal["old v", "new v"]
+    reset: Literal["before", "after"]
+    rests: bool
+    substeps: int
+    u_from: Literal["old v", "new v"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +46,7 @@ class Plan:
 
     Attributes:
         dynamics: the event order of an Izhikevich neuron, or the reset of a LIF neuron.
-        surrogate: class of the surrogate (izhi.neurons.surrogate.ClosedForm).
+        surrogate: class of the surrogate (izhi.surrogate.ClosedForm).
         dtype: of currents and spikes in memory, float32 or bfloat16; arithmetic is in float32.
         coupled: whether there is a conductance.
         filtered: whether there is a synapse.

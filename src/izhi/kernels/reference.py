@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from izhi.neurons.parameters import EventOrder
-from izhi.neurons.surrogate import SpikeGradient, spike
+from izhi.kernels.plan import EventOrder
+from izhi.surrogate import SpikeGradient, spike
 
 
 class Coefficients(NamedTuple):

@@ -1,5 +1,6 @@
 """Neurons: the quadratic Izhikevich module with its presets, and LIF as the yardstick."""
 
+from izhi.kernels.plan import EventOrder
 from izhi.neurons.izhikevich import LEARNABLE, Izhikevich, IzhikevichState
 from izhi.neurons.lif import LIF, RESETS, LIFState
 from izhi.neurons.mixture import Mixture
@@ -8,7 +9,6 @@ from izhi.neurons.parameters import (
     COEFFICIENTS,
     ORDERS,
     CapacitanceForm,
-    EventOrder,
     IzhikevichParameters,
     biological,
     normalize,

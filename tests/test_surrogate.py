@@ -7,7 +7,7 @@ import torch
 from snntorch import surrogate as theirs
 
 from izhi import IzhiError
-from izhi.neurons.surrogate import (
+from izhi.surrogate import (
     ATan,
     FastSigmoid,
     Heaviside,
