@@ -420,10 +420,12 @@ from triton.compiler import ASTSource, compile
 from izhi.kernels.cuda import recurrence
 from izhi.kernels.plan import Plan, Reset
 from izhi import ORDERS, surrogate
-for dynamics in (ORDERS["fpga-ip"], ORDERS["s2nn"], Reset("subtract", False)):
+cases = [(d, False) for d in (ORDERS["fpga-ip"], ORDERS["s2nn"], Reset("subtract", False))]
+cases += [(ORDERS["fpga-ip"], True), (Reset("subtract", True), True)]
+for dynamics, quantized in cases:
     plan = Plan(
-        dynamics, surrogate.ATan, torch.bfloat16, coupled=True, filtered=True, biased=True,
-        shared=False, learn=True,
+        dynamics, surrogate.ATan, torch.bfloat16, coupled=not quantized, filtered=True, biased=True,
+        shared=False, learn=True, quantized=quantized,
     )
     for kernel, pointers in ((recurrence._forward(plan), 8), (recurrence._backward(plan), 13)):
         names = kernel.arg_names
@@ -442,7 +444,7 @@ for dynamics in (ORDERS["fpga-ip"], ORDERS["s2nn"], Reset("subtract", False)):
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert len(done.stdout.split()) == 6
+    assert len(done.stdout.split()) == 10
 
 
 @pytest.mark.gpu

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
+from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
 
@@ -128,9 +129,10 @@ def izhikevich(
     device = _device(kernel, drive.current, reason)
     if device is None:
         return reference.izhikevich(drive, memory, v, u, p, s)
-    constants = (s.dt, s.dt / s.order.substeps, s.v_min, s.v_max, s.jacobian_limit, s.span)
+    low, high = (s.v_min, s.v_max) if s.formats is None else s.formats[2:4]
+    constants = (s.dt, s.dt / s.order.substeps, low, high, s.jacobian_limit, s.span)
     out, memory, (v, u) = fused.run(
-        device, s.order, surrogate, constants, tuple(p), drive, memory, (v, u)
+        device, s.order, surrogate, constants, tuple(p), drive, memory, (v, u), s.formats
     )
     return out, memory, v, u
 
@@ -139,8 +141,7 @@ def lif(
     drive: Drive,
     memory: Memory,
     v: Tensor,
-    beta: Tensor | float,
-    threshold: Tensor | float,
+    p: Sequence[Tensor | float],
     s: LIFSettings,
     kernel: str = "auto",
 ) -> tuple[Tensor, Memory, Tensor]:
@@ -148,11 +149,13 @@ def lif(
     surrogate = closed_form(s.surrogate)
     device = _device(kernel, drive.current, _not_covered(drive, (v,), surrogate))
     if device is None:
-        return reference.lif(drive, memory, v, beta, threshold, s)
+        return reference.lif(drive, memory, v, p, s)
+    low, high = (0.0, 0.0) if s.formats is None else s.formats[2:4]
     reset = Reset(s.reset, s.reset_delay)
     out, memory, (v,) = fused.run(
-        device, reset, surrogate, (0.0,) * 6, (beta, threshold), drive, memory, (v,)
-    )
+        device, reset, surrogate, (0.0, 0.0, low, high, 0.0, 0.0), tuple(p), drive, memory, (v,),
+        s.formats,
+    )  # fmt: skip
     return out, memory, v
 
 

@@ -35,6 +35,9 @@ class Vocabulary(NamedTuple):
         select: select(condition, a, b) is a where the condition holds, else b.
         clip: clip(x, low, high).
         exp, absolute: of a float32.
+        wide: a float32 as a float64, in which products of fixed-point numbers are exact.
+        narrow: a float64 as a float32.
+        floor: of a float64.
     """
 
     inlined: Callable[[Scalar], Scalar]
@@ -44,6 +47,9 @@ class Vocabulary(NamedTuple):
     clip: Scalar
     exp: Scalar
     absolute: Scalar
+    wide: Scalar
+    narrow: Scalar
+    floor: Scalar
 
 
 class Dynamics(NamedTuple):
@@ -69,14 +75,15 @@ def dynamics(plan: Plan, words: Vocabulary) -> Dynamics:
     derivative = _derivative(plan.surrogate, words)
     arrive, arrive_back = _synapse(plan, words)
     if isinstance(plan.dynamics, Reset):
-        advance, retreat = _lif(plan.dynamics, derivative, plan.coupled, words)
+        lif = _quantized_lif if plan.quantized else _lif
+        advance, retreat = lif(plan.dynamics, derivative, plan.coupled, words)
     else:
-        advance, retreat = _izhikevich(plan.dynamics, derivative, plan.coupled, words)
+        advance, retreat = _izhikevich(plan.dynamics, derivative, plan, words)
     return Dynamics(arrive, arrive_back, advance, retreat)
 
 
 def _derivative(surrogate: type, words: Vocabulary) -> Scalar:
-    inlined, _, number, select, _, exp, absolute = words
+    inlined, _, number, select, _, exp, absolute, _, _, _ = words
     zero, half, one, half_pi = number(0.0), number(0.5), number(1.0), number(math.pi / 2)
 
     @inlined
@@ -159,20 +166,53 @@ def _synapse(plan: Plan, words: Vocabulary) -> tuple[Scalar, Scalar]:
     return arrive, arrive_back
 
 
+def _rounded(words: Vocabulary) -> Scalar:
+    """A float64 rounded to a multiple of a unit, halves upwards; scale is 1/unit."""
+    floor, half = words.floor, words.number(0.5)
+
+    @words.inlined
+    def rounded(x, scale, unit):  # type: ignore[no-untyped-def]
+        return floor(x * scale + half) * unit
+
+    return rounded
+
+
 def _izhikevich(
-    order: EventOrder, derivative: Scalar, is_coupled: bool, words: Vocabulary
+    order: EventOrder, derivative: Scalar, plan: Plan, words: Vocabulary
 ) -> tuple[Scalar, Scalar]:
-    inlined, constant, number, select, clip, _, _ = words
-    coupled = constant(is_coupled)
+    inlined, constant, number, select, clip, _, _, wide, narrow, _ = words
+    rounded = _rounded(words)
+    quantized = constant(plan.quantized)
+    coupled = constant(plan.coupled)
     old_spike, rests = constant(order.spike_on == "old v"), constant(order.rests)
     before, after = constant(order.reset == "before"), constant(order.reset == "after")
     halves, u_old = constant(order.substeps == 2), constant(order.u_from == "old v")
     zero, one, two = number(0.0), number(1.0), number(2.0)
 
     @inlined
+    def quantized_v(v, u, current, p, s):  # type: ignore[no-untyped-def]
+        """v after a step of fixed-point arithmetic, as izhi.fixed has it; dt is in the coefficients."""
+        scale, unit = wide(s[10]), wide(s[11])
+        wide_v = wide(v)
+        i = clip(rounded(wide(p[10]) * wide(current), scale, unit), wide(s[16]), wide(s[17]))
+        square = rounded(wide_v * wide_v, scale, unit)
+        change = wide(p[0]) * square + wide(p[1]) * wide_v + wide(p[2]) * wide(u) + wide(p[3])
+        new = wide_v + i + rounded(change, scale, unit)
+        return narrow(clip(new, wide(s[2]), wide(s[3])))
+
+    @inlined
+    def quantized_u(v, u, p, s):  # type: ignore[no-untyped-def]
+        """u after a step of fixed-point arithmetic, with the new v."""
+        change = wide(p[4]) * wide(v) + wide(p[5]) * wide(u) + wide(p[6])
+        new = wide(u) + rounded(change, wide(s[12]), wide(s[13]))
+        return narrow(clip(new, wide(s[14]), wide(s[15])))
+
+    @inlined
     def substep(v, u, current, g, p, s):  # type: ignore[no-untyped-def]
         a1, a2, a3, a4, b1, b2, b3, c, d, threshold, gain = p
         h = s[1]
+        if quantized:
+            return quantized_v(v, u, current, p, s), u
         new = v + h * (a1 * v * v + a2 * v)
         if coupled:
             new = new - h * gain * g * v
@@ -182,11 +222,14 @@ def _izhikevich(
         return clip(new, s[2], s[3]), u
 
     @inlined
-    def reset(v, u, p):  # type: ignore[no-untyped-def]
+    def reset(v, u, p, s):  # type: ignore[no-untyped-def]
         """Before the integration, where the order has it there."""
         if before:
             fired = v >= p[9]
-            u = select(fired, u + p[8], u)
+            after_spike = u + p[8]
+            if quantized:
+                after_spike = clip(after_spike, s[14], s[15])
+            u = select(fired, after_spike, u)
             v = select(fired, p[7], v)
         return v, u
 
@@ -197,7 +240,9 @@ def _izhikevich(
         if halves:
             vm, um = substep(v, u, current, g, p, s)
         vn, un = substep(vm, um, current, g, p, s)
-        if not u_old:
+        if quantized:
+            un = quantized_u(vn, un, p, s)
+        elif not u_old:
             un = un + s[0] * (p[4] * vn + p[5] * un + p[6])
         return vm, um, vn, un
 
@@ -205,7 +250,7 @@ def _izhikevich(
     def advance(v, u, current, g, p, s):  # type: ignore[no-untyped-def]
         threshold = p[9]
         fired = v >= threshold
-        vs, us = reset(v, u, p)
+        vs, us = reset(v, u, p, s)
         vm, um, vn, un = integrate(vs, us, current, g, p, s)
         if rests:
             vn = select(fired, vs, vn)
@@ -239,13 +284,16 @@ def _izhikevich(
         hv, hu = s[1] * gv, s[1] * gu
         if not u_old:
             hu = zero * gu
-        return hv * v * v, hv * v, hv * u, hv, hu * v, hu * u, hu, hv * (current - g * v)
+        square = v * v
+        if quantized:
+            square = narrow(rounded(wide(v) * wide(v), wide(s[10]), wide(s[11])))
+        return hv * square, hv * v, hv * u, hv, hu * v, hu * u, hu, hv * (current - g * v)
 
     @inlined
     def retreat(v, u, current, g, gv, gu, gs, p, s):  # type: ignore[no-untyped-def]
         threshold, span, dt = p[9], s[5], s[0]
         fired = v >= threshold
-        vs, us = reset(v, u, p)
+        vs, us = reset(v, u, p, s)
         vm, um, vn, un = integrate(vs, us, current, g, p, s)
         none = zero * gv
         grad_c, grad_d = none, none
@@ -302,7 +350,7 @@ def _izhikevich(
 def _lif(
     mode: Reset, derivative: Scalar, is_coupled: bool, words: Vocabulary
 ) -> tuple[Scalar, Scalar]:
-    inlined, constant, number, select, _, _, _ = words
+    inlined, constant, number, select = words[:4]
     coupled = constant(is_coupled)
     subtract, to_zero = constant(mode.mode == "subtract"), constant(mode.mode == "zero")
     at_once = constant(not mode.delay and mode.mode != "none")
@@ -360,5 +408,40 @@ def _lif(
         if coupled:
             gv = gv - g * gc
         return gv, gu, gc, gg, (grad_beta, grad_threshold)
+
+    return advance, retreat
+
+
+def _quantized_lif(
+    mode: Reset, derivative: Scalar, is_coupled: bool, words: Vocabulary
+) -> tuple[Scalar, Scalar]:
+    """LIF in fixed-point numbers, as izhi.fixed has it: the reset of "subtract", a step later."""
+    inlined, _, number, select, clip, _, _, wide, narrow, _ = words
+    rounded = _rounded(words)
+    zero, one = number(0.0), number(1.0)
+
+    @inlined
+    def integrate(v, current, p, s):  # type: ignore[no-untyped-def]
+        """Whether v was above threshold, and v after the step."""
+        beta, threshold, gain, bias = p
+        scale, unit = wide(s[10]), wide(s[11])
+        above = select(v > threshold, one, zero)
+        i = clip(rounded(wide(gain) * wide(current), scale, unit), wide(s[16]), wide(s[17]))
+        leak = rounded(wide(beta) * wide(v) + wide(bias), scale, unit)
+        new = i + leak - wide(above) * wide(threshold)
+        return above, narrow(clip(new, wide(s[2]), wide(s[3])))
+
+    @inlined
+    def advance(v, u, current, g, p, s):  # type: ignore[no-untyped-def]
+        _, new = integrate(v, current, p, s)
+        return new, u, select(new - p[1] > zero, one, zero)
+
+    @inlined
+    def retreat(v, u, current, g, gv, gu, gs, p, s):  # type: ignore[no-untyped-def]
+        above, new = integrate(v, current, p, s)
+        soft = gs * derivative(new - p[1], s[6], s[7])
+        gv = gv + soft
+        gradients = (v * gv, -soft - above * gv, current * gv, gv)
+        return p[0] * gv, gu, p[2] * gv, zero * gv, gradients
 
     return advance, retreat

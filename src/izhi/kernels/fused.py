@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from izhi.kernels.plan import KEEP_EVERY, Call, Gradients, Plan
+from izhi.kernels.plan import KEEP_EVERY, Call, Formats, Gradients, Plan, constants_of
 from izhi.kernels.reference import Drive, Memory
 
 
@@ -123,6 +123,7 @@ def run(
     drive: Drive,
     memory: Memory,
     state: tuple[Tensor, ...],
+    formats: Formats | None = None,
 ) -> tuple[Tensor, Memory, tuple[Tensor, ...]]:
     """Run a layer over drive (T, B, …) by the kernels of a device.
 
@@ -135,6 +136,7 @@ def run(
         drive: what arrives.
         memory: traces of the synapse, last spikes.
         state: v, or v and u, (B, …).
+        formats: of states and currents, where they are quantised.
 
     Returns:
         spikes (T, B, …), memory and state after the last step.
@@ -163,11 +165,14 @@ def run(
         traces = memory.synapse or (p.new_zeros(one),) * (1 + coupled)
     plan = Plan(
         dynamics, type(surrogate), dtype, coupled, synapse is not None, drive.bias is not None, p.shape[1] == 1,
-        learn=p.requires_grad or decay.requires_grad,
+        learn=p.requires_grad or decay.requires_grad, quantized=formats is not None,
     )  # fmt: skip
     held = torch.stack([x.float().reshape(-1) for x in (*state, *traces)])
     k = (*surrogate.constants, 1.0, 1.0)[:2]
-    numbers = torch.tensor([*constants, *k, float(decay.detach()), implicit], dtype=torch.float32)
+    numbers = torch.tensor(
+        [*constants, *k, float(decay.detach()), implicit, *constants_of(formats)],
+        dtype=torch.float32,
+    )
     feedback, spikes = drive.feedback, memory.spikes
     if feedback is not None:
         feedback = feedback.to(dtype)

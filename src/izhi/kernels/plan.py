@@ -53,6 +53,7 @@ class Plan:
         biased: whether there is a bias.
         shared: whether all neurons have the same coefficients.
         learn: whether the backward pass computes gradients of coefficients and decay.
+        quantized: whether states and currents are fixed-point numbers.
     """
 
     dynamics: EventOrder | Reset
@@ -63,6 +64,7 @@ class Plan:
     biased: bool
     shared: bool
     learn: bool
+    quantized: bool = False
 
     @property
     def own(self) -> int:
@@ -71,13 +73,55 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        """Coefficients of the neuron."""
-        return 11 if self.own == 2 else 2
+        """Coefficients of the neuron; quantised LIF has a gain and a bias among them."""
+        return 11 if self.own == 2 else 4 if self.quantized else 2
 
     @property
     def states(self) -> int:
         """State variables in all: the neuron's, then the synapse's."""
         return self.own + (1 + self.coupled if self.filtered else 0)
+
+
+class Formats(NamedTuple):
+    """Fixed-point numbers of a layer's states, as the kernels use them: values, not integers.
+
+    Attributes:
+        v_scale: 2 to the power of the fraction of v, and of the current.
+        u_scale: of u.
+        v_low, v_high: limits of v.
+        u_low, u_high: limits of u.
+        i_low, i_high: limits of the current.
+    """
+
+    v_scale: float
+    u_scale: float
+    v_low: float
+    v_high: float
+    u_low: float
+    u_high: float
+    i_low: float
+    i_high: float
+
+
+#: Constants of a call: ten of every plan, then scales, units and limits of quantised states.
+CONSTANTS = 18
+
+
+def constants_of(formats: Formats | None) -> tuple[float, ...]:
+    """What ``Call.constants`` holds of formats: scales, their inverses, limits of u and of the current."""
+    if formats is None:
+        return (1.0,) * 8
+    f = formats
+    return (
+        f.v_scale,
+        1 / f.v_scale,
+        f.u_scale,
+        1 / f.u_scale,
+        f.u_low,
+        f.u_high,
+        f.i_low,
+        f.i_high,
+    )
 
 
 class Call(NamedTuple):
@@ -86,9 +130,9 @@ class Call(NamedTuple):
     Attributes:
         current, conductance: (T, lanes); conductance has no elements where there is none.
         bias: (N,); no elements where there is none.
-        coefficients: (11, 1) or (11, N) of an Izhikevich neuron, (2, 1) or (2, N) of LIF.
+        coefficients: (rows, 1) or (rows, N): 11 of an Izhikevich neuron, 2 of LIF, 4 if quantised.
         constants: dt, dt of a sub-step, v_min, v_max, jacobian_limit, span, two of the surrogate,
-            decay and implicit, in float32.
+            decay, implicit; then of quantised states (see ``Formats``), in float32.
     """
 
     current: Tensor

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from izhi.kernels.plan import EventOrder
+from izhi.kernels.plan import EventOrder, Formats
 from izhi.surrogate import SpikeGradient, spike
 
 
@@ -41,6 +41,8 @@ class IzhikevichSettings:
         surrogate: derivative of the spike over (v − threshold)/span.
         span: threshold − c of the preset, the unit of the surrogate's argument.
         state_quant: applied to v and u after integration, before the neuron fires (reference only).
+        formats: fixed-point numbers of the states, which then follow izhi.fixed exactly; dt is then in
+            the coefficients.
     """
 
     order: EventOrder
@@ -51,6 +53,7 @@ class IzhikevichSettings:
     surrogate: SpikeGradient
     span: float
     state_quant: Callable[[Tensor], Tensor] | None = None
+    formats: Formats | None = None
 
 
 class Synapse(NamedTuple):
@@ -175,6 +178,8 @@ def izhikevich_step(
     Returns:
         spikes, v, u: (B, N) each.
     """
+    if s.formats is not None:
+        return _quantized_izhikevich_step(drive, v, u, p, s, s.formats)
     order = s.order
     spikes = spike((v - p.threshold) / s.span, s.surrogate) if order.spike_on == "old v" else None
     current, g = drive.current.to(v.dtype), drive.conductance
@@ -206,6 +211,50 @@ def izhikevich_step(
     return spikes, v_new, u_new
 
 
+class _Rounded(torch.autograd.Function):
+    """x rounded to a multiple of 1/scale, halves upwards; the gradient goes straight through."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: float) -> Tensor:
+        return torch.floor(x * scale + 0.5) / scale
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        return g, None
+
+
+def rounded(x: Tensor, scale: float) -> Tensor:
+    """x rounded to a multiple of 1/scale, halves upwards, with its gradient let through."""
+    return _Rounded.apply(x, scale)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _quantized_izhikevich_step(
+    drive: Drive, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings, f: Formats
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The step of izhi.fixed.IzhikevichNeuron in values instead of integers, exact in float64."""
+    kind = v.dtype
+    p = Coefficients(*(_wide(x) for x in p))
+    v, u, current = v.double(), u.double(), drive.current.double()
+    spikes = spike((v - p.threshold) / s.span, s.surrogate)
+    fired = (v >= p.threshold).double()
+    v = torch.lerp(v, _like(p.c, v), fired)
+    u = _clamp(u + fired * p.d, f.u_low, f.u_high)
+    i = _clamp(rounded(p.gain * current, f.v_scale), f.i_low, f.i_high)
+    fixed = v.detach()
+    square = rounded(fixed * fixed, f.v_scale)
+    change = rounded(p.a1 * square + p.a2 * fixed + p.a3 * u + p.a4, f.v_scale)
+    slope = (1 + 2 * p.a1 * fixed + p.a2).detach().clamp(-s.jacobian_limit, s.jacobian_limit)
+    v_new = _clamp(fixed + i + change, f.v_low, f.v_high) + slope * (v - fixed)
+    change = rounded(p.b1 * v_new + p.b2 * u + p.b3, f.u_scale)
+    u_new = _clamp(u + change, f.u_low, f.u_high)
+    v_new, u_new = torch.lerp(v_new, v, fired), torch.lerp(u_new, u, fired)
+    return spikes.to(kind), v_new.to(kind), u_new.to(kind)
+
+
+def _wide(x: Tensor | float) -> Tensor | float:
+    return x.double() if isinstance(x, Tensor) else x
+
+
 def izhikevich(
     drive: Drive, memory: Memory, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings
 ) -> tuple[Tensor, Memory, Tensor, Tensor]:
@@ -223,15 +272,14 @@ def lif(
     drive: Drive,
     memory: Memory,
     v: Tensor,
-    beta: Tensor | float,
-    threshold: Tensor | float,
+    p: Sequence[Tensor | float],
     s: LIFSettings,
 ) -> tuple[Tensor, Memory, Tensor]:
     """All steps of ``lif_step``: drive (T, B, N) → spikes (T, B, N), the last state."""
     outputs = []
     for t in range(drive.current.shape[0]):
         now, memory = arrive(drive.step(t), memory)
-        spikes, v = lif_step(now, v, beta, threshold, s)
+        spikes, v = lif_step(now, v, p, s)
         memory = remember(drive, memory, spikes)
         outputs.append(spikes.to(drive.current.dtype))
     return torch.stack(outputs), memory, v
@@ -243,15 +291,19 @@ def _like(value: Tensor | float, like: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LIFSettings:
-    """What is fixed about a LIF layer: the reset mode, its timing, and the surrogate."""
+    """What is fixed about a LIF layer: the reset mode, its timing, the surrogate, and formats.
+
+    With formats, states are fixed-point numbers that follow izhi.fixed exactly.
+    """
 
     reset: str
     reset_delay: bool
     surrogate: SpikeGradient
+    formats: Formats | None = None
 
 
 def lif_step(
-    drive: Drive, v: Tensor, beta: Tensor | float, threshold: Tensor | float, s: LIFSettings
+    drive: Drive, v: Tensor, p: Sequence[Tensor | float], s: LIFSettings
 ) -> tuple[Tensor, Tensor]:
     """One step of the leaky integrate-and-fire neuron, equal to ``snntorch.Leaky``.
 
@@ -262,9 +314,18 @@ def lif_step(
     taken at that v where it depends on it. With ``reset_delay`` False the reset takes place in the step
     of the spike, and is differentiated.
 
+    Args:
+        drive: input of this step, (B, N).
+        v: state, (B, N).
+        p: β and threshold; with formats also the gain of the current and a bias.
+        s: settings.
+
     Returns:
         spikes, v: (B, N) each.
     """
+    if s.formats is not None:
+        return _quantized_lif_step(drive, v, p, s, s.formats)
+    beta, threshold = p
     above = (v > threshold).to(v.dtype)
     current = drive.current.to(v.dtype)
     if drive.conductance is not None:
@@ -279,3 +340,17 @@ def lif_step(
         due = spikes - above
         v = v - due * (threshold if s.reset == "subtract" else v)
     return spikes, v
+
+
+def _quantized_lif_step(
+    drive: Drive, v: Tensor, p: Sequence[Tensor | float], s: LIFSettings, f: Formats
+) -> tuple[Tensor, Tensor]:
+    """The step of izhi.fixed.LIFNeuron in values instead of integers, exact in float64."""
+    kind = v.dtype
+    beta, threshold, gain, bias = (_wide(x) for x in p)
+    v, current = v.double(), drive.current.double()
+    above = (v > threshold).double()
+    i = _clamp(rounded(gain * current, f.v_scale), f.i_low, f.i_high)
+    leak = rounded(beta * v + bias, f.v_scale)
+    v = _clamp(i + leak - above * threshold, f.v_low, f.v_high)
+    return spike(v - threshold, s.surrogate, strict=True).to(kind), v.to(kind)

@@ -96,7 +96,7 @@ class LIF(nn.Module):
         """The size of a change of β or the threshold that is felt: 1 − β, and the threshold."""
         return max(1 - self.beta, 0.01) if name == "beta" else self.threshold
 
-    def coefficients(self) -> tuple[Tensor | float, Tensor | float]:
+    def coefficients(self) -> tuple[Tensor | float, ...]:
         """β and the threshold: floats, or tensors where they are learned.
 
         Learned ones are held within 0 and 1, and above a twentieth of the initial threshold, by a
@@ -128,7 +128,7 @@ class LIF(nn.Module):
         state = self.initial_state(drive.current[0]) if state is None else state
         check_state((state.v,), state.memory, drive.current, time=True)
         spikes, memory, v = kernels.lif(
-            drive, state.memory, state.v, *self.coefficients(), self.settings, self.kernel
+            drive, state.memory, state.v, self.coefficients(), self.settings, self.kernel
         )
         return spikes, LIFState(v, memory)
 
@@ -141,7 +141,7 @@ class LIF(nn.Module):
         state = self.initial_state(drive.current) if state is None else state
         check_state((state.v,), state.memory, drive.current, time=False)
         now, memory = arrive(drive, state.memory)
-        spikes, v = lif_step(now, state.v, *self.coefficients(), self.settings)
+        spikes, v = lif_step(now, state.v, self.coefficients(), self.settings)
         memory = remember(drive, memory, spikes)
         return spikes.to(drive.current.dtype), LIFState(v, memory)
 

@@ -29,7 +29,7 @@ from izhi.kernels.cpu.parallel import (
 )
 from izhi.kernels.cpu.scalars import WORDS, codec, f32, inlined
 from izhi.kernels.dynamics import dynamics
-from izhi.kernels.plan import Call, Gradients, Plan
+from izhi.kernels.plan import CONSTANTS, Call, Gradients, Plan
 
 #: Lanes of one block.
 BLOCK = 1024
@@ -53,8 +53,11 @@ def _five(data: Any) -> Any:
 
 
 @inlined
-def _ten(s: Any) -> Any:
-    return s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9]
+def _all(s: Any) -> Any:
+    return (
+        s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9],
+        s[10], s[11], s[12], s[13], s[14], s[15], s[16], s[17],
+    )  # fmt: skip
 
 
 def _coefficients(plan: Plan) -> tuple[Any, Any]:
@@ -68,6 +71,17 @@ def _coefficients(plan: Plan) -> tuple[Any, Any]:
     def add_two(total, i, d):  # type: ignore[no-untyped-def]
         total[0, i] += d[0]
         total[1, i] += d[1]
+
+    @inlined
+    def four(p, i):  # type: ignore[no-untyped-def]
+        return p[0, i], p[1, i], p[2, i], p[3, i]
+
+    @inlined
+    def add_four(total, i, d):  # type: ignore[no-untyped-def]
+        total[0, i] += d[0]
+        total[1, i] += d[1]
+        total[2, i] += d[2]
+        total[3, i] += d[3]
 
     @inlined
     def eleven(p, i):  # type: ignore[no-untyped-def]
@@ -90,7 +104,8 @@ def _coefficients(plan: Plan) -> tuple[Any, Any]:
         total[9, i] += d[9]
         total[10, i] += d[10]
 
-    return (two, add_two) if plan.rows == 2 else (eleven, add_eleven)
+    found = {2: (two, add_two), 4: (four, add_four), 11: (eleven, add_eleven)}
+    return found[plan.rows]
 
 
 @cache
@@ -109,7 +124,7 @@ def _forward(plan: Plan) -> Kernel:
         y = array(data, 6, (steps, lanes), element)
         bias = array(data, 7, bias_width, f32)
         p = array(data, 8, (rows, width), f32)
-        constants = array(data, 9, 10, f32)
+        constants = array(data, 9, CONSTANTS, f32)
         first = array(data, 10, (states, lanes), f32)
         spikes = array(data, 11, (steps, lanes), element)
         kept = array(data, 12, (steps, states, lanes), f32)
@@ -117,7 +132,7 @@ def _forward(plan: Plan) -> Kernel:
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + BLOCK - 1) // BLOCK
-        s = _ten(constants)
+        s = _all(constants)
         z = np.zeros((4, BLOCK), np.float32)
         q = np.zeros((rows, BLOCK), np.float32)
         bias_of = np.zeros(BLOCK, np.float32)
@@ -180,7 +195,7 @@ def _backward(plan: Plan) -> Kernel:
         y = array(data, 6, (steps, lanes), element)
         bias = array(data, 7, bias_width, f32)
         p = array(data, 8, (rows, width), f32)
-        constants = array(data, 9, 10, f32)
+        constants = array(data, 9, CONSTANTS, f32)
         kept = array(data, 10, (steps, states, lanes), f32)
         grad_spikes = array(data, 11, (steps, lanes), element)
         grad_last = array(data, 12, (states, lanes), f32)
@@ -192,7 +207,7 @@ def _backward(plan: Plan) -> Kernel:
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + BLOCK - 1) // BLOCK
-        s = _ten(constants)
+        s = _all(constants)
         z = np.zeros((4, BLOCK), np.float32)
         path = np.empty((min(keep_every, steps), 4, BLOCK), np.float32)
         gz = np.zeros((4, BLOCK), np.float32)

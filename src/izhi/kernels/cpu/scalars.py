@@ -86,6 +86,21 @@ def _absolute(x: Any) -> Any:
     return abs(x)
 
 
+@inlined
+def _wide(x: Any) -> Any:
+    return np.float64(x)
+
+
+@inlined
+def _narrow(x: Any) -> Any:
+    return f32(x)
+
+
+@inlined
+def _floor(x: Any) -> Any:
+    return np.floor(x)
+
+
 WORDS = Vocabulary(
     inlined=inlined,
     constant=bool,
@@ -94,6 +109,9 @@ WORDS = Vocabulary(
     clip=_clip,
     exp=_exp,
     absolute=_absolute,
+    wide=_wide,
+    narrow=_narrow,
+    floor=_floor,
 )
 
 

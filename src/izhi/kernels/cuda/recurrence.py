@@ -68,6 +68,21 @@ def _absolute(x):  # type: ignore[no-untyped-def]
     return tl.abs(x)
 
 
+@triton.jit
+def _wide(x):  # type: ignore[no-untyped-def]
+    return tl.cast(x, tl.float64)
+
+
+@triton.jit
+def _narrow(x):  # type: ignore[no-untyped-def]
+    return tl.cast(x, tl.float32)
+
+
+@triton.jit
+def _floor(x):  # type: ignore[no-untyped-def]
+    return tl.floor(x)
+
+
 WORDS = Vocabulary(
     inlined=_jit,
     constant=_constant,
@@ -76,6 +91,9 @@ WORDS = Vocabulary(
     clip=_clip,
     exp=_exp,
     absolute=_absolute,
+    wide=_wide,
+    narrow=_narrow,
+    floor=_floor,
 )
 
 
@@ -83,6 +101,15 @@ WORDS = Vocabulary(
 def _two(p, width, lane, mask):  # type: ignore[no-untyped-def]
     at = p + lane % width
     return tl.load(at, mask), tl.load(at + width, mask)
+
+
+@triton.jit
+def _four(p, width, lane, mask):  # type: ignore[no-untyped-def]
+    at = p + lane % width
+    return (
+        tl.load(at, mask), tl.load(at + width, mask), tl.load(at + 2 * width, mask),
+        tl.load(at + 3 * width, mask),
+    )  # fmt: skip
 
 
 @triton.jit
@@ -108,6 +135,14 @@ def _add_two(total, lanes, d, mask):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def _add_four(total, lanes, d, mask):  # type: ignore[no-untyped-def]
+    _add(total, d[0], mask)
+    _add(total + lanes, d[1], mask)
+    _add(total + 2 * lanes, d[2], mask)
+    _add(total + 3 * lanes, d[3], mask)
+
+
+@triton.jit
 def _add_eleven(total, lanes, d, mask):  # type: ignore[no-untyped-def]
     _add(total, d[0], mask)
     _add(total + lanes, d[1], mask)
@@ -122,10 +157,13 @@ def _add_eleven(total, lanes, d, mask):  # type: ignore[no-untyped-def]
     _add(total + 10 * lanes, d[10], mask)
 
 
+_COEFFICIENTS = {2: (_two, _add_two), 4: (_four, _add_four), 11: (_eleven, _add_eleven)}
+
+
 @cache
 def _forward(plan: Plan) -> Any:
     arrive, _, advance, _ = dynamics(plan, WORDS)
-    collect = _two if plan.rows == 2 else _eleven
+    collect, _ = _COEFFICIENTS[plan.rows]
     two, coupled, filtered, biased = (
         _constant(x) for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased)
     )
@@ -134,9 +172,12 @@ def _forward(plan: Plan) -> Any:
     @_jit
     def forward(  # type: ignore[no-untyped-def]
         x, y, bias, p, first, spikes, kept, last, steps, lanes, width, bias_width, keep_every,
-        dt, h, low, high, limit, span, k0, k1, decay, kappa, block: tl.constexpr,
+        dt, h, low, high, limit, span, k0, k1, decay, kappa,
+        s10, s11, s12, s13, s14, s15, s16, s17, block: tl.constexpr,
     ):  # fmt: skip
-        s = (dt, h, low, high, limit, span, k0, k1, decay, kappa)
+        s = (
+            dt, h, low, high, limit, span, k0, k1, decay, kappa, s10, s11, s12, s13, s14, s15, s16, s17,
+        )  # fmt: skip
         lane = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
         mask = lane < lanes
         q = collect(p, width, lane, mask)
@@ -183,7 +224,7 @@ def _forward(plan: Plan) -> Any:
 @cache
 def _backward(plan: Plan) -> Any:
     arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
-    collect, add = (_two, _add_two) if plan.rows == 2 else (_eleven, _add_eleven)
+    collect, add = _COEFFICIENTS[plan.rows]
     two, coupled, filtered, biased, learn = (
         _constant(x) for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased, plan.learn)
     )
@@ -194,9 +235,12 @@ def _backward(plan: Plan) -> Any:
         grad_spikes, x, y, bias, p, kept, path, grad_last,
         grad_x, grad_y, grad_first, grad_bias, grad_p,
         steps, lanes, width, bias_width, keep_every,
-        dt, h, low, high, limit, span, k0, k1, decay, kappa, block: tl.constexpr,
+        dt, h, low, high, limit, span, k0, k1, decay, kappa,
+        s10, s11, s12, s13, s14, s15, s16, s17, block: tl.constexpr,
     ):  # fmt: skip
-        s = (dt, h, low, high, limit, span, k0, k1, decay, kappa)
+        s = (
+            dt, h, low, high, limit, span, k0, k1, decay, kappa, s10, s11, s12, s13, s14, s15, s16, s17,
+        )  # fmt: skip
         lane = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
         mask = lane < lanes
         q = collect(p, width, lane, mask)

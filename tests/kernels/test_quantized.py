@@ -1,0 +1,148 @@
+"""Quantised states: every kernel gives the spikes and states of the integer model, and the same gradients."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_fused import DEVICE, KERNELS
+
+from izhi import LIF, Izhikevich, fixed, kernels
+from izhi.fixed import FixedPoint
+from izhi.kernels import Drive, Memory
+from izhi.kernels.plan import Formats
+from izhi.kernels.reference import Coefficients
+
+N, STEPS, BATCH = 24, 30, 3
+#: Fractions of the coefficients of sums, and of the multiplier.
+F, SHIFT = 14, 12
+
+
+def formats(v, u):
+    low, high = v.lowest * v.unit, v.highest * v.unit
+    return Formats(
+        2.0**v.fraction,
+        2.0**u.fraction,
+        low,
+        high,
+        u.lowest * u.unit,
+        u.highest * u.unit,
+        low,
+        high,
+    )
+
+
+def spread(random, value, size, fraction):
+    """Integers of that fraction around a value."""
+    return np.rint((value + size * random.standard_normal(N)) * 2.0**fraction).astype(np.int64)
+
+
+def izhikevich(random, v, u):
+    """Integer neurons, and their coefficients as values."""
+    p = Izhikevich("normalized").parameters_
+    fractions = {
+        "a1": F, "a2": F, "a3": F + v.fraction - u.fraction, "a4": F + v.fraction,
+        "b1": F + u.fraction - v.fraction, "b2": F, "b3": F + u.fraction,
+        "c": v.fraction, "d": u.fraction, "threshold": v.fraction,
+    }  # fmt: skip
+    sizes = {"a1": 0.1, "a2": 0.02, "a3": 0.01, "b1": 0.01, "b2": 3e-3, "b3": 1e-3, "d": 0.05}
+    whole = {n: spread(random, getattr(p, n), sizes.get(n, 0.03), f) for n, f in fractions.items()}
+    # Constants of single precision hold few bits below the unit of v.
+    whole["a4"] = whole["a4"] >> (F - 4) << (F - 4)
+    start = spread(random, 0, 0.1, v.fraction), spread(random, 0, 0.1, u.fraction)
+    neuron = fixed.IzhikevichNeuron(v, u, F, **whole, v0=start[0], u0=start[1])
+    return neuron, [torch.tensor(whole[n] * 2.0**-f) for n, f in fractions.items()]
+
+
+def lif(random, v):
+    threshold = spread(random, 1, 0.05, v.fraction)
+    beta, bias = spread(random, 0.9, 0.02, F), spread(random, 0, 0.05, v.fraction + 4) << (F - 4)
+    values = [beta * 2.0**-F, threshold * v.unit, bias * 2.0 ** -(F + v.fraction)]
+    return fixed.LIFNeuron(v, F, beta, bias, threshold), [torch.tensor(x) for x in values]
+
+
+def integer_run(neuron, total, multiplier, current_format):
+    """Spikes, v and u of the specification."""
+    layer = fixed.Layer(np.zeros((N, 1), np.int64), 8, multiplier, SHIFT, current_format, neuron)
+    v, u = neuron.start(BATCH)
+    spikes = []
+    for now in total:
+        v, u, fired = neuron.step(v, u, layer.current(now.long().numpy()))
+        spikes.append(fired)
+    return np.stack(spikes), v, u
+
+
+def run(call, total, coefficients, states, kernel):
+    """Spikes, the last states, and all gradients, from a kernel; the reference in float64."""
+    kind = torch.float64 if kernel == "reference" else torch.float32
+    device = DEVICE.get(kernel, "cpu")
+    leaves = [x.detach().clone().to(device, kind).requires_grad_() for x in (total, *coefficients)]
+    start = [torch.tensor(x).expand(BATCH, N).to(device, kind) for x in states]
+    out, last = call(Drive(leaves[0]), leaves[1:], start, kernel)
+    (out * torch.linspace(-1, 1, out.numel(), device=device).view_as(out)).sum().backward()
+    grads = [torch.zeros_like(x) if x.grad is None else x.grad for x in leaves]
+    return (
+        out.detach().cpu(),
+        [x.detach().double().cpu() for x in last],
+        [g.double().cpu() for g in grads],
+    )
+
+
+def check(call, neuron, coefficients, total, multiplier, kernel, v, u):
+    spikes, *last = integer_run(neuron, total, multiplier, v)
+    states = [neuron.v0 * v.unit, neuron.u0 * u.unit] if u else [np.zeros(N)]
+    coefficients = [
+        *coefficients[:10],
+        torch.tensor(multiplier * 2.0 ** -(SHIFT + v.fraction)),
+        *coefficients[10:],
+    ]
+    if not u:
+        coefficients = [coefficients[0], coefficients[1], coefficients[3], coefficients[2]]
+    found = {}
+    for name in ("reference", kernel):
+        out, after, found[name] = run(call, total, coefficients, states, name)
+        assert np.array_equal(out.numpy(), spikes), name
+        for x, whole, number in zip(after, last, (v, u), strict=False):
+            assert np.array_equal(x.numpy() / number.unit, whole), name
+    for a, b in zip(found["reference"], found[kernel], strict=True):
+        assert (a - b).abs().max() <= 1e-4 * a.abs().max().clamp(min=1e-3)
+    return spikes
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@settings(deadline=None, max_examples=5)
+@given(st.sampled_from([8, 12, 16]), st.integers(-1, 2), st.integers(0, 1000))
+def test_izhikevich_is_the_integer_model(kernel, width, finer, seed):
+    random = np.random.default_rng(seed)
+    v, u = FixedPoint(width, width - 3), FixedPoint(width, width - 3 + finer)
+    neuron, coefficients = izhikevich(random, v, u)
+    total = torch.from_numpy(random.integers(-30, 90, (STEPS, BATCH, N))).float()
+
+    def call(drive, p, start, kernel):
+        s = dataclasses.replace(Izhikevich("normalized").settings, formats=formats(v, u))
+        out, _, *last = kernels.izhikevich(drive, Memory(), *start, Coefficients(*p), s, kernel)
+        return out, last
+
+    multiplier = random.integers(1, 2000, N)
+    spikes = check(call, neuron, coefficients, total, multiplier, kernel, v, u)
+    assert spikes.any()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@settings(deadline=None, max_examples=5)
+@given(st.sampled_from([6, 8, 16]), st.integers(0, 1000))
+def test_lif_is_the_integer_model(kernel, width, seed):
+    random = np.random.default_rng(seed)
+    v = FixedPoint(width, width - 3)
+    neuron, coefficients = lif(random, v)
+    total = torch.from_numpy(random.integers(-30, 90, (STEPS, BATCH, N))).float()
+
+    def call(drive, p, start, kernel):
+        s = dataclasses.replace(LIF().settings, formats=formats(v, v))
+        out, _, last = kernels.lif(drive, Memory(), *start, p, s, kernel)
+        return out, [last]
+
+    spikes = check(call, neuron, coefficients, total, random.integers(1, 200, N), kernel, v, None)
+    assert spikes.any()
