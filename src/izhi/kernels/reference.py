@@ -83,6 +83,8 @@ class Drive(NamedTuple):
         synapse: dynamics between these and the neuron; None if they act in their own step only.
         feedback: R (N, N), by which the neurons' own spikes of the step before add R·z[t−1] to the
             current; None without recurrence.
+        gain: () or (N,), by which a quantised neuron multiplies current, a sum of integers, before the
+            bias is added; None for a current that is one.
     """
 
     current: Tensor
@@ -90,6 +92,7 @@ class Drive(NamedTuple):
     bias: Tensor | None = None
     synapse: Synapse | None = None
     feedback: Tensor | None = None
+    gain: Tensor | None = None
 
     def step(self, t: int) -> Drive:
         """The drive of step t alone."""
@@ -111,7 +114,7 @@ class Memory(NamedTuple):
 
 def arrive(drive: Drive, memory: Memory) -> tuple[Drive, Memory]:
     """The drive of one step after feedback, synapse and bias, and the memory after it."""
-    current, g, bias, synapse, feedback = drive
+    current, g, bias, synapse, feedback, _ = drive
     if feedback is not None and memory.spikes is not None:
         current = current + torch.nn.functional.linear(memory.spikes.to(feedback.dtype), feedback)
     if synapse is None:

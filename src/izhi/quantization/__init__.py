@@ -1,0 +1,19 @@
+"""From float to integers: weights of a few bits, states in fixed-point numbers, exact in evaluation."""
+
+from izhi.quantization.calibration import fitting, formats, ranges
+from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
+from izhi.quantization.convert import in_integers, quantized
+from izhi.quantization.neurons import QuantizedIzhikevich, QuantizedLIF, StateFormats
+
+__all__ = [
+    "QuantizedConnection",
+    "QuantizedIzhikevich",
+    "QuantizedLIF",
+    "QuantizedReadout",
+    "StateFormats",
+    "fitting",
+    "formats",
+    "in_integers",
+    "quantized",
+    "ranges",
+]

@@ -1,0 +1,70 @@
+"""A float network as a quantised one that can be trained further, and that one in plain integers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+
+from izhi import fixed
+from izhi.errors import SettingError
+from izhi.network import Layer, Network
+from izhi.neurons import Izhikevich
+from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
+from izhi.quantization.neurons import QuantizedIzhikevich, QuantizedLIF, StateFormats
+
+
+def quantized(
+    network: Network, bits: int, formats: Sequence[StateFormats], *, per_neuron: bool = False
+) -> Network:
+    """A network with the same weights in integers of some bits and states in those formats.
+
+    It is trained like the float network, which it shares biases and learned coefficients with.
+
+    Raises:
+        SettingError: for what hardware does not have.
+    """
+    layers = []
+    for module, of_layer in zip(network.layers, formats, strict=True):
+        layer = cast(Layer, module)
+        if layer.delay is not None:
+            raise SettingError(
+                "the network has delays, which hardware does not have; train without"
+            )
+        kind = QuantizedIzhikevich if isinstance(layer.neuron, Izhikevich) else QuantizedLIF
+        neuron: Any = kind(layer.neuron, of_layer)  # type: ignore[arg-type]
+        connection = QuantizedConnection(layer.connection, bits, per_neuron=per_neuron)
+        layers.append(Layer(connection, neuron))
+    readout = None if network.readout is None else QuantizedReadout(network.readout, bits)
+    return Network(layers, readout, keep_every=network.keep_every, dropout=network.dropout)
+
+
+def in_integers(network: Network) -> fixed.Network:
+    """A quantised network as the integer model: the same spikes in every step of every layer."""
+    with torch.no_grad():
+        layers = tuple(_layer(cast(Layer, layer)) for layer in network.layers)
+        readout = None
+        if network.readout is not None:
+            whole, bias, _ = cast(QuantizedReadout, network.readout).integers()
+            ones = torch.ones(len(whole), dtype=torch.int64)
+            readout = fixed.Readout(
+                whole.long().numpy(),
+                cast(QuantizedReadout, network.readout).bits,
+                ones.numpy(),
+                bias.long().numpy(),
+            )
+    return fixed.Network(layers, readout)
+
+
+def _layer(layer: Layer) -> fixed.Layer:
+    connection = cast(QuantizedConnection, layer.connection)
+    neuron: Any = layer.neuron
+    drive = connection(torch.zeros(1, 1, connection.in_features))
+    whole, _ = connection.integers()
+    n = connection.in_features
+    constants, multiplier, shift = neuron.in_integers(drive)
+    return fixed.Layer(
+        whole[:, :n].long().numpy(), connection.bits, multiplier, shift, neuron.formats.v, constants,
+        whole[:, n:].long().numpy() if connection.recurrent else None,
+    )  # fmt: skip
