@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import torch
 
 from izhi.config import Experiment, build_neuron
@@ -16,6 +19,8 @@ from izhi.connections import (
     SynapticDelay,
     reversal_potentials,
 )
+from izhi.errors import SettingError
+from izhi.kernels import Spikes
 from izhi.network import Layer, Network, Neuron
 from izhi.neurons import Izhikevich
 
@@ -47,14 +52,46 @@ def _delay(e: Experiment, inputs: int, outputs: int) -> Delay | None:
     return AxonalDelay(inputs, e.delays)
 
 
-def network(e: Experiment, inputs: int, classes: int) -> Network:
+def network(
+    e: Experiment,
+    inputs: int,
+    classes: int,
+    *,
+    start: Mapping[str, Any] | None = None,
+    samples: Callable[[Network], Spikes] | None = None,
+) -> Network:
     """The network of a resolved experiment, its weights drawn from ``e.seed``.
 
     Args:
         e: the experiment.
         inputs: width of an encoded sample.
         classes: number of classes.
+        start: weights of a float network of the same structure, to quantise in place of those drawn.
+        samples: encoded samples for a network, by which the formats of quantised states are chosen;
+            None for formats that a checkpoint will replace.
     """
+    found = _float_network(e, inputs, classes)
+    if start is not None:
+        found.load_state_dict(dict(start))
+    if not e.is_quantized:
+        return found
+    try:
+        from izhi import quantization
+    except ImportError:
+        raise SettingError("brevitas is not installed; pip install 'izhi[quantize]'") from None
+    formats = None
+    if e.state_bits is not None:
+        formats = (
+            quantization.usual_formats(found, e.state_bits)
+            if samples is None
+            else quantization.formats(found, samples(found), e.state_bits)
+        )
+    return quantization.quantized(
+        found, e.weight_bits, formats, per_neuron=e.weight_scale == "neuron"
+    )
+
+
+def _float_network(e: Experiment, inputs: int, classes: int) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(e.seed)
         widths = [*e.hidden, classes] if e.readout == "spikes" else list(e.hidden)

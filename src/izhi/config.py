@@ -171,6 +171,17 @@ class Experiment(BaseModel):
         "count", description="cross-entropy of counts, of each step, of maxima; or MSE of rates"
     )
 
+    weight_bits: int | None = Field(
+        None, ge=2, le=8, description="bits of a weight, trained with its rounding; default: float"
+    )
+    weight_scale: Literal["layer", "neuron"] = Field(
+        "layer", description="whether a layer's weights share one scale, or each neuron has its own"
+    )
+    state_bits: int | None = Field(
+        None, ge=4, le=24,
+        description="bits of v, u and currents, trained with their rounding; default: float",
+    )  # fmt: skip
+
     epochs: int = Field(10, ge=1, le=1_000_000, description="passes over the training samples")
     batch_size: int = Field(256, ge=1, le=1_000_000, description="samples per step")
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="optimiser")
@@ -200,6 +211,11 @@ class Experiment(BaseModel):
         description="keep every k-th state for the backward pass, to save memory; default: all",
     )  # fmt: skip
     tensorboard: bool = Field(False, description="also write TensorBoard events")
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether weights or states are rounded."""
+        return self.weight_bits is not None or self.state_bits is not None
 
     def resolved(self) -> Experiment:
         """A copy in which what depends on the neuron is chosen, checked as a whole.

@@ -1,6 +1,6 @@
 """From float to integers: weights of a few bits, states in fixed-point numbers, exact in evaluation."""
 
-from izhi.quantization.calibration import fitting, formats, ranges
+from izhi.quantization.calibration import fitting, formats, ranges, usual_formats
 from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
 from izhi.quantization.convert import in_integers, quantized
 from izhi.quantization.neurons import QuantizedIzhikevich, QuantizedLIF, StateFormats
@@ -16,4 +16,5 @@ __all__ = [
     "in_integers",
     "quantized",
     "ranges",
+    "usual_formats",
 ]

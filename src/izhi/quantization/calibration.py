@@ -64,3 +64,9 @@ def formats(
         v = max(v, 1.01 * float(torch.as_tensor(threshold).max()))
         found.append(StateFormats(fitting(width, v), fitting(width, u or 1.0), fraction))
     return found
+
+
+def usual_formats(network: Network, width: int) -> list[StateFormats]:
+    """Formats for a network whose own are still to be loaded."""
+    number = FixedPoint(width, max(width - 3, 0))
+    return [StateFormats(number, number) for _ in network.layers]

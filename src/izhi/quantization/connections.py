@@ -15,14 +15,14 @@ from izhi.kernels import Drive, Spikes, product
 from izhi.kernels.reference import rounded
 
 
-def _quantizer(weight: Tensor, bits: int, per_neuron: bool) -> QuantLinear:
+def _quantizer(weight: Tensor, bits: int, per_neuron: bool) -> Any:
     """Brevitas' layer over a weight: integers of some bits, and a learned scale."""
     kind = Int8WeightPerChannelFloatMSE if per_neuron else Int8WeightPerTensorFloatMSE
     rows, columns = weight.shape
     layer = QuantLinear(columns, rows, bias=False, weight_quant=kind, weight_bit_width=bits)
     with torch.no_grad():
         layer.weight.copy_(weight)
-    layer.weight_quant.init_tensor_quant()
+        layer.quant_weight()  # finds the scale, which only then is a parameter
     return layer
 
 
@@ -33,12 +33,17 @@ class QuantizedConnection(Connection):
         connection: Linear or Recurrent, whose weights are taken over.
         bits: of a weight, 2 to 8.
         per_neuron: whether each neuron has a scale of its own.
+        integers: whether the neuron takes integers and their gain; else it gets plain currents.
 
     Raises:
         SettingError: for another connection, or number of bits.
     """
 
-    def __init__(self, connection: Connection, bits: int, *, per_neuron: bool = False) -> None:
+    input: Any
+
+    def __init__(
+        self, connection: Connection, bits: int, *, per_neuron: bool = False, integers: bool = True
+    ) -> None:
         if type(connection) not in (Linear, Recurrent):
             raise SettingError(
                 f"connection is {type(connection).__name__}, expected Linear or Recurrent, which hardware has"
@@ -46,7 +51,7 @@ class QuantizedConnection(Connection):
         if not 2 <= bits <= 8:
             raise SettingError(f"weight bits are {bits!r}, expected 2 to 8")
         super().__init__(connection.in_features, connection.out_features, bias=False)
-        self.bits = bits
+        self.bits, self.gives_integers = bits, integers
         self.bias = connection.input.bias
         weight = connection.weight
         self.recurrent = isinstance(connection, Recurrent)
@@ -54,6 +59,12 @@ class QuantizedConnection(Connection):
             # One scale for both, since they meet in one accumulator.
             weight = torch.cat([weight, connection.feedback.weight], 1)
         self.input = _quantizer(weight.detach(), bits, per_neuron)
+
+    @property
+    def weight(self) -> Tensor:
+        """Rounded weights as currents, (out_features, in_features or more)."""
+        value: Tensor = self.input.quant_weight().value
+        return value
 
     def integers(self) -> tuple[Tensor, Tensor]:
         """Weights (out_features, in_features or more) as whole numbers, and their scale; differentiable."""
@@ -63,9 +74,9 @@ class QuantizedConnection(Connection):
 
     def forward(self, spikes: Spikes, product: Any = product) -> Drive:
         self.check(spikes)
-        whole, scale = self.integers()
-        feedback = whole[:, self.in_features :] if self.recurrent else None
-        current = product(spikes, whole[:, : self.in_features])
+        weight, scale = self.integers() if self.gives_integers else (self.weight, None)
+        feedback = weight[:, self.in_features :] if self.recurrent else None
+        current = product(spikes, weight[:, : self.in_features])
         return Drive(current, bias=self.bias, feedback=feedback, gain=scale)
 
 
@@ -79,6 +90,8 @@ class QuantizedReadout(Connection):
     Raises:
         SettingError: for another connection, or number of bits.
     """
+
+    input: Any
 
     def __init__(self, connection: Connection, bits: int) -> None:
         if type(connection) is not Linear:

@@ -16,27 +16,43 @@ from izhi.quantization.neurons import QuantizedIzhikevich, QuantizedLIF, StateFo
 
 
 def quantized(
-    network: Network, bits: int, formats: Sequence[StateFormats], *, per_neuron: bool = False
+    network: Network,
+    bits: int | None,
+    formats: Sequence[StateFormats] | None,
+    *,
+    per_neuron: bool = False,
 ) -> Network:
     """A network with the same weights in integers of some bits and states in those formats.
 
     It is trained like the float network, which it shares biases and learned coefficients with.
 
+    Args:
+        network: of float weights and states.
+        bits: of a weight, 2 to 8; None to leave weights as they are.
+        formats: of each layer's states; None to leave states as they are.
+        per_neuron: whether each neuron's weights have a scale of their own.
+
     Raises:
         SettingError: for what hardware does not have.
     """
     layers = []
-    for module, of_layer in zip(network.layers, formats, strict=True):
+    for number, module in enumerate(network.layers):
         layer = cast(Layer, module)
-        if layer.delay is not None:
-            raise SettingError(
-                "the network has delays, which hardware does not have; train without"
+        neuron: Any = layer.neuron
+        if formats is not None:
+            kind: Any = QuantizedIzhikevich if isinstance(neuron, Izhikevich) else QuantizedLIF
+            neuron = kind(neuron, formats[number])
+        connection = layer.connection
+        if bits is not None:
+            if layer.delay is not None:
+                raise SettingError("delays are set, which hardware does not have; leave them out")
+            connection = QuantizedConnection(
+                connection, bits, per_neuron=per_neuron, integers=formats is not None
             )
-        kind = QuantizedIzhikevich if isinstance(layer.neuron, Izhikevich) else QuantizedLIF
-        neuron: Any = kind(layer.neuron, of_layer)  # type: ignore[arg-type]
-        connection = QuantizedConnection(layer.connection, bits, per_neuron=per_neuron)
-        layers.append(Layer(connection, neuron))
-    readout = None if network.readout is None else QuantizedReadout(network.readout, bits)
+        layers.append(Layer(connection, neuron, layer.delay))
+    readout = network.readout
+    if readout is not None and bits is not None:
+        readout = QuantizedReadout(readout, bits)
     return Network(layers, readout, keep_every=network.keep_every, dropout=network.dropout)
 
 

@@ -35,6 +35,17 @@ class StateFormats:
     u: FixedPoint
     fraction: int = 14
 
+    def as_tensor(self) -> Tensor:
+        """Widths and fractions of v and u, and the coefficients' fraction."""
+        v, u = self.v, self.u
+        return torch.tensor([v.width, v.fraction, u.width, u.fraction, self.fraction])
+
+    @classmethod
+    def of_tensor(cls, numbers: Tensor) -> StateFormats:
+        """The formats that ``as_tensor`` wrote."""
+        a, b, c, d, fraction = numbers.tolist()
+        return cls(FixedPoint(a, b), FixedPoint(c, d), fraction)
+
     @property
     def of_kernels(self) -> Formats:
         """The same as the kernels take it."""
@@ -73,8 +84,15 @@ class QuantizedIzhikevich(nn.Module):
             raise SettingError(
                 f"order is {neuron.parameters_.order!r}, expected 'fpga-ip', the one that hardware has"
             )
-        self.neuron, self.formats = neuron, formats
-        self.settings = replace(neuron.settings, formats=formats.of_kernels, dt=1.0)
+        self.neuron = neuron
+        self.register_buffer("format", formats.as_tensor())
+
+    format: Tensor
+
+    @property
+    def formats(self) -> StateFormats:
+        """Of the states; a buffer, so that a checkpoint holds them."""
+        return StateFormats.of_tensor(self.format)
 
     @property
     def learned(self) -> nn.ParameterDict:
@@ -111,8 +129,9 @@ class QuantizedIzhikevich(nn.Module):
         """Run over time, as izhi.Izhikevich does."""
         state = self.initial_state(drive.current[0]) if state is None else state
         bare = drive._replace(bias=None, gain=None)
+        settings = replace(self.neuron.settings, formats=self.formats.of_kernels, dt=1.0)
         spikes, memory, v, u = kernels.izhikevich(
-            bare, state.memory, state.v, state.u, self.coefficients(drive), self.settings,
+            bare, state.memory, state.v, state.u, self.coefficients(drive), settings,
             self.neuron.kernel,
         )  # fmt: skip
         return spikes, IzhikevichState(v, u, memory)
@@ -155,8 +174,15 @@ class QuantizedLIF(nn.Module):
             raise SettingError(
                 f"reset is {neuron.settings.reset!r}, expected 'subtract', the one that hardware has"
             )
-        self.neuron, self.formats = neuron, formats
-        self.settings = replace(neuron.settings, formats=formats.of_kernels)
+        self.neuron = neuron
+        self.register_buffer("format", formats.as_tensor())
+
+    format: Tensor
+
+    @property
+    def formats(self) -> StateFormats:
+        """Of the states; a buffer, so that a checkpoint holds them."""
+        return StateFormats.of_tensor(self.format)
 
     @property
     def learned(self) -> nn.ParameterDict:
@@ -183,8 +209,9 @@ class QuantizedLIF(nn.Module):
         """Run over time, as izhi.LIF does."""
         state = self.neuron.initial_state(drive.current[0]) if state is None else state
         bare = drive._replace(bias=None, gain=None)
+        settings = replace(self.neuron.settings, formats=self.formats.of_kernels)
         spikes, memory, v = kernels.lif(
-            bare, state.memory, state.v, self.coefficients(drive), self.settings, self.neuron.kernel
+            bare, state.memory, state.v, self.coefficients(drive), settings, self.neuron.kernel
         )
         return spikes, LIFState(v, memory)
 
@@ -201,8 +228,8 @@ class QuantizedLIF(nn.Module):
 
 
 def _gain(drive: Drive) -> Tensor:
-    assert drive.gain is not None
-    return drive.gain.double()
+    """The factor on the drive; 1 for one of plain currents."""
+    return torch.ones(1).double() if drive.gain is None else drive.gain.double()
 
 
 def _width(drive: Drive) -> int:

@@ -27,7 +27,8 @@ NAME = "checkpoint.pt"
 
 #: Settings that decide the shape or meaning of the weights.
 STRUCTURE = ("neuron", "order", "connection", "readout", "hidden", "learn", "per_neuron", "mixture",
-             "population", "steps", "encoding", "window", "pool", "counts", "delays",
+             "population", "steps", "encoding", "window", "pool", "counts", "delays", "delay_type",
+             "weight_bits", "weight_scale", "state_bits",
              "dataset")  # fmt: skip
 
 

@@ -63,7 +63,16 @@ class Classifier(nn.Module):
         )
 
     def forward(self, values: Tensor | EventBatch, seed: int) -> tuple[Tensor, list[Tensor]]:
-        """The network's output, and in evaluation the spikes of every layer."""
+        """The network's output, and in evaluation the spikes of every layer.
+
+        Quantised networks are evaluated in float32, where sums of their integers are exact.
+        """
+        if self.experiment.is_quantized and not self.training:
+            with torch.autocast(next(self.parameters()).device.type, enabled=False):
+                return self._run(values, seed)
+        return self._run(values, seed)
+
+    def _run(self, values: Tensor | EventBatch, seed: int) -> tuple[Tensor, list[Tensor]]:
         spikes = self.encode(values, seed)
         if not (self.training and self.experiment.dropout):
             out = self.network(spikes, record=not self.training)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -21,6 +22,7 @@ from izhi import build
 from izhi.config import Experiment
 from izhi.data import AnySamples, Dataset, EventBatch, hold_out_speaker, split, stream
 from izhi.errors import CheckpointError, DivergenceError, SettingError
+from izhi.kernels import Spikes
 from izhi.memory import keep_freed_memory
 from izhi.network import Layer, Network, first_nonfinite
 from izhi.training import checkpoint
@@ -31,7 +33,9 @@ from izhi.training.optimizer import make_optimizer, rate_factor
 from izhi.training.run_folder import RunFolder
 
 #: Purposes of a seed, so that no two draws share one.
-_CODING, _ORDER, _VALIDATION, _TEST = range(4)
+_CODING, _ORDER, _VALIDATION, _TEST, _CALIBRATION = range(5)
+#: Samples by which formats of quantised states are chosen.
+_CALIBRATION_SAMPLES = 512
 _EVALUATION_BATCH = 1000
 
 Row = dict[str, float]
@@ -121,11 +125,21 @@ def train(
     dataset: Dataset,
     folder: RunFolder,
     listener: Listener | None = None,
+    *,
+    start: Mapping[str, Any] | None = None,
 ) -> Result:
     """Train the experiment to its last epoch, going on from the folder's checkpoint if it has one.
 
     After every epoch the folder holds its metrics and a checkpoint. The test accuracy of each epoch is
     recorded for the figure; the run's result is that of the last epoch.
+
+    Args:
+        fabric: see ``start_fabric``.
+        e: the resolved experiment.
+        dataset: its data.
+        folder: of the run, opened.
+        listener: told of every step and epoch.
+        start: weights of a trained float network, which a quantised one begins with.
 
     Raises:
         DivergenceError: if a loss or gradient is not finite, naming epoch, step and layer.
@@ -137,7 +151,11 @@ def train(
         training, validation = split(dataset.train, e.validation, e.split_seed)
     else:
         training, validation = hold_out_speaker(dataset, e.validation_speaker)
-    network = build.network(e, inputs(e, dataset), len(dataset.classes))
+    fresh = not folder.checkpoint.exists()
+    network = build.network(
+        e, inputs(e, dataset), len(dataset.classes), start=start if fresh else None,
+        samples=partial(_calibration, e, training, dataset.shape) if fresh else None,
+    )  # fmt: skip
     optimizer = make_optimizer(e, network)
     history, warnings = _restore(e, folder, network, optimizer)
     model, optimizer = fabric.setup(Classifier(e, network, dataset.shape), optimizer)
@@ -179,6 +197,16 @@ def train(
     learned = sum(p.numel() for p in network.parameters() if p.requires_grad)
     widths = tuple(cast(Layer, x).connection.out_features for x in network.layers)
     return Result(e, history, warnings, learned, widths)
+
+
+def _calibration(
+    e: Experiment, samples: AnySamples, shape: tuple[int, ...], network: Network
+) -> Spikes:
+    """Encoded training samples, by which the formats of quantised states are chosen."""
+    generator = torch.Generator().manual_seed(derive_seed(e.seed, _CALIBRATION))
+    index = torch.randperm(len(samples), generator=generator)[:_CALIBRATION_SAMPLES]
+    values, _ = samples.batch(index.sort().values)
+    return Classifier(e, network, shape).eval().encode(values, derive_seed(e.seed, _CALIBRATION, 0))
 
 
 def _tensorboard(folder: RunFolder) -> Any:
