@@ -4,7 +4,8 @@ from izhi.training.classifier import Classifier, inputs
 from izhi.training.loop import Listener, Result, evaluate, start_fabric, train
 from izhi.training.losses import LOSSES
 from izhi.training.optimizer import make_optimizer
-from izhi.training.run_folder import RunFolder
+from izhi.training.ptq import quantize
+from izhi.training.run_folder import RunFolder, versions
 
 __all__ = [
     "LOSSES",
@@ -15,6 +16,8 @@ __all__ = [
     "evaluate",
     "inputs",
     "make_optimizer",
+    "quantize",
     "start_fabric",
     "train",
+    "versions",
 ]

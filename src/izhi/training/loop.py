@@ -147,14 +147,11 @@ def train(
         RunFolderError: if the folder cannot be written.
     """
     listener = listener or Silent()
-    if e.validation_speaker is None:
-        training, validation = split(dataset.train, e.validation, e.split_seed)
-    else:
-        training, validation = hold_out_speaker(dataset, e.validation_speaker)
+    training, validation = training_samples(e, dataset)
     fresh = not folder.checkpoint.exists()
     network = build.network(
         e, inputs(e, dataset), len(dataset.classes), start=start if fresh else None,
-        samples=partial(_calibration, e, training, dataset.shape) if fresh else None,
+        samples=partial(calibration, e, training, dataset.shape) if fresh else None,
     )  # fmt: skip
     optimizer = make_optimizer(e, network)
     history, warnings = _restore(e, folder, network, optimizer)
@@ -186,7 +183,7 @@ def train(
         warnings = activity.warnings()
         history.append(row)
         if fabric.is_global_zero:
-            folder.save_epoch(history, _content(e, dataset, network, optimizer, history, warnings))
+            folder.save_epoch(history, content(e, dataset, network, optimizer, history, warnings))
         fabric.barrier()
         if board is not None:
             for name, value in row.items():
@@ -199,7 +196,14 @@ def train(
     return Result(e, history, warnings, learned, widths)
 
 
-def _calibration(
+def training_samples(e: Experiment, dataset: Dataset) -> tuple[AnySamples, AnySamples]:
+    """Samples to learn from, and those held out for validation."""
+    if e.validation_speaker is not None:
+        return hold_out_speaker(dataset, e.validation_speaker)
+    return split(dataset.train, e.validation, e.split_seed)
+
+
+def calibration(
     e: Experiment, samples: AnySamples, shape: tuple[int, ...], network: Network
 ) -> Spikes:
     """Encoded training samples, by which the formats of quantised states are chosen."""
@@ -355,20 +359,21 @@ def _restore(
     path = folder.checkpoint
     if not path.exists():
         return [], []
-    content = checkpoint.load(path)
-    checkpoint.check_same_network(path, content["config"], e.model_dump(mode="json"))
-    checkpoint.load_weights(path, network, content["model"])
+    saved = checkpoint.load(path)
+    checkpoint.check_same_network(path, saved["config"], e.model_dump(mode="json"))
+    checkpoint.load_weights(path, network, saved["model"])
     try:
-        optimizer.load_state_dict(content["optimizer"])
+        optimizer.load_state_dict(saved["optimizer"])
     except ValueError as error:
         raise CheckpointError(f"{path} is from another optimiser ({error}); start anew") from None
-    return content["history"], content["warnings"]
+    return saved["history"], saved["warnings"]
 
 
-def _content(
+def content(
     e: Experiment, dataset: Dataset, network: Network, optimizer: Any, history: list[Row],
     warnings: list[str],
 ) -> dict[str, Any]:  # fmt: skip
+    """What a checkpoint holds after an epoch."""
     return {
         "config": e.model_dump(mode="json"),
         "inputs": inputs(e, dataset),

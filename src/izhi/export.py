@@ -1,0 +1,77 @@
+"""From a quantised run to its artifact."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from izhi import build, data, fixed
+from izhi.artifact import Artifact
+from izhi.config import experiment
+from izhi.data import Dataset
+from izhi.errors import SettingError
+from izhi.kernels import Spikes
+from izhi.training import Classifier, checkpoint, inputs, versions
+
+#: Settings that decide how samples become spikes.
+ENCODING = ("dataset", "encoding", "population", "steps", "window", "pool", "counts", "seed")
+
+
+def artifact(path: Path, *, tests: int = 4) -> Artifact:
+    """The artifact of a run whose weights and states are quantised.
+
+    Args:
+        path: run folder or checkpoint.
+        tests: how many test samples become test vectors.
+
+    Raises:
+        SettingError: if the run is not quantised, or has what hardware does not have.
+    """
+    path = path / checkpoint.NAME if path.is_dir() else path
+    content = checkpoint.load(path)
+    e = experiment(content["config"])
+    if e.weight_bits is None or e.state_bits is None:
+        raise SettingError(
+            f"{path} has float weights or states, expected both in integers; run izhi quantize first"
+        )
+    if e.encoding in ("rows", "constant"):
+        raise SettingError(
+            f"encoding is {e.encoding!r}, which gives currents; hardware takes spikes: train with rate or latency"
+        )
+    from izhi import quantization
+
+    dataset = data.load(e.dataset)
+    network = build.network(e, inputs(e, dataset), len(dataset.classes))
+    checkpoint.load_weights(path, network, content["model"])
+    whole = quantization.in_integers(network)
+    values, _ = dataset.test.batch(torch.arange(min(tests, len(dataset.test))))
+    spikes = as_integers(Classifier(e, network, dataset.shape).eval().encode(values, e.seed))
+    scores = fixed.run(whole, spikes).scores
+    encoding = {name: getattr(e, name) for name in ENCODING}
+    provenance = {
+        "config": e.model_dump(mode="json"),
+        "versions": versions(),
+        "data_sha256": checksum(dataset),
+        "test_accuracy": content["history"][-1]["test_accuracy"],
+    }
+    return Artifact(whole, e.steps, tuple(dataset.classes), encoding, provenance, spikes, scores)
+
+
+def as_integers(spikes: Spikes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Encoded samples as the integer model takes them: how often each input fires."""
+    dense = spikes if isinstance(spikes, torch.Tensor) else spikes.dense()
+    return dense.float().numpy().astype(np.uint8)
+
+
+def checksum(dataset: Dataset) -> str:
+    """SHA-256 over the labels and a share of the samples, which tells data sets apart."""
+    found = hashlib.sha256(dataset.test.labels.numpy().tobytes())
+    found.update(dataset.train.labels.numpy().tobytes())
+    values, _ = dataset.test.batch(torch.arange(min(256, len(dataset.test))))
+    parts = [values] if isinstance(values, torch.Tensor) else [values.times, values.units]
+    for part in parts:
+        found.update(part.numpy().tobytes())
+    return found.hexdigest()
