@@ -9,6 +9,7 @@ import pytest
 from izhi import cli, data, tuning
 from izhi.comparison import Variant
 from izhi.errors import SettingError
+from izhi.progress import TerminalListener
 
 
 def run(tmp_path, *options, out="tune"):
@@ -132,5 +133,5 @@ def test_a_variant_whose_trials_all_diverge_is_an_error(monkeypatch, tmp_path):
         tuning.tune(
             [Variant("lif", {"neuron": "lif"})], tuning.parse_search("slope=1..3"),
             {"dataset": "iris", "hidden": (8,)}, trials=2, storage=str(tmp_path / "s.log"),
-            listener=cli.TerminalListener(quiet=True),
+            listener=TerminalListener(quiet=True),
         )  # fmt: skip

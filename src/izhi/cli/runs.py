@@ -1,0 +1,205 @@
+"""Commands that train networks, and look at trained ones."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from izhi import comparison, data, firing, report, training, tuning
+from izhi.build import network as build_network
+from izhi.cli.common import (
+    Commands,
+    add_settings,
+    command_line,
+    is_first_process,
+    make_folder,
+    report_line,
+    run_options,
+    settings,
+    whole_numbers,
+    write_json,
+)
+from izhi.config import Experiment, experiment
+from izhi.progress import TerminalListener
+from izhi.training import Classifier, RunFolder, checkpoint
+from izhi.training.run_folder import already_holds_a_run, versions
+
+
+def variants_of(a: argparse.Namespace, values: dict[str, Any]) -> list[comparison.Variant]:
+    """The variants of the file, taken out of its values; those of --neurons if it has none or both."""
+    tables = values.pop("variants", None)
+    if tables is None or a.neurons is not None:
+        return comparison.parse_variants(a.neurons or "lif,normalized,biological", a.connections)
+    return comparison.named_variants(tables)
+
+
+def compare(a: argparse.Namespace) -> None:
+    values = settings(a)
+    seeds = whole_numbers("seeds", a.seeds, "0,1,2")
+    variants = variants_of(a, values)
+    planned = comparison.plan(variants, seeds, values)
+    folder = make_folder(a, f"compare-{planned[0][1][0].dataset}")
+    with TerminalListener(
+        len(planned) * len(seeds), quiet=a.quiet or not is_first_process()
+    ) as listener:
+        rows = comparison.compare(
+            planned, folder, listener, resume=a.resume, command=command_line()
+        )
+    if not is_first_process():
+        return
+    table = Table(title=f"{planned[0][1][0].dataset}: test accuracy after the last epoch")
+    for number, heading in enumerate(comparison.headings(rows)):
+        table.add_column(heading, justify="left" if number < 3 else "right")
+    for row in rows:
+        table.add_row(*comparison.cells(row))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    print(f"figures: {folder / 'accuracy.png'}, outcomes.png\nreport: {folder / 'report.md'}")
+    write_json(a.json, comparison.summary(rows))
+
+
+def tune(a: argparse.Namespace) -> None:
+    values = settings(a)
+    variants = variants_of(a, values)
+    ranges = tuning.parse_search(a.search)
+    planned = tuning.check(variants, ranges, values, a.trials)
+    folder = make_folder(a, f"tune-{planned[0].dataset}")
+    storage = a.storage or str(folder / "studies.log")
+    if not a.storage and Path(storage).exists() and not a.resume:
+        raise already_holds_a_run(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TerminalListener(len(variants) * a.trials, quiet=a.quiet) as listener:
+        best = tuning.tune(
+            variants, ranges, values, trials=a.trials, storage=storage, listener=listener
+        )
+    table = Table(title=f"{planned[0].dataset}: best of {a.trials} trials, validation accuracy")
+    for heading in ("variant", "validation (%)", "settings found"):
+        table.add_column(heading)
+    for row in best:
+        found = ", ".join(
+            f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in row.found.items()
+        )
+        table.add_row(row.variant.label, f"{100 * row.accuracy:.2f}", found)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    tuned = folder / "tuned.toml"
+    checkpoint.write_bytes(tuned, tuning.to_toml(values, best, command_line()).encode())
+    print(f"studies: {storage}\ncompare them on the test samples: izhi compare --config {tuned}")
+    write_json(a.json, [
+        {"label": row.variant.label, "validation_accuracy": row.accuracy, "found": dict(row.found),
+         "trials": row.trials}
+        for row in best
+    ])  # fmt: skip
+
+
+def train(a: argparse.Namespace) -> None:
+    e = experiment(settings(a))
+    dataset = data.load(e.dataset, report_line)
+    folder = RunFolder(make_folder(a, f"train-{e.dataset}-{e.neuron.replace(' ', '-')}"))
+    fabric = training.start_fabric(e)
+    if fabric.is_global_zero:
+        folder.open(e, resume=a.resume, command=command_line())
+    fabric.barrier()
+    with TerminalListener(quiet=a.quiet or not fabric.is_global_zero) as listener:
+        result = training.train(fabric, e, dataset, folder, listener)
+    if not fabric.is_global_zero:
+        return
+    report.write(result, folder, command_line())
+    print(f"test accuracy after epoch {len(result.history)}: {100 * result.test_accuracy:.2f} %")
+    print(f"run: {folder.path}")
+    write_json(
+        a.json,
+        {
+            "config": e.model_dump(mode="json"), "versions": versions(), "history": result.history,
+            "test_accuracy": result.test_accuracy, "warnings": result.warnings,
+            "folder": str(folder.path),
+        },
+    )  # fmt: skip
+
+
+def evaluate(a: argparse.Namespace) -> None:
+    path = Path(a.folder)
+    path = path / checkpoint.NAME if path.is_dir() else path
+    content = checkpoint.load(path)
+    changes = {n: v for n, v in settings(a).items() if n in ("accelerator", "precision", "kernel")}
+    e = experiment({**content["config"], **changes, "devices": 1, "nodes": 1})
+    dataset = data.load(e.dataset, report_line)
+    network = build_network(e, training.inputs(e, dataset), len(dataset.classes))
+    checkpoint.load_weights(path, network, content["model"])
+    fabric = training.start_fabric(e)
+    model = fabric.setup(Classifier(e, network, dataset.shape))
+    found = training.evaluate(fabric, e, model, dataset.test, groups=dataset.groups)
+    activity = found.activity
+    print(
+        f"{e.dataset} test accuracy: {100 * found.accuracy:.2f} % of {len(dataset.test):,},"
+        f" loss {found.loss:.4f}"
+    )
+    for group, accuracy in found.groups.items():
+        print(f"{group.replace('_', ' ')}: {100 * accuracy:.2f} %")
+    for number, layer in enumerate(activity.layers, start=1):
+        print(
+            f"layer {number}: {layer.rate:.4f} spikes per neuron and step, {layer.silent:.1%} silent"
+        )
+    for warning in activity.warnings():
+        print(f"warning: {warning}", file=sys.stderr)
+    rates = [layer.rate for layer in activity.layers]
+    write_json(a.json, {"test_accuracy": found.accuracy, "test_loss": found.loss, "rates": rates,
+                        **{f"test_accuracy_{k}": v for k, v in found.groups.items()},
+                        "config": e.model_dump(mode="json"), "versions": versions()})  # fmt: skip
+
+
+def dynamics(a: argparse.Namespace) -> None:
+    folder = RunFolder(Path(a.folder))
+    before, after = report.dynamics(folder)
+    print("\n".join(firing.table(before, after)))
+    print(f"figure: {folder.path / 'dynamics.png'}")
+    layers = [
+        {
+            "before": {name: x.tolist() for name, x in old.coefficients.items()},
+            "after": {name: x.tolist() for name, x in new.coefficients.items()},
+            "classes_before": old.classes,
+            "classes_after": new.classes,
+        }
+        for old, new in zip(before, after, strict=True)
+    ]
+    write_json(a.json, layers)
+
+
+def add(commands: Commands) -> None:
+    """Their options."""
+    sub = commands.add("compare", compare, "train several neurons or connections and compare them")
+    sub.add_argument("--neurons", metavar="LIST",
+                     help="neuron[:setting=value]…, comma-separated [the file's variants, or all three]")  # fmt: skip
+    sub.add_argument("--connections", default="linear", metavar="LIST",
+                     help="kinds of connection, comma-separated [%(default)s]")  # fmt: skip
+    sub.add_argument("--seeds", default="0", metavar="LIST", help="comma-separated [%(default)s]")
+    run_options(sub)
+    add_settings(sub, without=("neuron", "connection", "seed"))
+    sub = commands.add("tune", tune, "search settings on validation samples, by Optuna")
+    sub.add_argument("--neurons", metavar="LIST",
+                     help="variants as in compare, each with the same budget")  # fmt: skip
+    sub.add_argument("--connections", default="linear", metavar="LIST",
+                     help="kinds of connection, comma-separated [%(default)s]")  # fmt: skip
+    sub.add_argument("--search", default=tuning.USUAL, metavar="LIST",
+                     help="[neuron.]setting=low..high or =a|b, comma-separated [%(default)s]")  # fmt: skip
+    sub.add_argument("--trials", type=int, default=20, help="of each variant [%(default)s]")
+    sub.add_argument("--storage", metavar="PLACE",
+                     help="a file that processes share, or a data base's address [studies.log in --out]")  # fmt: skip
+    run_options(sub)
+    add_settings(sub, without=("neuron", "connection"))
+    sub = commands.add("train", train, "train one network")
+    run_options(sub)
+    add_settings(sub)
+    sub = commands.add("evaluate", evaluate, "test accuracy of a trained network")
+    sub.add_argument("folder", metavar="RUN", help="run folder or checkpoint")
+    for name in ("accelerator", "precision", "kernel"):
+        sub.add_argument(
+            f"--{name}", metavar="VALUE", help=Experiment.model_fields[name].description
+        )
+    sub = commands.add(
+        "dynamics", dynamics, "neurons of a trained network: coefficients, firing classes"
+    )
+    sub.add_argument("folder", metavar="RUN", help="run folder; dynamics.png is written into it")

@@ -1,0 +1,142 @@
+"""Commands beside training: single neurons, data sets, and speed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from izhi import benchmark, data, plots, simulation
+from izhi.cli.common import Commands, make_folder, report_line, whole_numbers, write_json
+from izhi.errors import DataError, SettingError, unknown
+from izhi.neurons import LIF, ORDERS, PATTERNS, PRESETS, preset
+
+
+def simulate(a: argparse.Namespace) -> None:
+    if a.all:
+        traces = {name: simulation.run_pattern(name) for name in PATTERNS}
+        out = Path(a.out or "patterns.png")
+        plots.save(plots.pattern_sheet(traces), out)
+        times = {name: trace.spike_times.tolist() for name, trace in traces.items()}
+        write_json(a.json, {"spike_times_ms": times})
+    else:
+        trace, title = _simulated(a)
+        out = Path(a.out or f"{a.neuron.replace(' ', '-')}.png")
+        plots.save(plots.trace(trace, title), out)
+        print(f"{len(trace.spike_times)} spikes")
+        write_json(a.json, {"neuron": a.neuron, "spike_times": trace.spike_times.tolist()})
+    print(f"figure: {out}")
+
+
+def _simulated(a: argparse.Namespace) -> tuple[plots.Trace, str]:
+    if a.neuron not in ("lif", *PRESETS):
+        raise unknown("neuron", a.neuron, ("lif", *PRESETS))
+    if a.neuron in PATTERNS and a.current is None:
+        for name in ("dt", "order", "duration"):
+            if getattr(a, name) is not None:
+                raise SettingError(
+                    f"{name} is set, but {a.neuron!r} runs its own stimulus; add --current"
+                )
+        return simulation.run_pattern(a.neuron), a.neuron
+    if a.neuron == "lif":
+        amplitude = 0.1 if a.current is None else a.current
+        current = simulation.pulse(
+            amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=1.0
+        )
+        return simulation.run_lif(LIF(), current), f"LIF, I = {amplitude:g}"
+    p = preset(a.neuron)
+    if a.dt is not None:
+        p = p.replace(dt=a.dt)
+    if a.order is not None:
+        p = p.replace(order=a.order)
+    amplitude = (10.0 if p.unit == "mV" else 0.1) if a.current is None else a.current
+    current = simulation.pulse(
+        amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=p.dt
+    )
+    unit = " mV/ms" if p.unit == "mV" else ""
+    return simulation.run(p, current), f"{a.neuron}, I = {amplitude:g}{unit}, order {p.order}"
+
+
+def data_command(a: argparse.Namespace) -> None:
+    names = a.names or [*data.DATASETS, *data.found()]
+    for name in names:
+        data.require_known(name)
+    rows = []
+    for name in names:
+        if a.action == "fetch":
+            if not a.names:
+                raise SettingError(
+                    "fetch names no data set, expected one or more of: " + ", ".join(data.FILES)
+                )
+            data.fetch(name, report_line)
+        # A list of many recordings must not take the time to read them all.
+        quick = a.action == "list" and data.has_events(name) and data.is_there(name)
+        files = [] if quick else data.check(name)
+        problems = [f"{path}: {problem}" for path, problem in files if problem]
+        if not files:
+            state = "there" if quick else "embedded"
+        elif all(problem == "not there" for _, problem in files):
+            state = "not there"
+        else:
+            state = "damaged" if problems else "verified"
+        about = data.DATASETS.get(name, "recordings in the format of the Spiking Heidelberg Digits")
+        rows.append({"name": name, "state": state, "about": about, "problems": problems})
+        print(f"{name:14} {state:10} {about}")
+    print(f"data root: {data.data_root()}")
+    write_json(a.json, rows)
+    broken = [p for row in rows for p in row["problems"]]
+    if broken and a.action == "verify" and (a.names or any(r["state"] == "damaged" for r in rows)):
+        raise DataError(broken[0] + (f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""))
+
+
+def bench(a: argparse.Namespace) -> None:
+    names = benchmark.contenders(a.contenders)
+    folder = make_folder(a, "bench")
+    works = [
+        benchmark.Work(steps=steps, batch=a.batch, hidden=a.hidden)
+        for steps in whole_numbers("steps", a.steps, "25,100")
+    ]
+    rows = benchmark.benchmark(
+        names, folder, works, rounds=a.rounds, threads=a.threads, repeats=a.repeats,
+        growth=not a.no_growth, report=report_line,
+    )  # fmt: skip
+    print((folder / "bench.md").read_text(), end="")
+    print(f"figures and numbers: {folder}")
+    write_json(a.json, json.loads((folder / "bench.json").read_text()))
+    if all(row.problem for row in rows):
+        raise SettingError(f"no contender ran: {rows[0].name}: {rows[0].problem}")
+
+
+def add(commands: Commands) -> None:
+    """Their options."""
+    sub = commands.add("simulate", simulate, "draw v, u and spikes of one neuron under a current")
+    sub.add_argument(
+        "neuron", nargs="?", default="biological", help="lif, a preset or a firing pattern"
+    )
+    sub.add_argument("--all", action="store_true", help="the twenty firing patterns on one sheet")
+    for name, about in (("current", "amplitude, mV/ms for biological presets"), ("start", "begin, ms [10]"),
+                        ("stop", "end, ms [the end]"), ("duration", "ms [200]"), ("dt", "step, ms")):  # fmt: skip
+        sub.add_argument(
+            f"--{name}", type=float, default=10.0 if name == "start" else None, help=about
+        )
+    sub.add_argument("--order", help="event order: " + ", ".join(ORDERS))
+    sub.add_argument("--out", metavar="FILE", help="figure (.png, .svg or .pdf)")
+    sub = commands.add("bench", bench, "time a training step against other libraries")
+    sub.add_argument("--contenders", metavar="LIST",
+                     help="names as in the table, separated by semicolons [all]")  # fmt: skip
+    for name, default, about in (
+        ("rounds", 3, "how often each contender runs"),
+        ("repeats", 8, "steps measured in each round"),
+        ("threads", os.cpu_count() or 1, "threads of every library"),
+        ("batch", 256, "samples per step"),
+        ("hidden", 512, "hidden neurons"),
+    ):
+        sub.add_argument(f"--{name}", type=int, default=default, help=f"{about} [{default}]")
+    sub.add_argument("--steps", default="25,100", metavar="LIST",
+                     help="time steps, comma-separated [%(default)s]")  # fmt: skip
+    sub.add_argument("--no-growth", action="store_true", help="leave out the figure of growth")
+    sub.add_argument("--out", metavar="FOLDER", help="folder of results [runs/TIME-bench]")
+    sub = commands.add("data", data_command, "list, fetch and verify data sets")
+    sub.add_argument("action", choices=("list", "fetch", "verify"))
+    sub.add_argument("names", nargs="*", metavar="NAME", help="data sets [all]")
