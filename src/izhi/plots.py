@@ -102,6 +102,46 @@ def outcomes(found: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> 
     return figure
 
 
+def pareto(
+    series: Mapping[str, Sequence[tuple[float, float, str]]], whole: tuple[float, float], title: str
+) -> Figure:
+    """Accuracy against memory: points of each method, and the line of those that nothing beats.
+
+    Args:
+        series: method → (kB, accuracy from 0 to 1, label) of each point.
+        whole: kB and accuracy of the float network.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(8, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    every = sorted((x, y, label) for points in series.values() for x, y, label in points)
+    for number, (method, points) in enumerate(series.items()):
+        x, y = [p[0] for p in points], [100 * p[1] for p in points]
+        axes.plot(x, y, "osD^"[number % 4], color=COLOURS[number], ms=6, alpha=0.75, label=method)
+    best: list[tuple[float, float, str]] = []
+    for point in every:
+        if not best or point[1] > best[-1][1]:
+            best.append(point)
+    front = [p[0] for p in best], [100 * p[1] for p in best]
+    axes.plot(
+        *front, color="0.4", lw=1.2, drawstyle="steps-post", zorder=0, label="best for its memory"
+    )
+    for x0, y0, label in best:
+        axes.annotate(
+            label, (x0, 100 * y0), (0, 7), textcoords="offset points", ha="center", fontsize=8
+        )
+    axes.plot(whole[0], 100 * whole[1], "*", color="black", ms=11, label="float")
+    axes.axhline(100 * whole[1], color="black", lw=0.8, ls=":")
+    axes.set_xscale("log")
+    axes.set_xlabel("memory of weights and states (kB); labels: bits of weights/states")
+    axes.set_ylabel("test accuracy (%)")
+    axes.set_title(title, fontsize=11)
+    axes.grid(alpha=0.3)
+    axes.margins(y=0.12)
+    axes.legend(fontsize=8.5, loc="lower right")
+    return figure
+
+
 @dataclass(frozen=True)
 class Trace:
     """What one neuron did: times in ms (or steps), current, v, u and spikes per step."""

@@ -1,0 +1,105 @@
+"""Commands on the way to hardware: quantise a run, and export it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from izhi import artifact, data, export, sweep, training
+from izhi.cli.common import (
+    Commands,
+    command_line,
+    make_folder,
+    report_line,
+    whole_numbers,
+    write_json,
+)
+from izhi.config import Experiment
+from izhi.errors import SettingError
+from izhi.progress import TerminalListener
+from izhi.sweep import METHODS, FloatRun
+from izhi.training import RunFolder
+from izhi.training.run_folder import already_holds_a_run
+
+_CHANGES = ("epochs", "learning_rate", "weight_scale", "seed", "precision")
+
+
+def quantize(a: argparse.Namespace) -> None:
+    run = FloatRun.load(Path(a.folder))
+    weights = whole_numbers("weights", a.weights or ("8,4,3,2" if a.sweep else "4"), "8,4,2")
+    states = whole_numbers("states", a.states or ("16,12,8" if a.sweep else "16"), "16,12,8")
+    methods = METHODS if a.method is None and a.sweep else (a.method or "qat-after-ptq",)
+    changes = {name: getattr(a, name) for name in _CHANGES if getattr(a, name) is not None}
+    planned = [
+        run.rounded(w, s, method, changes) for method in methods for w in weights for s in states
+    ]
+    if len(planned) > 1 and not a.sweep:
+        raise SettingError(f"weights and states name {len(planned)} formats; add --sweep")
+    e = planned[0]
+    dataset = data.load(e.dataset, report_line)
+    if a.sweep:
+        folder = make_folder(a, f"sweep-{e.dataset}")
+        if folder.is_dir() and any(folder.iterdir()) and not a.resume:
+            raise already_holds_a_run(folder)
+        points = sweep.sweep(
+            run, weights, states, methods, dataset, folder, changes,
+            lambda count: TerminalListener(count, quiet=a.quiet), resume=a.resume, command=command_line(),
+        )  # fmt: skip
+        table = Table(title=f"{e.dataset}: float {100 * run.accuracy:.2f} %")
+        for heading in sweep.headings():
+            table.add_column(heading, justify="right")
+        for point in points:
+            table.add_row(*sweep.cells(point, run.accuracy))
+        Console().print(table)
+        print(f"figure: {folder / 'pareto.png'}\ntable: {folder / 'sweep.md'}")
+        write_json(a.json, sweep.summary(run, points))
+        return
+    folder_of_run = RunFolder(make_folder(a, f"quantize-{e.dataset}"))
+    folder_of_run.open(e, resume=a.resume, command=command_line())
+    fabric = training.start_fabric(e)
+    with TerminalListener(quiet=a.quiet) as listener:
+        result = sweep.quantize(fabric, run, e, methods[0], dataset, folder_of_run, listener)
+    print(
+        f"test accuracy: {100 * result.test_accuracy:.2f} %, float {100 * run.accuracy:.2f} %"
+        f"\nrun: {folder_of_run.path}"
+    )
+    write_json(a.json, {"test_accuracy": result.test_accuracy, "float_accuracy": run.accuracy,
+                        "config": e.model_dump(mode="json"), "folder": str(folder_of_run.path)})  # fmt: skip
+
+
+def export_run(a: argparse.Namespace) -> None:
+    found = export.artifact(Path(a.folder))
+    out = Path(a.out or Path(a.folder) / "network.izhi")
+    artifact.save(found, out)
+    artifact.load(out)
+    size = out.stat().st_size
+    print(f"{out}: {size:,} bytes, {len(found.network.layers)} layers, T = {found.steps}")
+    write_json(a.json, {"artifact": str(out), "bytes": size, "classes": list(found.classes)})
+
+
+def add(commands: Commands) -> None:
+    """Their options."""
+    sub = commands.add("quantize", quantize, "round a trained network's weights and states")
+    sub.add_argument("folder", metavar="RUN", help="run folder or checkpoint of a float network")
+    sub.add_argument("--weights", metavar="BITS", help="2 to 8 [4]; of a sweep a list [8,4,3,2]")
+    sub.add_argument("--states", metavar="BITS", help="4 to 24 [16]; of a sweep a list [16,12,8]")
+    sub.add_argument(
+        "--method", metavar="NAME", help=", ".join(METHODS) + " [qat-after-ptq; of a sweep all]"
+    )
+    sub.add_argument(
+        "--sweep", action="store_true", help="every format by every method: table and figure"
+    )
+    for name in _CHANGES:
+        sub.add_argument(
+            f"--{name.replace('_', '-')}", metavar="VALUE",
+            help=f"{Experiment.model_fields[name].description} [by method and run]",
+        )  # fmt: skip
+    sub.add_argument("--out", metavar="FOLDER", help="run folder [runs/TIME-NAME]")
+    sub.add_argument("--resume", action="store_true", help="go on with the runs in --out")
+    sub.add_argument("--quiet", action="store_true", help="no progress")
+    sub = commands.add("export", export_run, "write a quantised run's artifact for hardware")
+    sub.add_argument("folder", metavar="RUN", help="run folder of a quantised network")
+    sub.add_argument("--out", metavar="FILE", help="the artifact [RUN/network.izhi]")
