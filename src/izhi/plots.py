@@ -114,7 +114,7 @@ def pareto(
     """
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     axes = figure.add_subplot()
-    every = sorted((x, y, label) for points in series.values() for x, y, label in points)
+    every = sorted((p for points in series.values() for p in points), key=lambda p: (p[0], -p[1]))
     for number, (method, points) in enumerate(series.items()):
         x, y = [p[0] for p in points], [100 * p[1] for p in points]
         axes.plot(x, y, "osD^"[number % 4], color=COLOURS[number], ms=6, alpha=0.75, label=method)

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from izhi import comparison, data, firing, report, training, tuning
+from izhi import artifact, comparison, data, firing, inference, report, training, tuning
 from izhi.build import network as build_network
 from izhi.cli.common import (
     Commands,
@@ -120,8 +120,28 @@ def train(a: argparse.Namespace) -> None:
     )  # fmt: skip
 
 
+def _evaluate_artifact(a: argparse.Namespace) -> None:
+    found = artifact.load(a.folder)
+    e = inference.settings_of(found)
+    dataset = data.load(e.dataset, report_line)
+    result = inference.evaluate(found, dataset)
+    print(
+        f"{e.dataset} test accuracy: {100 * result.accuracy:.2f} % of {len(dataset.test):,}, in integers"
+    )
+    for group, accuracy in result.groups.items():
+        print(f"{group.replace('_', ' ')}: {100 * accuracy:.2f} %")
+    for number, rate in enumerate(result.rates, start=1):
+        print(f"layer {number}: {rate:.4f} spikes per neuron and step")
+    write_json(a.json, {"test_accuracy": result.accuracy, "rates": result.rates,
+                        **{f"test_accuracy_{k}": v for k, v in result.groups.items()},
+                        "provenance": dict(found.provenance), "versions": versions()})  # fmt: skip
+
+
 def evaluate(a: argparse.Namespace) -> None:
     path = Path(a.folder)
+    if path.suffix == ".izhi":
+        _evaluate_artifact(a)
+        return
     path = path / checkpoint.NAME if path.is_dir() else path
     content = checkpoint.load(path)
     changes = {n: v for n, v in settings(a).items() if n in ("accelerator", "precision", "kernel")}
@@ -194,7 +214,7 @@ def add(commands: Commands) -> None:
     run_options(sub)
     add_settings(sub)
     sub = commands.add("evaluate", evaluate, "test accuracy of a trained network")
-    sub.add_argument("folder", metavar="RUN", help="run folder or checkpoint")
+    sub.add_argument("folder", metavar="RUN", help="run folder, checkpoint or artifact (.izhi)")
     for name in ("accelerator", "precision", "kernel"):
         sub.add_argument(
             f"--{name}", metavar="VALUE", help=Experiment.model_fields[name].description

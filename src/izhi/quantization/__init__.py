@@ -3,9 +3,15 @@
 from izhi.quantization.calibration import fitting, formats, ranges, usual_formats
 from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
 from izhi.quantization.convert import in_integers, quantized
-from izhi.quantization.neurons import QuantizedIzhikevich, QuantizedLIF, StateFormats
+from izhi.quantization.neurons import (
+    MULTIPLIER_BITS,
+    QuantizedIzhikevich,
+    QuantizedLIF,
+    StateFormats,
+)
 
 __all__ = [
+    "MULTIPLIER_BITS",
     "QuantizedConnection",
     "QuantizedIzhikevich",
     "QuantizedLIF",

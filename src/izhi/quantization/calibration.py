@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from izhi.fixed import FixedPoint
-from izhi.kernels import Spikes
+from izhi.kernels import Coefficients, Spikes
 from izhi.network import Layer, Network
 from izhi.neurons import Izhikevich
 from izhi.quantization.neurons import StateFormats
@@ -55,13 +55,10 @@ def formats(
     found = []
     for module, (v, u) in zip(network.layers, ranges(network, spikes), strict=True):
         neuron = cast(Layer, module).neuron
-        threshold = (
-            neuron.coefficients()[-1]
-            if not isinstance(neuron, Izhikevich)
-            else neuron.coefficients().threshold
-        )
+        of_neuron = neuron.coefficients()
+        threshold = of_neuron.threshold if isinstance(of_neuron, Coefficients) else of_neuron[1]
         # The threshold itself has to be a number of v.
-        v = max(v, 1.01 * float(torch.as_tensor(threshold).max()))
+        v = max(v, 1.01 * float(torch.as_tensor(threshold).detach().max()))
         found.append(StateFormats(fitting(width, v), fitting(width, u or 1.0), fraction))
     return found
 

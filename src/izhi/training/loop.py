@@ -33,10 +33,10 @@ from izhi.training.optimizer import make_optimizer, rate_factor
 from izhi.training.run_folder import RunFolder
 
 #: Purposes of a seed, so that no two draws share one.
-_CODING, _ORDER, _VALIDATION, _TEST, _CALIBRATION = range(5)
+_CODING, _ORDER, _VALIDATION, TEST, _CALIBRATION = range(5)
 #: Samples by which formats of quantised states are chosen.
 _CALIBRATION_SAMPLES = 512
-_EVALUATION_BATCH = 1000
+EVALUATION_BATCH = 1000
 
 Row = dict[str, float]
 
@@ -153,8 +153,9 @@ def train(
         e, inputs(e, dataset), len(dataset.classes), start=start if fresh else None,
         samples=partial(calibration, e, training, dataset.shape) if fresh else None,
     )  # fmt: skip
-    optimizer = make_optimizer(e, network)
-    history, warnings = _restore(e, folder, network, optimizer)
+    saved = _restored(e, folder, network)
+    optimizer: Any = _optimizer(e, folder, network, saved)
+    history, warnings = (saved["history"], saved["warnings"]) if saved else ([], [])
     model, optimizer = fabric.setup(Classifier(e, network, dataset.shape), optimizer)
     steps = -(-len(training) // e.batch_size)
     listener.begin(e, steps, len(history))
@@ -168,7 +169,7 @@ def train(
         row["train_seconds"] = time.perf_counter() - began
         for part, samples, purpose in (
             ("validation", validation, _VALIDATION),
-            ("test", dataset.test, _TEST),
+            ("test", dataset.test, TEST),
         ):
             if len(samples):
                 groups = dataset.groups if part == "test" else {}
@@ -312,7 +313,7 @@ class Evaluation:
 
 
 def evaluate(
-    fabric: Fabric, e: Experiment, model: Any, samples: AnySamples, purpose: int = _TEST,
+    fabric: Fabric, e: Experiment, model: Any, samples: AnySamples, purpose: int = TEST,
     groups: Mapping[str, Tensor] | None = None,
 ) -> Evaluation:  # fmt: skip
     """Evaluate samples, and groups of them (name → mask); the coding is fixed by the seed."""
@@ -323,8 +324,8 @@ def evaluate(
     total = torch.zeros(len(masks), 3, device=fabric.device)
     rank, world = fabric.global_rank, fabric.world_size
     parts = [
-        torch.arange(start, min(start + _EVALUATION_BATCH, len(samples)))[rank::world]
-        for start in range(0, len(samples), _EVALUATION_BATCH)
+        torch.arange(start, min(start + EVALUATION_BATCH, len(samples)))[rank::world]
+        for start in range(0, len(samples), EVALUATION_BATCH)
     ]
     with torch.no_grad():
         for step, (values, labels) in enumerate(stream(samples, parts)):
@@ -352,21 +353,33 @@ def _summed(fabric: Fabric, total: Tensor) -> Tensor:
     return fabric.all_reduce(total, reduce_op="sum") if fabric.world_size > 1 else total  # type: ignore[return-value]
 
 
-def _restore(
-    e: Experiment, folder: RunFolder, network: Network, optimizer: torch.optim.Optimizer
-) -> tuple[list[Row], list[str]]:
-    """Load the folder's checkpoint, if there is one; its history and its last epoch's warnings."""
+def _restored(e: Experiment, folder: RunFolder, network: Network) -> dict[str, Any] | None:
+    """Load the weights of the folder's checkpoint, if there is one; all that it holds."""
     path = folder.checkpoint
     if not path.exists():
-        return [], []
+        return None
     saved = checkpoint.load(path)
     checkpoint.check_same_network(path, saved["config"], e.model_dump(mode="json"))
     checkpoint.load_weights(path, network, saved["model"])
-    try:
-        optimizer.load_state_dict(saved["optimizer"])
-    except ValueError as error:
-        raise CheckpointError(f"{path} is from another optimiser ({error}); start anew") from None
-    return saved["history"], saved["warnings"]
+    return saved
+
+
+def _optimizer(
+    e: Experiment, folder: RunFolder, network: Network, saved: Mapping[str, Any] | None
+) -> torch.optim.Optimizer:
+    """The optimiser, in its saved state if there is one.
+
+    It is made after the weights are loaded, since some modules then hold other parameters.
+    """
+    optimizer = make_optimizer(e, network)
+    if saved is not None:
+        try:
+            optimizer.load_state_dict(saved["optimizer"])
+        except ValueError as error:
+            raise CheckpointError(
+                f"{folder.checkpoint} is from another optimiser ({error}); start anew"
+            ) from None
+    return optimizer
 
 
 def content(

@@ -1,0 +1,270 @@
+"""Quantised networks: exactly the integer model, gradients, formats, correction, and the commands."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from izhi import LIF, Izhikevich, cli, encoding, fixed, inference, quantization, sweep, training
+from izhi import artifact as artifacts
+from izhi import build as builds
+from izhi.config import experiment
+from izhi.connections import AxonalDelay, ConductanceSynapse, Linear
+from izhi.errors import SettingError
+from izhi.fixed import FixedPoint, fast
+from izhi.network import Layer, Network
+from izhi.quantization import StateFormats
+from izhi.training import Classifier, checkpoint
+from izhi.training.ptq import correct_biases
+
+NETWORKS = [
+    {"neuron": "normalized"},
+    {"neuron": "normalized", "readout": "current", "connection": "recurrent"},
+    {
+        "neuron": "normalized",
+        "learn": "a1,a2,a3,b1,b2,c,d,threshold",
+        "per_neuron": True,
+        "spread": 0.1,
+    },
+    {"neuron": "normalized", "mixture": "normalized=.5,normalized-IB=.5"},
+    {"neuron": "lif"},
+    {"neuron": "lif", "readout": "current"},
+    {
+        "neuron": "lif",
+        "connection": "recurrent",
+        "learn": "beta,threshold",
+        "per_neuron": True,
+        "spread": 0.1,
+    },
+]
+
+
+def digits(count=100, steps=20):
+    from sklearn.datasets import load_digits
+
+    values = torch.from_numpy(load_digits().data[:count]).float() / 16
+    return encoding.rate(values, steps, seed=1)
+
+
+def network_of(**settings):
+    e = experiment({"dataset": "digits", "hidden": "40", **settings})
+    network = builds.network(e, 64, 10)
+    with torch.no_grad():
+        for layer in network.layers:
+            layer.connection.weight.mul_(2.5)
+    return network
+
+
+@pytest.mark.parametrize("settings", NETWORKS)
+@pytest.mark.parametrize(
+    ("bits", "width", "per_neuron"), [(8, 16, False), (4, 12, True), (2, 8, False)]
+)
+def test_in_evaluation_it_is_the_integer_model(settings, bits, width, per_neuron):
+    network, spikes = network_of(**settings), digits()
+    formats = quantization.formats(network, spikes, width)
+    rounded = quantization.quantized(network, bits, formats, per_neuron=per_neuron).eval()
+    with torch.no_grad():
+        out = rounded(spikes)
+    whole = quantization.in_integers(rounded)
+    found = fast.run(whole, spikes.numpy().astype(np.uint8))
+    for a, b in zip(found.spikes, out.spikes, strict=True):
+        assert np.array_equal(a, b.numpy())
+        assert 0.01 < a.mean() < 0.6
+    assert np.array_equal(found.classes, out.output.sum(0).argmax(-1))
+    for layer in whole.layers:
+        assert np.abs(layer.weight).max() <= 2 ** (bits - 1)
+        assert layer.multiplier.max() <= 2**quantization.MULTIPLIER_BITS
+    rounded.train()
+    rounded(spikes).output.square().sum().backward()
+    for name, p in rounded.named_parameters():
+        assert torch.isfinite(p.grad).all(), name
+        assert p.grad.abs().sum() > 0, name
+
+
+def test_a_network_of_16_bits_does_nearly_what_the_float_network_does():
+    network, spikes = network_of(neuron="normalized", readout="current"), digits(200)
+    rounded = quantization.quantized(network, 8, quantization.formats(network, spikes, 16)).eval()
+    with torch.no_grad():
+        a, b = network(spikes), rounded(spikes)
+    assert (a.spikes[0] != b.spikes[0]).float().mean() < 0.03
+    assert (a.output.sum(0).argmax(-1) == b.output.sum(0).argmax(-1)).float().mean() > 0.85
+
+
+def test_only_weights_or_only_states_can_be_rounded():
+    network, spikes = network_of(neuron="normalized"), digits()
+    formats = quantization.formats(network, spikes, 16)
+    states = quantization.quantized(network, None, formats)(spikes).spikes[0]
+    weights = quantization.quantized(network, 8, None)(spikes).spikes[0]
+    float_spikes = network(spikes).spikes[0]
+    for found in (states, weights):
+        assert 0 < (found != float_spikes).float().mean() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("magnitude", "expected"),
+    [(0.9, (8, 7)), (1.0, (8, 7)), (1.1, (8, 6)), (3.9, (8, 5)), (200, (8, 0)), (0.2, (8, 9))],
+)
+def test_formats_hold_the_magnitude_with_the_most_bits(magnitude, expected):
+    found = quantization.fitting(8, magnitude)
+    assert (found.width, found.fraction) == expected
+
+
+def test_formats_cover_states_and_threshold():
+    network, spikes = network_of(neuron="lif"), digits()
+    (v, u), *_ = quantization.ranges(network, spikes)
+    assert v > 0
+    assert u == 0
+    found = quantization.formats(network, spikes, 8)[0]
+    assert -found.v.lowest * found.v.unit >= v
+    quiet = quantization.formats(network, torch.zeros(5, 2, 64), 8)[0]
+    assert quiet.v.highest * quiet.v.unit >= 1
+
+
+def test_correction_takes_out_what_rounding_changes_in_the_mean():
+    torch.manual_seed(0)
+    network = Network([Layer(Linear(64, 30), LIF(0.8))], Linear(30, 10))
+    spikes = digits(200)
+    formats = quantization.formats(network, spikes, 16)
+    rounded = quantization.quantized(network, 2, formats).eval()
+
+    def shift():
+        drive = rounded.layers[0].connection(spikes)
+        mean = (drive.current * drive.gain + drive.bias).mean((0, 1))
+        return (
+            (
+                mean
+                - network.layers[0].drive(spikes)[0].current.mean((0, 1))
+                - network.layers[0].connection.input.bias
+            )
+            .abs()
+            .max()
+        )
+
+    before = shift()
+    correct_biases(network, rounded, spikes)
+    assert shift() < 1e-5 < before
+
+
+def test_what_hardware_does_not_have():
+    fine = StateFormats(FixedPoint(16, 12), FixedPoint(16, 12))
+    one = [
+        (Layer(Linear(4, 3), Izhikevich("RS")), "order is 'izhikevich', expected 'fpga-ip'"),
+        (Layer(Linear(4, 3), LIF(reset="zero")), "reset is 'zero', expected 'subtract'"),
+        (
+            Layer(ConductanceSynapse(4, 3), LIF()),
+            "connection is ConductanceSynapse, expected Linear or Recurrent",
+        ),
+        (
+            Layer(Linear(4, 3), LIF(), AxonalDelay(4, 3)),
+            "delays are set, which hardware does not have",
+        ),
+    ]
+    for layer, message in one:
+        with pytest.raises(SettingError, match=message):
+            quantization.quantized(Network([layer]), 4, [fine])
+    with pytest.raises(SettingError, match="weight bits are 9, expected 2 to 8"):
+        quantization.quantized(Network([Layer(Linear(4, 3), LIF())]), 9, [fine])
+
+
+TRAIN = ["--dataset", "digits", "--hidden", "32", "--epochs", "4", "--batch-size", "64", "--learning-rate", "5e-3",
+         "--quiet"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def float_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("float") / "run"
+    assert cli.main(["train", *TRAIN, "--out", str(folder)]) == 0
+    return folder
+
+
+def test_training_with_rounding_goes_on_exactly(tmp_path):
+    bits = ["--weight-bits", "3", "--state-bits", "10"]
+    for out, epochs in (("whole", "4"), ("parts", "2"), ("parts", "4")):
+        options = [*TRAIN, *bits, "--epochs", epochs, "--out", str(tmp_path / out), "--resume"]
+        assert cli.main(["train", *options]) == 0
+    a, b = (checkpoint.load(tmp_path / out / checkpoint.NAME) for out in ("whole", "parts"))
+    assert all(torch.equal(a["model"][name], b["model"][name]) for name in a["model"])
+    assert a["history"][-1]["test_accuracy"] == b["history"][-1]["test_accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("method", sweep.METHODS)
+def test_quantize_export_and_evaluate_agree(float_run, tmp_path, capsys, method):
+    out, found = tmp_path / "run", tmp_path / "found.json"
+    assert cli.main(["quantize", str(float_run), "--weights", "4", "--states", "12", "--method", method,
+                     "--out", str(out), "--quiet", "--json", str(found)]) == 0  # fmt: skip
+    accuracy = json.loads(found.read_text())["test_accuracy"]
+    assert accuracy > 0.75
+    assert cli.main(["export", str(out), "--json", str(found)]) == 0
+    path = json.loads(found.read_text())["artifact"]
+    results = []
+    for what in (str(out), path):
+        assert cli.main(["evaluate", what, "--json", str(found)]) == 0
+        results.append(json.loads(found.read_text()))
+    assert results[0]["test_accuracy"] == pytest.approx(accuracy)
+    assert results[1]["test_accuracy"] == pytest.approx(accuracy)
+    assert results[1]["rates"] == pytest.approx(results[0]["rates"])
+    assert results[1]["provenance"]["config"]["weight_bits"] == 4
+    assert "in integers" in capsys.readouterr().out
+
+
+def test_the_artifact_is_the_network_on_every_spike(float_run, tmp_path):
+    run = sweep.FloatRun.load(float_run)
+    e = run.rounded(2, 8, "ptq", {})
+    from izhi import data, export
+    from izhi.training import RunFolder
+
+    d, folder = data.load("digits"), RunFolder(tmp_path / "run")
+    folder.open(e, resume=False)
+    training.quantize(training.start_fabric(e), e, d, folder, run.weights)
+    found = export.artifact(folder.path)
+    artifacts.save(found, tmp_path / "x.izhi")
+    loaded = artifacts.load(tmp_path / "x.izhi")
+    network = builds.network(e, 64, 10)
+    checkpoint.load_weights(folder.checkpoint, network, checkpoint.load(folder.checkpoint)["model"])
+    values, _ = d.test.batch(slice(None))
+    spikes = Classifier(e, network, d.shape).eval().encode(values, 9)
+    spikes = spikes if isinstance(spikes, torch.Tensor) else spikes.dense()
+    with torch.no_grad():
+        out = network.eval()(spikes.float())
+    whole = fixed.run(loaded.network, spikes.numpy().astype(np.uint8))
+    for a, b in zip(whole.spikes, out.spikes, strict=True):
+        assert np.array_equal(a, b.numpy())
+    assert inference.settings_of(loaded).dataset == "digits"
+
+
+def test_sweep(float_run, tmp_path):
+    found = tmp_path / "sweep.json"
+    options = ["quantize", str(float_run), "--sweep", "--weights", "8,2", "--states", "16", "--method", "ptq",
+               "--out", str(tmp_path / "s"), "--quiet", "--json", str(found)]  # fmt: skip
+    assert cli.main(options) == 0
+    points = json.loads(found.read_text())["points"]
+    assert [(p["method"], p["weight_bits"], p["state_bits"]) for p in points] == [
+        ("ptq", 8, 16),
+        ("ptq", 2, 16),
+    ]
+    weights, states = 64 * 32 + 32 * 10, (32 + 10) * 2
+    assert [p["bits"] for p in points] == [weights * 8 + states * 16, weights * 2 + states * 16]
+    assert (tmp_path / "s" / "pareto.png").read_bytes().startswith(b"\x89PNG")
+    assert "| ptq | 2 | 16 |" in (tmp_path / "s" / "sweep.md").read_text()
+    assert cli.main(options) == 2
+    assert cli.main([*options, "--resume"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "message"),
+    [
+        ("quantize", ["--method", "round"], "unknown method 'round'"),
+        ("quantize", ["--weights", "9"], "weight_bits is 9, expected less than or equal to 8"),
+        ("quantize", ["--states", "2"], "state_bits is 2, expected greater than or equal to 4"),
+        ("quantize", ["--weights", "4,8"], "weights and states name 2 formats; add --sweep"),
+        ("quantize", ["--weights", "four"], "weights is 'four', expected whole numbers"),
+        ("export", [], "has float weights or states"),
+    ],
+)
+def test_bad_input(float_run, tmp_path, capsys, command, options, message):
+    assert cli.main([command, str(float_run), *options, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
