@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import tomli_w
@@ -172,7 +173,12 @@ def _storage(optuna: Any, storage: str) -> Any:
 
 
 def check(
-    variants: Sequence[Variant], ranges: Sequence[Range], settings: Mapping[str, Any], trials: int
+    variants: Sequence[Variant],
+    ranges: Sequence[Range],
+    settings: Mapping[str, Any],
+    trials: int,
+    *,
+    every_speaker: bool = False,
 ) -> list[Experiment]:
     """The experiment of each variant, all checked before the first trial starts.
 
@@ -187,7 +193,11 @@ def check(
         if r.neuron is not None and r.neuron not in neurons:
             raise unknown("neuron in search", r.neuron, sorted(neurons))
     for e, variant in zip(planned, variants, strict=True):
-        if not e.validation and e.validation_speaker is None:
+        if every_speaker and e.validation_speaker is not None:
+            raise SettingError(
+                f"validation_speaker is {e.validation_speaker}, but every speaker is held out; leave it out"
+            )
+        if not e.validation and e.validation_speaker is None and not every_speaker:
             raise SettingError("validation is 0, but trials are judged by validation samples")
         mine = [r for r in ranges if r.concerns(e.neuron)]
         for edge in ("low", "high"):
@@ -200,6 +210,19 @@ def check(
     return planned
 
 
+def speakers(dataset: Dataset) -> list[int]:
+    """Who spoke the training samples.
+
+    Raises:
+        SettingError: where that is not known.
+    """
+    if dataset.speakers is None:
+        raise SettingError(
+            f"every_speaker is set, but {dataset.name} does not say who spoke; leave it out"
+        )
+    return sorted(set(dataset.speakers.tolist()))
+
+
 def tune(
     variants: Sequence[Variant],
     ranges: Sequence[Range],
@@ -208,6 +231,7 @@ def tune(
     trials: int,
     storage: str,
     listener: Listener,
+    every_speaker: bool = False,
 ) -> list[Best]:
     """Run each variant's study up to its number of trials, and give its best one.
 
@@ -218,13 +242,16 @@ def tune(
         trials: of each variant, those that the storage already holds included.
         storage: a file that processes share, or the address of a data base.
         listener: told of every trial.
+        every_speaker: whether each trial trains a network for each speaker, who is held out of its
+            training samples, and is judged by their mean: one speaker says little about another.
     """
     optuna = _optuna()
-    planned = check(variants, ranges, settings, trials)
+    planned = check(variants, ranges, settings, trials, every_speaker=every_speaker)
     whole = data.load(planned[0].dataset)
     dataset = replace(
         whole, test=whole.test.subset(torch.zeros(len(whole.test), dtype=torch.bool)), groups={}
     )
+    folds: list[int | None] = [*speakers(whole)] if every_speaker else [None]
     fabric = start_fabric(planned[0])
     best = []
     for variant, e in zip(variants, planned, strict=True):
@@ -232,12 +259,14 @@ def tune(
             study_name=variant.label, storage=_storage(optuna, storage), direction="maximize",
             load_if_exists=True,
             # Not before a third of the epochs: strong dropout and small steps begin slowly, and end well.
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=e.epochs // 3),
+            pruner=optuna.pruners.MedianPruner(
+                n_startup_trials=5, n_warmup_steps=1 if every_speaker else e.epochs // 3
+            ),
         )  # fmt: skip
         # A further process must not draw the first one's numbers.
         study.sampler = optuna.samplers.TPESampler(seed=e.seed + len(study.trials))
         mine = [r for r in ranges if r.concerns(e.neuron)]
-        objective = _Objective(optuna, fabric, dataset, variant, mine, settings, listener)
+        objective = _Objective(optuna, fabric, dataset, variant, mine, settings, listener, folds)
         ended = (
             optuna.trial.TrialState.COMPLETE,
             optuna.trial.TrialState.PRUNED,
@@ -269,11 +298,26 @@ class _Objective:
     ranges: Sequence[Range]
     settings: Mapping[str, Any]
     listener: Listener
+    folds: Sequence[int | None]
 
     def __call__(self, trial: Any) -> float:
         chosen = {r.name: r.suggest(trial) for r in self.ranges}
-        e = experiment({**self.settings, **self.variant.settings, **chosen})
-        watcher = _Pruning(self.listener, trial, self.optuna.TrialPruned)
+        found: list[float] = []
+        for number, speaker in enumerate(self.folds):
+            held = {} if speaker is None else {"validation_speaker": speaker}
+            e = experiment({**self.settings, **self.variant.settings, **chosen, **held})
+            watcher = self.listener
+            if speaker is None:
+                watcher = _Pruning(self.listener, trial, self.optuna.TrialPruned)
+            found.append(self._accuracy(e, watcher))
+            if speaker is not None:
+                trial.report(fmean(found), number)
+                if trial.should_prune():
+                    raise self.optuna.TrialPruned
+        return fmean(found)
+
+    def _accuracy(self, e: Experiment, watcher: Listener) -> float:
+        """On the validation samples, after training in a folder that is then thrown away."""
         with tempfile.TemporaryDirectory(prefix="izhi-trial-") as folder:
             try:
                 result = train(self.fabric, e, self.dataset, RunFolder(Path(folder)), watcher)
@@ -282,4 +326,4 @@ class _Objective:
         return result.history[-1]["validation_accuracy"]
 
 
-__all__ = ["USUAL", "Best", "Range", "check", "parse_search", "to_toml", "tune"]
+__all__ = ["USUAL", "Best", "Range", "check", "parse_search", "speakers", "to_toml", "tune"]

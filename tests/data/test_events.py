@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from izhi import IzhiError, cli, data, encoding
+from izhi import IzhiError, cli, data, encoding, tuning
 from izhi.data import nmnist, shd, stmnist
 from izhi.data.events import EventBatch, EventSamples, Remembering
 from izhi.errors import DataError, SettingError
@@ -496,6 +496,17 @@ def test_a_speaker_can_be_held_out_for_validation(tmp_path, monkeypatch, capsys)
         out = ["--validation-speaker", speaker, "--out", str(tmp_path / speaker)]
         assert cli.main([*options, *out]) == status
     assert "validation_speaker is 4, expected one of several: 0, 1, 2, 3" in capsys.readouterr().err
+    held = []
+    whole = tuning.train
+    monkeypatch.setattr(
+        tuning, "train", lambda f, e, *rest: held.append(e.validation_speaker) or whole(f, e, *rest)
+    )
+    tune = ["tune", *options[1:], "--neurons", "lif", "--trials", "2", "--every-speaker"]
+    assert cli.main([*tune, "--out", str(tmp_path / "tune")]) == 0
+    assert held[:4] == [0, 1, 2, 3]
+    assert len(held) > 4
+    assert cli.main([*tune, "--validation-speaker", "1", "--out", str(tmp_path / "tune2")]) == 2
+    assert "validation_speaker is 1, but every speaker is held out" in capsys.readouterr().err
     for part in ("train", "test"):
         write_shd(tmp_path / "nobody" / f"nobody_{part}.h5", np.arange(40) % 10)
     unknown = [*options, "--dataset", "nobody", "--validation-speaker", "1"]

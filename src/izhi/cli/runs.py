@@ -66,16 +66,18 @@ def tune(a: argparse.Namespace) -> None:
     values = settings(a)
     variants = variants_of(a, values)
     ranges = tuning.parse_search(a.search)
-    planned = tuning.check(variants, ranges, values, a.trials)
+    planned = tuning.check(variants, ranges, values, a.trials, every_speaker=a.every_speaker)
+    folds = len(tuning.speakers(data.load(planned[0].dataset))) if a.every_speaker else 1
     folder = make_folder(a, f"tune-{planned[0].dataset}")
     storage = a.storage or str(folder / "studies.log")
     if not a.storage and Path(storage).exists() and not a.resume:
         raise already_holds_a_run(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with TerminalListener(len(variants) * a.trials, quiet=a.quiet) as listener:
+    with TerminalListener(len(variants) * a.trials * folds, quiet=a.quiet) as listener:
         best = tuning.tune(
-            variants, ranges, values, trials=a.trials, storage=storage, listener=listener
-        )
+            variants, ranges, values, trials=a.trials, storage=storage, listener=listener,
+            every_speaker=a.every_speaker,
+        )  # fmt: skip
     table = Table(title=f"{planned[0].dataset}: best of {a.trials} trials, validation accuracy")
     for heading in ("variant", "validation (%)", "settings found"):
         table.add_column(heading)
@@ -205,6 +207,8 @@ def add(commands: Commands) -> None:
                      help="kinds of connection, comma-separated [%(default)s]")  # fmt: skip
     sub.add_argument("--search", default=tuning.USUAL, metavar="LIST",
                      help="[neuron.]setting=low..high or =a|b, comma-separated [%(default)s]")  # fmt: skip
+    sub.add_argument("--every-speaker", action="store_true",
+                     help="hold out each speaker in turn, and judge by their mean")  # fmt: skip
     sub.add_argument("--trials", type=int, default=20, help="of each variant [%(default)s]")
     sub.add_argument("--storage", metavar="PLACE",
                      help="a file that processes share, or a data base's address [studies.log in --out]")  # fmt: skip
