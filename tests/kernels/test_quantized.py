@@ -125,7 +125,7 @@ def test_izhikevich_is_the_integer_model(kernel, width, finer, seed):
         out, _, *last = kernels.izhikevich(drive, Memory(), *start, Coefficients(*p), s, kernel)
         return out, last
 
-    multiplier = random.integers(1, 2000, N)
+    multiplier = random.integers(1, 20, N) << v.fraction
     spikes = check(call, neuron, coefficients, total, multiplier, kernel, v, u)
     assert spikes.any()
 
@@ -144,5 +144,6 @@ def test_lif_is_the_integer_model(kernel, width, seed):
         out, _, last = kernels.lif(drive, Memory(), *start, p, s, kernel)
         return out, [last]
 
-    spikes = check(call, neuron, coefficients, total, random.integers(1, 200, N), kernel, v, None)
+    multiplier = random.integers(5, 40, N) << v.fraction
+    spikes = check(call, neuron, coefficients, total, multiplier, kernel, v, None)
     assert spikes.any()
