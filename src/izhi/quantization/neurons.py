@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ from izhi.neurons import LIF, ORDERS, Izhikevich, IzhikevichState, LIFState
 
 #: Bits of multipliers, and how many bits finer than the unit of v the constants a4 and bias are.
 MULTIPLIER_BITS, FINER = 14, 4
+
+Neuron = TypeVar("Neuron", bound=Izhikevich | LIF)
 
 
 @dataclass(frozen=True)
@@ -64,30 +66,15 @@ def multiplied(factor: Tensor, unit: float) -> tuple[Tensor, int]:
     return rounded(factor.double(), 2.0**shift / unit), shift
 
 
-class QuantizedIzhikevich(nn.Module):
-    """An Izhikevich neuron in fixed-point numbers, in the event order of the FPGA IP.
-
-    Its drive holds integers, the sums of quantised weights, and the factor ``gain`` by which they become
-    currents. What the wrapped neuron learns is learned further, through the rounding.
-
-    Args:
-        neuron: whose coefficients are rounded.
-        formats: of its states.
-
-    Raises:
-        SettingError: for another event order.
-    """
-
-    def __init__(self, neuron: Izhikevich, formats: StateFormats) -> None:
-        super().__init__()
-        if neuron.settings.order != ORDERS["fpga-ip"]:
-            raise SettingError(
-                f"order is {neuron.parameters_.order!r}, expected 'fpga-ip', the one that hardware has"
-            )
-        self.neuron = neuron
-        self.register_buffer("format", formats.as_tensor())
+class _Quantized(nn.Module, Generic[Neuron]):
+    """What quantised neurons have in common: the float neuron, and the formats of its states."""
 
     format: Tensor
+
+    def __init__(self, neuron: Neuron, formats: StateFormats) -> None:
+        super().__init__()
+        self.neuron: Neuron = neuron
+        self.register_buffer("format", formats.as_tensor())
 
     @property
     def formats(self) -> StateFormats:
@@ -102,6 +89,28 @@ class QuantizedIzhikevich(nn.Module):
     def unit(self, name: str) -> float:
         """The unit of a learned coefficient."""
         return self.neuron.unit(name)
+
+
+class QuantizedIzhikevich(_Quantized[Izhikevich]):
+    """An Izhikevich neuron in fixed-point numbers, in the event order of the FPGA IP.
+
+    Its drive holds integers, the sums of quantised weights, and the factor ``gain`` by which they become
+    currents. What the wrapped neuron learns is learned further, through the rounding.
+
+    Args:
+        neuron: whose coefficients are rounded.
+        formats: of its states.
+
+    Raises:
+        SettingError: for another event order.
+    """
+
+    def __init__(self, neuron: Izhikevich, formats: StateFormats) -> None:
+        super().__init__(neuron, formats)
+        if neuron.settings.order != ORDERS["fpga-ip"]:
+            raise SettingError(
+                f"order is {neuron.parameters_.order!r}, expected 'fpga-ip', the one that hardware has"
+            )
 
     def fractions(self) -> dict[str, int]:
         """Bits behind the point of each coefficient as a value."""
@@ -161,7 +170,7 @@ class QuantizedIzhikevich(nn.Module):
         return neuron, _integers(p["gain"], shift + f.v.fraction, width), shift
 
 
-class QuantizedLIF(nn.Module):
+class QuantizedLIF(_Quantized[LIF]):
     """A LIF neuron in fixed-point numbers; see QuantizedIzhikevich.
 
     Raises:
@@ -169,29 +178,11 @@ class QuantizedLIF(nn.Module):
     """
 
     def __init__(self, neuron: LIF, formats: StateFormats) -> None:
-        super().__init__()
+        super().__init__(neuron, formats)
         if neuron.settings.reset != "subtract" or not neuron.settings.reset_delay:
             raise SettingError(
                 f"reset is {neuron.settings.reset!r}, expected 'subtract', the one that hardware has"
             )
-        self.neuron = neuron
-        self.register_buffer("format", formats.as_tensor())
-
-    format: Tensor
-
-    @property
-    def formats(self) -> StateFormats:
-        """Of the states; a buffer, so that a checkpoint holds them."""
-        return StateFormats.of_tensor(self.format)
-
-    @property
-    def learned(self) -> nn.ParameterDict:
-        """The coefficients that are learned."""
-        return self.neuron.learned
-
-    def unit(self, name: str) -> float:
-        """The unit of a learned coefficient."""
-        return self.neuron.unit(name)
 
     def coefficients(self, drive: Drive) -> tuple[Tensor, ...]:
         """Rounded β, threshold, gain and bias."""
