@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,21 @@ class FloatRun:
             settings["learning_rate"] = SLOWER * e.learning_rate
         return experiment({**e.model_dump(), **settings, **changes})
 
+    def planned(
+        self,
+        methods: Sequence[str],
+        weights: Sequence[int],
+        states: Sequence[int],
+        changes: Mapping[str, Any],
+    ) -> list[tuple[str, Experiment]]:
+        """Each method in each format; checked before anything is written."""
+        return [
+            (method, self.rounded(w, s, method, changes))
+            for method in methods
+            for w in weights
+            for s in states
+        ]
+
 
 def quantize(
     fabric: Fabric,
@@ -115,44 +130,32 @@ def memory(e: Experiment, inputs: int, classes: int) -> int:
 
 def sweep(
     run: FloatRun,
-    weights: Sequence[int],
-    states: Sequence[int],
-    methods: Sequence[str],
+    planned: Sequence[tuple[str, Experiment]],
     dataset: Dataset,
     folder: Path,
-    changes: Mapping[str, Any],
-    listener: Callable[[int], Listener],
+    listener: Listener,
     *,
     resume: bool = False,
     command: str = "",
 ) -> list[Point]:
-    """Quantise a run in every format by every method, and write the table and the figure.
+    """Quantise a run in several formats and ways, and write the table and the figure.
 
     Args:
         run: the float network.
-        weights, states: numbers of bits.
-        methods: of ``METHODS``.
+        planned: a method and the experiment of a format for each point, see ``FloatRun.planned``.
         dataset: of the run.
         folder: for a run of each point, sweep.json, sweep.md and pareto.png.
-        changes: further settings of all.
-        listener: made for the number of points; told of every epoch.
+        listener: told of every epoch.
         resume: whether finished points are read back.
         command: for the record.
     """
-    planned = [
-        (method, run.rounded(w, s, method, changes))
-        for method in methods
-        for w in weights
-        for s in states
-    ]
     fabric = training.start_fabric(run.experiment)
     size = training.inputs(run.experiment, dataset), len(dataset.classes)
     points = []
-    watcher = listener(len(planned))
     for method, e in planned:
         place = RunFolder(folder / f"{method}-w{e.weight_bits}-s{e.state_bits}")
         place.open(e, resume=resume, command=command)
-        result = quantize(fabric, run, e, method, dataset, place, watcher)
+        result = quantize(fabric, run, e, method, dataset, place, listener)
         assert e.weight_bits is not None
         assert e.state_bits is not None
         points.append(

@@ -268,3 +268,15 @@ def test_bad_input(float_run, tmp_path, capsys, command, options, message):
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_network_that_hardware_does_not_have_makes_no_folder(tmp_path, capsys):
+    run = tmp_path / "float"
+    assert (
+        cli.main(["train", *TRAIN, "--epochs", "1", "--neuron", "biological", "--out", str(run)])
+        == 0
+    )
+    for more in ([], ["--sweep"]):
+        assert cli.main(["quantize", str(run), *more, "--out", str(tmp_path / "out")]) == 2
+        assert "order is 'izhikevich', expected 'fpga-ip'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from izhi import artifact, data, export, sweep, training
+from izhi.build import network as build_network
 from izhi.cli.common import (
     Commands,
     command_line,
@@ -33,21 +34,21 @@ def quantize(a: argparse.Namespace) -> None:
     states = whole_numbers("states", a.states or ("16,12,8" if a.sweep else "16"), "16,12,8")
     methods = METHODS if a.method is None and a.sweep else (a.method or "qat-after-ptq",)
     changes = {name: getattr(a, name) for name in _CHANGES if getattr(a, name) is not None}
-    planned = [
-        run.rounded(w, s, method, changes) for method in methods for w in weights for s in states
-    ]
+    planned = run.planned(methods, weights, states, changes)
     if len(planned) > 1 and not a.sweep:
         raise SettingError(f"weights and states name {len(planned)} formats; add --sweep")
-    e = planned[0]
+    method, e = planned[0]
     dataset = data.load(e.dataset, report_line)
+    # What hardware does not have is said before a folder is made.
+    build_network(e, training.inputs(e, dataset), len(dataset.classes))
     if a.sweep:
         folder = make_folder(a, f"sweep-{e.dataset}")
         if folder.is_dir() and any(folder.iterdir()) and not a.resume:
             raise already_holds_a_run(folder)
-        points = sweep.sweep(
-            run, weights, states, methods, dataset, folder, changes,
-            lambda count: TerminalListener(count, quiet=a.quiet), resume=a.resume, command=command_line(),
-        )  # fmt: skip
+        with TerminalListener(len(planned), quiet=a.quiet) as listener:
+            points = sweep.sweep(
+                run, planned, dataset, folder, listener, resume=a.resume, command=command_line()
+            )
         table = Table(title=f"{e.dataset}: float {100 * run.accuracy:.2f} %")
         for heading in sweep.headings():
             table.add_column(heading, justify="right")
@@ -61,7 +62,7 @@ def quantize(a: argparse.Namespace) -> None:
     folder_of_run.open(e, resume=a.resume, command=command_line())
     fabric = training.start_fabric(e)
     with TerminalListener(quiet=a.quiet) as listener:
-        result = sweep.quantize(fabric, run, e, methods[0], dataset, folder_of_run, listener)
+        result = sweep.quantize(fabric, run, e, method, dataset, folder_of_run, listener)
     print(
         f"test accuracy: {100 * result.test_accuracy:.2f} %, float {100 * run.accuracy:.2f} %"
         f"\nrun: {folder_of_run.path}"

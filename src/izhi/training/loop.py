@@ -75,6 +75,13 @@ class Result:
     parameters: int = 0
     widths: tuple[int, ...] = ()
 
+    @classmethod
+    def of(cls, e: Experiment, network: Network, history: list[Row], warnings: list[str]) -> Result:
+        """The result of a network, with its parameters and widths."""
+        learned = sum(p.numel() for p in network.parameters() if p.requires_grad)
+        widths = tuple(cast(Layer, x).connection.out_features for x in network.layers)
+        return cls(e, history, warnings, learned, widths)
+
     @property
     def test_accuracy(self) -> float:
         """After the last epoch, which no result chose."""
@@ -174,14 +181,10 @@ def train(
             if len(samples):
                 groups = dataset.groups if part == "test" else {}
                 found = evaluate(fabric, e, model, samples, purpose, groups)
-                row[f"{part}_loss"], row[f"{part}_accuracy"] = found.loss, found.accuracy
-                for name, accuracy in found.groups.items():
-                    row[f"{part}_accuracy_{name}"] = accuracy
-        activity = found.activity
-        for number, layer in enumerate(activity.layers, start=1):
-            row[f"rate_{number}"] = layer.rate
+                row.update(found.as_metrics(part))
+        row.update(found.rates())
         row["seconds"] = time.perf_counter() - began
-        warnings = activity.warnings()
+        warnings = found.activity.warnings()
         history.append(row)
         if fabric.is_global_zero:
             folder.save_epoch(history, content(e, dataset, network, optimizer, history, warnings))
@@ -192,9 +195,7 @@ def train(
         listener.epoch(row, warnings)
     if board is not None:
         board.close()
-    learned = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    widths = tuple(cast(Layer, x).connection.out_features for x in network.layers)
-    return Result(e, history, warnings, learned, widths)
+    return Result.of(e, network, history, warnings)
 
 
 def training_samples(e: Experiment, dataset: Dataset) -> tuple[AnySamples, AnySamples]:
@@ -310,6 +311,15 @@ class Evaluation:
     accuracy: float
     groups: dict[str, float]
     activity: Activity
+
+    def as_metrics(self, part: str) -> Row:
+        """Loss and accuracies under the names that a row of metrics has for a part of the samples."""
+        groups = {f"{part}_accuracy_{name}": x for name, x in self.groups.items()}
+        return {f"{part}_loss": self.loss, f"{part}_accuracy": self.accuracy, **groups}
+
+    def rates(self) -> Row:
+        """Spikes per neuron and step of each layer, as a row of metrics names them."""
+        return {f"rate_{k}": x.rate for k, x in enumerate(self.activity.layers, start=1)}
 
 
 def evaluate(

@@ -58,8 +58,7 @@ def quantize(
 ) -> Result:
     """Round the float network of those weights as the experiment says, and evaluate it.
 
-    The folder then holds a checkpoint as after training, of no epoch: it can be evaluated, exported, or
-    trained further.
+    The folder then holds a checkpoint as after training, of no epoch: it can be evaluated and exported.
 
     Args:
         fabric: see ``start_fabric``.
@@ -79,13 +78,9 @@ def quantize(
     optimizer = make_optimizer(e, rounded)
     model = fabric.setup(Classifier(e, rounded, dataset.shape))
     found = evaluate(fabric, e, model, dataset.test, groups=dataset.groups)
-    row: dict[str, float] = {"epoch": 0, "test_loss": found.loss, "test_accuracy": found.accuracy}
-    row.update({f"test_accuracy_{name}": x for name, x in found.groups.items()})
-    row.update({f"rate_{k}": x.rate for k, x in enumerate(found.activity.layers, start=1)})
+    row = {"epoch": 0, **found.as_metrics("test"), **found.rates()}
     warnings = found.activity.warnings()
     if fabric.is_global_zero:
         folder.save_epoch([row], content(e, dataset, rounded, optimizer, [row], warnings))
     fabric.barrier()
-    learned = sum(p.numel() for p in rounded.parameters() if p.requires_grad)
-    widths = tuple(cast(Layer, x).connection.out_features for x in rounded.layers)
-    return Result(e, [row], warnings, learned, widths)
+    return Result.of(e, rounded, [row], warnings)
