@@ -69,21 +69,23 @@ def _forward_with_feedback(
 ) -> tuple[Call, Tensor, Tensor, Tensor]:  # fmt: skip
     """Step by step, each step's spikes adding to the next step's current; the call with that sum."""
     arriving, outputs = torch.empty_like(call.current), torch.empty_like(call.current)
-    across, width = feedback.t(), feedback.shape[0]
-    kept = []
-    for t in range(len(arriving)):
+    across, width, steps = feedback.t(), feedback.shape[0], len(arriving)
+    states = state.new_empty(steps + 1 if keep else 2, *state.shape)
+    states[0] = state
+    for t in range(steps):
+        before, after = (t, t + 1) if keep else (t % 2, 1 - t % 2)
         torch.addmm(
             call.current[t].view(-1, width),
             spikes.view(-1, width),
             across,
             out=arriving[t].view(-1, width),
         )
-        if keep:
-            kept.append(state)
-        out, _, state = device.forward(plan, _step(call._replace(current=arriving), t), state, 0)
-        spikes = outputs[t] = out[0]
-    states = torch.stack(kept) if keep else state.new_empty(0)
-    return call._replace(current=arriving), outputs, states, state
+        into = outputs[t : t + 1], states[after]
+        now = _step(call._replace(current=arriving), t)
+        device.forward(plan, now, states[before], 0, into)
+        spikes = outputs[t]
+    last = states[steps if keep else steps % 2].clone()
+    return call._replace(current=arriving), outputs, states[:steps], last
 
 
 def _step(call: Call, t: int) -> Call:
@@ -94,24 +96,44 @@ def _backward_with_feedback(
     device: ModuleType, plan: Plan, call: Call, kept: Tensor, grad_spikes: Tensor, grad_state: Tensor,
     feedback: Tensor, first: Tensor, outputs: Tensor,
 ) -> tuple[Gradients, Tensor, Tensor]:  # fmt: skip
-    """The loop back through time only finds what each step's spikes receive from the next step.
+    """The loop back through time finds what each step's spikes receive from the next step.
 
-    With that, one pass over all steps gives every gradient, as if nothing were fed back.
+    Where coefficients are learned, one more pass over all steps with that, as if nothing were fed back,
+    gives every gradient, for less than their sums over single steps would cost.
     """
     width, steps = feedback.shape[0], len(outputs)
     lean = replace(plan, learn=False)
     arriving, after = grad_spikes.clone(), grad_state
-    for t in reversed(range(1, steps)):
+    found: list[Gradients] = []
+    for t in reversed(range(1 if plan.learn else 0, steps)):
         g = device.backward(lean, _step(call, t), kept[t : t + 1], 1, arriving[t : t + 1], after)
-        after, before = g.state, arriving[t - 1].view(-1, width)
-        torch.addmm(before, g.current.view(-1, width), feedback, out=before)
-    gradients = device.backward(plan, call, kept, 1, arriving, grad_state)
+        found.append(g)
+        after = g.state
+        if t:
+            before = arriving[t - 1].view(-1, width)
+            torch.addmm(before, g.current.view(-1, width), feedback, out=before)
+    if plan.learn:
+        gradients = device.backward(plan, call, kept, 1, arriving, grad_state)
+    else:
+        gradients = _joined(found[::-1])
     across = gradients.current.view(steps, -1, width)
     grad_feedback = across[0].t() @ first.view(-1, width)
     if steps > 1:
         earlier = outputs.view(steps, -1, width)[:-1]
         grad_feedback += across[1:].reshape(-1, width).t() @ earlier.reshape(-1, width)
     return gradients, grad_feedback, (across[0] @ feedback).view_as(first)
+
+
+def _joined(steps: list[Gradients]) -> Gradients:
+    """Gradients of a sequence from those of its steps, in their order."""
+    currents, conductances, states, biases, _ = zip(*steps, strict=True)
+    return Gradients(
+        torch.cat(currents),
+        None if conductances[0] is None else torch.cat(conductances),
+        states[0],
+        None if biases[0] is None else torch.stack(biases).sum(0),
+        None,
+    )
 
 
 def run(

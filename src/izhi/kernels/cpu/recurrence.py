@@ -332,14 +332,17 @@ def _arguments(plan: Plan, call: Call, keep_every: int) -> tuple[int | torch.Ten
 
 
 def forward(
-    plan: Plan, call: Call, state: torch.Tensor, keep_every: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Spikes (T, lanes), every k-th state (T/k, states, lanes), the state after the last step."""
+    plan: Plan, call: Call, state: torch.Tensor, keep_every: int,
+    into: tuple[torch.Tensor, torch.Tensor] | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Spikes (T, lanes), every k-th state (T/k, states, lanes), the state after the last step.
+
+    Spikes and last state are written ``into`` tensors that are there, or new ones.
+    """
     steps, lanes = call.current.shape
-    spikes = torch.empty_like(call.current)
+    spikes, last = into or (torch.empty_like(call.current), torch.empty_like(state))
     parts = -(-steps // keep_every) if keep_every else 0
     kept = torch.empty(parts, plan.states, lanes)
-    last = torch.empty_like(state)
     launch(
         _forward(plan), *_arguments(plan, call, keep_every), state, spikes, kept, last,
         pieces=-(-lanes // BLOCK),

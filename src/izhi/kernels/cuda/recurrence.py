@@ -342,11 +342,15 @@ def _launch(kernel: Any, call: Call, lanes: int, tensors: tuple[Any, ...], keep_
 
 
 def forward(
-    plan: Plan, call: Call, state: torch.Tensor, keep_every: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Spikes (T, lanes), every k-th state (T/k, states, lanes), the state after the last step."""
+    plan: Plan, call: Call, state: torch.Tensor, keep_every: int,
+    into: tuple[torch.Tensor, torch.Tensor] | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Spikes (T, lanes), every k-th state (T/k, states, lanes), the state after the last step.
+
+    Spikes and last state are written ``into`` tensors that are there, or new ones.
+    """
     steps, lanes = call.current.shape
-    spikes, last = torch.empty_like(call.current), torch.empty_like(state)
+    spikes, last = into or (torch.empty_like(call.current), torch.empty_like(state))
     kept = state.new_empty(-(-steps // keep_every) if keep_every else 0, plan.states, lanes)
     tensors = (
         call.current, call.conductance, call.bias, call.coefficients, state, spikes, kept, last,
