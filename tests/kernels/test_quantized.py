@@ -18,6 +18,7 @@ from izhi.kernels.reference import Coefficients
 N, STEPS, BATCH = 24, 30, 3
 #: Fractions of the coefficients of sums, and of the multiplier.
 F, SHIFT = 14, 12
+LEARNED = ("none", "gain", "constant", "all")
 
 
 def formats(v, u):
@@ -74,11 +75,15 @@ def integer_run(neuron, total, multiplier, current_format):
     return np.stack(spikes), v, u
 
 
-def run(call, total, coefficients, states, kernel):
-    """Spikes, the last states, and all gradients, from a kernel; the reference in float64."""
+def run(call, total, coefficients, states, kernel, learned):
+    """Spikes, the last states, and the gradients of what is learned; the reference in float64."""
     kind = torch.float64 if kernel == "reference" else torch.float32
     device = DEVICE.get(kernel, "cpu")
-    leaves = [x.detach().clone().to(device, kind).requires_grad_() for x in (total, *coefficients)]
+    leaves = [x.detach().clone().to(device, kind) for x in (total, *coefficients)]
+    gain = 10 if len(coefficients) == 11 else 2
+    places = {"none": [], "gain": [gain], "constant": [3], "all": range(len(coefficients))}[learned]
+    for place in (0, *(1 + k for k in places)):
+        leaves[place].requires_grad_()
     start = [torch.tensor(x).expand(BATCH, N).to(device, kind) for x in states]
     out, last = call(Drive(leaves[0]), leaves[1:], start, kernel)
     (out * torch.linspace(-1, 1, out.numel(), device=device).view_as(out)).sum().backward()
@@ -90,7 +95,7 @@ def run(call, total, coefficients, states, kernel):
     )
 
 
-def check(call, neuron, coefficients, total, multiplier, kernel, v, u):
+def check(call, neuron, coefficients, total, multiplier, kernel, v, u, learned):
     spikes, *last = integer_run(neuron, total, multiplier, v)
     states = [neuron.v0 * v.unit, neuron.u0 * u.unit] if u else [np.zeros(N)]
     coefficients = [
@@ -102,7 +107,7 @@ def check(call, neuron, coefficients, total, multiplier, kernel, v, u):
         coefficients = [coefficients[0], coefficients[1], coefficients[3], coefficients[2]]
     found = {}
     for name in ("reference", kernel):
-        out, after, found[name] = run(call, total, coefficients, states, name)
+        out, after, found[name] = run(call, total, coefficients, states, name, learned)
         assert np.array_equal(out.numpy(), spikes), name
         for x, whole, number in zip(after, last, (v, u), strict=False):
             assert np.array_equal(x.numpy() / number.unit, whole), name
@@ -112,9 +117,14 @@ def check(call, neuron, coefficients, total, multiplier, kernel, v, u):
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@settings(deadline=None, max_examples=5)
-@given(st.sampled_from([8, 12, 16]), st.integers(-1, 2), st.integers(0, 1000))
-def test_izhikevich_is_the_integer_model(kernel, width, finer, seed):
+@settings(deadline=None, max_examples=8)
+@given(
+    st.sampled_from([8, 12, 16]),
+    st.integers(-1, 2),
+    st.integers(0, 1000),
+    st.sampled_from(LEARNED),
+)
+def test_izhikevich_is_the_integer_model(kernel, width, finer, seed, learned):
     random = np.random.default_rng(seed)
     v, u = FixedPoint(width, width - 3), FixedPoint(width, width - 3 + finer)
     neuron, coefficients = izhikevich(random, v, u)
@@ -126,14 +136,14 @@ def test_izhikevich_is_the_integer_model(kernel, width, finer, seed):
         return out, last
 
     multiplier = random.integers(1, 20, N) << v.fraction
-    spikes = check(call, neuron, coefficients, total, multiplier, kernel, v, u)
+    spikes = check(call, neuron, coefficients, total, multiplier, kernel, v, u, learned)
     assert spikes.any()
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@settings(deadline=None, max_examples=5)
-@given(st.sampled_from([6, 8, 16]), st.integers(0, 1000))
-def test_lif_is_the_integer_model(kernel, width, seed):
+@settings(deadline=None, max_examples=8)
+@given(st.sampled_from([6, 8, 16]), st.integers(0, 1000), st.sampled_from(LEARNED))
+def test_lif_is_the_integer_model(kernel, width, seed, learned):
     random = np.random.default_rng(seed)
     v = FixedPoint(width, width - 3)
     neuron, coefficients = lif(random, v)
@@ -145,5 +155,5 @@ def test_lif_is_the_integer_model(kernel, width, seed):
         return out, [last]
 
     multiplier = random.integers(5, 40, N) << v.fraction
-    spikes = check(call, neuron, coefficients, total, multiplier, kernel, v, None)
+    spikes = check(call, neuron, coefficients, total, multiplier, kernel, v, None, learned)
     assert spikes.any()

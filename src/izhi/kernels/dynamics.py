@@ -7,49 +7,10 @@ each device gives as its ``Vocabulary``; what is fixed for a plan is a constant 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from izhi.kernels.plan import EventOrder, Plan, Reset
-from izhi.surrogate import (
-    ATan,
-    FastSigmoid,
-    Heaviside,
-    Sigmoid,
-    SpikeRateEscape,
-    StraightThrough,
-    Triangular,
-)
-
-Scalar = Callable[..., Any]
-
-
-class Vocabulary(NamedTuple):
-    """The words of a kernel compiler.
-
-    Attributes:
-        inlined: decorator of functions that kernels call.
-        constant: makes a bool known to the compiler.
-        number: makes a float32 constant.
-        select: select(condition, a, b) is a where the condition holds, else b.
-        clip: clip(x, low, high).
-        exp, absolute: of a float32.
-        wide: a float32 as a float64, in which products of fixed-point numbers are exact.
-        narrow: a float64 as a float32.
-        floor: of a float64.
-    """
-
-    inlined: Callable[[Scalar], Scalar]
-    constant: Callable[[bool], Any]
-    number: Callable[[float], Any]
-    select: Scalar
-    clip: Scalar
-    exp: Scalar
-    absolute: Scalar
-    wide: Scalar
-    narrow: Scalar
-    floor: Scalar
+from izhi.kernels.vocabulary import Scalar, Vocabulary, derivative_of
 
 
 class Dynamics(NamedTuple):
@@ -60,8 +21,10 @@ class Dynamics(NamedTuple):
         arrive_back: (x, y, a, b, gradients of traces, current, conductance, s) → gradients of the
             traces after the step, which are those of x and y; gradient of the decay.
         advance: (v, u, current, conductance, p, s) → v, u, spike.
-        retreat: (v, u, current, conductance, gradients of v, u after and of the spike, p, s) →
+        retreat: (v, u, current, conductance, gradients of v, u after and of the spike, v after, p, s) →
             gradients of v, u before, of current and conductance, and of each coefficient.
+            Quantised dynamics look at v after the step, which is slow to compute again, and take a
+            constant that replaces a4 for the conductance, which they do not have.
     """
 
     arrive: Scalar
@@ -72,7 +35,7 @@ class Dynamics(NamedTuple):
 
 def dynamics(plan: Plan, words: Vocabulary) -> Dynamics:
     """The functions of a plan in the words of a compiler."""
-    derivative = _derivative(plan.surrogate, words)
+    derivative = derivative_of(plan.surrogate, words)
     arrive, arrive_back = _synapse(plan, words)
     if isinstance(plan.dynamics, Reset):
         lif = _quantized_lif if plan.quantized else _lif
@@ -80,53 +43,6 @@ def dynamics(plan: Plan, words: Vocabulary) -> Dynamics:
     else:
         advance, retreat = _izhikevich(plan.dynamics, derivative, plan, words)
     return Dynamics(arrive, arrive_back, advance, retreat)
-
-
-def _derivative(surrogate: type, words: Vocabulary) -> Scalar:
-    inlined, _, number, select, _, exp, absolute, _, _, _ = words
-    zero, half, one, half_pi = number(0.0), number(0.5), number(1.0), number(math.pi / 2)
-
-    @inlined
-    def atan(x, slope, other):  # type: ignore[no-untyped-def]
-        y = half_pi * slope * x
-        return half * slope / (one + y * y)
-
-    @inlined
-    def fast_sigmoid(x, slope, other):  # type: ignore[no-untyped-def]
-        y = one + slope * absolute(x)
-        return one / (y * y)
-
-    @inlined
-    def sigmoid(x, slope, other):  # type: ignore[no-untyped-def]
-        y = one / (one + exp(-slope * x))
-        return slope * y * (one - y)
-
-    @inlined
-    def straight_through(x, constant, other):  # type: ignore[no-untyped-def]
-        return one
-
-    @inlined
-    def heaviside(x, constant, other):  # type: ignore[no-untyped-def]
-        return select(x > zero, one, zero)
-
-    @inlined
-    def triangular(x, threshold, other):  # type: ignore[no-untyped-def]
-        return select(x >= zero, -threshold, threshold)
-
-    @inlined
-    def spike_rate_escape(x, beta, slope):  # type: ignore[no-untyped-def]
-        return slope * exp(-beta * absolute(x - one))
-
-    formulas: dict[type, Scalar] = {
-        ATan: atan,
-        FastSigmoid: fast_sigmoid,
-        Heaviside: heaviside,
-        Sigmoid: sigmoid,
-        SpikeRateEscape: spike_rate_escape,
-        StraightThrough: straight_through,
-        Triangular: triangular,
-    }
-    return formulas[surrogate]
 
 
 def _synapse(plan: Plan, words: Vocabulary) -> tuple[Scalar, Scalar]:
@@ -190,13 +106,13 @@ def _izhikevich(
     zero, one, two = number(0.0), number(1.0), number(2.0)
 
     @inlined
-    def quantized_v(v, u, current, p, s):  # type: ignore[no-untyped-def]
+    def quantized_v(v, u, current, constant, p, s):  # type: ignore[no-untyped-def]
         """v after a step of fixed-point arithmetic, as izhi.fixed has it; dt is in the coefficients."""
         scale, unit = wide(s[10]), wide(s[11])
         wide_v = wide(v)
         i = clip(rounded(wide(p[10]) * wide(current), scale, unit), wide(s[16]), wide(s[17]))
         square = rounded(wide_v * wide_v, scale, unit)
-        change = wide(p[0]) * square + wide(p[1]) * wide_v + wide(p[2]) * wide(u) + wide(p[3])
+        change = wide(p[0]) * square + wide(p[1]) * wide_v + wide(p[2]) * wide(u) + wide(constant)
         new = wide_v + i + rounded(change, scale, unit)
         return narrow(clip(new, wide(s[2]), wide(s[3])))
 
@@ -212,7 +128,7 @@ def _izhikevich(
         a1, a2, a3, a4, b1, b2, b3, c, d, threshold, gain = p
         h = s[1]
         if quantized:
-            return quantized_v(v, u, current, p, s), u
+            return quantized_v(v, u, current, g, p, s), u
         new = v + h * (a1 * v * v + a2 * v)
         if coupled:
             new = new - h * gain * g * v
@@ -275,8 +191,10 @@ def _izhikevich(
         if u_old:
             before_v = before_v + h * p[4] * gu
             before_u = before_u + h * p[5] * gu
-        gc = h * gain * gv
-        return before_v, before_u, gc, -v * gc
+        gc, gg = h * gain * gv, h * gv
+        if not quantized:
+            gg = -v * gc
+        return before_v, before_u, gc, gg
 
     @inlined
     def of_coefficients(v, u, current, g, gv, gu, s):  # type: ignore[no-untyped-def]
@@ -287,14 +205,20 @@ def _izhikevich(
         square = v * v
         if quantized:
             square = narrow(rounded(wide(v) * wide(v), wide(s[10]), wide(s[11])))
-        return hv * square, hv * v, hv * u, hv, hu * v, hu * u, hu, hv * (current - g * v)
+        driven = current
+        if coupled:
+            driven = current - g * v
+        return hv * square, hv * v, hv * u, hv, hu * v, hu * u, hu, hv * driven
 
     @inlined
-    def retreat(v, u, current, g, gv, gu, gs, p, s):  # type: ignore[no-untyped-def]
+    def retreat(v, u, current, g, gv, gu, gs, ahead, p, s):  # type: ignore[no-untyped-def]
         threshold, span, dt = p[9], s[5], s[0]
         fired = v >= threshold
         vs, us = reset(v, u, p, s)
-        vm, um, vn, un = integrate(vs, us, current, g, p, s)
+        if quantized:
+            vm, um, vn = vs, us, ahead
+        else:
+            vm, um, vn, _ = integrate(vs, us, current, g, p, s)
         none = zero * gv
         grad_c, grad_d = none, none
         tested = vn
@@ -383,7 +307,7 @@ def _lif(
         return new, u, spike
 
     @inlined
-    def retreat(v, u, current, g, gv, gu, gs, p, s):  # type: ignore[no-untyped-def]
+    def retreat(v, u, current, g, gv, gu, gs, ahead, p, s):  # type: ignore[no-untyped-def]
         beta, threshold = p
         above, held, new = integrate(v, current, g, p)
         grad_threshold = zero * gv
@@ -421,27 +345,26 @@ def _quantized_lif(
     zero, one = number(0.0), number(1.0)
 
     @inlined
-    def integrate(v, current, p, s):  # type: ignore[no-untyped-def]
-        """Whether v was above threshold, and v after the step."""
-        beta, threshold, gain, bias = p
+    def integrate(v, current, constant, p, s):  # type: ignore[no-untyped-def]
+        """v after the step."""
+        beta, threshold, gain = p
         scale, unit = wide(s[10]), wide(s[11])
         above = select(v > threshold, one, zero)
         i = clip(rounded(wide(gain) * wide(current), scale, unit), wide(s[16]), wide(s[17]))
-        leak = rounded(wide(beta) * wide(v) + wide(bias), scale, unit)
+        leak = rounded(wide(beta) * wide(v) + wide(constant), scale, unit)
         new = i + leak - wide(above) * wide(threshold)
-        return above, narrow(clip(new, wide(s[2]), wide(s[3])))
+        return narrow(clip(new, wide(s[2]), wide(s[3])))
 
     @inlined
     def advance(v, u, current, g, p, s):  # type: ignore[no-untyped-def]
-        _, new = integrate(v, current, p, s)
+        new = integrate(v, current, g, p, s)
         return new, u, select(new - p[1] > zero, one, zero)
 
     @inlined
-    def retreat(v, u, current, g, gv, gu, gs, p, s):  # type: ignore[no-untyped-def]
-        above, new = integrate(v, current, p, s)
-        soft = gs * derivative(new - p[1], s[6], s[7])
+    def retreat(v, u, current, g, gv, gu, gs, ahead, p, s):  # type: ignore[no-untyped-def]
+        above = select(v > p[1], one, zero)
+        soft = gs * derivative(ahead - p[1], s[6], s[7])
         gv = gv + soft
-        gradients = (v * gv, -soft - above * gv, current * gv, gv)
-        return p[0] * gv, gu, p[2] * gv, zero * gv, gradients
+        return p[0] * gv, gu, p[2] * gv, gv, (v * gv, -soft - above * gv, current * gv)
 
     return advance, retreat

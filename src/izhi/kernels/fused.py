@@ -55,8 +55,12 @@ class _Fused(torch.autograd.Function):
             grad_bias = g.bias.view(-1, call.bias.shape[0]).sum(0)
         if g.coefficients is not None:
             rows, width = call.coefficients.shape
-            grad_p = g.coefficients[:rows].view(rows, -1, width).sum(1)
-            grad_decay = g.coefficients[rows].sum()
+            found = g.coefficients.view(len(g.coefficients), -1, width).sum(1)
+            if plan.learn == "all":
+                grad_p, grad_decay = found[:rows], found[rows].sum()
+            else:
+                grad_p = found.new_zeros(rows, width)
+                grad_p[list(plan.summed)] = found
         return (
             None, None, None, None, g.current, g.conductance, grad_bias, grad_p, grad_decay,
             g.state, grad_feedback, grad_first,
@@ -102,17 +106,17 @@ def _backward_with_feedback(
     gives every gradient, for less than their sums over single steps would cost.
     """
     width, steps = feedback.shape[0], len(outputs)
-    lean = replace(plan, learn=False)
+    lean = replace(plan, learn="none")
     arriving, after = grad_spikes.clone(), grad_state
     found: list[Gradients] = []
-    for t in reversed(range(1 if plan.learn else 0, steps)):
+    for t in reversed(range(0 if plan.learn == "none" else 1, steps)):
         g = device.backward(lean, _step(call, t), kept[t : t + 1], 1, arriving[t : t + 1], after)
         found.append(g)
         after = g.state
         if t:
             before = arriving[t - 1].view(-1, width)
             torch.addmm(before, g.current.view(-1, width), feedback, out=before)
-    if plan.learn:
+    if plan.learn != "none":
         gradients = device.backward(plan, call, kept, 1, arriving, grad_state)
     else:
         gradients = _joined(found[::-1])
@@ -176,19 +180,32 @@ def run(
         current, conductance = (
             x.to(dtype).reshape(steps, -1) for x in (current, drive.conductance)
         )
+    constant = drive.bias
+    if (
+        formats is not None
+    ):  # rounded with the constant among the coefficients, which differs by neuron
+        constant = torch.as_tensor(coefficients[3]).expand(one[1:])
+        rest = (0.0, *coefficients[4:]) if len(coefficients) > 4 else ()
+        coefficients = (*coefficients[:3], *rest)
     p = _stacked(coefficients, one, where)
     decay, bias = p.new_zeros(()), p.new_zeros(0)
     traces: tuple[Tensor, ...] = ()
     implicit = 0.0
-    if drive.bias is not None:
-        bias = drive.bias.float().reshape(-1)
+    if constant is not None:
+        bias = constant.float().reshape(-1)
     if synapse is not None:
         decay, implicit = synapse
         traces = memory.synapse or (p.new_zeros(one),) * (1 + coupled)
     plan = Plan(
-        dynamics, type(surrogate), dtype, coupled, synapse is not None, drive.bias is not None, p.shape[1] == 1,
-        learn=p.requires_grad or decay.requires_grad, quantized=formats is not None,
+        dynamics, type(surrogate), dtype, coupled, synapse is not None, constant is not None, p.shape[1] == 1,
+        "none", quantized=formats is not None,
     )  # fmt: skip
+    learned = {
+        row for row, x in enumerate(coefficients) if isinstance(x, Tensor) and x.requires_grad
+    }
+    if learned or decay.requires_grad:
+        only_gain = learned == {plan.gain} and not decay.requires_grad
+        plan = replace(plan, learn="gain" if only_gain else "all")
     held = torch.stack([x.float().reshape(-1) for x in (*state, *traces)])
     k = (*surrogate.constants, 1.0, 1.0)[:2]
     numbers = torch.tensor(
@@ -219,6 +236,7 @@ def _stacked(
     if all(isinstance(x, (int, float)) for x in coefficients):
         return torch.tensor(coefficients, dtype=torch.float32, device=where)[:, None]
     tensors = [torch.as_tensor(x, dtype=torch.float32, device=where) for x in coefficients]
-    if any(x.dim() for x in tensors):
-        tensors = [x.expand(one[1:]).reshape(-1) for x in tensors]
+    if any(x.numel() > 1 for x in tensors):
+        tensors = [x.expand(one[1:]) for x in tensors]
+    tensors = [x.reshape(-1) for x in tensors]
     return torch.stack(tensors).reshape(len(tensors), -1)

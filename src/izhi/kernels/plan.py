@@ -52,7 +52,8 @@ class Plan:
         filtered: whether there is a synapse.
         biased: whether there is a bias.
         shared: whether all neurons have the same coefficients.
-        learn: whether the backward pass computes gradients of coefficients and decay.
+        learn: the coefficients whose gradients the backward pass computes, besides the bias: none, the
+            gain of the current, or all and the decay.
         quantized: whether states and currents are fixed-point numbers.
     """
 
@@ -63,7 +64,7 @@ class Plan:
     filtered: bool
     biased: bool
     shared: bool
-    learn: bool
+    learn: Literal["none", "gain", "all"]
     quantized: bool = False
 
     @property
@@ -73,8 +74,20 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        """Coefficients of the neuron; quantised LIF has a gain and a bias among them."""
-        return 11 if self.own == 2 else 4 if self.quantized else 2
+        """Coefficients of the neuron; quantised LIF has a gain among them."""
+        return 11 if self.own == 2 else 3 if self.quantized else 2
+
+    @property
+    def gain(self) -> int | None:
+        """Which coefficient is the gain of the current; the last, if there is one."""
+        return None if self.rows == 2 else self.rows - 1
+
+    @property
+    def summed(self) -> tuple[int, ...]:
+        """The coefficients whose gradients are computed; the last of all is the decay."""
+        if self.learn == "gain":
+            return (self.rows - 1,)
+        return tuple(range(self.rows + 1)) if self.learn == "all" else ()
 
     @property
     def states(self) -> int:
@@ -129,8 +142,9 @@ class Call(NamedTuple):
 
     Attributes:
         current, conductance: (T, lanes); conductance has no elements where there is none.
-        bias: (N,); no elements where there is none.
-        coefficients: (rows, 1) or (rows, N): 11 of an Izhikevich neuron, 2 of LIF, 4 if quantised.
+        bias: (N,); no elements where there is none. Added to the current, and in quantised neurons to
+            the sum that holds their constant (a4), which it replaces.
+        coefficients: (rows, 1) or (rows, N): 11 of an Izhikevich neuron, 2 of LIF, 3 if quantised.
         constants: dt, dt of a sub-step, v_min, v_max, jacobian_limit, span, two of the surrogate,
             decay, implicit; then of quantised states (see ``Formats``), in float32.
     """
@@ -149,7 +163,7 @@ class Gradients(NamedTuple):
         current, conductance: (T, lanes), in the format of the current.
         state: (states, lanes), before the first step.
         bias: (lanes,).
-        coefficients: (rows + 1, lanes), the last row that of the decay.
+        coefficients: (rows, lanes), those of ``Plan.summed``.
     """
 
     current: Tensor

@@ -73,15 +73,14 @@ def _coefficients(plan: Plan) -> tuple[Any, Any]:
         total[1, i] += d[1]
 
     @inlined
-    def four(p, i):  # type: ignore[no-untyped-def]
-        return p[0, i], p[1, i], p[2, i], p[3, i]
+    def three(p, i):  # type: ignore[no-untyped-def]
+        return p[0, i], p[1, i], p[2, i]
 
     @inlined
-    def add_four(total, i, d):  # type: ignore[no-untyped-def]
+    def add_three(total, i, d):  # type: ignore[no-untyped-def]
         total[0, i] += d[0]
         total[1, i] += d[1]
         total[2, i] += d[2]
-        total[3, i] += d[3]
 
     @inlined
     def eleven(p, i):  # type: ignore[no-untyped-def]
@@ -104,8 +103,14 @@ def _coefficients(plan: Plan) -> tuple[Any, Any]:
         total[9, i] += d[9]
         total[10, i] += d[10]
 
-    found = {2: (two, add_two), 4: (four, add_four), 11: (eleven, add_eleven)}
-    return found[plan.rows]
+    @inlined
+    def add_last(total, i, d):  # type: ignore[no-untyped-def]
+        total[0, i] += d[last]
+
+    last = plan.rows - 1
+    found = {2: (two, add_two), 3: (three, add_three), 11: (eleven, add_eleven)}
+    collect, add = found[plan.rows]
+    return collect, add_last if plan.learn == "gain" else add
 
 
 @cache
@@ -115,7 +120,7 @@ def _forward(plan: Plan) -> Kernel:
     collect, _ = _coefficients(plan)
     rows, own, states = plan.rows, plan.own, plan.states
     filtered, coupled, biased, shared = plan.filtered, plan.coupled, plan.biased, plan.shared
-    two = own == 2
+    two, quantized = own == 2, plan.quantized
 
     @compile_kernel
     def forward(data):  # type: ignore[no-untyped-def]
@@ -164,7 +169,9 @@ def _forward(plan: Plan) -> Kernel:
                         a, b, current, g = arrive(current, g, z[own, i], z[states - 1, i], s)
                         z[states - 1, i] = b
                         z[own, i] = a
-                    if biased:
+                    if quantized:
+                        g = bias_of[i]
+                    elif biased:
                         current = current + bias_of[i]
                     v, u, spike = advance(z[0, i], z[1, i], current, g, coefficients, s)
                     z[0, i] = v
@@ -183,9 +190,10 @@ def _backward(plan: Plan) -> Kernel:
     load, store, element = codec(plan.dtype)
     arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
     collect, add = _coefficients(plan)
-    rows, own, states = plan.rows, plan.own, plan.states
+    rows, own, states, summed = plan.rows, plan.own, plan.states, len(plan.summed)
     filtered, coupled, biased = plan.filtered, plan.coupled, plan.biased
-    shared, learn = plan.shared, plan.learn
+    shared, quantized = plan.shared, plan.quantized
+    learn, learn_decay = plan.learn != "none", plan.learn == "all"
     two = own == 2
 
     @compile_kernel
@@ -203,7 +211,7 @@ def _backward(plan: Plan) -> Kernel:
         grad_y = array(data, 14, (steps, lanes), element)
         grad_first = array(data, 15, (states, lanes), f32)
         grad_bias = array(data, 16, lanes, f32)
-        grad_p = array(data, 17, (rows + 1, lanes), f32)
+        grad_p = array(data, 17, (summed, lanes), f32)
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + BLOCK - 1) // BLOCK
@@ -214,7 +222,7 @@ def _backward(plan: Plan) -> Kernel:
         q = np.zeros((rows, BLOCK), np.float32)
         bias_of = np.zeros(BLOCK, np.float32)
         bias_sum = np.zeros(BLOCK, np.float32)
-        total = np.zeros((rows + 1, BLOCK), np.float32)
+        total = np.zeros((summed, BLOCK), np.float32)
         for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
             start = block * BLOCK
             size = min(BLOCK, lanes - start)
@@ -230,7 +238,7 @@ def _backward(plan: Plan) -> Kernel:
                 for i in range(size):
                     bias_sum[i] = f32(0)
             if learn:
-                for k in range(rows + 1):
+                for k in range(summed):
                     for i in range(size):
                         total[k, i] = f32(0)
             same = collect(p, 0)
@@ -260,7 +268,9 @@ def _backward(plan: Plan) -> Kernel:
                             a, b, current, g = arrive(current, g, a, b, s)
                             z[states - 1, i] = b
                             z[own, i] = a
-                        if biased:
+                        if quantized:
+                            g = bias_of[i]
+                        elif biased:
                             current = current + bias_of[i]
                         v, u, spike = advance(v, u, current, g, coefficients, s)
                         z[0, i] = v
@@ -284,26 +294,32 @@ def _backward(plan: Plan) -> Kernel:
                         if filtered:
                             a, b = path_t[own, i], path_t[states - 1, i]
                             _, _, current, g = arrive(arriving, beside, a, b, s)
-                        if biased:
+                        if quantized:
+                            g = bias_of[i]
+                        elif biased:
                             current = current + bias_of[i]
                         gs = load(grad_spikes_t[i])
                         gv, gu, gc, gg, gp = retreat(
                             path_t[0, i], path_t[1, i], current, g, gz[0, i], gz[1, i], gs,
-                            coefficients, s,
+                            z[0, i], coefficients, s,
                         )  # fmt: skip
+                        if quantized:
+                            z[0, i] = path_t[0, i]
                         if learn:
                             add(total, i, gp)
                         gz[0, i] = gv
                         if two:
                             gz[1, i] = gu
-                        if biased:
+                        if quantized:
+                            bias_sum[i] += gg
+                        elif biased:
                             bias_sum[i] += gc
                         if filtered:
                             ga, gb, grad_decay = arrive_back(
                                 arriving, beside, a, b,
                                 gz[own, i], gz[states - 1, i], gc, gg, s,
                             )  # fmt: skip
-                            if learn:
+                            if learn_decay:
                                 total[rows, i] += grad_decay
                             gc, gg = ga, gb
                             gz[states - 1, i] = s[8] * gb
@@ -318,7 +334,7 @@ def _backward(plan: Plan) -> Kernel:
                 for i in range(size):
                     grad_bias[start + i] = bias_sum[i]
             if learn:
-                for k in range(rows + 1):
+                for k in range(summed):
                     for i in range(size):
                         grad_p[k, start + i] = total[k, i]
 
@@ -356,11 +372,10 @@ def backward(
 ) -> Gradients:  # fmt: skip
     """Gradients of everything that went in."""
     lanes = call.current.shape[1]
-    rows = len(call.coefficients) + 1
     grad_x, grad_first = torch.empty_like(call.current), torch.empty_like(grad_last)
     grad_y = torch.empty_like(call.conductance) if plan.coupled else None
     grad_bias = torch.empty(lanes) if plan.biased else None
-    grad_p = torch.empty(rows, lanes) if plan.learn else None
+    grad_p = torch.empty(len(plan.summed), lanes) if plan.summed else None
     launch(
         _backward(plan), *_arguments(plan, call, keep_every), kept, grad_spikes, grad_last, grad_x,
         0 if grad_y is None else grad_y, grad_first, 0 if grad_bias is None else grad_bias,

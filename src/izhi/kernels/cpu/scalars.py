@@ -9,7 +9,7 @@ import numba
 import numpy as np
 import torch
 
-from izhi.kernels.dynamics import Vocabulary
+from izhi.kernels.vocabulary import Vocabulary
 
 f32 = np.float32
 

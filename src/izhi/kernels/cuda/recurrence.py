@@ -17,8 +17,9 @@ import torch
 import triton
 import triton.language as tl
 
-from izhi.kernels.dynamics import Vocabulary, dynamics
+from izhi.kernels.dynamics import dynamics
 from izhi.kernels.plan import Call, Gradients, Plan
+from izhi.kernels.vocabulary import Vocabulary
 
 #: Lanes of one program.
 BLOCK = 256
@@ -104,12 +105,9 @@ def _two(p, width, lane, mask):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _four(p, width, lane, mask):  # type: ignore[no-untyped-def]
+def _three(p, width, lane, mask):  # type: ignore[no-untyped-def]
     at = p + lane % width
-    return (
-        tl.load(at, mask), tl.load(at + width, mask), tl.load(at + 2 * width, mask),
-        tl.load(at + 3 * width, mask),
-    )  # fmt: skip
+    return tl.load(at, mask), tl.load(at + width, mask), tl.load(at + 2 * width, mask)
 
 
 @triton.jit
@@ -135,11 +133,10 @@ def _add_two(total, lanes, d, mask):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _add_four(total, lanes, d, mask):  # type: ignore[no-untyped-def]
+def _add_three(total, lanes, d, mask):  # type: ignore[no-untyped-def]
     _add(total, d[0], mask)
     _add(total + lanes, d[1], mask)
     _add(total + 2 * lanes, d[2], mask)
-    _add(total + 3 * lanes, d[3], mask)
 
 
 @triton.jit
@@ -157,15 +154,26 @@ def _add_eleven(total, lanes, d, mask):  # type: ignore[no-untyped-def]
     _add(total + 10 * lanes, d[10], mask)
 
 
-_COEFFICIENTS = {2: (_two, _add_two), 4: (_four, _add_four), 11: (_eleven, _add_eleven)}
+@triton.jit
+def _add_third(total, lanes, d, mask):  # type: ignore[no-untyped-def]
+    _add(total, d[2], mask)
+
+
+@triton.jit
+def _add_eleventh(total, lanes, d, mask):  # type: ignore[no-untyped-def]
+    _add(total, d[10], mask)
+
+
+_COEFFICIENTS = {2: (_two, _add_two), 3: (_three, _add_three), 11: (_eleven, _add_eleven)}
 
 
 @cache
 def _forward(plan: Plan) -> Any:
     arrive, _, advance, _ = dynamics(plan, WORDS)
     collect, _ = _COEFFICIENTS[plan.rows]
-    two, coupled, filtered, biased = (
-        _constant(x) for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased)
+    two, coupled, filtered, biased, quantized = (
+        _constant(x)
+        for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased, plan.quantized)
     )
     own, states = _constant(plan.own), _constant(plan.states)
 
@@ -207,7 +215,9 @@ def _forward(plan: Plan) -> Any:
                 g = tl.load(y + row, mask).to(tl.float32)
             if filtered:
                 a, b, current, g = arrive(current, g, a, b, s)
-            if biased:
+            if quantized:
+                g = constant
+            elif biased:
                 current += constant
             v, u, spike = advance(v, u, current, g, q, s)
             tl.store(spikes + row, spike, mask)
@@ -225,9 +235,13 @@ def _forward(plan: Plan) -> Any:
 def _backward(plan: Plan) -> Any:
     arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
     collect, add = _COEFFICIENTS[plan.rows]
-    two, coupled, filtered, biased, learn = (
-        _constant(x) for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased, plan.learn)
+    if plan.learn == "gain":
+        add = _add_eleventh if plan.own == 2 else _add_third
+    two, coupled, filtered, biased, quantized = (
+        _constant(x)
+        for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased, plan.quantized)
     )
+    learn, learn_decay = _constant(plan.learn != "none"), _constant(plan.learn == "all")
     own, states, rows = (_constant(x) for x in (plan.own, plan.states, plan.rows))
 
     @_jit
@@ -282,13 +296,16 @@ def _backward(plan: Plan) -> Any:
                     g = tl.load(y + row, mask).to(tl.float32)
                 if filtered:
                     a, b, current, g = arrive(current, g, a, b, s)
-                if biased:
+                if quantized:
+                    g = constant
+                elif biased:
                     current += constant
                 v, u, spike = advance(v, u, current, g, q, s)
             tl.debug_barrier()
             for behind in range(length):
                 t = length - 1 - behind
                 here = path + t * states * lanes + lane
+                ahead_v = v
                 v = tl.load(here, mask)
                 u = v
                 if two:
@@ -303,17 +320,21 @@ def _backward(plan: Plan) -> Any:
                     a = tl.load(here + own * lanes, mask)
                     b = tl.load(here + (states - 1) * lanes, mask)
                     before_a, before_b, current, g = arrive(arriving, beside, a, b, s)
-                if biased:
+                if quantized:
+                    g = constant
+                elif biased:
                     current += constant
                 gs = tl.load(grad_spikes + row, mask).to(tl.float32)
-                gv, gu, gc, gg, gp = retreat(v, u, current, g, gv, gu, gs, q, s)
+                gv, gu, gc, gg, gp = retreat(v, u, current, g, gv, gu, gs, ahead_v, q, s)
                 if learn:
                     add(grad_p + lane, lanes, gp, mask)
-                if biased:
+                if quantized:
+                    bias_sum += gg
+                elif biased:
                     bias_sum += gc
                 if filtered:
                     gc, gg, grad_decay = arrive_back(arriving, beside, a, b, ga, gb, gc, gg, s)
-                    if learn:
+                    if learn_decay:
                         _add(grad_p + rows * lanes + lane, grad_decay, mask)
                     ga, gb = decay * gc, decay * gg
                 tl.store(grad_x + row, gc, mask)
@@ -369,7 +390,7 @@ def backward(
     grad_x, grad_first = torch.empty_like(call.current), torch.empty_like(grad_last)
     grad_y = torch.empty_like(call.conductance) if plan.coupled else None
     grad_bias = grad_last.new_empty(lanes) if plan.biased else None
-    grad_p = grad_last.new_zeros(plan.rows + 1, lanes) if plan.learn else None
+    grad_p = grad_last.new_zeros(len(plan.summed), lanes) if plan.summed else None
     path = grad_last.new_empty(min(keep_every, steps), plan.states, lanes)
     tensors = (
         grad_spikes, call.current, call.conductance, call.bias, call.coefficients, kept, path,
