@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from izhi import build, data, fixed
+from izhi import fixed, trained
 from izhi.artifact import Artifact
-from izhi.config import experiment
+from izhi.config import Experiment
 from izhi.data import Dataset
 from izhi.errors import SettingError
 from izhi.kernels import Spikes
-from izhi.training import Classifier, checkpoint, inputs, versions
+from izhi.training import Classifier, versions
 
 #: Settings that decide how samples become spikes.
 ENCODING = ("dataset", "encoding", "population", "steps", "window", "pool", "counts", "seed")
@@ -30,22 +30,10 @@ def artifact(path: Path, *, tests: int = 4) -> Artifact:
     Raises:
         SettingError: if the run is not quantised, or has what hardware does not have.
     """
-    path = path / checkpoint.NAME if path.is_dir() else path
-    content = checkpoint.load(path)
-    e = experiment(content["config"])
-    if e.weight_bits is None or e.state_bits is None:
-        raise SettingError(
-            f"{path} has float weights or states, expected both in integers; run izhi quantize first"
-        )
-    if e.encoding in ("rows", "constant"):
-        raise SettingError(
-            f"encoding is {e.encoding!r}, which gives currents; hardware takes spikes: train with rate or latency"
-        )
+    run = trained.load(path, expect=_expect_integers)
+    e, dataset, network = run.experiment, run.dataset, run.network
     from izhi import quantization
 
-    dataset = data.load(e.dataset)
-    network = build.network(e, inputs(e, dataset), len(dataset.classes))
-    checkpoint.load_weights(path, network, content["model"])
     whole = quantization.in_integers(network)
     values, _ = dataset.test.batch(torch.arange(min(tests, len(dataset.test))))
     spikes = as_integers(Classifier(e, network, dataset.shape).eval().encode(values, e.seed))
@@ -55,9 +43,20 @@ def artifact(path: Path, *, tests: int = 4) -> Artifact:
         "config": e.model_dump(mode="json"),
         "versions": versions(),
         "data_sha256": checksum(dataset),
-        "test_accuracy": content["history"][-1]["test_accuracy"],
+        "test_accuracy": run.history[-1]["test_accuracy"],
     }
     return Artifact(whole, e.steps, tuple(dataset.classes), encoding, provenance, spikes, scores)
+
+
+def _expect_integers(e: Experiment) -> None:
+    if e.weight_bits is None or e.state_bits is None:
+        raise SettingError(
+            "the run has float weights or states, expected both in integers; run izhi quantize first"
+        )
+    if e.encoding in ("rows", "constant"):
+        raise SettingError(
+            f"encoding is {e.encoding!r}, which gives currents; hardware takes spikes: train with rate or latency"
+        )
 
 
 def as_integers(spikes: Spikes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from izhi import fixed
 from izhi.artifact import Artifact
 from izhi.config import Experiment, experiment
 from izhi.connections import Linear
 from izhi.data import Dataset, stream
-from izhi.errors import ArtifactError, IzhiError
+from izhi.errors import ArtifactError, IzhiError, SettingError
 from izhi.export import as_integers
 from izhi.fixed import Outcome, fast
+from izhi.kernels import Spikes
 from izhi.network import Network
+from izhi.trained import Trained
 from izhi.training import Classifier, inputs
 from izhi.training.loop import EVALUATION_BATCH, TEST, derive_seed
+from izhi.training.losses import predict
 
 
 @dataclass
@@ -49,6 +54,47 @@ def settings_of(artifact: Artifact) -> Experiment:
         raise ArtifactError(f"the artifact's encoding cannot be used: {error}") from None
 
 
+@dataclass
+class Agreement:
+    """How far an artifact and the network it came from are the same.
+
+    Attributes:
+        samples: how many were run.
+        spikes: of each layer, of the network.
+        different: of each layer, places (step, sample, neuron) where only one of them fires.
+        classes: samples to which they give different classes.
+    """
+
+    samples: int
+    spikes: list[int]
+    different: list[int]
+    classes: int
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing differs."""
+        return not any(self.different) and not self.classes
+
+
+def encoded(artifact: Artifact, dataset: Dataset) -> Iterator[tuple[Tensor, Spikes]]:
+    """The test samples as batches of spikes (T, B, inputs), with the samples' numbers.
+
+    Raises:
+        ArtifactError: if the data set is not the artifact's.
+    """
+    e = settings_of(artifact)
+    width = inputs(e, dataset)
+    if width != artifact.network.inputs or tuple(dataset.classes) != artifact.classes:
+        raise ArtifactError(
+            f"the artifact has {artifact.network.inputs} inputs and {len(artifact.classes)} classes,"
+            f" but {dataset.name} has {width} and {len(dataset.classes)}; choose its own data set"
+        )
+    encoder = Classifier(e, Network([], Linear(width, 1)), dataset.shape).eval()
+    parts = torch.split(torch.arange(len(dataset.test)), EVALUATION_BATCH)
+    for step, (values, _) in enumerate(stream(dataset.test, parts)):
+        yield parts[step], encoder.encode(values, derive_seed(e.seed, TEST, step, 0))
+
+
 def evaluate(
     artifact: Artifact,
     dataset: Dataset,
@@ -63,28 +109,71 @@ def evaluate(
         run: the integer model, or a device in its place.
         progress: told how many samples are done.
     """
-    e = settings_of(artifact)
-    width = inputs(e, dataset)
-    if width != artifact.network.inputs or tuple(dataset.classes) != artifact.classes:
-        raise ArtifactError(
-            f"the artifact has {artifact.network.inputs} inputs and {len(artifact.classes)} classes,"
-            f" but {dataset.name} has {width} and {len(dataset.classes)}; choose its own data set"
-        )
-    encoder = Classifier(e, Network([], Linear(width, 1)), dataset.shape).eval()
     samples = dataset.test
-    parts = torch.split(torch.arange(len(samples)), EVALUATION_BATCH)
     found: list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]] = []
     spikes = np.zeros(len(artifact.network.layers))
-    with torch.no_grad():
-        for step, (values, _) in enumerate(stream(samples, parts)):
-            outcome = run(
-                artifact.network,
-                as_integers(encoder.encode(values, derive_seed(e.seed, TEST, step, 0))),
-            )
-            found.append(outcome.classes)
-            spikes += [s.mean() * len(parts[step]) for s in outcome.spikes]
-            progress(sum(map(len, found)))
+    for part, arriving in encoded(artifact, dataset):
+        outcome = run(artifact.network, as_integers(arriving))
+        found.append(outcome.classes)
+        spikes += [s.mean() * len(part) for s in outcome.spikes]
+        progress(sum(map(len, found)))
     classes = np.concatenate(found)
     right = classes == samples.labels.numpy()
     groups = {name: float(right[mask.numpy()].mean()) for name, mask in dataset.groups.items()}
     return Inference(classes, float(right.mean()), groups, (spikes / len(samples)).tolist())
+
+
+def agreement(
+    artifact: Artifact,
+    trained: Trained,
+    run: Callable[..., Outcome] = fast.run,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Agreement:
+    """Run the test samples through an artifact and through the network it came from, and compare.
+
+    Args:
+        artifact: the network in integers.
+        trained: the quantised network in torch.
+        run: the integer model, or a device in its place.
+        progress: told how many samples are done.
+
+    Raises:
+        ArtifactError: if the networks have different layers.
+    """
+    network = trained.network.eval()
+    widths = [layer.outputs for layer in artifact.network.layers]
+    others = [int(layer.connection.out_features) for layer in network.layers]  # type: ignore[union-attr, arg-type]
+    if widths != others:
+        raise ArtifactError(
+            f"the artifact has layers of {widths} neurons, but {trained.path} has {others}; choose its own run"
+        )
+    found = Agreement(0, [0] * len(widths), [0] * len(widths), 0)
+    for part, spikes in encoded(artifact, trained.dataset):
+        with torch.no_grad():
+            out = network(spikes)
+        outcome = run(artifact.network, as_integers(spikes))
+        for k, (a, b) in enumerate(zip(outcome.spikes, out.spikes, strict=True)):
+            fired = b.numpy() > 0
+            found.spikes[k] += int(fired.sum())
+            found.different[k] += int((fired != (a > 0)).sum())
+        classes = predict(out.output, trained.experiment.loss).numpy()
+        found.classes += int((outcome.classes != classes).sum())
+        found.samples += len(part)
+        progress(found.samples)
+    return found
+
+
+def trace(artifact: Artifact, dataset: Dataset, sample: int) -> Outcome:
+    """All that happens in the integer model while it runs one test sample, coded as in ``evaluate``.
+
+    Raises:
+        SettingError: if there is no such sample.
+    """
+    if not 0 <= sample < len(dataset.test):
+        raise SettingError(f"sample is {sample}, expected 0 to {len(dataset.test) - 1}")
+    for part, spikes in encoded(artifact, dataset):
+        if sample <= int(part[-1]):
+            place = sample - int(part[0])
+            one = as_integers(spikes)[:, place : place + 1]
+            return fixed.run(artifact.network, one, trace=True)
+    raise AssertionError("every sample is in a batch")

@@ -206,6 +206,60 @@ def test_quantize_export_and_evaluate_agree(float_run, tmp_path, capsys, method)
     assert results[1]["rates"] == pytest.approx(results[0]["rates"])
     assert results[1]["provenance"]["config"]["weight_bits"] == 4
     assert "in integers" in capsys.readouterr().out
+    assert cli.main(["evaluate", path, "--against", str(out), "--json", str(found)]) == 0
+    result = json.loads(found.read_text())
+    assert result["is_exact"]
+    assert result["samples"] == 360
+    assert result["different"] == [0, 0]
+    assert min(result["spikes"]) > 100
+
+
+def quantized(float_run, out, *options):
+    """An artifact of the float run."""
+    options = ["--method", "ptq", "--quiet", "--out", str(out), *options]
+    assert cli.main(["quantize", str(float_run), *options]) == 0
+    assert cli.main(["export", str(out)]) == 0
+    return out / "network.izhi"
+
+
+def test_an_artifact_against_another_run(float_run, tmp_path, capsys):
+    path = quantized(float_run, tmp_path / "a")
+    quantized(float_run, tmp_path / "b", "--weights", "2")
+    assert cli.main(["evaluate", str(path), "--against", str(tmp_path / "b")]) == 2
+    assert "differ, expected the run it came from" in capsys.readouterr().err
+    assert cli.main(["evaluate", str(tmp_path / "a"), "--against", str(tmp_path / "a")]) == 2
+    assert "is no .izhi file" in capsys.readouterr().err
+
+
+def test_trace(float_run, tmp_path, capsys):
+    path = quantized(float_run, tmp_path / "a")
+    options = ["trace", str(path), "--sample", "301", "--neurons", "3,9"]
+    assert cli.main([*options, "--out", str(tmp_path / "t.csv")]) == 0
+    rows = np.genfromtxt(tmp_path / "t.csv", delimiter=",", names=True, dtype=np.int64)
+    found = artifacts.load(path)
+    assert rows["step"].tolist() == 2 * list(range(found.steps))
+    assert set(rows["neuron"]) == {3, 9}
+    # v and u go from each step to the next as the specification says.
+    layer = found.network.layers[0]
+    v, u = (x[:, 9] for x in layer.neuron.start(1))
+    p = layer.neuron
+    for row in rows[rows["neuron"] == 9]:
+        fired = v[0] >= p.threshold[9]
+        assert row["spikes"] == fired
+        if fired:
+            assert (row["v"], row["u"]) == (p.c[9], u[0] + p.d[9])
+        v, u = [row["v"]], [row["u"]]
+    assert (tmp_path / "t-9.png").read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    for wrong, message in (
+        ("--sample=360", "sample is 360, expected 0 to 359"),
+        ("--layer=3", "layer is 3, expected 1 to 2"),
+        ("--neurons=99", "neuron is 99, expected 0 to"),
+    ):
+        out = tmp_path / "wrong.csv"
+        assert cli.main([*options, "--out", str(out), wrong]) == 2
+        assert message in capsys.readouterr().err
+        assert not out.exists()
 
 
 def test_the_artifact_is_the_network_on_every_spike(float_run, tmp_path):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from izhi import artifact, data, export, sweep, training
+from izhi import artifact, data, export, inference, plots, sweep, training
 from izhi.build import network as build_network
 from izhi.cli.common import (
     Commands,
@@ -20,9 +22,10 @@ from izhi.cli.common import (
 )
 from izhi.config import Experiment
 from izhi.errors import SettingError
+from izhi.fixed import IzhikevichNeuron, Layer
 from izhi.progress import TerminalListener
 from izhi.sweep import METHODS, FloatRun
-from izhi.training import RunFolder
+from izhi.training import RunFolder, checkpoint
 from izhi.training.run_folder import already_holds_a_run
 
 _CHANGES = ("epochs", "learning_rate", "weight_scale", "seed", "precision")
@@ -81,6 +84,53 @@ def export_run(a: argparse.Namespace) -> None:
     write_json(a.json, {"artifact": str(out), "bytes": size, "classes": list(found.classes)})
 
 
+def trace(a: argparse.Namespace) -> None:
+    found = artifact.load(a.artifact)
+    layers = found.network.layers
+    if not 1 <= a.layer <= len(layers):
+        raise SettingError(f"layer is {a.layer}, expected 1 to {len(layers)}")
+    layer = layers[a.layer - 1]
+    neurons = whole_numbers("neurons", a.neurons, "0,7")
+    for neuron in neurons:
+        if not 0 <= neuron < layer.outputs:
+            raise SettingError(f"neuron is {neuron}, expected 0 to {layer.outputs - 1}")
+    dataset = data.load(inference.settings_of(found).dataset, report_line)
+    seen = inference.trace(found, dataset, a.sample).trace
+    assert seen is not None
+    names = ("accumulator", "current", "v", "u", "spikes")
+    values = [getattr(seen, name)[a.layer - 1][:, 0] for name in names]
+    lines = ["step,neuron," + ",".join(names)]
+    lines += [
+        f"{t},{neuron}," + ",".join(str(x[t, neuron]) for x in values)
+        for neuron in neurons
+        for t in range(found.steps)
+    ]
+    out = Path(a.out or f"trace-{a.sample}-{a.layer}.csv")
+    checkpoint.write_bytes(out, ("\n".join(lines) + "\n").encode())
+    print(f"integers: {out}")
+    for neuron in neurons:
+        picture = out.with_name(f"{out.stem}-{neuron}.png")
+        title = f"sample {a.sample}, layer {a.layer}, neuron {neuron}, in integers"
+        plots.save(
+            plots.trace(_seen(layer, neuron, [x[:, neuron] for x in values]), title), picture
+        )
+        print(f"figure: {picture}")
+    write_json(
+        a.json, {name: x[:, neurons].tolist() for name, x in zip(names, values, strict=True)}
+    )
+
+
+def _seen(layer: Layer, place: int, values: list[Any]) -> plots.Trace:
+    """Integers of a neuron as values, for the figure."""
+    _, current, v, u, spikes = values
+    unit, neuron = layer.current_format.unit, layer.neuron
+    return plots.Trace(
+        np.arange(len(v)), current * unit, v * neuron.v_format.unit,
+        u * neuron.u_format.unit if isinstance(neuron, IzhikevichNeuron) else None, spikes, "",
+        float(neuron.threshold[place]) * neuron.v_format.unit,
+    )  # fmt: skip
+
+
 def add(commands: Commands) -> None:
     """Their options."""
     sub = commands.add("quantize", quantize, "round a trained network's weights and states")
@@ -104,3 +154,16 @@ def add(commands: Commands) -> None:
     sub = commands.add("export", export_run, "write a quantised run's artifact for hardware")
     sub.add_argument("folder", metavar="RUN", help="run folder of a quantised network")
     sub.add_argument("--out", metavar="FILE", help="the artifact [RUN/network.izhi]")
+    sub = commands.add("trace", trace, "what neurons of an artifact do while it runs a test sample")
+    sub.add_argument("artifact", metavar="FILE", help="the artifact (.izhi)")
+    for name, default, about in (
+        ("sample", 0, "number of a test sample"),
+        ("layer", 1, "1 for the first"),
+    ):
+        sub.add_argument(f"--{name}", type=int, default=default, help=f"{about} [{default}]")
+    sub.add_argument("--neurons", default="0", metavar="LIST", help="comma-separated [%(default)s]")
+    sub.add_argument(
+        "--out",
+        metavar="FILE",
+        help="table of integers (.csv), with a figure of each neuron beside it",
+    )

@@ -10,8 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from izhi import artifact, comparison, data, firing, inference, report, training, tuning
-from izhi.build import network as build_network
+from izhi import artifact, comparison, data, firing, inference, report, trained, training, tuning
 from izhi.cli.common import (
     Commands,
     add_settings,
@@ -25,6 +24,7 @@ from izhi.cli.common import (
     write_json,
 )
 from izhi.config import Experiment, experiment
+from izhi.errors import ArtifactError, SettingError
 from izhi.progress import TerminalListener
 from izhi.training import Classifier, RunFolder, checkpoint
 from izhi.training.run_folder import already_holds_a_run, versions
@@ -125,6 +125,9 @@ def train(a: argparse.Namespace) -> None:
 def _evaluate_artifact(a: argparse.Namespace) -> None:
     found = artifact.load(a.folder)
     e = inference.settings_of(found)
+    if a.against is not None:
+        _compare_with_run(a, found)
+        return
     dataset = data.load(e.dataset, report_line)
     result = inference.evaluate(found, dataset)
     print(
@@ -139,18 +142,33 @@ def _evaluate_artifact(a: argparse.Namespace) -> None:
                         "provenance": dict(found.provenance), "versions": versions()})  # fmt: skip
 
 
+def _compare_with_run(a: argparse.Namespace, found: artifact.Artifact) -> None:
+    run = trained.load(Path(a.against), {"precision": "32-true"}, report_line)
+    result = inference.agreement(found, run)
+    for number, (spikes, different) in enumerate(
+        zip(result.spikes, result.different, strict=True), start=1
+    ):
+        print(f"layer {number}: {spikes:,} spikes, {different:,} different")
+    print(f"classes: {result.samples:,} samples, {result.classes:,} different")
+    write_json(a.json, {**vars(result), "is_exact": result.is_exact})
+    if not result.is_exact:
+        raise ArtifactError(
+            f"{a.folder} and {a.against} differ, expected the run it came from; export it again"
+        )
+
+
 def evaluate(a: argparse.Namespace) -> None:
     path = Path(a.folder)
+    if a.against is not None and path.suffix != ".izhi":
+        raise SettingError(
+            f"--against compares an artifact with its run, but {path} is no .izhi file"
+        )
     if path.suffix == ".izhi":
         _evaluate_artifact(a)
         return
-    path = path / checkpoint.NAME if path.is_dir() else path
-    content = checkpoint.load(path)
     changes = {n: v for n, v in settings(a).items() if n in ("accelerator", "precision", "kernel")}
-    e = experiment({**content["config"], **changes, "devices": 1, "nodes": 1})
-    dataset = data.load(e.dataset, report_line)
-    network = build_network(e, training.inputs(e, dataset), len(dataset.classes))
-    checkpoint.load_weights(path, network, content["model"])
+    run = trained.load(path, {**changes, "devices": 1, "nodes": 1}, report_line)
+    e, dataset, network = run.experiment, run.dataset, run.network
     fabric = training.start_fabric(e)
     model = fabric.setup(Classifier(e, network, dataset.shape))
     found = training.evaluate(fabric, e, model, dataset.test, groups=dataset.groups)
@@ -219,6 +237,8 @@ def add(commands: Commands) -> None:
     add_settings(sub)
     sub = commands.add("evaluate", evaluate, "test accuracy of a trained network")
     sub.add_argument("folder", metavar="RUN", help="run folder, checkpoint or artifact (.izhi)")
+    sub.add_argument("--against", metavar="RUN",
+                     help="compare an artifact with the quantised run it came from, on every spike")  # fmt: skip
     for name in ("accelerator", "precision", "kernel"):
         sub.add_argument(
             f"--{name}", metavar="VALUE", help=Experiment.model_fields[name].description
