@@ -201,7 +201,8 @@ def headings(rows: Sequence[Row]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _percent(accuracies: Sequence[float]) -> str:
+def percent(accuracies: Sequence[float]) -> str:
+    """Mean in per cent, and the standard deviation where there are several."""
     spread = f" ± {100 * stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
     return f"{100 * mean(accuracies):.2f}{spread}"
 
@@ -218,9 +219,9 @@ def cells(row: Row) -> tuple[str, ...]:
     if row.variant.named:
         name = row.variant.label
     low, high = 100 * min(row.accuracies), 100 * max(row.accuracies)
-    groups = [_percent(x) for x in row.groups().values()]
+    groups = [percent(x) for x in row.groups().values()]
     return (
-        name, e.connection, e.readout or "", _percent(row.accuracies), f"{low:.2f} … {high:.2f}",
+        name, e.connection, e.readout or "", percent(row.accuracies), f"{low:.2f} … {high:.2f}",
         *groups, f"{row.parameters:,}", f"{row.spikes:,.0f}", f"{row.seconds:.1f}",
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""One trained network in many formats: accuracy against memory, by each method of quantisation."""
+"""Trained networks in many formats: accuracy against memory, by each method of quantisation."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from lightning_fabric import Fabric
 
 from izhi import plots, training
+from izhi.comparison import percent
 from izhi.config import Experiment, experiment
 from izhi.data import Dataset
 from izhi.errors import SettingError, unknown
@@ -65,21 +67,6 @@ class FloatRun:
             settings["learning_rate"] = SLOWER * e.learning_rate
         return experiment({**e.model_dump(), **settings, **changes})
 
-    def planned(
-        self,
-        methods: Sequence[str],
-        weights: Sequence[int],
-        states: Sequence[int],
-        changes: Mapping[str, Any],
-    ) -> list[tuple[str, Experiment]]:
-        """Each method in each format; checked before anything is written."""
-        return [
-            (method, self.rounded(w, s, method, changes))
-            for method in methods
-            for w in weights
-            for s in states
-        ]
-
 
 def quantize(
     fabric: Fabric,
@@ -97,22 +84,42 @@ def quantize(
     return training.train(fabric, e, dataset, folder, listener, start=start)
 
 
+def load_runs(paths: Sequence[Path]) -> list[FloatRun]:
+    """Runs of one experiment, of different seeds.
+
+    Raises:
+        SettingError: if their settings differ in more than the seed, or a seed is there twice.
+    """
+    runs = [FloatRun.load(path) for path in paths]
+    first = runs[0].experiment.model_dump()
+    for run in runs[1:]:
+        for name, value in run.experiment.model_dump().items():
+            if name != "seed" and value != first[name]:
+                raise SettingError(
+                    f"{run.path} has {name} = {value!r}, expected {first[name]!r} as in {runs[0].path}"
+                )
+    seeds = [run.experiment.seed for run in runs]
+    if len(set(seeds)) < len(seeds):
+        raise SettingError(f"the runs have seeds {seeds}, expected a different one for each")
+    return runs
+
+
 @dataclass(frozen=True)
 class Point:
-    """A network in a format.
+    """Networks in a format.
 
     Attributes:
-        method: by which it was quantised.
-        weight_bits, state_bits: its format.
-        bits: of memory for weights, biases and states.
-        accuracy: on the test samples.
+        method: by which they were quantised.
+        weight_bits, state_bits: their format.
+        bits: of memory for weights and states of one network.
+        accuracies: on the test samples, one of each run.
     """
 
     method: str
     weight_bits: int
     state_bits: int
     bits: int
-    accuracy: float
+    accuracies: tuple[float, ...]
 
 
 def memory(e: Experiment, inputs: int, classes: int) -> int:
@@ -129,8 +136,8 @@ def memory(e: Experiment, inputs: int, classes: int) -> int:
 
 
 def sweep(
-    run: FloatRun,
-    planned: Sequence[tuple[str, Experiment]],
+    runs: Sequence[FloatRun],
+    planned: Sequence[tuple[str, Sequence[Experiment]]],
     dataset: Dataset,
     folder: Path,
     listener: Listener,
@@ -138,31 +145,51 @@ def sweep(
     resume: bool = False,
     command: str = "",
 ) -> list[Point]:
-    """Quantise a run in several formats and ways, and write the table and the figure.
+    """Quantise runs in several formats and ways, and write the table and the figure.
 
     Args:
-        run: the float network.
-        planned: a method and the experiment of a format for each point, see ``FloatRun.planned``.
-        dataset: of the run.
-        folder: for a run of each point, sweep.json, sweep.md and pareto.png.
+        runs: float networks, see ``load_runs``.
+        planned: for each point a method, and of each run the experiment in that format, see ``plan``.
+        dataset: of the runs.
+        folder: for a run of each point and seed, sweep.json, sweep.md and pareto.png.
         listener: told of every epoch.
         resume: whether finished points are read back.
         command: for the record.
     """
-    fabric = training.start_fabric(run.experiment)
-    size = training.inputs(run.experiment, dataset), len(dataset.classes)
+    fabric = training.start_fabric(runs[0].experiment)
+    size = training.inputs(runs[0].experiment, dataset), len(dataset.classes)
     points = []
-    for method, e in planned:
-        place = RunFolder(folder / f"{method}-w{e.weight_bits}-s{e.state_bits}")
-        place.open(e, resume=resume, command=command)
-        result = quantize(fabric, run, e, method, dataset, place, listener)
+    for method, experiments in planned:
+        accuracies = []
+        for run, e in zip(runs, experiments, strict=True):
+            name = f"{method}-w{e.weight_bits}-s{e.state_bits}"
+            place = RunFolder(folder / name / f"seed-{e.seed}")
+            place.open(e, resume=resume, command=command)
+            result = quantize(fabric, run, e, method, dataset, place, listener)
+            accuracies.append(result.test_accuracy)
+        e = experiments[0]
         assert e.weight_bits is not None
         assert e.state_bits is not None
-        points.append(
-            Point(method, e.weight_bits, e.state_bits, memory(e, *size), result.test_accuracy)
-        )
-    write(run, points, memory(run.experiment, *size), folder, command)
+        bits = memory(e, *size)
+        points.append(Point(method, e.weight_bits, e.state_bits, bits, tuple(accuracies)))
+    write(runs, points, memory(runs[0].experiment, *size), folder, command)
     return points
+
+
+def plan(
+    runs: Sequence[FloatRun],
+    methods: Sequence[str],
+    weights: Sequence[int],
+    states: Sequence[int],
+    changes: Mapping[str, Any],
+) -> list[tuple[str, list[Experiment]]]:
+    """Each method in each format, of every run; checked before anything is written."""
+    return [
+        (method, [run.rounded(w, s, method, changes) for run in runs])
+        for method in methods
+        for w in weights
+        for s in states
+    ]
 
 
 def headings() -> tuple[str, ...]:
@@ -177,46 +204,54 @@ def headings() -> tuple[str, ...]:
     )
 
 
-def cells(point: Point, accuracy: float) -> tuple[str, ...]:
-    """A row of the table; accuracy is the float network's."""
+def cells(point: Point, runs: Sequence[FloatRun]) -> tuple[str, ...]:
+    """A row of the table."""
+    change = fmean(a - run.accuracy for a, run in zip(point.accuracies, runs, strict=True))
     return (
         point.method, str(point.weight_bits), str(point.state_bits), f"{point.bits / 8000:,.1f}",
-        f"{100 * point.accuracy:.2f}", f"{100 * (point.accuracy - accuracy):+.2f}",
+        percent(point.accuracies), f"{100 * change:+.2f}",
     )  # fmt: skip
 
 
-def write(run: FloatRun, points: Sequence[Point], bits: int, folder: Path, command: str) -> None:
+def write(
+    runs: Sequence[FloatRun], points: Sequence[Point], bits: int, folder: Path, command: str
+) -> None:
     """sweep.json, sweep.md and pareto.png."""
     out = RunFolder(folder)
     table = ["| " + " | ".join(headings()) + " |", "|" + "---|" * len(headings())]
-    table += ["| " + " | ".join(cells(p, run.accuracy)) + " |" for p in points]
-    e = run.experiment
+    table += ["| " + " | ".join(cells(p, runs)) + " |" for p in points]
+    e, accuracies = runs[0].experiment, [run.accuracy for run in runs]
     lines = [
         f"# Quantised: {e.dataset}, {e.neuron}",
         "",
         *([f"    {command}", ""] if command else []),
     ]
-    lines += [f"Float: {100 * run.accuracy:.2f} %, {bits / 8000:,.1f} kB.", "", *table, ""]
-    out.write("sweep.md", "\n".join([*lines, "![accuracy against memory](pareto.png)", ""]))
-    out.write("sweep.json", json.dumps(summary(run, points), indent=2) + "\n")
+    seeds = ", ".join(str(run.experiment.seed) for run in runs)
+    lines += [
+        f"Float: {percent(accuracies)} %, {bits / 8000:,.1f} kB. Seeds: {seeds}.", "", *table, "",
+        "![accuracy against memory](pareto.png)", "",
+    ]  # fmt: skip
+    out.write("sweep.md", "\n".join(lines))
+    out.write("sweep.json", json.dumps(summary(runs, points), indent=2) + "\n")
     series = {
         method: [
-            (p.bits / 8000, p.accuracy, f"{p.weight_bits}/{p.state_bits}")
+            (p.bits / 8000, fmean(p.accuracies), f"{p.weight_bits}/{p.state_bits}")
             for p in points
             if p.method == method
         ]
         for method in dict.fromkeys(p.method for p in points)
     }
     plots.save(
-        plots.pareto(series, (bits / 8000, run.accuracy), f"{e.dataset}, {e.neuron}"),
+        plots.pareto(series, (bits / 8000, fmean(accuracies)), f"{e.dataset}, {e.neuron}"),
         folder / "pareto.png",
     )
 
 
-def summary(run: FloatRun, points: Sequence[Point]) -> dict[str, Any]:
+def summary(runs: Sequence[FloatRun], points: Sequence[Point]) -> dict[str, Any]:
     """A sweep as plain values, for --json."""
     return {
-        "float_accuracy": run.accuracy,
-        "config": run.experiment.model_dump(mode="json"),
+        "float_accuracies": [run.accuracy for run in runs],
+        "seeds": [run.experiment.seed for run in runs],
+        "config": runs[0].experiment.model_dump(mode="json"),
         "points": [vars(p) for p in points],
     }

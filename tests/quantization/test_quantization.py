@@ -287,22 +287,43 @@ def test_the_artifact_is_the_network_on_every_spike(float_run, tmp_path):
     assert inference.settings_of(loaded).dataset == "digits"
 
 
-def test_sweep(float_run, tmp_path):
-    found = tmp_path / "sweep.json"
-    options = ["quantize", str(float_run), "--sweep", "--weights", "8,2", "--states", "16", "--method", "ptq",
+def test_sweep(float_run, tmp_path, capsys):
+    other, found = tmp_path / "other", tmp_path / "sweep.json"
+    assert cli.main(["train", *TRAIN, "--epochs", "1", "--seed", "1", "--out", str(other)]) == 0
+    options = ["quantize", str(float_run), str(other), "--weights", "8,2", "--states", "16", "--method", "ptq",
                "--out", str(tmp_path / "s"), "--quiet", "--json", str(found)]  # fmt: skip
-    assert cli.main(options) == 0
-    points = json.loads(found.read_text())["points"]
+    assert cli.main([*options, "--sweep"]) == 2
+    assert "has epochs = 1, expected" in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
+    epochs = str(checkpoint.load(float_run / checkpoint.NAME)["config"]["epochs"])
+    assert (
+        cli.main(
+            ["train", *TRAIN, "--epochs", epochs, "--seed", "1", "--out", str(other), "--resume"]
+        )
+        == 0
+    )
+    assert cli.main([*options, "--weights", "8"]) == 2
+    assert "2 runs are named, expected one" in capsys.readouterr().err
+    assert cli.main([*options, "--sweep"]) == 0
+    result = json.loads(found.read_text())
+    assert result["seeds"] == [0, 1]
+    points = result["points"]
     assert [(p["method"], p["weight_bits"], p["state_bits"]) for p in points] == [
         ("ptq", 8, 16),
         ("ptq", 2, 16),
     ]
     weights, states = 64 * 32 + 32 * 10, (32 + 10) * 2
     assert [p["bits"] for p in points] == [weights * 8 + states * 16, weights * 2 + states * 16]
+    alone = checkpoint.load(tmp_path / "s" / "ptq-w8-s16" / "seed-1" / checkpoint.NAME)
+    assert points[0]["accuracies"][1] == alone["history"][-1]["test_accuracy"]
+    assert points[0]["accuracies"] == pytest.approx(result["float_accuracies"], abs=0.03)
     assert (tmp_path / "s" / "pareto.png").read_bytes().startswith(b"\x89PNG")
     assert "| ptq | 2 | 16 |" in (tmp_path / "s" / "sweep.md").read_text()
-    assert cli.main(options) == 2
-    assert cli.main([*options, "--resume"]) == 0
+    assert cli.main([*options, "--sweep"]) == 2
+    assert cli.main([*options, "--sweep", "--resume"]) == 0
+    twice = ["quantize", str(other), str(other), "--sweep", "--out", str(tmp_path / "t")]
+    assert cli.main(twice) == 2
+    assert "seeds [1, 1], expected a different one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,12 @@ from izhi.cli.common import (
     whole_numbers,
     write_json,
 )
+from izhi.comparison import percent
 from izhi.config import Experiment
 from izhi.errors import SettingError
 from izhi.fixed import IzhikevichNeuron, Layer
 from izhi.progress import TerminalListener
-from izhi.sweep import METHODS, FloatRun
+from izhi.sweep import METHODS
 from izhi.training import RunFolder, checkpoint
 from izhi.training.run_folder import already_holds_a_run
 
@@ -32,15 +33,17 @@ _CHANGES = ("epochs", "learning_rate", "weight_scale", "seed", "precision")
 
 
 def quantize(a: argparse.Namespace) -> None:
-    run = FloatRun.load(Path(a.folder))
+    runs = sweep.load_runs([Path(folder) for folder in a.folders])
     weights = whole_numbers("weights", a.weights or ("8,4,3,2" if a.sweep else "4"), "8,4,2")
     states = whole_numbers("states", a.states or ("16,12,8" if a.sweep else "16"), "16,12,8")
     methods = METHODS if a.method is None and a.sweep else (a.method or "qat-after-ptq",)
     changes = {name: getattr(a, name) for name in _CHANGES if getattr(a, name) is not None}
-    planned = run.planned(methods, weights, states, changes)
+    planned = sweep.plan(runs, methods, weights, states, changes)
     if len(planned) > 1 and not a.sweep:
         raise SettingError(f"weights and states name {len(planned)} formats; add --sweep")
-    method, e = planned[0]
+    if len(runs) > 1 and not a.sweep:
+        raise SettingError(f"{len(runs)} runs are named, expected one; add --sweep for their mean")
+    method, (e, *_) = planned[0]
     dataset = data.load(e.dataset, report_line)
     # What hardware does not have is said before a folder is made.
     build_network(e, training.inputs(e, dataset), len(dataset.classes))
@@ -48,19 +51,21 @@ def quantize(a: argparse.Namespace) -> None:
         folder = make_folder(a, f"sweep-{e.dataset}")
         if folder.is_dir() and any(folder.iterdir()) and not a.resume:
             raise already_holds_a_run(folder)
-        with TerminalListener(len(planned), quiet=a.quiet) as listener:
+        with TerminalListener(len(planned) * len(runs), quiet=a.quiet) as listener:
             points = sweep.sweep(
-                run, planned, dataset, folder, listener, resume=a.resume, command=command_line()
+                runs, planned, dataset, folder, listener, resume=a.resume, command=command_line()
             )
-        table = Table(title=f"{e.dataset}: float {100 * run.accuracy:.2f} %")
+        whole = percent([run.accuracy for run in runs])
+        table = Table(title=f"{e.dataset}: float {whole} %")
         for heading in sweep.headings():
             table.add_column(heading, justify="right")
         for point in points:
-            table.add_row(*sweep.cells(point, run.accuracy))
+            table.add_row(*sweep.cells(point, runs))
         Console().print(table)
         print(f"figure: {folder / 'pareto.png'}\ntable: {folder / 'sweep.md'}")
-        write_json(a.json, sweep.summary(run, points))
+        write_json(a.json, sweep.summary(runs, points))
         return
+    run = runs[0]
     folder_of_run = RunFolder(make_folder(a, f"quantize-{e.dataset}"))
     folder_of_run.open(e, resume=a.resume, command=command_line())
     fabric = training.start_fabric(e)
@@ -134,7 +139,8 @@ def _seen(layer: Layer, place: int, values: list[Any]) -> plots.Trace:
 def add(commands: Commands) -> None:
     """Their options."""
     sub = commands.add("quantize", quantize, "round a trained network's weights and states")
-    sub.add_argument("folder", metavar="RUN", help="run folder or checkpoint of a float network")
+    sub.add_argument("folders", metavar="RUN", nargs="+",
+                     help="run folder or checkpoint of a float network; with --sweep one or several seeds")  # fmt: skip
     sub.add_argument("--weights", metavar="BITS", help="2 to 8 [4]; of a sweep a list [8,4,3,2]")
     sub.add_argument("--states", metavar="BITS", help="4 to 24 [16]; of a sweep a list [16,12,8]")
     sub.add_argument(
