@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from izhi import fixed
+from izhi import fixed, plots
 from izhi.artifact import Artifact
 from izhi.config import Experiment, experiment
 from izhi.connections import Linear
 from izhi.data import Dataset, stream
 from izhi.errors import ArtifactError, IzhiError, SettingError
 from izhi.export import as_integers
-from izhi.fixed import Outcome, fast
+from izhi.fixed import IzhikevichNeuron, Outcome, Trace, fast
 from izhi.kernels import Spikes
 from izhi.network import Network
 from izhi.trained import Trained
@@ -177,3 +177,15 @@ def trace(artifact: Artifact, dataset: Dataset, sample: int) -> Outcome:
             one = as_integers(spikes)[:, place : place + 1]
             return fixed.run(artifact.network, one, trace=True)
     raise AssertionError("every sample is in a batch")
+
+
+def values(network: fixed.Network, seen: Trace, layer: int, neuron: int) -> plots.Trace:
+    """What one neuron did, in values instead of integers, for ``plots.trace``; layer 0 is the first."""
+    kind = network.layers[layer].neuron
+    integers = (x[layer][:, 0, neuron] for x in (seen.current, seen.v, seen.u, seen.spikes))
+    current, v, u, spikes = integers
+    unit = kind.v_format.unit
+    return plots.Trace(
+        np.arange(len(v)), current * unit, v * unit,
+        u * kind.u_format.unit if isinstance(kind, IzhikevichNeuron) else None, spikes, "",
+    )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from izhi.errors import SettingError
@@ -133,6 +133,9 @@ def pareto(
     axes.plot(whole[0], 100 * whole[1], "*", color="black", ms=11, label="float")
     axes.axhline(100 * whole[1], color="black", lw=0.8, ls=":")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("memory of weights and states (kB); labels: bits of weights/states")
     axes.set_ylabel("test accuracy (%)")
     axes.set_title(title, fontsize=11)
@@ -144,7 +147,10 @@ def pareto(
 
 @dataclass(frozen=True)
 class Trace:
-    """What one neuron did: times in ms (or steps), current, v, u and spikes per step."""
+    """What one neuron did: times in ms (or steps), current, v, u and spikes per step.
+
+    Spikes are drawn up to the threshold; without one, v is drawn as it is.
+    """
 
     time: NDArray[Any]
     current: NDArray[Any]
@@ -152,7 +158,7 @@ class Trace:
     u: NDArray[Any] | None
     spikes: NDArray[Any]
     unit: str
-    threshold: float
+    threshold: float | None = None
 
     @property
     def spike_times(self) -> NDArray[Any]:
@@ -161,9 +167,12 @@ class Trace:
 
 
 def _draw_v(axes: Axes, trace: Trace, width: float) -> None:
-    # A reset in the step of the spike would hide the peak: draw it up to the threshold.
-    v = np.where(trace.spikes > 0, np.maximum(trace.v, trace.threshold), trace.v)
-    axes.plot(trace.time, np.minimum(v, trace.threshold), color=COLOURS[0], lw=width)
+    v = trace.v
+    if trace.threshold is not None:
+        # A reset in the step of the spike would hide the peak.
+        v = np.where(trace.spikes > 0, np.maximum(v, trace.threshold), v)
+        v = np.minimum(v, trace.threshold)
+    axes.plot(trace.time, v, color=COLOURS[0], lw=width)
 
 
 def trace(t: Trace, title: str) -> Figure:

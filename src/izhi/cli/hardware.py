@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -23,7 +21,6 @@ from izhi.cli.common import (
 from izhi.comparison import percent
 from izhi.config import Experiment
 from izhi.errors import SettingError
-from izhi.fixed import IzhikevichNeuron, Layer
 from izhi.progress import TerminalListener
 from izhi.sweep import METHODS
 from izhi.training import RunFolder, checkpoint
@@ -116,24 +113,12 @@ def trace(a: argparse.Namespace) -> None:
     for neuron in neurons:
         picture = out.with_name(f"{out.stem}-{neuron}.png")
         title = f"sample {a.sample}, layer {a.layer}, neuron {neuron}, in integers"
-        plots.save(
-            plots.trace(_seen(layer, neuron, [x[:, neuron] for x in values]), title), picture
-        )
+        drawn = inference.values(found.network, seen, a.layer - 1, neuron)
+        plots.save(plots.trace(drawn, title), picture)
         print(f"figure: {picture}")
     write_json(
         a.json, {name: x[:, neurons].tolist() for name, x in zip(names, values, strict=True)}
     )
-
-
-def _seen(layer: Layer, place: int, values: list[Any]) -> plots.Trace:
-    """Integers of a neuron as values, for the figure."""
-    _, current, v, u, spikes = values
-    unit, neuron = layer.current_format.unit, layer.neuron
-    return plots.Trace(
-        np.arange(len(v)), current * unit, v * neuron.v_format.unit,
-        u * neuron.u_format.unit if isinstance(neuron, IzhikevichNeuron) else None, spikes, "",
-        float(neuron.threshold[place]) * neuron.v_format.unit,
-    )  # fmt: skip
 
 
 def add(commands: Commands) -> None:
