@@ -33,7 +33,7 @@ test: lint
 
 .venv-bench/installed: pyproject.toml benchmarks/requirements.txt
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --editable . -r benchmarks/requirements.txt
+	.venv-bench/bin/python -m pip install --quiet --editable '.[quantize]' -r benchmarks/requirements.txt
 	touch $@
 
 bench: .venv-bench/installed

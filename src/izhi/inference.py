@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -34,12 +35,14 @@ class Inference:
         accuracy: the share that is right.
         groups: of groups of samples.
         rates: spikes per neuron and step of each layer.
+        seconds: that the model itself took, without reading and encoding samples.
     """
 
     classes: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
     accuracy: float
     groups: dict[str, float]
     rates: list[float]
+    seconds: float
 
 
 def settings_of(artifact: Artifact) -> Experiment:
@@ -112,15 +115,21 @@ def evaluate(
     samples = dataset.test
     found: list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]] = []
     spikes = np.zeros(len(artifact.network.layers))
+    seconds = 0.0
     for part, arriving in encoded(artifact, dataset):
-        outcome = run(artifact.network, as_integers(arriving))
+        integers = as_integers(arriving)
+        start = time.perf_counter()
+        outcome = run(artifact.network, integers)
+        seconds += time.perf_counter() - start
         found.append(outcome.classes)
         spikes += [s.mean() * len(part) for s in outcome.spikes]
         progress(sum(map(len, found)))
     classes = np.concatenate(found)
     right = classes == samples.labels.numpy()
     groups = {name: float(right[mask.numpy()].mean()) for name, mask in dataset.groups.items()}
-    return Inference(classes, float(right.mean()), groups, (spikes / len(samples)).tolist())
+    return Inference(
+        classes, float(right.mean()), groups, (spikes / len(samples)).tolist(), seconds
+    )
 
 
 def agreement(

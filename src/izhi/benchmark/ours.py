@@ -88,6 +88,11 @@ OURS: dict[str, Callable[[Work], Steps]] = {
     "Izhi normalized, conductance": _izhi(neuron="normalized", connection="conductance"),
     "Izhi normalized, recurrent": _izhi(neuron="normalized", connection="recurrent"),
     "Izhi normalized, fp32": _izhi(neuron="normalized", precision="32-true"),
+    "Izhi normalized, 16-bit states": _izhi(neuron="normalized", state_bits=16),
+    "Izhi normalized, 16-bit states, 4-bit weights": _izhi(
+        neuron="normalized", state_bits=16, weight_bits=4
+    ),
+    "Izhi LIF, 16-bit states": _izhi(neuron="lif", state_bits=16),
     "linear layers, bf16": _bare(torch.bfloat16),
     "linear layers, fp32": _bare(torch.float32),
 }

@@ -131,13 +131,14 @@ def _evaluate_artifact(a: argparse.Namespace) -> None:
     dataset = data.load(e.dataset, report_line)
     result = inference.evaluate(found, dataset)
     print(
-        f"{e.dataset} test accuracy: {100 * result.accuracy:.2f} % of {len(dataset.test):,}, in integers"
+        f"{e.dataset} test accuracy: {100 * result.accuracy:.2f} % of {len(dataset.test):,}, in integers,"
+        f" {len(dataset.test) / result.seconds:,.0f} samples/s"
     )
     for group, accuracy in result.groups.items():
         print(f"{group.replace('_', ' ')}: {100 * accuracy:.2f} %")
     for number, rate in enumerate(result.rates, start=1):
         print(f"layer {number}: {rate:.4f} spikes per neuron and step")
-    write_json(a.json, {"test_accuracy": result.accuracy, "rates": result.rates,
+    write_json(a.json, {"test_accuracy": result.accuracy, "rates": result.rates, "seconds": result.seconds,
                         **{f"test_accuracy_{k}": v for k, v in result.groups.items()},
                         "provenance": dict(found.provenance), "versions": versions()})  # fmt: skip
 
