@@ -115,10 +115,31 @@ def test_formats_cover_states_and_threshold():
     (v, u), *_ = quantization.ranges(network, spikes)
     assert v > 0
     assert u == 0
-    found = quantization.formats(network, spikes, 8)[0]
+    found = quantization.formats(network, spikes, 16)[0]
     assert -found.v.lowest * found.v.unit >= v
     quiet = quantization.formats(network, torch.zeros(5, 2, 64), 8)[0]
     assert quiet.v.highest * quiet.v.unit >= 1
+
+
+def test_few_bits_go_where_spikes_are_decided():
+    """A membrane far below 0 needs no bits: formats that saturate there keep more spikes."""
+    torch.manual_seed(0)
+    layer = Layer(Linear(20, 30), LIF(0.97))
+    with torch.no_grad():
+        layer.connection.input.bias[:15] = -2.0
+    network, spikes = Network([layer]), (torch.rand(40, 8, 20) < 0.5).float()
+    (v, _), *_ = quantization.ranges(network, spikes)
+    chosen = quantization.formats(network, spikes, 5)
+    wide = [StateFormats(quantization.fitting(5, v), chosen[0].u)]
+    assert v > 20
+    assert -chosen[0].v.lowest * chosen[0].v.unit < v / 2
+
+    def wrong(formats):
+        with torch.no_grad():
+            rounded = quantization.quantized(network, None, formats)(spikes).output
+            return int((rounded != network(spikes).output).sum())
+
+    assert wrong(chosen) < 0.5 * wrong(wide)
 
 
 def test_correction_takes_out_what_rounding_changes_in_the_mean():

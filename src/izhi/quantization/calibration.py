@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from izhi.fixed import FixedPoint
-from izhi.kernels import Coefficients, Spikes
+from izhi.kernels import Coefficients, Drive, Spikes
 from izhi.network import Layer, Network
 from izhi.neurons import Izhikevich
-from izhi.quantization.neurons import StateFormats
+from izhi.quantization.neurons import QuantizedIzhikevich, QuantizedLIF, StateFormats
 
 #: The share of states that formats must hold; what lies beyond saturates.
 COVERED = 0.9999
+#: Formats that hold less are taken for that share of the wrong spikes, or less; and not where wrong
+#: spikes are that share of all, so that states keep room while the network is trained further.
+WORTH_IT, NEGLIGIBLE = 0.9, 5e-3
 
 
 def ranges(network: Network, spikes: Spikes) -> list[tuple[float, float]]:
@@ -51,16 +55,61 @@ def fitting(width: int, magnitude: float) -> FixedPoint:
 def formats(
     network: Network, spikes: Spikes, width: int, *, fraction: int = 14
 ) -> list[StateFormats]:
-    """Formats of each layer's states, of that width."""
+    """Formats of each layer's states, of that width.
+
+    They hold nearly all states that were seen, unless finer ones, in which the largest saturate, keep more
+    of the layer's spikes as they are.
+
+    Args:
+        network: of float states.
+        spikes: samples for it.
+        width: bits of v, u and currents.
+        fraction: bits behind the point of the neurons' coefficients.
+    """
     found = []
-    for module, (v, u) in zip(network.layers, ranges(network, spikes), strict=True):
-        neuron = cast(Layer, module).neuron
-        of_neuron = neuron.coefficients()
-        threshold = of_neuron.threshold if isinstance(of_neuron, Coefficients) else of_neuron[1]
-        # The threshold itself has to be a number of v.
-        v = max(v, 1.01 * float(torch.as_tensor(threshold).detach().max()))
-        found.append(StateFormats(fitting(width, v), fitting(width, u or 1.0), fraction))
+    with torch.no_grad():
+        for module, (v, u) in zip(network.layers, ranges(network, spikes), strict=True):
+            layer = cast(Layer, module)
+            threshold = _threshold(layer)
+            # The threshold itself has to be a number of v.
+            wide = StateFormats(
+                fitting(width, max(v, 1.01 * threshold)), fitting(width, u or 1.0), fraction
+            )
+            drive, _ = layer.drive(spikes)
+            spikes, _ = layer(spikes)
+            found.append(_least_wrong(layer.neuron, drive, cast(Tensor, spikes), wide, threshold))
     return found
+
+
+def _threshold(layer: Layer) -> float:
+    found = layer.neuron.coefficients()
+    threshold = found.threshold if isinstance(found, Coefficients) else found[1]
+    return float(torch.as_tensor(threshold).max())
+
+
+def _least_wrong(
+    neuron: Any, drive: Drive, wanted: Tensor, formats: StateFormats, threshold: float
+) -> StateFormats:
+    """The formats, or finer ones of v, then of u, whose spikes are nearest to those wanted."""
+    kind: Any = QuantizedIzhikevich if isinstance(neuron, Izhikevich) else QuantizedLIF
+
+    def wrong(formats: StateFormats) -> float:
+        return float((kind(neuron, formats)(drive)[0] - wanted).abs().sum())
+
+    least = wrong(formats)
+    if least <= NEGLIGIBLE * float(wanted.sum()):
+        return formats
+    for name in ("v", "u") if isinstance(neuron, Izhikevich) else ("v",):
+        wide: FixedPoint = getattr(formats, name)
+        for finer in range(wide.fraction + 1, wide.width):
+            number = FixedPoint(wide.width, finer)
+            if name == "v" and threshold > number.highest * number.unit:
+                break
+            tried = replace(formats, v=number) if name == "v" else replace(formats, u=number)
+            error = wrong(tried)
+            if error < WORTH_IT * least:
+                formats, least = tried, error
+    return formats
 
 
 def usual_formats(network: Network, width: int) -> list[StateFormats]:
