@@ -129,8 +129,8 @@ def test_few_bits_go_where_spikes_are_decided():
         layer.connection.input.bias[:15] = -2.0
     network, spikes = Network([layer]), (torch.rand(40, 8, 20) < 0.5).float()
     (v, _), *_ = quantization.ranges(network, spikes)
-    chosen = quantization.formats(network, spikes, 5)
-    wide = [StateFormats(quantization.fitting(5, v), chosen[0].u)]
+    chosen = quantization.formats(network, spikes, 8)
+    wide = [StateFormats(quantization.fitting(8, v), chosen[0].u)]
     assert v > 20
     assert -chosen[0].v.lowest * chosen[0].v.unit < v / 2
 
