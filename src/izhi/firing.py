@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -84,7 +84,10 @@ def of_network(network: Network) -> list[LayerDynamics]:
     """What each layer of a network has learned, as its neurons use it."""
     layers = []
     for module in network.layers:
-        neuron = cast(Layer, module).neuron
+        neuron: Any = cast(Layer, module).neuron
+        neuron = getattr(
+            neuron, "neuron", neuron
+        )  # of a quantised one the coefficients not yet rounded
         used: dict[str, Tensor | float] = {}
         if isinstance(neuron, Izhikevich):
             used = dict(neuron.coefficients()._asdict())

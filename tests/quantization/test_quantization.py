@@ -209,6 +209,26 @@ def test_training_with_rounding_goes_on_exactly(tmp_path):
     assert a["history"][-1]["test_accuracy"] == b["history"][-1]["test_accuracy"] > 0.8
 
 
+def test_dynamics_of_quantised_neurons(tmp_path):
+    options = [
+        *TRAIN,
+        "--epochs",
+        "2",
+        "--learn",
+        "a2,threshold",
+        "--weight-bits",
+        "4",
+        "--state-bits",
+        "12",
+    ]
+    assert cli.main(["train", *options, "--out", str(tmp_path / "run")]) == 0
+    report = (tmp_path / "run" / "report.md").read_text()
+    assert "| 1 | a2 | -0.2" in report
+    assert cli.main(["dynamics", str(tmp_path / "run"), "--json", str(tmp_path / "d.json")]) == 0
+    layer = json.loads((tmp_path / "d.json").read_text())[0]
+    assert layer["before"]["threshold"] != layer["after"]["threshold"]
+
+
 @pytest.mark.parametrize("method", sweep.METHODS)
 def test_quantize_export_and_evaluate_agree(float_run, tmp_path, capsys, method):
     out, found = tmp_path / "run", tmp_path / "found.json"
