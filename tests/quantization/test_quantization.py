@@ -255,6 +255,30 @@ def test_quantize_export_and_evaluate_agree(float_run, tmp_path, capsys, method)
     assert min(result["spikes"]) > 100
 
 
+def test_a_run_in_bfloat16_is_evaluated_as_its_artifact(tmp_path):
+    """Features of wine are no round numbers: in bfloat16 they would fire other inputs."""
+    run, results = tmp_path / "run", []
+    options = [
+        *TRAIN,
+        "--dataset",
+        "wine",
+        "--weight-bits",
+        "4",
+        "--state-bits",
+        "12",
+        "--precision",
+        "bf16-mixed",
+    ]
+    assert cli.main(["train", *options, "--out", str(run)]) == 0
+    assert cli.main(["export", str(run)]) == 0
+    for what in (run, run / "network.izhi"):
+        assert cli.main(["evaluate", str(what), "--json", str(tmp_path / "found.json")]) == 0
+        results.append(json.loads((tmp_path / "found.json").read_text()))
+    assert results[0]["rates"] == pytest.approx(results[1]["rates"], rel=1e-9)
+    assert results[0]["test_accuracy"] == pytest.approx(results[1]["test_accuracy"])
+    assert min(results[0]["rates"]) > 0
+
+
 def quantized(float_run, out, *options):
     """An artifact of the float run."""
     options = ["--method", "ptq", "--quiet", "--out", str(out), *options]

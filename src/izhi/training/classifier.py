@@ -63,16 +63,7 @@ class Classifier(nn.Module):
         )
 
     def forward(self, values: Tensor | EventBatch, seed: int) -> tuple[Tensor, list[Tensor]]:
-        """The network's output, and in evaluation the spikes of every layer.
-
-        Quantised networks are evaluated in float32, where sums of their integers are exact.
-        """
-        if self.experiment.is_quantized and not self.training:
-            with torch.autocast(next(self.parameters()).device.type, enabled=False):
-                return self._run(values, seed)
-        return self._run(values, seed)
-
-    def _run(self, values: Tensor | EventBatch, seed: int) -> tuple[Tensor, list[Tensor]]:
+        """The network's output, and in evaluation the spikes of every layer."""
         spikes = self.encode(values, seed)
         if not (self.training and self.experiment.dropout):
             out = self.network(spikes, record=not self.training)

@@ -326,8 +326,12 @@ def evaluate(
     fabric: Fabric, e: Experiment, model: Any, samples: AnySamples, purpose: int = TEST,
     groups: Mapping[str, Tensor] | None = None,
 ) -> Evaluation:  # fmt: skip
-    """Evaluate samples, and groups of them (name → mask); the coding is fixed by the seed."""
+    """Evaluate samples, and groups of them (name → mask); the coding is fixed by the seed.
+
+    Quantised networks are evaluated in float32, in which sums of their integers, and samples, are exact.
+    """
     model.eval()
+    run = model.module if e.is_quantized else model
     activity = Activity()
     masks = torch.stack([torch.ones(len(samples), dtype=torch.bool), *(groups or {}).values()])
     # Rows: sums over all samples and over each group; columns: loss, correct, number.
@@ -341,7 +345,7 @@ def evaluate(
         for step, (values, labels) in enumerate(stream(samples, parts)):
             values, labels = values.to(fabric.device), labels.to(fabric.device)
             seed = derive_seed(e.seed, purpose, step, rank)
-            output, spikes = model(_precise(values, fabric), seed)
+            output, spikes = run(_precise(values, fabric), seed)
             loss = LOSSES[e.loss](output, labels)
             correct = (predict(output, e.loss) == labels).float()
             each = torch.stack([loss.expand(len(labels)), correct, torch.ones_like(correct)], 1)
