@@ -11,6 +11,7 @@ import torch
 
 from izhi.cli import main
 from izhi.config import Experiment
+from izhi.training import checkpoint
 
 FAST = [
     "--dataset",
@@ -310,6 +311,19 @@ def test_checkpoints_that_must_not_load(capsys, trained, tmp_path):
     (other / "checkpoint.pt").write_bytes(whole)
     line = refused(capsys, "train", *FAST, "--hidden", "17", "--out", other, "--resume")
     assert "from another network: hidden is [16] there, expected [17]" in line
+
+
+def test_a_run_of_an_older_version_that_lacks_a_setting(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["train", *FAST, "--out", str(out), "--quiet"]) == 0
+    saved = checkpoint.load(out / "checkpoint.pt")
+    del saved["config"]["weight_scale"]
+    checkpoint.save(out / "checkpoint.pt", {k: v for k, v in saved.items() if k != "format"})
+    lines = (out / "config.toml").read_text().splitlines()
+    (out / "config.toml").write_text(
+        "\n".join(line for line in lines if not line.startswith("weight_scale"))
+    )
+    assert main(["train", *FAST, "--out", str(out), "--quiet", "--resume"]) == 0
 
 
 class Hostile:

@@ -19,7 +19,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from izhi import build
-from izhi.config import Experiment
+from izhi.config import Experiment, experiment
 from izhi.data import AnySamples, Dataset, EventBatch, hold_out_speaker, split, stream
 from izhi.errors import CheckpointError, DivergenceError, SettingError
 from izhi.kernels import Spikes
@@ -373,7 +373,9 @@ def _restored(e: Experiment, folder: RunFolder, network: Network) -> dict[str, A
     if not path.exists():
         return None
     saved = checkpoint.load(path)
-    checkpoint.check_same_network(path, saved["config"], e.model_dump(mode="json"))
+    # A setting that is newer than the checkpoint had its default there.
+    there = experiment(saved["config"]).model_dump(mode="json")
+    checkpoint.check_same_network(path, there, e.model_dump(mode="json"))
     checkpoint.load_weights(path, network, saved["model"])
     return saved
 
