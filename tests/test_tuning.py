@@ -86,6 +86,16 @@ def test_every_variant_gets_the_same_budget_and_a_study_goes_on(tmp_path, capsys
     ]
 
 
+def test_the_first_trial_has_the_variants_own_settings(tmp_path):
+    options = ["--search", "learning_rate=1e-4..1e-1,connection=linear|recurrent,slope=5..9"]
+    own = ["--trials", "1", "--learning-rate", "0.0123", "--connections", "recurrent"]
+    assert run(tmp_path, *own, *options) == 0
+    found = json.loads((tmp_path / "best.json").read_text())[0]["found"]
+    assert found["learning_rate"] == 0.0123
+    assert found["connection"] == "recurrent"
+    assert 5 <= found["slope"] <= 9  # its own 2 lies outside
+
+
 def test_the_same_seed_finds_the_same(tmp_path):
     found = []
     for out in ("a", "b"):

@@ -67,6 +67,12 @@ class Range:
         """Whether variants of that neuron are searched over it."""
         return self.neuron in (None, neuron)
 
+    def holds(self, value: Any) -> bool:
+        """Whether a value is one that the setting may take."""
+        if self.choices:
+            return str(value) in self.choices
+        return isinstance(value, (int, float)) and self.low <= value <= self.high
+
     def suggest(self, trial: Any) -> Any:
         """A value for a trial."""
         if self.choices:
@@ -235,6 +241,8 @@ def tune(
 ) -> list[Best]:
     """Run each variant's study up to its number of trials, and give its best one.
 
+    The first trial has the variant's own settings, where they lie within the ranges.
+
     Args:
         variants: each a study, named by its label; the same number of trials for each.
         ranges: what is searched.
@@ -266,6 +274,10 @@ def tune(
         # A further process must not draw the first one's numbers.
         study.sampler = optuna.samplers.TPESampler(seed=e.seed + len(study.trials))
         mine = [r for r in ranges if r.concerns(e.neuron)]
+        if not study.trials:
+            # What the variant's own settings come to is the first thing to beat.
+            own = {r.name: getattr(e, r.name) for r in mine}
+            study.enqueue_trial({r.name: own[r.name] for r in mine if r.holds(own[r.name])})
         objective = _Objective(optuna, fabric, dataset, variant, mine, settings, listener, folds)
         ended = (
             optuna.trial.TrialState.COMPLETE,
