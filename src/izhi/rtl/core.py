@@ -1,0 +1,204 @@
+"""The whole core behind two streams of 32-bit words: packets in, packets out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, ResetInserter, Signal, unsigned
+from amaranth.lib import fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from izhi.rtl.decoder import WORD, Decoder, Error
+from izhi.rtl.events import Kind, events
+from izhi.rtl.layer import Layer
+from izhi.rtl.scores import Counts, Readout
+from izhi.rtl.shape import CoreShape
+
+#: Ports of a layer that show the states of its units after an update.
+STATES = ("is_valid", "number", "v", "u")
+
+
+class Core(wiring.Component):
+    """Layers in a row between a decoder of packets and an encoder.
+
+    A packet is one inference, or one write to a memory. After a malformed packet the rest of it is thrown
+    away, the states are cleared, and ``error`` says why until ``acknowledge`` is high.
+
+    Memories are numbered: weights and constants of layer k are 2k and 2k + 1; those of a readout follow.
+
+    What goes out is a packet for each inference: its scores, one word each. While ``sends_spikes`` is high
+    the events of every layer stand before them: bits 28 to 31 the kind of event, 24 to 27 the layer,
+    0 to 23 the neuron.
+
+    Ports:
+        input, output: packets.
+        clear: throws away what is in the core, but for its memories.
+        acknowledge: of an error.
+        sends_spikes: see above.
+        error: see Error.
+        is_busy: an inference is under way.
+        events, spikes, inferences: count one in each cycle: an input event taken, a spike of a layer sent,
+            an inference's last score sent.
+        is_valid_k, number_k, v_k, u_k: states of layer k after each update, for tests.
+    """
+
+    def __init__(self, shape: CoreShape) -> None:
+        self.shape = shape
+        self.layers = [Layer(layer) for layer in shape.layers]
+        self.scores = Counts(shape) if shape.readout is None else Readout(shape)
+        super().__init__(
+            {
+                "input": In(stream.Signature(WORD)),
+                "output": Out(stream.Signature(WORD)),
+                "clear": In(1),
+                "acknowledge": In(1),
+                "sends_spikes": In(1),
+                "error": Out(Error),
+                "is_busy": Out(1),
+                "events": Out(1),
+                "spikes": Out(len(shape.layers)),
+                "inferences": Out(1),
+                **self._states(),
+            }
+        )
+
+    def _states(self) -> dict[str, Any]:
+        """Ports of the states of each layer k."""
+        found = {}
+        for k, layer in enumerate(self.layers):
+            for name in STATES:
+                found[f"{name}_{k}"] = Out(getattr(layer, name).shape())
+        return found
+
+    def memories(self) -> list[tuple[Any, int]]:
+        """The port that fills each memory, and how many words it holds."""
+        found: list[tuple[Any, int]] = []
+        for layer in self.layers:
+            s = layer.shape
+            found += [(layer.weights, s.sources * s.groups), (layer.constants, s.updates)]
+        if isinstance(self.scores, Readout):
+            r = self.scores.shape
+            found += [(self.scores.weights, r.inputs), (self.scores.constants, r.outputs)]
+        return found
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        discard = Signal()
+        for number, layer in enumerate(self.layers):
+            m.submodules[f"layer_{number}"] = ResetInserter(discard)(layer)
+            for name in STATES:
+                m.d.comb += getattr(self, f"{name}_{number}").eq(getattr(layer, name))
+        m.submodules.scores = ResetInserter(discard)(self.scores)
+        m.submodules.taps = taps = ResetInserter(discard)(_Taps(self.shape))
+        m.submodules.decoder = decoder = self._decoder(m, discard)
+        wiring.connect(m, decoder.output, self.layers[0].input)
+        following = [layer.input for layer in self.layers[1:]] + [self.scores.input]
+        for number, (layer, after) in enumerate(zip(self.layers, following, strict=True)):
+            tap, out = getattr(taps, f"input_{number}"), layer.output
+            went, tapped = Signal(), Signal()
+            has_gone = went | (after.ready & after.valid)
+            is_tapped = tapped | (tap.ready & tap.valid) | ~self.sends_spikes
+            m.d.comb += [
+                after.payload.eq(out.payload),
+                tap.payload.eq(out.payload),
+                after.valid.eq(out.valid & ~went),
+                tap.valid.eq(out.valid & ~tapped & self.sends_spikes),
+                out.ready.eq(has_gone & is_tapped),
+                self.spikes[number].eq(out.valid & out.ready & (out.payload.kind == Kind.SPIKE)),
+            ]
+            is_waiting = out.valid & ~out.ready & ~discard
+            m.d.sync += [
+                went.eq(is_waiting & has_gone),
+                tapped.eq(is_waiting & is_tapped & self.sends_spikes),
+            ]
+        self._encode(m, taps)
+        return m
+
+    def _encode(self, m: Module, taps: Any) -> None:
+        """Scores behind events: a score waits until no event is left."""
+        scores = self.scores
+        with m.If(taps.output.valid):
+            m.d.comb += [
+                self.output.payload.word.eq(taps.output.payload),
+                self.output.valid.eq(1),
+                taps.output.ready.eq(self.output.ready),
+            ]
+        with m.Elif(taps.is_empty):
+            m.d.comb += [
+                self.output.payload.word.eq(scores.output.payload),
+                self.output.payload.last.eq(scores.is_last),
+                self.output.valid.eq(scores.output.valid),
+                scores.output.ready.eq(self.output.ready),
+                self.inferences.eq(scores.output.valid & scores.is_last & self.output.ready),
+            ]
+
+    def _decoder(self, m: Module, discard: Signal) -> Any:
+        """The decoder, connected to the memories and the control ports."""
+        memories = self.memories()
+        decoder = Decoder(
+            self.shape.layers[0].inputs, self.shape.steps,
+            [(len(port.word), depth) for port, depth in memories],
+        )  # fmt: skip
+        for number, (port, _) in enumerate(memories):
+            m.d.comb += [
+                port.address.eq(decoder.address),
+                port.word.eq(decoder.word),
+                port.enable.eq(decoder.enable & (decoder.memory == number)),
+            ]
+        # One inference at a time: what comes in waits until the scores are out.
+        is_finishing, out = Signal(), decoder.output
+        with m.If(discard | self.inferences):
+            m.d.sync += is_finishing.eq(0)
+        with m.Elif(out.valid & out.ready & (out.payload.kind == Kind.END)):
+            m.d.sync += is_finishing.eq(1)
+        m.d.comb += [
+            decoder.input.payload.eq(self.input.payload),
+            decoder.input.valid.eq(self.input.valid & ~is_finishing),
+            self.input.ready.eq(decoder.input.ready & ~is_finishing),
+            discard.eq(decoder.fault | self.clear),
+            decoder.acknowledge.eq(self.acknowledge),
+            self.error.eq(decoder.error),
+            self.is_busy.eq(is_finishing | decoder.is_inside),
+            self.events.eq(self.layers[0].spike),
+        ]
+        return ResetInserter(self.clear)(decoder)
+
+
+class _Taps(wiring.Component):
+    """Events of every layer as words, a layer at a time, the first that has one first."""
+
+    def __init__(self, shape: CoreShape) -> None:
+        self.layers = shape.layers
+        super().__init__(
+            {
+                **{f"input_{k}": In(events(s.outputs)) for k, s in enumerate(shape.layers)},
+                "output": Out(stream.Signature(unsigned(32))),
+                "is_empty": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=32, depth=16)
+        taken = Const(0)
+        for number in range(len(self.layers)):
+            tap = getattr(self, f"input_{number}")
+            m.d.comb += tap.ready.eq(queue.w_rdy & ~taken)
+            with m.If(tap.valid & ~taken):
+                m.d.comb += [
+                    queue.w_en.eq(1),
+                    queue.w_data.eq(
+                        Cat(
+                            Cat(tap.payload.source, Const(0, 24))[:24], Const(number, 4),
+                            Cat(tap.payload.kind, Const(0, 4))[:4],
+                        )
+                    ),
+                ]  # fmt: skip
+            taken = taken | tap.valid
+        m.d.comb += [
+            self.output.payload.eq(queue.r_data),
+            self.output.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.output.ready),
+            self.is_empty.eq(queue.level == 0),
+        ]
+        return m

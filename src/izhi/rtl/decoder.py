@@ -1,0 +1,182 @@
+"""Takes packets of 32-bit words apart: events of an inference, or words for a memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import Any
+
+from amaranth.hdl import Array, Const, Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from izhi.rtl.events import Kind, events
+from izhi.rtl.shape import ceil_div
+
+
+class Opcode(IntEnum):
+    """The highest four bits of a packet's first word, and of every word of events."""
+
+    SPIKE = 0  #: bits 0 to 23: the input that fires
+    STEP = 1  #: the step is over
+    END = 2  #: the inference, and the packet, is over
+    WRITE = 8  #: bits 0 to 7: the memory; next come its first address, the number of its words, the words
+
+
+class Error(IntEnum):
+    """Why a packet was thrown away."""
+
+    NONE = 0
+    OPCODE = 1  #: a word of no known opcode
+    SOURCE = 2  #: a spike of an input that is not there
+    MEMORY = 3  #: a write to a memory, or beyond the end of one, that is not there; or within an inference
+    LAST = 4  #: the packet ends too early, or goes on behind its end
+    STEPS = 5  #: more steps than the core has room for
+
+
+#: A word of 32 bits, and whether it is a packet's last.
+WORD = data.StructLayout({"word": unsigned(32), "last": 1})
+
+
+class Decoder(wiring.Component):
+    """Packets in; events and words for memories out.
+
+    Ports:
+        input: packets.
+        output: events for the first layer.
+        memory, address, word, enable: a word for a memory.
+        acknowledge: of an error.
+        error: of the last malformed packet, until it is acknowledged.
+        fault: high in the cycle in which one is found; the rest of the packet is thrown away.
+        is_inside: an inference has begun, and its end has not come in.
+
+    Args:
+        inputs: of the first layer.
+        steps: the most of an inference.
+        memories: bits of a word, and words, of each memory.
+    """
+
+    def __init__(self, inputs: int, steps: int, memories: Sequence[tuple[int, int]]) -> None:
+        self.inputs, self.steps, self.memories = inputs, steps, list(memories)
+        self.chunks = [ceil_div(width, 32) for width, _ in self.memories]
+        super().__init__(
+            {
+                "input": In(stream.Signature(WORD)),
+                "output": Out(events(inputs)),
+                "memory": Out(8),
+                "address": Out(32),
+                "word": Out(32 * max(self.chunks)),
+                "enable": Out(1),
+                "acknowledge": In(1),
+                "error": Out(Error),
+                "fault": Out(1),
+                "is_inside": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        last, valid = self.input.payload.last, self.input.valid
+        steps, error = Signal(range(self.steps + 1)), Signal(Error)
+        inside = Signal()
+        m.d.comb += [
+            self.error.eq(error),
+            self.is_inside.eq(inside),
+            self.output.payload.source.eq(self.input.payload.word),
+        ]
+        with m.If(self.acknowledge):
+            m.d.sync += error.eq(Error.NONE)
+
+        def fail(reason: Error) -> None:
+            m.d.comb += [self.fault.eq(1), self.input.ready.eq(1), self.output.valid.eq(0)]
+            m.d.sync += [error.eq(reason), steps.eq(0), inside.eq(0)]
+            m.next = "drain"
+            with m.If(last):
+                m.next = "packet"
+
+        # A word is stored in the cycle behind its last chunk.
+        whole = Signal()
+        m.d.sync += whole.eq(0)
+        m.d.comb += self.enable.eq(whole)
+        with m.If(whole):
+            m.d.sync += self.address.eq(self.address + 1)
+        with m.FSM(init="packet"):
+            with m.State("packet"), m.If(valid):
+                self._events(m, steps, inside, fail)
+            self._writes(m, whole, fail)
+            with m.State("drain"):
+                m.d.comb += self.input.ready.eq(1)
+                with m.If(valid & last):
+                    m.next = "packet"
+        return m
+
+    def _events(
+        self, m: Module, steps: Signal, inside: Signal, fail: Callable[[Error], None]
+    ) -> None:
+        word, last = self.input.payload.word, self.input.payload.last
+        opcode = word[28:]
+        is_spike, is_step, is_end, is_write = (
+            opcode == kind for kind in (Opcode.SPIKE, Opcode.STEP, Opcode.END, Opcode.WRITE)
+        )
+        with m.If(~(is_spike | is_step | is_end | is_write)):
+            fail(Error.OPCODE)
+        with m.Elif(is_spike & (word[:24] >= self.inputs)):
+            fail(Error.SOURCE)
+        with m.Elif(is_step & (steps == self.steps)):
+            fail(Error.STEPS)
+        with m.Elif(is_write & (inside | (word[:8] >= len(self.memories)))):
+            fail(Error.MEMORY)
+        with m.Elif(last != is_end):
+            fail(Error.LAST)
+        with m.Elif(is_write):
+            m.d.comb += self.input.ready.eq(1)
+            m.d.sync += self.memory.eq(word)
+            m.next = "address"
+        with m.Else():
+            m.d.comb += [
+                self.output.valid.eq(1),
+                self.output.payload.kind.eq(Mux(is_spike, Kind.SPIKE, Mux(is_step, Kind.STEP, Kind.END))),
+                self.input.ready.eq(self.output.ready),
+            ]  # fmt: skip
+            with m.If(self.output.ready):
+                m.d.sync += [
+                    inside.eq(~is_end),
+                    steps.eq(Mux(is_end, 0, steps + is_step)),
+                ]
+
+    def _writes(self, m: Module, whole: Signal, fail: Callable[[Error], None]) -> None:
+        word, last, valid = self.input.payload.word, self.input.payload.last, self.input.valid
+        left, chunk = Signal(32), Signal(8)
+        depth = Array(Const(depth, 32) for _, depth in self.memories)[self.memory]
+        chunks = Array(Const(count, 8) for count in self.chunks)[self.memory]
+        with m.State("address"):
+            m.d.comb += self.input.ready.eq(1)
+            with m.If(valid):
+                m.d.sync += self.address.eq(word)
+                m.next = "count"
+                with m.If(last):
+                    fail(Error.LAST)
+        with m.State("count"):
+            m.d.comb += self.input.ready.eq(1)
+            with m.If(valid):
+                m.d.sync += [left.eq(word), chunk.eq(0)]
+                m.next = "words"
+                with m.If(last | (word == 0)):
+                    fail(Error.LAST)
+                with m.Elif((self.address >= depth) | (word > depth - self.address)):
+                    fail(Error.MEMORY)
+        with m.State("words"):
+            m.d.comb += self.input.ready.eq(1)
+            with m.If(valid):
+                is_whole = chunk == chunks - 1
+                is_over = is_whole & (left == 1)
+                m.d.sync += [
+                    self.word.word_select(chunk, 32).eq(word),
+                    chunk.eq(Mux(is_whole, 0, chunk + 1)),
+                    whole.eq(is_whole),
+                    left.eq(left - is_whole),
+                ]
+                with m.If(last != is_over):
+                    fail(Error.LAST)
+                with m.Elif(is_over):
+                    m.next = "packet"
