@@ -34,6 +34,7 @@ class Core(wiring.Component):
         input, output: packets.
         clear: throws away what is in the core, but for its memories.
         acknowledge: of an error.
+        expected: steps of an inference; another number is an error, unless this is 0.
         sends_spikes: see above.
         error: see Error.
         is_busy: an inference is under way.
@@ -52,6 +53,7 @@ class Core(wiring.Component):
                 "output": Out(stream.Signature(WORD)),
                 "clear": In(1),
                 "acknowledge": In(1),
+                "expected": In(32),
                 "sends_spikes": In(1),
                 "error": Out(Error),
                 "is_busy": Out(1),
@@ -157,6 +159,7 @@ class Core(wiring.Component):
             self.input.ready.eq(decoder.input.ready & ~is_finishing),
             discard.eq(decoder.fault | self.clear),
             decoder.acknowledge.eq(self.acknowledge),
+            decoder.expected.eq(self.expected),
             self.error.eq(decoder.error),
             self.is_busy.eq(is_finishing | decoder.is_inside),
             self.events.eq(self.layers[0].spike),

@@ -31,7 +31,7 @@ class Error(IntEnum):
     SOURCE = 2  #: a spike of an input that is not there
     MEMORY = 3  #: a write to a memory, or beyond the end of one, that is not there; or within an inference
     LAST = 4  #: the packet ends too early, or goes on behind its end
-    STEPS = 5  #: more steps than the core has room for
+    STEPS = 5  #: more steps than the core has room for, or not as many as are expected
 
 
 #: A word of 32 bits, and whether it is a packet's last.
@@ -45,6 +45,7 @@ class Decoder(wiring.Component):
         input: packets.
         output: events for the first layer.
         memory, address, word, enable: a word for a memory.
+        expected: steps of an inference; another number is an error, unless this is 0.
         acknowledge: of an error.
         error: of the last malformed packet, until it is acknowledged.
         fault: high in the cycle in which one is found; the rest of the packet is thrown away.
@@ -67,6 +68,7 @@ class Decoder(wiring.Component):
                 "address": Out(32),
                 "word": Out(32 * max(self.chunks)),
                 "enable": Out(1),
+                "expected": In(32),
                 "acknowledge": In(1),
                 "error": Out(Error),
                 "fault": Out(1),
@@ -122,7 +124,8 @@ class Decoder(wiring.Component):
             fail(Error.OPCODE)
         with m.Elif(is_spike & (word[:24] >= self.inputs)):
             fail(Error.SOURCE)
-        with m.Elif(is_step & (steps == self.steps)):
+        is_wrong = is_end & (self.expected != 0) & (steps != self.expected)
+        with m.Elif(is_wrong | (is_step & (steps == self.steps))):
             fail(Error.STEPS)
         with m.Elif(is_write & (inside | (word[:8] >= len(self.memories)))):
             fail(Error.MEMORY)
