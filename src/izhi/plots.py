@@ -145,6 +145,23 @@ def pareto(
     return figure
 
 
+def resources(used: Mapping[str, float], available: Mapping[str, int], title: str) -> Figure:
+    """Shares of a device's resources, as bars with the numbers beside them."""
+    figure = Figure(figsize=(7, 2.4), layout="constrained")
+    axes = figure.add_subplot()
+    names = list(used)
+    shares = [100 * used[name] / available[name] for name in names]
+    bars = axes.barh(names, shares, color=COLOURS[0], height=0.6)
+    labels = [f"{used[n]:,g} of {available[n]:,}" for n in names]
+    axes.bar_label(bars, labels, padding=4, fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(100.0, 1.3 * max(shares)))
+    axes.axvline(100, color="0.5", lw=0.8, ls=":")
+    axes.set_xlabel("share of the device (%)")
+    axes.set_title(title, fontsize=11)
+    return figure
+
+
 @dataclass(frozen=True)
 class Trace:
     """What one neuron did: times in ms (or steps), current, v, u and spikes per step.

@@ -121,6 +121,32 @@ def trace(a: argparse.Namespace) -> None:
     )
 
 
+def rtl(a: argparse.Namespace) -> None:
+    try:
+        from izhi.rtl import hardware, shape_of
+        from izhi.rtl.boards import board
+    except ImportError:
+        raise SettingError(
+            "amaranth or yosys is not installed; pip install 'izhi[hardware]'"
+        ) from None
+    board(a.board)
+    found = artifact.load(a.artifact)
+    counted = bool(inference.settings_of(found).counts)
+    shape = shape_of(found.network, found.steps, lanes=a.lanes, units=a.units,
+                     largest_input=255 if counted else 1)  # fmt: skip
+    out = Path(a.out or Path(a.artifact).with_suffix("") / a.board)
+    spikes = None
+    if a.samples:
+        dataset = data.load(inference.settings_of(found).dataset, report_line)
+        for _, arriving in inference.encoded(found, dataset):
+            spikes = export.as_integers(arriving)[:, : a.samples]
+            break
+    result = hardware.build(found, shape, a.board, out, spikes, report_line)
+    print((out / "report.md").read_text())
+    print(f"files: {out}")
+    write_json(a.json, result)
+
+
 def add(commands: Commands) -> None:
     """Their options."""
     sub = commands.add("quantize", quantize, "round a trained network's weights and states")
@@ -158,3 +184,16 @@ def add(commands: Commands) -> None:
         metavar="FILE",
         help="table of integers (.csv), with a figure of each neuron beside it",
     )
+    sub = commands.add(
+        "rtl", rtl, "Verilog and Vivado script of the core for a board, with a report"
+    )
+    sub.add_argument("artifact", metavar="FILE", help="the artifact (.izhi)")
+    sub.add_argument("--board", default="ultra96v2", metavar="NAME",
+                     help="ultra96v2, pynq-z2 or zcu104 [%(default)s]")  # fmt: skip
+    for name, default, about in (
+        ("lanes", 32, "neurons that an arriving spike reaches in a cycle"),
+        ("units", 2, "neurons that are updated in a cycle"),
+        ("samples", 20, "test samples that are simulated for the latency; 0 for none"),
+    ):
+        sub.add_argument(f"--{name}", type=int, default=default, help=f"{about} [{default}]")
+    sub.add_argument("--out", metavar="FOLDER", help="for the files [a folder beside the artifact]")

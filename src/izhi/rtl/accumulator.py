@@ -37,9 +37,7 @@ class Accumulator(wiring.Component):
             {
                 "input": In(events(shape.inputs)),
                 "feedback": In(events(shape.outputs)),
-                "weights": In(
-                    loading(shape.lanes * shape.weight_bits, shape.sources * shape.groups)
-                ),
+                "weights": In(loading(*shape.weight_memory)),
                 "is_ready": In(1),
                 "start": Out(1),
                 "end": Out(1),

@@ -72,17 +72,6 @@ class Core(wiring.Component):
                 found[f"{name}_{k}"] = Out(getattr(layer, name).shape())
         return found
 
-    def memories(self) -> list[tuple[Any, int]]:
-        """The port that fills each memory, and how many words it holds."""
-        found: list[tuple[Any, int]] = []
-        for layer in self.layers:
-            s = layer.shape
-            found += [(layer.weights, s.sources * s.groups), (layer.constants, s.updates)]
-        if isinstance(self.scores, Readout):
-            r = self.scores.shape
-            found += [(self.scores.weights, r.inputs), (self.scores.constants, r.outputs)]
-        return found
-
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         discard = Signal()
@@ -136,12 +125,14 @@ class Core(wiring.Component):
 
     def _decoder(self, m: Module, discard: Signal) -> Any:
         """The decoder, connected to the memories and the control ports."""
-        memories = self.memories()
+        ports = [port for layer in self.layers for port in (layer.weights, layer.constants)]
+        if isinstance(self.scores, Readout):
+            ports += [self.scores.weights, self.scores.constants]
         decoder = Decoder(
             self.shape.layers[0].inputs, self.shape.steps,
-            [(len(port.word), depth) for port, depth in memories],
+            [(bits, words) for _, bits, words in self.shape.memories],
         )  # fmt: skip
-        for number, (port, _) in enumerate(memories):
+        for number, port in enumerate(ports):
             m.d.comb += [
                 port.address.eq(decoder.address),
                 port.word.eq(decoder.word),

@@ -34,10 +34,8 @@ class Layer(wiring.Component):
             {
                 "input": In(events(shape.inputs)),
                 "output": Out(events(shape.outputs)),
-                "weights": In(
-                    loading(shape.lanes * shape.weight_bits, shape.sources * shape.groups)
-                ),
-                "constants": In(loading(shape.units * sum(shape.constants), shape.updates)),
+                "weights": In(loading(*shape.weight_memory)),
+                "constants": In(loading(*shape.constant_memory)),
                 "spike": Out(1),
                 "is_valid": Out(1),
                 "number": Out(n.number.shape()),

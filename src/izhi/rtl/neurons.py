@@ -33,7 +33,7 @@ class Neurons(wiring.Component):
         count = unsigned(max(1, (shape.updates - 1).bit_length()))
         super().__init__(
             {
-                "constants": In(loading(shape.units * sum(shape.constants), shape.updates)),
+                "constants": In(loading(*shape.constant_memory)),
                 "start": In(1),
                 "is_ready": Out(1),
                 "end": In(1),

@@ -113,8 +113,8 @@ class Readout(wiring.Component):
                 "input": In(events(r.inputs)),
                 "output": Out(stream.Signature(signed(SCORE_BITS))),
                 "is_last": Out(1),
-                "weights": In(loading(r.outputs * r.weight_bits, r.inputs)),
-                "constants": In(loading(r.multiplier_bits + r.bias_bits, r.outputs)),
+                "weights": In(loading(*r.weight_memory)),
+                "constants": In(loading(*r.constant_memory)),
             }
         )
 

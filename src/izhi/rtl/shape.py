@@ -90,6 +90,16 @@ class LayerShape:
         return ceil_div(self.outputs, self.units)
 
     @property
+    def weight_memory(self) -> tuple[int, int]:
+        """Bits of a word, and words."""
+        return self.lanes * self.weight_bits, self.sources * self.groups
+
+    @property
+    def constant_memory(self) -> tuple[int, int]:
+        """Bits of a word, and words."""
+        return self.units * sum(self.constants), self.updates
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Of the constants."""
         return CONSTANTS[self.kind]
@@ -116,6 +126,16 @@ class ReadoutShape:
     largest_input: int = 1
 
     @property
+    def weight_memory(self) -> tuple[int, int]:
+        """Bits of a word, and words."""
+        return self.outputs * self.weight_bits, self.inputs
+
+    @property
+    def constant_memory(self) -> tuple[int, int]:
+        """Bits of a word, and words."""
+        return self.multiplier_bits + self.bias_bits, self.outputs
+
+    @property
     def accumulator_bits(self) -> int:
         """Of a sum over all steps."""
         most = self.steps * self.inputs * self.largest_input << (self.weight_bits - 1)
@@ -135,6 +155,23 @@ class CoreShape:
     layers: tuple[LayerShape, ...]
     readout: ReadoutShape | None
     steps: int
+
+    @property
+    def memories(self) -> list[tuple[str, int, int]]:
+        """What each memory holds, bits of a word, and words; in the order of their numbers."""
+        parts: list[tuple[str, LayerShape | ReadoutShape]] = [
+            (f"layer {number}", layer) for number, layer in enumerate(self.layers, start=1)
+        ]
+        if self.readout is not None:
+            parts.append(("the readout", self.readout))
+        return [
+            (f"{what} of {name}", *memory)
+            for name, part in parts
+            for what, memory in (
+                ("weights", part.weight_memory),
+                ("constants", part.constant_memory),
+            )
+        ]
 
     @property
     def scores(self) -> int:

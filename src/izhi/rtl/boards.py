@@ -1,0 +1,154 @@
+"""Boards that a core is built for, and the Vivado script that makes their overlay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from izhi.errors import unknown
+
+#: What every file says that has not been run on a board.
+UNTESTED = "untested: written without Vivado and without a board; bitstream, clock rate and power are not measured"
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board with a processing system that PYNQ runs on.
+
+    Attributes:
+        part: Vivado's name of the device.
+        family: yosys' name of its family.
+        processing_system: Vivado's name of the processing system's block.
+        master, slave: its ports to registers and from DMA, with the properties that enable them.
+        clock, reset: its clock for the logic, and the reset that goes with it.
+        megahertz: of that clock.
+        resources: block RAMs of 36 kbit, DSP slices, look-up tables and flip-flops of the device.
+    """
+
+    part: str
+    family: str
+    processing_system: str
+    master: str
+    slave: str
+    properties: dict[str, str]
+    clock: str
+    reset: str
+    megahertz: int
+    resources: dict[str, int]
+
+
+_ULTRASCALE = {
+    "family": "xcup",
+    "processing_system": "zynq_ultra_ps_e",
+    "master": "M_AXI_HPM0_FPD",
+    "slave": "S_AXI_HP0_FPD",
+    "properties": {
+        "CONFIG.PSU__USE__M_AXI_GP0": "1",
+        "CONFIG.PSU__USE__M_AXI_GP1": "0",
+        "CONFIG.PSU__USE__M_AXI_GP2": "0",
+        "CONFIG.PSU__USE__S_AXI_GP2": "1",
+        "CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ": "100",
+    },
+    "clock": "pl_clk0",
+    "reset": "pl_resetn0",
+    "megahertz": 100,
+}
+
+BOARDS = {
+    "ultra96v2": Board(
+        part="xczu3eg-sbva484-1-i",
+        resources={"RAMB36": 216, "DSP": 360, "LUT": 70_560, "FF": 141_120},
+        **_ULTRASCALE,  # type: ignore[arg-type]
+    ),
+    "zcu104": Board(
+        part="xczu7ev-ffvc1156-2-e",
+        resources={"RAMB36": 312, "DSP": 1_728, "LUT": 230_400, "FF": 460_800},
+        **_ULTRASCALE,  # type: ignore[arg-type]
+    ),
+    "pynq-z2": Board(
+        part="xc7z020clg400-1", family="xc7", processing_system="processing_system7",
+        master="M_AXI_GP0", slave="S_AXI_HP0",
+        properties={
+            "CONFIG.PCW_USE_S_AXI_HP0": "1",
+            "CONFIG.PCW_USE_M_AXI_GP0": "1",
+            "CONFIG.PCW_FPGA0_PERIPHERAL_FREQMHZ": "100",
+            "CONFIG.PCW_EN_CLK0_PORT": "1",
+            "CONFIG.PCW_EN_RST0_PORT": "1",
+        },
+        clock="FCLK_CLK0", reset="FCLK_RESET0_N", megahertz=100,
+        resources={"RAMB36": 140, "DSP": 220, "LUT": 53_200, "FF": 106_400},
+    ),
+}  # fmt: skip
+
+
+def board(name: str) -> Board:
+    """A board by name.
+
+    Raises:
+        SettingError: for one that is not known.
+    """
+    if name not in BOARDS:
+        raise unknown("board", name, BOARDS)
+    return BOARDS[name]
+
+
+def vivado_script(name: str) -> str:
+    """The Tcl script that makes izhi.bit and izhi.hwh from izhi.v, in Vivado's batch mode."""
+    b = board(name)
+    properties = " ".join(f"{key} {{{value}}}" for key, value in b.properties.items())
+    ps = b.processing_system
+    slave_clocks = {
+        "zynq_ultra_ps_e": ("maxihpm0_fpd_aclk", "saxihp0_fpd_aclk"),
+        "processing_system7": ("M_AXI_GP0_ACLK", "S_AXI_HP0_ACLK"),
+    }[ps]
+    return f"""\
+# Izhi's core on {name}: vivado -mode batch -source izhi.tcl   makes izhi.bit and izhi.hwh.
+# {UNTESTED}.
+
+set folder [file dirname [file normalize [info script]]]
+create_project izhi $folder/vivado -part {b.part} -force
+add_files -norecurse $folder/izhi.v
+update_compile_order -fileset sources_1
+
+create_bd_design izhi
+set ps [create_bd_cell -type ip -vlnv xilinx.com:ip:{ps} ps]
+set_property -dict [list {properties}] $ps
+set core [create_bd_cell -type module -reference izhi izhi]
+
+set dma [create_bd_cell -type ip -vlnv xilinx.com:ip:axi_dma dma]
+set_property -dict [list CONFIG.c_include_sg {{0}} CONFIG.c_sg_length_width {{26}} \\
+    CONFIG.c_m_axi_mm2s_data_width {{32}} CONFIG.c_m_axis_mm2s_tdata_width {{32}} \\
+    CONFIG.c_s_axis_s2mm_tdata_width {{32}}] $dma
+
+set reset [create_bd_cell -type ip -vlnv xilinx.com:ip:proc_sys_reset reset]
+set control [create_bd_cell -type ip -vlnv xilinx.com:ip:smartconnect control]
+set_property -dict [list CONFIG.NUM_SI {{1}} CONFIG.NUM_MI {{2}}] $control
+set memory [create_bd_cell -type ip -vlnv xilinx.com:ip:smartconnect memory]
+set_property -dict [list CONFIG.NUM_SI {{2}} CONFIG.NUM_MI {{1}}] $memory
+
+foreach pin {{ps/{slave_clocks[0]} ps/{slave_clocks[1]} reset/slowest_sync_clk izhi/aclk control/aclk memory/aclk \\
+    dma/s_axi_lite_aclk dma/m_axi_mm2s_aclk dma/m_axi_s2mm_aclk}} {{
+    connect_bd_net [get_bd_pins ps/{b.clock}] [get_bd_pins $pin]
+}}
+connect_bd_net [get_bd_pins ps/{b.reset}] [get_bd_pins reset/ext_reset_in]
+foreach pin {{izhi/aresetn control/aresetn memory/aresetn dma/axi_resetn}} {{
+    connect_bd_net [get_bd_pins reset/peripheral_aresetn] [get_bd_pins $pin]
+}}
+foreach {{from to}} {{ps/{b.master} control/S00_AXI control/M00_AXI izhi/s_axi control/M01_AXI dma/S_AXI_LITE \\
+    dma/M_AXI_MM2S memory/S00_AXI dma/M_AXI_S2MM memory/S01_AXI memory/M00_AXI ps/{b.slave} \\
+    dma/M_AXIS_MM2S izhi/s_axis izhi/m_axis dma/S_AXIS_S2MM}} {{
+    connect_bd_intf_net [get_bd_intf_pins $from] [get_bd_intf_pins $to]
+}}
+assign_bd_address
+validate_bd_design
+save_bd_design
+
+make_wrapper -files [get_files izhi.bd] -top -import
+set_property top izhi_wrapper [current_fileset]
+launch_runs impl_1 -to_step write_bitstream -jobs 4
+wait_on_run impl_1
+if {{[get_property PROGRESS [get_runs impl_1]] != "100%"}} {{
+    error "implementation failed: see $folder/vivado"
+}}
+file copy -force [glob $folder/vivado/izhi.runs/impl_1/*.bit] $folder/izhi.bit
+file copy -force [glob $folder/vivado/izhi.gen/sources_1/bd/izhi/hw_handoff/izhi.hwh] $folder/izhi.hwh
+"""
