@@ -8,7 +8,6 @@ import pytest
 from networks import random_network, random_spikes
 
 pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
-tkinter = pytest.importorskip("tkinter", reason="this Python has no Tcl")
 
 from izhi import artifact, cli, fixed
 from izhi.artifact import Artifact
@@ -64,12 +63,32 @@ def test_an_inference_as_a_packet():
 @pytest.mark.parametrize("name", BOARDS)
 def test_the_vivado_script_runs_through(name):
     """Against stand-ins for Vivado's commands: every bracket closes, every name is set, pins are of blocks."""
+    tkinter = pytest.importorskip("tkinter", reason="this Python has no Tcl")
     tcl = tkinter.Tcl()
     script = vivado_script(name)
     assert tcl.eval(f"info complete {{{script}}}") == "1"
     assert "untested" in script
     tcl.eval("set calls {}; set blocks {}")
-    for command in ["create_project", "add_files", "update_compile_order", "create_bd_design", "set_property", "connect_bd_net", "connect_bd_intf_net", "assign_bd_address", "validate_bd_design", "save_bd_design", "make_wrapper", "get_files", "current_fileset", "launch_runs", "wait_on_run", "get_runs", "get_bd_pins", "get_bd_intf_pins"]:
+    for command in [
+        "create_project",
+        "add_files",
+        "update_compile_order",
+        "create_bd_design",
+        "set_property",
+        "connect_bd_net",
+        "connect_bd_intf_net",
+        "assign_bd_address",
+        "validate_bd_design",
+        "save_bd_design",
+        "make_wrapper",
+        "get_files",
+        "current_fileset",
+        "launch_runs",
+        "wait_on_run",
+        "get_runs",
+        "get_bd_pins",
+        "get_bd_intf_pins",
+    ]:
         tcl.eval(
             f"proc {command} args {{ lappend ::calls [list {command} $args]; return [lindex $args 0] }}"
         )

@@ -57,7 +57,9 @@ class Latency:
 def resources(shape: CoreShape, family: str) -> dict[str, float]:
     """What yosys' synth_xilinx makes of a core: block RAMs of 36 kbit, DSP slices, look-up tables, flip-flops."""
     with tempfile.TemporaryDirectory() as place:
-        (Path(place) / "core.il").write_text(rtlil.convert(AxiCore(shape), name="izhi"))
+        (Path(place) / "core.il").write_text(
+            rtlil.convert(AxiCore(shape), name="izhi", emit_src=False)
+        )
         yosys(
             f"read_rtlil core.il; synth_xilinx -family {family} -top izhi -flatten; tee -q -o cells.json stat -json",
             place,

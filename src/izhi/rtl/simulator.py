@@ -106,7 +106,7 @@ def compile_core(shape: CoreShape) -> Path:
         raise SettingError(
             "no C++ compiler is installed, expected g++ or clang++; install one, or set CXX"
         )
-    text = rtlil.convert(Core(shape), name="top")
+    text = rtlil.convert(Core(shape), name="top", emit_src=False)
     driver = _SOURCE.read_text().replace("CORE_STATES", _states(shape))
     key = hashlib.sha256((text + driver + compiler).encode()).hexdigest()[:32]
     library = cache_folder() / f"{key}.so"
