@@ -209,5 +209,7 @@ def test_a_core_that_does_not_come_to_an_end_is_an_error():
 def test_bad_settings():
     with pytest.raises(SettingError, match="lanes is 6 and units is 4, expected units that divide"):
         shape_of(random_network(1), STEPS, lanes=6, units=4)
-    with pytest.raises(SettingError, match="no layer of neurons"):
-        shape_of(fixed.Network(()), STEPS)
+    for sizes in ((), (3,) * 18):
+        network = random_network(1, sizes=sizes) if sizes else fixed.Network(())
+        with pytest.raises(SettingError, match="layers of neurons, expected 1 to 16"):
+            shape_of(network, STEPS)

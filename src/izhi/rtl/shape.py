@@ -19,6 +19,10 @@ CONSTANTS = {
 }  # fmt: skip
 
 
+#: What the four bits for a layer's number in a word that comes out can tell apart.
+MOST_LAYERS = 16
+
+
 def bits_of(low: int, high: int) -> int:
     """Bits of a signed number that holds both."""
     return max(low.bit_length() if low >= 0 else (-low - 1).bit_length(), high.bit_length()) + 1
@@ -147,7 +151,7 @@ class CoreShape:
     """Layers in a row, and what becomes of the last one's spikes.
 
     Attributes:
-        layers: one or more.
+        layers: 1 to MOST_LAYERS.
         readout: or None, to count the last layer's spikes.
         steps: the most steps of an inference.
     """
@@ -155,6 +159,12 @@ class CoreShape:
     layers: tuple[LayerShape, ...]
     readout: ReadoutShape | None
     steps: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.layers) <= MOST_LAYERS:
+            raise SettingError(
+                f"the network has {len(self.layers)} layers of neurons, expected 1 to {MOST_LAYERS}"
+            )
 
     @property
     def memories(self) -> list[tuple[str, int, int]]:
@@ -202,8 +212,6 @@ def shape_of(
         units: neurons that are updated in a cycle.
         largest_input: how often one input may fire in a step.
     """
-    if not network.layers:
-        raise SettingError("the network has no layer of neurons, expected at least one")
     layers = []
     for layer in network.layers:
         neuron = layer.neuron
