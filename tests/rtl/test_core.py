@@ -12,6 +12,7 @@ pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 from izhi import fixed
 from izhi.errors import SettingError
 from izhi.rtl import Error, SimulatedCore, SimulatorError, packets, shape_of
+from izhi.rtl.core import ABORTED
 from izhi.rtl.packets import END, SPIKE, STEP, WRITE
 
 STEPS, BATCH = 20, 6
@@ -143,6 +144,28 @@ def test_malformed_packets_raise_a_flag_and_the_next_inference_is_right():
         core.send(words, last)
         assert core.error(acknowledge=True) == error, name
         assert np.array_equal(core.run(spikes).scores, expected), name
+
+
+def test_a_packet_that_has_begun_ends_when_its_inference_is_thrown_away():
+    settings, core, _ = CORES["lif"]
+    network, spikes = random_network(1, **settings), random_spikes(2, STEPS, 3, 12)
+    core = loaded(network, shape_of(network, STEPS, largest_input=2, **core), pauses=(0, 100))
+    core.set(sends_spikes=True)
+    words, last = packets.inferences(spikes[:, :1])
+    words[-1] = 9 << 28
+    for _ in range(2):
+        out, ends = core.send(words, last, 1)
+        assert len(out) > 20
+        assert out[-1] == ABORTED
+        assert ends.tolist() == [0] * (len(out) - 1) + [1]
+        assert core.error(acknowledge=True) == Error.OPCODE
+        check(core, network, spikes)
+    core.set(sends_spikes=True)
+    core.send(words[:-1], last[:-1])
+    core.clear()
+    out, _ = core.send(words[:0], last[:0], 1)
+    assert out[-1] == ABORTED
+    check(core, network, spikes)
 
 
 def test_clear_in_mid_inference():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, ResetInserter, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, unsigned
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,6 +14,8 @@ from izhi.rtl.layer import Layer
 from izhi.rtl.scores import Counts, Readout
 from izhi.rtl.shape import CoreShape
 
+#: The last word of a packet whose inference was thrown away.
+ABORTED = 0xF0000000
 #: Ports of a layer that show the states of its units after an update.
 STATES = ("is_valid", "number", "v", "u")
 
@@ -28,7 +30,7 @@ class Core(wiring.Component):
 
     What goes out is a packet for each inference: its scores, one word each. While ``sends_spikes`` is high
     the events of every layer stand before them: bits 28 to 31 the kind of event, 24 to 27 the layer,
-    0 to 23 the neuron.
+    0 to 23 the neuron. If the inference is thrown away when its packet has begun, the word ABORTED ends it.
 
     Ports:
         input, output: packets.
@@ -102,26 +104,50 @@ class Core(wiring.Component):
                 went.eq(is_waiting & has_gone),
                 tapped.eq(is_waiting & is_tapped & self.sends_spikes),
             ]
-        self._encode(m, taps)
+        self._encode(m, taps, discard)
         return m
 
-    def _encode(self, m: Module, taps: Any) -> None:
-        """Scores behind events: a score waits until no event is left."""
-        scores = self.scores
-        with m.If(taps.output.valid):
+    def _encode(self, m: Module, taps: Any, discard: Signal) -> None:
+        """Scores behind events; a packet that has begun ends, even if its inference is thrown away.
+
+        What is offered to the outside stays there, in a buffer, whatever becomes of the inference.
+        """
+        scores, offered = self.scores, Signal(WORD)
+        m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(width=33, depth=2)
+        is_open, aborts, is_offered = Signal(), Signal(), Signal()
+        can_take = buffer.w_rdy & ~aborts
+        with m.If(aborts):
+            m.d.comb += [offered.word.eq(ABORTED), offered.last.eq(1), is_offered.eq(1)]
+        with m.Elif(taps.output.valid):
             m.d.comb += [
-                self.output.payload.word.eq(taps.output.payload),
-                self.output.valid.eq(1),
-                taps.output.ready.eq(self.output.ready),
+                offered.word.eq(taps.output.payload),
+                is_offered.eq(1),
+                taps.output.ready.eq(can_take),
             ]
         with m.Elif(taps.is_empty):
             m.d.comb += [
-                self.output.payload.word.eq(scores.output.payload),
-                self.output.payload.last.eq(scores.is_last),
-                self.output.valid.eq(scores.output.valid),
-                scores.output.ready.eq(self.output.ready),
-                self.inferences.eq(scores.output.valid & scores.is_last & self.output.ready),
+                offered.word.eq(scores.output.payload),
+                offered.last.eq(scores.is_last),
+                is_offered.eq(scores.output.valid),
+                scores.output.ready.eq(can_take),
+                self.inferences.eq(scores.output.valid & scores.is_last & can_take),
             ]
+        is_taken = is_offered & buffer.w_rdy
+        will_be_open = Mux(is_taken, ~offered.last, is_open)
+        m.d.sync += is_open.eq(will_be_open)
+        with m.If(is_taken & aborts):
+            m.d.sync += aborts.eq(0)
+        with m.Elif(discard & will_be_open):
+            m.d.sync += aborts.eq(1)
+        out = Signal(WORD)
+        m.d.comb += [
+            buffer.w_data.eq(offered),
+            buffer.w_en.eq(is_offered),
+            out.eq(buffer.r_data),
+            self.output.payload.eq(out),
+            self.output.valid.eq(buffer.r_rdy),
+            buffer.r_en.eq(self.output.ready),
+        ]
 
     def _decoder(self, m: Module, discard: Signal) -> Any:
         """The decoder, connected to the memories and the control ports."""

@@ -111,7 +111,7 @@ def register_map(shape: CoreShape) -> str:
         + "; ".join(f"{o.value} {_ABOUT[o]}" for o in Opcode) + ".", "",
         "A packet that comes out holds the scores of an inference, signed, with TLAST on the last. With bit 2 of"
         " CONTROL events stand before them: kind (0 spike, 1 end of a step, 2 end) in bits 28 to 31, layer in 24"
-        " to 27, neuron in 0 to 23.", "",
+        " to 27, neuron in 0 to 23. If the inference is thrown away when its packet has begun, 0xF0000000 ends it.", "",
         "| memory | holds | bits of a word | words |", "|---|---|---|---|",
     ]  # fmt: skip
     for number, (name, bits, words) in enumerate(shape.memories):
