@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,7 @@ def _write_cxxrtl(place: Path) -> None:
     raise SimulatorError("the core has a combinational loop, which one evaluation cannot settle")
 
 
+@cache
 def compile_core(shape: CoreShape) -> Path:
     """The shared library of a core; compiled once for each content."""
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
