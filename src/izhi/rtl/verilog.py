@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any, cast
 
-from amaranth.back import verilog
+from amaranth.back import rtlil
 
 from izhi.rtl.axi import AxiCore
 from izhi.rtl.shape import CoreShape
+from izhi.rtl.simulator import yosys
 
 
 def emit(shape: CoreShape) -> str:
     """Verilog of a core; the module ``izhi`` is the block of AXI."""
     core = AxiCore(shape)
-    inner = verilog.convert(core, name="izhi_core", strip_internal_attrs=True)
+    with tempfile.TemporaryDirectory() as place:
+        text = rtlil.convert(core, name="izhi_core", emit_src=False)
+        (Path(place) / "core.il").write_text(text)
+        yosys(
+            "read_rtlil core.il; proc; memory_collect; opt_clean; write_verilog -norename -noattr core.v",
+            place,
+        )
+        inner = (Path(place) / "core.v").read_text()
     ports, wires = [], []
     for name, member in core.signature.members.items():
         width = len(cast(Any, getattr(core, name)))
