@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def artifact(path: Path, *, tests: int = 4) -> Artifact:
     Raises:
         SettingError: if the run is not quantised, or has what hardware does not have.
     """
-    run = trained.load(path, expect=_expect_integers)
+    run = trained.load(path, expect=partial(_expect_integers, path))
     e, dataset, network = run.experiment, run.dataset, run.network
     from izhi import quantization
 
@@ -48,10 +49,10 @@ def artifact(path: Path, *, tests: int = 4) -> Artifact:
     return Artifact(whole, e.steps, tuple(dataset.classes), encoding, provenance, spikes, scores)
 
 
-def _expect_integers(e: Experiment) -> None:
+def _expect_integers(path: Path, e: Experiment) -> None:
     if e.weight_bits is None or e.state_bits is None:
         raise SettingError(
-            "the run has float weights or states, expected both in integers; run izhi quantize first"
+            f"{path} has float weights or states, expected both in integers; run izhi quantize first"
         )
     if e.encoding in ("rows", "constant"):
         raise SettingError(

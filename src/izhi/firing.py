@@ -85,9 +85,8 @@ def of_network(network: Network) -> list[LayerDynamics]:
     layers = []
     for module in network.layers:
         neuron: Any = cast(Layer, module).neuron
-        neuron = getattr(
-            neuron, "neuron", neuron
-        )  # of a quantised one the coefficients not yet rounded
+        # Of a quantised neuron the coefficients that are not yet rounded.
+        neuron = getattr(neuron, "neuron", neuron)
         used: dict[str, Tensor | float] = {}
         if isinstance(neuron, Izhikevich):
             used = dict(neuron.coefficients()._asdict())

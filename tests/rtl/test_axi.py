@@ -11,8 +11,8 @@ from amaranth.sim import Simulator
 
 from izhi import fixed
 from izhi.rtl import Error, packets, shape_of
-from izhi.rtl.axi import IDENTITY, AxiCore, Control, Register, fingerprint
-from izhi.rtl.packets import SPIKE
+from izhi.rtl.axi import AxiCore, fingerprint
+from izhi.rtl.protocol import IDENTITY, Control, Opcode, Register
 
 STEPS = 5
 OKAY, SLVERR = 0, 2
@@ -158,7 +158,7 @@ def test_errors_and_what_is_not_there():
         assert await bench.write(Register.STEPS, 7, strobe=0b0011) == SLVERR
         assert await bench.read(Register.STEPS) == (0, OKAY)
         # A packet by registers: a spike of an input that is not there.
-        assert await bench.write(Register.LAST_WORD, SPIKE << 28 | 99) == OKAY
+        assert await bench.write(Register.LAST_WORD, Opcode.SPIKE << 28 | 99) == OKAY
         assert await bench.read(Register.STATUS) == (Error.SOURCE << 8, OKAY)
         await bench.write(Register.CONTROL, RUN | ACKNOWLEDGE)
         assert await bench.read(Register.STATUS) == (0, OKAY)

@@ -12,8 +12,7 @@ pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 from izhi import fixed
 from izhi.errors import SettingError
 from izhi.rtl import Error, SimulatedCore, SimulatorError, packets, shape_of
-from izhi.rtl.core import ABORTED
-from izhi.rtl.packets import END, SPIKE, STEP, WRITE
+from izhi.rtl.protocol import ABORTED, Opcode
 
 STEPS, BATCH = 20, 6
 #: Settings of the network, of the core, and how often an input may fire in a step.
@@ -119,17 +118,17 @@ def broken_packets(shape, spikes):
 
     middle = last.copy()
     middle[words // 2], middle[-1] = 1, 0
-    yield "source", of([SPIKE << 28 | scores.inputs, 7, 8]), Error.SOURCE
+    yield "source", of([Opcode.SPIKE << 28 | scores.inputs, 7, 8]), Error.SOURCE
     yield "opcode", of([*good[:5], 9 << 28, *good[5:]]), Error.OPCODE
-    yield "steps", of([*[STEP << 28] * (STEPS + 1), END << 28]), Error.STEPS
-    yield "behind its end", of([*good, STEP << 28]), Error.LAST
+    yield "steps", of([*[Opcode.STEP << 28] * (STEPS + 1), Opcode.END << 28]), Error.STEPS
+    yield "behind its end", of([*good, Opcode.STEP << 28]), Error.LAST
     yield "too early", (good[: words // 2], middle[: words // 2 + 1][-(words // 2) :]), Error.LAST
-    yield "memory", of([WRITE << 28 | 99, 0, 1, 5]), Error.MEMORY
-    yield "address", of([WRITE << 28, scores.sources * scores.groups, 1, 5]), Error.MEMORY
-    yield "length", of([WRITE << 28, 0, scores.sources * scores.groups + 1, 5]), Error.MEMORY
-    yield "count", of([WRITE << 28, 0, 0]), Error.LAST
-    yield "cut", of([WRITE << 28]), Error.LAST
-    yield "within", of([STEP << 28, WRITE << 28, 0, 1, 5]), Error.MEMORY
+    yield "memory", of([Opcode.WRITE << 28 | 99, 0, 1, 5]), Error.MEMORY
+    yield "address", of([Opcode.WRITE << 28, scores.sources * scores.groups, 1, 5]), Error.MEMORY
+    yield "length", of([Opcode.WRITE << 28, 0, scores.sources * scores.groups + 1, 5]), Error.MEMORY
+    yield "count", of([Opcode.WRITE << 28, 0, 0]), Error.LAST
+    yield "cut", of([Opcode.WRITE << 28]), Error.LAST
+    yield "within", of([Opcode.STEP << 28, Opcode.WRITE << 28, 0, 1, 5]), Error.MEMORY
 
 
 def test_malformed_packets_raise_a_flag_and_the_next_inference_is_right():
@@ -226,7 +225,7 @@ def test_a_core_that_does_not_come_to_an_end_is_an_error():
     network = random_network(1)
     core = loaded(network, shape_of(network, STEPS, lanes=4, units=2))
     with pytest.raises(SimulatorError, match="took 1 of 1 words and sent 0 of 1 packets in 500"):
-        core.send(np.array([STEP << 28], np.uint32), np.zeros(1, np.uint8), 1, limit=500)
+        core.send(np.array([Opcode.STEP << 28], np.uint32), np.zeros(1, np.uint8), 1, limit=500)
 
 
 def test_bad_settings():

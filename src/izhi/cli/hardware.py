@@ -138,9 +138,8 @@ def rtl(a: argparse.Namespace) -> None:
     spikes = None
     if a.samples:
         dataset = data.load(inference.settings_of(found).dataset, report_line)
-        for _, arriving in inference.encoded(found, dataset):
-            spikes = export.as_integers(arriving)[:, : a.samples]
-            break
+        _, arriving = next(inference.encoded(found, dataset))
+        spikes = export.as_integers(arriving)[:, : a.samples]
     result = hardware.build(found, shape, a.board, out, spikes, report_line)
     print((out / "report.md").read_text())
     print(f"files: {out}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,18 @@ def train(a: argparse.Namespace) -> None:
     )  # fmt: skip
 
 
+def _accuracies(
+    dataset: data.Dataset, accuracy: float, groups: Mapping[str, float], beside: str
+) -> dict[str, float]:
+    """Print the accuracy on all test samples and on groups of them; the same for scripts."""
+    print(
+        f"{dataset.name} test accuracy: {100 * accuracy:.2f} % of {len(dataset.test):,}, {beside}"
+    )
+    for group, share in groups.items():
+        print(f"{group.replace('_', ' ')}: {100 * share:.2f} %")
+    return {"test_accuracy": accuracy, **{f"test_accuracy_{k}": v for k, v in groups.items()}}
+
+
 def _evaluate_artifact(a: argparse.Namespace) -> None:
     found = artifact.load(a.folder)
     e = inference.settings_of(found)
@@ -130,16 +143,11 @@ def _evaluate_artifact(a: argparse.Namespace) -> None:
         return
     dataset = data.load(e.dataset, report_line)
     result = inference.evaluate(found, dataset)
-    print(
-        f"{e.dataset} test accuracy: {100 * result.accuracy:.2f} % of {len(dataset.test):,}, in integers,"
-        f" {len(dataset.test) / result.seconds:,.0f} samples/s"
-    )
-    for group, accuracy in result.groups.items():
-        print(f"{group.replace('_', ' ')}: {100 * accuracy:.2f} %")
+    speed = f"in integers, {len(dataset.test) / result.seconds:,.0f} samples/s"
+    accuracies = _accuracies(dataset, result.accuracy, result.groups, speed)
     for number, rate in enumerate(result.rates, start=1):
         print(f"layer {number}: {rate:.4f} spikes per neuron and step")
-    write_json(a.json, {"test_accuracy": result.accuracy, "rates": result.rates, "seconds": result.seconds,
-                        **{f"test_accuracy_{k}": v for k, v in result.groups.items()},
+    write_json(a.json, {**accuracies, "rates": result.rates, "seconds": result.seconds,
                         "provenance": dict(found.provenance), "versions": versions()})  # fmt: skip
 
 
@@ -174,12 +182,8 @@ def evaluate(a: argparse.Namespace) -> None:
     model = fabric.setup(Classifier(e, network, dataset.shape))
     found = training.evaluate(fabric, e, model, dataset.test, groups=dataset.groups)
     activity = found.activity
-    print(
-        f"{e.dataset} test accuracy: {100 * found.accuracy:.2f} % of {len(dataset.test):,},"
-        f" loss {found.loss:.4f}"
-    )
-    for group, accuracy in found.groups.items():
-        print(f"{group.replace('_', ' ')}: {100 * accuracy:.2f} %")
+    loss = f"loss {found.loss:.4f}"
+    accuracies = _accuracies(dataset, found.accuracy, found.groups, loss)
     for number, layer in enumerate(activity.layers, start=1):
         print(
             f"layer {number}: {layer.rate:.4f} spikes per neuron and step, {layer.silent:.1%} silent"
@@ -187,8 +191,7 @@ def evaluate(a: argparse.Namespace) -> None:
     for warning in activity.warnings():
         print(f"warning: {warning}", file=sys.stderr)
     rates = [layer.rate for layer in activity.layers]
-    write_json(a.json, {"test_accuracy": found.accuracy, "test_loss": found.loss, "rates": rates,
-                        **{f"test_accuracy_{k}": v for k, v in found.groups.items()},
+    write_json(a.json, {**accuracies, "test_loss": found.loss, "rates": rates,
                         "config": e.model_dump(mode="json"), "versions": versions()})  # fmt: skip
 
 

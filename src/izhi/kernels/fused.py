@@ -56,11 +56,9 @@ class _Fused(torch.autograd.Function):
         if g.coefficients is not None:
             rows, width = call.coefficients.shape
             found = g.coefficients.view(len(g.coefficients), -1, width).sum(1)
-            if plan.learn == "all":
-                grad_p, grad_decay = found[:rows], found[rows].sum()
-            else:
-                grad_p = found.new_zeros(rows, width)
-                grad_p[list(plan.summed)] = found
+            every = found.new_zeros(rows + 1, width)
+            every[list(plan.summed)] = found
+            grad_p, grad_decay = every[:rows], every[rows].sum()
         return (
             None, None, None, None, g.current, g.conductance, grad_bias, grad_p, grad_decay,
             g.state, grad_feedback, grad_first,
@@ -181,9 +179,8 @@ def run(
             x.to(dtype).reshape(steps, -1) for x in (current, drive.conductance)
         )
     constant = drive.bias
-    if (
-        formats is not None
-    ):  # rounded with the constant among the coefficients, which differs by neuron
+    if formats is not None:
+        # Rounded with the constant among the coefficients, which differs from neuron to neuron.
         constant = torch.as_tensor(coefficients[3]).expand(one[1:])
         rest = (0.0, *coefficients[4:]) if len(coefficients) > 4 else ()
         coefficients = (*coefficients[:3], *rest)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from izhi.rtl.arithmetic import number_below
 from izhi.rtl.events import Kind, events
-from izhi.rtl.memories import loading
+from izhi.rtl.memories import filled, loading
 from izhi.rtl.shape import LayerShape
 
 
@@ -32,7 +33,6 @@ class Accumulator(wiring.Component):
 
     def __init__(self, shape: LayerShape) -> None:
         self.shape = shape
-        address = unsigned(max(1, (shape.groups - 1).bit_length()))
         super().__init__(
             {
                 "input": In(events(shape.inputs)),
@@ -41,7 +41,7 @@ class Accumulator(wiring.Component):
                 "is_ready": In(1),
                 "start": Out(1),
                 "end": Out(1),
-                "group": In(address),
+                "group": In(number_below(shape.groups)),
                 "sums": Out(data.ArrayLayout(signed(shape.accumulator_bits), shape.lanes)),
                 "erase": In(1),
                 "spike": Out(1),
@@ -51,15 +51,7 @@ class Accumulator(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m, s = Module(), self.shape
         groups = s.groups
-        m.submodules.weights = weights = memory.Memory(
-            shape=unsigned(s.lanes * s.weight_bits), depth=s.sources * groups, init=[]
-        )
-        fill, fetch = weights.write_port(), weights.read_port()
-        m.d.comb += [
-            fill.addr.eq(self.weights.address),
-            fill.data.eq(self.weights.word),
-            fill.en.eq(self.weights.enable),
-        ]
+        fetch = filled(m, "weights", self.weights, *s.weight_memory)
         banks = [self._bank(m, number) for number in range(2)]
 
         # What is being added: a source's words, one after the other.

@@ -1,12 +1,17 @@
-"""Rounding and saturation in gates, as izhi.fixed.arithmetic has them."""
+"""Widths, rounding and saturation in gates, the latter as izhi.fixed.arithmetic has them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Const, Mux, Shape, Value, signed
+from amaranth.hdl import Const, Mux, Shape, Value, signed, unsigned
 
 from izhi.fixed import FixedPoint
+
+
+def number_below(count: int) -> Shape:
+    """An unsigned number less than count; of one bit at least."""
+    return unsigned(max(1, (count - 1).bit_length()))
 
 
 def rounded_shift(x: Any, shift: int) -> Value:
@@ -21,8 +26,3 @@ def saturated(x: Any, number: FixedPoint) -> Value:
     low, high = (Const(limit, signed(number.width)) for limit in (number.lowest, number.highest))
     limited = Mux(x > number.highest, high, Mux(x < number.lowest, low, x))
     return limited[: number.width].as_signed()
-
-
-def word(*parts: int) -> Shape:
-    """An unsigned shape wide enough for parts side by side."""
-    return Shape(sum(parts), signed=False)

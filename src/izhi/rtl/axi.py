@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from enum import IntEnum
 from typing import Any
 
 from amaranth.hdl import (
@@ -21,37 +20,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.rtl.core import Core
+from izhi.rtl.protocol import IDENTITY, VERSION, Control, Register
 from izhi.rtl.shape import CoreShape
 
-#: "IZHI" in ASCII, and the version of the register map.
-IDENTITY, VERSION = 0x495A4849, 1
 ADDRESS_BITS = 8
-
-
-class Register(IntEnum):
-    """Byte addresses."""
-
-    IDENTITY = 0x00  #: reads IDENTITY
-    VERSION = 0x04  #: reads VERSION
-    CONTROL = 0x08  #: see Control
-    STATUS = 0x0C  #: bit 0: an inference is under way; bits 8 to 10: see Error
-    STEPS = 0x10  #: if not 0, an inference of another number of steps is an error
-    FINGERPRINT = 0x14  #: reads what tells shapes of cores apart
-    CYCLES = 0x18  #: clock cycles in which an inference was under way
-    EVENTS = 0x1C  #: input spikes taken
-    SPIKES = 0x20  #: spikes of all layers
-    INFERENCES = 0x24  #: inferences that came to their end
-    WORD = 0x28  #: a write is a word of a packet, as if it came by the stream
-    LAST_WORD = 0x2C  #: a write is a packet's last word
-
-
-class Control(IntEnum):
-    """Bits of the register CONTROL; counters are cleared with the core."""
-
-    RUN = 0  #: packets are taken; set after reset
-    CLEAR = 1  #: throws away what is in the core, but for its memories; reads 0
-    SENDS_SPIKES = 2  #: packets that come out hold the events of every layer
-    ACKNOWLEDGE = 3  #: clears the error; reads 0
 
 
 def fingerprint(shape: CoreShape) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from izhi.errors import unknown
 
@@ -18,7 +18,9 @@ class Board:
         part: Vivado's name of the device.
         family: yosys' name of its family.
         processing_system: Vivado's name of the processing system's block.
-        master, slave: its ports to registers and from DMA, with the properties that enable them.
+        master, slave: its ports to registers and from DMA.
+        bus_clocks: of those two.
+        properties: those that enable them, and set the clock.
         clock, reset: its clock for the logic, and the reset that goes with it.
         megahertz: of that clock.
         resources: block RAMs of 36 kbit, DSP slices, look-up tables and flip-flops of the device.
@@ -29,6 +31,7 @@ class Board:
     processing_system: str
     master: str
     slave: str
+    bus_clocks: tuple[str, str]
     properties: dict[str, str]
     clock: str
     reset: str
@@ -36,37 +39,30 @@ class Board:
     resources: dict[str, int]
 
 
-_ULTRASCALE = {
-    "family": "xcup",
-    "processing_system": "zynq_ultra_ps_e",
-    "master": "M_AXI_HPM0_FPD",
-    "slave": "S_AXI_HP0_FPD",
-    "properties": {
+_ULTRA96 = Board(
+    part="xczu3eg-sbva484-1-i", family="xcup", processing_system="zynq_ultra_ps_e",
+    master="M_AXI_HPM0_FPD", slave="S_AXI_HP0_FPD",
+    bus_clocks=("maxihpm0_fpd_aclk", "saxihp0_fpd_aclk"),
+    properties={
         "CONFIG.PSU__USE__M_AXI_GP0": "1",
         "CONFIG.PSU__USE__M_AXI_GP1": "0",
         "CONFIG.PSU__USE__M_AXI_GP2": "0",
         "CONFIG.PSU__USE__S_AXI_GP2": "1",
         "CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ": "100",
     },
-    "clock": "pl_clk0",
-    "reset": "pl_resetn0",
-    "megahertz": 100,
-}
+    clock="pl_clk0", reset="pl_resetn0", megahertz=100,
+    resources={"RAMB36": 216, "DSP": 360, "LUT": 70_560, "FF": 141_120},
+)  # fmt: skip
 
 BOARDS = {
-    "ultra96v2": Board(
-        part="xczu3eg-sbva484-1-i",
-        resources={"RAMB36": 216, "DSP": 360, "LUT": 70_560, "FF": 141_120},
-        **_ULTRASCALE,  # type: ignore[arg-type]
-    ),
-    "zcu104": Board(
-        part="xczu7ev-ffvc1156-2-e",
+    "ultra96v2": _ULTRA96,
+    "zcu104": replace(
+        _ULTRA96, part="xczu7ev-ffvc1156-2-e",
         resources={"RAMB36": 312, "DSP": 1_728, "LUT": 230_400, "FF": 460_800},
-        **_ULTRASCALE,  # type: ignore[arg-type]
     ),
     "pynq-z2": Board(
         part="xc7z020clg400-1", family="xc7", processing_system="processing_system7",
-        master="M_AXI_GP0", slave="S_AXI_HP0",
+        master="M_AXI_GP0", slave="S_AXI_HP0", bus_clocks=("M_AXI_GP0_ACLK", "S_AXI_HP0_ACLK"),
         properties={
             "CONFIG.PCW_USE_S_AXI_HP0": "1",
             "CONFIG.PCW_USE_M_AXI_GP0": "1",
@@ -96,10 +92,6 @@ def vivado_script(name: str) -> str:
     b = board(name)
     properties = " ".join(f"{key} {{{value}}}" for key, value in b.properties.items())
     ps = b.processing_system
-    slave_clocks = {
-        "zynq_ultra_ps_e": ("maxihpm0_fpd_aclk", "saxihp0_fpd_aclk"),
-        "processing_system7": ("M_AXI_GP0_ACLK", "S_AXI_HP0_ACLK"),
-    }[ps]
     return f"""\
 # Izhi's core on {name}: vivado -mode batch -source izhi.tcl   makes izhi.bit and izhi.hwh.
 # {UNTESTED}.
@@ -125,7 +117,7 @@ set_property -dict [list CONFIG.NUM_SI {{1}} CONFIG.NUM_MI {{2}}] $control
 set memory [create_bd_cell -type ip -vlnv xilinx.com:ip:smartconnect memory]
 set_property -dict [list CONFIG.NUM_SI {{2}} CONFIG.NUM_MI {{1}}] $memory
 
-foreach pin {{ps/{slave_clocks[0]} ps/{slave_clocks[1]} reset/slowest_sync_clk izhi/aclk control/aclk memory/aclk \\
+foreach pin {{ps/{b.bus_clocks[0]} ps/{b.bus_clocks[1]} reset/slowest_sync_clk izhi/aclk control/aclk memory/aclk \\
     dma/s_axi_lite_aclk dma/m_axi_mm2s_aclk dma/m_axi_s2mm_aclk}} {{
     connect_bd_net [get_bd_pins ps/{b.clock}] [get_bd_pins $pin]
 }}

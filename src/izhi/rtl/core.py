@@ -8,14 +8,13 @@ from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, unsigne
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from izhi.rtl.decoder import WORD, Decoder, Error
+from izhi.rtl.decoder import WORD, Decoder
 from izhi.rtl.events import Kind, events
 from izhi.rtl.layer import Layer
+from izhi.rtl.protocol import ABORTED, Error
 from izhi.rtl.scores import Counts, Readout
 from izhi.rtl.shape import CoreShape
 
-#: The last word of a packet whose inference was thrown away.
-ABORTED = 0xF0000000
 #: Ports of a layer that show the states of its units after an update.
 STATES = ("is_valid", "number", "v", "u")
 

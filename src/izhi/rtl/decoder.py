@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import IntEnum
 from typing import Any
 
 from amaranth.hdl import Array, Const, Module, Mux, Signal, unsigned
@@ -11,28 +10,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.rtl.events import Kind, events
+from izhi.rtl.protocol import Error, Opcode
 from izhi.rtl.shape import ceil_div
-
-
-class Opcode(IntEnum):
-    """The highest four bits of a packet's first word, and of every word of events."""
-
-    SPIKE = 0  #: bits 0 to 23: the input that fires
-    STEP = 1  #: the step is over
-    END = 2  #: the inference, and the packet, is over
-    WRITE = 8  #: bits 0 to 7: the memory; next come its first address, the number of its words, the words
-
-
-class Error(IntEnum):
-    """Why a packet was thrown away."""
-
-    NONE = 0
-    OPCODE = 1  #: a word of no known opcode
-    SOURCE = 2  #: a spike of an input that is not there
-    MEMORY = 3  #: a write to a memory, or beyond the end of one, that is not there; or within an inference
-    LAST = 4  #: the packet ends too early, or goes on behind its end
-    STEPS = 5  #: more steps than the core has room for, or not as many as are expected
-
 
 #: A word of 32 bits, and whether it is a packet's last.
 WORD = data.StructLayout({"word": unsigned(32), "last": 1})

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from amaranth.hdl import unsigned
 from amaranth.lib import data, stream
+
+from izhi.rtl.arithmetic import number_below
 
 
 class Kind(IntEnum):
@@ -18,7 +19,7 @@ class Kind(IntEnum):
 
 def event(sources: int) -> data.StructLayout:
     """An event: its kind, and the number of the source that fired."""
-    return data.StructLayout({"kind": Kind, "source": unsigned(max(1, (sources - 1).bit_length()))})
+    return data.StructLayout({"kind": Kind, "source": number_below(sources)})
 
 
 def events(sources: int) -> stream.Signature:

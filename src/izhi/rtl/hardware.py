@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from amaranth.back import rtlil
 from numpy.typing import NDArray
 
 from izhi import plots
 from izhi.artifact import Artifact
 from izhi.errors import ArtifactError
 from izhi.fixed import fast
-from izhi.rtl import packets
-from izhi.rtl.axi import AxiCore, Control, Register, fingerprint
+from izhi.rtl import yosys
+from izhi.rtl.axi import AxiCore, fingerprint
 from izhi.rtl.boards import UNTESTED, board, vivado_script
-from izhi.rtl.decoder import Error, Opcode
+from izhi.rtl.protocol import ABORTED, Control, Error, Opcode, Register
 from izhi.rtl.shape import CoreShape
-from izhi.rtl.simulator import SimulatedCore, yosys
+from izhi.rtl.simulator import SimulatedCore
 from izhi.rtl.verilog import emit
 from izhi.training import checkpoint
 
@@ -43,9 +41,11 @@ class Latency:
     """Clock cycles of inferences in simulation.
 
     Attributes:
+        loading: to fill the memories.
         cycles, events: of each sample.
     """
 
+    loading: int
     cycles: list[int]
     events: list[int]
 
@@ -56,15 +56,9 @@ class Latency:
 
 def resources(shape: CoreShape, family: str) -> dict[str, float]:
     """What yosys' synth_xilinx makes of a core: block RAMs of 36 kbit, DSP slices, look-up tables, flip-flops."""
-    with tempfile.TemporaryDirectory() as place:
-        (Path(place) / "core.il").write_text(
-            rtlil.convert(AxiCore(shape), name="izhi", emit_src=False)
-        )
-        yosys(
-            f"read_rtlil core.il; synth_xilinx -family {family} -top izhi -flatten; tee -q -o cells.json stat -json",
-            place,
-        )
-        cells = json.loads((Path(place) / "cells.json").read_text())["design"]["num_cells_by_type"]
+    synthesis = f"synth_xilinx -family {family} -top izhi -flatten"
+    found = yosys.convert(AxiCore(shape), "izhi", synthesis, "tee -q -o {file} stat -json")
+    cells = json.loads(found)["design"]["num_cells_by_type"]
     return {
         name: sum(share * cells.get(cell, 0) for cell, share in kinds.items())
         for name, kinds in _CELLS.items()
@@ -79,6 +73,7 @@ def latency(artifact: Artifact, shape: CoreShape, spikes: NDArray[np.integer[Any
     """
     core = SimulatedCore(shape)
     core.load(artifact.network)
+    loading = core.cycles
     cycles, scores = [], []
     for k in range(spikes.shape[1]):
         before = core.cycles
@@ -87,7 +82,7 @@ def latency(artifact: Artifact, shape: CoreShape, spikes: NDArray[np.integer[Any
     expected = fast.run(artifact.network, spikes).scores
     if not np.array_equal(np.stack(scores), expected):
         raise ArtifactError("the simulated core and the integer model give different scores")
-    return Latency(cycles, spikes.sum((0, 2)).tolist())
+    return Latency(loading, cycles, spikes.sum((0, 2)).tolist())
 
 
 def register_map(shape: CoreShape) -> str:
@@ -98,48 +93,26 @@ def register_map(shape: CoreShape) -> str:
         " four bytes answer SLVERR.", "",
         "| address | register | |", "|---|---|---|",
     ]  # fmt: skip
-    lines += [f"| 0x{r:02X} | {r.name} | {_ABOUT[r]} |" for r in Register]
+    lines += [f"| 0x{r:02X} | {r.name} | {r.about} |" for r in Register]
     lines += ["", f"FINGERPRINT of this core: 0x{fingerprint(shape):08X}.", ""]
     lines += [
-        "CONTROL: " + "; ".join(f"bit {bit.value} {_ABOUT[bit]}" for bit in Control) + ".",
+        "CONTROL: " + "; ".join(f"bit {bit.value} {bit.about}" for bit in Control) + ".",
         "",
     ]
     lines += ["STATUS: bit 0, an inference is under way; bits 8 to 10, the error: "
-              + "; ".join(f"{e.value} {_ABOUT[e]}" for e in Error) + ".", ""]  # fmt: skip
+              + "; ".join(f"{e.value} {e.about}" for e in Error) + ".", ""]  # fmt: skip
     lines += [
         "A packet that comes in is words that begin with an opcode in bits 28 to 31, the last with TLAST: "
-        + "; ".join(f"{o.value} {_ABOUT[o]}" for o in Opcode) + ".", "",
+        + "; ".join(f"{o.value} {o.about}" for o in Opcode) + ".", "",
         "A packet that comes out holds the scores of an inference, signed, with TLAST on the last. With bit 2 of"
         " CONTROL events stand before them: kind (0 spike, 1 end of a step, 2 end) in bits 28 to 31, layer in 24"
-        " to 27, neuron in 0 to 23. If the inference is thrown away when its packet has begun, 0xF0000000 ends it.", "",
+        " to 27, neuron in 0 to 23. If the inference is thrown away when its packet has begun,"
+        f" 0x{ABORTED:X} ends it.", "",
         "| memory | holds | bits of a word | words |", "|---|---|---|---|",
     ]  # fmt: skip
     for number, (name, bits, words) in enumerate(shape.memories):
         lines.append(f"| {number} | {name} | {bits} | {words:,} |")
     return "\n".join([*lines, "", "How words are made up is in `izhi.rtl.packets`.", ""])
-
-
-_ABOUT: dict[Any, str] = {
-    Register.IDENTITY: "0x495A4849", Register.VERSION: "of this map: 1", Register.CONTROL: "see below",
-    Register.STATUS: "see below",
-    Register.STEPS: "if not 0, an inference of another number of steps is an error",
-    Register.FINGERPRINT: "tells shapes of cores apart",
-    Register.CYCLES: "clock cycles in which an inference was under way",
-    Register.EVENTS: "input spikes taken", Register.SPIKES: "spikes of all layers",
-    Register.INFERENCES: "inferences that came to their end",
-    Register.WORD: "a write is a word of a packet, as if it came by the stream",
-    Register.LAST_WORD: "a write is a packet's last word",
-    Control.RUN: "packets are taken (set after reset)",
-    Control.CLEAR: "throws away what is in the core but for its memories, and sets counters to 0; reads 0",
-    Control.SENDS_SPIKES: "events of every layer come out", Control.ACKNOWLEDGE: "clears the error; reads 0",
-    Error.NONE: "none", Error.OPCODE: "unknown opcode", Error.SOURCE: "an input that is not there",
-    Error.MEMORY: "a memory or address that is not there, or a write within an inference",
-    Error.LAST: "a packet that ends too early or too late", Error.STEPS: "a wrong number of steps",
-    Opcode.SPIKE: "a spike of the input in bits 0 to 23", Opcode.STEP: "the step is over",
-    Opcode.END: "the inference and the packet are over",
-    Opcode.WRITE: "write to the memory in bits 0 to 7: then the first address, the number of memory words, and"
-    " each of them in words of 32 bits, the lowest first",
-}  # fmt: skip
 
 
 def build(
@@ -182,7 +155,7 @@ def build(
         measured = latency(artifact, shape, spikes)
         found["latency"] = {
             "cycles": measured.cycles, "events": measured.events, "mean_cycles": measured.mean,
-            "load_cycles": int(sum(w.size + 3 for w in packets.memories(shape, artifact.network))),
+            "load_cycles": measured.loading,
         }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in files.items():
@@ -214,7 +187,7 @@ def _report(found: Mapping[str, Any], megahertz: int) -> str:
             f"Cycles of an inference in simulation, over {len(cycles)} test samples: {mean:,.0f} on average,"
             f" {min(cycles):,} to {max(cycles):,}, with {np.mean(events):,.0f} input spikes on average; at"
             f" {megahertz} MHz, a clock rate that has not been measured, that would be"
-            f" {mean / megahertz:,.0f} µs. Loading the network takes {found['latency']['load_cycles']:,} words.",
+            f" {mean / megahertz:,.0f} µs. Loading the network takes {found['latency']['load_cycles']:,} cycles.",
             "",
         ]  # fmt: skip
     return "\n".join(lines)

@@ -9,8 +9,8 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.fixed import FixedPoint
-from izhi.rtl.arithmetic import rounded_shift, saturated
-from izhi.rtl.memories import loading
+from izhi.rtl.arithmetic import number_below, rounded_shift, saturated
+from izhi.rtl.memories import filled, loading
 from izhi.rtl.shape import LayerShape
 
 
@@ -30,20 +30,19 @@ class Neurons(wiring.Component):
 
     def __init__(self, shape: LayerShape) -> None:
         self.shape = shape
-        count = unsigned(max(1, (shape.updates - 1).bit_length()))
         super().__init__(
             {
                 "constants": In(loading(*shape.constant_memory)),
                 "start": In(1),
                 "is_ready": Out(1),
                 "end": In(1),
-                "group": Out(unsigned(max(1, (shape.groups - 1).bit_length()))),
+                "group": Out(number_below(shape.groups)),
                 "sums": In(data.ArrayLayout(signed(shape.accumulator_bits), shape.lanes)),
                 "erase": Out(1),
                 "is_valid": Out(1),
                 "is_last": Out(1),
                 "fired": Out(shape.units),
-                "number": Out(count),
+                "number": Out(number_below(shape.updates)),
                 "v": Out(shape.units * shape.v.width),
                 "u": Out(shape.units * shape.u.width),
             }
@@ -52,19 +51,11 @@ class Neurons(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m, s = Module(), self.shape
         per_group = s.lanes // s.units
-        m.submodules.constants = constants = memory.Memory(
-            shape=unsigned(s.units * sum(s.constants)), depth=s.updates, init=[]
-        )
-        fill, fetch = constants.write_port(), constants.read_port()
+        fetch = filled(m, "constants", self.constants, *s.constant_memory)
         m.submodules.states = states = memory.Memory(
             shape=unsigned(s.units * (s.v.width + s.u.width)), depth=s.updates, init=[]
         )
         keep, recall = states.write_port(), states.read_port()
-        m.d.comb += [
-            fill.addr.eq(self.constants.address),
-            fill.data.eq(self.constants.word),
-            fill.en.eq(self.constants.enable),
-        ]
 
         # The counter of updates is stage 0; what it reads is there in stage 1.
         number, part = Signal(range(s.updates)), Signal(range(per_group))

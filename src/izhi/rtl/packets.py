@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from izhi.fixed import Network
+from izhi.rtl.protocol import Opcode
 from izhi.rtl.shape import CoreShape, LayerShape, constants_of
 
 Words = NDArray[np.uint32]
-
-SPIKE, STEP, END, WRITE = 0, 1, 2, 8
 
 
 def _words(bits: NDArray[Any]) -> Words:
@@ -67,7 +66,7 @@ def memories(shape: CoreShape, network: Network) -> list[Words]:
 
 def write(memory: int, words: Words, address: int = 0) -> Words:
     """The packet that writes words (number, chunks) to a memory."""
-    header = np.array([WRITE << 28 | memory, address, len(words)], np.uint32)
+    header = np.array([Opcode.WRITE << 28 | memory, address, len(words)], np.uint32)
     return np.concatenate([header, words.reshape(-1)])
 
 
@@ -83,9 +82,9 @@ def inferences(spikes: NDArray[np.integer]) -> tuple[Words, NDArray[np.uint8]]:
     words[np.arange(len(source)) + before] = source
     so_far = np.cumsum(by_sample.sum((2), dtype=np.int64).reshape(-1)).reshape(batch, steps)
     sample = np.arange(batch)[:, None]
-    words[so_far + sample * (steps + 1) + np.arange(steps)] = STEP << 28
+    words[so_far + sample * (steps + 1) + np.arange(steps)] = Opcode.STEP << 28
     ends = so_far[:, -1] + np.arange(batch) * (steps + 1) + steps
-    words[ends] = END << 28
+    words[ends] = Opcode.END << 28
     last = np.zeros(len(words), np.uint8)
     last[ends] = 1
     return words, last
@@ -108,8 +107,8 @@ def scores_and_spikes(
     found = []
     for number, s in enumerate(shape.layers):
         own = layer == number
-        at = np.cumsum(kind[own] == STEP)
-        fired = kind[own] == SPIKE
+        at = np.cumsum(kind[own] == Opcode.STEP)
+        fired = kind[own] == Opcode.SPIKE
         spikes = np.zeros((steps, s.outputs), np.uint8)
         np.add.at(spikes, (at[fired], source[own][fired]), 1)
         found.append(spikes)

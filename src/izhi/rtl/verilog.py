@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any, cast
 
-from amaranth.back import rtlil
-
+from izhi.rtl import yosys
 from izhi.rtl.axi import AxiCore
 from izhi.rtl.shape import CoreShape
-from izhi.rtl.simulator import yosys
 
 
 def emit(shape: CoreShape) -> str:
     """Verilog of a core; the module ``izhi`` is the block of AXI."""
     core = AxiCore(shape)
-    with tempfile.TemporaryDirectory() as place:
-        text = rtlil.convert(core, name="izhi_core", emit_src=False)
-        (Path(place) / "core.il").write_text(text)
-        yosys(
-            "read_rtlil core.il; proc; memory_collect; opt_clean; write_verilog -norename -noattr core.v",
-            place,
-        )
-        inner = (Path(place) / "core.v").read_text()
+    inner = yosys.convert(
+        core,
+        "izhi_core",
+        "proc; memory_collect; opt_clean",
+        "write_verilog -norename -noattr {file}",
+    )
     ports, wires = [], []
     for name, member in core.signature.members.items():
         width = len(cast(Any, getattr(core, name)))

@@ -1,0 +1,75 @@
+"""What a core and its drivers agree on: words of packets, registers and errors. Needs Python alone."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+#: "IZHI" in ASCII, and the version of the register map.
+IDENTITY, VERSION = 0x495A4849, 1
+#: The last word of a packet whose inference was thrown away.
+ABORTED = 0xF0000000
+
+
+class _Described(IntEnum):
+    """Numbers, each with a word of explanation in ``about``, which the register map of a core repeats."""
+
+    about: str
+
+    def __new__(cls, value: int, about: str = "") -> _Described:
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.about = about
+        return member
+
+
+class Opcode(_Described):
+    """The highest four bits of a packet's first word, and of every word of events."""
+
+    SPIKE = 0, "a spike of the input in bits 0 to 23"
+    STEP = 1, "the step is over"
+    END = 2, "the inference and the packet are over"
+    WRITE = (
+        8,
+        "write to the memory in bits 0 to 7: then the first address, the number of memory words, and"
+        " each of them in words of 32 bits, the lowest first",
+    )
+
+
+class Error(_Described):
+    """Why a packet was thrown away."""
+
+    NONE = 0, "none"
+    OPCODE = 1, "unknown opcode"
+    SOURCE = 2, "an input that is not there"
+    MEMORY = 3, "a memory or address that is not there, or a write within an inference"
+    LAST = 4, "a packet that ends too early or too late"
+    STEPS = 5, "a wrong number of steps"
+
+
+class Register(_Described):
+    """Byte addresses."""
+
+    IDENTITY = 0x00, f"0x{IDENTITY:08X}"
+    VERSION = 0x04, f"of this map: {VERSION}"
+    CONTROL = 0x08, "see below"
+    STATUS = 0x0C, "see below"
+    STEPS = 0x10, "if not 0, an inference of another number of steps is an error"
+    FINGERPRINT = 0x14, "tells shapes of cores apart"
+    CYCLES = 0x18, "clock cycles in which an inference was under way"
+    EVENTS = 0x1C, "input spikes taken"
+    SPIKES = 0x20, "spikes of all layers"
+    INFERENCES = 0x24, "inferences that came to their end"
+    WORD = 0x28, "a write is a word of a packet, as if it came by the stream"
+    LAST_WORD = 0x2C, "a write is a packet's last word"
+
+
+class Control(_Described):
+    """Bits of the register CONTROL."""
+
+    RUN = 0, "packets are taken (set after reset)"
+    CLEAR = (
+        1,
+        "throws away what is in the core but for its memories, and sets counters to 0; reads 0",
+    )
+    SENDS_SPIKES = 2, "events of every layer come out"
+    ACKNOWLEDGE = 3, "clears the error; reads 0"
