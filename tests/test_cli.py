@@ -164,6 +164,15 @@ def test_a_file_may_name_the_variants(tmp_path, capsys, monkeypatch):
     ]
     assert {r["config"]["connection"] for r in rows} == {"recurrent"}
     assert "| LIF, slow | recurrent | spikes |" in (tmp_path / "c" / "report.md").read_text()
+    again = "compare --config two.toml --quiet --out d --json d.json --connections linear,recurrent"
+    assert main(again.split()) == 0
+    rows = json.loads((tmp_path / "d.json").read_text())["rows"]
+    assert [(r["label"], r["config"]["connection"]) for r in rows] == [
+        ("LIF, slow", "linear"),
+        ("FS", "linear"),
+        ("LIF, slow, recurrent", "recurrent"),
+        ("FS, recurrent", "recurrent"),
+    ]
     file.write_text(common + "variants = 3\n")
     assert "variants is no table" in refused(capsys, "compare", "--config", "two.toml")
     file.write_text(common + '[variants]\nlif = "fast"\n')

@@ -41,10 +41,10 @@ def parse_variants(neurons: str, connections: str) -> list[Variant]:
         connections: comma-separated kinds; each neuron that names no connection gets all of them.
     """
     variants: dict[str, Variant] = {}
-    kinds = [kind.strip() for kind in connections.split(",") if kind.strip()]
+    kinds = _kinds(connections)
     items = [item.strip() for item in neurons.split(",") if item.strip()]
-    if not items or not kinds:
-        raise SettingError("neurons or connections names nothing, expected at least one of each")
+    if not items:
+        raise SettingError("neurons names nothing, expected neurons such as lif,normalized")
     for item, kind in product(items, kinds):
         name, *changes = item.split(":")
         settings: dict[str, Any] = {"neuron": name, "connection": kind}
@@ -62,14 +62,37 @@ def parse_variants(neurons: str, connections: str) -> list[Variant]:
     return list(variants.values())
 
 
-def named_variants(tables: Any) -> list[Variant]:
-    """The variants of a TOML file: a table ``[variants."label"]`` of settings for each."""
+def named_variants(tables: Any, connections: str | None = None) -> list[Variant]:
+    """The variants of a TOML file: a table ``[variants."label"]`` of settings for each.
+
+    Args:
+        tables: the file's ``variants``.
+        connections: comma-separated kinds, each of which every variant gets; None: what the file says.
+    """
     if not isinstance(tables, Mapping) or not tables:
         raise SettingError('variants is no table, expected one or more [variants."label"]')
     for label, settings in tables.items():
         if not isinstance(settings, Mapping):
             raise SettingError(f"variants holds {label!r}, expected a table [variants.{label!r}]")
-    return [Variant(label, dict(settings), named=True) for label, settings in tables.items()]
+    named = [Variant(label, dict(settings), named=True) for label, settings in tables.items()]
+    if connections is None:
+        return named
+    return [
+        Variant(
+            variant.label if kind == "linear" else f"{variant.label}, {kind}",
+            {**variant.settings, "connection": kind},
+            named=True,
+        )
+        for kind in _kinds(connections)
+        for variant in named
+    ]
+
+
+def _kinds(connections: str) -> list[str]:
+    kinds = [kind.strip() for kind in connections.split(",") if kind.strip()]
+    if not kinds:
+        raise SettingError("connections names nothing, expected kinds such as linear,recurrent")
+    return list(dict.fromkeys(kinds))
 
 
 @dataclass

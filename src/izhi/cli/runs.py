@@ -35,8 +35,9 @@ def variants_of(a: argparse.Namespace, values: dict[str, Any]) -> list[compariso
     """The variants of the file, taken out of its values; those of --neurons if it has none or both."""
     tables = values.pop("variants", None)
     if tables is None or a.neurons is not None:
-        return comparison.parse_variants(a.neurons or "lif,normalized,biological", a.connections)
-    return comparison.named_variants(tables)
+        neurons = a.neurons or "lif,normalized,biological"
+        return comparison.parse_variants(neurons, a.connections or "linear")
+    return comparison.named_variants(tables, a.connections)
 
 
 def compare(a: argparse.Namespace) -> None:
@@ -217,16 +218,16 @@ def add(commands: Commands) -> None:
     sub = commands.add("compare", compare, "train several neurons or connections and compare them")
     sub.add_argument("--neurons", metavar="LIST",
                      help="neuron[:setting=value]…, comma-separated [the file's variants, or all three]")  # fmt: skip
-    sub.add_argument("--connections", default="linear", metavar="LIST",
-                     help="kinds of connection, comma-separated [%(default)s]")  # fmt: skip
+    sub.add_argument("--connections", metavar="LIST",
+                     help="kinds of connection, comma-separated [linear, or the file's]")  # fmt: skip
     sub.add_argument("--seeds", default="0", metavar="LIST", help="comma-separated [%(default)s]")
     run_options(sub)
     add_settings(sub, without=("neuron", "connection", "seed"))
     sub = commands.add("tune", tune, "search settings on validation samples, by Optuna")
     sub.add_argument("--neurons", metavar="LIST",
                      help="variants as in compare, each with the same budget")  # fmt: skip
-    sub.add_argument("--connections", default="linear", metavar="LIST",
-                     help="kinds of connection, comma-separated [%(default)s]")  # fmt: skip
+    sub.add_argument("--connections", metavar="LIST",
+                     help="kinds of connection, comma-separated [linear, or the file's]")  # fmt: skip
     sub.add_argument("--search", default=tuning.USUAL, metavar="LIST",
                      help="[neuron.]setting=low..high or =a|b, comma-separated [%(default)s]")  # fmt: skip
     sub.add_argument("--every-speaker", action="store_true",
