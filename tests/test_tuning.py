@@ -75,7 +75,8 @@ def test_every_variant_gets_the_same_budget_and_a_study_goes_on(tmp_path, capsys
         b["validation_accuracy"] >= a["validation_accuracy"]
         for a, b in zip(first, later, strict=True)
     )
-    # What it writes is what compare takes.
+    # What it writes is what compare takes; numbers are numbers, whatever the command line gave.
+    assert "\nepochs = 2\n" in tuned.read_text()
     result = tmp_path / "compare.json"
     assert cli.main(["compare", "--config", str(tuned), "--epochs", "1", "--quiet", "--json", str(result),
                      "--out", str(tmp_path / "compare")]) == 0  # fmt: skip

@@ -6,6 +6,7 @@ IzhiError                   something the user can put right; the command line e
 ├── DataError               a data set that is missing, truncated or fails its checksum
 ├── CheckpointError         a checkpoint that is truncated, foreign or not plain tensors
 ├── ArtifactError           an artifact that is damaged, of another version, or inconsistent
+├── DeviceError             a device that is not there, fails, or holds another core
 ├── SimulatorError          yosys or the compiler fails, or a simulated core does not come to an end
 ├── RunFolderError          a run folder that cannot be written, or holds another run
 └── DivergenceError         a loss or gradient that is no longer finite
@@ -41,6 +42,10 @@ class CheckpointError(IzhiError):
 
 class ArtifactError(IzhiError):
     """An artifact that is damaged, of another version, or inconsistent."""
+
+
+class DeviceError(IzhiError):
+    """A device that is not there, fails in mid-run, or holds another core than is wanted."""
 
 
 class SimulatorError(IzhiError):

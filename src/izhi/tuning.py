@@ -138,9 +138,15 @@ class Best:
 
 def to_toml(settings: Mapping[str, Any], best: Sequence[Best], header: str = "") -> str:
     """The common settings, and each variant with what was found, as a file for ``izhi compare``."""
-    tables = {row.variant.label: {**row.variant.settings, **row.found} for row in best}
+
+    def typed(values: Mapping[str, Any]) -> dict[str, Any]:
+        # The command line gives text; a file shows numbers as numbers.
+        dumped = Experiment(**values).model_dump(mode="json")
+        return {name: dumped[name] for name in values}
+
+    tables = {row.variant.label: typed({**row.variant.settings, **row.found}) for row in best}
     comment = "".join(f"# {line}\n" for line in header.splitlines())
-    return comment + str(tomli_w.dumps({**settings, "variants": tables}))
+    return comment + str(tomli_w.dumps({**typed(settings), "variants": tables}))
 
 
 class _Pruning:

@@ -10,9 +10,12 @@ from networks import random_network, random_spikes
 pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 
 from izhi import fixed
-from izhi.errors import SettingError
+from izhi.artifact import Artifact
+from izhi.board.core import CoreDevice
+from izhi.errors import DeviceError, SettingError
 from izhi.rtl import Error, SimulatedCore, SimulatorError, packets, shape_of
-from izhi.rtl.protocol import ABORTED, Opcode
+from izhi.rtl.compile import library
+from izhi.rtl.protocol import ABORTED, Control, Opcode, Register
 
 STEPS, BATCH = 20, 6
 #: Settings of the network, of the core, and how often an input may fire in a step.
@@ -43,19 +46,21 @@ def case(request):
 
 
 def loaded(network, shape, **options):
-    core = SimulatedCore(shape, **options)
-    core.load(network)
-    return core
+    """A device, simulated with all its states, that holds a network."""
+    block = SimulatedCore(library(shape, shows_states=True), shape, **options)
+    device = CoreDevice("simulator", block, shape)
+    device.load(Artifact(network, shape.steps, ()))
+    return device
 
 
 def check(core, network, spikes):
-    core.set(sends_spikes=True, keeps_states=True, seed=5)
-    core.states()
-    out, expected = core.run(spikes), fixed.run(network, spikes, trace=True)
+    core.block.states()
+    out = core.run(spikes, sends_spikes=True)
+    expected = fixed.run(network, spikes, trace=True)
     assert np.array_equal(out.scores, expected.scores)
     for a, b in zip(out.spikes, expected.spikes, strict=True):
         assert np.array_equal(a, b)
-    states = core.states()
+    states = core.block.states()
     for number, layer in enumerate(network.layers):
         own = states[states[:, 0] == number]
         by_time = own.reshape(spikes.shape[1], spikes.shape[0], layer.outputs, 4)
@@ -99,36 +104,39 @@ def test_work_is_proportional_to_spikes():
     cycles = []
     for share in (0.1, 0.5):
         spikes = (np.random.default_rng(0).random((STEPS, 1, 60)) < share).astype(np.uint8)
-        before = core.cycles
+        core.clear()
         core.run(spikes)
-        cycles.append((core.cycles - before) / spikes.sum())
+        cycles.append(core.counters.cycles / spikes.sum())
     assert cycles[1] == pytest.approx(16, rel=0.1)
     assert cycles[0] < 16 + 25
 
 
 def broken_packets(shape, spikes):
-    """Malformed packets (words, flags of last words), and the error each gives."""
-    good, last = packets.inferences(spikes[:, :1])
-    words, scores = len(good), shape.layers[0]
+    """Malformed packets, the error each gives, and whether a packet answers them."""
+    good = packets.inferences(spikes[:, :1])
+    first = shape.layers[0]
+    depth = first.sources * first.groups
+    step, end, write = (x << 28 for x in (Opcode.STEP, Opcode.END, Opcode.WRITE))
+    yield "source", [first.inputs, 7, 8], Error.SOURCE, True
+    yield "opcode", [*good[:5], 9 << 28, *good[5:]], Error.OPCODE, True
+    yield "steps", [*[step] * (STEPS + 1), end], Error.STEPS, True
+    yield "no end", [*good, step], Error.LAST, True
+    yield "cut", good[: len(good) // 2], Error.LAST, True
+    yield "within", [step, write, 0, 1, 5], Error.MEMORY, True
+    yield "behind", [*good, write, 0, 1, 5], Error.MEMORY, True
+    yield "memory", [write | 99, 0, 1, 5], Error.MEMORY, False
+    yield "address", [write, depth, 1, 5], Error.MEMORY, False
+    yield "length", [write, 0, depth + 1, 5], Error.MEMORY, False
+    yield "count", [write, 0, 0], Error.LAST, False
+    yield "write cut", [write], Error.LAST, False
 
-    def of(values, ends=None):
-        flags = np.zeros(len(values), np.uint8)
-        flags[ends if ends is not None else [-1]] = 1
-        return np.array(values, np.uint32), flags
 
-    middle = last.copy()
-    middle[words // 2], middle[-1] = 1, 0
-    yield "source", of([Opcode.SPIKE << 28 | scores.inputs, 7, 8]), Error.SOURCE
-    yield "opcode", of([*good[:5], 9 << 28, *good[5:]]), Error.OPCODE
-    yield "steps", of([*[Opcode.STEP << 28] * (STEPS + 1), Opcode.END << 28]), Error.STEPS
-    yield "behind its end", of([*good, Opcode.STEP << 28]), Error.LAST
-    yield "too early", (good[: words // 2], middle[: words // 2 + 1][-(words // 2) :]), Error.LAST
-    yield "memory", of([Opcode.WRITE << 28 | 99, 0, 1, 5]), Error.MEMORY
-    yield "address", of([Opcode.WRITE << 28, scores.sources * scores.groups, 1, 5]), Error.MEMORY
-    yield "length", of([Opcode.WRITE << 28, 0, scores.sources * scores.groups + 1, 5]), Error.MEMORY
-    yield "count", of([Opcode.WRITE << 28, 0, 0]), Error.LAST
-    yield "cut", of([Opcode.WRITE << 28]), Error.LAST
-    yield "within", of([Opcode.STEP << 28, Opcode.WRITE << 28, 0, 1, 5]), Error.MEMORY
+def error_of(device):
+    return Error(device.block.read(Register.STATUS) >> 8)
+
+
+def acknowledge(device):
+    device.block.write(Register.CONTROL, 1 << Control.RUN | 1 << Control.ACKNOWLEDGE)
 
 
 def test_malformed_packets_raise_a_flag_and_the_next_inference_is_right():
@@ -136,47 +144,72 @@ def test_malformed_packets_raise_a_flag_and_the_next_inference_is_right():
     network = random_network(1, **settings)
     shape = shape_of(network, STEPS, largest_input=most, **core)
     spikes = random_spikes(2, STEPS, 2, 12)
-    core = loaded(network, shape, pauses=(50, 50))
+    device = loaded(network, shape, pauses=(50, 50))
+    device.block.write(Register.STEPS, 0)
     expected = fixed.run(network, spikes).scores
-    for name, (words, last), error in broken_packets(shape, spikes):
-        assert core.error() == Error.NONE, name
-        core.send(words, last)
-        assert core.error(acknowledge=True) == error, name
-        assert np.array_equal(core.run(spikes).scores, expected), name
+    for name, words, error, is_answered in broken_packets(shape, spikes):
+        assert error_of(device) == Error.NONE, name
+        words = np.array(words, np.uint32)
+        if is_answered:
+            assert device.block.exchange(words, 99)[-1] == ABORTED, name
+        else:
+            device.block.send(words)
+        assert error_of(device) == error, name
+        acknowledge(device)
+        assert np.array_equal(device.run(spikes).scores, expected), name
 
 
-def test_a_packet_that_has_begun_ends_when_its_inference_is_thrown_away():
+def test_what_was_found_before_an_error_is_ended():
     settings, core, _ = CORES["lif"]
     network, spikes = random_network(1, **settings), random_spikes(2, STEPS, 3, 12)
-    core = loaded(network, shape_of(network, STEPS, largest_input=2, **core), pauses=(0, 100))
-    core.set(sends_spikes=True)
-    words, last = packets.inferences(spikes[:, :1])
+    device = loaded(network, shape_of(network, STEPS, largest_input=2, **core), pauses=(0, 100))
+    scores = fixed.run(network, spikes).scores
+    words = packets.inferences(spikes)
     words[-1] = 9 << 28
     for _ in range(2):
-        out, ends = core.send(words, last, 1)
-        assert len(out) > 20
+        acknowledge(device)  # and sends no spikes
+        out, last = device.block.stream(words, np.arange(len(words)) == len(words) - 1, 1, 99)
+        assert last.tolist() == [False] * (len(out) - 1) + [True]
+        assert np.array_equal(out[:-1].view(np.int32), scores[:2].reshape(-1))
         assert out[-1] == ABORTED
-        assert ends.tolist() == [0] * (len(out) - 1) + [1]
-        assert core.error(acknowledge=True) == Error.OPCODE
-        check(core, network, spikes)
-    core.set(sends_spikes=True)
-    core.send(words[:-1], last[:-1])
-    core.clear()
-    out, _ = core.send(words[:0], last[:0], 1)
+        assert error_of(device) == Error.OPCODE
+        acknowledge(device)
+        check(device, network, spikes)
+    # Thrown away by clear, when spikes are out and scores are not.
+    device.block.write(Register.CONTROL, 1 << Control.RUN | 1 << Control.SENDS_SPIKES)
+    device.block.pauses = (0, 0)
+    device.block.stream(words[:-1], np.zeros(len(words) - 1, bool), 0, 9999)
+    device.clear()
+    out, _ = device.block.stream(words[:0], np.zeros(0, bool), 1, 99)
     assert out[-1] == ABORTED
-    check(core, network, spikes)
+    check(device, network, spikes)
 
 
-def test_clear_in_mid_inference():
+@pytest.mark.parametrize("throw_away", ["clear", "reset"])
+def test_thrown_away_in_mid_inference(throw_away):
     settings, core, _ = CORES["recurrent"]
     network, spikes = random_network(1, **settings), random_spikes(2, STEPS, 2, 12)
-    core = loaded(network, shape_of(network, STEPS, **core))
-    words, last = packets.inferences(spikes)
-    for count in (1, 9, len(words) // 3):
-        core.send(words[:count], last[:count])
-        core.clear()
-        assert np.array_equal(core.run(spikes).scores, fixed.run(network, spikes).scores)
-    assert core.error() == Error.NONE
+    device = loaded(network, shape_of(network, STEPS, **core))
+    words = packets.inferences(spikes[:, :1])
+    for count in (1, 9, len(words) - 1):
+        acknowledge(device)  # and sends no spikes
+        device.block.stream(words[:count], np.zeros(count, bool))
+        assert device.block.read(Register.STATUS) & 1
+        getattr(device if throw_away == "clear" else device.block, throw_away)()
+        assert not device.block.read(Register.STATUS) & 1
+        check(device, network, spikes)
+    assert error_of(device) == Error.NONE
+
+
+def test_a_refused_packet_is_one_error_and_the_device_goes_on(monkeypatch):
+    network, spikes = random_network(1), random_spikes(2, STEPS, 3, 12)
+    device = loaded(network, shape_of(network, STEPS, lanes=4, units=2))
+    right = packets.inferences
+    monkeypatch.setattr(packets, "inferences", lambda x: right(x) | 15 << 28)
+    with pytest.raises(DeviceError, match="simulator refused a packet: unknown opcode"):
+        device.run(spikes)
+    monkeypatch.undo()
+    assert np.array_equal(device.run(spikes).scores, fixed.run(network, spikes).scores)
 
 
 @pytest.mark.parametrize("change", ["shift", "point"])
@@ -189,9 +222,17 @@ def test_a_changed_shift_is_caught(change):
         "shift": {"shift": first.shift + 1},
         "point": {"v": v},
     }[change]
-    core = loaded(network, replace(shape, layers=(replace(first, **wrong), *shape.layers[1:])))
+    mutant = replace(shape, layers=(replace(first, **wrong), *shape.layers[1:]))
+    core, spikes = loaded(network, shape), random_spikes(2, STEPS, BATCH, 12)
+    check(core, network, spikes)
+    # Past the driver, which notices that this core is another one.
+    core.block = SimulatedCore(library(mutant, shows_states=True), mutant)
+    for number, words in enumerate(packets.memories(mutant, network)):
+        core.block.send(packets.write(number, words))
     with pytest.raises(AssertionError):
-        check(core, network, random_spikes(2, STEPS, BATCH, 12))
+        check(core, network, spikes)
+    with pytest.raises(DeviceError, match="FINGERPRINT, expected .* it holds another core"):
+        CoreDevice("simulator", core.block, shape)
 
 
 def test_a_changed_constant_is_caught():
@@ -200,12 +241,8 @@ def test_a_changed_constant_is_caught():
     core = loaded(network, shape)
     neuron = network.layers[0].neuron
     off = replace(neuron, a2=neuron.a2 + (np.arange(9) == 4) * 40)
-    core.write(
-        1,
-        packets.memories(
-            shape, fixed.Network((replace(network.layers[0], neuron=off), network.layers[1]))
-        )[1],
-    )
+    changed = fixed.Network((replace(network.layers[0], neuron=off), network.layers[1]))
+    core.block.send(packets.write(1, packets.memories(shape, changed)[1]))
     with pytest.raises(AssertionError):
         check(core, network, random_spikes(2, STEPS, BATCH, 12))
 
@@ -217,15 +254,16 @@ def test_another_network_of_the_same_shape_can_be_loaded():
     core = loaded(first, shape_of(first, STEPS, lanes=4, units=2))
     spikes = random_spikes(3, STEPS, BATCH, 12)
     check(core, first, spikes)
-    core.load(second)
+    core.load(Artifact(second, STEPS, ()))
     check(core, second, spikes)
 
 
 def test_a_core_that_does_not_come_to_an_end_is_an_error():
     network = random_network(1)
-    core = loaded(network, shape_of(network, STEPS, lanes=4, units=2))
-    with pytest.raises(SimulatorError, match="took 1 of 1 words and sent 0 of 1 packets in 500"):
-        core.send(np.array([Opcode.STEP << 28], np.uint32), np.zeros(1, np.uint8), 1, limit=500)
+    device = loaded(network, shape_of(network, STEPS, lanes=4, units=2))
+    device.block.limit = 500
+    with pytest.raises(SimulatorError, match="took 1 of 1 words and sent 0 of 1 packets, 0 words"):
+        device.block.stream(np.array([Opcode.STEP << 28], np.uint32), np.zeros(1, bool), 1, 9)
 
 
 def test_bad_settings():

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from izhi import artifact, data, export, inference, plots, sweep, training
+from izhi.board import shape_for
 from izhi.build import network as build_network
 from izhi.cli.common import (
     Commands,
@@ -22,6 +23,7 @@ from izhi.comparison import percent
 from izhi.config import Experiment
 from izhi.errors import SettingError
 from izhi.progress import TerminalListener
+from izhi.rtl import larger
 from izhi.sweep import METHODS
 from izhi.training import RunFolder, checkpoint
 from izhi.training.run_folder import already_holds_a_run
@@ -123,7 +125,7 @@ def trace(a: argparse.Namespace) -> None:
 
 def rtl(a: argparse.Namespace) -> None:
     try:
-        from izhi.rtl import hardware, shape_of
+        from izhi import hardware
         from izhi.rtl.boards import board
     except ImportError:
         raise SettingError(
@@ -131,9 +133,9 @@ def rtl(a: argparse.Namespace) -> None:
         ) from None
     board(a.board)
     found = artifact.load(a.artifact)
-    counted = bool(inference.settings_of(found).counts)
-    shape = shape_of(found.network, found.steps, lanes=a.lanes, units=a.units,
-                     largest_input=255 if counted else 1)  # fmt: skip
+    shape = shape_for(found, a.lanes, a.units)
+    if a.sizes is not None:
+        shape = larger(shape, whole_numbers("sizes", a.sizes, "784,1024,10"))
     out = Path(a.out or Path(a.artifact).with_suffix("") / a.board)
     spikes = None
     if a.samples:
@@ -189,6 +191,9 @@ def add(commands: Commands) -> None:
     sub.add_argument("artifact", metavar="FILE", help="the artifact (.izhi)")
     sub.add_argument("--board", default="ultra96v2", metavar="NAME",
                      help="ultra96v2, pynq-z2 or zcu104 [%(default)s]")  # fmt: skip
+    sub.add_argument("--sizes", metavar="LIST",
+                     help="a larger core, which other networks fit as well: inputs, neurons of each layer,"
+                     " classes of a readout [the artifact's]")  # fmt: skip
     for name, default, about in (
         ("lanes", 32, "neurons that an arriving spike reaches in a cycle"),
         ("units", 2, "neurons that are updated in a cycle"),

@@ -1,13 +1,15 @@
-"""An event-driven core for networks in integers, in Amaranth, and its simulation."""
+"""An event-driven core for networks in integers, in Amaranth, and its simulation.
+
+What drivers need (shapes, packets, the protocol, the simulated core) does without Amaranth and yosys.
+"""
 
 from izhi.errors import SimulatorError
-from izhi.rtl.core import Core
+from izhi.rtl.fit import fitted, larger
 from izhi.rtl.protocol import Error, Opcode
 from izhi.rtl.shape import CoreShape, LayerShape, ReadoutShape, shape_of
-from izhi.rtl.simulator import SimulatedCore
+from izhi.rtl.simulated import SimulatedCore
 
 __all__ = [
-    "Core",
     "CoreShape",
     "Error",
     "LayerShape",
@@ -15,5 +17,7 @@ __all__ = [
     "ReadoutShape",
     "SimulatedCore",
     "SimulatorError",
+    "fitted",
+    "larger",
     "shape_of",
 ]

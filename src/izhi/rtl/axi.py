@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from amaranth.hdl import (
@@ -21,14 +20,9 @@ from amaranth.lib.wiring import In, Out
 
 from izhi.rtl.core import Core
 from izhi.rtl.protocol import IDENTITY, VERSION, Control, Register
-from izhi.rtl.shape import CoreShape
+from izhi.rtl.shape import CoreShape, fingerprint
 
 ADDRESS_BITS = 8
-
-
-def fingerprint(shape: CoreShape) -> int:
-    """32 bits that tell shapes apart."""
-    return int.from_bytes(hashlib.sha256(repr(shape).encode()).digest()[:4], "little")
 
 
 class AxiCore(wiring.Component):
@@ -40,11 +34,13 @@ class AxiCore(wiring.Component):
         m_axis_*: packets out; TLAST ends an inference, TKEEP is always high.
         s_axi_*: registers, see Register. Addresses that are none, and writes to a register that is only
             read or of less than four bytes, answer SLVERR.
+        is_valid_k, number_k, v_k, u_k: states of layer k after each update, with ``shows_states``.
     """
 
-    def __init__(self, shape: CoreShape) -> None:
+    def __init__(self, shape: CoreShape, *, shows_states: bool = False) -> None:
         self.shape = shape
         self.core = Core(shape)
+        self.states = self.core.states() if shows_states else {}
         super().__init__(
             {
                 "aclk": In(1), "aresetn": In(1),
@@ -61,6 +57,7 @@ class AxiCore(wiring.Component):
                 "s_axi_arvalid": In(1), "s_axi_arready": Out(1),
                 "s_axi_rdata": Out(32), "s_axi_rresp": Out(2),
                 "s_axi_rvalid": Out(1), "s_axi_rready": In(1),
+                **self.states,
             }
         )  # fmt: skip
 
@@ -86,6 +83,7 @@ class AxiCore(wiring.Component):
             self.m_axis_tvalid.eq(core.output.valid),
             core.output.ready.eq(self.m_axis_tready),
         ]
+        m.d.comb += [getattr(self, name).eq(getattr(core, name)) for name in self.states]
         with m.If(has_word & core.input.ready):
             m.d.sync += has_word.eq(0)
         counters = self._counters(m, clear)

@@ -22,14 +22,14 @@ STATES = ("is_valid", "number", "v", "u")
 class Core(wiring.Component):
     """Layers in a row between a decoder of packets and an encoder.
 
-    A packet is one inference, or one write to a memory. After a malformed packet the rest of it is thrown
-    away, the states are cleared, and ``error`` says why until ``acknowledge`` is high.
+    A packet is one or several inferences, or one write to a memory. After a malformed packet the rest of it is
+    thrown away, the states are cleared, and ``error`` says why until ``acknowledge`` is high.
 
     Memories are numbered: weights and constants of layer k are 2k and 2k + 1; those of a readout follow.
 
-    What goes out is a packet for each inference: its scores, one word each. While ``sends_spikes`` is high
-    the events of every layer stand before them: bits 28 to 31 the kind of event, 24 to 27 the layer,
-    0 to 23 the neuron. If the inference is thrown away when its packet has begun, the word ABORTED ends it.
+    For each packet of inferences one goes out: their scores, one word each. While ``sends_spikes`` is high the
+    events of every layer stand before an inference's scores: bits 28 to 31 the kind of event, 24 to 27 the
+    layer, 0 to 23 the neuron. The word ABORTED ends the packet if what came in was malformed.
 
     Ports:
         input, output: packets.
@@ -61,11 +61,11 @@ class Core(wiring.Component):
                 "events": Out(1),
                 "spikes": Out(len(shape.layers)),
                 "inferences": Out(1),
-                **self._states(),
+                **self.states(),
             }
         )
 
-    def _states(self) -> dict[str, Any]:
+    def states(self) -> dict[str, Any]:
         """Ports of the states of each layer k."""
         found = {}
         for k, layer in enumerate(self.layers):
@@ -75,14 +75,14 @@ class Core(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        discard = Signal()
+        discard, is_packet_over = Signal(), Signal()
         for number, layer in enumerate(self.layers):
             m.submodules[f"layer_{number}"] = ResetInserter(discard)(layer)
             for name in STATES:
                 m.d.comb += getattr(self, f"{name}_{number}").eq(getattr(layer, name))
         m.submodules.scores = ResetInserter(discard)(self.scores)
         m.submodules.taps = taps = ResetInserter(discard)(_Taps(self.shape))
-        m.submodules.decoder = decoder = self._decoder(m, discard)
+        m.submodules.decoder = decoder = self._decoder(m, discard, is_packet_over)
         wiring.connect(m, decoder.output, self.layers[0].input)
         following = [layer.input for layer in self.layers[1:]] + [self.scores.input]
         for number, (layer, after) in enumerate(zip(self.layers, following, strict=True)):
@@ -103,15 +103,16 @@ class Core(wiring.Component):
                 went.eq(is_waiting & has_gone),
                 tapped.eq(is_waiting & is_tapped & self.sends_spikes),
             ]
-        self._encode(m, taps, discard)
+        self._encode(m, taps, decoder.aborts, is_packet_over)
         return m
 
-    def _encode(self, m: Module, taps: Any, discard: Signal) -> None:
-        """Scores behind events; a packet that has begun ends, even if its inference is thrown away.
+    def _encode(self, m: Module, taps: Any, aborts_now: Signal, is_packet_over: Signal) -> None:
+        """Scores behind events; a packet of inferences ends, even if they are thrown away.
 
         What is offered to the outside stays there, in a buffer, whatever becomes of the inference.
         """
         scores, offered = self.scores, Signal(WORD)
+        has_ended = scores.output.valid & scores.is_last
         m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(width=33, depth=2)
         is_open, aborts, is_offered = Signal(), Signal(), Signal()
         can_take = buffer.w_rdy & ~aborts
@@ -126,17 +127,17 @@ class Core(wiring.Component):
         with m.Elif(taps.is_empty):
             m.d.comb += [
                 offered.word.eq(scores.output.payload),
-                offered.last.eq(scores.is_last),
+                offered.last.eq(has_ended & is_packet_over),
                 is_offered.eq(scores.output.valid),
                 scores.output.ready.eq(can_take),
-                self.inferences.eq(scores.output.valid & scores.is_last & can_take),
+                self.inferences.eq(has_ended & can_take),
             ]
         is_taken = is_offered & buffer.w_rdy
         will_be_open = Mux(is_taken, ~offered.last, is_open)
         m.d.sync += is_open.eq(will_be_open)
         with m.If(is_taken & aborts):
             m.d.sync += aborts.eq(0)
-        with m.Elif(discard & will_be_open):
+        with m.Elif(aborts_now | (self.clear & will_be_open)):
             m.d.sync += aborts.eq(1)
         out = Signal(WORD)
         m.d.comb += [
@@ -148,7 +149,7 @@ class Core(wiring.Component):
             buffer.r_en.eq(self.output.ready),
         ]
 
-    def _decoder(self, m: Module, discard: Signal) -> Any:
+    def _decoder(self, m: Module, discard: Signal, is_packet_over: Signal) -> Any:
         """The decoder, connected to the memories and the control ports."""
         ports = [port for layer in self.layers for port in (layer.weights, layer.constants)]
         if isinstance(self.scores, Readout):
@@ -168,7 +169,7 @@ class Core(wiring.Component):
         with m.If(discard | self.inferences):
             m.d.sync += is_finishing.eq(0)
         with m.Elif(out.valid & out.ready & (out.payload.kind == Kind.END)):
-            m.d.sync += is_finishing.eq(1)
+            m.d.sync += [is_finishing.eq(1), is_packet_over.eq(self.input.payload.last)]
         m.d.comb += [
             decoder.input.payload.eq(self.input.payload),
             decoder.input.valid.eq(self.input.valid & ~is_finishing),

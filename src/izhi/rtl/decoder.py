@@ -28,6 +28,7 @@ class Decoder(wiring.Component):
         acknowledge: of an error.
         error: of the last malformed packet, until it is acknowledged.
         fault: high in the cycle in which one is found; the rest of the packet is thrown away.
+        aborts: high with it unless the packet is one that writes.
         is_inside: an inference has begun, and its end has not come in.
 
     Args:
@@ -51,6 +52,7 @@ class Decoder(wiring.Component):
                 "acknowledge": In(1),
                 "error": Out(Error),
                 "fault": Out(1),
+                "aborts": Out(1),
                 "is_inside": Out(1),
             }
         )
@@ -59,7 +61,7 @@ class Decoder(wiring.Component):
         m = Module()
         last, valid = self.input.payload.last, self.input.valid
         steps, error = Signal(range(self.steps + 1)), Signal(Error)
-        inside = Signal()
+        inside, is_open = Signal(), Signal()
         m.d.comb += [
             self.error.eq(error),
             self.is_inside.eq(inside),
@@ -70,7 +72,7 @@ class Decoder(wiring.Component):
 
         def fail(reason: Error) -> None:
             m.d.comb += [self.fault.eq(1), self.input.ready.eq(1), self.output.valid.eq(0)]
-            m.d.sync += [error.eq(reason), steps.eq(0), inside.eq(0)]
+            m.d.sync += [error.eq(reason), steps.eq(0), inside.eq(0), is_open.eq(0)]
             m.next = "drain"
             with m.If(last):
                 m.next = "packet"
@@ -83,7 +85,7 @@ class Decoder(wiring.Component):
             m.d.sync += self.address.eq(self.address + 1)
         with m.FSM(init="packet"):
             with m.State("packet"), m.If(valid):
-                self._events(m, steps, inside, fail)
+                self._events(m, steps, inside, is_open, fail)
             self._writes(m, whole, fail)
             with m.State("drain"):
                 m.d.comb += self.input.ready.eq(1)
@@ -92,13 +94,14 @@ class Decoder(wiring.Component):
         return m
 
     def _events(
-        self, m: Module, steps: Signal, inside: Signal, fail: Callable[[Error], None]
-    ) -> None:
+        self, m: Module, steps: Signal, inside: Signal, is_open: Signal, fail: Callable[[Error], None]
+    ) -> None:  # fmt: skip
         word, last = self.input.payload.word, self.input.payload.last
         opcode = word[28:]
         is_spike, is_step, is_end, is_write = (
             opcode == kind for kind in (Opcode.SPIKE, Opcode.STEP, Opcode.END, Opcode.WRITE)
         )
+        m.d.comb += self.aborts.eq(self.fault & (~is_write | is_open))
         with m.If(~(is_spike | is_step | is_end | is_write)):
             fail(Error.OPCODE)
         with m.Elif(is_spike & (word[:24] >= self.inputs)):
@@ -106,9 +109,9 @@ class Decoder(wiring.Component):
         is_wrong = is_end & (self.expected != 0) & (steps != self.expected)
         with m.Elif(is_wrong | (is_step & (steps == self.steps))):
             fail(Error.STEPS)
-        with m.Elif(is_write & (inside | (word[:8] >= len(self.memories)))):
+        with m.Elif(is_write & (is_open | (word[:8] >= len(self.memories)))):
             fail(Error.MEMORY)
-        with m.Elif(last != is_end):
+        with m.Elif(last & ~is_end):
             fail(Error.LAST)
         with m.Elif(is_write):
             m.d.comb += self.input.ready.eq(1)
@@ -122,6 +125,7 @@ class Decoder(wiring.Component):
             ]  # fmt: skip
             with m.If(self.output.ready):
                 m.d.sync += [
+                    is_open.eq(~last),
                     inside.eq(~is_end),
                     steps.eq(Mux(is_end, 0, steps + is_step)),
                 ]

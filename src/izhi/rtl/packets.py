@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.fixed import Network
+from izhi.fixed import Network, Outcome
 from izhi.rtl.protocol import Opcode
 from izhi.rtl.shape import CoreShape, LayerShape, constants_of
 
@@ -70,8 +70,8 @@ def write(memory: int, words: Words, address: int = 0) -> Words:
     return np.concatenate([header, words.reshape(-1)])
 
 
-def inferences(spikes: NDArray[np.integer]) -> tuple[Words, NDArray[np.uint8]]:
-    """Spikes (T, batch, inputs) as the packets of one inference for each sample, and the last words' flags."""
+def inferences(spikes: NDArray[np.integer]) -> Words:
+    """Spikes (T, batch, inputs) as one packet of an inference for each sample."""
     steps, batch, _ = spikes.shape
     by_sample = np.ascontiguousarray(spikes.transpose(1, 0, 2))
     b, t, source = by_sample.nonzero()
@@ -85,34 +85,53 @@ def inferences(spikes: NDArray[np.integer]) -> tuple[Words, NDArray[np.uint8]]:
     words[so_far + sample * (steps + 1) + np.arange(steps)] = Opcode.STEP << 28
     ends = so_far[:, -1] + np.arange(batch) * (steps + 1) + steps
     words[ends] = Opcode.END << 28
-    last = np.zeros(len(words), np.uint8)
-    last[ends] = 1
-    return words, last
+    return words
 
 
-def split(words: Words, last: NDArray[np.uint8]) -> Iterator[Words]:
-    """The packets among words that came out."""
+def room(shape: CoreShape, steps: int, batch: int, sends_spikes: bool) -> int:
+    """The most words of the packet that answers a packet of inferences; one more says that it was thrown away."""
+    events = sum(steps * (1 + s.outputs) + 1 for s in shape.layers) if sends_spikes else 0
+    return batch * (shape.scores + events) + 1
+
+
+def outcome(shape: CoreShape, packet: Words, steps: int, batch: int, sends_spikes: bool) -> Outcome:
+    """Scores (batch, classes) and, where the packet has them, the spikes of each layer (T, batch, N).
+
+    Raises:
+        ValueError: if it is not the answer to so many inferences.
+    """
+    if not sends_spikes:
+        return Outcome(_signed(packet.reshape(batch, shape.scores)), [])
+    scores = np.empty((batch, shape.scores), np.uint32)
+    spikes = [np.zeros((steps, batch, s.outputs), np.uint8) for s in shape.layers]
+    ends = np.flatnonzero(packet >> 28 == Opcode.END)
     start = 0
-    for end in np.flatnonzero(last):
-        yield words[start : end + 1]
-        start = int(end) + 1
+    for sample in range(batch):
+        # An inference's scores stand behind the ends of all layers; they may look like anything.
+        end = int(ends[np.searchsorted(ends, start) + len(shape.layers) - 1]) + 1
+        for number, fired in enumerate(_events(shape, packet[start:end], steps)):
+            spikes[number][:, sample] = fired
+        start = end + shape.scores
+        scores[sample] = packet[end:start]
+    if start != len(packet):
+        raise ValueError(f"the packet has {len(packet)} words, expected {start}")
+    return Outcome(_signed(scores), spikes)
 
 
-def scores_and_spikes(
-    shape: CoreShape, packet: Words, steps: int
-) -> tuple[NDArray[np.int64], list[NDArray[np.uint8]]]:
-    """Scores (classes,), and of each layer the spikes (T, N) where the packet has them."""
-    events, scores = packet[: -shape.scores], packet[-shape.scores :]
+def _events(shape: CoreShape, events: Words, steps: int) -> Iterator[NDArray[np.uint8]]:
+    """Spikes (T, N) of each layer."""
     kind, layer, source = events >> 28, (events >> 24) & 15, events & 0xFFFFFF
-    found = []
     for number, s in enumerate(shape.layers):
         own = layer == number
         at = np.cumsum(kind[own] == Opcode.STEP)
         fired = kind[own] == Opcode.SPIKE
         spikes = np.zeros((steps, s.outputs), np.uint8)
         np.add.at(spikes, (at[fired], source[own][fired]), 1)
-        found.append(spikes)
-    return scores.view(np.int32).astype(np.int64), found
+        yield spikes
 
 
-__all__ = ["Words", "inferences", "memories", "scores_and_spikes", "split", "write"]
+def _signed(scores: Words) -> NDArray[np.int64]:
+    return scores.view(np.int32).astype(np.int64)
+
+
+__all__ = ["Words", "inferences", "memories", "outcome", "room", "write"]

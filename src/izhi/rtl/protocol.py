@@ -6,7 +6,7 @@ from enum import IntEnum
 
 #: "IZHI" in ASCII, and the version of the register map.
 IDENTITY, VERSION = 0x495A4849, 1
-#: The last word of a packet whose inference was thrown away.
+#: The last word of a packet that was thrown away.
 ABORTED = 0xF0000000
 
 
@@ -27,7 +27,7 @@ class Opcode(_Described):
 
     SPIKE = 0, "a spike of the input in bits 0 to 23"
     STEP = 1, "the step is over"
-    END = 2, "the inference and the packet are over"
+    END = 2, "the inference is over, and with TLAST the packet"
     WRITE = (
         8,
         "write to the memory in bits 0 to 7: then the first address, the number of memory words, and"
@@ -41,8 +41,11 @@ class Error(_Described):
     NONE = 0, "none"
     OPCODE = 1, "unknown opcode"
     SOURCE = 2, "an input that is not there"
-    MEMORY = 3, "a memory or address that is not there, or a write within an inference"
-    LAST = 4, "a packet that ends too early or too late"
+    MEMORY = 3, "a memory or address that is not there, or a write within a packet of inferences"
+    LAST = (
+        4,
+        "a packet that ends where nothing else does, or a write that does not end where it should",
+    )
     STEPS = 5, "a wrong number of steps"
 
 

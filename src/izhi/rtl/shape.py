@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -187,6 +190,41 @@ class CoreShape:
     def scores(self) -> int:
         """How many there are."""
         return self.layers[-1].outputs if self.readout is None else self.readout.outputs
+
+
+def fingerprint(shape: CoreShape) -> int:
+    """32 bits that tell shapes apart; a core has them in a register."""
+    return int.from_bytes(hashlib.sha256(repr(shape).encode()).digest()[:4], "little")
+
+
+def to_json(shape: CoreShape) -> str:
+    """A shape as text, for ``read``."""
+    return json.dumps({"izhi core": 1, **asdict(shape)}, indent=2) + "\n"
+
+
+def read(path: str | Path) -> CoreShape:
+    """The shape in a file, core.json, that ``izhi rtl`` wrote.
+
+    Raises:
+        SettingError: if there is no such file, or it holds something else.
+    """
+    try:
+        found = json.loads(Path(path).read_text())
+        if found.pop("izhi core") != 1:
+            raise ValueError("another version")
+        layers = []
+        for layer in found["layers"]:
+            formats = {name: FixedPoint(**layer[name]) for name in ("current", "v", "u")}
+            constants = tuple(layer["constants"])
+            layers.append(LayerShape(**{**layer, **formats, "constants": constants}))
+        readout = None if found["readout"] is None else ReadoutShape(**found["readout"])
+        return CoreShape(tuple(layers), readout, found["steps"])
+    except OSError as error:
+        raise SettingError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SettingError(
+            f"{path} describes no core ({error}), expected the core.json that izhi rtl writes"
+        ) from None
 
 
 def constants_of(layer: Layer) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:

@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from izhi import plots
 from izhi.artifact import Artifact
+from izhi.board.core import CoreDevice
 from izhi.errors import ArtifactError
 from izhi.fixed import fast
 from izhi.rtl import yosys
-from izhi.rtl.axi import AxiCore, fingerprint
+from izhi.rtl.axi import AxiCore
 from izhi.rtl.boards import UNTESTED, board, vivado_script
+from izhi.rtl.compile import library
 from izhi.rtl.protocol import ABORTED, Control, Error, Opcode, Register
-from izhi.rtl.shape import CoreShape
-from izhi.rtl.simulator import SimulatedCore
+from izhi.rtl.shape import CoreShape, fingerprint, to_json
+from izhi.rtl.simulated import SimulatedCore
 from izhi.rtl.verilog import emit
 from izhi.training import checkpoint
 
@@ -71,14 +73,15 @@ def latency(artifact: Artifact, shape: CoreShape, spikes: NDArray[np.integer[Any
     Raises:
         ArtifactError: if the core's scores are not those of the integer model.
     """
-    core = SimulatedCore(shape)
-    core.load(artifact.network)
+    core = SimulatedCore(library(shape), shape)
+    device = CoreDevice("simulator", core, shape)
+    device.load(artifact)
     loading = core.cycles
     cycles, scores = [], []
     for k in range(spikes.shape[1]):
-        before = core.cycles
-        scores.append(core.run(spikes[:, k : k + 1]).scores[0])
-        cycles.append(core.cycles - before)
+        device.clear()
+        scores.append(device.run(spikes[:, k : k + 1]).scores[0])
+        cycles.append(device.counters.cycles or 0)
     expected = fast.run(artifact.network, spikes).scores
     if not np.array_equal(np.stack(scores), expected):
         raise ArtifactError("the simulated core and the integer model give different scores")
@@ -104,10 +107,10 @@ def register_map(shape: CoreShape) -> str:
     lines += [
         "A packet that comes in is words that begin with an opcode in bits 28 to 31, the last with TLAST: "
         + "; ".join(f"{o.value} {o.about}" for o in Opcode) + ".", "",
-        "A packet that comes out holds the scores of an inference, signed, with TLAST on the last. With bit 2 of"
-        " CONTROL events stand before them: kind (0 spike, 1 end of a step, 2 end) in bits 28 to 31, layer in 24"
-        " to 27, neuron in 0 to 23. If the inference is thrown away when its packet has begun,"
-        f" 0x{ABORTED:X} ends it.", "",
+        "A packet of inferences is answered by one packet: the scores of each inference, signed, with TLAST on"
+        " the last. With bit 2 of CONTROL events stand before an inference's scores: kind (0 spike, 1 end of a"
+        " step, 2 end) in bits 28 to 31, layer in 24 to 27, neuron in 0 to 23. If the packet that comes in is"
+        f" malformed, 0x{ABORTED:X} ends the answer.", "",
         "| memory | holds | bits of a word | words |", "|---|---|---|---|",
     ]  # fmt: skip
     for number, (name, bits, words) in enumerate(shape.memories):
@@ -123,7 +126,7 @@ def build(
     spikes: NDArray[np.integer[Any]] | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Write izhi.v, izhi.tcl, registers.md, report.md, report.json and resources.png.
+    """Write izhi.v, izhi.tcl, core.json, registers.md, report.md, report.json and resources.png.
 
     Args:
         artifact: the network that the latency is measured with.
@@ -142,6 +145,7 @@ def build(
         "izhi.v": f"// {UNTESTED}.\n" + emit(shape),
         "izhi.tcl": vivado_script(name),
         "registers.md": register_map(shape),
+        "core.json": to_json(shape),
     }
     report("synthesis, about a minute")
     used = resources(shape, target.family)

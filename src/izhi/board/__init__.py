@@ -1,0 +1,97 @@
+"""Devices that run an artifact, behind one interface: the integer model, the simulated core, a board.
+
+    device = izhi.board.open("simulator", izhi.artifact.load("network.izhi"))
+    scores = device.run(spikes).scores
+
+The same lines run on a board: ``open("pynq", artifact, folder="hardware")``. Needs numpy alone, a board
+the package pynq as well.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from izhi.artifact import Artifact
+from izhi.board.core import CoreDevice
+from izhi.board.device import Counters, Device
+from izhi.board.emulator import Emulator
+from izhi.errors import DeviceError, SettingError, unknown
+from izhi.rtl.shape import CoreShape, read, shape_of
+from izhi.rtl.simulated import SimulatedCore
+
+DEVICES = ("emulator", "simulator", "pynq")
+_OPTIONS = {
+    "emulator": (),
+    "simulator": ("lanes", "units", "folder"),
+    "pynq": ("folder", "pynq_device"),
+}
+
+
+def open(name: str, artifact: Artifact, **options: Any) -> Device:
+    """Open a device and load an artifact.
+
+    Args:
+        name: ``"emulator"``, ``"simulator"`` or ``"pynq"``.
+        artifact: the network, and its number of steps.
+        folder: (simulator, pynq) where ``izhi rtl`` wrote core.json, and where izhi.bit and izhi.hwh lie;
+            without it the simulated core is made for the artifact.
+        lanes, units: (simulator) of a core that is made for the artifact.
+        pynq_device: (pynq) PYNQ's device [the board's own].
+
+    Raises:
+        SettingError: for an unknown device or option, or a core without room for the network.
+        DeviceError: if the device is not there or fails.
+        SimulatorError: if a simulated core cannot be compiled.
+    """
+    if name not in DEVICES:
+        raise unknown("device", name, DEVICES)
+    for option in options:
+        if option not in _OPTIONS[name]:
+            raise unknown(f"option of the device {name}", option, _OPTIONS[name] or ("none",))
+    device: Device
+    if name == "emulator":
+        device = Emulator()
+    elif name == "simulator":
+        device = _simulator(artifact, **options)
+    else:
+        device = _pynq(**options)
+    device.load(artifact)
+    return device
+
+
+def _simulator(
+    artifact: Artifact, *, folder: str | Path | None = None, lanes: int = 32, units: int = 2
+) -> CoreDevice:
+    shape = (
+        shape_for(artifact, lanes, units) if folder is None else read(Path(folder) / "core.json")
+    )
+    try:
+        from izhi.rtl.compile import library
+    except ImportError:
+        raise SettingError(
+            "amaranth or yosys is not installed; pip install 'izhi[hardware]'"
+        ) from None
+    return CoreDevice("simulator", SimulatedCore(library(shape), shape), shape)
+
+
+def shape_for(artifact: Artifact, lanes: int = 32, units: int = 2) -> CoreShape:
+    """The shape of a core for one artifact."""
+    counted = bool(artifact.encoding.get("counts"))
+    return shape_of(
+        artifact.network, artifact.steps, lanes=lanes, units=units, largest_input=255 if counted else 1
+    )  # fmt: skip
+
+
+def _pynq(*, folder: str | Path = ".", pynq_device: Any = None) -> CoreDevice:
+    try:
+        from izhi.board.pynq import PynqBlock
+    except ImportError:
+        raise DeviceError(
+            "the package pynq is not installed, expected a board that runs PYNQ; use the simulator elsewhere"
+        ) from None
+    shape = read(Path(folder) / "core.json")
+    return CoreDevice("pynq", PynqBlock(Path(folder) / "izhi.bit", pynq_device), shape)
+
+
+__all__ = ["DEVICES", "CoreDevice", "Counters", "Device", "Emulator", "open", "shape_for"]
