@@ -20,7 +20,8 @@ from izhi.rtl.shape import (
     kind_of,
 )
 
-#: Bits that constants of a larger core have more than those of the network it was made for.
+#: Bits that constants of a larger core have more than those of the network it was made for, and by how much
+#: more their products are shifted: scales of weights may be four times as large or as small.
 SPARE_BITS = 2
 
 
@@ -44,8 +45,11 @@ def larger(shape: CoreShape, sizes: Sequence[int]) -> CoreShape:
         )
     layers = tuple(
         replace(
-            s, inputs=sizes[k], outputs=sizes[k + 1],
-            constants=tuple(bits + SPARE_BITS for bits in s.constants),
+            s, inputs=sizes[k], outputs=sizes[k + 1], shift=s.shift + SPARE_BITS,
+            constants=tuple(
+                bits + SPARE_BITS * (2 if name == "multiplier" else 1)
+                for name, bits in zip(s.names, s.constants, strict=True)
+            ),
         )
         for k, s in enumerate(shape.layers)
     )  # fmt: skip

@@ -127,16 +127,17 @@ int32_t simulator_write(Simulator *s, uint32_t address, uint32_t value) {
     return answer;
 }
 
-// Offers words until all are taken and `packets` packets have come out, or `limit` cycles are over, or there
-// is no more room for output. Returns how many words came out; `taken` is how many went in.
+// Offers words until all are taken and `packets` packets have come out, or no word has gone in or out for
+// `patience` cycles, or there is no more room for output. Returns how many words came out; `taken` is how many
+// went in.
 size_t simulator_run(Simulator *s, const uint32_t *words, const uint8_t *last, size_t count, size_t packets,
-                     uint32_t *out, uint8_t *out_last, size_t capacity, uint64_t limit, uint32_t pause_in,
+                     uint32_t *out, uint8_t *out_last, size_t capacity, uint64_t patience, uint32_t pause_in,
                      uint32_t pause_out, size_t *taken) {
     auto &top = s->top;
     size_t in = 0, produced = 0, ended = 0;
     bool is_offered = false;
     top.p_s__axis__tkeep.set<uint32_t>(15);
-    for (uint64_t cycle = 0; cycle < limit && (in < count || ended < packets) && produced < capacity; cycle++) {
+    for (uint64_t still = 0; still < patience && (in < count || ended < packets) && produced < capacity; still++) {
         // A word that is offered stays until it is taken, as the protocol demands.
         if (!is_offered) is_offered = in < count && !(pause_in && s->pauses(pause_in));
         if (is_offered) {
@@ -150,11 +151,13 @@ size_t simulator_run(Simulator *s, const uint32_t *words, const uint8_t *last, s
         if (is_offered && top.p_s__axis__tready.get<uint32_t>()) {
             in++;
             is_offered = false;
+            still = 0;
         }
         if (takes_output && top.p_m__axis__tvalid.get<uint32_t>()) {
             out[produced] = top.p_m__axis__tdata.get<uint32_t>();
             out_last[produced] = top.p_m__axis__tlast.get<uint32_t>();
             ended += out_last[produced++];
+            still = 0;
         }
         finish(s);
     }

@@ -13,7 +13,7 @@ from izhi.rtl.packets import Words
 from izhi.rtl.shape import CoreShape
 
 #: Cycles after which a core that neither takes nor sends anything is given up.
-LIMIT = 1 << 40
+PATIENCE = 1 << 22
 
 
 class SimulatedCore:
@@ -24,13 +24,13 @@ class SimulatedCore:
         shape: what it was built for.
         pauses: shares, of 256, of the cycles in which input and output pause.
         seed: of the pauses.
-        limit: cycles that one exchange of words may take.
+        patience: cycles after which a core that neither takes nor sends a word is given up.
     """
 
     def __init__(
-        self, library: Path, shape: CoreShape, *, pauses: tuple[int, int] = (0, 0), seed: int = 1, limit: int = LIMIT
+        self, library: Path, shape: CoreShape, *, pauses: tuple[int, int] = (0, 0), seed: int = 1, patience: int = PATIENCE
     ) -> None:  # fmt: skip
-        self.shape, self.pauses, self.limit = shape, pauses, limit
+        self.shape, self.pauses, self.patience = shape, pauses, patience
         self._library = f = ctypes.CDLL(str(library))
         f.simulator_create.restype = ctypes.c_void_p
         f.simulator_cycles.restype = ctypes.c_uint64
@@ -99,7 +99,7 @@ class SimulatedCore:
             words that came out, and which are the last of a packet.
 
         Raises:
-            SimulatorError: after ``limit`` cycles, or if there is no room.
+            SimulatorError: if the core does not come to an end, or there is no room.
         """
         words, ends = np.ascontiguousarray(words, np.uint32), np.ascontiguousarray(last, np.uint8)
         out, out_ends = np.empty(room + 1, np.uint32), np.empty(room + 1, np.uint8)
@@ -107,14 +107,14 @@ class SimulatedCore:
         pointers = [x.ctypes.data_as(ctypes.c_void_p) for x in (words, ends, out, out_ends)]
         count = self._library.simulator_run(
             self._core, pointers[0], pointers[1], ctypes.c_size_t(len(words)), ctypes.c_size_t(packets),
-            pointers[2], pointers[3], ctypes.c_size_t(len(out)), ctypes.c_uint64(self.limit),
+            pointers[2], pointers[3], ctypes.c_size_t(len(out)), ctypes.c_uint64(self.patience),
             self.pauses[0], self.pauses[1], ctypes.byref(taken),
         )  # fmt: skip
         ended = int(out_ends[:count].sum())
         if taken.value < len(words) or ended < packets:
             raise SimulatorError(
                 f"the core took {taken.value:,} of {len(words):,} words and sent {ended:,} of {packets:,}"
-                f" packets, {count:,} words, in {self.cycles:,} cycles"
+                f" packets, {count:,} words, and then nothing for {self.patience:,} cycles"
             )
         return out[:count], out_ends[:count].astype(bool)
 
@@ -132,4 +132,4 @@ def _said(answer: int) -> str:
     return {2: "SLVERR", 3: "DECERR"}.get(answer, "no answer")
 
 
-__all__ = ["LIMIT", "SimulatedCore"]
+__all__ = ["PATIENCE", "SimulatedCore"]

@@ -1,0 +1,132 @@
+"""A PYNQ device that is not there: its registers, memory and DMA are those of a simulated core."""
+
+import ctypes
+from types import SimpleNamespace
+
+import numpy as np
+from pynq.buffer import PynqBuffer
+from pynq.pl_server.device import Device
+
+CORE, DMA, SIZE = 0xA000_0000, 0xA001_0000, 0x1_0000
+#: AXI DMA's registers: control, status, address, its upper half and length of each channel (AMD PG021).
+SEND, RECEIVE = 0x00, 0x30
+CONTROL, STATUS, ADDRESS, UPPER, LENGTH = 0x00, 0x04, 0x18, 0x1C, 0x28
+HALTED, IDLE = 1, 2
+
+
+def _block(name, kind, address, **parameters):
+    return {
+        "fullpath": name, "type": kind, "phys_addr": address, "addr_range": SIZE,
+        "parameters": parameters, "registers": {}, "interrupts": {}, "gpio": {}, "state": None,
+        "driver": None, "device": None, "mem_id": None,
+    }  # fmt: skip
+
+
+def overlay():
+    """What PYNQ would read from the .hwh of the overlay that izhi.tcl makes."""
+    dma = {
+        "c_include_sg": "0", "c_include_mm2s": "1", "c_include_s2mm": "1", "c_sg_length_width": "26",
+        "c_m_axi_mm2s_data_width": "32", "c_m_axi_s2mm_data_width": "32", "c_micro_dma": "0",
+        "c_include_mm2s_dre": "0", "c_include_s2mm_dre": "0",
+    }  # fmt: skip
+    ip_dict = {
+        "izhi": _block("izhi", "xilinx.com:module_ref:izhi:1.0", CORE),
+        "dma": _block("dma", "xilinx.com:ip:axi_dma:7.1", DMA, **dma),
+    }
+    empty = ("mem_dict", "gpio_dict", "interrupt_pins", "interrupt_controllers", "hierarchy_dict")
+    return SimpleNamespace(
+        ip_dict=ip_dict, systemgraph=None, clock_dict={}, **{name: {} for name in empty}
+    )
+
+
+class SimulatedDevice(Device):
+    """Buses, memory and DMA around a simulated core.
+
+    Memory is seen by DMA only after it was flushed, and what DMA wrote is seen by the processor only after
+    it was invalidated, as with the caches of a board.
+    """
+
+    _probe_priority_ = 999
+
+    def __init__(self, core):
+        super().__init__("simulated")
+        self.core, self.capabilities = core, {"REGISTER_RW": True}
+        self.registers = {DMA + SEND + STATUS: HALTED, DMA + RECEIVE + STATUS: HALTED}
+        self.memory, self.next_address = {}, 0x1000_0000
+        self.downloaded = []
+        self.is_stuck = self.receives = False
+
+    @classmethod
+    def _probe_(cls):
+        return []
+
+    # What Overlay asks for.
+
+    def get_bitfile_metadata(self, bitfile_name):
+        return overlay()
+
+    def download(self, bitstream, parser=None):
+        self.downloaded.append(bitstream.bitfile_name)
+        self.core.reset()
+        self.post_download(bitstream, parser)
+
+    # Memory.
+
+    def allocate(self, shape, dtype, **kwargs):
+        buffer = PynqBuffer(
+            shape, dtype, device_address=self.next_address, device=self, bo=self.next_address
+        )
+        self.memory[self.next_address] = np.zeros(buffer.nbytes, np.uint8)
+        self.next_address += (buffer.nbytes + 0xFFF) & ~0xFFF
+        return buffer
+
+    def flush(self, bo, offset, address, size):
+        ctypes.memmove(self.memory[bo].ctypes.data + offset, address, size)
+
+    def invalidate(self, bo, offset, address, size):
+        ctypes.memmove(address, self.memory[bo].ctypes.data + offset, size)
+
+    # Registers.
+
+    def read_registers(self, address, length):
+        if address < DMA:
+            return self.core.read(address - CORE).to_bytes(4, "little")
+        return self.registers.get(address, 0).to_bytes(4, "little")
+
+    def write_registers(self, address, data):
+        value = int.from_bytes(bytes(data)[:4], "little")
+        if address < DMA:
+            self.core.write(address - CORE, value)
+            return
+        self.registers[address] = value
+        for channel in (SEND, RECEIVE):
+            offset = address - DMA - channel
+            status = DMA + channel + STATUS
+            if offset == CONTROL:
+                self.registers[status] = 0 if value & 1 else HALTED
+                self.receives &= channel != RECEIVE
+            elif offset == LENGTH:
+                self.registers[status] &= ~IDLE
+                self.receives |= channel == RECEIVE
+                if channel == SEND and not self.is_stuck:
+                    self._transfer()
+
+    def _words(self, channel):
+        """The words of memory that a channel was given."""
+        at = self.registers[DMA + channel + ADDRESS] | self.registers[DMA + channel + UPPER] << 32
+        start = max(a for a in self.memory if a <= at)
+        size = self.registers[DMA + channel + LENGTH]
+        return self.memory[start][at - start : at - start + size].view("<u4")
+
+    def _transfer(self):
+        """What was to be sent goes through the core, and into memory if the other channel waits."""
+        if self.receives:
+            self.receives = False
+            room = self._words(RECEIVE)
+            found = self.core.exchange(self._words(SEND), len(room))
+            room[: len(found)] = found
+            self.registers[DMA + RECEIVE + LENGTH] = 4 * len(found)
+            self.registers[DMA + RECEIVE + STATUS] |= IDLE
+        else:
+            self.core.send(self._words(SEND))
+        self.registers[DMA + SEND + STATUS] |= IDLE
