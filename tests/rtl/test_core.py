@@ -262,7 +262,9 @@ def test_a_core_that_does_not_come_to_an_end_is_an_error():
     network = random_network(1)
     device = loaded(network, shape_of(network, STEPS, lanes=4, units=2))
     device.block.patience = 500
-    with pytest.raises(SimulatorError, match="took 1 of 1 words and sent 0 of 1 packets, 0 words, and then"):
+    with pytest.raises(
+        SimulatorError, match="took 1 of 1 words and sent 0 of 1 packets, 0 words, and then"
+    ):
         device.block.stream(np.array([Opcode.STEP << 28], np.uint32), np.zeros(1, bool), 1, 9)
 
 

@@ -13,7 +13,7 @@ from izhi.board.device import Counters, Device, with_weights
 from izhi.fixed import Network, Outcome
 
 
-def _model() -> Callable[..., Outcome]:
+def model() -> Callable[..., Outcome]:
     """The integer model's fast path, or the plain one where there is no Numba."""
     try:
         from izhi.fixed import fast
@@ -28,7 +28,7 @@ class Emulator(Device):
     name = "emulator"
 
     def __init__(self) -> None:
-        self._run = _model()
+        self._run = model()
         self._counters = Counters(0, 0, 0)
 
     def _load(self, network: Network, steps: int) -> None:
@@ -55,4 +55,4 @@ class Emulator(Device):
         self._counters = Counters(0, 0, 0)
 
 
-__all__ = ["Emulator"]
+__all__ = ["Emulator", "model"]

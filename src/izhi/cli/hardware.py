@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from izhi import artifact, data, export, inference, plots, sweep, training
+from izhi import artifact, board, data, export, inference, plots, sweep, training
 from izhi.board import shape_for
+from izhi.board.evaluation import Labels, Spikes, evaluate, save_samples
 from izhi.build import network as build_network
 from izhi.cli.common import (
     Commands,
@@ -21,12 +25,12 @@ from izhi.cli.common import (
 )
 from izhi.comparison import percent
 from izhi.config import Experiment
-from izhi.errors import SettingError
+from izhi.errors import DeviceError, SettingError
 from izhi.progress import TerminalListener
 from izhi.rtl import larger
 from izhi.sweep import METHODS
 from izhi.training import RunFolder, checkpoint
-from izhi.training.run_folder import already_holds_a_run
+from izhi.training.run_folder import already_holds_a_run, versions
 
 _CHANGES = ("epochs", "learning_rate", "weight_scale", "seed", "precision")
 
@@ -84,8 +88,49 @@ def export_run(a: argparse.Namespace) -> None:
     artifact.save(found, out)
     artifact.load(out)
     size = out.stat().st_size
+    if a.samples:
+        file = out.with_name("samples.npz")
+        parts = list(_batches(found, a.samples))
+        spikes, labels = (
+            np.concatenate([x for x, _ in parts], 1),
+            np.concatenate([y for _, y in parts]),
+        )
+        save_samples(file, spikes, labels)
+        print(f"{file}: {len(labels):,} test samples")
     print(f"{out}: {size:,} bytes, {len(found.network.layers)} layers, T = {found.steps}")
     write_json(a.json, {"artifact": str(out), "bytes": size, "classes": list(found.classes)})
+
+
+def _batches(found: artifact.Artifact, samples: int | None) -> Iterator[tuple[Spikes, Labels]]:
+    """The first test samples of an artifact's data set, all where samples is None: spikes, and their classes."""
+    dataset = data.load(inference.settings_of(found).dataset, report_line)
+    labels = dataset.test.labels.numpy()
+    left = len(labels) if samples is None else samples
+    for part, arriving in inference.encoded(found, dataset):
+        taken = part[:left]
+        if len(taken):
+            yield export.as_integers(arriving)[:, : len(taken)], labels[taken.numpy()]
+        left -= len(taken)
+        if left <= 0:
+            return
+
+
+def run(a: argparse.Namespace) -> None:
+    found = artifact.load(a.artifact)
+    given = {"folder": a.folder, "lanes": a.lanes, "units": a.units}
+    options = {name: value for name, value in given.items() if value is not None}
+    with board.open(a.device, found, **options) as device:
+        result = evaluate(
+            device, _batches(found, a.samples), compares=a.compare,
+            progress=lambda done: report_line(f"{done:,} samples"),
+        )  # fmt: skip
+    print("\n".join(result.lines()))
+    write_json(a.json, {**asdict(result), "is_exact": result.is_exact, "device": a.device,
+                        "provenance": dict(found.provenance), "versions": versions()})  # fmt: skip
+    if not result.is_exact:
+        raise DeviceError(
+            f"the device {a.device} does not do what the integer model does; build its core anew"
+        )
 
 
 def trace(a: argparse.Namespace) -> None:
@@ -126,22 +171,18 @@ def trace(a: argparse.Namespace) -> None:
 def rtl(a: argparse.Namespace) -> None:
     try:
         from izhi import hardware
-        from izhi.rtl.boards import board
+        from izhi.rtl import boards
     except ImportError:
         raise SettingError(
             "amaranth or yosys is not installed; pip install 'izhi[hardware]'"
         ) from None
-    board(a.board)
+    boards.board(a.board)
     found = artifact.load(a.artifact)
     shape = shape_for(found, a.lanes, a.units)
     if a.sizes is not None:
         shape = larger(shape, whole_numbers("sizes", a.sizes, "784,1024,10"))
     out = Path(a.out or Path(a.artifact).with_suffix("") / a.board)
-    spikes = None
-    if a.samples:
-        dataset = data.load(inference.settings_of(found).dataset, report_line)
-        _, arriving = next(inference.encoded(found, dataset))
-        spikes = export.as_integers(arriving)[:, : a.samples]
+    spikes = next(_batches(found, a.samples))[0] if a.samples else None
     result = hardware.build(found, shape, a.board, out, spikes, report_line)
     print((out / "report.md").read_text())
     print(f"files: {out}")
@@ -172,6 +213,24 @@ def add(commands: Commands) -> None:
     sub = commands.add("export", export_run, "write a quantised run's artifact for hardware")
     sub.add_argument("folder", metavar="RUN", help="run folder of a quantised network")
     sub.add_argument("--out", metavar="FILE", help="the artifact [RUN/network.izhi]")
+    sub.add_argument("--samples", type=int, default=0, metavar="N",
+                     help="write so many test samples as well, for boards: samples.npz [0]")  # fmt: skip
+    sub = commands.add("run", run, "run test samples on a device: emulator, simulated core, board")
+    sub.add_argument("artifact", metavar="FILE", help="the artifact (.izhi)")
+    sub.add_argument("--device", default="emulator", metavar="NAME",
+                     help=", ".join(board.DEVICES) + " [%(default)s]")  # fmt: skip
+    sub.add_argument(
+        "--samples", type=int, metavar="N", help="the first so many test samples [all]"
+    )
+    sub.add_argument("--compare", action="store_true",
+                     help="compare every spike of every layer with the integer model's")  # fmt: skip
+    sub.add_argument("--folder", metavar="FOLDER",
+                     help="what izhi rtl wrote, with izhi.bit for a board [a core made for the artifact]")  # fmt: skip
+    for name, about in (
+        ("lanes", "of the simulated core [32]"),
+        ("units", "of the simulated core [2]"),
+    ):
+        sub.add_argument(f"--{name}", type=int, help=about)
     sub = commands.add("trace", trace, "what neurons of an artifact do while it runs a test sample")
     sub.add_argument("artifact", metavar="FILE", help="the artifact (.izhi)")
     for name, default, about in (
