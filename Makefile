@@ -1,10 +1,12 @@
 # make demo: set up .venv, then train LIF and both Izhikevich models on an embedded data set
 # make test: set up .venv, then run ruff, mypy and every test
+#            and PYNQ in an environment of its own, which its test needs (left out where it cannot be installed)
 # make bench: set up .venv-bench with the other libraries, then time a training step of each
 # PYTHON chooses the interpreter (3.10 or newer).
 
 PYTHON ?= python3
 VENV := .venv
+PYNQ := .venv-pynq
 BIN := $(VENV)/bin
 EPOCHS := 30
 
@@ -28,8 +30,13 @@ lint: $(VENV)/installed-tests
 	$(BIN)/ruff check src tests
 	$(BIN)/mypy
 
-test: lint
-	$(BIN)/python -m pytest -n 2
+# PYNQ wants an older numpy, and a Python of at most 3.12.
+$(PYNQ)/installed:
+	-$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' && $(PYTHON) -m venv $(PYNQ) \
+		&& $(PYNQ)/bin/python -m pip install --quiet pynq && touch $@
+
+test: lint $(PYNQ)/installed
+	IZHI_PYNQ=$$(test -e $(PYNQ)/installed && echo $(CURDIR)/$(PYNQ)/bin/python) $(BIN)/python -m pytest -n 2
 
 .venv-bench/installed: pyproject.toml benchmarks/requirements.txt
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
@@ -40,4 +47,4 @@ bench: .venv-bench/installed
 	.venv-bench/bin/izhi bench
 
 clean:
-	rm -rf $(VENV) .venv-bench build src/*.egg-info
+	rm -rf $(VENV) $(PYNQ) .venv-bench build src/*.egg-info

@@ -126,7 +126,7 @@ def build(
     spikes: NDArray[np.integer[Any]] | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Write izhi.v, izhi.tcl, core.json, registers.md, report.md, report.json and resources.png.
+    """Write izhi.v, izhi.tcl, core.json, registers.md, report.md, report.json, resources.png and work.png.
 
     Args:
         artifact: the network that the latency is measured with.
@@ -162,6 +162,12 @@ def build(
             "load_cycles": measured.loading,
         }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
+    if spikes is not None:
+        lanes = f"{max(s.lanes for s in shape.layers)} lanes"
+        drawn = plots.work(
+            measured.events, {lanes: measured.cycles}, f"the core in simulation, {lanes}"
+        )
+        plots.save(drawn, folder / "work.png")
     for file, text in files.items():
         checkpoint.write_bytes(folder / file, text.encode())
     checkpoint.write_bytes(folder / "report.json", (json.dumps(found, indent=2) + "\n").encode())
@@ -192,6 +198,6 @@ def _report(found: Mapping[str, Any], megahertz: int) -> str:
             f" {min(cycles):,} to {max(cycles):,}, with {np.mean(events):,.0f} input spikes on average; at"
             f" {megahertz} MHz, a clock rate that has not been measured, that would be"
             f" {mean / megahertz:,.0f} µs. Loading the network takes {found['latency']['load_cycles']:,} cycles.",
-            "",
+            "", "![cycles of each sample against its input spikes](work.png)", "",
         ]  # fmt: skip
     return "\n".join(lines)

@@ -162,6 +162,22 @@ def resources(used: Mapping[str, float], available: Mapping[str, int], title: st
     return figure
 
 
+def work(events: Sequence[int], cycles: Mapping[str, Sequence[int]], title: str) -> Figure:
+    """Clock cycles of samples against their input spikes; each core its own colour."""
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for colour, (name, counted) in zip(COLOURS, cycles.items(), strict=False):
+        axes.scatter(events, [c / 1000 for c in counted], s=12, color=colour, lw=0, label=name)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("input spikes of a sample")
+    axes.set_ylabel("clock cycles (thousands)")
+    axes.set_title(title, fontsize=11)
+    if len(cycles) > 1:
+        axes.legend(fontsize=9)
+    return figure
+
+
 @dataclass(frozen=True)
 class Trace:
     """What one neuron did: times in ms (or steps), current, v, u and spikes per step.

@@ -21,7 +21,7 @@ from izhi.rtl import shape as shapes
 from izhi.rtl.compile import cpp_compiler, library
 
 STEPS = 10
-PYNQ = os.environ.get("IZHI_PYNQ")
+PYNQ = os.environ.get("IZHI_PYNQ") or None
 
 
 def an_artifact(network, spikes):

