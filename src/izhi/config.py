@@ -175,7 +175,8 @@ class Experiment(BaseModel):
         None, ge=2, le=8, description="bits of a weight, trained with its rounding; default: float"
     )
     weight_scale: Literal["layer", "neuron"] = Field(
-        "layer", description="whether a layer's weights share one scale, or each neuron has its own"
+        "neuron",
+        description="whether each neuron's weights have a scale of their own, or a layer's share one",
     )
     state_bits: int | None = Field(
         None, ge=4, le=24,
