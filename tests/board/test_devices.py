@@ -14,6 +14,7 @@ pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 
 from izhi import artifact, board, cli, data, fixed, training
 from izhi.artifact import Artifact
+from izhi.board import core
 from izhi.board.__main__ import main as run_module
 from izhi.board.evaluation import evaluate, load_samples, save_samples
 from izhi.config import experiment
@@ -61,6 +62,30 @@ def test_a_device_gives_scores_spikes_and_counts(name):
         assert device.counters.inferences == 0
         assert device.run(spikes[:, :0]).scores.shape == (0, 5)
         assert device.run(spikes[:5]).scores.shape == (300, 5)  # fewer steps
+
+
+@pytest.mark.parametrize(("samples", "words"), [(3, 1 << 23), (256, 700), (256, 1)])
+def test_packets_are_bounded(monkeypatch, samples, words):
+    monkeypatch.setattr(core, "SAMPLES", samples)
+    monkeypatch.setattr(core, "WORDS", words)
+    found, spikes = an_artifact(), random_spikes(5, STEPS, 20, 12)
+    device = open_device("simulator", found)
+    sent = []
+    exchange = device.block.exchange
+
+    def watched(packet, room):
+        sent.append(packet)
+        return exchange(packet, room)
+
+    device.block.exchange = watched
+    for sends_spikes in (False, True):
+        sent.clear()
+        outcome = device.run(spikes, sends_spikes=sends_spikes)
+        assert np.array_equal(outcome.scores, fixed.run(found.network, spikes).scores)
+        ends = [int((packet >> 28 == 2).sum()) for packet in sent]
+        assert max(ends) <= samples
+        assert all(n == 1 or len(packet) <= words for n, packet in zip(ends, sent, strict=True))
+        assert sum(ends) == 20
 
 
 @pytest.mark.parametrize("name", DEVICES)
@@ -221,6 +246,7 @@ def test_izhi_run_and_the_module_for_boards(trained, tmp_path, capsys):
     assert "of 9 samples" in capsys.readouterr().out
     for command, message in (
         (["run", str(file), "--device", "fpga"], "unknown device 'fpga'"),
+        (["run", str(file), "--dataset", "wine"], "but wine has"),
         (["run", str(file), "--device", "pynq"], "the package pynq is not installed"),
         (["run", str(file), "--device", "simulator", "--folder", str(tmp_path)], "core.json: No such"),
         (["run", str(tmp_path / "none.izhi")], "none.izhi"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,8 +18,9 @@ from izhi.rtl.packets import Words
 from izhi.rtl.protocol import IDENTITY, VERSION, Control, Error, Register
 from izhi.rtl.shape import CoreShape, fingerprint
 
-#: Samples of one packet: so many that the time between packets does not count.
-PACKET = 256
+#: The most samples of one packet, at which the time between packets does not count, and its most words in and
+#: out, since DMA moves at most 64 MiB at once.
+SAMPLES, WORDS = 256, 1 << 23
 _COUNTERS = (Register.INFERENCES, Register.EVENTS, Register.SPIKES, Register.CYCLES)
 
 
@@ -36,6 +38,9 @@ class Block(Protocol):
 
     def exchange(self, packet: Words, room: int) -> Words:
         """Send a packet of inferences; the packet that answers it, of at most ``room`` words."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
 
 
 class CoreDevice(Device):
@@ -93,13 +98,12 @@ class CoreDevice(Device):
 
     def run(self, spikes: NDArray[np.integer[Any]], *, sends_spikes: bool = False) -> Outcome:
         self._check_spikes(spikes)
-        steps, batch, _ = spikes.shape
+        steps = len(spikes)
         self._control(*([Control.SENDS_SPIKES] if sends_spikes else []))
         self.block.write(Register.STEPS, steps)
         found = []
-        for start in range(0, batch, PACKET):
-            part = spikes[:, start : start + PACKET]
-            size = part.shape[1]
+        for start, stop in self._pieces(spikes, sends_spikes):
+            part, size = spikes[:, start:stop], stop - start
             packet = packets.inferences(part)
             room = packets.room(self.shape, steps, size, sends_spikes)
             answer = self.block.exchange(packet, room)
@@ -110,6 +114,20 @@ class CoreDevice(Device):
             except (ValueError, IndexError) as error:
                 raise DeviceError(f"the device {self.name} sent a broken answer: {error}") from None
         return self._without_filling(found, len(self.network.layers) if sends_spikes else 0)
+
+    def _pieces(
+        self, spikes: NDArray[np.integer[Any]], sends_spikes: bool
+    ) -> Iterator[tuple[int, int]]:
+        """Beginnings and ends of the samples of each packet."""
+        steps, batch, _ = spikes.shape
+        events = np.concatenate([[0], (spikes.sum((0, 2), dtype=np.int64) + steps + 1).cumsum()])
+        most = max(1, min(SAMPLES, WORDS // packets.room(self.shape, steps, 1, sends_spikes)))
+        start = 0
+        while start < batch:
+            within = int(np.searchsorted(events, events[start] + WORDS, "right")) - 1
+            stop = max(start + 1, min(start + most, within))
+            yield start, stop
+            start = stop
 
     def _check_spikes(self, spikes: NDArray[np.integer[Any]]) -> None:
         check_input(self.network, spikes)
@@ -149,9 +167,12 @@ class CoreDevice(Device):
     def counters(self) -> Counters:
         return Counters(*self._total)
 
+    def close(self) -> None:
+        self.block.close()
+
     def clear(self) -> None:
         self._control(Control.CLEAR, Control.ACKNOWLEDGE)
         self._counted, self._total = [0] * len(_COUNTERS), [0] * len(_COUNTERS)
 
 
-__all__ = ["PACKET", "Block", "CoreDevice"]
+__all__ = ["SAMPLES", "WORDS", "Block", "CoreDevice"]

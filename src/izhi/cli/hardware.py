@@ -101,9 +101,11 @@ def export_run(a: argparse.Namespace) -> None:
     write_json(a.json, {"artifact": str(out), "bytes": size, "classes": list(found.classes)})
 
 
-def _batches(found: artifact.Artifact, samples: int | None) -> Iterator[tuple[Spikes, Labels]]:
-    """The first test samples of an artifact's data set, all where samples is None: spikes, and their classes."""
-    dataset = data.load(inference.settings_of(found).dataset, report_line)
+def _batches(
+    found: artifact.Artifact, samples: int | None, name: str | None = None
+) -> Iterator[tuple[Spikes, Labels]]:
+    """The first test samples, all where samples is None, of a data set, the artifact's where name is None."""
+    dataset = data.load(name or inference.settings_of(found).dataset, report_line)
     labels = dataset.test.labels.numpy()
     left = len(labels) if samples is None else samples
     for part, arriving in inference.encoded(found, dataset):
@@ -121,7 +123,7 @@ def run(a: argparse.Namespace) -> None:
     options = {name: value for name, value in given.items() if value is not None}
     with board.open(a.device, found, **options) as device:
         result = evaluate(
-            device, _batches(found, a.samples), compares=a.compare,
+            device, _batches(found, a.samples, a.dataset), compares=a.compare,
             progress=lambda done: report_line(f"{done:,} samples"),
         )  # fmt: skip
     print("\n".join(result.lines()))

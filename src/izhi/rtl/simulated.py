@@ -13,7 +13,7 @@ from izhi.rtl.packets import Words
 from izhi.rtl.shape import CoreShape
 
 #: Cycles after which a core that neither takes nor sends anything is given up.
-PATIENCE = 1 << 22
+PATIENCE = 1 << 20
 
 
 class SimulatedCore:
@@ -39,8 +39,13 @@ class SimulatedCore:
         f.simulator_seed(self._core, seed)
 
     def __del__(self) -> None:
-        if hasattr(self, "_core"):
-            self._library.simulator_destroy(self._core)
+        self.close()
+
+    def close(self) -> None:
+        """Free the core, which then can do nothing more."""
+        core = self.__dict__.pop("_core", None)
+        if core is not None:
+            self._library.simulator_destroy(core)
 
     @property
     def cycles(self) -> int:
