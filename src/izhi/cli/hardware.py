@@ -222,6 +222,9 @@ def add(commands: Commands) -> None:
     sub.add_argument("--device", default="emulator", metavar="NAME",
                      help=", ".join(board.DEVICES) + " [%(default)s]")  # fmt: skip
     sub.add_argument(
+        "--dataset", metavar="NAME", help="another data set of the same inputs and classes"
+    )
+    sub.add_argument(
         "--samples", type=int, metavar="N", help="the first so many test samples [all]"
     )
     sub.add_argument("--compare", action="store_true",
