@@ -20,6 +20,8 @@ from izhi.training import Listener, Result, RunFolder, checkpoint
 
 #: Rounded after training; trained with rounding from the beginning; rounded, then trained further.
 METHODS = ("ptq", "qat", "qat-after-ptq")
+#: Bits of what is left as it is, in float.
+FLOAT = 32
 #: Of a network that is trained further: its epochs and learning rate as shares of the float run's.
 LESS_EPOCHS, SLOWER = 0.5, 0.2
 
@@ -57,11 +59,16 @@ class FloatRun:
     def rounded(
         self, bits: int, states: int, method: str, changes: Mapping[str, Any]
     ) -> Experiment:
-        """The experiment of this network in a format."""
+        """The experiment of this network in a format; FLOAT bits leave weights or states as they are."""
         if method not in METHODS:
             raise unknown("method", method, METHODS)
+        if bits == states == FLOAT:
+            raise SettingError(
+                f"weights and states are both {FLOAT}, which leaves the network as it is; choose fewer bits"
+            )
         e = self.experiment
-        settings: dict[str, Any] = {"weight_bits": bits, "state_bits": states}
+        named = {"weight_bits": bits, "state_bits": states}
+        settings: dict[str, Any] = {k: None if n == FLOAT else n for k, n in named.items()}
         if method == "qat-after-ptq":
             settings["epochs"] = max(1, round(LESS_EPOCHS * e.epochs))
             settings["learning_rate"] = SLOWER * e.learning_rate
@@ -124,7 +131,7 @@ class Point:
 
 def memory(e: Experiment, inputs: int, classes: int) -> int:
     """Bits of memory of a network: its weights, and the states of all neurons; 32 each where float."""
-    weight, state = e.weight_bits or 32, e.state_bits or 32
+    weight, state = e.weight_bits or FLOAT, e.state_bits or FLOAT
     widths = [*e.hidden, classes] if e.readout == "spikes" else list(e.hidden)
     before, weights = inputs, 0
     for width in widths:
@@ -162,16 +169,14 @@ def sweep(
     for method, experiments in planned:
         accuracies = []
         for run, e in zip(runs, experiments, strict=True):
-            name = f"{method}-w{e.weight_bits}-s{e.state_bits}"
+            weights, states = e.weight_bits or FLOAT, e.state_bits or FLOAT
+            name = f"{method}-w{weights}-s{states}"
             place = RunFolder(folder / name / f"seed-{e.seed}")
             place.open(e, resume=resume, command=command)
             result = quantize(fabric, run, e, method, dataset, place, listener)
             accuracies.append(result.test_accuracy)
-        e = experiments[0]
-        assert e.weight_bits is not None
-        assert e.state_bits is not None
-        bits = memory(e, *size)
-        points.append(Point(method, e.weight_bits, e.state_bits, bits, tuple(accuracies)))
+        bits = memory(experiments[0], *size)
+        points.append(Point(method, weights, states, bits, tuple(accuracies)))
     write(runs, points, memory(runs[0].experiment, *size), folder, command)
     return points
 

@@ -386,6 +386,15 @@ def test_sweep(float_run, tmp_path, capsys):
     assert "| ptq | 2 | 16 |" in (tmp_path / "s" / "sweep.md").read_text()
     assert cli.main([*options, "--sweep"]) == 2
     assert cli.main([*options, "--sweep", "--resume"]) == 0
+    # 32 bits leave weights as they are.
+    some = [*options, "--weights", "32", "--states", "12", "--sweep", "--resume"]
+    assert cli.main(some) == 0
+    [point] = json.loads(found.read_text())["points"]
+    assert point["bits"] == weights * 32 + states * 12
+    saved = checkpoint.load(tmp_path / "s" / "ptq-w32-s12" / "seed-0" / checkpoint.NAME)
+    whole = checkpoint.load(float_run / checkpoint.NAME)
+    name = "layers.0.connection.input.weight"
+    assert saved["model"][name].equal(whole["model"][name])
     twice = ["quantize", str(other), str(other), "--sweep", "--out", str(tmp_path / "t")]
     assert cli.main(twice) == 2
     assert "seeds [1, 1], expected a different one" in capsys.readouterr().err
@@ -398,6 +407,7 @@ def test_sweep(float_run, tmp_path, capsys):
         ("quantize", ["--weights", "9"], "weight_bits is 9, expected less than or equal to 8"),
         ("quantize", ["--states", "2"], "state_bits is 2, expected greater than or equal to 4"),
         ("quantize", ["--weights", "4,8"], "weights and states name 2 formats; add --sweep"),
+        ("quantize", ["--weights", "32", "--states", "32"], "weights and states are both 32"),
         ("quantize", ["--weights", "four"], "weights is 'four', expected whole numbers"),
         ("export", [], "has float weights or states"),
     ],

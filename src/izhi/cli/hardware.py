@@ -196,8 +196,16 @@ def add(commands: Commands) -> None:
     sub = commands.add("quantize", quantize, "round a trained network's weights and states")
     sub.add_argument("folders", metavar="RUN", nargs="+",
                      help="run folder or checkpoint of a float network; with --sweep one or several seeds")  # fmt: skip
-    sub.add_argument("--weights", metavar="BITS", help="2 to 8 [4]; of a sweep a list [8,4,3,2]")
-    sub.add_argument("--states", metavar="BITS", help="4 to 24 [16]; of a sweep a list [16,12,8]")
+    sub.add_argument(
+        "--weights",
+        metavar="BITS",
+        help="2 to 8, 32 to leave them [4]; of a sweep a list [8,4,3,2]",
+    )
+    sub.add_argument(
+        "--states",
+        metavar="BITS",
+        help="4 to 24, 32 to leave them [16]; of a sweep a list [16,12,8]",
+    )
     sub.add_argument(
         "--method", metavar="NAME", help=", ".join(METHODS) + " [qat-after-ptq; of a sweep all]"
     )
