@@ -12,7 +12,6 @@ import io
 import json
 import math
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.errors import ArtifactError
+from izhi.errors import ArtifactError, RunFolderError
+from izhi.files import write_bytes
 from izhi.fixed import FixedPoint, IzhikevichNeuron, Layer, LIFNeuron, Network, Readout, run
 
 VERSION = 1
@@ -135,16 +135,10 @@ def save(artifact: Artifact, path: str | os.PathLike[str]) -> None:
         for name, raw in (("manifest", _npy(np.frombuffer(text, np.uint8))), *contents.items()):
             # A fixed date, so that equal networks make equal files.
             archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), raw)
-    _write(Path(path), buffer.getvalue())
-
-
-def _write(path: Path, content: bytes) -> None:
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(content)
-        os.replace(file.name, path)
-    except OSError as error:
-        raise ArtifactError(f"cannot write {path}: {error.strerror or error}") from None
+        write_bytes(Path(path), buffer.getvalue())
+    except RunFolderError as error:
+        raise ArtifactError(str(error)) from None
 
 
 def _npy(array: NDArray[Any]) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi import plots
+from izhi import files, plots
 from izhi.artifact import Artifact
 from izhi.board.core import CoreDevice
 from izhi.errors import ArtifactError
@@ -24,7 +24,6 @@ from izhi.rtl.protocol import ABORTED, Control, Error, Opcode, Register
 from izhi.rtl.shape import CoreShape, fingerprint, to_json
 from izhi.rtl.simulated import SimulatedCore
 from izhi.rtl.verilog import emit
-from izhi.training import checkpoint
 
 #: Cells of Xilinx devices, in shares of a resource. A cell of distributed memory takes so many look-up tables.
 _CELLS = {
@@ -141,7 +140,7 @@ def build(
     """
     target = board(name)
     report("Verilog")
-    files = {
+    texts = {
         "izhi.v": f"// {UNTESTED}.\n" + emit(shape),
         "izhi.tcl": vivado_script(name),
         "registers.md": register_map(shape),
@@ -168,10 +167,10 @@ def build(
             measured.events, {lanes: measured.cycles}, f"the core in simulation, {lanes}"
         )
         plots.save(drawn, folder / "work.png")
-    for file, text in files.items():
-        checkpoint.write_bytes(folder / file, text.encode())
-    checkpoint.write_bytes(folder / "report.json", (json.dumps(found, indent=2) + "\n").encode())
-    checkpoint.write_bytes(folder / "report.md", _report(found, target.megahertz).encode())
+    for file, text in texts.items():
+        files.write_bytes(folder / file, text.encode())
+    files.write_bytes(folder / "report.json", (json.dumps(found, indent=2) + "\n").encode())
+    files.write_bytes(folder / "report.md", _report(found, target.megahertz).encode())
     plots.save(
         plots.resources(used, target.resources, f"{name} ({target.part})"), folder / "resources.png"
     )

@@ -129,9 +129,14 @@ class Point:
     accuracies: tuple[float, ...]
 
 
+def widths_of(e: Experiment) -> tuple[int, int]:
+    """Bits of a weight and of a state."""
+    return e.weight_bits or FLOAT, e.state_bits or FLOAT
+
+
 def memory(e: Experiment, inputs: int, classes: int) -> int:
     """Bits of memory of a network: its weights, and the states of all neurons; 32 each where float."""
-    weight, state = e.weight_bits or FLOAT, e.state_bits or FLOAT
+    weight, state = widths_of(e)
     widths = [*e.hidden, classes] if e.readout == "spikes" else list(e.hidden)
     before, weights = inputs, 0
     for width in widths:
@@ -168,10 +173,9 @@ def sweep(
     points = []
     for method, experiments in planned:
         accuracies = []
+        weights, states = widths_of(experiments[0])
         for run, e in zip(runs, experiments, strict=True):
-            weights, states = e.weight_bits or FLOAT, e.state_bits or FLOAT
-            name = f"{method}-w{weights}-s{states}"
-            place = RunFolder(folder / name / f"seed-{e.seed}")
+            place = RunFolder(folder / f"{method}-w{weights}-s{states}" / f"seed-{e.seed}")
             place.open(e, resume=resume, command=command)
             result = quantize(fabric, run, e, method, dataset, place, listener)
             accuracies.append(result.test_accuracy)

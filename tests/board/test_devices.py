@@ -150,6 +150,8 @@ def test_bad_input_is_refused():
         board.open("simulater", found)
     with pytest.raises(SettingError, match="unknown option of the device emulator 'lanes'"):
         board.open("emulator", found, lanes=4)
+    with pytest.raises(SettingError, match="lanes and units given, but hw holds a core"):
+        board.open("simulator", found, folder="hw", lanes=4, units=2)
     device = open_device("simulator", found)
     for wrong, error, message in (
         (spikes[..., 1:], ShapeError, "expected .T, batch, 12."),
@@ -174,6 +176,7 @@ def test_samples_survive_their_file_and_other_files_are_refused(tmp_path):
     with pytest.raises(DataError, match="cannot read .*none.npz: No such file"):
         load_samples(tmp_path / "none.npz")
     for content in ({"spikes": spikes}, {"spikes": spikes, "labels": labels[:2]},
+                    {"spikes": spikes[:, :0], "labels": labels[:0]},
                     {"spikes": np.array([{}]), "labels": labels}):  # fmt: skip
         np.savez(file, **content)
         with pytest.raises(DataError, match="samples.npz holds"):
@@ -246,6 +249,10 @@ def test_izhi_run_and_the_module_for_boards(trained, tmp_path, capsys):
     assert "of 9 samples" in capsys.readouterr().out
     for command, message in (
         (["run", str(file), "--device", "fpga"], "unknown device 'fpga'"),
+        (["run", str(file), "--samples", "0"], "samples is 0, expected at least 1"),
+        (["run", str(file), "--samples", "-5"], "samples is -5, expected at least 1"),
+        (["rtl", str(file), "--samples", "-1"], "samples is -1, expected at least 0"),
+        (["export", str(trained), "--samples", "-1"], "samples is -1, expected at least 0"),
         (["run", str(file), "--dataset", "wine"], "but wine has"),
         (["run", str(file), "--device", "pynq"], "the package pynq is not installed"),
         (["run", str(file), "--device", "simulator", "--folder", str(tmp_path)], "core.json: No such"),

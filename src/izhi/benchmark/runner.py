@@ -25,7 +25,7 @@ from izhi.benchmark.ours import OURS
 from izhi.benchmark.peers import PEERS
 from izhi.benchmark.work import Work
 from izhi.errors import SettingError, unknown
-from izhi.training.checkpoint import write_bytes
+from izhi.files import write_bytes
 
 #: What every ratio is against.
 YARDSTICK = "Izhi normalized"

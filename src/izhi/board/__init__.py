@@ -16,7 +16,7 @@ from izhi.artifact import Artifact
 from izhi.board.core import CoreDevice
 from izhi.board.device import Counters, Device
 from izhi.board.emulator import Emulator
-from izhi.errors import DeviceError, SettingError, unknown
+from izhi.errors import DeviceError, IzhiError, SettingError, unknown
 from izhi.rtl.shape import CoreShape, read, shape_of
 from izhi.rtl.simulated import SimulatedCore
 
@@ -56,16 +56,18 @@ def open(name: str, artifact: Artifact, **options: Any) -> Device:
         device = _simulator(artifact, **options)
     else:
         device = _pynq(**options)
-    device.load(artifact)
+    try:
+        device.load(artifact)
+    except IzhiError:
+        device.close()
+        raise
     return device
 
 
-def _simulator(
-    artifact: Artifact, *, folder: str | Path | None = None, lanes: int = 32, units: int = 2
-) -> CoreDevice:
-    shape = (
-        shape_for(artifact, lanes, units) if folder is None else read(Path(folder) / "core.json")
-    )
+def _simulator(artifact: Artifact, *, folder: str | Path | None = None, **sizes: int) -> CoreDevice:
+    if folder is not None and sizes:
+        raise SettingError(f"{' and '.join(sizes)} given, but {folder} holds a core; leave one out")
+    shape = shape_for(artifact, **sizes) if folder is None else read(Path(folder) / "core.json")
     try:
         from izhi.rtl.compile import library
     except ImportError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 
 from izhi.board.device import Counters, Device
 from izhi.board.emulator import model
-from izhi.errors import DataError
+from izhi.errors import DataError, DeviceError
+from izhi.files import write_bytes
 
 Spikes = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -45,6 +47,13 @@ class Evaluation:
     def is_exact(self) -> bool:
         """Whether nothing differed from the integer model."""
         return not any(self.different) and not self.scores
+
+    def require_exact(self, device: str) -> None:
+        """Raise DeviceError unless the device of that name did what the integer model does."""
+        if not self.is_exact:
+            raise DeviceError(
+                f"the device {device} does not do what the integer model does; build its core anew"
+            )
 
     def lines(self) -> list[str]:
         """For people to read."""
@@ -104,7 +113,9 @@ def evaluate(
 
 def save_samples(path: str | Path, spikes: Spikes, labels: Labels) -> None:
     """Write samples for a device where there is no data set: spikes (T, samples, inputs) and classes (samples,)."""
-    np.savez_compressed(path, spikes=spikes, labels=labels)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, spikes=spikes, labels=labels)
+    write_bytes(Path(path), buffer.getvalue())
 
 
 def load_samples(path: str | Path) -> tuple[Spikes, Labels]:
@@ -132,7 +143,7 @@ def load_samples(path: str | Path) -> tuple[Spikes, Labels]:
 
 def _fit(spikes: NDArray[Any], labels: NDArray[Any]) -> bool:
     kinds = spikes.dtype == np.uint8 and labels.dtype == np.int64
-    return bool(kinds and spikes.ndim == 3 and labels.shape == spikes.shape[1:2])
+    return bool(kinds and spikes.ndim == 3 and labels.shape == spikes.shape[1:2] and len(labels))
 
 
 __all__ = ["Evaluation", "evaluate", "load_samples", "save_samples"]

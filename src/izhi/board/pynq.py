@@ -26,9 +26,6 @@ class IzhiCore(DefaultIP):
 
     bindto = ["xilinx.com:module_ref:izhi:1.0"]  # noqa: RUF012  (PYNQ reads it from the class)
 
-    def __init__(self, description: dict[str, Any]) -> None:
-        super().__init__(description=description)
-
 
 class PynqBlock:
     """Registers and streams of the core in an overlay that ``izhi.tcl`` made.

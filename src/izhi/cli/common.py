@@ -12,9 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from izhi import files
 from izhi.config import Experiment, read
 from izhi.errors import SettingError
-from izhi.training import checkpoint
 
 
 class Parser(argparse.ArgumentParser):
@@ -89,7 +89,7 @@ def make_folder(arguments: argparse.Namespace, name: str) -> Path:
 
 def write_json(path: str | None, value: Any) -> None:
     if path:
-        checkpoint.write_bytes(Path(path), (json.dumps(value, indent=2) + "\n").encode())
+        files.write_bytes(Path(path), (json.dumps(value, indent=2) + "\n").encode())
 
 
 def whole_numbers(name: str, text: str, example: str) -> list[int]:

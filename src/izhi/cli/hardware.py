@@ -11,8 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from izhi import artifact, board, data, export, inference, plots, sweep, training
-from izhi.board import shape_for
+from izhi import artifact, board, data, export, files, inference, plots, sweep, training
 from izhi.board.evaluation import Labels, Spikes, evaluate, save_samples
 from izhi.build import network as build_network
 from izhi.cli.common import (
@@ -25,11 +24,11 @@ from izhi.cli.common import (
 )
 from izhi.comparison import percent
 from izhi.config import Experiment
-from izhi.errors import DeviceError, SettingError
+from izhi.errors import SettingError
 from izhi.progress import TerminalListener
 from izhi.rtl import larger
 from izhi.sweep import METHODS
-from izhi.training import RunFolder, checkpoint
+from izhi.training import RunFolder
 from izhi.training.run_folder import already_holds_a_run, versions
 
 _CHANGES = ("epochs", "learning_rate", "weight_scale", "seed", "precision")
@@ -83,6 +82,7 @@ def quantize(a: argparse.Namespace) -> None:
 
 
 def export_run(a: argparse.Namespace) -> None:
+    _check_samples(a.samples, 0)
     found = export.artifact(Path(a.folder))
     out = Path(a.out or Path(a.folder) / "network.izhi")
     artifact.save(found, out)
@@ -99,6 +99,11 @@ def export_run(a: argparse.Namespace) -> None:
         print(f"{file}: {len(labels):,} test samples")
     print(f"{out}: {size:,} bytes, {len(found.network.layers)} layers, T = {found.steps}")
     write_json(a.json, {"artifact": str(out), "bytes": size, "classes": list(found.classes)})
+
+
+def _check_samples(samples: int, least: int) -> None:
+    if samples < least:
+        raise SettingError(f"samples is {samples}, expected at least {least}")
 
 
 def _batches(
@@ -118,6 +123,8 @@ def _batches(
 
 
 def run(a: argparse.Namespace) -> None:
+    if a.samples is not None:
+        _check_samples(a.samples, 1)
     found = artifact.load(a.artifact)
     given = {"folder": a.folder, "lanes": a.lanes, "units": a.units}
     options = {name: value for name, value in given.items() if value is not None}
@@ -129,10 +136,7 @@ def run(a: argparse.Namespace) -> None:
     print("\n".join(result.lines()))
     write_json(a.json, {**asdict(result), "is_exact": result.is_exact, "device": a.device,
                         "provenance": dict(found.provenance), "versions": versions()})  # fmt: skip
-    if not result.is_exact:
-        raise DeviceError(
-            f"the device {a.device} does not do what the integer model does; build its core anew"
-        )
+    result.require_exact(a.device)
 
 
 def trace(a: argparse.Namespace) -> None:
@@ -157,7 +161,7 @@ def trace(a: argparse.Namespace) -> None:
         for t in range(found.steps)
     ]
     out = Path(a.out or f"trace-{a.sample}-{a.layer}.csv")
-    checkpoint.write_bytes(out, ("\n".join(lines) + "\n").encode())
+    files.write_bytes(out, ("\n".join(lines) + "\n").encode())
     print(f"integers: {out}")
     for neuron in neurons:
         picture = out.with_name(f"{out.stem}-{neuron}.png")
@@ -178,9 +182,10 @@ def rtl(a: argparse.Namespace) -> None:
         raise SettingError(
             "amaranth or yosys is not installed; pip install 'izhi[hardware]'"
         ) from None
+    _check_samples(a.samples, 0)
     boards.board(a.board)
     found = artifact.load(a.artifact)
-    shape = shape_for(found, a.lanes, a.units)
+    shape = board.shape_for(found, a.lanes, a.units)
     if a.sizes is not None:
         shape = larger(shape, whole_numbers("sizes", a.sizes, "784,1024,10"))
     out = Path(a.out or Path(a.artifact).with_suffix("") / a.board)

@@ -11,7 +11,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from izhi import artifact, comparison, data, firing, inference, report, trained, training, tuning
+from izhi import (
+    artifact,
+    comparison,
+    data,
+    files,
+    firing,
+    inference,
+    report,
+    trained,
+    training,
+    tuning,
+)
 from izhi.cli.common import (
     Commands,
     add_settings,
@@ -27,7 +38,7 @@ from izhi.cli.common import (
 from izhi.config import Experiment, experiment
 from izhi.errors import ArtifactError, SettingError
 from izhi.progress import TerminalListener
-from izhi.training import Classifier, RunFolder, checkpoint
+from izhi.training import Classifier, RunFolder
 from izhi.training.run_folder import already_holds_a_run, versions
 
 
@@ -90,7 +101,7 @@ def tune(a: argparse.Namespace) -> None:
         table.add_row(row.variant.label, f"{100 * row.accuracy:.2f}", found)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
     tuned = folder / "tuned.toml"
-    checkpoint.write_bytes(tuned, tuning.to_toml(values, best, command_line()).encode())
+    files.write_bytes(tuned, tuning.to_toml(values, best, command_line()).encode())
     print(f"studies: {storage}\ncompare them on the test samples: izhi compare --config {tuned}")
     write_json(a.json, [
         {"label": row.variant.label, "validation_accuracy": row.accuracy, "found": dict(row.found),

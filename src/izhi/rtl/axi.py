@@ -31,7 +31,7 @@ class AxiCore(wiring.Component):
     Ports:
         aclk, aresetn: clock, and reset, active low, in step with the clock.
         s_axis_*: packets in. Words of which TKEEP leaves out bytes count as they are.
-        m_axis_*: packets out; TLAST ends an inference, TKEEP is always high.
+        m_axis_*: packets out; TLAST ends the answer to a packet, TKEEP is always high.
         s_axi_*: registers, see Register. Addresses that are none, and writes to a register that is only
             read or of less than four bytes, answer SLVERR.
         is_valid_k, number_k, v_k, u_k: states of layer k after each update, with ``shows_states``.

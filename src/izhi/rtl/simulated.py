@@ -81,7 +81,7 @@ class SimulatedCore:
             )
 
     def send(self, packet: Words) -> None:
-        """Send a packet, or the beginning of one, that nothing answers."""
+        """Send a packet that nothing answers."""
         self.stream(packet, np.arange(len(packet)) == len(packet) - 1)
 
     def exchange(self, packet: Words, room: int) -> Words:

@@ -7,11 +7,8 @@ generator's state is kept. Loading runs no code from the file (``weights_only=Tr
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 import pickle
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from izhi.errors import CheckpointError, RunFolderError
+from izhi.errors import CheckpointError
+from izhi.files import write_bytes
 
 FORMAT = 1
 NAME = "checkpoint.pt"
@@ -30,29 +28,6 @@ STRUCTURE = ("neuron", "order", "connection", "readout", "hidden", "learn", "per
              "population", "steps", "encoding", "window", "pool", "counts", "delays", "delay_type",
              "weight_bits", "weight_scale", "state_bits",
              "dataset")  # fmt: skip
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file under its name only when it is whole; RunFolderError if that fails."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-        raise RunFolderError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another --out"
-        ) from None
 
 
 def save(path: Path, content: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from izhi import files
 from izhi.config import Experiment, experiment, read
 from izhi.errors import RunFolderError
 from izhi.training import checkpoint
@@ -86,7 +87,7 @@ class RunFolder:
 
     def write(self, name: str, text: str) -> None:
         """Write a text file of the run, whole or not at all."""
-        checkpoint.write_bytes(self.path / name, text.encode())
+        files.write_bytes(self.path / name, text.encode())
 
     def save_epoch(
         self, history: Sequence[Mapping[str, float]], content: Mapping[str, Any]
