@@ -119,6 +119,14 @@ class Experiment(BaseModel):
         0.0, ge=0, le=10, allow_inf_nan=False,
         description="augmentation of counts: spread of a smooth gain over channels, in its logarithm",
     )  # fmt: skip
+    onset: float = Field(
+        0.0, ge=0, allow_inf_nan=False,
+        description="augmentation: recordings begin up to this many milliseconds earlier or later",
+    )  # fmt: skip
+    warp: float = Field(
+        0.0, ge=0, le=2, allow_inf_nan=False,
+        description="augmentation: time bent, t/window becomes (t/window)^γ, ln γ up to this",
+    )  # fmt: skip
 
     hidden: Widths = Field((512,), description="widths of the hidden layers, comma-separated")
     neuron: str = Field("normalized", description="lif, or a preset of izhi.PRESETS")
@@ -305,7 +313,8 @@ def _check_input(e: Experiment) -> None:
         raise SettingError(
             f"encoding is 'events', but {e.dataset} has none; choose rate or another"
         )
-    for name in ("validation_speaker", "window", "pool", "counts", "stretch", "drop", "equalize"):
+    names = "validation_speaker window pool counts stretch drop equalize onset warp"
+    for name in names.split():
         if getattr(e, name) not in (None, Experiment.model_fields[name].default):
             raise SettingError(
                 f"{name} is {getattr(e, name)!r}, but {e.dataset} has no recorded events; leave it out"

@@ -146,12 +146,17 @@ class Augmentation:
         drop: share of events that are left out.
         equalize: counts are multiplied by a gain that varies smoothly over the channels and with loudness,
             as voices and microphones differ: the spread of its natural logarithm.
+        onset: recordings begin up to this many milliseconds earlier or later.
+        warp: time is bent, t/window becomes (t/window)^γ with ln γ from −warp to warp, as speech that
+            begins slowly and ends fast, or the other way round.
     """
 
     shift: int = 0
     stretch: float = 0.0
     drop: float = 0.0
     equalize: float = 0.0
+    onset: float = 0.0
+    warp: float = 0.0
 
 
 def frames(
@@ -205,9 +210,10 @@ def frames(
                 " or leave it out"
             )
         gains = _gains(change.equalize, batch, pooled(shape, pool)[0], random)
+    times = _moved(events, window, change, random) if change.onset or change.warp else events.times
     whole = shape if len(shape) == 3 else (1, 1, events.features)
     out = kernels.frames(
-        events.times,
+        times,
         events.units,
         events.offsets,
         whole,
@@ -222,6 +228,19 @@ def frames(
     if counted:
         return (out if gains is None else out * gains).to(dtype)
     return PackedSpikes(out, math.prod(pooled(shape, pool)), dtype)
+
+
+def _moved(
+    events: EventBatch, window: float, change: Augmentation, random: np.random.Generator
+) -> Tensor:
+    """Times (M,) in microseconds, bent and begun later or earlier; before the beginning becomes −1."""
+    last = 1000 * window
+    begins = 1000 * random.uniform(-change.onset, change.onset, len(events))
+    powers = np.exp(random.uniform(-change.warp, change.warp, len(events)))
+    sizes = np.diff(events.offsets.numpy())
+    times = events.times.numpy() / last
+    moved = last * times ** np.repeat(powers, sizes) + np.repeat(begins, sizes)
+    return torch.from_numpy(np.clip(moved, -1, np.iinfo(np.int32).max).astype(np.int32))
 
 
 def _gains(spread: float, batch: int, channels: int, random: np.random.Generator) -> Tensor:

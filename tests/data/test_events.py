@@ -338,6 +338,29 @@ def test_neighbours_are_pooled_and_events_counted():
     assert found[0, 0].nonzero().flatten().tolist() == [143, 144 + 12 + 1]
 
 
+def test_augmentation_begins_later_and_bends_time():
+    events = batch_of(*[([50_000, 250_000], [1, 2])] * 200)
+
+    def steps(**changes):
+        """Where the two events are, of 100 steps; -1 where they are left out."""
+        change = encoding.Augmentation(**changes)
+        found = encoding.frames(events, 100, 1000.0, seed=1, augmentation=change).dense()
+        first, second = found[:, :, 1], found[:, :, 2]
+        return [torch.where(x.any(0), x.argmax(0), -1) for x in (first, second)]
+
+    first, second = steps(onset=200)
+    assert second.min() in (5, 6, 7)
+    assert second.max() in (43, 44)
+    there = first >= 0
+    assert 0.5 < there.float().mean() < 0.75  # 250 of 400 ms, and what comes before 0 is gone.
+    assert ((second - first)[there] - 20).abs().max() <= 1
+    first, second = steps(warp=0.5)
+    powers = torch.log((second + 0.5) / 100) / np.log(0.25)
+    assert powers.min() < 0.7
+    assert powers.max() > 1.5
+    assert torch.allclose(100 * 0.05**powers - 0.5, first.float(), atol=1.5)
+
+
 def test_augmentation_shifts_stretches_and_drops():
     random = np.random.default_rng(0)
     recording = (np.sort(random.integers(0, 500_000, 2000)), random.integers(100, 600, 2000))

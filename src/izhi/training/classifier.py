@@ -29,7 +29,9 @@ class Classifier(nn.Module):
     def __init__(self, e: Experiment, network: Network, shape: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.experiment, self.network, self.shape = e, network, shape
-        self._augmentation = encoding.Augmentation(e.shift, e.stretch, e.drop, e.equalize)
+        self._augmentation = encoding.Augmentation(
+            e.shift, e.stretch, e.drop, e.equalize, e.onset, e.warp
+        )
         first = network.layers[0] if len(network.layers) else None
         connection = network.readout if first is None else first.connection
         self.inputs = int(cast(Connection, connection).in_features)

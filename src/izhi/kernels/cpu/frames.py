@@ -61,7 +61,7 @@ def _frames(counted: bool) -> Kernel:
                 t = np.int64(times[k] * per_microsecond[b])
                 x = units[k] % width + shifts[b, 1]
                 y = units[k] // width % height + shifts[b, 0]
-                inside = t < steps and 0 <= x < width and 0 <= y < height
+                inside = times[k] >= 0 and t < steps and 0 <= x < width and 0 <= y < height
                 if inside and np.uint64(mix(_u32(_u32(k - begin) ^ key))) >= limit:
                     polarity = units[k] // (width * height)
                     add(out[t, b], (polarity * rows + y // pool) * columns + x // pool)
@@ -78,7 +78,7 @@ def frames(
     Args:
         times, units, offsets: see ``izhi.data.events.EventBatch``.
         shape: polarities, height and width of the sensor.
-        steps: T; later events are left out.
+        steps: T; later events are left out, and those of negative time.
         per_microsecond: (B,) float64, steps of a microsecond.
         shifts: (B, 2) int64, in y and x; what leaves the sensor is left out.
         keys: (B,) int32, random bits of each recording.
