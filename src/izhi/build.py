@@ -1,4 +1,4 @@
-"""From a resolved experiment to a network: the one place where names become modules."""
+"""From a resolved experiment to its data set and network: the one place where names become modules."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from izhi import data
 from izhi.config import Experiment, build_neuron
 from izhi.connections import (
     CONNECTIONS,
@@ -19,6 +20,7 @@ from izhi.connections import (
     SynapticDelay,
     reversal_potentials,
 )
+from izhi.data import Dataset
 from izhi.errors import SettingError
 from izhi.kernels import Spikes
 from izhi.network import Layer, Network, Neuron
@@ -50,6 +52,11 @@ def _delay(e: Experiment, inputs: int, outputs: int) -> Delay | None:
     if e.delay_type == "synaptic":
         return SynapticDelay(inputs, outputs, e.delays)
     return AxonalDelay(inputs, e.delays)
+
+
+def dataset(e: Experiment, report: Callable[[str], None] = lambda line: None) -> Dataset:
+    """The data set of a resolved experiment; ``report`` is told what is downloaded."""
+    return data.load(e.dataset, report, fold=e.fold, best_inputs=e.best_inputs)
 
 
 def network(

@@ -10,8 +10,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from izhi import data, plots
+from izhi import build, plots
 from izhi.config import Experiment, experiment
+from izhi.data.embedded import FOLDS
 from izhi.errors import SettingError
 from izhi.training import Listener, Result, RunFolder, start_fabric, train
 from izhi.training.run_folder import already_holds_a_run, versions
@@ -141,22 +142,37 @@ class Row:
 
 
 def plan(
-    variants: Sequence[Variant], seeds: Sequence[int], settings: Mapping[str, Any]
-) -> list[tuple[Variant, list[Experiment]]]:
-    """Every experiment of a comparison, all checked before the first one starts."""
+    variants: Sequence[Variant], seeds: Sequence[int], settings: Mapping[str, Any],
+    *, folds: bool = False,
+) -> list[tuple[Variant, list[Experiment]]]:  # fmt: skip
+    """Every experiment of a comparison, all checked before the first one starts.
+
+    Args:
+        variants: its rows.
+        seeds: of each.
+        settings: that they share.
+        folds: whether each seed is run five times, each time with another fifth as test samples.
+    """
     planned = []
+    runs: list[dict[str, Any]] = [{"seed": s} for s in seeds]
+    if folds:
+        runs = [{"seed": s, "fold": f} for s in seeds for f in range(FOLDS)]
     for variant in variants:
-        for key in ("dataset", "seed", "accelerator", "devices", "nodes", "precision"):
+        for key in ("dataset", "fold", "seed", "accelerator", "devices", "nodes", "precision"):
             if key in variant.settings:
                 raise SettingError(f"{key} cannot differ between variants; give --{key}")
         planned.append(
-            (variant, [experiment({**settings, **variant.settings, "seed": s}) for s in seeds])
+            (variant, [experiment({**settings, **variant.settings, **run}) for run in runs])
         )
     return planned
 
 
 def _folder_name(label: str) -> str:
     return "".join(c if c.isalnum() or c in "._=-" else "-" for c in label).strip("-")
+
+
+def _data_key(e: Experiment) -> tuple[Any, ...]:
+    return e.dataset, e.fold, e.best_inputs
 
 
 def compare(
@@ -175,13 +191,16 @@ def compare(
     first = planned[0][1][0]
     if folder.is_dir() and any(folder.iterdir()) and not resume:
         raise already_holds_a_run(folder)
-    dataset = data.load(first.dataset)
+    dataset, key = build.dataset(first), _data_key(first)
     fabric = start_fabric(first)
     rows = []
     for variant, experiments in planned:
         results = []
         for e in experiments:
-            run = RunFolder(folder / _folder_name(variant.label) / f"seed-{e.seed}")
+            if _data_key(e) != key:
+                dataset, key = build.dataset(e), _data_key(e)
+            fold = "" if e.fold is None else f"-fold-{e.fold}"
+            run = RunFolder(folder / _folder_name(variant.label) / f"seed-{e.seed}{fold}")
             if fabric.is_global_zero:
                 run.open(e, resume=resume, command=command)
             fabric.barrier()
@@ -201,8 +220,9 @@ def write(rows: Sequence[Row], folder: Path, command: str) -> None:
         for row in rows
     }
     e = rows[0].experiment
-    seeds = len(rows[0].results)
-    title = f"{e.dataset}, T = {e.steps}, {seeds} seed{'s' if seeds > 1 else ''}"
+    seeds = len({r.experiment.seed for r in rows[0].results})
+    folds = "" if e.fold is None else f", {FOLDS} folds"
+    title = f"{e.dataset}, T = {e.steps}, {seeds} seed{'s' if seeds > 1 else ''}{folds}"
     plots.save(plots.accuracy(curves, title), folder / "accuracy.png")
     found = {row.variant.label: row.groups() or {"all": row.accuracies} for row in rows}
     plots.save(plots.outcomes(found, title), folder / "outcomes.png")
@@ -266,6 +286,7 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
                 "label": row.variant.label,
                 "config": row.experiment.model_dump(mode="json"),
                 "seeds": [r.experiment.seed for r in row.results],
+                "folds": [r.experiment.fold for r in row.results],
                 "test_accuracy": row.accuracies,
                 "mean": row.mean,
                 "spread": row.spread,

@@ -23,7 +23,8 @@ from pydantic import (
     ValidationError,
 )
 
-from izhi.data import DATASETS, has_events, require_known, usual_window
+from izhi.data import DATASETS, EMBEDDED, has_events, require_known, usual_window
+from izhi.data.embedded import FOLDS
 from izhi.errors import SettingError, unknown
 from izhi.neurons import LEARNABLE, LIF, ORDERS, PRESETS, IzhikevichParameters, Mixture, preset
 from izhi.neurons.izhikevich import Izhikevich
@@ -83,6 +84,14 @@ class Experiment(BaseModel):
         None, ge=0,
         description="hold out the training samples of this speaker, in place of a share of all",
     )  # fmt: skip
+    fold: int | None = Field(
+        None, ge=0, lt=FOLDS,
+        description="test on this fifth of an embedded data set, 0 to 4; default: its usual test samples",
+    )  # fmt: skip
+    best_inputs: int | None = Field(
+        None, ge=1,
+        description="keep so many inputs of an embedded data set, by analysis of variance; default: all",
+    )  # fmt: skip
     split_seed: int = Field(0, ge=0, description="seed of the training/validation split")
 
     encoding: Literal["rate", "latency", "constant", "rows", "events"] | None = Field(
@@ -101,6 +110,10 @@ class Experiment(BaseModel):
     )  # fmt: skip
     pool: int = Field(
         1, ge=1, le=1000, description="neighbouring channels or pixels of events that are one input"
+    )
+    normalize_time: bool = Field(
+        False,
+        description="place the middle nine tenths of a recording's events alike in the window",
     )
     counts: bool = Field(False, description="count the events of a step, not only whether any came")
     shift: int = Field(
@@ -193,7 +206,27 @@ class Experiment(BaseModel):
 
     epochs: int = Field(10, ge=1, le=1_000_000, description="passes over the training samples")
     batch_size: int = Field(256, ge=1, le=1_000_000, description="samples per step")
-    optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="optimiser")
+    optimizer: Literal["adam", "adamw", "sgd", "snes", "cma-es", "ga"] = Field(
+        "adam",
+        description="optimiser; snes, cma-es and ga search by evolution: an epoch is one generation",
+    )
+    members: int = Field(64, ge=4, le=1_000_000, description="networks of a generation (evolution)")
+    step_size: float = Field(
+        0.3, gt=0, allow_inf_nan=False,
+        description="first spread of a population, in units of 1/√inputs of a weight, 0.1 of a"
+        " coefficient's size (evolution)",
+    )  # fmt: skip
+    searched: Literal["all", "weights", "neurons"] = Field(
+        "all", description="weights, the neuron coefficients in learn, or both (evolution)"
+    )
+    measured_on: Literal["torch", "hls-ip"] = Field(
+        "torch",
+        description="what runs a population: torch, or the arithmetic of the FPGA IP (evolution)",
+    )
+    actors: int = Field(
+        0, ge=0, le=65536,
+        description="processes of a Ray cluster that share a population; 0 for none (evolution)",
+    )  # fmt: skip
     learning_rate: float = Field(5e-4, gt=0, allow_inf_nan=False, description="step size")
     schedule: Literal["constant", "cosine"] = Field(
         "constant", description="step sizes over the run: constant, or falling to 0 like a cosine"
@@ -220,6 +253,11 @@ class Experiment(BaseModel):
         description="keep every k-th state for the backward pass, to save memory; default: all",
     )  # fmt: skip
     tensorboard: bool = Field(False, description="also write TensorBoard events")
+
+    @property
+    def evolves(self) -> bool:
+        """Whether it is trained by evolution, without gradients."""
+        return self.optimizer in ("snes", "cma-es", "ga")
 
     @property
     def is_quantized(self) -> bool:
@@ -278,9 +316,30 @@ def _check_names(e: Experiment) -> None:
         )
     if e.mixture:
         _check_mixture(e, e.mixture)
+    _check_evolution(e)
     biological = e.neuron != "lif" and preset(e.neuron).unit == "mV"
     if biological and not e.hidden and e.readout is None:
         raise SettingError("hidden names no layer and the readout has no neurons; add a width")
+
+
+def _check_evolution(e: Experiment) -> None:
+    if not e.evolves:
+        for name in ("members", "step_size", "searched", "measured_on", "actors"):
+            if getattr(e, name) != Experiment.model_fields[name].default:
+                raise SettingError(
+                    f"{name} is {getattr(e, name)!r}, but the optimiser {e.optimizer} does not evolve;"
+                    " choose snes, cma-es or ga"
+                )
+        return
+    if e.is_quantized:
+        raise SettingError(
+            f"optimizer is {e.optimizer!r}, but weights or states are rounded; evolve the exported artifact"
+        )
+    for name in ("devices", "nodes"):
+        if getattr(e, name) != 1:
+            raise SettingError(
+                f"{name} is {getattr(e, name)}, but evolution runs on one; share a population by actors"
+            )
 
 
 def _check_mixture(e: Experiment, shares: Mapping[str, float]) -> None:
@@ -295,6 +354,11 @@ def _check_mixture(e: Experiment, shares: Mapping[str, float]) -> None:
 
 
 def _check_input(e: Experiment) -> None:
+    for name in ("fold", "best_inputs"):
+        if getattr(e, name) is not None and e.dataset not in EMBEDDED:
+            raise SettingError(
+                f"{name} is {getattr(e, name)}, but {e.dataset} is none of {', '.join(EMBEDDED)}; leave it out"
+            )
     if has_events(e.dataset):
         if e.encoding not in (None, "events"):
             raise SettingError(
@@ -313,7 +377,7 @@ def _check_input(e: Experiment) -> None:
         raise SettingError(
             f"encoding is 'events', but {e.dataset} has none; choose rate or another"
         )
-    names = "validation_speaker window pool counts stretch drop equalize onset warp"
+    names = "validation_speaker window pool counts normalize_time stretch drop equalize onset warp"
     for name in names.split():
         if getattr(e, name) not in (None, Experiment.model_fields[name].default):
             raise SettingError(

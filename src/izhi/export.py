@@ -18,7 +18,8 @@ from izhi.kernels import Spikes
 from izhi.training import Classifier, versions
 
 #: Settings that decide how samples become spikes.
-ENCODING = ("dataset", "encoding", "population", "steps", "window", "pool", "counts", "seed")
+ENCODING = ("dataset", "fold", "best_inputs", "encoding", "population", "steps", "window", "pool",
+            "counts", "normalize_time", "seed")  # fmt: skip
 
 
 def artifact(path: Path, *, tests: int = 4) -> Artifact:

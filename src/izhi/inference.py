@@ -22,8 +22,9 @@ from izhi.kernels import Spikes
 from izhi.network import Network
 from izhi.trained import Trained
 from izhi.training import Classifier, inputs
-from izhi.training.loop import EVALUATION_BATCH, TEST, derive_seed
+from izhi.training.loop import EVALUATION_BATCH
 from izhi.training.losses import predict
+from izhi.training.seeds import Purpose, derive_seed
 
 
 @dataclass
@@ -95,7 +96,7 @@ def encoded(artifact: Artifact, dataset: Dataset) -> Iterator[tuple[Tensor, Spik
     encoder = Classifier(e, Network([], Linear(width, 1)), dataset.shape).eval()
     parts = torch.split(torch.arange(len(dataset.test)), EVALUATION_BATCH)
     for step, (values, _) in enumerate(stream(dataset.test, parts)):
-        yield parts[step], encoder.encode(values, derive_seed(e.seed, TEST, step, 0))
+        yield parts[step], encoder.encode(values, derive_seed(e.seed, Purpose.TEST, step, 0))
 
 
 def evaluate(

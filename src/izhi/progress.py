@@ -17,6 +17,9 @@ from rich.progress import (
 
 from izhi.config import Experiment
 
+#: The most lines that one run prints.
+LINES = 100
+
 
 class TerminalListener:
     """Shows the runs of a command on standard error, as one bar over all their epochs.
@@ -67,7 +70,9 @@ class TerminalListener:
         self.progress.advance(self.task, 1 / self.steps)
 
     def epoch(self, row: dict[str, float], warnings: list[str]) -> None:
-        if self.quiet:
+        # Generations of an evolution are many; a line for each would say little.
+        often = -(-self.epochs // LINES)
+        if self.quiet or (row["epoch"] % often and row["epoch"] != self.epochs):
             return
         validation = row.get("validation_accuracy")
         shown = f", validation {100 * validation:.2f} %" if validation is not None else ""

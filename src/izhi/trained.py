@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from izhi import build, data
+from izhi import build
 from izhi.config import Experiment, experiment
 from izhi.data import Dataset
 from izhi.network import Network
@@ -51,7 +51,7 @@ def load(
     content = checkpoint.load(path)
     e = experiment({**content["config"], **(changes or {})})
     expect(e)
-    dataset = data.load(e.dataset, report)
+    dataset = build.dataset(e, report)
     network = build.network(e, inputs(e, dataset), len(dataset.classes))
     checkpoint.load_weights(path, network, content["model"])
     return Trained(path, e, dataset, network, content["history"])

@@ -19,7 +19,7 @@ from typing import Any
 import tomli_w
 import torch
 
-from izhi import data
+from izhi import build
 from izhi.comparison import Variant
 from izhi.config import Experiment, experiment
 from izhi.data import Dataset
@@ -261,7 +261,7 @@ def tune(
     """
     optuna = _optuna()
     planned = check(variants, ranges, settings, trials, every_speaker=every_speaker)
-    whole = data.load(planned[0].dataset)
+    whole = build.dataset(planned[0])
     dataset = replace(
         whole, test=whole.test.subset(torch.zeros(len(whole.test), dtype=torch.bool)), groups={}
     )

@@ -361,6 +361,36 @@ def test_augmentation_begins_later_and_bends_time():
     assert torch.allclose(100 * 0.05**powers - 0.5, first.float(), atol=1.5)
 
 
+def test_normalised_time_takes_away_when_a_recording_begins_and_how_fast_it_goes():
+    random = np.random.default_rng(0)
+    times = np.sort(random.integers(0, 300_000, 400))
+    units = random.integers(0, 700, 400)
+    recordings = [
+        (times, units),
+        (times + 250_000, units),
+        (times * 2, units),
+        ([5, 9], [1, 2]),
+        ([], []),
+    ]
+    events = batch_of(*recordings)
+
+    def frames(**options):
+        return encoding.frames(events, 60, 600.0, **options).dense().transpose(0, 1)
+
+    plain, later, slower, few, none = frames(normalized=True)
+    assert torch.equal(plain, later)
+    assert (plain != slower).float().mean() < 0.01  # Microseconds are rounded.
+    assert not torch.equal(*frames()[:2])
+    active = plain.any(1).nonzero().flatten()
+    assert active.min() <= 5
+    assert active.max() in (46, 47, 48)
+    counts = plain.sum(1).cumsum(0) / plain.sum()
+    assert counts[4] < 0.07
+    assert counts[44] > 0.93
+    assert few[5, [1, 2]].tolist() == [1, 1]
+    assert none.sum() == 0
+
+
 def test_augmentation_shifts_stretches_and_drops():
     random = np.random.default_rng(0)
     recording = (np.sort(random.integers(0, 500_000, 2000)), random.integers(100, 600, 2000))

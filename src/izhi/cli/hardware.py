@@ -13,6 +13,7 @@ from rich.table import Table
 
 from izhi import artifact, board, data, export, files, inference, plots, sweep, training
 from izhi.board.evaluation import Labels, Spikes, evaluate, save_samples
+from izhi.build import dataset as build_dataset
 from izhi.build import network as build_network
 from izhi.cli.common import (
     Commands,
@@ -46,7 +47,7 @@ def quantize(a: argparse.Namespace) -> None:
     if len(runs) > 1 and not a.sweep:
         raise SettingError(f"{len(runs)} runs are named, expected one; add --sweep for their mean")
     method, (e, *_) = planned[0]
-    dataset = data.load(e.dataset, report_line)
+    dataset = build_dataset(e, report_line)
     # What hardware does not have is said before a folder is made.
     build_network(e, training.inputs(e, dataset), len(dataset.classes))
     if a.sweep:
@@ -110,7 +111,8 @@ def _batches(
     found: artifact.Artifact, samples: int | None, name: str | None = None
 ) -> Iterator[tuple[Spikes, Labels]]:
     """The first test samples, all where samples is None, of a data set, the artifact's where name is None."""
-    dataset = data.load(name or inference.settings_of(found).dataset, report_line)
+    e = inference.settings_of(found)
+    dataset = build_dataset(e, report_line) if name is None else data.load(name, report_line)
     labels = dataset.test.labels.numpy()
     left = len(labels) if samples is None else samples
     for part, arriving in inference.encoded(found, dataset):
@@ -149,7 +151,7 @@ def trace(a: argparse.Namespace) -> None:
     for neuron in neurons:
         if not 0 <= neuron < layer.outputs:
             raise SettingError(f"neuron is {neuron}, expected 0 to {layer.outputs - 1}")
-    dataset = data.load(inference.settings_of(found).dataset, report_line)
+    dataset = build_dataset(inference.settings_of(found), report_line)
     seen = inference.trace(found, dataset, a.sample).trace
     assert seen is not None
     names = ("accumulator", "current", "v", "u", "spikes")

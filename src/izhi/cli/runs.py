@@ -13,6 +13,7 @@ from rich.table import Table
 
 from izhi import (
     artifact,
+    build,
     comparison,
     data,
     files,
@@ -55,10 +56,10 @@ def compare(a: argparse.Namespace) -> None:
     values = settings(a)
     seeds = whole_numbers("seeds", a.seeds, "0,1,2")
     variants = variants_of(a, values)
-    planned = comparison.plan(variants, seeds, values)
+    planned = comparison.plan(variants, seeds, values, folds=a.folds)
     folder = make_folder(a, f"compare-{planned[0][1][0].dataset}")
     with TerminalListener(
-        len(planned) * len(seeds), quiet=a.quiet or not is_first_process()
+        sum(len(x) for _, x in planned), quiet=a.quiet or not is_first_process()
     ) as listener:
         rows = comparison.compare(
             planned, folder, listener, resume=a.resume, command=command_line()
@@ -80,7 +81,7 @@ def tune(a: argparse.Namespace) -> None:
     variants = variants_of(a, values)
     ranges = tuning.parse_search(a.search)
     planned = tuning.check(variants, ranges, values, a.trials, every_speaker=a.every_speaker)
-    folds = len(tuning.speakers(data.load(planned[0].dataset))) if a.every_speaker else 1
+    folds = len(tuning.speakers(build.dataset(planned[0]))) if a.every_speaker else 1
     folder = make_folder(a, f"tune-{planned[0].dataset}")
     storage = a.storage or str(folder / "studies.log")
     if not a.storage and Path(storage).exists() and not a.resume:
@@ -111,8 +112,10 @@ def tune(a: argparse.Namespace) -> None:
 
 
 def train(a: argparse.Namespace) -> None:
-    e = experiment(settings(a))
-    dataset = data.load(e.dataset, report_line)
+    e = experiment({**({"optimizer": "snes"} if a.command == "evolve" else {}), **settings(a)})
+    if a.command == "evolve" and not e.evolves:
+        raise SettingError(f"optimizer is {e.optimizer!r}, expected snes, cma-es or ga to evolve")
+    dataset = build.dataset(e, report_line)
     folder = RunFolder(make_folder(a, f"train-{e.dataset}-{e.neuron.replace(' ', '-')}"))
     fabric = training.start_fabric(e)
     if fabric.is_global_zero:
@@ -153,7 +156,7 @@ def _evaluate_artifact(a: argparse.Namespace) -> None:
     if a.against is not None:
         _compare_with_run(a, found)
         return
-    dataset = data.load(e.dataset, report_line)
+    dataset = build.dataset(e, report_line)
     result = inference.evaluate(found, dataset)
     speed = f"in integers, {len(dataset.test) / result.seconds:,.0f} samples/s"
     accuracies = _accuracies(dataset, result.accuracy, result.groups, speed)
@@ -232,8 +235,10 @@ def add(commands: Commands) -> None:
     sub.add_argument("--connections", metavar="LIST",
                      help="kinds of connection, comma-separated [linear, or the file's]")  # fmt: skip
     sub.add_argument("--seeds", default="0", metavar="LIST", help="comma-separated [%(default)s]")
+    sub.add_argument("--folds", action="store_true",
+                     help="five-fold cross-validation of an embedded data set, for each seed")  # fmt: skip
     run_options(sub)
-    add_settings(sub, without=("neuron", "connection", "seed"))
+    add_settings(sub, without=("neuron", "connection", "seed", "fold"))
     sub = commands.add("tune", tune, "search settings on validation samples, by Optuna")
     sub.add_argument("--neurons", metavar="LIST",
                      help="variants as in compare, each with the same budget")  # fmt: skip
@@ -249,6 +254,11 @@ def add(commands: Commands) -> None:
     run_options(sub)
     add_settings(sub, without=("neuron", "connection"))
     sub = commands.add("train", train, "train one network")
+    run_options(sub)
+    add_settings(sub)
+    sub = commands.add(
+        "evolve", train, "train one network by evolution: --optimizer snes, cma-es or ga"
+    )
     run_options(sub)
     add_settings(sub)
     sub = commands.add("evaluate", evaluate, "test accuracy of a trained network")

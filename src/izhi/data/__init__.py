@@ -85,8 +85,16 @@ def usual_window(name: str) -> float:
     return _WINDOWS.get(name, shd.WINDOW)
 
 
-def load(name: str, report: Progress = lambda line: None) -> Dataset:
+def load(
+    name: str, report: Progress = lambda line: None, *, fold: int | None = None,
+    best_inputs: int | None = None,
+) -> Dataset:  # fmt: skip
     """The data set of that name, downloaded first where that is needed and possible.
+
+    Args:
+        name: one of ``DATASETS``, or of ``found()``.
+        report: told what is downloaded.
+        fold, best_inputs: (embedded data sets) see ``izhi.data.embedded.load``.
 
     Raises:
         SettingError: for an unknown name.
@@ -94,7 +102,7 @@ def load(name: str, report: Progress = lambda line: None) -> Dataset:
     """
     require_known(name)
     if name in EMBEDDED:
-        return embedded.load(name)
+        return embedded.load(name, fold, best_inputs)
     folder = data_root() / name
     if name in mnist.CHECKSUMS:
         return mnist.load(name, folder, report)

@@ -25,9 +25,9 @@ NAME = "checkpoint.pt"
 
 #: Settings that decide the shape or meaning of the weights.
 STRUCTURE = ("neuron", "order", "connection", "readout", "hidden", "learn", "per_neuron", "mixture",
-             "population", "steps", "encoding", "window", "pool", "counts", "delays", "delay_type",
+             "population", "steps", "encoding", "window", "pool", "counts", "normalize_time", "delays", "delay_type",
              "weight_bits", "weight_scale", "state_bits",
-             "dataset")  # fmt: skip
+             "dataset", "fold", "best_inputs")  # fmt: skip
 
 
 def save(path: Path, content: Mapping[str, Any]) -> None:

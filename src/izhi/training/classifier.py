@@ -47,7 +47,7 @@ class Classifier(nn.Module):
             changes = self._augmentation if self.training else None
             spikes = encoding.frames(
                 values, e.steps, e.window or 0, dtype=dtype, augmentation=changes, seed=seed,
-                pool=e.pool, counted=e.counts,
+                pool=e.pool, counted=e.counts, normalized=e.normalize_time,
             )  # fmt: skip
             if isinstance(spikes, Tensor):
                 return spikes.to(where)

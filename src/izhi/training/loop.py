@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, cast
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -28,12 +27,12 @@ from izhi.network import Layer, Network, first_nonfinite
 from izhi.training import checkpoint
 from izhi.training.activity import Activity
 from izhi.training.classifier import Classifier, inputs
+from izhi.training.evolution import Evolution
 from izhi.training.losses import LOSSES, predict
 from izhi.training.optimizer import make_optimizer, rate_factor
 from izhi.training.run_folder import RunFolder
+from izhi.training.seeds import Purpose, derive_seed
 
-#: Purposes of a seed, so that no two draws share one.
-_CODING, _ORDER, _VALIDATION, TEST, _CALIBRATION = range(5)
 #: Samples by which formats of quantised states are chosen.
 _CALIBRATION_SAMPLES = 512
 EVALUATION_BATCH = 1000
@@ -103,7 +102,7 @@ def start_fabric(e: Experiment) -> Fabric:
             accelerator=e.accelerator,
             devices=e.devices,
             num_nodes=e.nodes,
-            precision=fast_precision(e.accelerator) if e.precision == "auto" else e.precision,
+            precision=_precision(e),
         )
         fabric.launch()
     except (ValueError, RuntimeError, ImportError) as error:  # whatever Fabric says of the machine
@@ -112,18 +111,19 @@ def start_fabric(e: Experiment) -> Fabric:
     return fabric
 
 
+def _precision(e: Experiment) -> Any:
+    if e.precision != "auto":
+        return e.precision
+    # A population is measured in float32, and so is then what it found.
+    return "32-true" if e.evolves else fast_precision(e.accelerator)
+
+
 def fast_precision(accelerator: str) -> Any:
     """``bf16-mixed`` where bfloat16 products are fast (CPUs with AMX, recent GPUs), else 32 bits."""
     if accelerator != "cpu" and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
     has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     return "bf16-mixed" if has_amx() else "32-true"
-
-
-def derive_seed(*path: int) -> int:
-    """A seed of 63 bits for a place in the run, such as (seed, purpose, epoch, step)."""
-    low, high = np.random.SeedSequence(path).generate_state(2, np.uint32)
-    return (int(high) << 31) ^ int(low)
 
 
 def train(
@@ -161,22 +161,31 @@ def train(
         samples=partial(calibration, e, training, dataset.shape) if fresh else None,
     )  # fmt: skip
     saved = _restored(e, folder, network)
-    optimizer: Any = _optimizer(e, folder, network, saved)
     history, warnings = (saved["history"], saved["warnings"]) if saved else ([], [])
-    model, optimizer = fabric.setup(Classifier(e, network, dataset.shape), optimizer)
-    steps = -(-len(training) // e.batch_size)
+    classifier = Classifier(e, network, dataset.shape)
+    if e.evolves:
+        model = fabric.setup(classifier)
+        optimizer: Any = _evolution(e, folder, classifier, training, saved)
+    else:
+        optimizer = _optimizer(e, folder, network, saved)
+        model, optimizer = fabric.setup(classifier, optimizer)
+    steps = 1 if e.evolves else -(-len(training) // e.batch_size)
     listener.begin(e, steps, len(history))
     board = _tensorboard(folder) if e.tensorboard and fabric.is_global_zero else None
     for epoch in range(len(history) + 1, e.epochs + 1):
         began = time.perf_counter()
         row: Row = {"epoch": epoch}
-        row["train_loss"], row["train_accuracy"] = _train_epoch(
-            fabric, e, model, optimizer, training, epoch, listener
-        )
+        if e.evolves:
+            row.update(optimizer.generation(epoch))
+            listener.step(row["train_loss"])
+        else:
+            row["train_loss"], row["train_accuracy"] = _train_epoch(
+                fabric, e, model, optimizer, training, epoch, listener
+            )
         row["train_seconds"] = time.perf_counter() - began
         for part, samples, purpose in (
-            ("validation", validation, _VALIDATION),
-            ("test", dataset.test, TEST),
+            ("validation", validation, Purpose.VALIDATION),
+            ("test", dataset.test, Purpose.TEST),
         ):
             if len(samples):
                 groups = dataset.groups if part == "test" else {}
@@ -209,10 +218,14 @@ def calibration(
     e: Experiment, samples: AnySamples, shape: tuple[int, ...], network: Network
 ) -> Spikes:
     """Encoded training samples, by which the formats of quantised states are chosen."""
-    generator = torch.Generator().manual_seed(derive_seed(e.seed, _CALIBRATION))
+    generator = torch.Generator().manual_seed(derive_seed(e.seed, Purpose.CALIBRATION))
     index = torch.randperm(len(samples), generator=generator)[:_CALIBRATION_SAMPLES]
     values, _ = samples.batch(index.sort().values)
-    return Classifier(e, network, shape).eval().encode(values, derive_seed(e.seed, _CALIBRATION, 0))
+    return (
+        Classifier(e, network, shape)
+        .eval()
+        .encode(values, derive_seed(e.seed, Purpose.CALIBRATION, 0))
+    )
 
 
 def _tensorboard(folder: RunFolder) -> Any:
@@ -239,7 +252,7 @@ def _train_epoch(
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * rate_factor(
                 e.schedule, progress
             )
-        seed = derive_seed(e.seed, _CODING, epoch, step, fabric.global_rank)
+        seed = derive_seed(e.seed, Purpose.CODING, epoch, step, fabric.global_rank)
         where = f"epoch {epoch}, step {step + 1}"
         loss, output = train_step(fabric, e, model, optimizer, values, labels, seed, where)
         correct = (predict(output, e.loss) == labels).sum()
@@ -269,7 +282,7 @@ def train_step(
 
 def _batches(fabric: Fabric, e: Experiment, samples: int, epoch: int) -> Iterator[Tensor]:
     """Indices of each batch, shuffled by (seed, epoch); this process's share of each."""
-    generator = torch.Generator().manual_seed(derive_seed(e.seed, _ORDER, epoch))
+    generator = torch.Generator().manual_seed(derive_seed(e.seed, Purpose.ORDER, epoch))
     for batch in torch.split(torch.randperm(samples, generator=generator), e.batch_size):
         if len(batch) >= fabric.world_size:
             yield batch[fabric.global_rank :: fabric.world_size]
@@ -323,7 +336,7 @@ class Evaluation:
 
 
 def evaluate(
-    fabric: Fabric, e: Experiment, model: Any, samples: AnySamples, purpose: int = TEST,
+    fabric: Fabric, e: Experiment, model: Any, samples: AnySamples, purpose: int = Purpose.TEST,
     groups: Mapping[str, Tensor] | None = None,
 ) -> Evaluation:  # fmt: skip
     """Evaluate samples, and groups of them (name → mask); the coding is fixed by the seed.
@@ -396,6 +409,23 @@ def _optimizer(
                 f"{folder.checkpoint} is from another optimiser ({error}); start anew"
             ) from None
     return optimizer
+
+
+def _evolution(
+    e: Experiment, folder: RunFolder, classifier: Classifier, samples: AnySamples,
+    saved: Mapping[str, Any] | None,
+) -> Evolution:  # fmt: skip
+    """The search, brought to where the checkpoint left it if there is one."""
+    if saved is None:
+        return Evolution(e, classifier, samples)
+    try:
+        evolution = Evolution(e, classifier, samples, saved["optimizer"]["start"])
+        evolution.go_on(saved["optimizer"]["losses"], len(saved["history"]))
+    except (KeyError, TypeError, ValueError, CheckpointError) as error:
+        raise CheckpointError(
+            f"{folder.checkpoint} is of another search ({error}); start anew"
+        ) from None
+    return evolution
 
 
 def content(
