@@ -8,7 +8,10 @@
 """
 
 from izhi.hls_ip.arithmetic import run, run_population
+from izhi.hls_ip.artifact import IPArtifact
+from izhi.hls_ip.emulator import EmulatedIP
 from izhi.hls_ip.network import BUILDS, LAYERS, STEPS, STREAMS, WIDTH, Layer, Network
+from izhi.hls_ip.registers import Overlay, RegisterMap, read_hwh
 from izhi.hls_ip.streams import (
     input_words,
     last,
@@ -25,13 +28,18 @@ __all__ = [
     "STEPS",
     "STREAMS",
     "WIDTH",
+    "EmulatedIP",
+    "IPArtifact",
     "Layer",
     "Network",
+    "Overlay",
+    "RegisterMap",
     "input_words",
     "last",
     "output_words",
     "pack",
     "pack_spikes",
+    "read_hwh",
     "run",
     "run_population",
     "unpack",
