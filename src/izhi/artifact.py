@@ -68,6 +68,10 @@ class Artifact:
         archive.compare(run(self.network, self.test_inputs).scores, self.test_scores)
 
 
+#: Of either kind.
+AnyArtifact = Artifact | IPArtifact
+
+
 def pack(values: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
     """Integers (rows, columns) in two's complement of some bits, each row padded to whole bytes.
 
@@ -153,7 +157,7 @@ def _describe(layer: Layer, place: str, arrays: dict[str, NDArray[Any]]) -> dict
     }
 
 
-def load(path: str | os.PathLike[str], *, test: bool = True) -> Artifact | IPArtifact:
+def load(path: str | os.PathLike[str], *, test: bool = True) -> AnyArtifact:
     """Read an artifact of either kind, check everything in it, and run its test vectors.
 
     Raises:
@@ -161,7 +165,7 @@ def load(path: str | os.PathLike[str], *, test: bool = True) -> Artifact | IPArt
     """
     file = Archive(path)
     if file.format == hls_ip.NAME:
-        found: Artifact | IPArtifact = hls_ip.read(file)
+        found: AnyArtifact = hls_ip.read(file)
     elif file.format == _NAME:
         file.check(VERSION)
         found = _Reader(file).artifact()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from izhi.errors import DeviceError, ShapeError
 from izhi.hls_ip import streams
 from izhi.hls_ip.arithmetic import run
-from izhi.hls_ip.network import LAYERS, STEPS, STREAMS, WIDTH, Build
+from izhi.hls_ip.network import LAYERS, STEPS, WIDTH, Build
 from izhi.hls_ip.registers import Control, RegisterMap, State
 from izhi.hls_ip.streams import Words
 
@@ -48,7 +48,9 @@ class EmulatedIP:
     def write(self, offset: int, value: int) -> None:
         """Write a register; ap_start starts it."""
         if offset % 4 or not 0 <= offset < 1 << 16:
-            raise DeviceError(f"register offset is {offset}, expected a multiple of 4 within 64 KiB")
+            raise DeviceError(
+                f"register offset is {offset}, expected a multiple of 4 within 64 KiB"
+            )
         if offset != self.registers.control:
             self._values[offset] = value & _MASK
         elif value >> Control.START & 1 and not self._waits:

@@ -117,7 +117,9 @@ def read_hwh(path: str | Path) -> Overlay:
     """
     path = Path(path)
     root = _parse(path)
-    modules = [m for m in root.iter("MODULE") if IP in m.get("VLNV", "") or IP in m.get("MODTYPE", "")]
+    modules = [
+        m for m in root.iter("MODULE") if IP in m.get("VLNV", "") or IP in m.get("MODTYPE", "")
+    ]
     if len(modules) != 1:
         raise DeviceError(
             f"{path} has {len(modules)} blocks of the IP {IP}, expected one; use the .hwh of its overlay"
