@@ -1,8 +1,8 @@
 """The register map: from the rules of HLS, and from an overlay's .hwh."""
 
 import pytest
-from overlays import REGISTERS, hwh
 
+from ip_overlays import REGISTERS, hwh
 from izhi.errors import DeviceError
 from izhi.hls_ip import Overlay, RegisterMap, read_hwh, registers
 
