@@ -1,34 +1,30 @@
 """The artifact: a trained network in integers, with all that hardware needs, in one file.
 
-The file is an uncompressed zip archive of .npy arrays, which ``numpy.load`` reads by itself; its entry
-``manifest`` holds the text of a JSON object (see docs/artifact.md). Nothing in it is ever executed, and
-sizes and shapes are checked before memory is taken, so that files from strangers can be loaded.
+What the file holds is in docs/artifact.md, how it is kept in izhi.archive: it can be loaded from strangers.
+``load`` reads the artifacts of the FPGA IP (izhi.hls_ip) as well, and says by their class which kind a file is.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import math
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.errors import ArtifactError, RunFolderError
-from izhi.files import write_bytes
+from izhi import archive
+from izhi.archive import Archive
+from izhi.errors import ArtifactError
 from izhi.fixed import FixedPoint, IzhikevichNeuron, Layer, LIFNeuron, Network, Readout, run
+from izhi.hls_ip import artifact as hls_ip
+from izhi.hls_ip.artifact import IPArtifact
 
 VERSION = 1
 _NAME = "izhi artifact"
 #: No network for hardware comes near these; a file that claims more is refused.
-_MOST_NEURONS, _MOST_LAYERS, _MOST_BYTES = 1 << 16, 64, 1 << 30
+_MOST_NEURONS, _MOST_LAYERS = 1 << 16, 64
 _INTEGERS = 1 << 31
 
 #: Constants of each kind of neuron, (N,) each.
@@ -54,6 +50,9 @@ class Artifact:
         test_scores: their scores, (tests, classes).
     """
 
+    #: What it is, for people.
+    about: ClassVar[str] = "a network in integers for Izhi's own core"
+
     network: Network
     steps: int
     classes: tuple[str, ...]
@@ -66,13 +65,11 @@ class Artifact:
         """Run the test vectors; ArtifactError if a score differs."""
         if self.test_inputs.shape[1] == 0:
             return
-        found = run(self.network, self.test_inputs).scores
-        if not np.array_equal(found, self.test_scores):
-            bad = int(np.flatnonzero((found != self.test_scores).any(1))[0])
-            raise ArtifactError(
-                f"test vector {bad} gives the scores {found[bad].tolist()}, expected"
-                f" {self.test_scores[bad].tolist()}; the artifact is inconsistent: export it again"
-            )
+        archive.compare(run(self.network, self.test_inputs).scores, self.test_scores)
+
+
+#: Of either kind.
+AnyArtifact = Artifact | IPArtifact
 
 
 def pack(values: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
@@ -116,7 +113,6 @@ def save(artifact: Artifact, path: str | os.PathLike[str]) -> None:
     bits = 1 if inputs.max(initial=0) <= 1 else 8
     arrays["test.inputs"] = pack(inputs.reshape(-1, inputs.shape[2]), bits)
     arrays["test.scores"] = artifact.test_scores.astype(np.int64)
-    contents = {name: _npy(array) for name, array in arrays.items()}
     manifest = {
         "format": _NAME,
         "version": VERSION,
@@ -127,24 +123,8 @@ def save(artifact: Artifact, path: str | os.PathLike[str]) -> None:
         "readout": described,
         "tests": {"count": inputs.shape[1], "bits": bits},
         "provenance": dict(artifact.provenance),
-        "sha256": {name: hashlib.sha256(raw).hexdigest() for name, raw in contents.items()},
     }
-    text = json.dumps(manifest, indent=1, allow_nan=False).encode()
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, raw in (("manifest", _npy(np.frombuffer(text, np.uint8))), *contents.items()):
-            # A fixed date, so that equal networks make equal files.
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), raw)
-    try:
-        write_bytes(Path(path), buffer.getvalue())
-    except RunFolderError as error:
-        raise ArtifactError(str(error)) from None
-
-
-def _npy(array: NDArray[Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
-    return buffer.getvalue()
+    archive.write(path, manifest, arrays)
 
 
 def _narrow(values: NDArray[np.int64]) -> NDArray[Any]:
@@ -177,116 +157,51 @@ def _describe(layer: Layer, place: str, arrays: dict[str, NDArray[Any]]) -> dict
     }
 
 
-def load(path: str | os.PathLike[str], *, test: bool = True) -> Artifact:
-    """Read an artifact, check everything in it, and run its test vectors.
+def load(path: str | os.PathLike[str], *, test: bool = True) -> AnyArtifact:
+    """Read an artifact of either kind, check everything in it, and run its test vectors.
 
     Raises:
         ArtifactError: for anything wrong with it, naming what.
     """
-    path = Path(path)
-    try:
-        size = path.stat().st_size
-        if size > _MOST_BYTES:
-            raise ArtifactError(f"{path} has {size:,} bytes, expected at most {_MOST_BYTES:,}")
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from None
-    artifact = _Reader(path, raw).artifact()
+    file = Archive(path)
+    if file.format == hls_ip.NAME:
+        found: AnyArtifact = hls_ip.read(file)
+    elif file.format == _NAME:
+        file.check(VERSION)
+        found = _Reader(file).artifact()
+    else:
+        raise file.problem(f"is no {_NAME}")
     if test:
         try:
-            artifact.self_test()
+            found.self_test()
         except ArtifactError as error:
             raise ArtifactError(f"{path}: {error}") from None
-    return artifact
+    return found
+
+
+def load_integers(path: str | os.PathLike[str]) -> Artifact:
+    """Read an artifact of a network in integers.
+
+    Raises:
+        ArtifactError: if it is one of the FPGA IP, or something is wrong with it.
+    """
+    found = load(path)
+    if isinstance(found, IPArtifact):
+        raise ArtifactError(
+            f"{path} is {found.about}, expected {Artifact.about}; export a quantised run without --target"
+        )
+    return found
 
 
 class _Reader:
-    """Takes the entries out of an archive, distrusting all of them."""
+    """Takes the network out of a file."""
 
-    def __init__(self, path: Path, raw: bytes) -> None:
-        self.path = path
-        self.entries: dict[str, bytes] = {}
-        try:
-            with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-                for entry in archive.infolist():
-                    self._admit(entry, len(raw))
-                    self.entries[entry.filename.removesuffix(".npy")] = archive.read(entry)
-        except ArtifactError:
-            raise
-        except Exception as error:  # zipfile has many ways to fail on damaged bytes
-            raise self.problem(f"is truncated or damaged ({error})") from None
-        self.manifest = self._manifest()
-
-    def problem(self, what: str) -> ArtifactError:
-        return ArtifactError(f"{self.path} {what}; export it again or use an intact copy")
-
-    def _admit(self, entry: zipfile.ZipInfo, most: int) -> None:
-        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
-            raise self.problem(
-                f"has {entry.filename!r} compressed or encrypted, expected it stored"
-            )
-        if entry.file_size > most or entry.filename.removesuffix(".npy") in self.entries:
-            raise self.problem(f"has {entry.filename!r} twice, or larger than the file")
-
-    def _manifest(self) -> dict[str, Any]:
-        text = self._array("manifest", np.uint8, None).tobytes()
-        try:
-            manifest = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise self.problem(f"has a manifest that is no JSON ({error})") from None
-        if not isinstance(manifest, dict) or manifest.get("format") != _NAME:
-            raise self.problem(f"is no {_NAME}")
-        version = manifest.get("version")
-        if version != VERSION:
-            raise ArtifactError(
-                f"{self.path} has version {version!r}, expected {VERSION}; export it again, or use the izhi"
-                " that wrote it"
-            )
-        sums = manifest.get("sha256")
-        others = set(self.entries) - {"manifest"}
-        if not isinstance(sums, dict) or set(sums) != others:
-            raise self.problem("holds other arrays than its manifest names")
-        for name in sorted(others):
-            if hashlib.sha256(self.entries[name]).hexdigest() != sums[name]:
-                raise self.problem(f"has a wrong checksum of {name!r}")
-        return manifest
-
-    def _array(self, name: str, kind: Any, shape: tuple[int | None, ...] | None) -> NDArray[Any]:
-        """An entry as an array of integers; its size is checked before memory is taken."""
-        if name not in self.entries:
-            raise self.problem(f"lacks {name!r}")
-        raw = self.entries[name]
-        file = io.BytesIO(raw)
-        try:
-            version = np.lib.format.read_magic(file)
-            if version != (1, 0):
-                raise ValueError(f"npy version {version}")
-            found, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        except Exception as error:  # the header is parsed as a Python literal
-            raise self.problem(f"has no integer array in {name!r} ({error})") from None
-        if dtype.hasobject or dtype.kind not in "iu" or fortran or dtype not in np.atleast_1d(kind):
-            raise self.problem(f"has {name!r} of {dtype}, expected {kind}")
-        if len(raw) - file.tell() != math.prod(found) * dtype.itemsize:
-            raise self.problem(f"has {name!r} of shape {found} in {len(raw):,} bytes")
-        if shape is not None and (
-            len(found) != len(shape)
-            or any(b is not None and a != b for a, b in zip(found, shape, strict=True))
-        ):
-            raise self.problem(f"has {name!r} of shape {found}, expected {shape}")
-        return np.frombuffer(raw, dtype, offset=file.tell()).reshape(found)
-
-    def number(self, table: Any, name: str, low: int, high: int, where: str) -> int:
-        """A whole number of a table of the manifest, from low to high."""
-        value = table.get(name) if isinstance(table, dict) else None
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise self.problem(
-                f"has {where}{name} {value!r}, expected a whole number from {low:,} to {high:,}"
-            )
-        return value
+    def __init__(self, file: Archive) -> None:
+        self.file, self.problem, self.number = file, file.problem, file.number
 
     def vector(self, name: str, length: int, low: int = -_INTEGERS) -> NDArray[np.int64]:
         """Integers (length,), of which one stands for all where they are equal."""
-        found = self._array(name, [np.int16, np.int32, np.int64], (None,))
+        found = self.file.array(name, [np.int16, np.int32, np.int64], (None,))
         values: NDArray[np.int64] = found.astype(np.int64)
         if (
             len(values) not in (1, length)
@@ -302,7 +217,9 @@ class _Reader:
 
     def weights(self, name: str, rows: int, columns: int, bits: int) -> NDArray[np.int64]:
         """Packed weights (rows, columns)."""
-        return unpack(self._array(name, np.uint8, (rows, -(-columns * bits // 8))), bits, columns)
+        return unpack(
+            self.file.array(name, np.uint8, (rows, -(-columns * bits // 8))), bits, columns
+        )
 
     def format(self, table: Any, name: str, where: str) -> FixedPoint:
         value = (
@@ -317,7 +234,7 @@ class _Reader:
         )
 
     def artifact(self) -> Artifact:
-        m = self.manifest
+        m = self.file.manifest
         described = m.get("layers")
         if not isinstance(described, list) or len(described) > _MOST_LAYERS:
             raise self.problem("has no list of layers in its manifest")
@@ -332,28 +249,17 @@ class _Reader:
         if not layers and readout is None:
             raise self.problem("has neither layers nor a readout")
         network = Network(tuple(layers), readout)
-        outputs = before if readout is None else len(readout.weight)
-        classes = m.get("classes")
-        if (
-            not isinstance(classes, list)
-            or len(classes) != outputs
-            or not all(isinstance(name, str) for name in classes)
-        ):
-            raise self.problem(f"has the classes {classes!r:.80}, expected {outputs} names")
-        for name in ("encoding", "provenance"):
-            if not isinstance(m.get(name), dict):
-                raise self.problem(f"has no table {name!r} in its manifest")
-        steps = self.number(m, "steps", 1, 1_000_000, "")
+        classes = self.file.classes(layers[-1].outputs if readout is None else len(readout.weight))
+        encoding, provenance = self.file.table("encoding"), self.file.table("provenance")
+        steps = self.number(m, "steps", 1, 1_000_000)
         inputs = self.test_inputs(m.get("tests"), steps, network.inputs)
-        scores = self._array("test.scores", np.int64, (inputs.shape[1], len(classes)))
-        return Artifact(
-            network, steps, tuple(classes), m["encoding"], m["provenance"], inputs, scores
-        )
+        scores = self.file.array("test.scores", np.int64, (inputs.shape[1], len(classes)))
+        return Artifact(network, steps, classes, encoding, provenance, inputs, scores)
 
     def test_inputs(self, table: Any, steps: int, inputs: int) -> NDArray[np.uint8]:
         count = self.number(table, "count", 0, 1000, "tests.")
         bits = self.number(table, "bits", 1, 8, "tests.")
-        packed = self._array("test.inputs", np.uint8, (steps * count, -(-inputs * bits // 8)))
+        packed = self.file.array("test.inputs", np.uint8, (steps * count, -(-inputs * bits // 8)))
         values = unpack(packed, bits, inputs) & ((1 << bits) - 1)
         return values.astype(np.uint8).reshape(steps, count, inputs)
 

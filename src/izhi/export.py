@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from izhi import fixed, trained
-from izhi.artifact import Artifact
+from izhi.artifact import AnyArtifact, Artifact
+from izhi.board.evaluation import Inputs
 from izhi.config import Experiment
 from izhi.data import Dataset
 from izhi.errors import SettingError
+from izhi.hls_ip import IPArtifact
 from izhi.kernels import Spikes
 from izhi.training import Classifier, versions
 
@@ -41,13 +44,19 @@ def artifact(path: Path, *, tests: int = 4) -> Artifact:
     spikes = as_integers(Classifier(e, network, dataset.shape).eval().encode(values, e.seed))
     scores = fixed.run(whole, spikes).scores
     encoding = {name: getattr(e, name) for name in ENCODING}
-    provenance = {
-        "config": e.model_dump(mode="json"),
+    return Artifact(
+        whole, e.steps, tuple(dataset.classes), encoding, provenance(run), spikes, scores
+    )
+
+
+def provenance(run: trained.Trained) -> dict[str, Any]:
+    """Where an artifact of a run comes from."""
+    return {
+        "config": run.experiment.model_dump(mode="json"),
         "versions": versions(),
-        "data_sha256": checksum(dataset),
+        "data_sha256": checksum(run.dataset),
         "test_accuracy": run.history[-1]["test_accuracy"],
     }
-    return Artifact(whole, e.steps, tuple(dataset.classes), encoding, provenance, spikes, scores)
 
 
 def _expect_integers(path: Path, e: Experiment) -> None:
@@ -65,6 +74,14 @@ def as_integers(spikes: Spikes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8
     """Encoded samples as the integer model takes them: how often each input fires."""
     dense = spikes if isinstance(spikes, torch.Tensor) else spikes.dense()
     return dense.float().numpy().astype(np.uint8)
+
+
+def as_inputs(artifact: AnyArtifact, arriving: Spikes) -> Inputs:
+    """Encoded samples as an artifact takes them: spikes in integers, or the currents of the FPGA IP."""
+    if not isinstance(artifact, IPArtifact):
+        return as_integers(arriving)
+    dense = arriving if isinstance(arriving, torch.Tensor) else arriving.dense()
+    return dense[0].float().numpy()  # constant over the steps
 
 
 def checksum(dataset: Dataset) -> str:

@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from izhi import fixed, plots
-from izhi.artifact import Artifact
+from izhi import build, fixed, hls_ip, plots
+from izhi.artifact import AnyArtifact, Artifact
 from izhi.config import Experiment, experiment
 from izhi.connections import Linear
 from izhi.data import Dataset, stream
 from izhi.errors import ArtifactError, IzhiError, SettingError
-from izhi.export import as_integers
+from izhi.export import as_inputs, as_integers
 from izhi.fixed import IzhikevichNeuron, Outcome, Trace, fast
+from izhi.hls_ip import IPArtifact
 from izhi.kernels import Spikes
 from izhi.network import Network
 from izhi.trained import Trained
@@ -46,7 +47,7 @@ class Inference:
     seconds: float
 
 
-def settings_of(artifact: Artifact) -> Experiment:
+def settings_of(artifact: AnyArtifact) -> Experiment:
     """The settings by which samples become spikes.
 
     Raises:
@@ -56,6 +57,18 @@ def settings_of(artifact: Artifact) -> Experiment:
         return experiment(artifact.encoding)
     except (IzhiError, TypeError) as error:
         raise ArtifactError(f"the artifact's encoding cannot be used: {error}") from None
+
+
+def dataset_of(artifact: AnyArtifact, report: Callable[[str], None] = lambda line: None) -> Dataset:
+    """The data set that an artifact was made for; ArtifactError if it names none."""
+    if "dataset" not in artifact.encoding:
+        raise ArtifactError("the artifact names no data set, expected one; add --dataset")
+    return build.dataset(settings_of(artifact), report)
+
+
+def model_of(artifact: AnyArtifact) -> Callable[..., Outcome]:
+    """What computes an artifact's outcome on this machine: (network, inputs) → Outcome."""
+    return hls_ip.run if isinstance(artifact, IPArtifact) else fast.run
 
 
 @dataclass
@@ -80,7 +93,7 @@ class Agreement:
         return not any(self.different) and not self.classes
 
 
-def encoded(artifact: Artifact, dataset: Dataset) -> Iterator[tuple[Tensor, Spikes]]:
+def encoded(artifact: AnyArtifact, dataset: Dataset) -> Iterator[tuple[Tensor, Spikes]]:
     """The test samples as batches of spikes (T, B, inputs), with the samples' numbers.
 
     Raises:
@@ -100,9 +113,9 @@ def encoded(artifact: Artifact, dataset: Dataset) -> Iterator[tuple[Tensor, Spik
 
 
 def evaluate(
-    artifact: Artifact,
+    artifact: AnyArtifact,
     dataset: Dataset,
-    run: Callable[..., Outcome] = fast.run,
+    run: Callable[..., Outcome] | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Inference:
     """Run the test samples of a data set.
@@ -110,17 +123,17 @@ def evaluate(
     Args:
         artifact: the network.
         dataset: of the same inputs and classes.
-        run: the integer model, or a device in its place.
+        run: the artifact's model, or a device in its place.
         progress: told how many samples are done.
     """
-    samples = dataset.test
+    samples, run = dataset.test, run or model_of(artifact)
     found: list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]] = []
     spikes = np.zeros(len(artifact.network.layers))
     seconds = 0.0
     for part, arriving in encoded(artifact, dataset):
-        integers = as_integers(arriving)
+        taken = as_inputs(artifact, arriving)
         start = time.perf_counter()
-        outcome = run(artifact.network, integers)
+        outcome = run(artifact.network, taken)
         seconds += time.perf_counter() - start
         found.append(outcome.classes)
         spikes += [s.mean() * len(part) for s in outcome.spikes]
@@ -134,24 +147,24 @@ def evaluate(
 
 
 def agreement(
-    artifact: Artifact,
+    artifact: AnyArtifact,
     trained: Trained,
-    run: Callable[..., Outcome] = fast.run,
+    run: Callable[..., Outcome] | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Agreement:
     """Run the test samples through an artifact and through the network it came from, and compare.
 
     Args:
-        artifact: the network in integers.
-        trained: the quantised network in torch.
-        run: the integer model, or a device in its place.
+        artifact: the network.
+        trained: the network in torch.
+        run: the artifact's model, or a device in its place.
         progress: told how many samples are done.
 
     Raises:
         ArtifactError: if the networks have different layers.
     """
-    network = trained.network.eval()
-    widths = [layer.outputs for layer in artifact.network.layers]
+    network, run = trained.network.eval(), run or model_of(artifact)
+    widths = [len(layer.weight) for layer in artifact.network.layers]
     others = [int(layer.connection.out_features) for layer in network.layers]  # type: ignore[union-attr, arg-type]
     if widths != others:
         raise ArtifactError(
@@ -161,7 +174,7 @@ def agreement(
     for part, spikes in encoded(artifact, trained.dataset):
         with torch.no_grad():
             out = network(spikes)
-        outcome = run(artifact.network, as_integers(spikes))
+        outcome = run(artifact.network, as_inputs(artifact, spikes))
         for k, (a, b) in enumerate(zip(outcome.spikes, out.spikes, strict=True)):
             fired = b.numpy() > 0
             found.spikes[k] += int(fired.sum())

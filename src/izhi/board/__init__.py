@@ -1,10 +1,10 @@
-"""Devices that run an artifact, behind one interface: the integer model, the simulated core, a board.
+"""Devices that run an artifact, behind one interface: integer model, simulated core, board, the FPGA IP.
 
     device = izhi.board.open("simulator", izhi.artifact.load("network.izhi"))
     scores = device.run(spikes).scores
 
-The same lines run on a board: ``open("pynq", artifact, folder="hardware")``. Needs numpy alone, a board
-the package pynq as well.
+The same lines run on a board: ``open("pynq", artifact, folder="hardware")``. Artifacts of the FPGA IP run on
+``"hls-ip"``, emulated or, with a folder, on a board. Needs numpy alone, a board the package pynq as well.
 """
 
 from __future__ import annotations
@@ -12,35 +12,40 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from izhi.artifact import Artifact
+from izhi.artifact import AnyArtifact, Artifact
 from izhi.board.core import CoreDevice
-from izhi.board.device import Counters, Device
+from izhi.board.device import Counters, Device, check_kind
 from izhi.board.emulator import Emulator
+from izhi.board.ip import IPDevice
 from izhi.errors import DeviceError, IzhiError, SettingError, unknown
+from izhi.hls_ip import EmulatedIP, IPArtifact
 from izhi.rtl.shape import CoreShape, read, shape_of
 from izhi.rtl.simulated import SimulatedCore
 
-DEVICES = ("emulator", "simulator", "pynq")
+DEVICES = ("emulator", "simulator", "pynq", "hls-ip")
 _OPTIONS = {
     "emulator": (),
     "simulator": ("lanes", "units", "folder"),
     "pynq": ("folder", "pynq_device"),
+    "hls-ip": ("folder", "pynq_device"),
 }
 
 
-def open(name: str, artifact: Artifact, **options: Any) -> Device:
+def open(name: str, artifact: AnyArtifact, **options: Any) -> Device[Any]:
     """Open a device and load an artifact.
 
     Args:
-        name: ``"emulator"``, ``"simulator"`` or ``"pynq"``.
-        artifact: the network, and its number of steps.
+        name: ``"emulator"``, ``"simulator"``, ``"pynq"`` or ``"hls-ip"``.
+        artifact: the network, and its number of steps; for ``"hls-ip"`` an IPArtifact.
         folder: (simulator, pynq) where ``izhi rtl`` wrote core.json, and where izhi.bit and izhi.hwh lie;
-            without it the simulated core is made for the artifact.
+            without it the simulated core is made for the artifact. (hls-ip) where the IP's bitstream and
+            its .hwh lie; without it the IP is emulated.
         lanes, units: (simulator) of a core that is made for the artifact.
-        pynq_device: (pynq) PYNQ's device [the board's own].
+        pynq_device: (pynq, hls-ip) PYNQ's device [the board's own].
 
     Raises:
-        SettingError: for an unknown device or option, or a core without room for the network.
+        SettingError: for an unknown device or option, an artifact of the other kind, or a core without
+            room for the network.
         DeviceError: if the device is not there or fails.
         SimulatorError: if a simulated core cannot be compiled.
     """
@@ -49,8 +54,11 @@ def open(name: str, artifact: Artifact, **options: Any) -> Device:
     for option in options:
         if option not in _OPTIONS[name]:
             raise unknown(f"option of the device {name}", option, _OPTIONS[name] or ("none",))
-    device: Device
-    if name == "emulator":
+    check_kind(name, artifact, IPArtifact if name == "hls-ip" else Artifact)
+    device: Device[Any]
+    if isinstance(artifact, IPArtifact):
+        device = _ip(artifact, **options)
+    elif name == "emulator":
         device = Emulator()
     elif name == "simulator":
         device = _simulator(artifact, **options)
@@ -89,11 +97,38 @@ def _pynq(*, folder: str | Path = ".", pynq_device: Any = None) -> CoreDevice:
     try:
         from izhi.board.pynq import PynqBlock
     except ImportError:
-        raise DeviceError(
-            "the package pynq is not installed, expected a board that runs PYNQ; use the simulator elsewhere"
-        ) from None
+        raise _no_pynq("the simulator") from None
     shape = read(Path(folder) / "core.json")
     return CoreDevice("pynq", PynqBlock(Path(folder) / "izhi.bit", pynq_device), shape)
 
 
-__all__ = ["DEVICES", "CoreDevice", "Counters", "Device", "Emulator", "open", "shape_for"]
+def _ip(
+    artifact: IPArtifact, *, folder: str | Path | None = None, pynq_device: Any = None
+) -> IPDevice:
+    if folder is None:
+        if pynq_device is not None:
+            raise SettingError("pynq_device is given, but no folder; add that of the bitstream")
+        return IPDevice(EmulatedIP(artifact.network.build))
+    try:
+        from izhi.board.ip_pynq import PynqIP, bitstream_in
+    except ImportError:
+        raise _no_pynq("hls-ip without a folder") from None
+    return IPDevice(PynqIP(bitstream_in(folder), pynq_device))
+
+
+def _no_pynq(instead: str) -> DeviceError:
+    return DeviceError(
+        f"the package pynq is not installed, expected a board that runs PYNQ; use {instead} elsewhere"
+    )
+
+
+__all__ = [
+    "DEVICES",
+    "CoreDevice",
+    "Counters",
+    "Device",
+    "Emulator",
+    "IPDevice",
+    "open",
+    "shape_for",
+]

@@ -15,10 +15,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m izhi.board", description=__doc__)
     parser.add_argument("artifact", help="network.izhi")
     parser.add_argument("samples", help="samples.npz of izhi export --samples")
-    parser.add_argument("--device", default="pynq", help="emulator, simulator or pynq [pynq]")
-    parser.add_argument("--folder", help="where core.json, izhi.bit and izhi.hwh lie [.]")
+    parser.add_argument("--device", default="pynq", help=", ".join(board.DEVICES) + " [pynq]")
     parser.add_argument(
-        "--compare", action="store_true", help="compare every spike with the integer model's"
+        "--folder",
+        help="where core.json, izhi.bit and izhi.hwh lie [.]; of hls-ip its .bit and .hwh [emulated]",
+    )
+    parser.add_argument(
+        "--compare", action="store_true", help="compare every spike with the model's"
     )
     a = parser.parse_args(arguments)
     try:
@@ -27,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         with board.open(a.device, network, **options) as device:
             found = evaluate(device, [load_samples(a.samples)], compares=a.compare)
         print("\n".join(found.lines()))
-        found.require_exact(a.device)
+        found.require_exact(device)
     except IzhiError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

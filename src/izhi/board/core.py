@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.board.device import Counters, Device, with_weights
+from izhi.board.device import Counters, Device, model, with_weights
 from izhi.errors import DeviceError, ShapeError
 from izhi.fixed import Network, Outcome
 from izhi.fixed.network import check_input
@@ -43,7 +43,7 @@ class Block(Protocol):
         """Give back what it holds."""
 
 
-class CoreDevice(Device):
+class CoreDevice(Device[Network]):
     """A core behind its registers and streams.
 
     Args:
@@ -96,9 +96,12 @@ class CoreDevice(Device):
         self._check()
         self._network = network
 
-    def run(self, spikes: NDArray[np.integer[Any]], *, sends_spikes: bool = False) -> Outcome:
-        self._check_spikes(spikes)
-        steps = len(spikes)
+    def expected(self, inputs: NDArray[np.integer[Any]]) -> Outcome:
+        return model()(self.network, inputs)
+
+    def run(self, inputs: NDArray[np.integer[Any]], *, sends_spikes: bool = False) -> Outcome:
+        self._check_spikes(inputs)
+        spikes, steps = inputs, len(inputs)
         self._control(*([Control.SENDS_SPIKES] if sends_spikes else []))
         self.block.write(Register.STEPS, steps)
         found = []

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.artifact import Artifact
-from izhi.errors import DeviceError, ShapeError
+from izhi import fixed
+from izhi.artifact import AnyArtifact, Artifact
+from izhi.errors import DeviceError, SettingError, ShapeError
 from izhi.fixed import Layer, Network, Outcome, Readout
+from izhi.hls_ip.artifact import IPArtifact
+
+#: What a device runs: a network in integers, or one of the FPGA IP.
+Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True)
@@ -21,13 +27,13 @@ class Counters:
 
     Attributes:
         inferences: that came to their end.
-        events: input spikes taken.
-        spikes: of all layers.
+        events: input spikes taken; None for a device whose inputs are currents.
+        spikes: of all layers, or of those that the device sends.
         cycles: of its clock, while an inference was under way; None for a device that has none.
     """
 
     inferences: int
-    events: int
+    events: int | None
     spikes: int
     cycles: int | None = None
 
@@ -61,29 +67,57 @@ def with_weights(network: Network, layer: int, weight: NDArray[np.integer[Any]])
     return replace(network, layers=tuple(layers))
 
 
-class Device(ABC):
-    """A device that runs networks in integers. It can be used in a ``with`` statement, which closes it.
+def model() -> Callable[..., Outcome]:
+    """The integer model's fast path, or the plain one where there is no Numba."""
+    try:
+        from izhi.fixed import fast
+    except ImportError:
+        return fixed.run
+    return fast.run
+
+
+def check_kind(
+    device: str, artifact: AnyArtifact, wanted: type[Artifact] | type[IPArtifact]
+) -> None:
+    """Raise SettingError unless an artifact is of the kind that a device runs."""
+    if not isinstance(artifact, wanted):
+        others = "hls-ip" if isinstance(artifact, IPArtifact) else "emulator, simulator or pynq"
+        raise SettingError(
+            f"the device {device} runs {wanted.about}, but the artifact is {artifact.about}; open it on"
+            f" the device {others}"
+        )
+
+
+class Device(ABC, Generic[Loaded]):
+    """A device that runs networks. It can be used in a ``with`` statement, which closes it.
 
     Attributes:
         name: by which ``izhi.board.open`` opens it.
+        runs: the kind of artifact that it runs.
+        model: what its spikes are compared with, for people.
+        remedy: what to do where they differ.
     """
 
     name: str
+    runs: ClassVar[type[Artifact] | type[IPArtifact]] = Artifact
+    model: ClassVar[str] = "the integer model"
+    remedy: ClassVar[str] = "build its core anew"
     _steps = 0
-    _network: Network | None = None
+    _network: Loaded | None = None
 
-    def load(self, artifact: Artifact) -> None:
+    def load(self, artifact: AnyArtifact) -> None:
         """Make the device run an artifact's network; clears it.
 
         Raises:
-            SettingError: if the device has no room for it.
+            SettingError: if the device has no room for it, or runs artifacts of another kind.
             DeviceError: if the device fails.
         """
-        self._load(artifact.network, artifact.steps)
-        self._network, self._steps = artifact.network, artifact.steps
+        check_kind(self.name, artifact, self.runs)
+        self._load(artifact.network, artifact.steps)  # type: ignore[arg-type]
+        self._network, self._steps = artifact.network, artifact.steps  # type: ignore[assignment]
 
     @property
-    def network(self) -> Network:
+    def network(self) -> Loaded:
         """What it runs.
 
         Raises:
@@ -94,28 +128,33 @@ class Device(ABC):
         return self._network
 
     @abstractmethod
-    def _load(self, network: Network, steps: int) -> None: ...
+    def _load(self, network: Loaded, steps: int) -> None: ...
 
     @abstractmethod
-    def write_weights(self, layer: int, weight: NDArray[np.integer[Any]]) -> None:
-        """Replace a layer's weights (N, inputs), integers of as many bits as they had; 0 is the first layer.
+    def write_weights(self, layer: int, weight: NDArray[Any]) -> None:
+        """Replace a layer's weights (N, inputs), in the format that they had; 0 is the first layer.
 
         Raises:
-            ShapeError: if there are more or fewer, or one has more bits.
+            ShapeError: if there are more or fewer, or one does not fit the format.
         """
 
     @abstractmethod
-    def run(self, spikes: NDArray[np.integer[Any]], *, sends_spikes: bool = False) -> Outcome:
+    def run(self, inputs: NDArray[Any], *, sends_spikes: bool = False) -> Outcome:
         """Run an inference for each sample.
 
         Args:
-            spikes: (T, batch, inputs), how often each input fires.
+            inputs: what the network takes: spikes (T, batch, inputs), how often each input fires; for the
+                FPGA IP currents (batch, inputs).
             sends_spikes: whether the spikes of every layer are wanted as well as the scores.
 
         Raises:
             ShapeError: if they do not fit the network.
             DeviceError: if the device fails or refuses them.
         """
+
+    @abstractmethod
+    def expected(self, inputs: NDArray[Any]) -> Outcome:
+        """Scores and spikes of every layer that the device must give, computed on this machine."""
 
     @property
     @abstractmethod
@@ -126,10 +165,10 @@ class Device(ABC):
     def clear(self) -> None:
         """Throw away what is under way, and set the counters to 0."""
 
-    def close(self) -> None:  # noqa: B027  (most devices hold nothing)
+    def close(self) -> None:
         """Give back what the device holds."""
 
-    def __enter__(self) -> Device:
+    def __enter__(self) -> Device[Loaded]:
         return self
 
     def __exit__(
@@ -138,4 +177,4 @@ class Device(ABC):
         self.close()
 
 
-__all__ = ["Counters", "Device", "with_weights"]
+__all__ = ["Counters", "Device", "check_kind", "model", "with_weights"]

@@ -1,4 +1,4 @@
-"""Commands on the way to hardware: quantise a run, and export it."""
+"""Commands on the way to hardware: quantise a run, export it, and run it on a device."""
 
 from __future__ import annotations
 
@@ -11,8 +11,21 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from izhi import artifact, board, data, export, files, inference, plots, sweep, training
-from izhi.board.evaluation import Labels, Spikes, evaluate, save_samples
+from izhi import (
+    artifact,
+    board,
+    data,
+    export,
+    export_ip,
+    files,
+    hls_ip,
+    inference,
+    plots,
+    sweep,
+    training,
+)
+from izhi.artifact import AnyArtifact
+from izhi.board.evaluation import Inputs, Labels, evaluate, save_samples
 from izhi.build import dataset as build_dataset
 from izhi.build import network as build_network
 from izhi.cli.common import (
@@ -25,7 +38,8 @@ from izhi.cli.common import (
 )
 from izhi.comparison import percent
 from izhi.config import Experiment
-from izhi.errors import SettingError
+from izhi.errors import SettingError, unknown
+from izhi.hls_ip import IPArtifact
 from izhi.progress import TerminalListener
 from izhi.rtl import larger
 from izhi.sweep import METHODS
@@ -82,23 +96,43 @@ def quantize(a: argparse.Namespace) -> None:
                         "config": e.model_dump(mode="json"), "folder": str(folder_of_run.path)})  # fmt: skip
 
 
+TARGETS = ("core", "hls-ip")
+
+
 def export_run(a: argparse.Namespace) -> None:
     _check_samples(a.samples, 0)
-    found = export.artifact(Path(a.folder))
-    out = Path(a.out or Path(a.folder) / "network.izhi")
-    artifact.save(found, out)
+    path = Path(a.folder)
+    if a.target not in TARGETS:
+        raise unknown("target", a.target, TARGETS)
+    found: AnyArtifact
+    if a.target == "hls-ip":
+        found = export_ip.artifact(path, a.dataset, a.build)
+        inputs = found.network.inputs
+        sizes = "-".join(map(str, (inputs, *found.network.sizes)))
+        about = (
+            f"{sizes} in float32 for the FPGA IP, build {found.network.build}, T = {found.steps}"
+        )
+    else:
+        for name in ("dataset", "build"):
+            if getattr(a, name) is not None:
+                raise SettingError(f"--{name} is of --target hls-ip only; leave it out")
+        found = export.artifact(path)
+        about = f"{len(found.network.layers)} layers, T = {found.steps}"
+    out = Path(a.out or (path.parent if path.is_file() else path) / "network.izhi")
+    if isinstance(found, IPArtifact):
+        hls_ip.artifact.save(found, out)
+    else:
+        artifact.save(found, out)
     artifact.load(out)
-    size = out.stat().st_size
     if a.samples:
         file = out.with_name("samples.npz")
         parts = list(_batches(found, a.samples))
-        spikes, labels = (
-            np.concatenate([x for x, _ in parts], 1),
-            np.concatenate([y for _, y in parts]),
-        )
-        save_samples(file, spikes, labels)
+        axis = 0 if isinstance(found, IPArtifact) else 1
+        labels = np.concatenate([y for _, y in parts])
+        save_samples(file, np.concatenate([x for x, _ in parts], axis), labels)
         print(f"{file}: {len(labels):,} test samples")
-    print(f"{out}: {size:,} bytes, {len(found.network.layers)} layers, T = {found.steps}")
+    size = out.stat().st_size
+    print(f"{out}: {size:,} bytes, {about}")
     write_json(a.json, {"artifact": str(out), "bytes": size, "classes": list(found.classes)})
 
 
@@ -108,17 +142,18 @@ def _check_samples(samples: int, least: int) -> None:
 
 
 def _batches(
-    found: artifact.Artifact, samples: int | None, name: str | None = None
-) -> Iterator[tuple[Spikes, Labels]]:
+    found: AnyArtifact, samples: int | None, name: str | None = None
+) -> Iterator[tuple[Inputs, Labels]]:
     """The first test samples, all where samples is None, of a data set, the artifact's where name is None."""
-    e = inference.settings_of(found)
-    dataset = build_dataset(e, report_line) if name is None else data.load(name, report_line)
+    dataset = data.load(name, report_line) if name else inference.dataset_of(found, report_line)
     labels = dataset.test.labels.numpy()
     left = len(labels) if samples is None else samples
     for part, arriving in inference.encoded(found, dataset):
         taken = part[:left]
         if len(taken):
-            yield export.as_integers(arriving)[:, : len(taken)], labels[taken.numpy()]
+            inputs = export.as_inputs(found, arriving)
+            some = inputs[: len(taken)] if inputs.ndim == 2 else inputs[:, : len(taken)]
+            yield some, labels[taken.numpy()]
         left -= len(taken)
         if left <= 0:
             return
@@ -138,11 +173,11 @@ def run(a: argparse.Namespace) -> None:
     print("\n".join(result.lines()))
     write_json(a.json, {**asdict(result), "is_exact": result.is_exact, "device": a.device,
                         "provenance": dict(found.provenance), "versions": versions()})  # fmt: skip
-    result.require_exact(a.device)
+    result.require_exact(device)
 
 
 def trace(a: argparse.Namespace) -> None:
-    found = artifact.load(a.artifact)
+    found = artifact.load_integers(a.artifact)
     layers = found.network.layers
     if not 1 <= a.layer <= len(layers):
         raise SettingError(f"layer is {a.layer}, expected 1 to {len(layers)}")
@@ -151,7 +186,7 @@ def trace(a: argparse.Namespace) -> None:
     for neuron in neurons:
         if not 0 <= neuron < layer.outputs:
             raise SettingError(f"neuron is {neuron}, expected 0 to {layer.outputs - 1}")
-    dataset = build_dataset(inference.settings_of(found), report_line)
+    dataset = inference.dataset_of(found, report_line)
     seen = inference.trace(found, dataset, a.sample).trace
     assert seen is not None
     names = ("accumulator", "current", "v", "u", "spikes")
@@ -186,12 +221,12 @@ def rtl(a: argparse.Namespace) -> None:
         ) from None
     _check_samples(a.samples, 0)
     boards.board(a.board)
-    found = artifact.load(a.artifact)
+    found = artifact.load_integers(a.artifact)
     shape = board.shape_for(found, a.lanes, a.units)
     if a.sizes is not None:
         shape = larger(shape, whole_numbers("sizes", a.sizes, "784,1024,10"))
     out = Path(a.out or Path(a.artifact).with_suffix("") / a.board)
-    spikes = next(_batches(found, a.samples))[0] if a.samples else None
+    spikes = next(_batches(found, a.samples))[0].astype(np.uint8) if a.samples else None
     result = hardware.build(found, shape, a.board, out, spikes, report_line)
     print((out / "report.md").read_text())
     print(f"files: {out}")
@@ -227,12 +262,21 @@ def add(commands: Commands) -> None:
     sub.add_argument("--out", metavar="FOLDER", help="run folder [runs/TIME-NAME]")
     sub.add_argument("--resume", action="store_true", help="go on with the runs in --out")
     sub.add_argument("--quiet", action="store_true", help="no progress")
-    sub = commands.add("export", export_run, "write a quantised run's artifact for hardware")
-    sub.add_argument("folder", metavar="RUN", help="run folder of a quantised network")
+    sub = commands.add("export", export_run, "write a run's artifact for hardware")
+    sub.add_argument("folder", metavar="RUN",
+                     help="run folder of a quantised network; for hls-ip of a float one, or a state_dict (.pt)")  # fmt: skip
+    sub.add_argument("--target", default="core", metavar="NAME",
+                     help="core: Izhi's own, in integers; hls-ip: the FPGA IP, in float32 [%(default)s]")  # fmt: skip
+    sub.add_argument("--dataset", metavar="NAME",
+                     help="of a state_dict: the data set it was trained on [none]")  # fmt: skip
+    sub.add_argument("--build", metavar="NAME",
+                     help="of a state_dict: the neuron, izhi or lif [izhi]")  # fmt: skip
     sub.add_argument("--out", metavar="FILE", help="the artifact [RUN/network.izhi]")
     sub.add_argument("--samples", type=int, default=0, metavar="N",
                      help="write so many test samples as well, for boards: samples.npz [0]")  # fmt: skip
-    sub = commands.add("run", run, "run test samples on a device: emulator, simulated core, board")
+    sub = commands.add(
+        "run", run, "run test samples on a device: emulator, simulated core, board, FPGA IP"
+    )
     sub.add_argument("artifact", metavar="FILE", help="the artifact (.izhi)")
     sub.add_argument("--device", default="emulator", metavar="NAME",
                      help=", ".join(board.DEVICES) + " [%(default)s]")  # fmt: skip
@@ -243,9 +287,10 @@ def add(commands: Commands) -> None:
         "--samples", type=int, metavar="N", help="the first so many test samples [all]"
     )
     sub.add_argument("--compare", action="store_true",
-                     help="compare every spike of every layer with the integer model's")  # fmt: skip
+                     help="compare every spike of every layer with the integer model's, or the IP's arithmetic")  # fmt: skip
     sub.add_argument("--folder", metavar="FOLDER",
-                     help="what izhi rtl wrote, with izhi.bit for a board [a core made for the artifact]")  # fmt: skip
+                     help="what izhi rtl wrote, with izhi.bit for a board [a core made for the artifact];"
+                     " of hls-ip the bitstream and .hwh [emulated]")  # fmt: skip
     for name, about in (
         ("lanes", "of the simulated core [32]"),
         ("units", "of the simulated core [2]"),

@@ -152,13 +152,13 @@ def _accuracies(
 
 def _evaluate_artifact(a: argparse.Namespace) -> None:
     found = artifact.load(a.folder)
-    e = inference.settings_of(found)
     if a.against is not None:
         _compare_with_run(a, found)
         return
-    dataset = build.dataset(e, report_line)
+    dataset = inference.dataset_of(found, report_line)
     result = inference.evaluate(found, dataset)
-    speed = f"in integers, {len(dataset.test) / result.seconds:,.0f} samples/s"
+    numbers = "integers" if isinstance(found, artifact.Artifact) else "float32 as on the FPGA IP"
+    speed = f"in {numbers}, {len(dataset.test) / result.seconds:,.0f} samples/s"
     accuracies = _accuracies(dataset, result.accuracy, result.groups, speed)
     for number, rate in enumerate(result.rates, start=1):
         print(f"layer {number}: {rate:.4f} spikes per neuron and step")
@@ -166,7 +166,7 @@ def _evaluate_artifact(a: argparse.Namespace) -> None:
                         "provenance": dict(found.provenance), "versions": versions()})  # fmt: skip
 
 
-def _compare_with_run(a: argparse.Namespace, found: artifact.Artifact) -> None:
+def _compare_with_run(a: argparse.Namespace, found: artifact.AnyArtifact) -> None:
     run = trained.load(Path(a.against), {"precision": "32-true"}, report_line)
     result = inference.agreement(found, run)
     for number, (spikes, different) in enumerate(
@@ -264,7 +264,7 @@ def add(commands: Commands) -> None:
     sub = commands.add("evaluate", evaluate, "test accuracy of a trained network")
     sub.add_argument("folder", metavar="RUN", help="run folder, checkpoint or artifact (.izhi)")
     sub.add_argument("--against", metavar="RUN",
-                     help="compare an artifact with the quantised run it came from, on every spike")  # fmt: skip
+                     help="compare an artifact with the run it came from, on every spike")  # fmt: skip
     for name in ("accelerator", "precision", "kernel"):
         sub.add_argument(
             f"--{name}", metavar="VALUE", help=Experiment.model_fields[name].description

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -158,6 +159,8 @@ def _clamp(v: Tensor, low: float, high: float) -> Tensor:
     """v within its limits; a clamped v keeps its gradient, so that its neuron can still learn."""
     if not torch.is_grad_enabled():
         return v.clamp(low, high)
+    if low == -math.inf and high == math.inf:
+        return v  # below, an infinite v would become no number
     excess = v.detach() - v.detach().clamp(low, high)
     return v - excess
 
@@ -186,10 +189,10 @@ def izhikevich_step(
     order = s.order
     spikes = spike((v - p.threshold) / s.span, s.surrogate) if order.spike_on == "old v" else None
     current, g = drive.current.to(v.dtype), drive.conductance
-    fired = (v >= p.threshold).to(v.dtype) if order.reset == "before" else None
+    fired = v >= p.threshold if order.reset == "before" else None
     if fired is not None:
-        v = torch.lerp(v, _like(p.c, v), fired)
-        u = u + fired * p.d
+        v = torch.where(fired, _like(p.c, v), v)
+        u = u + fired.to(v.dtype) * p.d
     v_new, u_new = v, u
     dt = s.dt / order.substeps
     for _ in range(order.substeps):
@@ -202,15 +205,15 @@ def izhikevich_step(
     if order.u_from == "new v":
         u_new = u_new + s.dt * (p.b1 * v_new + p.b2 * u_new + p.b3)
     if fired is not None and order.rests:
-        v_new, u_new = torch.lerp(v_new, v, fired), torch.lerp(u_new, u, fired)
+        v_new, u_new = torch.where(fired, v, v_new), torch.where(fired, u, u_new)
     if s.state_quant is not None:
         v_new, u_new = s.state_quant(v_new), s.state_quant(u_new)
     if spikes is None:
         spikes = spike((v_new - p.threshold) / s.span, s.surrogate)
     if order.reset == "after":
-        fired = (v_new >= p.threshold).to(v_new.dtype)
-        v_new = torch.lerp(v_new, _like(p.c, v_new), fired)
-        u_new = u_new + fired * p.d
+        fired = v_new >= p.threshold
+        v_new = torch.where(fired, _like(p.c, v_new), v_new)
+        u_new = u_new + fired.to(v_new.dtype) * p.d
     return spikes, v_new, u_new
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -18,10 +19,12 @@ from izhi.neurons.patterns import PATTERNS
 
 _OFFSETS = {"RS": -65.0, "IB": -75.0, "CH": -60.0}
 
-#: Name → parameters. ``biological`` is RS; ``normalized`` is what the FPGA IP runs.
+#: Name → parameters. ``biological`` is RS; ``normalized`` has the coefficients of the FPGA IP, and
+#: ``hls-ip`` its lack of limits as well: networks of it run on the IP (izhi.hls_ip).
 PRESETS: Mapping[str, IzhikevichParameters] = MappingProxyType(
     {
         "normalized": NORMALIZED,
+        "hls-ip": NORMALIZED.replace(v_min=-math.inf, v_max=math.inf),
         **{
             f"normalized-{name}": normalize(cell, v_offset=_OFFSETS[name])
             for name, cell in CELLS_2007.items()

@@ -37,12 +37,11 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def load(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, on the CPU.
+def read(path: Path) -> Any:
+    """What a file of torch.save holds, on the CPU; tensors and plain values alone.
 
     Raises:
-        CheckpointError: if it is missing, truncated, holds anything but tensors and plain values, or
-            is no checkpoint of this program.
+        CheckpointError: if it is missing, truncated, or holds anything else.
     """
     if not path.is_file():
         raise CheckpointError(
@@ -55,7 +54,7 @@ def load(path: Path) -> dict[str, Any]:
             raise CheckpointError(
                 f"{path} unpacks to more than its own size, expected stored tensors only"
             )
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise CheckpointError(
             f"{path} holds code or objects, expected tensors and plain values; it was not loaded:"
@@ -66,6 +65,16 @@ def load(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} is truncated or no checkpoint ({reason}); use an intact copy"
         ) from None
+
+
+def load(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, on the CPU.
+
+    Raises:
+        CheckpointError: if it is missing, truncated, holds anything but tensors and plain values, or
+            is no checkpoint of this program.
+    """
+    content = read(path)
     keys = {
         "format",
         "config",

@@ -1,0 +1,202 @@
+"""Files of arrays and a manifest, which are whole or not there, and can be loaded from strangers.
+
+Such a file is an uncompressed zip archive of .npy arrays, which ``numpy.load`` reads by itself; its entry
+``manifest`` holds the text of a JSON object with the file's format, its version and the checksum of every other
+entry. Nothing in it is ever executed, and sizes and shapes are checked before memory is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from izhi.errors import ArtifactError, RunFolderError
+from izhi.files import write_bytes
+
+#: No network for hardware comes near this; a file that is larger is refused.
+MOST_BYTES = 1 << 30
+
+
+def write(
+    path: str | os.PathLike[str], manifest: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> None:
+    """Write a file; the checksums are added to the manifest."""
+    contents = {name: _npy(array) for name, array in arrays.items()}
+    sums = {name: hashlib.sha256(raw).hexdigest() for name, raw in contents.items()}
+    text = json.dumps({**manifest, "sha256": sums}, indent=1, allow_nan=False).encode()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, raw in (("manifest", _npy(np.frombuffer(text, np.uint8))), *contents.items()):
+            # A fixed date, so that equal networks make equal files.
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), raw)
+    try:
+        write_bytes(Path(path), buffer.getvalue())
+    except RunFolderError as error:
+        raise ArtifactError(str(error)) from None
+
+
+def compare(found: NDArray[np.int64], expected: NDArray[np.int64]) -> None:
+    """Raise ArtifactError where the scores (tests, classes) of test vectors are not those expected."""
+    if not np.array_equal(found, expected):
+        bad = int(np.flatnonzero((found != expected).any(1))[0])
+        raise ArtifactError(
+            f"test vector {bad} gives the scores {found[bad].tolist()}, expected"
+            f" {expected[bad].tolist()}; the artifact is inconsistent: export it again"
+        )
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+class Archive:
+    """A file that ``write`` wrote; it takes the entries out, distrusting all of them.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ArtifactError: if it is no such file, or damaged.
+
+    Attributes:
+        manifest: the JSON object.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            size = self.path.stat().st_size
+            if size > MOST_BYTES:
+                raise ArtifactError(
+                    f"{self.path} has {size:,} bytes, expected at most {MOST_BYTES:,}"
+                )
+            raw = self.path.read_bytes()
+        except OSError as error:
+            raise ArtifactError(f"cannot read {self.path}: {error.strerror or error}") from None
+        self._entries: dict[str, bytes] = {}
+        try:
+            with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+                for entry in archive.infolist():
+                    self._admit(entry, len(raw))
+                    self._entries[entry.filename.removesuffix(".npy")] = archive.read(entry)
+        except ArtifactError:
+            raise
+        except Exception as error:  # zipfile has many ways to fail on damaged bytes
+            raise self.problem(f"is truncated or damaged ({error})") from None
+        text = self.array("manifest", np.uint8, None).tobytes()
+        try:
+            manifest = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise self.problem(f"has a manifest that is no JSON ({error})") from None
+        self.manifest: dict[str, Any] = manifest if isinstance(manifest, dict) else {}
+
+    @property
+    def format(self) -> str:
+        """What the file says that it is."""
+        return str(self.manifest.get("format"))
+
+    def problem(self, what: str) -> ArtifactError:
+        """The error that something is wrong with the file."""
+        return ArtifactError(f"{self.path} {what}; export it again or use an intact copy")
+
+    def check(self, version: int) -> None:
+        """Raise ArtifactError unless the file is of that version and its entries are those it was written with."""
+        found = self.manifest.get("version")
+        if found != version:
+            raise ArtifactError(
+                f"{self.path} has version {found!r}, expected {version}; export it again, or use the izhi"
+                " that wrote it"
+            )
+        sums = self.manifest.get("sha256")
+        others = set(self._entries) - {"manifest"}
+        if not isinstance(sums, dict) or set(sums) != others:
+            raise self.problem("holds other arrays than its manifest names")
+        for name in sorted(others):
+            if hashlib.sha256(self._entries[name]).hexdigest() != sums[name]:
+                raise self.problem(f"has a wrong checksum of {name!r}")
+
+    def _admit(self, entry: zipfile.ZipInfo, most: int) -> None:
+        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+            raise self.problem(
+                f"has {entry.filename!r} compressed or encrypted, expected it stored"
+            )
+        if entry.file_size > most or entry.filename.removesuffix(".npy") in self._entries:
+            raise self.problem(f"has {entry.filename!r} twice, or larger than the file")
+
+    def array(self, name: str, kind: Any, shape: tuple[int | None, ...] | None) -> NDArray[Any]:
+        """An entry as an array of numbers; its size is checked before memory is taken.
+
+        Args:
+            name: of the entry.
+            kind: its dtype, or a list of those that are possible.
+            shape: its shape, with None for a length that does not matter; None for any shape.
+        """
+        if name not in self._entries:
+            raise self.problem(f"lacks {name!r}")
+        raw = self._entries[name]
+        file = io.BytesIO(raw)
+        try:
+            version = np.lib.format.read_magic(file)
+            if version != (1, 0):
+                raise ValueError(f"npy version {version}")
+            found, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        except Exception as error:  # the header is parsed as a Python literal
+            raise self.problem(f"has no array of numbers in {name!r} ({error})") from None
+        if (
+            dtype.hasobject
+            or dtype.kind not in "iuf"
+            or fortran
+            or dtype not in np.atleast_1d(kind)
+        ):
+            raise self.problem(f"has {name!r} of {dtype}, expected {kind}")
+        size = math.prod(found) * dtype.itemsize
+        if min(found, default=0) < 0 or len(raw) - file.tell() != size:
+            raise self.problem(f"has {name!r} of shape {found} in {len(raw):,} bytes")
+        if shape is not None and (
+            len(found) != len(shape)
+            or any(b is not None and a != b for a, b in zip(found, shape, strict=True))
+        ):
+            raise self.problem(f"has {name!r} of shape {found}, expected {shape}")
+        return np.frombuffer(raw, dtype, offset=file.tell()).reshape(found)
+
+    def number(self, table: Any, name: str, low: int, high: int, where: str = "") -> int:
+        """A whole number of a table of the manifest, from low to high."""
+        value = table.get(name) if isinstance(table, dict) else None
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self.problem(
+                f"has {where}{name} {value!r}, expected a whole number from {low:,} to {high:,}"
+            )
+        return value
+
+    def table(self, name: str) -> dict[str, Any]:
+        """An object of the manifest."""
+        found = self.manifest.get(name)
+        if not isinstance(found, dict):
+            raise self.problem(f"has no table {name!r} in its manifest")
+        return found
+
+    def classes(self, count: int) -> tuple[str, ...]:
+        """The names of so many classes."""
+        found = self.manifest.get("classes")
+        if (
+            not isinstance(found, list)
+            or len(found) != count
+            or not all(isinstance(name, str) for name in found)
+        ):
+            raise self.problem(f"has the classes {found!r:.80}, expected {count} names")
+        return tuple(found)
+
+
+__all__ = ["MOST_BYTES", "Archive", "compare", "write"]

@@ -1,0 +1,133 @@
+"""The network that the FPGA IP ``snn_izhikevich`` runs, and the limits the IP was built with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from izhi.errors import SettingError, ShapeError, unknown
+
+Floats = NDArray[np.float32]
+Build = Literal["izhi", "lif"]
+
+#: Time steps of every inference, neurons of a layer at most, layers at most, and input streams.
+STEPS, WIDTH, LAYERS, STREAMS = 30, 16, 8, 4
+#: The neuron that an IP was built with; nothing that can be read from it says which.
+BUILDS: tuple[Build, ...] = ("izhi", "lif")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Weights and biases into the neurons of a layer.
+
+    Attributes:
+        weight: (n_out, n_prev), float32.
+        bias: (n_out,), float32: a constant current.
+    """
+
+    weight: Floats
+    bias: Floats
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in a row, all of one kind of neuron; the scores are the last layer's spike counts.
+
+    Attributes:
+        layers: 1 to 8 of at most 16 neurons, after 1 to 16 inputs.
+        build: the neuron, ``"izhi"`` or ``"lif"``.
+
+    Raises:
+        SettingError: for a network that the IP has no room for, or weights that are not finite.
+        ShapeError: for weights and biases that do not fit each other.
+    """
+
+    layers: tuple[Layer, ...]
+    build: Build = "izhi"
+
+    def __post_init__(self) -> None:
+        check_sizes([layer.weight.shape for layer in self.layers], self.build)
+        for number, layer in enumerate(self.layers, start=1):
+            if layer.bias.shape != layer.weight.shape[:1]:
+                raise ShapeError(
+                    f"layer {number} has biases of shape {layer.bias.shape}, expected"
+                    f" ({len(layer.weight)},): one for each neuron"
+                )
+            for name, values in (("weight", layer.weight), ("bias", layer.bias)):
+                if values.dtype != np.float32:
+                    raise ShapeError(
+                        f"layer {number} has a {name} of {values.dtype}, expected float32"
+                    )
+                if not np.isfinite(values).all():
+                    raise SettingError(
+                        f"layer {number} has a {name} that is not finite in float32, expected finite"
+                        " numbers; train again with a lower learning rate"
+                    )
+
+    @classmethod
+    def of(cls, weights: Sequence[Any], biases: Sequence[Any], build: Build = "izhi") -> Network:
+        """From what numpy makes arrays of: weights (n_out, n_prev) and biases (n_out,) of each layer.
+
+        Values are rounded to float32.
+        """
+        if len(weights) != len(biases):
+            raise ShapeError(
+                f"{len(weights)} weights and {len(biases)} biases, expected one of each for every layer"
+            )
+        pairs = [(_floats(w), _floats(b)) for w, b in zip(weights, biases, strict=True)]
+        return cls(tuple(Layer(w, b) for w, b in pairs), build)
+
+    @property
+    def inputs(self) -> int:
+        return int(self.layers[0].weight.shape[1])
+
+    @property
+    def outputs(self) -> int:
+        return len(self.layers[-1].weight)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Neurons of each layer."""
+        return tuple(len(layer.weight) for layer in self.layers)
+
+
+def _floats(values: Any) -> Floats:
+    try:
+        found = np.asarray(values)
+        with np.errstate(over="ignore"):
+            return found.astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise ShapeError(f"weights or biases are no array of numbers ({error})") from None
+
+
+def check_sizes(shapes: Sequence[tuple[int, ...]], build: str) -> None:
+    """Raise SettingError or ShapeError unless weights of these shapes, (n_out, n_prev) each, fit the IP."""
+    if build not in BUILDS:
+        raise unknown("build", build, BUILDS)
+    if not 1 <= len(shapes) <= LAYERS:
+        raise SettingError(
+            f"the network has {len(shapes)} layers, expected 1 to {LAYERS}, for which the IP was built"
+        )
+    before = None
+    for number, shape in enumerate(shapes, start=1):
+        if len(shape) != 2:
+            raise ShapeError(
+                f"layer {number} has weights of shape {shape}, expected (n_out, n_prev)"
+            )
+        outputs, inputs = shape
+        for name, size in (("neurons", outputs), ("inputs", inputs)):
+            if not 1 <= size <= WIDTH:
+                raise SettingError(
+                    f"layer {number} has {size} {name}, expected 1 to {WIDTH}, for which the IP was"
+                    " built; choose fewer"
+                )
+        if before is not None and inputs != before:
+            raise ShapeError(
+                f"layer {number} has weights for {inputs} inputs, expected {before}, the neurons of"
+                " the layer before"
+            )
+        before = outputs
