@@ -1,6 +1,7 @@
 """The arithmetic against single numbers, its limits, and what it refuses."""
 
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from izhi import hls_ip
 from izhi.errors import IzhiError, SettingError, ShapeError
-from izhi.hls_ip import Network
+from izhi.hls_ip import Network, arithmetic, fast
 
 F = np.float32
 
@@ -96,6 +97,28 @@ def test_population_and_batches_of_any_size(population, batch, build):
         outcome = hls_ip.run(members[p], currents)
         assert np.array_equal(scores[p], outcome.scores)
         assert [s.shape for s in outcome.spikes] == [(30, batch, 7), (30, batch, 4)]
+
+
+@pytest.mark.parametrize("build", hls_ip.BUILDS)
+@pytest.mark.parametrize("scale", [0.6, 3.0, 1e19, 1e38, np.inf])
+@pytest.mark.parametrize("widths", [(4, 16, 3), (16, 16, 16, 5), (3, 1, 7)])
+def test_the_fast_path_is_the_same_number_for_number(widths, scale, build):
+    """Also where numbers overflow, and where a member's weights are infinite."""
+    random = np.random.default_rng(5)
+    shapes = list(pairwise(widths))
+    with np.errstate(all="ignore"):
+        scales = min(scale, 1.0) if scale == np.inf else scale
+        weights = [random.normal(0, scales, (40, n, k)).astype(F) for k, n in shapes]
+        biases = [random.normal(0, 0.2, (40, n)).astype(F) for _, n in shapes]
+    if scale == np.inf:
+        weights[-1][::2, 0, 0] = np.inf
+    currents = random.random((30, widths[0]), F)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = hls_ip.run_population(weights, biases, currents, build)
+        assert np.array_equal(found, arithmetic._scores(weights, biases, currents, build))
+        assert np.array_equal(found, fast.scores(weights, biases, currents, build))
+    assert found.any()
 
 
 sizes = st.lists(st.integers(1, 16), min_size=2, max_size=9)

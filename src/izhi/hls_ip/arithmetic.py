@@ -17,7 +17,8 @@ below 1.2e-38 for 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,27 @@ def run_population(
         biases = [np.asarray(b, np.float32) for b in biases]
     population = _check_population(weights, biases, build)
     currents = check_currents(currents, weights[0].shape[2])
+    fast = _fast() if population * len(currents) >= _LANES else None
+    if fast is not None:
+        return fast(weights, biases, currents, build)
+    return _scores(weights, biases, currents, build)
+
+
+@cache
+def _fast() -> Callable[..., NDArray[np.int64]] | None:
+    """The same in Numba, which is not on every board."""
+    try:
+        from izhi.hls_ip import fast
+    except ImportError:
+        return None
+    return fast.scores
+
+
+def _scores(
+    weights: Sequence[Floats], biases: Sequence[Floats], currents: Floats, build: Build
+) -> NDArray[np.int64]:
+    """Scores (P, B, n_out) in numpy."""
+    population = len(weights[0])
     samples = min(len(currents), _LANES)
     members = max(1, _LANES // max(samples, 1))
     scores = np.zeros((population, len(currents), weights[-1].shape[1]), np.int64)
