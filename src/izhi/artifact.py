@@ -92,8 +92,11 @@ def unpack(packed: NDArray[np.uint8], bits: int, columns: int) -> NDArray[np.int
     return values
 
 
-def save(artifact: Artifact, path: str | os.PathLike[str]) -> None:
-    """Write an artifact, whole or not at all."""
+def save(artifact: AnyArtifact, path: str | os.PathLike[str]) -> None:
+    """Write an artifact of either kind, whole or not at all."""
+    if isinstance(artifact, IPArtifact):
+        hls_ip.save(artifact, path)
+        return
     arrays: dict[str, NDArray[Any]] = {}
     layers = []
     for number, layer in enumerate(artifact.network.layers):

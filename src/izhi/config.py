@@ -93,6 +93,7 @@ class Experiment(BaseModel):
         description="keep so many inputs of an embedded data set, by analysis of variance; default: all",
     )  # fmt: skip
     split_seed: int = Field(0, ge=0, description="seed of the training/validation split")
+    without: Names = Field((), description="classes that are left out of training, comma-separated")
 
     encoding: Literal["rate", "latency", "constant", "rows", "events"] | None = Field(
         None, description="input coding; default: rate, events for recordings"

@@ -35,7 +35,11 @@ def artifact(path: Path, *, tests: int = 4) -> Artifact:
     Raises:
         SettingError: if the run is not quantised, or has what hardware does not have.
     """
-    run = trained.load(path, expect=partial(_expect_integers, path))
+    return of_run(trained.load(path, expect=partial(expect_integers, path)), tests=tests)
+
+
+def of_run(run: trained.Trained, *, tests: int = 4) -> Artifact:
+    """The same of a run that is loaded, and quantised."""
     e, dataset, network = run.experiment, run.dataset, run.network
     from izhi import quantization
 
@@ -59,7 +63,7 @@ def provenance(run: trained.Trained) -> dict[str, Any]:
     }
 
 
-def _expect_integers(path: Path, e: Experiment) -> None:
+def expect_integers(path: Path, e: Experiment) -> None:
     if e.weight_bits is None or e.state_bits is None:
         raise SettingError(
             f"{path} has float weights or states, expected both in integers; run izhi quantize first"

@@ -56,13 +56,24 @@ def artifact(
             raise SettingError(
                 f"{name} is {value!r}, but a run has its own; leave it out, or give a state_dict"
             )
-    run = trained.load(path, {"precision": "32-true"}, expect=partial(_expect_ip, path))
+    return of_run(
+        trained.load(path, {"precision": "32-true"}, expect=partial(expect_ip, path)), tests=tests
+    )
+
+
+def of_run(run: trained.Trained, *, tests: int = 4) -> IPArtifact:
+    """The same of a run that is loaded, and that the IP can run."""
     e = run.experiment
-    pairs = [_linear(layer) for layer in run.network.layers]
-    network = Network.of([w for w, _ in pairs], [b for _, b in pairs])
+    network = for_ip(run.network)
     encoding = {name: getattr(e, name) for name in export.ENCODING}
     currents = _currents(e, run.dataset, tests)
     return _whole(network, run.dataset.classes, encoding, export.provenance(run), currents)
+
+
+def for_ip(network: TrainedNetwork) -> Network:
+    """A float network of the IP's neurons and linear connections as the IP's."""
+    pairs = [_linear(layer) for layer in network.layers]
+    return Network.of([w for w, _ in pairs], [b for _, b in pairs])
 
 
 def _whole(
@@ -86,7 +97,7 @@ def _currents(e: Experiment, dataset: Dataset, count: int) -> Any:
     return cast(Tensor, arriving)[0].float().numpy()
 
 
-def _expect_ip(path: Path, e: Experiment) -> None:
+def expect_ip(path: Path, e: Experiment) -> None:
     """Raise SettingError unless the IP computes what an experiment trained."""
     ip = preset("hls-ip")
     kind = None if e.neuron == "lif" else preset(e.neuron)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,6 +111,16 @@ def encoded(artifact: AnyArtifact, dataset: Dataset) -> Iterator[tuple[Tensor, S
     parts = torch.split(torch.arange(len(dataset.test)), EVALUATION_BATCH)
     for step, (values, _) in enumerate(stream(dataset.test, parts)):
         yield parts[step], encoder.encode(values, derive_seed(e.seed, Purpose.TEST, step, 0))
+
+
+def training_inputs(artifact: AnyArtifact, dataset: Dataset, count: int) -> tuple[Any, Any]:
+    """Encoded training samples as the artifact takes them, at most so many, and their classes (samples,)."""
+    chosen = torch.zeros(len(dataset.train), dtype=torch.bool)
+    chosen[torch.linspace(0, len(dataset.train) - 1, min(count, len(dataset.train))).long()] = True
+    some = replace(dataset, test=dataset.train.subset(chosen))
+    parts = [as_inputs(artifact, arriving) for _, arriving in encoded(artifact, some)]
+    joined = np.concatenate(parts, 1 if parts[0].ndim == 3 else 0)
+    return joined, some.test.labels.numpy()
 
 
 def evaluate(

@@ -325,6 +325,49 @@ def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], la
     return figure
 
 
+def adaptation(history: Sequence[Mapping[str, float]], title: str) -> Figure:
+    """Accuracy under drift over the samples that arrived: of a network that learns on and of one that does not.
+
+    Args:
+        history: rows of ``izhi.adaptation``; the first is what was deployed.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(8.5, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    first, rows = history[0], history[1:]
+    samples = [row["samples"] for row in rows]
+    width = max(1, len(rows) // 20)
+    for name, label, colour in (
+        ("adapting", "learns on", COLOURS[0]), ("not_adapting", "does not", COLOURS[1])
+    ):  # fmt: skip
+        values = 100 * np.array([row[name] for row in rows])
+        smooth = np.convolve(
+            np.pad(values, (width - 1, 0), "edge"), np.ones(width) / width, "valid"
+        )
+        left.plot(samples, values, ".", color=colour, markersize=2, alpha=0.4)
+        left.plot(samples, smooth, "-", color=colour, label=label)
+    left.set_ylabel("accuracy (%)")
+    left.set_xlabel("samples that arrived")
+    left.set_title("the stream, answered before learning", fontsize=9)
+    seen = [row for row in history if "old" in row]
+    at = [row["samples"] for row in seen]
+    right.plot(at, [100 * row["new"] for row in seen], "o-", color=COLOURS[0], markersize=3,
+               label="what is new")  # fmt: skip
+    right.plot(at, [100 * row["old"] for row in seen], "s--", color=COLOURS[2], markersize=3,
+               label="the old task")  # fmt: skip
+    for name, colour, place in (
+        ("frozen_new", COLOURS[1], "new, not learning"), ("frozen_old", "0.5", "old, not learning")
+    ):  # fmt: skip
+        right.axhline(100 * first[name], color=colour, ls=":", lw=1.2, label=place)
+    right.set_xlabel("samples that arrived")
+    right.set_title("test samples", fontsize=9)
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, loc="lower right")
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
 def dynamics(
     layers: Sequence[
         tuple[

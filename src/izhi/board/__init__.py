@@ -19,13 +19,14 @@ from izhi.board.emulator import Emulator
 from izhi.board.ip import IPDevice
 from izhi.errors import DeviceError, IzhiError, SettingError, unknown
 from izhi.hls_ip import EmulatedIP, IPArtifact
+from izhi.rtl.fit import larger
 from izhi.rtl.shape import CoreShape, read, shape_of
 from izhi.rtl.simulated import SimulatedCore
 
 DEVICES = ("emulator", "simulator", "pynq", "hls-ip")
 _OPTIONS = {
     "emulator": (),
-    "simulator": ("lanes", "units", "folder"),
+    "simulator": ("lanes", "units", "folder", "spare"),
     "pynq": ("folder", "pynq_device"),
     "hls-ip": ("folder", "pynq_device"),
 }
@@ -41,6 +42,8 @@ def open(name: str, artifact: AnyArtifact, **options: Any) -> Device[Any]:
             without it the simulated core is made for the artifact. (hls-ip) where the IP's bitstream and
             its .hwh lie; without it the IP is emulated.
         lanes, units: (simulator) of a core that is made for the artifact.
+        spare: (simulator) whether that core has room for networks whose scales are larger, as learning on
+            makes them.
         pynq_device: (pynq, hls-ip) PYNQ's device [the board's own].
 
     Raises:
@@ -72,10 +75,15 @@ def open(name: str, artifact: AnyArtifact, **options: Any) -> Device[Any]:
     return device
 
 
-def _simulator(artifact: Artifact, *, folder: str | Path | None = None, **sizes: int) -> CoreDevice:
+def _simulator(
+    artifact: Artifact, *, folder: str | Path | None = None, spare: bool = False, **sizes: int
+) -> CoreDevice:
     if folder is not None and sizes:
         raise SettingError(f"{' and '.join(sizes)} given, but {folder} holds a core; leave one out")
     shape = shape_for(artifact, **sizes) if folder is None else read(Path(folder) / "core.json")
+    if spare and folder is None:
+        own = [*(s.inputs for s in shape.layers), shape.layers[-1].outputs]
+        shape = larger(shape, own if shape.readout is None else [*own, shape.readout.outputs])
     try:
         from izhi.rtl.compile import library
     except ImportError:

@@ -92,7 +92,7 @@ class CoreDevice(Device[Network]):
         network = with_weights(self.network, layer, weight)
         whole = fitted(self.shape, network, self._steps)
         number = 2 * layer
-        self.block.send(packets.write(number, packets.memories(self.shape, whole)[number]))
+        self.block.send(packets.write(number, packets.memory(self.shape, whole, number)))
         self._check()
         self._network = network
 

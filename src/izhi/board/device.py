@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, ClassVar, Generic, TypeVar
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from izhi import fixed
 from izhi.artifact import AnyArtifact, Artifact
 from izhi.errors import DeviceError, SettingError, ShapeError
-from izhi.fixed import Layer, Network, Outcome, Readout
+from izhi.fixed import Network, Outcome
 from izhi.hls_ip.artifact import IPArtifact
 
 #: What a device runs: a network in integers, or one of the FPGA IP.
@@ -38,15 +38,26 @@ class Counters:
     cycles: int | None = None
 
 
+def parts_of(network: Any) -> list[Any]:
+    """Layers of a network, and the readout that follows them if there is one."""
+    readout = getattr(network, "readout", None)
+    return [*network.layers, *([] if readout is None else [readout])]
+
+
+def with_parts(network: Any, parts: Sequence[Any]) -> Any:
+    """A network of other ``parts_of`` it."""
+    count = len(network.layers)
+    rest = {} if len(parts) == count else {"readout": parts[count]}
+    return replace(network, layers=tuple(parts[:count]), **rest)
+
+
 def with_weights(network: Network, layer: int, weight: NDArray[np.integer[Any]]) -> Network:
     """A network with other weights in one layer, or in the readout, which follows the last one.
 
     Raises:
         ShapeError: if there are more or fewer weights, or one has more bits.
     """
-    parts: list[Layer | Readout] = [*network.layers]
-    if network.readout is not None:
-        parts.append(network.readout)
+    parts = parts_of(network)
     if not 0 <= layer < len(parts):
         raise ShapeError(f"layer is {layer}, expected 0 to {len(parts) - 1}")
     old = parts[layer]
@@ -60,11 +71,9 @@ def with_weights(network: Network, layer: int, weight: NDArray[np.integer[Any]])
             f"weights are {weight.min()} to {weight.max()}, expected {-half} to {half - 1}:"
             f" {old.weight_bits} bits"
         )
-    new = weight.astype(np.int64)
-    if isinstance(old, Readout):
-        return replace(network, readout=replace(old, weight=new))
-    layers = [replace(x, weight=new) if k == layer else x for k, x in enumerate(network.layers)]
-    return replace(network, layers=tuple(layers))
+    new = replace(old, weight=weight.astype(np.int64))
+    changed: Network = with_parts(network, [*parts[:layer], new, *parts[layer + 1 :]])
+    return changed
 
 
 def model() -> Callable[..., Outcome]:
@@ -138,6 +147,26 @@ class Device(ABC, Generic[Loaded]):
             ShapeError: if there are more or fewer, or one does not fit the format.
         """
 
+    def replace(self, network: Loaded) -> None:
+        """Run a network that differs in weights alone; layers whose weights are the same array are left.
+
+        Raises:
+            DeviceError: if the device fails.
+        """
+        for number, (old, new) in enumerate(
+            zip(parts_of(self.network), parts_of(network), strict=True)
+        ):
+            if new.weight is not old.weight:
+                self.write_weights(number, new.weight)
+
+    def scores_of(
+        self, networks: Sequence[Loaded], inputs: NDArray[Any]
+    ) -> Iterator[NDArray[np.integer[Any]]]:
+        """Scores (batch, classes) of each of several networks that differ in weights alone."""
+        for network in networks:
+            self.replace(network)
+            yield self.run(inputs).scores
+
     @abstractmethod
     def run(self, inputs: NDArray[Any], *, sends_spikes: bool = False) -> Outcome:
         """Run an inference for each sample.
@@ -177,4 +206,4 @@ class Device(ABC, Generic[Loaded]):
         self.close()
 
 
-__all__ = ["Counters", "Device", "check_kind", "model", "with_weights"]
+__all__ = ["Counters", "Device", "check_kind", "model", "parts_of", "with_parts", "with_weights"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from izhi.board.device import Counters, Device
 from izhi.errors import DeviceError, ShapeError
 from izhi.fixed import Outcome
-from izhi.hls_ip import STEPS, IPArtifact, Layer, Network, arithmetic, streams
+from izhi.hls_ip import STEPS, EmulatedIP, IPArtifact, Layer, Network, arithmetic, streams
 from izhi.hls_ip.registers import Control, RegisterMap, State
 from izhi.hls_ip.streams import Words
 
@@ -82,6 +83,22 @@ class IPDevice(Device[Network]):
         new = Layer(weight.copy(), old.bias if bias is None else bias.copy())
         layers = [new if k == layer else x for k, x in enumerate(network.layers)]
         self._network = replace(network, layers=tuple(layers))
+
+    def replace(self, network: Network) -> None:
+        self._network = network  # It is sent with every sample.
+
+    def scores_of(
+        self, networks: Sequence[Network], inputs: NDArray[Any]
+    ) -> Iterator[NDArray[np.integer[Any]]]:
+        if not isinstance(self.block, EmulatedIP):
+            yield from super().scores_of(networks, inputs)
+            return
+        layers = range(len(networks[0].layers))
+        yield from arithmetic.run_population(
+            [np.stack([network.layers[k].weight for network in networks]) for k in layers],
+            [np.stack([network.layers[k].bias for network in networks]) for k in layers],
+            inputs, networks[0].build,
+        )  # fmt: skip
 
     def expected(self, inputs: NDArray[Any]) -> Outcome:
         return arithmetic.run(self.network, inputs)

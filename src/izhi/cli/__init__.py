@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from izhi.cli import hardware, runs, tools
+from izhi.cli import evolution, hardware, runs, tools
 from izhi.cli.common import Commands, Parser
 from izhi.errors import IzhiError
 from izhi.version import __version__
@@ -21,6 +21,7 @@ def parser() -> Parser:
     top.add_argument("--version", action="version", version=f"izhi {__version__}")
     commands = Commands(top)
     runs.add(commands)
+    evolution.add(commands)
     hardware.add(commands)
     tools.add(commands)
     return top

@@ -18,7 +18,6 @@ from izhi import (
     export,
     export_ip,
     files,
-    hls_ip,
     inference,
     plots,
     sweep,
@@ -119,10 +118,7 @@ def export_run(a: argparse.Namespace) -> None:
         found = export.artifact(path)
         about = f"{len(found.network.layers)} layers, T = {found.steps}"
     out = Path(a.out or (path.parent if path.is_file() else path) / "network.izhi")
-    if isinstance(found, IPArtifact):
-        hls_ip.artifact.save(found, out)
-    else:
-        artifact.save(found, out)
+    artifact.save(found, out)
     artifact.load(out)
     if a.samples:
         file = out.with_name("samples.npz")

@@ -112,9 +112,11 @@ def tune(a: argparse.Namespace) -> None:
 
 
 def train(a: argparse.Namespace) -> None:
-    e = experiment({**({"optimizer": "snes"} if a.command == "evolve" else {}), **settings(a)})
-    if a.command == "evolve" and not e.evolves:
-        raise SettingError(f"optimizer is {e.optimizer!r}, expected snes, cma-es or ga to evolve")
+    train_experiment(a, experiment(settings(a)))
+
+
+def train_experiment(a: argparse.Namespace, e: Experiment) -> None:
+    """Train in the folder that the arguments name, with progress, report and JSON."""
     dataset = build.dataset(e, report_line)
     folder = RunFolder(make_folder(a, f"train-{e.dataset}-{e.neuron.replace(' ', '-')}"))
     fabric = training.start_fabric(e)
@@ -254,11 +256,6 @@ def add(commands: Commands) -> None:
     run_options(sub)
     add_settings(sub, without=("neuron", "connection"))
     sub = commands.add("train", train, "train one network")
-    run_options(sub)
-    add_settings(sub)
-    sub = commands.add(
-        "evolve", train, "train one network by evolution: --optimizer snes, cma-es or ga"
-    )
     run_options(sub)
     add_settings(sub)
     sub = commands.add("evaluate", evaluate, "test accuracy of a trained network")

@@ -44,24 +44,29 @@ def constant_words(shape: LayerShape, constants: dict[str, NDArray[Any]]) -> Wor
     return _words(np.concatenate(parts, axis=1).reshape(shape.updates, -1))
 
 
+def memory(shape: CoreShape, network: Network, number: int) -> Words:
+    """What the memory of that number holds for a network: of each layer weights, then constants; last the readout's."""
+    place, holds_constants = divmod(number, 2)
+    if place < len(shape.layers):
+        s, layer = shape.layers[place], network.layers[place]
+        if holds_constants:
+            return constant_words(s, constants_of(layer))
+        own = [layer.weight] if layer.feedback is None else [layer.weight, layer.feedback]
+        return weight_words(s, np.hstack(own))
+    r, readout = shape.readout, network.readout
+    assert r is not None
+    assert readout is not None
+    if not holds_constants:
+        return _words(_bits(readout.weight.T, r.weight_bits).reshape(r.inputs, -1))
+    multiplier, bias = (np.broadcast_to(x, r.outputs) for x in (readout.multiplier, readout.bias))
+    constants = [_bits(multiplier, r.multiplier_bits), _bits(bias, r.bias_bits)]
+    return _words(np.concatenate(constants, axis=1))
+
+
 def memories(shape: CoreShape, network: Network) -> list[Words]:
     """What each memory of a core holds for a network, in the order of the memories' numbers."""
-    found = []
-    for s, layer in zip(shape.layers, network.layers, strict=True):
-        weight = (
-            layer.weight if layer.feedback is None else np.hstack([layer.weight, layer.feedback])
-        )
-        found += [weight_words(s, weight), constant_words(s, constants_of(layer))]
-    r, readout = shape.readout, network.readout
-    if r is not None and readout is not None:
-        classes = r.outputs
-        multiplier, bias = (np.broadcast_to(x, classes) for x in (readout.multiplier, readout.bias))
-        constants = [_bits(multiplier, r.multiplier_bits), _bits(bias, r.bias_bits)]
-        found += [
-            _words(_bits(readout.weight.T, r.weight_bits).reshape(r.inputs, -1)),
-            _words(np.concatenate(constants, axis=1)),
-        ]
-    return found
+    count = 2 * (len(shape.layers) + (shape.readout is not None))
+    return [memory(shape, network, number) for number in range(count)]
 
 
 def write(memory: int, words: Words, address: int = 0) -> Words:
@@ -134,4 +139,4 @@ def _signed(scores: Words) -> NDArray[np.int64]:
     return scores.view(np.int32).astype(np.int64)
 
 
-__all__ = ["Words", "inferences", "memories", "outcome", "room", "write"]
+__all__ = ["Words", "inferences", "memories", "memory", "outcome", "room", "write"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -125,4 +126,23 @@ class Evolution:
                     raise CheckpointError(f"it comes to another {name}, as another evotorch would")
 
 
-__all__ = ["Evolution", "Measurement"]
+def restored(
+    e: Experiment, checkpoint: Path, classifier: Classifier, samples: AnySamples,
+    saved: Mapping[str, Any] | None,
+) -> Evolution:  # fmt: skip
+    """The search of a run, brought to where what its checkpoint held, if anything, left it.
+
+    Raises:
+        CheckpointError: if the checkpoint is of another search.
+    """
+    if saved is None:
+        return Evolution(e, classifier, samples)
+    try:
+        evolution = Evolution(e, classifier, samples, saved["optimizer"]["start"])
+        evolution.go_on(saved["optimizer"]["losses"], len(saved["history"]))
+    except (KeyError, TypeError, ValueError, CheckpointError) as error:
+        raise CheckpointError(f"{checkpoint} is of another search ({error}); start anew") from None
+    return evolution
+
+
+__all__ = ["Evolution", "Measurement", "restored"]

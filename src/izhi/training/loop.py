@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from izhi import build
 from izhi.config import Experiment, experiment
 from izhi.data import AnySamples, Dataset, EventBatch, hold_out_speaker, split, stream
-from izhi.errors import CheckpointError, DivergenceError, SettingError
+from izhi.errors import CheckpointError, DivergenceError, SettingError, unknown
 from izhi.kernels import Spikes
 from izhi.memory import keep_freed_memory
 from izhi.network import Layer, Network, first_nonfinite
 from izhi.training import checkpoint
 from izhi.training.activity import Activity
 from izhi.training.classifier import Classifier, inputs
-from izhi.training.evolution import Evolution
+from izhi.training.evolution import restored
 from izhi.training.losses import LOSSES, predict
 from izhi.training.optimizer import make_optimizer, rate_factor
 from izhi.training.run_folder import RunFolder
@@ -165,7 +165,7 @@ def train(
     classifier = Classifier(e, network, dataset.shape)
     if e.evolves:
         model = fabric.setup(classifier)
-        optimizer: Any = _evolution(e, folder, classifier, training, saved)
+        optimizer: Any = restored(e, folder.checkpoint, classifier, training, saved)
     else:
         optimizer = _optimizer(e, folder, network, saved)
         model, optimizer = fabric.setup(classifier, optimizer)
@@ -208,10 +208,17 @@ def train(
 
 
 def training_samples(e: Experiment, dataset: Dataset) -> tuple[AnySamples, AnySamples]:
-    """Samples to learn from, and those held out for validation."""
+    """Samples to learn from, and those held out for validation; neither of classes that are left out."""
     if e.validation_speaker is not None:
-        return hold_out_speaker(dataset, e.validation_speaker)
-    return split(dataset.train, e.validation, e.split_seed)
+        parts = hold_out_speaker(dataset, e.validation_speaker)
+    else:
+        parts = split(dataset.train, e.validation, e.split_seed)
+    for name in e.without:
+        if name not in dataset.classes:
+            raise unknown("class", name, dataset.classes)
+    out = torch.tensor([dataset.classes.index(name) for name in e.without])
+    train, validation = (x.subset(~torch.isin(x.labels, out)) if e.without else x for x in parts)
+    return train, validation
 
 
 def calibration(
@@ -409,23 +416,6 @@ def _optimizer(
                 f"{folder.checkpoint} is from another optimiser ({error}); start anew"
             ) from None
     return optimizer
-
-
-def _evolution(
-    e: Experiment, folder: RunFolder, classifier: Classifier, samples: AnySamples,
-    saved: Mapping[str, Any] | None,
-) -> Evolution:  # fmt: skip
-    """The search, brought to where the checkpoint left it if there is one."""
-    if saved is None:
-        return Evolution(e, classifier, samples)
-    try:
-        evolution = Evolution(e, classifier, samples, saved["optimizer"]["start"])
-        evolution.go_on(saved["optimizer"]["losses"], len(saved["history"]))
-    except (KeyError, TypeError, ValueError, CheckpointError) as error:
-        raise CheckpointError(
-            f"{folder.checkpoint} is of another search ({error}); start anew"
-        ) from None
-    return evolution
 
 
 def content(

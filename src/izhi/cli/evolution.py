@@ -1,0 +1,287 @@
+"""Commands that train without gradients, and that let a deployed network learn on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from izhi import adaptation, artifact, board, inference, plots, trained
+from izhi.adaptation import Adaptation, Drift, Row
+from izhi.board import Device
+from izhi.board.evolution import NUMPY_SEARCH, SEARCHES, DeviceEvolution, drawn
+from izhi.cli.common import (
+    Commands,
+    add_settings,
+    command_line,
+    make_folder,
+    report_line,
+    run_options,
+    settings,
+    whole_numbers,
+    write_json,
+)
+from izhi.cli.runs import train_experiment
+from izhi.config import Experiment, experiment
+from izhi.errors import SettingError, unknown
+from izhi.hls_ip import IPArtifact
+from izhi.training import Classifier, RunFolder, checkpoint
+from izhi.training.run_folder import already_holds_a_run, versions
+
+#: Settings that evolution on a device takes; an artifact decides the others.
+_ON_DEVICE = ("optimizer", "members", "step_size", "epochs", "batch_size", "seed")
+
+
+def evolve(a: argparse.Namespace) -> None:
+    if a.artifact is not None:
+        _evolve_artifact(a)
+        return
+    for name in ("device", "layers", "fresh", "samples", "folder"):
+        if getattr(a, name):
+            raise SettingError(f"{name} is given, which is for an artifact; name a file (.izhi)")
+    e = experiment({"optimizer": "snes", **settings(a)})
+    if not e.evolves:
+        raise SettingError(f"optimizer is {e.optimizer!r}, expected snes, cma-es or ga to evolve")
+    train_experiment(a, e)
+
+
+def _evolve_artifact(a: argparse.Namespace) -> None:
+    given = settings(a)
+    for name in given:
+        if name not in _ON_DEVICE:
+            raise SettingError(f"{name} is given, but the artifact decides it; leave it out")
+    name = str(given.pop("optimizer", "snes"))
+    if name not in SEARCHES:
+        raise unknown("optimizer", name, SEARCHES)
+    found = artifact.load(a.artifact)
+    e = experiment({"optimizer": "snes", "batch_size": 500, "epochs": 100, **given})
+    if a.fresh:
+        if isinstance(found, IPArtifact):
+            raise SettingError(
+                "fresh is given, but the artifact is of the FPGA IP; use --neuron hls-ip"
+            )
+        found = replace(found, network=drawn(found.network, e.seed))
+    layers = None if a.layers is None else [n - 1 for n in whole_numbers("layers", a.layers, "1,2")]
+    dataset = inference.dataset_of(found, report_line)
+    inputs, labels = inference.training_inputs(found, dataset, a.samples or len(dataset.train))
+    folder = RunFolder(make_folder(a, "evolve"))
+    chosen = {"artifact": Path(a.artifact).name, "optimizer": name, "layers": a.layers, "fresh": a.fresh,
+              "samples": a.samples, "device": a.device or _usual_device(found),
+              **{k: getattr(e, k) for k in _ON_DEVICE[1:] if k != "epochs"}}  # fmt: skip
+    history = _open(folder, chosen, resume=a.resume)
+    with _device(a, chosen["device"], found) as device:
+        search = DeviceEvolution(
+            device, inputs, labels, search=name, members=e.members, step_size=e.step_size,
+            batch_size=e.batch_size, layers=layers, seed=e.seed,
+        )  # fmt: skip
+        if history:
+            saved = checkpoint.read(folder.path / checkpoint.NAME)
+            search.go_on([x.numpy() for x in saved["losses"]], len(history))
+        _generations(a, e, search, folder, chosen, history)
+        new = replace(
+            adaptation.renewed(found, search.found),
+            provenance={**found.provenance, "evolution": chosen, "command": command_line()},
+        )
+        artifact.save(new, folder.path / "network.izhi")
+        result = inference.evaluate(new, dataset)
+    print(f"test accuracy: {100 * result.accuracy:.2f} % of {len(dataset.test):,}")
+    print(f"artifact: {folder.path / 'network.izhi'}")
+    write_json(a.json, {"test_accuracy": result.accuracy, "history": history, "settings": chosen,
+                        "versions": versions()})  # fmt: skip
+
+
+def _usual_device(found: artifact.AnyArtifact) -> str:
+    return "hls-ip" if isinstance(found, IPArtifact) else "emulator"
+
+
+def _device(a: argparse.Namespace, name: str, found: artifact.AnyArtifact) -> Device[Any]:
+    options = {"folder": a.folder} if a.folder else {}
+    if name == "simulator" and not a.folder:
+        options["spare"] = True
+    return board.open(name, found, **options)
+
+
+def _open(folder: RunFolder, chosen: dict[str, Any], *, resume: bool) -> list[dict[str, float]]:
+    """Make a folder, or read the history of what it holds."""
+    path = folder.path / checkpoint.NAME
+    if not path.exists():
+        folder.write(
+            "settings.json", json.dumps({**chosen, "versions": versions()}, indent=2) + "\n"
+        )
+        return []
+    if not resume:
+        raise already_holds_a_run(folder.path)
+    saved = checkpoint.read(path)
+    for name, value in chosen.items():
+        if not isinstance(saved, dict) or saved.get("settings", {}).get(name) != value:
+            raise SettingError(
+                f"{path} was written with another {name}, not {value!r}; choose another --out"
+            )
+    history: list[dict[str, float]] = saved["history"]
+    return history
+
+
+def _generations(
+    a: argparse.Namespace, e: Experiment, search: DeviceEvolution, folder: RunFolder,
+    chosen: dict[str, Any], history: list[dict[str, float]],
+) -> None:  # fmt: skip
+    import torch
+
+    began, first = time.perf_counter(), len(history)
+    while len(history) < e.epochs:
+        start = time.perf_counter()
+        row = search.generation()
+        row["seconds"] = time.perf_counter() - start
+        history.append(row)
+        losses = [torch.from_numpy(x) for x in search.state]
+        checkpoint.save(
+            folder.path / checkpoint.NAME,
+            {"settings": chosen, "history": history, "losses": losses},
+        )
+        done = len(history)
+        if not a.quiet and (done % max(1, e.epochs // 50) == 0 or done == e.epochs):
+            left = (time.perf_counter() - began) / (done - first) * (e.epochs - done)
+            report_line(
+                f"generation {done:,}/{e.epochs:,}, loss {row['loss']:.4f},"
+                f" accuracy {100 * row['accuracy']:.1f} %, {left:,.0f} s left"
+            )
+
+
+def adapt(a: argparse.Namespace) -> None:
+    drift = Drift.parse(a.drift)
+    if a.method not in adaptation.METHODS:
+        raise unknown("method", a.method, adaptation.METHODS)
+    for name in ("samples", "batch", "every", "tested", "steps", "batch_size"):
+        if getattr(a, name) < 1:
+            raise SettingError(f"{name} is {getattr(a, name)}, expected at least 1")
+    if a.replay < 0:
+        raise SettingError(f"replay is {a.replay}, expected 0 or more")
+    run = trained.load(Path(a.run_folder), {"precision": "32-true"}, report_line)
+    found = adaptation.artifact_of(run)
+    task = adaptation.task(
+        run.dataset, run.experiment, drift, samples=a.samples, memory=a.replay, seed=a.seed
+    )
+    folder = RunFolder(make_folder(a, f"adapt-{drift.kind}"))
+    path = folder.path / checkpoint.NAME
+    if path.exists() and not a.resume:
+        raise already_holds_a_run(folder.path)
+    name = a.device or _usual_device(found)
+    chosen = {k: getattr(a, k) for k in ("drift", "method", "samples", "batch", "every", "tested", "replay",
+                                         "steps", "batch_size", "layers", "learning_rate", "optimizer",
+                                         "members", "step_size", "seed")}  # fmt: skip
+    frozen = board.open(_usual_device(found), found)
+    with _device(a, name, found) as device:
+        learner: adaptation.Learner = adaptation.Nothing()
+        shared: dict[str, Any] = {
+            "layers": a.layers, "steps": a.steps, "batch_size": a.batch_size, "latest": 5 * a.batch,
+            "seed": a.seed,
+        }  # fmt: skip
+        if a.method == "backprop":
+            learner = adaptation.Backpropagation(
+                run, found, device, task, learning_rate=a.learning_rate, **shared
+            )
+        elif a.method == "evolution":
+            learner = adaptation.Evolving(
+                run, found, device, task, search=a.optimizer, members=a.members,
+                step_size=a.step_size, **shared,
+            )  # fmt: skip
+        classifier = Classifier(run.experiment, run.network, run.dataset.shape)
+        state = Adaptation(
+            classifier, found, device, frozen, task, learner, batch=a.batch, every=a.every,
+            tested=a.tested, seed=a.seed,
+        )  # fmt: skip
+        if path.exists():
+            state.load(path, chosen)
+        else:
+            folder.write(
+                "settings.json", json.dumps({**chosen, "versions": versions()}, indent=2) + "\n"
+            )
+
+        def progress(row: Row, left: float) -> None:
+            if "old" in row and not a.quiet:
+                report_line(
+                    f"{row['samples']:,.0f} samples: new {100 * row['new']:.1f} %, old task"
+                    f" {100 * row['old']:.1f} %, {left:,.0f} s left"
+                )
+
+        levels = adaptation.run(state, lambda: state.save(path, chosen), progress)
+        network = device.network
+    new = replace(
+        adaptation.renewed(found, network),
+        provenance={**found.provenance, "adaptation": chosen, "command": command_line()},
+    )
+    artifact.save(new, folder.path / "network.izhi")
+    folder.write("adaptation.csv", adaptation.table(state.history))
+    title = f"{run.experiment.dataset}, {a.drift}: {a.method} on the device {name}"
+    plots.save(plots.adaptation(state.history, title), folder.path / "adaptation.png")
+    for what, before, after in (
+        ("new", levels.new, levels.adapted_new), ("old task", levels.old, levels.adapted_old)
+    ):  # fmt: skip
+        print(f"{what}: {100 * before:.2f} % as deployed, {100 * after:.2f} % after the stream")
+    print(
+        f"regained {100 * levels.regained:.1f} % of the accuracy lost within {len(task.stream):,} samples,"
+        f" kept {100 * levels.kept:.1f} % of the old task"
+    )
+    print(f"figure: {folder.path / 'adaptation.png'}\nartifact: {folder.path / 'network.izhi'}")
+    write_json(a.json, {**asdict(levels), "regained": levels.regained, "kept": levels.kept,
+                        "history": state.history, "settings": chosen, "versions": versions()})  # fmt: skip
+
+
+def add(commands: Commands) -> None:
+    """Their options."""
+    sub = commands.add(
+        "evolve",
+        evolve,
+        "train by evolution: a network anew, or the weights of an artifact on a device",
+    )
+    sub.add_argument("artifact", metavar="FILE", nargs="?",
+                     help="an artifact (.izhi), whose weights evolve on a device [a network is trained anew]")  # fmt: skip
+    sub.add_argument("--device", metavar="NAME",
+                     help=f"of an artifact: {', '.join(board.DEVICES)} [emulator, or hls-ip for its artifacts]")  # fmt: skip
+    sub.add_argument("--folder", metavar="FOLDER", help="of an artifact: see izhi run")
+    sub.add_argument(
+        "--layers", metavar="LIST", help="of an artifact: which evolve, 1 for the first [all]"
+    )
+    sub.add_argument(
+        "--fresh", action="store_true", help="of an artifact: draw its weights anew first"
+    )
+    sub.add_argument(
+        "--samples", type=int, metavar="N", help="of an artifact: training samples [all]"
+    )
+    run_options(sub)
+    add_settings(sub)
+    sub = commands.add(
+        "adapt", adapt, "a deployed network under drift, which learns on or does not"
+    )
+    sub.add_argument(
+        "run_folder", metavar="RUN", help="run folder of a quantised network, or of one of the IP"
+    )
+    sub.add_argument("--drift", required=True, metavar="KIND=AMOUNT",
+                     help="rotate=DEGREES, permute=SHARE, classes=NAME+NAME, speaker=NUMBER")  # fmt: skip
+    sub.add_argument("--method", default="backprop", metavar="NAME",
+                     help=", ".join(adaptation.METHODS) + " [%(default)s]")  # fmt: skip
+    sub.add_argument("--device", metavar="NAME",
+                     help=f"{', '.join(board.DEVICES)} [emulator, or hls-ip for its networks]")  # fmt: skip
+    sub.add_argument("--folder", metavar="FOLDER", help="see izhi run")
+    sub.add_argument("--layers", type=int, default=0, metavar="N",
+                     help="how many of the last layers learn, the readout counted as one; 0 for all [0]")  # fmt: skip
+    for name, kind, default, about in (
+        ("samples", int, 6000, "length of the stream at most"),
+        ("batch", int, 100, "samples that arrive before it learns"),
+        ("replay", int, 1000, "samples of the old task that are kept"),
+        ("steps", int, 10, "steps, or generations, for each batch that arrives"),
+        ("batch-size", int, 128, "samples of a step"),
+        ("learning-rate", float, 1e-3, "of backpropagation"),
+        ("members", int, 32, "networks of a generation"),
+        ("step-size", float, 0.1, "first spread of a population"),
+        ("every", int, 5, "batches between two looks at the test samples"),
+        ("tested", int, 1000, "test samples of each kind at most"),
+        ("seed", int, 0, "of stream, memory and learning"),
+    ):
+        sub.add_argument(f"--{name}", type=kind, default=default, help=f"{about} [%(default)s]")
+    sub.add_argument("--optimizer", default=NUMPY_SEARCH, metavar="NAME",
+                     help=f"search of evolution: {', '.join(SEARCHES)} [%(default)s]")  # fmt: skip
+    run_options(sub)
