@@ -361,9 +361,10 @@ def adaptation(history: Sequence[Mapping[str, float]], title: str) -> Figure:
         right.axhline(100 * first[name], color=colour, ls=":", lw=1.2, label=place)
     right.set_xlabel("samples that arrived")
     right.set_title("test samples", fontsize=9)
+    left.set_ylim(0, 103)
     for axes in (left, right):
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8, loc="lower right")
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
     figure.suptitle(title, fontsize=10)
     return figure
 
