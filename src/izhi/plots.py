@@ -364,7 +364,9 @@ def adaptation(history: Sequence[Mapping[str, float]], title: str) -> Figure:
     left.set_ylim(0, 103)
     for axes in (left, right):
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
+        axes.legend(
+            fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False
+        )
     figure.suptitle(title, fontsize=10)
     return figure
 

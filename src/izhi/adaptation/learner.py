@@ -96,11 +96,17 @@ class Backpropagation:
             raise SettingError(
                 f"layers is {layers}, expected 1 to {len(parts)}, or 0 for all that the network has"
             )
-        for part in parts[: len(parts) - layers] if layers else []:
-            part.requires_grad_(False)
+        self._frozen = parts[: len(parts) - layers] if layers else []
         self.fabric = training.start_fabric(e)
-        self.optimizer = make_optimizer(e, network)
-        classifier = Classifier(e, network, run.dataset.shape)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make the optimiser; after weights were loaded, since some modules then hold other parameters."""
+        for part in self._frozen:
+            part.requires_grad_(False)
+        network = self.run.network
+        self.optimizer = make_optimizer(self.experiment, network)
+        classifier = Classifier(self.experiment, network, self.run.dataset.shape)
         self.model, self._wrapped = self.fabric.setup(classifier, self.optimizer)
 
     def learn(self, arrived: Tensor, number: int) -> None:
@@ -136,6 +142,7 @@ class Backpropagation:
 
     def load_state_dict(self, state: dict[str, Any], number: int) -> None:
         self.run.network.load_state_dict(state["model"])
+        self._prepare()
         self.optimizer.load_state_dict(state["optimizer"])
         self._write()
 
