@@ -43,7 +43,15 @@ class Problem(evotorch.Problem):  # type: ignore[misc]
         self.losses: list[Tensor] = []
         self.told: deque[Tensor] = deque()
 
+    def seed(self, seed: int) -> None:
+        """What EvoTorch's actors call, and its problems lack."""
+        self.manual_seed(seed)
+
     def evaluate(self, x: Any) -> None:
+        if not self.is_main:  # in an actor, which measures and remembers nothing
+            super().evaluate(x)
+            return
+        self._parallelize()  # It draws seeds, also where nothing is measured.
         if self.told:
             x.set_evals(self.told.popleft())
         else:
