@@ -367,3 +367,18 @@ def test_a_full_disk(tmp_path):
     assert "cannot write" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert {p.name for p in (tmp_path / "run").iterdir()} == {"config.toml"}
+
+
+def test_compare_cross_validates_gradients_and_evolution(tmp_path, capsys):
+    options = ["--neurons", "normalized,normalized:optimizer=snes:members=8", "--dataset", "iris", "--folds",
+               "--encoding", "latency", "--steps", "5", "--hidden", "4", "--epochs", "2", "--quiet"]  # fmt: skip
+    file = tmp_path / "result.json"
+    assert main(["compare", *options, "--out", str(tmp_path / "x"), "--json", str(file)]) == 0
+    rows = json.loads(file.read_text())["rows"]
+    assert [len(row["test_accuracy"]) for row in rows] == [5, 5]
+    assert rows[0]["folds"] == [0, 1, 2, 3, 4]
+    assert (tmp_path / "x" / "normalized" / "seed-0-fold-4" / "checkpoint.pt").exists()
+    assert main(["train", "--dataset", "mnist", "--fold", "1"]) == 2
+    assert "fold is 1, but mnist is none of digits, iris" in capsys.readouterr().err
+    assert main(["train", "--dataset", "iris", "--fold", "5"]) == 2
+    assert "fold is '5'" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from izhi import IzhiError, data
 from izhi.data import mnist
+from izhi.errors import SettingError
 
 PARTS = {"train-images-idx3-ubyte": (12, 4, 3), "train-labels-idx1-ubyte": (12,),
          "t10k-images-idx3-ubyte": (5, 4, 3), "t10k-labels-idx1-ubyte": (5,)}  # fmt: skip
@@ -212,3 +213,25 @@ def test_unknown_names():
         data.load("mnits")
     with pytest.raises(IzhiError, match="validation is 1.0, expected a share"):
         data.split(data.load("iris").train, 1.0, 0)
+
+
+def test_five_folds_test_every_sample_once():
+    folds = [data.load("iris", fold=k) for k in range(5)]
+    tested = torch.cat([d.test.labels for d in folds])
+    assert torch.equal(tested.bincount(), torch.tensor([50, 50, 50]))
+    for d in folds:
+        assert len(d.train) == 120
+        assert d.test.labels.bincount().tolist() == [10, 10, 10]
+        assert d.train.inputs.min() == 0
+        assert d.train.inputs.max() == 1
+    whole = [row.tolist() for d in folds for row in d.test.inputs]
+    assert len({tuple(x) for x in whole}) > 140
+
+
+def test_the_best_inputs_are_those_whose_classes_differ():
+    d = data.load("iris", best_inputs=2)
+    assert d.shape == (2,)
+    assert d.train.inputs.shape == (120, 2)
+    assert torch.equal(d.train.inputs, data.load("iris").train.inputs[:, 2:])  # of petals
+    with pytest.raises(SettingError, match="best_inputs is 5, but iris has 4 inputs"):
+        data.load("iris", best_inputs=5)

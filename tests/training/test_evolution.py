@@ -168,6 +168,20 @@ def test_what_evolution_cannot_do_is_one_line(options, message, tmp_path, capsys
     assert message in capsys.readouterr().err
 
 
+def test_processes_share_a_population_and_know_its_generation():
+    """A Ray cluster of two processes on this machine."""
+    import ray
+
+    def number(x, generation):
+        return x[:, 0] * 0 + generation
+
+    search = Search("snes", 3, members=6, spread=1.0, seed=0, measure=number, actors=2)
+    try:
+        assert [set(search.step().tolist()) for _ in range(2)] == [{1.0}, {2.0}]
+    finally:
+        ray.shutdown()
+
+
 def test_gradients_have_no_members():
     with pytest.raises(SettingError, match="members is 9, but the optimiser adam does not evolve"):
         experiment({"dataset": "iris", "members": 9})

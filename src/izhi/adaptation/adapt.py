@@ -162,7 +162,9 @@ class Adaptation:
 
 
 def run(
-    adaptation: Adaptation, save: Callable[[], None], progress: Callable[[Row, float], None]
+    adaptation: Adaptation,
+    save: Callable[[], None] = lambda: None,
+    progress: Callable[[Row, float], None] = lambda row, left: None,
 ) -> Levels:
     """Answer the whole stream.
 

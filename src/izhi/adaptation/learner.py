@@ -14,7 +14,7 @@ from izhi.adaptation.drift import Task
 from izhi.artifact import AnyArtifact
 from izhi.board import Device
 from izhi.board.device import parts_of
-from izhi.board.evolution import DeviceEvolution
+from izhi.board.evolution import NUMPY_SEARCH, DeviceEvolution
 from izhi.errors import SettingError
 from izhi.hls_ip import IPArtifact
 from izhi.trained import Trained
@@ -80,8 +80,8 @@ class Backpropagation:
     """
 
     def __init__(
-        self, run: Trained, artifact: AnyArtifact, device: Device[Any], task: Task, *, layers: int,
-        steps: int, batch_size: int, learning_rate: float, latest: int, seed: int,
+        self, run: Trained, artifact: AnyArtifact, device: Device[Any], task: Task, *, layers: int = 0,
+        steps: int = 10, batch_size: int = 128, learning_rate: float = 1e-3, latest: int = 500, seed: int = 0,
     ) -> None:  # fmt: skip
         e = run.experiment.model_copy(
             update={"learning_rate": learning_rate, "schedule": "constant", "precision": "32-true",
@@ -164,8 +164,9 @@ class Evolving:
     """
 
     def __init__(
-        self, run: Trained, artifact: AnyArtifact, device: Device[Any], task: Task, *, layers: int,
-        steps: int, batch_size: int, search: str, members: int, step_size: float, latest: int, seed: int,
+        self, run: Trained, artifact: AnyArtifact, device: Device[Any], task: Task, *, layers: int = 1,
+        steps: int = 10, batch_size: int = 128, search: str = NUMPY_SEARCH, members: int = 32,
+        step_size: float = 0.1, latest: int = 500, seed: int = 0,
     ) -> None:  # fmt: skip
         self.task, self.steps, self.batch_size = task, steps, batch_size
         self.latest, self.seed, self.artifact = latest, seed, artifact

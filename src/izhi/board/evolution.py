@@ -191,16 +191,22 @@ class Weights:
         return with_parts(self.network, parts)
 
 
-def drawn(network: Network, seed: int) -> Network:
-    """A network in integers with weights drawn anew, evenly over half their range."""
+def drawn(network: Network | IPNetwork, seed: int) -> Any:
+    """A network with weights drawn anew: integers over half their range, the FPGA IP's within ±1/√inputs."""
     random = np.random.default_rng(seed)
     parts = []
     for part in parts_of(network):
-        quarter = max(1, 1 << (part.weight_bits - 2))
-        weight = random.integers(-quarter, quarter + 1, part.weight.shape)
-        parts.append(replace(part, weight=weight))
-    changed: Network = with_parts(network, parts)
-    return changed
+        if isinstance(network, IPNetwork):
+            bound = part.weight.shape[1] ** -0.5
+            weight, bias = (
+                random.uniform(-bound, bound, x.shape).astype(np.float32)
+                for x in (part.weight, part.bias)
+            )
+            parts.append(replace(part, weight=weight, bias=bias))
+        else:
+            quarter = max(1, 1 << (part.weight_bits - 2))
+            parts.append(replace(part, weight=random.integers(-quarter, quarter + 1, part.weight.shape)))
+    return with_parts(network, parts)
 
 
 def cross_entropy(scores: NDArray[Any], labels: NDArray[np.int64], unit: float) -> float:

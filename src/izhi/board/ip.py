@@ -94,11 +94,14 @@ class IPDevice(Device[Network]):
             yield from super().scores_of(networks, inputs)
             return
         layers = range(len(networks[0].layers))
-        yield from arithmetic.run_population(
+        found = arithmetic.run_population(
             [np.stack([network.layers[k].weight for network in networks]) for k in layers],
             [np.stack([network.layers[k].bias for network in networks]) for k in layers],
             inputs, networks[0].build,
         )  # fmt: skip
+        self._inferences += found.shape[0] * found.shape[1]
+        self._spikes += int(found.sum())
+        yield from found
 
     def expected(self, inputs: NDArray[Any]) -> Outcome:
         return arithmetic.run(self.network, inputs)

@@ -59,10 +59,6 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
     found = artifact.load(a.artifact)
     e = experiment({"optimizer": "snes", "batch_size": 500, "epochs": 100, **given})
     if a.fresh:
-        if isinstance(found, IPArtifact):
-            raise SettingError(
-                "fresh is given, but the artifact is of the FPGA IP; use --neuron hls-ip"
-            )
         found = replace(found, network=drawn(found.network, e.seed))
     layers = None if a.layers is None else [n - 1 for n in whole_numbers("layers", a.layers, "1,2")]
     dataset = inference.dataset_of(found, report_line)
