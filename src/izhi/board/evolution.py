@@ -205,7 +205,9 @@ def drawn(network: Network | IPNetwork, seed: int) -> Any:
             parts.append(replace(part, weight=weight, bias=bias))
         else:
             quarter = max(1, 1 << (part.weight_bits - 2))
-            parts.append(replace(part, weight=random.integers(-quarter, quarter + 1, part.weight.shape)))
+            parts.append(
+                replace(part, weight=random.integers(-quarter, quarter + 1, part.weight.shape))
+            )
     return with_parts(network, parts)
 
 
