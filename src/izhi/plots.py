@@ -348,7 +348,7 @@ def adaptation(history: Sequence[Mapping[str, float]], title: str) -> Figure:
         left.plot(samples, smooth, "-", color=colour, label=label)
     left.set_ylabel("accuracy (%)")
     left.set_xlabel("samples that arrived")
-    left.set_title("the stream, answered before learning", fontsize=9)
+    left.set_title("the stream, answered before learning (points: batches)", fontsize=9)
     seen = [row for row in history if "old" in row]
     at = [row["samples"] for row in seen]
     right.plot(at, [100 * row["new"] for row in seen], "o-", color=COLOURS[0], markersize=3,

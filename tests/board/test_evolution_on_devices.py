@@ -1,6 +1,8 @@
 """Evolution on devices: members are measured by the device, what was found is what it runs, and nothing is lost."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -136,6 +138,32 @@ def test_a_device_that_fails_is_one_error_and_earlier_generations_are_kept():
     again = DeviceEvolution(board.open("hls-ip", an_ip_artifact()), currents, labels, members=8)
     again.go_on(kept, 1)
     assert again.generation()["generation"] == 2
+
+
+def test_a_board_evolves_without_torch(tmp_path):
+    artifact.save(an_ip_artifact(), tmp_path / "network.izhi")
+    code = f"""
+import sys
+for name in ("torch", "evotorch", "numba", "amaranth", "pydantic", "rich", "matplotlib"):
+    sys.modules[name] = None
+import numpy as np
+from izhi import artifact, board
+from izhi.board.evolution import DeviceEvolution
+from izhi.errors import SettingError
+device = board.open("hls-ip", artifact.load(r"{tmp_path / "network.izhi"}"))
+currents, labels = np.eye(4, dtype=np.float32), np.array([0, 1, 2, 0])
+search = DeviceEvolution(device, currents, labels, members=8)
+print([search.generation()["generation"] for _ in range(3)])
+try:
+    DeviceEvolution(device, currents, labels, search="snes")
+except SettingError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "[1, 2, 3]", "optimizer is 'snes', which needs torch; choose sep-cma-es"
+    ]  # fmt: skip
 
 
 def test_too_few_members_and_too_few_losses_are_refused():
