@@ -144,7 +144,7 @@ def test_a_board_evolves_without_torch(tmp_path):
     artifact.save(an_ip_artifact(), tmp_path / "network.izhi")
     code = f"""
 import sys
-for name in ("torch", "evotorch", "numba", "amaranth", "pydantic", "rich", "matplotlib"):
+for name in ("torch", "evotorch", "scipy", "numba", "amaranth", "pydantic", "rich", "matplotlib"):
     sys.modules[name] = None
 import numpy as np
 from izhi import artifact, board
