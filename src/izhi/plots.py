@@ -361,7 +361,7 @@ def adaptation(history: Sequence[Mapping[str, float]], title: str) -> Figure:
         right.axhline(100 * first[name], color=colour, ls=":", lw=1.2, label=place)
     right.set_xlabel("samples that arrived")
     right.set_title("test samples", fontsize=9)
-    left.set_ylim(0, 103)
+    left.set_ylim(-3, 103)
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend(
