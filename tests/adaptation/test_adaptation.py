@@ -186,6 +186,15 @@ def test_new_classes_are_learned(tmp_path):
         (["--drift", "permute=.4", "--steps", "0"], "steps is 0, expected at least 1"),
         (["--drift", "permute=.4", "--replay", "9000"], "keep fewer, so that some arrive"),
         (["--drift", "permute=.4", "--replay", "-1"], "replay is -1, expected 0 or more"),
+        (
+            ["--drift", "permute=.4", "--learning-rate", "-1"],
+            "learning_rate is -1.0, expected a number above 0",
+        ),
+        (
+            ["--drift", "permute=.4", "--method", "evolution", "--step-size", "0"],
+            "step_size is 0.0, expected a number above 0",
+        ),
+        (["--drift", "permute=.4", "--device", "moon"], "unknown device 'moon'"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(

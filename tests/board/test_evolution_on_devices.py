@@ -113,6 +113,17 @@ def test_integers_stay_within_their_bits_and_chosen_layers_alone_change():
     assert not np.array_equal(other.layers[0].weight, network.layers[0].weight)
 
 
+def test_a_network_that_is_there_is_not_written_again():
+    found = an_artifact()
+    with open_device("emulator", found) as device:
+        written, write = [], device.write_weights
+        device.write_weights = lambda layer, weight: (written.append(layer), write(layer, weight))
+        other = Weights(found.network).of(np.ones(2000))
+        for network in (other, other, found.network):
+            device.replace(network)
+        assert written == [0, 1, 0, 1]
+
+
 def test_one_memory_is_what_all_of_them_hold_for_it():
     network = random_network(3, readout=True)
     shape = shape_of(network, STEPS, lanes=4, units=2, largest_input=1)
@@ -215,8 +226,12 @@ def test_the_command_evolves_an_artifact_and_goes_on_where_it_was_broken_off(tmp
         (["--hidden", "4"], "hidden is given, but the artifact decides it"),
         (["--optimizer", "adam"], "unknown optimizer 'adam'"),
         (["--device", "emulator"], "open it on the device hls-ip"),
+        (["--layers", "0"], "layers names 0, expected 1 to 2"),
+        (["--samples", "-5"], "samples is -5, expected at least 1"),
+        (["--step-size", "0"], "step_size is '0', expected greater than 0"),
     ):
         assert main(["evolve", str(file), *options, "--out", str(tmp_path / "x"), *more]) == 2
         assert message in capsys.readouterr().err
+        assert not (tmp_path / "x").exists()
     assert main(["evolve", "--device", "emulator"]) == 2
     assert "device is given, which is for an artifact" in capsys.readouterr().err

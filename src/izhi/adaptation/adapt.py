@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,8 +15,7 @@ from izhi.adaptation.learner import Learner
 from izhi.artifact import AnyArtifact
 from izhi.board import Device
 from izhi.data import AnySamples
-from izhi.errors import CheckpointError
-from izhi.training import Classifier, checkpoint
+from izhi.training import Classifier
 from izhi.training.seeds import derive_seed
 
 Row = dict[str, float]
@@ -136,29 +134,14 @@ class Adaptation:
             right += int((found.argmax(1) == labels.numpy()).sum())
         return right / count
 
-    def save(self, path: Path, settings: Mapping[str, Any]) -> None:
-        """Write what ``load`` needs to go on exactly, whole or not at all."""
-        checkpoint.save(
-            path, {"settings": dict(settings), "history": self.history, "learner": self.learner.state_dict()}
-        )  # fmt: skip
+    def content(self) -> dict[str, Any]:
+        """What ``go_on`` needs."""
+        return {"history": self.history, "learner": self.learner.state_dict()}
 
-    def load(self, path: Path, settings: Mapping[str, Any]) -> None:
-        """Go on from what ``save`` wrote.
-
-        Raises:
-            CheckpointError: if it is damaged, or of other settings.
-        """
-        saved = checkpoint.read(path)
-        if not isinstance(saved, dict) or not {"settings", "history", "learner"} <= saved.keys():
-            raise CheckpointError(f"{path} is of no adaptation; choose another --out")
-        for name, value in settings.items():
-            if saved["settings"].get(name) != value:
-                raise CheckpointError(
-                    f"{path} is of an adaptation with {name} = {saved['settings'].get(name)!r}, not"
-                    f" {value!r}; use its settings or choose another --out"
-                )
-        self.history = [dict(row) for row in saved["history"]]
-        self.learner.load_state_dict(saved["learner"], len(self.history) - 1)
+    def go_on(self, content: Mapping[str, Any]) -> None:
+        """Go on exactly from the ``content`` of an adaptation of the same settings."""
+        self.history = [dict(row) for row in content["history"]]
+        self.learner.load_state_dict(content["learner"], len(self.history) - 1)
 
 
 def run(

@@ -158,6 +158,7 @@ class Device(ABC, Generic[Loaded]):
         ):
             if new.weight is not old.weight:
                 self.write_weights(number, new.weight)
+        self._network = network
 
     def scores_of(
         self, networks: Sequence[Loaded], inputs: NDArray[Any]

@@ -250,6 +250,8 @@ class DeviceEvolution:
     ) -> None:  # fmt: skip
         if members < 4:
             raise SettingError(f"members is {members}, expected at least 4")
+        if not (np.isfinite(step_size) and step_size > 0):
+            raise SettingError(f"step_size is {step_size}, expected a number above 0")
         self.device, self.inputs, self.labels = device, inputs, labels
         self.batch_size, self.seed = batch_size, seed
         self.weights = Weights(device.network, layers)
@@ -272,8 +274,9 @@ class DeviceEvolution:
         losses = np.asarray(self.search.step())
         self.generations += 1
         inputs, labels = self._samples(self.generations)
-        scores = next(iter(self.device.scores_of([self.found], inputs)))
-        self.device.replace(self.found)
+        found = self.found
+        scores = next(iter(self.device.scores_of([found], inputs)))
+        self.device.replace(found)  # A device that computes populations at once has not loaded it.
         return {
             "generation": self.generations,
             "loss": cross_entropy(scores, labels, self.unit),

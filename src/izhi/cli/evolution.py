@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from izhi import adaptation, artifact, board, inference, plots, trained
 from izhi.adaptation import Adaptation, Drift, Row
 from izhi.board import Device
+from izhi.board.device import parts_of
 from izhi.board.evolution import NUMPY_SEARCH, SEARCHES, DeviceEvolution, drawn
 from izhi.cli.common import (
     Commands,
@@ -60,21 +62,23 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
     e = experiment({"optimizer": "snes", "batch_size": 500, "epochs": 100, **given})
     if a.fresh:
         found = replace(found, network=drawn(found.network, e.seed))
-    layers = None if a.layers is None else [n - 1 for n in whole_numbers("layers", a.layers, "1,2")]
+    if a.samples is not None:
+        _at_least("samples", a.samples, 1)
+    layers = _layers(a.layers, len(parts_of(found.network)))
     dataset = inference.dataset_of(found, report_line)
     inputs, labels = inference.training_inputs(found, dataset, a.samples or len(dataset.train))
     folder = RunFolder(make_folder(a, "evolve"))
     chosen = {"artifact": Path(a.artifact).name, "optimizer": name, "layers": a.layers, "fresh": a.fresh,
               "samples": a.samples, "device": a.device or _usual_device(found),
               **{k: getattr(e, k) for k in _ON_DEVICE[1:] if k != "epochs"}}  # fmt: skip
-    history = _open(folder, chosen, resume=a.resume)
     with _device(a, chosen["device"], found) as device:
         search = DeviceEvolution(
             device, inputs, labels, search=name, members=e.members, step_size=e.step_size,
             batch_size=e.batch_size, layers=layers, seed=e.seed,
         )  # fmt: skip
-        if history:
-            saved = checkpoint.read(folder.path / checkpoint.NAME)
+        saved = _open(folder, chosen, resume=a.resume)
+        history: list[dict[str, float]] = saved["history"] if saved else []
+        if saved:
             search.go_on([x.numpy() for x in saved["losses"]], len(history))
         _generations(a, e, search, folder, chosen, history)
         new = replace(
@@ -100,24 +104,31 @@ def _device(a: argparse.Namespace, name: str, found: artifact.AnyArtifact) -> De
     return board.open(name, found, **options)
 
 
-def _open(folder: RunFolder, chosen: dict[str, Any], *, resume: bool) -> list[dict[str, float]]:
-    """Make a folder, or read the history of what it holds."""
+def _layers(text: str | None, count: int) -> list[int] | None:
+    """Layers as people number them, from 1, as numbers from 0; None for all."""
+    if text is None:
+        return None
+    numbers = whole_numbers("layers", text, "1,2")
+    for number in numbers:
+        if not 1 <= number <= count:
+            raise SettingError(f"layers names {number}, expected 1 to {count}")
+    return [number - 1 for number in numbers]
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise SettingError(f"{name} is {value}, expected at least {least}")
+
+
+def _open(folder: RunFolder, chosen: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
+    """What a folder holds to go on from; None, and the folder is made, if that is nothing yet."""
     path = folder.path / checkpoint.NAME
-    if not path.exists():
-        folder.write(
-            "settings.json", json.dumps({**chosen, "versions": versions()}, indent=2) + "\n"
-        )
-        return []
-    if not resume:
-        raise already_holds_a_run(folder.path)
-    saved = checkpoint.read(path)
-    for name, value in chosen.items():
-        if not isinstance(saved, dict) or saved.get("settings", {}).get(name) != value:
-            raise SettingError(
-                f"{path} was written with another {name}, not {value!r}; choose another --out"
-            )
-    history: list[dict[str, float]] = saved["history"]
-    return history
+    if path.exists():
+        if not resume:
+            raise already_holds_a_run(folder.path)
+        return checkpoint.load_with(path, chosen)
+    folder.write("settings.json", json.dumps({**chosen, "versions": versions()}, indent=2) + "\n")
+    return None
 
 
 def _generations(
@@ -151,10 +162,12 @@ def adapt(a: argparse.Namespace) -> None:
     if a.method not in adaptation.METHODS:
         raise unknown("method", a.method, adaptation.METHODS)
     for name in ("samples", "batch", "every", "tested", "steps", "batch_size"):
-        if getattr(a, name) < 1:
-            raise SettingError(f"{name} is {getattr(a, name)}, expected at least 1")
+        _at_least(name, getattr(a, name), 1)
     if a.replay < 0:
         raise SettingError(f"replay is {a.replay}, expected 0 or more")
+    for name in ("learning_rate", "step_size"):
+        if not (math.isfinite(getattr(a, name)) and getattr(a, name) > 0):
+            raise SettingError(f"{name} is {getattr(a, name)}, expected a number above 0")
     run = trained.load(Path(a.run_folder), {"precision": "32-true"}, report_line)
     found = adaptation.artifact_of(run)
     task = adaptation.task(
@@ -162,8 +175,6 @@ def adapt(a: argparse.Namespace) -> None:
     )
     folder = RunFolder(make_folder(a, f"adapt-{drift.kind}"))
     path = folder.path / checkpoint.NAME
-    if path.exists() and not a.resume:
-        raise already_holds_a_run(folder.path)
     name = a.device or _usual_device(found)
     chosen = {k: getattr(a, k) for k in ("drift", "method", "samples", "batch", "every", "tested", "replay",
                                          "steps", "batch_size", "layers", "learning_rate", "optimizer",
@@ -189,12 +200,8 @@ def adapt(a: argparse.Namespace) -> None:
             classifier, found, device, frozen, task, learner, batch=a.batch, every=a.every,
             tested=a.tested, seed=a.seed,
         )  # fmt: skip
-        if path.exists():
-            state.load(path, chosen)
-        else:
-            folder.write(
-                "settings.json", json.dumps({**chosen, "versions": versions()}, indent=2) + "\n"
-            )
+        if saved := _open(folder, chosen, resume=a.resume):
+            state.go_on(saved)
 
         def progress(row: Row, left: float) -> None:
             if "old" in row and not a.quiet:
@@ -203,7 +210,9 @@ def adapt(a: argparse.Namespace) -> None:
                     f" {100 * row['old']:.1f} %, {left:,.0f} s left"
                 )
 
-        levels = adaptation.run(state, lambda: state.save(path, chosen), progress)
+        levels = adaptation.run(
+            state, lambda: checkpoint.save(path, {"settings": chosen, **state.content()}), progress
+        )
         network = device.network
     new = replace(
         adaptation.renewed(found, network),

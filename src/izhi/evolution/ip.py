@@ -40,16 +40,14 @@ class IpPopulation:
     def outputs(self, spikes: Spikes, x: Tensor) -> Iterator[Tensor]:
         """Spike counts (1, B, classes) of each member x (P, n) on constant currents (T, B, inputs)."""
         currents = spikes if isinstance(spikes, Tensor) else spikes.dense()
-        values = self.genome.values(x)
-        for name, fixed in self.network.named_parameters():
-            values.setdefault(name, fixed.detach().expand(len(x), *fixed.shape))
+        values = self.genome.whole(self.network, x)
         places = [f"layers.{number}.connection.input" for number in range(len(self.network.layers))]
         scores = hls_ip.run_population(
-            [values[f"{place}.weight"].numpy() for place in places],
-            [values[f"{place}.bias"].numpy() for place in places],
-            currents[0].float().numpy(),
+            [values[f"{place}.weight"].cpu().numpy() for place in places],
+            [values[f"{place}.bias"].cpu().numpy() for place in places],
+            currents[0].float().cpu().numpy(),
         )
-        yield from torch.from_numpy(scores).float()[:, None]
+        yield from torch.from_numpy(scores).float()[:, None].to(currents.device)
 
 
 __all__ = ["IpPopulation"]

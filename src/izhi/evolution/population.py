@@ -71,6 +71,11 @@ class Genome:
             for g, part in zip(self.genes, parts, strict=True)
         }
 
+    def whole(self, network: Network, x: Tensor) -> dict[str, Tensor]:
+        """The same, and what a network has of its own, the same for all of them."""
+        own = {n: p.detach().expand(len(x), *p.shape) for n, p in network.named_parameters()}
+        return {**own, **self.values(x)}
+
     def write(self, network: Network, x: Tensor) -> None:
         """Put one vector (n,) into a network."""
         own = dict(network.named_parameters())
@@ -134,9 +139,7 @@ class Population:
     def _run(self, spikes: Spikes, x: Tensor) -> Tensor:
         """(T, B, P, classes)."""
         members = len(x)
-        values = self.genome.values(x)
-        for name, fixed in self.network.named_parameters():
-            values.setdefault(name, fixed.detach().expand(members, *fixed.shape))
+        values = self.genome.whole(self.network, x)
         current, out = None, torch.empty(0)
         for number, module in enumerate(self.network.layers):
             layer, place = cast(Layer, module), f"layers.{number}"

@@ -67,6 +67,23 @@ def read(path: Path) -> Any:
         ) from None
 
 
+def load_with(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file holds that was saved with ``settings`` among its content.
+
+    Raises:
+        CheckpointError: if it is damaged, or was saved with other settings.
+    """
+    content = read(path)
+    if not isinstance(content, dict) or not {"settings", "history"} <= content.keys():
+        raise CheckpointError(f"{path} holds nothing to go on from; choose another --out")
+    for name, value in settings.items():
+        if content["settings"].get(name) != value:
+            raise CheckpointError(
+                f"{path} was written with another {name}, not {value!r}; choose another --out"
+            )
+    return content
+
+
 def load(path: Path) -> dict[str, Any]:
     """What a checkpoint holds, on the CPU.
 
