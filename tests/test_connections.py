@@ -11,7 +11,6 @@ from izhi.connections import (
     ConductanceSynapse,
     ExponentialSynapse,
     Linear,
-    Recurrent,
     currents,
     exponential_filter,
     reversal_potentials,
@@ -130,13 +129,30 @@ def test_reversal_potentials_agree_between_units():
 
 def test_recurrent_is_the_step_loop():
     neuron = Izhikevich()
-    layer = Layer(Recurrent(5, 4), neuron)
+    layer = Layer(Linear(5, 4, recurrent=True), neuron)
     x = spikes_of((30, 2, 5))
     out, _ = layer(x)
     state, last, total = None, torch.zeros(2, 4), 0
     for t in range(30):
         current = layer.connection.input(x[t]) + layer.connection.feedback(last)
         last, state = neuron.step(current, state)
+        torch.testing.assert_close(out[t], last)
+        total += last.sum()
+    assert total > 5
+
+
+def test_a_recurrent_synapse_filters_both():
+    """y[t] = y[t−1]·(1 − 1/τ) + (W·s[t] + R·z[t−1])/τ"""
+    neuron, tau = Izhikevich(gain=8.0), 4.0
+    layer = Layer(ExponentialSynapse(5, 4, tau=tau, recurrent=True), neuron)
+    x = spikes_of((30, 2, 5))
+    out, _ = layer(x)
+    weight, bias = layer.connection.weight, layer.connection.input.bias
+    state, last, y, total = None, torch.zeros(2, 4), torch.zeros(2, 4), 0
+    for t in range(30):
+        arriving = x[t] @ weight.T + layer.connection.feedback(last)
+        y = y * (1 - 1 / tau) + arriving / tau
+        last, state = neuron.step(y + bias, state)
         torch.testing.assert_close(out[t], last)
         total += last.sum()
     assert total > 5
@@ -151,8 +167,9 @@ def test_any_connection_with_any_neuron(kind, neuron):
         if neuron == "lif"
         else Izhikevich(neuron, gain=1.0 if neuron == "normalized" else 40.0)
     )
-    extra = {"reversal": reversal_potentials(cell)} if kind == "conductance" else {}
-    layer = Layer(CONNECTIONS[kind](20, 6, **extra), cell)
+    make, recurrent = CONNECTIONS[kind]
+    extra = {"reversal": reversal_potentials(cell)} if make is ConductanceSynapse else {}
+    layer = Layer(make(20, 6, recurrent=recurrent, **extra), cell)
     with torch.no_grad():
         layer.connection.weight.abs_()
     x = spikes_of((24, 3, 20), 0.5)
@@ -167,7 +184,8 @@ def test_any_connection_with_any_neuron(kind, neuron):
 
 @pytest.mark.parametrize("kind", CONNECTIONS)
 def test_wrong_inputs(kind):
-    connection = CONNECTIONS[kind](5, 3)
+    make, recurrent = CONNECTIONS[kind]
+    connection = make(5, 3, recurrent=recurrent)
     for x, message in (
         (torch.zeros(4, 5), "expected 3 dimensions"),
         (torch.zeros(4, 2, 6), r"6 wide, expected 5"),

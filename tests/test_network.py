@@ -9,7 +9,6 @@ from izhi.connections import (
     Connection,
     ExponentialSynapse,
     Linear,
-    Recurrent,
     reversal_potentials,
 )
 from izhi.network import Layer, Network
@@ -20,7 +19,7 @@ def make(keep_every=None, readout=True):
     neuron = Izhikevich(gain=3.0)
     layers = [
         Layer(ExponentialSynapse(8, 12), Izhikevich(gain=9.0, learn=("a2",))),
-        Layer(Recurrent(12, 10), LIF()),
+        Layer(Linear(12, 10, recurrent=True), LIF()),
         Layer(ConductanceSynapse(10, 10, reversal=reversal_potentials(neuron)), neuron),
     ]
     last: Connection | None = ExponentialSynapse(10, 3) if readout else None
@@ -84,4 +83,4 @@ def test_bad_networks():
     with pytest.raises(IzhiError, match="no layers"):
         Network([])
     with pytest.raises(IzhiError, match="expected Linear or ExponentialSynapse"):
-        Network([], Recurrent(4, 2))(torch.zeros(3, 1, 4))
+        Network([], Linear(4, 2, recurrent=True))(torch.zeros(3, 1, 4))

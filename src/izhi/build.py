@@ -28,22 +28,18 @@ from izhi.neurons import Izhikevich
 
 
 def _connection(e: Experiment, inputs: int, outputs: int, neuron: Neuron) -> Connection:
-    kind = CONNECTIONS[e.connection]
+    kind, recurrent = CONNECTIONS[e.connection]
+    extra: dict[str, Any] = {"recurrent": recurrent}
+    if issubclass(kind, ExponentialSynapse):
+        extra["tau"] = e.tau
     if kind is ConductanceSynapse:
         implicit = (
             neuron.parameters_.dt * neuron.parameters_.gain if isinstance(neuron, Izhikevich) else 1
         )
-        return ConductanceSynapse(
-            inputs,
-            outputs,
-            tau=e.tau,
-            inhibitory=e.inhibitory,
-            reversal=reversal_potentials(neuron),
-            implicit=implicit,
+        extra.update(
+            inhibitory=e.inhibitory, reversal=reversal_potentials(neuron), implicit=implicit
         )
-    if kind is ExponentialSynapse:
-        return ExponentialSynapse(inputs, outputs, tau=e.tau)
-    return kind(inputs, outputs)
+    return kind(inputs, outputs, **extra)
 
 
 def _delay(e: Experiment, inputs: int, outputs: int) -> Delay | None:

@@ -168,9 +168,10 @@ class Experiment(BaseModel):
         1.0, gt=0, description="limit of the membrane Jacobian in the backward pass, or inf"
     )
 
-    connection: Literal["linear", "recurrent", "exponential", "conductance"] = Field(
-        "linear", description="connection into every layer of neurons"
-    )
+    connection: Literal[
+        "linear", "exponential", "conductance",
+        "recurrent", "recurrent-exponential", "recurrent-conductance",
+    ] = Field("linear", description="connection into every layer of neurons")  # fmt: skip
     tau: float = Field(10.0, gt=1, allow_inf_nan=False, description="synaptic decay time, steps")
     delays: int = Field(
         0, ge=0, le=10_000,

@@ -47,21 +47,28 @@ def exponential_filter(x: Tensor, decay: Tensor | float, state: Tensor | None = 
 
 
 class Connection(nn.Module):
-    """Base of all connections: sizes, and the check of its input.
+    """Base of all connections: sizes, weights, and the check of its input.
 
     Args:
         in_features: presynaptic neurons.
         out_features: postsynaptic neurons.
         bias: whether a constant current is added (and learned).
+        recurrent: whether the layer's own spikes z come back a step later: R·z[t−1] is added to W·s[t] in the
+            equations of every connection, so that they pass through its synapse too. ``feedback`` is R.
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+    feedback: nn.Linear | None
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, recurrent: bool = False
+    ) -> None:
         super().__init__()
         for name, value in (("in_features", in_features), ("out_features", out_features)):
             if value < 1:
                 raise SettingError(f"{name} is {value!r}, expected at least 1")
         self.in_features, self.out_features = in_features, out_features
         self.input = nn.Linear(in_features, out_features, bias=bias)
+        self.feedback = nn.Linear(out_features, out_features, bias=False) if recurrent else None
 
     @property
     def weight(self) -> Tensor:
@@ -90,6 +97,13 @@ class Connection(nn.Module):
         """
         raise NotImplementedError
 
+    def drive(
+        self, current: Tensor, conductance: Tensor | None = None, synapse: Synapse | None = None
+    ) -> Drive:
+        """The drive of weighted spikes, with what the connection adds to them: bias and feedback."""
+        feedback = None if self.feedback is None else self.feedback.weight
+        return Drive(current, conductance, self.input.bias, synapse, feedback)
+
     def extra_repr(self) -> str:
         return f"{self.in_features} → {self.out_features}"
 
@@ -99,23 +113,7 @@ class Linear(Connection):
 
     def forward(self, spikes: Spikes, product: Product = product) -> Drive:
         self.check(spikes)
-        return Drive(product(spikes, self.weight), bias=self.input.bias)
-
-
-class Recurrent(Connection):
-    """I[t] = W·s[t] + bias + R·z[t−1], z the spikes of the postsynaptic layer itself.
-
-    ``feedback`` is R, with no bias.
-    """
-
-    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
-        super().__init__(in_features, out_features, bias)
-        self.feedback = nn.Linear(out_features, out_features, bias=False)
-
-    def forward(self, spikes: Spikes, product: Product = product) -> Drive:
-        self.check(spikes)
-        current = product(spikes, self.weight)
-        return Drive(current, bias=self.input.bias, feedback=self.feedback.weight)
+        return self.drive(product(spikes, self.weight))
 
 
 class ExponentialSynapse(Connection):
@@ -144,8 +142,9 @@ class ExponentialSynapse(Connection):
         *,
         tau: float = 10.0,
         learn_tau: bool = False,
+        recurrent: bool = False,
     ) -> None:
-        super().__init__(in_features, out_features, bias)
+        super().__init__(in_features, out_features, bias, recurrent=recurrent)
         if not (math.isfinite(tau) and tau > 1):
             raise SettingError(f"tau is {tau!r}, expected a finite number of steps above 1")
         decay = torch.tensor(1 - 1 / tau)
@@ -163,8 +162,7 @@ class ExponentialSynapse(Connection):
 
     def forward(self, spikes: Spikes, product: Product = product) -> Drive:
         self.check(spikes)
-        current = product(spikes, self.weight)
-        return Drive(current, bias=self.input.bias, synapse=self.synapse)
+        return self.drive(product(spikes, self.weight), synapse=self.synapse)
 
 
 class ConductanceSynapse(ExponentialSynapse):
@@ -205,8 +203,9 @@ class ConductanceSynapse(ExponentialSynapse):
         tau: float = 10.0,
         inhibitory: float | None = None,
         implicit: float = 1.0,
+        recurrent: bool = False,
     ) -> None:
-        super().__init__(in_features, out_features, bias, tau=tau)
+        super().__init__(in_features, out_features, bias, tau=tau, recurrent=recurrent)
         low, rest, high = reversal
         if not low < rest < high:
             raise SettingError(f"reversal is {reversal!r}, expected E_inh < v_rest < E_exc")
@@ -243,7 +242,7 @@ class ConductanceSynapse(ExponentialSynapse):
         # The current at v = 0, and the conductance.
         current = product(spikes, excitatory * high + inhibitory * low)
         conductance = product(spikes, excitatory + inhibitory)
-        return Drive(current, conductance, self.input.bias, self.synapse)
+        return self.drive(current, conductance, self.synapse)
 
 
 class Delay(nn.Module):
@@ -382,10 +381,12 @@ def reversal_potentials(neuron: nn.Module) -> tuple[float, float, float]:
     return -20 / (100 / 0.7), 0.0, 65 / (100 / 0.7)
 
 
-#: Connections that a configuration can name.
-CONNECTIONS: dict[str, type[Connection]] = {
-    "linear": Linear,
-    "recurrent": Recurrent,
-    "exponential": ExponentialSynapse,
-    "conductance": ConductanceSynapse,
+#: Connections that a configuration can name: the class, and whether it is recurrent.
+CONNECTIONS: dict[str, tuple[type[Connection], bool]] = {
+    "linear": (Linear, False),
+    "exponential": (ExponentialSynapse, False),
+    "conductance": (ConductanceSynapse, False),
+    "recurrent": (Linear, True),
+    "recurrent-exponential": (ExponentialSynapse, True),
+    "recurrent-conductance": (ConductanceSynapse, True),
 }

@@ -218,9 +218,24 @@ def test_recurrent_layers(kernel, steps):
     assert_same(lambda kernel: LIF(learn=("beta",), kernel=kernel), drive, kernel, 1e-4)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("coupled", [False, True])
+@pytest.mark.parametrize("steps", [1, 33])
+def test_recurrent_layers_with_synapses(kernel, coupled, steps):
+    torch.manual_seed(1)
+    shape = (steps, 3, 6)
+    conductance = torch.rand(shape) * 0.1 if coupled else None
+    drive = drive_of(torch.randn(shape) * 0.5 + 0.2, conductance, synapse=True, biased=True)
+    drive = drive._replace(feedback=torch.randn(6, 6) * 0.5)
+    assert_same(lambda kernel: Izhikevich(kernel=kernel), drive, kernel, 1e-4)
+    drive = drive._replace(current=5 * drive.current)
+    assert_same(lambda kernel: LIF(learn=("beta",), kernel=kernel), drive, kernel, 1e-4)
+
+
 @pytest.mark.parametrize("kind", CONNECTIONS)
 def test_a_call_split_in_time_goes_on_where_it_stopped(kind):
-    layer = Layer(CONNECTIONS[kind](8, 6), Izhikevich(gain=3.0, kernel="cpu"))
+    make, recurrent = CONNECTIONS[kind]
+    layer = Layer(make(8, 6, recurrent=recurrent), Izhikevich(gain=3.0, kernel="cpu"))
     spikes = (torch.rand(50, 2, 8) < 0.4).float()
     whole, _ = layer(spikes)
     first, state = layer(spikes[:21])

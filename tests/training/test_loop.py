@@ -72,7 +72,9 @@ class StopsAt:
         self.now += 1
 
 
-@pytest.mark.parametrize("connection", ["linear", "recurrent", "exponential", "conductance"])
+@pytest.mark.parametrize(
+    "connection", ["linear", "exponential", "conductance", "recurrent", "recurrent-exponential"]
+)
 def test_a_broken_run_goes_on_with_the_same_numbers(tmp_path, connection):
     whole = run(tmp_path / "whole", connection=connection)
     with pytest.raises(Stop):

@@ -9,7 +9,7 @@ from brevitas.nn import QuantLinear
 from brevitas.quant import Int8WeightPerChannelFloatMSE, Int8WeightPerTensorFloatMSE
 from torch import Tensor
 
-from izhi.connections import Connection, Linear, Recurrent
+from izhi.connections import Connection, Linear
 from izhi.errors import SettingError
 from izhi.kernels import Drive, Spikes, product
 from izhi.kernels.reference import rounded
@@ -30,7 +30,7 @@ class QuantizedConnection(Connection):
     """A = Q·s[t] + R·z[t−1] in integers Q, R of some bits; the current is gain·A + bias.
 
     Args:
-        connection: Linear or Recurrent, whose weights are taken over.
+        connection: Linear, whose weights are taken over, with its feedback if it is recurrent.
         bits: of a weight, 2 to 8.
         per_neuron: whether each neuron has a scale of its own.
         integers: whether the neuron takes integers and their gain; else it gets plain currents.
@@ -44,9 +44,9 @@ class QuantizedConnection(Connection):
     def __init__(
         self, connection: Connection, bits: int, *, per_neuron: bool = False, integers: bool = True
     ) -> None:
-        if type(connection) not in (Linear, Recurrent):
+        if type(connection) is not Linear:
             raise SettingError(
-                f"connection is {type(connection).__name__}, expected Linear or Recurrent, which hardware has"
+                f"connection is {type(connection).__name__}, expected Linear, which hardware has"
             )
         if not 2 <= bits <= 8:
             raise SettingError(f"weight bits are {bits!r}, expected 2 to 8")
@@ -54,8 +54,8 @@ class QuantizedConnection(Connection):
         self.bits, self.gives_integers = bits, integers
         self.bias = connection.input.bias
         weight = connection.weight
-        self.recurrent = isinstance(connection, Recurrent)
-        if isinstance(connection, Recurrent):
+        self.recurrent = connection.feedback is not None
+        if connection.feedback is not None:
             # One scale for both, since they meet in one accumulator.
             weight = torch.cat([weight, connection.feedback.weight], 1)
         self.input = _quantizer(weight.detach(), bits, per_neuron)
