@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from izhi import plots, training
 from izhi.comparison import percent
 from izhi.config import Experiment, experiment
+from izhi.connections import CONNECTIONS
 from izhi.data import Dataset
 from izhi.errors import SettingError, unknown
 from izhi.training import Listener, Result, RunFolder, checkpoint
@@ -140,7 +141,7 @@ def memory(e: Experiment, inputs: int, classes: int) -> int:
     widths = [*e.hidden, classes] if e.readout == "spikes" else list(e.hidden)
     before, weights = inputs, 0
     for width in widths:
-        weights += before * width + (width * width if e.connection == "recurrent" else 0)
+        weights += before * width + (width * width if CONNECTIONS[e.connection][1] else 0)
         before = width
     if e.readout != "spikes":
         weights += before * classes
