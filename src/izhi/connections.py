@@ -75,6 +75,11 @@ class Connection(nn.Module):
         """(out_features, in_features)."""
         return self.input.weight
 
+    @property
+    def kind(self) -> str:
+        """What it is, for messages."""
+        return ("" if self.feedback is None else "recurrent ") + type(self).__name__
+
     def check(self, spikes: Spikes) -> None:
         """Raise ShapeError unless spikes is (T, B, in_features) with T ≥ 1."""
         if spikes.dim() != 3:

@@ -184,6 +184,9 @@ def test_what_hardware_does_not_have():
     for layer, message in one:
         with pytest.raises(SettingError, match=message):
             quantization.quantized(Network([layer]), 4, [fine])
+    readout = Network([Layer(Linear(4, 3), LIF())], Linear(3, 2, recurrent=True))
+    with pytest.raises(SettingError, match="the readout is recurrent Linear, expected Linear"):
+        quantization.quantized(readout, 4, [fine])
     with pytest.raises(SettingError, match="weight bits are 9, expected 2 to 8"):
         quantization.quantized(Network([Layer(Linear(4, 3), LIF())]), 9, [fine])
 

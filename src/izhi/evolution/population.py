@@ -99,9 +99,9 @@ def _genes(network: Network) -> Iterator[Gene]:
         parts.append(("readout", network.readout))
     for place, connection in parts:
         if type(connection) is not Linear or connection.feedback is not None:
-            kind = "recurrent" if connection.feedback is not None else type(connection).__name__
             raise SettingError(
-                f"{place} is {kind}, but evolution searches linear connections; set connection to linear"
+                f"{place} is {connection.kind}, but evolution searches linear connections;"
+                " set connection to linear"
             )
         for name, value in connection.named_parameters():
             yield Gene(f"{place}.{name}", value.detach().clone(), connection.in_features**-0.5)

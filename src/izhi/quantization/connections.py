@@ -46,7 +46,7 @@ class QuantizedConnection(Connection):
     ) -> None:
         if type(connection) is not Linear:
             raise SettingError(
-                f"connection is {type(connection).__name__}, expected Linear, which hardware has"
+                f"connection is {connection.kind}, expected Linear, which hardware has"
             )
         if not 2 <= bits <= 8:
             raise SettingError(f"weight bits are {bits!r}, expected 2 to 8")
@@ -94,9 +94,9 @@ class QuantizedReadout(Connection):
     input: Any
 
     def __init__(self, connection: Connection, bits: int) -> None:
-        if type(connection) is not Linear:
+        if type(connection) is not Linear or connection.feedback is not None:
             raise SettingError(
-                f"the readout is {type(connection).__name__}, expected Linear, which hardware has"
+                f"the readout is {connection.kind}, expected Linear, which hardware has"
             )
         if not 2 <= bits <= 8:
             raise SettingError(f"weight bits are {bits!r}, expected 2 to 8")
