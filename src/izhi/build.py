@@ -25,6 +25,7 @@ from izhi.errors import SettingError
 from izhi.kernels import Spikes
 from izhi.network import Layer, Network, Neuron
 from izhi.neurons import Izhikevich
+from izhi.seeds import Purpose, derive_seed
 
 
 def _connection(e: Experiment, inputs: int, outputs: int, neuron: Neuron) -> Connection:
@@ -96,7 +97,7 @@ def network(
 
 def _float_network(e: Experiment, inputs: int, classes: int) -> Network:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(e.seed)
+        torch.manual_seed(derive_seed(e.seed, Purpose.WEIGHTS))
         widths = [*e.hidden, classes] if e.readout == "spikes" else list(e.hidden)
         layers = []
         before = inputs

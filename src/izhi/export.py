@@ -18,6 +18,7 @@ from izhi.data import Dataset
 from izhi.errors import SettingError
 from izhi.hls_ip import IPArtifact
 from izhi.kernels import Spikes
+from izhi.seeds import Purpose, derive_seed
 from izhi.training import Classifier, versions
 
 #: Settings that decide how samples become spikes.
@@ -45,7 +46,11 @@ def of_run(run: trained.Trained, *, tests: int = 4) -> Artifact:
 
     whole = quantization.in_integers(network)
     values, _ = dataset.test.batch(torch.arange(min(tests, len(dataset.test))))
-    spikes = as_integers(Classifier(e, network, dataset.shape).eval().encode(values, e.seed))
+    spikes = as_integers(
+        Classifier(e, network, dataset.shape)
+        .eval()
+        .encode(values, derive_seed(e.seed, Purpose.VECTORS))
+    )
     scores = fixed.run(whole, spikes).scores
     encoding = {name: getattr(e, name) for name in ENCODING}
     return Artifact(

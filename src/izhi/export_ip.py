@@ -21,6 +21,7 @@ from izhi.network import Layer
 from izhi.network import Network as TrainedNetwork
 from izhi.neurons import preset
 from izhi.neurons.parameters import COEFFICIENTS
+from izhi.seeds import Purpose, derive_seed
 from izhi.training import Classifier, checkpoint, inputs, versions
 
 #: Settings that the IP leaves no choice of, their only value, and what to do for it.
@@ -93,7 +94,11 @@ def _currents(e: Experiment, dataset: Dataset, count: int) -> Any:
     """Currents (count, inputs) of the first test samples."""
     values, _ = dataset.test.batch(torch.arange(min(count, len(dataset.test))))
     whole = TrainedNetwork([], Linear(inputs(e, dataset), 1))
-    arriving = Classifier(e, whole, dataset.shape).eval().encode(values, e.seed)
+    arriving = (
+        Classifier(e, whole, dataset.shape)
+        .eval()
+        .encode(values, derive_seed(e.seed, Purpose.VECTORS))
+    )
     return cast(Tensor, arriving)[0].float().numpy()
 
 

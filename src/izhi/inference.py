@@ -22,11 +22,11 @@ from izhi.fixed import IzhikevichNeuron, Outcome, Trace, fast
 from izhi.hls_ip import IPArtifact
 from izhi.kernels import Spikes
 from izhi.network import Network
+from izhi.seeds import Purpose, derive_seed
 from izhi.trained import Trained
 from izhi.training import Classifier, inputs
 from izhi.training.loop import EVALUATION_BATCH
 from izhi.training.losses import predict
-from izhi.training.seeds import Purpose, derive_seed
 
 
 @dataclass

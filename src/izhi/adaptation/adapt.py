@@ -15,8 +15,8 @@ from izhi.adaptation.learner import Learner
 from izhi.artifact import AnyArtifact
 from izhi.board import Device
 from izhi.data import AnySamples
+from izhi.seeds import Purpose, derive_seed
 from izhi.training import Classifier
-from izhi.training.seeds import derive_seed
 
 Row = dict[str, float]
 
@@ -97,7 +97,7 @@ class Adaptation:
         start, stop = (number - 1) * self.batch, min(number * self.batch, len(self.task.stream))
         index = self.task.stream[start:stop]
         values, labels = self.task.pool.batch(index)
-        inputs = self._encoded(values, 3, number)
+        inputs = self._encoded(values, Purpose.ARRIVAL, number)
         row: Row = {"samples": float(stop)}
         for name, device in (("adapting", self.device), ("not_adapting", self.frozen)):
             found = next(iter(device.scores_of([device.network], inputs)))
@@ -129,7 +129,7 @@ class Adaptation:
         right = 0
         for step, part in enumerate(torch.split(index, 500)):
             values, labels = samples.batch(part)
-            inputs = self._encoded(values, 4, step)
+            inputs = self._encoded(values, Purpose.TEST, step, 0)
             found = next(iter(device.scores_of([device.network], inputs)))
             right += int((found.argmax(1) == labels.numpy()).sum())
         return right / count

@@ -18,8 +18,8 @@ from torch.nn import functional
 from izhi.config import Experiment
 from izhi.data import AnySamples, Dataset, EventSamples, Samples
 from izhi.errors import SettingError, unknown
+from izhi.seeds import Purpose, derive_seed
 from izhi.training.loop import training_samples
-from izhi.training.seeds import derive_seed
 
 KINDS = ("rotate", "permute", "classes", "speaker")
 #: Part of the stream after which a rotation has come to its end.
@@ -99,7 +99,7 @@ def task(
         SettingError: if the data set or the training does not fit the drift.
     """
     trained_on, _ = training_samples(e, dataset)
-    generator = torch.Generator().manual_seed(derive_seed(seed, 0))
+    generator = torch.Generator().manual_seed(derive_seed(seed, Purpose.STREAM))
     if drift.kind in ("rotate", "permute"):
         return _changed(dataset, drift, trained_on, samples, memory, generator)
     if drift.kind == "classes":
@@ -151,7 +151,7 @@ def change(values: Tensor, drift: Drift, shape: tuple[int, ...], progress: Tenso
     """Values (B, N) after a rotation or an exchange of inputs, of which so much has happened, (B,) from 0 to 1."""
     if drift.kind == "permute":
         size = values.shape[1]
-        random = np.random.default_rng(0)
+        random = np.random.default_rng(derive_seed(0, Purpose.PERMUTATION))
         moved = np.sort(random.permutation(size)[: round(drift.number * size)])
         places = np.arange(size)
         places[moved] = np.roll(random.permutation(moved), 1)

@@ -17,10 +17,10 @@ from izhi.board.device import parts_of
 from izhi.board.evolution import NUMPY_SEARCH, DeviceEvolution
 from izhi.errors import SettingError
 from izhi.hls_ip import IPArtifact
+from izhi.seeds import Purpose, derive_seed
 from izhi.trained import Trained
 from izhi.training import Classifier, make_optimizer
 from izhi.training.loop import train_step
-from izhi.training.seeds import derive_seed
 
 METHODS = ("backprop", "evolution", "none")
 
@@ -117,10 +117,12 @@ class Backpropagation:
                 arrived,
                 self.latest,
                 self.batch_size,
-                (self.experiment.seed, number, step),
+                self.experiment.seed,
+                number,
+                step,
             )
             values, labels = self.task.pool.batch(index)
-            seed = derive_seed(self.experiment.seed, 1, number, step)
+            seed = derive_seed(self.experiment.seed, Purpose.BATCH, number, step)
             where = f"batch {number}, step {step + 1}"
             train_step(
                 self.fabric, self.experiment, self.model, self._wrapped, values, labels, seed, where
@@ -189,10 +191,10 @@ class Evolving:
             self.evolution.generation()
 
     def _samples(self, arrived: Tensor, *place: int) -> tuple[Any, Any]:
-        index = _mixed(self.task, arrived, self.latest, self.batch_size, (self.seed, *place))
+        index = _mixed(self.task, arrived, self.latest, self.batch_size, self.seed, *place)
         values, labels = self.task.pool.batch(index)
         with torch.no_grad():
-            arriving = self.classifier.encode(values, derive_seed(self.seed, 1, *place))
+            arriving = self.classifier.encode(values, derive_seed(self.seed, Purpose.BATCH, *place))
         return export.as_inputs(self.artifact, arriving), labels.numpy()
 
     def state_dict(self) -> dict[str, Any]:
@@ -214,9 +216,9 @@ class Nothing:
     def load_state_dict(self, state: dict[str, Any], number: int) -> None: ...
 
 
-def _mixed(task: Task, arrived: Tensor, latest: int, size: int, place: tuple[int, ...]) -> Tensor:
+def _mixed(task: Task, arrived: Tensor, latest: int, size: int, seed: int, *place: int) -> Tensor:
     """Numbers of a batch: half of the memory, half of what arrived, most of it lately."""
-    generator = torch.Generator().manual_seed(derive_seed(*place, 2))
+    generator = torch.Generator().manual_seed(derive_seed(seed, Purpose.REHEARSAL, *place))
 
     def some(index: Tensor, count: int) -> Tensor:
         if len(index) == 0 or count == 0:

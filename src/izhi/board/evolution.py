@@ -21,6 +21,7 @@ from izhi.board.device import Device, parts_of, with_parts
 from izhi.errors import CheckpointError, DeviceError, SettingError, unknown
 from izhi.fixed import Network
 from izhi.hls_ip import Network as IPNetwork
+from izhi.seeds import Purpose, derive_seed
 
 Floats = NDArray[np.float64]
 #: Losses (P,) of a population (P, n) in a generation.
@@ -193,7 +194,7 @@ class Weights:
 
 def drawn(network: Network | IPNetwork, seed: int) -> Any:
     """A network with weights drawn anew: integers over half their range, the FPGA IP's within ±1/√inputs."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(derive_seed(seed, Purpose.DEVICE_WEIGHTS))
     parts = []
     for part in parts_of(network):
         if isinstance(network, IPNetwork):
@@ -260,7 +261,8 @@ class DeviceEvolution:
             some, _ = self._samples(0)
             self.unit = max(float(device.run(some).scores.std(1).mean()), 1.0)
         self.search = make_search(
-            search, self.weights.size, members=members, spread=step_size, seed=seed,
+            search, self.weights.size, members=members, spread=step_size,
+            seed=derive_seed(seed, Purpose.SEARCH) % 2**32,
             measure=self._losses, noisy=len(labels) > batch_size if is_noisy is None else is_noisy,
         )  # fmt: skip
         self.generations = 0
@@ -309,7 +311,7 @@ class DeviceEvolution:
     def _samples(self, generation: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
         if len(self.labels) <= self.batch_size:
             return self.inputs, self.labels
-        random = np.random.default_rng((self.seed, generation))
+        random = np.random.default_rng(derive_seed(self.seed, Purpose.ORDER, generation))
         some = np.sort(random.permutation(len(self.labels))[: self.batch_size])
         inputs = self.inputs[some] if self.inputs.ndim == 2 else self.inputs[:, some]
         return inputs, self.labels[some]

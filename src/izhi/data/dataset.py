@@ -12,6 +12,7 @@ from torch import Tensor
 
 from izhi.data.events import EventBatch, EventSamples
 from izhi.errors import DataError, SettingError
+from izhi.seeds import Purpose, derive_seed
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def split(samples: AnySamples, validation: float, seed: int) -> tuple[AnySamples
     """
     if not 0 <= validation < 1:
         raise SettingError(f"validation is {validation!r}, expected a share from 0 to below 1")
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(derive_seed(seed, Purpose.SPLIT))
     labels = samples.labels.numpy()
     held: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
     for label in np.unique(labels):

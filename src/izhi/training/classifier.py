@@ -15,6 +15,7 @@ from izhi.data import Dataset, EventBatch
 from izhi.errors import SettingError
 from izhi.kernels import Spikes
 from izhi.network import Network
+from izhi.seeds import Purpose, derive_seed
 
 
 class Classifier(nn.Module):
@@ -46,14 +47,17 @@ class Classifier(nn.Module):
         if isinstance(values, EventBatch):
             changes = self._augmentation if self.training else None
             spikes = encoding.frames(
-                values, e.steps, e.window or 0, dtype=dtype, augmentation=changes, seed=seed,
+                values, e.steps, e.window or 0, dtype=dtype, augmentation=changes,
+                seed=derive_seed(seed, Purpose.AUGMENTATION),
                 pool=e.pool, counted=e.counts, normalized=e.normalize_time,
             )  # fmt: skip
             if isinstance(spikes, Tensor):
                 return spikes.to(where)
             return spikes if can_pack else spikes.dense().to(where)
         if e.shift and self.training:
-            values = encoding.shifted(values, self.shape, e.shift, seed=seed)
+            values = encoding.shifted(
+                values, self.shape, e.shift, seed=derive_seed(seed, Purpose.AUGMENTATION)
+            )
         if e.encoding == "rows":
             return encoding.rows(values, e.steps, self.inputs, dtype=dtype)
         if e.population:
@@ -61,7 +65,12 @@ class Classifier(nn.Module):
         # Images are sparse enough to gain from single bits in float32 only.
         packed = can_pack and dtype == torch.float32
         return encoding.encode(
-            e.encoding or "rate", values, e.steps, seed=seed, dtype=dtype, packed=packed
+            e.encoding or "rate",
+            values,
+            e.steps,
+            seed=derive_seed(seed, Purpose.CODING),
+            dtype=dtype,
+            packed=packed,
         )
 
     def forward(self, values: Tensor | EventBatch, seed: int) -> tuple[Tensor, list[Tensor]]:
@@ -72,7 +81,7 @@ class Classifier(nn.Module):
             return out.output, out.spikes
         devices = [spikes.device] if spikes.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
+            torch.manual_seed(derive_seed(seed, Purpose.DROPOUT))
             out = self.network(spikes, record=False)
         return out.output, out.spikes
 

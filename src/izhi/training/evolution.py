@@ -14,9 +14,9 @@ from izhi.data import AnySamples, EventBatch
 from izhi.errors import CheckpointError, SettingError
 from izhi.evolution import Genome, Population, Search
 from izhi.kernels import Spikes
+from izhi.seeds import Purpose, derive_seed
 from izhi.training.classifier import Classifier
 from izhi.training.losses import LOSSES, predict
-from izhi.training.seeds import Purpose, derive_seed
 
 
 class Measurement:
@@ -65,7 +65,7 @@ class Measurement:
         where = next(self.classifier.parameters()).device
         if not isinstance(values, EventBatch):
             values = values.to(where)
-        spikes = self.classifier.encode(values, derive_seed(e.seed, Purpose.CODING, generation))
+        spikes = self.classifier.encode(values, derive_seed(e.seed, Purpose.BATCH, generation))
         self.classifier.eval()
         return spikes, labels.to(where)
 

@@ -24,6 +24,7 @@ from izhi.errors import CheckpointError, DivergenceError, SettingError, unknown
 from izhi.kernels import Spikes
 from izhi.memory import keep_freed_memory
 from izhi.network import Layer, Network, first_nonfinite
+from izhi.seeds import Purpose, derive_seed
 from izhi.training import checkpoint
 from izhi.training.activity import Activity
 from izhi.training.classifier import Classifier, inputs
@@ -31,7 +32,6 @@ from izhi.training.evolution import restored
 from izhi.training.losses import LOSSES, predict
 from izhi.training.optimizer import make_optimizer, rate_factor
 from izhi.training.run_folder import RunFolder
-from izhi.training.seeds import Purpose, derive_seed
 
 #: Samples by which formats of quantised states are chosen.
 _CALIBRATION_SAMPLES = 512
@@ -225,13 +225,13 @@ def calibration(
     e: Experiment, samples: AnySamples, shape: tuple[int, ...], network: Network
 ) -> Spikes:
     """Encoded training samples, by which the formats of quantised states are chosen."""
-    generator = torch.Generator().manual_seed(derive_seed(e.seed, Purpose.CALIBRATION))
+    generator = torch.Generator().manual_seed(derive_seed(e.seed, Purpose.CALIBRATION, 0))
     index = torch.randperm(len(samples), generator=generator)[:_CALIBRATION_SAMPLES]
     values, _ = samples.batch(index.sort().values)
     return (
         Classifier(e, network, shape)
         .eval()
-        .encode(values, derive_seed(e.seed, Purpose.CALIBRATION, 0))
+        .encode(values, derive_seed(e.seed, Purpose.CALIBRATION, 1))
     )
 
 
@@ -259,7 +259,7 @@ def _train_epoch(
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * rate_factor(
                 e.schedule, progress
             )
-        seed = derive_seed(e.seed, Purpose.CODING, epoch, step, fabric.global_rank)
+        seed = derive_seed(e.seed, Purpose.BATCH, epoch, step, fabric.global_rank)
         where = f"epoch {epoch}, step {step + 1}"
         loss, output = train_step(fabric, e, model, optimizer, values, labels, seed, where)
         correct = (predict(output, e.loss) == labels).sum()
