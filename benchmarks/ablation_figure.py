@@ -11,7 +11,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from izhi import plots
+from izhi.experiments import plots
 
 
 def main(image: str, rows: str, out: str) -> None:

@@ -96,8 +96,9 @@ def measure(name: str) -> dict[str, float]:
     """Load a set from IZHI_DATA and read its training recordings once."""
     import torch
 
-    from izhi import data, encoding
+    from izhi import data
     from izhi.data import dataset, events
+    from izhi.network import encoding
 
     events.CACHE_BYTES = KEPT
     before, began = _resident(), time.perf_counter()

@@ -18,10 +18,11 @@ import snntorch as snn
 import torch
 from snntorch.functional import quant
 
-from izhi import trained, training
+from izhi import training
+from izhi.experiments import trained
+from izhi.experiments.sweep import FloatRun
 from izhi.neurons import LIF
 from izhi.quantization import calibration
-from izhi.sweep import FloatRun
 from izhi.training import Classifier, RunFolder
 from izhi.training.loop import TEST, derive_seed
 from izhi.training.losses import predict

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from izhi import hls_ip
-from izhi.hls_ip import IPArtifact, Network
+from izhi.hardware import ip as hls_ip
+from izhi.hardware.artifact import IPArtifact
+from izhi.hardware.ip import Network
 
 
 def a_network(seed=1, sizes=(4, 8, 3), build="izhi"):

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from izhi.fixed import FixedPoint, IzhikevichNeuron, Layer, LIFNeuron, Network, Readout
+from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, Layer, LIFNeuron, Network, Readout
 
 
 def random_network(

@@ -9,7 +9,19 @@ from izhi.errors import IzhiError
 from izhi.version import __version__
 
 if TYPE_CHECKING:
-    from izhi import connections, encoding, surrogate
+    from izhi import (
+        artifact,
+        board,
+        connections,
+        data,
+        encoding,
+        fixed,
+        hls_ip,
+        network,
+        snntorch,
+        surrogate,
+        training,
+    )
     from izhi.neurons import (
         LIF,
         ORDERS,
@@ -35,23 +47,48 @@ __all__ = [
     "IzhikevichState",
     "LIFState",
     "__version__",
+    "artifact",
     "biological",
+    "board",
     "connections",
+    "data",
     "encoding",
+    "fixed",
+    "hls_ip",
+    "network",
     "normalize",
     "preset",
+    "snntorch",
     "surrogate",
+    "training",
 ]
 
-_MODULES = ("connections", "encoding", "surrogate")
+_DOORS = frozenset(
+    [
+        "artifact",
+        "board",
+        "connections",
+        "data",
+        "encoding",
+        "fixed",
+        "hls_ip",
+        "network",
+        "snntorch",
+        "surrogate",
+        "training",
+    ]
+)
 
 
 def __getattr__(name: str) -> Any:
     # Not before they are asked for: artifacts and integer models must load where there is no torch.
     if name not in __all__:
         raise AttributeError(f"module 'izhi' has no attribute {name!r}")
-    neurons = import_module("izhi.neurons")
-    return import_module(f"izhi.{name}") if name in _MODULES else getattr(neurons, name)
+    return (
+        import_module(f"izhi.{name}")
+        if name in _DOORS
+        else getattr(import_module("izhi.neurons"), name)
+    )
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and where Izhi keeps what it has downloaded or compiled."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ import tempfile
 from pathlib import Path
 
 from izhi.errors import RunFolderError
+
+
+def cache_folder() -> Path:
+    """``$XDG_CACHE_HOME/izhi``, else ``~/.cache/izhi``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "izhi"
 
 
 def write_bytes(path: Path, data: bytes) -> None:

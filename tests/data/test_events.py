@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from izhi import IzhiError, cli, data, encoding, tuning
+from izhi import IzhiError, cli, data
 from izhi.data import nmnist, shd, stmnist
 from izhi.data.events import EventBatch, EventSamples, Remembering
 from izhi.errors import DataError, SettingError
+from izhi.experiments import tuning
+from izhi.network import encoding
 
 
 def nmnist_bytes(times, x, y, p):

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from izhi import LIF, Izhikevich, cli
-from izhi.connections import AxonalDelay, ConductanceSynapse, Linear, SynapticDelay
 from izhi.errors import SettingError, ShapeError
 from izhi.kernels import PackedSpikes, delayed, delayed_product
-from izhi.network import Layer, Network
+from izhi.network.connections import AxonalDelay, ConductanceSynapse, Linear, SynapticDelay
+from izhi.network.layers import Layer, Network
 
 
 def spikes_of(*shape, density=0.3, seed=0):

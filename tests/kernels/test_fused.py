@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from snntorch import surrogate as theirs
 
 from izhi import LIF, IzhiError, Izhikevich, preset
-from izhi import surrogate as ours
-from izhi.connections import CONNECTIONS, ExponentialSynapse
 from izhi.errors import SlowKernelWarning
 from izhi.kernels import Drive, Synapse, rate
-from izhi.network import Layer
+from izhi.network.connections import CONNECTIONS, ExponentialSynapse
+from izhi.network.layers import Layer
 from izhi.neurons import COEFFICIENTS, ORDERS
+from izhi.neurons import surrogate as ours
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")
@@ -434,7 +434,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 from izhi.kernels.cuda import recurrence
 from izhi.kernels.plan import Plan, Reset
-from izhi import ORDERS, surrogate
+from izhi import ORDERS
+from izhi.neurons import surrogate
 cases = [(d, False) for d in (ORDERS["fpga-ip"], ORDERS["s2nn"], Reset("subtract", False))]
 cases += [(ORDERS["fpga-ip"], True), (Reset("subtract", True), True)]
 for dynamics, quantized in cases:

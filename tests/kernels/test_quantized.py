@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_fused import DEVICE, KERNELS
 
-from izhi import LIF, Izhikevich, fixed, kernels
-from izhi.fixed import FixedPoint
+from izhi import LIF, Izhikevich, kernels
+from izhi.hardware import fixed
+from izhi.hardware.fixed import FixedPoint
 from izhi.kernels import Drive, Memory
 from izhi.kernels.plan import Formats
 from izhi.kernels.reference import Coefficients

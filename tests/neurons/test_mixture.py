@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from izhi import LIF, Izhikevich, cli
-from izhi.build import network
-from izhi.config import experiment
 from izhi.errors import SettingError
+from izhi.experiments.build import network
+from izhi.experiments.settings import experiment
 from izhi.neurons import PRESETS, Mixture
 from izhi.neurons.izhikevich import unit_of
 from izhi.training import make_optimizer

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from izhi import simulation
-from izhi.neurons import PATTERNS
+from izhi.neurons import PATTERNS, simulation
 
 
 def spikes(name):

@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from izhi import LIF, Izhikevich, cli, encoding, fixed, inference, quantization, sweep, training
-from izhi import artifact as artifacts
-from izhi import build as builds
-from izhi.config import experiment
-from izhi.connections import AxonalDelay, ConductanceSynapse, Linear
+from izhi import LIF, Izhikevich, cli, quantization, training
 from izhi.errors import SettingError
-from izhi.fixed import FixedPoint, fast
-from izhi.network import Layer, Network
+from izhi.experiments import build as builds
+from izhi.experiments import inference, sweep
+from izhi.experiments.settings import experiment
+from izhi.hardware import artifact as artifacts
+from izhi.hardware import fixed
+from izhi.hardware.fixed import FixedPoint, fast
+from izhi.network import Layer, Network, encoding
+from izhi.network.connections import AxonalDelay, ConductanceSynapse, Linear
 from izhi.quantization import StateFormats
+from izhi.quantization.ptq import correct_biases
 from izhi.training import Classifier, checkpoint
-from izhi.training.ptq import correct_biases
 
 NETWORKS = [
     {"neuron": "normalized"},
@@ -333,7 +335,8 @@ def test_trace(float_run, tmp_path, capsys):
 def test_the_artifact_is_the_network_on_every_spike(float_run, tmp_path):
     run = sweep.FloatRun.load(float_run)
     e = run.rounded(2, 8, "ptq", {})
-    from izhi import data, export
+    from izhi import data
+    from izhi.experiments import export
     from izhi.training import RunFolder
 
     d, folder = data.load("digits"), RunFolder(tmp_path / "run")

@@ -11,8 +11,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from izhi import IzhiError, build
-from izhi.config import experiment
+from izhi import IzhiError
+from izhi.experiments import build
+from izhi.experiments.settings import experiment
 from izhi.training import RunFolder, checkpoint
 
 

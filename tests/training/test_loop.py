@@ -10,8 +10,9 @@ import time
 import pytest
 import torch
 
-from izhi import IzhiError, build, data, training
-from izhi.config import experiment
+from izhi import IzhiError, data, training
+from izhi.experiments import build
+from izhi.experiments.settings import experiment
 from izhi.training import LOSSES, RunFolder, checkpoint
 from izhi.training.activity import Activity
 from izhi.training.losses import predict

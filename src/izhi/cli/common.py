@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from izhi import files
-from izhi.config import Experiment, read
 from izhi.errors import SettingError
+from izhi.experiments.settings import Experiment, read
 
 
 class Parser(argparse.ArgumentParser):

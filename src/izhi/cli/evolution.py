@@ -10,11 +10,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from izhi import adaptation, artifact, board, inference, plots, trained
-from izhi.adaptation import Adaptation, Drift, Row
-from izhi.board import Device
-from izhi.board.device import parts_of
-from izhi.board.evolution import NUMPY_SEARCH, SEARCHES, DeviceEvolution, drawn
 from izhi.cli.common import (
     Commands,
     add_settings,
@@ -27,11 +22,18 @@ from izhi.cli.common import (
     write_json,
 )
 from izhi.cli.runs import train_experiment
-from izhi.config import Experiment, experiment
 from izhi.errors import SettingError, unknown
-from izhi.hls_ip import IPArtifact
+from izhi.experiments import adaptation, inference, plots, trained
+from izhi.experiments.adaptation import Adaptation, Drift, Row
+from izhi.experiments.run_folder import already_holds_a_run, versions
+from izhi.experiments.settings import Experiment, experiment
+from izhi.hardware import artifact
+from izhi.hardware import devices as board
+from izhi.hardware.artifact import IPArtifact
+from izhi.hardware.devices import Device
+from izhi.hardware.devices.device import parts_of
+from izhi.hardware.devices.evolution import NUMPY_SEARCH, SEARCHES, DeviceEvolution, drawn
 from izhi.training import Classifier, RunFolder, checkpoint
-from izhi.training.run_folder import already_holds_a_run, versions
 
 #: Settings that evolution on a device takes; an artifact decides the others.
 _ON_DEVICE = ("optimizer", "members", "step_size", "epochs", "batch_size", "seed")

@@ -11,22 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from izhi import (
-    artifact,
-    board,
-    data,
-    export,
-    export_ip,
-    files,
-    inference,
-    plots,
-    sweep,
-    training,
-)
-from izhi.artifact import AnyArtifact
-from izhi.board.evaluation import Inputs, Labels, evaluate, save_samples
-from izhi.build import dataset as build_dataset
-from izhi.build import network as build_network
+from izhi import data, files, training
 from izhi.cli.common import (
     Commands,
     command_line,
@@ -35,15 +20,22 @@ from izhi.cli.common import (
     whole_numbers,
     write_json,
 )
-from izhi.comparison import percent
-from izhi.config import Experiment
+from izhi.cli.progress import TerminalListener
 from izhi.errors import SettingError, unknown
-from izhi.hls_ip import IPArtifact
-from izhi.progress import TerminalListener
-from izhi.rtl import larger
-from izhi.sweep import METHODS
+from izhi.experiments import export, export_ip, inference, plots, sweep
+from izhi.experiments.build import dataset as build_dataset
+from izhi.experiments.build import network as build_network
+from izhi.experiments.comparison import percent
+from izhi.experiments.run_folder import already_holds_a_run, versions
+from izhi.experiments.settings import Experiment
+from izhi.experiments.sweep import METHODS
+from izhi.hardware import artifact
+from izhi.hardware import devices as board
+from izhi.hardware.artifact import IPArtifact
+from izhi.hardware.artifact.integers import AnyArtifact
+from izhi.hardware.core import larger
+from izhi.hardware.devices.evaluation import Inputs, Labels, evaluate, save_samples
 from izhi.training import RunFolder
-from izhi.training.run_folder import already_holds_a_run, versions
 
 _CHANGES = ("epochs", "learning_rate", "weight_scale", "seed", "precision")
 
@@ -209,8 +201,8 @@ def trace(a: argparse.Namespace) -> None:
 
 def rtl(a: argparse.Namespace) -> None:
     try:
-        from izhi import hardware
-        from izhi.rtl import boards
+        from izhi.hardware.core import boards
+        from izhi.hardware.core import bundle as hardware
     except ImportError:
         raise SettingError(
             "amaranth or yosys is not installed; pip install 'izhi[hardware]'"

@@ -11,19 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from izhi import (
-    artifact,
-    build,
-    comparison,
-    data,
-    files,
-    firing,
-    inference,
-    report,
-    trained,
-    training,
-    tuning,
-)
+from izhi import data, files, training
 from izhi.cli.common import (
     Commands,
     add_settings,
@@ -36,11 +24,14 @@ from izhi.cli.common import (
     whole_numbers,
     write_json,
 )
-from izhi.config import Experiment, experiment
+from izhi.cli.progress import TerminalListener
 from izhi.errors import ArtifactError, SettingError
-from izhi.progress import TerminalListener
+from izhi.experiments import build, comparison, inference, report, trained, tuning
+from izhi.experiments.run_folder import already_holds_a_run, versions
+from izhi.experiments.settings import Experiment, experiment
+from izhi.hardware import artifact
+from izhi.network import firing
 from izhi.training import Classifier, RunFolder
-from izhi.training.run_folder import already_holds_a_run, versions
 
 
 def variants_of(a: argparse.Namespace, values: dict[str, Any]) -> list[comparison.Variant]:

@@ -7,10 +7,11 @@ import json
 import os
 from pathlib import Path
 
-from izhi import benchmark, data, plots, simulation
+from izhi import data
 from izhi.cli.common import Commands, make_folder, report_line, whole_numbers, write_json
 from izhi.errors import DataError, SettingError, unknown
-from izhi.neurons import LIF, ORDERS, PATTERNS, PRESETS, preset
+from izhi.experiments import benchmark, plots
+from izhi.neurons import LIF, ORDERS, PATTERNS, PRESETS, preset, simulation
 
 
 def simulate(a: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from izhi import cache
+from izhi import files
 from izhi.data import embedded, mnist, nmnist, shd, stmnist
 from izhi.data.dataset import AnySamples, Dataset, Samples, hold_out_speaker, split, stream
 from izhi.data.download import Progress
@@ -59,7 +59,7 @@ def data_root() -> Path:
     """``$IZHI_DATA``, else ``$XDG_CACHE_HOME/izhi``, else ``~/.cache/izhi``."""
     if root := os.environ.get("IZHI_DATA"):
         return Path(root)
-    return cache.folder()
+    return files.cache_folder()
 
 
 def found() -> list[str]:

@@ -30,7 +30,7 @@ from izhi.kernels.reference import (
     Memory,
     Synapse,
 )
-from izhi.surrogate import ClosedForm, closed_form
+from izhi.neurons.surrogate import ClosedForm, closed_form
 
 __all__ = [
     "KERNELS",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from izhi.kernels.plan import EventOrder, Formats
-from izhi.surrogate import SpikeGradient, spike
+from izhi.neurons.surrogate import SpikeGradient, spike
 
 
 class Coefficients(NamedTuple):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from izhi.surrogate import (
+from izhi.neurons.surrogate import (
     ATan,
     FastSigmoid,
     Heaviside,

@@ -16,7 +16,7 @@ from izhi.kernels.reference import arrive, izhikevich_step, remember
 from izhi.neurons.mixture import Mixture
 from izhi.neurons.parameters import COEFFICIENTS, ORDERS, IzhikevichParameters
 from izhi.neurons.presets import preset
-from izhi.surrogate import ATan, SpikeGradient
+from izhi.neurons.surrogate import ATan, SpikeGradient
 
 #: What can be learned: every coefficient, and a, b of the biological form (b1 = a·b, b2 = −a).
 LEARNABLE = (*COEFFICIENTS, "a", "b")

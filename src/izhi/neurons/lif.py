@@ -14,7 +14,7 @@ from izhi.errors import SettingError, unknown
 from izhi.kernels import Drive, LIFSettings, Memory
 from izhi.kernels.reference import arrive, lif_step, remember
 from izhi.neurons.izhikevich import check_current, check_state, hold
-from izhi.surrogate import ATan, SpikeGradient
+from izhi.neurons.surrogate import ATan, SpikeGradient
 
 RESETS = ("subtract", "zero", "none")
 

@@ -9,9 +9,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from izhi.fixed import FixedPoint
+from izhi.hardware.fixed import FixedPoint
 from izhi.kernels import Coefficients, Drive, Spikes
-from izhi.network import Layer, Network
+from izhi.network.layers import Layer, Network
 from izhi.neurons import Izhikevich
 from izhi.quantization.neurons import QuantizedIzhikevich, QuantizedLIF, StateFormats
 

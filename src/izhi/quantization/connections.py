@@ -9,10 +9,10 @@ from brevitas.nn import QuantLinear
 from brevitas.quant import Int8WeightPerChannelFloatMSE, Int8WeightPerTensorFloatMSE
 from torch import Tensor
 
-from izhi.connections import Connection, Linear
 from izhi.errors import SettingError
 from izhi.kernels import Drive, Spikes, product
 from izhi.kernels.reference import rounded
+from izhi.network.connections import Connection, Linear
 
 
 def _quantizer(weight: Tensor, bits: int, per_neuron: bool) -> Any:

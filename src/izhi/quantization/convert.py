@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import torch
 
-from izhi import fixed
 from izhi.errors import SettingError
-from izhi.network import Layer, Network
+from izhi.hardware import fixed
+from izhi.network.layers import Layer, Network
 from izhi.neurons import Izhikevich
 from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
 from izhi.quantization.neurons import QuantizedIzhikevich, QuantizedLIF, StateFormats

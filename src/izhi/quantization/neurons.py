@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from izhi import kernels
 from izhi.errors import SettingError
-from izhi.fixed import FixedPoint, IzhikevichNeuron, LIFNeuron
+from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, LIFNeuron
 from izhi.kernels import Coefficients, Drive
 from izhi.kernels.plan import Formats
 from izhi.kernels.reference import rounded

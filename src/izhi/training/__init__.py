@@ -1,11 +1,11 @@
 """Training: the loop, losses, checkpoints and run folders."""
 
+from izhi.experiments.run_folder import RunFolder, versions
+from izhi.quantization.ptq import quantize
 from izhi.training.classifier import Classifier, inputs
 from izhi.training.loop import Listener, Result, evaluate, start_fabric, train
 from izhi.training.losses import LOSSES
 from izhi.training.optimizer import make_optimizer
-from izhi.training.ptq import quantize
-from izhi.training.run_folder import RunFolder, versions
 
 __all__ = [
     "LOSSES",

@@ -8,13 +8,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from izhi import encoding
-from izhi.config import Experiment
-from izhi.connections import Connection
 from izhi.data import Dataset, EventBatch
 from izhi.errors import SettingError
+from izhi.experiments.settings import Experiment
 from izhi.kernels import Spikes
-from izhi.network import Network
+from izhi.network import Network, encoding
+from izhi.network.connections import Connection
 from izhi.seeds import Purpose, derive_seed
 
 

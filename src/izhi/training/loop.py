@@ -17,21 +17,21 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from izhi import build
-from izhi.config import Experiment, experiment
 from izhi.data import AnySamples, Dataset, EventBatch, hold_out_speaker, split, stream
 from izhi.errors import CheckpointError, DivergenceError, SettingError, unknown
+from izhi.experiments import build
+from izhi.experiments.run_folder import RunFolder
+from izhi.experiments.settings import Experiment, experiment
 from izhi.kernels import Spikes
-from izhi.memory import keep_freed_memory
-from izhi.network import Layer, Network, first_nonfinite
+from izhi.network.layers import Layer, Network, first_nonfinite
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import checkpoint
 from izhi.training.activity import Activity
 from izhi.training.classifier import Classifier, inputs
-from izhi.training.evolution import restored
+from izhi.training.evolution.evolve import restored
 from izhi.training.losses import LOSSES, predict
+from izhi.training.memory import keep_freed_memory
 from izhi.training.optimizer import make_optimizer, rate_factor
-from izhi.training.run_folder import RunFolder
 
 #: Samples by which formats of quantised states are chosen.
 _CALIBRATION_SAMPLES = 512

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import torch
 
-from izhi.config import Experiment
-from izhi.network import Layer, Network
+from izhi.experiments.settings import Experiment
+from izhi.network.layers import Layer, Network
 
 
 def make_optimizer(e: Experiment, network: Network) -> torch.optim.Optimizer:

@@ -1,0 +1,89 @@
+"""Progress on the terminal: a bar with the time left, or a line per epoch where there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from izhi.experiments.settings import Experiment
+
+#: The most lines that one run prints.
+LINES = 100
+
+
+class TerminalListener:
+    """Shows the runs of a command on standard error, as one bar over all their epochs.
+
+    Args:
+        runs: number of runs that the command will do.
+        quiet: to show nothing but warnings.
+    """
+
+    def __init__(self, runs: int = 1, *, quiet: bool = False) -> None:
+        self.runs, self.quiet = runs, quiet
+        self.console = Console(stderr=True, highlight=False)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=self.console,
+            disable=quiet or not sys.stderr.isatty(),
+        )
+        self.task = self.progress.add_task("starting", total=None)
+        self.label, self.steps, self.epochs, self.begun = "", 1, 1, 0
+
+    def __enter__(self) -> TerminalListener:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.progress.stop()
+
+    def begin(self, e: Experiment, steps: int, finished: int) -> None:
+        self.begun += 1
+        self.steps, self.epochs = steps, e.epochs
+        self.label = f"[{self.begun}/{self.runs}] {e.neuron} {e.connection}, seed {e.seed}"
+        done = (self.begun - 1) * e.epochs + finished
+        self.progress.update(
+            self.task, description=self.label, total=self.runs * e.epochs, completed=done
+        )
+
+    def step(self, loss: float) -> None:
+        self.progress.advance(self.task, 1 / self.steps)
+
+    def epoch(self, row: dict[str, float], warnings: list[str]) -> None:
+        # Generations of an evolution are many; a line for each would say little.
+        often = -(-self.epochs // LINES)
+        if self.quiet or (row["epoch"] % often and row["epoch"] != self.epochs):
+            return
+        validation = row.get("validation_accuracy")
+        shown = f", validation {100 * validation:.2f} %" if validation is not None else ""
+        test = row.get("test_accuracy")
+        shown += f", test {100 * test:.2f} %" if test is not None else ""
+        self.console.print(
+            f"{self.label}: epoch {row['epoch']:.0f}/{self.epochs}, loss {row['train_loss']:.4f}{shown},"
+            f" {row['seconds']:.1f} s",
+            markup=False,
+            soft_wrap=True,
+        )
+        if row["epoch"] == self.epochs:
+            for warning in warnings:
+                self.console.print(f"  warning: {warning}", markup=False, soft_wrap=True)

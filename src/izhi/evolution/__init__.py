@@ -1,6 +1,0 @@
-"""Training without gradients: searches by evolution over weights, neuron parameters, or both."""
-
-from izhi.evolution.population import Genome, Population
-from izhi.evolution.search import SEARCHES, Search
-
-__all__ = ["SEARCHES", "Genome", "Population", "Search"]

@@ -1,0 +1,1 @@
+"""Experiments: from settings to networks, runs, comparisons, searches and reports."""

@@ -1,0 +1,32 @@
+"""Learning goes on after deployment: streams that drift, and networks on devices that follow."""
+
+from izhi.experiments.adaptation.adapt import Adaptation, Levels, Row, run, table
+from izhi.experiments.adaptation.drift import KINDS, Drift, Task, task
+from izhi.experiments.adaptation.learner import (
+    METHODS,
+    Backpropagation,
+    Evolving,
+    Learner,
+    Nothing,
+    artifact_of,
+    renewed,
+)
+
+__all__ = [
+    "KINDS",
+    "METHODS",
+    "Adaptation",
+    "Backpropagation",
+    "Drift",
+    "Evolving",
+    "Learner",
+    "Levels",
+    "Nothing",
+    "Row",
+    "Task",
+    "artifact_of",
+    "renewed",
+    "run",
+    "table",
+    "task",
+]

@@ -1,0 +1,180 @@
+"""A deployed network under drift: each batch is first answered, then learned from; beside it one that does not learn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from izhi.data import AnySamples
+from izhi.experiments import export
+from izhi.experiments.adaptation.drift import Task
+from izhi.experiments.adaptation.learner import Learner
+from izhi.hardware.artifact.integers import AnyArtifact
+from izhi.hardware.devices import Device
+from izhi.seeds import Purpose, derive_seed
+from izhi.training import Classifier
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Accuracies on test samples, 0 to 1.
+
+    Attributes:
+        old: of the old task, as deployed.
+        new: of what is new, as deployed.
+        adapted_old: of the old task, after the stream.
+        adapted_new: of what is new, after the stream.
+    """
+
+    old: float
+    new: float
+    adapted_old: float
+    adapted_new: float
+
+    @property
+    def regained(self) -> float:
+        """The share of the accuracy lost that came back: (adapted_new − new)/(old − new)."""
+        lost = self.old - self.new
+        return (self.adapted_new - self.new) / lost if lost > 0 else 1.0
+
+    @property
+    def kept(self) -> float:
+        """The share of the old task's accuracy that is left."""
+        return self.adapted_old / self.old if self.old else 1.0
+
+
+@dataclass
+class Adaptation:
+    """A device that answers a stream and learns from it.
+
+    Args:
+        classifier: encodes samples as the network was trained.
+        artifact: of the deployed network.
+        device: that holds it, and learns.
+        frozen: that holds it, and does not.
+        task: the stream.
+        learner: of the device.
+        batch: samples that arrive before it learns.
+        every: batches between two looks at the test samples.
+        tested: test samples of each kind at most.
+        seed: of the coding of samples.
+    """
+
+    classifier: Classifier
+    artifact: AnyArtifact
+    device: Device[Any]
+    frozen: Device[Any]
+    task: Task
+    learner: Learner
+    batch: int = 100
+    every: int = 5
+    tested: int = 1000
+    seed: int = 0
+    history: list[Row] = field(default_factory=list)
+
+    @property
+    def batches(self) -> int:
+        """Of the stream."""
+        return -(-len(self.task.stream) // self.batch)
+
+    def begin(self) -> None:
+        """Measure the deployed network on the old and the new task."""
+        old, new = self._tests(self.frozen)
+        self.history.append(
+            {"samples": 0, "old": old, "new": new, "frozen_old": old, "frozen_new": new}
+        )
+
+    def step(self) -> Row:
+        """Answer the next batch and learn from it; what happened."""
+        number = len(self.history)
+        began = time.perf_counter()
+        start, stop = (number - 1) * self.batch, min(number * self.batch, len(self.task.stream))
+        index = self.task.stream[start:stop]
+        values, labels = self.task.pool.batch(index)
+        inputs = self._encoded(values, Purpose.ARRIVAL, number)
+        row: Row = {"samples": float(stop)}
+        for name, device in (("adapting", self.device), ("not_adapting", self.frozen)):
+            found = next(iter(device.scores_of([device.network], inputs)))
+            row[name] = float((found.argmax(1) == labels.numpy()).mean())
+        self.learner.learn(self.task.stream[:stop], number)
+        if number % self.every == 0 or number == self.batches:
+            row["old"], row["new"] = self._tests(self.device)
+        row["seconds"] = time.perf_counter() - began
+        self.history.append(row)
+        return row
+
+    def levels(self) -> Levels:
+        """Before the stream and after it."""
+        first, last = self.history[0], self.history[-1]
+        return Levels(first["old"], first["new"], last["old"], last["new"])
+
+    def _encoded(self, values: Any, *place: int) -> Any:
+        with torch.no_grad():
+            arriving = self.classifier.eval().encode(values, derive_seed(self.seed, *place))
+        return export.as_inputs(self.artifact, arriving)
+
+    def _tests(self, device: Device[Any]) -> tuple[float, float]:
+        return self._test(device, self.task.old), self._test(device, self.task.new)
+
+    def _test(self, device: Device[Any], samples: AnySamples) -> float:
+        count = min(self.tested, len(samples))
+        # Test samples stand in no order that matters, but classes of some sets are sorted.
+        index = torch.linspace(0, len(samples) - 1, count).round().long()
+        right = 0
+        for step, part in enumerate(torch.split(index, 500)):
+            values, labels = samples.batch(part)
+            inputs = self._encoded(values, Purpose.TEST, step, 0)
+            found = next(iter(device.scores_of([device.network], inputs)))
+            right += int((found.argmax(1) == labels.numpy()).sum())
+        return right / count
+
+    def content(self) -> dict[str, Any]:
+        """What ``go_on`` needs."""
+        return {"history": self.history, "learner": self.learner.state_dict()}
+
+    def go_on(self, content: Mapping[str, Any]) -> None:
+        """Go on exactly from the ``content`` of an adaptation of the same settings."""
+        self.history = [dict(row) for row in content["history"]]
+        self.learner.load_state_dict(content["learner"], len(self.history) - 1)
+
+
+def run(
+    adaptation: Adaptation,
+    save: Callable[[], None] = lambda: None,
+    progress: Callable[[Row, float], None] = lambda row, left: None,
+) -> Levels:
+    """Answer the whole stream.
+
+    Args:
+        adaptation: not begun, or gone on with.
+        save: called after every batch.
+        progress: told each batch's row, and the seconds that are left.
+    """
+    if not adaptation.history:
+        adaptation.begin()
+        save()
+    times: list[float] = []
+    while len(adaptation.history) <= adaptation.batches:
+        row = adaptation.step()
+        save()
+        times.append(row["seconds"])
+        left = adaptation.batches + 1 - len(adaptation.history)
+        progress(row, left * sum(times) / len(times))
+    return adaptation.levels()
+
+
+def table(history: Iterable[Row]) -> str:
+    """The rows as CSV."""
+    names = ("samples", "adapting", "not_adapting", "old", "new", "seconds")
+    lines = [",".join(names)]
+    lines += [",".join(f"{row[n]:g}" if n in row else "" for n in names) for row in history]
+    return "\n".join(lines) + "\n"
+
+
+__all__ = ["Adaptation", "Levels", "run", "table"]

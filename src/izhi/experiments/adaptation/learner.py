@@ -1,0 +1,236 @@
+"""How a deployed network learns on: by backpropagation on the host, or by evolution on the device itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from izhi import training
+from izhi.errors import SettingError
+from izhi.experiments import export, export_ip
+from izhi.experiments.adaptation.drift import Task
+from izhi.experiments.trained import Trained
+from izhi.hardware import fixed
+from izhi.hardware import ip as hls_ip
+from izhi.hardware.artifact import IPArtifact
+from izhi.hardware.artifact.integers import AnyArtifact
+from izhi.hardware.devices import Device
+from izhi.hardware.devices.device import parts_of
+from izhi.hardware.devices.evolution import NUMPY_SEARCH, DeviceEvolution
+from izhi.seeds import Purpose, derive_seed
+from izhi.training import Classifier, make_optimizer
+from izhi.training.loop import train_step
+
+METHODS = ("backprop", "evolution", "none")
+
+
+class Learner(Protocol):
+    """Changes what a device runs."""
+
+    def learn(self, arrived: Tensor, number: int) -> None:
+        """Learn from all that arrived so far, numbers in the task's pool; ``number`` counts calls from 1."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What an exact continuation needs."""
+
+    def load_state_dict(self, state: dict[str, Any], number: int) -> None:
+        """Go to where so many calls led; the device then runs what was learned."""
+
+
+def artifact_of(run: Trained) -> AnyArtifact:
+    """The artifact of a run: of the FPGA IP's if its neuron is ``hls-ip``, else in integers.
+
+    Raises:
+        SettingError: if the run is neither quantised nor of the IP.
+    """
+    if run.experiment.neuron == "hls-ip":
+        export_ip.expect_ip(run.path, run.experiment)
+        return export_ip.of_run(run)
+    export.expect_integers(run.path, run.experiment)
+    return export.of_run(run)
+
+
+def renewed(artifact: AnyArtifact, network: Any) -> AnyArtifact:
+    """An artifact with another network of the same structure, and the scores that it gives to the test vectors."""
+    if isinstance(artifact, IPArtifact):
+        scores = hls_ip.run(network, artifact.test_inputs).scores
+    else:
+        scores = fixed.run(network, artifact.test_inputs).scores
+    return replace(artifact, network=network, test_scores=scores)
+
+
+class Backpropagation:
+    """Trains the last layers of the network that a device runs, on the host, and writes them to the device.
+
+    Each call makes some steps, each on a batch of which half was seen last or is drawn from all that
+    arrived, and half from the memory of the old task.
+
+    Args:
+        run: the trained network; changed.
+        artifact: of it, which the device holds.
+        device: that runs it.
+        task: samples.
+        layers: how many of the last layers learn, the readout counted as one; 0 for all.
+        steps: of each call.
+        batch_size: of each step.
+        learning_rate: of Adam.
+        latest: how many of the samples that arrived last are always among those learned from.
+        seed: of all that is drawn.
+    """
+
+    def __init__(
+        self, run: Trained, artifact: AnyArtifact, device: Device[Any], task: Task, *, layers: int = 0,
+        steps: int = 10, batch_size: int = 128, learning_rate: float = 1e-3, latest: int = 500, seed: int = 0,
+    ) -> None:  # fmt: skip
+        e = run.experiment.model_copy(
+            update={"learning_rate": learning_rate, "schedule": "constant", "precision": "32-true",
+                    "optimizer": "adam", "dropout": 0.0, "seed": seed}
+        )  # fmt: skip
+        self.run, self.artifact, self.device, self.task = run, artifact, device, task
+        self.steps, self.batch_size, self.latest = steps, batch_size, latest
+        self.experiment = e
+        network = run.network
+        parts = [*network.layers, *([] if network.readout is None else [network.readout])]
+        if not 0 <= layers <= len(parts):
+            raise SettingError(
+                f"layers is {layers}, expected 1 to {len(parts)}, or 0 for all that the network has"
+            )
+        self._frozen = parts[: len(parts) - layers] if layers else []
+        self.fabric = training.start_fabric(e)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make the optimiser; after weights were loaded, since some modules then hold other parameters."""
+        for part in self._frozen:
+            part.requires_grad_(False)
+        network = self.run.network
+        self.optimizer = make_optimizer(self.experiment, network)
+        classifier = Classifier(self.experiment, network, self.run.dataset.shape)
+        self.model, self._wrapped = self.fabric.setup(classifier, self.optimizer)
+
+    def learn(self, arrived: Tensor, number: int) -> None:
+        self.model.train()
+        for step in range(self.steps):
+            index = _mixed(
+                self.task,
+                arrived,
+                self.latest,
+                self.batch_size,
+                self.experiment.seed,
+                number,
+                step,
+            )
+            values, labels = self.task.pool.batch(index)
+            seed = derive_seed(self.experiment.seed, Purpose.BATCH, number, step)
+            where = f"batch {number}, step {step + 1}"
+            train_step(
+                self.fabric, self.experiment, self.model, self._wrapped, values, labels, seed, where
+            )
+        self._write()
+
+    def _write(self) -> None:
+        network = self.run.network.eval()
+        if isinstance(self.artifact, IPArtifact):
+            whole: Any = export_ip.for_ip(network)
+        else:
+            from izhi import quantization
+
+            whole = quantization.in_integers(network)
+        self.device.load(replace(self.artifact, network=whole))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"model": self.run.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any], number: int) -> None:
+        self.run.network.load_state_dict(state["model"])
+        self._prepare()
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._write()
+
+
+class Evolving:
+    """Searches the weights of the last layers on the device; see ``izhi.board.evolution``.
+
+    Args:
+        run: the trained network, whose encoding the samples get.
+        artifact: of it.
+        device: that runs it, and measures.
+        task: samples.
+        layers: how many of the last layers are searched, the readout counted as one; 0 for all.
+        steps: generations of each call.
+        batch_size: samples of a generation.
+        search, members, step_size: see ``DeviceEvolution``.
+        latest: how many of the samples that arrived last are always among those measured on.
+        seed: of all that is drawn.
+    """
+
+    def __init__(
+        self, run: Trained, artifact: AnyArtifact, device: Device[Any], task: Task, *, layers: int = 1,
+        steps: int = 10, batch_size: int = 128, search: str = NUMPY_SEARCH, members: int = 32,
+        step_size: float = 0.1, latest: int = 500, seed: int = 0,
+    ) -> None:  # fmt: skip
+        self.task, self.steps, self.batch_size = task, steps, batch_size
+        self.latest, self.seed, self.artifact = latest, seed, artifact
+        self.classifier = Classifier(run.experiment, run.network, run.dataset.shape).eval()
+        count = len(parts_of(device.network))
+        if not 0 <= layers <= count:
+            raise SettingError(
+                f"layers is {layers}, expected 1 to {count}, or 0 for all that the network has"
+            )
+        inputs, labels = self._samples(task.memory[:0], 0)
+        self.evolution = DeviceEvolution(
+            device, inputs, labels, search=search, members=members, step_size=step_size,
+            batch_size=batch_size, layers=range(count - layers, count) if layers else None, seed=seed,
+            is_noisy=True,
+        )  # fmt: skip
+
+    def learn(self, arrived: Tensor, number: int) -> None:
+        for step in range(self.steps):
+            self.evolution.inputs, self.evolution.labels = self._samples(arrived, number, step)
+            self.evolution.generation()
+
+    def _samples(self, arrived: Tensor, *place: int) -> tuple[Any, Any]:
+        index = _mixed(self.task, arrived, self.latest, self.batch_size, self.seed, *place)
+        values, labels = self.task.pool.batch(index)
+        with torch.no_grad():
+            arriving = self.classifier.encode(values, derive_seed(self.seed, Purpose.BATCH, *place))
+        return export.as_inputs(self.artifact, arriving), labels.numpy()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"losses": [torch.from_numpy(np.asarray(x)) for x in self.evolution.state]}
+
+    def load_state_dict(self, state: dict[str, Any], number: int) -> None:
+        losses = [x.double().numpy() for x in state["losses"]]
+        self.evolution.go_on(losses, number * self.steps)
+
+
+class Nothing:
+    """Leaves the network as it is."""
+
+    def learn(self, arrived: Tensor, number: int) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any], number: int) -> None: ...
+
+
+def _mixed(task: Task, arrived: Tensor, latest: int, size: int, seed: int, *place: int) -> Tensor:
+    """Numbers of a batch: half of the memory, half of what arrived, most of it lately."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, Purpose.REHEARSAL, *place))
+
+    def some(index: Tensor, count: int) -> Tensor:
+        if len(index) == 0 or count == 0:
+            return index[:0]
+        return index[torch.randint(len(index), (count,), generator=generator)]
+
+    half = size // 2 if len(task.memory) and len(arrived) else size * (len(arrived) > 0)
+    lately = some(arrived[-latest:], half // 2)
+    return torch.cat([lately, some(arrived, half - len(lately)), some(task.memory, size - half)])
+
+
+__all__ = ["METHODS", "Backpropagation", "Evolving", "Learner", "Nothing", "artifact_of", "renewed"]

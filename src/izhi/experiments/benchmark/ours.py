@@ -1,0 +1,98 @@
+"""Izhi itself, by the very functions that its training loop calls; and bare linear layers, the floor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from izhi.experiments.benchmark.work import Steps, Work
+
+
+def _izhi(**settings: Any) -> Callable[[Work], Steps]:
+    def build(work: Work) -> Steps:
+        from izhi import training
+        from izhi.experiments import build as construct
+        from izhi.experiments.settings import experiment
+        from izhi.training import loop
+
+        e = experiment(
+            {
+                "dataset": "mnist", "steps": work.steps, "batch_size": work.batch,
+                "hidden": (work.hidden,), "accelerator": "cpu", "readout": "spikes", **settings,
+            }
+        )  # fmt: skip
+        network = construct.network(e, work.inputs, work.classes)
+        fabric = loop.start_fabric(e)
+        model, optimizer = fabric.setup(
+            training.Classifier(e, network), training.make_optimizer(e, network)
+        )
+        seeds = count()
+
+        def train(values: Tensor, labels: Tensor) -> None:
+            model.train()
+            seed = next(seeds)
+            loss, _ = loop.train_step(fabric, e, model, optimizer, values, labels, seed, "here")
+            loss.item()
+
+        def infer(values: Tensor) -> None:
+            model.eval()
+            with torch.inference_mode():
+                output, _ = model(values, next(seeds))
+                output.sum().item()
+
+        return Steps(train, infer)
+
+    return build
+
+
+def _bare(dtype: torch.dtype) -> Callable[[Work], Steps]:
+    """Two linear layers on spikes that are there already, with loss and optimiser; no neurons."""
+
+    def build(work: Work) -> Steps:
+        layers = nn.Sequential(
+            nn.Linear(work.inputs, work.hidden), nn.Linear(work.hidden, work.classes)
+        )
+        optimizer = torch.optim.Adam(layers.parameters(), lr=5e-4, fused=True)
+        values, _ = work.samples()
+        spikes = torch.bernoulli(values.expand(work.steps, *values.shape)).to(dtype)
+        mixed = torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16)
+
+        def train(values: Tensor, labels: Tensor) -> None:
+            optimizer.zero_grad(set_to_none=True)
+            with mixed:
+                output = layers(spikes)
+            loss = nn.functional.cross_entropy(output.sum(0, dtype=torch.float32), labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            loss.item()
+
+        def infer(values: Tensor) -> None:
+            with torch.inference_mode(), mixed:
+                layers(spikes).sum().item()
+
+        return Steps(train, infer)
+
+    return build
+
+
+#: Display name → builder.
+OURS: dict[str, Callable[[Work], Steps]] = {
+    "Izhi normalized": _izhi(neuron="normalized"),
+    "Izhi biological": _izhi(neuron="biological"),
+    "Izhi LIF": _izhi(neuron="lif"),
+    "Izhi normalized, exponential": _izhi(neuron="normalized", connection="exponential"),
+    "Izhi normalized, conductance": _izhi(neuron="normalized", connection="conductance"),
+    "Izhi normalized, recurrent": _izhi(neuron="normalized", connection="recurrent"),
+    "Izhi normalized, fp32": _izhi(neuron="normalized", precision="32-true"),
+    "Izhi normalized, 16-bit states": _izhi(neuron="normalized", state_bits=16),
+    "Izhi normalized, 16-bit states, 4-bit weights": _izhi(
+        neuron="normalized", state_bits=16, weight_bits=4
+    ),
+    "Izhi LIF, 16-bit states": _izhi(neuron="lif", state_bits=16),
+    "linear layers, bf16": _bare(torch.bfloat16),
+    "linear layers, fp32": _bare(torch.float32),
+}

@@ -1,0 +1,328 @@
+"""Other libraries of spiking networks, each in its fastest documented way on a CPU.
+
+Every network is inputs → hidden → classes, a linear layer with bias and a layer of neurons twice.
+Where the library lets them be chosen, LIF neurons keep 0.95 of their membrane each step, fire at 1,
+and subtract 1 on firing; only the linear layers are trained.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from izhi.experiments.benchmark.work import Steps, Work
+
+_DECAY = 0.95
+_TAU = 20.0  # steps; 1 - 1/20 = 0.95
+_RATE = 5e-4
+
+
+def _torch_steps(
+    count: Callable[[Tensor], Tensor],
+    parameters: Iterable[nn.Parameter],
+    without_gradients: Callable[[], Any] = torch.inference_mode,
+) -> Steps:
+    """Steps of a torch library from ``count``: values → encoding, forward, spike counts (B, C)."""
+    optimizer = torch.optim.Adam(parameters, lr=_RATE, fused=True)
+
+    def train(values: Tensor, labels: Tensor) -> None:
+        loss = nn.functional.cross_entropy(count(values), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        loss.item()
+
+    def infer(values: Tensor) -> None:
+        with without_gradients():
+            count(values).sum().item()
+
+    return Steps(train, infer)
+
+
+def _amplify(network: nn.Sequential, gain: float) -> None:
+    """Multiply the linear layers' first weights, for neurons that they would leave silent."""
+    with torch.no_grad():
+        for module in network:
+            if isinstance(module, nn.Linear):
+                module.weight.mul_(gain)
+
+
+def _snntorch(work: Work, mixed: bool) -> Steps:
+    import snntorch
+    from snntorch import spikegen
+
+    linear1, linear2 = nn.Linear(work.inputs, work.hidden), nn.Linear(work.hidden, work.classes)
+    lif1: Any = snntorch.Leaky(beta=_DECAY)
+    lif2: Any = snntorch.Leaky(beta=_DECAY)
+
+    def count(values: Tensor) -> Tensor:
+        spikes = spikegen.rate(values, num_steps=work.steps)
+        membrane1, membrane2 = lif1.reset_mem(), lif2.reset_mem()
+        record = []
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            for step in range(work.steps):
+                fired, membrane1 = lif1(linear1(spikes[step]), membrane1)
+                fired, membrane2 = lif2(linear2(fired), membrane2)
+                record.append(fired)
+        return torch.stack(record).sum(0)
+
+    return _torch_steps(count, [*linear1.parameters(), *linear2.parameters()])
+
+
+def snntorch_lif(work: Work) -> Steps:
+    """Leaky in the loop of snnTorch's tutorials; it has no mode for all steps at once."""
+    return _snntorch(work, mixed=False)
+
+
+def snntorch_lif_bf16(work: Work) -> Steps:
+    """``snntorch_lif`` under autocast: the products of the linear layers in bfloat16."""
+    return _snntorch(work, mixed=True)
+
+
+def _spikingjelly(work: Work, neuron: Callable[[], Any], gain: float = 1) -> Steps:
+    from spikingjelly.activation_based import encoding, functional, layer
+
+    network = nn.Sequential(
+        layer.Linear(work.inputs, work.hidden, step_mode="m"),
+        neuron(),
+        layer.Linear(work.hidden, work.classes, step_mode="m"),
+        neuron(),
+    )
+    _amplify(network, gain)
+    encoder: Any = encoding.PoissonEncoder(step_mode="m")
+
+    def count(values: Tensor) -> Tensor:
+        functional.reset_net(network)
+        spikes: Tensor = network(encoder(values.expand(work.steps, *values.shape)))
+        return spikes.sum(0)
+
+    return _torch_steps(count, network.parameters())
+
+
+def spikingjelly_lif(work: Work) -> Steps:
+    """LIFNode in multi-step mode.
+
+    The linear layers take all steps at once, and a layer of neurons is one operator with a backward
+    written by hand, which only SpikingJelly's own surrogates have.
+    """
+    from spikingjelly.activation_based import neuron, surrogate
+
+    def lif() -> Any:
+        return neuron.LIFNode(
+            tau=_TAU,
+            decay_input=False,
+            v_reset=None,
+            surrogate_function=surrogate.ATan(),
+            detach_reset=True,
+            step_mode="m",
+        )
+
+    return _spikingjelly(work, lif)
+
+
+def spikingjelly_izhikevich(work: Work) -> Steps:
+    """IzhikevichNode in the mode of ``spikingjelly_lif``, its adaptation switched on."""
+    from spikingjelly.activation_based import neuron, surrogate
+
+    def izhikevich() -> Any:
+        return neuron.IzhikevichNode(
+            a=0.1,
+            b=0.2,
+            surrogate_function=surrogate.ATan(),
+            detach_reset=True,
+            step_mode="m",
+        )
+
+    return _spikingjelly(work, izhikevich, gain=4)
+
+
+def _norse(work: Work, neuron: Callable[[], Any], gain: float) -> Steps:
+    import norse.torch as norse
+
+    network: Any = norse.SequentialState(
+        nn.Linear(work.inputs, work.hidden),
+        neuron(),
+        nn.Linear(work.hidden, work.classes),
+        neuron(),
+    )
+    _amplify(network, gain)
+    # A spike has the probability f_max · dt · value, here the value itself.
+    encoder: Any = norse.PoissonEncoder(work.steps, f_max=1000, dt=0.001)
+
+    def count(values: Tensor) -> Tensor:
+        spikes: Tensor = network(encoder(values))[0]
+        return spikes.sum(0)
+
+    return _torch_steps(count, network.parameters())
+
+
+def norse_lif(work: Work) -> Steps:
+    """LIF, the layer over whole sequences, so that the linear layers take all steps at once.
+
+    Its LIF has a synaptic current besides the membrane, decays of its own, and resets to 0.
+    """
+    import norse.torch as norse
+
+    return _norse(work, norse.LIF, gain=4)
+
+
+def norse_izhikevich(work: Work) -> Steps:
+    """Izhikevich, layers over whole sequences as in ``norse_lif``: regular spiking, 1 ms steps."""
+    import norse.torch as norse
+
+    parameters = norse.IzhikevichParameters(a=0.02, b=0.2, c=-65, d=8)
+    rest = norse.IzhikevichState(v=torch.tensor(-70.0), u=torch.tensor(-14.0))
+    behavior = norse.IzhikevichSpikingBehavior(parameters, rest)
+    return _norse(work, lambda: norse.Izhikevich(behavior, dt=1 / parameters.tau_inv), gain=100)
+
+
+def spyx_lif(work: Work) -> Steps:
+    """LIF by ``spyx.nn.run``, a ``lax.scan``, with encoding, loss and Adam all in one ``jax.jit``.
+
+    The scan is over each layer of neurons rather than over the network, so that the linear layers
+    take all steps at once. JAX gets as many threads as torch has, if it has not begun yet.
+    """
+    os.environ.setdefault("PJRT_NPROC", str(torch.get_num_threads()))
+    import jax
+    import jax.numpy as jnp
+    import optax
+    import spyx
+    from flax import nnx
+
+    jax.config.update("jax_platforms", "cpu")
+    rngs = nnx.Rngs(0)
+    network = spyx.nn.Sequential(
+        nnx.Linear(work.inputs, work.hidden, rngs=rngs),
+        spyx.nn.LIF((work.hidden,), beta=_DECAY, rngs=rngs),
+        nnx.Linear(work.hidden, work.classes, rngs=rngs),
+        spyx.nn.LIF((work.classes,), beta=_DECAY, rngs=rngs),
+    )
+    linear = nnx.Any(nnx.PathContains("kernel"), nnx.PathContains("bias"))
+    graph, parameters, fixed = nnx.split(network, linear, ...)
+    optimizer = optax.adam(_RATE)
+    state = optimizer.init(parameters)
+    key = jax.random.key(0)
+
+    def count(parameters: Any, key: Any, values: Any) -> Any:
+        linear1, lif1, linear2, lif2 = nnx.merge(graph, parameters, fixed).layers
+        spikes = jax.random.bernoulli(key, values, (work.steps, *values.shape))
+        hidden, _ = spyx.nn.run(lif1, linear1(spikes.astype(jnp.float32)))
+        output, _ = spyx.nn.run(lif2, linear2(hidden))
+        return output.sum(0)
+
+    def train_step(parameters: Any, state: Any, key: Any, values: Any, labels: Any) -> Any:
+        key, draw = jax.random.split(key)
+
+        def loss(parameters: Any) -> Any:
+            counts = count(parameters, draw, values)
+            return optax.softmax_cross_entropy_with_integer_labels(counts, labels).mean()
+
+        gradient = jax.grad(loss)(parameters)
+        updates, state = optimizer.update(gradient, state)
+        return optax.apply_updates(parameters, updates), state, key
+
+    def infer_step(parameters: Any, key: Any, values: Any) -> Any:
+        key, draw = jax.random.split(key)
+        return count(parameters, draw, values).sum(), key
+
+    compiled_train = jax.jit(train_step, donate_argnums=(0, 1))
+    compiled_infer = jax.jit(infer_step)
+
+    def train(values: Tensor, labels: Tensor) -> None:
+        nonlocal parameters, state, key
+        parameters, state, key = jax.block_until_ready(
+            compiled_train(parameters, state, key, values.numpy(), labels.numpy())
+        )
+
+    def infer(values: Tensor) -> None:
+        nonlocal key
+        total, key = compiled_infer(parameters, key, values.numpy())
+        total.item()
+
+    return Steps(train, infer)
+
+
+def sinabs_lif(work: Work) -> Steps:
+    """LIF, which takes whole sequences (B, T, N), so that the linear layers take all steps at once.
+
+    At most one spike a step and no normalisation of the input are the options that compute least.
+    """
+    from sinabs.activation import SingleSpike
+    from sinabs.layers import LIF
+    from sinabs.utils import reset_states
+
+    def lif() -> Any:
+        layer: Any = LIF(tau_mem=_TAU, spike_fn=SingleSpike, norm_input=False)
+        layer.tau_mem.requires_grad_(False)
+        return layer
+
+    network = nn.Sequential(
+        nn.Linear(work.inputs, work.hidden), lif(), nn.Linear(work.hidden, work.classes), lif()
+    )
+
+    def count(values: Tensor) -> Tensor:
+        reset_states(network)
+        rates = values.unsqueeze(1).expand(-1, work.steps, -1)
+        spikes: Tensor = network(torch.bernoulli(rates))
+        return spikes.sum(1)
+
+    # Its reset writes to the state in place, which inference tensors do not allow.
+    return _torch_steps(count, network.parameters(), without_gradients=torch.no_grad)
+
+
+def rockpool_lif(work: Work) -> Steps:
+    """LinearTorch and LIFTorch, which take whole sequences (B, T, N), with decays as constants.
+
+    As decays, rather than as the time constants that are its default, they need not be computed
+    each step. Its LIF has a synaptic current besides the membrane, and computes noise and
+    recurrence even when they are zero, as here.
+    """
+    # Rockpool tries to import samna, and that package, if from PyPI, runs pip to replace itself.
+    sys.modules.setdefault("samna", None)  # type: ignore[arg-type]
+    from rockpool.nn.combinators import Sequential
+    from rockpool.nn.modules import LIFTorch, LinearTorch
+    from rockpool.parameters import Constant
+
+    def lif(neurons: int) -> Any:
+        return LIFTorch(
+            neurons,
+            leak_mode="decays",
+            alpha=Constant(_DECAY),
+            beta=Constant(0.5),
+            bias=Constant(0.0),
+            threshold=Constant(1.0),
+        )
+
+    network: Any = Sequential(
+        LinearTorch((work.inputs, work.hidden), has_bias=True),
+        lif(work.hidden),
+        LinearTorch((work.hidden, work.classes), has_bias=True),
+        lif(work.classes),
+    )
+
+    def count(values: Tensor) -> Tensor:
+        network.reset_state()
+        rates = values.unsqueeze(1).expand(-1, work.steps, -1)
+        spikes: Tensor = network(torch.bernoulli(rates))[0]
+        return spikes.sum(1)
+
+    return _torch_steps(count, network.parameters().astorch())
+
+
+#: Display name → builder.
+PEERS: dict[str, Callable[[Work], Steps]] = {
+    "snnTorch LIF": snntorch_lif,
+    "snnTorch LIF, bf16": snntorch_lif_bf16,
+    "SpikingJelly LIF": spikingjelly_lif,
+    "SpikingJelly Izhikevich": spikingjelly_izhikevich,
+    "Norse LIF": norse_lif,
+    "Norse Izhikevich": norse_izhikevich,
+    "spyx LIF": spyx_lif,
+    "sinabs LIF": sinabs_lif,
+    "Rockpool LIF": rockpool_lif,
+}

@@ -1,0 +1,279 @@
+"""Runs contenders side by side, each in a process of its own, and writes table, JSON and figures.
+
+A machine's speed drifts, so rounds are interleaved: every contender runs once in each round, and
+what is reported are medians over rounds, of times and of the ratios within a round.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from izhi.errors import SettingError, unknown
+from izhi.experiments import plots
+from izhi.experiments.benchmark.ours import OURS
+from izhi.experiments.benchmark.peers import PEERS
+from izhi.experiments.benchmark.work import Work
+from izhi.files import write_bytes
+
+#: What every ratio is against.
+YARDSTICK = "Izhi normalized"
+#: Contenders of the figures of growth.
+GROWING = (YARDSTICK, "linear layers, bf16", "snnTorch LIF")
+GROWTH: dict[str, tuple[int, ...]] = {
+    "steps": (10, 25, 50, 100, 250, 500, 1000),
+    "hidden": (64, 128, 256, 512, 1024, 2048, 4096),
+    "batch": (16, 32, 64, 128, 256, 512, 1024),
+}
+_PACKAGES = (
+    "izhi", "torch", "numba", "numpy", "snntorch", "spikingjelly", "norse", "spyx", "jax", "sinabs",
+    "rockpool",
+)  # fmt: skip
+
+Report = Callable[[str], None]
+
+
+@dataclass
+class Measurement:
+    """One contender at one piece of work: seconds and bytes of every round."""
+
+    name: str
+    work: Work
+    train: list[float] = field(default_factory=list)
+    infer: list[float] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
+    peak_bytes: list[int] = field(default_factory=list)
+    problem: str = ""
+
+    def add(self, result: dict[str, Any]) -> None:
+        for key in ("train", "infer", "first", "peak_bytes"):
+            getattr(self, key).append(result[key])
+
+    def milliseconds(self, what: str) -> float:
+        """Median over rounds of a step's median time."""
+        return float(1000 * statistics.median(getattr(self, what)))
+
+    def ratio(self, other: Measurement, what: str) -> float:
+        """How many times longer this takes than other, the median of the rounds' ratios."""
+        pairs = zip(getattr(self, what), getattr(other, what), strict=True)
+        return float(statistics.median(a / b for a, b in pairs))
+
+
+def contenders(names: str | None) -> list[str]:
+    """Names from a list separated by semicolons; None for all.
+
+    Raises:
+        SettingError: for a name that is not a contender's.
+    """
+    known = [*OURS, *PEERS]
+    if names is None:
+        return known
+    chosen = [name.strip() for name in names.split(";") if name.strip()]
+    for name in chosen:
+        if name not in known:
+            raise unknown("contender", name, known, separator="; ")
+    return list(dict.fromkeys(chosen))
+
+
+def _run(name: str, work: Work, threads: int, repeats: int) -> dict[str, Any]:
+    request = {"name": name, "work": asdict(work), "threads": threads, "repeats": repeats}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "NUMBA_NUM_THREADS": str(threads),
+        "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}",
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "izhi.experiments.benchmark.worker", json.dumps(request)],
+        capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        return {"problem": lines[-1]}
+    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+def measure(
+    jobs: Iterable[tuple[str, Work]], *, rounds: int, threads: int, repeats: int, report: Report
+) -> list[Measurement]:
+    """Every job once per round; a contender that fails is left out of later rounds, with its reason."""
+    rows = [Measurement(name, work) for name, work in jobs]
+    for number in range(1, rounds + 1):
+        for place, row in enumerate(rows, start=1):
+            if row.problem:
+                continue
+            result = _run(row.name, row.work, threads, repeats)
+            if "problem" in result:
+                row.problem = result["problem"]
+                report(f"round {number}: {row.name}: left out, {row.problem}")
+                continue
+            row.add(result)
+            report(
+                f"round {number}/{rounds}, {place}/{len(rows)}: {row.name}, T={row.work.steps}:"
+                f" {1000 * result['train']:.1f} ms"
+            )
+    return rows
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """What the numbers were measured on."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    model = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    flags: set[str] = set()
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+            elif line.startswith("flags"):
+                flags = set(line.partition(":")[2].split())
+                break
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "features": sorted(flags & {"avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8"}),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "fast precision": "bf16"
+        if getattr(torch.cpu, "_is_amx_tile_supported", bool)()
+        else "fp32",
+        "versions": versions,
+    }
+
+
+def benchmark(
+    names: Sequence[str], folder: Path, works: Sequence[Work], *, rounds: int, threads: int,
+    repeats: int, growth: bool, report: Report,
+) -> list[Measurement]:  # fmt: skip
+    """The comparison at each piece of work, and how cost grows; writes what ``folder`` will hold.
+
+    bench.json has every number, bench.md the table, speed.png and growth.png the figures.
+
+    Raises:
+        SettingError: for no rounds, threads or repeats, or an empty piece of work.
+    """
+    sizes = {name: value for work in works for name, value in asdict(work).items() if value < 1}
+    counts = {"rounds": rounds, "threads": threads, "repeats": repeats, **sizes}
+    for what, value in counts.items():
+        if value < 1:
+            raise SettingError(f"{what} is {value!r}, expected at least 1")
+    about = machine(threads)
+    content: dict[str, Any] = {"machine": about, "rounds": rounds, "repeats": repeats}
+    jobs = [(name, work) for work in works for name in names]
+    rows = measure(jobs, rounds=rounds, threads=threads, repeats=repeats, report=report)
+    content["comparison"] = [asdict(row) for row in rows]
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder, content)
+    write_bytes(folder / "bench.md", table(rows, about, rounds, repeats).encode())
+    plots.save(figure(rows), folder / "speed.png")
+    chosen = [name for name in GROWING if name in names] if growth else []
+    if chosen:
+        ladder = dict.fromkeys(
+            (name, Work(**{what: value}))
+            for what, values in GROWTH.items()
+            for value in values
+            for name in chosen
+        )
+        grown = measure(ladder, rounds=1, threads=threads, repeats=min(repeats, 7), report=report)
+        content["growth"] = [asdict(row) for row in grown]
+        _write(folder, content)
+        plots.save(growth_figure(grown), folder / "growth.png")
+    return rows
+
+
+def _write(folder: Path, content: dict[str, Any]) -> None:
+    write_bytes(folder / "bench.json", (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _base(rows: Sequence[Measurement], work: Work) -> Measurement | None:
+    for row in rows:
+        if row.name == YARDSTICK and row.work == work and not row.problem:
+            return row
+    return None
+
+
+def table(rows: Sequence[Measurement], about: dict[str, Any], rounds: int, repeats: int) -> str:
+    """The comparison in Markdown."""
+    lines = [
+        f"{about['processor']}, {about['threads']} threads, {', '.join(about['features'])};"
+        f" Python {about['python']}; median of {rounds} rounds of {repeats} steps.",
+        "",
+    ]
+    for work in dict.fromkeys(row.work for row in rows):
+        base = _base(rows, work)
+        lines += [
+            f"### {work.inputs}-{work.hidden}-{work.classes}, T = {work.steps}, batch {work.batch}",
+            "",
+            "| contender | training step (ms) | times Izhi's | inference (ms) | times Izhi's"
+            " | peak memory (MB) |",
+            "|---|---:|---:|---:|---:|---:|",
+        ]
+        done = [row for row in rows if row.work == work and not row.problem]
+        for row in sorted(done, key=lambda row: row.milliseconds("train")):
+            against = [
+                f"{row.ratio(base, what):.2f}" if base else "" for what in ("train", "infer")
+            ]
+            lines.append(
+                f"| {row.name} | {row.milliseconds('train'):.1f} | {against[0]}"
+                f" | {row.milliseconds('infer'):.1f} | {against[1]}"
+                f" | {statistics.median(row.peak_bytes) / 1e6:.0f} |"
+            )
+        lines += [
+            f"| {row.name} | not measured: {row.problem} | | | | |"
+            for row in rows
+            if row.work == work and row.problem
+        ]
+        lines.append("")
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    return "\n".join([*lines, f"Versions: {versions}.", ""])
+
+
+def figure(rows: Sequence[Measurement]) -> Any:
+    """Training steps of all contenders as bars, a panel per number of steps."""
+    panels: dict[str, list[tuple[str, float, float | None]]] = {}
+    for work in dict.fromkeys(row.work for row in rows):
+        base = _base(rows, work)
+        panels[f"T = {work.steps}"] = [
+            (row.name, row.milliseconds("train"), row.ratio(base, "train") if base else None)
+            for row in rows
+            if row.work == work and not row.problem
+        ]
+    label = f"training step (ms); × times that of {YARDSTICK}"
+    return plots.bars(panels, label, lambda name: name in OURS)
+
+
+def growth_figure(rows: Sequence[Measurement]) -> Any:
+    """Time of a training step over T, width and batch, each on logarithmic axes."""
+    labels = {"steps": "time steps T", "hidden": "hidden neurons", "batch": "batch size"}
+    usual = asdict(Work())
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for what, label in labels.items():
+        lines: dict[str, list[tuple[float, float]]] = {}
+        for row in rows:
+            values = asdict(row.work)
+            others = all(values[k] == usual[k] for k in values if k != what)
+            if others and not row.problem and values[what] in GROWTH[what]:
+                point = (float(values[what]), row.milliseconds("train"))
+                if point[0] not in [x for x, _ in lines.setdefault(row.name, [])]:
+                    lines[row.name].append(point)
+        panels[label] = lines
+    return plots.growth(panels, "training step (ms)")

@@ -1,0 +1,302 @@
+"""Comparisons: any set of variants of one experiment, several seeds each, one table and one figure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from izhi.data.embedded import FOLDS
+from izhi.errors import SettingError
+from izhi.experiments import build, plots
+from izhi.experiments.run_folder import already_holds_a_run, versions
+from izhi.experiments.settings import Experiment, experiment
+from izhi.training import Listener, Result, RunFolder, start_fabric, train
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a comparison: a label and the settings in which it differs from the others.
+
+    Attributes:
+        label: tells it from the others.
+        settings: in which it differs.
+        named: whether somebody chose the label, which then stands for the settings in the table.
+    """
+
+    label: str
+    settings: Mapping[str, Any]
+    named: bool = False
+
+
+def parse_variants(neurons: str, connections: str) -> list[Variant]:
+    """The variants that the command line names.
+
+    Args:
+        neurons: comma-separated ``neuron[:setting=value]…``, for example
+            ``lif,normalized:jacobian_limit=inf``; lists within a value are joined by ``+``.
+        connections: comma-separated kinds; each neuron that names no connection gets all of them.
+    """
+    variants: dict[str, Variant] = {}
+    kinds = _kinds(connections)
+    items = [item.strip() for item in neurons.split(",") if item.strip()]
+    if not items:
+        raise SettingError("neurons names nothing, expected neurons such as lif,normalized")
+    for item, kind in product(items, kinds):
+        name, *changes = item.split(":")
+        settings: dict[str, Any] = {"neuron": name, "connection": kind}
+        for change in changes:
+            key, equals, value = change.partition("=")
+            if not equals or not value:
+                raise SettingError(f"{change!r} in {item!r} is no setting, expected setting=value")
+            settings[key.strip().replace("-", "_")] = value.strip().replace("+", ",")
+        notes = [f"{k}={v}" for k, v in settings.items() if k not in ("neuron", "connection")]
+        label = " ".join(
+            [name, *([settings["connection"]] if settings["connection"] != "linear" else [])]
+        )
+        label += f" ({', '.join(notes)})" if notes else ""
+        variants.setdefault(label, Variant(label, settings))
+    return list(variants.values())
+
+
+def named_variants(tables: Any, connections: str | None = None) -> list[Variant]:
+    """The variants of a TOML file: a table ``[variants."label"]`` of settings for each.
+
+    Args:
+        tables: the file's ``variants``.
+        connections: comma-separated kinds, each of which every variant gets; None: what the file says.
+    """
+    if not isinstance(tables, Mapping) or not tables:
+        raise SettingError('variants is no table, expected one or more [variants."label"]')
+    for label, settings in tables.items():
+        if not isinstance(settings, Mapping):
+            raise SettingError(f"variants holds {label!r}, expected a table [variants.{label!r}]")
+    named = [Variant(label, dict(settings), named=True) for label, settings in tables.items()]
+    if connections is None:
+        return named
+    return [
+        Variant(
+            variant.label if kind == "linear" else f"{variant.label}, {kind}",
+            {**variant.settings, "connection": kind},
+            named=True,
+        )
+        for kind in _kinds(connections)
+        for variant in named
+    ]
+
+
+def _kinds(connections: str) -> list[str]:
+    kinds = [kind.strip() for kind in connections.split(",") if kind.strip()]
+    if not kinds:
+        raise SettingError("connections names nothing, expected kinds such as linear,recurrent")
+    return list(dict.fromkeys(kinds))
+
+
+@dataclass
+class Row:
+    """A variant's results over its seeds."""
+
+    variant: Variant
+    experiment: Experiment
+    results: list[Result]
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Test accuracy of each seed after the last epoch."""
+        return [result.test_accuracy for result in self.results]
+
+    @property
+    def mean(self) -> float:
+        return mean(self.accuracies)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over seeds; None for one seed."""
+        return stdev(self.accuracies) if len(self.results) > 1 else None
+
+    @property
+    def spikes(self) -> float:
+        """Spikes that a test sample causes in all layers, mean over seeds."""
+        return mean(result.spikes for result in self.results)
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that are learned."""
+        return self.results[0].parameters
+
+    def groups(self) -> dict[str, list[float]]:
+        """Test accuracy of each seed for every group of test samples that is reported apart."""
+        start = "test_accuracy_"
+        names = [k.removeprefix(start) for k in self.results[0].history[-1] if k.startswith(start)]
+        return {name: [r.history[-1][start + name] for r in self.results] for name in names}
+
+    @property
+    def seconds(self) -> float:
+        """Training time of an epoch: the median over all epochs."""
+        times = sorted(row["train_seconds"] for r in self.results for row in r.history)
+        return times[len(times) // 2]
+
+
+def plan(
+    variants: Sequence[Variant], seeds: Sequence[int], settings: Mapping[str, Any],
+    *, folds: bool = False,
+) -> list[tuple[Variant, list[Experiment]]]:  # fmt: skip
+    """Every experiment of a comparison, all checked before the first one starts.
+
+    Args:
+        variants: its rows.
+        seeds: of each.
+        settings: that they share.
+        folds: whether each seed is run five times, each time with another fifth as test samples.
+    """
+    planned = []
+    runs: list[dict[str, Any]] = [{"seed": s} for s in seeds]
+    if folds:
+        runs = [{"seed": s, "fold": f} for s in seeds for f in range(FOLDS)]
+    for variant in variants:
+        for key in ("dataset", "fold", "seed", "accelerator", "devices", "nodes", "precision"):
+            if key in variant.settings:
+                raise SettingError(f"{key} cannot differ between variants; give --{key}")
+        planned.append(
+            (variant, [experiment({**settings, **variant.settings, **run}) for run in runs])
+        )
+    return planned
+
+
+def _folder_name(label: str) -> str:
+    return "".join(c if c.isalnum() or c in "._=-" else "-" for c in label).strip("-")
+
+
+def _data_key(e: Experiment) -> tuple[Any, ...]:
+    return e.dataset, e.fold, e.best_inputs
+
+
+def compare(
+    planned: Sequence[tuple[Variant, list[Experiment]]],
+    folder: Path,
+    listener: Listener,
+    *,
+    resume: bool = False,
+    command: str = "",
+) -> list[Row]:
+    """Run every experiment in a folder of its own under ``folder``; finished ones are read back.
+
+    Raises:
+        RunFolderError: if the folder cannot be written, or holds runs and ``resume`` is False.
+    """
+    first = planned[0][1][0]
+    if folder.is_dir() and any(folder.iterdir()) and not resume:
+        raise already_holds_a_run(folder)
+    dataset, key = build.dataset(first), _data_key(first)
+    fabric = start_fabric(first)
+    rows = []
+    for variant, experiments in planned:
+        results = []
+        for e in experiments:
+            if _data_key(e) != key:
+                dataset, key = build.dataset(e), _data_key(e)
+            fold = "" if e.fold is None else f"-fold-{e.fold}"
+            run = RunFolder(folder / _folder_name(variant.label) / f"seed-{e.seed}{fold}")
+            if fabric.is_global_zero:
+                run.open(e, resume=resume, command=command)
+            fabric.barrier()
+            results.append(train(fabric, e, dataset, run, listener))
+        rows.append(Row(variant, experiments[0], results))
+    if fabric.is_global_zero:
+        write(rows, folder, command)
+    return rows
+
+
+def write(rows: Sequence[Row], folder: Path, command: str) -> None:
+    """comparison.json, accuracy.png, outcomes.png and report.md of a comparison."""
+    out = RunFolder(folder)
+    out.write("comparison.json", json.dumps(summary(rows), indent=2) + "\n")
+    curves = {
+        row.variant.label: [[x["test_accuracy"] for x in r.history] for r in row.results]
+        for row in rows
+    }
+    e = rows[0].experiment
+    seeds = len({r.experiment.seed for r in rows[0].results})
+    folds = "" if e.fold is None else f", {FOLDS} folds"
+    title = f"{e.dataset}, T = {e.steps}, {seeds} seed{'s' if seeds > 1 else ''}{folds}"
+    plots.save(plots.accuracy(curves, title), folder / "accuracy.png")
+    found = {row.variant.label: row.groups() or {"all": row.accuracies} for row in rows}
+    plots.save(plots.outcomes(found, title), folder / "outcomes.png")
+    lines = [f"# Comparison on {e.dataset}", "", *([f"    {command}", ""] if command else [])]
+    lines += [markdown(rows), "", "![test accuracy over epochs](accuracy.png)", "",
+              "![test accuracy after the last epoch](outcomes.png)", ""]  # fmt: skip
+    remarks = [f"- {row.variant.label}: {w}" for row in rows for w in row.results[-1].warnings]
+    lines += [*remarks, ""] if remarks else []
+    lines += ["Versions: " + ", ".join(f"{k} {v}" for k, v in versions().items()), ""]
+    out.write("report.md", "\n".join(lines))
+
+
+def headings(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The columns of the table: among them one for each group of test samples."""
+    groups = [f"{name.replace('_', ' ')} (%)" for name in rows[0].groups()]
+    return (
+        "neuron", "connection", "readout", "test accuracy (%)", "least … most", *groups, "parameters",
+        "spikes/sample", "s/epoch",
+    )  # fmt: skip
+
+
+def percent(accuracies: Sequence[float]) -> str:
+    """Mean in per cent, and the standard deviation where there are several."""
+    spread = f" ± {100 * stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
+    return f"{100 * mean(accuracies):.2f}{spread}"
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row of the table, as text."""
+    e = row.experiment
+    notes = [
+        f"{k}={v}"
+        for k, v in row.variant.settings.items()
+        if k not in ("neuron", "connection", "readout")
+    ]
+    name = e.neuron + (f" ({', '.join(notes)})" if notes else "")
+    if row.variant.named:
+        name = row.variant.label
+    low, high = 100 * min(row.accuracies), 100 * max(row.accuracies)
+    groups = [percent(x) for x in row.groups().values()]
+    return (
+        name, e.connection, e.readout or "", percent(row.accuracies), f"{low:.2f} … {high:.2f}",
+        *groups, f"{row.parameters:,}", f"{row.spikes:,.0f}", f"{row.seconds:.1f}",
+    )  # fmt: skip
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table of a comparison in Markdown."""
+    columns = headings(rows)
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def summary(rows: Sequence[Row]) -> dict[str, Any]:
+    """A comparison as plain values, for --json."""
+    return {
+        "versions": versions(),
+        "rows": [
+            {
+                "label": row.variant.label,
+                "config": row.experiment.model_dump(mode="json"),
+                "seeds": [r.experiment.seed for r in row.results],
+                "folds": [r.experiment.fold for r in row.results],
+                "test_accuracy": row.accuracies,
+                "mean": row.mean,
+                "spread": row.spread,
+                "groups": row.groups(),
+                "parameters": row.parameters,
+                "spikes_per_sample": row.spikes,
+                "seconds_per_epoch": row.seconds,
+                "history": [r.history for r in row.results],
+                "warnings": sorted({w for r in row.results for w in r.warnings}),
+            }
+            for row in rows
+        ],
+    }

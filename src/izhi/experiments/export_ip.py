@@ -1,0 +1,172 @@
+"""From a float run, or from the weights of earlier projects, to an artifact of the FPGA IP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from izhi import data
+from izhi.data import Dataset
+from izhi.errors import SettingError
+from izhi.experiments import export, trained
+from izhi.experiments.settings import Experiment, experiment
+from izhi.hardware import ip as hls_ip
+from izhi.hardware.artifact import IPArtifact
+from izhi.hardware.ip import STEPS, Network
+from izhi.network.connections import Linear
+from izhi.network.layers import Layer
+from izhi.network.layers import Network as TrainedNetwork
+from izhi.neurons import preset
+from izhi.neurons.parameters import COEFFICIENTS
+from izhi.seeds import Purpose, derive_seed
+from izhi.training import Classifier, checkpoint, inputs, versions
+
+#: Settings that the IP leaves no choice of, their only value, and what to do for it.
+_ONLY: Mapping[str, Any] = {
+    "encoding": "constant", "steps": STEPS, "readout": "spikes", "connection": "linear", "delays": 0,
+    "order": "fpga-ip", "gain": 1.0, "learn": (), "per_neuron": False, "mixture": None,
+    "weight_bits": None, "state_bits": None,
+}  # fmt: skip
+
+
+def artifact(
+    path: Path, dataset: str | None = None, build: str | None = None, *, tests: int = 4
+) -> IPArtifact:
+    """The artifact of a float run, or of the weights in a plain ``state_dict``.
+
+    Args:
+        path: run folder or checkpoint; or a file of torch.save with weights (n_out, n_prev) and biases
+            (n_out,) in turn, whatever their names.
+        dataset: of a state_dict: the data set that it was trained on; None if it is none of Izhi's.
+        build: of a state_dict: the neuron, ``"izhi"`` or ``"lif"`` [izhi].
+        tests: how many test samples become test vectors.
+
+    Raises:
+        SettingError: if the run has what the IP does not have, or the network is too large for it.
+        CheckpointError: if the file is none of these.
+    """  # fmt: skip
+    if path.is_file():
+        content = checkpoint.read(path)
+        if _is_state_dict(content):
+            return _of_weights(path, content, dataset, build or "izhi", tests)
+    for name, value in (("dataset", dataset), ("build", build)):
+        if value is not None:
+            raise SettingError(
+                f"{name} is {value!r}, but a run has its own; leave it out, or give a state_dict"
+            )
+    return of_run(
+        trained.load(path, {"precision": "32-true"}, expect=partial(expect_ip, path)), tests=tests
+    )
+
+
+def of_run(run: trained.Trained, *, tests: int = 4) -> IPArtifact:
+    """The same of a run that is loaded, and that the IP can run."""
+    e = run.experiment
+    network = for_ip(run.network)
+    encoding = {name: getattr(e, name) for name in export.ENCODING}
+    currents = _currents(e, run.dataset, tests)
+    return _whole(network, run.dataset.classes, encoding, export.provenance(run), currents)
+
+
+def for_ip(network: TrainedNetwork) -> Network:
+    """A float network of the IP's neurons and linear connections as the IP's."""
+    pairs = [_linear(layer) for layer in network.layers]
+    return Network.of([w for w, _ in pairs], [b for _, b in pairs])
+
+
+def _whole(
+    network: Network, classes: Any, encoding: Mapping[str, Any], provenance: Mapping[str, Any], currents: Any
+) -> IPArtifact:  # fmt: skip
+    scores = hls_ip.run(network, currents).scores
+    return IPArtifact(network, tuple(classes), encoding, provenance, currents, scores)
+
+
+def _linear(layer: Any) -> tuple[Any, Any]:
+    connection = cast(Linear, cast(Layer, layer).connection)
+    bias = connection.input.bias
+    return connection.weight.detach().float().numpy(), bias.detach().float().numpy()
+
+
+def _currents(e: Experiment, dataset: Dataset, count: int) -> Any:
+    """Currents (count, inputs) of the first test samples."""
+    values, _ = dataset.test.batch(torch.arange(min(count, len(dataset.test))))
+    whole = TrainedNetwork([], Linear(inputs(e, dataset), 1))
+    arriving = (
+        Classifier(e, whole, dataset.shape)
+        .eval()
+        .encode(values, derive_seed(e.seed, Purpose.VECTORS))
+    )
+    return cast(Tensor, arriving)[0].float().numpy()
+
+
+def expect_ip(path: Path, e: Experiment) -> None:
+    """Raise SettingError unless the IP computes what an experiment trained."""
+    ip = preset("hls-ip")
+    kind = None if e.neuron == "lif" else preset(e.neuron)
+    if kind is None or any(
+        getattr(kind, x) != getattr(ip, x) for x in (*COEFFICIENTS, "v0", "u0", "dt")
+    ):
+        raise SettingError(
+            f"{path} has the neuron {e.neuron!r}, expected 'hls-ip', the FPGA IP's: train with --neuron hls-ip"
+        )
+    for name, value in _ONLY.items():
+        if getattr(e, name) != value:
+            option = f"--{name.replace('_', '-')}"
+            fix = (
+                f"train with {option} {value}"
+                if value and value != ()
+                else f"train without {option}"
+            )
+            raise SettingError(
+                f"{path} has {name} {getattr(e, name)!r}, expected {value!r}, which is all that the FPGA IP"
+                f" has: {fix}"
+            )
+
+
+def _is_state_dict(content: Any) -> bool:
+    return (
+        isinstance(content, dict)
+        and bool(content)
+        and all(isinstance(value, Tensor) for value in content.values())
+    )
+
+
+def _of_weights(
+    path: Path, content: Mapping[str, Tensor], name: str | None, build: str, tests: int
+) -> IPArtifact:
+    names, tensors = list(content), list(content.values())
+    for number, tensor in enumerate(tensors):
+        rank = 1 if number % 2 else 2
+        if tensor.dim() != rank or not tensor.is_floating_point() or len(tensors) % 2:
+            raise SettingError(
+                f"{path} has {names[number]!r} of shape {tuple(tensor.shape)} and {tensor.dtype} in place"
+                f" {number + 1} of {len(tensors)}, expected float weights (n_out, n_prev) and biases"
+                " (n_out,) in turn"
+            )
+    floats = [tensor.detach().float().numpy() for tensor in tensors]
+    network = Network.of(floats[::2], floats[1::2], build)  # type: ignore[arg-type]
+    provenance = {"weights": path.name, "versions": versions()}
+    if name is None:
+        currents = np.random.default_rng(0).random((tests, network.inputs), np.float32)
+        classes = tuple(str(k) for k in range(network.outputs))
+        settings = {"encoding": "constant", "steps": STEPS}
+        return _whole(network, classes, settings, provenance, currents)
+    dataset = data.load(name)
+    fields, left = divmod(network.inputs, dataset.features)
+    if left or fields in (0, 2) or len(dataset.classes) != network.outputs:
+        raise SettingError(
+            f"{path} has {network.inputs} inputs and {network.outputs} outputs, but {name} has"
+            f" {dataset.features} values and {len(dataset.classes)} classes; leave --dataset out"
+        )
+    e = experiment(
+        {"dataset": name, "encoding": "constant", "steps": STEPS, "population": fields if fields > 1 else 0}
+    )  # fmt: skip
+    encoding = {key: getattr(e, key) for key in export.ENCODING}
+    provenance["data_sha256"] = export.checksum(dataset)
+    return _whole(network, dataset.classes, encoding, provenance, _currents(e, dataset, tests))

@@ -1,0 +1,80 @@
+"""What a single run leaves for its reader: its figures and report.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from izhi.errors import SettingError
+from izhi.experiments import build, plots
+from izhi.experiments.run_folder import versions
+from izhi.experiments.settings import Experiment, experiment
+from izhi.network import Network, firing
+from izhi.network.firing import LayerDynamics
+from izhi.neurons import preset
+from izhi.training import Result, RunFolder, checkpoint
+
+
+def write(result: Result, folder: RunFolder, command: str) -> None:
+    """accuracy.png and report.md of a finished run."""
+    e, history = result.experiment, result.history
+    curves = {"test": [[row["test_accuracy"] for row in history]]}
+    for part in ("validation", "train"):
+        if f"{part}_accuracy" in history[-1]:
+            curves[part] = [[row[f"{part}_accuracy"] for row in history]]
+    title = f"{e.neuron}, {e.connection}, {e.dataset}"
+    plots.save(plots.accuracy(curves, title), folder.path / "accuracy.png")
+    last = history[-1]
+    lines = [f"# {title}", "", f"    {command}", "", "| after the last epoch | |", "|---|---|"]
+    lines += [f"| {name.replace('_', ' ')} | {value:.4g} |" for name, value in last.items()]
+    lines += ["", "![accuracy over epochs](accuracy.png)", ""]
+    lines += [f"- {warning}" for warning in result.warnings]
+    if e.learn:
+        lines += [
+            "",
+            *firing.table(*dynamics(folder)),
+            "",
+            "![coefficients before and after](dynamics.png)",
+        ]
+    lines += ["", "Versions: " + ", ".join(f"{k} {v}" for k, v in versions().items()), ""]
+    folder.write("report.md", "\n".join(lines))
+
+
+def trained(path: Path) -> tuple[Experiment, Network, Network]:
+    """The experiment of a checkpoint, its network as it began and as it is.
+
+    Raises:
+        CheckpointError: if there is none, or it is of another network.
+    """
+    content = checkpoint.load(path)
+    e = experiment(content["config"])
+    before, after = (build.network(e, content["inputs"], len(content["classes"])) for _ in range(2))
+    checkpoint.load_weights(path, after, content["model"])
+    return e, before, after
+
+
+def dynamics(folder: RunFolder) -> tuple[list[LayerDynamics], list[LayerDynamics]]:
+    """Coefficients and firing classes of a run before and after training; draws dynamics.png.
+
+    Raises:
+        SettingError: if the run's neurons have neither learned coefficients nor classes.
+    """
+    e, *networks = trained(folder.checkpoint)
+    before, after = (firing.of_network(network) for network in networks)
+    if not any(layer.coefficients or layer.classes for layer in after):
+        raise SettingError(
+            f"{folder.path} has learned no coefficient of a neuron; train with learn"
+        )
+    in_mv = e.neuron != "lif" and preset(e.neuron).unit == "mV"
+    units = firing.UNITS if in_mv else {}
+    drawn = []
+    for old, new in zip(before, after, strict=True):
+        values = {
+            name + (f" ({units[name]})" if name in units else ""): (
+                old.coefficients[name].numpy(),
+                new.coefficients[name].numpy(),
+            )
+            for name in new.coefficients
+        }
+        drawn.append((values, (old.count(), new.count())))
+    plots.save(plots.dynamics(drawn), folder.path / "dynamics.png")
+    return before, after

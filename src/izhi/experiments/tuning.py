@@ -1,0 +1,347 @@
+"""Search for settings on validation samples, with Optuna: the same budget for every model.
+
+Each variant of a comparison is a study of its own in one storage: a file that several processes and
+machines may share, or a data base. A trial trains one network on the training samples and is judged by
+its accuracy on the validation samples; the test samples are not in its reach.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import tomli_w
+import torch
+
+from izhi.data import Dataset
+from izhi.errors import DivergenceError, SettingError, unknown
+from izhi.experiments import build
+from izhi.experiments.comparison import Variant
+from izhi.experiments.settings import Experiment, experiment
+from izhi.training import Listener, RunFolder, start_fabric, train
+
+#: What is searched unless the command says otherwise.
+USUAL = "learning_rate=1e-4..1e-2,slope=1..10"
+_LOGARITHMIC = 10.0
+_FIXED = (
+    "dataset",
+    "validation",
+    "split_seed",
+    "epochs",
+    "seed",
+    "accelerator",
+    "devices",
+    "nodes",
+)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Values that a setting may take: from low to high, or one of some choices.
+
+    Attributes:
+        neuron: the only neuron whose variants it concerns; None for all.
+        name: of the setting.
+        low, high: limits, both included; high is ten times low or more: searched by its logarithm.
+        choices: given in place of limits.
+    """
+
+    neuron: str | None
+    name: str
+    low: float = 0.0
+    high: float = 0.0
+    choices: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the setting takes whole numbers only."""
+        return Experiment.model_fields[self.name].annotation is int
+
+    def concerns(self, neuron: str) -> bool:
+        """Whether variants of that neuron are searched over it."""
+        return self.neuron in (None, neuron)
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is one that the setting may take."""
+        if self.choices:
+            return str(value) in self.choices
+        return isinstance(value, (int, float)) and self.low <= value <= self.high
+
+    def suggest(self, trial: Any) -> Any:
+        """A value for a trial."""
+        if self.choices:
+            return trial.suggest_categorical(self.name, self.choices)
+        log = self.low > 0 and self.high >= _LOGARITHMIC * self.low
+        if self.is_whole:
+            return trial.suggest_int(self.name, int(self.low), int(self.high), log=log)
+        return trial.suggest_float(self.name, self.low, self.high, log=log)
+
+
+def parse_search(text: str) -> list[Range]:
+    """Ranges from ``[neuron.]setting=low..high`` or ``=one|another``, comma-separated.
+
+    Raises:
+        SettingError: for what is not of that form, an unknown setting, or one that must not differ
+            between trials.
+    """
+    ranges = []
+    for item in (part.strip() for part in text.split(",") if part.strip()):
+        left, equals, values = item.partition("=")
+        neuron, dot, name = left.strip().rpartition(".")
+        name = name.replace("-", "_")
+        if not equals or not values:
+            raise SettingError(f"search has {item!r}, expected setting=low..high or setting=a|b")
+        if name not in Experiment.model_fields:
+            raise unknown("setting", name, Experiment.model_fields)
+        if name in _FIXED:
+            raise SettingError(
+                f"search names {name}, which is the same in all trials; leave it out"
+            )
+        only = neuron if dot else None
+        if ".." not in values:
+            ranges.append(Range(only, name, choices=tuple(v.strip() for v in values.split("|"))))
+            continue
+        try:
+            low, high = (float(v) for v in values.split(".."))
+        except ValueError:
+            raise SettingError(f"search has {item!r}, expected numbers low..high") from None
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise SettingError(f"search has {item!r}, expected low below high")
+        ranges.append(Range(only, name, low, high))
+    if not ranges:
+        raise SettingError("search names no setting, expected some such as " + USUAL)
+    return ranges
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best trial of a variant.
+
+    Attributes:
+        variant: what was tuned.
+        found: the settings that were found.
+        accuracy: on the validation samples.
+        trials: how many were run, those that were stopped early or failed included.
+    """
+
+    variant: Variant
+    found: Mapping[str, Any]
+    accuracy: float
+    trials: int
+
+
+def to_toml(settings: Mapping[str, Any], best: Sequence[Best], header: str = "") -> str:
+    """The common settings, and each variant with what was found, as a file for ``izhi compare``."""
+
+    def typed(values: Mapping[str, Any]) -> dict[str, Any]:
+        # The command line gives text; a file shows numbers as numbers.
+        dumped = Experiment(**values).model_dump(mode="json")
+        return {name: dumped[name] for name in values}
+
+    tables = {row.variant.label: typed({**row.variant.settings, **row.found}) for row in best}
+    comment = "".join(f"# {line}\n" for line in header.splitlines())
+    return comment + str(tomli_w.dumps({**typed(settings), "variants": tables}))
+
+
+class _Pruning:
+    """Tells Optuna of each epoch, and stops a trial that lags behind."""
+
+    def __init__(self, listener: Listener, trial: Any, pruned: type[Exception]) -> None:
+        self.listener, self.trial, self.pruned = listener, trial, pruned
+
+    def begin(self, e: Experiment, steps: int, finished: int) -> None:
+        self.listener.begin(e, steps, finished)
+
+    def step(self, loss: float) -> None:
+        self.listener.step(loss)
+
+    def epoch(self, row: dict[str, float], warnings: list[str]) -> None:
+        self.listener.epoch(row, warnings)
+        self.trial.report(row["validation_accuracy"], int(row["epoch"]))
+        if self.trial.should_prune():
+            raise self.pruned
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise SettingError("optuna is not installed; pip install 'izhi[tune]'") from None
+    optuna.logging.set_verbosity(logging.ERROR)
+    return optuna
+
+
+def _storage(optuna: Any, storage: str) -> Any:
+    if "://" in storage:
+        return storage
+    backend = optuna.storages.journal.JournalFileBackend(storage)
+    return optuna.storages.JournalStorage(backend)
+
+
+def check(
+    variants: Sequence[Variant],
+    ranges: Sequence[Range],
+    settings: Mapping[str, Any],
+    trials: int,
+    *,
+    every_speaker: bool = False,
+) -> list[Experiment]:
+    """The experiment of each variant, all checked before the first trial starts.
+
+    Raises:
+        SettingError: for anything that a trial could stumble over.
+    """
+    if trials < 1:
+        raise SettingError(f"trials is {trials!r}, expected at least 1")
+    planned = [experiment({**settings, **variant.settings}) for variant in variants]
+    neurons = {e.neuron for e in planned}
+    for r in ranges:
+        if r.neuron is not None and r.neuron not in neurons:
+            raise unknown("neuron in search", r.neuron, sorted(neurons))
+    for e, variant in zip(planned, variants, strict=True):
+        if every_speaker and e.validation_speaker is not None:
+            raise SettingError(
+                f"validation_speaker is {e.validation_speaker}, but every speaker is held out; leave it out"
+            )
+        if not e.validation and e.validation_speaker is None and not every_speaker:
+            raise SettingError("validation is 0, but trials are judged by validation samples")
+        mine = [r for r in ranges if r.concerns(e.neuron)]
+        for edge in ("low", "high"):
+            limits = [(r, getattr(r, edge)) for r in mine if not r.choices]
+            values = {r.name: int(v) if r.is_whole else v for r, v in limits}
+            experiment({**settings, **variant.settings, **values})
+        for r in mine:
+            for choice in r.choices:
+                experiment({**settings, **variant.settings, r.name: choice})
+    return planned
+
+
+def speakers(dataset: Dataset) -> list[int]:
+    """Who spoke the training samples.
+
+    Raises:
+        SettingError: where that is not known.
+    """
+    if dataset.speakers is None:
+        raise SettingError(
+            f"every_speaker is set, but {dataset.name} does not say who spoke; leave it out"
+        )
+    return sorted(set(dataset.speakers.tolist()))
+
+
+def tune(
+    variants: Sequence[Variant],
+    ranges: Sequence[Range],
+    settings: Mapping[str, Any],
+    *,
+    trials: int,
+    storage: str,
+    listener: Listener,
+    every_speaker: bool = False,
+) -> list[Best]:
+    """Run each variant's study up to its number of trials, and give its best one.
+
+    The first trial has the variant's own settings, where they lie within the ranges.
+
+    Args:
+        variants: each a study, named by its label; the same number of trials for each.
+        ranges: what is searched.
+        settings: common to all.
+        trials: of each variant, those that the storage already holds included.
+        storage: a file that processes share, or the address of a data base.
+        listener: told of every trial.
+        every_speaker: whether each trial trains a network for each speaker, who is held out of its
+            training samples, and is judged by their mean: one speaker says little about another.
+    """
+    optuna = _optuna()
+    planned = check(variants, ranges, settings, trials, every_speaker=every_speaker)
+    whole = build.dataset(planned[0])
+    dataset = replace(
+        whole, test=whole.test.subset(torch.zeros(len(whole.test), dtype=torch.bool)), groups={}
+    )
+    folds: list[int | None] = [*speakers(whole)] if every_speaker else [None]
+    fabric = start_fabric(planned[0])
+    best = []
+    for variant, e in zip(variants, planned, strict=True):
+        study = optuna.create_study(
+            study_name=variant.label, storage=_storage(optuna, storage), direction="maximize",
+            load_if_exists=True,
+            # Not before a third of the epochs: strong dropout and small steps begin slowly, and end well.
+            pruner=optuna.pruners.MedianPruner(
+                n_startup_trials=5, n_warmup_steps=1 if every_speaker else e.epochs // 3
+            ),
+        )  # fmt: skip
+        # A further process must not draw the first one's numbers.
+        study.sampler = optuna.samplers.TPESampler(seed=e.seed + len(study.trials))
+        mine = [r for r in ranges if r.concerns(e.neuron)]
+        if not study.trials:
+            # What the variant's own settings come to is the first thing to beat.
+            own = {r.name: getattr(e, r.name) for r in mine}
+            study.enqueue_trial({r.name: own[r.name] for r in mine if r.holds(own[r.name])})
+        objective = _Objective(optuna, fabric, dataset, variant, mine, settings, listener, folds)
+        ended = (
+            optuna.trial.TrialState.COMPLETE,
+            optuna.trial.TrialState.PRUNED,
+            optuna.trial.TrialState.FAIL,
+        )
+        if sum(t.state in ended for t in study.get_trials(deepcopy=False)) < trials:
+            study.optimize(
+                objective, callbacks=[optuna.study.MaxTrialsCallback(trials, states=ended)]
+            )
+        finished = [t for t in study.get_trials(deepcopy=False) if t.state in ended]
+        good = [t for t in finished if t.state == optuna.trial.TrialState.COMPLETE]
+        if not good:
+            raise SettingError(
+                f"no trial of {variant.label} came to its end; search smaller learning rates"
+            )
+        winner = max(good, key=lambda t: t.value or 0.0)
+        best.append(Best(variant, dict(winner.params), float(winner.value or 0.0), len(finished)))
+    return best
+
+
+@dataclass
+class _Objective:
+    """Trains the network of a trial; its accuracy on the validation samples."""
+
+    optuna: Any
+    fabric: Any
+    dataset: Dataset
+    variant: Variant
+    ranges: Sequence[Range]
+    settings: Mapping[str, Any]
+    listener: Listener
+    folds: Sequence[int | None]
+
+    def __call__(self, trial: Any) -> float:
+        chosen = {r.name: r.suggest(trial) for r in self.ranges}
+        found: list[float] = []
+        for number, speaker in enumerate(self.folds):
+            held = {} if speaker is None else {"validation_speaker": speaker}
+            e = experiment({**self.settings, **self.variant.settings, **chosen, **held})
+            watcher = self.listener
+            if speaker is None:
+                watcher = _Pruning(self.listener, trial, self.optuna.TrialPruned)
+            found.append(self._accuracy(e, watcher))
+            if speaker is not None:
+                trial.report(fmean(found), number)
+                if trial.should_prune():
+                    raise self.optuna.TrialPruned
+        return fmean(found)
+
+    def _accuracy(self, e: Experiment, watcher: Listener) -> float:
+        """On the validation samples, after training in a folder that is then thrown away."""
+        with tempfile.TemporaryDirectory(prefix="izhi-trial-") as folder:
+            try:
+                result = train(self.fabric, e, self.dataset, RunFolder(Path(folder)), watcher)
+            except DivergenceError as error:
+                raise self.optuna.TrialPruned(str(error)) from None
+        return result.history[-1]["validation_accuracy"]
+
+
+__all__ = ["USUAL", "Best", "Range", "check", "parse_search", "speakers", "to_toml", "tune"]

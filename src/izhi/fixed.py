@@ -1,0 +1,3 @@
+"""The network in plain integers: what ``izhi.hardware.fixed`` holds."""
+
+from izhi.hardware.fixed import *  # noqa: F403

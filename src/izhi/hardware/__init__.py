@@ -1,0 +1,1 @@
+"""What runs without torch: artifacts, the integer model, the core, the existing FPGA IP, and devices."""

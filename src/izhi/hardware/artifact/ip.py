@@ -1,0 +1,131 @@
+"""A trained network for the FPGA IP, with all that is needed to use it, in one file.
+
+The file is one of izhi.archive. Its manifest has ``format`` and ``version``, ``build``, ``sizes`` (inputs and neurons of
+each layer), ``classes``, ``encoding``, ``provenance``, and ``tests``: the ``count`` of test vectors. Its entries, all but
+the scores in float32: ``layers.K.weight`` (n_out, n_prev), ``layers.K.bias`` (n_out), ``test.inputs``
+(count, n_in), and ``test.scores`` (count, n_out) in int64.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from izhi.errors import ArtifactError, IzhiError
+from izhi.hardware.artifact import archive
+from izhi.hardware.artifact.archive import Archive
+from izhi.hardware.ip.arithmetic import check_currents, run
+from izhi.hardware.ip.network import LAYERS, STEPS, WIDTH, Floats, Layer, Network
+
+NAME, VERSION = "izhi hls-ip artifact", 1
+
+
+@dataclass(frozen=True)
+class IPArtifact:
+    """A network for the FPGA IP, and how to use it.
+
+    Attributes:
+        network: weights and biases in float32.
+        classes: their names, in the order of the scores.
+        encoding: how samples become currents: the settings that decide it.
+        provenance: where it came from: settings, versions, checksum of the data.
+        test_inputs: currents (tests, inputs) whose outcome is known.
+        test_scores: their scores, (tests, classes).
+    """
+
+    network: Network
+    classes: tuple[str, ...]
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    test_inputs: Floats = field(default_factory=lambda: np.zeros((0, 1), np.float32))
+    test_scores: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+
+    #: What it is, for people, and the steps of an inference, which are the IP's.
+    about: ClassVar[str] = "a float32 network for the FPGA IP (hls-ip)"
+    steps: ClassVar[int] = STEPS
+
+    def self_test(self) -> None:
+        """Run the test vectors; ArtifactError if a score differs."""
+        if len(self.test_inputs):
+            archive.compare(run(self.network, self.test_inputs).scores, self.test_scores)
+
+
+def save(artifact: IPArtifact, path: str | os.PathLike[str]) -> None:
+    """Write an artifact, whole or not at all."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for number, layer in enumerate(artifact.network.layers):
+        arrays[f"layers.{number}.weight"] = layer.weight.astype("<f4")
+        arrays[f"layers.{number}.bias"] = layer.bias.astype("<f4")
+    arrays["test.inputs"] = artifact.test_inputs.astype("<f4")
+    arrays["test.scores"] = artifact.test_scores.astype("<i8")
+    manifest = {
+        "format": NAME,
+        "version": VERSION,
+        "build": artifact.network.build,
+        "sizes": [artifact.network.inputs, *artifact.network.sizes],
+        "classes": list(artifact.classes),
+        "encoding": dict(artifact.encoding),
+        "tests": {"count": len(artifact.test_inputs)},
+        "provenance": dict(artifact.provenance),
+    }
+    archive.write(path, manifest, arrays)
+
+
+def read(file: Archive) -> IPArtifact:
+    """The artifact in a file, with everything in it checked but its test vectors not run.
+
+    Raises:
+        ArtifactError: for anything wrong with it, naming what.
+    """
+    file.check(VERSION)
+    manifest = file.manifest
+    sizes = manifest.get("sizes")
+    if not isinstance(sizes, list) or not 2 <= len(sizes) <= 1 + LAYERS:
+        raise file.problem(f"has the sizes {sizes!r:.80}, expected inputs and 1 to {LAYERS} layers")
+    named = {str(k): size for k, size in enumerate(sizes)}
+    widths = [file.number(named, name, 1, WIDTH, "sizes.") for name in named]
+    layers = [
+        Layer(
+            file.array(f"layers.{k}.weight", np.float32, (outputs, inputs)),
+            file.array(f"layers.{k}.bias", np.float32, (outputs,)),
+        )
+        for k, (inputs, outputs) in enumerate(pairwise(widths))
+    ]
+    count = file.number(file.table("tests"), "count", 0, 1000, "tests.")
+    inputs = file.array("test.inputs", np.float32, (count, widths[0]))
+    try:
+        network = Network(tuple(layers), manifest.get("build"))  # type: ignore[arg-type]
+        check_currents(inputs, widths[0])
+    except IzhiError as error:
+        raise ArtifactError(f"{file.path}: {error}") from None
+    classes = file.classes(widths[-1])
+    scores = file.array("test.scores", np.int64, (count, widths[-1]))
+    tables = file.table("encoding"), file.table("provenance")
+    return IPArtifact(network, classes, *tables, inputs, scores)
+
+
+def load(path: str | os.PathLike[str], *, test: bool = True) -> IPArtifact:
+    """Read an artifact, check everything in it, and run its test vectors.
+
+    Raises:
+        ArtifactError: for anything wrong with it, naming what.
+    """
+    file = Archive(path)
+    if file.format != NAME:
+        raise file.problem(f"is no {NAME}")
+    found = read(file)
+    if test:
+        try:
+            found.self_test()
+        except ArtifactError as error:
+            raise ArtifactError(f"{path}: {error}") from None
+    return found
+
+
+__all__ = ["NAME", "VERSION", "IPArtifact", "load", "read", "save"]

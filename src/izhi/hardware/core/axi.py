@@ -1,0 +1,164 @@
+"""The core as a block for AXI: streams of packets in and out, and registers over AXI4-Lite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import (
+    Cat,
+    ClockDomain,
+    ClockSignal,
+    Const,
+    Module,
+    Mux,
+    ResetSignal,
+    Signal,
+    unsigned,
+)  # fmt: skip
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from izhi.hardware.core.core import Core
+from izhi.hardware.core.protocol import IDENTITY, VERSION, Control, Register
+from izhi.hardware.core.shape import CoreShape, fingerprint
+
+ADDRESS_BITS = 8
+
+
+class AxiCore(wiring.Component):
+    """Core with the ports of an AXI block; their names are those that AXI prescribes.
+
+    Ports:
+        aclk, aresetn: clock, and reset, active low, in step with the clock.
+        s_axis_*: packets in. Words of which TKEEP leaves out bytes count as they are.
+        m_axis_*: packets out; TLAST ends the answer to a packet, TKEEP is always high.
+        s_axi_*: registers, see Register. Addresses that are none, and writes to a register that is only
+            read or of less than four bytes, answer SLVERR.
+        is_valid_k, number_k, v_k, u_k: states of layer k after each update, with ``shows_states``.
+    """
+
+    def __init__(self, shape: CoreShape, *, shows_states: bool = False) -> None:
+        self.shape = shape
+        self.core = Core(shape)
+        self.states = self.core.states() if shows_states else {}
+        super().__init__(
+            {
+                "aclk": In(1), "aresetn": In(1),
+                "s_axis_tdata": In(32), "s_axis_tkeep": In(4), "s_axis_tlast": In(1),
+                "s_axis_tvalid": In(1), "s_axis_tready": Out(1),
+                "m_axis_tdata": Out(32), "m_axis_tkeep": Out(4), "m_axis_tlast": Out(1),
+                "m_axis_tvalid": Out(1), "m_axis_tready": In(1),
+                "s_axi_awaddr": In(ADDRESS_BITS), "s_axi_awprot": In(3),
+                "s_axi_awvalid": In(1), "s_axi_awready": Out(1),
+                "s_axi_wdata": In(32), "s_axi_wstrb": In(4),
+                "s_axi_wvalid": In(1), "s_axi_wready": Out(1),
+                "s_axi_bresp": Out(2), "s_axi_bvalid": Out(1), "s_axi_bready": In(1),
+                "s_axi_araddr": In(ADDRESS_BITS), "s_axi_arprot": In(3),
+                "s_axi_arvalid": In(1), "s_axi_arready": Out(1),
+                "s_axi_rdata": Out(32), "s_axi_rresp": Out(2),
+                "s_axi_rvalid": Out(1), "s_axi_rready": In(1),
+                **self.states,
+            }
+        )  # fmt: skip
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.domains.sync = ClockDomain()
+        m.submodules.core = core = self.core
+        m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn)]
+        runs, sends, clear, acknowledge = Signal(init=1), Signal(), Signal(), Signal()
+        written, written_last, has_word = Signal(32), Signal(), Signal()
+        takes_stream = runs & ~has_word
+        m.d.comb += [
+            core.clear.eq(clear),
+            core.acknowledge.eq(acknowledge),
+            core.sends_spikes.eq(sends),
+            core.input.payload.word.eq(Mux(has_word, written, self.s_axis_tdata)),
+            core.input.payload.last.eq(Mux(has_word, written_last, self.s_axis_tlast)),
+            core.input.valid.eq(has_word | (takes_stream & self.s_axis_tvalid)),
+            self.s_axis_tready.eq(takes_stream & core.input.ready),
+            self.m_axis_tdata.eq(core.output.payload.word),
+            self.m_axis_tlast.eq(core.output.payload.last),
+            self.m_axis_tkeep.eq(0b1111),
+            self.m_axis_tvalid.eq(core.output.valid),
+            core.output.ready.eq(self.m_axis_tready),
+        ]
+        m.d.comb += [getattr(self, name).eq(getattr(core, name)) for name in self.states]
+        with m.If(has_word & core.input.ready):
+            m.d.sync += has_word.eq(0)
+        counters = self._counters(m, clear)
+        steps = Signal(32)
+        m.d.comb += core.expected.eq(steps)
+        status = Cat(core.is_busy, Const(0, 7), core.error)
+        readable = {
+            Register.IDENTITY: Const(IDENTITY, 32),
+            Register.VERSION: Const(VERSION, 32),
+            Register.CONTROL: Cat(runs, Const(0, 1), sends),
+            Register.STATUS: status,
+            Register.STEPS: steps,
+            Register.FINGERPRINT: Const(fingerprint(self.shape), 32),
+            **counters,
+        }
+        self._reads(m, readable)
+        m.d.sync += [clear.eq(0), acknowledge.eq(0)]
+        data = self.s_axi_wdata
+
+        def write(register: Register) -> None:
+            if register == Register.CONTROL:
+                m.d.sync += [
+                    runs.eq(data[Control.RUN]), clear.eq(data[Control.CLEAR]),
+                    sends.eq(data[Control.SENDS_SPIKES]), acknowledge.eq(data[Control.ACKNOWLEDGE]),
+                ]  # fmt: skip
+            elif register == Register.STEPS:
+                m.d.sync += steps.eq(data)
+            else:
+                m.d.sync += [
+                    written.eq(data), written_last.eq(register == Register.LAST_WORD), has_word.eq(1),
+                ]  # fmt: skip
+
+        writable = (Register.CONTROL, Register.STEPS, Register.WORD, Register.LAST_WORD)
+        self._writes(m, writable, write, ~has_word)
+        return m
+
+    def _counters(self, m: Module, clear: Signal) -> dict[Register, Signal]:
+        core = self.core
+        fired = sum(core.spikes[k] for k in range(len(self.shape.layers)))
+        counts = {
+            Register.CYCLES: core.is_busy,
+            Register.EVENTS: core.events,
+            Register.SPIKES: fired,
+            Register.INFERENCES: core.inferences,
+        }
+        found = {}
+        for register, step in counts.items():
+            found[register] = counter = Signal(unsigned(32), name=register.name.lower())
+            m.d.sync += counter.eq(Mux(clear, 0, counter + step))
+        return found
+
+    def _reads(self, m: Module, readable: dict[Register, Any]) -> None:
+        takes = self.s_axi_arvalid & self.s_axi_arready
+        m.d.comb += self.s_axi_arready.eq(~self.s_axi_rvalid)
+        with m.If(self.s_axi_rvalid & self.s_axi_rready):
+            m.d.sync += self.s_axi_rvalid.eq(0)
+        with m.If(takes):
+            m.d.sync += self.s_axi_rvalid.eq(1)
+            with m.Switch(self.s_axi_araddr):
+                for register, value in readable.items():
+                    with m.Case(register):
+                        m.d.sync += [self.s_axi_rdata.eq(value), self.s_axi_rresp.eq(0)]
+                with m.Default():
+                    m.d.sync += [self.s_axi_rdata.eq(0), self.s_axi_rresp.eq(2)]
+
+    def _writes(self, m: Module, writable: tuple[Register, ...], write: Any, has_room: Any) -> None:
+        """Address and data are taken together, where there is room for a word of a packet."""
+        takes = self.s_axi_awvalid & self.s_axi_wvalid & ~self.s_axi_bvalid & has_room
+        m.d.comb += [self.s_axi_awready.eq(takes), self.s_axi_wready.eq(takes)]
+        with m.If(self.s_axi_bvalid & self.s_axi_bready):
+            m.d.sync += self.s_axi_bvalid.eq(0)
+        with m.If(takes):
+            m.d.sync += [self.s_axi_bvalid.eq(1), self.s_axi_bresp.eq(2)]
+            with m.If(self.s_axi_wstrb.all()), m.Switch(self.s_axi_awaddr):
+                for register in writable:
+                    with m.Case(register):
+                        m.d.sync += self.s_axi_bresp.eq(0)
+                        write(register)

@@ -1,0 +1,224 @@
+"""The whole core behind two streams of 32-bit words: packets in, packets out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, unsigned
+from amaranth.lib import fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from izhi.hardware.core.decoder import WORD, Decoder
+from izhi.hardware.core.events import Kind, events
+from izhi.hardware.core.layer import Layer
+from izhi.hardware.core.protocol import ABORTED, Error
+from izhi.hardware.core.scores import Counts, Readout
+from izhi.hardware.core.shape import CoreShape
+
+#: Ports of a layer that show the states of its units after an update.
+STATES = ("is_valid", "number", "v", "u")
+
+
+class Core(wiring.Component):
+    """Layers in a row between a decoder of packets and an encoder.
+
+    A packet is one or several inferences, or one write to a memory. After a malformed packet the rest of it is
+    thrown away, the states are cleared, and ``error`` says why until ``acknowledge`` is high.
+
+    Memories are numbered: weights and constants of layer k are 2k and 2k + 1; those of a readout follow.
+
+    For each packet of inferences one goes out: their scores, one word each. While ``sends_spikes`` is high the
+    events of every layer stand before an inference's scores: bits 28 to 31 the kind of event, 24 to 27 the
+    layer, 0 to 23 the neuron. The word ABORTED ends the packet if what came in was malformed.
+
+    Ports:
+        input, output: packets.
+        clear: throws away what is in the core, but for its memories.
+        acknowledge: of an error.
+        expected: steps of an inference; another number is an error, unless this is 0.
+        sends_spikes: see above.
+        error: see Error.
+        is_busy: an inference is under way.
+        events, spikes, inferences: count one in each cycle: an input event taken, a spike of a layer sent,
+            an inference's last score sent.
+        is_valid_k, number_k, v_k, u_k: states of layer k after each update, for tests.
+    """
+
+    def __init__(self, shape: CoreShape) -> None:
+        self.shape = shape
+        self.layers = [Layer(layer) for layer in shape.layers]
+        self.scores = Counts(shape) if shape.readout is None else Readout(shape)
+        super().__init__(
+            {
+                "input": In(stream.Signature(WORD)),
+                "output": Out(stream.Signature(WORD)),
+                "clear": In(1),
+                "acknowledge": In(1),
+                "expected": In(32),
+                "sends_spikes": In(1),
+                "error": Out(Error),
+                "is_busy": Out(1),
+                "events": Out(1),
+                "spikes": Out(len(shape.layers)),
+                "inferences": Out(1),
+                **self.states(),
+            }
+        )
+
+    def states(self) -> dict[str, Any]:
+        """Ports of the states of each layer k."""
+        found = {}
+        for k, layer in enumerate(self.layers):
+            for name in STATES:
+                found[f"{name}_{k}"] = Out(getattr(layer, name).shape())
+        return found
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        discard, is_packet_over = Signal(), Signal()
+        for number, layer in enumerate(self.layers):
+            m.submodules[f"layer_{number}"] = ResetInserter(discard)(layer)
+            for name in STATES:
+                m.d.comb += getattr(self, f"{name}_{number}").eq(getattr(layer, name))
+        m.submodules.scores = ResetInserter(discard)(self.scores)
+        m.submodules.taps = taps = ResetInserter(discard)(_Taps(self.shape))
+        m.submodules.decoder = decoder = self._decoder(m, discard, is_packet_over)
+        wiring.connect(m, decoder.output, self.layers[0].input)
+        following = [layer.input for layer in self.layers[1:]] + [self.scores.input]
+        for number, (layer, after) in enumerate(zip(self.layers, following, strict=True)):
+            tap, out = getattr(taps, f"input_{number}"), layer.output
+            went, tapped = Signal(), Signal()
+            has_gone = went | (after.ready & after.valid)
+            is_tapped = tapped | (tap.ready & tap.valid) | ~self.sends_spikes
+            m.d.comb += [
+                after.payload.eq(out.payload),
+                tap.payload.eq(out.payload),
+                after.valid.eq(out.valid & ~went),
+                tap.valid.eq(out.valid & ~tapped & self.sends_spikes),
+                out.ready.eq(has_gone & is_tapped),
+                self.spikes[number].eq(out.valid & out.ready & (out.payload.kind == Kind.SPIKE)),
+            ]
+            is_waiting = out.valid & ~out.ready & ~discard
+            m.d.sync += [
+                went.eq(is_waiting & has_gone),
+                tapped.eq(is_waiting & is_tapped & self.sends_spikes),
+            ]
+        self._encode(m, taps, decoder.aborts, is_packet_over)
+        return m
+
+    def _encode(self, m: Module, taps: Any, aborts_now: Signal, is_packet_over: Signal) -> None:
+        """Scores behind events; a packet of inferences ends, even if they are thrown away.
+
+        What is offered to the outside stays there, in a buffer, whatever becomes of the inference.
+        """
+        scores, offered = self.scores, Signal(WORD)
+        has_ended = scores.output.valid & scores.is_last
+        m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(width=33, depth=2)
+        is_open, aborts, is_offered = Signal(), Signal(), Signal()
+        can_take = buffer.w_rdy & ~aborts
+        with m.If(aborts):
+            m.d.comb += [offered.word.eq(ABORTED), offered.last.eq(1), is_offered.eq(1)]
+        with m.Elif(taps.output.valid):
+            m.d.comb += [
+                offered.word.eq(taps.output.payload),
+                is_offered.eq(1),
+                taps.output.ready.eq(can_take),
+            ]
+        with m.Elif(taps.is_empty):
+            m.d.comb += [
+                offered.word.eq(scores.output.payload),
+                offered.last.eq(has_ended & is_packet_over),
+                is_offered.eq(scores.output.valid),
+                scores.output.ready.eq(can_take),
+                self.inferences.eq(has_ended & can_take),
+            ]
+        is_taken = is_offered & buffer.w_rdy
+        will_be_open = Mux(is_taken, ~offered.last, is_open)
+        m.d.sync += is_open.eq(will_be_open)
+        with m.If(is_taken & aborts):
+            m.d.sync += aborts.eq(0)
+        with m.Elif(aborts_now | (self.clear & will_be_open)):
+            m.d.sync += aborts.eq(1)
+        out = Signal(WORD)
+        m.d.comb += [
+            buffer.w_data.eq(offered),
+            buffer.w_en.eq(is_offered),
+            out.eq(buffer.r_data),
+            self.output.payload.eq(out),
+            self.output.valid.eq(buffer.r_rdy),
+            buffer.r_en.eq(self.output.ready),
+        ]
+
+    def _decoder(self, m: Module, discard: Signal, is_packet_over: Signal) -> Any:
+        """The decoder, connected to the memories and the control ports."""
+        ports = [port for layer in self.layers for port in (layer.weights, layer.constants)]
+        if isinstance(self.scores, Readout):
+            ports += [self.scores.weights, self.scores.constants]
+        decoder = Decoder(
+            self.shape.layers[0].inputs, self.shape.steps,
+            [(bits, words) for _, bits, words in self.shape.memories],
+        )  # fmt: skip
+        for number, port in enumerate(ports):
+            m.d.comb += [
+                port.address.eq(decoder.address),
+                port.word.eq(decoder.word),
+                port.enable.eq(decoder.enable & (decoder.memory == number)),
+            ]
+        # One inference at a time: what comes in waits until the scores are out.
+        is_finishing, out = Signal(), decoder.output
+        with m.If(discard | self.inferences):
+            m.d.sync += is_finishing.eq(0)
+        with m.Elif(out.valid & out.ready & (out.payload.kind == Kind.END)):
+            m.d.sync += [is_finishing.eq(1), is_packet_over.eq(self.input.payload.last)]
+        m.d.comb += [
+            decoder.input.payload.eq(self.input.payload),
+            decoder.input.valid.eq(self.input.valid & ~is_finishing),
+            self.input.ready.eq(decoder.input.ready & ~is_finishing),
+            discard.eq(decoder.fault | self.clear),
+            decoder.acknowledge.eq(self.acknowledge),
+            decoder.expected.eq(self.expected),
+            self.error.eq(decoder.error),
+            self.is_busy.eq(is_finishing | decoder.is_inside),
+            self.events.eq(self.layers[0].spike),
+        ]
+        return ResetInserter(self.clear)(decoder)
+
+
+class _Taps(wiring.Component):
+    """Events of every layer as words, a layer at a time, the first that has one first."""
+
+    def __init__(self, shape: CoreShape) -> None:
+        self.layers = shape.layers
+        super().__init__(
+            {
+                **{f"input_{k}": In(events(s.outputs)) for k, s in enumerate(shape.layers)},
+                "output": Out(stream.Signature(unsigned(32))),
+                "is_empty": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=32, depth=16)
+        taken = Const(0)
+        for number in range(len(self.layers)):
+            tap = getattr(self, f"input_{number}")
+            m.d.comb += tap.ready.eq(queue.w_rdy & ~taken)
+            with m.If(tap.valid & ~taken):
+                m.d.comb += [
+                    queue.w_en.eq(1),
+                    queue.w_data.eq(
+                        Cat(
+                            Cat(tap.payload.source, Const(0, 24))[:24], Const(number, 4),
+                            Cat(tap.payload.kind, Const(0, 4))[:4],
+                        )
+                    ),
+                ]  # fmt: skip
+            taken = taken | tap.valid
+        m.d.comb += [
+            self.output.payload.eq(queue.r_data),
+            self.output.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.output.ready),
+            self.is_empty.eq(queue.level == 0),
+        ]
+        return m

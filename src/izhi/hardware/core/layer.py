@@ -1,0 +1,123 @@
+"""A layer: sums, neurons, and the queue from which its spikes leave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import data, fifo, wiring
+from amaranth.lib.wiring import In, Out
+
+from izhi.hardware.core.accumulator import Accumulator
+from izhi.hardware.core.events import Kind, events
+from izhi.hardware.core.memories import loading
+from izhi.hardware.core.neurons import Neurons
+from izhi.hardware.core.shape import LayerShape
+
+
+class Layer(wiring.Component):
+    """Events in, events out; a step's sums are made while the neurons run the step before.
+
+    Ports:
+        input: events of the layer before.
+        output: events of this layer.
+        weights, constants: fill its memories.
+        spike: high in each cycle in which an arriving spike is taken.
+        is_valid, number, v, u: the states of ``units`` neurons after each update, for tests.
+    """
+
+    def __init__(self, shape: LayerShape) -> None:
+        self.shape = shape
+        self.accumulator, self.neurons = Accumulator(shape), Neurons(shape)
+        n = self.neurons
+        super().__init__(
+            {
+                "input": In(events(shape.inputs)),
+                "output": Out(events(shape.outputs)),
+                "weights": In(loading(*shape.weight_memory)),
+                "constants": In(loading(*shape.constant_memory)),
+                "spike": Out(1),
+                "is_valid": Out(1),
+                "number": Out(n.number.shape()),
+                "v": Out(len(n.v)),
+                "u": Out(len(n.u)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m, s = Module(), self.shape
+        m.submodules.accumulator = accumulator = self.accumulator
+        m.submodules.neurons = neurons = self.neurons
+        wiring.connect(m, wiring.flipped(self.input), accumulator.input)
+        for ours, theirs in (
+            (self.weights, accumulator.weights),
+            (self.constants, neurons.constants),
+        ):
+            wiring.connect(m, wiring.flipped(ours), theirs)
+
+        layout = data.StructLayout(
+            {"kind": Kind, "fired": unsigned(s.units), "number": neurons.number.shape()}
+        )
+        depth = 2 * s.updates + 2
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=layout.size, depth=depth)
+        entry = Signal(layout)
+        # The mark of a step's end follows its last update.
+        step_is_over = Signal()
+        m.d.sync += step_is_over.eq(neurons.is_valid & neurons.is_last)
+        fires = neurons.is_valid & neurons.fired.any()
+        # A step's spikes find room; those that come back have done so before the next step ends.
+        room = 0 if s.recurrent else depth - s.updates - 1
+        m.d.comb += [
+            entry.kind.eq(Mux(step_is_over, Kind.STEP, Mux(accumulator.end, Kind.END, Kind.SPIKE))),
+            entry.fired.eq(neurons.fired),
+            entry.number.eq(neurons.number),
+            queue.w_data.eq(entry),
+            queue.w_en.eq(fires | step_is_over | accumulator.end),
+            accumulator.is_ready.eq(neurons.is_ready & ~step_is_over & (queue.level <= room)),
+            neurons.start.eq(accumulator.start),
+            neurons.end.eq(accumulator.end),
+            accumulator.group.eq(neurons.group),
+            neurons.sums.eq(accumulator.sums),
+            accumulator.erase.eq(neurons.erase),
+            self.spike.eq(accumulator.spike),
+            self.is_valid.eq(neurons.is_valid),
+            self.number.eq(neurons.number),
+            self.v.eq(neurons.v),
+            self.u.eq(neurons.u),
+        ]
+        self._send(m, queue, layout)
+        return m
+
+    def _send(self, m: Module, queue: Any, layout: data.StructLayout) -> None:
+        """One event for each neuron that fired, to the next layer and, if they come back, to this one."""
+        s = self.shape
+        head, sent = Signal(layout), Signal(s.units)
+        back = self.accumulator.feedback
+        left = head.fired & ~sent
+        lowest = Signal(range(max(2, s.units)))
+        for k in reversed(range(s.units)):
+            with m.If(left[k]):
+                m.d.comb += lowest.eq(k)
+        rest = left & ~(1 << lowest)
+        is_spike, went, came_back = head.kind == Kind.SPIKE, Signal(), Signal()
+        goes_back = is_spike & int(s.recurrent)
+        m.d.comb += [
+            head.eq(queue.r_data),
+            self.output.payload.kind.eq(head.kind),
+            self.output.payload.source.eq(head.number * s.units + lowest),
+            self.output.valid.eq(queue.r_rdy & ~went),
+            back.payload.source.eq(self.output.payload.source),
+            back.valid.eq(queue.r_rdy & goes_back & ~came_back),
+        ]
+        has_gone = went | (self.output.valid & self.output.ready)
+        has_come_back = ~goes_back | came_back | (back.valid & back.ready)
+        with m.If(queue.r_rdy):
+            with m.If(has_gone & has_come_back):
+                m.d.sync += [went.eq(0), came_back.eq(0)]
+                with m.If(is_spike & rest.any()):
+                    m.d.sync += sent.eq(sent | (1 << lowest))
+                with m.Else():
+                    m.d.sync += sent.eq(0)
+                    m.d.comb += queue.r_en.eq(1)
+            with m.Else():
+                m.d.sync += [went.eq(has_gone), came_back.eq(has_come_back & goes_back)]

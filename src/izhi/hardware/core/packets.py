@@ -1,0 +1,142 @@
+"""The packets of 32-bit words that go into a core, and what comes out, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from izhi.hardware.core.protocol import Opcode
+from izhi.hardware.core.shape import CoreShape, LayerShape, constants_of
+from izhi.hardware.fixed import Network, Outcome
+
+Words = NDArray[np.uint32]
+
+
+def _words(bits: NDArray[Any]) -> Words:
+    """Rows of single bits, the lowest first, as rows of 32-bit words."""
+    padded = np.pad(bits.astype(np.uint8), ((0, 0), (0, -bits.shape[1] % 32)))
+    return np.packbits(padded, axis=1, bitorder="little").view("<u4")
+
+
+def _bits(values: NDArray[Any], width: int) -> NDArray[Any]:
+    """Integers (…) in two's complement as (…, width) bits, the lowest first."""
+    return (values[..., None] >> np.arange(width)) & 1
+
+
+def weight_words(shape: LayerShape, weight: NDArray[Any]) -> Words:
+    """Weights (N, sources) as words (sources · groups, chunks); see Accumulator."""
+    lanes, groups = shape.lanes, shape.groups
+    padded = np.pad(weight, ((0, lanes * groups - shape.outputs), (0, 0)))
+    by_source = padded.T.reshape(shape.sources * groups, lanes)
+    return _words(_bits(by_source, shape.weight_bits).reshape(len(by_source), -1))
+
+
+def constant_words(shape: LayerShape, constants: dict[str, NDArray[Any]]) -> Words:
+    """Constants of neurons, (N,) each, as words (updates, chunks); see Neurons."""
+    missing = shape.updates * shape.units - shape.outputs
+    parts = [
+        _bits(np.pad(constants[name], (0, missing)), width)
+        for name, width in zip(shape.names, shape.constants, strict=True)
+    ]
+    return _words(np.concatenate(parts, axis=1).reshape(shape.updates, -1))
+
+
+def memory(shape: CoreShape, network: Network, number: int) -> Words:
+    """What the memory of that number holds for a network: of each layer weights, then constants; last the readout's."""
+    place, holds_constants = divmod(number, 2)
+    if place < len(shape.layers):
+        s, layer = shape.layers[place], network.layers[place]
+        if holds_constants:
+            return constant_words(s, constants_of(layer))
+        own = [layer.weight] if layer.feedback is None else [layer.weight, layer.feedback]
+        return weight_words(s, np.hstack(own))
+    r, readout = shape.readout, network.readout
+    assert r is not None
+    assert readout is not None
+    if not holds_constants:
+        return _words(_bits(readout.weight.T, r.weight_bits).reshape(r.inputs, -1))
+    multiplier, bias = (np.broadcast_to(x, r.outputs) for x in (readout.multiplier, readout.bias))
+    constants = [_bits(multiplier, r.multiplier_bits), _bits(bias, r.bias_bits)]
+    return _words(np.concatenate(constants, axis=1))
+
+
+def memories(shape: CoreShape, network: Network) -> list[Words]:
+    """What each memory of a core holds for a network, in the order of the memories' numbers."""
+    count = 2 * (len(shape.layers) + (shape.readout is not None))
+    return [memory(shape, network, number) for number in range(count)]
+
+
+def write(memory: int, words: Words, address: int = 0) -> Words:
+    """The packet that writes words (number, chunks) to a memory."""
+    header = np.array([Opcode.WRITE << 28 | memory, address, len(words)], np.uint32)
+    return np.concatenate([header, words.reshape(-1)])
+
+
+def inferences(spikes: NDArray[np.integer]) -> Words:
+    """Spikes (T, batch, inputs) as one packet of an inference for each sample."""
+    steps, batch, _ = spikes.shape
+    by_sample = np.ascontiguousarray(spikes.transpose(1, 0, 2))
+    b, t, source = by_sample.nonzero()
+    times = by_sample[b, t, source].astype(np.int64)
+    b, t, source = (np.repeat(x, times) for x in (b, t, source))
+    before = b * (steps + 1) + t  # ends of steps and inferences that stand before an event
+    words = np.empty(len(source) + batch * (steps + 1), np.uint32)
+    words[np.arange(len(source)) + before] = source
+    so_far = np.cumsum(by_sample.sum((2), dtype=np.int64).reshape(-1)).reshape(batch, steps)
+    sample = np.arange(batch)[:, None]
+    words[so_far + sample * (steps + 1) + np.arange(steps)] = Opcode.STEP << 28
+    ends = so_far[:, -1] + np.arange(batch) * (steps + 1) + steps
+    words[ends] = Opcode.END << 28
+    return words
+
+
+def room(shape: CoreShape, steps: int, batch: int, sends_spikes: bool) -> int:
+    """The most words of the packet that answers a packet of inferences; one more says that it was thrown away."""
+    events = sum(steps * (1 + s.outputs) + 1 for s in shape.layers) if sends_spikes else 0
+    return batch * (shape.scores + events) + 1
+
+
+def outcome(shape: CoreShape, packet: Words, steps: int, batch: int, sends_spikes: bool) -> Outcome:
+    """Scores (batch, classes) and, where the packet has them, the spikes of each layer (T, batch, N).
+
+    Raises:
+        ValueError: if it is not the answer to so many inferences.
+    """
+    if not sends_spikes:
+        return Outcome(_signed(packet.reshape(batch, shape.scores)), [])
+    scores = np.empty((batch, shape.scores), np.uint32)
+    spikes = [np.zeros((steps, batch, s.outputs), np.uint8) for s in shape.layers]
+    ends = np.flatnonzero(packet >> 28 == Opcode.END)
+    start = 0
+    for sample in range(batch):
+        # An inference's scores stand behind the ends of all layers; they may look like anything.
+        end = int(ends[np.searchsorted(ends, start) + len(shape.layers) - 1]) + 1
+        for number, fired in enumerate(_events(shape, packet[start:end], steps)):
+            spikes[number][:, sample] = fired
+        start = end + shape.scores
+        scores[sample] = packet[end:start]
+    if start != len(packet):
+        raise ValueError(f"the packet has {len(packet)} words, expected {start}")
+    return Outcome(_signed(scores), spikes)
+
+
+def _events(shape: CoreShape, events: Words, steps: int) -> Iterator[NDArray[np.uint8]]:
+    """Spikes (T, N) of each layer."""
+    kind, layer, source = events >> 28, (events >> 24) & 15, events & 0xFFFFFF
+    for number, s in enumerate(shape.layers):
+        own = layer == number
+        at = np.cumsum(kind[own] == Opcode.STEP)
+        fired = kind[own] == Opcode.SPIKE
+        spikes = np.zeros((steps, s.outputs), np.uint8)
+        np.add.at(spikes, (at[fired], source[own][fired]), 1)
+        yield spikes
+
+
+def _signed(scores: Words) -> NDArray[np.int64]:
+    return scores.view(np.int32).astype(np.int64)
+
+
+__all__ = ["Words", "inferences", "memories", "memory", "outcome", "room", "write"]

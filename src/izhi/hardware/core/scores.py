@@ -1,0 +1,165 @@
+"""What becomes of the last layer's spikes: their counts, or the scores of a readout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Array, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from izhi.errors import SettingError
+from izhi.hardware.core.events import Kind, events
+from izhi.hardware.core.memories import filled, loading
+from izhi.hardware.core.shape import CoreShape
+
+#: Bits of a score.
+SCORE_BITS = 32
+
+
+class Counts(wiring.Component):
+    """Counts the spikes of each neuron; at the end of an inference the counts leave, the first first.
+
+    Ports:
+        input: events of the last layer.
+        output: a score for each neuron.
+        is_last: high with the last of them.
+    """
+
+    def __init__(self, shape: CoreShape) -> None:
+        self.count = shape.scores
+        super().__init__(
+            {
+                "input": In(events(self.count)),
+                "output": Out(stream.Signature(signed(SCORE_BITS))),
+                "is_last": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.counts = counts = memory.Memory(
+            shape=unsigned(SCORE_BITS), depth=self.count, init=[]
+        )
+        write = counts.write_port()
+        read = counts.read_port(transparent_for=(write,))
+        number, arrived = Signal(range(max(2, self.count))), Signal()
+        source_then = Signal.like(read.addr)
+        is_last = number == self.count - 1
+        with m.FSM(init="erase"):
+            with m.State("erase"):
+                m.d.comb += [write.addr.eq(number), write.en.eq(1)]
+                m.d.sync += number.eq(Mux(is_last, 0, number + 1))
+                with m.If(is_last):
+                    m.next = "count"
+            with m.State("count"):
+                fires = self.input.valid & (self.input.payload.kind == Kind.SPIKE)
+                m.d.comb += [
+                    self.input.ready.eq(1),
+                    read.addr.eq(self.input.payload.source),
+                    write.addr.eq(source_then),
+                    write.data.eq(read.data + 1),
+                    write.en.eq(arrived),
+                ]
+                m.d.sync += [arrived.eq(fires), source_then.eq(self.input.payload.source)]
+                with m.If(self.input.valid & (self.input.payload.kind == Kind.END)):
+                    m.next = "fetch"
+            with m.State("fetch"):
+                m.d.comb += [
+                    write.addr.eq(source_then),
+                    write.data.eq(read.data + 1),
+                    write.en.eq(arrived),
+                    read.addr.eq(number),
+                ]
+                m.d.sync += arrived.eq(0)
+                m.next = "send"
+            with m.State("send"):
+                m.d.comb += [
+                    self.output.valid.eq(1),
+                    self.output.payload.eq(read.data.as_signed()),
+                    self.is_last.eq(is_last),
+                    read.addr.eq(number),
+                ]
+                with m.If(self.output.ready):
+                    m.d.sync += number.eq(Mux(is_last, 0, number + 1))
+                    m.next = "fetch"
+                    with m.If(is_last):
+                        m.next = "erase"
+        return m
+
+
+class Readout(wiring.Component):
+    """score_j = multiplier_j · Σ weight[j, i] over all spikes + steps · bias_j.
+
+    Ports:
+        input, output, is_last: as of Counts.
+        weights: fills the memory of weights: a word for each input, the first class lowest.
+        constants: fills that of constants: a word for each class, the multiplier lowest, then the bias.
+
+    Raises:
+        SettingError: if a score could exceed 32 bits.
+    """
+
+    def __init__(self, shape: CoreShape) -> None:
+        assert shape.readout is not None
+        self.shape = r = shape.readout
+        bits = max(r.accumulator_bits + r.multiplier_bits, r.bias_bits + r.steps.bit_length() + 1)
+        if bits > SCORE_BITS + 1:
+            raise SettingError(
+                f"scores may take {bits} bits, expected at most {SCORE_BITS}; use fewer steps"
+            )
+        super().__init__(
+            {
+                "input": In(events(r.inputs)),
+                "output": Out(stream.Signature(signed(SCORE_BITS))),
+                "is_last": Out(1),
+                "weights": In(loading(*r.weight_memory)),
+                "constants": In(loading(*r.constant_memory)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m, r = Module(), self.shape
+        fetch = filled(m, "weights", self.weights, *r.weight_memory)
+        constants = filled(m, "constants", self.constants, *r.constant_memory)
+        sums = Array(Signal(signed(r.accumulator_bits), name=f"sum_{j}") for j in range(r.outputs))
+        steps, number = Signal(range(r.steps + 1)), Signal(range(max(2, r.outputs)))
+        arrived, is_last = Signal(), number == r.outputs - 1
+        kind = self.input.payload.kind
+        m.d.comb += [fetch.addr.eq(self.input.payload.source), constants.addr.eq(number)]
+        m.d.sync += arrived.eq(self.input.valid & self.input.ready & (kind == Kind.SPIKE))
+        with m.If(arrived):
+            for j in range(r.outputs):
+                weight = fetch.data[j * r.weight_bits : (j + 1) * r.weight_bits].as_signed()
+                m.d.sync += sums[j].eq(sums[j] + weight)
+        with m.FSM(init="add"):
+            with m.State("add"):
+                m.d.comb += self.input.ready.eq(1)
+                with m.If(self.input.valid & (kind == Kind.STEP)):
+                    m.d.sync += steps.eq(steps + 1)
+                with m.If(self.input.valid & (kind == Kind.END)):
+                    m.next = "fetch"
+            with m.State("fetch"):
+                m.next = "multiply"
+            with m.State("multiply"):
+                multiplier = constants.data[: r.multiplier_bits].as_signed()
+                bias = constants.data[r.multiplier_bits :].as_signed()
+                scaled, shift = Signal(signed(SCORE_BITS)), Signal(signed(SCORE_BITS))
+                m.d.sync += [scaled.eq(sums[number] * multiplier), shift.eq(steps * bias)]
+                m.next = "send"
+            with m.State("send"):
+                m.d.comb += [
+                    self.output.valid.eq(1),
+                    self.output.payload.eq(scaled + shift),
+                    self.is_last.eq(is_last),
+                ]
+                with m.If(self.output.ready):
+                    m.d.sync += [sums[number].eq(0), number.eq(Mux(is_last, 0, number + 1))]
+                    m.next = "fetch"
+                    with m.If(is_last):
+                        m.d.sync += steps.eq(0)
+                        m.next = "add"
+        return m
+
+
+__all__ = ["SCORE_BITS", "Counts", "Readout"]

@@ -1,0 +1,280 @@
+"""What a core is built for: sizes, widths and formats of its layers, chosen or taken from an artifact."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from izhi.errors import SettingError
+from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, Layer, Network, Readout
+
+#: Constants of each kind of neuron, in the order in which they are stored; the multiplier is the layer's.
+CONSTANTS = {
+    "izhikevich": (
+        "multiplier", "a1", "a2", "a3", "a4", "b1", "b2", "b3", "c", "d", "threshold", "v0", "u0",
+    ),
+    "lif": ("multiplier", "beta", "bias", "threshold"),
+}  # fmt: skip
+
+
+#: What the four bits for a layer's number in a word that comes out can tell apart.
+MOST_LAYERS = 16
+
+
+def bits_of(low: int, high: int) -> int:
+    """Bits of a signed number that holds both."""
+    return max(low.bit_length() if low >= 0 else (-low - 1).bit_length(), high.bit_length()) + 1
+
+
+def ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """A layer of neurons.
+
+    Attributes:
+        kind: ``"izhikevich"`` or ``"lif"``.
+        inputs, outputs: how many there are.
+        weight_bits: of a weight.
+        current, v, u: formats of the states; u is that of v for LIF.
+        fraction: bits behind the point of the coefficients.
+        shift: of the product with the multiplier.
+        recurrent: whether the layer's own spikes come back.
+        constants: bits of each signed constant, in the order of ``CONSTANTS``.
+        lanes: neurons that an arriving spike reaches in a cycle.
+        units: neurons that are updated in a cycle; a divisor of lanes.
+        largest_input: how often one input may fire in a step.
+    """
+
+    kind: str
+    inputs: int
+    outputs: int
+    weight_bits: int
+    current: FixedPoint
+    v: FixedPoint
+    u: FixedPoint
+    fraction: int
+    shift: int
+    recurrent: bool
+    constants: tuple[int, ...]
+    lanes: int
+    units: int
+    largest_input: int = 1
+
+    def __post_init__(self) -> None:
+        if self.lanes < 1 or self.units < 1 or self.lanes % self.units:
+            raise SettingError(
+                f"lanes is {self.lanes} and units is {self.units}, expected units that divide lanes"
+            )
+
+    @property
+    def groups(self) -> int:
+        """Words of weights, and cycles, that a spike takes."""
+        return ceil_div(self.outputs, self.lanes)
+
+    @property
+    def sources(self) -> int:
+        """Inputs, and the layer's own neurons where they come back."""
+        return self.inputs + (self.outputs if self.recurrent else 0)
+
+    @property
+    def accumulator_bits(self) -> int:
+        """Of a sum over one step, which can then never overflow."""
+        half = 1 << (self.weight_bits - 1)
+        most = half * (self.inputs * self.largest_input + (self.outputs if self.recurrent else 0))
+        return bits_of(-most, most)
+
+    @property
+    def updates(self) -> int:
+        """Cycles in which neurons are updated in a step."""
+        return ceil_div(self.outputs, self.units)
+
+    @property
+    def weight_memory(self) -> tuple[int, int]:
+        """Bits of a word, and words."""
+        return self.lanes * self.weight_bits, self.sources * self.groups
+
+    @property
+    def constant_memory(self) -> tuple[int, int]:
+        """Bits of a word, and words."""
+        return self.units * sum(self.constants), self.updates
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the constants."""
+        return CONSTANTS[self.kind]
+
+
+@dataclass(frozen=True)
+class ReadoutShape:
+    """A readout without neurons.
+
+    Attributes:
+        inputs, outputs: how many there are.
+        weight_bits: of a weight.
+        multiplier_bits, bias_bits: of the signed constants.
+        steps: the most steps of an inference.
+        largest_input: how often one input may fire in a step.
+    """
+
+    inputs: int
+    outputs: int
+    weight_bits: int
+    multiplier_bits: int
+    bias_bits: int
+    steps: int
+    largest_input: int = 1
+
+    @property
+    def weight_memory(self) -> tuple[int, int]:
+        """Bits of a word, and words."""
+        return self.outputs * self.weight_bits, self.inputs
+
+    @property
+    def constant_memory(self) -> tuple[int, int]:
+        """Bits of a word, and words."""
+        return self.multiplier_bits + self.bias_bits, self.outputs
+
+    @property
+    def accumulator_bits(self) -> int:
+        """Of a sum over all steps."""
+        most = self.steps * self.inputs * self.largest_input << (self.weight_bits - 1)
+        return bits_of(-most, most)
+
+
+@dataclass(frozen=True)
+class CoreShape:
+    """Layers in a row, and what becomes of the last one's spikes.
+
+    Attributes:
+        layers: 1 to MOST_LAYERS.
+        readout: or None, to count the last layer's spikes.
+        steps: the most steps of an inference.
+    """
+
+    layers: tuple[LayerShape, ...]
+    readout: ReadoutShape | None
+    steps: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.layers) <= MOST_LAYERS:
+            raise SettingError(
+                f"the network has {len(self.layers)} layers of neurons, expected 1 to {MOST_LAYERS}"
+            )
+
+    @property
+    def memories(self) -> list[tuple[str, int, int]]:
+        """What each memory holds, bits of a word, and words; in the order of their numbers."""
+        parts: list[tuple[str, LayerShape | ReadoutShape]] = [
+            (f"layer {number}", layer) for number, layer in enumerate(self.layers, start=1)
+        ]
+        if self.readout is not None:
+            parts.append(("the readout", self.readout))
+        return [
+            (f"{what} of {name}", *memory)
+            for name, part in parts
+            for what, memory in (
+                ("weights", part.weight_memory),
+                ("constants", part.constant_memory),
+            )
+        ]
+
+    @property
+    def scores(self) -> int:
+        """How many there are."""
+        return self.layers[-1].outputs if self.readout is None else self.readout.outputs
+
+
+def fingerprint(shape: CoreShape) -> int:
+    """32 bits that tell shapes apart; a core has them in a register."""
+    return int.from_bytes(hashlib.sha256(repr(shape).encode()).digest()[:4], "little")
+
+
+def to_json(shape: CoreShape) -> str:
+    """A shape as text, for ``read``."""
+    return json.dumps({"izhi core": 1, **asdict(shape)}, indent=2) + "\n"
+
+
+def read(path: str | Path) -> CoreShape:
+    """The shape in a file, core.json, that ``izhi rtl`` wrote.
+
+    Raises:
+        SettingError: if there is no such file, or it holds something else.
+    """
+    try:
+        found = json.loads(Path(path).read_text())
+        if found.pop("izhi core") != 1:
+            raise ValueError("another version")
+        layers = []
+        for layer in found["layers"]:
+            formats = {name: FixedPoint(**layer[name]) for name in ("current", "v", "u")}
+            constants = tuple(layer["constants"])
+            layers.append(LayerShape(**{**layer, **formats, "constants": constants}))
+        readout = None if found["readout"] is None else ReadoutShape(**found["readout"])
+        return CoreShape(tuple(layers), readout, found["steps"])
+    except OSError as error:
+        raise SettingError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SettingError(
+            f"{path} describes no core ({error}), expected the core.json that izhi rtl writes"
+        ) from None
+
+
+def constants_of(layer: Layer) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:
+    """The constants of a layer's neurons by name, (N,) each."""
+    kind = kind_of(layer)
+    found = {name: getattr(layer.neuron, name) for name in CONSTANTS[kind] if name != "multiplier"}
+    return {"multiplier": layer.multiplier, **found}
+
+
+def kind_of(layer: Layer) -> str:
+    return "izhikevich" if isinstance(layer.neuron, IzhikevichNeuron) else "lif"
+
+
+def shape_of(
+    network: Network, steps: int, *, lanes: int = 32, units: int = 2, largest_input: int = 1
+) -> CoreShape:
+    """The shape of a network in integers.
+
+    Args:
+        network: with at least one layer of neurons.
+        steps: the most steps of an inference.
+        lanes: neurons that an arriving spike reaches in a cycle; fewer in narrow layers.
+        units: neurons that are updated in a cycle.
+        largest_input: how often one input may fire in a step.
+    """
+    layers = []
+    for layer in network.layers:
+        neuron = layer.neuron
+        v = neuron.v_format
+        u = neuron.u_format if isinstance(neuron, IzhikevichNeuron) else v
+        own = lanes
+        while own > units and own // 2 >= layer.outputs:
+            own //= 2
+        widths = tuple(bits_of(int(x.min()), int(x.max())) for x in constants_of(layer).values())
+        layers.append(
+            LayerShape(
+                kind_of(layer), int(layer.weight.shape[1]), layer.outputs, layer.weight_bits,
+                layer.current_format, v, u, neuron.fraction, layer.shift, layer.feedback is not None,
+                widths, own, min(units, own), largest_input,
+            )
+        )  # fmt: skip
+        largest_input = 1
+    return CoreShape(tuple(layers), _readout(network.readout, steps), steps)
+
+
+def _readout(readout: Readout | None, steps: int) -> ReadoutShape | None:
+    if readout is None:
+        return None
+    multiplier, bias = (
+        bits_of(int(x.min()), int(x.max())) for x in (readout.multiplier, readout.bias)
+    )
+    outputs, inputs = readout.weight.shape
+    return ReadoutShape(int(inputs), int(outputs), readout.weight_bits, multiplier, bias, steps)

@@ -1,0 +1,140 @@
+"""A core that runs on this machine, cycle for cycle, at millions of cycles a second. Needs numpy alone."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from izhi.errors import SimulatorError
+from izhi.hardware.core.packets import Words
+from izhi.hardware.core.shape import CoreShape
+
+#: Cycles after which a core that neither takes nor sends anything is given up.
+PATIENCE = 1 << 20
+
+
+class SimulatedCore:
+    """The block of AXI as ``izhi.rtl.compile.library`` compiled it, and a master of its three buses.
+
+    Args:
+        library: the compiled core.
+        shape: what it was built for.
+        pauses: shares, of 256, of the cycles in which input and output pause.
+        seed: of the pauses.
+        patience: cycles after which a core that neither takes nor sends a word is given up.
+    """
+
+    def __init__(
+        self, library: Path, shape: CoreShape, *, pauses: tuple[int, int] = (0, 0), seed: int = 1, patience: int = PATIENCE
+    ) -> None:  # fmt: skip
+        self.shape, self.pauses, self.patience = shape, pauses, patience
+        self._library = f = ctypes.CDLL(str(library))
+        f.simulator_create.restype = ctypes.c_void_p
+        f.simulator_cycles.restype = ctypes.c_uint64
+        f.simulator_run.restype = f.simulator_states.restype = ctypes.c_size_t
+        self._core = ctypes.c_void_p(f.simulator_create())
+        f.simulator_seed(self._core, seed)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the core, which then can do nothing more."""
+        core = self.__dict__.pop("_core", None)
+        if core is not None:
+            self._library.simulator_destroy(core)
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles so far."""
+        return int(self._library.simulator_cycles(self._core))
+
+    def reset(self) -> None:
+        """What aresetn does: everything but the memories begins anew."""
+        self._library.simulator_reset(self._core)
+
+    def read(self, register: int) -> int:
+        """The value of a register.
+
+        Raises:
+            SimulatorError: if the core answers that there is none.
+        """
+        value = ctypes.c_uint32()
+        answer = self._library.simulator_read(self._core, int(register), ctypes.byref(value))
+        if answer:
+            raise SimulatorError(f"register 0x{int(register):02X} cannot be read: {_said(answer)}")
+        return value.value
+
+    def write(self, register: int, value: int) -> None:
+        """Write a register.
+
+        Raises:
+            SimulatorError: if the core answers that it cannot be written.
+        """
+        answer = self._library.simulator_write(self._core, int(register), ctypes.c_uint32(value))
+        if answer:
+            raise SimulatorError(
+                f"register 0x{int(register):02X} cannot be written: {_said(answer)}"
+            )
+
+    def send(self, packet: Words) -> None:
+        """Send a packet that nothing answers."""
+        self.stream(packet, np.arange(len(packet)) == len(packet) - 1)
+
+    def exchange(self, packet: Words, room: int) -> Words:
+        """Send a packet of inferences; the packet that answers it, of at most ``room`` words."""
+        out, _ = self.stream(packet, np.arange(len(packet)) == len(packet) - 1, 1, room)
+        return out
+
+    def stream(
+        self, words: Words, last: NDArray[np.bool_], packets: int = 0, room: int = 0
+    ) -> tuple[Words, NDArray[np.bool_]]:
+        """Offer words, and wait until they are taken and so many packets have come out.
+
+        Args:
+            words: what goes in.
+            last: which of them are the last of a packet.
+            packets: how many are to come out.
+            room: how many words they have at most.
+
+        Returns:
+            words that came out, and which are the last of a packet.
+
+        Raises:
+            SimulatorError: if the core does not come to an end, or there is no room.
+        """
+        words, ends = np.ascontiguousarray(words, np.uint32), np.ascontiguousarray(last, np.uint8)
+        out, out_ends = np.empty(room + 1, np.uint32), np.empty(room + 1, np.uint8)
+        taken = ctypes.c_size_t()
+        pointers = [x.ctypes.data_as(ctypes.c_void_p) for x in (words, ends, out, out_ends)]
+        count = self._library.simulator_run(
+            self._core, pointers[0], pointers[1], ctypes.c_size_t(len(words)), ctypes.c_size_t(packets),
+            pointers[2], pointers[3], ctypes.c_size_t(len(out)), ctypes.c_uint64(self.patience),
+            self.pauses[0], self.pauses[1], ctypes.byref(taken),
+        )  # fmt: skip
+        ended = int(out_ends[:count].sum())
+        if taken.value < len(words) or ended < packets:
+            raise SimulatorError(
+                f"the core took {taken.value:,} of {len(words):,} words and sent {ended:,} of {packets:,}"
+                f" packets, {count:,} words, and then nothing for {self.patience:,} cycles"
+            )
+        return out[:count], out_ends[:count].astype(bool)
+
+    def states(self) -> NDArray[np.int32]:
+        """Layer, neuron, v and u of each update since the last call, (updates, 4); see ``shows_states``."""
+        count = self._library.simulator_states(self._core, None, ctypes.c_size_t(0))
+        out = np.empty(count, np.int32)
+        self._library.simulator_states(
+            self._core, out.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(count)
+        )
+        return out.reshape(-1, 4)
+
+
+def _said(answer: int) -> str:
+    return {2: "SLVERR", 3: "DECERR"}.get(answer, "no answer")
+
+
+__all__ = ["PATIENCE", "SimulatedCore"]

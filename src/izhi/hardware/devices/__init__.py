@@ -1,0 +1,143 @@
+"""Devices that run an artifact, behind one interface: integer model, simulated core, board, the FPGA IP.
+
+    device = izhi.board.open("simulator", izhi.artifact.load("network.izhi"))
+    scores = device.run(spikes).scores
+
+The same lines run on a board: ``open("pynq", artifact, folder="hardware")``. Artifacts of the FPGA IP run on
+``"hls-ip"``, emulated or, with a folder, on a board. Needs numpy alone, a board the package pynq as well.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from izhi.errors import DeviceError, IzhiError, SettingError, unknown
+from izhi.hardware.artifact import IPArtifact
+from izhi.hardware.artifact.integers import AnyArtifact, Artifact
+from izhi.hardware.core.fit import larger
+from izhi.hardware.core.shape import CoreShape, read, shape_of
+from izhi.hardware.core.simulated import SimulatedCore
+from izhi.hardware.devices.core import CoreDevice
+from izhi.hardware.devices.device import Counters, Device, check_kind
+from izhi.hardware.devices.emulator import Emulator
+from izhi.hardware.devices.ip import IPDevice
+from izhi.hardware.ip import EmulatedIP
+
+DEVICES = ("emulator", "simulator", "pynq", "hls-ip")
+_OPTIONS = {
+    "emulator": (),
+    "simulator": ("lanes", "units", "folder", "spare"),
+    "pynq": ("folder", "pynq_device"),
+    "hls-ip": ("folder", "pynq_device"),
+}
+
+
+def open(name: str, artifact: AnyArtifact, **options: Any) -> Device[Any]:
+    """Open a device and load an artifact.
+
+    Args:
+        name: ``"emulator"``, ``"simulator"``, ``"pynq"`` or ``"hls-ip"``.
+        artifact: the network, and its number of steps; for ``"hls-ip"`` an IPArtifact.
+        folder: (simulator, pynq) where ``izhi rtl`` wrote core.json, and where izhi.bit and izhi.hwh lie;
+            without it the simulated core is made for the artifact. (hls-ip) where the IP's bitstream and
+            its .hwh lie; without it the IP is emulated.
+        lanes, units: (simulator) of a core that is made for the artifact.
+        spare: (simulator) whether that core has room for networks whose scales are larger, as learning on
+            makes them.
+        pynq_device: (pynq, hls-ip) PYNQ's device [the board's own].
+
+    Raises:
+        SettingError: for an unknown device or option, an artifact of the other kind, or a core without
+            room for the network.
+        DeviceError: if the device is not there or fails.
+        SimulatorError: if a simulated core cannot be compiled.
+    """
+    if name not in DEVICES:
+        raise unknown("device", name, DEVICES)
+    for option in options:
+        if option not in _OPTIONS[name]:
+            raise unknown(f"option of the device {name}", option, _OPTIONS[name] or ("none",))
+    check_kind(name, artifact, IPArtifact if name == "hls-ip" else Artifact)
+    device: Device[Any]
+    if isinstance(artifact, IPArtifact):
+        device = _ip(artifact, **options)
+    elif name == "emulator":
+        device = Emulator()
+    elif name == "simulator":
+        device = _simulator(artifact, **options)
+    else:
+        device = _pynq(**options)
+    try:
+        device.load(artifact)
+    except IzhiError:
+        device.close()
+        raise
+    return device
+
+
+def _simulator(
+    artifact: Artifact, *, folder: str | Path | None = None, spare: bool = False, **sizes: int
+) -> CoreDevice:
+    if folder is not None and sizes:
+        raise SettingError(f"{' and '.join(sizes)} given, but {folder} holds a core; leave one out")
+    shape = shape_for(artifact, **sizes) if folder is None else read(Path(folder) / "core.json")
+    if spare and folder is None:
+        own = [*(s.inputs for s in shape.layers), shape.layers[-1].outputs]
+        shape = larger(shape, own if shape.readout is None else [*own, shape.readout.outputs])
+    try:
+        from izhi.hardware.core.compile import library
+    except ImportError:
+        raise SettingError(
+            "amaranth or yosys is not installed; pip install 'izhi[hardware]'"
+        ) from None
+    return CoreDevice("simulator", SimulatedCore(library(shape), shape), shape)
+
+
+def shape_for(artifact: Artifact, lanes: int = 32, units: int = 2) -> CoreShape:
+    """The shape of a core for one artifact."""
+    counted = bool(artifact.encoding.get("counts"))
+    return shape_of(
+        artifact.network, artifact.steps, lanes=lanes, units=units, largest_input=255 if counted else 1
+    )  # fmt: skip
+
+
+def _pynq(*, folder: str | Path = ".", pynq_device: Any = None) -> CoreDevice:
+    try:
+        from izhi.hardware.devices.pynq import PynqBlock
+    except ImportError:
+        raise _no_pynq("the simulator") from None
+    shape = read(Path(folder) / "core.json")
+    return CoreDevice("pynq", PynqBlock(Path(folder) / "izhi.bit", pynq_device), shape)
+
+
+def _ip(
+    artifact: IPArtifact, *, folder: str | Path | None = None, pynq_device: Any = None
+) -> IPDevice:
+    if folder is None:
+        if pynq_device is not None:
+            raise SettingError("pynq_device is given, but no folder; add that of the bitstream")
+        return IPDevice(EmulatedIP(artifact.network.build))
+    try:
+        from izhi.hardware.devices.ip_pynq import PynqIP, bitstream_in
+    except ImportError:
+        raise _no_pynq("hls-ip without a folder") from None
+    return IPDevice(PynqIP(bitstream_in(folder), pynq_device))
+
+
+def _no_pynq(instead: str) -> DeviceError:
+    return DeviceError(
+        f"the package pynq is not installed, expected a board that runs PYNQ; use {instead} elsewhere"
+    )
+
+
+__all__ = [
+    "DEVICES",
+    "CoreDevice",
+    "Counters",
+    "Device",
+    "Emulator",
+    "IPDevice",
+    "open",
+    "shape_for",
+]

@@ -1,0 +1,181 @@
+"""The driver of Izhi's core, the same for the simulated block and for the one on a board."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from izhi.errors import DeviceError, ShapeError
+from izhi.hardware.core import packets
+from izhi.hardware.core.fit import fitted
+from izhi.hardware.core.packets import Words
+from izhi.hardware.core.protocol import IDENTITY, VERSION, Control, Error, Register
+from izhi.hardware.core.shape import CoreShape, fingerprint
+from izhi.hardware.devices.device import Counters, Device, model, with_weights
+from izhi.hardware.fixed import Network, Outcome
+from izhi.hardware.fixed.network import check_input
+
+#: The most samples of one packet, at which the time between packets does not count, and its most words in and
+#: out, since DMA moves at most 64 MiB at once.
+SAMPLES, WORDS = 256, 1 << 23
+_COUNTERS = (Register.INFERENCES, Register.EVENTS, Register.SPIKES, Register.CYCLES)
+
+
+class Block(Protocol):
+    """How words get to a core and from it."""
+
+    def read(self, register: int) -> int:
+        """The value of a register."""
+
+    def write(self, register: int, value: int) -> None:
+        """Write a register."""
+
+    def send(self, packet: Words) -> None:
+        """Send a packet that nothing answers."""
+
+    def exchange(self, packet: Words, room: int) -> Words:
+        """Send a packet of inferences; the packet that answers it, of at most ``room`` words."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
+
+class CoreDevice(Device[Network]):
+    """A core behind its registers and streams.
+
+    Args:
+        name: of the device.
+        block: how to reach it.
+        shape: what it was built for.
+
+    Raises:
+        DeviceError: if what answers is no core of Izhi, or one of another shape.
+    """
+
+    def __init__(self, name: str, block: Block, shape: CoreShape) -> None:
+        self.name, self.block, self.shape = name, block, shape
+        for register, expected in (
+            (Register.IDENTITY, IDENTITY),
+            (Register.VERSION, VERSION),
+            (Register.FINGERPRINT, fingerprint(shape)),
+        ):
+            found = block.read(register)
+            if found != expected:
+                raise DeviceError(
+                    f"the device {name} answers 0x{found:08X} for {register.name}, expected"
+                    f" 0x{expected:08X}: it holds another core; load the bitstream that belongs to core.json"
+                )
+        self._counted, self._total = [0] * len(_COUNTERS), [0] * len(_COUNTERS)
+        self.clear()
+
+    def _control(self, *bits: Control) -> None:
+        self.block.write(Register.CONTROL, sum(1 << bit for bit in (Control.RUN, *bits)))
+
+    def _check(self) -> None:
+        """Raise DeviceError if the core threw a packet away, and clear the error."""
+        error = (self.block.read(Register.STATUS) >> 8) & 7
+        if error:
+            self._control(Control.ACKNOWLEDGE)
+            raise DeviceError(f"the device {self.name} refused a packet: {Error(error).about}")
+
+    def _load(self, network: Network, steps: int) -> None:
+        whole = fitted(self.shape, network, steps)
+        self.clear()
+        for number, words in enumerate(packets.memories(self.shape, whole)):
+            self.block.send(packets.write(number, words))
+        self._check()
+
+    def write_weights(self, layer: int, weight: NDArray[np.integer[Any]]) -> None:
+        network = with_weights(self.network, layer, weight)
+        whole = fitted(self.shape, network, self._steps)
+        number = 2 * layer
+        self.block.send(packets.write(number, packets.memory(self.shape, whole, number)))
+        self._check()
+        self._network = network
+
+    def expected(self, inputs: NDArray[np.integer[Any]]) -> Outcome:
+        return model()(self.network, inputs)
+
+    def run(self, inputs: NDArray[np.integer[Any]], *, sends_spikes: bool = False) -> Outcome:
+        self._check_spikes(inputs)
+        spikes, steps = inputs, len(inputs)
+        self._control(*([Control.SENDS_SPIKES] if sends_spikes else []))
+        self.block.write(Register.STEPS, steps)
+        found = []
+        for start, stop in self._pieces(spikes, sends_spikes):
+            part, size = spikes[:, start:stop], stop - start
+            packet = packets.inferences(part)
+            room = packets.room(self.shape, steps, size, sends_spikes)
+            answer = self.block.exchange(packet, room)
+            self._check()
+            self._count()
+            try:
+                found.append(packets.outcome(self.shape, answer, steps, size, sends_spikes))
+            except (ValueError, IndexError) as error:
+                raise DeviceError(f"the device {self.name} sent a broken answer: {error}") from None
+        return self._without_filling(found, len(self.network.layers) if sends_spikes else 0)
+
+    def _pieces(
+        self, spikes: NDArray[np.integer[Any]], sends_spikes: bool
+    ) -> Iterator[tuple[int, int]]:
+        """Beginnings and ends of the samples of each packet."""
+        steps, batch, _ = spikes.shape
+        events = np.concatenate([[0], (spikes.sum((0, 2), dtype=np.int64) + steps + 1).cumsum()])
+        most = max(1, min(SAMPLES, WORDS // packets.room(self.shape, steps, 1, sends_spikes)))
+        start = 0
+        while start < batch:
+            within = int(np.searchsorted(events, events[start] + WORDS, "right")) - 1
+            stop = max(start + 1, min(start + most, within))
+            yield start, stop
+            start = stop
+
+    def _check_spikes(self, spikes: NDArray[np.integer[Any]]) -> None:
+        check_input(self.network, spikes)
+        if spikes.shape[0] > self.shape.steps:
+            raise ShapeError(
+                f"spikes have {spikes.shape[0]} steps, expected at most the core's {self.shape.steps}"
+            )
+        most = self.shape.layers[0].largest_input
+        if spikes.size and spikes.max() > most:
+            raise ShapeError(
+                f"an input fires {spikes.max()} times in a step, expected at most the core's {most}"
+            )
+
+    def _without_filling(self, found: list[Outcome], layers: int) -> Outcome:
+        """The outcome of the network itself, where the core is larger."""
+        network = self.network
+        last = (
+            network.layers[-1].outputs if network.readout is None else len(network.readout.weight)
+        )
+        scores = [x.scores[:, :last] for x in found] or [np.zeros((0, last), np.int64)]
+        spikes = [
+            np.concatenate([x.spikes[k][..., : network.layers[k].outputs] for x in found], 1)
+            for k in range(layers if found else 0)
+        ]
+        return Outcome(np.concatenate(scores), spikes)
+
+    def _count(self) -> None:
+        """Add up the counters, which have 32 bits and run over."""
+        now = [self.block.read(register) for register in _COUNTERS]
+        self._total = [
+            t + (n - was) % (1 << 32)
+            for t, n, was in zip(self._total, now, self._counted, strict=True)
+        ]
+        self._counted = now
+
+    @property
+    def counters(self) -> Counters:
+        return Counters(*self._total)
+
+    def close(self) -> None:
+        self.block.close()
+
+    def clear(self) -> None:
+        self._control(Control.CLEAR, Control.ACKNOWLEDGE)
+        self._counted, self._total = [0] * len(_COUNTERS), [0] * len(_COUNTERS)
+
+
+__all__ = ["SAMPLES", "WORDS", "Block", "CoreDevice"]

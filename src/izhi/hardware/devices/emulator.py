@@ -1,0 +1,50 @@
+"""The integer model as a device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from izhi.hardware.devices.device import Counters, Device, model, with_weights
+from izhi.hardware.fixed import Network, Outcome
+
+
+class Emulator(Device[Network]):
+    """``izhi.fixed`` behind the interface of a board."""
+
+    name = "emulator"
+
+    def __init__(self) -> None:
+        self._run = model()
+        self._counted = (0, 0, 0)
+
+    def _load(self, network: Network, steps: int) -> None:
+        self.clear()
+
+    def write_weights(self, layer: int, weight: NDArray[np.integer[Any]]) -> None:
+        self._network = with_weights(self.network, layer, weight)
+
+    def run(self, inputs: NDArray[np.integer[Any]], *, sends_spikes: bool = False) -> Outcome:
+        found = self.expected(inputs)
+        inferences, events, spikes = self._counted
+        self._counted = (
+            inferences + inputs.shape[1],
+            events + int(inputs.sum(dtype=np.int64)),
+            spikes + sum(int(s.sum(dtype=np.int64)) for s in found.spikes),
+        )
+        return found if sends_spikes else Outcome(found.scores, [])
+
+    def expected(self, inputs: NDArray[np.integer[Any]]) -> Outcome:
+        return self._run(self.network, inputs)
+
+    @property
+    def counters(self) -> Counters:
+        return Counters(*self._counted)
+
+    def clear(self) -> None:
+        self._counted = (0, 0, 0)
+
+
+__all__ = ["Emulator"]

@@ -1,0 +1,340 @@
+"""Evolution on a device: the weights of what it runs are searched, and the device measures every member.
+
+    search = DeviceEvolution(device, inputs, labels, members=32)
+    for _ in range(100):
+        print(search.generation()["loss"])
+
+Needs numpy and cmaes, so that it runs on a board; the searches of ``izhi.evolution`` need torch as well.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from izhi.errors import CheckpointError, DeviceError, SettingError, unknown
+from izhi.hardware.devices.device import Device, parts_of, with_parts
+from izhi.hardware.fixed import Network
+from izhi.hardware.ip import Network as IPNetwork
+from izhi.seeds import Purpose, derive_seed
+
+Floats = NDArray[np.float64]
+#: Losses (P,) of a population (P, n) in a generation.
+Measure = Callable[[Floats, int], Floats]
+
+#: The search that needs no torch: CMA-ES whose covariance is diagonal (Ros & Hansen 2008).
+NUMPY_SEARCH = "sep-cma-es"
+SEARCHES = (NUMPY_SEARCH, "snes", "cma-es", "ga")
+
+
+class Search(Protocol):
+    """What a search can do; see ``izhi.evolution.Search``."""
+
+    @property
+    def losses(self) -> list[Any]:
+        """Of every population so far."""
+
+    @property
+    def found(self) -> Any:
+        """The numbers that it stands at, (n,)."""
+
+    def step(self) -> Any:
+        """One generation; the losses of its members."""
+
+    def replay(self, losses: Sequence[Any], generations: int) -> None:
+        """Go to where so many generations, of these losses, led."""
+
+
+class SeparableCMA:
+    """A search for n numbers of small loss, which begins at 0, by the package cmaes.
+
+    Like ``izhi.evolution.Search`` it is decided by its seed and the losses it was told.
+
+    Args:
+        size: n.
+        members: P, how many are measured in a generation.
+        spread: standard deviation of the first population.
+        seed: of all that is drawn.
+        measure: losses of a population in a generation.
+    """
+
+    def __init__(
+        self, size: int, *, members: int, spread: float, seed: int, measure: Measure
+    ) -> None:
+        try:
+            from cmaes import SepCMA
+        except ImportError:
+            raise SettingError("cmaes is not installed; pip install cmaes") from None
+        self._search = SepCMA(np.zeros(size), spread, population_size=members, seed=seed)
+        self._measure = measure
+        self._told: deque[Floats] = deque()
+        self.losses: list[Floats] = []
+
+    @property
+    def found(self) -> Floats:
+        """The centre, (n,)."""
+        return np.array(self._search.mean)
+
+    def step(self) -> Floats:
+        """One generation; losses (P,)."""
+        population = np.array([self._search.ask() for _ in range(self._search.population_size)])
+        told = self._told.popleft() if self._told else None
+        losses = self._measure(population, len(self.losses) + 1) if told is None else told
+        self._search.tell(list(zip(population, losses.tolist(), strict=True)))
+        self.losses.append(losses)
+        return losses
+
+    def replay(self, losses: Sequence[Floats], generations: int) -> None:
+        """Tell the losses of so many generations again, which are not measured."""
+        if len(losses) != generations:
+            raise CheckpointError(
+                f"the search was told {len(losses)} populations, expected {generations}; start anew"
+            )
+        self._told = deque(losses)
+        for _ in range(generations):
+            self.step()
+
+
+def make_search(
+    name: str, size: int, *, members: int, spread: float, seed: int, measure: Measure, noisy: bool = False
+) -> Search:  # fmt: skip
+    """The search of that name, over n numbers; SettingError if it is unknown or its package is missing."""
+    if name not in SEARCHES:
+        raise unknown("search", name, SEARCHES)
+    if name == NUMPY_SEARCH:
+        return SeparableCMA(size, members=members, spread=spread, seed=seed, measure=measure)
+    try:
+        import torch
+
+        from izhi.training import evolution
+    except ImportError:
+        raise SettingError(
+            f"optimizer is {name!r}, which needs torch; choose {NUMPY_SEARCH}"
+        ) from None
+
+    def in_torch(x: Any, generation: int) -> Any:
+        return torch.from_numpy(measure(x.double().numpy(), generation))
+
+    return evolution.Search(
+        name, size, members=members, spread=spread, seed=seed, measure=in_torch, noisy=noisy
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One array of weights: its layer, its first values, the size of a change, and its limits."""
+
+    layer: int
+    name: str
+    start: NDArray[Any]
+    scale: float
+    half: int | None
+
+
+class Weights:
+    """Weights of some layers as one vector.
+
+        value = start + scale·x
+
+    Integers are rounded and held within their bits, and a quarter of their range is a change of one;
+    weights and biases of the FPGA IP change by 1/√inputs.
+
+    Args:
+        network: whose weights are the first ones.
+        layers: which, 0 for the first, the readout after the last; None for all.
+
+    Raises:
+        SettingError: if there is no such layer.
+    """
+
+    def __init__(self, network: Network | IPNetwork, layers: Sequence[int] | None = None) -> None:
+        self.network = network
+        every = parts_of(network)
+        chosen = range(len(every)) if layers is None else layers
+        self._parts: list[_Part] = []
+        for number in chosen:
+            if not 0 <= number < len(every):
+                raise SettingError(f"layer is {number}, expected 0 to {len(every) - 1}")
+            part = every[number]
+            if isinstance(network, IPNetwork):
+                scale = part.weight.shape[1] ** -0.5
+                self._parts += [
+                    _Part(number, name, getattr(part, name), scale, None)
+                    for name in ("weight", "bias")
+                ]
+            else:
+                half = 1 << (part.weight_bits - 1)
+                self._parts.append(_Part(number, "weight", part.weight, half / 2, half))
+        self.size = sum(part.start.size for part in self._parts)
+
+    def of(self, x: Floats) -> Any:
+        """The network of one vector (n,)."""
+        changed: dict[int, dict[str, NDArray[Any]]] = {}
+        at = 0
+        for part in self._parts:
+            piece = x[at : at + part.start.size].reshape(part.start.shape)
+            at += part.start.size
+            value = part.start + part.scale * piece
+            if part.half is None:
+                value = value.astype(np.float32)
+            else:
+                value = np.clip(np.rint(value), -part.half, part.half - 1).astype(np.int64)
+            changed.setdefault(part.layer, {})[part.name] = value
+        parts = [
+            replace(part, **changed[k]) if k in changed else part
+            for k, part in enumerate(parts_of(self.network))
+        ]
+        return with_parts(self.network, parts)
+
+
+def drawn(network: Network | IPNetwork, seed: int) -> Any:
+    """A network with weights drawn anew: integers over half their range, the FPGA IP's within ±1/√inputs."""
+    random = np.random.default_rng(derive_seed(seed, Purpose.DEVICE_WEIGHTS))
+    parts = []
+    for part in parts_of(network):
+        if isinstance(network, IPNetwork):
+            bound = part.weight.shape[1] ** -0.5
+            weight, bias = (
+                random.uniform(-bound, bound, x.shape).astype(np.float32)
+                for x in (part.weight, part.bias)
+            )
+            parts.append(replace(part, weight=weight, bias=bias))
+        else:
+            quarter = max(1, 1 << (part.weight_bits - 2))
+            parts.append(
+                replace(part, weight=random.integers(-quarter, quarter + 1, part.weight.shape))
+            )
+    return with_parts(network, parts)
+
+
+def cross_entropy(scores: NDArray[Any], labels: NDArray[np.int64], unit: float) -> float:
+    """Mean cross-entropy of the softmax of scores/unit, (B, classes)."""
+    z = scores / unit
+    z = z - z.max(1, keepdims=True)
+    each = np.log(np.exp(z).sum(1)) - z[np.arange(len(labels)), labels]
+    return float(each.mean())
+
+
+class DeviceEvolution:
+    """A search over the weights of what a device runs.
+
+    Every member of a generation sees the same samples: all of them if ``batch_size`` allows, else as many,
+    drawn anew for each generation. The loss is the cross-entropy of the scores: of spike counts as they
+    are, of a readout's scores in units of how much they spread over the classes to begin with.
+
+    Args:
+        device: with a network.
+        inputs: what the device takes: spikes (T, samples, inputs), or currents (samples, inputs).
+        labels: (samples,).
+        search: one of ``SEARCHES``.
+        members: of a generation.
+        step_size: first spread of a population, in units of a change.
+        batch_size: samples of a generation at most.
+        layers: that are searched; None for all.
+        seed: of search and samples.
+        is_noisy: whether samples differ from generation to generation [if a batch is not all of them];
+            parents of a genetic algorithm are then measured anew.
+
+    Raises:
+        SettingError: for an unknown search or layer, or fewer than 4 members.
+    """
+
+    def __init__(
+        self, device: Device[Any], inputs: NDArray[Any], labels: NDArray[np.int64], *,
+        search: str = NUMPY_SEARCH, members: int = 32, step_size: float = 0.3, batch_size: int = 1000,
+        layers: Sequence[int] | None = None, seed: int = 0, is_noisy: bool | None = None,
+    ) -> None:  # fmt: skip
+        if members < 4:
+            raise SettingError(f"members is {members}, expected at least 4")
+        if not (np.isfinite(step_size) and step_size > 0):
+            raise SettingError(f"step_size is {step_size}, expected a number above 0")
+        self.device, self.inputs, self.labels = device, inputs, labels
+        self.batch_size, self.seed = batch_size, seed
+        self.weights = Weights(device.network, layers)
+        self.unit = 1.0
+        if getattr(device.network, "readout", None) is not None:
+            some, _ = self._samples(0)
+            self.unit = max(float(device.run(some).scores.std(1).mean()), 1.0)
+        self.search = make_search(
+            search, self.weights.size, members=members, spread=step_size,
+            seed=derive_seed(seed, Purpose.SEARCH) % 2**32,
+            measure=self._losses, noisy=len(labels) > batch_size if is_noisy is None else is_noisy,
+        )  # fmt: skip
+        self.generations = 0
+
+    def generation(self) -> dict[str, float]:
+        """One generation, after which the device runs what was found; loss and accuracy of that.
+
+        Raises:
+            DeviceError: if the device fails; what earlier generations found is not lost.
+        """
+        losses = np.asarray(self.search.step())
+        self.generations += 1
+        inputs, labels = self._samples(self.generations)
+        found = self.found
+        scores = next(iter(self.device.scores_of([found], inputs)))
+        self.device.replace(found)  # A device that computes populations at once has not loaded it.
+        return {
+            "generation": self.generations,
+            "loss": cross_entropy(scores, labels, self.unit),
+            "accuracy": float((scores.argmax(1) == labels).mean()),
+            "best_loss": float(losses.min()),
+            "evaluations": float(sum(len(x) for x in self.search.losses)),
+        }
+
+    @property
+    def found(self) -> Any:
+        """The network that the search stands at."""
+        return self.weights.of(np.asarray(self.search.found, np.float64))
+
+    @property
+    def state(self) -> list[NDArray[np.float64]]:
+        """Losses of every population, all that ``go_on`` needs."""
+        return [np.asarray(x, np.float64) for x in self.search.losses]
+
+    def go_on(self, state: Sequence[NDArray[np.float64]], generations: int) -> None:
+        """Go to where so many generations led; the device then runs what they found."""
+        losses: Sequence[Any] = state
+        if not isinstance(self.search, SeparableCMA):
+            import torch
+
+            losses = [torch.from_numpy(np.asarray(x, np.float32)) for x in state]
+        self.search.replay(losses, generations)
+        self.generations = generations
+        self.device.replace(self.found)
+
+    def _samples(self, generation: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        if len(self.labels) <= self.batch_size:
+            return self.inputs, self.labels
+        random = np.random.default_rng(derive_seed(self.seed, Purpose.ORDER, generation))
+        some = np.sort(random.permutation(len(self.labels))[: self.batch_size])
+        inputs = self.inputs[some] if self.inputs.ndim == 2 else self.inputs[:, some]
+        return inputs, self.labels[some]
+
+    def _losses(self, x: Floats, generation: int) -> Floats:
+        inputs, labels = self._samples(generation)
+        members = [self.weights.of(one) for one in x]
+        found = [
+            cross_entropy(scores, labels, self.unit)
+            for scores in self.device.scores_of(members, inputs)
+        ]
+        if not np.isfinite(found).all():
+            raise DeviceError(f"the device {self.device.name} gave scores that are no numbers")
+        return np.array(found)
+
+
+__all__ = [
+    "NUMPY_SEARCH",
+    "SEARCHES",
+    "DeviceEvolution",
+    "SeparableCMA",
+    "Weights",
+    "cross_entropy",
+    "drawn",
+    "make_search",
+]

@@ -1,0 +1,178 @@
+"""The driver of the FPGA IP ``snn_izhikevich``, the same for the emulated IP and for the one on a board."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from izhi.errors import DeviceError, ShapeError
+from izhi.hardware.artifact import IPArtifact
+from izhi.hardware.devices.device import Counters, Device
+from izhi.hardware.fixed import Outcome
+from izhi.hardware.ip import STEPS, EmulatedIP, Layer, Network, arithmetic, streams
+from izhi.hardware.ip.registers import Control, RegisterMap, State
+from izhi.hardware.ip.streams import Words
+
+#: Seconds that the IP may take for a step of the protocol.
+PATIENCE = 5.0
+
+
+class IPBlock(Protocol):
+    """How values and words get to the IP and from it."""
+
+    registers: RegisterMap
+
+    def read(self, offset: int) -> int:
+        """The value of a register."""
+
+    def write(self, offset: int, value: int) -> None:
+        """Write a register."""
+
+    def exchange(self, words: Words, room: int) -> Words:
+        """Send the four streams, (4, words); the words that answer them, ``room`` of them at most."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
+
+class IPDevice(Device[Network]):
+    """The IP behind its registers and streams.
+
+    Every sample is one INIT, which gives the IP sizes and currents, and one PROCESS, which sends it the
+    network and brings the spikes of its last layer. Where the spikes of every layer are wanted, the network
+    is run once for each layer, cut off behind it.
+
+    Args:
+        block: how to reach it.
+        patience: seconds that the IP may take for a step of the protocol.
+    """
+
+    name = "hls-ip"
+    runs = IPArtifact
+    model: ClassVar[str] = "the arithmetic of the IP"
+    remedy: ClassVar[str] = (
+        "check that its bitstream was built for the artifact's neuron (IZHI or LIF), and its .hwh"
+    )
+
+    def __init__(self, block: IPBlock, *, patience: float = PATIENCE) -> None:
+        self.block, self.patience = block, patience
+        self._inferences = self._spikes = 0
+
+    def _load(self, network: Network, steps: int) -> None:
+        self.clear()
+
+    def write_weights(
+        self, layer: int, weight: NDArray[Any], bias: NDArray[Any] | None = None
+    ) -> None:
+        """Replace a layer's weights (n_out, n_prev), and its biases (n_out,) where they are given, in float32.
+
+        Raises:
+            ShapeError: if there are more or fewer, or they are not float32.
+            SettingError: if one is not finite.
+        """
+        network = self.network
+        if not 0 <= layer < len(network.layers):
+            raise ShapeError(f"layer is {layer}, expected 0 to {len(network.layers) - 1}")
+        old = network.layers[layer]
+        if weight.shape != old.weight.shape:
+            raise ShapeError(f"weights have shape {weight.shape}, expected {old.weight.shape}")
+        new = Layer(weight.copy(), old.bias if bias is None else bias.copy())
+        layers = [new if k == layer else x for k, x in enumerate(network.layers)]
+        self._network = replace(network, layers=tuple(layers))
+
+    def replace(self, network: Network) -> None:
+        self._network = network  # It is sent with every sample.
+
+    def scores_of(
+        self, networks: Sequence[Network], inputs: NDArray[Any]
+    ) -> Iterator[NDArray[np.integer[Any]]]:
+        if not isinstance(self.block, EmulatedIP):
+            yield from super().scores_of(networks, inputs)
+            return
+        layers = range(len(networks[0].layers))
+        found = arithmetic.run_population(
+            [np.stack([network.layers[k].weight for network in networks]) for k in layers],
+            [np.stack([network.layers[k].bias for network in networks]) for k in layers],
+            inputs, networks[0].build,
+        )  # fmt: skip
+        self._inferences += found.shape[0] * found.shape[1]
+        self._spikes += int(found.sum())
+        yield from found
+
+    def expected(self, inputs: NDArray[Any]) -> Outcome:
+        return arithmetic.run(self.network, inputs)
+
+    def run(self, inputs: NDArray[Any], *, sends_spikes: bool = False) -> Outcome:
+        network = self.network
+        currents = arithmetic.check_currents(inputs, network.inputs)
+        count = len(network.layers)
+        # Cut off behind each layer; the last of them is the network itself.
+        wanted = range(1, count + 1) if sends_spikes else (count,)
+        cut = [replace(network, layers=network.layers[:k]) for k in wanted]
+        shapes = [(STEPS, len(currents), part.outputs) for part in cut]
+        spikes = [np.zeros(shape, np.uint8) for shape in shapes]
+        for part, fired in zip(cut, spikes, strict=True):
+            words = streams.pack(part)
+            for sample, values in enumerate(currents):
+                fired[:, sample] = self._infer(part, words, values)
+        self._inferences += len(currents)
+        self._spikes += int(spikes[-1].sum(dtype=np.int64))
+        return Outcome(spikes[-1].sum(0, dtype=np.int64), spikes if sends_spikes else [])
+
+    def _infer(
+        self, network: Network, words: Words, currents: NDArray[np.float32]
+    ) -> NDArray[np.uint8]:
+        """The spikes (30, n_out) of the last layer for one sample."""
+        at, write = self.block.registers, self.block.write
+        write(at.state, State.INIT)
+        write(at.inputs, network.inputs)
+        # More than the last layer has would bring spikes of earlier networks.
+        write(at.outputs, network.outputs)
+        write(at.layers, len(network.layers))
+        for k, bits in enumerate(currents.view(np.uint32).tolist()):
+            write(at.currents + 4 * k, bits)
+        for k, size in enumerate(network.sizes):
+            write(at.widths + 4 * k, size)
+        write(at.control, 1 << Control.START)
+        self._finish("INIT")
+        write(at.state, State.PROCESS)
+        write(at.control, 1 << Control.START)
+        answer = self.block.exchange(words, streams.output_words(network.outputs))
+        self._finish("PROCESS")
+        try:
+            return streams.unpack(answer, network.outputs)
+        except ShapeError as error:
+            raise DeviceError(f"the device {self.name} sent a broken answer: {error}") from None
+
+    def _finish(self, state: str) -> None:
+        """Wait until the IP is done, by asking: its interrupt does not reach every processor."""
+        at, end = self.block.registers, time.monotonic() + self.patience
+        while not self.block.read(at.control) >> Control.DONE & 1:
+            if time.monotonic() > end:
+                raise DeviceError(
+                    f"the IP did not finish {state} within {self.patience:g} s; load the overlay anew"
+                )
+        returned = self.block.read(at.returned)
+        if returned != 1:
+            raise DeviceError(
+                f"the IP returned {returned} from {state}, expected 1; is the .hwh that of its bitstream?"
+            )
+
+    @property
+    def counters(self) -> Counters:
+        """Inferences, and spikes of the last layer, the only ones that the IP sends by itself."""
+        return Counters(self._inferences, None, self._spikes)
+
+    def close(self) -> None:
+        self.block.close()
+
+    def clear(self) -> None:
+        self._inferences = self._spikes = 0
+
+
+__all__ = ["PATIENCE", "IPBlock", "IPDevice"]

@@ -1,0 +1,168 @@
+"""A network in integers, step by step and layer by layer, as the hardware runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from izhi.errors import ShapeError
+from izhi.hardware.fixed.arithmetic import FixedPoint, Integers, rounded_shift, saturated
+from izhi.hardware.fixed.neuron import IzhikevichNeuron, LIFNeuron
+
+Neuron = IzhikevichNeuron | LIFNeuron
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Weights, and the neurons that they drive.
+
+        A = Σ_i weight[j, i]·x_i + Σ_k feedback[j, k]·z_k        z: the layer's spikes of the step before
+        I = sat(round(A·multiplier / 2^shift))
+
+    Attributes:
+        weight: (N, inputs), of weight_bits bits.
+        weight_bits: 2 to 8.
+        multiplier: (N,), 0 or more.
+        shift: of the product.
+        current_format: of I; its fraction is that of v.
+        neuron: what is driven.
+        feedback: (N, N) in the same bits, or None.
+    """
+
+    weight: Integers
+    weight_bits: int
+    multiplier: Integers
+    shift: int
+    current_format: FixedPoint
+    neuron: Neuron
+    feedback: Integers | None = None
+
+    @property
+    def outputs(self) -> int:
+        return int(self.weight.shape[0])
+
+    def accumulated(self, x: Integers, own: Integers) -> Integers:
+        """A, (batch, N), of inputs (batch, inputs) and the layer's own last spikes (batch, N)."""
+        total: Integers = x @ self.weight.T
+        return total if self.feedback is None else total + own @ self.feedback.T
+
+    def current(self, total: Integers) -> Integers:
+        """I of the accumulated weights."""
+        return saturated(rounded_shift(total * self.multiplier, self.shift), self.current_format)
+
+
+@dataclass(frozen=True)
+class Readout:
+    """Scores without neurons: score_j = Σ_t (multiplier_j·Σ_i weight[j, i]·x_i[t] + bias_j).
+
+    Attributes:
+        weight: (classes, inputs), of weight_bits bits.
+        weight_bits: 2 to 8.
+        multiplier: (classes,), 0 or more.
+        bias: (classes,).
+    """
+
+    weight: Integers
+    weight_bits: int
+    multiplier: Integers
+    bias: Integers
+
+    def scores(self, x: Integers) -> Integers:
+        """What one step adds to the scores, (batch, classes)."""
+        total: Integers = x @ self.weight.T
+        return total * self.multiplier + self.bias
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in a row; the scores are the last layer's spike counts, or those of a readout.
+
+    The class is that of the largest score, the first of them where several are equal.
+    """
+
+    layers: tuple[Layer, ...]
+    readout: Readout | None = None
+
+    @property
+    def inputs(self) -> int:
+        first = self.layers[0] if self.layers else self.readout
+        assert first is not None
+        return int(first.weight.shape[1])
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What happened inside: of each layer accumulator, current, v, u and spikes, (T, batch, N) each."""
+
+    accumulator: list[Integers] = field(default_factory=list)
+    current: list[Integers] = field(default_factory=list)
+    v: list[Integers] = field(default_factory=list)
+    u: list[Integers] = field(default_factory=list)
+    spikes: list[Integers] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a network made of a batch.
+
+    Attributes:
+        scores: (batch, classes).
+        spikes: of each layer, (T, batch, N), 0 or 1.
+        trace: everything else, if it was asked for.
+    """
+
+    scores: Integers
+    spikes: list[NDArray[np.uint8]]
+    trace: Trace | None = None
+
+    @property
+    def classes(self) -> Integers:
+        """The class of each sample, (batch,)."""
+        found: Integers = self.scores.argmax(1)
+        return found
+
+
+def check_input(network: Network, spikes: NDArray[np.integer]) -> None:
+    """Raise ShapeError unless spikes are integers (T, batch, inputs), 0 or more, T ≥ 1."""
+    if spikes.ndim != 3 or spikes.shape[2] != network.inputs or spikes.shape[0] == 0:
+        raise ShapeError(
+            f"spikes have shape {spikes.shape}, expected (T, batch, {network.inputs}) with T of at least 1"
+        )
+    if spikes.dtype.kind not in "iub" or (spikes.size and spikes.min() < 0):
+        raise ShapeError(
+            f"spikes are {spikes.dtype}, expected integers of 0 or more: how often each input fires"
+        )
+
+
+def run(network: Network, spikes: NDArray[np.integer], *, trace: bool = False) -> Outcome:
+    """Run spikes (T, batch, inputs) through the network; the specification, not the fast way."""
+    check_input(network, spikes)
+    steps, batch, _ = spikes.shape
+    states = [layer.neuron.start(batch) for layer in network.layers]
+    last = [np.zeros((batch, layer.outputs), np.int64) for layer in network.layers]
+    seen = [Trace() for _ in network.layers]
+    scores = np.zeros((batch, 0), np.int64)
+    for t in range(steps):
+        x = spikes[t].astype(np.int64)
+        for k, layer in enumerate(network.layers):
+            total = layer.accumulated(x, last[k])
+            current = layer.current(total)
+            v, u, x = layer.neuron.step(*states[k], current)
+            states[k], last[k] = (v, u), x
+            seen[k].spikes.append(x)
+            if trace:
+                seen[k].accumulator.append(total)
+                seen[k].current.append(current)
+                seen[k].v.append(v)
+                seen[k].u.append(u)
+        step = x if network.readout is None else network.readout.scores(x)
+        scores = step if t == 0 else scores + step
+    spikes_out = [np.stack(s.spikes).astype(np.uint8) for s in seen]
+    return Outcome(scores, spikes_out, _stacked(seen) if trace else None)
+
+
+def _stacked(seen: list[Trace]) -> Trace:
+    names = ("accumulator", "current", "v", "u", "spikes")
+    return Trace(*([np.stack(getattr(s, name)) for s in seen] for name in names))

@@ -1,0 +1,226 @@
+"""The IP's arithmetic: float32, every operation rounded, in its order; equal to it bit for bit.
+
+In each of 30 steps, layer by layer, with x the currents of the inputs or the spikes of the layer before:
+
+    I = bias;  I += weight[k]·x[k]  for k = 0 … 15
+    build izhi:  spike = v ≥ 0.7
+                 if spike:  v ← 0.105,  u ← u + 0.412
+                 else:      v ← v + (((v·v − 0.21·v) − 0.019·u) + I),  u ← u + (−v/32 − u/32), the new v
+    build lif:   spike = v > 0.7
+                 v ← I + 0.95·v,  and v ← v − 0.7 if spike
+
+v and u begin at 0. Spikes are those of the v before the step, so each layer answers a step later. There are no
+limits of v: what overflows becomes infinite or no number, as in float32, and a neuron whose v is no number
+stays silent. One difference is not checked on hardware: floating-point operators of FPGAs take numbers
+below 1.2e-38 for 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from izhi.errors import ShapeError
+from izhi.hardware.fixed import Outcome
+from izhi.hardware.ip.network import STEPS, Build, Floats, Network, check_sizes
+
+THRESHOLD, A2, A3 = np.float32(0.7), np.float32(-0.210), np.float32(-0.019)
+RESET, STEP_OF_U, DIVISOR = np.float32(0.105), np.float32(0.412), np.float32(32)
+BETA = np.float32(0.95)
+
+#: Pairs of network and sample that are computed at once, so that all their steps stay in the cache.
+_LANES = 256
+
+
+def run(network: Network, currents: Any) -> Outcome:
+    """Run samples through one network.
+
+    Args:
+        network: what is run.
+        currents: (B, n_in), finite: the constant input currents of each sample, rounded to float32.
+
+    Returns:
+        Scores (B, n_out), the spike counts of the last layer, and the spikes (30, B, N) of every layer.
+
+    Raises:
+        ShapeError: if the currents do not fit the network.
+    """
+    currents = check_currents(currents, network.inputs)
+    weights = [layer.weight[None] for layer in network.layers]
+    biases = [layer.bias[None] for layer in network.layers]
+    parts = [
+        _spikes(weights, biases, currents[start : start + _LANES], network.build)
+        for start in range(0, max(len(currents), 1), _LANES)
+    ]
+    spikes = [
+        np.concatenate([part[k][:, :, 0] for part in parts], 2).transpose(0, 2, 1).astype(np.uint8)
+        for k in range(len(weights))
+    ]
+    return Outcome(spikes[-1].sum(0, dtype=np.int64), spikes)
+
+
+def run_population(
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any]],
+    currents: Any,
+    build: Build = "izhi",
+) -> NDArray[np.int64]:
+    """Run samples through many networks of the same shape at once.
+
+    Args:
+        weights: of each layer, (P, n_out, n_prev), float32; P networks.
+        biases: of each layer, (P, n_out), float32.
+        currents: (B, n_in): the constant input currents of each sample.
+        build: the neuron, ``"izhi"`` or ``"lif"``.
+
+    Returns:
+        Scores (P, B, n_out): how often each neuron of the last layer fires. Row p is what ``run`` gives
+        for network p.
+
+    Raises:
+        ShapeError: if shapes do not fit each other.
+        SettingError: for networks that the IP has no room for.
+    """  # fmt: skip
+    with np.errstate(over="ignore"):
+        weights = [np.asarray(w, np.float32) for w in weights]
+        biases = [np.asarray(b, np.float32) for b in biases]
+    population = _check_population(weights, biases, build)
+    currents = check_currents(currents, weights[0].shape[2])
+    fast = _fast() if population * len(currents) >= _LANES else None
+    if fast is not None:
+        return fast(weights, biases, currents, build)
+    return _scores(weights, biases, currents, build)
+
+
+@cache
+def _fast() -> Callable[..., NDArray[np.int64]] | None:
+    """The same in Numba, which is not on every board."""
+    try:
+        from izhi.hardware.ip import fast
+    except ImportError:
+        return None
+    return fast.scores
+
+
+def _scores(
+    weights: Sequence[Floats], biases: Sequence[Floats], currents: Floats, build: Build
+) -> NDArray[np.int64]:
+    """Scores (P, B, n_out) in numpy."""
+    population = len(weights[0])
+    samples = min(len(currents), _LANES)
+    members = max(1, _LANES // max(samples, 1))
+    scores = np.zeros((population, len(currents), weights[-1].shape[1]), np.int64)
+    for p in range(0, population, members):
+        part = slice(p, p + members)
+        w, b = [x[part] for x in weights], [x[part] for x in biases]
+        for start in range(0, len(currents), _LANES):
+            some = slice(start, start + _LANES)
+            last = _spikes(w, b, currents[some], build)[-1]
+            scores[part, some] = last.sum(0, dtype=np.int64).transpose(1, 2, 0)
+    return scores
+
+
+def check_currents(currents: Any, inputs: int) -> Floats:
+    """Currents (B, inputs) in float32; ShapeError if they are something else."""
+    with np.errstate(over="ignore"):
+        found = np.asarray(currents)
+        if found.dtype.kind not in "fiub":
+            raise ShapeError(f"currents are {found.dtype}, expected float32")
+        found = np.ascontiguousarray(found, np.float32)
+    if found.ndim != 2 or found.shape[1] != inputs:
+        raise ShapeError(
+            f"currents have shape {found.shape}, expected (samples, {inputs}): one value for each input"
+        )
+    if not np.isfinite(found).all():
+        raise ShapeError(
+            "currents hold a value that is not finite in float32, expected finite ones"
+        )
+    return found
+
+
+def _check_population(
+    weights: Sequence[NDArray[Any]], biases: Sequence[NDArray[Any]], build: str
+) -> int:
+    """The number of networks; raises unless the shapes chain and fit the IP."""
+    if len(weights) != len(biases):
+        raise ShapeError(
+            f"{len(weights)} weights and {len(biases)} biases, expected one of each for every layer"
+        )
+    for number, (w, b) in enumerate(zip(weights, biases, strict=True), start=1):
+        if w.ndim != 3 or b.shape != w.shape[:2] or len(w) != len(weights[0]):
+            raise ShapeError(
+                f"layer {number} of the population has weights {w.shape} and biases {b.shape}, expected"
+                " (P, n_out, n_prev) and (P, n_out) with the same P in every layer"
+            )
+    check_sizes([w.shape[1:] for w in weights], build)
+    return len(weights[0])
+
+
+def _spikes(
+    weights: Sequence[Floats], biases: Sequence[Floats], currents: Floats, build: Build
+) -> list[Floats]:
+    """Spikes of every layer, (30, N, P, B), of P networks and B samples."""
+    neurons = _izhikevich if build == "izhi" else _lif
+    x: Floats = np.ascontiguousarray(currents.T)[None, :, None, :]
+    found = []
+    with np.errstate(all="ignore"):
+        for weight, bias in zip(weights, biases, strict=True):
+            x = neurons(_current(weight, bias, x))
+            found.append(x)
+    return found
+
+
+def _current(weight: Floats, bias: Floats, x: Floats) -> Floats:
+    """I, (T, N, P, B), of x (T, K, P, B), where T or P of x is 1 if all are the same.
+
+    Samples lie side by side in memory, so that a weight meets all of them in one go. The zeros that the
+    IP has beyond k = K − 1 change nothing and are left out.
+    """
+    w = np.ascontiguousarray(weight.transpose(2, 1, 0))[:, None, :, :, None]
+    steps, inputs, _, batch = x.shape
+    total = np.empty((steps, weight.shape[1], len(weight), batch), np.float32)
+    total[:] = bias.T[None, :, :, None]
+    product = np.empty_like(total)
+    for k in range(inputs):
+        np.multiply(w[k], x[:, k : k + 1], out=product)
+        total += product
+    return total
+
+
+def _izhikevich(current: Floats) -> Floats:
+    """Spikes (30, N, P, B) of a current (30 or 1, N, P, B)."""
+    v, u = np.zeros(current.shape[1:], np.float32), np.zeros(current.shape[1:], np.float32)
+    spikes = np.empty((STEPS, *v.shape), np.float32)
+    new, part = np.empty_like(v), np.empty_like(v)
+    for t in range(STEPS):
+        fired = v >= THRESHOLD
+        spikes[t] = fired
+        np.multiply(v, v, out=new)
+        new += np.multiply(v, A2, out=part)
+        new += np.multiply(u, A3, out=part)
+        new += current[t % len(current)]
+        new += v
+        # −v/32 − u/32 is −(v/32 + u/32): a sign rounds nothing.
+        change = np.divide(new, DIVISOR, out=part)
+        change += u / DIVISOR
+        after = u - change
+        np.add(u, STEP_OF_U, out=after, where=fired)
+        new[fired] = RESET
+        v, new, u = new, v, after
+    return spikes
+
+
+def _lif(current: Floats) -> Floats:
+    """Spikes (30, N, P, B) of a current (30 or 1, N, P, B)."""
+    v = np.zeros(current.shape[1:], np.float32)
+    spikes = np.empty((STEPS, *v.shape), np.float32)
+    for t in range(STEPS):
+        fired = v > THRESHOLD
+        spikes[t] = fired
+        v = current[t % len(current)] + BETA * v
+        np.subtract(v, THRESHOLD, out=v, where=fired)
+    return spikes

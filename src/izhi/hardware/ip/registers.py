@@ -1,0 +1,212 @@
+"""Where the IP's registers lie, by the rules of Vitis HLS or as an overlay's .hwh says.
+
+| register | what |
+|---|---|
+| control | bit 0 ap_start, 1 ap_done, 2 ap_idle, 3 ap_ready, 7 auto_restart; done and ready are cleared when read |
+| returned | ap_return: 1 where the IP took what it was given |
+| state | 0 INIT, 1 PROCESS |
+| inputs, outputs, layers | n_in, n_out, n_layers |
+| currents | in_c: 16 float32 |
+| widths | n_layer: 8 uint32, the neurons of each layer |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from pathlib import Path
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+
+from izhi.errors import DeviceError
+from izhi.hardware.ip.network import LAYERS, STREAMS, WIDTH
+
+#: A .hwh of a whole board has a few megabytes.
+MOST_BYTES = 64 << 20
+#: The IP's name, as its VLNV and its instances have it.
+IP = "snn_izhikevich"
+
+
+class Control(IntEnum):
+    """Bits of the control register."""
+
+    START = 0
+    DONE = 1
+    IDLE = 2
+    READY = 3
+
+
+class State(IntEnum):
+    """What the IP is to do when it is started."""
+
+    INIT = 0
+    PROCESS = 1
+
+
+@dataclass(frozen=True)
+class RegisterMap:
+    """Byte offsets of the IP's registers.
+
+    Raises:
+        DeviceError: if an offset is no multiple of 4, beyond 64 KiB, or two registers overlap.
+    """
+
+    control: int = 0x00
+    returned: int = 0x10
+    state: int = 0x18
+    inputs: int = 0x20
+    outputs: int = 0x28
+    layers: int = 0x30
+    currents: int = 0x40
+    widths: int = 0x80
+
+    def __post_init__(self) -> None:
+        taken: dict[int, str] = {}
+        for field in fields(self):
+            start = getattr(self, field.name)
+            words = {"currents": WIDTH, "widths": LAYERS}.get(field.name, 1)
+            if start % 4 or not 0 <= start <= (1 << 16) - 4 * words:
+                raise DeviceError(
+                    f"register {field.name} lies at 0x{start:x}, expected a multiple of 4 within 64 KiB"
+                )
+            for offset in range(start, start + 4 * words, 4):
+                if offset in taken:
+                    raise DeviceError(
+                        f"registers {taken[offset]} and {field.name} both lie at 0x{offset:x}, expected"
+                        " the .hwh that belongs to the bitstream"
+                    )
+                taken[offset] = field.name
+
+
+#: Each register's names in a .hwh; arrays are called memories there.
+_NAMES = {
+    "control": ("CTRL", "AP_CTRL", "CONTROL"),
+    "returned": ("AP_RETURN",),
+    "state": ("STATE",),
+    "inputs": ("N_IN",),
+    "outputs": ("N_OUT",),
+    "layers": ("N_LAYERS",),
+    "currents": ("MEMORY_IN_C", "IN_C"),
+    "widths": ("MEMORY_N_LAYER", "N_LAYER"),
+}
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """The IP in an overlay.
+
+    Attributes:
+        name: of the instance, with the hierarchy before it: ``"snn/snn_izhikevich_0"``.
+        registers: where they lie.
+        senders: names of the DMAs whose streams go into the IP, in the order of its inputs; empty if
+            the .hwh does not show them side by side.
+        receiver: name of the DMA that its stream comes back to, or None.
+    """
+
+    name: str
+    registers: RegisterMap = RegisterMap()
+    senders: tuple[str, ...] = ()
+    receiver: str | None = None
+
+
+def read_hwh(path: str | Path) -> Overlay:
+    """Where the IP is in an overlay, and its registers, from the .hwh that Vivado wrote.
+
+    Raises:
+        DeviceError: if the file cannot be read, is no such XML, or has no IP or several.
+    """
+    path = Path(path)
+    root = _parse(path)
+    modules = [
+        m for m in root.iter("MODULE") if IP in m.get("VLNV", "") or IP in m.get("MODTYPE", "")
+    ]
+    if len(modules) != 1:
+        raise DeviceError(
+            f"{path} has {len(modules)} blocks of the IP {IP}, expected one; use the .hwh of its overlay"
+        )
+    module = modules[0]
+    senders, receiver = _wires(root, module)
+    return Overlay(_name(module), _registers(path, module), senders, receiver)
+
+
+def _parse(path: Path) -> Element:
+    """The XML tree; a document type, with which entities could grow or read files, is refused."""
+    try:
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise DeviceError(f"{path} has {size:,} bytes, expected at most {MOST_BYTES:,}")
+        text = path.read_bytes()
+    except OSError as error:
+        raise DeviceError(
+            f"cannot read {path}: {error.strerror or error}; expected the .hwh beside the bitstream"
+        ) from None
+
+    def refuse(*_: object) -> None:
+        raise DeviceError(f"{path} has a document type, expected plain XML as Vivado writes it")
+
+    builder = TreeBuilder()
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    try:
+        parser.Parse(text, True)
+    except (expat.ExpatError, ValueError, LookupError) as error:
+        raise DeviceError(f"{path} is no XML ({error}), expected the .hwh of an overlay") from None
+    return builder.close()
+
+
+def _name(module: Element) -> str:
+    return (module.get("FULLNAME") or module.get("INSTANCE") or "").lstrip("/")
+
+
+def _registers(path: Path, module: Element) -> RegisterMap:
+    """The map in a block's registers; that of the HLS rules where the .hwh has none."""
+    offsets: dict[str, int] = {}
+    for register in module.iter("REGISTER"):
+        for entry in register.findall("PROPERTY"):
+            if entry.get("NAME") == "ADDRESS_OFFSET":
+                offsets[register.get("NAME", "").upper()] = _whole(path, entry.get("VALUE", ""))
+    if not offsets:
+        return RegisterMap()
+    found = {}
+    for register_name, names in _NAMES.items():
+        known = [offsets[name] for name in names if name in offsets]
+        if not known:
+            raise DeviceError(
+                f"{path} has no register {names[0]} in the IP {IP}, expected one; is it another version?"
+            )
+        found[register_name] = known[0]
+    return RegisterMap(**found)
+
+
+def _whole(path: Path, text: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise DeviceError(f"{path} has the offset {text!r}, expected a whole number") from None
+
+
+def _wires(root: Element, module: Element) -> tuple[tuple[str, ...], str | None]:
+    """The DMAs at the IP's streams: of its inputs by their names, and of its output."""
+    ends: dict[tuple[str, bool], str] = {}
+    for other in root.iter("MODULE"):
+        if "axi_dma" in other.get("MODTYPE", ""):
+            for bus in other.iter("BUSINTERFACE"):
+                is_sent = "MM2S" in bus.get("NAME", "").upper()
+                ends[bus.get("BUSNAME", ""), is_sent] = _name(other)
+    senders, receiver = [], None
+    for bus in sorted(module.iter("BUSINTERFACE"), key=lambda bus: bus.get("NAME", "")):
+        if "axis" not in bus.get("VLNV", ""):
+            continue
+        wire = bus.get("BUSNAME", "")
+        if bus.get("TYPE", "").upper() in ("TARGET", "SLAVE"):
+            senders.append(ends.get((wire, True), ""))
+        else:
+            receiver = ends.get((wire, False))
+    if len(senders) != STREAMS or not all(senders):
+        senders = []
+    return tuple(senders), receiver
+
+
+__all__ = ["IP", "Control", "Overlay", "RegisterMap", "State", "read_hwh"]

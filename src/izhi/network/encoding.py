@@ -1,0 +1,302 @@
+"""Encodings: values (B, N) in 0 to 1, or recorded events → spikes or currents (T, B, N)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from izhi import kernels
+from izhi.data.events import EventBatch
+from izhi.errors import SettingError, ShapeError, unknown
+from izhi.kernels import PackedSpikes, Spikes
+
+
+def _check(values: Tensor, steps: int) -> None:
+    if values.dim() != 2:
+        raise ShapeError(f"values have shape {tuple(values.shape)}, expected 2 dimensions: (B, N)")
+    if not values.is_floating_point():
+        raise ShapeError(f"values have dtype {values.dtype}, expected floating point from 0 to 1")
+    if steps < 1:
+        raise ShapeError(f"T = {steps} time steps, expected at least 1")
+    if values.numel() and not (values.min() >= 0 and values.max() <= 1):
+        raise ShapeError(
+            f"values lie between {values.min():g} and {values.max():g}, expected 0 to 1: scale them"
+        )
+
+
+def _drawn(seed: int | None) -> int:
+    return int(torch.randint(2**62, ()).item()) if seed is None else seed
+
+
+def rate(
+    values: Tensor, steps: int, *, seed: int | None = None, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Bernoulli spikes: each step of each element is 1 with probability values.
+
+    Probabilities are rounded to multiples of 1/65,536 in float32 and bfloat16.
+
+    Args:
+        values: (B, N), 0 to 1.
+        steps: T.
+        seed: the same seed gives the same spikes, whatever the number of threads and on a CPU or GPU
+            alike; None to draw one from torch's generator.
+        dtype: of the spikes; float32 and bfloat16 have kernels.
+
+    Returns:
+        (T, B, N) of 0 and 1.
+    """
+    _check(values, steps)
+    return kernels.rate(values, steps, _drawn(seed), dtype)
+
+
+def rate_packed(
+    values: Tensor, steps: int, *, seed: int | None = None, dtype: torch.dtype = torch.float32
+) -> PackedSpikes:
+    """The spikes of ``rate`` from the same seed, one bit each, in memory of the CPU.
+
+    Connections take them as they take dense spikes, and in float32 are about twice as fast: they add
+    the weights of those that fire instead of multiplying all of them.
+    """
+    _check(values, steps)
+    return kernels.rate_packed(values, steps, _drawn(seed), dtype)
+
+
+def latency(
+    values: Tensor, steps: int, *, least: float = 0.01, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """One spike per element, the earlier the larger: at step round((1 − value)·(T − 1)).
+
+    Values below ``least`` give no spike. Returns (T, B, N).
+    """
+    _check(values, steps)
+    when = torch.round((1 - values) * (steps - 1)).long()
+    spikes = torch.zeros((steps, *values.shape), dtype=dtype, device=values.device)
+    return spikes.scatter_(0, when.unsqueeze(0), (values >= least).to(dtype).unsqueeze(0))
+
+
+def constant(values: Tensor, steps: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The values themselves as a current in every step, (T, B, N)."""
+    _check(values, steps)
+    return values.to(dtype).expand(steps, *values.shape).contiguous()
+
+
+def population(values: Tensor, fields: int, *, overlap: float = 1.5) -> Tensor:
+    """Gaussian receptive fields (Bohte et al. 2002): (B, N) → (B, N·fields), each from 0 to 1.
+
+    Field i of m, from 1, has its centre at (2i − 3)/(2(m − 2)) and the width 1/(overlap·(m − 2)); an
+    element's fields stand side by side. Its output is then coded by rate, latency or constant.
+
+    Raises:
+        SettingError: for fewer than 3 fields.
+    """
+    _check(values, 1)
+    if fields < 3:
+        raise SettingError(f"population has {fields} fields, expected at least 3")
+    i = torch.arange(1, fields + 1, dtype=values.dtype, device=values.device)
+    centre = (2 * i - 3) / (2 * (fields - 2))
+    width = 1 / (overlap * (fields - 2))
+    response = torch.exp(-0.5 * ((values.unsqueeze(-1) - centre) / width) ** 2)
+    return response.flatten(1)
+
+
+def rows(values: Tensor, steps: int, width: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Images (B, H·W) row by row, each row as a current for T/H steps: (T, B, W).
+
+    Raises:
+        SettingError: unless T is a multiple of H.
+    """
+    _check(values, steps)
+    height = values.shape[1] // width
+    if steps % height:
+        raise SettingError(
+            f"steps is {steps}, expected a multiple of {height}, the rows of an image"
+        )
+    images = values.to(dtype).view(len(values), height, width)
+    return images.transpose(0, 1).repeat_interleave(steps // height, dim=0).contiguous()
+
+
+def shifted(values: Tensor, shape: tuple[int, ...], largest: int, *, seed: int) -> Tensor:
+    """Images (B, H·W), each moved by up to ``largest`` pixels in both directions; zeros come in.
+
+    An augmentation: shifts are drawn evenly from the seed, for each image its own.
+    """
+    height, width = shape
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(-largest, largest + 1, (2, len(values), 1), generator=generator)
+    down, right = drawn.to(values.device) + largest
+    padded = functional.pad(values.view(-1, height, width), (largest,) * 4)
+    image = torch.arange(len(values), device=values.device)[:, None, None]
+    y = torch.arange(height, device=values.device) + down
+    x = torch.arange(width, device=values.device) + right
+    return padded[image, y[:, :, None], x[:, None, :]].flatten(1)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of recordings while training, each recording its own.
+
+    Attributes:
+        shift: largest shift, in channels, or in pixels of both directions.
+        stretch: times are multiplied by a factor from 1 − stretch to 1 + stretch.
+        drop: share of events that are left out.
+        equalize: counts are multiplied by a gain that varies smoothly over the channels and with loudness,
+            as voices and microphones differ: the spread of its natural logarithm.
+        onset: recordings begin up to this many milliseconds earlier or later.
+        warp: time is bent, t/window becomes (t/window)^γ with ln γ from −warp to warp, as speech that
+            begins slowly and ends fast, or the other way round.
+    """
+
+    shift: int = 0
+    stretch: float = 0.0
+    drop: float = 0.0
+    equalize: float = 0.0
+    onset: float = 0.0
+    warp: float = 0.0
+
+
+def frames(
+    events: EventBatch,
+    steps: int,
+    window: float,
+    *,
+    dtype: torch.dtype = torch.float32,
+    augmentation: Augmentation | None = None,
+    seed: int = 0,
+    pool: int = 1,
+    counted: bool = False,
+    normalized: bool = False,
+) -> Spikes:
+    """Recorded events binned into T steps: 1 where a unit has at least one event within a step.
+
+    Args:
+        events: recordings.
+        steps: T.
+        window: milliseconds of each recording that are used, from its beginning; a step is window/T.
+        dtype: format of the spikes.
+        augmentation: random changes, the same from the same seed; None for none.
+        seed: of the changes.
+        pool: neighbouring channels, or pixels of both directions, that become one unit.
+        counted: to count the events of a unit and step, which gives currents instead of spikes.
+        normalized: to place the middle nine tenths of each recording's events from 1/12 to 3/4 of the
+            window, whenever it begins and however fast it goes (linear time normalisation of isolated
+            words); needs the whole recording.
+
+    Returns:
+        Spikes (T, B, units), packed; or counts, dense.
+
+    Raises:
+        ShapeError: for T below 1.
+        SettingError: for a window that is not above 0, or gains where nothing is counted or the sensor
+            has no channels in a row.
+    """
+    if steps < 1:
+        raise ShapeError(f"T = {steps} time steps, expected at least 1")
+    if not (math.isfinite(window) and window > 0):
+        raise SettingError(f"window is {window!r}, expected milliseconds above 0")
+    change = augmentation or Augmentation()
+    batch, shape = len(events), events.shape
+    random = np.random.default_rng(seed)
+    shifts = random.integers(-change.shift, change.shift + 1, (batch, 2))
+    if len(shape) == 1:
+        shifts[:, 0] = 0
+    factors = random.uniform(1 - change.stretch, 1 + change.stretch, batch)
+    keys = random.integers(-(2**31), 2**31, batch, dtype=np.int32)
+    gains = None
+    if change.equalize:
+        if not counted or len(shape) != 1:
+            raise SettingError(
+                f"equalize is {change.equalize:g}, which needs counts of the channels of one row; set counts,"
+                " or leave it out"
+            )
+        gains = _gains(change.equalize, batch, pooled(shape, pool)[0], random)
+    times = events.times
+    if normalized or change.onset or change.warp:
+        times = _moved(events, window, change, random, normalized)
+    whole = shape if len(shape) == 3 else (1, 1, events.features)
+    out = kernels.frames(
+        times,
+        events.units,
+        events.offsets,
+        whole,
+        steps,
+        torch.from_numpy(factors * steps / (1000 * window)),
+        torch.from_numpy(shifts),
+        torch.from_numpy(keys),
+        change.drop,
+        pool,
+        counted,
+    )
+    if counted:
+        return (out if gains is None else out * gains).to(dtype)
+    return PackedSpikes(out, math.prod(pooled(shape, pool)), dtype)
+
+
+def _moved(
+    events: EventBatch, window: float, change: Augmentation, random: np.random.Generator, normalized: bool
+) -> Tensor:  # fmt: skip
+    """Times (M,) in microseconds, normalised, bent, and begun later or earlier; before the beginning: −1."""
+    last, batch = 1000 * window, len(events)
+    begins = 1000 * random.uniform(-change.onset, change.onset, batch)
+    powers = np.exp(random.uniform(-change.warp, change.warp, batch))
+    offsets = events.offsets.numpy()
+    sizes = np.diff(offsets)
+    times = events.times.numpy() / last
+    if normalized and len(times):
+        first, end = (
+            times[np.minimum(offsets[:-1] + (q * (sizes - 1)).clip(0).astype(int), len(times) - 1)]
+            for q in (0.05, 0.95)
+        )
+        span = np.maximum(end - first, 1 / 12)
+        times = (times - np.repeat(first, sizes)) * np.repeat(2 / 3 / span, sizes) + 1 / 12
+    bent = np.sign(times) * np.abs(times) ** np.repeat(powers, sizes)
+    moved = last * bent + np.repeat(begins, sizes)
+    return torch.from_numpy(np.clip(moved, -1, np.iinfo(np.int32).max).astype(np.int32))
+
+
+def _gains(spread: float, batch: int, channels: int, random: np.random.Generator) -> Tensor:
+    """Gains (B, channels): log-normal at six places of the channels, linear between them, and as loudness.
+
+    Loudness, common to all channels, varies half as much.
+    """
+    places = torch.from_numpy(random.standard_normal((batch, 1, 6), np.float32))
+    loudness = torch.from_numpy(random.standard_normal((batch, 1), np.float32))
+    smooth = functional.interpolate(places, size=channels, mode="linear", align_corners=True)
+    return torch.exp(spread * (smooth[:, 0] + 0.5 * loudness))
+
+
+def pooled(shape: tuple[int, ...], pool: int) -> tuple[int, ...]:
+    """The shape of a sensor, (channels,) or (polarities, height, width), whose neighbours are pooled."""
+    first = shape[:-1] if len(shape) == 1 else shape[:1]
+    return (*first, *(-(-size // pool) for size in shape[len(first) :]))
+
+
+ENCODINGS = ("rate", "latency", "constant")
+
+
+def encode(
+    name: str,
+    values: Tensor,
+    steps: int,
+    *,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+    packed: bool = False,
+) -> Spikes:
+    """The encoding of that name, as a configuration calls it; ``packed`` asks for one bit per spike.
+
+    Only what is 0 and 1 can be packed, on the CPU; a constant current never is.
+    """
+    if name == "rate":
+        code = rate_packed if packed else rate
+        return code(values, steps, seed=seed, dtype=dtype)
+    if name == "latency":
+        spikes = latency(values, steps, dtype=dtype)
+        return PackedSpikes.pack(spikes) if packed else spikes
+    if name == "constant":
+        return constant(values, steps, dtype=dtype)
+    raise unknown("encoding", name, ENCODINGS)

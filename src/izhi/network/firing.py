@@ -1,0 +1,121 @@
+"""How neurons of a network fire, and what training made of them: firing classes and coefficients."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from izhi.network.layers import Layer, Network
+from izhi.neurons import Izhikevich
+
+#: The step of current that tells classes apart, by unit of v, and how long it lasts, in ms.
+STEP = {"mV": 10.0, "1": 0.1}
+DURATION = 500.0
+
+#: Units of the biological coefficients.
+UNITS = {"a": "1/ms", "b": "1/ms", "c": "mV", "d": "mV/ms", "threshold": "mV"}
+
+CLASSES = ("silent", "phasic", "tonic", "fast", "adapting", "bursting")
+
+
+def firing_class(times: NDArray[np.float64], duration: float) -> str:
+    """The class of a response to a step of current that begins at 0.
+
+    - ``silent``: no spike;
+    - ``phasic``: none in the second half;
+    - ``bursting``: after a long interval the neuron fires again at less than half of it;
+    - ``adapting``: the last interval is at least half as long again as the first;
+    - ``fast``: otherwise, above 50 spikes per second;
+    - ``tonic``: otherwise.
+
+    Args:
+        times: of the spikes, ms, ascending.
+        duration: of the step, ms.
+    """
+    if len(times) == 0:
+        return "silent"
+    if times[-1] < duration / 2:
+        return "phasic"
+    intervals = np.diff(times)
+    if len(intervals) < 2:
+        return "tonic"
+    longest_before = np.maximum.accumulate(intervals)[:-1]
+    if (intervals[1:] < 0.5 * longest_before).any():
+        return "bursting"
+    if intervals[-1] >= 1.5 * intervals[0]:
+        return "adapting"
+    return "fast" if intervals.mean() < 20 else "tonic"
+
+
+def firing_classes(neuron: Izhikevich) -> list[str]:
+    """The class of each neuron of a layer, or one for all if they have the same coefficients."""
+    p = neuron.parameters_
+    width = neuron.size[0] if neuron.size else 1
+    with torch.no_grad():
+        gain = torch.as_tensor(neuron.coefficients().gain, dtype=torch.float64)
+        steps = round(DURATION / p.dt)
+        current = (STEP[p.unit] / gain).expand(steps, 1, width)
+        spikes, _, _ = neuron.trace(current)
+    fired = spikes[:, 0].numpy() > 0
+    time = np.arange(len(fired), dtype=np.float64) * p.dt
+    return [firing_class(time[fired[:, n]], DURATION) for n in range(fired.shape[1])]
+
+
+@dataclass(frozen=True)
+class LayerDynamics:
+    """Learned coefficients of a layer by name, each (N,) or (1,), and its neurons' classes."""
+
+    coefficients: dict[str, Tensor]
+    classes: list[str]
+
+    def count(self) -> dict[str, int]:
+        """How many neurons are of each class, in the order of ``CLASSES``."""
+        counts = Counter(self.classes)
+        return {name: counts[name] for name in CLASSES if counts[name]}
+
+
+def of_network(network: Network) -> list[LayerDynamics]:
+    """What each layer of a network has learned, as its neurons use it."""
+    layers = []
+    for module in network.layers:
+        neuron: Any = cast(Layer, module).neuron
+        # Of a quantised neuron the coefficients that are not yet rounded.
+        neuron = getattr(neuron, "neuron", neuron)
+        used: dict[str, Tensor | float] = {}
+        if isinstance(neuron, Izhikevich):
+            used = dict(neuron.coefficients()._asdict())
+        else:
+            used = dict(zip(("beta", "threshold"), neuron.coefficients(), strict=True))
+        values = {
+            name: torch.as_tensor(used.get(name, raw)).detach().reshape(-1).float()
+            for name, raw in neuron.learned.items()
+        }
+        classes = firing_classes(neuron) if isinstance(neuron, Izhikevich) else []
+        layers.append(LayerDynamics(values, classes))
+    return layers
+
+
+def table(before: list[LayerDynamics], after: list[LayerDynamics]) -> list[str]:
+    """Lines of Markdown: each learned coefficient before and after, and the classes."""
+    lines = ["| layer | coefficient | before | after |", "|---|---|---|---|"]
+    for number, (old, new) in enumerate(zip(before, after, strict=True), start=1):
+        for name in new.coefficients:
+            cells = [_summary(x.coefficients[name]) for x in (old, new)]
+            lines.append(f"| {number} | {name} | {cells[0]} | {cells[1]} |")
+        if new.classes:
+            cells = [", ".join(f"{n} {k}" for k, n in x.count().items()) for x in (old, new)]
+            lines.append(f"| {number} | firing class | {cells[0]} | {cells[1]} |")
+    return lines
+
+
+def _summary(values: Tensor) -> str:
+    if len(values) == 1:
+        return f"{float(values[0]):.4g}"
+    values = values.double()
+    return f"{float(values.mean()):.4g} ± {float(values.std()):.2g}"

@@ -1,0 +1,67 @@
+"""One neuron under a chosen current, and the twenty patterns: what ``izhi simulate`` draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from izhi.errors import SettingError
+from izhi.experiments.plots import Trace
+from izhi.neurons import LIF, PATTERNS, Izhikevich, IzhikevichParameters
+
+
+def run(parameters: IzhikevichParameters, current: NDArray[np.float64]) -> Trace:
+    """The quadratic neuron under current (T,), in double precision."""
+    neuron = Izhikevich(parameters)
+    with torch.no_grad():
+        spikes, v, u = neuron.trace(torch.from_numpy(current).reshape(-1, 1, 1))
+    return Trace(
+        time=np.arange(len(current)) * parameters.dt,
+        current=current,
+        v=v.flatten().numpy(),
+        u=u.flatten().numpy(),
+        spikes=spikes.flatten().numpy(),
+        unit=parameters.unit,
+        threshold=parameters.threshold,
+    )
+
+
+def run_lif(neuron: LIF, current: NDArray[np.float64]) -> Trace:
+    """A LIF neuron under current (T,), in double precision."""
+    with torch.no_grad():
+        spikes, v = neuron.trace(torch.from_numpy(current).reshape(-1, 1, 1))
+    return Trace(
+        time=np.arange(len(current), dtype=float),
+        current=current,
+        v=v.flatten().numpy(),
+        u=None,
+        spikes=spikes.flatten().numpy(),
+        unit="1",
+        threshold=neuron.threshold,
+    )
+
+
+def run_pattern(name: str, dt: float | None = None) -> Trace:
+    """One of the twenty patterns under its own stimulus; dt in ms, the pattern's own by default."""
+    pattern = PATTERNS[name]
+    parameters = pattern.parameters if dt is None else pattern.parameters.replace(dt=dt)
+    return run(parameters, pattern.current(dt))
+
+
+def pulse(
+    amplitude: float, *, start: float, stop: float | None, duration: float, dt: float
+) -> NDArray[np.float64]:
+    """A current of that amplitude from start to stop (the end by default), zero elsewhere; (T,)."""
+    for name, value in (("duration", duration), ("dt", dt)):
+        if not (np.isfinite(value) and value > 0):
+            raise SettingError(f"{name} is {value!r}, expected a finite time above 0")
+    if not np.isfinite(amplitude):
+        raise SettingError(f"current is {amplitude!r}, expected a finite number")
+    steps = round(duration / dt)
+    if not 1 <= steps <= 10_000_000:
+        raise SettingError(
+            f"duration / dt gives {steps:,} steps, expected 1 to 10,000,000; change duration or dt"
+        )
+    time = np.arange(steps) * dt
+    return np.where((time >= start) & (time < (np.inf if stop is None else stop)), amplitude, 0.0)

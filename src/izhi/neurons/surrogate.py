@@ -1,0 +1,198 @@
+"""Surrogate derivatives of the spike, in closed form.
+
+The spike is S = 1 if x ≥ 0 else 0, whose derivative is replaced in the backward pass. Each class here
+holds the derivative, and the smooth step that it is the true derivative of, against which gradients
+are tested. They are the functions of ``snntorch.surrogate`` of the same names; kernels recognise those
+by their formula, and any other function works through autograd in the reference.
+
+For Izhikevich neurons x = (v − threshold)/(threshold − c), so that one slope serves models whose v is
+in mV and models whose v is near one. For LIF x = v − threshold, as in snnTorch.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from izhi.errors import SettingError
+
+SpikeGradient = Callable[[Tensor], Tensor]
+
+
+class _Step(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, surrogate: ClosedForm) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.surrogate = surrogate
+        return (x >= 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return grad * ctx.surrogate.derivative(x), None
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """A surrogate whose derivative is a formula, which kernels use without autograd."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+                raise SettingError(
+                    f"surrogate {field.name} is {value!r}, expected a finite number above 0"
+                )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return _Step.apply(x, self)  # type: ignore[no-untyped-call, no-any-return]
+
+    @property
+    def constants(self) -> tuple[float, ...]:
+        """The constants of the formula, at most two."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+    def derivative(self, x: Tensor) -> Tensor:
+        """What stands for the derivative of the spike at x."""
+        raise NotImplementedError
+
+    def smooth(self, x: Tensor) -> Tensor:
+        """The function that ``derivative`` is the true derivative of."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ATan(ClosedForm):
+    """S' = (α/2) / (1 + (π/2·α·x)²), α the slope (Fang et al. 2021; snntorch.surrogate.atan)."""
+
+    slope: float = 2.0
+
+    def derivative(self, x: Tensor) -> Tensor:
+        return (self.slope / 2) / (1 + (math.pi / 2 * self.slope * x) ** 2)
+
+    def smooth(self, x: Tensor) -> Tensor:
+        return torch.atan(math.pi / 2 * self.slope * x) / math.pi + 0.5
+
+
+@dataclass(frozen=True)
+class FastSigmoid(ClosedForm):
+    """S' = 1 / (1 + k·|x|)², k the slope (Zenke & Ganguli 2018; snntorch.surrogate.fast_sigmoid)."""
+
+    slope: float = 25.0
+
+    def derivative(self, x: Tensor) -> Tensor:
+        return 1 / (1 + self.slope * x.abs()) ** 2
+
+    def smooth(self, x: Tensor) -> Tensor:
+        return x / (1 + self.slope * x.abs()) + 0.5
+
+
+@dataclass(frozen=True)
+class Sigmoid(ClosedForm):
+    """S' = k·σ(k·x)·(1 − σ(k·x)), k the slope; finite for every x, unlike snnTorch's own form."""
+
+    slope: float = 25.0
+
+    def derivative(self, x: Tensor) -> Tensor:
+        s = torch.sigmoid(self.slope * x)
+        return self.slope * s * (1 - s)
+
+    def smooth(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(self.slope * x)
+
+
+@dataclass(frozen=True)
+class StraightThrough(ClosedForm):
+    """S' = 1 (snntorch.surrogate.straight_through_estimator)."""
+
+    def derivative(self, x: Tensor) -> Tensor:
+        return torch.ones_like(x)
+
+    def smooth(self, x: Tensor) -> Tensor:
+        return x
+
+
+@dataclass(frozen=True)
+class Heaviside(ClosedForm):
+    """S' = 1 for x > 0, else 0 (snntorch.surrogate.heaviside)."""
+
+    def derivative(self, x: Tensor) -> Tensor:
+        return (x > 0).to(x.dtype)
+
+    def smooth(self, x: Tensor) -> Tensor:
+        return x.clamp(min=0)
+
+
+@dataclass(frozen=True)
+class Triangular(ClosedForm):
+    """S' = θ for x < 0, −θ for x ≥ 0 (snntorch.surrogate.triangular, whose sign this is)."""
+
+    threshold: float = 1.0
+
+    def derivative(self, x: Tensor) -> Tensor:
+        return torch.where(x >= 0, -self.threshold, self.threshold).to(x.dtype)
+
+    def smooth(self, x: Tensor) -> Tensor:
+        return -self.threshold * x.abs()
+
+
+@dataclass(frozen=True)
+class SpikeRateEscape(ClosedForm):
+    """S' = k·exp(−β·|x − 1|), k the slope (Gerstner & Kistler 2002; snntorch.surrogate)."""
+
+    beta: float = 1.0
+    slope: float = 25.0
+
+    def derivative(self, x: Tensor) -> Tensor:
+        return self.slope * torch.exp(-self.beta * (x - 1).abs())
+
+    def smooth(self, x: Tensor) -> Tensor:
+        y = x - 1
+        return self.slope / self.beta * torch.sign(y) * (1 - torch.exp(-self.beta * y.abs()))
+
+
+#: Surrogates that a configuration can name.
+SURROGATES: dict[str, Callable[[float], ClosedForm]] = {
+    "atan": ATan,
+    "fast_sigmoid": FastSigmoid,
+    "sigmoid": Sigmoid,
+}
+
+#: Functions of snntorch.surrogate → the class of the same formula, and its constants' names there.
+_SNNTORCH: dict[str, tuple[type[ClosedForm], tuple[str, ...]]] = {
+    "atan": (ATan, ("alpha",)),
+    "fast_sigmoid": (FastSigmoid, ("slope",)),
+    "heaviside": (Heaviside, ()),
+    "sigmoid": (Sigmoid, ("slope",)),
+    "spike_rate_escape": (SpikeRateEscape, ("beta", "slope")),
+    "straight_through_estimator": (StraightThrough, ()),
+    "triangular": (Triangular, ("threshold",)),
+}
+
+
+def closed_form(surrogate: SpikeGradient) -> ClosedForm | None:
+    """The formula of a surrogate from here or from ``snntorch.surrogate``; None if it has none."""
+    if isinstance(surrogate, ClosedForm):
+        return surrogate
+    name = getattr(surrogate, "__qualname__", "").removesuffix(".<locals>.inner")
+    if getattr(surrogate, "__module__", "") != "snntorch.surrogate" or name not in _SNNTORCH:
+        return None
+    kind, names = _SNNTORCH[name]
+    held = inspect.getclosurevars(surrogate).nonlocals
+    try:
+        return kind(*(held[n] for n in names))
+    except (KeyError, SettingError):
+        return None
+
+
+def spike(x: Tensor, surrogate: SpikeGradient, *, strict: bool = False) -> Tensor:
+    """1 where x ≥ 0 (x > 0 if ``strict``, as snnTorch does), with the surrogate's derivative."""
+    fires = ((x > 0) if strict else (x >= 0)).to(x.dtype)
+    soft = surrogate(x)
+    return fires + (soft - soft.detach())

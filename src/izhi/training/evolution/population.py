@@ -1,0 +1,185 @@
+"""A whole population of networks as one wide network, which the kernels run in one pass.
+
+Neurons of all members stand side by side: the first connection gives every member's neurons what they
+receive from the same input, further connections stay within a member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from izhi.errors import SettingError
+from izhi.experiments.settings import Experiment, build_neuron
+from izhi.kernels import Drive, Spikes, product
+from izhi.network.connections import Linear
+from izhi.network.layers import Layer, Network
+
+#: Numbers (steps × samples × neurons) that a layer may hold at once; larger populations run in parts.
+_ROOM = 1 << 25
+
+
+@dataclass(frozen=True)
+class Gene:
+    """A tensor that is searched: its name in the network, its first values, and the size of a change."""
+
+    name: str
+    start: Tensor
+    scale: float
+
+
+class Genome:
+    """What evolution changes of a network, as one vector.
+
+        value = start + scale·x
+
+    so that one spread of x fits weights, 1/√inputs, and coefficients of neurons, a tenth of their unit.
+
+    Args:
+        network: of linear connections without delays.
+        searched: ``"weights"``, ``"neurons"`` (what they learn), or ``"all"``.
+        start: first values by name, in place of the network's own.
+
+    Raises:
+        SettingError: for another network, or where nothing is left to search.
+    """
+
+    def __init__(
+        self, network: Network, searched: str = "all", start: Mapping[str, Tensor] | None = None
+    ) -> None:
+        self.genes = [g for g in _genes(network) if searched in ("all", _kind(g.name))]
+        if start is not None:
+            self.genes = [
+                Gene(g.name, start[g.name].view_as(g.start).to(g.start), g.scale)
+                for g in self.genes
+            ]
+        if not self.genes:
+            raise SettingError(
+                f"searched is {searched!r}, but the network has none to change; add learn"
+            )
+        self.size = sum(g.start.numel() for g in self.genes)
+
+    def values(self, x: Tensor) -> dict[str, Tensor]:
+        """Tensors (P, …) by name of vectors (P, n)."""
+        parts = torch.split(x.to(self.genes[0].start), [g.start.numel() for g in self.genes], dim=1)
+        return {
+            g.name: g.start + g.scale * part.view(len(x), *g.start.shape)
+            for g, part in zip(self.genes, parts, strict=True)
+        }
+
+    def whole(self, network: Network, x: Tensor) -> dict[str, Tensor]:
+        """The same, and what a network has of its own, the same for all of them."""
+        own = {n: p.detach().expand(len(x), *p.shape) for n, p in network.named_parameters()}
+        return {**own, **self.values(x)}
+
+    def write(self, network: Network, x: Tensor) -> None:
+        """Put one vector (n,) into a network."""
+        own = dict(network.named_parameters())
+        with torch.no_grad():
+            for name, value in self.values(x[None]).items():
+                own[name].copy_(value[0])
+
+
+def _kind(name: str) -> str:
+    return "neurons" if ".neuron." in name else "weights"
+
+
+def _genes(network: Network) -> Iterator[Gene]:
+    parts: list[tuple[str, nn.Module]] = []
+    for number, module in enumerate(network.layers):
+        layer = cast(Layer, module)
+        if layer.delay is not None:
+            raise SettingError("delays are set, which evolution does not search; leave them out")
+        parts.append((f"layers.{number}.connection", layer.connection))
+    if network.readout is not None:
+        parts.append(("readout", network.readout))
+    for place, connection in parts:
+        if type(connection) is not Linear or connection.feedback is not None:
+            raise SettingError(
+                f"{place} is {connection.kind}, but evolution searches linear connections;"
+                " set connection to linear"
+            )
+        for name, value in connection.named_parameters():
+            yield Gene(f"{place}.{name}", value.detach().clone(), connection.in_features**-0.5)
+    for number, module in enumerate(network.layers):
+        neuron = cast(Layer, module).neuron
+        for name, value in neuron.learned.items():
+            place = f"layers.{number}.neuron.learned.{name}"
+            yield Gene(place, value.detach().clone(), 0.1 * neuron.unit(name))
+
+
+class Population:
+    """Runs many members of one genome on the same samples.
+
+    Args:
+        e: settings of the network.
+        network: whose values the members have where the genome has none.
+        genome: of the members.
+    """
+
+    def __init__(self, e: Experiment, network: Network, genome: Genome) -> None:
+        if e.mixture:
+            raise SettingError("mixture is set, which evolution cannot run; leave it out")
+        self.experiment, self.network, self.genome = e, network, genome
+
+    def outputs(self, spikes: Spikes, x: Tensor) -> Iterator[Tensor]:
+        """Output (T, B, classes) of each member x (P, n) on spikes (T, B, inputs)."""
+        widest = max(
+            (int(cast(Layer, y).connection.out_features) for y in self.network.layers), default=1
+        )
+        at_once = max(1, _ROOM // (spikes.shape[0] * spikes.shape[1] * widest))
+        with torch.no_grad():
+            for part in torch.split(x, at_once):
+                yield from self._run(spikes, part).unbind(2)
+
+    def _run(self, spikes: Spikes, x: Tensor) -> Tensor:
+        """(T, B, P, classes)."""
+        members = len(x)
+        values = self.genome.whole(self.network, x)
+        current, out = None, torch.empty(0)
+        for number, module in enumerate(self.network.layers):
+            layer, place = cast(Layer, module), f"layers.{number}"
+            if current is None:
+                current = self._first(spikes, values, f"{place}.connection")
+            else:
+                current = _within(out, values, f"{place}.connection")
+            neuron = build_neuron(
+                self.experiment.model_copy(
+                    update={"per_neuron": bool(self.experiment.learn), "spread": 0.0}
+                ),
+                members * layer.connection.out_features,
+            )
+            for name in neuron.learned:
+                each = values[f"{place}.neuron.learned.{name}"].view(members, -1)
+                wide = each.expand(members, layer.connection.out_features)
+                neuron.learned[name].copy_(wide.reshape(-1))
+            neuron.to(current.device)
+            fired, _ = neuron(Drive(current.flatten(2)))
+            out = cast(Tensor, fired.view(*current.shape))
+        if self.network.readout is None:
+            return out
+        if current is None:
+            return self._first(spikes, values, "readout")
+        return _within(out, values, "readout")
+
+    def _first(self, spikes: Spikes, values: dict[str, Tensor], place: str) -> Tensor:
+        """What the input gives to all members: (T, B, P, N)."""
+        weight, bias = values[f"{place}.input.weight"], values[f"{place}.input.bias"]
+        constant = isinstance(spikes, Tensor) and self.experiment.encoding == "constant"
+        arriving = spikes[:1] if isinstance(spikes, Tensor) and constant else spikes
+        found = product(arriving, weight.flatten(0, 1)) + bias.flatten()
+        found = found.view(*found.shape[:2], *bias.shape)
+        return found.expand(len(spikes), -1, -1, -1) if constant else found
+
+
+def _within(spikes: Tensor, values: dict[str, Tensor], place: str) -> Tensor:
+    """What spikes (T, B, P, N) give to the next layer of the same member: (T, B, P, M)."""
+    weight, bias = values[f"{place}.input.weight"], values[f"{place}.input.bias"]
+    return torch.einsum("tbpn,pmn->tbpm", spikes, weight) + bias
+
+
+__all__ = ["Gene", "Genome", "Population"]

@@ -1,0 +1,132 @@
+"""Searches by evolution, from EvoTorch: a population is drawn, its losses are measured, the search moves on.
+
+A search is decided by its seed and the losses that it was told, and by nothing else. So the losses are all
+that a checkpoint needs: a search that goes on is told them again, and stands where it stood.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from izhi.errors import CheckpointError, SettingError, unknown
+
+#: Names of the searches: Separable Natural Evolution Strategies (Schaul et al. 2011), Covariance Matrix
+#: Adaptation (Hansen 2001), and a genetic algorithm (tournaments, simulated binary crossover, mutation).
+SEARCHES = ("snes", "cma-es", "ga")
+#: Numbers up to which a covariance matrix is kept; above, CMA-ES keeps its diagonal alone.
+LARGEST_COVARIANCE = 1000
+#: Losses (P,) of a population (P, n) in a generation.
+Measure = Callable[[Tensor, int], Tensor]
+
+
+def _evotorch() -> tuple[Any, Any]:
+    logger = logging.getLogger("evotorch")
+    logger.setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="evotorch")
+    try:
+        import evotorch.algorithms
+        import evotorch.operators
+
+        from izhi.training.evolution.problem import Problem
+    except ImportError:
+        raise SettingError("evotorch is not installed; pip install 'izhi[evolve]'") from None
+    logger.setLevel(logging.ERROR)  # It sets its own when it is imported.
+    return evotorch, Problem
+
+
+class Search:
+    """A search for n numbers of small loss, which begins at 0.
+
+    Args:
+        name: one of ``SEARCHES``.
+        size: n.
+        members: P, how many are measured in a generation.
+        spread: standard deviation of the first population.
+        seed: of all that is drawn.
+        measure: losses of a population in a generation; pickled where there are actors.
+        actors: processes or machines of a Ray cluster among which a population is divided; 0 for none.
+        noisy: whether a loss depends on the generation as well, as on a batch of samples; parents of the
+            genetic algorithm are then measured anew.
+
+    Raises:
+        SettingError: for an unknown search, or if EvoTorch is not installed.
+    """
+
+    def __init__(
+        self, name: str, size: int, *, members: int, spread: float, seed: int, measure: Measure,
+        actors: int = 0, noisy: bool = False,
+    ) -> None:  # fmt: skip
+        if name not in SEARCHES:
+            raise unknown("search", name, SEARCHES)
+        evotorch, problem_type = _evotorch()
+        self._problem = problem = problem_type(
+            measure, size=size, spread=spread, seed=seed, actors=actors
+        )
+        algorithms, operators = evotorch.algorithms, evotorch.operators
+        self._is_genetic = name == "ga"
+        start = torch.zeros(size)
+        if name == "snes":
+            self._search = algorithms.SNES(
+                problem, stdev_init=spread, popsize=members, center_init=start
+            )
+        elif name == "cma-es":
+            self._search = algorithms.CMAES(
+                problem, stdev_init=spread, popsize=members, center_init=start,
+                separable=size > LARGEST_COVARIANCE,
+            )  # fmt: skip
+        else:
+            self._search = algorithms.GeneticAlgorithm(
+                problem, popsize=members, re_evaluate=noisy,
+                operators=[
+                    operators.SimulatedBinaryCrossOver(problem, tournament_size=4, eta=8.0),
+                    operators.GaussianMutation(problem, stdev=spread / 4),
+                ],
+            )  # fmt: skip
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """Of every population so far, by which ``replay`` brings another search to where this one stands."""
+        return self._problem.losses  # type: ignore[no-any-return]
+
+    def step(self) -> Tensor:
+        """One generation: losses of all that were measured, (P,), or (2P,) with parents."""
+        self._problem.generation += 1
+        before = len(self.losses)
+        self._search.step()
+        return torch.cat(self.losses[before:])
+
+    @property
+    def found(self) -> Tensor:
+        """The numbers that the search stands at, (n,): its centre, or the best of a genetic population."""
+        if self._is_genetic:
+            population = self._search.population
+            best = int(population.evals[:, 0].argmin())
+            return population.values[best].as_subclass(Tensor).clone()  # type: ignore[no-any-return]
+        center: Tensor = self._search.status["center"].as_subclass(Tensor).clone()
+        return center
+
+    def replay(self, losses: Sequence[Tensor], generations: int) -> None:
+        """Tell the losses of so many generations again, which are not measured.
+
+        Raises:
+            CheckpointError: if there are more or fewer than those generations need.
+        """
+        self._problem.told.extend(losses)
+        done = 0
+        while self._problem.told and done < generations:
+            self.step()
+            done += 1
+        if self._problem.told or done < generations or len(self.losses) != len(losses):
+            raise CheckpointError(
+                f"the search was told {len(losses)} populations, expected those of {generations}"
+                " generations; start anew"
+            )
+
+
+__all__ = ["SEARCHES", "Measure", "Search"]

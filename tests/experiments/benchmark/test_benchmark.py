@@ -1,0 +1,67 @@
+"""The benchmark at a tiny size: that it runs, what it writes, and what it says of bad input."""
+
+import importlib.util
+import json
+
+import pytest
+
+from izhi import cli
+from izhi.experiments import benchmark
+from izhi.experiments.benchmark.peers import PEERS
+from izhi.experiments.benchmark.work import Work
+
+
+def test_table_figures_and_numbers(tmp_path, capsys):
+    names = "Izhi normalized;linear layers, fp32;snnTorch LIF;Norse LIF"
+    options = ["--steps", "3,5", "--batch", "4", "--hidden", "6", "--rounds", "2", "--repeats", "2"]
+    out = tmp_path / "bench"
+    assert cli.main(
+        ["bench", "--contenders", names, *options, "--threads", "1", "--no-growth", "--out", str(out)]
+    ) == 0  # fmt: skip
+    shown = capsys.readouterr().out
+    assert "| Izhi normalized |" in shown
+    assert "| snnTorch LIF |" in shown
+    if importlib.util.find_spec("norse") is None:
+        assert "Norse LIF | not measured: ModuleNotFoundError" in shown
+    content = json.loads((out / "bench.json").read_text())
+    assert content["machine"]["threads"] == 1
+    rows = [r for r in content["comparison"] if r["name"] == "Izhi normalized"]
+    assert [r["work"]["steps"] for r in rows] == [3, 5]
+    assert all(len(r["train"]) == 2 and min(r["train"]) > 0 for r in rows)
+    assert {p.name for p in out.iterdir()} == {"bench.json", "bench.md", "speed.png"}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_a_contender_that_is_not_installed_costs_only_itself(name):
+    library = {"snnTorch": "snntorch", "SpikingJelly": "spikingjelly"}.get(
+        name.split()[0], name.split()[0].lower()
+    )
+    if importlib.util.find_spec(library) is None:
+        with pytest.raises(ImportError):
+            PEERS[name](Work())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--contenders", "snntorch"], "unknown contender 'snntorch'"),
+        (["--rounds", "0"], "rounds is 0, expected at least 1"),
+        (["--threads", "-1"], "threads is -1, expected at least 1"),
+        (["--steps", "ten"], "steps is 'ten', expected whole numbers such as 25,100"),
+        (["--batch", "0"], "batch is 0, expected at least 1"),
+    ],
+)
+def test_bad_input(options, message, tmp_path, capsys):
+    out = tmp_path / "bench"
+    assert cli.main(["bench", *options, "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
+def test_ratios_are_medians_of_rounds():
+    one = benchmark.Measurement("a", Work(), train=[1.0, 2.0, 9.0])
+    two = benchmark.Measurement("b", Work(), train=[2.0, 6.0, 9.0])
+    assert two.ratio(one, "train") == 2.0
+    assert two.milliseconds("train") == 6000.0

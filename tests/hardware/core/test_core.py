@@ -1,0 +1,277 @@
+"""The core, compiled and run cycle for cycle: every spike and state is that of the integer model."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from networks import random_network, random_spikes
+
+pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
+
+from izhi.errors import DeviceError, SettingError
+from izhi.hardware import fixed
+from izhi.hardware.artifact.integers import Artifact
+from izhi.hardware.core import Error, SimulatedCore, SimulatorError, packets, shape_of
+from izhi.hardware.core.compile import library
+from izhi.hardware.core.protocol import ABORTED, Control, Opcode, Register
+from izhi.hardware.devices.core import CoreDevice
+
+STEPS, BATCH = 20, 6
+#: Settings of the network, of the core, and how often an input may fire in a step.
+CORES = {
+    "izhikevich": ({}, {"lanes": 4, "units": 2}, 1),
+    "readout": ({"readout": True, "bits": 8}, {"lanes": 8, "units": 8}, 3),
+    "recurrent": (
+        {"recurrent": True, "width": 8, "sizes": (12, 9, 7)},
+        {"lanes": 2, "units": 1},
+        1,
+    ),
+    "lif": ({"kind": "lif", "bits": 2, "sizes": (12, 70, 5)}, {"lanes": 32, "units": 4}, 2),
+    "recurrent lif": (
+        {"kind": "lif", "recurrent": True, "readout": True},
+        {"lanes": 16, "units": 1},
+        1,
+    ),
+}
+
+
+@pytest.fixture(params=CORES)
+def case(request):
+    """A network, the shape of its core, and spikes for it."""
+    network, core, most = CORES[request.param]
+    network = random_network(1, **network)
+    shape = shape_of(network, STEPS, largest_input=most, **core)
+    return network, shape, random_spikes(2, STEPS, BATCH, 12, most=most)
+
+
+def loaded(network, shape, **options):
+    """A device, simulated with all its states, that holds a network."""
+    block = SimulatedCore(library(shape, shows_states=True), shape, **options)
+    device = CoreDevice("simulator", block, shape)
+    device.load(Artifact(network, shape.steps, ()))
+    return device
+
+
+def check(core, network, spikes):
+    core.block.states()
+    out = core.run(spikes, sends_spikes=True)
+    expected = fixed.run(network, spikes, trace=True)
+    assert np.array_equal(out.scores, expected.scores)
+    for a, b in zip(out.spikes, expected.spikes, strict=True):
+        assert np.array_equal(a, b)
+    states = core.block.states()
+    for number, layer in enumerate(network.layers):
+        own = states[states[:, 0] == number]
+        by_time = own.reshape(spikes.shape[1], spikes.shape[0], layer.outputs, 4)
+        assert (by_time[..., 1] == np.arange(layer.outputs)).all()
+        for column, name in ((2, "v"), (3, "u")):
+            found = by_time[..., column].transpose(1, 0, 2)
+            assert np.array_equal(found, getattr(expected.trace, name)[number]), name
+    return out
+
+
+@pytest.mark.parametrize("pauses", [(0, 0), (100, 200), (0, 250)])
+def test_every_spike_and_state_is_that_of_the_integer_model(case, pauses):
+    network, shape, spikes = case
+    out = check(loaded(network, shape, pauses=pauses), network, spikes)
+    assert out.spikes[0].any()
+
+
+def test_corner_inputs(case):
+    network, shape, spikes = case
+    core = loaded(network, shape, pauses=(30, 30))
+    most = shape.layers[0].largest_input
+    everything = np.full_like(spikes[:, :1], most)
+    nothing = np.zeros_like(everything)
+    last = nothing.copy()
+    last[:, :, -1] = most  # right before each end of a step
+    check(core, network, np.concatenate([nothing, everything, last, everything], 1))
+    check(core, network, everything[:1])
+
+
+def test_only_scores_come_out_unless_spikes_are_wished(case):
+    network, shape, spikes = case
+    core = loaded(network, shape)
+    out = core.run(spikes)
+    assert out.spikes == []
+    assert np.array_equal(out.scores, fixed.run(network, spikes).scores)
+
+
+def test_work_is_proportional_to_spikes():
+    network = random_network(1, kind="lif", sizes=(60, 64))
+    core = loaded(network, shape_of(network, STEPS, lanes=4, units=4))
+    cycles = []
+    for share in (0.1, 0.5):
+        spikes = (np.random.default_rng(0).random((STEPS, 1, 60)) < share).astype(np.uint8)
+        core.clear()
+        core.run(spikes)
+        cycles.append(core.counters.cycles / spikes.sum())
+    assert cycles[1] == pytest.approx(16, rel=0.1)
+    assert cycles[0] < 16 + 25
+
+
+def broken_packets(shape, spikes):
+    """Malformed packets, the error each gives, and whether a packet answers them."""
+    good = packets.inferences(spikes[:, :1])
+    first = shape.layers[0]
+    depth = first.sources * first.groups
+    step, end, write = (x << 28 for x in (Opcode.STEP, Opcode.END, Opcode.WRITE))
+    yield "source", [first.inputs, 7, 8], Error.SOURCE, True
+    yield "opcode", [*good[:5], 9 << 28, *good[5:]], Error.OPCODE, True
+    yield "steps", [*[step] * (STEPS + 1), end], Error.STEPS, True
+    yield "no end", [*good, step], Error.LAST, True
+    yield "cut", good[: len(good) // 2], Error.LAST, True
+    yield "within", [step, write, 0, 1, 5], Error.MEMORY, True
+    yield "behind", [*good, write, 0, 1, 5], Error.MEMORY, True
+    yield "memory", [write | 99, 0, 1, 5], Error.MEMORY, False
+    yield "address", [write, depth, 1, 5], Error.MEMORY, False
+    yield "length", [write, 0, depth + 1, 5], Error.MEMORY, False
+    yield "count", [write, 0, 0], Error.LAST, False
+    yield "write cut", [write], Error.LAST, False
+
+
+def error_of(device):
+    return Error(device.block.read(Register.STATUS) >> 8)
+
+
+def acknowledge(device):
+    device.block.write(Register.CONTROL, 1 << Control.RUN | 1 << Control.ACKNOWLEDGE)
+
+
+def test_malformed_packets_raise_a_flag_and_the_next_inference_is_right():
+    settings, core, most = CORES["recurrent"]
+    network = random_network(1, **settings)
+    shape = shape_of(network, STEPS, largest_input=most, **core)
+    spikes = random_spikes(2, STEPS, 2, 12)
+    device = loaded(network, shape, pauses=(50, 50))
+    device.block.write(Register.STEPS, 0)
+    expected = fixed.run(network, spikes).scores
+    for name, words, error, is_answered in broken_packets(shape, spikes):
+        assert error_of(device) == Error.NONE, name
+        words = np.array(words, np.uint32)
+        if is_answered:
+            assert device.block.exchange(words, 99)[-1] == ABORTED, name
+        else:
+            device.block.send(words)
+        assert error_of(device) == error, name
+        acknowledge(device)
+        assert np.array_equal(device.run(spikes).scores, expected), name
+
+
+def test_what_was_found_before_an_error_is_ended():
+    settings, core, _ = CORES["lif"]
+    network, spikes = random_network(1, **settings), random_spikes(2, STEPS, 3, 12)
+    device = loaded(network, shape_of(network, STEPS, largest_input=2, **core), pauses=(0, 100))
+    scores = fixed.run(network, spikes).scores
+    words = packets.inferences(spikes)
+    words[-1] = 9 << 28
+    for _ in range(2):
+        acknowledge(device)  # and sends no spikes
+        out, last = device.block.stream(words, np.arange(len(words)) == len(words) - 1, 1, 99)
+        assert last.tolist() == [False] * (len(out) - 1) + [True]
+        assert np.array_equal(out[:-1].view(np.int32), scores[:2].reshape(-1))
+        assert out[-1] == ABORTED
+        assert error_of(device) == Error.OPCODE
+        acknowledge(device)
+        check(device, network, spikes)
+    # Thrown away by clear, when spikes are out and scores are not.
+    device.block.write(Register.CONTROL, 1 << Control.RUN | 1 << Control.SENDS_SPIKES)
+    device.block.pauses = (0, 0)
+    device.block.stream(words[:-1], np.zeros(len(words) - 1, bool), 0, 9999)
+    device.clear()
+    out, _ = device.block.stream(words[:0], np.zeros(0, bool), 1, 99)
+    assert out[-1] == ABORTED
+    check(device, network, spikes)
+
+
+@pytest.mark.parametrize("throw_away", ["clear", "reset"])
+def test_thrown_away_in_mid_inference(throw_away):
+    settings, core, _ = CORES["recurrent"]
+    network, spikes = random_network(1, **settings), random_spikes(2, STEPS, 2, 12)
+    device = loaded(network, shape_of(network, STEPS, **core))
+    words = packets.inferences(spikes[:, :1])
+    for count in (1, 9, len(words) - 1):
+        acknowledge(device)  # and sends no spikes
+        device.block.stream(words[:count], np.zeros(count, bool))
+        assert device.block.read(Register.STATUS) & 1
+        getattr(device if throw_away == "clear" else device.block, throw_away)()
+        assert not device.block.read(Register.STATUS) & 1
+        check(device, network, spikes)
+    assert error_of(device) == Error.NONE
+
+
+def test_a_refused_packet_is_one_error_and_the_device_goes_on(monkeypatch):
+    network, spikes = random_network(1), random_spikes(2, STEPS, 3, 12)
+    device = loaded(network, shape_of(network, STEPS, lanes=4, units=2))
+    right = packets.inferences
+    monkeypatch.setattr(packets, "inferences", lambda x: right(x) | 15 << 28)
+    with pytest.raises(DeviceError, match="simulator refused a packet: unknown opcode"):
+        device.run(spikes)
+    monkeypatch.undo()
+    assert np.array_equal(device.run(spikes).scores, fixed.run(network, spikes).scores)
+
+
+@pytest.mark.parametrize("change", ["shift", "point"])
+def test_a_changed_shift_is_caught(change):
+    network = random_network(1)
+    shape = shape_of(network, STEPS, lanes=4, units=2)
+    first = shape.layers[0]
+    v = fixed.FixedPoint(first.v.width, first.v.fraction + 1)
+    wrong = {
+        "shift": {"shift": first.shift + 1},
+        "point": {"v": v},
+    }[change]
+    mutant = replace(shape, layers=(replace(first, **wrong), *shape.layers[1:]))
+    core, spikes = loaded(network, shape), random_spikes(2, STEPS, BATCH, 12)
+    check(core, network, spikes)
+    # Past the driver, which notices that this core is another one.
+    core.block = SimulatedCore(library(mutant, shows_states=True), mutant)
+    for number, words in enumerate(packets.memories(mutant, network)):
+        core.block.send(packets.write(number, words))
+    with pytest.raises(AssertionError):
+        check(core, network, spikes)
+    with pytest.raises(DeviceError, match="FINGERPRINT, expected .* it holds another core"):
+        CoreDevice("simulator", core.block, shape)
+
+
+def test_a_changed_constant_is_caught():
+    network = random_network(1)
+    shape = shape_of(network, STEPS, lanes=4, units=2)
+    core = loaded(network, shape)
+    neuron = network.layers[0].neuron
+    off = replace(neuron, a2=neuron.a2 + (np.arange(9) == 4) * 40)
+    changed = fixed.Network((replace(network.layers[0], neuron=off), network.layers[1]))
+    core.block.send(packets.write(1, packets.memories(shape, changed)[1]))
+    with pytest.raises(AssertionError):
+        check(core, network, random_spikes(2, STEPS, BATCH, 12))
+
+
+def test_another_network_of_the_same_shape_can_be_loaded():
+    first, second = random_network(1), random_network(1, bits=4)
+    weight = second.layers[0].weight[:, ::-1].copy()
+    second = fixed.Network((replace(second.layers[0], weight=weight), second.layers[1]))
+    core = loaded(first, shape_of(first, STEPS, lanes=4, units=2))
+    spikes = random_spikes(3, STEPS, BATCH, 12)
+    check(core, first, spikes)
+    core.load(Artifact(second, STEPS, ()))
+    check(core, second, spikes)
+
+
+def test_a_core_that_does_not_come_to_an_end_is_an_error():
+    network = random_network(1)
+    device = loaded(network, shape_of(network, STEPS, lanes=4, units=2))
+    device.block.patience = 500
+    with pytest.raises(
+        SimulatorError, match="took 1 of 1 words and sent 0 of 1 packets, 0 words, and then"
+    ):
+        device.block.stream(np.array([Opcode.STEP << 28], np.uint32), np.zeros(1, bool), 1, 9)
+
+
+def test_bad_settings():
+    with pytest.raises(SettingError, match="lanes is 6 and units is 4, expected units that divide"):
+        shape_of(random_network(1), STEPS, lanes=6, units=4)
+    for sizes in ((), (3,) * 18):
+        network = random_network(1, sizes=sizes) if sizes else fixed.Network(())
+        with pytest.raises(SettingError, match="layers of neurons, expected 1 to 16"):
+            shape_of(network, STEPS)

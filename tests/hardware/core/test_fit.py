@@ -1,0 +1,93 @@
+"""Networks in cores that are larger than they are: the same scores and spikes, or a clear refusal."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from izhi.errors import SettingError
+from izhi.hardware import fixed
+from izhi.hardware.core import fitted, larger, packets, shape_of
+from izhi.hardware.core import shape as shapes
+from networks import random_network, random_spikes
+
+STEPS = 6
+KINDS = st.sampled_from(["izhikevich", "lif"])
+
+
+@given(
+    KINDS, st.booleans(), st.booleans(), st.integers(0, 99), st.tuples(*[st.integers(0, 9)] * 4),
+)  # fmt: skip
+@settings(max_examples=40, deadline=None)
+def test_a_larger_network_gives_the_same_spikes_and_scores(kind, recurrent, readout, seed, more):
+    network = random_network(seed, kind=kind, recurrent=recurrent, readout=readout)
+    sizes = [12, 9, 5, 4][: 4 if readout else 3]
+    grown = [a + b for a, b in zip(sizes, more, strict=False)]
+    shape = larger(shape_of(network, STEPS), grown)
+    whole = fitted(shape, network, STEPS)
+    assert whole.layers[0].shift == network.layers[0].shift + 2
+    assert [layer.weight.shape for layer in whole.layers] == [
+        (grown[k + 1], grown[k]) for k in (0, 1)
+    ]
+    spikes = random_spikes(seed, STEPS, 3, 12)
+    more_inputs = np.pad(spikes, ((0, 0), (0, 0), (0, more[0])), constant_values=1)
+    expected, found = fixed.run(network, spikes), fixed.run(whole, more_inputs)
+    classes = expected.scores.shape[1]
+    assert np.array_equal(found.scores[:, :classes], expected.scores)
+    assert not found.scores[:, classes:].any()
+    for a, b in zip(expected.spikes, found.spikes, strict=True):
+        assert np.array_equal(b[..., : a.shape[2]], a)
+        assert not b[..., a.shape[2] :].any()
+    words = packets.memories(shape, whole)
+    for memory, (_, bits, count) in zip(words, shape.memories, strict=True):
+        assert memory.shape == (count, -(-bits // 32))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "lif"}, "layer 1: neurons lif, the core has izhikevich"),
+        ({"bits": 8}, "layer 1: weight bits 8, the core has at most 4"),
+        ({"width": 14}, "layer 1: currents of FixedPoint.*14"),
+        ({"recurrent": True}, "layer 1: recurrence wanted, the core has none"),
+        ({"readout": True}, "readout a, the core has no"),
+        ({"sizes": (13, 9, 5)}, "layer 1: inputs 13, the core has at most 12"),
+        ({"sizes": (12, 10, 5)}, "layer 1: neurons 10, the core has at most 9"),
+        ({"sizes": (12, 9, 5, 5)}, "layers 3, the core has 2"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change, message):
+    shape = replace(larger(shape_of(random_network(1), STEPS), [12, 9, 5]))
+    wide = [replace(s, shift=s.shift + 9, constants=(40,) * len(s.constants)) for s in shape.layers]
+    with pytest.raises(SettingError, match="the network does not fit the core: " + message):
+        fitted(replace(shape, layers=tuple(wide)), random_network(1, **change), STEPS)
+
+
+def test_constants_and_steps_that_do_not_fit_are_refused():
+    network = random_network(1)
+    shape = shape_of(network, STEPS)
+    with pytest.raises(SettingError, match="steps 7, the core has at most 6"):
+        fitted(shape, network, STEPS + 1)
+    first = network.layers[0]
+    neuron = replace(first.neuron, a2=first.neuron.a2 * 64)
+    off = fixed.Network((replace(first, neuron=neuron), network.layers[1]))
+    with pytest.raises(SettingError, match="layer 1: a2 of .* bits, the core has"):
+        fitted(shape, off, STEPS)
+    with pytest.raises(SettingError, match="sizes is 12, 8, 5, expected at least .* 12, 9, 5"):
+        larger(shape, [12, 8, 5])
+
+
+def test_a_shape_survives_its_file_and_other_files_are_refused(tmp_path):
+    for network in (random_network(1, readout=True), random_network(1, kind="lif", recurrent=True)):
+        shape = shape_of(network, STEPS)
+        (tmp_path / "core.json").write_text(shapes.to_json(shape))
+        assert shapes.read(tmp_path / "core.json") == shape
+        assert shapes.fingerprint(shapes.read(tmp_path / "core.json")) == shapes.fingerprint(shape)
+    with pytest.raises(SettingError, match="cannot read .*none.json: No such file"):
+        shapes.read(tmp_path / "none.json")
+    for text in ("", "[]", "{}", '{"izhi core": 2}', '{"izhi core": 1, "layers": [{}]}'):
+        (tmp_path / "core.json").write_text(text)
+        with pytest.raises(SettingError, match="core.json describes no core"):
+            shapes.read(tmp_path / "core.json")

@@ -1,0 +1,170 @@
+"""The integer model: arithmetic by hand, traces by hand, convergence to the float neuron, and speed's equality."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import izhi
+from izhi.errors import ShapeError
+from izhi.hardware import fixed
+from izhi.hardware.fixed import (
+    FixedPoint,
+    IzhikevichNeuron,
+    Layer,
+    LIFNeuron,
+    Network,
+    Readout,
+    fast,
+)
+from networks import random_network, random_spikes
+
+
+def ints(*values):
+    return np.array(values, np.int64)
+
+
+def test_rounding_and_saturation():
+    x = ints(-7, -6, -5, -2, -1, 0, 1, 2, 5, 6, 7)
+    assert fixed.rounded_shift(x, 2).tolist() == [-2, -1, -1, 0, 0, 0, 0, 1, 1, 2, 2]
+    assert fixed.rounded_shift(x, 0).tolist() == x.tolist()
+    small = FixedPoint(4, 2)
+    assert (small.lowest, small.highest, small.unit) == (-8, 7, 0.25)
+    assert fixed.saturated(ints(-9, -8, 0, 7, 8), small).tolist() == [-8, -8, 0, 7, 7]
+
+
+@given(st.integers(-(2**40), 2**40), st.integers(0, 20))
+def test_rounding_is_to_the_nearest_and_halves_go_up(x, shift):
+    found = int(fixed.rounded_shift(np.int64(x), shift))
+    assert -0.5 < found - x / 2**shift <= 0.5
+
+
+def test_a_trace_of_the_izhikevich_neuron_by_hand():
+    # Fv = 4, Fu = 3, F = 2: v' = v + I + round(q + (-v - 2u + 3)/4), u' = u + round((2v' - u + 1)/4).
+    n = IzhikevichNeuron(
+        FixedPoint(8, 4), FixedPoint(6, 3), 2, ints(4), ints(-1), ints(-2), ints(3), ints(2), ints(-1),
+        ints(1), ints(5), ints(9), ints(40), ints(10), ints(-3),
+    )  # fmt: skip
+    v, u = n.start(1)
+    seen = []
+    for current in (20, 20, 0, 120):
+        v, u, spike = n.step(v, u, ints(current)[None])
+        seen.append((int(v[0, 0]), int(u[0, 0]), int(spike[0, 0])))
+    # Step 1: q = round(100/16) = 6; change = round((24 − 10 + 6 + 3)/4) = 6; v = 36;
+    #         u = −3 + round((72 + 3 + 1)/4) = 16.
+    # Step 2: q = 81; change = round((324 − 36 − 32 + 3)/4) = 65; v = 121; u = 16 + round(227/4) = 73 → 31.
+    # Step 3: v ≥ 40: spike, v = 5, u = 31 + 9 → 31.
+    # Step 4: q = 2; change = round((8 − 5 − 62 + 3)/4) = −14; v = 5 + 120 − 14 = 111; u = 31 + 48 → 31.
+    assert seen == [(36, 16, 0), (121, 31, 0), (5, 31, 1), (111, 31, 0)]
+
+
+def test_a_trace_of_the_lif_neuron_by_hand():
+    n = LIFNeuron(FixedPoint(6, 3), 4, ints(12), ints(-8), ints(10))
+    v, u = n.start(1)
+    seen = []
+    for current in (8, 8, 25, 0, -60):
+        v, u, spike = n.step(v, u, ints(current)[None])
+        seen.append((int(v[0, 0]), int(spike[0, 0])))
+    # 8 + round(−.5) = 8; 8 + round((96 − 8)/16) = 14 > 10; 25 + round(160/16) − 10 = 25; …
+    assert seen == [(8, 0), (14, 1), (25, 1), (8, 0), (-32, 0)]
+
+
+def test_a_layer_accumulates_scales_and_feeds_back():
+    neuron = LIFNeuron(FixedPoint(8, 0), 0, ints(0, 0), ints(0, 0), ints(3, 3))
+    layer = Layer(
+        ints(2, -1, 3, 1).reshape(2, 2),
+        4,
+        ints(3, 1),
+        1,
+        FixedPoint(8, 0),
+        neuron,
+        ints(0, 5, -4, 0).reshape(2, 2),
+    )
+    readout = Readout(ints(1, 1, -1, 2).reshape(2, 2), 4, ints(10, 1), ints(0, 7))
+    x = np.zeros((3, 1, 2), np.uint8)
+    x[0, 0], x[1, 0] = (1, 2), (2, 0)
+    found = fixed.run(Network((layer,), readout), x, trace=True)
+    assert found.trace.accumulator[0][:, 0].tolist() == [[0, 5], [4, 6], [0, -4]]
+    assert found.trace.current[0][:, 0].tolist() == [[0, 3], [6, 3], [0, -2]]
+    assert found.spikes[0][:, 0].tolist() == [[0, 0], [1, 0], [0, 0]]
+    assert found.scores.tolist() == [[10, -1 + 3 * 7]]
+    assert found.classes.tolist() == [1]
+
+
+def test_with_many_bits_it_is_the_float_neuron():
+    # In 30 bits rounding hardly matters: v, u and spikes are those of the module in torch.
+    p = izhi.preset("normalized")
+    f, v, u = 26, FixedPoint(32, 26), FixedPoint(32, 26)
+
+    def scaled(value, fraction=f):
+        return ints(round(value * 2**fraction))
+
+    n = IzhikevichNeuron(
+        v, u, f, scaled(p.a1), scaled(p.a2), scaled(p.a3), scaled(p.a4, 52), scaled(p.b1), scaled(p.b2),
+        scaled(p.b3, 52), scaled(p.c), scaled(p.d), scaled(p.threshold), scaled(p.v0), scaled(p.u0),
+    )  # fmt: skip
+    current = 0.1 * torch.rand(
+        200, 1, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
+    spikes, vs, us = izhi.Izhikevich("normalized").trace(current)
+    state = n.start(1)
+    for t in range(200):
+        a, b, spike = n.step(*state, np.rint(current[t].numpy() * 2**26).astype(np.int64))
+        state = (a, b)
+        assert int(spike[0, 0]) == int(spikes[t])
+        assert a[0, 0] * v.unit == pytest.approx(float(vs[t]), abs=1e-4)
+        assert b[0, 0] * u.unit == pytest.approx(float(us[t]), abs=1e-4)
+    assert spikes.sum() > 5
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(0, 10**6), st.sampled_from(["izhikevich", "lif"]), st.booleans(), st.booleans(),
+    st.integers(2, 8), st.sampled_from([8, 12, 16]), st.integers(1, 12), st.integers(1, 40), st.sampled_from([1, 3]),
+)  # fmt: skip
+def test_the_fast_path_is_the_specification(
+    seed, kind, recurrent, readout, bits, width, steps, batch, most
+):
+    network = random_network(
+        seed, kind=kind, recurrent=recurrent, readout=readout, bits=bits, width=width
+    )
+    x = random_spikes(seed, steps, batch, 12, most=most)
+    slow, quick = fixed.run(network, x), fast.run(network, x, threads=2)
+    assert np.array_equal(slow.scores, quick.scores)
+    for a, b in zip(slow.spikes, quick.spikes, strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_random_networks_spike_and_saturate():
+    found = fixed.run(random_network(1, width=8), random_spikes(1, 30, 20, 12), trace=True)
+    for number in (0, 1):
+        assert 0.02 < found.spikes[number].mean() < 0.6
+    for states in (found.trace.v, found.trace.current):
+        assert (states[0] == 127).any()
+        assert (states[0] < 0).any()
+
+
+def test_samples_do_not_depend_on_each_other():
+    network, x = random_network(2, recurrent=True), random_spikes(2, 10, 6, 12)
+    whole = fixed.run(network, x)
+    one = fixed.run(network, x[:, 3:4])
+    assert np.array_equal(whole.scores[3:4], one.scores)
+
+
+@pytest.mark.parametrize(
+    ("spikes", "message"),
+    [
+        (
+            np.zeros((3, 2, 11), np.uint8),
+            r"spikes have shape \(3, 2, 11\), expected \(T, batch, 12\)",
+        ),
+        (np.zeros((0, 2, 12), np.uint8), "T of at least 1"),
+        (np.zeros((3, 2, 12)), "spikes are float64, expected integers of 0 or more"),
+        (np.full((3, 2, 12), -1), "expected integers of 0 or more"),
+    ],
+)
+@pytest.mark.parametrize("run", [fixed.run, fast.run])
+def test_wrong_input(run, spikes, message):
+    with pytest.raises(ShapeError, match=message):
+        run(random_network(0), spikes)

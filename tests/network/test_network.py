@@ -1,0 +1,86 @@
+"""Networks: state in and out, recording, and keeping only every k-th state."""
+
+import pytest
+import torch
+
+from izhi import LIF, IzhiError, Izhikevich
+from izhi.network.connections import (
+    ConductanceSynapse,
+    Connection,
+    ExponentialSynapse,
+    Linear,
+    reversal_potentials,
+)
+from izhi.network.layers import Layer, Network
+
+
+def make(keep_every=None, readout=True):
+    torch.manual_seed(0)
+    neuron = Izhikevich(gain=3.0)
+    layers = [
+        Layer(ExponentialSynapse(8, 12), Izhikevich(gain=9.0, learn=("a2",))),
+        Layer(Linear(12, 10, recurrent=True), LIF()),
+        Layer(ConductanceSynapse(10, 10, reversal=reversal_potentials(neuron)), neuron),
+    ]
+    last: Connection | None = ExponentialSynapse(10, 3) if readout else None
+    return Network(layers, last, keep_every=keep_every)
+
+
+@pytest.mark.parametrize("readout", [True, False])
+@pytest.mark.parametrize("keep_every", [1, 7, 20, 60, 100])
+def test_keeping_every_kth_state_changes_no_number(keep_every, readout):
+    spikes = (torch.rand(60, 4, 8) < 0.4).float()
+    results = []
+    for network in (make(readout=readout), make(keep_every, readout)):
+        out = network(spikes)
+        out.output.square().sum().backward()
+        results.append((out, [p.grad for p in network.parameters() if p.requires_grad]))
+    (whole, grads), (parts, other) = results
+    torch.testing.assert_close(parts.output, whole.output)
+    for a, b in zip(whole.spikes, parts.spikes, strict=True):
+        assert torch.equal(a, b)
+    assert whole.spikes[0].sum() > 0
+    torch.testing.assert_close(grads, other, rtol=1e-4, atol=1e-5)
+
+
+def test_keeping_every_kth_state_saves_memory():
+    """What is kept for the backward pass no longer grows with T, but for the input."""
+
+    def kept(keep_every, steps):
+        network = Network(
+            [Layer(Linear(4, 64), Izhikevich()), Layer(Linear(64, 64), Izhikevich())],
+            keep_every=keep_every,
+        )
+        spikes = (torch.rand(steps, 2, 4) < 0.4).float()
+        sizes = {}
+
+        def count(x):
+            sizes[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+            return x
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda x: x):
+            network(spikes, record=False)
+        return sum(sizes.values())
+
+    assert kept(10, 400) < 0.2 * kept(None, 400)
+
+
+def test_state_carries_on():
+    network, spikes = make(), (torch.rand(40, 4, 8) < 0.4).float()
+    whole = network(spikes)
+    first = network(spikes[:13])
+    second = network(spikes[13:], first.state)
+    torch.testing.assert_close(torch.cat([first.output, second.output]), whole.output)
+
+
+def test_without_recording_there_are_no_spikes():
+    assert make()(torch.zeros(5, 2, 8), record=False).spikes == []
+
+
+def test_bad_networks():
+    with pytest.raises(IzhiError, match="keep_every is 0, expected at least 1 step"):
+        make(keep_every=0)
+    with pytest.raises(IzhiError, match="no layers"):
+        Network([])
+    with pytest.raises(IzhiError, match="expected Linear or ExponentialSynapse"):
+        Network([], Linear(4, 2, recurrent=True))(torch.zeros(3, 1, 4))
