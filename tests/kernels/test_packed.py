@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -83,8 +85,9 @@ def test_rate_packs_the_spikes_that_it_draws(width: int) -> None:
     values = torch.rand(7, width, generator=torch.Generator().manual_seed(1))
     dense = encoding.rate(values, 9, seed=5)
     assert torch.equal(encoding.rate_packed(values, 9, seed=5).dense(), dense)
-    latency = encoding.encode("latency", values, 9, seed=5)
-    packed_latency = encoding.encode("latency", values, 9, seed=5, packed=True)
+    coder = encoding.ValueEncoder("latency", 9, (width,), packs=False)
+    latency = coder(values, 5)
+    packed_latency = replace(coder, packs=True)(values, 5)
     assert isinstance(latency, Tensor)
     assert isinstance(packed_latency, PackedSpikes)
     assert torch.equal(packed_latency.dense(), latency)

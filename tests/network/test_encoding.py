@@ -105,7 +105,7 @@ def test_population_peaks_at_the_nearest_centre(fields, value):
         (lambda: encoding.rate(torch.full((2, 3), torch.nan), 5), "expected 0 to 1"),
         (lambda: encoding.rate(torch.ones(2, 3, dtype=torch.uint8), 5), "expected floating point"),
         (lambda: encoding.population(torch.rand(2, 3), 2), "2 fields, expected at least 3"),
-        (lambda: encoding.encode("morse", torch.rand(2, 3), 5, seed=0), "unknown encoding 'morse'"),
+        (lambda: encoding.ValueEncoder("morse", 5, (3,)), "unknown encoding 'morse'"),
     ],
 )
 def test_wrong_values(call, message):

@@ -9,7 +9,7 @@ from izhi.experiments.build import network
 from izhi.experiments.settings import experiment
 from izhi.neurons import PRESETS, Mixture
 from izhi.neurons.izhikevich import unit_of
-from izhi.training import make_optimizer
+from izhi.experiments.build import optimizer
 
 SHARES = {"RS": 0.5, "FS": 0.3, "CH": 0.2}
 
@@ -93,7 +93,7 @@ def test_every_coefficient_learns_at_its_own_rate():
         {"neuron": "RS", "learn": "a,d", "per_neuron": True, "dynamics_rate": 0.01, "hidden": "8",
          "weight_decay": 0.1}
     )  # fmt: skip
-    groups = make_optimizer(e, network(e, 4, 3)).param_groups
+    groups = optimizer(e)(network(e, 4, 3)).param_groups
     assert [g["lr"] for g in groups] == pytest.approx([5e-4, 0.01 * 0.02, 0.01 * 8.0])
     assert [g["weight_decay"] for g in groups] == [0.1, 0, 0]
 

@@ -18,7 +18,8 @@ from izhi.network import Layer, Network, encoding
 from izhi.network.connections import AxonalDelay, ConductanceSynapse, Linear
 from izhi.quantization import StateFormats
 from izhi.quantization.ptq import correct_biases
-from izhi.training import Classifier, checkpoint
+from izhi.experiments.run import quantize
+from izhi.training import checkpoint
 
 NETWORKS = [
     {"neuron": "normalized"},
@@ -337,25 +338,25 @@ def test_the_artifact_is_the_network_on_every_spike(float_run, tmp_path):
     e = run.rounded(2, 8, "ptq", {})
     from izhi import data
     from izhi.experiments import export
-    from izhi.training import RunFolder
+    from izhi.experiments.run_folder import RunFolder
 
     d, folder = data.load("digits"), RunFolder(tmp_path / "run")
     folder.open(e, resume=False)
-    training.quantize(training.start_fabric(e), e, d, folder, run.weights)
+    quantize(builds.fabric(e.machine), e, d, folder, run.weights)
     found = export.artifact(folder.path)
     artifacts.save(found, tmp_path / "x.izhi")
     loaded = artifacts.load(tmp_path / "x.izhi")
     network = builds.network(e, 64, 10)
     checkpoint.load_weights(folder.checkpoint, network, checkpoint.load(folder.checkpoint)["model"])
     values, _ = d.test.batch(slice(None))
-    spikes = Classifier(e, network, d.shape).eval().encode(values, 9)
+    spikes = builds.encoder(e, d)(values, 9)
     spikes = spikes if isinstance(spikes, torch.Tensor) else spikes.dense()
     with torch.no_grad():
         out = network.eval()(spikes.float())
     whole = fixed.run(loaded.network, spikes.numpy().astype(np.uint8))
     for a, b in zip(whole.spikes, out.spikes, strict=True):
         assert np.array_equal(a, b.numpy())
-    assert inference.settings_of(loaded).dataset == "digits"
+    assert inference.settings_of(loaded).data.dataset == "digits"
 
 
 def test_sweep(float_run, tmp_path, capsys):

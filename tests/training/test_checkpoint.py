@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from izhi import IzhiError
 from izhi.experiments import build
 from izhi.experiments.settings import experiment
-from izhi.training import RunFolder, checkpoint
+from izhi.experiments.run_folder import ABOUT, RunFolder
+from izhi.training import checkpoint
 
 
 def content(**changes):
     e = experiment({"dataset": "iris", "hidden": "8", **changes})
     network = build.network(e, 4, 3)
     return {
-        "config": e.model_dump(mode="json"), "inputs": 4, "classes": ["a", "b", "c"],
+        "config": e.flat(plain=True), "inputs": 4, "classes": ["a", "b", "c"],
         "model": network.state_dict(), "optimizer": {}, "epoch": 1, "history": [{"epoch": 1}], "warnings": [],
     }  # fmt: skip
 
@@ -94,9 +95,7 @@ def test_another_network(saved):
     with pytest.raises(
         IzhiError, match=r"from another network: hidden is \[8\] there, expected \[9\]"
     ):
-        checkpoint.check_same_network(
-            saved, checkpoint.load(saved)["config"], wanted.model_dump(mode="json")
-        )
+        RunFolder(saved.parent).progress(wanted)
     with pytest.raises(IzhiError, match="from another network: .* has shape"):
         checkpoint.load_weights(saved, build.network(wanted, 4, 3), content()["model"])
     other = build.network(

@@ -13,9 +13,10 @@ import torch
 from izhi import IzhiError, data, training
 from izhi.experiments import build
 from izhi.experiments.settings import experiment
-from izhi.training import LOSSES, RunFolder, checkpoint
+from izhi.experiments.run import train
+from izhi.experiments.run_folder import RunFolder
+from izhi.training import LOSSES, Loss, Optimizer, checkpoint
 from izhi.training.activity import Activity
-from izhi.training.losses import predict
 
 SMALL = {
     "dataset": "iris",
@@ -31,7 +32,8 @@ def run(folder, listener=None, **changes):
     e = experiment({**SMALL, **changes})
     run_folder = RunFolder(folder)
     run_folder.open(e, resume=True)
-    return training.train(training.start_fabric(e), e, data.load(e.dataset), run_folder, listener)
+    fabric = build.fabric(e.machine)
+    return train(fabric, e, data.load(e.data.dataset), run_folder, listener)
 
 
 def numbers(history):
@@ -61,7 +63,9 @@ class StopsAt:
     def __init__(self, epoch):
         self.at, self.now, self.steps = epoch, 1, 0
 
-    def begin(self, e, steps, finished):
+    def announce(self, e): ...
+
+    def begin(self, steps, finished):
         self.now = finished + 1
 
     def step(self, loss):
@@ -133,14 +137,12 @@ def test_infinite_weights_stop_the_run_naming_step_and_layer(tmp_path):
 
 
 def test_a_gradient_that_overflows_names_its_parameter(tmp_path, monkeypatch):
-    from izhi.training import loop
-
     def bad_gradient(output, labels):
         good = output.float().sum() * 0
         good.register_hook(lambda g: g * float("nan"))
         return good
 
-    monkeypatch.setitem(loop.LOSSES, "count", bad_gradient)
+    monkeypatch.setitem(LOSSES, "count", Loss(bad_gradient))
     with pytest.raises(
         IzhiError,
         match=r"gradient of layers\.0\.connection\.input\.weight is not finite at epoch 1, step 1",
@@ -211,7 +213,7 @@ def test_settings_run(tmp_path, changes):
 def test_images_are_shifted_while_training_only():
     e = experiment({"dataset": "digits", "encoding": "constant", "steps": 2, "shift": 2})
     d = data.load("digits")
-    model = training.Classifier(e, build.network(e, 64, 10), d.shape)
+    model = training.Classifier(build.encoder(e, d), build.network(e, 64, 10))
     values, _ = d.test.batch(slice(0, 20))
     assert (model.encode(values, 5)[0] != values).any()
     model.eval()
@@ -255,8 +257,8 @@ def test_predictions():
     output[:3, 0, 1] = 1
     output[0, 1, 2] = 2
     output[:, 1, 0] = 0.9
-    assert predict(output, "count").tolist() == [1, 0]
-    assert predict(output, "max").tolist() == [1, 2]
+    assert LOSSES["count"].predict(output).tolist() == [1, 0]
+    assert LOSSES["max"].predict(output).tolist() == [1, 2]
 
 
 def test_a_cosine_schedule_ends_in_small_steps_and_goes_on_exactly(tmp_path):
@@ -268,14 +270,14 @@ def test_a_cosine_schedule_ends_in_small_steps_and_goes_on_exactly(tmp_path):
             super().step(loss)
 
     optimizers = []
-    make = training.loop.make_optimizer
+    make = Optimizer.__call__
 
     def remembered(*arguments):
         optimizers.append(make(*arguments))
         return optimizers[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.loop, "make_optimizer", remembered)
+        patch.setattr(Optimizer, "__call__", remembered)
         whole = run(tmp_path / "whole", Watch(99), schedule="cosine")
     assert rates[0] == pytest.approx(5e-3)
     assert rates[len(rates) // 2] == pytest.approx(2.5e-3, rel=0.01)

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from izhi import files
 from izhi.errors import SettingError
-from izhi.experiments.settings import Experiment, read
+from izhi.experiments.settings import FIELDS, read
 
 
 class Parser(argparse.ArgumentParser):
@@ -53,7 +53,7 @@ def run_options(sub: Parser) -> None:
 def add_settings(parser: Parser, *, without: Sequence[str] = ()) -> None:
     """An option for every setting of an experiment."""
     group = parser.add_argument_group("settings (each also a key of the TOML file)")
-    for name, field in Experiment.model_fields.items():
+    for name, field in FIELDS.items():
         if name in without:
             continue
         default = "" if field.default is None else f" [{_shown(field.default)}]"
@@ -75,7 +75,7 @@ def settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Settings from the TOML file, if one is named, overridden by those of the command line."""
     file = getattr(arguments, "config", None)
     values = read(Path(file)) if file else {}
-    given = {n: getattr(arguments, n, None) for n in Experiment.model_fields}
+    given = {n: getattr(arguments, n, None) for n in FIELDS}
     return {**values, **{name: value for name, value in given.items() if value is not None}}
 
 

@@ -25,18 +25,18 @@ from izhi.cli.runs import train_experiment
 from izhi.errors import SettingError, unknown
 from izhi.experiments import adaptation, inference, plots, trained
 from izhi.experiments.adaptation import Adaptation, Drift, Row
-from izhi.experiments.run_folder import already_holds_a_run, versions
-from izhi.experiments.settings import Experiment, experiment
+from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
+from izhi.experiments.settings import Experiment, Mark, experiment, marked
 from izhi.hardware import artifact
 from izhi.hardware import devices as board
 from izhi.hardware.artifact import IPArtifact
 from izhi.hardware.devices import Device
 from izhi.hardware.devices.device import parts_of
 from izhi.hardware.devices.evolution import NUMPY_SEARCH, SEARCHES, DeviceEvolution, drawn
-from izhi.training import Classifier, RunFolder, checkpoint
+from izhi.training import checkpoint
 
 #: Settings that evolution on a device takes; an artifact decides the others.
-_ON_DEVICE = ("optimizer", "members", "step_size", "epochs", "batch_size", "seed")
+_ON_DEVICE = marked(Mark.ON_DEVICE)
 
 
 def evolve(a: argparse.Namespace) -> None:
@@ -47,8 +47,10 @@ def evolve(a: argparse.Namespace) -> None:
         if getattr(a, name):
             raise SettingError(f"{name} is given, which is for an artifact; name a file (.izhi)")
     e = experiment({"optimizer": "snes", **settings(a)})
-    if not e.evolves:
-        raise SettingError(f"optimizer is {e.optimizer!r}, expected snes, cma-es or ga to evolve")
+    if not e.training.evolves:
+        raise SettingError(
+            f"optimizer is {e.training.optimizer!r}, expected snes, cma-es or ga to evolve"
+        )
     train_experiment(a, e)
 
 
@@ -63,7 +65,7 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
     found = artifact.load(a.artifact)
     e = experiment({"optimizer": "snes", "batch_size": 500, "epochs": 100, **given})
     if a.fresh:
-        found = replace(found, network=drawn(found.network, e.seed))
+        found = replace(found, network=drawn(found.network, e.training.seed))
     if a.samples is not None:
         _at_least("samples", a.samples, 1)
     layers = _layers(a.layers, len(parts_of(found.network)))
@@ -72,11 +74,11 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
     folder = RunFolder(make_folder(a, "evolve"))
     chosen = {"artifact": Path(a.artifact).name, "optimizer": name, "layers": a.layers, "fresh": a.fresh,
               "samples": a.samples, "device": a.device or _usual_device(found),
-              **{k: getattr(e, k) for k in _ON_DEVICE[1:] if k != "epochs"}}  # fmt: skip
+              **{k: e.get(k) for k in _ON_DEVICE if k not in ("optimizer", "epochs")}}  # fmt: skip
     with _device(a, chosen["device"], found) as device:
         search = DeviceEvolution(
-            device, inputs, labels, search=name, members=e.members, step_size=e.step_size,
-            batch_size=e.batch_size, layers=layers, seed=e.seed,
+            device, inputs, labels, search=name, members=e.evolution.members, step_size=e.evolution.step_size,
+            batch_size=e.training.batch_size, layers=layers, seed=e.training.seed,
         )  # fmt: skip
         saved = _open(folder, chosen, resume=a.resume)
         history: list[dict[str, float]] = saved["history"] if saved else []
@@ -140,7 +142,7 @@ def _generations(
     import torch
 
     began, first = time.perf_counter(), len(history)
-    while len(history) < e.epochs:
+    while len(history) < e.training.epochs:
         start = time.perf_counter()
         row = search.generation()
         row["seconds"] = time.perf_counter() - start
@@ -151,10 +153,12 @@ def _generations(
             {"settings": chosen, "history": history, "losses": losses},
         )
         done = len(history)
-        if not a.quiet and (done % max(1, e.epochs // 50) == 0 or done == e.epochs):
-            left = (time.perf_counter() - began) / (done - first) * (e.epochs - done)
+        if not a.quiet and (
+            done % max(1, e.training.epochs // 50) == 0 or done == e.training.epochs
+        ):
+            left = (time.perf_counter() - began) / (done - first) * (e.training.epochs - done)
             report_line(
-                f"generation {done:,}/{e.epochs:,}, loss {row['loss']:.4f},"
+                f"generation {done:,}/{e.training.epochs:,}, loss {row['loss']:.4f},"
                 f" accuracy {100 * row['accuracy']:.1f} %, {left:,.0f} s left"
             )
 
@@ -197,9 +201,8 @@ def adapt(a: argparse.Namespace) -> None:
                 run, found, device, task, search=a.optimizer, members=a.members,
                 step_size=a.step_size, **shared,
             )  # fmt: skip
-        classifier = Classifier(run.experiment, run.network, run.dataset.shape)
         state = Adaptation(
-            classifier, found, device, frozen, task, learner, batch=a.batch, every=a.every,
+            run.classifier, found, device, frozen, task, learner, batch=a.batch, every=a.every,
             tested=a.tested, seed=a.seed,
         )  # fmt: skip
         if saved := _open(folder, chosen, resume=a.resume):
@@ -222,7 +225,7 @@ def adapt(a: argparse.Namespace) -> None:
     )
     artifact.save(new, folder.path / "network.izhi")
     folder.write("adaptation.csv", adaptation.table(state.history))
-    title = f"{run.experiment.dataset}, {a.drift}: {a.method} on the device {name}"
+    title = f"{run.experiment.data.dataset}, {a.drift}: {a.method} on the device {name}"
     plots.save(plots.adaptation(state.history, title), folder.path / "adaptation.png")
     for what, before, after in (
         ("new", levels.new, levels.adapted_new), ("old task", levels.old, levels.adapted_old)

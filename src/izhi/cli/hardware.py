@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from izhi import data, files, training
+from izhi import data, files
 from izhi.cli.common import (
     Commands,
     command_line,
@@ -22,12 +22,10 @@ from izhi.cli.common import (
 )
 from izhi.cli.progress import TerminalListener
 from izhi.errors import SettingError, unknown
-from izhi.experiments import export, export_ip, inference, plots, sweep
-from izhi.experiments.build import dataset as build_dataset
-from izhi.experiments.build import network as build_network
+from izhi.experiments import build, export, export_ip, inference, plots, sweep
 from izhi.experiments.comparison import percent
-from izhi.experiments.run_folder import already_holds_a_run, versions
-from izhi.experiments.settings import Experiment
+from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
+from izhi.experiments.settings import FIELDS, Mark, marked
 from izhi.experiments.sweep import METHODS
 from izhi.hardware import artifact
 from izhi.hardware import devices as board
@@ -35,9 +33,8 @@ from izhi.hardware.artifact import IPArtifact
 from izhi.hardware.artifact.integers import AnyArtifact
 from izhi.hardware.core import larger
 from izhi.hardware.devices.evaluation import Inputs, Labels, evaluate, save_samples
-from izhi.training import RunFolder
 
-_CHANGES = ("epochs", "learning_rate", "weight_scale", "seed", "precision")
+_CHANGES = marked(Mark.OF_QUANTIZING)
 
 
 def quantize(a: argparse.Namespace) -> None:
@@ -52,11 +49,11 @@ def quantize(a: argparse.Namespace) -> None:
     if len(runs) > 1 and not a.sweep:
         raise SettingError(f"{len(runs)} runs are named, expected one; add --sweep for their mean")
     method, (e, *_) = planned[0]
-    dataset = build_dataset(e, report_line)
+    dataset = build.dataset(e.data, report_line)
     # What hardware does not have is said before a folder is made.
-    build_network(e, training.inputs(e, dataset), len(dataset.classes))
+    build.network(e, build.encoder(e, dataset).features, len(dataset.classes))
     if a.sweep:
-        folder = make_folder(a, f"sweep-{e.dataset}")
+        folder = make_folder(a, f"sweep-{e.data.dataset}")
         if folder.is_dir() and any(folder.iterdir()) and not a.resume:
             raise already_holds_a_run(folder)
         with TerminalListener(len(planned) * len(runs), quiet=a.quiet) as listener:
@@ -64,7 +61,7 @@ def quantize(a: argparse.Namespace) -> None:
                 runs, planned, dataset, folder, listener, resume=a.resume, command=command_line()
             )
         whole = percent([run.accuracy for run in runs])
-        table = Table(title=f"{e.dataset}: float {whole} %")
+        table = Table(title=f"{e.data.dataset}: float {whole} %")
         for heading in sweep.headings():
             table.add_column(heading, justify="right")
         for point in points:
@@ -74,9 +71,9 @@ def quantize(a: argparse.Namespace) -> None:
         write_json(a.json, sweep.summary(runs, points))
         return
     run = runs[0]
-    folder_of_run = RunFolder(make_folder(a, f"quantize-{e.dataset}"))
+    folder_of_run = RunFolder(make_folder(a, f"quantize-{e.data.dataset}"))
     folder_of_run.open(e, resume=a.resume, command=command_line())
-    fabric = training.start_fabric(e)
+    fabric = build.fabric(e.machine)
     with TerminalListener(quiet=a.quiet) as listener:
         result = sweep.quantize(fabric, run, e, method, dataset, folder_of_run, listener)
     print(
@@ -84,7 +81,7 @@ def quantize(a: argparse.Namespace) -> None:
         f"\nrun: {folder_of_run.path}"
     )
     write_json(a.json, {"test_accuracy": result.test_accuracy, "float_accuracy": run.accuracy,
-                        "config": e.model_dump(mode="json"), "folder": str(folder_of_run.path)})  # fmt: skip
+                        "config": e.flat(plain=True), "folder": str(folder_of_run.path)})  # fmt: skip
 
 
 TARGETS = ("core", "hls-ip")
@@ -245,7 +242,7 @@ def add(commands: Commands) -> None:
     for name in _CHANGES:
         sub.add_argument(
             f"--{name.replace('_', '-')}", metavar="VALUE",
-            help=f"{Experiment.model_fields[name].description} [by method and run]",
+            help=f"{FIELDS[name].description} [by method and run]",
         )  # fmt: skip
     sub.add_argument("--out", metavar="FOLDER", help="run folder [runs/TIME-NAME]")
     sub.add_argument("--resume", action="store_true", help="go on with the runs in --out")

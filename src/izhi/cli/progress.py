@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -57,19 +58,25 @@ class TerminalListener:
     ) -> None:
         self.progress.stop()
 
-    def begin(self, e: Experiment, steps: int, finished: int) -> None:
+    def announce(self, e: Experiment) -> None:
         self.begun += 1
-        self.steps, self.epochs = steps, e.epochs
-        self.label = f"[{self.begun}/{self.runs}] {e.neuron} {e.connection}, seed {e.seed}"
-        done = (self.begun - 1) * e.epochs + finished
+        self.epochs = e.training.epochs
+        self.label = (
+            f"[{self.begun}/{self.runs}] {e.neurons.neuron} {e.network.connection},"
+            f" seed {e.training.seed}"
+        )
+
+    def begin(self, steps: int, finished: int) -> None:
+        self.steps = steps
+        done = (self.begun - 1) * self.epochs + finished
         self.progress.update(
-            self.task, description=self.label, total=self.runs * e.epochs, completed=done
+            self.task, description=self.label, total=self.runs * self.epochs, completed=done
         )
 
     def step(self, loss: float) -> None:
         self.progress.advance(self.task, 1 / self.steps)
 
-    def epoch(self, row: dict[str, float], warnings: list[str]) -> None:
+    def epoch(self, row: dict[str, float], warnings: Sequence[str]) -> None:
         # Generations of an evolution are many; a line for each would say little.
         often = -(-self.epochs // LINES)
         if self.quiet or (row["epoch"] % often and row["epoch"] != self.epochs):

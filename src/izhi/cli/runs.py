@@ -27,11 +27,11 @@ from izhi.cli.common import (
 from izhi.cli.progress import TerminalListener
 from izhi.errors import ArtifactError, SettingError
 from izhi.experiments import build, comparison, inference, report, trained, tuning
-from izhi.experiments.run_folder import already_holds_a_run, versions
-from izhi.experiments.settings import Experiment, experiment
+from izhi.experiments.run import train as train_run
+from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
+from izhi.experiments.settings import FIELDS, Experiment, Mark, experiment, marked
 from izhi.hardware import artifact
 from izhi.network import firing
-from izhi.training import Classifier, RunFolder
 
 
 def variants_of(a: argparse.Namespace, values: dict[str, Any]) -> list[comparison.Variant]:
@@ -48,7 +48,7 @@ def compare(a: argparse.Namespace) -> None:
     seeds = whole_numbers("seeds", a.seeds, "0,1,2")
     variants = variants_of(a, values)
     planned = comparison.plan(variants, seeds, values, folds=a.folds)
-    folder = make_folder(a, f"compare-{planned[0][1][0].dataset}")
+    folder = make_folder(a, f"compare-{planned[0][1][0].data.dataset}")
     with TerminalListener(
         sum(len(x) for _, x in planned), quiet=a.quiet or not is_first_process()
     ) as listener:
@@ -57,7 +57,7 @@ def compare(a: argparse.Namespace) -> None:
         )
     if not is_first_process():
         return
-    table = Table(title=f"{planned[0][1][0].dataset}: test accuracy after the last epoch")
+    table = Table(title=f"{planned[0][1][0].data.dataset}: test accuracy after the last epoch")
     for number, heading in enumerate(comparison.headings(rows)):
         table.add_column(heading, justify="left" if number < 3 else "right")
     for row in rows:
@@ -72,8 +72,8 @@ def tune(a: argparse.Namespace) -> None:
     variants = variants_of(a, values)
     ranges = tuning.parse_search(a.search)
     planned = tuning.check(variants, ranges, values, a.trials, every_speaker=a.every_speaker)
-    folds = len(tuning.speakers(build.dataset(planned[0]))) if a.every_speaker else 1
-    folder = make_folder(a, f"tune-{planned[0].dataset}")
+    folds = len(tuning.speakers(build.dataset(planned[0].data))) if a.every_speaker else 1
+    folder = make_folder(a, f"tune-{planned[0].data.dataset}")
     storage = a.storage or str(folder / "studies.log")
     if not a.storage and Path(storage).exists() and not a.resume:
         raise already_holds_a_run(folder)
@@ -83,7 +83,9 @@ def tune(a: argparse.Namespace) -> None:
             variants, ranges, values, trials=a.trials, storage=storage, listener=listener,
             every_speaker=a.every_speaker,
         )  # fmt: skip
-    table = Table(title=f"{planned[0].dataset}: best of {a.trials} trials, validation accuracy")
+    table = Table(
+        title=f"{planned[0].data.dataset}: best of {a.trials} trials, validation accuracy"
+    )
     for heading in ("variant", "validation (%)", "settings found"):
         table.add_column(heading)
     for row in best:
@@ -108,14 +110,16 @@ def train(a: argparse.Namespace) -> None:
 
 def train_experiment(a: argparse.Namespace, e: Experiment) -> None:
     """Train in the folder that the arguments name, with progress, report and JSON."""
-    dataset = build.dataset(e, report_line)
-    folder = RunFolder(make_folder(a, f"train-{e.dataset}-{e.neuron.replace(' ', '-')}"))
-    fabric = training.start_fabric(e)
+    dataset = build.dataset(e.data, report_line)
+    folder = RunFolder(
+        make_folder(a, f"train-{e.data.dataset}-{e.neurons.neuron.replace(' ', '-')}")
+    )
+    fabric = build.fabric(e.machine, evolves=e.training.evolves)
     if fabric.is_global_zero:
         folder.open(e, resume=a.resume, command=command_line())
     fabric.barrier()
     with TerminalListener(quiet=a.quiet or not fabric.is_global_zero) as listener:
-        result = training.train(fabric, e, dataset, folder, listener)
+        result = train_run(fabric, e, dataset, folder, listener)
     if not fabric.is_global_zero:
         return
     report.write(result, folder, command_line())
@@ -124,7 +128,7 @@ def train_experiment(a: argparse.Namespace, e: Experiment) -> None:
     write_json(
         a.json,
         {
-            "config": e.model_dump(mode="json"), "versions": versions(), "history": result.history,
+            "config": e.flat(plain=True), "versions": versions(), "history": result.history,
             "test_accuracy": result.test_accuracy, "warnings": result.warnings,
             "folder": str(folder.path),
         },
@@ -183,12 +187,14 @@ def evaluate(a: argparse.Namespace) -> None:
     if path.suffix == ".izhi":
         _evaluate_artifact(a)
         return
-    changes = {n: v for n, v in settings(a).items() if n in ("accelerator", "precision", "kernel")}
+    changes = {n: v for n, v in settings(a).items() if n in marked(Mark.OF_EVALUATION)}
     run = trained.load(path, {**changes, "devices": 1, "nodes": 1}, report_line)
-    e, dataset, network = run.experiment, run.dataset, run.network
-    fabric = training.start_fabric(e)
-    model = fabric.setup(Classifier(e, network, dataset.shape))
-    found = training.evaluate(fabric, e, model, dataset.test, groups=dataset.groups)
+    e, dataset = run.experiment, run.dataset
+    fabric = build.fabric(e.machine, evolves=e.training.evolves)
+    found = training.evaluate(
+        fabric, fabric.setup(run.classifier), dataset.test, training.LOSSES[e.training.loss],
+        seed=e.training.seed, groups=dataset.groups,
+    )  # fmt: skip
     activity = found.activity
     loss = f"loss {found.loss:.4f}"
     accuracies = _accuracies(dataset, found.accuracy, found.groups, loss)
@@ -200,7 +206,7 @@ def evaluate(a: argparse.Namespace) -> None:
         print(f"warning: {warning}", file=sys.stderr)
     rates = [layer.rate for layer in activity.layers]
     write_json(a.json, {**accuracies, "test_loss": found.loss, "rates": rates,
-                        "config": e.model_dump(mode="json"), "versions": versions()})  # fmt: skip
+                        "config": e.flat(plain=True), "versions": versions()})  # fmt: skip
 
 
 def dynamics(a: argparse.Namespace) -> None:
@@ -253,10 +259,8 @@ def add(commands: Commands) -> None:
     sub.add_argument("folder", metavar="RUN", help="run folder, checkpoint or artifact (.izhi)")
     sub.add_argument("--against", metavar="RUN",
                      help="compare an artifact with the run it came from, on every spike")  # fmt: skip
-    for name in ("accelerator", "precision", "kernel"):
-        sub.add_argument(
-            f"--{name}", metavar="VALUE", help=Experiment.model_fields[name].description
-        )
+    for name in marked(Mark.OF_EVALUATION):
+        sub.add_argument(f"--{name}", metavar="VALUE", help=FIELDS[name].description)
     sub = commands.add(
         "dynamics", dynamics, "neurons of a trained network: coefficients, firing classes"
     )

@@ -1,4 +1,4 @@
-"""From a resolved experiment to its data set and network: the one place where names become modules."""
+"""From settings to objects: the one place where names become modules."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 
-from izhi import data
-from izhi.data import Dataset
-from izhi.errors import SettingError
-from izhi.experiments.settings import Experiment, build_neuron
+from izhi import data, training
+from izhi.data import AnySamples, Dataset, hold_out_speaker, split
+from izhi.errors import SettingError, unknown
+from izhi.experiments.settings import Experiment
+from izhi.experiments.settings.groups import (
+    AugmentationSettings,
+    CodingSettings,
+    DataSettings,
+    MachineSettings,
+    NetworkSettings,
+    NeuronSettings,
+)
 from izhi.kernels import Spikes
+from izhi.network import Layer, Network
 from izhi.network.connections import (
     CONNECTIONS,
     AxonalDelay,
@@ -23,37 +33,112 @@ from izhi.network.connections import (
     SynapticDelay,
     reversal_potentials,
 )
-from izhi.network.layers import Layer, Network, Neuron
-from izhi.neurons import Izhikevich
+from izhi.network.encoding import Augmentation, Encoder, EventEncoder, RowEncoder, ValueEncoder
+from izhi.network.layers import Neuron
+from izhi.neurons import LIF, Izhikevich, IzhikevichParameters, Mixture, preset
+from izhi.neurons.surrogate import SURROGATES
 from izhi.seeds import Purpose, derive_seed
+from izhi.training import Evolution, Gradients, Method, Optimizer, Trainer
 
 
-def _connection(e: Experiment, inputs: int, outputs: int, neuron: Neuron) -> Connection:
-    kind, recurrent = CONNECTIONS[e.connection]
+def dataset(s: DataSettings, report: Callable[[str], None] = lambda line: None) -> Dataset:
+    """The data set; ``report`` is told what is downloaded."""
+    return data.load(s.dataset, report, fold=s.fold, best_inputs=s.best_inputs)
+
+
+def training_samples(s: DataSettings, dataset: Dataset) -> tuple[AnySamples, AnySamples]:
+    """Samples to learn from, and those held out for validation; neither of classes that are left out."""
+    if s.validation_speaker is not None:
+        parts = hold_out_speaker(dataset, s.validation_speaker)
+    else:
+        parts = split(dataset.train, s.validation, s.split_seed)
+    for name in s.without:
+        if name not in dataset.classes:
+            raise unknown("class", name, dataset.classes)
+    out = torch.tensor([dataset.classes.index(name) for name in s.without])
+    train, held = (x.subset(~torch.isin(x.labels, out)) if s.without else x for x in parts)
+    return train, held
+
+
+def encoder(e: Experiment, dataset: Dataset) -> Encoder:
+    """The encoder of a resolved experiment's samples.
+
+    Raises:
+        SettingError: for rows or a shift of what is no image, or a number of steps that its rows do not
+            divide.
+    """
+    packs = e.neurons.kernel in ("auto", "cpu")
+    return _encoder(e.coding, e.augmentation, dataset, packs)
+
+
+def _encoder(
+    coding: CodingSettings, change: AugmentationSettings, dataset: Dataset, packs: bool
+) -> Encoder:
+    shape, is_image = dataset.shape, len(dataset.shape) == 2
+    if coding.encoding == "events":
+        changes = Augmentation(**change.model_dump())
+        return EventEncoder(
+            coding.steps, shape, coding.window or 0.0, coding.pool, coding.counts,
+            coding.normalize_time, changes, packs,
+        )  # fmt: skip
+    if change.shift and not is_image:
+        raise SettingError(
+            f"shift is {change.shift}, but {dataset.name} holds no images; leave it out"
+        )
+    if coding.encoding == "rows":
+        if not is_image:
+            raise SettingError(f"encoding is 'rows', but {dataset.name} holds no images")
+        if coding.steps % shape[0]:
+            raise SettingError(
+                f"steps is {coding.steps}, expected a multiple of {shape[0]}, the rows of an image"
+            )
+        return RowEncoder(coding.steps, shape, change.shift)
+    return ValueEncoder(
+        coding.encoding or "rate", coding.steps, shape, coding.population, change.shift, packs
+    )
+
+
+def neuron(s: NeuronSettings, width: int) -> Izhikevich | LIF:
+    """The neurons of a layer of that width."""
+    surrogate = SURROGATES[s.surrogate](s.slope)
+    size = width if s.per_neuron else None
+    if s.neuron == "lif":
+        return LIF(
+            s.beta, size=size, learn=s.learn, spread=s.spread, reset=s.reset,
+            surrogate=surrogate, kernel=s.kernel,
+        )  # fmt: skip
+    parameters: IzhikevichParameters | Mixture = preset(s.neuron)
+    if s.mixture:
+        size, parameters = width, Mixture.of(s.mixture, width, s.order)
+    elif s.order is not None:
+        parameters = preset(s.neuron).replace(order=s.order)
+    return Izhikevich(
+        parameters, size=size, learn=s.learn, spread=s.spread, surrogate=surrogate, gain=s.gain,
+        jacobian_limit=s.jacobian_limit, kernel=s.kernel,
+    )  # fmt: skip
+
+
+def _connection(s: NetworkSettings, inputs: int, outputs: int, neuron: Neuron) -> Connection:
+    kind, recurrent = CONNECTIONS[s.connection]
     extra: dict[str, Any] = {"recurrent": recurrent}
     if issubclass(kind, ExponentialSynapse):
-        extra["tau"] = e.tau
+        extra["tau"] = s.tau
     if kind is ConductanceSynapse:
         implicit = (
             neuron.parameters_.dt * neuron.parameters_.gain if isinstance(neuron, Izhikevich) else 1
         )
         extra.update(
-            inhibitory=e.inhibitory, reversal=reversal_potentials(neuron), implicit=implicit
+            inhibitory=s.inhibitory, reversal=reversal_potentials(neuron), implicit=implicit
         )
     return kind(inputs, outputs, **extra)
 
 
-def _delay(e: Experiment, inputs: int, outputs: int) -> Delay | None:
-    if not e.delays:
+def _delay(s: NetworkSettings, inputs: int, outputs: int) -> Delay | None:
+    if not s.delays:
         return None
-    if e.delay_type == "synaptic":
-        return SynapticDelay(inputs, outputs, e.delays)
-    return AxonalDelay(inputs, e.delays)
-
-
-def dataset(e: Experiment, report: Callable[[str], None] = lambda line: None) -> Dataset:
-    """The data set of a resolved experiment; ``report`` is told what is downloaded."""
-    return data.load(e.dataset, report, fold=e.fold, best_inputs=e.best_inputs)
+    if s.delay_type == "synaptic":
+        return SynapticDelay(inputs, outputs, s.delays)
+    return AxonalDelay(inputs, s.delays)
 
 
 def network(
@@ -64,7 +149,7 @@ def network(
     start: Mapping[str, Any] | None = None,
     samples: Callable[[Network], Spikes] | None = None,
 ) -> Network:
-    """The network of a resolved experiment, its weights drawn from ``e.seed``.
+    """The network of a resolved experiment, its weights drawn from the seed.
 
     Args:
         e: the experiment.
@@ -77,38 +162,75 @@ def network(
     found = _float_network(e, inputs, classes)
     if start is not None:
         found.load_state_dict(dict(start))
-    if not e.is_quantized:
+    bits = e.quantization
+    if not bits.is_quantized:
         return found
     try:
         from izhi import quantization
     except ImportError:
         raise SettingError("brevitas is not installed; pip install 'izhi[quantize]'") from None
     formats = None
-    if e.state_bits is not None:
+    if bits.state_bits is not None:
         formats = (
-            quantization.usual_formats(found, e.state_bits)
+            quantization.usual_formats(found, bits.state_bits)
             if samples is None
-            else quantization.formats(found, samples(found), e.state_bits)
+            else quantization.formats(found, samples(found), bits.state_bits)
         )
     return quantization.quantized(
-        found, e.weight_bits, formats, per_neuron=e.weight_scale == "neuron"
+        found, bits.weight_bits, formats, per_neuron=bits.weight_scale == "neuron"
     )
 
 
 def _float_network(e: Experiment, inputs: int, classes: int) -> Network:
+    s = e.network
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(e.seed, Purpose.WEIGHTS))
-        widths = [*e.hidden, classes] if e.readout == "spikes" else list(e.hidden)
+        torch.manual_seed(derive_seed(e.training.seed, Purpose.WEIGHTS))
+        widths = [*s.hidden, classes] if s.readout == "spikes" else list(s.hidden)
         layers = []
         before = inputs
         for width in widths:
-            neuron = build_neuron(e, width)
-            connection = _connection(e, before, width, neuron)
-            layers.append(Layer(connection, neuron, _delay(e, before, width)))
+            own = neuron(e.neurons, width)
+            connection = _connection(s, before, width, own)
+            layers.append(Layer(connection, own, _delay(s, before, width)))
             before = width
         readout: Connection | None = None
-        if e.readout == "current":
+        if s.readout == "current":
             readout = Linear(before, classes)
-        elif e.readout == "membrane":
-            readout = ExponentialSynapse(before, classes, tau=e.tau)
-        return Network(layers, readout, keep_every=e.keep_every, dropout=e.dropout)
+        elif s.readout == "membrane":
+            readout = ExponentialSynapse(before, classes, tau=s.tau)
+        return Network(layers, readout, keep_every=s.keep_every, dropout=s.dropout)
+
+
+def fabric(s: MachineSettings, *, evolves: bool = False) -> Fabric:
+    """Fabric for the machine, launched."""
+    # A population is measured in float32, and so is then what it found.
+    precision = "32-true" if evolves and s.precision == "auto" else s.precision
+    return training.start_fabric(
+        s.accelerator, devices=s.devices, nodes=s.nodes, precision=precision
+    )
+
+
+def optimizer(e: Experiment) -> Optimizer:
+    """What makes the optimiser of an experiment that learns by gradients."""
+    t = e.training
+    return Optimizer(t.optimizer, t.learning_rate, t.weight_decay, t.dynamics_rate, t.delay_rate)
+
+
+def trainer(e: Experiment, fabric: Fabric) -> Trainer:
+    """The trainer of an experiment."""
+    t = e.training
+    return Trainer(_method(e), fabric, t.epochs, t.batch_size, training.LOSSES[t.loss], t.seed)
+
+
+def _method(e: Experiment) -> Method:
+    t, s = e.training, e.evolution
+    if not t.evolves:
+        return Gradients(optimizer(e), t.schedule, t.gradient_clip)
+    if s.measured_on == "torch":
+        return Evolution(t.optimizer, s.members, s.step_size, s.searched, s.actors)
+    from izhi.experiments import ip_population
+
+    ip_population.check(e)
+    return Evolution(
+        t.optimizer, s.members, s.step_size, s.searched, s.actors, ip_population.IpPopulation
+    )

@@ -13,9 +13,9 @@ from typing import Any
 from izhi.data.embedded import FOLDS
 from izhi.errors import SettingError
 from izhi.experiments import build, plots
-from izhi.experiments.run_folder import already_holds_a_run, versions
-from izhi.experiments.settings import Experiment, experiment
-from izhi.training import Listener, Result, RunFolder, start_fabric, train
+from izhi.experiments.run import Result, RunListener, train
+from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
+from izhi.experiments.settings import Experiment, Mark, experiment, marked
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def plan(
     if folds:
         runs = [{"seed": s, "fold": f} for s in seeds for f in range(FOLDS)]
     for variant in variants:
-        for key in ("dataset", "fold", "seed", "accelerator", "devices", "nodes", "precision"):
+        for key in marked(Mark.SAME_IN_VARIANTS):
             if key in variant.settings:
                 raise SettingError(f"{key} cannot differ between variants; give --{key}")
         planned.append(
@@ -172,13 +172,13 @@ def _folder_name(label: str) -> str:
 
 
 def _data_key(e: Experiment) -> tuple[Any, ...]:
-    return e.dataset, e.fold, e.best_inputs
+    return e.data.dataset, e.data.fold, e.data.best_inputs
 
 
 def compare(
     planned: Sequence[tuple[Variant, list[Experiment]]],
     folder: Path,
-    listener: Listener,
+    listener: RunListener,
     *,
     resume: bool = False,
     command: str = "",
@@ -191,16 +191,16 @@ def compare(
     first = planned[0][1][0]
     if folder.is_dir() and any(folder.iterdir()) and not resume:
         raise already_holds_a_run(folder)
-    dataset, key = build.dataset(first), _data_key(first)
-    fabric = start_fabric(first)
+    dataset, key = build.dataset(first.data), _data_key(first)
+    fabric = build.fabric(first.machine, evolves=first.training.evolves)
     rows = []
     for variant, experiments in planned:
         results = []
         for e in experiments:
             if _data_key(e) != key:
-                dataset, key = build.dataset(e), _data_key(e)
-            fold = "" if e.fold is None else f"-fold-{e.fold}"
-            run = RunFolder(folder / _folder_name(variant.label) / f"seed-{e.seed}{fold}")
+                dataset, key = build.dataset(e.data), _data_key(e)
+            fold = "" if e.data.fold is None else f"-fold-{e.data.fold}"
+            run = RunFolder(folder / _folder_name(variant.label) / f"seed-{e.training.seed}{fold}")
             if fabric.is_global_zero:
                 run.open(e, resume=resume, command=command)
             fabric.barrier()
@@ -220,13 +220,13 @@ def write(rows: Sequence[Row], folder: Path, command: str) -> None:
         for row in rows
     }
     e = rows[0].experiment
-    seeds = len({r.experiment.seed for r in rows[0].results})
-    folds = "" if e.fold is None else f", {FOLDS} folds"
-    title = f"{e.dataset}, T = {e.steps}, {seeds} seed{'s' if seeds > 1 else ''}{folds}"
+    seeds = len({r.experiment.training.seed for r in rows[0].results})
+    folds = "" if e.data.fold is None else f", {FOLDS} folds"
+    title = f"{e.data.dataset}, T = {e.coding.steps}, {seeds} seed{'s' if seeds > 1 else ''}{folds}"
     plots.save(plots.accuracy(curves, title), folder / "accuracy.png")
     found = {row.variant.label: row.groups() or {"all": row.accuracies} for row in rows}
     plots.save(plots.outcomes(found, title), folder / "outcomes.png")
-    lines = [f"# Comparison on {e.dataset}", "", *([f"    {command}", ""] if command else [])]
+    lines = [f"# Comparison on {e.data.dataset}", "", *([f"    {command}", ""] if command else [])]
     lines += [markdown(rows), "", "![test accuracy over epochs](accuracy.png)", "",
               "![test accuracy after the last epoch](outcomes.png)", ""]  # fmt: skip
     remarks = [f"- {row.variant.label}: {w}" for row in rows for w in row.results[-1].warnings]
@@ -258,13 +258,13 @@ def cells(row: Row) -> tuple[str, ...]:
         for k, v in row.variant.settings.items()
         if k not in ("neuron", "connection", "readout")
     ]
-    name = e.neuron + (f" ({', '.join(notes)})" if notes else "")
+    name = e.neurons.neuron + (f" ({', '.join(notes)})" if notes else "")
     if row.variant.named:
         name = row.variant.label
     low, high = 100 * min(row.accuracies), 100 * max(row.accuracies)
     groups = [percent(x) for x in row.groups().values()]
     return (
-        name, e.connection, e.readout or "", percent(row.accuracies), f"{low:.2f} … {high:.2f}",
+        name, e.network.connection, e.network.readout or "", percent(row.accuracies), f"{low:.2f} … {high:.2f}",
         *groups, f"{row.parameters:,}", f"{row.spikes:,.0f}", f"{row.seconds:.1f}",
     )  # fmt: skip
 
@@ -284,9 +284,9 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
         "rows": [
             {
                 "label": row.variant.label,
-                "config": row.experiment.model_dump(mode="json"),
-                "seeds": [r.experiment.seed for r in row.results],
-                "folds": [r.experiment.fold for r in row.results],
+                "config": row.experiment.flat(plain=True),
+                "seeds": [r.experiment.training.seed for r in row.results],
+                "folds": [r.experiment.data.fold for r in row.results],
                 "test_accuracy": row.accuracies,
                 "mean": row.mean,
                 "spread": row.spread,

@@ -13,18 +13,17 @@ import torch
 from izhi.data import Dataset
 from izhi.errors import SettingError
 from izhi.experiments import trained
-from izhi.experiments.settings import Experiment
+from izhi.experiments.run_folder import versions
+from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.hardware import fixed
 from izhi.hardware.artifact import IPArtifact
 from izhi.hardware.artifact.integers import AnyArtifact, Artifact
 from izhi.hardware.devices.evaluation import Inputs
 from izhi.kernels import Spikes
 from izhi.seeds import Purpose, derive_seed
-from izhi.training import Classifier, versions
 
 #: Settings that decide how samples become spikes.
-ENCODING = ("dataset", "fold", "best_inputs", "encoding", "population", "steps", "window", "pool",
-            "counts", "normalize_time", "seed")  # fmt: skip
+ENCODING = marked(Mark.CODES)
 
 
 def artifact(path: Path, *, tests: int = 4) -> Artifact:
@@ -47,22 +46,18 @@ def of_run(run: trained.Trained, *, tests: int = 4) -> Artifact:
 
     whole = quantization.in_integers(network)
     values, _ = dataset.test.batch(torch.arange(min(tests, len(dataset.test))))
-    spikes = as_integers(
-        Classifier(e, network, dataset.shape)
-        .eval()
-        .encode(values, derive_seed(e.seed, Purpose.VECTORS))
-    )
+    spikes = as_integers(run.encoder(values, derive_seed(e.training.seed, Purpose.VECTORS)))
     scores = fixed.run(whole, spikes).scores
-    encoding = {name: getattr(e, name) for name in ENCODING}
+    encoding = {name: e.get(name) for name in ENCODING}
     return Artifact(
-        whole, e.steps, tuple(dataset.classes), encoding, provenance(run), spikes, scores
+        whole, e.coding.steps, tuple(dataset.classes), encoding, provenance(run), spikes, scores
     )
 
 
 def provenance(run: trained.Trained) -> dict[str, Any]:
     """Where an artifact of a run comes from."""
     return {
-        "config": run.experiment.model_dump(mode="json"),
+        "config": run.experiment.flat(plain=True),
         "versions": versions(),
         "data_sha256": checksum(run.dataset),
         "test_accuracy": run.history[-1]["test_accuracy"],
@@ -70,13 +65,13 @@ def provenance(run: trained.Trained) -> dict[str, Any]:
 
 
 def expect_integers(path: Path, e: Experiment) -> None:
-    if e.weight_bits is None or e.state_bits is None:
+    if e.quantization.weight_bits is None or e.quantization.state_bits is None:
         raise SettingError(
             f"{path} has float weights or states, expected both in integers; run izhi quantize first"
         )
-    if e.encoding in ("rows", "constant"):
+    if e.coding.encoding in ("rows", "constant"):
         raise SettingError(
-            f"encoding is {e.encoding!r}, which gives currents; hardware takes spikes: train with rate or latency"
+            f"encoding is {e.coding.encoding!r}, which gives currents; hardware takes spikes: train with rate or latency"
         )
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from izhi import data
 from izhi.data import Dataset
 from izhi.errors import SettingError
-from izhi.experiments import export, trained
+from izhi.experiments import build, export, trained
+from izhi.experiments.run_folder import versions
 from izhi.experiments.settings import Experiment, experiment
 from izhi.hardware import ip as hls_ip
 from izhi.hardware.artifact import IPArtifact
@@ -25,7 +26,7 @@ from izhi.network.layers import Network as TrainedNetwork
 from izhi.neurons import preset
 from izhi.neurons.parameters import COEFFICIENTS
 from izhi.seeds import Purpose, derive_seed
-from izhi.training import Classifier, checkpoint, inputs, versions
+from izhi.training import checkpoint
 
 #: Settings that the IP leaves no choice of, their only value, and what to do for it.
 _ONLY: Mapping[str, Any] = {
@@ -69,7 +70,7 @@ def of_run(run: trained.Trained, *, tests: int = 4) -> IPArtifact:
     """The same of a run that is loaded, and that the IP can run."""
     e = run.experiment
     network = for_ip(run.network)
-    encoding = {name: getattr(e, name) for name in export.ENCODING}
+    encoding = {name: e.get(name) for name in export.ENCODING}
     currents = _currents(e, run.dataset, tests)
     return _whole(network, run.dataset.classes, encoding, export.provenance(run), currents)
 
@@ -96,27 +97,23 @@ def _linear(layer: Any) -> tuple[Any, Any]:
 def _currents(e: Experiment, dataset: Dataset, count: int) -> Any:
     """Currents (count, inputs) of the first test samples."""
     values, _ = dataset.test.batch(torch.arange(min(count, len(dataset.test))))
-    whole = TrainedNetwork([], Linear(inputs(e, dataset), 1))
-    arriving = (
-        Classifier(e, whole, dataset.shape)
-        .eval()
-        .encode(values, derive_seed(e.seed, Purpose.VECTORS))
-    )
+    encoder = build.encoder(e, dataset)
+    arriving = encoder(values, derive_seed(e.training.seed, Purpose.VECTORS))
     return cast(Tensor, arriving)[0].float().numpy()
 
 
 def expect_ip(path: Path, e: Experiment) -> None:
     """Raise SettingError unless the IP computes what an experiment trained."""
     ip = preset("hls-ip")
-    kind = None if e.neuron == "lif" else preset(e.neuron)
+    kind = None if e.neurons.neuron == "lif" else preset(e.neurons.neuron)
     if kind is None or any(
         getattr(kind, x) != getattr(ip, x) for x in (*COEFFICIENTS, "v0", "u0", "dt")
     ):
         raise SettingError(
-            f"{path} has the neuron {e.neuron!r}, expected 'hls-ip', the FPGA IP's: train with --neuron hls-ip"
+            f"{path} has the neuron {e.neurons.neuron!r}, expected 'hls-ip', the FPGA IP's: train with --neuron hls-ip"
         )
     for name, value in _ONLY.items():
-        if getattr(e, name) != value:
+        if e.get(name) != value:
             option = f"--{name.replace('_', '-')}"
             fix = (
                 f"train with {option} {value}"
@@ -124,7 +121,7 @@ def expect_ip(path: Path, e: Experiment) -> None:
                 else f"train without {option}"
             )
             raise SettingError(
-                f"{path} has {name} {getattr(e, name)!r}, expected {value!r}, which is all that the FPGA IP"
+                f"{path} has {name} {e.get(name)!r}, expected {value!r}, which is all that the FPGA IP"
                 f" has: {fix}"
             )
 
@@ -167,6 +164,6 @@ def _of_weights(
     e = experiment(
         {"dataset": name, "encoding": "constant", "steps": STEPS, "population": fields if fields > 1 else 0}
     )  # fmt: skip
-    encoding = {key: getattr(e, key) for key in export.ENCODING}
+    encoding = {key: e.get(key) for key in export.ENCODING}
     provenance["data_sha256"] = export.checksum(dataset)
     return _whole(network, dataset.classes, encoding, provenance, _currents(e, dataset, tests))

@@ -23,12 +23,8 @@ from izhi.hardware.artifact import IPArtifact
 from izhi.hardware.artifact.integers import AnyArtifact, Artifact
 from izhi.hardware.fixed import IzhikevichNeuron, Outcome, Trace, fast
 from izhi.kernels import Spikes
-from izhi.network.connections import Linear
-from izhi.network.layers import Network
 from izhi.seeds import Purpose, derive_seed
-from izhi.training import Classifier, inputs
-from izhi.training.loop import EVALUATION_BATCH
-from izhi.training.losses import predict
+from izhi.training import EVALUATION_BATCH, LOSSES
 
 
 @dataclass
@@ -66,7 +62,7 @@ def dataset_of(artifact: AnyArtifact, report: Callable[[str], None] = lambda lin
     """The data set that an artifact was made for; ArtifactError if it names none."""
     if "dataset" not in artifact.encoding:
         raise ArtifactError("the artifact names no data set, expected one; add --dataset")
-    return build.dataset(settings_of(artifact), report)
+    return build.dataset(settings_of(artifact).data, report)
 
 
 def model_of(artifact: AnyArtifact) -> Callable[..., Outcome]:
@@ -103,16 +99,16 @@ def encoded(artifact: AnyArtifact, dataset: Dataset) -> Iterator[tuple[Tensor, S
         ArtifactError: if the data set is not the artifact's.
     """
     e = settings_of(artifact)
-    width = inputs(e, dataset)
+    encoder = build.encoder(e, dataset)
+    width = encoder.features
     if width != artifact.network.inputs or tuple(dataset.classes) != artifact.classes:
         raise ArtifactError(
             f"the artifact has {artifact.network.inputs} inputs and {len(artifact.classes)} classes,"
             f" but {dataset.name} has {width} and {len(dataset.classes)}; choose its own data set"
         )
-    encoder = Classifier(e, Network([], Linear(width, 1)), dataset.shape).eval()
     parts = torch.split(torch.arange(len(dataset.test)), EVALUATION_BATCH)
     for step, (values, _) in enumerate(stream(dataset.test, parts)):
-        yield parts[step], encoder.encode(values, derive_seed(e.seed, Purpose.TEST, step, 0))
+        yield parts[step], encoder(values, derive_seed(e.training.seed, Purpose.TEST, step, 0))
 
 
 def training_inputs(artifact: AnyArtifact, dataset: Dataset, count: int) -> tuple[Any, Any]:
@@ -192,7 +188,7 @@ def agreement(
             fired = b.numpy() > 0
             found.spikes[k] += int(fired.sum())
             found.different[k] += int((fired != (a > 0)).sum())
-        classes = predict(out.output, trained.experiment.loss).numpy()
+        classes = LOSSES[trained.experiment.training.loss].predict(out.output).numpy()
         found.classes += int((outcome.classes != classes).sum())
         found.samples += len(part)
         progress(found.samples)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from izhi.errors import SettingError
 from izhi.experiments import build, plots
-from izhi.experiments.run_folder import versions
+from izhi.experiments.run import Result
+from izhi.experiments.run_folder import ABOUT, RunFolder, versions
 from izhi.experiments.settings import Experiment, experiment
 from izhi.network import Network, firing
 from izhi.network.firing import LayerDynamics
 from izhi.neurons import preset
-from izhi.training import Result, RunFolder, checkpoint
+from izhi.training import checkpoint
 
 
 def write(result: Result, folder: RunFolder, command: str) -> None:
@@ -21,14 +22,14 @@ def write(result: Result, folder: RunFolder, command: str) -> None:
     for part in ("validation", "train"):
         if f"{part}_accuracy" in history[-1]:
             curves[part] = [[row[f"{part}_accuracy"] for row in history]]
-    title = f"{e.neuron}, {e.connection}, {e.dataset}"
+    title = f"{e.neurons.neuron}, {e.network.connection}, {e.data.dataset}"
     plots.save(plots.accuracy(curves, title), folder.path / "accuracy.png")
     last = history[-1]
     lines = [f"# {title}", "", f"    {command}", "", "| after the last epoch | |", "|---|---|"]
     lines += [f"| {name.replace('_', ' ')} | {value:.4g} |" for name, value in last.items()]
     lines += ["", "![accuracy over epochs](accuracy.png)", ""]
     lines += [f"- {warning}" for warning in result.warnings]
-    if e.learn:
+    if e.neurons.learn:
         lines += [
             "",
             *firing.table(*dynamics(folder)),
@@ -45,7 +46,7 @@ def trained(path: Path) -> tuple[Experiment, Network, Network]:
     Raises:
         CheckpointError: if there is none, or it is of another network.
     """
-    content = checkpoint.load(path)
+    content = checkpoint.load(path, ABOUT)
     e = experiment(content["config"])
     before, after = (build.network(e, content["inputs"], len(content["classes"])) for _ in range(2))
     checkpoint.load_weights(path, after, content["model"])
@@ -64,7 +65,7 @@ def dynamics(folder: RunFolder) -> tuple[list[LayerDynamics], list[LayerDynamics
         raise SettingError(
             f"{folder.path} has learned no coefficient of a neuron; train with learn"
         )
-    in_mv = e.neuron != "lif" and preset(e.neuron).unit == "mV"
+    in_mv = e.neurons.neuron != "lif" and preset(e.neurons.neuron).unit == "mV"
     units = firing.UNITS if in_mv else {}
     drawn = []
     for old, new in zip(before, after, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,14 +14,13 @@ from typing import Any
 import torch
 
 from izhi import files
-from izhi.errors import RunFolderError
-from izhi.experiments.settings import Experiment, experiment, read
-from izhi.training import checkpoint
+from izhi.errors import CheckpointError, RunFolderError
+from izhi.experiments.settings import Experiment, Mark, experiment, marked, read
+from izhi.training import Progress, checkpoint
 from izhi.version import __version__
 
-#: Settings that may differ when a run goes on: they do not change the finished epochs. (Under a schedule
-#: of learning rates the number of epochs does.)
-_MAY_DIFFER = {"epochs", "kernel", "tensorboard"}
+#: What a checkpoint of a run holds of its experiment.
+ABOUT = ("config", "inputs", "classes")
 
 
 def versions() -> dict[str, str]:
@@ -72,11 +71,11 @@ class RunFolder:
         if self.config.exists():
             if not resume:
                 raise already_holds_a_run(self.path)
-            before = experiment(read(self.config)).model_dump()
-            now = e.model_dump()
-            fixed = {"epochs"} if e.schedule != "constant" else set()
+            before, now = experiment(read(self.config)).flat(), e.flat()
+            # Under a schedule the number of epochs decides the rates of those that are finished.
+            fixed = {"epochs"} if e.training.schedule != "constant" else set()
             for name in now:
-                if name not in _MAY_DIFFER - fixed and before[name] != now[name]:
+                if name not in {*marked(Mark.MAY_CHANGE)} - fixed and before[name] != now[name]:
                     raise RunFolderError(
                         f"{self.path} holds a run with {name} = {before[name]!r}, not {now[name]!r};"
                         " use its settings or choose another --out"
@@ -89,13 +88,30 @@ class RunFolder:
         """Write a text file of the run, whole or not at all."""
         files.write_bytes(self.path / name, text.encode())
 
-    def save_epoch(
-        self, history: Sequence[Mapping[str, float]], content: Mapping[str, Any]
-    ) -> None:
+    def progress(self, e: Experiment) -> Progress | None:
+        """How far its checkpoint is; None if there is none.
+
+        Raises:
+            CheckpointError: if it is damaged, or of another network than the experiment's.
+        """
+        if not self.checkpoint.exists():
+            return None
+        content = checkpoint.load(self.checkpoint, ABOUT)
+        # A setting that is newer than the checkpoint had its default there.
+        there, here = experiment(content["config"]).flat(plain=True), e.flat(plain=True)
+        for name in marked(Mark.SHAPES):
+            if here[name] != there[name]:
+                raise CheckpointError(
+                    f"{self.checkpoint} is from another network: {name} is {there[name]!r} there,"
+                    f" expected {here[name]!r}; use the settings of the run that wrote it"
+                )
+        return checkpoint.progress_of(content)
+
+    def keep(self, about: Mapping[str, Any], progress: Progress) -> None:
         """Write the checkpoint after an epoch, then the metrics of all epochs so far."""
-        checkpoint.save(self.checkpoint, content)
+        checkpoint.save(self.checkpoint, {**about, **checkpoint.content_of(progress)})
         table = io.StringIO()
-        writer = csv.DictWriter(table, fieldnames=list(history[-1]), lineterminator="\n")
+        writer = csv.DictWriter(table, fieldnames=list(progress.history[-1]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(history)
+        writer.writerows(progress.history)
         self.write("metrics.csv", table.getvalue())

@@ -11,14 +11,16 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
-from izhi import training
 from izhi.data import Dataset
 from izhi.errors import SettingError, unknown
-from izhi.experiments import plots
+from izhi.experiments import build, plots
+from izhi.experiments import run as run_of
 from izhi.experiments.comparison import percent
+from izhi.experiments.run import Result, RunListener
+from izhi.experiments.run_folder import ABOUT, RunFolder
 from izhi.experiments.settings import Experiment, experiment
 from izhi.network.connections import CONNECTIONS
-from izhi.training import Listener, Result, RunFolder, checkpoint
+from izhi.training import checkpoint
 
 #: Rounded after training; trained with rounding from the beginning; rounded, then trained further.
 METHODS = ("ptq", "qat", "qat-after-ptq")
@@ -52,9 +54,9 @@ class FloatRun:
             SettingError: if its weights or states are quantised already.
         """
         path = path / checkpoint.NAME if path.is_dir() else path
-        saved = checkpoint.load(path)
+        saved = checkpoint.load(path, ABOUT)
         e = experiment(saved["config"])
-        if e.is_quantized:
+        if e.quantization.is_quantized:
             raise SettingError(f"{path} is quantised already, expected the float run it came from")
         return cls(path, e, saved["model"], saved["history"][-1]["test_accuracy"])
 
@@ -72,9 +74,9 @@ class FloatRun:
         named = {"weight_bits": bits, "state_bits": states}
         settings: dict[str, Any] = {k: None if n == FLOAT else n for k, n in named.items()}
         if method == "qat-after-ptq":
-            settings["epochs"] = max(1, round(LESS_EPOCHS * e.epochs))
-            settings["learning_rate"] = SLOWER * e.learning_rate
-        return experiment({**e.model_dump(), **settings, **changes})
+            settings["epochs"] = max(1, round(LESS_EPOCHS * e.training.epochs))
+            settings["learning_rate"] = SLOWER * e.training.learning_rate
+        return e.replace(**{**settings, **changes})
 
 
 def quantize(
@@ -84,13 +86,13 @@ def quantize(
     method: str,
     dataset: Dataset,
     folder: RunFolder,
-    listener: Listener,
+    listener: RunListener,
 ) -> Result:
     """Quantise a run by a method, in a folder that is open."""
     if method == "ptq":
-        return training.quantize(fabric, e, dataset, folder, run.weights)
+        return run_of.quantize(fabric, e, dataset, folder, run.weights)
     start = run.weights if method == "qat-after-ptq" else None
-    return training.train(fabric, e, dataset, folder, listener, start=start)
+    return run_of.train(fabric, e, dataset, folder, listener, start=start)
 
 
 def load_runs(paths: Sequence[Path]) -> list[FloatRun]:
@@ -100,14 +102,14 @@ def load_runs(paths: Sequence[Path]) -> list[FloatRun]:
         SettingError: if their settings differ in more than the seed, or a seed is there twice.
     """
     runs = [FloatRun.load(path) for path in paths]
-    first = runs[0].experiment.model_dump()
+    first = runs[0].experiment.flat()
     for run in runs[1:]:
-        for name, value in run.experiment.model_dump().items():
+        for name, value in run.experiment.flat().items():
             if name != "seed" and value != first[name]:
                 raise SettingError(
                     f"{run.path} has {name} = {value!r}, expected {first[name]!r} as in {runs[0].path}"
                 )
-    seeds = [run.experiment.seed for run in runs]
+    seeds = [run.experiment.training.seed for run in runs]
     if len(set(seeds)) < len(seeds):
         raise SettingError(f"the runs have seeds {seeds}, expected a different one for each")
     return runs
@@ -133,20 +135,22 @@ class Point:
 
 def widths_of(e: Experiment) -> tuple[int, int]:
     """Bits of a weight and of a state."""
-    return e.weight_bits or FLOAT, e.state_bits or FLOAT
+    return e.quantization.weight_bits or FLOAT, e.quantization.state_bits or FLOAT
 
 
 def memory(e: Experiment, inputs: int, classes: int) -> int:
     """Bits of memory of a network: its weights, and the states of all neurons; 32 each where float."""
     weight, state = widths_of(e)
-    widths = [*e.hidden, classes] if e.readout == "spikes" else list(e.hidden)
+    widths = (
+        [*e.network.hidden, classes] if e.network.readout == "spikes" else list(e.network.hidden)
+    )
     before, weights = inputs, 0
     for width in widths:
-        weights += before * width + (width * width if CONNECTIONS[e.connection][1] else 0)
+        weights += before * width + (width * width if CONNECTIONS[e.network.connection][1] else 0)
         before = width
-    if e.readout != "spikes":
+    if e.network.readout != "spikes":
         weights += before * classes
-    return weights * weight + sum(widths) * state * (1 if e.neuron == "lif" else 2)
+    return weights * weight + sum(widths) * state * (1 if e.neurons.neuron == "lif" else 2)
 
 
 def sweep(
@@ -154,7 +158,7 @@ def sweep(
     planned: Sequence[tuple[str, Sequence[Experiment]]],
     dataset: Dataset,
     folder: Path,
-    listener: Listener,
+    listener: RunListener,
     *,
     resume: bool = False,
     command: str = "",
@@ -170,14 +174,14 @@ def sweep(
         resume: whether finished points are read back.
         command: for the record.
     """
-    fabric = training.start_fabric(runs[0].experiment)
-    size = training.inputs(runs[0].experiment, dataset), len(dataset.classes)
+    fabric = build.fabric(runs[0].experiment.machine)
+    size = build.encoder(runs[0].experiment, dataset).features, len(dataset.classes)
     points = []
     for method, experiments in planned:
         accuracies = []
         weights, states = widths_of(experiments[0])
         for run, e in zip(runs, experiments, strict=True):
-            place = RunFolder(folder / f"{method}-w{weights}-s{states}" / f"seed-{e.seed}")
+            place = RunFolder(folder / f"{method}-w{weights}-s{states}" / f"seed-{e.training.seed}")
             place.open(e, resume=resume, command=command)
             result = quantize(fabric, run, e, method, dataset, place, listener)
             accuracies.append(result.test_accuracy)
@@ -233,11 +237,11 @@ def write(
     table += ["| " + " | ".join(cells(p, runs)) + " |" for p in points]
     e, accuracies = runs[0].experiment, [run.accuracy for run in runs]
     lines = [
-        f"# Quantised: {e.dataset}, {e.neuron}",
+        f"# Quantised: {e.data.dataset}, {e.neurons.neuron}",
         "",
         *([f"    {command}", ""] if command else []),
     ]
-    seeds = ", ".join(str(run.experiment.seed) for run in runs)
+    seeds = ", ".join(str(run.experiment.training.seed) for run in runs)
     lines += [
         f"Float: {percent(accuracies)} %, {bits / 8000:,.1f} kB. Seeds: {seeds}.", "", *table, "",
         "![accuracy against memory](pareto.png)", "",
@@ -253,7 +257,9 @@ def write(
         for method in dict.fromkeys(p.method for p in points)
     }
     plots.save(
-        plots.pareto(series, (bits / 8000, fmean(accuracies)), f"{e.dataset}, {e.neuron}"),
+        plots.pareto(
+            series, (bits / 8000, fmean(accuracies)), f"{e.data.dataset}, {e.neurons.neuron}"
+        ),
         folder / "pareto.png",
     )
 
@@ -262,7 +268,7 @@ def summary(runs: Sequence[FloatRun], points: Sequence[Point]) -> dict[str, Any]
     """A sweep as plain values, for --json."""
     return {
         "float_accuracies": [run.accuracy for run in runs],
-        "seeds": [run.experiment.seed for run in runs],
-        "config": runs[0].experiment.model_dump(mode="json"),
+        "seeds": [run.experiment.training.seed for run in runs],
+        "config": runs[0].experiment.flat(plain=True),
         "points": [vars(p) for p in points],
     }

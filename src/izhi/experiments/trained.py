@@ -9,9 +9,11 @@ from typing import Any
 
 from izhi.data import Dataset
 from izhi.experiments import build
+from izhi.experiments.run_folder import ABOUT
 from izhi.experiments.settings import Experiment, experiment
+from izhi.network.encoding import Encoder
 from izhi.network.layers import Network
-from izhi.training import checkpoint, inputs
+from izhi.training import Classifier, checkpoint
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Trained:
         path: of its checkpoint.
         experiment: its settings.
         dataset: what it was trained on.
+        encoder: of its samples.
         network: with the trained weights.
         history: metrics of each epoch.
     """
@@ -29,8 +32,14 @@ class Trained:
     path: Path
     experiment: Experiment
     dataset: Dataset
+    encoder: Encoder
     network: Network
     history: list[dict[str, Any]]
+
+    @property
+    def classifier(self) -> Classifier:
+        """Encoder and network as one module, in evaluation."""
+        return Classifier(self.encoder, self.network).eval()
 
 
 def load(
@@ -48,10 +57,11 @@ def load(
         expect: raises an error if the settings are not what the caller needs.
     """
     path = path / checkpoint.NAME if path.is_dir() else path
-    content = checkpoint.load(path)
+    content = checkpoint.load(path, ABOUT)
     e = experiment({**content["config"], **(changes or {})})
     expect(e)
-    dataset = build.dataset(e, report)
-    network = build.network(e, inputs(e, dataset), len(dataset.classes))
+    dataset = build.dataset(e.data, report)
+    encoder = build.encoder(e, dataset)
+    network = build.network(e, encoder.features, len(dataset.classes))
     checkpoint.load_weights(path, network, content["model"])
-    return Trained(path, e, dataset, network, content["history"])
+    return Trained(path, e, dataset, encoder, network, content["history"])

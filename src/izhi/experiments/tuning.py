@@ -23,22 +23,13 @@ from izhi.data import Dataset
 from izhi.errors import DivergenceError, SettingError, unknown
 from izhi.experiments import build
 from izhi.experiments.comparison import Variant
-from izhi.experiments.settings import Experiment, experiment
-from izhi.training import Listener, RunFolder, start_fabric, train
+from izhi.experiments.run import RunListener, train
+from izhi.experiments.run_folder import RunFolder
+from izhi.experiments.settings import FIELDS, Experiment, Mark, experiment, marked, typed
 
 #: What is searched unless the command says otherwise.
 USUAL = "learning_rate=1e-4..1e-2,slope=1..10"
 _LOGARITHMIC = 10.0
-_FIXED = (
-    "dataset",
-    "validation",
-    "split_seed",
-    "epochs",
-    "seed",
-    "accelerator",
-    "devices",
-    "nodes",
-)
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,7 @@ class Range:
     @property
     def is_whole(self) -> bool:
         """Whether the setting takes whole numbers only."""
-        return Experiment.model_fields[self.name].annotation is int
+        return FIELDS[self.name].annotation is int
 
     def concerns(self, neuron: str) -> bool:
         """Whether variants of that neuron are searched over it."""
@@ -97,9 +88,9 @@ def parse_search(text: str) -> list[Range]:
         name = name.replace("-", "_")
         if not equals or not values:
             raise SettingError(f"search has {item!r}, expected setting=low..high or setting=a|b")
-        if name not in Experiment.model_fields:
-            raise unknown("setting", name, Experiment.model_fields)
-        if name in _FIXED:
+        if name not in FIELDS:
+            raise unknown("setting", name, FIELDS)
+        if name in marked(Mark.SAME_IN_TRIALS):
             raise SettingError(
                 f"search names {name}, which is the same in all trials; leave it out"
             )
@@ -139,11 +130,6 @@ class Best:
 def to_toml(settings: Mapping[str, Any], best: Sequence[Best], header: str = "") -> str:
     """The common settings, and each variant with what was found, as a file for ``izhi compare``."""
 
-    def typed(values: Mapping[str, Any]) -> dict[str, Any]:
-        # The command line gives text; a file shows numbers as numbers.
-        dumped = Experiment(**values).model_dump(mode="json")
-        return {name: dumped[name] for name in values}
-
     tables = {row.variant.label: typed({**row.variant.settings, **row.found}) for row in best}
     comment = "".join(f"# {line}\n" for line in header.splitlines())
     return comment + str(tomli_w.dumps({**typed(settings), "variants": tables}))
@@ -152,16 +138,19 @@ def to_toml(settings: Mapping[str, Any], best: Sequence[Best], header: str = "")
 class _Pruning:
     """Tells Optuna of each epoch, and stops a trial that lags behind."""
 
-    def __init__(self, listener: Listener, trial: Any, pruned: type[Exception]) -> None:
+    def __init__(self, listener: RunListener, trial: Any, pruned: type[Exception]) -> None:
         self.listener, self.trial, self.pruned = listener, trial, pruned
 
-    def begin(self, e: Experiment, steps: int, finished: int) -> None:
-        self.listener.begin(e, steps, finished)
+    def announce(self, e: Experiment) -> None:
+        self.listener.announce(e)
+
+    def begin(self, steps: int, finished: int) -> None:
+        self.listener.begin(steps, finished)
 
     def step(self, loss: float) -> None:
         self.listener.step(loss)
 
-    def epoch(self, row: dict[str, float], warnings: list[str]) -> None:
+    def epoch(self, row: dict[str, float], warnings: Sequence[str]) -> None:
         self.listener.epoch(row, warnings)
         self.trial.report(row["validation_accuracy"], int(row["epoch"]))
         if self.trial.should_prune():
@@ -200,18 +189,18 @@ def check(
     if trials < 1:
         raise SettingError(f"trials is {trials!r}, expected at least 1")
     planned = [experiment({**settings, **variant.settings}) for variant in variants]
-    neurons = {e.neuron for e in planned}
+    neurons = {e.neurons.neuron for e in planned}
     for r in ranges:
         if r.neuron is not None and r.neuron not in neurons:
             raise unknown("neuron in search", r.neuron, sorted(neurons))
     for e, variant in zip(planned, variants, strict=True):
-        if every_speaker and e.validation_speaker is not None:
+        if every_speaker and e.data.validation_speaker is not None:
             raise SettingError(
-                f"validation_speaker is {e.validation_speaker}, but every speaker is held out; leave it out"
+                f"validation_speaker is {e.data.validation_speaker}, but every speaker is held out; leave it out"
             )
-        if not e.validation and e.validation_speaker is None and not every_speaker:
+        if not e.data.validation and e.data.validation_speaker is None and not every_speaker:
             raise SettingError("validation is 0, but trials are judged by validation samples")
-        mine = [r for r in ranges if r.concerns(e.neuron)]
+        mine = [r for r in ranges if r.concerns(e.neurons.neuron)]
         for edge in ("low", "high"):
             limits = [(r, getattr(r, edge)) for r in mine if not r.choices]
             values = {r.name: int(v) if r.is_whole else v for r, v in limits}
@@ -242,7 +231,7 @@ def tune(
     *,
     trials: int,
     storage: str,
-    listener: Listener,
+    listener: RunListener,
     every_speaker: bool = False,
 ) -> list[Best]:
     """Run each variant's study up to its number of trials, and give its best one.
@@ -261,12 +250,12 @@ def tune(
     """
     optuna = _optuna()
     planned = check(variants, ranges, settings, trials, every_speaker=every_speaker)
-    whole = build.dataset(planned[0])
+    whole = build.dataset(planned[0].data)
     dataset = replace(
         whole, test=whole.test.subset(torch.zeros(len(whole.test), dtype=torch.bool)), groups={}
     )
     folds: list[int | None] = [*speakers(whole)] if every_speaker else [None]
-    fabric = start_fabric(planned[0])
+    fabric = build.fabric(planned[0].machine)
     best = []
     for variant, e in zip(variants, planned, strict=True):
         study = optuna.create_study(
@@ -274,15 +263,15 @@ def tune(
             load_if_exists=True,
             # Not before a third of the epochs: strong dropout and small steps begin slowly, and end well.
             pruner=optuna.pruners.MedianPruner(
-                n_startup_trials=5, n_warmup_steps=1 if every_speaker else e.epochs // 3
+                n_startup_trials=5, n_warmup_steps=1 if every_speaker else e.training.epochs // 3
             ),
         )  # fmt: skip
         # A further process must not draw the first one's numbers.
-        study.sampler = optuna.samplers.TPESampler(seed=e.seed + len(study.trials))
-        mine = [r for r in ranges if r.concerns(e.neuron)]
+        study.sampler = optuna.samplers.TPESampler(seed=e.training.seed + len(study.trials))
+        mine = [r for r in ranges if r.concerns(e.neurons.neuron)]
         if not study.trials:
             # What the variant's own settings come to is the first thing to beat.
-            own = {r.name: getattr(e, r.name) for r in mine}
+            own = {r.name: e.get(r.name) for r in mine}
             study.enqueue_trial({r.name: own[r.name] for r in mine if r.holds(own[r.name])})
         objective = _Objective(optuna, fabric, dataset, variant, mine, settings, listener, folds)
         ended = (
@@ -315,7 +304,7 @@ class _Objective:
     variant: Variant
     ranges: Sequence[Range]
     settings: Mapping[str, Any]
-    listener: Listener
+    listener: RunListener
     folds: Sequence[int | None]
 
     def __call__(self, trial: Any) -> float:
@@ -334,7 +323,7 @@ class _Objective:
                     raise self.optuna.TrialPruned
         return fmean(found)
 
-    def _accuracy(self, e: Experiment, watcher: Listener) -> float:
+    def _accuracy(self, e: Experiment, watcher: RunListener) -> float:
         """On the validation samples, after training in a folder that is then thrown away."""
         with tempfile.TemporaryDirectory(prefix="izhi-trial-") as folder:
             try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from izhi import kernels
 from izhi.data.events import EventBatch
 from izhi.errors import SettingError, ShapeError, unknown
 from izhi.kernels import PackedSpikes, Spikes
+from izhi.seeds import Purpose, derive_seed
 
 
 def _check(values: Tensor, steps: int) -> None:
@@ -275,28 +277,195 @@ def pooled(shape: tuple[int, ...], pool: int) -> tuple[int, ...]:
     return (*first, *(-(-size // pool) for size in shape[len(first) :]))
 
 
-ENCODINGS = ("rate", "latency", "constant")
+class Encoder(Protocol):
+    """What a network receives of samples: values or events in, spikes or currents out, from a seed.
 
-
-def encode(
-    name: str,
-    values: Tensor,
-    steps: int,
-    *,
-    seed: int,
-    dtype: torch.dtype = torch.float32,
-    packed: bool = False,
-) -> Spikes:
-    """The encoding of that name, as a configuration calls it; ``packed`` asks for one bit per spike.
-
-    Only what is 0 and 1 can be packed, on the CPU; a constant current never is.
+    Attributes:
+        steps: T.
+        features: width of one step, which the first connection takes.
+        is_random: whether another seed gives other spikes.
+        is_constant: whether every step of a sample is the same.
+        gives_spikes: whether what comes out is how often inputs fire, and not a current.
     """
-    if name == "rate":
-        code = rate_packed if packed else rate
-        return code(values, steps, seed=seed, dtype=dtype)
-    if name == "latency":
-        spikes = latency(values, steps, dtype=dtype)
-        return PackedSpikes.pack(spikes) if packed else spikes
-    if name == "constant":
-        return constant(values, steps, dtype=dtype)
-    raise unknown("encoding", name, ENCODINGS)
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def features(self) -> int: ...
+    @property
+    def is_random(self) -> bool: ...
+    @property
+    def is_constant(self) -> bool: ...
+    @property
+    def gives_spikes(self) -> bool: ...
+
+    def __call__(
+        self, samples: Tensor | EventBatch, seed: int, *, training: bool = False,
+        dtype: torch.dtype = torch.float32, device: torch.device | None = None,
+    ) -> Spikes:  # fmt: skip
+        """Spikes or currents (T, B, features).
+
+        Args:
+            samples: values (B, N) from 0 to 1, or recordings.
+            seed: of all that is random; the same seed gives the same spikes.
+            training: whether samples are augmented.
+            dtype: of the result.
+            device: where the network is; None for the CPU.
+        """
+        ...
+
+
+def _device_of(samples: Tensor | EventBatch, device: torch.device | None) -> torch.device:
+    if device is not None:
+        return device
+    return samples.device if isinstance(samples, Tensor) else torch.device("cpu")
+
+
+#: Encodings of values.
+CODES = ("rate", "latency", "constant")
+
+
+@dataclass(frozen=True)
+class ValueEncoder:
+    """Values from 0 to 1 as spikes (``rate``, ``latency``), or as themselves (``constant``).
+
+    Attributes:
+        code: the encoding.
+        steps: T.
+        shape: of one sample, such as (28, 28).
+        fields: Gaussian receptive fields per value; 0 for none.
+        shift: largest shift of an image while training, in pixels.
+        packs: whether spikes may be bit-packed, where that is faster: in float32 on a CPU.
+    """
+
+    code: Literal["rate", "latency", "constant"]
+    steps: int
+    shape: tuple[int, ...]
+    fields: int = 0
+    shift: int = 0
+    packs: bool = True
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise unknown("encoding", self.code, CODES)
+
+    @property
+    def features(self) -> int:
+        return math.prod(self.shape) * max(self.fields, 1)
+
+    @property
+    def is_random(self) -> bool:
+        return self.code == "rate"
+
+    @property
+    def is_constant(self) -> bool:
+        return self.code == "constant"
+
+    @property
+    def gives_spikes(self) -> bool:
+        return not self.is_constant
+
+    def __call__(
+        self, samples: Tensor | EventBatch, seed: int, *, training: bool = False,
+        dtype: torch.dtype = torch.float32, device: torch.device | None = None,
+    ) -> Spikes:  # fmt: skip
+        values = _values(samples)
+        if self.shift and training:
+            moved = derive_seed(seed, Purpose.AUGMENTATION)
+            values = shifted(values, self.shape, self.shift, seed=moved)
+        if self.fields:
+            values = population(values, self.fields)
+        if self.code == "constant":
+            return constant(values, self.steps, dtype=dtype)
+        packs = self.packs and _device_of(samples, device).type == "cpu" and dtype == torch.float32
+        if self.code == "latency":
+            spikes = latency(values, self.steps, dtype=dtype)
+            return PackedSpikes.pack(spikes) if packs else spikes
+        code = rate_packed if packs else rate
+        return code(values, self.steps, seed=derive_seed(seed, Purpose.CODING), dtype=dtype)
+
+
+@dataclass(frozen=True)
+class RowEncoder:
+    """Images row by row, each row as a current for T/H steps.
+
+    Attributes:
+        steps: T, a multiple of H.
+        shape: (H, W).
+        shift: largest shift of an image while training, in pixels.
+    """
+
+    steps: int
+    shape: tuple[int, ...]
+    shift: int = 0
+
+    is_random = is_constant = gives_spikes = False
+
+    @property
+    def features(self) -> int:
+        return self.shape[1]
+
+    def __call__(
+        self, samples: Tensor | EventBatch, seed: int, *, training: bool = False,
+        dtype: torch.dtype = torch.float32, device: torch.device | None = None,
+    ) -> Spikes:  # fmt: skip
+        values = _values(samples)
+        if self.shift and training:
+            moved = derive_seed(seed, Purpose.AUGMENTATION)
+            values = shifted(values, self.shape, self.shift, seed=moved)
+        return rows(values, self.steps, self.features, dtype=dtype)
+
+
+@dataclass(frozen=True)
+class EventEncoder:
+    """Recorded events, binned into steps; see ``frames``.
+
+    Attributes:
+        steps: T.
+        shape: of the sensor.
+        window: milliseconds of a recording that fill the steps.
+        pool: neighbours that become one unit.
+        counted: whether events are counted.
+        normalized: whether time is normalised.
+        augmentation: random changes while training.
+        packs: whether spikes may be bit-packed, on a CPU.
+    """
+
+    steps: int
+    shape: tuple[int, ...]
+    window: float
+    pool: int = 1
+    counted: bool = False
+    normalized: bool = False
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    packs: bool = True
+
+    is_random = is_constant = False
+    gives_spikes = True
+
+    @property
+    def features(self) -> int:
+        return math.prod(pooled(self.shape, self.pool))
+
+    def __call__(
+        self, samples: Tensor | EventBatch, seed: int, *, training: bool = False,
+        dtype: torch.dtype = torch.float32, device: torch.device | None = None,
+    ) -> Spikes:  # fmt: skip
+        if isinstance(samples, Tensor):
+            raise ShapeError(f"samples are values {tuple(samples.shape)}, expected recordings")
+        where = _device_of(samples, device)
+        spikes = frames(
+            samples, self.steps, self.window, dtype=dtype,
+            augmentation=self.augmentation if training else None,
+            seed=derive_seed(seed, Purpose.AUGMENTATION),
+            pool=self.pool, counted=self.counted, normalized=self.normalized,
+        )  # fmt: skip
+        if isinstance(spikes, Tensor):
+            return spikes.to(where)
+        return spikes if self.packs and where.type == "cpu" else spikes.dense().to(where)
+
+
+def _values(samples: Tensor | EventBatch) -> Tensor:
+    if isinstance(samples, Tensor):
+        return samples
+    raise ShapeError("samples are recordings of events, expected values (B, N)")

@@ -92,6 +92,8 @@ class Network(nn.Module):
             long sequences k steps' and costs a second forward pass.
         dropout: share of the neurons of each layer that are silenced while training, for a whole
             sample; the others' spikes count 1/(1 − dropout).
+        is_exact: whether it is evaluated in float32 whatever the precision of training, in which
+            integers, and so quantised networks, are exact.
     """
 
     readout: Connection | None
@@ -103,6 +105,7 @@ class Network(nn.Module):
         *,
         keep_every: int | None = None,
         dropout: float = 0.0,
+        is_exact: bool = False,
     ) -> None:
         super().__init__()
         if not layers and readout is None:
@@ -113,7 +116,7 @@ class Network(nn.Module):
         if not 0 <= dropout < 1:
             raise SettingError(f"dropout is {dropout!r}, expected a share from 0 to below 1")
         self.readout = readout
-        self.keep_every, self.dropout = keep_every, dropout
+        self.keep_every, self.dropout, self.is_exact = keep_every, dropout, is_exact
 
     def forward(
         self, spikes: Spikes, state: Sequence[Any] | None = None, *, record: bool = True

@@ -9,6 +9,7 @@ from izhi.quantization.neurons import (
     QuantizedLIF,
     StateFormats,
 )
+from izhi.quantization.ptq import correct_biases
 
 __all__ = [
     "MULTIPLIER_BITS",
@@ -17,6 +18,7 @@ __all__ = [
     "QuantizedLIF",
     "QuantizedReadout",
     "StateFormats",
+    "correct_biases",
     "fitting",
     "formats",
     "in_integers",

@@ -53,7 +53,9 @@ def quantized(
     readout = network.readout
     if readout is not None and bits is not None:
         readout = QuantizedReadout(readout, bits)
-    return Network(layers, readout, keep_every=network.keep_every, dropout=network.dropout)
+    return Network(
+        layers, readout, keep_every=network.keep_every, dropout=network.dropout, is_exact=True
+    )
 
 
 def in_integers(network: Network) -> fixed.Network:

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from izhi.data import Dataset
-from izhi.experiments import build
-from izhi.experiments.run_folder import RunFolder
-from izhi.experiments.settings import Experiment
 from izhi.kernels import Drive, Spikes
-from izhi.network.layers import Layer, Network
-from izhi.training.classifier import Classifier, inputs
-from izhi.training.loop import Result, calibration, content, evaluate, training_samples
-from izhi.training.optimizer import make_optimizer
+from izhi.network import Layer, Network
 
 
 def _mean_current(drive: Drive) -> Tensor:
@@ -53,34 +43,4 @@ def _shift(connection: nn.Module, wanted: Drive, found: Drive) -> None:
     connection.bias = nn.Parameter(bias + change)
 
 
-def quantize(
-    fabric: Fabric, e: Experiment, dataset: Dataset, folder: RunFolder, weights: Mapping[str, Any]
-) -> Result:
-    """Round the float network of those weights as the experiment says, and evaluate it.
-
-    The folder then holds a checkpoint as after training, of no epoch: it can be evaluated and exported.
-
-    Args:
-        fabric: see ``start_fabric``.
-        e: the experiment, with the bits of weights and states.
-        dataset: its data; training samples calibrate, test samples are evaluated.
-        folder: of the run, opened.
-        weights: of the float network.
-    """
-    samples = partial(calibration, e, training_samples(e, dataset)[0], dataset.shape)
-    size = (inputs(e, dataset), len(dataset.classes))
-    float_e = e.model_copy(update={"weight_bits": None, "state_bits": None})
-    network = build.network(float_e, *size, start=weights)
-    rounded = build.network(e, *size, start=weights, samples=samples)
-    network.eval()
-    rounded.eval()
-    correct_biases(network, rounded, samples(network))
-    optimizer = make_optimizer(e, rounded)
-    model = fabric.setup(Classifier(e, rounded, dataset.shape))
-    found = evaluate(fabric, e, model, dataset.test, groups=dataset.groups)
-    row = {"epoch": 0, **found.as_metrics("test"), **found.rates()}
-    warnings = found.activity.warnings()
-    if fabric.is_global_zero:
-        folder.save_epoch([row], content(e, dataset, rounded, optimizer, [row], warnings))
-    fabric.barrier()
-    return Result.of(e, rounded, [row], warnings)
+__all__ = ["correct_biases"]

@@ -1,23 +1,35 @@
-"""Training: the loop, losses, checkpoints and run folders."""
+"""Training: the loop over any network and encoder, losses, optimisers, checkpoints, evolution."""
 
-from izhi.experiments.run_folder import RunFolder, versions
-from izhi.quantization.ptq import quantize
-from izhi.training.classifier import Classifier, inputs
-from izhi.training.loop import Listener, Result, evaluate, start_fabric, train
-from izhi.training.losses import LOSSES
-from izhi.training.optimizer import make_optimizer
+from izhi.training.classifier import Classifier
+from izhi.training.evaluation import EVALUATION_BATCH, Evaluation, evaluate
+from izhi.training.evolution.evolve import Evolution
+from izhi.training.fabric import fast_precision, start_fabric
+from izhi.training.gradients import SCHEDULES, Gradients, Step
+from izhi.training.losses import LOSSES, Loss
+from izhi.training.memory import keep_freed_memory
+from izhi.training.optimizer import Optimizer
+from izhi.training.trainer import Data, Learner, Listener, Method, Progress, Silent, Trainer
 
 __all__ = [
+    "EVALUATION_BATCH",
     "LOSSES",
+    "SCHEDULES",
     "Classifier",
+    "Data",
+    "Evaluation",
+    "Evolution",
+    "Gradients",
+    "Learner",
     "Listener",
-    "Result",
-    "RunFolder",
+    "Loss",
+    "Method",
+    "Optimizer",
+    "Progress",
+    "Silent",
+    "Step",
+    "Trainer",
     "evaluate",
-    "inputs",
-    "make_optimizer",
-    "quantize",
+    "fast_precision",
+    "keep_freed_memory",
     "start_fabric",
-    "train",
-    "versions",
 ]

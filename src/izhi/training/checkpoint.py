@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,31 @@ from torch import nn
 
 from izhi.errors import CheckpointError
 from izhi.files import write_bytes
+from izhi.training.trainer import Progress
 
 FORMAT = 1
 NAME = "checkpoint.pt"
 
-#: Settings that decide the shape or meaning of the weights.
-STRUCTURE = ("neuron", "order", "connection", "readout", "hidden", "learn", "per_neuron", "mixture",
-             "population", "steps", "encoding", "window", "pool", "counts", "normalize_time", "delays", "delay_type",
-             "weight_bits", "weight_scale", "state_bits",
-             "dataset", "fold", "best_inputs")  # fmt: skip
+#: What the progress of a run is kept under.
+_PROGRESS = ("model", "optimizer", "epoch", "history", "warnings")
+
+
+def content_of(progress: Progress) -> dict[str, Any]:
+    """What a checkpoint holds of a run's progress."""
+    return {
+        "model": progress.network,
+        "optimizer": progress.learner,
+        "epoch": len(progress.history),
+        "history": progress.history,
+        "warnings": progress.warnings,
+    }
+
+
+def progress_of(content: Mapping[str, Any]) -> Progress:
+    """The progress that a checkpoint holds."""
+    return Progress(
+        list(content["history"]), list(content["warnings"]), content["model"], content["optimizer"]
+    )
 
 
 def save(path: Path, content: Mapping[str, Any]) -> None:
@@ -84,25 +100,19 @@ def load_with(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     return content
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path, also: Sequence[str] = ()) -> dict[str, Any]:
     """What a checkpoint holds, on the CPU.
+
+    Args:
+        path: of the file.
+        also: names that it must hold besides a run's progress.
 
     Raises:
         CheckpointError: if it is missing, truncated, holds anything but tensors and plain values, or
             is no checkpoint of this program.
     """
     content = read(path)
-    keys = {
-        "format",
-        "config",
-        "model",
-        "optimizer",
-        "epoch",
-        "history",
-        "warnings",
-        "inputs",
-        "classes",
-    }
+    keys = {"format", *_PROGRESS, *also}
     if not isinstance(content, dict) or not keys <= content.keys():
         raise CheckpointError(
             f"{path} is not a checkpoint of izhi: it lacks some of {sorted(keys)}"
@@ -112,21 +122,6 @@ def load(path: Path) -> dict[str, Any]:
             f"{path} has format {content['format']!r}, expected {FORMAT}; update izhi"
         )
     return content
-
-
-def check_same_network(path: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raise CheckpointError where the two configurations describe different networks."""
-    for name in STRUCTURE:
-        here, there = _plain(wanted.get(name)), _plain(saved.get(name))
-        if here != there:
-            raise CheckpointError(
-                f"{path} is from another network: {name} is {there!r} there, expected {here!r};"
-                " use the settings of the run that wrote it"
-            )
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, (list, tuple)) else value
 
 
 def load_weights(path: Path, network: nn.Module, state: Mapping[str, Any]) -> None:

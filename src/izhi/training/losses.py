@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+
+def total(output: Tensor) -> Tensor:
+    """Sums over time, (B, classes): spike counts."""
+    return output.sum(0)
+
+
+def largest(output: Tensor) -> Tensor:
+    """Largest values over time, (B, classes)."""
+    return output.amax(0)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What training lowers, and how a class is read from the output.
+
+    Attributes:
+        value: (output (T, B, classes), labels (B,)) → loss.
+        scores: output → scores (B, classes), of which the largest is the class.
+    """
+
+    value: Callable[[Tensor, Tensor], Tensor]
+    scores: Callable[[Tensor], Tensor] = total
+
+    def __call__(self, output: Tensor, labels: Tensor) -> Tensor:
+        return self.value(output, labels)
+
+    def predict(self, output: Tensor) -> Tensor:
+        """The class of each sample, (B,)."""
+        return self.scores(output).argmax(-1)
+
 
 #: Rates that ``rate_mse`` asks of the right class and of the others, spikes per step.
 RIGHT, WRONG = 0.4, 0.02
@@ -16,7 +46,7 @@ RIGHT, WRONG = 0.4, 0.02
 
 def count(output: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of the sums over time (spike counts), the original experiment's loss."""
-    return functional.cross_entropy(output.sum(0), labels)
+    return functional.cross_entropy(total(output), labels)
 
 
 def step(output: Tensor, labels: Tensor) -> Tensor:
@@ -27,7 +57,7 @@ def step(output: Tensor, labels: Tensor) -> Tensor:
 
 def maximum(output: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of the largest value over time, for membrane readouts."""
-    return functional.cross_entropy(output.amax(0), labels)
+    return functional.cross_entropy(largest(output), labels)
 
 
 def rate_mse(output: Tensor, labels: Tensor) -> Tensor:
@@ -39,9 +69,9 @@ def rate_mse(output: Tensor, labels: Tensor) -> Tensor:
 
 
 #: Losses that a configuration can name.
-LOSSES: dict[str, Loss] = {"count": count, "step": step, "max": maximum, "rate_mse": rate_mse}
-
-
-def predict(output: Tensor, loss: str) -> Tensor:
-    """The class of each sample, (B,): the largest sum over time, or maximum for ``"max"``."""
-    return (output.amax(0) if loss == "max" else output.sum(0)).argmax(-1)
+LOSSES: dict[str, Loss] = {
+    "count": Loss(count),
+    "step": Loss(step),
+    "max": Loss(maximum, largest),
+    "rate_mse": Loss(rate_mse),
+}

@@ -17,7 +17,7 @@ from izhi.experiments.adaptation import Drift
 from izhi.experiments.adaptation.drift import change
 from izhi.experiments.settings import experiment
 from izhi.hardware import artifact
-from izhi.training.loop import training_samples
+from izhi.experiments.build import training_samples
 
 
 def test_rotation_turns_images_as_far_as_it_has_come():
@@ -42,7 +42,7 @@ def test_a_permuted_sensor_moves_a_share_of_its_inputs():
 
 def test_tasks_keep_what_arrives_what_is_kept_and_what_tests_apart():
     e = experiment({"dataset": "digits"})
-    d = build.dataset(e)
+    d = build.dataset(e.data)
     task = adaptation.task(d, e, Drift.parse("permute=.5"), samples=300, memory=100, seed=1)
     assert (len(task.stream), len(task.memory), len(task.pool)) == (300, 100, 400)
     assert not set(task.stream.tolist()) & set(task.memory.tolist())
@@ -50,7 +50,7 @@ def test_tasks_keep_what_arrives_what_is_kept_and_what_tests_apart():
     assert not torch.equal(task.old.inputs, task.new.inputs)
 
     e = experiment({"dataset": "digits", "without": "8,9"})
-    train, validation = training_samples(e, d)
+    train, validation = training_samples(e.data, d)
     assert set(train.labels.tolist()) | set(validation.labels.tolist()) == set(range(8))
     task = adaptation.task(d, e, Drift.parse("classes=8+9"), samples=400, memory=100, seed=1)
     arriving = task.pool.labels[task.stream]
@@ -76,13 +76,13 @@ def test_tasks_keep_what_arrives_what_is_kept_and_what_tests_apart():
 def test_what_does_not_fit_is_one_line(drift, dataset, message):
     e = experiment({"dataset": dataset})
     with pytest.raises(SettingError, match=message):
-        adaptation.task(build.dataset(e), e, Drift.parse(drift), samples=50, memory=10, seed=0)
+        adaptation.task(build.dataset(e.data), e, Drift.parse(drift), samples=50, memory=10, seed=0)
 
 
 def test_a_class_that_is_none_cannot_be_left_out():
     with pytest.raises(SettingError, match="unknown class 'eleven'"):
         training_samples(
-            experiment({"dataset": "digits", "without": "eleven"}), data.load("digits")
+            experiment({"dataset": "digits", "without": "eleven"}).data, data.load("digits")
         )
 
 

@@ -24,7 +24,9 @@ from izhi.hardware.core import shape as shapes
 from izhi.hardware.devices import core
 from izhi.hardware.devices.__main__ import main as run_module
 from izhi.hardware.devices.evaluation import evaluate, load_samples, save_samples
-from izhi.training import RunFolder
+from izhi.experiments.run import train
+from izhi.experiments.run_folder import RunFolder
+from izhi.experiments import build
 
 STEPS = 20
 DEVICES = ("emulator", "simulator")
@@ -219,9 +221,7 @@ def trained(tmp_path_factory):
                     "weight_bits": 4, "state_bits": 12})  # fmt: skip
     run = RunFolder(folder / "iris")
     run.open(e, resume=False)
-    training.train(
-        training.start_fabric(e), e, data.load("iris"), run, TerminalListener(quiet=True)
-    )
+    train(build.fabric(e.machine), e, data.load("iris"), run, TerminalListener(quiet=True))
     return run.path
 
 

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from izhi import training
 from izhi.cli import main
 from izhi.errors import CheckpointError, SettingError
 from izhi.experiments import build
 from izhi.experiments.settings import experiment
-from izhi.training import Classifier, RunFolder, checkpoint
+from izhi.experiments.run import train
+from izhi.experiments.run_folder import RunFolder
+from izhi.training import checkpoint
 from izhi.training.evolution import SEARCHES, Genome, Population, Search
 
 IRIS = {
@@ -21,7 +22,7 @@ def run(folder, **changes):
     e = experiment({**IRIS, **changes})
     run_folder = RunFolder(folder)
     run_folder.open(e, resume=True)
-    return training.train(training.start_fabric(e), e, build.dataset(e), run_folder)
+    return train(build.fabric(e.machine, evolves=True), e, build.dataset(e.data), run_folder)
 
 
 def numbers(history):
@@ -73,15 +74,17 @@ def test_losses_that_are_not_finite_are_the_worst():
 )  # fmt: skip
 def test_every_member_of_a_population_does_what_its_network_does(settings, monkeypatch):
     e = experiment({"precision": "32-true", "steps": 20, **settings})
-    dataset = build.dataset(e)
-    network = build.network(e, training.inputs(e, dataset), len(dataset.classes))
+    dataset = build.dataset(e.data)
+    encoder = build.encoder(e, dataset)
+    network = build.network(e, encoder.features, len(dataset.classes))
     genome = Genome(network)
     values, _ = dataset.train.batch(slice(0, 40))
-    spikes = Classifier(e, network, dataset.shape).eval().encode(values, 1)
+    spikes = encoder(values, 1)
     x = torch.randn(6, genome.size, generator=torch.Generator().manual_seed(0))
     # Two members at once: also populations that run in parts.
     monkeypatch.setattr("izhi.training.evolution.population._ROOM", 2 * 20 * 40 * 12)
-    found = list(Population(e, network, genome).outputs(spikes, x))
+    population = Population(network, genome, is_constant=encoder.is_constant)
+    found = list(population.outputs(spikes, x))
     assert len(found) == 6
     fired = 0.0
     for one, output in zip(x, found, strict=True):

@@ -17,9 +17,9 @@ from torch.nn import functional
 
 from izhi.data import AnySamples, Dataset, EventSamples, Samples
 from izhi.errors import SettingError, unknown
+from izhi.experiments.build import training_samples
 from izhi.experiments.settings import Experiment
 from izhi.seeds import Purpose, derive_seed
-from izhi.training.loop import training_samples
 
 KINDS = ("rotate", "permute", "classes", "speaker")
 #: Part of the stream after which a rotation has come to its end.
@@ -98,7 +98,7 @@ def task(
     Raises:
         SettingError: if the data set or the training does not fit the drift.
     """
-    trained_on, _ = training_samples(e, dataset)
+    trained_on, _ = training_samples(e.data, dataset)
     generator = torch.Generator().manual_seed(derive_seed(seed, Purpose.STREAM))
     if drift.kind in ("rotate", "permute"):
         return _changed(dataset, drift, trained_on, samples, memory, generator)
@@ -170,9 +170,9 @@ def _classes(
     dataset: Dataset, e: Experiment, drift: Drift
 ) -> tuple[Tensor, AnySamples, AnySamples, Tensor]:
     names = tuple(part.strip() for part in drift.amount.split("+"))
-    if set(names) != set(e.without):
+    if set(names) != set(e.data.without):
         raise SettingError(
-            f"drift is 'classes={drift.amount}', but training left out {', '.join(e.without) or 'none'};"
+            f"drift is 'classes={drift.amount}', but training left out {', '.join(e.data.without) or 'none'};"
             f" train with --without {','.join(names)}"
         )
     wanted = torch.tensor([dataset.classes.index(name) for name in names])
@@ -184,9 +184,9 @@ def _classes(
 def _speaker(
     dataset: Dataset, e: Experiment, drift: Drift, generator: torch.Generator
 ) -> tuple[Tensor, AnySamples, AnySamples, Tensor]:
-    if dataset.speakers is None or str(e.validation_speaker) != drift.amount:
+    if dataset.speakers is None or str(e.data.validation_speaker) != drift.amount:
         raise SettingError(
-            f"drift is 'speaker={drift.amount}', but training left out speaker {e.validation_speaker};"
+            f"drift is 'speaker={drift.amount}', but training left out speaker {e.data.validation_speaker};"
             f" train with --validation-speaker {drift.amount}"
         )
     his = torch.eq(dataset.speakers, int(drift.amount))

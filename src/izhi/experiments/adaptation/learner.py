@@ -11,7 +11,7 @@ from torch import Tensor
 
 from izhi import training
 from izhi.errors import SettingError
-from izhi.experiments import export, export_ip
+from izhi.experiments import build, export, export_ip
 from izhi.experiments.adaptation.drift import Task
 from izhi.experiments.trained import Trained
 from izhi.hardware import fixed
@@ -22,8 +22,6 @@ from izhi.hardware.devices import Device
 from izhi.hardware.devices.device import parts_of
 from izhi.hardware.devices.evolution import NUMPY_SEARCH, DeviceEvolution
 from izhi.seeds import Purpose, derive_seed
-from izhi.training import Classifier, make_optimizer
-from izhi.training.loop import train_step
 
 METHODS = ("backprop", "evolution", "none")
 
@@ -47,7 +45,7 @@ def artifact_of(run: Trained) -> AnyArtifact:
     Raises:
         SettingError: if the run is neither quantised nor of the IP.
     """
-    if run.experiment.neuron == "hls-ip":
+    if run.experiment.neurons.neuron == "hls-ip":
         export_ip.expect_ip(run.path, run.experiment)
         return export_ip.of_run(run)
     export.expect_integers(run.path, run.experiment)
@@ -86,13 +84,13 @@ class Backpropagation:
         self, run: Trained, artifact: AnyArtifact, device: Device[Any], task: Task, *, layers: int = 0,
         steps: int = 10, batch_size: int = 128, learning_rate: float = 1e-3, latest: int = 500, seed: int = 0,
     ) -> None:  # fmt: skip
-        e = run.experiment.model_copy(
-            update={"learning_rate": learning_rate, "schedule": "constant", "precision": "32-true",
-                    "optimizer": "adam", "dropout": 0.0, "seed": seed}
-        )  # fmt: skip
+        self._optimizer_of = replace(
+            build.optimizer(run.experiment), name="adam", learning_rate=learning_rate
+        )
+        run.network.dropout = 0.0
         self.run, self.artifact, self.device, self.task = run, artifact, device, task
         self.steps, self.batch_size, self.latest = steps, batch_size, latest
-        self.experiment = e
+        self.seed = seed
         network = run.network
         parts = [*network.layers, *([] if network.readout is None else [network.readout])]
         if not 0 <= layers <= len(parts):
@@ -100,7 +98,7 @@ class Backpropagation:
                 f"layers is {layers}, expected 1 to {len(parts)}, or 0 for all that the network has"
             )
         self._frozen = parts[: len(parts) - layers] if layers else []
-        self.fabric = training.start_fabric(e)
+        self.fabric = training.start_fabric(run.experiment.machine.accelerator, precision="32-true")
         self._prepare()
 
     def _prepare(self) -> None:
@@ -108,28 +106,29 @@ class Backpropagation:
         for part in self._frozen:
             part.requires_grad_(False)
         network = self.run.network
-        self.optimizer = make_optimizer(self.experiment, network)
-        classifier = Classifier(self.experiment, network, self.run.dataset.shape)
-        self.model, self._wrapped = self.fabric.setup(classifier, self.optimizer)
+        self.optimizer = self._optimizer_of(network)
+        model, wrapped = self.fabric.setup(self.run.classifier, self.optimizer)
+        loss = training.LOSSES[self.run.experiment.training.loss]
+        self.step = training.Step(
+            self.fabric, model, wrapped, loss, self.run.experiment.training.gradient_clip
+        )
 
     def learn(self, arrived: Tensor, number: int) -> None:
-        self.model.train()
+        self.step.model.train()
         for step in range(self.steps):
             index = _mixed(
                 self.task,
                 arrived,
                 self.latest,
                 self.batch_size,
-                self.experiment.seed,
+                self.seed,
                 number,
                 step,
             )
             values, labels = self.task.pool.batch(index)
-            seed = derive_seed(self.experiment.seed, Purpose.BATCH, number, step)
+            seed = derive_seed(self.seed, Purpose.BATCH, number, step)
             where = f"batch {number}, step {step + 1}"
-            train_step(
-                self.fabric, self.experiment, self.model, self._wrapped, values, labels, seed, where
-            )
+            self.step(values, labels, seed, where)
         self._write()
 
     def _write(self) -> None:
@@ -175,7 +174,7 @@ class Evolving:
     ) -> None:  # fmt: skip
         self.task, self.steps, self.batch_size = task, steps, batch_size
         self.latest, self.seed, self.artifact = latest, seed, artifact
-        self.classifier = Classifier(run.experiment, run.network, run.dataset.shape).eval()
+        self.classifier = run.classifier
         count = len(parts_of(device.network))
         if not 0 <= layers <= count:
             raise SettingError(

@@ -17,7 +17,7 @@ def _izhi(**settings: Any) -> Callable[[Work], Steps]:
         from izhi import training
         from izhi.experiments import build as construct
         from izhi.experiments.settings import experiment
-        from izhi.training import loop
+        from izhi.network.encoding import ValueEncoder
 
         e = experiment(
             {
@@ -26,16 +26,18 @@ def _izhi(**settings: Any) -> Callable[[Work], Steps]:
             }
         )  # fmt: skip
         network = construct.network(e, work.inputs, work.classes)
-        fabric = loop.start_fabric(e)
+        fabric = construct.fabric(e.machine)
+        encoder = ValueEncoder("rate", work.steps, (work.inputs,))
         model, optimizer = fabric.setup(
-            training.Classifier(e, network), training.make_optimizer(e, network)
+            training.Classifier(encoder, network), construct.optimizer(e)(network)
         )
+        step = training.Step(fabric, model, optimizer, training.LOSSES["count"])
         seeds = count()
 
         def train(values: Tensor, labels: Tensor) -> None:
             model.train()
             seed = next(seeds)
-            loss, _ = loop.train_step(fabric, e, model, optimizer, values, labels, seed, "here")
+            loss, _ = step(values, labels, seed, "here")
             loss.item()
 
         def infer(values: Tensor) -> None:

@@ -1,6 +1,7 @@
 """Training without gradients: searches by evolution over weights, neuron parameters, or both."""
 
+from izhi.training.evolution.evolve import Evolution, Members
 from izhi.training.evolution.population import Genome, Population
 from izhi.training.evolution.search import SEARCHES, Search
 
-__all__ = ["SEARCHES", "Genome", "Population", "Search"]
+__all__ = ["SEARCHES", "Evolution", "Genome", "Members", "Population", "Search"]

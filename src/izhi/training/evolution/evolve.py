@@ -2,103 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from izhi.data import AnySamples, EventBatch
-from izhi.errors import CheckpointError, SettingError
-from izhi.experiments.settings import Experiment
+from izhi.errors import CheckpointError
 from izhi.kernels import Spikes
+from izhi.network import Network
 from izhi.seeds import Purpose, derive_seed
 from izhi.training.classifier import Classifier
-from izhi.training.evolution import Genome, Population, Search
-from izhi.training.losses import LOSSES, predict
+from izhi.training.evaluation import Row
+from izhi.training.evolution.population import Genome, Population
+from izhi.training.evolution.search import Search
+from izhi.training.trainer import Learner, Trainer
+
+
+class Members(Protocol):
+    """Runs the members of a population."""
+
+    def outputs(self, spikes: Spikes, x: Tensor) -> Iterator[Tensor]:
+        """Output (T, B, classes) of each member x (P, n) on spikes (T, B, inputs)."""
+        ...
+
+
+def in_torch(network: Network, genome: Genome, is_constant: bool) -> Members:
+    """Members as one wide network."""
+    return Population(network, genome, is_constant=is_constant)
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """Training by a search, without gradients; an epoch is one generation.
+
+    Attributes:
+        search: one of ``SEARCHES``.
+        members: networks of a generation.
+        step_size: first spread of a population, in units of 1/√inputs of a weight, a tenth of a
+            coefficient's unit.
+        searched: ``"weights"``, ``"neurons"`` (the coefficients that they learn), or ``"all"``.
+        actors: processes of a Ray cluster that share a population; 0 for none.
+        population: makes what runs the members of (network, genome, whether samples are constant).
+    """
+
+    search: str = "snes"
+    members: int = 64
+    step_size: float = 0.3
+    searched: str = "all"
+    actors: int = 0
+    population: Callable[[Network, Genome, bool], Members] = in_torch
+
+    def begin(
+        self, trainer: Trainer, classifier: Classifier, samples: AnySamples,
+        state: Mapping[str, Any] | None, epochs: int,
+    ) -> tuple[Learner, nn.Module]:  # fmt: skip
+        """See ``Method``."""
+        model = trainer.fabric.setup(classifier)
+        if state is None:
+            return Generations(self, trainer, classifier, samples), model
+        try:
+            learner = Generations(self, trainer, classifier, samples, state["start"])
+            learner.go_on(state["losses"], epochs)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"it is of another search ({error})") from None
+        return learner, model
 
 
 class Measurement:
     """Losses of a population on the samples of a generation.
 
-    Every member of a generation sees the same samples, coded alike: all of them if ``batch_size`` allows,
+    Every member of a generation sees the same samples, coded alike: all of them if the batch size allows,
     else as many, drawn anew for each generation.
     """
 
     def __init__(
-        self, e: Experiment, classifier: Classifier, samples: AnySamples, genome: Genome
+        self, trainer: Trainer, classifier: Classifier, samples: AnySamples, members: Members
     ) -> None:
-        self.experiment, self.classifier, self.samples, self.genome = e, classifier, samples, genome
-        self.population: Population | Any = Population(e, classifier.network, genome)
-        if e.measured_on == "hls-ip":
-            if e.loss != "count":
-                raise SettingError(f"loss is {e.loss!r}, but the IP gives counts; set it to count")
-            from izhi.training.evolution.ip import IpPopulation
-
-            self.population = IpPopulation(e, classifier.network, genome)
-        self.is_noisy = len(samples) > e.batch_size or e.encoding == "rate"
+        self.trainer, self.classifier, self.samples = trainer, classifier, samples
+        self.members = members
+        self.is_noisy = len(samples) > trainer.batch_size or classifier.encoder.is_random
 
     def __call__(self, x: Tensor, generation: int) -> Tensor:
         """Losses (P,) of x (P, n)."""
         spikes, labels = self._samples(generation)
-        loss = LOSSES[self.experiment.loss]
-        return torch.stack([loss(out, labels) for out in self.population.outputs(spikes, x)]).cpu()
+        loss = self.trainer.loss
+        return torch.stack([loss(out, labels) for out in self.members.outputs(spikes, x)]).cpu()
 
     def one(self, x: Tensor, generation: int) -> tuple[float, float]:
         """Loss and accuracy of one member (n,)."""
         spikes, labels = self._samples(generation)
-        output = next(iter(self.population.outputs(spikes, x[None])))
-        right = predict(output, self.experiment.loss) == labels
-        return float(LOSSES[self.experiment.loss](output, labels)), float(right.float().mean())
+        loss = self.trainer.loss
+        output = next(iter(self.members.outputs(spikes, x[None])))
+        right = loss.predict(output) == labels
+        return float(loss(output, labels)), float(right.float().mean())
 
     def _samples(self, generation: int) -> tuple[Spikes, Tensor]:
-        e, size = self.experiment, len(self.samples)
+        trainer, size = self.trainer, len(self.samples)
         index = torch.arange(size)
-        if size > e.batch_size:
-            generator = torch.Generator().manual_seed(
-                derive_seed(e.seed, Purpose.ORDER, generation)
-            )
-            index = torch.randperm(size, generator=generator)[: e.batch_size]
+        if size > trainer.batch_size:
+            seed = derive_seed(trainer.seed, Purpose.ORDER, generation)
+            order = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
+            index = order[: trainer.batch_size]
         values, labels = self.samples.batch(index)
         self.classifier.train()
         where = next(self.classifier.parameters()).device
         if not isinstance(values, EventBatch):
             values = values.to(where)
-        spikes = self.classifier.encode(values, derive_seed(e.seed, Purpose.BATCH, generation))
+        seed = derive_seed(trainer.seed, Purpose.BATCH, generation)
+        spikes = self.classifier.encode(values, seed)
         self.classifier.eval()
         return spikes, labels.to(where)
 
 
-class Evolution:
-    """A search that trains a network.
+class Generations:
+    """A search that trains a network, a generation at a time."""
 
-    Args:
-        e: settings; its optimiser is one of ``izhi.evolution.SEARCHES``.
-        classifier: holds the network, whose values the search begins at and writes what it found into.
-        samples: of training.
-        start: values by name that the search begins at, in place of the network's.
-    """
+    steps = 1
 
     def __init__(
-        self, e: Experiment, classifier: Classifier, samples: AnySamples,
+        self, settings: Evolution, trainer: Trainer, classifier: Classifier, samples: AnySamples,
         start: Mapping[str, Tensor] | None = None,
     ) -> None:  # fmt: skip
         self.network = classifier.network
-        self.genome = Genome(self.network, e.searched, start)
-        self.measurement = Measurement(e, classifier, samples, self.genome)
+        self.genome = Genome(self.network, settings.searched, start)
+        is_constant = classifier.encoder.is_constant
+        members = settings.population(self.network, self.genome, is_constant)
+        self.measurement = Measurement(trainer, classifier, samples, members)
         self.search = Search(
-            e.optimizer, self.genome.size, members=e.members, spread=e.step_size,
-            seed=derive_seed(e.seed, Purpose.SEARCH) % 2**32, measure=self.measurement,
-            actors=e.actors, noisy=self.measurement.is_noisy,
+            settings.search, self.genome.size, members=settings.members,
+            spread=settings.step_size, measure=self.measurement, actors=settings.actors,
+            seed=derive_seed(trainer.seed, Purpose.SEARCH) % 2**32,
+            noisy=self.measurement.is_noisy,
         )  # fmt: skip
 
-    def generation(self, number: int) -> dict[str, float]:
+    def epoch(self, number: int, progress: Callable[[float], None]) -> Row:
         """One generation, after which the network holds what was found; its metrics."""
         losses = self.search.step()
         found = self.search.found
         self.genome.write(self.network, found)
         loss, accuracy = self.measurement.one(found, number)
+        progress(loss)
         return {
             "train_loss": loss,
             "train_accuracy": accuracy,
@@ -107,7 +153,7 @@ class Evolution:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """What an exact continuation needs."""
+        """The genome's first values, and the losses that the search was told."""
         start = {g.name: g.start.cpu() for g in self.genome.genes}
         return {"start": start, "losses": self.search.losses}
 
@@ -126,23 +172,4 @@ class Evolution:
                     raise CheckpointError(f"it comes to another {name}, as another evotorch would")
 
 
-def restored(
-    e: Experiment, checkpoint: Path, classifier: Classifier, samples: AnySamples,
-    saved: Mapping[str, Any] | None,
-) -> Evolution:  # fmt: skip
-    """The search of a run, brought to where what its checkpoint held, if anything, left it.
-
-    Raises:
-        CheckpointError: if the checkpoint is of another search.
-    """
-    if saved is None:
-        return Evolution(e, classifier, samples)
-    try:
-        evolution = Evolution(e, classifier, samples, saved["optimizer"]["start"])
-        evolution.go_on(saved["optimizer"]["losses"], len(saved["history"]))
-    except (KeyError, TypeError, ValueError, CheckpointError) as error:
-        raise CheckpointError(f"{checkpoint} is of another search ({error}); start anew") from None
-    return evolution
-
-
-__all__ = ["Evolution", "Measurement", "restored"]
+__all__ = ["Evolution", "Generations", "Measurement", "Members", "in_torch"]

@@ -6,6 +6,7 @@ receive from the same input, further connections stay within a member.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -14,10 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError
-from izhi.experiments.settings import Experiment, build_neuron
 from izhi.kernels import Drive, Spikes, product
 from izhi.network.connections import Linear
-from izhi.network.layers import Layer, Network
+from izhi.network.layers import Layer, Network, Neuron
 
 #: Numbers (steps × samples × neurons) that a layer may hold at once; larger populations run in parts.
 _ROOM = 1 << 25
@@ -116,15 +116,18 @@ class Population:
     """Runs many members of one genome on the same samples.
 
     Args:
-        e: settings of the network.
         network: whose values the members have where the genome has none.
         genome: of the members.
+        is_constant: whether all steps of a sample are the same, as of a constant current.
+
+    Raises:
+        SettingError: for neurons of a mixture, whose constants differ.
     """
 
-    def __init__(self, e: Experiment, network: Network, genome: Genome) -> None:
-        if e.mixture:
+    def __init__(self, network: Network, genome: Genome, *, is_constant: bool = False) -> None:
+        if any(getattr(cast(Layer, x).neuron, "mixture", None) for x in network.layers):
             raise SettingError("mixture is set, which evolution cannot run; leave it out")
-        self.experiment, self.network, self.genome = e, network, genome
+        self.network, self.genome, self.is_constant = network, genome, is_constant
 
     def outputs(self, spikes: Spikes, x: Tensor) -> Iterator[Tensor]:
         """Output (T, B, classes) of each member x (P, n) on spikes (T, B, inputs)."""
@@ -147,19 +150,14 @@ class Population:
                 current = self._first(spikes, values, f"{place}.connection")
             else:
                 current = _within(out, values, f"{place}.connection")
-            neuron = build_neuron(
-                self.experiment.model_copy(
-                    update={"per_neuron": bool(self.experiment.learn), "spread": 0.0}
-                ),
-                members * layer.connection.out_features,
-            )
-            for name in neuron.learned:
-                each = values[f"{place}.neuron.learned.{name}"].view(members, -1)
-                wide = each.expand(members, layer.connection.out_features)
-                neuron.learned[name].copy_(wide.reshape(-1))
-            neuron.to(current.device)
+            width = int(layer.connection.out_features)
+            learned = {
+                name: values[f"{place}.neuron.learned.{name}"].view(members, -1)
+                for name in layer.neuron.learned
+            }
+            neuron = _side_by_side(layer.neuron, learned, members, width)
             fired, _ = neuron(Drive(current.flatten(2)))
-            out = cast(Tensor, fired.view(*current.shape))
+            out = fired.view(*current.shape)
         if self.network.readout is None:
             return out
         if current is None:
@@ -169,11 +167,23 @@ class Population:
     def _first(self, spikes: Spikes, values: dict[str, Tensor], place: str) -> Tensor:
         """What the input gives to all members: (T, B, P, N)."""
         weight, bias = values[f"{place}.input.weight"], values[f"{place}.input.bias"]
-        constant = isinstance(spikes, Tensor) and self.experiment.encoding == "constant"
+        constant = isinstance(spikes, Tensor) and self.is_constant
         arriving = spikes[:1] if isinstance(spikes, Tensor) and constant else spikes
         found = product(arriving, weight.flatten(0, 1)) + bias.flatten()
         found = found.view(*found.shape[:2], *bias.shape)
         return found.expand(len(spikes), -1, -1, -1) if constant else found
+
+
+def _side_by_side(
+    neuron: Neuron, learned: Mapping[str, Tensor], members: int, width: int
+) -> Neuron:
+    """A layer's neurons for all members, each member with learned coefficients of its own, (P, 1 or N)."""
+    wide = copy.deepcopy(neuron)
+    wide.size = (members * width,) if learned else None
+    for name, value in learned.items():
+        every = value.expand(members, width).reshape(-1)
+        wide.learned[name] = nn.Parameter(every.clone(), requires_grad=False)
+    return wide
 
 
 def _within(spikes: Tensor, values: dict[str, Tensor], place: str) -> Tensor:

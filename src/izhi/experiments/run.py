@@ -1,0 +1,234 @@
+"""One run: an experiment trained, or quantised, in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, cast
+
+import torch
+from lightning_fabric import Fabric
+
+from izhi.data import AnySamples, Dataset
+from izhi.errors import CheckpointError, SettingError
+from izhi.experiments import build
+from izhi.experiments.run_folder import RunFolder
+from izhi.experiments.settings import Experiment
+from izhi.kernels import Spikes
+from izhi.network import Layer, Network
+from izhi.network.encoding import Encoder
+from izhi.seeds import Purpose, derive_seed
+from izhi.training import (
+    LOSSES,
+    Classifier,
+    Data,
+    Listener,
+    Progress,
+    Silent,
+    checkpoint,
+    evaluate,
+)
+
+#: Samples by which formats of quantised states are chosen.
+_CALIBRATION_SAMPLES = 512
+
+Row = dict[str, float]
+
+
+class RunListener(Listener, Protocol):
+    """A listener that is also told which experiment begins."""
+
+    def announce(self, e: Experiment) -> None: ...
+
+
+class SilentRun(Silent):
+    """A listener of runs that says nothing."""
+
+    def announce(self, e: Experiment) -> None: ...
+
+
+@dataclass
+class Result:
+    """A finished run: a row of metrics per epoch, and remarks about the last one.
+
+    Attributes:
+        experiment: its settings.
+        history: metrics of each epoch.
+        warnings: of the last epoch.
+        parameters: numbers that were learned.
+        widths: of the layers of neurons.
+    """
+
+    experiment: Experiment
+    history: list[Row]
+    warnings: list[str] = field(default_factory=list)
+    parameters: int = 0
+    widths: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, e: Experiment, network: Network, progress: Progress) -> Result:
+        """The result of a network, with its parameters and widths."""
+        learned = sum(p.numel() for p in network.parameters() if p.requires_grad)
+        widths = tuple(cast(Layer, x).connection.out_features for x in network.layers)
+        return cls(e, progress.history, progress.warnings, learned, widths)
+
+    @property
+    def test_accuracy(self) -> float:
+        """After the last epoch, which no result chose."""
+        return self.history[-1]["test_accuracy"]
+
+    @property
+    def spikes(self) -> float:
+        """Spikes that a test sample causes in all layers of neurons."""
+        last, steps = self.history[-1], self.experiment.coding.steps
+        rates = [last[f"rate_{number}"] for number in range(1, len(self.widths) + 1)]
+        return steps * sum(rate * width for rate, width in zip(rates, self.widths, strict=True))
+
+
+def train(
+    fabric: Fabric,
+    e: Experiment,
+    dataset: Dataset,
+    folder: RunFolder,
+    listener: RunListener | None = None,
+    *,
+    start: Mapping[str, Any] | None = None,
+) -> Result:
+    """Train the experiment to its last epoch, going on from the folder's checkpoint if it has one.
+
+    After every epoch the folder holds its metrics and a checkpoint. The test accuracy of each epoch is
+    recorded for the figure; the run's result is that of the last epoch.
+
+    Args:
+        fabric: see ``build.fabric``.
+        e: the resolved experiment.
+        dataset: its data.
+        folder: of the run, opened.
+        listener: told of every step and epoch.
+        start: weights of a trained float network, which a quantised one begins with.
+
+    Raises:
+        DivergenceError: if a loss or gradient is not finite, naming epoch, step and layer.
+        CheckpointError: if the folder's checkpoint is of another network.
+        RunFolderError: if the folder cannot be written.
+    """
+    listener = listener or SilentRun()
+    samples, validation = build.training_samples(e.data, dataset)
+    encoder = build.encoder(e, dataset)
+    saved = folder.progress(e)
+    network = build.network(
+        e, encoder.features, len(dataset.classes), start=None if saved else start,
+        samples=None if saved else partial(calibration, e, encoder, samples),
+    )  # fmt: skip
+    if saved is not None:
+        checkpoint.load_weights(folder.checkpoint, network, saved.network)
+    listener.announce(e)
+    board = _Tensorboard.of(e, fabric, folder, listener)
+    try:
+        progress = build.trainer(e, fabric).fit(
+            network, encoder, Data(samples, dataset.test, validation, dataset.groups),
+            start=saved, keep=partial(folder.keep, about(e, encoder, dataset)),
+            listener=board or listener,
+        )  # fmt: skip
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder.checkpoint}: {error}; start anew") from None
+    finally:
+        if board is not None:
+            board.close()
+    return Result.of(e, network, progress)
+
+
+def quantize(
+    fabric: Fabric, e: Experiment, dataset: Dataset, folder: RunFolder, weights: Mapping[str, Any]
+) -> Result:
+    """Round the float network of those weights as the experiment says, without training, and evaluate it.
+
+    The folder then holds a checkpoint as after training, of no epoch: it can be evaluated and exported.
+
+    Args:
+        fabric: see ``build.fabric``.
+        e: the experiment, with the bits of weights and states.
+        dataset: its data; training samples calibrate, test samples are evaluated.
+        folder: of the run, opened.
+        weights: of the float network.
+    """
+    from izhi.quantization import correct_biases
+
+    encoder = build.encoder(e, dataset)
+    samples = partial(calibration, e, encoder, build.training_samples(e.data, dataset)[0])
+    size = (encoder.features, len(dataset.classes))
+    network = build.network(e.replace(weight_bits=None, state_bits=None), *size, start=weights)
+    rounded = build.network(e, *size, start=weights, samples=samples)
+    network.eval()
+    rounded.eval()
+    correct_biases(network, rounded, samples(network))
+    optimizer = build.optimizer(e)(rounded)
+    model = fabric.setup(Classifier(encoder, rounded))
+    found = evaluate(
+        fabric, model, dataset.test, LOSSES[e.training.loss], seed=e.training.seed,
+        groups=dataset.groups,
+    )  # fmt: skip
+    row: Row = {"epoch": 0, **found.as_metrics("test"), **found.rates()}
+    progress = Progress(
+        [row], found.activity.warnings(), rounded.state_dict(), optimizer.state_dict()
+    )
+    if fabric.is_global_zero:
+        folder.keep(about(e, encoder, dataset), progress)
+    fabric.barrier()
+    return Result.of(e, rounded, progress)
+
+
+def calibration(e: Experiment, encoder: Encoder, samples: AnySamples, network: Network) -> Spikes:
+    """Encoded training samples, by which the formats of quantised states are chosen."""
+    seed = e.training.seed
+    generator = torch.Generator().manual_seed(derive_seed(seed, Purpose.CALIBRATION, 0))
+    index = torch.randperm(len(samples), generator=generator)[:_CALIBRATION_SAMPLES]
+    values, _ = samples.batch(index.sort().values)
+    classifier = Classifier(encoder, network).eval()
+    return classifier.encode(values, derive_seed(seed, Purpose.CALIBRATION, 1))
+
+
+def about(e: Experiment, encoder: Encoder, dataset: Dataset) -> dict[str, Any]:
+    """What a checkpoint holds of the experiment, besides the run's progress."""
+    return {
+        "config": e.flat(plain=True),
+        "inputs": encoder.features,
+        "classes": list(dataset.classes),
+    }
+
+
+class _Tensorboard:
+    """A listener that also writes TensorBoard's events."""
+
+    def __init__(self, folder: RunFolder, listener: Listener) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise SettingError(
+                "tensorboard is set, but it is not installed; pip install 'izhi[tensorboard]'"
+            ) from None
+        self.listener = listener
+        self._writer: Any = SummaryWriter(str(folder.path / "tensorboard"))  # type: ignore[no-untyped-call,unused-ignore]
+
+    @classmethod
+    def of(
+        cls, e: Experiment, fabric: Fabric, folder: RunFolder, listener: Listener
+    ) -> _Tensorboard | None:
+        """For a run that asks for it, in its first process."""
+        wanted = e.machine.tensorboard and fabric.is_global_zero
+        return cls(folder, listener) if wanted else None
+
+    def begin(self, steps: int, finished: int) -> None:
+        self.listener.begin(steps, finished)
+
+    def step(self, loss: float) -> None:
+        self.listener.step(loss)
+
+    def epoch(self, row: Row, warnings: Sequence[str]) -> None:
+        for name, value in row.items():
+            self._writer.add_scalar(name, value, int(row["epoch"]))
+        self.listener.epoch(row, warnings)
+
+    def close(self) -> None:
+        self._writer.close()

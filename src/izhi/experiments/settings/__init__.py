@@ -1,0 +1,18 @@
+"""Settings: groups of fields, one experiment of them, and what they must be together."""
+
+from izhi.experiments.settings.experiment import Experiment, experiment, flattened, read, typed
+from izhi.experiments.settings.fields import Mark
+from izhi.experiments.settings.groups import FIELDS, GROUP_OF, GROUPS, marked
+
+__all__ = [
+    "FIELDS",
+    "GROUPS",
+    "GROUP_OF",
+    "Experiment",
+    "Mark",
+    "experiment",
+    "flattened",
+    "marked",
+    "read",
+    "typed",
+]

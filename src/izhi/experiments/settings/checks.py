@@ -1,0 +1,127 @@
+"""What settings must be together: each check names the value, what was expected, and the fix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from izhi.data import EMBEDDED, has_events, require_known
+from izhi.errors import SettingError, unknown
+from izhi.experiments.settings.fields import Mark
+from izhi.experiments.settings.groups import FIELDS, marked
+from izhi.neurons import LEARNABLE, ORDERS, PRESETS, Mixture, preset
+from izhi.neurons.surrogate import SURROGATES
+
+if TYPE_CHECKING:
+    from izhi.experiments.settings.experiment import Experiment
+
+
+def check(e: Experiment) -> None:
+    """Raise SettingError for the first setting that does not fit the others."""
+    require_known(e.data.dataset)
+    _check_samples(e)
+    _check_neurons(e)
+    if e.neurons.mixture:
+        _check_mixture(e)
+    _check_evolution(e)
+    lif = e.neurons.neuron == "lif"
+    biological = not lif and preset(e.neurons.neuron).unit == "mV"
+    if biological and not e.network.hidden and e.network.readout is None:
+        raise SettingError("hidden names no layer and the readout has no neurons; add a width")
+
+
+def _check_neurons(e: Experiment) -> None:
+    n = e.neurons
+    lif = n.neuron == "lif"
+    if not lif and n.neuron not in PRESETS:
+        raise unknown("neuron", n.neuron, ("lif", *PRESETS))
+    if n.order is not None and n.order not in ORDERS:
+        raise unknown("event order", n.order, ORDERS)
+    if n.order is not None and lif:
+        raise SettingError(f"order is {n.order!r}, but lif has none; leave it out")
+    if n.surrogate not in SURROGATES:
+        raise unknown("surrogate", n.surrogate, SURROGATES)
+    if 0 < e.coding.population < 3:
+        raise SettingError(f"population is {e.coding.population}, expected 0 or at least 3 fields")
+    known = ("beta", "threshold") if lif else LEARNABLE
+    for name in n.learn:
+        if name not in known:
+            raise unknown("learnable coefficient", name, known)
+    if n.per_neuron and not n.learn:
+        raise SettingError("per_neuron is set, but learn names no coefficient; add learn")
+    if n.spread and not n.per_neuron:
+        raise SettingError(
+            f"spread is {n.spread:g}, but neurons share their values; add per_neuron"
+        )
+
+
+def _check_mixture(e: Experiment) -> None:
+    neuron, shares = e.neurons.neuron, e.neurons.mixture or {}
+    if neuron == "lif":
+        raise SettingError("mixture is set, but lif has no classes; choose another neuron")
+    for name in shares:
+        if preset(name).unit != preset(neuron).unit:
+            raise SettingError(
+                f"mixture names {name!r}, but the neuron is {neuron!r}: one is in mV, the other"
+                " is not"
+            )
+    Mixture.of(shares, 1_000_000)
+
+
+def _check_evolution(e: Experiment) -> None:
+    optimizer = e.training.optimizer
+    if not e.training.evolves:
+        usual = type(e.evolution)()
+        for name, value in e.evolution:
+            if value != getattr(usual, name):
+                raise SettingError(
+                    f"{name} is {value!r}, but the optimiser {optimizer} does not evolve;"
+                    " choose snes, cma-es or ga"
+                )
+        return
+    if e.quantization.is_quantized:
+        raise SettingError(
+            f"optimizer is {optimizer!r}, but weights or states are rounded; evolve the exported"
+            " artifact"
+        )
+    for name in ("devices", "nodes"):
+        if e.get(name) != 1:
+            raise SettingError(
+                f"{name} is {e.get(name)}, but evolution runs on one; share a population by actors"
+            )
+
+
+def _check_samples(e: Experiment) -> None:
+    dataset, coding = e.data.dataset, e.coding
+    if dataset not in EMBEDDED:
+        for name in marked(Mark.OF_EMBEDDED):
+            if e.get(name) is not None:
+                raise SettingError(
+                    f"{name} is {e.get(name)}, but {dataset} is none of {', '.join(EMBEDDED)};"
+                    " leave it out"
+                )
+    if has_events(dataset):
+        _check_events(e)
+        return
+    if coding.encoding == "events":
+        raise SettingError(f"encoding is 'events', but {dataset} has none; choose rate or another")
+    for name in marked(Mark.OF_EVENTS):
+        if e.get(name) not in (None, FIELDS[name].default):
+            raise SettingError(
+                f"{name} is {e.get(name)!r}, but {dataset} has no recorded events; leave it out"
+            )
+
+
+def _check_events(e: Experiment) -> None:
+    dataset, coding = e.data.dataset, e.coding
+    if coding.encoding not in (None, "events"):
+        raise SettingError(
+            f"encoding is {coding.encoding!r}, but {dataset} holds recorded events; leave it out"
+        )
+    if coding.population:
+        raise SettingError(
+            f"population is {coding.population}, but {dataset} holds recorded events; leave it out"
+        )
+    if e.augmentation.equalize and not coding.counts:
+        raise SettingError(
+            f"equalize is {e.augmentation.equalize:g}, but only counts have gains; add counts"
+        )

@@ -1,0 +1,195 @@
+"""The experiment: groups of settings, read from TOML, overridden from the command line, saved.
+
+Every setting is an option of the command line of the same name (``learning_rate``, ``--learning-rate``) and a
+key of the TOML file, in the table of its group (``[training]``) or at the top. What is left at None is
+chosen by ``Experiment.resolved`` from other settings, and the saved configuration holds what was chosen.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import ValidationError
+
+from izhi.data import has_events, usual_window
+from izhi.errors import SettingError, unknown
+from izhi.experiments.settings.checks import check
+from izhi.experiments.settings.fields import Group
+from izhi.experiments.settings.groups import (
+    FIELDS,
+    GROUP_OF,
+    GROUPS,
+    AugmentationSettings,
+    CodingSettings,
+    DataSettings,
+    EvolutionSettings,
+    MachineSettings,
+    NetworkSettings,
+    NeuronSettings,
+    QuantizationSettings,
+    TrainingSettings,
+)
+from izhi.neurons import preset
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+#: Factor on the input current of biological presets: weights of order 1 → mV/ms.
+BIOLOGICAL_GAIN = 200.0
+
+
+class Experiment(Group):
+    """Everything that decides the numbers of a run."""
+
+    data: DataSettings = DataSettings()
+    coding: CodingSettings = CodingSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
+    neurons: NeuronSettings = NeuronSettings()
+    network: NetworkSettings = NetworkSettings()
+    quantization: QuantizationSettings = QuantizationSettings()
+    training: TrainingSettings = TrainingSettings()
+    evolution: EvolutionSettings = EvolutionSettings()
+    machine: MachineSettings = MachineSettings()
+
+    def get(self, name: str) -> Any:
+        """The setting of that name, whatever group it is in."""
+        return getattr(getattr(self, GROUP_OF[name]), name)
+
+    def flat(self, *, plain: bool = False) -> dict[str, Any]:
+        """All settings by their names; ``plain`` for values that JSON and checkpoints hold."""
+        groups = self.model_dump(mode="json" if plain else "python")
+        return {name: value for group in groups.values() for name, value in group.items()}
+
+    def replace(self, **changes: Any) -> Experiment:
+        """A copy with some settings changed, checked as a whole.
+
+        Raises:
+            SettingError: for a change that is none, or does not fit the other settings.
+        """
+        return experiment({**self.flat(), **changes})
+
+    def resolved(self) -> Experiment:
+        """A copy in which what depends on other settings is chosen, checked as a whole.
+
+        Raises:
+            SettingError: naming the value, what was expected, and the fix.
+        """
+        check(self)
+        coding, neurons, network = self.coding, self.neurons, self.network
+        lif = neurons.neuron == "lif"
+        biological = not lif and preset(neurons.neuron).unit == "mV"
+        events = has_events(self.data.dataset)
+        usual = usual_window(self.data.dataset) if events else None
+        gain = BIOLOGICAL_GAIN if biological else 1.0
+        chosen: dict[str, dict[str, Any]] = {
+            "coding": {
+                "encoding": coding.encoding or ("events" if events else "rate"),
+                "window": coding.window or usual,
+            },
+            "neurons": {
+                "gain": gain if neurons.gain is None else neurons.gain,
+                "order": None if lif else neurons.order or preset(neurons.neuron).order,
+            },
+            "network": {"readout": network.readout or ("current" if biological else "spikes")},
+        }
+        return self.model_copy(
+            update={
+                place: getattr(self, place).model_copy(update=values)
+                for place, values in chosen.items()
+            }
+        )
+
+    def to_toml(self, header: str = "") -> str:
+        """The configuration as TOML text, a table for each group, headed by comment lines."""
+        comment = "".join(f"# {line}\n" for line in header.splitlines())
+        tables = {
+            place: {name: _listed(value) for name, value in table.items() if value is not None}
+            for place, table in self.model_dump().items()
+        }
+        return comment + str(tomli_w.dumps(tables))
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in tables of their groups, at the top, or both, all at the top.
+
+    Raises:
+        SettingError: for a group that is no table, a setting in another group's table, or one given twice.
+    """
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in GROUPS:
+            found[name] = value
+            continue
+        if not isinstance(value, Mapping):
+            raise SettingError(f"{name} is {value!r}, expected a table [{name}] of settings")
+        for own, inner in value.items():
+            if own in GROUP_OF and GROUP_OF[own] != name:
+                raise SettingError(
+                    f"{own} stands in [{name}], expected [{GROUP_OF[own]}], or the top of the file"
+                )
+            if own in values:
+                raise SettingError(f"{own} is given at the top and in [{name}]; leave one out")
+            found[own] = inner
+    return found
+
+
+def experiment(values: Mapping[str, Any]) -> Experiment:
+    """A checked, resolved Experiment; every mistake in values in one SettingError of one line.
+
+    Args:
+        values: settings by their names, in tables of their groups or without.
+    """
+    return _of(values).resolved()
+
+
+def _of(values: Mapping[str, Any]) -> Experiment:
+    """An Experiment whose settings are each of their type, and not yet checked together."""
+    flat = flattened(values)
+    odd = [str(unknown("setting", name, FIELDS)) for name in flat if name not in FIELDS]
+    groups: dict[str, dict[str, Any]] = {}
+    for name, value in flat.items():
+        if name in FIELDS:
+            groups.setdefault(GROUP_OF[name], {})[name] = value
+    try:
+        found = Experiment(**groups)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingError("; ".join([*odd, *(_mistake(e) for e in error.errors())])) from None
+    if odd:
+        raise SettingError("; ".join(odd))
+    return found
+
+
+def typed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as plain values of their own types, where the command line gives text."""
+    plain = _of(values).flat(plain=True)
+    return {name: plain[name] for name in flattened(values)}
+
+
+def _mistake(error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"][1:])
+    text = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{name} is {error['input']!r}, expected {text.removeprefix('expected ')}"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file, out of their tables; SettingError where it is missing or no TOML."""
+    try:
+        with path.open("rb") as file:
+            return flattened(tomllib.load(file))
+    except OSError as error:
+        raise SettingError(f"cannot read {path}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path} is not valid TOML: {error}") from None
+
+
+__all__ = ["Experiment", "experiment", "flattened", "read", "typed"]

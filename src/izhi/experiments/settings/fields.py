@@ -1,0 +1,93 @@
+"""How a setting is declared: its default, what it is, and what it decides; and types that text can give."""
+
+from __future__ import annotations
+
+import math
+from enum import Flag, auto
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+
+class Mark(Flag):
+    """What a setting decides. Every list of settings in the program is made from these."""
+
+    NONE = 0
+    #: How samples become spikes: an artifact keeps it.
+    CODES = auto()
+    #: Shape or meaning of the weights: a checkpoint of another value is another network's.
+    SHAPES = auto()
+    #: May differ when a run goes on.
+    MAY_CHANGE = auto()
+    #: The same in all trials of a search.
+    SAME_IN_TRIALS = auto()
+    #: The same in all variants of a comparison.
+    SAME_IN_VARIANTS = auto()
+    #: May be chosen anew when a trained network is evaluated, or quantised.
+    OF_EVALUATION = auto()
+    OF_QUANTIZING = auto()
+    #: Of evolution on a device, where the artifact decides all others.
+    ON_DEVICE = auto()
+    #: Of recorded events alone, or of embedded data sets.
+    OF_EVENTS = auto()
+    OF_EMBEDDED = auto()
+
+
+class Group(BaseModel):
+    """Settings that belong together."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def setting(default: Any, about: str, marks: Mark = Mark.NONE, **limits: Any) -> Any:
+    """A field of a Group.
+
+    Args:
+        default: None for what is chosen from other settings.
+        about: a line of help.
+        marks: what it decides.
+        limits: of pydantic's Field, such as ``ge=1``.
+    """
+    if any(limit in limits for limit in ("gt", "ge", "lt", "le")):
+        limits.setdefault("allow_inf_nan", False)
+    return Field(default, description=about, json_schema_extra={"marks": marks.value}, **limits)
+
+
+def marks_of(field: FieldInfo) -> Mark:
+    """The marks that a field was declared with."""
+    extra = field.json_schema_extra
+    value = extra.get("marks", 0) if isinstance(extra, dict) else 0
+    return Mark(value if isinstance(value, int) else 0)
+
+
+def _parts(value: Any) -> Any:
+    """A comma-separated string as a list, so that one syntax serves the command line."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _shares(value: Any) -> Any:
+    """``RS=.5,FS=.5`` as a mapping."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in _parts(value)]
+    if not all(equals for _, equals, _ in pairs):
+        raise ValueError("expected shares such as RS=.5,FS=.5")
+    return {name.strip(): share.strip() for name, _, share in pairs}
+
+
+def _not_nan(value: float) -> float:
+    if math.isnan(value):
+        raise ValueError("expected a number above 0, or inf")
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_parts)]
+Widths = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], BeforeValidator(_parts)]
+Shares = Annotated[
+    dict[str, Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]], BeforeValidator(_shares)
+]
+#: A number above 0 that may be infinite.
+MaybeInfinite = Annotated[float, Field(gt=0), AfterValidator(_not_nan)]

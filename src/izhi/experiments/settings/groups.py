@@ -1,0 +1,303 @@
+"""The groups of an experiment's settings. Names are unique, so the command line gives them flat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic.fields import FieldInfo
+
+from izhi.data import DATASETS
+from izhi.data.embedded import FOLDS
+from izhi.experiments.settings.fields import (
+    Group,
+    Mark,
+    MaybeInfinite,
+    Names,
+    Shares,
+    Widths,
+    marks_of,
+    setting,
+)
+from izhi.neurons.surrogate import SURROGATES
+
+Readout = Literal["spikes", "current", "membrane"]
+
+#: Optimisers that search by evolution, without gradients.
+SEARCHES = ("snes", "cma-es", "ga")
+
+
+class DataSettings(Group):
+    """Which samples are learned from, and which are held out."""
+
+    dataset: str = setting(
+        "digits", "data set: " + ", ".join(DATASETS),
+        Mark.CODES | Mark.SHAPES | Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS,
+    )  # fmt: skip
+    validation: float = setting(
+        0.1, "share of the training samples held out", Mark.SAME_IN_TRIALS, ge=0, lt=1
+    )
+    validation_speaker: int | None = setting(
+        None, "hold out the training samples of this speaker, in place of a share of all",
+        Mark.OF_EVENTS, ge=0,
+    )  # fmt: skip
+    fold: int | None = setting(
+        None,
+        "test on this fifth of an embedded data set, 0 to 4; default: its usual test samples",
+        Mark.CODES | Mark.SHAPES | Mark.SAME_IN_VARIANTS | Mark.OF_EMBEDDED, ge=0, lt=FOLDS,
+    )  # fmt: skip
+    best_inputs: int | None = setting(
+        None,
+        "keep so many inputs of an embedded data set, by analysis of variance; default: all",
+        Mark.CODES | Mark.SHAPES | Mark.OF_EMBEDDED, ge=1,
+    )  # fmt: skip
+    split_seed: int = setting(
+        0, "seed of the training/validation split", Mark.SAME_IN_TRIALS, ge=0, lt=2**32
+    )
+    without: Names = setting((), "classes that are left out of training, comma-separated")
+
+
+class CodingSettings(Group):
+    """How a sample becomes spikes over time."""
+
+    encoding: Literal["rate", "latency", "constant", "rows", "events"] | None = setting(
+        None, "input coding; default: rate, events for recordings", Mark.CODES | Mark.SHAPES
+    )
+    population: int = setting(
+        0, "Gaussian receptive fields per input; 0 for none, else 3 or more",
+        Mark.CODES | Mark.SHAPES, ge=0, le=1000,
+    )  # fmt: skip
+    steps: int = setting(25, "time steps T", Mark.CODES | Mark.SHAPES, ge=1, le=1_000_000)
+    window: float | None = setting(
+        None, "milliseconds of a recording that fill the steps; default: by data set",
+        Mark.CODES | Mark.SHAPES | Mark.OF_EVENTS, gt=0,
+    )  # fmt: skip
+    pool: int = setting(
+        1, "neighbouring channels or pixels of events that are one input",
+        Mark.CODES | Mark.SHAPES | Mark.OF_EVENTS, ge=1, le=1000,
+    )  # fmt: skip
+    normalize_time: bool = setting(
+        False, "place the middle nine tenths of a recording's events alike in the window",
+        Mark.CODES | Mark.SHAPES | Mark.OF_EVENTS,
+    )  # fmt: skip
+    counts: bool = setting(
+        False, "count the events of a step, not only whether any came",
+        Mark.CODES | Mark.SHAPES | Mark.OF_EVENTS,
+    )  # fmt: skip
+
+
+class AugmentationSettings(Group):
+    """Random changes of samples while training."""
+
+    shift: int = setting(
+        0, "augmentation: largest shift of recordings or images, in channels or pixels",
+        ge=0, le=1000,
+    )  # fmt: skip
+    stretch: float = setting(0.0, "augmentation: times ± this share", Mark.OF_EVENTS, ge=0, lt=1)
+    drop: float = setting(0.0, "augmentation: share of events left out", Mark.OF_EVENTS, ge=0, lt=1)
+    equalize: float = setting(
+        0.0, "augmentation of counts: spread of a smooth gain over channels, in its logarithm",
+        Mark.OF_EVENTS, ge=0, le=10,
+    )  # fmt: skip
+    onset: float = setting(
+        0.0, "augmentation: recordings begin up to this many milliseconds earlier or later",
+        Mark.OF_EVENTS, ge=0,
+    )  # fmt: skip
+    warp: float = setting(
+        0.0, "augmentation: time bent, t/window becomes (t/window)^γ, ln γ up to this",
+        Mark.OF_EVENTS, ge=0, le=2,
+    )  # fmt: skip
+
+
+class NeuronSettings(Group):
+    """The neurons of every layer."""
+
+    neuron: str = setting("normalized", "lif, or a preset of izhi.PRESETS", Mark.SHAPES)
+    order: str | None = setting(None, "event order; default: the preset's", Mark.SHAPES)
+    gain: float | None = setting(
+        None, "factor on input currents; default: by neuron", allow_inf_nan=False
+    )
+    learn: Names = setting((), "neuron coefficients to learn, comma-separated", Mark.SHAPES)
+    per_neuron: bool = setting(False, "learn them for each neuron, not for each layer", Mark.SHAPES)
+    spread: float = setting(
+        0.0, "spread of their initial values between neurons, in units of their size", ge=0
+    )
+    mixture: Shares | None = setting(
+        None, "classes that layers begin with, such as RS=.5,FS=.3,CH=.2", Mark.SHAPES
+    )
+    beta: float = setting(0.95, "decay per step (lif)", ge=0, le=1)
+    reset: Literal["subtract", "zero", "none"] = setting("subtract", "reset (lif)")
+    surrogate: str = setting("atan", "surrogate: " + ", ".join(SURROGATES))
+    slope: float = setting(2.0, "slope of the surrogate", gt=0)
+    jacobian_limit: MaybeInfinite = setting(
+        1.0, "limit of the membrane Jacobian in the backward pass, or inf"
+    )
+    kernel: Literal["auto", "reference", "cpu", "cuda"] = setting(
+        "auto", "neuron kernel", Mark.MAY_CHANGE | Mark.OF_EVALUATION
+    )
+
+
+class NetworkSettings(Group):
+    """Layers, and how they are connected."""
+
+    hidden: Widths = setting((512,), "widths of the hidden layers, comma-separated", Mark.SHAPES)
+    connection: Literal[
+        "linear", "exponential", "conductance",
+        "recurrent", "recurrent-exponential", "recurrent-conductance",
+    ] = setting("linear", "connection into every layer of neurons", Mark.SHAPES)  # fmt: skip
+    tau: float = setting(10.0, "synaptic decay time, steps", gt=1)
+    delays: int = setting(
+        0, "largest delay into each layer of neurons, in steps, learned; 0 for none", Mark.SHAPES,
+        ge=0, le=10_000,
+    )  # fmt: skip
+    delay_type: Literal["axonal", "synaptic"] = setting(
+        "axonal", "delays of presynaptic neurons, or of each synapse", Mark.SHAPES
+    )
+    inhibitory: float | None = setting(
+        None, "share of inhibitory presynaptic neurons (conductance); default: free signs",
+        ge=0, le=1,
+    )  # fmt: skip
+    readout: Readout | None = setting(
+        None, "what the loss reads; default: by neuron (spikes, biological: current)", Mark.SHAPES
+    )
+    dropout: float = setting(
+        0.0, "share of hidden neurons silenced for a sample while training", ge=0, lt=1
+    )
+    keep_every: int | None = setting(
+        None, "keep every k-th state for the backward pass, to save memory; default: all",
+        ge=1, le=1_000_000,
+    )  # fmt: skip
+
+
+class QuantizationSettings(Group):
+    """Bits of weights and states, trained with their rounding."""
+
+    weight_bits: int | None = setting(
+        None, "bits of a weight, trained with its rounding; default: float", Mark.SHAPES,
+        ge=2, le=8,
+    )  # fmt: skip
+    weight_scale: Literal["layer", "neuron"] = setting(
+        "neuron",
+        "whether each neuron's weights have a scale of their own, or a layer's share one",
+        Mark.SHAPES | Mark.OF_QUANTIZING,
+    )
+    state_bits: int | None = setting(
+        None, "bits of v, u and currents, trained with their rounding; default: float",
+        Mark.SHAPES, ge=4, le=24,
+    )  # fmt: skip
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether weights or states are rounded."""
+        return self.weight_bits is not None or self.state_bits is not None
+
+
+class TrainingSettings(Group):
+    """Loss, optimiser and their rates."""
+
+    epochs: int = setting(
+        10, "passes over the training samples",
+        Mark.MAY_CHANGE | Mark.SAME_IN_TRIALS | Mark.OF_QUANTIZING | Mark.ON_DEVICE,
+        ge=1, le=1_000_000,
+    )  # fmt: skip
+    batch_size: int = setting(256, "samples per step", Mark.ON_DEVICE, ge=1, le=1_000_000)
+    loss: Literal["count", "step", "max", "rate_mse"] = setting(
+        "count", "cross-entropy of counts, of each step, of maxima; or MSE of rates"
+    )
+    optimizer: Literal["adam", "adamw", "sgd", "snes", "cma-es", "ga"] = setting(
+        "adam",
+        "optimiser; snes, cma-es and ga search by evolution: an epoch is one generation",
+        Mark.ON_DEVICE,
+    )
+    learning_rate: float = setting(5e-4, "step size", Mark.OF_QUANTIZING, gt=0)
+    dynamics_rate: float = setting(
+        5e-3, "learning rate of neuron coefficients, in units of their size", gt=0
+    )
+    delay_rate: float = setting(0.05, "learning rate of delays, in steps", gt=0)
+    schedule: Literal["constant", "cosine"] = setting(
+        "constant", "step sizes over the run: constant, or falling to 0 like a cosine"
+    )
+    weight_decay: float = setting(0.0, "weight decay", ge=0)
+    gradient_clip: float | None = setting(None, "largest norm of the gradient; default: none", gt=0)
+    seed: int = setting(
+        0, "seed of weights, sample order and coding",
+        Mark.CODES | Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS | Mark.OF_QUANTIZING
+        | Mark.ON_DEVICE,
+        ge=0, lt=2**32,
+    )  # fmt: skip
+
+    @property
+    def evolves(self) -> bool:
+        """Whether it is trained by evolution, without gradients."""
+        return self.optimizer in SEARCHES
+
+
+class EvolutionSettings(Group):
+    """What evolution searches, and what measures its populations."""
+
+    members: int = setting(
+        64, "networks of a generation (evolution)", Mark.ON_DEVICE, ge=4, le=1_000_000
+    )
+    step_size: float = setting(
+        0.3,
+        "first spread of a population, in units of 1/√inputs of a weight, 0.1 of a coefficient's"
+        " size (evolution)",
+        Mark.ON_DEVICE, gt=0,
+    )  # fmt: skip
+    searched: Literal["all", "weights", "neurons"] = setting(
+        "all", "weights, the neuron coefficients in learn, or both (evolution)"
+    )
+    measured_on: Literal["torch", "hls-ip"] = setting(
+        "torch", "what runs a population: torch, or the arithmetic of the FPGA IP (evolution)"
+    )
+    actors: int = setting(
+        0, "processes of a Ray cluster that share a population; 0 for none (evolution)",
+        ge=0, le=65536,
+    )  # fmt: skip
+
+
+class MachineSettings(Group):
+    """Devices, number formats, and what is recorded."""
+
+    precision: Literal["auto", "32-true", "64-true", "bf16-mixed", "16-mixed"] = setting(
+        "auto", "number format (auto: bf16 where the machine multiplies it fast)",
+        Mark.SAME_IN_VARIANTS | Mark.OF_EVALUATION | Mark.OF_QUANTIZING,
+    )  # fmt: skip
+    accelerator: str = setting(
+        "auto", "Fabric's accelerator: auto, cpu, cuda, mps",
+        Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS | Mark.OF_EVALUATION,
+    )  # fmt: skip
+    devices: int = setting(
+        1, "devices per machine", Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS, ge=1, le=1024
+    )
+    nodes: int = setting(
+        1, "machines (start one process on each)", Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS,
+        ge=1, le=65536,
+    )  # fmt: skip
+    tensorboard: bool = setting(False, "also write TensorBoard events", Mark.MAY_CHANGE)
+
+
+#: Groups, in the order in which people read them.
+GROUPS: Mapping[str, type[Group]] = {
+    "data": DataSettings,
+    "coding": CodingSettings,
+    "augmentation": AugmentationSettings,
+    "neurons": NeuronSettings,
+    "network": NetworkSettings,
+    "quantization": QuantizationSettings,
+    "training": TrainingSettings,
+    "evolution": EvolutionSettings,
+    "machine": MachineSettings,
+}
+#: Every setting by its name, and the group that it is in.
+FIELDS: Mapping[str, FieldInfo] = {
+    name: field for group in GROUPS.values() for name, field in group.model_fields.items()
+}
+GROUP_OF: Mapping[str, str] = {
+    name: place for place, group in GROUPS.items() for name in group.model_fields
+}
+
+
+def marked(mark: Mark) -> tuple[str, ...]:
+    """Names of the settings that have a mark."""
+    return tuple(name for name, field in FIELDS.items() if mark & marks_of(field))

@@ -1,0 +1,45 @@
+"""Device, precision and processes of a run, by Lightning Fabric."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import torch
+from lightning_fabric import Fabric
+
+from izhi.errors import SettingError
+from izhi.training.memory import keep_freed_memory
+
+Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
+
+
+def start_fabric(
+    accelerator: str = "auto", *, devices: int = 1, nodes: int = 1, precision: str = "auto"
+) -> Fabric:
+    """Fabric for an accelerator, devices, machines and precision, launched.
+
+    Raises:
+        SettingError: if the machine has not what is asked for.
+    """
+    keep_freed_memory()
+    chosen = fast_precision(accelerator) if precision == "auto" else precision
+    try:
+        fabric = Fabric(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=nodes,
+            precision=cast(Precision, chosen),
+        )
+        fabric.launch()
+    except (ValueError, RuntimeError, ImportError) as error:  # whatever Fabric says of the machine
+        first = str(error).splitlines()[0]
+        raise SettingError(f"accelerator {accelerator!r}, devices {devices}: {first}") from None
+    return fabric
+
+
+def fast_precision(accelerator: str) -> Precision:
+    """``bf16-mixed`` where bfloat16 products are fast (CPUs with AMX, recent GPUs), else 32 bits."""
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return "bf16-mixed" if has_amx() else "32-true"

@@ -1,0 +1,166 @@
+"""Learning by gradients: backpropagation through time with surrogate derivatives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from izhi.data import AnySamples, EventBatch, stream
+from izhi.errors import CheckpointError, DivergenceError
+from izhi.network import Network, first_nonfinite
+from izhi.seeds import Purpose, derive_seed
+from izhi.training.classifier import Classifier
+from izhi.training.evaluation import Row, precise, summed
+from izhi.training.losses import Loss
+from izhi.training.trainer import Learner, Trainer
+
+#: What every learning rate is multiplied by when that share of a run, 0 to 1, is done.
+SCHEDULES: Mapping[str, Callable[[float], float]] = {
+    "constant": lambda progress: 1.0,
+    "cosine": lambda progress: 0.5 + 0.5 * math.cos(math.pi * progress),
+}
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Training by an optimiser of torch.
+
+    Attributes:
+        optimizer: makes it for a network whose weights are in place, since some modules hold other
+            parameters once they are loaded; see ``make_optimizer``.
+        schedule: of the learning rates, a name in ``SCHEDULES``.
+        clip: largest norm of the gradient; None for none.
+    """
+
+    optimizer: Callable[[Network], torch.optim.Optimizer]
+    schedule: str = "constant"
+    clip: float | None = None
+
+    def begin(
+        self, trainer: Trainer, classifier: Classifier, samples: AnySamples,
+        state: Mapping[str, Any] | None, epochs: int,
+    ) -> tuple[Learner, nn.Module]:  # fmt: skip
+        """See ``Method``."""
+        optimizer = self.optimizer(classifier.network)
+        if state is not None:
+            try:
+                optimizer.load_state_dict(dict(state))
+            except ValueError as error:
+                raise CheckpointError(f"it is from another optimiser ({error})") from None
+        model, wrapped = trainer.fabric.setup(classifier, optimizer)
+        step = Step(trainer.fabric, model, wrapped, trainer.loss, self.clip)
+        return Descent(trainer, step, samples, SCHEDULES[self.schedule]), model
+
+
+class Step:
+    """One step of an optimiser on one batch.
+
+    Args:
+        fabric: that set up model and optimiser.
+        model: what learns.
+        optimizer: of its parameters.
+        loss: of its output.
+        clip: largest norm of the gradient; None for none.
+    """
+
+    def __init__(
+        self, fabric: Fabric, model: Any, optimizer: Any, loss: Loss, clip: float | None = None
+    ) -> None:
+        self.fabric, self.model, self.optimizer = fabric, model, optimizer
+        self.loss, self.clip = loss, clip
+
+    def __call__(
+        self, samples: Tensor | EventBatch, labels: Tensor, seed: int, where: str
+    ) -> tuple[Tensor, Tensor]:
+        """Learn from a batch; its loss and output, detached.
+
+        Raises:
+            DivergenceError: if the loss or a gradient is not finite, naming ``where`` and the layer.
+        """
+        output, _ = self.model(precise(self.fabric, samples), seed)
+        loss = self.loss(output, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        self._check_finite(loss, samples, seed, where)
+        self.optimizer.step()
+        return loss.detach(), output.detach()
+
+    def _check_finite(
+        self, loss: Tensor, samples: Tensor | EventBatch, seed: int, where: str
+    ) -> None:
+        """Stop where the loss or a gradient is not finite; clip the gradient where that is asked for."""
+        classifier: Classifier = self.model.module
+        parameters = [p for p in classifier.parameters() if p.grad is not None]
+        total = loss.detach() + sum(p.grad.sum() for p in parameters if p.grad is not None)
+        if torch.isfinite(total):
+            if self.clip is not None:
+                nn.utils.clip_grad_norm_(parameters, self.clip)
+            return
+        place = first_nonfinite(classifier.network, classifier.encode(samples, seed))
+        what = "the loss"
+        if torch.isfinite(loss):
+            names = [
+                name
+                for name, p in classifier.network.named_parameters()
+                if p.grad is not None and not torch.isfinite(p.grad).all()
+            ]
+            what = f"the gradient of {names[0] if names else 'the network'}"
+        place = f", first seen in {place}" if place else ""
+        raise DivergenceError(
+            f"{what} is not finite at {where}{place}; lower learning_rate, or set jacobian_limit to 1 or"
+            " gradient_clip"
+        )
+
+
+class Descent:
+    """Epochs of gradient steps over all samples, in an order drawn anew for each."""
+
+    def __init__(
+        self, trainer: Trainer, step: Step, samples: AnySamples, schedule: Callable[[float], float]
+    ) -> None:
+        self.trainer, self.step, self.samples, self.schedule = trainer, step, samples, schedule
+        self.steps = -(-len(samples) // trainer.batch_size)
+
+    def epoch(self, number: int, progress: Callable[[float], None]) -> Row:
+        """See ``Learner``."""
+        trainer, fabric, count = self.trainer, self.trainer.fabric, len(self.samples)
+        self.step.model.train()
+        total = torch.zeros(3, device=fabric.device)
+        for place, (samples, labels) in enumerate(stream(self.samples, self._batches(number))):
+            samples, labels = samples.to(fabric.device), labels.to(fabric.device)
+            done = (number - 1 + place * trainer.batch_size / count) / trainer.epochs
+            self._set_rates(self.schedule(done))
+            seed = derive_seed(trainer.seed, Purpose.BATCH, number, place, fabric.global_rank)
+            loss, output = self.step(samples, labels, seed, f"epoch {number}, step {place + 1}")
+            correct = (trainer.loss.predict(output) == labels).sum()
+            total += torch.stack([loss * len(labels), correct, correct.new_tensor(len(labels))])
+            progress(loss.item())
+        total = summed(fabric, total)
+        return {
+            "train_loss": float(total[0] / total[2]),
+            "train_accuracy": float(total[1] / total[2]),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimiser's."""
+        state: dict[str, Any] = self.step.optimizer.state_dict()
+        return state
+
+    def _set_rates(self, factor: float) -> None:
+        for group in self.step.optimizer.param_groups:
+            group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
+
+    def _batches(self, epoch: int) -> Iterator[Tensor]:
+        """Indices of each batch, shuffled by (seed, epoch); this process's share of each."""
+        trainer, fabric = self.trainer, self.trainer.fabric
+        seed = derive_seed(trainer.seed, Purpose.ORDER, epoch)
+        order = torch.randperm(len(self.samples), generator=torch.Generator().manual_seed(seed))
+        for batch in torch.split(order, trainer.batch_size):
+            if len(batch) >= fabric.world_size:
+                yield batch[fabric.global_rank :: fabric.world_size]
