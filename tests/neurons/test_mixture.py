@@ -5,11 +5,10 @@ import torch
 
 from izhi import LIF, Izhikevich, cli
 from izhi.errors import SettingError
-from izhi.experiments.build import network
+from izhi.experiments.build import network, optimizer
 from izhi.experiments.settings import experiment
 from izhi.neurons import PRESETS, Mixture
 from izhi.neurons.izhikevich import unit_of
-from izhi.experiments.build import optimizer
 
 SHARES = {"RS": 0.5, "FS": 0.3, "CH": 0.2}
 

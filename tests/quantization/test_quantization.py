@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from izhi import LIF, Izhikevich, cli, quantization, training
+from izhi import LIF, Izhikevich, cli, quantization
 from izhi.errors import SettingError
 from izhi.experiments import build as builds
 from izhi.experiments import inference, sweep
+from izhi.experiments.run import quantize
 from izhi.experiments.settings import experiment
 from izhi.hardware import artifact as artifacts
 from izhi.hardware import fixed
@@ -18,7 +19,6 @@ from izhi.network import Layer, Network, encoding
 from izhi.network.connections import AxonalDelay, ConductanceSynapse, Linear
 from izhi.quantization import StateFormats
 from izhi.quantization.ptq import correct_biases
-from izhi.experiments.run import quantize
 from izhi.training import checkpoint
 
 NETWORKS = [

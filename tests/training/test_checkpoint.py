@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from izhi import IzhiError
 from izhi.experiments import build
+from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import experiment
-from izhi.experiments.run_folder import ABOUT, RunFolder
 from izhi.training import checkpoint
 
 

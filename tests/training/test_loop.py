@@ -12,9 +12,9 @@ import torch
 
 from izhi import IzhiError, data, training
 from izhi.experiments import build
-from izhi.experiments.settings import experiment
 from izhi.experiments.run import train
 from izhi.experiments.run_folder import RunFolder
+from izhi.experiments.settings import experiment
 from izhi.training import LOSSES, Loss, Optimizer, checkpoint
 from izhi.training.activity import Activity
 

@@ -15,9 +15,9 @@ from izhi.errors import SettingError
 from izhi.experiments import adaptation, build
 from izhi.experiments.adaptation import Drift
 from izhi.experiments.adaptation.drift import change
+from izhi.experiments.build import training_samples
 from izhi.experiments.settings import experiment
 from izhi.hardware import artifact
-from izhi.experiments.build import training_samples
 
 
 def test_rotation_turns_images_as_far_as_it_has_come():

@@ -12,9 +12,12 @@ from networks import random_network, random_spikes
 
 pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 
-from izhi import cli, data, training
+from izhi import cli, data
 from izhi.cli.progress import TerminalListener
 from izhi.errors import DataError, DeviceError, SettingError, ShapeError
+from izhi.experiments import build
+from izhi.experiments.run import train
+from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import experiment
 from izhi.hardware import artifact, fixed
 from izhi.hardware import devices as board
@@ -24,9 +27,6 @@ from izhi.hardware.core import shape as shapes
 from izhi.hardware.devices import core
 from izhi.hardware.devices.__main__ import main as run_module
 from izhi.hardware.devices.evaluation import evaluate, load_samples, save_samples
-from izhi.experiments.run import train
-from izhi.experiments.run_folder import RunFolder
-from izhi.experiments import build
 
 STEPS = 20
 DEVICES = ("emulator", "simulator")

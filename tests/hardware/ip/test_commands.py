@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from ip_networks import a_network, artifact_of, currents_of
-from izhi import cli, data, training
+from izhi import cli, data
 from izhi.cli.progress import TerminalListener
 from izhi.errors import DataError, DeviceError
-from izhi.experiments import export_ip
+from izhi.experiments import build, export_ip
+from izhi.experiments.run import train as train_run
+from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import experiment
 from izhi.hardware import artifact
 from izhi.hardware import devices as board
@@ -21,7 +23,7 @@ from izhi.hardware import ip as hls_ip
 from izhi.hardware.artifact.ip import save
 from izhi.hardware.devices.__main__ import main as run_module
 from izhi.hardware.devices.evaluation import evaluate, load_samples, save_samples
-from izhi.training import RunFolder, checkpoint
+from izhi.training import checkpoint
 
 SETTINGS = {
     "dataset": "iris", "neuron": "hls-ip", "encoding": "constant", "steps": 30, "readout": "spikes",
@@ -42,9 +44,8 @@ def train(folder, **changes):
     e = experiment({**SETTINGS, **changes})
     run = RunFolder(folder)
     run.open(e, resume=False)
-    fabric, listener = training.start_fabric(e), TerminalListener(quiet=True)
-    result = training.train(fabric, e, data.load(e.dataset), run, listener)
-    return result.test_accuracy
+    fabric, listener = build.fabric(e.machine), TerminalListener(quiet=True)
+    return train_run(fabric, e, data.load(e.data.dataset), run, listener).test_accuracy
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,7 @@ def test_receptive_fields_and_the_normalized_preset(tmp_path):
 )  # fmt: skip
 def test_runs_that_the_ip_cannot_hold(tmp_path, capsys, changes, message):
     e = experiment({**SETTINGS, **changes})
-    content = {"config": e.model_dump(mode="json"), "model": {}, "optimizer": {}, "epoch": 1,
+    content = {"config": e.flat(plain=True), "model": {}, "optimizer": {}, "epoch": 1,
                "history": [], "warnings": [], "inputs": 4, "classes": 3}  # fmt: skip
     checkpoint.save(tmp_path / "checkpoint.pt", content)
     found = refused(capsys, "export", tmp_path, "--target", "hls-ip")

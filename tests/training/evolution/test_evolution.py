@@ -6,9 +6,9 @@ import torch
 from izhi.cli import main
 from izhi.errors import CheckpointError, SettingError
 from izhi.experiments import build
-from izhi.experiments.settings import experiment
 from izhi.experiments.run import train
 from izhi.experiments.run_folder import RunFolder
+from izhi.experiments.settings import experiment
 from izhi.training import checkpoint
 from izhi.training.evolution import SEARCHES, Genome, Population, Search
 
