@@ -18,8 +18,8 @@ from izhi.experiments.settings.groups import (
     DataSettings,
     MachineSettings,
     NetworkSettings,
-    NeuronSettings,
 )
+from izhi.experiments.settings.kinds import kind
 from izhi.kernels import Spikes
 from izhi.network import Layer, Network
 from izhi.network.connections import (
@@ -35,8 +35,7 @@ from izhi.network.connections import (
 )
 from izhi.network.encoding import Augmentation, Encoder, EventEncoder, RowEncoder, ValueEncoder
 from izhi.network.layers import Neuron
-from izhi.neurons import LIF, Izhikevich, IzhikevichParameters, Mixture, preset
-from izhi.neurons.surrogate import SURROGATES
+from izhi.neurons import Izhikevich
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import Evolution, Gradients, Method, Optimizer, Trainer
 
@@ -96,26 +95,6 @@ def _encoder(
     return ValueEncoder(
         coding.encoding or "rate", coding.steps, shape, coding.population, change.shift, packs
     )
-
-
-def neuron(s: NeuronSettings, width: int) -> Izhikevich | LIF:
-    """The neurons of a layer of that width."""
-    surrogate = SURROGATES[s.surrogate](s.slope)
-    size = width if s.per_neuron else None
-    if s.neuron == "lif":
-        return LIF(
-            s.beta, size=size, learn=s.learn, spread=s.spread, reset=s.reset,
-            surrogate=surrogate, kernel=s.kernel,
-        )  # fmt: skip
-    parameters: IzhikevichParameters | Mixture = preset(s.neuron)
-    if s.mixture:
-        size, parameters = width, Mixture.of(s.mixture, width, s.order)
-    elif s.order is not None:
-        parameters = preset(s.neuron).replace(order=s.order)
-    return Izhikevich(
-        parameters, size=size, learn=s.learn, spread=s.spread, surrogate=surrogate, gain=s.gain,
-        jacobian_limit=s.jacobian_limit, kernel=s.kernel,
-    )  # fmt: skip
 
 
 def _connection(s: NetworkSettings, inputs: int, outputs: int, neuron: Neuron) -> Connection:
@@ -189,7 +168,7 @@ def _float_network(e: Experiment, inputs: int, classes: int) -> Network:
         layers = []
         before = inputs
         for width in widths:
-            own = neuron(e.neurons, width)
+            own = kind(e.neurons.neuron).make(e.neurons, width)
             connection = _connection(s, before, width, own)
             layers.append(Layer(connection, own, _delay(s, before, width)))
             before = width

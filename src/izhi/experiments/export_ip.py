@@ -17,6 +17,7 @@ from izhi.errors import SettingError
 from izhi.experiments import build, export, trained
 from izhi.experiments.run_folder import versions
 from izhi.experiments.settings import Experiment, experiment
+from izhi.experiments.settings.kinds import kind
 from izhi.hardware import ip as hls_ip
 from izhi.hardware.artifact import IPArtifact
 from izhi.hardware.ip import STEPS, Network
@@ -104,10 +105,9 @@ def _currents(e: Experiment, dataset: Dataset, count: int) -> Any:
 
 def expect_ip(path: Path, e: Experiment) -> None:
     """Raise SettingError unless the IP computes what an experiment trained."""
-    ip = preset("hls-ip")
-    kind = None if e.neurons.neuron == "lif" else preset(e.neurons.neuron)
-    if kind is None or any(
-        getattr(kind, x) != getattr(ip, x) for x in (*COEFFICIENTS, "v0", "u0", "dt")
+    ip, found = preset("hls-ip"), kind(e.neurons.neuron).parameters
+    if found is None or any(
+        getattr(found, x) != getattr(ip, x) for x in (*COEFFICIENTS, "v0", "u0", "dt")
     ):
         raise SettingError(
             f"{path} has the neuron {e.neurons.neuron!r}, expected 'hls-ip', the FPGA IP's: train with --neuron hls-ip"

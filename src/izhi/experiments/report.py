@@ -9,9 +9,9 @@ from izhi.experiments import build, plots
 from izhi.experiments.run import Result
 from izhi.experiments.run_folder import ABOUT, RunFolder, versions
 from izhi.experiments.settings import Experiment, experiment
+from izhi.experiments.settings.kinds import kind
 from izhi.network import Network, firing
 from izhi.network.firing import LayerDynamics
-from izhi.neurons import preset
 from izhi.training import checkpoint
 
 
@@ -65,8 +65,7 @@ def dynamics(folder: RunFolder) -> tuple[list[LayerDynamics], list[LayerDynamics
         raise SettingError(
             f"{folder.path} has learned no coefficient of a neuron; train with learn"
         )
-    in_mv = e.neurons.neuron != "lif" and preset(e.neurons.neuron).unit == "mV"
-    units = firing.UNITS if in_mv else {}
+    units = firing.UNITS if kind(e.neurons.neuron).unit == "mV" else {}
     drawn = []
     for old, new in zip(before, after, strict=True):
         values = {

@@ -19,6 +19,7 @@ from izhi.experiments.comparison import percent
 from izhi.experiments.run import Result, RunListener
 from izhi.experiments.run_folder import ABOUT, RunFolder
 from izhi.experiments.settings import Experiment, experiment
+from izhi.experiments.settings.kinds import kind
 from izhi.network.connections import CONNECTIONS
 from izhi.training import checkpoint
 
@@ -150,7 +151,7 @@ def memory(e: Experiment, inputs: int, classes: int) -> int:
         before = width
     if e.network.readout != "spikes":
         weights += before * classes
-    return weights * weight + sum(widths) * state * (1 if e.neurons.neuron == "lif" else 2)
+    return weights * weight + sum(widths) * state * kind(e.neurons.neuron).states
 
 
 def sweep(

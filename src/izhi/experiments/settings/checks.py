@@ -8,7 +8,8 @@ from izhi.data import EMBEDDED, has_events, require_known
 from izhi.errors import SettingError, unknown
 from izhi.experiments.settings.fields import Mark
 from izhi.experiments.settings.groups import FIELDS, marked
-from izhi.neurons import LEARNABLE, ORDERS, PRESETS, Mixture, preset
+from izhi.experiments.settings.kinds import check_neurons, kind
+from izhi.neurons import ORDERS
 from izhi.neurons.surrogate import SURROGATES
 
 if TYPE_CHECKING:
@@ -19,52 +20,18 @@ def check(e: Experiment) -> None:
     """Raise SettingError for the first setting that does not fit the others."""
     require_known(e.data.dataset)
     _check_samples(e)
-    _check_neurons(e)
-    if e.neurons.mixture:
-        _check_mixture(e)
-    _check_evolution(e)
-    lif = e.neurons.neuron == "lif"
-    biological = not lif and preset(e.neurons.neuron).unit == "mV"
-    if biological and not e.network.hidden and e.network.readout is None:
-        raise SettingError("hidden names no layer and the readout has no neurons; add a width")
-
-
-def _check_neurons(e: Experiment) -> None:
-    n = e.neurons
-    lif = n.neuron == "lif"
-    if not lif and n.neuron not in PRESETS:
-        raise unknown("neuron", n.neuron, ("lif", *PRESETS))
+    n, coding = e.neurons, e.coding
+    chosen = kind(n.neuron)
     if n.order is not None and n.order not in ORDERS:
         raise unknown("event order", n.order, ORDERS)
-    if n.order is not None and lif:
-        raise SettingError(f"order is {n.order!r}, but lif has none; leave it out")
     if n.surrogate not in SURROGATES:
         raise unknown("surrogate", n.surrogate, SURROGATES)
-    if 0 < e.coding.population < 3:
-        raise SettingError(f"population is {e.coding.population}, expected 0 or at least 3 fields")
-    known = ("beta", "threshold") if lif else LEARNABLE
-    for name in n.learn:
-        if name not in known:
-            raise unknown("learnable coefficient", name, known)
-    if n.per_neuron and not n.learn:
-        raise SettingError("per_neuron is set, but learn names no coefficient; add learn")
-    if n.spread and not n.per_neuron:
-        raise SettingError(
-            f"spread is {n.spread:g}, but neurons share their values; add per_neuron"
-        )
-
-
-def _check_mixture(e: Experiment) -> None:
-    neuron, shares = e.neurons.neuron, e.neurons.mixture or {}
-    if neuron == "lif":
-        raise SettingError("mixture is set, but lif has no classes; choose another neuron")
-    for name in shares:
-        if preset(name).unit != preset(neuron).unit:
-            raise SettingError(
-                f"mixture names {name!r}, but the neuron is {neuron!r}: one is in mV, the other"
-                " is not"
-            )
-    Mixture.of(shares, 1_000_000)
+    if 0 < coding.population < 3:
+        raise SettingError(f"population is {coding.population}, expected 0 or at least 3 fields")
+    check_neurons(n)
+    _check_evolution(e)
+    if not e.network.hidden and (e.network.readout, chosen.readout) == (None, "current"):
+        raise SettingError("hidden names no layer and the readout has no neurons; add a width")
 
 
 def _check_evolution(e: Experiment) -> None:

@@ -33,15 +33,12 @@ from izhi.experiments.settings.groups import (
     QuantizationSettings,
     TrainingSettings,
 )
-from izhi.neurons import preset
+from izhi.experiments.settings.kinds import kind
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-#: Factor on the input current of biological presets: weights of order 1 → mV/ms.
-BIOLOGICAL_GAIN = 200.0
 
 
 class Experiment(Group):
@@ -82,21 +79,19 @@ class Experiment(Group):
         """
         check(self)
         coding, neurons, network = self.coding, self.neurons, self.network
-        lif = neurons.neuron == "lif"
-        biological = not lif and preset(neurons.neuron).unit == "mV"
+        usual = kind(neurons.neuron)
         events = has_events(self.data.dataset)
-        usual = usual_window(self.data.dataset) if events else None
-        gain = BIOLOGICAL_GAIN if biological else 1.0
+        window = usual_window(self.data.dataset) if events else None
         chosen: dict[str, dict[str, Any]] = {
             "coding": {
                 "encoding": coding.encoding or ("events" if events else "rate"),
-                "window": coding.window or usual,
+                "window": coding.window or window,
             },
             "neurons": {
-                "gain": gain if neurons.gain is None else neurons.gain,
-                "order": None if lif else neurons.order or preset(neurons.neuron).order,
+                "gain": usual.gain if neurons.gain is None else neurons.gain,
+                "order": neurons.order or usual.order,
             },
-            "network": {"readout": network.readout or ("current" if biological else "spikes")},
+            "network": {"readout": network.readout or usual.readout},
         }
         return self.model_copy(
             update={

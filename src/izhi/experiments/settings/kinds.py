@@ -1,0 +1,126 @@
+"""Kinds of neurons as settings name them: adding one is an entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from izhi.errors import SettingError, unknown
+from izhi.neurons import (
+    LEARNABLE,
+    LIF,
+    PRESETS,
+    Izhikevich,
+    IzhikevichParameters,
+    Mixture,
+    preset,
+)
+from izhi.neurons.surrogate import SURROGATES
+
+if TYPE_CHECKING:
+    from izhi.neurons import Neuron
+    from izhi.experiments.settings.groups import NeuronSettings
+
+#: Factor on the input current of presets in mV: weights of order 1 → mV/ms.
+BIOLOGICAL_GAIN = 200.0
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A neuron that settings name.
+
+    Attributes:
+        name: as the setting ``neuron`` gives it.
+        learnable: coefficients that it can learn.
+        states: numbers that a neuron keeps from step to step.
+        parameters: of the quadratic map; None for a neuron that is none.
+        make: from settings to the neurons of a layer of some width.
+    """
+
+    name: str
+    learnable: tuple[str, ...]
+    states: int
+    parameters: IzhikevichParameters | None
+    make: Callable[[NeuronSettings, int], Neuron]
+
+    @property
+    def unit(self) -> str:
+        """Of v: ``"mV"``, or ``"1"`` for numbers without one."""
+        return self.parameters.unit if self.parameters else "1"
+
+    @property
+    def order(self) -> str | None:
+        """The event order; None for a neuron that has but one."""
+        return self.parameters.order if self.parameters else None
+
+    @property
+    def gain(self) -> float:
+        """Factor on input currents, where settings give none."""
+        return BIOLOGICAL_GAIN if self.unit == "mV" else 1.0
+
+    @property
+    def readout(self) -> str:
+        """What the loss reads, where settings do not say."""
+        return "current" if self.unit == "mV" else "spikes"
+
+
+def _lif(s: NeuronSettings, width: int) -> Neuron:
+    return LIF(
+        s.beta, size=width if s.per_neuron else None, learn=s.learn, spread=s.spread, reset=s.reset,
+        surrogate=SURROGATES[s.surrogate](s.slope), kernel=s.kernel,
+    )  # fmt: skip
+
+
+def _izhikevich(s: NeuronSettings, width: int) -> Neuron:
+    size = width if s.per_neuron or s.mixture else None
+    parameters: IzhikevichParameters | Mixture = preset(s.neuron)
+    if s.mixture:
+        parameters = Mixture.of(s.mixture, width, s.order)
+    elif s.order is not None:
+        parameters = preset(s.neuron).replace(order=s.order)
+    return Izhikevich(
+        parameters, size=size, learn=s.learn, spread=s.spread, gain=s.gain,
+        surrogate=SURROGATES[s.surrogate](s.slope), jacobian_limit=s.jacobian_limit,
+        kernel=s.kernel,
+    )  # fmt: skip
+
+
+NEURONS = {
+    "lif": Kind("lif", ("beta", "threshold"), 1, None, _lif),
+    **{name: Kind(name, LEARNABLE, 2, p, _izhikevich) for name, p in PRESETS.items()},
+}
+
+
+def kind(name: str) -> Kind:
+    """The neuron of that name; an unknown one raises SettingError with the nearest."""
+    if name not in NEURONS:
+        raise unknown("neuron", name, NEURONS)
+    return NEURONS[name]
+
+
+def check_neurons(s: NeuronSettings) -> None:
+    """Raise SettingError for the first setting that does not fit the neuron."""
+    chosen = kind(s.neuron)
+    if s.order is not None and chosen.order is None:
+        raise SettingError(f"order is {s.order!r}, but {s.neuron} has none; leave it out")
+    for name in s.learn:
+        if name not in chosen.learnable:
+            raise unknown("learnable coefficient", name, chosen.learnable)
+    if s.per_neuron and not s.learn:
+        raise SettingError("per_neuron is set, but learn names no coefficient; add learn")
+    if s.spread and not s.per_neuron:
+        raise SettingError(
+            f"spread is {s.spread:g}, but neurons share their values; add per_neuron"
+        )
+    if not s.mixture:
+        return
+    if chosen.parameters is None:
+        raise SettingError(f"mixture is set, but {s.neuron} has no classes; choose another neuron")
+    for name in s.mixture:
+        if preset(name).unit != chosen.unit:
+            raise SettingError(
+                f"mixture names {name!r}, but the neuron is {s.neuron!r}: one is in mV, the other"
+                " is not"
+            )
+    Mixture.of(s.mixture, 1_000_000)

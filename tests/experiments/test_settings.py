@@ -1,0 +1,136 @@
+"""Settings: groups and tables, flat names, marks, and runs that were saved by earlier versions."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from izhi.errors import SettingError
+from izhi.experiments.settings import (
+    FIELDS,
+    GROUP_OF,
+    GROUPS,
+    Experiment,
+    Mark,
+    experiment,
+    marked,
+    read,
+)
+
+TABLES = """
+validation = 0.2
+
+[data]
+dataset = "iris"
+
+[network]
+hidden = [8, 4]
+
+[training]
+learning_rate = 1e-3
+"""
+FLAT = """
+validation = 0.2
+dataset = "iris"
+hidden = [8, 4]
+learning_rate = 1e-3
+"""
+
+
+def test_tables_and_flat_keys_give_the_same_experiment(tmp_path):
+    found = []
+    for name, text in (("tables", TABLES), ("flat", FLAT)):
+        (tmp_path / name).write_text(text)
+        found.append(experiment(read(tmp_path / name)))
+    assert found[0] == found[1]
+    assert found[0].network.hidden == (8, 4)
+    assert found[0].training.learning_rate == 1e-3
+    assert found[0].data.validation == 0.2
+
+
+def test_what_is_saved_is_read_back(tmp_path):
+    e = experiment(
+        {"dataset": "iris", "neuron": "RS", "learn": "a,b", "mixture": "RS=.5,FS=.5", "tau": 3,
+         "jacobian_limit": "inf"}
+    )  # fmt: skip
+    path = tmp_path / "config.toml"
+    path.write_text(e.to_toml("a header\nof two lines"))
+    assert path.read_text().startswith("# a header\n# of two lines\n")
+    assert "[neurons]" in path.read_text()
+    assert experiment(read(path)) == e
+    assert experiment(e.flat()) == e
+    assert experiment(e.flat(plain=True)) == e
+
+
+def test_every_name_is_in_one_group_and_no_group_has_a_settings_name():
+    assert set(GROUP_OF) == set(FIELDS)
+    assert sum(len(group.model_fields) for group in GROUPS.values()) == len(FIELDS)
+    assert not set(GROUPS) & set(FIELDS)
+    assert set(Experiment.model_fields) == set(GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"training": 3}, r"training is 3, expected a table \[training\]"),
+        ({"data": {"epochs": 3}}, r"epochs stands in \[data\], expected \[training\]"),
+        (
+            {"epochs": 2, "training": {"epochs": 3}},
+            r"epochs is given at the top and in \[training\]",
+        ),
+        ({"training": {"epoch": 3}}, "unknown setting 'epoch' .did you mean 'epochs'"),
+        ({"network": {"hidden": [0]}}, "hidden.0 is 0, expected greater than or equal to 1"),
+        ({"epochs": 0, "steps": 0, "odd": 1}, "unknown setting 'odd'.*; steps is 0.*; epochs is 0"),
+        ({"neuron": "lif", "order": "fpga-ip"}, "order is 'fpga-ip', but lif has none"),
+        ({"neuron": "lif", "mixture": "RS=1"}, "mixture is set, but lif has no classes"),
+        ({"mixture": "RS=1"}, "mixture names 'RS', but the neuron is 'normalized'"),
+        ({"neuron": "RSS"}, "unknown neuron 'RSS' .did you mean 'RS'"),
+        ({"population": 2}, "population is 2, expected 0 or at least 3 fields"),
+    ],
+)
+def test_mistakes_are_one_line(values, message):
+    with pytest.raises(SettingError, match=message) as caught:
+        experiment(values)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_change_is_checked_with_all_other_settings():
+    e = experiment({"dataset": "iris"})
+    assert e.replace(epochs="3").training.epochs == 3
+    assert e.training.epochs == 10
+    with pytest.raises(SettingError, match="spread is 0.1, but neurons share their values"):
+        e.replace(spread=0.1)
+
+
+@given(st.integers(1, 99), st.floats(1e-6, 1.0), st.sampled_from(["lif", "RS", "normalized"]))
+@settings(max_examples=25, deadline=None)
+def test_numbers_survive_text_and_json(epochs, rate, neuron):
+    e = experiment({"epochs": str(epochs), "learning_rate": repr(rate), "neuron": neuron})
+    assert e.training.learning_rate == rate
+    assert experiment(e.flat(plain=True)) == e
+
+
+def test_lists_of_names_are_made_from_the_fields():
+    assert set(marked(Mark.CODES)) == {
+        "dataset", "fold", "best_inputs", "encoding", "population", "steps", "window", "pool",
+        "counts", "normalize_time", "seed",
+    }  # fmt: skip
+    assert set(marked(Mark.MAY_CHANGE)) == {"epochs", "kernel", "tensorboard"}
+    assert set(marked(Mark.SHAPES)) == {
+        "neuron", "order", "connection", "readout", "hidden", "learn", "per_neuron", "mixture",
+        "population", "steps", "encoding", "window", "pool", "counts", "normalize_time", "delays",
+        "delay_type", "weight_bits", "weight_scale", "state_bits", "dataset", "fold", "best_inputs",
+    }  # fmt: skip
+    assert set(marked(Mark.ON_DEVICE)) == {
+        "optimizer", "members", "step_size", "epochs", "batch_size", "seed",
+    }  # fmt: skip
+
+
+def test_settings_of_a_run_before_groups_are_read():
+    earlier = {
+        "dataset": "iris", "validation": 0.1, "encoding": "rate", "steps": 25, "hidden": [512],
+        "neuron": "normalized", "order": "fpga-ip", "gain": 1.0, "readout": "spikes", "seed": 3,
+    }  # fmt: skip
+    e = experiment(earlier)
+    assert (e.training.seed, e.neurons.gain, e.network.hidden) == (3, 1.0, (512,))

@@ -1,0 +1,178 @@
+"""The rooms of the house: what each may import, that no two import one another, and that doors open."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "izhi"
+
+#: Modules of the root that every room may use; they use no room.
+COMMON = {"errors", "files", "seeds", "version"}
+#: Room → the rooms that it may import.
+ALLOWED: dict[str, set[str]] = {
+    "kernels": set(),
+    "data": set(),
+    "hardware": set(),
+    "neurons": {"kernels"},
+    "network": {"data", "kernels", "neurons"},
+    "training": {"data", "kernels", "network", "neurons"},
+    "quantization": {"hardware", "kernels", "network", "neurons", "training"},
+    "experiments": {
+        "data", "hardware", "kernels", "network", "neurons", "quantization", "training",
+    },
+    "cli": {
+        "data", "experiments", "hardware", "kernels", "network", "neurons", "quantization",
+        "training",
+    },
+}  # fmt: skip
+#: Modules of the root that open a room, or join an ecosystem, and what they import.
+DOORS = {
+    "artifact": {"hardware"},
+    "board": {"hardware"},
+    "connections": {"network"},
+    "encoding": {"network"},
+    "fixed": {"hardware"},
+    "hls_ip": {"hardware"},
+    "snntorch": {"kernels", "neurons"},
+    "surrogate": {"neurons"},
+}
+
+
+def modules() -> dict[str, Path]:
+    """Dotted names below izhi, and their files."""
+    return {
+        ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in SOURCE.rglob("*.py")
+    }
+
+
+MODULES = modules()
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Modules below izhi that a file imports, wherever in it, but for its types."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (n.name[5:] for n in node.names if n.name.startswith("izhi."))
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            if node.module == "izhi":
+                yield from (n.name for n in node.names)
+            elif node.module and node.module.startswith("izhi."):
+                below = node.module[5:]
+                named = [f"{below}.{n.name}" for n in node.names]
+                yield from (n if n in MODULES else below for n in named)
+
+
+def room(name: str) -> str:
+    return name.partition(".")[0]
+
+
+@pytest.mark.parametrize("name", sorted(ALLOWED))
+def test_a_room_imports_only_what_it_may(name: str) -> None:
+    for module, path in MODULES.items():
+        if room(module) == name:
+            for imported in imports(path):
+                other = room(imported)
+                assert other in {name} | COMMON | ALLOWED[name], f"{module} imports {imported}"
+
+
+def test_every_module_is_in_a_room_or_known_at_the_root() -> None:
+    known = {*ALLOWED, *COMMON, *DOORS, "__main__", "__init__"}
+    assert {room(module) for module in MODULES} == known
+
+
+@pytest.mark.parametrize("name", sorted(DOORS))
+def test_a_door_opens_its_room_alone(name: str) -> None:
+    others = {room(x) for x in imports(MODULES[name])} - COMMON
+    assert others == DOORS[name]
+
+
+def test_what_all_rooms_use_uses_no_room() -> None:
+    for name in COMMON:
+        assert {room(x) for x in imports(MODULES[name])} <= COMMON
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    # A module's package is begun before it, and so is no import of its own.
+    edges = {
+        m: {x for x in imports(p) if x in MODULES and x != m and not m.startswith(f"{x}.")}
+        for m, p in MODULES.items()
+    }
+    finished: set[str] = set()
+
+    def visit(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, " → ".join([*way[way.index(module) :], module])
+        if module not in finished:
+            for other in sorted(edges.get(module, ())):
+                visit(other, (*way, module))
+            finished.add(module)
+
+    for module in sorted(edges):
+        visit(module, ())
+
+
+def test_every_door_opens_after_a_bare_import() -> None:
+    code = "import izhi\nfor name in izhi.__all__:\n    getattr(izhi, name)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_room_and_door_can_be_imported_first() -> None:
+    code = f"""
+import importlib, sys, torch
+for name in {sorted({*DOORS, *ALLOWED})!r}:
+    for loaded in [m for m in sys.modules if m.split(".")[0] == "izhi"]:
+        del sys.modules[loaded]
+    importlib.import_module("izhi." + name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_bare_import_loads_no_torch() -> None:
+    code = "import sys, izhi; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+#: What a board has not, and modules that need one of these and say so.
+ABSENT = ("torch", "numba", "pydantic", "rich", "matplotlib", "sklearn", "snntorch", "pynq")
+
+
+def test_hardware_needs_numpy_alone() -> None:
+    needs_more = ("fast", "pynq", "ip_pynq", "__main__")
+    amaranth = {m for m, p in MODULES.items() if "amaranth" in p.read_text()}
+    names = [
+        f"izhi.{m}"
+        for m in MODULES
+        if room(m) == "hardware" and m.split(".")[-1] not in needs_more and m not in amaranth
+    ]
+    code = f"""
+import importlib, sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {ABSENT!r}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Blocked())
+for name in {names!r}:
+    if not name.startswith("izhi.hardware.core") or name.endswith(("shape", "packets", "protocol")):
+        importlib.import_module(name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

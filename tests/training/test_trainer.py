@@ -1,0 +1,94 @@
+"""Training in Python, from a network, an encoder and data, with no settings."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from izhi import LIF, Izhikevich, data
+from izhi.connections import Linear
+from izhi.errors import CheckpointError
+from izhi.network import Layer, Network
+from izhi.network.encoding import ValueEncoder
+from izhi.training import (
+    LOSSES,
+    Data,
+    Gradients,
+    Optimizer,
+    Progress,
+    Trainer,
+    checkpoint,
+    start_fabric,
+)
+
+
+def a_network(kind=LIF):
+    torch.manual_seed(0)
+    return Network([Layer(Linear(4, 24), kind()), Layer(Linear(24, 3), kind())])
+
+
+def a_trainer(epochs, **changes):
+    return Trainer(
+        Gradients(Optimizer(learning_rate=1e-2)), start_fabric("cpu", precision="32-true"), epochs,
+        batch_size=16, **changes,
+    )  # fmt: skip
+
+
+def iris():
+    whole = data.load("iris")
+    train, held = data.split(whole.train, 0.1, seed=0)
+    return Data(train, whole.test, held)
+
+
+def numbers(history):
+    return [{k: v for k, v in row.items() if "seconds" not in k} for row in history]
+
+
+ENCODER = ValueEncoder("constant", 12, (4,))
+
+
+@pytest.mark.parametrize("kind", [LIF, Izhikevich])
+def test_a_network_an_encoder_and_data_are_all_it_takes(kind):
+    found = a_trainer(30).fit(a_network(kind), ENCODER, iris())
+    assert [row["epoch"] for row in found.history] == list(range(1, 31))
+    assert found.history[-1]["test_accuracy"] > 0.8
+    assert found.history[-1]["train_loss"] < found.history[0]["train_loss"]
+    assert "validation_accuracy" in found.history[-1]
+
+
+def test_any_optimiser_of_torch_learns():
+    def plain(network):
+        return torch.optim.RMSprop(network.parameters(), lr=1e-2)
+
+    trainer = Trainer(Gradients(plain), start_fabric("cpu", precision="32-true"), 5, 16)
+    found = trainer.fit(a_network(), ENCODER, iris())
+    assert found.history[-1]["train_loss"] < found.history[0]["train_loss"]
+
+
+def test_it_goes_on_exactly_from_what_was_kept(tmp_path):
+    whole = a_trainer(4).fit(a_network(), ENCODER, iris())
+    path = tmp_path / "checkpoint.pt"
+
+    def keep(progress: Progress) -> None:
+        checkpoint.save(path, checkpoint.content_of(progress))
+
+    a_trainer(2).fit(a_network(), ENCODER, iris(), keep=keep)
+    kept = checkpoint.progress_of(checkpoint.load(path))
+    network = a_network()
+    checkpoint.load_weights(path, network, kept.network)
+    rest = a_trainer(4).fit(network, ENCODER, iris(), start=kept)
+    assert numbers(rest.history) == numbers(whole.history)
+    for name, value in whole.network.items():
+        assert torch.equal(rest.network[name], value), name
+
+
+def test_progress_of_another_optimiser_is_refused(tmp_path):
+    kept = a_trainer(1).fit(a_network(), ENCODER, iris())
+    network = Network([Layer(Linear(4, 3), LIF(learn=("beta",)))])
+    with pytest.raises(CheckpointError, match="is from another optimiser"):
+        a_trainer(2).fit(network, ENCODER, iris(), start=kept)
+
+
+def test_another_loss_reads_the_classes_its_own_way():
+    found = a_trainer(2, loss=LOSSES["max"]).fit(a_network(), ENCODER, iris())
+    assert found.history[-1]["train_loss"] > 0
