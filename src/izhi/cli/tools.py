@@ -30,7 +30,7 @@ def simulate(a: argparse.Namespace) -> None:
     print(f"figure: {out}")
 
 
-def _simulated(a: argparse.Namespace) -> tuple[plots.Trace, str]:
+def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
     if a.neuron not in ("lif", *PRESETS):
         raise unknown("neuron", a.neuron, ("lif", *PRESETS))
     if a.neuron in PATTERNS and a.current is None:

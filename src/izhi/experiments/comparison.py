@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
 
 from izhi.data.embedded import FOLDS
 from izhi.errors import SettingError
@@ -29,7 +28,7 @@ class Variant:
     """
 
     label: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     named: bool = False
 
 
@@ -48,7 +47,7 @@ def parse_variants(neurons: str, connections: str) -> list[Variant]:
         raise SettingError("neurons names nothing, expected neurons such as lif,normalized")
     for item, kind in product(items, kinds):
         name, *changes = item.split(":")
-        settings: dict[str, Any] = {"neuron": name, "connection": kind}
+        settings: dict[str, str] = {"neuron": name, "connection": kind}
         for change in changes:
             key, equals, value = change.partition("=")
             if not equals or not value:
@@ -63,7 +62,7 @@ def parse_variants(neurons: str, connections: str) -> list[Variant]:
     return list(variants.values())
 
 
-def named_variants(tables: Any, connections: str | None = None) -> list[Variant]:
+def named_variants(tables: object, connections: str | None = None) -> list[Variant]:
     """The variants of a TOML file: a table ``[variants."label"]`` of settings for each.
 
     Args:
@@ -142,7 +141,7 @@ class Row:
 
 
 def plan(
-    variants: Sequence[Variant], seeds: Sequence[int], settings: Mapping[str, Any],
+    variants: Sequence[Variant], seeds: Sequence[int], settings: Mapping[str, object],
     *, folds: bool = False,
 ) -> list[tuple[Variant, list[Experiment]]]:  # fmt: skip
     """Every experiment of a comparison, all checked before the first one starts.
@@ -154,7 +153,7 @@ def plan(
         folds: whether each seed is run five times, each time with another fifth as test samples.
     """
     planned = []
-    runs: list[dict[str, Any]] = [{"seed": s} for s in seeds]
+    runs: list[dict[str, object]] = [{"seed": s} for s in seeds]
     if folds:
         runs = [{"seed": s, "fold": f} for s in seeds for f in range(FOLDS)]
     for variant in variants:
@@ -171,7 +170,7 @@ def _folder_name(label: str) -> str:
     return "".join(c if c.isalnum() or c in "._=-" else "-" for c in label).strip("-")
 
 
-def _data_key(e: Experiment) -> tuple[Any, ...]:
+def _data_key(e: Experiment) -> tuple[object, ...]:
     return e.data.dataset, e.data.fold, e.data.best_inputs
 
 
@@ -277,7 +276,7 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def summary(rows: Sequence[Row]) -> dict[str, Any]:
+def summary(rows: Sequence[Row]) -> dict[str, object]:
     """A comparison as plain values, for --json."""
     return {
         "versions": versions(),

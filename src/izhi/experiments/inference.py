@@ -13,7 +13,7 @@ from torch import Tensor
 
 from izhi.data import Dataset, stream
 from izhi.errors import ArtifactError, IzhiError, SettingError
-from izhi.experiments import build, plots
+from izhi.experiments import build
 from izhi.experiments.export import as_inputs, as_integers
 from izhi.experiments.settings import Experiment, experiment
 from izhi.experiments.trained import Trained
@@ -23,6 +23,7 @@ from izhi.hardware.artifact import IPArtifact
 from izhi.hardware.artifact.integers import AnyArtifact, Artifact
 from izhi.hardware.fixed import IzhikevichNeuron, Outcome, Trace, fast
 from izhi.kernels import Spikes
+from izhi.neurons import simulation
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import EVALUATION_BATCH, LOSSES
 
@@ -211,13 +212,13 @@ def trace(artifact: Artifact, dataset: Dataset, sample: int) -> Outcome:
     raise AssertionError("every sample is in a batch")
 
 
-def values(network: fixed.Network, seen: Trace, layer: int, neuron: int) -> plots.Trace:
+def values(network: fixed.Network, seen: Trace, layer: int, neuron: int) -> simulation.Trace:
     """What one neuron did, in values instead of integers, for ``plots.trace``; layer 0 is the first."""
     kind = network.layers[layer].neuron
     integers = (x[layer][:, 0, neuron] for x in (seen.current, seen.v, seen.u, seen.spikes))
     current, v, u, spikes = integers
     unit = kind.v_format.unit
-    return plots.Trace(
-        np.arange(len(v)), current * unit, v * unit,
+    return simulation.Trace(
+        np.arange(len(v), dtype=np.float64), current * unit, v * unit,
         u * kind.u_format.unit if isinstance(kind, IzhikevichNeuron) else None, spikes, "",
     )  # fmt: skip

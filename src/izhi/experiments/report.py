@@ -7,8 +7,8 @@ from pathlib import Path
 from izhi.errors import SettingError
 from izhi.experiments import build, plots
 from izhi.experiments.run import Result
-from izhi.experiments.run_folder import ABOUT, RunFolder, versions
-from izhi.experiments.settings import Experiment, experiment
+from izhi.experiments.run_folder import RunFolder, load, versions
+from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.kinds import kind
 from izhi.network import Network, firing
 from izhi.network.firing import LayerDynamics
@@ -46,10 +46,10 @@ def trained(path: Path) -> tuple[Experiment, Network, Network]:
     Raises:
         CheckpointError: if there is none, or it is of another network.
     """
-    content = checkpoint.load(path, ABOUT)
-    e = experiment(content["config"])
-    before, after = (build.network(e, content["inputs"], len(content["classes"])) for _ in range(2))
-    checkpoint.load_weights(path, after, content["model"])
+    saved = load(path)
+    e, size = saved.experiment, (saved.inputs, len(saved.classes))
+    before, after = build.network(e, *size), build.network(e, *size)
+    checkpoint.load_weights(path, after, saved.progress.network)
     return e, before, after
 
 

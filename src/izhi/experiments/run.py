@@ -93,7 +93,7 @@ def train(
     folder: RunFolder,
     listener: RunListener | None = None,
     *,
-    start: Mapping[str, Any] | None = None,
+    start: Mapping[str, object] | None = None,
 ) -> Result:
     """Train the experiment to its last epoch, going on from the folder's checkpoint if it has one.
 
@@ -140,7 +140,11 @@ def train(
 
 
 def quantize(
-    fabric: Fabric, e: Experiment, dataset: Dataset, folder: RunFolder, weights: Mapping[str, Any]
+    fabric: Fabric,
+    e: Experiment,
+    dataset: Dataset,
+    folder: RunFolder,
+    weights: Mapping[str, object],
 ) -> Result:
     """Round the float network of those weights as the experiment says, without training, and evaluate it.
 
@@ -189,7 +193,7 @@ def calibration(e: Experiment, encoder: Encoder, samples: AnySamples, network: N
     return classifier.encode(values, derive_seed(seed, Purpose.CALIBRATION, 1))
 
 
-def about(e: Experiment, encoder: Encoder, dataset: Dataset) -> dict[str, Any]:
+def about(e: Experiment, encoder: Encoder, dataset: Dataset) -> dict[str, object]:
     """What a checkpoint holds of the experiment, besides the run's progress."""
     return {
         "config": e.flat(plain=True),

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,9 +17,6 @@ from izhi.errors import CheckpointError, RunFolderError
 from izhi.experiments.settings import Experiment, Mark, experiment, marked, read
 from izhi.training import Progress, checkpoint
 from izhi.version import __version__
-
-#: What a checkpoint of a run holds of its experiment.
-ABOUT = ("config", "inputs", "classes")
 
 
 def versions() -> dict[str, str]:
@@ -41,6 +37,43 @@ def already_holds_a_run(path: Path) -> RunFolderError:
     return RunFolderError(
         f"{path} already holds a run; go on with it by --resume, or choose another --out"
     )
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a run's checkpoint holds.
+
+    Attributes:
+        path: of the checkpoint.
+        experiment: the run's settings.
+        inputs: width of an encoded sample.
+        classes: their names.
+        progress: how far the run is, and its weights.
+    """
+
+    path: Path
+    experiment: Experiment
+    inputs: int
+    classes: tuple[str, ...]
+    progress: Progress
+
+
+def load(path: Path, changes: Mapping[str, object] | None = None) -> Saved:
+    """The checkpoint of a run folder, or the file itself.
+
+    Args:
+        path: of the folder or file.
+        changes: settings that replace those of the run.
+
+    Raises:
+        CheckpointError: if it is not there, damaged, or of no run.
+    """
+    path = path / checkpoint.NAME if path.is_dir() else path
+    content = checkpoint.load(path, ("config", "inputs", "classes"))
+    # A setting that is newer than the checkpoint had its default there.
+    e = experiment({**content["config"], **(changes or {})})
+    progress = checkpoint.progress_of(content)
+    return Saved(path, e, int(content["inputs"]), tuple(map(str, content["classes"])), progress)
 
 
 @dataclass(frozen=True)
@@ -96,18 +129,17 @@ class RunFolder:
         """
         if not self.checkpoint.exists():
             return None
-        content = checkpoint.load(self.checkpoint, ABOUT)
-        # A setting that is newer than the checkpoint had its default there.
-        there, here = experiment(content["config"]).flat(plain=True), e.flat(plain=True)
+        saved = load(self.checkpoint)
+        there, here = saved.experiment.flat(plain=True), e.flat(plain=True)
         for name in marked(Mark.SHAPES):
             if here[name] != there[name]:
                 raise CheckpointError(
                     f"{self.checkpoint} is from another network: {name} is {there[name]!r} there,"
                     f" expected {here[name]!r}; use the settings of the run that wrote it"
                 )
-        return checkpoint.progress_of(content)
+        return saved.progress
 
-    def keep(self, about: Mapping[str, Any], progress: Progress) -> None:
+    def keep(self, about: Mapping[str, object], progress: Progress) -> None:
         """Write the checkpoint after an epoch, then the metrics of all epochs so far."""
         checkpoint.save(self.checkpoint, {**about, **checkpoint.content_of(progress)})
         table = io.StringIO()

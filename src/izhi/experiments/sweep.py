@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from izhi.data import Dataset
 from izhi.errors import SettingError, unknown
@@ -17,11 +17,10 @@ from izhi.experiments import build, plots
 from izhi.experiments import run as run_of
 from izhi.experiments.comparison import percent
 from izhi.experiments.run import Result, RunListener
-from izhi.experiments.run_folder import ABOUT, RunFolder
-from izhi.experiments.settings import Experiment, experiment
+from izhi.experiments.run_folder import RunFolder, load
+from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.kinds import kind
 from izhi.network.connections import CONNECTIONS
-from izhi.training import checkpoint
 
 #: Rounded after training; trained with rounding from the beginning; rounded, then trained further.
 METHODS = ("ptq", "qat", "qat-after-ptq")
@@ -44,7 +43,7 @@ class FloatRun:
 
     path: Path
     experiment: Experiment
-    weights: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
     accuracy: float
 
     @classmethod
@@ -54,15 +53,14 @@ class FloatRun:
         Raises:
             SettingError: if its weights or states are quantised already.
         """
-        path = path / checkpoint.NAME if path.is_dir() else path
-        saved = checkpoint.load(path, ABOUT)
-        e = experiment(saved["config"])
+        saved = load(path)
+        e, progress = saved.experiment, saved.progress
         if e.quantization.is_quantized:
             raise SettingError(f"{path} is quantised already, expected the float run it came from")
-        return cls(path, e, saved["model"], saved["history"][-1]["test_accuracy"])
+        return cls(saved.path, e, progress.network, progress.history[-1]["test_accuracy"])
 
     def rounded(
-        self, bits: int, states: int, method: str, changes: Mapping[str, Any]
+        self, bits: int, states: int, method: str, changes: Mapping[str, object]
     ) -> Experiment:
         """The experiment of this network in a format; FLOAT bits leave weights or states as they are."""
         if method not in METHODS:
@@ -73,7 +71,7 @@ class FloatRun:
             )
         e = self.experiment
         named = {"weight_bits": bits, "state_bits": states}
-        settings: dict[str, Any] = {k: None if n == FLOAT else n for k, n in named.items()}
+        settings: dict[str, object] = {k: None if n == FLOAT else n for k, n in named.items()}
         if method == "qat-after-ptq":
             settings["epochs"] = max(1, round(LESS_EPOCHS * e.training.epochs))
             settings["learning_rate"] = SLOWER * e.training.learning_rate
@@ -197,7 +195,7 @@ def plan(
     methods: Sequence[str],
     weights: Sequence[int],
     states: Sequence[int],
-    changes: Mapping[str, Any],
+    changes: Mapping[str, object],
 ) -> list[tuple[str, list[Experiment]]]:
     """Each method in each format, of every run; checked before anything is written."""
     return [
@@ -265,7 +263,7 @@ def write(
     )
 
 
-def summary(runs: Sequence[FloatRun], points: Sequence[Point]) -> dict[str, Any]:
+def summary(runs: Sequence[FloatRun], points: Sequence[Point]) -> dict[str, object]:
     """A sweep as plain values, for --json."""
     return {
         "float_accuracies": [run.accuracy for run in runs],

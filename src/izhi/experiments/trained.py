@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from izhi.data import Dataset
 from izhi.experiments import build
-from izhi.experiments.run_folder import ABOUT
-from izhi.experiments.settings import Experiment, experiment
+from izhi.experiments.run_folder import load as load_run
+from izhi.experiments.settings import Experiment
 from izhi.network.encoding import Encoder
 from izhi.network.layers import Network
 from izhi.training import Classifier, checkpoint
@@ -34,7 +33,7 @@ class Trained:
     dataset: Dataset
     encoder: Encoder
     network: Network
-    history: list[dict[str, Any]]
+    history: list[dict[str, float]]
 
     @property
     def classifier(self) -> Classifier:
@@ -44,7 +43,7 @@ class Trained:
 
 def load(
     path: Path,
-    changes: Mapping[str, Any] | None = None,
+    changes: Mapping[str, object] | None = None,
     report: Callable[[str], None] = lambda line: None,
     expect: Callable[[Experiment], None] = lambda e: None,
 ) -> Trained:
@@ -56,12 +55,11 @@ def load(
         report: told what is read or downloaded.
         expect: raises an error if the settings are not what the caller needs.
     """
-    path = path / checkpoint.NAME if path.is_dir() else path
-    content = checkpoint.load(path, ABOUT)
-    e = experiment({**content["config"], **(changes or {})})
+    saved = load_run(path, changes)
+    e = saved.experiment
     expect(e)
     dataset = build.dataset(e.data, report)
     encoder = build.encoder(e, dataset)
     network = build.network(e, encoder.features, len(dataset.classes))
-    checkpoint.load_weights(path, network, content["model"])
-    return Trained(path, e, dataset, encoder, network, content["history"])
+    checkpoint.load_weights(saved.path, network, saved.progress.network)
+    return Trained(saved.path, e, dataset, encoder, network, saved.progress.history)

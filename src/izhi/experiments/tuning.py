@@ -58,7 +58,7 @@ class Range:
         """Whether variants of that neuron are searched over it."""
         return self.neuron in (None, neuron)
 
-    def holds(self, value: Any) -> bool:
+    def holds(self, value: object) -> bool:
         """Whether a value is one that the setting may take."""
         if self.choices:
             return str(value) in self.choices
@@ -122,12 +122,12 @@ class Best:
     """
 
     variant: Variant
-    found: Mapping[str, Any]
+    found: Mapping[str, object]
     accuracy: float
     trials: int
 
 
-def to_toml(settings: Mapping[str, Any], best: Sequence[Best], header: str = "") -> str:
+def to_toml(settings: Mapping[str, object], best: Sequence[Best], header: str = "") -> str:
     """The common settings, and each variant with what was found, as a file for ``izhi compare``."""
 
     tables = {row.variant.label: typed({**row.variant.settings, **row.found}) for row in best}
@@ -176,7 +176,7 @@ def _storage(optuna: Any, storage: str) -> Any:
 def check(
     variants: Sequence[Variant],
     ranges: Sequence[Range],
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     trials: int,
     *,
     every_speaker: bool = False,
@@ -227,7 +227,7 @@ def speakers(dataset: Dataset) -> list[int]:
 def tune(
     variants: Sequence[Variant],
     ranges: Sequence[Range],
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     *,
     trials: int,
     storage: str,
@@ -303,7 +303,7 @@ class _Objective:
     dataset: Dataset
     variant: Variant
     ranges: Sequence[Range]
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     listener: RunListener
     folds: Sequence[int | None]
 

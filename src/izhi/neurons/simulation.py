@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from izhi.errors import SettingError
-from izhi.experiments.plots import Trace
 from izhi.neurons import LIF, PATTERNS, Izhikevich, IzhikevichParameters
+
+#: Values of one neuron over time.
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one neuron did: times in ms (or steps), current, v, u and spikes per step.
+
+    Spikes are drawn up to the threshold; without one, v is drawn as it is.
+    """
+
+    time: Numbers
+    current: Numbers
+    v: Numbers
+    u: Numbers | None
+    spikes: Numbers
+    unit: str
+    threshold: float | None = None
+
+    @property
+    def spike_times(self) -> Numbers:
+        times: Numbers = self.time[self.spikes > 0]
+        return times
 
 
 def run(parameters: IzhikevichParameters, current: NDArray[np.float64]) -> Trace:
@@ -17,7 +42,7 @@ def run(parameters: IzhikevichParameters, current: NDArray[np.float64]) -> Trace
     with torch.no_grad():
         spikes, v, u = neuron.trace(torch.from_numpy(current).reshape(-1, 1, 1))
     return Trace(
-        time=np.arange(len(current)) * parameters.dt,
+        time=np.arange(len(current), dtype=np.float64) * parameters.dt,
         current=current,
         v=v.flatten().numpy(),
         u=u.flatten().numpy(),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from izhi.errors import CheckpointError
 from izhi.files import write_bytes
@@ -28,7 +28,7 @@ NAME = "checkpoint.pt"
 _PROGRESS = ("model", "optimizer", "epoch", "history", "warnings")
 
 
-def content_of(progress: Progress) -> dict[str, Any]:
+def content_of(progress: Progress) -> dict[str, object]:
     """What a checkpoint holds of a run's progress."""
     return {
         "model": progress.network,
@@ -46,7 +46,7 @@ def progress_of(content: Mapping[str, Any]) -> Progress:
     )
 
 
-def save(path: Path, content: Mapping[str, Any]) -> None:
+def save(path: Path, content: Mapping[str, object]) -> None:
     """Write a checkpoint; an older one of that name stays until the new one is whole."""
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **content}, buffer)
@@ -83,7 +83,7 @@ def read(path: Path) -> Any:
         ) from None
 
 
-def load_with(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+def load_with(path: Path, settings: Mapping[str, object]) -> dict[str, Any]:
     """What a file holds that was saved with ``settings`` among its content.
 
     Raises:
@@ -124,7 +124,7 @@ def load(path: Path, also: Sequence[str] = ()) -> dict[str, Any]:
     return content
 
 
-def load_weights(path: Path, network: nn.Module, state: Mapping[str, Any]) -> None:
+def load_weights(path: Path, network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Copy weights into a network of the same shapes; CheckpointError where they differ."""
     own = network.state_dict()
     if own.keys() != state.keys():

@@ -44,7 +44,7 @@ class Gradients:
 
     def begin(
         self, trainer: Trainer, classifier: Classifier, samples: AnySamples,
-        state: Mapping[str, Any] | None, epochs: int,
+        state: Mapping[str, object] | None, epochs: int,
     ) -> tuple[Learner, nn.Module]:  # fmt: skip
         """See ``Method``."""
         optimizer = self.optimizer(classifier.network)
@@ -147,9 +147,9 @@ class Descent:
             "train_accuracy": float(total[1] / total[2]),
         }
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """The optimiser's."""
-        state: dict[str, Any] = self.step.optimizer.state_dict()
+        state: dict[str, object] = self.step.optimizer.state_dict()
         return state
 
     def _set_rates(self, factor: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 
@@ -37,7 +37,7 @@ class Optimizer:
                 rates[layer.delay.steps] = self.delay_rate
         learned = [p for p in network.parameters() if p.requires_grad]
         weights = [p for p in learned if p not in rates]
-        groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": self.weight_decay}]
+        groups: list[dict[str, object]] = [{"params": weights, "weight_decay": self.weight_decay}]
         # Coefficients of neurons and delays do not decay.
         groups += [
             {"params": [p], "lr": rates[p], "weight_decay": 0.0} for p in learned if p in rates

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -57,7 +57,7 @@ class Learner(Protocol):
         """One epoch, counted from 1; its metrics. ``progress`` is told the loss of every step."""
         ...
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """What an exact continuation needs besides the network's weights."""
         ...
 
@@ -67,7 +67,7 @@ class Method(Protocol):
 
     def begin(
         self, trainer: Trainer, classifier: Classifier, samples: AnySamples,
-        state: Mapping[str, Any] | None, epochs: int,
+        state: Mapping[str, object] | None, epochs: int,
     ) -> tuple[Learner, nn.Module]:  # fmt: skip
         """The learner of a network, and the classifier as Fabric set it up.
 
@@ -112,8 +112,8 @@ class Progress:
 
     history: list[Row] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    network: Mapping[str, Any] = field(default_factory=dict)
-    learner: Mapping[str, Any] | None = None
+    network: Mapping[str, Tensor] = field(default_factory=dict)
+    learner: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True)

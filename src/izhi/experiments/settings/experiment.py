@@ -58,7 +58,7 @@ class Experiment(Group):
         """The setting of that name, whatever group it is in."""
         return getattr(getattr(self, GROUP_OF[name]), name)
 
-    def flat(self, *, plain: bool = False) -> dict[str, Any]:
+    def flat(self, *, plain: bool = False) -> dict[str, object]:
         """All settings by their names; ``plain`` for values that JSON and checkpoints hold."""
         groups = self.model_dump(mode="json" if plain else "python")
         return {name: value for group in groups.values() for name, value in group.items()}
@@ -82,7 +82,7 @@ class Experiment(Group):
         usual = kind(neurons.neuron)
         events = has_events(self.data.dataset)
         window = usual_window(self.data.dataset) if events else None
-        chosen: dict[str, dict[str, Any]] = {
+        chosen: dict[str, dict[str, object]] = {
             "coding": {
                 "encoding": coding.encoding or ("events" if events else "rate"),
                 "window": coding.window or window,
@@ -110,17 +110,17 @@ class Experiment(Group):
         return comment + str(tomli_w.dumps(tables))
 
 
-def _listed(value: Any) -> Any:
+def _listed(value: object) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
+def flattened(values: Mapping[str, object]) -> dict[str, object]:
     """Settings in tables of their groups, at the top, or both, all at the top.
 
     Raises:
         SettingError: for a group that is no table, a setting in another group's table, or one given twice.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for name, value in values.items():
         if name not in GROUPS:
             found[name] = value
@@ -138,7 +138,7 @@ def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def experiment(values: Mapping[str, Any]) -> Experiment:
+def experiment(values: Mapping[str, object]) -> Experiment:
     """A checked, resolved Experiment; every mistake in values in one SettingError of one line.
 
     Args:
@@ -147,11 +147,11 @@ def experiment(values: Mapping[str, Any]) -> Experiment:
     return _of(values).resolved()
 
 
-def _of(values: Mapping[str, Any]) -> Experiment:
+def _of(values: Mapping[str, object]) -> Experiment:
     """An Experiment whose settings are each of their type, and not yet checked together."""
     flat = flattened(values)
     odd = [str(unknown("setting", name, FIELDS)) for name in flat if name not in FIELDS]
-    groups: dict[str, dict[str, Any]] = {}
+    groups: dict[str, dict[str, object]] = {}
     for name, value in flat.items():
         if name in FIELDS:
             groups.setdefault(GROUP_OF[name], {})[name] = value
@@ -164,7 +164,7 @@ def _of(values: Mapping[str, Any]) -> Experiment:
     return found
 
 
-def typed(values: Mapping[str, Any]) -> dict[str, Any]:
+def typed(values: Mapping[str, object]) -> dict[str, object]:
     """Settings as plain values of their own types, where the command line gives text."""
     plain = _of(values).flat(plain=True)
     return {name: plain[name] for name in flattened(values)}
@@ -176,7 +176,7 @@ def _mistake(error: Any) -> str:
     return f"{name} is {error['input']!r}, expected {text.removeprefix('expected ')}"
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, object]:
     """The settings in a TOML file, out of their tables; SettingError where it is missing or no TOML."""
     try:
         with path.open("rb") as file:

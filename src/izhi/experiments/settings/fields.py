@@ -61,14 +61,14 @@ def marks_of(field: FieldInfo) -> Mark:
     return Mark(value if isinstance(value, int) else 0)
 
 
-def _parts(value: Any) -> Any:
+def _parts(value: object) -> Any:
     """A comma-separated string as a list, so that one syntax serves the command line."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
 
 
-def _shares(value: Any) -> Any:
+def _shares(value: object) -> Any:
     """``RS=.5,FS=.5`` as a mapping."""
     if not isinstance(value, str):
         return value

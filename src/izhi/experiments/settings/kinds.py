@@ -19,8 +19,8 @@ from izhi.neurons import (
 from izhi.neurons.surrogate import SURROGATES
 
 if TYPE_CHECKING:
-    from izhi.neurons import Neuron
     from izhi.experiments.settings.groups import NeuronSettings
+    from izhi.neurons import Neuron
 
 #: Factor on the input current of presets in mV: weights of order 1 → mV/ms.
 BIOLOGICAL_GAIN = 200.0

@@ -152,7 +152,7 @@ class Generations:
             "evaluations": float(sum(map(len, self.search.losses))),
         }
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """The genome's first values, and the losses that the search was told."""
         start = {g.name: g.start.cpu() for g in self.genome.genes}
         return {"start": start, "losses": self.search.losses}
