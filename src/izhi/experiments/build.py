@@ -21,10 +21,9 @@ from izhi.network.connections import (
     ExponentialSynapse,
     Linear,
     SynapticDelay,
-    reversal_potentials,
 )
-from izhi.network.layers import Layer, Network, Neuron
-from izhi.neurons import Izhikevich
+from izhi.network.layers import Layer, Network
+from izhi.neurons import Neuron
 from izhi.seeds import Purpose, derive_seed
 
 
@@ -34,12 +33,7 @@ def _connection(e: Experiment, inputs: int, outputs: int, neuron: Neuron) -> Con
     if issubclass(kind, ExponentialSynapse):
         extra["tau"] = e.tau
     if kind is ConductanceSynapse:
-        implicit = (
-            neuron.parameters_.dt * neuron.parameters_.gain if isinstance(neuron, Izhikevich) else 1
-        )
-        extra.update(
-            inhibitory=e.inhibitory, reversal=reversal_potentials(neuron), implicit=implicit
-        )
+        extra.update(inhibitory=e.inhibitory, reversal=neuron.reversal, implicit=neuron.implicit)
     return kind(inputs, outputs, **extra)
 
 
