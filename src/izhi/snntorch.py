@@ -22,7 +22,7 @@ from izhi.kernels import Drive
 from izhi.kernels.reference import izhikevich_step
 from izhi.neurons import Izhikevich as IzhikevichLayer
 from izhi.neurons import IzhikevichParameters
-from izhi.neurons.izhikevich import check_current
+from izhi.neurons.neuron import check_current
 
 __all__ = ["Izhikevich", "reset"]
 

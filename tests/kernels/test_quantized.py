@@ -12,9 +12,8 @@ from test_fused import DEVICE, KERNELS
 from izhi import LIF, Izhikevich, kernels
 from izhi.hardware import fixed
 from izhi.hardware.fixed import FixedPoint
-from izhi.kernels import Drive, Memory
+from izhi.kernels import Coefficients, Drive, Memory, QuantizedLIFCoefficients
 from izhi.kernels.plan import Formats
-from izhi.kernels.reference import Coefficients
 
 N, STEPS, BATCH = 24, 30, 3
 #: Fractions of the coefficients of sums, and of the multiplier.
@@ -124,8 +123,9 @@ def check(call, neuron, coefficients, total, multiplier, kernel, v, u, learned):
     st.integers(-1, 2),
     st.integers(0, 1000),
     st.sampled_from(LEARNED),
+    st.booleans(),
 )
-def test_izhikevich_is_the_integer_model(kernel, width, finer, seed, learned):
+def test_izhikevich_is_the_integer_model(kernel, width, finer, seed, learned, biased):
     random = np.random.default_rng(seed)
     v, u = FixedPoint(width, width - 3), FixedPoint(width, width - 3 + finer)
     neuron, coefficients = izhikevich(random, v, u)
@@ -133,7 +133,10 @@ def test_izhikevich_is_the_integer_model(kernel, width, finer, seed, learned):
 
     def call(drive, p, start, kernel):
         s = dataclasses.replace(Izhikevich("normalized").settings, formats=formats(v, u))
-        out, _, *last = kernels.izhikevich(drive, Memory(), *start, Coefficients(*p), s, kernel)
+        p = Coefficients(*p)
+        if biased:  # the same constant, as a bias
+            drive, p = drive._replace(bias=p.a4), p._replace(a4=0.0)
+        out, _, *last = kernels.izhikevich(drive, Memory(), *start, p, s, kernel)
         return out, last
 
     multiplier = random.integers(1, 20, N) << v.fraction
@@ -152,7 +155,9 @@ def test_lif_is_the_integer_model(kernel, width, seed, learned):
 
     def call(drive, p, start, kernel):
         s = dataclasses.replace(LIF().settings, formats=formats(v, v))
-        out, _, last = kernels.lif(drive, Memory(), *start, p, s, kernel)
+        *p, bias = p
+        p = QuantizedLIFCoefficients(*p)
+        out, _, last = kernels.lif(drive._replace(bias=bias), Memory(), *start, p, s, kernel)
         return out, [last]
 
     multiplier = random.integers(5, 40, N) << v.fraction

@@ -15,7 +15,6 @@ from izhi.network.connections import (
     Linear,
     currents,
     exponential_filter,
-    reversal_potentials,
 )
 from izhi.network.layers import Layer
 
@@ -38,8 +37,9 @@ def arriving(drive):
     memory, steps = Memory(), []
     for t in range(len(drive.current)):
         now, memory = arrive(drive.step(t), memory)
-        steps.append(now)
-    return tuple(torch.stack(x) for x in list(zip(*steps, strict=True))[:2] if x[0] is not None)
+        current = now.current if now.bias is None else now.current + now.bias
+        steps.append((current, now.conductance))
+    return tuple(torch.stack(x) for x in zip(*steps, strict=True) if x[0] is not None)
 
 
 @pytest.mark.parametrize("steps", [1, 5, 64, 65, 200])
@@ -120,9 +120,9 @@ def test_neuron_types_fix_the_signs():
 
 
 def test_reversal_potentials_agree_between_units():
-    low, rest, high = reversal_potentials(Izhikevich("RS"))
+    low, rest, high = Izhikevich("RS").reversal
     assert (low, rest, high) == (-85, -65, 0)
-    scaled = reversal_potentials(Izhikevich("normalized"))
+    scaled = Izhikevich("normalized").reversal
     lv = 100 / 0.7
     assert scaled == pytest.approx(tuple((x + 65) / lv for x in (low, rest, high)))
 
@@ -168,7 +168,7 @@ def test_any_connection_with_any_neuron(kind, neuron):
         else Izhikevich(neuron, gain=1.0 if neuron == "normalized" else 40.0)
     )
     make, recurrent = CONNECTIONS[kind]
-    extra = {"reversal": reversal_potentials(cell)} if make is ConductanceSynapse else {}
+    extra = {"reversal": cell.reversal} if make is ConductanceSynapse else {}
     layer = Layer(make(20, 6, recurrent=recurrent, **extra), cell)
     with torch.no_grad():
         layer.connection.weight.abs_()

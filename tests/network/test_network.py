@@ -9,7 +9,6 @@ from izhi.network.connections import (
     Connection,
     ExponentialSynapse,
     Linear,
-    reversal_potentials,
 )
 from izhi.network.layers import Layer, Network
 
@@ -20,7 +19,7 @@ def make(keep_every=None, readout=True):
     layers = [
         Layer(ExponentialSynapse(8, 12), Izhikevich(gain=9.0, learn=("a2",))),
         Layer(Linear(12, 10, recurrent=True), LIF()),
-        Layer(ConductanceSynapse(10, 10, reversal=reversal_potentials(neuron)), neuron),
+        Layer(ConductanceSynapse(10, 10, reversal=neuron.reversal), neuron),
     ]
     last: Connection | None = ExponentialSynapse(10, 3) if readout else None
     return Network(layers, last, keep_every=keep_every)

@@ -31,11 +31,9 @@ from izhi.network.connections import (
     ExponentialSynapse,
     Linear,
     SynapticDelay,
-    reversal_potentials,
 )
 from izhi.network.encoding import Augmentation, Encoder, EventEncoder, RowEncoder, ValueEncoder
-from izhi.network.layers import Neuron
-from izhi.neurons import Izhikevich
+from izhi.neurons import Neuron
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import Evolution, Gradients, Method, Optimizer, Trainer
 
@@ -103,12 +101,7 @@ def _connection(s: NetworkSettings, inputs: int, outputs: int, neuron: Neuron) -
     if issubclass(kind, ExponentialSynapse):
         extra["tau"] = s.tau
     if kind is ConductanceSynapse:
-        implicit = (
-            neuron.parameters_.dt * neuron.parameters_.gain if isinstance(neuron, Izhikevich) else 1
-        )
-        extra.update(
-            inhibitory=s.inhibitory, reversal=reversal_potentials(neuron), implicit=implicit
-        )
+        extra.update(inhibitory=s.inhibitory, reversal=neuron.reversal, implicit=neuron.implicit)
     return kind(inputs, outputs, **extra)
 
 

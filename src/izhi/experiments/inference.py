@@ -215,8 +215,8 @@ def trace(artifact: Artifact, dataset: Dataset, sample: int) -> Outcome:
 def values(network: fixed.Network, seen: Trace, layer: int, neuron: int) -> simulation.Trace:
     """What one neuron did, in values instead of integers, for ``plots.trace``; layer 0 is the first."""
     kind = network.layers[layer].neuron
-    integers = (x[layer][:, 0, neuron] for x in (seen.current, seen.v, seen.u, seen.spikes))
-    current, v, u, spikes = integers
+    states = (seen.current, seen.v, seen.u, seen.spikes)
+    current, v, u, spikes = (x[layer][:, 0, neuron].astype(np.float64) for x in states)
     unit = kind.v_format.unit
     return simulation.Trace(
         np.arange(len(v), dtype=np.float64), current * unit, v * unit,

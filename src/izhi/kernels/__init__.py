@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Sequence
 from functools import cache
-from types import ModuleType
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -20,26 +19,32 @@ from izhi.errors import SettingError, SlowKernelWarning, unknown
 from izhi.kernels import cpu, fused, reference
 from izhi.kernels.cpu import frames
 from izhi.kernels.delay import delayed, delayed_product
-from izhi.kernels.packed import PackedSpikes, Spikes, product
-from izhi.kernels.plan import Reset
-from izhi.kernels.reference import (
+from izhi.kernels.drive import (
     Coefficients,
     Drive,
     IzhikevichSettings,
+    LIFCoefficients,
     LIFSettings,
     Memory,
+    QuantizedLIFCoefficients,
+    SpikeGradient,
     Synapse,
 )
-from izhi.neurons.surrogate import ClosedForm, closed_form
+from izhi.kernels.fused import Device
+from izhi.kernels.packed import PackedSpikes, Spikes, product
+from izhi.kernels.plan import Constants, Reset
+from izhi.kernels.vocabulary import Surrogate
 
 __all__ = [
     "KERNELS",
     "Coefficients",
     "Drive",
     "IzhikevichSettings",
+    "LIFCoefficients",
     "LIFSettings",
     "Memory",
     "PackedSpikes",
+    "QuantizedLIFCoefficients",
     "Spikes",
     "Synapse",
     "delayed",
@@ -56,11 +61,9 @@ KERNELS = ("auto", "reference", "cpu", "cuda")
 _said: set[str] = set()
 
 
-def _not_covered(
-    drive: Drive, state: tuple[Tensor, ...], surrogate: ClosedForm | None
-) -> str | None:
+def _not_covered(drive: Drive, state: tuple[Tensor, ...], surrogate: SpikeGradient) -> str | None:
     """Why no kernel covers a call, or None."""
-    if surrogate is None:
+    if not isinstance(surrogate, Surrogate):
         return "its surrogate has no closed form that kernels know"
     for x in (drive.current, drive.conductance, *state):
         if x is not None and x.dtype not in (torch.float32, torch.bfloat16):
@@ -73,8 +76,8 @@ def _has_triton() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 
-def _kernels_of(kernel: str, tensor: Tensor) -> ModuleType | str:
-    """The module of kernels for a tensor's device, or why there is none."""
+def _kernels_of(kernel: str, tensor: Tensor) -> Device | str:
+    """The kernels for a tensor's device, or why there are none."""
     kind = tensor.device.type
     if kind == "cpu" and kernel != "cuda":
         return cpu
@@ -89,7 +92,7 @@ def _kernels_of(kernel: str, tensor: Tensor) -> ModuleType | str:
     return cuda
 
 
-def _device(kernel: str, tensor: Tensor, reason: str | None) -> ModuleType | None:
+def _device(kernel: str, tensor: Tensor, reason: str | None) -> Device | None:
     """The kernels to use, or None for the reference."""
     if kernel not in KERNELS:
         raise unknown("kernel", kernel, KERNELS)
@@ -107,7 +110,7 @@ def _device(kernel: str, tensor: Tensor, reason: str | None) -> ModuleType | Non
         warnings.warn(
             f"a layer runs step by step in torch, since {reason}; kernel='reference' asks for that",
             SlowKernelWarning,
-            stacklevel=6,  # whoever called the layer
+            stacklevel=7,  # whoever called the layer
         )
     return None
 
@@ -122,17 +125,24 @@ def izhikevich(
     kernel: str = "auto",
 ) -> tuple[Tensor, Memory, Tensor, Tensor]:
     """Run the quadratic neuron over drive (T, B, …): spikes (T, B, …), the last memory, v and u."""
-    surrogate = closed_form(s.surrogate)
-    reason = _not_covered(drive, (v, u), surrogate)
+    reason = _not_covered(drive, (v, u), s.surrogate)
     if s.state_quant is not None:
         reason = "it quantises its state"
     device = _device(kernel, drive.current, reason)
     if device is None:
-        return reference.izhikevich(drive, memory, v, u, p, s)
-    low, high = (s.v_min, s.v_max) if s.formats is None else s.formats[2:4]
-    constants = (s.dt, s.dt / s.order.substeps, low, high, s.jacobian_limit, s.span)
+        out, memory, (v, u) = reference.izhikevich(drive, memory, v, u, p, s)
+        return out, memory, v, u
+    constants = Constants(
+        dt=s.dt,
+        substep=s.dt / s.order.substeps,
+        v_low=s.v_min,
+        v_high=s.v_max,
+        jacobian_limit=s.jacobian_limit,
+        span=s.span,
+    )
+    surrogate = cast(Surrogate, s.surrogate)
     out, memory, (v, u) = fused.run(
-        device, s.order, surrogate, constants, tuple(p), drive, memory, (v, u), s.formats
+        device, s.order, surrogate, constants, p, drive, memory, (v, u), s.formats
     )
     return out, memory, v, u
 
@@ -141,21 +151,19 @@ def lif(
     drive: Drive,
     memory: Memory,
     v: Tensor,
-    p: Sequence[Tensor | float],
+    p: LIFCoefficients | QuantizedLIFCoefficients,
     s: LIFSettings,
     kernel: str = "auto",
 ) -> tuple[Tensor, Memory, Tensor]:
     """Run the leaky integrate-and-fire neuron over drive (T, B, …): spikes, the last memory and v."""
-    surrogate = closed_form(s.surrogate)
-    device = _device(kernel, drive.current, _not_covered(drive, (v,), surrogate))
+    device = _device(kernel, drive.current, _not_covered(drive, (v,), s.surrogate))
     if device is None:
-        return reference.lif(drive, memory, v, p, s)
-    low, high = (0.0, 0.0) if s.formats is None else s.formats[2:4]
-    reset = Reset(s.reset, s.reset_delay)
+        out, memory, (v,) = reference.lif(drive, memory, v, p, s)
+        return out, memory, v
+    reset, surrogate = Reset(s.reset, s.reset_delay), cast(Surrogate, s.surrogate)
     out, memory, (v,) = fused.run(
-        device, reset, surrogate, (0.0, 0.0, low, high, 0.0, 0.0), tuple(p), drive, memory, (v,),
-        s.formats,
-    )  # fmt: skip
+        device, reset, surrogate, Constants(), p, drive, memory, (v,), s.formats
+    )
     return out, memory, v
 
 
@@ -166,7 +174,7 @@ def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype, kernel: str 
     """
     found = _kernels_of(kernel, values)
     if not isinstance(found, str) and dtype in (torch.float32, torch.bfloat16):
-        return found.rate(values, steps, seed, dtype)  # type: ignore[no-any-return]
+        return found.rate(values, steps, seed, dtype)
     generator = torch.Generator(values.device).manual_seed(seed % 2**63)
     random = torch.rand((steps, *values.shape), generator=generator, device=values.device)
     return (random < values).to(dtype)

@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import ModuleType
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from izhi.kernels.plan import KEEP_EVERY, Call, Formats, Gradients, Plan, constants_of
-from izhi.kernels.reference import Drive, Memory
+from izhi.kernels.drive import Drive, Memory
+from izhi.kernels.plan import (
+    KEEP_EVERY,
+    Call,
+    Constants,
+    EventOrder,
+    Formats,
+    Gradients,
+    Plan,
+    Reset,
+)
+from izhi.kernels.vocabulary import Surrogate
+
+
+class Device(Protocol):
+    """The kernels of a device: a module, such as ``izhi.kernels.cpu``."""
+
+    def forward(
+        self, plan: Plan, call: Call, state: Tensor, keep_every: int,
+        into: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """Spikes (T, lanes), every k-th state (T/k, states, lanes), the state after the last step."""
+
+    def backward(
+        self, plan: Plan, call: Call, kept: Tensor, keep_every: int,
+        grad_spikes: Tensor, grad_last: Tensor,
+    ) -> Gradients:  # fmt: skip
+        """Gradients of everything that went in."""
+
+    def rate(self, values: Tensor, steps: int, seed: int, dtype: torch.dtype) -> Tensor:
+        """Bernoulli spikes, see ``izhi.kernels.rate``."""
 
 
 class _Fused(torch.autograd.Function):
@@ -18,7 +46,7 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, device: ModuleType, plan: Plan, call: Call, keep: bool,
+        ctx: Any, device: Device, plan: Plan, call: Call, keep: bool,
         current: Tensor, conductance: Tensor, bias: Tensor, coefficients: Tensor, decay: Tensor,
         state: Tensor, feedback: Tensor | None, spikes: Tensor | None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
@@ -66,7 +94,7 @@ class _Fused(torch.autograd.Function):
 
 
 def _forward_with_feedback(
-    device: ModuleType, plan: Plan, call: Call, state: Tensor, feedback: Tensor, spikes: Tensor,
+    device: Device, plan: Plan, call: Call, state: Tensor, feedback: Tensor, spikes: Tensor,
     keep: bool,
 ) -> tuple[Call, Tensor, Tensor, Tensor]:  # fmt: skip
     """Step by step, each step's spikes adding to the next step's current; the call with that sum."""
@@ -95,7 +123,7 @@ def _step(call: Call, t: int) -> Call:
 
 
 def _backward_with_feedback(
-    device: ModuleType, plan: Plan, call: Call, kept: Tensor, grad_spikes: Tensor, grad_state: Tensor,
+    device: Device, plan: Plan, call: Call, kept: Tensor, grad_spikes: Tensor, grad_state: Tensor,
     feedback: Tensor, first: Tensor, outputs: Tensor,
 ) -> tuple[Gradients, Tensor, Tensor]:  # fmt: skip
     """The loop back through time finds what each step's spikes receive from the next step.
@@ -139,10 +167,10 @@ def _joined(steps: list[Gradients]) -> Gradients:
 
 
 def run(
-    device: ModuleType,
-    dynamics: Any,
-    surrogate: Any,
-    constants: tuple[float, ...],
+    device: Device,
+    dynamics: EventOrder | Reset,
+    surrogate: Surrogate,
+    constants: Constants,
     coefficients: tuple[Tensor | float, ...],
     drive: Drive,
     memory: Memory,
@@ -152,10 +180,10 @@ def run(
     """Run a layer over drive (T, B, …) by the kernels of a device.
 
     Args:
-        device: module with ``forward`` and ``backward`` (see ``izhi.kernels.cpu.recurrence``).
+        device: the kernels.
         dynamics: the event order or reset of the plan.
-        surrogate: izhi.surrogate.ClosedForm.
-        constants: dt, dt of a sub-step, v_min, v_max, jacobian_limit, span.
+        surrogate: derivative of the spike.
+        constants: of the neuron, to which those of surrogate, synapse and formats are added.
         coefficients: floats, or tensors that broadcast over one sample.
         drive: what arrives.
         memory: traces of the synapse, last spikes.
@@ -166,56 +194,33 @@ def run(
         spikes (T, B, …), memory and state after the last step.
     """
     shape = drive.current.shape
-    steps, one = shape[0], shape[1:]
-    where = drive.current.device
-    dtype = drive.current.dtype
-    current = drive.current.reshape(steps, -1)
-    lanes = current.shape[1]
-    coupled, synapse = drive.conductance is not None, drive.synapse
-    conductance = current.new_empty(steps, 0)
-    if drive.conductance is not None:
-        dtype = torch.promote_types(dtype, drive.conductance.dtype)
-        current, conductance = (
-            x.to(dtype).reshape(steps, -1) for x in (current, drive.conductance)
-        )
-    constant = drive.bias
-    if formats is not None:
-        # Rounded with the constant among the coefficients, which differs from neuron to neuron.
-        constant = torch.as_tensor(coefficients[3]).expand(one[1:])
-        rest = (0.0, *coefficients[4:]) if len(coefficients) > 4 else ()
-        coefficients = (*coefficients[:3], *rest)
-    p = _stacked(coefficients, one, where)
-    decay, bias = p.new_zeros(()), p.new_zeros(0)
+    one = shape[1:]
+    current, conductance = _flat(drive)
+    p = _stacked(coefficients, one, current.device)
+    bias = p.new_zeros(0) if drive.bias is None else drive.bias.float().reshape(-1)
+    decay, implicit = p.new_zeros(()), 0.0
     traces: tuple[Tensor, ...] = ()
-    implicit = 0.0
-    if constant is not None:
-        bias = constant.float().reshape(-1)
-    if synapse is not None:
-        decay, implicit = synapse
-        traces = memory.synapse or (p.new_zeros(one),) * (1 + coupled)
-    plan = Plan(
-        dynamics, type(surrogate), dtype, coupled, synapse is not None, constant is not None, p.shape[1] == 1,
-        "none", quantized=formats is not None,
-    )  # fmt: skip
-    learned = {
-        row for row, x in enumerate(coefficients) if isinstance(x, Tensor) and x.requires_grad
-    }
-    if learned or decay.requires_grad:
-        only_gain = learned == {plan.gain} and not decay.requires_grad
-        plan = replace(plan, learn="gain" if only_gain else "all")
-    held = torch.stack([x.float().reshape(-1) for x in (*state, *traces)])
-    k = (*surrogate.constants, 1.0, 1.0)[:2]
-    numbers = torch.tensor(
-        [*constants, *k, float(decay.detach()), implicit, *constants_of(formats)],
-        dtype=torch.float32,
+    if drive.synapse is not None:
+        decay, implicit = drive.synapse
+        traces = memory.synapse or (p.new_zeros(one),) * (1 + (drive.conductance is not None))
+    first, second = surrogate.constants
+    numbers = constants.quantized(formats)._replace(
+        surrogate_first=first,
+        surrogate_second=second,
+        decay=float(decay.detach()),
+        implicit=implicit,
     )
-    feedback, spikes = drive.feedback, memory.spikes
-    if feedback is not None:
-        feedback = feedback.to(dtype)
-        spikes = (current.new_zeros(lanes) if spikes is None else spikes.to(dtype)).reshape(-1)
+    plan = Plan(
+        dynamics, type(surrogate), current.dtype, coupled=drive.conductance is not None,
+        filtered=drive.synapse is not None, biased=drive.bias is not None, shared=p.shape[1] == 1,
+        learn="none", quantized=formats is not None,
+    )  # fmt: skip
+    plan = replace(plan, learn=_learned(plan, coefficients, decay))
+    held = torch.stack([x.float().reshape(-1) for x in (*state, *traces)])
+    feedback, spikes = _recurrent(drive, memory, current)
     call = Call(
         current.detach().contiguous(), conductance.detach().contiguous(), bias.detach().contiguous(),
-        p.detach(), numbers,
+        p.detach(), torch.tensor(numbers, dtype=torch.float32),
     )  # fmt: skip
     inputs = (current, conductance, bias, p, decay, held, feedback, spikes)
     keep = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
@@ -224,6 +229,38 @@ def run(
     after = tuple(x.view(one) for x in last)
     memory = Memory(after[plan.own :], None if feedback is None else out[-1])
     return out, memory, after[: plan.own]
+
+
+def _flat(drive: Drive) -> tuple[Tensor, Tensor]:
+    """Current and conductance, (T, lanes) in one format; conductance has no elements if there is none."""
+    steps, g = drive.current.shape[0], drive.conductance
+    if g is None:
+        current = drive.current.reshape(steps, -1)
+        return current, current.new_empty(steps, 0)
+    dtype = torch.promote_types(drive.current.dtype, g.dtype)
+    return drive.current.to(dtype).reshape(steps, -1), g.to(dtype).reshape(steps, -1)
+
+
+def _learned(
+    plan: Plan, coefficients: tuple[Tensor | float, ...], decay: Tensor
+) -> Literal["none", "gain", "all"]:
+    """Which coefficients' gradients the backward pass computes."""
+    rows = {k for k, x in enumerate(coefficients) if isinstance(x, Tensor) and x.requires_grad}
+    if not rows and not decay.requires_grad:
+        return "none"
+    return "gain" if rows == {plan.gain} and not decay.requires_grad else "all"
+
+
+def _recurrent(
+    drive: Drive, memory: Memory, current: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """Feedback, and the spikes (lanes,) of the step before, in the format of the current."""
+    feedback, spikes = drive.feedback, memory.spikes
+    if feedback is None:
+        return None, spikes
+    if spikes is None:
+        return feedback.to(current.dtype), current.new_zeros(current.shape[1])
+    return feedback.to(current.dtype), spikes.to(current.dtype).reshape(-1)
 
 
 def _stacked(

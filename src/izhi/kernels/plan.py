@@ -8,6 +8,11 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from izhi.kernels.vocabulary import Surrogate
+
+#: How a LIF neuron is reset after a spike.
+ResetMode = Literal["subtract", "zero", "none"]
+
 #: Steps between two states that the forward pass keeps; the backward pass computes those between again.
 KEEP_EVERY = 32
 
@@ -28,7 +33,7 @@ class EventOrder:
     spike_on: Literal["old v", "new v"]
     reset: Literal["before", "after"]
     rests: bool
-    substeps: int
+    substeps: Literal[1, 2]
     u_from: Literal["old v", "new v"]
 
 
@@ -36,7 +41,7 @@ class EventOrder:
 class Reset:
     """The reset of a LIF neuron: its mode, and whether it waits for the next step."""
 
-    mode: str
+    mode: ResetMode
     delay: bool
 
 
@@ -46,7 +51,7 @@ class Plan:
 
     Attributes:
         dynamics: the event order of an Izhikevich neuron, or the reset of a LIF neuron.
-        surrogate: class of the surrogate (izhi.surrogate.ClosedForm).
+        surrogate: class of the surrogate, which has its formula.
         dtype: of currents and spikes in memory, float32 or bfloat16; arithmetic is in float32.
         coupled: whether there is a conductance.
         filtered: whether there is a synapse.
@@ -58,7 +63,7 @@ class Plan:
     """
 
     dynamics: EventOrder | Reset
-    surrogate: type
+    surrogate: type[Surrogate]
     dtype: torch.dtype
     coupled: bool
     filtered: bool
@@ -116,25 +121,50 @@ class Formats(NamedTuple):
     i_high: float
 
 
-#: Constants of a call: ten of every plan, then scales, units and limits of quantised states.
-CONSTANTS = 18
+class Constants(NamedTuple):
+    """The constants of a call: this is their order in every kernel.
 
+    Attributes:
+        dt, substep: time step, and that of an Euler sub-step.
+        v_low, v_high: limits of v.
+        jacobian_limit: of the backward pass through v.
+        span: unit of the surrogate's argument.
+        surrogate_first, surrogate_second: constants of the surrogate's formula.
+        decay, implicit: of the synapse (see ``Synapse``).
+        v_scale, v_unit: of fixed-point v and current: 2 to the power of the fraction, and its inverse.
+        u_scale, u_unit: of fixed-point u.
+        u_low, u_high: limits of fixed-point u.
+        i_low, i_high: limits of the fixed-point current.
+    """
 
-def constants_of(formats: Formats | None) -> tuple[float, ...]:
-    """What ``Call.constants`` holds of formats: scales, their inverses, limits of u and of the current."""
-    if formats is None:
-        return (1.0,) * 8
-    f = formats
-    return (
-        f.v_scale,
-        1 / f.v_scale,
-        f.u_scale,
-        1 / f.u_scale,
-        f.u_low,
-        f.u_high,
-        f.i_low,
-        f.i_high,
-    )
+    dt: float = 1.0
+    substep: float = 1.0
+    v_low: float = 0.0
+    v_high: float = 0.0
+    jacobian_limit: float = 0.0
+    span: float = 1.0
+    surrogate_first: float = 1.0
+    surrogate_second: float = 1.0
+    decay: float = 0.0
+    implicit: float = 0.0
+    v_scale: float = 1.0
+    v_unit: float = 1.0
+    u_scale: float = 1.0
+    u_unit: float = 1.0
+    u_low: float = 0.0
+    u_high: float = 0.0
+    i_low: float = 0.0
+    i_high: float = 0.0
+
+    def quantized(self, f: Formats | None) -> Constants:
+        """The same with the scales and limits of fixed-point numbers, if there are any."""
+        if f is None:
+            return self
+        return self._replace(
+            v_scale=f.v_scale, v_unit=1 / f.v_scale, u_scale=f.u_scale, u_unit=1 / f.u_scale,
+            v_low=f.v_low, v_high=f.v_high, u_low=f.u_low, u_high=f.u_high,
+            i_low=f.i_low, i_high=f.i_high,
+        )  # fmt: skip
 
 
 class Call(NamedTuple):
@@ -142,11 +172,9 @@ class Call(NamedTuple):
 
     Attributes:
         current, conductance: (T, lanes); conductance has no elements where there is none.
-        bias: (N,); no elements where there is none. Added to the current, and in quantised neurons to
-            the sum that holds their constant (a4), which it replaces.
+        bias: (N,), see ``Drive``; no elements where there is none.
         coefficients: (rows, 1) or (rows, N): 11 of an Izhikevich neuron, 2 of LIF, 3 if quantised.
-        constants: dt, dt of a sub-step, v_min, v_max, jacobian_limit, span, two of the surrogate,
-            decay, implicit; then of quantised states (see ``Formats``), in float32.
+        constants: ``Constants`` in float32, on the CPU.
     """
 
     current: Tensor

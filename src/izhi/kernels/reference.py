@@ -3,123 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from izhi.kernels.plan import EventOrder, Formats
-from izhi.neurons.surrogate import SpikeGradient, spike
-
-
-class Coefficients(NamedTuple):
-    """The coefficients of the quadratic map; floats, or tensors that broadcast over (B, N)."""
-
-    a1: Tensor | float
-    a2: Tensor | float
-    a3: Tensor | float
-    a4: Tensor | float
-    b1: Tensor | float
-    b2: Tensor | float
-    b3: Tensor | float
-    c: Tensor | float
-    d: Tensor | float
-    threshold: Tensor | float
-    gain: Tensor | float
-
-
-@dataclass(frozen=True)
-class IzhikevichSettings:
-    """What is fixed about an Izhikevich layer.
-
-    Attributes:
-        order: order of events in a step.
-        dt: time step.
-        v_min, v_max: limits of v.
-        jacobian_limit: limit of |∂v[t+1]/∂v[t]| in the backward pass; inf for plain BPTT.
-        surrogate: derivative of the spike over (v − threshold)/span.
-        span: threshold − c of the preset, the unit of the surrogate's argument.
-        state_quant: applied to v and u after integration, before the neuron fires (reference only).
-        formats: fixed-point numbers of the states, which then follow izhi.fixed exactly; dt is then in
-            the coefficients.
-    """
-
-    order: EventOrder
-    dt: float
-    v_min: float
-    v_max: float
-    jacobian_limit: float
-    surrogate: SpikeGradient
-    span: float
-    state_quant: Callable[[Tensor], Tensor] | None = None
-    formats: Formats | None = None
-
-
-class Synapse(NamedTuple):
-    """How arriving spikes become a current over time, integrated with the neuron that they drive.
-
-        s[t] = decay·s[t−1] + x[t],   y[t] = (1 − decay)·s[t]
-
-    for the current and, where there is one, the conductance; then both are divided by
-    1 + implicit·conductance.
-
-    Attributes:
-        decay: what is left of s after a step, a tensor of no dimensions.
-        implicit: κ of an implicit step (see ``ConductanceSynapse``); 0 for an explicit one.
-    """
-
-    decay: Tensor
-    implicit: float = 0.0
-
-
-class Drive(NamedTuple):
-    """What a connection gives a neuron: I(v) = current − conductance·v.
-
-    Attributes:
-        current: (T, B, N), or (B, N) for one step.
-        conductance: of the same shape, or None for a current that does not depend on v.
-        bias: (N,), a constant current, which arrives behind the synapse; None for none.
-        synapse: dynamics between these and the neuron; None if they act in their own step only.
-        feedback: R (N, N), by which the neurons' own spikes of the step before add R·z[t−1] to the
-            current; None without recurrence.
-        gain: () or (N,), by which a quantised neuron multiplies current, a sum of integers, before the
-            bias is added; None for a current that is one.
-    """
-
-    current: Tensor
-    conductance: Tensor | None = None
-    bias: Tensor | None = None
-    synapse: Synapse | None = None
-    feedback: Tensor | None = None
-    gain: Tensor | None = None
-
-    def step(self, t: int) -> Drive:
-        """The drive of step t alone."""
-        g = None if self.conductance is None else self.conductance[t]
-        return self._replace(current=self.current[t], conductance=g)
-
-
-class Memory(NamedTuple):
-    """What a layer of neurons carries besides its own v and u.
-
-    Attributes:
-        synapse: s of the current, and of the conductance, (B, N) each; empty without a synapse.
-        spikes: the last spikes, (B, N), for a recurrent layer; else None.
-    """
-
-    synapse: tuple[Tensor, ...] = ()
-    spikes: Tensor | None = None
+from izhi.kernels import quantized
+from izhi.kernels.drive import (
+    Coefficients,
+    Drive,
+    IzhikevichSettings,
+    LIFCoefficients,
+    LIFSettings,
+    Memory,
+    QuantizedLIFCoefficients,
+    SpikeGradient,
+)
+from izhi.kernels.plan import Constants, Formats
+from izhi.kernels.vocabulary import Vocabulary
 
 
 def arrive(drive: Drive, memory: Memory) -> tuple[Drive, Memory]:
-    """The drive of one step after feedback, synapse and bias, and the memory after it."""
+    """The drive of one step after feedback and synapse, and the memory after it.
+
+    What is left of the drive is current, conductance and bias.
+    """
     current, g, bias, synapse, feedback, _ = drive
     if feedback is not None and memory.spikes is not None:
         current = current + torch.nn.functional.linear(memory.spikes.to(feedback.dtype), feedback)
     if synapse is None:
-        return Drive(current if bias is None else current + bias, g), memory
+        return Drive(current, g, bias), memory
     kind = torch.float64 if current.dtype == torch.float64 else torch.float32
     arriving = [x.to(kind) for x in (current, g) if x is not None]
     held = memory.synapse or tuple(torch.zeros_like(x) for x in arriving)
@@ -128,14 +42,25 @@ def arrive(drive: Drive, memory: Memory) -> tuple[Drive, Memory]:
     if synapse.implicit and g is not None:
         share = 1 / (1 + synapse.implicit * filtered[1])
         filtered = [x * share for x in filtered]
-    if bias is not None:
-        filtered[0] = filtered[0] + bias
-    return Drive(filtered[0], None if g is None else filtered[1]), Memory(s, memory.spikes)
+    return Drive(filtered[0], None if g is None else filtered[1], bias), Memory(s, memory.spikes)
 
 
 def remember(drive: Drive, memory: Memory, spikes: Tensor) -> Memory:
     """The memory after the spikes of a step, which feedback alone needs."""
     return memory if drive.feedback is None else memory._replace(spikes=spikes)
+
+
+def spike(x: Tensor, surrogate: SpikeGradient, *, strict: bool = False) -> Tensor:
+    """1 where x ≥ 0 (x > 0 if ``strict``, as snnTorch does), with the surrogate's derivative."""
+    fires = ((x > 0) if strict else (x >= 0)).to(x.dtype)
+    soft = surrogate(x)
+    return fires + (soft - soft.detach())
+
+
+def _current(drive: Drive, like: Tensor) -> Tensor:
+    """Current and bias of a step, in the numbers of the state."""
+    total = drive.current if drive.bias is None else drive.current + drive.bias
+    return total.to(like.dtype)
 
 
 def _square_step(v: Tensor, g: Tensor | None, p: Coefficients, dt: float, limit: float) -> Tensor:
@@ -165,6 +90,44 @@ def _clamp(v: Tensor, low: float, high: float) -> Tensor:
     return v - excess
 
 
+class _Rounded(torch.autograd.Function):
+    """x rounded to a multiple of 1/scale, halves upwards; the gradient goes straight through."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: float) -> Tensor:
+        return torch.floor(x * scale + 0.5) / scale
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        return g, None
+
+
+def rounded(x: Tensor, scale: float) -> Tensor:
+    """x rounded to a multiple of 1/scale, halves upwards, with its gradient let through."""
+    return _Rounded.apply(x, scale)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _wide(x: Tensor | float) -> Tensor | float:
+    return x.double() if isinstance(x, Tensor) else x
+
+
+#: The words of torch, on whose tensors autograd works.
+WORDS = Vocabulary(
+    inlined=lambda function: function,
+    constant=lambda value: value,
+    number=float,
+    select=torch.where,
+    clip=_clamp,
+    exp=torch.exp,
+    absolute=torch.abs,
+    wide=_wide,
+    narrow=lambda x: x,
+    rounded=lambda x, scale, unit: rounded(x, scale),
+)
+_QUANTIZED_IZHIKEVICH = quantized.izhikevich_step(WORDS)
+_QUANTIZED_LIF = quantized.lif_step(WORDS)
+
+
 def izhikevich_step(
     drive: Drive, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -185,25 +148,14 @@ def izhikevich_step(
         spikes, v, u: (B, N) each.
     """
     if s.formats is not None:
-        return _quantized_izhikevich_step(drive, v, u, p, s, s.formats)
+        return _quantized_izhikevich(drive, v, u, p, s, s.formats)
     order = s.order
     spikes = spike((v - p.threshold) / s.span, s.surrogate) if order.spike_on == "old v" else None
-    current, g = drive.current.to(v.dtype), drive.conductance
     fired = v >= p.threshold if order.reset == "before" else None
+    current = _current(drive, v)
     if fired is not None:
-        v = torch.where(fired, _like(p.c, v), v)
-        u = u + fired.to(v.dtype) * p.d
-    v_new, u_new = v, u
-    dt = s.dt / order.substeps
-    for _ in range(order.substeps):
-        v_old = v_new
-        v_new = _square_step(v_old, g, p, dt, s.jacobian_limit)
-        v_new = v_new + dt * (p.a3 * u_new + p.a4 + p.gain * current)
-        if order.u_from == "old v":
-            u_new = u_new + dt * (p.b1 * v_old + p.b2 * u_new + p.b3)
-        v_new = _clamp(v_new, s.v_min, s.v_max)
-    if order.u_from == "new v":
-        u_new = u_new + s.dt * (p.b1 * v_new + p.b2 * u_new + p.b3)
+        v, u = _reset(fired, v, u, p)
+    v_new, u_new = _integrated(current, drive.conductance, v, u, p, s)
     if fired is not None and order.rests:
         v_new, u_new = torch.where(fired, v, v_new), torch.where(fired, u, u_new)
     if s.state_quant is not None:
@@ -211,105 +163,58 @@ def izhikevich_step(
     if spikes is None:
         spikes = spike((v_new - p.threshold) / s.span, s.surrogate)
     if order.reset == "after":
-        fired = v_new >= p.threshold
-        v_new = torch.where(fired, _like(p.c, v_new), v_new)
-        u_new = u_new + fired.to(v_new.dtype) * p.d
+        v_new, u_new = _reset(v_new >= p.threshold, v_new, u_new, p)
     return spikes, v_new, u_new
 
 
-class _Rounded(torch.autograd.Function):
-    """x rounded to a multiple of 1/scale, halves upwards; the gradient goes straight through."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: float) -> Tensor:
-        return torch.floor(x * scale + 0.5) / scale
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:
-        return g, None
+def _reset(fired: Tensor, v: Tensor, u: Tensor, p: Coefficients) -> tuple[Tensor, Tensor]:
+    c = torch.as_tensor(p.c, dtype=v.dtype, device=v.device)
+    return torch.where(fired, c, v), u + fired.to(v.dtype) * p.d
 
 
-def rounded(x: Tensor, scale: float) -> Tensor:
-    """x rounded to a multiple of 1/scale, halves upwards, with its gradient let through."""
-    return _Rounded.apply(x, scale)  # type: ignore[no-any-return, no-untyped-call]
+def _integrated(
+    current: Tensor, g: Tensor | None, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings
+) -> tuple[Tensor, Tensor]:
+    """v and u after the Euler steps of one time step."""
+    dt = s.dt / s.order.substeps
+    for _ in range(s.order.substeps):
+        before = v
+        v = _square_step(before, g, p, dt, s.jacobian_limit)
+        v = v + dt * (p.a3 * u + p.a4 + p.gain * current)
+        if s.order.u_from == "old v":
+            u = u + dt * (p.b1 * before + p.b2 * u + p.b3)
+        v = _clamp(v, s.v_min, s.v_max)
+    if s.order.u_from == "new v":
+        u = u + s.dt * (p.b1 * v + p.b2 * u + p.b3)
+    return v, u
 
 
-def _quantized_izhikevich_step(
-    drive: Drive, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings, f: Formats
+def _quantized_izhikevich(
+    drive: Drive, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings, formats: Formats
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The step of izhi.fixed.IzhikevichNeuron in values instead of integers, exact in float64."""
-    kind = v.dtype
+    kind, step = v.dtype, _QUANTIZED_IZHIKEVICH
     p = Coefficients(*(_wide(x) for x in p))
-    v, u, current = v.double(), u.double(), drive.current.double()
+    v, u, current, bias = v.double(), u.double(), drive.current.double(), _bias(drive)
+    k, limit = Constants().quantized(formats), s.jacobian_limit
     spikes = spike((v - p.threshold) / s.span, s.surrogate)
-    fired = (v >= p.threshold).double()
-    v = torch.lerp(v, _like(p.c, v), fired)
-    u = _clamp(u + fired * p.d, f.u_low, f.u_high)
-    i = _clamp(rounded(p.gain * current, f.v_scale), f.i_low, f.i_high)
+    fired = v >= p.threshold
+    v, u = step.reset(v, u, p, k)
+    # The derivative by v is limited, as in _square_step.
     fixed = v.detach()
-    square = rounded(fixed * fixed, f.v_scale)
-    change = rounded(p.a1 * square + p.a2 * fixed + p.a3 * u + p.a4, f.v_scale)
-    slope = (1 + 2 * p.a1 * fixed + p.a2).detach().clamp(-s.jacobian_limit, s.jacobian_limit)
-    v_new = _clamp(fixed + i + change, f.v_low, f.v_high) + slope * (v - fixed)
-    change = rounded(p.b1 * v_new + p.b2 * u + p.b3, f.u_scale)
-    u_new = _clamp(u + change, f.u_low, f.u_high)
-    v_new, u_new = torch.lerp(v_new, v, fired), torch.lerp(u_new, u, fired)
+    slope = (1 + 2 * p.a1 * fixed + p.a2).detach().clamp(-limit, limit)
+    v_new = step.next_v(fixed, u, current, bias, p, k) + slope * (v - fixed)
+    u_new = step.next_u(v_new, u, p, k)
+    v_new, u_new = torch.where(fired, v, v_new), torch.where(fired, u, u_new)
     return spikes.to(kind), v_new.to(kind), u_new.to(kind)
 
 
-def _wide(x: Tensor | float) -> Tensor | float:
-    return x.double() if isinstance(x, Tensor) else x
-
-
-def izhikevich(
-    drive: Drive, memory: Memory, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings
-) -> tuple[Tensor, Memory, Tensor, Tensor]:
-    """All steps of ``izhikevich_step``: drive (T, B, N) → spikes (T, B, N), the last state."""
-    outputs = []
-    for t in range(drive.current.shape[0]):
-        now, memory = arrive(drive.step(t), memory)
-        spikes, v, u = izhikevich_step(now, v, u, p, s)
-        memory = remember(drive, memory, spikes)
-        outputs.append(spikes.to(drive.current.dtype))
-    return torch.stack(outputs), memory, v, u
-
-
-def lif(
-    drive: Drive,
-    memory: Memory,
-    v: Tensor,
-    p: Sequence[Tensor | float],
-    s: LIFSettings,
-) -> tuple[Tensor, Memory, Tensor]:
-    """All steps of ``lif_step``: drive (T, B, N) → spikes (T, B, N), the last state."""
-    outputs = []
-    for t in range(drive.current.shape[0]):
-        now, memory = arrive(drive.step(t), memory)
-        spikes, v = lif_step(now, v, p, s)
-        memory = remember(drive, memory, spikes)
-        outputs.append(spikes.to(drive.current.dtype))
-    return torch.stack(outputs), memory, v
-
-
-def _like(value: Tensor | float, like: Tensor) -> Tensor:
-    return torch.as_tensor(value, dtype=like.dtype, device=like.device).expand_as(like)
-
-
-@dataclass(frozen=True)
-class LIFSettings:
-    """What is fixed about a LIF layer: the reset mode, its timing, the surrogate, and formats.
-
-    With formats, states are fixed-point numbers that follow izhi.fixed exactly.
-    """
-
-    reset: str
-    reset_delay: bool
-    surrogate: SpikeGradient
-    formats: Formats | None = None
+def _bias(drive: Drive) -> Tensor | float:
+    return 0.0 if drive.bias is None else drive.bias.double()
 
 
 def lif_step(
-    drive: Drive, v: Tensor, p: Sequence[Tensor | float], s: LIFSettings
+    drive: Drive, v: Tensor, p: LIFCoefficients | QuantizedLIFCoefficients, s: LIFSettings
 ) -> tuple[Tensor, Tensor]:
     """One step of the leaky integrate-and-fire neuron, equal to ``snntorch.Leaky``.
 
@@ -323,17 +228,17 @@ def lif_step(
     Args:
         drive: input of this step, (B, N).
         v: state, (B, N).
-        p: β and threshold; with formats also the gain of the current and a bias.
+        p: coefficients; with formats those of a quantised neuron.
         s: settings.
 
     Returns:
         spikes, v: (B, N) each.
     """
     if s.formats is not None:
-        return _quantized_lif_step(drive, v, p, s, s.formats)
-    beta, threshold = p
+        return _quantized_lif(drive, v, QuantizedLIFCoefficients(*p), s, s.formats)
+    beta, threshold = p.beta, p.threshold
     above = (v > threshold).to(v.dtype)
-    current = drive.current.to(v.dtype)
+    current = _current(drive, v)
     if drive.conductance is not None:
         current = current - drive.conductance * v
     if s.reset == "zero":
@@ -348,15 +253,46 @@ def lif_step(
     return spikes, v
 
 
-def _quantized_lif_step(
-    drive: Drive, v: Tensor, p: Sequence[Tensor | float], s: LIFSettings, f: Formats
+def _quantized_lif(
+    drive: Drive, v: Tensor, p: QuantizedLIFCoefficients, s: LIFSettings, formats: Formats
 ) -> tuple[Tensor, Tensor]:
     """The step of izhi.fixed.LIFNeuron in values instead of integers, exact in float64."""
-    kind = v.dtype
-    beta, threshold, gain, bias = (_wide(x) for x in p)
-    v, current = v.double(), drive.current.double()
-    above = (v > threshold).double()
-    i = _clamp(rounded(gain * current, f.v_scale), f.i_low, f.i_high)
-    leak = rounded(beta * v + bias, f.v_scale)
-    v = _clamp(i + leak - above * threshold, f.v_low, f.v_high)
-    return spike(v - threshold, s.surrogate, strict=True).to(kind), v.to(kind)
+    wide = QuantizedLIFCoefficients(*(_wide(x) for x in p))
+    k = Constants().quantized(formats)
+    after = _QUANTIZED_LIF(v.double(), drive.current.double(), _bias(drive), wide, k)
+    spikes = spike(after - wide.threshold, s.surrogate, strict=True)
+    return spikes.to(v.dtype), after.to(v.dtype)
+
+
+def izhikevich(
+    drive: Drive, memory: Memory, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings
+) -> tuple[Tensor, Memory, tuple[Tensor, ...]]:
+    """All steps of ``izhikevich_step``: drive (T, B, N) → spikes (T, B, N), the last state."""
+    return _over_time(drive, memory, (v, u), lambda now, v, u: izhikevich_step(now, v, u, p, s))
+
+
+def lif(
+    drive: Drive,
+    memory: Memory,
+    v: Tensor,
+    p: LIFCoefficients | QuantizedLIFCoefficients,
+    s: LIFSettings,
+) -> tuple[Tensor, Memory, tuple[Tensor, ...]]:
+    """All steps of ``lif_step``: drive (T, B, N) → spikes (T, B, N), the last state."""
+    return _over_time(drive, memory, (v,), lambda now, v: lif_step(now, v, p, s))
+
+
+def _over_time(
+    drive: Drive,
+    memory: Memory,
+    state: tuple[Tensor, ...],
+    step: Callable[..., tuple[Tensor, ...]],
+) -> tuple[Tensor, Memory, tuple[Tensor, ...]]:
+    outputs = []
+    for t in range(drive.current.shape[0]):
+        now, memory = arrive(drive.step(t), memory)
+        spikes, *after = step(now, *state)
+        state = tuple(after)
+        memory = remember(drive, memory, spikes)
+        outputs.append(spikes.to(drive.current.dtype))
+    return torch.stack(outputs), memory, state

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from izhi.errors import SettingError, ShapeError
 from izhi.kernels import Drive, Spikes, Synapse, delayed, delayed_product, product
-from izhi.neurons import LIF, Izhikevich
 
 Product = Callable[[Any, Tensor], Tensor]
 
@@ -187,7 +186,7 @@ class ConductanceSynapse(ExponentialSynapse):
       than of currents; strength gives them at the learning rate of the other connections.
 
     Args:
-        reversal: (E_inh, v_rest, E_exc) in the neuron's units; see ``reversal_potentials``.
+        reversal: (E_inh, v_rest, E_exc) of the neuron, its ``reversal``.
         tau: decay time in steps, above 1.
         inhibitory: None to let each weight have its own sign; or the share, 0 to 1, of presynaptic
             neurons (the last ones) whose weights are all inhibitory, the others' all excitatory, as
@@ -371,19 +370,6 @@ def currents(drive: Drive, trace: Tensor | None) -> tuple[Tensor, Tensor | None]
     if drive.bias is not None:
         current = current + drive.bias
     return current, trace_after
-
-
-def reversal_potentials(neuron: nn.Module) -> tuple[float, float, float]:
-    """(E_inh, v_rest, E_exc) in the units of a neuron: −85, −65 and 0 mV (S2NN-HLS).
-
-    Normalised neurons take them through the map of RS, v = 142.9 mV·x − 65 mV; LIF neurons, whose
-    threshold is one above rest, at 15 mV from rest to threshold.
-    """
-    if isinstance(neuron, Izhikevich) and neuron.parameters_.unit == "mV":
-        return -85.0, -65.0, 0.0
-    if isinstance(neuron, LIF):
-        return -20 / 15, 0.0, 65 / 15
-    return -20 / (100 / 0.7), 0.0, 65 / (100 / 0.7)
 
 
 #: Connections that a configuration can name: the class, and whether it is recurrent.

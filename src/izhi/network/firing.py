@@ -87,11 +87,7 @@ def of_network(network: Network) -> list[LayerDynamics]:
         neuron: Any = cast(Layer, module).neuron
         # Of a quantised neuron the coefficients that are not yet rounded.
         neuron = getattr(neuron, "neuron", neuron)
-        used: dict[str, Tensor | float] = {}
-        if isinstance(neuron, Izhikevich):
-            used = dict(neuron.coefficients()._asdict())
-        else:
-            used = dict(zip(("beta", "threshold"), neuron.coefficients(), strict=True))
+        used: dict[str, Tensor | float] = neuron.coefficients()._asdict()
         values = {
             name: torch.as_tensor(used.get(name, raw)).detach().reshape(-1).float()
             for name, raw in neuron.learned.items()

@@ -12,10 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from izhi.errors import SettingError, ShapeError
 from izhi.kernels import Drive, Spikes
 from izhi.network.connections import Connection, Delay, currents
-from izhi.neurons import LIF, Izhikevich, IzhikevichState, LIFState
-
-Neuron = Izhikevich | LIF
-NeuronState = IzhikevichState | LIFState
+from izhi.neurons import Neuron, NeuronState
 
 
 class LayerState(NamedTuple):
@@ -50,7 +47,7 @@ class Layer(nn.Module):
 
     def forward(self, spikes: Spikes, state: Any = None) -> tuple[Tensor, NeuronState | LayerState]:
         if self.delay is None:
-            return self.neuron(self.connection(spikes), state)  # type: ignore[no-any-return]
+            return self.neuron(self.connection(spikes), state)
         before = LayerState(None, None) if state is None else state  # type: ignore[arg-type]
         drive, past = self.drive(spikes, before.past)
         out, after = self.neuron(drive, before.neuron)

@@ -4,6 +4,7 @@ from izhi.kernels.plan import EventOrder
 from izhi.neurons.izhikevich import LEARNABLE, Izhikevich, IzhikevichState
 from izhi.neurons.lif import LIF, RESETS, LIFState
 from izhi.neurons.mixture import Mixture
+from izhi.neurons.neuron import Neuron, NeuronCoefficients, NeuronState
 from izhi.neurons.parameters import (
     CELLS_2007,
     COEFFICIENTS,
@@ -33,6 +34,9 @@ __all__ = [
     "IzhikevichState",
     "LIFState",
     "Mixture",
+    "Neuron",
+    "NeuronCoefficients",
+    "NeuronState",
     "biological",
     "normalize",
     "preset",

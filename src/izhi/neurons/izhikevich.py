@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from izhi import kernels
-from izhi.errors import SettingError, ShapeError, unknown
+from izhi.errors import SettingError, unknown
 from izhi.kernels import Coefficients, Drive, IzhikevichSettings, Memory
-from izhi.kernels.reference import arrive, izhikevich_step, remember
+from izhi.kernels.reference import izhikevich_step
 from izhi.neurons.mixture import Mixture
+from izhi.neurons.neuron import NeuronLayer, hold, zeros
 from izhi.neurons.parameters import COEFFICIENTS, ORDERS, IzhikevichParameters
 from izhi.neurons.presets import preset
-from izhi.neurons.surrogate import ATan, SpikeGradient
+from izhi.neurons.surrogate import SpikeGradient, recognised
 
 #: What can be learned: every coefficient, and a, b of the biological form (b1 = a·b, b2 = −a).
 LEARNABLE = (*COEFFICIENTS, "a", "b")
@@ -30,36 +30,7 @@ class IzhikevichState(NamedTuple):
     memory: Memory = Memory()
 
 
-def check_current(current: Tensor, *, time: bool) -> None:
-    """Raise ShapeError unless current is a floating (T, B, *features), or (B, *features), tensor."""
-    rank, shape = (3, "(T, B, features)") if time else (2, "(B, features)")
-    if current.dim() < rank:
-        raise ShapeError(
-            f"current has shape {tuple(current.shape)}, expected {shape}:"
-            f" at least {rank} dimensions, {'time' if time else 'batch'} first"
-        )
-    if time and current.shape[0] == 0:
-        raise ShapeError(
-            f"current has shape {tuple(current.shape)}, expected at least one time step"
-        )
-    if not current.is_floating_point():
-        raise ShapeError(
-            f"current has dtype {current.dtype}, expected floating point: use .float()"
-        )
-
-
-def check_state(state: tuple[Tensor, ...], memory: Memory, current: Tensor, *, time: bool) -> None:
-    """Raise ShapeError unless every state tensor has the shape of one step of current."""
-    expected = current.shape[1:] if time else current.shape
-    last = () if memory.spikes is None else (memory.spikes,)
-    for tensor in (*state, *memory.synapse, *last):
-        if tensor.shape != expected:
-            raise ShapeError(
-                f"state has shape {tuple(tensor.shape)}, expected {tuple(expected)}, that of one step"
-            )
-
-
-class Izhikevich(nn.Module):
+class Izhikevich(NeuronLayer[IzhikevichState]):
     """A layer of Izhikevich neurons.
 
         v' = a1·v² + a2·v + a3·u + a4 + gain·I,   u' = b1·v + b2·u + b3
@@ -90,6 +61,8 @@ class Izhikevich(nn.Module):
         SettingError: for an unknown preset, order, coefficient or kernel, or a value out of range.
     """
 
+    kind: ClassVar[str] = "izhikevich"
+
     def __init__(
         self,
         parameters: str | IzhikevichParameters | Mapping[str, float] | Mixture = "normalized",
@@ -102,30 +75,17 @@ class Izhikevich(nn.Module):
         jacobian_limit: float = 1.0,
         kernel: str = "auto",
     ) -> None:
-        super().__init__()
-        self.size = (size,) if isinstance(size, int) else None if size is None else tuple(size)
+        super().__init__(size, spread, kernel)
         self.mixture: Mixture | None = None
         if isinstance(parameters, (Mapping, Mixture)):
-            if self.size is None or len(self.size) != 1:
-                raise SettingError(f"size is {size!r}, expected a width: a mixture needs one")
-            if isinstance(parameters, Mapping):
-                parameters = Mixture.of(parameters, self.size[0])
-            self.mixture, p = parameters, parameters.members[0]
+            self.mixture = self._mixture(parameters)
+            p = self.mixture.members[0]
         else:
             p = preset(parameters) if isinstance(parameters, str) else parameters
         self.parameters_ = p = p if gain is None else p.replace(gain=gain)
         if math.isnan(jacobian_limit) or jacobian_limit <= 0:
             raise SettingError(
                 f"jacobian_limit is {jacobian_limit!r}, expected a number above 0 or inf"
-            )
-        if kernel not in kernels.KERNELS:
-            raise unknown("kernel", kernel, kernels.KERNELS)
-        self.kernel = kernel
-        if not (math.isfinite(spread) and spread >= 0):
-            raise SettingError(f"spread is {spread!r}, expected a finite number, 0 or more")
-        if spread and self.size is None:
-            raise SettingError(
-                f"spread is {spread!r}, expected 0 unless each neuron has its own (size)"
             )
         low, high = p.limits
         self.settings = IzhikevichSettings(
@@ -134,19 +94,39 @@ class Izhikevich(nn.Module):
             v_min=low,
             v_max=high,
             jacobian_limit=jacobian_limit,
-            surrogate=ATan() if surrogate is None else surrogate,
+            surrogate=recognised(surrogate),
             span=p.span,
         )
         for name in (*COEFFICIENTS, "v0", "u0"):
             values = getattr(p, name) if self.mixture is None else self.mixture.values(name)
             if isinstance(values, Tensor):
                 self.register_buffer(f"mixed_{name}", values)
-        self.learned = nn.ParameterDict()
-        for name in learn:
-            value = self._initial(name, learn) + torch.zeros(self.size or ())
-            if spread:
-                value = value + spread * unit_of(p, name) * torch.randn(value.shape)
-            self.learned[name] = nn.Parameter(value)
+        self._learn(learn, lambda name: self._initial(name, learn))
+
+    def _mixture(self, shares: Mapping[str, float] | Mixture) -> Mixture:
+        if self.size is None or len(self.size) != 1:
+            raise SettingError(f"size is {self.size!r}, expected a width: a mixture needs one")
+        return Mixture.of(shares, self.size[0]) if isinstance(shares, Mapping) else shares
+
+    @property
+    def unit_of_v(self) -> Literal["mV", "1"]:
+        """The unit of v; normalised neurons have none."""
+        return self.parameters_.unit
+
+    @property
+    def reversal(self) -> tuple[float, float, float]:
+        """(E_inh, v_rest, E_exc) in the unit of v: −85, −65 and 0 mV (S2NN-HLS).
+
+        Normalised neurons take them through the map of RS, v = 142.9 mV·x − 65 mV.
+        """
+        if self.unit_of_v == "mV":
+            return -85.0, -65.0, 0.0
+        return -20 / (100 / 0.7), 0.0, 65 / (100 / 0.7)
+
+    @property
+    def implicit(self) -> float:
+        """κ of a conductance synapse's implicit step: dt·gain."""
+        return self.parameters_.dt * self.parameters_.gain
 
     def _given(self, name: str) -> Tensor | float:
         """A coefficient or initial value as the presets have it: a float, or (N,) in a mixture."""
@@ -199,68 +179,18 @@ class Izhikevich(nn.Module):
 
     def initial_state(self, current_t: Tensor) -> IzhikevichState:
         """The preset's v0 and u0 for every neuron of one step of current, (B, *features)."""
-        like = torch.float64 if current_t.dtype == torch.float64 else torch.float32
-        v, u = (torch.zeros_like(current_t, dtype=like).detach() for _ in range(2))
-        return IzhikevichState(v + self._given("v0"), u + self._given("u0"))
+        zero = zeros(current_t)
+        return IzhikevichState(zero + self._given("v0"), zero + self._given("u0"))
 
-    def forward(
-        self, current: Tensor | Drive, state: IzhikevichState | None = None
-    ) -> tuple[Tensor, IzhikevichState]:
-        """Run over time.
-
-        Args:
-            current: input I, (T, B, *features), or a Drive whose current depends on v.
-            state: state before the first step; None for the preset's initial state.
-
-        Returns:
-            Spikes, (T, B, *features) of 0 and 1 in the dtype of current, and the last state.
-
-        Raises:
-            ShapeError: for a wrong rank or width, integer currents, or T = 0.
-        """
-        drive = current if isinstance(current, Drive) else Drive(current)
-        state = self._checked(drive, state, time=True)
+    def _over_time(self, drive: Drive, state: IzhikevichState) -> tuple[Tensor, IzhikevichState]:
         spikes, memory, v, u = kernels.izhikevich(
             drive, state.memory, state.v, state.u, self.coefficients(), self.settings, self.kernel
         )
         return spikes, IzhikevichState(v, u, memory)
 
-    def step(
-        self, current_t: Tensor | Drive, state: IzhikevichState | None = None
-    ) -> tuple[Tensor, IzhikevichState]:
-        """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""
-        drive = current_t if isinstance(current_t, Drive) else Drive(current_t)
-        state = self._checked(drive, state, time=False)
-        now, memory = arrive(drive, state.memory)
+    def _one_step(self, now: Drive, state: IzhikevichState) -> tuple[Tensor, IzhikevichState]:
         spikes, v, u = izhikevich_step(now, state.v, state.u, self.coefficients(), self.settings)
-        memory = remember(drive, memory, spikes)
-        return spikes.to(drive.current.dtype), IzhikevichState(v, u, memory)
-
-    def trace(
-        self, current: Tensor, state: IzhikevichState | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Spikes, v and u after every step, (T, B, *features) each, for figures and tests."""
-        check_current(current, time=True)
-        steps = []
-        for current_t in current:
-            spikes, state = self.step(current_t, state)
-            steps.append((spikes, state.v, state.u))
-        spikes, v, u = (torch.stack(x) for x in zip(*steps, strict=True))
-        return spikes, v, u
-
-    def _checked(
-        self, drive: Drive, state: IzhikevichState | None, *, time: bool
-    ) -> IzhikevichState:
-        check_current(drive.current, time=time)
-        one = drive.current[0] if time else drive.current
-        if self.size is not None and tuple(one.shape[1:]) != self.size:
-            raise ShapeError(
-                f"current has features {tuple(one.shape[1:])}, expected {self.size}, the neuron's size"
-            )
-        if state is None:
-            return self.initial_state(one)
-        check_state((state.v, state.u), state.memory, drive.current, time=time)
-        return state
+        return spikes, IzhikevichState(v, u)
 
     def extra_repr(self) -> str:
         p = self.parameters_
@@ -283,8 +213,3 @@ def unit_of(p: IzhikevichParameters, name: str) -> float:
         "threshold": 0.2 * p.span,
     }
     return sizes[name] if name in sizes else abs(float(getattr(p, name))) or 1.0
-
-
-def hold(value: Tensor, low: float, high: float) -> Tensor:
-    """value clamped, with its gradient let through so that it can come back."""
-    return value + (value.clamp(low, high) - value).detach()

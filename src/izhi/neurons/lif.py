@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, Literal, NamedTuple, get_args
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from izhi import kernels
 from izhi.errors import SettingError, unknown
-from izhi.kernels import Drive, LIFSettings, Memory
-from izhi.kernels.reference import arrive, lif_step, remember
-from izhi.neurons.izhikevich import check_current, check_state, hold
-from izhi.neurons.surrogate import ATan, SpikeGradient
+from izhi.kernels import Drive, LIFCoefficients, LIFSettings, Memory
+from izhi.kernels.plan import ResetMode
+from izhi.kernels.reference import lif_step
+from izhi.neurons.neuron import NeuronLayer, hold, zeros
+from izhi.neurons.surrogate import SpikeGradient, recognised
 
-RESETS = ("subtract", "zero", "none")
+RESETS: tuple[ResetMode, ...] = get_args(ResetMode)
 
 
 class LIFState(NamedTuple):
@@ -26,7 +26,7 @@ class LIFState(NamedTuple):
     memory: Memory = Memory()
 
 
-class LIF(nn.Module):
+class LIF(NeuronLayer[LIFState]):
     """A layer of leaky integrate-and-fire neurons.
 
         v ← β·v + I,   spike when v > threshold,
@@ -52,6 +52,13 @@ class LIF(nn.Module):
         SettingError: for an unknown reset mode or a value out of range.
     """
 
+    kind: ClassVar[str] = "lif"
+    unit_of_v: ClassVar[Literal["mV", "1"]] = "1"
+    #: (E_inh, v_rest, E_exc): −85, −65 and 0 mV (S2NN-HLS) at 15 mV from rest to a threshold of 1.
+    reversal: ClassVar[tuple[float, float, float]] = (-20 / 15, 0.0, 65 / 15)
+    #: κ of a conductance synapse's implicit step.
+    implicit: ClassVar[float] = 1.0
+
     def __init__(
         self,
         beta: float = 0.95,
@@ -60,43 +67,32 @@ class LIF(nn.Module):
         size: int | Sequence[int] | None = None,
         learn: Sequence[str] = (),
         spread: float = 0.0,
-        reset: str = "subtract",
+        reset: ResetMode = "subtract",
         reset_delay: bool = True,
         surrogate: SpikeGradient | None = None,
         kernel: str = "auto",
     ) -> None:
-        super().__init__()
+        super().__init__(size, spread, kernel)
         if not 0 <= beta <= 1:
             raise SettingError(f"beta is {beta!r}, expected a decay from 0 to 1")
         if not (math.isfinite(threshold) and threshold > 0):
             raise SettingError(f"threshold is {threshold!r}, expected a finite number above 0")
         if reset not in RESETS:
             raise unknown("reset mode", reset, RESETS)
-        if kernel not in kernels.KERNELS:
-            raise unknown("kernel", kernel, kernels.KERNELS)
-        if not (math.isfinite(spread) and spread >= 0):
-            raise SettingError(f"spread is {spread!r}, expected a finite number, 0 or more")
-        if spread and size is None:
-            raise SettingError(
-                f"spread is {spread!r}, expected 0 unless each neuron has its own (size)"
-            )
-        self.beta, self.threshold, self.kernel = beta, threshold, kernel
-        self.size = (size,) if isinstance(size, int) else None if size is None else tuple(size)
-        self.settings = LIFSettings(reset, reset_delay, ATan() if surrogate is None else surrogate)
-        self.learned = nn.ParameterDict()
-        for name in learn:
-            if name not in ("beta", "threshold"):
-                raise unknown("learnable coefficient", name, ("beta", "threshold"))
-            value = torch.full(self.size or (), float(getattr(self, name)))
-            if spread:
-                value = value + spread * self.unit(name) * torch.randn(value.shape)
-            self.learned[name] = nn.Parameter(value)
+        self.beta, self.threshold = beta, threshold
+        self.settings = LIFSettings(reset, reset_delay, recognised(surrogate))
+        self._learn(learn, self._initial)
+
+    def _initial(self, name: str) -> float:
+        if name not in LIFCoefficients._fields:
+            raise unknown("learnable coefficient", name, LIFCoefficients._fields)
+        return float(getattr(self, name))
 
     def unit(self, name: str) -> float:
         """The size of a change of β or the threshold that is felt: 1 − β, and the threshold."""
         return max(1 - self.beta, 0.01) if name == "beta" else self.threshold
 
-    def coefficients(self) -> tuple[Tensor | float, ...]:
+    def coefficients(self) -> LIFCoefficients:
         """β and the threshold: floats, or tensors where they are learned.
 
         Learned ones are held within 0 and 1, and above a twentieth of the initial threshold, by a
@@ -108,52 +104,21 @@ class LIF(nn.Module):
             beta = hold(self.learned["beta"], 0.0, 1.0)
         if "threshold" in self.learned:
             threshold = hold(self.learned["threshold"], 0.05 * self.threshold, math.inf)
-        return beta, threshold
+        return LIFCoefficients(beta, threshold)
 
     def initial_state(self, current_t: Tensor) -> LIFState:
         """v = 0 for every neuron of one step of current, (B, *features)."""
-        like = torch.float64 if current_t.dtype == torch.float64 else torch.float32
-        return LIFState(torch.zeros_like(current_t, dtype=like).detach())
+        return LIFState(zeros(current_t))
 
-    def forward(
-        self, current: Tensor | Drive, state: LIFState | None = None
-    ) -> tuple[Tensor, LIFState]:
-        """Run over time: current (T, B, *features) → spikes of the same shape, and the last state.
-
-        Raises:
-            ShapeError: for a wrong rank or width, integer currents, or T = 0.
-        """
-        drive = current if isinstance(current, Drive) else Drive(current)
-        check_current(drive.current, time=True)
-        state = self.initial_state(drive.current[0]) if state is None else state
-        check_state((state.v,), state.memory, drive.current, time=True)
+    def _over_time(self, drive: Drive, state: LIFState) -> tuple[Tensor, LIFState]:
         spikes, memory, v = kernels.lif(
             drive, state.memory, state.v, self.coefficients(), self.settings, self.kernel
         )
         return spikes, LIFState(v, memory)
 
-    def step(
-        self, current_t: Tensor | Drive, state: LIFState | None = None
-    ) -> tuple[Tensor, LIFState]:
-        """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""
-        drive = current_t if isinstance(current_t, Drive) else Drive(current_t)
-        check_current(drive.current, time=False)
-        state = self.initial_state(drive.current) if state is None else state
-        check_state((state.v,), state.memory, drive.current, time=False)
-        now, memory = arrive(drive, state.memory)
+    def _one_step(self, now: Drive, state: LIFState) -> tuple[Tensor, LIFState]:
         spikes, v = lif_step(now, state.v, self.coefficients(), self.settings)
-        memory = remember(drive, memory, spikes)
-        return spikes.to(drive.current.dtype), LIFState(v, memory)
-
-    def trace(self, current: Tensor, state: LIFState | None = None) -> tuple[Tensor, Tensor]:
-        """Spikes and v after every step, (T, B, *features) each, for figures and tests."""
-        check_current(current, time=True)
-        steps = []
-        for current_t in current:
-            spikes, state = self.step(current_t, state)
-            steps.append((spikes, state.v))
-        spikes, v = (torch.stack(x) for x in zip(*steps, strict=True))
-        return spikes, v
+        return spikes, LIFState(v)
 
     def extra_repr(self) -> str:
         return f"beta={self.beta:g}, threshold={self.threshold:g}, reset={self.settings.reset!r}"

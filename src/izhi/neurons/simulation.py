@@ -36,35 +36,33 @@ class Trace:
         return times
 
 
-def run(parameters: IzhikevichParameters, current: NDArray[np.float64]) -> Trace:
+def run(parameters: IzhikevichParameters, current: Numbers) -> Trace:
     """The quadratic neuron under current (T,), in double precision."""
-    neuron = Izhikevich(parameters)
-    with torch.no_grad():
-        spikes, v, u = neuron.trace(torch.from_numpy(current).reshape(-1, 1, 1))
-    return Trace(
-        time=np.arange(len(current), dtype=np.float64) * parameters.dt,
-        current=current,
-        v=v.flatten().numpy(),
-        u=u.flatten().numpy(),
-        spikes=spikes.flatten().numpy(),
-        unit=parameters.unit,
-        threshold=parameters.threshold,
-    )
+    threshold = parameters.threshold
+    return run_layer(Izhikevich(parameters), current, threshold, dt=parameters.dt)
 
 
-def run_lif(neuron: LIF, current: NDArray[np.float64]) -> Trace:
-    """A LIF neuron under current (T,), in double precision."""
+def run_lif(neuron: LIF, current: Numbers) -> Trace:
+    """A LIF neuron under current (T,), in double precision; its times are steps."""
+    return run_layer(neuron, current, neuron.threshold)
+
+
+def run_layer(
+    neuron: Izhikevich | LIF, current: Numbers, threshold: float, *, dt: float = 1.0
+) -> Trace:
+    """A neuron under current (T,), in double precision.
+
+    Args:
+        neuron: that runs.
+        current: of each step.
+        threshold: up to which spikes are drawn.
+        dt: time of a step, ms.
+    """
     with torch.no_grad():
-        spikes, v = neuron.trace(torch.from_numpy(current).reshape(-1, 1, 1))
-    return Trace(
-        time=np.arange(len(current), dtype=float),
-        current=current,
-        v=v.flatten().numpy(),
-        u=None,
-        spikes=spikes.flatten().numpy(),
-        unit="1",
-        threshold=neuron.threshold,
-    )
+        found = neuron.trace(torch.from_numpy(current).reshape(-1, 1, 1))
+    spikes, v, *u = (x.flatten().double().numpy() for x in found)
+    time = np.arange(len(current), dtype=np.float64) * dt
+    return Trace(time, current, v, u[0] if u else None, spikes, neuron.unit_of_v, threshold)
 
 
 def run_pattern(name: str, dt: float | None = None) -> Trace:

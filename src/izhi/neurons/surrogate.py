@@ -1,9 +1,10 @@
 """Surrogate derivatives of the spike, in closed form.
 
 The spike is S = 1 if x ≥ 0 else 0, whose derivative is replaced in the backward pass. Each class here
-holds the derivative, and the smooth step that it is the true derivative of, against which gradients
-are tested. They are the functions of ``snntorch.surrogate`` of the same names; kernels recognise those
-by their formula, and any other function works through autograd in the reference.
+holds the derivative, written once in words that torch and every kernel compiler give (``Vocabulary``),
+and the smooth step that it is the true derivative of, against which gradients are tested. They are the
+functions of ``snntorch.surrogate`` of the same names, which neurons recognise; a class of your own with
+a formula runs in kernels too, and any other function works through autograd in the reference.
 
 For Izhikevich neurons x = (v − threshold)/(threshold − c), so that one slope serves models whose v is
 in mV and models whose v is near one. For LIF x = v − threshold, as in snnTorch.
@@ -21,8 +22,25 @@ import torch
 from torch import Tensor
 
 from izhi.errors import SettingError
+from izhi.kernels.drive import SpikeGradient
+from izhi.kernels.reference import WORDS, spike
+from izhi.kernels.vocabulary import Scalar, Vocabulary
 
-SpikeGradient = Callable[[Tensor], Tensor]
+__all__ = [
+    "SURROGATES",
+    "ATan",
+    "ClosedForm",
+    "FastSigmoid",
+    "Heaviside",
+    "Sigmoid",
+    "SpikeGradient",
+    "SpikeRateEscape",
+    "StraightThrough",
+    "Triangular",
+    "closed_form",
+    "recognised",
+    "spike",
+]
 
 
 class _Step(torch.autograd.Function):
@@ -54,13 +72,20 @@ class ClosedForm:
         return _Step.apply(x, self)  # type: ignore[no-untyped-call, no-any-return]
 
     @property
-    def constants(self) -> tuple[float, ...]:
-        """The constants of the formula, at most two."""
-        return tuple(getattr(self, field.name) for field in fields(self))
+    def constants(self) -> tuple[float, float]:
+        """The two constants of the formula; 1 for one that it does not use."""
+        first, second, *_ = (*(getattr(self, field.name) for field in fields(self)), 1.0, 1.0)
+        return first, second
+
+    @staticmethod
+    def formula(words: Vocabulary) -> Scalar:
+        """What stands for the derivative of the spike: (x, first constant, second constant) → value."""
+        raise NotImplementedError
 
     def derivative(self, x: Tensor) -> Tensor:
-        """What stands for the derivative of the spike at x."""
-        raise NotImplementedError
+        """What stands for the derivative of the spike at x, by the formula."""
+        value = self.formula(WORDS)(x, *self.constants)
+        return torch.as_tensor(value, dtype=x.dtype, device=x.device).expand_as(x)
 
     def smooth(self, x: Tensor) -> Tensor:
         """The function that ``derivative`` is the true derivative of."""
@@ -73,8 +98,16 @@ class ATan(ClosedForm):
 
     slope: float = 2.0
 
-    def derivative(self, x: Tensor) -> Tensor:
-        return (self.slope / 2) / (1 + (math.pi / 2 * self.slope * x) ** 2)
+    @staticmethod
+    def formula(words: Vocabulary) -> Scalar:
+        half, one, half_pi = words.number(0.5), words.number(1.0), words.number(math.pi / 2)
+
+        @words.inlined
+        def atan(x, slope, unused):  # type: ignore[no-untyped-def]
+            y = half_pi * slope * x
+            return half * slope / (one + y * y)
+
+        return atan
 
     def smooth(self, x: Tensor) -> Tensor:
         return torch.atan(math.pi / 2 * self.slope * x) / math.pi + 0.5
@@ -86,8 +119,16 @@ class FastSigmoid(ClosedForm):
 
     slope: float = 25.0
 
-    def derivative(self, x: Tensor) -> Tensor:
-        return 1 / (1 + self.slope * x.abs()) ** 2
+    @staticmethod
+    def formula(words: Vocabulary) -> Scalar:
+        absolute, one = words.absolute, words.number(1.0)
+
+        @words.inlined
+        def fast_sigmoid(x, slope, unused):  # type: ignore[no-untyped-def]
+            y = one + slope * absolute(x)
+            return one / (y * y)
+
+        return fast_sigmoid
 
     def smooth(self, x: Tensor) -> Tensor:
         return x / (1 + self.slope * x.abs()) + 0.5
@@ -99,9 +140,16 @@ class Sigmoid(ClosedForm):
 
     slope: float = 25.0
 
-    def derivative(self, x: Tensor) -> Tensor:
-        s = torch.sigmoid(self.slope * x)
-        return self.slope * s * (1 - s)
+    @staticmethod
+    def formula(words: Vocabulary) -> Scalar:
+        exp, one = words.exp, words.number(1.0)
+
+        @words.inlined
+        def sigmoid(x, slope, unused):  # type: ignore[no-untyped-def]
+            y = one / (one + exp(-slope * x))
+            return slope * y * (one - y)
+
+        return sigmoid
 
     def smooth(self, x: Tensor) -> Tensor:
         return torch.sigmoid(self.slope * x)
@@ -111,8 +159,15 @@ class Sigmoid(ClosedForm):
 class StraightThrough(ClosedForm):
     """S' = 1 (snntorch.surrogate.straight_through_estimator)."""
 
-    def derivative(self, x: Tensor) -> Tensor:
-        return torch.ones_like(x)
+    @staticmethod
+    def formula(words: Vocabulary) -> Scalar:
+        one = words.number(1.0)
+
+        @words.inlined
+        def straight_through(x, unused, other):  # type: ignore[no-untyped-def]
+            return one
+
+        return straight_through
 
     def smooth(self, x: Tensor) -> Tensor:
         return x
@@ -122,8 +177,15 @@ class StraightThrough(ClosedForm):
 class Heaviside(ClosedForm):
     """S' = 1 for x > 0, else 0 (snntorch.surrogate.heaviside)."""
 
-    def derivative(self, x: Tensor) -> Tensor:
-        return (x > 0).to(x.dtype)
+    @staticmethod
+    def formula(words: Vocabulary) -> Scalar:
+        select, zero, one = words.select, words.number(0.0), words.number(1.0)
+
+        @words.inlined
+        def heaviside(x, unused, other):  # type: ignore[no-untyped-def]
+            return select(x > zero, one, zero)
+
+        return heaviside
 
     def smooth(self, x: Tensor) -> Tensor:
         return x.clamp(min=0)
@@ -135,8 +197,15 @@ class Triangular(ClosedForm):
 
     threshold: float = 1.0
 
-    def derivative(self, x: Tensor) -> Tensor:
-        return torch.where(x >= 0, -self.threshold, self.threshold).to(x.dtype)
+    @staticmethod
+    def formula(words: Vocabulary) -> Scalar:
+        select, zero = words.select, words.number(0.0)
+
+        @words.inlined
+        def triangular(x, threshold, unused):  # type: ignore[no-untyped-def]
+            return select(x >= zero, -threshold, threshold)
+
+        return triangular
 
     def smooth(self, x: Tensor) -> Tensor:
         return -self.threshold * x.abs()
@@ -149,8 +218,15 @@ class SpikeRateEscape(ClosedForm):
     beta: float = 1.0
     slope: float = 25.0
 
-    def derivative(self, x: Tensor) -> Tensor:
-        return self.slope * torch.exp(-self.beta * (x - 1).abs())
+    @staticmethod
+    def formula(words: Vocabulary) -> Scalar:
+        exp, absolute, one = words.exp, words.absolute, words.number(1.0)
+
+        @words.inlined
+        def spike_rate_escape(x, beta, slope):  # type: ignore[no-untyped-def]
+            return slope * exp(-beta * absolute(x - one))
+
+        return spike_rate_escape
 
     def smooth(self, x: Tensor) -> Tensor:
         y = x - 1
@@ -191,8 +267,6 @@ def closed_form(surrogate: SpikeGradient) -> ClosedForm | None:
         return None
 
 
-def spike(x: Tensor, surrogate: SpikeGradient, *, strict: bool = False) -> Tensor:
-    """1 where x ≥ 0 (x > 0 if ``strict``, as snnTorch does), with the surrogate's derivative."""
-    fires = ((x > 0) if strict else (x >= 0)).to(x.dtype)
-    soft = surrogate(x)
-    return fires + (soft - soft.detach())
+def recognised(surrogate: SpikeGradient | None) -> SpikeGradient:
+    """The surrogate of a neuron: by its formula, if it is known to have one; ATan(2) for None."""
+    return ATan() if surrogate is None else closed_form(surrogate) or surrogate

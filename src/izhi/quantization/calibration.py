@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from izhi.hardware.fixed import FixedPoint
-from izhi.kernels import Coefficients, Drive, Spikes
+from izhi.kernels import Drive, Spikes
 from izhi.network.layers import Layer, Network
 from izhi.neurons import Izhikevich
 from izhi.quantization.neurons import QuantizedIzhikevich, QuantizedLIF, StateFormats
@@ -82,9 +82,7 @@ def formats(
 
 
 def _threshold(layer: Layer) -> float:
-    found = layer.neuron.coefficients()
-    threshold = found.threshold if isinstance(found, Coefficients) else found[1]
-    return float(torch.as_tensor(threshold).max())
+    return float(torch.as_tensor(layer.neuron.coefficients().threshold).max())
 
 
 def _least_wrong(

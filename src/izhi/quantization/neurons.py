@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,15 +12,16 @@ from torch import Tensor, nn
 from izhi import kernels
 from izhi.errors import SettingError
 from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, LIFNeuron
-from izhi.kernels import Coefficients, Drive
+from izhi.kernels import Coefficients, Drive, QuantizedLIFCoefficients
 from izhi.kernels.plan import Formats
 from izhi.kernels.reference import rounded
-from izhi.neurons import LIF, ORDERS, Izhikevich, IzhikevichState, LIFState
+from izhi.neurons import LIF, ORDERS, Izhikevich, IzhikevichState, LIFState, NeuronCoefficients
 
 #: Bits of multipliers, and how many bits finer than the unit of v the constants a4 and bias are.
 MULTIPLIER_BITS, FINER = 14, 4
 
-Neuron = TypeVar("Neuron", bound=Izhikevich | LIF)
+Wrapped = TypeVar("Wrapped", bound=Izhikevich | LIF)
+State = TypeVar("State", bound=IzhikevichState | LIFState)
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,18 @@ def multiplied(factor: Tensor, unit: float) -> tuple[Tensor, int]:
     return rounded(factor.double(), 2.0**shift / unit), shift
 
 
-class _Quantized(nn.Module, Generic[Neuron]):
-    """What quantised neurons have in common: the float neuron, and the formats of its states."""
+class _Quantized(nn.Module, Generic[Wrapped, State]):
+    """What quantised neurons have in common: the float neuron, and the formats of its states.
+
+    Their drive holds integers, the sums of quantised weights, and the factor ``gain`` by which they
+    become currents. What the wrapped neuron learns is learned further, through the rounding.
+    """
 
     format: Tensor
 
-    def __init__(self, neuron: Neuron, formats: StateFormats) -> None:
+    def __init__(self, neuron: Wrapped, formats: StateFormats) -> None:
         super().__init__()
-        self.neuron: Neuron = neuron
+        self.neuron: Wrapped = neuron
         self.register_buffer("format", formats.as_tensor())
 
     @property
@@ -82,20 +87,66 @@ class _Quantized(nn.Module, Generic[Neuron]):
         return StateFormats.of_tensor(self.format)
 
     @property
+    def size(self) -> tuple[int, ...] | None:
+        """That of the wrapped neuron, as are all values below."""
+        return self.neuron.size
+
+    @property
+    def kernel(self) -> str:
+        """Which kernels run it."""
+        return self.neuron.kernel
+
+    @property
     def learned(self) -> nn.ParameterDict:
         """The coefficients that are learned."""
         return self.neuron.learned
+
+    @property
+    def unit_of_v(self) -> Literal["mV", "1"]:
+        """The unit of v."""
+        return self.neuron.unit_of_v
+
+    @property
+    def reversal(self) -> tuple[float, float, float]:
+        """(E_inh, v_rest, E_exc) of a conductance synapse."""
+        return self.neuron.reversal
+
+    @property
+    def implicit(self) -> float:
+        """κ of a conductance synapse's implicit step."""
+        return self.neuron.implicit
 
     def unit(self, name: str) -> float:
         """The unit of a learned coefficient."""
         return self.neuron.unit(name)
 
+    def coefficients(self) -> NeuronCoefficients:
+        """The coefficients before they are rounded."""
+        return self.neuron.coefficients()
 
-class QuantizedIzhikevich(_Quantized[Izhikevich]):
+    def initial_state(self, current_t: Tensor) -> State:
+        """The wrapped neuron's initial state, rounded."""
+        raise NotImplementedError
+
+    def _over_time(self, drive: Drive, state: State) -> tuple[Tensor, State]:
+        """All steps of a drive of integers."""
+        raise NotImplementedError
+
+    def forward(self, current: Tensor | Drive, state: State | None = None) -> tuple[Tensor, State]:
+        """Run over time, as the wrapped neuron does."""
+        drive = current if isinstance(current, Drive) else Drive(current)
+        state = self.initial_state(drive.current[0]) if state is None else state
+        return self._over_time(drive, state)
+
+    def step(self, current_t: Tensor | Drive, state: State | None = None) -> tuple[Tensor, State]:
+        """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""
+        drive = current_t if isinstance(current_t, Drive) else Drive(current_t)
+        spikes, after = self.forward(drive._replace(current=drive.current[None]), state)
+        return spikes[0], after
+
+
+class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
     """An Izhikevich neuron in fixed-point numbers, in the event order of the FPGA IP.
-
-    Its drive holds integers, the sums of quantised weights, and the factor ``gain`` by which they become
-    currents. What the wrapped neuron learns is learned further, through the rounding.
 
     Args:
         neuron: whose coefficients are rounded.
@@ -104,6 +155,8 @@ class QuantizedIzhikevich(_Quantized[Izhikevich]):
     Raises:
         SettingError: for another event order.
     """
+
+    kind: ClassVar[str] = Izhikevich.kind
 
     def __init__(self, neuron: Izhikevich, formats: StateFormats) -> None:
         super().__init__(neuron, formats)
@@ -120,7 +173,7 @@ class QuantizedIzhikevich(_Quantized[Izhikevich]):
             "c": v, "d": u, "threshold": v,
         }  # fmt: skip
 
-    def coefficients(self, drive: Drive) -> Coefficients:
+    def rounded(self, drive: Drive) -> Coefficients:
         """Rounded coefficients; dt is in them, and the bias of the drive in a4."""
         p, dt = self.neuron.coefficients(), self.neuron.settings.dt
         values = {name: torch.as_tensor(x, dtype=torch.float64) for name, x in p._asdict().items()}
@@ -132,16 +185,14 @@ class QuantizedIzhikevich(_Quantized[Izhikevich]):
         found = {name: rounded(values[name], 2.0**f) for name, f in self.fractions().items()}
         return Coefficients(*(x.float() for x in (*found.values(), gain)))
 
-    def forward(
-        self, drive: Drive, state: IzhikevichState | None = None
-    ) -> tuple[Tensor, IzhikevichState]:
-        """Run over time, as izhi.Izhikevich does."""
-        state = self.initial_state(drive.current[0]) if state is None else state
-        bare = drive._replace(bias=None, gain=None)
+    def _over_time(self, drive: Drive, state: IzhikevichState) -> tuple[Tensor, IzhikevichState]:
+        p = self.rounded(drive)
+        # As a bias, a4 differs between neurons while other coefficients are one for the layer.
+        bias = torch.as_tensor(p.a4).expand(drive.current.shape[2:])
         settings = replace(self.neuron.settings, formats=self.formats.of_kernels, dt=1.0)
         spikes, memory, v, u = kernels.izhikevich(
-            bare, state.memory, state.v, state.u, self.coefficients(drive), settings,
-            self.neuron.kernel,
+            drive._replace(bias=bias, gain=None), state.memory, state.v, state.u,
+            p._replace(a4=0.0), settings, self.kernel,
         )  # fmt: skip
         return spikes, IzhikevichState(v, u, memory)
 
@@ -156,7 +207,7 @@ class QuantizedIzhikevich(_Quantized[Izhikevich]):
         f = self.formats
         wide = f.fraction + f.v.fraction
         places = {**self.fractions(), "a4": wide, "b3": f.fraction + f.u.fraction}
-        p = self.coefficients(drive)._asdict()
+        p = self.rounded(drive)._asdict()
         width = _width(drive)
         whole = {name: _integers(p[name], place, width) for name, place in places.items()}
         state = self.neuron.initial_state(torch.zeros(1, width))
@@ -170,12 +221,14 @@ class QuantizedIzhikevich(_Quantized[Izhikevich]):
         return neuron, _integers(p["gain"], shift + f.v.fraction, width), shift
 
 
-class QuantizedLIF(_Quantized[LIF]):
+class QuantizedLIF(_Quantized[LIF, LIFState]):
     """A LIF neuron in fixed-point numbers; see QuantizedIzhikevich.
 
     Raises:
         SettingError: for another reset than "subtract" in the step after the spike.
     """
+
+    kind: ClassVar[str] = LIF.kind
 
     def __init__(self, neuron: LIF, formats: StateFormats) -> None:
         super().__init__(neuron, formats)
@@ -184,32 +237,36 @@ class QuantizedLIF(_Quantized[LIF]):
                 f"reset is {neuron.settings.reset!r}, expected 'subtract', the one that hardware has"
             )
 
-    def coefficients(self, drive: Drive) -> tuple[Tensor, ...]:
-        """Rounded β, threshold, gain and bias."""
+    def rounded(self, drive: Drive) -> tuple[QuantizedLIFCoefficients, Tensor]:
+        """Rounded coefficients, and the bias of the drive, (N,) or (1,)."""
         f = self.formats
         beta, threshold = (torch.as_tensor(x).double() for x in self.neuron.coefficients())
         gain, _ = multiplied(_gain(drive), f.v.unit)
         bias = torch.zeros(1) if drive.bias is None else drive.bias
-        found = (
-            rounded(beta, 2.0**f.fraction), rounded(threshold, 2.0**f.v.fraction), gain,
-            rounded(bias.double(), 2.0 ** (f.v.fraction + FINER)),
-        )  # fmt: skip
-        return tuple(x.float() for x in found)
+        p = QuantizedLIFCoefficients(
+            rounded(beta, 2.0**f.fraction).float(),
+            rounded(threshold, 2.0**f.v.fraction).float(),
+            gain.float(),
+        )
+        return p, rounded(bias.double(), 2.0 ** (f.v.fraction + FINER)).float()
 
-    def forward(self, drive: Drive, state: LIFState | None = None) -> tuple[Tensor, LIFState]:
-        """Run over time, as izhi.LIF does."""
-        state = self.neuron.initial_state(drive.current[0]) if state is None else state
-        bare = drive._replace(bias=None, gain=None)
+    def _over_time(self, drive: Drive, state: LIFState) -> tuple[Tensor, LIFState]:
+        p, bias = self.rounded(drive)
         settings = replace(self.neuron.settings, formats=self.formats.of_kernels)
         spikes, memory, v = kernels.lif(
-            bare, state.memory, state.v, self.coefficients(drive), settings, self.neuron.kernel
-        )
+            drive._replace(bias=bias.expand(drive.current.shape[2:]), gain=None),
+            state.memory, state.v, p, settings, self.kernel,
+        )  # fmt: skip
         return spikes, LIFState(v, memory)
+
+    def initial_state(self, current_t: Tensor) -> LIFState:
+        """v = 0, as it is before rounding."""
+        return self.neuron.initial_state(current_t)
 
     def in_integers(self, drive: Drive) -> tuple[LIFNeuron, Any, int]:
         """The neuron of izhi.fixed; multipliers and their shift."""
         f, width = self.formats, _width(drive)
-        beta, threshold, gain, bias = self.coefficients(drive)
+        (beta, threshold, gain), bias = self.rounded(drive)
         _, shift = multiplied(_gain(drive), f.v.unit)
         neuron = LIFNeuron(
             f.v, f.fraction, _integers(beta, f.fraction, width),
@@ -227,7 +284,7 @@ def _width(drive: Drive) -> int:
     return int(drive.current.shape[-1])
 
 
-def _integers(value: Tensor, fraction: int, width: int) -> Any:
+def _integers(value: Tensor | float, fraction: int, width: int) -> Any:
     """Values that are multiples of 2^-fraction as integers, (width,)."""
-    whole = value.detach().double() * 2.0**fraction
+    whole = torch.as_tensor(value).detach().double() * 2.0**fraction
     return whole.round().long().expand(width).numpy().copy()

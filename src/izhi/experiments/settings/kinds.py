@@ -14,13 +14,13 @@ from izhi.neurons import (
     Izhikevich,
     IzhikevichParameters,
     Mixture,
+    Neuron,
     preset,
 )
 from izhi.neurons.surrogate import SURROGATES
 
 if TYPE_CHECKING:
     from izhi.experiments.settings.groups import NeuronSettings
-    from izhi.neurons import Neuron
 
 #: Factor on the input current of presets in mV: weights of order 1 → mV/ms.
 BIOLOGICAL_GAIN = 200.0

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from izhi.kernels.cpu.parallel import (
     Kernel,
@@ -29,10 +30,12 @@ from izhi.kernels.cpu.parallel import (
 )
 from izhi.kernels.cpu.scalars import WORDS, codec, f32, inlined
 from izhi.kernels.dynamics import dynamics
-from izhi.kernels.plan import CONSTANTS, Call, Gradients, Plan
+from izhi.kernels.plan import Call, Constants, Gradients, Plan
+from izhi.kernels.vocabulary import places
 
 #: Lanes of one block.
 BLOCK = 1024
+_CONSTANTS = len(Constants._fields)
 
 
 @inlined
@@ -50,14 +53,6 @@ def _spread(of_neuron: Any, start: Any, size: Any, of_lane: Any) -> None:
 @inlined
 def _five(data: Any) -> Any:
     return number(data, 0), number(data, 1), number(data, 2), number(data, 3), number(data, 4)
-
-
-@inlined
-def _all(s: Any) -> Any:
-    return (
-        s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9],
-        s[10], s[11], s[12], s[13], s[14], s[15], s[16], s[17],
-    )  # fmt: skip
 
 
 def _coefficients(plan: Plan) -> tuple[Any, Any]:
@@ -120,7 +115,7 @@ def _forward(plan: Plan) -> Kernel:
     collect, _ = _coefficients(plan)
     rows, own, states = plan.rows, plan.own, plan.states
     filtered, coupled, biased, shared = plan.filtered, plan.coupled, plan.biased, plan.shared
-    two, quantized = own == 2, plan.quantized
+    two = own == 2
 
     @compile_kernel
     def forward(data):  # type: ignore[no-untyped-def]
@@ -129,7 +124,7 @@ def _forward(plan: Plan) -> Kernel:
         y = array(data, 6, (steps, lanes), element)
         bias = array(data, 7, bias_width, f32)
         p = array(data, 8, (rows, width), f32)
-        constants = array(data, 9, CONSTANTS, f32)
+        constants = array(data, 9, _CONSTANTS, f32)
         first = array(data, 10, (states, lanes), f32)
         spikes = array(data, 11, (steps, lanes), element)
         kept = array(data, 12, (steps, states, lanes), f32)
@@ -137,7 +132,7 @@ def _forward(plan: Plan) -> Kernel:
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + BLOCK - 1) // BLOCK
-        s = _all(constants)
+        s = to_fixed_tuple(constants, _CONSTANTS)
         z = np.zeros((4, BLOCK), np.float32)
         q = np.zeros((rows, BLOCK), np.float32)
         bias_of = np.zeros(BLOCK, np.float32)
@@ -169,11 +164,7 @@ def _forward(plan: Plan) -> Kernel:
                         a, b, current, g = arrive(current, g, z[own, i], z[states - 1, i], s)
                         z[states - 1, i] = b
                         z[own, i] = a
-                    if quantized:
-                        g = bias_of[i]
-                    elif biased:
-                        current = current + bias_of[i]
-                    v, u, spike = advance(z[0, i], z[1, i], current, g, coefficients, s)
+                    v, u, spike = advance(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
                     z[0, i] = v
                     if two:
                         z[1, i] = u
@@ -194,7 +185,7 @@ def _backward(plan: Plan) -> Kernel:
     filtered, coupled, biased = plan.filtered, plan.coupled, plan.biased
     shared, quantized = plan.shared, plan.quantized
     learn, learn_decay = plan.learn != "none", plan.learn == "all"
-    two = own == 2
+    two, DECAY = own == 2, places(Constants, WORDS).decay
 
     @compile_kernel
     def backward(data):  # type: ignore[no-untyped-def]
@@ -203,7 +194,7 @@ def _backward(plan: Plan) -> Kernel:
         y = array(data, 6, (steps, lanes), element)
         bias = array(data, 7, bias_width, f32)
         p = array(data, 8, (rows, width), f32)
-        constants = array(data, 9, CONSTANTS, f32)
+        constants = array(data, 9, _CONSTANTS, f32)
         kept = array(data, 10, (steps, states, lanes), f32)
         grad_spikes = array(data, 11, (steps, lanes), element)
         grad_last = array(data, 12, (states, lanes), f32)
@@ -215,7 +206,7 @@ def _backward(plan: Plan) -> Kernel:
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + BLOCK - 1) // BLOCK
-        s = _all(constants)
+        s = to_fixed_tuple(constants, _CONSTANTS)
         z = np.zeros((4, BLOCK), np.float32)
         path = np.empty((min(keep_every, steps), 4, BLOCK), np.float32)
         gz = np.zeros((4, BLOCK), np.float32)
@@ -268,11 +259,7 @@ def _backward(plan: Plan) -> Kernel:
                             a, b, current, g = arrive(current, g, a, b, s)
                             z[states - 1, i] = b
                             z[own, i] = a
-                        if quantized:
-                            g = bias_of[i]
-                        elif biased:
-                            current = current + bias_of[i]
-                        v, u, spike = advance(v, u, current, g, coefficients, s)
+                        v, u, spike = advance(v, u, current, g, bias_of[i], coefficients, s)
                         z[0, i] = v
                         if two:
                             z[1, i] = u
@@ -294,14 +281,10 @@ def _backward(plan: Plan) -> Kernel:
                         if filtered:
                             a, b = path_t[own, i], path_t[states - 1, i]
                             _, _, current, g = arrive(arriving, beside, a, b, s)
-                        if quantized:
-                            g = bias_of[i]
-                        elif biased:
-                            current = current + bias_of[i]
                         gs = load(grad_spikes_t[i])
-                        gv, gu, gc, gg, gp = retreat(
-                            path_t[0, i], path_t[1, i], current, g, gz[0, i], gz[1, i], gs,
-                            z[0, i], coefficients, s,
+                        gv, gu, gc, gg, to_bias, gp = retreat(
+                            path_t[0, i], path_t[1, i], current, g, bias_of[i],
+                            gz[0, i], gz[1, i], gs, z[0, i], coefficients, s,
                         )  # fmt: skip
                         if quantized:
                             z[0, i] = path_t[0, i]
@@ -310,10 +293,8 @@ def _backward(plan: Plan) -> Kernel:
                         gz[0, i] = gv
                         if two:
                             gz[1, i] = gu
-                        if quantized:
-                            bias_sum[i] += gg
-                        elif biased:
-                            bias_sum[i] += gc
+                        if biased:
+                            bias_sum[i] += to_bias
                         if filtered:
                             ga, gb, grad_decay = arrive_back(
                                 arriving, beside, a, b,
@@ -322,8 +303,8 @@ def _backward(plan: Plan) -> Kernel:
                             if learn_decay:
                                 total[rows, i] += grad_decay
                             gc, gg = ga, gb
-                            gz[states - 1, i] = s[8] * gb
-                            gz[own, i] = s[8] * ga
+                            gz[states - 1, i] = s[DECAY] * gb
+                            gz[own, i] = s[DECAY] * ga
                         grad_x_t[i] = store(gc)
                         if coupled:
                             grad_y_t[i] = store(gg)

@@ -97,13 +97,13 @@ def _narrow(x: Any) -> Any:
 
 
 @inlined
-def _floor(x: Any) -> Any:
-    return np.floor(x)
+def _rounded(x: Any, scale: Any, unit: Any) -> Any:
+    return np.floor(x * scale + 0.5) * unit
 
 
 WORDS = Vocabulary(
     inlined=inlined,
-    constant=bool,
+    constant=lambda value: value,
     number=f32,
     select=_select,
     clip=_clip,
@@ -111,7 +111,7 @@ WORDS = Vocabulary(
     absolute=_absolute,
     wide=_wide,
     narrow=_narrow,
-    floor=_floor,
+    rounded=_rounded,
 )
 
 

@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 
 from izhi.kernels.dynamics import dynamics
-from izhi.kernels.plan import Call, Gradients, Plan
+from izhi.kernels.plan import Call, Constants, Gradients, Plan
 from izhi.kernels.vocabulary import Vocabulary
 
 #: Lanes of one program.
@@ -80,8 +80,8 @@ def _narrow(x):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _floor(x):  # type: ignore[no-untyped-def]
-    return tl.floor(x)
+def _rounded(x, scale, unit):  # type: ignore[no-untyped-def]
+    return tl.floor(x * scale + 0.5) * unit
 
 
 WORDS = Vocabulary(
@@ -94,7 +94,7 @@ WORDS = Vocabulary(
     absolute=_absolute,
     wide=_wide,
     narrow=_narrow,
-    floor=_floor,
+    rounded=_rounded,
 )
 
 
@@ -171,33 +171,34 @@ _COEFFICIENTS = {2: (_two, _add_two), 3: (_three, _add_three), 11: (_eleven, _ad
 def _forward(plan: Plan) -> Any:
     arrive, _, advance, _ = dynamics(plan, WORDS)
     collect, _ = _COEFFICIENTS[plan.rows]
-    two, coupled, filtered, biased, quantized = (
-        _constant(x)
-        for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased, plan.quantized)
+    two, coupled, filtered, biased = (
+        _constant(x) for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased)
     )
     own, states = _constant(plan.own), _constant(plan.states)
 
     @_jit
     def forward(  # type: ignore[no-untyped-def]
         x, y, bias, p, first, spikes, kept, last, steps, lanes, width, bias_width, keep_every,
-        dt, h, low, high, limit, span, k0, k1, decay, kappa,
-        s10, s11, s12, s13, s14, s15, s16, s17, block: tl.constexpr,
+        dt, substep, v_low, v_high, jacobian_limit, span, surrogate_first, surrogate_second,
+        decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
+        block: tl.constexpr,
     ):  # fmt: skip
         s = (
-            dt, h, low, high, limit, span, k0, k1, decay, kappa, s10, s11, s12, s13, s14, s15, s16, s17,
+            dt, substep, v_low, v_high, jacobian_limit, span, surrogate_first, surrogate_second,
+            decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
         )  # fmt: skip
         lane = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
         mask = lane < lanes
         q = collect(p, width, lane, mask)
         v = tl.load(first + lane, mask)
-        u, a, b, constant = v, v, v, v
+        u, a, b, bias_of = v, v, v, tl.zeros_like(v)
         if two:
             u = tl.load(first + lanes + lane, mask)
         if filtered:
             a = tl.load(first + own * lanes + lane, mask)
             b = tl.load(first + (states - 1) * lanes + lane, mask)
         if biased:
-            constant = tl.load(bias + lane % bias_width, mask)
+            bias_of = tl.load(bias + lane % bias_width, mask)
         for t in range(steps):
             if keep_every > 0:
                 if t % keep_every == 0:
@@ -215,11 +216,7 @@ def _forward(plan: Plan) -> Any:
                 g = tl.load(y + row, mask).to(tl.float32)
             if filtered:
                 a, b, current, g = arrive(current, g, a, b, s)
-            if quantized:
-                g = constant
-            elif biased:
-                current += constant
-            v, u, spike = advance(v, u, current, g, q, s)
+            v, u, spike = advance(v, u, current, g, bias_of, q, s)
             tl.store(spikes + row, spike, mask)
         tl.store(last + lane, v, mask)
         if two:
@@ -237,9 +234,8 @@ def _backward(plan: Plan) -> Any:
     collect, add = _COEFFICIENTS[plan.rows]
     if plan.learn == "gain":
         add = _add_eleventh if plan.own == 2 else _add_third
-    two, coupled, filtered, biased, quantized = (
-        _constant(x)
-        for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased, plan.quantized)
+    two, coupled, filtered, biased = (
+        _constant(x) for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased)
     )
     learn, learn_decay = _constant(plan.learn != "none"), _constant(plan.learn == "all")
     own, states, rows = (_constant(x) for x in (plan.own, plan.states, plan.rows))
@@ -249,25 +245,27 @@ def _backward(plan: Plan) -> Any:
         grad_spikes, x, y, bias, p, kept, path, grad_last,
         grad_x, grad_y, grad_first, grad_bias, grad_p,
         steps, lanes, width, bias_width, keep_every,
-        dt, h, low, high, limit, span, k0, k1, decay, kappa,
-        s10, s11, s12, s13, s14, s15, s16, s17, block: tl.constexpr,
+        dt, substep, v_low, v_high, jacobian_limit, span, surrogate_first, surrogate_second,
+        decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
+        block: tl.constexpr,
     ):  # fmt: skip
         s = (
-            dt, h, low, high, limit, span, k0, k1, decay, kappa, s10, s11, s12, s13, s14, s15, s16, s17,
+            dt, substep, v_low, v_high, jacobian_limit, span, surrogate_first, surrogate_second,
+            decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
         )  # fmt: skip
         lane = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
         mask = lane < lanes
         q = collect(p, width, lane, mask)
         gv = tl.load(grad_last + lane, mask)
         zero = gv * 0.0
-        gu, ga, gb, constant, bias_sum = gv, zero, zero, zero, zero
+        gu, ga, gb, bias_of, bias_sum = gv, zero, zero, zero, zero
         if two:
             gu = tl.load(grad_last + lanes + lane, mask)
         if filtered:
             ga = tl.load(grad_last + own * lanes + lane, mask)
             gb = tl.load(grad_last + (states - 1) * lanes + lane, mask)
         if biased:
-            constant = tl.load(bias + lane % bias_width, mask)
+            bias_of = tl.load(bias + lane % bias_width, mask)
         parts = (steps + keep_every - 1) // keep_every
         for ahead in range(parts):
             part = parts - 1 - ahead
@@ -296,11 +294,7 @@ def _backward(plan: Plan) -> Any:
                     g = tl.load(y + row, mask).to(tl.float32)
                 if filtered:
                     a, b, current, g = arrive(current, g, a, b, s)
-                if quantized:
-                    g = constant
-                elif biased:
-                    current += constant
-                v, u, spike = advance(v, u, current, g, q, s)
+                v, u, spike = advance(v, u, current, g, bias_of, q, s)
             tl.debug_barrier()
             for behind in range(length):
                 t = length - 1 - behind
@@ -320,18 +314,14 @@ def _backward(plan: Plan) -> Any:
                     a = tl.load(here + own * lanes, mask)
                     b = tl.load(here + (states - 1) * lanes, mask)
                     before_a, before_b, current, g = arrive(arriving, beside, a, b, s)
-                if quantized:
-                    g = constant
-                elif biased:
-                    current += constant
                 gs = tl.load(grad_spikes + row, mask).to(tl.float32)
-                gv, gu, gc, gg, gp = retreat(v, u, current, g, gv, gu, gs, ahead_v, q, s)
+                gv, gu, gc, gg, to_bias, gp = retreat(
+                    v, u, current, g, bias_of, gv, gu, gs, ahead_v, q, s
+                )
                 if learn:
                     add(grad_p + lane, lanes, gp, mask)
-                if quantized:
-                    bias_sum += gg
-                elif biased:
-                    bias_sum += gc
+                if biased:
+                    bias_sum += to_bias
                 if filtered:
                     gc, gg, grad_decay = arrive_back(arriving, beside, a, b, ga, gb, gc, gg, s)
                     if learn_decay:
@@ -357,8 +347,9 @@ def _launch(kernel: Any, call: Call, lanes: int, tensors: tuple[Any, ...], keep_
     sizes = (len(call.current), lanes, call.coefficients.shape[1], max(1, call.bias.shape[0]))
     # Products and sums must stay apart: contracted, spikes at the threshold would differ.
     options: dict[str, Any] = {} if is_interpreted() else {"enable_fp_fusion": False}
+    constants = Constants(*call.constants.tolist())._asdict()
     kernel[(triton.cdiv(lanes, BLOCK),)](
-        *tensors, *sizes, keep_every, *call.constants.tolist(), block=BLOCK, **options
+        *tensors, *sizes, keep_every, **constants, block=BLOCK, **options
     )
 
 

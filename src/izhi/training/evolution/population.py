@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from izhi.errors import SettingError
 from izhi.kernels import Drive, Spikes, product
 from izhi.network.connections import Linear
-from izhi.network.layers import Layer, Network, Neuron
+from izhi.network.layers import Layer, Network
+from izhi.neurons import Neuron
+from izhi.neurons.neuron import NeuronLayer
 
 #: Numbers (steps × samples × neurons) that a layer may hold at once; larger populations run in parts.
 _ROOM = 1 << 25
@@ -178,7 +180,7 @@ def _side_by_side(
     neuron: Neuron, learned: Mapping[str, Tensor], members: int, width: int
 ) -> Neuron:
     """A layer's neurons for all members, each member with learned coefficients of its own, (P, 1 or N)."""
-    wide = copy.deepcopy(neuron)
+    wide = copy.deepcopy(cast("NeuronLayer[Any]", neuron))
     wide.size = (members * width,) if learned else None
     for name, value in learned.items():
         every = value.expand(members, width).reshape(-1)

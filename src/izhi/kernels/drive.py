@@ -1,0 +1,142 @@
+"""What goes into a layer of neurons: what arrives, what it carries, its coefficients and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from izhi.kernels.plan import EventOrder, Formats, ResetMode
+
+#: The step function that spikes are, with a derivative of its own in the backward pass.
+SpikeGradient = Callable[[Tensor], Tensor]
+
+
+class Coefficients(NamedTuple):
+    """The coefficients of the quadratic map; floats, or tensors that broadcast over (B, N)."""
+
+    a1: Tensor | float
+    a2: Tensor | float
+    a3: Tensor | float
+    a4: Tensor | float
+    b1: Tensor | float
+    b2: Tensor | float
+    b3: Tensor | float
+    c: Tensor | float
+    d: Tensor | float
+    threshold: Tensor | float
+    gain: Tensor | float
+
+
+class LIFCoefficients(NamedTuple):
+    """The coefficients of LIF; floats, or tensors that broadcast over (B, N)."""
+
+    beta: Tensor | float
+    threshold: Tensor | float
+
+
+class QuantizedLIFCoefficients(NamedTuple):
+    """The coefficients of LIF in fixed-point numbers, whose current is a sum of integers times gain."""
+
+    beta: Tensor | float
+    threshold: Tensor | float
+    gain: Tensor | float
+
+
+@dataclass(frozen=True)
+class IzhikevichSettings:
+    """What is fixed about an Izhikevich layer.
+
+    Attributes:
+        order: order of events in a step.
+        dt: time step.
+        v_min, v_max: limits of v.
+        jacobian_limit: limit of |∂v[t+1]/∂v[t]| in the backward pass; inf for plain BPTT.
+        surrogate: derivative of the spike over (v − threshold)/span.
+        span: threshold − c of the preset, the unit of the surrogate's argument.
+        state_quant: applied to v and u after integration, before the neuron fires (reference only).
+        formats: fixed-point numbers of the states, which then follow izhi.fixed exactly, in the order
+            of the FPGA IP; dt is then in the coefficients.
+    """
+
+    order: EventOrder
+    dt: float
+    v_min: float
+    v_max: float
+    jacobian_limit: float
+    surrogate: SpikeGradient
+    span: float
+    state_quant: Callable[[Tensor], Tensor] | None = None
+    formats: Formats | None = None
+
+
+@dataclass(frozen=True)
+class LIFSettings:
+    """What is fixed about a LIF layer: the reset mode, its timing, the surrogate, and formats.
+
+    With formats, states are fixed-point numbers that follow izhi.fixed exactly.
+    """
+
+    reset: ResetMode
+    reset_delay: bool
+    surrogate: SpikeGradient
+    formats: Formats | None = None
+
+
+class Synapse(NamedTuple):
+    """How arriving spikes become a current over time, integrated with the neuron that they drive.
+
+        s[t] = decay·s[t−1] + x[t],   y[t] = (1 − decay)·s[t]
+
+    for the current and, where there is one, the conductance; then both are divided by
+    1 + implicit·conductance.
+
+    Attributes:
+        decay: what is left of s after a step, a tensor of no dimensions.
+        implicit: κ of an implicit step (see ``ConductanceSynapse``); 0 for an explicit one.
+    """
+
+    decay: Tensor
+    implicit: float = 0.0
+
+
+class Drive(NamedTuple):
+    """What a connection gives a neuron: I(v) = current + bias − conductance·v.
+
+    Attributes:
+        current: (T, B, N), or (B, N) for one step.
+        conductance: of the same shape, or None for a current that does not depend on v.
+        bias: (N,), a constant current, which arrives behind the synapse; None for none. A quantised
+            neuron, whose current is rounded, adds it to the sum that it rounds next.
+        synapse: dynamics between these and the neuron; None if they act in their own step only.
+        feedback: R (N, N), by which the neurons' own spikes of the step before add R·z[t−1] to the
+            current; None without recurrence.
+        gain: () or (N,), by which a quantised neuron multiplies current, a sum of integers, before the
+            bias is added; None for a current that is one.
+    """
+
+    current: Tensor
+    conductance: Tensor | None = None
+    bias: Tensor | None = None
+    synapse: Synapse | None = None
+    feedback: Tensor | None = None
+    gain: Tensor | None = None
+
+    def step(self, t: int) -> Drive:
+        """The drive of step t alone."""
+        g = None if self.conductance is None else self.conductance[t]
+        return self._replace(current=self.current[t], conductance=g)
+
+
+class Memory(NamedTuple):
+    """What a layer of neurons carries besides its own v and u.
+
+    Attributes:
+        synapse: s of the current, and of the conductance, (B, N) each; empty without a synapse.
+        spikes: the last spikes, (B, N), for a recurrent layer; else None.
+    """
+
+    synapse: tuple[Tensor, ...] = ()
+    spikes: Tensor | None = None

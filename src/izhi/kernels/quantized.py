@@ -1,0 +1,168 @@
+"""One step of neurons whose states are fixed-point numbers, exactly that of izhi.fixed, and back.
+
+The forward step is written once, in values instead of integers: the reference runs it in torch and
+leaves its derivative to autograd, kernels inline it and have a backward step of their own. Products are
+exact in double precision; dt is in the coefficients.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from izhi.kernels.drive import Coefficients, QuantizedLIFCoefficients
+from izhi.kernels.plan import Constants
+from izhi.kernels.vocabulary import Scalar, Vocabulary, places
+
+
+class IzhikevichStep(NamedTuple):
+    """The parts of a step in the order of the FPGA IP, where a neuron that is reset integrates nothing.
+
+    Attributes:
+        reset: (v, u, p, s) → v and u of a neuron after its spike, if v is at threshold.
+        next_v: (v, u, current, bias, p, s) → v after the integration.
+        next_u: (v after it, u, p, s) → u after the integration.
+    """
+
+    reset: Scalar
+    next_v: Scalar
+    next_u: Scalar
+
+
+def izhikevich_step(words: Vocabulary) -> IzhikevichStep:
+    """The parts of a step of the quadratic neuron, in some words."""
+    inlined, select, clip = words.inlined, words.select, words.clip
+    wide, narrow, rounded = words.wide, words.narrow, words.rounded
+    k, q = places(Constants, words), places(Coefficients, words)
+    A1, A2, A3, A4, B1, B2, B3 = q.a1, q.a2, q.a3, q.a4, q.b1, q.b2, q.b3
+    C, D, THRESHOLD, GAIN = q.c, q.d, q.threshold, q.gain
+    V_SCALE, V_UNIT, V_LOW, V_HIGH = k.v_scale, k.v_unit, k.v_low, k.v_high
+    U_SCALE, U_UNIT, U_LOW, U_HIGH = k.u_scale, k.u_unit, k.u_low, k.u_high
+    I_LOW, I_HIGH = k.i_low, k.i_high
+
+    @inlined
+    def reset(v, u, p, s):  # type: ignore[no-untyped-def]
+        fired = v >= p[THRESHOLD]
+        after_spike = clip(u + p[D], s[U_LOW], s[U_HIGH])
+        return select(fired, p[C], v), select(fired, after_spike, u)
+
+    @inlined
+    def next_v(v, u, current, bias, p, s):  # type: ignore[no-untyped-def]
+        scale, unit = wide(s[V_SCALE]), wide(s[V_UNIT])
+        old = wide(v)
+        i = clip(
+            rounded(wide(p[GAIN]) * wide(current), scale, unit), wide(s[I_LOW]), wide(s[I_HIGH])
+        )
+        square = rounded(old * old, scale, unit)
+        change = wide(p[A1]) * square + wide(p[A2]) * old + wide(p[A3]) * wide(u)
+        change = change + (wide(p[A4]) + wide(bias))
+        new = old + i + rounded(change, scale, unit)
+        return narrow(clip(new, wide(s[V_LOW]), wide(s[V_HIGH])))
+
+    @inlined
+    def next_u(v, u, p, s):  # type: ignore[no-untyped-def]
+        change = wide(p[B1]) * wide(v) + wide(p[B2]) * wide(u) + wide(p[B3])
+        new = wide(u) + rounded(change, wide(s[U_SCALE]), wide(s[U_UNIT]))
+        return narrow(clip(new, wide(s[U_LOW]), wide(s[U_HIGH])))
+
+    return IzhikevichStep(reset, next_v, next_u)
+
+
+def lif_step(words: Vocabulary) -> Scalar:
+    """The step of LIF in some words: (v, current, bias, p, s) → v.
+
+    The reset is that of "subtract", a step after the spike.
+    """
+    select, clip, wide, narrow, rounded = (
+        words.select, words.clip, words.wide, words.narrow, words.rounded,
+    )  # fmt: skip
+    zero, one = words.number(0.0), words.number(1.0)
+    k, q = places(Constants, words), places(QuantizedLIFCoefficients, words)
+    BETA, THRESHOLD, GAIN = q.beta, q.threshold, q.gain
+    V_SCALE, V_UNIT, V_LOW, V_HIGH = k.v_scale, k.v_unit, k.v_low, k.v_high
+    I_LOW, I_HIGH = k.i_low, k.i_high
+
+    @words.inlined
+    def next_v(v, current, bias, p, s):  # type: ignore[no-untyped-def]
+        scale, unit = wide(s[V_SCALE]), wide(s[V_UNIT])
+        above = select(v > p[THRESHOLD], one, zero)
+        i = clip(
+            rounded(wide(p[GAIN]) * wide(current), scale, unit), wide(s[I_LOW]), wide(s[I_HIGH])
+        )
+        leak = rounded(wide(p[BETA]) * wide(v) + wide(bias), scale, unit)
+        new = i + leak - wide(above) * wide(p[THRESHOLD])
+        return narrow(clip(new, wide(s[V_LOW]), wide(s[V_HIGH])))
+
+    return next_v
+
+
+def izhikevich(derivative: Scalar, words: Vocabulary) -> tuple[Scalar, Scalar]:
+    """(advance, retreat) of the quadratic neuron, see ``izhi.kernels.dynamics.Dynamics``.
+
+    The backward step looks at v after the step, which is slow to compute again.
+    """
+    inlined, select, clip = words.inlined, words.select, words.clip
+    wide, narrow, rounded = words.wide, words.narrow, words.rounded
+    zero, one, two = words.number(0.0), words.number(1.0), words.number(2.0)
+    k, q = places(Constants, words), places(Coefficients, words)
+    A1, A2, A3, B1, B2, THRESHOLD, GAIN = q.a1, q.a2, q.a3, q.b1, q.b2, q.threshold, q.gain
+    LIMIT, SPAN = k.jacobian_limit, k.span
+    FIRST, SECOND = k.surrogate_first, k.surrogate_second
+    V_SCALE, V_UNIT = k.v_scale, k.v_unit
+    reset, next_v, next_u = izhikevich_step(words)
+
+    @inlined
+    def advance(v, u, current, g, bias, p, s):  # type: ignore[no-untyped-def]
+        fired = v >= p[THRESHOLD]
+        vs, us = reset(v, u, p, s)
+        vn = next_v(vs, us, current, bias, p, s)
+        un = next_u(vn, us, p, s)
+        return select(fired, vs, vn), select(fired, us, un), select(fired, one, zero)
+
+    @inlined
+    def retreat(v, u, current, g, bias, gv, gu, gs, ahead, p, s):  # type: ignore[no-untyped-def]
+        limit, span = s[LIMIT], s[SPAN]
+        fired = v >= p[THRESHOLD]
+        vs, us = reset(v, u, p, s)
+        none = zero * gv
+        soft = gs * derivative((v - p[THRESHOLD]) / span, s[FIRST], s[SECOND]) / span
+        rest_v, rest_u = select(fired, gv, none), select(fired, gu, none)
+        gv, gu = select(fired, none, gv), select(fired, none, gu)
+        b1, b2, b3 = ahead * gu, us * gu, gu
+        gv = gv + p[B1] * gu
+        gu = gu + p[B2] * gu
+        square = narrow(rounded(wide(vs) * wide(vs), wide(s[V_SCALE]), wide(s[V_UNIT])))
+        a1, a2, a3, a4, gain = gv * square, gv * vs, gv * us, gv, gv * current
+        gc, gb = p[GAIN] * gv, gv
+        jacobian = clip(one + (two * p[A1] * vs + p[A2]), -limit, limit)
+        gu = gu + p[A3] * gv + rest_u
+        gv = jacobian * gv + rest_v
+        c, d = select(fired, gv, none), select(fired, gu, none)
+        gv = select(fired, none, gv) + soft
+        return gv, gu, gc, none, gb, (a1, a2, a3, a4, b1, b2, b3, c, d, -soft, gain)
+
+    return advance, retreat
+
+
+def lif(derivative: Scalar, words: Vocabulary) -> tuple[Scalar, Scalar]:
+    """(advance, retreat) of LIF; the backward step looks at v after the step, too."""
+    inlined, select = words.inlined, words.select
+    zero, one = words.number(0.0), words.number(1.0)
+    k, q = places(Constants, words), places(QuantizedLIFCoefficients, words)
+    BETA, THRESHOLD, GAIN = q.beta, q.threshold, q.gain
+    FIRST, SECOND = k.surrogate_first, k.surrogate_second
+    next_v = lif_step(words)
+
+    @inlined
+    def advance(v, u, current, g, bias, p, s):  # type: ignore[no-untyped-def]
+        new = next_v(v, current, bias, p, s)
+        return new, u, select(new - p[THRESHOLD] > zero, one, zero)
+
+    @inlined
+    def retreat(v, u, current, g, bias, gv, gu, gs, ahead, p, s):  # type: ignore[no-untyped-def]
+        above = select(v > p[THRESHOLD], one, zero)
+        soft = gs * derivative(ahead - p[THRESHOLD], s[FIRST], s[SECOND])
+        gv = gv + soft
+        gradients = v * gv, -soft - above * gv, current * gv
+        return p[BETA] * gv, gu, p[GAIN] * gv, zero * gv, gv, gradients
+
+    return advance, retreat

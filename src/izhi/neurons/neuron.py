@@ -1,0 +1,228 @@
+"""What every neuron is, and what the layers of neurons here have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from izhi import kernels
+from izhi.errors import SettingError, ShapeError, unknown
+from izhi.kernels import Drive, Memory
+from izhi.kernels.reference import arrive, remember
+
+State = TypeVar("State", bound="NeuronState")
+
+
+class NeuronState(Protocol):
+    """A NamedTuple: v, for some neurons u, (B, *features) each, and what arrives at them over time."""
+
+    @property
+    def v(self) -> Tensor: ...
+
+    @property
+    def memory(self) -> Memory: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def _replace(self: State, *, memory: Memory) -> State: ...
+
+
+class NeuronCoefficients(Protocol):
+    """A NamedTuple of a neuron's coefficients: floats, or tensors where they are learned or differ."""
+
+    @property
+    def threshold(self) -> Tensor | float: ...
+
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+class Neuron(Protocol):
+    """A layer of neurons of some kind, as connections drive it and networks hold it.
+
+    Attributes:
+        kind: the name of its model.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    def size(self) -> tuple[int, ...] | None:
+        """Shape of one step of one sample, where each neuron has coefficients of its own."""
+
+    @property
+    def kernel(self) -> str:
+        """Which kernels run it, see ``izhi.kernels``."""
+
+    @property
+    def learned(self) -> nn.ParameterDict:
+        """The learned coefficients by name."""
+
+    @property
+    def unit_of_v(self) -> Literal["mV", "1"]:
+        """The unit of v; "1" for none."""
+
+    @property
+    def reversal(self) -> tuple[float, float, float]:
+        """(E_inh, v_rest, E_exc) of a conductance synapse, in the unit of v."""
+
+    @property
+    def implicit(self) -> float:
+        """κ of a conductance synapse's implicit step: what a current of 1 adds to v in a step."""
+
+    def unit(self, name: str) -> float:
+        """The size of a change of a learned coefficient that is felt."""
+
+    def coefficients(self) -> NeuronCoefficients:
+        """The coefficients now in use."""
+
+    def initial_state(self, current_t: Tensor) -> NeuronState:
+        """The state before the first step of current, (B, *features)."""
+
+    def step(self, current_t: Tensor | Drive, state: Any = None) -> tuple[Tensor, NeuronState]:
+        """One step: current_t (B, *features) → spikes (B, *features), next state."""
+
+    def __call__(self, current: Tensor | Drive, state: Any = None) -> tuple[Tensor, NeuronState]:
+        """Run over time: current (T, B, *features) → spikes of the same shape, and the last state."""
+
+
+class NeuronLayer(nn.Module, Generic[State]):
+    """Base of the layers of neurons here: size, learned coefficients, and checks of what comes in.
+
+    Args:
+        size: shape of one step of one sample, for coefficients of each neuron; None for one set.
+        spread: standard deviation of the learned coefficients' initial values between neurons, in
+            units of ``unit``; needs a size.
+        kernel: which kernels run it, see ``izhi.kernels``.
+
+    Raises:
+        SettingError: for an unknown kernel, or a spread that is not 0 without a size.
+    """
+
+    def __init__(self, size: int | Sequence[int] | None, spread: float, kernel: str) -> None:
+        super().__init__()
+        self.size = (size,) if isinstance(size, int) else None if size is None else tuple(size)
+        if kernel not in kernels.KERNELS:
+            raise unknown("kernel", kernel, kernels.KERNELS)
+        if not (math.isfinite(spread) and spread >= 0):
+            raise SettingError(f"spread is {spread!r}, expected a finite number, 0 or more")
+        if spread and self.size is None:
+            raise SettingError(
+                f"spread is {spread!r}, expected 0 unless each neuron has its own (size)"
+            )
+        self.kernel, self.spread = kernel, spread
+        self.learned = nn.ParameterDict()
+
+    def _learn(self, names: Sequence[str], initial: Callable[[str], Tensor | float]) -> None:
+        """Make parameters of these coefficients."""
+        for name in names:
+            value = initial(name) + torch.zeros(self.size or ())
+            if self.spread:
+                value = value + self.spread * self.unit(name) * torch.randn(value.shape)
+            self.learned[name] = nn.Parameter(value)
+
+    def unit(self, name: str) -> float:
+        """The size of a change of a learned coefficient that is felt."""
+        raise NotImplementedError
+
+    def initial_state(self, current_t: Tensor) -> State:
+        """The state of every neuron before the first step of current, (B, *features)."""
+        raise NotImplementedError
+
+    def _over_time(self, drive: Drive, state: State) -> tuple[Tensor, State]:
+        """All steps of a drive (T, B, *features)."""
+        raise NotImplementedError
+
+    def _one_step(self, now: Drive, state: State) -> tuple[Tensor, State]:
+        """One step of what has arrived, (B, *features); the memory is left to ``step``."""
+        raise NotImplementedError
+
+    def forward(self, current: Tensor | Drive, state: State | None = None) -> tuple[Tensor, State]:
+        """Run over time.
+
+        Args:
+            current: input I, (T, B, *features), or a Drive whose current depends on v.
+            state: state before the first step; None for the initial state.
+
+        Returns:
+            Spikes, (T, B, *features) of 0 and 1 in the dtype of current, and the last state.
+
+        Raises:
+            ShapeError: for a wrong rank or width, integer currents, or T = 0.
+        """
+        drive = current if isinstance(current, Drive) else Drive(current)
+        return self._over_time(drive, self._checked(drive, state, time=True))
+
+    def step(self, current_t: Tensor | Drive, state: State | None = None) -> tuple[Tensor, State]:
+        """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""
+        drive = current_t if isinstance(current_t, Drive) else Drive(current_t)
+        state = self._checked(drive, state, time=False)
+        now, memory = arrive(drive, state.memory)
+        spikes, after = self._one_step(now, state)
+        memory = remember(drive, memory, spikes)
+        return spikes.to(drive.current.dtype), after._replace(memory=memory)
+
+    def trace(self, current: Tensor, state: State | None = None) -> tuple[Tensor, ...]:
+        """Spikes, v and, where there is one, u after every step, (T, B, *features) each."""
+        check_current(current, time=True)
+        steps = []
+        for current_t in current:
+            spikes, state = self.step(current_t, state)
+            steps.append((spikes, *_tensors(state)))
+        return tuple(torch.stack(x) for x in zip(*steps, strict=True))
+
+    def _checked(self, drive: Drive, state: State | None, *, time: bool) -> State:
+        """The state to begin with; ShapeError unless it and the current are what they should be."""
+        check_current(drive.current, time=time)
+        one = drive.current[0] if time else drive.current
+        if self.size is not None and tuple(one.shape[1:]) != self.size:
+            raise ShapeError(
+                f"current has features {tuple(one.shape[1:])}, expected {self.size}, the neuron's size"
+            )
+        if state is None:
+            return self.initial_state(one)
+        last = () if state.memory.spikes is None else (state.memory.spikes,)
+        for tensor in (*_tensors(state), *state.memory.synapse, *last):
+            if tensor.shape != one.shape:
+                raise ShapeError(
+                    f"state has shape {tuple(tensor.shape)}, expected {tuple(one.shape)},"
+                    " that of one step"
+                )
+        return state
+
+
+def _tensors(state: NeuronState) -> tuple[Tensor, ...]:
+    """v, and u where there is one."""
+    return tuple(x for x in state if isinstance(x, Tensor))
+
+
+def check_current(current: Tensor, *, time: bool) -> None:
+    """Raise ShapeError unless current is a floating (T, B, *features), or (B, *features), tensor."""
+    rank, shape = (3, "(T, B, features)") if time else (2, "(B, features)")
+    if current.dim() < rank:
+        raise ShapeError(
+            f"current has shape {tuple(current.shape)}, expected {shape}:"
+            f" at least {rank} dimensions, {'time' if time else 'batch'} first"
+        )
+    if time and current.shape[0] == 0:
+        raise ShapeError(
+            f"current has shape {tuple(current.shape)}, expected at least one time step"
+        )
+    if not current.is_floating_point():
+        raise ShapeError(
+            f"current has dtype {current.dtype}, expected floating point: use .float()"
+        )
+
+
+def hold(value: Tensor, low: float, high: float) -> Tensor:
+    """value clamped, with its gradient let through so that it can come back."""
+    return value + (value.clamp(low, high) - value).detach()
+
+
+def zeros(current_t: Tensor) -> Tensor:
+    """A state of zeros for one step of current: in double precision if the current is, else single."""
+    kind = torch.float64 if current_t.dtype == torch.float64 else torch.float32
+    return torch.zeros_like(current_t, dtype=kind).detach()
