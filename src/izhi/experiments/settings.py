@@ -26,6 +26,7 @@ from pydantic import (
 from izhi.data import DATASETS, EMBEDDED, has_events, require_known, usual_window
 from izhi.data.embedded import FOLDS
 from izhi.errors import SettingError, unknown
+from izhi.files import problem
 from izhi.neurons import LEARNABLE, LIF, ORDERS, PRESETS, IzhikevichParameters, Mixture, preset
 from izhi.neurons.izhikevich import Izhikevich
 from izhi.neurons.surrogate import SURROGATES
@@ -438,6 +439,6 @@ def read(path: Path) -> dict[str, Any]:
             values: dict[str, Any] = tomllib.load(file)
             return values
     except OSError as error:
-        raise SettingError(f"cannot read {path}: {error.strerror or error}") from None
+        raise SettingError(f"cannot read {path}: {problem(error)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(f"{path} is not valid TOML: {error}") from None
