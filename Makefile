@@ -26,8 +26,8 @@ demo: $(VENV)/installed
 	$(BIN)/izhi compare --dataset digits --neurons lif,normalized,biological --seeds 0,1,2 --epochs $(EPOCHS) --batch-size 32
 
 lint: $(VENV)/installed-tests
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 
 # PYNQ wants an older numpy, and a Python of at most 3.12.

@@ -1,7 +1,7 @@
 """Proof that the loaders take full-size data sets: files of upstream's exact layout, made of random events.
 
     python benchmarks/full_size.py            # all sets, a tenth of their size and all of it
-    python benchmarks/full_size.py nmnist     # one of them
+    python benchmarks/full_size.py nmnist     # one of them; --shares 0.01 for a hundredth
 
 For each size a process of its own loads the set as users do, reads every training recording once in
 batches of 256, binned into 25 steps, and says how fast that was and by how much its memory grew. The
@@ -97,17 +97,19 @@ def measure(name: str) -> dict[str, float]:
     import torch
 
     from izhi import data
-    from izhi.data import dataset, events
+    from izhi.data import events
     from izhi.network import encoding
 
     events.CACHE_BYTES = KEPT
     before, began = _resident(), time.perf_counter()
-    loaded = data.load(name)
+    loaded, window = data.load(name), data.usual_window(name)
     opened = time.perf_counter() - began
     most, count, began = 0, 0, time.perf_counter()
     order = torch.randperm(len(loaded.train), generator=torch.Generator().manual_seed(0))
-    for batch, _ in dataset.stream(loaded.train, order.split(256)):
-        encoding.frames(batch, 25, data.usual_window(name))
+    for batch, _ in data.stream(loaded.train, torch.split(order, 256)):
+        assert isinstance(batch, data.EventBatch)
+        assert window is not None
+        encoding.frames(batch, 25, window)
         count += len(batch.times)
         most = max(most, _resident())
     seconds = time.perf_counter() - began
@@ -117,11 +119,30 @@ def measure(name: str) -> dict[str, float]:
     }  # fmt: skip
 
 
+def row(name: str, share: float) -> str:
+    """A row of the table: a set of that share of its size, written, loaded and read."""
+    train, test, events = SIZES[name]
+    with tempfile.TemporaryDirectory() as root:
+        WRITERS[name](Path(root) / name, round(train * share), round(test * share), events)
+        size = sum(f.stat().st_size for f in Path(root).rglob("*") if f.is_file())
+        result = subprocess.run(
+            [sys.executable, __file__, "--measure", name], stdout=subprocess.PIPE, text=True,
+            check=True, env={**os.environ, "IZHI_DATA": root},
+        )  # fmt: skip
+    r = json.loads(result.stdout)
+    return (
+        f"| {name} | {r['recordings']:,} | {r['events'] / 1e6:.1f} M | {size / 1e6:,.0f} MB"
+        f" | {r['opened']:.1f} s | {r['seconds']:.1f} s | {r['events'] / r['seconds'] / 1e6:.1f} M"
+        f" | {r['grown'] / 1e6:,.0f} MB |"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("sets", nargs="*", default=list(SIZES), help=", ".join(SIZES))
+    parser.add_argument("--shares", default="0.1,1", help="of their size [%(default)s]")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -132,22 +153,8 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|---|")
     for name in options.sets:
-        for share in (0.1, 1.0):
-            train, test, events = SIZES[name]
-            with tempfile.TemporaryDirectory() as root:
-                WRITERS[name](Path(root) / name, round(train * share), round(test * share), events)
-                size = sum(f.stat().st_size for f in Path(root).rglob("*") if f.is_file())
-                result = subprocess.run(
-                    [sys.executable, __file__, "--measure", name], capture_output=True, text=True,
-                    check=True, env={**os.environ, "IZHI_DATA": root},
-                )  # fmt: skip
-            r = json.loads(result.stdout)
-            print(
-                f"| {name} | {r['recordings']:,} | {r['events'] / 1e6:.1f} M | {size / 1e6:,.0f} MB"
-                f" | {r['opened']:.1f} s | {r['seconds']:.1f} s | {r['events'] / r['seconds'] / 1e6:.1f} M"
-                f" | {r['grown'] / 1e6:,.0f} MB |",
-                flush=True,
-            )  # fmt: skip
+        for share in map(float, options.shares.split(",")):
+            print(row(name, share), flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ IzhiError                   something the user can put right; the command line e
 ├── ArtifactError           an artifact that is damaged, of another version, or inconsistent
 ├── DeviceError             a device that is not there, fails, or holds another core
 ├── SimulatorError          yosys or the compiler fails, or a simulated core does not come to an end
-├── RunFolderError          a run folder that cannot be written, or holds another run
+├── FileError               a file or folder that cannot be read or written
+├── RunFolderError          a run folder that holds another run
 └── DivergenceError         a loss or gradient that is no longer finite
 
 Messages are one line: what was given, what was expected, and what to do.
@@ -52,8 +53,12 @@ class SimulatorError(IzhiError):
     """Yosys or the compiler fails on a core, or a simulated core does not come to an end."""
 
 
+class FileError(IzhiError):
+    """A file or folder that cannot be read or written."""
+
+
 class RunFolderError(IzhiError):
-    """A run folder that cannot be written, or already holds another run."""
+    """A run folder that already holds another run."""
 
 
 class DivergenceError(IzhiError, ArithmeticError):

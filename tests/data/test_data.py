@@ -1,11 +1,9 @@
 """Data sets: embedded ones, IDX files good and bad, downloads, splits."""
 
-import functools
+import dataclasses
 import gzip
 import hashlib
-import http.server
 import struct
-import threading
 
 import numpy as np
 import pytest
@@ -32,28 +30,22 @@ def idx(array):
 
 @pytest.fixture
 def small_mnist(monkeypatch):
-    """Four tiny IDX files, known by their checksums; {stem: bytes}."""
+    """Four tiny IDX files, known by their checksums, without mirrors; {stem: bytes}."""
     random = np.random.default_rng(0)
     files = {}
     for stem, shape in PARTS.items():
         high = 10 if "labels" in stem else 256
         files[stem] = idx(random.integers(0, high, shape, np.uint8))
     sums = {stem: hashlib.md5(raw).hexdigest() for stem, raw in files.items()}
-    monkeypatch.setattr(mnist, "CHECKSUMS", {"mnist": sums})
+    small = dataclasses.replace(mnist.MNIST, mirrors=(), checksums=sums)
+    monkeypatch.setitem(data.SOURCES, "mnist", small)
     return files
 
 
-@pytest.fixture
-def server(tmp_path):
-    """An HTTP server of the folder 'mirror'; its address."""
-    folder = tmp_path / "mirror"
-    folder.mkdir()
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    handler.log_message = lambda *args: None
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{running.server_port}/"
-        running.shutdown()
+def mirrored(monkeypatch, *addresses):
+    """Let the small files be fetched from there."""
+    source = dataclasses.replace(data.SOURCES["mnist"], mirrors=addresses)
+    monkeypatch.setitem(data.SOURCES, "mnist", source)
 
 
 @pytest.mark.parametrize(
@@ -150,12 +142,12 @@ def test_a_file_that_unpacks_too_large_is_refused(small_mnist, tmp_path, monkeyp
 
 def test_download(small_mnist, server, tmp_path, monkeypatch):
     folder, address = server
-    monkeypatch.setattr(mnist, "mirrors", lambda name: ["http://127.0.0.1:9/", address])
+    mirrored(monkeypatch, "http://127.0.0.1:9/", address)
     monkeypatch.setenv("IZHI_DATA", str(tmp_path / "root"))
     for stem, raw in small_mnist.items():
         (folder / f"{stem}.gz").write_bytes(gzip.compress(raw))
     assert len(data.load("mnist").train) == 12
-    monkeypatch.setattr(mnist, "mirrors", lambda name: [])
+    mirrored(monkeypatch)
     assert len(data.load("mnist").train) == 12, "the second time needs no network"
 
 
@@ -163,7 +155,7 @@ def test_download(small_mnist, server, tmp_path, monkeypatch):
 def test_a_failed_download_leaves_nothing(small_mnist, server, tmp_path, monkeypatch, damage):
     folder, address = server
     root = tmp_path / "root"
-    monkeypatch.setattr(mnist, "mirrors", lambda name: [address])
+    mirrored(monkeypatch, address)
     monkeypatch.setenv("IZHI_DATA", str(root))
     zipped = gzip.compress(small_mnist["train-images-idx3-ubyte"])
     if damage == "truncated":
@@ -177,19 +169,62 @@ def test_a_failed_download_leaves_nothing(small_mnist, server, tmp_path, monkeyp
 
 def test_an_interrupted_download_leaves_nothing(small_mnist, server, tmp_path, monkeypatch):
     folder, address = server
-    monkeypatch.setattr(mnist, "mirrors", lambda name: [address])
+    mirrored(monkeypatch, address)
     monkeypatch.setattr(mnist, "verify", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
     for stem, raw in small_mnist.items():
         (folder / f"{stem}.gz").write_bytes(gzip.compress(raw))
     with pytest.raises(KeyboardInterrupt):
-        mnist.download("mnist", tmp_path / "root")
+        data.SOURCES["mnist"].fetch(tmp_path / "root", lambda line: None)
     assert list((tmp_path / "root").iterdir()) == []
 
 
 def test_real_mirrors_are_known():
-    assert all(
-        m.startswith("http") for m in mnist.mirrors("mnist") + mnist.mirrors("fashion_mnist")
-    )
+    mirrors = mnist.MNIST.mirrors + mnist.FASHION_MNIST.mirrors
+    assert len(mirrors) == 3
+    assert all(mirror.startswith("http") and mirror.endswith("/") for mirror in mirrors)
+
+
+def test_why_no_mirror_gave_a_file(small_mnist, server, tmp_path, monkeypatch):
+    _, address = server
+    mirrored(monkeypatch, "http://127.0.0.1:9/", address, "nowhere:")
+    monkeypatch.setenv("IZHI_DATA", str(tmp_path / "root"))
+    with pytest.raises(IzhiError) as error:
+        data.load("mnist")
+    text = str(error.value)
+    assert "\n" not in text
+    assert "http://127.0.0.1:9/train-images-idx3-ubyte.gz: [Errno 111] Connection refused;" in text
+    assert f"{address}train-images-idx3-ubyte.gz: 404 Client Error" in text
+    assert "nowhere:train-images-idx3-ubyte.gz: " in text
+    assert len(text) < 800
+
+
+def test_what_is_downloaded_is_reported(small_mnist, server, tmp_path, monkeypatch, capfd):
+    folder, address = server
+    mirrored(monkeypatch, address)
+    monkeypatch.setenv("IZHI_DATA", str(tmp_path / "root"))
+    for stem, raw in small_mnist.items():
+        (folder / f"{stem}.gz").write_bytes(gzip.compress(raw))
+    lines = []
+    assert data.fetch("mnist", lines.append) == tmp_path / "root" / "mnist"
+    assert lines == [f"downloading {stem}.gz" for stem in small_mnist]
+    assert capfd.readouterr().err == "", "pooch says nothing by itself"
+
+
+def test_a_fold_is_of_embedded_data_sets_only():
+    with pytest.raises(SettingError, match="fold or best_inputs is given, but mnist is none of"):
+        data.load("mnist", fold=1)
+
+
+def test_every_source_says_what_it_is():
+    for name, source in data.SOURCES.items():
+        assert source.name == name
+        assert source.about == data.DATASETS[name]
+        assert (
+            data.has_events(name)
+            == (source.window is not None)
+            == (data.usual_window(name) is not None)
+        )
+    assert sorted([*data.EMBEDDED, *data.FILES]) == sorted(data.SOURCES)
 
 
 def test_split_is_fixed_by_seed_and_stratified():

@@ -1,10 +1,12 @@
 """Recordings: every format good and broken, binning, augmentation, streaming, and training on them."""
 
+import hashlib
 import io
 import json
 import shutil
 import tracemalloc
 import zipfile
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -245,14 +247,16 @@ def test_broken_archives(tmp_path):
             stmnist.Archive(path).read(0)
 
 
-def test_what_is_not_there_says_where_it_was_looked_for(tmp_path, monkeypatch):
+def test_what_is_not_there_says_where_it_was_looked_for(tmp_path, monkeypatch, server):
+    _, address = server
     monkeypatch.setenv("IZHI_DATA", str(tmp_path))
     with pytest.raises(DataError, match="give it on request only: put their zip"):
         data.load("stmnist")
-    monkeypatch.setattr(shd, "_PLACE", (tmp_path / "nowhere").as_uri() + "/")
+    monkeypatch.setitem(data.SOURCES, "shd", replace(shd.SHD, place=address))
     with pytest.raises(DataError, match="shd is not in .*shd and cannot be downloaded"):
         data.load("shd")
-    monkeypatch.setattr(nmnist, "ARCHIVES", {"Train": ((tmp_path / "no.zip").as_uri(), "")})
+    absent = replace(nmnist.NMNIST, archives={"Train": (f"{address}no.zip", "0" * 32)})
+    monkeypatch.setitem(data.SOURCES, "nmnist", absent)
     with pytest.raises(DataError, match="nmnist is not in .* put the folders Train and Test there"):
         data.load("nmnist")
     with pytest.raises(SettingError, match="unknown data set 'mine'"):
@@ -265,18 +269,19 @@ def zipped(source, target):
             archive.write(path, path.relative_to(source.parent))
 
 
-def test_downloads_are_verified_and_unpacked(tmp_path, monkeypatch):
-    upstream, root = tmp_path / "upstream", tmp_path / "root"
+def md5_of(path):
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def test_downloads_are_verified_and_unpacked(tmp_path, monkeypatch, server):
+    (upstream, address), root = server, tmp_path / "root"
     monkeypatch.setenv("IZHI_DATA", str(root))
     write_nmnist(upstream, recordings=1)
     archives = {}
     for part in ("Train", "Test"):
         zipped(upstream / part, upstream / f"{part}.zip")
-        archives[part] = (
-            (upstream / f"{part}.zip").as_uri(),
-            data.download.md5_of(upstream / f"{part}.zip"),
-        )
-    monkeypatch.setattr(nmnist, "ARCHIVES", archives)
+        archives[part] = f"{address}{part}.zip", md5_of(upstream / f"{part}.zip")
+    monkeypatch.setitem(data.SOURCES, "nmnist", replace(nmnist.NMNIST, archives=archives))
     assert len(data.load("nmnist").train) == 10
     assert sorted(x.name for x in (root / "nmnist").iterdir()) == ["Test", "Train"]
     sums = {}
@@ -284,13 +289,14 @@ def test_downloads_are_verified_and_unpacked(tmp_path, monkeypatch):
         write_shd(upstream / f"shd_{part}.h5", np.arange(10))
         with zipfile.ZipFile(upstream / f"shd_{part}.h5.zip", "w") as archive:
             archive.write(upstream / f"shd_{part}.h5", f"shd_{part}.h5")
-        sums[f"shd_{part}.h5"] = data.download.md5_of(upstream / f"shd_{part}.h5.zip")
-    monkeypatch.setattr(shd, "_PLACE", upstream.as_uri() + "/")
-    monkeypatch.setattr(shd, "ARCHIVES", {**sums, "shd_test.h5": "0" * 32})
-    with pytest.raises(DataError, match="has MD5 .*, expected 0000"):
+        sums[f"shd_{part}.h5"] = md5_of(upstream / f"shd_{part}.h5.zip")
+    source = replace(shd.SHD, place=address, checksums={**sums, "shd_test.h5": "0" * 32})
+    monkeypatch.setitem(data.SOURCES, "shd", source)
+    with pytest.raises(DataError, match="MD5 hash .* expected md5:0000.* but got [0-9a-f]{32}"):
         data.load("shd")
     assert not (root / "shd" / "shd_test.h5").exists()
-    monkeypatch.setattr(shd, "ARCHIVES", sums)
+    assert [x.name for x in (root / "shd").iterdir()] == ["shd_train.h5"]
+    monkeypatch.setitem(data.SOURCES, "shd", replace(source, checksums=sums))
     assert len(data.load("shd").test) == 10
 
 

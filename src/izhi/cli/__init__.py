@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Sequence
 
+from izhi import files
 from izhi.cli import evolution, hardware, runs, tools
 from izhi.cli.common import Commands, Parser
 from izhi.errors import IzhiError
 from izhi.version import __version__
 
 DESCRIPTION = "Spiking networks of Izhikevich neurons: train, compare with LIF, take to hardware."
+#: As shells have it for a program whose output goes to one that has ended, such as head.
+_NOBODY_READS = 141
 
 
 def parser() -> Parser:
@@ -27,6 +31,25 @@ def parser() -> Parser:
     return top
 
 
+def _refuse(reason: str) -> int:
+    """Say in one line what the user can put right; the exit status."""
+    print(f"izhi: {' '.join(reason.split())}", file=sys.stderr)
+    return 2
+
+
+def _flush() -> int:
+    """Print what is still to be printed; the exit status."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Python would try once more when it ends, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return _NOBODY_READS
+        return _refuse(f"cannot write standard output: {files.problem(error)}")
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
@@ -36,13 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed = parser().parse_args(arguments)
         parsed.run(parsed)
     except IzhiError as error:
-        print(f"izhi: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except OSError as error:  # a full or read-only disk, wherever it is met first
-        name = f" {error.filename}" if error.filename else ""
-        print(f"izhi: cannot write{name}: {error.strerror or error}", file=sys.stderr)
-        return 2
+        return _refuse(str(error))
+    except BrokenPipeError:
+        return _flush() or _NOBODY_READS
+    except OSError as error:  # what no place that reads or writes has named
+        name = f"{error.filename}: " if error.filename else ""
+        return _flush() or _refuse(name + files.problem(error))
     except KeyboardInterrupt:
         print("izhi: interrupted; go on with --resume", file=sys.stderr)
         return 130
-    return 0
+    return _flush()

@@ -77,7 +77,7 @@ def tune(a: argparse.Namespace) -> None:
     storage = a.storage or str(folder / "studies.log")
     if not a.storage and Path(storage).exists() and not a.resume:
         raise already_holds_a_run(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     with TerminalListener(len(variants) * a.trials * folds, quiet=a.quiet) as listener:
         best = tuning.tune(
             variants, ranges, values, trials=a.trials, storage=storage, listener=listener,

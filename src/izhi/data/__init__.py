@@ -7,6 +7,7 @@ Beside the names below, any folder of the data root that holds ``<folder>_train.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from izhi import files
@@ -14,45 +15,55 @@ from izhi.data import embedded, mnist, nmnist, shd, stmnist
 from izhi.data.dataset import AnySamples, Dataset, Samples, hold_out_speaker, split, stream
 from izhi.data.download import Progress
 from izhi.data.events import EventBatch, EventSamples
-from izhi.errors import DataError, unknown
+from izhi.data.source import Part, Source
+from izhi.errors import SettingError, unknown
 
 __all__ = [
     "DATASETS",
+    "EMBEDDED",
+    "FILES",
+    "SOURCES",
     "AnySamples",
     "Dataset",
     "EventBatch",
     "EventSamples",
     "Samples",
+    "Source",
     "check",
     "data_root",
     "fetch",
     "found",
     "has_events",
     "hold_out_speaker",
+    "is_there",
     "load",
     "require_known",
+    "source",
     "split",
     "stream",
     "usual_window",
 ]
 
-EMBEDDED = {
-    "digits": "1,797 handwritten digits of 8×8 pixels, in scikit-learn",
-    "iris": "150 flowers, 4 measurements, 3 species, in scikit-learn",
-    "wine": "178 wines, 13 measurements, 3 growers, in scikit-learn",
-    "breast_cancer": "569 tumours, 30 measurements, benign or malignant, in scikit-learn",
+#: Name → where the data set of that name comes from.
+SOURCES: dict[str, Source] = {
+    one.name: one
+    for one in (
+        embedded.DIGITS,
+        embedded.IRIS,
+        embedded.WINE,
+        embedded.BREAST_CANCER,
+        mnist.MNIST,
+        mnist.FASHION_MNIST,
+        nmnist.NMNIST,
+        shd.SHD,
+        stmnist.STMNIST,
+    )
 }
-FILES = {
-    "mnist": "70,000 handwritten digits of 28×28 pixels, 12 MB",
-    "fashion_mnist": "70,000 pieces of clothing of 28×28 pixels, 31 MB",
-    "nmnist": "70,000 recordings of MNIST by an event camera of 34×34 pixels, 1.2 GB",
-    "shd": "10,420 spoken digits as spikes of 700 channels, 0.4 GB",
-    "stmnist": "6,953 digits written on a skin of 10×10 taxels; its authors give it on request",
-}
-_WINDOWS = {"nmnist": nmnist.WINDOW, "shd": shd.WINDOW, "stmnist": stmnist.WINDOW}
-
 #: Name → what it is.
-DATASETS = {**EMBEDDED, **FILES}
+DATASETS = {name: one.about for name, one in SOURCES.items()}
+#: Those that come inside scikit-learn, and those that have files.
+EMBEDDED = [name for name, one in SOURCES.items() if isinstance(one, embedded.Embedded)]
+FILES = [name for name in SOURCES if name not in EMBEDDED]
 
 
 def data_root() -> Path:
@@ -65,24 +76,36 @@ def data_root() -> Path:
 def found() -> list[str]:
     """Names of the folders of the data root that hold further files in SHD's format."""
     root = data_root()
-    folders = sorted(x.name for x in root.iterdir() if x.is_dir()) if root.is_dir() else []
-    return [name for name in folders if name not in DATASETS and shd.is_there(name, root / name)]
+    with files.reading(root):
+        folders = sorted(x.name for x in root.iterdir() if x.is_dir()) if root.is_dir() else []
+    return [
+        name for name in folders if name not in SOURCES and shd.Recorded(name).is_there(root / name)
+    ]
+
+
+def source(name: str) -> Source:
+    """Where the data set of that name comes from; SettingError if there is none."""
+    if name in SOURCES:
+        return SOURCES[name]
+    others = found()
+    if name not in others:
+        raise unknown("data set", name, [*SOURCES, *others])
+    return shd.Recorded(name)
 
 
 def require_known(name: str) -> None:
     """Raise SettingError unless there is a data set of that name."""
-    if name not in DATASETS and name not in found():
-        raise unknown("data set", name, [*DATASETS, *found()])
+    source(name)
 
 
 def has_events(name: str) -> bool:
     """Whether a known data set holds recorded events, not vectors."""
-    return name not in DATASETS or name in _WINDOWS
+    return source(name).window is not None
 
 
-def usual_window(name: str) -> float:
-    """Milliseconds of a recording of that data set that are used unless a setting says otherwise."""
-    return _WINDOWS.get(name, shd.WINDOW)
+def usual_window(name: str) -> float | None:
+    """Milliseconds of a recording that are used unless a setting says otherwise; None for vectors."""
+    return source(name).window
 
 
 def load(
@@ -94,73 +117,39 @@ def load(
     Args:
         name: one of ``DATASETS``, or of ``found()``.
         report: told what is downloaded.
-        fold, best_inputs: (embedded data sets) see ``izhi.data.embedded.load``.
+        fold, best_inputs: (embedded data sets) see ``izhi.data.embedded.Embedded``.
 
     Raises:
-        SettingError: for an unknown name.
+        SettingError: for an unknown name, and for a fold or inputs of a data set that has files.
         DataError: if it is neither there nor downloadable, is truncated, or fails its checksum.
     """
-    require_known(name)
-    if name in EMBEDDED:
-        return embedded.load(name, fold, best_inputs)
+    one = source(name)
+    if isinstance(one, embedded.Embedded):
+        one = replace(one, fold=fold, best_inputs=best_inputs)
+    elif fold is not None or best_inputs is not None:
+        raise SettingError(
+            f"fold or best_inputs is given, but {name} is none of {', '.join(EMBEDDED)}; leave it out"
+        )
     folder = data_root() / name
-    if name in mnist.CHECKSUMS:
-        return mnist.load(name, folder, report)
-    if name == "nmnist":
-        return nmnist.load(folder, report)
-    if name == "stmnist":
-        return stmnist.load(folder)
-    return shd.load(name, folder, report)
+    one.fetch(folder, report)
+    return one.load(folder)
 
 
 def fetch(name: str, report: Progress = lambda line: None) -> Path | None:
     """Download what is missing of a data set; the folder that holds it, None if it needs none."""
-    require_known(name)
-    if name in EMBEDDED:
-        return None
-    folder = data_root() / name
-    if name in mnist.CHECKSUMS:
-        mnist.download(name, folder, report)
-    elif name == "nmnist":
-        nmnist.download(folder, report)
-    elif name == "shd":
-        shd.download(folder, report)
-    elif name == "stmnist":
-        stmnist.load(folder)
-    return folder
+    one, folder = source(name), data_root() / name
+    one.fetch(folder, report)
+    return None if name in EMBEDDED else folder
 
 
-def check(name: str) -> list[tuple[Path, str | None]]:
+def check(name: str) -> list[Part]:
     """Each part of a data set with what is wrong with it, or None where nothing is.
 
     A part is a file, or a folder or archive of recordings, every one of which is read.
     """
-    require_known(name)
-    if name in EMBEDDED:
-        return []
-    folder = data_root() / name
-    if name in mnist.CHECKSUMS:
-        return mnist.check(name, folder)
-    if not is_there(name):
-        return [(folder, "not there")]
-    try:
-        dataset = load(name)
-    except DataError as error:
-        return [(folder, str(error))]
-    parts = (dataset.train, dataset.test)
-    readers = {id(part.reader): part for part in parts if isinstance(part, EventSamples)}
-    return [(folder, part.first_problem()) for part in readers.values()]
+    return source(name).check(data_root() / name)
 
 
 def is_there(name: str) -> bool:
     """Whether the files of a known data set are at hand."""
-    folder = data_root() / name
-    if name in EMBEDDED:
-        return True
-    if name in mnist.CHECKSUMS:
-        return not mnist.missing(name, folder)
-    if name == "nmnist":
-        return nmnist.is_there(folder)
-    if name == "stmnist":
-        return stmnist.find(folder) is not None
-    return shd.is_there(name, folder)
+    return source(name).is_there(data_root() / name)

@@ -1,82 +1,74 @@
-"""Downloads: a file appears under its name only when it is whole and verified."""
+"""Downloads, by pooch: a file appears under its name only when it is whole and verified."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from izhi.errors import DataError
+from izhi import files
+from izhi.errors import DataError, FileError
 
+#: Told, a line at a time, what is being downloaded.
 Progress = Callable[[str], None]
+#: Looks at a file that has arrived from an address; raises DataError if it is not right.
+Check = Callable[[Path, str], None]
 
 
-def md5_of(path: Path) -> str:
-    """The MD5 of a file's bytes."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def expect_md5(path: Path, checksum: str, address: str) -> None:
-    """Raise DataError unless the file has that MD5."""
-    digest = md5_of(path)
-    if digest != checksum:
-        raise DataError(
-            f"{address} has MD5 {digest}, expected {checksum}: it has changed or was cut off; try again"
-        )
+def nothing(path: Path, address: str) -> None:
+    """The check of a file of which its checksum says enough."""
 
 
 def fetch(
-    addresses: Sequence[str], target: Path, verify: Callable[[Path, str], None]
+    addresses: Sequence[str], target: Path, *, md5: str | None = None, check: Check = nothing
 ) -> str | None:
     """Fetch a file from the first address that gives it whole.
 
     Args:
-        addresses: where it may be.
+        addresses: where it may be (http or https).
         target: where it goes.
-        verify: called with the partial file and its address; raises DataError if it is not right.
+        md5: of its bytes; None if ``check`` alone says whether it is right.
+        check: looks at it before it gets its name.
 
     Returns:
         None, or why no address gave it.
 
     Raises:
-        DataError: if the folder cannot be written.
+        FileError: if the target cannot be written.
     """
+    import pooch
+    from requests import RequestException
+
+    pooch.get_logger().setLevel("WARNING")  # What it does is said by the data sets.
+
+    def download(address: str, partial: str, manager: object) -> None:
+        pooch.HTTPDownloader(chunk_size=1 << 20)(address, partial, manager)
+        check(Path(partial), address)
+
     reasons = []
+    files.make_folder(target.parent)
     for address in addresses:
-        partial = None
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, partial = tempfile.mkstemp(
-                prefix=f".{target.name}-", suffix=target.suffix, dir=target.parent
+            pooch.retrieve(
+                address, md5 and f"md5:{md5}", target.name, target.parent, downloader=download
             )
-            with (
-                os.fdopen(handle, "wb") as out,
-                urllib.request.urlopen(address, timeout=30) as response,
-            ):
-                while block := response.read(1 << 20):
-                    out.write(block)
-            verify(Path(partial), address)
-            os.replace(partial, target)
             return None
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            reasons.append(f"{address}: {getattr(error, 'reason', error)}")
         except DataError as error:
             reasons.append(str(error))
+        except RequestException as error:
+            reasons.append(f"{address}: {_origin(error)}")
+        except ValueError as error:  # another checksum, or no address at all
+            reasons.append(f"{address}: {error}")
         except OSError as error:
-            raise DataError(f"cannot write to {target.parent}: {error.strerror or error}") from None
-        finally:
-            if partial is not None and os.path.exists(partial):
-                os.unlink(partial)
+            raise FileError(f"cannot write {target}: {files.problem(error)}") from None
     return "; ".join(reasons)
+
+
+def _origin(error: BaseException) -> BaseException:
+    """The error that began a chain of them: what the network said, without its wrappings."""
+    while (earlier := error.__cause__ or error.__context__) is not None:
+        error = earlier
+    return error
 
 
 def unzip(archive: Path, folder: Path, limit: int) -> None:
@@ -84,6 +76,7 @@ def unzip(archive: Path, folder: Path, limit: int) -> None:
 
     Raises:
         DataError: if it is damaged, larger, or holds paths that lead elsewhere.
+        FileError: if the folder cannot be written.
     """
     try:
         with zipfile.ZipFile(archive) as members:
@@ -98,6 +91,7 @@ def unzip(archive: Path, folder: Path, limit: int) -> None:
                     raise DataError(
                         f"{archive} holds {member.filename!r}, which leads out of its folder"
                     )
-            members.extractall(folder)
+            with files.writing(folder):
+                members.extractall(folder)
     except zipfile.BadZipFile as error:
         raise DataError(f"{archive} is damaged ({error}); fetch it again") from None

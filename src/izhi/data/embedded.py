@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,60 +11,111 @@ import torch
 from numpy.typing import NDArray
 
 from izhi.data.dataset import Dataset, Samples
+from izhi.data.download import Progress
+from izhi.data.source import Part
 from izhi.errors import SettingError
 
 #: A fifth of each class is set apart for testing, by this seed, the same for every run.
 TEST_SHARE, TEST_SEED, FOLDS = 0.2, 0, 5
 
 
-def load(name: str, fold: int | None = None, best_inputs: int | None = None) -> Dataset:
+@dataclass(frozen=True)
+class Embedded:
     """One of the four, each feature scaled to 0 … 1 by the range of the training samples.
 
-    Args:
-        name: which.
+    Attributes:
+        name, about: see ``izhi.data.source.Source``.
+        shape: of an image, whose pixels have a common range; None for other measurements.
+        largest: the end of that range.
         fold: test on this fifth of all samples, 0 to 4, for five-fold cross-validation; None: the usual.
         best_inputs: keep so many features, those whose classes' means differ most on the training samples
             (F of an analysis of variance); None for all.
-
-    Raises:
-        SettingError: if there are fewer features.
     """
-    from sklearn import datasets
-    from sklearn.feature_selection import f_classif
-    from sklearn.model_selection import StratifiedKFold, train_test_split
 
-    bunch = getattr(datasets, f"load_{name}")()
-    x, y = bunch.data, bunch.target
-    everything = np.arange(len(y))
-    if fold is None:
-        train, test = train_test_split(
-            everything, test_size=TEST_SHARE, random_state=TEST_SEED, stratify=y
+    name: str
+    about: str
+    shape: tuple[int, ...] | None = None
+    largest: float | None = None
+    fold: int | None = None
+    best_inputs: int | None = None
+    window = None
+
+    def is_there(self, folder: Path) -> bool:
+        """Yes: scikit-learn is."""
+        return True
+
+    def fetch(self, folder: Path, report: Progress) -> None:
+        """Nothing to do."""
+
+    def check(self, folder: Path) -> list[Part]:
+        """No files."""
+        return []
+
+    def load(self, folder: Path) -> Dataset:
+        """The data set; SettingError if it has fewer features than are to be kept."""
+        from sklearn import datasets
+
+        bunch = getattr(datasets, f"load_{self.name}")()
+        x, y = bunch.data, bunch.target
+        train, test = self._split(y)
+        shape = self.shape or (x.shape[1],)
+        if self.best_inputs is not None:
+            x = x[:, self._best(x[train], y[train])]
+            shape = (self.best_inputs,)
+        scaled = self._scaled(x, train)
+        return Dataset(
+            name=self.name,
+            train=_samples(scaled[train], y[train]),
+            test=_samples(scaled[test], y[test]),
+            classes=tuple(str(c) for c in bunch.target_names),
+            shape=shape,
         )
-    else:
-        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=TEST_SEED)
-        train, test = list(folds.split(x, y))[fold]
-    shape: tuple[int, ...] = (8, 8) if name == "digits" else (x.shape[1],)
-    if best_inputs is not None:
-        if best_inputs > x.shape[1]:
-            raise SettingError(
-                f"best_inputs is {best_inputs}, but {name} has {x.shape[1]} inputs; choose fewer"
+
+    def _split(self, y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Numbers of the training and of the test samples."""
+        from sklearn.model_selection import StratifiedKFold, train_test_split
+
+        everything = np.arange(len(y))
+        if self.fold is None:
+            train, test = train_test_split(
+                everything, test_size=TEST_SHARE, random_state=TEST_SEED, stratify=y
             )
-        differ = np.nan_to_num(f_classif(x[train], y[train])[0])
-        x = x[:, np.sort(np.argsort(-differ, kind="stable")[:best_inputs])]
-        shape = (best_inputs,)
-    if name == "digits":
-        low, high = np.zeros(x.shape[1]), np.full(x.shape[1], 16.0)
-    else:
-        low, high = x[train].min(axis=0), x[train].max(axis=0)
-    return Dataset(
-        name=name,
-        train=_samples(x[train], y[train], low, high),
-        test=_samples(x[test], y[test], low, high),
-        classes=tuple(str(c) for c in bunch.target_names),
-        shape=shape,
-    )
+            return train, test
+        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=TEST_SEED)
+        train, test = list(folds.split(everything, y))[self.fold]
+        return train, test
+
+    def _best(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+        """Numbers of the features that are kept."""
+        from sklearn.feature_selection import SelectKBest
+
+        if self.best_inputs is not None and self.best_inputs > x.shape[1]:
+            raise SettingError(
+                f"best_inputs is {self.best_inputs}, but {self.name} has {x.shape[1]} inputs;"
+                " choose fewer"
+            )
+        kept: NDArray[Any] = SelectKBest(k=self.best_inputs).fit(x, y).get_support(indices=True)
+        return kept
+
+    def _scaled(self, x: NDArray[Any], train: NDArray[Any]) -> NDArray[Any]:
+        """Features from 0 to 1, those of test samples cut off there."""
+        from sklearn.preprocessing import MinMaxScaler
+
+        scale = MinMaxScaler(clip=True)
+        ends = np.outer([0, self.largest], np.ones(x.shape[1])) if self.largest else x[train]
+        scaled: NDArray[Any] = scale.fit(ends).transform(x)
+        return scaled
 
 
-def _samples(x: NDArray[Any], y: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> Samples:
-    scaled = np.clip((x - low) / (high - low), 0, 1).astype(np.float32)
-    return Samples(torch.from_numpy(scaled), torch.from_numpy(y.astype(np.int64)))
+def _samples(x: NDArray[Any], y: NDArray[Any]) -> Samples:
+    return Samples(torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y.astype(np.int64)))
+
+
+DIGITS = Embedded(
+    "digits", "1,797 handwritten digits of 8×8 pixels, in scikit-learn", (8, 8), largest=16
+)
+IRIS = Embedded("iris", "150 flowers, 4 measurements, 3 species, in scikit-learn")
+WINE = Embedded("wine", "178 wines, 13 measurements, 3 growers, in scikit-learn")
+BREAST_CANCER = Embedded(
+    "breast_cancer", "569 tumours, 30 measurements, benign or malignant, in scikit-learn"
+)

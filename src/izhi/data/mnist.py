@@ -8,51 +8,26 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import struct
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from izhi import files
+from izhi.data import download
 from izhi.data.dataset import Dataset, Samples
-from izhi.data.download import Progress, fetch
+from izhi.data.download import Progress
+from izhi.data.source import Part
 from izhi.errors import DataError
-
-#: MD5 of each file's uncompressed bytes.
-CHECKSUMS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "mnist": {
-            "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-            "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-            "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-            "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-        },
-        "fashion_mnist": {
-            "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
-            "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
-            "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
-            "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
-        },
-    }
-)
-
-_FASHION = ("T-shirt/top", "trouser", "pullover", "dress", "coat",
-            "sandal", "shirt", "sneaker", "bag", "ankle boot")  # fmt: skip
-CLASSES = {"mnist": tuple("0123456789"), "fashion_mnist": _FASHION}
 
 #: No file of either set is larger than this when unpacked (47,040,016 bytes).
 _LARGEST = 60_000 * 28 * 28 + 16
-
-
-def mirrors(name: str) -> list[str]:
-    """Addresses of the folders that hold the gzipped files, as torchvision knows them."""
-    from torchvision import datasets
-
-    return list((datasets.MNIST if name == "mnist" else datasets.FashionMNIST).mirrors)
 
 
 def parse_idx(raw: bytes, source: str) -> NDArray[np.uint8]:
@@ -81,17 +56,21 @@ def parse_idx(raw: bytes, source: str) -> NDArray[np.uint8]:
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
 
 
+def _is_gzipped(file: io.BufferedReader) -> bool:
+    return file.peek(2)[:2] == b"\x1f\x8b"
+
+
 def unpack(path: Path) -> bytes:
-    """The bytes of a file, uncompressed if it ends in .gz; DataError if it is cut off or too long."""
+    """The bytes of a file, uncompressed if they are gzipped; DataError if it is cut off or too long."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            raw = file.read(_LARGEST + 1)
+        with path.open("rb") as file, gzip.open(file) if _is_gzipped(file) else file as plain:
+            raw = plain.read(_LARGEST + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             f"{path} is truncated or damaged ({error}); delete it and fetch it again"
         ) from None
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise DataError(f"cannot read {path}: {files.problem(error)}") from None
     if len(raw) > _LARGEST:
         raise DataError(
             f"{path} unpacks to more than {_LARGEST:,} bytes, more than any file of this set"
@@ -99,7 +78,7 @@ def unpack(path: Path) -> bytes:
     return raw
 
 
-def verify(path: Path, raw: bytes, checksum: str) -> None:
+def verify(path: Path | str, raw: bytes, checksum: str) -> None:
     """Raise DataError unless the uncompressed bytes have that MD5."""
     digest = hashlib.md5(raw, usedforsecurity=False).hexdigest()
     if digest != checksum:
@@ -116,46 +95,75 @@ def find(folder: Path, stem: str) -> Path | None:
     return None
 
 
-def missing(name: str, folder: Path) -> list[str]:
-    """Stems of the files that the folder lacks."""
-    return [stem for stem in CHECKSUMS[name] if find(folder, stem) is None]
+@dataclass(frozen=True)
+class IDX:
+    """Training and test samples in four IDX files, gzipped or not.
 
+    Attributes:
+        name, about: see ``izhi.data.source.Source``.
+        classes: in the order of the labels.
+        mirrors: addresses of the folders that hold the gzipped files, in the order in which they are tried.
+        checksums: stem of each file → MD5 of its uncompressed bytes.
+    """
 
-def download(name: str, folder: Path, report: Progress = lambda line: None) -> None:
-    """Fetch what the folder lacks; each file appears under its name only when whole and verified."""
-    for stem in missing(name, folder):
-        report(f"downloading {stem}.gz")
-        _download_one(name, folder, stem)
+    name: str
+    about: str
+    classes: tuple[str, ...]
+    mirrors: tuple[str, ...]
+    checksums: Mapping[str, str]
+    window = None
 
+    def is_there(self, folder: Path) -> bool:
+        """Whether the folder holds all four files."""
+        return not self._missing(folder)
 
-def _download_one(name: str, folder: Path, stem: str) -> None:
-    addresses = [f"{mirror}{stem}.gz" for mirror in mirrors(name)]
+    def _missing(self, folder: Path) -> list[str]:
+        return [stem for stem in self.checksums if find(folder, stem) is None]
 
-    def whole(path: Path, address: str) -> None:
-        verify(Path(address), unpack(path), CHECKSUMS[name][stem])
+    def fetch(self, folder: Path, report: Progress) -> None:
+        """Fetch what the folder lacks, gzipped."""
+        for stem in self._missing(folder):
+            report(f"downloading {stem}.gz")
+            self._fetch_one(folder, stem)
 
-    reason = fetch(addresses, folder / f"{stem}.gz", whole)
-    if reason is not None:
-        raise DataError(
-            f"{name} is not in {folder} and cannot be downloaded ({reason});"
-            f" put {stem}.gz and the other three files there, or set IZHI_DATA to the folder above them"
-        )
+    def _fetch_one(self, folder: Path, stem: str) -> None:
+        def check(path: Path, address: str) -> None:
+            verify(address, unpack(path), self.checksums[stem])
 
+        addresses = [f"{mirror}{stem}.gz" for mirror in self.mirrors]
+        reason = download.fetch(addresses, folder / f"{stem}.gz", check=check)
+        if reason is not None:
+            raise DataError(
+                f"{self.name} is not in {folder} and cannot be downloaded ({reason});"
+                f" put {stem}.gz and the other three files there, or set IZHI_DATA to the folder above them"
+            )
 
-def load(name: str, folder: Path, report: Progress = lambda line: None) -> Dataset:
-    """The data set in the folder, downloaded if it is not there, every file checked."""
-    download(name, folder, report)
-    arrays = {}
-    for stem, checksum in CHECKSUMS[name].items():
+    def load(self, folder: Path) -> Dataset:
+        """The data set in the folder, every file checked."""
+        arrays = {}
+        for stem, checksum in self.checksums.items():
+            path = find(folder, stem)
+            if path is None:
+                raise DataError(f"{folder / stem} has gone since it was looked for; try again")
+            raw = unpack(path)
+            arrays[stem] = parse_idx(raw, str(path))
+            verify(path, raw, checksum)
+        train, test = _samples(arrays, "train"), _samples(arrays, "t10k")
+        return Dataset(self.name, train, test, self.classes, (28, 28))
+
+    def check(self, folder: Path) -> list[Part]:
+        """Each file with what is wrong with it."""
+        return [self._check_one(folder, stem) for stem in self.checksums]
+
+    def _check_one(self, folder: Path, stem: str) -> Part:
         path = find(folder, stem)
         if path is None:
-            raise DataError(f"{folder / stem} has gone since it was looked for; try again")
-        raw = unpack(path)
-        arrays[stem] = parse_idx(raw, str(path))
-        verify(path, raw, checksum)
-    train = _samples(arrays, "train")
-    test = _samples(arrays, "t10k")
-    return Dataset(name, train, test, CLASSES[name], (28, 28))
+            return folder / f"{stem}.gz", "not there"
+        try:
+            verify(path, unpack(path), self.checksums[stem])
+        except DataError as error:
+            return path, str(error)
+        return path, None
 
 
 def _samples(arrays: Mapping[str, NDArray[np.uint8]], part: str) -> Samples:
@@ -166,17 +174,42 @@ def _samples(arrays: Mapping[str, NDArray[np.uint8]], part: str) -> Samples:
     )
 
 
-def check(name: str, folder: Path) -> list[tuple[Path, str | None]]:
-    """Each file with what is wrong with it, or None where nothing is."""
-    results: list[tuple[Path, str | None]] = []
-    for stem, checksum in CHECKSUMS[name].items():
-        path = find(folder, stem)
-        if path is None:
-            results.append((folder / f"{stem}.gz", "not there"))
-            continue
-        try:
-            verify(path, unpack(path), checksum)
-            results.append((path, None))
-        except DataError as error:
-            results.append((path, str(error)))
-    return results
+# Mirrors as torchvision 0.28 has them (``torchvision.datasets.MNIST.mirrors``, BSD-3-Clause).
+MNIST = IDX(
+    "mnist",
+    "70,000 handwritten digits of 28×28 pixels, 12 MB",
+    tuple("0123456789"),
+    (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "http://yann.lecun.com/exdb/mnist/",
+    ),
+    {
+        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    },
+)
+FASHION_MNIST = IDX(
+    "fashion_mnist",
+    "70,000 pieces of clothing of 28×28 pixels, 31 MB",
+    (
+        "T-shirt/top",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
+    ),
+    ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+    {
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
+)

@@ -8,32 +8,24 @@ the time in microseconds in the 23 bits below. An event with y = 240 marks an ov
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from izhi import files
+from izhi.data import download
 from izhi.data.dataset import Dataset
-from izhi.data.download import Progress, expect_md5, fetch, unzip
+from izhi.data.download import Progress
 from izhi.data.events import Events, EventSamples, checked
+from izhi.data.source import Part, check_recordings
 from izhi.errors import DataError
 
 SHAPE = (2, 34, 34)
-#: The whole recording: three saccades of 100 ms.
-WINDOW = 300.0
 _EVENT_BYTES, _OVERFLOW, _INCREMENT = 5, 240, 1 << 13
-#: Address and MD5 of each archive, as tonic has them (``tonic.datasets.NMNIST``).
-_PLACE = "https://data.mendeley.com/public-files/datasets/468j46mzdv/files/"
-ARCHIVES = {
-    "Train": (
-        f"{_PLACE}39c25547-014b-4137-a934-9d29fa53c7a0/file_downloaded",
-        "20959b8e626244a1b502305a9e6e2031",
-    ),
-    "Test": (
-        f"{_PLACE}05a4d654-7e03-4c15-bdfa-9bb2bcbea494/file_downloaded",
-        "69ca8762b2fe404d9b9bad1103e97832",
-    ),
-}
+#: An archive unpacks to no more than this.
 _LARGEST = 4 << 30
 
 
@@ -76,11 +68,9 @@ class Folder:
         names, labels = [], []
         for label in range(10):
             below = path / str(label)
-            found = (
-                sorted(x.name for x in os.scandir(below) if x.name.endswith(".bin"))
-                if below.is_dir()
-                else []
-            )
+            with files.reading(below):
+                entries = os.listdir(below) if below.is_dir() else []
+            found = sorted(name for name in entries if name.endswith(".bin"))
             names += found
             labels += [label] * len(found)
         self.names = np.array(names, np.bytes_)
@@ -96,28 +86,40 @@ class Folder:
         try:
             raw = path.read_bytes()
         except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+            raise DataError(f"cannot read {path}: {files.problem(error)}") from None
         return parse(raw, str(path))
 
 
-def is_there(folder: Path) -> bool:
-    """Whether the folder holds both parts."""
-    return all((folder / part).is_dir() for part in ARCHIVES)
+@dataclass(frozen=True)
+class Saccades:
+    """The recordings of both parts.
 
+    Attributes:
+        archives: part, ``Train`` or ``Test`` → address and MD5 of its archive.
+    """
 
-def download(folder: Path, report: Progress = lambda line: None) -> None:
-    """Fetch and unpack what the folder lacks, about 1.2 GB."""
-    for part, (address, checksum) in ARCHIVES.items():
-        if (folder / part).is_dir():
-            continue
-        report(f"downloading N-MNIST, {part}")
+    archives: Mapping[str, tuple[str, str]]
+    name = "nmnist"
+    about = "70,000 recordings of MNIST by an event camera of 34×34 pixels, 1.2 GB"
+    #: The whole recording: three saccades of 100 ms.
+    window = 300.0
+
+    def is_there(self, folder: Path) -> bool:
+        """Whether the folder holds both parts."""
+        return all((folder / part).is_dir() for part in self.archives)
+
+    def fetch(self, folder: Path, report: Progress) -> None:
+        """Fetch and unpack what the folder lacks."""
+        for part in self.archives:
+            if not (folder / part).is_dir():
+                report(f"downloading N-MNIST, {part}")
+                self._fetch_one(folder, part, report)
+
+    def _fetch_one(self, folder: Path, part: str, report: Progress) -> None:
         archive = folder / f"{part}.zip"
         if not archive.is_file():
-
-            def whole(path: Path, source: str, checksum: str = checksum) -> None:
-                expect_md5(path, checksum, source)
-
-            reason = fetch([address], archive, whole)
+            address, checksum = self.archives[part]
+            reason = download.fetch([address], archive, md5=checksum)
             if reason is not None:
                 raise DataError(
                     f"nmnist is not in {folder} and cannot be downloaded ({reason}); put the folders"
@@ -125,22 +127,41 @@ def download(folder: Path, report: Progress = lambda line: None) -> None:
                 )
         report(f"unpacking {archive}")
         unpacked = folder / f".{part}"
-        unzip(archive, unpacked, _LARGEST)
-        os.replace(unpacked / part, folder / part)
-        unpacked.rmdir()
-        archive.unlink()
+        download.unzip(archive, unpacked, _LARGEST)
+        with files.writing(folder):
+            os.replace(unpacked / part, folder / part)
+            unpacked.rmdir()
+            archive.unlink()
+
+    def load(self, folder: Path) -> Dataset:
+        """The data set in the folder."""
+        parts = {part: Folder(folder / part) for part in ("Train", "Test")}
+        for part, reader in parts.items():
+            if not len(reader.labels):
+                raise DataError(
+                    f"{folder / part} holds no recordings, expected <label>/<number>.bin; fetch it again"
+                )
+        return Dataset(
+            self.name, EventSamples.of(parts["Train"]), EventSamples.of(parts["Test"]),
+            tuple("0123456789"), SHAPE,
+        )  # fmt: skip
+
+    def check(self, folder: Path) -> list[Part]:
+        """Each part with the first of its recordings that is broken."""
+        return check_recordings(self, folder)
 
 
-def load(folder: Path, report: Progress = lambda line: None) -> Dataset:
-    """The data set in the folder, downloaded if it is not there."""
-    download(folder, report)
-    parts = {part: Folder(folder / part) for part in ARCHIVES}
-    for part, reader in parts.items():
-        if not len(reader.labels):
-            raise DataError(
-                f"{folder / part} holds no recordings, expected <label>/<number>.bin; fetch it again"
-            )
-    return Dataset(
-        "nmnist", EventSamples.of(parts["Train"]), EventSamples.of(parts["Test"]),
-        tuple("0123456789"), SHAPE,
-    )  # fmt: skip
+_PLACE = "https://data.mendeley.com/public-files/datasets/468j46mzdv/files/"
+# Addresses and checksums as tonic has them (``tonic.datasets.NMNIST``).
+NMNIST = Saccades(
+    {
+        "Train": (
+            f"{_PLACE}39c25547-014b-4137-a934-9d29fa53c7a0/file_downloaded",
+            "20959b8e626244a1b502305a9e6e2031",
+        ),
+        "Test": (
+            f"{_PLACE}05a4d654-7e03-4c15-bdfa-9bb2bcbea494/file_downloaded",
+            "69ca8762b2fe404d9b9bad1103e97832",
+        ),
+    }
+)

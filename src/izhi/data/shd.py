@@ -8,8 +8,8 @@ it is there, says who spoke, and accuracy is also reported for known and for new
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,33 +17,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from izhi import files
+from izhi.data import download
 from izhi.data.dataset import Dataset
-from izhi.data.download import Progress, expect_md5, fetch, unzip
+from izhi.data.download import Progress
 from izhi.data.events import Events, EventSamples, checked
+from izhi.data.source import Part, check_recordings
 from izhi.errors import DataError, SettingError
 
 CHANNELS = 700
-#: Milliseconds of a recording that are used unless a setting says otherwise.
-WINDOW = 1000.0
-_PLACE = "https://zenkelab.org/datasets/"
-#: MD5 of each archive, as tonic has them (``tonic.datasets.SHD``).
-ARCHIVES: Mapping[str, str] = MappingProxyType(
-    {
-        "shd_train.h5": "f3252aeb598ac776c1b526422d90eecb",
-        "shd_test.h5": "1503a5064faa34311c398fb0a1ed0a6f",
-    }
-)
+#: An archive unpacks to no more than this.
 _LARGEST = 8 << 30
-
-
-def files(name: str, folder: Path) -> tuple[Path, Path]:
-    """Where the training and the test file are, or would be."""
-    return folder / f"{name}_train.h5", folder / f"{name}_test.h5"
-
-
-def is_there(name: str, folder: Path) -> bool:
-    """Whether the folder holds both files."""
-    return all(path.is_file() for path in files(name, folder))
 
 
 def _h5py() -> Any:
@@ -116,48 +100,96 @@ class File:
         return checked(np.rint(seconds * 1e6).astype(np.int64), units, CHANNELS, where)
 
 
-def download(folder: Path, report: Progress = lambda line: None) -> None:
-    """Fetch and unpack what the folder lacks of SHD itself."""
-    for name, checksum in ARCHIVES.items():
-        if (folder / name).is_file():
-            continue
-        report(f"downloading {name}.zip")
-        archive = folder / f"{name}.zip"
-
-        def whole(path: Path, source: str, checksum: str = checksum) -> None:
-            expect_md5(path, checksum, source)
-
-        if not archive.is_file():
-            reason = fetch([f"{_PLACE}{name}.zip"], archive, whole)
-            if reason is not None:
-                raise DataError(
-                    f"shd is not in {folder} and cannot be downloaded ({reason}); put"
-                    f" {' and '.join(ARCHIVES)} there, or set IZHI_DATA to the folder above them"
-                )
-        unzip(archive, folder, _LARGEST)
-        archive.unlink()
-
-
-def load(name: str, folder: Path, report: Progress = lambda line: None) -> Dataset:
-    """The data set of that name in the folder; SHD itself is downloaded if it is not there."""
-    if name == "shd":
-        download(folder, report)
-    train, test = (File(path) for path in files(name, folder))
-    if train.classes != test.classes:
-        raise DataError(
-            f"{test.path} has the classes {', '.join(test.classes)}, expected those of {train.path}:"
-            f" {', '.join(train.classes)}"
-        )
-    return Dataset(
-        name, EventSamples.of(train), EventSamples.of(test), train.classes, (CHANNELS,),
-        _by_speaker(train, test),
-        None if train.speakers is None else torch.from_numpy(train.speakers),
-    )  # fmt: skip
-
-
 def _by_speaker(train: File, test: File) -> Mapping[str, Tensor]:
     if train.speakers is None or test.speakers is None:
         return {}
     known = torch.from_numpy(np.isin(test.speakers, train.speakers))
     groups = {"known_speakers": known, "new_speakers": ~known}
     return groups if all(mask.any() for mask in groups.values()) else {}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A data set in this format that somebody put into the data root.
+
+    Attributes:
+        name, about: see ``izhi.data.source.Source``.
+    """
+
+    name: str
+    about: str = "recordings in the format of the Spiking Heidelberg Digits"
+    window = 1000.0
+
+    def paths(self, folder: Path) -> tuple[Path, Path]:
+        """Where the training and the test file are, or would be."""
+        return folder / f"{self.name}_train.h5", folder / f"{self.name}_test.h5"
+
+    def is_there(self, folder: Path) -> bool:
+        """Whether the folder holds both files."""
+        return all(path.is_file() for path in self.paths(folder))
+
+    def fetch(self, folder: Path, report: Progress) -> None:
+        """Nothing to do: it is known by its files alone."""
+
+    def load(self, folder: Path) -> Dataset:
+        """The data set in the folder."""
+        train, test = (File(path) for path in self.paths(folder))
+        if train.classes != test.classes:
+            raise DataError(
+                f"{test.path} has the classes {', '.join(test.classes)}, expected those of"
+                f" {train.path}: {', '.join(train.classes)}"
+            )
+        speakers = None if train.speakers is None else torch.from_numpy(train.speakers)
+        return Dataset(
+            self.name, EventSamples.of(train), EventSamples.of(test), train.classes, (CHANNELS,),
+            _by_speaker(train, test), speakers,
+        )  # fmt: skip
+
+    def check(self, folder: Path) -> list[Part]:
+        """Each file with the first of its recordings that is broken."""
+        return check_recordings(self, folder)
+
+
+@dataclass(frozen=True)
+class Published(Recorded):
+    """A data set in this format that is published, each file in an archive of its own.
+
+    Attributes:
+        place: address of the folder that holds the archives, ``<file>.zip``.
+        checksums: name of each file → MD5 of its archive.
+    """
+
+    place: str = ""
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+    def fetch(self, folder: Path, report: Progress) -> None:
+        """Fetch and unpack what the folder lacks."""
+        for file in self.checksums:
+            if not (folder / file).is_file():
+                report(f"downloading {file}.zip")
+                self._fetch_one(folder, file)
+
+    def _fetch_one(self, folder: Path, file: str) -> None:
+        archive = folder / f"{file}.zip"
+        if not archive.is_file():
+            reason = download.fetch([f"{self.place}{file}.zip"], archive, md5=self.checksums[file])
+            if reason is not None:
+                raise DataError(
+                    f"{self.name} is not in {folder} and cannot be downloaded ({reason}); put"
+                    f" {' and '.join(self.checksums)} there, or set IZHI_DATA to the folder above them"
+                )
+        download.unzip(archive, folder, _LARGEST)
+        with files.writing(folder):
+            archive.unlink()
+
+
+# Addresses and checksums as tonic has them (``tonic.datasets.SHD``).
+SHD = Published(
+    "shd",
+    "10,420 spoken digits as spikes of 700 channels, 0.4 GB",
+    "https://zenkelab.org/datasets/",
+    {
+        "shd_train.h5": "f3252aeb598ac776c1b526422d90eecb",
+        "shd_test.h5": "1503a5064faa34311c398fb0a1ed0a6f",
+    },
+)

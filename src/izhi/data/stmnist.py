@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 from izhi.data.dataset import Dataset
+from izhi.data.download import Progress
 from izhi.data.events import Events, EventSamples, checked
+from izhi.data.source import Part, check_recordings
 from izhi.errors import DataError
 
 SHAPE = (2, 10, 10)
-WINDOW = 2000.0
 _TAXELS = 100
 #: A recording unpacks to no more than this.
 _LARGEST = 64 << 20
@@ -105,23 +107,51 @@ def parse(raw: bytes, where: str) -> Events:
     return checked(times, positive * _TAXELS + taxel, 2 * _TAXELS, where)
 
 
-def load(folder: Path) -> Dataset:
-    """The data set in the folder's archive, split by a fixed seed."""
-    from sklearn.model_selection import train_test_split
+@dataclass(frozen=True)
+class Skin:
+    """The recordings in the archive that is put into the folder, split by a fixed seed."""
 
-    path = find(folder)
-    if path is None:
-        raise DataError(
-            f"stmnist is not in {folder}, and its authors give it on request only: put their zip archive"
-            " there, unchanged, or set IZHI_DATA to the folder above it"
+    name = "stmnist"
+    about = "6,953 digits written on a skin of 10×10 taxels; its authors give it on request"
+    window = 2000.0
+
+    def is_there(self, folder: Path) -> bool:
+        """Whether there is an archive."""
+        return find(folder) is not None
+
+    def fetch(self, folder: Path, report: Progress) -> None:
+        """Say how to get it, if it is not there."""
+        self._archive(folder)
+
+    def _archive(self, folder: Path) -> Path:
+        path = find(folder)
+        if path is None:
+            raise DataError(
+                f"stmnist is not in {folder}, and its authors give it on request only: put their zip"
+                " archive there, unchanged, or set IZHI_DATA to the folder above it"
+            )
+        return path
+
+    def load(self, folder: Path) -> Dataset:
+        """The data set in the folder's archive."""
+        from sklearn.model_selection import train_test_split
+
+        samples = EventSamples.of(Archive(self._archive(folder)))
+        _, held = train_test_split(
+            np.arange(len(samples)),
+            test_size=TEST_SHARE,
+            random_state=TEST_SEED,
+            stratify=samples.labels.numpy(),
         )
-    samples = EventSamples.of(Archive(path))
-    records = np.arange(len(samples))
-    _, held = train_test_split(
-        records, test_size=TEST_SHARE, random_state=TEST_SEED, stratify=samples.labels.numpy()
-    )
-    test = torch.zeros(len(samples), dtype=torch.bool)
-    test[torch.from_numpy(held)] = True
-    return Dataset(
-        "stmnist", samples.subset(~test), samples.subset(test), tuple("0123456789"), SHAPE
-    )
+        test = torch.zeros(len(samples), dtype=torch.bool)
+        test[torch.from_numpy(held)] = True
+        return Dataset(
+            self.name, samples.subset(~test), samples.subset(test), tuple("0123456789"), SHAPE
+        )
+
+    def check(self, folder: Path) -> list[Part]:
+        """The archive with the first of its recordings that is broken."""
+        return check_recordings(self, folder)
+
+
+STMNIST = Skin()

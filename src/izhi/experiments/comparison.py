@@ -185,7 +185,8 @@ def compare(
     """Run every experiment in a folder of its own under ``folder``; finished ones are read back.
 
     Raises:
-        RunFolderError: if the folder cannot be written, or holds runs and ``resume`` is False.
+        FileError: if the folder cannot be written.
+        RunFolderError: if it holds runs and ``resume`` is False.
     """
     first = planned[0][1][0]
     if folder.is_dir() and any(folder.iterdir()) and not resume:

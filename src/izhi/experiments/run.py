@@ -111,7 +111,7 @@ def train(
     Raises:
         DivergenceError: if a loss or gradient is not finite, naming epoch, step and layer.
         CheckpointError: if the folder's checkpoint is of another network.
-        RunFolderError: if the folder cannot be written.
+        FileError: if the folder cannot be written.
     """
     listener = listener or SilentRun()
     samples, validation = build.training_samples(e.data, dataset)

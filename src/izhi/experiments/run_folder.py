@@ -98,8 +98,8 @@ class RunFolder:
         """Make the folder for the run, or check that it holds this run and may go on.
 
         Raises:
-            RunFolderError: if it cannot be written, holds a run and ``resume`` is False, or holds
-                a run of other settings.
+            FileError: if it cannot be written.
+            RunFolderError: if it holds a run and ``resume`` is False, or a run of other settings.
         """
         if self.config.exists():
             if not resume:

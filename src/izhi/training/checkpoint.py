@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.errors import CheckpointError
-from izhi.files import write_bytes
+from izhi.files import problem, write_bytes
 from izhi.training.trainer import Progress
 
 FORMAT = 1
@@ -76,7 +76,9 @@ def read(path: Path) -> Any:
             f"{path} holds code or objects, expected tensors and plain values; it was not loaded:"
             " use a checkpoint that izhi wrote"
         ) from None
-    except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {problem(error)}") from None
+    except (zipfile.BadZipFile, RuntimeError, EOFError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(
             f"{path} is truncated or no checkpoint ({reason}); use an intact copy"

@@ -25,7 +25,7 @@ from izhi.experiments import plots
 from izhi.experiments.benchmark.ours import OURS
 from izhi.experiments.benchmark.peers import PEERS
 from izhi.experiments.benchmark.work import Work
-from izhi.files import write_bytes
+from izhi.files import make_folder, write_bytes
 
 #: What every ratio is against.
 YARDSTICK = "Izhi normalized"
@@ -170,18 +170,19 @@ def benchmark(
 
     Raises:
         SettingError: for no rounds, threads or repeats, or an empty piece of work.
+        FileError: if the folder cannot be written.
     """
     sizes = {name: value for work in works for name, value in asdict(work).items() if value < 1}
     counts = {"rounds": rounds, "threads": threads, "repeats": repeats, **sizes}
     for what, value in counts.items():
         if value < 1:
             raise SettingError(f"{what} is {value!r}, expected at least 1")
+    make_folder(folder)
     about = machine(threads)
     content: dict[str, Any] = {"machine": about, "rounds": rounds, "repeats": repeats}
     jobs = [(name, work) for work in works for name in names]
     rows = measure(jobs, rounds=rounds, threads=threads, repeats=repeats, report=report)
     content["comparison"] = [asdict(row) for row in rows]
-    folder.mkdir(parents=True, exist_ok=True)
     _write(folder, content)
     write_bytes(folder / "bench.md", table(rows, about, rounds, repeats).encode())
     plots.save(figure(rows), folder / "speed.png")

@@ -34,6 +34,7 @@ from izhi.experiments.settings.groups import (
     TrainingSettings,
 )
 from izhi.experiments.settings.kinds import kind
+from izhi.files import problem
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -182,7 +183,7 @@ def read(path: Path) -> dict[str, object]:
         with path.open("rb") as file:
             return flattened(tomllib.load(file))
     except OSError as error:
-        raise SettingError(f"cannot read {path}: {error.strerror or error}") from None
+        raise SettingError(f"cannot read {path}: {problem(error)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(f"{path} is not valid TOML: {error}") from None
 

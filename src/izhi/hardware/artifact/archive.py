@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.errors import ArtifactError, RunFolderError
-from izhi.files import write_bytes
+from izhi.errors import ArtifactError
+from izhi.files import problem, write_bytes
 
 #: No network for hardware comes near this; a file that is larger is refused.
 MOST_BYTES = 1 << 30
@@ -39,10 +39,7 @@ def write(
         for name, raw in (("manifest", _npy(np.frombuffer(text, np.uint8))), *contents.items()):
             # A fixed date, so that equal networks make equal files.
             archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), raw)
-    try:
-        write_bytes(Path(path), buffer.getvalue())
-    except RunFolderError as error:
-        raise ArtifactError(str(error)) from None
+    write_bytes(Path(path), buffer.getvalue())
 
 
 def compare(found: NDArray[np.int64], expected: NDArray[np.int64]) -> None:
@@ -84,7 +81,7 @@ class Archive:
                 )
             raw = self.path.read_bytes()
         except OSError as error:
-            raise ArtifactError(f"cannot read {self.path}: {error.strerror or error}") from None
+            raise ArtifactError(f"cannot read {self.path}: {problem(error)}") from None
         self._entries: dict[str, bytes] = {}
         try:
             with zipfile.ZipFile(io.BytesIO(raw)) as archive:

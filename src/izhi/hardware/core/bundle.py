@@ -161,7 +161,7 @@ def build(
             "cycles": measured.cycles, "events": measured.events, "mean_cycles": measured.mean,
             "load_cycles": measured.loading,
         }  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     if spikes is not None:
         lanes = f"{max(s.lanes for s in shape.layers)} lanes"
         drawn = plots.work(

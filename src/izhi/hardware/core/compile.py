@@ -110,7 +110,7 @@ def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
     file = files.cache_folder() / "cores" / f"{key}.so"
     if file.exists():
         return file
-    file.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(file.parent)
     with tempfile.TemporaryDirectory(dir=file.parent) as place:
         source, out = Path(place) / "core.cc", Path(place) / "core.so"
         (Path(place) / "core.il").write_text(text)

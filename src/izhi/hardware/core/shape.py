@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from izhi.errors import SettingError
+from izhi.files import problem
 from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, Layer, Network, Readout
 
 #: Constants of each kind of neuron, in the order in which they are stored; the multiplier is the layer's.
@@ -220,7 +221,7 @@ def read(path: str | Path) -> CoreShape:
         readout = None if found["readout"] is None else ReadoutShape(**found["readout"])
         return CoreShape(tuple(layers), readout, found["steps"])
     except OSError as error:
-        raise SettingError(f"cannot read {path}: {error.strerror or error}") from None
+        raise SettingError(f"cannot read {path}: {problem(error)}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingError(
             f"{path} describes no core ({error}), expected the core.json that izhi rtl writes"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from izhi.errors import DataError, DeviceError
-from izhi.files import write_bytes
+from izhi.files import problem, write_bytes
 from izhi.hardware.devices.device import Counters, Device
 
 #: Spikes (T, batch, inputs), uint8, or for the FPGA IP currents (batch, inputs), float32.
@@ -142,7 +142,7 @@ def load_samples(path: str | Path) -> tuple[Inputs, Labels]:
             name = "currents" if "currents" in file else "spikes"
             inputs, labels = file[name], file["labels"]
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+        raise DataError(f"cannot read {path}: {problem(error)}") from None
     except Exception as error:  # numpy raises many kinds for files that are none of its own
         raise DataError(
             f"{path} holds no samples ({error}), expected a file of izhi export"

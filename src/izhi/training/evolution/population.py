@@ -178,7 +178,7 @@ class Population:
 
 def _side_by_side(
     neuron: Neuron, learned: Mapping[str, Tensor], members: int, width: int
-) -> Neuron:
+) -> NeuronLayer[Any]:
     """A layer's neurons for all members, each member with learned coefficients of its own, (P, 1 or N)."""
     wide = copy.deepcopy(cast("NeuronLayer[Any]", neuron))
     wide.size = (members * width,) if learned else None

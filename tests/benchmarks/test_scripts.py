@@ -1,0 +1,66 @@
+"""Every script of benchmarks/ runs, on networks and data of the smallest sizes."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from izhi import cli
+
+SCRIPTS = Path(__file__).parents[2] / "benchmarks"
+TESTED = ("ablation_figure", "full_size", "state_quant")
+
+
+def run(script, *arguments):
+    """What a script prints."""
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / f"{script}.py", *map(str, arguments)],
+        capture_output=True, text=True, timeout=180,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_there_is_a_test_for_each():
+    assert sorted(path.stem for path in SCRIPTS.glob("*.py")) == sorted(TESTED)
+
+
+def test_ablation_figure(tmp_path):
+    rows = [
+        {"label": label, "test_accuracy": [x, x + 0.01], "mean": x + 0.005}
+        for label, x in (("nothing", 0.9), ("a1", 0.91), ("all", 0.92))
+    ]
+    comparison, figure = tmp_path / "comparison.json", tmp_path / "ablation.png"
+    comparison.write_text(json.dumps({"rows": rows}))
+    run("ablation_figure", comparison, comparison, figure)
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("name", "recordings"), [("nmnist", 600), ("shd", 82), ("stmnist", 56)])
+def test_full_size(name, recordings):
+    table = run("full_size", name, "--shares", "0.01").splitlines()
+    assert len(table) == 3
+    assert table[2].startswith(f"| {name} | {recordings} | ")
+    assert table[2].count("|") == table[0].count("|")
+
+
+def test_state_quant(tmp_path):
+    """Coded by latency, samples do not depend on a seed: snnTorch must find izhi's own accuracy."""
+    out, result = tmp_path / "lif", tmp_path / "lif.json"
+    assert cli.main(["train", "--dataset", "digits", "--neuron", "lif", "--readout", "current",
+                     "--encoding", "latency", "--hidden", "32", "--steps", "8", "--epochs", "4",
+                     "--learning-rate", "5e-3", "--batch-size", "32", "--precision", "32-true", "--quiet", "--out", str(out),
+                     "--json", str(result)]) == 0  # fmt: skip
+    accuracy = 100 * json.loads(result.read_text())["test_accuracy"]
+    assert accuracy > 80
+    printed = run("state_quant", out, "--bits", "12,4").splitlines()
+    found = re.fullmatch(r"float: (\d+\.\d\d) %", printed[0])
+    assert found
+    assert float(found[1]) == pytest.approx(accuracy, abs=0.3)
+    assert [line.split(" | ")[0] for line in printed[3:]] == ["| 12", "| 4"]
+    izhi, *levels = (float(x) for x in re.findall(r"\d+\.\d\d", printed[3]))
+    assert izhi == pytest.approx(accuracy, abs=3)
+    assert len(levels) == 2
