@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -31,8 +31,6 @@ from izhi.experiments.settings import Experiment
 from izhi.experiments.sweep import METHODS
 from izhi.hardware import artifact
 from izhi.hardware import devices as board
-from izhi.hardware.artifact import IPArtifact
-from izhi.hardware.artifact.integers import AnyArtifact
 from izhi.hardware.core import larger
 from izhi.hardware.devices.evaluation import Inputs, Labels, evaluate, save_samples
 from izhi.training import RunFolder
@@ -95,14 +93,12 @@ def export_run(a: argparse.Namespace) -> None:
     path = Path(a.folder)
     if a.target not in TARGETS:
         raise unknown("target", a.target, TARGETS)
-    found: AnyArtifact
+    found: artifact.Artifact[Any]
     if a.target == "hls-ip":
         found = export_ip.artifact(path, a.dataset, a.build)
-        inputs = found.network.inputs
-        sizes = "-".join(map(str, (inputs, *found.network.sizes)))
-        about = (
-            f"{sizes} in float32 for the FPGA IP, build {found.network.build}, T = {found.steps}"
-        )
+        network = found.network
+        sizes = "-".join(map(str, (network.inputs, *network.sizes)))
+        about = f"{sizes} in float32 for the FPGA IP, build {network.build}, T = {found.steps}"
     else:
         for name in ("dataset", "build"):
             if getattr(a, name) is not None:
@@ -115,7 +111,7 @@ def export_run(a: argparse.Namespace) -> None:
     if a.samples:
         file = out.with_name("samples.npz")
         parts = list(_batches(found, a.samples))
-        axis = 0 if isinstance(found, IPArtifact) else 1
+        axis = parts[0][0].ndim - 2
         labels = np.concatenate([y for _, y in parts])
         save_samples(file, np.concatenate([x for x, _ in parts], axis), labels)
         print(f"{file}: {len(labels):,} test samples")
@@ -130,7 +126,7 @@ def _check_samples(samples: int, least: int) -> None:
 
 
 def _batches(
-    found: AnyArtifact, samples: int | None, name: str | None = None
+    found: artifact.Artifact[Any], samples: int | None, name: str | None = None
 ) -> Iterator[tuple[Inputs, Labels]]:
     """The first test samples, all where samples is None, of a data set, the artifact's where name is None."""
     dataset = data.load(name, report_line) if name else inference.dataset_of(found, report_line)
@@ -159,7 +155,7 @@ def run(a: argparse.Namespace) -> None:
             progress=lambda done: report_line(f"{done:,} samples"),
         )  # fmt: skip
     print("\n".join(result.lines()))
-    write_json(a.json, {**asdict(result), "is_exact": result.is_exact, "device": a.device,
+    write_json(a.json, {**result.summary(), "device": a.device,
                         "provenance": dict(found.provenance), "versions": versions()})  # fmt: skip
     result.require_exact(device)
 
@@ -201,8 +197,8 @@ def trace(a: argparse.Namespace) -> None:
 
 def rtl(a: argparse.Namespace) -> None:
     try:
+        from izhi.experiments import core_report
         from izhi.hardware.core import boards
-        from izhi.hardware.core import bundle as hardware
     except ImportError:
         raise SettingError(
             "amaranth or yosys is not installed; pip install 'izhi[hardware]'"
@@ -215,7 +211,7 @@ def rtl(a: argparse.Namespace) -> None:
         shape = larger(shape, whole_numbers("sizes", a.sizes, "784,1024,10"))
     out = Path(a.out or Path(a.artifact).with_suffix("") / a.board)
     spikes = next(_batches(found, a.samples))[0].astype(np.uint8) if a.samples else None
-    result = hardware.build(found, shape, a.board, out, spikes, report_line)
+    result = core_report.build(found, shape, a.board, out, spikes, report_line)
     print((out / "report.md").read_text())
     print(f"files: {out}")
     write_json(a.json, result)

@@ -150,8 +150,7 @@ def _evaluate_artifact(a: argparse.Namespace) -> None:
         return
     dataset = inference.dataset_of(found, report_line)
     result = inference.evaluate(found, dataset)
-    numbers = "integers" if isinstance(found, artifact.Artifact) else "float32 as on the FPGA IP"
-    speed = f"in {numbers}, {len(dataset.test) / result.seconds:,.0f} samples/s"
+    speed = f"in {found.numbers}, {len(dataset.test) / result.seconds:,.0f} samples/s"
     accuracies = _accuracies(dataset, result.accuracy, result.groups, speed)
     for number, rate in enumerate(result.rates, start=1):
         print(f"layer {number}: {rate:.4f} spikes per neuron and step")
@@ -159,7 +158,7 @@ def _evaluate_artifact(a: argparse.Namespace) -> None:
                         "provenance": dict(found.provenance), "versions": versions()})  # fmt: skip
 
 
-def _compare_with_run(a: argparse.Namespace, found: artifact.AnyArtifact) -> None:
+def _compare_with_run(a: argparse.Namespace, found: artifact.Artifact[Any]) -> None:
     run = trained.load(Path(a.against), {"precision": "32-true"}, report_line)
     result = inference.agreement(found, run)
     for number, (spikes, different) in enumerate(

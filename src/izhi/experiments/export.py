@@ -15,9 +15,8 @@ from izhi.errors import SettingError
 from izhi.experiments import trained
 from izhi.experiments.settings import Experiment
 from izhi.hardware import fixed
-from izhi.hardware.artifact import IPArtifact
-from izhi.hardware.artifact.integers import AnyArtifact, Artifact
-from izhi.hardware.devices.evaluation import Inputs
+from izhi.hardware.artifact import Artifact, IntegerArtifact
+from izhi.hardware.networks import Inputs
 from izhi.kernels import Spikes
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import Classifier, versions
@@ -27,7 +26,7 @@ ENCODING = ("dataset", "fold", "best_inputs", "encoding", "population", "steps",
             "counts", "normalize_time", "seed")  # fmt: skip
 
 
-def artifact(path: Path, *, tests: int = 4) -> Artifact:
+def artifact(path: Path, *, tests: int = 4) -> IntegerArtifact:
     """The artifact of a run whose weights and states are quantised.
 
     Args:
@@ -40,7 +39,7 @@ def artifact(path: Path, *, tests: int = 4) -> Artifact:
     return of_run(trained.load(path, expect=partial(expect_integers, path)), tests=tests)
 
 
-def of_run(run: trained.Trained, *, tests: int = 4) -> Artifact:
+def of_run(run: trained.Trained, *, tests: int = 4) -> IntegerArtifact:
     """The same of a run that is loaded, and quantised."""
     e, dataset, network = run.experiment, run.dataset, run.network
     from izhi import quantization
@@ -54,7 +53,7 @@ def of_run(run: trained.Trained, *, tests: int = 4) -> Artifact:
     )
     scores = fixed.run(whole, spikes).scores
     encoding = {name: getattr(e, name) for name in ENCODING}
-    return Artifact(
+    return IntegerArtifact(
         whole, e.steps, tuple(dataset.classes), encoding, provenance(run), spikes, scores
     )
 
@@ -86,12 +85,10 @@ def as_integers(spikes: Spikes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8
     return dense.float().numpy().astype(np.uint8)
 
 
-def as_inputs(artifact: AnyArtifact, arriving: Spikes) -> Inputs:
+def as_inputs(artifact: Artifact[Any], arriving: Spikes) -> Inputs:
     """Encoded samples as an artifact takes them: spikes in integers, or the currents of the FPGA IP."""
-    if not isinstance(artifact, IPArtifact):
-        return as_integers(arriving)
     dense = arriving if isinstance(arriving, torch.Tensor) else arriving.dense()
-    return dense[0].float().numpy()  # constant over the steps
+    return artifact.inputs_of(dense.float().numpy())
 
 
 def checksum(dataset: Dataset) -> str:

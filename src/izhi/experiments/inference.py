@@ -18,10 +18,8 @@ from izhi.experiments.export import as_inputs, as_integers
 from izhi.experiments.settings import Experiment, experiment
 from izhi.experiments.trained import Trained
 from izhi.hardware import fixed
-from izhi.hardware import ip as hls_ip
-from izhi.hardware.artifact import IPArtifact
-from izhi.hardware.artifact.integers import AnyArtifact, Artifact
-from izhi.hardware.fixed import IzhikevichNeuron, Outcome, Trace, fast
+from izhi.hardware.artifact import Artifact, IntegerArtifact
+from izhi.hardware.fixed import Outcome, Trace
 from izhi.kernels import Spikes
 from izhi.network.connections import Linear
 from izhi.network.layers import Network
@@ -50,7 +48,7 @@ class Inference:
     seconds: float
 
 
-def settings_of(artifact: AnyArtifact) -> Experiment:
+def settings_of(artifact: Artifact[Any]) -> Experiment:
     """The settings by which samples become spikes.
 
     Raises:
@@ -62,16 +60,18 @@ def settings_of(artifact: AnyArtifact) -> Experiment:
         raise ArtifactError(f"the artifact's encoding cannot be used: {error}") from None
 
 
-def dataset_of(artifact: AnyArtifact, report: Callable[[str], None] = lambda line: None) -> Dataset:
+def dataset_of(
+    artifact: Artifact[Any], report: Callable[[str], None] = lambda line: None
+) -> Dataset:
     """The data set that an artifact was made for; ArtifactError if it names none."""
     if "dataset" not in artifact.encoding:
         raise ArtifactError("the artifact names no data set, expected one; add --dataset")
     return build.dataset(settings_of(artifact), report)
 
 
-def model_of(artifact: AnyArtifact) -> Callable[..., Outcome]:
+def model_of(artifact: Artifact[Any]) -> Callable[..., Outcome]:
     """What computes an artifact's outcome on this machine: (network, inputs) → Outcome."""
-    return hls_ip.run if isinstance(artifact, IPArtifact) else fast.run
+    return lambda network, inputs: artifact.run(inputs)
 
 
 @dataclass
@@ -96,7 +96,7 @@ class Agreement:
         return not any(self.different) and not self.classes
 
 
-def encoded(artifact: AnyArtifact, dataset: Dataset) -> Iterator[tuple[Tensor, Spikes]]:
+def encoded(artifact: Artifact[Any], dataset: Dataset) -> Iterator[tuple[Tensor, Spikes]]:
     """The test samples as batches of spikes (T, B, inputs), with the samples' numbers.
 
     Raises:
@@ -115,7 +115,7 @@ def encoded(artifact: AnyArtifact, dataset: Dataset) -> Iterator[tuple[Tensor, S
         yield parts[step], encoder.encode(values, derive_seed(e.seed, Purpose.TEST, step, 0))
 
 
-def training_inputs(artifact: AnyArtifact, dataset: Dataset, count: int) -> tuple[Any, Any]:
+def training_inputs(artifact: Artifact[Any], dataset: Dataset, count: int) -> tuple[Any, Any]:
     """Encoded training samples as the artifact takes them, at most so many, and their classes (samples,)."""
     chosen = torch.zeros(len(dataset.train), dtype=torch.bool)
     chosen[torch.linspace(0, len(dataset.train) - 1, min(count, len(dataset.train))).long()] = True
@@ -126,7 +126,7 @@ def training_inputs(artifact: AnyArtifact, dataset: Dataset, count: int) -> tupl
 
 
 def evaluate(
-    artifact: AnyArtifact,
+    artifact: Artifact[Any],
     dataset: Dataset,
     run: Callable[..., Outcome] | None = None,
     progress: Callable[[int], None] = lambda done: None,
@@ -160,7 +160,7 @@ def evaluate(
 
 
 def agreement(
-    artifact: AnyArtifact,
+    artifact: Artifact[Any],
     trained: Trained,
     run: Callable[..., Outcome] | None = None,
     progress: Callable[[int], None] = lambda done: None,
@@ -199,7 +199,7 @@ def agreement(
     return found
 
 
-def trace(artifact: Artifact, dataset: Dataset, sample: int) -> Outcome:
+def trace(artifact: IntegerArtifact, dataset: Dataset, sample: int) -> Outcome:
     """All that happens in the integer model while it runs one test sample, coded as in ``evaluate``.
 
     Raises:
@@ -223,5 +223,5 @@ def values(network: fixed.Network, seen: Trace, layer: int, neuron: int) -> plot
     unit = kind.v_format.unit
     return plots.Trace(
         np.arange(len(v)), current * unit, v * unit,
-        u * kind.u_format.unit if isinstance(kind, IzhikevichNeuron) else None, spikes, "",
+        u * kind.formats.u.unit if "u" in kind.states else None, spikes, "",
     )  # fmt: skip

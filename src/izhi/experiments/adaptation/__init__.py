@@ -9,7 +9,6 @@ from izhi.experiments.adaptation.learner import (
     Learner,
     Nothing,
     artifact_of,
-    renewed,
 )
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "Row",
     "Task",
     "artifact_of",
-    "renewed",
     "run",
     "table",
     "task",

@@ -13,7 +13,7 @@ from izhi.data import AnySamples
 from izhi.experiments import export
 from izhi.experiments.adaptation.drift import Task
 from izhi.experiments.adaptation.learner import Learner
-from izhi.hardware.artifact.integers import AnyArtifact
+from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices import Device
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import Classifier
@@ -67,7 +67,7 @@ class Adaptation:
     """
 
     classifier: Classifier
-    artifact: AnyArtifact
+    artifact: Artifact[Any]
     device: Device[Any]
     frozen: Device[Any]
     task: Task

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,12 +13,8 @@ from izhi.errors import SettingError
 from izhi.experiments import export, export_ip
 from izhi.experiments.adaptation.drift import Task
 from izhi.experiments.trained import Trained
-from izhi.hardware import fixed
-from izhi.hardware import ip as hls_ip
-from izhi.hardware.artifact import IPArtifact
-from izhi.hardware.artifact.integers import AnyArtifact
+from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices import Device
-from izhi.hardware.devices.device import parts_of
 from izhi.hardware.devices.evolution import NUMPY_SEARCH, DeviceEvolution
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import Classifier, make_optimizer
@@ -41,7 +36,7 @@ class Learner(Protocol):
         """Go to where so many calls led; the device then runs what was learned."""
 
 
-def artifact_of(run: Trained) -> AnyArtifact:
+def artifact_of(run: Trained) -> Artifact[Any]:
     """The artifact of a run: of the FPGA IP's if its neuron is ``hls-ip``, else in integers.
 
     Raises:
@@ -52,15 +47,6 @@ def artifact_of(run: Trained) -> AnyArtifact:
         return export_ip.of_run(run)
     export.expect_integers(run.path, run.experiment)
     return export.of_run(run)
-
-
-def renewed(artifact: AnyArtifact, network: Any) -> AnyArtifact:
-    """An artifact with another network of the same structure, and the scores that it gives to the test vectors."""
-    if isinstance(artifact, IPArtifact):
-        scores = hls_ip.run(network, artifact.test_inputs).scores
-    else:
-        scores = fixed.run(network, artifact.test_inputs).scores
-    return replace(artifact, network=network, test_scores=scores)
 
 
 class Backpropagation:
@@ -83,7 +69,7 @@ class Backpropagation:
     """
 
     def __init__(
-        self, run: Trained, artifact: AnyArtifact, device: Device[Any], task: Task, *, layers: int = 0,
+        self, run: Trained, artifact: Artifact[Any], device: Device[Any], task: Task, *, layers: int = 0,
         steps: int = 10, batch_size: int = 128, learning_rate: float = 1e-3, latest: int = 500, seed: int = 0,
     ) -> None:  # fmt: skip
         e = run.experiment.model_copy(
@@ -134,13 +120,14 @@ class Backpropagation:
 
     def _write(self) -> None:
         network = self.run.network.eval()
-        if isinstance(self.artifact, IPArtifact):
-            whole: Any = export_ip.for_ip(network)
+        whole: Any
+        if self.artifact.device == "hls-ip":
+            whole = export_ip.for_ip(network)
         else:
             from izhi import quantization
 
             whole = quantization.in_integers(network)
-        self.device.load(replace(self.artifact, network=whole))
+        self.device.load(self.artifact.with_network(whole))
 
     def state_dict(self) -> dict[str, Any]:
         return {"model": self.run.network.state_dict(), "optimizer": self.optimizer.state_dict()}
@@ -169,14 +156,14 @@ class Evolving:
     """
 
     def __init__(
-        self, run: Trained, artifact: AnyArtifact, device: Device[Any], task: Task, *, layers: int = 1,
+        self, run: Trained, artifact: Artifact[Any], device: Device[Any], task: Task, *, layers: int = 1,
         steps: int = 10, batch_size: int = 128, search: str = NUMPY_SEARCH, members: int = 32,
         step_size: float = 0.1, latest: int = 500, seed: int = 0,
     ) -> None:  # fmt: skip
         self.task, self.steps, self.batch_size = task, steps, batch_size
         self.latest, self.seed, self.artifact = latest, seed, artifact
         self.classifier = Classifier(run.experiment, run.network, run.dataset.shape).eval()
-        count = len(parts_of(device.network))
+        count = len(device.network.parts)
         if not 0 <= layers <= count:
             raise SettingError(
                 f"layers is {layers}, expected 1 to {count}, or 0 for all that the network has"
@@ -233,4 +220,4 @@ def _mixed(task: Task, arrived: Tensor, latest: int, size: int, seed: int, *plac
     return torch.cat([lately, some(arrived, half - len(lately)), some(task.memory, size - half)])
 
 
-__all__ = ["METHODS", "Backpropagation", "Evolving", "Learner", "Nothing", "artifact_of", "renewed"]
+__all__ = ["METHODS", "Backpropagation", "Evolving", "Learner", "Nothing", "artifact_of"]
