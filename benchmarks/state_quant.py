@@ -33,7 +33,6 @@ from izhi.network.layers import Layer
 from izhi.neurons import LIF
 from izhi.quantization import calibration
 from izhi.seeds import Purpose, derive_seed
-from izhi.training import Classifier
 
 #: Rounds a membrane; None leaves it as it is.
 Quantizer = Callable[[Tensor], Tensor] | None
@@ -52,14 +51,11 @@ def layers_of(run: trained.Trained) -> list[tuple[Layer, float, float]]:
 
 def in_snntorch(run: trained.Trained, quantizers: Sequence[Quantizer]) -> float:
     """Test accuracy of the network with snnTorch's neurons, one quantiser for each layer."""
-    coding, test = (
-        Classifier(run.experiment, run.network, run.dataset.shape).eval(),
-        run.dataset.test,
-    )
+    test = run.dataset.test
     right = 0
     for step, start in enumerate(range(0, len(test), BATCH)):
         values, labels = test.batch(slice(start, start + BATCH))
-        spikes = coding.encode(values, derive_seed(0, Purpose.TEST, step))
+        spikes = run.encoder(values, derive_seed(0, Purpose.TEST, step))
         for (layer, decay, threshold), quantizer in zip(layers_of(run), quantizers, strict=True):
             drive, _ = layer.drive(spikes)
             neuron = snntorch.Leaky(beta=decay, threshold=threshold, state_quant=quantizer)
@@ -110,8 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not all(isinstance(layer.neuron, LIF) for layer in run.network.layers):
         parser.error(f"{a.run} has other neurons, expected a run of --neuron lif")
     values, _ = run.dataset.train.batch(slice(256))
-    coding = Classifier(run.experiment, run.network, run.dataset.shape).eval()
-    ranges = calibration.ranges(run.network, coding.encode(values, 0))
+    ranges = calibration.ranges(run.network, run.encoder(values, 0))
     thresholds = [threshold for _, _, threshold in layers_of(run)]
     with torch.no_grad():
         print(f"float: {100 * in_snntorch(run, [None] * len(ranges)):.2f} %")

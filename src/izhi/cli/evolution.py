@@ -6,7 +6,7 @@ import argparse
 import json
 import math
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,15 @@ from izhi.cli.common import (
 )
 from izhi.cli.runs import train_experiment
 from izhi.errors import SettingError, unknown
-from izhi.experiments import adaptation, inference, plots, trained
+from izhi.experiments import adaptation, plots, samples, trained
 from izhi.experiments.adaptation import Adaptation, Drift, Row
 from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
 from izhi.experiments.settings import Experiment, Mark, experiment, marked
+from izhi.experiments.targets import artifact_of
 from izhi.hardware import artifact
 from izhi.hardware import devices as board
-from izhi.hardware.artifact import IPArtifact
 from izhi.hardware.devices import Device
-from izhi.hardware.devices.device import parts_of
+from izhi.hardware.devices.evaluation import evaluate as evaluate_device
 from izhi.hardware.devices.evolution import NUMPY_SEARCH, SEARCHES, DeviceEvolution, drawn
 from izhi.training import checkpoint
 
@@ -65,15 +65,15 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
     found = artifact.load(a.artifact)
     e = experiment({"optimizer": "snes", "batch_size": 500, "epochs": 100, **given})
     if a.fresh:
-        found = replace(found, network=drawn(found.network, e.training.seed))
+        found = found.with_network(drawn(found.network, e.training.seed))
     if a.samples is not None:
         _at_least("samples", a.samples, 1)
-    layers = _layers(a.layers, len(parts_of(found.network)))
-    dataset = inference.dataset_of(found, report_line)
-    inputs, labels = inference.training_inputs(found, dataset, a.samples or len(dataset.train))
+    layers = _layers(a.layers, len(found.network.parts))
+    dataset = samples.dataset_of(found, report_line)
+    inputs, labels = samples.training_inputs(found, dataset, a.samples or len(dataset.train))
     folder = RunFolder(make_folder(a, "evolve"))
     chosen = {"artifact": Path(a.artifact).name, "optimizer": name, "layers": a.layers, "fresh": a.fresh,
-              "samples": a.samples, "device": a.device or _usual_device(found),
+              "samples": a.samples, "device": a.device or found.device,
               **{k: e.get(k) for k in _ON_DEVICE if k not in ("optimizer", "epochs")}}  # fmt: skip
     with _device(a, chosen["device"], found) as device:
         search = DeviceEvolution(
@@ -85,23 +85,16 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
         if saved:
             search.go_on([x.numpy() for x in saved["losses"]], len(history))
         _generations(a, e, search, folder, chosen, history)
-        new = replace(
-            adaptation.renewed(found, search.found),
-            provenance={**found.provenance, "evolution": chosen, "command": command_line()},
-        )
+        new = found.with_network(search.found, evolution=chosen, command=command_line())
         artifact.save(new, folder.path / "network.izhi")
-        result = inference.evaluate(new, dataset)
+        result = evaluate_device(device, samples.batches(new, dataset))
     print(f"test accuracy: {100 * result.accuracy:.2f} % of {len(dataset.test):,}")
     print(f"artifact: {folder.path / 'network.izhi'}")
     write_json(a.json, {"test_accuracy": result.accuracy, "history": history, "settings": chosen,
                         "versions": versions()})  # fmt: skip
 
 
-def _usual_device(found: artifact.AnyArtifact) -> str:
-    return "hls-ip" if isinstance(found, IPArtifact) else "emulator"
-
-
-def _device(a: argparse.Namespace, name: str, found: artifact.AnyArtifact) -> Device[Any]:
+def _device(a: argparse.Namespace, name: str, found: artifact.Artifact[Any]) -> Device[Any]:
     options = {"folder": a.folder} if a.folder else {}
     if name == "simulator" and not a.folder:
         options["spare"] = True
@@ -136,7 +129,7 @@ def _open(folder: RunFolder, chosen: dict[str, Any], *, resume: bool) -> dict[st
 
 
 def _generations(
-    a: argparse.Namespace, e: Experiment, search: DeviceEvolution, folder: RunFolder,
+    a: argparse.Namespace, e: Experiment, search: DeviceEvolution[Any], folder: RunFolder,
     chosen: dict[str, Any], history: list[dict[str, float]],
 ) -> None:  # fmt: skip
     import torch
@@ -175,17 +168,17 @@ def adapt(a: argparse.Namespace) -> None:
         if not (math.isfinite(getattr(a, name)) and getattr(a, name) > 0):
             raise SettingError(f"{name} is {getattr(a, name)}, expected a number above 0")
     run = trained.load(Path(a.run_folder), {"precision": "32-true"}, report_line)
-    found = adaptation.artifact_of(run)
+    found = artifact_of(run)
     task = adaptation.task(
         run.dataset, run.experiment, drift, samples=a.samples, memory=a.replay, seed=a.seed
     )
     folder = RunFolder(make_folder(a, f"adapt-{drift.kind}"))
     path = folder.path / checkpoint.NAME
-    name = a.device or _usual_device(found)
+    name = a.device or found.device
     chosen = {k: getattr(a, k) for k in ("drift", "method", "samples", "batch", "every", "tested", "replay",
                                          "steps", "batch_size", "layers", "learning_rate", "optimizer",
                                          "members", "step_size", "seed")}  # fmt: skip
-    frozen = board.open(_usual_device(found), found)
+    frozen = board.open(found.device, found)
     with _device(a, name, found) as device:
         learner: adaptation.Learner = adaptation.Nothing()
         shared: dict[str, Any] = {
@@ -202,7 +195,7 @@ def adapt(a: argparse.Namespace) -> None:
                 step_size=a.step_size, **shared,
             )  # fmt: skip
         state = Adaptation(
-            run.classifier, found, device, frozen, task, learner, batch=a.batch, every=a.every,
+            run.encoder, found, device, frozen, task, learner, batch=a.batch, every=a.every,
             tested=a.tested, seed=a.seed,
         )  # fmt: skip
         if saved := _open(folder, chosen, resume=a.resume):
@@ -219,10 +212,7 @@ def adapt(a: argparse.Namespace) -> None:
             state, lambda: checkpoint.save(path, {"settings": chosen, **state.content()}), progress
         )
         network = device.network
-    new = replace(
-        adaptation.renewed(found, network),
-        provenance={**found.provenance, "adaptation": chosen, "command": command_line()},
-    )
+    new = found.with_network(network, adaptation=chosen, command=command_line())
     artifact.save(new, folder.path / "network.izhi")
     folder.write("adaptation.csv", adaptation.table(state.history))
     title = f"{run.experiment.data.dataset}, {a.drift}: {a.method} on the device {name}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -22,15 +22,13 @@ from izhi.cli.common import (
 )
 from izhi.cli.progress import TerminalListener
 from izhi.errors import SettingError, unknown
-from izhi.experiments import build, export, export_ip, inference, plots, sweep
+from izhi.experiments import build, export, export_ip, inside, plots, samples, sweep
 from izhi.experiments.comparison import percent
 from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
 from izhi.experiments.settings import FIELDS, Mark, marked
 from izhi.experiments.sweep import METHODS
 from izhi.hardware import artifact
 from izhi.hardware import devices as board
-from izhi.hardware.artifact import IPArtifact
-from izhi.hardware.artifact.integers import AnyArtifact
 from izhi.hardware.core import larger
 from izhi.hardware.devices.evaluation import Inputs, Labels, evaluate, save_samples
 
@@ -92,14 +90,12 @@ def export_run(a: argparse.Namespace) -> None:
     path = Path(a.folder)
     if a.target not in TARGETS:
         raise unknown("target", a.target, TARGETS)
-    found: AnyArtifact
+    found: artifact.Artifact[Any]
     if a.target == "hls-ip":
         found = export_ip.artifact(path, a.dataset, a.build)
-        inputs = found.network.inputs
-        sizes = "-".join(map(str, (inputs, *found.network.sizes)))
-        about = (
-            f"{sizes} in float32 for the FPGA IP, build {found.network.build}, T = {found.steps}"
-        )
+        network = found.network
+        sizes = "-".join(map(str, (network.inputs, *network.sizes)))
+        about = f"{sizes} in float32 for the FPGA IP, build {network.build}, T = {found.steps}"
     else:
         for name in ("dataset", "build"):
             if getattr(a, name) is not None:
@@ -111,37 +107,25 @@ def export_run(a: argparse.Namespace) -> None:
     artifact.load(out)
     if a.samples:
         file = out.with_name("samples.npz")
-        parts = list(_batches(found, a.samples))
-        axis = 0 if isinstance(found, IPArtifact) else 1
-        labels = np.concatenate([y for _, y in parts])
-        save_samples(file, np.concatenate([x for x, _ in parts], axis), labels)
+        inputs, labels = samples.joined(_batches(found, a.samples))
+        save_samples(file, inputs, labels)
         print(f"{file}: {len(labels):,} test samples")
     size = out.stat().st_size
     print(f"{out}: {size:,} bytes, {about}")
     write_json(a.json, {"artifact": str(out), "bytes": size, "classes": list(found.classes)})
 
 
-def _check_samples(samples: int, least: int) -> None:
-    if samples < least:
-        raise SettingError(f"samples is {samples}, expected at least {least}")
+def _check_samples(count: int, least: int) -> None:
+    if count < least:
+        raise SettingError(f"samples is {count}, expected at least {least}")
 
 
 def _batches(
-    found: AnyArtifact, samples: int | None, name: str | None = None
+    found: artifact.Artifact[Any], count: int | None, name: str | None = None
 ) -> Iterator[tuple[Inputs, Labels]]:
-    """The first test samples, all where samples is None, of a data set, the artifact's where name is None."""
-    dataset = data.load(name, report_line) if name else inference.dataset_of(found, report_line)
-    labels = dataset.test.labels.numpy()
-    left = len(labels) if samples is None else samples
-    for part, arriving in inference.encoded(found, dataset):
-        taken = part[:left]
-        if len(taken):
-            inputs = export.as_inputs(found, arriving)
-            some = inputs[: len(taken)] if inputs.ndim == 2 else inputs[:, : len(taken)]
-            yield some, labels[taken.numpy()]
-        left -= len(taken)
-        if left <= 0:
-            return
+    """The first test samples, all where count is None, of a data set, the artifact's where name is None."""
+    dataset = data.load(name, report_line) if name else samples.dataset_of(found, report_line)
+    return samples.batches(found, dataset, count)
 
 
 def run(a: argparse.Namespace) -> None:
@@ -156,7 +140,7 @@ def run(a: argparse.Namespace) -> None:
             progress=lambda done: report_line(f"{done:,} samples"),
         )  # fmt: skip
     print("\n".join(result.lines()))
-    write_json(a.json, {**asdict(result), "is_exact": result.is_exact, "device": a.device,
+    write_json(a.json, {**result.summary(), "device": a.device,
                         "provenance": dict(found.provenance), "versions": versions()})  # fmt: skip
     result.require_exact(device)
 
@@ -171,8 +155,8 @@ def trace(a: argparse.Namespace) -> None:
     for neuron in neurons:
         if not 0 <= neuron < layer.outputs:
             raise SettingError(f"neuron is {neuron}, expected 0 to {layer.outputs - 1}")
-    dataset = inference.dataset_of(found, report_line)
-    seen = inference.trace(found, dataset, a.sample).trace
+    dataset = samples.dataset_of(found, report_line)
+    seen = inside.trace(found, dataset, a.sample).trace
     assert seen is not None
     names = ("accumulator", "current", "v", "u", "spikes")
     values = [getattr(seen, name)[a.layer - 1][:, 0] for name in names]
@@ -188,7 +172,7 @@ def trace(a: argparse.Namespace) -> None:
     for neuron in neurons:
         picture = out.with_name(f"{out.stem}-{neuron}.png")
         title = f"sample {a.sample}, layer {a.layer}, neuron {neuron}, in integers"
-        drawn = inference.values(found.network, seen, a.layer - 1, neuron)
+        drawn = inside.values(found.network, seen, a.layer - 1, neuron)
         plots.save(plots.trace(drawn, title), picture)
         print(f"figure: {picture}")
     write_json(
@@ -198,8 +182,8 @@ def trace(a: argparse.Namespace) -> None:
 
 def rtl(a: argparse.Namespace) -> None:
     try:
+        from izhi.experiments import core_report
         from izhi.hardware.core import boards
-        from izhi.hardware.core import bundle as hardware
     except ImportError:
         raise SettingError(
             "amaranth or yosys is not installed; pip install 'izhi[hardware]'"
@@ -212,7 +196,7 @@ def rtl(a: argparse.Namespace) -> None:
         shape = larger(shape, whole_numbers("sizes", a.sizes, "784,1024,10"))
     out = Path(a.out or Path(a.artifact).with_suffix("") / a.board)
     spikes = next(_batches(found, a.samples))[0].astype(np.uint8) if a.samples else None
-    result = hardware.build(found, shape, a.board, out, spikes, report_line)
+    result = core_report.build(found, shape, a.board, out, spikes, report_line)
     print((out / "report.md").read_text())
     print(f"files: {out}")
     write_json(a.json, result)

@@ -26,11 +26,13 @@ from izhi.cli.common import (
 )
 from izhi.cli.progress import TerminalListener
 from izhi.errors import ArtifactError, SettingError
-from izhi.experiments import build, comparison, inference, report, trained, tuning
+from izhi.experiments import build, comparison, report, samples, trained, tuning
+from izhi.experiments.agreement import agreement
 from izhi.experiments.run import train as train_run
 from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
 from izhi.experiments.settings import FIELDS, Experiment, Mark, experiment, marked
-from izhi.hardware import artifact
+from izhi.hardware import artifact, devices
+from izhi.hardware.devices.evaluation import evaluate as evaluate_device
 from izhi.network import firing
 
 
@@ -152,10 +154,13 @@ def _evaluate_artifact(a: argparse.Namespace) -> None:
     if a.against is not None:
         _compare_with_run(a, found)
         return
-    dataset = inference.dataset_of(found, report_line)
-    result = inference.evaluate(found, dataset)
-    numbers = "integers" if isinstance(found, artifact.Artifact) else "float32 as on the FPGA IP"
-    speed = f"in {numbers}, {len(dataset.test) / result.seconds:,.0f} samples/s"
+    dataset = samples.dataset_of(found, report_line)
+    with devices.open(found.device, found) as device:
+        result = evaluate_device(
+            device, samples.batches(found, dataset), wants_rates=True,
+            groups={name: mask.numpy() for name, mask in dataset.groups.items()},
+        )  # fmt: skip
+    speed = f"in {found.numbers}, {len(dataset.test) / result.seconds:,.0f} samples/s"
     accuracies = _accuracies(dataset, result.accuracy, result.groups, speed)
     for number, rate in enumerate(result.rates, start=1):
         print(f"layer {number}: {rate:.4f} spikes per neuron and step")
@@ -163,15 +168,15 @@ def _evaluate_artifact(a: argparse.Namespace) -> None:
                         "provenance": dict(found.provenance), "versions": versions()})  # fmt: skip
 
 
-def _compare_with_run(a: argparse.Namespace, found: artifact.AnyArtifact) -> None:
+def _compare_with_run(a: argparse.Namespace, found: artifact.Artifact[Any]) -> None:
     run = trained.load(Path(a.against), {"precision": "32-true"}, report_line)
-    result = inference.agreement(found, run)
+    result = agreement(found, run)
     for number, (spikes, different) in enumerate(
         zip(result.spikes, result.different, strict=True), start=1
     ):
         print(f"layer {number}: {spikes:,} spikes, {different:,} different")
     print(f"classes: {result.samples:,} samples, {result.classes:,} different")
-    write_json(a.json, {**vars(result), "is_exact": result.is_exact})
+    write_json(a.json, result.summary())
     if not result.is_exact:
         raise ArtifactError(
             f"{a.folder} and {a.against} differ, expected the run it came from; export it again"

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from izhi.data import Dataset
 from izhi.errors import SettingError
-from izhi.experiments import trained
+from izhi.experiments import samples, trained
 from izhi.experiments.run_folder import versions
 from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.hardware import fixed
-from izhi.hardware.artifact import IPArtifact
-from izhi.hardware.artifact.integers import AnyArtifact, Artifact
-from izhi.hardware.devices.evaluation import Inputs
-from izhi.kernels import Spikes
+from izhi.hardware.artifact import IntegerArtifact
 from izhi.seeds import Purpose, derive_seed
 
 #: Settings that decide how samples become spikes.
 ENCODING = marked(Mark.CODES)
 
 
-def artifact(path: Path, *, tests: int = 4) -> Artifact:
+def artifact(path: Path, *, tests: int = 4) -> IntegerArtifact:
     """The artifact of a run whose weights and states are quantised.
 
     Args:
@@ -39,19 +35,25 @@ def artifact(path: Path, *, tests: int = 4) -> Artifact:
     return of_run(trained.load(path, expect=partial(expect_integers, path)), tests=tests)
 
 
-def of_run(run: trained.Trained, *, tests: int = 4) -> Artifact:
+def of_run(run: trained.Trained, *, tests: int = 4) -> IntegerArtifact:
     """The same of a run that is loaded, and quantised."""
     e, dataset, network = run.experiment, run.dataset, run.network
     from izhi import quantization
 
     whole = quantization.in_integers(network)
-    values, _ = dataset.test.batch(torch.arange(min(tests, len(dataset.test))))
-    spikes = as_integers(run.encoder(values, derive_seed(e.training.seed, Purpose.VECTORS)))
+    spikes = test_vectors(run, tests).astype(np.uint8)
     scores = fixed.run(whole, spikes).scores
     encoding = {name: e.get(name) for name in ENCODING}
-    return Artifact(
+    return IntegerArtifact(
         whole, e.coding.steps, tuple(dataset.classes), encoding, provenance(run), spikes, scores
     )
+
+
+def test_vectors(run: trained.Trained, count: int) -> NDArray[np.float32]:
+    """The first test samples of a run, encoded: (T, count, inputs)."""
+    values, _ = run.dataset.test.batch(torch.arange(min(count, len(run.dataset.test))))
+    seed = derive_seed(run.experiment.training.seed, Purpose.VECTORS)
+    return samples.dense(run.encoder(values, seed))
 
 
 def provenance(run: trained.Trained) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def provenance(run: trained.Trained) -> dict[str, Any]:
     return {
         "config": run.experiment.flat(plain=True),
         "versions": versions(),
-        "data_sha256": checksum(run.dataset),
+        "data_sha256": samples.checksum(run.dataset),
         "test_accuracy": run.history[-1]["test_accuracy"],
     }
 
@@ -71,30 +73,6 @@ def expect_integers(path: Path, e: Experiment) -> None:
         )
     if e.coding.encoding in ("rows", "constant"):
         raise SettingError(
-            f"encoding is {e.coding.encoding!r}, which gives currents; hardware takes spikes: train with rate or latency"
+            f"encoding is {e.coding.encoding!r}, which gives currents; hardware takes spikes:"
+            " train with rate or latency"
         )
-
-
-def as_integers(spikes: Spikes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Encoded samples as the integer model takes them: how often each input fires."""
-    dense = spikes if isinstance(spikes, torch.Tensor) else spikes.dense()
-    return dense.float().numpy().astype(np.uint8)
-
-
-def as_inputs(artifact: AnyArtifact, arriving: Spikes) -> Inputs:
-    """Encoded samples as an artifact takes them: spikes in integers, or the currents of the FPGA IP."""
-    if not isinstance(artifact, IPArtifact):
-        return as_integers(arriving)
-    dense = arriving if isinstance(arriving, torch.Tensor) else arriving.dense()
-    return dense[0].float().numpy()  # constant over the steps
-
-
-def checksum(dataset: Dataset) -> str:
-    """SHA-256 over the labels and a share of the samples, which tells data sets apart."""
-    found = hashlib.sha256(dataset.test.labels.numpy().tobytes())
-    found.update(dataset.train.labels.numpy().tobytes())
-    values, _ = dataset.test.batch(torch.arange(min(256, len(dataset.test))))
-    parts = [values] if isinstance(values, torch.Tensor) else [values.times, values.units]
-    for part in parts:
-        found.update(part.numpy().tobytes())
-    return found.hexdigest()

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from izhi import data
-from izhi.data import Dataset
 from izhi.errors import SettingError
-from izhi.experiments import build, export, trained
+from izhi.experiments import export, samples, trained
+from izhi.experiments.build import encoder as encoder_of
 from izhi.experiments.run_folder import versions
 from izhi.experiments.settings import Experiment, experiment
 from izhi.experiments.settings.kinds import kind
@@ -72,7 +72,7 @@ def of_run(run: trained.Trained, *, tests: int = 4) -> IPArtifact:
     e = run.experiment
     network = for_ip(run.network)
     encoding = {name: e.get(name) for name in export.ENCODING}
-    currents = _currents(e, run.dataset, tests)
+    currents = export.test_vectors(run, tests)[0]
     return _whole(network, run.dataset.classes, encoding, export.provenance(run), currents)
 
 
@@ -93,14 +93,6 @@ def _linear(layer: Any) -> tuple[Any, Any]:
     connection = cast(Linear, cast(Layer, layer).connection)
     bias = connection.input.bias
     return connection.weight.detach().float().numpy(), bias.detach().float().numpy()
-
-
-def _currents(e: Experiment, dataset: Dataset, count: int) -> Any:
-    """Currents (count, inputs) of the first test samples."""
-    values, _ = dataset.test.batch(torch.arange(min(count, len(dataset.test))))
-    encoder = build.encoder(e, dataset)
-    arriving = encoder(values, derive_seed(e.training.seed, Purpose.VECTORS))
-    return cast(Tensor, arriving)[0].float().numpy()
 
 
 def expect_ip(path: Path, e: Experiment) -> None:
@@ -165,5 +157,8 @@ def _of_weights(
         {"dataset": name, "encoding": "constant", "steps": STEPS, "population": fields if fields > 1 else 0}
     )  # fmt: skip
     encoding = {key: e.get(key) for key in export.ENCODING}
-    provenance["data_sha256"] = export.checksum(dataset)
-    return _whole(network, dataset.classes, encoding, provenance, _currents(e, dataset, tests))
+    provenance["data_sha256"] = samples.checksum(dataset)
+    values, _ = dataset.test.batch(torch.arange(min(tests, len(dataset.test))))
+    encoded = encoder_of(e, dataset)(values, derive_seed(e.training.seed, Purpose.VECTORS))
+    currents = samples.dense(encoded)[0]
+    return _whole(network, dataset.classes, encoding, provenance, currents)

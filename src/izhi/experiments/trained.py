@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from izhi.data import Dataset
 from izhi.experiments import build
 from izhi.experiments.run_folder import load as load_run
 from izhi.experiments.settings import Experiment
+from izhi.network import Layer, Network
 from izhi.network.encoding import Encoder
-from izhi.network.layers import Network
 from izhi.training import Classifier, checkpoint
 
 
@@ -34,6 +35,11 @@ class Trained:
     encoder: Encoder
     network: Network
     history: list[dict[str, float]]
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Of neurons."""
+        return [cast(Layer, layer) for layer in self.network.layers]
 
     @property
     def classifier(self) -> Classifier:

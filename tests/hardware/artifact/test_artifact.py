@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from izhi.errors import ArtifactError
 from izhi.hardware import artifact, fixed
-from izhi.hardware.artifact.integers import Artifact
+from izhi.hardware.artifact import IntegerArtifact
 from networks import random_network, random_spikes
 
 
@@ -24,7 +24,7 @@ def artifact_of(seed=0, **options):
     x = random_spikes(seed, 6, 3, 12, most=2 if seed % 2 else 1)
     scores = fixed.run(network, x).scores
     names = tuple(f"class {k}" for k in range(scores.shape[1]))
-    return Artifact(network, 6, names, {"encoding": "rate"}, {"seed": seed}, x, scores)
+    return IntegerArtifact(network, 6, names, {"encoding": "rate"}, {"seed": seed}, x, scores)
 
 
 @settings(deadline=None, max_examples=30)
@@ -279,6 +279,6 @@ def test_a_network_of_4_bits_is_small(tmp_path):
     x = random_spikes(3, 25, 4, 784)
     scores = fixed.run(network, x).scores
     artifact.save(
-        Artifact(network, 25, tuple("0123456789"), {}, {}, x, scores), tmp_path / "x.izhi"
+        IntegerArtifact(network, 25, tuple("0123456789"), {}, {}, x, scores), tmp_path / "x.izhi"
     )
     assert (tmp_path / "x.izhi").stat().st_size < 260_000

@@ -9,12 +9,25 @@ from networks import random_network, random_spikes
 
 pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 
+from amaranth.back import rtlil
+from amaranth.hdl import Module, Signal
+from amaranth.lib import memory
+
 from izhi.errors import DeviceError, SettingError
 from izhi.hardware import fixed
-from izhi.hardware.artifact.integers import Artifact
-from izhi.hardware.core import Error, SimulatedCore, SimulatorError, packets, shape_of
+from izhi.hardware.artifact import IntegerArtifact
+from izhi.hardware.core import (
+    Error,
+    SimulatedCore,
+    SimulatorError,
+    compile,
+    packets,
+    shape_of,
+    yosys,
+)
 from izhi.hardware.core.compile import library
 from izhi.hardware.core.protocol import ABORTED, Control, Opcode, Register
+from izhi.hardware.core.simulated import CHECK_EVERY
 from izhi.hardware.devices.core import CoreDevice
 
 STEPS, BATCH = 20, 6
@@ -47,9 +60,10 @@ def case(request):
 
 def loaded(network, shape, **options):
     """A device, simulated with all its states, that holds a network."""
+    options = {"check_every": 1, **options}
     block = SimulatedCore(library(shape, shows_states=True), shape, **options)
     device = CoreDevice("simulator", block, shape)
-    device.load(Artifact(network, shape.steps, ()))
+    device.load(IntegerArtifact(network, shape.steps, ()))
     return device
 
 
@@ -254,7 +268,7 @@ def test_another_network_of_the_same_shape_can_be_loaded():
     core = loaded(first, shape_of(first, STEPS, lanes=4, units=2))
     spikes = random_spikes(3, STEPS, BATCH, 12)
     check(core, first, spikes)
-    core.load(Artifact(second, STEPS, ()))
+    core.load(IntegerArtifact(second, STEPS, ()))
     check(core, second, spikes)
 
 
@@ -266,6 +280,37 @@ def test_a_core_that_does_not_come_to_an_end_is_an_error():
         SimulatorError, match="took 1 of 1 words and sent 0 of 1 packets, 0 words, and then"
     ):
         device.block.stream(np.array([Opcode.STEP << 28], np.uint32), np.zeros(1, bool), 1, 9)
+
+
+def test_a_core_whose_logic_does_not_settle_is_refused(monkeypatch):
+    """By value: these passes leave nets some bits of which are copies of others, so that they feed back."""
+    settings, core, _ = CORES["recurrent"]
+    network, spikes = random_network(1, **settings), random_spikes(2, STEPS, 2, 12)
+    shape = shape_of(network, STEPS, **core)
+    passes = "proc; flatten; opt -full; splitnets -driver; memory_collect; memory_map t:$mem_v2 r:SIZE=1 %i; opt_clean"
+    monkeypatch.setattr(compile, "_PASSES", passes)
+    wrong = library.__wrapped__(shape)
+    for check_every in (1, CHECK_EVERY):
+        with pytest.raises(SimulatorError, match="logic does not settle in one evaluation"):
+            device = CoreDevice(
+                "simulator", SimulatedCore(wrong, shape, check_every=check_every), shape
+            )
+            device.load(IntegerArtifact(network, STEPS, ()))
+            device.run(spikes)
+
+
+def test_a_memory_with_two_ports_that_write_is_refused(tmp_path):
+    m = Module()
+    m.submodules.cells = cells = memory.Memory(shape=8, depth=4, init=[])
+    address, out = Signal(2), Signal(8)
+    for port in (cells.write_port(), cells.write_port()):
+        m.d.comb += [port.addr.eq(address), port.data.eq(address), port.en.eq(1)]
+    read = cells.read_port()
+    m.d.comb += [read.addr.eq(address), out.eq(read.data)]
+    text = str(rtlil.convert(m, ports=[address, out], name="izhi"))
+    (tmp_path / "core.il").write_text(text)
+    with pytest.raises(SimulatorError, match="yosys fails: Assertion failed: selection is not empty"):
+        yosys.run(f"read_rtlil core.il; {compile._PASSES}", tmp_path)
 
 
 def test_bad_settings():

@@ -21,7 +21,7 @@ from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import experiment
 from izhi.hardware import artifact, fixed
 from izhi.hardware import devices as board
-from izhi.hardware.artifact.integers import Artifact
+from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import larger, shape_of
 from izhi.hardware.core import shape as shapes
 from izhi.hardware.devices import core
@@ -37,7 +37,9 @@ def an_artifact(seed=1, **options):
     network = random_network(seed, **options)
     spikes = random_spikes(2, STEPS, 3, 12)
     scores = fixed.run(network, spikes).scores
-    return Artifact(network, STEPS, tuple(map(str, range(scores.shape[1]))), {}, {}, spikes, scores)
+    return IntegerArtifact(
+        network, STEPS, tuple(map(str, range(scores.shape[1]))), {}, {}, spikes, scores
+    )
 
 
 def open_device(name, found, **options):

@@ -14,7 +14,7 @@ from ip_overlays import hwh
 from izhi.errors import DeviceError, SettingError
 from izhi.hardware import devices as board
 from izhi.hardware import ip as hls_ip
-from izhi.hardware.artifact.ip import save
+from izhi.hardware.artifact import save
 from izhi.hardware.ip import EmulatedIP, RegisterMap
 
 HERE = Path(__file__).parent

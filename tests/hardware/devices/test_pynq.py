@@ -16,7 +16,7 @@ pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 from izhi.errors import DeviceError
 from izhi.hardware import artifact, fixed
 from izhi.hardware import devices as board
-from izhi.hardware.artifact.integers import Artifact
+from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import larger, shape_of
 from izhi.hardware.core import shape as shapes
 from izhi.hardware.core.compile import cpp_compiler, library
@@ -28,7 +28,7 @@ PYNQ = os.environ.get("IZHI_PYNQ") or None
 def an_artifact(network, spikes):
     scores = fixed.run(network, spikes).scores
     classes = tuple(map(str, range(scores.shape[1])))
-    return Artifact(network, STEPS, classes, {}, {}, spikes, scores)
+    return IntegerArtifact(network, STEPS, classes, {}, {}, spikes, scores)
 
 
 @pytest.mark.slow

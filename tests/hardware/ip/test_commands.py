@@ -20,7 +20,7 @@ from izhi.experiments.settings import experiment
 from izhi.hardware import artifact
 from izhi.hardware import devices as board
 from izhi.hardware import ip as hls_ip
-from izhi.hardware.artifact.ip import save
+from izhi.hardware.artifact import save
 from izhi.hardware.devices.__main__ import main as run_module
 from izhi.hardware.devices.evaluation import evaluate, load_samples, save_samples
 from izhi.training import checkpoint

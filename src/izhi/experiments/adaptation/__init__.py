@@ -8,8 +8,6 @@ from izhi.experiments.adaptation.learner import (
     Evolving,
     Learner,
     Nothing,
-    artifact_of,
-    renewed,
 )
 
 __all__ = [
@@ -24,8 +22,6 @@ __all__ = [
     "Nothing",
     "Row",
     "Task",
-    "artifact_of",
-    "renewed",
     "run",
     "table",
     "task",

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from izhi.data import AnySamples
-from izhi.experiments import export
+from izhi.data import AnySamples, EventBatch
+from izhi.experiments import samples
 from izhi.experiments.adaptation.drift import Task
 from izhi.experiments.adaptation.learner import Learner
-from izhi.hardware.artifact.integers import AnyArtifact
+from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices import Device
+from izhi.hardware.devices.evaluation import Inputs, Labels, evaluate
+from izhi.network.encoding import Encoder
 from izhi.seeds import Purpose, derive_seed
-from izhi.training import Classifier
 
 Row = dict[str, float]
 
@@ -54,7 +56,7 @@ class Adaptation:
     """A device that answers a stream and learns from it.
 
     Args:
-        classifier: encodes samples as the network was trained.
+        encoder: of samples, as the network was trained.
         artifact: of the deployed network.
         device: that holds it, and learns.
         frozen: that holds it, and does not.
@@ -66,8 +68,8 @@ class Adaptation:
         seed: of the coding of samples.
     """
 
-    classifier: Classifier
-    artifact: AnyArtifact
+    encoder: Encoder
+    artifact: Artifact[Any]
     device: Device[Any]
     frozen: Device[Any]
     task: Task
@@ -100,8 +102,7 @@ class Adaptation:
         inputs = self._encoded(values, Purpose.ARRIVAL, number)
         row: Row = {"samples": float(stop)}
         for name, device in (("adapting", self.device), ("not_adapting", self.frozen)):
-            found = next(iter(device.scores_of([device.network], inputs)))
-            row[name] = float((found.argmax(1) == labels.numpy()).mean())
+            row[name] = evaluate(device, [(inputs, labels.numpy())]).accuracy
         self.learner.learn(self.task.stream[:stop], number)
         if number % self.every == 0 or number == self.batches:
             row["old"], row["new"] = self._tests(self.device)
@@ -114,25 +115,23 @@ class Adaptation:
         first, last = self.history[0], self.history[-1]
         return Levels(first["old"], first["new"], last["old"], last["new"])
 
-    def _encoded(self, values: Any, *place: int) -> Any:
-        with torch.no_grad():
-            arriving = self.classifier.eval().encode(values, derive_seed(self.seed, *place))
-        return export.as_inputs(self.artifact, arriving)
+    def _encoded(self, values: Tensor | EventBatch, *place: int) -> Inputs:
+        encoded = self.encoder(values, derive_seed(self.seed, *place))
+        return self.artifact.inputs_of(samples.dense(encoded))
 
     def _tests(self, device: Device[Any]) -> tuple[float, float]:
         return self._test(device, self.task.old), self._test(device, self.task.new)
 
-    def _test(self, device: Device[Any], samples: AnySamples) -> float:
-        count = min(self.tested, len(samples))
+    def _test(self, device: Device[Any], tested: AnySamples) -> float:
+        count = min(self.tested, len(tested))
         # Test samples stand in no order that matters, but classes of some sets are sorted.
-        index = torch.linspace(0, len(samples) - 1, count).round().long()
-        right = 0
+        index = torch.linspace(0, len(tested) - 1, count).round().long()
+        return evaluate(device, self._batches(tested, index)).accuracy
+
+    def _batches(self, tested: AnySamples, index: Tensor) -> Iterator[tuple[Inputs, Labels]]:
         for step, part in enumerate(torch.split(index, 500)):
-            values, labels = samples.batch(part)
-            inputs = self._encoded(values, Purpose.TEST, step, 0)
-            found = next(iter(device.scores_of([device.network], inputs)))
-            right += int((found.argmax(1) == labels.numpy()).sum())
-        return right / count
+            values, labels = tested.batch(part)
+            yield self._encoded(values, Purpose.TEST, step, 0), labels.numpy()
 
     def content(self) -> dict[str, Any]:
         """What ``go_on`` needs."""

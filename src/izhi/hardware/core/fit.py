@@ -16,9 +16,8 @@ from izhi.hardware.core.shape import (
     ReadoutShape,
     bits_of,
     constants_of,
-    kind_of,
 )
-from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, Layer, Network, Readout
+from izhi.hardware.fixed import Layer, Network, Readout
 
 #: Bits that constants of a larger core have more than those of the network it was made for, and by how much
 #: more their products are shifted: scales of weights may be four times as large or as small.
@@ -103,8 +102,8 @@ def _grown(values: NDArray[Any], *sizes: int) -> NDArray[Any]:
 
 
 def _layer(s: LayerShape, layer: Layer, where: str) -> Layer:
-    kind, neuron = kind_of(layer), layer.neuron
-    _demand(kind == s.kind, f"{where}neurons", kind, s.kind)
+    neuron = layer.neuron
+    _demand(neuron.kind == s.kind, f"{where}neurons", neuron.kind, s.kind)
     for what, needed, has in (
         ("inputs", layer.weight.shape[1], s.inputs),
         ("neurons", layer.outputs, s.outputs),
@@ -113,13 +112,12 @@ def _layer(s: LayerShape, layer: Layer, where: str) -> Layer:
     ):
         _demand(needed <= has, where + what, needed, f"at most {has}")
     _demand(layer.feedback is None or s.recurrent, where + "recurrence", "wanted", "none")
-    formats: list[tuple[str, FixedPoint, FixedPoint]] = [
-        ("currents of", layer.current_format, s.current), ("v of", neuron.v_format, s.v),
-    ]  # fmt: skip
-    if isinstance(neuron, IzhikevichNeuron):
-        formats.append(("u of", neuron.u_format, s.u))
-    for what, wanted, format in formats:
-        _demand(wanted == format, where + what, wanted, format)
+    for what, wanted, format in (
+        ("currents", layer.current_format, s.current),
+        ("v", neuron.formats.v, s.v),
+        ("u", neuron.formats.u, s.u),
+    ):
+        _demand(wanted == format, f"{where}{what} of", wanted, format)
     _demand(
         neuron.fraction == s.fraction,
         where + "fraction of coefficients",
@@ -143,7 +141,7 @@ def _layer(s: LayerShape, layer: Layer, where: str) -> Layer:
     multiplier = constants.pop("multiplier")
     return Layer(
         _grown(layer.weight, s.outputs, s.inputs), s.weight_bits, multiplier, s.shift,
-        layer.current_format, replace(neuron, **constants), feedback,
+        layer.current_format, neuron.with_values(constants), feedback,
     )  # fmt: skip
 
 

@@ -8,14 +8,15 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed, 
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from izhi.hardware.core.arithmetic import number_below, rounded_shift, saturated
+from izhi.hardware.core.arithmetic import fitting, number_below
+from izhi.hardware.core.datapaths import DATAPATHS
 from izhi.hardware.core.memories import filled, loading
+from izhi.hardware.core.pipeline import Pipeline
 from izhi.hardware.core.shape import LayerShape
-from izhi.hardware.fixed import FixedPoint
 
 
 class Neurons(wiring.Component):
-    """States and constants of a layer's neurons, and the arithmetic of izhi.fixed.
+    """States and constants of a layer's neurons, around the datapath of their kind.
 
     Ports:
         constants: fills the memory of constants: a word holds those of ``units`` neurons, the first lowest,
@@ -71,7 +72,7 @@ class Neurons(wiring.Component):
             ]
         with m.If(self.start):
             m.d.sync += is_running.eq(1)
-        line = _Pipeline(m)
+        line = Pipeline(m)
         line.put(
             number=number, part=part, is_valid=is_running, is_last=is_last & is_running,
             is_first=is_first, erases=is_running & (is_end_of_group | is_last),
@@ -79,7 +80,7 @@ class Neurons(wiring.Component):
         line.advance()
         m.d.comb += self.erase.eq(line["erases"])
         self._arrive(line, fetch.data, recall.data)
-        (self._izhikevich if s.kind == "izhikevich" else self._lif)(line)
+        DATAPATHS[s.kind](line, s)
 
         units = range(s.units)
         v, u = (Cat(line[f"{name}{k}"] for k in units) for name in ("v_after", "u_after"))
@@ -105,7 +106,7 @@ class Neurons(wiring.Component):
         m.d.comb += self.is_ready.eq(is_idle)
         return m
 
-    def _arrive(self, line: _Pipeline, constants: Value, states: Value) -> None:
+    def _arrive(self, line: Pipeline, constants: Value, states: Value) -> None:
         """Sum, constants and state of each unit."""
         s = self.shape
         each = sum(s.constants)
@@ -119,111 +120,6 @@ class Neurons(wiring.Component):
             v = states[k * s.v.width : (k + 1) * s.v.width].as_signed()
             at = s.units * s.v.width + k * s.u.width
             u = states[at : at + s.u.width].as_signed()
-            first = (line[f"v0{k}"], line[f"u0{k}"]) if "v0" in s.names else (Const(0), Const(0))
-            line.put(
-                **{
-                    f"v{k}": _fit(Mux(line["is_first"], first[0], v), s.v),
-                    f"u{k}": _fit(Mux(line["is_first"], first[1], u), s.u),
-                }
-            )
-
-    def _current(self, line: _Pipeline, k: int) -> Value:
-        """I, from the product that the stage before made."""
-        return saturated(rounded_shift(line[f"product{k}"], self.shape.shift), self.shape.current)
-
-    def _izhikevich(self, line: _Pipeline) -> None:
-        s, units = self.shape, range(self.shape.units)
-
-        def each(name: str, formula: Any) -> None:
-            for k in units:
-                line.put(**{f"{name}{k}": formula(lambda name, k=k: line[f"{name}{k}"])})
-
-        each("product", lambda x: x("sum") * x("multiplier"))
-        each("square", lambda x: x("v") * x("v"))
-        each("fired", lambda x: x("v") >= x("threshold"))
-        line.advance()
-        for k in units:
-            line.put(**{f"current{k}": self._current(line, k)})
-        each("q", lambda x: rounded_shift(x("square"), s.v.fraction))
-        line.advance()
-        each("a1q", lambda x: x("a1") * x("q"))
-        each("a2v", lambda x: x("a2") * x("v"))
-        each("a3u", lambda x: x("a3") * x("u"))
-        each("drive", lambda x: x("v") + x("current"))
-        line.advance()
-        each("change", lambda x: x("a1q") + x("a2v") + x("a3u") + x("a4"))
-        line.advance()
-        each("v_new", lambda x: saturated(x("drive") + rounded_shift(x("change"), s.fraction), s.v))
-        line.advance()
-        each("b1v", lambda x: x("b1") * x("v_new"))
-        each("b2u", lambda x: x("b2") * x("u"))
-        line.advance()
-        each("change", lambda x: x("b1v") + x("b2u") + x("b3"))
-        line.advance()
-        each("u_step", lambda x: Mux(x("fired"), x("d"), rounded_shift(x("change"), s.fraction)))
-        each("v_after", lambda x: _fit(Mux(x("fired"), x("c"), x("v_new")), s.v))
-        line.advance()
-        each("u_after", lambda x: saturated(x("u") + x("u_step"), s.u))
-        line.advance()
-
-    def _lif(self, line: _Pipeline) -> None:
-        s, units = self.shape, range(self.shape.units)
-        for k in units:
-            line.put(
-                **{
-                    f"product{k}": line[f"sum{k}"] * line[f"multiplier{k}"],
-                    f"leak{k}": line[f"beta{k}"] * line[f"v{k}"] + line[f"bias{k}"],
-                    f"reset{k}": Mux(
-                        line[f"v{k}"] > line[f"threshold{k}"], line[f"threshold{k}"], 0
-                    ),
-                }
-            )
-        line.advance()
-        for k in units:
-            line.put(
-                **{
-                    f"current{k}": self._current(line, k),
-                    f"leak{k}": rounded_shift(line[f"leak{k}"], s.fraction) - line[f"reset{k}"],
-                }
-            )
-        line.advance()
-        for k in units:
-            line.put(
-                **{
-                    f"v_after{k}": saturated(line[f"current{k}"] + line[f"leak{k}"], s.v),
-                    f"u_after{k}": _fit(Const(0), s.u),
-                }
-            )
-        line.advance()
-        for k in units:
-            line.put(**{f"fired{k}": line[f"v_after{k}"] > line[f"threshold{k}"]})
-
-
-class _Pipeline:
-    """Values by name, which go on to the next stage together; those that nothing reads are optimised away."""
-
-    def __init__(self, m: Module) -> None:
-        self._m, self._now = m, dict[str, Value]()
-        self._stage = 0
-
-    def put(self, **values: Any) -> None:
-        self._now.update({name: Value.cast(value) for name, value in values.items()})
-
-    def __getitem__(self, name: str) -> Value:
-        return self._now[name]
-
-    def advance(self) -> None:
-        """One clock cycle later."""
-        self._stage += 1
-        for name, value in self._now.items():
-            register = Signal(value.shape(), name=f"{name}_{self._stage}")
-            self._m.d.sync += register.eq(value)
-            self._now[name] = register
-
-
-def _fit(x: Any, number: FixedPoint) -> Value:
-    """A value that the format holds, in its width."""
-    x = Value.cast(x)
-    missing = number.width - len(x)
-    whole = Cat(x, x[-1].replicate(missing)) if missing > 0 else x[: number.width]
-    return whole.as_signed()
+            for state, value, number in (("v", v, s.v), ("u", u, s.u)):
+                first = line[f"{state}0{k}"] if f"{state}0" in s.names else Const(0)
+                line.put(**{f"{state}{k}": fitting(Mux(line["is_first"], first, value), number)})

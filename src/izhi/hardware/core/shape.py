@@ -6,25 +6,17 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from izhi.errors import SettingError
-from izhi.files import problem
-from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, Layer, Network, Readout
-
-#: Constants of each kind of neuron, in the order in which they are stored; the multiplier is the layer's.
-CONSTANTS = {
-    "izhikevich": (
-        "multiplier", "a1", "a2", "a3", "a4", "b1", "b2", "b3", "c", "d", "threshold", "v0", "u0",
-    ),
-    "lif": ("multiplier", "beta", "bias", "threshold"),
-}  # fmt: skip
-
+from izhi.hardware.fixed import NEURONS, FixedPoint, Layer, Network, Readout
+from izhi.hardware.fixed.arithmetic import Integers
 
 #: What the four bits for a layer's number in a word that comes out can tell apart.
 MOST_LAYERS = 16
+
+
+#: Fields of a layer that are formats.
+_FORMATS = ("current", "v", "u")
 
 
 def bits_of(low: int, high: int) -> int:
@@ -41,14 +33,14 @@ class LayerShape:
     """A layer of neurons.
 
     Attributes:
-        kind: ``"izhikevich"`` or ``"lif"``.
+        kind: of the neurons, a name of ``fixed.NEURONS``.
         inputs, outputs: how many there are.
         weight_bits: of a weight.
-        current, v, u: formats of the states; u is that of v for LIF.
+        current, v, u: formats of the states; u is that of v for neurons without u.
         fraction: bits behind the point of the coefficients.
         shift: of the product with the multiplier.
         recurrent: whether the layer's own spikes come back.
-        constants: bits of each signed constant, in the order of ``CONSTANTS``.
+        constants: bits of each signed constant, in the order of ``names``.
         lanes: neurons that an arriving spike reaches in a cycle.
         units: neurons that are updated in a cycle; a divisor of lanes.
         largest_input: how often one input may fire in a step.
@@ -109,8 +101,8 @@ class LayerShape:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the constants."""
-        return CONSTANTS[self.kind]
+        """Of the constants, in the order in which they are stored; the multiplier is the layer's."""
+        return ("multiplier", *NEURONS[self.kind].names())
 
 
 @dataclass(frozen=True)
@@ -200,7 +192,10 @@ def fingerprint(shape: CoreShape) -> int:
 
 def to_json(shape: CoreShape) -> str:
     """A shape as text, for ``read``."""
-    return json.dumps({"izhi core": 1, **asdict(shape)}, indent=2) + "\n"
+    table = {"izhi core": 1, **asdict(shape)}
+    for layer, described in zip(shape.layers, table["layers"], strict=True):
+        described.update({name: getattr(layer, name)._asdict() for name in _FORMATS})
+    return json.dumps(table, indent=2) + "\n"
 
 
 def read(path: str | Path) -> CoreShape:
@@ -215,28 +210,24 @@ def read(path: str | Path) -> CoreShape:
             raise ValueError("another version")
         layers = []
         for layer in found["layers"]:
-            formats = {name: FixedPoint(**layer[name]) for name in ("current", "v", "u")}
+            if layer["kind"] not in NEURONS:
+                raise ValueError(f"neurons of kind {layer['kind']!r}")
+            formats = {name: FixedPoint(**layer[name]) for name in _FORMATS}
             constants = tuple(layer["constants"])
             layers.append(LayerShape(**{**layer, **formats, "constants": constants}))
         readout = None if found["readout"] is None else ReadoutShape(**found["readout"])
         return CoreShape(tuple(layers), readout, found["steps"])
     except OSError as error:
-        raise SettingError(f"cannot read {path}: {problem(error)}") from None
+        raise SettingError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingError(
             f"{path} describes no core ({error}), expected the core.json that izhi rtl writes"
         ) from None
 
 
-def constants_of(layer: Layer) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:
+def constants_of(layer: Layer) -> dict[str, Integers]:
     """The constants of a layer's neurons by name, (N,) each."""
-    kind = kind_of(layer)
-    found = {name: getattr(layer.neuron, name) for name in CONSTANTS[kind] if name != "multiplier"}
-    return {"multiplier": layer.multiplier, **found}
-
-
-def kind_of(layer: Layer) -> str:
-    return "izhikevich" if isinstance(layer.neuron, IzhikevichNeuron) else "lif"
+    return {"multiplier": layer.multiplier, **layer.neuron.values}
 
 
 def shape_of(
@@ -253,17 +244,15 @@ def shape_of(
     """
     layers = []
     for layer in network.layers:
-        neuron = layer.neuron
-        v = neuron.v_format
-        u = neuron.u_format if isinstance(neuron, IzhikevichNeuron) else v
+        kind, (v, u, fraction) = layer.neuron.kind, layer.neuron.formats
         own = lanes
         while own > units and own // 2 >= layer.outputs:
             own //= 2
         widths = tuple(bits_of(int(x.min()), int(x.max())) for x in constants_of(layer).values())
         layers.append(
             LayerShape(
-                kind_of(layer), int(layer.weight.shape[1]), layer.outputs, layer.weight_bits,
-                layer.current_format, v, u, neuron.fraction, layer.shift, layer.feedback is not None,
+                kind, int(layer.weight.shape[1]), layer.outputs, layer.weight_bits,
+                layer.current_format, v, u, fraction, layer.shift, layer.feedback is not None,
                 widths, own, min(units, own), largest_input,
             )
         )  # fmt: skip

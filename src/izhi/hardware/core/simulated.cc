@@ -1,4 +1,4 @@
-// Runs the block of AXI, compiled by CXXRTL, as a master of its three buses. What depends on the design is in CORE_*.
+// Runs the block of AXI, compiled by CXXRTL, as a master of its three buses. CORE_STATES keeps the states.
 #include <cstdint>
 #include <cstddef>
 #include <vector>
@@ -11,6 +11,8 @@ namespace {
 struct Simulator {
     cxxrtl_design::p_izhi top;
     uint64_t cycles = 0;
+    uint64_t checked_until = 0, check_every = 1;  // see settles
+    bool is_settled = true;
     uint32_t random = 1;
     std::vector<int32_t> states;  // layer, neuron, v, u of each update
 
@@ -28,13 +30,29 @@ int32_t as_signed(const value<Bits> &x) {
     return static_cast<int32_t>(x.template sext<32>().template get<uint32_t>());
 }
 
+// Cycles after a reset, and at the beginning of each transfer, in which it is checked that the logic settles.
+const uint64_t CHECKED = 32;
+
+// Whether one evaluation settles the combinational logic, by value: without an edge nothing but wires that feed back
+// can change, and one that still does was read before it was known.
+bool settles(Simulator *s) {
+    s->top.prev_p_aclk.set<uint32_t>(1);
+    s->top.p_aclk.set<uint32_t>(1);
+    s->top.eval();
+    return !s->top.commit();
+}
+
 // One clock cycle is one evaluation at a rising edge: it computes outputs from states and inputs as they are,
-// and the states that `commit` then makes the present ones. No wire feeds back on itself (see _write_cxxrtl).
+// and the states that `commit` then makes the present ones. No wire may feed back on itself (see compile.py), which
+// is checked in some cycles.
 void evaluate(Simulator *s) {
+    if (s->cycles < s->checked_until || s->cycles % s->check_every == 0) s->is_settled &= settles(s);
     s->top.prev_p_aclk.set<uint32_t>(0);
     s->top.p_aclk.set<uint32_t>(1);
     s->top.eval();
 }
+
+void check_from_here(Simulator *s) { s->checked_until = s->cycles + CHECKED; }
 
 void finish(Simulator *s) {
     auto &top = s->top;
@@ -52,6 +70,7 @@ const int32_t NO_ANSWER = -1;
 extern "C" {
 
 void simulator_reset(Simulator *s) {
+    check_from_here(s);
     s->top.p_aresetn.set<uint32_t>(0);
     for (int cycle = 0; cycle < 2; cycle++) {
         evaluate(s);
@@ -60,11 +79,16 @@ void simulator_reset(Simulator *s) {
     s->top.p_aresetn.set<uint32_t>(1);
 }
 
-Simulator *simulator_create() {
+// Checks in every so many cycles that the logic settles.
+Simulator *simulator_create(uint64_t check_every) {
     auto *s = new Simulator;
+    s->check_every = check_every ? check_every : 1;
     simulator_reset(s);
     return s;
 }
+
+// Whether the logic settled wherever that was checked.
+int32_t simulator_is_settled(Simulator *s) { return s->is_settled; }
 
 void simulator_destroy(Simulator *s) { delete s; }
 
@@ -134,10 +158,12 @@ size_t simulator_run(Simulator *s, const uint32_t *words, const uint8_t *last, s
                      uint32_t *out, uint8_t *out_last, size_t capacity, uint64_t patience, uint32_t pause_in,
                      uint32_t pause_out, size_t *taken) {
     auto &top = s->top;
+    check_from_here(s);
     size_t in = 0, produced = 0, ended = 0;
     bool is_offered = false;
     top.p_s__axis__tkeep.set<uint32_t>(15);
     for (uint64_t still = 0; still < patience && (in < count || ended < packets) && produced < capacity; still++) {
+        if (!s->is_settled) break;
         // A word that is offered stays until it is taken, as the protocol demands.
         if (!is_offered) is_offered = in < count && !(pause_in && s->pauses(pause_in));
         if (is_offered) {

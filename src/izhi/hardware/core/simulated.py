@@ -12,12 +12,13 @@ from izhi.errors import SimulatorError
 from izhi.hardware.core.packets import Words
 from izhi.hardware.core.shape import CoreShape
 
-#: Cycles after which a core that neither takes nor sends anything is given up.
-PATIENCE = 1 << 20
+#: Cycles after which a core that neither takes nor sends anything is given up, and how often it is checked that its
+#: combinational logic settles, apart from the first cycles of every transfer.
+PATIENCE, CHECK_EVERY = 1 << 20, 256
 
 
 class SimulatedCore:
-    """The block of AXI as ``izhi.rtl.compile.library`` compiled it, and a master of its three buses.
+    """The block of AXI as ``izhi.hardware.core.compile.library`` compiled it, and a master of its three buses.
 
     Args:
         library: the compiled core.
@@ -25,18 +26,24 @@ class SimulatedCore:
         pauses: shares, of 256, of the cycles in which input and output pause.
         seed: of the pauses.
         patience: cycles after which a core that neither takes nor sends a word is given up.
+        check_every: in every so many cycles it is checked that one evaluation settles the combinational logic.
+
+    Raises:
+        SimulatorError: here and in every call, if it does not.
     """
 
     def __init__(
-        self, library: Path, shape: CoreShape, *, pauses: tuple[int, int] = (0, 0), seed: int = 1, patience: int = PATIENCE
+        self, library: Path, shape: CoreShape, *, pauses: tuple[int, int] = (0, 0), seed: int = 1,
+        patience: int = PATIENCE, check_every: int = CHECK_EVERY,
     ) -> None:  # fmt: skip
         self.shape, self.pauses, self.patience = shape, pauses, patience
         self._library = f = ctypes.CDLL(str(library))
         f.simulator_create.restype = ctypes.c_void_p
         f.simulator_cycles.restype = ctypes.c_uint64
         f.simulator_run.restype = f.simulator_states.restype = ctypes.c_size_t
-        self._core = ctypes.c_void_p(f.simulator_create())
+        self._core = ctypes.c_void_p(f.simulator_create(ctypes.c_uint64(check_every)))
         f.simulator_seed(self._core, seed)
+        self._check()
 
     def __del__(self) -> None:
         self.close()
@@ -47,6 +54,14 @@ class SimulatedCore:
         if core is not None:
             self._library.simulator_destroy(core)
 
+    def _check(self) -> None:
+        """Raise SimulatorError if values still changed when the combinational logic was evaluated again."""
+        if not self._library.simulator_is_settled(self._core):
+            raise SimulatorError(
+                f"the core's combinational logic does not settle in one evaluation, found in cycle"
+                f" {self.cycles:,} at the latest: a wire feeds back on itself; report it with the core.json"
+            )
+
     @property
     def cycles(self) -> int:
         """Clock cycles so far."""
@@ -55,6 +70,7 @@ class SimulatedCore:
     def reset(self) -> None:
         """What aresetn does: everything but the memories begins anew."""
         self._library.simulator_reset(self._core)
+        self._check()
 
     def read(self, register: int) -> int:
         """The value of a register.
@@ -64,6 +80,7 @@ class SimulatedCore:
         """
         value = ctypes.c_uint32()
         answer = self._library.simulator_read(self._core, int(register), ctypes.byref(value))
+        self._check()
         if answer:
             raise SimulatorError(f"register 0x{int(register):02X} cannot be read: {_said(answer)}")
         return value.value
@@ -75,6 +92,7 @@ class SimulatedCore:
             SimulatorError: if the core answers that it cannot be written.
         """
         answer = self._library.simulator_write(self._core, int(register), ctypes.c_uint32(value))
+        self._check()
         if answer:
             raise SimulatorError(
                 f"register 0x{int(register):02X} cannot be written: {_said(answer)}"
@@ -115,6 +133,7 @@ class SimulatedCore:
             pointers[2], pointers[3], ctypes.c_size_t(len(out)), ctypes.c_uint64(self.patience),
             self.pauses[0], self.pauses[1], ctypes.byref(taken),
         )  # fmt: skip
+        self._check()
         ended = int(out_ends[:count].sum())
         if taken.value < len(words) or ended < packets:
             raise SimulatorError(
@@ -137,4 +156,4 @@ def _said(answer: int) -> str:
     return {2: "SLVERR", 3: "DECERR"}.get(answer, "no answer")
 
 
-__all__ = ["PATIENCE", "SimulatedCore"]
+__all__ = ["CHECK_EVERY", "PATIENCE", "SimulatedCore"]

@@ -26,7 +26,8 @@ def run(script: str, folder: str | Path) -> str:
     )
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise SimulatorError(f"yosys fails: {said[-1]}")
+        errors = [line for line in said if line.startswith("ERROR: ")]
+        raise SimulatorError(f"yosys fails: {(errors or said)[-1].removeprefix('ERROR: ')}")
     return done.stdout
 
 

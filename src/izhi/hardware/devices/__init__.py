@@ -9,36 +9,28 @@ The same lines run on a board: ``open("pynq", artifact, folder="hardware")``. Ar
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from izhi.errors import DeviceError, IzhiError, SettingError, unknown
-from izhi.hardware.artifact import IPArtifact
-from izhi.hardware.artifact.integers import AnyArtifact, Artifact
+from izhi.hardware.artifact import Artifact, IntegerArtifact, IPArtifact
 from izhi.hardware.core.fit import larger
 from izhi.hardware.core.shape import CoreShape, read, shape_of
 from izhi.hardware.core.simulated import SimulatedCore
 from izhi.hardware.devices.core import CoreDevice
-from izhi.hardware.devices.device import Counters, Device, check_kind
+from izhi.hardware.devices.device import Counters, Device, N, check_kind
 from izhi.hardware.devices.emulator import Emulator
 from izhi.hardware.devices.ip import IPDevice
 from izhi.hardware.ip import EmulatedIP
 
-DEVICES = ("emulator", "simulator", "pynq", "hls-ip")
-_OPTIONS = {
-    "emulator": (),
-    "simulator": ("lanes", "units", "folder", "spare"),
-    "pynq": ("folder", "pynq_device"),
-    "hls-ip": ("folder", "pynq_device"),
-}
 
-
-def open(name: str, artifact: AnyArtifact, **options: Any) -> Device[Any]:
+def open(name: str, artifact: Artifact[N], **options: Any) -> Device[N]:
     """Open a device and load an artifact.
 
     Args:
         name: ``"emulator"``, ``"simulator"``, ``"pynq"`` or ``"hls-ip"``.
-        artifact: the network, and its number of steps; for ``"hls-ip"`` an IPArtifact.
+        artifact: the network, and its number of steps; ``artifact.devices`` are those that run it.
         folder: (simulator, pynq) where ``izhi rtl`` wrote core.json, and where izhi.bit and izhi.hwh lie;
             without it the simulated core is made for the artifact. (hls-ip) where the IP's bitstream and
             its .hwh lie; without it the IP is emulated.
@@ -55,19 +47,12 @@ def open(name: str, artifact: AnyArtifact, **options: Any) -> Device[Any]:
     """
     if name not in DEVICES:
         raise unknown("device", name, DEVICES)
+    opener = _OPENERS[name]
     for option in options:
-        if option not in _OPTIONS[name]:
-            raise unknown(f"option of the device {name}", option, _OPTIONS[name] or ("none",))
-    check_kind(name, artifact, IPArtifact if name == "hls-ip" else Artifact)
-    device: Device[Any]
-    if isinstance(artifact, IPArtifact):
-        device = _ip(artifact, **options)
-    elif name == "emulator":
-        device = Emulator()
-    elif name == "simulator":
-        device = _simulator(artifact, **options)
-    else:
-        device = _pynq(**options)
+        if option not in opener.options:
+            raise unknown(f"option of the device {name}", option, opener.options or ("none",))
+    check_kind(name, opener.runs, artifact)
+    device: Device[N] = opener.open(artifact, **options)
     try:
         device.load(artifact)
     except IzhiError:
@@ -76,8 +61,16 @@ def open(name: str, artifact: AnyArtifact, **options: Any) -> Device[Any]:
     return device
 
 
+def _emulator(artifact: IntegerArtifact) -> Emulator:
+    return Emulator()
+
+
 def _simulator(
-    artifact: Artifact, *, folder: str | Path | None = None, spare: bool = False, **sizes: int
+    artifact: IntegerArtifact,
+    *,
+    folder: str | Path | None = None,
+    spare: bool = False,
+    **sizes: int,
 ) -> CoreDevice:
     if folder is not None and sizes:
         raise SettingError(f"{' and '.join(sizes)} given, but {folder} holds a core; leave one out")
@@ -94,7 +87,7 @@ def _simulator(
     return CoreDevice("simulator", SimulatedCore(library(shape), shape), shape)
 
 
-def shape_for(artifact: Artifact, lanes: int = 32, units: int = 2) -> CoreShape:
+def shape_for(artifact: IntegerArtifact, lanes: int = 32, units: int = 2) -> CoreShape:
     """The shape of a core for one artifact."""
     counted = bool(artifact.encoding.get("counts"))
     return shape_of(
@@ -102,7 +95,9 @@ def shape_for(artifact: Artifact, lanes: int = 32, units: int = 2) -> CoreShape:
     )  # fmt: skip
 
 
-def _pynq(*, folder: str | Path = ".", pynq_device: Any = None) -> CoreDevice:
+def _pynq(
+    artifact: IntegerArtifact, *, folder: str | Path = ".", pynq_device: Any = None
+) -> CoreDevice:
     try:
         from izhi.hardware.devices.pynq import PynqBlock
     except ImportError:
@@ -123,6 +118,23 @@ def _ip(
     except ImportError:
         raise _no_pynq("hls-ip without a folder") from None
     return IPDevice(PynqIP(bitstream_in(folder), pynq_device))
+
+
+class _Opener(NamedTuple):
+    """What opens a device: what that runs, the function, and the function's options."""
+
+    runs: str
+    open: Callable[..., Device[Any]]
+    options: tuple[str, ...]
+
+
+_OPENERS: Mapping[str, _Opener] = {
+    "emulator": _Opener(Emulator.runs, _emulator, ()),
+    "simulator": _Opener(CoreDevice.runs, _simulator, ("lanes", "units", "folder", "spare")),
+    "pynq": _Opener(CoreDevice.runs, _pynq, ("folder", "pynq_device")),
+    "hls-ip": _Opener(IPDevice.runs, _ip, ("folder", "pynq_device")),
+}
+DEVICES = tuple(_OPENERS)
 
 
 def _no_pynq(instead: str) -> DeviceError:

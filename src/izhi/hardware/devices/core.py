@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from izhi.errors import DeviceError, ShapeError
+from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import packets
 from izhi.hardware.core.fit import fitted
 from izhi.hardware.core.packets import Words
 from izhi.hardware.core.protocol import IDENTITY, VERSION, Control, Error, Register
 from izhi.hardware.core.shape import CoreShape, fingerprint
-from izhi.hardware.devices.device import Counters, Device, model, with_weights
-from izhi.hardware.fixed import Network, Outcome
+from izhi.hardware.devices.device import Counters, Device
+from izhi.hardware.fixed import Network, Outcome, run_compiled
 from izhi.hardware.fixed.network import check_input
 
 #: The most samples of one packet, at which the time between packets does not count, and its most words in and
@@ -55,6 +56,8 @@ class CoreDevice(Device[Network]):
         DeviceError: if what answers is no core of Izhi, or one of another shape.
     """
 
+    runs: ClassVar[str] = IntegerArtifact.about
+
     def __init__(self, name: str, block: Block, shape: CoreShape) -> None:
         self.name, self.block, self.shape = name, block, shape
         for register, expected in (
@@ -89,7 +92,7 @@ class CoreDevice(Device[Network]):
         self._check()
 
     def write_weights(self, layer: int, weight: NDArray[np.integer[Any]]) -> None:
-        network = with_weights(self.network, layer, weight)
+        network = self.network.with_weights(layer, weight)
         whole = fitted(self.shape, network, self._steps)
         number = 2 * layer
         self.block.send(packets.write(number, packets.memory(self.shape, whole, number)))
@@ -97,7 +100,7 @@ class CoreDevice(Device[Network]):
         self._network = network
 
     def expected(self, inputs: NDArray[np.integer[Any]]) -> Outcome:
-        return model()(self.network, inputs)
+        return run_compiled(self.network, inputs)
 
     def run(self, inputs: NDArray[np.integer[Any]], *, sends_spikes: bool = False) -> Outcome:
         self._check_spikes(inputs)
@@ -147,9 +150,7 @@ class CoreDevice(Device[Network]):
     def _without_filling(self, found: list[Outcome], layers: int) -> Outcome:
         """The outcome of the network itself, where the core is larger."""
         network = self.network
-        last = (
-            network.layers[-1].outputs if network.readout is None else len(network.readout.weight)
-        )
+        last = network.outputs
         scores = [x.scores[:, :last] for x in found] or [np.zeros((0, last), np.int64)]
         spikes = [
             np.concatenate([x.spikes[k][..., : network.layers[k].outputs] for x in found], 1)

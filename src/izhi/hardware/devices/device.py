@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.errors import DeviceError, SettingError, ShapeError
-from izhi.hardware import fixed
-from izhi.hardware.artifact.integers import AnyArtifact, Artifact
-from izhi.hardware.artifact.ip import IPArtifact
-from izhi.hardware.fixed import Network, Outcome
+from izhi.errors import DeviceError, SettingError
+from izhi.hardware.artifact import Artifact
+from izhi.hardware.fixed import Outcome
+from izhi.hardware.networks import Network
 
 #: What a device runs: a network in integers, or one of the FPGA IP.
-Loaded = TypeVar("Loaded")
+N = TypeVar("N", bound=Network)
+_D = TypeVar("_D", bound="Device[Any]")
 
 
 @dataclass(frozen=True)
@@ -38,95 +38,47 @@ class Counters:
     cycles: int | None = None
 
 
-def parts_of(network: Any) -> list[Any]:
-    """Layers of a network, and the readout that follows them if there is one."""
-    readout = getattr(network, "readout", None)
-    return [*network.layers, *([] if readout is None else [readout])]
-
-
-def with_parts(network: Any, parts: Sequence[Any]) -> Any:
-    """A network of other ``parts_of`` it."""
-    count = len(network.layers)
-    rest = {} if len(parts) == count else {"readout": parts[count]}
-    return replace(network, layers=tuple(parts[:count]), **rest)
-
-
-def with_weights(network: Network, layer: int, weight: NDArray[np.integer[Any]]) -> Network:
-    """A network with other weights in one layer, or in the readout, which follows the last one.
-
-    Raises:
-        ShapeError: if there are more or fewer weights, or one has more bits.
-    """
-    parts = parts_of(network)
-    if not 0 <= layer < len(parts):
-        raise ShapeError(f"layer is {layer}, expected 0 to {len(parts) - 1}")
-    old = parts[layer]
-    half = 1 << (old.weight_bits - 1)
-    if weight.shape != old.weight.shape or weight.dtype.kind not in "iu":
-        raise ShapeError(
-            f"weights are {weight.dtype} of shape {weight.shape}, expected integers of shape {old.weight.shape}"
-        )
-    if weight.size and not (-half <= weight.min() and weight.max() < half):
-        raise ShapeError(
-            f"weights are {weight.min()} to {weight.max()}, expected {-half} to {half - 1}:"
-            f" {old.weight_bits} bits"
-        )
-    new = replace(old, weight=weight.astype(np.int64))
-    changed: Network = with_parts(network, [*parts[:layer], new, *parts[layer + 1 :]])
-    return changed
-
-
-def model() -> Callable[..., Outcome]:
-    """The integer model's fast path, or the plain one where there is no Numba."""
-    try:
-        from izhi.hardware.fixed import fast
-    except ImportError:
-        return fixed.run
-    return fast.run
-
-
-def check_kind(
-    device: str, artifact: AnyArtifact, wanted: type[Artifact] | type[IPArtifact]
-) -> None:
-    """Raise SettingError unless an artifact is of the kind that a device runs."""
-    if not isinstance(artifact, wanted):
-        others = "hls-ip" if isinstance(artifact, IPArtifact) else "emulator, simulator or pynq"
+def check_kind(name: str, runs: str, artifact: Artifact[Any]) -> None:
+    """Raise SettingError unless the device of that name runs artifacts of this kind."""
+    if name not in artifact.devices:
+        *others, last = artifact.devices
+        fix = f"{', '.join(others)} or {last}" if others else last
         raise SettingError(
-            f"the device {device} runs {wanted.about}, but the artifact is {artifact.about}; open it on"
-            f" the device {others}"
+            f"the device {name} runs {runs}, but the artifact is {artifact.about}; open it on the"
+            f" device {fix}"
         )
 
 
-class Device(ABC, Generic[Loaded]):
+class Device(ABC, Generic[N]):
     """A device that runs networks. It can be used in a ``with`` statement, which closes it.
 
     Attributes:
         name: by which ``izhi.board.open`` opens it.
-        runs: the kind of artifact that it runs.
+        runs: what it runs, for people.
         model: what its spikes are compared with, for people.
         remedy: what to do where they differ.
     """
 
     name: str
-    runs: ClassVar[type[Artifact] | type[IPArtifact]] = Artifact
+    runs: ClassVar[str]
     model: ClassVar[str] = "the integer model"
     remedy: ClassVar[str] = "build its core anew"
     _steps = 0
-    _network: Loaded | None = None
+    _network: N | None = None
 
-    def load(self, artifact: AnyArtifact) -> None:
+    def load(self, artifact: Artifact[N]) -> None:
         """Make the device run an artifact's network; clears it.
 
         Raises:
             SettingError: if the device has no room for it, or runs artifacts of another kind.
             DeviceError: if the device fails.
         """
-        check_kind(self.name, artifact, self.runs)
-        self._load(artifact.network, artifact.steps)  # type: ignore[arg-type]
-        self._network, self._steps = artifact.network, artifact.steps  # type: ignore[assignment]
+        check_kind(self.name, self.runs, artifact)
+        self._load(artifact.network, artifact.steps)
+        self._network, self._steps = artifact.network, artifact.steps
 
     @property
-    def network(self) -> Loaded:
+    def network(self) -> N:
         """What it runs.
 
         Raises:
@@ -137,7 +89,8 @@ class Device(ABC, Generic[Loaded]):
         return self._network
 
     @abstractmethod
-    def _load(self, network: Loaded, steps: int) -> None: ...
+    def _load(self, network: N, steps: int) -> None:
+        """Take a network in."""
 
     @abstractmethod
     def write_weights(self, layer: int, weight: NDArray[Any]) -> None:
@@ -147,21 +100,19 @@ class Device(ABC, Generic[Loaded]):
             ShapeError: if there are more or fewer, or one does not fit the format.
         """
 
-    def replace(self, network: Loaded) -> None:
+    def replace(self, network: N) -> None:
         """Run a network that differs in weights alone; layers whose weights are the same array are left.
 
         Raises:
             DeviceError: if the device fails.
         """
-        for number, (old, new) in enumerate(
-            zip(parts_of(self.network), parts_of(network), strict=True)
-        ):
+        for number, (old, new) in enumerate(zip(self.network.parts, network.parts, strict=True)):
             if new.weight is not old.weight:
                 self.write_weights(number, new.weight)
         self._network = network
 
     def scores_of(
-        self, networks: Sequence[Loaded], inputs: NDArray[Any]
+        self, networks: Sequence[N], inputs: NDArray[Any]
     ) -> Iterator[NDArray[np.integer[Any]]]:
         """Scores (batch, classes) of each of several networks that differ in weights alone."""
         for network in networks:
@@ -182,6 +133,11 @@ class Device(ABC, Generic[Loaded]):
             DeviceError: if the device fails or refuses them.
         """
 
+    def answer(self, inputs: NDArray[Any]) -> Outcome:
+        """Scores alone, the fastest way that the device has."""
+        (scores,) = self.scores_of([self.network], inputs)
+        return Outcome(scores.astype(np.int64, copy=False), [])
+
     @abstractmethod
     def expected(self, inputs: NDArray[Any]) -> Outcome:
         """Scores and spikes of every layer that the device must give, computed on this machine."""
@@ -198,7 +154,7 @@ class Device(ABC, Generic[Loaded]):
     def close(self) -> None:
         """Give back what the device holds."""
 
-    def __enter__(self) -> Device[Loaded]:
+    def __enter__(self: _D) -> _D:
         return self
 
     def __exit__(
@@ -207,4 +163,4 @@ class Device(ABC, Generic[Loaded]):
         self.close()
 
 
-__all__ = ["Counters", "Device", "check_kind", "model", "parts_of", "with_parts", "with_weights"]
+__all__ = ["Counters", "Device", "check_kind"]

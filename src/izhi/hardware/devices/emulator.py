@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.hardware.devices.device import Counters, Device, model, with_weights
-from izhi.hardware.fixed import Network, Outcome
+from izhi.hardware.artifact import IntegerArtifact
+from izhi.hardware.devices.device import Counters, Device
+from izhi.hardware.fixed import Network, Outcome, run_compiled
 
 
 class Emulator(Device[Network]):
     """``izhi.fixed`` behind the interface of a board."""
 
     name = "emulator"
+    runs: ClassVar[str] = IntegerArtifact.about
 
     def __init__(self) -> None:
-        self._run = model()
         self._counted = (0, 0, 0)
 
     def _load(self, network: Network, steps: int) -> None:
         self.clear()
 
     def write_weights(self, layer: int, weight: NDArray[np.integer[Any]]) -> None:
-        self._network = with_weights(self.network, layer, weight)
+        self._network = self.network.with_weights(layer, weight)
 
     def run(self, inputs: NDArray[np.integer[Any]], *, sends_spikes: bool = False) -> Outcome:
         found = self.expected(inputs)
@@ -37,7 +38,7 @@ class Emulator(Device[Network]):
         return found if sends_spikes else Outcome(found.scores, [])
 
     def expected(self, inputs: NDArray[np.integer[Any]]) -> Outcome:
-        return self._run(self.network, inputs)
+        return run_compiled(self.network, inputs)
 
     @property
     def counters(self) -> Counters:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.errors import DataError, DeviceError
+from izhi.errors import DataError, DeviceError, ShapeError
 from izhi.files import problem, write_bytes
 from izhi.hardware.devices.device import Counters, Device
+from izhi.hardware.fixed import Outcome
+from izhi.hardware.networks import Inputs
 
-#: Spikes (T, batch, inputs), uint8, or for the FPGA IP currents (batch, inputs), float32.
-Inputs = NDArray[np.uint8] | NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 
@@ -30,40 +30,55 @@ class Evaluation:
         accuracy: the share whose class is right.
         seconds: that the device took, with the way to it and back.
         counters: what it counted meanwhile.
-        spikes: of each layer, as the device's model has them; empty where that was not asked for.
-        different: of each layer, places (step, sample, neuron) where device and model differ.
-        scores: samples whose scores differ.
-        model: what the device was compared with: the integer model, or the arithmetic of the FPGA IP.
+        groups: the accuracy of groups of samples.
+        rates: spikes per neuron and step of each layer; empty where spikes were not asked for.
+        spikes: of each layer, as the reference has them; empty where nothing was compared.
+        different: of each layer, places (step, sample, neuron) where device and reference differ.
+        scores: samples whose scores differ, where the reference is the device's own model.
+        classes: samples that the reference gives another class.
+        model: what the device was compared with: the integer model, say.
+        answers: the class that each sample was given, in their order.
     """
 
     samples: int
     accuracy: float
     seconds: float
     counters: Counters
+    groups: Mapping[str, float] = field(default_factory=dict)
+    rates: tuple[float, ...] = ()
     spikes: tuple[int, ...] = ()
     different: tuple[int, ...] = ()
     scores: int = 0
+    classes: int = 0
     model: str = "the integer model"
+    answers: Labels = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
 
     @property
     def is_exact(self) -> bool:
-        """Whether nothing differed from the model."""
-        return not any(self.different) and not self.scores
+        """Whether nothing differed from the reference."""
+        return not (any(self.different) or self.scores or self.classes)
 
     def require_exact(self, device: Device[Any]) -> None:
-        """Raise DeviceError unless the device did what its model does."""
+        """Raise DeviceError unless the device did what its reference does."""
         if not self.is_exact:
             raise DeviceError(
                 f"the device {device.name} does not do what {self.model} does; {device.remedy}"
             )
 
+    def summary(self) -> dict[str, Any]:
+        """Everything but the answers, for scripts."""
+        found = asdict(self)
+        del found["answers"]
+        return {**found, "is_exact": self.is_exact}
+
     def lines(self) -> list[str]:
         """For people to read."""
         c = self.counters
         lines = [
-            f"accuracy: {100 * self.accuracy:.2f} % of {self.samples:,} samples, {self.samples / self.seconds:,.1f} samples/s",
+            f"accuracy: {100 * self.accuracy:.2f} % of {self.samples:,} samples,"
+            f" {self.samples / self.seconds:,.1f} samples/s",
             f"{c.spikes / self.samples:,.0f} spikes per sample",
-        ]  # fmt: skip
+        ]
         if c.events is not None:
             lines[1] = f"{c.events / self.samples:,.0f} input spikes and {lines[1]}"
         if c.cycles is not None:
@@ -79,41 +94,115 @@ class Evaluation:
         return lines
 
 
+@dataclass(frozen=True)
+class Reference:
+    """What a device's spikes are compared with.
+
+    Attributes:
+        run: the outcome of inputs; scores may be any numbers of which the largest names the class.
+        name: for people.
+        has_scores: whether its scores are the device's, number for number.
+    """
+
+    run: Callable[[Inputs], Outcome]
+    name: str
+    has_scores: bool = False
+
+
+class _Comparison:
+    """Counts what differs from a reference, layer by layer."""
+
+    def __init__(self, reference: Reference, layers: int) -> None:
+        self.reference = reference
+        self.spikes, self.different = [0] * layers, [0] * layers
+        self.scores = self.classes = 0
+
+    def add(self, inputs: Inputs, outcome: Outcome) -> None:
+        """Compare a batch.
+
+        Raises:
+            ShapeError: if the reference has other layers.
+        """
+        expected = self.reference.run(inputs)
+        shapes, others = ([s.shape for s in x.spikes] for x in (outcome, expected))
+        if shapes != others:
+            raise ShapeError(
+                f"{self.reference.name} gives spikes of shapes {others}, expected {shapes}:"
+                " compare with the network that the device runs"
+            )
+        for k, (found, wanted) in enumerate(zip(outcome.spikes, expected.spikes, strict=True)):
+            self.spikes[k] += int(wanted.sum(dtype=np.int64))
+            self.different[k] += int((found != wanted).sum())
+        self.classes += int((outcome.classes != expected.classes).sum())
+        if self.reference.has_scores:
+            self.scores += int((outcome.scores != expected.scores).any(1).sum())
+
+
 def evaluate(
     device: Device[Any],
     batches: Iterable[tuple[Inputs, Labels]],
     *,
+    groups: Mapping[str, NDArray[np.bool_]] | None = None,
+    wants_rates: bool = False,
     compares: bool = False,
+    reference: Reference | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
-    """Run samples on a device.
+    """Run samples on a device; the device's counters begin anew.
 
     Args:
         device: with a network.
         batches: what the network takes, spikes (T, batch, inputs) or for the FPGA IP currents
-            (batch, inputs), and the classes they ought to have, (batch,).
+            (batch, inputs), and the classes they ought to have, (batch,); samples in their order.
+        groups: names of groups of samples, and which samples they are, (samples,).
+        wants_rates: whether the device is to send the spikes of every layer, for their rates.
         compares: whether every spike of every layer is compared with that of the device's model.
+        reference: what they are compared with in the model's place.
         progress: told how many samples are done.
+
+    Raises:
+        ShapeError: if inputs do not fit the network, or the reference has other layers.
+        DeviceError: if the device fails.
     """
+    if reference is None and compares:
+        reference = Reference(device.expected, device.model, has_scores=True)
+    layers = len(device.network.layers)
+    comparison = None if reference is None else _Comparison(reference, layers)
+    sends_spikes = wants_rates or comparison is not None
     device.clear()
-    network = device.network
-    spikes = np.zeros((2, len(network.layers)), np.int64)
-    seconds, right, done, scores = 0.0, 0, 0, 0
-    for arriving, labels in batches:
+    seconds, done, fired = 0.0, 0, np.zeros(layers)
+    answers, labels = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for inputs, wanted in batches:
         start = time.perf_counter()
-        outcome = device.run(arriving, sends_spikes=compares)
+        outcome = device.run(inputs, sends_spikes=True) if sends_spikes else device.answer(inputs)
         seconds += time.perf_counter() - start
-        right += int((outcome.classes == labels).sum())
-        done += len(labels)
-        if compares:
-            expected = device.expected(arriving)
-            scores += int((outcome.scores != expected.scores).any(1).sum())
-            for k, (a, b) in enumerate(zip(outcome.spikes, expected.spikes, strict=True)):
-                spikes[:, k] += int(b.sum(dtype=np.int64)), int((a != b).sum())
+        answers.append(outcome.classes)
+        labels.append(wanted)
+        done += len(wanted)
+        if sends_spikes:
+            fired += [len(wanted) * spikes.mean() for spikes in outcome.spikes]
+        if comparison is not None:
+            comparison.add(inputs, outcome)
         progress(done)
-    fired, different = (tuple(map(int, x)) for x in spikes) if compares else ((), ())
-    share = right / done if done else 0.0
-    return Evaluation(done, share, seconds, device.counters, fired, different, scores, device.model)
+    answered = np.concatenate(answers)
+    right = answered == np.concatenate(labels)
+    compared: dict[str, Any] = {}
+    if comparison is not None:
+        compared = {
+            "spikes": tuple(comparison.spikes), "different": tuple(comparison.different),
+            "scores": comparison.scores, "classes": comparison.classes,
+            "model": comparison.reference.name,
+        }  # fmt: skip
+    return Evaluation(
+        done, _share(right), seconds, device.counters,
+        {name: _share(right[mask[:done]]) for name, mask in (groups or {}).items()},
+        tuple(map(float, fired / max(done, 1))) if sends_spikes else (),
+        answers=answered, **{"model": device.model, **compared},
+    )  # fmt: skip
+
+
+def _share(right: NDArray[np.bool_]) -> float:
+    return float(right.mean()) if right.size else 0.0
 
 
 def save_samples(path: str | Path, inputs: Inputs, labels: Labels) -> None:
@@ -161,4 +250,12 @@ def load_samples(path: str | Path) -> tuple[Inputs, Labels]:
     return inputs, labels
 
 
-__all__ = ["Evaluation", "Inputs", "Labels", "evaluate", "load_samples", "save_samples"]
+__all__ = [
+    "Evaluation",
+    "Inputs",
+    "Labels",
+    "Reference",
+    "evaluate",
+    "load_samples",
+    "save_samples",
+]

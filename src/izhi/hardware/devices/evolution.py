@@ -4,23 +4,20 @@
     for _ in range(100):
         print(search.generation()["loss"])
 
-Needs numpy and cmaes, so that it runs on a board; the searches of ``izhi.evolution`` need torch as well.
+Needs numpy and cmaes, so that it runs on a board; the searches of ``izhi.training.evolution`` need torch as well.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Generic, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from izhi.errors import CheckpointError, DeviceError, SettingError, unknown
-from izhi.hardware.devices.device import Device, parts_of, with_parts
-from izhi.hardware.fixed import Network
-from izhi.hardware.ip import Network as IPNetwork
+from izhi.hardware.devices.device import Device, N
 from izhi.seeds import Purpose, derive_seed
 
 Floats = NDArray[np.float64]
@@ -33,7 +30,7 @@ SEARCHES = (NUMPY_SEARCH, "snes", "cma-es", "ga")
 
 
 class Search(Protocol):
-    """What a search can do; see ``izhi.evolution.Search``."""
+    """What a search can do; see ``izhi.training.evolution.Search``."""
 
     @property
     def losses(self) -> list[Any]:
@@ -53,7 +50,7 @@ class Search(Protocol):
 class SeparableCMA:
     """A search for n numbers of small loss, which begins at 0, by the package cmaes.
 
-    Like ``izhi.evolution.Search`` it is decided by its seed and the losses it was told.
+    Like ``izhi.training.evolution.Search`` it is decided by its seed and the losses it was told.
 
     Args:
         size: n.
@@ -125,24 +122,20 @@ def make_search(
     )
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One array of weights: its layer, its first values, the size of a change, and its limits."""
+class _Piece(NamedTuple):
+    """The place of one array of weights in the vector: its part, its name, and its first values."""
 
-    layer: int
+    part: int
     name: str
     start: NDArray[Any]
-    scale: float
-    half: int | None
 
 
-class Weights:
+class Weights(Generic[N]):
     """Weights of some layers as one vector.
 
-        value = start + scale·x
+        value = start + change·x
 
-    Integers are rounded and held within their bits, and a quarter of their range is a change of one;
-    weights and biases of the FPGA IP change by 1/√inputs.
+    Each part of the network says what a change of one is, and rounds to what it can hold.
 
     Args:
         network: whose weights are the first ones.
@@ -152,64 +145,38 @@ class Weights:
         SettingError: if there is no such layer.
     """
 
-    def __init__(self, network: Network | IPNetwork, layers: Sequence[int] | None = None) -> None:
+    def __init__(self, network: N, layers: Sequence[int] | None = None) -> None:
         self.network = network
-        every = parts_of(network)
-        chosen = range(len(every)) if layers is None else layers
-        self._parts: list[_Part] = []
+        parts = network.parts
+        chosen = range(len(parts)) if layers is None else layers
         for number in chosen:
-            if not 0 <= number < len(every):
-                raise SettingError(f"layer is {number}, expected 0 to {len(every) - 1}")
-            part = every[number]
-            if isinstance(network, IPNetwork):
-                scale = part.weight.shape[1] ** -0.5
-                self._parts += [
-                    _Part(number, name, getattr(part, name), scale, None)
-                    for name in ("weight", "bias")
-                ]
-            else:
-                half = 1 << (part.weight_bits - 1)
-                self._parts.append(_Part(number, "weight", part.weight, half / 2, half))
-        self.size = sum(part.start.size for part in self._parts)
+            if not 0 <= number < len(parts):
+                raise SettingError(f"layer is {number}, expected 0 to {len(parts) - 1}")
+        self._pieces = [
+            _Piece(number, name, start)
+            for number in chosen
+            for name, start in parts[number].learnable.items()
+        ]
+        self.size = sum(piece.start.size for piece in self._pieces)
 
-    def of(self, x: Floats) -> Any:
+    def of(self, x: Floats) -> N:
         """The network of one vector (n,)."""
         changed: dict[int, dict[str, NDArray[Any]]] = {}
         at = 0
-        for part in self._parts:
-            piece = x[at : at + part.start.size].reshape(part.start.shape)
-            at += part.start.size
-            value = part.start + part.scale * piece
-            if part.half is None:
-                value = value.astype(np.float32)
-            else:
-                value = np.clip(np.rint(value), -part.half, part.half - 1).astype(np.int64)
-            changed.setdefault(part.layer, {})[part.name] = value
-        parts = [
-            replace(part, **changed[k]) if k in changed else part
-            for k, part in enumerate(parts_of(self.network))
-        ]
-        return with_parts(self.network, parts)
+        for number, name, start in self._pieces:
+            part = self.network.parts[number]
+            value = start + part.change * x[at : at + start.size].reshape(start.shape)
+            changed.setdefault(number, {})[name] = part.rounded(value)
+            at += start.size
+        return self.network.with_arrays(changed)
 
 
-def drawn(network: Network | IPNetwork, seed: int) -> Any:
-    """A network with weights drawn anew: integers over half their range, the FPGA IP's within ±1/√inputs."""
+def drawn(network: N, seed: int) -> N:
+    """A network with weights drawn anew."""
     random = np.random.default_rng(derive_seed(seed, Purpose.DEVICE_WEIGHTS))
-    parts = []
-    for part in parts_of(network):
-        if isinstance(network, IPNetwork):
-            bound = part.weight.shape[1] ** -0.5
-            weight, bias = (
-                random.uniform(-bound, bound, x.shape).astype(np.float32)
-                for x in (part.weight, part.bias)
-            )
-            parts.append(replace(part, weight=weight, bias=bias))
-        else:
-            quarter = max(1, 1 << (part.weight_bits - 2))
-            parts.append(
-                replace(part, weight=random.integers(-quarter, quarter + 1, part.weight.shape))
-            )
-    return with_parts(network, parts)
+    return network.with_arrays(
+        {number: part.drawn(random) for number, part in enumerate(network.parts)}
+    )
 
 
 def cross_entropy(scores: NDArray[Any], labels: NDArray[np.int64], unit: float) -> float:
@@ -220,7 +187,7 @@ def cross_entropy(scores: NDArray[Any], labels: NDArray[np.int64], unit: float) 
     return float(each.mean())
 
 
-class DeviceEvolution:
+class DeviceEvolution(Generic[N]):
     """A search over the weights of what a device runs.
 
     Every member of a generation sees the same samples: all of them if ``batch_size`` allows, else as many,
@@ -245,7 +212,7 @@ class DeviceEvolution:
     """
 
     def __init__(
-        self, device: Device[Any], inputs: NDArray[Any], labels: NDArray[np.int64], *,
+        self, device: Device[N], inputs: NDArray[Any], labels: NDArray[np.int64], *,
         search: str = NUMPY_SEARCH, members: int = 32, step_size: float = 0.3, batch_size: int = 1000,
         layers: Sequence[int] | None = None, seed: int = 0, is_noisy: bool | None = None,
     ) -> None:  # fmt: skip
@@ -256,10 +223,11 @@ class DeviceEvolution:
         self.device, self.inputs, self.labels = device, inputs, labels
         self.batch_size, self.seed = batch_size, seed
         self.weights = Weights(device.network, layers)
-        self.unit = 1.0
-        if getattr(device.network, "readout", None) is not None:
+        unit = device.network.score_unit
+        if unit is None:
             some, _ = self._samples(0)
-            self.unit = max(float(device.run(some).scores.std(1).mean()), 1.0)
+            unit = max(float(device.run(some).scores.std(1).mean()), 1.0)
+        self.unit = unit
         self.search = make_search(
             search, self.weights.size, members=members, spread=step_size,
             seed=derive_seed(seed, Purpose.SEARCH) % 2**32,
@@ -288,7 +256,7 @@ class DeviceEvolution:
         }
 
     @property
-    def found(self) -> Any:
+    def found(self) -> N:
         """The network that the search stands at."""
         return self.weights.of(np.asarray(self.search.found, np.float64))
 

@@ -14,7 +14,7 @@ from izhi.errors import DeviceError, ShapeError
 from izhi.hardware.artifact import IPArtifact
 from izhi.hardware.devices.device import Counters, Device
 from izhi.hardware.fixed import Outcome
-from izhi.hardware.ip import STEPS, EmulatedIP, Layer, Network, arithmetic, streams
+from izhi.hardware.ip import STEPS, EmulatedIP, Network, arithmetic, streams
 from izhi.hardware.ip.registers import Control, RegisterMap, State
 from izhi.hardware.ip.streams import Words
 
@@ -53,7 +53,7 @@ class IPDevice(Device[Network]):
     """
 
     name = "hls-ip"
-    runs = IPArtifact
+    runs: ClassVar[str] = IPArtifact.about
     model: ClassVar[str] = "the arithmetic of the IP"
     remedy: ClassVar[str] = (
         "check that its bitstream was built for the artifact's neuron (IZHI or LIF), and its .hwh"
@@ -75,15 +75,7 @@ class IPDevice(Device[Network]):
             ShapeError: if there are more or fewer, or they are not float32.
             SettingError: if one is not finite.
         """
-        network = self.network
-        if not 0 <= layer < len(network.layers):
-            raise ShapeError(f"layer is {layer}, expected 0 to {len(network.layers) - 1}")
-        old = network.layers[layer]
-        if weight.shape != old.weight.shape:
-            raise ShapeError(f"weights have shape {weight.shape}, expected {old.weight.shape}")
-        new = Layer(weight.copy(), old.bias if bias is None else bias.copy())
-        layers = [new if k == layer else x for k, x in enumerate(network.layers)]
-        self._network = replace(network, layers=tuple(layers))
+        self._network = self.network.with_weights(layer, weight, bias)
 
     def replace(self, network: Network) -> None:
         self._network = network  # It is sent with every sample.

@@ -1,19 +1,23 @@
 """The network in plain integers: the specification of the hardware, readable, in numpy alone."""
 
 from izhi.hardware.fixed.arithmetic import FixedPoint, rounded_shift, saturated
-from izhi.hardware.fixed.network import Layer, Network, Outcome, Readout, Trace, run
-from izhi.hardware.fixed.neuron import IzhikevichNeuron, LIFNeuron
+from izhi.hardware.fixed.network import Layer, Network, Outcome, Readout, Trace, run, run_compiled
+from izhi.hardware.fixed.neuron import NEURONS, Formats, IzhikevichNeuron, LIFNeuron, Neuron
 
 __all__ = [
+    "NEURONS",
     "FixedPoint",
+    "Formats",
     "IzhikevichNeuron",
     "LIFNeuron",
     "Layer",
     "Network",
+    "Neuron",
     "Outcome",
     "Readout",
     "Trace",
     "rounded_shift",
     "run",
+    "run_compiled",
     "saturated",
 ]

@@ -1,18 +1,21 @@
-"""Fixed-point numbers in plain integers: the few operations that every stage has to agree on."""
+"""Fixed-point numbers in plain integers: the few operations that every stage has to agree on.
+
+Each takes arrays, or single numbers where Numba compiles it (izhi.hardware.fixed.fast).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
+_Number = TypeVar("_Number", bound=np.generic)
 
 
-@dataclass(frozen=True)
-class FixedPoint:
+class FixedPoint(NamedTuple):
     """Two's complement numbers: an integer n stands for n / 2^fraction.
 
     Attributes:
@@ -37,11 +40,21 @@ class FixedPoint:
         return 2.0**-self.fraction
 
 
-def rounded_shift(x: Any, shift: int) -> Any:
+def rounded_shift(x: Integers, shift: int) -> Integers:
     """x / 2^shift, rounded to the nearest integer, halves upwards: (x + 2^(shift − 1)) >> shift."""
     return (x + ((1 << shift) >> 1)) >> shift
 
 
 def saturated(x: Integers, number: FixedPoint) -> Integers:
     """x held within the numbers of the format."""
-    return np.clip(x, number.lowest, number.highest)
+    half = 1 << (number.width - 1)
+    held: Integers = np.minimum(np.maximum(x, -half), half - 1)
+    return held
+
+
+def chosen(
+    condition: Booleans, yes: NDArray[_Number], no: NDArray[_Number] | int
+) -> NDArray[_Number]:
+    """``yes`` where the condition holds, else ``no``."""
+    found: NDArray[_Number] = np.where(condition, yes, no)
+    return found

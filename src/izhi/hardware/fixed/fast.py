@@ -1,23 +1,42 @@
 """The integer model at speed: Numba, event by event, samples in parallel; equal to ``fixed.run``.
 
-Work is proportional to spikes, as in the hardware: each adds a row of weights to the accumulators.
+The arithmetic is that of ``fixed``, the very functions, compiled for single numbers. Work is proportional to
+spikes, as in the hardware: each adds a row of weights to the accumulators.
 """
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numba import njit
+from numba.extending import overload, register_jitable
 from numpy.typing import NDArray
 
-from izhi.hardware.fixed.network import Layer, Network, Outcome, check_input
-from izhi.hardware.fixed.neuron import IzhikevichNeuron
+from izhi.hardware.fixed import arithmetic, neuron
+from izhi.hardware.fixed import network as networks
+from izhi.hardware.fixed.compiled import source_number
+from izhi.hardware.fixed.network import Layer, Network, Outcome, check_input, scaled
 
 #: Samples of one piece of work.
 _PIECE = 16
+
+register_jitable(scaled)
+
+
+def _at(arrays: Any, j: Any) -> Any:
+    """Element j of each array of a tuple; here for its overload alone."""
+    raise NotImplementedError
+
+
+@overload(_at, strict=False)  # type: ignore[untyped-decorator]
+def _overload_at(arrays: Any, j: Any) -> Any:
+    if len(arrays) == 0:
+        return lambda arrays, j: ()
+    return lambda arrays, j: (arrays[0][j], *_at(arrays[1:], j))
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -34,40 +53,18 @@ def _accumulate(x: Any, weight: Any, total: Any) -> None:
                     total[j] += times * row[j]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _izhikevich(total: Any, v: Any, u: Any, spikes: Any, p: Any, n: Any) -> None:
-    multiplier, a1, a2, a3, a4, b1, b2, b3, c, d, threshold = p
-    shift, half, low, high, v_low, v_high, u_low, u_high, point, half_point, fraction, middle = n
-    for j in range(len(v)):
-        current = min(max((total[j] * multiplier[j] + half) >> shift, low), high)
-        fired = v[j] >= threshold[j]
-        q = (v[j] * v[j] + half_point) >> point
-        change = (a1[j] * q + a2[j] * v[j] + a3[j] * u[j] + a4[j] + middle) >> fraction
-        v_new = min(max(v[j] + current + change, v_low), v_high)
-        change = (b1[j] * v_new + b2[j] * u[j] + b3[j] + middle) >> fraction
-        u_new = u[j] + (d[j] if fired else change)
-        v[j] = c[j] if fired else v_new
-        u[j] = min(max(u_new, u_low), u_high)
-        spikes[j] = fired
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _lif(total: Any, v: Any, u: Any, spikes: Any, p: Any, n: Any) -> None:
-    multiplier, beta, bias, threshold = p
-    shift, half, low, high, v_low, v_high, _, _, _, _, fraction, middle = n
-    for j in range(len(v)):
-        current = min(max((total[j] * multiplier[j] + half) >> shift, low), high)
-        leak = (beta[j] * v[j] + bias[j] + middle) >> fraction
-        reset = threshold[j] if v[j] > threshold[j] else 0
-        v[j] = min(max(current + leak - reset, v_low), v_high)
-        spikes[j] = v[j] > threshold[j]
-
-
+@cache
 def _layer(update: Any) -> Any:
+    """A layer of neurons over all steps, compiled; ``update`` is that of their class."""
+    made_of = source_number(arithmetic, neuron, networks)
+    register_jitable(update)
+
     @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
     def layer(
-        x: Any, weight: Any, feedback: Any, recurrent: Any, v: Any, u: Any, p: Any, n: Any, out: Any
-    ) -> None:
+        x: Any, weight: Any, feedback: Any, recurrent: Any, scale: Any, v: Any, u: Any, formats: Any,
+        coefficients: Any, out: Any,
+    ) -> int:  # fmt: skip
+        multiplier, shift, number = scale
         steps, batch, _ = x.shape
         total = np.zeros(out.shape[2], np.int32)
         for b in range(batch):
@@ -76,12 +73,14 @@ def _layer(update: Any) -> Any:
                 _accumulate(x[t, b], weight, total)
                 if recurrent and t > 0:
                     _accumulate(out[t - 1, b], feedback, total)
-                update(total, v[b], u[b], out[t, b], p, n)
+                for j in range(len(total)):
+                    current = scaled(total[j], multiplier[j], shift, number)
+                    v[b, j], u[b, j], out[t, b, j] = update(
+                        v[b, j], u[b, j], current, formats, *_at(coefficients, j)
+                    )
+        return made_of
 
     return layer
-
-
-_LAYERS = {True: _layer(_izhikevich), False: _layer(_lif)}
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -92,30 +91,25 @@ def _readout(x: Any, weight: Any, total: Any) -> None:
             _accumulate(x[t, b], weight, total[b])
 
 
-def _arguments(layer: Layer) -> tuple[Any, ...]:
-    """Transposed weights and feedback, constants of neurons, constants of the layer."""
-    neuron, current = layer.neuron, layer.current_format
-    v = neuron.v_format
-    p: tuple[Any, ...]
-    if isinstance(neuron, IzhikevichNeuron):
-        u = neuron.u_format
-        p = (
-            layer.multiplier, neuron.a1, neuron.a2, neuron.a3, neuron.a4, neuron.b1, neuron.b2, neuron.b3,
-            neuron.c, neuron.d, neuron.threshold,
+class _Prepared:
+    """A layer as its kernel takes it: weights by source, constants as tuples of arrays."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._kernel = _layer(type(layer.neuron).update)
+        self._layer = layer
+        self._weight = np.ascontiguousarray(layer.weight.T.astype(np.int32))
+        feedback = np.zeros((0, 0)) if layer.feedback is None else layer.feedback.T
+        self._feedback = np.ascontiguousarray(feedback.astype(np.int32))
+
+    def run(self, arriving: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+        """Fill the spikes (T, batch, N) with what the layer makes of those that arrive."""
+        layer = self._layer
+        v, u = layer.neuron.start(arriving.shape[1])
+        self._kernel(
+            arriving, self._weight, self._feedback, layer.feedback is not None,
+            (layer.multiplier, layer.shift, layer.current_format), v, u, layer.neuron.formats,
+            layer.neuron.arguments, out,
         )  # fmt: skip
-    else:
-        u = v
-        p = (layer.multiplier, neuron.beta, neuron.bias, neuron.threshold)
-    n = (
-        layer.shift, (1 << layer.shift) >> 1, current.lowest, current.highest, v.lowest, v.highest,
-        u.lowest, u.highest, v.fraction, (1 << v.fraction) >> 1, neuron.fraction,
-        (1 << neuron.fraction) >> 1,
-    )  # fmt: skip
-    weight = np.ascontiguousarray(layer.weight.T.astype(np.int32))
-    feedback = np.zeros((0, 0), np.int32)
-    if layer.feedback is not None:
-        feedback = np.ascontiguousarray(layer.feedback.T.astype(np.int32))
-    return weight, feedback, layer.feedback is not None, p, n
 
 
 def run(network: Network, spikes: NDArray[np.integer], *, threads: int | None = None) -> Outcome:
@@ -130,10 +124,9 @@ def run(network: Network, spikes: NDArray[np.integer], *, threads: int | None = 
     x = spikes.astype(np.uint8)
     steps, batch, _ = x.shape
     outputs = [np.empty((steps, batch, layer.outputs), np.uint8) for layer in network.layers]
-    prepared = [_arguments(layer) for layer in network.layers]
+    prepared = [_Prepared(layer) for layer in network.layers]
     readout = network.readout
-    last = network.layers[-1].outputs if readout is None else len(readout.weight)
-    scores = np.zeros((batch, last), np.int64)
+    scores = np.zeros((batch, network.outputs), np.int64)
     transposed = None
     if readout is not None:
         transposed = np.ascontiguousarray(readout.weight.T.astype(np.int32))
@@ -141,18 +134,13 @@ def run(network: Network, spikes: NDArray[np.integer], *, threads: int | None = 
     def piece(start: int) -> None:
         stop = min(batch, start + _PIECE)
         arriving = x[:, start:stop]
-        for layer, out, (weight, feedback, recurrent, p, n) in zip(
-            network.layers, outputs, prepared, strict=True
-        ):
-            v, u = layer.neuron.start(stop - start)
-            part = out[:, start:stop]
-            kind = isinstance(layer.neuron, IzhikevichNeuron)
-            _LAYERS[kind](arriving, weight, feedback, recurrent, v, u, p, n, part)
-            arriving = part
+        for layer, out in zip(prepared, outputs, strict=True):
+            layer.run(arriving, out[:, start:stop])
+            arriving = out[:, start:stop]
         if readout is None:
             scores[start:stop] = arriving.sum(0, dtype=np.int64)
             return
-        total = np.zeros((stop - start, last), np.int32)
+        total = np.zeros((stop - start, network.outputs), np.int32)
         _readout(arriving, transposed, total)
         scores[start:stop] = total * readout.multiplier + steps * readout.bias
 

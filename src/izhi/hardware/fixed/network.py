@@ -2,20 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from izhi.errors import ShapeError
 from izhi.hardware.fixed.arithmetic import FixedPoint, Integers, rounded_shift, saturated
-from izhi.hardware.fixed.neuron import IzhikevichNeuron, LIFNeuron
+from izhi.hardware.fixed.neuron import Neuron
+from izhi.hardware.networks import Arrays
 
-Neuron = IzhikevichNeuron | LIFNeuron
+
+def scaled(total: Integers, multiplier: Integers, shift: int, number: FixedPoint) -> Integers:
+    """I of the accumulated weights: sat(round(A·multiplier / 2^shift))."""
+    return saturated(rounded_shift(total * multiplier, shift), number)
 
 
 @dataclass(frozen=True)
-class Layer:
+class Part:
+    """Weights of a layer or of a readout.
+
+    Attributes:
+        weight: (N, inputs), of weight_bits bits.
+        weight_bits: 2 to 8.
+    """
+
+    weight: Integers
+    weight_bits: int
+
+    @property
+    def outputs(self) -> int:
+        return int(self.weight.shape[0])
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The smallest and the largest weight."""
+        half = 1 << (self.weight_bits - 1)
+        return -half, half - 1
+
+    @property
+    def learnable(self) -> dict[str, Integers]:
+        """The arrays that a search may change."""
+        return {"weight": self.weight}
+
+    @property
+    def change(self) -> float:
+        """What a search takes for a change of one: a quarter of the weights' range."""
+        return (1 << (self.weight_bits - 1)) / 2
+
+    def rounded(self, values: NDArray[np.float64]) -> Integers:
+        """The nearest weights."""
+        return np.clip(np.rint(values), *self.limits).astype(np.int64)
+
+    def drawn(self, random: np.random.Generator) -> dict[str, Integers]:
+        """Other weights, over half their range."""
+        quarter = max(1, 1 << (self.weight_bits - 2))
+        return {"weight": random.integers(-quarter, quarter + 1, self.weight.shape)}
+
+
+@dataclass(frozen=True)
+class Layer(Part):
     """Weights, and the neurons that they drive.
 
         A = Σ_i weight[j, i]·x_i + Σ_k feedback[j, k]·z_k        z: the layer's spikes of the step before
@@ -31,17 +78,11 @@ class Layer:
         feedback: (N, N) in the same bits, or None.
     """
 
-    weight: Integers
-    weight_bits: int
     multiplier: Integers
     shift: int
     current_format: FixedPoint
     neuron: Neuron
     feedback: Integers | None = None
-
-    @property
-    def outputs(self) -> int:
-        return int(self.weight.shape[0])
 
     def accumulated(self, x: Integers, own: Integers) -> Integers:
         """A, (batch, N), of inputs (batch, inputs) and the layer's own last spikes (batch, N)."""
@@ -50,11 +91,11 @@ class Layer:
 
     def current(self, total: Integers) -> Integers:
         """I of the accumulated weights."""
-        return saturated(rounded_shift(total * self.multiplier, self.shift), self.current_format)
+        return scaled(total, self.multiplier, self.shift, self.current_format)
 
 
 @dataclass(frozen=True)
-class Readout:
+class Readout(Part):
     """Scores without neurons: score_j = Σ_t (multiplier_j·Σ_i weight[j, i]·x_i[t] + bias_j).
 
     Attributes:
@@ -64,8 +105,6 @@ class Readout:
         bias: (classes,).
     """
 
-    weight: Integers
-    weight_bits: int
     multiplier: Integers
     bias: Integers
 
@@ -87,9 +126,55 @@ class Network:
 
     @property
     def inputs(self) -> int:
-        first = self.layers[0] if self.layers else self.readout
-        assert first is not None
-        return int(first.weight.shape[1])
+        return int(self.parts[0].weight.shape[1])
+
+    @property
+    def outputs(self) -> int:
+        """Scores of a sample."""
+        return self.parts[-1].outputs
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The layers, and the readout if there is one."""
+        return self.layers if self.readout is None else (*self.layers, self.readout)
+
+    @property
+    def score_unit(self) -> float | None:
+        """A spike, or None for a readout, whose scores are in units of its own."""
+        return 1.0 if self.readout is None else None
+
+    def with_arrays(self, changed: Mapping[int, Arrays]) -> Network:
+        """A network with other arrays in some parts, by their numbers; the other parts are the same objects."""
+        layers = tuple(
+            replace(layer, **changed[k]) if k in changed else layer
+            for k, layer in enumerate(self.layers)
+        )
+        readout, last = self.readout, len(layers)
+        if readout is not None and last in changed:
+            readout = replace(readout, **changed[last])
+        return Network(layers, readout)
+
+    def with_weights(self, number: int, weight: NDArray[np.integer]) -> Network:
+        """A network with other weights in one layer, or in the readout, which follows the last one.
+
+        Raises:
+            ShapeError: if there are more or fewer weights, or one has more bits.
+        """
+        if not 0 <= number < len(self.parts):
+            raise ShapeError(f"layer is {number}, expected 0 to {len(self.parts) - 1}")
+        old = self.parts[number]
+        if weight.shape != old.weight.shape or weight.dtype.kind not in "iu":
+            raise ShapeError(
+                f"weights are {weight.dtype} of shape {weight.shape}, expected integers of shape"
+                f" {old.weight.shape}"
+            )
+        low, high = old.limits
+        if weight.size and not (low <= weight.min() and weight.max() <= high):
+            raise ShapeError(
+                f"weights are {weight.min()} to {weight.max()}, expected {low} to {high}:"
+                f" {old.weight_bits} bits"
+            )
+        return self.with_arrays({number: {"weight": weight.astype(np.int64)}})
 
 
 @dataclass(frozen=True)
@@ -161,6 +246,15 @@ def run(network: Network, spikes: NDArray[np.integer], *, trace: bool = False) -
         scores = step if t == 0 else scores + step
     spikes_out = [np.stack(s.spikes).astype(np.uint8) for s in seen]
     return Outcome(scores, spikes_out, _stacked(seen) if trace else None)
+
+
+def run_compiled(network: Network, spikes: NDArray[np.integer]) -> Outcome:
+    """What ``run`` gives without a trace, by Numba where it is installed, which is not on every board."""
+    try:
+        from izhi.hardware.fixed import fast
+    except ImportError:
+        return run(network, spikes)
+    return fast.run(network, spikes)
 
 
 def _stacked(seen: list[Trace]) -> Trace:

@@ -1,16 +1,140 @@
-"""The neurons in integers: what the hardware computes in each time step, operation by operation."""
+"""The neurons in integers: what the hardware computes in each time step, operation by operation.
+
+A kind of neuron is a class in ``NEURONS`` and the function of its step, which numpy runs on arrays and Numba
+compiles for single numbers. All else (artifact, compiled model, shape of the core) asks the class.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from izhi.hardware.fixed.arithmetic import FixedPoint, Integers, rounded_shift, saturated
+from izhi.hardware.fixed.arithmetic import (
+    Booleans,
+    FixedPoint,
+    Integers,
+    chosen,
+    rounded_shift,
+    saturated,
+)
+
+
+class Formats(NamedTuple):
+    """Numbers of a neuron.
+
+    Attributes:
+        v, u: formats of the states; I is in the format of v.
+        fraction: F, bits behind the point of the coefficients.
+    """
+
+    v: FixedPoint
+    u: FixedPoint
+    fraction: int
+
+
+class Neuron:
+    """Neurons of a layer, of one kind.
+
+    Attributes:
+        kind: its name.
+        states: those that it has, of v and u.
+        coefficients: names of the constants that a step takes, (N,) each.
+        initial: names of those that states begin at, of v0 and u0; the others begin at 0.
+        held: constants that become a state, and which; its format must hold them.
+        update: v, u and whether it fires, of v, u, I, the formats and the coefficients in their order.
+        v_format: of v, and of I.
+        fraction: of the coefficients.
+    """
+
+    kind: ClassVar[str]
+    states: ClassVar[tuple[str, ...]]
+    coefficients: ClassVar[tuple[str, ...]]
+    initial: ClassVar[tuple[str, ...]] = ()
+    held: ClassVar[Mapping[str, str]] = {}
+    update: ClassVar[Callable[..., tuple[Integers, Integers, Booleans]]]
+    v_format: FixedPoint
+    fraction: int
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Of all constants, in the order in which hardware stores them."""
+        return (*cls.coefficients, *cls.initial)
+
+    @classmethod
+    def of(
+        cls, formats: Mapping[str, FixedPoint], fraction: int, constants: Mapping[str, Integers]
+    ) -> Neuron:
+        """Neurons of the formats of ``states`` and of ``constants``, both by name."""
+        named: dict[str, Any] = {f"{state}_format": formats[state] for state in cls.states}
+        named.update(constants, fraction=fraction)
+        return cls(**named)
+
+    def with_values(self, constants: Mapping[str, Integers]) -> Neuron:
+        """Neurons of the same formats with all their ``constants``, by name."""
+        return type(self).of(self.formats._asdict(), self.fraction, constants)
+
+    @property
+    def formats(self) -> Formats:
+        """Of the states; of a state that these neurons lack, that of v."""
+        return Formats(self.v_format, getattr(self, "u_format", self.v_format), self.fraction)
+
+    @property
+    def values(self) -> dict[str, Integers]:
+        """The constants by name, (N,) each."""
+        return {name: getattr(self, name) for name in self.names()}
+
+    @property
+    def arguments(self) -> tuple[Integers, ...]:
+        """What ``update`` takes behind the formats."""
+        return tuple(getattr(self, name) for name in self.coefficients)
+
+    def start(self, batch: int) -> tuple[Integers, Integers]:
+        """v and u before the first step, (batch, N) each; 0 for a state that they lack."""
+        zeros = np.zeros((batch, len(self.arguments[0])), np.int64)
+        v, u = (
+            zeros + getattr(self, name) if name in self.initial else zeros.copy()
+            for name in ("v0", "u0")
+        )
+        return v, u
+
+    def step(
+        self, v: Integers, u: Integers, current: Integers
+    ) -> tuple[Integers, Integers, Integers]:
+        """v, u and spikes (0 or 1) after a step; all (batch, N)."""
+        v, u, fired = type(self).update(v, u, current, self.formats, *self.arguments)
+        return v, u, fired.astype(np.int64)
+
+
+def izhikevich(
+    v: Integers, u: Integers, current: Integers, formats: Formats,
+    a1: Integers, a2: Integers, a3: Integers, a4: Integers, b1: Integers, b2: Integers, b3: Integers,
+    c: Integers, d: Integers, threshold: Integers,
+) -> tuple[Integers, Integers, Booleans]:  # fmt: skip
+    """A step of ``IzhikevichNeuron``."""
+    fired = v >= threshold
+    q = rounded_shift(v * v, formats.v.fraction)
+    v_change = rounded_shift(a1 * q + a2 * v + a3 * u + a4, formats.fraction)
+    v_new = saturated(v + current + v_change, formats.v)
+    u_change = rounded_shift(b1 * v_new + b2 * u + b3, formats.fraction)
+    return chosen(fired, c, v_new), saturated(u + chosen(fired, d, u_change), formats.u), fired
+
+
+def lif(
+    v: Integers, u: Integers, current: Integers, formats: Formats,
+    beta: Integers, bias: Integers, threshold: Integers,
+) -> tuple[Integers, Integers, Booleans]:  # fmt: skip
+    """A step of ``LIFNeuron``."""
+    reset = chosen(v > threshold, threshold, 0)
+    leak = rounded_shift(beta * v + bias, formats.fraction)
+    v_new = saturated(current + leak - reset, formats.v)
+    return v_new, u, v_new > threshold
 
 
 @dataclass(frozen=True)
-class IzhikevichNeuron:
+class IzhikevichNeuron(Neuron):
     """Quadratic neurons in the event order of the FPGA IP.
 
         fired = v ≥ threshold
@@ -30,6 +154,13 @@ class IzhikevichNeuron:
         v0, u0: before the first step, (N,).
     """
 
+    kind = "izhikevich"
+    states = ("v", "u")
+    coefficients = ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "c", "d", "threshold")
+    initial = ("v0", "u0")
+    held: ClassVar[Mapping[str, str]] = {"c": "v", "v0": "v", "u0": "u"}
+    update = staticmethod(izhikevich)
+
     v_format: FixedPoint
     u_format: FixedPoint
     fraction: int
@@ -46,28 +177,9 @@ class IzhikevichNeuron:
     v0: Integers
     u0: Integers
 
-    def start(self, batch: int) -> tuple[Integers, Integers]:
-        """v and u before the first step, (batch, N) each."""
-        shape = (batch, len(self.v0))
-        return np.broadcast_to(self.v0, shape).copy(), np.broadcast_to(self.u0, shape).copy()
-
-    def step(
-        self, v: Integers, u: Integers, current: Integers
-    ) -> tuple[Integers, Integers, Integers]:
-        """v, u and spikes (0 or 1) after a step; all (batch, N)."""
-        fired = v >= self.threshold
-        q = rounded_shift(v * v, self.v_format.fraction)
-        change = rounded_shift(self.a1 * q + self.a2 * v + self.a3 * u + self.a4, self.fraction)
-        v_new = saturated(v + current + change, self.v_format)
-        change = rounded_shift(self.b1 * v_new + self.b2 * u + self.b3, self.fraction)
-        u_new = saturated(u + change, self.u_format)
-        v_new = np.where(fired, self.c, v_new)
-        u_new = np.where(fired, saturated(u + self.d, self.u_format), u_new)
-        return v_new, u_new, fired.astype(np.int64)
-
 
 @dataclass(frozen=True)
-class LIFNeuron:
+class LIFNeuron(Neuron):
     """Leaky integrate-and-fire neurons; the reset follows in the step after the spike.
 
         above = v > threshold
@@ -81,22 +193,19 @@ class LIFNeuron:
         threshold: (N,), in the format of v.
     """
 
+    kind = "lif"
+    states = ("v",)
+    coefficients = ("beta", "bias", "threshold")
+    update = staticmethod(lif)
+
     v_format: FixedPoint
     fraction: int
     beta: Integers
     bias: Integers
     threshold: Integers
 
-    def start(self, batch: int) -> tuple[Integers, Integers]:
-        """v, and u, which these neurons leave at 0."""
-        zeros = np.zeros((batch, len(self.beta)), np.int64)
-        return zeros, zeros.copy()
 
-    def step(
-        self, v: Integers, u: Integers, current: Integers
-    ) -> tuple[Integers, Integers, Integers]:
-        """v, u and spikes (0 or 1) after a step; all (batch, N)."""
-        reset = np.where(v > self.threshold, self.threshold, 0)
-        leak = rounded_shift(self.beta * v + self.bias, self.fraction)
-        v = saturated(current + leak - reset, self.v_format)
-        return v, u, (v > self.threshold).astype(np.int64)
+#: By their kinds, as files have them.
+NEURONS: Mapping[str, type[Neuron]] = {
+    neuron.kind: neuron for neuron in (IzhikevichNeuron, LIFNeuron)
+}

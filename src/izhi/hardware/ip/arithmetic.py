@@ -3,16 +3,10 @@
 In each of 30 steps, layer by layer, with x the currents of the inputs or the spikes of the layer before:
 
     I = bias;  I += weight[k]·x[k]  for k = 0 … 15
-    build izhi:  spike = v ≥ 0.7
-                 if spike:  v ← 0.105,  u ← u + 0.412
-                 else:      v ← v + (((v·v − 0.21·v) − 0.019·u) + I),  u ← u + (−v/32 − u/32), the new v
-    build lif:   spike = v > 0.7
-                 v ← I + 0.95·v,  and v ← v − 0.7 if spike
 
-v and u begin at 0. Spikes are those of the v before the step, so each layer answers a step later. There are no
-limits of v: what overflows becomes infinite or no number, as in float32, and a neuron whose v is no number
-stays silent. One difference is not checked on hardware: floating-point operators of FPGAs take numbers
-below 1.2e-38 for 0.
+and then the neuron of the build (izhi.hardware.ip.neuron), whose v and u begin at 0. Spikes are those of the v
+before the step, so each layer answers a step later. There are no limits of v. One difference is not checked on
+hardware: floating-point operators of FPGAs take numbers below 1.2e-38 for 0.
 """
 
 from __future__ import annotations
@@ -27,10 +21,7 @@ from numpy.typing import NDArray
 from izhi.errors import ShapeError
 from izhi.hardware.fixed import Outcome
 from izhi.hardware.ip.network import STEPS, Build, Floats, Network, check_sizes
-
-THRESHOLD, A2, A3 = np.float32(0.7), np.float32(-0.210), np.float32(-0.019)
-RESET, STEP_OF_U, DIVISOR = np.float32(0.105), np.float32(0.412), np.float32(32)
-BETA = np.float32(0.95)
+from izhi.hardware.ip.neuron import spikes_of
 
 #: Pairs of network and sample that are computed at once, so that all their steps stay in the cache.
 _LANES = 256
@@ -164,12 +155,11 @@ def _spikes(
     weights: Sequence[Floats], biases: Sequence[Floats], currents: Floats, build: Build
 ) -> list[Floats]:
     """Spikes of every layer, (30, N, P, B), of P networks and B samples."""
-    neurons = _izhikevich if build == "izhi" else _lif
     x: Floats = np.ascontiguousarray(currents.T)[None, :, None, :]
     found = []
     with np.errstate(all="ignore"):
         for weight, bias in zip(weights, biases, strict=True):
-            x = neurons(_current(weight, bias, x))
+            x = spikes_of(build, _current(weight, bias, x), STEPS)
             found.append(x)
     return found
 
@@ -189,38 +179,3 @@ def _current(weight: Floats, bias: Floats, x: Floats) -> Floats:
         np.multiply(w[k], x[:, k : k + 1], out=product)
         total += product
     return total
-
-
-def _izhikevich(current: Floats) -> Floats:
-    """Spikes (30, N, P, B) of a current (30 or 1, N, P, B)."""
-    v, u = np.zeros(current.shape[1:], np.float32), np.zeros(current.shape[1:], np.float32)
-    spikes = np.empty((STEPS, *v.shape), np.float32)
-    new, part = np.empty_like(v), np.empty_like(v)
-    for t in range(STEPS):
-        fired = v >= THRESHOLD
-        spikes[t] = fired
-        np.multiply(v, v, out=new)
-        new += np.multiply(v, A2, out=part)
-        new += np.multiply(u, A3, out=part)
-        new += current[t % len(current)]
-        new += v
-        # −v/32 − u/32 is −(v/32 + u/32): a sign rounds nothing.
-        change = np.divide(new, DIVISOR, out=part)
-        change += u / DIVISOR
-        after = u - change
-        np.add(u, STEP_OF_U, out=after, where=fired)
-        new[fired] = RESET
-        v, new, u = new, v, after
-    return spikes
-
-
-def _lif(current: Floats) -> Floats:
-    """Spikes (30, N, P, B) of a current (30 or 1, N, P, B)."""
-    v = np.zeros(current.shape[1:], np.float32)
-    spikes = np.empty((STEPS, *v.shape), np.float32)
-    for t in range(STEPS):
-        fired = v > THRESHOLD
-        spikes[t] = fired
-        v = current[t % len(current)] + BETA * v
-        np.subtract(v, THRESHOLD, out=v, where=fired)
-    return spikes

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from izhi.errors import SettingError, ShapeError, unknown
+from izhi.hardware.networks import Arrays
 
 Floats = NDArray[np.float32]
 Build = Literal["izhi", "lif"]
@@ -31,6 +32,27 @@ class Layer:
 
     weight: Floats
     bias: Floats
+
+    @property
+    def learnable(self) -> dict[str, Floats]:
+        """The arrays that a search may change."""
+        return {"weight": self.weight, "bias": self.bias}
+
+    @property
+    def change(self) -> float:
+        """What a search takes for a change of one: 1/√inputs."""
+        return float(self.weight.shape[1] ** -0.5)
+
+    def rounded(self, values: NDArray[np.float64]) -> Floats:
+        """The nearest float32."""
+        return values.astype(np.float32)
+
+    def drawn(self, random: np.random.Generator) -> dict[str, Floats]:
+        """Other weights and biases, within ±1/√inputs."""
+        return {
+            name: random.uniform(-self.change, self.change, x.shape).astype(np.float32)
+            for name, x in self.learnable.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -80,6 +102,39 @@ class Network:
             )
         pairs = [(_floats(w), _floats(b)) for w, b in zip(weights, biases, strict=True)]
         return cls(tuple(Layer(w, b) for w, b in pairs), build)
+
+    @property
+    def parts(self) -> tuple[Layer, ...]:
+        """The layers: there is no readout."""
+        return self.layers
+
+    @property
+    def score_unit(self) -> float:
+        """A spike."""
+        return 1.0
+
+    def with_arrays(self, changed: Mapping[int, Arrays]) -> Network:
+        """A network with other arrays in some layers, by their numbers; the other layers are the same objects."""
+        layers = tuple(
+            replace(layer, **changed[k]) if k in changed else layer
+            for k, layer in enumerate(self.layers)
+        )
+        return Network(layers, self.build)
+
+    def with_weights(self, number: int, weight: Floats, bias: Floats | None = None) -> Network:
+        """A network with other weights, and biases where they are given, in one layer.
+
+        Raises:
+            ShapeError: if there are more or fewer, or they are not float32.
+            SettingError: if one is not finite.
+        """
+        if not 0 <= number < len(self.layers):
+            raise ShapeError(f"layer is {number}, expected 0 to {len(self.layers) - 1}")
+        old = self.layers[number]
+        if weight.shape != old.weight.shape:
+            raise ShapeError(f"weights have shape {weight.shape}, expected {old.weight.shape}")
+        changed = {"weight": weight.copy()} | ({} if bias is None else {"bias": bias.copy()})
+        return self.with_arrays({number: changed})
 
     @property
     def inputs(self) -> int:

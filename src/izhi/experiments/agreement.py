@@ -1,0 +1,64 @@
+"""An artifact against the network it came from: every spike of every test sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from izhi.errors import ArtifactError
+from izhi.experiments import samples
+from izhi.experiments.trained import Trained
+from izhi.hardware import devices
+from izhi.hardware.artifact import Artifact
+from izhi.hardware.devices.evaluation import Evaluation, Reference, evaluate
+from izhi.hardware.fixed import Outcome
+from izhi.hardware.networks import Inputs, Network
+from izhi.training import LOSSES
+
+
+def reference(trained: Trained) -> Reference:
+    """A trained network as what a device is compared with."""
+    network, steps = trained.network.eval(), trained.experiment.coding.steps
+    loss = LOSSES[trained.experiment.training.loss]
+
+    def run(inputs: Inputs) -> Outcome:
+        arriving = torch.from_numpy(inputs).float()
+        if arriving.dim() == 2:  # currents, constant over time
+            arriving = arriving.expand(steps, *arriving.shape)
+        with torch.no_grad():
+            out = network(arriving)
+        fired = [(spikes > 0).numpy().astype(np.uint8) for spikes in out.spikes]
+        return Outcome(loss.scores(out.output).double().numpy(), fired)
+
+    return Reference(run, f"the network of {trained.path}")
+
+
+def agreement(
+    artifact: Artifact[Network],
+    trained: Trained,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Evaluation:
+    """Run the test samples through an artifact and through the network it came from, and compare.
+
+    Args:
+        artifact: the network for hardware.
+        trained: the network in torch.
+        progress: told how many samples are done.
+
+    Raises:
+        ArtifactError: if the networks have different layers.
+    """
+    widths = [len(layer.weight) for layer in artifact.network.layers]
+    others = [layer.connection.out_features for layer in trained.layers]
+    if widths != others:
+        raise ArtifactError(
+            f"the artifact has layers of {widths} neurons, but {trained.path} has {others};"
+            " choose its own run"
+        )
+    with devices.open(artifact.device, artifact) as device:
+        return evaluate(
+            device, samples.batches(artifact, trained.dataset), reference=reference(trained),
+            progress=progress,
+        )  # fmt: skip

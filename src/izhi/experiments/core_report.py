@@ -1,0 +1,141 @@
+"""A core for a board as a folder of files, with a report of what it takes and how long it needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from izhi import files
+from izhi.experiments import plots
+from izhi.experiments.tables import markdown
+from izhi.hardware.artifact import IntegerArtifact
+from izhi.hardware.core import bundle
+from izhi.hardware.core.boards import UNTESTED, board
+from izhi.hardware.core.protocol import ABORTED, Control, Error, Opcode, Register
+from izhi.hardware.core.shape import CoreShape, fingerprint
+
+
+def register_map(shape: CoreShape) -> str:
+    """Registers, packets and memories of a core, as Markdown."""
+    registers = [(f"0x{r:02X}", r.name, r.about) for r in Register]
+    memories = [
+        (number, name, bits, f"{words:,}")
+        for number, (name, bits, words) in enumerate(shape.memories)
+    ]
+    control = "; ".join(f"bit {bit.value} {bit.about}" for bit in Control)
+    errors = "; ".join(f"{e.value} {e.about}" for e in Error)
+    opcodes = "; ".join(f"{o.value} {o.about}" for o in Opcode)
+    return f"""\
+# Registers and packets
+
+AXI4-Lite, words of 32 bits; other addresses, writes to what is only read, and writes of less than four bytes answer SLVERR.
+
+{markdown(("address", "register", ""), registers)}
+
+FINGERPRINT of this core: 0x{fingerprint(shape):08X}.
+
+CONTROL: {control}.
+
+STATUS: bit 0, an inference is under way; bits 8 to 10, the error: {errors}.
+
+A packet that comes in is words that begin with an opcode in bits 28 to 31, the last with TLAST: {opcodes}.
+
+A packet of inferences is answered by one packet: the scores of each inference, signed, with TLAST on the last. With bit 2
+of CONTROL events stand before an inference's scores: kind (0 spike, 1 end of a step, 2 end) in bits 28 to 31, layer in 24
+to 27, neuron in 0 to 23. If the packet that comes in is malformed, 0x{ABORTED:X} ends the answer.
+
+{markdown(("memory", "holds", "bits of a word", "words"), memories)}
+
+How words are made up is in `izhi.hardware.core.packets`.
+"""
+
+
+def build(
+    artifact: IntegerArtifact,
+    shape: CoreShape,
+    name: str,
+    folder: Path,
+    spikes: NDArray[np.uint8] | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Write izhi.v, izhi.tcl, core.json, registers.md, report.md, report.json, resources.png and work.png.
+
+    Args:
+        artifact: the network that the latency is measured with.
+        shape: of the core.
+        name: of the board.
+        folder: made if it is not there.
+        spikes: samples (T, batch, inputs) for the latency; None to leave it out.
+        report: told what is being done.
+
+    Returns:
+        what report.json holds.
+    """
+    target = board(name)
+    report("Verilog")
+    texts = {**bundle.sources(shape, name), "registers.md": register_map(shape)}
+    report("synthesis, about a minute")
+    used = bundle.resources(shape, target.family)
+    found: dict[str, Any] = {
+        "board": name, "part": target.part, "resources": used, "available": target.resources,
+        "lanes": [s.lanes for s in shape.layers], "units": [s.units for s in shape.layers],
+        "fingerprint": fingerprint(shape), "note": UNTESTED,
+    }  # fmt: skip
+    figures = {"resources.png": plots.resources(used, target.resources, f"{name} ({target.part})")}
+    if spikes is not None:
+        report(f"simulation of {spikes.shape[1]} samples")
+        measured = bundle.latency(artifact, shape, spikes)
+        found["latency"] = {
+            "cycles": measured.cycles, "events": measured.events, "mean_cycles": measured.mean,
+            "load_cycles": measured.loading,
+        }  # fmt: skip
+        lanes = f"{max(s.lanes for s in shape.layers)} lanes"
+        figures["work.png"] = plots.work(
+            measured.events, {lanes: measured.cycles}, f"the core in simulation, {lanes}"
+        )
+    texts["report.json"] = json.dumps(found, indent=2) + "\n"
+    texts["report.md"] = _report(found, target.megahertz)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, text in texts.items():
+        files.write_bytes(folder / file, text.encode())
+    for file, figure in figures.items():
+        plots.save(figure, folder / file)
+    return found
+
+
+def _report(found: Mapping[str, Any], megahertz: int) -> str:
+    rows = [
+        (name, f"{used:,g}", f"{found['available'][name]:,}", f"{used / found['available'][name]:.1%}")
+        for name, used in found["resources"].items()
+    ]  # fmt: skip
+    note = found["note"]
+    text = f"""\
+# The core on {found["board"]}
+
+{note[0].upper()}{note[1:]}.
+
+{markdown(("resource", "used", "available", "share"), rows, right=(1, 2, 3))}
+
+By yosys' synth_xilinx, before placement. ![shares](resources.png)
+"""
+    return text + (_latency(found["latency"], megahertz) if "latency" in found else "")
+
+
+def _latency(found: Mapping[str, Any], megahertz: int) -> str:
+    cycles, mean = found["cycles"], found["mean_cycles"]
+    return f"""
+Cycles of an inference in simulation, over {len(cycles)} test samples: {mean:,.0f} on average,
+{min(cycles):,} to {max(cycles):,}, with {np.mean(found["events"]):,.0f} input spikes on average; at {megahertz} MHz, a
+clock rate that has not been measured, that would be {mean / megahertz:,.0f} µs. Loading the network takes
+{found["load_cycles"]:,} cycles.
+
+![cycles of each sample against its input spikes](work.png)
+"""
+
+
+__all__ = ["build", "register_map"]

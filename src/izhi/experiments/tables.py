@@ -1,0 +1,49 @@
+"""Tables in Markdown."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Iterable, Sequence
+
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+#: Wider than any table, so that no cell is wrapped or cut.
+_WIDTH = 1 << 16
+
+
+def markdown(
+    headings: Sequence[str], rows: Iterable[Sequence[object]], right: Collection[int] = ()
+) -> str:
+    """A table as lines of Markdown, the last without a newline; cells are what ``str`` makes of them.
+
+    Args:
+        headings: of the columns.
+        rows: cells, as many as there are headings.
+        right: columns whose cells stand on the right, 0 for the first.
+    """
+    table = Table(box=MARKDOWN)
+    for number, heading in enumerate(headings):
+        table.add_column(
+            _cell(heading), justify="right" if number in right else "left", no_wrap=True
+        )
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    lines = [line.strip() for line in captured.get().splitlines() if line.strip()]
+    rule = lines[1].strip("|").split("|")
+    aligned = (dashes[:-1] + ":" if k in right else dashes for k, dashes in enumerate(rule))
+    lines[1] = f"|{'|'.join(aligned)}|"
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> Text:
+    """Text that Rich and Markdown take as it is."""
+    return Text(" ".join(str(value).split()).replace("|", "\\|"))
+
+
+__all__ = ["markdown"]

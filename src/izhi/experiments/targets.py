@@ -1,0 +1,58 @@
+"""Hardware that a run can be taken to: what it must have, its network there, and its artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from izhi.experiments import export, export_ip
+from izhi.experiments.settings import Experiment
+from izhi.experiments.trained import Trained
+from izhi.hardware import networks
+from izhi.hardware.artifact import Artifact
+from izhi.network import Network
+
+
+@dataclass(frozen=True)
+class Target:
+    """One kind of hardware.
+
+    Attributes:
+        expect: raises SettingError unless it computes what an experiment trained.
+        network: a trained network as it runs there.
+        artifact: of a run that is loaded.
+    """
+
+    expect: Callable[[Path, Experiment], None]
+    network: Callable[[Network], networks.Network]
+    artifact: Callable[[Trained], Artifact[Any]]
+
+
+def _in_integers(network: Network) -> networks.Network:
+    from izhi import quantization
+
+    return quantization.in_integers(network)
+
+
+TARGETS = {
+    "core": Target(export.expect_integers, _in_integers, export.of_run),
+    "hls-ip": Target(export_ip.expect_ip, export_ip.for_ip, export_ip.of_run),
+}
+
+
+def target_of(e: Experiment) -> Target:
+    """What a run is made for: the FPGA IP if its neuron is the IP's, else Izhi's own core."""
+    return TARGETS["hls-ip" if e.neurons.neuron == "hls-ip" else "core"]
+
+
+def artifact_of(run: Trained) -> Artifact[Any]:
+    """The artifact of a run.
+
+    Raises:
+        SettingError: if the run is neither quantised nor of the IP.
+    """
+    target = target_of(run.experiment)
+    target.expect(run.path, run.experiment)
+    return target.artifact(run)

@@ -1,0 +1,64 @@
+"""Artifacts in files: which kind a file holds, it says itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from izhi.errors import ArtifactError
+from izhi.hardware.artifact import integers, ip
+from izhi.hardware.artifact.archive import Archive
+from izhi.hardware.artifact.artifact import Artifact
+from izhi.hardware.artifact.integers import IntegerArtifact
+
+#: What reads each kind of file, by its format.
+READERS: Mapping[str, Callable[[Archive], Artifact[Any]]] = {
+    integers.NAME: integers.read,
+    ip.NAME: ip.read,
+}
+
+
+def save(artifact: Artifact[Any], path: str | os.PathLike[str]) -> None:
+    """Write an artifact of any kind, whole or not at all."""
+    artifact.save(path)
+
+
+def load(path: str | os.PathLike[str], *, test: bool = True) -> Artifact[Any]:
+    """Read an artifact of any kind, check everything in it, and run its test vectors.
+
+    Raises:
+        ArtifactError: for anything wrong with it, naming what.
+    """
+    file = Archive(path)
+    found = READERS.get(file.format, integers.read)(file)
+    if test:
+        _test(path, found)
+    return found
+
+
+def load_integers(path: str | os.PathLike[str]) -> IntegerArtifact:
+    """Read an artifact of a network in integers.
+
+    Raises:
+        ArtifactError: if it is of another kind, or something is wrong with it.
+    """
+    file = Archive(path)
+    if file.format in READERS and file.format != integers.NAME:
+        raise ArtifactError(
+            f"{path} is {load(path).about}, expected {IntegerArtifact.about}; export a quantised run"
+            " without --target"
+        )
+    found = integers.read(file)
+    _test(path, found)
+    return found
+
+
+def _test(path: str | os.PathLike[str], found: Artifact[Any]) -> None:
+    try:
+        found.self_test()
+    except ArtifactError as error:
+        raise ArtifactError(f"{path}: {error}") from None
+
+
+__all__ = ["load", "load_integers", "save"]

@@ -1,0 +1,33 @@
+"""The operations of izhi.hardware.fixed.arithmetic for Numba, which compiles them for single numbers."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from numba.extending import overload, register_jitable
+
+from izhi.hardware.fixed import arithmetic
+
+register_jitable(arithmetic.rounded_shift)
+register_jitable(arithmetic.saturated)
+
+
+@overload(arithmetic.chosen, strict=False)  # type: ignore[untyped-decorator]
+def _chosen(condition: Any, yes: Any, no: Any) -> Any:
+    return lambda condition, yes, no: yes if condition else no
+
+
+def source_number(*modules: ModuleType) -> int:
+    """A number of the sources of modules.
+
+    Numba's cache on disk knows a function by its own file and by what it encloses: a kernel that is made of
+    functions of other files encloses the number of these, and is compiled anew when they change.
+    """
+    text = b"".join(Path(str(module.__file__)).read_bytes() for module in modules)
+    return int.from_bytes(hashlib.sha256(text).digest()[:7], "little")
+
+
+__all__ = ["source_number"]
