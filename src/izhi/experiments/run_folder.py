@@ -62,7 +62,7 @@ class RunFolder:
         return self.path / "config.toml"
 
     def open(self, e: Experiment, *, resume: bool, command: str = "") -> None:
-        """Make the folder for the run, or check that it holds this run and may go on.
+        """Make the folder for the run, or check that it holds this run and may be resumed.
 
         Raises:
             RunFolderError: if it cannot be written, holds a run and ``resume`` is False, or holds
