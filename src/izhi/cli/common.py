@@ -46,8 +46,8 @@ def run_options(sub: Parser) -> None:
     """Options of every command that trains."""
     sub.add_argument("--config", metavar="FILE", help="TOML file of settings")
     sub.add_argument("--out", metavar="FOLDER", help="run folder [runs/TIME-NAME]")
-    sub.add_argument("--resume", action="store_true", help="go on with the runs in --out")
-    sub.add_argument("--quiet", action="store_true", help="no progress")
+    sub.add_argument("--resume", action="store_true", help="continue the runs in --out")
+    sub.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def add_settings(parser: Parser, *, without: Sequence[str] = ()) -> None:

@@ -1,4 +1,4 @@
-"""Commands that train without gradients, and that let a deployed network learn on."""
+"""Commands of evolution, and of continual learning after deployment."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _at_least(name: str, value: int, least: int) -> None:
 
 
 def _open(folder: RunFolder, chosen: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
-    """What a folder holds to go on from; None, and the folder is made, if that is nothing yet."""
+    """The checkpoint to resume from; None, and the folder is made, if there is none yet."""
     path = folder.path / checkpoint.NAME
     if path.exists():
         if not resume:
@@ -235,10 +235,10 @@ def add(commands: Commands) -> None:
     sub = commands.add(
         "evolve",
         evolve,
-        "train by evolution: a network anew, or the weights of an artifact on a device",
+        "train by evolution: a network, or the weights of an artifact on a device",
     )
     sub.add_argument("artifact", metavar="FILE", nargs="?",
-                     help="an artifact (.izhi), whose weights evolve on a device [a network is trained anew]")  # fmt: skip
+                     help="an artifact (.izhi) whose weights evolve on a device [train a network from scratch]")  # fmt: skip
     sub.add_argument("--device", metavar="NAME",
                      help=f"of an artifact: {', '.join(board.DEVICES)} [emulator, or hls-ip for its artifacts]")  # fmt: skip
     sub.add_argument("--folder", metavar="FOLDER", help="of an artifact: see izhi run")
@@ -253,9 +253,7 @@ def add(commands: Commands) -> None:
     )
     run_options(sub)
     add_settings(sub)
-    sub = commands.add(
-        "adapt", adapt, "a deployed network under drift, which learns on or does not"
-    )
+    sub = commands.add("adapt", adapt, "continual learning of a deployed network under drift")
     sub.add_argument(
         "run_folder", metavar="RUN", help="run folder of a quantised network, or of one of the IP"
     )
@@ -269,17 +267,17 @@ def add(commands: Commands) -> None:
     sub.add_argument("--layers", type=int, default=0, metavar="N",
                      help="how many of the last layers learn, the readout counted as one; 0 for all [0]")  # fmt: skip
     for name, kind, default, about in (
-        ("samples", int, 6000, "length of the stream at most"),
-        ("batch", int, 100, "samples that arrive before it learns"),
-        ("replay", int, 1000, "samples of the old task that are kept"),
-        ("steps", int, 10, "steps, or generations, for each batch that arrives"),
-        ("batch-size", int, 128, "samples of a step"),
-        ("learning-rate", float, 1e-3, "of backpropagation"),
-        ("members", int, 32, "networks of a generation"),
-        ("step-size", float, 0.1, "first spread of a population"),
-        ("every", int, 5, "batches between two looks at the test samples"),
-        ("tested", int, 1000, "test samples of each kind at most"),
-        ("seed", int, 0, "of stream, memory and learning"),
+        ("samples", int, 6000, "most samples of the stream"),
+        ("batch", int, 100, "samples of the stream that arrive between two updates"),
+        ("replay", int, 1000, "samples of the old task kept for rehearsal"),
+        ("steps", int, 10, "gradient steps, or generations, of each update"),
+        ("batch-size", int, 128, "samples of a step, or of a generation"),
+        ("learning-rate", float, 1e-3, "of backpropagation, by Adam"),
+        ("members", int, 32, "population size of evolution"),
+        ("step-size", float, 0.1, "initial spread of the population of evolution"),
+        ("every", int, 5, "evaluate every N batches"),
+        ("tested", int, 1000, "most test samples of each task in an evaluation"),
+        ("seed", int, 0, "of stream, rehearsal memory and learning"),
     ):
         sub.add_argument(f"--{name}", type=kind, default=default, help=f"{about} [%(default)s]")
     sub.add_argument("--optimizer", default=NUMPY_SEARCH, metavar="NAME",

@@ -1,4 +1,4 @@
-"""Commands on the way to hardware: quantise a run, export it, and run it on a device."""
+"""Commands from a trained network to hardware: quantise, export, run on a device."""
 
 from __future__ import annotations
 
@@ -204,21 +204,23 @@ def rtl(a: argparse.Namespace) -> None:
 
 def add(commands: Commands) -> None:
     """Their options."""
-    sub = commands.add("quantize", quantize, "round a trained network's weights and states")
+    sub = commands.add("quantize", quantize, "quantise a trained network's weights and states")
     sub.add_argument("folders", metavar="RUN", nargs="+",
                      help="run folder or checkpoint of a float network; with --sweep one or several seeds")  # fmt: skip
     sub.add_argument(
         "--weights",
         metavar="BITS",
-        help="2 to 8, 32 to leave them [4]; of a sweep a list [8,4,3,2]",
+        help="2 to 8 bits, or 32 for float [4]; a list for a sweep [8,4,3,2]",
     )
     sub.add_argument(
         "--states",
         metavar="BITS",
-        help="4 to 24, 32 to leave them [16]; of a sweep a list [16,12,8]",
+        help="4 to 24 bits, or 32 for float [16]; a list for a sweep [16,12,8]",
     )
     sub.add_argument(
-        "--method", metavar="NAME", help=", ".join(METHODS) + " [qat-after-ptq; of a sweep all]"
+        "--method",
+        metavar="NAME",
+        help=", ".join(METHODS) + " [qat-after-ptq: PTQ, then fine-tuning; for a sweep all]",
     )
     sub.add_argument(
         "--sweep", action="store_true", help="every format by every method: table and figure"
@@ -229,8 +231,8 @@ def add(commands: Commands) -> None:
             help=f"{FIELDS[name].description} [by method and run]",
         )  # fmt: skip
     sub.add_argument("--out", metavar="FOLDER", help="run folder [runs/TIME-NAME]")
-    sub.add_argument("--resume", action="store_true", help="go on with the runs in --out")
-    sub.add_argument("--quiet", action="store_true", help="no progress")
+    sub.add_argument("--resume", action="store_true", help="continue the runs in --out")
+    sub.add_argument("--quiet", action="store_true", help="show no progress")
     sub = commands.add("export", export_run, "write a run's artifact for hardware")
     sub.add_argument("folder", metavar="RUN",
                      help="run folder of a quantised network; for hls-ip of a float one, or a state_dict (.pt)")  # fmt: skip
@@ -242,7 +244,7 @@ def add(commands: Commands) -> None:
                      help="of a state_dict: the neuron, izhi or lif [izhi]")  # fmt: skip
     sub.add_argument("--out", metavar="FILE", help="the artifact [RUN/network.izhi]")
     sub.add_argument("--samples", type=int, default=0, metavar="N",
-                     help="write so many test samples as well, for boards: samples.npz [0]")  # fmt: skip
+                     help="also write N encoded test samples for boards: samples.npz [0]")  # fmt: skip
     sub = commands.add(
         "run", run, "run test samples on a device: emulator, simulated core, board, FPGA IP"
     )
@@ -252,9 +254,7 @@ def add(commands: Commands) -> None:
     sub.add_argument(
         "--dataset", metavar="NAME", help="another data set of the same inputs and classes"
     )
-    sub.add_argument(
-        "--samples", type=int, metavar="N", help="the first so many test samples [all]"
-    )
+    sub.add_argument("--samples", type=int, metavar="N", help="only the first N test samples [all]")
     sub.add_argument("--compare", action="store_true",
                      help="compare every spike of every layer with the integer model's, or the IP's arithmetic")  # fmt: skip
     sub.add_argument("--folder", metavar="FOLDER",
@@ -265,7 +265,9 @@ def add(commands: Commands) -> None:
         ("units", "of the simulated core [2]"),
     ):
         sub.add_argument(f"--{name}", type=int, help=about)
-    sub = commands.add("trace", trace, "what neurons of an artifact do while it runs a test sample")
+    sub = commands.add(
+        "trace", trace, "states and spikes of an artifact's neurons for one test sample"
+    )
     sub.add_argument("artifact", metavar="FILE", help="the artifact (.izhi)")
     for name, default, about in (
         ("sample", 0, "number of a test sample"),
@@ -288,9 +290,9 @@ def add(commands: Commands) -> None:
                      help="a larger core, which other networks fit as well: inputs, neurons of each layer,"
                      " classes of a readout [the artifact's]")  # fmt: skip
     for name, default, about in (
-        ("lanes", 32, "neurons that an arriving spike reaches in a cycle"),
+        ("lanes", 32, "neurons that an input spike reaches in a cycle"),
         ("units", 2, "neurons that are updated in a cycle"),
-        ("samples", 20, "test samples that are simulated for the latency; 0 for none"),
+        ("samples", 20, "test samples simulated for the latency; 0 for none"),
     ):
         sub.add_argument(f"--{name}", type=int, default=default, help=f"{about} [{default}]")
     sub.add_argument("--out", metavar="FOLDER", help="for the files [a folder beside the artifact]")

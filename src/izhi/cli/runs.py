@@ -1,4 +1,4 @@
-"""Commands that train networks, and look at trained ones."""
+"""Commands that train, compare, tune and evaluate networks."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def add(commands: Commands) -> None:
                      help="five-fold cross-validation of an embedded data set, for each seed")  # fmt: skip
     run_options(sub)
     add_settings(sub, without=("neuron", "connection", "seed", "fold"))
-    sub = commands.add("tune", tune, "search settings on validation samples, by Optuna")
+    sub = commands.add("tune", tune, "search hyperparameters on validation samples, by Optuna")
     sub.add_argument("--neurons", metavar="LIST",
                      help="variants as in compare, each with the same budget")  # fmt: skip
     sub.add_argument("--connections", metavar="LIST",
@@ -251,10 +251,10 @@ def add(commands: Commands) -> None:
     sub.add_argument("--search", default=tuning.USUAL, metavar="LIST",
                      help="[neuron.]setting=low..high or =a|b, comma-separated [%(default)s]")  # fmt: skip
     sub.add_argument("--every-speaker", action="store_true",
-                     help="hold out each speaker in turn, and judge by their mean")  # fmt: skip
-    sub.add_argument("--trials", type=int, default=20, help="of each variant [%(default)s]")
+                     help="cross-validate over speakers: hold out each in turn, and judge by the mean")  # fmt: skip
+    sub.add_argument("--trials", type=int, default=20, help="trials of each variant [%(default)s]")
     sub.add_argument("--storage", metavar="PLACE",
-                     help="a file that processes share, or a data base's address [studies.log in --out]")  # fmt: skip
+                     help="a file that processes share, or the URL of a database [studies.log in --out]")  # fmt: skip
     run_options(sub)
     add_settings(sub, without=("neuron", "connection"))
     sub = commands.add("train", train, "train one network")

@@ -303,10 +303,10 @@ def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], la
 
 
 def adaptation(history: Sequence[Mapping[str, float]], title: str) -> Figure:
-    """Accuracy under drift over the samples that arrived: of a network that learns on and of one that does not.
+    """Accuracy under drift over the samples that arrived: of the learning network and of the frozen one.
 
     Args:
-        history: rows of ``izhi.adaptation``; the first is what was deployed.
+        history: rows of ``izhi.experiments.adaptation``; the first is as deployed.
         title: of the figure.
     """
     figure = Figure(figsize=(8.5, 3.8), layout="constrained")
@@ -315,7 +315,7 @@ def adaptation(history: Sequence[Mapping[str, float]], title: str) -> Figure:
     samples = [row["samples"] for row in rows]
     width = max(1, len(rows) // 20)
     for name, label, colour in (
-        ("adapting", "learns on", COLOURS[0]), ("not_adapting", "does not", COLOURS[1])
+        ("adapting", "continual learning", COLOURS[0]), ("not_adapting", "frozen", COLOURS[1])
     ):  # fmt: skip
         values = 100 * np.array([row[name] for row in rows])
         smooth = np.convolve(

@@ -95,7 +95,7 @@ class RunFolder:
         return self.path / "config.toml"
 
     def open(self, e: Experiment, *, resume: bool, command: str = "") -> None:
-        """Make the folder for the run, or check that it holds this run and may go on.
+        """Make the folder for the run, or check that it holds this run and may be resumed.
 
         Raises:
             FileError: if it cannot be written.

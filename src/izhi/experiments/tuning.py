@@ -1,8 +1,8 @@
-"""Search for settings on validation samples, with Optuna: the same budget for every model.
+"""Hyperparameter search on validation samples, with Optuna: the same budget for every model.
 
 Each variant of a comparison is a study of its own in one storage: a file that several processes and
-machines may share, or a data base. A trial trains one network on the training samples and is judged by
-its accuracy on the validation samples; the test samples are not in its reach.
+machines may share, or a database. A trial trains one network on the training samples and is judged by
+its accuracy on the validation samples; it never sees the test samples.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def tune(
         ranges: what is searched.
         settings: common to all.
         trials: of each variant, those that the storage already holds included.
-        storage: a file that processes share, or the address of a data base.
+        storage: a file that processes share, or the URL of a database.
         listener: told of every trial.
         every_speaker: whether each trial trains a network for each speaker, who is held out of its
             training samples, and is judged by their mean: one speaker says little about another.

@@ -68,7 +68,7 @@ class NetworkOutput(NamedTuple):
     Attributes:
         output: what the loss reads, (T, B, classes): spikes of the last layer, or its currents.
         spikes: spikes of every layer of neurons, (T, B, features) each; empty if not recorded.
-        state: states to go on from.
+        state: the last state of every layer, to continue from.
     """
 
     output: Tensor

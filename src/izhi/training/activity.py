@@ -1,4 +1,4 @@
-"""How much each layer fires, and what to change where it fires never or always."""
+"""Firing rates of the layers, and what to change where a layer is silent or saturated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well a classifier does on samples, and how much its layers fire."""
+"""Evaluation: loss and accuracy of a classifier, and the firing rates of its layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning by gradients: backpropagation through time with surrogate derivatives."""
+"""Learning by gradients: backpropagation through time with surrogate gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the C library hands memory back."""
+"""Allocation: memory that the C library keeps instead of returning it to the system."""
 
 from __future__ import annotations
 

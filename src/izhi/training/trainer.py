@@ -4,8 +4,8 @@
     history = trainer.fit(network, encoder, Data(train, test=test)).history
 
 Device, precision, several devices and several machines come from Lightning Fabric. All randomness is a
-function of the seed and of (epoch, step), so a run that goes on from its checkpoint has the same numbers as one
-that was never stopped.
+function of the seed and of (epoch, step), so a run that resumes from its checkpoint has the same numbers as
+one that was never stopped.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from izhi.training.losses import LOSSES, Loss
 
 @dataclass(frozen=True)
 class Data:
-    """What a network is trained and judged on.
+    """The samples that a network is trained and evaluated on.
 
     Attributes:
         train: samples to learn from.
-        test: samples that decide nothing.
+        test: held-out samples, by which nothing is chosen.
         validation: samples held out of the training samples; None for none.
         groups: parts of the test samples whose accuracy is given apart: name → mask.
     """
@@ -75,14 +75,14 @@ class Method(Protocol):
             trainer: that asks.
             classifier: what learns, with its weights in place.
             samples: to learn from.
-            state: a learner's ``state_dict`` to go on from; None to begin.
+            state: a learner's ``state_dict`` to resume from; None to begin.
             epochs: that came before.
         """
         ...
 
 
 class Listener(Protocol):
-    """What is told about a run while it goes on."""
+    """Receives the progress of a run."""
 
     def begin(self, steps: int, finished: int) -> None:
         """Steps of an epoch, and epochs that are finished already."""
@@ -92,7 +92,7 @@ class Listener(Protocol):
 
 
 class Silent:
-    """A listener that says nothing."""
+    """A listener that shows nothing."""
 
     def begin(self, steps: int, finished: int) -> None: ...
     def step(self, loss: float) -> None: ...
@@ -152,7 +152,7 @@ class Trainer:
             network: what learns; with the weights of ``start``, if there is one.
             encoder: of the samples.
             data: the samples.
-            start: an earlier run's progress, to go on from exactly.
+            start: an earlier run's progress, to resume from exactly.
             keep: called after every epoch, in the first process, with all that a later ``start`` needs.
             listener: told of every step and epoch.
 

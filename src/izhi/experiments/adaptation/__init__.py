@@ -1,4 +1,4 @@
-"""Learning goes on after deployment: streams that drift, and networks on devices that follow."""
+"""Continual learning after deployment: streams under drift, and networks on devices that adapt."""
 
 from izhi.experiments.adaptation.adapt import Adaptation, Levels, Row, run, table
 from izhi.experiments.adaptation.drift import KINDS, Drift, Task, task

@@ -1,4 +1,4 @@
-"""A deployed network under drift: each batch is first answered, then learned from; beside it one that does not learn."""
+"""Continual learning of a deployed network: classify each batch, then learn from it; the baseline is frozen."""
 
 from __future__ import annotations
 
@@ -53,18 +53,18 @@ class Levels:
 
 @dataclass
 class Adaptation:
-    """A device that answers a stream and learns from it.
+    """A device that classifies a stream and learns from it.
 
     Args:
         encoder: of samples, as the network was trained.
         artifact: of the deployed network.
-        device: that holds it, and learns.
-        frozen: that holds it, and does not.
+        device: that runs it, and learns.
+        frozen: that runs it unchanged, as the baseline.
         task: the stream.
         learner: of the device.
-        batch: samples that arrive before it learns.
-        every: batches between two looks at the test samples.
-        tested: test samples of each kind at most.
+        batch: samples of the stream between two updates.
+        every: evaluate every so many batches.
+        tested: most test samples of each task in an evaluation.
         seed: of the coding of samples.
     """
 
@@ -93,7 +93,7 @@ class Adaptation:
         )
 
     def step(self) -> Row:
-        """Answer the next batch and learn from it; what happened."""
+        """Classify the next batch and learn from it; its row of metrics."""
         number = len(self.history)
         began = time.perf_counter()
         start, stop = (number - 1) * self.batch, min(number * self.batch, len(self.task.stream))
@@ -148,10 +148,10 @@ def run(
     save: Callable[[], None] = lambda: None,
     progress: Callable[[Row, float], None] = lambda row, left: None,
 ) -> Levels:
-    """Answer the whole stream.
+    """Classify the whole stream, and learn from it.
 
     Args:
-        adaptation: not begun, or gone on with.
+        adaptation: new, or resumed.
         save: called after every batch.
         progress: told each batch's row, and the seconds that are left.
     """

@@ -1,4 +1,4 @@
-"""Drift: how the world changes after a network was deployed, as a stream of labelled samples.
+"""Drift: how the inputs change after deployment, as a stream of labelled samples.
 
 rotate=45       images turn by up to 45° over the first half of the stream, and stay so
 permute=0.3     the places of three tenths of the inputs are exchanged at once, as in a damaged sensor
@@ -65,12 +65,12 @@ class Drift:
 
 @dataclass(frozen=True)
 class Task:
-    """What a deployed network meets.
+    """The stream of a deployed network, and what it is evaluated on.
 
     Attributes:
         pool: all samples that it may learn from.
         stream: which of them arrive, in order.
-        memory: which of them it keeps of the old task.
+        memory: which of them it keeps of the old task, for rehearsal.
         old: test samples of what it was trained for.
         new: test samples of what came.
     """
@@ -85,14 +85,14 @@ class Task:
 def task(
     dataset: Dataset, e: Experiment, drift: Drift, *, samples: int, memory: int, seed: int
 ) -> Task:
-    """The stream of a drift, and what it is judged by.
+    """The stream of a drift, and what it is evaluated on.
 
     Args:
         dataset: the network's.
         e: its settings, which say what training left out.
         drift: what changes.
         samples: length of the stream at most.
-        memory: samples of the old task that are kept.
+        memory: samples of the old task kept for rehearsal.
         seed: of the choice of both.
 
     Raises:

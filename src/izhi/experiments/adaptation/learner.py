@@ -1,4 +1,4 @@
-"""How a deployed network learns on: by backpropagation on the host, or by evolution on the device itself."""
+"""Learning rules after deployment: backpropagation on the host, or evolution on the device itself."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Learner(Protocol):
 
 
 class Backpropagation:
-    """Trains the last layers of the network that a device runs, on the host, and writes them to the device.
+    """Trains the last layers of a device's network on the host, and writes them to the device.
 
     Each call makes some steps, each on a batch of which half was seen last or is drawn from all that
-    arrived, and half from the memory of the old task.
+    arrived, and half from the rehearsal memory of the old task.
 
     Args:
         run: the trained network; changed.
@@ -121,7 +121,7 @@ class Backpropagation:
 
 
 class Evolving:
-    """Searches the weights of the last layers on the device; see ``izhi.board.evolution``.
+    """Searches the weights of the last layers on the device; see ``izhi.hardware.devices.evolution``.
 
     Args:
         run: the trained network, whose encoding the samples get.

@@ -18,7 +18,7 @@ class Mark(Flag):
     CODES = auto()
     #: Shape or meaning of the weights: a checkpoint of another value is another network's.
     SHAPES = auto()
-    #: May differ when a run goes on.
+    #: May differ when a run is resumed.
     MAY_CHANGE = auto()
     #: The same in all trials of a search.
     SAME_IN_TRIALS = auto()

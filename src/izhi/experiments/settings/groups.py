@@ -28,17 +28,21 @@ SEARCHES = ("snes", "cma-es", "ga")
 
 
 class DataSettings(Group):
-    """Which samples are learned from, and which are held out."""
+    """The data set, and which of its training samples are held out."""
 
     dataset: str = setting(
         "digits", "data set: " + ", ".join(DATASETS),
         Mark.CODES | Mark.SHAPES | Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS,
     )  # fmt: skip
     validation: float = setting(
-        0.1, "share of the training samples held out", Mark.SAME_IN_TRIALS, ge=0, lt=1
+        0.1,
+        "share of the training samples held out for validation",
+        Mark.SAME_IN_TRIALS,
+        ge=0,
+        lt=1,
     )
     validation_speaker: int | None = setting(
-        None, "hold out the training samples of this speaker, in place of a share of all",
+        None, "hold out the training samples of this speaker for validation, in place of a share",
         Mark.OF_EVENTS, ge=0,
     )  # fmt: skip
     fold: int | None = setting(
@@ -48,20 +52,22 @@ class DataSettings(Group):
     )  # fmt: skip
     best_inputs: int | None = setting(
         None,
-        "keep so many inputs of an embedded data set, by analysis of variance; default: all",
+        "keep the N inputs of an embedded data set with the largest ANOVA F; default: all",
         Mark.CODES | Mark.SHAPES | Mark.OF_EMBEDDED, ge=1,
     )  # fmt: skip
     split_seed: int = setting(
         0, "seed of the training/validation split", Mark.SAME_IN_TRIALS, ge=0, lt=2**32
     )
-    without: Names = setting((), "classes that are left out of training, comma-separated")
+    without: Names = setting((), "classes left out of training, comma-separated")
 
 
 class CodingSettings(Group):
     """How a sample becomes spikes over time."""
 
     encoding: Literal["rate", "latency", "constant", "rows", "events"] | None = setting(
-        None, "input coding; default: rate, events for recordings", Mark.CODES | Mark.SHAPES
+        None,
+        "encoding of the inputs; default: rate, for recordings events",
+        Mark.CODES | Mark.SHAPES,
     )
     population: int = setting(
         0, "Gaussian receptive fields per input; 0 for none, else 3 or more",
@@ -73,30 +79,32 @@ class CodingSettings(Group):
         Mark.CODES | Mark.SHAPES | Mark.OF_EVENTS, gt=0,
     )  # fmt: skip
     pool: int = setting(
-        1, "neighbouring channels or pixels of events that are one input",
+        1, "merge N neighbouring channels or pixels of events into one input",
         Mark.CODES | Mark.SHAPES | Mark.OF_EVENTS, ge=1, le=1000,
     )  # fmt: skip
     normalize_time: bool = setting(
-        False, "place the middle nine tenths of a recording's events alike in the window",
+        False, "time normalisation: the middle nine tenths of a recording's events fill the same span",
         Mark.CODES | Mark.SHAPES | Mark.OF_EVENTS,
     )  # fmt: skip
     counts: bool = setting(
-        False, "count the events of a step, not only whether any came",
+        False, "inputs are the numbers of events in a step, not only whether any came",
         Mark.CODES | Mark.SHAPES | Mark.OF_EVENTS,
     )  # fmt: skip
 
 
 class AugmentationSettings(Group):
-    """Random changes of samples while training."""
+    """Data augmentation: random changes of samples while training."""
 
     shift: int = setting(
         0, "augmentation: largest shift of recordings or images, in channels or pixels",
         ge=0, le=1000,
     )  # fmt: skip
-    stretch: float = setting(0.0, "augmentation: times ± this share", Mark.OF_EVENTS, ge=0, lt=1)
-    drop: float = setting(0.0, "augmentation: share of events left out", Mark.OF_EVENTS, ge=0, lt=1)
+    stretch: float = setting(
+        0.0, "augmentation: random tempo, times ± this share", Mark.OF_EVENTS, ge=0, lt=1
+    )
+    drop: float = setting(0.0, "augmentation: share of events dropped", Mark.OF_EVENTS, ge=0, lt=1)
     equalize: float = setting(
-        0.0, "augmentation of counts: spread of a smooth gain over channels, in its logarithm",
+        0.0, "augmentation of counts: log-spread of a smooth random gain over channels",
         Mark.OF_EVENTS, ge=0, le=10,
     )  # fmt: skip
     onset: float = setting(
@@ -104,7 +112,7 @@ class AugmentationSettings(Group):
         Mark.OF_EVENTS, ge=0,
     )  # fmt: skip
     warp: float = setting(
-        0.0, "augmentation: time bent, t/window becomes (t/window)^γ, ln γ up to this",
+        0.0, "augmentation: time warp, t/window becomes (t/window)^γ, |ln γ| up to this",
         Mark.OF_EVENTS, ge=0, le=2,
     )  # fmt: skip
 
@@ -118,17 +126,21 @@ class NeuronSettings(Group):
         None, "factor on input currents; default: by neuron", allow_inf_nan=False
     )
     learn: Names = setting((), "neuron coefficients to learn, comma-separated", Mark.SHAPES)
-    per_neuron: bool = setting(False, "learn them for each neuron, not for each layer", Mark.SHAPES)
+    per_neuron: bool = setting(
+        False, "learn a value for each neuron, not one for the layer", Mark.SHAPES
+    )
     spread: float = setting(
-        0.0, "spread of their initial values between neurons, in units of their size", ge=0
+        0.0, "spread of the initial values between neurons, in units of their size", ge=0
     )
     mixture: Shares | None = setting(
-        None, "classes that layers begin with, such as RS=.5,FS=.3,CH=.2", Mark.SHAPES
+        None,
+        "mixture of cell classes that layers start with, such as RS=.5,FS=.3,CH=.2",
+        Mark.SHAPES,
     )
     beta: float = setting(0.95, "decay per step (lif)", ge=0, le=1)
     reset: Literal["subtract", "zero", "none"] = setting("subtract", "reset (lif)")
-    surrogate: str = setting("atan", "surrogate: " + ", ".join(SURROGATES))
-    slope: float = setting(2.0, "slope of the surrogate", gt=0)
+    surrogate: str = setting("atan", "surrogate gradient: " + ", ".join(SURROGATES))
+    slope: float = setting(2.0, "slope of the surrogate gradient", gt=0)
     jacobian_limit: MaybeInfinite = setting(
         1.0, "limit of the membrane Jacobian in the backward pass, or inf"
     )
@@ -147,11 +159,11 @@ class NetworkSettings(Group):
     ] = setting("linear", "connection into every layer of neurons", Mark.SHAPES)  # fmt: skip
     tau: float = setting(10.0, "synaptic decay time, steps", gt=1)
     delays: int = setting(
-        0, "largest delay into each layer of neurons, in steps, learned; 0 for none", Mark.SHAPES,
+        0, "largest learned delay into each layer of neurons, in steps; 0 for none", Mark.SHAPES,
         ge=0, le=10_000,
     )  # fmt: skip
     delay_type: Literal["axonal", "synaptic"] = setting(
-        "axonal", "delays of presynaptic neurons, or of each synapse", Mark.SHAPES
+        "axonal", "one delay for each presynaptic neuron, or one for each synapse", Mark.SHAPES
     )
     inhibitory: float | None = setting(
         None, "share of inhibitory presynaptic neurons (conductance); default: free signs",
@@ -161,28 +173,31 @@ class NetworkSettings(Group):
         None, "what the loss reads; default: by neuron (spikes, biological: current)", Mark.SHAPES
     )
     dropout: float = setting(
-        0.0, "share of hidden neurons silenced for a sample while training", ge=0, lt=1
+        0.0,
+        "dropout: share of hidden neurons silenced for a whole sample while training",
+        ge=0,
+        lt=1,
     )
     keep_every: int | None = setting(
-        None, "keep every k-th state for the backward pass, to save memory; default: all",
+        None, "activation checkpointing: keep every k-th state for the backward pass; default: all",
         ge=1, le=1_000_000,
     )  # fmt: skip
 
 
 class QuantizationSettings(Group):
-    """Bits of weights and states, trained with their rounding."""
+    """Quantisation-aware training: bits of weights and states."""
 
     weight_bits: int | None = setting(
-        None, "bits of a weight, trained with its rounding; default: float", Mark.SHAPES,
+        None, "bits of a weight, trained with its rounding (QAT); default: float", Mark.SHAPES,
         ge=2, le=8,
     )  # fmt: skip
     weight_scale: Literal["layer", "neuron"] = setting(
         "neuron",
-        "whether each neuron's weights have a scale of their own, or a layer's share one",
+        "one weight scale for each neuron, or one for the layer",
         Mark.SHAPES | Mark.OF_QUANTIZING,
     )
     state_bits: int | None = setting(
-        None, "bits of v, u and currents, trained with their rounding; default: float",
+        None, "bits of v, u and currents, trained with their rounding (QAT); default: float",
         Mark.SHAPES, ge=4, le=24,
     )  # fmt: skip
 
@@ -193,7 +208,7 @@ class QuantizationSettings(Group):
 
 
 class TrainingSettings(Group):
-    """Loss, optimiser and their rates."""
+    """Loss, optimiser and learning rates."""
 
     epochs: int = setting(
         10, "passes over the training samples",
@@ -209,16 +224,18 @@ class TrainingSettings(Group):
         "optimiser; snes, cma-es and ga search by evolution: an epoch is one generation",
         Mark.ON_DEVICE,
     )
-    learning_rate: float = setting(5e-4, "step size", Mark.OF_QUANTIZING, gt=0)
+    learning_rate: float = setting(5e-4, "learning rate of the weights", Mark.OF_QUANTIZING, gt=0)
     dynamics_rate: float = setting(
         5e-3, "learning rate of neuron coefficients, in units of their size", gt=0
     )
     delay_rate: float = setting(0.05, "learning rate of delays, in steps", gt=0)
     schedule: Literal["constant", "cosine"] = setting(
-        "constant", "step sizes over the run: constant, or falling to 0 like a cosine"
+        "constant", "learning rates over the run: constant, or cosine decay to 0"
     )
     weight_decay: float = setting(0.0, "weight decay", ge=0)
-    gradient_clip: float | None = setting(None, "largest norm of the gradient; default: none", gt=0)
+    gradient_clip: float | None = setting(
+        None, "clip the gradient to this norm; default: none", gt=0
+    )
     seed: int = setting(
         0, "seed of weights, sample order and coding",
         Mark.CODES | Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS | Mark.OF_QUANTIZING
@@ -233,34 +250,32 @@ class TrainingSettings(Group):
 
 
 class EvolutionSettings(Group):
-    """What evolution searches, and what measures its populations."""
+    """What evolution searches, and what measures the fitness of its populations."""
 
-    members: int = setting(
-        64, "networks of a generation (evolution)", Mark.ON_DEVICE, ge=4, le=1_000_000
-    )
+    members: int = setting(64, "population size (evolution)", Mark.ON_DEVICE, ge=4, le=1_000_000)
     step_size: float = setting(
         0.3,
-        "first spread of a population, in units of 1/√inputs of a weight, 0.1 of a coefficient's"
+        "initial spread of the population, in units of 1/√inputs of a weight, 0.1 of a coefficient's"
         " size (evolution)",
         Mark.ON_DEVICE, gt=0,
     )  # fmt: skip
     searched: Literal["all", "weights", "neurons"] = setting(
-        "all", "weights, the neuron coefficients in learn, or both (evolution)"
+        "all", "what evolves: weights, the neuron coefficients in learn, or both (evolution)"
     )
     measured_on: Literal["torch", "hls-ip"] = setting(
-        "torch", "what runs a population: torch, or the arithmetic of the FPGA IP (evolution)"
+        "torch", "what measures fitness: torch, or the arithmetic of the FPGA IP (evolution)"
     )
     actors: int = setting(
-        0, "processes of a Ray cluster that share a population; 0 for none (evolution)",
+        0, "Ray actors that share a population; 0 for none (evolution)",
         ge=0, le=65536,
     )  # fmt: skip
 
 
 class MachineSettings(Group):
-    """Devices, number formats, and what is recorded."""
+    """Devices, precision, and logs."""
 
     precision: Literal["auto", "32-true", "64-true", "bf16-mixed", "16-mixed"] = setting(
-        "auto", "number format (auto: bf16 where the machine multiplies it fast)",
+        "auto", "precision (auto: bf16 where the machine multiplies it fast, else float32)",
         Mark.SAME_IN_VARIANTS | Mark.OF_EVALUATION | Mark.OF_QUANTIZING,
     )  # fmt: skip
     accelerator: str = setting(
@@ -274,7 +289,7 @@ class MachineSettings(Group):
         1, "machines (start one process on each)", Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS,
         ge=1, le=65536,
     )  # fmt: skip
-    tensorboard: bool = setting(False, "also write TensorBoard events", Mark.MAY_CHANGE)
+    tensorboard: bool = setting(False, "also write TensorBoard logs", Mark.MAY_CHANGE)
 
 
 #: Groups, in the order in which people read them.

@@ -1,4 +1,4 @@
-"""Training without gradients: searches by evolution over weights, neuron parameters, or both."""
+"""Training by evolution, without gradients: over weights, neuron coefficients, or both."""
 
 from izhi.training.evolution.evolve import Evolution, Members
 from izhi.training.evolution.population import Genome, Population

@@ -40,8 +40,8 @@ class Evolution:
 
     Attributes:
         search: one of ``SEARCHES``.
-        members: networks of a generation.
-        step_size: first spread of a population, in units of 1/√inputs of a weight, a tenth of a
+        members: population size.
+        step_size: initial spread of the population, in units of 1/√inputs of a weight, a tenth of a
             coefficient's unit.
         searched: ``"weights"``, ``"neurons"`` (the coefficients that they learn), or ``"all"``.
         actors: processes of a Ray cluster that share a population; 0 for none.
@@ -72,7 +72,7 @@ class Evolution:
 
 
 class Measurement:
-    """Losses of a population on the samples of a generation.
+    """Losses of a population on the samples of a generation: its fitness.
 
     Every member of a generation sees the same samples, coded alike: all of them if the batch size allows,
     else as many, drawn anew for each generation.

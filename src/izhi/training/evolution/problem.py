@@ -1,4 +1,4 @@
-"""EvoTorch's view of what is searched: it measures populations, and remembers what it measured."""
+"""EvoTorch's problem: it measures the losses of populations, and keeps them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Searches by evolution, from EvoTorch: a population is drawn, its losses are measured, the search moves on.
+"""Evolution by EvoTorch: draw a population, measure the losses (its fitness), update the search.
 
 A search is decided by its seed and the losses that it was told, and by nothing else. So the losses are all
-that a checkpoint needs: a search that goes on is told them again, and stands where it stood.
+that a checkpoint needs: a resumed search is told them again, and is then where it was.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Search:
     Args:
         name: one of ``SEARCHES``.
         size: n.
-        members: P, how many are measured in a generation.
-        spread: standard deviation of the first population.
+        members: P, the size of the population.
+        spread: initial standard deviation of the population.
         seed: of all that is drawn.
         measure: losses of a population in a generation; pickled where there are actors.
         actors: processes or machines of a Ray cluster among which a population is divided; 0 for none.
