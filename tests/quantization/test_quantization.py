@@ -9,7 +9,7 @@ import torch
 from izhi import LIF, Izhikevich, cli, quantization
 from izhi.errors import SettingError
 from izhi.experiments import build as builds
-from izhi.experiments import inference, sweep
+from izhi.experiments import samples, sweep
 from izhi.experiments.run import quantize
 from izhi.experiments.settings import experiment
 from izhi.hardware import artifact as artifacts
@@ -356,7 +356,7 @@ def test_the_artifact_is_the_network_on_every_spike(float_run, tmp_path):
     whole = fixed.run(loaded.network, spikes.numpy().astype(np.uint8))
     for a, b in zip(whole.spikes, out.spikes, strict=True):
         assert np.array_equal(a, b.numpy())
-    assert inference.settings_of(loaded).data.dataset == "digits"
+    assert samples.settings_of(loaded).data.dataset == "digits"
 
 
 def test_sweep(float_run, tmp_path, capsys):

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from izhi.errors import SettingError
+from izhi.files import problem
 from izhi.hardware.fixed import NEURONS, FixedPoint, Layer, Network, Readout
 from izhi.hardware.fixed.arithmetic import Integers
 
@@ -218,7 +219,7 @@ def read(path: str | Path) -> CoreShape:
         readout = None if found["readout"] is None else ReadoutShape(**found["readout"])
         return CoreShape(tuple(layers), readout, found["steps"])
     except OSError as error:
-        raise SettingError(f"cannot read {path}: {error.strerror or error}") from None
+        raise SettingError(f"cannot read {path}: {problem(error)}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingError(
             f"{path} describes no core ({error}), expected the core.json that izhi rtl writes"

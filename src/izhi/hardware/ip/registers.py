@@ -19,6 +19,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from izhi.errors import DeviceError
+from izhi.files import problem
 from izhi.hardware.ip.network import LAYERS, STREAMS, WIDTH
 
 #: A .hwh of a whole board has a few megabytes.
@@ -138,7 +139,7 @@ def _parse(path: Path) -> Element:
         text = path.read_bytes()
     except OSError as error:
         raise DeviceError(
-            f"cannot read {path}: {error.strerror or error}; expected the .hwh beside the bitstream"
+            f"cannot read {path}: {problem(error)}; expected the .hwh beside the bitstream"
         ) from None
 
     def refuse(*_: object) -> None:
