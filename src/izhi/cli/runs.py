@@ -33,7 +33,6 @@ from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
 from izhi.experiments.settings import FIELDS, Experiment, Mark, experiment, marked
 from izhi.hardware import artifact, devices
 from izhi.hardware.devices.evaluation import evaluate as evaluate_device
-from izhi.network import firing
 
 
 def variants_of(a: argparse.Namespace, values: dict[str, Any]) -> list[comparison.Variant]:
@@ -217,7 +216,7 @@ def evaluate(a: argparse.Namespace) -> None:
 def dynamics(a: argparse.Namespace) -> None:
     folder = RunFolder(Path(a.folder))
     before, after = report.dynamics(folder)
-    print("\n".join(firing.table(before, after)))
+    print(report.dynamics_table(before, after))
     print(f"figure: {folder.path / 'dynamics.png'}")
     layers = [
         {

@@ -15,6 +15,7 @@ from izhi.experiments import build, plots
 from izhi.experiments.run import Result, RunListener, train
 from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
 from izhi.experiments.settings import Experiment, Mark, experiment, marked
+from izhi.experiments.tables import markdown
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ def write(rows: Sequence[Row], folder: Path, command: str) -> None:
     found = {row.variant.label: row.groups() or {"all": row.accuracies} for row in rows}
     plots.save(plots.outcomes(found, title), folder / "outcomes.png")
     lines = [f"# Comparison on {e.data.dataset}", "", *([f"    {command}", ""] if command else [])]
-    lines += [markdown(rows), "", "![test accuracy over epochs](accuracy.png)", "",
+    lines += [table(rows), "", "![test accuracy over epochs](accuracy.png)", "",
               "![test accuracy after the last epoch](outcomes.png)", ""]  # fmt: skip
     remarks = [f"- {row.variant.label}: {w}" for row in rows for w in row.results[-1].warnings]
     lines += [*remarks, ""] if remarks else []
@@ -269,12 +270,9 @@ def cells(row: Row) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[Row]) -> str:
     """The table of a comparison in Markdown."""
-    columns = headings(rows)
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
-    return "\n".join(lines)
+    return markdown(headings(rows), map(cells, rows))
 
 
 def summary(rows: Sequence[Row]) -> dict[str, object]:

@@ -10,6 +10,7 @@ from izhi.experiments.run import Result
 from izhi.experiments.run_folder import RunFolder, load, versions
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.kinds import kind
+from izhi.experiments.tables import markdown
 from izhi.network import Network, firing
 from izhi.network.firing import LayerDynamics
 from izhi.training import checkpoint
@@ -25,19 +26,30 @@ def write(result: Result, folder: RunFolder, command: str) -> None:
     title = f"{e.neurons.neuron}, {e.network.connection}, {e.data.dataset}"
     plots.save(plots.accuracy(curves, title), folder.path / "accuracy.png")
     last = history[-1]
-    lines = [f"# {title}", "", f"    {command}", "", "| after the last epoch | |", "|---|---|"]
-    lines += [f"| {name.replace('_', ' ')} | {value:.4g} |" for name, value in last.items()]
+    metrics = [(name.replace("_", " "), f"{value:.4g}") for name, value in last.items()]
+    lines = [f"# {title}", "", f"    {command}", ""]
+    lines += [markdown(("after the last epoch", ""), metrics)]
     lines += ["", "![accuracy over epochs](accuracy.png)", ""]
     lines += [f"- {warning}" for warning in result.warnings]
     if e.neurons.learn:
         lines += [
             "",
-            *firing.table(*dynamics(folder)),
+            dynamics_table(*dynamics(folder)),
             "",
             "![coefficients before and after](dynamics.png)",
         ]
     lines += ["", "Versions: " + ", ".join(f"{k} {v}" for k, v in versions().items()), ""]
     folder.write("report.md", "\n".join(lines))
+
+
+def dynamics_table(before: list[LayerDynamics], after: list[LayerDynamics]) -> str:
+    """Each learned coefficient before and after training, and the firing classes, in Markdown."""
+    rows = [
+        (str(number), *cells)
+        for number, (old, new) in enumerate(zip(before, after, strict=True), start=1)
+        for cells in firing.changes(old, new)
+    ]
+    return markdown(("layer", "coefficient", "before", "after"), rows)
 
 
 def trained(path: Path) -> tuple[Experiment, Network, Network]:

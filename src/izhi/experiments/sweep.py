@@ -20,6 +20,7 @@ from izhi.experiments.run import Result, RunListener
 from izhi.experiments.run_folder import RunFolder, load
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.kinds import kind
+from izhi.experiments.tables import markdown
 from izhi.network.connections import CONNECTIONS
 
 #: Rounded after training; trained with rounding from the beginning; rounded, then trained further.
@@ -232,8 +233,7 @@ def write(
 ) -> None:
     """sweep.json, sweep.md and pareto.png."""
     out = RunFolder(folder)
-    table = ["| " + " | ".join(headings()) + " |", "|" + "---|" * len(headings())]
-    table += ["| " + " | ".join(cells(p, runs)) + " |" for p in points]
+    table = markdown(headings(), [cells(p, runs) for p in points])
     e, accuracies = runs[0].experiment, [run.accuracy for run in runs]
     lines = [
         f"# Quantised: {e.data.dataset}, {e.neurons.neuron}",
@@ -242,7 +242,7 @@ def write(
     ]
     seeds = ", ".join(str(run.experiment.training.seed) for run in runs)
     lines += [
-        f"Float: {percent(accuracies)} %, {bits / 8000:,.1f} kB. Seeds: {seeds}.", "", *table, "",
+        f"Float: {percent(accuracies)} %, {bits / 8000:,.1f} kB. Seeds: {seeds}.", "", table, "",
         "![accuracy against memory](pareto.png)", "",
     ]  # fmt: skip
     out.write("sweep.md", "\n".join(lines))

@@ -97,17 +97,19 @@ def of_network(network: Network) -> list[LayerDynamics]:
     return layers
 
 
-def table(before: list[LayerDynamics], after: list[LayerDynamics]) -> list[str]:
-    """Lines of Markdown: each learned coefficient before and after, and the classes."""
-    lines = ["| layer | coefficient | before | after |", "|---|---|---|---|"]
-    for number, (old, new) in enumerate(zip(before, after, strict=True), start=1):
-        for name in new.coefficients:
-            cells = [_summary(x.coefficients[name]) for x in (old, new)]
-            lines.append(f"| {number} | {name} | {cells[0]} | {cells[1]} |")
-        if new.classes:
-            cells = [", ".join(f"{n} {k}" for k, n in x.count().items()) for x in (old, new)]
-            lines.append(f"| {number} | firing class | {cells[0]} | {cells[1]} |")
-    return lines
+def changes(before: LayerDynamics, after: LayerDynamics) -> list[tuple[str, str, str]]:
+    """Each learned coefficient of a layer, and its classes, before and after, for people."""
+    rows = [
+        (name, _summary(before.coefficients[name]), _summary(after.coefficients[name]))
+        for name in after.coefficients
+    ]
+    if after.classes:
+        old, new = (
+            ", ".join(f"{kind} {count}" for kind, count in layer.count().items())
+            for layer in (before, after)
+        )
+        rows.append(("firing class", old, new))
+    return rows
 
 
 def _summary(values: Tensor) -> str:
