@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 
 from izhi import files
-from izhi.cli import evolution, hardware, runs, tools
+from izhi.cli import adaptation, evolution, hardware, runs, tools
 from izhi.cli.common import Commands, Parser
 from izhi.errors import IzhiError
 from izhi.version import __version__
@@ -26,6 +26,7 @@ def parser() -> Parser:
     commands = Commands(top)
     runs.add(commands)
     evolution.add(commands)
+    adaptation.add(commands)
     hardware.add(commands)
     tools.add(commands)
     return top

@@ -1,0 +1,158 @@
+"""Continual learning: a deployed network under drift."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from izhi.cli.common import (
+    Commands,
+    command_line,
+    make_folder,
+    report_line,
+    run_options,
+    write_json,
+)
+from izhi.cli.deployed import at_least, open_device, open_folder
+from izhi.errors import SettingError, unknown
+from izhi.experiments import adaptation, plots, trained
+from izhi.experiments.adaptation import Adaptation, Drift, Levels, Row, Task
+from izhi.experiments.run_folder import RunFolder, versions
+from izhi.experiments.targets import artifact_of
+from izhi.experiments.trained import Trained
+from izhi.hardware import artifact, devices
+from izhi.hardware.devices import Device
+from izhi.hardware.devices.evolution import NUMPY_SEARCH, SEARCHES
+from izhi.training import checkpoint
+
+#: Options: name, type, default, and what they are.
+_NUMBERS = (
+    ("samples", int, 6000, "most samples of the stream"),
+    ("batch", int, 100, "samples of the stream that arrive between two updates"),
+    ("replay", int, 1000, "samples of the old task kept for rehearsal"),
+    ("steps", int, 10, "gradient steps, or generations, of each update"),
+    ("batch-size", int, 128, "samples of a step, or of a generation"),
+    ("learning-rate", float, 1e-3, "of backpropagation, by Adam"),
+    ("members", int, 32, "population size of evolution"),
+    ("step-size", float, 0.1, "initial spread of the population of evolution"),
+    ("every", int, 5, "evaluate every N batches"),
+    ("tested", int, 1000, "most test samples of each task in an evaluation"),
+    ("seed", int, 0, "of stream, rehearsal memory and learning"),
+)
+#: What decides the numbers of an adaptation: one that goes on must have the same.
+_DECIDES = ("drift", "method", "layers", "optimizer", *(name for name, *_ in _NUMBERS))
+
+
+def adapt(a: argparse.Namespace) -> None:
+    drift = _checked(a)
+    run = trained.load(Path(a.run_folder), {"precision": "32-true"}, report_line)
+    found = artifact_of(run)
+    task = adaptation.task(
+        run.dataset, run.experiment, drift, samples=a.samples, memory=a.replay, seed=a.seed
+    )
+    folder = RunFolder(make_folder(a, f"adapt-{drift.kind}"))
+    chosen = {name: getattr(a, name) for name in (n.replace("-", "_") for n in _DECIDES)}
+    frozen = devices.open(found.device, found)
+    name = a.device or found.device
+    with open_device(a, name, found) as device:
+        learner = _learner(a, run, found, device, task)
+        state = Adaptation(
+            run.encoder, found, device, frozen, task, learner, batch=a.batch, every=a.every,
+            tested=a.tested, seed=a.seed,
+        )  # fmt: skip
+        if saved := open_folder(folder, chosen, resume=a.resume):
+            state.go_on(saved)
+
+        def save() -> None:
+            content = {"settings": chosen, **state.content()}
+            checkpoint.save(folder.path / checkpoint.NAME, content)
+
+        levels = adaptation.run(state, save, lambda row, left: _progress(a, row, left))
+        new = found.with_network(device.network, adaptation=chosen, command=command_line())
+    artifact.save(new, folder.path / "network.izhi")
+    folder.write("adaptation.csv", adaptation.table(state.history))
+    title = f"{run.experiment.data.dataset}, {a.drift}: {a.method} on the device {name}"
+    plots.save(plots.adaptation(state.history, title), folder.path / "adaptation.png")
+    _report(levels, len(task.stream), folder.path)
+    write_json(a.json, {**asdict(levels), "regained": levels.regained, "kept": levels.kept,
+                        "history": state.history, "settings": chosen, "versions": versions()})  # fmt: skip
+
+
+def _checked(a: argparse.Namespace) -> Drift:
+    """The drift, after every option was checked."""
+    drift = Drift.parse(a.drift)
+    if a.method not in adaptation.METHODS:
+        raise unknown("method", a.method, adaptation.METHODS)
+    for name in ("samples", "batch", "every", "tested", "steps", "batch_size"):
+        at_least(name, getattr(a, name), 1)
+    if a.replay < 0:
+        raise SettingError(f"replay is {a.replay}, expected 0 or more")
+    for name in ("learning_rate", "step_size"):
+        if not (math.isfinite(getattr(a, name)) and getattr(a, name) > 0):
+            raise SettingError(f"{name} is {getattr(a, name)}, expected a number above 0")
+    return drift
+
+
+def _learner(
+    a: argparse.Namespace, run: Trained, found: artifact.Artifact[Any], device: Device[Any],
+    task: Task,
+) -> adaptation.Learner:  # fmt: skip
+    shared: dict[str, Any] = {
+        "layers": a.layers, "steps": a.steps, "batch_size": a.batch_size, "latest": 5 * a.batch,
+        "seed": a.seed,
+    }  # fmt: skip
+    if a.method == "backprop":
+        return adaptation.Backpropagation(
+            run, found, device, task, learning_rate=a.learning_rate, **shared
+        )
+    if a.method == "evolution":
+        return adaptation.Evolving(
+            run, found, device, task, search=a.optimizer, members=a.members,
+            step_size=a.step_size, **shared,
+        )  # fmt: skip
+    return adaptation.Nothing()
+
+
+def _progress(a: argparse.Namespace, row: Row, left: float) -> None:
+    if "old" in row and not a.quiet:
+        report_line(
+            f"{row['samples']:,.0f} samples: new {100 * row['new']:.1f} %, old task"
+            f" {100 * row['old']:.1f} %, {left:,.0f} s left"
+        )
+
+
+def _report(levels: Levels, streamed: int, folder: Path) -> None:
+    for what, before, after in (
+        ("new", levels.new, levels.adapted_new), ("old task", levels.old, levels.adapted_old)
+    ):  # fmt: skip
+        print(f"{what}: {100 * before:.2f} % as deployed, {100 * after:.2f} % after the stream")
+    print(
+        f"regained {100 * levels.regained:.1f} % of the accuracy lost within {streamed:,} samples,"
+        f" kept {100 * levels.kept:.1f} % of the old task"
+    )
+    print(f"figure: {folder / 'adaptation.png'}\nartifact: {folder / 'network.izhi'}")
+
+
+def add(commands: Commands) -> None:
+    """Their options."""
+    sub = commands.add("adapt", adapt, "continual learning of a deployed network under drift")
+    sub.add_argument(
+        "run_folder", metavar="RUN", help="run folder of a quantised network, or of one of the IP"
+    )
+    sub.add_argument("--drift", required=True, metavar="KIND=AMOUNT",
+                     help="rotate=DEGREES, permute=SHARE, classes=NAME+NAME, speaker=NUMBER")  # fmt: skip
+    sub.add_argument("--method", default="backprop", metavar="NAME",
+                     help=", ".join(adaptation.METHODS) + " [%(default)s]")  # fmt: skip
+    sub.add_argument("--device", metavar="NAME",
+                     help=f"{', '.join(devices.DEVICES)} [emulator, or hls-ip for its networks]")  # fmt: skip
+    sub.add_argument("--folder", metavar="FOLDER", help="see izhi run")
+    sub.add_argument("--layers", type=int, default=0, metavar="N",
+                     help="how many of the last layers learn, the readout counted as one; 0 for all [0]")  # fmt: skip
+    for name, kind, default, about in _NUMBERS:
+        sub.add_argument(f"--{name}", type=kind, default=default, help=f"{about} [%(default)s]")
+    sub.add_argument("--optimizer", default=NUMPY_SEARCH, metavar="NAME",
+                     help=f"search of evolution: {', '.join(SEARCHES)} [%(default)s]")  # fmt: skip
+    run_options(sub)
