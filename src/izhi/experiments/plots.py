@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from izhi.errors import SettingError
 from izhi.files import write_bytes
+from izhi.neurons.simulation import Trace as Trace
 
 #: Colours that stay apart for colour-blind readers (Okabe & Ito 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
@@ -176,27 +176,6 @@ def work(events: Sequence[int], cycles: Mapping[str, Sequence[int]], title: str)
     if len(cycles) > 1:
         axes.legend(fontsize=9)
     return figure
-
-
-@dataclass(frozen=True)
-class Trace:
-    """What one neuron did: times in ms (or steps), current, v, u and spikes per step.
-
-    Spikes are drawn up to the threshold; without one, v is drawn as it is.
-    """
-
-    time: NDArray[Any]
-    current: NDArray[Any]
-    v: NDArray[Any]
-    u: NDArray[Any] | None
-    spikes: NDArray[Any]
-    unit: str
-    threshold: float | None = None
-
-    @property
-    def spike_times(self) -> NDArray[Any]:
-        times: NDArray[Any] = self.time[self.spikes > 0]
-        return times
 
 
 def _draw_v(axes: Axes, trace: Trace, width: float) -> None:

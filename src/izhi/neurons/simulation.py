@@ -2,43 +2,62 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TypeAlias
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from izhi.errors import SettingError
-from izhi.experiments.plots import Trace
 from izhi.neurons import LIF, PATTERNS, Izhikevich, IzhikevichParameters
+
+Numbers: TypeAlias = NDArray[np.number]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one neuron did: times in ms (or steps), current, v, u and spikes per step.
+
+    Spikes are drawn up to the threshold; without one, v is drawn as it is.
+    """
+
+    time: Numbers
+    current: Numbers
+    v: Numbers
+    u: Numbers | None
+    spikes: Numbers
+    unit: str
+    threshold: float | None = None
+
+    @property
+    def spike_times(self) -> Numbers:
+        return self.time[self.spikes > 0]
 
 
 def run(parameters: IzhikevichParameters, current: NDArray[np.float64]) -> Trace:
     """The quadratic neuron under current (T,), in double precision."""
-    neuron = Izhikevich(parameters)
-    with torch.no_grad():
-        spikes, v, u = neuron.trace(torch.from_numpy(current).reshape(-1, 1, 1))
-    return Trace(
-        time=np.arange(len(current)) * parameters.dt,
-        current=current,
-        v=v.flatten().numpy(),
-        u=u.flatten().numpy(),
-        spikes=spikes.flatten().numpy(),
-        unit=parameters.unit,
-        threshold=parameters.threshold,
-    )
+    return _trace(Izhikevich(parameters), current, parameters.dt)
 
 
 def run_lif(neuron: LIF, current: NDArray[np.float64]) -> Trace:
     """A LIF neuron under current (T,), in double precision."""
+    return _trace(neuron, current, 1.0)
+
+
+def _trace(neuron: Izhikevich | LIF, current: NDArray[np.float64], dt: float) -> Trace:
     with torch.no_grad():
-        spikes, v = neuron.trace(torch.from_numpy(current).reshape(-1, 1, 1))
+        seen = neuron.trace(torch.from_numpy(current).reshape(-1, 1, 1))
+        threshold = float(neuron.coefficients().threshold)
+    spikes, v, *u = (x.flatten().numpy() for x in seen)
     return Trace(
-        time=np.arange(len(current), dtype=float),
+        time=np.arange(len(current)) * dt,
         current=current,
-        v=v.flatten().numpy(),
-        u=None,
-        spikes=spikes.flatten().numpy(),
-        unit="1",
-        threshold=neuron.threshold,
+        v=v,
+        u=u[0] if u else None,
+        spikes=spikes,
+        unit=neuron.unit_of_v,
+        threshold=threshold,
     )
 
 
