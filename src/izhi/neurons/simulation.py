@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -11,8 +12,7 @@ from numpy.typing import NDArray
 from izhi.errors import SettingError
 from izhi.neurons import LIF, PATTERNS, Izhikevich, IzhikevichParameters
 
-#: Values of one neuron over time.
-Numbers = NDArray[np.float64]
+Numbers: TypeAlias = NDArray[np.number]
 
 
 @dataclass(frozen=True)
@@ -32,37 +32,33 @@ class Trace:
 
     @property
     def spike_times(self) -> Numbers:
-        times: Numbers = self.time[self.spikes > 0]
-        return times
+        return self.time[self.spikes > 0]
 
 
-def run(parameters: IzhikevichParameters, current: Numbers) -> Trace:
+def run(parameters: IzhikevichParameters, current: NDArray[np.float64]) -> Trace:
     """The quadratic neuron under current (T,), in double precision."""
-    threshold = parameters.threshold
-    return run_layer(Izhikevich(parameters), current, threshold, dt=parameters.dt)
+    return _trace(Izhikevich(parameters), current, parameters.dt)
 
 
-def run_lif(neuron: LIF, current: Numbers) -> Trace:
-    """A LIF neuron under current (T,), in double precision; its times are steps."""
-    return run_layer(neuron, current, neuron.threshold)
+def run_lif(neuron: LIF, current: NDArray[np.float64]) -> Trace:
+    """A LIF neuron under current (T,), in double precision."""
+    return _trace(neuron, current, 1.0)
 
 
-def run_layer(
-    neuron: Izhikevich | LIF, current: Numbers, threshold: float, *, dt: float = 1.0
-) -> Trace:
-    """A neuron under current (T,), in double precision.
-
-    Args:
-        neuron: that runs.
-        current: of each step.
-        threshold: up to which spikes are drawn.
-        dt: time of a step, ms.
-    """
+def _trace(neuron: Izhikevich | LIF, current: NDArray[np.float64], dt: float) -> Trace:
     with torch.no_grad():
-        found = neuron.trace(torch.from_numpy(current).reshape(-1, 1, 1))
-    spikes, v, *u = (x.flatten().double().numpy() for x in found)
-    time = np.arange(len(current), dtype=np.float64) * dt
-    return Trace(time, current, v, u[0] if u else None, spikes, neuron.unit_of_v, threshold)
+        seen = neuron.trace(torch.from_numpy(current).reshape(-1, 1, 1))
+        threshold = float(neuron.coefficients().threshold)
+    spikes, v, *u = (x.flatten().numpy() for x in seen)
+    return Trace(
+        time=np.arange(len(current)) * dt,
+        current=current,
+        v=v,
+        u=u[0] if u else None,
+        spikes=spikes,
+        unit=neuron.unit_of_v,
+        threshold=threshold,
+    )
 
 
 def run_pattern(name: str, dt: float | None = None) -> Trace:

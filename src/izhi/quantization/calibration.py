@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -12,8 +12,8 @@ from torch import Tensor
 from izhi.hardware.fixed import FixedPoint
 from izhi.kernels import Drive, Spikes
 from izhi.network.layers import Layer, Network
-from izhi.neurons import Izhikevich
-from izhi.quantization.neurons import QuantizedIzhikevich, QuantizedLIF, StateFormats
+from izhi.neurons import Neuron, NeuronState
+from izhi.quantization.neurons import StateFormats, quantized_neuron
 
 #: The share of states that formats must hold; what lies beyond saturates.
 COVERED = 0.9999
@@ -29,11 +29,11 @@ def ranges(network: Network, spikes: Spikes) -> list[tuple[float, float]]:
         for module in network.layers:
             layer = cast(Layer, module)
             drive, _ = layer.drive(spikes)
-            state: Any = None
+            state: NeuronState | None = None
             seen: list[Tensor] = []
             for t in range(len(drive.current)):
                 _, state = layer.neuron.step(drive.step(t), state)
-                u = state.u if isinstance(layer.neuron, Izhikevich) else torch.zeros(1)
+                u = getattr(state, "u", torch.zeros(1))
                 seen.append(torch.stack([_largest(state.v), _largest(u)]))
             highest = torch.stack(seen).amax(0)
             found.append((float(highest[0]), float(highest[1])))
@@ -86,18 +86,18 @@ def _threshold(layer: Layer) -> float:
 
 
 def _least_wrong(
-    neuron: Any, drive: Drive, wanted: Tensor, formats: StateFormats, threshold: float
+    neuron: Neuron, drive: Drive, wanted: Tensor, formats: StateFormats, threshold: float
 ) -> StateFormats:
     """The formats, or finer ones of v, then of u, whose spikes are nearest to those wanted."""
-    kind: Any = QuantizedIzhikevich if isinstance(neuron, Izhikevich) else QuantizedLIF
 
     def wrong(formats: StateFormats) -> float:
-        return float((kind(neuron, formats)(drive)[0] - wanted).abs().sum())
+        return float((quantized_neuron(neuron, formats)(drive)[0] - wanted).abs().sum())
 
     least = wrong(formats)
     if least <= NEGLIGIBLE * float(wanted.sum()):
         return formats
-    for name in ("v", "u") if isinstance(neuron, Izhikevich) else ("v",):
+    start = neuron.initial_state(drive.current[0])
+    for name in ("v", "u") if hasattr(start, "u") else ("v",):
         wide: FixedPoint = getattr(formats, name)
         for finer in range(wide.fraction + 1, wide.width):
             number = FixedPoint(wide.width, finer)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 
 from izhi.errors import SettingError
 from izhi.hardware import fixed
 from izhi.network.layers import Layer, Network
-from izhi.neurons import Izhikevich
 from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
-from izhi.quantization.neurons import QuantizedIzhikevich, QuantizedLIF, StateFormats
+from izhi.quantization.neurons import (
+    QuantizedIzhikevich,
+    QuantizedLIF,
+    StateFormats,
+    quantized_neuron,
+)
 
 
 def quantized(
@@ -38,10 +42,9 @@ def quantized(
     layers = []
     for number, module in enumerate(network.layers):
         layer = cast(Layer, module)
-        neuron: Any = layer.neuron
+        neuron = layer.neuron
         if formats is not None:
-            kind: Any = QuantizedIzhikevich if isinstance(neuron, Izhikevich) else QuantizedLIF
-            neuron = kind(neuron, formats[number])
+            neuron = quantized_neuron(neuron, formats[number])
         connection = layer.connection
         if bits is not None:
             if layer.delay is not None:
@@ -77,7 +80,7 @@ def in_integers(network: Network) -> fixed.Network:
 
 def _layer(layer: Layer) -> fixed.Layer:
     connection = cast(QuantizedConnection, layer.connection)
-    neuron: Any = layer.neuron
+    neuron = cast(QuantizedIzhikevich | QuantizedLIF, layer.neuron)
     drive = connection(torch.zeros(1, 1, connection.in_features))
     whole, _ = connection.integers()
     n = connection.in_features

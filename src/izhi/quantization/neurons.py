@@ -15,7 +15,15 @@ from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, LIFNeuron
 from izhi.kernels import Coefficients, Drive, QuantizedLIFCoefficients
 from izhi.kernels.plan import Formats
 from izhi.kernels.reference import rounded
-from izhi.neurons import LIF, ORDERS, Izhikevich, IzhikevichState, LIFState, NeuronCoefficients
+from izhi.neurons import (
+    LIF,
+    ORDERS,
+    Izhikevich,
+    IzhikevichState,
+    LIFState,
+    Neuron,
+    NeuronCoefficients,
+)
 
 #: Bits of multipliers, and how many bits finer than the unit of v the constants a4 and bias are.
 MULTIPLIER_BITS, FINER = 14, 4
@@ -273,6 +281,21 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
             _integers(bias, f.fraction + f.v.fraction, width), _integers(threshold, f.v.fraction, width),
         )  # fmt: skip
         return neuron, _integers(gain, shift + f.v.fraction, width), shift
+
+
+def quantized_neuron(neuron: Neuron, formats: StateFormats) -> QuantizedIzhikevich | QuantizedLIF:
+    """A neuron with states of those formats.
+
+    Raises:
+        SettingError: for neurons that hardware does not have.
+    """
+    if isinstance(neuron, Izhikevich):
+        return QuantizedIzhikevich(neuron, formats)
+    if isinstance(neuron, LIF):
+        return QuantizedLIF(neuron, formats)
+    raise SettingError(
+        f"neurons are {neuron.kind}, expected izhikevich or lif for quantised states"
+    )
 
 
 def _gain(drive: Drive) -> Tensor:

@@ -1,0 +1,94 @@
+"""What stands once for all kernels: formulas in words, the order of constants, the direction of imports."""
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+import torch
+
+from izhi.kernels import cpu, reference
+from izhi.kernels.cpu import scalars
+from izhi.kernels.plan import Constants, Formats
+from izhi.kernels.vocabulary import Surrogate, places
+from izhi.neurons import surrogate as ours
+
+SURROGATES = [
+    ours.ATan(2.0),
+    ours.FastSigmoid(10.0),
+    ours.Heaviside(),
+    ours.Sigmoid(4.0),
+    ours.SpikeRateEscape(2.0, 3.0),
+    ours.StraightThrough(),
+    ours.Triangular(0.7),
+]
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES, ids=lambda s: type(s).__name__)
+def test_a_compiled_formula_equals_the_derivative_in_torch(surrogate):
+    formula = surrogate.formula(scalars.WORDS)
+
+    @numba.njit
+    def each(x, first, second, out):
+        for i in range(len(x)):
+            out[i] = formula(x[i], first, second)
+
+    x = np.linspace(-3, 3, 101, dtype=np.float32)
+    out = np.empty_like(x)
+    each(x, *(np.float32(k) for k in surrogate.constants), out)
+    torch.testing.assert_close(torch.from_numpy(out), surrogate.derivative(torch.from_numpy(x)))
+
+
+def test_surrogates_are_all_here_and_known_to_kernels():
+    assert {type(s) for s in SURROGATES} == set(ours.ClosedForm.__subclasses__())
+    assert all(isinstance(s, Surrogate) for s in SURROGATES)
+    assert not isinstance(torch.relu, Surrogate)
+
+
+def test_places_are_those_of_the_fields():
+    for words in (reference.WORDS, scalars.WORDS):
+        assert tuple(places(Constants, words)) == tuple(range(len(Constants._fields)))
+
+
+def test_the_gpu_kernels_take_constants_in_their_order():
+    """Their names in each kernel's signature, and in the tuple made of them."""
+    path = Path(cpu.__file__).parents[1] / "cuda" / "recurrence.py"
+    tree = ast.parse(path.read_text())
+    expected = list(Constants._fields)
+    kernels = [
+        x for x in ast.walk(tree)
+        if isinstance(x, ast.FunctionDef) and x.name in ("forward", "backward")
+        and x.args.args[-1].arg == "block"
+    ]  # fmt: skip
+    assert len(kernels) == 2
+    for kernel in kernels:
+        assert [a.arg for a in kernel.args.args][-1 - len(expected) : -1] == expected
+        tuples = [
+            x.value for x in ast.walk(kernel)
+            if isinstance(x, ast.Assign) and getattr(x.targets[0], "id", "") == "s"
+        ]  # fmt: skip
+        assert [[name.id for name in t.elts] for t in tuples] == [expected]
+
+
+def test_formats_become_constants_by_name():
+    f = Formats(
+        v_scale=8.0, u_scale=4.0, v_low=-1.0, v_high=2.0, u_low=-3.0, u_high=5.0, i_low=-7.0, i_high=9.0
+    )  # fmt: skip
+    k = Constants(dt=0.5).quantized(f)
+    assert (k.dt, k.v_scale, k.v_unit, k.u_scale, k.u_unit) == (0.5, 8.0, 0.125, 4.0, 0.25)
+    assert all(getattr(k, name) == getattr(f, name) for name in Formats._fields)
+    assert Constants(dt=0.5).quantized(None) == Constants(dt=0.5)
+
+
+@pytest.mark.parametrize("module", ["izhi.kernels", "izhi.kernels.cuda"])
+def test_kernels_are_imported_without_neurons(module):
+    if module.endswith("cuda") and not importlib.util.find_spec("triton"):
+        pytest.skip("Triton is not installed")
+    code = f"import sys, {module}; print([m for m in sys.modules if m.startswith('izhi')])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = {name.split(".")[1] for name in ast.literal_eval(done.stdout) if "." in name}
+    assert loaded <= {"kernels", "errors", "files", "version"}
