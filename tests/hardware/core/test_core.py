@@ -309,7 +309,9 @@ def test_a_memory_with_two_ports_that_write_is_refused(tmp_path):
     m.d.comb += [read.addr.eq(address), out.eq(read.data)]
     text = str(rtlil.convert(m, ports=[address, out], name="izhi"))
     (tmp_path / "core.il").write_text(text)
-    with pytest.raises(SimulatorError, match="yosys fails: Assertion failed: selection is not empty"):
+    with pytest.raises(
+        SimulatorError, match="yosys fails: Assertion failed: selection is not empty"
+    ):
         yosys.run(f"read_rtlil core.il; {compile._PASSES}", tmp_path)
 
 
