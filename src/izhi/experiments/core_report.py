@@ -109,10 +109,10 @@ def build(
 
 
 def _report(found: Mapping[str, Any], megahertz: int) -> str:
+    pairs = [(name, used, found["available"][name]) for name, used in found["resources"].items()]
     rows = [
-        (name, f"{used:,g}", f"{found['available'][name]:,}", f"{used / found['available'][name]:.1%}")
-        for name, used in found["resources"].items()
-    ]  # fmt: skip
+        (name, f"{used:,g}", f"{there:,}", f"{used / there:.1%}") for name, used, there in pairs
+    ]
     note = found["note"]
     text = f"""\
 # The core on {found["board"]}

@@ -1,5 +1,10 @@
 """The integer model: arithmetic by hand, traces by hand, convergence to the float neuron, and speed's equality."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -168,3 +173,31 @@ def test_samples_do_not_depend_on_each_other():
 def test_wrong_input(run, spikes, message):
     with pytest.raises(ShapeError, match=message):
         run(random_network(0), spikes)
+
+
+@pytest.mark.slow
+def test_a_second_process_finds_what_the_first_one_compiled(tmp_path):
+    code = """
+from networks import random_network, random_spikes
+from izhi.hardware.fixed import fast
+from izhi.hardware.ip import fast as ip
+import numpy as np
+fast.run(random_network(1, kind="lif"), random_spikes(1, 5, 4, 12))
+ones = np.ones((1, 2, 2), np.float32)
+ip.scores([ones], [ones[:, 0]], ones[0], "lif")
+"""
+    here = Path(__file__).parents[2]
+    environment = {
+        **os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DEBUG_CACHE": "1",
+        "PYTHONPATH": os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")]),
+    }  # fmt: skip
+    said = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+    assert "data saved" in said[0]
+    assert "saved" not in said[1]
+    assert "data loaded" in said[1]

@@ -21,6 +21,14 @@ from izhi.hardware.core.simulated import SimulatedCore
 from izhi.hardware.devices.core import CoreDevice
 from izhi.hardware.devices.device import Counters, Device, N, check_kind
 from izhi.hardware.devices.emulator import Emulator
+from izhi.hardware.devices.evaluation import (
+    Evaluation,
+    Reference,
+    evaluate,
+    load_samples,
+    save_samples,
+)
+from izhi.hardware.devices.evolution import DeviceEvolution
 from izhi.hardware.devices.ip import IPDevice
 from izhi.hardware.ip import EmulatedIP
 
@@ -148,8 +156,14 @@ __all__ = [
     "CoreDevice",
     "Counters",
     "Device",
+    "DeviceEvolution",
     "Emulator",
+    "Evaluation",
     "IPDevice",
+    "Reference",
+    "evaluate",
+    "load_samples",
     "open",
+    "save_samples",
     "shape_for",
 ]

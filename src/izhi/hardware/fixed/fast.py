@@ -61,8 +61,8 @@ def _layer(update: Any) -> Any:
 
     @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
     def layer(
-        x: Any, weight: Any, feedback: Any, recurrent: Any, scale: Any, v: Any, u: Any, formats: Any,
-        coefficients: Any, out: Any,
+        x: Any, weight: Any, feedback: Any, recurrent: Any, scale: Any, v: Any, u: Any,
+        formats: Any, coefficients: Any, out: Any,
     ) -> int:  # fmt: skip
         multiplier, shift, number = scale
         steps, batch, _ = x.shape

@@ -110,7 +110,8 @@ class Neuron:
 
 def izhikevich(
     v: Integers, u: Integers, current: Integers, formats: Formats,
-    a1: Integers, a2: Integers, a3: Integers, a4: Integers, b1: Integers, b2: Integers, b3: Integers,
+    a1: Integers, a2: Integers, a3: Integers, a4: Integers,
+    b1: Integers, b2: Integers, b3: Integers,
     c: Integers, d: Integers, threshold: Integers,
 ) -> tuple[Integers, Integers, Booleans]:  # fmt: skip
     """A step of ``IzhikevichNeuron``."""
