@@ -1,4 +1,4 @@
-"""Measures one contender in a process of its own: ``python -m izhi.benchmark.worker``.
+"""Measures one contender in a process of its own: ``python -m izhi.experiments.benchmark.worker``.
 
 A process each keeps the libraries' thread pools apart and gives each its own peak of memory. The result
 is one line of JSON on standard output.
