@@ -2,8 +2,10 @@
 
 import importlib.util
 import json
+import math
 
 import pytest
+import torch
 
 from izhi import cli
 from izhi.experiments import benchmark
@@ -29,6 +31,20 @@ def test_table_figures_and_numbers(tmp_path, capsys):
     assert [r["work"]["steps"] for r in rows] == [3, 5]
     assert all(len(r["train"]) == 2 and min(r["train"]) > 0 for r in rows)
     assert {p.name for p in out.iterdir()} == {"bench.json", "bench.md", "speed.png"}
+
+
+def test_neurons_of_snntorch_that_take_all_steps_at_once():
+    snntorch = pytest.importorskip("snntorch", minversion="1.0")
+    work = Work(steps=6, batch=4, inputs=5, hidden=7, classes=3)
+    values, labels = work.samples()
+    steps = PEERS["snnTorch LIF without reset"](work)
+    steps.train(values, labels)
+    steps.infer(values)
+    membrane, kept = torch.tensor([[[1.0]], [[0.0]]]), math.exp(-1 / 20)
+    neuron = snntorch.StateLeaky(0.95, 1)
+    spikes, states = neuron(membrane * 1.5)
+    assert states.flatten().tolist() == pytest.approx([1.5, 1.5 * kept])
+    assert spikes.flatten().tolist() == [1, 1], "no reset: it goes on firing"
 
 
 @pytest.mark.parametrize("name", PEERS)

@@ -2,7 +2,7 @@
 
 Every network is inputs → hidden → classes, a linear layer with bias and a layer of neurons twice.
 Where the library lets them be chosen, LIF neurons keep 0.95 of their membrane each step, fire at 1,
-and subtract 1 on firing; only the linear layers are trained.
+and subtract 1 on firing (what a contender leaves out stands in its name); only the linear layers are trained.
 """
 
 from __future__ import annotations
@@ -75,13 +75,34 @@ def _snntorch(work: Work, mixed: bool) -> Steps:
 
 
 def snntorch_lif(work: Work) -> Steps:
-    """Leaky in the loop of snnTorch's tutorials; it has no mode for all steps at once."""
+    """Leaky in the loop of snnTorch's tutorials: its neurons that reset take a step at a time."""
     return _snntorch(work, mixed=False)
 
 
 def snntorch_lif_bf16(work: Work) -> Steps:
     """``snntorch_lif`` under autocast: the products of the linear layers in bfloat16."""
     return _snntorch(work, mixed=True)
+
+
+def snntorch_without_reset(work: Work) -> Steps:
+    """LinearLeaky, which takes all steps at once: a causal convolution with the membrane's decay.
+
+    It leaves the reset out, so that a membrane above its threshold goes on firing: less is computed
+    than by any other contender's neurons. Its membrane keeps exp(−1/20), 0.951, each step.
+    """
+    import snntorch
+    from snntorch import spikegen
+
+    hidden: Any = snntorch.LinearLeaky(_DECAY, work.inputs, work.hidden)
+    readout: Any = snntorch.LinearLeaky(_DECAY, work.hidden, work.classes)
+
+    def count(values: Tensor) -> Tensor:
+        fired, _ = hidden(spikegen.rate(values, num_steps=work.steps))
+        fired, _ = readout(fired)
+        spikes: Tensor = fired
+        return spikes.sum(0)
+
+    return _torch_steps(count, [*hidden.linear.parameters(), *readout.linear.parameters()])
 
 
 def _spikingjelly(work: Work, neuron: Callable[[], Any], gain: float = 1) -> Steps:
@@ -318,6 +339,7 @@ def rockpool_lif(work: Work) -> Steps:
 PEERS: dict[str, Callable[[Work], Steps]] = {
     "snnTorch LIF": snntorch_lif,
     "snnTorch LIF, bf16": snntorch_lif_bf16,
+    "snnTorch LIF without reset": snntorch_without_reset,
     "SpikingJelly LIF": spikingjelly_lif,
     "SpikingJelly Izhikevich": spikingjelly_izhikevich,
     "Norse LIF": norse_lif,
