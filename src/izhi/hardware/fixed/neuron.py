@@ -78,8 +78,8 @@ class Neuron:
 
     @property
     def formats(self) -> Formats:
-        """Of the states; of a state that these neurons lack, that of v."""
-        return Formats(self.v_format, getattr(self, "u_format", self.v_format), self.fraction)
+        """Of the states; where these neurons have no u, that of v stands for it."""
+        return Formats(self.v_format, self.v_format, self.fraction)
 
     @property
     def values(self) -> dict[str, Integers]:
@@ -177,6 +177,10 @@ class IzhikevichNeuron(Neuron):
     threshold: Integers
     v0: Integers
     u0: Integers
+
+    @property
+    def formats(self) -> Formats:
+        return Formats(self.v_format, self.u_format, self.fraction)
 
 
 @dataclass(frozen=True)
