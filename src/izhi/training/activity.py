@@ -24,7 +24,7 @@ class LayerActivity:
     @property
     def rate(self) -> float:
         """Spikes per neuron and step."""
-        return float(self.spikes.mean()) / self.steps
+        return float(self.spikes.double().mean()) / self.steps
 
     @property
     def silent(self) -> float:
