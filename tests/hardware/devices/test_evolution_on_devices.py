@@ -38,7 +38,7 @@ def an_ip_artifact(seed=0, inputs=4):
     network = hls_ip.Network.of(weights, [np.full(6, 0.1, np.float32), np.zeros(3, np.float32)])
     currents = random.random((5, inputs), np.float32)
     scores = hls_ip.run(network, currents).scores
-    return hls_ip.IPArtifact(network, ("a", "b", "c"), {}, {}, currents, scores)
+    return artifact.IPArtifact(network, ("a", "b", "c"), {}, {}, currents, scores)
 
 
 def two_groups(count=40):
