@@ -149,30 +149,3 @@ def test_a_bare_import_loads_no_torch() -> None:
     code = "import sys, izhi; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-#: What a board has not, and modules that need one of these and say so.
-ABSENT = ("torch", "numba", "pydantic", "rich", "matplotlib", "sklearn", "snntorch", "pynq")
-
-
-def test_hardware_needs_numpy_alone() -> None:
-    needs_more = ("fast", "pynq", "ip_pynq", "__main__")
-    amaranth = {m for m, p in MODULES.items() if "amaranth" in p.read_text()}
-    names = [
-        f"izhi.{m}"
-        for m in MODULES
-        if room(m) == "hardware" and m.split(".")[-1] not in needs_more and m not in amaranth
-    ]
-    code = f"""
-import importlib, sys
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {ABSENT!r}:
-            raise ImportError(name)
-sys.meta_path.insert(0, Blocked())
-for name in {names!r}:
-    if not name.startswith("izhi.hardware.core") or name.endswith(("shape", "packets", "protocol")):
-        importlib.import_module(name)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr

@@ -21,11 +21,12 @@ from izhi.errors import SettingError, unknown
 from izhi.experiments import adaptation, plots, trained
 from izhi.experiments.adaptation import Adaptation, Drift, Levels, Row, Task
 from izhi.experiments.run_folder import RunFolder, versions
+from izhi.experiments.searches import SEARCHES
 from izhi.experiments.targets import artifact_of
 from izhi.experiments.trained import Trained
 from izhi.hardware import artifact, devices
 from izhi.hardware.devices import Device
-from izhi.hardware.devices.evolution import NUMPY_SEARCH, SEARCHES
+from izhi.hardware.devices.evolution import NUMPY_SEARCH
 from izhi.training import checkpoint
 
 #: Options: name, type, default, and what they are.
@@ -84,6 +85,8 @@ def adapt(a: argparse.Namespace) -> None:
 def _checked(a: argparse.Namespace) -> Drift:
     """The drift, after every option was checked."""
     drift = Drift.parse(a.drift)
+    if a.optimizer not in SEARCHES:
+        raise unknown("optimizer", a.optimizer, SEARCHES)
     if a.method not in adaptation.METHODS:
         raise unknown("method", a.method, adaptation.METHODS)
     for name in ("samples", "batch", "every", "tested", "steps", "batch_size"):
@@ -110,7 +113,7 @@ def _learner(
         )
     if a.method == "evolution":
         return adaptation.Evolving(
-            run, found, device, task, search=a.optimizer, members=a.members,
+            run, found, device, task, search=SEARCHES[a.optimizer], members=a.members,
             step_size=a.step_size, **shared,
         )  # fmt: skip
     return adaptation.Nothing()

@@ -21,11 +21,12 @@ from izhi.cli.runs import train_experiment
 from izhi.errors import SettingError, unknown
 from izhi.experiments import samples
 from izhi.experiments.run_folder import RunFolder, versions
+from izhi.experiments.searches import SEARCHES
 from izhi.experiments.settings import Experiment, Mark, experiment, marked
 from izhi.hardware import artifact
 from izhi.hardware import devices as board
 from izhi.hardware.devices.evaluation import evaluate as evaluate_device
-from izhi.hardware.devices.evolution import SEARCHES, DeviceEvolution, drawn
+from izhi.hardware.devices.evolution import DeviceEvolution, drawn
 from izhi.hardware.networks import Network
 from izhi.training import checkpoint
 
@@ -71,7 +72,7 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
               **{k: e.get(k) for k in _ON_DEVICE if k not in ("optimizer", "epochs")}}  # fmt: skip
     with open_device(a, chosen["device"], found) as device:
         search = DeviceEvolution(
-            device, inputs, labels, search=name, members=e.evolution.members, step_size=e.evolution.step_size,
+            device, inputs, labels, search=SEARCHES[name], members=e.evolution.members, step_size=e.evolution.step_size,
             batch_size=e.training.batch_size, layers=layers, seed=e.training.seed,
         )  # fmt: skip
         saved = open_folder(folder, chosen, resume=a.resume)

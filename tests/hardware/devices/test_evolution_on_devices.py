@@ -16,12 +16,12 @@ pytest.importorskip("cmaes", reason="the extra 'evolve' is not installed")
 
 from izhi.cli import main
 from izhi.errors import CheckpointError, DeviceError, SettingError
+from izhi.experiments.searches import SEARCHES
 from izhi.hardware import artifact
 from izhi.hardware import devices as board
 from izhi.hardware import ip as hls_ip
 from izhi.hardware.core import packets, shape_of
 from izhi.hardware.devices.evolution import (
-    SEARCHES,
     DeviceEvolution,
     SeparableCMA,
     Weights,
@@ -57,7 +57,7 @@ def test_evolution_learns_on_the_ip_and_goes_on_exactly(search):
     def start():
         device = board.open("hls-ip", an_ip_artifact())
         return DeviceEvolution(
-            device, currents, labels, search=search, members=24, step_size=0.5, seed=2
+            device, currents, labels, search=SEARCHES[search], members=24, step_size=0.5, seed=2
         )
 
     evolution = start()
@@ -175,7 +175,7 @@ except SettingError as error:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "[1, 2, 3]", "optimizer is 'snes', which needs torch; choose sep-cma-es"
+        "[1, 2, 3]", "unknown search 'snes'; expected one of: sep-cma-es"
     ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from izhi.experiments.targets import target_of
 from izhi.experiments.trained import Trained
 from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices import Device
-from izhi.hardware.devices.evolution import NUMPY_SEARCH, DeviceEvolution
+from izhi.hardware.devices.evolution import NUMPY_SEARCH, DeviceEvolution, Searching
 from izhi.seeds import Purpose, derive_seed
 
 METHODS = ("backprop", "evolution", "none")
@@ -138,7 +138,7 @@ class Evolving:
 
     def __init__(
         self, run: Trained, artifact: Artifact[Any], device: Device[Any], task: Task, *, layers: int = 1,
-        steps: int = 10, batch_size: int = 128, search: str = NUMPY_SEARCH, members: int = 32,
+        steps: int = 10, batch_size: int = 128, search: str | Searching = NUMPY_SEARCH, members: int = 32,
         step_size: float = 0.1, latest: int = 500, seed: int = 0,
     ) -> None:  # fmt: skip
         self.task, self.steps, self.batch_size = task, steps, batch_size

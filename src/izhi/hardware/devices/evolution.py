@@ -10,7 +10,7 @@ Needs numpy and cmaes, so that it runs on a board; the searches of ``izhi.traini
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol
 
 import numpy as np
@@ -24,33 +24,47 @@ Floats = NDArray[np.float64]
 #: Losses (P,) of a population (P, n) in a generation.
 Measure = Callable[[Floats, int], Floats]
 
-#: The search that needs no torch: CMA-ES whose covariance is diagonal (Ros & Hansen 2008).
-NUMPY_SEARCH = "sep-cma-es"
-SEARCHES = (NUMPY_SEARCH, "snes", "cma-es", "ga")
-
 
 class Search(Protocol):
-    """What a search can do; see ``izhi.training.evolution.Search``."""
+    """A search for n numbers of small loss, decided by its seed and the losses that it was told."""
 
     @property
-    def losses(self) -> list[Any]:
+    def losses(self) -> Sequence[Floats]:
         """Of every population so far."""
 
     @property
-    def found(self) -> Any:
+    def found(self) -> Floats:
         """The numbers that it stands at, (n,)."""
 
-    def step(self) -> Any:
+    def step(self) -> Floats:
         """One generation; the losses of its members."""
 
-    def replay(self, losses: Sequence[Any], generations: int) -> None:
+    def replay(self, losses: Sequence[Floats], generations: int) -> None:
         """Go to where so many generations, of these losses, led."""
+
+
+class Searching(Protocol):
+    """Makes a search."""
+
+    def __call__(
+        self, size: int, *, members: int, spread: float, seed: int, measure: Measure, noisy: bool
+    ) -> Search:
+        """A search over n numbers.
+
+        Args:
+            size: n.
+            members: P, how many are measured in a generation.
+            spread: standard deviation of the first population.
+            seed: of all that is drawn.
+            measure: losses of a population in a generation.
+            noisy: whether a loss depends on the generation as well.
+        """
 
 
 class SeparableCMA:
     """A search for n numbers of small loss, which begins at 0, by the package cmaes.
 
-    Like ``izhi.training.evolution.Search`` it is decided by its seed and the losses it was told.
+    CMA-ES whose covariance is diagonal (Ros & Hansen 2008).
 
     Args:
         size: n.
@@ -58,10 +72,18 @@ class SeparableCMA:
         spread: standard deviation of the first population.
         seed: of all that is drawn.
         measure: losses of a population in a generation.
+        noisy: makes no difference to it: no member is kept from one generation to the next.
     """
 
     def __init__(
-        self, size: int, *, members: int, spread: float, seed: int, measure: Measure
+        self,
+        size: int,
+        *,
+        members: int,
+        spread: float,
+        seed: int,
+        measure: Measure,
+        noisy: bool = False,
     ) -> None:
         try:
             from cmaes import SepCMA
@@ -97,29 +119,17 @@ class SeparableCMA:
             self.step()
 
 
-def make_search(
-    name: str, size: int, *, members: int, spread: float, seed: int, measure: Measure, noisy: bool = False
-) -> Search:  # fmt: skip
-    """The search of that name, over n numbers; SettingError if it is unknown or its package is missing."""
-    if name not in SEARCHES:
-        raise unknown("search", name, SEARCHES)
-    if name == NUMPY_SEARCH:
-        return SeparableCMA(size, members=members, spread=spread, seed=seed, measure=measure)
-    try:
-        import torch
+#: The search that needs no torch, and the searches by name; ``izhi.experiments.searches`` has more.
+NUMPY_SEARCH = "sep-cma-es"
+SEARCHES: Mapping[str, Searching] = {NUMPY_SEARCH: SeparableCMA}
 
-        from izhi.training import evolution
-    except ImportError:
-        raise SettingError(
-            f"optimizer is {name!r}, which needs torch; choose {NUMPY_SEARCH}"
-        ) from None
 
-    def in_torch(x: Any, generation: int) -> Any:
-        return torch.from_numpy(measure(x.double().numpy(), generation))
-
-    return evolution.Search(
-        name, size, members=members, spread=spread, seed=seed, measure=in_torch, noisy=noisy
-    )
+def _searching(search: str | Searching) -> Searching:
+    if not isinstance(search, str):
+        return search
+    if search not in SEARCHES:
+        raise unknown("search", search, SEARCHES)
+    return SEARCHES[search]
 
 
 class _Piece(NamedTuple):
@@ -198,7 +208,7 @@ class DeviceEvolution(Generic[N]):
         device: with a network.
         inputs: what the device takes: spikes (T, samples, inputs), or currents (samples, inputs).
         labels: (samples,).
-        search: one of ``SEARCHES``.
+        search: a name in ``SEARCHES``, or what makes a search.
         members: of a generation.
         step_size: first spread of a population, in units of a change.
         batch_size: samples of a generation at most.
@@ -213,7 +223,7 @@ class DeviceEvolution(Generic[N]):
 
     def __init__(
         self, device: Device[N], inputs: NDArray[Any], labels: NDArray[np.int64], *,
-        search: str = NUMPY_SEARCH, members: int = 32, step_size: float = 0.3, batch_size: int = 1000,
+        search: str | Searching = NUMPY_SEARCH, members: int = 32, step_size: float = 0.3, batch_size: int = 1000,
         layers: Sequence[int] | None = None, seed: int = 0, is_noisy: bool | None = None,
     ) -> None:  # fmt: skip
         if members < 4:
@@ -228,8 +238,8 @@ class DeviceEvolution(Generic[N]):
             some, _ = self._samples(0)
             unit = max(float(device.run(some).scores.std(1).mean()), 1.0)
         self.unit = unit
-        self.search = make_search(
-            search, self.weights.size, members=members, spread=step_size,
+        self.search = _searching(search)(
+            self.weights.size, members=members, spread=step_size,
             seed=derive_seed(seed, Purpose.SEARCH) % 2**32,
             measure=self._losses, noisy=len(labels) > batch_size if is_noisy is None else is_noisy,
         )  # fmt: skip
@@ -267,12 +277,7 @@ class DeviceEvolution(Generic[N]):
 
     def go_on(self, state: Sequence[NDArray[np.float64]], generations: int) -> None:
         """Go to where so many generations led; the device then runs what they found."""
-        losses: Sequence[Any] = state
-        if not isinstance(self.search, SeparableCMA):
-            import torch
-
-            losses = [torch.from_numpy(np.asarray(x, np.float32)) for x in state]
-        self.search.replay(losses, generations)
+        self.search.replay(state, generations)
         self.generations = generations
         self.device.replace(self.found)
 
@@ -300,9 +305,10 @@ __all__ = [
     "NUMPY_SEARCH",
     "SEARCHES",
     "DeviceEvolution",
+    "Search",
+    "Searching",
     "SeparableCMA",
     "Weights",
     "cross_entropy",
     "drawn",
-    "make_search",
 ]

@@ -1,8 +1,9 @@
 """The network in plain integers: the specification of the hardware, readable, in numpy alone."""
 
 from izhi.hardware.fixed.arithmetic import FixedPoint, rounded_shift, saturated
-from izhi.hardware.fixed.network import Layer, Network, Outcome, Readout, Trace, run, run_compiled
+from izhi.hardware.fixed.network import Layer, Network, Outcome, Readout, Trace, run
 from izhi.hardware.fixed.neuron import NEURONS, Formats, IzhikevichNeuron, LIFNeuron, Neuron
+from izhi.hardware.fixed.quick import run_compiled
 
 __all__ = [
     "NEURONS",

@@ -248,15 +248,6 @@ def run(network: Network, spikes: NDArray[np.integer], *, trace: bool = False) -
     return Outcome(scores, spikes_out, _stacked(seen) if trace else None)
 
 
-def run_compiled(network: Network, spikes: NDArray[np.integer]) -> Outcome:
-    """What ``run`` gives without a trace, by Numba where it is installed, which is not on every board."""
-    try:
-        from izhi.hardware.fixed import fast
-    except ImportError:
-        return run(network, spikes)
-    return fast.run(network, spikes)
-
-
 def _stacked(seen: list[Trace]) -> Trace:
     names = ("accumulator", "current", "v", "u", "spikes")
     return Trace(*([np.stack(getattr(s, name)) for s in seen] for name in names))
