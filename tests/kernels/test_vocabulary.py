@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from izhi.kernels import cpu, reference
-from izhi.kernels.cpu import scalars
+from izhi.kernels.cpu import recurrence, scalars
 from izhi.kernels.plan import Constants, Formats
 from izhi.kernels.vocabulary import Surrogate, places
 from izhi.neurons import surrogate as ours
@@ -52,6 +52,10 @@ def test_surrogates_are_all_here_and_known_to_kernels():
 def test_places_are_those_of_the_fields():
     for words in (reference.WORDS, scalars.WORDS):
         assert tuple(places(Constants, words)) == tuple(range(len(Constants._fields)))
+
+
+def test_the_cpu_kernels_read_every_constant_in_order():
+    assert recurrence._all(range(len(Constants._fields))) == tuple(range(len(Constants._fields)))
 
 
 def test_the_gpu_kernels_take_constants_in_their_order():

@@ -219,8 +219,8 @@ def run(
     held = torch.stack([x.float().reshape(-1) for x in (*state, *traces)])
     feedback, spikes = _recurrent(drive, memory, current)
     call = Call(
-        current.detach().contiguous(), conductance.detach().contiguous(), bias.detach().contiguous(),
-        p.detach(), torch.tensor(numbers, dtype=torch.float32),
+        current.detach().contiguous(), conductance.detach().contiguous(),
+        bias.detach().contiguous(), p.detach(), torch.tensor(numbers, dtype=torch.float32),
     )  # fmt: skip
     inputs = (current, conductance, bias, p, decay, held, feedback, spikes)
     keep = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)

@@ -151,8 +151,9 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
     def coefficients(self) -> Coefficients:
         """The coefficients now in use: floats, or tensors where they are learned.
 
-        Learned values are held where the dynamics are stable (a1 ≥ 0, 0 ≤ a ≤ 1/dt, −1/dt ≤ b2 ≤ 0 or what the preset has beyond,
-        threshold ≥ c + 0.1·span) by a clamp that lets the gradient through; b1 may change sign.
+        Learned values are held where the dynamics are stable (a1 ≥ 0, 0 ≤ a ≤ 1/dt,
+        −1/dt ≤ b2 ≤ 0 or what the preset has beyond, threshold ≥ c + 0.1·span) by a clamp that
+        lets the gradient through; b1 may change sign.
         """
         p = self.parameters_
         values: dict[str, Tensor | float] = {name: self._given(name) for name in COEFFICIENTS}

@@ -180,7 +180,8 @@ class NeuronLayer(nn.Module, Generic[State]):
         one = drive.current[0] if time else drive.current
         if self.size is not None and tuple(one.shape[1:]) != self.size:
             raise ShapeError(
-                f"current has features {tuple(one.shape[1:])}, expected {self.size}, the neuron's size"
+                f"current has features {tuple(one.shape[1:])}, expected {self.size},"
+                " the neuron's size"
             )
         if state is None:
             return self.initial_state(one)

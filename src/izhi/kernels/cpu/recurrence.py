@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from izhi.kernels.cpu.parallel import (
     Kernel,
@@ -53,6 +52,15 @@ def _spread(of_neuron: Any, start: Any, size: Any, of_lane: Any) -> None:
 @inlined
 def _five(data: Any) -> Any:
     return number(data, 0), number(data, 1), number(data, 2), number(data, 3), number(data, 4)
+
+
+@inlined
+def _all(s: Any) -> Any:
+    """Every one of the ``Constants``, as a tuple."""
+    return (
+        s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9],
+        s[10], s[11], s[12], s[13], s[14], s[15], s[16], s[17],
+    )  # fmt: skip
 
 
 def _coefficients(plan: Plan) -> tuple[Any, Any]:
@@ -132,7 +140,7 @@ def _forward(plan: Plan) -> Kernel:
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + BLOCK - 1) // BLOCK
-        s = to_fixed_tuple(constants, _CONSTANTS)
+        s = _all(constants)
         z = np.zeros((4, BLOCK), np.float32)
         q = np.zeros((rows, BLOCK), np.float32)
         bias_of = np.zeros(BLOCK, np.float32)
@@ -206,7 +214,7 @@ def _backward(plan: Plan) -> Kernel:
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + BLOCK - 1) // BLOCK
-        s = to_fixed_tuple(constants, _CONSTANTS)
+        s = _all(constants)
         z = np.zeros((4, BLOCK), np.float32)
         path = np.empty((min(keep_every, steps), 4, BLOCK), np.float32)
         gz = np.zeros((4, BLOCK), np.float32)
