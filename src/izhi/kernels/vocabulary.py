@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 #: A function of numbers, or of tensors, in the words of a vocabulary.
-Scalar = Callable[..., Any]
+#: What a kernel compiler computes with: a number, vector or pointer, in types of its own.
+Value: TypeAlias = Any
+Scalar: TypeAlias = Callable[..., Value]
 
 
 class Vocabulary(NamedTuple):
@@ -26,8 +28,8 @@ class Vocabulary(NamedTuple):
     """
 
     inlined: Callable[[Scalar], Scalar]
-    constant: Callable[[Any], Any]
-    number: Callable[[float], Any]
+    constant: Callable[[Value], Value]
+    number: Callable[[float], Value]
     select: Scalar
     clip: Scalar
     exp: Scalar
@@ -50,7 +52,7 @@ class Surrogate(Protocol):
         """The derivative of the spike, (x, first constant, second constant) → value."""
 
 
-def places(fields: type[tuple[Any, ...]], words: Vocabulary) -> Any:
+def places(fields: type[tuple[Value, ...]], words: Vocabulary) -> Value:
     """The place of each field of a NamedTuple, by name, known to the compiler."""
     names = fields._fields  # type: ignore[attr-defined]
     return fields(*(words.constant(k) for k in range(len(names))))

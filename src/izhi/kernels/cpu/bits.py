@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
@@ -23,36 +23,52 @@ from izhi.kernels.cpu.parallel import (
     wide_vectors,
 )
 from izhi.kernels.cpu.scalars import codec, f32
+from izhi.kernels.vocabulary import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llvmlite import ir
+    from llvmlite.ir import IRBuilder
+    from numba.core.base import BaseContext
+    from numba.core.typing import Context, Signature
+
 
 WORD = 32
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def lowest_bit(typing: Any, word: Any) -> Any:
+def lowest_bit(typing: Context, word: Value) -> Value:
     """The place of the lowest bit that is set in a word that is not zero."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
         return builder.cttz(args[0], cgutils.true_bit)
 
     return types.uint32(types.uint32), generate
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def number_of_bits(typing: Any, word: Any) -> Any:
+def number_of_bits(typing: Context, word: Value) -> Value:
     """How many bits of a word are set."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
         return builder.ctpop(args[0])
 
     return types.uint32(types.uint32), generate
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def word_of(typing: Any, address: Any) -> Any:
+def word_of(typing: Context, address: Value) -> Value:
     """The word whose bits say which of 32 bytes are not zero."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
         kind = ir.VectorType(_I8, WORD)
         flags = builder.load(builder.inttoptr(args[0], kind.as_pointer()), align=1)
         return builder.bitcast(
@@ -63,10 +79,12 @@ def word_of(typing: Any, address: Any) -> Any:
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def _transpose_words(typing: Any, source: Any, stride: Any, target: Any) -> Any:
+def _transpose_words(typing: Context, source: Value, stride: Value, target: Value) -> Value:
     """32 words a stride (bytes) apart → 32 words side by side: bit r of word i is bit i of word r."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
         kind = ir.VectorType(_I32, WORD)
         words = ir.Constant(kind, ir.Undefined)
         for r in range(WORD):

@@ -7,7 +7,6 @@ gradient of the weights.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from izhi.kernels.cpu.parallel import (
     wide_vectors,
 )
 from izhi.kernels.cpu.scalars import f32, inlined
+from izhi.kernels.vocabulary import Value
 
 #: Columns of one piece of work, and bytes of the part of m that should stay in the cache.
 _COLUMNS, _CACHE = 512, 1 << 20
@@ -37,7 +37,7 @@ _NARROW = 64
 
 
 @inlined
-def _list_bits(words: Any, start: Any, stop: Any, places: Any) -> Any:
+def _list_bits(words: Value, start: Value, stop: Value, places: Value) -> Value:
     count = 0
     for w in range(start, stop):
         word = words[w]

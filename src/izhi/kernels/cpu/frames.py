@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,17 +20,18 @@ from izhi.kernels.cpu.parallel import (
 )
 from izhi.kernels.cpu.rate import mix
 from izhi.kernels.cpu.scalars import f32, inlined
+from izhi.kernels.vocabulary import Value
 
 _u32 = np.uint32
 
 
 @inlined
-def _add_bit(line: Any, unit: Any) -> None:
+def _add_bit(line: Value, unit: Value) -> None:
     line[unit // 32] |= _u32(_u32(1) << _u32(unit % 32))
 
 
 @inlined
-def _add_one(line: Any, unit: Any) -> None:
+def _add_one(line: Value, unit: Value) -> None:
     line[unit] += f32(1)
 
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numba
 import numpy as np
@@ -21,6 +21,16 @@ from numba import carray, types
 from torch import Tensor
 
 from izhi.kernels.cpu.scalars import inlined
+from izhi.kernels.vocabulary import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llvmlite import ir
+    from llvmlite.ir import IRBuilder
+    from numba.core.base import BaseContext
+    from numba.core.typing import Context, Signature
+
 
 #: Places of an array of arguments that are not the kernel's own.
 _RESERVED = 4
@@ -69,10 +79,12 @@ if hasattr(os, "register_at_fork"):
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def _call(typing: Any, address: Any) -> Any:
+def _call(typing: Context, address: Value) -> Value:
     """int f() at an address."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
         number = context.get_value_type(types.int32)
         kind = numba.core.cgutils.ir.FunctionType(number, [])
         return builder.call(builder.inttoptr(args[0], kind.as_pointer()), [])
@@ -81,18 +93,22 @@ def _call(typing: Any, address: Any) -> Any:
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def _pointer(typing: Any, address: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+def _pointer(typing: Context, address: Value) -> Value:
+    def generate(
+        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
         return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
 
     return types.voidptr(types.int64), generate
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def wide_vectors(typing: Any) -> Any:
+def wide_vectors(typing: Context) -> Value:
     """Let LLVM use vectors of 512 bits in this function, which it avoids by itself."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
         # llvmlite's own add knows no attributes with values.
         set.add(builder.function.attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()
@@ -101,32 +117,32 @@ def wide_vectors(typing: Any) -> Any:
 
 
 @inlined
-def array(data: Any, place: Any, shape: Any, dtype: Any) -> Any:
+def array(data: Value, place: Value, shape: Value, dtype: Value) -> Value:
     """The array whose address is the kernel's argument number ``place``."""
     return carray(_pointer(data[_RESERVED + place]), shape, dtype)
 
 
 @inlined
-def number(data: Any, place: Any) -> Any:
+def number(data: Value, place: Value) -> Value:
     """The integer that is the kernel's argument number ``place``."""
     return data[_RESERVED + place]
 
 
 @inlined
-def four_numbers(data: Any) -> Any:
+def four_numbers(data: Value) -> Value:
     """The first four arguments of a kernel: its sizes."""
     return number(data, 0), number(data, 1), number(data, 2), number(data, 3)
 
 
 @inlined
-def share(data: Any) -> Any:
+def share(data: Value) -> Value:
     """This thread's number, and how many threads there are."""
     if data[0] != 0:
         return np.int64(_call(data[0])), np.int64(_call(data[1]))
     return data[2], data[3]
 
 
-def compile_kernel(function: Callable[[Any], None]) -> Kernel:
+def compile_kernel(function: Callable[[Value], None]) -> Kernel:
     """Compile a kernel; the result is cached on disk, if there is a folder for it that can be written."""
     signature = types.void(types.CPointer(types.int64))
     options = {"error_model": "numpy"}
@@ -158,7 +174,7 @@ def launch(kernel: Kernel, *arguments: int | Tensor, pieces: int) -> None:
         _in_python_threads(kernel, data, threads)
 
 
-def _in_python_threads(kernel: Kernel, data: Any, threads: int) -> None:
+def _in_python_threads(kernel: Kernel, data: Value, threads: int) -> None:
     """Where torch has no OpenMP of a known kind; calls by ctypes hold no lock of the interpreter."""
 
     def one(worker: int) -> None:

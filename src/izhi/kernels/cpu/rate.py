@@ -8,7 +8,6 @@ rounded to a multiple of 1/65,536.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,12 +24,13 @@ from izhi.kernels.cpu.parallel import (
     wide_vectors,
 )
 from izhi.kernels.cpu.scalars import codec, inlined
+from izhi.kernels.vocabulary import Value
 
 _u32 = np.uint32
 
 
 @inlined
-def mix(h: Any) -> Any:
+def mix(h: Value) -> Value:
     # Numba widens products of 32-bit numbers to 64 bits: each must be cut back.
     h = _u32(_u32(h ^ (h >> _u32(16))) * _u32(0x85EBCA6B))
     h = _u32(_u32(h ^ (h >> _u32(13))) * _u32(0xC2B2AE35))
@@ -38,7 +38,7 @@ def mix(h: Any) -> Any:
 
 
 @inlined
-def _flag(x: Any) -> Any:
+def _flag(x: Value) -> Value:
     return np.uint8(x)
 
 

@@ -13,7 +13,6 @@ gradients of all coefficients.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +29,7 @@ from izhi.kernels.cpu.parallel import (
 from izhi.kernels.cpu.scalars import WORDS, codec, f32, inlined
 from izhi.kernels.dynamics import dynamics
 from izhi.kernels.plan import Call, Constants, Gradients, Plan
-from izhi.kernels.vocabulary import places
+from izhi.kernels.vocabulary import Scalar, Value, places
 
 #: Lanes of one block.
 BLOCK = 1024
@@ -38,7 +37,7 @@ _CONSTANTS = len(Constants._fields)
 
 
 @inlined
-def _spread(of_neuron: Any, start: Any, size: Any, of_lane: Any) -> None:
+def _spread(of_neuron: Value, start: Value, size: Value, of_lane: Value) -> None:
     """Values of neurons to the lanes of a block, a sample at a time."""
     n, i = start % len(of_neuron), 0
     while i < size:
@@ -50,12 +49,12 @@ def _spread(of_neuron: Any, start: Any, size: Any, of_lane: Any) -> None:
 
 
 @inlined
-def _five(data: Any) -> Any:
+def _five(data: Value) -> Value:
     return number(data, 0), number(data, 1), number(data, 2), number(data, 3), number(data, 4)
 
 
 @inlined
-def _all(s: Any) -> Any:
+def _all(s: Value) -> Value:
     """Every one of the ``Constants``, as a tuple."""
     return (
         s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9],
@@ -63,7 +62,7 @@ def _all(s: Any) -> Any:
     )  # fmt: skip
 
 
-def _coefficients(plan: Plan) -> tuple[Any, Any]:
+def _coefficients(plan: Plan) -> tuple[Scalar, Scalar]:
     """(collect, add): the coefficients of lane i as a tuple, and a tuple of gradients added to it."""
 
     @inlined

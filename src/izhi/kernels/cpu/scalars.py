@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
 import numpy as np
 import torch
 
-from izhi.kernels.vocabulary import Vocabulary
+from izhi.kernels.vocabulary import Scalar, Value, Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llvmlite import ir
+    from llvmlite.ir import IRBuilder
+    from numba.core.base import BaseContext
+    from numba.core.typing import Context, Signature
+
 
 f32 = np.float32
 
@@ -29,75 +38,79 @@ def inlined(function: Function) -> Function:
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def _bits_to_float(typing: Any, x: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+def _bits_to_float(typing: Context, x: Value) -> Value:
+    def generate(
+        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
         return builder.bitcast(args[0], context.get_value_type(numba.float32))
 
     return numba.float32(numba.uint32), generate
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def _float_to_bits(typing: Any, x: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+def _float_to_bits(typing: Context, x: Value) -> Value:
+    def generate(
+        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
         return builder.bitcast(args[0], context.get_value_type(numba.uint32))
 
     return numba.uint32(numba.float32), generate
 
 
 @inlined
-def _load_bf16(x: Any) -> Any:
+def _load_bf16(x: Value) -> Value:
     return _bits_to_float(np.uint32(np.uint32(x) << np.uint32(16)))
 
 
 @inlined
-def _store_bf16(x: Any) -> Any:
+def _store_bf16(x: Value) -> Value:
     bits = _float_to_bits(f32(x))
     even = (bits >> np.uint32(16)) & np.uint32(1)
     return np.uint16((bits + np.uint32(0x7FFF) + even) >> np.uint32(16))
 
 
 @inlined
-def _load_f32(x: Any) -> Any:
+def _load_f32(x: Value) -> Value:
     return x
 
 
 @inlined
-def _store_f32(x: Any) -> Any:
+def _store_f32(x: Value) -> Value:
     return f32(x)
 
 
 @inlined
-def _select(condition: Any, a: Any, b: Any) -> Any:
+def _select(condition: Value, a: Value, b: Value) -> Value:
     return a if condition else b
 
 
 @inlined
-def _clip(x: Any, low: Any, high: Any) -> Any:
+def _clip(x: Value, low: Value, high: Value) -> Value:
     return min(max(x, low), high)
 
 
 @inlined
-def _exp(x: Any) -> Any:
+def _exp(x: Value) -> Value:
     return np.exp(x)
 
 
 @inlined
-def _absolute(x: Any) -> Any:
+def _absolute(x: Value) -> Value:
     return abs(x)
 
 
 @inlined
-def _wide(x: Any) -> Any:
+def _wide(x: Value) -> Value:
     return np.float64(x)
 
 
 @inlined
-def _narrow(x: Any) -> Any:
+def _narrow(x: Value) -> Value:
     return f32(x)
 
 
 @inlined
-def _rounded(x: Any, scale: Any, unit: Any) -> Any:
+def _rounded(x: Value, scale: Value, unit: Value) -> Value:
     return np.floor(x * scale + 0.5) * unit
 
 
@@ -115,7 +128,7 @@ WORDS = Vocabulary(
 )
 
 
-def codec(dtype: torch.dtype) -> tuple[Any, Any, Any]:
+def codec(dtype: torch.dtype) -> tuple[Scalar, Scalar, type]:
     """(load, store, element): memory → float32, and back; the type of an element in memory."""
     if dtype == torch.bfloat16:
         return _load_bf16, _store_bf16, np.uint16
