@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+#: Numbers of any kind.
+Array: TypeAlias = NDArray[Any]
 #: Spikes (T, batch, inputs), uint8, or for the FPGA IP currents (batch, inputs), float32.
 Inputs = NDArray[np.uint8] | NDArray[np.float32]
 #: Arrays by name.
-Arrays = Mapping[str, Any]
+Arrays: TypeAlias = Mapping[str, Array]
 _N = TypeVar("_N", bound="Network")
 
 
@@ -19,7 +21,7 @@ class Part(Protocol):
     """The weights of a layer, or of a readout."""
 
     @property
-    def weight(self) -> NDArray[Any]:
+    def weight(self) -> Array:
         """(outputs, inputs)."""
 
     @property
@@ -30,7 +32,7 @@ class Part(Protocol):
     def change(self) -> float:
         """How much of a weight a search takes for a change of one."""
 
-    def rounded(self, values: NDArray[np.float64]) -> NDArray[Any]:
+    def rounded(self, values: NDArray[np.float64]) -> Array:
         """The nearest numbers that the part can hold."""
 
     def drawn(self, random: np.random.Generator) -> Arrays:
@@ -60,4 +62,4 @@ class Network(Protocol):
         """A network with other arrays in some parts, by their numbers; the other parts are the same objects."""
 
 
-__all__ = ["Arrays", "Inputs", "Network", "Part"]
+__all__ = ["Array", "Arrays", "Inputs", "Network", "Part"]

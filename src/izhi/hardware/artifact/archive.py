@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 
 from izhi.errors import ArtifactError
 from izhi.files import problem, write_bytes
+from izhi.hardware.networks import Array
 
 #: No network for hardware comes near this; a file that is larger is refused.
 MOST_BYTES = 1 << 30
 
 
 def write(
-    path: str | os.PathLike[str], manifest: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    path: str | os.PathLike[str], manifest: Mapping[str, object], arrays: Mapping[str, Array]
 ) -> None:
     """Write a file; the checksums are added to the manifest."""
     contents = {name: _npy(array) for name, array in arrays.items()}
@@ -52,7 +53,7 @@ def compare(found: NDArray[np.int64], expected: NDArray[np.int64]) -> None:
         )
 
 
-def _npy(array: NDArray[Any]) -> bytes:
+def _npy(array: Array) -> bytes:
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
     return buffer.getvalue()
@@ -97,7 +98,7 @@ class Archive:
             manifest = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise self.problem(f"has a manifest that is no JSON ({error})") from None
-        self.manifest: dict[str, Any] = manifest if isinstance(manifest, dict) else {}
+        self.manifest: dict[str, object] = manifest if isinstance(manifest, dict) else {}
 
     @property
     def format(self) -> str:
@@ -132,7 +133,7 @@ class Archive:
         if entry.file_size > most or entry.filename.removesuffix(".npy") in self._entries:
             raise self.problem(f"has {entry.filename!r} twice, or larger than the file")
 
-    def array(self, name: str, kind: Any, shape: tuple[int | None, ...] | None) -> NDArray[Any]:
+    def array(self, name: str, kind: Any, shape: tuple[int | None, ...] | None) -> Array:
         """An entry as an array of numbers; its size is checked before memory is taken.
 
         Args:
@@ -168,7 +169,7 @@ class Archive:
             raise self.problem(f"has {name!r} of shape {found}, expected {shape}")
         return np.frombuffer(raw, dtype, offset=file.tell()).reshape(found)
 
-    def number(self, table: Any, name: str, low: int, high: int, where: str = "") -> int:
+    def number(self, table: object, name: str, low: int, high: int, where: str = "") -> int:
         """A whole number of a table of the manifest, from low to high."""
         value = table.get(name) if isinstance(table, dict) else None
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -177,7 +178,7 @@ class Archive:
             )
         return value
 
-    def table(self, name: str) -> dict[str, Any]:
+    def table(self, name: str) -> dict[str, object]:
         """An object of the manifest."""
         found = self.manifest.get(name)
         if not isinstance(found, dict):

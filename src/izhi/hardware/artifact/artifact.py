@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from izhi.hardware.fixed import Outcome
-from izhi.hardware.networks import Inputs, Network
+from izhi.hardware.networks import Array, Inputs, Network
 
 N = TypeVar("N", bound=Network, covariant=True)
 _A = TypeVar("_A", bound="Artifact[Any]")
@@ -47,10 +47,10 @@ class Artifact(Protocol[N]):
     def classes(self) -> tuple[str, ...]: ...
 
     @property
-    def encoding(self) -> Mapping[str, Any]: ...
+    def encoding(self) -> Mapping[str, object]: ...
 
     @property
-    def provenance(self) -> Mapping[str, Any]: ...
+    def provenance(self) -> Mapping[str, object]: ...
 
     @property
     def test_inputs(self) -> Inputs: ...
@@ -58,13 +58,13 @@ class Artifact(Protocol[N]):
     @property
     def test_scores(self) -> NDArray[np.int64]: ...
 
-    def inputs_of(self, encoded: NDArray[Any]) -> Inputs:
+    def inputs_of(self, encoded: Array) -> Inputs:
         """What the network takes of encoded samples (T, B, inputs)."""
 
     def run(self, inputs: Inputs) -> Outcome:
         """Scores and spikes of every layer as this machine computes them: what a device must give."""
 
-    def with_network(self: _A, network: Any, **provenance: Any) -> _A:
+    def with_network(self: _A, network: Any, **provenance: object) -> _A:
         """An artifact of another network of the same structure, with the scores that it gives to the test vectors.
 
         Args:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from izhi.errors import ArtifactError
 from izhi.hardware.artifact import integers, ip
 from izhi.hardware.artifact.archive import Archive
 from izhi.hardware.artifact.artifact import Artifact
 from izhi.hardware.artifact.integers import IntegerArtifact
+from izhi.hardware.networks import Network
 
 #: What reads each kind of file, by its format.
-READERS: Mapping[str, Callable[[Archive], Artifact[Any]]] = {
+READERS: Mapping[str, Callable[[Archive], Artifact[Network]]] = {
     integers.NAME: integers.read,
     ip.NAME: ip.read,
 }
 
 
-def save(artifact: Artifact[Any], path: str | os.PathLike[str]) -> None:
+def save(artifact: Artifact[Network], path: str | os.PathLike[str]) -> None:
     """Write an artifact of any kind, whole or not at all."""
     artifact.save(path)
 
 
-def load(path: str | os.PathLike[str], *, test: bool = True) -> Artifact[Any]:
+def load(path: str | os.PathLike[str], *, test: bool = True) -> Artifact[Network]:
     """Read an artifact of any kind, check everything in it, and run its test vectors.
 
     Raises:
@@ -54,7 +54,7 @@ def load_integers(path: str | os.PathLike[str]) -> IntegerArtifact:
     return found
 
 
-def _test(path: str | os.PathLike[str], found: Artifact[Any]) -> None:
+def _test(path: str | os.PathLike[str], found: Artifact[Network]) -> None:
     try:
         found.self_test()
     except ArtifactError as error:

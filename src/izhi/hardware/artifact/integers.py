@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from izhi.hardware.fixed import (
     run,
     run_compiled,
 )
-from izhi.hardware.networks import Inputs
+from izhi.hardware.networks import Array, Inputs
 
 NAME, VERSION = "izhi artifact", 1
 #: No network for hardware comes near these; a file that claims more is refused.
@@ -57,12 +57,12 @@ class IntegerArtifact:
     network: Network
     steps: int
     classes: tuple[str, ...]
-    encoding: Mapping[str, Any] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    encoding: Mapping[str, object] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)
     test_inputs: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((1, 0, 1), np.uint8))
     test_scores: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
-    def inputs_of(self, encoded: NDArray[Any]) -> NDArray[np.uint8]:
+    def inputs_of(self, encoded: Array) -> NDArray[np.uint8]:
         """How often each input fires in each step, (T, B, inputs)."""
         return np.asarray(encoded).astype(np.uint8)
 
@@ -70,7 +70,7 @@ class IntegerArtifact:
         """Run spikes (T, B, inputs) through the integer model, compiled where Numba is installed."""
         return run_compiled(self.network, inputs)  # type: ignore[arg-type]
 
-    def with_network(self, network: Network, **provenance: Any) -> IntegerArtifact:
+    def with_network(self, network: Network, **provenance: object) -> IntegerArtifact:
         """An artifact of another network, with its own scores; see ``Artifact``."""
         scores = run_compiled(network, self.test_inputs).scores
         whole = {**self.provenance, **provenance}
@@ -83,7 +83,7 @@ class IntegerArtifact:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it, whole or not at all."""
-        arrays: dict[str, NDArray[Any]] = {}
+        arrays: dict[str, Array] = {}
         layers = [
             _describe(layer, f"layers.{number}", arrays)
             for number, layer in enumerate(self.network.layers)
@@ -127,13 +127,13 @@ def unpack(packed: NDArray[np.uint8], bits: int, columns: int) -> NDArray[np.int
     return values
 
 
-def _narrow(values: NDArray[np.int64]) -> NDArray[Any]:
+def _narrow(values: NDArray[np.int64]) -> Array:
     """The values in the smallest type that holds them, one value where all are equal."""
     values = values[:1] if len(values) and (values == values[0]).all() else values
     return values.astype(np.int16 if (np.abs(values) < 1 << 15).all() else np.int32)
 
 
-def _describe(layer: Layer, place: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+def _describe(layer: Layer, place: str, arrays: dict[str, Array]) -> dict[str, object]:
     neuron = layer.neuron
     arrays[f"{place}.weight"] = pack(layer.weight, layer.weight_bits)
     if layer.feedback is not None:
@@ -155,7 +155,7 @@ def _describe(layer: Layer, place: str, arrays: dict[str, NDArray[Any]]) -> dict
     }
 
 
-def _describe_readout(readout: Readout, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+def _describe_readout(readout: Readout, arrays: dict[str, Array]) -> dict[str, object]:
     arrays["readout.weight"] = pack(readout.weight, readout.weight_bits)
     arrays["readout.multiplier"] = _narrow(readout.multiplier)
     arrays["readout.bias"] = readout.bias.astype(np.int64)
@@ -206,10 +206,9 @@ class _Reader:
             self.file.array(name, np.uint8, (rows, -(-columns * bits // 8))), bits, columns
         )
 
-    def format(self, table: Any, name: str, where: str) -> FixedPoint:
-        value = (
-            table.get("formats", {}).get(name) if isinstance(table.get("formats"), dict) else None
-        )
+    def format(self, table: object, name: str, where: str) -> FixedPoint:
+        formats = table.get("formats") if isinstance(table, dict) else None
+        value = formats.get(name) if isinstance(formats, dict) else None
         if not isinstance(value, list) or len(value) != 2:
             raise self.problem(f"has {where}formats.{name} {value!r}, expected [width, fraction]")
         pair = {"width": value[0], "fraction": value[1]}
@@ -241,14 +240,14 @@ class _Reader:
         scores = self.file.array("test.scores", np.int64, (inputs.shape[1], len(classes)))
         return IntegerArtifact(network, steps, classes, encoding, provenance, inputs, scores)
 
-    def test_inputs(self, table: Any, steps: int, inputs: int) -> NDArray[np.uint8]:
+    def test_inputs(self, table: object, steps: int, inputs: int) -> NDArray[np.uint8]:
         count = self.number(table, "count", 0, 1000, "tests.")
         bits = self.number(table, "bits", 1, 8, "tests.")
         packed = self.file.array("test.inputs", np.uint8, (steps * count, -(-inputs * bits // 8)))
         values = unpack(packed, bits, inputs) & ((1 << bits) - 1)
         return values.astype(np.uint8).reshape(steps, count, inputs)
 
-    def layer(self, table: Any, place: str, before: int | None) -> Layer:
+    def layer(self, table: object, place: str, before: int | None) -> Layer:
         where = f"{place}."
         if not isinstance(table, dict) or table.get("neuron") not in NEURONS:
             raise self.problem(f"has a {place} whose neuron is none of {', '.join(NEURONS)}")
@@ -266,8 +265,8 @@ class _Reader:
             self.number(table, "shift", 0, 40, where), current, neuron, feedback,
         )  # fmt: skip
 
-    def neuron(self, table: Any, where: str, count: int) -> Neuron:
-        kind = NEURONS[table["neuron"]]
+    def neuron(self, table: dict[str, object], where: str, count: int) -> Neuron:
+        kind = NEURONS[str(table["neuron"])]
         fraction = self.number(table, "fraction", 0, 30, where)
         formats = {state: self.format(table, state, where) for state in kind.states}
         constants = {name: self.vector(where + name, count) for name in kind.names()}
@@ -277,7 +276,7 @@ class _Reader:
                 raise self.problem(f"has {where}{name} beyond its format of {number.width} bits")
         return kind.of(formats, fraction, constants)
 
-    def sizes(self, table: Any, where: str, before: int | None) -> tuple[int, int, int]:
+    def sizes(self, table: object, where: str, before: int | None) -> tuple[int, int, int]:
         inputs = self.number(table, "inputs", 1, _MOST_NEURONS, where)
         if before is not None and inputs != before:
             raise self.problem(
@@ -288,7 +287,7 @@ class _Reader:
             self.number(table, "weight_bits", 2, 8, where),
         )  # fmt: skip
 
-    def readout(self, table: Any, before: int | None) -> Readout:
+    def readout(self, table: object, before: int | None) -> Readout:
         if not isinstance(table, dict):
             raise self.problem("has a readout that is no table")
         inputs, outputs, bits = self.sizes(table, "readout.", before)

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from izhi.hardware.artifact.archive import Archive
 from izhi.hardware.fixed import Outcome
 from izhi.hardware.ip.arithmetic import check_currents, run
 from izhi.hardware.ip.network import LAYERS, STEPS, WIDTH, Floats, Layer, Network
-from izhi.hardware.networks import Inputs
+from izhi.hardware.networks import Array, Inputs
 
 NAME, VERSION = "izhi hls-ip artifact", 1
 
@@ -43,8 +43,8 @@ class IPArtifact:
 
     network: Network
     classes: tuple[str, ...]
-    encoding: Mapping[str, Any] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    encoding: Mapping[str, object] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)
     test_inputs: Floats = field(default_factory=lambda: np.zeros((0, 1), np.float32))
     test_scores: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
@@ -58,7 +58,7 @@ class IPArtifact:
         """Of an inference: the IP's."""
         return STEPS
 
-    def inputs_of(self, encoded: NDArray[Any]) -> Floats:
+    def inputs_of(self, encoded: Array) -> Floats:
         """Currents (B, inputs) of encoded samples (T, B, inputs), which are the same in all steps."""
         return np.ascontiguousarray(encoded[0], np.float32)
 
@@ -66,7 +66,7 @@ class IPArtifact:
         """Run currents (B, inputs) by the arithmetic of the IP."""
         return run(self.network, inputs)
 
-    def with_network(self, network: Network, **provenance: Any) -> IPArtifact:
+    def with_network(self, network: Network, **provenance: object) -> IPArtifact:
         """An artifact of another network, with its own scores; see ``Artifact``."""
         scores = run(network, self.test_inputs).scores
         whole = {**self.provenance, **provenance}
@@ -79,7 +79,7 @@ class IPArtifact:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it, whole or not at all."""
-        arrays: dict[str, NDArray[Any]] = {}
+        arrays: dict[str, Array] = {}
         for number, layer in enumerate(self.network.layers):
             arrays[f"layers.{number}.weight"] = layer.weight.astype("<f4")
             arrays[f"layers.{number}.bias"] = layer.bias.astype("<f4")

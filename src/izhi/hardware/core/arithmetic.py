@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from amaranth.hdl import Cat, Const, Mux, Shape, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Mux, Shape, Value, ValueLike, signed, unsigned
 
 from izhi.hardware.fixed import FixedPoint
 
@@ -14,13 +12,13 @@ def number_below(count: int) -> Shape:
     return unsigned(max(1, (count - 1).bit_length()))
 
 
-def rounded_shift(x: Any, shift: int) -> Value:
+def rounded_shift(x: ValueLike, shift: int) -> Value:
     """x / 2^shift to the nearest integer, halves upwards."""
     x = Value.cast(x)
     return x if shift == 0 else (x + Const(1 << (shift - 1), signed(shift + 1))) >> shift
 
 
-def saturated(x: Any, number: FixedPoint) -> Value:
+def saturated(x: ValueLike, number: FixedPoint) -> Value:
     """x limited to what the format holds."""
     x = Value.cast(x)
     low, high = (Const(limit, signed(number.width)) for limit in (number.lowest, number.highest))
@@ -28,7 +26,7 @@ def saturated(x: Any, number: FixedPoint) -> Value:
     return limited[: number.width].as_signed()
 
 
-def fitting(x: Any, number: FixedPoint) -> Value:
+def fitting(x: ValueLike, number: FixedPoint) -> Value:
     """A value that the format holds, in its width."""
     x = Value.cast(x)
     missing = number.width - len(x)

@@ -61,7 +61,7 @@ class AxiCore(wiring.Component):
             }
         )  # fmt: skip
 
-    def elaborate(self, platform: Any) -> Module:
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         m.domains.sync = ClockDomain()
         m.submodules.core = core = self.core

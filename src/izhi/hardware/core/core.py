@@ -73,7 +73,7 @@ class Core(wiring.Component):
                 found[f"{name}_{k}"] = Out(getattr(layer, name).shape())
         return found
 
-    def elaborate(self, platform: Any) -> Module:
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         discard, is_packet_over = Signal(), Signal()
         for number, layer in enumerate(self.layers):
@@ -197,7 +197,7 @@ class _Taps(wiring.Component):
             }
         )
 
-    def elaborate(self, platform: Any) -> Module:
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=32, depth=16)
         taken = Const(0)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from izhi.errors import SettingError
 from izhi.hardware.core.shape import (
@@ -18,6 +17,7 @@ from izhi.hardware.core.shape import (
     constants_of,
 )
 from izhi.hardware.fixed import Layer, Network, Readout
+from izhi.hardware.networks import Array
 
 #: Bits that constants of a larger core have more than those of the network it was made for, and by how much
 #: more their products are shifted: scales of weights may be four times as large or as small.
@@ -92,12 +92,12 @@ def _demand(holds: bool, what: str, found: object, has: object) -> None:
         )
 
 
-def _demand_room(value: NDArray[Any], bits: int, what: str) -> None:
+def _demand_room(value: Array, bits: int, what: str) -> None:
     needed = bits_of(int(value.min()), int(value.max()))
     _demand(needed <= bits, f"{what} of", f"{needed} bits", bits)
 
 
-def _grown(values: NDArray[Any], *sizes: int) -> NDArray[Any]:
+def _grown(values: Array, *sizes: int) -> Array:
     return np.pad(values, [(0, size - n) for size, n in zip(sizes, values.shape, strict=True)])
 
 

@@ -44,7 +44,7 @@ class Layer(wiring.Component):
             }
         )
 
-    def elaborate(self, platform: Any) -> Module:
+    def elaborate(self, platform: object) -> Module:
         m, s = Module(), self.shape
         m.submodules.accumulator = accumulator = self.accumulator
         m.submodules.neurons = neurons = self.neurons

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,22 +10,23 @@ from numpy.typing import NDArray
 from izhi.hardware.core.protocol import Opcode
 from izhi.hardware.core.shape import CoreShape, LayerShape, constants_of
 from izhi.hardware.fixed import Network, Outcome
+from izhi.hardware.networks import Array
 
 Words = NDArray[np.uint32]
 
 
-def _words(bits: NDArray[Any]) -> Words:
+def _words(bits: Array) -> Words:
     """Rows of single bits, the lowest first, as rows of 32-bit words."""
     padded = np.pad(bits.astype(np.uint8), ((0, 0), (0, -bits.shape[1] % 32)))
     return np.packbits(padded, axis=1, bitorder="little").view("<u4")
 
 
-def _bits(values: NDArray[Any], width: int) -> NDArray[Any]:
+def _bits(values: Array, width: int) -> Array:
     """Integers (…) in two's complement as (…, width) bits, the lowest first."""
     return (values[..., None] >> np.arange(width)) & 1
 
 
-def weight_words(shape: LayerShape, weight: NDArray[Any]) -> Words:
+def weight_words(shape: LayerShape, weight: Array) -> Words:
     """Weights (N, sources) as words (sources · groups, chunks); see Accumulator."""
     lanes, groups = shape.lanes, shape.groups
     padded = np.pad(weight, ((0, lanes * groups - shape.outputs), (0, 0)))
@@ -34,7 +34,7 @@ def weight_words(shape: LayerShape, weight: NDArray[Any]) -> Words:
     return _words(_bits(by_source, shape.weight_bits).reshape(len(by_source), -1))
 
 
-def constant_words(shape: LayerShape, constants: dict[str, NDArray[Any]]) -> Words:
+def constant_words(shape: LayerShape, constants: dict[str, Array]) -> Words:
     """Constants of neurons, (N,) each, as words (updates, chunks); see Neurons."""
     missing = shape.updates * shape.units - shape.outputs
     parts = [

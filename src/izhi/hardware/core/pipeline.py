@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Signal, Value, ValueLike
 
 
 class Pipeline:
@@ -16,11 +15,13 @@ class Pipeline:
         self._m, self._now = m, dict[str, Value]()
         self._stage = 0
 
-    def put(self, **values: Any) -> None:
+    def put(self, **values: ValueLike) -> None:
         """Values of this stage, in place of those of the same names."""
         self._now.update({name: Value.cast(value) for name, value in values.items()})
 
-    def each(self, units: int, name: str, formula: Callable[[Callable[[str], Value]], Any]) -> None:
+    def each(
+        self, units: int, name: str, formula: Callable[[Callable[[str], Value]], ValueLike]
+    ) -> None:
         """One value for each of several units, ``name0`` …: a formula of the unit's other values, by name."""
         for k in range(units):
             self.put(**{f"{name}{k}": formula(partial(self._of_unit, k))})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from amaranth.hdl import Array, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -36,7 +34,7 @@ class Counts(wiring.Component):
             }
         )
 
-    def elaborate(self, platform: Any) -> Module:
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.counts = counts = memory.Memory(
             shape=unsigned(SCORE_BITS), depth=self.count, init=[]
@@ -118,7 +116,7 @@ class Readout(wiring.Component):
             }
         )
 
-    def elaborate(self, platform: Any) -> Module:
+    def elaborate(self, platform: object) -> Module:
         m, r = Module(), self.shape
         fetch = filled(m, "weights", self.weights, *r.weight_memory)
         constants = filled(m, "constants", self.constants, *r.constant_memory)

@@ -6,9 +6,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from amaranth.back import rtlil
+from amaranth.hdl import Elaboratable
 
 from izhi.errors import SimulatorError
 
@@ -31,12 +31,12 @@ def run(script: str, folder: str | Path) -> str:
     return done.stdout
 
 
-def rtlil_of(design: Any, name: str) -> str:
+def rtlil_of(design: Elaboratable, name: str) -> str:
     """A design in yosys' own language, without references to source code, which would tell apart what is equal."""
     return str(rtlil.convert(design, name=name, emit_src=False))
 
 
-def convert(design: Any, name: str, passes: str, write: str) -> str:
+def convert(design: Elaboratable, name: str, passes: str, write: str) -> str:
     """A design after some passes, in the form of ``write``, a command that ends in the file's name {file}."""
     with tempfile.TemporaryDirectory() as place:
         (Path(place) / "design.il").write_text(rtlil_of(design, name))

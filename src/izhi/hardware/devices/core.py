@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +91,7 @@ class CoreDevice(Device[Network]):
             self.block.send(packets.write(number, words))
         self._check()
 
-    def write_weights(self, layer: int, weight: NDArray[np.integer[Any]]) -> None:
+    def write_weights(self, layer: int, weight: NDArray[np.integer]) -> None:
         network = self.network.with_weights(layer, weight)
         whole = fitted(self.shape, network, self._steps)
         number = 2 * layer
@@ -99,10 +99,10 @@ class CoreDevice(Device[Network]):
         self._check()
         self._network = network
 
-    def expected(self, inputs: NDArray[np.integer[Any]]) -> Outcome:
+    def expected(self, inputs: NDArray[np.integer]) -> Outcome:
         return run_compiled(self.network, inputs)
 
-    def run(self, inputs: NDArray[np.integer[Any]], *, sends_spikes: bool = False) -> Outcome:
+    def run(self, inputs: NDArray[np.integer], *, sends_spikes: bool = False) -> Outcome:
         self._check_spikes(inputs)
         spikes, steps = inputs, len(inputs)
         self._control(*([Control.SENDS_SPIKES] if sends_spikes else []))
@@ -121,9 +121,7 @@ class CoreDevice(Device[Network]):
                 raise DeviceError(f"the device {self.name} sent a broken answer: {error}") from None
         return self._without_filling(found, len(self.network.layers) if sends_spikes else 0)
 
-    def _pieces(
-        self, spikes: NDArray[np.integer[Any]], sends_spikes: bool
-    ) -> Iterator[tuple[int, int]]:
+    def _pieces(self, spikes: NDArray[np.integer], sends_spikes: bool) -> Iterator[tuple[int, int]]:
         """Beginnings and ends of the samples of each packet."""
         steps, batch, _ = spikes.shape
         events = np.concatenate([[0], (spikes.sum((0, 2), dtype=np.int64) + steps + 1).cumsum()])
@@ -135,7 +133,7 @@ class CoreDevice(Device[Network]):
             yield start, stop
             start = stop
 
-    def _check_spikes(self, spikes: NDArray[np.integer[Any]]) -> None:
+    def _check_spikes(self, spikes: NDArray[np.integer]) -> None:
         check_input(self.network, spikes)
         if spikes.shape[0] > self.shape.steps:
             raise ShapeError(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from izhi.errors import DeviceError, SettingError
 from izhi.hardware.artifact import Artifact
 from izhi.hardware.fixed import Outcome
-from izhi.hardware.networks import Network
+from izhi.hardware.networks import Array, Network
 
 #: What a device runs: a network in integers, or one of the FPGA IP.
 N = TypeVar("N", bound=Network)
@@ -93,7 +93,7 @@ class Device(ABC, Generic[N]):
         """Take a network in."""
 
     @abstractmethod
-    def write_weights(self, layer: int, weight: NDArray[Any]) -> None:
+    def write_weights(self, layer: int, weight: Array) -> None:
         """Replace a layer's weights (N, inputs), in the format that they had; 0 is the first layer.
 
         Raises:
@@ -111,16 +111,14 @@ class Device(ABC, Generic[N]):
                 self.write_weights(number, new.weight)
         self._network = network
 
-    def scores_of(
-        self, networks: Sequence[N], inputs: NDArray[Any]
-    ) -> Iterator[NDArray[np.integer[Any]]]:
+    def scores_of(self, networks: Sequence[N], inputs: Array) -> Iterator[NDArray[np.integer]]:
         """Scores (batch, classes) of each of several networks that differ in weights alone."""
         for network in networks:
             self.replace(network)
             yield self.run(inputs).scores
 
     @abstractmethod
-    def run(self, inputs: NDArray[Any], *, sends_spikes: bool = False) -> Outcome:
+    def run(self, inputs: Array, *, sends_spikes: bool = False) -> Outcome:
         """Run an inference for each sample.
 
         Args:
@@ -133,13 +131,13 @@ class Device(ABC, Generic[N]):
             DeviceError: if the device fails or refuses them.
         """
 
-    def answer(self, inputs: NDArray[Any]) -> Outcome:
+    def answer(self, inputs: Array) -> Outcome:
         """Scores alone, the fastest way that the device has."""
         (scores,) = self.scores_of([self.network], inputs)
         return Outcome(scores.astype(np.int64, copy=False), [])
 
     @abstractmethod
-    def expected(self, inputs: NDArray[Any]) -> Outcome:
+    def expected(self, inputs: Array) -> Outcome:
         """Scores and spikes of every layer that the device must give, computed on this machine."""
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,10 @@ class Emulator(Device[Network]):
     def _load(self, network: Network, steps: int) -> None:
         self.clear()
 
-    def write_weights(self, layer: int, weight: NDArray[np.integer[Any]]) -> None:
+    def write_weights(self, layer: int, weight: NDArray[np.integer]) -> None:
         self._network = self.network.with_weights(layer, weight)
 
-    def run(self, inputs: NDArray[np.integer[Any]], *, sends_spikes: bool = False) -> Outcome:
+    def run(self, inputs: NDArray[np.integer], *, sends_spikes: bool = False) -> Outcome:
         found = self.expected(inputs)
         inferences, events, spikes = self._counted
         self._counted = (
@@ -37,7 +37,7 @@ class Emulator(Device[Network]):
         )
         return found if sends_spikes else Outcome(found.scores, [])
 
-    def expected(self, inputs: NDArray[np.integer[Any]]) -> Outcome:
+    def expected(self, inputs: NDArray[np.integer]) -> Outcome:
         return run_compiled(self.network, inputs)
 
     @property

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from izhi.errors import CheckpointError, DeviceError, SettingError, unknown
 from izhi.hardware.devices.device import Device, N
+from izhi.hardware.networks import Array
 from izhi.seeds import Purpose, derive_seed
 
 Floats = NDArray[np.float64]
@@ -137,7 +138,7 @@ class _Piece(NamedTuple):
 
     part: int
     name: str
-    start: NDArray[Any]
+    start: Array
 
 
 class Weights(Generic[N]):
@@ -171,7 +172,7 @@ class Weights(Generic[N]):
 
     def of(self, x: Floats) -> N:
         """The network of one vector (n,)."""
-        changed: dict[int, dict[str, NDArray[Any]]] = {}
+        changed: dict[int, dict[str, Array]] = {}
         at = 0
         for number, name, start in self._pieces:
             part = self.network.parts[number]
@@ -189,7 +190,7 @@ def drawn(network: N, seed: int) -> N:
     )
 
 
-def cross_entropy(scores: NDArray[Any], labels: NDArray[np.int64], unit: float) -> float:
+def cross_entropy(scores: Array, labels: NDArray[np.int64], unit: float) -> float:
     """Mean cross-entropy of the softmax of scores/unit, (B, classes)."""
     z = scores / unit
     z = z - z.max(1, keepdims=True)
@@ -222,7 +223,7 @@ class DeviceEvolution(Generic[N]):
     """
 
     def __init__(
-        self, device: Device[N], inputs: NDArray[Any], labels: NDArray[np.int64], *,
+        self, device: Device[N], inputs: Array, labels: NDArray[np.int64], *,
         search: str | Searching = NUMPY_SEARCH, members: int = 32, step_size: float = 0.3, batch_size: int = 1000,
         layers: Sequence[int] | None = None, seed: int = 0, is_noisy: bool | None = None,
     ) -> None:  # fmt: skip
@@ -281,7 +282,7 @@ class DeviceEvolution(Generic[N]):
         self.generations = generations
         self.device.replace(self.found)
 
-    def _samples(self, generation: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    def _samples(self, generation: int) -> tuple[Array, NDArray[np.int64]]:
         if len(self.labels) <= self.batch_size:
             return self.inputs, self.labels
         random = np.random.default_rng(derive_seed(self.seed, Purpose.ORDER, generation))

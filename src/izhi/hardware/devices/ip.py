@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from izhi.hardware.fixed import Outcome
 from izhi.hardware.ip import STEPS, EmulatedIP, Network, arithmetic, streams
 from izhi.hardware.ip.registers import Control, RegisterMap, State
 from izhi.hardware.ip.streams import Words
+from izhi.hardware.networks import Array
 
 #: Seconds that the IP may take for a step of the protocol.
 PATIENCE = 5.0
@@ -66,9 +67,7 @@ class IPDevice(Device[Network]):
     def _load(self, network: Network, steps: int) -> None:
         self.clear()
 
-    def write_weights(
-        self, layer: int, weight: NDArray[Any], bias: NDArray[Any] | None = None
-    ) -> None:
+    def write_weights(self, layer: int, weight: Array, bias: Array | None = None) -> None:
         """Replace a layer's weights (n_out, n_prev), and its biases (n_out,) where they are given, in float32.
 
         Raises:
@@ -81,8 +80,8 @@ class IPDevice(Device[Network]):
         self._network = network  # It is sent with every sample.
 
     def scores_of(
-        self, networks: Sequence[Network], inputs: NDArray[Any]
-    ) -> Iterator[NDArray[np.integer[Any]]]:
+        self, networks: Sequence[Network], inputs: Array
+    ) -> Iterator[NDArray[np.integer]]:
         if not isinstance(self.block, EmulatedIP):
             yield from super().scores_of(networks, inputs)
             return
@@ -96,10 +95,10 @@ class IPDevice(Device[Network]):
         self._spikes += int(found.sum())
         yield from found
 
-    def expected(self, inputs: NDArray[Any]) -> Outcome:
+    def expected(self, inputs: Array) -> Outcome:
         return arithmetic.run(self.network, inputs)
 
-    def run(self, inputs: NDArray[Any], *, sends_spikes: bool = False) -> Outcome:
+    def run(self, inputs: Array, *, sends_spikes: bool = False) -> Outcome:
         network = self.network
         currents = arithmetic.check_currents(inputs, network.inputs)
         count = len(network.layers)

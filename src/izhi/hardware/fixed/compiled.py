@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from numba.extending import overload, register_jitable
 
 from izhi.hardware.fixed import arithmetic
+
+#: What Numba computes with, in types of its own.
+Value: TypeAlias = Any
 
 register_jitable(arithmetic.rounded_shift)
 register_jitable(arithmetic.saturated)
 
 
 @overload(arithmetic.chosen, strict=False)  # type: ignore[untyped-decorator]
-def _chosen(condition: Any, yes: Any, no: Any) -> Any:
+def _chosen(condition: Value, yes: Value, no: Value) -> Value:
     return lambda condition, yes, no: yes if condition else no
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from izhi.hardware.fixed import arithmetic, neuron
 from izhi.hardware.fixed import network as networks
-from izhi.hardware.fixed.compiled import source_number
+from izhi.hardware.fixed.compiled import Value, source_number
 from izhi.hardware.fixed.network import Layer, Network, Outcome, check_input, scaled
 
 #: Samples of one piece of work.
@@ -27,20 +26,20 @@ _PIECE = 16
 register_jitable(scaled)
 
 
-def _at(arrays: Any, j: Any) -> Any:
+def _at(arrays: Value, j: Value) -> Value:
     """Element j of each array of a tuple; here for its overload alone."""
     raise NotImplementedError
 
 
 @overload(_at, strict=False)  # type: ignore[untyped-decorator]
-def _overload_at(arrays: Any, j: Any) -> Any:
+def _overload_at(arrays: Value, j: Value) -> Value:
     if len(arrays) == 0:
         return lambda arrays, j: ()
     return lambda arrays, j: (arrays[0][j], *_at(arrays[1:], j))
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _accumulate(x: Any, weight: Any, total: Any) -> None:
+def _accumulate(x: Value, weight: Value, total: Value) -> None:
     for i in range(len(x)):
         times = np.int32(x[i])
         if times != 0:
@@ -54,15 +53,15 @@ def _accumulate(x: Any, weight: Any, total: Any) -> None:
 
 
 @cache
-def _layer(update: Any) -> Any:
+def _layer(update: Value) -> Value:
     """A layer of neurons over all steps, compiled; ``update`` is that of their class."""
     made_of = source_number(arithmetic, neuron, networks)
     register_jitable(update)
 
     @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
     def layer(
-        x: Any, weight: Any, feedback: Any, recurrent: Any, scale: Any, v: Any, u: Any,
-        formats: Any, coefficients: Any, out: Any,
+        x: Value, weight: Value, feedback: Value, recurrent: Value, scale: Value, v: Value, u: Value,
+        formats: Value, coefficients: Value, out: Value,
     ) -> int:  # fmt: skip
         multiplier, shift, number = scale
         steps, batch, _ = x.shape
@@ -84,7 +83,7 @@ def _layer(update: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _readout(x: Any, weight: Any, total: Any) -> None:
+def _readout(x: Value, weight: Value, total: Value) -> None:
     steps, batch, _ = x.shape
     for b in range(batch):
         for t in range(steps):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from izhi.errors import ShapeError
 from izhi.hardware.fixed.arithmetic import FixedPoint, Integers, rounded_shift, saturated
 from izhi.hardware.fixed.neuron import Neuron
 from izhi.hardware.networks import Arrays
+
+_P = TypeVar("_P", bound="Part")
 
 
 def scaled(total: Integers, multiplier: Integers, shift: int, number: FixedPoint) -> Integers:
@@ -114,6 +117,12 @@ class Readout(Part):
         return total * self.multiplier + self.bias
 
 
+def _changed(part: _P, arrays: Arrays) -> _P:
+    """A part with other arrays."""
+    values: dict[str, Any] = dict(arrays)
+    return replace(part, **values)
+
+
 @dataclass(frozen=True)
 class Network:
     """Layers in a row; the scores are the last layer's spike counts, or those of a readout.
@@ -146,12 +155,12 @@ class Network:
     def with_arrays(self, changed: Mapping[int, Arrays]) -> Network:
         """A network with other arrays in some parts, by their numbers; the other parts are the same objects."""
         layers = tuple(
-            replace(layer, **changed[k]) if k in changed else layer
+            _changed(layer, changed[k]) if k in changed else layer
             for k, layer in enumerate(self.layers)
         )
         readout, last = self.readout, len(layers)
         if readout is not None and last in changed:
-            readout = replace(readout, **changed[last])
+            readout = _changed(readout, changed[last])
         return Network(layers, readout)
 
     def with_weights(self, number: int, weight: NDArray[np.integer]) -> Network:

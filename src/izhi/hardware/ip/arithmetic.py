@@ -13,21 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from izhi.errors import ShapeError
 from izhi.hardware.fixed import Outcome
 from izhi.hardware.ip.network import STEPS, Build, Floats, Network, check_sizes
 from izhi.hardware.ip.neuron import spikes_of
+from izhi.hardware.networks import Array
 
 #: Pairs of network and sample that are computed at once, so that all their steps stay in the cache.
 _LANES = 256
 
 
-def run(network: Network, currents: Any) -> Outcome:
+def run(network: Network, currents: ArrayLike) -> Outcome:
     """Run samples through one network.
 
     Args:
@@ -55,9 +55,9 @@ def run(network: Network, currents: Any) -> Outcome:
 
 
 def run_population(
-    weights: Sequence[NDArray[Any]],
-    biases: Sequence[NDArray[Any]],
-    currents: Any,
+    weights: Sequence[Array],
+    biases: Sequence[Array],
+    currents: ArrayLike,
     build: Build = "izhi",
 ) -> NDArray[np.int64]:
     """Run samples through many networks of the same shape at once.
@@ -115,7 +115,7 @@ def _scores(
     return scores
 
 
-def check_currents(currents: Any, inputs: int) -> Floats:
+def check_currents(currents: ArrayLike, inputs: int) -> Floats:
     """Currents (B, inputs) in float32; ShapeError if they are something else."""
     with np.errstate(over="ignore"):
         found = np.asarray(currents)
@@ -133,9 +133,7 @@ def check_currents(currents: Any, inputs: int) -> Floats:
     return found
 
 
-def _check_population(
-    weights: Sequence[NDArray[Any]], biases: Sequence[NDArray[Any]], build: str
-) -> int:
+def _check_population(weights: Sequence[Array], biases: Sequence[Array], build: str) -> int:
     """The number of networks; raises unless the shapes chain and fit the IP."""
     if len(weights) != len(biases):
         raise ShapeError(

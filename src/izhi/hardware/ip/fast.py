@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -18,13 +17,13 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from izhi.hardware.fixed import arithmetic
-from izhi.hardware.fixed.compiled import source_number
+from izhi.hardware.fixed.compiled import Value, source_number
 from izhi.hardware.ip import neuron
 from izhi.hardware.ip.network import STEPS, WIDTH, Build, Floats
 
 
 @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _currents(x: Any, weight: Any, bias: Any, skips: Any, total: Any) -> None:
+def _currents(x: Value, weight: Value, bias: Value, skips: Value, total: Value) -> None:
     for j in range(WIDTH):
         total[j] = bias[j]
     for k in range(len(weight)):
@@ -35,14 +34,14 @@ def _currents(x: Any, weight: Any, bias: Any, skips: Any, total: Any) -> None:
 
 
 @cache
-def _population(build: Build) -> Any:
+def _population(build: Build) -> Value:
     """Scores of many networks and samples, compiled for a build of the IP."""
     made_of, step = source_number(neuron, arithmetic), neuron.NEURONS[build]
     register_jitable(step)
 
     @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
     def population(
-        weights: Any, biases: Any, inputs: Any, currents: Any, skips: Any, scores: Any
+        weights: Value, biases: Value, inputs: Value, currents: Value, skips: Value, scores: Value
     ) -> int:
         x = np.zeros((STEPS, WIDTH), np.float32)
         total = np.zeros(WIDTH, np.float32)

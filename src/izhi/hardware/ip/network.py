@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from izhi.errors import SettingError, ShapeError, unknown
 from izhi.hardware.networks import Arrays
@@ -91,7 +91,9 @@ class Network:
                     )
 
     @classmethod
-    def of(cls, weights: Sequence[Any], biases: Sequence[Any], build: Build = "izhi") -> Network:
+    def of(
+        cls, weights: Sequence[ArrayLike], biases: Sequence[ArrayLike], build: Build = "izhi"
+    ) -> Network:
         """From what numpy makes arrays of: weights (n_out, n_prev) and biases (n_out,) of each layer.
 
         Values are rounded to float32.
@@ -150,7 +152,7 @@ class Network:
         return tuple(len(layer.weight) for layer in self.layers)
 
 
-def _floats(values: Any) -> Floats:
+def _floats(values: ArrayLike) -> Floats:
     try:
         found = np.asarray(values)
         with np.errstate(over="ignore"):

@@ -9,10 +9,9 @@ neuron i in step t, from the lowest bit of the first word on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from izhi.errors import ShapeError
 from izhi.hardware.ip.network import STEPS, STREAMS, WIDTH, Build, Floats, Network
@@ -52,7 +51,9 @@ def pack(network: Network) -> Words:
     return by_stream.astype(np.uint64)
 
 
-def unpack_network(words: Any, inputs: int, sizes: Sequence[int], build: Build = "izhi") -> Network:
+def unpack_network(
+    words: ArrayLike, inputs: int, sizes: Sequence[int], build: Build = "izhi"
+) -> Network:
     """The network that ``pack`` made words of: inputs, and the neurons of each layer.
 
     Raises:
@@ -74,7 +75,7 @@ def unpack_network(words: Any, inputs: int, sizes: Sequence[int], build: Build =
     return Network.of(weights, biases, build)
 
 
-def pack_spikes(spikes: Any) -> Words:
+def pack_spikes(spikes: ArrayLike) -> Words:
     """The words that the IP answers for spikes (30, n_out) of 0 and 1."""
     spikes = np.asarray(spikes)
     if spikes.ndim != 2 or len(spikes) != STEPS:
@@ -84,7 +85,7 @@ def pack_spikes(spikes: Any) -> Words:
     return np.packbits(bits, bitorder="little").view("<u8").astype(np.uint64)
 
 
-def unpack(words: Any, outputs: int) -> NDArray[np.uint8]:
+def unpack(words: ArrayLike, outputs: int) -> NDArray[np.uint8]:
     """The spikes, (30, outputs) of 0 and 1, in the words that came back.
 
     Raises:
