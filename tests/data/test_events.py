@@ -615,6 +615,6 @@ def test_settings_that_do_not_fit_the_data(options, message, tmp_path, capsys):
 
 def test_training_row_by_row(tmp_path):
     assert cli.main(["train", "--dataset", "digits", "--encoding", "rows", "--steps", "16", "--hidden", "64",
-                     "--epochs", "3", "--batch-size", "32", "--learning-rate", "3e-3", "--quiet",
+                     "--epochs", "6", "--batch-size", "32", "--learning-rate", "3e-3", "--quiet",
                      "--out", str(tmp_path / "run"), "--json", str(tmp_path / "r.json")]) == 0  # fmt: skip
     assert json.loads((tmp_path / "r.json").read_text())["test_accuracy"] > 0.4

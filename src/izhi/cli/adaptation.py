@@ -24,7 +24,7 @@ from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.searches import SEARCHES
 from izhi.experiments.targets import artifact_of
 from izhi.experiments.trained import Trained
-from izhi.hardware import artifact, devices
+from izhi.hardware import artifact, devices, networks
 from izhi.hardware.devices import Device
 from izhi.hardware.devices.evolution import NUMPY_SEARCH
 from izhi.training import checkpoint
@@ -100,7 +100,7 @@ def _checked(a: argparse.Namespace) -> Drift:
 
 
 def _learner(
-    a: argparse.Namespace, run: Trained, found: artifact.Artifact[Any], device: Device[Any],
+    a: argparse.Namespace, run: Trained, found: artifact.Artifact[networks.Network], device: Device[networks.Network],
     task: Task,
 ) -> adaptation.Learner:  # fmt: skip
     shared: dict[str, Any] = {

@@ -71,7 +71,7 @@ def _shown(default: Any) -> str:
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
-def settings(arguments: argparse.Namespace) -> dict[str, Any]:
+def settings(arguments: argparse.Namespace) -> dict[str, object]:
     """Settings from the TOML file, if one is named, overridden by those of the command line."""
     file = getattr(arguments, "config", None)
     values = read(Path(file)) if file else {}

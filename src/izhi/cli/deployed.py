@@ -9,12 +9,14 @@ from typing import Any
 from izhi.cli.common import whole_numbers
 from izhi.errors import SettingError
 from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
-from izhi.hardware import artifact, devices
+from izhi.hardware import artifact, devices, networks
 from izhi.hardware.devices import Device
 from izhi.training import checkpoint
 
 
-def open_device(a: argparse.Namespace, name: str, found: artifact.Artifact[Any]) -> Device[Any]:
+def open_device(
+    a: argparse.Namespace, name: str, found: artifact.Artifact[networks.Network]
+) -> Device[networks.Network]:
     """The device of that name, with an artifact; a simulated core has room for what is learned."""
     options = {"folder": a.folder} if a.folder else {}
     if name == "simulator" and not a.folder:
@@ -40,7 +42,7 @@ def at_least(name: str, value: int, least: int) -> None:
 
 
 def open_folder(
-    folder: RunFolder, chosen: dict[str, Any], *, resume: bool
+    folder: RunFolder, chosen: dict[str, object], *, resume: bool
 ) -> dict[str, Any] | None:
     """The checkpoint to resume from; None, and the folder is made, if there is none yet."""
     path = folder.path / checkpoint.NAME

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 from izhi.cli.common import (
     Commands,
@@ -91,7 +92,7 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
 
 def _generations(
     a: argparse.Namespace, e: Experiment, search: DeviceEvolution[Network], folder: RunFolder,
-    chosen: dict[str, object], history: list[dict[str, float]],
+    chosen: dict[str, Any], history: list[dict[str, float]],
 ) -> None:  # fmt: skip
     import torch
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -27,7 +26,7 @@ from izhi.experiments.comparison import percent
 from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
 from izhi.experiments.settings import FIELDS, Mark, marked
 from izhi.experiments.sweep import METHODS
-from izhi.hardware import artifact
+from izhi.hardware import artifact, networks
 from izhi.hardware import devices as board
 from izhi.hardware.core import larger
 from izhi.hardware.devices.evaluation import Inputs, Labels, evaluate, save_samples
@@ -90,7 +89,7 @@ def export_run(a: argparse.Namespace) -> None:
     path = Path(a.folder)
     if a.target not in TARGETS:
         raise unknown("target", a.target, TARGETS)
-    found: artifact.Artifact[Any]
+    found: artifact.Artifact[networks.Network]
     if a.target == "hls-ip":
         found = export_ip.artifact(path, a.dataset, a.build)
         network = found.network
@@ -121,7 +120,7 @@ def _check_samples(count: int, least: int) -> None:
 
 
 def _batches(
-    found: artifact.Artifact[Any], count: int | None, name: str | None = None
+    found: artifact.Artifact[networks.Network], count: int | None, name: str | None = None
 ) -> Iterator[tuple[Inputs, Labels]]:
     """The first test samples, all where count is None, of a data set, the artifact's where name is None."""
     dataset = data.load(name, report_line) if name else samples.dataset_of(found, report_line)

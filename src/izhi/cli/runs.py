@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -31,11 +30,11 @@ from izhi.experiments.agreement import agreement
 from izhi.experiments.run import train as train_run
 from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
 from izhi.experiments.settings import FIELDS, Experiment, Mark, experiment, marked
-from izhi.hardware import artifact, devices
+from izhi.hardware import artifact, devices, networks
 from izhi.hardware.devices.evaluation import evaluate as evaluate_device
 
 
-def variants_of(a: argparse.Namespace, values: dict[str, Any]) -> list[comparison.Variant]:
+def variants_of(a: argparse.Namespace, values: dict[str, object]) -> list[comparison.Variant]:
     """The variants of the file, taken out of its values; those of --neurons if it has none or both."""
     tables = values.pop("variants", None)
     if tables is None or a.neurons is not None:
@@ -167,7 +166,7 @@ def _evaluate_artifact(a: argparse.Namespace) -> None:
                         "provenance": dict(found.provenance), "versions": versions()})  # fmt: skip
 
 
-def _compare_with_run(a: argparse.Namespace, found: artifact.Artifact[Any]) -> None:
+def _compare_with_run(a: argparse.Namespace, found: artifact.Artifact[networks.Network]) -> None:
     run = trained.load(Path(a.against), {"precision": "32-true"}, report_line)
     result = agreement(found, run)
     for number, (spikes, different) in enumerate(

@@ -118,7 +118,7 @@ def network(
     inputs: int,
     classes: int,
     *,
-    start: Mapping[str, object] | None = None,
+    start: Mapping[str, Any] | None = None,
     samples: Callable[[Network], Spikes] | None = None,
 ) -> Network:
     """The network of a resolved experiment, its weights drawn from the seed.

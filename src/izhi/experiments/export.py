@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +55,7 @@ def test_vectors(run: trained.Trained, count: int) -> NDArray[np.float32]:
     return samples.dense(run.encoder(values, seed))
 
 
-def provenance(run: trained.Trained) -> dict[str, Any]:
+def provenance(run: trained.Trained) -> dict[str, object]:
     """Where an artifact of a run comes from."""
     return {
         "config": run.experiment.flat(plain=True),

@@ -30,7 +30,7 @@ from izhi.seeds import Purpose, derive_seed
 from izhi.training import checkpoint
 
 #: Settings that the IP leaves no choice of, their only value, and what to do for it.
-_ONLY: Mapping[str, Any] = {
+_ONLY: Mapping[str, object] = {
     "encoding": "constant", "steps": STEPS, "readout": "spikes", "connection": "linear", "delays": 0,
     "order": "fpga-ip", "gain": 1.0, "learn": (), "per_neuron": False, "mixture": None,
     "weight_bits": None, "state_bits": None,
@@ -83,7 +83,7 @@ def for_ip(network: TrainedNetwork) -> Network:
 
 
 def _whole(
-    network: Network, classes: Any, encoding: Mapping[str, Any], provenance: Mapping[str, Any], currents: Any
+    network: Network, classes: Any, encoding: Mapping[str, object], provenance: Mapping[str, object], currents: Any
 ) -> IPArtifact:  # fmt: skip
     scores = hls_ip.run(network, currents).scores
     return IPArtifact(network, tuple(classes), encoding, provenance, currents, scores)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from izhi.experiments import export, export_ip
 from izhi.experiments.settings import Experiment
@@ -27,7 +26,7 @@ class Target:
 
     expect: Callable[[Path, Experiment], None]
     network: Callable[[Network], networks.Network]
-    artifact: Callable[[Trained], Artifact[Any]]
+    artifact: Callable[[Trained], Artifact[networks.Network]]
 
 
 def _in_integers(network: Network) -> networks.Network:
@@ -47,7 +46,7 @@ def target_of(e: Experiment) -> Target:
     return TARGETS["hls-ip" if e.neurons.neuron == "hls-ip" else "core"]
 
 
-def artifact_of(run: Trained) -> Artifact[Any]:
+def artifact_of(run: Trained) -> Artifact[networks.Network]:
     """The artifact of a run.
 
     Raises:

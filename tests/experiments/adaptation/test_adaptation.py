@@ -172,7 +172,7 @@ def test_new_classes_are_learned(tmp_path):
                "--precision", "32-true", "--without", "virginica", "--quiet"]  # fmt: skip
     assert main(["train", *options, "--out", str(tmp_path / "run")]) == 0
     command = ["adapt", str(tmp_path / "run"), "--drift", "classes=virginica", "--batch", "10", "--replay", "40",
-               "--learning-rate", "5e-3", "--quiet", "--json", str(tmp_path / "a.json")]  # fmt: skip
+               "--learning-rate", "5e-3", "--steps", "40", "--quiet", "--json", str(tmp_path / "a.json")]  # fmt: skip
     assert main([*command, "--out", str(tmp_path / "a")]) == 0
     found = json.loads((tmp_path / "a.json").read_text())
     assert found["new"] == 0

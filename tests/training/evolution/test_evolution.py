@@ -114,7 +114,7 @@ def test_weights_neurons_or_both_are_searched():
 @pytest.mark.parametrize("name", SEARCHES)
 def test_evolution_learns_iris(tmp_path, name):
     step = 1.0 if name == "ga" else 0.3
-    found = run(tmp_path, optimizer=name, members=32, epochs=100, population=3, step_size=step)
+    found = run(tmp_path, optimizer=name, members=32, epochs=150, population=3, step_size=step)
     assert found.test_accuracy > 0.85
     assert found.history[-1]["train_loss"] < 0.5
 

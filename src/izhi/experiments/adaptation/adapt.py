@@ -14,6 +14,7 @@ from izhi.data import AnySamples, EventBatch
 from izhi.experiments import samples
 from izhi.experiments.adaptation.drift import Task
 from izhi.experiments.adaptation.learner import Learner
+from izhi.hardware import networks
 from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices import Device
 from izhi.hardware.devices.evaluation import Inputs, Labels, evaluate
@@ -69,9 +70,9 @@ class Adaptation:
     """
 
     encoder: Encoder
-    artifact: Artifact[Any]
-    device: Device[Any]
-    frozen: Device[Any]
+    artifact: Artifact[networks.Network]
+    device: Device[networks.Network]
+    frozen: Device[networks.Network]
     task: Task
     learner: Learner
     batch: int = 100
@@ -119,10 +120,10 @@ class Adaptation:
         encoded = self.encoder(values, derive_seed(self.seed, *place))
         return self.artifact.inputs_of(samples.dense(encoded))
 
-    def _tests(self, device: Device[Any]) -> tuple[float, float]:
+    def _tests(self, device: Device[networks.Network]) -> tuple[float, float]:
         return self._test(device, self.task.old), self._test(device, self.task.new)
 
-    def _test(self, device: Device[Any], tested: AnySamples) -> float:
+    def _test(self, device: Device[networks.Network], tested: AnySamples) -> float:
         count = min(self.tested, len(tested))
         # Test samples stand in no order that matters, but classes of some sets are sorted.
         index = torch.linspace(0, len(tested) - 1, count).round().long()

@@ -15,6 +15,7 @@ from izhi.experiments import build, samples
 from izhi.experiments.adaptation.drift import Task
 from izhi.experiments.targets import target_of
 from izhi.experiments.trained import Trained
+from izhi.hardware import networks
 from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices import Device
 from izhi.hardware.devices.evolution import NUMPY_SEARCH, DeviceEvolution, Searching
@@ -56,7 +57,7 @@ class Backpropagation:
     """
 
     def __init__(
-        self, run: Trained, artifact: Artifact[Any], device: Device[Any], task: Task, *, layers: int = 0,
+        self, run: Trained, artifact: Artifact[networks.Network], device: Device[networks.Network], task: Task, *, layers: int = 0,
         steps: int = 10, batch_size: int = 128, learning_rate: float = 1e-3, latest: int = 500, seed: int = 0,
     ) -> None:  # fmt: skip
         self._optimizer_of = replace(
@@ -137,7 +138,7 @@ class Evolving:
     """
 
     def __init__(
-        self, run: Trained, artifact: Artifact[Any], device: Device[Any], task: Task, *, layers: int = 1,
+        self, run: Trained, artifact: Artifact[networks.Network], device: Device[networks.Network], task: Task, *, layers: int = 1,
         steps: int = 10, batch_size: int = 128, search: str | Searching = NUMPY_SEARCH, members: int = 32,
         step_size: float = 0.1, latest: int = 500, seed: int = 0,
     ) -> None:  # fmt: skip

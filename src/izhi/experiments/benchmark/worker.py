@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -46,7 +45,7 @@ def _seconds(step: Callable[[], None], repeats: int) -> list[float]:
     return times
 
 
-def measure(name: str, work: Work, threads: int, repeats: int) -> dict[str, Any]:
+def measure(name: str, work: Work, threads: int, repeats: int) -> dict[str, object]:
     """Medians of a contender's steps in seconds, the first step's, and the peak of memory in bytes."""
     torch.set_num_threads(threads)
     keep_freed_memory()  # for every contender, though only Izhi's training loop does it by itself
