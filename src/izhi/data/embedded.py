@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +70,7 @@ class Embedded:
             shape=shape,
         )
 
-    def _split(self, y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _split(self, y: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Numbers of the training and of the test samples."""
         from sklearn.model_selection import StratifiedKFold, train_test_split
 
@@ -85,7 +84,7 @@ class Embedded:
         train, test = list(folds.split(everything, y))[self.fold]
         return train, test
 
-    def _best(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    def _best(self, x: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.int64]:
         """Numbers of the features that are kept."""
         from sklearn.feature_selection import SelectKBest
 
@@ -94,20 +93,22 @@ class Embedded:
                 f"best_inputs is {self.best_inputs}, but {self.name} has {x.shape[1]} inputs;"
                 " choose fewer"
             )
-        kept: NDArray[Any] = SelectKBest(k=self.best_inputs).fit(x, y).get_support(indices=True)
+        kept: NDArray[np.int64] = (
+            SelectKBest(k=self.best_inputs).fit(x, y).get_support(indices=True)
+        )
         return kept
 
-    def _scaled(self, x: NDArray[Any], train: NDArray[Any]) -> NDArray[Any]:
+    def _scaled(self, x: NDArray[np.float64], train: NDArray[np.int64]) -> NDArray[np.float64]:
         """Features from 0 to 1, those of test samples cut off there."""
         from sklearn.preprocessing import MinMaxScaler
 
         scale = MinMaxScaler(clip=True)
         ends = np.outer([0, self.largest], np.ones(x.shape[1])) if self.largest else x[train]
-        scaled: NDArray[Any] = scale.fit(ends).transform(x)
+        scaled: NDArray[np.float64] = scale.fit(ends).transform(x)
         return scaled
 
 
-def _samples(x: NDArray[Any], y: NDArray[Any]) -> Samples:
+def _samples(x: NDArray[np.float64], y: NDArray[np.int64]) -> Samples:
     return Samples(torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y.astype(np.int64)))
 
 

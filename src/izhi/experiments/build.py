@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from izhi import data, training
 from izhi.data import AnySamples, Dataset, hold_out_speaker, split
@@ -118,7 +119,7 @@ def network(
     inputs: int,
     classes: int,
     *,
-    start: Mapping[str, Any] | None = None,
+    start: Mapping[str, Tensor] | None = None,
     samples: Callable[[Network], Spikes] | None = None,
 ) -> Network:
     """The network of a resolved experiment, its weights drawn from the seed.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from izhi.hardware.core import bundle
 from izhi.hardware.core.boards import UNTESTED, board
 from izhi.hardware.core.protocol import ABORTED, Control, Error, Opcode, Register
 from izhi.hardware.core.shape import CoreShape, fingerprint
+
+#: What report.json holds.
+Report: TypeAlias = dict[str, Any]
 
 
 def register_map(shape: CoreShape) -> str:
@@ -62,7 +65,7 @@ def build(
     folder: Path,
     spikes: NDArray[np.uint8] | None = None,
     report: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
+) -> Report:
     """Write izhi.v, izhi.tcl, core.json, registers.md, report.md, report.json, resources.png and work.png.
 
     Args:
@@ -81,7 +84,7 @@ def build(
     texts = {**bundle.sources(shape, name), "registers.md": register_map(shape)}
     report("synthesis, about a minute")
     used = bundle.resources(shape, target.family)
-    found: dict[str, Any] = {
+    found: Report = {
         "board": name, "part": target.part, "resources": used, "available": target.resources,
         "lanes": [s.lanes for s in shape.layers], "units": [s.units for s in shape.layers],
         "fingerprint": fingerprint(shape), "note": UNTESTED,
@@ -108,7 +111,7 @@ def build(
     return found
 
 
-def _report(found: Mapping[str, Any], megahertz: int) -> str:
+def _report(found: Report, megahertz: int) -> str:
     pairs = [(name, used, found["available"][name]) for name, used in found["resources"].items()]
     rows = [
         (name, f"{used:,g}", f"{there:,}", f"{used / there:.1%}") for name, used, there in pairs
@@ -126,7 +129,7 @@ By yosys' synth_xilinx, before placement. ![shares](resources.png)
     return text + (_latency(found["latency"], megahertz) if "latency" in found else "")
 
 
-def _latency(found: Mapping[str, Any], megahertz: int) -> str:
+def _latency(found: Report, megahertz: int) -> str:
     cycles, mean = found["cycles"], found["mean_cycles"]
     return f"""
 Cycles of an inference in simulation, over {len(cycles)} test samples: {mean:,.0f} on average,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from izhi import data
 from izhi.errors import SettingError
@@ -21,6 +21,7 @@ from izhi.experiments.settings.kinds import kind
 from izhi.hardware import ip as hls_ip
 from izhi.hardware.artifact import IPArtifact
 from izhi.hardware.ip import STEPS, Network
+from izhi.hardware.ip.network import Floats
 from izhi.network.connections import Linear
 from izhi.network.layers import Layer
 from izhi.network.layers import Network as TrainedNetwork
@@ -83,13 +84,13 @@ def for_ip(network: TrainedNetwork) -> Network:
 
 
 def _whole(
-    network: Network, classes: Any, encoding: Mapping[str, object], provenance: Mapping[str, object], currents: Any
+    network: Network, classes: Sequence[str], encoding: Mapping[str, object], provenance: Mapping[str, object], currents: Floats
 ) -> IPArtifact:  # fmt: skip
     scores = hls_ip.run(network, currents).scores
     return IPArtifact(network, tuple(classes), encoding, provenance, currents, scores)
 
 
-def _linear(layer: Any) -> tuple[Any, Any]:
+def _linear(layer: nn.Module) -> tuple[Floats, Floats]:
     connection = cast(Linear, cast(Layer, layer).connection)
     bias = connection.input.bias
     return connection.weight.detach().float().numpy(), bias.detach().float().numpy()
@@ -118,7 +119,7 @@ def expect_ip(path: Path, e: Experiment) -> None:
             )
 
 
-def _is_state_dict(content: Any) -> bool:
+def _is_state_dict(content: object) -> bool:
     return (
         isinstance(content, dict)
         and bool(content)

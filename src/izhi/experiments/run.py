@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from izhi.data import AnySamples, Dataset
 from izhi.errors import CheckpointError, SettingError
@@ -93,7 +94,7 @@ def train(
     folder: RunFolder,
     listener: RunListener | None = None,
     *,
-    start: Mapping[str, object] | None = None,
+    start: Mapping[str, Tensor] | None = None,
 ) -> Result:
     """Train the experiment to its last epoch, going on from the folder's checkpoint if it has one.
 
@@ -144,7 +145,7 @@ def quantize(
     e: Experiment,
     dataset: Dataset,
     folder: RunFolder,
-    weights: Mapping[str, object],
+    weights: Mapping[str, Tensor],
 ) -> Result:
     """Round the float network of those weights as the experiment says, without training, and evaluate it.
 

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import tomli_w
 import torch
@@ -26,6 +27,11 @@ from izhi.experiments.comparison import Variant
 from izhi.experiments.run import RunListener, train
 from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import FIELDS, Experiment, Mark, experiment, marked, typed
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from optuna import Trial
+    from optuna.storages import BaseStorage
 
 #: What is searched unless the command says otherwise.
 USUAL = "learning_rate=1e-4..1e-2,slope=1..10"
@@ -64,7 +70,7 @@ class Range:
             return str(value) in self.choices
         return isinstance(value, (int, float)) and self.low <= value <= self.high
 
-    def suggest(self, trial: Any) -> Any:
+    def suggest(self, trial: Trial) -> object:
         """A value for a trial."""
         if self.choices:
             return trial.suggest_categorical(self.name, self.choices)
@@ -138,7 +144,7 @@ def to_toml(settings: Mapping[str, object], best: Sequence[Best], header: str = 
 class _Pruning:
     """Tells Optuna of each epoch, and stops a trial that lags behind."""
 
-    def __init__(self, listener: RunListener, trial: Any, pruned: type[Exception]) -> None:
+    def __init__(self, listener: RunListener, trial: Trial, pruned: type[Exception]) -> None:
         self.listener, self.trial, self.pruned = listener, trial, pruned
 
     def announce(self, e: Experiment) -> None:
@@ -157,16 +163,17 @@ class _Pruning:
             raise self.pruned
 
 
-def _optuna() -> Any:
+def _optuna() -> ModuleType:
     try:
         import optuna
     except ImportError:
         raise SettingError("optuna is not installed; pip install 'izhi[tune]'") from None
     optuna.logging.set_verbosity(logging.ERROR)
-    return optuna
+    found: ModuleType = optuna
+    return found
 
 
-def _storage(optuna: Any, storage: str) -> Any:
+def _storage(optuna: ModuleType, storage: str) -> BaseStorage | str:
     if "://" in storage:
         return storage
     backend = optuna.storages.journal.JournalFileBackend(storage)
@@ -298,8 +305,8 @@ def tune(
 class _Objective:
     """Trains the network of a trial; its accuracy on the validation samples."""
 
-    optuna: Any
-    fabric: Any
+    optuna: ModuleType
+    fabric: Fabric
     dataset: Dataset
     variant: Variant
     ranges: Sequence[Range]
@@ -307,7 +314,7 @@ class _Objective:
     listener: RunListener
     folds: Sequence[int | None]
 
-    def __call__(self, trial: Any) -> float:
+    def __call__(self, trial: Trial) -> float:
         chosen = {r.name: r.suggest(trial) for r in self.ranges}
         found: list[float] = []
         for number, speaker in enumerate(self.folds):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from izhi.errors import SettingError, ShapeError
 from izhi.kernels import Drive, Spikes, Synapse, delayed, delayed_product, product
 
-Product = Callable[[Any, Tensor], Tensor]
+Product = Callable[[Spikes, Tensor], Tensor]
 
 #: Time steps handled by one matrix product of the exponential filter.
 _CHUNK = 64
@@ -283,7 +283,7 @@ class Delay(nn.Module):
         """
         raise NotImplementedError
 
-    def product(self, arriving: Any, weight: Tensor) -> Tensor:
+    def product(self, arriving: Spikes, weight: Tensor) -> Tensor:
         """Arriving spikes weighted by weight (out_features, in_features): (T, B, out_features)."""
         raise NotImplementedError
 
@@ -313,7 +313,7 @@ class AxonalDelay(Delay):
         x, past = self._with_past(spikes, past, self.largest + 1)
         return delayed(x, past, self.steps), torch.cat([past, x])[-self.largest - 1 :]
 
-    def product(self, arriving: Any, weight: Tensor) -> Tensor:
+    def product(self, arriving: Spikes, weight: Tensor) -> Tensor:
         return product(arriving, weight)
 
 
@@ -339,8 +339,8 @@ class SynapticDelay(Delay):
         whole = torch.cat([past, x])
         return whole, whole[-self.largest :]
 
-    def product(self, arriving: Any, weight: Tensor) -> Tensor:
-        return delayed_product(arriving, weight, self.steps, self.largest)
+    def product(self, arriving: Spikes, weight: Tensor) -> Tensor:
+        return delayed_product(cast(Tensor, arriving), weight, self.steps, self.largest)
 
 
 def currents(drive: Drive, trace: Tensor | None) -> tuple[Tensor, Tensor | None]:

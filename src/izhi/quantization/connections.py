@@ -12,7 +12,7 @@ from torch import Tensor
 from izhi.errors import SettingError
 from izhi.kernels import Drive, Spikes, product
 from izhi.kernels.reference import rounded
-from izhi.network.connections import Connection, Linear
+from izhi.network.connections import Connection, Linear, Product
 
 
 def _quantizer(weight: Tensor, bits: int, per_neuron: bool) -> Any:
@@ -72,7 +72,7 @@ class QuantizedConnection(Connection):
         scale = quantized.scale.reshape(-1)
         return rounded(quantized.value / quantized.scale, 1.0), scale
 
-    def forward(self, spikes: Spikes, product: Any = product) -> Drive:
+    def forward(self, spikes: Spikes, product: Product = product) -> Drive:
         self.check(spikes)
         weight, scale = self.integers() if self.gives_integers else (self.weight, None)
         feedback = weight[:, self.in_features :] if self.recurrent else None
@@ -113,7 +113,7 @@ class QuantizedReadout(Connection):
         power = 2.0 ** quantized.scale.detach().log2().round()
         return whole, rounded(bias / quantized.scale, 1.0), power
 
-    def forward(self, spikes: Spikes, product: Any = product) -> Drive:
+    def forward(self, spikes: Spikes, product: Product = product) -> Drive:
         self.check(spikes)
         whole, bias, power = self.integers()
         return Drive((product(spikes, whole) + bias) * power)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import ClassVar, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from izhi import kernels
 from izhi.errors import SettingError
 from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, LIFNeuron
+from izhi.hardware.fixed.arithmetic import Integers
 from izhi.kernels import Coefficients, Drive, QuantizedLIFCoefficients
 from izhi.kernels.plan import Formats
 from izhi.kernels.reference import rounded
@@ -210,7 +211,7 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
         v, u = 2.0**self.formats.v.fraction, 2.0**self.formats.u.fraction
         return IzhikevichState(rounded(state.v, v), rounded(state.u, u))
 
-    def in_integers(self, drive: Drive) -> tuple[IzhikevichNeuron, Any, int]:
+    def in_integers(self, drive: Drive) -> tuple[IzhikevichNeuron, Integers, int]:
         """The neuron of izhi.fixed; multipliers and their shift."""
         f = self.formats
         wide = f.fraction + f.v.fraction
@@ -271,7 +272,7 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
         """v = 0, as it is before rounding."""
         return self.neuron.initial_state(current_t)
 
-    def in_integers(self, drive: Drive) -> tuple[LIFNeuron, Any, int]:
+    def in_integers(self, drive: Drive) -> tuple[LIFNeuron, Integers, int]:
         """The neuron of izhi.fixed; multipliers and their shift."""
         f, width = self.formats, _width(drive)
         (beta, threshold, gain), bias = self.rounded(drive)
@@ -307,7 +308,8 @@ def _width(drive: Drive) -> int:
     return int(drive.current.shape[-1])
 
 
-def _integers(value: Tensor | float, fraction: int, width: int) -> Any:
+def _integers(value: Tensor | float, fraction: int, width: int) -> Integers:
     """Values that are multiples of 2^-fraction as integers, (width,)."""
     whole = torch.as_tensor(value).detach().double() * 2.0**fraction
-    return whole.round().long().expand(width).numpy().copy()
+    found: Integers = whole.round().long().expand(width).numpy().copy()
+    return found

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch import Tensor
 from izhi.data import AnySamples, EventBatch
 from izhi.experiments import samples
 from izhi.experiments.adaptation.drift import Task
-from izhi.experiments.adaptation.learner import Learner
+from izhi.experiments.adaptation.learner import Learner, State
 from izhi.hardware import networks
 from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices import Device
@@ -134,11 +133,11 @@ class Adaptation:
             values, labels = tested.batch(part)
             yield self._encoded(values, Purpose.TEST, step, 0), labels.numpy()
 
-    def content(self) -> dict[str, Any]:
+    def content(self) -> State:
         """What ``go_on`` needs."""
         return {"history": self.history, "learner": self.learner.state_dict()}
 
-    def go_on(self, content: Mapping[str, Any]) -> None:
+    def go_on(self, content: State) -> None:
         """Go on exactly from the ``content`` of an adaptation of the same settings."""
         self.history = [dict(row) for row in content["history"]]
         self.learner.load_state_dict(content["learner"], len(self.history) - 1)

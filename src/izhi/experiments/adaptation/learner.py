@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -18,10 +18,15 @@ from izhi.experiments.trained import Trained
 from izhi.hardware import networks
 from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices import Device
+from izhi.hardware.devices.evaluation import Inputs, Labels
 from izhi.hardware.devices.evolution import NUMPY_SEARCH, DeviceEvolution, Searching
 from izhi.seeds import Purpose, derive_seed
 
 METHODS = ("backprop", "evolution", "none")
+
+
+#: What an exact continuation needs.
+State: TypeAlias = dict[str, Any]
 
 
 class Learner(Protocol):
@@ -30,10 +35,10 @@ class Learner(Protocol):
     def learn(self, arrived: Tensor, number: int) -> None:
         """Learn from all that arrived so far, numbers in the task's pool; ``number`` counts calls from 1."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """What an exact continuation needs."""
 
-    def load_state_dict(self, state: dict[str, Any], number: int) -> None:
+    def load_state_dict(self, state: State, number: int) -> None:
         """Go to where so many calls led; the device then runs what was learned."""
 
 
@@ -111,10 +116,10 @@ class Backpropagation:
         whole = target_of(self.run.experiment).network(self.run.network.eval())
         self.device.load(self.artifact.with_network(whole))
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return {"model": self.run.network.state_dict(), "optimizer": self.optimizer.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any], number: int) -> None:
+    def load_state_dict(self, state: State, number: int) -> None:
         self.run.network.load_state_dict(state["model"])
         self._prepare()
         self.optimizer.load_state_dict(state["optimizer"])
@@ -162,16 +167,16 @@ class Evolving:
             self.evolution.inputs, self.evolution.labels = self._samples(arrived, number, step)
             self.evolution.generation()
 
-    def _samples(self, arrived: Tensor, *place: int) -> tuple[Any, Any]:
+    def _samples(self, arrived: Tensor, *place: int) -> tuple[Inputs, Labels]:
         index = _mixed(self.task, arrived, self.latest, self.batch_size, self.seed, *place)
         values, labels = self.task.pool.batch(index)
         encoded = self.encoder(values, derive_seed(self.seed, Purpose.BATCH, *place))
         return self.artifact.inputs_of(samples.dense(encoded)), labels.numpy()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return {"losses": [torch.from_numpy(np.asarray(x)) for x in self.evolution.state]}
 
-    def load_state_dict(self, state: dict[str, Any], number: int) -> None:
+    def load_state_dict(self, state: State, number: int) -> None:
         losses = [x.double().numpy() for x in state["losses"]]
         self.evolution.go_on(losses, number * self.steps)
 
@@ -181,10 +186,10 @@ class Nothing:
 
     def learn(self, arrived: Tensor, number: int) -> None: ...
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return {}
 
-    def load_state_dict(self, state: dict[str, Any], number: int) -> None: ...
+    def load_state_dict(self, state: State, number: int) -> None: ...
 
 
 def _mixed(task: Task, arrived: Tensor, latest: int, size: int, seed: int, *place: int) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from izhi.experiments.benchmark.work import Steps, Work
 
 
-def _izhi(**settings: Any) -> Callable[[Work], Steps]:
+def _izhi(**settings: object) -> Callable[[Work], Steps]:
     def build(work: Work) -> Steps:
         from izhi import training
         from izhi.experiments import build as construct

@@ -10,13 +10,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from izhi.experiments.benchmark.work import Steps, Work
 
+#: Arrays of JAX, in whatever they are held.
+Tree: TypeAlias = Any
+#: A layer of another library.
+Neurons: TypeAlias = Any
 _DECAY = 0.95
 _TAU = 20.0  # steps; 1 - 1/20 = 0.95
 _RATE = 5e-4
@@ -25,7 +30,7 @@ _RATE = 5e-4
 def _torch_steps(
     count: Callable[[Tensor], Tensor],
     parameters: Iterable[nn.Parameter],
-    without_gradients: Callable[[], Any] = torch.inference_mode,
+    without_gradients: Callable[[], AbstractContextManager[object]] = torch.inference_mode,
 ) -> Steps:
     """Steps of a torch library from ``count``: values → encoding, forward, spike counts (B, C)."""
     optimizer = torch.optim.Adam(parameters, lr=_RATE, fused=True)
@@ -57,8 +62,8 @@ def _snntorch(work: Work, mixed: bool) -> Steps:
     from snntorch import spikegen
 
     linear1, linear2 = nn.Linear(work.inputs, work.hidden), nn.Linear(work.hidden, work.classes)
-    lif1: Any = snntorch.Leaky(beta=_DECAY)
-    lif2: Any = snntorch.Leaky(beta=_DECAY)
+    lif1 = snntorch.Leaky(beta=_DECAY)
+    lif2 = snntorch.Leaky(beta=_DECAY)
 
     def count(values: Tensor) -> Tensor:
         spikes = spikegen.rate(values, num_steps=work.steps)
@@ -93,8 +98,8 @@ def snntorch_without_reset(work: Work) -> Steps:
     import snntorch
     from snntorch import spikegen
 
-    hidden: Any = snntorch.LinearLeaky(_DECAY, work.inputs, work.hidden)
-    readout: Any = snntorch.LinearLeaky(_DECAY, work.hidden, work.classes)
+    hidden = snntorch.LinearLeaky(_DECAY, work.inputs, work.hidden)
+    readout = snntorch.LinearLeaky(_DECAY, work.hidden, work.classes)
 
     def count(values: Tensor) -> Tensor:
         fired, _ = hidden(spikegen.rate(values, num_steps=work.steps))
@@ -105,7 +110,7 @@ def snntorch_without_reset(work: Work) -> Steps:
     return _torch_steps(count, [*hidden.linear.parameters(), *readout.linear.parameters()])
 
 
-def _spikingjelly(work: Work, neuron: Callable[[], Any], gain: float = 1) -> Steps:
+def _spikingjelly(work: Work, neuron: Callable[[], Neurons], gain: float = 1) -> Steps:
     from spikingjelly.activation_based import encoding, functional, layer
 
     network = nn.Sequential(
@@ -115,7 +120,7 @@ def _spikingjelly(work: Work, neuron: Callable[[], Any], gain: float = 1) -> Ste
         neuron(),
     )
     _amplify(network, gain)
-    encoder: Any = encoding.PoissonEncoder(step_mode="m")
+    encoder = encoding.PoissonEncoder(step_mode="m")
 
     def count(values: Tensor) -> Tensor:
         functional.reset_net(network)
@@ -133,7 +138,7 @@ def spikingjelly_lif(work: Work) -> Steps:
     """
     from spikingjelly.activation_based import neuron, surrogate
 
-    def lif() -> Any:
+    def lif() -> Neurons:
         return neuron.LIFNode(
             tau=_TAU,
             decay_input=False,
@@ -150,7 +155,7 @@ def spikingjelly_izhikevich(work: Work) -> Steps:
     """IzhikevichNode in the mode of ``spikingjelly_lif``, its adaptation switched on."""
     from spikingjelly.activation_based import neuron, surrogate
 
-    def izhikevich() -> Any:
+    def izhikevich() -> Neurons:
         return neuron.IzhikevichNode(
             a=0.1,
             b=0.2,
@@ -162,10 +167,10 @@ def spikingjelly_izhikevich(work: Work) -> Steps:
     return _spikingjelly(work, izhikevich, gain=4)
 
 
-def _norse(work: Work, neuron: Callable[[], Any], gain: float) -> Steps:
+def _norse(work: Work, neuron: Callable[[], Neurons], gain: float) -> Steps:
     import norse.torch as norse
 
-    network: Any = norse.SequentialState(
+    network = norse.SequentialState(
         nn.Linear(work.inputs, work.hidden),
         neuron(),
         nn.Linear(work.hidden, work.classes),
@@ -173,7 +178,7 @@ def _norse(work: Work, neuron: Callable[[], Any], gain: float) -> Steps:
     )
     _amplify(network, gain)
     # A spike has the probability f_max · dt · value, here the value itself.
-    encoder: Any = norse.PoissonEncoder(work.steps, f_max=1000, dt=0.001)
+    encoder = norse.PoissonEncoder(work.steps, f_max=1000, dt=0.001)
 
     def count(values: Tensor) -> Tensor:
         spikes: Tensor = network(encoder(values))[0]
@@ -229,17 +234,17 @@ def spyx_lif(work: Work) -> Steps:
     state = optimizer.init(parameters)
     key = jax.random.key(0)
 
-    def count(parameters: Any, key: Any, values: Any) -> Any:
+    def count(parameters: Tree, key: Tree, values: Tree) -> Tree:
         linear1, lif1, linear2, lif2 = nnx.merge(graph, parameters, fixed).layers
         spikes = jax.random.bernoulli(key, values, (work.steps, *values.shape))
         hidden, _ = spyx.nn.run(lif1, linear1(spikes.astype(jnp.float32)))
         output, _ = spyx.nn.run(lif2, linear2(hidden))
         return output.sum(0)
 
-    def train_step(parameters: Any, state: Any, key: Any, values: Any, labels: Any) -> Any:
+    def train_step(parameters: Tree, state: Tree, key: Tree, values: Tree, labels: Tree) -> Tree:
         key, draw = jax.random.split(key)
 
-        def loss(parameters: Any) -> Any:
+        def loss(parameters: Tree) -> Tree:
             counts = count(parameters, draw, values)
             return optax.softmax_cross_entropy_with_integer_labels(counts, labels).mean()
 
@@ -247,7 +252,7 @@ def spyx_lif(work: Work) -> Steps:
         updates, state = optimizer.update(gradient, state)
         return optax.apply_updates(parameters, updates), state, key
 
-    def infer_step(parameters: Any, key: Any, values: Any) -> Any:
+    def infer_step(parameters: Tree, key: Tree, values: Tree) -> Tree:
         key, draw = jax.random.split(key)
         return count(parameters, draw, values).sum(), key
 
@@ -277,8 +282,8 @@ def sinabs_lif(work: Work) -> Steps:
     from sinabs.layers import LIF
     from sinabs.utils import reset_states
 
-    def lif() -> Any:
-        layer: Any = LIF(tau_mem=_TAU, spike_fn=SingleSpike, norm_input=False)
+    def lif() -> Neurons:
+        layer = LIF(tau_mem=_TAU, spike_fn=SingleSpike, norm_input=False)
         layer.tau_mem.requires_grad_(False)
         return layer
 
@@ -309,7 +314,7 @@ def rockpool_lif(work: Work) -> Steps:
     from rockpool.nn.modules import LIFTorch, LinearTorch
     from rockpool.parameters import Constant
 
-    def lif(neurons: int) -> Any:
+    def lif(neurons: int) -> Neurons:
         return LIFTorch(
             neurons,
             leak_mode="decays",
@@ -319,7 +324,7 @@ def rockpool_lif(work: Work) -> Steps:
             threshold=Constant(1.0),
         )
 
-    network: Any = Sequential(
+    network = Sequential(
         LinearTorch((work.inputs, work.hidden), has_bias=True),
         lif(work.hidden),
         LinearTorch((work.hidden, work.classes), has_bias=True),

@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
+from matplotlib.figure import Figure
 
 from izhi.errors import SettingError, unknown
 from izhi.experiments import plots
@@ -26,6 +27,9 @@ from izhi.experiments.benchmark.ours import OURS
 from izhi.experiments.benchmark.peers import PEERS
 from izhi.experiments.benchmark.work import Work
 from izhi.files import make_folder, write_bytes
+
+#: What JSON holds of measurements.
+Numbers: TypeAlias = dict[str, Any]
 
 #: What every ratio is against.
 YARDSTICK = "Izhi normalized"
@@ -56,7 +60,7 @@ class Measurement:
     peak_bytes: list[int] = field(default_factory=list)
     problem: str = ""
 
-    def add(self, result: dict[str, Any]) -> None:
+    def add(self, result: Numbers) -> None:
         for key in ("train", "infer", "first", "peak_bytes"):
             getattr(self, key).append(result[key])
 
@@ -86,7 +90,7 @@ def contenders(names: str | None) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def _run(name: str, work: Work, threads: int, repeats: int) -> dict[str, Any]:
+def _run(name: str, work: Work, threads: int, repeats: int) -> Numbers:
     request = {"name": name, "work": asdict(work), "threads": threads, "repeats": repeats}
     environment = {
         **os.environ,
@@ -102,7 +106,7 @@ def _run(name: str, work: Work, threads: int, repeats: int) -> dict[str, Any]:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         return {"problem": lines[-1]}
-    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    result: Numbers = json.loads(done.stdout.strip().splitlines()[-1])
     return result
 
 
@@ -128,7 +132,7 @@ def measure(
     return rows
 
 
-def machine(threads: int) -> dict[str, Any]:
+def machine(threads: int) -> Numbers:
     """What the numbers were measured on."""
     versions = {}
     for package in _PACKAGES:
@@ -179,7 +183,7 @@ def benchmark(
             raise SettingError(f"{what} is {value!r}, expected at least 1")
     make_folder(folder)
     about = machine(threads)
-    content: dict[str, Any] = {"machine": about, "rounds": rounds, "repeats": repeats}
+    content: Numbers = {"machine": about, "rounds": rounds, "repeats": repeats}
     jobs = [(name, work) for work in works for name in names]
     rows = measure(jobs, rounds=rounds, threads=threads, repeats=repeats, report=report)
     content["comparison"] = [asdict(row) for row in rows]
@@ -201,7 +205,7 @@ def benchmark(
     return rows
 
 
-def _write(folder: Path, content: dict[str, Any]) -> None:
+def _write(folder: Path, content: Numbers) -> None:
     write_bytes(folder / "bench.json", (json.dumps(content, indent=2) + "\n").encode())
 
 
@@ -212,7 +216,7 @@ def _base(rows: Sequence[Measurement], work: Work) -> Measurement | None:
     return None
 
 
-def table(rows: Sequence[Measurement], about: dict[str, Any], rounds: int, repeats: int) -> str:
+def table(rows: Sequence[Measurement], about: Numbers, rounds: int, repeats: int) -> str:
     """The comparison in Markdown."""
     lines = [
         f"{about['processor']}, {about['threads']} threads, {', '.join(about['features'])};"
@@ -248,7 +252,7 @@ def table(rows: Sequence[Measurement], about: dict[str, Any], rounds: int, repea
     return "\n".join([*lines, f"Versions: {versions}.", ""])
 
 
-def figure(rows: Sequence[Measurement]) -> Any:
+def figure(rows: Sequence[Measurement]) -> Figure:
     """Training steps of all contenders as bars, a panel per number of steps."""
     panels: dict[str, list[tuple[str, float, float | None]]] = {}
     for work in dict.fromkeys(row.work for row in rows):
@@ -262,7 +266,7 @@ def figure(rows: Sequence[Measurement]) -> Any:
     return plots.bars(panels, label, lambda name: name in OURS)
 
 
-def growth_figure(rows: Sequence[Measurement]) -> Any:
+def growth_figure(rows: Sequence[Measurement]) -> Figure:
     """Time of a training step over T, width and batch, each on logarithmic axes."""
     labels = {"steps": "time steps T", "hidden": "hidden neurons", "batch": "batch size"}
     usual = asdict(Work())

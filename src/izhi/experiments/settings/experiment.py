@@ -14,6 +14,7 @@ from typing import Any
 
 import tomli_w
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from izhi.data import has_events, usual_window
 from izhi.errors import SettingError, unknown
@@ -64,7 +65,7 @@ class Experiment(Group):
         groups = self.model_dump(mode="json" if plain else "python")
         return {name: value for group in groups.values() for name, value in group.items()}
 
-    def replace(self, **changes: Any) -> Experiment:
+    def replace(self, **changes: object) -> Experiment:
         """A copy with some settings changed, checked as a whole.
 
         Raises:
@@ -111,7 +112,7 @@ class Experiment(Group):
         return comment + str(tomli_w.dumps(tables))
 
 
-def _listed(value: object) -> Any:
+def _listed(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -171,7 +172,7 @@ def typed(values: Mapping[str, object]) -> dict[str, object]:
     return {name: plain[name] for name in flattened(values)}
 
 
-def _mistake(error: Any) -> str:
+def _mistake(error: ErrorDetails) -> str:
     name = ".".join(str(part) for part in error["loc"][1:])
     text = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return f"{name} is {error['input']!r}, expected {text.removeprefix('expected ')}"

@@ -61,18 +61,18 @@ def marks_of(field: FieldInfo) -> Mark:
     return Mark(value if isinstance(value, int) else 0)
 
 
-def _parts(value: object) -> Any:
+def _parts(value: object) -> object:
     """A comma-separated string as a list, so that one syntax serves the command line."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
 
 
-def _shares(value: object) -> Any:
+def _shares(value: object) -> object:
     """``RS=.5,FS=.5`` as a mapping."""
     if not isinstance(value, str):
         return value
-    pairs = [part.partition("=") for part in _parts(value)]
+    pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
     if not all(equals for _, equals, _ in pairs):
         raise ValueError("expected shares such as RS=.5,FS=.5")
     return {name.strip(): share.strip() for name, _, share in pairs}
