@@ -24,7 +24,7 @@ from izhi.errors import SettingError, unknown
 from izhi.experiments import build, export, export_ip, inside, plots, samples, sweep
 from izhi.experiments.comparison import percent
 from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
-from izhi.experiments.settings import FIELDS, Mark, marked
+from izhi.experiments.settings import FIELDS, Experiment, Mark, marked
 from izhi.experiments.sweep import METHODS
 from izhi.hardware import artifact, networks
 from izhi.hardware import devices as board
@@ -50,24 +50,35 @@ def quantize(a: argparse.Namespace) -> None:
     # What hardware does not have is said before a folder is made.
     build.network(e, build.encoder(e, dataset).features, len(dataset.classes))
     if a.sweep:
-        folder = make_folder(a, f"sweep-{e.data.dataset}")
-        if folder.is_dir() and any(folder.iterdir()) and not a.resume:
-            raise already_holds_a_run(folder)
-        with TerminalListener(len(planned) * len(runs), quiet=a.quiet) as listener:
-            points = sweep.sweep(
-                runs, planned, dataset, folder, listener, resume=a.resume, command=command_line()
-            )
-        whole = percent([run.accuracy for run in runs])
-        table = Table(title=f"{e.data.dataset}: float {whole} %")
-        for heading in sweep.headings():
-            table.add_column(heading, justify="right")
-        for point in points:
-            table.add_row(*sweep.cells(point, runs))
-        Console().print(table)
-        print(f"figure: {folder / 'pareto.png'}\ntable: {folder / 'sweep.md'}")
-        write_json(a.json, sweep.summary(runs, points))
-        return
-    run = runs[0]
+        _sweep(a, runs, planned, dataset)
+    else:
+        _quantize_one(a, runs[0], e, method, dataset)
+
+
+def _sweep(
+    a: argparse.Namespace, runs: list[sweep.FloatRun], planned: sweep.Plan, dataset: data.Dataset
+) -> None:
+    folder = make_folder(a, f"sweep-{dataset.name}")
+    if folder.is_dir() and any(folder.iterdir()) and not a.resume:
+        raise already_holds_a_run(folder)
+    with TerminalListener(len(planned) * len(runs), quiet=a.quiet) as listener:
+        points = sweep.sweep(
+            runs, planned, dataset, folder, listener, resume=a.resume, command=command_line()
+        )
+    whole = percent([run.accuracy for run in runs])
+    table = Table(title=f"{dataset.name}: float {whole} %")
+    for heading in sweep.headings():
+        table.add_column(heading, justify="right")
+    for point in points:
+        table.add_row(*sweep.cells(point, runs))
+    Console().print(table)
+    print(f"figure: {folder / 'pareto.png'}\ntable: {folder / 'sweep.md'}")
+    write_json(a.json, sweep.summary(runs, points))
+
+
+def _quantize_one(
+    a: argparse.Namespace, run: sweep.FloatRun, e: Experiment, method: str, dataset: data.Dataset
+) -> None:
     folder_of_run = RunFolder(make_folder(a, f"quantize-{e.data.dataset}"))
     folder_of_run.open(e, resume=a.resume, command=command_line())
     fabric = build.fabric(e.machine)
@@ -201,8 +212,7 @@ def rtl(a: argparse.Namespace) -> None:
     write_json(a.json, result)
 
 
-def add(commands: Commands) -> None:
-    """Their options."""
+def _add_quantize(commands: Commands) -> None:
     sub = commands.add("quantize", quantize, "quantise a trained network's weights and states")
     sub.add_argument("folders", metavar="RUN", nargs="+",
                      help="run folder or checkpoint of a float network; with --sweep one or several seeds")  # fmt: skip
@@ -232,6 +242,9 @@ def add(commands: Commands) -> None:
     sub.add_argument("--out", metavar="FOLDER", help="run folder [runs/TIME-NAME]")
     sub.add_argument("--resume", action="store_true", help="continue the runs in --out")
     sub.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _add_export(commands: Commands) -> None:
     sub = commands.add("export", export_run, "write a run's artifact for hardware")
     sub.add_argument("folder", metavar="RUN",
                      help="run folder of a quantised network; for hls-ip of a float one, or a state_dict (.pt)")  # fmt: skip
@@ -244,6 +257,9 @@ def add(commands: Commands) -> None:
     sub.add_argument("--out", metavar="FILE", help="the artifact [RUN/network.izhi]")
     sub.add_argument("--samples", type=int, default=0, metavar="N",
                      help="also write N encoded test samples for boards: samples.npz [0]")  # fmt: skip
+
+
+def _add_run(commands: Commands) -> None:
     sub = commands.add(
         "run", run, "run test samples on a device: emulator, simulated core, board, FPGA IP"
     )
@@ -264,6 +280,9 @@ def add(commands: Commands) -> None:
         ("units", "of the simulated core [2]"),
     ):
         sub.add_argument(f"--{name}", type=int, help=about)
+
+
+def _add_trace(commands: Commands) -> None:
     sub = commands.add(
         "trace", trace, "states and spikes of an artifact's neurons for one test sample"
     )
@@ -279,6 +298,9 @@ def add(commands: Commands) -> None:
         metavar="FILE",
         help="table of integers (.csv), with a figure of each neuron beside it",
     )
+
+
+def _add_rtl(commands: Commands) -> None:
     sub = commands.add(
         "rtl", rtl, "Verilog and Vivado script of the core for a board, with a report"
     )
@@ -295,3 +317,12 @@ def add(commands: Commands) -> None:
     ):
         sub.add_argument(f"--{name}", type=int, default=default, help=f"{about} [{default}]")
     sub.add_argument("--out", metavar="FOLDER", help="for the files [a folder beside the artifact]")
+
+
+def add(commands: Commands) -> None:
+    """Their options."""
+    _add_quantize(commands)
+    _add_export(commands)
+    _add_run(commands)
+    _add_trace(commands)
+    _add_rtl(commands)

@@ -116,10 +116,7 @@ def pareto(
     for number, (method, points) in enumerate(series.items()):
         x, y = [p[0] for p in points], [100 * p[1] for p in points]
         axes.plot(x, y, "osD^"[number % 4], color=COLOURS[number], ms=6, alpha=0.75, label=method)
-    best: list[tuple[float, float, str]] = []
-    for point in every:
-        if not best or point[1] > best[-1][1]:
-            best.append(point)
+    best = _front(every)
     front = [p[0] for p in best], [100 * p[1] for p in best]
     axes.plot(
         *front, color="0.4", lw=1.2, drawstyle="steps-post", zorder=0, label="best for its memory"
@@ -141,6 +138,15 @@ def pareto(
     axes.margins(y=0.12)
     axes.legend(fontsize=8.5, loc="lower right")
     return figure
+
+
+def _front(points: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+    """The points, ordered by memory, that none of less memory reaches."""
+    best: list[tuple[float, float, str]] = []
+    for point in points:
+        if not best or point[1] > best[-1][1]:
+            best.append(point)
+    return best
 
 
 def resources(used: Mapping[str, float], available: Mapping[str, int], title: str) -> Figure:

@@ -158,16 +158,8 @@ def quantize(
         folder: of the run, opened.
         weights: of the float network.
     """
-    from izhi.quantization import correct_biases
-
     encoder = build.encoder(e, dataset)
-    samples = partial(calibration, e, encoder, build.training_samples(e.data, dataset)[0])
-    size = (encoder.features, len(dataset.classes))
-    network = build.network(e.replace(weight_bits=None, state_bits=None), *size, start=weights)
-    rounded = build.network(e, *size, start=weights, samples=samples)
-    network.eval()
-    rounded.eval()
-    correct_biases(network, rounded, samples(network))
+    rounded = _rounded(e, encoder, dataset, weights)
     optimizer = build.optimizer(e)(rounded)
     model = fabric.setup(Classifier(encoder, rounded))
     found = evaluate(
@@ -182,6 +174,22 @@ def quantize(
         folder.keep(about(e, encoder, dataset), progress)
     fabric.barrier()
     return Result.of(e, rounded, progress)
+
+
+def _rounded(
+    e: Experiment, encoder: Encoder, dataset: Dataset, weights: Mapping[str, Tensor]
+) -> Network:
+    """A float network rounded by calibration on training samples, its biases corrected."""
+    from izhi.quantization import correct_biases
+
+    samples = partial(calibration, e, encoder, build.training_samples(e.data, dataset)[0])
+    size = (encoder.features, len(dataset.classes))
+    network = build.network(e.replace(weight_bits=None, state_bits=None), *size, start=weights)
+    rounded = build.network(e, *size, start=weights, samples=samples)
+    network.eval()
+    rounded.eval()
+    correct_biases(network, rounded, samples(network))
+    return rounded
 
 
 def calibration(e: Experiment, encoder: Encoder, samples: AnySamples, network: Network) -> Spikes:

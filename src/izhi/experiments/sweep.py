@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import TypeAlias
 
 from lightning_fabric import Fabric
 from torch import Tensor
@@ -29,6 +30,9 @@ METHODS = ("ptq", "qat", "qat-after-ptq")
 FLOAT = 32
 #: Of a network that is trained further: its epochs and learning rate as shares of the float run's.
 LESS_EPOCHS, SLOWER = 0.5, 0.2
+
+#: For each point a method, and of each run the experiment in that format.
+Plan: TypeAlias = list[tuple[str, list[Experiment]]]
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ def memory(e: Experiment, inputs: int, classes: int) -> int:
 
 def sweep(
     runs: Sequence[FloatRun],
-    planned: Sequence[tuple[str, Sequence[Experiment]]],
+    planned: Plan,
     dataset: Dataset,
     folder: Path,
     listener: RunListener,
@@ -197,7 +201,7 @@ def plan(
     weights: Sequence[int],
     states: Sequence[int],
     changes: Mapping[str, object],
-) -> list[tuple[str, list[Experiment]]]:
+) -> Plan:
     """Each method in each format, of every run; checked before anything is written."""
     return [
         (method, [run.rounded(w, s, method, changes) for run in runs])

@@ -30,7 +30,7 @@ from izhi.experiments.settings import FIELDS, Experiment, Mark, experiment, mark
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-    from optuna import Trial
+    from optuna import Study, Trial
     from optuna.storages import BaseStorage
 
 #: What is searched unless the command says otherwise.
@@ -265,40 +265,50 @@ def tune(
     fabric = build.fabric(planned[0].machine)
     best = []
     for variant, e in zip(variants, planned, strict=True):
-        study = optuna.create_study(
-            study_name=variant.label, storage=_storage(optuna, storage), direction="maximize",
-            load_if_exists=True,
-            # Not before a third of the epochs: strong dropout and small steps begin slowly, and end well.
-            pruner=optuna.pruners.MedianPruner(
-                n_startup_trials=5, n_warmup_steps=1 if every_speaker else e.training.epochs // 3
-            ),
-        )  # fmt: skip
-        # A further process must not draw the first one's numbers.
-        study.sampler = optuna.samplers.TPESampler(seed=e.training.seed + len(study.trials))
         mine = [r for r in ranges if r.concerns(e.neurons.neuron)]
-        if not study.trials:
-            # What the variant's own settings come to is the first thing to beat.
-            own = {r.name: e.get(r.name) for r in mine}
-            study.enqueue_trial({r.name: own[r.name] for r in mine if r.holds(own[r.name])})
+        study = _study(optuna, variant, e, mine, storage, prunes_at_once=every_speaker)
         objective = _Objective(optuna, fabric, dataset, variant, mine, settings, listener, folds)
-        ended = (
-            optuna.trial.TrialState.COMPLETE,
-            optuna.trial.TrialState.PRUNED,
-            optuna.trial.TrialState.FAIL,
-        )
-        if sum(t.state in ended for t in study.get_trials(deepcopy=False)) < trials:
-            study.optimize(
-                objective, callbacks=[optuna.study.MaxTrialsCallback(trials, states=ended)]
-            )
-        finished = [t for t in study.get_trials(deepcopy=False) if t.state in ended]
-        good = [t for t in finished if t.state == optuna.trial.TrialState.COMPLETE]
-        if not good:
-            raise SettingError(
-                f"no trial of {variant.label} came to its end; search smaller learning rates"
-            )
-        winner = max(good, key=lambda t: t.value or 0.0)
-        best.append(Best(variant, dict(winner.params), float(winner.value or 0.0), len(finished)))
+        best.append(_best(optuna, study, objective, variant, trials))
     return best
+
+
+def _study(
+    optuna: ModuleType, variant: Variant, e: Experiment, ranges: Sequence[Range], storage: str,
+    *, prunes_at_once: bool,
+) -> Study:  # fmt: skip
+    """The study of a variant, begun or gone on with."""
+    # Not before a third of the epochs: strong dropout and small steps begin slowly, and end well.
+    warmup = 1 if prunes_at_once else e.training.epochs // 3
+    study: Study = optuna.create_study(
+        study_name=variant.label, storage=_storage(optuna, storage), direction="maximize",
+        load_if_exists=True,
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=warmup),
+    )  # fmt: skip
+    # A further process must not draw the first one's numbers.
+    study.sampler = optuna.samplers.TPESampler(seed=e.training.seed + len(study.trials))
+    if not study.trials:
+        # What the variant's own settings come to is the first thing to beat.
+        own = {r.name: e.get(r.name) for r in ranges}
+        study.enqueue_trial({r.name: own[r.name] for r in ranges if r.holds(own[r.name])})
+    return study
+
+
+def _best(
+    optuna: ModuleType, study: Study, objective: _Objective, variant: Variant, trials: int
+) -> Best:
+    """The best trial, after so many were run."""
+    state = optuna.trial.TrialState
+    ended = (state.COMPLETE, state.PRUNED, state.FAIL)
+    if sum(t.state in ended for t in study.get_trials(deepcopy=False)) < trials:
+        study.optimize(objective, callbacks=[optuna.study.MaxTrialsCallback(trials, states=ended)])
+    finished = [t for t in study.get_trials(deepcopy=False) if t.state in ended]
+    good = [t for t in finished if t.state == state.COMPLETE]
+    if not good:
+        raise SettingError(
+            f"no trial of {variant.label} came to its end; search smaller learning rates"
+        )
+    winner = max(good, key=lambda t: t.value or 0.0)
+    return Best(variant, dict(winner.params), float(winner.value or 0.0), len(finished))
 
 
 @dataclass

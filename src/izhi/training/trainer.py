@@ -23,7 +23,7 @@ from izhi.network import Network
 from izhi.network.encoding import Encoder
 from izhi.seeds import Purpose
 from izhi.training.classifier import Classifier
-from izhi.training.evaluation import Row, evaluate
+from izhi.training.evaluation import Evaluation, Row, evaluate
 from izhi.training.losses import LOSSES, Loss
 
 
@@ -173,20 +173,8 @@ class Trainer:
             began = time.perf_counter()
             row: Row = {"epoch": epoch, **learner.epoch(epoch, listener.step)}
             row["train_seconds"] = time.perf_counter() - began
-            found = None
-            for part, samples, purpose in (
-                ("validation", data.validation, Purpose.VALIDATION),
-                ("test", data.test, Purpose.TEST),
-            ):
-                if samples is not None and len(samples):
-                    found = evaluate(
-                        self.fabric, model, samples, self.loss, seed=self.seed, purpose=purpose,
-                        groups=data.groups if part == "test" else None,
-                    )  # fmt: skip
-                    row.update(found.as_metrics(part))
-            if found is not None:
-                row.update(found.rates())
-                warnings = found.activity.warnings()
+            found = self._judge(model, data, row)
+            warnings = found.activity.warnings() if found else warnings
             row["seconds"] = time.perf_counter() - began
             history.append(row)
             if self.fabric.is_global_zero:
@@ -194,3 +182,20 @@ class Trainer:
             self.fabric.barrier()
             listener.epoch(row, warnings)
         return Progress(history, warnings, network.state_dict(), learner.state_dict())
+
+    def _judge(self, model: nn.Module, data: Data, row: Row) -> Evaluation | None:
+        """Evaluate validation and test samples into a row of metrics; the last evaluation."""
+        found = None
+        for part, samples, purpose in (
+            ("validation", data.validation, Purpose.VALIDATION),
+            ("test", data.test, Purpose.TEST),
+        ):
+            if samples is not None and len(samples):
+                found = evaluate(
+                    self.fabric, model, samples, self.loss, seed=self.seed, purpose=purpose,
+                    groups=data.groups if part == "test" else None,
+                )  # fmt: skip
+                row.update(found.as_metrics(part))
+        if found is not None:
+            row.update(found.rates())
+        return found
