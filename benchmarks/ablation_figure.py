@@ -1,6 +1,6 @@
 """docs/results/ablation.png from the comparisons of experiments/ablation-*.toml.
 
-python benchmarks/ablation_figure.py ABLATION-MNIST/comparison.json ABLATION-ROWS/comparison.json docs/results/ablation.png
+python benchmarks/ablation_figure.py MNIST/comparison.json ROWS/comparison.json docs/results/ablation.png
 """
 
 from __future__ import annotations

@@ -73,9 +73,7 @@ def write_stmnist(folder: Path, recordings: int, _: int, events: int) -> None:
     with zipfile.ZipFile(folder / "data_submission.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for k in range(recordings):
             train = np.zeros((101, events))
-            train[random.integers(0, 100, events), np.arange(events)] = random.choice(
-                [-1, 1], events
-            )
+            train[random.integers(0, 100, events), np.arange(events)] = random.choice([-1, 1], events)
             train[100] = np.sort(random.uniform(0, 2.0, events))
             file = io.BytesIO()
             savemat(file, {"spiketrain": train})
@@ -138,9 +136,7 @@ def row(name: str, share: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("sets", nargs="*", default=list(SIZES), help=", ".join(SIZES))
     parser.add_argument("--shares", default="0.1,1", help="of their size [%(default)s]")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
@@ -148,9 +144,7 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measure(options.measure)))
         return
-    print(
-        "| data set | recordings | events | on disk | opened | epoch | events/s | memory grew by |"
-    )
+    print("| data set | recordings | events | on disk | opened | epoch | events/s | memory grew by |")
     print("|---|---|---|---|---|---|---|---|")
     for name in options.sets:
         for share in map(float, options.shares.split(",")):

@@ -35,9 +35,7 @@ def hwh(registers=None, order=(2, 0, 3, 1), receiver=1, wired=True, ips=1):
     for number in range(4):
         buses = [bus("M_AXIS_MM2S", f"axi_dma_{number}_M_AXIS_MM2S", "INITIATOR")]
         if number == receiver:
-            buses.append(
-                bus("S_AXIS_S2MM", "snn_izhikevich_0_out" if wired else "fifo_out", "TARGET")
-            )
+            buses.append(bus("S_AXIS_S2MM", "snn_izhikevich_0_out" if wired else "fifo_out", "TARGET"))
         modules.append(dma(number, buses))
     streams = [bus(f"in{k}", wire.format(number), "SLAVE") for k, number in enumerate(order)]
     streams.append(bus("out_r", "snn_izhikevich_0_out", "MASTER"))

@@ -1,4 +1,4 @@
-"""What documents, notebooks and files of settings tell readers to type: commands parse, settings hold, columns exist."""
+"""What documents, notebooks and files of settings tell readers to type: commands parse, settings hold."""
 
 import contextlib
 import io
@@ -134,9 +134,7 @@ def test_scripts_that_documents_name_are_there():
 @pytest.mark.parametrize("path", SETTINGS, ids=named)
 def test_settings_resolve_for_every_variant(path, tmp_path, monkeypatch):
     monkeypatch.setenv("IZHI_DATA", str(tmp_path))
-    (
-        tmp_path / "speech"
-    ).mkdir()  # known by its files, of which settings need no more than the names
+    (tmp_path / "speech").mkdir()  # known by its files, of which settings need no more than the names
     for part in ("train", "test"):
         (tmp_path / "speech" / f"speech_{part}.h5").touch()
     values = read(path)
@@ -194,6 +192,4 @@ def test_tables_have_columns_that_the_command_prints(path):
 
 
 def test_there_are_tables_of_comparisons():
-    assert {"mnist.md", "neurons.md"} <= {
-        p.name for p in DOCUMENTS if list(tables_of_comparisons(p))
-    }
+    assert {"mnist.md", "neurons.md"} <= {p.name for p in DOCUMENTS if list(tables_of_comparisons(p))}

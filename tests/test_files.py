@@ -146,9 +146,7 @@ def test_standard_output_that_cannot_be_written(unbuffered):
         )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("izhi: ")
-    assert done.stderr.endswith(
-        "No space left on device; free some space or choose another place\n"
-    )
+    assert done.stderr.endswith("No space left on device; free some space or choose another place\n")
     assert done.stderr.count("\n") == 1
 
 

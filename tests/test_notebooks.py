@@ -15,9 +15,7 @@ def test_runs(path, tmp_path, monkeypatch):
     # Here simulated cores run for longer than it takes to compile them.
     monkeypatch.setenv("CXXFLAGS", "-O1")
     notebook = nbformat.read(path, as_version=4)
-    assert all(not cell.get("outputs") for cell in notebook.cells), (
-        "commit notebooks without outputs"
-    )
+    assert all(not cell.get("outputs") for cell in notebook.cells), "commit notebooks without outputs"
     NotebookClient(
         notebook,
         timeout=300,

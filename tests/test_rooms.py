@@ -111,8 +111,7 @@ def test_what_all_rooms_use_uses_no_room() -> None:
 def test_no_modules_import_one_another_in_a_circle() -> None:
     # A module's package is begun before it, and so is no import of its own.
     edges = {
-        m: {x for x in imports(p) if x in MODULES and x != m and not m.startswith(f"{x}.")}
-        for m, p in MODULES.items()
+        m: {x for x in imports(p) if x in MODULES and x != m and not m.startswith(f"{x}.")} for m, p in MODULES.items()
     }
     finished: set[str] = set()
 

@@ -66,11 +66,7 @@ def mixed():
 
 
 def states(network):
-    return [
-        (m.mem.clone(), getattr(m, "u", torch.zeros(0)).clone())
-        for m in network
-        if hasattr(m, "mem")
-    ]
+    return [(m.mem.clone(), getattr(m, "u", torch.zeros(0)).clone()) for m in network if hasattr(m, "mem")]
 
 
 def test_mixed_with_leaky_in_one_network_trains():
@@ -97,11 +93,7 @@ def test_reset_resets_this_network_and_no_other():
         two(torch.rand(4, 3))
     before = states(two)
     reset(one)
-    assert all(
-        torch.equal(a, b)
-        for x, y in zip(before, states(two), strict=True)
-        for a, b in zip(x, y, strict=True)
-    )
+    assert all(torch.equal(a, b) for x, y in zip(before, states(two), strict=True) for a, b in zip(x, y, strict=True))
     mem, u = states(one)[0]
     assert (mem == 0).all()
     assert (u == 0).all()
@@ -152,14 +144,12 @@ def test_state_quant_is_applied_to_both_states():
 
 
 def test_graded_spikes_surrogates_and_disabled_gradients():
-    spk, _, _ = Izhikevich(graded_spikes_factor=3.0)(
-        torch.zeros(1, 2), torch.ones(1, 2), torch.zeros(1, 2)
-    )
+    spk, _, _ = Izhikevich(graded_spikes_factor=3.0)(torch.zeros(1, 2), torch.ones(1, 2), torch.zeros(1, 2))
     assert (spk == 3).all()
     x = torch.full((1, 2), 0.5, requires_grad=True)
-    Izhikevich(
-        izhi.preset("normalized").replace(order="snntorch"), spike_grad=surrogate.fast_sigmoid()
-    )(x)[0].sum().backward()
+    Izhikevich(izhi.preset("normalized").replace(order="snntorch"), spike_grad=surrogate.fast_sigmoid())(x)[
+        0
+    ].sum().backward()
     assert (x.grad > 0).all()
     off = Izhikevich(izhi.preset("normalized").replace(order="snntorch"), surrogate_disable=True)
     spk, _mem, _ = off(x)

@@ -84,11 +84,7 @@ def __getattr__(name: str) -> Any:
     # Not before they are asked for: artifacts and integer models must load where there is no torch.
     if name not in __all__:
         raise AttributeError(f"module 'izhi' has no attribute {name!r}")
-    return (
-        import_module(f"izhi.{name}")
-        if name in _DOORS
-        else getattr(import_module("izhi.neurons"), name)
-    )
+    return import_module(f"izhi.{name}") if name in _DOORS else getattr(import_module("izhi.neurons"), name)
 
 
 def __dir__() -> list[str]:

@@ -69,9 +69,7 @@ class SlowKernelWarning(UserWarning):
     """No fused kernel covers a call, which the reference then computes step by step."""
 
 
-def unknown(
-    kind: str, value: object, known: Iterable[str], *, separator: str = ", "
-) -> SettingError:
+def unknown(kind: str, value: object, known: Iterable[str], *, separator: str = ", ") -> SettingError:
     """The error for a name that is not in a registry, with the nearest known name."""
     names = list(known)
     near = get_close_matches(str(value).lower(), [n.lower() for n in names], n=1)

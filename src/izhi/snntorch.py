@@ -83,9 +83,7 @@ class Izhikevich(SpikingNeuron):  # type: ignore[misc]
     def forward(self, input_: Tensor, mem: Tensor | None = None, u: Tensor | None = None) -> Any:
         """One step: current (B, *features) → spk, mem, u (see the class)."""
         if self.init_hidden and (mem is not None or u is not None):
-            raise TypeError(
-                "`mem` and `u` should not be passed as arguments while `init_hidden=True`"
-            )
+            raise TypeError("`mem` and `u` should not be passed as arguments while `init_hidden=True`")
         check_current(input_, time=False)
         v0, u0, _ = self.layer.initial_state(input_)
         self.mem = self._kept(self.mem if mem is None else mem, v0)
@@ -96,9 +94,7 @@ class Izhikevich(SpikingNeuron):  # type: ignore[misc]
             state_quant=self.state_quant or None,
         )
         coefficients = self.layer.coefficients()._replace(threshold=self.threshold)
-        spk, self.mem, self.u = izhikevich_step(
-            Drive(input_), self.mem, self.u, coefficients, settings
-        )
+        spk, self.mem, self.u = izhikevich_step(Drive(input_), self.mem, self.u, coefficients, settings)
         spk = spk.to(input_.dtype) * self.graded_spikes_factor
         if self.init_hidden and not self.output:
             return spk

@@ -52,8 +52,8 @@ def test_state_quant(tmp_path):
     out, result = tmp_path / "lif", tmp_path / "lif.json"
     assert cli.main(["train", "--dataset", "digits", "--neuron", "lif", "--readout", "current",
                      "--encoding", "latency", "--hidden", "32", "--steps", "8", "--epochs", "4",
-                     "--learning-rate", "5e-3", "--batch-size", "32", "--precision", "32-true", "--quiet", "--out", str(out),
-                     "--json", str(result)]) == 0  # fmt: skip
+                     "--learning-rate", "5e-3", "--batch-size", "32", "--precision", "32-true", "--quiet",
+                     "--out", str(out), "--json", str(result)]) == 0  # fmt: skip
     accuracy = 100 * json.loads(result.read_text())["test_accuracy"]
     assert accuracy > 80
     printed = run("state_quant", out, "--bits", "12,4").splitlines()

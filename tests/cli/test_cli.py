@@ -85,13 +85,9 @@ def test_a_saved_configuration_repeats_the_run(trained):
         cwd=trained.parent,
     )
     assert done.returncode == 0, done.stderr
-    one, two = (
-        json.loads((trained.parent / n).read_text())["history"] for n in ("run.json", "again.json")
-    )
+    one, two = (json.loads((trained.parent / n).read_text())["history"] for n in ("run.json", "again.json"))
     for a, b in zip(one, two, strict=True):
-        assert {k: v for k, v in a.items() if "seconds" not in k} == {
-            k: v for k, v in b.items() if "seconds" not in k
-        }
+        assert {k: v for k, v in a.items() if "seconds" not in k} == {k: v for k, v in b.items() if "seconds" not in k}
 
 
 def test_the_command_line_overrides_the_file(trained, tmp_path):
@@ -125,9 +121,7 @@ def test_compare(tmp_path):
     last = [history[-1] for history in rows[0]["history"]]
     spikes = [rows[0]["config"]["steps"] * (r["rate_1"] * width + r["rate_2"] * 3) for r in last]
     assert rows[0]["spikes_per_sample"] == pytest.approx(sum(spikes) / 2)
-    assert {r["config"]["readout"] for r in rows if r["config"]["neuron"] == "biological"} == {
-        "current"
-    }
+    assert {r["config"]["readout"] for r in rows if r["config"]["neuron"] == "biological"} == {"current"}
     for figure in ("accuracy.png", "outcomes.png"):
         assert (tmp_path / "c" / figure).read_bytes().startswith(b"\x89PNG")
     report = (tmp_path / "c" / "report.md").read_text()
@@ -149,13 +143,8 @@ def test_a_file_may_name_the_variants(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     common = 'dataset = "iris"\nhidden = [8]\nepochs = 1\nsteps = 5\nconnection = "recurrent"\n'
     file = tmp_path / "two.toml"
-    file.write_text(
-        common
-        + '[variants."LIF, slow"]\nneuron = "lif"\nbeta = 0.99\n[variants.FS]\nneuron = "FS"\n'
-    )
-    assert (
-        main(["compare", "--config", "two.toml", "--quiet", "--out", "c", "--json", "c.json"]) == 0
-    )
+    file.write_text(common + '[variants."LIF, slow"]\nneuron = "lif"\nbeta = 0.99\n[variants.FS]\nneuron = "FS"\n')
+    assert main(["compare", "--config", "two.toml", "--quiet", "--out", "c", "--json", "c.json"]) == 0
     rows = json.loads((tmp_path / "c.json").read_text())["rows"]
     assert [r["label"] for r in rows] == ["LIF, slow", "FS"]
     assert [(r["config"]["neuron"], r["config"]["beta"]) for r in rows] == [
@@ -176,19 +165,13 @@ def test_a_file_may_name_the_variants(tmp_path, capsys, monkeypatch):
     file.write_text(common + "variants = 3\n")
     assert "variants is no table" in refused(capsys, "compare", "--config", "two.toml")
     file.write_text(common + '[variants]\nlif = "fast"\n')
-    assert "variants holds 'lif', expected a table" in refused(
-        capsys, "compare", "--config", "two.toml"
-    )
+    assert "variants holds 'lif', expected a table" in refused(capsys, "compare", "--config", "two.toml")
     file.write_text(common + "[variants.x]\nseed = 3\n")
-    assert "seed cannot differ between variants" in refused(
-        capsys, "compare", "--config", "two.toml"
-    )
+    assert "seed cannot differ between variants" in refused(capsys, "compare", "--config", "two.toml")
 
 
 def test_simulate(tmp_path):
-    done = izhi(
-        "simulate", "RS", "--current", "10", "--json", "s.json", "--out", "rs.png", cwd=tmp_path
-    )
+    done = izhi("simulate", "RS", "--current", "10", "--json", "s.json", "--out", "rs.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     times = json.loads((tmp_path / "s.json").read_text())["spike_times"]
     assert len(times) >= 3
@@ -329,9 +312,7 @@ def test_a_run_of_an_older_version_that_lacks_a_setting(tmp_path, capsys):
     del saved["config"]["weight_scale"]
     checkpoint.save(out / "checkpoint.pt", {k: v for k, v in saved.items() if k != "format"})
     lines = (out / "config.toml").read_text().splitlines()
-    (out / "config.toml").write_text(
-        "\n".join(line for line in lines if not line.startswith("weight_scale"))
-    )
+    (out / "config.toml").write_text("\n".join(line for line in lines if not line.startswith("weight_scale")))
     assert main(["train", *FAST, "--out", str(out), "--quiet", "--resume"]) == 0
 
 

@@ -20,12 +20,7 @@ PARTS = {"train-images-idx3-ubyte": (12, 4, 3), "train-labels-idx1-ubyte": (12,)
 
 
 def idx(array):
-    return (
-        b"\x00\x00\x08"
-        + bytes([array.ndim])
-        + struct.pack(f">{array.ndim}I", *array.shape)
-        + array.tobytes()
-    )
+    return b"\x00\x00\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
 @pytest.fixture
@@ -219,11 +214,7 @@ def test_every_source_says_what_it_is():
     for name, source in data.SOURCES.items():
         assert source.name == name
         assert source.about == data.DATASETS[name]
-        assert (
-            data.has_events(name)
-            == (source.window is not None)
-            == (data.usual_window(name) is not None)
-        )
+        assert data.has_events(name) == (source.window is not None) == (data.usual_window(name) is not None)
     assert sorted([*data.EMBEDDED, *data.FILES]) == sorted(data.SOURCES)
 
 
@@ -234,9 +225,7 @@ def test_split_is_fixed_by_seed_and_stratified():
     other = data.split(samples, 0.2, 4)
     assert len(train) + len(held) == len(samples)
     assert torch.equal(held.inputs, again[1].inputs)
-    assert not torch.equal(held.labels, other[1].labels) or not torch.equal(
-        held.inputs, other[1].inputs
-    )
+    assert not torch.equal(held.labels, other[1].labels) or not torch.equal(held.inputs, other[1].inputs)
     shares = torch.bincount(held.labels) / torch.bincount(samples.labels)
     assert (shares - 0.2).abs().max() < 0.01
     whole, none = data.split(samples, 0.0, 0)

@@ -84,9 +84,7 @@ def write_stmnist(path, recordings=5):
 
 
 def test_the_bytes_of_an_event():
-    events = nmnist.parse(
-        nmnist_bytes([5, 70_000, 300_000], [0, 33, 2], [0, 33, 1], [0, 1, 1]), "x"
-    )
+    events = nmnist.parse(nmnist_bytes([5, 70_000, 300_000], [0, 33, 2], [0, 33, 1], [0, 1, 1]), "x")
     assert events.times.tolist() == [5, 70_000, 300_000]
     assert events.units.tolist() == [0, 2 * 34 * 34 - 1, 34 * 34 + 34 + 2]
 
@@ -131,9 +129,7 @@ def test_real_nmnist(real_data, monkeypatch):
     assert 0.02 < spikes.mean() < 0.15
 
 
-def test_real_speech_has_speakers_that_training_knows_and_one_that_it_does_not(
-    real_data, monkeypatch
-):
+def test_real_speech_has_speakers_that_training_knows_and_one_that_it_does_not(real_data, monkeypatch):
     monkeypatch.setenv("IZHI_DATA", str(real_data))
     assert "speech" in data.found()
     d = data.load("speech")
@@ -324,9 +320,7 @@ def batch_of(*recordings, shape=(700,)):
 
 
 def test_events_fall_into_their_steps():
-    events = batch_of(
-        ([0, 999, 1000, 1001, 9999, 10_000], [5, 5, 6, 6, 699, 1]), ([], []), ([2500], [64])
-    )
+    events = batch_of(([0, 999, 1000, 1001, 9999, 10_000], [5, 5, 6, 6, 699, 1]), ([], []), ([2500], [64]))
     spikes = encoding.frames(events, 10, 10.0)
     assert spikes.shape == (10, 3, 700)
     assert spikes.dense().nonzero().tolist() == [[0, 0, 5], [1, 0, 6], [2, 2, 64], [9, 0, 699]]
@@ -405,16 +399,13 @@ def test_augmentation_shifts_stretches_and_drops():
     events = batch_of(*[recording] * 40)
 
     def frames(seed=1, **changes):
-        return encoding.frames(
-            events, 50, 1000.0, seed=seed, augmentation=encoding.Augmentation(**changes)
-        ).dense()
+        return encoding.frames(events, 50, 1000.0, seed=seed, augmentation=encoding.Augmentation(**changes)).dense()
 
     plain = frames()
     assert all(torch.equal(plain[:, 0], plain[:, b]) for b in range(40))
     shifted = frames(shift=20)
     offsets = {
-        next(d for d in range(-20, 21) if torch.equal(plain[:, b].roll(d, -1), shifted[:, b]))
-        for b in range(40)
+        next(d for d in range(-20, 21) if torch.equal(plain[:, b].roll(d, -1), shifted[:, b])) for b in range(40)
     }
     assert len(offsets) > 10
     last = frames(stretch=0.3).sum(2).bool().int().flip(0).argmax(0)
@@ -422,9 +413,7 @@ def test_augmentation_shifts_stretches_and_drops():
     # Events that share a place make the share that is left a little larger.
     left = frames(drop=0.5).sum() / plain.sum()
     assert 0.5 < left < 0.55
-    assert torch.equal(
-        frames(drop=0.5, shift=3, stretch=0.1), frames(drop=0.5, shift=3, stretch=0.1)
-    )
+    assert torch.equal(frames(drop=0.5, shift=3, stretch=0.1), frames(drop=0.5, shift=3, stretch=0.1))
     assert not torch.equal(frames(drop=0.5), frames(drop=0.5, seed=2))
     counts = encoding.frames(events, 50, 1000.0, counted=True, pool=10)
     gains = encoding.Augmentation(equalize=0.5)
@@ -473,9 +462,7 @@ def test_binning_does_not_depend_on_the_number_of_threads():
 
 def test_memory_does_not_grow_with_the_data_set(tmp_path):
     write_nmnist(tmp_path, recordings=8)
-    samples = EventSamples(
-        Remembering(nmnist.Folder(tmp_path / "Train"), 20_000), np.arange(80), torch.zeros(80)
-    )
+    samples = EventSamples(Remembering(nmnist.Folder(tmp_path / "Train"), 20_000), np.arange(80), torch.zeros(80))
     tracemalloc.start()
     for index in torch.arange(80).split(8):
         samples.batch(index)
@@ -498,19 +485,12 @@ def test_rows_of_an_image_arrive_one_after_another():
 def test_training_on_recordings(tmp_path, monkeypatch):
     monkeypatch.setenv("IZHI_DATA", str(tmp_path))
     write_shd(tmp_path / "mine" / "mine_train.h5", np.arange(200) % 10, speakers=np.arange(200) % 4)
-    write_shd(
-        tmp_path / "mine" / "mine_test.h5", np.arange(60) % 10, speakers=np.arange(60) % 5, seed=1
-    )
+    write_shd(tmp_path / "mine" / "mine_test.h5", np.arange(60) % 10, speakers=np.arange(60) % 5, seed=1)
     common = ["--dataset", "mine", "--steps", "20", "--hidden", "64", "--epochs", "4", "--batch-size", "20",
               "--learning-rate", "5e-3", "--shift", "2", "--quiet"]  # fmt: skip
     results = []
     for out in ("a", "b"):
-        assert (
-            cli.main(
-                ["train", *common, "--out", str(tmp_path / out), "--json", str(tmp_path / "r.json")]
-            )
-            == 0
-        )
+        assert cli.main(["train", *common, "--out", str(tmp_path / out), "--json", str(tmp_path / "r.json")]) == 0
         results.append(json.loads((tmp_path / "r.json").read_text()))
     first, again = results
     assert first["test_accuracy"] > 0.9
@@ -522,10 +502,7 @@ def test_training_on_recordings(tmp_path, monkeypatch):
     both = ["compare", *common, "--neurons", "lif", "--out", str(tmp_path / "c"), "--epochs", "1"]
     assert cli.main(both) == 0
     assert "| known speakers (%) | new speakers (%) |" in (tmp_path / "c" / "report.md").read_text()
-    strip = [
-        [{k: v for k, v in row.items() if "seconds" not in k} for row in r["history"]]
-        for r in results
-    ]
+    strip = [[{k: v for k, v in row.items() if "seconds" not in k} for row in r["history"]] for r in results]
     assert strip[0] == strip[1]
     assert again["test_accuracy"] == first["test_accuracy"]
     assert cli.main(["evaluate", str(tmp_path / "a"), "--json", str(tmp_path / "e.json")]) == 0
@@ -535,9 +512,7 @@ def test_training_on_recordings(tmp_path, monkeypatch):
 def test_a_speaker_can_be_held_out_for_validation(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("IZHI_DATA", str(tmp_path))
     for part in ("train", "test"):
-        write_shd(
-            tmp_path / "mine" / f"mine_{part}.h5", np.arange(40) % 10, speakers=np.arange(40) // 10
-        )
+        write_shd(tmp_path / "mine" / f"mine_{part}.h5", np.arange(40) % 10, speakers=np.arange(40) // 10)
     training, validation = data.hold_out_speaker(data.load("mine"), 2)
     assert validation.records.tolist() == list(range(20, 30))
     assert sorted([*training.records, *validation.records]) == list(range(40))
@@ -559,9 +534,7 @@ def test_a_speaker_can_be_held_out_for_validation(tmp_path, monkeypatch, capsys)
     assert "validation_speaker is 4, expected one of several: 0, 1, 2, 3" in capsys.readouterr().err
     held = []
     whole = tuning.train
-    monkeypatch.setattr(
-        tuning, "train", lambda f, e, *rest: held.append(e.validation_speaker) or whole(f, e, *rest)
-    )
+    monkeypatch.setattr(tuning, "train", lambda f, e, *rest: held.append(e.validation_speaker) or whole(f, e, *rest))
     tune = ["tune", *options[1:], "--neurons", "lif", "--trials", "2", "--every-speaker"]
     assert cli.main([*tune, "--out", str(tmp_path / "tune")]) == 0
     assert held[:4] == [0, 1, 2, 3]

@@ -20,9 +20,7 @@ def test_a_table_has_a_rule_with_its_alignments_and_a_line_for_each_row():
 
 def test_cells_are_neither_cut_nor_wrapped_nor_interpreted():
     long = "of a very long cell " * 100
-    lines = markdown(
-        ("", "b"), [(long, "[bold]a|b[/bold]"), ("two\nlines", ":smile:")]
-    ).splitlines()
+    lines = markdown(("", "b"), [(long, "[bold]a|b[/bold]"), ("two\nlines", ":smile:")]).splitlines()
     assert len(lines) == 4
     assert cells(lines[2]) == [long.strip(), "[bold]a\0b[/bold]"]
     assert cells(lines[3]) == ["two lines", ":smile:"]

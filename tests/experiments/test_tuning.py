@@ -20,9 +20,7 @@ def run(tmp_path, *options, out="tune"):
 
 
 def test_the_search_space_is_read():
-    ranges = tuning.parse_search(
-        "learning-rate=1e-4..1e-2, lif.beta=.8..0.99,connection=linear|recurrent"
-    )
+    ranges = tuning.parse_search("learning-rate=1e-4..1e-2, lif.beta=.8..0.99,connection=linear|recurrent")
     assert [(r.neuron, r.name) for r in ranges] == [
         (None, "learning_rate"), ("lif", "beta"), (None, "connection"),
     ]  # fmt: skip
@@ -63,19 +61,13 @@ def test_every_variant_gets_the_same_budget_and_a_study_goes_on(tmp_path, capsys
     assert [row["trials"] for row in first] == [3, 3]
     assert [set(row["found"]) for row in first] == [{"learning_rate", "beta"}, {"learning_rate"}]
     tuned = tmp_path / "tune" / "tuned.toml"
-    assert (
-        f"compare them on the test samples: izhi compare --config {tuned}"
-        in capsys.readouterr().out
-    )
+    assert f"compare them on the test samples: izhi compare --config {tuned}" in capsys.readouterr().out
     assert run(tmp_path, "--trials", "3", *options) == 2
     assert "already holds a run" in capsys.readouterr().err
     assert run(tmp_path, "--trials", "5", "--resume", *options) == 0
     later = json.loads((tmp_path / "best.json").read_text())
     assert [row["trials"] for row in later] == [5, 5]
-    assert all(
-        b["validation_accuracy"] >= a["validation_accuracy"]
-        for a, b in zip(first, later, strict=True)
-    )
+    assert all(b["validation_accuracy"] >= a["validation_accuracy"] for a, b in zip(first, later, strict=True))
     # What it writes is what compare takes; numbers are numbers, whatever the command line gave.
     assert "\nepochs = 2\n" in tuned.read_text()
     result = tmp_path / "compare.json"
@@ -83,9 +75,7 @@ def test_every_variant_gets_the_same_budget_and_a_study_goes_on(tmp_path, capsys
                      "--out", str(tmp_path / "compare")]) == 0  # fmt: skip
     rows = json.loads(result.read_text())["rows"]
     assert [row["label"] for row in rows] == ["lif", "normalized"]
-    assert [row["config"]["learning_rate"] for row in rows] == [
-        row["found"]["learning_rate"] for row in later
-    ]
+    assert [row["config"]["learning_rate"] for row in rows] == [row["found"]["learning_rate"] for row in later]
 
 
 def test_the_first_trial_has_the_variants_own_settings(tmp_path):
@@ -109,9 +99,7 @@ def test_the_same_seed_finds_the_same(tmp_path):
 def test_trials_never_see_the_test_samples(tmp_path, monkeypatch):
     whole = data.load("iris")
     seen = []
-    monkeypatch.setattr(
-        tuning, "train", lambda fabric, e, dataset, *rest: seen.append(dataset) or 1 / 0
-    )
+    monkeypatch.setattr(tuning, "train", lambda fabric, e, dataset, *rest: seen.append(dataset) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(tmp_path, "--trials", "1")
     assert len(seen[0].test) == 0
@@ -122,10 +110,7 @@ def test_two_processes_share_a_study(tmp_path):
     command = [sys.executable, "-m", "izhi", "tune", "--dataset", "iris", "--hidden", "8", "--epochs", "1",
                "--neurons", "lif", "--trials", "6", "--quiet", "--storage", str(tmp_path / "s.log")]  # fmt: skip
     running = [
-        subprocess.Popen(
-            [*command, "--out", str(tmp_path / n), "--json", str(tmp_path / f"{n}.json")]
-        )
-        for n in "ab"
+        subprocess.Popen([*command, "--out", str(tmp_path / n), "--json", str(tmp_path / f"{n}.json")]) for n in "ab"
     ]
     assert [process.wait() for process in running] == [0, 0]
     for n in "ab":

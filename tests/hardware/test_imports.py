@@ -41,9 +41,7 @@ print(json.dumps([failed, [name for name in of_izhi if not name.startswith("izhi
 
 def imported(blocked):
     """Modules that cannot be imported, with the package that they miss; modules of other rooms that were."""
-    done = subprocess.run(
-        [sys.executable, "-c", IMPORTS, " ".join(blocked)], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", IMPORTS, " ".join(blocked)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     failed, others = json.loads(done.stdout)
     return failed, set(others)

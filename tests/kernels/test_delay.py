@@ -64,11 +64,7 @@ def test_synapses_with_delays_are_as_many_axons_with_delays(steps, depth, batch,
         x = spikes_of(steps, batch, n, seed=seed).double().requires_grad_()
         w = torch.randn(m, n, generator=random, dtype=torch.float64).requires_grad_()
         # Not at the longest, where the slope has only one side here, but two for axons.
-        d = (
-            ((depth - 0.6) * torch.rand(m, n, generator=random) - 0.1)
-            .clamp(max=depth - 1)
-            .requires_grad_()
-        )
+        d = ((depth - 0.6) * torch.rand(m, n, generator=random) - 0.1).clamp(max=depth - 1).requires_grad_()
         if synaptic:
             y = delayed_product(torch.cat([past[1:], x]), w, d, depth)
         else:
@@ -86,9 +82,7 @@ def test_a_synapse_learns_to_wait_for_the_other():
     x = torch.zeros(40, 1, 2)
     x[8, :, 0] = x[17, :, 1] = 1
     smooth = torch.exp(-((torch.arange(-12.0, 13) / 4) ** 2))[:, None, None]
-    x = torch.nn.functional.conv1d(
-        x.permute(1, 2, 0), smooth.permute(1, 2, 0).repeat(2, 1, 1), padding=12, groups=2
-    )
+    x = torch.nn.functional.conv1d(x.permute(1, 2, 0), smooth.permute(1, 2, 0).repeat(2, 1, 1), padding=12, groups=2)
     x = x.permute(2, 0, 1)
     delay = SynapticDelay(2, 1, 15)
     optimizer = torch.optim.Adam(delay.parameters(), lr=0.2)
@@ -113,9 +107,7 @@ def test_the_gradient_is_that_of_a_moved_spike_train():
     loss = (delayed(bump(0), torch.zeros(11, 1, 1), delays) - bump(8)).square().sum()
     loss.backward()
     step = 0.01
-    expected = (
-        (bump(5 + step) - bump(8)).square().sum() - (bump(5 - step) - bump(8)).square().sum()
-    ) / (2 * step)
+    expected = ((bump(5 + step) - bump(8)).square().sum() - (bump(5 - step) - bump(8)).square().sum()) / (2 * step)
     assert delays.grad.item() == pytest.approx(expected.item(), rel=0.05)
 
 
@@ -144,9 +136,7 @@ def test_a_network_goes_on_from_its_state_and_keeps_only_every_kth(neuron, delay
 
     def make(keep_every=None):
         torch.manual_seed(1)
-        return Network(
-            [layer(Linear, 30, 20, 6), layer(ConductanceSynapse, 20, 5, 3)], keep_every=keep_every
-        )
+        return Network([layer(Linear, 30, 20, 6), layer(ConductanceSynapse, 20, 5, 3)], keep_every=keep_every)
 
     whole = make()
     out = whole(x)
@@ -165,9 +155,7 @@ def test_bad_input():
     with pytest.raises(SettingError, match="largest is 0, expected at least 1"):
         AxonalDelay(3, 0)
     for delay, shape in ((AxonalDelay(3, 2), r"\(3,\)"), (SynapticDelay(2, 4, 5), r"\(4, 2\)")):
-        with pytest.raises(
-            ShapeError, match=rf"delays have shape {shape}, expected \(4,\) or \(2, 4\)"
-        ):
+        with pytest.raises(ShapeError, match=rf"delays have shape {shape}, expected \(4,\) or \(2, 4\)"):
             Layer(Linear(4, 2), LIF(), delay)
 
 
@@ -176,7 +164,8 @@ def test_delays_and_dropout_train_and_repeat(tmp_path, kind):
     results = []
     for out in "ab":
         assert cli.main(["train", "--dataset", "iris", "--hidden", "16,12", "--epochs", "2", "--batch-size", "16",
-                         "--delays", "4", "--delay-type", kind, "--dropout", "0.3", "--quiet", "--out", str(tmp_path / out)]) == 0  # fmt: skip
+                         "--delays", "4", "--delay-type", kind, "--dropout", "0.3", "--quiet",
+                         "--out", str(tmp_path / out)]) == 0  # fmt: skip
         lines = (tmp_path / out / "metrics.csv").read_text().splitlines()
         results.append([line.split(",")[1] for line in lines])
     assert results[0] == results[1]

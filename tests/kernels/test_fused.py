@@ -30,9 +30,7 @@ KERNELS = [
     pytest.param("cuda", marks=needs_triton),
 ]
 DEVICE = {"cpu": "cpu", "cuda": "cuda" if torch.cuda.is_available() else "cpu"}
-quick = settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+quick = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SURROGATES = [
     ours.ATan(2.0),
     ours.FastSigmoid(10.0),
@@ -85,9 +83,7 @@ def assert_same(make, drive, kernel, tolerance):
 def drive_of(current, conductance, synapse, biased):
     bias = torch.randn(current.shape[2]) * 0.1 * 0.2 if biased else None
     implicit = 0.0 if conductance is None else 1.5
-    return Drive(
-        current, conductance, bias, Synapse(torch.tensor(0.8), implicit) if synapse else None
-    )
+    return Drive(current, conductance, bias, Synapse(torch.tensor(0.8), implicit) if synapse else None)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -102,9 +98,7 @@ def drive_of(current, conductance, synapse, biased):
     limit=st.sampled_from([1.0, 0.9, float("inf")]),
     seed=st.integers(0, 2**31),
 )
-def test_izhikevich_equals_the_reference(
-    kernel, order, coupled, shape, name, synapse, biased, limit, seed
-):
+def test_izhikevich_equals_the_reference(kernel, order, coupled, shape, name, synapse, biased, limit, seed):
     torch.manual_seed(seed)
     p = preset(name).replace(order=order)
     scale = 15.0 if p.unit == "mV" else 0.15
@@ -128,9 +122,7 @@ def test_izhikevich_equals_the_reference(
     biased=st.booleans(),
     seed=st.integers(0, 2**31),
 )
-def test_every_coefficient_has_its_gradient(
-    kernel, order, per_neuron, shape, name, synapse, biased, seed
-):
+def test_every_coefficient_has_its_gradient(kernel, order, per_neuron, shape, name, synapse, biased, seed):
     torch.manual_seed(seed)
     p = preset(name).replace(order=order)
     scale = 15.0 if p.unit == "mV" else 0.15
@@ -139,9 +131,7 @@ def test_every_coefficient_has_its_gradient(
     spread = 1 + 0.02 * torch.randn(len(EVERY_COEFFICIENT), shape[2])
 
     def make(kernel):
-        neuron = Izhikevich(
-            p, kernel=kernel, learn=EVERY_COEFFICIENT, size=shape[2] if per_neuron else None
-        )
+        neuron = Izhikevich(p, kernel=kernel, learn=EVERY_COEFFICIENT, size=shape[2] if per_neuron else None)
         if per_neuron:
             for row, parameter in zip(spread, neuron.learned.values(), strict=True):
                 parameter.data *= row
@@ -162,9 +152,7 @@ def test_every_coefficient_has_its_gradient(
     biased=st.booleans(),
     seed=st.integers(0, 2**31),
 )
-def test_lif_equals_the_reference(
-    kernel, reset, delay, shape, coupled, learn, synapse, biased, seed
-):
+def test_lif_equals_the_reference(kernel, reset, delay, shape, coupled, learn, synapse, biased, seed):
     torch.manual_seed(seed)
     conductance = torch.rand(shape) * 0.2 if coupled else None
     drive = drive_of(torch.randn(shape), conductance, synapse, biased)
@@ -185,9 +173,7 @@ def test_every_surrogate_of_closed_form(kernel, surrogate):
         kernel,
         1e-4,
     )
-    assert_same(
-        lambda kernel: LIF(surrogate=surrogate, kernel=kernel), Drive(current), kernel, 1e-4
-    )
+    assert_same(lambda kernel: LIF(surrogate=surrogate, kernel=kernel), Drive(current), kernel, 1e-4)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -211,9 +197,7 @@ def test_recurrent_layers(kernel, steps):
     assert_same(lambda kernel: Izhikevich(kernel=kernel), drive, kernel, 1e-4)
     learned = ("a2", "b1", "c", "d", "threshold")
     drive = drive._replace(bias=torch.randn(6) * 0.05)
-    assert_same(
-        lambda kernel: Izhikevich(size=6, learn=learned, kernel=kernel), drive, kernel, 1e-4
-    )
+    assert_same(lambda kernel: Izhikevich(size=6, learn=learned, kernel=kernel), drive, kernel, 1e-4)
     drive = drive._replace(current=5 * drive.current)
     assert_same(lambda kernel: LIF(learn=("beta",), kernel=kernel), drive, kernel, 1e-4)
 
@@ -456,9 +440,7 @@ for dynamics, quantized in cases:
         print(len(compile(source, target=GPUTarget("cuda", 80, 32)).asm["ptx"]))
 """
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(done.stdout.split()) == 10
 

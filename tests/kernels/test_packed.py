@@ -95,9 +95,7 @@ def test_rate_packs_the_spikes_that_it_draws(width: int) -> None:
 
 @pytest.mark.parametrize("connection", [Linear, ConductanceSynapse])
 @pytest.mark.parametrize("keep_every", [None, 4])
-def test_a_network_learns_the_same_from_packed_spikes(
-    connection: type[Linear], keep_every: int | None
-) -> None:
+def test_a_network_learns_the_same_from_packed_spikes(connection: type[Linear], keep_every: int | None) -> None:
     spikes = spikes_of((10, 8, 50), 0.15)
 
     def gradients(x: Tensor | PackedSpikes) -> list[Tensor]:

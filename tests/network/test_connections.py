@@ -97,9 +97,7 @@ def test_tau_can_be_learned():
 @pytest.mark.parametrize("inhibitory", [None, 0.1, 0.4])
 def test_conductance_equation(inhibitory, implicit):
     low, rest, high = -85.0, -65.0, 0.0
-    connection = ConductanceSynapse(
-        10, 3, reversal=(low, rest, high), inhibitory=inhibitory, implicit=implicit
-    )
+    connection = ConductanceSynapse(10, 3, reversal=(low, rest, high), inhibitory=inhibitory, implicit=implicit)
     x = spikes_of((20, 2, 10))
     current_at_0, conductance = arriving(connection(x))
     weight = connection.signed_weight.detach()
@@ -162,11 +160,7 @@ def test_a_recurrent_synapse_filters_both():
 @pytest.mark.parametrize("neuron", ["lif", "normalized", "RS", "CH"])
 def test_any_connection_with_any_neuron(kind, neuron):
     """Runs, learns, and splits in time: two calls with state equal one."""
-    cell = (
-        LIF()
-        if neuron == "lif"
-        else Izhikevich(neuron, gain=1.0 if neuron == "normalized" else 40.0)
-    )
+    cell = LIF() if neuron == "lif" else Izhikevich(neuron, gain=1.0 if neuron == "normalized" else 40.0)
     make, recurrent = CONNECTIONS[kind]
     extra = {"reversal": cell.reversal} if make is ConductanceSynapse else {}
     layer = Layer(make(20, 6, recurrent=recurrent, **extra), cell)

@@ -40,9 +40,7 @@ def test_equals_leaky(reset, delay, kernel, threshold):
 
 def test_gradients_of_learned_coefficients_equal_leaky():
     current = torch.randn(30, 2, 4)
-    leaky = snntorch.Leaky(
-        beta=0.8, learn_beta=True, learn_threshold=True, spike_grad=surrogate.fast_sigmoid()
-    )
+    leaky = snntorch.Leaky(beta=0.8, learn_beta=True, learn_threshold=True, spike_grad=surrogate.fast_sigmoid())
     ours = LIF(0.8, learn=["beta", "threshold"], surrogate=surrogate.fast_sigmoid())
     mem, total = torch.zeros(2, 4), 0.0
     for current_t in current:

@@ -68,9 +68,7 @@ def test_lower_limit_is_where_a_euler_step_overshoots():
 
 
 def test_unknown_names_suggest_the_nearest():
-    with pytest.raises(
-        IzhiError, match=r"unknown neuron preset 'normalised' \(did you mean 'normalized'"
-    ):
+    with pytest.raises(IzhiError, match=r"unknown neuron preset 'normalised' \(did you mean 'normalized'"):
         preset("normalised")
     with pytest.raises(IzhiError, match="unknown event order"):
         preset("RS").replace(order="euler")

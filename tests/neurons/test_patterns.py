@@ -12,11 +12,7 @@ def spikes(name):
 
 def bursts(times, gap=10.0):
     """Spike times cut where the interval is longer than gap."""
-    return (
-        [list(b) for b in np.split(times, np.flatnonzero(np.diff(times) > gap) + 1)]
-        if len(times)
-        else []
-    )
+    return [list(b) for b in np.split(times, np.flatnonzero(np.diff(times) > gap) + 1)] if len(times) else []
 
 
 def test_tonic_spiking_goes_on_as_long_as_the_current():

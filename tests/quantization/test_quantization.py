@@ -60,9 +60,7 @@ def network_of(**settings):
 
 
 @pytest.mark.parametrize("settings", NETWORKS)
-@pytest.mark.parametrize(
-    ("bits", "width", "per_neuron"), [(8, 16, False), (4, 12, True), (2, 8, False)]
-)
+@pytest.mark.parametrize(("bits", "width", "per_neuron"), [(8, 16, False), (4, 12, True), (2, 8, False)])
 def test_in_evaluation_it_is_the_integer_model(settings, bits, width, per_neuron):
     network, spikes = network_of(**settings), digits()
     formats = quantization.formats(network, spikes, width)
@@ -156,11 +154,7 @@ def test_correction_takes_out_what_rounding_changes_in_the_mean():
         drive = rounded.layers[0].connection(spikes)
         mean = (drive.current * drive.gain + drive.bias).mean((0, 1))
         return (
-            (
-                mean
-                - network.layers[0].drive(spikes)[0].current.mean((0, 1))
-                - network.layers[0].connection.input.bias
-            )
+            (mean - network.layers[0].drive(spikes)[0].current.mean((0, 1)) - network.layers[0].connection.input.bias)
             .abs()
             .max()
         )
@@ -368,12 +362,7 @@ def test_sweep(float_run, tmp_path, capsys):
     assert "has epochs = 1, expected" in capsys.readouterr().err
     assert not (tmp_path / "s").exists()
     epochs = str(checkpoint.load(float_run / checkpoint.NAME)["config"]["epochs"])
-    assert (
-        cli.main(
-            ["train", *TRAIN, "--epochs", epochs, "--seed", "1", "--out", str(other), "--resume"]
-        )
-        == 0
-    )
+    assert cli.main(["train", *TRAIN, "--epochs", epochs, "--seed", "1", "--out", str(other), "--resume"]) == 0
     assert cli.main([*options, "--weights", "8"]) == 2
     assert "2 runs are named, expected one" in capsys.readouterr().err
     assert cli.main([*options, "--sweep"]) == 0
@@ -429,10 +418,7 @@ def test_bad_input(float_run, tmp_path, capsys, command, options, message):
 
 def test_a_network_that_hardware_does_not_have_makes_no_folder(tmp_path, capsys):
     run = tmp_path / "float"
-    assert (
-        cli.main(["train", *TRAIN, "--epochs", "1", "--neuron", "biological", "--out", str(run)])
-        == 0
-    )
+    assert cli.main(["train", *TRAIN, "--epochs", "1", "--neuron", "biological", "--out", str(run)]) == 0
     for more in ([], ["--sweep"]):
         assert cli.main(["quantize", str(run), *more, "--out", str(tmp_path / "out")]) == 2
         assert "order is 'izhikevich', expected 'fpga-ip'" in capsys.readouterr().err

@@ -41,9 +41,7 @@ def test_round_trip(saved):
     assert loaded["config"] == content()["config"]
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(part=st.floats(0, 0.999))
 def test_truncated(saved, part):
     whole = saved.read_bytes()
@@ -92,15 +90,11 @@ def test_other_contents(tmp_path):
 
 def test_another_network(saved):
     wanted = experiment({"dataset": "iris", "hidden": "9"})
-    with pytest.raises(
-        IzhiError, match=r"from another network: hidden is \[8\] there, expected \[9\]"
-    ):
+    with pytest.raises(IzhiError, match=r"from another network: hidden is \[8\] there, expected \[9\]"):
         RunFolder(saved.parent).progress(wanted)
     with pytest.raises(IzhiError, match="from another network: .* has shape"):
         checkpoint.load_weights(saved, build.network(wanted, 4, 3), content()["model"])
-    other = build.network(
-        experiment({"dataset": "iris", "hidden": "8", "connection": "recurrent"}), 4, 3
-    )
+    other = build.network(experiment({"dataset": "iris", "hidden": "8", "connection": "recurrent"}), 4, 3)
     with pytest.raises(IzhiError, match="is in one of the two only"):
         checkpoint.load_weights(saved, other, content()["model"])
 

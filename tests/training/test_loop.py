@@ -77,9 +77,7 @@ class StopsAt:
         self.now += 1
 
 
-@pytest.mark.parametrize(
-    "connection", ["linear", "exponential", "conductance", "recurrent", "recurrent-exponential"]
-)
+@pytest.mark.parametrize("connection", ["linear", "exponential", "conductance", "recurrent", "recurrent-exponential"])
 def test_a_broken_run_goes_on_with_the_same_numbers(tmp_path, connection):
     whole = run(tmp_path / "whole", connection=connection)
     with pytest.raises(Stop):
@@ -97,9 +95,7 @@ def test_a_killed_process_goes_on_with_the_same_numbers(tmp_path):
     options = ["--dataset", "digits", "--hidden", "32", "--epochs", "12", "--batch-size", "64"]
     command = [sys.executable, "-m", "izhi", "train", *options, "--out"]
     folder = tmp_path / "killed"
-    with subprocess.Popen(
-        [*command, str(folder)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    ) as process:
+    with subprocess.Popen([*command, str(folder)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while not (folder / "metrics.csv").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -130,9 +126,7 @@ def test_validation_may_be_left_out(tmp_path):
 
 
 def test_infinite_weights_stop_the_run_naming_step_and_layer(tmp_path):
-    with pytest.raises(
-        IzhiError, match=r"not finite at epoch \d+, step \d+.*layer 1.*lower learning_rate"
-    ):
+    with pytest.raises(IzhiError, match=r"not finite at epoch \d+, step \d+.*layer 1.*lower learning_rate"):
         run(tmp_path, learning_rate=1e38, precision="32-true", readout="current", epochs=40)
 
 
@@ -169,11 +163,7 @@ def test_a_silent_network_is_reported_by_the_run(tmp_path):
 
 #: Rates are of spikes; the maximum of spikes is 0 or 1, and teaches nothing.
 LEARNING = [
-    *[
-        (loss, readout)
-        for loss in ("count", "step")
-        for readout in ("spikes", "current", "membrane")
-    ],
+    *[(loss, readout) for loss in ("count", "step") for readout in ("spikes", "current", "membrane")],
     ("max", "current"),
     ("max", "membrane"),
     ("rate_mse", "spikes"),

@@ -51,9 +51,7 @@ def adapt(a: argparse.Namespace) -> None:
     drift = _checked(a)
     run = trained.load(Path(a.run_folder), {"precision": "32-true"}, report_line)
     found = artifact_of(run)
-    task = adaptation.task(
-        run.dataset, run.experiment, drift, samples=a.samples, memory=a.replay, seed=a.seed
-    )
+    task = adaptation.task(run.dataset, run.experiment, drift, samples=a.samples, memory=a.replay, seed=a.seed)
     folder = RunFolder(make_folder(a, f"adapt-{drift.kind}"))
     chosen = {name: getattr(a, name) for name in (n.replace("-", "_") for n in _DECIDES)}
     frozen = devices.open(found.device, found)
@@ -108,9 +106,7 @@ def _learner(
         "seed": a.seed,
     }  # fmt: skip
     if a.method == "backprop":
-        return adaptation.Backpropagation(
-            run, found, device, task, learning_rate=a.learning_rate, **shared
-        )
+        return adaptation.Backpropagation(run, found, device, task, learning_rate=a.learning_rate, **shared)
     if a.method == "evolution":
         return adaptation.Evolving(
             run, found, device, task, search=SEARCHES[a.optimizer], members=a.members,
@@ -142,9 +138,7 @@ def _report(levels: Levels, streamed: int, folder: Path) -> None:
 def add(commands: Commands) -> None:
     """Their options."""
     sub = commands.add("adapt", adapt, "continual learning of a deployed network under drift")
-    sub.add_argument(
-        "run_folder", metavar="RUN", help="run folder of a quantised network, or of one of the IP"
-    )
+    sub.add_argument("run_folder", metavar="RUN", help="run folder of a quantised network, or of one of the IP")
     sub.add_argument("--drift", required=True, metavar="KIND=AMOUNT",
                      help="rotate=DEGREES, permute=SHARE, classes=NAME+NAME, speaker=NUMBER")  # fmt: skip
     sub.add_argument("--method", default="backprop", metavar="NAME",

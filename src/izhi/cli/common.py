@@ -28,15 +28,11 @@ class Commands:
     """The sub-commands of a parser."""
 
     def __init__(self, top: Parser) -> None:
-        self._commands = top.add_subparsers(
-            dest="command", required=True, metavar="COMMAND", parser_class=Parser
-        )
+        self._commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
     def add(self, name: str, run: Callable[[argparse.Namespace], None], about: str) -> Parser:
         """A sub-command that calls ``run``."""
-        sub: Parser = self._commands.add_parser(
-            name, help=about, description=about, allow_abbrev=False
-        )
+        sub: Parser = self._commands.add_parser(name, help=about, description=about, allow_abbrev=False)
         sub.set_defaults(run=run)
         sub.add_argument("--json", metavar="FILE", help="write the result for scripts")
         return sub
@@ -97,9 +93,7 @@ def whole_numbers(name: str, text: str, example: str) -> list[int]:
     try:
         return list(dict.fromkeys(int(part) for part in str(text).split(",")))
     except ValueError:
-        raise SettingError(
-            f"{name} is {text!r}, expected whole numbers such as {example}"
-        ) from None
+        raise SettingError(f"{name} is {text!r}, expected whole numbers such as {example}") from None
 
 
 def is_first_process() -> bool:

@@ -41,9 +41,7 @@ def at_least(name: str, value: int, least: int) -> None:
         raise SettingError(f"{name} is {value}, expected at least {least}")
 
 
-def open_folder(
-    folder: RunFolder, chosen: dict[str, object], *, resume: bool
-) -> dict[str, Any] | None:
+def open_folder(folder: RunFolder, chosen: dict[str, object], *, resume: bool) -> dict[str, Any] | None:
     """The checkpoint to resume from; None, and the folder is made, if there is none yet."""
     path = folder.path / checkpoint.NAME
     if path.exists():

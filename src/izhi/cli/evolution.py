@@ -44,9 +44,7 @@ def evolve(a: argparse.Namespace) -> None:
             raise SettingError(f"{name} is given, which is for an artifact; name a file (.izhi)")
     e = experiment({"optimizer": "snes", **settings(a)})
     if not e.training.evolves:
-        raise SettingError(
-            f"optimizer is {e.training.optimizer!r}, expected snes, cma-es or ga to evolve"
-        )
+        raise SettingError(f"optimizer is {e.training.optimizer!r}, expected snes, cma-es or ga to evolve")
     train_experiment(a, e)
 
 
@@ -108,9 +106,7 @@ def _generations(
             {"settings": chosen, "history": history, "losses": losses},
         )
         done = len(history)
-        if not a.quiet and (
-            done % max(1, e.training.epochs // 50) == 0 or done == e.training.epochs
-        ):
+        if not a.quiet and (done % max(1, e.training.epochs // 50) == 0 or done == e.training.epochs):
             left = (time.perf_counter() - began) / (done - first) * (e.training.epochs - done)
             report_line(
                 f"generation {done:,}/{e.training.epochs:,}, loss {row['loss']:.4f},"
@@ -125,19 +121,20 @@ def add(commands: Commands) -> None:
         evolve,
         "train by evolution: a network, or the weights of an artifact on a device",
     )
-    sub.add_argument("artifact", metavar="FILE", nargs="?",
-                     help="an artifact (.izhi) whose weights evolve on a device [train a network from scratch]")  # fmt: skip
-    sub.add_argument("--device", metavar="NAME",
-                     help=f"of an artifact: {', '.join(board.DEVICES)} [emulator, or hls-ip for its artifacts]")  # fmt: skip
+    sub.add_argument(
+        "artifact",
+        metavar="FILE",
+        nargs="?",
+        help="an artifact (.izhi) whose weights evolve on a device [train a network from scratch]",
+    )
+    sub.add_argument(
+        "--device",
+        metavar="NAME",
+        help=f"of an artifact: {', '.join(board.DEVICES)} [emulator, or hls-ip for its artifacts]",
+    )
     sub.add_argument("--folder", metavar="FOLDER", help="of an artifact: see izhi run")
-    sub.add_argument(
-        "--layers", metavar="LIST", help="of an artifact: which evolve, 1 for the first [all]"
-    )
-    sub.add_argument(
-        "--fresh", action="store_true", help="of an artifact: draw its weights anew first"
-    )
-    sub.add_argument(
-        "--samples", type=int, metavar="N", help="of an artifact: training samples [all]"
-    )
+    sub.add_argument("--layers", metavar="LIST", help="of an artifact: which evolve, 1 for the first [all]")
+    sub.add_argument("--fresh", action="store_true", help="of an artifact: draw its weights anew first")
+    sub.add_argument("--samples", type=int, metavar="N", help="of an artifact: training samples [all]")
     run_options(sub)
     add_settings(sub)

@@ -55,16 +55,12 @@ def quantize(a: argparse.Namespace) -> None:
         _quantize_one(a, runs[0], e, method, dataset)
 
 
-def _sweep(
-    a: argparse.Namespace, runs: list[sweep.FloatRun], planned: sweep.Plan, dataset: data.Dataset
-) -> None:
+def _sweep(a: argparse.Namespace, runs: list[sweep.FloatRun], planned: sweep.Plan, dataset: data.Dataset) -> None:
     folder = make_folder(a, f"sweep-{dataset.name}")
     if folder.is_dir() and any(folder.iterdir()) and not a.resume:
         raise already_holds_a_run(folder)
     with TerminalListener(len(planned) * len(runs), quiet=a.quiet) as listener:
-        points = sweep.sweep(
-            runs, planned, dataset, folder, listener, resume=a.resume, command=command_line()
-        )
+        points = sweep.sweep(runs, planned, dataset, folder, listener, resume=a.resume, command=command_line())
     whole = percent([run.accuracy for run in runs])
     table = Table(title=f"{dataset.name}: float {whole} %")
     for heading in sweep.headings():
@@ -172,9 +168,7 @@ def trace(a: argparse.Namespace) -> None:
     values = [getattr(seen, name)[a.layer - 1][:, 0] for name in names]
     lines = ["step,neuron," + ",".join(names)]
     lines += [
-        f"{t},{neuron}," + ",".join(str(x[t, neuron]) for x in values)
-        for neuron in neurons
-        for t in range(found.steps)
+        f"{t},{neuron}," + ",".join(str(x[t, neuron]) for x in values) for neuron in neurons for t in range(found.steps)
     ]
     out = Path(a.out or f"trace-{a.sample}-{a.layer}.csv")
     files.write_bytes(out, ("\n".join(lines) + "\n").encode())
@@ -185,9 +179,7 @@ def trace(a: argparse.Namespace) -> None:
         drawn = inside.values(found.network, seen, a.layer - 1, neuron)
         plots.save(plots.trace(drawn, title), picture)
         print(f"figure: {picture}")
-    write_json(
-        a.json, {name: x[:, neurons].tolist() for name, x in zip(names, values, strict=True)}
-    )
+    write_json(a.json, {name: x[:, neurons].tolist() for name, x in zip(names, values, strict=True)})
 
 
 def rtl(a: argparse.Namespace) -> None:
@@ -195,9 +187,7 @@ def rtl(a: argparse.Namespace) -> None:
         from izhi.experiments import core_report
         from izhi.hardware.core import boards
     except ImportError:
-        raise SettingError(
-            "amaranth or yosys is not installed; pip install 'izhi[hardware]'"
-        ) from None
+        raise SettingError("amaranth or yosys is not installed; pip install 'izhi[hardware]'") from None
     _check_samples(a.samples, 0)
     boards.board(a.board)
     found = artifact.load_integers(a.artifact)
@@ -231,9 +221,7 @@ def _add_quantize(commands: Commands) -> None:
         metavar="NAME",
         help=", ".join(METHODS) + " [qat-after-ptq: PTQ, then fine-tuning; for a sweep all]",
     )
-    sub.add_argument(
-        "--sweep", action="store_true", help="every format by every method: table and figure"
-    )
+    sub.add_argument("--sweep", action="store_true", help="every format by every method: table and figure")
     for name in _CHANGES:
         sub.add_argument(
             f"--{name.replace('_', '-')}", metavar="VALUE",
@@ -246,8 +234,11 @@ def _add_quantize(commands: Commands) -> None:
 
 def _add_export(commands: Commands) -> None:
     sub = commands.add("export", export_run, "write a run's artifact for hardware")
-    sub.add_argument("folder", metavar="RUN",
-                     help="run folder of a quantised network; for hls-ip of a float one, or a state_dict (.pt)")  # fmt: skip
+    sub.add_argument(
+        "folder",
+        metavar="RUN",
+        help="run folder of a quantised network; for hls-ip of a float one, or a state_dict (.pt)",
+    )
     sub.add_argument("--target", default="core", metavar="NAME",
                      help="core: Izhi's own, in integers; hls-ip: the FPGA IP, in float32 [%(default)s]")  # fmt: skip
     sub.add_argument("--dataset", metavar="NAME",
@@ -260,18 +251,17 @@ def _add_export(commands: Commands) -> None:
 
 
 def _add_run(commands: Commands) -> None:
-    sub = commands.add(
-        "run", run, "run test samples on a device: emulator, simulated core, board, FPGA IP"
-    )
+    sub = commands.add("run", run, "run test samples on a device: emulator, simulated core, board, FPGA IP")
     sub.add_argument("artifact", metavar="FILE", help="the artifact (.izhi)")
     sub.add_argument("--device", default="emulator", metavar="NAME",
                      help=", ".join(board.DEVICES) + " [%(default)s]")  # fmt: skip
-    sub.add_argument(
-        "--dataset", metavar="NAME", help="another data set of the same inputs and classes"
-    )
+    sub.add_argument("--dataset", metavar="NAME", help="another data set of the same inputs and classes")
     sub.add_argument("--samples", type=int, metavar="N", help="only the first N test samples [all]")
-    sub.add_argument("--compare", action="store_true",
-                     help="compare every spike of every layer with the integer model's, or the IP's arithmetic")  # fmt: skip
+    sub.add_argument(
+        "--compare",
+        action="store_true",
+        help="compare every spike of every layer with the integer model's, or the IP's arithmetic",
+    )
     sub.add_argument("--folder", metavar="FOLDER",
                      help="what izhi rtl wrote, with izhi.bit for a board [a core made for the artifact];"
                      " of hls-ip the bitstream and .hwh [emulated]")  # fmt: skip
@@ -283,9 +273,7 @@ def _add_run(commands: Commands) -> None:
 
 
 def _add_trace(commands: Commands) -> None:
-    sub = commands.add(
-        "trace", trace, "states and spikes of an artifact's neurons for one test sample"
-    )
+    sub = commands.add("trace", trace, "states and spikes of an artifact's neurons for one test sample")
     sub.add_argument("artifact", metavar="FILE", help="the artifact (.izhi)")
     for name, default, about in (
         ("sample", 0, "number of a test sample"),
@@ -301,9 +289,7 @@ def _add_trace(commands: Commands) -> None:
 
 
 def _add_rtl(commands: Commands) -> None:
-    sub = commands.add(
-        "rtl", rtl, "Verilog and Vivado script of the core for a board, with a report"
-    )
+    sub = commands.add("rtl", rtl, "Verilog and Vivado script of the core for a board, with a report")
     sub.add_argument("artifact", metavar="FILE", help="the artifact (.izhi)")
     sub.add_argument("--board", default="ultra96v2", metavar="NAME",
                      help="ultra96v2, pynq-z2 or zcu104 [%(default)s]")  # fmt: skip

@@ -61,17 +61,12 @@ class TerminalListener:
     def announce(self, e: Experiment) -> None:
         self.begun += 1
         self.epochs = e.training.epochs
-        self.label = (
-            f"[{self.begun}/{self.runs}] {e.neurons.neuron} {e.network.connection},"
-            f" seed {e.training.seed}"
-        )
+        self.label = f"[{self.begun}/{self.runs}] {e.neurons.neuron} {e.network.connection}, seed {e.training.seed}"
 
     def begin(self, steps: int, finished: int) -> None:
         self.steps = steps
         done = (self.begun - 1) * self.epochs + finished
-        self.progress.update(
-            self.task, description=self.label, total=self.runs * self.epochs, completed=done
-        )
+        self.progress.update(self.task, description=self.label, total=self.runs * self.epochs, completed=done)
 
     def step(self, loss: float) -> None:
         self.progress.advance(self.task, 1 / self.steps)

@@ -49,12 +49,8 @@ def compare(a: argparse.Namespace) -> None:
     variants = variants_of(a, values)
     planned = comparison.plan(variants, seeds, values, folds=a.folds)
     folder = make_folder(a, f"compare-{planned[0][1][0].data.dataset}")
-    with TerminalListener(
-        sum(len(x) for _, x in planned), quiet=a.quiet or not is_first_process()
-    ) as listener:
-        rows = comparison.compare(
-            planned, folder, listener, resume=a.resume, command=command_line()
-        )
+    with TerminalListener(sum(len(x) for _, x in planned), quiet=a.quiet or not is_first_process()) as listener:
+        rows = comparison.compare(planned, folder, listener, resume=a.resume, command=command_line())
     if not is_first_process():
         return
     table = Table(title=f"{planned[0][1][0].data.dataset}: test accuracy after the last epoch")
@@ -83,15 +79,11 @@ def tune(a: argparse.Namespace) -> None:
             variants, ranges, values, trials=a.trials, storage=storage, listener=listener,
             every_speaker=a.every_speaker,
         )  # fmt: skip
-    table = Table(
-        title=f"{planned[0].data.dataset}: best of {a.trials} trials, validation accuracy"
-    )
+    table = Table(title=f"{planned[0].data.dataset}: best of {a.trials} trials, validation accuracy")
     for heading in ("variant", "validation (%)", "settings found"):
         table.add_column(heading)
     for row in best:
-        found = ", ".join(
-            f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in row.found.items()
-        )
+        found = ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in row.found.items())
         table.add_row(row.variant.label, f"{100 * row.accuracy:.2f}", found)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
     tuned = folder / "tuned.toml"
@@ -111,9 +103,7 @@ def train(a: argparse.Namespace) -> None:
 def train_experiment(a: argparse.Namespace, e: Experiment) -> None:
     """Train in the folder that the arguments name, with progress, report and JSON."""
     dataset = build.dataset(e.data, report_line)
-    folder = RunFolder(
-        make_folder(a, f"train-{e.data.dataset}-{e.neurons.neuron.replace(' ', '-')}")
-    )
+    folder = RunFolder(make_folder(a, f"train-{e.data.dataset}-{e.neurons.neuron.replace(' ', '-')}"))
     fabric = build.fabric(e.machine, evolves=e.training.evolves)
     if fabric.is_global_zero:
         folder.open(e, resume=a.resume, command=command_line())
@@ -135,13 +125,9 @@ def train_experiment(a: argparse.Namespace, e: Experiment) -> None:
     )  # fmt: skip
 
 
-def _accuracies(
-    dataset: data.Dataset, accuracy: float, groups: Mapping[str, float], beside: str
-) -> dict[str, float]:
+def _accuracies(dataset: data.Dataset, accuracy: float, groups: Mapping[str, float], beside: str) -> dict[str, float]:
     """Print the accuracy on all test samples and on groups of them; the same for scripts."""
-    print(
-        f"{dataset.name} test accuracy: {100 * accuracy:.2f} % of {len(dataset.test):,}, {beside}"
-    )
+    print(f"{dataset.name} test accuracy: {100 * accuracy:.2f} % of {len(dataset.test):,}, {beside}")
     for group, share in groups.items():
         print(f"{group.replace('_', ' ')}: {100 * share:.2f} %")
     return {"test_accuracy": accuracy, **{f"test_accuracy_{k}": v for k, v in groups.items()}}
@@ -169,24 +155,18 @@ def _evaluate_artifact(a: argparse.Namespace) -> None:
 def _compare_with_run(a: argparse.Namespace, found: artifact.Artifact[networks.Network]) -> None:
     run = trained.load(Path(a.against), {"precision": "32-true"}, report_line)
     result = agreement(found, run)
-    for number, (spikes, different) in enumerate(
-        zip(result.spikes, result.different, strict=True), start=1
-    ):
+    for number, (spikes, different) in enumerate(zip(result.spikes, result.different, strict=True), start=1):
         print(f"layer {number}: {spikes:,} spikes, {different:,} different")
     print(f"classes: {result.samples:,} samples, {result.classes:,} different")
     write_json(a.json, result.summary())
     if not result.is_exact:
-        raise ArtifactError(
-            f"{a.folder} and {a.against} differ, expected the run it came from; export it again"
-        )
+        raise ArtifactError(f"{a.folder} and {a.against} differ, expected the run it came from; export it again")
 
 
 def evaluate(a: argparse.Namespace) -> None:
     path = Path(a.folder)
     if a.against is not None and path.suffix != ".izhi":
-        raise SettingError(
-            f"--against compares an artifact with its run, but {path} is no .izhi file"
-        )
+        raise SettingError(f"--against compares an artifact with its run, but {path} is no .izhi file")
     if path.suffix == ".izhi":
         _evaluate_artifact(a)
         return
@@ -202,9 +182,7 @@ def evaluate(a: argparse.Namespace) -> None:
     loss = f"loss {found.loss:.4f}"
     accuracies = _accuracies(dataset, found.accuracy, found.groups, loss)
     for number, layer in enumerate(activity.layers, start=1):
-        print(
-            f"layer {number}: {layer.rate:.4f} spikes per neuron and step, {layer.silent:.1%} silent"
-        )
+        print(f"layer {number}: {layer.rate:.4f} spikes per neuron and step, {layer.silent:.1%} silent")
     for warning in activity.warnings():
         print(f"warning: {warning}", file=sys.stderr)
     rates = [layer.rate for layer in activity.layers]
@@ -264,7 +242,5 @@ def add(commands: Commands) -> None:
                      help="compare an artifact with the run it came from, on every spike")  # fmt: skip
     for name in marked(Mark.OF_EVALUATION):
         sub.add_argument(f"--{name}", metavar="VALUE", help=FIELDS[name].description)
-    sub = commands.add(
-        "dynamics", dynamics, "neurons of a trained network: coefficients, firing classes"
-    )
+    sub = commands.add("dynamics", dynamics, "neurons of a trained network: coefficients, firing classes")
     sub.add_argument("folder", metavar="RUN", help="run folder; dynamics.png is written into it")

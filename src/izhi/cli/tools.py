@@ -36,15 +36,11 @@ def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
     if a.neuron in PATTERNS and a.current is None:
         for name in ("dt", "order", "duration"):
             if getattr(a, name) is not None:
-                raise SettingError(
-                    f"{name} is set, but {a.neuron!r} runs its own stimulus; add --current"
-                )
+                raise SettingError(f"{name} is set, but {a.neuron!r} runs its own stimulus; add --current")
         return simulation.run_pattern(a.neuron), a.neuron
     if a.neuron == "lif":
         amplitude = 0.1 if a.current is None else a.current
-        current = simulation.pulse(
-            amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=1.0
-        )
+        current = simulation.pulse(amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=1.0)
         return simulation.run_lif(LIF(), current), f"LIF, I = {amplitude:g}"
     p = preset(a.neuron)
     if a.dt is not None:
@@ -52,9 +48,7 @@ def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
     if a.order is not None:
         p = p.replace(order=a.order)
     amplitude = (10.0 if p.unit == "mV" else 0.1) if a.current is None else a.current
-    current = simulation.pulse(
-        amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=p.dt
-    )
+    current = simulation.pulse(amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=p.dt)
     unit = " mV/ms" if p.unit == "mV" else ""
     return simulation.run(p, current), f"{a.neuron}, I = {amplitude:g}{unit}, order {p.order}"
 
@@ -67,9 +61,7 @@ def data_command(a: argparse.Namespace) -> None:
     for name in names:
         if a.action == "fetch":
             if not a.names:
-                raise SettingError(
-                    "fetch names no data set, expected one or more of: " + ", ".join(data.FILES)
-                )
+                raise SettingError("fetch names no data set, expected one or more of: " + ", ".join(data.FILES))
             data.fetch(name, report_line)
         # A list of many recordings must not take the time to read them all.
         quick = a.action == "list" and data.has_events(name) and data.is_there(name)
@@ -112,15 +104,11 @@ def bench(a: argparse.Namespace) -> None:
 def add(commands: Commands) -> None:
     """Their options."""
     sub = commands.add("simulate", simulate, "draw v, u and spikes of one neuron under a current")
-    sub.add_argument(
-        "neuron", nargs="?", default="biological", help="lif, a preset or a firing pattern"
-    )
+    sub.add_argument("neuron", nargs="?", default="biological", help="lif, a preset or a firing pattern")
     sub.add_argument("--all", action="store_true", help="the twenty firing patterns on one sheet")
     for name, about in (("current", "amplitude, mV/ms for biological presets"), ("start", "begin, ms [10]"),
                         ("stop", "end, ms [the end]"), ("duration", "ms [200]"), ("dt", "step, ms")):  # fmt: skip
-        sub.add_argument(
-            f"--{name}", type=float, default=10.0 if name == "start" else None, help=about
-        )
+        sub.add_argument(f"--{name}", type=float, default=10.0 if name == "start" else None, help=about)
     sub.add_argument("--order", help="event order: " + ", ".join(ORDERS))
     sub.add_argument("--out", metavar="FILE", help="figure (.png, .svg or .pdf)")
     sub = commands.add("bench", bench, "time a training step against other libraries")

@@ -78,9 +78,7 @@ def found() -> list[str]:
     root = data_root()
     with files.reading(root):
         folders = sorted(x.name for x in root.iterdir() if x.is_dir()) if root.is_dir() else []
-    return [
-        name for name in folders if name not in SOURCES and shd.Recorded(name).is_there(root / name)
-    ]
+    return [name for name in folders if name not in SOURCES and shd.Recorded(name).is_there(root / name)]
 
 
 def source(name: str) -> Source:
@@ -127,9 +125,7 @@ def load(
     if isinstance(one, embedded.Embedded):
         one = replace(one, fold=fold, best_inputs=best_inputs)
     elif fold is not None or best_inputs is not None:
-        raise SettingError(
-            f"fold or best_inputs is given, but {name} is none of {', '.join(EMBEDDED)}; leave it out"
-        )
+        raise SettingError(f"fold or best_inputs is given, but {name} is none of {', '.join(EMBEDDED)}; leave it out")
     folder = data_root() / name
     one.fetch(folder, report)
     return one.load(folder)

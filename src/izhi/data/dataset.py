@@ -92,9 +92,7 @@ def split(samples: AnySamples, validation: float, seed: int) -> tuple[AnySamples
     mask = np.zeros(len(labels), bool)
     mask[np.concatenate(held)] = True
     if validation > 0 and not mask.any():
-        raise DataError(
-            f"validation is {validation!r}, too small to hold one sample of {len(labels)}"
-        )
+        raise DataError(f"validation is {validation!r}, too small to hold one sample of {len(labels)}")
     keep, out = torch.from_numpy(~mask), torch.from_numpy(mask)
     return samples.subset(keep), samples.subset(out)
 
@@ -108,9 +106,7 @@ def hold_out_speaker(dataset: Dataset, speaker: int) -> tuple[AnySamples, AnySam
         SettingError: where speakers are not known, or there is no such speaker, or no other.
     """
     if dataset.speakers is None:
-        raise SettingError(
-            f"validation_speaker is {speaker}, but {dataset.name} does not say who spoke; leave it out"
-        )
+        raise SettingError(f"validation_speaker is {speaker}, but {dataset.name} does not say who spoke; leave it out")
     his = dataset.speakers == speaker
     if not his.any() or his.all():
         known = ", ".join(str(x) for x in sorted(set(dataset.speakers.tolist())))
@@ -118,9 +114,7 @@ def hold_out_speaker(dataset: Dataset, speaker: int) -> tuple[AnySamples, AnySam
     return dataset.train.subset(~his), dataset.train.subset(his)
 
 
-def stream(
-    samples: AnySamples, indices: Iterable[Tensor]
-) -> Iterator[tuple[Tensor | EventBatch, Tensor]]:
+def stream(samples: AnySamples, indices: Iterable[Tensor]) -> Iterator[tuple[Tensor | EventBatch, Tensor]]:
     """The batch of each index; of recordings, the next is read while this one is in use."""
     if isinstance(samples, Samples):
         for index in indices:

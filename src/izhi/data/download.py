@@ -19,9 +19,7 @@ def nothing(path: Path, address: str) -> None:
     """The check of a file of which its checksum says enough."""
 
 
-def fetch(
-    addresses: Sequence[str], target: Path, *, md5: str | None = None, check: Check = nothing
-) -> str | None:
+def fetch(addresses: Sequence[str], target: Path, *, md5: str | None = None, check: Check = nothing) -> str | None:
     """Fetch a file from the first address that gives it whole.
 
     Args:
@@ -49,9 +47,7 @@ def fetch(
     files.make_folder(target.parent)
     for address in addresses:
         try:
-            pooch.retrieve(
-                address, md5 and f"md5:{md5}", target.name, target.parent, downloader=download
-            )
+            pooch.retrieve(address, md5 and f"md5:{md5}", target.name, target.parent, downloader=download)
             return None
         except DataError as error:
             reasons.append(str(error))
@@ -82,15 +78,11 @@ def unzip(archive: Path, folder: Path, limit: int) -> None:
         with zipfile.ZipFile(archive) as members:
             size = sum(member.file_size for member in members.infolist())
             if size > limit:
-                raise DataError(
-                    f"{archive} unpacks to {size:,} bytes, expected at most {limit:,}: not this data set"
-                )
+                raise DataError(f"{archive} unpacks to {size:,} bytes, expected at most {limit:,}: not this data set")
             for member in members.infolist():
                 place = (folder / member.filename).resolve()
                 if not place.is_relative_to(folder.resolve()):
-                    raise DataError(
-                        f"{archive} holds {member.filename!r}, which leads out of its folder"
-                    )
+                    raise DataError(f"{archive} holds {member.filename!r}, which leads out of its folder")
             with files.writing(folder):
                 members.extractall(folder)
     except zipfile.BadZipFile as error:

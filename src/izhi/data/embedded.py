@@ -76,9 +76,7 @@ class Embedded:
 
         everything = np.arange(len(y))
         if self.fold is None:
-            train, test = train_test_split(
-                everything, test_size=TEST_SHARE, random_state=TEST_SEED, stratify=y
-            )
+            train, test = train_test_split(everything, test_size=TEST_SHARE, random_state=TEST_SEED, stratify=y)
             return train, test
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=TEST_SEED)
         train, test = list(folds.split(everything, y))[self.fold]
@@ -90,12 +88,9 @@ class Embedded:
 
         if self.best_inputs is not None and self.best_inputs > x.shape[1]:
             raise SettingError(
-                f"best_inputs is {self.best_inputs}, but {self.name} has {x.shape[1]} inputs;"
-                " choose fewer"
+                f"best_inputs is {self.best_inputs}, but {self.name} has {x.shape[1]} inputs; choose fewer"
             )
-        kept: NDArray[np.int64] = (
-            SelectKBest(k=self.best_inputs).fit(x, y).get_support(indices=True)
-        )
+        kept: NDArray[np.int64] = SelectKBest(k=self.best_inputs).fit(x, y).get_support(indices=True)
         return kept
 
     def _scaled(self, x: NDArray[np.float64], train: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -112,11 +107,7 @@ def _samples(x: NDArray[np.float64], y: NDArray[np.int64]) -> Samples:
     return Samples(torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y.astype(np.int64)))
 
 
-DIGITS = Embedded(
-    "digits", "1,797 handwritten digits of 8×8 pixels, in scikit-learn", (8, 8), largest=16
-)
+DIGITS = Embedded("digits", "1,797 handwritten digits of 8×8 pixels, in scikit-learn", (8, 8), largest=16)
 IRIS = Embedded("iris", "150 flowers, 4 measurements, 3 species, in scikit-learn")
 WINE = Embedded("wine", "178 wines, 13 measurements, 3 growers, in scikit-learn")
-BREAST_CANCER = Embedded(
-    "breast_cancer", "569 tumours, 30 measurements, benign or malignant, in scikit-learn"
-)
+BREAST_CANCER = Embedded("breast_cancer", "569 tumours, 30 measurements, benign or malignant, in scikit-learn")

@@ -51,9 +51,7 @@ class EventBatch:
     """
 
     # No dataclass: Fabric would look for tensors to convert within one, and refuse if it is frozen.
-    def __init__(
-        self, times: Tensor, units: Tensor, offsets: Tensor, shape: tuple[int, ...]
-    ) -> None:
+    def __init__(self, times: Tensor, units: Tensor, offsets: Tensor, shape: tuple[int, ...]) -> None:
         self.times, self.units, self.offsets, self.shape = times, units, offsets, shape
 
     def __len__(self) -> int:
@@ -173,16 +171,12 @@ def checked(times: NDArray[np.int64], units: NDArray[np.int64], size: int, where
     if times[0] < 0 or times[-1] > np.iinfo(np.int32).max:
         bad = times[0] if times[0] < 0 else times[-1]
         raise DataError(
-            f"{where} has an event at {bad:,} µs, expected 0 to {np.iinfo(np.int32).max:,}:"
-            " use an intact copy"
+            f"{where} has an event at {bad:,} µs, expected 0 to {np.iinfo(np.int32).max:,}: use an intact copy"
         )
     wrong = np.flatnonzero((units < 0) | (units >= size))
     if len(wrong):
         k = int(wrong[0])
-        raise DataError(
-            f"{where}, event {k:,} is from unit {units[k]:,}, expected below {size:,}:"
-            " use an intact copy"
-        )
+        raise DataError(f"{where}, event {k:,} is from unit {units[k]:,}, expected below {size:,}: use an intact copy")
     return Events(times.astype(np.int32), units.astype(np.int32))
 
 

@@ -66,15 +66,11 @@ def unpack(path: Path) -> bytes:
         with path.open("rb") as file, gzip.open(file) if _is_gzipped(file) else file as plain:
             raw = plain.read(_LARGEST + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{path} is truncated or damaged ({error}); delete it and fetch it again"
-        ) from None
+        raise DataError(f"{path} is truncated or damaged ({error}); delete it and fetch it again") from None
     except OSError as error:
         raise DataError(f"cannot read {path}: {files.problem(error)}") from None
     if len(raw) > _LARGEST:
-        raise DataError(
-            f"{path} unpacks to more than {_LARGEST:,} bytes, more than any file of this set"
-        )
+        raise DataError(f"{path} unpacks to more than {_LARGEST:,} bytes, more than any file of this set")
     return raw
 
 
@@ -82,9 +78,7 @@ def verify(path: Path | str, raw: bytes, checksum: str) -> None:
     """Raise DataError unless the uncompressed bytes have that MD5."""
     digest = hashlib.md5(raw, usedforsecurity=False).hexdigest()
     if digest != checksum:
-        raise DataError(
-            f"{path} has MD5 {digest} (uncompressed), expected {checksum}: delete it and fetch it again"
-        )
+        raise DataError(f"{path} has MD5 {digest} (uncompressed), expected {checksum}: delete it and fetch it again")
 
 
 def find(folder: Path, stem: str) -> Path | None:

@@ -50,8 +50,7 @@ def parse(raw: bytes, where: str) -> Events:
     if len(outside):
         k = int(outside[0])
         raise DataError(
-            f"{where}, event {k:,} is at x = {x[k]}, y = {y[k]}, expected below {SHAPE[2]}:"
-            " use an intact copy"
+            f"{where}, event {k:,} is at x = {x[k]}, y = {y[k]}, expected below {SHAPE[2]}: use an intact copy"
         )
     units = ((high >> 7) * SHAPE[1] + y) * SHAPE[2] + x
     return checked(times[proper], units[proper], SHAPE[0] * SHAPE[1] * SHAPE[2], where)
@@ -138,9 +137,7 @@ class Saccades:
         parts = {part: Folder(folder / part) for part in ("Train", "Test")}
         for part, reader in parts.items():
             if not len(reader.labels):
-                raise DataError(
-                    f"{folder / part} holds no recordings, expected <label>/<number>.bin; fetch it again"
-                )
+                raise DataError(f"{folder / part} holds no recordings, expected <label>/<number>.bin; fetch it again")
         return Dataset(
             self.name, EventSamples.of(parts["Train"]), EventSamples.of(parts["Test"]),
             tuple("0123456789"), SHAPE,

@@ -34,9 +34,7 @@ def _h5py() -> Any:
     try:
         import h5py
     except ImportError:
-        raise SettingError(
-            "h5py is not installed, which reads this data; pip install 'izhi[events]'"
-        ) from None
+        raise SettingError("h5py is not installed, which reads this data; pip install 'izhi[events]'") from None
     return h5py
 
 
@@ -58,9 +56,7 @@ class File:
             )
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
-            raise DataError(
-                f"{path} is truncated or not in SHD's format ({reason}); use an intact copy"
-            ) from None
+            raise DataError(f"{path} is truncated or not in SHD's format ({reason}); use an intact copy") from None
         self.labels: NDArray[np.int64] = labels
         self.classes = tuple(keys)
         self._check(len(self._times), len(self._units))
@@ -94,9 +90,7 @@ class File:
             raise DataError(f"{where} cannot be read ({reason}); use an intact copy") from None
         if not np.isfinite(seconds).all():
             k = int(np.flatnonzero(~np.isfinite(seconds))[0])
-            raise DataError(
-                f"{where}, event {k:,} has time {seconds[k]}, expected seconds; use an intact copy"
-            )
+            raise DataError(f"{where}, event {k:,} has time {seconds[k]}, expected seconds; use an intact copy")
         return checked(np.rint(seconds * 1e6).astype(np.int64), units, CHANNELS, where)
 
 

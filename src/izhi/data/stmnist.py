@@ -49,9 +49,7 @@ class Archive:
             self._archive = zipfile.ZipFile(path)
             members = self._archive.infolist()
         except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(
-                f"{path} is truncated or no archive ({error}); use an intact copy"
-            ) from None
+            raise DataError(f"{path} is truncated or no archive ({error}); use an intact copy") from None
         chosen = sorted(m.filename for m in members if _is_recording(m.filename))
         if not chosen:
             raise DataError(f"{path} holds no recordings, expected …/<label>/<name>.mat")
@@ -74,9 +72,7 @@ class Archive:
 
 def _is_recording(name: str) -> bool:
     path = Path(name)
-    return (
-        path.suffix == ".mat" and "LUT" not in path.name and path.parent.name in set("0123456789")
-    )
+    return path.suffix == ".mat" and "LUT" not in path.name and path.parent.name in set("0123456789")
 
 
 def parse(raw: bytes, where: str) -> Events:
@@ -95,9 +91,7 @@ def parse(raw: bytes, where: str) -> Events:
             f"{where} is truncated or holds no spiketrain ({type(error).__name__}); use an intact copy"
         ) from None
     if train.ndim != 2 or len(train) != _TAXELS + 1:
-        raise DataError(
-            f"{where} has a spiketrain of shape {train.shape}, expected ({_TAXELS + 1}, events)"
-        )
+        raise DataError(f"{where} has a spiketrain of shape {train.shape}, expected ({_TAXELS + 1}, events)")
     values, seconds = train[:_TAXELS], train[_TAXELS]
     if not np.isin(values, (-1, 0, 1)).all() or not np.isfinite(seconds).all():
         raise DataError(f"{where} has values other than −1, 0 and 1, or times that are no numbers")
@@ -145,9 +139,7 @@ class Skin:
         )
         test = torch.zeros(len(samples), dtype=torch.bool)
         test[torch.from_numpy(held)] = True
-        return Dataset(
-            self.name, samples.subset(~test), samples.subset(test), tuple("0123456789"), SHAPE
-        )
+        return Dataset(self.name, samples.subset(~test), samples.subset(test), tuple("0123456789"), SHAPE)
 
     def check(self, folder: Path) -> list[Part]:
         """The archive with the first of its recordings that is broken."""

@@ -54,8 +54,7 @@ def agreement(
     others = [layer.connection.out_features for layer in trained.layers]
     if widths != others:
         raise ArtifactError(
-            f"the artifact has layers of {widths} neurons, but {trained.path} has {others};"
-            " choose its own run"
+            f"the artifact has layers of {widths} neurons, but {trained.path} has {others}; choose its own run"
         )
     with devices.open(artifact.device, artifact) as device:
         return evaluate(

@@ -69,9 +69,7 @@ def encoder(e: Experiment, dataset: Dataset) -> Encoder:
     return _encoder(e.coding, e.augmentation, dataset, packs)
 
 
-def _encoder(
-    coding: CodingSettings, change: AugmentationSettings, dataset: Dataset, packs: bool
-) -> Encoder:
+def _encoder(coding: CodingSettings, change: AugmentationSettings, dataset: Dataset, packs: bool) -> Encoder:
     shape, is_image = dataset.shape, len(dataset.shape) == 2
     if coding.encoding == "events":
         changes = Augmentation(**change.model_dump())
@@ -80,20 +78,14 @@ def _encoder(
             coding.normalize_time, changes, packs,
         )  # fmt: skip
     if change.shift and not is_image:
-        raise SettingError(
-            f"shift is {change.shift}, but {dataset.name} holds no images; leave it out"
-        )
+        raise SettingError(f"shift is {change.shift}, but {dataset.name} holds no images; leave it out")
     if coding.encoding == "rows":
         if not is_image:
             raise SettingError(f"encoding is 'rows', but {dataset.name} holds no images")
         if coding.steps % shape[0]:
-            raise SettingError(
-                f"steps is {coding.steps}, expected a multiple of {shape[0]}, the rows of an image"
-            )
+            raise SettingError(f"steps is {coding.steps}, expected a multiple of {shape[0]}, the rows of an image")
         return RowEncoder(coding.steps, shape, change.shift)
-    return ValueEncoder(
-        coding.encoding or "rate", coding.steps, shape, coding.population, change.shift, packs
-    )
+    return ValueEncoder(coding.encoding or "rate", coding.steps, shape, coding.population, change.shift, packs)
 
 
 def _connection(s: NetworkSettings, inputs: int, outputs: int, neuron: Neuron) -> Connection:
@@ -149,9 +141,7 @@ def network(
             if samples is None
             else quantization.formats(found, samples(found), bits.state_bits)
         )
-    return quantization.quantized(
-        found, bits.weight_bits, formats, per_neuron=bits.weight_scale == "neuron"
-    )
+    return quantization.quantized(found, bits.weight_bits, formats, per_neuron=bits.weight_scale == "neuron")
 
 
 def _float_network(e: Experiment, inputs: int, classes: int) -> Network:
@@ -178,9 +168,7 @@ def fabric(s: MachineSettings, *, evolves: bool = False) -> Fabric:
     """Fabric for the machine, launched."""
     # A population is measured in float32, and so is then what it found.
     precision = "32-true" if evolves and s.precision == "auto" else s.precision
-    return training.start_fabric(
-        s.accelerator, devices=s.devices, nodes=s.nodes, precision=precision
-    )
+    return training.start_fabric(s.accelerator, devices=s.devices, nodes=s.nodes, precision=precision)
 
 
 def optimizer(e: Experiment) -> Optimizer:
@@ -204,6 +192,4 @@ def _method(e: Experiment) -> Method:
     from izhi.experiments import ip_population
 
     ip_population.check(e)
-    return Evolution(
-        t.optimizer, s.members, s.step_size, s.searched, s.actors, ip_population.IpPopulation
-    )
+    return Evolution(t.optimizer, s.members, s.step_size, s.searched, s.actors, ip_population.IpPopulation)

@@ -55,9 +55,7 @@ def parse_variants(neurons: str, connections: str) -> list[Variant]:
                 raise SettingError(f"{change!r} in {item!r} is no setting, expected setting=value")
             settings[key.strip().replace("-", "_")] = value.strip().replace("+", ",")
         notes = [f"{k}={v}" for k, v in settings.items() if k not in ("neuron", "connection")]
-        label = " ".join(
-            [name, *([settings["connection"]] if settings["connection"] != "linear" else [])]
-        )
+        label = " ".join([name, *([settings["connection"]] if settings["connection"] != "linear" else [])])
         label += f" ({', '.join(notes)})" if notes else ""
         variants.setdefault(label, Variant(label, settings))
     return list(variants.values())
@@ -161,9 +159,7 @@ def plan(
         for key in marked(Mark.SAME_IN_VARIANTS):
             if key in variant.settings:
                 raise SettingError(f"{key} cannot differ between variants; give --{key}")
-        planned.append(
-            (variant, [experiment({**settings, **variant.settings, **run}) for run in runs])
-        )
+        planned.append((variant, [experiment({**settings, **variant.settings, **run}) for run in runs]))
     return planned
 
 
@@ -216,10 +212,7 @@ def write(rows: Sequence[Row], folder: Path, command: str) -> None:
     """comparison.json, accuracy.png, outcomes.png and report.md of a comparison."""
     out = RunFolder(folder)
     out.write("comparison.json", json.dumps(summary(rows), indent=2) + "\n")
-    curves = {
-        row.variant.label: [[x["test_accuracy"] for x in r.history] for r in row.results]
-        for row in rows
-    }
+    curves = {row.variant.label: [[x["test_accuracy"] for x in r.history] for r in row.results] for row in rows}
     e = rows[0].experiment
     seeds = len({r.experiment.training.seed for r in rows[0].results})
     folds = "" if e.data.fold is None else f", {FOLDS} folds"
@@ -254,11 +247,7 @@ def percent(accuracies: Sequence[float]) -> str:
 def cells(row: Row) -> tuple[str, ...]:
     """A row of the table, as text."""
     e = row.experiment
-    notes = [
-        f"{k}={v}"
-        for k, v in row.variant.settings.items()
-        if k not in ("neuron", "connection", "readout")
-    ]
+    notes = [f"{k}={v}" for k, v in row.variant.settings.items() if k not in ("neuron", "connection", "readout")]
     name = e.neurons.neuron + (f" ({', '.join(notes)})" if notes else "")
     if row.variant.named:
         name = row.variant.label

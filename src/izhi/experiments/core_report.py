@@ -26,17 +26,15 @@ Report: TypeAlias = dict[str, Any]
 def register_map(shape: CoreShape) -> str:
     """Registers, packets and memories of a core, as Markdown."""
     registers = [(f"0x{r:02X}", r.name, r.about) for r in Register]
-    memories = [
-        (number, name, bits, f"{words:,}")
-        for number, (name, bits, words) in enumerate(shape.memories)
-    ]
+    memories = [(number, name, bits, f"{words:,}") for number, (name, bits, words) in enumerate(shape.memories)]
     control = "; ".join(f"bit {bit.value} {bit.about}" for bit in Control)
     errors = "; ".join(f"{e.value} {e.about}" for e in Error)
     opcodes = "; ".join(f"{o.value} {o.about}" for o in Opcode)
     return f"""\
 # Registers and packets
 
-AXI4-Lite, words of 32 bits; other addresses, writes to what is only read, and writes of less than four bytes answer SLVERR.
+AXI4-Lite, words of 32 bits; other addresses, writes to what is only read, and writes of less than four bytes answer
+SLVERR.
 
 {markdown(("address", "register", ""), registers)}
 
@@ -48,9 +46,9 @@ STATUS: bit 0, an inference is under way; bits 8 to 10, the error: {errors}.
 
 A packet that comes in is words that begin with an opcode in bits 28 to 31, the last with TLAST: {opcodes}.
 
-A packet of inferences is answered by one packet: the scores of each inference, signed, with TLAST on the last. With bit 2
-of CONTROL events stand before an inference's scores: kind (0 spike, 1 end of a step, 2 end) in bits 28 to 31, layer in 24
-to 27, neuron in 0 to 23. If the packet that comes in is malformed, 0x{ABORTED:X} ends the answer.
+A packet of inferences is answered by one packet: the scores of each inference, signed, with TLAST on the last. With
+bit 2 of CONTROL events stand before an inference's scores: kind (0 spike, 1 end of a step, 2 end) in bits 28 to 31,
+layer in 24 to 27, neuron in 0 to 23. If the packet that comes in is malformed, 0x{ABORTED:X} ends the answer.
 
 {markdown(("memory", "holds", "bits of a word", "words"), memories)}
 
@@ -98,9 +96,7 @@ def build(
             "load_cycles": measured.loading,
         }  # fmt: skip
         lanes = f"{max(s.lanes for s in shape.layers)} lanes"
-        figures["work.png"] = plots.work(
-            measured.events, {lanes: measured.cycles}, f"the core in simulation, {lanes}"
-        )
+        figures["work.png"] = plots.work(measured.events, {lanes: measured.cycles}, f"the core in simulation, {lanes}")
     texts["report.json"] = json.dumps(found, indent=2) + "\n"
     texts["report.md"] = _report(found, target.megahertz)
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,9 +109,7 @@ def build(
 
 def _report(found: Report, megahertz: int) -> str:
     pairs = [(name, used, found["available"][name]) for name, used in found["resources"].items()]
-    rows = [
-        (name, f"{used:,g}", f"{there:,}", f"{used / there:.1%}") for name, used, there in pairs
-    ]
+    rows = [(name, f"{used:,g}", f"{there:,}", f"{used / there:.1%}") for name, used, there in pairs]
     note = found["note"]
     text = f"""\
 # The core on {found["board"]}

@@ -43,9 +43,7 @@ def of_run(run: trained.Trained, *, tests: int = 4) -> IntegerArtifact:
     spikes = test_vectors(run, tests).astype(np.uint8)
     scores = fixed.run(whole, spikes).scores
     encoding = {name: e.get(name) for name in ENCODING}
-    return IntegerArtifact(
-        whole, e.coding.steps, tuple(dataset.classes), encoding, provenance(run), spikes, scores
-    )
+    return IntegerArtifact(whole, e.coding.steps, tuple(dataset.classes), encoding, provenance(run), spikes, scores)
 
 
 def test_vectors(run: trained.Trained, count: int) -> NDArray[np.float32]:
@@ -67,9 +65,7 @@ def provenance(run: trained.Trained) -> dict[str, object]:
 
 def expect_integers(path: Path, e: Experiment) -> None:
     if e.quantization.weight_bits is None or e.quantization.state_bits is None:
-        raise SettingError(
-            f"{path} has float weights or states, expected both in integers; run izhi quantize first"
-        )
+        raise SettingError(f"{path} has float weights or states, expected both in integers; run izhi quantize first")
     if e.coding.encoding in ("rows", "constant"):
         raise SettingError(
             f"encoding is {e.coding.encoding!r}, which gives currents; hardware takes spikes:"

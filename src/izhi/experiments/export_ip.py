@@ -38,9 +38,7 @@ _ONLY: Mapping[str, object] = {
 }  # fmt: skip
 
 
-def artifact(
-    path: Path, dataset: str | None = None, build: str | None = None, *, tests: int = 4
-) -> IPArtifact:
+def artifact(path: Path, dataset: str | None = None, build: str | None = None, *, tests: int = 4) -> IPArtifact:
     """The artifact of a float run, or of the weights in a plain ``state_dict``.
 
     Args:
@@ -60,12 +58,8 @@ def artifact(
             return _of_weights(path, content, dataset, build or "izhi", tests)
     for name, value in (("dataset", dataset), ("build", build)):
         if value is not None:
-            raise SettingError(
-                f"{name} is {value!r}, but a run has its own; leave it out, or give a state_dict"
-            )
-    return of_run(
-        trained.load(path, {"precision": "32-true"}, expect=partial(expect_ip, path)), tests=tests
-    )
+            raise SettingError(f"{name} is {value!r}, but a run has its own; leave it out, or give a state_dict")
+    return of_run(trained.load(path, {"precision": "32-true"}, expect=partial(expect_ip, path)), tests=tests)
 
 
 def of_run(run: trained.Trained, *, tests: int = 4) -> IPArtifact:
@@ -84,7 +78,8 @@ def for_ip(network: TrainedNetwork) -> Network:
 
 
 def _whole(
-    network: Network, classes: Sequence[str], encoding: Mapping[str, object], provenance: Mapping[str, object], currents: Floats
+    network: Network, classes: Sequence[str], encoding: Mapping[str, object], provenance: Mapping[str, object],
+    currents: Floats,
 ) -> IPArtifact:  # fmt: skip
     scores = hls_ip.run(network, currents).scores
     return IPArtifact(network, tuple(classes), encoding, provenance, currents, scores)
@@ -99,37 +94,24 @@ def _linear(layer: nn.Module) -> tuple[Floats, Floats]:
 def expect_ip(path: Path, e: Experiment) -> None:
     """Raise SettingError unless the IP computes what an experiment trained."""
     ip, found = preset("hls-ip"), kind(e.neurons.neuron).parameters
-    if found is None or any(
-        getattr(found, x) != getattr(ip, x) for x in (*COEFFICIENTS, "v0", "u0", "dt")
-    ):
+    if found is None or any(getattr(found, x) != getattr(ip, x) for x in (*COEFFICIENTS, "v0", "u0", "dt")):
         raise SettingError(
             f"{path} has the neuron {e.neurons.neuron!r}, expected 'hls-ip', the FPGA IP's: train with --neuron hls-ip"
         )
     for name, value in _ONLY.items():
         if e.get(name) != value:
             option = f"--{name.replace('_', '-')}"
-            fix = (
-                f"train with {option} {value}"
-                if value and value != ()
-                else f"train without {option}"
-            )
+            fix = f"train with {option} {value}" if value and value != () else f"train without {option}"
             raise SettingError(
-                f"{path} has {name} {e.get(name)!r}, expected {value!r}, which is all that the FPGA IP"
-                f" has: {fix}"
+                f"{path} has {name} {e.get(name)!r}, expected {value!r}, which is all that the FPGA IP has: {fix}"
             )
 
 
 def _is_state_dict(content: object) -> bool:
-    return (
-        isinstance(content, dict)
-        and bool(content)
-        and all(isinstance(value, Tensor) for value in content.values())
-    )
+    return isinstance(content, dict) and bool(content) and all(isinstance(value, Tensor) for value in content.values())
 
 
-def _of_weights(
-    path: Path, content: Mapping[str, Tensor], name: str | None, build: str, tests: int
-) -> IPArtifact:
+def _of_weights(path: Path, content: Mapping[str, Tensor], name: str | None, build: str, tests: int) -> IPArtifact:
     names, tensors = list(content), list(content.values())
     for number, tensor in enumerate(tensors):
         rank = 1 if number % 2 else 2

@@ -25,9 +25,7 @@ def check(e: Experiment) -> None:
         raise SettingError(f"loss is {e.training.loss!r}, but the IP gives counts; set it to count")
     for name, value in _WANTED.items():
         if e.get(name) != value:
-            raise SettingError(
-                f"{name} is {e.get(name)!r}, expected {value!r}, all that the IP runs"
-            )
+            raise SettingError(f"{name} is {e.get(name)!r}, expected {value!r}, all that the IP runs")
 
 
 class IpPopulation:

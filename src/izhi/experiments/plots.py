@@ -86,9 +86,7 @@ def outcomes(found: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> 
             values = 100 * np.array(of_groups[group])
             colour = COLOURS[number % len(COLOURS)]
             name = group.replace("_", " ") if row == 0 else None
-            axes.plot(
-                values, np.full(len(values), row), "o", color=colour, ms=4, alpha=0.5, label=name
-            )
+            axes.plot(values, np.full(len(values), row), "o", color=colour, ms=4, alpha=0.5, label=name)
             axes.plot([values.mean()] * 2, [row - 0.32, row + 0.32], color=colour, lw=2.2)
     axes.set_yticks(range(len(found)), labels=list(found))
     axes.set_ylim(len(found) - 0.5, -0.5)
@@ -100,9 +98,7 @@ def outcomes(found: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> 
     return figure
 
 
-def pareto(
-    series: Mapping[str, Sequence[tuple[float, float, str]]], whole: tuple[float, float], title: str
-) -> Figure:
+def pareto(series: Mapping[str, Sequence[tuple[float, float, str]]], whole: tuple[float, float], title: str) -> Figure:
     """Accuracy against memory: points of each method, and the line of those that nothing beats.
 
     Args:
@@ -118,13 +114,9 @@ def pareto(
         axes.plot(x, y, "osD^"[number % 4], color=COLOURS[number], ms=6, alpha=0.75, label=method)
     best = _front(every)
     front = [p[0] for p in best], [100 * p[1] for p in best]
-    axes.plot(
-        *front, color="0.4", lw=1.2, drawstyle="steps-post", zorder=0, label="best for its memory"
-    )
+    axes.plot(*front, color="0.4", lw=1.2, drawstyle="steps-post", zorder=0, label="best for its memory")
     for x0, y0, label in best:
-        axes.annotate(
-            label, (x0, 100 * y0), (0, 7), textcoords="offset points", ha="center", fontsize=8
-        )
+        axes.annotate(label, (x0, 100 * y0), (0, 7), textcoords="offset points", ha="center", fontsize=8)
     axes.plot(whole[0], 100 * whole[1], "*", color="black", ms=11, label="float")
     axes.axhline(100 * whole[1], color="black", lw=0.8, ls=":")
     axes.set_xscale("log")
@@ -220,9 +212,7 @@ def pattern_sheet(traces: Mapping[str, Trace]) -> Figure:
     """The firing patterns on one sheet: v above, the stimulus below, each in its own time."""
     figure = Figure(figsize=(12, 11), layout="constrained")
     grid = figure.subplots(5, 4)
-    for axes, (name, t), letter in zip(
-        grid.flat, traces.items(), "ABCDEFGHIJKLMNOPQRST", strict=True
-    ):
+    for axes, (name, t), letter in zip(grid.flat, traces.items(), "ABCDEFGHIJKLMNOPQRST", strict=True):
         _draw_v(axes, t, 0.9)
         low, high = t.current.min(), t.current.max()
         span = (high - low) or 1.0
@@ -236,9 +226,7 @@ def pattern_sheet(traces: Mapping[str, Trace]) -> Figure:
         axes.set_xlabel("time (ms)", fontsize=9)
     for axes in grid[:, 0]:
         axes.set_ylabel("v (mV)", fontsize=9)
-    figure.suptitle(
-        "Izhikevich neuron: twenty firing patterns (v blue; stimulus green, scaled)", fontsize=12
-    )
+    figure.suptitle("Izhikevich neuron: twenty firing patterns (v blue; stimulus green, scaled)", fontsize=12)
     return figure
 
 
@@ -256,17 +244,13 @@ def bars(
     """
     longest = max(len(entries) for entries in panels.values())
     figure = Figure(figsize=(6.4 * len(panels), 1.0 + 0.28 * longest), layout="constrained")
-    for axes, (title, entries) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
-    ):
+    for axes, (title, entries) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         ordered = sorted(entries, key=lambda entry: entry[1])
         colours = [
             "#7F7F7F" if name.startswith("linear") else COLOURS[0] if is_ours(name) else COLOURS[1]
             for name, _, _ in ordered
         ]
-        drawn = axes.barh(
-            [name for name, _, _ in ordered], [x for _, x, _ in ordered], color=colours
-        )
+        drawn = axes.barh([name for name, _, _ in ordered], [x for _, x, _ in ordered], color=colours)
         axes.bar_label(
             drawn,
             [f"{x:,.{1 if x < 100 else 0}f} ms" + (f"  ×{r:.1f}" if r else "") for _, x, r in ordered],
@@ -324,9 +308,7 @@ def adaptation(history: Sequence[Mapping[str, float]], title: str) -> Figure:
         ("adapting", "continual learning", COLOURS[0]), ("not_adapting", "frozen", COLOURS[1])
     ):  # fmt: skip
         values = 100 * np.array([row[name] for row in rows])
-        smooth = np.convolve(
-            np.pad(values, (width - 1, 0), "edge"), np.ones(width) / width, "valid"
-        )
+        smooth = np.convolve(np.pad(values, (width - 1, 0), "edge"), np.ones(width) / width, "valid")
         left.plot(samples, values, ".", color=colour, markersize=2, alpha=0.4)
         left.plot(samples, smooth, "-", color=colour, label=label)
     left.set_ylabel("accuracy (%)")
@@ -347,9 +329,7 @@ def adaptation(history: Sequence[Mapping[str, float]], title: str) -> Figure:
     left.set_ylim(-3, 103)
     for axes in (left, right):
         axes.grid(alpha=0.3)
-        axes.legend(
-            fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False
-        )
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
     figure.suptitle(title, fontsize=10)
     return figure
 
@@ -408,12 +388,8 @@ def _draw_values(axes: Axes, before: Numbers, after: Numbers) -> None:
 def _draw_classes(axes: Axes, before: Mapping[str, int], after: Mapping[str, int]) -> None:
     names = list(dict.fromkeys([*before, *after]))
     place = np.arange(len(names))
-    axes.barh(
-        place - 0.2, [before.get(n, 0) for n in names], 0.4, color="0.75", label="before training"
-    )
-    axes.barh(
-        place + 0.2, [after.get(n, 0) for n in names], 0.4, color=COLOURS[0], label="after training"
-    )
+    axes.barh(place - 0.2, [before.get(n, 0) for n in names], 0.4, color="0.75", label="before training")
+    axes.barh(place + 0.2, [after.get(n, 0) for n in names], 0.4, color=COLOURS[0], label="after training")
     axes.set_yticks(place, names)
     axes.invert_yaxis()
     axes.tick_params(labelsize=8)

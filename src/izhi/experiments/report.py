@@ -74,9 +74,7 @@ def dynamics(folder: RunFolder) -> tuple[list[LayerDynamics], list[LayerDynamics
     e, *networks = trained(folder.checkpoint)
     before, after = (firing.of_network(network) for network in networks)
     if not any(layer.coefficients or layer.classes for layer in after):
-        raise SettingError(
-            f"{folder.path} has learned no coefficient of a neuron; train with learn"
-        )
+        raise SettingError(f"{folder.path} has learned no coefficient of a neuron; train with learn")
     units = firing.UNITS if kind(e.neurons.neuron).unit == "mV" else {}
     drawn = []
     for old, new in zip(before, after, strict=True):

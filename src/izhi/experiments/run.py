@@ -167,18 +167,14 @@ def quantize(
         groups=dataset.groups,
     )  # fmt: skip
     row: Row = {"epoch": 0, **found.as_metrics("test"), **found.rates()}
-    progress = Progress(
-        [row], found.activity.warnings(), rounded.state_dict(), optimizer.state_dict()
-    )
+    progress = Progress([row], found.activity.warnings(), rounded.state_dict(), optimizer.state_dict())
     if fabric.is_global_zero:
         folder.keep(about(e, encoder, dataset), progress)
     fabric.barrier()
     return Result.of(e, rounded, progress)
 
 
-def _rounded(
-    e: Experiment, encoder: Encoder, dataset: Dataset, weights: Mapping[str, Tensor]
-) -> Network:
+def _rounded(e: Experiment, encoder: Encoder, dataset: Dataset, weights: Mapping[str, Tensor]) -> Network:
     """A float network rounded by calibration on training samples, its biases corrected."""
     from izhi.quantization import correct_biases
 
@@ -218,16 +214,12 @@ class _Tensorboard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise SettingError(
-                "tensorboard is set, but it is not installed; pip install 'izhi[tensorboard]'"
-            ) from None
+            raise SettingError("tensorboard is set, but it is not installed; pip install 'izhi[tensorboard]'") from None
         self.listener = listener
         self._writer: Any = SummaryWriter(str(folder.path / "tensorboard"))  # type: ignore[no-untyped-call,unused-ignore]
 
     @classmethod
-    def of(
-        cls, e: Experiment, fabric: Fabric, folder: RunFolder, listener: Listener
-    ) -> _Tensorboard | None:
+    def of(cls, e: Experiment, fabric: Fabric, folder: RunFolder, listener: Listener) -> _Tensorboard | None:
         """For a run that asks for it, in its first process."""
         wanted = e.machine.tensorboard and fabric.is_global_zero
         return cls(folder, listener) if wanted else None

@@ -34,9 +34,7 @@ def versions() -> dict[str, str]:
 
 def already_holds_a_run(path: Path) -> RunFolderError:
     """The error for a folder that is not empty, where the command does not say ``--resume``."""
-    return RunFolderError(
-        f"{path} already holds a run; go on with it by --resume, or choose another --out"
-    )
+    return RunFolderError(f"{path} already holds a run; go on with it by --resume, or choose another --out")
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,7 @@ def settings_of(artifact: Artifact[Network]) -> Experiment:
         raise ArtifactError(f"the artifact's encoding cannot be used: {error}") from None
 
 
-def dataset_of(
-    artifact: Artifact[Network], report: Callable[[str], None] = lambda line: None
-) -> Dataset:
+def dataset_of(artifact: Artifact[Network], report: Callable[[str], None] = lambda line: None) -> Dataset:
     """The data set that an artifact was made for; ArtifactError if it names none."""
     if "dataset" not in artifact.encoding:
         raise ArtifactError("the artifact names no data set, expected one; add --dataset")
@@ -84,9 +82,7 @@ def batches(
         yield artifact.inputs_of(encoded), labels[:wanted].numpy()
 
 
-def training_inputs(
-    artifact: Artifact[Network], dataset: Dataset, count: int
-) -> tuple[Inputs, Labels]:
+def training_inputs(artifact: Artifact[Network], dataset: Dataset, count: int) -> tuple[Inputs, Labels]:
     """Training samples as the artifact takes them, at most so many, and their classes (samples,)."""
     chosen = torch.zeros(len(dataset.train), dtype=torch.bool)
     chosen[torch.linspace(0, len(dataset.train) - 1, min(count, len(dataset.train))).long()] = True

@@ -64,9 +64,7 @@ class FloatRun:
             raise SettingError(f"{path} is quantised already, expected the float run it came from")
         return cls(saved.path, e, progress.network, progress.history[-1]["test_accuracy"])
 
-    def rounded(
-        self, bits: int, states: int, method: str, changes: Mapping[str, object]
-    ) -> Experiment:
+    def rounded(self, bits: int, states: int, method: str, changes: Mapping[str, object]) -> Experiment:
         """The experiment of this network in a format; FLOAT bits leave weights or states as they are."""
         if method not in METHODS:
             raise unknown("method", method, METHODS)
@@ -110,9 +108,7 @@ def load_runs(paths: Sequence[Path]) -> list[FloatRun]:
     for run in runs[1:]:
         for name, value in run.experiment.flat().items():
             if name != "seed" and value != first[name]:
-                raise SettingError(
-                    f"{run.path} has {name} = {value!r}, expected {first[name]!r} as in {runs[0].path}"
-                )
+                raise SettingError(f"{run.path} has {name} = {value!r}, expected {first[name]!r} as in {runs[0].path}")
     seeds = [run.experiment.training.seed for run in runs]
     if len(set(seeds)) < len(seeds):
         raise SettingError(f"the runs have seeds {seeds}, expected a different one for each")
@@ -145,9 +141,7 @@ def widths_of(e: Experiment) -> tuple[int, int]:
 def memory(e: Experiment, inputs: int, classes: int) -> int:
     """Bits of memory of a network: its weights, and the states of all neurons; 32 each where float."""
     weight, state = widths_of(e)
-    widths = (
-        [*e.network.hidden, classes] if e.network.readout == "spikes" else list(e.network.hidden)
-    )
+    widths = [*e.network.hidden, classes] if e.network.readout == "spikes" else list(e.network.hidden)
     before, weights = inputs, 0
     for width in widths:
         weights += before * width + (width * width if CONNECTIONS[e.network.connection][1] else 0)
@@ -232,9 +226,7 @@ def cells(point: Point, runs: Sequence[FloatRun]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def write(
-    runs: Sequence[FloatRun], points: Sequence[Point], bits: int, folder: Path, command: str
-) -> None:
+def write(runs: Sequence[FloatRun], points: Sequence[Point], bits: int, folder: Path, command: str) -> None:
     """sweep.json, sweep.md and pareto.png."""
     out = RunFolder(folder)
     table = markdown(headings(), [cells(p, runs) for p in points])
@@ -260,9 +252,7 @@ def write(
         for method in dict.fromkeys(p.method for p in points)
     }
     plots.save(
-        plots.pareto(
-            series, (bits / 8000, fmean(accuracies)), f"{e.data.dataset}, {e.neurons.neuron}"
-        ),
+        plots.pareto(series, (bits / 8000, fmean(accuracies)), f"{e.data.dataset}, {e.neurons.neuron}"),
         folder / "pareto.png",
     )
 

@@ -14,9 +14,7 @@ from rich.text import Text
 _WIDTH = 1 << 16
 
 
-def markdown(
-    headings: Sequence[str], rows: Iterable[Sequence[object]], right: Collection[int] = ()
-) -> str:
+def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]], right: Collection[int] = ()) -> str:
     """A table as lines of Markdown, the last without a newline; cells are what ``str`` makes of them.
 
     Args:
@@ -26,9 +24,7 @@ def markdown(
     """
     table = Table(box=MARKDOWN)
     for number, heading in enumerate(headings):
-        table.add_column(
-            _cell(heading), justify="right" if number in right else "left", no_wrap=True
-        )
+        table.add_column(_cell(heading), justify="right" if number in right else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(_cell, row))
     console = Console(file=io.StringIO(), width=_WIDTH, color_system=None)

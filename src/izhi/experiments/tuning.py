@@ -97,9 +97,7 @@ def parse_search(text: str) -> list[Range]:
         if name not in FIELDS:
             raise unknown("setting", name, FIELDS)
         if name in marked(Mark.SAME_IN_TRIALS):
-            raise SettingError(
-                f"search names {name}, which is the same in all trials; leave it out"
-            )
+            raise SettingError(f"search names {name}, which is the same in all trials; leave it out")
         only = neuron if dot else None
         if ".." not in values:
             ranges.append(Range(only, name, choices=tuple(v.strip() for v in values.split("|"))))
@@ -225,9 +223,7 @@ def speakers(dataset: Dataset) -> list[int]:
         SettingError: where that is not known.
     """
     if dataset.speakers is None:
-        raise SettingError(
-            f"every_speaker is set, but {dataset.name} does not say who spoke; leave it out"
-        )
+        raise SettingError(f"every_speaker is set, but {dataset.name} does not say who spoke; leave it out")
     return sorted(set(dataset.speakers.tolist()))
 
 
@@ -258,9 +254,7 @@ def tune(
     optuna = _optuna()
     planned = check(variants, ranges, settings, trials, every_speaker=every_speaker)
     whole = build.dataset(planned[0].data)
-    dataset = replace(
-        whole, test=whole.test.subset(torch.zeros(len(whole.test), dtype=torch.bool)), groups={}
-    )
+    dataset = replace(whole, test=whole.test.subset(torch.zeros(len(whole.test), dtype=torch.bool)), groups={})
     folds: list[int | None] = [*speakers(whole)] if every_speaker else [None]
     fabric = build.fabric(planned[0].machine)
     best = []
@@ -293,9 +287,7 @@ def _study(
     return study
 
 
-def _best(
-    optuna: ModuleType, study: Study, objective: _Objective, variant: Variant, trials: int
-) -> Best:
+def _best(optuna: ModuleType, study: Study, objective: _Objective, variant: Variant, trials: int) -> Best:
     """The best trial, after so many were run."""
     state = optuna.trial.TrialState
     ended = (state.COMPLETE, state.PRUNED, state.FAIL)
@@ -304,9 +296,7 @@ def _best(
     finished = [t for t in study.get_trials(deepcopy=False) if t.state in ended]
     good = [t for t in finished if t.state == state.COMPLETE]
     if not good:
-        raise SettingError(
-            f"no trial of {variant.label} came to its end; search smaller learning rates"
-        )
+        raise SettingError(f"no trial of {variant.label} came to its end; search smaller learning rates")
     winner = max(good, key=lambda t: t.value or 0.0)
     return Best(variant, dict(winner.params), float(winner.value or 0.0), len(finished))
 

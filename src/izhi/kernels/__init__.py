@@ -141,9 +141,7 @@ def izhikevich(
         span=s.span,
     )
     surrogate = cast(Surrogate, s.surrogate)
-    out, memory, (v, u) = fused.run(
-        device, s.order, surrogate, constants, p, drive, memory, (v, u), s.formats
-    )
+    out, memory, (v, u) = fused.run(device, s.order, surrogate, constants, p, drive, memory, (v, u), s.formats)
     return out, memory, v, u
 
 
@@ -161,9 +159,7 @@ def lif(
         out, memory, (v,) = reference.lif(drive, memory, v, p, s)
         return out, memory, v
     reset, surrogate = Reset(s.reset, s.reset_delay), cast(Surrogate, s.surrogate)
-    out, memory, (v,) = fused.run(
-        device, reset, surrogate, Constants(), p, drive, memory, (v,), s.formats
-    )
+    out, memory, (v,) = fused.run(device, reset, surrogate, Constants(), p, drive, memory, (v,), s.formats)
     return out, memory, v
 
 

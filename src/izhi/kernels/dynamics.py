@@ -39,9 +39,7 @@ def dynamics(plan: Plan, words: Vocabulary) -> Dynamics:
     arrive, arrive_back = _synapse(plan, words)
     if isinstance(plan.dynamics, Reset):
         advance, retreat = (
-            quantized.lif(derivative, words)
-            if plan.quantized
-            else _lif(plan.dynamics, derivative, plan, words)
+            quantized.lif(derivative, words) if plan.quantized else _lif(plan.dynamics, derivative, plan, words)
         )
     else:
         advance, retreat = (
@@ -91,9 +89,7 @@ def _synapse(plan: Plan, words: Vocabulary) -> tuple[Scalar, Scalar]:
     return arrive, arrive_back
 
 
-def _izhikevich(
-    order: EventOrder, derivative: Scalar, plan: Plan, words: Vocabulary
-) -> tuple[Scalar, Scalar]:
+def _izhikevich(order: EventOrder, derivative: Scalar, plan: Plan, words: Vocabulary) -> tuple[Scalar, Scalar]:
     inlined, constant, number, select, clip = words[:5]
     coupled, biased = constant(plan.coupled), constant(plan.biased)
     old_spike, rests = constant(order.spike_on == "old v"), constant(order.rests)

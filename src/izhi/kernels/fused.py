@@ -56,9 +56,7 @@ class _Fused(torch.autograd.Function):
             out, kept, state = device.forward(plan, call, state, KEEP_EVERY if keep else 0)
         else:
             assert spikes is not None
-            call, out, kept, state = _forward_with_feedback(
-                device, plan, call, state, feedback, spikes, keep
-            )
+            call, out, kept, state = _forward_with_feedback(device, plan, call, state, feedback, spikes, keep)
             recurrent = (feedback, spikes, out)
         ctx.save_for_backward(kept, *call, *recurrent)
         return out, state
@@ -241,9 +239,7 @@ def _flat(drive: Drive) -> tuple[Tensor, Tensor]:
     return drive.current.to(dtype).reshape(steps, -1), g.to(dtype).reshape(steps, -1)
 
 
-def _learned(
-    plan: Plan, coefficients: tuple[Tensor | float, ...], decay: Tensor
-) -> Literal["none", "gain", "all"]:
+def _learned(plan: Plan, coefficients: tuple[Tensor | float, ...], decay: Tensor) -> Literal["none", "gain", "all"]:
     """Which coefficients' gradients the backward pass computes."""
     rows = {k for k, x in enumerate(coefficients) if isinstance(x, Tensor) and x.requires_grad}
     if not rows and not decay.requires_grad:
@@ -251,9 +247,7 @@ def _learned(
     return "gain" if rows == {plan.gain} and not decay.requires_grad else "all"
 
 
-def _recurrent(
-    drive: Drive, memory: Memory, current: Tensor
-) -> tuple[Tensor | None, Tensor | None]:
+def _recurrent(drive: Drive, memory: Memory, current: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """Feedback, and the spikes (lanes,) of the step before, in the format of the current."""
     feedback, spikes = drive.feedback, memory.spikes
     if feedback is None:
@@ -263,9 +257,7 @@ def _recurrent(
     return feedback.to(current.dtype), spikes.to(current.dtype).reshape(-1)
 
 
-def _stacked(
-    coefficients: tuple[Tensor | float, ...], one: torch.Size, where: torch.device
-) -> Tensor:
+def _stacked(coefficients: tuple[Tensor | float, ...], one: torch.Size, where: torch.device) -> Tensor:
     """Coefficients as (rows, 1), or as (rows, N) where any differs between neurons."""
     if all(isinstance(x, (int, float)) for x in coefficients):
         return torch.tensor(coefficients, dtype=torch.float32, device=where)[:, None]

@@ -49,9 +49,7 @@ def izhikevich_step(words: Vocabulary) -> IzhikevichStep:
     def next_v(v, u, current, bias, p, s):  # type: ignore[no-untyped-def]
         scale, unit = wide(s[V_SCALE]), wide(s[V_UNIT])
         old = wide(v)
-        i = clip(
-            rounded(wide(p[GAIN]) * wide(current), scale, unit), wide(s[I_LOW]), wide(s[I_HIGH])
-        )
+        i = clip(rounded(wide(p[GAIN]) * wide(current), scale, unit), wide(s[I_LOW]), wide(s[I_HIGH]))
         square = rounded(old * old, scale, unit)
         change = wide(p[A1]) * square + wide(p[A2]) * old + wide(p[A3]) * wide(u)
         change = change + (wide(p[A4]) + wide(bias))
@@ -85,9 +83,7 @@ def lif_step(words: Vocabulary) -> Scalar:
     def next_v(v, current, bias, p, s):  # type: ignore[no-untyped-def]
         scale, unit = wide(s[V_SCALE]), wide(s[V_UNIT])
         above = select(v > p[THRESHOLD], one, zero)
-        i = clip(
-            rounded(wide(p[GAIN]) * wide(current), scale, unit), wide(s[I_LOW]), wide(s[I_HIGH])
-        )
+        i = clip(rounded(wide(p[GAIN]) * wide(current), scale, unit), wide(s[I_LOW]), wide(s[I_HIGH]))
         leak = rounded(wide(p[BETA]) * wide(v) + wide(bias), scale, unit)
         new = i + leak - wide(above) * wide(p[THRESHOLD])
         return narrow(clip(new, wide(s[V_LOW]), wide(s[V_HIGH])))

@@ -1,7 +1,7 @@
 """Connections: spikes of one layer → drive of the next. Any of them works with any neuron.
 
-Each is called with spikes (T, B, in_features), dense or packed, and returns a ``Drive``: the weighted spikes of every step,
-and what happens between them and the neuron, which integrates it with its own state.
+Each is called with spikes (T, B, in_features), dense or packed, and returns a ``Drive``: the weighted spikes of every
+step, and what happens between them and the neuron, which integrates it with its own state.
 """
 
 from __future__ import annotations
@@ -58,9 +58,7 @@ class Connection(nn.Module):
 
     feedback: nn.Linear | None
 
-    def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, *, recurrent: bool = False
-    ) -> None:
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, recurrent: bool = False) -> None:
         super().__init__()
         for name, value in (("in_features", in_features), ("out_features", out_features)):
             if value < 1:
@@ -82,13 +80,9 @@ class Connection(nn.Module):
     def check(self, spikes: Spikes) -> None:
         """Raise ShapeError unless spikes is (T, B, in_features) with T ≥ 1."""
         if spikes.dim() != 3:
-            raise ShapeError(
-                f"spikes have shape {tuple(spikes.shape)}, expected 3 dimensions: (T, B, features)"
-            )
+            raise ShapeError(f"spikes have shape {tuple(spikes.shape)}, expected 3 dimensions: (T, B, features)")
         if spikes.shape[2] != self.in_features:
-            raise ShapeError(
-                f"spikes are {spikes.shape[2]} wide, expected {self.in_features} (in_features)"
-            )
+            raise ShapeError(f"spikes are {spikes.shape[2]} wide, expected {self.in_features} (in_features)")
         if spikes.shape[0] == 0:
             raise ShapeError("spikes have T = 0, expected at least one time step")
 
@@ -101,9 +95,7 @@ class Connection(nn.Module):
         """
         raise NotImplementedError
 
-    def drive(
-        self, current: Tensor, conductance: Tensor | None = None, synapse: Synapse | None = None
-    ) -> Drive:
+    def drive(self, current: Tensor, conductance: Tensor | None = None, synapse: Synapse | None = None) -> Drive:
         """The drive of weighted spikes, with what the connection adds to them: bias and feedback."""
         feedback = None if self.feedback is None else self.feedback.weight
         return Drive(current, conductance, self.input.bias, synapse, feedback)
@@ -329,9 +321,7 @@ class SynapticDelay(Delay):
         learn: whether delays are learned.
     """
 
-    def __init__(
-        self, in_features: int, out_features: int, largest: int, *, learn: bool = True
-    ) -> None:
+    def __init__(self, in_features: int, out_features: int, largest: int, *, learn: bool = True) -> None:
         super().__init__(out_features, in_features, largest=largest, learn=learn)
 
     def forward(self, spikes: Spikes, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -358,8 +348,7 @@ def currents(drive: Drive, trace: Tensor | None) -> tuple[Tensor, Tensor | None]
     """
     if drive.conductance is not None or drive.feedback is not None:
         raise SettingError(
-            "a readout without neurons is a conductance or recurrent connection, expected Linear or"
-            " ExponentialSynapse"
+            "a readout without neurons is a conductance or recurrent connection, expected Linear or ExponentialSynapse"
         )
     current, trace_after = drive.current, None
     if drive.synapse is not None:

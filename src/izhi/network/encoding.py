@@ -26,18 +26,14 @@ def _check(values: Tensor, steps: int) -> None:
     if steps < 1:
         raise ShapeError(f"T = {steps} time steps, expected at least 1")
     if values.numel() and not (values.min() >= 0 and values.max() <= 1):
-        raise ShapeError(
-            f"values lie between {values.min():g} and {values.max():g}, expected 0 to 1: scale them"
-        )
+        raise ShapeError(f"values lie between {values.min():g} and {values.max():g}, expected 0 to 1: scale them")
 
 
 def _drawn(seed: int | None) -> int:
     return int(torch.randint(2**62, ()).item()) if seed is None else seed
 
 
-def rate(
-    values: Tensor, steps: int, *, seed: int | None = None, dtype: torch.dtype = torch.float32
-) -> Tensor:
+def rate(values: Tensor, steps: int, *, seed: int | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
     """Bernoulli spikes: each step of each element is 1 with probability values.
 
     Probabilities are rounded to multiples of 1/65,536 in float32 and bfloat16.
@@ -68,9 +64,7 @@ def rate_packed(
     return kernels.rate_packed(values, steps, _drawn(seed), dtype)
 
 
-def latency(
-    values: Tensor, steps: int, *, least: float = 0.01, dtype: torch.dtype = torch.float32
-) -> Tensor:
+def latency(values: Tensor, steps: int, *, least: float = 0.01, dtype: torch.dtype = torch.float32) -> Tensor:
     """One spike per element, the earlier the larger: at step round((1 − value)·(T − 1)).
 
     Values below ``least`` give no spike. Returns (T, B, N).
@@ -115,9 +109,7 @@ def rows(values: Tensor, steps: int, width: int, *, dtype: torch.dtype = torch.f
     _check(values, steps)
     height = values.shape[1] // width
     if steps % height:
-        raise SettingError(
-            f"steps is {steps}, expected a multiple of {height}, the rows of an image"
-        )
+        raise SettingError(f"steps is {steps}, expected a multiple of {height}, the rows of an image")
     images = values.to(dtype).view(len(values), height, width)
     return images.transpose(0, 1).repeat_interleave(steps // height, dim=0).contiguous()
 

@@ -100,14 +100,10 @@ def of_network(network: Network) -> list[LayerDynamics]:
 def changes(before: LayerDynamics, after: LayerDynamics) -> list[tuple[str, str, str]]:
     """Each learned coefficient of a layer, and its classes, before and after, for people."""
     rows = [
-        (name, _summary(before.coefficients[name]), _summary(after.coefficients[name]))
-        for name in after.coefficients
+        (name, _summary(before.coefficients[name]), _summary(after.coefficients[name])) for name in after.coefficients
     ]
     if after.classes:
-        old, new = (
-            ", ".join(f"{kind} {count}" for kind, count in layer.count().items())
-            for layer in (before, after)
-        )
+        old, new = (", ".join(f"{kind} {count}" for kind, count in layer.count().items()) for layer in (before, after))
         rows.append(("firing class", old, new))
     return rows
 

@@ -115,9 +115,7 @@ class Network(nn.Module):
         self.readout = readout
         self.keep_every, self.dropout, self.is_exact = keep_every, dropout, is_exact
 
-    def forward(
-        self, spikes: Spikes, state: Sequence[Any] | None = None, *, record: bool = True
-    ) -> NetworkOutput:
+    def forward(self, spikes: Spikes, state: Sequence[Any] | None = None, *, record: bool = True) -> NetworkOutput:
         """Run spikes (T, B, in_features) through every layer.
 
         Args:
@@ -159,9 +157,7 @@ class Network(nn.Module):
         drawn = [torch.rand(shape, device=spikes.device) < keep for shape in shapes]
         return [mask / keep for mask in drawn] + [None] * (len(self.layers) - inner)
 
-    def _run(
-        self, spikes: Spikes, before: list[Any], masks: list[Tensor | None], record: bool
-    ) -> NetworkOutput:
+    def _run(self, spikes: Spikes, before: list[Any], masks: list[Tensor | None], record: bool) -> NetworkOutput:
         recorded: list[Tensor] = []
         after = []
         for layer, layer_state, mask in zip(self.layers, before, masks, strict=False):

@@ -84,9 +84,7 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
             p = preset(parameters) if isinstance(parameters, str) else parameters
         self.parameters_ = p = p if gain is None else p.replace(gain=gain)
         if math.isnan(jacobian_limit) or jacobian_limit <= 0:
-            raise SettingError(
-                f"jacobian_limit is {jacobian_limit!r}, expected a number above 0 or inf"
-            )
+            raise SettingError(f"jacobian_limit is {jacobian_limit!r}, expected a number above 0 or inf")
         low, high = p.limits
         self.settings = IzhikevichSettings(
             order=ORDERS[p.order],

@@ -111,9 +111,7 @@ class LIF(NeuronLayer[LIFState]):
         return LIFState(zeros(current_t))
 
     def _over_time(self, drive: Drive, state: LIFState) -> tuple[Tensor, LIFState]:
-        spikes, memory, v = kernels.lif(
-            drive, state.memory, state.v, self.coefficients(), self.settings, self.kernel
-        )
+        spikes, memory, v = kernels.lif(drive, state.memory, state.v, self.coefficients(), self.settings, self.kernel)
         return spikes, LIFState(v, memory)
 
     def _one_step(self, now: Drive, state: LIFState) -> tuple[Tensor, LIFState]:

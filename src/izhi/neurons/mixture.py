@@ -52,9 +52,7 @@ class Mixture:
         members = tuple(preset(name) for name in shares)
         members = tuple(p.replace(order=order or members[0].order) for p in members)
         if len({p.unit for p in members}) > 1:
-            raise SettingError(
-                "mixture holds presets in mV and normalised ones, expected one of the two"
-            )
+            raise SettingError("mixture holds presets in mV and normalised ones, expected one of the two")
         if size < len(members):
             raise SettingError(f"a layer of {size} cannot hold a mixture of {len(members)}")
         # Whole neurons by largest remainder.

@@ -110,9 +110,7 @@ class NeuronLayer(nn.Module, Generic[State]):
         if not (math.isfinite(spread) and spread >= 0):
             raise SettingError(f"spread is {spread!r}, expected a finite number, 0 or more")
         if spread and self.size is None:
-            raise SettingError(
-                f"spread is {spread!r}, expected 0 unless each neuron has its own (size)"
-            )
+            raise SettingError(f"spread is {spread!r}, expected 0 unless each neuron has its own (size)")
         self.kernel, self.spread = kernel, spread
         self.learned = nn.ParameterDict()
 
@@ -179,18 +177,14 @@ class NeuronLayer(nn.Module, Generic[State]):
         check_current(drive.current, time=time)
         one = drive.current[0] if time else drive.current
         if self.size is not None and tuple(one.shape[1:]) != self.size:
-            raise ShapeError(
-                f"current has features {tuple(one.shape[1:])}, expected {self.size},"
-                " the neuron's size"
-            )
+            raise ShapeError(f"current has features {tuple(one.shape[1:])}, expected {self.size}, the neuron's size")
         if state is None:
             return self.initial_state(one)
         last = () if state.memory.spikes is None else (state.memory.spikes,)
         for tensor in (*_tensors(state), *state.memory.synapse, *last):
             if tensor.shape != one.shape:
                 raise ShapeError(
-                    f"state has shape {tuple(tensor.shape)}, expected {tuple(one.shape)},"
-                    " that of one step"
+                    f"state has shape {tuple(tensor.shape)}, expected {tuple(one.shape)}, that of one step"
                 )
         return state
 
@@ -209,13 +203,9 @@ def check_current(current: Tensor, *, time: bool) -> None:
             f" at least {rank} dimensions, {'time' if time else 'batch'} first"
         )
     if time and current.shape[0] == 0:
-        raise ShapeError(
-            f"current has shape {tuple(current.shape)}, expected at least one time step"
-        )
+        raise ShapeError(f"current has shape {tuple(current.shape)}, expected at least one time step")
     if not current.is_floating_point():
-        raise ShapeError(
-            f"current has dtype {current.dtype}, expected floating point: use .float()"
-        )
+        raise ShapeError(f"current has dtype {current.dtype}, expected floating point: use .float()")
 
 
 def hold(value: Tensor, low: float, high: float) -> Tensor:

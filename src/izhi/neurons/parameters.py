@@ -89,9 +89,7 @@ class IzhikevichParameters:
         if self.dt <= 0:
             raise SettingError(f"dt is {self.dt!r}, expected a time step above 0")
         if self.threshold <= self.c:
-            raise SettingError(
-                f"threshold is {self.threshold!r}, expected more than the reset value c = {self.c!r}"
-            )
+            raise SettingError(f"threshold is {self.threshold!r}, expected more than the reset value c = {self.c!r}")
         if self.order not in ORDERS:
             raise unknown("event order", self.order, ORDERS)
         low, high = self.limits
@@ -189,9 +187,7 @@ CELLS_2007: Mapping[str, CapacitanceForm] = MappingProxyType(
 )
 
 
-def normalize(
-    cell: CapacitanceForm, *, v_offset: float, a3: float = -0.019
-) -> IzhikevichParameters:
+def normalize(cell: CapacitanceForm, *, v_offset: float, a3: float = -0.019) -> IzhikevichParameters:
     """Map a cell in mV, pA and ms to the normalised form (a1 = 1, b3 = 0).
 
     The change of variables v = Lv·x + v_offset, u = Lu·y + u_offset, with Lv = C/k so that a1 = 1,
@@ -210,9 +206,7 @@ def normalize(
         ("a3", a3, a3 < 0),
     ):
         if not good:
-            raise SettingError(
-                f"{name} is {value!r}, expected {'below' if name == 'a3' else 'above'} 0"
-            )
+            raise SettingError(f"{name} is {value!r}, expected {'below' if name == 'a3' else 'above'} 0")
     lv = cell.C / cell.k
     lu = -a3 * lv * cell.C
     u_offset = cell.b * (v_offset - cell.vr)

@@ -25,10 +25,7 @@ PRESETS: Mapping[str, IzhikevichParameters] = MappingProxyType(
     {
         "normalized": NORMALIZED,
         "hls-ip": NORMALIZED.replace(v_min=-math.inf, v_max=math.inf),
-        **{
-            f"normalized-{name}": normalize(cell, v_offset=_OFFSETS[name])
-            for name, cell in CELLS_2007.items()
-        },
+        **{f"normalized-{name}": normalize(cell, v_offset=_OFFSETS[name]) for name, cell in CELLS_2007.items()},
         "biological": biological(*CLASSES_2003["RS"]),
         **{name: biological(*abcd) for name, abcd in CLASSES_2003.items()},
         **{name: pattern.parameters for name, pattern in PATTERNS.items()},

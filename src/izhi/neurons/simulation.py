@@ -68,9 +68,7 @@ def run_pattern(name: str, dt: float | None = None) -> Trace:
     return run(parameters, pattern.current(dt))
 
 
-def pulse(
-    amplitude: float, *, start: float, stop: float | None, duration: float, dt: float
-) -> NDArray[np.float64]:
+def pulse(amplitude: float, *, start: float, stop: float | None, duration: float, dt: float) -> NDArray[np.float64]:
     """A current of that amplitude from start to stop (the end by default), zero elsewhere; (T,)."""
     for name, value in (("duration", duration), ("dt", dt)):
         if not (np.isfinite(value) and value > 0):
@@ -79,8 +77,6 @@ def pulse(
         raise SettingError(f"current is {amplitude!r}, expected a finite number")
     steps = round(duration / dt)
     if not 1 <= steps <= 10_000_000:
-        raise SettingError(
-            f"duration / dt gives {steps:,} steps, expected 1 to 10,000,000; change duration or dt"
-        )
+        raise SettingError(f"duration / dt gives {steps:,} steps, expected 1 to 10,000,000; change duration or dt")
     time = np.arange(steps) * dt
     return np.where((time >= start) & (time < (np.inf if stop is None else stop)), amplitude, 0.0)

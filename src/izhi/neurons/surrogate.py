@@ -64,9 +64,7 @@ class ClosedForm:
         for field in fields(self):
             value = getattr(self, field.name)
             if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
-                raise SettingError(
-                    f"surrogate {field.name} is {value!r}, expected a finite number above 0"
-                )
+                raise SettingError(f"surrogate {field.name} is {value!r}, expected a finite number above 0")
 
     def __call__(self, x: Tensor) -> Tensor:
         return _Step.apply(x, self)  # type: ignore[no-untyped-call, no-any-return]

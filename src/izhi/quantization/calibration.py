@@ -52,9 +52,7 @@ def fitting(width: int, magnitude: float) -> FixedPoint:
     return FixedPoint(width, min(max(width - 1 - whole, 0), 30))
 
 
-def formats(
-    network: Network, spikes: Spikes, width: int, *, fraction: int = 14
-) -> list[StateFormats]:
+def formats(network: Network, spikes: Spikes, width: int, *, fraction: int = 14) -> list[StateFormats]:
     """Formats of each layer's states, of that width.
 
     They hold nearly all states that were seen, unless finer ones, in which the largest saturate, keep more
@@ -72,9 +70,7 @@ def formats(
             layer = cast(Layer, module)
             threshold = _threshold(layer)
             # The threshold itself has to be a number of v.
-            wide = StateFormats(
-                fitting(width, max(v, 1.01 * threshold)), fitting(width, u or 1.0), fraction
-            )
+            wide = StateFormats(fitting(width, max(v, 1.01 * threshold)), fitting(width, u or 1.0), fraction)
             drive, _ = layer.drive(spikes)
             spikes, _ = layer(spikes)
             found.append(_least_wrong(layer.neuron, drive, cast(Tensor, spikes), wide, threshold))
@@ -85,9 +81,7 @@ def _threshold(layer: Layer) -> float:
     return float(torch.as_tensor(layer.neuron.coefficients().threshold).max())
 
 
-def _least_wrong(
-    neuron: Neuron, drive: Drive, wanted: Tensor, formats: StateFormats, threshold: float
-) -> StateFormats:
+def _least_wrong(neuron: Neuron, drive: Drive, wanted: Tensor, formats: StateFormats, threshold: float) -> StateFormats:
     """The formats, or finer ones of v, then of u, whose spikes are nearest to those wanted."""
 
     def wrong(formats: StateFormats) -> float:

@@ -41,13 +41,9 @@ class QuantizedConnection(Connection):
 
     input: Any
 
-    def __init__(
-        self, connection: Connection, bits: int, *, per_neuron: bool = False, integers: bool = True
-    ) -> None:
+    def __init__(self, connection: Connection, bits: int, *, per_neuron: bool = False, integers: bool = True) -> None:
         if type(connection) is not Linear:
-            raise SettingError(
-                f"connection is {connection.kind}, expected Linear, which hardware has"
-            )
+            raise SettingError(f"connection is {connection.kind}, expected Linear, which hardware has")
         if not 2 <= bits <= 8:
             raise SettingError(f"weight bits are {bits!r}, expected 2 to 8")
         super().__init__(connection.in_features, connection.out_features, bias=False)
@@ -95,9 +91,7 @@ class QuantizedReadout(Connection):
 
     def __init__(self, connection: Connection, bits: int) -> None:
         if type(connection) is not Linear or connection.feedback is not None:
-            raise SettingError(
-                f"the readout is {connection.kind}, expected Linear, which hardware has"
-            )
+            raise SettingError(f"the readout is {connection.kind}, expected Linear, which hardware has")
         if not 2 <= bits <= 8:
             raise SettingError(f"weight bits are {bits!r}, expected 2 to 8")
         super().__init__(connection.in_features, connection.out_features, bias=False)

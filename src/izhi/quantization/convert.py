@@ -49,16 +49,12 @@ def quantized(
         if bits is not None:
             if layer.delay is not None:
                 raise SettingError("delays are set, which hardware does not have; leave them out")
-            connection = QuantizedConnection(
-                connection, bits, per_neuron=per_neuron, integers=formats is not None
-            )
+            connection = QuantizedConnection(connection, bits, per_neuron=per_neuron, integers=formats is not None)
         layers.append(Layer(connection, neuron, layer.delay))
     readout = network.readout
     if readout is not None and bits is not None:
         readout = QuantizedReadout(readout, bits)
-    return Network(
-        layers, readout, keep_every=network.keep_every, dropout=network.dropout, is_exact=True
-    )
+    return Network(layers, readout, keep_every=network.keep_every, dropout=network.dropout, is_exact=True)
 
 
 def in_integers(network: Network) -> fixed.Network:

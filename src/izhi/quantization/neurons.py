@@ -170,9 +170,7 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
     def __init__(self, neuron: Izhikevich, formats: StateFormats) -> None:
         super().__init__(neuron, formats)
         if neuron.settings.order != ORDERS["fpga-ip"]:
-            raise SettingError(
-                f"order is {neuron.parameters_.order!r}, expected 'fpga-ip', the one that hardware has"
-            )
+            raise SettingError(f"order is {neuron.parameters_.order!r}, expected 'fpga-ip', the one that hardware has")
 
     def fractions(self) -> dict[str, int]:
         """Bits behind the point of each coefficient as a value."""
@@ -242,9 +240,7 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
     def __init__(self, neuron: LIF, formats: StateFormats) -> None:
         super().__init__(neuron, formats)
         if neuron.settings.reset != "subtract" or not neuron.settings.reset_delay:
-            raise SettingError(
-                f"reset is {neuron.settings.reset!r}, expected 'subtract', the one that hardware has"
-            )
+            raise SettingError(f"reset is {neuron.settings.reset!r}, expected 'subtract', the one that hardware has")
 
     def rounded(self, drive: Drive) -> tuple[QuantizedLIFCoefficients, Tensor]:
         """Rounded coefficients, and the bias of the drive, (N,) or (1,)."""
@@ -294,9 +290,7 @@ def quantized_neuron(neuron: Neuron, formats: StateFormats) -> QuantizedIzhikevi
         return QuantizedIzhikevich(neuron, formats)
     if isinstance(neuron, LIF):
         return QuantizedLIF(neuron, formats)
-    raise SettingError(
-        f"neurons are {neuron.kind}, expected izhikevich or lif for quantised states"
-    )
+    raise SettingError(f"neurons are {neuron.kind}, expected izhikevich or lif for quantised states")
 
 
 def _gain(drive: Drive) -> Tensor:

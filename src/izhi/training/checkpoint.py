@@ -41,9 +41,7 @@ def content_of(progress: Progress) -> dict[str, object]:
 
 def progress_of(content: Mapping[str, Any]) -> Progress:
     """The progress that a checkpoint holds."""
-    return Progress(
-        list(content["history"]), list(content["warnings"]), content["model"], content["optimizer"]
-    )
+    return Progress(list(content["history"]), list(content["warnings"]), content["model"], content["optimizer"])
 
 
 def save(path: Path, content: Mapping[str, object]) -> None:
@@ -60,16 +58,12 @@ def read(path: Path) -> Any:
         CheckpointError: if it is missing, truncated, or holds anything else.
     """
     if not path.is_file():
-        raise CheckpointError(
-            f"{path} is not there, expected a checkpoint; give a run folder that has one"
-        )
+        raise CheckpointError(f"{path} is not there, expected a checkpoint; give a run folder that has one")
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > path.stat().st_size:
-            raise CheckpointError(
-                f"{path} unpacks to more than its own size, expected stored tensors only"
-            )
+            raise CheckpointError(f"{path} unpacks to more than its own size, expected stored tensors only")
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise CheckpointError(
@@ -80,9 +74,7 @@ def read(path: Path) -> Any:
         raise CheckpointError(f"cannot read {path}: {problem(error)}") from None
     except (zipfile.BadZipFile, RuntimeError, EOFError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise CheckpointError(
-            f"{path} is truncated or no checkpoint ({reason}); use an intact copy"
-        ) from None
+        raise CheckpointError(f"{path} is truncated or no checkpoint ({reason}); use an intact copy") from None
 
 
 def load_with(path: Path, settings: Mapping[str, object]) -> dict[str, Any]:
@@ -96,9 +88,7 @@ def load_with(path: Path, settings: Mapping[str, object]) -> dict[str, Any]:
         raise CheckpointError(f"{path} holds nothing to go on from; choose another --out")
     for name, value in settings.items():
         if content["settings"].get(name) != value:
-            raise CheckpointError(
-                f"{path} was written with another {name}, not {value!r}; choose another --out"
-            )
+            raise CheckpointError(f"{path} was written with another {name}, not {value!r}; choose another --out")
     return content
 
 
@@ -116,13 +106,9 @@ def load(path: Path, also: Sequence[str] = ()) -> dict[str, Any]:
     content = read(path)
     keys = {"format", *_PROGRESS, *also}
     if not isinstance(content, dict) or not keys <= content.keys():
-        raise CheckpointError(
-            f"{path} is not a checkpoint of izhi: it lacks some of {sorted(keys)}"
-        )
+        raise CheckpointError(f"{path} is not a checkpoint of izhi: it lacks some of {sorted(keys)}")
     if content["format"] != FORMAT:
-        raise CheckpointError(
-            f"{path} has format {content['format']!r}, expected {FORMAT}; update izhi"
-        )
+        raise CheckpointError(f"{path} has format {content['format']!r}, expected {FORMAT}; update izhi")
     return content
 
 

@@ -13,9 +13,7 @@ from izhi.training.memory import keep_freed_memory
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
 
 
-def start_fabric(
-    accelerator: str = "auto", *, devices: int = 1, nodes: int = 1, precision: str = "auto"
-) -> Fabric:
+def start_fabric(accelerator: str = "auto", *, devices: int = 1, nodes: int = 1, precision: str = "auto") -> Fabric:
     """Fabric for an accelerator, devices, machines and precision, launched.
 
     Raises:

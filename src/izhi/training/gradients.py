@@ -69,15 +69,11 @@ class Step:
         clip: largest norm of the gradient; None for none.
     """
 
-    def __init__(
-        self, fabric: Fabric, model: Any, optimizer: Any, loss: Loss, clip: float | None = None
-    ) -> None:
+    def __init__(self, fabric: Fabric, model: Any, optimizer: Any, loss: Loss, clip: float | None = None) -> None:
         self.fabric, self.model, self.optimizer = fabric, model, optimizer
         self.loss, self.clip = loss, clip
 
-    def __call__(
-        self, samples: Tensor | EventBatch, labels: Tensor, seed: int, where: str
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, samples: Tensor | EventBatch, labels: Tensor, seed: int, where: str) -> tuple[Tensor, Tensor]:
         """Learn from a batch; its loss and output, detached.
 
         Raises:
@@ -91,9 +87,7 @@ class Step:
         self.optimizer.step()
         return loss.detach(), output.detach()
 
-    def _check_finite(
-        self, loss: Tensor, samples: Tensor | EventBatch, seed: int, where: str
-    ) -> None:
+    def _check_finite(self, loss: Tensor, samples: Tensor | EventBatch, seed: int, where: str) -> None:
         """Stop where the loss or a gradient is not finite; clip the gradient where that is asked for."""
         classifier: Classifier = self.model.module
         parameters = [p for p in classifier.parameters() if p.grad is not None]
@@ -113,17 +107,14 @@ class Step:
             what = f"the gradient of {names[0] if names else 'the network'}"
         place = f", first seen in {place}" if place else ""
         raise DivergenceError(
-            f"{what} is not finite at {where}{place}; lower learning_rate, or set jacobian_limit to 1 or"
-            " gradient_clip"
+            f"{what} is not finite at {where}{place}; lower learning_rate, or set jacobian_limit to 1 or gradient_clip"
         )
 
 
 class Descent:
     """Epochs of gradient steps over all samples, in an order drawn anew for each."""
 
-    def __init__(
-        self, trainer: Trainer, step: Step, samples: AnySamples, schedule: Callable[[float], float]
-    ) -> None:
+    def __init__(self, trainer: Trainer, step: Step, samples: AnySamples, schedule: Callable[[float], float]) -> None:
         self.trainer, self.step, self.samples, self.schedule = trainer, step, samples, schedule
         self.steps = -(-len(samples) // trainer.batch_size)
 

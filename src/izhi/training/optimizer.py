@@ -39,9 +39,7 @@ class Optimizer:
         weights = [p for p in learned if p not in rates]
         groups: list[dict[str, object]] = [{"params": weights, "weight_decay": self.weight_decay}]
         # Coefficients of neurons and delays do not decay.
-        groups += [
-            {"params": [p], "lr": rates[p], "weight_decay": 0.0} for p in learned if p in rates
-        ]
+        groups += [{"params": [p], "lr": rates[p], "weight_decay": 0.0} for p in learned if p in rates]
         for group in groups:
             group["initial_lr"] = group.setdefault("lr", self.learning_rate)
         if self.name == "sgd":

@@ -165,9 +165,7 @@ class Trainer:
             list(start.warnings if start else []),
         )
         state = start.learner if start else None
-        learner, model = self.method.begin(
-            self, Classifier(encoder, network), data.train, state, len(history)
-        )
+        learner, model = self.method.begin(self, Classifier(encoder, network), data.train, state, len(history))
         listener.begin(learner.steps, len(history))
         for epoch in range(len(history) + 1, self.epochs + 1):
             began = time.perf_counter()

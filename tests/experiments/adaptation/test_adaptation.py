@@ -81,9 +81,7 @@ def test_what_does_not_fit_is_one_line(drift, dataset, message):
 
 def test_a_class_that_is_none_cannot_be_left_out():
     with pytest.raises(SettingError, match="unknown class 'eleven'"):
-        training_samples(
-            experiment({"dataset": "digits", "without": "eleven"}).data, data.load("digits")
-        )
+        training_samples(experiment({"dataset": "digits", "without": "eleven"}).data, data.load("digits"))
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +132,7 @@ def test_backpropagation_regains_what_drift_took_and_keeps_the_old_task(deployed
         ["--method", "evolution", "--optimizer", "ga", "--members", "6", "--steps", "1"],
     ],
 )
-def test_an_adaptation_that_was_broken_off_goes_on_exactly(
-    deployed, tmp_path, options, monkeypatch
-):
+def test_an_adaptation_that_was_broken_off_goes_on_exactly(deployed, tmp_path, options, monkeypatch):
     options = [*options, "--samples", "300", "--batch", "50", "--every", "2", "--tested", "100"]
     whole = adapt(deployed, tmp_path / "whole", *options)
     step, calls = adaptation.Adaptation.step, []
@@ -199,9 +195,7 @@ def test_new_classes_are_learned(tmp_path):
         (["--drift", "permute=.4", "--device", "moon"], "unknown device 'moon'"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_written(
-    deployed, tmp_path, options, message, capsys
-):
+def test_what_cannot_be_is_refused_before_anything_is_written(deployed, tmp_path, options, message, capsys):
     assert main(["adapt", str(deployed), *options, "--out", str(tmp_path / "x")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "x").exists()

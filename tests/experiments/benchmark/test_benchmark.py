@@ -49,9 +49,7 @@ def test_neurons_of_snntorch_that_take_all_steps_at_once():
 
 @pytest.mark.parametrize("name", PEERS)
 def test_a_contender_that_is_not_installed_costs_only_itself(name):
-    library = {"snnTorch": "snntorch", "SpikingJelly": "spikingjelly"}.get(
-        name.split()[0], name.split()[0].lower()
-    )
+    library = {"snnTorch": "snntorch", "SpikingJelly": "spikingjelly"}.get(name.split()[0], name.split()[0].lower())
     if importlib.util.find_spec(library) is None:
         with pytest.raises(ImportError):
             PEERS[name](Work())

@@ -83,9 +83,7 @@ def test_the_first_bits_of_a_byte_are_the_first_weight():
     ],
 )
 def test_modules_can_be_imported_in_any_order(module):
-    done = subprocess.run(
-        [sys.executable, "-c", f"import izhi.{module}"], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", f"import izhi.{module}"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -102,9 +100,7 @@ from izhi.hardware import artifact, fixed
 a = artifact.load(sys.argv[1])
 print(fixed.run(a.network, a.test_inputs).scores.sum())
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "x.izhi")], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.izhi")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "x.izhi") as whole:
         assert json.loads(whole["manifest"].tobytes())["version"] == artifact.VERSION
@@ -154,9 +150,7 @@ def pickled(manifest, contents):
 
 def huge(manifest, contents):
     raw = contents["layers.0.weight.npy"]
-    contents["layers.0.weight.npy"] = raw.replace(b"(9, 6)", b"(9999999, 6)").replace(
-        b" " * 6 + b"\n", b"\n"
-    )
+    contents["layers.0.weight.npy"] = raw.replace(b"(9, 6)", b"(9999999, 6)").replace(b" " * 6 + b"\n", b"\n")
 
 
 def wider(manifest, contents):
@@ -278,7 +272,5 @@ def test_a_network_of_4_bits_is_small(tmp_path):
     network = random_network(3, (784, 512, 10))
     x = random_spikes(3, 25, 4, 784)
     scores = fixed.run(network, x).scores
-    artifact.save(
-        IntegerArtifact(network, 25, tuple("0123456789"), {}, {}, x, scores), tmp_path / "x.izhi"
-    )
+    artifact.save(IntegerArtifact(network, 25, tuple("0123456789"), {}, {}, x, scores), tmp_path / "x.izhi")
     assert (tmp_path / "x.izhi").stat().st_size < 260_000

@@ -74,9 +74,7 @@ def change(path, edit):
     contents = entries(path)
     manifest = json.loads(np.load(io.BytesIO(contents.pop("manifest.npy"))).tobytes())
     edit(manifest, contents)
-    manifest["sha256"] = {
-        k.removesuffix(".npy"): sha256(v).hexdigest() for k, v in contents.items()
-    }
+    manifest["sha256"] = {k.removesuffix(".npy"): sha256(v).hexdigest() for k, v in contents.items()}
     contents["manifest.npy"] = npy(np.frombuffer(json.dumps(manifest).encode(), np.uint8))
     with zipfile.ZipFile(path, "w") as archive:
         for name, raw in contents.items():
@@ -176,9 +174,7 @@ def test_a_file_of_one_kind_on_a_device_of_the_other(tmp_path):
     found = an_artifact()
     save(found, tmp_path / "x.izhi")
     for device in ("emulator", "simulator", "pynq"):
-        with pytest.raises(
-            SettingError, match="the FPGA IP .hls-ip.; open it on the device hls-ip"
-        ):
+        with pytest.raises(SettingError, match="the FPGA IP .hls-ip.; open it on the device hls-ip"):
             board.open(device, found)
     with pytest.raises(SettingError, match="open it on the device hls-ip"):
         board.Emulator().load(found)

@@ -70,6 +70,4 @@ def test_parts_of_a_network_and_other_arrays_in_them():
     changed = ip.with_arrays({1: {"bias": ip.layers[1].bias + 1}})
     assert changed.layers[0] is ip.layers[0]
     assert np.array_equal(changed.layers[1].bias, ip.layers[1].bias + 1)
-    assert not np.array_equal(
-        hls_ip.run(ip, np.ones((1, 4))).scores, hls_ip.run(changed, np.ones((1, 4))).scores
-    )
+    assert not np.array_equal(hls_ip.run(ip, np.ones((1, 4))).scores, hls_ip.run(changed, np.ones((1, 4))).scores)

@@ -32,9 +32,7 @@ def an_artifact(steps=STEPS):
 def test_the_memories_of_a_shape_are_those_that_are_written():
     network = random_network(1, readout=True, recurrent=True)
     shape = shape_of(network, STEPS, lanes=4, units=2)
-    for words, (_, bits, count) in zip(
-        packets.memories(shape, network), shape.memories, strict=True
-    ):
+    for words, (_, bits, count) in zip(packets.memories(shape, network), shape.memories, strict=True):
         assert words.shape == (count, -(-bits // 32))
 
 
@@ -90,16 +88,10 @@ def test_the_vivado_script_runs_through(name):
         "get_bd_pins",
         "get_bd_intf_pins",
     ]:
-        tcl.eval(
-            f"proc {command} args {{ lappend ::calls [list {command} $args]; return [lindex $args 0] }}"
-        )
-    tcl.eval(
-        "proc create_bd_cell args { lappend ::blocks [lindex $args end]; return [lindex $args end] }"
-    )
+        tcl.eval(f"proc {command} args {{ lappend ::calls [list {command} $args]; return [lindex $args 0] }}")
+    tcl.eval("proc create_bd_cell args { lappend ::blocks [lindex $args end]; return [lindex $args end] }")
     tcl.eval("proc get_property args { return 100% }")
-    tcl.eval(
-        "rename file _file; proc file args { if {[lindex $args 0] eq {copy}} return; _file {*}$args }"
-    )
+    tcl.eval("rename file _file; proc file args { if {[lindex $args 0] eq {copy}} return; _file {*}$args }")
     tcl.eval("proc glob args { return x }")
     tcl.eval(script)
     blocks = set(tcl.eval("set blocks").split())

@@ -277,9 +277,7 @@ def test_a_core_that_does_not_come_to_an_end_is_an_error():
     network = random_network(1)
     device = loaded(network, shape_of(network, STEPS, lanes=4, units=2))
     device.block.patience = 500
-    with pytest.raises(
-        SimulatorError, match="took 1 of 1 words and sent 0 of 1 packets, 0 words, and then"
-    ):
+    with pytest.raises(SimulatorError, match="took 1 of 1 words and sent 0 of 1 packets, 0 words, and then"):
         device.block.stream(np.array([Opcode.STEP << 28], np.uint32), np.zeros(1, bool), 1, 9)
 
 
@@ -293,9 +291,7 @@ def test_a_core_whose_logic_does_not_settle_is_refused(monkeypatch):
     wrong = library.__wrapped__(shape)
     for check_every in (1, CHECK_EVERY):
         with pytest.raises(SimulatorError, match="logic does not settle in one evaluation"):
-            device = CoreDevice(
-                "simulator", SimulatedCore(wrong, shape, check_every=check_every), shape
-            )
+            device = CoreDevice("simulator", SimulatedCore(wrong, shape, check_every=check_every), shape)
             device.load(IntegerArtifact(network, STEPS, ()))
             device.run(spikes)
 
@@ -310,9 +306,7 @@ def test_a_memory_with_two_ports_that_write_is_refused(tmp_path):
     m.d.comb += [read.addr.eq(address), out.eq(read.data)]
     text = str(rtlil.convert(m, ports=[address, out], name="izhi"))
     (tmp_path / "core.il").write_text(text)
-    with pytest.raises(
-        SimulatorError, match="yosys fails: Assertion failed: selection is not empty"
-    ):
+    with pytest.raises(SimulatorError, match="yosys fails: Assertion failed: selection is not empty"):
         yosys.run(f"read_rtlil core.il; {compile._PASSES}", tmp_path)
 
 

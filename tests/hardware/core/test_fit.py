@@ -28,9 +28,7 @@ def test_a_larger_network_gives_the_same_spikes_and_scores(kind, recurrent, read
     shape = larger(shape_of(network, STEPS), grown)
     whole = fitted(shape, network, STEPS)
     assert whole.layers[0].shift == network.layers[0].shift + 2
-    assert [layer.weight.shape for layer in whole.layers] == [
-        (grown[k + 1], grown[k]) for k in (0, 1)
-    ]
+    assert [layer.weight.shape for layer in whole.layers] == [(grown[k + 1], grown[k]) for k in (0, 1)]
     spikes = random_spikes(seed, STEPS, 3, 12)
     more_inputs = np.pad(spikes, ((0, 0), (0, 0), (0, more[0])), constant_values=1)
     expected, found = fixed.run(network, spikes), fixed.run(whole, more_inputs)

@@ -36,9 +36,7 @@ ORDER, RECEIVER = (2, 0, 3, 1), 1
 def overlay():
     """What PYNQ would read from the .hwh."""
     ip_dict = {
-        "snn/snn_izhikevich_0": simulated_pynq._block(
-            "snn/snn_izhikevich_0", "xilinx.com:hls:snn_izhikevich:1.0", IP
-        )
+        "snn/snn_izhikevich_0": simulated_pynq._block("snn/snn_izhikevich_0", "xilinx.com:hls:snn_izhikevich:1.0", IP)
     }
     for k in range(4):
         ip_dict[f"axi_dma_{k}"] = simulated_pynq._block(
@@ -64,9 +62,7 @@ class IPSimulated(simulated_pynq.SimulatedDevice):
     def __init__(self):
         registers = RegisterMap(0, 16, 28, 36, 44, 52, 128, 192)
         super().__init__(EmulatedIP(registers=registers))
-        self.registers = {
-            DMA + k * SIZE + c + STATUS: HALTED for k in range(4) for c in (SEND, RECEIVE)
-        }
+        self.registers = {DMA + k * SIZE + c + STATUS: HALTED for k in range(4) for c in (SEND, RECEIVE)}
         self.due = {}
 
     def get_bitfile_metadata(self, bitfile_name):

@@ -19,9 +19,7 @@ from izhi.hardware.devices.pynq import IzhiCore
 
 def main(folder):
     assert "torch" not in sys.modules
-    pynq = SimulatedDevice(
-        SimulatedCore(folder / "core.so", read(folder / "core.json"), pauses=(20, 20))
-    )
+    pynq = SimulatedDevice(SimulatedCore(folder / "core.so", read(folder / "core.json"), pauses=(20, 20)))
     first, other = (artifact.load(folder / f"{name}.izhi") for name in ("network", "other"))
     spikes = np.load(folder / "spikes.npz")["spikes"]
     device = board.open("pynq", first, folder=folder, pynq_device=pynq)

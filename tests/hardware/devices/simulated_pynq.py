@@ -34,9 +34,7 @@ def overlay():
         "dma": _block("dma", "xilinx.com:ip:axi_dma:7.1", DMA, **dma),
     }
     empty = ("mem_dict", "gpio_dict", "interrupt_pins", "interrupt_controllers", "hierarchy_dict")
-    return SimpleNamespace(
-        ip_dict=ip_dict, systemgraph=None, clock_dict={}, **{name: {} for name in empty}
-    )
+    return SimpleNamespace(ip_dict=ip_dict, systemgraph=None, clock_dict={}, **{name: {} for name in empty})
 
 
 class SimulatedDevice(Device):
@@ -73,9 +71,7 @@ class SimulatedDevice(Device):
     # Memory.
 
     def allocate(self, shape, dtype, **kwargs):
-        buffer = PynqBuffer(
-            shape, dtype, device_address=self.next_address, device=self, bo=self.next_address
-        )
+        buffer = PynqBuffer(shape, dtype, device_address=self.next_address, device=self, bo=self.next_address)
         self.memory[self.next_address] = np.zeros(buffer.nbytes, np.uint8)
         self.next_address += (buffer.nbytes + 0xFFF) & ~0xFFF
         return buffer

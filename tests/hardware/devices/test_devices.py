@@ -37,9 +37,7 @@ def an_artifact(seed=1, **options):
     network = random_network(seed, **options)
     spikes = random_spikes(2, STEPS, 3, 12)
     scores = fixed.run(network, spikes).scores
-    return IntegerArtifact(
-        network, STEPS, tuple(map(str, range(scores.shape[1]))), {}, {}, spikes, scores
-    )
+    return IntegerArtifact(network, STEPS, tuple(map(str, range(scores.shape[1]))), {}, {}, spikes, scores)
 
 
 def open_device(name, found, **options):
@@ -150,9 +148,7 @@ def test_a_larger_core_takes_several_networks(tmp_path):
 def test_bad_input_is_refused():
     found = an_artifact()
     spikes = random_spikes(5, STEPS, 2, 12)
-    with pytest.raises(
-        SettingError, match=r"unknown device 'simulater' \(did you mean 'simulator'"
-    ):
+    with pytest.raises(SettingError, match=r"unknown device 'simulater' \(did you mean 'simulator'"):
         board.open("simulater", found)
     with pytest.raises(SettingError, match="unknown option of the device emulator 'lanes'"):
         board.open("emulator", found, lanes=4)
@@ -219,8 +215,8 @@ def test_a_device_that_errs_is_noticed(tmp_path, capsys):
 def trained(tmp_path_factory):
     """A small trained network as a file."""
     folder = tmp_path_factory.mktemp("run")
-    e = experiment({"dataset": "iris", "population": 4, "hidden": (8,), "steps": 10, "epochs": 2, "neuron": "normalized",
-                    "weight_bits": 4, "state_bits": 12})  # fmt: skip
+    e = experiment({"dataset": "iris", "population": 4, "hidden": (8,), "steps": 10, "epochs": 2,
+                    "neuron": "normalized", "weight_bits": 4, "state_bits": 12})  # fmt: skip
     run = RunFolder(folder / "iris")
     run.open(e, resume=False)
     train(build.fabric(e.machine), e, data.load("iris"), run, TerminalListener(quiet=True))

@@ -34,9 +34,7 @@ def case(request):
     expected = found.run(inputs)
     labels = np.where(np.arange(SAMPLES) % 3 == 0, expected.classes + 1, expected.classes)
     cut = [slice(0, 17), slice(17, SAMPLES)]
-    batches = [
-        (inputs[:, part] if inputs.ndim == 3 else inputs[part], labels[part]) for part in cut
-    ]
+    batches = [(inputs[:, part] if inputs.ndim == 3 else inputs[part], labels[part]) for part in cut]
     with board.open(found.device, found) as device:
         yield device, batches, expected
 

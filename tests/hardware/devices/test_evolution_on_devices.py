@@ -56,9 +56,7 @@ def test_evolution_learns_on_the_ip_and_goes_on_exactly(search):
 
     def start():
         device = board.open("hls-ip", an_ip_artifact())
-        return DeviceEvolution(
-            device, currents, labels, search=SEARCHES[search], members=24, step_size=0.5, seed=2
-        )
+        return DeviceEvolution(device, currents, labels, search=SEARCHES[search], members=24, step_size=0.5, seed=2)
 
     evolution = start()
     rows = [evolution.generation() for _ in range(25)]
@@ -99,15 +97,11 @@ def test_integers_stay_within_their_bits_and_chosen_layers_alone_change():
         weights = Weights(network, layers)
         changed = weights.of(x[: weights.size])
         parts = [*changed.layers, changed.readout]
-        for number, (old, new) in enumerate(
-            zip([*network.layers, network.readout], parts, strict=True)
-        ):
+        for number, (old, new) in enumerate(zip([*network.layers, network.readout], parts, strict=True)):
             assert new.weight.min() >= -8
             assert new.weight.max() <= 7
             assert (new is old) == (layers is not None and number not in layers)
-    assert np.array_equal(
-        Weights(network).of(np.zeros(2000)).layers[0].weight, network.layers[0].weight
-    )
+    assert np.array_equal(Weights(network).of(np.zeros(2000)).layers[0].weight, network.layers[0].weight)
     with pytest.raises(SettingError, match="layer is 3, expected 0 to 2"):
         Weights(network, [3])
     other = drawn(network, 1)

@@ -82,9 +82,7 @@ class Bench:
         senders = [self.dmas[k].sendchannel for k in self.order]
         if self.is_stuck or any(c.buffer is None for c in (*senders, self.receive)):
             return
-        answer = self.block.exchange(
-            np.array([c.buffer for c in senders]), len(self.receive.buffer)
-        )
+        answer = self.block.exchange(np.array([c.buffer for c in senders]), len(self.receive.buffer))
         self.receive.buffer[: len(answer)] = answer
         self.receive.transferred = 8 * len(answer)
         for channel in (*senders, self.receive):
@@ -141,9 +139,7 @@ def test_streams_go_through_the_dmas_that_the_hwh_names(bench, tmp_path, wiring)
             assert np.array_equal(outcome.scores, device.expected(x).scores)
         other = a_network(2, (16, *[16] * 8))
         device.load(artifact_of(other))
-        assert np.array_equal(
-            device.run(currents_of(other)).scores, device.expected(currents_of(other)).scores
-        )
+        assert np.array_equal(device.run(currents_of(other)).scores, device.expected(currents_of(other)).scores)
         used, Buffer.freed = len(device.block._buffers), 0
     assert found.freed
     assert Buffer.freed == used
@@ -155,9 +151,7 @@ def test_faults_of_a_board_are_one_clear_error(bench, tmp_path):
     x = currents_of(network, 1)
     device.block.patience = 0.02
     found.is_stuck = True
-    with pytest.raises(
-        DeviceError, match="the IP did not take the network within 0.02 s; load the overlay"
-    ):
+    with pytest.raises(DeviceError, match="the IP did not take the network within 0.02 s; load the overlay"):
         device.run(x)
     assert found.receive.restarts == 1
     found.is_stuck = False
@@ -176,14 +170,10 @@ def test_faults_of_a_board_are_one_clear_error(bench, tmp_path):
 def test_overlays_without_what_is_needed_are_refused(bench, tmp_path):
     found = artifact_of(a_network())
     bench(order=(0, 1, 2, 3), receiver=0, receivers=[0, 1], wired=False)
-    with pytest.raises(
-        DeviceError, match="it has 4 DMAs that send and 2 that receive, not 4 and 1"
-    ):
+    with pytest.raises(DeviceError, match="it has 4 DMAs that send and 2 that receive, not 4 and 1"):
         board.open("hls-ip", found, folder=tmp_path)
     (tmp_path / "other.bit").touch()
-    with pytest.raises(
-        SettingError, match="holds 2 bitstreams .*expected one, with its .hwh beside it"
-    ):
+    with pytest.raises(SettingError, match="holds 2 bitstreams .*expected one, with its .hwh beside it"):
         board.open("hls-ip", found, folder=tmp_path)
     (tmp_path / "snn.bit").unlink()
     with pytest.raises(DeviceError, match=r"cannot read .*other.hwh: No such file"):
@@ -193,9 +183,7 @@ def test_overlays_without_what_is_needed_are_refused(bench, tmp_path):
 def test_without_pynq_the_error_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynq", None)
     monkeypatch.delitem(sys.modules, "izhi.hardware.devices.ip_pynq", raising=False)
-    with pytest.raises(
-        DeviceError, match="pynq is not installed.* use hls-ip without a folder elsewhere"
-    ):
+    with pytest.raises(DeviceError, match="pynq is not installed.* use hls-ip without a folder elsewhere"):
         board.open("hls-ip", artifact_of(a_network()), folder=tmp_path)
 
 

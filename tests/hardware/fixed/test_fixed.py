@@ -109,9 +109,7 @@ def test_with_many_bits_it_is_the_float_neuron():
         v, u, f, scaled(p.a1), scaled(p.a2), scaled(p.a3), scaled(p.a4, 52), scaled(p.b1), scaled(p.b2),
         scaled(p.b3, 52), scaled(p.c), scaled(p.d), scaled(p.threshold), scaled(p.v0), scaled(p.u0),
     )  # fmt: skip
-    current = 0.1 * torch.rand(
-        200, 1, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64
-    )
+    current = 0.1 * torch.rand(200, 1, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     spikes, vs, us = izhi.Izhikevich("normalized").trace(current)
     state = n.start(1)
     for t in range(200):
@@ -128,12 +126,8 @@ def test_with_many_bits_it_is_the_float_neuron():
     st.integers(0, 10**6), st.sampled_from(["izhikevich", "lif"]), st.booleans(), st.booleans(),
     st.integers(2, 8), st.sampled_from([8, 12, 16]), st.integers(1, 12), st.integers(1, 40), st.sampled_from([1, 3]),
 )  # fmt: skip
-def test_the_fast_path_is_the_specification(
-    seed, kind, recurrent, readout, bits, width, steps, batch, most
-):
-    network = random_network(
-        seed, kind=kind, recurrent=recurrent, readout=readout, bits=bits, width=width
-    )
+def test_the_fast_path_is_the_specification(seed, kind, recurrent, readout, bits, width, steps, batch, most):
+    network = random_network(seed, kind=kind, recurrent=recurrent, readout=readout, bits=bits, width=width)
     x = random_spikes(seed, steps, batch, 12, most=most)
     slow, quick = fixed.run(network, x), fast.run(network, x, threads=2)
     assert np.array_equal(slow.scores, quick.scores)
@@ -193,9 +187,7 @@ ip.scores([ones], [ones[:, 0]], ones[0], "lif")
     }  # fmt: skip
     said = []
     for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, env=environment
-        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr
         said.append(done.stdout)
     assert "data saved" in said[0]

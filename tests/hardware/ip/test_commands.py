@@ -66,9 +66,7 @@ def test_from_training_to_the_device(trained, tmp_path, capsys):
     assert found.encoding["dataset"] == "iris"
     assert found.provenance["test_accuracy"] == accuracy > 0.8
     assert len(found.test_inputs) == 4
-    assert (
-        cli.main(["run", str(file), "--device", "hls-ip", "--compare", "--json", str(result)]) == 0
-    )
+    assert cli.main(["run", str(file), "--device", "hls-ip", "--compare", "--json", str(result)]) == 0
     ran = json.loads(result.read_text())
     assert ran["is_exact"]
     assert ran["different"] == [0, 0]
@@ -177,9 +175,7 @@ def test_weights_of_earlier_projects(tmp_path, capsys, sizes, names):
     x = currents_of(network)
     with board.open("hls-ip", found) as device:
         assert np.array_equal(device.run(x).scores, hls_ip.run(network, x).scores)
-    assert "names no data set, expected one; add --dataset" in refused(
-        capsys, "run", out, "--device", "hls-ip"
-    )
+    assert "names no data set, expected one; add --dataset" in refused(capsys, "run", out, "--device", "hls-ip")
     assert cli.main(["export", str(file), "--target", "hls-ip", "--build", "lif"]) == 0
     assert artifact.load(out).network.build == "lif"
 
@@ -236,9 +232,7 @@ def test_a_device_of_the_other_build_is_noticed():
     found = evaluate(device, [(currents, labels)], compares=True)
     assert not found.is_exact
     assert any("different from the arithmetic of the IP" in line for line in found.lines())
-    with pytest.raises(
-        DeviceError, match="hls-ip does not do what the arithmetic of the IP does; check that"
-    ):
+    with pytest.raises(DeviceError, match="hls-ip does not do what the arithmetic of the IP does; check that"):
         found.require_exact(device)
 
 
@@ -250,9 +244,7 @@ def test_samples_of_currents_survive_their_file(tmp_path):
     assert labels.tolist() == list(range(6))
     for wrong in (currents[0], currents.astype(float), currents[:5]):
         np.savez(file, currents=wrong, labels=np.arange(6))
-        with pytest.raises(
-            DataError, match=r"expected float32 .samples, inputs. and int64 .samples,."
-        ):
+        with pytest.raises(DataError, match=r"expected float32 .samples, inputs. and int64 .samples,."):
             load_samples(file)
 
 

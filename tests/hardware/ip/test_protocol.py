@@ -18,9 +18,7 @@ def start(block, state):
     """Start in a state; what it returns once it is done, or None if it is not."""
     block.write(block.registers.state, state)
     block.write(block.registers.control, START)
-    return (
-        block.read(block.registers.returned) if block.read(block.registers.control) & DONE else None
-    )
+    return block.read(block.registers.returned) if block.read(block.registers.control) & DONE else None
 
 
 def init(block, network, currents, outputs=None, layers=None):
@@ -62,9 +60,7 @@ def test_init_must_precede_every_process():
     assert start(block, 2) == 0
 
 
-@pytest.mark.parametrize(
-    "change", [{"layers": 0}, {"layers": 9}, {"outputs": 0}, {"outputs": 17}, {"layers": 3}]
-)
+@pytest.mark.parametrize("change", [{"layers": 0}, {"layers": 9}, {"outputs": 0}, {"outputs": 17}, {"layers": 3}])
 def test_sizes_beyond_the_limits_are_refused(change):
     """Three layers, of which the third has no neurons, are among them."""
     block, network = EmulatedIP(), a_network()

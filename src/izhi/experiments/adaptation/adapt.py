@@ -88,9 +88,7 @@ class Adaptation:
     def begin(self) -> None:
         """Measure the deployed network on the old and the new task."""
         old, new = self._tests(self.frozen)
-        self.history.append(
-            {"samples": 0, "old": old, "new": new, "frozen_old": old, "frozen_new": new}
-        )
+        self.history.append({"samples": 0, "old": old, "new": new, "frozen_old": old, "frozen_new": new})
 
     def step(self) -> Row:
         """Classify the next batch and learn from it; its row of metrics."""

@@ -45,9 +45,7 @@ class Drift:
         if kind in ("rotate", "permute"):
             low, high = (-360.0, 360.0) if kind == "rotate" else (0.0, 1.0)
             if not low <= drift.number <= high or drift.number == 0:
-                raise SettingError(
-                    f"drift is {text!r}, expected {kind}= a number from {low:g} to {high:g}, not 0"
-                )
+                raise SettingError(f"drift is {text!r}, expected {kind}= a number from {low:g} to {high:g}, not 0")
         elif not amount:
             raise SettingError(f"drift is {text!r}, expected {kind}= what is new")
         return drift
@@ -58,9 +56,7 @@ class Drift:
         try:
             return float(self.amount)
         except ValueError:
-            raise SettingError(
-                f"drift is '{self.kind}={self.amount}', expected a number after ="
-            ) from None
+            raise SettingError(f"drift is '{self.kind}={self.amount}', expected a number after =") from None
 
 
 @dataclass(frozen=True)
@@ -82,9 +78,7 @@ class Task:
     new: AnySamples
 
 
-def task(
-    dataset: Dataset, e: Experiment, drift: Drift, *, samples: int, memory: int, seed: int
-) -> Task:
+def task(dataset: Dataset, e: Experiment, drift: Drift, *, samples: int, memory: int, seed: int) -> Task:
     """The stream of a drift, and what it is evaluated on.
 
     Args:
@@ -137,9 +131,7 @@ def _changed(
     progress = torch.arange(len(arriving)) / max(1, TURNED * len(arriving))
     values = change(trained_on.batch(arriving)[0], drift, dataset.shape, progress.clamp(max=1))
     old_values, old_labels = trained_on.batch(kept)
-    pool = Samples(
-        torch.cat([values, old_values]), torch.cat([trained_on.labels[arriving], old_labels])
-    )
+    pool = Samples(torch.cat([values, old_values]), torch.cat([trained_on.labels[arriving], old_labels]))
     tested = change(test.batch(slice(None))[0], drift, dataset.shape, torch.ones(len(test)))
     everything = torch.arange(len(pool))
     return Task(
@@ -166,9 +158,7 @@ def change(values: Tensor, drift: Drift, shape: tuple[int, ...], progress: Tenso
     return turned.clamp(0, 1).view(len(values), -1)
 
 
-def _classes(
-    dataset: Dataset, e: Experiment, drift: Drift
-) -> tuple[Tensor, AnySamples, AnySamples, Tensor]:
+def _classes(dataset: Dataset, e: Experiment, drift: Drift) -> tuple[Tensor, AnySamples, AnySamples, Tensor]:
     names = tuple(part.strip() for part in drift.amount.split("+"))
     if set(names) != set(e.data.without):
         raise SettingError(

@@ -62,12 +62,11 @@ class Backpropagation:
     """
 
     def __init__(
-        self, run: Trained, artifact: Artifact[networks.Network], device: Device[networks.Network], task: Task, *, layers: int = 0,
+        self, run: Trained, artifact: Artifact[networks.Network], device: Device[networks.Network],
+        task: Task, *, layers: int = 0,
         steps: int = 10, batch_size: int = 128, learning_rate: float = 1e-3, latest: int = 500, seed: int = 0,
     ) -> None:  # fmt: skip
-        self._optimizer_of = replace(
-            build.optimizer(run.experiment), name="adam", learning_rate=learning_rate
-        )
+        self._optimizer_of = replace(build.optimizer(run.experiment), name="adam", learning_rate=learning_rate)
         run.network.dropout = 0.0
         self.run, self.artifact, self.device, self.task = run, artifact, device, task
         self.steps, self.batch_size, self.latest = steps, batch_size, latest
@@ -75,9 +74,7 @@ class Backpropagation:
         network = run.network
         parts = [*network.layers, *([] if network.readout is None else [network.readout])]
         if not 0 <= layers <= len(parts):
-            raise SettingError(
-                f"layers is {layers}, expected 1 to {len(parts)}, or 0 for all that the network has"
-            )
+            raise SettingError(f"layers is {layers}, expected 1 to {len(parts)}, or 0 for all that the network has")
         self._frozen = parts[: len(parts) - layers] if layers else []
         self.fabric = training.start_fabric(run.experiment.machine.accelerator, precision="32-true")
         self._prepare()
@@ -90,9 +87,7 @@ class Backpropagation:
         self.optimizer = self._optimizer_of(network)
         model, wrapped = self.fabric.setup(self.run.classifier, self.optimizer)
         loss = training.LOSSES[self.run.experiment.training.loss]
-        self.step = training.Step(
-            self.fabric, model, wrapped, loss, self.run.experiment.training.gradient_clip
-        )
+        self.step = training.Step(self.fabric, model, wrapped, loss, self.run.experiment.training.gradient_clip)
 
     def learn(self, arrived: Tensor, number: int) -> None:
         self.step.model.train()
@@ -143,7 +138,8 @@ class Evolving:
     """
 
     def __init__(
-        self, run: Trained, artifact: Artifact[networks.Network], device: Device[networks.Network], task: Task, *, layers: int = 1,
+        self, run: Trained, artifact: Artifact[networks.Network], device: Device[networks.Network],
+        task: Task, *, layers: int = 1,
         steps: int = 10, batch_size: int = 128, search: str | Searching = NUMPY_SEARCH, members: int = 32,
         step_size: float = 0.1, latest: int = 500, seed: int = 0,
     ) -> None:  # fmt: skip
@@ -152,9 +148,7 @@ class Evolving:
         self.encoder = run.encoder
         count = len(device.network.parts)
         if not 0 <= layers <= count:
-            raise SettingError(
-                f"layers is {layers}, expected 1 to {count}, or 0 for all that the network has"
-            )
+            raise SettingError(f"layers is {layers}, expected 1 to {count}, or 0 for all that the network has")
         inputs, labels = self._samples(task.memory[:0], 0)
         self.evolution = DeviceEvolution(
             device, inputs, labels, search=search, members=members, step_size=step_size,

@@ -27,9 +27,7 @@ def _izhi(**settings: object) -> Callable[[Work], Steps]:
         network = construct.network(e, work.inputs, work.classes)
         fabric = construct.fabric(e.machine)
         encoder = ValueEncoder("rate", work.steps, (work.inputs,))
-        model, optimizer = fabric.setup(
-            training.Classifier(encoder, network), construct.optimizer(e)(network)
-        )
+        model, optimizer = fabric.setup(training.Classifier(encoder, network), construct.optimizer(e)(network))
         step = training.Step(fabric, model, optimizer, training.LOSSES["count"])
         seeds = count()
 
@@ -54,9 +52,7 @@ def _bare(dtype: torch.dtype) -> Callable[[Work], Steps]:
     """Two linear layers on spikes that are there already, with loss and optimiser; no neurons."""
 
     def build(work: Work) -> Steps:
-        layers = nn.Sequential(
-            nn.Linear(work.inputs, work.hidden), nn.Linear(work.hidden, work.classes)
-        )
+        layers = nn.Sequential(nn.Linear(work.inputs, work.hidden), nn.Linear(work.hidden, work.classes))
         optimizer = torch.optim.Adam(layers.parameters(), lr=5e-4, fused=True)
         values, _ = work.samples()
         spikes = torch.bernoulli(values.expand(work.steps, *values.shape)).to(dtype)
@@ -90,9 +86,7 @@ OURS: dict[str, Callable[[Work], Steps]] = {
     "Izhi normalized, recurrent": _izhi(neuron="normalized", connection="recurrent"),
     "Izhi normalized, fp32": _izhi(neuron="normalized", precision="32-true"),
     "Izhi normalized, 16-bit states": _izhi(neuron="normalized", state_bits=16),
-    "Izhi normalized, 16-bit states, 4-bit weights": _izhi(
-        neuron="normalized", state_bits=16, weight_bits=4
-    ),
+    "Izhi normalized, 16-bit states, 4-bit weights": _izhi(neuron="normalized", state_bits=16, weight_bits=4),
     "Izhi LIF, 16-bit states": _izhi(neuron="lif", state_bits=16),
     "linear layers, bf16": _bare(torch.bfloat16),
     "linear layers, fp32": _bare(torch.float32),

@@ -287,9 +287,7 @@ def sinabs_lif(work: Work) -> Steps:
         layer.tau_mem.requires_grad_(False)
         return layer
 
-    network = nn.Sequential(
-        nn.Linear(work.inputs, work.hidden), lif(), nn.Linear(work.hidden, work.classes), lif()
-    )
+    network = nn.Sequential(nn.Linear(work.inputs, work.hidden), lif(), nn.Linear(work.hidden, work.classes), lif())
 
     def count(values: Tensor) -> Tensor:
         reset_states(network)

@@ -157,9 +157,7 @@ def machine(threads: int) -> Numbers:
         "features": sorted(flags & {"avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8"}),
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
-        "fast precision": "bf16"
-        if getattr(torch.cpu, "_is_amx_tile_supported", bool)()
-        else "fp32",
+        "fast precision": "bf16" if getattr(torch.cpu, "_is_amx_tile_supported", bool)() else "fp32",
         "versions": versions,
     }
 
@@ -193,10 +191,7 @@ def benchmark(
     chosen = [name for name in GROWING if name in names] if growth else []
     if chosen:
         ladder = dict.fromkeys(
-            (name, Work(**{what: value}))
-            for what, values in GROWTH.items()
-            for value in values
-            for name in chosen
+            (name, Work(**{what: value})) for what, values in GROWTH.items() for value in values for name in chosen
         )
         grown = measure(ladder, rounds=1, threads=threads, repeats=min(repeats, 7), report=report)
         content["growth"] = [asdict(row) for row in grown]
@@ -228,24 +223,19 @@ def table(rows: Sequence[Measurement], about: Numbers, rounds: int, repeats: int
         lines += [
             f"### {work.inputs}-{work.hidden}-{work.classes}, T = {work.steps}, batch {work.batch}",
             "",
-            "| contender | training step (ms) | times Izhi's | inference (ms) | times Izhi's"
-            " | peak memory (MB) |",
+            "| contender | training step (ms) | times Izhi's | inference (ms) | times Izhi's | peak memory (MB) |",
             "|---|---:|---:|---:|---:|---:|",
         ]
         done = [row for row in rows if row.work == work and not row.problem]
         for row in sorted(done, key=lambda row: row.milliseconds("train")):
-            against = [
-                f"{row.ratio(base, what):.2f}" if base else "" for what in ("train", "infer")
-            ]
+            against = [f"{row.ratio(base, what):.2f}" if base else "" for what in ("train", "infer")]
             lines.append(
                 f"| {row.name} | {row.milliseconds('train'):.1f} | {against[0]}"
                 f" | {row.milliseconds('infer'):.1f} | {against[1]}"
                 f" | {statistics.median(row.peak_bytes) / 1e6:.0f} |"
             )
         lines += [
-            f"| {row.name} | not measured: {row.problem} | | | | |"
-            for row in rows
-            if row.work == work and row.problem
+            f"| {row.name} | not measured: {row.problem} | | | | |" for row in rows if row.work == work and row.problem
         ]
         lines.append("")
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())

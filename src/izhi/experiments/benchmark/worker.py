@@ -70,7 +70,5 @@ def measure(name: str, work: Work, threads: int, repeats: int) -> dict[str, obje
 
 if __name__ == "__main__":
     request = json.loads(sys.argv[1])
-    result = measure(
-        request["name"], Work(**request["work"]), request["threads"], request["repeats"]
-    )
+    result = measure(request["name"], Work(**request["work"]), request["threads"], request["repeats"])
     print(json.dumps(result))

@@ -41,20 +41,16 @@ def _check_evolution(e: Experiment) -> None:
         for name, value in e.evolution:
             if value != getattr(usual, name):
                 raise SettingError(
-                    f"{name} is {value!r}, but the optimiser {optimizer} does not evolve;"
-                    " choose snes, cma-es or ga"
+                    f"{name} is {value!r}, but the optimiser {optimizer} does not evolve; choose snes, cma-es or ga"
                 )
         return
     if e.quantization.is_quantized:
         raise SettingError(
-            f"optimizer is {optimizer!r}, but weights or states are rounded; evolve the exported"
-            " artifact"
+            f"optimizer is {optimizer!r}, but weights or states are rounded; evolve the exported artifact"
         )
     for name in ("devices", "nodes"):
         if e.get(name) != 1:
-            raise SettingError(
-                f"{name} is {e.get(name)}, but evolution runs on one; share a population by actors"
-            )
+            raise SettingError(f"{name} is {e.get(name)}, but evolution runs on one; share a population by actors")
 
 
 def _check_samples(e: Experiment) -> None:
@@ -63,8 +59,7 @@ def _check_samples(e: Experiment) -> None:
         for name in marked(Mark.OF_EMBEDDED):
             if e.get(name) is not None:
                 raise SettingError(
-                    f"{name} is {e.get(name)}, but {dataset} is none of {', '.join(EMBEDDED)};"
-                    " leave it out"
+                    f"{name} is {e.get(name)}, but {dataset} is none of {', '.join(EMBEDDED)}; leave it out"
                 )
     if has_events(dataset):
         _check_events(e)
@@ -73,22 +68,14 @@ def _check_samples(e: Experiment) -> None:
         raise SettingError(f"encoding is 'events', but {dataset} has none; choose rate or another")
     for name in marked(Mark.OF_EVENTS):
         if e.get(name) not in (None, FIELDS[name].default):
-            raise SettingError(
-                f"{name} is {e.get(name)!r}, but {dataset} has no recorded events; leave it out"
-            )
+            raise SettingError(f"{name} is {e.get(name)!r}, but {dataset} has no recorded events; leave it out")
 
 
 def _check_events(e: Experiment) -> None:
     dataset, coding = e.data.dataset, e.coding
     if coding.encoding not in (None, "events"):
-        raise SettingError(
-            f"encoding is {coding.encoding!r}, but {dataset} holds recorded events; leave it out"
-        )
+        raise SettingError(f"encoding is {coding.encoding!r}, but {dataset} holds recorded events; leave it out")
     if coding.population:
-        raise SettingError(
-            f"population is {coding.population}, but {dataset} holds recorded events; leave it out"
-        )
+        raise SettingError(f"population is {coding.population}, but {dataset} holds recorded events; leave it out")
     if e.augmentation.equalize and not coding.counts:
-        raise SettingError(
-            f"equalize is {e.augmentation.equalize:g}, but only counts have gains; add counts"
-        )
+        raise SettingError(f"equalize is {e.augmentation.equalize:g}, but only counts have gains; add counts")

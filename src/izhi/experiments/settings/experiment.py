@@ -96,10 +96,7 @@ class Experiment(Group):
             "network": {"readout": network.readout or usual.readout},
         }
         return self.model_copy(
-            update={
-                place: getattr(self, place).model_copy(update=values)
-                for place, values in chosen.items()
-            }
+            update={place: getattr(self, place).model_copy(update=values) for place, values in chosen.items()}
         )
 
     def to_toml(self, header: str = "") -> str:
@@ -131,9 +128,7 @@ def flattened(values: Mapping[str, object]) -> dict[str, object]:
             raise SettingError(f"{name} is {value!r}, expected a table [{name}] of settings")
         for own, inner in value.items():
             if own in GROUP_OF and GROUP_OF[own] != name:
-                raise SettingError(
-                    f"{own} stands in [{name}], expected [{GROUP_OF[own]}], or the top of the file"
-                )
+                raise SettingError(f"{own} stands in [{name}], expected [{GROUP_OF[own]}], or the top of the file")
             if own in values:
                 raise SettingError(f"{own} is given at the top and in [{name}]; leave one out")
             found[own] = inner

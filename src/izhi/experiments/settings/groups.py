@@ -55,9 +55,7 @@ class DataSettings(Group):
         "keep the N inputs of an embedded data set with the largest ANOVA F; default: all",
         Mark.CODES | Mark.SHAPES | Mark.OF_EMBEDDED, ge=1,
     )  # fmt: skip
-    split_seed: int = setting(
-        0, "seed of the training/validation split", Mark.SAME_IN_TRIALS, ge=0, lt=2**32
-    )
+    split_seed: int = setting(0, "seed of the training/validation split", Mark.SAME_IN_TRIALS, ge=0, lt=2**32)
     without: Names = setting((), "classes left out of training, comma-separated")
 
 
@@ -99,9 +97,7 @@ class AugmentationSettings(Group):
         0, "augmentation: largest shift of recordings or images, in channels or pixels",
         ge=0, le=1000,
     )  # fmt: skip
-    stretch: float = setting(
-        0.0, "augmentation: random tempo, times ± this share", Mark.OF_EVENTS, ge=0, lt=1
-    )
+    stretch: float = setting(0.0, "augmentation: random tempo, times ± this share", Mark.OF_EVENTS, ge=0, lt=1)
     drop: float = setting(0.0, "augmentation: share of events dropped", Mark.OF_EVENTS, ge=0, lt=1)
     equalize: float = setting(
         0.0, "augmentation of counts: log-spread of a smooth random gain over channels",
@@ -122,16 +118,10 @@ class NeuronSettings(Group):
 
     neuron: str = setting("normalized", "lif, or a preset of izhi.PRESETS", Mark.SHAPES)
     order: str | None = setting(None, "event order; default: the preset's", Mark.SHAPES)
-    gain: float | None = setting(
-        None, "factor on input currents; default: by neuron", allow_inf_nan=False
-    )
+    gain: float | None = setting(None, "factor on input currents; default: by neuron", allow_inf_nan=False)
     learn: Names = setting((), "neuron coefficients to learn, comma-separated", Mark.SHAPES)
-    per_neuron: bool = setting(
-        False, "learn a value for each neuron, not one for the layer", Mark.SHAPES
-    )
-    spread: float = setting(
-        0.0, "spread of the initial values between neurons, in units of their size", ge=0
-    )
+    per_neuron: bool = setting(False, "learn a value for each neuron, not one for the layer", Mark.SHAPES)
+    spread: float = setting(0.0, "spread of the initial values between neurons, in units of their size", ge=0)
     mixture: Shares | None = setting(
         None,
         "mixture of cell classes that layers start with, such as RS=.5,FS=.3,CH=.2",
@@ -141,9 +131,7 @@ class NeuronSettings(Group):
     reset: Literal["subtract", "zero", "none"] = setting("subtract", "reset (lif)")
     surrogate: str = setting("atan", "surrogate gradient: " + ", ".join(SURROGATES))
     slope: float = setting(2.0, "slope of the surrogate gradient", gt=0)
-    jacobian_limit: MaybeInfinite = setting(
-        1.0, "limit of the membrane Jacobian in the backward pass, or inf"
-    )
+    jacobian_limit: MaybeInfinite = setting(1.0, "limit of the membrane Jacobian in the backward pass, or inf")
     kernel: Literal["auto", "reference", "cpu", "cuda"] = setting(
         "auto", "neuron kernel", Mark.MAY_CHANGE | Mark.OF_EVALUATION
     )
@@ -225,17 +213,13 @@ class TrainingSettings(Group):
         Mark.ON_DEVICE,
     )
     learning_rate: float = setting(5e-4, "learning rate of the weights", Mark.OF_QUANTIZING, gt=0)
-    dynamics_rate: float = setting(
-        5e-3, "learning rate of neuron coefficients, in units of their size", gt=0
-    )
+    dynamics_rate: float = setting(5e-3, "learning rate of neuron coefficients, in units of their size", gt=0)
     delay_rate: float = setting(0.05, "learning rate of delays, in steps", gt=0)
     schedule: Literal["constant", "cosine"] = setting(
         "constant", "learning rates over the run: constant, or cosine decay to 0"
     )
     weight_decay: float = setting(0.0, "weight decay", ge=0)
-    gradient_clip: float | None = setting(
-        None, "clip the gradient to this norm; default: none", gt=0
-    )
+    gradient_clip: float | None = setting(None, "clip the gradient to this norm; default: none", gt=0)
     seed: int = setting(
         0, "seed of weights, sample order and coding",
         Mark.CODES | Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS | Mark.OF_QUANTIZING
@@ -282,9 +266,7 @@ class MachineSettings(Group):
         "auto", "Fabric's accelerator: auto, cpu, cuda, mps",
         Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS | Mark.OF_EVALUATION,
     )  # fmt: skip
-    devices: int = setting(
-        1, "devices per machine", Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS, ge=1, le=1024
-    )
+    devices: int = setting(1, "devices per machine", Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS, ge=1, le=1024)
     nodes: int = setting(
         1, "machines (start one process on each)", Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS,
         ge=1, le=65536,
@@ -308,9 +290,7 @@ GROUPS: Mapping[str, type[Group]] = {
 FIELDS: Mapping[str, FieldInfo] = {
     name: field for group in GROUPS.values() for name, field in group.model_fields.items()
 }
-GROUP_OF: Mapping[str, str] = {
-    name: place for place, group in GROUPS.items() for name in group.model_fields
-}
+GROUP_OF: Mapping[str, str] = {name: place for place, group in GROUPS.items() for name in group.model_fields}
 
 
 def marked(mark: Mark) -> tuple[str, ...]:

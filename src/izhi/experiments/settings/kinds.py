@@ -110,9 +110,7 @@ def check_neurons(s: NeuronSettings) -> None:
     if s.per_neuron and not s.learn:
         raise SettingError("per_neuron is set, but learn names no coefficient; add learn")
     if s.spread and not s.per_neuron:
-        raise SettingError(
-            f"spread is {s.spread:g}, but neurons share their values; add per_neuron"
-        )
+        raise SettingError(f"spread is {s.spread:g}, but neurons share their values; add per_neuron")
     if not s.mixture:
         return
     if chosen.parameters is None:
@@ -120,7 +118,6 @@ def check_neurons(s: NeuronSettings) -> None:
     for name in s.mixture:
         if preset(name).unit != chosen.unit:
             raise SettingError(
-                f"mixture names {name!r}, but the neuron is {s.neuron!r}: one is in mV, the other"
-                " is not"
+                f"mixture names {name!r}, but the neuron is {s.neuron!r}: one is in mV, the other is not"
             )
     Mixture.of(s.mixture, 1_000_000)

@@ -28,9 +28,7 @@ from izhi.hardware.networks import Array
 MOST_BYTES = 1 << 30
 
 
-def write(
-    path: str | os.PathLike[str], manifest: Mapping[str, object], arrays: Mapping[str, Array]
-) -> None:
+def write(path: str | os.PathLike[str], manifest: Mapping[str, object], arrays: Mapping[str, Array]) -> None:
     """Write a file; the checksums are added to the manifest."""
     contents = {name: _npy(array) for name, array in arrays.items()}
     sums = {name: hashlib.sha256(raw).hexdigest() for name, raw in contents.items()}
@@ -77,9 +75,7 @@ class Archive:
         try:
             size = self.path.stat().st_size
             if size > MOST_BYTES:
-                raise ArtifactError(
-                    f"{self.path} has {size:,} bytes, expected at most {MOST_BYTES:,}"
-                )
+                raise ArtifactError(f"{self.path} has {size:,} bytes, expected at most {MOST_BYTES:,}")
             raw = self.path.read_bytes()
         except OSError as error:
             raise ArtifactError(f"cannot read {self.path}: {problem(error)}") from None
@@ -114,8 +110,7 @@ class Archive:
         found = self.manifest.get("version")
         if found != version:
             raise ArtifactError(
-                f"{self.path} has version {found!r}, expected {version}; export it again, or use the izhi"
-                " that wrote it"
+                f"{self.path} has version {found!r}, expected {version}; export it again, or use the izhi that wrote it"
             )
         sums = self.manifest.get("sha256")
         others = set(self._entries) - {"manifest"}
@@ -127,9 +122,7 @@ class Archive:
 
     def _admit(self, entry: zipfile.ZipInfo, most: int) -> None:
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
-            raise self.problem(
-                f"has {entry.filename!r} compressed or encrypted, expected it stored"
-            )
+            raise self.problem(f"has {entry.filename!r} compressed or encrypted, expected it stored")
         if entry.file_size > most or entry.filename.removesuffix(".npy") in self._entries:
             raise self.problem(f"has {entry.filename!r} twice, or larger than the file")
 
@@ -152,19 +145,13 @@ class Archive:
             found, fortran, dtype = np.lib.format.read_array_header_1_0(file)
         except Exception as error:  # the header is parsed as a Python literal
             raise self.problem(f"has no array of numbers in {name!r} ({error})") from None
-        if (
-            dtype.hasobject
-            or dtype.kind not in "iuf"
-            or fortran
-            or dtype not in np.atleast_1d(kind)
-        ):
+        if dtype.hasobject or dtype.kind not in "iuf" or fortran or dtype not in np.atleast_1d(kind):
             raise self.problem(f"has {name!r} of {dtype}, expected {kind}")
         size = math.prod(found) * dtype.itemsize
         if min(found, default=0) < 0 or len(raw) - file.tell() != size:
             raise self.problem(f"has {name!r} of shape {found} in {len(raw):,} bytes")
         if shape is not None and (
-            len(found) != len(shape)
-            or any(b is not None and a != b for a, b in zip(found, shape, strict=True))
+            len(found) != len(shape) or any(b is not None and a != b for a, b in zip(found, shape, strict=True))
         ):
             raise self.problem(f"has {name!r} of shape {found}, expected {shape}")
         return np.frombuffer(raw, dtype, offset=file.tell()).reshape(found)
@@ -173,9 +160,7 @@ class Archive:
         """A whole number of a table of the manifest, from low to high."""
         value = table.get(name) if isinstance(table, dict) else None
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise self.problem(
-                f"has {where}{name} {value!r}, expected a whole number from {low:,} to {high:,}"
-            )
+            raise self.problem(f"has {where}{name} {value!r}, expected a whole number from {low:,} to {high:,}")
         return value
 
     def table(self, name: str) -> dict[str, object]:
@@ -188,11 +173,7 @@ class Archive:
     def classes(self, count: int) -> tuple[str, ...]:
         """The names of so many classes."""
         found = self.manifest.get("classes")
-        if (
-            not isinstance(found, list)
-            or len(found) != count
-            or not all(isinstance(name, str) for name in found)
-        ):
+        if not isinstance(found, list) or len(found) != count or not all(isinstance(name, str) for name in found):
             raise self.problem(f"has the classes {found!r:.80}, expected {count} names")
         return tuple(found)
 

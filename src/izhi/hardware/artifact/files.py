@@ -46,8 +46,7 @@ def load_integers(path: str | os.PathLike[str]) -> IntegerArtifact:
     file = Archive(path)
     if file.format in READERS and file.format != integers.NAME:
         raise ArtifactError(
-            f"{path} is {load(path).about}, expected {IntegerArtifact.about}; export a quantised run"
-            " without --target"
+            f"{path} is {load(path).about}, expected {IntegerArtifact.about}; export a quantised run without --target"
         )
     found = integers.read(file)
     _test(path, found)

@@ -84,10 +84,7 @@ class IntegerArtifact:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it, whole or not at all."""
         arrays: dict[str, Array] = {}
-        layers = [
-            _describe(layer, f"layers.{number}", arrays)
-            for number, layer in enumerate(self.network.layers)
-        ]
+        layers = [_describe(layer, f"layers.{number}", arrays) for number, layer in enumerate(self.network.layers)]
         readout = self.network.readout
         inputs = self.test_inputs
         bits = 1 if inputs.max(initial=0) <= 1 else 8
@@ -188,11 +185,7 @@ class _Reader:
         """Integers (length,), of which one stands for all where they are equal."""
         found = self.file.array(name, [np.int16, np.int32, np.int64], (None,))
         values: NDArray[np.int64] = found.astype(np.int64)
-        if (
-            len(values) not in (1, length)
-            or (values < low).any()
-            or (np.abs(values) > _INTEGERS).any()
-        ):
+        if len(values) not in (1, length) or (values < low).any() or (np.abs(values) > _INTEGERS).any():
             raise self.problem(
                 f"has {name!r} with {len(values)} values from {values.min(initial=0)} to"
                 f" {values.max(initial=0)}, expected {length} of at least {low} within 32 bits"
@@ -202,9 +195,7 @@ class _Reader:
 
     def weights(self, name: str, rows: int, columns: int, bits: int) -> NDArray[np.int64]:
         """Packed weights (rows, columns)."""
-        return unpack(
-            self.file.array(name, np.uint8, (rows, -(-columns * bits // 8))), bits, columns
-        )
+        return unpack(self.file.array(name, np.uint8, (rows, -(-columns * bits // 8))), bits, columns)
 
     def format(self, table: object, name: str, where: str) -> FixedPoint:
         formats = table.get("formats") if isinstance(table, dict) else None
@@ -213,9 +204,7 @@ class _Reader:
             raise self.problem(f"has {where}formats.{name} {value!r}, expected [width, fraction]")
         pair = {"width": value[0], "fraction": value[1]}
         where = f"{where}formats.{name}."
-        return FixedPoint(
-            self.number(pair, "width", 2, 32, where), self.number(pair, "fraction", 0, 30, where)
-        )
+        return FixedPoint(self.number(pair, "width", 2, 32, where), self.number(pair, "fraction", 0, 30, where))
 
     def artifact(self) -> IntegerArtifact:
         m = self.file.manifest
@@ -279,9 +268,7 @@ class _Reader:
     def sizes(self, table: object, where: str, before: int | None) -> tuple[int, int, int]:
         inputs = self.number(table, "inputs", 1, _MOST_NEURONS, where)
         if before is not None and inputs != before:
-            raise self.problem(
-                f"has {where}inputs {inputs:,}, expected {before:,}, the outputs before"
-            )
+            raise self.problem(f"has {where}inputs {inputs:,}, expected {before:,}, the outputs before")
         return (
             inputs, self.number(table, "outputs", 1, _MOST_NEURONS, where),
             self.number(table, "weight_bits", 2, 8, where),

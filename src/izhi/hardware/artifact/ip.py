@@ -1,7 +1,8 @@
 """A trained network for the FPGA IP, with all that is needed to use it, in one file.
 
-The file is one of izhi.hardware.artifact.archive. Its manifest has ``format`` and ``version``, ``build``, ``sizes`` (inputs and neurons of
-each layer), ``classes``, ``encoding``, ``provenance``, and ``tests``: the ``count`` of test vectors. Its entries, all but
+The file is one of izhi.hardware.artifact.archive. Its manifest has ``format`` and ``version``, ``build``, ``sizes``
+(inputs and neurons of each layer), ``classes``, ``encoding``, ``provenance``, and ``tests``: the ``count`` of test
+vectors. Its entries, all but
 the scores in float32: ``layers.K.weight`` (n_out, n_prev), ``layers.K.bias`` (n_out), ``test.inputs``
 (count, n_in), and ``test.scores`` (count, n_out) in int64.
 """

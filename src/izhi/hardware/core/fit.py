@@ -39,8 +39,7 @@ def larger(shape: CoreShape, sizes: Sequence[int]) -> CoreShape:
         own.append(shape.readout.outputs)
     if len(sizes) != len(own) or any(a < b for a, b in zip(sizes, own, strict=True)):
         raise SettingError(
-            f"sizes is {', '.join(map(str, sizes))}, expected at least the network's own:"
-            f" {', '.join(map(str, own))}"
+            f"sizes is {', '.join(map(str, sizes))}, expected at least the network's own: {', '.join(map(str, own))}"
         )
     layers = tuple(
         replace(
@@ -69,9 +68,7 @@ def fitted(shape: CoreShape, network: Network, steps: int) -> Network:
     Raises:
         SettingError: naming what the core has no room for.
     """
-    _demand(
-        len(network.layers) == len(shape.layers), "layers", len(network.layers), len(shape.layers)
-    )
+    _demand(len(network.layers) == len(shape.layers), "layers", len(network.layers), len(shape.layers))
     _demand(steps <= shape.steps, "steps", steps, f"at most {shape.steps}")
     layers = tuple(
         _layer(s, layer, f"layer {number}: ")
@@ -80,9 +77,7 @@ def fitted(shape: CoreShape, network: Network, steps: int) -> Network:
     has, needs = (("a" if x is not None else "no") for x in (shape.readout, network.readout))
     _demand(has == needs, "readout", needs, has)
     r = network.readout
-    return Network(
-        layers, None if shape.readout is None or r is None else _readout(shape.readout, r)
-    )
+    return Network(layers, None if shape.readout is None or r is None else _readout(shape.readout, r))
 
 
 def _demand(holds: bool, what: str, found: object, has: object) -> None:
@@ -125,9 +120,7 @@ def _layer(s: LayerShape, layer: Layer, where: str) -> Layer:
         s.fraction,
     )
 
-    constants: dict[str, Any] = {
-        name: _grown(x, s.outputs) for name, x in constants_of(layer).items()
-    }
+    constants: dict[str, Any] = {name: _grown(x, s.outputs) for name, x in constants_of(layer).items()}
     # A larger shift divides by more; a multiplier as many times as large leaves every rounding as it was.
     constants["multiplier"] = constants["multiplier"] << (s.shift - layer.shift)
     bits = dict(zip(s.names, s.constants, strict=True))
@@ -154,9 +147,7 @@ def _readout(s: ReadoutShape, readout: Readout) -> Readout:
     ):
         _demand(needed <= has, where + what, needed, f"at most {has}")
     classes = readout.weight.shape[0]
-    multiplier, bias = (
-        _grown(np.broadcast_to(x, classes), s.outputs) for x in (readout.multiplier, readout.bias)
-    )
+    multiplier, bias = (_grown(np.broadcast_to(x, classes), s.outputs) for x in (readout.multiplier, readout.bias))
     for value, bits, what in (
         (multiplier, s.multiplier_bits, "multiplier"),
         (bias, s.bias_bits, "bias"),

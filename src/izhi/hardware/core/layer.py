@@ -55,9 +55,7 @@ class Layer(wiring.Component):
         ):
             wiring.connect(m, wiring.flipped(ours), theirs)
 
-        layout = data.StructLayout(
-            {"kind": Kind, "fired": unsigned(s.units), "number": neurons.number.shape()}
-        )
+        layout = data.StructLayout({"kind": Kind, "fired": unsigned(s.units), "number": neurons.number.shape()})
         depth = 2 * s.updates + 2
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=layout.size, depth=depth)
         entry = Signal(layout)

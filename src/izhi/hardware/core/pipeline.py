@@ -19,9 +19,7 @@ class Pipeline:
         """Values of this stage, in place of those of the same names."""
         self._now.update({name: Value.cast(value) for name, value in values.items()})
 
-    def each(
-        self, units: int, name: str, formula: Callable[[Callable[[str], Value]], ValueLike]
-    ) -> None:
+    def each(self, units: int, name: str, formula: Callable[[Callable[[str], Value]], ValueLike]) -> None:
         """One value for each of several units, ``name0`` …: a formula of the unit's other values, by name."""
         for k in range(units):
             self.put(**{f"{name}{k}": formula(partial(self._of_unit, k))})

@@ -36,9 +36,7 @@ class Counts(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.counts = counts = memory.Memory(
-            shape=unsigned(SCORE_BITS), depth=self.count, init=[]
-        )
+        m.submodules.counts = counts = memory.Memory(shape=unsigned(SCORE_BITS), depth=self.count, init=[])
         write = counts.write_port()
         read = counts.read_port(transparent_for=(write,))
         number, arrived = Signal(range(max(2, self.count))), Signal()
@@ -103,9 +101,7 @@ class Readout(wiring.Component):
         self.shape = r = shape.readout
         bits = max(r.accumulator_bits + r.multiplier_bits, r.bias_bits + r.steps.bit_length() + 1)
         if bits > SCORE_BITS + 1:
-            raise SettingError(
-                f"scores may take {bits} bits, expected at most {SCORE_BITS}; use fewer steps"
-            )
+            raise SettingError(f"scores may take {bits} bits, expected at most {SCORE_BITS}; use fewer steps")
         super().__init__(
             {
                 "input": In(events(r.inputs)),

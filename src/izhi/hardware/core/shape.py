@@ -64,9 +64,7 @@ class LayerShape:
 
     def __post_init__(self) -> None:
         if self.lanes < 1 or self.units < 1 or self.lanes % self.units:
-            raise SettingError(
-                f"lanes is {self.lanes} and units is {self.units}, expected units that divide lanes"
-            )
+            raise SettingError(f"lanes is {self.lanes} and units is {self.units}, expected units that divide lanes")
 
     @property
     def groups(self) -> int:
@@ -159,9 +157,7 @@ class CoreShape:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.layers) <= MOST_LAYERS:
-            raise SettingError(
-                f"the network has {len(self.layers)} layers of neurons, expected 1 to {MOST_LAYERS}"
-            )
+            raise SettingError(f"the network has {len(self.layers)} layers of neurons, expected 1 to {MOST_LAYERS}")
 
     @property
     def memories(self) -> list[tuple[str, int, int]]:
@@ -221,9 +217,7 @@ def read(path: str | Path) -> CoreShape:
     except OSError as error:
         raise SettingError(f"cannot read {path}: {problem(error)}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SettingError(
-            f"{path} describes no core ({error}), expected the core.json that izhi rtl writes"
-        ) from None
+        raise SettingError(f"{path} describes no core ({error}), expected the core.json that izhi rtl writes") from None
 
 
 def constants_of(layer: Layer) -> dict[str, Integers]:
@@ -231,9 +225,7 @@ def constants_of(layer: Layer) -> dict[str, Integers]:
     return {"multiplier": layer.multiplier, **layer.neuron.values}
 
 
-def shape_of(
-    network: Network, steps: int, *, lanes: int = 32, units: int = 2, largest_input: int = 1
-) -> CoreShape:
+def shape_of(network: Network, steps: int, *, lanes: int = 32, units: int = 2, largest_input: int = 1) -> CoreShape:
     """The shape of a network in integers.
 
     Args:
@@ -264,8 +256,6 @@ def shape_of(
 def _readout(readout: Readout | None, steps: int) -> ReadoutShape | None:
     if readout is None:
         return None
-    multiplier, bias = (
-        bits_of(int(x.min()), int(x.max())) for x in (readout.multiplier, readout.bias)
-    )
+    multiplier, bias = (bits_of(int(x.min()), int(x.max())) for x in (readout.multiplier, readout.bias))
     outputs, inputs = readout.weight.shape
     return ReadoutShape(int(inputs), int(outputs), readout.weight_bits, multiplier, bias, steps)

@@ -94,9 +94,7 @@ class SimulatedCore:
         answer = self._library.simulator_write(self._core, int(register), ctypes.c_uint32(value))
         self._check()
         if answer:
-            raise SimulatorError(
-                f"register 0x{int(register):02X} cannot be written: {_said(answer)}"
-            )
+            raise SimulatorError(f"register 0x{int(register):02X} cannot be written: {_said(answer)}")
 
     def send(self, packet: Words) -> None:
         """Send a packet that nothing answers."""
@@ -146,9 +144,7 @@ class SimulatedCore:
         """Layer, neuron, v and u of each update since the last call, (updates, 4); see ``shows_states``."""
         count = self._library.simulator_states(self._core, None, ctypes.c_size_t(0))
         out = np.empty(count, np.int32)
-        self._library.simulator_states(
-            self._core, out.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(count)
-        )
+        self._library.simulator_states(self._core, out.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(count))
         return out.reshape(-1, 4)
 
 

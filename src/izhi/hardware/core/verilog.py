@@ -25,8 +25,7 @@ def emit(shape: CoreShape) -> str:
         attribute = ""
         if name == "aclk":
             attribute = (
-                '    (* X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF s_axi:s_axis:m_axis,'
-                ' ASSOCIATED_RESET aresetn" *)\n'
+                '    (* X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF s_axi:s_axis:m_axis, ASSOCIATED_RESET aresetn" *)\n'
             )
         direction = "input" if member.flow.name == "In" else "output"
         ports.append(f"{attribute}    {direction} wire {span}{name}")

@@ -21,9 +21,7 @@ def run(script: str, folder: str | Path) -> str:
     Raises:
         SimulatorError: if it fails.
     """
-    done = subprocess.run(
-        [sys.executable, "-c", _COMMAND, "-p", script], cwd=folder, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", _COMMAND, "-p", script], cwd=folder, capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         errors = [line for line in said if line.startswith("ERROR: ")]

@@ -89,9 +89,7 @@ def _simulator(
     try:
         from izhi.hardware.core.compile import library
     except ImportError:
-        raise SettingError(
-            "amaranth or yosys is not installed; pip install 'izhi[hardware]'"
-        ) from None
+        raise SettingError("amaranth or yosys is not installed; pip install 'izhi[hardware]'") from None
     return CoreDevice("simulator", SimulatedCore(library(shape), shape), shape)
 
 
@@ -103,9 +101,7 @@ def shape_for(artifact: IntegerArtifact, lanes: int = 32, units: int = 2) -> Cor
     )  # fmt: skip
 
 
-def _pynq(
-    artifact: IntegerArtifact, *, folder: str | Path = ".", pynq_device: Any = None
-) -> CoreDevice:
+def _pynq(artifact: IntegerArtifact, *, folder: str | Path = ".", pynq_device: Any = None) -> CoreDevice:
     try:
         from izhi.hardware.devices.pynq import PynqBlock
     except ImportError:
@@ -114,9 +110,7 @@ def _pynq(
     return CoreDevice("pynq", PynqBlock(Path(folder) / "izhi.bit", pynq_device), shape)
 
 
-def _ip(
-    artifact: IPArtifact, *, folder: str | Path | None = None, pynq_device: Any = None
-) -> IPDevice:
+def _ip(artifact: IPArtifact, *, folder: str | Path | None = None, pynq_device: Any = None) -> IPDevice:
     if folder is None:
         if pynq_device is not None:
             raise SettingError("pynq_device is given, but no folder; add that of the bitstream")
@@ -146,9 +140,7 @@ DEVICES = tuple(_OPENERS)
 
 
 def _no_pynq(instead: str) -> DeviceError:
-    return DeviceError(
-        f"the package pynq is not installed, expected a board that runs PYNQ; use {instead} elsewhere"
-    )
+    return DeviceError(f"the package pynq is not installed, expected a board that runs PYNQ; use {instead} elsewhere")
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""``python -m izhi.board network.izhi samples.npz --device pynq``: where there is numpy, but neither torch nor data sets."""
+"""``python -m izhi.board network.izhi samples.npz --device pynq``: where there is numpy alone, and no data sets."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--folder",
         help="where core.json, izhi.bit and izhi.hwh lie [.]; of hls-ip its .bit and .hwh [emulated]",
     )
-    parser.add_argument(
-        "--compare", action="store_true", help="compare every spike with the model's"
-    )
+    parser.add_argument("--compare", action="store_true", help="compare every spike with the model's")
     a = parser.parse_args(arguments)
     try:
         network = artifact.load(a.artifact)

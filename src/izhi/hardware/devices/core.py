@@ -136,14 +136,10 @@ class CoreDevice(Device[Network]):
     def _check_spikes(self, spikes: NDArray[np.integer]) -> None:
         check_input(self.network, spikes)
         if spikes.shape[0] > self.shape.steps:
-            raise ShapeError(
-                f"spikes have {spikes.shape[0]} steps, expected at most the core's {self.shape.steps}"
-            )
+            raise ShapeError(f"spikes have {spikes.shape[0]} steps, expected at most the core's {self.shape.steps}")
         most = self.shape.layers[0].largest_input
         if spikes.size and spikes.max() > most:
-            raise ShapeError(
-                f"an input fires {spikes.max()} times in a step, expected at most the core's {most}"
-            )
+            raise ShapeError(f"an input fires {spikes.max()} times in a step, expected at most the core's {most}")
 
     def _without_filling(self, found: list[Outcome], layers: int) -> Outcome:
         """The outcome of the network itself, where the core is larger."""
@@ -159,10 +155,7 @@ class CoreDevice(Device[Network]):
     def _count(self) -> None:
         """Add up the counters, which have 32 bits and run over."""
         now = [self.block.read(register) for register in _COUNTERS]
-        self._total = [
-            t + (n - was) % (1 << 32)
-            for t, n, was in zip(self._total, now, self._counted, strict=True)
-        ]
+        self._total = [t + (n - was) % (1 << 32) for t, n, was in zip(self._total, now, self._counted, strict=True)]
         self._counted = now
 
     @property

@@ -44,8 +44,7 @@ def check_kind(name: str, runs: str, artifact: Artifact[Any]) -> None:
         *others, last = artifact.devices
         fix = f"{', '.join(others)} or {last}" if others else last
         raise SettingError(
-            f"the device {name} runs {runs}, but the artifact is {artifact.about}; open it on the"
-            f" device {fix}"
+            f"the device {name} runs {runs}, but the artifact is {artifact.about}; open it on the device {fix}"
         )
 
 

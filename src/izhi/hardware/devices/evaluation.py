@@ -61,9 +61,7 @@ class Evaluation:
     def require_exact(self, device: Device[Any]) -> None:
         """Raise DeviceError unless the device did what its reference does."""
         if not self.is_exact:
-            raise DeviceError(
-                f"the device {device.name} does not do what {self.model} does; {device.remedy}"
-            )
+            raise DeviceError(f"the device {device.name} does not do what {self.model} does; {device.remedy}")
 
     def summary(self) -> dict[str, Any]:
         """Everything but the answers, for scripts."""
@@ -85,9 +83,7 @@ class Evaluation:
             lines.append(f"{c.cycles / self.samples:,.0f} clock cycles per sample")
         lines += [
             f"layer {number}: {fired:,} spikes, {off:,} different from {self.model}"
-            for number, (fired, off) in enumerate(
-                zip(self.spikes, self.different, strict=True), start=1
-            )
+            for number, (fired, off) in enumerate(zip(self.spikes, self.different, strict=True), start=1)
         ]
         if self.spikes:
             lines.append(f"scores: {self.scores:,} samples different from {self.model}")
@@ -233,9 +229,7 @@ def load_samples(path: str | Path) -> tuple[Inputs, Labels]:
     except OSError as error:
         raise DataError(f"cannot read {path}: {problem(error)}") from None
     except Exception as error:  # numpy raises many kinds for files that are none of its own
-        raise DataError(
-            f"{path} holds no samples ({error}), expected a file of izhi export"
-        ) from None
+        raise DataError(f"{path} holds no samples ({error}), expected a file of izhi export") from None
     kind, rank, shape = {
         "spikes": (np.uint8, 3, "(T, samples, inputs)"),
         "currents": (np.float32, 2, "(samples, inputs)"),

@@ -47,9 +47,7 @@ class Search(Protocol):
 class Searching(Protocol):
     """Makes a search."""
 
-    def __call__(
-        self, size: int, *, members: int, spread: float, seed: int, measure: Measure, noisy: bool
-    ) -> Search:
+    def __call__(self, size: int, *, members: int, spread: float, seed: int, measure: Measure, noisy: bool) -> Search:
         """A search over n numbers.
 
         Args:
@@ -112,9 +110,7 @@ class SeparableCMA:
     def replay(self, losses: Sequence[Floats], generations: int) -> None:
         """Tell the losses of so many generations again, which are not measured."""
         if len(losses) != generations:
-            raise CheckpointError(
-                f"the search was told {len(losses)} populations, expected {generations}; start anew"
-            )
+            raise CheckpointError(f"the search was told {len(losses)} populations, expected {generations}; start anew")
         self._told = deque(losses)
         for _ in range(generations):
             self.step()
@@ -164,9 +160,7 @@ class Weights(Generic[N]):
             if not 0 <= number < len(parts):
                 raise SettingError(f"layer is {number}, expected 0 to {len(parts) - 1}")
         self._pieces = [
-            _Piece(number, name, start)
-            for number in chosen
-            for name, start in parts[number].learnable.items()
+            _Piece(number, name, start) for number in chosen for name, start in parts[number].learnable.items()
         ]
         self.size = sum(piece.start.size for piece in self._pieces)
 
@@ -185,9 +179,7 @@ class Weights(Generic[N]):
 def drawn(network: N, seed: int) -> N:
     """A network with weights drawn anew."""
     random = np.random.default_rng(derive_seed(seed, Purpose.DEVICE_WEIGHTS))
-    return network.with_arrays(
-        {number: part.drawn(random) for number, part in enumerate(network.parts)}
-    )
+    return network.with_arrays({number: part.drawn(random) for number, part in enumerate(network.parts)})
 
 
 def cross_entropy(scores: Array, labels: NDArray[np.int64], unit: float) -> float:
@@ -293,10 +285,7 @@ class DeviceEvolution(Generic[N]):
     def _losses(self, x: Floats, generation: int) -> Floats:
         inputs, labels = self._samples(generation)
         members = [self.weights.of(one) for one in x]
-        found = [
-            cross_entropy(scores, labels, self.unit)
-            for scores in self.device.scores_of(members, inputs)
-        ]
+        found = [cross_entropy(scores, labels, self.unit) for scores in self.device.scores_of(members, inputs)]
         if not np.isfinite(found).all():
             raise DeviceError(f"the device {self.device.name} gave scores that are no numbers")
         return np.array(found)

@@ -56,9 +56,7 @@ class IPDevice(Device[Network]):
     name = "hls-ip"
     runs: ClassVar[str] = IPArtifact.about
     model: ClassVar[str] = "the arithmetic of the IP"
-    remedy: ClassVar[str] = (
-        "check that its bitstream was built for the artifact's neuron (IZHI or LIF), and its .hwh"
-    )
+    remedy: ClassVar[str] = "check that its bitstream was built for the artifact's neuron (IZHI or LIF), and its .hwh"
 
     def __init__(self, block: IPBlock, *, patience: float = PATIENCE) -> None:
         self.block, self.patience = block, patience
@@ -79,9 +77,7 @@ class IPDevice(Device[Network]):
     def replace(self, network: Network) -> None:
         self._network = network  # It is sent with every sample.
 
-    def scores_of(
-        self, networks: Sequence[Network], inputs: Array
-    ) -> Iterator[NDArray[np.integer]]:
+    def scores_of(self, networks: Sequence[Network], inputs: Array) -> Iterator[NDArray[np.integer]]:
         if not isinstance(self.block, EmulatedIP):
             yield from super().scores_of(networks, inputs)
             return
@@ -115,9 +111,7 @@ class IPDevice(Device[Network]):
         self._spikes += int(spikes[-1].sum(dtype=np.int64))
         return Outcome(spikes[-1].sum(0, dtype=np.int64), spikes if sends_spikes else [])
 
-    def _infer(
-        self, network: Network, words: Words, currents: NDArray[np.float32]
-    ) -> NDArray[np.uint8]:
+    def _infer(self, network: Network, words: Words, currents: NDArray[np.float32]) -> NDArray[np.uint8]:
         """The spikes (30, n_out) of the last layer for one sample."""
         at, write = self.block.registers, self.block.write
         write(at.state, State.INIT)
@@ -145,9 +139,7 @@ class IPDevice(Device[Network]):
         at, end = self.block.registers, time.monotonic() + self.patience
         while not self.block.read(at.control) >> Control.DONE & 1:
             if time.monotonic() > end:
-                raise DeviceError(
-                    f"the IP did not finish {state} within {self.patience:g} s; load the overlay anew"
-                )
+                raise DeviceError(f"the IP did not finish {state} within {self.patience:g} s; load the overlay anew")
         returned = self.block.read(at.returned)
         if returned != 1:
             raise DeviceError(

@@ -30,9 +30,7 @@ def bitstream_in(folder: str | Path) -> Path:
     """The bitstream in a folder; SettingError unless there is one alone."""
     found = sorted(Path(folder).glob("*.bit"))
     if len(found) != 1:
-        raise SettingError(
-            f"{folder} holds {len(found)} bitstreams (.bit), expected one, with its .hwh beside it"
-        )
+        raise SettingError(f"{folder} holds {len(found)} bitstreams (.bit), expected one, with its .hwh beside it")
     return found[0]
 
 
@@ -52,9 +50,7 @@ class PynqIP:
         DeviceError: if the overlay cannot be loaded, or has no IP or not its DMAs.
     """
 
-    def __init__(
-        self, bitstream: str | Path, device: Any = None, *, patience: float = PATIENCE
-    ) -> None:
+    def __init__(self, bitstream: str | Path, device: Any = None, *, patience: float = PATIENCE) -> None:
         self.patience = patience
         found = read_hwh(Path(bitstream).with_suffix(".hwh"))
         self.registers = found.registers
@@ -102,9 +98,7 @@ class PynqIP:
         """The channels that send each stream, and the one that receives."""
         names = [x for x, block in self.overlay.ip_dict.items() if "axi_dma" in block["type"]]
         # dma_10 behind dma_9
-        names.sort(
-            key=lambda name: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", name)]
-        )
+        names.sort(key=lambda name: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", name)])
         dmas = {name: self._at(name) for name in names}
         senders = found.senders or tuple(n for n in names if dmas[n].sendchannel is not None)
         receivers = [n for n in names if dmas[n].recvchannel is not None]
@@ -142,9 +136,7 @@ class PynqIP:
                 for stuck in (*self._senders, self._receiver):
                     stuck.stop()
                     stuck.start()
-                raise DeviceError(
-                    f"the IP did not {what} within {self.patience:g} s; load the overlay anew"
-                )
+                raise DeviceError(f"the IP did not {what} within {self.patience:g} s; load the overlay anew")
         try:
             channel.wait()
         except RuntimeError as error:

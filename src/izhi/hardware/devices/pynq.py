@@ -39,9 +39,7 @@ class PynqBlock:
         DeviceError: if the overlay cannot be loaded, or has no core or DMA.
     """
 
-    def __init__(
-        self, bitstream: str | Path, device: Any = None, *, patience: float = PATIENCE
-    ) -> None:
+    def __init__(self, bitstream: str | Path, device: Any = None, *, patience: float = PATIENCE) -> None:
         self.patience = patience
         try:
             self.overlay = pynq.Overlay(str(bitstream), device=device)
@@ -103,9 +101,7 @@ class PynqBlock:
                 for stuck in (self._send, self._receive):
                     stuck.stop()
                     stuck.start()
-                raise DeviceError(
-                    f"the core did not {what} a packet within {self.patience:g} s; load the overlay anew"
-                )
+                raise DeviceError(f"the core did not {what} a packet within {self.patience:g} s; load the overlay anew")
         try:
             channel.wait()
         except RuntimeError as error:

@@ -52,9 +52,7 @@ def saturated(x: Integers, number: FixedPoint) -> Integers:
     return held
 
 
-def chosen(
-    condition: Booleans, yes: NDArray[_Number], no: NDArray[_Number] | int
-) -> NDArray[_Number]:
+def chosen(condition: Booleans, yes: NDArray[_Number], no: NDArray[_Number] | int) -> NDArray[_Number]:
     """``yes`` where the condition holds, else ``no``."""
     found: NDArray[_Number] = np.where(condition, yes, no)
     return found

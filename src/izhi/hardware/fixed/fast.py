@@ -74,9 +74,7 @@ def _layer(update: Value) -> Value:
                     _accumulate(out[t - 1, b], feedback, total)
                 for j in range(len(total)):
                     current = scaled(total[j], multiplier[j], shift, number)
-                    v[b, j], u[b, j], out[t, b, j] = update(
-                        v[b, j], u[b, j], current, formats, *_at(coefficients, j)
-                    )
+                    v[b, j], u[b, j], out[t, b, j] = update(v[b, j], u[b, j], current, formats, *_at(coefficients, j))
         return made_of
 
     return layer

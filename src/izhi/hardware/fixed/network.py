@@ -154,10 +154,7 @@ class Network:
 
     def with_arrays(self, changed: Mapping[int, Arrays]) -> Network:
         """A network with other arrays in some parts, by their numbers; the other parts are the same objects."""
-        layers = tuple(
-            _changed(layer, changed[k]) if k in changed else layer
-            for k, layer in enumerate(self.layers)
-        )
+        layers = tuple(_changed(layer, changed[k]) if k in changed else layer for k, layer in enumerate(self.layers))
         readout, last = self.readout, len(layers)
         if readout is not None and last in changed:
             readout = _changed(readout, changed[last])
@@ -174,14 +171,12 @@ class Network:
         old = self.parts[number]
         if weight.shape != old.weight.shape or weight.dtype.kind not in "iu":
             raise ShapeError(
-                f"weights are {weight.dtype} of shape {weight.shape}, expected integers of shape"
-                f" {old.weight.shape}"
+                f"weights are {weight.dtype} of shape {weight.shape}, expected integers of shape {old.weight.shape}"
             )
         low, high = old.limits
         if weight.size and not (low <= weight.min() and weight.max() <= high):
             raise ShapeError(
-                f"weights are {weight.min()} to {weight.max()}, expected {low} to {high}:"
-                f" {old.weight_bits} bits"
+                f"weights are {weight.min()} to {weight.max()}, expected {low} to {high}: {old.weight_bits} bits"
             )
         return self.with_arrays({number: {"weight": weight.astype(np.int64)}})
 
@@ -225,9 +220,7 @@ def check_input(network: Network, spikes: NDArray[np.integer]) -> None:
             f"spikes have shape {spikes.shape}, expected (T, batch, {network.inputs}) with T of at least 1"
         )
     if spikes.dtype.kind not in "iub" or (spikes.size and spikes.min() < 0):
-        raise ShapeError(
-            f"spikes are {spikes.dtype}, expected integers of 0 or more: how often each input fires"
-        )
+        raise ShapeError(f"spikes are {spikes.dtype}, expected integers of 0 or more: how often each input fires")
 
 
 def run(network: Network, spikes: NDArray[np.integer], *, trace: bool = False) -> Outcome:

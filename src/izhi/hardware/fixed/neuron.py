@@ -64,9 +64,7 @@ class Neuron:
         return (*cls.coefficients, *cls.initial)
 
     @classmethod
-    def of(
-        cls, formats: Mapping[str, FixedPoint], fraction: int, constants: Mapping[str, Integers]
-    ) -> Neuron:
+    def of(cls, formats: Mapping[str, FixedPoint], fraction: int, constants: Mapping[str, Integers]) -> Neuron:
         """Neurons of the formats of ``states`` and of ``constants``, both by name."""
         named: dict[str, Any] = {f"{state}_format": formats[state] for state in cls.states}
         named.update(constants, fraction=fraction)
@@ -94,15 +92,10 @@ class Neuron:
     def start(self, batch: int) -> tuple[Integers, Integers]:
         """v and u before the first step, (batch, N) each; 0 for a state that they lack."""
         zeros = np.zeros((batch, len(self.arguments[0])), np.int64)
-        v, u = (
-            zeros + getattr(self, name) if name in self.initial else zeros.copy()
-            for name in ("v0", "u0")
-        )
+        v, u = (zeros + getattr(self, name) if name in self.initial else zeros.copy() for name in ("v0", "u0"))
         return v, u
 
-    def step(
-        self, v: Integers, u: Integers, current: Integers
-    ) -> tuple[Integers, Integers, Integers]:
+    def step(self, v: Integers, u: Integers, current: Integers) -> tuple[Integers, Integers, Integers]:
         """v, u and spikes (0 or 1) after a step; all (batch, N)."""
         v, u, fired = type(self).update(v, u, current, self.formats, *self.arguments)
         return v, u, fired.astype(np.int64)
@@ -211,6 +204,4 @@ class LIFNeuron(Neuron):
 
 
 #: By their kinds, as files have them.
-NEURONS: Mapping[str, type[Neuron]] = {
-    neuron.kind: neuron for neuron in (IzhikevichNeuron, LIFNeuron)
-}
+NEURONS: Mapping[str, type[Neuron]] = {neuron.kind: neuron for neuron in (IzhikevichNeuron, LIFNeuron)}

@@ -97,9 +97,7 @@ def _fast() -> Callable[..., NDArray[np.int64]] | None:
     return fast.scores
 
 
-def _scores(
-    weights: Sequence[Floats], biases: Sequence[Floats], currents: Floats, build: Build
-) -> NDArray[np.int64]:
+def _scores(weights: Sequence[Floats], biases: Sequence[Floats], currents: Floats, build: Build) -> NDArray[np.int64]:
     """Scores (P, B, n_out) in numpy."""
     population = len(weights[0])
     samples = min(len(currents), _LANES)
@@ -123,22 +121,16 @@ def check_currents(currents: ArrayLike, inputs: int) -> Floats:
             raise ShapeError(f"currents are {found.dtype}, expected float32")
         found = np.ascontiguousarray(found, np.float32)
     if found.ndim != 2 or found.shape[1] != inputs:
-        raise ShapeError(
-            f"currents have shape {found.shape}, expected (samples, {inputs}): one value for each input"
-        )
+        raise ShapeError(f"currents have shape {found.shape}, expected (samples, {inputs}): one value for each input")
     if not np.isfinite(found).all():
-        raise ShapeError(
-            "currents hold a value that is not finite in float32, expected finite ones"
-        )
+        raise ShapeError("currents hold a value that is not finite in float32, expected finite ones")
     return found
 
 
 def _check_population(weights: Sequence[Array], biases: Sequence[Array], build: str) -> int:
     """The number of networks; raises unless the shapes chain and fit the IP."""
     if len(weights) != len(biases):
-        raise ShapeError(
-            f"{len(weights)} weights and {len(biases)} biases, expected one of each for every layer"
-        )
+        raise ShapeError(f"{len(weights)} weights and {len(biases)} biases, expected one of each for every layer")
     for number, (w, b) in enumerate(zip(weights, biases, strict=True), start=1):
         if w.ndim != 3 or b.shape != w.shape[:2] or len(w) != len(weights[0]):
             raise ShapeError(
@@ -149,9 +141,7 @@ def _check_population(weights: Sequence[Array], biases: Sequence[Array], build: 
     return len(weights[0])
 
 
-def _spikes(
-    weights: Sequence[Floats], biases: Sequence[Floats], currents: Floats, build: Build
-) -> list[Floats]:
+def _spikes(weights: Sequence[Floats], biases: Sequence[Floats], currents: Floats, build: Build) -> list[Floats]:
     """Spikes of every layer, (30, N, P, B), of P networks and B samples."""
     x: Floats = np.ascontiguousarray(currents.T)[None, :, None, :]
     found = []

@@ -48,9 +48,7 @@ class EmulatedIP:
     def write(self, offset: int, value: int) -> None:
         """Write a register; ap_start starts it."""
         if offset % 4 or not 0 <= offset < 1 << 16:
-            raise DeviceError(
-                f"register offset is {offset}, expected a multiple of 4 within 64 KiB"
-            )
+            raise DeviceError(f"register offset is {offset}, expected a multiple of 4 within 64 KiB")
         if offset != self.registers.control:
             self._values[offset] = value & _MASK
         elif value >> Control.START & 1 and not self._waits:

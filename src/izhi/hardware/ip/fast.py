@@ -40,9 +40,7 @@ def _population(build: Build) -> Value:
     register_jitable(step)
 
     @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-    def population(
-        weights: Value, biases: Value, inputs: Value, currents: Value, skips: Value, scores: Value
-    ) -> int:
+    def population(weights: Value, biases: Value, inputs: Value, currents: Value, skips: Value, scores: Value) -> int:
         x = np.zeros((STEPS, WIDTH), np.float32)
         total = np.zeros(WIDTH, np.float32)
         v = np.zeros(WIDTH, np.float32)
@@ -68,9 +66,7 @@ def _population(build: Build) -> Value:
     return population
 
 
-def scores(
-    weights: Sequence[Floats], biases: Sequence[Floats], currents: Floats, build: Build
-) -> NDArray[np.int64]:
+def scores(weights: Sequence[Floats], biases: Sequence[Floats], currents: Floats, build: Build) -> NDArray[np.int64]:
     """Scores (P, B, n_out) of networks that ``run_population`` checked."""
     members, count = len(weights[0]), len(weights)
     packed = np.zeros((members, count, WIDTH, WIDTH), np.float32)

@@ -81,9 +81,7 @@ class Network:
                 )
             for name, values in (("weight", layer.weight), ("bias", layer.bias)):
                 if values.dtype != np.float32:
-                    raise ShapeError(
-                        f"layer {number} has a {name} of {values.dtype}, expected float32"
-                    )
+                    raise ShapeError(f"layer {number} has a {name} of {values.dtype}, expected float32")
                 if not np.isfinite(values).all():
                     raise SettingError(
                         f"layer {number} has a {name} that is not finite in float32, expected finite"
@@ -91,17 +89,13 @@ class Network:
                     )
 
     @classmethod
-    def of(
-        cls, weights: Sequence[ArrayLike], biases: Sequence[ArrayLike], build: Build = "izhi"
-    ) -> Network:
+    def of(cls, weights: Sequence[ArrayLike], biases: Sequence[ArrayLike], build: Build = "izhi") -> Network:
         """From what numpy makes arrays of: weights (n_out, n_prev) and biases (n_out,) of each layer.
 
         Values are rounded to float32.
         """
         if len(weights) != len(biases):
-            raise ShapeError(
-                f"{len(weights)} weights and {len(biases)} biases, expected one of each for every layer"
-            )
+            raise ShapeError(f"{len(weights)} weights and {len(biases)} biases, expected one of each for every layer")
         pairs = [(_floats(w), _floats(b)) for w, b in zip(weights, biases, strict=True)]
         return cls(tuple(Layer(w, b) for w, b in pairs), build)
 
@@ -117,10 +111,7 @@ class Network:
 
     def with_arrays(self, changed: Mapping[int, Arrays]) -> Network:
         """A network with other arrays in some layers, by their numbers; the other layers are the same objects."""
-        layers = tuple(
-            replace(layer, **changed[k]) if k in changed else layer
-            for k, layer in enumerate(self.layers)
-        )
+        layers = tuple(replace(layer, **changed[k]) if k in changed else layer for k, layer in enumerate(self.layers))
         return Network(layers, self.build)
 
     def with_weights(self, number: int, weight: Floats, bias: Floats | None = None) -> Network:
@@ -166,25 +157,19 @@ def check_sizes(shapes: Sequence[tuple[int, ...]], build: str) -> None:
     if build not in BUILDS:
         raise unknown("build", build, BUILDS)
     if not 1 <= len(shapes) <= LAYERS:
-        raise SettingError(
-            f"the network has {len(shapes)} layers, expected 1 to {LAYERS}, for which the IP was built"
-        )
+        raise SettingError(f"the network has {len(shapes)} layers, expected 1 to {LAYERS}, for which the IP was built")
     before = None
     for number, shape in enumerate(shapes, start=1):
         if len(shape) != 2:
-            raise ShapeError(
-                f"layer {number} has weights of shape {shape}, expected (n_out, n_prev)"
-            )
+            raise ShapeError(f"layer {number} has weights of shape {shape}, expected (n_out, n_prev)")
         outputs, inputs = shape
         for name, size in (("neurons", outputs), ("inputs", inputs)):
             if not 1 <= size <= WIDTH:
                 raise SettingError(
-                    f"layer {number} has {size} {name}, expected 1 to {WIDTH}, for which the IP was"
-                    " built; choose fewer"
+                    f"layer {number} has {size} {name}, expected 1 to {WIDTH}, for which the IP was built; choose fewer"
                 )
         if before is not None and inputs != before:
             raise ShapeError(
-                f"layer {number} has weights for {inputs} inputs, expected {before}, the neurons of"
-                " the layer before"
+                f"layer {number} has weights for {inputs} inputs, expected {before}, the neurons of the layer before"
             )
         before = outputs

@@ -67,9 +67,7 @@ class RegisterMap:
             start = getattr(self, field.name)
             words = {"currents": WIDTH, "widths": LAYERS}.get(field.name, 1)
             if start % 4 or not 0 <= start <= (1 << 16) - 4 * words:
-                raise DeviceError(
-                    f"register {field.name} lies at 0x{start:x}, expected a multiple of 4 within 64 KiB"
-                )
+                raise DeviceError(f"register {field.name} lies at 0x{start:x}, expected a multiple of 4 within 64 KiB")
             for offset in range(start, start + 4 * words, 4):
                 if offset in taken:
                     raise DeviceError(
@@ -118,13 +116,9 @@ def read_hwh(path: str | Path) -> Overlay:
     """
     path = Path(path)
     root = _parse(path)
-    modules = [
-        m for m in root.iter("MODULE") if IP in m.get("VLNV", "") or IP in m.get("MODTYPE", "")
-    ]
+    modules = [m for m in root.iter("MODULE") if IP in m.get("VLNV", "") or IP in m.get("MODTYPE", "")]
     if len(modules) != 1:
-        raise DeviceError(
-            f"{path} has {len(modules)} blocks of the IP {IP}, expected one; use the .hwh of its overlay"
-        )
+        raise DeviceError(f"{path} has {len(modules)} blocks of the IP {IP}, expected one; use the .hwh of its overlay")
     module = modules[0]
     senders, receiver = _wires(root, module)
     return Overlay(_name(module), _registers(path, module), senders, receiver)
@@ -138,9 +132,7 @@ def _parse(path: Path) -> Element:
             raise DeviceError(f"{path} has {size:,} bytes, expected at most {MOST_BYTES:,}")
         text = path.read_bytes()
     except OSError as error:
-        raise DeviceError(
-            f"cannot read {path}: {problem(error)}; expected the .hwh beside the bitstream"
-        ) from None
+        raise DeviceError(f"cannot read {path}: {problem(error)}; expected the .hwh beside the bitstream") from None
 
     def refuse(*_: object) -> None:
         raise DeviceError(f"{path} has a document type, expected plain XML as Vivado writes it")
@@ -174,9 +166,7 @@ def _registers(path: Path, module: Element) -> RegisterMap:
     for register_name, names in _NAMES.items():
         known = [offsets[name] for name in names if name in offsets]
         if not known:
-            raise DeviceError(
-                f"{path} has no register {names[0]} in the IP {IP}, expected one; is it another version?"
-            )
+            raise DeviceError(f"{path} has no register {names[0]} in the IP {IP}, expected one; is it another version?")
         found[register_name] = known[0]
     return RegisterMap(**found)
 

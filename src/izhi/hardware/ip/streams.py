@@ -51,9 +51,7 @@ def pack(network: Network) -> Words:
     return by_stream.astype(np.uint64)
 
 
-def unpack_network(
-    words: ArrayLike, inputs: int, sizes: Sequence[int], build: Build = "izhi"
-) -> Network:
+def unpack_network(words: ArrayLike, inputs: int, sizes: Sequence[int], build: Build = "izhi") -> Network:
     """The network that ``pack`` made words of: inputs, and the neurons of each layer.
 
     Raises:
@@ -61,9 +59,7 @@ def unpack_network(
     """
     words = np.asarray(words, "<u8")
     if words.shape != (STREAMS, input_words(sizes)):
-        raise ShapeError(
-            f"the streams have words of shape {words.shape}, expected ({STREAMS}, {input_words(sizes)})"
-        )
+        raise ShapeError(f"the streams have words of shape {words.shape}, expected ({STREAMS}, {input_words(sizes)})")
     by_vector = words.reshape(STREAMS, -1, _GROUPS).transpose(1, 2, 0)
     vectors: Floats = np.ascontiguousarray(by_vector).view("<f4").reshape(-1, WIDTH)
     weights, biases = [], []
@@ -93,9 +89,7 @@ def unpack(words: ArrayLike, outputs: int) -> NDArray[np.uint8]:
     """
     words = np.asarray(words, "<u8")
     if words.shape != (output_words(outputs),):
-        raise ShapeError(
-            f"the answer has {words.size} words, expected {output_words(outputs)} for {outputs} neurons"
-        )
+        raise ShapeError(f"the answer has {words.size} words, expected {output_words(outputs)} for {outputs} neurons")
     bits = np.unpackbits(words.view(np.uint8), bitorder="little")
     if bits[STEPS * outputs :].any():
         raise ShapeError(f"the answer has bits set behind the spikes of {outputs} neurons")

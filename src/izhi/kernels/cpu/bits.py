@@ -42,9 +42,7 @@ _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 def lowest_bit(typing: Context, word: Value) -> Value:
     """The place of the lowest bit that is set in a word that is not zero."""
 
-    def generate(
-        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
-    ) -> ir.Value:
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
         return builder.cttz(args[0], cgutils.true_bit)
 
     return types.uint32(types.uint32), generate
@@ -54,9 +52,7 @@ def lowest_bit(typing: Context, word: Value) -> Value:
 def number_of_bits(typing: Context, word: Value) -> Value:
     """How many bits of a word are set."""
 
-    def generate(
-        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
-    ) -> ir.Value:
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
         return builder.ctpop(args[0])
 
     return types.uint32(types.uint32), generate
@@ -66,14 +62,10 @@ def number_of_bits(typing: Context, word: Value) -> Value:
 def word_of(typing: Context, address: Value) -> Value:
     """The word whose bits say which of 32 bytes are not zero."""
 
-    def generate(
-        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
-    ) -> ir.Value:
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
         kind = ir.VectorType(_I8, WORD)
         flags = builder.load(builder.inttoptr(args[0], kind.as_pointer()), align=1)
-        return builder.bitcast(
-            builder.icmp_unsigned("!=", flags, ir.Constant(kind, [0] * WORD)), _I32
-        )
+        return builder.bitcast(builder.icmp_unsigned("!=", flags, ir.Constant(kind, [0] * WORD)), _I32)
 
     return types.uint32(types.int64), generate
 
@@ -82,9 +74,7 @@ def word_of(typing: Context, address: Value) -> Value:
 def _transpose_words(typing: Context, source: Value, stride: Value, target: Value) -> Value:
     """32 words a stride (bytes) apart → 32 words side by side: bit r of word i is bit i of word r."""
 
-    def generate(
-        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
-    ) -> ir.Value:
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
         kind = ir.VectorType(_I32, WORD)
         words = ir.Constant(kind, ir.Undefined)
         for r in range(WORD):
@@ -95,9 +85,7 @@ def _transpose_words(typing: Context, source: Value, stride: Value, target: Valu
             bit = builder.and_(words, ir.Constant(kind, [1 << i] * WORD))
             turned = builder.icmp_unsigned("!=", bit, ir.Constant(kind, [0] * WORD))
             place = builder.add(args[2], ir.Constant(_I64, 4 * i))
-            builder.store(
-                builder.bitcast(turned, _I32), builder.inttoptr(place, _I32.as_pointer()), align=4
-            )
+            builder.store(builder.bitcast(turned, _I32), builder.inttoptr(place, _I32.as_pointer()), align=4)
         return context.get_dummy_value()
 
     return types.none(*[types.int64] * 3), generate

@@ -100,9 +100,7 @@ def _sums(words: Tensor, m: Tensor) -> Tensor:
     at_once = max(1, min(per_row, _CACHE // (4 * columns * WORD)))
     out = torch.empty(rows, m.shape[1])
     groups = -(-rows // _ROWS) * -(-m.shape[1] // columns)
-    launch(
-        _gather(), rows, per_row, depth, m.shape[1], columns, at_once, words, m, out, pieces=groups
-    )
+    launch(_gather(), rows, per_row, depth, m.shape[1], columns, at_once, words, m, out, pieces=groups)
     return out[:, :width].contiguous()
 
 

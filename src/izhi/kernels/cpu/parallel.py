@@ -82,9 +82,7 @@ if hasattr(os, "register_at_fork"):
 def _call(typing: Context, address: Value) -> Value:
     """int f() at an address."""
 
-    def generate(
-        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
-    ) -> ir.Value:
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
         number = context.get_value_type(types.int32)
         kind = numba.core.cgutils.ir.FunctionType(number, [])
         return builder.call(builder.inttoptr(args[0], kind.as_pointer()), [])
@@ -94,9 +92,7 @@ def _call(typing: Context, address: Value) -> Value:
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
 def _pointer(typing: Context, address: Value) -> Value:
-    def generate(
-        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
-    ) -> ir.Value:
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
         return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
 
     return types.voidptr(types.int64), generate
@@ -106,9 +102,7 @@ def _pointer(typing: Context, address: Value) -> Value:
 def wide_vectors(typing: Context) -> Value:
     """Let LLVM use vectors of 512 bits in this function, which it avoids by itself."""
 
-    def generate(
-        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
-    ) -> ir.Value:
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
         # llvmlite's own add knows no attributes with values.
         set.add(builder.function.attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()

@@ -94,8 +94,6 @@ def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype | None) -> Te
         out = torch.empty(steps, batch, -(-width // WORD), dtype=torch.int32)
     else:
         out = torch.empty(steps, batch, width, dtype=dtype)
-    mixed = torch.from_numpy(
-        np.random.SeedSequence(seed).generate_state(2, np.uint32).view(np.int32)
-    )
+    mixed = torch.from_numpy(np.random.SeedSequence(seed).generate_state(2, np.uint32).view(np.int32))
     launch(_rate(dtype), steps, batch, width, limits, mixed, out, pieces=steps * batch)
     return out

@@ -31,17 +31,13 @@ def inlined(function: Function) -> Function:
     A kernel that captured a compiled function would never be found again in the cache on disk, since
     Numba gives each compiled function a new name in each process.
     """
-    marked: Function = numba.extending.register_jitable(error_model="numpy", forceinline=True)(
-        function
-    )
+    marked: Function = numba.extending.register_jitable(error_model="numpy", forceinline=True)(function)
     return marked
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
 def _bits_to_float(typing: Context, x: Value) -> Value:
-    def generate(
-        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
-    ) -> ir.Value:
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
         return builder.bitcast(args[0], context.get_value_type(numba.float32))
 
     return numba.float32(numba.uint32), generate
@@ -49,9 +45,7 @@ def _bits_to_float(typing: Context, x: Value) -> Value:
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
 def _float_to_bits(typing: Context, x: Value) -> Value:
-    def generate(
-        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
-    ) -> ir.Value:
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
         return builder.bitcast(args[0], context.get_value_type(numba.uint32))
 
     return numba.uint32(numba.float32), generate

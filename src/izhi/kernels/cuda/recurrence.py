@@ -171,9 +171,7 @@ _COEFFICIENTS = {2: (_two, _add_two), 3: (_three, _add_three), 11: (_eleven, _ad
 def _forward(plan: Plan) -> Any:
     arrive, _, advance, _ = dynamics(plan, WORDS)
     collect, _ = _COEFFICIENTS[plan.rows]
-    two, coupled, filtered, biased = (
-        _constant(x) for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased)
-    )
+    two, coupled, filtered, biased = (_constant(x) for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased))
     own, states = _constant(plan.own), _constant(plan.states)
 
     @_jit
@@ -234,9 +232,7 @@ def _backward(plan: Plan) -> Any:
     collect, add = _COEFFICIENTS[plan.rows]
     if plan.learn == "gain":
         add = _add_eleventh if plan.own == 2 else _add_third
-    two, coupled, filtered, biased = (
-        _constant(x) for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased)
-    )
+    two, coupled, filtered, biased = (_constant(x) for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased))
     learn, learn_decay = _constant(plan.learn != "none"), _constant(plan.learn == "all")
     own, states, rows = (_constant(x) for x in (plan.own, plan.states, plan.rows))
 
@@ -315,9 +311,7 @@ def _backward(plan: Plan) -> Any:
                     b = tl.load(here + (states - 1) * lanes, mask)
                     before_a, before_b, current, g = arrive(arriving, beside, a, b, s)
                 gs = tl.load(grad_spikes + row, mask).to(tl.float32)
-                gv, gu, gc, gg, to_bias, gp = retreat(
-                    v, u, current, g, bias_of, gv, gu, gs, ahead_v, q, s
-                )
+                gv, gu, gc, gg, to_bias, gp = retreat(v, u, current, g, bias_of, gv, gu, gs, ahead_v, q, s)
                 if learn:
                     add(grad_p + lane, lanes, gp, mask)
                 if biased:
@@ -348,9 +342,7 @@ def _launch(kernel: Any, call: Call, lanes: int, tensors: tuple[Any, ...], keep_
     # Products and sums must stay apart: contracted, spikes at the threshold would differ.
     options: dict[str, Any] = {} if is_interpreted() else {"enable_fp_fusion": False}
     constants = Constants(*call.constants.tolist())._asdict()
-    kernel[(triton.cdiv(lanes, BLOCK),)](
-        *tensors, *sizes, keep_every, **constants, block=BLOCK, **options
-    )
+    kernel[(triton.cdiv(lanes, BLOCK),)](*tensors, *sizes, keep_every, **constants, block=BLOCK, **options)
 
 
 def forward(

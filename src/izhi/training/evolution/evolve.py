@@ -78,9 +78,7 @@ class Measurement:
     else as many, drawn anew for each generation.
     """
 
-    def __init__(
-        self, trainer: Trainer, classifier: Classifier, samples: AnySamples, members: Members
-    ) -> None:
+    def __init__(self, trainer: Trainer, classifier: Classifier, samples: AnySamples, members: Members) -> None:
         self.trainer, self.classifier, self.samples = trainer, classifier, samples
         self.members = members
         self.is_noisy = len(samples) > trainer.batch_size or classifier.encoder.is_random

@@ -50,19 +50,12 @@ class Genome:
         SettingError: for another network, or where nothing is left to search.
     """
 
-    def __init__(
-        self, network: Network, searched: str = "all", start: Mapping[str, Tensor] | None = None
-    ) -> None:
+    def __init__(self, network: Network, searched: str = "all", start: Mapping[str, Tensor] | None = None) -> None:
         self.genes = [g for g in _genes(network) if searched in ("all", _kind(g.name))]
         if start is not None:
-            self.genes = [
-                Gene(g.name, start[g.name].view_as(g.start).to(g.start), g.scale)
-                for g in self.genes
-            ]
+            self.genes = [Gene(g.name, start[g.name].view_as(g.start).to(g.start), g.scale) for g in self.genes]
         if not self.genes:
-            raise SettingError(
-                f"searched is {searched!r}, but the network has none to change; add learn"
-            )
+            raise SettingError(f"searched is {searched!r}, but the network has none to change; add learn")
         self.size = sum(g.start.numel() for g in self.genes)
 
     def values(self, x: Tensor) -> dict[str, Tensor]:
@@ -102,8 +95,7 @@ def _genes(network: Network) -> Iterator[Gene]:
     for place, connection in parts:
         if type(connection) is not Linear or connection.feedback is not None:
             raise SettingError(
-                f"{place} is {connection.kind}, but evolution searches linear connections;"
-                " set connection to linear"
+                f"{place} is {connection.kind}, but evolution searches linear connections; set connection to linear"
             )
         for name, value in connection.named_parameters():
             yield Gene(f"{place}.{name}", value.detach().clone(), connection.in_features**-0.5)
@@ -133,9 +125,7 @@ class Population:
 
     def outputs(self, spikes: Spikes, x: Tensor) -> Iterator[Tensor]:
         """Output (T, B, classes) of each member x (P, n) on spikes (T, B, inputs)."""
-        widest = max(
-            (int(cast(Layer, y).connection.out_features) for y in self.network.layers), default=1
-        )
+        widest = max((int(cast(Layer, y).connection.out_features) for y in self.network.layers), default=1)
         at_once = max(1, _ROOM // (spikes.shape[0] * spikes.shape[1] * widest))
         with torch.no_grad():
             for part in torch.split(x, at_once):
@@ -154,8 +144,7 @@ class Population:
                 current = _within(out, values, f"{place}.connection")
             width = int(layer.connection.out_features)
             learned = {
-                name: values[f"{place}.neuron.learned.{name}"].view(members, -1)
-                for name in layer.neuron.learned
+                name: values[f"{place}.neuron.learned.{name}"].view(members, -1) for name in layer.neuron.learned
             }
             neuron = _side_by_side(layer.neuron, learned, members, width)
             fired, _ = neuron(Drive(current.flatten(2)))
@@ -176,9 +165,7 @@ class Population:
         return found.expand(len(spikes), -1, -1, -1) if constant else found
 
 
-def _side_by_side(
-    neuron: Neuron, learned: Mapping[str, Tensor], members: int, width: int
-) -> NeuronLayer[Any]:
+def _side_by_side(neuron: Neuron, learned: Mapping[str, Tensor], members: int, width: int) -> NeuronLayer[Any]:
     """A layer's neurons for all members, each member with learned coefficients of its own, (P, 1 or N)."""
     wide = copy.deepcopy(cast("NeuronLayer[Any]", neuron))
     wide.size = (members * width,) if learned else None

@@ -31,9 +31,7 @@ class Problem(evotorch.Problem):  # type: ignore[misc]
         told: losses that are taken from here, before anything is measured.
     """
 
-    def __init__(
-        self, measure: Measure, *, size: int, spread: float, seed: int, actors: int
-    ) -> None:
+    def __init__(self, measure: Measure, *, size: int, spread: float, seed: int, actors: int) -> None:
         bound = 3**0.5 * spread
         super().__init__(
             "min", solution_length=size, initial_bounds=(-bound, bound), dtype=torch.float32,

@@ -65,16 +65,12 @@ class Search:
         if name not in SEARCHES:
             raise unknown("search", name, SEARCHES)
         evotorch, problem_type = _evotorch()
-        self._problem = problem = problem_type(
-            measure, size=size, spread=spread, seed=seed, actors=actors
-        )
+        self._problem = problem = problem_type(measure, size=size, spread=spread, seed=seed, actors=actors)
         algorithms, operators = evotorch.algorithms, evotorch.operators
         self._is_genetic = name == "ga"
         start = torch.zeros(size)
         if name == "snes":
-            self._search = algorithms.SNES(
-                problem, stdev_init=spread, popsize=members, center_init=start
-            )
+            self._search = algorithms.SNES(problem, stdev_init=spread, popsize=members, center_init=start)
         elif name == "cma-es":
             self._search = algorithms.CMAES(
                 problem, stdev_init=spread, popsize=members, center_init=start,
