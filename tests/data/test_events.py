@@ -534,7 +534,9 @@ def test_a_speaker_can_be_held_out_for_validation(tmp_path, monkeypatch, capsys)
     assert "validation_speaker is 4, expected one of several: 0, 1, 2, 3" in capsys.readouterr().err
     held = []
     whole = tuning.train
-    monkeypatch.setattr(tuning, "train", lambda f, e, *rest: held.append(e.validation_speaker) or whole(f, e, *rest))
+    monkeypatch.setattr(
+        tuning, "train", lambda f, e, *rest: held.append(e.data.validation_speaker) or whole(f, e, *rest)
+    )
     tune = ["tune", *options[1:], "--neurons", "lif", "--trials", "2", "--every-speaker"]
     assert cli.main([*tune, "--out", str(tmp_path / "tune")]) == 0
     assert held[:4] == [0, 1, 2, 3]

@@ -68,6 +68,11 @@ def load(path: Path, changes: Mapping[str, object] | None = None) -> Saved:
     """
     path = path / checkpoint.NAME if path.is_dir() else path
     content = checkpoint.load(path, ("config", "inputs", "classes"))
+    for name, kind in (("config", dict), ("inputs", int), ("classes", list), ("history", list), ("warnings", list)):
+        if not isinstance(content[name], kind):
+            raise CheckpointError(
+                f"{path} has {name} {content[name]!r:.60}, expected a {kind.__name__}; use a checkpoint that izhi wrote"
+            )
     # A setting that is newer than the checkpoint had its default there.
     e = experiment({**content["config"], **(changes or {})})
     progress = checkpoint.progress_of(content)

@@ -30,10 +30,9 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]], right: C
     console = Console(file=io.StringIO(), width=_WIDTH, color_system=None)
     with console.capture() as captured:
         console.print(table)
-    lines = [line.strip() for line in captured.get().splitlines() if line.strip()]
-    rule = lines[1].strip("|").split("|")
-    aligned = (dashes[:-1] + ":" if k in right else dashes for k, dashes in enumerate(rule))
-    lines[1] = f"|{'|'.join(aligned)}|"
+    # Rich pads cells to columns, which makes a table's lines change with its longest cell.
+    lines = [" ".join(line.split()) for line in captured.get().splitlines() if line.strip()]
+    lines[1] = "|" + "|".join("---:" if k in right else "---" for k in range(len(headings))) + "|"
     return "\n".join(lines)
 
 

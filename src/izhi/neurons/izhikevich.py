@@ -36,7 +36,8 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
         v' = a1·v² + a2·v + a3·u + a4 + gain·I,   u' = b1·v + b2·u + b3
         spike when v ≥ threshold;  after a spike v ← c, u ← u + d
 
-    integrated by Euler steps of dt in the event order of the preset (``ORDERS``). For the biological
+    integrated by Euler steps of dt in the event order of the preset (``ORDERS``): the step is
+    ``izhi.kernels.reference.izhikevich_step``. For the biological
     presets v is in mV, u and I in mV/ms, time in ms (Izhikevich 2003: v' = 0.04·v² + 5·v + 140 − u + I,
     u' = a·(b·v − u)); the normalised presets have no units.
 

@@ -1,4 +1,9 @@
-"""What every neuron is, and what the layers of neurons here have in common."""
+"""What every neuron is, and what the layers of neurons here have in common.
+
+To add a neuron: a file here, such as lif.py; its step in kernels/reference.py, and in kernels/dynamics.py for the fast
+kernels; its name in experiments/settings/kinds.py. For hardware: quantization/neurons.py, its integer step in
+hardware/fixed/neuron.py, its datapath in hardware/core/datapaths.py.
+"""
 
 from __future__ import annotations
 

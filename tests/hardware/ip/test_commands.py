@@ -135,7 +135,7 @@ def test_receptive_fields_and_the_normalized_preset(tmp_path):
 def test_runs_that_the_ip_cannot_hold(tmp_path, capsys, changes, message):
     e = experiment({**SETTINGS, **changes})
     content = {"config": e.flat(plain=True), "model": {}, "optimizer": {}, "epoch": 1,
-               "history": [], "warnings": [], "inputs": 4, "classes": 3}  # fmt: skip
+               "history": [], "warnings": [], "inputs": 4, "classes": ["a", "b", "c"]}  # fmt: skip
     checkpoint.save(tmp_path / "checkpoint.pt", content)
     found = refused(capsys, "export", tmp_path, "--target", "hls-ip")
 

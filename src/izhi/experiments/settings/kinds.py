@@ -1,4 +1,4 @@
-"""Kinds of neurons as settings name them: adding one is an entry here."""
+"""Kinds of neurons as settings name them; how to add a neuron is said in izhi.neurons.neuron."""
 
 from __future__ import annotations
 

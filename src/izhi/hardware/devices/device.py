@@ -1,4 +1,4 @@
-"""What every device can do, whether it is a program or a board."""
+"""What every device can do, whether it is a program (emulator.py), the core (core.py) or the FPGA IP (ip.py)."""
 
 from __future__ import annotations
 
