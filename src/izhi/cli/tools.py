@@ -9,9 +9,10 @@ from pathlib import Path
 
 from izhi import data
 from izhi.cli.common import Commands, make_folder, report_line, whole_numbers, write_json
-from izhi.errors import DataError, SettingError, unknown
+from izhi.errors import DataError, SettingError
 from izhi.experiments import benchmark, plots
-from izhi.neurons import LIF, ORDERS, PATTERNS, PRESETS, preset, simulation
+from izhi.experiments.settings.kinds import kind
+from izhi.neurons import LIF, ORDERS, PATTERNS, simulation
 
 
 def simulate(a: argparse.Namespace) -> None:
@@ -31,18 +32,16 @@ def simulate(a: argparse.Namespace) -> None:
 
 
 def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
-    if a.neuron not in ("lif", *PRESETS):
-        raise unknown("neuron", a.neuron, ("lif", *PRESETS))
+    p = kind(a.neuron).parameters
     if a.neuron in PATTERNS and a.current is None:
         for name in ("dt", "order", "duration"):
             if getattr(a, name) is not None:
                 raise SettingError(f"{name} is set, but {a.neuron!r} runs its own stimulus; add --current")
         return simulation.run_pattern(a.neuron), a.neuron
-    if a.neuron == "lif":
+    if p is None:
         amplitude = 0.1 if a.current is None else a.current
         current = simulation.pulse(amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=1.0)
         return simulation.run_lif(LIF(), current), f"LIF, I = {amplitude:g}"
-    p = preset(a.neuron)
     if a.dt is not None:
         p = p.replace(dt=a.dt)
     if a.order is not None:

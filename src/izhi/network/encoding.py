@@ -363,8 +363,7 @@ class ValueEncoder:
     ) -> Spikes:  # fmt: skip
         values = _values(samples)
         if self.shift and training:
-            moved = derive_seed(seed, Purpose.AUGMENTATION)
-            values = shifted(values, self.shape, self.shift, seed=moved)
+            values = shifted(values, self.shape, self.shift, seed=derive_seed(seed, Purpose.AUGMENTATION))
         if self.fields:
             values = population(values, self.fields)
         if self.code == "constant":
@@ -403,8 +402,7 @@ class RowEncoder:
     ) -> Spikes:  # fmt: skip
         values = _values(samples)
         if self.shift and training:
-            moved = derive_seed(seed, Purpose.AUGMENTATION)
-            values = shifted(values, self.shape, self.shift, seed=moved)
+            values = shifted(values, self.shape, self.shift, seed=derive_seed(seed, Purpose.AUGMENTATION))
         return rows(values, self.steps, self.features, dtype=dtype)
 
 
