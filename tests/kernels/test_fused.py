@@ -75,9 +75,13 @@ def assert_same(make, drive, kernel, tolerance):
     one = run(make("reference"), drive)
     two = run(make(kernel), drive, DEVICE[kernel])
     assert torch.equal(one[0], two[0])
+    steepest = one[2][0].abs().max()
     for a, b in zip((*one[1], *one[2]), (*two[1], *two[2]), strict=True):
         assert torch.isfinite(a).all()
-        assert (a - b).abs().max() <= tolerance * a.abs().max().clamp(min=1e-3)
+        # Terms of a sum that cancel leave float32's rounding of each, which the sum itself does not show.
+        terms = max(1.0, drive.current.numel() / a.numel())
+        rounding = 4 * torch.finfo(torch.float32).eps * terms**0.5 * steepest
+        assert (a - b).abs().max() <= torch.maximum(tolerance * a.abs().max().clamp(min=1e-3), rounding)
 
 
 def drive_of(current, conductance, synapse, biased):
