@@ -336,7 +336,7 @@ def test_the_artifact_is_the_network_on_every_spike(float_run, tmp_path):
 
     d, folder = data.load("digits"), RunFolder(tmp_path / "run")
     folder.open(e, resume=False)
-    quantize(builds.fabric(e.machine), e, d, folder, run.weights)
+    quantize(builds.fabric(e), e, d, folder, run.weights)
     found = export.artifact(folder.path)
     artifacts.save(found, tmp_path / "x.izhi")
     loaded = artifacts.load(tmp_path / "x.izhi")

@@ -32,7 +32,7 @@ def run(folder, listener=None, **changes):
     e = experiment({**SMALL, **changes})
     run_folder = RunFolder(folder)
     run_folder.open(e, resume=True)
-    fabric = build.fabric(e.machine)
+    fabric = build.fabric(e)
     return train(fabric, e, data.load(e.data.dataset), run_folder, listener)
 
 

@@ -77,7 +77,7 @@ def _quantize_one(
 ) -> None:
     folder_of_run = RunFolder(make_folder(a, f"quantize-{e.data.dataset}"))
     folder_of_run.open(e, resume=a.resume, command=command_line())
-    fabric = build.fabric(e.machine)
+    fabric = build.fabric(e)
     with TerminalListener(quiet=a.quiet) as listener:
         result = sweep.quantize(fabric, run, e, method, dataset, folder_of_run, listener)
     print(

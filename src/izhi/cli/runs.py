@@ -104,7 +104,7 @@ def train_experiment(a: argparse.Namespace, e: Experiment) -> None:
     """Train in the folder that the arguments name, with progress, report and JSON."""
     dataset = build.dataset(e.data, report_line)
     folder = RunFolder(make_folder(a, f"train-{e.data.dataset}-{e.neurons.neuron.replace(' ', '-')}"))
-    fabric = build.fabric(e.machine, evolves=e.training.evolves)
+    fabric = build.fabric(e)
     if fabric.is_global_zero:
         folder.open(e, resume=a.resume, command=command_line())
     fabric.barrier()
@@ -173,7 +173,7 @@ def evaluate(a: argparse.Namespace) -> None:
     changes = {n: v for n, v in settings(a).items() if n in marked(Mark.OF_EVALUATION)}
     run = trained.load(path, {**changes, "devices": 1, "nodes": 1}, report_line)
     e, dataset = run.experiment, run.dataset
-    fabric = build.fabric(e.machine, evolves=e.training.evolves)
+    fabric = build.fabric(e)
     found = training.evaluate(
         fabric, fabric.setup(run.classifier), dataset.test, training.LOSSES[e.training.loss],
         seed=e.training.seed, groups=dataset.groups,

@@ -17,7 +17,6 @@ from izhi.experiments.settings.groups import (
     AugmentationSettings,
     CodingSettings,
     DataSettings,
-    MachineSettings,
     NetworkSettings,
 )
 from izhi.experiments.settings.kinds import kind
@@ -164,10 +163,11 @@ def _float_network(e: Experiment, inputs: int, classes: int) -> Network:
         return Network(layers, readout, keep_every=s.keep_every, dropout=s.dropout)
 
 
-def fabric(s: MachineSettings, *, evolves: bool = False) -> Fabric:
-    """Fabric for the machine, launched."""
+def fabric(e: Experiment) -> Fabric:
+    """Fabric for the machine of an experiment, launched."""
+    s = e.machine
     # A population is measured in float32, and so is then what it found.
-    precision = "32-true" if evolves and s.precision == "auto" else s.precision
+    precision = "32-true" if e.training.evolves and s.precision == "auto" else s.precision
     return training.start_fabric(s.accelerator, devices=s.devices, nodes=s.nodes, precision=precision)
 
 

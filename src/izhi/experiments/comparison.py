@@ -189,7 +189,7 @@ def compare(
     if folder.is_dir() and any(folder.iterdir()) and not resume:
         raise already_holds_a_run(folder)
     dataset, key = build.dataset(first.data), _data_key(first)
-    fabric = build.fabric(first.machine, evolves=first.training.evolves)
+    fabric = build.fabric(first)
     rows = []
     for variant, experiments in planned:
         results = []

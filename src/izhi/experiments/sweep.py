@@ -172,7 +172,7 @@ def sweep(
         resume: whether finished points are read back.
         command: for the record.
     """
-    fabric = build.fabric(runs[0].experiment.machine)
+    fabric = build.fabric(runs[0].experiment)
     size = build.encoder(runs[0].experiment, dataset).features, len(dataset.classes)
     points = []
     for method, experiments in planned:

@@ -256,7 +256,7 @@ def tune(
     whole = build.dataset(planned[0].data)
     dataset = replace(whole, test=whole.test.subset(torch.zeros(len(whole.test), dtype=torch.bool)), groups={})
     folds: list[int | None] = [*speakers(whole)] if every_speaker else [None]
-    fabric = build.fabric(planned[0].machine)
+    fabric = build.fabric(planned[0])
     best = []
     for variant, e in zip(variants, planned, strict=True):
         mine = [r for r in ranges if r.concerns(e.neurons.neuron)]

@@ -219,7 +219,7 @@ def trained(tmp_path_factory):
                     "neuron": "normalized", "weight_bits": 4, "state_bits": 12})  # fmt: skip
     run = RunFolder(folder / "iris")
     run.open(e, resume=False)
-    train(build.fabric(e.machine), e, data.load("iris"), run, TerminalListener(quiet=True))
+    train(build.fabric(e), e, data.load("iris"), run, TerminalListener(quiet=True))
     return run.path
 
 

@@ -44,7 +44,7 @@ def train(folder, **changes):
     e = experiment({**SETTINGS, **changes})
     run = RunFolder(folder)
     run.open(e, resume=False)
-    fabric, listener = build.fabric(e.machine), TerminalListener(quiet=True)
+    fabric, listener = build.fabric(e), TerminalListener(quiet=True)
     return train_run(fabric, e, data.load(e.data.dataset), run, listener).test_accuracy
 
 

@@ -22,7 +22,14 @@ def run(folder, **changes):
     e = experiment({**IRIS, **changes})
     run_folder = RunFolder(folder)
     run_folder.open(e, resume=True)
-    return train(build.fabric(e.machine, evolves=True), e, build.dataset(e.data), run_folder)
+    return train(build.fabric(e), e, build.dataset(e.data), run_folder)
+
+
+def test_a_population_is_measured_in_float32_whoever_asks_for_the_machine(monkeypatch):
+    monkeypatch.setattr("izhi.training.fabric.fast_precision", lambda accelerator: "bf16-mixed")
+    for optimizer, precision in (("snes", "32-true"), ("adam", "bf16-mixed")):
+        e = experiment({"dataset": "iris", "optimizer": optimizer, "accelerator": "cpu"})
+        assert build.fabric(e)._precision.precision == precision
 
 
 def numbers(history):

@@ -25,7 +25,7 @@ def _izhi(**settings: object) -> Callable[[Work], Steps]:
             }
         )  # fmt: skip
         network = construct.network(e, work.inputs, work.classes)
-        fabric = construct.fabric(e.machine)
+        fabric = construct.fabric(e)
         encoder = ValueEncoder("rate", work.steps, (work.inputs,))
         model, optimizer = fabric.setup(training.Classifier(encoder, network), construct.optimizer(e)(network))
         step = training.Step(fabric, model, optimizer, training.LOSSES["count"])
