@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from izhi import encoding
 from izhi.errors import ShapeError
 from izhi.kernels import PackedSpikes, packed, product
 from izhi.kernels.cpu import events
-from izhi.network import Layer, Network, encoding
+from izhi.network import Layer, Network
 from izhi.network.connections import ConductanceSynapse, Linear
 from izhi.neurons import Izhikevich
 

@@ -9,7 +9,7 @@ from izhi import LIF, Izhikevich, data
 from izhi.connections import Linear
 from izhi.errors import CheckpointError
 from izhi.network import Layer, Network
-from izhi.network.encoding import ValueEncoder
+from izhi.network.encoders import ValueEncoder
 from izhi.training import (
     LOSSES,
     Data,

@@ -32,7 +32,8 @@ from izhi.network.connections import (
     Linear,
     SynapticDelay,
 )
-from izhi.network.encoding import Augmentation, Encoder, EventEncoder, RowEncoder, ValueEncoder
+from izhi.network.encoders import Encoder, EventEncoder, RowEncoder, ValueEncoder
+from izhi.network.encoding import Augmentation
 from izhi.neurons import Neuron
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import Evolution, Gradients, Method, Optimizer, Trainer

@@ -18,7 +18,7 @@ from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import Experiment
 from izhi.kernels import Spikes
 from izhi.network import Layer, Network
-from izhi.network.encoding import Encoder
+from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import (
     LOSSES,

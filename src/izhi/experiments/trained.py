@@ -12,7 +12,7 @@ from izhi.experiments import build
 from izhi.experiments.run_folder import load as load_run
 from izhi.experiments.settings import Experiment
 from izhi.network import Layer, Network
-from izhi.network.encoding import Encoder
+from izhi.network.encoders import Encoder
 from izhi.training import Classifier, checkpoint
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from izhi.data import EventBatch
 from izhi.kernels import Spikes
 from izhi.network import Network
-from izhi.network.encoding import Encoder
+from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose, derive_seed
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from izhi.data import AnySamples
 from izhi.network import Network
-from izhi.network.encoding import Encoder
+from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose
 from izhi.training.classifier import Classifier
 from izhi.training.evaluation import Evaluation, Row, evaluate

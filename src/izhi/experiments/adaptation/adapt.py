@@ -17,7 +17,7 @@ from izhi.hardware import networks
 from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices import Device
 from izhi.hardware.devices.evaluation import Inputs, Labels, evaluate
-from izhi.network.encoding import Encoder
+from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose, derive_seed
 
 Row = dict[str, float]

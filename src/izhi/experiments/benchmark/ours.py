@@ -16,7 +16,7 @@ def _izhi(**settings: object) -> Callable[[Work], Steps]:
         from izhi import training
         from izhi.experiments import build as construct
         from izhi.experiments.settings import experiment
-        from izhi.network.encoding import ValueEncoder
+        from izhi.network.encoders import ValueEncoder
 
         e = experiment(
             {

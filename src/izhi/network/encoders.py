@@ -1,0 +1,211 @@
+"""Encoders: objects that turn samples into spikes or currents for a network, from a seed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from izhi.data.events import EventBatch
+from izhi.errors import ShapeError, unknown
+from izhi.kernels import PackedSpikes, Spikes
+from izhi.network.encoding import (
+    Augmentation,
+    constant,
+    frames,
+    latency,
+    pooled,
+    population,
+    rate,
+    rate_packed,
+    rows,
+    shifted,
+)
+from izhi.seeds import Purpose, derive_seed
+
+
+class Encoder(Protocol):
+    """What a network receives of samples: values or events in, spikes or currents out, from a seed.
+
+    Attributes:
+        steps: T.
+        features: width of one step, which the first connection takes.
+        is_random: whether another seed gives other spikes.
+        is_constant: whether every step of a sample is the same.
+    """
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def features(self) -> int: ...
+    @property
+    def is_random(self) -> bool: ...
+    @property
+    def is_constant(self) -> bool: ...
+
+    def __call__(
+        self, samples: Tensor | EventBatch, seed: int, *, training: bool = False,
+        dtype: torch.dtype = torch.float32, device: torch.device | None = None,
+    ) -> Spikes:  # fmt: skip
+        """Spikes or currents (T, B, features).
+
+        Args:
+            samples: values (B, N) from 0 to 1, or recordings.
+            seed: of all that is random; the same seed gives the same spikes.
+            training: whether samples are augmented.
+            dtype: of the result.
+            device: where the network is; None for the CPU.
+        """
+        ...
+
+
+def _device_of(samples: Tensor | EventBatch, device: torch.device | None) -> torch.device:
+    if device is not None:
+        return device
+    return samples.device if isinstance(samples, Tensor) else torch.device("cpu")
+
+
+#: Encodings of values.
+CODES = ("rate", "latency", "constant")
+
+
+@dataclass(frozen=True)
+class ValueEncoder:
+    """Values from 0 to 1 as spikes (``rate``, ``latency``), or as themselves (``constant``).
+
+    Attributes:
+        code: the encoding.
+        steps: T.
+        shape: of one sample, such as (28, 28).
+        fields: Gaussian receptive fields per value; 0 for none.
+        shift: largest shift of an image while training, in pixels.
+        packs: whether spikes may be bit-packed, where that is faster: in float32 on a CPU.
+    """
+
+    code: Literal["rate", "latency", "constant"]
+    steps: int
+    shape: tuple[int, ...]
+    fields: int = 0
+    shift: int = 0
+    packs: bool = True
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise unknown("encoding", self.code, CODES)
+
+    @property
+    def features(self) -> int:
+        return math.prod(self.shape) * max(self.fields, 1)
+
+    @property
+    def is_random(self) -> bool:
+        return self.code == "rate"
+
+    @property
+    def is_constant(self) -> bool:
+        return self.code == "constant"
+
+    def __call__(
+        self, samples: Tensor | EventBatch, seed: int, *, training: bool = False,
+        dtype: torch.dtype = torch.float32, device: torch.device | None = None,
+    ) -> Spikes:  # fmt: skip
+        values = _values(samples)
+        if self.shift and training:
+            values = shifted(values, self.shape, self.shift, seed=derive_seed(seed, Purpose.AUGMENTATION))
+        if self.fields:
+            values = population(values, self.fields)
+        if self.code == "constant":
+            return constant(values, self.steps, dtype=dtype)
+        packs = self.packs and _device_of(samples, device).type == "cpu" and dtype == torch.float32
+        if self.code == "latency":
+            spikes = latency(values, self.steps, dtype=dtype)
+            return PackedSpikes.pack(spikes) if packs else spikes
+        code = rate_packed if packs else rate
+        return code(values, self.steps, seed=derive_seed(seed, Purpose.CODING), dtype=dtype)
+
+
+@dataclass(frozen=True)
+class RowEncoder:
+    """Images row by row, each row as a current for T/H steps.
+
+    Attributes:
+        steps: T, a multiple of H.
+        shape: (H, W).
+        shift: largest shift of an image while training, in pixels.
+    """
+
+    steps: int
+    shape: tuple[int, ...]
+    shift: int = 0
+
+    is_random = is_constant = False
+
+    @property
+    def features(self) -> int:
+        return self.shape[1]
+
+    def __call__(
+        self, samples: Tensor | EventBatch, seed: int, *, training: bool = False,
+        dtype: torch.dtype = torch.float32, device: torch.device | None = None,
+    ) -> Spikes:  # fmt: skip
+        values = _values(samples)
+        if self.shift and training:
+            values = shifted(values, self.shape, self.shift, seed=derive_seed(seed, Purpose.AUGMENTATION))
+        return rows(values, self.steps, self.features, dtype=dtype)
+
+
+@dataclass(frozen=True)
+class EventEncoder:
+    """Recorded events, binned into steps; see ``frames``.
+
+    Attributes:
+        steps: T.
+        shape: of the sensor.
+        window: milliseconds of a recording that fill the steps.
+        pool: neighbours that become one unit.
+        counted: whether events are counted.
+        normalized: whether time is normalised.
+        augmentation: random changes while training.
+        packs: whether spikes may be bit-packed, on a CPU.
+    """
+
+    steps: int
+    shape: tuple[int, ...]
+    window: float
+    pool: int = 1
+    counted: bool = False
+    normalized: bool = False
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    packs: bool = True
+
+    is_random = is_constant = False
+
+    @property
+    def features(self) -> int:
+        return math.prod(pooled(self.shape, self.pool))
+
+    def __call__(
+        self, samples: Tensor | EventBatch, seed: int, *, training: bool = False,
+        dtype: torch.dtype = torch.float32, device: torch.device | None = None,
+    ) -> Spikes:  # fmt: skip
+        if isinstance(samples, Tensor):
+            raise ShapeError(f"samples are values {tuple(samples.shape)}, expected recordings")
+        where = _device_of(samples, device)
+        spikes = frames(
+            samples, self.steps, self.window, dtype=dtype,
+            augmentation=self.augmentation if training else None,
+            seed=derive_seed(seed, Purpose.AUGMENTATION),
+            pool=self.pool, counted=self.counted, normalized=self.normalized,
+        )  # fmt: skip
+        if isinstance(spikes, Tensor):
+            return spikes.to(where)
+        return spikes if self.packs and where.type == "cpu" else spikes.dense().to(where)
+
+
+def _values(samples: Tensor | EventBatch) -> Tensor:
+    if isinstance(samples, Tensor):
+        return samples
+    raise ShapeError("samples are recordings of events, expected values (B, N)")
