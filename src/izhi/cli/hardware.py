@@ -26,6 +26,7 @@ from izhi.experiments.comparison import percent
 from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
 from izhi.experiments.settings import FIELDS, Experiment, Mark, marked
 from izhi.experiments.sweep import METHODS
+from izhi.experiments.targets import TARGETS
 from izhi.hardware import artifact, networks
 from izhi.hardware import devices as board
 from izhi.hardware.core import larger
@@ -86,9 +87,6 @@ def _quantize_one(
     )
     write_json(a.json, {"test_accuracy": result.test_accuracy, "float_accuracy": run.accuracy,
                         "config": e.flat(plain=True), "folder": str(folder_of_run.path)})  # fmt: skip
-
-
-TARGETS = ("core", "hls-ip")
 
 
 def export_run(a: argparse.Namespace) -> None:
