@@ -68,25 +68,6 @@ def test_the_first_bits_of_a_byte_are_the_first_weight():
     assert artifact.pack(np.array([[1, -1, 7]]), 4).tolist() == [[0xF1, 0x07]]
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "artifact",
-        "fixed",
-        "hardware.fixed.fast",
-        "kernels",
-        "neurons",
-        "surrogate",
-        "connections",
-        "network",
-        "training",
-    ],
-)
-def test_modules_can_be_imported_in_any_order(module):
-    done = subprocess.run([sys.executable, "-c", f"import izhi.{module}"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
 def test_it_loads_without_torch(tmp_path):
     artifact.save(artifact_of(), tmp_path / "x.izhi")
     code = """
