@@ -1,6 +1,5 @@
 """The artifact: what is saved is loaded, strangers' files do no harm, and it needs numpy alone."""
 
-import io
 import json
 import os
 import pickle
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archives import change, entries, npy, write
 from izhi.errors import ArtifactError
 from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
@@ -85,39 +85,6 @@ print(fixed.run(a.network, a.test_inputs).scores.sum())
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "x.izhi") as whole:
         assert json.loads(whole["manifest"].tobytes())["version"] == artifact.VERSION
-
-
-def entries(path):
-    with zipfile.ZipFile(path) as archive:
-        return {e.filename: archive.read(e) for e in archive.infolist()}
-
-
-def write(path, contents, compression=zipfile.ZIP_STORED):
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, raw in contents.items():
-            archive.writestr(name, raw)
-
-
-def npy(array, **options):
-    file = io.BytesIO()
-    np.save(file, array, **options)
-    return file.getvalue()
-
-
-def change(path, edit):
-    """Edit the manifest, and put the checksums of all entries right again."""
-    contents = entries(path)
-    manifest = json.loads(np.load(io.BytesIO(contents["manifest.npy"])).tobytes())
-    edit(manifest, contents)
-    import hashlib
-
-    manifest["sha256"] = {
-        name.removesuffix(".npy"): hashlib.sha256(raw).hexdigest()
-        for name, raw in contents.items()
-        if name != "manifest.npy"
-    }
-    contents["manifest.npy"] = npy(np.frombuffer(json.dumps(manifest).encode(), np.uint8))
-    write(path, contents)
 
 
 class Evil:

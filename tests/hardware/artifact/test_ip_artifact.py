@@ -1,9 +1,6 @@
 """The file of a network for the IP: round trip, and files that are not what they say."""
 
-import io
-import json
 import pickle
-import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archives import change, npy
 from ip_networks import a_network, artifact_of
 from izhi.errors import ArtifactError, SettingError
 from izhi.hardware import artifact
@@ -54,31 +52,6 @@ def test_what_was_written_is_read(tmp_path, sizes, build):
     assert path.read_bytes() == first
     assert np.load(path)["layers.0.weight"].dtype == np.float32
     board.open("hls-ip", again).run(again.test_inputs)
-
-
-def entries(path):
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def npy(array, **options):
-    buffer = io.BytesIO()
-    np.save(buffer, array, **options)
-    return buffer.getvalue()
-
-
-def change(path, edit):
-    """Edit manifest and entries, and make the checksums right again."""
-    from hashlib import sha256
-
-    contents = entries(path)
-    manifest = json.loads(np.load(io.BytesIO(contents.pop("manifest.npy"))).tobytes())
-    edit(manifest, contents)
-    manifest["sha256"] = {k.removesuffix(".npy"): sha256(v).hexdigest() for k, v in contents.items()}
-    contents["manifest.npy"] = npy(np.frombuffer(json.dumps(manifest).encode(), np.uint8))
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, raw in contents.items():
-            archive.writestr(name, raw)
 
 
 class Evil:
