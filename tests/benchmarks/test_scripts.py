@@ -11,7 +11,7 @@ import pytest
 from izhi import cli
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
-TESTED = ("ablation_figure", "full_size", "state_quant")
+TESTED = ("ablation_figure", "full_size", "state_quant", "turns")
 
 
 def run(script, *arguments):
@@ -64,3 +64,22 @@ def test_state_quant(tmp_path):
     izhi, *levels = (float(x) for x in re.findall(r"\d+\.\d\d", printed[3]))
     assert izhi == pytest.approx(accuracy, abs=3)
     assert len(levels) == 2
+
+
+def test_turns():
+    root = SCRIPTS.parent
+    printed = run("turns", root, "--contenders", "Izhi LIF", "--turns", "2", "--steps", "2", "--threads", "1")
+    columns = printed.splitlines()[2].strip("| ").split(" | ")
+    assert columns[0] == "Izhi LIF"
+    assert len(columns) == 5
+    before, after = map(float, columns[1:3])
+    assert before > 0 < after
+    for ratio in columns[3:]:
+        middle, low, high = map(float, re.findall(r"\d+\.\d+", ratio))
+        assert low <= middle <= high
+
+
+def test_turns_needs_another_tree(tmp_path):
+    done = subprocess.run([sys.executable, SCRIPTS / "turns.py", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "no folder with src/izhi" in done.stderr
