@@ -21,8 +21,39 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+#: Characters of a message, and of the value that it shows.
+_LONGEST, _LONGEST_VALUE = 400, 60
+
+
 class IzhiError(Exception):
-    """Base of all errors that the user can put right."""
+    """Base of all errors that the user can put right.
+
+    Whatever a file or a setting holds, the message is one line of at most 400 characters: of a longer one
+    the middle is left out.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(_shortened(_in_one_line(str(message)), _LONGEST))
+
+
+def shown(value: object) -> str:
+    """A value as messages show it: its repr in one line, at most 60 characters."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more digits than Python prints
+        text = f"a {type(value).__name__} that is too long to print"
+    return _shortened(_in_one_line(text), _LONGEST_VALUE)
+
+
+def _in_one_line(text: str) -> str:
+    return text if text.isprintable() else "".join(x if x.isprintable() else repr(x)[1:-1] for x in text)
+
+
+def _shortened(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    kept = longest - 3
+    return f"{text[: kept - kept // 3]} … {text[len(text) - kept // 3 :]}"
 
 
 class SettingError(IzhiError, ValueError):
@@ -75,4 +106,4 @@ def unknown(kind: str, value: object, known: Iterable[str], *, separator: str = 
     near = get_close_matches(str(value).lower(), [n.lower() for n in names], n=1)
     by_lower = {n.lower(): n for n in names}
     hint = f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
-    return SettingError(f"unknown {kind} {value!r}{hint}; expected one of: {separator.join(names)}")
+    return SettingError(f"unknown {kind} {shown(value)}{hint}; expected one of: {separator.join(names)}")
