@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-
 #: Characters of a message, and of the value that it shows.
 _LONGEST, _LONGEST_VALUE = 400, 60
 
