@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from izhi.data.catalogue import DATASETS, FOLDS
 from izhi.data.dataset import Dataset, Samples
 from izhi.data.download import Progress
 from izhi.data.source import Part
 from izhi.errors import SettingError
 
 #: A fifth of each class is set apart for testing, by this seed, the same for every run.
-TEST_SHARE, TEST_SEED, FOLDS = 0.2, 0, 5
+TEST_SHARE, TEST_SEED = 0.2, 0
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _samples(x: NDArray[np.float64], y: NDArray[np.int64]) -> Samples:
     return Samples(torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y.astype(np.int64)))
 
 
-DIGITS = Embedded("digits", "1,797 handwritten digits of 8×8 pixels, in scikit-learn", (8, 8), largest=16)
-IRIS = Embedded("iris", "150 flowers, 4 measurements, 3 species, in scikit-learn")
-WINE = Embedded("wine", "178 wines, 13 measurements, 3 growers, in scikit-learn")
-BREAST_CANCER = Embedded("breast_cancer", "569 tumours, 30 measurements, benign or malignant, in scikit-learn")
+DIGITS = Embedded("digits", DATASETS["digits"], (8, 8), largest=16)
+IRIS = Embedded("iris", DATASETS["iris"])
+WINE = Embedded("wine", DATASETS["wine"])
+BREAST_CANCER = Embedded("breast_cancer", DATASETS["breast_cancer"])

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from izhi import files
 from izhi.data import download
+from izhi.data.catalogue import DATASETS
 from izhi.data.dataset import Dataset, Samples
 from izhi.data.download import Progress
 from izhi.data.source import Part
@@ -171,7 +172,7 @@ def _samples(arrays: Mapping[str, NDArray[np.uint8]], part: str) -> Samples:
 # Mirrors as torchvision 0.28 has them (``torchvision.datasets.MNIST.mirrors``, BSD-3-Clause).
 MNIST = IDX(
     "mnist",
-    "70,000 handwritten digits of 28×28 pixels, 12 MB",
+    DATASETS["mnist"],
     tuple("0123456789"),
     (
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -186,7 +187,7 @@ MNIST = IDX(
 )
 FASHION_MNIST = IDX(
     "fashion_mnist",
-    "70,000 pieces of clothing of 28×28 pixels, 31 MB",
+    DATASETS["fashion_mnist"],
     (
         "T-shirt/top",
         "trouser",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from izhi import files
 from izhi.data import download
+from izhi.data.catalogue import DATASETS, WINDOWS
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.events import Events, EventSamples, checked
@@ -99,9 +100,9 @@ class Saccades:
 
     archives: Mapping[str, tuple[str, str]]
     name = "nmnist"
-    about = "70,000 recordings of MNIST by an event camera of 34×34 pixels, 1.2 GB"
+    about = DATASETS["nmnist"]
     #: The whole recording: three saccades of 100 ms.
-    window = 300.0
+    window = WINDOWS["nmnist"]
 
     def is_there(self, folder: Path) -> bool:
         """Whether the folder holds both parts."""

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from izhi import files
 from izhi.data import download
+from izhi.data.catalogue import DATASETS, RECORDED, RECORDED_WINDOW, recorded
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.events import Events, EventSamples, checked
@@ -111,12 +112,12 @@ class Recorded:
     """
 
     name: str
-    about: str = "recordings in the format of the Spiking Heidelberg Digits"
-    window = 1000.0
+    about: str = RECORDED
+    window = RECORDED_WINDOW
 
     def paths(self, folder: Path) -> tuple[Path, Path]:
         """Where the training and the test file are, or would be."""
-        return folder / f"{self.name}_train.h5", folder / f"{self.name}_test.h5"
+        return recorded(folder)
 
     def is_there(self, folder: Path) -> bool:
         """Whether the folder holds both files."""
@@ -180,7 +181,7 @@ class Published(Recorded):
 # Addresses and checksums as tonic has them (``tonic.datasets.SHD``).
 SHD = Published(
     "shd",
-    "10,420 spoken digits as spikes of 700 channels, 0.4 GB",
+    DATASETS["shd"],
     "https://zenkelab.org/datasets/",
     {
         "shd_train.h5": "f3252aeb598ac776c1b526422d90eecb",

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from izhi.data.catalogue import DATASETS, WINDOWS
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.events import Events, EventSamples, checked
@@ -106,8 +107,8 @@ class Skin:
     """The recordings in the archive that is put into the folder, split by a fixed seed."""
 
     name = "stmnist"
-    about = "6,953 digits written on a skin of 10×10 taxels; its authors give it on request"
-    window = 2000.0
+    about = DATASETS["stmnist"]
+    window = WINDOWS["stmnist"]
 
     def is_there(self, folder: Path) -> bool:
         """Whether there is an archive."""

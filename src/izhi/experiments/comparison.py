@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 
-from izhi.data.embedded import FOLDS
+from izhi.data.catalogue import FOLDS
 from izhi.errors import SettingError
 from izhi.experiments import build, plots
 from izhi.experiments.run import Result, RunListener, train

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
-from izhi.kernels.vocabulary import Surrogate
+    from izhi.kernels.vocabulary import Surrogate
 
 #: How a LIF neuron is reset after a spike.
 ResetMode = Literal["subtract", "zero", "none"]

@@ -14,12 +14,9 @@ from izhi.kernels import Coefficients, Drive, IzhikevichSettings, Memory
 from izhi.kernels.reference import izhikevich_step
 from izhi.neurons.mixture import Mixture
 from izhi.neurons.neuron import NeuronLayer, hold, zeros
-from izhi.neurons.parameters import COEFFICIENTS, ORDERS, IzhikevichParameters
+from izhi.neurons.parameters import COEFFICIENTS, LEARNABLE, ORDERS, IzhikevichParameters
 from izhi.neurons.presets import preset
 from izhi.neurons.surrogate import SpikeGradient, recognised
-
-#: What can be learned: every coefficient, and a, b of the biological form (b1 = a·b, b2 = −a).
-LEARNABLE = (*COEFFICIENTS, "a", "b")
 
 
 class IzhikevichState(NamedTuple):

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from izhi.errors import SettingError, unknown
-from izhi.kernels.plan import EventOrder
+from izhi.kernels.plan import EventOrder as EventOrder
 
 #: Event orders by the source they follow (tests compare each with that source).
 ORDERS: Mapping[str, EventOrder] = MappingProxyType(
@@ -39,6 +39,8 @@ ORDERS: Mapping[str, EventOrder] = MappingProxyType(
 
 #: The coefficients of the equations, in the order every kernel takes them.
 COEFFICIENTS = ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "c", "d", "threshold", "gain")
+#: What can be learned: every coefficient, and a, b of the biological form (b1 = a·b, b2 = −a).
+LEARNABLE = (*COEFFICIENTS, "a", "b")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from izhi.experiments.settings.fields import Mark
 from izhi.experiments.settings.groups import FIELDS, marked
 from izhi.experiments.settings.kinds import check_neurons, kind
 from izhi.neurons import ORDERS
-from izhi.neurons.surrogate import SURROGATES
 
 if TYPE_CHECKING:
     from izhi.experiments.settings.experiment import Experiment
@@ -24,8 +23,6 @@ def check(e: Experiment) -> None:
     chosen = kind(n.neuron)
     if n.order is not None and n.order not in ORDERS:
         raise unknown("event order", n.order, ORDERS)
-    if n.surrogate not in SURROGATES:
-        raise unknown("surrogate", n.surrogate, SURROGATES)
     if 0 < coding.population < 3:
         raise SettingError(f"population is {coding.population}, expected 0 or at least 3 fields")
     check_neurons(n)

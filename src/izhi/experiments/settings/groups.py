@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic.fields import FieldInfo
 
 from izhi.data import DATASETS
-from izhi.data.embedded import FOLDS
+from izhi.data.catalogue import FOLDS
 from izhi.experiments.settings.fields import (
     Group,
     Mark,
@@ -19,7 +19,6 @@ from izhi.experiments.settings.fields import (
     marks_of,
     setting,
 )
-from izhi.neurons.surrogate import SURROGATES
 
 Readout = Literal["spikes", "current", "membrane"]
 
@@ -129,7 +128,7 @@ class NeuronSettings(Group):
     )
     beta: float = setting(0.95, "decay per step (lif)", ge=0, le=1)
     reset: Literal["subtract", "zero", "none"] = setting("subtract", "reset (lif)")
-    surrogate: str = setting("atan", "surrogate gradient: " + ", ".join(SURROGATES))
+    surrogate: Literal["atan", "fast_sigmoid", "sigmoid"] = setting("atan", "surrogate gradient")
     slope: float = setting(2.0, "slope of the surrogate gradient", gt=0)
     jacobian_limit: MaybeInfinite = setting(1.0, "limit of the membrane Jacobian in the backward pass, or inf")
     kernel: Literal["auto", "reference", "cpu", "cuda"] = setting(

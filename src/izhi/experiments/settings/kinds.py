@@ -1,4 +1,7 @@
-"""Kinds of neurons as settings name them; how to add a neuron is said in izhi.neurons.neuron."""
+"""Kinds of neurons as settings name them; how to add a neuron is said in izhi.neurons.neuron.
+
+Settings are checked before torch is loaded, so neurons are imported where they are made.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from izhi.errors import SettingError, unknown
-from izhi.neurons import (
-    LEARNABLE,
-    LIF,
-    PRESETS,
-    Izhikevich,
-    IzhikevichParameters,
-    Mixture,
-    Neuron,
-    preset,
-)
-from izhi.neurons.surrogate import SURROGATES
+from izhi.neurons import LEARNABLE, PRESETS, IzhikevichParameters, preset
 
 if TYPE_CHECKING:
     from izhi.experiments.settings.groups import NeuronSettings
+    from izhi.neurons import Mixture, Neuron
+    from izhi.neurons.surrogate import ClosedForm
 
 #: Factor on the input current of presets in mV: weights of order 1 → mV/ms.
 BIOLOGICAL_GAIN = 200.0
@@ -65,14 +60,24 @@ class Kind:
         return "current" if self.unit == "mV" else "spikes"
 
 
+def _surrogate(s: NeuronSettings) -> ClosedForm:
+    from izhi.neurons.surrogate import SURROGATES
+
+    return SURROGATES[s.surrogate](s.slope)
+
+
 def _lif(s: NeuronSettings, width: int) -> Neuron:
+    from izhi.neurons import LIF
+
     return LIF(
         s.beta, size=width if s.per_neuron else None, learn=s.learn, spread=s.spread, reset=s.reset,
-        surrogate=SURROGATES[s.surrogate](s.slope), kernel=s.kernel,
+        surrogate=_surrogate(s), kernel=s.kernel,
     )  # fmt: skip
 
 
 def _izhikevich(s: NeuronSettings, width: int) -> Neuron:
+    from izhi.neurons import Izhikevich, Mixture
+
     size = width if s.per_neuron or s.mixture else None
     parameters: IzhikevichParameters | Mixture = preset(s.neuron)
     if s.mixture:
@@ -81,7 +86,7 @@ def _izhikevich(s: NeuronSettings, width: int) -> Neuron:
         parameters = preset(s.neuron).replace(order=s.order)
     return Izhikevich(
         parameters, size=size, learn=s.learn, spread=s.spread, gain=s.gain,
-        surrogate=SURROGATES[s.surrogate](s.slope), jacobian_limit=s.jacobian_limit,
+        surrogate=_surrogate(s), jacobian_limit=s.jacobian_limit,
         kernel=s.kernel,
     )  # fmt: skip
 
@@ -120,4 +125,6 @@ def check_neurons(s: NeuronSettings) -> None:
             raise SettingError(
                 f"mixture names {name!r}, but the neuron is {s.neuron!r}: one is in mV, the other is not"
             )
+    from izhi.neurons import Mixture
+
     Mixture.of(s.mixture, 1_000_000)

@@ -1,0 +1,156 @@
+"""One function per neuron, whichever kernel computes it.
+
+``kernel`` is ``"auto"`` (the fastest that covers the call), ``"reference"`` (torch, differentiable in
+everything, any device), ``"cpu"`` (Numba) or ``"cuda"`` (Triton). What no kernel covers goes to the
+reference, which gives the same numbers, and is said once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from functools import cache
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from izhi.errors import SettingError, SlowKernelWarning, unknown
+from izhi.kernels import cpu, fused, reference
+from izhi.kernels.drive import (
+    Coefficients,
+    Drive,
+    IzhikevichSettings,
+    LIFCoefficients,
+    LIFSettings,
+    Memory,
+    QuantizedLIFCoefficients,
+    SpikeGradient,
+)
+from izhi.kernels.fused import Device
+from izhi.kernels.packed import PackedSpikes
+from izhi.kernels.plan import Constants, Reset
+from izhi.kernels.vocabulary import Surrogate
+
+KERNELS = ("auto", "reference", "cpu", "cuda")
+_said: set[str] = set()
+
+
+def _not_covered(drive: Drive, state: tuple[Tensor, ...], surrogate: SpikeGradient) -> str | None:
+    """Why no kernel covers a call, or None."""
+    if not isinstance(surrogate, Surrogate):
+        return "its surrogate has no closed form that kernels know"
+    for x in (drive.current, drive.conductance, *state):
+        if x is not None and x.dtype not in (torch.float32, torch.bfloat16):
+            return f"it is in {str(x.dtype).removeprefix('torch.')}, not float32 or bfloat16"
+    return None
+
+
+@cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+def _kernels_of(kernel: str, tensor: Tensor) -> Device | str:
+    """The kernels for a tensor's device, or why there are none."""
+    kind = tensor.device.type
+    if kind == "cpu" and kernel != "cuda":
+        return cpu
+    if kernel == "cpu" or kind not in ("cpu", "cuda"):
+        return f"it is on {kind}"
+    if not _has_triton():
+        return "Triton is not installed"
+    from izhi.kernels import cuda
+
+    if kind == "cpu" and not cuda.is_interpreted():
+        return "its tensors are on a CPU, which Triton only interprets (TRITON_INTERPRET=1)"
+    return cuda
+
+
+def _device(kernel: str, tensor: Tensor, reason: str | None) -> Device | None:
+    """The kernels to use, or None for the reference."""
+    if kernel not in KERNELS:
+        raise unknown("kernel", kernel, KERNELS)
+    if kernel == "reference":
+        return None
+    if reason is None:
+        found = _kernels_of(kernel, tensor)
+        if not isinstance(found, str):
+            return found
+        reason = found
+    if kernel != "auto":
+        raise SettingError(f"kernel {kernel!r} does not cover this call: {reason}; use 'auto'")
+    if reason not in _said:
+        _said.add(reason)
+        warnings.warn(
+            f"a layer runs step by step in torch, since {reason}; kernel='reference' asks for that",
+            SlowKernelWarning,
+            stacklevel=7,  # whoever called the layer
+        )
+    return None
+
+
+def izhikevich(
+    drive: Drive,
+    memory: Memory,
+    v: Tensor,
+    u: Tensor,
+    p: Coefficients,
+    s: IzhikevichSettings,
+    kernel: str = "auto",
+) -> tuple[Tensor, Memory, Tensor, Tensor]:
+    """Run the quadratic neuron over drive (T, B, …): spikes (T, B, …), the last memory, v and u."""
+    reason = _not_covered(drive, (v, u), s.surrogate)
+    if s.state_quant is not None:
+        reason = "it quantises its state"
+    device = _device(kernel, drive.current, reason)
+    if device is None:
+        out, memory, (v, u) = reference.izhikevich(drive, memory, v, u, p, s)
+        return out, memory, v, u
+    constants = Constants(
+        dt=s.dt,
+        substep=s.dt / s.order.substeps,
+        v_low=s.v_min,
+        v_high=s.v_max,
+        jacobian_limit=s.jacobian_limit,
+        span=s.span,
+    )
+    surrogate = cast(Surrogate, s.surrogate)
+    out, memory, (v, u) = fused.run(device, s.order, surrogate, constants, p, drive, memory, (v, u), s.formats)
+    return out, memory, v, u
+
+
+def lif(
+    drive: Drive,
+    memory: Memory,
+    v: Tensor,
+    p: LIFCoefficients | QuantizedLIFCoefficients,
+    s: LIFSettings,
+    kernel: str = "auto",
+) -> tuple[Tensor, Memory, Tensor]:
+    """Run the leaky integrate-and-fire neuron over drive (T, B, …): spikes, the last memory and v."""
+    device = _device(kernel, drive.current, _not_covered(drive, (v,), s.surrogate))
+    if device is None:
+        out, memory, (v,) = reference.lif(drive, memory, v, p, s)
+        return out, memory, v
+    reset, surrogate = Reset(s.reset, s.reset_delay), cast(Surrogate, s.surrogate)
+    out, memory, (v,) = fused.run(device, reset, surrogate, Constants(), p, drive, memory, (v,), s.formats)
+    return out, memory, v
+
+
+def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype, kernel: str = "auto") -> Tensor:
+    """Bernoulli spikes (T, B, N) with probability values (B, N), the same from every kernel.
+
+    Only where there is no kernel for the device or format do torch's own random numbers stand in.
+    """
+    found = _kernels_of(kernel, values)
+    if not isinstance(found, str) and dtype in (torch.float32, torch.bfloat16):
+        return found.rate(values, steps, seed, dtype)
+    generator = torch.Generator(values.device).manual_seed(seed % 2**63)
+    random = torch.rand((steps, *values.shape), generator=generator, device=values.device)
+    return (random < values).to(dtype)
+
+
+def rate_packed(values: Tensor, steps: int, seed: int, dtype: torch.dtype) -> PackedSpikes:
+    """The spikes of ``rate`` in memory of the CPU, one bit each."""
+    return PackedSpikes(cpu.rate(values.cpu(), steps, seed, None), values.shape[1], dtype)
