@@ -2,6 +2,16 @@
 
 import sys
 
-from izhi.cli import main
 
-sys.exit(main())
+def start() -> int:
+    """Run the command line; the exit status."""
+    try:
+        from izhi.cli import main
+
+        return main()
+    except KeyboardInterrupt:  # before the command was read
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(start())

@@ -22,6 +22,8 @@ from difflib import get_close_matches
 
 #: Characters of a message, and of the value that it shows.
 _LONGEST, _LONGEST_VALUE = 400, 60
+#: Names that a message lists; of more, the first.
+_MOST_NAMES = 12
 
 
 class IzhiError(Exception):
@@ -105,4 +107,8 @@ def unknown(kind: str, value: object, known: Iterable[str], *, separator: str = 
     near = get_close_matches(str(value).lower(), [n.lower() for n in names], n=1)
     by_lower = {n.lower(): n for n in names}
     hint = f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
-    return SettingError(f"unknown {kind} {shown(value)}{hint}; expected one of: {separator.join(names)}")
+    if near and len(names) > _MOST_NAMES:
+        return SettingError(f"unknown {kind} {shown(value)}{hint}")
+    listed = separator.join(names[:_MOST_NAMES])
+    more = f"{separator}and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return SettingError(f"unknown {kind} {shown(value)}{hint}; expected one of: {listed}{more}")

@@ -1,16 +1,24 @@
-"""Files that are whole or not there, what to do where they cannot be, and the folder of the cache."""
+"""Files that are whole or not there, folders that one process writes, and the folder of the cache."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from izhi.errors import FileError
+from izhi.errors import FileError, RunFolderError
 
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None  # type: ignore[assignment]
+
+#: The end of the name of a file that is not whole yet.
+_UNFINISHED = ".part"
 _SPACE = "free some space or choose another place"
 _FIXES = {
     errno.ENOENT: "check the path",
@@ -63,6 +71,47 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
+def new_folder(parent: Path, name: str) -> Path:
+    """Make a folder that was not there: of that name, or with the first number behind it that is free."""
+    make_folder(parent)
+    for number in itertools.count(1):
+        path = parent / (name if number == 1 else f"{name}-{number}")
+        with writing(path), contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return path
+    raise AssertionError("numbers have no end")
+
+
+@contextlib.contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Within it no other process writes the folder, which is made if it is not there.
+
+    What a process that was killed has left unfinished in it is removed.
+
+    Raises:
+        FileError: if the folder cannot be made.
+        RunFolderError: if another process holds it.
+    """
+    make_folder(folder)
+    if fcntl is None:
+        yield
+        return
+    # The lock is on the folder itself, so that no file is left and a killed process holds nothing.
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunFolderError(f"another process is writing {folder}; wait for it, or choose another --out") from None
+        except OSError:  # a file system without locks
+            pass
+        for path in folder.rglob(f".*{_UNFINISHED}"):
+            path.unlink(missing_ok=True)
+        yield
+    finally:
+        os.close(handle)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file under its name only when it is whole; FileError if that fails.
 
@@ -77,7 +126,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def _replace(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", suffix=_UNFINISHED, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

@@ -16,6 +16,8 @@ class Purpose(IntEnum):
     WEIGHTS = 1
     #: Which training samples are held out for validation.
     SPLIT = 2
+    #: Which training samples are used, where not all are.
+    LIMIT = 9
     #: Order of the samples of an epoch; samples of a generation.
     ORDER = 3
     #: Everything random about one training batch, whose draws are below.
@@ -37,6 +39,8 @@ class Purpose(IntEnum):
     REHEARSAL = 31
     ARRIVAL = 32
     PERMUTATION = 33
+    #: Settings of a trial of hyperparameters.
+    TRIAL = 40
 
 
 def derive_seed(*path: int) -> int:

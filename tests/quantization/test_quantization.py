@@ -12,6 +12,7 @@ from izhi.experiments import build as builds
 from izhi.experiments import samples, sweep
 from izhi.experiments.run import quantize
 from izhi.experiments.settings import experiment
+from izhi.experiments.settings.choices import QUANTIZATION_METHODS
 from izhi.hardware import artifact as artifacts
 from izhi.hardware import fixed
 from izhi.hardware.fixed import FixedPoint, fast
@@ -229,7 +230,7 @@ def test_dynamics_of_quantised_neurons(tmp_path):
     assert layer["before"]["threshold"] != layer["after"]["threshold"]
 
 
-@pytest.mark.parametrize("method", sweep.METHODS)
+@pytest.mark.parametrize("method", QUANTIZATION_METHODS)
 def test_quantize_export_and_evaluate_agree(float_run, tmp_path, capsys, method):
     out, found = tmp_path / "run", tmp_path / "found.json"
     assert cli.main(["quantize", str(float_run), "--weights", "4", "--states", "12", "--method", method,

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import logging
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from izhi import files
-from izhi.cli import adaptation, evolution, hardware, runs, tools
-from izhi.cli.common import Commands, Parser
+from izhi.cli.parser import parser, run
 from izhi.errors import IzhiError
-from izhi.version import __version__
 
-DESCRIPTION = "Spiking networks of Izhikevich neurons: train, compare with LIF, take to hardware."
 #: As shells have it for a program whose output goes to one that has ended, such as head.
 _NOBODY_READS = 141
-
-
-def parser() -> Parser:
-    """The whole command line."""
-    top = Parser(prog="izhi", description=DESCRIPTION)
-    top.add_argument("--version", action="version", version=f"izhi {__version__}")
-    commands = Commands(top)
-    runs.add(commands)
-    evolution.add(commands)
-    adaptation.add(commands)
-    hardware.add(commands)
-    tools.add(commands)
-    return top
+_INTERRUPTED = 130
 
 
 def _refuse(reason: str) -> int:
@@ -51,14 +40,32 @@ def _flush() -> int:
     return 0
 
 
+def _interrupted(words: Sequence[str], parsed: argparse.Namespace | None) -> int:
+    """Say how the command goes on, if anything of it is kept; the exit status."""
+    out = getattr(parsed, "out", None)
+    if not (out and hasattr(parsed, "resume") and Path(out).is_dir() and any(Path(out).iterdir())):
+        print("izhi: interrupted; nothing was kept", file=sys.stderr)
+        return _INTERRUPTED
+    again = [*words, *(() if "--out" in words else ("--out", out)), *(() if "--resume" in words else ("--resume",))]
+    print(f"izhi: interrupted; go on with: {shlex.join(['izhi', *again])}", file=sys.stderr)
+    return _INTERRUPTED
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning_fabric")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = None
     try:
-        parsed = parser().parse_args(arguments)
-        parsed.run(parsed)
+        parsed = parser().parse_args(words)
+        with contextlib.ExitStack() as stack:
+            if parsed.json == "-":
+                # The result alone goes to standard output; what is for people goes beside it.
+                parsed.json = sys.stdout
+                stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+            run(parsed)
     except IzhiError as error:
         return _refuse(str(error))
     except BrokenPipeError:
@@ -67,6 +74,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name = f"{error.filename}: " if error.filename else ""
         return _flush() or _refuse(name + files.problem(error))
     except KeyboardInterrupt:
-        print("izhi: interrupted; go on with --resume", file=sys.stderr)
-        return 130
+        return _interrupted(words, parsed)
     return _flush()

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import argparse
 import math
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from izhi.cli.common import (
-    Commands,
     command_line,
+    hold,
     make_folder,
     report_line,
-    run_options,
     write_json,
 )
 from izhi.cli.deployed import at_least, open_device, open_folder
-from izhi.errors import SettingError, unknown
+from izhi.cli.options.adaptation import NUMBERS
+from izhi.errors import SettingError
 from izhi.experiments import adaptation, plots, trained
 from izhi.experiments.adaptation import Adaptation, Drift, Levels, Row, Task
 from izhi.experiments.run_folder import RunFolder, versions
@@ -26,25 +27,10 @@ from izhi.experiments.targets import artifact_of
 from izhi.experiments.trained import Trained
 from izhi.hardware import artifact, devices, networks
 from izhi.hardware.devices import Device
-from izhi.hardware.devices.evolution import NUMPY_SEARCH
 from izhi.training import checkpoint
 
-#: Options: name, type, default, and what they are.
-_NUMBERS = (
-    ("samples", int, 6000, "most samples of the stream"),
-    ("batch", int, 100, "samples of the stream that arrive between two updates"),
-    ("replay", int, 1000, "samples of the old task kept for rehearsal"),
-    ("steps", int, 10, "gradient steps, or generations, of each update"),
-    ("batch-size", int, 128, "samples of a step, or of a generation"),
-    ("learning-rate", float, 1e-3, "of backpropagation, by Adam"),
-    ("members", int, 32, "population size of evolution"),
-    ("step-size", float, 0.1, "initial spread of the population of evolution"),
-    ("every", int, 5, "evaluate every N batches"),
-    ("tested", int, 1000, "most test samples of each task in an evaluation"),
-    ("seed", int, 0, "of stream, rehearsal memory and learning"),
-)
 #: What decides the numbers of an adaptation: one that goes on must have the same.
-_DECIDES = ("drift", "method", "layers", "optimizer", *(name for name, *_ in _NUMBERS))
+_DECIDES = ("drift", "method", "layers", "optimizer", *(name for name, *_ in NUMBERS))
 
 
 def adapt(a: argparse.Namespace) -> None:
@@ -52,16 +38,23 @@ def adapt(a: argparse.Namespace) -> None:
     run = trained.load(Path(a.run_folder), {"precision": "32-true"}, report_line)
     found = artifact_of(run)
     task = adaptation.task(run.dataset, run.experiment, drift, samples=a.samples, memory=a.replay, seed=a.seed)
-    folder = RunFolder(make_folder(a, f"adapt-{drift.kind}"))
+    fewer = f", fewer than the {a.samples:,} asked for" if len(task.stream) < a.samples else ""
+    if not a.quiet:
+        report_line(
+            f"the stream has {len(task.stream):,} samples{fewer}; {a.replay:,} of the old task are rehearsed at most"
+        )
     chosen = {name: getattr(a, name) for name in (n.replace("-", "_") for n in _DECIDES)}
     frozen = devices.open(found.device, found)
     name = a.device or found.device
-    with open_device(a, name, found) as device:
+    with ExitStack() as stack:
+        device = stack.enter_context(open_device(a, name, found))
         learner = _learner(a, run, found, device, task)
         state = Adaptation(
             run.encoder, found, device, frozen, task, learner, batch=a.batch, every=a.every,
             tested=a.tested, seed=a.seed,
         )  # fmt: skip
+        folder = RunFolder(make_folder(a, f"adapt-{drift.kind}"))
+        stack.enter_context(hold(folder.path))
         if saved := open_folder(folder, chosen, resume=a.resume):
             state.go_on(saved)
 
@@ -83,10 +76,6 @@ def adapt(a: argparse.Namespace) -> None:
 def _checked(a: argparse.Namespace) -> Drift:
     """The drift, after every option was checked."""
     drift = Drift.parse(a.drift)
-    if a.optimizer not in SEARCHES:
-        raise unknown("optimizer", a.optimizer, SEARCHES)
-    if a.method not in adaptation.METHODS:
-        raise unknown("method", a.method, adaptation.METHODS)
     for name in ("samples", "batch", "every", "tested", "steps", "batch_size"):
         at_least(name, getattr(a, name), 1)
     if a.replay < 0:
@@ -133,23 +122,3 @@ def _report(levels: Levels, streamed: int, folder: Path) -> None:
         f" kept {100 * levels.kept:.1f} % of the old task"
     )
     print(f"figure: {folder / 'adaptation.png'}\nartifact: {folder / 'network.izhi'}")
-
-
-def add(commands: Commands) -> None:
-    """Their options."""
-    sub = commands.add("adapt", adapt, "continual learning of a deployed network under drift")
-    sub.add_argument("run_folder", metavar="RUN", help="run folder of a quantised network, or of one of the IP")
-    sub.add_argument("--drift", required=True, metavar="KIND=AMOUNT",
-                     help="rotate=DEGREES, permute=SHARE, classes=NAME+NAME, speaker=NUMBER")  # fmt: skip
-    sub.add_argument("--method", default="backprop", metavar="NAME",
-                     help=", ".join(adaptation.METHODS) + " [%(default)s]")  # fmt: skip
-    sub.add_argument("--device", metavar="NAME",
-                     help=f"{', '.join(devices.DEVICES)} [emulator, or hls-ip for its networks]")  # fmt: skip
-    sub.add_argument("--folder", metavar="FOLDER", help="see izhi run")
-    sub.add_argument("--layers", type=int, default=0, metavar="N",
-                     help="how many of the last layers learn, the readout counted as one; 0 for all [0]")  # fmt: skip
-    for name, kind, default, about in _NUMBERS:
-        sub.add_argument(f"--{name}", type=kind, default=default, help=f"{about} [%(default)s]")
-    sub.add_argument("--optimizer", default=NUMPY_SEARCH, metavar="NAME",
-                     help=f"search of evolution: {', '.join(SEARCHES)} [%(default)s]")  # fmt: skip
-    run_options(sub)

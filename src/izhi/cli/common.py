@@ -1,4 +1,4 @@
-"""What the commands have in common: the parser, settings as options, folders, and results for scripts."""
+"""What the commands have in common: settings as given, folders, and results for scripts."""
 
 from __future__ import annotations
 
@@ -7,85 +7,107 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from izhi import files
-from izhi.errors import SettingError
-from izhi.experiments.settings import FIELDS, read
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse with errors of one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise SettingError(f"{message}; see {self.prog} --help")
-
-
-class Commands:
-    """The sub-commands of a parser."""
-
-    def __init__(self, top: Parser) -> None:
-        self._commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-
-    def add(self, name: str, run: Callable[[argparse.Namespace], None], about: str) -> Parser:
-        """A sub-command that calls ``run``."""
-        sub: Parser = self._commands.add_parser(name, help=about, description=about, allow_abbrev=False)
-        sub.set_defaults(run=run)
-        sub.add_argument("--json", metavar="FILE", help="write the result for scripts")
-        return sub
-
-
-def run_options(sub: Parser) -> None:
-    """Options of every command that trains."""
-    sub.add_argument("--config", metavar="FILE", help="TOML file of settings")
-    sub.add_argument("--out", metavar="FOLDER", help="run folder [runs/TIME-NAME]")
-    sub.add_argument("--resume", action="store_true", help="continue the runs in --out")
-    sub.add_argument("--quiet", action="store_true", help="show no progress")
-
-
-def add_settings(parser: Parser, *, without: Sequence[str] = ()) -> None:
-    """An option for every setting of an experiment."""
-    group = parser.add_argument_group("settings (each also a key of the TOML file)")
-    for name, field in FIELDS.items():
-        if name in without:
-            continue
-        default = "" if field.default is None else f" [{_shown(field.default)}]"
-        group.add_argument(
-            f"--{name.replace('_', '-')}",
-            dest=name,
-            metavar="VALUE",
-            help=(field.description or "").replace("%", "%%") + default,
-        )
-
-
-def _shown(default: Any) -> str:
-    if isinstance(default, tuple):
-        return ",".join(map(str, default))
-    return str(default).lower() if isinstance(default, bool) else str(default)
+from izhi.errors import SettingError, shown
+from izhi.experiments import plan
+from izhi.experiments.plan import Plan
+from izhi.experiments.settings import FIELDS, Mark, marked, read
 
 
 def settings(arguments: argparse.Namespace) -> dict[str, object]:
     """Settings from the TOML file, if one is named, overridden by those of the command line."""
     file = getattr(arguments, "config", None)
     values = read(Path(file)) if file else {}
-    given = {n: getattr(arguments, n, None) for n in FIELDS}
-    return {**values, **{name: value for name, value in given.items() if value is not None}}
+    return {**values, **given(arguments)}
+
+
+def given(arguments: argparse.Namespace) -> dict[str, object]:
+    """Settings of the command line alone."""
+    values = {name: getattr(arguments, name, None) for name in FIELDS}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def make_folder(arguments: argparse.Namespace, name: str) -> Path:
-    """--out, or a folder named by time below runs/; $IZHI_RUN carries it to further processes."""
+    """--out, or a new folder named by time below runs/, which is then the arguments' --out.
+
+    $IZHI_RUN carries a new folder's name to the further processes of a run on several devices.
+
+    Raises:
+        FileError: if it cannot be made.
+        SettingError: if this is a further process, and the first one did not say where.
+    """
+    if not arguments.out:
+        if is_first_process():
+            stamp = f"{datetime.now():%Y%m%d-%H%M%S}"
+            arguments.out = os.environ["IZHI_RUN"] = str(files.new_folder(Path("runs"), f"{stamp}-{name}"))
+        elif "IZHI_RUN" in os.environ:
+            arguments.out = os.environ["IZHI_RUN"]
+        else:
+            raise SettingError("several processes are started from outside, and need one folder; give --out")
+    return Path(arguments.out)
+
+
+def agreed_plan(arguments: argparse.Namespace, given: Mapping[str, object], *more: str) -> Plan:
+    """The plan of several runs: as given and, where they are gone on with, as their folder has it.
+
+    Args:
+        arguments: of the command.
+        given: what it says; None for what it leaves out.
+        more: names in it, beside settings that may differ when a run is resumed, that may differ.
+    """
+    may_change = (*marked(Mark.MAY_CHANGE), *more)
     if arguments.out:
-        return Path(arguments.out)
-    stamp = os.environ.setdefault("IZHI_RUN", f"{datetime.now():%Y%m%d-%H%M%S}")
-    return Path("runs") / f"{stamp}-{name}"
+        return plan.agreed(Path(arguments.out), given, resume=arguments.resume, may_change=may_change)
+    return {name: value for name, value in given.items() if value is not None}
 
 
-def write_json(path: str | None, value: Any) -> None:
-    if path:
-        files.write_bytes(Path(path), (json.dumps(value, indent=2) + "\n").encode())
+def hold(folder: Path) -> AbstractContextManager[None]:
+    """Within it no other command writes the folder; further processes of this one may."""
+    return files.holding(folder) if is_first_process() else nullcontext()
+
+
+def is_quiet(arguments: argparse.Namespace) -> bool:
+    """Whether this process shows no progress."""
+    return bool(arguments.quiet) or not is_first_process()
+
+
+def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 0) -> None:
+    """A table for people: as wide as the terminal, or as itself where there is none.
+
+    Args:
+        title: above it.
+        headings: of the columns.
+        rows: their cells.
+        left: so many columns, from the first, hold words and not numbers.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if number < left else "right")
+    for row in rows:
+        table.add_row(*row)
+    wide = Console(width=1000)
+    width = None if sys.stdout.isatty() else wide.measure(table).maximum
+    Console(width=width).print(table)
+
+
+def write_json(place: Any, value: Any) -> None:
+    """Write a result for scripts into the file of that name, or to an open stream; nothing for None."""
+    if not place:
+        return
+    text = json.dumps(value, indent=2) + "\n"
+    if isinstance(place, str):
+        files.write_bytes(Path(place), text.encode())
+    else:
+        place.write(text)
 
 
 def whole_numbers(name: str, text: str, example: str) -> list[int]:
@@ -93,7 +115,7 @@ def whole_numbers(name: str, text: str, example: str) -> list[int]:
     try:
         return list(dict.fromkeys(int(part) for part in str(text).split(",")))
     except ValueError:
-        raise SettingError(f"{name} is {text!r}, expected whole numbers such as {example}") from None
+        raise SettingError(f"{name} is {shown(text)}, expected whole numbers such as {example}") from None
 
 
 def is_first_process() -> bool:

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from izhi.cli.common import (
-    Commands,
-    add_settings,
     command_line,
+    hold,
     make_folder,
     report_line,
-    run_options,
     settings,
     write_json,
 )
 from izhi.cli.deployed import at_least, layers_of, open_device, open_folder
-from izhi.cli.runs import train_experiment
+from izhi.cli.runs import settings_of_run, train_experiment
 from izhi.errors import SettingError, unknown
 from izhi.experiments import samples
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.searches import SEARCHES
 from izhi.experiments.settings import Experiment, Mark, experiment, marked
 from izhi.hardware import artifact
-from izhi.hardware import devices as board
 from izhi.hardware.devices.evaluation import evaluate as evaluate_device
 from izhi.hardware.devices.evolution import DeviceEvolution, drawn
 from izhi.hardware.networks import Network
@@ -42,10 +40,10 @@ def evolve(a: argparse.Namespace) -> None:
     for name in ("device", "layers", "fresh", "samples", "folder"):
         if getattr(a, name):
             raise SettingError(f"{name} is given, which is for an artifact; name a file (.izhi)")
-    e = experiment({"optimizer": "snes", **settings(a)})
+    e = experiment({"optimizer": "snes", **settings_of_run(a)})
     if not e.training.evolves:
         raise SettingError(f"optimizer is {e.training.optimizer!r}, expected snes, cma-es or ga to evolve")
-    train_experiment(a, e)
+    train_experiment(a, e, "evolve")
 
 
 def _evolve_artifact(a: argparse.Namespace) -> None:
@@ -65,15 +63,17 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
     layers = layers_of(a.layers, len(found.network.parts))
     dataset = samples.dataset_of(found, report_line)
     inputs, labels = samples.training_inputs(found, dataset, a.samples or len(dataset.train))
-    folder = RunFolder(make_folder(a, "evolve"))
     chosen = {"artifact": Path(a.artifact).name, "optimizer": name, "layers": a.layers, "fresh": a.fresh,
               "samples": a.samples, "device": a.device or found.device,
               **{k: e.get(k) for k in _ON_DEVICE if k not in ("optimizer", "epochs")}}  # fmt: skip
-    with open_device(a, chosen["device"], found) as device:
+    with ExitStack() as stack:
+        device = stack.enter_context(open_device(a, chosen["device"], found))
         search = DeviceEvolution(
             device, inputs, labels, search=SEARCHES[name], members=e.evolution.members, step_size=e.evolution.step_size,
             batch_size=e.training.batch_size, layers=layers, seed=e.training.seed,
         )  # fmt: skip
+        folder = RunFolder(make_folder(a, "evolve"))
+        stack.enter_context(hold(folder.path))
         saved = open_folder(folder, chosen, resume=a.resume)
         history: list[dict[str, float]] = saved["history"] if saved else []
         if saved:
@@ -112,29 +112,3 @@ def _generations(
                 f"generation {done:,}/{e.training.epochs:,}, loss {row['loss']:.4f},"
                 f" accuracy {100 * row['accuracy']:.1f} %, {left:,.0f} s left"
             )
-
-
-def add(commands: Commands) -> None:
-    """Their options."""
-    sub = commands.add(
-        "evolve",
-        evolve,
-        "train by evolution: a network, or the weights of an artifact on a device",
-    )
-    sub.add_argument(
-        "artifact",
-        metavar="FILE",
-        nargs="?",
-        help="an artifact (.izhi) whose weights evolve on a device [train a network from scratch]",
-    )
-    sub.add_argument(
-        "--device",
-        metavar="NAME",
-        help=f"of an artifact: {', '.join(board.DEVICES)} [emulator, or hls-ip for its artifacts]",
-    )
-    sub.add_argument("--folder", metavar="FOLDER", help="of an artifact: see izhi run")
-    sub.add_argument("--layers", metavar="LIST", help="of an artifact: which evolve, 1 for the first [all]")
-    sub.add_argument("--fresh", action="store_true", help="of an artifact: draw its weights anew first")
-    sub.add_argument("--samples", type=int, metavar="N", help="of an artifact: training samples [all]")
-    run_options(sub)
-    add_settings(sub)

@@ -58,10 +58,11 @@ class TerminalListener:
     ) -> None:
         self.progress.stop()
 
-    def announce(self, e: Experiment) -> None:
+    def announce(self, e: Experiment, label: str = "") -> None:
         self.begun += 1
         self.epochs = e.training.epochs
-        self.label = f"[{self.begun}/{self.runs}] {e.neurons.neuron} {e.network.connection}, seed {e.training.seed}"
+        label = label or f"{e.neurons.neuron} {e.network.connection}, seed {e.training.seed}"
+        self.label = f"[{self.begun}/{self.runs}] {label}"
 
     def begin(self, steps: int, finished: int) -> None:
         self.steps = steps

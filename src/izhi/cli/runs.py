@@ -5,115 +5,144 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
+from typing import Any
 
 from izhi import data, files, training
 from izhi.cli.common import (
-    Commands,
-    add_settings,
+    agreed_plan,
     command_line,
+    hold,
     is_first_process,
+    is_quiet,
     make_folder,
+    print_table,
     report_line,
-    run_options,
     settings,
     whole_numbers,
     write_json,
 )
 from izhi.cli.progress import TerminalListener
 from izhi.errors import ArtifactError, SettingError
-from izhi.experiments import build, comparison, report, samples, trained, tuning
+from izhi.experiments import build, comparison, plan, plots, report, samples, trained, tuning
 from izhi.experiments.agreement import agreement
 from izhi.experiments.run import train as train_run
-from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
-from izhi.experiments.settings import FIELDS, Experiment, Mark, experiment, marked
+from izhi.experiments.run_folder import RunFolder, versions
+from izhi.experiments.settings import Experiment, Mark, experiment, marked, read, typed
+from izhi.experiments.settings.choices import USUAL_NEURONS, USUAL_SEARCH
 from izhi.hardware import artifact, devices, networks
 from izhi.hardware.devices.evaluation import evaluate as evaluate_device
 
 
-def variants_of(a: argparse.Namespace, values: dict[str, object]) -> list[comparison.Variant]:
-    """The variants of the file, taken out of its values; those of --neurons if it has none or both."""
+def _given(a: argparse.Namespace) -> dict[str, object]:
+    """What the command says of a plan of several runs: settings and variants; None for what it leaves out."""
+    values = settings(a)
     tables = values.pop("variants", None)
-    if tables is None or a.neurons is not None:
-        neurons = a.neurons or "lif,normalized,biological"
-        return comparison.parse_variants(neurons, a.connections or "linear")
-    return comparison.named_variants(tables, a.connections)
+    variants = None
+    if tables is not None and a.neurons is None:
+        variants = comparison.named_variants(tables, a.connections)
+    elif a.neurons is not None or a.connections is not None:
+        variants = comparison.parse_variants(a.neurons or USUAL_NEURONS, a.connections or "linear")
+    return {**typed(values), "variants": [asdict(x) for x in variants] if variants else None}
+
+
+def _variants(planned: dict[str, Any]) -> list[comparison.Variant]:
+    """The variants, taken out of a plan; the usual ones if it has none."""
+    found = planned.pop("variants", None)
+    return [comparison.Variant(**x) for x in found] if found else comparison.parse_variants(USUAL_NEURONS, "linear")
 
 
 def compare(a: argparse.Namespace) -> None:
-    values = settings(a)
-    seeds = whole_numbers("seeds", a.seeds, "0,1,2")
-    variants = variants_of(a, values)
-    planned = comparison.plan(variants, seeds, values, folds=a.folds)
+    seeds = whole_numbers("seeds", a.seeds, "0,1,2") if a.seeds else None
+    given = {**_given(a), "seeds": seeds, "folds": a.folds or None}
+    kept: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given)}
+    values = dict(kept)
+    command, variants = values.pop("command"), _variants(values)
+    seeds, folds = values.pop("seeds", [0]), values.pop("folds", False)
+    planned = comparison.plan(variants, seeds, values, folds=folds)
+    counts = comparison.check(planned)
     folder = make_folder(a, f"compare-{planned[0][1][0].data.dataset}")
-    with TerminalListener(sum(len(x) for _, x in planned), quiet=a.quiet or not is_first_process()) as listener:
-        rows = comparison.compare(planned, folder, listener, resume=a.resume, command=command_line())
+    with hold(folder), TerminalListener(sum(len(x) for _, x in planned), quiet=is_quiet(a)) as listener:
+        if is_first_process():
+            plan.keep(folder, kept)
+            if not a.quiet:
+                report_line(counts)
+        rows = comparison.compare(planned, folder, listener, resume=a.resume, command=command)
     if not is_first_process():
         return
-    table = Table(title=f"{planned[0][1][0].data.dataset}: test accuracy after the last epoch")
-    for number, heading in enumerate(comparison.headings(rows)):
-        table.add_column(heading, justify="left" if number < 3 else "right")
-    for row in rows:
-        table.add_row(*comparison.cells(row))
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    title = f"{planned[0][1][0].data.dataset}: test accuracy after the last epoch"
+    print_table(title, comparison.headings(rows), map(comparison.cells, rows), left=3)
     print(f"figures: {folder / 'accuracy.png'}, outcomes.png\nreport: {folder / 'report.md'}")
     write_json(a.json, comparison.summary(rows))
 
 
 def tune(a: argparse.Namespace) -> None:
-    values = settings(a)
-    variants = variants_of(a, values)
-    ranges = tuning.parse_search(a.search)
-    planned = tuning.check(variants, ranges, values, a.trials, every_speaker=a.every_speaker)
-    folds = len(tuning.speakers(build.dataset(planned[0].data))) if a.every_speaker else 1
+    given = {**_given(a), "search": a.search, "trials": a.trials, "every_speaker": a.every_speaker or None}
+    kept: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given, "trials")}
+    values = dict(kept)
+    command, variants = values.pop("command"), _variants(values)
+    search, trials = values.pop("search", USUAL_SEARCH), values.pop("trials", 20)
+    every_speaker = values.pop("every_speaker", False)
+    ranges = tuning.parse_search(search)
+    planned = tuning.check(variants, ranges, values, trials, every_speaker=every_speaker)
+    dataset = build.dataset(planned[0].data)
+    folds = len(tuning.speakers(dataset)) if every_speaker else 1
+    for e in planned:
+        build.check(e, dataset)
     folder = make_folder(a, f"tune-{planned[0].data.dataset}")
+    plan.keep(folder, kept)
     storage = a.storage or str(folder / "studies.log")
-    if not a.storage and Path(storage).exists() and not a.resume:
-        raise already_holds_a_run(folder)
-    files.make_folder(folder)
-    with TerminalListener(len(variants) * a.trials * folds, quiet=a.quiet) as listener:
+    with TerminalListener(len(variants) * trials * folds, quiet=a.quiet) as listener:
         best = tuning.tune(
-            variants, ranges, values, trials=a.trials, storage=storage, listener=listener,
-            every_speaker=a.every_speaker,
+            variants, ranges, values, trials=trials, storage=storage, listener=listener,
+            every_speaker=every_speaker,
         )  # fmt: skip
-    table = Table(title=f"{planned[0].data.dataset}: best of {a.trials} trials, validation accuracy")
-    for heading in ("variant", "validation (%)", "settings found"):
-        table.add_column(heading)
-    for row in best:
-        found = ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in row.found.items())
-        table.add_row(row.variant.label, f"{100 * row.accuracy:.2f}", found)
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    title = f"{planned[0].data.dataset}: best of {trials} trials, validation accuracy"
+    print_table(title, tuning.HEADINGS, map(tuning.cells, best), left=3)
     tuned = folder / "tuned.toml"
-    files.write_bytes(tuned, tuning.to_toml(values, best, command_line()).encode())
-    print(f"studies: {storage}\ncompare them on the test samples: izhi compare --config {tuned}")
+    files.write_bytes(tuned, tuning.to_toml(values, best, command).encode())
+    tuning.write(best, folder, title, command)
+    print(f"studies: {storage}\nevery trial: {folder / 'report.md'}, trials.png")
+    print(f"compare them on the test samples: izhi compare --config {tuned}")
     write_json(a.json, [
         {"label": row.variant.label, "validation_accuracy": row.accuracy, "found": dict(row.found),
-         "trials": row.trials}
+         "trials": len(row.trials)}
         for row in best
     ])  # fmt: skip
 
 
 def train(a: argparse.Namespace) -> None:
-    train_experiment(a, experiment(settings(a)))
+    train_experiment(a, experiment(settings_of_run(a)), "train")
 
 
-def train_experiment(a: argparse.Namespace, e: Experiment) -> None:
+def settings_of_run(a: argparse.Namespace) -> dict[str, object]:
+    """Settings of a run: those of its folder, where it is gone on with, overridden by those given."""
+    config = RunFolder(Path(a.out)).config if a.out else None
+    saved = read(config) if a.resume and config and config.exists() else {}
+    return {**saved, **settings(a)}
+
+
+def train_experiment(a: argparse.Namespace, e: Experiment, command: str) -> None:
     """Train in the folder that the arguments name, with progress, report and JSON."""
     dataset = build.dataset(e.data, report_line)
-    folder = RunFolder(make_folder(a, f"train-{e.data.dataset}-{e.neurons.neuron.replace(' ', '-')}"))
-    fabric = build.fabric(e)
-    if fabric.is_global_zero:
-        folder.open(e, resume=a.resume, command=command_line())
-    fabric.barrier()
-    with TerminalListener(quiet=a.quiet or not fabric.is_global_zero) as listener:
-        result = train_run(fabric, e, dataset, folder, listener)
-    if not fabric.is_global_zero:
-        return
-    report.write(result, folder, command_line())
+    counts = build.check(e, dataset)
+    folder = RunFolder(make_folder(a, f"{command}-{e.data.dataset}-{e.neurons.neuron.replace(' ', '-')}"))
+    with hold(folder.path):
+        fabric = build.fabric(e)
+        if fabric.is_global_zero:
+            folder.open(e, resume=a.resume, command=command_line())
+            if not a.quiet:
+                report_line(counts)
+        fabric.barrier()
+        with TerminalListener(quiet=a.quiet or not fabric.is_global_zero) as listener:
+            result = train_run(fabric, e, dataset, folder, listener)
+        if not fabric.is_global_zero:
+            return
+        report.write(result, folder, command_line())
     print(f"test accuracy after epoch {len(result.history)}: {100 * result.test_accuracy:.2f} %")
+    if folder.best.exists():
+        print(f"{report.best(result.history)}: {folder.best}")
     print(f"run: {folder.path}")
     write_json(
         a.json,
@@ -185,8 +214,15 @@ def evaluate(a: argparse.Namespace) -> None:
         print(f"layer {number}: {layer.rate:.4f} spikes per neuron and step, {layer.silent:.1%} silent")
     for warning in activity.warnings():
         print(f"warning: {warning}", file=sys.stderr)
+    for line in report.per_class(found.confusion, dataset.classes):
+        print(line)
+    figure = (path if path.is_dir() else path.parent) / "confusion.png"
+    title = f"{dataset.name}, {e.neurons.neuron}: {100 * found.accuracy:.2f} % of {len(dataset.test):,} test samples"
+    plots.save(plots.confusion(found.confusion.numpy(), dataset.classes, title), figure)
+    print(f"confusion matrix: {figure}")
     rates = [layer.rate for layer in activity.layers]
     write_json(a.json, {**accuracies, "test_loss": found.loss, "rates": rates,
+                        "classes": list(dataset.classes), "confusion": found.confusion.tolist(),
                         "config": e.flat(plain=True), "versions": versions()})  # fmt: skip
 
 
@@ -205,42 +241,3 @@ def dynamics(a: argparse.Namespace) -> None:
         for old, new in zip(before, after, strict=True)
     ]
     write_json(a.json, layers)
-
-
-def add(commands: Commands) -> None:
-    """Their options."""
-    sub = commands.add("compare", compare, "train several neurons or connections and compare them")
-    sub.add_argument("--neurons", metavar="LIST",
-                     help="neuron[:setting=value]…, comma-separated [the file's variants, or all three]")  # fmt: skip
-    sub.add_argument("--connections", metavar="LIST",
-                     help="kinds of connection, comma-separated [linear, or the file's]")  # fmt: skip
-    sub.add_argument("--seeds", default="0", metavar="LIST", help="comma-separated [%(default)s]")
-    sub.add_argument("--folds", action="store_true",
-                     help="five-fold cross-validation of an embedded data set, for each seed")  # fmt: skip
-    run_options(sub)
-    add_settings(sub, without=("neuron", "connection", "seed", "fold"))
-    sub = commands.add("tune", tune, "search hyperparameters on validation samples, by Optuna")
-    sub.add_argument("--neurons", metavar="LIST",
-                     help="variants as in compare, each with the same budget")  # fmt: skip
-    sub.add_argument("--connections", metavar="LIST",
-                     help="kinds of connection, comma-separated [linear, or the file's]")  # fmt: skip
-    sub.add_argument("--search", default=tuning.USUAL, metavar="LIST",
-                     help="[neuron.]setting=low..high or =a|b, comma-separated [%(default)s]")  # fmt: skip
-    sub.add_argument("--every-speaker", action="store_true",
-                     help="cross-validate over speakers: hold out each in turn, and judge by the mean")  # fmt: skip
-    sub.add_argument("--trials", type=int, default=20, help="trials of each variant [%(default)s]")
-    sub.add_argument("--storage", metavar="PLACE",
-                     help="a file that processes share, or the URL of a database [studies.log in --out]")  # fmt: skip
-    run_options(sub)
-    add_settings(sub, without=("neuron", "connection"))
-    sub = commands.add("train", train, "train one network")
-    run_options(sub)
-    add_settings(sub)
-    sub = commands.add("evaluate", evaluate, "test accuracy of a trained network")
-    sub.add_argument("folder", metavar="RUN", help="run folder, checkpoint or artifact (.izhi)")
-    sub.add_argument("--against", metavar="RUN",
-                     help="compare an artifact with the run it came from, on every spike")  # fmt: skip
-    for name in marked(Mark.OF_EVALUATION):
-        sub.add_argument(f"--{name}", metavar="VALUE", help=FIELDS[name].description)
-    sub = commands.add("dynamics", dynamics, "neurons of a trained network: coefficients, firing classes")
-    sub.add_argument("folder", metavar="RUN", help="run folder; dynamics.png is written into it")

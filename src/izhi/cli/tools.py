@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 from izhi import data
-from izhi.cli.common import Commands, make_folder, report_line, whole_numbers, write_json
+from izhi.cli.common import make_folder, report_line, whole_numbers, write_json
+from izhi.cli.parser import parser
 from izhi.errors import DataError, SettingError
 from izhi.experiments import benchmark, plots
 from izhi.experiments.settings.kinds import kind
-from izhi.neurons import LIF, ORDERS, PATTERNS, simulation
+from izhi.neurons import LIF, PATTERNS, simulation
 
 
 def simulate(a: argparse.Namespace) -> None:
@@ -52,7 +52,7 @@ def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
     return simulation.run(p, current), f"{a.neuron}, I = {amplitude:g}{unit}, order {p.order}"
 
 
-def data_command(a: argparse.Namespace) -> None:
+def data_sets(a: argparse.Namespace) -> None:
     names = a.names or [*data.DATASETS, *data.found()]
     for name in names:
         data.require_known(name)
@@ -100,31 +100,7 @@ def bench(a: argparse.Namespace) -> None:
         raise SettingError(f"no contender ran: {rows[0].name}: {rows[0].problem}")
 
 
-def add(commands: Commands) -> None:
-    """Their options."""
-    sub = commands.add("simulate", simulate, "draw v, u and spikes of one neuron under a current")
-    sub.add_argument("neuron", nargs="?", default="biological", help="lif, a preset or a firing pattern")
-    sub.add_argument("--all", action="store_true", help="the twenty firing patterns on one sheet")
-    for name, about in (("current", "amplitude, mV/ms for biological presets"), ("start", "begin, ms [10]"),
-                        ("stop", "end, ms [the end]"), ("duration", "ms [200]"), ("dt", "step, ms")):  # fmt: skip
-        sub.add_argument(f"--{name}", type=float, default=10.0 if name == "start" else None, help=about)
-    sub.add_argument("--order", help="event order: " + ", ".join(ORDERS))
-    sub.add_argument("--out", metavar="FILE", help="figure (.png, .svg or .pdf)")
-    sub = commands.add("bench", bench, "time a training step against other libraries")
-    sub.add_argument("--contenders", metavar="LIST",
-                     help="names as in the table, separated by semicolons [all]")  # fmt: skip
-    for name, default, about in (
-        ("rounds", 3, "how often each contender runs"),
-        ("repeats", 8, "steps measured in each round"),
-        ("threads", os.cpu_count() or 1, "threads of every library"),
-        ("batch", 256, "samples per step"),
-        ("hidden", 512, "hidden neurons"),
-    ):
-        sub.add_argument(f"--{name}", type=int, default=default, help=f"{about} [{default}]")
-    sub.add_argument("--steps", default="25,100", metavar="LIST",
-                     help="time steps, comma-separated [%(default)s]")  # fmt: skip
-    sub.add_argument("--no-growth", action="store_true", help="leave out the figure of growth")
-    sub.add_argument("--out", metavar="FOLDER", help="folder of results [runs/TIME-bench]")
-    sub = commands.add("data", data_command, "list, fetch and verify data sets")
-    sub.add_argument("action", choices=("list", "fetch", "verify"))
-    sub.add_argument("names", nargs="*", metavar="NAME", help="data sets [all]")
+def completion(a: argparse.Namespace) -> None:
+    import shtab
+
+    print(shtab.complete(parser(whole=True), a.shell))

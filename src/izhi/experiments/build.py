@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -55,7 +56,32 @@ def training_samples(s: DataSettings, dataset: Dataset) -> tuple[AnySamples, Any
             raise unknown("class", name, dataset.classes)
     out = torch.tensor([dataset.classes.index(name) for name in s.without])
     train, held = (x.subset(~torch.isin(x.labels, out)) if s.without else x for x in parts)
-    return train, held
+    return train if s.train_samples is None else _some(train, s.train_samples, s.split_seed), held
+
+
+def _some(samples: AnySamples, count: int, seed: int) -> AnySamples:
+    """So many of the samples, all if there are no more; those of a smaller number are among those of a larger."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, Purpose.LIMIT))
+    chosen = torch.zeros(len(samples), dtype=torch.bool)
+    chosen[torch.randperm(len(samples), generator=generator)[:count]] = True
+    return samples.subset(chosen)
+
+
+def check(e: Experiment, dataset: Dataset) -> str:
+    """Make what a run of the experiment needs, so that it is refused before anything is written.
+
+    Returns:
+        How many samples there are, for people.
+
+    Raises:
+        SettingError: naming what does not fit the data set or is not installed.
+    """
+    train, held = training_samples(e.data, dataset)
+    network(e, encoder(e, dataset).features, len(dataset.classes))
+    _method(e)
+    if e.machine.tensorboard and find_spec("tensorboard") is None:
+        raise SettingError("tensorboard is set, but it is not installed; pip install 'izhi[tensorboard]'")
+    return f"{dataset.name}: {len(train):,} training, {len(held):,} validation, {len(dataset.test):,} test samples"
 
 
 def encoder(e: Experiment, dataset: Dataset) -> Encoder:
@@ -181,7 +207,7 @@ def optimizer(e: Experiment) -> Optimizer:
 def trainer(e: Experiment, fabric: Fabric) -> Trainer:
     """The trainer of an experiment."""
     t = e.training
-    return Trainer(_method(e), fabric, t.epochs, t.batch_size, training.LOSSES[t.loss], t.seed)
+    return Trainer(_method(e), fabric, t.epochs, t.batch_size, training.LOSSES[t.loss], t.seed, t.patience)
 
 
 def _method(e: Experiment) -> Method:

@@ -9,11 +9,12 @@ from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 
+from izhi.data import Dataset
 from izhi.data.catalogue import FOLDS
 from izhi.errors import SettingError
 from izhi.experiments import build, plots
 from izhi.experiments.run import Result, RunListener, train
-from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
+from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import Experiment, Mark, experiment, marked
 from izhi.experiments.tables import markdown
 
@@ -171,6 +172,23 @@ def _data_key(e: Experiment) -> tuple[object, ...]:
     return e.data.dataset, e.data.fold, e.data.best_inputs
 
 
+def check(planned: Sequence[tuple[Variant, list[Experiment]]]) -> str:
+    """Raise for what a run of the comparison would stumble over, before anything is written.
+
+    Returns:
+        How many samples there are, for people.
+    """
+    counts = ""
+    datasets: dict[tuple[object, ...], Dataset] = {}
+    for _, experiments in planned:
+        for e in experiments:
+            if _data_key(e) not in datasets:
+                datasets[_data_key(e)] = build.dataset(e.data)
+        # Seeds and folds change no structure.
+        counts = build.check(experiments[0], datasets[_data_key(experiments[0])])
+    return counts
+
+
 def compare(
     planned: Sequence[tuple[Variant, list[Experiment]]],
     folder: Path,
@@ -183,11 +201,9 @@ def compare(
 
     Raises:
         FileError: if the folder cannot be written.
-        RunFolderError: if it holds runs and ``resume`` is False.
+        RunFolderError: if it holds runs and ``resume`` is False, or runs of other settings.
     """
     first = planned[0][1][0]
-    if folder.is_dir() and any(folder.iterdir()) and not resume:
-        raise already_holds_a_run(folder)
     dataset, key = build.dataset(first.data), _data_key(first)
     fabric = build.fabric(first)
     rows = []
@@ -201,7 +217,8 @@ def compare(
             if fabric.is_global_zero:
                 run.open(e, resume=resume, command=command)
             fabric.barrier()
-            results.append(train(fabric, e, dataset, run, listener))
+            label = f"{variant.label}, seed {e.training.seed}" + fold.replace("-fold-", ", fold ")
+            results.append(train(fabric, e, dataset, run, listener, label=label))
         rows.append(Row(variant, experiments[0], results))
     if fabric.is_global_zero:
         write(rows, folder, command)

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
 
 from izhi.errors import SettingError
 from izhi.files import write_bytes
@@ -18,6 +19,8 @@ from izhi.neurons.simulation import Numbers, Trace
 #: Colours that stay apart for colour-blind readers (Okabe & Ito 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 _STYLES = ("-", "--", "-.", ":")
+#: The most classes whose counts are written into a confusion matrix.
+_MOST_NUMBERED = 20
 
 
 def check_ending(path: Path) -> None:
@@ -34,18 +37,20 @@ def save(figure: Figure, path: Path) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def accuracy(curves: Mapping[str, Sequence[Sequence[float]]], title: str) -> Figure:
-    """Test accuracy over epochs, a line per variant (mean over seeds) in a band (least to most).
+def accuracy(curves: Mapping[str, Sequence[Sequence[float]]], title: str, of: str = "test accuracy") -> Figure:
+    """Accuracy over epochs, a line per variant (mean over seeds) in a band (least to most).
 
     Args:
-        curves: label → one sequence of accuracies (0 to 1) per seed, all of the same length.
+        curves: label → one sequence of accuracies (0 to 1) per seed; one that ended early stays at its end.
         title: of the figure.
+        of: what the accuracy is of.
     """
     figure = Figure(figsize=(8.5, 4.2), layout="constrained")
     axes = figure.add_subplot()
     lowest, highest = 100.0, 0.0
     for number, (label, seeds) in enumerate(curves.items()):
-        values = 100 * np.array(seeds)
+        longest = max(map(len, seeds))
+        values = 100 * np.array([[*x, *[x[-1]] * (longest - len(x))] for x in seeds])
         epochs = np.arange(1, values.shape[1] + 1)
         colour = COLOURS[number % len(COLOURS)]
         style = _STYLES[number // len(COLOURS) % len(_STYLES)]
@@ -59,7 +64,7 @@ def accuracy(curves: Mapping[str, Sequence[Sequence[float]]], title: str) -> Fig
         later = mean[max(1, len(mean) // 5) :] if len(mean) > 1 else mean
         lowest, highest = min(lowest, float(later.min())), max(highest, float(values.max()))
     axes.set_xlabel("epoch")
-    axes.set_ylabel("test accuracy (%)")
+    axes.set_ylabel(f"{of} (%)")
     axes.set_title(title, fontsize=11)
     margin = 0.06 * (highest - lowest) + 0.2
     # At least six points of accuracy, so that the scatter of a small test set does not fill the figure.
@@ -68,6 +73,33 @@ def accuracy(curves: Mapping[str, Sequence[Sequence[float]]], title: str) -> Fig
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right center", fontsize=8.5, title="after the last epoch")
+    return figure
+
+
+def confusion(counts: NDArray[np.int64], classes: Sequence[str], title: str) -> Figure:
+    """How many samples of each class were given each class; the colour is the share of the class.
+
+    Args:
+        counts: (classes, classes), given classes in columns.
+        classes: their names.
+        title: of the figure.
+    """
+    size = max(4.0, 2.2 + 0.36 * len(classes))
+    figure = Figure(figsize=(size + 0.8, size), layout="constrained")
+    axes = figure.add_subplot()
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
+    if len(classes) <= _MOST_NUMBERED:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", fontsize=7, color=colour)
+    places = range(len(classes))
+    axes.set_xticks(places, classes, rotation=90 if max(map(len, classes)) > 2 else 0, fontsize=8)
+    axes.set_yticks(places, classes, fontsize=8)
+    axes.set_xlabel("class given")
+    axes.set_ylabel("class of the sample")
+    axes.set_title(title, fontsize=11)
+    figure.colorbar(image, label="share of the class (%)", shrink=0.85)
     return figure
 
 
@@ -96,6 +128,38 @@ def outcomes(found: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> 
     if len(groups) > 1:
         figure.legend(loc="outside lower center", ncols=len(groups), fontsize=8.5)
     return figure
+
+
+def trials(found: Mapping[str, Sequence[tuple[int, float, bool]]], title: str) -> Figure:
+    """Validation accuracy of every trial, and the best of each variant so far.
+
+    Args:
+        found: variant → number, accuracy (0 to 1) and whether it came to its end, of each trial in turn.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(8.5, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for number, (label, points) in enumerate(found.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        whole = [(x, 100 * y) for x, y, is_whole in points if is_whole]
+        stopped = [(x, 100 * y) for x, y, is_whole in points if not is_whole]
+        axes.plot(*_columns(stopped), "x", color=colour, ms=6, alpha=0.7)
+        axes.plot(*_columns(whole), "o", color=colour, ms=5)
+        best = [(x, max(y for _, y in whole[: k + 1])) for k, (x, _) in enumerate(whole)]
+        axes.plot(*_columns(best), color=colour, drawstyle="steps-post", label=label)
+    axes.plot([], [], "o", color="0.4", ms=5, label="whole trial")
+    axes.plot([], [], "x", color="0.4", ms=6, label="stopped early")
+    axes.set_xlabel("trial; lines: the best so far")
+    axes.set_ylabel("validation accuracy (%)")
+    axes.set_title(title, fontsize=11)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right center", fontsize=8.5)
+    return figure
+
+
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
 
 
 def pareto(series: Mapping[str, Sequence[tuple[float, float, str]]], whole: tuple[float, float], title: str) -> Figure:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from torch import Tensor
 
 from izhi.errors import SettingError
 from izhi.experiments import build, plots
@@ -13,23 +16,33 @@ from izhi.experiments.settings.kinds import kind
 from izhi.experiments.tables import markdown
 from izhi.network import Network, firing
 from izhi.network.firing import LayerDynamics
-from izhi.training import checkpoint
+from izhi.training import best_epoch, checkpoint
 
 
-def write(result: Result, folder: RunFolder, command: str) -> None:
-    """accuracy.png and report.md of a finished run."""
+def write(result: Result, folder: RunFolder, command: str, before: Mapping[str, float] | None = None) -> None:
+    """report.md of a finished run, and accuracy.png if it was trained.
+
+    Args:
+        result: of the run.
+        folder: of it.
+        command: that went on with it, for a folder that does not say which one began it.
+        before: accuracies of the network that it began with.
+    """
     e, history = result.experiment, result.history
     curves = {"test": [[row["test_accuracy"] for row in history]]}
     for part in ("validation", "train"):
         if f"{part}_accuracy" in history[-1]:
             curves[part] = [[row[f"{part}_accuracy"] for row in history]]
     title = f"{e.neurons.neuron}, {e.network.connection}, {e.data.dataset}"
-    plots.save(plots.accuracy(curves, title), folder.path / "accuracy.png")
-    last = history[-1]
-    metrics = [(name.replace("_", " "), f"{value:.4g}") for name, value in last.items()]
-    lines = [f"# {title}", "", f"    {command}", ""]
-    lines += [markdown(("after the last epoch", ""), metrics)]
-    lines += ["", "![accuracy over epochs](accuracy.png)", ""]
+    last = {**(before or {}), **history[-1]}
+    lines = [f"# {title}", "", f"    {folder.command or command}", ""]
+    lines += [markdown(("after the last epoch", ""), map(_metric, last.items()))]
+    if "validation_accuracy" in history[-1]:
+        lines += ["", f"The {best(history)}: `best.pt`."]
+    if history[-1]["epoch"]:
+        plots.save(plots.accuracy(curves, title, "accuracy"), folder.path / "accuracy.png")
+        lines += ["", "![accuracy over epochs](accuracy.png)"]
+    lines += [""]
     lines += [f"- {warning}" for warning in result.warnings]
     if e.neurons.learn:
         lines += [
@@ -40,6 +53,45 @@ def write(result: Result, folder: RunFolder, command: str) -> None:
         ]
     lines += ["", "Versions: " + ", ".join(f"{k} {v}" for k, v in versions().items()), ""]
     folder.write("report.md", "\n".join(lines))
+
+
+def best(history: Sequence[Mapping[str, float]]) -> str:
+    """The epoch that is best on the validation samples, in words."""
+    row = history[best_epoch([row["validation_accuracy"] for row in history])]
+    return (
+        f"best validation accuracy {100 * row['validation_accuracy']:.2f} % after epoch {row['epoch']:.0f},"
+        f" test {100 * row['test_accuracy']:.2f} %"
+    )
+
+
+def per_class(confusion: Tensor, classes: Sequence[str]) -> list[str]:
+    """A line for each class that has test samples: how many are right, and for what it is taken most often.
+
+    Args:
+        confusion: (classes, classes), as ``izhi.training.Evaluation`` has it.
+        classes: their names.
+    """
+    lines = []
+    for name, row, own in zip(classes, confusion.tolist(), range(len(classes)), strict=True):
+        if count := int(sum(row)):
+            others = [0 if k == own else n for k, n in enumerate(row)]
+            worst = max(range(len(others)), key=others.__getitem__)
+            taken = f", most often taken for {classes[worst]} ({others[worst]:,.0f})" if others[worst] else ""
+            lines.append(f"class {name}: {100 * row[own] / count:.2f} % of {count:,}{taken}")
+    return lines
+
+
+def _metric(item: tuple[str, float]) -> tuple[str, str]:
+    """A metric by its name, with its unit."""
+    name, value = item
+    words = name.replace("_", " ")
+    if "accuracy" in name:
+        return words, f"{100 * value:.2f} %"
+    if name.startswith("rate_"):
+        return f"layer {name.removeprefix('rate_')}", f"{value:.4f} spikes per neuron and step"
+    if name.endswith("seconds"):
+        return words.removesuffix(" seconds").replace("seconds", "whole epoch"), f"{value:.1f} s"
+    return words, f"{value:.4g}"
 
 
 def dynamics_table(before: list[LayerDynamics], after: list[LayerDynamics]) -> str:

@@ -24,6 +24,7 @@ from izhi.training import (
     LOSSES,
     Classifier,
     Data,
+    Evaluation,
     Listener,
     Progress,
     Silent,
@@ -40,13 +41,14 @@ Row = dict[str, float]
 class RunListener(Listener, Protocol):
     """A listener that is also told which experiment begins."""
 
-    def announce(self, e: Experiment) -> None: ...
+    def announce(self, e: Experiment, label: str = "") -> None:
+        """An experiment begins; ``label`` tells it from the others of a command."""
 
 
 class SilentRun(Silent):
     """A listener of runs that says nothing."""
 
-    def announce(self, e: Experiment) -> None: ...
+    def announce(self, e: Experiment, label: str = "") -> None: ...
 
 
 @dataclass
@@ -95,6 +97,7 @@ def train(
     listener: RunListener | None = None,
     *,
     start: Mapping[str, Tensor] | None = None,
+    label: str = "",
 ) -> Result:
     """Train the experiment to its last epoch, going on from the folder's checkpoint if it has one.
 
@@ -108,6 +111,7 @@ def train(
         folder: of the run, opened.
         listener: told of every step and epoch.
         start: weights of a trained float network, which a quantised one begins with.
+        label: tells the run from the others of a command.
 
     Raises:
         DivergenceError: if a loss or gradient is not finite, naming epoch, step and layer.
@@ -124,7 +128,7 @@ def train(
     )  # fmt: skip
     if saved is not None:
         checkpoint.load_weights(folder.checkpoint, network, saved.network)
-    listener.announce(e)
+    listener.announce(e, label)
     board = _Tensorboard.of(e, fabric, folder, listener)
     try:
         progress = build.trainer(e, fabric).fit(
@@ -159,19 +163,29 @@ def quantize(
         weights: of the float network.
     """
     encoder = build.encoder(e, dataset)
-    rounded = _rounded(e, encoder, dataset, weights)
-    optimizer = build.optimizer(e)(rounded)
-    model = fabric.setup(Classifier(encoder, rounded))
-    found = evaluate(
-        fabric, model, dataset.test, LOSSES[e.training.loss], seed=e.training.seed,
-        groups=dataset.groups,
-    )  # fmt: skip
+    network = _rounded(e, encoder, dataset, weights)
+    optimizer = build.optimizer(e)(network)
+    found = _evaluated(fabric, e, encoder, network, dataset)
     row: Row = {"epoch": 0, **found.as_metrics("test"), **found.rates()}
-    progress = Progress([row], found.activity.warnings(), rounded.state_dict(), optimizer.state_dict())
+    progress = Progress([row], found.activity.warnings(), network.state_dict(), optimizer.state_dict())
     if fabric.is_global_zero:
         folder.keep(about(e, encoder, dataset), progress)
     fabric.barrier()
-    return Result.of(e, rounded, progress)
+    return Result.of(e, network, progress)
+
+
+def rounded(fabric: Fabric, e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor]) -> Evaluation:
+    """What rounding alone makes of the float network of those weights, on the test samples."""
+    encoder = build.encoder(e, dataset)
+    return _evaluated(fabric, e, encoder, _rounded(e, encoder, dataset, weights), dataset)
+
+
+def _evaluated(fabric: Fabric, e: Experiment, encoder: Encoder, network: Network, dataset: Dataset) -> Evaluation:
+    model = fabric.setup(Classifier(encoder, network))
+    return evaluate(
+        fabric, model, dataset.test, LOSSES[e.training.loss], seed=e.training.seed,
+        groups=dataset.groups,
+    )  # fmt: skip
 
 
 def _rounded(e: Experiment, encoder: Encoder, dataset: Dataset, weights: Mapping[str, Tensor]) -> Network:

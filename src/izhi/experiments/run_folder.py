@@ -1,4 +1,4 @@
-"""A run's folder: config.toml, versions, metrics.csv, checkpoint.pt; every file whole or not there."""
+"""A run's folder: config.toml, versions, metrics.csv, checkpoint.pt, best.pt; every file whole or not there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from izhi import files
 from izhi.errors import CheckpointError, RunFolderError
 from izhi.experiments.settings import Experiment, Mark, experiment, marked, read
-from izhi.training import Progress, checkpoint
+from izhi.training import Progress, best_epoch, checkpoint
 from izhi.version import __version__
 
 
@@ -94,8 +94,21 @@ class RunFolder:
         return self.path / checkpoint.NAME
 
     @property
+    def best(self) -> Path:
+        return self.path / "best.pt"
+
+    @property
     def config(self) -> Path:
         return self.path / "config.toml"
+
+    @property
+    def command(self) -> str:
+        """The command that began the run, as its configuration says; empty if there is none."""
+        if not self.config.exists():
+            return ""
+        with files.reading(self.config), self.config.open(encoding="utf-8", errors="replace") as file:
+            lines = [file.readline().removeprefix("#").strip() for _ in range(2)]
+        return lines[1] if lines[1].startswith("izhi ") else ""
 
     def open(self, e: Experiment, *, resume: bool, command: str = "") -> None:
         """Make the folder for the run, or check that it holds this run and may be resumed.
@@ -116,7 +129,7 @@ class RunFolder:
                         f"{self.path} holds a run with {name} = {before[name]!r}, not {now[name]!r};"
                         " use its settings or choose another --out"
                     )
-        lines = [f"izhi {__version__}", *([command] if command else [])]
+        lines = [f"izhi {__version__}", *([self.command or command] if self.command or command else [])]
         lines += [f"{name} {value}" for name, value in versions().items() if name != "izhi"]
         self.write("config.toml", e.to_toml("\n".join(lines)))
 
@@ -143,8 +156,16 @@ class RunFolder:
         return saved.progress
 
     def keep(self, about: Mapping[str, object], progress: Progress) -> None:
-        """Write the checkpoint after an epoch, then the metrics of all epochs so far."""
-        checkpoint.save(self.checkpoint, {**about, **checkpoint.content_of(progress)})
+        """Write the checkpoint after an epoch, then the metrics of all epochs so far.
+
+        After the epoch that is best on the validation samples so far, if there are any, also best.pt.
+        """
+        content = {**about, **checkpoint.content_of(progress)}
+        found = [row["validation_accuracy"] for row in progress.history if "validation_accuracy" in row]
+        # Before the checkpoint: a run that is killed between the two comes to this epoch again.
+        if found and best_epoch(found) == len(found) - 1:
+            checkpoint.save(self.best, content)
+        checkpoint.save(self.checkpoint, content)
         table = io.StringIO()
         writer = csv.DictWriter(table, fieldnames=list(progress.history[-1]), lineterminator="\n")
         writer.writeheader()

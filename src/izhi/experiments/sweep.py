@@ -20,12 +20,11 @@ from izhi.experiments.comparison import percent
 from izhi.experiments.run import Result, RunListener
 from izhi.experiments.run_folder import RunFolder, load
 from izhi.experiments.settings import Experiment
+from izhi.experiments.settings.choices import QUANTIZATION_METHODS
 from izhi.experiments.settings.kinds import kind
 from izhi.experiments.tables import markdown
 from izhi.network.connections import CONNECTIONS
 
-#: Rounded after training; trained with rounding from the beginning; rounded, then trained further.
-METHODS = ("ptq", "qat", "qat-after-ptq")
 #: Bits of what is left as it is, in float.
 FLOAT = 32
 #: Of a network that is trained further: its epochs and learning rate as shares of the float run's.
@@ -66,8 +65,8 @@ class FloatRun:
 
     def rounded(self, bits: int, states: int, method: str, changes: Mapping[str, object]) -> Experiment:
         """The experiment of this network in a format; FLOAT bits leave weights or states as they are."""
-        if method not in METHODS:
-            raise unknown("method", method, METHODS)
+        if method not in QUANTIZATION_METHODS:
+            raise unknown("method", method, QUANTIZATION_METHODS)
         if bits == states == FLOAT:
             raise SettingError(
                 f"weights and states are both {FLOAT}, which leaves the network as it is; choose fewer bits"
@@ -89,12 +88,13 @@ def quantize(
     dataset: Dataset,
     folder: RunFolder,
     listener: RunListener,
+    label: str = "",
 ) -> Result:
     """Quantise a run by a method, in a folder that is open."""
     if method == "ptq":
         return run_of.quantize(fabric, e, dataset, folder, run.weights)
     start = run.weights if method == "qat-after-ptq" else None
-    return run_of.train(fabric, e, dataset, folder, listener, start=start)
+    return run_of.train(fabric, e, dataset, folder, listener, start=start, label=label)
 
 
 def load_runs(paths: Sequence[Path]) -> list[FloatRun]:
@@ -181,7 +181,8 @@ def sweep(
         for run, e in zip(runs, experiments, strict=True):
             place = RunFolder(folder / f"{method}-w{weights}-s{states}" / f"seed-{e.training.seed}")
             place.open(e, resume=resume, command=command)
-            result = quantize(fabric, run, e, method, dataset, place, listener)
+            label = f"{method}, weights {weights}, states {states}, seed {e.training.seed}"
+            result = quantize(fabric, run, e, method, dataset, place, listener, label)
             accuracies.append(result.test_accuracy)
         bits = memory(experiments[0], *size)
         points.append(Point(method, weights, states, bits, tuple(accuracies)))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import socket
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,21 +22,24 @@ from typing import TYPE_CHECKING
 import tomli_w
 import torch
 
+from izhi import files
 from izhi.data import Dataset
 from izhi.errors import DivergenceError, SettingError, unknown
-from izhi.experiments import build
+from izhi.experiments import build, plots
 from izhi.experiments.comparison import Variant
 from izhi.experiments.run import RunListener, train
 from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import FIELDS, Experiment, Mark, experiment, marked, typed
+from izhi.experiments.settings.choices import USUAL_SEARCH
+from izhi.experiments.tables import markdown
+from izhi.seeds import Purpose, derive_seed
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from optuna import Study, Trial
     from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
 
-#: What is searched unless the command says otherwise.
-USUAL = "learning_rate=1e-4..1e-2,slope=1..10"
 _LOGARITHMIC = 10.0
 
 
@@ -110,8 +115,26 @@ def parse_search(text: str) -> list[Range]:
             raise SettingError(f"search has {item!r}, expected low below high")
         ranges.append(Range(only, name, low, high))
     if not ranges:
-        raise SettingError("search names no setting, expected some such as " + USUAL)
+        raise SettingError("search names no setting, expected some such as " + USUAL_SEARCH)
     return ranges
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial that ended.
+
+    Attributes:
+        number: counted from 1.
+        settings: that were tried.
+        accuracy: on the validation samples; where it was stopped, after the last epoch that it trained,
+            and None before the first.
+        is_whole: whether it came to its end, and was not stopped since it lagged behind.
+    """
+
+    number: int
+    settings: Mapping[str, object]
+    accuracy: float | None
+    is_whole: bool
 
 
 @dataclass(frozen=True)
@@ -122,13 +145,50 @@ class Best:
         variant: what was tuned.
         found: the settings that were found.
         accuracy: on the validation samples.
-        trials: how many were run, those that were stopped early or failed included.
+        trials: all that ended, those that were stopped early included.
     """
 
     variant: Variant
     found: Mapping[str, object]
     accuracy: float
-    trials: int
+    trials: Sequence[Tried]
+
+
+#: Columns of the table of what was found.
+HEADINGS = ("variant", "validation (%)", "settings found")
+
+
+def cells(best: Best) -> tuple[str, ...]:
+    """A row of that table."""
+    return best.variant.label, f"{100 * best.accuracy:.2f}", _listed(best.found)
+
+
+def _listed(settings: Mapping[str, object]) -> str:
+    return ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in settings.items())
+
+
+def write(best: Sequence[Best], folder: Path, title: str, command: str) -> None:
+    """report.md with every trial, and trials.png."""
+    rows = [
+        (
+            row.variant.label, trial.number,
+            "" if trial.accuracy is None else f"{100 * trial.accuracy:.2f}",
+            "" if trial.is_whole else "stopped", _listed(trial.settings),
+        )
+        for row in best
+        for trial in row.trials
+    ]  # fmt: skip
+    lines = [
+        f"# {title}", "", f"    {command}", "", markdown(HEADINGS, map(cells, best)), "",
+        "![validation accuracy of each trial](trials.png)", "", "## Every trial", "",
+        markdown(("variant", "trial", "validation (%)", "", "settings"), rows), "",
+    ]  # fmt: skip
+    files.write_bytes(folder / "report.md", "\n".join(lines).encode())
+    found = {
+        row.variant.label: [(t.number, t.accuracy, t.is_whole) for t in row.trials if t.accuracy is not None]
+        for row in best
+    }
+    plots.save(plots.trials(found, title), folder / "trials.png")
 
 
 def to_toml(settings: Mapping[str, object], best: Sequence[Best], header: str = "") -> str:
@@ -145,8 +205,8 @@ class _Pruning:
     def __init__(self, listener: RunListener, trial: Trial, pruned: type[Exception]) -> None:
         self.listener, self.trial, self.pruned = listener, trial, pruned
 
-    def announce(self, e: Experiment) -> None:
-        self.listener.announce(e)
+    def announce(self, e: Experiment, label: str = "") -> None:
+        self.listener.announce(e, label)
 
     def begin(self, steps: int, finished: int) -> None:
         self.listener.begin(steps, finished)
@@ -261,7 +321,7 @@ def tune(
     for variant, e in zip(variants, planned, strict=True):
         mine = [r for r in ranges if r.concerns(e.neurons.neuron)]
         study = _study(optuna, variant, e, mine, storage, prunes_at_once=every_speaker)
-        objective = _Objective(optuna, fabric, dataset, variant, mine, settings, listener, folds)
+        objective = _Objective(optuna, fabric, dataset, variant, mine, settings, listener, folds, e.training.seed)
         best.append(_best(optuna, study, objective, variant, trials))
     return best
 
@@ -278,9 +338,11 @@ def _study(
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=warmup),
     )  # fmt: skip
-    # A further process must not draw the first one's numbers.
-    study.sampler = optuna.samplers.TPESampler(seed=e.training.seed + len(study.trials))
-    if not study.trials:
+    state = optuna.trial.TrialState
+    for trial in study.get_trials(deepcopy=False, states=(state.RUNNING,)):
+        if _is_lost(trial):
+            study.tell(trial.number, state=state.FAIL)
+    if all(trial.state == state.FAIL for trial in study.get_trials(deepcopy=False)):
         # What the variant's own settings come to is the first thing to beat.
         own = {r.name: e.get(r.name) for r in ranges}
         study.enqueue_trial({r.name: own[r.name] for r in ranges if r.holds(own[r.name])})
@@ -290,15 +352,38 @@ def _study(
 def _best(optuna: ModuleType, study: Study, objective: _Objective, variant: Variant, trials: int) -> Best:
     """The best trial, after so many were run."""
     state = optuna.trial.TrialState
-    ended = (state.COMPLETE, state.PRUNED, state.FAIL)
-    if sum(t.state in ended for t in study.get_trials(deepcopy=False)) < trials:
-        study.optimize(objective, callbacks=[optuna.study.MaxTrialsCallback(trials, states=ended)])
-    finished = [t for t in study.get_trials(deepcopy=False) if t.state in ended]
+    # A trial that failed was interrupted, and is not counted.
+    ended = (state.COMPLETE, state.PRUNED)
+    while len(study.get_trials(deepcopy=False, states=ended)) < trials:
+        # Seeded by what was tried before, a study that was interrupted goes on with the same trials, and a
+        # further process does not draw the numbers of the first one.
+        begun = len(study.get_trials(deepcopy=False, states=(*ended, state.RUNNING)))
+        seed = derive_seed(objective.seed, Purpose.TRIAL, begun) % 2**32
+        study.sampler = optuna.samplers.TPESampler(seed=seed)
+        study.optimize(objective, n_trials=1)
+    finished = study.get_trials(deepcopy=False, states=ended)
     good = [t for t in finished if t.state == state.COMPLETE]
     if not good:
         raise SettingError(f"no trial of {variant.label} came to its end; search smaller learning rates")
     winner = max(good, key=lambda t: t.value or 0.0)
-    return Best(variant, dict(winner.params), float(winner.value or 0.0), len(finished))
+    tried = [
+        Tried(number, dict(t.params), t.value, t.state == state.COMPLETE) for number, t in enumerate(finished, start=1)
+    ]
+    return Best(variant, dict(winner.params), float(winner.value or 0.0), tried)
+
+
+def _is_lost(trial: FrozenTrial) -> bool:
+    """Whether the process that ran a trial was on this machine and is no more."""
+    host, _, process = str(trial.user_attrs.get("process", "")).rpartition(" ")
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
 
 
 @dataclass
@@ -313,8 +398,10 @@ class _Objective:
     settings: Mapping[str, object]
     listener: RunListener
     folds: Sequence[int | None]
+    seed: int
 
     def __call__(self, trial: Trial) -> float:
+        trial.set_user_attr("process", f"{socket.gethostname()} {os.getpid()}")
         chosen = {r.name: r.suggest(trial) for r in self.ranges}
         found: list[float] = []
         for number, speaker in enumerate(self.folds):
@@ -323,21 +410,35 @@ class _Objective:
             watcher = self.listener
             if speaker is None:
                 watcher = _Pruning(self.listener, trial, self.optuna.TrialPruned)
-            found.append(self._accuracy(e, watcher))
+            label = f"{self.variant.label}, trial {trial.number + 1}"
+            label += "" if speaker is None else f", without speaker {speaker}"
+            found.append(self._accuracy(e, watcher, label))
             if speaker is not None:
                 trial.report(fmean(found), number)
                 if trial.should_prune():
                     raise self.optuna.TrialPruned
         return fmean(found)
 
-    def _accuracy(self, e: Experiment, watcher: RunListener) -> float:
+    def _accuracy(self, e: Experiment, watcher: RunListener, label: str) -> float:
         """On the validation samples, after training in a folder that is then thrown away."""
         with tempfile.TemporaryDirectory(prefix="izhi-trial-") as folder:
             try:
-                result = train(self.fabric, e, self.dataset, RunFolder(Path(folder)), watcher)
+                result = train(self.fabric, e, self.dataset, RunFolder(Path(folder)), watcher, label=label)
             except DivergenceError as error:
                 raise self.optuna.TrialPruned(str(error)) from None
         return result.history[-1]["validation_accuracy"]
 
 
-__all__ = ["USUAL", "Best", "Range", "check", "parse_search", "speakers", "to_toml", "tune"]
+__all__ = [
+    "HEADINGS",
+    "Best",
+    "Range",
+    "Tried",
+    "cells",
+    "check",
+    "parse_search",
+    "speakers",
+    "to_toml",
+    "tune",
+    "write",
+]

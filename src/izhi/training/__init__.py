@@ -8,7 +8,7 @@ from izhi.training.gradients import SCHEDULES, Gradients, Step
 from izhi.training.losses import LOSSES, Loss
 from izhi.training.memory import keep_freed_memory
 from izhi.training.optimizer import Optimizer
-from izhi.training.trainer import Data, Learner, Listener, Method, Progress, Silent, Trainer
+from izhi.training.trainer import Data, Learner, Listener, Method, Progress, Silent, Trainer, best_epoch
 
 __all__ = [
     "EVALUATION_BATCH",
@@ -28,6 +28,7 @@ __all__ = [
     "Silent",
     "Step",
     "Trainer",
+    "best_epoch",
     "evaluate",
     "fast_precision",
     "keep_freed_memory",

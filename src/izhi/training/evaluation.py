@@ -24,12 +24,17 @@ Row = dict[str, float]
 
 @dataclass
 class Evaluation:
-    """Loss and accuracy over samples, accuracy of groups of them, and the layers' activity."""
+    """Loss and accuracy over samples, accuracy of groups of them, and the layers' activity.
+
+    Attributes:
+        confusion: (classes, classes): how many samples of a class, in rows, were given a class, in columns.
+    """
 
     loss: float
     accuracy: float
     groups: dict[str, float]
     activity: Activity
+    confusion: Tensor
 
     def as_metrics(self, part: str) -> Row:
         """Loss and accuracies under the names that a row of metrics has for a part of the samples."""
@@ -71,20 +76,25 @@ def evaluate(
     # Rows: sums over all samples and over each group; columns: loss, correct, number.
     sums = torch.zeros(len(masks), 3, device=fabric.device)
     rank, world = fabric.global_rank, fabric.world_size
+    confusion = torch.zeros(0, 0, device=fabric.device)
     every = torch.arange(len(samples))
     parts = [part[rank::world] for part in torch.split(every, EVALUATION_BATCH)]
     with torch.no_grad():
         for step, (values, labels) in enumerate(stream(samples, parts)):
             values, labels = values.to(fabric.device), labels.to(fabric.device)
             output, spikes = run(precise(fabric, values), derive_seed(seed, purpose, step, rank))
-            correct = (loss.predict(output) == labels).float()
+            predicted, classes = loss.predict(output), output.shape[-1]
+            correct = (predicted == labels).float()
+            pairs = torch.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+            confusion = pairs + (confusion if step else torch.zeros_like(pairs))
             each = [loss(output, labels).expand(len(labels)), correct, torch.ones_like(correct)]
             sums += masks[:, parts[step]].to(correct) @ torch.stack(each, 1)
             activity.add(spikes)
-    sums = summed(fabric, sums)
+    sums, confusion = summed(fabric, sums), summed(fabric, confusion)
     mean, accuracy = (sums[0, :2] / sums[0, 2]).tolist()
     shares = (sums[1:, 1] / sums[1:, 2]).tolist()
-    return Evaluation(mean, accuracy, dict(zip(groups or {}, shares, strict=True)), activity)
+    found = dict(zip(groups or {}, shares, strict=True))
+    return Evaluation(mean, accuracy, found, activity, confusion.cpu())
 
 
 def precise(fabric: Fabric, values: Tensor | EventBatch) -> Tensor | EventBatch:

@@ -44,6 +44,11 @@ class Data:
     groups: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+def best_epoch(accuracies: Sequence[float]) -> int:
+    """Which of them is the best, counted from 0; of equal ones the first, and -1 of none."""
+    return max(range(len(accuracies)), key=lambda k: (accuracies[k], -k), default=-1)
+
+
 class Learner(Protocol):
     """Improves one network, an epoch at a time.
 
@@ -127,6 +132,7 @@ class Trainer:
         batch_size: samples of a step.
         loss: of the network's output.
         seed: of the order of samples and of their coding.
+        patience: epochs without a better validation accuracy after which it ends early; None for never.
     """
 
     method: Method
@@ -135,6 +141,7 @@ class Trainer:
     batch_size: int = 256
     loss: Loss = LOSSES["count"]
     seed: int = 0
+    patience: int | None = None
 
     def fit(
         self,
@@ -168,6 +175,8 @@ class Trainer:
         learner, model = self.method.begin(self, Classifier(encoder, network), data.train, state, len(history))
         listener.begin(learner.steps, len(history))
         for epoch in range(len(history) + 1, self.epochs + 1):
+            if self._has_stalled(history):
+                break
             began = time.perf_counter()
             row: Row = {"epoch": epoch, **learner.epoch(epoch, listener.step)}
             row["train_seconds"] = time.perf_counter() - began
@@ -180,6 +189,11 @@ class Trainer:
             self.fabric.barrier()
             listener.epoch(row, warnings)
         return Progress(history, warnings, network.state_dict(), learner.state_dict())
+
+    def _has_stalled(self, history: Sequence[Row]) -> bool:
+        """Whether validation has not become better for as many epochs as patience lasts."""
+        found = [row["validation_accuracy"] for row in history if "validation_accuracy" in row]
+        return self.patience is not None and len(found) - 1 - best_epoch(found) >= self.patience
 
     def _judge(self, model: nn.Module, data: Data, row: Row) -> Evaluation | None:
         """Evaluate validation and test samples into a row of metrics; the last evaluation."""

@@ -3,7 +3,6 @@
 from izhi.experiments.adaptation.adapt import Adaptation, Levels, Row, run, table
 from izhi.experiments.adaptation.drift import KINDS, Drift, Task, task
 from izhi.experiments.adaptation.learner import (
-    METHODS,
     Backpropagation,
     Evolving,
     Learner,
@@ -12,7 +11,6 @@ from izhi.experiments.adaptation.learner import (
 
 __all__ = [
     "KINDS",
-    "METHODS",
     "Adaptation",
     "Backpropagation",
     "Drift",

@@ -22,9 +22,6 @@ from izhi.hardware.devices.evaluation import Inputs, Labels
 from izhi.hardware.devices.evolution import NUMPY_SEARCH, DeviceEvolution, Searching
 from izhi.seeds import Purpose, derive_seed
 
-METHODS = ("backprop", "evolution", "none")
-
-
 #: What an exact continuation needs.
 State: TypeAlias = dict[str, Any]
 
@@ -200,4 +197,4 @@ def _mixed(task: Task, arrived: Tensor, latest: int, size: int, seed: int, *plac
     return torch.cat([lately, some(arrived, half - len(lately)), some(task.memory, size - half)])
 
 
-__all__ = ["METHODS", "Backpropagation", "Evolving", "Learner", "Nothing"]
+__all__ = ["Backpropagation", "Evolving", "Learner", "Nothing"]

@@ -26,6 +26,10 @@ def check(e: Experiment) -> None:
     if 0 < coding.population < 3:
         raise SettingError(f"population is {coding.population}, expected 0 or at least 3 fields")
     check_neurons(n)
+    if e.training.patience is not None and not e.data.validation and e.data.validation_speaker is None:
+        raise SettingError(
+            f"patience is {e.training.patience}, but validation is 0, by which it would stop; hold some out"
+        )
     _check_evolution(e)
     if not e.network.hidden and (e.network.readout, chosen.readout) == (None, "current"):
         raise SettingError("hidden names no layer and the readout has no neurons; add a width")

@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 
 from izhi.data import DATASETS
 from izhi.data.catalogue import FOLDS
+from izhi.experiments.settings.choices import SEARCHES
 from izhi.experiments.settings.fields import (
     Group,
     Mark,
@@ -21,9 +22,6 @@ from izhi.experiments.settings.fields import (
 )
 
 Readout = Literal["spikes", "current", "membrane"]
-
-#: Optimisers that search by evolution, without gradients.
-SEARCHES = ("snes", "cma-es", "ga")
 
 
 class DataSettings(Group):
@@ -53,6 +51,10 @@ class DataSettings(Group):
         None,
         "keep the N inputs of an embedded data set with the largest ANOVA F; default: all",
         Mark.CODES | Mark.SHAPES | Mark.OF_EMBEDDED, ge=1,
+    )  # fmt: skip
+    train_samples: int | None = setting(
+        None, "train on so many of the training samples, drawn by the split's seed; default: all",
+        Mark.SAME_IN_TRIALS, ge=1,
     )  # fmt: skip
     split_seed: int = setting(0, "seed of the training/validation split", Mark.SAME_IN_TRIALS, ge=0, lt=2**32)
     without: Names = setting((), "classes left out of training, comma-separated")
@@ -201,6 +203,10 @@ class TrainingSettings(Group):
         10, "passes over the training samples",
         Mark.MAY_CHANGE | Mark.SAME_IN_TRIALS | Mark.OF_QUANTIZING | Mark.ON_DEVICE,
         ge=1, le=1_000_000,
+    )  # fmt: skip
+    patience: int | None = setting(
+        None, "early stopping: end after so many epochs without a better validation accuracy; default: never",
+        Mark.MAY_CHANGE | Mark.OF_QUANTIZING, ge=1, le=1_000_000,
     )  # fmt: skip
     batch_size: int = setting(256, "samples per step", Mark.ON_DEVICE, ge=1, le=1_000_000)
     loss: Literal["count", "step", "max", "rate_mse"] = setting(

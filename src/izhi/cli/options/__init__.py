@@ -1,0 +1,1 @@
+"""The options of every command, a function each; see ``izhi.cli.parser``."""

@@ -1,0 +1,62 @@
+"""Options of the commands that train, compare, tune and evaluate networks."""
+
+from __future__ import annotations
+
+from izhi.cli.options.settings import add_setting, add_settings, run_options
+from izhi.cli.parser import Command
+from izhi.experiments.settings import Mark, marked
+from izhi.experiments.settings.choices import USUAL_SEARCH
+
+_CONNECTIONS = "kinds of connection, comma-separated [linear, or the file's]"
+
+
+def compare(command: Command) -> None:
+    command.add_argument(
+        "--neurons", metavar="LIST", help="neuron[:setting=value]…, comma-separated [the file's variants, or all three]"
+    )
+    command.add_argument("--connections", metavar="LIST", help=_CONNECTIONS)
+    command.add_argument("--seeds", metavar="LIST", help="comma-separated [0]")
+    command.add_argument(
+        "--folds", action="store_true", help="five-fold cross-validation of an embedded data set, for each seed"
+    )
+    run_options(command)
+    add_settings(command, without=("neuron", "connection", "seed", "fold"))
+
+
+def tune(command: Command) -> None:
+    command.add_argument("--neurons", metavar="LIST", help="variants as in compare, each with the same budget")
+    command.add_argument("--connections", metavar="LIST", help=_CONNECTIONS)
+    command.add_argument(
+        "--search", metavar="LIST", help=f"[neuron.]setting=low..high or =a|b, comma-separated [{USUAL_SEARCH}]"
+    )
+    command.add_argument(
+        "--every-speaker",
+        action="store_true",
+        help="cross-validate over speakers: hold out each in turn, and judge by the mean",
+    )
+    command.add_argument("--trials", type=int, metavar="N", help="trials of each variant [20]")
+    command.add_argument(
+        "--storage",
+        metavar="PLACE",
+        help="a file that processes share, or the URL of a database [studies.log in --out]",
+    )
+    run_options(command)
+    add_settings(command, without=("neuron", "connection"))
+
+
+def train(command: Command) -> None:
+    run_options(command)
+    add_settings(command)
+
+
+def evaluate(command: Command) -> None:
+    command.add_argument("folder", metavar="RUN", help="run folder, checkpoint or artifact (.izhi)")
+    command.add_argument(
+        "--against", metavar="RUN", help="compare an artifact with the run it came from, on every spike"
+    )
+    for name in marked(Mark.OF_EVALUATION):
+        add_setting(command, name)
+
+
+def dynamics(command: Command) -> None:
+    command.add_argument("folder", metavar="RUN", help="run folder; dynamics.png is written into it")

@@ -1,0 +1,64 @@
+"""Options that several commands have: settings of an experiment, and those of every command that trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from izhi.cli.parser import Command
+from izhi.experiments.settings import FIELDS
+
+
+def run_options(command: Command) -> None:
+    """Options of every command that trains."""
+    command.add_argument("--config", metavar="FILE", help="TOML file of settings")
+    folder_options(command)
+
+
+def folder_options(command: Command) -> None:
+    """Options of every command that writes a folder and can be interrupted."""
+    command.add_argument("--out", metavar="FOLDER", help="run folder [runs/TIME-NAME]")
+    command.add_argument("--resume", action="store_true", help="continue the runs in --out")
+    command.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def add_settings(command: Command, *, without: Sequence[str] = ()) -> None:
+    """An option for every setting of an experiment."""
+    group = command.add_argument_group("settings (each also a key of the TOML file)")
+    for name, field in FIELDS.items():
+        if name not in without:
+            default = "" if field.default is None else f" [{_shown(field.default)}]"
+            group.add_argument(f"--{name.replace('_', '-')}", dest=name, **_value(field), help=about(name) + default)
+
+
+def add_setting(command: Command, name: str, default: str = "") -> None:
+    """An option for one setting, whose default is said."""
+    command.add_argument(f"--{name.replace('_', '-')}", **_value(FIELDS[name]), help=about(name) + default)
+
+
+def about(name: str) -> str:
+    """What a setting is, as argparse's help takes it."""
+    return (FIELDS[name].description or "").replace("%", "%%")
+
+
+def _value(field: FieldInfo) -> dict[str, Any]:
+    """How an option takes the setting's value: as a switch, one of some choices, or text to be checked."""
+    kinds = [x for x in (get_args(field.annotation) or (field.annotation,)) if x is not type(None)]
+    if field.annotation is bool:
+        # With a value as well, so that what a file sets can be taken back.
+        return {"nargs": "?", "const": "true", "choices": ("true", "false")}
+    literal = field.annotation if get_origin(field.annotation) is Literal else kinds[0]
+    if get_origin(literal) is Literal:
+        return {"choices": get_args(literal)}
+    for kind, metavar in ((int, "N"), (float, "X")):
+        if kind in kinds:
+            return {"metavar": metavar}
+    return {"metavar": "LIST" if isinstance(field.default, tuple) else "NAME"}
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return str(default).lower() if isinstance(default, bool) else str(default)

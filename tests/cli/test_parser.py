@@ -1,0 +1,94 @@
+"""What the command line says before anything is loaded that answers."""
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+from izhi.cli.options.tools import SHELLS
+from izhi.cli.parser import COMMANDS, parser
+from izhi.errors import SettingError
+from izhi.experiments.settings import choices, groups
+
+#: What is asked, and what of torch, numba and numpy may then be loaded: nothing.
+QUICK = [
+    ["--version"],
+    ["--help"],
+    ["trian"],
+    *([name, "--help"] for name in COMMANDS),
+    ["train", "--neurn", "lif"],
+    ["train", "--encoding", "raet"],
+    ["compare", "--seed", "1"],
+]
+
+
+@pytest.mark.parametrize("words", QUICK, ids=" ".join)
+def test_an_answer_without_torch(words):
+    code = (
+        "import sys; from izhi.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print('torch' in sys.modules or 'numba' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == "False", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], "unknown command 'trian' (did you mean 'train'?)"),
+        (["train", "--learning-rat", "1"], "no option --learning-rat (did you mean --learning-rate?)"),
+        (["train", "--encoding", "raet"], "unknown encoding 'raet' (did you mean 'rate'?)"),
+        (["train", "--per-neuron", "maybe"], "unknown per_neuron 'maybe'; expected one of: true, false"),
+        (["run", "x.izhi", "--device", "emulater"], "unknown device 'emulater' (did you mean 'emulator'?)"),
+        (["train", "--zzzzzz"], "no option --zzzzzz; see izhi train --help"),
+    ],
+)
+def test_the_nearest_word_is_named(words, message):
+    with pytest.raises(SettingError) as error:
+        parser().parse_args(words)
+    assert message in str(error.value)
+    assert len(str(error.value)) < 200
+
+
+def test_a_switch_needs_no_value():
+    parsed = parser().parse_args(["train", "--per-neuron", "--counts", "false", "--learn", "a1"])
+    assert (parsed.per_neuron, parsed.counts, parsed.learn) == ("true", "false", "a1")
+
+
+def test_help_shows_choices(capsys):
+    with pytest.raises(SystemExit):
+        parser().parse_args(["train", "--help"])
+    shown = capsys.readouterr().out
+    assert "--loss {count,step,max,rate_mse}" in shown
+    assert "VALUE" not in shown
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_there_is_code_for_every_command(name):
+    module, _, function = COMMANDS[name][0].partition(".")
+    assert callable(getattr(import_module(f"izhi.cli.{module}"), function))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_shells_complete_options(shell, capsys):
+    from izhi import cli
+
+    assert cli.main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert "learning-rate" in script
+    assert "adapt" in script
+
+
+def test_choices_are_those_of_what_they_name():
+    from izhi.experiments import adaptation, searches, targets
+    from izhi.neurons.surrogate import SURROGATES
+    from izhi.training import evolution
+
+    assert tuple(targets.TARGETS) == choices.TARGETS
+    assert set(searches.SEARCHES) == set(choices.DEVICE_SEARCHES)
+    assert evolution.SEARCHES == choices.SEARCHES
+    assert tuple(SURROGATES) == groups.NeuronSettings.model_fields["surrogate"].annotation.__args__
+    assert {"Backpropagation", "Evolving", "Nothing"} <= set(adaptation.__all__)
