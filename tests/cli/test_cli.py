@@ -56,7 +56,7 @@ def trained(tmp_path_factory):
 
 def test_train(trained):
     names = {p.name for p in trained.iterdir()}
-    assert names == {"config.toml", "metrics.csv", "checkpoint.pt", "accuracy.png", "report.md"}
+    assert names == {"config.toml", "metrics.csv", "checkpoint.pt", "best.pt", "accuracy.png", "report.md"}
     result = json.loads((trained.parent / "run.json").read_text())
     assert len(result["history"]) == 2
     assert result["config"]["seed"] == 0
@@ -210,7 +210,7 @@ def test_every_setting_is_an_option(capsys):
     assert done.value.code == 0
     text = capsys.readouterr().out
     for name in FIELDS:
-        assert f"--{name.replace('_', '-')} VALUE" in text
+        assert f"  --{name.replace('_', '-')} " in text
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_every_setting_is_an_option(capsys):
     [
         (["--neuron", "normalised"], "unknown neuron 'normalised' (did you mean 'normalized'?)"),
         (["--dataset", "mnits"], "unknown data set 'mnits' (did you mean 'mnist'?)"),
-        (["--epoch", "3"], "unrecognized arguments: --epoch"),
+        (["--epoch", "3"], "there is no option --epoch (did you mean --epochs?)"),
         (["--steps", "0"], "steps is '0', expected greater than or equal to 1"),
         (["--learning-rate", "-1"], "learning_rate is '-1', expected greater than 0"),
         (["--learning-rate", "nan"], "learning_rate is 'nan', expected a finite number"),
@@ -226,9 +226,9 @@ def test_every_setting_is_an_option(capsys):
         (["--tau", "inf"], "tau is 'inf', expected a finite number"),
         (["--gain", "abc"], "gain is 'abc', expected a valid number"),
         (["--hidden", "64,0"], "hidden.1 is '0', expected greater than or equal to 1"),
-        (["--connection", "dense"], "connection is 'dense', expected 'linear'"),
+        (["--connection", "dense"], "unknown connection 'dense'; expected one of: linear, "),
         (["--order", "euler"], "unknown event order 'euler'"),
-        (["--surrogate", "relu"], "unknown surrogate 'relu'"),
+        (["--surrogate", "relu"], "unknown surrogate 'relu'; expected one of: atan, "),
         (["--learn", "zeta"], "unknown learnable coefficient 'zeta'"),
         (["--population", "2"], "population is 2, expected 0 or at least 3"),
         (["--validation", "1.5"], "validation is '1.5', expected less than 1"),
@@ -260,7 +260,7 @@ def test_bad_settings_write_nothing(capsys, tmp_path, monkeypatch, options, mess
         (["data", "fetch"], "fetch names no data set"),
         (["data", "verify", "nmist"], "unknown data set 'nmist'"),
         (["evaluate", "nowhere"], "nowhere is not there"),
-        (["trian"], "invalid choice: 'trian'"),
+        (["trian"], "unknown command 'trian' (did you mean 'train'?)"),
         ([], "the following arguments are required: COMMAND"),
     ],
 )

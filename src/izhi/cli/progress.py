@@ -28,10 +28,11 @@ class TerminalListener:
     Args:
         runs: number of runs that the command will do.
         quiet: to show nothing but warnings.
+        about: a line to show when the first run begins.
     """
 
-    def __init__(self, runs: int = 1, *, quiet: bool = False) -> None:
-        self.runs, self.quiet = runs, quiet
+    def __init__(self, runs: int = 1, *, quiet: bool = False, about: str = "") -> None:
+        self.runs, self.quiet, self.about = runs, quiet, about
         self.console = Console(stderr=True, highlight=False)
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -65,6 +66,9 @@ class TerminalListener:
         self.label = f"[{self.begun}/{self.runs}] {label}"
 
     def begin(self, steps: int, finished: int) -> None:
+        if self.about and not self.quiet:
+            self.console.print(self.about, markup=False, soft_wrap=True)
+        self.about = ""
         self.steps = steps
         done = (self.begun - 1) * self.epochs + finished
         self.progress.update(self.task, description=self.label, total=self.runs * self.epochs, completed=done)

@@ -63,11 +63,10 @@ def compare(a: argparse.Namespace) -> None:
     planned = comparison.plan(variants, seeds, values, folds=folds)
     counts = comparison.check(planned)
     folder = make_folder(a, f"compare-{planned[0][1][0].data.dataset}")
-    with hold(folder), TerminalListener(sum(len(x) for _, x in planned), quiet=is_quiet(a)) as listener:
+    runs = sum(len(experiments) for _, experiments in planned)
+    with hold(folder), TerminalListener(runs, quiet=is_quiet(a), about=counts) as listener:
         if is_first_process():
             plan.keep(folder, kept)
-            if not a.quiet:
-                report_line(counts)
         rows = comparison.compare(planned, folder, listener, resume=a.resume, command=command)
     if not is_first_process():
         return
@@ -132,10 +131,8 @@ def train_experiment(a: argparse.Namespace, e: Experiment, command: str) -> None
         fabric = build.fabric(e)
         if fabric.is_global_zero:
             folder.open(e, resume=a.resume, command=command_line())
-            if not a.quiet:
-                report_line(counts)
         fabric.barrier()
-        with TerminalListener(quiet=a.quiet or not fabric.is_global_zero) as listener:
+        with TerminalListener(quiet=a.quiet or not fabric.is_global_zero, about=counts) as listener:
             result = train_run(fabric, e, dataset, folder, listener)
         if not fabric.is_global_zero:
             return

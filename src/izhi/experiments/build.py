@@ -79,6 +79,8 @@ def check(e: Experiment, dataset: Dataset) -> str:
     train, held = training_samples(e.data, dataset)
     network(e, encoder(e, dataset).features, len(dataset.classes))
     _method(e)
+    machine = e.machine
+    training.make_fabric(machine.accelerator, devices=machine.devices, nodes=machine.nodes, precision=_precision(e))
     if e.machine.tensorboard and find_spec("tensorboard") is None:
         raise SettingError("tensorboard is set, but it is not installed; pip install 'izhi[tensorboard]'")
     return f"{dataset.name}: {len(train):,} training, {len(held):,} validation, {len(dataset.test):,} test samples"
@@ -193,9 +195,12 @@ def _float_network(e: Experiment, inputs: int, classes: int) -> Network:
 def fabric(e: Experiment) -> Fabric:
     """Fabric for the machine of an experiment, launched."""
     s = e.machine
+    return training.start_fabric(s.accelerator, devices=s.devices, nodes=s.nodes, precision=_precision(e))
+
+
+def _precision(e: Experiment) -> str:
     # A population is measured in float32, and so is then what it found.
-    precision = "32-true" if e.training.evolves and s.precision == "auto" else s.precision
-    return training.start_fabric(s.accelerator, devices=s.devices, nodes=s.nodes, precision=precision)
+    return "32-true" if e.training.evolves and e.machine.precision == "auto" else e.machine.precision
 
 
 def optimizer(e: Experiment) -> Optimizer:

@@ -3,7 +3,7 @@
 from izhi.training.classifier import Classifier
 from izhi.training.evaluation import EVALUATION_BATCH, Evaluation, evaluate
 from izhi.training.evolution.evolve import Evolution
-from izhi.training.fabric import fast_precision, start_fabric
+from izhi.training.fabric import fast_precision, make_fabric, start_fabric
 from izhi.training.gradients import SCHEDULES, Gradients, Step
 from izhi.training.losses import LOSSES, Loss
 from izhi.training.memory import keep_freed_memory
@@ -32,5 +32,6 @@ __all__ = [
     "evaluate",
     "fast_precision",
     "keep_freed_memory",
+    "make_fabric",
     "start_fabric",
 ]

@@ -13,6 +13,19 @@ from izhi.training.memory import keep_freed_memory
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
 
 
+def make_fabric(accelerator: str = "auto", *, devices: int = 1, nodes: int = 1, precision: str = "auto") -> Fabric:
+    """Fabric for an accelerator, devices, machines and precision, whose processes are not started.
+
+    Raises:
+        SettingError: if the machine has not what is asked for.
+    """
+    chosen = fast_precision(accelerator) if precision == "auto" else precision
+    try:
+        return Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=cast(Precision, chosen))
+    except (ValueError, RuntimeError, ImportError) as error:  # whatever Fabric says of the machine
+        raise _refusal(error, accelerator, devices) from None
+
+
 def start_fabric(accelerator: str = "auto", *, devices: int = 1, nodes: int = 1, precision: str = "auto") -> Fabric:
     """Fabric for an accelerator, devices, machines and precision, launched.
 
@@ -20,19 +33,16 @@ def start_fabric(accelerator: str = "auto", *, devices: int = 1, nodes: int = 1,
         SettingError: if the machine has not what is asked for.
     """
     keep_freed_memory()
-    chosen = fast_precision(accelerator) if precision == "auto" else precision
+    fabric = make_fabric(accelerator, devices=devices, nodes=nodes, precision=precision)
     try:
-        fabric = Fabric(
-            accelerator=accelerator,
-            devices=devices,
-            num_nodes=nodes,
-            precision=cast(Precision, chosen),
-        )
         fabric.launch()
-    except (ValueError, RuntimeError, ImportError) as error:  # whatever Fabric says of the machine
-        first = str(error).splitlines()[0]
-        raise SettingError(f"accelerator {accelerator!r}, devices {devices}: {first}") from None
+    except (ValueError, RuntimeError, ImportError) as error:
+        raise _refusal(error, accelerator, devices) from None
     return fabric
+
+
+def _refusal(error: Exception, accelerator: str, devices: int) -> SettingError:
+    return SettingError(f"accelerator {accelerator!r}, devices {devices}: {str(error).splitlines()[0]}")
 
 
 def fast_precision(accelerator: str) -> Precision:
