@@ -99,7 +99,7 @@ def test_the_same_seed_finds_the_same(tmp_path):
 def test_trials_never_see_the_test_samples(tmp_path, monkeypatch):
     whole = data.load("iris")
     seen = []
-    monkeypatch.setattr(tuning, "train", lambda fabric, e, dataset, *rest: seen.append(dataset) or 1 / 0)
+    monkeypatch.setattr(tuning, "train", lambda fabric, e, dataset, *rest, **more: seen.append(dataset) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(tmp_path, "--trials", "1")
     assert len(seen[0].test) == 0
@@ -122,7 +122,7 @@ def test_two_processes_share_a_study(tmp_path):
 def test_a_variant_whose_trials_all_diverge_is_an_error(monkeypatch, tmp_path):
     from izhi.errors import DivergenceError
 
-    def diverges(*_):
+    def diverges(*_, **__):
         raise DivergenceError("the loss is not finite")
 
     monkeypatch.setattr(tuning, "train", diverges)
@@ -132,3 +132,41 @@ def test_a_variant_whose_trials_all_diverge_is_an_error(monkeypatch, tmp_path):
             {"dataset": "iris", "hidden": (8,)}, trials=2, storage=str(tmp_path / "s.log"),
             listener=TerminalListener(quiet=True),
         )  # fmt: skip
+
+
+def kill_in_trial(tmp_path, number):
+    """Begin a search and kill its process while that trial runs."""
+    code = f"""
+import os, sys
+from izhi.cli import main
+from izhi.experiments import tuning
+whole, begun = tuning.train, []
+def train(*arguments, **more):
+    begun.append(1)
+    if len(begun) == {number}:
+        os.kill(os.getpid(), 9)
+    return whole(*arguments, **more)
+tuning.train = train
+main(sys.argv[1:])
+"""
+    words = ["tune", "--dataset", "iris", "--hidden", "16", "--epochs", "2", "--batch-size", "16",
+             "--steps", "10", "--neurons", "lif", "--trials", "4", "--learning-rate", "3e-3", "--quiet",
+             "--out", str(tmp_path / "killed")]  # fmt: skip
+    assert subprocess.run([sys.executable, "-c", code, *words]).returncode == -9
+
+
+def trials_of(folder):
+    """The settings and accuracies in a report's table."""
+    lines = (folder / "report.md").read_text().splitlines()
+    return lines[lines.index("## Every trial") :]
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_search_that_is_killed_goes_on_with_the_same_trials(tmp_path, number, capsys):
+    kill_in_trial(tmp_path, number)
+    assert cli.main(["tune", "--resume", "--out", str(tmp_path / "killed"), "--quiet"]) == 0
+    assert run(tmp_path, "--trials", "4", "--neurons", "lif", "--learning-rate", "3e-3", out="whole") == 0
+    found = trials_of(tmp_path / "killed")
+    assert found == trials_of(tmp_path / "whole")
+    assert "learning_rate = 0.003," in found[4], "the first trial has the settings that are to be beaten"
+    assert (tmp_path / "killed" / "trials.png").read_bytes().startswith(b"\x89PNG")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -30,12 +30,14 @@ class Counters:
         events: input spikes taken; None for a device whose inputs are currents.
         spikes: of all layers, or of those that the device sends.
         cycles: of its clock, while an inference was under way; None for a device that has none.
+        counted: which spikes, in words.
     """
 
     inferences: int
     events: int | None
     spikes: int
     cycles: int | None = None
+    counted: str = field(default="spikes", kw_only=True)
 
 
 def check_kind(name: str, runs: str, artifact: Artifact[Any]) -> None:

@@ -75,7 +75,7 @@ class Evaluation:
         lines = [
             f"accuracy: {100 * self.accuracy:.2f} % of {self.samples:,} samples,"
             f" {self.samples / self.seconds:,.1f} samples/s",
-            f"{c.spikes / self.samples:,.0f} spikes per sample",
+            f"{c.spikes / self.samples:,.0f} {c.counted} per sample",
         ]
         if c.events is not None:
             lines[1] = f"{c.events / self.samples:,.0f} input spikes and {lines[1]}"

@@ -149,7 +149,7 @@ class IPDevice(Device[Network]):
     @property
     def counters(self) -> Counters:
         """Inferences, and spikes of the last layer, the only ones that the IP sends by itself."""
-        return Counters(self._inferences, None, self._spikes)
+        return Counters(self._inferences, None, self._spikes, counted="spikes of the last layer")
 
     def close(self) -> None:
         self.block.close()
