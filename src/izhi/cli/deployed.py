@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
 
-from izhi.cli.common import whole_numbers
+from izhi import data
+from izhi.cli.common import report_line, whole_numbers
+from izhi.data import Dataset
 from izhi.errors import SettingError
+from izhi.experiments import samples
 from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
 from izhi.hardware import artifact, devices, networks
 from izhi.hardware.devices import Device
+from izhi.hardware.devices.evaluation import Inputs, Labels
 from izhi.training import checkpoint
+
+AnyArtifact: TypeAlias = artifact.Artifact[networks.Network]
 
 
 def open_device(
@@ -39,6 +48,29 @@ def at_least(name: str, value: int, least: int) -> None:
     """Raise SettingError for a smaller number."""
     if value < least:
         raise SettingError(f"{name} is {value}, expected at least {least}")
+
+
+def test_samples(a: argparse.Namespace, found: AnyArtifact) -> tuple[Iterator[tuple[Inputs, Labels]], Dataset | None]:
+    """The encoded test samples that --samples and --dataset name, and their data set if they are of one.
+
+    An artifact that names no data set gives its own test vectors, where the options name nothing.
+
+    Raises:
+        SettingError: for a number of samples below 1, or a file and a data set.
+    """
+    count = None
+    if a.samples is not None and re.fullmatch(r"[+-]?\d+", a.samples):
+        count = int(a.samples)
+        at_least("samples", count, 1)
+    elif a.samples is not None:
+        if a.dataset is not None:
+            raise SettingError(f"samples is the file {a.samples}, and dataset is {a.dataset}; leave one out")
+        return samples.of_file(found, Path(a.samples)), None
+    if a.dataset is None and "dataset" not in found.encoding and len(found.test_scores):
+        # What an artifact of no data set carries, with the classes that its scores name.
+        return iter([(found.test_inputs, found.test_scores.argmax(axis=1))]), None
+    dataset = data.load(a.dataset, report_line) if a.dataset else samples.dataset_of(found, report_line)
+    return samples.batches(found, dataset, count), dataset
 
 
 def open_folder(folder: RunFolder, chosen: dict[str, object], *, resume: bool) -> dict[str, Any] | None:

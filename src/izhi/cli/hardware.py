@@ -18,6 +18,7 @@ from izhi.cli.common import (
     whole_numbers,
     write_json,
 )
+from izhi.cli.deployed import test_samples
 from izhi.cli.progress import TerminalListener
 from izhi.errors import SettingError
 from izhi.experiments import build, export, export_ip, inside, plots, report, samples, sweep
@@ -123,23 +124,19 @@ def _check_samples(count: int, least: int) -> None:
         raise SettingError(f"samples is {count}, expected at least {least}")
 
 
-def _batches(
-    found: artifact.Artifact[networks.Network], count: int | None, name: str | None = None
-) -> Iterator[tuple[Inputs, Labels]]:
-    """The first test samples, all where count is None, of a data set, the artifact's where name is None."""
-    dataset = data.load(name, report_line) if name else samples.dataset_of(found, report_line)
-    return samples.batches(found, dataset, count)
+def _batches(found: artifact.Artifact[networks.Network], count: int) -> Iterator[tuple[Inputs, Labels]]:
+    """The first test samples of the artifact's data set."""
+    return samples.batches(found, samples.dataset_of(found, report_line), count)
 
 
 def run(a: argparse.Namespace) -> None:
-    if a.samples is not None:
-        _check_samples(a.samples, 1)
     found = artifact.load(a.artifact)
+    batches, _ = test_samples(a, found)
     given = {"folder": a.folder, "lanes": a.lanes, "units": a.units}
     options = {name: value for name, value in given.items() if value is not None}
     with board.open(a.device, found, **options) as device:
         result = evaluate(
-            device, _batches(found, a.samples, a.dataset), compares=a.compare,
+            device, batches, compares=a.compare,
             progress=lambda done: report_line(f"{done:,} samples"),
         )  # fmt: skip
     print("\n".join(result.lines()))

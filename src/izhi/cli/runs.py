@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from izhi import data, files, training
+from izhi import files, training
 from izhi.cli.common import (
     agreed_plan,
     command_line,
@@ -23,9 +23,10 @@ from izhi.cli.common import (
     whole_numbers,
     write_json,
 )
+from izhi.cli.deployed import test_samples
 from izhi.cli.progress import TerminalListener
 from izhi.errors import ArtifactError, SettingError
-from izhi.experiments import build, comparison, plan, plots, report, samples, trained, tuning
+from izhi.experiments import build, comparison, plan, plots, report, trained, tuning
 from izhi.experiments.agreement import agreement
 from izhi.experiments.run import train as train_run
 from izhi.experiments.run_folder import RunFolder, versions
@@ -151,9 +152,9 @@ def train_experiment(a: argparse.Namespace, e: Experiment, command: str) -> None
     )  # fmt: skip
 
 
-def _accuracies(dataset: data.Dataset, accuracy: float, groups: Mapping[str, float], beside: str) -> dict[str, float]:
+def _accuracies(name: str, count: int, accuracy: float, groups: Mapping[str, float], beside: str) -> dict[str, float]:
     """Print the accuracy on all test samples and on groups of them; the same for scripts."""
-    print(f"{dataset.name} test accuracy: {100 * accuracy:.2f} % of {len(dataset.test):,}, {beside}")
+    print(f"{name} test accuracy: {100 * accuracy:.2f} % of {count:,}, {beside}")
     for group, share in groups.items():
         print(f"{group.replace('_', ' ')}: {100 * share:.2f} %")
     return {"test_accuracy": accuracy, **{f"test_accuracy_{k}": v for k, v in groups.items()}}
@@ -164,14 +165,14 @@ def _evaluate_artifact(a: argparse.Namespace) -> None:
     if a.against is not None:
         _compare_with_run(a, found)
         return
-    dataset = samples.dataset_of(found, report_line)
+    batches, dataset = test_samples(a, found)
+    whole = dataset is not None and a.samples is None
+    groups = {name: mask.numpy() for name, mask in dataset.groups.items()} if dataset and whole else {}
     with devices.open(found.device, found) as device:
-        result = evaluate_device(
-            device, samples.batches(found, dataset), wants_rates=True,
-            groups={name: mask.numpy() for name, mask in dataset.groups.items()},
-        )  # fmt: skip
-    speed = f"in {found.numbers}, {len(dataset.test) / result.seconds:,.0f} samples/s"
-    accuracies = _accuracies(dataset, result.accuracy, result.groups, speed)
+        result = evaluate_device(device, batches, wants_rates=True, groups=groups)
+    speed = f"in {found.numbers}, {result.samples / result.seconds:,.0f} samples/s"
+    name = dataset.name if dataset else a.samples or "own test vectors,"
+    accuracies = _accuracies(name, result.samples, result.accuracy, result.groups, speed)
     for number, rate in enumerate(result.rates, start=1):
         print(f"layer {number}: {rate:.4f} spikes per neuron and step")
     write_json(a.json, {**accuracies, "rates": result.rates, "seconds": result.seconds,
@@ -196,6 +197,9 @@ def evaluate(a: argparse.Namespace) -> None:
     if path.suffix == ".izhi":
         _evaluate_artifact(a)
         return
+    for name in ("dataset", "samples"):
+        if getattr(a, name) is not None:
+            raise SettingError(f"{name} is given, which is for an artifact (.izhi), but {path} is a run; leave it out")
     changes = {n: v for n, v in settings(a).items() if n in marked(Mark.OF_EVALUATION)}
     run = trained.load(path, {**changes, "devices": 1, "nodes": 1}, report_line)
     e, dataset = run.experiment, run.dataset
@@ -206,7 +210,7 @@ def evaluate(a: argparse.Namespace) -> None:
     )  # fmt: skip
     activity = found.activity
     loss = f"loss {found.loss:.4f}"
-    accuracies = _accuracies(dataset, found.accuracy, found.groups, loss)
+    accuracies = _accuracies(dataset.name, len(dataset.test), found.accuracy, found.groups, loss)
     for number, layer in enumerate(activity.layers, start=1):
         print(f"layer {number}: {layer.rate:.4f} spikes per neuron and step, {layer.silent:.1%} silent")
     for warning in activity.warnings():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from izhi.data import Dataset, stream
-from izhi.errors import ArtifactError, IzhiError, SettingError
+from izhi.errors import ArtifactError, DataError, IzhiError, SettingError
 from izhi.experiments import build
 from izhi.experiments.settings import Experiment, experiment
 from izhi.hardware.artifact import Artifact
+from izhi.hardware.devices.evaluation import load_samples
 from izhi.hardware.networks import Inputs, Network
 from izhi.kernels import Spikes
 from izhi.seeds import Purpose, derive_seed
@@ -80,6 +82,30 @@ def batches(
         wanted = min(len(labels), count - step * EVALUATION_BATCH)
         encoded = dense(encoder(values, seed))[:, :wanted]
         yield artifact.inputs_of(encoded), labels[:wanted].numpy()
+
+
+def of_file(artifact: Artifact[Network], path: Path) -> Iterator[tuple[Inputs, Labels]]:
+    """Encoded samples and their classes from a file of ``izhi export --samples``, or one of its form.
+
+    Args:
+        artifact: whose network runs them.
+        path: of the file (.npz): ``spikes`` (T, samples, inputs), uint8, or for the FPGA IP ``currents``
+            (samples, inputs), float32; ``labels`` (samples,), int64.
+
+    Raises:
+        DataError: if there is no such file, or what it holds is not for the artifact's network.
+    """
+    inputs, labels = load_samples(path)
+    width, classes = artifact.network.inputs, len(artifact.classes)
+    takes_currents = artifact.device == "hls-ip"
+    if (inputs.ndim == 2) != takes_currents or inputs.shape[-1] != width:
+        kind = f"currents (samples, {width})" if takes_currents else f"spikes (T, samples, {width})"
+        raise DataError(f"{path} holds inputs {inputs.shape}, expected {kind}; export samples of this artifact")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise DataError(f"{path} has labels {labels.min()} to {labels.max()}, expected 0 to {classes - 1}")
+    for begin in range(0, len(labels), EVALUATION_BATCH):
+        part = slice(begin, begin + EVALUATION_BATCH)
+        yield inputs[..., part, :], labels[part]
 
 
 def training_inputs(artifact: Artifact[Network], dataset: Dataset, count: int) -> tuple[Inputs, Labels]:

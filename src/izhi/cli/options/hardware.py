@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from izhi.cli.options.settings import add_setting, folder_options
+from izhi.cli.options.settings import add_setting, folder_options, samples_options
 from izhi.cli.parser import Command
 from izhi.experiments.settings import Mark, marked
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS, TARGETS
@@ -58,8 +58,7 @@ def export_run(command: Command) -> None:
 def run(command: Command) -> None:
     command.add_argument("artifact", metavar="FILE", help="the artifact (.izhi)")
     command.add_argument("--device", default="emulator", choices=DEVICES, help="[%(default)s]")
-    command.add_argument("--dataset", metavar="NAME", help="another data set of the same inputs and classes")
-    command.add_argument("--samples", type=int, metavar="N", help="only the first N test samples [all]")
+    samples_options(command)
     command.add_argument(
         "--compare",
         action="store_true",

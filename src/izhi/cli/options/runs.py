@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from izhi.cli.options.settings import add_setting, add_settings, run_options
+from izhi.cli.options.settings import add_setting, add_settings, run_options, samples_options
 from izhi.cli.parser import Command
 from izhi.experiments.settings import Mark, marked
 from izhi.experiments.settings.choices import USUAL_SEARCH
@@ -54,6 +54,7 @@ def evaluate(command: Command) -> None:
     command.add_argument(
         "--against", metavar="RUN", help="compare an artifact with the run it came from, on every spike"
     )
+    samples_options(command, "of an artifact: ")
     for name in marked(Mark.OF_EVALUATION):
         add_setting(command, name)
 

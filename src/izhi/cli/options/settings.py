@@ -24,6 +24,16 @@ def folder_options(command: Command) -> None:
     command.add_argument("--quiet", action="store_true", help="show no progress")
 
 
+def samples_options(command: Command, of: str = "") -> None:
+    """Options of commands that run test samples through an artifact."""
+    command.add_argument("--dataset", metavar="NAME", help=f"{of}another data set of the same inputs and classes")
+    command.add_argument(
+        "--samples",
+        metavar="N|FILE",
+        help=f"{of}only the first N test samples, or those of a file of izhi export --samples (.npz) [all]",
+    )
+
+
 def add_settings(command: Command, *, without: Sequence[str] = ()) -> None:
     """An option for every setting of an experiment."""
     group = command.add_argument_group("settings (each also a key of the TOML file)")
