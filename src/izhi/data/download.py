@@ -38,7 +38,7 @@ def fetch(addresses: Sequence[str], target: Path, *, md5: str | None = None, che
         FileError: if the target cannot be written.
     """
     import pooch
-    from requests import RequestException
+    from requests import HTTPError, RequestException
 
     pooch.get_logger().setLevel("WARNING")  # What it does is said by the data sets.
 
@@ -54,10 +54,12 @@ def fetch(addresses: Sequence[str], target: Path, *, md5: str | None = None, che
             return None
         except DataError as error:
             reasons.append(str(error))
+        except HTTPError as error:
+            reasons.append(f"{address}: {str(error).split(': ')[0]}")
         except RequestException as error:
-            reasons.append(f"{address}: {_origin(error)}")
-        except ValueError as error:  # another checksum, or no address at all
-            reasons.append(f"{address}: {error}")
+            reasons.append(f"{address}: {_origin(error)}".removesuffix(f" for {address!r}"))
+        except ValueError as error:  # another checksum, which pooch goes on to explain, or no address at all
+            reasons.append(f"{address}: {str(error).split('. ')[0]}")
         except OSError as error:
             raise FileError(f"cannot write {target}: {files.problem(error)}") from None
     return "; ".join(reasons)

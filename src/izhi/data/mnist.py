@@ -129,8 +129,8 @@ class IDX:
         reason = download.fetch(addresses, folder / f"{stem}.gz", check=check)
         if reason is not None:
             raise DataError(
-                f"{self.name} is not in {folder} and cannot be downloaded ({reason});"
-                f" put {stem}.gz and the other three files there, or set IZHI_DATA to the folder above them"
+                f"{self.name} is not there and cannot be downloaded ({reason}); put its four files into {folder}"
+                " or set IZHI_DATA"
             )
 
     def load(self, folder: Path) -> Dataset:
