@@ -5,8 +5,7 @@ it, or let it take memory without end, and no check from outside foresees all of
 little time and memory reads every recording once, some megabytes in a tenth of a second; what it has read,
 any other process can read.
 
-The process runs this file as a program: it loads h5py and nothing of Izhi, and so starts in a third of a
-second.
+The process runs this module as a program: it loads h5py but not torch, and so starts in a third of a second.
 """
 
 from __future__ import annotations
@@ -108,17 +107,18 @@ def read_through(path: str | os.PathLike[str], more_time: Callable[[], None]) ->
 def problem(path: Path) -> str | None:
     """Why a file cannot be read in the time and memory that its size justifies; None if it can."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONSAFEPATH": "1"}
-    done = subprocess.run([sys.executable, __file__, path], env=environment, capture_output=True, check=False)
+    done = subprocess.run([sys.executable, "-m", __name__, path], env=environment, capture_output=True, check=False)
     if done.returncode == 0:
         return None
     if done.returncode < 0:
-        return ended(signal.Signals(-done.returncode).name)
+        return ended(-done.returncode)
     lines = done.stderr.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else f"reading it ends with status {done.returncode}"
 
 
-def ended(name: str) -> str:
-    """Why a process that read a file was ended by the signal of that name."""
+def ended(by: int) -> str:
+    """Why a process that read a file was ended by that signal."""
+    name = signal.Signals(by).name
     return "HDF5 comes to no end with it" if name == "SIGPROF" else f"HDF5 crashes on it, {name}"
 
 
