@@ -56,6 +56,8 @@ def columns(file: h5py.File) -> Columns:
 def _column(file: h5py.File, name: str, kind: str) -> h5py.Dataset:
     import h5py
 
+    if name not in file:
+        raise ValueError(f"{name} is not there")
     found = file[name]
     if not isinstance(found, h5py.Dataset) or found.ndim != 1 or not _is(found.dtype, kind):
         raise ValueError(f"{name} is {found!r}, expected a row of {kind}")
