@@ -6,6 +6,8 @@ import io
 import os
 import re
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 import zlib
@@ -37,7 +39,7 @@ def write_shd(path, sizes=(20,) * 10, *, libver=None, keys=None, speakers=True, 
                 rows[k] = values.astype(kind)
         file.create_dataset("labels", data=np.arange(len(sizes), dtype=np.uint16), **options)
         names = [f"word {k}" for k in range(len(sizes))]
-        file.create_dataset("extra/keys", data=np.array([x.encode() for x in names]) if keys is None else names)
+        file.create_dataset("extra/keys", data=np.array([x.encode() for x in names], "S8") if keys is None else names)
         if speakers:
             file["extra/speaker"] = np.arange(len(sizes), dtype=np.uint16)
     return path.read_bytes()
@@ -284,6 +286,16 @@ def test_an_shd_file_is_not_what_it_says(write, message, tmp_path):
     assert text.startswith(f"{path} is truncated or not in SHD's format (")
     assert text.endswith("; use an intact copy")
     assert re.search(message, text)
+
+
+def test_an_shd_file_of_nothing_is_refused(tmp_path):
+    write_shd(tmp_path / "none.h5", [])
+    assert "none.h5 holds no recordings, expected one label for each" in refused(shd.File, tmp_path / "none.h5")
+
+
+def test_a_file_is_read_through_without_torch():
+    code = "import sys, izhi.data.hdf5; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_sound_file_needs_no_more_than_its_limits(tmp_path):

@@ -67,6 +67,8 @@ class File:
         self._check(len(self._times), len(self._units))
 
     def _check(self, times: int, units: int) -> None:
+        if not len(self.labels):
+            raise DataError(f"{self.path} holds no recordings, expected one label for each; use an intact copy")
         counts = {"spikes/times": times, "spikes/units": units}
         if self.speakers is not None:
             counts["extra/speaker"] = len(self.speakers)
