@@ -18,11 +18,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from hostility import complaints, mutations
 from izhi import data
 from izhi.data import download, hdf5, mnist, nmnist, shd, stmnist
+from izhi.data import matlab as matlab_files
 from izhi.errors import DataError
 
 #: Memory that reading a file of some kilobytes may take.
@@ -102,7 +103,7 @@ def read_stmnist(folder, raw):
 
 
 def matlab_samples(folder):
-    return [matlab(), matlab(do_compression=True), matlab(format="4")]
+    return [matlab(), matlab(do_compression=True)]
 
 
 def read_matlab(folder, raw):
@@ -312,7 +313,9 @@ def test_a_sound_file_needs_no_more_than_its_limits(tmp_path):
         (matlab(change=lambda x: x.__setitem__((100, 11), 1e300)), "has an event at 1,000,000,000,000,000 µs"),
         (matlab(change=lambda x: x.__setitem__((100, 3), np.nan)), "event 3 has time nan, expected seconds"),
         (matlab(change=lambda x: x.__setitem__((7, 3), 2)), "has values other than −1, 0 and 1"),
-        (matlab(name="train"), "no variable has that name"),
+        (matlab(name="train"), "no variable is named spiketrain"),
+        (matlab(format="4"), "it is no MATLAB file of version 5 to 7"),
+        (matlab(change=lambda x: x.resize((100, 12), refcheck=False)), "shape (100, 12), expected (101, events)"),
         (matlab()[:-8], "truncated or holds no spiketrain"),
         (b"", "truncated or holds no spiketrain"),
     ],
@@ -322,13 +325,48 @@ def test_broken_recordings_of_a_skin(member, message):
 
 
 def test_dimensions_that_a_recording_has_no_bytes_for_take_no_memory():
+    raw = bytearray(matlab())
+    place = raw.index(struct.pack("<4I", 5, 8, 101, 12))
+    for shape, message in (((101, 2**28), "cannot reshape"), ((101, -1), "its shape is [101, -1]")):
+        raw[place + 8 : place + 16] = struct.pack("<2i", *shape)
+        assert message in refused(stmnist.parse, bytes(raw), "x")
     file = io.BytesIO()
     savemat(file, {"spiketrain": np.array([[b"x"], [2]], object)})
-    cells = bytearray(file.getvalue())
-    place = cells.index(struct.pack("<4I", 5, 8, 2, 1))
-    cells[place + 8 : place + 16] = struct.pack("<2I", 101, 2**28)
-    text = refused(stmnist.parse, bytes(cells), "x")
-    assert "has a spiketrain of cell and shape (101, 268435456), expected double and (101, events)" in text
+    assert "spiketrain is no matrix of real numbers" in refused(stmnist.parse, file.getvalue(), "x")
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int8, np.uint16, np.int64])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_matrices_are_read_as_scipy_reads_them(kind, compressed):
+    value = np.random.default_rng(0).integers(0, 9, (3, 5)).astype(kind)
+    file = io.BytesIO()
+    savemat(file, {"first": "text", "ab": value, "last": value + 1}, do_compression=compressed)
+    for name in ("ab", "last"):
+        found = matlab_files.matrix(file.getvalue(), name, 10_000)
+        assert found.dtype == kind
+        assert np.array_equal(found, loadmat(file)[name])
+
+
+def test_small_and_foreign_elements_of_a_matrix_are_read():
+    def element(kind, content, order=">"):
+        if len(content) <= 4:
+            return struct.pack(f"{order}I", len(content) << 16 | kind) + content.ljust(4, b"\0")
+        return struct.pack(f"{order}2I", kind, len(content)) + content + bytes(-len(content) % 8)
+
+    def variable(name, *values):
+        parts = (
+            (6, struct.pack(">2I", 6, 0)),
+            (5, struct.pack(">2i", 2, len(values) // 2)),
+            (1, name),
+            (2, bytes(values)),
+        )
+        return element(14, b"".join(element(*part) for part in parts))
+
+    compressed = zlib.compress(variable(b"ab", 1, 2, 3, 4)) + b"x"
+    assert len(compressed) % 8, "nothing fills up what is compressed"
+    raw = bytes(126) + b"MI" + struct.pack(">2I", 15, len(compressed)) + compressed + variable(b"c", *range(6))
+    assert matlab_files.matrix(raw, "ab", 1000).tolist() == [[1, 3], [2, 4]]
+    assert matlab_files.matrix(raw, "c", 1000).tolist() == [[0, 2, 4], [1, 3, 5]]
 
 
 def test_a_variable_that_inflates_without_end_is_refused(monkeypatch):
@@ -337,7 +375,7 @@ def test_a_variable_that_inflates_without_end_is_refused(monkeypatch):
     bomb = zlib.compress(bytes(20 << 20))
     raw = header + struct.pack("<2I", 15, len(bomb)) + bomb
     tracemalloc.start()
-    assert "unpack to more than 1,048,576 bytes" in refused(stmnist.parse, raw, "x")
+    assert "unpacks to more than 1,048,576 bytes" in refused(stmnist.parse, raw, "x")
     assert tracemalloc.get_traced_memory()[1] < 5 << 20
     tracemalloc.stop()
 

@@ -8,19 +8,15 @@ the time in seconds. Names with LUT in them are no recordings.
 
 from __future__ import annotations
 
-import io
-import struct
 import zipfile
-import zlib
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from izhi.data import damage
+from izhi.data import damage, matlab
 from izhi.data.catalogue import DATASETS, WINDOWS
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
@@ -32,9 +28,6 @@ SHAPE = (2, 10, 10)
 _TAXELS = 100
 #: A recording unpacks to no more than this.
 _LARGEST = 64 << 20
-#: MATLAB's number for a compressed element, and its classes of numbers.
-_COMPRESSED = 15
-_NUMBERS = {"double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
 #: A fifth of each class is set apart for testing, by this seed: upstream has no split.
 TEST_SHARE, TEST_SEED = 0.2, 0
 
@@ -87,47 +80,18 @@ def parse(raw: bytes, where: str) -> Events:
         DataError: if it is no such file, or an event's time or value cannot be.
     """
     with damage.caught(f"{where} is truncated or holds no spiketrain"):
-        train = _spiketrain(_inflated(raw), where)
-    values, seconds = train[:_TAXELS], train[_TAXELS]
+        train = matlab.matrix(raw, "spiketrain", _LARGEST)
+    if train.ndim != 2 or len(train) != _TAXELS + 1:
+        raise DataError(
+            f"{where} has a spiketrain of shape {shown(train.shape)}, expected ({_TAXELS + 1}, events); use an"
+            " intact copy"
+        )
+    values, seconds = train[:_TAXELS], train[_TAXELS].astype(np.float64)
     if not np.isin(values, (-1, 0, 1)).all():
         raise DataError(f"{where} has values other than −1, 0 and 1; use an intact copy")
     event, taxel = np.nonzero(values.T)
     positive = values.T[event, taxel] > 0
     return checked(microseconds(seconds, where)[event], positive * _TAXELS + taxel, 2 * _TAXELS, where)
-
-
-def _inflated(raw: bytes) -> bytes:
-    """A MATLAB 5 file with its variables inflated, to so many bytes at most; any other as it is."""
-    order = {b"IM": "<", b"MI": ">"}.get(raw[126:128])
-    if order is None:
-        return raw
-    parts, place, left = [raw[:128]], 128, _LARGEST
-    while place + 8 <= len(raw):
-        kind, size = struct.unpack_from(f"{order}2I", raw, place)
-        part = raw[place : place + 8 + size]
-        if kind == _COMPRESSED:
-            part = zlib.decompressobj().decompress(part[8:], left)
-        parts.append(part)
-        place, left = place + 8 + size, left - len(part)
-        if left <= 0:
-            raise ValueError(f"its variables unpack to more than {_LARGEST:,} bytes")
-    return b"".join(parts)
-
-
-def _spiketrain(raw: bytes, where: str) -> NDArray[np.float64]:
-    from scipy.io import loadmat, whosmat
-
-    # Dimensions are looked at first: SciPy takes the memory for cells before it reads them.
-    found = next((x for x in whosmat(io.BytesIO(raw)) if x[0] == "spiketrain"), None)
-    if found is None:
-        raise ValueError("no variable has that name")
-    _, shape, kind = found
-    if kind not in _NUMBERS or len(shape) != 2 or shape[0] != _TAXELS + 1 or 8 * prod(shape) > _LARGEST:
-        raise DataError(
-            f"{where} has a spiketrain of {kind} and shape {shown(shape)}, expected double and"
-            f" ({_TAXELS + 1}, events), at most {_LARGEST:,} bytes; use an intact copy"
-        )
-    return np.asarray(loadmat(io.BytesIO(raw), variable_names=["spiketrain"])["spiketrain"], np.float64)
 
 
 @dataclass(frozen=True)
