@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 #: Recordings that are read at once; every time, the process has its seconds anew.
 _SLICE = 256
-#: Of computing (waiting for a disk is none) for a slice, and one more for so many bytes of the file.
-_SECONDS, _BYTES_PER_SECOND = 1.0, 64 << 20
+#: Of computing (waiting for a disk is none) for a slice, and one more for so many bytes of the file: a
+#: sound slice needs some thousandths.
+_SECONDS, _BYTES_PER_SECOND = 0.5, 64 << 20
 #: Bytes of memory beside what h5py takes, and for each byte of the file.
 _MEMORY, _MEMORY_PER_BYTE = 64 << 20, 4
 
