@@ -550,6 +550,22 @@ def test_a_speaker_can_be_held_out_for_validation(tmp_path, monkeypatch, capsys)
     assert "nobody does not say who spoke" in capsys.readouterr().err
 
 
+def test_what_is_verified_is_counted_as_it_is_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("IZHI_DATA", str(tmp_path))
+    write_nmnist(tmp_path / "nmnist")
+    (tmp_path / "nmnist" / "Test" / "7" / "00002.bin").unlink()
+    for part, count in (("train", 30), ("test", 20)):
+        write_shd(tmp_path / "mine" / f"mine_{part}.h5", np.arange(count) % 10)
+    assert cli.main(["data", "verify", "nmnist", "mine", "iris", "--json", str(tmp_path / "v.json")]) == 0
+    lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
+    assert [line[:2] for line in lines[:3]] == [["nmnist", "verified"], ["mine", "verified"], ["iris", "embedded"]]
+    counts = [(30, 29), (30, 20), (120, 30)]
+    for line, (train, test) in zip(lines, counts, strict=False):
+        assert line[2].startswith(f"{train} training and {test} test samples (")
+    assert "(published: 70,000 recordings of MNIST" in lines[0][2]
+    assert [(row["train"], row["test"]) for row in json.loads((tmp_path / "v.json").read_text())] == counts
+
+
 def test_a_broken_recording_stops_training_with_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("IZHI_DATA", str(tmp_path))
     write_nmnist(tmp_path / "nmnist")

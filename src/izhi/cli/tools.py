@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from izhi import data
@@ -62,24 +63,48 @@ def data_sets(a: argparse.Namespace) -> None:
             if not a.names:
                 raise SettingError("fetch names no data set, expected one or more of: " + ", ".join(data.FILES))
             data.fetch(name, report_line)
-        # A list of many recordings must not take the time to read them all.
-        quick = a.action == "list" and data.has_events(name) and data.is_there(name)
-        files = [] if quick else data.check(name)
-        problems = [f"{path}: {problem}" for path, problem in files if problem]
-        if not files:
-            state = "there" if quick else "embedded"
-        elif all(problem == "not there" for _, problem in files):
-            state = "not there"
-        else:
-            state = "damaged" if problems else "verified"
-        about = data.DATASETS.get(name, "recordings in the format of the Spiking Heidelberg Digits")
-        rows.append({"name": name, "state": state, "about": about, "problems": problems})
-        print(f"{name:14} {state:10} {about}")
+        rows.append(_looked_at(name, quick=a.action == "list"))
+        print(rows[-1])
     print(f"data root: {data.data_root()}")
-    write_json(a.json, rows)
-    broken = [p for row in rows for p in row["problems"]]
-    if broken and a.action == "verify" and (a.names or any(r["state"] == "damaged" for r in rows)):
+    write_json(a.json, [asdict(row) for row in rows])
+    broken = [problem for row in rows for problem in row.problems]
+    if broken and a.action == "verify" and (a.names or any(row.state == "damaged" for row in rows)):
         raise DataError(broken[0] + (f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""))
+
+
+@dataclass
+class _Row:
+    """A data set's state, what is wrong with it, and how many samples are there, where they were counted."""
+
+    name: str
+    state: str
+    about: str
+    problems: list[str]
+    train: int | None = None
+    test: int | None = None
+
+    def __str__(self) -> str:
+        # A subset is as sound as what was published, and less.
+        about = f"published: {self.about}" if self.name in data.FILES else self.about
+        if self.train is not None:
+            about = f"{self.train:,} training and {self.test:,} test samples ({about})"
+        return f"{self.name:14} {self.state:10} {about}"
+
+
+def _looked_at(name: str, *, quick: bool) -> _Row:
+    """Quick: without the time that it takes to read many recordings, or to count."""
+    unread = quick and data.has_events(name) and data.is_there(name)
+    files = [] if unread else data.check(name)
+    row = _Row(
+        name, "verified", data.source_of(name).about, [f"{path}: {problem}" for path, problem in files if problem]
+    )
+    if not files:
+        row.state = "there" if unread else "embedded"
+    elif row.problems:
+        row.state = "not there" if all(problem == "not there" for _, problem in files) else "damaged"
+    if not quick and not row.problems:
+        row.train, row.test = data.count(name)
+    return row
 
 
 def bench(a: argparse.Namespace) -> None:

@@ -49,6 +49,9 @@ from .loading import (
     check as check,
 )
 from .loading import (
+    count as count,
+)
+from .loading import (
     fetch as fetch,
 )
 from .loading import (

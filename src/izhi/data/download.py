@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from izhi import files
-from izhi.errors import DataError, FileError
+from izhi.data import damage
+from izhi.errors import DataError, FileError, shown
 
 #: Told, a line at a time, what is being downloaded.
 Progress = Callable[[str], None]
@@ -35,7 +38,7 @@ def fetch(addresses: Sequence[str], target: Path, *, md5: str | None = None, che
         FileError: if the target cannot be written.
     """
     import pooch
-    from requests import RequestException
+    from requests import HTTPError, RequestException
 
     pooch.get_logger().setLevel("WARNING")  # What it does is said by the data sets.
 
@@ -51,13 +54,33 @@ def fetch(addresses: Sequence[str], target: Path, *, md5: str | None = None, che
             return None
         except DataError as error:
             reasons.append(str(error))
+        except HTTPError as error:
+            reasons.append(f"{address}: {str(error).split(': ')[0]}")
         except RequestException as error:
-            reasons.append(f"{address}: {_origin(error)}")
-        except ValueError as error:  # another checksum, or no address at all
-            reasons.append(f"{address}: {error}")
+            reasons.append(f"{address}: {_origin(error)}".removesuffix(f" for {address!r}"))
+        except ValueError as error:  # another checksum, which pooch goes on to explain, or no address at all
+            reasons.append(f"{address}: {str(error).split('. ')[0]}")
         except OSError as error:
             raise FileError(f"cannot write {target}: {files.problem(error)}") from None
     return "; ".join(reasons)
+
+
+def fetch_once(addresses: Sequence[str], target: Path, *, md5: str) -> str | None:
+    """Fetch a file as ``fetch`` does unless it is there, as one must be that has this checksum.
+
+    Raises:
+        DataError: if it is there with another checksum.
+        FileError: if it cannot be read or written.
+    """
+    import pooch
+
+    if not target.is_file():
+        return fetch(addresses, target, md5=md5)
+    with files.reading(target):
+        digest = pooch.file_hash(str(target), alg="md5")
+    if digest != md5:
+        raise DataError(f"{target} has MD5 {digest}, expected {md5}: delete it and fetch it again")
+    return None
 
 
 def _origin(error: BaseException) -> BaseException:
@@ -74,16 +97,32 @@ def unzip(archive: Path, folder: Path, limit: int) -> None:
         DataError: if it is damaged, larger, or holds paths that lead elsewhere.
         FileError: if the folder cannot be written.
     """
-    try:
-        with zipfile.ZipFile(archive) as members:
-            size = sum(member.file_size for member in members.infolist())
-            if size > limit:
-                raise DataError(f"{archive} unpacks to {size:,} bytes, expected at most {limit:,}: not this data set")
-            for member in members.infolist():
-                place = (folder / member.filename).resolve()
-                if not place.is_relative_to(folder.resolve()):
-                    raise DataError(f"{archive} holds {member.filename!r}, which leads out of its folder")
-            with files.writing(folder):
-                members.extractall(folder)
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{archive} is damaged ({error}); fetch it again") from None
+    with damage.caught(f"{archive} is damaged", "fetch it again"), zipfile.ZipFile(archive) as members:
+        size = sum(member.file_size for member in members.infolist())
+        if size > limit:
+            raise DataError(f"{archive} unpacks to {size:,} bytes, expected at most {limit:,}: not this data set")
+        for member in members.infolist():
+            place = (folder / member.filename).resolve()
+            if not place.is_relative_to(folder.resolve()):
+                raise DataError(f"{archive} holds {shown(member.filename)}, which leads out of its folder")
+        with files.writing(folder):
+            members.extractall(folder)
+
+
+def unpack(archive: Path, target: Path, limit: int) -> None:
+    """Take a file or folder out of the archive that holds it, and remove the archive.
+
+    It gets its name when it is whole.
+
+    Raises:
+        DataError: as ``unzip``, or if the archive does not hold it.
+        FileError: if it cannot be written.
+    """
+    folder = target.with_name(f".{target.name}")
+    unzip(archive, folder, limit)
+    if not (folder / target.name).exists():
+        raise DataError(f"{archive} holds no {target.name}; delete it and fetch it again")
+    with files.writing(target):
+        os.replace(folder / target.name, target)
+        shutil.rmtree(folder)
+        archive.unlink()

@@ -142,6 +142,16 @@ class EventSamples:
         return EventSamples(self.reader, self.records[mask.numpy()], self.labels[mask])
 
 
+def microseconds(seconds: NDArray[np.float64], where: str) -> NDArray[np.int64]:
+    """Seconds as whole microseconds; DataError, naming file and record, if one is no number."""
+    wrong = np.flatnonzero(~np.isfinite(seconds))
+    if len(wrong):
+        k = int(wrong[0])
+        raise DataError(f"{where}, event {k:,} has time {seconds[k]}, expected seconds; use an intact copy")
+    # What int64 cannot hold is cut off, and still is later than any event may be.
+    return np.rint(np.clip(seconds, -1e9, 1e9) * 1e6).astype(np.int64)
+
+
 def checked(times: NDArray[np.int64], units: NDArray[np.int64], size: int, where: str) -> Events:
     """Events of one recording, after the checks that all formats share.
 
@@ -180,4 +190,4 @@ def checked(times: NDArray[np.int64], units: NDArray[np.int64], size: int, where
     return Events(times.astype(np.int32), units.astype(np.int32))
 
 
-__all__ = ["EventBatch", "EventSamples", "Events", "Reader", "Remembering", "checked"]
+__all__ = ["EventBatch", "EventSamples", "Events", "Reader", "Remembering", "checked", "microseconds"]

@@ -75,6 +75,12 @@ def check(name: str) -> list[Part]:
     return source_of(name).check(data_root() / name)
 
 
+def count(name: str) -> tuple[int, int]:
+    """Training and test samples of a data set as it is there; DataError if it cannot be loaded."""
+    dataset = source_of(name).load(data_root() / name)
+    return len(dataset.train), len(dataset.test)
+
+
 def is_there(name: str) -> bool:
     """Whether the files of a known data set are at hand."""
     return source_of(name).is_there(data_root() / name)

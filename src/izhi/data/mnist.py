@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def parse_idx(raw: bytes, source: str) -> NDArray[np.uint8]:
     """The array in the bytes of an IDX file of unsigned bytes.
 
     Raises:
-        DataError: if the header is not one, or the length is not what the header says.
+        DataError: if the header is not one or promises nothing, or the length is not what the header says.
     """
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or not 1 <= raw[3] <= 3:
         raise DataError(f"{source} is no IDX file of bytes: it begins with {raw[:4].hex(' ')!r},"
@@ -44,11 +45,9 @@ def parse_idx(raw: bytes, source: str) -> NDArray[np.uint8]:
     if len(raw) < header:
         raise DataError(f"{source} is truncated within its header; delete it and fetch it again")
     shape = struct.unpack(f">{raw[3]}I", raw[4:header])
-    expected = header
-    size = 1
-    for length in shape:
-        size *= length
-    expected += size
+    if 0 in shape:
+        raise DataError(f"{source} holds nothing, its shape is {shape}; delete it and fetch it again")
+    expected = header + prod(shape)
     if len(raw) != expected:
         raise DataError(
             f"{source} holds {len(raw):,} bytes, expected {expected:,} for shape {shape}:"
@@ -129,8 +128,8 @@ class IDX:
         reason = download.fetch(addresses, folder / f"{stem}.gz", check=check)
         if reason is not None:
             raise DataError(
-                f"{self.name} is not in {folder} and cannot be downloaded ({reason});"
-                f" put {stem}.gz and the other three files there, or set IZHI_DATA to the folder above them"
+                f"{self.name} is not there and cannot be downloaded ({reason}); put its four files into {folder}"
+                " or set IZHI_DATA"
             )
 
     def load(self, folder: Path) -> Dataset:

@@ -28,6 +28,8 @@ SHAPE = (2, 34, 34)
 _EVENT_BYTES, _OVERFLOW, _INCREMENT = 5, 240, 1 << 13
 #: An archive unpacks to no more than this.
 _LARGEST = 4 << 30
+#: Bytes of a recording: a million events, of which upstream's have some 4,000.
+_LARGEST_RECORDING = 1_000_000 * _EVENT_BYTES
 
 
 def parse(raw: bytes, where: str) -> Events:
@@ -73,20 +75,28 @@ class Folder:
             found = sorted(name for name in entries if name.endswith(".bin"))
             names += found
             labels += [label] * len(found)
-        self.names = np.array(names, np.bytes_)
+        self.names = np.array([os.fsencode(name) for name in names], np.bytes_)
         self.labels: NDArray[np.int64] = np.array(labels, np.int64)
 
     def file(self, record: int) -> Path:
         """Where a recording is."""
-        return self.path / str(self.labels[record]) / bytes(self.names[record]).decode()
+        return self.path / str(self.labels[record]) / os.fsdecode(bytes(self.names[record]))
 
     def read(self, record: int) -> Events:
         """One recording; DataError, naming its file, if it is broken."""
         path = self.file(record)
         try:
-            raw = path.read_bytes()
+            if not path.is_file():
+                raise DataError(f"{path} is gone, or is no file; use an intact copy")
+            with path.open("rb") as file:
+                raw = file.read(_LARGEST_RECORDING + 1)
         except OSError as error:
             raise DataError(f"cannot read {path}: {files.problem(error)}") from None
+        if len(raw) > _LARGEST_RECORDING:
+            raise DataError(
+                f"{path} holds more than {_LARGEST_RECORDING:,} bytes, expected a million events at most: it is"
+                " no recording of N-MNIST; use an intact copy"
+            )
         return parse(raw, str(path))
 
 
@@ -117,21 +127,15 @@ class Saccades:
 
     def _fetch_one(self, folder: Path, part: str, report: Progress) -> None:
         archive = folder / f"{part}.zip"
-        if not archive.is_file():
-            address, checksum = self.archives[part]
-            reason = download.fetch([address], archive, md5=checksum)
-            if reason is not None:
-                raise DataError(
-                    f"nmnist is not in {folder} and cannot be downloaded ({reason}); put the folders"
-                    " Train and Test there, or set IZHI_DATA to the folder above it"
-                )
+        address, checksum = self.archives[part]
+        reason = download.fetch_once([address], archive, md5=checksum)
+        if reason is not None:
+            raise DataError(
+                f"nmnist is not in {folder} and cannot be downloaded ({reason}); put the folders"
+                " Train and Test there, or set IZHI_DATA to the folder above it"
+            )
         report(f"unpacking {archive}")
-        unpacked = folder / f".{part}"
-        download.unzip(archive, unpacked, _LARGEST)
-        with files.writing(folder):
-            os.replace(unpacked / part, folder / part)
-            unpacked.rmdir()
-            archive.unlink()
+        download.unpack(archive, folder / part, _LARGEST)
 
     def load(self, folder: Path) -> Dataset:
         """The data set in the folder."""

@@ -17,12 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from izhi import files
-from izhi.data import download
+from izhi.data import damage, download, hdf5
 from izhi.data.catalogue import DATASETS, RECORDED, RECORDED_WINDOW, recorded
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
-from izhi.data.events import Events, EventSamples, checked
+from izhi.data.events import Events, EventSamples, checked, microseconds
 from izhi.data.source import Part, check_recordings
 from izhi.errors import DataError, SettingError
 
@@ -40,29 +39,36 @@ def _h5py() -> Any:
 
 
 class File:
-    """The recordings of one file."""
+    """The recordings of one file.
+
+    Raises:
+        DataError: if it cannot be read through in the time and memory that its size justifies, see
+            ``izhi.data.hdf5``, or its parts do not fit each other.
+        SettingError: if h5py is not there to read it.
+    """
 
     shape: tuple[int, ...] = (CHANNELS,)
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self._file: Any = _h5py().File(path, "r")
-            self._times, self._units = self._file["spikes/times"], self._file["spikes/units"]
-            labels = np.asarray(self._file["labels"][:], np.int64)
-            keys = [bytes(k).decode() for k in self._file["extra/keys"][:]]
-            extra = self._file["extra"]
+        h5py = _h5py()
+        with damage.caught(f"{path} is truncated or not in SHD's format"):
+            if not path.is_file():
+                raise OSError("there is no such file")
+            if (reason := hdf5.problem(path)) is not None:
+                raise ValueError(reason)
+            columns = hdf5.columns(h5py.File(path, "r"))
+            self._times, self._units = columns.times, columns.units
+            self.labels: NDArray[np.int64] = np.asarray(columns.labels[:], np.int64)
+            self.classes = tuple(bytes(key).decode() for key in columns.keys[:])
             self.speakers: NDArray[np.int64] | None = (
-                np.asarray(extra["speaker"][:], np.int64) if "speaker" in extra else None
+                None if columns.speakers is None else np.asarray(columns.speakers[:], np.int64)
             )
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"{path} is truncated or not in SHD's format ({reason}); use an intact copy") from None
-        self.labels: NDArray[np.int64] = labels
-        self.classes = tuple(keys)
         self._check(len(self._times), len(self._units))
 
     def _check(self, times: int, units: int) -> None:
+        if not len(self.labels):
+            raise DataError(f"{self.path} holds no recordings, expected one label for each; use an intact copy")
         counts = {"spikes/times": times, "spikes/units": units}
         if self.speakers is not None:
             counts["extra/speaker"] = len(self.speakers)
@@ -83,16 +89,10 @@ class File:
     def read(self, record: int) -> Events:
         """One recording; DataError, naming file and record, if it is broken."""
         where = f"{self.path}, record {record:,}"
-        try:
+        with damage.caught(f"{where} cannot be read"):
             seconds = np.asarray(self._times[record], np.float64)
             units = np.asarray(self._units[record], np.int64)
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"{where} cannot be read ({reason}); use an intact copy") from None
-        if not np.isfinite(seconds).all():
-            k = int(np.flatnonzero(~np.isfinite(seconds))[0])
-            raise DataError(f"{where}, event {k:,} has time {seconds[k]}, expected seconds; use an intact copy")
-        return checked(np.rint(seconds * 1e6).astype(np.int64), units, CHANNELS, where)
+        return checked(microseconds(seconds, where), units, CHANNELS, where)
 
 
 def _by_speaker(train: File, test: File) -> Mapping[str, Tensor]:
@@ -166,16 +166,13 @@ class Published(Recorded):
 
     def _fetch_one(self, folder: Path, file: str) -> None:
         archive = folder / f"{file}.zip"
-        if not archive.is_file():
-            reason = download.fetch([f"{self.place}{file}.zip"], archive, md5=self.checksums[file])
-            if reason is not None:
-                raise DataError(
-                    f"{self.name} is not in {folder} and cannot be downloaded ({reason}); put"
-                    f" {' and '.join(self.checksums)} there, or set IZHI_DATA to the folder above them"
-                )
-        download.unzip(archive, folder, _LARGEST)
-        with files.writing(folder):
-            archive.unlink()
+        reason = download.fetch_once([f"{self.place}{file}.zip"], archive, md5=self.checksums[file])
+        if reason is not None:
+            raise DataError(
+                f"{self.name} is not in {folder} and cannot be downloaded ({reason}); put"
+                f" {' and '.join(self.checksums)} there, or set IZHI_DATA to the folder above them"
+            )
+        download.unpack(archive, folder / file, _LARGEST)
 
 
 # Addresses and checksums as tonic has them (``tonic.datasets.SHD``).

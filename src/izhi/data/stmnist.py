@@ -8,22 +8,21 @@ the time in seconds. Names with LUT in them are no recordings.
 
 from __future__ import annotations
 
-import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from izhi.data import damage, matlab
 from izhi.data.catalogue import DATASETS, WINDOWS
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
-from izhi.data.events import Events, EventSamples, checked
+from izhi.data.events import Events, EventSamples, checked, microseconds
 from izhi.data.source import Part, check_recordings
-from izhi.errors import DataError
+from izhi.errors import DataError, shown
 
 SHAPE = (2, 10, 10)
 _TAXELS = 100
@@ -45,29 +44,27 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        with damage.caught(f"{path} is truncated or no archive"):
             # Kept open: to read its directory again for each recording would take most of the time.
             self._archive = zipfile.ZipFile(path)
-            members = self._archive.infolist()
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path} is truncated or no archive ({error}); use an intact copy") from None
-        chosen = sorted(m.filename for m in members if _is_recording(m.filename))
-        if not chosen:
+        self.names = sorted(member.filename for member in self._archive.infolist() if _is_recording(member.filename))
+        if not self.names:
             raise DataError(f"{path} holds no recordings, expected …/<label>/<name>.mat")
-        self.names = np.array(chosen)
-        self.labels: NDArray[np.int64] = np.array([int(Path(n).parent.name) for n in chosen])
+        self.labels: NDArray[np.int64] = np.array([int(Path(name).parent.name) for name in self.names])
 
     def read(self, record: int) -> Events:
         """One recording; DataError, naming archive and member, if it is broken."""
-        name = str(self.names[record])
+        name = self.names[record]
         where = f"{self.path}, {name}"
-        try:
-            size = self._archive.getinfo(name).file_size
-            if size > _LARGEST:
-                raise DataError(f"{where} unpacks to {size:,} bytes, expected at most {_LARGEST:,}")
-            raw = self._archive.read(name)
-        except (OSError, zipfile.BadZipFile, KeyError) as error:
-            raise DataError(f"{where} cannot be read ({error}); use an intact copy") from None
+        with damage.caught(f"{where} cannot be read"):
+            member = self._archive.getinfo(name)
+            if member.file_size > _LARGEST:
+                raise DataError(f"{where} unpacks to {member.file_size:,} bytes, expected at most {_LARGEST:,}")
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError("it is neither stored nor deflated")
+            with self._archive.open(member) as file:
+                # Told how much, zipfile inflates no more than that, whatever follows.
+                raw = file.read(member.file_size)
         return parse(raw, where)
 
 
@@ -82,24 +79,19 @@ def parse(raw: bytes, where: str) -> Events:
     Raises:
         DataError: if it is no such file, or an event's time or value cannot be.
     """
-    from scipy.io import loadmat
-
-    try:
-        content: Any = loadmat(io.BytesIO(raw), variable_names=["spiketrain"])
-        train = np.asarray(content["spiketrain"], np.float64)
-    except Exception as error:  # whatever SciPy's parser stumbles over
-        raise DataError(
-            f"{where} is truncated or holds no spiketrain ({type(error).__name__}); use an intact copy"
-        ) from None
+    with damage.caught(f"{where} is truncated or holds no spiketrain"):
+        train = matlab.matrix(raw, "spiketrain", _LARGEST)
     if train.ndim != 2 or len(train) != _TAXELS + 1:
-        raise DataError(f"{where} has a spiketrain of shape {train.shape}, expected ({_TAXELS + 1}, events)")
-    values, seconds = train[:_TAXELS], train[_TAXELS]
-    if not np.isin(values, (-1, 0, 1)).all() or not np.isfinite(seconds).all():
-        raise DataError(f"{where} has values other than −1, 0 and 1, or times that are no numbers")
+        raise DataError(
+            f"{where} has a spiketrain of shape {shown(train.shape)}, expected ({_TAXELS + 1}, events); use an"
+            " intact copy"
+        )
+    values, seconds = train[:_TAXELS], train[_TAXELS].astype(np.float64)
+    if not np.isin(values, (-1, 0, 1)).all():
+        raise DataError(f"{where} has values other than −1, 0 and 1; use an intact copy")
     event, taxel = np.nonzero(values.T)
     positive = values.T[event, taxel] > 0
-    times = np.rint(seconds[event] * 1e6).astype(np.int64)
-    return checked(times, positive * _TAXELS + taxel, 2 * _TAXELS, where)
+    return checked(microseconds(seconds, where)[event], positive * _TAXELS + taxel, 2 * _TAXELS, where)
 
 
 @dataclass(frozen=True)
@@ -131,13 +123,21 @@ class Skin:
         """The data set in the folder's archive."""
         from sklearn.model_selection import train_test_split
 
-        samples = EventSamples.of(Archive(self._archive(folder)))
-        _, held = train_test_split(
-            np.arange(len(samples)),
-            test_size=TEST_SHARE,
-            random_state=TEST_SEED,
-            stratify=samples.labels.numpy(),
-        )
+        path = self._archive(folder)
+        samples = EventSamples.of(Archive(path))
+        try:
+            _, held = train_test_split(
+                np.arange(len(samples)),
+                test_size=TEST_SHARE,
+                random_state=TEST_SEED,
+                stratify=samples.labels.numpy(),
+            )
+        except ValueError:  # too few of a digit, or in all, to divide them
+            counts = ", ".join(str(x) for x in samples.labels.bincount(minlength=10).tolist())
+            raise DataError(
+                f"{path} holds {counts} recordings of the digits 0 to 9, too few to set a fifth of each apart:"
+                " use the complete archive"
+            ) from None
         test = torch.zeros(len(samples), dtype=torch.bool)
         test[torch.from_numpy(held)] = True
         return Dataset(self.name, samples.subset(~test), samples.subset(test), tuple("0123456789"), SHAPE)
