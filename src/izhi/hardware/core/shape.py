@@ -137,8 +137,18 @@ class ReadoutShape:
     @property
     def accumulator_bits(self) -> int:
         """Of a sum over all steps."""
-        most = self.steps * self.inputs * self.largest_input << (self.weight_bits - 1)
+        return bits_of(-self._most, self._most)
+
+    @property
+    def score_bits(self) -> int:
+        """Of a score."""
+        most = self._most * ((1 << (self.multiplier_bits - 1)) - 1) + (self.steps << (self.bias_bits - 1))
         return bits_of(-most, most)
+
+    @property
+    def _most(self) -> int:
+        """The greatest magnitude of a sum over all steps."""
+        return self.steps * self.inputs * self.largest_input << (self.weight_bits - 1)
 
 
 @dataclass(frozen=True)

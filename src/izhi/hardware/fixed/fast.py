@@ -137,7 +137,7 @@ def run(network: Network, spikes: NDArray[np.integer], *, threads: int | None = 
         if readout is None:
             scores[start:stop] = arriving.sum(0, dtype=np.int64)
             return
-        total = np.zeros((stop - start, network.outputs), np.int32)
+        total = np.zeros((stop - start, network.outputs), np.int64)
         _readout(arriving, transposed, total)
         scores[start:stop] = total * readout.multiplier + steps * readout.bias
 
