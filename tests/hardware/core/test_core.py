@@ -195,7 +195,7 @@ def test_what_was_found_before_an_error_is_ended():
     device.block.write(Register.CONTROL, 1 << Control.RUN | 1 << Control.SENDS_SPIKES)
     device.block.pauses = (0, 0)
     device.block.stream(words[:-1], np.zeros(len(words) - 1, bool), 0, 9999)
-    device.clear()
+    device.block.write(Register.CONTROL, 1 << Control.RUN | 1 << Control.CLEAR)
     out, _ = device.block.stream(words[:0], np.zeros(0, bool), 1, 99)
     assert out[-1] == ABORTED
     check(device, network, spikes)

@@ -19,7 +19,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.core import Core
-from izhi.hardware.core.protocol import IDENTITY, VERSION, Control, Register
+from izhi.hardware.core.protocol import IDENTITY, VERSION, Control, Register, Status
 from izhi.hardware.core.shape import CoreShape, fingerprint
 
 ADDRESS_BITS = 8
@@ -84,12 +84,12 @@ class AxiCore(wiring.Component):
             core.output.ready.eq(self.m_axis_tready),
         ]
         m.d.comb += [getattr(self, name).eq(getattr(core, name)) for name in self.states]
-        with m.If(has_word & core.input.ready):
+        with m.If(has_word & core.input.ready | clear):
             m.d.sync += has_word.eq(0)
         counters = self._counters(m, clear)
         steps = Signal(32)
         m.d.comb += core.expected.eq(steps)
-        status = Cat(core.is_busy, Const(0, 7), core.error)
+        status = Cat(core.is_busy, core.is_answering, Const(0, Status.ERROR - 2), core.error)
         readable = {
             Register.IDENTITY: Const(IDENTITY, 32),
             Register.VERSION: Const(VERSION, 32),
