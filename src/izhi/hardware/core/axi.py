@@ -150,8 +150,10 @@ class AxiCore(wiring.Component):
                     m.d.sync += [self.s_axi_rdata.eq(0), self.s_axi_rresp.eq(2)]
 
     def _writes(self, m: Module, writable: tuple[Register, ...], write: Any, has_room: Any) -> None:
-        """Address and data are taken together, where there is room for a word of a packet."""
-        takes = self.s_axi_awvalid & self.s_axi_wvalid & ~self.s_axi_bvalid & has_room
+        """Address and data are taken together, where there is room for a word of a packet; CONTROL, which may have
+        to clear it, needs none."""
+        can_take = has_room | (self.s_axi_awaddr == Register.CONTROL)
+        takes = self.s_axi_awvalid & self.s_axi_wvalid & ~self.s_axi_bvalid & can_take
         m.d.comb += [self.s_axi_awready.eq(takes), self.s_axi_wready.eq(takes)]
         with m.If(self.s_axi_bvalid & self.s_axi_bready):
             m.d.sync += self.s_axi_bvalid.eq(0)
