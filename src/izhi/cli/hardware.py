@@ -187,14 +187,14 @@ def rtl(a: argparse.Namespace) -> None:
     except ImportError:
         raise SettingError("amaranth or yosys is not installed; pip install 'izhi[hardware]'") from None
     _check_samples(a.samples, 0)
-    boards.board(a.board)
+    boards.checked_clock(a.board, a.clock)
     found = artifact.load_integers(a.artifact)
     shape = board.shape_for(found, a.lanes, a.units)
     if a.sizes is not None:
         shape = larger(shape, whole_numbers("sizes", a.sizes, "784,1024,10"))
     out = Path(a.out or Path(a.artifact).with_suffix("") / a.board)
     spikes = next(_batches(found, a.samples))[0].astype(np.uint8) if a.samples else None
-    result = core_report.build(found, shape, a.board, out, spikes, report_line)
+    result = core_report.build(found, shape, a.board, out, spikes, report_line, a.clock)
     print((out / "report.md").read_text())
     print(f"files: {out}")
     write_json(a.json, result)
@@ -294,6 +294,7 @@ def _add_rtl(commands: Commands) -> None:
     sub.add_argument("--sizes", metavar="LIST",
                      help="a larger core, which other networks fit as well: inputs, neurons of each layer,"
                      " classes of a readout [the artifact's]")  # fmt: skip
+    sub.add_argument("--clock", type=int, metavar="MHZ", help="of the core; the build fails if it is missed [100]")
     for name, default, about in (
         ("lanes", 32, "neurons that an input spike reaches in a cycle"),
         ("units", 2, "neurons that are updated in a cycle"),
