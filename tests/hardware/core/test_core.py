@@ -27,6 +27,7 @@ from izhi.hardware.core import (
 )
 from izhi.hardware.core.compile import library
 from izhi.hardware.core.protocol import ABORTED, Control, Opcode, Register
+from izhi.hardware.core.scores import Readout
 from izhi.hardware.core.simulated import CHECK_EVERY
 from izhi.hardware.devices.core import CoreDevice
 
@@ -194,7 +195,7 @@ def test_what_was_found_before_an_error_is_ended():
     device.block.write(Register.CONTROL, 1 << Control.RUN | 1 << Control.SENDS_SPIKES)
     device.block.pauses = (0, 0)
     device.block.stream(words[:-1], np.zeros(len(words) - 1, bool), 0, 9999)
-    device.clear()
+    device.block.write(Register.CONTROL, 1 << Control.RUN | 1 << Control.CLEAR)
     out, _ = device.block.stream(words[:0], np.zeros(0, bool), 1, 99)
     assert out[-1] == ABORTED
     check(device, network, spikes)
@@ -308,6 +309,22 @@ def test_a_memory_with_two_ports_that_write_is_refused(tmp_path):
     (tmp_path / "core.il").write_text(text)
     with pytest.raises(SimulatorError, match="yosys fails: Assertion failed: selection is not empty"):
         yosys.run(f"read_rtlil core.il; {compile._PASSES}", tmp_path)
+
+
+def test_scores_that_could_leave_32_bits_are_refused():
+    shape = shape_of(random_network(1, readout=True, bits=8), STEPS)
+    most = STEPS * 5 * 128
+    # A multiplier of 8 bits is at most 127, and the rest is left to the bias.
+    bits = (2**31 - 1 - 127 * most).bit_length() - STEPS.bit_length()
+    for bias, fits in ((bits + 1, True), (bits + 2, False)):
+        edge = replace(shape.readout, multiplier_bits=8, bias_bits=bias)
+        assert (edge.score_bits <= 32) == (127 * most + (STEPS << (bias - 1)) < 2**31) == fits
+        changed = replace(shape, readout=edge)
+        if fits:
+            Readout(changed)
+        else:
+            with pytest.raises(SettingError, match="scores may take 33 bits, expected at most 32; use fewer steps"):
+                Readout(changed)
 
 
 def test_bad_settings():

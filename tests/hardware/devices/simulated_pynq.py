@@ -7,11 +7,13 @@ import numpy as np
 from pynq.buffer import PynqBuffer
 from pynq.pl_server.device import Device
 
+from izhi.hardware.core.protocol import Register, Status
+
 CORE, DMA, SIZE = 0xA000_0000, 0xA001_0000, 0x1_0000
 #: AXI DMA's registers: control, status, address, its upper half and length of each channel (AMD PG021).
 SEND, RECEIVE = 0x00, 0x30
 CONTROL, STATUS, ADDRESS, UPPER, LENGTH = 0x00, 0x04, 0x18, 0x1C, 0x28
-HALTED, IDLE = 1, 2
+HALTED, IDLE, RESET = 1, 2, 4
 
 
 def _block(name, kind, address, **parameters):
@@ -94,6 +96,9 @@ class SimulatedDevice(Device):
         if address < DMA:
             self.core.write(address - CORE, value)
             return
+        if address == DMA + CONTROL and value & RESET:
+            self._reset()
+            return
         self.registers[address] = value
         for channel in (SEND, RECEIVE):
             offset = address - DMA - channel
@@ -106,6 +111,14 @@ class SimulatedDevice(Device):
                 self.receives |= channel == RECEIVE
                 if channel == SEND and not self.is_stuck:
                     self._transfer()
+                elif channel == RECEIVE and self.core.read(Register.STATUS) >> Status.ANSWERING & 1:
+                    self._receive(self.core.receive(len(self._words(RECEIVE))))
+
+    def _reset(self):
+        """Both channels, as a reset of either does."""
+        self.receives = False
+        for channel in (SEND, RECEIVE):
+            self.registers.update({DMA + channel + CONTROL: 0, DMA + channel + STATUS: HALTED})
 
     def _words(self, channel):
         """The words of memory that a channel was given."""
@@ -117,12 +130,14 @@ class SimulatedDevice(Device):
     def _transfer(self):
         """What was to be sent goes through the core, and into memory if the other channel waits."""
         if self.receives:
-            self.receives = False
-            room = self._words(RECEIVE)
-            found = self.core.exchange(self._words(SEND), len(room))
-            room[: len(found)] = found
-            self.registers[DMA + RECEIVE + LENGTH] = 4 * len(found)
-            self.registers[DMA + RECEIVE + STATUS] |= IDLE
+            self._receive(self.core.exchange(self._words(SEND), len(self._words(RECEIVE))))
         else:
             self.core.send(self._words(SEND))
         self.registers[DMA + SEND + STATUS] |= IDLE
+
+    def _receive(self, found):
+        """Words that came go into memory."""
+        self.receives = False
+        self._words(RECEIVE)[: len(found)] = found
+        self.registers[DMA + RECEIVE + LENGTH] = 4 * len(found)
+        self.registers[DMA + RECEIVE + STATUS] |= IDLE

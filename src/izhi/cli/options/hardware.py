@@ -95,6 +95,7 @@ def rtl(command: Command) -> None:
         help="a larger core, which other networks fit as well: inputs, neurons of each layer,"
         " classes of a readout [the artifact's]",
     )
+    command.add_argument("--clock", type=int, metavar="MHZ", help="of the core; the build fails if it is missed [100]")
     for name, default, about in (
         ("lanes", 32, "neurons that an input spike reaches in a cycle"),
         ("units", 2, "neurons that are updated in a cycle"),

@@ -20,25 +20,46 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.errors import ArtifactError
+from izhi.errors import ArtifactError, shown
 from izhi.files import problem, write_bytes
 from izhi.hardware.networks import Array
 
-#: No network for hardware comes near this; a file that is larger is refused.
-MOST_BYTES = 1 << 30
+#: No network for hardware comes near this; a file that is larger is refused. In memory a network takes up to some
+#: tens of times as much.
+MOST_BYTES = 1 << 26
 
 
 def write(path: str | os.PathLike[str], manifest: Mapping[str, object], arrays: Mapping[str, Array]) -> None:
-    """Write a file; the checksums are added to the manifest."""
+    """Write a file; the checksums are added to the manifest.
+
+    Raises:
+        ArtifactError: if the manifest holds what is no JSON, or the path is none.
+        FileError: if the file cannot be written.
+    """
     contents = {name: _npy(array) for name, array in arrays.items()}
     sums = {name: hashlib.sha256(raw).hexdigest() for name, raw in contents.items()}
-    text = json.dumps({**manifest, "sha256": sums}, indent=1, allow_nan=False).encode()
+    try:
+        text = json.dumps({**manifest, "sha256": sums}, indent=1, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"the artifact's settings or provenance are no JSON ({error}); use plain values") from None
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, raw in (("manifest", _npy(np.frombuffer(text, np.uint8))), *contents.items()):
             # A fixed date, so that equal networks make equal files.
             archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), raw)
-    write_bytes(Path(path), buffer.getvalue())
+    write_bytes(path_of(path), buffer.getvalue())
+
+
+def path_of(path: object) -> Path:
+    """A path; ArtifactError if it is something else."""
+    if not isinstance(path, (str, os.PathLike)) or "\0" in str(path):
+        raise ArtifactError(f"the path of an artifact is {shown(path)}, expected a string or a Path")
+    return Path(path)
+
+
+def are_names(found: object, count: int) -> bool:
+    """Whether something is the names of so many classes."""
+    return isinstance(found, (list, tuple)) and len(found) == count and all(isinstance(name, str) for name in found)
 
 
 def compare(found: NDArray[np.int64], expected: NDArray[np.int64]) -> None:
@@ -71,7 +92,7 @@ class Archive:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = path_of(path)
         try:
             size = self.path.stat().st_size
             if size > MOST_BYTES:
@@ -91,7 +112,7 @@ class Archive:
             raise self.problem(f"is truncated or damaged ({error})") from None
         text = self.array("manifest", np.uint8, None).tobytes()
         try:
-            manifest = json.loads(text)
+            manifest = json.loads(text, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
             raise self.problem(f"has a manifest that is no JSON ({error})") from None
         self.manifest: dict[str, object] = manifest if isinstance(manifest, dict) else {}
@@ -110,7 +131,8 @@ class Archive:
         found = self.manifest.get("version")
         if found != version:
             raise ArtifactError(
-                f"{self.path} has version {found!r}, expected {version}; export it again, or use the izhi that wrote it"
+                f"{self.path} has version {shown(found)}, expected {version}; export it again, or use the izhi that"
+                " wrote it"
             )
         sums = self.manifest.get("sha256")
         others = set(self._entries) - {"manifest"}
@@ -122,9 +144,10 @@ class Archive:
 
     def _admit(self, entry: zipfile.ZipInfo, most: int) -> None:
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
-            raise self.problem(f"has {entry.filename!r} compressed or encrypted, expected it stored")
-        if entry.file_size > most or entry.filename.removesuffix(".npy") in self._entries:
-            raise self.problem(f"has {entry.filename!r} twice, or larger than the file")
+            raise self.problem(f"has {shown(entry.filename)} compressed or encrypted, expected it stored")
+        taken = sum(map(len, self._entries.values()))
+        if entry.file_size > most - taken or entry.filename.removesuffix(".npy") in self._entries:
+            raise self.problem(f"has {shown(entry.filename)} twice, or larger than the file")
 
     def array(self, name: str, kind: Any, shape: tuple[int | None, ...] | None) -> Array:
         """An entry as an array of numbers; its size is checked before memory is taken.
@@ -148,7 +171,7 @@ class Archive:
         if dtype.hasobject or dtype.kind not in "iuf" or fortran or dtype not in np.atleast_1d(kind):
             raise self.problem(f"has {name!r} of {dtype}, expected {kind}")
         size = math.prod(found) * dtype.itemsize
-        if min(found, default=0) < 0 or len(raw) - file.tell() != size:
+        if any(type(n) is not int or n < 0 for n in found) or len(raw) - file.tell() != size:
             raise self.problem(f"has {name!r} of shape {found} in {len(raw):,} bytes")
         if shape is not None and (
             len(found) != len(shape) or any(b is not None and a != b for a, b in zip(found, shape, strict=True))
@@ -160,7 +183,7 @@ class Archive:
         """A whole number of a table of the manifest, from low to high."""
         value = table.get(name) if isinstance(table, dict) else None
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise self.problem(f"has {where}{name} {value!r}, expected a whole number from {low:,} to {high:,}")
+            raise self.problem(f"has {where}{name} {shown(value)}, expected a whole number from {low:,} to {high:,}")
         return value
 
     def table(self, name: str) -> dict[str, object]:
@@ -173,9 +196,13 @@ class Archive:
     def classes(self, count: int) -> tuple[str, ...]:
         """The names of so many classes."""
         found = self.manifest.get("classes")
-        if not isinstance(found, list) or len(found) != count or not all(isinstance(name, str) for name in found):
-            raise self.problem(f"has the classes {found!r:.80}, expected {count} names")
+        if not isinstance(found, list) or not are_names(found, count):
+            raise self.problem(f"has the classes {shown(found)}, expected {count} names")
         return tuple(found)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"the number {name}")
 
 
 __all__ = ["MOST_BYTES", "Archive", "compare", "write"]

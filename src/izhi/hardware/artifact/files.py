@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from izhi.errors import ArtifactError
+from izhi.errors import ArtifactError, shown
 from izhi.hardware.artifact import integers, ip
 from izhi.hardware.artifact.archive import Archive
 from izhi.hardware.artifact.artifact import Artifact
 from izhi.hardware.artifact.integers import IntegerArtifact
+from izhi.hardware.artifact.ip import IPArtifact
 from izhi.hardware.networks import Network
 
 #: What reads each kind of file, by its format.
@@ -20,7 +21,14 @@ READERS: Mapping[str, Callable[[Archive], Artifact[Network]]] = {
 
 
 def save(artifact: Artifact[Network], path: str | os.PathLike[str]) -> None:
-    """Write an artifact of any kind, whole or not at all."""
+    """Write an artifact of any kind, whole or not at all.
+
+    Raises:
+        ArtifactError: if it is none, or its parts do not fit each other.
+        FileError: if the file cannot be written.
+    """
+    if not isinstance(artifact, (IntegerArtifact, IPArtifact)):
+        raise ArtifactError(f"cannot save {shown(artifact)}, expected an artifact; export a run to make one")
     artifact.save(path)
 
 

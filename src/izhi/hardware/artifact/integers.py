@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from izhi.errors import ArtifactError, ShapeError, shown
 from izhi.hardware.artifact import archive
 from izhi.hardware.artifact.archive import Archive
 from izhi.hardware.fixed import (
@@ -24,20 +25,28 @@ from izhi.hardware.fixed import (
     Neuron,
     Outcome,
     Readout,
+    check_bounds,
     run,
     run_compiled,
 )
+from izhi.hardware.fixed.bounds import MOST_BITS, MOST_FRACTION, MOST_NEURONS, MOST_SHIFT
+from izhi.hardware.fixed.network import MOST_INPUT, MOST_STEPS
 from izhi.hardware.networks import Array, Inputs
 
 NAME, VERSION = "izhi artifact", 1
-#: No network for hardware comes near these; a file that claims more is refused.
-_MOST_NEURONS, _MOST_LAYERS = 1 << 16, 64
-_INTEGERS = 1 << 31
+#: No network for hardware has more; a file that claims it is refused.
+_MOST_LAYERS = 64
+#: Test vectors are run whenever an artifact is loaded, and may take so many additions in all. A step of a layer takes
+#: as long as many thousands of them, and that of a neuron as long as some tens.
+_MOST_TESTS, _MOST_WORK, _WORK_OF_A_STEP, _WORK_OF_A_NEURON = 1000, 1 << 32, 1 << 17, 64
 
 
 @dataclass(frozen=True)
 class IntegerArtifact:
     """A network in integers, and how to use it.
+
+    Raises:
+        ArtifactError: if a number of the network could leave 64 bits.
 
     Attributes:
         network: the integer model.
@@ -62,9 +71,23 @@ class IntegerArtifact:
     test_inputs: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((1, 0, 1), np.uint8))
     test_scores: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
+    def __post_init__(self) -> None:
+        check_bounds(self.network)
+
     def inputs_of(self, encoded: Array) -> NDArray[np.uint8]:
-        """How often each input fires in each step, (T, B, inputs)."""
-        return np.asarray(encoded).astype(np.uint8)
+        """How often each input fires in each step, (T, B, inputs); ShapeError unless that is whole, 0 to 255."""
+        given = np.asarray(encoded)
+        if given.dtype.kind not in "fiub":
+            raise ShapeError(f"encoded samples are {given.dtype}, expected numbers (T, B, inputs)")
+        if given.size and not 0 <= given.min() <= given.max() <= MOST_INPUT:
+            raise ShapeError(
+                f"encoded samples hold {given.min()} to {given.max()}, expected 0 to {MOST_INPUT}:"
+                " how often each input fires in a step"
+            )
+        found = given.astype(np.uint8)
+        if (found != given).any():
+            raise ShapeError("encoded samples hold parts of spikes, expected whole numbers; use an encoder of spikes")
+        return found
 
     def run(self, inputs: Inputs) -> Outcome:
         """Run spikes (T, B, inputs) through the integer model, compiled where Numba is installed."""
@@ -82,26 +105,46 @@ class IntegerArtifact:
             archive.compare(run(self.network, self.test_inputs).scores, self.test_scores)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it, whole or not at all."""
+        """Write it, whole or not at all; ArtifactError if its parts do not fit each other."""
+        steps, count = self._check_tests()
         arrays: dict[str, Array] = {}
         layers = [_describe(layer, f"layers.{number}", arrays) for number, layer in enumerate(self.network.layers)]
         readout = self.network.readout
-        inputs = self.test_inputs
+        inputs = self.test_inputs if count else np.zeros((steps, 0, self.network.inputs), np.uint8)
         bits = 1 if inputs.max(initial=0) <= 1 else 8
         manifest = {
             "format": NAME,
             "version": VERSION,
-            "steps": self.steps,
+            "steps": steps,
             "classes": list(self.classes),
             "encoding": dict(self.encoding),
             "layers": layers,
             "readout": None if readout is None else _describe_readout(readout, arrays),
-            "tests": {"count": inputs.shape[1], "bits": bits},
+            "tests": {"count": count, "bits": bits},
             "provenance": dict(self.provenance),
         }
-        arrays["test.inputs"] = pack(inputs.reshape(-1, inputs.shape[2]), bits)
-        arrays["test.scores"] = self.test_scores.astype(np.int64)
+        arrays["test.inputs"] = pack(inputs.reshape(steps * count, self.network.inputs), bits)
+        scores = self.test_scores if count else np.zeros((0, self.network.outputs))
+        arrays["test.scores"] = scores.astype(np.int64)
         archive.write(path, manifest, arrays)
+
+    def _check_tests(self) -> tuple[int, int]:
+        """Steps and test vectors; raises ArtifactError where classes or test vectors are not the network's."""
+        network, count = self.network, self.test_inputs.shape[1] if self.test_inputs.ndim == 3 else 0
+        if not archive.are_names(self.classes, network.outputs):
+            raise ArtifactError(f"the classes are {shown(self.classes)}, expected {network.outputs} names")
+        if not isinstance(self.steps, int) or not 1 <= self.steps <= MOST_STEPS:
+            raise ArtifactError(f"steps is {shown(self.steps)}, expected a whole number from 1 to {MOST_STEPS:,}")
+        for name, found, expected, kind in (
+            ("test inputs", self.test_inputs, (self.steps, count, network.inputs), np.uint8),
+            ("test scores", self.test_scores, (count, network.outputs), np.int64),
+        ):
+            if found.size and (found.shape != expected or found.dtype != kind):
+                raise ArtifactError(
+                    f"{name} are {found.dtype} of shape {found.shape}, expected {np.dtype(kind)} of shape {expected}"
+                )
+        _check_count(network, self.steps, count)
+        return self.steps, count
 
 
 def pack(values: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
@@ -111,17 +154,46 @@ def pack(values: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
     """
     unsigned = np.asarray(values, np.int64) & ((1 << bits) - 1)
     each = (unsigned[:, :, None] >> np.arange(bits)) & 1
-    return np.packbits(each.reshape(len(unsigned), -1).astype(np.uint8), axis=1, bitorder="little")
+    return np.packbits(
+        each.reshape(len(unsigned), unsigned.shape[1] * bits).astype(np.uint8), axis=1, bitorder="little"
+    )
 
 
 def unpack(packed: NDArray[np.uint8], bits: int, columns: int) -> NDArray[np.int64]:
     """The integers (rows, columns) that ``pack`` made."""
+    return _unpacked(packed, bits, columns).astype(np.int64)
+
+
+def _unpacked(packed: NDArray[np.uint8], bits: int, columns: int) -> NDArray[np.int8]:
+    """The same, of at most 8 bits, in as many bytes as there are integers."""
     flat = np.unpackbits(packed, axis=1, bitorder="little", count=columns * bits)
-    each = flat.reshape(len(packed), columns, bits).astype(np.int64)
-    weights = 1 << np.arange(bits)
-    weights[-1] = -weights[-1]
-    values: NDArray[np.int64] = each @ weights
+    each = flat.reshape(len(packed), columns, bits)
+    values: NDArray[np.int8] = -each[..., bits - 1].view(np.int8)
+    for bit in reversed(range(bits - 1)):
+        values <<= 1
+        values |= each[..., bit].view(np.int8)
     return values
+
+
+def most_tests(network: Network, steps: int) -> int:
+    """How many test vectors of so many steps an artifact may carry, so that loading it does not take long."""
+    each = 0
+    for part in network.parts:
+        comes_back = isinstance(part, Layer) and part.feedback is not None
+        sources = part.weight.shape[1] + (part.outputs if comes_back else 0)
+        each += part.outputs * (sources + _WORK_OF_A_NEURON)
+    left = _MOST_WORK // steps - len(network.parts) * _WORK_OF_A_STEP
+    return min(_MOST_TESTS, max(0, left // each))
+
+
+def _check_count(network: Network, steps: int, count: int) -> None:
+    """Raise ArtifactError if running so many test vectors would take too long."""
+    most = most_tests(network, steps)
+    if count > most:
+        raise ArtifactError(
+            f"the artifact has {count:,} test vectors, expected at most {most:,} for {steps:,} steps of this"
+            " network: they are run whenever it is loaded; use fewer"
+        )
 
 
 def _narrow(values: NDArray[np.int64]) -> Array:
@@ -181,17 +253,12 @@ class _Reader:
     def __init__(self, file: Archive) -> None:
         self.file, self.problem, self.number = file, file.problem, file.number
 
-    def vector(self, name: str, length: int, low: int = -_INTEGERS) -> NDArray[np.int64]:
+    def vector(self, name: str, length: int) -> NDArray[np.int64]:
         """Integers (length,), of which one stands for all where they are equal."""
         found = self.file.array(name, [np.int16, np.int32, np.int64], (None,))
-        values: NDArray[np.int64] = found.astype(np.int64)
-        if len(values) not in (1, length) or (values < low).any() or (np.abs(values) > _INTEGERS).any():
-            raise self.problem(
-                f"has {name!r} with {len(values)} values from {values.min(initial=0)} to"
-                f" {values.max(initial=0)}, expected {length} of at least {low} within 32 bits"
-            )
-        whole: NDArray[np.int64] = np.broadcast_to(values, (length,)).copy()
-        return whole
+        if len(found) not in (1, length):
+            raise self.problem(f"has {name!r} with {len(found)} values, expected {length}")
+        return np.broadcast_to(found, (length,)).astype(np.int64)
 
     def weights(self, name: str, rows: int, columns: int, bits: int) -> NDArray[np.int64]:
         """Packed weights (rows, columns)."""
@@ -201,14 +268,29 @@ class _Reader:
         formats = table.get("formats") if isinstance(table, dict) else None
         value = formats.get(name) if isinstance(formats, dict) else None
         if not isinstance(value, list) or len(value) != 2:
-            raise self.problem(f"has {where}formats.{name} {value!r}, expected [width, fraction]")
+            raise self.problem(f"has {where}formats.{name} {shown(value)}, expected [width, fraction]")
         pair = {"width": value[0], "fraction": value[1]}
         where = f"{where}formats.{name}."
-        return FixedPoint(self.number(pair, "width", 2, 32, where), self.number(pair, "fraction", 0, 30, where))
+        width = self.number(pair, "width", 2, MOST_BITS, where)
+        return FixedPoint(width, self.number(pair, "fraction", 0, MOST_FRACTION, where))
 
     def artifact(self) -> IntegerArtifact:
-        m = self.file.manifest
-        described = m.get("layers")
+        network, m = self.network(), self.file.manifest
+        classes = self.file.classes(network.outputs)
+        encoding, provenance = self.file.table("encoding"), self.file.table("provenance")
+        steps = self.number(m, "steps", 1, MOST_STEPS)
+        count = self.number(m.get("tests"), "count", 0, _MOST_TESTS, "tests.")
+        try:
+            check_bounds(network)
+            _check_count(network, steps, count)
+        except ArtifactError as error:
+            raise ArtifactError(f"{self.file.path}: {error}") from None
+        inputs = self.test_inputs(m.get("tests"), steps, count, network.inputs)
+        scores = self.file.array("test.scores", np.int64, (count, len(classes)))
+        return IntegerArtifact(network, steps, classes, encoding, provenance, inputs, scores)
+
+    def network(self) -> Network:
+        described = self.file.manifest.get("layers")
         if not isinstance(described, list) or len(described) > _MOST_LAYERS:
             raise self.problem("has no list of layers in its manifest")
         layers: list[Layer] = []
@@ -216,29 +298,21 @@ class _Reader:
         for number, table in enumerate(described):
             layers.append(self.layer(table, f"layers.{number}", before))
             before = layers[-1].outputs
-        readout = None
-        if m.get("readout") is not None:
-            readout = self.readout(m["readout"], before)
+        last = self.file.manifest.get("readout")
+        readout = None if last is None else self.readout(last, before)
         if not layers and readout is None:
             raise self.problem("has neither layers nor a readout")
-        network = Network(tuple(layers), readout)
-        classes = self.file.classes(layers[-1].outputs if readout is None else len(readout.weight))
-        encoding, provenance = self.file.table("encoding"), self.file.table("provenance")
-        steps = self.number(m, "steps", 1, 1_000_000)
-        inputs = self.test_inputs(m.get("tests"), steps, network.inputs)
-        scores = self.file.array("test.scores", np.int64, (inputs.shape[1], len(classes)))
-        return IntegerArtifact(network, steps, classes, encoding, provenance, inputs, scores)
+        return Network(tuple(layers), readout)
 
-    def test_inputs(self, table: object, steps: int, inputs: int) -> NDArray[np.uint8]:
-        count = self.number(table, "count", 0, 1000, "tests.")
+    def test_inputs(self, table: object, steps: int, count: int, inputs: int) -> NDArray[np.uint8]:
         bits = self.number(table, "bits", 1, 8, "tests.")
         packed = self.file.array("test.inputs", np.uint8, (steps * count, -(-inputs * bits // 8)))
-        values = unpack(packed, bits, inputs) & ((1 << bits) - 1)
-        return values.astype(np.uint8).reshape(steps, count, inputs)
+        values: NDArray[np.uint8] = _unpacked(packed, bits, inputs).view(np.uint8) & np.uint8((1 << bits) - 1)
+        return values.reshape(steps, count, inputs)
 
     def layer(self, table: object, place: str, before: int | None) -> Layer:
         where = f"{place}."
-        if not isinstance(table, dict) or table.get("neuron") not in NEURONS:
+        if not isinstance(table, dict) or table.get("neuron") not in tuple(NEURONS):
             raise self.problem(f"has a {place} whose neuron is none of {', '.join(NEURONS)}")
         inputs, outputs, bits = self.sizes(table, where, before)
         current, v = self.format(table, "current", where), self.format(table, "v", where)
@@ -246,17 +320,19 @@ class _Reader:
             raise self.problem(f"has {where}formats with different fractions of current and v")
         neuron = self.neuron(table, where, outputs)
         feedback = None
-        if table.get("recurrent") is True:
+        if not isinstance(table.get("recurrent"), bool):
+            raise self.problem(f"has {where}recurrent {shown(table.get('recurrent'))}, expected true or false")
+        if table["recurrent"]:
             feedback = self.weights(where + "feedback", outputs, outputs, bits)
         return Layer(
             self.weights(where + "weight", outputs, inputs, bits), bits,
-            self.vector(where + "multiplier", outputs, 0),
-            self.number(table, "shift", 0, 40, where), current, neuron, feedback,
+            self.vector(where + "multiplier", outputs),
+            self.number(table, "shift", 0, MOST_SHIFT, where), current, neuron, feedback,
         )  # fmt: skip
 
     def neuron(self, table: dict[str, object], where: str, count: int) -> Neuron:
         kind = NEURONS[str(table["neuron"])]
-        fraction = self.number(table, "fraction", 0, 30, where)
+        fraction = self.number(table, "fraction", 0, MOST_FRACTION, where)
         formats = {state: self.format(table, state, where) for state in kind.states}
         constants = {name: self.vector(where + name, count) for name in kind.names()}
         for name, state in kind.held.items():
@@ -266,11 +342,11 @@ class _Reader:
         return kind.of(formats, fraction, constants)
 
     def sizes(self, table: object, where: str, before: int | None) -> tuple[int, int, int]:
-        inputs = self.number(table, "inputs", 1, _MOST_NEURONS, where)
+        inputs = self.number(table, "inputs", 1, MOST_NEURONS, where)
         if before is not None and inputs != before:
             raise self.problem(f"has {where}inputs {inputs:,}, expected {before:,}, the outputs before")
         return (
-            inputs, self.number(table, "outputs", 1, _MOST_NEURONS, where),
+            inputs, self.number(table, "outputs", 1, MOST_NEURONS, where),
             self.number(table, "weight_bits", 2, 8, where),
         )  # fmt: skip
 
@@ -280,5 +356,5 @@ class _Reader:
         inputs, outputs, bits = self.sizes(table, "readout.", before)
         return Readout(
             self.weights("readout.weight", outputs, inputs, bits), bits,
-            self.vector("readout.multiplier", outputs, 0), self.vector("readout.bias", outputs),
+            self.vector("readout.multiplier", outputs), self.vector("readout.bias", outputs),
         )  # fmt: skip

@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.errors import ArtifactError, IzhiError
+from izhi.errors import ArtifactError, IzhiError, shown
 from izhi.hardware.artifact import archive
 from izhi.hardware.artifact.archive import Archive
 from izhi.hardware.fixed import Outcome
@@ -27,6 +27,7 @@ from izhi.hardware.ip.network import LAYERS, STEPS, WIDTH, Floats, Layer, Networ
 from izhi.hardware.networks import Array, Inputs
 
 NAME, VERSION = "izhi hls-ip artifact", 1
+_MOST_TESTS = 1000
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,11 @@ class IPArtifact:
         for number, layer in enumerate(self.network.layers):
             arrays[f"layers.{number}.weight"] = layer.weight.astype("<f4")
             arrays[f"layers.{number}.bias"] = layer.bias.astype("<f4")
-        arrays["test.inputs"] = self.test_inputs.astype("<f4")
-        arrays["test.scores"] = self.test_scores.astype("<i8")
+        self._check()
+        count = len(self.test_inputs)
+        inputs, scores = self.test_inputs, self.test_scores
+        arrays["test.inputs"] = inputs.astype("<f4") if count else np.zeros((0, self.network.inputs), "<f4")
+        arrays["test.scores"] = scores.astype("<i8") if count else np.zeros((0, self.network.outputs), "<i8")
         manifest = {
             "format": NAME,
             "version": VERSION,
@@ -93,10 +97,22 @@ class IPArtifact:
             "sizes": [self.network.inputs, *self.network.sizes],
             "classes": list(self.classes),
             "encoding": dict(self.encoding),
-            "tests": {"count": len(self.test_inputs)},
+            "tests": {"count": count},
             "provenance": dict(self.provenance),
         }
         archive.write(path, manifest, arrays)
+
+    def _check(self) -> None:
+        """Raise ArtifactError where classes or test vectors are not the network's."""
+        network, count = self.network, len(self.test_inputs)
+        if not archive.are_names(self.classes, network.outputs):
+            raise ArtifactError(f"the classes are {shown(self.classes)}, expected {network.outputs} names")
+        expected = (count, network.inputs), (count, network.outputs)
+        if count and (count > _MOST_TESTS or (self.test_inputs.shape, self.test_scores.shape) != expected):
+            raise ArtifactError(
+                f"test inputs and scores are of shapes {self.test_inputs.shape} and {self.test_scores.shape},"
+                f" expected {expected[0]} and {expected[1]} of at most {_MOST_TESTS:,} tests"
+            )
 
 
 def read(file: Archive) -> IPArtifact:
@@ -111,7 +127,7 @@ def read(file: Archive) -> IPArtifact:
     manifest = file.manifest
     sizes = manifest.get("sizes")
     if not isinstance(sizes, list) or not 2 <= len(sizes) <= 1 + LAYERS:
-        raise file.problem(f"has the sizes {sizes!r:.80}, expected inputs and 1 to {LAYERS} layers")
+        raise file.problem(f"has the sizes {shown(sizes)}, expected inputs and 1 to {LAYERS} layers")
     named = {str(k): size for k, size in enumerate(sizes)}
     widths = [file.number(named, name, 1, WIDTH, "sizes.") for name in named]
     layers = [
@@ -121,7 +137,7 @@ def read(file: Archive) -> IPArtifact:
         )
         for k, (inputs, outputs) in enumerate(pairwise(widths))
     ]
-    count = file.number(file.table("tests"), "count", 0, 1000, "tests.")
+    count = file.number(file.table("tests"), "count", 0, _MOST_TESTS, "tests.")
     inputs = file.array("test.inputs", np.float32, (count, widths[0]))
     try:
         network = Network(tuple(layers), manifest.get("build"))  # type: ignore[arg-type]

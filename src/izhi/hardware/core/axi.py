@@ -19,7 +19,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.core import Core
-from izhi.hardware.core.protocol import IDENTITY, VERSION, Control, Register
+from izhi.hardware.core.protocol import IDENTITY, VERSION, Control, Register, Status
 from izhi.hardware.core.shape import CoreShape, fingerprint
 
 ADDRESS_BITS = 8
@@ -84,12 +84,12 @@ class AxiCore(wiring.Component):
             core.output.ready.eq(self.m_axis_tready),
         ]
         m.d.comb += [getattr(self, name).eq(getattr(core, name)) for name in self.states]
-        with m.If(has_word & core.input.ready):
+        with m.If(has_word & core.input.ready | clear):
             m.d.sync += has_word.eq(0)
         counters = self._counters(m, clear)
         steps = Signal(32)
         m.d.comb += core.expected.eq(steps)
-        status = Cat(core.is_busy, Const(0, 7), core.error)
+        status = Cat(core.is_busy, core.is_answering, Const(0, Status.ERROR - 2), core.error)
         readable = {
             Register.IDENTITY: Const(IDENTITY, 32),
             Register.VERSION: Const(VERSION, 32),
@@ -150,8 +150,10 @@ class AxiCore(wiring.Component):
                     m.d.sync += [self.s_axi_rdata.eq(0), self.s_axi_rresp.eq(2)]
 
     def _writes(self, m: Module, writable: tuple[Register, ...], write: Any, has_room: Any) -> None:
-        """Address and data are taken together, where there is room for a word of a packet."""
-        takes = self.s_axi_awvalid & self.s_axi_wvalid & ~self.s_axi_bvalid & has_room
+        """Address and data are taken together, where there is room for a word of a packet; CONTROL, which may have
+        to clear it, needs none."""
+        can_take = has_room | (self.s_axi_awaddr == Register.CONTROL)
+        takes = self.s_axi_awvalid & self.s_axi_wvalid & ~self.s_axi_bvalid & can_take
         m.d.comb += [self.s_axi_awready.eq(takes), self.s_axi_wready.eq(takes)]
         with m.If(self.s_axi_bvalid & self.s_axi_bready):
             m.d.sync += self.s_axi_bvalid.eq(0)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from izhi.errors import unknown
+from izhi.errors import SettingError, unknown
 
 #: What every file says that has not been run on a board.
 UNTESTED = "untested: written without Vivado and without a board; bitstream, clock rate and power are not measured"
+#: No clock of a processing system is faster.
+_MOST_MEGAHERTZ = 500
 
 
 @dataclass(frozen=True)
@@ -16,23 +18,29 @@ class Board:
 
     Attributes:
         part: Vivado's name of the device.
+        board_part: and of the board, whose preset sets memory and pins of the processing system.
         family: yosys' name of its family.
         processing_system: Vivado's name of the processing system's block.
         master, slave: its ports to registers and from DMA.
         bus_clocks: of those two.
-        properties: those that enable them, and set the clock.
+        properties: those that enable them.
+        clock_property: that which sets the clock, in MHz.
+        automation: Vivado's rule for the processing system, and what it is told.
         clock, reset: its clock for the logic, and the reset that goes with it.
-        megahertz: of that clock.
+        megahertz: of that clock, unless another is wanted.
         resources: block RAMs of 36 kbit, DSP slices, look-up tables and flip-flops of the device.
     """
 
     part: str
+    board_part: str
     family: str
     processing_system: str
     master: str
     slave: str
     bus_clocks: tuple[str, str]
     properties: dict[str, str]
+    clock_property: str
+    automation: tuple[str, str]
     clock: str
     reset: str
     megahertz: int
@@ -40,7 +48,8 @@ class Board:
 
 
 _ULTRA96 = Board(
-    part="xczu3eg-sbva484-1-i", family="xcup", processing_system="zynq_ultra_ps_e",
+    part="xczu3eg-sbva484-1-i", board_part="avnet.com:ultra96v2:part0:*", family="xcup",
+    processing_system="zynq_ultra_ps_e",
     master="M_AXI_HPM0_FPD", slave="S_AXI_HP0_FPD",
     bus_clocks=("maxihpm0_fpd_aclk", "saxihp0_fpd_aclk"),
     properties={
@@ -48,8 +57,9 @@ _ULTRA96 = Board(
         "CONFIG.PSU__USE__M_AXI_GP1": "0",
         "CONFIG.PSU__USE__M_AXI_GP2": "0",
         "CONFIG.PSU__USE__S_AXI_GP2": "1",
-        "CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ": "100",
     },
+    clock_property="CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ",
+    automation=("xilinx.com:bd_rule:zynq_ultra_ps_e", ""),
     clock="pl_clk0", reset="pl_resetn0", megahertz=100,
     resources={"RAMB36": 216, "DSP": 360, "LUT": 70_560, "FF": 141_120},
 )  # fmt: skip
@@ -57,19 +67,22 @@ _ULTRA96 = Board(
 BOARDS = {
     "ultra96v2": _ULTRA96,
     "zcu104": replace(
-        _ULTRA96, part="xczu7ev-ffvc1156-2-e",
+        _ULTRA96, part="xczu7ev-ffvc1156-2-e", board_part="xilinx.com:zcu104:part0:*",
         resources={"RAMB36": 312, "DSP": 1_728, "LUT": 230_400, "FF": 460_800},
     ),
     "pynq-z2": Board(
-        part="xc7z020clg400-1", family="xc7", processing_system="processing_system7",
+        part="xc7z020clg400-1", board_part="tul.com.tw:pynq-z2:part0:*", family="xc7",
+        processing_system="processing_system7",
         master="M_AXI_GP0", slave="S_AXI_HP0", bus_clocks=("M_AXI_GP0_ACLK", "S_AXI_HP0_ACLK"),
         properties={
             "CONFIG.PCW_USE_S_AXI_HP0": "1",
             "CONFIG.PCW_USE_M_AXI_GP0": "1",
-            "CONFIG.PCW_FPGA0_PERIPHERAL_FREQMHZ": "100",
             "CONFIG.PCW_EN_CLK0_PORT": "1",
             "CONFIG.PCW_EN_RST0_PORT": "1",
         },
+        clock_property="CONFIG.PCW_FPGA0_PERIPHERAL_FREQMHZ",
+        # Memory and pins of this processing system do not work unless they are led out of the design.
+        automation=("xilinx.com:bd_rule:processing_system7", 'make_external "FIXED_IO, DDR"'),
         clock="FCLK_CLK0", reset="FCLK_RESET0_N", megahertz=100,
         resources={"RAMB36": 140, "DSP": 220, "LUT": 53_200, "FF": 106_400},
     ),
@@ -87,22 +100,49 @@ def board(name: str) -> Board:
     return BOARDS[name]
 
 
-def vivado_script(name: str) -> str:
-    """The Tcl script that makes izhi.bit and izhi.hwh from izhi.v, in Vivado's batch mode."""
+def checked_clock(name: str, megahertz: int | None) -> int:
+    """The clock for a board's logic in MHz, the board's own where None is given.
+
+    Raises:
+        SettingError: for a board that is not known, or a clock that no such device has.
+    """
+    if megahertz is None:
+        return board(name).megahertz
+    if not 1 <= megahertz <= _MOST_MEGAHERTZ:
+        raise SettingError(f"clock is {megahertz} MHz, expected 1 to {_MOST_MEGAHERTZ}")
+    return megahertz
+
+
+def vivado_script(name: str, megahertz: int | None = None) -> str:
+    """The Tcl script that makes izhi.bit, izhi.hwh and izhi.xsa from izhi.v, in Vivado's batch mode.
+
+    It fails where the design does not reach the clock, and writes Vivado's reports of timing, utilisation and power.
+    """
     b = board(name)
-    properties = " ".join(f"{key} {{{value}}}" for key, value in b.properties.items())
-    ps = b.processing_system
+    settings = {**b.properties, b.clock_property: str(checked_clock(name, megahertz))}
+    properties = " ".join(f"{key} {{{value}}}" for key, value in settings.items())
+    ps, (rule, config) = b.processing_system, b.automation
     return f"""\
-# Izhi's core on {name}: vivado -mode batch -source izhi.tcl   makes izhi.bit and izhi.hwh.
+# Izhi's core on {name}: vivado -mode batch -source izhi.tcl   makes izhi.bit, izhi.hwh, izhi.xsa and *.rpt.
 # {UNTESTED}.
 
 set folder [file dirname [file normalize [info script]]]
-create_project izhi $folder/vivado -part {b.part} -force
-add_files -norecurse $folder/izhi.v
+create_project izhi [file join $folder vivado] -part {b.part} -force
+set board [get_board_parts -quiet -latest_file_version {b.board_part}]
+if {{[llength $board] > 0}} {{
+    set preset 1
+    set_property board_part [lindex $board 0] [current_project]
+}} else {{
+    set preset 0
+    puts "WARNING: board files of {name} are not installed: memory and pins are those of Vivado, not the board's"
+}}
+add_files -norecurse [list [file join $folder izhi.v]]
 update_compile_order -fileset sources_1
 
 create_bd_design izhi
 set ps [create_bd_cell -type ip -vlnv xilinx.com:ip:{ps} ps]
+set options [list {config} apply_board_preset $preset Master Disable Slave Disable]
+apply_bd_automation -rule {rule} -config $options $ps
 set_property -dict [list {properties}] $ps
 set core [create_bd_cell -type module -reference izhi izhi]
 
@@ -141,6 +181,18 @@ wait_on_run impl_1
 if {{[get_property PROGRESS [get_runs impl_1]] != "100%"}} {{
     error "implementation failed: see $folder/vivado"
 }}
-file copy -force [glob $folder/vivado/izhi.runs/impl_1/*.bit] $folder/izhi.bit
-file copy -force [glob $folder/vivado/izhi.gen/sources_1/bd/izhi/hw_handoff/izhi.hwh] $folder/izhi.hwh
+open_run impl_1
+report_timing_summary -file [file join $folder timing.rpt]
+report_utilization -hierarchical -file [file join $folder utilization.rpt]
+report_power -file [file join $folder power.rpt]
+foreach {{what slack}} [list setup [get_property STATS.WNS [get_runs impl_1]] \
+    hold [get_property STATS.WHS [get_runs impl_1]]] {{
+    if {{$slack < 0}} {{
+        error "timing is not met: the worst slack of $what is $slack ns; see timing.rpt, use a lower --clock"
+    }}
+}}
+set made [file join $folder vivado]
+file copy -force [lindex [glob -directory [file join $made izhi.runs impl_1] *.bit] 0] [file join $folder izhi.bit]
+file copy -force [file join $made izhi.gen sources_1 bd izhi hw_handoff izhi.hwh] [file join $folder izhi.hwh]
+write_hw_platform -fixed -include_bit -force -file [file join $folder izhi.xsa]
 """

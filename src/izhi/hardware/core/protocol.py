@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 #: "IZHI" in ASCII, and the version of the register map.
-IDENTITY, VERSION = 0x495A4849, 1
+IDENTITY, VERSION = 0x495A4849, 2
 #: The last word of a packet that was thrown away.
 ABORTED = 0xF0000000
 
@@ -66,13 +66,22 @@ class Register(_Described):
     LAST_WORD = 0x2C, "a write is a packet's last word"
 
 
+class Status(_Described):
+    """Lowest bits of the parts of the register STATUS."""
+
+    BUSY = 0, "an inference is under way"
+    ANSWERING = 1, "words of an answer wait to be fetched, or its end is still to come"
+    ERROR = 8, "bits 8 to 10, the error"
+
+
 class Control(_Described):
     """Bits of the register CONTROL."""
 
     RUN = 0, "packets are taken (set after reset)"
     CLEAR = (
         1,
-        "throws away what is in the core but for its memories, and sets counters to 0; reads 0",
+        "throws away what is in the core but for its memories, and sets counters to 0; an answer that has begun is"
+        " still to be fetched, as far as its words are offered, and ends early; reads 0",
     )
     SENDS_SPIKES = 2, "events of every layer come out"
     ACKNOWLEDGE = 3, "clears the error; reads 0"

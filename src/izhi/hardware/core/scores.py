@@ -99,9 +99,9 @@ class Readout(wiring.Component):
     def __init__(self, shape: CoreShape) -> None:
         assert shape.readout is not None
         self.shape = r = shape.readout
-        bits = max(r.accumulator_bits + r.multiplier_bits, r.bias_bits + r.steps.bit_length() + 1)
-        if bits > SCORE_BITS + 1:
-            raise SettingError(f"scores may take {bits} bits, expected at most {SCORE_BITS}; use fewer steps")
+        # Products may run over 32 bits, and their sum still be right in its lowest 32.
+        if r.score_bits > SCORE_BITS:
+            raise SettingError(f"scores may take {r.score_bits} bits, expected at most {SCORE_BITS}; use fewer steps")
         super().__init__(
             {
                 "input": In(events(r.inputs)),

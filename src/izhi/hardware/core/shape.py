@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from izhi.errors import SettingError
+from izhi.errors import SettingError, shown
 from izhi.files import problem
 from izhi.hardware.fixed import NEURONS, FixedPoint, Layer, Network, Readout
 from izhi.hardware.fixed.arithmetic import Integers
 
 #: What the four bits for a layer's number in a word that comes out can tell apart.
 MOST_LAYERS = 16
-
-
 #: Fields of a layer that are formats.
 _FORMATS = ("current", "v", "u")
+#: The least and the most of each number that core.json may hold, and bytes of the file.
+_LIMITS = {
+    "inputs": (1, 1 << 16), "outputs": (1, 1 << 16), "steps": (1, 1_000_000), "largest_input": (1, 255),
+    "weight_bits": (2, 8), "width": (2, 32), "fraction": (0, 30), "shift": (0, 63), "constants": (1, 64),
+    "multiplier_bits": (1, 64), "bias_bits": (1, 64), "lanes": (1, 1 << 16), "units": (1, 1 << 16),
+}  # fmt: skip
+_MOST_BYTES = 1 << 20
 
 
 def bits_of(low: int, high: int) -> int:
@@ -137,8 +143,18 @@ class ReadoutShape:
     @property
     def accumulator_bits(self) -> int:
         """Of a sum over all steps."""
-        most = self.steps * self.inputs * self.largest_input << (self.weight_bits - 1)
+        return bits_of(-self._most, self._most)
+
+    @property
+    def score_bits(self) -> int:
+        """Of a score."""
+        most = self._most * ((1 << (self.multiplier_bits - 1)) - 1) + (self.steps << (self.bias_bits - 1))
         return bits_of(-most, most)
+
+    @property
+    def _most(self) -> int:
+        """The greatest magnitude of a sum over all steps."""
+        return self.steps * self.inputs * self.largest_input << (self.weight_bits - 1)
 
 
 @dataclass(frozen=True)
@@ -202,22 +218,79 @@ def read(path: str | Path) -> CoreShape:
         SettingError: if there is no such file, or it holds something else.
     """
     try:
-        found = json.loads(Path(path).read_text())
-        if found.pop("izhi core") != 1:
-            raise ValueError("another version")
-        layers = []
-        for layer in found["layers"]:
-            if layer["kind"] not in NEURONS:
-                raise ValueError(f"neurons of kind {layer['kind']!r}")
-            formats = {name: FixedPoint(**layer[name]) for name in _FORMATS}
-            constants = tuple(layer["constants"])
-            layers.append(LayerShape(**{**layer, **formats, "constants": constants}))
-        readout = None if found["readout"] is None else ReadoutShape(**found["readout"])
-        return CoreShape(tuple(layers), readout, found["steps"])
+        if Path(path).stat().st_size > _MOST_BYTES:
+            raise ValueError(f"more than {_MOST_BYTES:,} bytes")
+        return _shape(_table(json.loads(Path(path).read_text())))
     except OSError as error:
         raise SettingError(f"cannot read {path}: {problem(error)}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, RecursionError) as error:
         raise SettingError(f"{path} describes no core ({error}), expected the core.json that izhi rtl writes") from None
+
+
+def _shape(found: dict[str, object]) -> CoreShape:
+    """The shape that a table describes; ValueError if it describes none."""
+    if found.get("izhi core") != 1 or isinstance(found["izhi core"], bool):
+        raise ValueError("another version")
+    described = found.get("layers")
+    if not isinstance(described, list) or set(found) != {"izhi core", *_names(CoreShape)}:
+        raise ValueError("other fields")
+    layers = tuple(_layer_shape(_table(layer)) for layer in described)
+    readout, steps = None, _number("steps", found.get("steps"))
+    if found["readout"] is not None:
+        table = _table(found["readout"])
+        _check_names(table, ReadoutShape)
+        readout = ReadoutShape(**{name: _number(name, value) for name, value in table.items()})
+    shape = CoreShape(layers, readout, steps)
+    following = [layer.inputs for layer in layers[1:]] + ([] if readout is None else [readout.inputs])
+    if following != [layer.outputs for layer in layers][: len(following)]:
+        raise ValueError("layers of other sizes than those before them")
+    if readout is not None and readout.steps != steps:
+        raise ValueError("a readout of other steps")
+    return shape
+
+
+def _layer_shape(found: dict[str, object]) -> LayerShape:
+    _check_names(found, LayerShape)
+    kind, recurrent, constants = found.pop("kind"), found.pop("recurrent"), found.pop("constants")
+    if not isinstance(kind, str) or kind not in NEURONS:
+        raise ValueError(f"neurons of kind {shown(kind)}")
+    if not isinstance(recurrent, bool):
+        raise ValueError(f"recurrent {shown(recurrent)}")
+    values: dict[str, Any] = {name: _format(name, _table(found.pop(name))) for name in _FORMATS}
+    values.update({name: _number(name, value) for name, value in found.items()})
+    names = ("multiplier", *NEURONS[kind].names())
+    if not isinstance(constants, list) or len(constants) != len(names):
+        raise ValueError(f"constants {shown(constants)}, not the bits of {len(names)}")
+    bits = tuple(_number("constants", value) for value in constants)
+    return LayerShape(kind, recurrent=recurrent, constants=bits, **values)
+
+
+def _format(name: str, found: dict[str, object]) -> FixedPoint:
+    if set(found) != set(FixedPoint._fields):
+        raise ValueError(f"{name} {shown(found)}, not width and fraction")
+    return FixedPoint(_number("width", found["width"]), _number("fraction", found["fraction"]))
+
+
+def _number(name: str, value: object) -> int:
+    low, high = _LIMITS[name]
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ValueError(f"{name} {shown(value)}, not a whole number from {low:,} to {high:,}")
+    return value
+
+
+def _table(found: object) -> dict[str, object]:
+    if not isinstance(found, dict):
+        raise ValueError(f"{shown(found)} in place of a table")
+    return found
+
+
+def _names(kind: type[LayerShape | ReadoutShape | CoreShape]) -> set[str]:
+    return {field.name for field in fields(kind)}
+
+
+def _check_names(found: dict[str, object], kind: type[LayerShape | ReadoutShape]) -> None:
+    if set(found) != _names(kind):
+        raise ValueError(f"fields {shown(sorted(set(found) ^ _names(kind)))} too many or too few")
 
 
 def constants_of(layer: Layer) -> dict[str, Integers]:

@@ -105,6 +105,14 @@ class SimulatedCore:
         out, _ = self.stream(packet, np.arange(len(packet)) == len(packet) - 1, 1, room)
         return out
 
+    def receive(self, room: int) -> Words:
+        """The packet that the core sends next, of at most ``room`` words."""
+        out, _ = self.stream(np.zeros(0, np.uint32), np.zeros(0, np.bool_), 1, room)
+        return out
+
+    def drop(self) -> None:
+        """Nothing is on its way between transfers: a stream that ends takes back what it had not yet given."""
+
     def stream(
         self, words: Words, last: NDArray[np.bool_], packets: int = 0, room: int = 0
     ) -> tuple[Words, NDArray[np.bool_]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -13,12 +14,14 @@ from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import packets
 from izhi.hardware.core.fit import fitted
 from izhi.hardware.core.packets import Words
-from izhi.hardware.core.protocol import IDENTITY, VERSION, Control, Error, Register
+from izhi.hardware.core.protocol import IDENTITY, VERSION, Control, Error, Register, Status
 from izhi.hardware.core.shape import CoreShape, fingerprint
 from izhi.hardware.devices.device import Counters, Device
 from izhi.hardware.fixed import Network, Outcome, run_compiled
 from izhi.hardware.fixed.network import check_input
 
+#: Words of a packet, and packets, that may wait in a core that was cleared.
+_WAITING = 4
 #: The most samples of one packet, at which the time between packets does not count, and its most words in and
 #: out, since DMA moves at most 64 MiB at once.
 SAMPLES, WORDS = 256, 1 << 23
@@ -40,6 +43,12 @@ class Block(Protocol):
     def exchange(self, packet: Words, room: int) -> Words:
         """Send a packet of inferences; the packet that answers it, of at most ``room`` words."""
 
+    def receive(self, room: int) -> Words:
+        """The packet that the core sends next, of at most ``room`` words."""
+
+    def drop(self) -> None:
+        """Give transfers up, and throw away words that are on their way."""
+
     def close(self) -> None:
         """Give back what it holds."""
 
@@ -57,6 +66,7 @@ class CoreDevice(Device[Network]):
     """
 
     runs: ClassVar[str] = IntegerArtifact.about
+    _is_lost = False
 
     def __init__(self, name: str, block: Block, shape: CoreShape) -> None:
         self.name, self.block, self.shape = name, block, shape
@@ -71,32 +81,60 @@ class CoreDevice(Device[Network]):
                     f"the device {name} answers 0x{found:08X} for {register.name}, expected"
                     f" 0x{expected:08X}: it holds another core; load the bitstream that belongs to core.json"
                 )
-        self._counted, self._total = [0] * len(_COUNTERS), [0] * len(_COUNTERS)
-        self.clear()
+        self._total = [0] * len(_COUNTERS)
+        self._recover()
 
     def _control(self, *bits: Control) -> None:
         self.block.write(Register.CONTROL, sum(1 << bit for bit in (Control.RUN, *bits)))
 
     def _check(self) -> None:
         """Raise DeviceError if the core threw a packet away, and clear the error."""
-        error = (self.block.read(Register.STATUS) >> 8) & 7
+        error = (self.block.read(Register.STATUS) >> Status.ERROR) & 7
         if error:
             self._control(Control.ACKNOWLEDGE)
-            raise DeviceError(f"the device {self.name} refused a packet: {Error(error).about}")
+            about = Error(error).about if error in list(Error) else f"error {error}, which this driver does not know"
+            raise DeviceError(f"the device {self.name} refused a packet: {about}")
+
+    @contextlib.contextmanager
+    def _in_step(self) -> Iterator[None]:
+        """What goes wrong within may leave words in the core or on their way: they are thrown away before the next."""
+        if self._is_lost:
+            self._recover()
+        self._is_lost = True
+        yield
+        self._is_lost = False
+
+    def _recover(self) -> None:
+        """Throw away what is under way, in the core and to and from it; its counters begin anew."""
+        self.block.drop()
+        self._control(Control.CLEAR, Control.ACKNOWLEDGE)
+        for _ in range(_WAITING):
+            if not self.block.read(Register.STATUS) >> Status.ANSWERING & 1:
+                break
+            self.block.receive(_WAITING)
+        else:
+            raise DeviceError(f"the device {self.name} goes on answering though it was cleared; load the overlay anew")
+        self.block.drop()  # DMA may have taken words before it was asked for them.
+        self._counted, self._is_lost = [0] * len(_COUNTERS), False
+
+    def _write(self, memories: Iterable[tuple[int, Words]]) -> None:
+        """Fill memories by their numbers; the device holds no network if that fails."""
+        self._network = None
+        with self._in_step():
+            for number, words in memories:
+                self.block.send(packets.write(number, words))
+            self._check()
 
     def _load(self, network: Network, steps: int) -> None:
         whole = fitted(self.shape, network, steps)
         self.clear()
-        for number, words in enumerate(packets.memories(self.shape, whole)):
-            self.block.send(packets.write(number, words))
-        self._check()
+        self._write(enumerate(packets.memories(self.shape, whole)))
 
     def write_weights(self, layer: int, weight: NDArray[np.integer]) -> None:
         network = self.network.with_weights(layer, weight)
         whole = fitted(self.shape, network, self._steps)
         number = 2 * layer
-        self.block.send(packets.write(number, packets.memory(self.shape, whole, number)))
-        self._check()
+        self._write([(number, packets.memory(self.shape, whole, number))])
         self._network = network
 
     def expected(self, inputs: NDArray[np.integer]) -> Outcome:
@@ -105,21 +143,26 @@ class CoreDevice(Device[Network]):
     def run(self, inputs: NDArray[np.integer], *, sends_spikes: bool = False) -> Outcome:
         self._check_spikes(inputs)
         spikes, steps = inputs, len(inputs)
+        if self._is_lost:
+            self._recover()
         self._control(*([Control.SENDS_SPIKES] if sends_spikes else []))
         self.block.write(Register.STEPS, steps)
         found = []
         for start, stop in self._pieces(spikes, sends_spikes):
-            part, size = spikes[:, start:stop], stop - start
-            packet = packets.inferences(part)
-            room = packets.room(self.shape, steps, size, sends_spikes)
-            answer = self.block.exchange(packet, room)
-            self._check()
-            self._count()
-            try:
-                found.append(packets.outcome(self.shape, answer, steps, size, sends_spikes))
-            except (ValueError, IndexError) as error:
-                raise DeviceError(f"the device {self.name} sent a broken answer: {error}") from None
+            with self._in_step():
+                found.append(self._infer(spikes[:, start:stop], steps, sends_spikes))
         return self._without_filling(found, len(self.network.layers) if sends_spikes else 0)
+
+    def _infer(self, spikes: NDArray[np.integer], steps: int, sends_spikes: bool) -> Outcome:
+        """What comes of one packet of samples."""
+        size = spikes.shape[1]
+        answer = self.block.exchange(packets.inferences(spikes), packets.room(self.shape, steps, size, sends_spikes))
+        self._check()
+        self._count()
+        try:
+            return packets.outcome(self.shape, answer, steps, size, sends_spikes)
+        except (ValueError, IndexError) as error:
+            raise DeviceError(f"the device {self.name} sent a broken answer: {error}") from None
 
     def _pieces(self, spikes: NDArray[np.integer], sends_spikes: bool) -> Iterator[tuple[int, int]]:
         """Beginnings and ends of the samples of each packet."""
@@ -166,8 +209,8 @@ class CoreDevice(Device[Network]):
         self.block.close()
 
     def clear(self) -> None:
-        self._control(Control.CLEAR, Control.ACKNOWLEDGE)
-        self._counted, self._total = [0] * len(_COUNTERS), [0] * len(_COUNTERS)
+        self._recover()
+        self._total = [0] * len(_COUNTERS)
 
 
 __all__ = ["SAMPLES", "WORDS", "Block", "CoreDevice"]

@@ -19,6 +19,8 @@ from izhi.hardware.core.packets import Words
 
 #: Seconds without an answer after which a transfer is given up.
 PATIENCE = 30.0
+#: The register of a DMA by which both channels are reset, and the bit that stays 1 meanwhile (AMD PG021).
+_DMA_CONTROL, _DMA_RESET = 0x00, 1 << 2
 
 
 class IzhiCore(DefaultIP):
@@ -63,13 +65,23 @@ class PynqBlock:
         self._wait(self._send, "send")
 
     def exchange(self, packet: Words, room: int) -> Words:
-        answer = self._buffer("in", room)
-        self._receive.transfer(answer, nbytes=4 * room)
+        answer = self._start_receiving(room)
         self._start_sending(packet)
         self._wait(self._send, "send")
-        self._wait(self._receive, "receive")
-        words = int(self._receive.transferred) // 4
-        return np.array(answer[:words], np.uint32)
+        return self._received(answer)
+
+    def receive(self, room: int) -> Words:
+        return self._received(self._start_receiving(room))
+
+    def drop(self) -> None:
+        """Reset the DMA: its channels begin anew, and words that it holds are gone."""
+        self._dma.write(_DMA_CONTROL, _DMA_RESET)
+        end = time.monotonic() + self.patience
+        while int(self._dma.read(_DMA_CONTROL)) & _DMA_RESET:
+            if time.monotonic() > end:
+                raise DeviceError(f"DMA was not reset within {self.patience:g} s; load the overlay anew")
+        for channel in (self._send, self._receive):
+            channel.start()
 
     def close(self) -> None:
         """Free the memory that DMA used, and the overlay."""
@@ -81,7 +93,22 @@ class PynqBlock:
     def _start_sending(self, packet: Words) -> None:
         buffer = self._buffer("out", len(packet))
         buffer[: len(packet)] = packet
-        self._send.transfer(buffer, nbytes=4 * len(packet))
+        self._start(self._send, buffer, 4 * len(packet))
+
+    def _start_receiving(self, room: int) -> Any:
+        answer = self._buffer("in", room)
+        self._start(self._receive, answer, 4 * room)
+        return answer
+
+    def _received(self, answer: Any) -> Words:
+        self._wait(self._receive, "receive")
+        return np.array(answer[: int(self._receive.transferred) // 4], np.uint32)
+
+    def _start(self, channel: Any, buffer: Any, size: int) -> None:
+        try:
+            channel.transfer(buffer, nbytes=size)
+        except (RuntimeError, ValueError) as error:
+            raise DeviceError(f"DMA cannot begin: {error}; load the overlay anew") from None
 
     def _buffer(self, name: str, words: int) -> Any:
         """Memory that DMA can reach, kept from packet to packet."""
@@ -98,9 +125,7 @@ class PynqBlock:
         end = time.monotonic() + self.patience
         while not channel.idle and not channel.error:
             if time.monotonic() > end:
-                for stuck in (self._send, self._receive):
-                    stuck.stop()
-                    stuck.start()
+                self.drop()
                 raise DeviceError(f"the core did not {what} a packet within {self.patience:g} s; load the overlay anew")
         try:
             channel.wait()

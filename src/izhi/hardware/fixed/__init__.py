@@ -1,6 +1,7 @@
 """The network in plain integers: the specification of the hardware, readable, in numpy alone."""
 
 from izhi.hardware.fixed.arithmetic import FixedPoint, rounded_shift, saturated
+from izhi.hardware.fixed.bounds import check_bounds
 from izhi.hardware.fixed.network import Layer, Network, Outcome, Readout, Trace, run
 from izhi.hardware.fixed.neuron import NEURONS, Formats, IzhikevichNeuron, LIFNeuron, Neuron
 from izhi.hardware.fixed.quick import run_compiled
@@ -17,6 +18,7 @@ __all__ = [
     "Outcome",
     "Readout",
     "Trace",
+    "check_bounds",
     "rounded_shift",
     "run",
     "run_compiled",

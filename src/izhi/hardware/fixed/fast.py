@@ -15,6 +15,7 @@ from numba import njit
 from numba.extending import overload, register_jitable
 from numpy.typing import NDArray
 
+from izhi.compiled import kept
 from izhi.hardware.fixed import arithmetic, neuron
 from izhi.hardware.fixed import network as networks
 from izhi.hardware.fixed.compiled import Value, source_number
@@ -38,7 +39,8 @@ def _overload_at(arrays: Value, j: Value) -> Value:
     return lambda arrays, j: (arrays[0][j], *_at(arrays[1:], j))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kept
+@njit(nogil=True)  # type: ignore[untyped-decorator]
 def _accumulate(x: Value, weight: Value, total: Value) -> None:
     for i in range(len(x)):
         times = np.int32(x[i])
@@ -58,7 +60,8 @@ def _layer(update: Value) -> Value:
     made_of = source_number(arithmetic, neuron, networks)
     register_jitable(update)
 
-    @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+    @kept
+    @njit(nogil=True)  # type: ignore[untyped-decorator]
     def layer(
         x: Value, weight: Value, feedback: Value, recurrent: Value, scale: Value, v: Value, u: Value,
         formats: Value, coefficients: Value, out: Value,
@@ -80,7 +83,8 @@ def _layer(update: Value) -> Value:
     return layer
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kept
+@njit(nogil=True)  # type: ignore[untyped-decorator]
 def _readout(x: Value, weight: Value, total: Value) -> None:
     steps, batch, _ = x.shape
     for b in range(batch):
@@ -137,7 +141,7 @@ def run(network: Network, spikes: NDArray[np.integer], *, threads: int | None = 
         if readout is None:
             scores[start:stop] = arriving.sum(0, dtype=np.int64)
             return
-        total = np.zeros((stop - start, network.outputs), np.int32)
+        total = np.zeros((stop - start, network.outputs), np.int64)
         _readout(arriving, transposed, total)
         scores[start:stop] = total * readout.multiplier + steps * readout.bias
 

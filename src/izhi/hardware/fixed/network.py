@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.errors import ShapeError
+from izhi.errors import ShapeError, shown
 from izhi.hardware.fixed.arithmetic import FixedPoint, Integers, rounded_shift, saturated
 from izhi.hardware.fixed.neuron import Neuron
 from izhi.hardware.networks import Arrays
 
+#: Steps of a run, and how often an input may fire in a step, at most: with these, scores and sums fit 64 bits.
+MOST_STEPS, MOST_INPUT = 1_000_000, 255
 _P = TypeVar("_P", bound="Part")
+
+
+def summed(x: Integers, weight: NDArray[np.float64]) -> Integers:
+    """Σ_i weight[j, i]·x_i, exactly: float64, which numpy multiplies many times as fast, holds such sums."""
+    total: Integers = (x.astype(np.float64) @ weight.T).astype(np.int64)
+    return total
 
 
 def scaled(total: Integers, multiplier: Integers, shift: int, number: FixedPoint) -> Integers:
@@ -33,6 +42,10 @@ class Part:
 
     weight: Integers
     weight_bits: int
+
+    @cached_property
+    def _weight(self) -> NDArray[np.float64]:
+        return self.weight.astype(np.float64)
 
     @property
     def outputs(self) -> int:
@@ -87,10 +100,14 @@ class Layer(Part):
     neuron: Neuron
     feedback: Integers | None = None
 
+    @cached_property
+    def _feedback(self) -> NDArray[np.float64] | None:
+        return None if self.feedback is None else self.feedback.astype(np.float64)
+
     def accumulated(self, x: Integers, own: Integers) -> Integers:
         """A, (batch, N), of inputs (batch, inputs) and the layer's own last spikes (batch, N)."""
-        total: Integers = x @ self.weight.T
-        return total if self.feedback is None else total + own @ self.feedback.T
+        total = summed(x, self._weight)
+        return total if self._feedback is None else total + summed(own, self._feedback)
 
     def current(self, total: Integers) -> Integers:
         """I of the accumulated weights."""
@@ -113,8 +130,7 @@ class Readout(Part):
 
     def scores(self, x: Integers) -> Integers:
         """What one step adds to the scores, (batch, classes)."""
-        total: Integers = x @ self.weight.T
-        return total * self.multiplier + self.bias
+        return summed(x, self._weight) * self.multiplier + self.bias
 
 
 def _changed(part: _P, arrays: Arrays) -> _P:
@@ -214,13 +230,18 @@ class Outcome:
 
 
 def check_input(network: Network, spikes: NDArray[np.integer]) -> None:
-    """Raise ShapeError unless spikes are integers (T, batch, inputs), 0 or more, T ≥ 1."""
-    if spikes.ndim != 3 or spikes.shape[2] != network.inputs or spikes.shape[0] == 0:
+    """Raise ShapeError unless spikes are integers (T, batch, inputs) from 0 to 255, T of 1 to a million."""
+    if not isinstance(spikes, np.ndarray):
+        raise ShapeError(f"spikes are {shown(spikes)}, expected a numpy array of integers (T, batch, {network.inputs})")
+    if spikes.ndim != 3 or spikes.shape[2] != network.inputs or not 1 <= spikes.shape[0] <= MOST_STEPS:
         raise ShapeError(
             f"spikes have shape {spikes.shape}, expected (T, batch, {network.inputs}) with T of at least 1"
+            f" and at most {MOST_STEPS:,}"
         )
     if spikes.dtype.kind not in "iub" or (spikes.size and spikes.min() < 0):
         raise ShapeError(f"spikes are {spikes.dtype}, expected integers of 0 or more: how often each input fires")
+    if spikes.size and spikes.max() > MOST_INPUT:
+        raise ShapeError(f"an input fires {spikes.max()} times in a step, expected at most {MOST_INPUT}")
 
 
 def run(network: Network, spikes: NDArray[np.integer], *, trace: bool = False) -> Outcome:
@@ -229,6 +250,7 @@ def run(network: Network, spikes: NDArray[np.integer], *, trace: bool = False) -
     steps, batch, _ = spikes.shape
     states = [layer.neuron.start(batch) for layer in network.layers]
     last = [np.zeros((batch, layer.outputs), np.int64) for layer in network.layers]
+    fired: list[list[NDArray[np.uint8]]] = [[] for _ in network.layers]
     seen = [Trace() for _ in network.layers]
     scores = np.zeros((batch, 0), np.int64)
     for t in range(steps):
@@ -238,16 +260,16 @@ def run(network: Network, spikes: NDArray[np.integer], *, trace: bool = False) -
             current = layer.current(total)
             v, u, x = layer.neuron.step(*states[k], current)
             states[k], last[k] = (v, u), x
-            seen[k].spikes.append(x)
+            fired[k].append(x.astype(np.uint8))
             if trace:
+                seen[k].spikes.append(x)
                 seen[k].accumulator.append(total)
                 seen[k].current.append(current)
                 seen[k].v.append(v)
                 seen[k].u.append(u)
         step = x if network.readout is None else network.readout.scores(x)
         scores = step if t == 0 else scores + step
-    spikes_out = [np.stack(s.spikes).astype(np.uint8) for s in seen]
-    return Outcome(scores, spikes_out, _stacked(seen) if trace else None)
+    return Outcome(scores, [np.stack(own) for own in fired], _stacked(seen) if trace else None)
 
 
 def _stacked(seen: list[Trace]) -> Trace:

@@ -89,6 +89,11 @@ class Neuron:
         """What ``update`` takes behind the formats."""
         return tuple(getattr(self, name) for name in self.coefficients)
 
+    @property
+    def sums(self) -> dict[str, int]:
+        """The greatest magnitude of each sum that a step rounds, by its formula."""
+        raise NotImplementedError
+
     def start(self, batch: int) -> tuple[Integers, Integers]:
         """v and u before the first step, (batch, N) each; 0 for a state that they lack."""
         zeros = np.zeros((batch, len(self.arguments[0])), np.int64)
@@ -99,6 +104,13 @@ class Neuron:
         """v, u and spikes (0 or 1) after a step; all (batch, N)."""
         v, u, fired = type(self).update(v, u, current, self.formats, *self.arguments)
         return v, u, fired.astype(np.int64)
+
+
+def _greatest(*terms: tuple[Integers, int]) -> int:
+    """The greatest magnitude of a sum of constants (N,), each times a number of some magnitude."""
+    # Integers of Python, since those of numpy could run over.
+    columns = [[abs(value) * magnitude for value in constant.tolist()] for constant, magnitude in terms]
+    return max(map(sum, zip(*columns, strict=True)))
 
 
 def izhikevich(
@@ -175,6 +187,15 @@ class IzhikevichNeuron(Neuron):
     def formats(self) -> Formats:
         return Formats(self.v_format, self.u_format, self.fraction)
 
+    @property
+    def sums(self) -> dict[str, int]:
+        v, u = -self.v_format.lowest, -self.u_format.lowest
+        q = int(rounded_shift(np.int64(v * v), self.v_format.fraction))
+        return {
+            "a1·q + a2·v + a3·u + a4": _greatest((self.a1, q), (self.a2, v), (self.a3, u), (self.a4, 1)),
+            "b1·v + b2·u + b3": _greatest((self.b1, v), (self.b2, u), (self.b3, 1)),
+        }
+
 
 @dataclass(frozen=True)
 class LIFNeuron(Neuron):
@@ -201,6 +222,10 @@ class LIFNeuron(Neuron):
     beta: Integers
     bias: Integers
     threshold: Integers
+
+    @property
+    def sums(self) -> dict[str, int]:
+        return {"beta·v + bias": _greatest((self.beta, -self.v_format.lowest), (self.bias, 1))}
 
 
 #: By their kinds, as files have them.

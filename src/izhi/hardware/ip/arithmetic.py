@@ -17,7 +17,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from izhi.errors import ShapeError
+from izhi.errors import ShapeError, shown
 from izhi.hardware.fixed import Outcome
 from izhi.hardware.ip.network import STEPS, Build, Floats, Network, check_sizes
 from izhi.hardware.ip.neuron import spikes_of
@@ -116,7 +116,10 @@ def _scores(weights: Sequence[Floats], biases: Sequence[Floats], currents: Float
 def check_currents(currents: ArrayLike, inputs: int) -> Floats:
     """Currents (B, inputs) in float32; ShapeError if they are something else."""
     with np.errstate(over="ignore"):
-        found = np.asarray(currents)
+        try:
+            found = np.asarray(currents)
+        except ValueError:  # rows of several lengths
+            raise ShapeError(f"currents are {shown(currents)}, expected float32 (samples, {inputs})") from None
         if found.dtype.kind not in "fiub":
             raise ShapeError(f"currents are {found.dtype}, expected float32")
         found = np.ascontiguousarray(found, np.float32)

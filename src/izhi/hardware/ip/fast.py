@@ -16,13 +16,15 @@ from numba import njit
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
+from izhi.compiled import kept
 from izhi.hardware.fixed import arithmetic
 from izhi.hardware.fixed.compiled import Value, source_number
 from izhi.hardware.ip import neuron
 from izhi.hardware.ip.network import STEPS, WIDTH, Build, Floats
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kept
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _currents(x: Value, weight: Value, bias: Value, skips: Value, total: Value) -> None:
     for j in range(WIDTH):
         total[j] = bias[j]
@@ -39,7 +41,8 @@ def _population(build: Build) -> Value:
     made_of, step = source_number(neuron, arithmetic), neuron.NEURONS[build]
     register_jitable(step)
 
-    @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+    @kept
+    @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
     def population(weights: Value, biases: Value, inputs: Value, currents: Value, skips: Value, scores: Value) -> int:
         x = np.zeros((STEPS, WIDTH), np.float32)
         total = np.zeros(WIDTH, np.float32)

@@ -20,6 +20,7 @@ import torch
 from numba import carray, types
 from torch import Tensor
 
+from izhi.compiled import callback
 from izhi.kernels.cpu.scalars import inlined
 from izhi.kernels.vocabulary import Value
 
@@ -138,12 +139,7 @@ def share(data: Value) -> Value:
 
 def compile_kernel(function: Callable[[Value], None]) -> Kernel:
     """Compile a kernel; the result is cached on disk, if there is a folder for it that can be written."""
-    signature = types.void(types.CPointer(types.int64))
-    options = {"error_model": "numpy"}
-    try:
-        return numba.cfunc(signature, cache=True, **options)(function)
-    except (RuntimeError, OSError):  # no such folder, or a full disk
-        return numba.cfunc(signature, **options)(function)
+    return callback(types.void(types.CPointer(types.int64)), function, error_model="numpy")
 
 
 def launch(kernel: Kernel, *arguments: int | Tensor, pieces: int) -> None:

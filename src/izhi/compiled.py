@@ -1,0 +1,49 @@
+"""Functions that Numba compiles and keeps on disk; files of the cache that are damaged are as good as none.
+
+The cache lies where Numba puts it: beside the source, in the user's cache, or in ``$NUMBA_CACHE_DIR``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from numba.core import sigutils
+from numba.core.caching import FunctionCache
+from numba.core.ccallback import CFunc
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """Numba's cache of a function, which is made anew where it cannot be read, and left out where it cannot be kept."""
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        try:
+            return super().load_overload(signature, context)
+        except Exception:  # pickle has many ways to fail on files that are empty or cut off
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        with contextlib.suppress(Exception):  # a full disk, say
+            super().save_overload(signature, data)
+
+
+def kept(function: Any) -> Any:
+    """A function that ``numba.njit`` made, with its compiled code kept on disk if there is a folder for it."""
+    with contextlib.suppress(RuntimeError, OSError):  # no such folder
+        function._cache = _Cache(function.py_func)
+    return function
+
+
+def callback(signature: Any, function: Callable[..., Any], **options: Any) -> Any:
+    """What ``numba.cfunc`` makes of a function, kept on disk if there is a folder for it."""
+    made: Any = CFunc(function, sigutils.normalize_signature(signature), locals={}, options=options)
+    with contextlib.suppress(RuntimeError, OSError):  # no such folder
+        made._cache = _Cache(function)
+    made.compile()
+    return made
+
+
+__all__ = ["callback", "kept"]

@@ -1,0 +1,89 @@
+"""What keeps the integers of a network within 64 bits, so that every machine computes the same.
+
+The hardware's numbers are as wide as they have to be, those of numpy and of compiled code have 64 bits. A sum below
+2^62 can be rounded, and then be added to a state and a current, without running over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from izhi.errors import ArtifactError
+from izhi.hardware.fixed.arithmetic import Integers
+from izhi.hardware.fixed.network import MOST_INPUT, MOST_STEPS, Layer, Network, Part, Readout
+
+#: What every sum is less than in magnitude.
+MOST_SUM = 1 << 62
+#: Bits of a number and of a constant, bits behind the point, and places that a product is shifted by, at most.
+MOST_BITS, MOST_FRACTION, MOST_SHIFT = 32, 30, 40
+#: Inputs or neurons of a layer, and bits of a weight, at most: accumulators then fit 32 bits,
+#: and their products with multipliers 63.
+MOST_NEURONS, MOST_WEIGHT_BITS = 1 << 16, 8
+#: The least and the greatest constant.
+LEAST_CONSTANT, MOST_CONSTANT = -(1 << (MOST_BITS - 1)), (1 << (MOST_BITS - 1)) - 1
+
+
+def check_bounds(network: Network) -> None:
+    """Raise ArtifactError unless every number of a network stays within 64 bits, whatever its inputs are."""
+    for number, layer in enumerate(network.layers, start=1):
+        where = f"layer {number}"
+        _check_numbers(where, {**_sizes(layer), **_formats(layer)})
+        _check_constants(where, {"multiplier": layer.multiplier, **layer.neuron.values})
+        _check_sums(where, layer.neuron.sums)
+    readout = network.readout
+    if readout is not None:
+        _check_numbers("the readout", _sizes(readout))
+        _check_constants("the readout", {"multiplier": readout.multiplier, "bias": readout.bias})
+        greatest = _score(readout, 1 if network.layers else MOST_INPUT)
+        _check_sums("the readout", {f"a score of {MOST_STEPS:,} steps": greatest})
+
+
+def _score(readout: Readout, most: int) -> int:
+    total = int(readout.weight.shape[1]) * most << (readout.weight_bits - 1)
+    bias = max(abs(int(readout.bias.min())), abs(int(readout.bias.max())))
+    return MOST_STEPS * (total * int(readout.multiplier.max()) + bias)
+
+
+def _sizes(part: Part) -> dict[str, tuple[int, int]]:
+    """Numbers of a part and the most that each may be."""
+    outputs, inputs = part.weight.shape
+    return {
+        "inputs": (inputs, MOST_NEURONS),
+        "outputs": (outputs, MOST_NEURONS),
+        "weight bits": (part.weight_bits, MOST_WEIGHT_BITS),
+    }
+
+
+def _formats(layer: Layer) -> dict[str, tuple[int, int]]:
+    v, u, fraction = layer.neuron.formats
+    found = {"fraction": (fraction, MOST_FRACTION), "shift": (layer.shift, MOST_SHIFT)}
+    for name, number in (("current", layer.current_format), ("v", v), ("u", u)):
+        found[f"width of {name}"] = number.width, MOST_BITS
+        found[f"fraction of {name}"] = number.fraction, MOST_FRACTION
+    return found
+
+
+def _check_numbers(where: str, numbers: Mapping[str, tuple[int, int]]) -> None:
+    for name, (value, most) in numbers.items():
+        if not 0 <= value <= most:
+            raise ArtifactError(f"{where} has {name} {value:,}, expected 0 to {most:,}")
+
+
+def _check_constants(where: str, constants: Mapping[str, Integers]) -> None:
+    for name, values in constants.items():
+        low, high = int(values.min()), int(values.max())
+        least = 0 if name == "multiplier" else LEAST_CONSTANT
+        if low < least or high > MOST_CONSTANT:
+            raise ArtifactError(f"{where} has {name} from {low:,} to {high:,}, expected {least:,} to {MOST_CONSTANT:,}")
+
+
+def _check_sums(where: str, sums: Mapping[str, int]) -> None:
+    for name, greatest in sums.items():
+        if greatest >= MOST_SUM:
+            raise ArtifactError(
+                f"{where}: {name} may take {greatest.bit_length() + 1} bits, expected at most"
+                f" {MOST_SUM.bit_length()}; use fewer bits of states, or smaller constants"
+            )
+
+
+__all__ = ["check_bounds"]

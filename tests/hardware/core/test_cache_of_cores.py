@@ -1,0 +1,56 @@
+"""Compiled cores on disk: those that are empty or cut off are compiled anew before anything loads them."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from networks import random_network
+
+pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
+
+from izhi.hardware.core import compile, shape_of
+from izhi.hardware.core.compile import library
+
+CORE = b"a shared library that a compiler made"
+
+
+@pytest.fixture
+def compiled(tmp_path, monkeypatch):
+    """How often a core was compiled, by stand-ins for yosys and the compiler."""
+    times = []
+
+    def run(command, **options):
+        Path(command[-1]).write_bytes(CORE)
+        times.append(command)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(compile, "cpp_compiler", lambda: "c++")
+    monkeypatch.setattr(compile.yosys, "rtlil_of", lambda design, name: "a design")
+    monkeypatch.setattr(compile.yosys, "run", lambda script, place: (Path(place) / "core.cc").write_text(""))
+    monkeypatch.setattr(compile, "subprocess", SimpleNamespace(run=run))
+    return times
+
+
+def test_a_damaged_core_is_compiled_anew(compiled):
+    shape = shape_of(random_network(1), 20, lanes=4, units=2)
+    file = library.__wrapped__(shape)
+    checksum = file.with_suffix(".sha256")
+    assert library.__wrapped__(shape) == file
+    assert len(compiled) == 1
+    for damaged, content in (
+        (file, b""), (file, CORE[:-1]), (file, CORE.upper()), (file, CORE + b"\0"),
+        (checksum, b""), (checksum, checksum.read_bytes()[:20]),
+    ):  # fmt: skip
+        compiled.clear()
+        damaged.write_bytes(content)
+        assert library.__wrapped__(shape) == file
+        assert (len(compiled), file.read_bytes()) == (1, CORE)
+    for missing in (file, checksum):
+        compiled.clear()
+        missing.unlink()
+        assert library.__wrapped__(shape) == file
+        assert (len(compiled), file.read_bytes()) == (1, CORE)
+    assert library.__wrapped__(shape) == file
+    assert len(compiled) == 1
