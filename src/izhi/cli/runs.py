@@ -89,7 +89,7 @@ def tune(a: argparse.Namespace) -> None:
     dataset = build.dataset(planned[0].data)
     folds = len(tuning.speakers(dataset)) if every_speaker else 1
     for e in planned:
-        build.check(e, dataset)
+        build.check(e.replace(validation_speaker=tuning.speakers(dataset)[0]) if every_speaker else e, dataset)
     folder = make_folder(a, f"tune-{planned[0].data.dataset}")
     plan.keep(folder, kept)
     storage = a.storage or str(folder / "studies.log")
