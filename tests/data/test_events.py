@@ -535,7 +535,9 @@ def test_a_speaker_can_be_held_out_for_validation(tmp_path, monkeypatch, capsys)
     held = []
     whole = tuning.train
     monkeypatch.setattr(
-        tuning, "train", lambda f, e, *rest: held.append(e.data.validation_speaker) or whole(f, e, *rest)
+        tuning,
+        "train",
+        lambda f, e, *rest, **more: held.append(e.data.validation_speaker) or whole(f, e, *rest, **more),
     )
     tune = ["tune", *options[1:], "--neurons", "lif", "--trials", "2", "--every-speaker"]
     assert cli.main([*tune, "--out", str(tmp_path / "tune")]) == 0
