@@ -45,8 +45,8 @@ CONTROL: {control}.
 
 STATUS: {status}: {errors}.
 
-To begin anew after a failure: reset the DMA, set CLEAR, fetch packets while bit {Status.ANSWERING:d} of STATUS is 1, and
-reset the DMA again.
+To begin anew after a failure: reset the DMA, set CLEAR, fetch packets while bit {Status.ANSWERING:d} of STATUS is 1,
+and reset the DMA again.
 
 A packet that comes in is words that begin with an opcode in bits 28 to 31, the last with TLAST: {opcodes}.
 
