@@ -1,16 +1,17 @@
 """One evaluation for every device: accuracies, rates, and comparison with whatever gives spikes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ip_networks import a_network, artifact_of, currents_of
-from izhi.errors import ShapeError
+from izhi.errors import DataError, ShapeError
 from izhi.hardware import devices as board
 from izhi.hardware import fixed
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.devices.evaluation import Reference, evaluate
+from izhi.hardware.devices.evaluation import Reference, evaluate, own_samples
 from izhi.hardware.fixed import Outcome
 from networks import random_network, random_spikes
 
@@ -97,3 +98,16 @@ def test_the_integer_model_is_the_specification_on_the_emulator():
     with board.open("emulator", found) as device:
         answers = evaluate(device, [(spikes, np.zeros(SAMPLES, np.int64))]).answers
     assert np.array_equal(answers, fixed.run(found.network, spikes).classes)
+
+
+@pytest.mark.parametrize("make", [integers, floats])
+def test_an_artifact_is_evaluated_on_its_own_test_vectors(make):
+    found, inputs = make()
+    found = replace(found, test_inputs=inputs, test_scores=found.run(inputs).scores)
+    with board.open(found.device, found) as device:
+        outcome = evaluate(device, [own_samples(found)], compares=True)
+    assert outcome.is_exact
+    assert outcome.accuracy == 1
+    assert outcome.samples == SAMPLES
+    with pytest.raises(DataError, match="carries no test vectors; name a data set"):
+        own_samples(replace(found, test_scores=found.test_scores[:0]))

@@ -26,6 +26,7 @@ from izhi.hardware.devices.evaluation import (
     Reference,
     evaluate,
     load_samples,
+    own_samples,
     save_samples,
 )
 from izhi.hardware.devices.evolution import DeviceEvolution
@@ -156,6 +157,7 @@ __all__ = [
     "evaluate",
     "load_samples",
     "open",
+    "own_samples",
     "save_samples",
     "shape_for",
 ]

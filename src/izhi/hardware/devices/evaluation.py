@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from izhi.errors import DataError, DeviceError, ShapeError
 from izhi.files import problem, write_bytes
+from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices.device import Counters, Device
 from izhi.hardware.fixed import Outcome
 from izhi.hardware.networks import Inputs
@@ -201,6 +202,17 @@ def _share(right: NDArray[np.bool_]) -> float:
     return float(right.mean()) if right.size else 0.0
 
 
+def own_samples(artifact: Artifact[Any]) -> tuple[Inputs, Labels]:
+    """The test vectors that an artifact carries, and the classes that their scores name.
+
+    Raises:
+        DataError: if it carries none.
+    """
+    if not len(artifact.test_scores):
+        raise DataError("the artifact carries no test vectors; name a data set or a file of samples")
+    return artifact.test_inputs, artifact.test_scores.argmax(1)
+
+
 def save_samples(path: str | Path, inputs: Inputs, labels: Labels) -> None:
     """Write samples for a device where there is no data set, and their classes (samples,).
 
@@ -251,5 +263,6 @@ __all__ = [
     "Reference",
     "evaluate",
     "load_samples",
+    "own_samples",
     "save_samples",
 ]
