@@ -1,18 +1,21 @@
 """The snnTorch adapter, as a snnTorch user meets it."""
 
+import copy
 import gc
+import pickle
 import weakref
+from functools import partial
 
 import pytest
 import snntorch as snn
 import torch
-from snntorch import surrogate
-from snntorch.functional import quant
+from snntorch import surrogate, utils
+from snntorch.functional import ce_count_loss, quant
 from torch import nn
 
 import izhi
 from izhi import IzhiError
-from izhi.snntorch import Izhikevich, reset
+from izhi.snntorch import Izhikevich, RIzhikevich, reset
 
 CURRENT = torch.rand(30, 2, 3) * 0.3
 
@@ -108,6 +111,199 @@ def test_reset_finds_nested_layers():
     inner["cell"](torch.full((1, 2), 3.0))
     reset(outer)
     assert (inner["cell"].mem == 0).all()
+
+
+HIDDEN = {
+    "Izhikevich": lambda **options: Izhikevich(gain=2.0, init_hidden=True, **options),
+    "RIzhikevich": lambda **options: RIzhikevich(gain=2.0, linear_features=6, init_hidden=True, **options),
+}
+
+
+def hidden(kind, last="izhi", **options):
+    neuron = partial(HIDDEN[kind], **options)
+    final = neuron(output=True) if last == "izhi" else snn.Leaky(beta=0.9, init_hidden=True, output=True)
+    return nn.Sequential(nn.Linear(3, 6), neuron(), nn.Linear(6, 6), final)
+
+
+@pytest.mark.parametrize("copied", [lambda x: x, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize("kind", HIDDEN)
+def test_the_reset_of_snntorch_is_a_reset(kind, copied):
+    """One batch, three times, gives the same spikes; so does a copy of the network."""
+    network, x = copied(hidden(kind)), torch.rand(4, 3)
+    counts = []
+    for _ in range(3):
+        utils.reset(network)
+        with torch.no_grad():
+            counts.append(torch.stack([network(x)[0] for _ in range(40)]))
+    assert torch.equal(counts[0], counts[1])
+    assert torch.equal(counts[0], counts[2])
+    assert counts[0].sum() > 20
+
+
+@pytest.mark.parametrize("kind", HIDDEN)
+def test_the_reset_of_snntorch_begins_a_new_graph(kind):
+    network = hidden(kind)
+    for _ in range(3):
+        utils.reset(network)
+        sum(network(torch.rand(4, 3))[0].sum() for _ in range(8)).backward()
+
+
+def test_the_reset_of_snntorch_starts_at_the_preset_and_goes_to_every_network():
+    one, two = (nn.Sequential(Izhikevich("RS", init_hidden=True)) for _ in range(2))
+    for network in (one, two):
+        network(torch.rand(2, 3))
+    utils.reset(one)
+    for network in (one, two):
+        assert (network[0].mem == -70).all()
+        assert (network[0].u == -14).all()
+
+
+def test_the_reset_of_snntorch_still_finds_neurons_after_its_list_was_emptied(monkeypatch):
+    monkeypatch.setattr(snn.SpikingNeuron, "instances", [])
+    network = nn.Sequential(Izhikevich(init_hidden=True))
+    network(torch.full((2, 3), 0.3))
+    utils.reset(network)
+    assert (network[0].mem == 0).all()
+
+
+def test_classes_reset_and_detach_their_own():
+    plain, recurrent = HIDDEN["Izhikevich"](), HIDDEN["RIzhikevich"]()
+    x = torch.full((2, 6), 0.3, requires_grad=True)
+    for neuron in (plain, recurrent):
+        neuron(x)
+    RIzhikevich.detach_hidden()
+    assert plain.mem.requires_grad
+    assert not any(s.requires_grad for s in (recurrent.spk, recurrent.mem, recurrent.u))
+    RIzhikevich.reset_hidden()
+    assert (recurrent.mem == 0).all()
+    assert (plain.mem != 0).all()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", HIDDEN)
+@pytest.mark.parametrize("last", ["izhi", "Leaky"])
+def test_trains_with_bptt_of_snntorch(kind, last):
+    from snntorch import backprop
+
+    network = hidden(kind, last)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    x, y = torch.rand(24, 3), torch.randint(0, 2, (24,))
+    batches = [(x[k : k + 8].expand(12, 8, 3), y[k : k + 8]) for k in (0, 8, 16)]
+    losses = [backprop.BPTT(network, batches, optimizer, ce_count_loss()).item() for _ in range(12)]
+    assert losses[-1] < 0.9 * losses[0]
+    assert all(p.grad is not None for p in network.parameters())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", HIDDEN)
+def test_truncated_training_of_snntorch(kind):
+    """TBPTT detaches states between its pieces, RTRL after each step, which must then have a gradient of its own."""
+    from snntorch import backprop
+
+    network = hidden(kind, parameters=izhi.preset("normalized").replace(order="snntorch"))
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    batches = [(torch.rand(8, 3), torch.randint(0, 2, (8,))) for _ in range(2)]
+    settings = {"num_steps": 6, "time_var": False}
+    for train, more in ((backprop.TBPTT, {"K": 2}), (backprop.RTRL, {})):
+        assert torch.isfinite(train(network, batches, optimizer, ce_count_loss(), **settings, **more))
+
+
+def by_hand(neuron, current, recurrent, gain):
+    """A recurrent Izhikevich neuron in the order of the FPGA IP, in plain torch: spikes of every step."""
+    p = neuron.layer.parameters_
+    v, u, spk = torch.zeros_like(current[0]), torch.zeros_like(current[0]), torch.zeros_like(current[0])
+    out = []
+    for x in current:
+        x = x + recurrent(spk)
+        fired = v >= p.threshold
+        spk = izhi.surrogate.ATan()((v - p.threshold) / p.span)
+        v, u = torch.where(fired, torch.full_like(v, p.c), v), torch.where(fired, u + p.d, u)
+        limited = v.detach() * (1 + 2 * p.a1 * v.detach() + p.a2).clamp(-1, 1)
+        stepped = v.detach() + p.a1 * v.detach() ** 2 + p.a2 * v.detach()
+        stepped = stepped + (1 + 2 * p.a1 * v + p.a2).detach().clamp(-1, 1) * v - limited
+        after = stepped + p.a3 * u + gain * x
+        after = after - (after - after.clamp(*p.limits)).detach()
+        u_after = u + p.b1 * after + p.b2 * u
+        v, u = torch.where(fired, v, after), torch.where(fired, u, u_after)
+        out.append(spk)
+    return torch.stack(out)
+
+
+@pytest.mark.parametrize("learn", [True, False])
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((4, 6), {"linear_features": 6}),
+        ((4, 2, 5, 5), {"conv2d_channels": 2, "kernel_size": 3}),
+        ((4, 2, 5, 7), {"conv2d_channels": 2, "kernel_size": (1, 3)}),
+        ((4, 6), {"all_to_all": False}),
+        ((4, 6), {"all_to_all": False, "V": torch.linspace(-0.5, 0.5, 6)}),
+    ],
+)
+def test_recurrence_is_that_of_a_loop_by_hand(shape, options, learn):
+    gain = 0.6
+    neuron = RIzhikevich(gain=gain, learn_recurrent=learn, **options)
+    current = torch.rand(20, *shape, requires_grad=True)
+    spk = mem = u = None
+    steps = []
+    for x in current:
+        spk, mem, u = neuron(x, spk, mem, u)
+        steps.append(spk)
+    weight = torch.rand(20, *shape)
+    learned = [p for p in neuron.recurrent.parameters() if p.requires_grad]
+    assert bool(learned) == learn
+    expected = by_hand(neuron, current, neuron.recurrent, gain)
+    spikes = torch.stack(steps)
+    assert torch.equal(spikes, expected)
+    assert expected.sum() > 100
+    got = torch.autograd.grad((spikes * weight).sum(), [current, *learned])
+    wanted = torch.autograd.grad((expected * weight).sum(), [current, *learned])
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_recurrence_beside_rleaky():
+    """The same options make the same recurrence, and the loop is the same."""
+    ours, theirs = RIzhikevich(linear_features=5), snn.RLeaky(beta=0.9, linear_features=5)
+    ours.recurrent.load_state_dict(theirs.recurrent.state_dict())
+    state, other = ours.reset_mem(), theirs.reset_mem()
+    for _ in range(5):
+        x = torch.rand(2, 5)
+        spk, *state = ours(x, None, *state[1:]) if len(state) == 3 else ours(x, *state)
+        state = [spk, *state]
+        other = theirs(x, *other)
+    assert spk.shape == other[0].shape
+    assert isinstance(RIzhikevich(linear_features=5, init_hidden=True)(torch.rand(2, 5)), torch.Tensor)
+    with pytest.raises(TypeError, match="`spk`, `mem`, `u` should not be passed"):
+        RIzhikevich(linear_features=5, init_hidden=True)(torch.rand(2, 5), torch.zeros(2, 5))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "given: no size, expected linear_features, or conv2d_channels and kernel_size"),
+        ({"linear_features": 3, "kernel_size": 3}, "given: kernel_size, linear_features, expected"),
+        ({"conv2d_channels": 3}, "given: conv2d_channels, expected"),
+        ({"all_to_all": False, "linear_features": 3}, "linear_features is given, expected none"),
+        ({"conv2d_channels": 3, "kernel_size": 2}, "kernel_size is 2, expected odd sizes"),
+    ],
+)
+def test_recurrence_without_a_meaning(options, message):
+    with pytest.raises(IzhiError, match=message):
+        RIzhikevich(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [
+        ({"linear_features": 3}, (2, 4)),
+        ({"conv2d_channels": 3, "kernel_size": 3}, (2, 4, 5, 5)),
+        ({"all_to_all": False, "V": torch.ones(3)}, (2, 4)),
+    ],
+)
+def test_currents_that_a_recurrence_does_not_fit(options, shape):
+    with pytest.raises(IzhiError, match=r"current has shape \(2, 4.*expected one that"):
+        RIzhikevich(**options)(torch.zeros(shape))
 
 
 def test_snntorch_keeps_no_neuron_alive():
