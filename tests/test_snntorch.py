@@ -22,7 +22,7 @@ CURRENT = torch.rand(30, 2, 3) * 0.3
 
 @pytest.mark.parametrize("name", ["normalized", "RS", "tonic bursting"])
 def test_equals_the_layer_step_for_step(name):
-    current = CURRENT * (1 if name == "normalized" else 80)
+    current = CURRENT * (1 if name == "normalized" else 0.4)
     expected, state = izhi.Izhikevich(name)(current)
     neuron, mem, u = Izhikevich(name), None, None
     for t, current_t in enumerate(current):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from izhi import files
 from izhi.cli import adaptation, evolution, hardware, runs, tools
 from izhi.cli.common import Commands, Parser
-from izhi.errors import IzhiError
+from izhi.errors import IzhiError, SilentLayerWarning
 from izhi.version import __version__
 
 DESCRIPTION = "Spiking networks of Izhikevich neurons: train, compare with LIF, take to hardware."
@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning_fabric")
+    warnings.filterwarnings("ignore", category=SilentLayerWarning)  # each epoch's report says it
     try:
         parsed = parser().parse_args(arguments)
         parsed.run(parsed)
