@@ -21,11 +21,12 @@ from snntorch import SLSTM, SpikingNeuron
 from torch import Tensor, nn
 
 from izhi.errors import SettingError, ShapeError
-from izhi.kernels import Drive
-from izhi.kernels.reference import izhikevich_step
+from izhi.kernels import Coefficients, IzhikevichSettings, izhikevich_step
+from izhi.kernels.tracing import is_traced
 from izhi.neurons import Izhikevich as IzhikevichLayer
 from izhi.neurons import IzhikevichParameters
 from izhi.neurons.neuron import check_current
+from izhi.neurons.silence import SilenceWatch
 from izhi.neurons.surrogate import SpikeGradient, recognised
 
 __all__ = ["Izhikevich", "RIzhikevich", "reset"]
@@ -41,6 +42,8 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
         learn: coefficients to learn; the threshold through ``learn_threshold``.
         gain: factor on the input current in place of the preset's.
         jacobian_limit: limit of the membrane's Jacobian in the backward pass.
+        kernel: ``"auto"`` for one fused kernel, or ``"reference"`` for torch's own operations, which
+            ``"auto"`` takes by itself inside torch.compile, torch.export, torch.jit.trace and torch.func.
         **options: of snnTorch's neurons: spike_grad, surrogate_disable, init_hidden, learn_threshold,
             state_quant (applied to v and to u before the neuron fires), output,
             graded_spikes_factor, learn_graded_spikes_factor.
@@ -67,6 +70,7 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
         learn: Sequence[str] = (),
         gain: float | None = None,
         jacobian_limit: float = 1.0,
+        kernel: str = "auto",
         **options: Any,
     ) -> None:
         for name, reason in (
@@ -78,13 +82,14 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
                 raise SettingError(f"{name} is {options[name]!r}, expected none: {reason}")
         if "threshold" in learn:
             raise SettingError("learn names 'threshold', expected learn_threshold=True instead")
-        layer = IzhikevichLayer(parameters, learn=learn, gain=gain, jacobian_limit=jacobian_limit)
+        layer = IzhikevichLayer(parameters, learn=learn, gain=gain, jacobian_limit=jacobian_limit, kernel=kernel)
         p = layer.parameters_
         SpikingNeuron.__init__(self, threshold=p.threshold, reset_mechanism="none", **options)
         self.spike_grad = recognised(self.spike_grad)
         SpikingNeuron.instances.remove(self)
         _enlist(self)
-        self.layer = layer
+        self.layer, self.watch = layer, SilenceWatch()
+        self._fixed = None if learn else layer.coefficients()
         self.register_buffer("mem", torch.zeros(0), persistent=False)
         self.register_buffer("u", torch.zeros(0), persistent=False)
 
@@ -95,8 +100,8 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
     def forward(self, input_: Tensor, mem: Tensor | None = None, u: Tensor | None = None) -> Any:
         """One step: current (B, *features) → spk, mem, u (see the class)."""
         self._check(input_, mem=mem, u=u)
-        spk = self._fire(input_, mem, u)
-        return spk if self.init_hidden and not self.output else (spk, self.mem, self.u)
+        spk, mem, u = self._fire(input_, mem, u)
+        return spk if self.init_hidden and not self.output else (spk, mem, u)
 
     def _check(self, input_: Tensor, **state: Tensor | None) -> None:
         if self.init_hidden and any(x is not None for x in state.values()):
@@ -104,20 +109,38 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
             raise TypeError(f"{names} should not be passed as arguments while `init_hidden=True`")
         check_current(input_, time=False)
 
-    def _fire(self, current: Tensor, mem: Tensor | None, u: Tensor | None) -> Tensor:
-        """The spikes of one step, which goes on from mem and u or from the state held here, and leaves its own."""
-        v0, u0, _ = self.layer.initial_state(current)
-        self.mem = _kept(self.mem if mem is None else mem, v0)
-        self.u = _kept(self.u if u is None else u, u0)
-        settings = replace(
-            self.layer.settings,
-            surrogate=self.spike_grad,
-            state_quant=self.state_quant or None,
-        )
-        coefficients = self.layer.coefficients()._replace(threshold=self.threshold)
-        spk, self.mem, self.u = izhikevich_step(Drive(current), self.mem, self.u, coefficients, settings)
-        fired: Tensor = spk.to(current.dtype) * self.graded_spikes_factor
-        return fired
+    def _fire(self, current: Tensor, mem: Tensor | None, u: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """spk, mem, u of one step, which goes on from mem and u, or else from the state held here."""
+        mem, u = self.mem if mem is None else mem, self.u if u is None else u
+        if not mem.shape == u.shape == current.shape:
+            start = self.layer.initial_state(current)
+            mem, u = _kept(mem, start.v), _kept(u, start.u)
+        traced = is_traced()
+        coefficients = self._coefficients(traced)
+        spk, mem, u = izhikevich_step(current, mem, u, coefficients, self._settings(), self.layer.kernel)
+        if self.init_hidden or not traced:  # a transform's own tensors must not outlive it
+            self.mem, self.u = mem, u
+        if self.training and not self.watch.is_over:
+            self.watch.see(spk, 1, f"a layer of {tuple(current.shape[1:])} Izhikevich neurons", stacklevel=6)
+        factor = _number(self.graded_spikes_factor, traced)
+        return spk if isinstance(factor, float) and factor == 1 else spk * factor, mem, u
+
+    def _coefficients(self, traced: bool) -> Coefficients:
+        """The coefficients now in use, of which the threshold is snnTorch's."""
+        threshold = _number(self.threshold, traced)
+        fixed = self._fixed
+        if fixed is None or isinstance(threshold, Tensor):
+            return (fixed or self.layer.coefficients())._replace(threshold=threshold)
+        if fixed.threshold != threshold:
+            self._fixed = fixed = fixed._replace(threshold=threshold)
+        return fixed
+
+    def _settings(self) -> IzhikevichSettings:
+        """The settings with what snnTorch calls spike_grad and state_quant, which users may change."""
+        s, quantised = self.layer.settings, self.state_quant or None
+        if s.surrogate is not self.spike_grad or s.state_quant is not quantised:
+            s = self.layer.settings = replace(s, surrogate=self.spike_grad, state_quant=quantised)
+        return s
 
     def reset_mem(self) -> tuple[Tensor, ...]:
         """Put the state back to the preset's initial values; returns mem and u."""
@@ -199,8 +222,10 @@ class RIzhikevich(Izhikevich):
         if not _fits(self.recurrent, input_):
             raise ShapeError(f"current has shape {tuple(input_.shape)}, expected one that {self.recurrent} takes")
         last = _kept(self.spk if spk is None else spk, torch.zeros_like(input_).detach())
-        self.spk = self._fire(input_ + self.recurrent(last), mem, u)
-        return self.spk if self.init_hidden and not self.output else (self.spk, self.mem, self.u)
+        spk, mem, u = self._fire(input_ + self.recurrent(last), mem, u)
+        if self.init_hidden or not is_traced():
+            self.spk = spk
+        return spk if self.init_hidden and not self.output else (spk, mem, u)
 
     def reset_mem(self) -> tuple[Tensor, ...]:
         """Put the state back to its initial values; returns spk, mem and u."""
@@ -263,6 +288,13 @@ def _fits(recurrence: nn.Module, current: Tensor) -> bool:
         return current.dim() == 4 and current.shape[1] == recurrence.in_channels
     sizes = cast(_OneToOne, recurrence).V.shape
     return all(x in (1, y) for x, y in zip_longest(reversed(sizes), reversed(current.shape), fillvalue=1))
+
+
+def _number(value: Tensor, traced: bool) -> Tensor | float:
+    """The number that a tensor holds, unless it is learned or traced, or reading it would make a GPU wait."""
+    if traced or value.requires_grad or value.numel() != 1 or value.device.type != "cpu":
+        return value
+    return float(value)
 
 
 def _kept(value: Tensor, initial: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ from izhi.kernels.drive import (
 from izhi.kernels.fused import Device
 from izhi.kernels.packed import PackedSpikes, Spikes, product
 from izhi.kernels.plan import Constants, Reset
+from izhi.kernels.tracing import is_traced
 from izhi.kernels.vocabulary import Surrogate
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "delayed_product",
     "frames",
     "izhikevich",
+    "izhikevich_step",
     "lif",
     "product",
     "rate",
@@ -63,12 +65,18 @@ _said: set[str] = set()
 
 def _not_covered(drive: Drive, state: tuple[Tensor, ...], surrogate: SpikeGradient) -> str | None:
     """Why no kernel covers a call, or None."""
-    if not isinstance(surrogate, Surrogate):
+    if not _has_formula(type(surrogate)):
         return "its surrogate has no closed form that kernels know"
     for x in (drive.current, drive.conductance, *state):
         if x is not None and x.dtype not in (torch.float32, torch.bfloat16):
             return f"it is in {str(x.dtype).removeprefix('torch.')}, not float32 or bfloat16"
     return None
+
+
+@cache
+def _has_formula(kind: type) -> bool:
+    """Whether surrogates of a class are a ``Surrogate``; isinstance would take longer than a step of neurons."""
+    return all(hasattr(kind, name) for name in ("constants", "formula"))
 
 
 @cache
@@ -98,13 +106,17 @@ def _device(kernel: str, tensor: Tensor, reason: str | None) -> Device | None:
         raise unknown("kernel", kernel, KERNELS)
     if kernel == "reference":
         return None
+    if is_traced():
+        if kernel == "auto":
+            return None
+        reason = "torch compiles, traces or transforms it"
     if reason is None:
         found = _kernels_of(kernel, tensor)
         if not isinstance(found, str):
             return found
         reason = found
     if kernel != "auto":
-        raise SettingError(f"kernel {kernel!r} does not cover this call: {reason}; use 'auto'")
+        raise SettingError(f"kernel {kernel!r} does not cover this call: {reason}; use 'auto' or kernel=\"reference\"")
     if reason not in _said:
         _said.add(reason)
         warnings.warn(
@@ -132,17 +144,23 @@ def izhikevich(
     if device is None:
         out, memory, (v, u) = reference.izhikevich(drive, memory, v, u, p, s)
         return out, memory, v, u
-    constants = Constants(
-        dt=s.dt,
-        substep=s.dt / s.order.substeps,
-        v_low=s.v_min,
-        v_high=s.v_max,
-        jacobian_limit=s.jacobian_limit,
-        span=s.span,
-    )
     surrogate = cast(Surrogate, s.surrogate)
-    out, memory, (v, u) = fused.run(device, s.order, surrogate, constants, p, drive, memory, (v, u), s.formats)
+    out, memory, (v, u) = fused.run(device, s.order, surrogate, s.constants, p, drive, memory, (v, u), s.formats)
     return out, memory, v, u
+
+
+def izhikevich_step(
+    current: Tensor, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings, kernel: str = "auto"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One step of the quadratic neuron under current (B, …): spikes (B, …) in its format, v and u."""
+    reason = _not_covered(Drive(current), (v, u), s.surrogate)
+    if s.state_quant is not None:
+        reason = "it quantises its state"
+    device = _device(kernel, current, reason)
+    if device is None:
+        spikes, v, u = reference.izhikevich_step(Drive(current), v, u, p, s)
+        return spikes.to(current.dtype), v, u
+    return fused.step(device, s, p, current, v, u)
 
 
 def lif(

@@ -7,5 +7,5 @@ import torch
 
 def is_traced() -> bool:
     """Whether torch.compile, torch.export, torch.jit.trace or a transform of torch.func runs what comes now."""
-    compiled = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    return compiled or torch._C._are_functorch_transforms_active()
+    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return recorded or torch._C._are_functorch_transforms_active()
