@@ -4,6 +4,7 @@ import copy
 import gc
 import pickle
 import weakref
+from collections import deque
 from functools import partial
 
 import pytest
@@ -15,6 +16,7 @@ from torch import nn
 
 import izhi
 from izhi import IzhiError
+from izhi.errors import SilentLayerWarning
 from izhi.snntorch import Izhikevich, RIzhikevich, reset
 
 CURRENT = torch.rand(30, 2, 3) * 0.3
@@ -304,6 +306,162 @@ def test_recurrence_without_a_meaning(options, message):
 def test_currents_that_a_recurrence_does_not_fit(options, shape):
     with pytest.raises(IzhiError, match=r"current has shape \(2, 4.*expected one that"):
         RIzhikevich(**options)(torch.zeros(shape))
+
+
+def loop(neuron, current, mem=None, u=None):
+    """Spikes of every step, and the last state."""
+    steps = []
+    for x in current:
+        spk, mem, u = neuron(x, mem, u)
+        steps.append(spk)
+    return torch.stack(steps), mem, u
+
+
+@pytest.mark.parametrize(
+    ("order", "learn", "dtype"),
+    [
+        *((order, learn, torch.float32) for order in izhi.ORDERS for learn in ((), ("a2", "c", "d"))),
+        ("fpga-ip", ("gain",), torch.float32),
+        ("izhikevich", (), torch.bfloat16),
+    ],
+)
+@pytest.mark.parametrize("name", ["normalized", "RS"])
+def test_one_kernel_gives_the_numbers_of_the_reference(name, order, learn, dtype):
+    p = izhi.preset(name).replace(order=order)
+    current = (torch.rand(12, 3, 2, 700) * (0.4 if name == "normalized" else 0.15)).to(dtype)
+    options = {"learn": learn, "learn_threshold": len(learn) > 1}
+    weight, found = torch.rand(12, 3, 2, 700), []
+    for kernel in ("auto", "reference"):
+        neuron, x = Izhikevich(p, kernel=kernel, **options), current.clone().requires_grad_()
+        spikes, mem, u = loop(neuron, x)
+        total = (spikes * weight).sum() + (mem + u).sum() / p.span
+        grads = torch.autograd.grad(total, [x, *neuron.parameters()])
+        found.append((spikes, mem, u, grads))
+    fused, reference = found
+    assert fused[0].dtype == dtype
+    assert fused[0].sum() > 100
+    for a, b in zip(fused[:3], reference[:3], strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(fused[3], reference[3], strict=True):
+        torch.testing.assert_close(
+            a, b, rtol=1e-3 if dtype == torch.float32 else 2e-2, atol=1e-3 * float(b.abs().max())
+        )
+
+
+def test_one_kernel_takes_states_wherever_they_lie():
+    """Views, other formats and states of the user's own; a state can be detached in place."""
+    neuron, same = Izhikevich(), Izhikevich(kernel="reference")
+    for v, u in (
+        (torch.rand(5, 4).t(), torch.zeros(5, 4).t()),
+        (torch.rand(4, 10)[:, ::2], torch.zeros(4, 5)),
+        (torch.rand(4, 5).bfloat16(), torch.zeros(4, 5).bfloat16()),
+        tuple(torch.rand(2, 4, 5)),
+    ):
+        x = torch.rand(5, 4).t() * 0.3
+        for a, b in zip(neuron(x, v, u), same(x, v.float(), u.float()), strict=True):
+            assert torch.equal(a, b)
+    x = torch.rand(4, 5, requires_grad=True)
+    _, mem, u = neuron(x, torch.rand(4, 5), torch.zeros(4, 5))
+    mem.detach_()
+    assert u.requires_grad
+    assert not mem.requires_grad
+
+
+def test_a_step_in_inference_mode_leaves_training_as_it_was():
+    current = torch.rand(6, 2, 3, requires_grad=True)
+    p = izhi.preset("normalized").replace(gain=0.87)  # constants that no other test has made
+    with torch.inference_mode():
+        loop(Izhikevich(p), current)
+    loop(Izhikevich(p), current)[0].sum().backward()
+    assert current.grad.abs().sum() > 0
+
+
+def test_a_threshold_that_is_loaded_is_used():
+    neuron, current = Izhikevich(), CURRENT
+    neuron(current[0])
+    saved = neuron.state_dict()
+    saved["threshold"] = torch.tensor(50.0)
+    neuron.load_state_dict(saved)
+    assert loop(neuron, current, torch.zeros(2, 3), torch.zeros(2, 3))[0].sum() == 0
+
+
+TRACED = {
+    "export": lambda neuron, *state: torch.export.export(neuron, state).module(),
+    "trace": lambda neuron, *state: torch.jit.trace(neuron, state),
+    "compile": lambda neuron, *state: torch.compile(neuron, fullgraph=True, backend="aot_eager"),
+    "vmap": lambda neuron, *state: lambda *x: [y.squeeze(1) for y in torch.vmap(neuron)(*(y.unsqueeze(1) for y in x))],
+}
+
+
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
+@pytest.mark.parametrize("how", TRACED)
+def test_what_torch_traces_gives_the_same_numbers(how, kernel):
+    neuron = Izhikevich(kernel=kernel)
+    state = torch.rand(4, 6) * 0.5, torch.rand(4, 6) * 0.9, torch.zeros(4, 6)
+    expected = neuron(*state)
+    traced = TRACED[how](neuron, *state)
+    assert expected[0].sum() > 0
+    for a, b in zip(traced(*state), expected, strict=True):
+        torch.testing.assert_close(a, b)
+    for a, b in zip(neuron(*state), expected, strict=True):
+        assert torch.equal(a, b), "and leaves the neuron as it was"
+
+
+def test_a_trace_can_be_saved_and_differentiated(tmp_path):
+    neuron = Izhikevich()
+    x, v, u = torch.rand(4, 6) * 0.5, torch.rand(4, 6) * 0.9, torch.zeros(4, 6)
+    torch.jit.save(torch.jit.trace(neuron, (x, v, u)), tmp_path / "step.pt")
+    traced = torch.jit.load(tmp_path / "step.pt")
+    grads = []
+    for step in (neuron, traced):
+        w = v.clone().requires_grad_()
+        spk, mem, _ = step(x, w, u)
+        grads.append(torch.autograd.grad((spk + mem).sum(), w)[0])
+    torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
+def test_gradients_by_torch_func(kernel):
+    neuron, current = Izhikevich(kernel=kernel), torch.rand(8, 2, 3) * 0.5
+    found = torch.func.grad(lambda x: loop(neuron, x)[0].sum())(current)
+    neuron.reset_mem()
+    x = current.clone().requires_grad_()
+    loop(neuron, x)[0].sum().backward()
+    torch.testing.assert_close(found, x.grad)
+    each = torch.vmap(torch.func.grad(lambda x: loop(neuron, x[:, None])[0].sum()), in_dims=1, out_dims=1)(current)
+    torch.testing.assert_close(each, x.grad)
+
+
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
+def test_a_network_of_hidden_states_compiles_and_trains(kernel):
+    network = nn.Sequential(nn.Linear(3, 6), Izhikevich(gain=2.0, init_hidden=True, kernel=kernel))
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    x, found = torch.rand(4, 3), []
+    for step in (network, compiled):
+        reset(network)
+        total = sum(step(x) for _ in range(10))
+        found.append((total, *torch.autograd.grad(total.sum(), list(network.parameters()))))
+    assert found[0][0].sum() > 0
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("how", ["export", "trace", "vmap"])
+def test_a_kernel_that_is_asked_for_says_what_to_use_instead(how):
+    state = torch.rand(4, 6), torch.rand(4, 6), torch.zeros(4, 6)
+    with pytest.raises(IzhiError, match="use 'auto' or kernel=\"reference\"") as caught:
+        TRACED[how](Izhikevich(kernel="cpu"), *state)(*state)
+    assert str(caught.value).count("\n") == 0
+
+
+def test_a_silent_neuron_that_is_trained_warns_once():
+    neuron, currents = Izhikevich("RS", gain=1.0, init_hidden=True), nn.Linear(3, 6)(torch.rand(300, 4, 3))
+    for current in currents[:99]:
+        neuron(current)
+    with pytest.warns(SilentLayerWarning, match=r"a layer of \(6,\) Izhikevich neurons is silent") as seen:
+        deque((neuron(current) for current in currents[99:]), maxlen=0)
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
 
 
 def test_snntorch_keeps_no_neuron_alive():

@@ -10,8 +10,10 @@ of one network, snnTorch's and ours, and of no other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import wraps
 from itertools import zip_longest
 from typing import Any, cast
 from weakref import WeakSet
@@ -30,6 +32,20 @@ from izhi.neurons.silence import SilenceWatch
 from izhi.neurons.surrogate import SpikeGradient, recognised
 
 __all__ = ["Izhikevich", "RIzhikevich", "reset"]
+
+
+def _shapes_are_fixed(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Without torch.jit.trace's warnings that what depends on shapes and presets is constant in a trace: it is."""
+
+    @wraps(forward)
+    def call(*arguments: Any, **named: Any) -> Any:
+        if not torch.jit.is_tracing():
+            return forward(*arguments, **named)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)
+            return forward(*arguments, **named)
+
+    return call
 
 
 class Izhikevich(SLSTM):  # type: ignore[misc]
@@ -97,6 +113,7 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
         super().__setstate__(state)
         _enlist(self)
 
+    @_shapes_are_fixed
     def forward(self, input_: Tensor, mem: Tensor | None = None, u: Tensor | None = None) -> Any:
         """One step: current (B, *features) → spk, mem, u (see the class)."""
         self._check(input_, mem=mem, u=u)
@@ -119,9 +136,9 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
         coefficients = self._coefficients(traced)
         spk, mem, u = izhikevich_step(current, mem, u, coefficients, self._settings(), self.layer.kernel)
         if self.init_hidden or not traced:  # a transform's own tensors must not outlive it
-            self.mem, self.u = mem, u
+            self._buffers.update(mem=mem, u=u)
         if self.training and not self.watch.is_over:
-            self.watch.see(spk, 1, f"a layer of {tuple(current.shape[1:])} Izhikevich neurons", stacklevel=6)
+            self.watch.see(spk, 1, f"a layer of {tuple(current.shape[1:])} Izhikevich neurons", stacklevel=7)
         factor = _number(self.graded_spikes_factor, traced)
         return spk if isinstance(factor, float) and factor == 1 else spk * factor, mem, u
 
@@ -214,6 +231,7 @@ class RIzhikevich(Izhikevich):
         self.recurrent.requires_grad_(learn_recurrent)
         self.register_buffer("spk", torch.zeros(0), persistent=False)
 
+    @_shapes_are_fixed
     def forward(  # type: ignore[override]
         self, input_: Tensor, spk: Tensor | None = None, mem: Tensor | None = None, u: Tensor | None = None
     ) -> Any:

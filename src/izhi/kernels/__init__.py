@@ -65,7 +65,7 @@ _said: set[str] = set()
 
 def _not_covered(drive: Drive, state: tuple[Tensor, ...], surrogate: SpikeGradient) -> str | None:
     """Why no kernel covers a call, or None."""
-    if not _has_formula(type(surrogate)):
+    if not _has_formula(surrogate):
         return "its surrogate has no closed form that kernels know"
     for x in (drive.current, drive.conductance, *state):
         if x is not None and x.dtype not in (torch.float32, torch.bfloat16):
@@ -73,10 +73,9 @@ def _not_covered(drive: Drive, state: tuple[Tensor, ...], surrogate: SpikeGradie
     return None
 
 
-@cache
-def _has_formula(kind: type) -> bool:
-    """Whether surrogates of a class are a ``Surrogate``; isinstance would take longer than a step of neurons."""
-    return all(hasattr(kind, name) for name in ("constants", "formula"))
+def _has_formula(surrogate: SpikeGradient) -> bool:
+    """Whether it is a ``Surrogate``: isinstance would ask for its constants, which takes as long as a small step."""
+    return hasattr(type(surrogate), "constants") and hasattr(type(surrogate), "formula")
 
 
 @cache
@@ -100,8 +99,8 @@ def _kernels_of(kernel: str, tensor: Tensor) -> Device | str:
     return cuda
 
 
-def _device(kernel: str, tensor: Tensor, reason: str | None) -> Device | None:
-    """The kernels to use, or None for the reference."""
+def _device(kernel: str, tensor: Tensor, reason: str | None, stacklevel: int = 7) -> Device | None:
+    """The kernels to use, or None for the reference; ``stacklevel`` is that of whoever called the layer."""
     if kernel not in KERNELS:
         raise unknown("kernel", kernel, KERNELS)
     if kernel == "reference":
@@ -122,7 +121,7 @@ def _device(kernel: str, tensor: Tensor, reason: str | None) -> Device | None:
         warnings.warn(
             f"a layer runs step by step in torch, since {reason}; kernel='reference' asks for that",
             SlowKernelWarning,
-            stacklevel=7,  # whoever called the layer
+            stacklevel=stacklevel,
         )
     return None
 
@@ -156,7 +155,7 @@ def izhikevich_step(
     reason = _not_covered(Drive(current), (v, u), s.surrogate)
     if s.state_quant is not None:
         reason = "it quantises its state"
-    device = _device(kernel, current, reason)
+    device = _device(kernel, current, reason, stacklevel=8)
     if device is None:
         spikes, v, u = reference.izhikevich_step(Drive(current), v, u, p, s)
         return spikes.to(current.dtype), v, u

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any, Literal, Protocol, cast
 
 import torch
@@ -123,16 +123,15 @@ class _FusedStep(torch.autograd.Function):
         plan = ctx.plan
         current, v, u, coefficients, constants = ctx.saved_tensors
         call, after = _one_step(current, coefficients, constants), _together(grad_v, grad_u)
-        grad_spikes = grad_spikes.to(plan.dtype).reshape(1, -1)
+        grad_spikes = grad_spikes.to(plan.dtype).contiguous().view(1, -1)
         g = ctx.device.backward(plan, call, _together(v, u)[None], 1, grad_spikes, after)
         grad_p, _ = _of_coefficients(plan, call, g)
-        return None, None, None, grad_p, g.current.view_as(current), *g.state.view(2, *current.shape)
+        return None, None, None, grad_p, g.current.view_as(current), *g.state.view(2, *current.shape).unbind()
 
 
 def _one_step(current: Tensor, coefficients: Tensor, constants: Tensor) -> Call:
     """The call of one step of a current alone, (B, …)."""
-    none = current.new_empty(1, 0)
-    return Call(current.view(1, -1), none, none[0], coefficients, constants)
+    return Call(current.view(1, -1), *_nothing(current.device), coefficients, constants)
 
 
 def _together(v: Tensor, u: Tensor) -> Tensor:
@@ -174,6 +173,13 @@ def step(
     advance = _FusedStep.apply if keep else partial(_FusedStep.forward, None)
     found: tuple[Tensor, Tensor, Tensor] = advance(device, plan, numbers, p, current, v, u)
     return found
+
+
+@cache
+@torch.inference_mode(mode=False)
+def _nothing(where: torch.device) -> tuple[Tensor, Tensor]:
+    """The conductance and bias of neurons that have none."""
+    return torch.empty(1, 0, device=where), torch.empty(0, device=where)
 
 
 @lru_cache(maxsize=256)
