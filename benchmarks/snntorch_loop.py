@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 import snntorch as snn
 import torch
+from snntorch import SpikingNeuron
 from torch import Tensor, nn
 
 from izhi.snntorch import Izhikevich
@@ -29,14 +30,14 @@ INPUTS, OUTPUTS = 32, 10
 class Loop:
     """A network of one kind of neurons, which runs over time on one batch."""
 
-    def __init__(self, neuron: Callable[[], nn.Module], batch: int, width: int, steps: int) -> None:
+    def __init__(self, neuron: Callable[[], SpikingNeuron], batch: int, width: int, steps: int) -> None:
         self.linear = nn.Linear(INPUTS, width), nn.Linear(width, OUTPUTS)
         self.neurons = neuron(), neuron()
         self.values = torch.rand(steps, batch, INPUTS)
 
     def count(self) -> Tensor:
         """The sum of the last layer's spikes."""
-        states = [tuple(_as_tuple(neuron.reset_mem())) for neuron in self.neurons]
+        states = [_reset(neuron) for neuron in self.neurons]
         total = torch.zeros(())
         for spikes in self.values:
             for k, (linear, neuron) in enumerate(zip(self.linear, self.neurons, strict=True)):
@@ -50,12 +51,13 @@ class Loop:
         with torch.set_grad_enabled(train):
             total = self.count()
         if train:
-            total.backward()
+            total.backward()  # type: ignore[no-untyped-call]
         return time.perf_counter() - began
 
 
-def _as_tuple(state: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return (state,) if isinstance(state, Tensor) else state
+def _reset(neuron: SpikingNeuron) -> list[Tensor]:
+    state = neuron.reset_mem()
+    return [state] if isinstance(state, Tensor) else list(state)
 
 
 def row(size: str, kernel: str, turns: int, steps: int) -> str:

@@ -21,10 +21,11 @@ from weakref import WeakSet
 import torch
 from snntorch import SLSTM, SpikingNeuron
 from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
 
 from izhi.errors import SettingError, ShapeError
 from izhi.kernels import Coefficients, IzhikevichSettings, izhikevich_step
-from izhi.kernels.tracing import is_traced
+from izhi.kernels.tracing import is_in_trace, is_traced
 from izhi.neurons import Izhikevich as IzhikevichLayer
 from izhi.neurons import IzhikevichParameters
 from izhi.neurons.neuron import check_current
@@ -39,10 +40,10 @@ def _shapes_are_fixed(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(forward)
     def call(*arguments: Any, **named: Any) -> Any:
-        if not torch.jit.is_tracing():
+        if not is_in_trace():
             return forward(*arguments, **named)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)
+            warnings.simplefilter("ignore", TracerWarning)
             return forward(*arguments, **named)
 
     return call
@@ -232,7 +233,7 @@ class RIzhikevich(Izhikevich):
         self.register_buffer("spk", torch.zeros(0), persistent=False)
 
     @_shapes_are_fixed
-    def forward(  # type: ignore[override]
+    def forward(
         self, input_: Tensor, spk: Tensor | None = None, mem: Tensor | None = None, u: Tensor | None = None
     ) -> Any:
         """One step: current (B, *features) → spk, mem, u (see the class)."""

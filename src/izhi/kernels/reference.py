@@ -21,6 +21,7 @@ from izhi.kernels.drive import (
     SpikeGradient,
 )
 from izhi.kernels.plan import Constants, Formats
+from izhi.kernels.tracing import is_in_trace
 from izhi.kernels.vocabulary import Vocabulary
 
 
@@ -59,7 +60,7 @@ def spike(x: Tensor, surrogate: SpikeGradient, *, strict: bool = False) -> Tenso
 
 def _is_plain() -> bool:
     """Whether nobody can ask for gradients, as whoever runs a trace may do later."""
-    return not torch.is_grad_enabled() and not torch.jit.is_tracing()
+    return not torch.is_grad_enabled() and not is_in_trace()
 
 
 def _current(drive: Drive, like: Tensor) -> Tensor:

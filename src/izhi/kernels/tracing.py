@@ -5,7 +5,11 @@ from __future__ import annotations
 import torch
 
 
+def is_in_trace() -> bool:
+    """Whether torch.jit.trace records what runs now."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
 def is_traced() -> bool:
     """Whether torch.compile, torch.export, torch.jit.trace or a transform of torch.func runs what comes now."""
-    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    return recorded or torch._C._are_functorch_transforms_active()
+    return torch.compiler.is_compiling() or is_in_trace() or torch._C._are_functorch_transforms_active()

@@ -160,7 +160,7 @@ def launch(kernel: Kernel, *arguments: int | Tensor, pieces: int) -> None:
     if threads <= 1:
         kernel.ctypes(data)
     elif _OPENMP is not None:
-        data[:2] = _OPENMP.thread_number, _OPENMP.number_of_threads
+        data[:2] = [_OPENMP.thread_number, _OPENMP.number_of_threads]
         _OPENMP.parallel(kernel.address, ctypes.addressof(data), threads, 0)
     else:
         _in_python_threads(kernel, data, threads)
@@ -171,7 +171,7 @@ def _in_python_threads(kernel: Kernel, data: Value, threads: int) -> None:
 
     def one(worker: int) -> None:
         own = type(data)(*data)
-        own[2:4] = worker, threads
+        own[2:4] = [worker, threads]
         kernel.ctypes(own)
 
     with ThreadPoolExecutor(threads) as pool:
