@@ -101,6 +101,10 @@ class SlowKernelWarning(UserWarning):
     """No fused kernel covers a call, which the reference then computes step by step."""
 
 
+class SilentLayerWarning(UserWarning):
+    """A layer that is being trained has not fired so far."""
+
+
 def unknown(kind: str, value: object, known: Iterable[str], *, separator: str = ", ") -> SettingError:
     """The error for a name that is not in a registry, with the nearest known name."""
     names = list(known)

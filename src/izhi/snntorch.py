@@ -3,31 +3,53 @@
     spk, mem, u = neuron(current, mem, u)          # explicit state
     spk = neuron(current)                          # init_hidden=True
 
-``reset(network)`` clears the state of every stateful neuron of one network, snnTorch's and ours, and of
-no other; ``snntorch.utils.reset`` knows a fixed list of classes and clears them in all networks.
+``snntorch.utils.reset`` and ``snntorch.backprop`` treat these neurons like snnTorch's own: a reset goes to
+all neurons of a class, in all networks. ``reset(network)`` here clears the state of every stateful neuron
+of one network, snnTorch's and ours, and of no other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import wraps
+from itertools import zip_longest
+from typing import Any, cast
+from weakref import WeakSet
 
 import torch
-from snntorch import SpikingNeuron
+from snntorch import SLSTM, SpikingNeuron
 from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
 
-from izhi.errors import SettingError
-from izhi.kernels import Drive
-from izhi.kernels.reference import izhikevich_step
+from izhi.errors import SettingError, ShapeError
+from izhi.kernels import Coefficients, IzhikevichSettings, izhikevich_step
+from izhi.kernels.tracing import is_in_trace, is_traced
 from izhi.neurons import Izhikevich as IzhikevichLayer
 from izhi.neurons import IzhikevichParameters
 from izhi.neurons.neuron import check_current
+from izhi.neurons.silence import SilenceWatch
+from izhi.neurons.surrogate import SpikeGradient, recognised
 
-__all__ = ["Izhikevich", "reset"]
+__all__ = ["Izhikevich", "RIzhikevich", "reset"]
 
 
-class Izhikevich(SpikingNeuron):  # type: ignore[misc]
+def _shapes_are_fixed(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Without torch.jit.trace's warnings that what depends on shapes and presets is constant in a trace: it is."""
+
+    @wraps(forward)
+    def call(*arguments: Any, **named: Any) -> Any:
+        if not is_in_trace():
+            return forward(*arguments, **named)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TracerWarning)
+            return forward(*arguments, **named)
+
+    return call
+
+
+class Izhikevich(SLSTM):  # type: ignore[misc]
     """``izhi.Izhikevich`` as a ``snntorch.SpikingNeuron``: one step per call.
 
     The equations, presets and event orders are those of ``izhi.Izhikevich``; mem is v.
@@ -37,6 +59,8 @@ class Izhikevich(SpikingNeuron):  # type: ignore[misc]
         learn: coefficients to learn; the threshold through ``learn_threshold``.
         gain: factor on the input current in place of the preset's.
         jacobian_limit: limit of the membrane's Jacobian in the backward pass.
+        kernel: ``"auto"`` for one fused kernel, or ``"reference"`` for torch's own operations, which
+            ``"auto"`` takes by itself inside torch.compile, torch.export, torch.jit.trace and torch.func.
         **options: of snnTorch's neurons: spike_grad, surrogate_disable, init_hidden, learn_threshold,
             state_quant (applied to v and to u before the neuron fires), output,
             graded_spikes_factor, learn_graded_spikes_factor.
@@ -50,8 +74,11 @@ class Izhikevich(SpikingNeuron):  # type: ignore[misc]
         TypeError: if mem or u is passed with ``init_hidden``, as in snnTorch.
     """
 
+    # snnTorch resets and trains the classes that it knows; SLSTM is one of those that return three tensors.
+
     mem: Tensor
     u: Tensor
+    spike_grad: SpikeGradient
 
     def __init__(
         self,
@@ -60,6 +87,7 @@ class Izhikevich(SpikingNeuron):  # type: ignore[misc]
         learn: Sequence[str] = (),
         gain: float | None = None,
         jacobian_limit: float = 1.0,
+        kernel: str = "auto",
         **options: Any,
     ) -> None:
         for name, reason in (
@@ -71,45 +99,260 @@ class Izhikevich(SpikingNeuron):  # type: ignore[misc]
                 raise SettingError(f"{name} is {options[name]!r}, expected none: {reason}")
         if "threshold" in learn:
             raise SettingError("learn names 'threshold', expected learn_threshold=True instead")
-        layer = IzhikevichLayer(parameters, learn=learn, gain=gain, jacobian_limit=jacobian_limit)
+        layer = IzhikevichLayer(parameters, learn=learn, gain=gain, jacobian_limit=jacobian_limit, kernel=kernel)
         p = layer.parameters_
-        super().__init__(threshold=p.threshold, reset_mechanism="none", **options)
-        # snnTorch's class list would keep this neuron alive, and let other networks reset it.
+        SpikingNeuron.__init__(self, threshold=p.threshold, reset_mechanism="none", **options)
+        self.spike_grad = recognised(self.spike_grad)
         SpikingNeuron.instances.remove(self)
-        self.layer = layer
+        _enlist(self)
+        self.layer, self.watch = layer, SilenceWatch()
+        self._fixed = None if learn else layer.coefficients()
         self.register_buffer("mem", torch.zeros(0), persistent=False)
         self.register_buffer("u", torch.zeros(0), persistent=False)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        _enlist(self)
+
+    @_shapes_are_fixed
     def forward(self, input_: Tensor, mem: Tensor | None = None, u: Tensor | None = None) -> Any:
         """One step: current (B, *features) → spk, mem, u (see the class)."""
-        if self.init_hidden and (mem is not None or u is not None):
-            raise TypeError("`mem` and `u` should not be passed as arguments while `init_hidden=True`")
+        self._check(input_, mem=mem, u=u)
+        spk, mem, u = self._fire(input_, mem, u)
+        return spk if self.init_hidden and not self.output else (spk, mem, u)
+
+    def _check(self, input_: Tensor, **state: Tensor | None) -> None:
+        if self.init_hidden and any(x is not None for x in state.values()):
+            names = ", ".join(f"`{name}`" for name in state)
+            raise TypeError(f"{names} should not be passed as arguments while `init_hidden=True`")
         check_current(input_, time=False)
-        v0, u0, _ = self.layer.initial_state(input_)
-        self.mem = self._kept(self.mem if mem is None else mem, v0)
-        self.u = self._kept(self.u if u is None else u, u0)
-        settings = replace(
-            self.layer.settings,
-            surrogate=self.spike_grad,
-            state_quant=self.state_quant or None,
-        )
-        coefficients = self.layer.coefficients()._replace(threshold=self.threshold)
-        spk, self.mem, self.u = izhikevich_step(Drive(input_), self.mem, self.u, coefficients, settings)
-        spk = spk.to(input_.dtype) * self.graded_spikes_factor
-        if self.init_hidden and not self.output:
-            return spk
-        return spk, self.mem, self.u
 
-    @staticmethod
-    def _kept(value: Tensor, initial: Tensor) -> Tensor:
-        return value if value.shape == initial.shape else initial
+    def _fire(self, current: Tensor, mem: Tensor | None, u: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """spk, mem, u of one step, which goes on from mem and u, or else from the state held here."""
+        mem, u = self.mem if mem is None else mem, self.u if u is None else u
+        if not mem.shape == u.shape == current.shape:
+            start = self.layer.initial_state(current)
+            mem, u = _kept(mem, start.v), _kept(u, start.u)
+        traced = is_traced()
+        coefficients = self._coefficients(traced)
+        spk, mem, u = izhikevich_step(current, mem, u, coefficients, self._settings(), self.layer.kernel)
+        if self.init_hidden or not traced:  # a transform's own tensors must not outlive it
+            self._buffers.update(mem=mem, u=u)
+        if self.training and not self.watch.is_over:
+            self.watch.see(spk, 1, f"a layer of {tuple(current.shape[1:])} Izhikevich neurons", stacklevel=7)
+        factor = _number(self.graded_spikes_factor, traced)
+        return spk if isinstance(factor, float) and factor == 1 else spk * factor, mem, u
 
-    def reset_mem(self) -> tuple[Tensor, Tensor]:
+    def _coefficients(self, traced: bool) -> Coefficients:
+        """The coefficients now in use, of which the threshold is snnTorch's."""
+        threshold = _number(self.threshold, traced)
+        fixed = self._fixed
+        if fixed is None or isinstance(threshold, Tensor):
+            return (fixed or self.layer.coefficients())._replace(threshold=threshold)
+        if fixed.threshold != threshold:
+            self._fixed = fixed = fixed._replace(threshold=threshold)
+        return fixed
+
+    def _settings(self) -> IzhikevichSettings:
+        """The settings with what snnTorch calls spike_grad and state_quant, which users may change."""
+        s, quantised = self.layer.settings, self.state_quant or None
+        if s.surrogate is not self.spike_grad or s.state_quant is not quantised:
+            s = self.layer.settings = replace(s, surrogate=self.spike_grad, state_quant=quantised)
+        return s
+
+    def reset_mem(self) -> tuple[Tensor, ...]:
         """Put the state back to the preset's initial values; returns mem and u."""
         p = self.layer.parameters_
         self.mem = torch.full_like(self.mem, p.v0).detach()
         self.u = torch.full_like(self.u, p.u0).detach()
         return self.mem, self.u
+
+    def detach_mem(self) -> None:
+        """Detach the state from the graph of the steps so far, for truncated backpropagation through time."""
+        self.mem, self.u = self.mem.detach(), self.u.detach()
+
+    @classmethod
+    def reset_hidden(cls) -> None:
+        """``reset_mem`` of every neuron of this class, as snnTorch's classes have it."""
+        for neuron in _neurons:
+            if isinstance(neuron, cls):
+                neuron.reset_mem()
+
+    @classmethod
+    def detach_hidden(cls) -> None:
+        """``detach_mem`` of every neuron of this class, as snnTorch's classes have it."""
+        for neuron in _neurons:
+            if isinstance(neuron, cls):
+                neuron.detach_mem()
+
+
+class RIzhikevich(Izhikevich):
+    """The Izhikevich neuron with recurrence, as ``snntorch.RLeaky`` is that of ``snntorch.Leaky``.
+
+    A step of ``Izhikevich`` at the current I[t] + V(spk[t−1]), where V is
+
+    - a linear layer of ``linear_features`` inputs and outputs, or a convolution over ``conv2d_channels``
+      with ``kernel_size``, padded to the size of its input, for ``all_to_all``;
+    - otherwise the product with ``V``, a number or one for each neuron.
+
+    Args:
+        parameters: a preset's name or IzhikevichParameters.
+        V: weight of each neuron's own spike, where ``all_to_all`` is False.
+        all_to_all: whether spikes go to other neurons too.
+        linear_features: width of a layer of (B, features).
+        conv2d_channels: channels of a layer of (B, channels, height, width).
+        kernel_size: of the convolution, odd.
+        learn_recurrent: whether V is learned.
+        **options: of ``Izhikevich``.
+
+    Returns (of a call with current (B, *features), and spk, mem and u unless ``init_hidden``):
+        spk, mem, u; with ``init_hidden`` spk alone, unless ``output`` asks for all three.
+
+    Raises:
+        SettingError: unless exactly one form of V is described, and as for ``Izhikevich``.
+        ShapeError: for a current that V does not fit.
+    """
+
+    spk: Tensor
+
+    def __init__(
+        self,
+        parameters: str | IzhikevichParameters = "normalized",
+        *,
+        V: float | Tensor = 1.0,
+        all_to_all: bool = True,
+        linear_features: int | None = None,
+        conv2d_channels: int | None = None,
+        kernel_size: int | tuple[int, int] | None = None,
+        learn_recurrent: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(parameters, **options)
+        self.recurrent = _recurrence(V, all_to_all, linear_features, conv2d_channels, kernel_size)
+        self.recurrent.requires_grad_(learn_recurrent)
+        self.register_buffer("spk", torch.zeros(0), persistent=False)
+
+    @_shapes_are_fixed
+    def forward(
+        self, input_: Tensor, spk: Tensor | None = None, mem: Tensor | None = None, u: Tensor | None = None
+    ) -> Any:
+        """One step: current (B, *features) → spk, mem, u (see the class)."""
+        self._check(input_, spk=spk, mem=mem, u=u)
+        if not _fits(self.recurrent, input_):
+            raise ShapeError(f"current has shape {tuple(input_.shape)}, expected one that {self.recurrent} takes")
+        last = _kept(self.spk if spk is None else spk, torch.zeros_like(input_).detach())
+        spk, mem, u = self._fire(input_ + self.recurrent(last), mem, u)
+        if self.init_hidden or not is_traced():
+            self.spk = spk
+        return spk if self.init_hidden and not self.output else (spk, mem, u)
+
+    def reset_mem(self) -> tuple[Tensor, ...]:
+        """Put the state back to its initial values; returns spk, mem and u."""
+        self.spk = torch.zeros_like(self.spk).detach()
+        return self.spk, *super().reset_mem()
+
+    def detach_mem(self) -> None:
+        """Detach the state, and the last spikes, from the graph of the steps so far."""
+        super().detach_mem()
+        self.spk = self.spk.detach()
+
+
+class _OneToOne(nn.Module):
+    """Each neuron's own spike times V."""
+
+    def __init__(self, V: float | Tensor) -> None:
+        super().__init__()
+        self.V = nn.Parameter(torch.as_tensor(V, dtype=torch.get_default_dtype()).detach().clone())
+
+    def forward(self, spk: Tensor) -> Tensor:
+        return spk * self.V
+
+    def extra_repr(self) -> str:
+        return f"V of shape {tuple(self.V.shape)}"
+
+
+def _recurrence(
+    V: float | Tensor,
+    all_to_all: bool,
+    linear_features: int | None,
+    conv2d_channels: int | None,
+    kernel_size: int | tuple[int, int] | None,
+) -> nn.Module:
+    """V of an ``RIzhikevich``."""
+    sizes = {"linear_features": linear_features, "conv2d_channels": conv2d_channels, "kernel_size": kernel_size}
+    given = {name for name, size in sizes.items() if size is not None}
+    if not all_to_all:
+        if given:
+            raise SettingError(f"{min(given)} is given, expected none of {', '.join(sizes)} with all_to_all=False")
+        return _OneToOne(V)
+    if linear_features is not None and len(given) == 1:
+        return nn.Linear(linear_features, linear_features)
+    if conv2d_channels is not None and kernel_size is not None and len(given) == 2:
+        height, width = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+        if not height % 2 or not width % 2:
+            raise SettingError(f"kernel_size is {kernel_size!r}, expected odd sizes, which keep height and width")
+        padding = height // 2, width // 2
+        return nn.Conv2d(conv2d_channels, conv2d_channels, (height, width), padding=padding)
+    raise SettingError(
+        f"given: {', '.join(sorted(given)) or 'no size'}, expected linear_features, or conv2d_channels and kernel_size,"
+        " with all_to_all=True"
+    )
+
+
+def _fits(recurrence: nn.Module, current: Tensor) -> bool:
+    """Whether the spikes of a layer with this current are what a recurrence takes."""
+    if isinstance(recurrence, nn.Linear):
+        return current.shape[-1] == recurrence.in_features
+    if isinstance(recurrence, nn.Conv2d):
+        return current.dim() == 4 and current.shape[1] == recurrence.in_channels
+    sizes = cast(_OneToOne, recurrence).V.shape
+    return all(x in (1, y) for x, y in zip_longest(reversed(sizes), reversed(current.shape), fillvalue=1))
+
+
+def _number(value: Tensor, traced: bool) -> Tensor | float:
+    """The number that a tensor holds, unless it is learned or traced, or reading it would make a GPU wait."""
+    if traced or value.requires_grad or value.numel() != 1 or value.device.type != "cpu":
+        return value
+    return float(value)
+
+
+def _kept(value: Tensor, initial: Tensor) -> Tensor:
+    return value if value.shape == initial.shape else initial
+
+
+class _Hidden(Tensor):
+    """What snnTorch detaches in place of every state here."""
+
+    def detach_(self) -> _Hidden:
+        Izhikevich.detach_hidden()
+        return self
+
+
+class _Neurons(SLSTM):  # type: ignore[misc]
+    """Stands in snnTorch's list for every neuron here: the list would keep the neurons themselves alive."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.syn = torch.zeros(0)
+
+    @property
+    def mem(self) -> Tensor:
+        return torch.zeros(0).as_subclass(_Hidden)
+
+    @mem.setter
+    def mem(self, value: Tensor) -> None:
+        Izhikevich.reset_hidden()
+
+
+_neurons: WeakSet[Izhikevich] = WeakSet()
+_stand_in = _Neurons()
+
+
+def _enlist(neuron: Izhikevich) -> None:
+    """Let snnTorch's resets and trainers find a neuron."""
+    _neurons.add(neuron)
+    if not any(x is _stand_in for x in SpikingNeuron.instances):
+        SpikingNeuron.instances.append(_stand_in)
 
 
 def reset(network: nn.Module) -> None:

@@ -11,7 +11,7 @@ import pytest
 from izhi import cli
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
-TESTED = ("ablation_figure", "full_size", "state_quant", "turns")
+TESTED = ("ablation_figure", "full_size", "snntorch_loop", "state_quant", "turns")
 
 
 def run(script, *arguments):
@@ -45,6 +45,16 @@ def test_full_size(name, recordings):
     assert len(table) == 3
     assert table[2].startswith(f"| {name} | {recordings} | ")
     assert table[2].count("|") == table[0].count("|")
+
+
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
+def test_snntorch_loop(kernel):
+    table = run("snntorch_loop", "--sizes", "4x6,2x3", "--turns", "2", "--steps", "3", "--threads", "1",
+                "--kernel", kernel).splitlines()  # fmt: skip
+    assert [line.split(" | ")[0] for line in table[2:]] == ["| 4 × 6", "| 2 × 3"]
+    for line in table[2:]:
+        assert all(float(x) > 0 for x in line.strip("| ").split(" | ")[1:])
+        assert line.count("|") == table[0].count("|")
 
 
 def test_state_quant(tmp_path):

@@ -141,7 +141,8 @@ def test_every_coefficient_has_its_gradient(kernel, order, per_neuron, shape, na
     spread = 1 + 0.02 * torch.randn(len(EVERY_COEFFICIENT), shape[2])
 
     def make(kernel):
-        neuron = Izhikevich(p, kernel=kernel, learn=EVERY_COEFFICIENT, size=shape[2] if per_neuron else None)
+        size = shape[2] if per_neuron else None
+        neuron = Izhikevich(p, kernel=kernel, learn=EVERY_COEFFICIENT, size=size, gain=1.0)
         if per_neuron:
             for row, parameter in zip(spread, neuron.learned.values(), strict=True):
                 parameter.data *= row

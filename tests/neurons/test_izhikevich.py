@@ -65,7 +65,7 @@ def by_hand(p, current):
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("name", ["RS", "normalized"])
 def test_order_follows_its_source(order, name):
-    p = preset(name).replace(order=order)
+    p = preset(name).replace(order=order, gain=1.0)
     if order == "s2nn":
         p = p.replace(v_max=p.threshold)
     current = np.random.default_rng(1).normal(*((9, 4) if name == "RS" else (0.1, 0.1)), 120)
@@ -153,7 +153,7 @@ def test_gradient_of_each_coefficient(name, monkeypatch):
 
 @pytest.mark.parametrize("name", ["c", "d", "a", "b"])
 def test_reset_and_biological_coefficients_learn(name):
-    neuron = Izhikevich("RS", learn=[name])
+    neuron = Izhikevich("RS", learn=[name], gain=1.0)
     spikes, state = neuron(torch.full((60, 1, 4), 15.0))
     assert spikes.sum() > 0
     (state.v.sum() + state.u.sum()).backward()
@@ -195,7 +195,7 @@ def test_per_neuron_parameters():
 @pytest.mark.parametrize("kernel", ["reference", "cpu"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_state_goes_in_and_out(kernel, order):
-    neuron = Izhikevich(preset("RS").replace(order=order), kernel=kernel)
+    neuron = Izhikevich(preset("RS").replace(order=order), kernel=kernel, gain=1.0)
     current = torch.rand(50, 3, 4) * 20
     whole, end = neuron(current)
     first, middle = neuron(current[:17])
@@ -206,7 +206,7 @@ def test_state_goes_in_and_out(kernel, order):
 
 
 def test_step_is_one_step_of_forward():
-    neuron = Izhikevich("FS")
+    neuron = Izhikevich("FS", gain=1.0)
     current = torch.rand(30, 2, 5) * 25
     whole, _ = neuron(current)
     state, steps = None, []
@@ -235,7 +235,7 @@ def test_surrogate_width_scales_with_the_model():
     """One slope gives comparable gradients in mV and in normalised units, per span."""
     grads = []
     for p, rest in ((preset("RS"), -60.0), (preset("normalized"), 0.1)):
-        p = p.replace(v0=rest, u0=0.0, order="snntorch")
+        p = p.replace(v0=rest, u0=0.0, order="snntorch", gain=1.0)
         current = torch.zeros(1, 1, 1, requires_grad=True)
         spikes, _ = Izhikevich(p)(current)
         spikes.sum().backward()
@@ -271,7 +271,7 @@ def test_v_stays_within_its_limits():
 
 
 def test_a_conductance_pulls_v_to_its_reversal():
-    neuron = Izhikevich("RS")
+    neuron = Izhikevich("RS", gain=1.0)
     g = torch.full((400, 1, 1), 1.0)
     _, state = neuron(Drive(g * -80.0, g))
     p, v = neuron.parameters_, state.v.item()

@@ -26,9 +26,9 @@ def test_a_mixture_divides_a_layer_by_its_shares():
 @pytest.mark.parametrize("kernel", ["reference", "cpu"])
 def test_each_neuron_of_a_mixture_fires_like_a_layer_of_its_class(kernel):
     current = torch.full((300, 2, 20), 10.0)
-    mixed, _ = Izhikevich(SHARES, size=20, kernel=kernel)(current)
+    mixed, _ = Izhikevich(SHARES, size=20, kernel=kernel, gain=1.0)(current)
     for name, part in (("RS", slice(0, 10)), ("FS", slice(10, 16)), ("CH", slice(16, 20))):
-        alone, _ = Izhikevich(name, kernel=kernel)(current[:, :, part])
+        alone, _ = Izhikevich(name, kernel=kernel, gain=1.0)(current[:, :, part])
         assert torch.equal(mixed[:, :, part], alone)
     assert len({tuple(mixed[:, 0, n].tolist()) for n in (0, 10, 16)}) == 3
 
@@ -41,7 +41,7 @@ def test_a_mixture_of_normalised_classes_starts_each_at_its_own_rest():
 
 
 def test_a_mixture_learns_from_where_its_classes_are():
-    neuron = Izhikevich(SHARES, size=20, learn=("a", "b", "c", "d"))
+    neuron = Izhikevich(SHARES, size=20, learn=("a", "b", "c", "d"), gain=1.0)
     assert neuron.learned["a"][[0, 12]].tolist() == pytest.approx([0.02, 0.1])
     assert neuron.learned["d"].tolist() == [8.0] * 10 + [2.0] * 10
     spikes, _ = neuron(torch.full((80, 2, 20), 10.0))

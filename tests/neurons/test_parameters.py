@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from izhi import IzhiError, biological, normalize, preset
+from izhi import IzhiError, Izhikevich, biological, normalize, preset
+from izhi.experiments.settings import experiment
 from izhi.neurons import CELLS_2007, PATTERNS, PRESETS
 
 
@@ -50,6 +51,15 @@ def test_biological_form():
     p = biological(0.02, 0.2, -65, 8)
     assert (p.b1, p.b2, p.u0) == pytest.approx((0.004, -0.02, -14))
     assert p == PRESETS["RS"] == PRESETS["biological"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_python_and_settings_have_one_gain(name):
+    """Of presets in mV it is 200."""
+    gain = 200.0 if preset(name).unit == "mV" else 1.0
+    assert Izhikevich(name).coefficients().gain == gain
+    assert experiment({"neuron": name}).resolved().neurons.gain == gain
+    assert Izhikevich(name, gain=3.0).coefficients().gain == 3.0
 
 
 def test_every_pattern_and_class_is_a_preset():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from izhi import files
 from izhi.cli.parser import parser, run
-from izhi.errors import IzhiError
+from izhi.errors import IzhiError, SilentLayerWarning
 
 #: As shells have it for a program whose output goes to one that has ended, such as head.
 _NOBODY_READS = 141
@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning_fabric")
+    warnings.filterwarnings("ignore", category=SilentLayerWarning)  # each epoch's report says it
     words = list(sys.argv[1:] if arguments is None else arguments)
     parsed = None
     try:

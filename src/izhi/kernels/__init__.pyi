@@ -3,6 +3,7 @@ from .delay import delayed as delayed
 from .delay import delayed_product as delayed_product
 from .dispatch import KERNELS as KERNELS
 from .dispatch import izhikevich as izhikevich
+from .dispatch import izhikevich_step as izhikevich_step
 from .dispatch import lif as lif
 from .dispatch import rate as rate
 from .dispatch import rate_packed as rate_packed

@@ -30,6 +30,7 @@ from izhi.kernels.drive import (
 from izhi.kernels.fused import Device
 from izhi.kernels.packed import PackedSpikes
 from izhi.kernels.plan import Constants, Reset
+from izhi.kernels.tracing import is_traced
 from izhi.kernels.vocabulary import Surrogate
 
 KERNELS = ("auto", "reference", "cpu", "cuda")
@@ -38,12 +39,17 @@ _said: set[str] = set()
 
 def _not_covered(drive: Drive, state: tuple[Tensor, ...], surrogate: SpikeGradient) -> str | None:
     """Why no kernel covers a call, or None."""
-    if not isinstance(surrogate, Surrogate):
+    if not _has_formula(surrogate):
         return "its surrogate has no closed form that kernels know"
     for x in (drive.current, drive.conductance, *state):
         if x is not None and x.dtype not in (torch.float32, torch.bfloat16):
             return f"it is in {str(x.dtype).removeprefix('torch.')}, not float32 or bfloat16"
     return None
+
+
+def _has_formula(surrogate: SpikeGradient) -> bool:
+    """Whether it is a ``Surrogate``: isinstance would ask for its constants, which takes as long as a small step."""
+    return hasattr(type(surrogate), "constants") and hasattr(type(surrogate), "formula")
 
 
 @cache
@@ -67,25 +73,29 @@ def _kernels_of(kernel: str, tensor: Tensor) -> Device | str:
     return cuda
 
 
-def _device(kernel: str, tensor: Tensor, reason: str | None) -> Device | None:
-    """The kernels to use, or None for the reference."""
+def _device(kernel: str, tensor: Tensor, reason: str | None, stacklevel: int = 7) -> Device | None:
+    """The kernels to use, or None for the reference; ``stacklevel`` is that of whoever called the layer."""
     if kernel not in KERNELS:
         raise unknown("kernel", kernel, KERNELS)
     if kernel == "reference":
         return None
+    if is_traced():
+        if kernel == "auto":
+            return None
+        reason = "torch compiles, traces or transforms it"
     if reason is None:
         found = _kernels_of(kernel, tensor)
         if not isinstance(found, str):
             return found
         reason = found
     if kernel != "auto":
-        raise SettingError(f"kernel {kernel!r} does not cover this call: {reason}; use 'auto'")
+        raise SettingError(f"kernel {kernel!r} does not cover this call: {reason}; use 'auto' or kernel=\"reference\"")
     if reason not in _said:
         _said.add(reason)
         warnings.warn(
             f"a layer runs step by step in torch, since {reason}; kernel='reference' asks for that",
             SlowKernelWarning,
-            stacklevel=7,  # whoever called the layer
+            stacklevel=stacklevel,
         )
     return None
 
@@ -107,17 +117,23 @@ def izhikevich(
     if device is None:
         out, memory, (v, u) = reference.izhikevich(drive, memory, v, u, p, s)
         return out, memory, v, u
-    constants = Constants(
-        dt=s.dt,
-        substep=s.dt / s.order.substeps,
-        v_low=s.v_min,
-        v_high=s.v_max,
-        jacobian_limit=s.jacobian_limit,
-        span=s.span,
-    )
     surrogate = cast(Surrogate, s.surrogate)
-    out, memory, (v, u) = fused.run(device, s.order, surrogate, constants, p, drive, memory, (v, u), s.formats)
+    out, memory, (v, u) = fused.run(device, s.order, surrogate, s.constants, p, drive, memory, (v, u), s.formats)
     return out, memory, v, u
+
+
+def izhikevich_step(
+    current: Tensor, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings, kernel: str = "auto"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One step of the quadratic neuron under current (B, …): spikes (B, …) in its format, v and u."""
+    reason = _not_covered(Drive(current), (v, u), s.surrogate)
+    if s.state_quant is not None:
+        reason = "it quantises its state"
+    device = _device(kernel, current, reason, stacklevel=8)
+    if device is None:
+        spikes, v, u = reference.izhikevich_step(Drive(current), v, u, p, s)
+        return spikes.to(current.dtype), v, u
+    return fused.step(device, s, p, current, v, u)
 
 
 def lif(

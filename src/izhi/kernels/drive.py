@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from izhi.kernels.plan import EventOrder, Formats, ResetMode
+from izhi.kernels.plan import Constants, EventOrder, Formats, ResetMode
 
 #: The step function that spikes are, with a derivative of its own in the backward pass.
 SpikeGradient = Callable[[Tensor], Tensor]
@@ -70,6 +70,18 @@ class IzhikevichSettings:
     span: float
     state_quant: Callable[[Tensor], Tensor] | None = None
     formats: Formats | None = None
+
+    @property
+    def constants(self) -> Constants:
+        """Those of the neuron, as kernels take them."""
+        return Constants(
+            dt=self.dt,
+            substep=self.dt / self.order.substeps,
+            v_low=self.v_min,
+            v_high=self.v_max,
+            jacobian_limit=self.jacobian_limit,
+            span=self.span,
+        )
 
 
 @dataclass(frozen=True)

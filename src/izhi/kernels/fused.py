@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal, Protocol
+from functools import cache, lru_cache, partial
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor
 
-from izhi.kernels.drive import Drive, Memory
+from izhi.kernels.drive import Coefficients, Drive, IzhikevichSettings, Memory
 from izhi.kernels.plan import (
     KEEP_EVERY,
     Call,
@@ -76,19 +77,131 @@ class _Fused(torch.autograd.Function):
             )
         else:
             g = ctx.device.backward(plan, call, kept, KEEP_EVERY, grad_spikes, grad_state)
-        grad_bias = grad_p = grad_decay = None
-        if g.bias is not None:
-            grad_bias = g.bias.view(-1, call.bias.shape[0]).sum(0)
-        if g.coefficients is not None:
-            rows, width = call.coefficients.shape
-            found = g.coefficients.view(len(g.coefficients), -1, width).sum(1)
-            every = found.new_zeros(rows + 1, width)
-            every[list(plan.summed)] = found
-            grad_p, grad_decay = every[:rows], every[rows].sum()
+        grad_bias = None if g.bias is None else g.bias.view(-1, call.bias.shape[0]).sum(0)
+        grad_p, grad_decay = _of_coefficients(plan, call, g)
         return (
             None, None, None, None, g.current, g.conductance, grad_bias, grad_p, grad_decay,
             g.state, grad_feedback, grad_first,
         )  # fmt: skip
+
+
+def _of_coefficients(plan: Plan, call: Call, g: Gradients) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of the coefficients, (rows, 1) or (rows, N), and of the decay."""
+    if g.coefficients is None:
+        return None, None
+    rows, width = call.coefficients.shape
+    found = g.coefficients.view(len(g.coefficients), -1, width).sum(1)
+    every = found.new_zeros(rows + 1, width)
+    every[list(plan.summed)] = found
+    return every[:rows], every[rows].sum()
+
+
+class _FusedStep(torch.autograd.Function):
+    """Current, v and u, (B, …) each, and coefficients → spikes, v and u after one step.
+
+    v and u come and go as neighbours in memory, which a kernel takes as one tensor without a copy.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, device: Device, plan: Plan, constants: Tensor,
+        coefficients: Tensor, current: Tensor, v: Tensor, u: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        current = current.contiguous()
+        spikes, last = torch.empty_like(current), torch.empty((2, *current.shape), device=current.device)
+        into = spikes.view(1, -1), last.view(2, -1)
+        device.forward(plan, _one_step(current, coefficients, constants), _together(v, u), 0, into)
+        if ctx is not None:
+            ctx.device, ctx.plan = device, plan
+            ctx.save_for_backward(current, v, u, coefficients, constants)
+        # As views of one tensor, v and u could not be detached in place.
+        return spikes, last[0].data, last[1].data
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad_spikes: Tensor, grad_v: Tensor, grad_u: Tensor) -> Any:
+        plan = ctx.plan
+        current, v, u, coefficients, constants = ctx.saved_tensors
+        call, after = _one_step(current, coefficients, constants), _together(grad_v, grad_u)
+        grad_spikes = grad_spikes.to(plan.dtype).contiguous().view(1, -1)
+        g = ctx.device.backward(plan, call, _together(v, u)[None], 1, grad_spikes, after)
+        grad_p, _ = _of_coefficients(plan, call, g)
+        return None, None, None, grad_p, g.current.view_as(current), *g.state.view(2, *current.shape).unbind()
+
+
+def _one_step(current: Tensor, coefficients: Tensor, constants: Tensor) -> Call:
+    """The call of one step of a current alone, (B, …)."""
+    return Call(current.view(1, -1), *_nothing(current.device), coefficients, constants)
+
+
+def _together(v: Tensor, u: Tensor) -> Tensor:
+    """v and u as one tensor, (2, lanes): their own memory, where u lies behind v, or a copy."""
+    lanes, start = v.numel(), v.storage_offset()
+    if (
+        v.dtype == u.dtype == torch.float32
+        and v.is_contiguous()
+        and u.is_contiguous()
+        and u.storage_offset() == start + lanes
+        and v.untyped_storage().data_ptr() == u.untyped_storage().data_ptr()
+    ):
+        return v.as_strided((2, lanes), (lanes, 1), start)
+    return torch.stack((v.reshape(-1), u.reshape(-1))).float()
+
+
+def step(
+    device: Device, s: IzhikevichSettings, coefficients: Coefficients, current: Tensor, v: Tensor, u: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One step of Izhikevich neurons by the kernels of a device, for loops over single steps.
+
+    Args:
+        device: the kernels.
+        s: settings, whose surrogate has a formula.
+        coefficients: floats, or tensors that broadcast over one sample.
+        current, v, u: (B, …) each.
+
+    Returns:
+        spikes, v, u: (B, …) each.
+    """
+    if any(isinstance(x, Tensor) for x in coefficients):
+        p = _stacked(coefficients, current.shape, current.device)
+        learn = _learned_rows(coefficients, len(coefficients) - 1)
+        plan, numbers = _planned(s, current.dtype, p.shape[1] == 1, learn)
+    else:
+        plan, numbers = _planned(s, current.dtype, True, "none")
+        p = _shared(coefficients, current.device)
+    keep = torch.is_grad_enabled() and any(x.requires_grad for x in (current, v, u, p))
+    advance = _FusedStep.apply if keep else partial(_FusedStep.forward, None)
+    found: tuple[Tensor, Tensor, Tensor] = advance(device, plan, numbers, p, current, v, u)
+    return found
+
+
+@cache
+@torch.inference_mode(mode=False)
+def _nothing(where: torch.device) -> tuple[Tensor, Tensor]:
+    """The conductance and bias of neurons that have none."""
+    return torch.empty(1, 0, device=where), torch.empty(0, device=where)
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(mode=False)
+def _shared(coefficients: Coefficients, where: torch.device) -> Tensor:
+    """Coefficients that are numbers, (rows, 1)."""
+    return torch.tensor(coefficients, dtype=torch.float32, device=where)[:, None]
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(mode=False)
+def _planned(
+    s: IzhikevichSettings, dtype: torch.dtype, shared: bool, learn: Literal["none", "gain", "all"]
+) -> tuple[Plan, Tensor]:
+    """The plan, and the constants, of single steps under a current alone."""
+    surrogate = cast(Surrogate, s.surrogate)
+    plan = Plan(
+        s.order, type(surrogate), dtype, coupled=False, filtered=False, biased=False, shared=shared, learn=learn
+    )
+    first, second = surrogate.constants
+    numbers = s.constants._replace(surrogate_first=first, surrogate_second=second)
+    return plan, torch.tensor(numbers, dtype=torch.float32)
 
 
 def _forward_with_feedback(
@@ -241,10 +354,12 @@ def _flat(drive: Drive) -> tuple[Tensor, Tensor]:
 
 def _learned(plan: Plan, coefficients: tuple[Tensor | float, ...], decay: Tensor) -> Literal["none", "gain", "all"]:
     """Which coefficients' gradients the backward pass computes."""
+    return "all" if decay.requires_grad else _learned_rows(coefficients, plan.gain)
+
+
+def _learned_rows(coefficients: tuple[Tensor | float, ...], gain: int | None) -> Literal["none", "gain", "all"]:
     rows = {k for k, x in enumerate(coefficients) if isinstance(x, Tensor) and x.requires_grad}
-    if not rows and not decay.requires_grad:
-        return "none"
-    return "gain" if rows == {plan.gain} and not decay.requires_grad else "all"
+    return "none" if not rows else "gain" if rows == {gain} else "all"
 
 
 def _recurrent(drive: Drive, memory: Memory, current: Tensor) -> tuple[Tensor | None, Tensor | None]:

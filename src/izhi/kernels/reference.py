@@ -21,6 +21,7 @@ from izhi.kernels.drive import (
     SpikeGradient,
 )
 from izhi.kernels.plan import Constants, Formats
+from izhi.kernels.tracing import is_in_trace
 from izhi.kernels.vocabulary import Vocabulary
 
 
@@ -57,6 +58,11 @@ def spike(x: Tensor, surrogate: SpikeGradient, *, strict: bool = False) -> Tenso
     return fires + (soft - soft.detach())
 
 
+def _is_plain() -> bool:
+    """Whether nobody can ask for gradients, as whoever runs a trace may do later."""
+    return not torch.is_grad_enabled() and not is_in_trace()
+
+
 def _current(drive: Drive, like: Tensor) -> Tensor:
     """Current and bias of a step, in the numbers of the state."""
     total = drive.current if drive.bias is None else drive.current + drive.bias
@@ -68,7 +74,7 @@ def _square_step(v: Tensor, g: Tensor | None, p: Coefficients, dt: float, limit:
     after = v + dt * (p.a1 * v * v + p.a2 * v)
     if g is not None:
         after = after - dt * p.gain * g * v
-    if limit == float("inf") or not torch.is_grad_enabled():
+    if limit == float("inf") or _is_plain():
         return after
     fixed = v.detach()
     held = fixed + dt * (p.a1 * fixed * fixed + p.a2 * fixed)
@@ -82,7 +88,7 @@ def _square_step(v: Tensor, g: Tensor | None, p: Coefficients, dt: float, limit:
 
 def _clamp(v: Tensor, low: float, high: float) -> Tensor:
     """v within its limits; a clamped v keeps its gradient, so that its neuron can still learn."""
-    if not torch.is_grad_enabled():
+    if _is_plain():
         return v.clamp(low, high)
     if low == -math.inf and high == math.inf:
         return v  # below, an infinite v would become no number

@@ -13,6 +13,7 @@ from izhi.errors import SettingError, ShapeError
 from izhi.kernels import Drive, Spikes
 from izhi.network.connections import Connection, Delay, currents
 from izhi.neurons import Neuron, NeuronState
+from izhi.neurons.silence import SilenceWatch
 
 
 class LayerState(NamedTuple):
@@ -27,11 +28,14 @@ class Layer(nn.Module):
 
     Called with spikes (T, B, in_features) and a state or None; returns the layer's spikes
     (T, B, out_features) and the next state: the neurons', or a LayerState where there are delays.
+    A layer that stays silent while it is trained says so in a SilentLayerWarning, once.
     """
 
     connection: Connection
     neuron: Neuron
     delay: Delay | None
+    #: How warnings call it.
+    name: str = "a layer"
 
     def __init__(self, connection: Connection, neuron: Neuron, delay: Delay | None = None) -> None:
         super().__init__()
@@ -44,8 +48,16 @@ class Layer(nn.Module):
                 f" {tuple(connection.weight.shape)}, those of the connection"
             )
         self.connection, self.neuron, self.delay = connection, neuron, delay
+        self.watch = SilenceWatch()
 
     def forward(self, spikes: Spikes, state: Any = None) -> tuple[Tensor, NeuronState | LayerState]:
+        out, after = self._run(spikes, state)
+        if self.training and not self.watch.is_over:
+            sizes = f"{self.connection.in_features} → {self.connection.out_features}"
+            self.watch.see(out, len(out), f"{self.name} ({sizes}, {self.neuron.kind})", stacklevel=5)
+        return out, after
+
+    def _run(self, spikes: Spikes, state: Any) -> tuple[Tensor, NeuronState | LayerState]:
         if self.delay is None:
             return self.neuron(self.connection(spikes), state)
         before = LayerState(None, None) if state is None else state  # type: ignore[arg-type]
@@ -110,6 +122,8 @@ class Network(nn.Module):
         if keep_every is not None and keep_every < 1:
             raise SettingError(f"keep_every is {keep_every!r}, expected at least 1 step, or None")
         self.layers = nn.ModuleList(layers)
+        for number, layer in enumerate(layers, start=1):
+            layer.name = f"layer {number}"
         if not 0 <= dropout < 1:
             raise SettingError(f"dropout is {dropout!r}, expected a share from 0 to below 1")
         self.readout = readout

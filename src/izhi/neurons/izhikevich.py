@@ -35,8 +35,9 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
 
     integrated by Euler steps of dt in the event order of the preset (``ORDERS``): the step is
     ``izhi.kernels.reference.izhikevich_step``. For the biological
-    presets v is in mV, u and I in mV/ms, time in ms (Izhikevich 2003: v' = 0.04·v² + 5·v + 140 − u + I,
-    u' = a·(b·v − u)); the normalised presets have no units.
+    presets v is in mV, u and gain·I in mV/ms, time in ms (Izhikevich 2003: v' = 0.04·v² + 5·v + 140 − u + I,
+    u' = a·(b·v − u)), and the gain is 200, so that inputs of order 1 make neurons fire: with ``gain=1``
+    I is in mV/ms itself. The normalised presets have no units, and a gain of 1.
 
     The backward pass replaces the derivative of the spike by a surrogate over
     x = (v − threshold)/(threshold − c) and limits |∂v[t+1]/∂v[t]| to ``jacobian_limit``: the factor
@@ -51,7 +52,7 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
         spread: standard deviation of the learned coefficients' initial values between neurons, in
             units of ``unit_of``; needs a size.
         surrogate: from ``izhi.surrogate`` or ``snntorch.surrogate``; None for ATan(2).
-        gain: factor on the input current in place of the preset's.
+        gain: factor on the input current in place of the preset's: 200 where v is in mV, else 1.
         jacobian_limit: above 0; ``math.inf`` for plain backpropagation through time.
         kernel: ``"auto"``, ``"reference"`` or ``"cpu"`` (see ``izhi.kernels``).
 

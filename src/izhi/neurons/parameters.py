@@ -37,6 +37,9 @@ ORDERS: Mapping[str, EventOrder] = MappingProxyType(
     }
 )
 
+#: Factor on the input current of presets in mV: weights of order 1 → mV/ms.
+BIOLOGICAL_GAIN = 200.0
+
 #: The coefficients of the equations, in the order every kernel takes them.
 COEFFICIENTS = ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "c", "d", "threshold", "gain")
 #: What can be learned: every coefficient, and a, b of the biological form (b1 = a·b, b2 = −a).
@@ -53,7 +56,7 @@ class IzhikevichParameters:
         c: v after a spike (biological: mV).
         d: what a spike adds to u (biological: mV/ms).
         threshold: v at which the neuron fires; larger than c.
-        gain: factor on the input current.
+        gain: factor on the input current; presets in mV have 200, and others 1.
         v0, u0: state before the first step.
         dt: time step (biological: ms).
         order: name of the event order, a key of ``ORDERS``.
@@ -146,11 +149,12 @@ def biological(
 
         v' = 0.04·v² + 5·v + 140 − u + I,   u' = a·(b·v − u),   v ≥ 30 mV: v ← c, u ← u + d
 
-    The state starts at v0 and u0 = b·v0.
+    The state starts at v0 and u0 = b·v0. The gain is 200, for inputs of order 1 as layers give them;
+    with ``replace(gain=1)`` inputs are in mV/ms.
     """
     return IzhikevichParameters(
         a1=0.04, a2=5.0, a3=-1.0, a4=140.0, b1=a * b, b2=-a, b3=0.0, c=c, d=d, threshold=30.0,
-        v0=v0, u0=b * v0, dt=dt, order=order, unit="mV",
+        gain=BIOLOGICAL_GAIN, v0=v0, u0=b * v0, dt=dt, order=order, unit="mV",
     )  # fmt: skip
 
 

@@ -36,8 +36,8 @@ class Trace:
 
 
 def run(parameters: IzhikevichParameters, current: NDArray[np.float64]) -> Trace:
-    """The quadratic neuron under current (T,), in double precision."""
-    return _trace(Izhikevich(parameters), current, parameters.dt)
+    """The quadratic neuron under current (T,), in mV/ms where v is in mV whatever its gain; in double precision."""
+    return _trace(Izhikevich(parameters, gain=1.0), current, parameters.dt)
 
 
 def run_lif(neuron: LIF, current: NDArray[np.float64]) -> Trace:

@@ -24,6 +24,7 @@ from torch import Tensor
 from izhi.errors import SettingError
 from izhi.kernels.drive import SpikeGradient
 from izhi.kernels.reference import WORDS, spike
+from izhi.kernels.tracing import is_traced
 from izhi.kernels.vocabulary import Scalar, Vocabulary
 
 __all__ = [
@@ -67,6 +68,9 @@ class ClosedForm:
                 raise SettingError(f"surrogate {field.name} is {value!r}, expected a finite number above 0")
 
     def __call__(self, x: Tensor) -> Tensor:
+        if is_traced():  # in operations of torch alone
+            slope = self.derivative(x).detach() * x
+            return (x >= 0).to(x.dtype) + (slope - slope.detach())
         return _Step.apply(x, self)  # type: ignore[no-untyped-call, no-any-return]
 
     @property

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from izhi.neurons import Mixture, Neuron
     from izhi.neurons.surrogate import ClosedForm
 
-#: Factor on the input current of presets in mV: weights of order 1 → mV/ms.
-BIOLOGICAL_GAIN = 200.0
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -52,7 +49,7 @@ class Kind:
     @property
     def gain(self) -> float:
         """Factor on input currents, where settings give none."""
-        return BIOLOGICAL_GAIN if self.unit == "mV" else 1.0
+        return self.parameters.gain if self.parameters else 1.0
 
     @property
     def readout(self) -> str:

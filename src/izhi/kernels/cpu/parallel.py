@@ -150,16 +150,14 @@ def launch(kernel: Kernel, *arguments: int | Tensor, pieces: int) -> None:
         arguments: integers, and contiguous tensors, whose addresses are passed.
         pieces: of work, among which the kernel chooses by ``share``.
     """
-    data = np.empty(_RESERVED + len(arguments), np.int64)
-    data[:_RESERVED] = 0, 0, 0, 1
-    for place, value in enumerate(arguments, start=_RESERVED):
-        data[place] = value.data_ptr() if isinstance(value, Tensor) else value
+    values = [x if isinstance(x, int) else x.data_ptr() for x in arguments]
+    data = (ctypes.c_int64 * (_RESERVED + len(values)))(0, 0, 0, 1, *values)
     threads = min(pieces, 1 if _forked else torch.get_num_threads())
     if threads <= 1:
-        kernel.ctypes(data.ctypes.data_as(ctypes.POINTER(ctypes.c_int64)))
+        kernel.ctypes(data)
     elif _OPENMP is not None:
-        data[:2] = _OPENMP.thread_number, _OPENMP.number_of_threads
-        _OPENMP.parallel(kernel.address, data.ctypes.data, threads, 0)
+        data[:2] = [_OPENMP.thread_number, _OPENMP.number_of_threads]
+        _OPENMP.parallel(kernel.address, ctypes.addressof(data), threads, 0)
     else:
         _in_python_threads(kernel, data, threads)
 
@@ -168,9 +166,9 @@ def _in_python_threads(kernel: Kernel, data: Value, threads: int) -> None:
     """Where torch has no OpenMP of a known kind; calls by ctypes hold no lock of the interpreter."""
 
     def one(worker: int) -> None:
-        own = data.copy()
-        own[2:4] = worker, threads
-        kernel.ctypes(own.ctypes.data_as(ctypes.POINTER(ctypes.c_int64)))
+        own = type(data)(*data)
+        own[2:4] = [worker, threads]
+        kernel.ctypes(own)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(one, range(threads)))

@@ -49,6 +49,13 @@ def _spread(of_neuron: Value, start: Value, size: Value, of_lane: Value) -> None
 
 
 @inlined
+def _copy(source: Value, target: Value, size: Value) -> None:
+    """In vectors, which places with an offset such as a[k, start + i] would keep LLVM from."""
+    for i in range(size):
+        target[i] = source[i]
+
+
+@inlined
 def _five(data: Value) -> Value:
     return number(data, 0), number(data, 1), number(data, 2), number(data, 3), number(data, 4)
 
@@ -148,8 +155,7 @@ def _forward(plan: Plan) -> Kernel:
             size = min(BLOCK, lanes - start)
             stop = start + size
             for k in range(states):
-                for i in range(size):
-                    z[k, i] = first[k, start + i]
+                _copy(first[k, start:stop], z[k], size)
             if not shared:
                 for k in range(rows):
                     _spread(p[k], start, size, q[k])
@@ -159,8 +165,7 @@ def _forward(plan: Plan) -> Kernel:
             for t in range(steps):
                 if keep_every > 0 and t % keep_every == 0:
                     for k in range(states):
-                        for i in range(size):
-                            kept[t // keep_every, k, start + i] = z[k, i]
+                        _copy(z[k], kept[t // keep_every, k, start:stop], size)
                 x_t, y_t, spikes_t = x[t, start:stop], y[t, start:stop], spikes[t, start:stop]
                 for i in range(size):
                     coefficients = same if shared else collect(q, i)
@@ -177,8 +182,7 @@ def _forward(plan: Plan) -> Kernel:
                         z[1, i] = u
                     spikes_t[i] = store(spike)
             for k in range(states):
-                for i in range(size):
-                    last[k, start + i] = z[k, i]
+                _copy(z[k], last[k, start:stop], size)
 
     return forward
 
@@ -226,8 +230,7 @@ def _backward(plan: Plan) -> Kernel:
             size = min(BLOCK, lanes - start)
             stop = start + size
             for k in range(states):
-                for i in range(size):
-                    gz[k, i] = grad_last[k, start + i]
+                _copy(grad_last[k, start:stop], gz[k], size)
             if not shared:
                 for k in range(rows):
                     _spread(p[k], start, size, q[k])
@@ -245,28 +248,23 @@ def _backward(plan: Plan) -> Kernel:
                 begin = part * keep_every
                 length = min(keep_every, steps - begin)
                 for k in range(states):
-                    for i in range(size):
-                        z[k, i] = kept[part, k, start + i]
+                    _copy(kept[part, k, start:stop], z[k], size)
                 for t in range(length):
                     x_t, y_t = x[begin + t, start:stop], y[begin + t, start:stop]
-                    path_t = path[t]
+                    for k in range(states):
+                        _copy(z[k], path[t, k], size)
+                    if t == length - 1 and not quantized:
+                        break  # nothing asks for the state after the last step
                     for i in range(size):
                         coefficients = same if shared else collect(q, i)
                         current, g = load(x_t[i]), f32(0)
                         if coupled:
                             g = load(y_t[i])
-                        v, u = z[0, i], z[1, i]
-                        path_t[0, i] = v
-                        if two:
-                            path_t[1, i] = u
                         if filtered:
-                            a, b = z[own, i], z[states - 1, i]
-                            path_t[states - 1, i] = b
-                            path_t[own, i] = a
-                            a, b, current, g = arrive(current, g, a, b, s)
+                            a, b, current, g = arrive(current, g, z[own, i], z[states - 1, i], s)
                             z[states - 1, i] = b
                             z[own, i] = a
-                        v, u, spike = advance(v, u, current, g, bias_of[i], coefficients, s)
+                        v, u, spike = advance(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
                         z[0, i] = v
                         if two:
                             z[1, i] = u
@@ -316,15 +314,12 @@ def _backward(plan: Plan) -> Kernel:
                         if coupled:
                             grad_y_t[i] = store(gg)
             for k in range(states):
-                for i in range(size):
-                    grad_first[k, start + i] = gz[k, i]
+                _copy(gz[k], grad_first[k, start:stop], size)
             if biased:
-                for i in range(size):
-                    grad_bias[start + i] = bias_sum[i]
+                _copy(bias_sum, grad_bias[start:stop], size)
             if learn:
                 for k in range(summed):
-                    for i in range(size):
-                        grad_p[k, start + i] = total[k, i]
+                    _copy(total[k], grad_p[k, start:stop], size)
 
     return backward
 

@@ -1,0 +1,15 @@
+"""Whether torch itself looks on: what it records or transforms must be operations of its own."""
+
+from __future__ import annotations
+
+import torch
+
+
+def is_in_trace() -> bool:
+    """Whether torch.jit.trace records what runs now."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
+def is_traced() -> bool:
+    """Whether torch.compile, torch.export, torch.jit.trace or a transform of torch.func runs what comes now."""
+    return torch.compiler.is_compiling() or is_in_trace() or torch._C._are_functorch_transforms_active()

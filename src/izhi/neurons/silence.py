@@ -1,0 +1,44 @@
+"""A warning for a layer that stays silent while it is trained: without spikes it learns nothing."""
+
+from __future__ import annotations
+
+import warnings
+
+from torch import Tensor
+
+from izhi.errors import SilentLayerWarning
+from izhi.kernels.tracing import is_traced
+
+#: Calls, and time steps in all, without a spike after which a layer is called silent.
+CALLS, STEPS = 5, 100
+
+
+class SilenceWatch:
+    """Looks at a layer's spikes until it has seen one, or has warned."""
+
+    def __init__(self) -> None:
+        self.calls = self.steps = 0
+        self.is_over = False
+
+    def see(self, spikes: Tensor, steps: int, layer: str, stacklevel: int) -> None:
+        """Look at the spikes of one call.
+
+        Args:
+            spikes: of all its steps; those that nothing learns from are passed over.
+            steps: how many those are.
+            layer: its name in the warning.
+            stacklevel: of whoever called the layer, seen from here.
+        """
+        if self.is_over or not spikes.requires_grad or is_traced():
+            return
+        self.calls, self.steps = self.calls + 1, self.steps + steps
+        if spikes.detach().any():
+            self.is_over = True
+        elif self.calls >= CALLS and self.steps >= STEPS:
+            self.is_over = True
+            warnings.warn(
+                f"{layer} is silent: no neuron has fired in {self.calls} calls ({self.steps} steps) of training;"
+                " raise its input current (gain or weights) or the steps",
+                SilentLayerWarning,
+                stacklevel=stacklevel,
+            )
