@@ -62,7 +62,7 @@ def adapt(a: argparse.Namespace) -> None:
             run.encoder, found, device, frozen, task, learner, batch=a.batch, every=a.every,
             tested=a.tested, seed=a.seed,
         )  # fmt: skip
-        if saved := open_folder(folder, chosen, resume=a.resume):
+        if saved := open_folder(folder, chosen, {"learner": checkpoint.TABLE}, resume=a.resume):
             state.go_on(saved)
 
         def save() -> None:

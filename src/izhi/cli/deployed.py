@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from izhi.cli.common import whole_numbers
@@ -41,12 +42,14 @@ def at_least(name: str, value: int, least: int) -> None:
         raise SettingError(f"{name} is {value}, expected at least {least}")
 
 
-def open_folder(folder: RunFolder, chosen: dict[str, object], *, resume: bool) -> dict[str, Any] | None:
-    """The checkpoint to resume from; None, and the folder is made, if there is none yet."""
+def open_folder(
+    folder: RunFolder, chosen: dict[str, object], kinds: Mapping[str, checkpoint.Kind], *, resume: bool
+) -> dict[str, Any] | None:
+    """The checkpoint to resume from, of these kinds of values; None, and the folder is made, if there is none yet."""
     path = folder.path / checkpoint.NAME
     if path.exists():
         if not resume:
             raise already_holds_a_run(folder.path)
-        return checkpoint.load_with(path, chosen)
+        return checkpoint.load_with(path, chosen, kinds)
     folder.write("settings.json", json.dumps({**chosen, "versions": versions()}, indent=2) + "\n")
     return None

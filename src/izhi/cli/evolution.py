@@ -74,7 +74,7 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
             device, inputs, labels, search=SEARCHES[name], members=e.evolution.members, step_size=e.evolution.step_size,
             batch_size=e.training.batch_size, layers=layers, seed=e.training.seed,
         )  # fmt: skip
-        saved = open_folder(folder, chosen, resume=a.resume)
+        saved = open_folder(folder, chosen, {"losses": checkpoint.LOSSES}, resume=a.resume)
         history: list[dict[str, float]] = saved["history"] if saved else []
         if saved:
             search.go_on([x.numpy() for x in saved["losses"]], len(history))

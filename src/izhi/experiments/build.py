@@ -36,7 +36,7 @@ from izhi.network.encoders import Encoder, EventEncoder, RowEncoder, ValueEncode
 from izhi.network.encoding import Augmentation
 from izhi.neurons import Neuron
 from izhi.seeds import Purpose, derive_seed
-from izhi.training import Evolution, Gradients, Method, Optimizer, Trainer
+from izhi.training import Evolution, Gradients, Method, Optimizer, Trainer, checkpoint
 
 
 def dataset(s: DataSettings, report: Callable[[str], None] = lambda line: None) -> Dataset:
@@ -126,7 +126,7 @@ def network(
     """
     found = _float_network(e, inputs, classes)
     if start is not None:
-        found.load_state_dict(dict(start))
+        checkpoint.load_weights("what it starts with", found, start)
     bits = e.quantization
     if not bits.is_quantized:
         return found

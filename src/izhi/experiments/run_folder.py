@@ -67,16 +67,14 @@ def load(path: Path, changes: Mapping[str, object] | None = None) -> Saved:
         CheckpointError: if it is not there, damaged, or of no run.
     """
     path = path / checkpoint.NAME if path.is_dir() else path
-    content = checkpoint.load(path, ("config", "inputs", "classes"))
-    for name, kind in (("config", dict), ("inputs", int), ("classes", list), ("history", list), ("warnings", list)):
-        if not isinstance(content[name], kind):
-            raise CheckpointError(
-                f"{path} has {name} {content[name]!r:.60}, expected a {kind.__name__}; use a checkpoint that izhi wrote"
-            )
+    about = {"config": checkpoint.TABLE, "inputs": checkpoint.WHOLE, "classes": checkpoint.NAMES}
+    content = checkpoint.load(path, about)
+    if not content["history"]:
+        raise CheckpointError(f"{path} has no row of history, expected one at least; use a checkpoint that izhi wrote")
     # A setting that is newer than the checkpoint had its default there.
     e = experiment({**content["config"], **(changes or {})})
     progress = checkpoint.progress_of(content)
-    return Saved(path, e, int(content["inputs"]), tuple(map(str, content["classes"])), progress)
+    return Saved(path, e, content["inputs"], tuple(content["classes"]), progress)
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,8 @@ class RunFolder:
         """Write the checkpoint after an epoch, then the metrics of all epochs so far."""
         checkpoint.save(self.checkpoint, {**about, **checkpoint.content_of(progress)})
         table = io.StringIO()
-        writer = csv.DictWriter(table, fieldnames=list(progress.history[-1]), lineterminator="\n")
+        names = dict.fromkeys(name for row in reversed(progress.history) for name in row)
+        writer = csv.DictWriter(table, fieldnames=list(names), lineterminator="\n")
         writer.writeheader()
         writer.writerows(progress.history)
         self.write("metrics.csv", table.getvalue())

@@ -66,7 +66,7 @@ class Evolution:
         try:
             learner = Generations(self, trainer, classifier, samples, state["start"])
             learner.go_on(state["losses"], epochs)
-        except (KeyError, TypeError, ValueError, CheckpointError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError, CheckpointError) as error:
             raise CheckpointError(f"it is of another search ({error})") from None
         return learner, model
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from izhi.errors import CheckpointError, SettingError, unknown
+from izhi.training.checkpoint import is_losses
 
 #: Names of the searches: Separable Natural Evolution Strategies (Schaul et al. 2011), Covariance Matrix
 #: Adaptation (Hansen 2001), and a genetic algorithm (tournaments, simulated binary crossover, mutation).
@@ -113,6 +114,8 @@ class Search:
         Raises:
             CheckpointError: if there are more or fewer than those generations need.
         """
+        if not is_losses(losses):
+            raise CheckpointError("its losses are not lists of finite numbers, one for each population; start anew")
         self._problem.told.extend(losses)
         done = 0
         while self._problem.told and done < generations:
