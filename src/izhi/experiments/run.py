@@ -118,6 +118,8 @@ def train(
     samples, validation = build.training_samples(e.data, dataset)
     encoder = build.encoder(e, dataset)
     saved = folder.progress(e)
+    # Weights, gradients, and what an optimiser keeps: Adam's two moments.
+    build.check_memory(e, encoder.features, len(dataset.classes), 1 if e.training.evolves else 4)
     network = build.network(
         e, encoder.features, len(dataset.classes), start=None if saved else start,
         samples=None if saved else partial(calibration, e, encoder, samples),

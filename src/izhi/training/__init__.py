@@ -6,7 +6,7 @@ from izhi.training.evolution.evolve import Evolution
 from izhi.training.fabric import fast_precision, start_fabric
 from izhi.training.gradients import SCHEDULES, Gradients, Step
 from izhi.training.losses import LOSSES, Loss
-from izhi.training.memory import keep_freed_memory
+from izhi.training.memory import keep_freed_memory, memory_of_machine
 from izhi.training.optimizer import Optimizer
 from izhi.training.trainer import Data, Learner, Listener, Method, Progress, Silent, Trainer
 
@@ -31,5 +31,6 @@ __all__ = [
     "evaluate",
     "fast_precision",
     "keep_freed_memory",
+    "memory_of_machine",
     "start_fabric",
 ]
