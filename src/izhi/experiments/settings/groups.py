@@ -43,7 +43,7 @@ class DataSettings(Group):
     )
     validation_speaker: int | None = setting(
         None, "hold out the training samples of this speaker for validation, in place of a share",
-        Mark.OF_EVENTS, ge=0,
+        Mark.OF_EVENTS, ge=0, lt=2**32,
     )  # fmt: skip
     fold: int | None = setting(
         None,
@@ -53,7 +53,7 @@ class DataSettings(Group):
     best_inputs: int | None = setting(
         None,
         "keep the N inputs of an embedded data set with the largest ANOVA F; default: all",
-        Mark.CODES | Mark.SHAPES | Mark.OF_EMBEDDED, ge=1,
+        Mark.CODES | Mark.SHAPES | Mark.OF_EMBEDDED, ge=1, le=1_000_000,
     )  # fmt: skip
     split_seed: int = setting(0, "seed of the training/validation split", Mark.SAME_IN_TRIALS, ge=0, lt=2**32)
     without: Names = setting((), "classes left out of training, comma-separated")
