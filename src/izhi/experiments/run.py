@@ -125,6 +125,8 @@ def train(
         samples=None if saved else partial(calibration, e, encoder, samples),
     )  # fmt: skip
     if saved is not None:
+        if e.machine.precision == "64-true":
+            network.double()  # before it gets weights of that precision, which would lose it
         checkpoint.load_weights(folder.checkpoint, network, saved.network)
     listener.announce(e)
     board = _Tensorboard.of(e, fabric, folder, listener)

@@ -2,7 +2,8 @@
 
 A checkpoint holds what an exact continuation needs: configuration, weights, optimiser state, the number
 of finished epochs and their metrics. All randomness is a function of (seed, epoch, step), so no
-generator's state is kept. Loading runs no code from the file (``weights_only=True``), and takes nothing in it
+generator's state is kept. What goes on is exact with the same number of threads, on which the last bits of torch's
+products depend. Loading runs no code from the file (``weights_only=True``), and takes nothing in it
 on trust: checksums, kinds, shapes and finite numbers are looked at before anything is used.
 """
 

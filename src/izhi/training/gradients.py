@@ -49,9 +49,9 @@ class Gradients:
     ) -> tuple[Learner, nn.Module]:  # fmt: skip
         """See ``Method``."""
         optimizer = self.optimizer(classifier.network)
-        if state is not None:
-            restore(optimizer, state)
         model, wrapped = trainer.fabric.setup(classifier, optimizer)
+        if state is not None:  # now that the weights are in the precision of training, which their moments are in
+            restore(optimizer, state)
         step = Step(trainer.fabric, model, wrapped, trainer.loss, self.clip)
         return Descent(trainer, step, samples, SCHEDULES[self.schedule]), model
 
