@@ -115,7 +115,8 @@ def test_a_killed_process_goes_on_with_the_same_numbers(tmp_path):
 @pytest.mark.parametrize("precision", ["32-true", "64-true"])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_a_resumed_run_has_the_weights_of_one_that_never_stopped(tmp_path, precision, optimizer):
-    changes = {"precision": precision, "optimizer": optimizer, "kernel": "reference", "hidden": "6", "steps": 5}
+    changes = {"precision": precision, "optimizer": optimizer, "kernel": "reference", "hidden": "6", "steps": 5,
+               "learn": "a1,a2,b1,b2,c,d,threshold"}  # fmt: skip
     for out, epochs in (("parts", 1), ("parts", 2), ("whole", 2)):
         run(tmp_path / out, epochs=epochs, **changes)
     parts, whole = (checkpoint.load(tmp_path / out / "checkpoint.pt") for out in ("parts", "whole"))

@@ -13,7 +13,7 @@ import io
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -152,9 +152,10 @@ def load_with(path: Path, settings: Mapping[str, object], kinds: Mapping[str, Ki
     if not is_table(content) or not kinds.keys() <= content.keys():
         raise CheckpointError(f"{path} holds nothing to go on from; choose another --out")
     expect(path, content, kinds)
-    saved = content["settings"]
+    saved = cast(dict[str, object], content["settings"])
     for name, value in settings.items():
-        if not is_table(saved) or saved.get(name) != value:
+        there = saved.get(name)
+        if type(there) is not type(value) or there != value:
             raise CheckpointError(f"{path} was written with another {name}, not {shown(value)}; choose another --out")
     return content
 
@@ -175,7 +176,7 @@ def load(path: Path, also: Mapping[str, Kind] | None = None) -> dict[str, Any]:
     keys = {"format", *kinds}
     if not is_table(content) or not keys <= content.keys():
         raise CheckpointError(f"{path} is not a checkpoint of izhi: it lacks some of {sorted(keys)}")
-    if content["format"] != FORMAT:
+    if not is_whole(content["format"]) or content["format"] != FORMAT:
         raise CheckpointError(f"{path} has format {shown(content['format'])}, expected {FORMAT}; update izhi")
     expect(path, content, kinds)
     return content

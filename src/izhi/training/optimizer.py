@@ -53,6 +53,10 @@ class Optimizer:
         return kind(groups, lr=self.learning_rate, fused=True)
 
 
+#: What rates may be; fused optimisers take them in float32.
+_LARGEST = torch.finfo(torch.float32).max
+
+
 def restore(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
     """Put back an optimiser's ``state_dict``, once it is known to be one of this optimiser on these weights.
 
@@ -68,7 +72,7 @@ def restore(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
         groups = [_group(own, there) for own, there in zip(wanted["param_groups"], state["param_groups"], strict=True)]
         kept = {number: _checked(wanted["state"][number], values) for number, values in state["state"].items()}
         optimizer.load_state_dict({"state": kept, "param_groups": groups})
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"it is from another optimiser ({error})") from None
 
 
@@ -86,7 +90,7 @@ def _group(own: Mapping[str, object], there: Mapping[str, object]) -> dict[str, 
     """Settings of a group, of which only numbers, such as rates, may differ."""
     for name, value in there.items():
         wanted = own.get(name)
-        if is_number(value) and value >= 0 and is_number(wanted):
+        if is_number(value) and 0 <= value <= _LARGEST and is_number(wanted):
             continue
         if isinstance(value, Tensor) or value != wanted:
             raise ValueError(f"{name} is {shown(value)}, expected {shown(wanted)}")
@@ -101,6 +105,6 @@ def _checked(own: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> Mapping[
         value = there[name]
         if not isinstance(value, Tensor) or value.shape != wanted.shape or not value.is_floating_point():
             raise ValueError(f"{name} is {shown(value)}, expected {wanted.dtype} of shape {tuple(wanted.shape)}")
-        if not torch.isfinite(value.to(wanted.dtype)).all() or (not value.dim() and value < 0):
-            raise ValueError(f"{name} holds numbers that are not finite")
+        if not torch.isfinite(value.to(wanted.dtype)).all() or (name == "step" and value < 0):
+            raise ValueError(f"{name} holds numbers that are not finite, or below 0")
     return there
