@@ -41,7 +41,7 @@ def shown(value: object) -> str:
     """A value as messages show it: its repr in one line, at most 60 characters."""
     try:
         text = repr(value)
-    except ValueError:  # an integer of more digits than Python prints
+    except (ValueError, RecursionError):  # more digits, or lists within lists, than Python prints
         text = f"a {type(value).__name__} that is too long to print"
     return _shortened(_in_one_line(text), _LONGEST_VALUE)
 

@@ -1,4 +1,8 @@
-"""All randomness is a function of a seed, a purpose, and the place in a run. Needs numpy alone."""
+"""All randomness is a function of a seed, a purpose, and the place in a run. Needs numpy alone.
+
+The same seed draws the same numbers everywhere. What is computed from them is the same on the same machine with the
+same number of threads; else torch's products of matrices may differ in the last bits.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from izhi import LIF, Izhikevich, cli
-from izhi.errors import SettingError, ShapeError
+from izhi.errors import DivergenceError, SettingError, ShapeError
 from izhi.kernels import PackedSpikes, delayed, delayed_product
 from izhi.network.connections import AxonalDelay, ConductanceSynapse, Linear, SynapticDelay
 from izhi.network.layers import Layer, Network
@@ -187,3 +187,20 @@ def test_dropout_silences_neurons_for_a_whole_sample():
     assert seen[0].unique().tolist() == pytest.approx([0.0, 1 / 0.75])
     with pytest.raises(SettingError, match="dropout is 1, expected a share"):
         Network([Layer(Linear(2, 2), LIF())], dropout=1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("odd", [float("nan"), -float("nan")])
+def test_a_delay_that_is_no_number_reaches_into_no_memory(dtype, odd):
+    x, delays = torch.zeros(10, 1, 2, dtype=dtype), torch.tensor([1.0, odd])
+    with pytest.raises(DivergenceError, match="1 of 2 delays are not numbers; lower delay_rate"):
+        delayed(x, torch.zeros(4, 1, 2, dtype=dtype), delays)
+    with pytest.raises(DivergenceError, match="2 of 4 delays are not numbers"):
+        delayed_product(x, torch.ones(2, 2, dtype=dtype), delays.expand(2, 2), 3)
+
+
+def test_infinite_delays_are_held_like_any_other():
+    x = spikes_of(6, 1, 2)
+    past = spikes_of(4, 1, 2, seed=1)
+    held = delayed(x, past, torch.tensor([3.0, 0.0]))
+    assert torch.equal(delayed(x, past, torch.tensor([float("inf"), -float("inf")])), held)

@@ -132,3 +132,17 @@ def test_the_number_of_threads_changes_nothing() -> None:
 def test_packed_spikes_of_the_wrong_width_are_named() -> None:
     with pytest.raises(ShapeError, match="spikes are 40 wide, expected 50"):
         Linear(50, 64)(PackedSpikes.pack(spikes_of((3, 2, 40), 0.1)))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (torch.zeros(2, 1, 2, dtype=torch.int32), r"of shape \(2, 1, 2\), expected int32 \(T, B, 1\)"),
+        (torch.zeros(2, 1, 1, dtype=torch.int64), "words are torch.int64"),
+        (torch.full((2, 1, 1), -1, dtype=torch.int32), "words have bits beyond the 20 neurons"),
+        (torch.full((2, 1, 1), 1 << 20, dtype=torch.int32), "words have bits beyond the 20 neurons"),
+    ],
+)
+def test_words_whose_bits_would_reach_beyond_the_weights(words, message):
+    with pytest.raises(ShapeError, match=message):
+        PackedSpikes(words, 20)

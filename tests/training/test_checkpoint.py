@@ -130,3 +130,17 @@ def test_run_folder_of_other_settings(tmp_path):
 
 def test_buffer_is_what_torch_loads(saved):
     assert torch.load(io.BytesIO(saved.read_bytes()), weights_only=True)["format"] == 1
+
+
+def test_weights_that_do_not_say_what_their_neurons_are_still_load(saved):
+    older = {name: x for name, x in content()["model"].items() if not name.endswith("_extra_state")}
+    assert len(older) < len(content()["model"])
+    network = build.network(experiment({"dataset": "iris", "hidden": "8", "seed": 1}), 4, 3)
+    checkpoint.load_weights(saved, network, older)
+    assert all(torch.equal(network.state_dict()[name], x) for name, x in older.items())
+
+
+def test_weights_of_other_neurons(saved):
+    other = build.network(experiment({"dataset": "iris", "hidden": "8", "neuron": "hls-ip", "gain": 2.0}), 4, 3)
+    with pytest.raises(IzhiError, match="from another network: layers.0.neuron: its neurons have .*gain"):
+        checkpoint.load_weights(saved, other, content()["model"])

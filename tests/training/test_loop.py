@@ -112,6 +112,20 @@ def test_a_killed_process_goes_on_with_the_same_numbers(tmp_path):
     assert rows[0] == rows[1]
 
 
+@pytest.mark.parametrize("precision", ["32-true", "64-true"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_resumed_run_has_the_weights_of_one_that_never_stopped(tmp_path, precision, optimizer):
+    changes = {"precision": precision, "optimizer": optimizer, "kernel": "reference", "hidden": "6", "steps": 5,
+               "learn": "a1,a2,b1,b2,c,d,threshold"}  # fmt: skip
+    for out, epochs in (("parts", 1), ("parts", 2), ("whole", 2)):
+        run(tmp_path / out, epochs=epochs, **changes)
+    parts, whole = (checkpoint.load(tmp_path / out / "checkpoint.pt") for out in ("parts", "whole"))
+    for name, value in whole["model"].items():
+        assert torch.equal(parts["model"][name], value)
+    for kept, expected in zip(parts["optimizer"]["state"].values(), whole["optimizer"]["state"].values(), strict=True):
+        assert all(torch.equal(kept[name], expected[name]) for name in expected)
+
+
 def test_metrics_hold_every_epoch(tmp_path):
     result = run(tmp_path)
     with (tmp_path / "metrics.csv").open() as file:

@@ -55,7 +55,7 @@ def adapt(a: argparse.Namespace) -> None:
         )  # fmt: skip
         folder = RunFolder(make_folder(a, f"adapt-{drift.kind}"))
         stack.enter_context(hold(folder.path))
-        if saved := open_folder(folder, chosen, resume=a.resume):
+        if saved := open_folder(folder, chosen, {"learner": checkpoint.TABLE}, resume=a.resume):
             state.go_on(saved)
 
         def save() -> None:

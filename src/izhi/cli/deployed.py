@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -73,12 +73,14 @@ def test_samples(a: argparse.Namespace, found: AnyArtifact) -> tuple[Iterator[tu
     return samples.batches(found, dataset, count), dataset
 
 
-def open_folder(folder: RunFolder, chosen: dict[str, object], *, resume: bool) -> dict[str, Any] | None:
-    """The checkpoint to resume from; None, and the folder is made, if there is none yet."""
+def open_folder(
+    folder: RunFolder, chosen: dict[str, object], kinds: Mapping[str, checkpoint.Kind], *, resume: bool
+) -> dict[str, Any] | None:
+    """The checkpoint to resume from, of these kinds of values; None, and the folder is made, if there is none yet."""
     path = folder.path / checkpoint.NAME
     if path.exists():
         if not resume:
             raise already_holds_a_run(folder.path)
-        return checkpoint.load_with(path, chosen)
+        return checkpoint.load_with(path, chosen, kinds)
     folder.write("settings.json", json.dumps({**chosen, "versions": versions()}, indent=2) + "\n")
     return None

@@ -74,7 +74,7 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
         )  # fmt: skip
         folder = RunFolder(make_folder(a, "evolve"))
         stack.enter_context(hold(folder.path))
-        saved = open_folder(folder, chosen, resume=a.resume)
+        saved = open_folder(folder, chosen, {"losses": checkpoint.LOSSES}, resume=a.resume)
         history: list[dict[str, float]] = saved["history"] if saved else []
         if saved:
             search.go_on([x.numpy() for x in saved["losses"]], len(history))

@@ -37,7 +37,7 @@ from izhi.network.encoders import Encoder, EventEncoder, RowEncoder, ValueEncode
 from izhi.network.encoding import Augmentation
 from izhi.neurons import Neuron
 from izhi.seeds import Purpose, derive_seed
-from izhi.training import Evolution, Gradients, Method, Optimizer, Trainer
+from izhi.training import Evolution, Gradients, Method, Optimizer, Trainer, checkpoint
 
 
 def dataset(s: DataSettings, report: Callable[[str], None] = lambda line: None) -> Dataset:
@@ -134,6 +134,28 @@ def _delay(s: NetworkSettings, inputs: int, outputs: int) -> Delay | None:
     return AxonalDelay(inputs, s.delays)
 
 
+def numbers(e: Experiment, inputs: int, classes: int) -> int:
+    """How many weights, biases and delays the network of a resolved experiment has."""
+    s = e.network
+    _, recurrent = CONNECTIONS[s.connection]
+    found, before = 0, inputs
+    for width in _widths(s, classes):
+        delays = 0 if not s.delays else before * width if s.delay_type == "synaptic" else before
+        found += (before + 1) * width + width * width * recurrent + delays
+        before = width
+    return found + (0 if s.readout == "spikes" else (before + 1) * classes)
+
+
+def check_memory(e: Experiment, inputs: int, classes: int, copies: int) -> None:
+    """Raise SettingError if so many copies of a network's weights do not fit into the machine's memory."""
+    need, there = 4 * copies * numbers(e, inputs, classes), training.memory_of_machine()
+    if need > there:
+        raise SettingError(
+            f"hidden is {','.join(map(str, e.network.hidden))}, whose weights take {need / 1e9:,.0f} GB,"
+            f" but this machine has {there / 1e9:,.0f} GB; choose narrower layers"
+        )
+
+
 def network(
     e: Experiment,
     inputs: int,
@@ -151,10 +173,15 @@ def network(
         start: weights of a float network of the same structure, to quantise in place of those drawn.
         samples: encoded samples for a network, by which the formats of quantised states are chosen;
             None for formats that a checkpoint will replace.
+
+    Raises:
+        SettingError: if the weights do not fit into the machine's memory.
+        CheckpointError: if those to start with are another network's.
     """
+    check_memory(e, inputs, classes, 1)
     found = _float_network(e, inputs, classes)
     if start is not None:
-        found.load_state_dict(dict(start))
+        checkpoint.load_weights("what it starts with", found, start)
     bits = e.quantization
     if not bits.is_quantized:
         return found
@@ -172,14 +199,18 @@ def network(
     return quantization.quantized(found, bits.weight_bits, formats, per_neuron=bits.weight_scale == "neuron")
 
 
+def _widths(s: NetworkSettings, classes: int) -> list[int]:
+    """Of the layers of neurons."""
+    return [*s.hidden, classes] if s.readout == "spikes" else list(s.hidden)
+
+
 def _float_network(e: Experiment, inputs: int, classes: int) -> Network:
     s = e.network
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(e.training.seed, Purpose.WEIGHTS))
-        widths = [*s.hidden, classes] if s.readout == "spikes" else list(s.hidden)
         layers = []
         before = inputs
-        for width in widths:
+        for width in _widths(s, classes):
             own = kind(e.neurons.neuron).make(e.neurons, width)
             connection = _connection(s, before, width, own)
             layers.append(Layer(connection, own, _delay(s, before, width)))

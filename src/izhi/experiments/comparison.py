@@ -15,7 +15,7 @@ from izhi.errors import SettingError
 from izhi.experiments import build, plots
 from izhi.experiments.run import Result, RunListener, train
 from izhi.experiments.run_folder import RunFolder, versions
-from izhi.experiments.settings import Experiment, Mark, experiment, marked
+from izhi.experiments.settings import Experiment, Mark, experiment, marked, typed
 from izhi.experiments.tables import markdown
 
 
@@ -152,6 +152,7 @@ def plan(
         settings: that they share.
         folds: whether each seed is run five times, each time with another fifth as test samples.
     """
+    typed(settings)  # also what every variant replaces
     planned = []
     runs: list[dict[str, object]] = [{"seed": s} for s in seeds]
     if folds:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from izhi.errors import SettingError
 from izhi.experiments import samples, trained
-from izhi.experiments.run_folder import versions
+from izhi.experiments.run_folder import accuracy_of, versions
 from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.hardware import fixed
 from izhi.hardware.artifact import IntegerArtifact
@@ -60,7 +60,7 @@ def provenance(run: trained.Trained) -> dict[str, object]:
         "config": run.experiment.flat(plain=True),
         "versions": versions(),
         "data_sha256": samples.checksum(run.dataset),
-        "test_accuracy": run.history[-1]["test_accuracy"],
+        "test_accuracy": accuracy_of(run.path, run.history),
     }
 
 

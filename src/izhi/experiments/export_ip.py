@@ -26,6 +26,7 @@ from izhi.network.connections import Linear
 from izhi.network.layers import Layer
 from izhi.network.layers import Network as TrainedNetwork
 from izhi.neurons import preset
+from izhi.neurons.neuron import DYNAMICS
 from izhi.neurons.parameters import COEFFICIENTS
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import checkpoint
@@ -54,8 +55,9 @@ def artifact(path: Path, dataset: str | None = None, build: str | None = None, *
     """  # fmt: skip
     if path.is_file():
         content = checkpoint.read(path)
-        if _is_state_dict(content):
-            return _of_weights(path, content, dataset, build or "izhi", tests)
+        if checkpoint.is_weights(content) and content:
+            weights = {name: tensor for name, tensor in content.items() if not name.endswith(DYNAMICS)}
+            return _of_weights(path, weights, dataset, build or "izhi", tests)
     for name, value in (("dataset", dataset), ("build", build)):
         if value is not None:
             raise SettingError(f"{name} is {value!r}, but a run has its own; leave it out, or give a state_dict")
@@ -105,10 +107,6 @@ def expect_ip(path: Path, e: Experiment) -> None:
             raise SettingError(
                 f"{path} has {name} {e.get(name)!r}, expected {value!r}, which is all that the FPGA IP has: {fix}"
             )
-
-
-def _is_state_dict(content: object) -> bool:
-    return isinstance(content, dict) and bool(content) and all(isinstance(value, Tensor) for value in content.values())
 
 
 def _of_weights(path: Path, content: Mapping[str, Tensor], name: str | None, build: str, tests: int) -> IPArtifact:

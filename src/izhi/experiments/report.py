@@ -14,9 +14,10 @@ from izhi.experiments.run_folder import RunFolder, load, versions
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.kinds import kind
 from izhi.experiments.tables import markdown
+from izhi.experiments.trained import network_of
 from izhi.network import Network, firing
 from izhi.network.firing import LayerDynamics
-from izhi.training import best_epoch, checkpoint
+from izhi.training import best_epoch
 
 
 def write(result: Result, folder: RunFolder, command: str, before: Mapping[str, float] | None = None) -> None:
@@ -112,9 +113,8 @@ def trained(path: Path) -> tuple[Experiment, Network, Network]:
     """
     saved = load(path)
     e, size = saved.experiment, (saved.inputs, len(saved.classes))
-    before, after = build.network(e, *size), build.network(e, *size)
-    checkpoint.load_weights(path, after, saved.progress.network)
-    return e, before, after
+    after = network_of(saved, *size)
+    return e, build.network(e, *size), after
 
 
 def dynamics(folder: RunFolder) -> tuple[list[LayerDynamics], list[LayerDynamics]]:

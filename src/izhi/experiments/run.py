@@ -122,11 +122,15 @@ def train(
     samples, validation = build.training_samples(e.data, dataset)
     encoder = build.encoder(e, dataset)
     saved = folder.progress(e)
+    # Weights, gradients, and what an optimiser keeps: Adam's two moments.
+    build.check_memory(e, encoder.features, len(dataset.classes), 1 if e.training.evolves else 4)
     network = build.network(
         e, encoder.features, len(dataset.classes), start=None if saved else start,
         samples=None if saved else partial(calibration, e, encoder, samples),
     )  # fmt: skip
     if saved is not None:
+        if e.machine.precision == "64-true":
+            network.double()  # before it gets weights of that precision, which would lose it
         checkpoint.load_weights(folder.checkpoint, network, saved.network)
     listener.announce(e, label)
     board = _Tensorboard.of(e, fabric, folder, listener)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +30,13 @@ def versions() -> dict[str, str]:
         "machine": platform.machine(),
         "threads": str(torch.get_num_threads()),
     }
+
+
+def accuracy_of(path: Path, history: Sequence[Mapping[str, float]]) -> float:
+    """The last of a run's history; CheckpointError, which names the checkpoint, where it does not say."""
+    if not history or "test_accuracy" not in history[-1]:
+        raise CheckpointError(f"{path} has no test_accuracy in its history; use a checkpoint of a finished epoch")
+    return history[-1]["test_accuracy"]
 
 
 def already_holds_a_run(path: Path) -> RunFolderError:
@@ -67,16 +74,12 @@ def load(path: Path, changes: Mapping[str, object] | None = None) -> Saved:
         CheckpointError: if it is not there, damaged, or of no run.
     """
     path = path / checkpoint.NAME if path.is_dir() else path
-    content = checkpoint.load(path, ("config", "inputs", "classes"))
-    for name, kind in (("config", dict), ("inputs", int), ("classes", list), ("history", list), ("warnings", list)):
-        if not isinstance(content[name], kind):
-            raise CheckpointError(
-                f"{path} has {name} {content[name]!r:.60}, expected a {kind.__name__}; use a checkpoint that izhi wrote"
-            )
+    about = {"config": checkpoint.TABLE, "inputs": checkpoint.WHOLE, "classes": checkpoint.NAMES}
+    content = checkpoint.load(path, about)
     # A setting that is newer than the checkpoint had its default there.
     e = experiment({**content["config"], **(changes or {})})
     progress = checkpoint.progress_of(content)
-    return Saved(path, e, int(content["inputs"]), tuple(map(str, content["classes"])), progress)
+    return Saved(path, e, content["inputs"], tuple(content["classes"]), progress)
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,9 @@ class RunFolder:
                     f"{self.checkpoint} is from another network: {name} is {there[name]!r} there,"
                     f" expected {here[name]!r}; use the settings of the run that wrote it"
                 )
+        for row in saved.progress.history:
+            if not {"epoch", "test_accuracy"} <= row.keys():
+                raise CheckpointError(f"{self.checkpoint} lacks an epoch or its test_accuracy; use an intact copy")
         return saved.progress
 
     def keep(self, about: Mapping[str, object], progress: Progress) -> None:
@@ -167,7 +173,8 @@ class RunFolder:
             checkpoint.save(self.best, content)
         checkpoint.save(self.checkpoint, content)
         table = io.StringIO()
-        writer = csv.DictWriter(table, fieldnames=list(progress.history[-1]), lineterminator="\n")
+        names = dict.fromkeys(name for row in reversed(progress.history) for name in row)
+        writer = csv.DictWriter(table, fieldnames=list(names), lineterminator="\n")
         writer.writeheader()
         writer.writerows(progress.history)
         self.write("metrics.csv", table.getvalue())

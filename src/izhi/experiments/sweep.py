@@ -18,7 +18,7 @@ from izhi.experiments import build, plots
 from izhi.experiments import run as run_of
 from izhi.experiments.comparison import percent
 from izhi.experiments.run import Result, RunListener
-from izhi.experiments.run_folder import RunFolder, load
+from izhi.experiments.run_folder import RunFolder, accuracy_of, load
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
 from izhi.experiments.settings.kinds import kind
@@ -61,7 +61,7 @@ class FloatRun:
         e, progress = saved.experiment, saved.progress
         if e.quantization.is_quantized:
             raise SettingError(f"{path} is quantised already, expected the float run it came from")
-        return cls(saved.path, e, progress.network, progress.history[-1]["test_accuracy"])
+        return cls(saved.path, e, progress.network, accuracy_of(saved.path, progress.history))
 
     def rounded(self, bits: int, states: int, method: str, changes: Mapping[str, object]) -> Experiment:
         """The experiment of this network in a format; FLOAT bits leave weights or states as they are."""

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import cast
 
 from izhi.data import Dataset
+from izhi.errors import CheckpointError
 from izhi.experiments import build
+from izhi.experiments.run_folder import Saved
 from izhi.experiments.run_folder import load as load_run
 from izhi.experiments.settings import Experiment
 from izhi.network import Layer, Network
@@ -47,6 +49,24 @@ class Trained:
         return Classifier(self.encoder, self.network).eval()
 
 
+def network_of(saved: Saved, inputs: int, classes: int) -> Network:
+    """The network of a checkpoint, with its weights.
+
+    Raises:
+        CheckpointError: if its weights are not those of the network in its settings; none is made that
+            would be larger than they are.
+    """
+    weights, e = saved.progress.network, saved.experiment
+    there, expected = sum(x.numel() for x in weights.values()), build.numbers(e, inputs, classes)
+    if there < expected:
+        raise CheckpointError(
+            f"{saved.path} is from another network: it holds {there} numbers, expected at least {expected}"
+        )
+    network = build.network(e, inputs, classes)
+    checkpoint.load_weights(saved.path, network, weights)
+    return network
+
+
 def load(
     path: Path,
     changes: Mapping[str, object] | None = None,
@@ -66,6 +86,5 @@ def load(
     expect(e)
     dataset = build.dataset(e.data, report)
     encoder = build.encoder(e, dataset)
-    network = build.network(e, encoder.features, len(dataset.classes))
-    checkpoint.load_weights(saved.path, network, saved.progress.network)
+    network = network_of(saved, encoder.features, len(dataset.classes))
     return Trained(saved.path, e, dataset, encoder, network, saved.progress.history)

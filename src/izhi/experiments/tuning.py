@@ -253,6 +253,7 @@ def check(
     """
     if trials < 1:
         raise SettingError(f"trials is {trials!r}, expected at least 1")
+    typed(settings)  # also what every variant replaces, since the file of what is found holds it
     planned = [experiment({**settings, **variant.settings}) for variant in variants]
     neurons = {e.neurons.neuron for e in planned}
     for r in ranges:

@@ -11,8 +11,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from izhi.errors import DivergenceError
 from izhi.kernels.cpu import delay as cpu
 from izhi.kernels.packed import product
+
+
+def _whole(delays: Tensor, largest: int) -> Tensor:
+    """Delays as whole steps of 0 to D, int64, by which kernels reach into memory.
+
+    Raises:
+        DivergenceError: for a delay that is not a number, which becomes an index far from there.
+    """
+    delays = delays.detach()
+    odd = delays.isnan()
+    if odd.any():
+        raise DivergenceError(
+            f"{int(odd.sum())} of {delays.numel()} delays are not numbers; lower delay_rate, or load weights without"
+        )
+    return delays.round().clamp(0, largest).long()
 
 
 def _inward(g: Tensor, delays: Tensor, largest: int) -> Tensor:
@@ -31,7 +47,7 @@ class _Delayed(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, past: Tensor, delays: Tensor) -> Tensor:
-        whole = delays.detach().round().clamp(0, len(past) - 1).long()
+        whole = _whole(delays, len(past) - 1)
         ctx.save_for_backward(x, past, delays, whole)
         if _has_kernel(x):
             return cpu.forward(x.contiguous(), past.contiguous(), whole)
@@ -75,6 +91,9 @@ def delayed(x: Tensor, past: Tensor, delays: Tensor) -> Tensor:
         x: spikes.
         past: the D + 1 steps before x, (D + 1, B, N).
         delays: of each neuron.
+
+    Raises:
+        DivergenceError: for a delay that is not a number.
     """
     return _Delayed.apply(x, past, delays)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -88,7 +107,7 @@ class _Placed(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, delays: Tensor, largest: int) -> Tensor:
-        tap = delays.detach().round().clamp(0, largest).long()[:, None]
+        tap = _whole(delays, largest)[:, None]
         ctx.save_for_backward(weight, delays, tap)
         ctx.largest = largest
         taps = weight.new_zeros(len(weight), largest + 1, weight.shape[1])
@@ -116,6 +135,9 @@ def delayed_product(x: Tensor, weight: Tensor, delays: Tensor, largest: int) -> 
 
     Returns:
         (T, B, M).
+
+    Raises:
+        DivergenceError: for a delay that is not a number.
     """
     steps = len(x) - largest
     placed = _Placed.apply(weight, delays, largest)  # type: ignore[no-untyped-call]

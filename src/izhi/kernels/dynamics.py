@@ -173,7 +173,7 @@ def _izhikevich(order: EventOrder, derivative: Scalar, plan: Plan, words: Vocabu
         """Gradients of a1…a4, b1…b3 and gain by one sub-step."""
         hv, hu = s[SUBSTEP] * gv, s[SUBSTEP] * gu
         if not u_old:
-            hu = zero * gu
+            hu = zero
         driven = current
         if coupled:
             driven = current - g * v
@@ -187,7 +187,7 @@ def _izhikevich(order: EventOrder, derivative: Scalar, plan: Plan, words: Vocabu
         fired = v >= threshold
         vs, us = reset(v, u, p)
         vm, um, vn, _ = integrate(vs, us, current, g, p, s)
-        none = zero * gv
+        none = zero
         grad_c, grad_d = none, none
         tested = vn
         if rests:
@@ -284,7 +284,7 @@ def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tupl
         if biased:
             current = current + bias
         above, held, new = integrate(v, current, g, p)
-        grad_threshold = zero * gv
+        grad_threshold = zero
         if at_once:
             due = select(new - threshold > zero, one, zero) - above
             if subtract:

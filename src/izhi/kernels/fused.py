@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, cast
 import torch
 from torch import Tensor
 
+from izhi.errors import ShapeError
 from izhi.kernels.drive import Coefficients, Drive, IzhikevichSettings, Memory
 from izhi.kernels.plan import (
     KEEP_EVERY,
@@ -348,6 +349,10 @@ def _flat(drive: Drive) -> tuple[Tensor, Tensor]:
     if g is None:
         current = drive.current.reshape(steps, -1)
         return current, current.new_empty(steps, 0)
+    if g.shape != drive.current.shape:
+        raise ShapeError(
+            f"conductance has shape {tuple(g.shape)}, expected {tuple(drive.current.shape)}, the current's"
+        )
     dtype = torch.promote_types(drive.current.dtype, g.dtype)
     return drive.current.to(dtype).reshape(steps, -1), g.to(dtype).reshape(steps, -1)
 

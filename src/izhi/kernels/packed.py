@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from izhi.errors import ShapeError
 from izhi.kernels.cpu import bits, events
 from izhi.kernels.cpu.bits import WORD
 
@@ -21,10 +22,20 @@ class PackedSpikes:
         words: (T, B, ⌈N/32⌉) int32; bit i of word w is the spike of neuron 32·w + i.
         features: N.
         dtype: format of the dense spikes, and of the products.
+
+    Raises:
+        ShapeError: for words of another shape or format, or with bits of neurons beyond the last one: kernels
+            reach into memory by each bit.
     """
 
     # No dataclass: Fabric would look for tensors to convert within one, and refuse if it is frozen.
     def __init__(self, words: Tensor, features: int, dtype: torch.dtype = torch.float32) -> None:
+        if words.dim() != 3 or words.shape[2] != -(-features // WORD) or words.dtype != torch.int32:
+            raise ShapeError(
+                f"words are {words.dtype} of shape {tuple(words.shape)}, expected int32 (T, B, {-(-features // WORD)})"
+            )
+        if features % WORD and (words[..., -1] >> features % WORD).any():
+            raise ShapeError(f"words have bits beyond the {features} neurons, expected 0 there")
         self.words, self.features, self.dtype = words, features, dtype
 
     @property

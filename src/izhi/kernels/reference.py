@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +20,7 @@ from izhi.kernels.drive import (
     SpikeGradient,
 )
 from izhi.kernels.plan import Constants, Formats
-from izhi.kernels.tracing import is_in_trace
+from izhi.kernels.tracing import is_in_trace, is_traced
 from izhi.kernels.vocabulary import Vocabulary
 
 
@@ -40,7 +39,7 @@ def arrive(drive: Drive, memory: Memory) -> tuple[Drive, Memory]:
     held = memory.synapse or tuple(torch.zeros_like(x) for x in arriving)
     s = tuple(synapse.decay * a + x for a, x in zip(held, arriving, strict=True))
     filtered = [(1 - synapse.decay) * x for x in s]
-    if synapse.implicit and g is not None:
+    if g is not None:
         share = 1 / (1 + synapse.implicit * filtered[1])
         filtered = [x * share for x in filtered]
     return Drive(filtered[0], None if g is None else filtered[1], bias), Memory(s, memory.spikes)
@@ -51,11 +50,30 @@ def remember(drive: Drive, memory: Memory, spikes: Tensor) -> Memory:
     return memory if drive.feedback is None else memory._replace(spikes=spikes)
 
 
+class _OnlyGradient(torch.autograd.Function):
+    """x → 0, with the gradient of factor·x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: Tensor | float) -> Tensor:
+        ctx.factor = factor
+        return torch.zeros_like(x)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        return g * ctx.factor, None
+
+
+def only_gradient(x: Tensor, factor: Tensor | float = 1.0) -> Tensor:
+    """Zeros with the gradient of factor·x; x − x.detach() would be no number where x is infinite."""
+    if is_traced():  # compilers and torch.func take operations of torch alone
+        return (x - x.detach()) * factor
+    return _OnlyGradient.apply(x, factor)  # type: ignore[no-any-return, no-untyped-call]
+
+
 def spike(x: Tensor, surrogate: SpikeGradient, *, strict: bool = False) -> Tensor:
     """1 where x ≥ 0 (x > 0 if ``strict``, as snnTorch does), with the surrogate's derivative."""
     fires = ((x > 0) if strict else (x >= 0)).to(x.dtype)
-    soft = surrogate(x)
-    return fires + (soft - soft.detach())
+    return fires + only_gradient(surrogate(x))
 
 
 def _is_plain() -> bool:
@@ -82,18 +100,14 @@ def _square_step(v: Tensor, g: Tensor | None, p: Coefficients, dt: float, limit:
     if g is not None:
         held = held - dt * p.gain * g * fixed
         slope = slope - p.gain * g
-    # v − fixed is zero in the forward pass and carries the limited derivative in the backward one.
-    return held + (1 + dt * slope).detach().clamp(-limit, limit) * (v - fixed)
+    return held + only_gradient(v, (1 + dt * slope).detach().clamp(-limit, limit))
 
 
 def _clamp(v: Tensor, low: float, high: float) -> Tensor:
     """v within its limits; a clamped v keeps its gradient, so that its neuron can still learn."""
     if _is_plain():
         return v.clamp(low, high)
-    if low == -math.inf and high == math.inf:
-        return v  # below, an infinite v would become no number
-    excess = v.detach() - v.detach().clamp(low, high)
-    return v - excess
+    return v.detach().clamp(low, high) + only_gradient(v)
 
 
 class _Rounded(torch.autograd.Function):
@@ -209,7 +223,7 @@ def _quantized_izhikevich(
     # The derivative by v is limited, as in _square_step.
     fixed = v.detach()
     slope = (1 + 2 * p.a1 * fixed + p.a2).detach().clamp(-limit, limit)
-    v_new = step.next_v(fixed, u, current, bias, p, k) + slope * (v - fixed)
+    v_new = step.next_v(fixed, u, current, bias, p, k) + only_gradient(v, slope)
     u_new = step.next_u(v_new, u, p, k)
     v_new, u_new = torch.where(fired, v, v_new), torch.where(fired, u, u_new)
     return spikes.to(kind), v_new.to(kind), u_new.to(kind)

@@ -141,6 +141,19 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
             raise SettingError(f"learn names {name!r}, but this preset has b2 = 0; learn b1 and b2")
         return -self._given("b2") if name == "a" else self._given("b1") / -self._given("b2")
 
+    def dynamics(self) -> dict[str, object]:
+        """See ``NeuronLayer``; of a mixture the values of each member, and how many neurons each has."""
+        p, s, m = self.parameters_, self.settings, self.mixture
+        found: dict[str, object] = {
+            name: [float(getattr(one, name)) for one in m.members] if m and f"mixed_{name}" in self._buffers
+            else self._given(name)
+            for name in (*COEFFICIENTS, "v0", "u0") if name not in self.learned
+        }  # fmt: skip
+        found.update(order=p.order, dt=float(p.dt), v_min=float(s.v_min), v_max=float(s.v_max))
+        if m:
+            found["neurons"] = m.member_of.bincount(minlength=len(m.members)).tolist()
+        return found
+
     def unit(self, name: str) -> float:
         """The unit of a learned coefficient, see ``unit_of``."""
         return unit_of(self.parameters_, name)

@@ -88,6 +88,11 @@ class LIF(NeuronLayer[LIFState]):
             raise unknown("learnable coefficient", name, LIFCoefficients._fields)
         return float(getattr(self, name))
 
+    def dynamics(self) -> dict[str, object]:
+        """See ``NeuronLayer``."""
+        own = {name: float(getattr(self, name)) for name in LIFCoefficients._fields if name not in self.learned}
+        return {**own, "reset": self.settings.reset, "reset_delay": self.settings.reset_delay}
+
     def unit(self, name: str) -> float:
         """The size of a change of β or the threshold that is felt: 1 − β, and the threshold."""
         return max(1 - self.beta, 0.01) if name == "beta" else self.threshold

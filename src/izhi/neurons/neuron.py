@@ -7,19 +7,23 @@ hardware/fixed/neuron.py, its datapath in hardware/core/datapaths.py.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from izhi import kernels
-from izhi.errors import SettingError, ShapeError, unknown
+from izhi.errors import CheckpointError, SettingError, ShapeError, shown, unknown
 from izhi.kernels import Drive, Memory
 from izhi.kernels.reference import arrive, remember
 
 State = TypeVar("State", bound="NeuronState")
+
+#: How the entry of a ``state_dict`` ends that says what a layer's neurons are; torch's name for it.
+DYNAMICS = "_extra_state"
 
 
 class NeuronState(Protocol):
@@ -97,6 +101,10 @@ class Neuron(Protocol):
 class NeuronLayer(nn.Module, Generic[State]):
     """Base of the layers of neurons here: size, learned coefficients, and checks of what comes in.
 
+    A ``state_dict`` says what the neurons are beside what they learned, so that weights are not loaded into other
+    neurons: that is a CheckpointError. Weights without that entry, of earlier versions or where it was
+    taken out, are loaded as they are.
+
     Args:
         size: shape of one step of one sample, for coefficients of each neuron; None for one set.
         spread: standard deviation of the learned coefficients' initial values between neurons, in
@@ -106,6 +114,8 @@ class NeuronLayer(nn.Module, Generic[State]):
     Raises:
         SettingError: for an unknown kernel, or a spread that is not 0 without a size.
     """
+
+    kind: ClassVar[str]
 
     def __init__(self, size: int | Sequence[int] | None, spread: float, kernel: str) -> None:
         super().__init__()
@@ -118,6 +128,32 @@ class NeuronLayer(nn.Module, Generic[State]):
             raise SettingError(f"spread is {spread!r}, expected 0 unless each neuron has its own (size)")
         self.kernel, self.spread = kernel, spread
         self.learned = nn.ParameterDict()
+
+    def dynamics(self) -> Mapping[str, object]:
+        """What decides what the neurons do, besides what they learn and what trains them: plain values."""
+        raise NotImplementedError
+
+    def get_extra_state(self) -> Tensor:
+        """The dynamics as text of JSON in bytes, (n,) uint8: a tensor, like all else that is saved with weights."""
+        return torch.tensor(list(json.dumps({"neuron": self.kind, **self.dynamics()}).encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: object) -> None:
+        """Raise CheckpointError unless the neurons that a state was saved of are these."""
+        own, there = _facts(self.get_extra_state()), _facts(state)
+        odd = [name for name in {**own, **there} if own.get(name) != there.get(name)]
+        if odd:
+            others = f", and another {', '.join(odd[1:])}" if odd[1:] else ""
+            raise CheckpointError(
+                f"its neurons have {odd[0]} {shown(there.get(odd[0]))}, expected {shown(own.get(odd[0]))}{others};"
+                " build them as those were that it was trained with"
+            )
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        state_dict.setdefault(prefix + DYNAMICS, self.get_extra_state())
+        try:
+            super()._load_from_state_dict(state_dict, prefix, *others)
+        except CheckpointError as error:
+            raise CheckpointError(f"{prefix.removesuffix('.')}: {error}" if prefix else str(error)) from None
 
     def _learn(self, names: Sequence[str], initial: Callable[[str], Tensor | float]) -> None:
         """Make parameters of these coefficients."""
@@ -192,6 +228,18 @@ class NeuronLayer(nn.Module, Generic[State]):
                     f"state has shape {tuple(tensor.shape)}, expected {tuple(one.shape)}, that of one step"
                 )
         return state
+
+
+def _facts(state: object) -> dict[str, object]:
+    """What ``get_extra_state`` wrote."""
+    try:
+        if isinstance(state, Tensor) and state.dtype == torch.uint8 and state.dim() == 1:
+            found = json.loads(bytes(state.tolist()))
+            if isinstance(found, dict):
+                return found
+    except (ValueError, RecursionError):
+        pass
+    raise CheckpointError(f"what its neurons are is {shown(state)}, expected bytes of JSON; use an intact copy")
 
 
 def _tensors(state: NeuronState) -> tuple[Tensor, ...]:

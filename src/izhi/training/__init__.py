@@ -6,7 +6,7 @@ from izhi.training.evolution.evolve import Evolution
 from izhi.training.fabric import fast_precision, make_fabric, start_fabric
 from izhi.training.gradients import SCHEDULES, Gradients, Step
 from izhi.training.losses import LOSSES, Loss
-from izhi.training.memory import keep_freed_memory
+from izhi.training.memory import keep_freed_memory, memory_of_machine
 from izhi.training.optimizer import Optimizer
 from izhi.training.trainer import Data, Learner, Listener, Method, Progress, Silent, Trainer, best_epoch
 
@@ -33,5 +33,6 @@ __all__ = [
     "fast_precision",
     "keep_freed_memory",
     "make_fabric",
+    "memory_of_machine",
     "start_fabric",
 ]

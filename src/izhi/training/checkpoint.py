@@ -2,30 +2,30 @@
 
 A checkpoint holds what an exact continuation needs: configuration, weights, optimiser state, the number
 of finished epochs and their metrics. All randomness is a function of (seed, epoch, step), so no
-generator's state is kept. Loading runs no code from the file (``weights_only=True``).
+generator's state is kept. What goes on is exact with the same number of threads, on which the last bits of torch's
+products depend. Loading runs no code from the file (``weights_only=True``), and takes nothing in it
+on trust: checksums, kinds, shapes and finite numbers are looked at before anything is used.
 """
 
 from __future__ import annotations
 
 import io
-import pickle
-import zipfile
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
 
-from izhi.errors import CheckpointError
-from izhi.files import problem, write_bytes
+from izhi.errors import CheckpointError, shown
+from izhi.files import write_bytes
+from izhi.neurons.neuron import DYNAMICS
+from izhi.training import stored
 from izhi.training.trainer import Progress
 
 FORMAT = 1
 NAME = "checkpoint.pt"
-
-#: What the progress of a run is kept under.
-_PROGRESS = ("model", "optimizer", "epoch", "history", "warnings")
 
 
 def content_of(progress: Progress) -> dict[str, object]:
@@ -51,77 +51,171 @@ def save(path: Path, content: Mapping[str, object]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def read(path: Path) -> Any:
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is a finite number, and no truth value."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) < math.inf
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number, 0 to 2⁶³."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def is_names(value: object) -> TypeGuard[list[str]]:
+    """Whether it is a list of texts."""
+    return isinstance(value, list) and all(isinstance(x, str) for x in value)
+
+
+def is_table(value: object) -> TypeGuard[dict[str, object]]:
+    """Whether it is a dictionary whose keys are texts."""
+    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
+
+
+def is_weights(value: object) -> TypeGuard[dict[str, Tensor]]:
+    """Whether it is a dictionary of tensors by their names."""
+    return is_table(value) and all(isinstance(x, Tensor) for x in value.values())
+
+
+def is_history(value: object) -> TypeGuard[list[dict[str, float]]]:
+    """Whether it is a list of rows of metrics."""
+    return isinstance(value, list) and all(is_table(row) and all(map(_is_metric, row.values())) for row in value)
+
+
+def is_losses(value: object) -> TypeGuard[list[Tensor]]:
+    """Whether it is a list of tensors (P,) of finite numbers, as a search is told them."""
+    return isinstance(value, list) and all(
+        isinstance(x, Tensor) and x.dim() == 1 and x.is_floating_point() and bool(torch.isfinite(x).all())
+        for x in value
+    )
+
+
+def _is_metric(value: object) -> bool:
+    return is_number(value) or isinstance(value, float)
+
+
+#: What a value is asked, and what was expected where the answer is no.
+Kind: TypeAlias = tuple[Callable[[object], bool], str]
+HISTORY: Kind = is_history, "a list of rows of numbers"
+LOSSES: Kind = is_losses, "a list of finite losses for each population"
+NAMES: Kind = is_names, "a list of texts"
+TABLE: Kind = is_table, "a dict of names"
+WHOLE: Kind = is_whole, "a whole number"
+WEIGHTS: Kind = is_weights, "a dict of tensors"
+
+#: What the progress of a run is kept under.
+_PROGRESS: Mapping[str, Kind] = {
+    "model": WEIGHTS,
+    "optimizer": (lambda value: value is None or is_table(value), "a dict of names"),
+    "epoch": WHOLE,
+    "history": HISTORY,
+    "warnings": NAMES,
+}
+
+
+def expect(path: Path | str, content: Mapping[str, object], kinds: Mapping[str, Kind]) -> None:
+    """Raise CheckpointError for the first value that is not there or of another kind; ``path`` is what it names."""
+    for name, (holds, expected) in kinds.items():
+        if name not in content:
+            raise CheckpointError(f"{path} lacks {name}, expected {expected}; use a checkpoint that izhi wrote")
+        if not holds(content[name]):
+            raise CheckpointError(
+                f"{path} has {name} {shown(content[name])}, expected {expected}; use a checkpoint that izhi wrote"
+            )
+
+
+def read(path: Path) -> stored.Plain:
     """What a file of torch.save holds, on the CPU; tensors and plain values alone.
 
     Raises:
-        CheckpointError: if it is missing, truncated, or holds anything else.
+        CheckpointError: if it is missing, truncated, damaged, or holds anything else.
     """
     if not path.is_file():
         raise CheckpointError(f"{path} is not there, expected a checkpoint; give a run folder that has one")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > path.stat().st_size:
-            raise CheckpointError(f"{path} unpacks to more than its own size, expected stored tensors only")
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise CheckpointError(
-            f"{path} holds code or objects, expected tensors and plain values; it was not loaded:"
-            " use a checkpoint that izhi wrote"
-        ) from None
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {problem(error)}") from None
-    except (zipfile.BadZipFile, RuntimeError, EOFError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path} is truncated or no checkpoint ({reason}); use an intact copy") from None
+    return stored.read(path)
 
 
-def load_with(path: Path, settings: Mapping[str, object]) -> dict[str, Any]:
+def load_with(path: Path, settings: Mapping[str, object], kinds: Mapping[str, Kind]) -> dict[str, Any]:
     """What a file holds that was saved with ``settings`` among its content.
+
+    Args:
+        path: of the file.
+        settings: that it was saved with.
+        kinds: of what it must hold besides settings and history.
 
     Raises:
         CheckpointError: if it is damaged, or was saved with other settings.
     """
     content = read(path)
-    if not isinstance(content, dict) or not {"settings", "history"} <= content.keys():
+    kinds = {"settings": TABLE, "history": HISTORY, **kinds}
+    if not is_table(content) or not kinds.keys() <= content.keys():
         raise CheckpointError(f"{path} holds nothing to go on from; choose another --out")
+    expect(path, content, kinds)
+    saved = cast(dict[str, object], content["settings"])
     for name, value in settings.items():
-        if content["settings"].get(name) != value:
-            raise CheckpointError(f"{path} was written with another {name}, not {value!r}; choose another --out")
+        there = saved.get(name)
+        if type(there) is not type(value) or there != value:
+            raise CheckpointError(f"{path} was written with another {name}, not {shown(value)}; choose another --out")
     return content
 
 
-def load(path: Path, also: Sequence[str] = ()) -> dict[str, Any]:
+def load(path: Path, also: Mapping[str, Kind] | None = None) -> dict[str, Any]:
     """What a checkpoint holds, on the CPU.
 
     Args:
         path: of the file.
-        also: names that it must hold besides a run's progress.
+        also: what it must hold besides a run's progress, and of which kinds.
 
     Raises:
-        CheckpointError: if it is missing, truncated, holds anything but tensors and plain values, or
-            is no checkpoint of this program.
+        CheckpointError: if it is missing, truncated, damaged, holds anything but tensors and plain values of
+            their kinds, or is no checkpoint of this program.
     """
     content = read(path)
-    keys = {"format", *_PROGRESS, *also}
-    if not isinstance(content, dict) or not keys <= content.keys():
+    kinds = {**_PROGRESS, **(also or {})}
+    keys = {"format", *kinds}
+    if not is_table(content) or not keys <= content.keys():
         raise CheckpointError(f"{path} is not a checkpoint of izhi: it lacks some of {sorted(keys)}")
-    if content["format"] != FORMAT:
-        raise CheckpointError(f"{path} has format {content['format']!r}, expected {FORMAT}; update izhi")
+    if not is_whole(content["format"]) or content["format"] != FORMAT:
+        raise CheckpointError(f"{path} has format {shown(content['format'])}, expected {FORMAT}; update izhi")
+    expect(path, content, kinds)
     return content
 
 
-def load_weights(path: Path, network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copy weights into a network of the same shapes; CheckpointError where they differ."""
+def load_weights(path: Path | str, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy weights into a network of the same shapes and, where they say so, the same neurons.
+
+    Weights that were saved before neurons said what they are are loaded as they are.
+
+    Args:
+        path: what errors name.
+        network: that gets them.
+        state: its ``state_dict``.
+
+    Raises:
+        CheckpointError: for other names, shapes or kinds of numbers, for numbers that are not finite, and
+            for weights of other neurons.
+    """
     own = network.state_dict()
-    if own.keys() != state.keys():
-        odd = sorted(own.keys() ^ state.keys())
+    odd = sorted(name for name in own.keys() ^ state.keys() if not (name in own and name.endswith(DYNAMICS)))
+    if odd:
         raise CheckpointError(f"{path} is from another network: {odd[0]} is in one of the two only")
-    for name, tensor in own.items():
-        if tuple(state[name].shape) != tuple(tensor.shape):
-            raise CheckpointError(
-                f"{path} is from another network: {name} has shape {tuple(state[name].shape)},"
-                f" expected {tuple(tensor.shape)}"
-            )
-    network.load_state_dict(dict(state))
+    for name in own.keys() & state.keys():
+        if not name.endswith(DYNAMICS):
+            _check_tensor(path, name, state[name], own[name])
+    try:
+        network.load_state_dict(dict(state))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is from another network: {error}") from None
+
+
+def _check_tensor(path: Path | str, name: str, tensor: Tensor, own: Tensor) -> None:
+    if tensor.shape != own.shape:
+        raise CheckpointError(
+            f"{path} is from another network: {name} has shape {tuple(tensor.shape)}, expected {tuple(own.shape)}"
+        )
+    alike = tensor.is_floating_point() if own.is_floating_point() else tensor.dtype == own.dtype
+    if not alike:
+        raise CheckpointError(f"{path} is from another network: {name} is in {tensor.dtype}, expected {own.dtype}")
+    if not torch.isfinite(tensor.to(own.dtype)).all():
+        raise CheckpointError(f"{path} has {name} with numbers that are not finite; use an earlier or intact copy")

@@ -12,12 +12,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from izhi.data import AnySamples, EventBatch, stream
-from izhi.errors import CheckpointError, DivergenceError
+from izhi.errors import DivergenceError
 from izhi.network import Network, first_nonfinite
 from izhi.seeds import Purpose, derive_seed
 from izhi.training.classifier import Classifier
 from izhi.training.evaluation import Row, precise, summed
 from izhi.training.losses import Loss
+from izhi.training.optimizer import restore
 from izhi.training.trainer import Learner, Trainer
 
 #: What every learning rate is multiplied by when that share of a run, 0 to 1, is done.
@@ -48,12 +49,9 @@ class Gradients:
     ) -> tuple[Learner, nn.Module]:  # fmt: skip
         """See ``Method``."""
         optimizer = self.optimizer(classifier.network)
-        if state is not None:
-            try:
-                optimizer.load_state_dict(dict(state))
-            except ValueError as error:
-                raise CheckpointError(f"it is from another optimiser ({error})") from None
         model, wrapped = trainer.fabric.setup(classifier, optimizer)
+        if state is not None:  # now that the weights are in the precision of training, which their moments are in
+            restore(optimizer, state)
         step = Step(trainer.fabric, model, wrapped, trainer.loss, self.clip)
         return Descent(trainer, step, samples, SCHEDULES[self.schedule]), model
 

@@ -1,11 +1,21 @@
-"""Allocation: memory that the C library keeps instead of returning it to the system."""
+"""Memory: how much the machine has, and what the C library keeps of it instead of returning it to the system."""
 
 from __future__ import annotations
 
 import ctypes
+import math
+import os
 import sys
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
+
+
+def memory_of_machine() -> float:
+    """Bytes of memory that this machine has; inf where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return math.inf
 
 
 def keep_freed_memory() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
+from torch import Tensor
 
+from izhi.errors import CheckpointError, shown
 from izhi.network import Layer, Network
+from izhi.training.checkpoint import is_number
 
 
 @dataclass(frozen=True)
@@ -46,3 +51,60 @@ class Optimizer:
             return torch.optim.SGD(groups, lr=self.learning_rate, momentum=0.9)
         kind = torch.optim.AdamW if self.name == "adamw" else torch.optim.Adam
         return kind(groups, lr=self.learning_rate, fused=True)
+
+
+#: What rates may be; fused optimisers take them in float32.
+_LARGEST = torch.finfo(torch.float32).max
+
+
+def restore(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Put back an optimiser's ``state_dict``, once it is known to be one of this optimiser on these weights.
+
+    Fused optimisers write where the shapes of the weights say, whatever the shapes of their own state. What an
+    older version did not keep is as the optimiser has it.
+
+    Raises:
+        CheckpointError: for another number of weights, or state of other names, shapes or kinds of numbers, or
+            numbers that are not finite.
+    """
+    wanted = _after_a_step(optimizer)
+    try:
+        groups = [_group(own, there) for own, there in zip(wanted["param_groups"], state["param_groups"], strict=True)]
+        kept = {number: _checked(wanted["state"][number], values) for number, values in state["state"].items()}
+        optimizer.load_state_dict({"state": kept, "param_groups": groups})
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"it is from another optimiser ({error})") from None
+
+
+def _after_a_step(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What a copy of an optimiser keeps after a step: the names and shapes of its state."""
+    copy = deepcopy(optimizer)
+    for group in copy.param_groups:
+        for weight in group["params"]:
+            weight.grad = torch.zeros_like(weight)
+    copy.step()
+    return copy.state_dict()
+
+
+def _group(own: Mapping[str, object], there: Mapping[str, object]) -> dict[str, object]:
+    """Settings of a group, of which only numbers, such as rates, may differ."""
+    for name, value in there.items():
+        wanted = own.get(name)
+        if is_number(value) and 0 <= value <= _LARGEST and is_number(wanted):
+            continue
+        if isinstance(value, Tensor) or value != wanted:
+            raise ValueError(f"{name} is {shown(value)}, expected {shown(wanted)}")
+    return {**own, **there}
+
+
+def _checked(own: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """State of one weight."""
+    if own.keys() != there.keys():
+        raise ValueError(f"it keeps {shown(list(there))}, expected {list(own)}")
+    for name, wanted in own.items():
+        value = there[name]
+        if not isinstance(value, Tensor) or value.shape != wanted.shape or not value.is_floating_point():
+            raise ValueError(f"{name} is {shown(value)}, expected {wanted.dtype} of shape {tuple(wanted.shape)}")
+        if not torch.isfinite(value.to(wanted.dtype)).all() or (name == "step" and value < 0):
+            raise ValueError(f"{name} holds numbers that are not finite, or below 0")
+    return there

@@ -5,7 +5,8 @@
 
 Device, precision, several devices and several machines come from Lightning Fabric. All randomness is a
 function of the seed and of (epoch, step), so a run that resumes from its checkpoint has the same numbers as
-one that was never stopped.
+one that was never stopped, on the same machine with the same number of threads: the kernels of neurons do not depend
+on threads, but torch's products do, in the last bits of float32.
 """
 
 from __future__ import annotations

@@ -183,6 +183,8 @@ def test_too_few_members_and_too_few_losses_are_refused():
     search = SeparableCMA(3, members=4, spread=1, seed=0, measure=lambda x, g: x.sum(1))
     with pytest.raises(CheckpointError, match="told 1 populations, expected 2"):
         search.replay([np.zeros(4)], 2)
+    with pytest.raises(CheckpointError, match="other populations than those of 4 members"):
+        search.replay([np.zeros(3)], 1)
 
 
 def test_the_command_evolves_an_artifact_and_goes_on_where_it_was_broken_off(tmp_path, capsys):

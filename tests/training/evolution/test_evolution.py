@@ -56,6 +56,32 @@ def test_a_search_finds_a_minimum_and_its_losses_bring_another_one_there(name):
         Search(name, 8, measure=must_not_measure, **options).replay(search.losses, 81)
 
 
+@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize(
+    "losses",
+    [[None], [3.0], [torch.zeros(())], [torch.zeros(6, 1)], [torch.zeros(5)], [torch.zeros(7)], [torch.zeros(0)],
+     [torch.zeros(6, dtype=torch.int64)], [torch.full((6,), torch.nan)], torch.zeros(2, 6), {0: torch.zeros(6)}],
+)  # fmt: skip
+def test_losses_that_no_population_had_are_one_error(name, losses):
+    search = Search(name, 3, members=6, spread=0.3, seed=0, measure=lambda x, generation: x.sum(1))
+    with pytest.raises(CheckpointError):
+        search.replay(losses, 1)
+
+
+@pytest.mark.parametrize(
+    "start", [None, {}, {"x": 1}, "shape", "nan", "kind"]
+)  # fmt: skip
+def test_first_values_of_another_network_are_one_error(tmp_path, start):
+    run(tmp_path, epochs=1)
+    content = checkpoint.load(tmp_path / "checkpoint.pt")
+    there = content["optimizer"]["start"]
+    odd = {"shape": lambda x: x.reshape(-1), "nan": lambda x: x * torch.nan, "kind": lambda x: x.tolist()}
+    content["optimizer"]["start"] = {k: odd[start](x) for k, x in there.items()} if isinstance(start, str) else start
+    checkpoint.save(tmp_path / "checkpoint.pt", {k: v for k, v in content.items() if k != "format"})
+    with pytest.raises(CheckpointError, match="of another search .* start anew"):
+        run(tmp_path, epochs=2)
+
+
 def test_losses_that_are_not_finite_are_the_worst():
     def losses(x, generation):
         found = (x**2).sum(1)

@@ -21,6 +21,8 @@ from izhi.hardware.devices import Device
 from izhi.hardware.devices.evaluation import Inputs, Labels
 from izhi.hardware.devices.evolution import NUMPY_SEARCH, DeviceEvolution, Searching
 from izhi.seeds import Purpose, derive_seed
+from izhi.training import checkpoint
+from izhi.training.optimizer import restore
 
 #: What an exact continuation needs.
 State: TypeAlias = dict[str, Any]
@@ -112,9 +114,10 @@ class Backpropagation:
         return {"model": self.run.network.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: State, number: int) -> None:
-        self.run.network.load_state_dict(state["model"])
+        checkpoint.expect("the learner", state, {"model": checkpoint.WEIGHTS, "optimizer": checkpoint.TABLE})
+        checkpoint.load_weights("the learner", self.run.network, state["model"])
         self._prepare()
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore(self.optimizer, state["optimizer"])
         self._write()
 
 
@@ -168,6 +171,7 @@ class Evolving:
         return {"losses": [torch.from_numpy(np.asarray(x)) for x in self.evolution.state]}
 
     def load_state_dict(self, state: State, number: int) -> None:
+        checkpoint.expect("the learner", state, {"losses": checkpoint.LOSSES})
         losses = [x.double().numpy() for x in state["losses"]]
         self.evolution.go_on(losses, number * self.steps)
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from izhi.data import has_events, usual_window
-from izhi.errors import SettingError, unknown
+from izhi.errors import SettingError, shown, unknown
 from izhi.experiments.settings.checks import check
 from izhi.experiments.settings.fields import Group
 from izhi.experiments.settings.groups import (
@@ -41,6 +41,23 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+#: Mistakes of a file that its error names.
+_MOST = 5
+#: Kinds of mistakes of which pydantic says well what it expected; of others it is said here, by how they begin.
+_SAYS_IT = (
+    "value_error", "literal_error", "finite_number", "greater_than", "greater_than_equal", "less_than",
+    "less_than_equal",
+)  # fmt: skip
+_EXPECTED = {
+    "int": "a whole number",
+    "float": "a valid number",
+    "bool": "true or false",
+    "string": "text",
+    "tuple": "a list",
+    "dict": "a table of names and numbers",
+}
 
 
 class Experiment(Group):
@@ -125,7 +142,7 @@ def flattened(values: Mapping[str, object]) -> dict[str, object]:
             found[name] = value
             continue
         if not isinstance(value, Mapping):
-            raise SettingError(f"{name} is {value!r}, expected a table [{name}] of settings")
+            raise SettingError(f"{name} is {shown(value)}, expected a table [{name}] of settings")
         for own, inner in value.items():
             if own in GROUP_OF and GROUP_OF[own] != name:
                 raise SettingError(f"{own} stands in [{name}], expected [{GROUP_OF[own]}], or the top of the file")
@@ -155,7 +172,9 @@ def _of(values: Mapping[str, object]) -> Experiment:
     try:
         found = Experiment(**groups)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise SettingError("; ".join([*odd, *(_mistake(e) for e in error.errors())])) from None
+        mistakes = error.errors(include_url=False)
+        more = [f"and {len(mistakes) - _MOST} more"] if len(mistakes) > _MOST else []
+        raise SettingError("; ".join([*odd, *map(_mistake, mistakes[:_MOST]), *more])) from None
     if odd:
         raise SettingError("; ".join(odd))
     return found
@@ -169,8 +188,14 @@ def typed(values: Mapping[str, object]) -> dict[str, object]:
 
 def _mistake(error: ErrorDetails) -> str:
     name = ".".join(str(part) for part in error["loc"][1:])
-    text = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{name} is {error['input']!r}, expected {text.removeprefix('expected ')}"
+    kind = error["type"]
+    if kind in _SAYS_IT:
+        text = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("expected ")
+    elif kind == "too_long":
+        text = f"at most {error['ctx']['max_length']} of them"
+    else:
+        text = _EXPECTED.get(kind.partition("_")[0], "a value of another kind")
+    return f"{name} is {shown(error['input'])}, expected {text}"
 
 
 def read(path: Path) -> dict[str, object]:
@@ -180,7 +205,9 @@ def read(path: Path) -> dict[str, object]:
             return flattened(tomllib.load(file))
     except OSError as error:
         raise SettingError(f"cannot read {path}: {problem(error)}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise SettingError(f"{path} holds values within values without end, expected tables of settings") from None
+    except ValueError as error:  # no TOML, no UTF-8, or a number that is too long
         raise SettingError(f"{path} is not valid TOML: {error}") from None
 
 

@@ -85,7 +85,9 @@ def _not_nan(value: float) -> float:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_parts)]
-Widths = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], BeforeValidator(_parts)]
+Widths = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], BeforeValidator(_parts), Field(max_length=1000)
+]
 Shares = Annotated[dict[str, Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]], BeforeValidator(_shares)]
 #: A number above 0 that may be infinite.
 MaybeInfinite = Annotated[float, Field(gt=0), AfterValidator(_not_nan)]

@@ -40,7 +40,7 @@ class DataSettings(Group):
     )
     validation_speaker: int | None = setting(
         None, "hold out the training samples of this speaker for validation, in place of a share",
-        Mark.OF_EVENTS, ge=0,
+        Mark.OF_EVENTS, ge=0, lt=2**32,
     )  # fmt: skip
     fold: int | None = setting(
         None,
@@ -50,7 +50,7 @@ class DataSettings(Group):
     best_inputs: int | None = setting(
         None,
         "keep the N inputs of an embedded data set with the largest ANOVA F; default: all",
-        Mark.CODES | Mark.SHAPES | Mark.OF_EMBEDDED, ge=1,
+        Mark.CODES | Mark.SHAPES | Mark.OF_EMBEDDED, ge=1, le=1_000_000,
     )  # fmt: skip
     train_samples: int | None = setting(
         None, "train on so many of the training samples, drawn by the split's seed; default: all",

@@ -111,6 +111,8 @@ class SeparableCMA:
         """Tell the losses of so many generations again, which are not measured."""
         if len(losses) != generations:
             raise CheckpointError(f"the search was told {len(losses)} populations, expected {generations}; start anew")
+        if any(len(told) != self._search.population_size for told in losses):
+            raise CheckpointError(f"it was told other populations than those of {self._search.population_size} members")
         self._told = deque(losses)
         for _ in range(generations):
             self.step()

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from izhi.errors import ShapeError
 from izhi.kernels.cpu.bits import WORD
 from izhi.kernels.cpu.parallel import (
     Kernel,
@@ -51,6 +52,7 @@ def _frames(counted: bool) -> Kernel:
         shifts = array(data, 11, (batch, 2), np.int64)
         keys = array(data, 12, batch, np.uint32)
         dropped = array(data, 13, 1, np.float64)[0]
+        polarities = number(data, 15)
         out = array(data, 14, (steps, batch, per_row), element)
         worker, workers = share(data)
         limit = np.uint64(dropped * 4294967296.0)
@@ -61,9 +63,10 @@ def _frames(counted: bool) -> Kernel:
                 t = np.int64(times[k] * per_microsecond[b])
                 x = units[k] % width + shifts[b, 1]
                 y = units[k] // width % height + shifts[b, 0]
-                inside = times[k] >= 0 and t < steps and 0 <= x < width and 0 <= y < height
+                polarity = units[k] // (width * height)
+                inside = times[k] >= 0 and 0 <= t < steps and 0 <= x < width and 0 <= y < height
+                inside = inside and 0 <= polarity < polarities
                 if inside and np.uint64(mix(_u32(_u32(k - begin) ^ key))) >= limit:
-                    polarity = units[k] // (width * height)
                     add(out[t, b], (polarity * rows + y // pool) * columns + x // pool)
 
     return bin_events
@@ -76,7 +79,7 @@ def frames(
     """Events of each unit and step: words (T, B, ⌈N/32⌉) of whether there are any, or counts (T, B, N).
 
     Args:
-        times, units, offsets: see ``izhi.data.events.EventBatch``.
+        times, units, offsets: see ``izhi.data.events.EventBatch``; units that the sensor lacks are left out.
         shape: polarities, height and width of the sensor.
         steps: T; later events are left out, and those of negative time.
         per_microsecond: (B,) float64, steps of a microsecond.
@@ -85,14 +88,22 @@ def frames(
         dropped: share of events that are left out at random.
         pool: neighbours in each direction that are one unit of the result.
         counted: whether to count, in float32.
+
+    Raises:
+        ShapeError: for recordings that are not within the events.
     """
     batch, (polarities, height, width) = len(offsets) - 1, shape
+    if not 0 <= offsets[0] <= offsets[-1] <= len(times) == len(units) or (offsets.diff() < 0).any():
+        raise ShapeError(
+            f"recordings go from event {int(offsets[0])} to {int(offsets[-1])}, expected rising offsets within"
+            f" the {len(times)} events"
+        )
     features = polarities * -(-height // pool) * -(-width // pool)
     per_row = features if counted else -(-features // WORD)
     out = torch.zeros(steps, batch, per_row, dtype=torch.float32 if counted else torch.int32)
     launch(
         _frames(counted), steps, batch, len(times), per_row, height, width, pool, times, units,
         offsets, per_microsecond, shifts, keys, torch.tensor([dropped], dtype=torch.float64), out,
-        pieces=batch,
+        polarities, pieces=batch,
     )  # fmt: skip
     return out

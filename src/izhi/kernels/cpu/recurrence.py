@@ -1,8 +1,8 @@
 """The neuron over time as two Numba kernels: one pass forward, one backward.
 
 Lanes (batch × neurons) are cut into blocks whose state stays in the first-level cache while the loop
-over time reads each input and writes each spike once. Blocks run in parallel, and no number depends on
-how many threads there are.
+over time reads each input and writes each spike once. Blocks run in parallel, and no number here depends
+on how many threads there are; torch's products, before and after, may.
 
 The forward pass keeps the state of every k-th step. The backward pass computes the states
 between two of them again, into memory of its own that fits the second-level cache, and then goes back

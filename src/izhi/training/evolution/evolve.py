@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from izhi.data import AnySamples, EventBatch
-from izhi.errors import CheckpointError
+from izhi.errors import CheckpointError, shown
 from izhi.kernels import Spikes
 from izhi.network import Network
 from izhi.seeds import Purpose, derive_seed
+from izhi.training.checkpoint import is_weights
 from izhi.training.classifier import Classifier
 from izhi.training.evaluation import Row
 from izhi.training.evolution.population import Genome, Population
@@ -64,9 +65,11 @@ class Evolution:
         if state is None:
             return Generations(self, trainer, classifier, samples), model
         try:
+            if not is_weights(state["start"]):
+                raise ValueError(f"its first values are {shown(state['start'])}, expected tensors by name")
             learner = Generations(self, trainer, classifier, samples, state["start"])
             learner.go_on(state["losses"], epochs)
-        except (KeyError, TypeError, ValueError, CheckpointError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError, CheckpointError) as error:
             raise CheckpointError(f"it is of another search ({error})") from None
         return learner, model
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from izhi.errors import SettingError
+from izhi.errors import SettingError, shown
 from izhi.kernels import Drive, Spikes, product
 from izhi.network.connections import Linear
 from izhi.network.layers import Layer, Network
@@ -48,12 +48,13 @@ class Genome:
 
     Raises:
         SettingError: for another network, or where nothing is left to search.
+        ValueError: for first values of another shape, or that are not finite.
     """
 
     def __init__(self, network: Network, searched: str = "all", start: Mapping[str, Tensor] | None = None) -> None:
         self.genes = [g for g in _genes(network) if searched in ("all", _kind(g.name))]
         if start is not None:
-            self.genes = [Gene(g.name, start[g.name].view_as(g.start).to(g.start), g.scale) for g in self.genes]
+            self.genes = [Gene(g.name, _as_before(start[g.name], g), g.scale) for g in self.genes]
         if not self.genes:
             raise SettingError(f"searched is {searched!r}, but the network has none to change; add learn")
         self.size = sum(g.start.numel() for g in self.genes)
@@ -77,6 +78,13 @@ class Genome:
         with torch.no_grad():
             for name, value in self.values(x[None]).items():
                 own[name].copy_(value[0])
+
+
+def _as_before(start: Tensor, gene: Gene) -> Tensor:
+    """First values of a gene as a checkpoint has them."""
+    if not isinstance(start, Tensor) or start.shape != gene.start.shape or not torch.isfinite(start).all():
+        raise ValueError(f"{gene.name} is {shown(start)}, expected finite numbers of shape {tuple(gene.start.shape)}")
+    return start.to(gene.start)
 
 
 def _kind(name: str) -> str:

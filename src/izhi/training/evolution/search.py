@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from izhi.errors import CheckpointError, SettingError, unknown
+from izhi.training.checkpoint import is_losses
 
 #: Names of the searches: Separable Natural Evolution Strategies (Schaul et al. 2011), Covariance Matrix
 #: Adaptation (Hansen 2001), and a genetic algorithm (tournaments, simulated binary crossover, mutation).
@@ -111,13 +112,18 @@ class Search:
         """Tell the losses of so many generations again, which are not measured.
 
         Raises:
-            CheckpointError: if there are more or fewer than those generations need.
+            CheckpointError: if there are more or fewer than those generations need, or what is no such loss.
         """
+        if not is_losses(losses):
+            raise CheckpointError("its losses are not lists of finite numbers, one for each population; start anew")
         self._problem.told.extend(losses)
         done = 0
-        while self._problem.told and done < generations:
-            self.step()
-            done += 1
+        try:
+            while self._problem.told and done < generations:
+                self.step()
+                done += 1
+        except (ValueError, RuntimeError) as error:  # of evotorch, for losses of more or fewer members
+            raise CheckpointError(f"its losses are not those of this population ({error}); start anew") from None
         if self._problem.told or done < generations or len(self.losses) != len(losses):
             raise CheckpointError(
                 f"the search was told {len(losses)} populations, expected those of {generations}"
