@@ -33,6 +33,8 @@ from izhi.kernels.vocabulary import Scalar, Value, places
 
 #: Lanes of one block.
 BLOCK = 1024
+#: Steps of lanes that are worth a thread.
+_WORTH = 16384
 _CONSTANTS = len(Constants._fields)
 
 
@@ -324,6 +326,12 @@ def _backward(plan: Plan) -> Kernel:
     return backward
 
 
+def _pieces(call: Call) -> int:
+    """Pieces of work: blocks, but no more than are worth a thread."""
+    steps, lanes = call.current.shape
+    return min(-(-lanes // BLOCK), max(1, steps * lanes // _WORTH))
+
+
 def _arguments(plan: Plan, call: Call, keep_every: int) -> tuple[int | torch.Tensor, ...]:
     steps, lanes = call.current.shape
     sizes = (steps, lanes, call.coefficients.shape[1], call.bias.shape[0], keep_every)
@@ -344,7 +352,7 @@ def forward(
     kept = torch.empty(parts, plan.states, lanes)
     launch(
         _forward(plan), *_arguments(plan, call, keep_every), state, spikes, kept, last,
-        pieces=-(-lanes // BLOCK),
+        pieces=_pieces(call),
     )  # fmt: skip
     return spikes, kept, last
 
@@ -362,6 +370,6 @@ def backward(
     launch(
         _backward(plan), *_arguments(plan, call, keep_every), kept, grad_spikes, grad_last, grad_x,
         0 if grad_y is None else grad_y, grad_first, 0 if grad_bias is None else grad_bias,
-        0 if grad_p is None else grad_p, pieces=-(-lanes // BLOCK),
+        0 if grad_p is None else grad_p, pieces=_pieces(call),
     )  # fmt: skip
     return Gradients(grad_x, grad_y, grad_first, grad_bias, grad_p)
