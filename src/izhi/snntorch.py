@@ -28,7 +28,7 @@ from izhi.kernels import Coefficients, IzhikevichSettings, izhikevich_step
 from izhi.kernels.tracing import is_in_trace, is_traced
 from izhi.neurons import Izhikevich as IzhikevichLayer
 from izhi.neurons import IzhikevichParameters
-from izhi.neurons.neuron import check_current
+from izhi.neurons.neuron import check_current, names_in
 from izhi.neurons.silence import SilenceWatch
 from izhi.neurons.surrogate import SpikeGradient, recognised
 
@@ -84,7 +84,7 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
         self,
         parameters: str | IzhikevichParameters = "normalized",
         *,
-        learn: Sequence[str] = (),
+        learn: Sequence[str] | str = (),
         gain: float | None = None,
         jacobian_limit: float = 1.0,
         kernel: str = "auto",
@@ -97,7 +97,7 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
         ):
             if options.get(name):
                 raise SettingError(f"{name} is {options[name]!r}, expected none: {reason}")
-        if "threshold" in learn:
+        if "threshold" in names_in(learn):
             raise SettingError("learn names 'threshold', expected learn_threshold=True instead")
         layer = IzhikevichLayer(parameters, learn=learn, gain=gain, jacobian_limit=jacobian_limit, kernel=kernel)
         p = layer.parameters_

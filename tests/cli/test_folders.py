@@ -97,8 +97,12 @@ def test_a_folder_without_a_plan_is_not_gone_on_with(tmp_path, capsys):
     assert "holds no plan.json" in line
 
 
-def test_resume_needs_a_folder(capsys):
+def test_resume_needs_a_folder(capsys, tmp_path):
     assert "add --out" in refused(capsys, "train", "--resume")
+    for command in ("train", "compare", "tune"):
+        line = refused(capsys, command, "--resume", "--out", str(tmp_path / "none"))
+        assert "to go on with" in line
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

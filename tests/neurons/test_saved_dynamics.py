@@ -10,7 +10,7 @@ import torch
 
 from izhi import LIF, Izhikevich, preset
 from izhi import snntorch as door
-from izhi.errors import CheckpointError
+from izhi.errors import CheckpointError, SettingError
 from izhi.neurons.neuron import DYNAMICS
 
 MIXED = {"RS": 0.5, "FS": 0.5}
@@ -100,3 +100,12 @@ def test_a_layer_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="^1: its neurons have b1"):
         other.load_state_dict(whole.state_dict())
     assert json.loads(bytes(whole.state_dict()[f"1.{DYNAMICS}"].tolist()))["neuron"] == "izhikevich"
+
+
+@pytest.mark.parametrize("learn", ["a1", "a1, c", ("a1", "c")])
+def test_names_in_a_text_are_names(learn):
+    names = {"a1"} if learn == "a1" else {"a1", "c"}
+    assert set(Izhikevich("normalized", learn=learn).learned) == names
+    assert set(LIF(learn="beta").learned) == {"beta"}
+    with pytest.raises(SettingError, match="unknown learnable coefficient 'a9'"):
+        Izhikevich("normalized", learn="a9")

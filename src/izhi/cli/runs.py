@@ -25,7 +25,7 @@ from izhi.cli.common import (
 )
 from izhi.cli.deployed import test_samples
 from izhi.cli.progress import TerminalListener
-from izhi.errors import ArtifactError, SettingError
+from izhi.errors import ArtifactError, RunFolderError, SettingError
 from izhi.experiments import build, comparison, plan, plots, report, trained, tuning
 from izhi.experiments.agreement import agreement
 from izhi.experiments.run import train as train_run
@@ -118,9 +118,15 @@ def train(a: argparse.Namespace) -> None:
 
 def settings_of_run(a: argparse.Namespace) -> dict[str, object]:
     """Settings of a run: those of its folder, where it is gone on with, overridden by those given."""
-    config = RunFolder(Path(a.out)).config if a.out else None
-    saved = read(config) if a.resume and config and config.exists() else {}
-    return {**saved, **settings(a)}
+    given = settings(a)
+    if not a.resume:
+        return given
+    config = RunFolder(Path(a.out)).config
+    if config.exists():
+        return {**read(config), **given}
+    if not given:
+        raise RunFolderError(f"{a.out} holds no run to go on with; check the folder, or begin one without --resume")
+    return given
 
 
 def train_experiment(a: argparse.Namespace, e: Experiment, command: str) -> None:

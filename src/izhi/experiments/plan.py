@@ -30,6 +30,8 @@ def agreed(folder: Path, given: Mapping[str, object], *, resume: bool, may_chang
     """
     now = {name: _plain(value) for name, value in given.items() if value is not None}
     if not (folder.is_dir() and any(folder.iterdir())):
+        if resume and not now:
+            raise RunFolderError(f"{folder} holds no runs to go on with; check the folder, or leave --resume out")
         return now
     if not resume:
         raise already_holds_a_run(folder)

@@ -13,7 +13,7 @@ from izhi.errors import SettingError, unknown
 from izhi.kernels import Coefficients, Drive, IzhikevichSettings, Memory
 from izhi.kernels.reference import izhikevich_step
 from izhi.neurons.mixture import Mixture
-from izhi.neurons.neuron import NeuronLayer, hold, zeros
+from izhi.neurons.neuron import NeuronLayer, hold, names_in, zeros
 from izhi.neurons.parameters import COEFFICIENTS, LEARNABLE, ORDERS, IzhikevichParameters
 from izhi.neurons.presets import preset
 from izhi.neurons.surrogate import SpikeGradient, recognised
@@ -67,7 +67,7 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
         parameters: str | IzhikevichParameters | Mapping[str, float] | Mixture = "normalized",
         *,
         size: int | Sequence[int] | None = None,
-        learn: Sequence[str] = (),
+        learn: Sequence[str] | str = (),
         spread: float = 0.0,
         surrogate: SpikeGradient | None = None,
         gain: float | None = None,
@@ -98,7 +98,8 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
             values = getattr(p, name) if self.mixture is None else self.mixture.values(name)
             if isinstance(values, Tensor):
                 self.register_buffer(f"mixed_{name}", values)
-        self._learn(learn, lambda name: self._initial(name, learn))
+        names = names_in(learn)
+        self._learn(names, lambda name: self._initial(name, names))
 
     def _mixture(self, shares: Mapping[str, float] | Mixture) -> Mixture:
         if self.size is None or len(self.size) != 1:

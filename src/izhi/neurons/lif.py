@@ -13,7 +13,7 @@ from izhi.errors import SettingError, unknown
 from izhi.kernels import Drive, LIFCoefficients, LIFSettings, Memory
 from izhi.kernels.plan import ResetMode
 from izhi.kernels.reference import lif_step
-from izhi.neurons.neuron import NeuronLayer, hold, zeros
+from izhi.neurons.neuron import NeuronLayer, hold, names_in, zeros
 from izhi.neurons.surrogate import SpikeGradient, recognised
 
 RESETS: tuple[ResetMode, ...] = get_args(ResetMode)
@@ -65,7 +65,7 @@ class LIF(NeuronLayer[LIFState]):
         threshold: float = 1.0,
         *,
         size: int | Sequence[int] | None = None,
-        learn: Sequence[str] = (),
+        learn: Sequence[str] | str = (),
         spread: float = 0.0,
         reset: ResetMode = "subtract",
         reset_delay: bool = True,
@@ -81,7 +81,7 @@ class LIF(NeuronLayer[LIFState]):
             raise unknown("reset mode", reset, RESETS)
         self.beta, self.threshold = beta, threshold
         self.settings = LIFSettings(reset, reset_delay, recognised(surrogate))
-        self._learn(learn, self._initial)
+        self._learn(names_in(learn), self._initial)
 
     def _initial(self, name: str) -> float:
         if name not in LIFCoefficients._fields:

@@ -98,6 +98,13 @@ class Neuron(Protocol):
         """Run over time: current (T, B, *features) → spikes of the same shape, and the last state."""
 
 
+def names_in(learn: Sequence[str] | str) -> tuple[str, ...]:
+    """Names of coefficients; a text is names separated by commas, and not its letters."""
+    if isinstance(learn, str):
+        return tuple(name.strip() for name in learn.split(",") if name.strip())
+    return tuple(learn)
+
+
 class NeuronLayer(nn.Module, Generic[State]):
     """Base of the layers of neurons here: size, learned coefficients, and checks of what comes in.
 
