@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 from izhi import files
 from izhi.errors import SettingError, shown
@@ -99,7 +99,7 @@ def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
     Console(width=width).print(table)
 
 
-def write_json(place: Any, value: Any) -> None:
+def write_json(place: str | TextIO | None, value: object) -> None:
     """Write a result for scripts into the file of that name, or to an open stream; nothing for None."""
     if not place:
         return

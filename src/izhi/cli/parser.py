@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -39,7 +40,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise SettingError(f"{message}; see {self.prog} --help")
 
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
+    def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices:
             name = action.option_strings[-1].lstrip("-") if action.option_strings else str(action.metavar).lower()
             raise unknown(name.replace("-", "_"), value, [str(x) for x in action.choices])
@@ -62,7 +63,9 @@ class Command(Parser):
             self.add_argument("--json", metavar="FILE", help="write the result for scripts; - for standard output")
         return self
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
         """As argparse does, but an option that is none is refused here, with the nearest one."""
         self.build()
         found, rest = super().parse_known_args(args, namespace)

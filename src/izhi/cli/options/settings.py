@@ -68,7 +68,7 @@ def _value(field: FieldInfo) -> dict[str, Any]:
     return {"metavar": "LIST" if isinstance(field.default, tuple) else "NAME"}
 
 
-def _shown(default: Any) -> str:
+def _shown(default: object) -> str:
     if isinstance(default, tuple):
         return ",".join(map(str, default))
     return str(default).lower() if isinstance(default, bool) else str(default)
