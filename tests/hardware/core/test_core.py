@@ -311,6 +311,7 @@ def test_a_memory_with_two_ports_that_write_is_refused(tmp_path):
         yosys.run(f"read_rtlil core.il; {compile._PASSES}", tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:.*created but never used")
 def test_scores_that_could_leave_32_bits_are_refused():
     shape = shape_of(random_network(1, readout=True, bits=8), STEPS)
     most = STEPS * 5 * 128
