@@ -80,3 +80,13 @@ def test_what_is_no_file_of_samples_for_the_artifact(own, tmp_path, capsys):
 
 def test_a_run_takes_its_own_samples(tmp_path, capsys):
     assert "which is for an artifact" in refused(capsys, "evaluate", tmp_path, "--dataset", "iris")
+
+
+def test_a_file_of_samples_that_unpacks_to_too_much(own, tmp_path, capsys):
+    path, _ = own
+    np.savez_compressed(
+        tmp_path / "bomb.npz", spikes=np.zeros((6, 1_000_000, 12), np.uint8), labels=np.zeros(1_000_000, np.int64)
+    )
+    line = refused(capsys, "evaluate", path, "--samples", tmp_path / "bomb.npz")
+    assert "unpacks to 80,0" in line
+    assert line.count("\n") == 1

@@ -67,8 +67,7 @@ def test_samples(a: argparse.Namespace, found: AnyArtifact) -> tuple[Iterator[tu
             raise SettingError(f"samples is the file {a.samples}, and dataset is {a.dataset}; leave one out")
         return samples.of_file(found, Path(a.samples)), None
     if a.dataset is None and "dataset" not in found.encoding and len(found.test_scores):
-        # What an artifact of no data set carries, with the classes that its scores name.
-        return iter([(found.test_inputs, found.test_scores.argmax(axis=1))]), None
+        return iter([devices.own_samples(found)]), None
     dataset = data.load(a.dataset, report_line) if a.dataset else samples.dataset_of(found, report_line)
     return samples.batches(found, dataset, count), dataset
 

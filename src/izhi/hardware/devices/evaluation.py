@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -228,6 +229,19 @@ def save_samples(path: str | Path, inputs: Inputs, labels: Labels) -> None:
     write_bytes(Path(path), buffer.getvalue())
 
 
+#: How often larger than its file samples may be, and by how much in any case: spikes are few, and pack well.
+_MOST_PACKED, _ALWAYS = 100, 16 << 20
+
+
+def _check_size(path: Path) -> None:
+    """Raise DataError for a file that would take more memory than its size justifies."""
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    most = _MOST_PACKED * path.stat().st_size + _ALWAYS
+    if unpacked > most:
+        raise DataError(f"{path} unpacks to {unpacked:,} bytes, expected at most {most:,}; write it by izhi export")
+
+
 def load_samples(path: str | Path) -> tuple[Inputs, Labels]:
     """Read what ``save_samples`` wrote; nothing in the file is executed.
 
@@ -235,9 +249,12 @@ def load_samples(path: str | Path) -> tuple[Inputs, Labels]:
         DataError: if the file is not there or holds something else.
     """
     try:
+        _check_size(Path(path))
         with np.load(path, allow_pickle=False) as file:
             name = "currents" if "currents" in file else "spikes"
             inputs, labels = file[name], file["labels"]
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(f"cannot read {path}: {problem(error)}") from None
     except Exception as error:  # numpy raises many kinds for files that are none of its own
