@@ -57,8 +57,7 @@ def _select(condition, a, b):  # type: ignore[no-untyped-def]
 @triton.jit
 def _clip(x, low, high):  # type: ignore[no-untyped-def]
     # A state that is no number stays one, as on a CPU, instead of becoming a limit.
-    every = tl.PropagateNan.ALL
-    return tl.minimum(tl.maximum(x, low, propagate_nan=every), high, propagate_nan=every)
+    return tl.minimum(tl.maximum(x, low, propagate_nan=tl.PropagateNan.ALL), high, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit
