@@ -19,9 +19,11 @@ TINY = ["--dataset", "iris", "--hidden", "8", "--steps", "4", "--quiet"]
 
 
 def start(*words, cwd):
+    """A command, which takes interrupts even where the tests themselves ignore them."""
     return subprocess.Popen(
-        [sys.executable, "-m", "izhi", *words], cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+        [sys.executable, "-m", "izhi", *words], cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
 
 
 def refused(capsys, *words):
