@@ -18,12 +18,24 @@ from izhi.experiments.run_folder import load
 TINY = ["--dataset", "iris", "--hidden", "8", "--steps", "4", "--quiet"]
 
 
-def start(*words, cwd):
-    """A command, which takes interrupts even where the tests themselves ignore them."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "izhi", *words], cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+@pytest.fixture
+def start():
+    """Start commands, which take interrupts even where the tests themselves ignore them; none outlives its test."""
+    started = []
+
+    def start(*words, cwd):
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "izhi", *words], cwd=cwd, text=True, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            )
+        )  # fmt: skip
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 def refused(capsys, *words):
@@ -156,7 +168,7 @@ def test_what_a_killed_process_left_unfinished_is_removed(tmp_path):
     assert [x.name for x in (tmp_path / "f").rglob("*") if x.is_file()] == [".hidden"]
 
 
-def test_an_interrupt_says_how_to_go_on(tmp_path):
+def test_an_interrupt_says_how_to_go_on(tmp_path, start):
     process = start("train", *TINY, "--epochs", "100000", cwd=tmp_path)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("runs/*/checkpoint.pt")):
@@ -173,7 +185,7 @@ def test_an_interrupt_says_how_to_go_on(tmp_path):
     )
 
 
-def test_an_interrupt_while_libraries_are_loaded_is_no_traceback(tmp_path):
+def test_an_interrupt_while_libraries_are_loaded_is_no_traceback(tmp_path, start):
     process = start("train", *TINY, "--epochs", "100000", cwd=tmp_path)
     deadline = time.monotonic() + 60
     while "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text():
