@@ -175,7 +175,9 @@ def test_weights_of_earlier_projects(tmp_path, capsys, sizes, names):
     x = currents_of(network)
     with board.open("hls-ip", found) as device:
         assert np.array_equal(device.run(x).scores, hls_ip.run(network, x).scores)
-    assert "names no data set, expected one; add --dataset" in refused(capsys, "run", out, "--device", "hls-ip")
+    capsys.readouterr()
+    assert cli.main(["run", str(out), "--device", "hls-ip", "--compare"]) == 0
+    assert f"accuracy: 100.00 % of {len(found.test_scores)} samples" in capsys.readouterr().out, "on what it carries"
     assert cli.main(["export", str(file), "--target", "hls-ip", "--build", "lif"]) == 0
     assert artifact.load(out).network.build == "lif"
 

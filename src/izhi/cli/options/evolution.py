@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from izhi.cli.options.settings import add_settings, run_options
 from izhi.cli.parser import Command
+from izhi.experiments.settings.choices import DEVICE_SEARCHES, SEARCHES
 from izhi.hardware.devices import DEVICES
 
 
@@ -20,4 +21,8 @@ def evolve(command: Command) -> None:
     command.add_argument("--fresh", action="store_true", help="of an artifact: draw its weights anew first")
     command.add_argument("--samples", type=int, metavar="N", help="of an artifact: training samples [all]")
     run_options(command)
-    add_settings(command)
+    add_settings(command, without=("optimizer",))
+    others = [name for name in DEVICE_SEARCHES if name not in SEARCHES]
+    command.add_argument(
+        "--optimizer", choices=(*SEARCHES, *others), help=f"search [snes]; {', '.join(others)} of an artifact alone"
+    )

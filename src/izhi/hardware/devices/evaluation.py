@@ -68,7 +68,7 @@ class Evaluation:
     def summary(self) -> dict[str, Any]:
         """Everything but the answers, for scripts."""
         found = asdict(self)
-        del found["answers"]
+        del found["answers"], found["counters"]["counted"]
         return {**found, "is_exact": self.is_exact}
 
     def lines(self) -> list[str]:
