@@ -116,7 +116,7 @@ def test_lists_of_names_are_made_from_the_fields():
         "dataset", "fold", "best_inputs", "encoding", "population", "steps", "window", "pool",
         "counts", "normalize_time", "seed",
     }  # fmt: skip
-    assert set(marked(Mark.MAY_CHANGE)) == {"epochs", "kernel", "tensorboard"}
+    assert set(marked(Mark.MAY_CHANGE)) == {"epochs", "kernel", "patience", "tensorboard"}
     assert set(marked(Mark.SHAPES)) == {
         "neuron", "order", "connection", "readout", "hidden", "learn", "per_neuron", "mixture",
         "population", "steps", "encoding", "window", "pool", "counts", "normalize_time", "delays",

@@ -63,7 +63,7 @@ class StopsAt:
     def __init__(self, epoch):
         self.at, self.now, self.steps = epoch, 1, 0
 
-    def announce(self, e): ...
+    def announce(self, e, label=""): ...
 
     def begin(self, steps, finished):
         self.now = finished + 1

@@ -189,7 +189,7 @@ def test_a_checkpoint_whose_losses_lead_elsewhere_is_one_error(tmp_path):
         (["--connection", "recurrent"], "evolution searches linear connections"),
         (["--delays", "3"], "delays are set, which evolution does not search"),
         (["--weight-bits", "4"], "weights or states are rounded; evolve the exported artifact"),
-        (["--optimizer", "adam"], "optimizer is 'adam', expected snes, cma-es or ga"),
+        (["--optimizer", "adam"], "unknown optimizer 'adam'; expected one of: snes, cma-es, ga, "),
         (["--devices", "2"], "devices is 2, but evolution runs on one"),
         (["--mixture", "normalized-RS=1"], "mixture is set, which evolution cannot run"),
         (["--measured-on", "hls-ip"], "neuron is 'normalized', expected 'hls-ip'"),
