@@ -11,8 +11,10 @@ on threads, but torch's products do, in the last bits of float32.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,6 +22,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from izhi.data import AnySamples
+from izhi.errors import SilentLayerWarning
 from izhi.network import Network
 from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose
@@ -122,6 +125,14 @@ class Progress:
     learner: Mapping[str, object] | None = None
 
 
+@contextlib.contextmanager
+def _silence_ignored() -> Iterator[None]:
+    """Within it a layer that stays silent does not warn by itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SilentLayerWarning)
+        yield
+
+
 @dataclass(frozen=True)
 class Trainer:
     """Trains a network for some epochs and evaluates it after each.
@@ -179,7 +190,8 @@ class Trainer:
             if self._has_stalled(history):
                 break
             began = time.perf_counter()
-            row: Row = {"epoch": epoch, **learner.epoch(epoch, listener.step)}
+            with _silence_ignored():  # the listener is told after the epoch
+                row: Row = {"epoch": epoch, **learner.epoch(epoch, listener.step)}
             row["train_seconds"] = time.perf_counter() - began
             found = self._judge(model, data, row)
             warnings = found.activity.warnings() if found else warnings
