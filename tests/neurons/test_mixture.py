@@ -47,7 +47,7 @@ def test_a_mixture_learns_from_where_its_classes_are():
     spikes, _ = neuron(torch.full((80, 2, 20), 10.0))
     spikes.sum().backward()
     assert all(p.grad is not None and p.grad.abs().min() >= 0 for p in neuron.parameters())
-    copy = Izhikevich(SHARES, size=20, learn=("a", "b", "c", "d"))
+    copy = Izhikevich(SHARES, size=20, learn=("a", "b", "c", "d"), gain=1.0)
     copy.load_state_dict(neuron.state_dict())
 
 
