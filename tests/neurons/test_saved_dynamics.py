@@ -25,7 +25,7 @@ def without(state):
     ("saved", "other", "message"),
     [
         (Izhikevich("CH"), Izhikevich("FS"), "its neurons have b1 0.004, expected 0.02.*, and another b2, c"),
-        (Izhikevich("RS"), Izhikevich("RS", gain=2.0), "have gain 1.0, expected 2.0; build them as"),
+        (Izhikevich("RS"), Izhikevich("RS", gain=2.0), "have gain 200.0, expected 2.0; build them as"),
         (Izhikevich("RS"), Izhikevich(preset("RS").replace(order="s2nn")), "have order 'izhikevich', expected 's2nn'"),
         (Izhikevich("RS"), Izhikevich(preset("RS").replace(dt=0.5)), "have dt 1.0, expected 0.5"),
         (Izhikevich("RS"), Izhikevich(preset("RS").replace(v0=-60.0)), "have v0 -70.0, expected -60.0"),
