@@ -26,8 +26,7 @@ from torch.jit._trace import TracerWarning
 from izhi.errors import SettingError, ShapeError
 from izhi.kernels import Coefficients, IzhikevichSettings, izhikevich_step
 from izhi.kernels.tracing import is_in_trace, is_traced
-from izhi.neurons import Izhikevich as IzhikevichLayer
-from izhi.neurons import IzhikevichParameters
+from izhi.neurons import Izhikevich as IzhikevichLayer, IzhikevichParameters
 from izhi.neurons.neuron import check_current, names_in
 from izhi.neurons.silence import SilenceWatch
 from izhi.neurons.surrogate import SpikeGradient, recognised

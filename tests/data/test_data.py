@@ -8,8 +8,7 @@ import struct
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from izhi import IzhiError, data
 from izhi.data import mnist

@@ -22,8 +22,7 @@ from scipy.io import loadmat, savemat
 
 from hostility import complaints, mutations
 from izhi import data
-from izhi.data import download, hdf5, mnist, nmnist, shd, stmnist
-from izhi.data import matlab as matlab_files
+from izhi.data import download, hdf5, matlab as matlab_files, mnist, nmnist, shd, stmnist
 from izhi.errors import DataError
 
 #: Memory that reading a file of some kilobytes may take.

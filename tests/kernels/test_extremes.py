@@ -5,8 +5,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
+from hypothesis import Phase, given, settings, strategies as st
 
 from izhi import LIF, Izhikevich, preset
 from izhi.kernels import Drive, Synapse

@@ -11,8 +11,7 @@ import threading
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from snntorch import surrogate as theirs
 
 from izhi import LIF, IzhiError, Izhikevich, preset
@@ -20,8 +19,7 @@ from izhi.errors import SlowKernelWarning
 from izhi.kernels import Drive, Synapse, rate
 from izhi.network.connections import CONNECTIONS, ExponentialSynapse
 from izhi.network.layers import Layer
-from izhi.neurons import COEFFICIENTS, ORDERS
-from izhi.neurons import surrogate as ours
+from izhi.neurons import COEFFICIENTS, ORDERS, surrogate as ours
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")

@@ -8,8 +8,7 @@ import pickle
 import pytest
 import torch
 
-from izhi import LIF, Izhikevich, preset
-from izhi import snntorch as door
+from izhi import LIF, Izhikevich, preset, snntorch as door
 from izhi.errors import CheckpointError, SettingError
 from izhi.neurons.neuron import DYNAMICS
 

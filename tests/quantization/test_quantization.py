@@ -8,13 +8,11 @@ import torch
 
 from izhi import LIF, Izhikevich, cli, quantization
 from izhi.errors import SettingError
-from izhi.experiments import build as builds
-from izhi.experiments import samples, sweep
+from izhi.experiments import build as builds, samples, sweep
 from izhi.experiments.run import quantize
 from izhi.experiments.settings import experiment
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
-from izhi.hardware import artifact as artifacts
-from izhi.hardware import fixed
+from izhi.hardware import artifact as artifacts, fixed
 from izhi.hardware.fixed import FixedPoint, fast
 from izhi.network import Layer, Network, encoding
 from izhi.network.connections import AxonalDelay, ConductanceSynapse, Linear

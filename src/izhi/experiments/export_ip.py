@@ -23,8 +23,7 @@ from izhi.hardware.artifact import IPArtifact
 from izhi.hardware.ip import STEPS, Network
 from izhi.hardware.ip.network import Floats
 from izhi.network.connections import Linear
-from izhi.network.layers import Layer
-from izhi.network.layers import Network as TrainedNetwork
+from izhi.network.layers import Layer, Network as TrainedNetwork
 from izhi.neurons import preset
 from izhi.neurons.neuron import DYNAMICS
 from izhi.neurons.parameters import COEFFICIENTS

@@ -10,8 +10,7 @@ from typing import cast
 from izhi.data import Dataset
 from izhi.errors import CheckpointError
 from izhi.experiments import build
-from izhi.experiments.run_folder import Saved
-from izhi.experiments.run_folder import load as load_run
+from izhi.experiments.run_folder import Saved, load as load_run
 from izhi.experiments.settings import Experiment
 from izhi.network import Layer, Network
 from izhi.network.encoders import Encoder

@@ -11,8 +11,7 @@ import pytest
 
 from archives import npy
 from hostility import complaints, mutations
-from ip_networks import a_network
-from ip_networks import artifact_of as ip_artifact_of
+from ip_networks import a_network, artifact_of as ip_artifact_of
 from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
 from networks import random_network, random_spikes

@@ -5,15 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from archives import change, npy
 from ip_networks import a_network, artifact_of
 from izhi.errors import ArtifactError, SettingError
-from izhi.hardware import artifact
-from izhi.hardware import devices as board
-from izhi.hardware import ip as hls_ip
+from izhi.hardware import artifact, devices as board, ip as hls_ip
 from izhi.hardware.artifact import IPArtifact, load, save
 from izhi.hardware.artifact.archive import Archive
 from izhi.hardware.artifact.ip import read

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from ip_networks import a_network, artifact_of
-from izhi.hardware import artifact, fixed
-from izhi.hardware import devices as board
-from izhi.hardware import ip as hls_ip
+from izhi.hardware import artifact, devices as board, fixed, ip as hls_ip
 from izhi.hardware.artifact import IntegerArtifact
 from networks import random_network, random_spikes
 

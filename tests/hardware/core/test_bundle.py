@@ -18,8 +18,7 @@ from izhi.errors import SettingError
 from izhi.experiments.core_report import register_map
 from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.core import packets, shape_of
-from izhi.hardware.core import shape as shapes
+from izhi.hardware.core import packets, shape as shapes, shape_of
 from izhi.hardware.core.bench import bench
 from izhi.hardware.core.boards import BOARDS, checked_clock, vivado_script
 from izhi.hardware.core.compile import cpp_compiler

@@ -4,13 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from izhi.errors import SettingError
 from izhi.hardware import fixed
-from izhi.hardware.core import fitted, larger, packets, shape_of
-from izhi.hardware.core import shape as shapes
+from izhi.hardware.core import fitted, larger, packets, shape as shapes, shape_of
 from networks import random_network, random_spikes
 
 STEPS = 6

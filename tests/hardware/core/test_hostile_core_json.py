@@ -7,8 +7,7 @@ import pytest
 
 from hostility import complaints, mutations
 from izhi.errors import SettingError
-from izhi.hardware.core import shape as shapes
-from izhi.hardware.core import shape_of
+from izhi.hardware.core import shape as shapes, shape_of
 from networks import random_network
 
 SHAPES = [

@@ -23,9 +23,7 @@ from simulated_pynq import (
 )
 
 from izhi.errors import DeviceError
-from izhi.hardware import artifact
-from izhi.hardware import devices as board
-from izhi.hardware import ip as hls_ip
+from izhi.hardware import artifact, devices as board, ip as hls_ip
 from izhi.hardware.ip import EmulatedIP, RegisterMap
 
 IP, DMA = 0x43C0_0000, 0x4040_0000

@@ -10,8 +10,7 @@ import numpy as np
 from simulated_pynq import SimulatedDevice
 
 from izhi.errors import DeviceError
-from izhi.hardware import artifact, fixed
-from izhi.hardware import devices as board
+from izhi.hardware import artifact, devices as board, fixed
 from izhi.hardware.core.shape import read
 from izhi.hardware.core.simulated import SimulatedCore
 from izhi.hardware.devices.pynq import IzhiCore

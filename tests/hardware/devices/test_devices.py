@@ -19,11 +19,9 @@ from izhi.experiments import build
 from izhi.experiments.run import train
 from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import experiment
-from izhi.hardware import artifact, fixed
-from izhi.hardware import devices as board
+from izhi.hardware import artifact, devices as board, fixed
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.core import larger, shape_of
-from izhi.hardware.core import shape as shapes
+from izhi.hardware.core import larger, shape as shapes, shape_of
 from izhi.hardware.devices import core
 from izhi.hardware.devices.__main__ import main as run_module
 from izhi.hardware.devices.evaluation import evaluate, load_samples, save_samples

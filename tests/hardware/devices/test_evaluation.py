@@ -8,8 +8,7 @@ import pytest
 
 from ip_networks import a_network, artifact_of, currents_of
 from izhi.errors import DataError, ShapeError
-from izhi.hardware import devices as board
-from izhi.hardware import fixed
+from izhi.hardware import devices as board, fixed
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.devices.evaluation import Reference, evaluate, own_samples
 from izhi.hardware.fixed import Outcome

@@ -17,9 +17,7 @@ pytest.importorskip("cmaes", reason="the extra 'evolve' is not installed")
 from izhi.cli import main
 from izhi.errors import CheckpointError, DeviceError, SettingError
 from izhi.experiments.searches import SEARCHES
-from izhi.hardware import artifact
-from izhi.hardware import devices as board
-from izhi.hardware import ip as hls_ip
+from izhi.hardware import artifact, devices as board, ip as hls_ip
 from izhi.hardware.core import packets, shape_of
 from izhi.hardware.devices.evolution import (
     DeviceEvolution,

@@ -14,8 +14,7 @@ from networks import random_network, random_spikes
 pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 
 from izhi.errors import DeviceError, ShapeError, SimulatorError
-from izhi.hardware import devices as board
-from izhi.hardware import fixed
+from izhi.hardware import devices as board, fixed
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import packets
 from izhi.hardware.core.protocol import Control, Opcode, Register

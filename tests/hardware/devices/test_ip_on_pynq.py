@@ -12,8 +12,7 @@ import pytest
 from ip_networks import a_network, artifact_of, currents_of
 from ip_overlays import hwh
 from izhi.errors import DeviceError, SettingError
-from izhi.hardware import devices as board
-from izhi.hardware import ip as hls_ip
+from izhi.hardware import devices as board, ip as hls_ip
 from izhi.hardware.artifact import save
 from izhi.hardware.ip import EmulatedIP, RegisterMap
 

@@ -14,11 +14,9 @@ from networks import random_network, random_spikes
 pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 
 from izhi.errors import DeviceError
-from izhi.hardware import artifact, fixed
-from izhi.hardware import devices as board
+from izhi.hardware import artifact, devices as board, fixed
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.core import larger, shape_of
-from izhi.hardware.core import shape as shapes
+from izhi.hardware.core import larger, shape as shapes, shape_of
 from izhi.hardware.core.compile import cpp_compiler, library
 
 STEPS = 10

@@ -5,8 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from izhi.errors import IzhiError, SettingError, ShapeError
 from izhi.hardware import ip as hls_ip

@@ -17,9 +17,7 @@ from izhi.experiments import build, export_ip
 from izhi.experiments.run import train as train_run
 from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import experiment
-from izhi.hardware import artifact
-from izhi.hardware import devices as board
-from izhi.hardware import ip as hls_ip
+from izhi.hardware import artifact, devices as board, ip as hls_ip
 from izhi.hardware.artifact import save
 from izhi.hardware.devices.__main__ import main as run_module
 from izhi.hardware.devices.evaluation import evaluate, load_samples, save_samples

@@ -5,8 +5,7 @@ import pytest
 
 from ip_networks import a_network, artifact_of, currents_of
 from izhi.errors import DeviceError, SettingError, ShapeError
-from izhi.hardware import devices as board
-from izhi.hardware import ip as hls_ip
+from izhi.hardware import devices as board, ip as hls_ip
 from izhi.hardware.devices.ip import IPDevice
 from izhi.hardware.ip import EmulatedIP, Network, RegisterMap
 from izhi.hardware.ip.registers import Control, State

@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from izhi.hardware import devices as board
-from izhi.hardware import ip as hls_ip
+from izhi.hardware import devices as board, ip as hls_ip
 from izhi.hardware.artifact import IPArtifact
 from izhi.hardware.ip import EmulatedIP, Network
 

@@ -6,8 +6,7 @@ import argparse
 import sys
 
 from izhi.errors import IzhiError
-from izhi.hardware import artifact
-from izhi.hardware import devices as board
+from izhi.hardware import artifact, devices as board
 from izhi.hardware.devices.evaluation import evaluate, load_samples
 
 

@@ -16,8 +16,7 @@ from numba.extending import overload, register_jitable
 from numpy.typing import NDArray
 
 from izhi.compiled import kept
-from izhi.hardware.fixed import arithmetic, neuron
-from izhi.hardware.fixed import network as networks
+from izhi.hardware.fixed import arithmetic, network as networks, neuron
 from izhi.hardware.fixed.compiled import Value, source_number
 from izhi.hardware.fixed.network import Layer, Network, Outcome, check_input, scaled
 
