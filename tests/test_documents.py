@@ -55,7 +55,7 @@ def mentioned(text):
 def help_of(command):
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown), pytest.raises(SystemExit) as end:
-        cli.parser().parse_args([command, "--help"])
+        cli.parser.parser().parse_args([command, "--help"])
     assert end.value.code == 0
     return shown.getvalue()
 
@@ -71,7 +71,7 @@ def check_typed(words):
         check_make(words)
         return
     # Where a number is expected, no other placeholder parses.
-    parsed = cli.parser().parse_args(["1" if PLACEHOLDER.fullmatch(w) else w for w in words[1:]])
+    parsed = cli.parser.parser().parse_args(["1" if PLACEHOLDER.fullmatch(w) else w for w in words[1:]])
     config = getattr(parsed, "config", None)
     if config is not None and config.startswith("experiments/"):
         assert (ROOT / config).is_file(), config

@@ -71,6 +71,11 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
+def is_in_use(folder: Path) -> bool:
+    """Whether a folder is there and holds anything."""
+    return folder.is_dir() and any(folder.iterdir())
+
+
 def new_folder(parent: Path, name: str) -> Path:
     """Make a folder that was not there: of that name, or with the first number behind it that is free."""
     make_folder(parent)

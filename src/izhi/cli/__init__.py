@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from izhi import files
-from izhi.cli.parser import parser, run
+from izhi.cli import parser
 from izhi.errors import IzhiError, SilentLayerWarning
 
 #: As shells have it for a program whose output goes to one that has ended, such as head.
@@ -43,7 +43,7 @@ def _flush() -> int:
 def _interrupted(words: Sequence[str], parsed: argparse.Namespace | None) -> int:
     """Say how the command goes on, if anything of it is kept; the exit status."""
     out = getattr(parsed, "out", None)
-    if not (out and hasattr(parsed, "resume") and Path(out).is_dir() and any(Path(out).iterdir())):
+    if not (out and hasattr(parsed, "resume") and files.is_in_use(Path(out))):
         print("izhi: interrupted; nothing was kept", file=sys.stderr)
         return _INTERRUPTED
     again = [*words, *(() if "--out" in words else ("--out", out)), *(() if "--resume" in words else ("--resume",))]
@@ -60,13 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     parsed = None
     try:
-        parsed = parser().parse_args(words)
+        parsed = parser.parser().parse_args(words)
         with contextlib.ExitStack() as stack:
             if parsed.json == "-":
                 # The result alone goes to standard output; what is for people goes beside it.
                 parsed.json = sys.stdout
                 stack.enter_context(contextlib.redirect_stdout(sys.stderr))
-            run(parsed)
+            parser.run(parsed)
     except IzhiError as error:
         return _refuse(str(error))
     except BrokenPipeError:

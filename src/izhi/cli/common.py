@@ -24,13 +24,8 @@ def settings(arguments: argparse.Namespace) -> dict[str, object]:
     """Settings from the TOML file, if one is named, overridden by those of the command line."""
     file = getattr(arguments, "config", None)
     values = read(Path(file)) if file else {}
-    return {**values, **given(arguments)}
-
-
-def given(arguments: argparse.Namespace) -> dict[str, object]:
-    """Settings of the command line alone."""
-    values = {name: getattr(arguments, name, None) for name in FIELDS}
-    return {name: value for name, value in values.items() if value is not None}
+    typed = {name: getattr(arguments, name, None) for name in FIELDS}
+    return {**values, **{name: value for name, value in typed.items() if value is not None}}
 
 
 def make_folder(arguments: argparse.Namespace, name: str) -> Path:

@@ -21,14 +21,12 @@ from izhi.cli.common import (
 from izhi.cli.deployed import test_samples
 from izhi.cli.progress import TerminalListener
 from izhi.errors import SettingError
-from izhi.experiments import build, export, export_ip, inside, plots, report, samples, sweep
-from izhi.experiments import run as run_of
+from izhi.experiments import build, export, export_ip, inside, plots, report, run as run_of, samples, sweep
 from izhi.experiments.comparison import percent
 from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
 from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
-from izhi.hardware import artifact, networks
-from izhi.hardware import devices as board
+from izhi.hardware import artifact, devices as board, networks
 from izhi.hardware.core import larger
 from izhi.hardware.devices.evaluation import Inputs, Labels, evaluate, save_samples
 
@@ -48,8 +46,7 @@ def quantize(a: argparse.Namespace) -> None:
         raise SettingError(f"{len(runs)} runs are named, expected one; add --sweep for their mean")
     method, (e, *_) = planned[0]
     dataset = build.dataset(e.data, report_line)
-    # What hardware does not have is said before a folder is made.
-    build.network(e, build.encoder(e, dataset).features, len(dataset.classes))
+    build.check(e, dataset)
     if a.sweep:
         _sweep(a, runs, planned, dataset)
     else:
@@ -57,7 +54,7 @@ def quantize(a: argparse.Namespace) -> None:
 
 
 def _sweep(a: argparse.Namespace, runs: list[sweep.FloatRun], planned: sweep.Plan, dataset: data.Dataset) -> None:
-    if a.out and Path(a.out).is_dir() and any(Path(a.out).iterdir()) and not a.resume:
+    if a.out and files.is_in_use(Path(a.out)) and not a.resume:
         raise already_holds_a_run(Path(a.out))
     folder = make_folder(a, f"sweep-{dataset.name}")
     with hold(folder), TerminalListener(len(planned) * len(runs), quiet=a.quiet) as listener:
@@ -79,7 +76,10 @@ def _quantize_one(
         if method == "qat-after-ptq":
             rounded = run_of.rounded(fabric, e, dataset, run.weights)
             accuracies["ptq_accuracy"] = rounded.accuracy
-            report_line(f"rounded by PTQ: {100 * rounded.accuracy:.2f} % (float {100 * run.accuracy:.2f} %); trains on")
+            if not a.quiet:
+                report_line(
+                    f"rounded by PTQ: {100 * rounded.accuracy:.2f} % (float {100 * run.accuracy:.2f} %); trains on"
+                )
         with TerminalListener(quiet=a.quiet) as listener:
             result = sweep.quantize(fabric, run, e, method, dataset, folder, listener)
         report.write(result, folder, command_line(), before=accuracies)

@@ -62,13 +62,14 @@ def compare(a: argparse.Namespace) -> None:
     command, variants = values.pop("command"), _variants(values)
     seeds, folds = values.pop("seeds", [0]), values.pop("folds", False)
     planned = comparison.plan(variants, seeds, values, folds=folds)
-    counts = comparison.check(planned)
+    datasets = comparison.Datasets()
+    counts = comparison.check(planned, datasets)
     folder = make_folder(a, f"compare-{planned[0][1][0].data.dataset}")
     runs = sum(len(experiments) for _, experiments in planned)
     with hold(folder), TerminalListener(runs, quiet=is_quiet(a), about=counts) as listener:
         if is_first_process():
             plan.keep(folder, kept)
-        rows = comparison.compare(planned, folder, listener, resume=a.resume, command=command)
+        rows = comparison.compare(planned, folder, listener, resume=a.resume, command=command, datasets=datasets)
     if not is_first_process():
         return
     title = f"{planned[0][1][0].data.dataset}: test accuracy after the last epoch"
@@ -87,16 +88,17 @@ def tune(a: argparse.Namespace) -> None:
     ranges = tuning.parse_search(search)
     planned = tuning.check(variants, ranges, values, trials, every_speaker=every_speaker)
     dataset = build.dataset(planned[0].data)
-    folds = len(tuning.speakers(dataset)) if every_speaker else 1
+    held_out = tuning.speakers(dataset) if every_speaker else []
     for e in planned:
-        build.check(e.replace(validation_speaker=tuning.speakers(dataset)[0]) if every_speaker else e, dataset)
+        build.check(e.replace(validation_speaker=held_out[0]) if held_out else e, dataset)
     folder = make_folder(a, f"tune-{planned[0].data.dataset}")
-    plan.keep(folder, kept)
+    runs = len(variants) * trials * (len(held_out) or 1)
     storage = a.storage or str(folder / "studies.log")
-    with TerminalListener(len(variants) * trials * folds, quiet=a.quiet) as listener:
+    with hold(folder), TerminalListener(runs, quiet=a.quiet) as listener:
+        plan.keep(folder, kept)
         best = tuning.tune(
             variants, ranges, values, trials=trials, storage=storage, listener=listener,
-            every_speaker=every_speaker,
+            every_speaker=every_speaker, dataset=dataset,
         )  # fmt: skip
     title = f"{planned[0].data.dataset}: best of {trials} trials, validation accuracy"
     print_table(title, tuning.HEADINGS, map(tuning.cells, best), left=3)

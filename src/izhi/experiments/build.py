@@ -139,7 +139,7 @@ def numbers(e: Experiment, inputs: int, classes: int) -> int:
     s = e.network
     _, recurrent = CONNECTIONS[s.connection]
     found, before = 0, inputs
-    for width in _widths(s, classes):
+    for width in widths(s, classes):
         delays = 0 if not s.delays else before * width if s.delay_type == "synaptic" else before
         found += (before + 1) * width + width * width * recurrent + delays
         before = width
@@ -199,7 +199,7 @@ def network(
     return quantization.quantized(found, bits.weight_bits, formats, per_neuron=bits.weight_scale == "neuron")
 
 
-def _widths(s: NetworkSettings, classes: int) -> list[int]:
+def widths(s: NetworkSettings, classes: int) -> list[int]:
     """Of the layers of neurons."""
     return [*s.hidden, classes] if s.readout == "spikes" else list(s.hidden)
 
@@ -210,7 +210,7 @@ def _float_network(e: Experiment, inputs: int, classes: int) -> Network:
         torch.manual_seed(derive_seed(e.training.seed, Purpose.WEIGHTS))
         layers = []
         before = inputs
-        for width in _widths(s, classes):
+        for width in widths(s, classes):
             own = kind(e.neurons.neuron).make(e.neurons, width)
             connection = _connection(s, before, width, own)
             layers.append(Layer(connection, own, _delay(s, before, width)))

@@ -169,24 +169,30 @@ def _folder_name(label: str) -> str:
     return "".join(c if c.isalnum() or c in "._=-" else "-" for c in label).strip("-")
 
 
-def _data_key(e: Experiment) -> tuple[object, ...]:
-    return e.data.dataset, e.data.fold, e.data.best_inputs
+class Datasets:
+    """The data sets of a comparison's experiments, of which the last one stays at hand."""
+
+    def __init__(self) -> None:
+        self._key: tuple[object, ...] = ()
+        self._last: Dataset | None = None
+
+    def of(self, e: Experiment) -> Dataset:
+        """The data set of an experiment."""
+        key = e.data.dataset, e.data.fold, e.data.best_inputs
+        if self._last is None or key != self._key:
+            self._key, self._last = key, build.dataset(e.data)
+        return self._last
 
 
-def check(planned: Sequence[tuple[Variant, list[Experiment]]]) -> str:
+def check(planned: Sequence[tuple[Variant, list[Experiment]]], datasets: Datasets) -> str:
     """Raise for what a run of the comparison would stumble over, before anything is written.
 
     Returns:
         How many samples there are, for people.
     """
     counts = ""
-    datasets: dict[tuple[object, ...], Dataset] = {}
-    for _, experiments in planned:
-        for e in experiments:
-            if _data_key(e) not in datasets:
-                datasets[_data_key(e)] = build.dataset(e.data)
-        # Seeds and folds change no structure.
-        counts = build.check(experiments[0], datasets[_data_key(experiments[0])])
+    for _, (first, *_) in planned:  # seeds and folds change no structure
+        counts = build.check(first, datasets.of(first))
     return counts
 
 
@@ -197,6 +203,7 @@ def compare(
     *,
     resume: bool = False,
     command: str = "",
+    datasets: Datasets | None = None,
 ) -> list[Row]:
     """Run every experiment in a folder of its own under ``folder``; finished ones are read back.
 
@@ -204,22 +211,19 @@ def compare(
         FileError: if the folder cannot be written.
         RunFolderError: if it holds runs and ``resume`` is False, or runs of other settings.
     """
-    first = planned[0][1][0]
-    dataset, key = build.dataset(first.data), _data_key(first)
-    fabric = build.fabric(first)
+    datasets = datasets or Datasets()
+    fabric = build.fabric(planned[0][1][0])
     rows = []
     for variant, experiments in planned:
         results = []
         for e in experiments:
-            if _data_key(e) != key:
-                dataset, key = build.dataset(e.data), _data_key(e)
             fold = "" if e.data.fold is None else f"-fold-{e.data.fold}"
             run = RunFolder(folder / _folder_name(variant.label) / f"seed-{e.training.seed}{fold}")
             if fabric.is_global_zero:
                 run.open(e, resume=resume, command=command)
             fabric.barrier()
             label = f"{variant.label}, seed {e.training.seed}" + fold.replace("-fold-", ", fold ")
-            results.append(train(fabric, e, dataset, run, listener, label=label))
+            results.append(train(fabric, e, datasets.of(e), run, listener, label=label))
         rows.append(Row(variant, experiments[0], results))
     if fabric.is_global_zero:
         write(rows, folder, command)

@@ -29,7 +29,7 @@ def agreed(folder: Path, given: Mapping[str, object], *, resume: bool, may_chang
             none that can be read.
     """
     now = {name: _plain(value) for name, value in given.items() if value is not None}
-    if not (folder.is_dir() and any(folder.iterdir())):
+    if not files.is_in_use(folder):
         if resume and not now:
             raise RunFolderError(f"{folder} holds no runs to go on with; check the folder, or leave --resume out")
         return now

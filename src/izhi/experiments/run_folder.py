@@ -132,7 +132,8 @@ class RunFolder:
                         f"{self.path} holds a run with {name} = {before[name]!r}, not {now[name]!r};"
                         " use its settings or choose another --out"
                     )
-        lines = [f"izhi {__version__}", *([self.command or command] if self.command or command else [])]
+        began = self.command or command
+        lines = [f"izhi {__version__}", *([began] if began else [])]
         lines += [f"{name} {value}" for name, value in versions().items() if name != "izhi"]
         self.write("config.toml", e.to_toml("\n".join(lines)))
 

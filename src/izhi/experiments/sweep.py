@@ -14,8 +14,7 @@ from torch import Tensor
 
 from izhi.data import Dataset
 from izhi.errors import SettingError, unknown
-from izhi.experiments import build, plots
-from izhi.experiments import run as run_of
+from izhi.experiments import build, plots, run as run_of
 from izhi.experiments.comparison import percent
 from izhi.experiments.run import Result, RunListener
 from izhi.experiments.run_folder import RunFolder, accuracy_of, load
@@ -141,7 +140,7 @@ def widths_of(e: Experiment) -> tuple[int, int]:
 def memory(e: Experiment, inputs: int, classes: int) -> int:
     """Bits of memory of a network: its weights, and the states of all neurons; 32 each where float."""
     weight, state = widths_of(e)
-    widths = [*e.network.hidden, classes] if e.network.readout == "spikes" else list(e.network.hidden)
+    widths = build.widths(e.network, classes)
     before, weights = inputs, 0
     for width in widths:
         weights += before * width + (width * width if CONNECTIONS[e.network.connection][1] else 0)

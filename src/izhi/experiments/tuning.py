@@ -297,6 +297,7 @@ def tune(
     storage: str,
     listener: RunListener,
     every_speaker: bool = False,
+    dataset: Dataset | None = None,
 ) -> list[Best]:
     """Run each variant's study up to its number of trials, and give its best one.
 
@@ -311,18 +312,19 @@ def tune(
         listener: told of every trial.
         every_speaker: whether each trial trains a network for each speaker, who is held out of its
             training samples, and is judged by their mean: one speaker says little about another.
+        dataset: of all; loaded if it is None.
     """
     optuna = _optuna()
     planned = check(variants, ranges, settings, trials, every_speaker=every_speaker)
-    whole = build.dataset(planned[0].data)
-    dataset = replace(whole, test=whole.test.subset(torch.zeros(len(whole.test), dtype=torch.bool)), groups={})
+    whole = dataset or build.dataset(planned[0].data)
+    unseen = replace(whole, test=whole.test.subset(torch.zeros(len(whole.test), dtype=torch.bool)), groups={})
     folds: list[int | None] = [*speakers(whole)] if every_speaker else [None]
     fabric = build.fabric(planned[0])
     best = []
     for variant, e in zip(variants, planned, strict=True):
         mine = [r for r in ranges if r.concerns(e.neurons.neuron)]
         study = _study(optuna, variant, e, mine, storage, prunes_at_once=every_speaker)
-        objective = _Objective(optuna, fabric, dataset, variant, mine, settings, listener, folds, e.training.seed)
+        objective = _Objective(optuna, fabric, unseen, variant, mine, settings, listener, folds, e.training.seed)
         best.append(_best(optuna, study, objective, variant, trials))
     return best
 
