@@ -91,7 +91,7 @@ def _metric(item: tuple[str, float]) -> tuple[str, str]:
     if name.startswith("rate_"):
         return f"layer {name.removeprefix('rate_')}", f"{value:.4f} spikes per neuron and step"
     if name.endswith("seconds"):
-        return words.removesuffix(" seconds").replace("seconds", "whole epoch"), f"{value:.1f} s"
+        return f"time of the epoch{', training alone' if name == 'train_seconds' else ''}", f"{value:.1f} s"
     return words, f"{value:.4g}"
 
 
