@@ -103,6 +103,7 @@ def test_a_comparison_goes_on_by_its_plan(tmp_path, capsys):
         assert message in refused(capsys, "compare", "--resume", "--out", str(out), *words)
     assert sorted(x.name for x in out.iterdir()) == names
     assert "already holds a run" in refused(capsys, *began)
+    assert "holds no runs of izhi tune" in refused(capsys, "tune", "--resume", "--out", str(out))
 
 
 def test_a_folder_without_a_plan_is_not_gone_on_with(tmp_path, capsys):

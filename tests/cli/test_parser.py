@@ -43,6 +43,8 @@ def test_an_answer_without_torch(words):
         (["train", "--encoding", "raet"], "unknown encoding 'raet' (did you mean 'rate'?)"),
         (["train", "--per-neuron", "maybe"], "unknown per_neuron 'maybe'; expected one of: true, false"),
         (["run", "x.izhi", "--device", "emulater"], "unknown device 'emulater' (did you mean 'emulator'?)"),
+        (["completion", "fish"], "unknown shell 'fish'; expected one of: bash, zsh, tcsh"),
+        (["data", "chek"], "unknown action 'chek'"),
         (["train", "--zzzzzz"], "no option --zzzzzz; see izhi train --help"),
     ],
 )

@@ -58,8 +58,9 @@ def agreed_plan(arguments: argparse.Namespace, given: Mapping[str, object], *mor
     """
     may_change = (*marked(Mark.MAY_CHANGE), *more)
     if arguments.out:
-        return plan.agreed(Path(arguments.out), given, resume=arguments.resume, may_change=may_change)
-    return {name: value for name, value in given.items() if value is not None}
+        folder, stage = Path(arguments.out), arguments.command
+        return plan.agreed(folder, stage, given, resume=arguments.resume, may_change=may_change)
+    return {"stage": arguments.command, **{name: value for name, value in given.items() if value is not None}}
 
 
 def hold(folder: Path) -> AbstractContextManager[None]:

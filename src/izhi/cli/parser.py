@@ -42,8 +42,7 @@ class Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices:
-            name = action.option_strings[-1].lstrip("-") if action.option_strings else str(action.metavar).lower()
-            raise unknown(name.replace("-", "_"), value, [str(x) for x in action.choices])
+            raise unknown(action.dest, value, [str(x) for x in action.choices])
 
 
 class Command(Parser):

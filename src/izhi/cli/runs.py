@@ -58,7 +58,7 @@ def compare(a: argparse.Namespace) -> None:
     seeds = whole_numbers("seeds", a.seeds, "0,1,2") if a.seeds else None
     given = {**_given(a), "seeds": seeds, "folds": a.folds or None}
     kept: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given)}
-    values = dict(kept)
+    values = {name: value for name, value in kept.items() if name != "stage"}
     command, variants = values.pop("command"), _variants(values)
     seeds, folds = values.pop("seeds", [0]), values.pop("folds", False)
     planned = comparison.plan(variants, seeds, values, folds=folds)
@@ -81,7 +81,7 @@ def compare(a: argparse.Namespace) -> None:
 def tune(a: argparse.Namespace) -> None:
     given = {**_given(a), "search": a.search, "trials": a.trials, "every_speaker": a.every_speaker or None}
     kept: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given, "trials")}
-    values = dict(kept)
+    values = {name: value for name, value in kept.items() if name != "stage"}
     command, variants = values.pop("command"), _variants(values)
     search, trials = values.pop("search", USUAL_SEARCH), values.pop("trials", 20)
     every_speaker = values.pop("every_speaker", False)

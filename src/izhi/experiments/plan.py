@@ -15,27 +15,34 @@ NAME = "plan.json"
 Plan = dict[str, object]
 
 
-def agreed(folder: Path, given: Mapping[str, object], *, resume: bool, may_change: Collection[str] = ()) -> Plan:
+def agreed(
+    folder: Path, stage: str, given: Mapping[str, object], *, resume: bool, may_change: Collection[str] = ()
+) -> Plan:
     """The plan to follow in a folder: what is given and, to resume, what the folder holds.
 
     Args:
         folder: of the runs.
+        stage: the command that they are of.
         given: by the command that now runs; what it leaves out is None.
         resume: whether the folder's runs are gone on with.
         may_change: names whose values may be given anew; the others must be those of the folder.
 
     Raises:
-        RunFolderError: if the folder holds runs and ``resume`` is False, or if they have another plan, or
-            none that can be read.
+        RunFolderError: if the folder holds runs and ``resume`` is False, or if they are of another command,
+            have another plan, or none that can be read.
     """
     now = {name: _plain(value) for name, value in given.items() if value is not None}
     if not files.is_in_use(folder):
         if resume and not now:
             raise RunFolderError(f"{folder} holds no runs to go on with; check the folder, or leave --resume out")
-        return now
+        return {"stage": stage, **now}
     if not resume:
         raise already_holds_a_run(folder)
     before = _read(folder)
+    if before.get("stage") != stage:
+        raise RunFolderError(
+            f"{folder} holds no runs of izhi {stage}; go on with what it holds, or choose another --out"
+        )
     for name, value in now.items():
         if name not in may_change and before.get(name) != value:
             raise RunFolderError(
