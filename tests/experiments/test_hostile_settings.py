@@ -5,7 +5,9 @@ import random
 import pytest
 
 from hostility import complaints, mutations
-from izhi.cli.common import Parser, add_settings, settings
+from izhi.cli.common import settings
+from izhi.cli.options.settings import add_settings
+from izhi.cli.parser import Command
 from izhi.errors import SettingError
 from izhi.experiments import build, tuning
 from izhi.experiments.comparison import Variant, plan
@@ -62,7 +64,7 @@ def from_file(tmp_path):
 
 
 def from_command_line(data):
-    parser = Parser(prog="izhi")
+    parser = Command(prog="izhi")
     add_settings(parser)
     experiment(settings(parser.parse_args(data.decode(errors="surrogateescape").split("\x1f"))))
 
