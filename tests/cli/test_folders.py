@@ -202,3 +202,31 @@ def test_json_alone_goes_to_standard_output(capsys):
     out, err = capsys.readouterr()
     assert json.loads(out)[0]["name"] == "iris"
     assert "iris" in err
+
+
+def test_quantising_goes_on_by_its_folder_alone(tmp_path, capsys):
+    run, out, swept = (str(tmp_path / name) for name in ("run", "out", "swept"))
+    assert main(["train", *TINY, "--epochs", "2", "--out", run]) == 0
+    assert "no run is named, expected the folder of a float network" in refused(capsys, "quantize")
+    assert main(["quantize", run, "--weights", "8", "--out", out, "--quiet"]) == 0
+    assert main(["quantize", "--resume", "--out", out, "--epochs", "3", "--quiet"]) == 0
+    found = load(tmp_path / "out")
+    assert found.experiment.quantization.weight_bits == 8
+    assert len(found.progress.history) == 3
+    assert "with weights = [8], not [4]" in refused(capsys, "quantize", "--resume", "--out", out, "--weights", "4")
+    formats = ["--sweep", "--method", "ptq", "--weights", "8,4", "--states", "12"]
+    assert main(["quantize", run, *formats, "--out", swept, "--quiet"]) == 0
+    before = (tmp_path / "swept" / "sweep.json").read_bytes()
+    (tmp_path / "swept" / "sweep.json").unlink()
+    assert main(["quantize", "--resume", "--out", swept, "--quiet"]) == 0
+    assert (tmp_path / "swept" / "sweep.json").read_bytes() == before
+    assert sorted(x.name for x in (tmp_path / "swept").iterdir() if x.is_dir()) == ["ptq-w4-s12", "ptq-w8-s12"]
+    assert "weights = [8, 4], not [3]" in refused(capsys, "quantize", "--resume", "--out", swept, "--weights", "3")
+
+
+def test_nothing_is_said_of_what_torch_and_lightning_do(tmp_path, start):
+    process = start("train", *TINY, "--epochs", "1", "--out", str(tmp_path / "out"), cwd=tmp_path)
+    out, err = process.communicate()
+    assert process.returncode == 0
+    assert err == ""
+    assert out.count("\n") == 3

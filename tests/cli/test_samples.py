@@ -55,6 +55,10 @@ def test_samples_of_a_file(own, command, tmp_path, capsys):
     assert "accuracy: 75.00 % of 8" in out
     found = json.loads((tmp_path / "found.json").read_text())
     assert found.get("test_accuracy", found.get("accuracy")) == 0.75
+    if command == "evaluate":
+        assert np.trace(found["confusion"]) == 6
+        assert np.sum(found["confusion"], axis=1).tolist() == np.bincount(labels, minlength=3).tolist()
+        assert f"class {found['classes'][labels[0]]}: " in out
 
 
 def test_what_is_no_file_of_samples_for_the_artifact(own, tmp_path, capsys):

@@ -11,16 +11,21 @@ import pytest
 import torch
 
 from hostility import complaints, mutations
+from izhi.data import Samples
 from izhi.experiments import build, run_folder
 from izhi.experiments.settings import experiment
 from izhi.experiments.trained import network_of
-from izhi.training import checkpoint
+from izhi.network.encoders import ValueEncoder
+from izhi.training import Classifier, checkpoint
 from izhi.training.optimizer import restore
 
+IRIS = Samples(torch.rand(6, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0, 1, 2]))
 SETTINGS = (
     {"neuron": "RS", "learn": "a,c", "per_neuron": True, "delays": 3, "readout": "current"},
     {"neuron": "lif", "connection": "recurrent-exponential", "optimizer": "sgd", "delays": 2, "delay_type": "synaptic"},
     {"neuron": "RS", "mixture": "RS=.5,FS=.5", "connection": "conductance", "optimizer": "adamw"},
+    {"neuron": "normalized", "weight_bits": 4, "state_bits": 12},
+    {"neuron": "lif", "optimizer": "snes", "members": 4},
 )
 
 
@@ -28,19 +33,29 @@ def content(settings):
     """What a run holds after a step, and one more after it was read."""
     e = experiment({"dataset": "iris", "hidden": "6,5", "kernel": "reference", **settings})
     network = build.network(e, 4, 3)
-    optimizer = build.optimizer(e)(network)
-    step(network, optimizer)
+    state = go_on(e, network, None, 0)
     return {
         "format": checkpoint.FORMAT, "config": e.flat(plain=True), "inputs": 4, "classes": ["a", "b", "c"],
         "model": network.state_dict(),
-        "optimizer": optimizer.state_dict(), "epoch": 1, "warnings": ["no spikes"],
+        "optimizer": state, "epoch": 1, "warnings": ["no spikes"],
         "history": [{"epoch": 1, "train_loss": 1.0, "test_accuracy": 0.5}],
     }  # fmt: skip
 
 
-def step(network, optimizer):
+def go_on(e, network, state, epochs):
+    """A step of learning, from a learner's state as a checkpoint holds it; the state after it."""
+    if e.training.evolves:
+        trainer = build.trainer(e, build.fabric(e))
+        classifier = Classifier(ValueEncoder("rate", 5, (4,)), network)
+        learner, _ = trainer.method.begin(trainer, classifier, IRIS, state, epochs)
+        learner.epoch(epochs + 1, lambda loss: None)
+        return learner.state_dict()
+    optimizer = build.optimizer(e)(network)
+    if state is not None:
+        restore(optimizer, state)
     network(torch.ones(5, 2, 4)).output.sum().backward()
     optimizer.step()
+    return optimizer.state_dict()
 
 
 def saved(what):
@@ -64,11 +79,8 @@ def read(contents, tmp_path):
         path.write_bytes(data)
         found = run_folder.load(path)
         network = network_of(found, found.inputs, len(found.classes))
-        optimizer = build.optimizer(found.experiment)(network)
-        if found.progress.learner is not None:
-            restore(optimizer, found.progress.learner)
-        if found.inputs == 4:
-            step(network, optimizer)
+        if (found.inputs, len(found.classes)) == (4, 3):
+            go_on(found.experiment, network, found.progress.learner, len(found.progress.history))
         return found
 
     for one in contents:

@@ -146,6 +146,11 @@ def test_networks_that_no_memory_holds_are_refused_with_their_size():
     e = experiment({"dataset": "iris", "hidden": "1000000,1000000"})
     with pytest.raises(SettingError, match=r"hidden is 1000000,1000000, whose weights take 4,000 GB, but this machine"):
         build.network(e, 4, 3)
+    iris = build.dataset(e.data)
+    e = experiment({"dataset": "iris", "hidden": "1000000", "steps": 10**6, "batch_size": 10**6})
+    message = r"steps is 1000000 and batch_size 108, whose spikes and currents take 432,001 GB, but this machine"
+    with pytest.raises(SettingError, match=message):
+        build.check(e, iris)
 
 
 def test_numbers_of_a_network_are_counted():

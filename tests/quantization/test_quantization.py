@@ -382,11 +382,14 @@ def test_sweep(float_run, tmp_path, capsys):
     assert cli.main([*options, "--sweep"]) == 2
     assert cli.main([*options, "--sweep", "--resume"]) == 0
     # 32 bits leave weights as they are.
-    some = [*options, "--weights", "32", "--states", "12", "--sweep", "--resume"]
-    assert cli.main(some) == 0
+    some = [*options, "--weights", "32", "--states", "12", "--sweep"]
+    capsys.readouterr()
+    assert cli.main([*some, "--resume"]) == 2
+    assert "holds runs with weights = [8, 2], not [32]" in capsys.readouterr().err
+    assert cli.main([*some, "--out", str(tmp_path / "float")]) == 0
     [point] = json.loads(found.read_text())["points"]
     assert point["bits"] == weights * 32 + states * 12
-    saved = checkpoint.load(tmp_path / "s" / "ptq-w32-s12" / "seed-0" / checkpoint.NAME)
+    saved = checkpoint.load(tmp_path / "float" / "ptq-w32-s12" / "seed-0" / checkpoint.NAME)
     whole = checkpoint.load(float_run / checkpoint.NAME)
     name = "layers.0.connection.input.weight"
     assert saved["model"][name].equal(whole["model"][name])

@@ -8,6 +8,7 @@ import torch
 
 from izhi import data
 from izhi.cli import main
+from izhi.errors import FileError
 from izhi.experiments import build, plots, report
 from izhi.experiments.run_folder import load
 from izhi.experiments.settings import experiment
@@ -63,13 +64,25 @@ def test_each_class_is_judged(stopped, capsys):
     assert (stopped / "confusion.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_run_that_may_not_be_written_is_evaluated_all_the_same(stopped, capsys, monkeypatch):
+    def refuse(figure, path):
+        raise FileError(f"cannot write {path}: Permission denied")
+
+    monkeypatch.setattr("izhi.experiments.plots.save", refuse)
+    capsys.readouterr()
+    assert main(["evaluate", str(stopped), "--json", "-"]) == 0
+    shown = capsys.readouterr()
+    assert "confusion" in json.loads(shown.out)
+    assert "warning: no figure, cannot write" in shown.err
+
+
 def test_for_what_a_class_is_taken():
-    confusion = torch.tensor([[8, 2, 0], [0, 4, 0], [0, 0, 0]])
+    confusion = [[8, 2, 0], [0, 4, 0], [0, 0, 0]]
     assert report.per_class(confusion, ("a", "b", "c")) == [
         "class a: 80.00 % of 10, most often taken for b (2)",
         "class b: 100.00 % of 4",
     ]
-    assert len(plots.confusion(confusion.numpy(), ("a", "b", "c"), "title").axes) == 2
+    assert len(plots.confusion(np.array(confusion), ("a", "b", "c"), "title").axes) == 2
 
 
 def test_fewer_training_samples():

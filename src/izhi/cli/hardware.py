@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from izhi import data, files
 from izhi.cli.common import (
+    agreed_plan,
     command_line,
     hold,
     make_folder,
@@ -21,9 +23,9 @@ from izhi.cli.common import (
 from izhi.cli.deployed import test_samples
 from izhi.cli.progress import TerminalListener
 from izhi.errors import SettingError
-from izhi.experiments import build, export, export_ip, inside, plots, report, run as run_of, samples, sweep
+from izhi.experiments import build, export, export_ip, inside, plan, plots, report, run as run_of, samples, sweep
 from izhi.experiments.comparison import percent
-from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
+from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
 from izhi.hardware import artifact, devices as board, networks
@@ -34,31 +36,44 @@ _CHANGES = marked(Mark.OF_QUANTIZING)
 
 
 def quantize(a: argparse.Namespace) -> None:
-    runs = sweep.load_runs([Path(folder) for folder in a.folders])
-    weights = whole_numbers("weights", a.weights or ("8,4,3,2" if a.sweep else "4"), "8,4,2")
-    states = whole_numbers("states", a.states or ("16,12,8" if a.sweep else "16"), "16,12,8")
-    methods = QUANTIZATION_METHODS if a.method is None and a.sweep else (a.method or "qat-after-ptq",)
-    changes = {name: getattr(a, name) for name in _CHANGES if getattr(a, name) is not None}
-    planned = sweep.plan(runs, methods, weights, states, changes)
-    if len(planned) > 1 and not a.sweep:
+    changed = {name: getattr(a, name) for name in _CHANGES}
+    bits = {name: whole_numbers(name, getattr(a, name), "8,4,2") for name in ("weights", "states") if getattr(a, name)}
+    given = {"runs": [str(Path(x).absolute()) for x in a.folders] or None, "method": a.method,
+             "sweep": a.sweep or None, **bits, **changed}  # fmt: skip
+    kept: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given)}
+    if "runs" not in kept:
+        raise SettingError("no run is named, expected the folder of a float network; give it: izhi quantize RUN")
+    runs = sweep.load_runs([Path(folder) for folder in kept["runs"]])
+    many: bool = kept.get("sweep", False)
+    weights = kept.get("weights", [8, 4, 3, 2] if many else [4])
+    states = kept.get("states", [16, 12, 8] if many else [16])
+    methods = QUANTIZATION_METHODS if many else ("qat-after-ptq",)
+    planned = sweep.plan(
+        runs, [kept["method"]] if "method" in kept else methods, weights, states,
+        {name: kept[name] for name in _CHANGES if name in kept},
+    )  # fmt: skip
+    if len(planned) > 1 and not many:
         raise SettingError(f"weights and states name {len(planned)} formats; add --sweep")
-    if len(runs) > 1 and not a.sweep:
+    if len(runs) > 1 and not many:
         raise SettingError(f"{len(runs)} runs are named, expected one; add --sweep for their mean")
     method, (e, *_) = planned[0]
     dataset = build.dataset(e.data, report_line)
     build.check(e, dataset)
-    if a.sweep:
-        _sweep(a, runs, planned, dataset)
-    else:
-        _quantize_one(a, runs[0], e, method, dataset)
+    folder = make_folder(a, f"{'sweep' if many else 'quantize'}-{e.data.dataset}")
+    with hold(folder):
+        plan.keep(folder, kept)
+        if many:
+            _sweep(a, runs, planned, dataset, folder, kept["command"])
+        else:
+            _quantize_one(a, runs[0], e, method, dataset, RunFolder(folder))
 
 
-def _sweep(a: argparse.Namespace, runs: list[sweep.FloatRun], planned: sweep.Plan, dataset: data.Dataset) -> None:
-    if a.out and files.is_in_use(Path(a.out)) and not a.resume:
-        raise already_holds_a_run(Path(a.out))
-    folder = make_folder(a, f"sweep-{dataset.name}")
-    with hold(folder), TerminalListener(len(planned) * len(runs), quiet=a.quiet) as listener:
-        points = sweep.sweep(runs, planned, dataset, folder, listener, resume=a.resume, command=command_line())
+def _sweep(
+    a: argparse.Namespace, runs: list[sweep.FloatRun], planned: sweep.Plan, dataset: data.Dataset, folder: Path,
+    command: str,
+) -> None:  # fmt: skip
+    with TerminalListener(len(planned) * len(runs), quiet=a.quiet) as listener:
+        points = sweep.sweep(runs, planned, dataset, folder, listener, resume=a.resume, command=command)
     whole = percent([run.accuracy for run in runs])
     print_table(f"{dataset.name}: float {whole} %", sweep.headings(), [sweep.cells(point, runs) for point in points])
     print(f"figure: {folder / 'pareto.png'}\ntable: {folder / 'sweep.md'}")
@@ -66,23 +81,19 @@ def _sweep(a: argparse.Namespace, runs: list[sweep.FloatRun], planned: sweep.Pla
 
 
 def _quantize_one(
-    a: argparse.Namespace, run: sweep.FloatRun, e: Experiment, method: str, dataset: data.Dataset
+    a: argparse.Namespace, run: sweep.FloatRun, e: Experiment, method: str, dataset: data.Dataset, folder: RunFolder
 ) -> None:
-    folder = RunFolder(make_folder(a, f"quantize-{e.data.dataset}"))
-    with hold(folder.path):
-        folder.open(e, resume=a.resume, command=command_line())
-        fabric = build.fabric(e)
-        accuracies = {"float_accuracy": run.accuracy}
-        if method == "qat-after-ptq":
-            rounded = run_of.rounded(fabric, e, dataset, run.weights)
-            accuracies["ptq_accuracy"] = rounded.accuracy
-            if not a.quiet:
-                report_line(
-                    f"rounded by PTQ: {100 * rounded.accuracy:.2f} % (float {100 * run.accuracy:.2f} %); trains on"
-                )
-        with TerminalListener(quiet=a.quiet) as listener:
-            result = sweep.quantize(fabric, run, e, method, dataset, folder, listener)
-        report.write(result, folder, command_line(), before=accuracies)
+    folder.open(e, resume=a.resume, command=command_line())
+    fabric = build.fabric(e)
+    accuracies = {"float_accuracy": run.accuracy}
+    if method == "qat-after-ptq":
+        rounded = run_of.rounded(fabric, e, dataset, run.weights)
+        accuracies["ptq_accuracy"] = rounded.accuracy
+        if not a.quiet:
+            report_line(f"rounded by PTQ: {100 * rounded.accuracy:.2f} % (float {100 * run.accuracy:.2f} %); trains on")
+    with TerminalListener(quiet=a.quiet) as listener:
+        result = sweep.quantize(fabric, run, e, method, dataset, folder, listener)
+    report.write(result, folder, command_line(), before=accuracies)
     accuracies["test_accuracy"] = result.test_accuracy
     before = f", rounded by PTQ {100 * accuracies['ptq_accuracy']:.2f} %" if "ptq_accuracy" in accuracies else ""
     print(f"test accuracy: {100 * result.test_accuracy:.2f} %, float {100 * run.accuracy:.2f} %{before}")

@@ -25,7 +25,7 @@ from izhi.cli.common import (
 )
 from izhi.cli.deployed import test_samples
 from izhi.cli.progress import TerminalListener
-from izhi.errors import ArtifactError, RunFolderError, SettingError
+from izhi.errors import ArtifactError, FileError, RunFolderError, SettingError
 from izhi.experiments import build, comparison, plan, plots, report, trained, tuning
 from izhi.experiments.agreement import agreement
 from izhi.experiments.run import train as train_run
@@ -183,7 +183,11 @@ def _evaluate_artifact(a: argparse.Namespace) -> None:
     accuracies = _accuracies(name, result.samples, result.accuracy, result.groups, speed)
     for number, rate in enumerate(result.rates, start=1):
         print(f"layer {number}: {rate:.4f} spikes per neuron and step")
+    confusion = result.confusion(len(found.classes)).tolist()
+    for line in report.per_class(confusion, found.classes):
+        print(line)
     write_json(a.json, {**accuracies, "rates": result.rates, "seconds": result.seconds,
+                        "classes": list(found.classes), "confusion": confusion,
                         "provenance": dict(found.provenance), "versions": versions()})  # fmt: skip
 
 
@@ -223,16 +227,20 @@ def evaluate(a: argparse.Namespace) -> None:
         print(f"layer {number}: {layer.rate:.4f} spikes per neuron and step, {layer.silent:.1%} silent")
     for warning in activity.warnings():
         print(f"warning: {warning}", file=sys.stderr)
-    for line in report.per_class(found.confusion, dataset.classes):
+    for line in report.per_class(found.confusion.tolist(), dataset.classes):
         print(line)
-    figure = (path if path.is_dir() else path.parent) / "confusion.png"
-    title = f"{dataset.name}, {e.neurons.neuron}: {100 * found.accuracy:.2f} % of {len(dataset.test):,} test samples"
-    plots.save(plots.confusion(found.confusion.numpy(), dataset.classes, title), figure)
-    print(f"confusion matrix: {figure}")
     rates = [layer.rate for layer in activity.layers]
     write_json(a.json, {**accuracies, "test_loss": found.loss, "rates": rates,
                         "classes": list(dataset.classes), "confusion": found.confusion.tolist(),
                         "config": e.flat(plain=True), "versions": versions()})  # fmt: skip
+    figure = (path if path.is_dir() else path.parent) / "confusion.png"
+    title = f"{dataset.name}, {e.neurons.neuron}: {100 * found.accuracy:.2f} % of {len(dataset.test):,} test samples"
+    try:
+        plots.save(plots.confusion(found.confusion.numpy(), dataset.classes, title), figure)
+    except FileError as error:  # a run may be evaluated by who may not write into it
+        print(f"warning: no figure, {error}", file=sys.stderr)
+    else:
+        print(f"confusion matrix: {figure}")
 
 
 def dynamics(a: argparse.Namespace) -> None:

@@ -71,19 +71,26 @@ def check(e: Experiment, dataset: Dataset) -> str:
     """Make what a run of the experiment needs, so that it is refused before anything is written.
 
     Returns:
-        How many samples there are, for people.
+        How many samples there are, and how the machine computes, for people.
 
     Raises:
         SettingError: naming what does not fit the data set or is not installed.
     """
     train, held = training_samples(e.data, dataset)
-    network(e, encoder(e, dataset).features, len(dataset.classes))
+    features = encoder(e, dataset).features
+    network(e, features, len(dataset.classes))
+    _check_batch(e, features, len(dataset.classes), len(train))
     _method(e)
     machine = e.machine
-    training.make_fabric(machine.accelerator, devices=machine.devices, nodes=machine.nodes, precision=_precision(e))
+    fabric = training.make_fabric(
+        machine.accelerator, devices=machine.devices, nodes=machine.nodes, precision=_precision(e)
+    )
     if e.machine.tensorboard and find_spec("tensorboard") is None:
         raise SettingError("tensorboard is set, but it is not installed; pip install 'izhi[tensorboard]'")
-    return f"{dataset.name}: {len(train):,} training, {len(held):,} validation, {len(dataset.test):,} test samples"
+    return (
+        f"{dataset.name}: {len(train):,} training, {len(held):,} validation, {len(dataset.test):,} test samples;"
+        f" {fabric.device.type} in {fabric.strategy.precision.precision}, threads: {torch.get_num_threads()}"
+    )
 
 
 def encoder(e: Experiment, dataset: Dataset) -> Encoder:
@@ -153,6 +160,18 @@ def check_memory(e: Experiment, inputs: int, classes: int, copies: int) -> None:
         raise SettingError(
             f"hidden is {','.join(map(str, e.network.hidden))}, whose weights take {need / 1e9:,.0f} GB,"
             f" but this machine has {there / 1e9:,.0f} GB; choose narrower layers"
+        )
+
+
+def _check_batch(e: Experiment, inputs: int, classes: int, samples: int) -> None:
+    """Raise SettingError if spikes and currents of a batch, the least that a step keeps, do not fit into memory."""
+    steps, size = e.coding.steps, min(e.training.batch_size, samples)
+    need = steps * size * (inputs / 8 + 4 * sum(widths(e.network, classes)))
+    there = training.memory_of_machine()
+    if need > there:
+        raise SettingError(
+            f"steps is {steps} and batch_size {size}, whose spikes and currents take {need / 1e9:,.0f} GB,"
+            f" but this machine has {there / 1e9:,.0f} GB; choose fewer of either"
         )
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from torch import Tensor
-
 from izhi.errors import SettingError
 from izhi.experiments import build, plots
 from izhi.experiments.run import Result
@@ -65,15 +63,15 @@ def best(history: Sequence[Mapping[str, float]]) -> str:
     )
 
 
-def per_class(confusion: Tensor, classes: Sequence[str]) -> list[str]:
+def per_class(confusion: Sequence[Sequence[float]], classes: Sequence[str]) -> list[str]:
     """A line for each class that has test samples: how many are right, and for what it is taken most often.
 
     Args:
-        confusion: (classes, classes), as ``izhi.training.Evaluation`` has it.
+        confusion: (classes, classes): how many samples of a class, in rows, were given a class, in columns.
         classes: their names.
     """
     lines = []
-    for name, row, own in zip(classes, confusion.tolist(), range(len(classes)), strict=True):
+    for name, row, own in zip(classes, confusion, range(len(classes)), strict=True):
         if count := int(sum(row)):
             others = [0 if k == own else n for k, n in enumerate(row)]
             worst = max(range(len(others)), key=others.__getitem__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Literal, cast
 
 import torch
@@ -20,6 +21,8 @@ def make_fabric(accelerator: str = "auto", *, devices: int = 1, nodes: int = 1, 
         SettingError: if the machine has not what is asked for.
     """
     chosen = fast_precision(accelerator) if precision == "auto" else precision
+    # Fabric would say its precision every time that one is made.
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     try:
         return Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=cast(Precision, chosen))
     except (ValueError, RuntimeError, ImportError) as error:  # whatever Fabric says of the machine

@@ -13,8 +13,9 @@ def quantize(command: Command) -> None:
     command.add_argument(
         "folders",
         metavar="RUN",
-        nargs="+",
-        help="run folder or checkpoint of a float network; with --sweep one or several seeds",
+        nargs="*",
+        help="run folder or checkpoint of a float network; with --sweep one or several seeds;"
+        " none to go on with what --out holds",
     )
     command.add_argument(
         "--weights", metavar="BITS", help="2 to 8 bits, or 32 for float [4]; a list for a sweep [8,4,3,2]"

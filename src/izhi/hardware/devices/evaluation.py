@@ -40,6 +40,7 @@ class Evaluation:
         classes: samples that the reference gives another class.
         model: what the device was compared with: the integer model, say.
         answers: the class that each sample was given, in their order.
+        labels: the class that it ought to have.
     """
 
     samples: int
@@ -54,6 +55,13 @@ class Evaluation:
     classes: int = 0
     model: str = "the integer model"
     answers: Labels = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+    labels: Labels = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+
+    def confusion(self, classes: int) -> NDArray[np.int64]:
+        """(classes, classes): how many samples of a class, in rows, were given a class, in columns."""
+        known = (self.labels >= 0) & (self.labels < classes)
+        pairs = self.labels[known] * classes + self.answers[known]
+        return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
     @property
     def is_exact(self) -> bool:
@@ -66,9 +74,9 @@ class Evaluation:
             raise DeviceError(f"the device {device.name} does not do what {self.model} does; {device.remedy}")
 
     def summary(self) -> dict[str, Any]:
-        """Everything but the answers, for scripts."""
+        """Everything but answers and labels, for scripts."""
         found = asdict(self)
-        del found["answers"], found["counters"]["counted"]
+        del found["answers"], found["labels"], found["counters"]["counted"]
         return {**found, "is_exact": self.is_exact}
 
     def lines(self) -> list[str]:
@@ -182,8 +190,8 @@ def evaluate(
         if comparison is not None:
             comparison.add(inputs, outcome)
         progress(done)
-    answered = np.concatenate(answers)
-    right = answered == np.concatenate(labels)
+    answered, asked = np.concatenate(answers), np.concatenate(labels)
+    right = answered == asked
     compared: dict[str, Any] = {}
     if comparison is not None:
         compared = {
@@ -195,7 +203,7 @@ def evaluate(
         done, _share(right), seconds, device.counters,
         {name: _share(right[mask[:done]]) for name, mask in (groups or {}).items()},
         tuple(map(float, fired / max(done, 1))) if sends_spikes else (),
-        answers=answered, **{"model": device.model, **compared},
+        answers=answered, labels=asked, **{"model": device.model, **compared},
     )  # fmt: skip
 
 
