@@ -175,16 +175,9 @@ def tables_of_comparisons(path):
             yield [column.strip() for column in line.strip("| ").split("|")]
 
 
-MEASURED_AGAIN = pytest.mark.xfail(reason="its table is to be measured again", strict=True)
-
-
 @pytest.mark.parametrize(
     "path",
-    [
-        pytest.param(path, marks=MEASURED_AGAIN if path.name == "mnist.md" else (), id=named(path))
-        for path in DOCUMENTS
-        if list(tables_of_comparisons(path))
-    ],
+    [pytest.param(path, id=named(path)) for path in DOCUMENTS if list(tables_of_comparisons(path))],
 )
 def test_tables_have_columns_that_the_command_prints(path):
     for columns in tables_of_comparisons(path):
