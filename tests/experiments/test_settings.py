@@ -117,7 +117,7 @@ def test_lists_of_names_are_made_from_the_fields():
     }  # fmt: skip
     assert set(marked(Mark.MAY_CHANGE)) == {"epochs", "kernel", "patience", "tensorboard"}
     assert set(marked(Mark.SHAPES)) == {
-        "neuron", "order", "connection", "readout", "hidden", "learn", "per_neuron", "mixture",
+        "neuron", "order", "connection", "readout", "hidden", "layers", "learn", "per_neuron", "per_channel", "mixture",
         "population", "steps", "encoding", "window", "pool", "counts", "normalize_time", "delays",
         "delay_type", "weight_bits", "weight_scale", "state_bits", "dataset", "fold", "best_inputs",
     }  # fmt: skip

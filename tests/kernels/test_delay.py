@@ -6,7 +6,7 @@ from hypothesis import given, settings, strategies as st
 
 from izhi import LIF, Izhikevich, cli
 from izhi.errors import DivergenceError, SettingError, ShapeError
-from izhi.kernels import PackedSpikes, delayed, delayed_product
+from izhi.kernels import PackedSpikes, delayed, delayed_product, product
 from izhi.network.connections import AxonalDelay, ConductanceSynapse, Linear, SynapticDelay
 from izhi.network.layers import Layer, Network
 
@@ -88,7 +88,7 @@ def test_a_synapse_learns_to_wait_for_the_other():
     for _ in range(200):
         optimizer.zero_grad()
         arriving, _ = delay(x)
-        (-delay.product(arriving, torch.ones(1, 2)).square().sum()).backward()
+        (-delay.weigh(arriving, torch.ones(1, 2), product).square().sum()).backward()
         optimizer.step()
     assert delay.steps.min() > -3  # one that cannot wait less does not run away from 0
     first, second = delay.steps.detach()[0].clamp(0, 15)
@@ -129,13 +129,13 @@ def test_delays_learn_when_a_neuron_must_be_hit():
 def test_a_network_goes_on_from_its_state_and_keeps_only_every_kth(neuron, delays):
     x = spikes_of(20, 4, 30)
 
-    def layer(kind, before, after, largest):
+    def layer(synapse, before, after, largest):
         sizes = (before,) if delays is AxonalDelay else (before, after)
-        return Layer(kind(before, after), neuron(), delays(*sizes, largest))
+        return Layer(Linear(before, after, synapse=synapse), neuron(), delays(*sizes, largest))
 
     def make(keep_every=None):
         torch.manual_seed(1)
-        return Network([layer(Linear, 30, 20, 6), layer(ConductanceSynapse, 20, 5, 3)], keep_every=keep_every)
+        return Network([layer(None, 30, 20, 6), layer(ConductanceSynapse(), 20, 5, 3)], keep_every=keep_every)
 
     whole = make()
     out = whole(x)

@@ -17,7 +17,7 @@ from snntorch import surrogate as theirs
 from izhi import LIF, IzhiError, Izhikevich, preset
 from izhi.errors import SlowKernelWarning
 from izhi.kernels import Drive, Synapse, rate
-from izhi.network.connections import CONNECTIONS, ExponentialSynapse
+from izhi.network.connections import CONNECTIONS, ExponentialSynapse, Linear
 from izhi.network.layers import Layer
 from izhi.neurons import COEFFICIENTS, ORDERS, surrogate as ours
 
@@ -228,7 +228,8 @@ def test_recurrent_layers_with_synapses(kernel, coupled, steps):
 @pytest.mark.parametrize("kind", CONNECTIONS)
 def test_a_call_split_in_time_goes_on_where_it_stopped(kind):
     make, recurrent = CONNECTIONS[kind]
-    layer = Layer(make(8, 6, recurrent=recurrent), Izhikevich(gain=3.0, kernel="cpu"))
+    connection = Linear(8, 6, synapse=make and make(), recurrent=recurrent)
+    layer = Layer(connection, Izhikevich(gain=3.0, kernel="cpu"))
     spikes = (torch.rand(50, 2, 8) < 0.4).float()
     whole, _ = layer(spikes)
     first, state = layer(spikes[:21])
@@ -240,9 +241,9 @@ def test_a_call_split_in_time_goes_on_where_it_stopped(kind):
 def test_learned_decay_of_a_synapse():
     def gradient(kernel):
         torch.manual_seed(0)
-        layer = Layer(ExponentialSynapse(8, 6, learn_tau=True), Izhikevich(gain=9.0, kernel=kernel))
+        layer = Layer(Linear(8, 6, synapse=ExponentialSynapse(learn_tau=True)), Izhikevich(gain=9.0, kernel=kernel))
         layer((torch.rand(50, 2, 8) < 0.4).float())[0].sum().backward()
-        return layer.connection.logit.grad
+        return layer.connection.synapse.logit.grad
 
     torch.testing.assert_close(gradient("cpu"), gradient("reference"))
 

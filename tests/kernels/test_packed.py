@@ -93,15 +93,17 @@ def test_rate_packs_the_spikes_that_it_draws(width: int) -> None:
     assert torch.equal(packed_latency.dense(), latency)
 
 
-@pytest.mark.parametrize("connection", [Linear, ConductanceSynapse])
+@pytest.mark.parametrize("synapse", [None, ConductanceSynapse])
 @pytest.mark.parametrize("keep_every", [None, 4])
-def test_a_network_learns_the_same_from_packed_spikes(connection: type[Linear], keep_every: int | None) -> None:
+def test_a_network_learns_the_same_from_packed_spikes(
+    synapse: type[ConductanceSynapse] | None, keep_every: int | None
+) -> None:
     spikes = spikes_of((10, 8, 50), 0.15)
 
     def gradients(x: Tensor | PackedSpikes) -> list[Tensor]:
         torch.manual_seed(0)
         layers = [
-            Layer(connection(50, 64), Izhikevich()),
+            Layer(Linear(50, 64, synapse=synapse and synapse()), Izhikevich()),
             Layer(Linear(64, 3), Izhikevich()),
         ]
         network = Network(layers, keep_every=keep_every)

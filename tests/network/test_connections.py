@@ -11,6 +11,7 @@ from izhi.kernels.reference import arrive
 from izhi.network.connections import (
     CONNECTIONS,
     ConductanceSynapse,
+    Conv2d,
     ExponentialSynapse,
     Linear,
     currents,
@@ -70,7 +71,7 @@ def test_linear():
 
 
 def test_exponential_is_the_synapse_of_the_earlier_work():
-    connection = ExponentialSynapse(5, 3, tau=10.0)
+    connection = Linear(5, 3, synapse=ExponentialSynapse(10.0))
     x = spikes_of((30, 2, 5))
     current, _ = currents(connection(x), None)
     expected = by_hand(x, connection.weight, 10.0) / 10 + connection.input.bias
@@ -79,7 +80,7 @@ def test_exponential_is_the_synapse_of_the_earlier_work():
 
 
 def test_one_spike_has_the_area_it_has_through_linear():
-    connection = ExponentialSynapse(1, 1, bias=False, tau=5.0)
+    connection = Linear(1, 1, bias=False, synapse=ExponentialSynapse(5.0))
     x = torch.zeros(200, 1, 1)
     x[0] = 1
     current, _ = currents(connection(x), None)
@@ -87,20 +88,21 @@ def test_one_spike_has_the_area_it_has_through_linear():
 
 
 def test_tau_can_be_learned():
-    connection = ExponentialSynapse(5, 3, learn_tau=True)
+    connection = Linear(5, 3, synapse=ExponentialSynapse(learn_tau=True))
     currents(connection(spikes_of((30, 2, 5))), None)[0].square().sum().backward()
-    assert connection.logit.grad != 0
-    assert ExponentialSynapse(5, 3).logit.requires_grad is False
+    assert connection.synapse.logit.grad != 0
+    assert ExponentialSynapse().logit.requires_grad is False
 
 
 @pytest.mark.parametrize("implicit", [0.0, 2.5])
 @pytest.mark.parametrize("inhibitory", [None, 0.1, 0.4])
 def test_conductance_equation(inhibitory, implicit):
     low, rest, high = -85.0, -65.0, 0.0
-    connection = ConductanceSynapse(10, 3, reversal=(low, rest, high), inhibitory=inhibitory, implicit=implicit)
+    synapse = ConductanceSynapse(reversal=(low, rest, high), inhibitory=inhibitory, implicit=implicit)
+    connection = Linear(10, 3, synapse=synapse)
     x = spikes_of((20, 2, 10))
     current_at_0, conductance = arriving(connection(x))
-    weight = connection.signed_weight.detach()
+    weight = synapse.signed(connection.weight).detach()
     plus, minus = weight.clamp(min=0), (-weight).clamp(min=0)
     g_exc = by_hand(x, plus, 10.0) / 10 / (high - rest)
     g_inh = by_hand(x, minus, 10.0) / 10 / (rest - low)
@@ -112,9 +114,11 @@ def test_conductance_equation(inhibitory, implicit):
 
 
 def test_neuron_types_fix_the_signs():
-    connection = ConductanceSynapse(10, 4, inhibitory=0.2)
-    assert (connection.signed_weight[:, :8] >= 0).all()
-    assert (connection.signed_weight[:, 8:] <= 0).all()
+    synapse = ConductanceSynapse(inhibitory=0.2)
+    for connection in (Linear(10, 4, synapse=synapse), Conv2d(10, 4, 3, synapse=synapse)):
+        signed = synapse.signed(connection.weight)
+        assert (signed[:, :8] >= 0).all()
+        assert (signed[:, 8:] <= 0).all()
 
 
 def test_reversal_potentials_agree_between_units():
@@ -142,7 +146,7 @@ def test_recurrent_is_the_step_loop():
 def test_a_recurrent_synapse_filters_both():
     """y[t] = y[t−1]·(1 − 1/τ) + (W·s[t] + R·z[t−1])/τ"""
     neuron, tau = Izhikevich(gain=8.0), 4.0
-    layer = Layer(ExponentialSynapse(5, 4, tau=tau, recurrent=True), neuron)
+    layer = Layer(Linear(5, 4, synapse=ExponentialSynapse(tau), recurrent=True), neuron)
     x = spikes_of((30, 2, 5))
     out, _ = layer(x)
     weight, bias = layer.connection.weight, layer.connection.input.bias
@@ -163,7 +167,7 @@ def test_any_connection_with_any_neuron(kind, neuron):
     cell = LIF() if neuron == "lif" else Izhikevich(neuron, gain=1.0 if neuron == "normalized" else 40.0)
     make, recurrent = CONNECTIONS[kind]
     extra = {"reversal": cell.reversal} if make is ConductanceSynapse else {}
-    layer = Layer(make(20, 6, recurrent=recurrent, **extra), cell)
+    layer = Layer(Linear(20, 6, synapse=make and make(**extra), recurrent=recurrent), cell)
     with torch.no_grad():
         layer.connection.weight.abs_()
     x = spikes_of((24, 3, 20), 0.5)
@@ -179,7 +183,7 @@ def test_any_connection_with_any_neuron(kind, neuron):
 @pytest.mark.parametrize("kind", CONNECTIONS)
 def test_wrong_inputs(kind):
     make, recurrent = CONNECTIONS[kind]
-    connection = make(5, 3, recurrent=recurrent)
+    connection = Linear(5, 3, synapse=make and make(), recurrent=recurrent)
     for x, message in (
         (torch.zeros(4, 5), "expected 3 dimensions"),
         (torch.zeros(4, 2, 6), r"6 wide, expected 5"),
@@ -194,8 +198,8 @@ def test_wrong_settings():
         Linear(0, 3)
     for tau in (1.0, -3.0, math.nan):
         with pytest.raises(IzhiError, match="expected a finite number of steps above 1"):
-            ExponentialSynapse(2, 2, tau=tau)
+            ExponentialSynapse(tau)
     with pytest.raises(IzhiError, match="expected E_inh < v_rest < E_exc"):
-        ConductanceSynapse(2, 2, reversal=(0, -65, -85))
+        ConductanceSynapse(reversal=(0, -65, -85))
     with pytest.raises(IzhiError, match="expected a share from 0 to 1"):
-        ConductanceSynapse(2, 2, inhibitory=1.5)
+        ConductanceSynapse(inhibitory=1.5)

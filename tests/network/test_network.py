@@ -17,11 +17,11 @@ def make(keep_every=None, readout=True):
     torch.manual_seed(0)
     neuron = Izhikevich(gain=3.0)
     layers = [
-        Layer(ExponentialSynapse(8, 12), Izhikevich(gain=9.0, learn=("a2",))),
+        Layer(Linear(8, 12, synapse=ExponentialSynapse()), Izhikevich(gain=9.0, learn=("a2",))),
         Layer(Linear(12, 10, recurrent=True), LIF()),
-        Layer(ConductanceSynapse(10, 10, reversal=neuron.reversal), neuron),
+        Layer(Linear(10, 10, synapse=ConductanceSynapse(reversal=neuron.reversal)), neuron),
     ]
-    last: Connection | None = ExponentialSynapse(10, 3) if readout else None
+    last: Connection | None = Linear(10, 3, synapse=ExponentialSynapse()) if readout else None
     return Network(layers, last, keep_every=keep_every)
 
 

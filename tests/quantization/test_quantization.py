@@ -169,8 +169,8 @@ def test_what_hardware_does_not_have():
         (Layer(Linear(4, 3), Izhikevich("RS")), "order is 'izhikevich', expected 'fpga-ip'"),
         (Layer(Linear(4, 3), LIF(reset="zero")), "reset is 'zero', expected 'subtract'"),
         (
-            Layer(ConductanceSynapse(4, 3), LIF()),
-            "connection is ConductanceSynapse, expected Linear",
+            Layer(Linear(4, 3, synapse=ConductanceSynapse()), LIF()),
+            "connection is Linear with ConductanceSynapse, expected Linear",
         ),
         (
             Layer(Linear(4, 3), LIF(), AxonalDelay(4, 3)),

@@ -51,7 +51,7 @@ def agreement(
         ArtifactError: if the networks have different layers.
     """
     widths = [len(layer.weight) for layer in artifact.network.layers]
-    others = [layer.connection.out_features for layer in trained.layers]
+    others = trained.network.neurons(trained.encoder.features)
     if widths != others:
         raise ArtifactError(
             f"the artifact has layers of {widths} neurons, but {trained.path} has {others}; choose its own run"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -13,29 +13,19 @@ from torch import Tensor
 from izhi import data, training
 from izhi.data import AnySamples, Dataset, hold_out_speaker, split
 from izhi.errors import SettingError, unknown
+from izhi.experiments import rows
+from izhi.experiments.rows import Row, Shape
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.groups import (
     AugmentationSettings,
     CodingSettings,
     DataSettings,
-    NetworkSettings,
 )
-from izhi.experiments.settings.kinds import kind
 from izhi.kernels import Spikes
-from izhi.network import Layer, Network
-from izhi.network.connections import (
-    CONNECTIONS,
-    AxonalDelay,
-    ConductanceSynapse,
-    Connection,
-    Delay,
-    ExponentialSynapse,
-    Linear,
-    SynapticDelay,
-)
+from izhi.network import Network
+from izhi.network.connections import Connection, ExponentialSynapse, Linear
 from izhi.network.encoders import Encoder, EventEncoder, RowEncoder, ValueEncoder
 from izhi.network.encoding import Augmentation
-from izhi.neurons import Neuron
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import Evolution, Gradients, Method, Optimizer, Trainer, checkpoint
 
@@ -77,7 +67,7 @@ def check(e: Experiment, dataset: Dataset) -> str:
         SettingError: naming what does not fit the data set or is not installed.
     """
     train, held = training_samples(e.data, dataset)
-    features = encoder(e, dataset).features
+    features = encoder(e, dataset).grid
     network(e, features, len(dataset.classes))
     _check_batch(e, features, len(dataset.classes), len(train))
     _method(e)
@@ -123,50 +113,32 @@ def _encoder(coding: CodingSettings, change: AugmentationSettings, dataset: Data
     return ValueEncoder(coding.encoding or "rate", coding.steps, shape, coding.population, change.shift, packs)
 
 
-def _connection(s: NetworkSettings, inputs: int, outputs: int, neuron: Neuron) -> Connection:
-    kind, recurrent = CONNECTIONS[s.connection]
-    extra: dict[str, Any] = {"recurrent": recurrent}
-    if issubclass(kind, ExponentialSynapse):
-        extra["tau"] = s.tau
-    if kind is ConductanceSynapse:
-        extra.update(inhibitory=s.inhibitory, reversal=neuron.reversal, implicit=neuron.implicit)
-    return kind(inputs, outputs, **extra)
-
-
-def _delay(s: NetworkSettings, inputs: int, outputs: int) -> Delay | None:
-    if not s.delays:
-        return None
-    if s.delay_type == "synaptic":
-        return SynapticDelay(inputs, outputs, s.delays)
-    return AxonalDelay(inputs, s.delays)
-
-
-def numbers(e: Experiment, inputs: int, classes: int) -> int:
+def numbers(e: Experiment, features: int | Shape, classes: int) -> int:
     """How many weights, biases and delays the network of a resolved experiment has."""
-    s = e.network
-    _, recurrent = CONNECTIONS[s.connection]
-    found, before = 0, inputs
-    for width in widths(s, classes):
-        delays = 0 if not s.delays else before * width if s.delay_type == "synaptic" else before
-        found += (before + 1) * width + width * width * recurrent + delays
-        before = width
-    return found + (0 if s.readout == "spikes" else (before + 1) * classes)
+    planned = rows.plan(e, features, classes)
+    return sum(row.numbers for row in planned) + _readout_numbers(e, planned, features, classes)
 
 
-def check_memory(e: Experiment, inputs: int, classes: int, copies: int) -> None:
+def _readout_numbers(e: Experiment, planned: Sequence[Row], features: int | Shape, classes: int) -> int:
+    return 0 if e.network.readout == "spikes" else (rows.outputs(planned, features) + 1) * classes
+
+
+def check_memory(e: Experiment, features: int | Shape, classes: int, copies: int) -> None:
     """Raise SettingError if so many copies of a network's weights do not fit into the machine's memory."""
-    need, there = 4 * copies * numbers(e, inputs, classes), training.memory_of_machine()
+    need, there = 4 * copies * numbers(e, features, classes), training.memory_of_machine()
     if need > there:
+        name = "hidden" if e.network.layers is None else "layers"
         raise SettingError(
-            f"hidden is {','.join(map(str, e.network.hidden))}, whose weights take {need / 1e9:,.0f} GB,"
+            f"{name} is {','.join(layer.text for layer in e.network.rows)}, whose weights take {need / 1e9:,.0f} GB,"
             f" but this machine has {there / 1e9:,.0f} GB; choose narrower layers"
         )
 
 
-def _check_batch(e: Experiment, inputs: int, classes: int, samples: int) -> None:
+def _check_batch(e: Experiment, features: Shape, classes: int, samples: int) -> None:
     """Raise SettingError if spikes and currents of a batch, the least that a step keeps, do not fit into memory."""
     steps, size = e.coding.steps, min(e.training.batch_size, samples)
-    need = steps * size * (inputs / 8 + 4 * sum(widths(e.network, classes)))
+    neurons = sum(math.prod(row.found) for row in rows.plan(e, features, classes))
+    need = steps * size * (math.prod(features) / 8 + 4 * neurons)
     there = training.memory_of_machine()
     if need > there:
         raise SettingError(
@@ -177,7 +149,7 @@ def _check_batch(e: Experiment, inputs: int, classes: int, samples: int) -> None
 
 def network(
     e: Experiment,
-    inputs: int,
+    features: int | Shape,
     classes: int,
     *,
     start: Mapping[str, Tensor] | None = None,
@@ -187,7 +159,7 @@ def network(
 
     Args:
         e: the experiment.
-        inputs: width of an encoded sample.
+        features: of an encoded sample, channels first: an encoder's ``grid``.
         classes: number of classes.
         start: weights of a float network of the same structure, to quantise in place of those drawn.
         samples: encoded samples for a network, by which the formats of quantised states are chosen;
@@ -197,8 +169,8 @@ def network(
         SettingError: if the weights do not fit into the machine's memory.
         CheckpointError: if those to start with are another network's.
     """
-    check_memory(e, inputs, classes, 1)
-    found = _float_network(e, inputs, classes)
+    check_memory(e, features, classes, 1)
+    found = _float_network(e, features, classes)
     if start is not None:
         checkpoint.load_weights("what it starts with", found, start)
     bits = e.quantization
@@ -215,30 +187,23 @@ def network(
             if samples is None
             else quantization.formats(found, samples(found), bits.state_bits)
         )
-    return quantization.quantized(found, bits.weight_bits, formats, per_neuron=bits.weight_scale == "neuron")
+    own = None
+    if bits.weight_bits is not None:
+        planned = [row.layer for row in rows.plan(e, features, classes) if row.layer.has_neurons]
+        own = [layer.weight_bits or bits.weight_bits for layer in planned]
+    return quantization.quantized(found, bits.weight_bits, formats, own=own, per_neuron=bits.weight_scale == "neuron")
 
 
-def widths(s: NetworkSettings, classes: int) -> list[int]:
-    """Of the layers of neurons."""
-    return [*s.hidden, classes] if s.readout == "spikes" else list(s.hidden)
-
-
-def _float_network(e: Experiment, inputs: int, classes: int) -> Network:
+def _float_network(e: Experiment, features: int | Shape, classes: int) -> Network:
     s = e.network
+    planned = rows.plan(e, features, classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(e.training.seed, Purpose.WEIGHTS))
-        layers = []
-        before = inputs
-        for width in widths(s, classes):
-            own = kind(e.neurons.neuron).make(e.neurons, width)
-            connection = _connection(s, before, width, own)
-            layers.append(Layer(connection, own, _delay(s, before, width)))
-            before = width
+        layers = rows.modules(planned)
         readout: Connection | None = None
-        if s.readout == "current":
-            readout = Linear(before, classes)
-        elif s.readout == "membrane":
-            readout = ExponentialSynapse(before, classes, tau=s.tau)
+        if s.readout != "spikes":
+            synapse = ExponentialSynapse(s.tau) if s.readout == "membrane" else None
+            readout = Linear(rows.outputs(planned, features), classes, synapse=synapse)
         return Network(layers, readout, keep_every=s.keep_every, dropout=s.dropout)
 
 

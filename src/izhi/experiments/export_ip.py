@@ -9,7 +9,7 @@ from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from izhi import data
 from izhi.errors import SettingError
@@ -74,7 +74,7 @@ def of_run(run: trained.Trained, *, tests: int = 4) -> IPArtifact:
 
 def for_ip(network: TrainedNetwork) -> Network:
     """A float network of the IP's neurons and linear connections as the IP's."""
-    pairs = [_linear(layer) for layer in network.layers]
+    pairs = [_linear(layer) for layer in network.spiking]
     return Network.of([w for w, _ in pairs], [b for _, b in pairs])
 
 
@@ -86,8 +86,8 @@ def _whole(
     return IPArtifact(network, tuple(classes), encoding, provenance, currents, scores)
 
 
-def _linear(layer: nn.Module) -> tuple[Floats, Floats]:
-    connection = cast(Linear, cast(Layer, layer).connection)
+def _linear(layer: Layer) -> tuple[Floats, Floats]:
+    connection = cast(Linear, layer.connection)
     bias = connection.input.bias
     return connection.weight.detach().float().numpy(), bias.detach().float().numpy()
 

@@ -110,7 +110,7 @@ def trained(path: Path) -> tuple[Experiment, Network, Network]:
         CheckpointError: if there is none, or it is of another network.
     """
     saved = load(path)
-    e, size = saved.experiment, (saved.inputs, len(saved.classes))
+    e, size = saved.experiment, (saved.shape, len(saved.classes))
     after = network_of(saved, *size)
     return e, build.network(e, *size), after
 

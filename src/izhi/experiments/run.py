@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -17,7 +17,7 @@ from izhi.experiments import build
 from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import Experiment
 from izhi.kernels import Spikes
-from izhi.network import Layer, Network
+from izhi.network import Network
 from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import (
@@ -60,21 +60,20 @@ class Result:
         history: metrics of each epoch.
         warnings: of the last epoch.
         parameters: numbers that were learned.
-        widths: of the layers of neurons.
+        neurons: of each layer.
     """
 
     experiment: Experiment
     history: list[Row]
     warnings: list[str] = field(default_factory=list)
     parameters: int = 0
-    widths: tuple[int, ...] = ()
+    neurons: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, e: Experiment, network: Network, progress: Progress) -> Result:
-        """The result of a network, with its parameters and widths."""
+    def of(cls, e: Experiment, network: Network, inputs: int, progress: Progress) -> Result:
+        """The result of a network, with its parameters and the neurons of its layers."""
         learned = sum(p.numel() for p in network.parameters() if p.requires_grad)
-        widths = tuple(cast(Layer, x).connection.out_features for x in network.layers)
-        return cls(e, progress.history, progress.warnings, learned, widths)
+        return cls(e, progress.history, progress.warnings, learned, tuple(network.neurons(inputs)))
 
     @property
     def test_accuracy(self) -> float:
@@ -85,8 +84,8 @@ class Result:
     def spikes(self) -> float:
         """Spikes that a test sample causes in all layers of neurons."""
         last, steps = self.history[-1], self.experiment.coding.steps
-        rates = [last[f"rate_{number}"] for number in range(1, len(self.widths) + 1)]
-        return steps * sum(rate * width for rate, width in zip(rates, self.widths, strict=True))
+        rates = [last[f"rate_{number}"] for number in range(1, len(self.neurons) + 1)]
+        return steps * sum(rate * count for rate, count in zip(rates, self.neurons, strict=True))
 
 
 def train(
@@ -123,9 +122,9 @@ def train(
     encoder = build.encoder(e, dataset)
     saved = folder.progress(e)
     # Weights, gradients, and what an optimiser keeps: Adam's two moments.
-    build.check_memory(e, encoder.features, len(dataset.classes), 1 if e.training.evolves else 4)
+    build.check_memory(e, encoder.grid, len(dataset.classes), 1 if e.training.evolves else 4)
     network = build.network(
-        e, encoder.features, len(dataset.classes), start=None if saved else start,
+        e, encoder.grid, len(dataset.classes), start=None if saved else start,
         samples=None if saved else partial(calibration, e, encoder, samples),
     )  # fmt: skip
     if saved is not None:
@@ -145,7 +144,7 @@ def train(
     finally:
         if board is not None:
             board.close()
-    return Result.of(e, network, progress)
+    return Result.of(e, network, encoder.features, progress)
 
 
 def quantize(
@@ -175,7 +174,7 @@ def quantize(
     if fabric.is_global_zero:
         folder.keep(about(e, encoder, dataset), progress)
     fabric.barrier()
-    return Result.of(e, network, progress)
+    return Result.of(e, network, encoder.features, progress)
 
 
 def rounded(fabric: Fabric, e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor]) -> Evaluation:
@@ -197,7 +196,7 @@ def _rounded(e: Experiment, encoder: Encoder, dataset: Dataset, weights: Mapping
     from izhi.quantization import correct_biases
 
     samples = partial(calibration, e, encoder, build.training_samples(e.data, dataset)[0])
-    size = (encoder.features, len(dataset.classes))
+    size = (encoder.grid, len(dataset.classes))
     network = build.network(e.replace(weight_bits=None, state_bits=None), *size, start=weights)
     rounded = build.network(e, *size, start=weights, samples=samples)
     network.eval()
@@ -221,6 +220,7 @@ def about(e: Experiment, encoder: Encoder, dataset: Dataset) -> dict[str, object
     return {
         "config": e.flat(plain=True),
         "inputs": encoder.features,
+        "shape": list(encoder.grid),
         "classes": list(dataset.classes),
     }
 

@@ -52,6 +52,7 @@ class Saved:
         path: of the checkpoint.
         experiment: the run's settings.
         inputs: width of an encoded sample.
+        shape: of its features, channels first.
         classes: their names.
         progress: how far the run is, and its weights.
     """
@@ -59,6 +60,7 @@ class Saved:
     path: Path
     experiment: Experiment
     inputs: int
+    shape: tuple[int, ...]
     classes: tuple[str, ...]
     progress: Progress
 
@@ -79,7 +81,8 @@ def load(path: Path, changes: Mapping[str, object] | None = None) -> Saved:
     # A setting that is newer than the checkpoint had its default there.
     e = experiment({**content["config"], **(changes or {})})
     progress = checkpoint.progress_of(content)
-    return Saved(path, e, content["inputs"], tuple(content["classes"]), progress)
+    shape = tuple(content.get("shape", [content["inputs"]]))  # older checkpoints have none
+    return Saved(path, e, content["inputs"], shape, tuple(content["classes"]), progress)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from izhi.data import Dataset
 from izhi.errors import SettingError, unknown
-from izhi.experiments import build, plots, run as run_of
+from izhi.experiments import build, plots, rows, run as run_of
 from izhi.experiments.comparison import percent
 from izhi.experiments.run import Result, RunListener
 from izhi.experiments.run_folder import RunFolder, accuracy_of, load
@@ -22,7 +23,6 @@ from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
 from izhi.experiments.settings.kinds import kind
 from izhi.experiments.tables import markdown
-from izhi.network.connections import CONNECTIONS
 
 #: Bits of what is left as it is, in float.
 FLOAT = 32
@@ -137,17 +137,17 @@ def widths_of(e: Experiment) -> tuple[int, int]:
     return e.quantization.weight_bits or FLOAT, e.quantization.state_bits or FLOAT
 
 
-def memory(e: Experiment, inputs: int, classes: int) -> int:
+def memory(e: Experiment, features: tuple[int, ...], classes: int) -> int:
     """Bits of memory of a network: its weights, and the states of all neurons; 32 each where float."""
     weight, state = widths_of(e)
-    widths = build.widths(e.network, classes)
-    before, weights = inputs, 0
-    for width in widths:
-        weights += before * width + (width * width if CONNECTIONS[e.network.connection][1] else 0)
-        before = width
+    planned, bits = rows.plan(e, features, classes), 0
+    for row in planned:
+        if row.layer.has_neurons:
+            bits += row.weights * (row.layer.weight_bits or weight)
+            bits += math.prod(row.found) * state * kind(row.neurons.neuron).states
     if e.network.readout != "spikes":
-        weights += before * classes
-    return weights * weight + sum(widths) * state * kind(e.neurons.neuron).states
+        bits += rows.outputs(planned, features) * classes * weight
+    return bits
 
 
 def sweep(
@@ -172,7 +172,7 @@ def sweep(
         command: for the record.
     """
     fabric = build.fabric(runs[0].experiment)
-    size = build.encoder(runs[0].experiment, dataset).features, len(dataset.classes)
+    size = build.encoder(runs[0].experiment, dataset).grid, len(dataset.classes)
     points = []
     for method, experiments in planned:
         accuracies = []

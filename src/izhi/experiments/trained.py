@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from izhi.data import Dataset
 from izhi.errors import CheckpointError
@@ -40,7 +39,7 @@ class Trained:
     @property
     def layers(self) -> list[Layer]:
         """Of neurons."""
-        return [cast(Layer, layer) for layer in self.network.layers]
+        return self.network.spiking
 
     @property
     def classifier(self) -> Classifier:
@@ -48,7 +47,7 @@ class Trained:
         return Classifier(self.encoder, self.network).eval()
 
 
-def network_of(saved: Saved, inputs: int, classes: int) -> Network:
+def network_of(saved: Saved, features: int | tuple[int, ...], classes: int) -> Network:
     """The network of a checkpoint, with its weights.
 
     Raises:
@@ -56,12 +55,12 @@ def network_of(saved: Saved, inputs: int, classes: int) -> Network:
             would be larger than they are.
     """
     weights, e = saved.progress.network, saved.experiment
-    there, expected = sum(x.numel() for x in weights.values()), build.numbers(e, inputs, classes)
+    there, expected = sum(x.numel() for x in weights.values()), build.numbers(e, features, classes)
     if there < expected:
         raise CheckpointError(
             f"{saved.path} is from another network: it holds {there} numbers, expected at least {expected}"
         )
-    network = build.network(e, inputs, classes)
+    network = build.network(e, features, classes)
     checkpoint.load_weights(saved.path, network, weights)
     return network
 
@@ -85,5 +84,5 @@ def load(
     expect(e)
     dataset = build.dataset(e.data, report)
     encoder = build.encoder(e, dataset)
-    network = network_of(saved, encoder.features, len(dataset.classes))
+    network = network_of(saved, encoder.grid, len(dataset.classes))
     return Trained(saved.path, e, dataset, encoder, network, saved.progress.history)

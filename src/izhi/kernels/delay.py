@@ -6,6 +6,7 @@ product with weights placed at their taps, like a causal convolution, on every d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -124,25 +125,29 @@ class _Placed(torch.autograd.Function):
         return g.gather(1, tap)[:, 0], grad, None
 
 
-def delayed_product(x: Tensor, weight: Tensor, delays: Tensor, largest: int) -> Tensor:
+def delayed_product(
+    x: Tensor, weight: Tensor, delays: Tensor, largest: int, product: Callable[[Tensor, Tensor], Tensor] = product
+) -> Tensor:
     """Σ_i weight[j, i]·x[t − delays[j, i], b, i] for every t, b, j; differentiable in all.
 
     Args:
-        x: spikes (D + T, B, N), D = largest steps before the first one of interest.
-        weight: (M, N).
-        delays: (M, N), in steps, rounded and held within 0 and D.
+        x: spikes (D + T, B, N, …), D = largest steps before the first one of interest.
+        weight: (M, N, …), with the size of a kernel behind that of a convolution.
+        delays: of each weight, in steps, rounded and held within 0 and D.
         largest: D, at least 1.
+        product: spikes (T, B, N, …) and weight → weighted spikes.
 
     Returns:
-        (T, B, M).
+        (T, B, M, …).
 
     Raises:
         DivergenceError: for a delay that is not a number.
     """
     steps = len(x) - largest
-    placed = _Placed.apply(weight, delays, largest)  # type: ignore[no-untyped-call]
+    placed = _Placed.apply(weight.flatten(1), delays.flatten(1), largest)  # type: ignore[no-untyped-call]
+    placed = placed.view(len(weight), (largest + 1) * weight.shape[1], *weight.shape[2:])
     taps = [x[largest - k : largest - k + steps] for k in range(largest + 1)]
-    return product(torch.cat(taps, dim=-1), placed)
+    return product(torch.cat(taps, dim=2), placed)
 
 
 __all__ = ["delayed", "delayed_product"]

@@ -44,6 +44,8 @@ def _not_covered(drive: Drive, state: tuple[Tensor, ...], surrogate: SpikeGradie
     for x in (drive.current, drive.conductance, *state):
         if x is not None and x.dtype not in (torch.float32, torch.bfloat16):
             return f"it is in {str(x.dtype).removeprefix('torch.')}, not float32 or bfloat16"
+    if drive.feedback is not None and drive.feedback.dim() != 2:
+        return "its recurrence is a convolution"
     return None
 
 

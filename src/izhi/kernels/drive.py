@@ -118,14 +118,14 @@ class Drive(NamedTuple):
     """What a connection gives a neuron: I(v) = current + bias − conductance·v.
 
     Attributes:
-        current: (T, B, N), or (B, N) for one step.
+        current: (T, B, *features), or (B, *features) for one step; N stands for the features here.
         conductance: of the same shape, or None for a current that does not depend on v.
-        bias: (N,), a constant current, which arrives behind the synapse; None for none. A quantised
-            neuron, whose current is rounded, adds it to the sum that it rounds next.
+        bias: (N,), or what broadcasts over a step, a constant current, which arrives behind the synapse; None for
+            none. A quantised neuron, whose current is rounded, adds it to the sum that it rounds next.
         synapse: dynamics between these and the neuron; None if they act in their own step only.
-        feedback: R (N, N), by which the neurons' own spikes of the step before add R·z[t−1] to the
-            current; None without recurrence.
-        gain: () or (N,), by which a quantised neuron multiplies current, a sum of integers, before the
+        feedback: R (N, N), or the kernel (channels, channels, …) of a convolution that keeps the size, by
+            which the neurons' own spikes of the step before add R·z[t−1] to the current; None without recurrence.
+        gain: what broadcasts over a step, by which a quantised neuron multiplies current, a sum of integers, before the
             bias is added; None for a current that is one.
     """
 

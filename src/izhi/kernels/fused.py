@@ -309,7 +309,7 @@ def run(
     one = shape[1:]
     current, conductance = _flat(drive)
     p = _stacked(coefficients, one, current.device)
-    bias = p.new_zeros(0) if drive.bias is None else drive.bias.float().reshape(-1)
+    bias = p.new_zeros(0) if drive.bias is None else drive.bias.float().expand(one[1:]).reshape(-1)
     decay, implicit = p.new_zeros(()), 0.0
     traces: tuple[Tensor, ...] = ()
     if drive.synapse is not None:

@@ -31,7 +31,7 @@ def arrive(drive: Drive, memory: Memory) -> tuple[Drive, Memory]:
     """
     current, g, bias, synapse, feedback, _ = drive
     if feedback is not None and memory.spikes is not None:
-        current = current + torch.nn.functional.linear(memory.spikes.to(feedback.dtype), feedback)
+        current = current + _fed_back(memory.spikes.to(feedback.dtype), feedback)
     if synapse is None:
         return Drive(current, g, bias), memory
     kind = torch.float64 if current.dtype == torch.float64 else torch.float32
@@ -43,6 +43,14 @@ def arrive(drive: Drive, memory: Memory) -> tuple[Drive, Memory]:
         share = 1 / (1 + synapse.implicit * filtered[1])
         filtered = [x * share for x in filtered]
     return Drive(filtered[0], None if g is None else filtered[1], bias), Memory(s, memory.spikes)
+
+
+def _fed_back(spikes: Tensor, feedback: Tensor) -> Tensor:
+    """R·z: a matrix, or a convolution that keeps the size."""
+    if feedback.dim() == 2:
+        return torch.nn.functional.linear(spikes, feedback)
+    convolve = torch.nn.functional.conv1d if feedback.dim() == 3 else torch.nn.functional.conv2d
+    return convolve(spikes, feedback, padding="same")
 
 
 def remember(drive: Drive, memory: Memory, spikes: Tensor) -> Memory:

@@ -1,372 +1,261 @@
-"""Connections: spikes of one layer → drive of the next. Any of them works with any neuron.
+"""Connections: spikes of one layer → drive of the next. Any of them works with any neuron, synapse and delay.
 
-Each is called with spikes (T, B, in_features), dense or packed, and returns a ``Drive``: the weighted spikes of every
+Each is called with spikes (T, B, *features), dense or packed, and returns a ``Drive``: the weighted spikes of every
 step, and what happens between them and the neuron, which integrates it with its own state.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError, ShapeError
-from izhi.kernels import Drive, Spikes, Synapse, delayed, delayed_product, product
-
-Product = Callable[[Spikes, Tensor], Tensor]
-
-#: Time steps handled by one matrix product of the exponential filter.
-_CHUNK = 64
+from izhi.kernels import Drive, Spikes, product
+from izhi.network.delays import AxonalDelay, Delay, Product, SynapticDelay
+from izhi.network.synapses import ConductanceSynapse, ExponentialSynapse, currents, exponential_filter
 
 
-def exponential_filter(x: Tensor, decay: Tensor | float, state: Tensor | None = None) -> Tensor:
-    """y[t] = decay·y[t−1] + x[t] for all t at once, (T, B, N) → (T, B, N).
+class _Kind(NamedTuple):
+    """A kind of weights.
 
-    Within a chunk of steps the filter is a product with the triangular matrix decay^(t−k), which runs at
-    the speed of matrix products and is differentiable in x, decay and state.
+    Attributes:
+        features: the dimensions of one step, by name.
+        inputs: the attribute of torch's module that says how many presynaptic neurons or channels there are.
+        convolve: spikes (T·B, …) and weights → weighted spikes; None for a matrix product.
     """
-    shape = x.shape
-    flat = x.reshape(shape[0], -1)
-    last = None if state is None else state.reshape(1, -1)
-    out = []
-    for chunk in torch.split(flat, _CHUNK):
-        t = torch.arange(len(chunk), device=x.device)
-        lag = t[:, None] - t[None, :]
-        base = torch.as_tensor(decay, dtype=x.dtype, device=x.device)
-        kernel = torch.where(lag >= 0, base ** lag.clamp(min=0), torch.zeros((), dtype=x.dtype))
-        y = kernel @ chunk
-        if last is not None:
-            y = y + (base ** (t + 1))[:, None] * last
-        last = y[-1:]
-        out.append(y)
-    return torch.cat(out).reshape(shape)
+
+    features: tuple[str, ...]
+    inputs: str
+    convolve: Callable[..., Tensor] | None = None
+
+
+_KINDS: dict[type[nn.Module], _Kind] = {
+    nn.Linear: _Kind(("in_features",), "in_features"),
+    nn.Conv1d: _Kind(("in_channels", "length"), "in_channels", nn.functional.conv1d),
+    nn.Conv2d: _Kind(("in_channels", "height", "width"), "in_channels", nn.functional.conv2d),
+}
 
 
 class Connection(nn.Module):
-    """Base of all connections: sizes, weights, and the check of its input.
+    """Base of all connections: weights, what is behind them, and the check of what comes in.
+
+    Args:
+        weights: a linear or convolutional module of torch, whose weight and bias are taken: the bias is a
+            constant current.
+        synapse: what happens between weighted spikes and neuron; None if they act in their own step only.
+        feedback: R, if the layer's own spikes z come back a step later: R·z[t−1] is added to W·s[t] in the
+            equations of every synapse, so that they pass through it too.
+    """
+
+    feedback: Any
+
+    def __init__(
+        self, weights: nn.Module, synapse: ExponentialSynapse | None = None, feedback: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self._kind = next(kind for module, kind in _KINDS.items() if isinstance(weights, module))
+        self.input: Any = weights
+        self.feedback, self.synapse = feedback, synapse
+        if synapse is not None:
+            with torch.no_grad():
+                self.weight.div_(synapse.strength)
+
+    @property
+    def weight(self) -> Tensor:
+        """(outputs, inputs), with the size of the kernel behind that of a convolution."""
+        weight: Tensor = self.input.weight
+        return weight
+
+    @property
+    def inputs(self) -> int:
+        """Presynaptic neurons, or channels."""
+        return int(getattr(self.input, self._kind.inputs))
+
+    @property
+    def kind(self) -> str:
+        """What it is, for messages."""
+        synapse = "" if self.synapse is None else f" with {type(self.synapse).__name__}"
+        return ("" if self.feedback is None else "recurrent ") + type(self).__name__ + synapse
+
+    @property
+    def sizes(self) -> str:
+        """From how many to how many, for messages."""
+        kernel = "" if self._kind.convolve is None else f" channels, {'×'.join(map(str, self.input.kernel_size))}"
+        return f"{self.inputs} → {len(self.weight)}{kernel}"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing behind the weights."""
+        return self.synapse is None and self.feedback is None
+
+    def check(self, spikes: Spikes) -> None:
+        """Raise ShapeError unless spikes is (T, B, *features) with T ≥ 1, of as many features as there are weights."""
+        names, rank = self._kind.features, spikes.dim()
+        if rank != 2 + len(names):
+            hint = "; put nn.Flatten() before it" if rank > 2 + len(names) == 3 else ""
+            hint = "; put nn.Unflatten(1, (channels, …)) before it" if rank == 3 else hint
+            raise ShapeError(
+                f"spikes have shape {tuple(spikes.shape)}, expected {2 + len(names)} dimensions:"
+                f" (T, B, {', '.join(names)}){hint}"
+            )
+        if spikes.shape[2] != self.inputs:
+            raise ShapeError(f"spikes are {spikes.shape[2]} wide, expected {self.inputs} ({names[0]})")
+        if spikes.shape[0] == 0:
+            raise ShapeError("spikes have T = 0, expected at least one time step")
+        if self._kind.convolve is not None and not isinstance(self.input.padding, str):
+            self._check_places(names[1:], spikes.shape[3:])
+
+    def _check_places(self, names: Sequence[str], sizes: Sequence[int]) -> None:
+        own = self.input
+        for name, size, kernel, padding, dilation in zip(
+            names, sizes, own.kernel_size, own.padding, own.dilation, strict=True
+        ):
+            reach = dilation * (kernel - 1) + 1
+            if size + 2 * padding < reach:
+                raise ShapeError(
+                    f"spikes have {name} {size}, expected at least {reach - 2 * padding} for a kernel of {kernel};"
+                    " use a smaller one, or pool less before it"
+                )
+
+    def product(self, spikes: Spikes, weight: Tensor) -> Tensor:
+        """Spikes (T, B, *features) times such weights: (T, B, *features of the next layer)."""
+        if self._kind.convolve is None:
+            return product(spikes, weight)
+        x, own = spikes if isinstance(spikes, Tensor) else spikes.dense(), self.input
+        out = self._kind.convolve(x.flatten(0, 1), weight, None, own.stride, own.padding, own.dilation, own.groups)
+        return out.view(*x.shape[:2], *out.shape[1:])
+
+    def forward(self, spikes: Spikes, delay: Delay | None = None) -> Drive:
+        """The drive of spikes (T, B, *features), or of what arrives behind a delay."""
+        product: Product = self.product if delay is None else partial(delay.weigh, product=self.product)
+        if delay is None:
+            self.check(spikes)
+        weighted = partial(product, spikes)
+        if self.synapse is None:
+            return self.drive(weighted(self.weight))
+        current, conductance = self.synapse.weigh(weighted, self.weight)
+        return self.drive(current, conductance)
+
+    def drive(self, current: Tensor, conductance: Tensor | None = None) -> Drive:
+        """The drive of weighted spikes, with what the connection adds to them: bias, synapse and feedback."""
+        bias = self.input.bias if self.input.bias is None else self.at_every_place(self.input.bias)
+        synapse = None if self.synapse is None else self.synapse.dynamics
+        feedback = None if self.feedback is None else self.feedback.weight
+        return Drive(current, conductance, bias, synapse, feedback)
+
+    def at_every_place(self, values: Tensor) -> Tensor:
+        """Values of each output or channel, as they broadcast over a step."""
+        more = len(self._kind.features) - 1
+        return values.view(-1, *[1] * more) if more else values
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        as_now(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *others)
+
+    def extra_repr(self) -> str:
+        return self.sizes
+
+
+def as_now(state: dict[str, Any], prefix: str = "") -> None:
+    """Give a ``state_dict`` in which synapses were connections today's names."""
+    for name in [name for name in state if name.startswith(prefix)]:
+        place, _, last = name.rpartition(".")
+        if last == "logit" and not place.endswith("synapse"):
+            state[f"{place}.synapse.logit" if place else "synapse.logit"] = state.pop(name)
+        elif last == "sign":  # what says which neurons inhibit is a setting
+            del state[name]
+
+
+def _at_least_one(**sizes: int) -> None:
+    for name, value in sizes.items():
+        if value < 1:
+            raise SettingError(f"{name} is {value!r}, expected at least 1")
+
+
+class Linear(Connection):
+    """I[t] = W·s[t] + bias.
 
     Args:
         in_features: presynaptic neurons.
         out_features: postsynaptic neurons.
         bias: whether a constant current is added (and learned).
-        recurrent: whether the layer's own spikes z come back a step later: R·z[t−1] is added to W·s[t] in the
-            equations of every connection, so that they pass through its synapse too. ``feedback`` is R.
-    """
-
-    feedback: nn.Linear | None
-
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, recurrent: bool = False) -> None:
-        super().__init__()
-        for name, value in (("in_features", in_features), ("out_features", out_features)):
-            if value < 1:
-                raise SettingError(f"{name} is {value!r}, expected at least 1")
-        self.in_features, self.out_features = in_features, out_features
-        self.input = nn.Linear(in_features, out_features, bias=bias)
-        self.feedback = nn.Linear(out_features, out_features, bias=False) if recurrent else None
-
-    @property
-    def weight(self) -> Tensor:
-        """(out_features, in_features)."""
-        return self.input.weight
-
-    @property
-    def kind(self) -> str:
-        """What it is, for messages."""
-        return ("" if self.feedback is None else "recurrent ") + type(self).__name__
-
-    def check(self, spikes: Spikes) -> None:
-        """Raise ShapeError unless spikes is (T, B, in_features) with T ≥ 1."""
-        if spikes.dim() != 3:
-            raise ShapeError(f"spikes have shape {tuple(spikes.shape)}, expected 3 dimensions: (T, B, features)")
-        if spikes.shape[2] != self.in_features:
-            raise ShapeError(f"spikes are {spikes.shape[2]} wide, expected {self.in_features} (in_features)")
-        if spikes.shape[0] == 0:
-            raise ShapeError("spikes have T = 0, expected at least one time step")
-
-    def forward(self, spikes: Spikes, product: Product = product) -> Drive:
-        """The drive of spikes (T, B, in_features).
-
-        Args:
-            spikes: dense or packed.
-            product: (spikes, weight) → weighted spikes; that of a SynapticDelay where synapses delay.
-        """
-        raise NotImplementedError
-
-    def drive(self, current: Tensor, conductance: Tensor | None = None, synapse: Synapse | None = None) -> Drive:
-        """The drive of weighted spikes, with what the connection adds to them: bias and feedback."""
-        feedback = None if self.feedback is None else self.feedback.weight
-        return Drive(current, conductance, self.input.bias, synapse, feedback)
-
-    def extra_repr(self) -> str:
-        return f"{self.in_features} → {self.out_features}"
-
-
-class Linear(Connection):
-    """I[t] = W·s[t] + bias: a spike acts in its own step only."""
-
-    def forward(self, spikes: Spikes, product: Product = product) -> Drive:
-        self.check(spikes)
-        return self.drive(product(spikes, self.weight))
-
-
-class ExponentialSynapse(Connection):
-    """A current that decays after each spike (Galindo & Nunez-Yanez 2017).
-
-        s[t] = s[t−1]·(1 − 1/τ) + spike[t],   I[t] = (W·s[t])/τ + bias
-
-    The factor 1/τ gives the current of one spike the area that it has through Linear, so that weights
-    and learning rates of the two are alike; without it (as in S2NN-HLS, whose weights are W/τ) a step
-    of the optimiser is τ times too large. s is linear in the spikes, so the neuron keeps it, behind the
-    weights, as it does with its v and u.
-
-    Args:
-        tau: decay time in steps, above 1.
-        learn_tau: whether τ is learned.
-
-    In S2NN-HLS a spike also takes one step from layer to layer, which in a feed-forward network only
-    shifts each layer in time; here it arrives in its own step.
+        synapse: what happens between weighted spikes and neuron, see ``Connection``.
+        recurrent: whether the layer's own spikes come back a step later.
     """
 
     def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        bias: bool = True,
-        *,
-        tau: float = 10.0,
-        learn_tau: bool = False,
-        recurrent: bool = False,
-    ) -> None:
-        super().__init__(in_features, out_features, bias, recurrent=recurrent)
-        if not (math.isfinite(tau) and tau > 1):
-            raise SettingError(f"tau is {tau!r}, expected a finite number of steps above 1")
-        decay = torch.tensor(1 - 1 / tau)
-        self.logit = nn.Parameter(torch.logit(decay), requires_grad=learn_tau)
-
-    @property
-    def decay(self) -> Tensor:
-        """1 − 1/τ, the part of s that is left after a step."""
-        return torch.sigmoid(self.logit)
-
-    @property
-    def synapse(self) -> Synapse:
-        """What the neuron integrates."""
-        return Synapse(self.decay)
-
-    def forward(self, spikes: Spikes, product: Product = product) -> Drive:
-        self.check(spikes)
-        return self.drive(product(spikes, self.weight), synapse=self.synapse)
+        self, in_features: int, out_features: int, bias: bool = True, *,
+        synapse: ExponentialSynapse | None = None, recurrent: bool = False,
+    ) -> None:  # fmt: skip
+        _at_least_one(in_features=in_features, out_features=out_features)
+        weights = nn.Linear(in_features, out_features, bias=bias)
+        feedback = nn.Linear(out_features, out_features, bias=False) if recurrent else None
+        super().__init__(weights, synapse, feedback)
 
 
-class ConductanceSynapse(ExponentialSynapse):
-    """A conductance that decays after each spike (Galindo & Nunez-Yanez 2017).
+class _Convolution(Connection):
+    """Base of the convolutions: the same weights at every place."""
 
-        s[t] = s[t−1]·(1 − 1/τ) + spike[t]
-        g_exc = W⁺·s/(τ·(E_exc − v_rest)),   g_inh = W⁻·s/(τ·(v_rest − E_inh))
-        I = (g_exc·(E_exc − v) + g_inh·(E_inh − v)) / (1 + κ·(g_exc + g_inh)) + bias
-
-    W⁺ and W⁻ are the positive and negative parts of the weights, both taken as positive. Three things
-    make it optimise like Linear; hardware folds the constants into its weights:
-
-    - the divisors E − v_rest: at rest a weight gives the current that it gives through Linear;
-    - κ: explicit Euler (κ = 0, as in S2NN-HLS) is unstable once dt·gain·g passes 2, which an ordinary
-      initialisation does; with κ = dt·gain the step is the implicit one, which cannot overshoot;
-    - W = strength·weight: conductances of both signs shunt each other, so that larger changes are needed
-      than of currents; strength gives them at the learning rate of the other connections.
-
-    Args:
-        reversal: (E_inh, v_rest, E_exc) of the neuron, its ``reversal``.
-        tau: decay time in steps, above 1.
-        inhibitory: None to let each weight have its own sign; or the share, 0 to 1, of presynaptic
-            neurons (the last ones) whose weights are all inhibitory, the others' all excitatory, as
-            in S2NN-HLS, where it is 0.1.
-        implicit: κ, dt·gain of the neuron; 0 for explicit Euler.
-    """
-
-    strength = 8.0
-    sign: Tensor | None
+    module: ClassVar[Any]
 
     def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        bias: bool = True,
-        *,
-        reversal: tuple[float, float, float] = (-85.0, -65.0, 0.0),
-        tau: float = 10.0,
-        inhibitory: float | None = None,
-        implicit: float = 1.0,
-        recurrent: bool = False,
-    ) -> None:
-        super().__init__(in_features, out_features, bias, tau=tau, recurrent=recurrent)
-        low, rest, high = reversal
-        if not low < rest < high:
-            raise SettingError(f"reversal is {reversal!r}, expected E_inh < v_rest < E_exc")
-        if inhibitory is not None and not 0 <= inhibitory <= 1:
-            raise SettingError(f"inhibitory is {inhibitory!r}, expected a share from 0 to 1")
-        if not (math.isfinite(implicit) and implicit >= 0):
-            raise SettingError(f"implicit is {implicit!r}, expected a finite number, 0 or more")
-        self.reversal, self.implicit = reversal, implicit
-        with torch.no_grad():
-            self.weight.div_(self.strength)
-        sign = None
-        if inhibitory is not None:
-            sign = torch.ones(in_features)
-            sign[in_features - round(inhibitory * in_features) :] = -1
-        self.register_buffer("sign", sign)
-
-    @property
-    def synapse(self) -> Synapse:
-        """What the neuron integrates."""
-        return Synapse(self.decay, self.implicit)
-
-    @property
-    def signed_weight(self) -> Tensor:
-        """W: strength·weight, with the sign that the presynaptic neuron allows."""
-        weight = self.weight if self.sign is None else self.weight.abs() * self.sign
-        return self.strength * weight
-
-    def forward(self, spikes: Spikes, product: Product = product) -> Drive:
-        self.check(spikes)
-        low, rest, high = self.reversal
-        weight = self.signed_weight
-        excitatory = weight.clamp(min=0) / (high - rest)
-        inhibitory = (-weight).clamp(min=0) / (rest - low)
-        # The current at v = 0, and the conductance.
-        current = product(spikes, excitatory * high + inhibitory * low)
-        conductance = product(spikes, excitatory + inhibitory)
-        return self.drive(current, conductance, self.synapse)
+        self, in_channels: int, out_channels: int, kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1, padding: int | Sequence[int] | str = 0,
+        dilation: int | Sequence[int] = 1, groups: int = 1, bias: bool = True, *,
+        synapse: ExponentialSynapse | None = None, recurrent: bool = False,
+    ) -> None:  # fmt: skip
+        _at_least_one(in_channels=in_channels, out_channels=out_channels, groups=groups)
+        if in_channels % groups or out_channels % groups:
+            raise SettingError(
+                f"groups is {groups}, expected a divisor of in_channels, {in_channels}, and of out_channels,"
+                f" {out_channels}"
+            )
+        weights = self.module(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias)
+        _at_least_one(kernel_size=min(weights.kernel_size), stride=min(weights.stride))
+        feedback = None
+        if recurrent:
+            feedback = self.module(out_channels, out_channels, kernel_size, padding="same", bias=False)
+        super().__init__(weights, synapse, feedback)
 
 
-class Delay(nn.Module):
-    """Base of all delays: how long spikes travel to a layer, in steps, learned.
+class Conv1d(_Convolution):
+    """I[t] = W * s[t] + bias over (channels, length); arguments as those of ``torch.nn.Conv1d``, then as of Linear."""
 
-    Args:
-        shape: of the delays.
-        largest: the longest delay D, at least 1.
-        learn: whether delays are learned.
-
-    Delays are real numbers from 0 to D, and are rounded where they act. They begin between 0 and half
-    of the longest, evenly at random; the gradient is that of a spike train moved by a small time.
-    """
-
-    def __init__(self, *shape: int, largest: int, learn: bool = True) -> None:
-        super().__init__()
-        for name, value in zip(("in_features", "out_features"), reversed(shape), strict=False):
-            if value < 1:
-                raise SettingError(f"{name} is {value!r}, expected at least 1")
-        if largest < 1:
-            raise SettingError(f"largest is {largest!r}, expected at least 1")
-        self.in_features, self.largest = shape[-1], largest
-        self.steps = nn.Parameter(0.5 * largest * torch.rand(*shape), requires_grad=learn)
-
-    def forward(self, spikes: Spikes, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """What arrives at a connection, which is to weigh it by ``product``.
-
-        Args:
-            spikes: (T, B, in_features), dense or packed.
-            past: the second value of an earlier call, to go on from; None to start anew.
-
-        Returns:
-            What arrives, and the last steps that came in, (steps, B, in_features).
-        """
-        raise NotImplementedError
-
-    def product(self, arriving: Spikes, weight: Tensor) -> Tensor:
-        """Arriving spikes weighted by weight (out_features, in_features): (T, B, out_features)."""
-        raise NotImplementedError
-
-    def _with_past(self, spikes: Spikes, past: Tensor | None, steps: int) -> tuple[Tensor, Tensor]:
-        x = spikes if isinstance(spikes, Tensor) else spikes.dense()
-        return x, x.new_zeros(steps, *x.shape[1:]) if past is None else past
-
-    def extra_repr(self) -> str:
-        return f"{' × '.join(str(n) for n in self.steps.shape)}, up to {self.largest} steps"
+    module = nn.Conv1d
 
 
-class AxonalDelay(Delay):
-    """Spikes of each presynaptic neuron arrive some steps later, at all of the layer's neurons.
+class Conv2d(_Convolution):
+    """I[t] = W * s[t] + bias over (channels, height, width); arguments as of ``torch.nn.Conv2d``, then as of Linear."""
 
-        y[t] = x[t − round(d)],   0 ≤ d ≤ largest
-
-    Args:
-        in_features: presynaptic neurons.
-        largest: the longest delay, in steps, at least 1.
-        learn: whether delays are learned.
-    """
-
-    def __init__(self, in_features: int, largest: int, *, learn: bool = True) -> None:
-        super().__init__(in_features, largest=largest, learn=learn)
-
-    def forward(self, spikes: Spikes, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        x, past = self._with_past(spikes, past, self.largest + 1)
-        return delayed(x, past, self.steps), torch.cat([past, x])[-self.largest - 1 :]
-
-    def product(self, arriving: Spikes, weight: Tensor) -> Tensor:
-        return product(arriving, weight)
+    module = nn.Conv2d
 
 
-class SynapticDelay(Delay):
-    """Each synapse has its own delay: I_j[t] = Σ_i w_ji·x_i[t − round(d_ji)] (Hammouamri et al. 2024).
-
-    A layer costs largest + 1 times the products of one without delays.
-
-    Args:
-        in_features: presynaptic neurons.
-        out_features: postsynaptic neurons.
-        largest: the longest delay, in steps, at least 1.
-        learn: whether delays are learned.
-    """
-
-    def __init__(self, in_features: int, out_features: int, largest: int, *, learn: bool = True) -> None:
-        super().__init__(out_features, in_features, largest=largest, learn=learn)
-
-    def forward(self, spikes: Spikes, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        x, past = self._with_past(spikes, past, self.largest)
-        whole = torch.cat([past, x])
-        return whole, whole[-self.largest :]
-
-    def product(self, arriving: Spikes, weight: Tensor) -> Tensor:
-        return delayed_product(cast(Tensor, arriving), weight, self.steps, self.largest)
-
-
-def currents(drive: Drive, trace: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """The currents (T, B, N) of a drive that reaches no neuron, such as a readout's.
-
-    Args:
-        drive: without conductance and feedback, which need a neuron.
-        trace: of an earlier call, to go on from; None to start anew.
-
-    Returns:
-        The currents after the synapse, and its trace (B, N); None without a synapse.
-
-    Raises:
-        SettingError: for a drive with conductance or feedback.
-    """
-    if drive.conductance is not None or drive.feedback is not None:
-        raise SettingError(
-            "a readout without neurons is a conductance or recurrent connection, expected Linear or ExponentialSynapse"
-        )
-    current, trace_after = drive.current, None
-    if drive.synapse is not None:
-        with torch.autocast(current.device.type, enabled=False):
-            x = current.float() if current.dtype == torch.bfloat16 else current
-            y = exponential_filter(x, drive.synapse.decay, trace)
-            current, trace_after = (1 - drive.synapse.decay) * y, y[-1]
-    if drive.bias is not None:
-        current = current + drive.bias
-    return current, trace_after
-
-
-#: Connections that a configuration can name: the class, and whether it is recurrent.
-CONNECTIONS: dict[str, tuple[type[Connection], bool]] = {
-    "linear": (Linear, False),
+#: Linear connections that a configuration can name: their synapse, and whether they are recurrent.
+CONNECTIONS: dict[str, tuple[type[ExponentialSynapse] | None, bool]] = {
+    "linear": (None, False),
     "exponential": (ExponentialSynapse, False),
     "conductance": (ConductanceSynapse, False),
-    "recurrent": (Linear, True),
+    "recurrent": (None, True),
     "recurrent-exponential": (ExponentialSynapse, True),
     "recurrent-conductance": (ConductanceSynapse, True),
 }
+
+__all__ = [
+    "CONNECTIONS",
+    "AxonalDelay",
+    "ConductanceSynapse",
+    "Connection",
+    "Conv1d",
+    "Conv2d",
+    "Delay",
+    "ExponentialSynapse",
+    "Linear",
+    "Product",
+    "SynapticDelay",
+    "currents",
+    "exponential_filter",
+]

@@ -33,6 +33,7 @@ class Encoder(Protocol):
     Attributes:
         steps: T.
         features: width of one step, which the first connection takes.
+        grid: the same as convolutions see it, channels first: (1, 28, 28) of an image.
         is_random: whether another seed gives other spikes.
         is_constant: whether every step of a sample is the same.
     """
@@ -41,6 +42,8 @@ class Encoder(Protocol):
     def steps(self) -> int: ...
     @property
     def features(self) -> int: ...
+    @property
+    def grid(self) -> tuple[int, ...]: ...
     @property
     def is_random(self) -> bool: ...
     @property
@@ -66,6 +69,11 @@ def _device_of(samples: Tensor | EventBatch, device: torch.device | None) -> tor
     if device is not None:
         return device
     return samples.device if isinstance(samples, Tensor) else torch.device("cpu")
+
+
+def _with_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Channels first, where an image has but one."""
+    return (1, *shape) if len(shape) == 2 else shape
 
 
 #: Encodings of values.
@@ -97,8 +105,12 @@ class ValueEncoder:
             raise unknown("encoding", self.code, CODES)
 
     @property
+    def grid(self) -> tuple[int, ...]:
+        return (math.prod(self.shape) * self.fields,) if self.fields else _with_channels(self.shape)
+
+    @property
     def features(self) -> int:
-        return math.prod(self.shape) * max(self.fields, 1)
+        return math.prod(self.grid)
 
     @property
     def is_random(self) -> bool:
@@ -144,6 +156,10 @@ class RowEncoder:
     is_random = is_constant = False
 
     @property
+    def grid(self) -> tuple[int, ...]:
+        return (self.shape[1],)
+
+    @property
     def features(self) -> int:
         return self.shape[1]
 
@@ -184,8 +200,12 @@ class EventEncoder:
     is_random = is_constant = False
 
     @property
+    def grid(self) -> tuple[int, ...]:
+        return _with_channels(pooled(self.shape, self.pool))
+
+    @property
     def features(self) -> int:
-        return math.prod(pooled(self.shape, self.pool))
+        return math.prod(self.grid)
 
     def __call__(
         self, samples: Tensor | EventBatch, seed: int, *, training: bool = False,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from izhi.network.layers import Layer, Network
+from izhi.network.layers import Network
 from izhi.neurons import Izhikevich
 
 #: The step of current that tells classes apart, by unit of v, and how long it lasts, in ms.
@@ -83,8 +83,8 @@ class LayerDynamics:
 def of_network(network: Network) -> list[LayerDynamics]:
     """What each layer of a network has learned, as its neurons use it."""
     layers = []
-    for module in network.layers:
-        neuron: Any = cast(Layer, module).neuron
+    for layer in network.spiking:
+        neuron: Any = layer.neuron
         # Of a quantised neuron the coefficients that are not yet rounded.
         neuron = getattr(neuron, "neuron", neuron)
         used: dict[str, Tensor | float] = neuron.coefficients()._asdict()

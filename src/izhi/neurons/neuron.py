@@ -113,7 +113,8 @@ class NeuronLayer(nn.Module, Generic[State]):
     taken out, are loaded as they are.
 
     Args:
-        size: shape of one step of one sample, for coefficients of each neuron; None for one set.
+        size: shape of one step of one sample, for coefficients of each neuron; 1 where neurons share them, so
+            (16, 1, 1) for each of 16 channels; None for one set.
         spread: standard deviation of the learned coefficients' initial values between neurons, in
             units of ``unit``; needs a size.
         kernel: which kernels run it, see ``izhi.kernels``.
@@ -224,7 +225,7 @@ class NeuronLayer(nn.Module, Generic[State]):
         """The state to begin with; ShapeError unless it and the current are what they should be."""
         check_current(drive.current, time=time)
         one = drive.current[0] if time else drive.current
-        if self.size is not None and tuple(one.shape[1:]) != self.size:
+        if self.size is not None and not _covers(self.size, one.shape[1:]):
             raise ShapeError(f"current has features {tuple(one.shape[1:])}, expected {self.size}, the neuron's size")
         if state is None:
             return self.initial_state(one)
@@ -235,6 +236,11 @@ class NeuronLayer(nn.Module, Generic[State]):
                     f"state has shape {tuple(tensor.shape)}, expected {tuple(one.shape)}, that of one step"
                 )
         return state
+
+
+def _covers(size: Sequence[int], features: Sequence[int]) -> bool:
+    """Whether coefficients of that size are those of such features: as many, or 1 where they share them."""
+    return len(size) == len(features) and all(own in (1, n) for own, n in zip(size, features, strict=True))
 
 
 def _facts(state: object) -> dict[str, object]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from izhi.hardware.fixed import FixedPoint
 from izhi.kernels import Drive, Spikes
-from izhi.network.layers import Layer, Network
+from izhi.network.layers import Layer, Network, walk
 from izhi.neurons import Neuron, NeuronState
 from izhi.quantization.neurons import StateFormats, quantized_neuron
 
@@ -26,9 +25,10 @@ def ranges(network: Network, spikes: Spikes) -> list[tuple[float, float]]:
     """The magnitudes of v and u (0 for LIF) below which nearly all of each layer's states lie."""
     found = []
     with torch.no_grad():
-        for module in network.layers:
-            layer = cast(Layer, module)
-            drive, _ = layer.drive(spikes)
+        for layer, given in walk(network, spikes):
+            if not isinstance(layer, Layer):
+                break
+            drive, _ = layer.drive(given)
             state: NeuronState | None = None
             seen: list[Tensor] = []
             for t in range(len(drive.current)):
@@ -37,7 +37,6 @@ def ranges(network: Network, spikes: Spikes) -> list[tuple[float, float]]:
                 seen.append(torch.stack([_largest(state.v), _largest(u)]))
             highest = torch.stack(seen).amax(0)
             found.append((float(highest[0]), float(highest[1])))
-            spikes, _ = layer(spikes)
     return found
 
 
@@ -66,14 +65,13 @@ def formats(network: Network, spikes: Spikes, width: int, *, fraction: int = 14)
     """
     found = []
     with torch.no_grad():
-        for module, (v, u) in zip(network.layers, ranges(network, spikes), strict=True):
-            layer = cast(Layer, module)
+        for (layer, given), (v, u) in zip(walk(network, spikes), ranges(network, spikes), strict=False):
+            assert isinstance(layer, Layer)
             threshold = _threshold(layer)
             # The threshold itself has to be a number of v.
             wide = StateFormats(fitting(width, max(v, 1.01 * threshold)), fitting(width, u or 1.0), fraction)
-            drive, _ = layer.drive(spikes)
-            spikes, _ = layer(spikes)
-            found.append(_least_wrong(layer.neuron, drive, cast(Tensor, spikes), wide, threshold))
+            drive, _ = layer.drive(given)
+            found.append(_least_wrong(layer.neuron, drive, layer(given)[0], wide, threshold))
     return found
 
 
@@ -107,4 +105,4 @@ def _least_wrong(neuron: Neuron, drive: Drive, wanted: Tensor, formats: StateFor
 def usual_formats(network: Network, width: int) -> list[StateFormats]:
     """Formats for a network whose own are still to be loaded."""
     number = FixedPoint(width, max(width - 3, 0))
-    return [StateFormats(number, number) for _ in network.layers]
+    return [StateFormats(number, number) for _ in network.spiking]

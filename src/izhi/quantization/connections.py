@@ -5,75 +5,98 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from brevitas.nn import QuantLinear
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
 from brevitas.quant import Int8WeightPerChannelFloatMSE, Int8WeightPerTensorFloatMSE
-from torch import Tensor
+from torch import Tensor, nn
 
 from izhi.errors import SettingError
-from izhi.kernels import Drive, Spikes, product
+from izhi.kernels import Drive, Spikes
 from izhi.kernels.reference import rounded
-from izhi.network.connections import Connection, Linear, Product
+from izhi.network.connections import Connection
+from izhi.network.delays import Delay
 
 
-def _quantizer(weight: Tensor, bits: int, per_neuron: bool) -> Any:
-    """Brevitas' layer over a weight: integers of some bits, and a learned scale."""
+def _quantizer(weights: nn.Module, weight: Tensor, bits: int, per_neuron: bool) -> Any:
+    """Brevitas' layer over a weight, which a module had or may have more columns: integers of some bits, a scale."""
     kind = Int8WeightPerChannelFloatMSE if per_neuron else Int8WeightPerTensorFloatMSE
-    rows, columns = weight.shape
-    layer = QuantLinear(columns, rows, bias=False, weight_quant=kind, weight_bit_width=bits)
+    options: dict[str, Any] = {"bias": False, "weight_quant": kind, "weight_bit_width": bits}
+    layer: Any
+    if isinstance(weights, nn.Linear):
+        layer = QuantLinear(weight.shape[1], weight.shape[0], **options)
+    else:
+        own: Any = weights
+        quantized = QuantConv1d if isinstance(weights, nn.Conv1d) else QuantConv2d
+        layer = quantized(
+            own.in_channels, own.out_channels, own.kernel_size, own.stride, own.padding, own.dilation, own.groups,
+            **options,
+        )  # fmt: skip
     with torch.no_grad():
         layer.weight.copy_(weight)
         layer.quant_weight()  # finds the scale, which only then is a parameter
     return layer
 
 
+def _check_bits(bits: int) -> None:
+    if not 2 <= bits <= 8:
+        raise SettingError(f"weight bits are {bits!r}, expected 2 to 8")
+
+
 class QuantizedConnection(Connection):
     """A = Q·s[t] + R·z[t−1] in integers Q, R of some bits; the current is gain·A + bias.
 
     Args:
-        connection: Linear, whose weights are taken over, with its feedback if it is recurrent.
+        connection: Linear or a convolution, whose weights are taken over, with the feedback of a linear one.
         bits: of a weight, 2 to 8.
-        per_neuron: whether each neuron has a scale of its own.
+        per_neuron: whether each neuron, or channel, has a scale of its own.
         integers: whether the neuron takes integers and their gain; else it gets plain currents.
+        unit: of the spikes that come in, which are whole numbers of it: 1/k² behind a mean over k×k.
 
     Raises:
         SettingError: for another connection, or number of bits.
     """
 
-    input: Any
-
-    def __init__(self, connection: Connection, bits: int, *, per_neuron: bool = False, integers: bool = True) -> None:
-        if type(connection) is not Linear:
-            raise SettingError(f"connection is {connection.kind}, expected Linear, which hardware has")
-        if not 2 <= bits <= 8:
-            raise SettingError(f"weight bits are {bits!r}, expected 2 to 8")
-        super().__init__(connection.in_features, connection.out_features, bias=False)
-        self.bits, self.gives_integers = bits, integers
-        self.bias = connection.input.bias
+    def __init__(
+        self, connection: Connection, bits: int, *, per_neuron: bool = False, integers: bool = True, unit: float = 1.0
+    ) -> None:
+        is_linear = isinstance(connection.input, nn.Linear)
+        if connection.synapse is not None or (connection.feedback is not None and not is_linear):
+            raise SettingError(f"connection is {connection.kind}, expected Linear or Conv2d, which hardware has")
+        _check_bits(bits)
         weight = connection.weight
-        self.recurrent = connection.feedback is not None
         if connection.feedback is not None:
             # One scale for both, since they meet in one accumulator.
             weight = torch.cat([weight, connection.feedback.weight], 1)
-        self.input = _quantizer(weight.detach(), bits, per_neuron)
+        super().__init__(_quantizer(connection.input, weight.detach(), bits, per_neuron))
+        self.bits, self.gives_integers, self.unit = bits, integers, unit
+        self.bias = connection.input.bias
+        self.recurrent, self._inputs = connection.feedback is not None, connection.inputs
+
+    @property
+    def inputs(self) -> int:
+        return self._inputs
 
     @property
     def weight(self) -> Tensor:
-        """Rounded weights as currents, (out_features, in_features or more)."""
+        """Rounded weights as currents, as the connection has them, with those of feedback beside them."""
         value: Tensor = self.input.quant_weight().value
         return value
 
     def integers(self) -> tuple[Tensor, Tensor]:
-        """Weights (out_features, in_features or more) as whole numbers, and their scale; differentiable."""
+        """The same weights as whole numbers, and their scale; differentiable."""
         quantized = self.input.quant_weight()
         scale = quantized.scale.reshape(-1)
         return rounded(quantized.value / quantized.scale, 1.0), scale
 
-    def forward(self, spikes: Spikes, product: Product = product) -> Drive:
+    def forward(self, spikes: Spikes, delay: Delay | None = None) -> Drive:
         self.check(spikes)
-        weight, scale = self.integers() if self.gives_integers else (self.weight, None)
-        feedback = weight[:, self.in_features :] if self.recurrent else None
-        current = product(spikes, weight[:, : self.in_features])
-        return Drive(current, bias=self.bias, feedback=feedback, gain=scale)
+        weight, scale = self.integers() if self.gives_integers else (self.unit * self.weight, None)
+        feedback = weight[:, self.inputs :] if self.recurrent else None
+        current = self.product(spikes, weight[:, : self.inputs] if self.recurrent else weight)
+        bias = None if self.bias is None else self.at_every_place(self.bias)
+        if scale is not None:
+            scale = self.unit * scale
+            scale = self.at_every_place(scale) if len(scale) > 1 else scale
+        return Drive(current, bias=bias, feedback=feedback, gain=scale)
 
 
 class QuantizedReadout(Connection):
@@ -87,27 +110,23 @@ class QuantizedReadout(Connection):
         SettingError: for another connection, or number of bits.
     """
 
-    input: Any
-
     def __init__(self, connection: Connection, bits: int) -> None:
-        if type(connection) is not Linear or connection.feedback is not None:
+        if not (isinstance(connection.input, nn.Linear) and connection.is_plain):
             raise SettingError(f"the readout is {connection.kind}, expected Linear, which hardware has")
-        if not 2 <= bits <= 8:
-            raise SettingError(f"weight bits are {bits!r}, expected 2 to 8")
-        super().__init__(connection.in_features, connection.out_features, bias=False)
+        _check_bits(bits)
+        super().__init__(_quantizer(connection.input, connection.weight.detach(), bits, per_neuron=False))
         self.bits = bits
         self.bias = connection.input.bias
-        self.input = _quantizer(connection.weight.detach(), bits, per_neuron=False)
 
     def integers(self) -> tuple[Tensor, Tensor, Tensor]:
         """Weights and bias as whole numbers, and the power of two; differentiable."""
         quantized = self.input.quant_weight()
         whole = rounded(quantized.value / quantized.scale, 1.0)
-        bias = torch.zeros(self.out_features) if self.bias is None else self.bias
+        bias = torch.zeros(len(whole)) if self.bias is None else self.bias
         power = 2.0 ** quantized.scale.detach().log2().round()
         return whole, rounded(bias / quantized.scale, 1.0), power
 
-    def forward(self, spikes: Spikes, product: Product = product) -> Drive:
+    def forward(self, spikes: Spikes, delay: Delay | None = None) -> Drive:
         self.check(spikes)
         whole, bias, power = self.integers()
-        return Drive((product(spikes, whole) + bias) * power)
+        return Drive((self.product(spikes, whole) + bias) * power)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from izhi.errors import CheckpointError, shown
 from izhi.files import write_bytes
+from izhi.network.connections import as_now
 from izhi.neurons.neuron import DYNAMICS
 from izhi.training import stored
 from izhi.training.trainer import Progress
@@ -196,7 +197,8 @@ def load_weights(path: Path | str, network: nn.Module, state: Mapping[str, Tenso
         CheckpointError: for other names, shapes or kinds of numbers, for numbers that are not finite, and
             for weights of other neurons.
     """
-    own = network.state_dict()
+    own, state = network.state_dict(), dict(state)
+    as_now(state)
     odd = sorted(name for name in own.keys() ^ state.keys() if not (name in own and name.endswith(DYNAMICS)))
     if odd:
         raise CheckpointError(f"{path} is from another network: {odd[0]} is in one of the two only")
@@ -204,7 +206,7 @@ def load_weights(path: Path | str, network: nn.Module, state: Mapping[str, Tenso
         if not name.endswith(DYNAMICS):
             _check_tensor(path, name, state[name], own[name])
     try:
-        network.load_state_dict(dict(state))
+        network.load_state_dict(state)
     except CheckpointError as error:
         raise CheckpointError(f"{path} is from another network: {error}") from None
 

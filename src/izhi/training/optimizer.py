@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from izhi.errors import CheckpointError, shown
-from izhi.network import Layer, Network
+from izhi.network import Network
 from izhi.training.checkpoint import is_number
 
 
@@ -35,7 +35,7 @@ class Optimizer:
 
     def __call__(self, network: Network) -> torch.optim.Optimizer:
         rates = {}
-        for layer in (cast(Layer, module) for module in network.layers):
+        for layer in network.spiking:
             for name, value in layer.neuron.learned.items():
                 rates[value] = self.dynamics_rate * layer.neuron.unit(name)
             if layer.delay is not None:

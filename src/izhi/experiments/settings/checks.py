@@ -31,7 +31,9 @@ def check(e: Experiment) -> None:
             f"patience is {e.training.patience}, but validation is 0, by which it would stop; hold some out"
         )
     _check_evolution(e)
-    if not e.network.hidden and (e.network.readout, chosen.readout) == (None, "current"):
+    if e.network.layers is not None and e.network.hidden != FIELDS["hidden"].default:
+        raise SettingError("hidden and layers are both given, expected the hidden layers once; leave one out")
+    if not e.network.rows and (e.network.readout, chosen.readout) == (None, "current"):
         raise SettingError("hidden names no layer and the readout has no neurons; add a width")
 
 

@@ -30,11 +30,11 @@ from izhi.experiments.settings.groups import (
     EvolutionSettings,
     MachineSettings,
     NetworkSettings,
-    NeuronSettings,
     QuantizationSettings,
     TrainingSettings,
 )
 from izhi.experiments.settings.kinds import kind
+from izhi.experiments.settings.neurons import NeuronSettings
 from izhi.files import problem
 
 if sys.version_info >= (3, 11):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from pydantic import field_serializer
 from pydantic.fields import FieldInfo
 
 from izhi.data import DATASETS
@@ -13,13 +14,13 @@ from izhi.experiments.settings.choices import SEARCHES
 from izhi.experiments.settings.fields import (
     Group,
     Mark,
-    MaybeInfinite,
     Names,
-    Shares,
     Widths,
     marks_of,
     setting,
 )
+from izhi.experiments.settings.layers import Layers, LayerSettings
+from izhi.experiments.settings.neurons import NeuronSettings
 
 Readout = Literal["spikes", "current", "membrane"]
 
@@ -114,34 +115,14 @@ class AugmentationSettings(Group):
     )  # fmt: skip
 
 
-class NeuronSettings(Group):
-    """The neurons of every layer."""
-
-    neuron: str = setting("normalized", "lif, or a preset of izhi.PRESETS", Mark.SHAPES)
-    order: str | None = setting(None, "event order; default: the preset's", Mark.SHAPES)
-    gain: float | None = setting(None, "factor on input currents; default: by neuron", allow_inf_nan=False)
-    learn: Names = setting((), "neuron coefficients to learn, comma-separated", Mark.SHAPES)
-    per_neuron: bool = setting(False, "learn a value for each neuron, not one for the layer", Mark.SHAPES)
-    spread: float = setting(0.0, "spread of the initial values between neurons, in units of their size", ge=0)
-    mixture: Shares | None = setting(
-        None,
-        "mixture of cell classes that layers start with, such as RS=.5,FS=.3,CH=.2",
-        Mark.SHAPES,
-    )
-    beta: float = setting(0.95, "decay per step (lif)", ge=0, le=1)
-    reset: Literal["subtract", "zero", "none"] = setting("subtract", "reset (lif)")
-    surrogate: Literal["atan", "fast_sigmoid", "sigmoid"] = setting("atan", "surrogate gradient")
-    slope: float = setting(2.0, "slope of the surrogate gradient", gt=0)
-    jacobian_limit: MaybeInfinite = setting(1.0, "limit of the membrane Jacobian in the backward pass, or inf")
-    kernel: Literal["auto", "reference", "cpu", "cuda"] = setting(
-        "auto", "neuron kernel", Mark.MAY_CHANGE | Mark.OF_EVALUATION
-    )
-
-
 class NetworkSettings(Group):
     """Layers, and how they are connected."""
 
     hidden: Widths = setting((512,), "widths of the hidden layers, comma-separated", Mark.SHAPES)
+    layers: Layers | None = setting(
+        None, "hidden layers one by one, in place of hidden, such as 'conv 16x5, pool 2, conv 32x5 norm, pool 2, 128'",
+        Mark.SHAPES,
+    )  # fmt: skip
     connection: Literal[
         "linear", "exponential", "conductance",
         "recurrent", "recurrent-exponential", "recurrent-conductance",
@@ -171,6 +152,15 @@ class NetworkSettings(Group):
         None, "activation checkpointing: keep every k-th state for the backward pass; default: all",
         ge=1, le=1_000_000,
     )  # fmt: skip
+
+    @property
+    def rows(self) -> tuple[LayerSettings, ...]:
+        """The hidden layers, one by one."""
+        return self.layers if self.layers is not None else tuple(LayerSettings(size=width) for width in self.hidden)
+
+    @field_serializer("layers")
+    def _tables(self, layers: tuple[LayerSettings, ...] | None) -> list[dict[str, object]] | None:
+        return None if layers is None else [layer.table() for layer in layers]
 
 
 class QuantizationSettings(Group):

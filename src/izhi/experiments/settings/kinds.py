@@ -13,7 +13,7 @@ from izhi.errors import SettingError, unknown
 from izhi.neurons import LEARNABLE, PRESETS, IzhikevichParameters, preset
 
 if TYPE_CHECKING:
-    from izhi.experiments.settings.groups import NeuronSettings
+    from izhi.experiments.settings.neurons import NeuronSettings
     from izhi.neurons import Mixture, Neuron
     from izhi.neurons.surrogate import ClosedForm
 
@@ -27,14 +27,14 @@ class Kind:
         learnable: coefficients that it can learn.
         states: numbers that a neuron keeps from step to step.
         parameters: of the quadratic map; None for a neuron that is none.
-        make: from settings to the neurons of a layer of some width.
+        make: from settings to the neurons of a layer of that shape, channels first.
     """
 
     name: str
     learnable: tuple[str, ...]
     states: int
     parameters: IzhikevichParameters | None
-    make: Callable[[NeuronSettings, int], Neuron]
+    make: Callable[[NeuronSettings, tuple[int, ...]], Neuron]
 
     @property
     def unit(self) -> str:
@@ -63,22 +63,31 @@ def _surrogate(s: NeuronSettings) -> ClosedForm:
     return SURROGATES[s.surrogate](s.slope)
 
 
-def _lif(s: NeuronSettings, width: int) -> Neuron:
+def _size(s: NeuronSettings, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Of the coefficients: one for each neuron or channel, or None for one."""
+    if s.per_channel:
+        return (shape[0], *[1] * (len(shape) - 1))
+    return shape if s.per_neuron else None
+
+
+def _lif(s: NeuronSettings, shape: tuple[int, ...]) -> Neuron:
     from izhi.neurons import LIF
 
     return LIF(
-        s.beta, size=width if s.per_neuron else None, learn=s.learn, spread=s.spread, reset=s.reset,
+        s.beta, size=_size(s, shape), learn=s.learn, spread=s.spread, reset=s.reset,
         surrogate=_surrogate(s), kernel=s.kernel,
     )  # fmt: skip
 
 
-def _izhikevich(s: NeuronSettings, width: int) -> Neuron:
+def _izhikevich(s: NeuronSettings, shape: tuple[int, ...]) -> Neuron:
     from izhi.neurons import Izhikevich, Mixture
 
-    size = width if s.per_neuron or s.mixture else None
+    size = _size(s, shape)
     parameters: IzhikevichParameters | Mixture = preset(s.neuron)
     if s.mixture:
-        parameters = Mixture.of(s.mixture, width, s.order)
+        if len(shape) > 1:
+            raise SettingError("mixture is set, which convolutions do not have; give it to linear layers alone")
+        size, parameters = shape, Mixture.of(s.mixture, shape[0], s.order)
     elif s.order is not None:
         parameters = preset(s.neuron).replace(order=s.order)
     return Izhikevich(
@@ -109,9 +118,12 @@ def check_neurons(s: NeuronSettings) -> None:
     for name in s.learn:
         if name not in chosen.learnable:
             raise unknown("learnable coefficient", name, chosen.learnable)
-    if s.per_neuron and not s.learn:
-        raise SettingError("per_neuron is set, but learn names no coefficient; add learn")
-    if s.spread and not s.per_neuron:
+    for name in ("per_neuron", "per_channel"):
+        if getattr(s, name) and not s.learn:
+            raise SettingError(f"{name} is set, but learn names no coefficient; add learn")
+    if s.per_neuron and s.per_channel:
+        raise SettingError("per_neuron and per_channel are both set; leave one out")
+    if s.spread and not (s.per_neuron or s.per_channel):
         raise SettingError(f"spread is {s.spread:g}, but neurons share their values; add per_neuron")
     if not s.mixture:
         return

@@ -93,25 +93,28 @@ def _kind(name: str) -> str:
 
 def _genes(network: Network) -> Iterator[Gene]:
     parts: list[tuple[str, nn.Module]] = []
-    for number, module in enumerate(network.layers):
-        layer = cast(Layer, module)
+    for number, layer in enumerate(network.layers):
+        if not isinstance(layer, Layer) or layer.norm is not None:
+            raise SettingError(
+                f"number {number + 1} of the network is {type(layer).__name__} or normalised, but evolution searches"
+                " linear layers; set connection to linear"
+            )
         if layer.delay is not None:
             raise SettingError("delays are set, which evolution does not search; leave them out")
         parts.append((f"layers.{number}.connection", layer.connection))
     if network.readout is not None:
         parts.append(("readout", network.readout))
     for place, connection in parts:
-        if type(connection) is not Linear or connection.feedback is not None:
+        if type(connection) is not Linear or not connection.is_plain:
             raise SettingError(
                 f"{place} is {connection.kind}, but evolution searches linear connections; set connection to linear"
             )
         for name, value in connection.named_parameters():
-            yield Gene(f"{place}.{name}", value.detach().clone(), connection.in_features**-0.5)
-    for number, module in enumerate(network.layers):
-        neuron = cast(Layer, module).neuron
-        for name, value in neuron.learned.items():
+            yield Gene(f"{place}.{name}", value.detach().clone(), connection.inputs**-0.5)
+    for number, layer in enumerate(network.spiking):
+        for name, value in layer.neuron.learned.items():
             place = f"layers.{number}.neuron.learned.{name}"
-            yield Gene(place, value.detach().clone(), 0.1 * neuron.unit(name))
+            yield Gene(place, value.detach().clone(), 0.1 * layer.neuron.unit(name))
 
 
 class Population:
@@ -127,13 +130,13 @@ class Population:
     """
 
     def __init__(self, network: Network, genome: Genome, *, is_constant: bool = False) -> None:
-        if any(getattr(cast(Layer, x).neuron, "mixture", None) for x in network.layers):
+        if any(getattr(x.neuron, "mixture", None) for x in network.spiking):
             raise SettingError("mixture is set, which evolution cannot run; leave it out")
         self.network, self.genome, self.is_constant = network, genome, is_constant
 
     def outputs(self, spikes: Spikes, x: Tensor) -> Iterator[Tensor]:
         """Output (T, B, classes) of each member x (P, n) on spikes (T, B, inputs)."""
-        widest = max((int(cast(Layer, y).connection.out_features) for y in self.network.layers), default=1)
+        widest = max((len(y.connection.weight) for y in self.network.spiking), default=1)
         at_once = max(1, _ROOM // (spikes.shape[0] * spikes.shape[1] * widest))
         with torch.no_grad():
             for part in torch.split(x, at_once):
@@ -144,13 +147,13 @@ class Population:
         members = len(x)
         values = self.genome.whole(self.network, x)
         current, out = None, torch.empty(0)
-        for number, module in enumerate(self.network.layers):
-            layer, place = cast(Layer, module), f"layers.{number}"
+        for number, layer in enumerate(self.network.spiking):
+            place = f"layers.{number}"
             if current is None:
                 current = self._first(spikes, values, f"{place}.connection")
             else:
                 current = _within(out, values, f"{place}.connection")
-            width = int(layer.connection.out_features)
+            width = len(layer.connection.weight)
             learned = {
                 name: values[f"{place}.neuron.learned.{name}"].view(members, -1) for name in layer.neuron.learned
             }

@@ -1,0 +1,56 @@
+"""Normalisation of currents over time and batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from izhi.errors import SettingError
+
+
+class BatchNorm(nn.Module):
+    """Threshold-dependent batch normalisation of a layer's currents (Zheng et al. 2021), over time, batch and place.
+
+        I ← λ·(I − μ)/√(σ² + ε),   λ = scale at first
+
+    μ and σ² are those of a batch while training, and their running means in evaluation; what is added
+    is the connection's bias. It folds into weights: W·λ/√(σ² + ε) and bias − λ·μ/√(σ² + ε).
+
+    Args:
+        features: neurons, or channels of a convolution.
+        scale: first spread of the currents: that which makes neurons fire, of LIF its threshold.
+        momentum: of the running means.
+        eps: ε.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, features: int, scale: float = 1.0, *, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        super().__init__()
+        for name, value in (("features", features), ("scale", scale), ("momentum", momentum), ("eps", eps)):
+            if not value > 0:
+                raise SettingError(f"{name} is {value!r}, expected a number above 0")
+        self.momentum, self.eps = momentum, eps
+        self.weight = nn.Parameter(torch.full((features,), float(scale)))
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("variance", torch.ones(features))
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Currents (T, B, features, *places), normalised."""
+        found = nn.functional.batch_norm(
+            current.flatten(0, 1), self.mean, self.variance, self.weight, None,
+            self.training, self.momentum, self.eps,
+        )  # fmt: skip
+        return found.view(current.shape)
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """In evaluation: the factor on each feature's weights, and what its bias loses, (features,) each."""
+        factor = self.weight / torch.sqrt(self.variance + self.eps)
+        return factor, factor * self.mean
+
+    def extra_repr(self) -> str:
+        return str(len(self.weight))
+
+
+__all__ = ["BatchNorm"]

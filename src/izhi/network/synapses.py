@@ -1,0 +1,190 @@
+"""Synapses: what happens between weighted spikes and the neuron that they drive, over time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from izhi.errors import SettingError
+from izhi.kernels import Drive, Synapse
+
+#: Time steps handled by one matrix product of the exponential filter.
+_CHUNK = 64
+
+
+def exponential_filter(x: Tensor, decay: Tensor | float, state: Tensor | None = None) -> Tensor:
+    """y[t] = decay·y[t−1] + x[t] for all t at once, (T, B, N) → (T, B, N).
+
+    Within a chunk of steps the filter is a product with the triangular matrix decay^(t−k), which runs at
+    the speed of matrix products and is differentiable in x, decay and state.
+    """
+    shape = x.shape
+    flat = x.reshape(shape[0], -1)
+    last = None if state is None else state.reshape(1, -1)
+    out = []
+    for chunk in torch.split(flat, _CHUNK):
+        t = torch.arange(len(chunk), device=x.device)
+        lag = t[:, None] - t[None, :]
+        base = torch.as_tensor(decay, dtype=x.dtype, device=x.device)
+        kernel = torch.where(lag >= 0, base ** lag.clamp(min=0), torch.zeros((), dtype=x.dtype))
+        y = kernel @ chunk
+        if last is not None:
+            y = y + (base ** (t + 1))[:, None] * last
+        last = y[-1:]
+        out.append(y)
+    return torch.cat(out).reshape(shape)
+
+
+class ExponentialSynapse(nn.Module):
+    """A current that decays after each spike (Galindo & Nunez-Yanez 2017).
+
+        s[t] = s[t−1]·(1 − 1/τ) + spike[t],   I[t] = (W·s[t])/τ + bias
+
+    The factor 1/τ gives the current of one spike the area that it has without a synapse, so that weights
+    and learning rates of the two are alike; without it (as in S2NN-HLS, whose weights are W/τ) a step
+    of the optimiser is τ times too large. s is linear in the spikes, so the neuron keeps it, behind the
+    weights, as it does with its v and u.
+
+    Args:
+        tau: decay time in steps, above 1.
+        learn_tau: whether τ is learned.
+
+    In S2NN-HLS a spike also takes one step from layer to layer, which in a feed-forward network only
+    shifts each layer in time; here it arrives in its own step.
+    """
+
+    #: What weights are multiplied by, see ``ConductanceSynapse``.
+    strength = 1.0
+
+    def __init__(self, tau: float = 10.0, *, learn_tau: bool = False) -> None:
+        super().__init__()
+        if not (math.isfinite(tau) and tau > 1):
+            raise SettingError(f"tau is {tau!r}, expected a finite number of steps above 1")
+        self.logit = nn.Parameter(torch.logit(torch.tensor(1 - 1 / tau)), requires_grad=learn_tau)
+
+    @property
+    def decay(self) -> Tensor:
+        """1 − 1/τ, the part of s that is left after a step."""
+        return torch.sigmoid(self.logit)
+
+    @property
+    def dynamics(self) -> Synapse:
+        """What the neuron integrates."""
+        return Synapse(self.decay)
+
+    def weigh(self, product: Callable[[Tensor], Tensor], weight: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The current of spikes, and their conductance if they have one.
+
+        Args:
+            product: spikes times such weights.
+            weight: of the connection.
+        """
+        return product(weight), None
+
+    def extra_repr(self) -> str:
+        return f"tau={1 / (1 - self.decay.item()):g}"
+
+
+class ConductanceSynapse(ExponentialSynapse):
+    """A conductance that decays after each spike (Galindo & Nunez-Yanez 2017).
+
+        s[t] = s[t−1]·(1 − 1/τ) + spike[t]
+        g_exc = W⁺·s/(τ·(E_exc − v_rest)),   g_inh = W⁻·s/(τ·(v_rest − E_inh))
+        I = (g_exc·(E_exc − v) + g_inh·(E_inh − v)) / (1 + κ·(g_exc + g_inh)) + bias
+
+    W⁺ and W⁻ are the positive and negative parts of the weights, both taken as positive. Three things
+    make it optimise like a current; hardware folds the constants into its weights:
+
+    - the divisors E − v_rest: at rest a weight gives the current that it gives without a synapse;
+    - κ: explicit Euler (κ = 0, as in S2NN-HLS) is unstable once dt·gain·g passes 2, which an ordinary
+      initialisation does; with κ = dt·gain the step is the implicit one, which cannot overshoot;
+    - W = strength·weight: conductances of both signs shunt each other, so that larger changes are needed
+      than of currents; strength gives them at the learning rate of the others. A connection divides
+      its first weights by it.
+
+    Args:
+        reversal: (E_inh, v_rest, E_exc) of the neuron, its ``reversal``.
+        tau: decay time in steps, above 1.
+        learn_tau: whether τ is learned.
+        inhibitory: None to let each weight have its own sign; or the share, 0 to 1, of presynaptic
+            neurons or channels (the last ones) whose weights are all inhibitory, the others' all
+            excitatory, as in S2NN-HLS, where it is 0.1.
+        implicit: κ, dt·gain of the neuron; 0 for explicit Euler.
+    """
+
+    strength = 8.0
+
+    def __init__(
+        self,
+        tau: float = 10.0,
+        *,
+        learn_tau: bool = False,
+        reversal: tuple[float, float, float] = (-85.0, -65.0, 0.0),
+        inhibitory: float | None = None,
+        implicit: float = 1.0,
+    ) -> None:
+        super().__init__(tau, learn_tau=learn_tau)
+        low, rest, high = reversal
+        if not low < rest < high:
+            raise SettingError(f"reversal is {reversal!r}, expected E_inh < v_rest < E_exc")
+        if inhibitory is not None and not 0 <= inhibitory <= 1:
+            raise SettingError(f"inhibitory is {inhibitory!r}, expected a share from 0 to 1")
+        if not (math.isfinite(implicit) and implicit >= 0):
+            raise SettingError(f"implicit is {implicit!r}, expected a finite number, 0 or more")
+        self.reversal, self.inhibitory, self.implicit = reversal, inhibitory, implicit
+
+    @property
+    def dynamics(self) -> Synapse:
+        """What the neuron integrates."""
+        return Synapse(self.decay, self.implicit)
+
+    def signed(self, weight: Tensor) -> Tensor:
+        """W: strength·weight, with the sign that the presynaptic neuron allows."""
+        if self.inhibitory is not None:
+            inputs = weight.shape[1]
+            excites = torch.arange(inputs, device=weight.device) < inputs - round(self.inhibitory * inputs)
+            across = (-1, *[1] * (weight.dim() - 2))
+            weight = torch.where(excites.view(across), weight.abs(), -weight.abs())
+        return self.strength * weight
+
+    def weigh(self, product: Callable[[Tensor], Tensor], weight: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The current at v = 0, and the conductance."""
+        low, rest, high = self.reversal
+        signed = self.signed(weight)
+        excitatory = signed.clamp(min=0) / (high - rest)
+        inhibitory = (-signed).clamp(min=0) / (rest - low)
+        return product(excitatory * high + inhibitory * low), product(excitatory + inhibitory)
+
+
+def currents(drive: Drive, trace: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """The currents (T, B, N) of a drive that reaches no neuron, such as a readout's.
+
+    Args:
+        drive: without conductance and feedback, which need a neuron.
+        trace: of an earlier call, to go on from; None to start anew.
+
+    Returns:
+        The currents after the synapse, and its trace (B, N); None without a synapse.
+
+    Raises:
+        SettingError: for a drive with conductance or feedback.
+    """
+    if drive.conductance is not None or drive.feedback is not None:
+        raise SettingError(
+            "a readout without neurons is a conductance or recurrent connection, expected Linear or ExponentialSynapse"
+        )
+    current, trace_after = drive.current, None
+    if drive.synapse is not None:
+        with torch.autocast(current.device.type, enabled=False):
+            x = current.float() if current.dtype == torch.bfloat16 else current
+            y = exponential_filter(x, drive.synapse.decay, trace)
+            current, trace_after = (1 - drive.synapse.decay) * y, y[-1]
+    if drive.bias is not None:
+        current = current + drive.bias
+    return current, trace_after
+
+
+__all__ = ["ConductanceSynapse", "ExponentialSynapse", "currents", "exponential_filter"]
