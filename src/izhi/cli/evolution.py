@@ -37,8 +37,9 @@ def evolve(a: argparse.Namespace) -> None:
     if a.artifact is not None:
         _evolve_artifact(a)
         return
-    for name in ("device", "layers", "fresh", "samples", "folder"):
+    for name in ("device", "evolving", "fresh", "samples", "folder"):
         if getattr(a, name):
+            name = "layers" if name == "evolving" else name
             raise SettingError(f"{name} is given, which is for an artifact; name a file (.izhi)")
     e = experiment({"optimizer": "snes", **settings_of_run(a)})
     if not e.training.evolves:
@@ -60,10 +61,10 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
         found = found.with_network(drawn(found.network, e.training.seed))
     if a.samples is not None:
         at_least("samples", a.samples, 1)
-    layers = layers_of(a.layers, len(found.network.parts))
+    layers = layers_of(a.evolving, len(found.network.parts))
     dataset = samples.dataset_of(found, report_line)
     inputs, labels = samples.training_inputs(found, dataset, a.samples or len(dataset.train))
-    chosen = {"artifact": Path(a.artifact).name, "optimizer": name, "layers": a.layers, "fresh": a.fresh,
+    chosen = {"artifact": Path(a.artifact).name, "optimizer": name, "layers": a.evolving, "fresh": a.fresh,
               "samples": a.samples, "device": a.device or found.device,
               **{k: e.get(k) for k in _ON_DEVICE if k not in ("optimizer", "epochs")}}  # fmt: skip
     with ExitStack() as stack:

@@ -29,7 +29,7 @@ def reference(trained: Trained) -> Reference:
             arriving = arriving.expand(steps, *arriving.shape)
         with torch.no_grad():
             out = network(arriving)
-        fired = [(spikes > 0).numpy().astype(np.uint8) for spikes in out.spikes]
+        fired = [(spikes > 0).flatten(2).numpy().astype(np.uint8) for spikes in out.spikes]
         return Outcome(loss.scores(out.output).double().numpy(), fired)
 
     return Reference(run, f"the network of {trained.path}")
@@ -50,7 +50,7 @@ def agreement(
     Raises:
         ArtifactError: if the networks have different layers.
     """
-    widths = [len(layer.weight) for layer in artifact.network.layers]
+    widths = [layer.outputs for layer in artifact.network.layers]
     others = trained.network.neurons(trained.encoder.features)
     if widths != others:
         raise ArtifactError(

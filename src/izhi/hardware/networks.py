@@ -21,6 +21,10 @@ class Part(Protocol):
     """The weights of a layer, or of a readout."""
 
     @property
+    def outputs(self) -> int:
+        """Neurons, or classes."""
+
+    @property
     def weight(self) -> Array:
         """(outputs, inputs)."""
 

@@ -218,6 +218,8 @@ class _Convolution(Connection):
         _at_least_one(kernel_size=min(weights.kernel_size), stride=min(weights.stride))
         feedback = None
         if recurrent:
+            if any(size % 2 == 0 for size in weights.kernel_size):
+                raise SettingError(f"kernel_size is {kernel_size}, expected odd numbers for a recurrent convolution")
             feedback = self.module(out_channels, out_channels, kernel_size, padding="same", bias=False)
         super().__init__(weights, synapse, feedback)
 

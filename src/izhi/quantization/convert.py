@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from izhi.errors import SettingError
 from izhi.hardware import fixed
+from izhi.kernels import Spikes
 from izhi.network import BatchNorm
 from izhi.network.connections import Connection
-from izhi.network.layers import Layer, Network
+from izhi.network.layers import Layer, Network, each_step
 from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
 from izhi.quantization.neurons import (
     QuantizedIzhikevich,
@@ -126,30 +127,100 @@ def folded(connection: Connection, norm: BatchNorm) -> Connection:
 
 
 def in_integers(network: Network) -> fixed.Network:
-    """A quantised network as the integer model: the same spikes in every step of every layer."""
+    """A quantised network as the integer model: the same spikes in every step of every layer.
+
+    Raises:
+        SettingError: for what integers do not have.
+    """
+    layers: list[fixed.Layer] = []
+    readout = None
+    pools: list[fixed.Pool] = []
     with torch.no_grad():
-        layers = tuple(_layer(cast(Layer, layer)) for layer in network.layers)
-        readout = None
-        if network.readout is not None:
-            whole, bias, _ = cast(QuantizedReadout, network.readout).integers()
-            ones = torch.ones(len(whole), dtype=torch.int64)
-            readout = fixed.Readout(
-                whole.long().numpy(),
-                cast(QuantizedReadout, network.readout).bits,
-                ones.numpy(),
-                bias.long().numpy(),
-            )
-    return fixed.Network(layers, readout)
+        spikes: Spikes = torch.zeros(1, 1, *_inputs(network))
+        for module in (*network.layers, network.readout):
+            if isinstance(module, Layer):
+                layers.append(_layer(module, spikes, tuple(pools)))
+                pools = []
+                spikes, _ = module(spikes)
+            elif isinstance(module, QuantizedReadout):
+                readout = _readout(module, tuple(pools))
+            elif isinstance(module, nn.Module):
+                if isinstance(module, (SumPool, nn.MaxPool1d, nn.MaxPool2d)):
+                    pools.append(_pool(module, cast(Tensor, spikes).shape[2:]))
+                spikes = each_step(module, spikes)
+    if pools and readout is None:
+        raise SettingError("the network ends in a pool, which integers read no classes of; end it in a layer")
+    return fixed.Network(tuple(layers), readout)
 
 
-def _layer(layer: Layer) -> fixed.Layer:
+def _inputs(network: Network) -> tuple[int, ...]:
+    """Features that come in."""
+    first = next(iter(network.layers), network.readout)
+    if isinstance(first, nn.Unflatten):
+        return (math.prod(cast("tuple[int, ...]", first.unflattened_size)),)
+    connection = first.connection if isinstance(first, Layer) else first
+    if isinstance(connection, Connection) and isinstance(connection.input, nn.Linear):
+        return (connection.inputs,)
+    raise SettingError(
+        f"the network begins with {type(first).__name__}, which does not say how many inputs there are;"
+        " begin it with nn.Unflatten(1, (channels, height, width))"
+    )
+
+
+def _layer(layer: Layer, spikes: Spikes, pools: tuple[fixed.Pool, ...]) -> fixed.Layer:
     connection = cast(QuantizedConnection, layer.connection)
     neuron = cast(QuantizedIzhikevich | QuantizedLIF, layer.neuron)
-    drive = connection(torch.zeros(1, 1, connection.inputs))
     whole, _ = connection.integers()
     n = connection.inputs
-    constants, multiplier, shift = neuron.in_integers(drive)
+    constants, multiplier, shift = neuron.in_integers(connection(spikes))
+    own = whole[:, :n] if connection.recurrent else whole
     return fixed.Layer(
-        whole[:, :n].long().numpy(), connection.bits, multiplier, shift, neuron.formats.v, constants,
+        own.flatten(1).long().numpy(), connection.bits, multiplier, shift, neuron.formats.v, constants,
         whole[:, n:].long().numpy() if connection.recurrent else None,
+        window=_window(connection, cast(Tensor, spikes).shape[2:]), pools=pools,
     )  # fmt: skip
+
+
+def _readout(readout: QuantizedReadout, pools: tuple[fixed.Pool, ...]) -> fixed.Readout:
+    whole, bias, _ = readout.integers()
+    ones = torch.ones(len(whole), dtype=torch.int64)
+    return fixed.Readout(
+        whole.long().numpy(), readout.bits, ones.numpy(), bias.long().numpy(), pools=pools
+    )  # fmt: skip
+
+
+def _window(connection: QuantizedConnection, features: Sequence[int]) -> fixed.Window | None:
+    """Where a convolution looks; None for a linear connection."""
+    own = connection.input
+    if isinstance(own, nn.Linear):
+        return None
+    if any(x != 1 for x in own.dilation) or own.groups != 1 or isinstance(own.padding, str):
+        raise SettingError(
+            f"a convolution has dilation {own.dilation}, groups {own.groups} and padding {own.padding!r},"
+            " expected 1, 1 and numbers, which integers have"
+        )
+    return _looks(features, own.kernel_size, own.stride, own.padding)
+
+
+def _pool(module: nn.Module, features: Sequence[int]) -> fixed.Pool:
+    pool: Any = module.pool if isinstance(module, SumPool) else module
+    is_dense = isinstance(module, SumPool) or (set(_both(pool.dilation, 1)) == {1} and not pool.return_indices)
+    if any(_both(pool.padding, 1)) or pool.ceil_mode or not is_dense:
+        raise SettingError(
+            f"a pool is {pool}, expected one without padding, dilation or ceil_mode, which integers have"
+        )
+    stride = pool.kernel_size if pool.stride is None else pool.stride
+    return fixed.Pool("sum" if isinstance(module, SumPool) else "max", _looks(features, pool.kernel_size, stride, 0))
+
+
+def _looks(features: Sequence[int], kernel: Any, stride: Any, padding: Any) -> fixed.Window:
+    """A window over features (channels, length) or (channels, height, width)."""
+    channels, *sizes = features
+    along = len(sizes) == 1
+
+    def pair(size: Any, missing: int) -> tuple[int, int]:
+        one = _both(size, len(sizes))
+        return (missing, one[0]) if along else (one[0], one[1])
+
+    height, width = (1, sizes[0]) if along else sizes
+    return fixed.Window(channels, height, width, pair(kernel, 1), pair(stride, 1), pair(padding, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, Literal, TypeVar
 
@@ -215,17 +216,17 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
         wide = f.fraction + f.v.fraction
         places = {**self.fractions(), "a4": wide, "b3": f.fraction + f.u.fraction}
         p = self.rounded(drive)._asdict()
-        width = _width(drive)
-        whole = {name: _integers(p[name], place, width) for name, place in places.items()}
-        state = self.neuron.initial_state(torch.zeros(1, width))
+        shape = drive.current.shape[2:]
+        whole = {name: _integers(p[name], place, shape) for name, place in places.items()}
+        state = self.neuron.initial_state(torch.zeros(1, *shape))
         gain = torch.as_tensor(self.neuron.coefficients().gain).double() * self.neuron.settings.dt
         _, shift = multiplied(gain * _gain(drive), f.v.unit)
         neuron = IzhikevichNeuron(
             f.v, f.u, f.fraction, **whole,
-            v0=_integers(rounded(state.v[0], 2.0**f.v.fraction), f.v.fraction, width),
-            u0=_integers(rounded(state.u[0], 2.0**f.u.fraction), f.u.fraction, width),
+            v0=_integers(rounded(state.v[0], 2.0**f.v.fraction), f.v.fraction, shape),
+            u0=_integers(rounded(state.u[0], 2.0**f.u.fraction), f.u.fraction, shape),
         )  # fmt: skip
-        return neuron, _integers(p["gain"], shift + f.v.fraction, width), shift
+        return neuron, _integers(p["gain"], shift + f.v.fraction, shape), shift
 
 
 class QuantizedLIF(_Quantized[LIF, LIFState]):
@@ -270,14 +271,14 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
 
     def in_integers(self, drive: Drive) -> tuple[LIFNeuron, Integers, int]:
         """The neuron of izhi.fixed; multipliers and their shift."""
-        f, width = self.formats, _width(drive)
+        f, shape = self.formats, drive.current.shape[2:]
         (beta, threshold, gain), bias = self.rounded(drive)
         _, shift = multiplied(_gain(drive), f.v.unit)
         neuron = LIFNeuron(
-            f.v, f.fraction, _integers(beta, f.fraction, width),
-            _integers(bias, f.fraction + f.v.fraction, width), _integers(threshold, f.v.fraction, width),
+            f.v, f.fraction, _integers(beta, f.fraction, shape),
+            _integers(bias, f.fraction + f.v.fraction, shape), _integers(threshold, f.v.fraction, shape),
         )  # fmt: skip
-        return neuron, _integers(gain, shift + f.v.fraction, width), shift
+        return neuron, _integers(gain, shift + f.v.fraction, shape), shift
 
 
 def quantized_neuron(neuron: Neuron, formats: StateFormats) -> QuantizedIzhikevich | QuantizedLIF:
@@ -298,12 +299,8 @@ def _gain(drive: Drive) -> Tensor:
     return torch.ones(1).double() if drive.gain is None else drive.gain.double()
 
 
-def _width(drive: Drive) -> int:
-    return int(drive.current.shape[-1])
-
-
-def _integers(value: Tensor | float, fraction: int, width: int) -> Integers:
-    """Values that are multiples of 2^-fraction as integers, (width,)."""
+def _integers(value: Tensor | float, fraction: int, shape: Sequence[int]) -> Integers:
+    """Values that are multiples of 2^-fraction as integers of each neuron, (N,)."""
     whole = torch.as_tensor(value).detach().double() * 2.0**fraction
-    found: Integers = whole.round().long().expand(width).numpy().copy()
+    found: Integers = whole.round().long().expand(*shape).flatten().numpy().copy()
     return found

@@ -126,12 +126,13 @@ class Archive:
         """The error that something is wrong with the file."""
         return ArtifactError(f"{self.path} {what}; export it again or use an intact copy")
 
-    def check(self, version: int) -> None:
-        """Raise ArtifactError unless the file is of that version and its entries are those it was written with."""
+    def check(self, *versions: int) -> None:
+        """Raise ArtifactError unless the file is of such a version and its entries are those it was written with."""
         found = self.manifest.get("version")
-        if found != version:
+        if found not in versions or isinstance(found, bool):
+            expected = " or ".join(map(str, versions))
             raise ArtifactError(
-                f"{self.path} has version {shown(found)}, expected {version}; export it again, or use the izhi that"
+                f"{self.path} has version {shown(found)}, expected {expected}; export it again, or use the izhi that"
                 " wrote it"
             )
         sums = self.manifest.get("sha256")

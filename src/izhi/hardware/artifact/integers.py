@@ -30,10 +30,13 @@ from izhi.hardware.fixed import (
     run_compiled,
 )
 from izhi.hardware.fixed.bounds import MOST_BITS, MOST_FRACTION, MOST_NEURONS, MOST_SHIFT
-from izhi.hardware.fixed.network import MOST_INPUT, MOST_STEPS
+from izhi.hardware.fixed.network import MOST_INPUT, MOST_STEPS, Part
+from izhi.hardware.fixed.window import Pool, Window
 from izhi.hardware.networks import Array, Inputs
 
-NAME, VERSION = "izhi artifact", 1
+NAME = "izhi artifact"
+#: Of networks of linear layers alone, and of those with convolutions or pools.
+VERSION, WITH_WINDOWS = 1, 2
 #: No network for hardware has more; a file that claims it is refused.
 _MOST_LAYERS = 64
 #: Test vectors are run whenever an artifact is loaded, and may take so many additions in all. A step of a layer takes
@@ -114,7 +117,7 @@ class IntegerArtifact:
         bits = 1 if inputs.max(initial=0) <= 1 else 8
         manifest = {
             "format": NAME,
-            "version": VERSION,
+            "version": WITH_WINDOWS if any(p.window or p.pools for p in self.network.parts) else VERSION,
             "steps": steps,
             "classes": list(self.classes),
             "encoding": dict(self.encoding),
@@ -180,7 +183,8 @@ def most_tests(network: Network, steps: int) -> int:
     each = 0
     for part in network.parts:
         comes_back = isinstance(part, Layer) and part.feedback is not None
-        sources = part.weight.shape[1] + (part.outputs if comes_back else 0)
+        sources = int(part.weight.shape[1]) + (part.outputs if comes_back else 0)
+        each += sum(pool.outputs * pool.window.kernel[0] * pool.window.kernel[1] for pool in part.pools)
         each += part.outputs * (sources + _WORK_OF_A_NEURON)
     left = _MOST_WORK // steps - len(network.parts) * _WORK_OF_A_STEP
     return min(_MOST_TESTS, max(0, left // each))
@@ -214,8 +218,7 @@ def _describe(layer: Layer, place: str, arrays: dict[str, Array]) -> dict[str, o
     formats = {"current": layer.current_format, **{name: own[name] for name in neuron.states}}
     return {
         "neuron": neuron.kind,
-        "inputs": layer.weight.shape[1],
-        "outputs": layer.outputs,
+        **_describe_shape(layer),
         "recurrent": layer.feedback is not None,
         "weight_bits": layer.weight_bits,
         "shift": layer.shift,
@@ -228,11 +231,24 @@ def _describe_readout(readout: Readout, arrays: dict[str, Array]) -> dict[str, o
     arrays["readout.weight"] = pack(readout.weight, readout.weight_bits)
     arrays["readout.multiplier"] = _narrow(readout.multiplier)
     arrays["readout.bias"] = readout.bias.astype(np.int64)
+    return {**_describe_shape(readout), "weight_bits": readout.weight_bits}
+
+
+def _describe_shape(part: Part) -> dict[str, object]:
+    """Inputs and outputs, and of a convolution or pools where they look."""
+    found: dict[str, object] = {"inputs": part.inputs, "outputs": part.outputs}
+    if part.window is not None:
+        found["window"] = _describe_window(part.window)
+    if part.pools:
+        found["pools"] = [{"kind": pool.kind, **_describe_window(pool.window)} for pool in part.pools]
+    return found
+
+
+def _describe_window(window: Window) -> dict[str, object]:
     return {
-        "inputs": readout.weight.shape[1],
-        "outputs": readout.outputs,
-        "weight_bits": readout.weight_bits,
-    }
+        "features": [window.channels, window.height, window.width],
+        "kernel": list(window.kernel), "stride": list(window.stride), "padding": list(window.padding),
+    }  # fmt: skip
 
 
 def read(file: Archive) -> IntegerArtifact:
@@ -243,7 +259,7 @@ def read(file: Archive) -> IntegerArtifact:
     """
     if file.format != NAME:
         raise file.problem(f"is no {NAME}")
-    file.check(VERSION)
+    file.check(VERSION, WITH_WINDOWS)
     return _Reader(file).artifact()
 
 
@@ -318,17 +334,68 @@ class _Reader:
         current, v = self.format(table, "current", where), self.format(table, "v", where)
         if current.fraction != v.fraction:
             raise self.problem(f"has {where}formats with different fractions of current and v")
+        window, pools = self.looks(table, where, inputs)
+        rows, columns = self.weights_shape(window, pools, inputs, outputs, where)
         neuron = self.neuron(table, where, outputs)
         feedback = None
         if not isinstance(table.get("recurrent"), bool):
             raise self.problem(f"has {where}recurrent {shown(table.get('recurrent'))}, expected true or false")
+        if table["recurrent"] and window is not None:
+            raise self.problem(f"has a recurrent convolution {place}, which integers do not have")
         if table["recurrent"]:
             feedback = self.weights(where + "feedback", outputs, outputs, bits)
         return Layer(
-            self.weights(where + "weight", outputs, inputs, bits), bits,
+            self.weights(where + "weight", rows, columns, bits), bits,
             self.vector(where + "multiplier", outputs),
             self.number(table, "shift", 0, MOST_SHIFT, where), current, neuron, feedback,
+            window=window, pools=pools,
         )  # fmt: skip
+
+    def looks(self, table: dict[str, object], where: str, inputs: int) -> tuple[Window | None, tuple[Pool, ...]]:
+        """Where a convolution and pools look, each on what the one before it leaves."""
+        described = table.get("pools", [])
+        if not isinstance(described, list) or len(described) > _MOST_LAYERS:
+            raise self.problem(f"has {where}pools {shown(described)}, expected a list")
+        pools: list[Pool] = []
+        for number, one in enumerate(described):
+            place = f"{where}pools.{number}."
+            kind = one.get("kind") if isinstance(one, dict) else None
+            if kind not in ("sum", "max"):
+                raise self.problem(f"has {place}kind {shown(kind)}, expected sum or max")
+            pools.append(Pool(kind, self.window(one, place, inputs)))
+            if pools[-1].window.padding != (0, 0):
+                raise self.problem(f"has {place}padding, expected none")
+            inputs = pools[-1].outputs
+        window = None if table.get("window") is None else self.window(table["window"], f"{where}window.", inputs)
+        return window, tuple(pools)
+
+    def window(self, table: object, where: str, inputs: int) -> Window:
+        """A window that has places, over so many features."""
+        pairs = {}
+        for name, count, least in (("features", 3, 1), ("kernel", 2, 1), ("stride", 2, 1), ("padding", 2, 0)):
+            value = table.get(name) if isinstance(table, dict) else None
+            if not isinstance(value, list) or len(value) != count:
+                raise self.problem(f"has {where}{name} {shown(value)}, expected {count} numbers")
+            given = {f"{name}.{k}": one for k, one in enumerate(value)}
+            pairs[name] = [self.number(given, f"{name}.{k}", least, MOST_NEURONS, where) for k in range(count)]
+        (channels, height, width), (kh, kw) = pairs["features"], pairs["kernel"]
+        (sh, sw), (ph, pw) = pairs["stride"], pairs["padding"]
+        if channels * height * width != inputs:
+            raise self.problem(f"has {where}features {pairs['features']}, expected {inputs:,} in all")
+        if kh > height + 2 * ph or kw > width + 2 * pw or ph >= kh or pw >= kw:
+            raise self.problem(f"has a {where}kernel {kh} × {kw} that does not fit {height} × {width}, padded")
+        return Window(channels, height, width, (kh, kw), (sh, sw), (ph, pw))
+
+    def weights_shape(
+        self, window: Window | None, pools: tuple[Pool, ...], inputs: int, outputs: int, where: str
+    ) -> tuple[int, int]:
+        """Rows and columns of a part's weights."""
+        if window is None:
+            return outputs, pools[-1].outputs if pools else inputs
+        channels, rest = divmod(outputs, window.places)
+        if rest or not channels:
+            raise self.problem(f"has {where}outputs {outputs:,}, expected a multiple of its window's {window.places:,}")
+        return channels, window.sources
 
     def neuron(self, table: dict[str, object], where: str, count: int) -> Neuron:
         kind = NEURONS[str(table["neuron"])]
@@ -354,7 +421,11 @@ class _Reader:
         if not isinstance(table, dict):
             raise self.problem("has a readout that is no table")
         inputs, outputs, bits = self.sizes(table, "readout.", before)
+        window, pools = self.looks(table, "readout.", inputs)
+        if window is not None:
+            raise self.problem("has a readout with a window, expected a matrix")
+        rows, columns = self.weights_shape(None, pools, inputs, outputs, "readout.")
         return Readout(
-            self.weights("readout.weight", outputs, inputs, bits), bits,
-            self.vector("readout.multiplier", outputs), self.vector("readout.bias", outputs),
+            self.weights("readout.weight", rows, columns, bits), bits,
+            self.vector("readout.multiplier", outputs), self.vector("readout.bias", outputs), pools=pools,
         )  # fmt: skip

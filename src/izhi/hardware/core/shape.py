@@ -308,6 +308,12 @@ def shape_of(network: Network, steps: int, *, lanes: int = 32, units: int = 2, l
         units: neurons that are updated in a cycle.
         largest_input: how often one input may fire in a step.
     """
+    for number, part in enumerate(network.parts, start=1):
+        if part.window is not None or part.pools:
+            what = "a convolution" if part.window is not None else "behind a pool"
+            raise SettingError(
+                f"part {number} of the network is {what}, which the core does not have yet; run it on the emulator"
+            )
     layers = []
     for layer in network.layers:
         kind, (v, u, fraction) = layer.neuron.kind, layer.neuron.formats

@@ -5,6 +5,7 @@ from izhi.hardware.fixed.bounds import check_bounds
 from izhi.hardware.fixed.network import Layer, Network, Outcome, Readout, Trace, run
 from izhi.hardware.fixed.neuron import NEURONS, Formats, IzhikevichNeuron, LIFNeuron, Neuron
 from izhi.hardware.fixed.quick import run_compiled
+from izhi.hardware.fixed.window import Pool, Window
 
 __all__ = [
     "NEURONS",
@@ -16,8 +17,10 @@ __all__ = [
     "Network",
     "Neuron",
     "Outcome",
+    "Pool",
     "Readout",
     "Trace",
+    "Window",
     "check_bounds",
     "rounded_shift",
     "run",

@@ -25,8 +25,11 @@ LEAST_CONSTANT, MOST_CONSTANT = -(1 << (MOST_BITS - 1)), (1 << (MOST_BITS - 1)) 
 
 def check_bounds(network: Network) -> None:
     """Raise ArtifactError unless every number of a network stays within 64 bits, whatever its inputs are."""
+    arriving = MOST_INPUT
     for number, layer in enumerate(network.layers, start=1):
         where = f"layer {number}"
+        _check_pools(where, layer, arriving)
+        arriving = 1
         _check_numbers(where, {**_sizes(layer), **_formats(layer)})
         _check_constants(where, {"multiplier": layer.multiplier, **layer.neuron.values})
         _check_sums(where, layer.neuron.sums)
@@ -34,8 +37,30 @@ def check_bounds(network: Network) -> None:
     if readout is not None:
         _check_numbers("the readout", _sizes(readout))
         _check_constants("the readout", {"multiplier": readout.multiplier, "bias": readout.bias})
-        greatest = _score(readout, 1 if network.layers else MOST_INPUT)
+        _check_pools("the readout", readout, arriving)
+        greatest = _score(readout, readout.most(arriving))
         _check_sums("the readout", {f"a score of {MOST_STEPS:,} steps": greatest})
+
+
+def _check_pools(where: str, part: Part, arriving: int) -> None:
+    """Raise ArtifactError where pools make counts that an input may not have, or do not fit one another."""
+    widths = [x.window for x in part.pools] + ([part.window] if part.window is not None else [])
+    for window in widths:
+        if min(window.down, window.across, *window.stride, *window.kernel) < 1:
+            raise ArtifactError(f"{where} has a window of no places, expected one that fits {window.inputs:,} features")
+    behind = [x.outputs for x in part.pools]
+    sees = int(part.weight.shape[1]) if part.window is None else part.window.inputs
+    for found, expected in zip(behind, [x.window.inputs for x in part.pools[1:]] + [sees], strict=False):
+        if found != expected:
+            raise ArtifactError(f"{where} has a pool of {found:,} features before one of {expected:,}")
+    if part.window is not None and part.window.sources != part.weight.shape[1]:
+        raise ArtifactError(
+            f"{where} has {part.weight.shape[1]:,} weights of a channel, expected {part.window.sources:,}, its window's"
+        )
+    if part.pools and part.most(arriving) > MOST_INPUT:
+        raise ArtifactError(
+            f"{where} may count {part.most(arriving):,} spikes of an input, expected at most {MOST_INPUT}"
+        )
 
 
 def _score(readout: Readout, most: int) -> int:
@@ -46,10 +71,9 @@ def _score(readout: Readout, most: int) -> int:
 
 def _sizes(part: Part) -> dict[str, tuple[int, int]]:
     """Numbers of a part and the most that each may be."""
-    outputs, inputs = part.weight.shape
     return {
-        "inputs": (inputs, MOST_NEURONS),
-        "outputs": (outputs, MOST_NEURONS),
+        "inputs": (part.inputs, MOST_NEURONS),
+        "outputs": (part.outputs, MOST_NEURONS),
         "weight bits": (part.weight_bits, MOST_WEIGHT_BITS),
     }
 

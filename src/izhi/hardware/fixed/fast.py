@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from izhi.compiled import kept
 from izhi.hardware.fixed import arithmetic, network as networks, neuron
 from izhi.hardware.fixed.compiled import Value, source_number
-from izhi.hardware.fixed.network import Layer, Network, Outcome, check_input, scaled
+from izhi.hardware.fixed.network import Layer, Network, Outcome, Part, check_input, scaled
 
 #: Samples of one piece of work.
 _PIECE = 16
@@ -51,6 +51,58 @@ def _accumulate(x: Value, weight: Value, total: Value) -> None:
             else:
                 for j in range(len(total)):
                     total[j] += times * row[j]
+
+
+@kept
+@njit(nogil=True)  # type: ignore[untyped-decorator]
+def _convolve(x: Value, weight: Value, window: Value, total: Value) -> None:
+    """Add each spike's weights (channels, kernel height, kernel width, N) at the places that see it."""
+    height, width, down, across, (stride_y, stride_x), (pad_y, pad_x) = window
+    for c in range(weight.shape[0]):
+        for place in range(height * width):
+            times = np.int32(x[c * height * width + place])
+            if times == 0:
+                continue
+            for ky in range(weight.shape[1]):
+                y = place // width + pad_y - ky
+                if y < 0 or y % stride_y or y // stride_y >= down:
+                    continue
+                for kx in range(weight.shape[2]):
+                    z = place % width + pad_x - kx
+                    if z < 0 or z % stride_x or z // stride_x >= across:
+                        continue
+                    row, into = weight[c, ky, kx], total[y // stride_y * across + z // stride_x]
+                    for n in range(len(row)):
+                        into[n] += times * row[n]
+
+
+@cache
+def _convolution(update: Value) -> Value:
+    """A convolution of neurons over all steps, compiled; ``update`` is that of their class."""
+    made_of = source_number(arithmetic, neuron, networks)
+    register_jitable(update)
+
+    @kept
+    @njit(nogil=True)  # type: ignore[untyped-decorator]
+    def convolution(
+        x: Value, weight: Value, window: Value, scale: Value, v: Value, u: Value,
+        formats: Value, coefficients: Value, out: Value,
+    ) -> int:  # fmt: skip
+        multiplier, shift, number = scale
+        steps, batch, _ = x.shape
+        channels = weight.shape[3]
+        places = out.shape[2] // channels
+        total = np.zeros((places, channels), np.int32)
+        for b in range(batch):
+            for t in range(steps):
+                total[:] = 0
+                _convolve(x[t, b], weight, window, total)
+                for j in range(out.shape[2]):
+                    current = scaled(total[j % places, j // places], multiplier[j], shift, number)
+                    v[b, j], u[b, j], out[t, b, j] = update(v[b, j], u[b, j], current, formats, *_at(coefficients, j))
+        return made_of
+
+    return convolution
 
 
 @cache
@@ -95,21 +147,38 @@ class _Prepared:
     """A layer as its kernel takes it: weights by source, constants as tuples of arrays."""
 
     def __init__(self, layer: Layer) -> None:
-        self._kernel = _layer(type(layer.neuron).update)
-        self._layer = layer
-        self._weight = np.ascontiguousarray(layer.weight.T.astype(np.int32))
+        self._layer, window, update = layer, layer.window, type(layer.neuron).update
+        self._kernel = _layer(update) if window is None else _convolution(update)
+        by_source = layer.weight.T
+        if window is not None:
+            by_source = by_source.reshape(window.channels, *window.kernel, -1)
+        self._weight = np.ascontiguousarray(by_source.astype(np.int32))
         feedback = np.zeros((0, 0)) if layer.feedback is None else layer.feedback.T
         self._feedback = np.ascontiguousarray(feedback.astype(np.int32))
 
     def run(self, arriving: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
         """Fill the spikes (T, batch, N) with what the layer makes of those that arrive."""
-        layer = self._layer
+        layer, window = self._layer, self._layer.window
+        arriving = _pooled(layer, arriving)
         v, u = layer.neuron.start(arriving.shape[1])
+        scale = (layer.multiplier, layer.shift, layer.current_format)
+        if window is not None:
+            looks = (window.height, window.width, window.down, window.across, window.stride, window.padding)
+            self._kernel(
+                arriving, self._weight, looks, scale, v, u, layer.neuron.formats, layer.neuron.arguments, out
+            )  # fmt: skip
+            return
         self._kernel(
             arriving, self._weight, self._feedback, layer.feedback is not None,
-            (layer.multiplier, layer.shift, layer.current_format), v, u, layer.neuron.formats,
-            layer.neuron.arguments, out,
+            scale, v, u, layer.neuron.formats, layer.neuron.arguments, out,
         )  # fmt: skip
+
+
+def _pooled(part: Part, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Spikes (T, batch, inputs) behind the pools of a part."""
+    if not part.pools:
+        return x
+    return part.pooled(x.reshape(-1, x.shape[2])).astype(np.uint8).reshape(*x.shape[:2], -1)  # type: ignore[arg-type]
 
 
 def run(network: Network, spikes: NDArray[np.integer], *, threads: int | None = None) -> Outcome:
@@ -141,7 +210,7 @@ def run(network: Network, spikes: NDArray[np.integer], *, threads: int | None = 
             scores[start:stop] = arriving.sum(0, dtype=np.int64)
             return
         total = np.zeros((stop - start, network.outputs), np.int64)
-        _readout(arriving, transposed, total)
+        _readout(_pooled(readout, arriving), transposed, total)
         scores[start:stop] = total * readout.multiplier + steps * readout.bias
 
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:

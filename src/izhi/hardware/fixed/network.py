@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from izhi.errors import ShapeError, shown
 from izhi.hardware.fixed.arithmetic import FixedPoint, Integers, rounded_shift, saturated
 from izhi.hardware.fixed.neuron import Neuron
+from izhi.hardware.fixed.window import Pool, Window
 from izhi.hardware.networks import Arrays
 
 #: Steps of a run, and how often an input may fire in a step, at most: with these, scores and sums fit 64 bits.
@@ -36,12 +37,17 @@ class Part:
     """Weights of a layer or of a readout.
 
     Attributes:
-        weight: (N, inputs), of weight_bits bits.
+        weight: (N, inputs), of weight_bits bits; of a convolution (channels, sources of its window).
         weight_bits: 2 to 8.
+        window: where a convolution looks, whose weights are the same at every place; None for a matrix. Its neurons
+            are ordered by channel, then by place, row by row.
+        pools: through which everything goes that comes in, in their order.
     """
 
     weight: Integers
     weight_bits: int
+    window: Window | None = field(default=None, kw_only=True)
+    pools: tuple[Pool, ...] = field(default=(), kw_only=True)
 
     @cached_property
     def _weight(self) -> NDArray[np.float64]:
@@ -49,7 +55,36 @@ class Part:
 
     @property
     def outputs(self) -> int:
-        return int(self.weight.shape[0])
+        places = 1 if self.window is None else self.window.places
+        return int(self.weight.shape[0]) * places
+
+    @property
+    def inputs(self) -> int:
+        """What comes in, before the pools."""
+        if self.pools:
+            return self.pools[0].window.inputs
+        return int(self.weight.shape[1]) if self.window is None else self.window.inputs
+
+    def pooled(self, x: Integers) -> Integers:
+        """What comes in, (n, inputs), behind the pools."""
+        for pool in self.pools:
+            x = pool.of(x)
+        return x
+
+    def most(self, before: int) -> int:
+        """The largest number behind the pools where ``before`` is the largest before them."""
+        for pool in self.pools:
+            before = pool.most(before)
+        return before
+
+    def weighted(self, x: Integers) -> Integers:
+        """Σ_i weight[j, i]·x_i of each neuron, (n, outputs), of what comes in, (n, inputs)."""
+        x = self.pooled(x)
+        if self.window is None:
+            return summed(x, self._weight)
+        total = self.window.columns(x) @ self._weight.T
+        found: Integers = total.transpose(0, 2, 1).reshape(len(x), -1).astype(np.int64)
+        return found
 
     @property
     def limits(self) -> tuple[int, int]:
@@ -106,7 +141,7 @@ class Layer(Part):
 
     def accumulated(self, x: Integers, own: Integers) -> Integers:
         """A, (batch, N), of inputs (batch, inputs) and the layer's own last spikes (batch, N)."""
-        total = summed(x, self._weight)
+        total = self.weighted(x)
         return total if self._feedback is None else total + summed(own, self._feedback)
 
     def current(self, total: Integers) -> Integers:
@@ -130,7 +165,7 @@ class Readout(Part):
 
     def scores(self, x: Integers) -> Integers:
         """What one step adds to the scores, (batch, classes)."""
-        return summed(x, self._weight) * self.multiplier + self.bias
+        return self.weighted(x) * self.multiplier + self.bias
 
 
 def _changed(part: _P, arrays: Arrays) -> _P:
@@ -151,7 +186,7 @@ class Network:
 
     @property
     def inputs(self) -> int:
-        return int(self.parts[0].weight.shape[1])
+        return self.parts[0].inputs
 
     @property
     def outputs(self) -> int:

@@ -34,6 +34,10 @@ class Layer:
     bias: Floats
 
     @property
+    def outputs(self) -> int:
+        return len(self.weight)
+
+    @property
     def learnable(self) -> dict[str, Floats]:
         """The arrays that a search may change."""
         return {"weight": self.weight, "bias": self.bias}

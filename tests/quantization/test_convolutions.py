@@ -1,0 +1,170 @@
+"""Convolutional networks in integers: the same spikes in torch, in the integer model, compiled, and from a file."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from izhi import LIF, Izhikevich, artifact, cli
+from izhi.errors import ArtifactError, SettingError
+from izhi.experiments.run_folder import load
+from izhi.hardware import fixed
+from izhi.hardware.artifact import IntegerArtifact
+from izhi.hardware.core.shape import shape_of
+from izhi.hardware.fixed import fast
+from izhi.network import BatchNorm, Layer, Network, Residual
+from izhi.network.connections import Conv1d, Conv2d, Linear
+from izhi.quantization import formats, in_integers, quantized
+
+
+def image(neuron, *, readout=False):
+    """A row of everything that integers have, for images of 2 × 11 × 9."""
+    last = [] if readout else [Layer(Linear(6 * 2 * 1, 4), neuron())]
+    return Network(
+        [
+            nn.Unflatten(1, (2, 11, 9)),
+            nn.MaxPool2d((2, 1)),
+            Layer(Conv2d(2, 5, (3, 2), stride=(1, 2), padding=1), neuron(), norm=BatchNorm(5, 3.0)),
+            nn.AvgPool2d(2, stride=1),
+            Layer(Conv2d(5, 6, 2, bias=False), neuron()),
+            nn.AvgPool2d((1, 2)),
+            nn.MaxPool2d((1, 1), stride=2),
+            nn.Flatten(),
+            *last,
+        ],
+        Linear(12, 4) if readout else None,
+    )
+
+
+def line(neuron, **_):
+    """The same along a row of 40 features."""
+    return Network(
+        [
+            nn.Unflatten(1, (1, 40)),
+            Layer(Conv1d(1, 4, 5, stride=2, padding=2), neuron()),
+            nn.MaxPool1d(2),
+            nn.AvgPool1d(2),
+            nn.Flatten(),
+            Layer(Linear(4 * 5, 3, recurrent=True), neuron()),
+        ]
+    )
+
+
+def spikes_of(steps, batch, features, rate=0.4):
+    generator = torch.Generator().manual_seed(5)
+    return (torch.rand(steps, batch, features, generator=generator) < rate).float()
+
+
+def whole(make, neuron, bits, **options):
+    """A network, quantised, with weights large enough to fire, and its spikes."""
+    torch.manual_seed(3)
+    network = make(neuron, **options)
+    features = 198 if make is image else 40
+    x = spikes_of(15, 20, features)
+    with torch.no_grad():
+        for layer in network.spiking:
+            layer.connection.weight.mul_(2.5)
+        network(x)  # running means
+    network.eval()
+    found = quantized(network, bits, formats(network, x, 16), per_neuron=True).eval()
+    return found, x
+
+
+@pytest.mark.parametrize("neuron", [LIF, Izhikevich])
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize(("make", "options"), [(image, {}), (image, {"readout": True}), (line, {})])
+def test_torch_and_integers_agree_on_every_spike(make, options, neuron, bits, tmp_path):
+    network, x = whole(make, neuron, bits, **options)
+    integers = in_integers(network)
+    with torch.no_grad():
+        wanted = network(x)
+    inputs = x.numpy().astype(np.uint8)
+    outcome, quick = fixed.run(integers, inputs), fast.run(integers, inputs)
+    assert [layer.outputs for layer in integers.layers] == [s[0, 0].numel() for s in wanted.spikes]
+    for one, two, three in zip(wanted.spikes, outcome.spikes, quick.spikes, strict=True):
+        assert np.array_equal(one.flatten(2).numpy(), two)
+        assert np.array_equal(two, three)
+        assert two.any()
+    assert np.array_equal(outcome.scores, quick.scores)
+    assert np.array_equal(outcome.classes, wanted.output.sum(0).argmax(1).numpy())
+    whole_artifact = IntegerArtifact(integers, 15, tuple("abcd")[: integers.outputs], {}, {}, inputs, outcome.scores)
+    artifact.save(whole_artifact, tmp_path / "x.izhi")
+    again = artifact.load(tmp_path / "x.izhi")
+    for a, b in zip(integers.parts, again.network.parts, strict=True):
+        assert (a.window, a.pools) == (b.window, b.pools)
+        assert np.array_equal(a.weight, b.weight)
+    assert np.array_equal(again.run(inputs).scores, outcome.scores)
+
+
+def test_a_window_sees_what_a_convolution_of_torch_sees():
+    window = fixed.Window(2, 7, 6, (3, 2), (2, 1), (1, 1))
+    x = np.arange(2 * 2 * 7 * 6).reshape(2, -1)
+    weight = torch.randn(3, 2, 3, 2, dtype=torch.float64)
+    wanted = nn.functional.conv2d(torch.tensor(x).double().view(2, 2, 7, 6), weight, stride=(2, 1), padding=1)
+    found = window.columns(x) @ weight.flatten(1).numpy().T
+    assert (window.down, window.across) == wanted.shape[2:]
+    np.testing.assert_allclose(found.transpose(0, 2, 1).reshape(wanted.shape), wanted)
+
+
+def test_the_core_says_that_it_has_no_convolutions():
+    network, _ = whole(image, LIF, 4)
+    with pytest.raises(SettingError, match="part 1 of the network is a convolution, which the core does not have yet"):
+        shape_of(in_integers(network), 15)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([nn.Unflatten(1, (1, 4)), Layer(Conv1d(1, 2, 2, dilation=2), LIF())], "dilation .2,., groups 1"),
+        ([nn.Unflatten(1, (1, 4)), nn.MaxPool1d(2, padding=1), nn.Flatten(), Layer(Linear(3, 2), LIF())], "a pool is"),
+        ([nn.Unflatten(1, (1, 4)), nn.Sigmoid(), nn.Flatten(), Layer(Linear(4, 2), LIF())], "number 2 .* is Sigmoid"),
+        ([Residual([Layer(Linear(4, 4), LIF())])], "has a residual block, which integers do not have"),
+        ([nn.Dropout(), Layer(Linear(4, 4), LIF())], "is Dropout, which integers do not have"),
+        ([nn.Unflatten(1, (1, 4)), Layer(Conv1d(1, 2, 3, recurrent=True), LIF())], "is recurrent Conv1d, expected"),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore::izhi.errors.SlowKernelWarning")
+def test_what_integers_do_not_have_is_said(row, message):
+    network, x = Network(row), spikes_of(3, 2, 4)
+    with pytest.raises(SettingError, match=message):
+        in_integers(quantized(network, 4, formats(network, x, 16)))
+
+
+def test_a_file_with_windows_that_do_not_fit(tmp_path):
+    network, x = whole(image, LIF, 4)
+    integers = in_integers(network)
+    inputs = x.numpy().astype(np.uint8)
+    found = IntegerArtifact(integers, 15, tuple("abcd"), {}, {}, inputs, fixed.run(integers, inputs).scores)
+    first = integers.layers[0]
+    for window, message in (
+        (fixed.Window(2, 5, 9, (9, 9), (1, 1), (1, 1)), "has a window of no places"),
+        (fixed.Window(2, 5, 9, (2, 2), (1, 1)), "weights of a channel, expected 8"),
+    ):
+        wrong = fixed.Layer(**{**vars_of(first), "window": window})
+        with pytest.raises(ArtifactError, match=message):
+            IntegerArtifact(fixed.Network((wrong, *integers.layers[1:])), 15, tuple("abcd"))
+    artifact.save(found, tmp_path / "x.izhi")
+
+
+def vars_of(layer):
+    names = ("weight", "weight_bits", "multiplier", "shift", "current_format", "neuron", "feedback", "window", "pools")
+    return {name: getattr(layer, name) for name in names}
+
+
+def test_from_the_command_line(tmp_path, capsys):
+    run, rounded = tmp_path / "run", tmp_path / "rounded"
+    settings = {"dataset": "digits", "layers": "conv 8x3 norm, average 2, 24", "epochs": "2", "steps": "8",
+                "batch-size": "32", "learning-rate": "5e-3", "neuron": "lif", "out": str(run)}  # fmt: skip
+    words = [word for name, value in settings.items() for word in (f"--{name}", value)]
+    assert cli.main(["train", *words, "--quiet"]) == 0
+    assert cli.main(["quantize", str(run), "--epochs", "1", "--weights", "4", "--out", str(rounded), "--quiet"]) == 0
+    assert load(rounded).progress.history[-1]["test_accuracy"] > 0.5
+    assert cli.main(["export", str(rounded)]) == 0
+    capsys.readouterr()
+    assert cli.main(["evaluate", str(rounded / "network.izhi"), "--against", str(rounded)]) == 0
+    out = capsys.readouterr().out
+    assert out.count(" 0 different") == 4
+    assert cli.main(["run", str(rounded / "network.izhi"), "--samples", "50", "--compare"]) == 0
+    assert cli.main(["rtl", str(rounded / "network.izhi"), "--out", str(tmp_path / "rtl")]) == 2
+    assert "is a convolution, which the core does not have yet" in capsys.readouterr().err
+    assert not (tmp_path / "rtl").exists()
