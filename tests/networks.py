@@ -1,10 +1,11 @@
 """Random networks in integers, for tests of everything that runs or stores them."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
-from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, Layer, LIFNeuron, Network, Readout
+from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, Layer, LIFNeuron, Network, Pool, Readout, Window
 
 
 def random_network(
@@ -54,6 +55,22 @@ def random_network(
             random.integers(-999, 999, classes),
         )  # fmt: skip
     return Network(tuple(layers), last)
+
+
+def with_windows(network, features):
+    """The network with a convolution of a 2 × 2 kernel as its first layer, behind a pool, and a pool before its last.
+
+    Args:
+        network: whose first layer has three neurons for each place of that convolution.
+        features: (channels, height, width) that come in; height and width even.
+    """
+    channels, height, width = features
+    pool = Pool("max", Window(channels, height, width, (2, 2), (2, 2)))
+    window = Window(channels, pool.window.down, pool.window.across, (2, 2), (1, 1), (1, 0))
+    first, *others = network.layers
+    kernel = np.resize(first.weight, (first.outputs // window.places, window.sources))
+    others[-1] = replace(others[-1], pools=(Pool("sum", Window(1, 1, first.outputs, (1, 1), (1, 1))),))
+    return replace(network, layers=(replace(first, weight=kernel, window=window, pools=(pool,)), *others))
 
 
 def random_spikes(seed, steps, batch, inputs, *, most=1):

@@ -14,7 +14,7 @@ from hostility import complaints, mutations
 from ip_networks import a_network, artifact_of as ip_artifact_of
 from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
-from networks import random_network, random_spikes
+from networks import random_network, random_spikes, with_windows
 
 #: What a value of a manifest is replaced by.
 STRANGE = (
@@ -37,9 +37,9 @@ SHAPES = (
 )
 
 
-def integers(**options):
-    network = random_network(1, **options)
-    spikes = random_spikes(2, 6, 3, 12, most=2)
+def integers(network=None, **options):
+    network = network or random_network(1, **options)
+    spikes = random_spikes(2, 6, 3, network.inputs, most=2)
     scores = fixed.run(network, spikes).scores
     names = tuple(f"class {k}" for k in range(scores.shape[1]))
     return IntegerArtifact(network, 6, names, {"encoding": "rate"}, {"seed": 1}, spikes, scores)
@@ -49,7 +49,8 @@ def integers(**options):
 def samples(tmp_path_factory):
     """Whole artifacts, as bytes."""
     path = tmp_path_factory.mktemp("whole") / "x.izhi"
-    found = {"integers": [integers(), integers(kind="lif", recurrent=True, readout=True)],
+    found = {"integers": [integers(), integers(kind="lif", recurrent=True, readout=True),
+                          integers(with_windows(random_network(1, (64, 30, 5), readout=True), (2, 8, 6)))],
              "ip": [ip_artifact_of(a_network(1, (4, 8, 3), build)) for build in ("izhi", "lif")]}  # fmt: skip
     whole = {}
     for kind, artifacts in found.items():
