@@ -307,3 +307,16 @@ def test_wrong_state_and_settings():
         Izhikevich(kernel="gpu")
     with pytest.raises(IzhiError, match="does not cover this call"):
         Izhikevich(kernel="cpu")(torch.zeros(5, 2, 3, dtype=torch.float64))
+
+
+def test_rivals_from_the_same_equation_lack_one_term_each():
+    """QIF has no u; AdLIF is linear below its threshold, and its u makes it adapt."""
+    _, state = Izhikevich("qif")(torch.full((300, 1, 1), 0.2))
+    assert state.u.abs().max() == 0
+    spikes, v, u = Izhikevich("adlif").trace(torch.stack([torch.full((9, 1), x) for x in (0.02, 0.05, 0.07)], 2))
+    assert not spikes.any()
+    torch.testing.assert_close(v[..., 0] + v[..., 1], v[..., 2])
+    assert u.any()
+    for name in ("qif", "adlif"):
+        weaker, stronger = (int(Izhikevich(name)(torch.full((300, 1, 1), x))[0].sum()) for x in (0.16, 0.4))
+        assert 0 < weaker < stronger
