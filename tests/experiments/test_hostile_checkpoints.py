@@ -232,6 +232,15 @@ def test_what_a_crafted_checkpoint_is_told(read, contents, craft, message):
         read(saved(whole))
 
 
+def test_formats_beyond_the_hardwares_are_refused(read, contents):
+    whole = copy.deepcopy(contents[3])
+    whole["model"]["layers.0.neuron.format"][1] = 5000
+    with pytest.raises(
+        checkpoint.CheckpointError, match="its states have formats .*5000.*, expected widths of 2 to 32"
+    ):
+        read(saved(whole))
+
+
 def test_a_storage_that_claims_more_than_it_has_reads_no_foreign_memory(contents, tmp_path):
     """The pickle says how many numbers a storage has; torch alone believes it."""
     path: Path = tmp_path / "x.pt"

@@ -49,7 +49,7 @@ ENCODER = ValueEncoder("constant", 12, (4,))
 
 @pytest.mark.parametrize("kind", [LIF, Izhikevich])
 def test_a_network_an_encoder_and_data_are_all_it_takes(kind):
-    found = a_trainer(30).fit(a_network(kind), ENCODER, iris())
+    found = a_trainer(30).fit(a_network(kind), iris(), ENCODER)
     assert [row["epoch"] for row in found.history] == list(range(1, 31))
     assert found.history[-1]["test_accuracy"] > 0.8
     assert found.history[-1]["train_loss"] < found.history[0]["train_loss"]
@@ -61,34 +61,34 @@ def test_any_optimiser_of_torch_learns():
         return torch.optim.RMSprop(network.parameters(), lr=1e-2)
 
     trainer = Trainer(Gradients(plain), start_fabric("cpu", precision="32-true"), 5, 16)
-    found = trainer.fit(a_network(), ENCODER, iris())
+    found = trainer.fit(a_network(), iris(), ENCODER)
     assert found.history[-1]["train_loss"] < found.history[0]["train_loss"]
 
 
 def test_it_goes_on_exactly_from_what_was_kept(tmp_path):
-    whole = a_trainer(4).fit(a_network(), ENCODER, iris())
+    whole = a_trainer(4).fit(a_network(), iris(), ENCODER)
     path = tmp_path / "checkpoint.pt"
 
     def keep(progress: Progress) -> None:
         checkpoint.save(path, checkpoint.content_of(progress))
 
-    a_trainer(2).fit(a_network(), ENCODER, iris(), keep=keep)
+    a_trainer(2).fit(a_network(), iris(), ENCODER, keep=keep)
     kept = checkpoint.progress_of(checkpoint.load(path))
     network = a_network()
     checkpoint.load_weights(path, network, kept.network)
-    rest = a_trainer(4).fit(network, ENCODER, iris(), start=kept)
+    rest = a_trainer(4).fit(network, iris(), ENCODER, start=kept)
     assert numbers(rest.history) == numbers(whole.history)
     for name, value in whole.network.items():
         assert torch.equal(rest.network[name], value), name
 
 
 def test_progress_of_another_optimiser_is_refused(tmp_path):
-    kept = a_trainer(1).fit(a_network(), ENCODER, iris())
+    kept = a_trainer(1).fit(a_network(), iris(), ENCODER)
     network = Network([Layer(Linear(4, 3), LIF(learn=("beta",)))])
     with pytest.raises(CheckpointError, match="is from another optimiser"):
-        a_trainer(2).fit(network, ENCODER, iris(), start=kept)
+        a_trainer(2).fit(network, iris(), ENCODER, start=kept)
 
 
 def test_another_loss_reads_the_classes_its_own_way():
-    found = a_trainer(2, loss=LOSSES["max"]).fit(a_network(), ENCODER, iris())
+    found = a_trainer(2, loss=LOSSES["max"]).fit(a_network(), iris(), ENCODER)
     assert found.history[-1]["train_loss"] > 0

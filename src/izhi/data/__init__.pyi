@@ -8,14 +8,7 @@ from .catalogue import (
     require_known as require_known,
     usual_window as usual_window,
 )
-from .dataset import (
-    AnySamples as AnySamples,
-    Dataset as Dataset,
-    Samples as Samples,
-    hold_out_speaker as hold_out_speaker,
-    split as split,
-    stream as stream,
-)
+from .dataset import Dataset as Dataset, hold_out_speaker as hold_out_speaker
 from .events import EventBatch as EventBatch, EventSamples as EventSamples
 from .loading import (
     SOURCES as SOURCES,
@@ -26,4 +19,5 @@ from .loading import (
     load as load,
     source_of as source_of,
 )
+from .samples import AnySamples as AnySamples, Samples as Samples, split as split, stream as stream
 from .source import Part as Part, Source as Source

@@ -1,49 +1,15 @@
-"""The one form in which every data set reaches training, and its splits."""
+"""The one form in which every data set reaches training."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from izhi.data.events import EventBatch, EventSamples
-from izhi.errors import DataError, SettingError
-from izhi.seeds import Purpose, derive_seed
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Inputs (M, N), uint8 or float32 from 0 to 1, and labels (M,), int64."""
-
-    inputs: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Inputs as float32 from 0 to 1, and labels, of those samples."""
-        inputs = self.inputs[index]
-        if inputs.dtype == torch.uint8:
-            inputs = inputs.float() / 255
-        return inputs, self.labels[index]
-
-    def subset(self, mask: Tensor) -> Samples:
-        """The samples where mask (M,) is True."""
-        return Samples(self.inputs[mask], self.labels[mask])
-
-    @property
-    def features(self) -> int:
-        """N."""
-        return int(self.inputs.shape[1])
-
-
-#: What training takes: vectors in memory, or recordings of events that are read when they are needed.
-AnySamples = Samples | EventSamples
+from izhi.data import own
+from izhi.data.samples import AnySamples
+from izhi.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -52,12 +18,14 @@ class Dataset:
 
     Attributes:
         name: as on the command line.
-        train: samples to learn from; ``split`` takes validation samples out of them.
+        train: samples to learn from; ``izhi.data.split`` takes validation samples out of them.
         test: samples used for no choice of any kind.
         classes: names of the classes, in the order of the labels.
         shape: shape of one input as people know it, such as (28, 28).
         groups: parts of the test samples whose accuracy is also reported apart: name → mask (M,).
         speakers: who spoke each training sample, (M,), where that is known.
+        over_time: whether the first dimension of ``shape`` is time.
+        window: milliseconds of recordings; None for values.
     """
 
     name: str
@@ -67,34 +35,40 @@ class Dataset:
     shape: tuple[int, ...]
     groups: Mapping[str, Tensor] = field(default_factory=dict)
     speakers: Tensor | None = None
+    over_time: bool = False
+    window: float | None = None
+
+    @classmethod
+    def of(
+        cls, samples: object, labels: object = None, *, test: object = None, classes: Sequence[str] | None = None,
+        over_time: bool = False, sensor: Sequence[int] | None = None, name: str = "own",
+    ) -> Dataset:  # fmt: skip
+        """Data of one's own.
+
+        Args:
+            samples: an array or tensor (M, …), a torch ``Dataset`` of pairs of a sample and its label, or a
+                ``DataLoader`` of them. Samples are values, or recordings as tonic has them: arrays of events with
+                the fields t (µs), x, p and for cameras y.
+            labels: (M,), whole numbers from 0, of an array.
+            test: test samples, like ``samples`` or a pair of an array and its labels; None to set a fifth of
+                each class apart.
+            classes: their names; None for numbers.
+            over_time: whether a sample is values over time, (T, …).
+            sensor: shape of the sensor of recordings, (channels,) or (polarities, height, width); None to find it.
+            name: for messages.
+
+        Values that are not within 0 and 1 are scaled, each by the range that it has in the training samples; uint8 is
+        taken as 0 to 255.
+
+        Raises:
+            DataError: for what is no such data, naming the sample.
+        """
+        train, held, names, shape, window = own.parts(samples, labels, test, classes, over_time, sensor)
+        return cls(name, train, held, names, shape, over_time=over_time, window=window)
 
     @property
     def features(self) -> int:
         return self.train.features
-
-
-def split(samples: AnySamples, validation: float, seed: int) -> tuple[AnySamples, AnySamples]:
-    """Training and validation samples, fixed by the seed; every class gives the same share.
-
-    Args:
-        samples: (M, …).
-        validation: share for validation, 0 to below 1.
-        seed: of the permutation.
-    """
-    if not 0 <= validation < 1:
-        raise SettingError(f"validation is {validation!r}, expected a share from 0 to below 1")
-    random = np.random.default_rng(derive_seed(seed, Purpose.SPLIT))
-    labels = samples.labels.numpy()
-    held: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
-    for label in np.unique(labels):
-        members = random.permutation(np.flatnonzero(labels == label))
-        held.append(members[: round(validation * len(members))])
-    mask = np.zeros(len(labels), bool)
-    mask[np.concatenate(held)] = True
-    if validation > 0 and not mask.any():
-        raise DataError(f"validation is {validation!r}, too small to hold one sample of {len(labels)}")
-    keep, out = torch.from_numpy(~mask), torch.from_numpy(mask)
-    return samples.subset(keep), samples.subset(out)
 
 
 def hold_out_speaker(dataset: Dataset, speaker: int) -> tuple[AnySamples, AnySamples]:
@@ -112,20 +86,3 @@ def hold_out_speaker(dataset: Dataset, speaker: int) -> tuple[AnySamples, AnySam
         known = ", ".join(str(x) for x in sorted(set(dataset.speakers.tolist())))
         raise SettingError(f"validation_speaker is {speaker}, expected one of several: {known}")
     return dataset.train.subset(~his), dataset.train.subset(his)
-
-
-def stream(samples: AnySamples, indices: Iterable[Tensor]) -> Iterator[tuple[Tensor | EventBatch, Tensor]]:
-    """The batch of each index; of recordings, the next is read while this one is in use."""
-    if isinstance(samples, Samples):
-        for index in indices:
-            yield samples.batch(index)
-        return
-    with ThreadPoolExecutor(1) as pool:
-        waiting = None
-        for index in indices:
-            coming = pool.submit(samples.batch, index)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = coming
-        if waiting is not None:
-            yield waiting.result()

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from izhi.data.catalogue import DATASETS, FOLDS
-from izhi.data.dataset import Dataset, Samples
+from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
+from izhi.data.samples import Samples
 from izhi.data.source import Part
 from izhi.errors import SettingError
 

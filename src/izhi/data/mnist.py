@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from izhi import files
 from izhi.data import download
 from izhi.data.catalogue import DATASETS
-from izhi.data.dataset import Dataset, Samples
+from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
+from izhi.data.samples import Samples
 from izhi.data.source import Part
 from izhi.errors import DataError
 

@@ -135,7 +135,7 @@ def train(
     board = _Tensorboard.of(e, fabric, folder, listener)
     try:
         progress = build.trainer(e, fabric).fit(
-            network, encoder, Data(samples, dataset.test, validation, dataset.groups),
+            network, Data(samples, dataset.test, validation, dataset.groups), encoder,
             start=saved, keep=partial(folder.keep, about(e, encoder, dataset)),
             listener=board or listener,
         )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from izhi.data import Dataset, EventSamples
 from izhi.data.events import EventBatch
 from izhi.errors import ShapeError, unknown
 from izhi.kernels import PackedSpikes, Spikes
@@ -141,11 +142,11 @@ class ValueEncoder:
 
 @dataclass(frozen=True)
 class RowEncoder:
-    """Images row by row, each row as a current for T/H steps.
+    """Images row by row, each row as a current for T/H steps; or values over time, with H of them.
 
     Attributes:
         steps: T, a multiple of H.
-        shape: (H, W).
+        shape: (H, W), or (H, …).
         shift: largest shift of an image while training, in pixels.
     """
 
@@ -157,11 +158,11 @@ class RowEncoder:
 
     @property
     def grid(self) -> tuple[int, ...]:
-        return (self.shape[1],)
+        return _with_channels(self.shape[1:])
 
     @property
     def features(self) -> int:
-        return self.shape[1]
+        return math.prod(self.shape[1:])
 
     def __call__(
         self, samples: Tensor | EventBatch, seed: int, *, training: bool = False,
@@ -229,3 +230,17 @@ def _values(samples: Tensor | EventBatch) -> Tensor:
     if isinstance(samples, Tensor):
         return samples
     raise ShapeError("samples are recordings of events, expected values (B, N)")
+
+
+def usual(dataset: Dataset, steps: int = 25) -> Encoder:
+    """The encoder of a data set where none is named: events in bins, values over time as currents, others by rate.
+
+    Args:
+        dataset: what is encoded.
+        steps: T; of values over time it is theirs.
+    """
+    if isinstance(dataset.train, EventSamples):
+        return EventEncoder(steps, dataset.shape, dataset.window or 1000.0)
+    if dataset.over_time:
+        return RowEncoder(dataset.shape[0], dataset.shape)
+    return ValueEncoder("rate", steps, dataset.shape)

@@ -338,6 +338,13 @@ class Network(nn.Module):
         """The layers of neurons, in their order, those of residual blocks among them."""
         return [x for x in self.layers.modules() if isinstance(x, Layer)]
 
+    @property
+    def outputs(self) -> int | None:
+        """How many outputs it has, such as classes; None if the shape of what comes in decides it."""
+        last = self.readout if self.readout is not None else self.spiking[-1].connection
+        ends = self.readout is not None or isinstance(self.layers[-1], Layer)
+        return len(last.weight) if ends and isinstance(last.input, nn.Linear) else None
+
     def neurons(self, *features: int) -> list[int]:
         """How many neurons each layer has, for inputs of those features, found by a step of nothing."""
         own, training = next(self.parameters()), self.training

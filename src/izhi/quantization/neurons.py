@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from izhi import kernels
-from izhi.errors import SettingError
+from izhi.errors import CheckpointError, SettingError
 from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, LIFNeuron
 from izhi.hardware.fixed.arithmetic import Integers
+from izhi.hardware.fixed.bounds import MOST_BITS, MOST_FRACTION
 from izhi.kernels import Coefficients, Drive, QuantizedLIFCoefficients
 from izhi.kernels.plan import Formats
 from izhi.kernels.reference import rounded
@@ -57,6 +58,12 @@ class StateFormats:
     def of_tensor(cls, numbers: Tensor) -> StateFormats:
         """The formats that ``as_tensor`` wrote."""
         a, b, c, d, fraction = numbers.tolist()
+        fractions = (b, d, fraction)
+        if not (2 <= min(a, c) <= max(a, c) <= MOST_BITS and 0 <= min(fractions) <= max(fractions) <= MOST_FRACTION):
+            raise CheckpointError(
+                f"its states have formats {numbers.tolist()}, expected widths of 2 to {MOST_BITS} and fractions of 0 to"
+                f" {MOST_FRACTION}; use an intact copy"
+            )
         return cls(FixedPoint(a, b), FixedPoint(c, d), fraction)
 
     @property

@@ -8,7 +8,8 @@ from izhi.training.gradients import SCHEDULES, Gradients, Step
 from izhi.training.losses import LOSSES, Loss
 from izhi.training.memory import keep_freed_memory, memory_of_machine
 from izhi.training.optimizer import Optimizer
-from izhi.training.trainer import Data, Learner, Listener, Method, Progress, Silent, Trainer, best_epoch
+from izhi.training.progress import Progress, best_epoch
+from izhi.training.trainer import Data, Learner, Listener, Method, Silent, Trainer
 
 __all__ = [
     "EVALUATION_BATCH",

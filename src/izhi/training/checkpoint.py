@@ -23,7 +23,7 @@ from izhi.files import write_bytes
 from izhi.network.connections import as_now
 from izhi.neurons.neuron import DYNAMICS
 from izhi.training import stored
-from izhi.training.trainer import Progress
+from izhi.training.progress import Progress
 
 FORMAT = 1
 NAME = "checkpoint.pt"

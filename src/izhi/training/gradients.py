@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from izhi.data import AnySamples, EventBatch, stream
-from izhi.errors import DivergenceError
+from izhi.errors import DivergenceError, unknown
 from izhi.network import Network, first_nonfinite
 from izhi.seeds import Purpose, derive_seed
 from izhi.training.classifier import Classifier
 from izhi.training.evaluation import Row, precise, summed
 from izhi.training.losses import Loss
-from izhi.training.optimizer import restore
-from izhi.training.trainer import Learner, Trainer
+from izhi.training.optimizer import Optimizer, restore
+
+if TYPE_CHECKING:
+    from izhi.training.trainer import Learner, Trainer
 
 #: What every learning rate is multiplied by when that share of a run, 0 to 1, is done.
 SCHEDULES: Mapping[str, Callable[[float], float]] = {
@@ -35,12 +37,12 @@ class Gradients:
     Attributes:
         optimizer: makes it for a network whose weights are in place, since some modules hold other
             parameters once they are loaded; see ``make_optimizer``.
-        schedule: of the learning rates, a name in ``SCHEDULES``.
+        schedule: of the learning rates: a name in ``SCHEDULES``, or a function of the share of the run that is done.
         clip: largest norm of the gradient; None for none.
     """
 
-    optimizer: Callable[[Network], torch.optim.Optimizer]
-    schedule: str = "constant"
+    optimizer: Callable[[Network], torch.optim.Optimizer] = field(default_factory=Optimizer)
+    schedule: str | Callable[[float], float] = "constant"
     clip: float | None = None
 
     def begin(
@@ -49,11 +51,19 @@ class Gradients:
     ) -> tuple[Learner, nn.Module]:  # fmt: skip
         """See ``Method``."""
         optimizer = self.optimizer(classifier.network)
-        model, wrapped = trainer.fabric.setup(classifier, optimizer)
+        model, wrapped = trainer.machine.setup(classifier, optimizer)
         if state is not None:  # now that the weights are in the precision of training, which their moments are in
             restore(optimizer, state)
-        step = Step(trainer.fabric, model, wrapped, trainer.loss, self.clip)
-        return Descent(trainer, step, samples, SCHEDULES[self.schedule]), model
+        step = Step(trainer.machine, model, wrapped, trainer.measure, self.clip)
+        return Descent(trainer, step, samples, _schedule(self.schedule)), model
+
+
+def _schedule(schedule: str | Callable[[float], float]) -> Callable[[float], float]:
+    if not isinstance(schedule, str):
+        return schedule
+    if schedule not in SCHEDULES:
+        raise unknown("schedule", schedule, SCHEDULES)
+    return SCHEDULES[schedule]
 
 
 class Step:
@@ -118,7 +128,7 @@ class Descent:
 
     def epoch(self, number: int, progress: Callable[[float], None]) -> Row:
         """See ``Learner``."""
-        trainer, fabric, count = self.trainer, self.trainer.fabric, len(self.samples)
+        trainer, fabric, count = self.trainer, self.trainer.machine, len(self.samples)
         self.step.model.train()
         total = torch.zeros(3, device=fabric.device)
         for place, (samples, labels) in enumerate(stream(self.samples, self._batches(number))):
@@ -127,7 +137,7 @@ class Descent:
             self._set_rates(self.schedule(done))
             seed = derive_seed(trainer.seed, Purpose.BATCH, number, place, fabric.global_rank)
             loss, output = self.step(samples, labels, seed, f"epoch {number}, step {place + 1}")
-            correct = (trainer.loss.predict(output) == labels).sum()
+            correct = (trainer.measure.predict(output) == labels).sum()
             total += torch.stack([loss * len(labels), correct, correct.new_tensor(len(labels))])
             progress(loss.item())
         total = summed(fabric, total)
@@ -147,7 +157,7 @@ class Descent:
 
     def _batches(self, epoch: int) -> Iterator[Tensor]:
         """Indices of each batch, shuffled by (seed, epoch); this process's share of each."""
-        trainer, fabric = self.trainer, self.trainer.fabric
+        trainer, fabric = self.trainer, self.trainer.machine
         seed = derive_seed(trainer.seed, Purpose.ORDER, epoch)
         order = torch.randperm(len(self.samples), generator=torch.Generator().manual_seed(seed))
         for batch in torch.split(order, trainer.batch_size):

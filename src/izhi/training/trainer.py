@@ -1,7 +1,7 @@
 """The training loop: read it from top to bottom.
 
-    trainer = Trainer(epochs=10, loss=LOSSES["count"], method=Gradients(Adam(learning_rate=1e-3)))
-    history = trainer.fit(network, encoder, Data(train, test=test)).history
+    data = izhi.data.Dataset.of(x, y)
+    progress = Trainer(Gradients(Optimizer(learning_rate=1e-3)), epochs=10).fit(network, data)
 
 Device, precision, several devices and several machines come from Lightning Fabric. All randomness is a
 function of the seed and of (epoch, step), so a run that resumes from its checkpoint has the same numbers as
@@ -12,23 +12,31 @@ on threads, but torch's products do, in the last bits of float32.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Protocol
 
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from izhi.data import AnySamples
-from izhi.errors import SilentLayerWarning
+from izhi.data import AnySamples, Dataset, split
+from izhi.errors import SettingError, SilentLayerWarning
 from izhi.network import Network
-from izhi.network.encoders import Encoder
+from izhi.network.encoders import Encoder, usual
 from izhi.seeds import Purpose
+from izhi.training import checkpoint
+from izhi.training.bar import Bar
 from izhi.training.classifier import Classifier
 from izhi.training.evaluation import Evaluation, Row, evaluate
+from izhi.training.fabric import start_fabric
+from izhi.training.gradients import Gradients
 from izhi.training.losses import LOSSES, Loss
+from izhi.training.progress import Progress, best_epoch
 
 
 @dataclass(frozen=True)
@@ -47,10 +55,11 @@ class Data:
     validation: AnySamples | None = None
     groups: Mapping[str, Tensor] = field(default_factory=dict)
 
-
-def best_epoch(accuracies: Sequence[float]) -> int:
-    """Which of them is the best, counted from 0; of equal ones the first, and -1 of none."""
-    return max(range(len(accuracies)), key=lambda k: (accuracies[k], -k), default=-1)
+    @classmethod
+    def of(cls, dataset: Dataset, validation: float = 0.0, seed: int = 0) -> Data:
+        """Those of a data set, a share of its training samples held out for validation."""
+        train, held = split(dataset.train, validation, seed) if validation else (dataset.train, None)
+        return cls(train, dataset.test, held, dataset.groups)
 
 
 class Learner(Protocol):
@@ -108,23 +117,6 @@ class Silent:
     def epoch(self, row: Row, warnings: Sequence[str]) -> None: ...
 
 
-@dataclass
-class Progress:
-    """How far a run is: what a checkpoint holds of it.
-
-    Attributes:
-        history: metrics of each epoch.
-        warnings: of the last one.
-        network: the weights, as ``state_dict`` gives them.
-        learner: its ``state_dict``; None before the first epoch.
-    """
-
-    history: list[Row] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    network: Mapping[str, Tensor] = field(default_factory=dict)
-    learner: Mapping[str, object] | None = None
-
-
 @contextlib.contextmanager
 def _silence_ignored() -> Iterator[None]:
     """Within it a layer that stays silent does not warn by itself."""
@@ -138,28 +130,42 @@ class Trainer:
     """Trains a network for some epochs and evaluates it after each.
 
     Attributes:
-        method: how it learns.
-        fabric: device, precision and processes, launched (see ``start_fabric``).
+        method: how it learns: ``Gradients`` with an optimiser and a schedule, or ``Evolution``.
+        fabric: device, precision and processes, launched; None for the fastest of this machine (``start_fabric``).
         epochs: passes over the training samples, or generations of an evolution.
         batch_size: samples of a step.
-        loss: of the network's output.
+        loss: of the network's output (T, B, classes) and labels (B,): one of ``LOSSES``, a ``Loss``, or a function.
         seed: of the order of samples and of their coding.
         patience: epochs without a better validation accuracy after which it ends early; None for never.
+        checkpoint: file that holds the run after every epoch, and from which it goes on if it is there; None for none.
+        callbacks: called after every epoch with its metrics, such as ``print``.
     """
 
-    method: Method
-    fabric: Fabric
+    method: Method = field(default_factory=Gradients)
+    fabric: Fabric | None = None
     epochs: int = 10
     batch_size: int = 256
-    loss: Loss = LOSSES["count"]
+    loss: Loss | Callable[[Tensor, Tensor], Tensor] = LOSSES["count"]
     seed: int = 0
     patience: int | None = None
+    checkpoint: str | os.PathLike[str] | None = None
+    callbacks: Sequence[Callable[[Row], object]] = ()
+
+    @cached_property
+    def machine(self) -> Fabric:
+        """The fabric that it trains on."""
+        return self.fabric or start_fabric()
+
+    @cached_property
+    def measure(self) -> Loss:
+        """The loss, and how a class is read from the output."""
+        return self.loss if isinstance(self.loss, Loss) else Loss(self.loss)
 
     def fit(
         self,
         network: Network,
-        encoder: Encoder,
-        data: Data,
+        data: Dataset | Data,
+        encoder: Encoder | None = None,
         *,
         start: Progress | None = None,
         keep: Callable[[Progress], None] = lambda progress: None,
@@ -169,22 +175,28 @@ class Trainer:
 
         Args:
             network: what learns; with the weights of ``start``, if there is one.
-            encoder: of the samples.
             data: the samples.
+            encoder: of the samples; None for what is usual for a Dataset, see ``izhi.encoding.usual``.
             start: an earlier run's progress, to resume from exactly.
             keep: called after every epoch, in the first process, with all that a later ``start`` needs.
-            listener: told of every step and epoch.
+            listener: told of every step and epoch; None for a bar of progress on a terminal or in a notebook.
 
         Raises:
             DivergenceError: if a loss or gradient is not finite, naming epoch, step and layer.
+            SettingError: for numbers out of range, and for labels that the network has no output for.
+            CheckpointError: for a checkpoint of another network.
         """
-        listener = listener or Silent()
+        self._check()
+        parts, encoder = self._parts(data, encoder)
+        _check_labels(parts, network)
+        start = start or self._saved(network)
+        listener = listener or Bar(self.epochs)
         history, warnings = (
             list(start.history if start else []),
             list(start.warnings if start else []),
         )
         state = start.learner if start else None
-        learner, model = self.method.begin(self, Classifier(encoder, network), data.train, state, len(history))
+        learner, model = self.method.begin(self, Classifier(encoder, network), parts.train, state, len(history))
         listener.begin(learner.steps, len(history))
         for epoch in range(len(history) + 1, self.epochs + 1):
             if self._has_stalled(history):
@@ -193,15 +205,47 @@ class Trainer:
             with _silence_ignored():  # the listener is told after the epoch
                 row: Row = {"epoch": epoch, **learner.epoch(epoch, listener.step)}
             row["train_seconds"] = time.perf_counter() - began
-            found = self._judge(model, data, row)
+            found = self._judge(model, parts, row)
             warnings = found.activity.warnings() if found else warnings
             row["seconds"] = time.perf_counter() - began
             history.append(row)
-            if self.fabric.is_global_zero:
-                keep(Progress(history, warnings, network.state_dict(), learner.state_dict()))
-            self.fabric.barrier()
+            if self.machine.is_global_zero:
+                self._keep(Progress(history, warnings, network.state_dict(), learner.state_dict()), keep)
+            self.machine.barrier()
             listener.epoch(row, warnings)
+            for callback in self.callbacks:
+                callback(row)
         return Progress(history, warnings, network.state_dict(), learner.state_dict())
+
+    def _check(self) -> None:
+        """Raise SettingError for numbers out of range."""
+        for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
+            if value < 1:
+                raise SettingError(f"{name} is {value!r}, expected at least 1")
+
+    def _parts(self, data: Dataset | Data, encoder: Encoder | None) -> tuple[Data, Encoder]:
+        """The samples, and what encodes them."""
+        if isinstance(data, Dataset):
+            return Data.of(data), encoder or usual(data)
+        if encoder is None:
+            raise SettingError(
+                "no encoder is given, expected one of izhi.encoding; or give a Dataset, which says its own"
+            )
+        return data, encoder
+
+    def _saved(self, network: Network) -> Progress | None:
+        """What the checkpoint holds, whose weights the network gets; None if there is none yet."""
+        if self.checkpoint is None or not Path(self.checkpoint).exists():
+            return None
+        path = Path(self.checkpoint)
+        found = checkpoint.progress_of(checkpoint.load(path))
+        checkpoint.load_weights(path, network, found.network)
+        return found
+
+    def _keep(self, progress: Progress, keep: Callable[[Progress], None]) -> None:
+        if self.checkpoint is not None:
+            checkpoint.save(Path(self.checkpoint), checkpoint.content_of(progress))
+        keep(progress)
 
     def _has_stalled(self, history: Sequence[Row]) -> bool:
         """Whether validation has not become better for as many epochs as patience lasts."""
@@ -217,10 +261,22 @@ class Trainer:
         ):
             if samples is not None and len(samples):
                 found = evaluate(
-                    self.fabric, model, samples, self.loss, seed=self.seed, purpose=purpose,
+                    self.machine, model, samples, self.measure, seed=self.seed, purpose=purpose,
                     groups=data.groups if part == "test" else None,
                 )  # fmt: skip
                 row.update(found.as_metrics(part))
         if found is not None:
             row.update(found.rates())
         return found
+
+
+def _check_labels(data: Data, network: Network) -> None:
+    """Raise SettingError for the first label that the network has no output for."""
+    outputs = network.outputs
+    for name, samples in (("sample", data.train), ("validation sample", data.validation), ("test sample", data.test)):
+        if outputs is not None and samples is not None and len(samples) and int(samples.labels.max()) >= outputs:
+            odd = int((samples.labels >= outputs).int().argmax())
+            raise SettingError(
+                f"{name} {odd} has the label {int(samples.labels[odd])}, but the network has {outputs} outputs,"
+                " expected one for each class; widen its last layer"
+            )

@@ -175,6 +175,9 @@ def _of(values: Mapping[str, object]) -> Experiment:
         mistakes = error.errors(include_url=False)
         more = [f"and {len(mistakes) - _MOST} more"] if len(mistakes) > _MOST else []
         raise SettingError("; ".join([*odd, *map(_mistake, mistakes[:_MOST]), *more])) from None
+    except OverflowError:  # of pydantic, for a whole number that no float holds
+        name, value = next((n, v) for n, v in flat.items() if isinstance(v, int) and abs(v) > 2**63)
+        raise SettingError(f"{name} is {shown(value)}, expected a number of at most 64 bits") from None
     if odd:
         raise SettingError("; ".join(odd))
     return found

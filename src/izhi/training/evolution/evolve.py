@@ -61,7 +61,7 @@ class Evolution:
         state: Mapping[str, Any] | None, epochs: int,
     ) -> tuple[Learner, nn.Module]:  # fmt: skip
         """See ``Method``."""
-        model = trainer.fabric.setup(classifier)
+        model = trainer.machine.setup(classifier)
         if state is None:
             return Generations(self, trainer, classifier, samples), model
         try:
@@ -89,13 +89,13 @@ class Measurement:
     def __call__(self, x: Tensor, generation: int) -> Tensor:
         """Losses (P,) of x (P, n)."""
         spikes, labels = self._samples(generation)
-        loss = self.trainer.loss
+        loss = self.trainer.measure
         return torch.stack([loss(out, labels) for out in self.members.outputs(spikes, x)]).cpu()
 
     def one(self, x: Tensor, generation: int) -> tuple[float, float]:
         """Loss and accuracy of one member (n,)."""
         spikes, labels = self._samples(generation)
-        loss = self.trainer.loss
+        loss = self.trainer.measure
         output = next(iter(self.members.outputs(spikes, x[None])))
         right = loss.predict(output) == labels
         return float(loss(output, labels)), float(right.float().mean())

@@ -1,0 +1,212 @@
+"""Data of one's own: arrays and tensors, torch's data sets and loaders, and recordings such as tonic's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from izhi.data.events import Events, EventSamples, Remembering, checked
+from izhi.data.samples import AnySamples, Samples, split
+from izhi.errors import DataError, SettingError, shown
+
+#: Fields of an event, as tonic has them, besides x and y: time in microseconds, and polarity.
+_TIME, _POLARITY = "t", "p"
+#: The share of each class that is set apart for testing where no test samples are given, and the seed of that choice.
+TEST_SHARE, TEST_SEED = 0.2, 0
+
+
+def parts(
+    samples: object, labels: object, test: object, classes: Sequence[str] | None, over_time: bool,
+    sensor: Sequence[int] | None,
+) -> tuple[AnySamples, AnySamples, tuple[str, ...], tuple[int, ...], float | None]:  # fmt: skip
+    """Training and test samples, names of classes, shape and window of what ``Dataset.of`` is given."""
+    train, shape = _samples(samples, labels, over_time=over_time, sensor=sensor, where="sample")
+    if test is None:
+        train, held = split(train, TEST_SHARE, TEST_SEED)
+    else:
+        given = test if isinstance(test, tuple) and len(test) == 2 else (test, None)
+        events = isinstance(train, EventSamples)
+        held, other = _samples(*given, over_time=over_time, sensor=shape if events else None, where="test sample")
+        if other != shape:
+            raise DataError(f"test samples have shape {other}, expected {shape}, that of the training samples")
+    names = _names(classes, train, held)
+    if isinstance(train, Samples) and isinstance(held, Samples):
+        return *_scaled(train, held), names, shape, None
+    readers = [part.reader for part in (train, held) if isinstance(part, EventSamples)]
+    inner = [x.reader for x in readers if isinstance(x, Remembering)]
+    windows = [x.window for x in inner if isinstance(x, _Recordings)]
+    return train, held, names, shape, max(windows)
+
+
+def _names(classes: Sequence[str] | None, *parts: AnySamples) -> tuple[str, ...]:
+    """A name for each class; DataError for a label that has none."""
+    largest = max(int(part.labels.max()) for part in parts)
+    names = tuple(map(str, classes)) if classes is not None else tuple(str(k) for k in range(largest + 1))
+    if largest >= len(names):
+        part = next(part for part in parts if int(part.labels.max()) == largest)
+        at = int(part.labels.argmax())
+        raise DataError(
+            f"sample {at} has the label {largest}, expected 0 to {len(names) - 1}: there are {len(names)} classes"
+        )
+    return names
+
+
+def _samples(
+    samples: Any, labels: object, *, over_time: bool, sensor: Sequence[int] | None, where: str
+) -> tuple[AnySamples, tuple[int, ...]]:
+    """Samples, and the shape of one."""
+    if isinstance(samples, torch.utils.data.DataLoader):
+        samples = _Pairs(pair for batch in samples for pair in zip(*_pair(batch, "batch", 0), strict=True))
+    is_array = isinstance(samples, (np.ndarray, Tensor)) or (labels is not None and isinstance(samples, (list, tuple)))
+    if is_array and labels is None:
+        raise DataError(f"there are samples without labels, expected a label for each {where}; give Dataset.of(x, y)")
+    if is_array:
+        x = _array(samples, where)
+        return _of_arrays(x, _labels(labels, len(x), where), over_time=over_time, where=where)
+    if not hasattr(samples, "__getitem__") or not hasattr(samples, "__len__") or not len(samples):
+        raise DataError(f"the samples are {shown(samples)}, expected arrays, or a torch Dataset that is not empty")
+    first, _ = _pair(samples[0], where, 0)
+    if isinstance(first, np.ndarray) and first.dtype.names:
+        return _recordings(samples, sensor)
+    pairs = [_pair(samples[k], where, k) for k in range(len(samples))]
+    x = _stacked([one for one, _ in pairs], where)
+    return _of_arrays(x, _labels([y for _, y in pairs], len(x), where), over_time=over_time, where=where)
+
+
+class _Pairs(list[Any]):
+    """Samples and labels of a loader's batches, one by one."""
+
+    def __init__(self, pairs: Iterable[Any]) -> None:
+        super().__init__(pairs)
+
+
+def _pair(item: object, where: str, number: int) -> tuple[Any, Any]:
+    if not isinstance(item, (tuple, list)) or len(item) != 2:
+        raise DataError(f"{where} {number} is {shown(item)}, expected a pair of a sample and its label")
+    return item[0], item[1]
+
+
+def _array(values: object, where: str) -> NDArray[Any]:
+    try:
+        found = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+    except ValueError:
+        return _stacked(list(values), where)  # type: ignore[call-overload]
+    if found.dtype == object:
+        return _stacked(list(found), where)
+    return found
+
+
+def _stacked(samples: list[Any], where: str) -> NDArray[Any]:
+    arrays = [np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x) for x in samples]
+    for number, one in enumerate(arrays):
+        if one.shape != arrays[0].shape:
+            raise DataError(
+                f"{where} {number} has shape {one.shape}, expected {arrays[0].shape} as the first has; make them alike"
+            )
+    return np.stack(arrays)
+
+
+def _labels(labels: object, count: int, where: str) -> Tensor:
+    found = np.asarray(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
+    if found.shape != (count,):
+        raise DataError(f"labels have shape {found.shape}, expected ({count},): one for each {where}")
+    whole = found.astype(np.int64) if found.dtype.kind in "iubf" else None
+    if whole is None or (whole != found).any() or whole.min() < 0:
+        odd = 0 if whole is None else int(((whole != found) | (whole < 0)).argmax())
+        raise DataError(f"{where} {odd} has the label {shown(found[odd].item())}, expected a whole number from 0")
+    return torch.from_numpy(whole)
+
+
+def _of_arrays(x: NDArray[Any], y: Tensor, *, over_time: bool, where: str) -> tuple[Samples, tuple[int, ...]]:
+    if x.ndim < 2 or not x.size:
+        raise DataError(f"samples have shape {x.shape}, expected (samples, …) with at least one value each")
+    if over_time and x.ndim < 3:
+        raise DataError(f"samples have shape {x.shape}, expected (samples, T, …) of values over time")
+    if x.dtype.kind not in "iubf":
+        raise DataError(f"samples are {x.dtype}, expected numbers")
+    flat = x.reshape(len(x), -1)
+    if flat.dtype != np.uint8:
+        flat = flat.astype(np.float32)
+        odd = ~np.isfinite(flat).all(1)
+        if odd.any():
+            raise DataError(
+                f"{where} {int(odd.argmax())} holds numbers that are not finite; leave it out, or fill them in"
+            )
+    return Samples(torch.from_numpy(np.ascontiguousarray(flat)), y), x.shape[1:]
+
+
+def _scaled(train: Samples, test: Samples) -> tuple[Samples, Samples]:
+    """Values from 0 to 1: as they are, or each by the range that it has in the training samples."""
+    low, high = train.inputs.amin(0), train.inputs.amax(0)
+    if train.inputs.dtype == torch.uint8 or (low.min() >= 0 and high.max() <= 1):
+        return train, test
+    span = torch.where(high > low, high - low, torch.ones(()))
+    return tuple(Samples(((x.inputs - low) / span).clamp(0, 1), x.labels) for x in (train, test))  # type: ignore[return-value]
+
+
+class _Recordings:
+    """Recordings of a data set such as tonic's, each read when it is needed; all are once looked through.
+
+    Args:
+        dataset: of pairs of events, a structured array of t in µs, x, p and for cameras y, and a label.
+        sensor: shape of the sensor; None to take what the data set says, or what the events need.
+
+    Attributes:
+        window: milliseconds of the longest recording.
+    """
+
+    def __init__(self, dataset: Any, sensor: Sequence[int] | None) -> None:
+        self._dataset, labels = dataset, []
+        largest, last = np.zeros(3, np.int64), 0
+        for record in range(len(dataset)):
+            events, label = _pair(dataset[record], "recording", record)
+            labels.append(label)
+            largest = np.maximum(largest, _largest(events, record))
+            last = max(last, int(np.ptp(events[_TIME].astype(np.int64)))) if len(events) else last
+        self.labels = _labels(labels, len(labels), "recording").numpy()
+        self.window = (last + 1) / 1000
+        own = sensor if sensor is not None else getattr(dataset, "sensor_size", None)
+        if own is None:
+            polarities, height, width = (int(x) + 1 for x in largest)
+        elif sensor is None:  # tonic's order
+            width, height, polarities = (int(x) for x in own)
+        else:
+            polarities, height, width = (1, 1, *own) if len(own) == 1 else (int(x) for x in own)
+        self.shape: tuple[int, ...] = (polarities, height, width) if height > 1 else (width,)
+
+    def read(self, record: int) -> Events:
+        """One recording."""
+        events, _ = _pair(self._dataset[record], "recording", record)
+        units = events["x"].astype(np.int64)
+        if len(self.shape) == 3:
+            _, height, width = self.shape
+            units += (events[_POLARITY].astype(np.int64) * height + events["y"].astype(np.int64)) * width
+        times = events[_TIME].astype(np.int64)
+        order = np.argsort(times, kind="stable")
+        times = times[order]
+        return checked(times - times[:1].sum(), units[order], prod(self.shape), f"recording {record}")
+
+
+def _largest(events: NDArray[Any], record: int) -> NDArray[np.int64]:
+    """The largest polarity, y and x."""
+    names = events.dtype.names or ()
+    if _TIME not in names or "x" not in names:
+        raise DataError(f"recording {record} has the fields {names}, expected t, x, p and for cameras y")
+    fields = (_POLARITY, "y", "x")
+    return np.array([int(events[n].max()) if n in names and len(events) else 0 for n in fields], np.int64)
+
+
+def _recordings(dataset: object, sensor: Sequence[int] | None) -> tuple[EventSamples, tuple[int, ...]]:
+    if sensor is not None and len(sensor) not in (1, 3):
+        raise SettingError(f"sensor is {tuple(sensor)}, expected (channels,) or (polarities, height, width)")
+    reader = _Recordings(dataset, sensor)
+    return EventSamples.of(reader), reader.shape
+
+
+__all__ = ["TEST_SEED", "TEST_SHARE", "parts"]
