@@ -5,6 +5,10 @@ from pathlib import Path
 
 import torch
 
+import izhi
+from izhi.connections import Linear
+from izhi.network import Layer, Network
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -16,6 +20,23 @@ def test_python_examples_run():
     assert names["spikes"].sum() > 0
     assert names["output"].shape == (25, 32, 10)
     assert isinstance(names["output"], torch.Tensor)
+
+
+def test_python_examples_of_the_library_run(tmp_path, monkeypatch, capsys):
+    path = README.parent / "docs" / "library.md"
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL):
+        exec(compile(block, str(path), "exec"), names)
+    accuracy, score = map(float, capsys.readouterr().out.split())
+    assert accuracy > 0.8
+    assert score > 0.5
+    assert names["network"].neurons(784) == [16 * 24 * 24, 16 * 12 * 12, 128]
+    progress = names["trainer"].fit(
+        Network([Layer(Linear(8, 32), izhi.LIF())], readout=Linear(32, 3)), names["data"]
+    )  # fmt: skip
+    assert len(progress.history) == 3
+    assert (tmp_path / "run.pt").exists()
 
 
 def test_files_that_it_links_are_there():

@@ -39,6 +39,7 @@ DOORS = {
     "encoding": {"network"},
     "fixed": {"hardware"},
     "hls_ip": {"hardware"},
+    "sklearn": {"data", "network", "neurons", "training"},
     "snntorch": {"kernels", "neurons"},
     "surrogate": {"neurons"},
 }

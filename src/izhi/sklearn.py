@@ -1,0 +1,159 @@
+"""Spiking networks for scikit-learn: in pipelines, grid searches and cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
+
+from izhi.data import Samples
+from izhi.errors import SettingError
+from izhi.network import Layer, Network
+from izhi.network.connections import Linear
+from izhi.network.encoders import CODES, ValueEncoder
+from izhi.neurons import LIF, Izhikevich, Neuron
+from izhi.training import Classifier, Data, Gradients, Optimizer, Silent, Trainer, start_fabric
+
+#: Samples that are predicted at once; fewer are filled up, so that no sum depends on how many there are.
+_BATCH = 256
+
+
+class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A network of spiking neurons that classifies vectors.
+
+    Features are scaled to 0 … 1 by the range that they have in the training samples. The network's output is a
+    current for each class, summed over time; probabilities are its softmax.
+
+    Args:
+        hidden: neurons of each hidden layer.
+        neuron: ``"lif"`` or a preset of ``izhi.PRESETS``.
+        learn: coefficients of neurons that are learned, for each neuron its own.
+        encoding: ``"constant"`` (currents), ``"latency"``, or ``"rate"``, whose predictions depend on what else is
+            predicted with a sample.
+        steps: time steps of a sample.
+        epochs: passes over the training samples.
+        batch_size: samples of a step of training.
+        learning_rate: of Adam, which decays to 0 over the epochs.
+        network: makes another network of (features, classes); None for the one above.
+        accelerator: Lightning Fabric's, such as ``"cpu"`` or ``"cuda"``.
+        random_state: seed of weights, order and coding.
+
+    Attributes:
+        classes_: labels, in the order of probabilities.
+        network_: the trained network.
+        n_features_in_: features of a sample.
+        history_: metrics of each epoch.
+    """
+
+    def __init__(
+        self, hidden: Sequence[int] = (64,), neuron: str = "normalized", *, learn: Sequence[str] = (),
+        encoding: Literal["constant", "latency", "rate"] = "constant", steps: int = 20, epochs: int = 30,
+        batch_size: int = 32, learning_rate: float = 1e-2, network: Callable[[int, int], Network] | None = None,
+        accelerator: str = "cpu", random_state: Any = None,
+    ) -> None:  # fmt: skip
+        self.hidden = hidden
+        self.neuron = neuron
+        self.learn = learn
+        self.encoding = encoding
+        self.steps = steps
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.network = network
+        self.accelerator = accelerator
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> SpikingClassifier:
+        """Train a network anew.
+
+        Args:
+            X: (samples, features), finite numbers.
+            y: a label for each sample.
+        """
+        X, y = validate_data(self, X, y)
+        check_classification_targets(y)
+        if self.encoding not in CODES:
+            raise SettingError(f"encoding is {self.encoding!r}, expected one of {', '.join(CODES)}")
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        self.low_ = X.min(0)
+        self.span_ = np.where(np.ptp(X, axis=0) > 0, np.ptp(X, axis=0), 1.0)
+        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed_)
+            make = self.network or self._network
+            self.network_ = make(X.shape[1], len(self.classes_))
+        samples = Samples(self._inputs(X), torch.from_numpy(labels.astype(np.int64)))
+        trainer = Trainer(
+            Gradients(Optimizer(learning_rate=self.learning_rate), "cosine"), self._fabric(), self.epochs,
+            self.batch_size, seed=self.seed_,
+        )  # fmt: skip
+        nothing = samples.subset(torch.zeros(len(samples), dtype=torch.bool))
+        self.history_ = trainer.fit(
+            self.network_, Data(samples, nothing), self._encoder(), listener=Silent()
+        ).history  # fmt: skip
+        return self
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """The output of each class, summed over time, (samples, classes); of two classes that of the second, less the
+        first's, (samples,)."""
+        scores = self._scores(X)
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probabilities (samples, classes)."""
+        scores = self._scores(X)
+        share = np.exp(scores - scores.max(1, keepdims=True))
+        found: NDArray[np.float64] = share / share.sum(1, keepdims=True)
+        return found
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The likeliest label of each sample, (samples,)."""
+        best = self._scores(X).argmax(1)
+        found: NDArray[Any] = self.classes_[best]
+        return found
+
+    def _scores(self, X: Any) -> NDArray[np.float64]:
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False)
+        model: nn.Module = self._fabric().setup(Classifier(self._encoder(), self.network_))
+        model.eval()
+        found = []
+        with torch.no_grad():
+            for part in torch.split(nn.functional.pad(self._inputs(X), (0, 0, 0, -len(X) % _BATCH)), _BATCH):
+                output, _ = model(part, self.seed_)
+                found.append(output.sum(0).double().cpu().numpy())
+        scores: NDArray[np.float64] = np.concatenate(found)[: len(X)]
+        return scores
+
+    def _inputs(self, X: NDArray[Any]) -> torch.Tensor:
+        return torch.from_numpy(np.clip((X - self.low_) / self.span_, 0, 1).astype(np.float32))
+
+    def _encoder(self) -> ValueEncoder:
+        return ValueEncoder(self.encoding, self.steps, (self.n_features_in_,))
+
+    def _fabric(self) -> Any:
+        return start_fabric(self.accelerator, precision="32-true")
+
+    def _network(self, features: int, classes: int) -> Network:
+        layers, before = [], features
+        for width in self.hidden:
+            layers.append(Layer(Linear(before, width), self._neurons(width)))
+            before = width
+        return Network(layers, readout=Linear(before, classes))
+
+    def _neurons(self, width: int) -> Neuron:
+        size = width if self.learn else None
+        if self.neuron == "lif":
+            return LIF(size=size, learn=self.learn)
+        return Izhikevich(self.neuron, size=size, learn=self.learn)
+
+
+__all__ = ["SpikingClassifier"]
