@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +40,7 @@ def make_folder(arguments: argparse.Namespace, name: str) -> Path:
     """
     if not arguments.out:
         if is_first_process():
-            stamp = f"{datetime.now():%Y%m%d-%H%M%S}"
+            stamp, name = f"{datetime.now():%Y%m%d-%H%M%S}", re.sub(r"[^\w.=+-]+", "-", name).strip("-")
             arguments.out = os.environ["IZHI_RUN"] = str(files.new_folder(Path("runs"), f"{stamp}-{name}"))
         elif "IZHI_RUN" in os.environ:
             arguments.out = os.environ["IZHI_RUN"]

@@ -1,16 +1,18 @@
 """Data sets that have a name, and what is known of each before it is loaded.
 
-Beside these, any folder of the data root that holds ``<folder>_train.h5`` and ``<folder>_test.h5`` in the
+Beside these, a path names a file or folder of one's own (``izhi.data.places``), packages bring data sets of theirs, and
+any folder of the data root that holds ``<folder>_train.h5`` and ``<folder>_test.h5`` in the
 format of the Spiking Heidelberg Digits is a data set of that name.
 """
 
 from __future__ import annotations
 
 import os
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from izhi import files
-from izhi.errors import unknown
+from izhi.errors import SettingError, shown, unknown
 
 #: Name → what it is.
 DATASETS = {
@@ -55,16 +57,34 @@ def found() -> list[str]:
     return [x.name for x in folders if x.name not in DATASETS and all(p.is_file() for p in recorded(x))]
 
 
+def is_path(name: str) -> bool:
+    """Whether a data set is named by the path of its file or folder."""
+    return name.endswith(".npz") or os.sep in name
+
+
+def provided() -> dict[str, EntryPoint]:
+    """Data sets that installed packages bring, by name: a ``Source`` each, of the entry points ``izhi.datasets``."""
+    return {one.name: one for one in entry_points(group="izhi.datasets")}
+
+
 def require_known(name: str) -> None:
     """Raise SettingError unless there is a data set of that name."""
-    if name not in DATASETS and name not in (others := found()):
+    if is_path(name):
+        if not Path(name).exists():
+            raise SettingError(f"data set {shown(name)} is not there, expected a file .npz or a folder of classes")
+        return
+    if name not in DATASETS and name not in (others := [*provided(), *found()]):
         raise unknown("data set", name, [*DATASETS, *others])
 
 
 def usual_window(name: str) -> float | None:
     """Milliseconds of a recording that are used unless a setting says otherwise; None for vectors."""
     require_known(name)
-    return WINDOWS.get(name) if name in DATASETS else RECORDED_WINDOW
+    if name in DATASETS or is_path(name):
+        return WINDOWS.get(name)
+    brought = provided().get(name)
+    window: float | None = RECORDED_WINDOW if brought is None else brought.load().window
+    return window
 
 
 def has_events(name: str) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from izhi.data import embedded, mnist, nmnist, shd, stmnist
-from izhi.data.catalogue import EMBEDDED, data_root, require_known
+from izhi.data import embedded, mnist, nmnist, places, shd, stmnist
+from izhi.data.catalogue import EMBEDDED, data_root, is_path, provided, require_known
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.source import Part, Source
@@ -32,7 +32,15 @@ SOURCES: dict[str, Source] = {
 def source_of(name: str) -> Source:
     """Where the data set of that name comes from; SettingError if there is none."""
     require_known(name)
-    return SOURCES[name] if name in SOURCES else shd.Recorded(name)
+    if name in SOURCES:
+        return SOURCES[name]
+    if is_path(name):
+        return places.Arrays(name) if name.endswith(".npz") else places.ClassFolder(name)
+    brought = provided().get(name)
+    if brought is None:
+        return shd.Recorded(name)
+    found: Source = brought.load()
+    return found
 
 
 def load(

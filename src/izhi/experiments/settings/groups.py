@@ -29,7 +29,7 @@ class DataSettings(Group):
     """The data set, and which of its training samples are held out."""
 
     dataset: str = setting(
-        "digits", "data set: " + ", ".join(DATASETS),
+        "digits", "data set: " + ", ".join(DATASETS) + "; or a file .npz, or a folder of classes",
         Mark.CODES | Mark.SHAPES | Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS,
     )  # fmt: skip
     validation: float = setting(

@@ -1,0 +1,168 @@
+"""Data sets in files of one's own, named by their path: a NumPy archive, or a folder with a folder for each class."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from izhi.data.dataset import Dataset
+from izhi.data.download import Progress
+from izhi.data.source import Part
+from izhi.errors import DataError, shown
+from izhi.files import problem
+
+#: How often larger than its file an archive may be, and by how much in any case.
+_MOST_PACKED, _ALWAYS = 250, 16 << 20
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+#: The most bytes that the samples of a folder may take.
+_MOST_BYTES = 8 << 30
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A file .npz with the arrays x and y, or x_train, y_train, x_test and y_test, and if wished classes.
+
+    Attributes:
+        name: path of the file.
+    """
+
+    name: str
+    about = "arrays of your own"
+    window = None
+
+    def is_there(self, folder: Path) -> bool:
+        return Path(self.name).is_file()
+
+    def fetch(self, folder: Path, report: Progress) -> None:
+        """Nothing to do."""
+
+    def check(self, folder: Path) -> list[Part]:
+        """The file."""
+        return _checked(self, folder)
+
+    def load(self, folder: Path) -> Dataset:
+        """The data set; nothing in the file is executed."""
+        arrays = self._read()
+        if "x_train" in arrays:
+            x, y = arrays.get("x_train"), arrays.get("y_train")
+            test = (arrays["x_test"], arrays.get("y_test")) if "x_test" in arrays else None
+        else:
+            x, y, test = arrays.get("x"), arrays.get("y"), None
+        if x is None:
+            raise DataError(
+                f"{self.name} holds {', '.join(sorted(arrays)) or 'nothing'}, expected x and y, or x_train, y_train,"
+                " x_test and y_test"
+            )
+        classes = [str(c) for c in arrays["classes"]] if "classes" in arrays else None
+        return _named(self.name, x, y, test, classes)
+
+    def _read(self) -> dict[str, NDArray[Any]]:
+        path = Path(self.name)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+            if unpacked > _MOST_PACKED * path.stat().st_size + _ALWAYS:
+                raise DataError(f"{path} unpacks to {unpacked:,} bytes, more than its size justifies; use np.savez")
+            with np.load(path, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except DataError:
+            raise
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {problem(error)}") from None
+        except Exception as error:  # numpy raises many kinds for files that are none of its own
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DataError(f"{path} holds no arrays ({shown(reason)}), expected a file of np.savez") from None
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """A folder with a folder for each class, which holds images or arrays (.npy); if wished below train/ and test/.
+
+    Attributes:
+        name: path of the folder.
+    """
+
+    name: str
+    about = "images or arrays of your own, a folder for each class"
+    window = None
+
+    def is_there(self, folder: Path) -> bool:
+        return Path(self.name).is_dir()
+
+    def fetch(self, folder: Path, report: Progress) -> None:
+        """Nothing to do."""
+
+    def check(self, folder: Path) -> list[Part]:
+        """The folder, every file of which is read."""
+        return _checked(self, folder)
+
+    def load(self, folder: Path) -> Dataset:
+        """The data set."""
+        path = Path(self.name)
+        parts = [path / "train", path / "test"] if (path / "train").is_dir() else [path]
+        classes = sorted(x.name for x in parts[0].iterdir() if x.is_dir())
+        if not classes:
+            raise DataError(f"{parts[0]} holds no folders, expected one for each class")
+        room = _MOST_BYTES
+        found = []
+        for part in parts:
+            samples, labels = [], []
+            for label, name in enumerate(classes):
+                for file in sorted((part / name).iterdir()) if (part / name).is_dir() else []:
+                    if file.suffix.lower() in (*_IMAGES, ".npy"):
+                        samples.append(_sample(file))
+                        labels.append(label)
+                        room -= samples[-1].nbytes
+                        if room < 0:
+                            raise DataError(f"{path} holds more than {_MOST_BYTES:,} bytes of samples; use fewer")
+                        if samples[-1].shape != samples[0].shape:
+                            raise DataError(
+                                f"{file} has shape {samples[-1].shape}, expected {samples[0].shape} as the first has"
+                            )
+            if not samples:
+                raise DataError(f"{part} holds no samples, expected {', '.join(_IMAGES)} or .npy in folders of classes")
+            found.append((np.stack(samples), labels))
+        return _named(self.name, *found[0], found[1] if len(found) > 1 else None, classes)
+
+
+def _sample(file: Path) -> NDArray[Any]:
+    """An image, (height, width) in grey or (3, height, width), or an array."""
+    try:
+        found: NDArray[Any]
+        if file.suffix.lower() == ".npy":
+            found = np.load(file, allow_pickle=False)
+            return found
+        from PIL import Image
+
+        with Image.open(file) as image:
+            is_grey = image.mode in ("1", "L", "I", "F")
+            found = np.asarray(image.convert("L" if is_grey else "RGB"))
+        return found if is_grey else found.transpose(2, 0, 1)
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {problem(error)}") from None
+    except Exception as error:  # Pillow and numpy raise many kinds for files that are none
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{file} is no image or array ({shown(reason)}); leave it out") from None
+
+
+def _named(name: str, x: object, y: object, test: object, classes: list[str] | None) -> Dataset:
+    """``Dataset.of``, whose errors name the file."""
+    try:
+        return Dataset.of(x, y, test=test, classes=classes, name=Path(name).stem)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
+
+
+def _checked(source: Arrays | ClassFolder, folder: Path) -> list[Part]:
+    if not source.is_there(folder):
+        return [(Path(source.name), "not there")]
+    try:
+        source.load(folder)
+    except DataError as error:
+        return [(Path(source.name), str(error))]
+    return [(Path(source.name), None)]
