@@ -8,10 +8,11 @@ from torch import nn
 
 from izhi.cli import main
 from izhi.errors import SettingError
-from izhi.experiments import build
+from izhi.experiments import build, looks
 from izhi.experiments.run_folder import load
 from izhi.experiments.settings import experiment, read
 from izhi.experiments.settings.layers import parsed
+from izhi.experiments.trained import load as load_trained
 from izhi.network import BatchNorm, Layer
 from izhi.network.connections import ConductanceSynapse, Conv1d, Conv2d, Linear
 
@@ -155,3 +156,29 @@ def test_it_goes_on_evaluates_and_is_quantised(trained, tmp_path, capsys):
     before, after = one.history[-1]["test_accuracy"], load(quantized).progress.history[-1]["test_accuracy"]
     assert abs(before - after) < 0.1
     assert not any("norm" in name for name in load(quantized).progress.network), "normalisation is in the weights"
+
+
+def test_a_sample_is_shown_on_its_way(trained, tmp_path, capsys):
+    capsys.readouterr()
+    out = tmp_path / "x.png"
+    words = ["--sample", "5", "--layer", "2", "--neurons", "0,9", "--out", str(out), "--json", "-"]
+    assert main(["show", str(trained), *words]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert out.read_bytes().startswith(b"\x89PNG")
+    run = load_trained(trained, {"precision": "32-true"})
+    seen = looks.look(run, 5)
+    assert (found["label"], found["answer"]) == (seen.classes[seen.label], seen.classes[seen.answer])
+    assert [x.spikes.shape for x in seen.layers] == [(10, 288), (10, 32), (10, 10)]
+    for layer in seen.layers:
+        assert layer.spikes.sum() > 0
+        # A neuron of LIF spikes in the steps after which it is above its threshold.
+        assert ((layer.v > layer.threshold) == (layer.spikes > 0)).mean() > 0.999
+    assert seen.answer == int(seen.scores.argmax())
+    for words, message in (
+        (["--sample", "360"], "sample is 360, expected 0 to 359, a test sample of digits"),
+        (["--layer", "4"], "layer is 4, expected 1 to 3"),
+        (["--layer", "3", "--neurons", "10"], "neurons names 10, expected 0 to 9, neurons of layer 3"),
+        (["--out", str(tmp_path / "x.txt")], "expected a figure's ending"),
+    ):
+        assert main(["show", str(trained), *words]) == 2
+        assert message in capsys.readouterr().err

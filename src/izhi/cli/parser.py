@@ -20,6 +20,7 @@ COMMANDS = {
     "train": ("runs.train", "train one network"),
     "evaluate": ("runs.evaluate", "test accuracy of a trained network"),
     "dynamics": ("runs.dynamics", "neurons of a trained network: coefficients, firing classes"),
+    "show": ("runs.show", "a test sample on its way through a trained network: spikes, membranes, answer"),
     "evolve": ("evolution.evolve", "train by evolution: a network, or the weights of an artifact on a device"),
     "adapt": ("adaptation.adapt", "continual learning of a deployed network under drift"),
     "quantize": ("hardware.quantize", "quantise a trained network's weights and states"),

@@ -26,7 +26,7 @@ from izhi.cli.common import (
 from izhi.cli.deployed import test_samples
 from izhi.cli.progress import TerminalListener
 from izhi.errors import ArtifactError, FileError, RunFolderError, SettingError
-from izhi.experiments import build, comparison, plan, plots, report, trained, tuning
+from izhi.experiments import build, comparison, looks, plan, plots, report, trained, tuning
 from izhi.experiments.agreement import agreement
 from izhi.experiments.run import train as train_run
 from izhi.experiments.run_folder import RunFolder, versions
@@ -258,3 +258,22 @@ def dynamics(a: argparse.Namespace) -> None:
         for old, new in zip(before, after, strict=True)
     ]
     write_json(a.json, layers)
+
+
+def show(a: argparse.Namespace) -> None:
+    path = Path(a.folder)
+    out = Path(a.out or (path if path.is_dir() else path.parent) / f"sample-{a.sample}.png")
+    plots.check_ending(out)
+    neurons = whole_numbers("neurons", a.neurons, "0,7") if a.neurons else None
+    run = trained.load(path, {"precision": "32-true", "devices": 1, "nodes": 1}, report_line)
+    found = looks.look(run, a.sample)
+    plots.save(looks.draw(found, run, a.layer, neurons), out)
+    classes = found.classes
+    print(f"sample {a.sample}: answer {classes[found.answer]}, label {classes[found.label]}")
+    for layer in found.layers:
+        print(f"{layer.name}: {layer.spikes.sum():,.0f} spikes, {layer.spikes.mean():.4f} per neuron and step")
+    print(f"figure: {out}")
+    write_json(a.json, {
+        "sample": a.sample, "label": classes[found.label], "answer": classes[found.answer],
+        "scores": found.scores.tolist(), "spikes": [int(layer.spikes.sum()) for layer in found.layers],
+    })  # fmt: skip

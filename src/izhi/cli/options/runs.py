@@ -61,3 +61,11 @@ def evaluate(command: Command) -> None:
 
 def dynamics(command: Command) -> None:
     command.add_argument("folder", metavar="RUN", help="run folder; dynamics.png is written into it")
+
+
+def show(command: Command) -> None:
+    command.add_argument("folder", metavar="RUN", help="run folder or checkpoint")
+    command.add_argument("--sample", type=int, default=0, metavar="N", help="number of a test sample [0]")
+    command.add_argument("--layer", type=int, default=1, metavar="N", help="whose membranes are drawn, from 1 [1]")
+    command.add_argument("--neurons", metavar="LIST", help="whose membranes are drawn [the four that fire most]")
+    command.add_argument("--out", metavar="FILE", help="the figure (.png, .svg, .pdf) [RUN/sample-N.png]")
