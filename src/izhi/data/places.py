@@ -24,26 +24,44 @@ _MOST_BYTES = 8 << 30
 
 
 @dataclass(frozen=True)
-class Arrays:
-    """A file .npz with the arrays x and y, or x_train, y_train, x_test and y_test, and if wished classes.
+class _Place:
+    """What a path of one's own names; see ``izhi.data.source.Source``.
 
     Attributes:
-        name: path of the file.
+        name: the path.
     """
 
     name: str
-    about = "arrays of your own"
     window = None
-
-    def is_there(self, folder: Path) -> bool:
-        return Path(self.name).is_file()
 
     def fetch(self, folder: Path, report: Progress) -> None:
         """Nothing to do."""
 
     def check(self, folder: Path) -> list[Part]:
-        """The file."""
-        return _checked(self, folder)
+        """The path, all of which is read."""
+        path = Path(self.name)
+        if not self.is_there(folder):
+            return [(path, "not there")]
+        try:
+            self.load(folder)
+        except DataError as error:
+            return [(path, str(error))]
+        return [(path, None)]
+
+    def is_there(self, folder: Path) -> bool:
+        """Whether the path is there."""
+        return Path(self.name).exists()
+
+    def load(self, folder: Path) -> Dataset:
+        """The data set."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Arrays(_Place):
+    """A file .npz with the arrays x and y, or x_train, y_train, x_test and y_test, and if wished classes."""
+
+    about = "arrays of your own"
 
     def load(self, folder: Path) -> Dataset:
         """The data set; nothing in the file is executed."""
@@ -80,26 +98,10 @@ class Arrays:
 
 
 @dataclass(frozen=True)
-class ClassFolder:
-    """A folder with a folder for each class, which holds images or arrays (.npy); if wished below train/ and test/.
+class ClassFolder(_Place):
+    """A folder with a folder for each class, which holds images or arrays (.npy); if wished below train/ and test/."""
 
-    Attributes:
-        name: path of the folder.
-    """
-
-    name: str
     about = "images or arrays of your own, a folder for each class"
-    window = None
-
-    def is_there(self, folder: Path) -> bool:
-        return Path(self.name).is_dir()
-
-    def fetch(self, folder: Path, report: Progress) -> None:
-        """Nothing to do."""
-
-    def check(self, folder: Path) -> list[Part]:
-        """The folder, every file of which is read."""
-        return _checked(self, folder)
 
     def load(self, folder: Path) -> Dataset:
         """The data set."""
@@ -156,13 +158,3 @@ def _named(name: str, x: object, y: object, test: object, classes: list[str] | N
         return Dataset.of(x, y, test=test, classes=classes, name=Path(name).stem)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
-
-
-def _checked(source: Arrays | ClassFolder, folder: Path) -> list[Part]:
-    if not source.is_there(folder):
-        return [(Path(source.name), "not there")]
-    try:
-        source.load(folder)
-    except DataError as error:
-        return [(Path(source.name), str(error))]
-    return [(Path(source.name), None)]
