@@ -36,7 +36,7 @@ $(PYNQ)/installed:
 		&& $(PYNQ)/bin/python -m pip install --quiet pynq && touch $@
 
 test: lint $(PYNQ)/installed
-	IZHI_PYNQ=$$(test -e $(PYNQ)/installed && echo $(CURDIR)/$(PYNQ)/bin/python) $(BIN)/python -m pytest -n 2
+	IZHI_PYNQ=$$(test -e $(PYNQ)/installed && echo $(CURDIR)/$(PYNQ)/bin/python) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .venv-bench/installed: pyproject.toml benchmarks/requirements.txt
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
