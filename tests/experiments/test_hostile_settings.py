@@ -110,7 +110,7 @@ def test_thousands_of_hostile_settings(tmp_path):
         ({"epochs": NINES}, "epochs is '9+ … 9+', expected a whole number$"),
         (
             {"train_samples": int("1" * 400)},
-            "train_samples is a int that is too long .*, expected a number of at most 64 bits",
+            "train_samples is 1.*, expected a number of at most 64 bits$",
         ),
         ({"gain": "abc"}, "gain is 'abc', expected a valid number$"),
         ({"normalize_time": "maybe"}, "normalize_time is 'maybe', expected true or false$"),
