@@ -20,6 +20,10 @@ QUICK = [
     ["train", "--neurn", "lif"],
     ["train", "--encoding", "raet"],
     ["compare", "--seed", "1"],
+    ["train", "--neuron", "RX"],
+    ["train", "--dataset", "mnits"],
+    ["tune", "--epochs", "many"],
+    ["train", "--layers", "con 16x5"],
 ]
 
 

@@ -98,5 +98,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Load the code of the chosen command, and run it."""
     if getattr(arguments, "resume", False) and not arguments.out:
         raise SettingError("resume is set, but no folder is named whose runs go on; add --out FOLDER")
+    check = getattr(arguments, "check", None)
+    if check is not None:
+        check(arguments)
     module, _, name = str(arguments.place).partition(".")
     getattr(import_module(f"izhi.cli.{module}"), name)(arguments)

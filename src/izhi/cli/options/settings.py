@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from izhi.cli.parser import Command
-from izhi.experiments.settings import FIELDS
+from izhi.data import require_known
+from izhi.experiments.settings import FIELDS, typed
+from izhi.experiments.settings.kinds import kind as known_neuron
 
 
 def run_options(command: Command) -> None:
@@ -35,12 +39,23 @@ def samples_options(command: Command, of: str = "") -> None:
 
 
 def add_settings(command: Command, *, without: Sequence[str] = ()) -> None:
-    """An option for every setting of an experiment."""
+    """An option for every setting of an experiment, whose value is looked at before the command's code is loaded."""
+    command.set_defaults(check=partial(check_values, without=without))
     group = command.add_argument_group("settings (each also a key of the TOML file)")
     for name, field in FIELDS.items():
         if name not in without:
             default = "" if field.default is None else f" [{_shown(field.default)}]"
             group.add_argument(f"--{name.replace('_', '-')}", dest=name, **_value(field), help=about(name) + default)
+
+
+def check_values(arguments: argparse.Namespace, *, without: Sequence[str] = ()) -> None:
+    """Raise SettingError for the first setting of the command line that is none by itself."""
+    given = {name: getattr(arguments, name, None) for name in FIELDS if name not in without}
+    found = typed({name: value for name, value in given.items() if value is not None})
+    if "dataset" in found:
+        require_known(str(found["dataset"]))
+    if "neuron" in found:
+        known_neuron(str(found["neuron"]))
 
 
 def add_setting(command: Command, name: str, default: str = "") -> None:
