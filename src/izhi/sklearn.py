@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from lightning_fabric import Fabric
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
@@ -57,7 +58,7 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self, hidden: Sequence[int] = (64,), neuron: str = "normalized", *, learn: Sequence[str] = (),
         encoding: Literal["constant", "latency", "rate"] = "constant", steps: int = 20, epochs: int = 30,
         batch_size: int = 32, learning_rate: float = 1e-2, network: Callable[[int, int], Network] | None = None,
-        accelerator: str = "cpu", random_state: Any = None,
+        accelerator: str = "cpu", random_state: int | np.random.RandomState | None = None,
     ) -> None:  # fmt: skip
         self.hidden = hidden
         self.neuron = neuron
@@ -71,26 +72,27 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.accelerator = accelerator
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> SpikingClassifier:
+    def fit(self, X: ArrayLike, y: ArrayLike) -> SpikingClassifier:
         """Train a network anew.
 
         Args:
             X: (samples, features), finite numbers.
             y: a label for each sample.
         """
-        X, y = validate_data(self, X, y)
+        x: NDArray[np.float64]
+        x, y = validate_data(self, X, y)
         check_classification_targets(y)
         if self.encoding not in CODES:
             raise SettingError(f"encoding is {self.encoding!r}, expected one of {', '.join(CODES)}")
         self.classes_, labels = np.unique(y, return_inverse=True)
-        self.low_ = X.min(0)
-        self.span_ = np.where(np.ptp(X, axis=0) > 0, np.ptp(X, axis=0), 1.0)
+        self.low_ = x.min(0)
+        self.span_ = np.where(np.ptp(x, axis=0) > 0, np.ptp(x, axis=0), 1.0)
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed_)
             make = self.network or self._network
-            self.network_ = make(X.shape[1], len(self.classes_))
-        samples = Samples(self._inputs(X), torch.from_numpy(labels.astype(np.int64)))
+            self.network_ = make(x.shape[1], len(self.classes_))
+        samples = Samples(self._inputs(x), torch.from_numpy(labels.astype(np.int64)))
         trainer = Trainer(
             Gradients(Optimizer(learning_rate=self.learning_rate), "cosine"), self._fabric(), self.epochs,
             self.batch_size, seed=self.seed_,
@@ -101,45 +103,45 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ).history  # fmt: skip
         return self
 
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """The output of each class, summed over time, (samples, classes); of two classes that of the second, less the
         first's, (samples,)."""
         scores = self._scores(X)
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Probabilities (samples, classes)."""
         scores = self._scores(X)
         share = np.exp(scores - scores.max(1, keepdims=True))
         found: NDArray[np.float64] = share / share.sum(1, keepdims=True)
         return found
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The likeliest label of each sample, (samples,)."""
         best = self._scores(X).argmax(1)
         found: NDArray[Any] = self.classes_[best]
         return found
 
-    def _scores(self, X: Any) -> NDArray[np.float64]:
+    def _scores(self, X: ArrayLike) -> NDArray[np.float64]:
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
+        x: NDArray[np.float64] = validate_data(self, X, reset=False)
         model: nn.Module = self._fabric().setup(Classifier(self._encoder(), self.network_))
         model.eval()
         found = []
         with torch.no_grad():
-            for part in torch.split(nn.functional.pad(self._inputs(X), (0, 0, 0, -len(X) % _BATCH)), _BATCH):
+            for part in torch.split(nn.functional.pad(self._inputs(x), (0, 0, 0, -len(x) % _BATCH)), _BATCH):
                 output, _ = model(part, self.seed_)
                 found.append(output.sum(0).double().cpu().numpy())
-        scores: NDArray[np.float64] = np.concatenate(found)[: len(X)]
+        scores: NDArray[np.float64] = np.concatenate(found)[: len(x)]
         return scores
 
-    def _inputs(self, X: NDArray[Any]) -> torch.Tensor:
-        return torch.from_numpy(np.clip((X - self.low_) / self.span_, 0, 1).astype(np.float32))
+    def _inputs(self, x: NDArray[np.float64]) -> torch.Tensor:
+        return torch.from_numpy(np.clip((x - self.low_) / self.span_, 0, 1).astype(np.float32))
 
     def _encoder(self) -> ValueEncoder:
         return ValueEncoder(self.encoding, self.steps, (self.n_features_in_,))
 
-    def _fabric(self) -> Any:
+    def _fabric(self) -> Fabric:
         return start_fabric(self.accelerator, precision="32-true")
 
     def _network(self, features: int, classes: int) -> Network:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor
 from izhi.data.events import Events, EventSamples, Remembering, checked
 from izhi.data.samples import AnySamples, Samples, split
 from izhi.errors import DataError, SettingError, shown
+
+Array: TypeAlias = NDArray[Any]
 
 #: Fields of an event, as tonic has them, besides x and y: time in microseconds, and polarity.
 _TIME, _POLARITY = "t", "p"
@@ -79,10 +81,10 @@ def _samples(
     return _of_arrays(x, _labels([y for _, y in pairs], len(x), where), over_time=over_time, where=where)
 
 
-class _Pairs(list[Any]):
+class _Pairs(list[object]):
     """Samples and labels of a loader's batches, one by one."""
 
-    def __init__(self, pairs: Iterable[Any]) -> None:
+    def __init__(self, pairs: Iterable[object]) -> None:
         super().__init__(pairs)
 
 
@@ -92,7 +94,7 @@ def _pair(item: object, where: str, number: int) -> tuple[Any, Any]:
     return item[0], item[1]
 
 
-def _array(values: object, where: str) -> NDArray[Any]:
+def _array(values: object, where: str) -> Array:
     try:
         found = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
     except ValueError:
@@ -102,7 +104,7 @@ def _array(values: object, where: str) -> NDArray[Any]:
     return found
 
 
-def _stacked(samples: list[Any], where: str) -> NDArray[Any]:
+def _stacked(samples: list[object], where: str) -> Array:
     arrays = [np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x) for x in samples]
     for number, one in enumerate(arrays):
         if one.shape != arrays[0].shape:
@@ -123,7 +125,7 @@ def _labels(labels: object, count: int, where: str) -> Tensor:
     return torch.from_numpy(whole)
 
 
-def _of_arrays(x: NDArray[Any], y: Tensor, *, over_time: bool, where: str) -> tuple[Samples, tuple[int, ...]]:
+def _of_arrays(x: Array, y: Tensor, *, over_time: bool, where: str) -> tuple[Samples, tuple[int, ...]]:
     if x.ndim < 2 or not x.size:
         raise DataError(f"samples have shape {x.shape}, expected (samples, …) with at least one value each")
     if over_time and x.ndim < 3:
@@ -193,7 +195,7 @@ class _Recordings:
         return checked(times - times[:1].sum(), units[order], prod(self.shape), f"recording {record}")
 
 
-def _largest(events: NDArray[Any], record: int) -> NDArray[np.int64]:
+def _largest(events: Array, record: int) -> NDArray[np.int64]:
     """The largest polarity, y and x."""
     names = events.dtype.names or ()
     if _TIME not in names or "x" not in names:

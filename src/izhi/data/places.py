@@ -5,13 +5,12 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
+from izhi.data.own import Array
 from izhi.data.source import Part
 from izhi.errors import DataError, shown
 from izhi.files import problem
@@ -79,7 +78,7 @@ class Arrays(_Place):
         classes = [str(c) for c in arrays["classes"]] if "classes" in arrays else None
         return _named(self.name, x, y, test, classes)
 
-    def _read(self) -> dict[str, NDArray[Any]]:
+    def _read(self) -> dict[str, Array]:
         path = Path(self.name)
         try:
             with zipfile.ZipFile(path) as archive:
@@ -132,10 +131,10 @@ class ClassFolder(_Place):
         return _named(self.name, *found[0], found[1] if len(found) > 1 else None, classes)
 
 
-def _sample(file: Path) -> NDArray[Any]:
+def _sample(file: Path) -> Array:
     """An image, (height, width) in grey or (3, height, width), or an array."""
     try:
-        found: NDArray[Any]
+        found: Array
         if file.suffix.lower() == ".npy":
             found = np.load(file, allow_pickle=False)
             return found

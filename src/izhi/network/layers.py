@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,9 @@ from izhi.network.synapses import ConductanceSynapse, currents
 from izhi.neurons import Neuron, NeuronState
 from izhi.neurons.neuron import NeuronLayer
 from izhi.neurons.silence import SilenceWatch
+
+#: What a module of a row goes on from: that of a layer, a list of those of a residual block, None of others.
+State: TypeAlias = Any
 
 
 class LayerState(NamedTuple):
@@ -68,7 +71,7 @@ class Layer(nn.Module):
         self.watch = SilenceWatch()
 
     def forward(
-        self, spikes: Spikes, state: Any = None, more: Tensor | None = None
+        self, spikes: Spikes, state: State = None, more: Tensor | None = None
     ) -> tuple[Tensor, NeuronState | LayerState]:
         """Run over time; ``more`` is added to the weighted spikes."""
         out, after = self._run(spikes, state, more)
@@ -76,7 +79,7 @@ class Layer(nn.Module):
             self.watch.see(out, len(out), f"{self.name} ({self.connection.sizes}, {self.neuron.kind})", stacklevel=5)
         return out, after
 
-    def _run(self, spikes: Spikes, state: Any, more: Tensor | None) -> tuple[Tensor, NeuronState | LayerState]:
+    def _run(self, spikes: Spikes, state: State, more: Tensor | None) -> tuple[Tensor, NeuronState | LayerState]:
         before = state if self.delay is None else state or LayerState(None, None)  # type: ignore[arg-type]
         drive, past = self.drive(spikes, None if self.delay is None else before.past)
         if more is not None:
@@ -110,7 +113,7 @@ class NetworkOutput(NamedTuple):
 
     output: Tensor
     spikes: list[Tensor]
-    state: list[Any]
+    state: list[State]
 
 
 @dataclass
@@ -142,9 +145,11 @@ class _Pass:
         return out * self.masks[layer].to(out.dtype)
 
 
-def _run(modules: Iterable[nn.Module], spikes: Spikes, states: Sequence[Any], now: _Pass) -> tuple[Spikes, list[Any]]:
+def _run(
+    modules: Iterable[nn.Module], spikes: Spikes, states: Sequence[State], now: _Pass
+) -> tuple[Spikes, list[State]]:
     """Run modules in a row; what comes out, and the state of each."""
-    after: list[Any] = []
+    after: list[State] = []
     for module, state in zip(modules, states, strict=False):
         if isinstance(module, Layer):
             try:
@@ -222,11 +227,11 @@ class Residual(nn.Module):
         self.layers, self.shortcut, self.add = nn.ModuleList(layers), shortcut, add
         _check_row(layers)
 
-    def forward(self, spikes: Spikes, state: Any = None) -> tuple[Tensor, list[Any]]:
+    def forward(self, spikes: Spikes, state: State = None) -> tuple[Tensor, list[State]]:
         """Run spikes (T, B, *features) alone, outside of a network."""
         return self.run(spikes, state, _Pass(1.0, None, False))
 
-    def run(self, spikes: Spikes, state: Any, now: _Pass) -> tuple[Tensor, list[Any]]:
+    def run(self, spikes: Spikes, state: State, now: _Pass) -> tuple[Tensor, list[State]]:
         """See ``forward``; ``now`` is the network's call."""
         x = spikes if isinstance(spikes, Tensor) else spikes.dense()
         states = state or [None] * len(self.layers)
@@ -356,7 +361,7 @@ class Network(nn.Module):
             self.train(training)
         return [x[0, 0].numel() for x in found]
 
-    def forward(self, spikes: Spikes, state: Sequence[Any] | None = None, *, record: bool = True) -> NetworkOutput:
+    def forward(self, spikes: Spikes, state: Sequence[State] | None = None, *, record: bool = True) -> NetworkOutput:
         """Run spikes (T, B, *features) through every layer.
 
         Args:
@@ -387,7 +392,7 @@ class Network(nn.Module):
         recorded = [torch.cat(x) for x in zip(*(part.spikes for part in parts), strict=True)]
         return NetworkOutput(torch.cat([part.output for part in parts]), recorded, before)
 
-    def _run(self, spikes: Spikes, before: list[Any], masks: dict[Layer, Tensor], record: bool) -> NetworkOutput:
+    def _run(self, spikes: Spikes, before: list[State], masks: dict[Layer, Tensor], record: bool) -> NetworkOutput:
         keep = 1 - self.dropout if self.training else 1.0
         last = self.spiking[-1] if self.readout is None else None
         now = _Pass(keep, last, record, masks)
@@ -433,7 +438,7 @@ def first_nonfinite(network: Network, spikes: Spikes) -> str | None:
             if tensor is not None and not places and not torch.isfinite(tensor).all():
                 places.append(f"{name}, time step {_first_step(tensor)}")
 
-    def of_layer(layer: nn.Module, given: Any, found: Any) -> None:
+    def of_layer(layer: nn.Module, given: tuple[Spikes, ...], found: tuple[Tensor, ...]) -> None:
         drive, _ = cast(Layer, layer).drive(given[0])
         look(cast(Layer, layer).name, drive.current, drive.conductance, found[0])
 

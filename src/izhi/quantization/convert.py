@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +75,10 @@ def quantized(
     return Network(row, readout, keep_every=network.keep_every, dropout=network.dropout, is_exact=True)
 
 
+#: Of a window, in torch's way: one number, or one for each direction.
+Size: TypeAlias = int | tuple[int, ...]
+
+
 class SumPool(nn.Module):
     """Spikes of a window, counted: k² times their mean, which is a whole number.
 
@@ -86,7 +90,7 @@ class SumPool(nn.Module):
         super().__init__()
         self.pool: Any = pool
         dimensions = 2 if isinstance(pool, nn.AvgPool2d) else 1
-        self.size = math.prod(_both(pool.kernel_size, dimensions))
+        self.size = math.prod(_both(self.pool.kernel_size, dimensions))
 
     def forward(self, x: Tensor) -> Tensor:
         """Counts (N, channels, *places) of spikes (N, channels, *places)."""
@@ -94,7 +98,7 @@ class SumPool(nn.Module):
         return counts
 
 
-def _both(size: Any, dimensions: int) -> tuple[int, ...]:
+def _both(size: Size, dimensions: int) -> tuple[int, ...]:
     return (size,) * dimensions if isinstance(size, int) else tuple(size)
 
 
@@ -213,12 +217,12 @@ def _pool(module: nn.Module, features: Sequence[int]) -> fixed.Pool:
     return fixed.Pool("sum" if isinstance(module, SumPool) else "max", _looks(features, pool.kernel_size, stride, 0))
 
 
-def _looks(features: Sequence[int], kernel: Any, stride: Any, padding: Any) -> fixed.Window:
+def _looks(features: Sequence[int], kernel: Size, stride: Size, padding: Size) -> fixed.Window:
     """A window over features (channels, length) or (channels, height, width)."""
     channels, *sizes = features
     along = len(sizes) == 1
 
-    def pair(size: Any, missing: int) -> tuple[int, int]:
+    def pair(size: Size, missing: int) -> tuple[int, int]:
         one = _both(size, len(sizes))
         return (missing, one[0]) if along else (one[0], one[1])
 
