@@ -86,11 +86,11 @@ class SumPool(nn.Module):
         pool: the mean over a window, ``nn.AvgPool1d`` or ``nn.AvgPool2d``, without padding.
     """
 
-    def __init__(self, pool: nn.Module) -> None:
+    def __init__(self, pool: nn.AvgPool1d | nn.AvgPool2d) -> None:
         super().__init__()
-        self.pool: Any = pool
-        dimensions = 2 if isinstance(pool, nn.AvgPool2d) else 1
-        self.size = math.prod(_both(self.pool.kernel_size, dimensions))
+        self.pool = pool
+        sizes: tuple[int, ...] = _both(pool.kernel_size, 2 if isinstance(pool, nn.AvgPool2d) else 1)
+        self.size = math.prod(sizes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Counts (N, channels, *places) of spikes (N, channels, *places)."""
