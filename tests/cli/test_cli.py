@@ -107,7 +107,7 @@ def test_the_command_line_overrides_the_file(trained, tmp_path):
     assert len(json.loads((tmp_path / "one.json").read_text())["history"]) == 1
 
 
-def test_compare(tmp_path):
+def test_compare(tmp_path, capsys):
     done = izhi(
         "compare", *FAST, "--neurons", "lif,normalized:jacobian_limit=inf,biological", "--connections",
         "linear,exponential", "--seeds", "0,1", "--out", "c", "--json", "c.json", cwd=tmp_path,
@@ -128,9 +128,7 @@ def test_compare(tmp_path):
     assert "normalized (jacobian_limit=inf)" in report
     assert "±" in done.stdout
     assert "epoch 2/2" in done.stderr
-    again = izhi("compare", *FAST, "--out", "c", cwd=tmp_path)
-    assert again.returncode == 2
-    assert "already holds a run" in again.stderr
+    assert "already holds a run" in refused(capsys, "compare", *FAST, "--out", tmp_path / "c")
     resumed = izhi(
         "compare", *FAST, "--neurons", "lif,normalized:jacobian_limit=inf,biological", "--connections",
         "linear,exponential", "--seeds", "0,1", "--out", "c", "--json", "d.json", "--resume", cwd=tmp_path,
@@ -182,7 +180,7 @@ def test_simulate(tmp_path):
         ["rebound spike"],
         ["CH", "--order", "s2nn", "--dt", "0.5"],
     ):
-        assert izhi("simulate", *more, "--out", "x.svg", cwd=tmp_path).returncode == 0
+        assert main(["simulate", *more, "--out", str(tmp_path / "x.svg")]) == 0
 
 
 def test_simulate_all(tmp_path):
@@ -192,16 +190,16 @@ def test_simulate_all(tmp_path):
     assert (tmp_path / "patterns.png").exists()
 
 
-def test_data(real_data, tmp_path):
+def test_data(real_data, tmp_path, capsys, monkeypatch):
     listed = izhi("data", "list", cwd=tmp_path)
     assert listed.returncode == 0
     assert "digits         embedded" in listed.stdout
     assert "mnist          verified" in listed.stdout
-    assert izhi("data", "verify", "mnist", cwd=tmp_path).returncode == 0
-    assert izhi("data", "fetch", "mnist", cwd=tmp_path).returncode == 0
-    absent = izhi("data", "verify", "mnist", cwd=tmp_path, IZHI_DATA=str(tmp_path))
-    assert absent.returncode == 2
-    assert len(absent.stderr.strip().splitlines()) == 1
+    for action in ("verify", "fetch"):
+        assert main(["data", action, "mnist"]) == 0
+    capsys.readouterr()
+    monkeypatch.setenv("IZHI_DATA", str(tmp_path))
+    assert "mnist" in refused(capsys, "data", "verify", "mnist")
 
 
 def test_every_setting_is_an_option(capsys):

@@ -14,7 +14,7 @@ from izhi.experiments.benchmark.work import Work
 
 
 def test_table_figures_and_numbers(tmp_path, capsys):
-    names = "Izhi normalized;linear layers, fp32;snnTorch LIF;Norse LIF"
+    names = "Izhi normalized;snnTorch LIF;Norse LIF"
     options = ["--steps", "3,5", "--batch", "4", "--hidden", "6", "--rounds", "2", "--repeats", "2"]
     out = tmp_path / "bench"
     assert cli.main(
