@@ -167,7 +167,7 @@ def test_halving_dt_converges_at_first_order(name):
         trace = simulation.run(p.replace(dt=dt), np.full(round(100 / dt), 14.0))
         return trace.spike_times[4]
 
-    exact = fifth(1 / 640)
+    exact = fifth(1 / 320)
     steps = 1 / np.array([5.0, 10.0, 20.0, 40.0])
     errors = np.array([abs(fifth(dt) - exact) for dt in steps])
     order = np.polyfit(np.log(steps), np.log(errors), 1)[0]
