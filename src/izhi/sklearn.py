@@ -130,10 +130,22 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         found = []
         with torch.no_grad():
             for part in torch.split(nn.functional.pad(self._inputs(x), (0, 0, 0, -len(x) % _BATCH)), _BATCH):
-                output, _ = model(part, self.seed_)
-                found.append(output.sum(0).double().cpu().numpy())
+                output, spikes = model(part, self.seed_)
+                found.append(self._summed(output, spikes).cpu().numpy())
         scores: NDArray[np.float64] = np.concatenate(found)[: len(x)]
         return scores
+
+    def _summed(self, output: torch.Tensor, spikes: list[torch.Tensor]) -> torch.Tensor:
+        """The output summed over time in double precision, (B, classes).
+
+        That of a plain readout is made from counts of spikes, whole numbers, so that the last bits of products do not
+        tell how many samples there are.
+        """
+        readout, last = self.network_.readout, self.network_.layers[-1]
+        if not isinstance(readout, Linear) or not readout.is_plain or not isinstance(last, Layer):
+            return output.double().sum(0)
+        scores = spikes[-1].double().sum(0) @ readout.weight.double().T
+        return scores if readout.input.bias is None else scores + len(output) * readout.input.bias.double()
 
     def _inputs(self, x: NDArray[np.float64]) -> torch.Tensor:
         return torch.from_numpy(np.clip((x - self.low_) / self.span_, 0, 1).astype(np.float32))
