@@ -7,10 +7,15 @@ import errno
 import itertools
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from izhi.errors import FileError, RunFolderError
+from izhi.errors import DataError, FileError, RunFolderError, shown
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 try:
     import fcntl
@@ -58,6 +63,44 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except OSError as error:
         raise FileError(f"cannot write {path}: {problem(error)}") from None
+
+
+#: By how much an archive of arrays may in any case be larger than its file.
+_ALWAYS = 16 << 20
+
+
+def arrays(path: Path, times: int, of: str, by: str) -> dict[str, NDArray[Any]]:
+    """The arrays of a NumPy archive (.npz), of which nothing is executed.
+
+    Args:
+        path: of the file.
+        times: how often larger than its file it may be, beyond 16 MiB.
+        of: what it holds, for messages.
+        by: what writes such files, for messages.
+
+    Raises:
+        DataError: if it is not there, holds something else, or would take more memory than its size justifies.
+    """
+    import numpy as np  # not at start-up
+
+    try:
+        size = path.stat().st_size
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > (most := times * size + _ALWAYS):
+            raise DataError(
+                f"{path} unpacks to {unpacked:,} bytes, more than its size justifies, expected at most {most:,};"
+                f" write it by {by}"
+            )
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {problem(error)}") from None
+    except Exception as error:  # numpy raises many kinds for files that are none of its own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path} holds no {of} ({shown(reason)}), expected a file of {by}") from None
 
 
 def cache_folder() -> Path:

@@ -182,3 +182,13 @@ def test_a_sample_is_shown_on_its_way(trained, tmp_path, capsys):
     ):
         assert main(["show", str(trained), *words]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_dynamics_of_channels_and_of_places(tmp_path, capsys):
+    layers = "conv 3x3 learn=c per_channel=true, pool 2, conv 2x2 learn=a2 per_neuron=true, 5"
+    words = ["train", "--dataset", "digits", "--layers", layers, "--epochs", "1", "--steps", "4", "--quiet"]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 0
+    assert main(["dynamics", str(tmp_path / "run"), "--json", str(tmp_path / "found.json")]) == 0
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [len(x["classes_after"]) for x in found] == [3, 8, 1, 1]
+    assert [len(x["after"].get("c", [])) for x in found] == [3, 0, 0, 0]

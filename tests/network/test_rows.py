@@ -19,6 +19,7 @@ from izhi.network.connections import (
     Linear,
     SynapticDelay,
 )
+from izhi.network.layers import watched
 from izhi.training.checkpoint import load_weights
 
 
@@ -174,6 +175,17 @@ def test_a_residual_block_adds_spikes_or_currents():
     assert torch.equal(added, layer.neuron(drive._replace(current=drive.current + x))[0])
 
 
+def test_whoever_watches_sees_what_drives_each_layer(network):
+    x, seen = spikes_of(9, 2, 144), []
+    network(x)
+    network.eval()
+    output = watched(network, x, lambda layer, drive, spikes: seen.append((layer, drive, spikes)))
+    assert torch.equal(output, network(x).output)
+    assert [layer for layer, _, _ in seen] == network.spiking
+    for layer, drive, spikes in seen:
+        assert torch.equal(layer.neuron(drive)[0], spikes)
+
+
 def test_dropout_silences_the_same_neurons_in_every_step():
     network = make(dropout=0.5)
     seen = []
@@ -199,6 +211,22 @@ def test_weights_from_when_synapses_were_connections_load():
         load(other)
         torch.testing.assert_close(other.layers[0].connection.synapse.logit, synapse.logit + 0.5)
     assert "layers.0.connection.sign" in before, "what is loaded stays as it was"
+
+
+def test_names_of_modules_of_ones_own_stay_as_they_are():
+    class Signed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("sign", torch.tensor(-1.0))
+            self.logit = nn.Parameter(torch.tensor(0.5))
+
+        def forward(self, x):
+            return x * self.sign * self.logit
+
+    network = Network([Signed(), Layer(Linear(4, 2), LIF())])
+    other = Network([Signed(), Layer(Linear(4, 2), LIF())])
+    load_weights("x.pt", other, network.state_dict())
+    assert torch.equal(other.layers[1].connection.weight, network.layers[1].connection.weight)
 
 
 class Counts(nn.Module):
@@ -237,6 +265,8 @@ def test_what_cannot_be_built():
         Network([Layer(Linear(3, 3), LIF(), norm=BatchNorm(3))], keep_every=2)
     with pytest.raises(SettingError, match="groups is 2, expected a divisor of in_channels, 3"):
         Conv2d(3, 4, 3, groups=2)
+    with pytest.raises(SettingError, match="delays of each synapse are set, which a convolution in groups has not"):
+        Layer(Conv2d(4, 4, 3, groups=2), LIF(), SynapticDelay(2, 4, 3, kernel=(3, 3)))
     with pytest.raises(SettingError, match="scale is 0"):
         BatchNorm(3, scale=0)
 

@@ -10,11 +10,13 @@ from izhi.errors import ArtifactError, SettingError
 from izhi.experiments.run_folder import load
 from izhi.hardware import fixed
 from izhi.hardware.artifact import IntegerArtifact
+from izhi.hardware.core.fit import fitted, larger
 from izhi.hardware.core.shape import shape_of
 from izhi.hardware.fixed import fast
 from izhi.network import BatchNorm, Layer, Network, Residual
 from izhi.network.connections import Conv1d, Conv2d, Linear
 from izhi.quantization import formats, in_integers, quantized
+from networks import random_network, with_windows
 
 
 def image(neuron, *, readout=False):
@@ -110,6 +112,9 @@ def test_the_core_says_that_it_has_no_convolutions():
     network, _ = whole(image, LIF, 4)
     with pytest.raises(SettingError, match="part 1 of the network is a convolution, which the core does not have yet"):
         shape_of(in_integers(network), 15)
+    core = larger(shape_of(random_network(0, (64, 30, 5)), 6), (128, 64, 16))
+    with pytest.raises(SettingError, match="part 1 of the network is a convolution, which the core does not have yet"):
+        fitted(core, with_windows(random_network(1, (64, 30, 5)), (2, 8, 6)), 6)
 
 
 @pytest.mark.parametrize(

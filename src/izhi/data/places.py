@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from izhi import files
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.own import Array
@@ -15,8 +15,8 @@ from izhi.data.source import Part
 from izhi.errors import DataError, shown
 from izhi.files import problem
 
-#: How often larger than its file an archive may be, and by how much in any case.
-_MOST_PACKED, _ALWAYS = 250, 16 << 20
+#: How often larger than its file an archive may be.
+_MOST_PACKED = 250
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 #: The most bytes that the samples of a folder may take.
 _MOST_BYTES = 8 << 30
@@ -64,7 +64,7 @@ class Arrays(_Place):
 
     def load(self, folder: Path) -> Dataset:
         """The data set; nothing in the file is executed."""
-        arrays = self._read()
+        arrays = files.arrays(Path(self.name), _MOST_PACKED, "arrays", "np.savez")
         if "x_train" in arrays:
             x, y = arrays.get("x_train"), arrays.get("y_train")
             test = (arrays["x_test"], arrays.get("y_test")) if "x_test" in arrays else None
@@ -77,23 +77,6 @@ class Arrays(_Place):
             )
         classes = [str(c) for c in arrays["classes"]] if "classes" in arrays else None
         return _named(self.name, x, y, test, classes)
-
-    def _read(self) -> dict[str, Array]:
-        path = Path(self.name)
-        try:
-            with zipfile.ZipFile(path) as archive:
-                unpacked = sum(entry.file_size for entry in archive.infolist())
-            if unpacked > _MOST_PACKED * path.stat().st_size + _ALWAYS:
-                raise DataError(f"{path} unpacks to {unpacked:,} bytes, more than its size justifies; use np.savez")
-            with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
-        except DataError:
-            raise
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {problem(error)}") from None
-        except Exception as error:  # numpy raises many kinds for files that are none of its own
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DataError(f"{path} holds no arrays ({shown(reason)}), expected a file of np.savez") from None
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from izhi.errors import SettingError
 from izhi.experiments.plots import COLOURS
 from izhi.experiments.trained import Trained
-from izhi.kernels import Spikes
+from izhi.kernels import Drive, Spikes
 from izhi.network import Layer, Network
+from izhi.network.layers import watched
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import LOSSES
 
@@ -101,28 +102,20 @@ def _inside(network: Network, spikes: Spikes) -> tuple[list[LayerLook], Tensor]:
     """What every layer does, and the network's output (T, 1, classes)."""
     found: list[LayerLook] = []
 
-    def see(module: nn.Module, given: tuple[Spikes, ...], out: tuple[Tensor, object]) -> None:
-        assert isinstance(module, Layer)
-        drive, _ = module.drive(given[0])
+    def see(layer: Layer, drive: Drive, spikes: Tensor) -> None:
         state, v = None, []
         for t in range(len(drive.current)):
-            _, state = module.neuron.step(drive.step(t), state)
+            _, state = layer.neuron.step(drive.step(t), state)
             v.append(state.v)
-        threshold = torch.as_tensor(module.neuron.coefficients().threshold).expand(v[0].shape[1:])
+        threshold = torch.as_tensor(layer.neuron.coefficients().threshold).expand(v[0].shape[1:])
         found.append(
             LayerLook(
-                module.name, _rows(out[0]), _rows(torch.stack(v)), threshold.flatten().double().numpy(),
-                module.neuron.unit_of_v,
+                layer.name, _rows(spikes), _rows(torch.stack(v)), threshold.flatten().double().numpy(),
+                layer.neuron.unit_of_v,
             )
         )  # fmt: skip
 
-    hooks = [layer.register_forward_hook(see) for layer in network.spiking]
-    try:
-        output = network(spikes).output
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found, output
+    return found, watched(network, spikes, see)
 
 
 def draw_raster(axes: Axes, spikes: NDArray[np.float64], title: str = "", of: str = "neuron") -> None:

@@ -50,8 +50,8 @@ class Row:
 
     @property
     def kernel(self) -> Shape:
-        """Size of a convolution's kernel."""
-        return (self.layer.kernel or 1,) * (len(self.given) - 1)
+        """Size of a convolution's kernel; of a linear layer it has no directions."""
+        return (self.layer.kernel or 1,) * (len(self.given) - 1) if self.layer.kind == "conv" else ()
 
     @property
     def inputs(self) -> int:
@@ -61,16 +61,15 @@ class Row:
     @property
     def weights(self) -> int:
         """How many there are, with those of feedback."""
-        size, window = self.found[0], math.prod(self.kernel) if self.layer.kind == "conv" else 1
-        return (self.inputs + size * CONNECTIONS[self.network.connection][1]) * size * window
+        size = self.found[0]
+        return (self.inputs + size * CONNECTIONS[self.network.connection][1]) * size * math.prod(self.kernel)
 
     @property
     def numbers(self) -> int:
         """How many weights, biases, scales and delays it has."""
         if not self.layer.has_neurons:
             return 0
-        window = math.prod(self.kernel) if self.layer.kind == "conv" else 1
-        delays = self.inputs * (self.found[0] * window if self.network.delay_type == "synaptic" else 1)
+        delays = self.inputs * (self.found[0] * math.prod(self.kernel) if self.network.delay_type == "synaptic" else 1)
         return self.weights + self.found[0] * (1 + self.layer.norm) + delays * bool(self.network.delays)
 
 
@@ -94,8 +93,9 @@ def plan(e: Experiment, features: int | Shape, classes: int) -> list[Row]:
         place = f"layer {number} ({layer.text})"
         if not layer.has_neurons or layer.kind == "conv":
             now = now if len(now) > 1 else (1, *now)
-        neurons, network = own_groups(layer, e.neurons, e.network, place)
+        neurons, network = e.neurons, e.network
         if layer.own:
+            neurons, network = own_groups(layer, neurons, network, place)
             neurons = _resolved(neurons, place)
         found = (layer.size or 0,) if layer.kind == "linear" else _behind(layer, now, place)
         rows.append(Row(layer, now, found, neurons, network))
@@ -176,7 +176,7 @@ def _delay(row: Row) -> Delay | None:
     if not s.delays:
         return None
     if s.delay_type == "synaptic":
-        return SynapticDelay(row.inputs, row.found[0], s.delays, kernel=row.kernel if row.layer.kind == "conv" else ())
+        return SynapticDelay(row.inputs, row.found[0], s.delays, kernel=row.kernel)
     return AxonalDelay(row.inputs, s.delays)
 
 

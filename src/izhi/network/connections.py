@@ -160,14 +160,11 @@ class Connection(nn.Module):
         return self.sizes
 
 
-def as_now(state: dict[str, Any], prefix: str = "") -> None:
-    """Give a ``state_dict`` in which synapses were connections today's names."""
-    for name in [name for name in state if name.startswith(prefix)]:
-        place, _, last = name.rpartition(".")
-        if last == "logit" and not place.endswith("synapse"):
-            state[f"{place}.synapse.logit" if place else "synapse.logit"] = state.pop(name)
-        elif last == "sign":  # what says which neurons inhibit is a setting
-            del state[name]
+def as_now(state: dict[str, Any], prefix: str) -> None:
+    """Give the entries of a connection, in a ``state_dict`` from when synapses were connections, today's names."""
+    if f"{prefix}logit" in state:
+        state[f"{prefix}synapse.logit"] = state.pop(f"{prefix}logit")
+    state.pop(f"{prefix}sign", None)  # what says which neurons inhibit is a setting
 
 
 def _at_least_one(**sizes: int) -> None:

@@ -56,13 +56,13 @@ def firing_class(times: NDArray[np.float64], duration: float) -> str:
 def firing_classes(neuron: Izhikevich) -> list[str]:
     """The class of each neuron of a layer, or one for all if they have the same coefficients."""
     p = neuron.parameters_
-    width = neuron.size[0] if neuron.size else 1
+    size = neuron.size or (1,)
     with torch.no_grad():
         gain = torch.as_tensor(neuron.coefficients().gain, dtype=torch.float64)
         steps = round(DURATION / p.dt)
-        current = (STEP[p.unit] / gain).expand(steps, 1, width)
+        current = (STEP[p.unit] / gain).expand(steps, 1, *size)
         spikes, _, _ = neuron.trace(current)
-    fired = spikes[:, 0].numpy() > 0
+    fired = spikes[:, 0].flatten(1).numpy() > 0
     time = np.arange(len(fired), dtype=np.float64) * p.dt
     return [firing_class(time[fired[:, n]], DURATION) for n in range(fired.shape[1])]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from izhi.errors import SettingError, ShapeError, shown, unknown
 from izhi.kernels import Drive, Spikes
 from izhi.network.connections import Connection
-from izhi.network.delays import Delay
+from izhi.network.delays import Delay, SynapticDelay
 from izhi.network.normalization import BatchNorm
 from izhi.network.synapses import ConductanceSynapse, currents
 from izhi.neurons import Neuron, NeuronState
@@ -67,6 +67,8 @@ class Layer(nn.Module):
             )
         if norm is not None and isinstance(connection.synapse, ConductanceSynapse):
             raise SettingError("norm is set, but conductances are not normalised; use a current")
+        if isinstance(delay, SynapticDelay) and getattr(connection.input, "groups", 1) > 1:
+            raise SettingError("delays of each synapse are set, which a convolution in groups has not; use AxonalDelay")
         self.connection, self.neuron, self.delay, self.norm = connection, neuron, delay, norm
         self.watch = SilenceWatch()
 
@@ -81,16 +83,16 @@ class Layer(nn.Module):
 
     def _run(self, spikes: Spikes, state: State, more: Tensor | None) -> tuple[Tensor, NeuronState | LayerState]:
         before = state if self.delay is None else state or LayerState(None, None)  # type: ignore[arg-type]
-        drive, past = self.drive(spikes, None if self.delay is None else before.past)
-        if more is not None:
-            drive = drive._replace(current=drive.current + more)
+        drive, past = self.drive(spikes, None if self.delay is None else before.past, more)
         if self.delay is None:
             return self.neuron(drive, before)
         out, after = self.neuron(drive, before.neuron)
         return out, LayerState(after, cast(Tensor, past))
 
-    def drive(self, spikes: Spikes, past: Tensor | None = None) -> tuple[Drive, Tensor | None]:
-        """What the neurons receive from spikes and, with delays, from the steps before them."""
+    def drive(
+        self, spikes: Spikes, past: Tensor | None = None, more: Tensor | None = None
+    ) -> tuple[Drive, Tensor | None]:
+        """What the neurons receive from spikes and, with delays, from the steps before them; with ``more`` added."""
         if self.delay is None:
             found, past = self.connection(spikes), None
         else:
@@ -99,6 +101,8 @@ class Layer(nn.Module):
             found = self.connection(arriving, self.delay)
         if self.norm is not None:
             found = found._replace(current=self.norm(found.current))
+        if more is not None:
+            found = found._replace(current=found.current + more)
         return found, past
 
 
@@ -394,7 +398,7 @@ class Network(nn.Module):
 
     def _run(self, spikes: Spikes, before: list[State], masks: dict[Layer, Tensor], record: bool) -> NetworkOutput:
         keep = 1 - self.dropout if self.training else 1.0
-        last = self.spiking[-1] if self.readout is None else None
+        last = self.spiking[-1] if keep < 1 and self.readout is None else None
         now = _Pass(keep, last, record, masks)
         out, after = _run(self.layers, spikes, before, now)
         if self.readout is None:
@@ -427,6 +431,22 @@ def walk(network: Network, spikes: Spikes) -> Iterator[tuple[Layer | Connection,
         yield network.readout, spikes
 
 
+def watched(network: Network, spikes: Spikes, see: Callable[[Layer, Drive, Tensor], None]) -> Tensor:
+    """Run spikes through a network; its output. ``see`` is shown each layer, its drive and its spikes."""
+
+    def show(layer: nn.Module, given: tuple[Any, ...], found: tuple[Tensor, ...]) -> None:
+        own, (arriving, _, *more) = cast(Layer, layer), given
+        see(own, own.drive(arriving, None, *more)[0], found[0])
+
+    hooks = [layer.register_forward_hook(show) for layer in network.spiking]
+    try:
+        output: Tensor = network(spikes).output
+        return output
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def first_nonfinite(network: Network, spikes: Spikes) -> str | None:
     """Where a forward pass first leaves the finite numbers: ``"layer 1, time step 3"``, or None."""
     if isinstance(spikes, Tensor) and not torch.isfinite(spikes).all():
@@ -438,19 +458,13 @@ def first_nonfinite(network: Network, spikes: Spikes) -> str | None:
             if tensor is not None and not places and not torch.isfinite(tensor).all():
                 places.append(f"{name}, time step {_first_step(tensor)}")
 
-    def of_layer(layer: nn.Module, given: tuple[Spikes, ...], found: tuple[Tensor, ...]) -> None:
-        drive, _ = cast(Layer, layer).drive(given[0])
-        look(cast(Layer, layer).name, drive.current, drive.conductance, found[0])
+    def of_layer(layer: Layer, drive: Drive, found: Tensor) -> None:
+        look(layer.name, drive.current, drive.conductance, found)
 
-    hooks = [layer.register_forward_hook(of_layer) for layer in network.spiking]
-    try:
-        with torch.no_grad():
-            output = network(spikes).output
-            if network.readout is not None:
-                look("the readout", output)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad():
+        output = watched(network, spikes, of_layer)
+        if network.readout is not None:
+            look("the readout", output)
     return places[0] if places else None
 
 
@@ -459,4 +473,14 @@ def _first_step(tensor: Tensor) -> int:
     return int(bad.nonzero()[0])
 
 
-__all__ = ["Layer", "LayerState", "Network", "NetworkOutput", "Residual", "each_step", "first_nonfinite", "walk"]
+__all__ = [
+    "Layer",
+    "LayerState",
+    "Network",
+    "NetworkOutput",
+    "Residual",
+    "each_step",
+    "first_nonfinite",
+    "walk",
+    "watched",
+]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from izhi.errors import CheckpointError, shown
 from izhi.files import write_bytes
-from izhi.network.connections import as_now
+from izhi.network.connections import Connection, as_now
 from izhi.neurons.neuron import DYNAMICS
 from izhi.training import stored
 from izhi.training.progress import Progress
@@ -198,7 +198,9 @@ def load_weights(path: Path | str, network: nn.Module, state: Mapping[str, Tenso
             for weights of other neurons.
     """
     own, state = network.state_dict(), dict(state)
-    as_now(state)
+    for name, module in network.named_modules():
+        if isinstance(module, Connection):
+            as_now(state, f"{name}.")
     odd = sorted(name for name in own.keys() ^ state.keys() if not (name in own and name.endswith(DYNAMICS)))
     if odd:
         raise CheckpointError(f"{path} is from another network: {odd[0]} is in one of the two only")

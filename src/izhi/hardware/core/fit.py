@@ -15,6 +15,7 @@ from izhi.hardware.core.shape import (
     ReadoutShape,
     bits_of,
     constants_of,
+    require_matrices,
 )
 from izhi.hardware.fixed import Layer, Network, Readout
 from izhi.hardware.networks import Array
@@ -66,8 +67,9 @@ def fitted(shape: CoreShape, network: Network, steps: int) -> Network:
     Inputs and neurons that the network lacks have weights of 0; such neurons never fire.
 
     Raises:
-        SettingError: naming what the core has no room for.
+        SettingError: naming what the core has no room for, and for convolutions and pools.
     """
+    require_matrices(network)
     _demand(len(network.layers) == len(shape.layers), "layers", len(network.layers), len(shape.layers))
     _demand(steps <= shape.steps, "steps", steps, f"at most {shape.steps}")
     layers = tuple(

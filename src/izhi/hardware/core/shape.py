@@ -298,6 +298,16 @@ def constants_of(layer: Layer) -> dict[str, Integers]:
     return {"multiplier": layer.multiplier, **layer.neuron.values}
 
 
+def require_matrices(network: Network) -> None:
+    """Raise SettingError for a network with convolutions or pools, which no core has."""
+    for number, part in enumerate(network.parts, start=1):
+        if part.window is not None or part.pools:
+            what = "a convolution" if part.window is not None else "behind a pool"
+            raise SettingError(
+                f"part {number} of the network is {what}, which the core does not have yet; run it on the emulator"
+            )
+
+
 def shape_of(network: Network, steps: int, *, lanes: int = 32, units: int = 2, largest_input: int = 1) -> CoreShape:
     """The shape of a network in integers.
 
@@ -308,12 +318,7 @@ def shape_of(network: Network, steps: int, *, lanes: int = 32, units: int = 2, l
         units: neurons that are updated in a cycle.
         largest_input: how often one input may fire in a step.
     """
-    for number, part in enumerate(network.parts, start=1):
-        if part.window is not None or part.pools:
-            what = "a convolution" if part.window is not None else "behind a pool"
-            raise SettingError(
-                f"part {number} of the network is {what}, which the core does not have yet; run it on the emulator"
-            )
+    require_matrices(network)
     layers = []
     for layer in network.layers:
         kind, (v, u, fraction) = layer.neuron.kind, layer.neuron.formats

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.errors import DataError, DeviceError, ShapeError
-from izhi.files import problem, write_bytes
+from izhi import files
+from izhi.errors import DataError, DeviceError, ShapeError, shown
 from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices.device import Counters, Device
 from izhi.hardware.fixed import Outcome
@@ -234,20 +233,11 @@ def save_samples(path: str | Path, inputs: Inputs, labels: Labels) -> None:
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {name: inputs, "labels": labels}
     np.savez_compressed(buffer, **arrays)
-    write_bytes(Path(path), buffer.getvalue())
+    files.write_bytes(Path(path), buffer.getvalue())
 
 
-#: How often larger than its file samples may be, and by how much in any case: spikes are few, and pack well.
-_MOST_PACKED, _ALWAYS = 100, 16 << 20
-
-
-def _check_size(path: Path) -> None:
-    """Raise DataError for a file that would take more memory than its size justifies."""
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-    most = _MOST_PACKED * path.stat().st_size + _ALWAYS
-    if unpacked > most:
-        raise DataError(f"{path} unpacks to {unpacked:,} bytes, expected at most {most:,}; write it by izhi export")
+#: How often larger than its file samples may be: spikes are few, and pack well.
+_MOST_PACKED = 100
 
 
 def load_samples(path: str | Path) -> tuple[Inputs, Labels]:
@@ -256,17 +246,11 @@ def load_samples(path: str | Path) -> tuple[Inputs, Labels]:
     Raises:
         DataError: if the file is not there or holds something else.
     """
-    try:
-        _check_size(Path(path))
-        with np.load(path, allow_pickle=False) as file:
-            name = "currents" if "currents" in file else "spikes"
-            inputs, labels = file[name], file["labels"]
-    except DataError:
-        raise
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {problem(error)}") from None
-    except Exception as error:  # numpy raises many kinds for files that are none of its own
-        raise DataError(f"{path} holds no samples ({error}), expected a file of izhi export") from None
+    arrays = files.arrays(Path(path), _MOST_PACKED, "samples", "izhi export")
+    name = "currents" if "currents" in arrays else "spikes"
+    if not {name, "labels"} <= arrays.keys():
+        raise DataError(f"{path} holds no samples ({shown(list(arrays))}), expected a file of izhi export")
+    inputs, labels = arrays[name], arrays["labels"]
     kind, rank, shape = {
         "spikes": (np.uint8, 3, "(T, samples, inputs)"),
         "currents": (np.float32, 2, "(samples, inputs)"),

@@ -77,10 +77,26 @@ def _convolve(x: Value, weight: Value, window: Value, total: Value) -> None:
 
 
 @cache
+def _advance(update: Value) -> Value:
+    """One step of a layer's neurons, compiled with its caller: their sums (N,) → the spikes out (N,)."""
+    register_jitable(update)
+
+    @register_jitable  # type: ignore[untyped-decorator]
+    def advance(
+        total: Value, scale: Value, v: Value, u: Value, formats: Value, coefficients: Value, out: Value
+    ) -> None:
+        multiplier, shift, number = scale
+        for j in range(len(out)):
+            current = scaled(total[j], multiplier[j], shift, number)
+            v[j], u[j], out[j] = update(v[j], u[j], current, formats, *_at(coefficients, j))
+
+    return advance
+
+
+@cache
 def _convolution(update: Value) -> Value:
     """A convolution of neurons over all steps, compiled; ``update`` is that of their class."""
-    made_of = source_number(arithmetic, neuron, networks)
-    register_jitable(update)
+    made_of, advance = source_number(arithmetic, neuron, networks), _advance(update)
 
     @kept
     @njit(nogil=True)  # type: ignore[untyped-decorator]
@@ -88,7 +104,6 @@ def _convolution(update: Value) -> Value:
         x: Value, weight: Value, window: Value, scale: Value, v: Value, u: Value,
         formats: Value, coefficients: Value, out: Value,
     ) -> int:  # fmt: skip
-        multiplier, shift, number = scale
         steps, batch, _ = x.shape
         channels = weight.shape[3]
         places = out.shape[2] // channels
@@ -97,9 +112,8 @@ def _convolution(update: Value) -> Value:
             for t in range(steps):
                 total[:] = 0
                 _convolve(x[t, b], weight, window, total)
-                for j in range(out.shape[2]):
-                    current = scaled(total[j % places, j // places], multiplier[j], shift, number)
-                    v[b, j], u[b, j], out[t, b, j] = update(v[b, j], u[b, j], current, formats, *_at(coefficients, j))
+                by_channel = total.T.copy().reshape(-1)
+                advance(by_channel, scale, v[b], u[b], formats, coefficients, out[t, b])
         return made_of
 
     return convolution
@@ -108,8 +122,7 @@ def _convolution(update: Value) -> Value:
 @cache
 def _layer(update: Value) -> Value:
     """A layer of neurons over all steps, compiled; ``update`` is that of their class."""
-    made_of = source_number(arithmetic, neuron, networks)
-    register_jitable(update)
+    made_of, advance = source_number(arithmetic, neuron, networks), _advance(update)
 
     @kept
     @njit(nogil=True)  # type: ignore[untyped-decorator]
@@ -117,7 +130,6 @@ def _layer(update: Value) -> Value:
         x: Value, weight: Value, feedback: Value, recurrent: Value, scale: Value, v: Value, u: Value,
         formats: Value, coefficients: Value, out: Value,
     ) -> int:  # fmt: skip
-        multiplier, shift, number = scale
         steps, batch, _ = x.shape
         total = np.zeros(out.shape[2], np.int32)
         for b in range(batch):
@@ -126,9 +138,7 @@ def _layer(update: Value) -> Value:
                 _accumulate(x[t, b], weight, total)
                 if recurrent and t > 0:
                     _accumulate(out[t - 1, b], feedback, total)
-                for j in range(len(total)):
-                    current = scaled(total[j], multiplier[j], shift, number)
-                    v[b, j], u[b, j], out[t, b, j] = update(v[b, j], u[b, j], current, formats, *_at(coefficients, j))
+                advance(total, scale, v[b], u[b], formats, coefficients, out[t, b])
         return made_of
 
     return layer
