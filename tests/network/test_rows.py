@@ -288,3 +288,34 @@ def test_what_cannot_be_built():
 def test_shapes_that_do_not_fit_name_the_layer(row, x, message):
     with pytest.raises(ShapeError, match=message):
         Network(row)(torch.zeros(x))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: Layer(Linear(16, 5), LIF(threshold=0.1)),
+        lambda: Layer(Linear(16, 5, synapse=ExponentialSynapse(3.0), recurrent=True), Izhikevich("RS")),
+        lambda: Layer(Linear(16, 5), LIF(threshold=0.1), AxonalDelay(16, 2)),
+        lambda: Layer(Conv2d(1, 3, 3), LIF(threshold=0.1), norm=BatchNorm(3)),
+        lambda: Residual([Layer(Conv2d(1, 1, 3, padding=1), LIF(threshold=0.1))]),
+    ],
+)
+@pytest.mark.parametrize("way", [nn.Identity(), nn.MaxPool2d(2)])
+def test_a_step_that_is_repeated_counts_as_often(layer, way):
+    torch.manual_seed(0)
+    row = layer()
+    is_linear = isinstance(row, Layer) and isinstance(row.connection, Linear)
+    side = 8 if isinstance(way, nn.MaxPool2d) else 4
+    network = Network([nn.Unflatten(1, (1, side, side)), way, nn.Flatten() if is_linear else nn.Identity(), row])
+    values, found = torch.rand(2, side * side, requires_grad=True), []
+    learned = [p for p in network.parameters() if p.requires_grad]
+    for x in (values.expand(6, -1, -1), values.repeat(6, 1, 1), values.expand(6, -1, -1).detach().requires_grad_()):
+        out = network(x).output
+        g = torch.linspace(-1, 1, out.numel()).view(out.shape)
+        given = x if x.is_leaf else values
+        of_input, *gradients = torch.autograd.grad(out, [given, *learned], g)
+        found.append((out, of_input.sum(0) if x.is_leaf else of_input, *gradients))
+        assert not x.is_leaf or (of_input.abs().sum((1, 2)) > 0).sum() > 1, "each step has a gradient of its own"
+    for one, *others in zip(*found, strict=True):
+        for other in others:
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

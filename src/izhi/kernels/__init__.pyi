@@ -19,5 +19,6 @@ from .drive import (
     SpikeGradient as SpikeGradient,
     Synapse as Synapse,
 )
-from .packed import PackedSpikes as PackedSpikes, Spikes as Spikes, product as product
+from .packed import PackedSpikes as PackedSpikes, Spikes as Spikes, is_repeated as is_repeated, product as product
 from .plan import EventOrder as EventOrder
+from .pool import pool as pool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -75,6 +75,16 @@ class PackedSpikes:
 Spikes = Tensor | PackedSpikes
 
 
+def is_repeated(spikes: Spikes) -> TypeGuard[Tensor]:
+    """Whether every step is the same memory, such as that of a constant current, which is then weighed but once.
+
+    Not where each step's own gradient is asked for: all of it would go to the first.
+    """
+    if not isinstance(spikes, Tensor) or len(spikes) < 2 or spikes.stride(0) != 0:
+        return False
+    return not (spikes.is_leaf and spikes.requires_grad)
+
+
 class _Product(torch.autograd.Function):
     """Words (R, W) of spikes, weight (O, I) → spikes·weightᵀ (R, O), visiting the spikes alone."""
 
@@ -107,4 +117,4 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
     return out.view(steps, batch, -1).to(spikes.dtype)  # type: ignore[no-any-return]
 
 
-__all__ = ["PackedSpikes", "Spikes", "product"]
+__all__ = ["PackedSpikes", "Spikes", "is_repeated", "product"]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError, ShapeError
-from izhi.kernels import Drive, Spikes, product
+from izhi.kernels import Drive, Spikes, is_repeated, product
 from izhi.network.delays import AxonalDelay, Delay, Product, SynapticDelay
 from izhi.network.synapses import ConductanceSynapse, ExponentialSynapse, currents, exponential_filter
 
@@ -123,6 +123,9 @@ class Connection(nn.Module):
 
     def product(self, spikes: Spikes, weight: Tensor) -> Tensor:
         """Spikes (T, B, *features) times such weights: (T, B, *features of the next layer)."""
+        if is_repeated(spikes):
+            once = self.product(spikes[:1], weight)
+            return once.expand(len(spikes), *once.shape[1:])
         if self._kind.convolve is None:
             return product(spikes, weight)
         x, own = spikes if isinstance(spikes, Tensor) else spikes.dense(), self.input

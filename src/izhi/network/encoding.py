@@ -74,9 +74,9 @@ def latency(values: Tensor, steps: int, *, least: float = 0.01, dtype: torch.dty
 
 
 def constant(values: Tensor, steps: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
-    """The values themselves as a current in every step, (T, B, N)."""
+    """The values themselves as a current in every step, (T, B, N): one step in memory, which connections weigh once."""
     _check(values, steps)
-    return values.to(dtype).expand(steps, *values.shape).contiguous()
+    return values.to(dtype).expand(steps, *values.shape)
 
 
 def population(values: Tensor, fields: int, *, overlap: float = 1.5) -> Tensor:

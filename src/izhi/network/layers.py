@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from izhi.errors import SettingError, ShapeError, shown, unknown
-from izhi.kernels import Drive, Spikes
+from izhi.kernels import Drive, Spikes, is_repeated, pool
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay, SynapticDelay
 from izhi.network.normalization import BatchNorm
@@ -22,6 +22,8 @@ from izhi.neurons.silence import SilenceWatch
 
 #: What a module of a row goes on from: that of a layer, a list of those of a residual block, None of others.
 State: TypeAlias = Any
+#: Modules that give the same for the same step.
+_SAME_EACH_STEP = (nn.Flatten, nn.Unflatten, nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d)
 
 
 class LayerState(NamedTuple):
@@ -179,10 +181,15 @@ def each_step(module: nn.Module, spikes: Spikes) -> Tensor:
     Raises:
         ShapeError: if the module does not take them, or gives back no tensor of as many steps.
     """
+    if is_repeated(spikes) and isinstance(module, _SAME_EACH_STEP):
+        once = each_step(module, spikes[:1])
+        return once.expand(len(spikes), *once.shape[1:])
     x = spikes if isinstance(spikes, Tensor) else spikes.dense()
     name = type(module).__name__
     try:
-        out = module(x.flatten(0, 1))
+        given = x.flatten(0, 1)
+        found = pool(module, given)
+        out = module(given) if found is None else found
     except (RuntimeError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise ShapeError(f"{name} does not take spikes of features {tuple(x.shape[2:])} ({reason})") from None

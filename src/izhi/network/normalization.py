@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError
+from izhi.kernels import is_repeated
 
 
 class BatchNorm(nn.Module):
@@ -38,6 +39,8 @@ class BatchNorm(nn.Module):
 
     def forward(self, current: Tensor) -> Tensor:
         """Currents (T, B, features, *places), normalised."""
+        if is_repeated(current):
+            return self(current[:1]).expand_as(current)  # type: ignore[no-any-return]
         found = nn.functional.batch_norm(
             current.flatten(0, 1), self.mean, self.variance, self.weight, None,
             self.training, self.momentum, self.eps,

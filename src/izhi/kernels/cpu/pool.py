@@ -1,0 +1,161 @@
+"""Pools of windows that do not overlap, as Numba kernels: torch's own take longer than all neurons of a network."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from izhi.kernels.cpu.parallel import Kernel, array, compile_kernel, four_numbers, launch, number, share
+from izhi.kernels.cpu.scalars import codec, f32
+
+#: The largest or the mean of what a window sees.
+Kind = Literal["max", "mean"]
+#: Features in a window, at most: a byte says which of them was the largest.
+MOST_IN_WINDOW = 256
+
+
+@cache
+def _forward_max(kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
+    load, _, element = codec(dtype)
+    down, across = kernel
+
+    @compile_kernel
+    def forward(data):  # type: ignore[no-untyped-def]
+        planes, height, width, rows = four_numbers(data)
+        columns = number(data, 4)
+        x = array(data, 5, (planes, height, width), element)
+        out = array(data, 6, (planes, rows, columns), element)
+        place = array(data, 7, (planes, rows, columns), np.uint8)
+        worker, workers = share(data)
+        for n in range(worker * planes // workers, (worker + 1) * planes // workers):
+            for row in range(rows):
+                for column in range(columns):
+                    best, where = x[n, row * down, column * across], np.uint8(0)
+                    for i in range(down):
+                        for j in range(across):
+                            value = x[n, row * down + i, column * across + j]
+                            # The first of equal ones, and what is not a number, as torch has it.
+                            larger = load(value) > load(best) or load(value) != load(value)
+                            best = value if larger else best
+                            where = np.uint8(i * across + j) if larger else where
+                    out[n, row, column] = best
+                    place[n, row, column] = where
+
+    return forward
+
+
+@cache
+def _backward_max(kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
+    _, store, element = codec(dtype)
+    down, across = kernel
+
+    @compile_kernel
+    def backward(data):  # type: ignore[no-untyped-def]
+        planes, height, width, rows = four_numbers(data)
+        columns = number(data, 4)
+        grad_out = array(data, 5, (planes, rows, columns), element)
+        place = array(data, 6, (planes, rows, columns), np.uint8)
+        grad_x = array(data, 7, (planes, height, width), element)
+        worker, workers = share(data)
+        zero = store(f32(0))
+        for n in range(worker * planes // workers, (worker + 1) * planes // workers):
+            for row in range(rows):
+                for i in range(down):
+                    for column in range(columns):
+                        g, where = grad_out[n, row, column], place[n, row, column]
+                        for j in range(across):
+                            grad_x[n, row * down + i, column * across + j] = (
+                                g if where == np.uint8(i * across + j) else zero
+                            )
+                    for column in range(columns * across, width):
+                        grad_x[n, row * down + i, column] = zero
+            for row in range(rows * down, height):
+                for column in range(width):
+                    grad_x[n, row, column] = zero
+
+    return backward
+
+
+@cache
+def _forward_mean(kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
+    load, store, element = codec(dtype)
+    down, across = kernel
+    size = f32(down * across)
+
+    @compile_kernel
+    def forward(data):  # type: ignore[no-untyped-def]
+        planes, height, width, rows = four_numbers(data)
+        columns = number(data, 4)
+        x = array(data, 5, (planes, height, width), element)
+        out = array(data, 6, (planes, rows, columns), element)
+        worker, workers = share(data)
+        for n in range(worker * planes // workers, (worker + 1) * planes // workers):
+            for row in range(rows):
+                for column in range(columns):
+                    total = f32(0)
+                    for i in range(down):
+                        for j in range(across):
+                            total += load(x[n, row * down + i, column * across + j])
+                    out[n, row, column] = store(total / size)
+
+    return forward
+
+
+@cache
+def _backward_mean(kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
+    load, store, element = codec(dtype)
+    down, across = kernel
+    size = f32(down * across)
+
+    @compile_kernel
+    def backward(data):  # type: ignore[no-untyped-def]
+        planes, height, width, rows = four_numbers(data)
+        columns = number(data, 4)
+        grad_out = array(data, 5, (planes, rows, columns), element)
+        grad_x = array(data, 6, (planes, height, width), element)
+        worker, workers = share(data)
+        zero = store(f32(0))
+        for n in range(worker * planes // workers, (worker + 1) * planes // workers):
+            for row in range(rows):
+                for i in range(down):
+                    for column in range(columns):
+                        g = store(load(grad_out[n, row, column]) / size)
+                        for j in range(across):
+                            grad_x[n, row * down + i, column * across + j] = g
+                    for column in range(columns * across, width):
+                        grad_x[n, row * down + i, column] = zero
+            for row in range(rows * down, height):
+                for column in range(width):
+                    grad_x[n, row, column] = zero
+
+    return backward
+
+
+def forward(x: Tensor, kind: Kind, kernel: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Planes (N, H, W), pooled: (N, ⌊H/down⌋, ⌊W/across⌋); and where in its window the largest was, in uint8."""
+    planes, height, width = x.shape
+    rows, columns = height // kernel[0], width // kernel[1]
+    out = x.new_empty(planes, rows, columns)
+    sizes = planes, height, width, rows, columns
+    if kind == "mean":
+        launch(_forward_mean(kernel, x.dtype), *sizes, x, out, pieces=planes)
+        return out, torch.empty(0, dtype=torch.uint8)
+    place = torch.empty(out.shape, dtype=torch.uint8)
+    launch(_forward_max(kernel, x.dtype), *sizes, x, out, place, pieces=planes)
+    return out, place
+
+
+def backward(grad: Tensor, place: Tensor, kind: Kind, kernel: tuple[int, int], shape: torch.Size) -> Tensor:
+    """The gradient of planes of that shape from that of what they were pooled to."""
+    planes, height, width = shape
+    found = grad.new_empty(shape)
+    sizes = planes, height, width, *grad.shape[1:]
+    if kind == "mean":
+        launch(_backward_mean(kernel, grad.dtype), *sizes, grad, found, pieces=planes)
+    else:
+        launch(_backward_max(kernel, grad.dtype), *sizes, grad, place, found, pieces=planes)
+    return found

@@ -1,0 +1,74 @@
+"""Pools: the kernels against torch's own modules, forward and backward."""
+
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+from torch import nn
+
+from izhi.kernels import pool
+from izhi.network.layers import each_step
+
+SIZES = st.integers(1, 9)
+
+
+@given(
+    kind=st.sampled_from([nn.MaxPool2d, nn.AvgPool2d]), shape=st.tuples(SIZES, SIZES, SIZES, SIZES),
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)), dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+    ties=st.booleans(), seed=st.integers(0, 99),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_pools_are_those_of_torch(kind, shape, kernel, dtype, ties, seed):
+    torch.manual_seed(seed)
+    x = torch.randn(shape)
+    x = ((x > 0.5).float() if ties else x).to(dtype).requires_grad_()
+    module = kind(kernel)
+    found = pool(module, x)
+    if shape[2] < kernel[0] or shape[3] < kernel[1]:
+        assert found is None
+        return
+    expected = module(x)
+    g = torch.randn(expected.shape).to(dtype)
+    exactly = {"rtol": 0, "atol": 0} if dtype == torch.float32 or kind is nn.MaxPool2d else {"rtol": 1e-2, "atol": 1e-2}
+    torch.testing.assert_close(found, expected, **exactly)
+    gradients = (torch.autograd.grad(y, x, g)[0] for y in (found, expected))
+    torch.testing.assert_close(*gradients, **exactly)
+
+
+@pytest.mark.parametrize("module", [nn.MaxPool1d(3), nn.AvgPool1d(2)])
+def test_pools_along_one_direction(module):
+    x = torch.randn(4, 3, 11, requires_grad=True)
+    found, expected = pool(module, x), module(x)
+    assert torch.equal(found, expected)
+    g = torch.randn(expected.shape)
+    torch.testing.assert_close(*(torch.autograd.grad(y, x, g)[0] for y in (found, expected)))
+
+
+def test_what_is_not_a_number_stays_so():
+    x = torch.ones(1, 1, 4, 4)
+    x[0, 0, 1, 1] = torch.nan
+    assert pool(nn.MaxPool2d(2), x).isnan().sum() == 1
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.MaxPool2d(3, stride=2), nn.MaxPool2d(3, padding=1), nn.MaxPool2d(2, ceil_mode=True),
+        nn.MaxPool2d(2, return_indices=True), nn.MaxPool2d(2, dilation=2), nn.AvgPool2d(2, divisor_override=3),
+        nn.AvgPool2d(3, padding=1), nn.MaxPool2d(17), nn.LPPool2d(2, 2), nn.AdaptiveAvgPool2d(2),
+    ],
+)  # fmt: skip
+def test_others_are_left_to_torch(module):
+    assert pool(module, torch.ones(1, 1, 20, 20)) is None
+
+
+def test_hooks_of_a_pool_are_called():
+    module, seen = nn.MaxPool2d(2), []
+    module.register_forward_hook(lambda module, given, out: seen.append(out))
+    each_step(module, torch.ones(3, 2, 1, 4, 4))
+    assert len(seen) == 1
+
+
+def test_a_compiled_network_has_torchs_own_pool():
+    compiled = torch.compile(lambda x: each_step(nn.MaxPool2d(2), x), backend="eager", fullgraph=True)
+    x = torch.randn(3, 2, 1, 4, 4)
+    assert torch.equal(compiled(x), each_step(nn.MaxPool2d(2), x))
