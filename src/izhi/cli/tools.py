@@ -108,15 +108,15 @@ def _looked_at(name: str, *, quick: bool) -> _Row:
 
 
 def bench(a: argparse.Namespace) -> None:
-    names = benchmark.contenders(a.contenders)
+    names = benchmark.contenders(a.contenders, a.network)
     folder = make_folder(a, "bench")
     works = [
-        benchmark.Work(steps=steps, batch=a.batch, hidden=a.hidden)
+        benchmark.Work(steps=steps, batch=a.batch, hidden=a.hidden, network=a.network)
         for steps in whole_numbers("steps", a.steps, "25,100")
     ]
     rows = benchmark.benchmark(
         names, folder, works, rounds=a.rounds, threads=a.threads, repeats=a.repeats,
-        growth=not a.no_growth, report=report_line,
+        growth=not a.no_growth and a.network == "linear", report=report_line,
     )  # fmt: skip
     print((folder / "bench.md").read_text(), end="")
     print(f"figures and numbers: {folder}")

@@ -33,6 +33,30 @@ def test_table_figures_and_numbers(tmp_path, capsys):
     assert {p.name for p in out.iterdir()} == {"bench.json", "bench.md", "speed.png"}
 
 
+def test_convolutional_networks(tmp_path, capsys):
+    names = "Izhi normalized;layers without neurons, fp32;snnTorch LIF"
+    options = ["--steps", "2", "--batch", "2", "--rounds", "1", "--repeats", "1", "--threads", "1"]
+    network = ["--network", "convolutional"]
+    assert cli.main(
+        ["bench", *network, "--contenders", names, *options, "--out", str(tmp_path / "bench")]
+    ) == 0  # fmt: skip
+    shown = capsys.readouterr().out
+    assert "### 12C5-MP2-64C5-MP2-10, T = 2, batch 2" in shown
+    assert all(f"| {name} | " in shown for name in names.split(";"))
+    assert not any("not measured" in line for line in shown.splitlines())
+    assert cli.main(["bench", *network, "--contenders", "spyx LIF"]) == 2
+    assert "unknown contender 'spyx LIF'" in capsys.readouterr().err
+
+
+def test_every_contender_has_the_works_network():
+    work = Work(steps=2, batch=2, network="convolutional")
+    values, labels = work.samples()
+    steps = PEERS["snnTorch LIF"](work)
+    steps.train(values, labels)
+    steps.infer(values)
+    assert [type(module).__name__ for module in work.row() if module is not None].count("Conv2d") == 2
+
+
 def test_neurons_of_snntorch_that_take_all_steps_at_once():
     snntorch = pytest.importorskip("snntorch", minversion="1.0")
     work = Work(steps=6, batch=4, inputs=5, hidden=7, classes=3)

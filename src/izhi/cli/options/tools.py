@@ -36,6 +36,10 @@ def bench(command: Command) -> None:
         ("hidden", 512, "hidden neurons"),
     ):
         command.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{about} [{default}]")
+    command.add_argument(
+        "--network", choices=("linear", "convolutional"), default="linear",
+        help="784-hidden-10, or 12C5-MP2-64C5-MP2-10 on images of 28 × 28 [%(default)s]",
+    )  # fmt: skip
     command.add_argument("--steps", default="25,100", metavar="LIST", help="time steps, comma-separated [%(default)s]")
     command.add_argument("--no-growth", action="store_true", help="leave out the figure of growth")
     command.add_argument("--out", metavar="FOLDER", help="folder of results [runs/TIME-bench]")

@@ -1,4 +1,4 @@
-"""Izhi itself, by the very functions that its training loop calls; and bare linear layers, the floor."""
+"""Izhi itself, by the very functions that its training loop calls; and bare layers without neurons, the floor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from itertools import count
 import torch
 from torch import Tensor, nn
 
-from izhi.experiments.benchmark.work import Steps, Work
+from izhi.experiments.benchmark.work import SIDE, Steps, Work
+from izhi.network.layers import each_step
+
+#: Settings of the hidden layers.
+_LAYERS: dict[str, Callable[[Work], dict[str, object]]] = {
+    "linear": lambda work: {"hidden": (work.hidden,)},
+    "convolutional": lambda work: {"layers": "conv 12x5, pool 2, conv 64x5, pool 2"},
+}
 
 
 def _izhi(**settings: object) -> Callable[[Work], Steps]:
@@ -21,12 +28,13 @@ def _izhi(**settings: object) -> Callable[[Work], Steps]:
         e = experiment(
             {
                 "dataset": "mnist", "steps": work.steps, "batch_size": work.batch,
-                "hidden": (work.hidden,), "accelerator": "cpu", "readout": "spikes", **settings,
+                "accelerator": "cpu", "readout": "spikes", **_LAYERS[work.network](work), **settings,
             }
         )  # fmt: skip
-        network = construct.network(e, work.inputs, work.classes)
+        shape = (work.inputs,) if work.network == "linear" else (SIDE, SIDE)
+        encoder = ValueEncoder("rate", work.steps, shape)
+        network = construct.network(e, encoder.grid, work.classes)
         fabric = construct.fabric(e)
-        encoder = ValueEncoder("rate", work.steps, (work.inputs,))
         model, optimizer = fabric.setup(training.Classifier(encoder, network), construct.optimizer(e)(network))
         step = training.Step(fabric, model, optimizer, training.LOSSES["count"])
         seeds = count()
@@ -49,19 +57,25 @@ def _izhi(**settings: object) -> Callable[[Work], Steps]:
 
 
 def _bare(dtype: torch.dtype) -> Callable[[Work], Steps]:
-    """Two linear layers on spikes that are there already, with loss and optimiser; no neurons."""
+    """The network's layers on spikes that are there already, with loss and optimiser; no neurons."""
 
     def build(work: Work) -> Steps:
-        layers = nn.Sequential(nn.Linear(work.inputs, work.hidden), nn.Linear(work.hidden, work.classes))
+        layers = nn.ModuleList(module for module in work.row() if module is not None)
         optimizer = torch.optim.Adam(layers.parameters(), lr=5e-4, fused=True)
         values, _ = work.samples()
         spikes = torch.bernoulli(values.expand(work.steps, *values.shape)).to(dtype)
         mixed = torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16)
 
+        def run() -> Tensor:
+            x = spikes
+            for layer in layers:
+                x = layer(x) if isinstance(layer, nn.Linear) else each_step(layer, x)
+            return x
+
         def train(values: Tensor, labels: Tensor) -> None:
             optimizer.zero_grad(set_to_none=True)
             with mixed:
-                output = layers(spikes)
+                output = run()
             loss = nn.functional.cross_entropy(output.sum(0, dtype=torch.float32), labels)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -69,7 +83,7 @@ def _bare(dtype: torch.dtype) -> Callable[[Work], Steps]:
 
         def infer(values: Tensor) -> None:
             with torch.inference_mode(), mixed:
-                layers(spikes).sum().item()
+                run().sum().item()
 
         return Steps(train, infer)
 
@@ -90,4 +104,11 @@ OURS: dict[str, Callable[[Work], Steps]] = {
     "Izhi LIF, 16-bit states": _izhi(neuron="lif", state_bits=16),
     "linear layers, bf16": _bare(torch.bfloat16),
     "linear layers, fp32": _bare(torch.float32),
+    "layers without neurons, bf16": _bare(torch.bfloat16),
+    "layers without neurons, fp32": _bare(torch.float32),
 }
+#: Those of convolutional networks.
+WITH_CONVOLUTIONS = (
+    "Izhi normalized", "Izhi biological", "Izhi LIF", "Izhi normalized, fp32", "layers without neurons, bf16",
+    "layers without neurons, fp32",
+)  # fmt: skip

@@ -1,6 +1,6 @@
 """Other libraries of spiking networks, each in its fastest documented way on a CPU.
 
-Every network is inputs → hidden → classes, a linear layer with bias and a layer of neurons twice.
+Every network is that of the work: linear layers, or convolutions, with bias, and a layer of neurons behind each.
 Where the library lets them be chosen, LIF neurons keep 0.95 of their membrane each step, fire at 1,
 and subtract 1 on firing (what a contender leaves out stands in its name); only the linear layers are trained.
 """
@@ -27,6 +27,28 @@ _TAU = 20.0  # steps; 1 - 1/20 = 0.95
 _RATE = 5e-4
 
 
+class _AtOnce(nn.Sequential):
+    """Modules without state on all steps at once, (T, B, …)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = super().forward(x.flatten(0, 1))  # type: ignore[no-untyped-call]
+        return found.view(*x.shape[:2], *found.shape[1:])
+
+
+def _layers(work: Work, neuron: Callable[[], Neurons]) -> list[Neurons]:
+    """The work's network over whole sequences: neurons, and what stands between them, which takes all steps at once."""
+    found: list[Neurons] = []
+    between: list[nn.Module] = []
+    for module in work.row():
+        if module is not None:
+            between.append(module)
+            continue
+        # A linear layer alone takes sequences as they are.
+        found += [between[0] if len(between) == 1 else _AtOnce(*between), neuron()]
+        between = []
+    return found
+
+
 def _torch_steps(
     count: Callable[[Tensor], Tensor],
     parameters: Iterable[nn.Parameter],
@@ -49,11 +71,11 @@ def _torch_steps(
     return Steps(train, infer)
 
 
-def _amplify(network: nn.Sequential, gain: float) -> None:
-    """Multiply the linear layers' first weights, for neurons that they would leave silent."""
+def _amplify(network: nn.Module, gain: float) -> None:
+    """Multiply the layers' first weights, for neurons that they would leave silent."""
     with torch.no_grad():
-        for module in network:
-            if isinstance(module, nn.Linear):
+        for module in network.modules():
+            if isinstance(module, (nn.Linear, nn.Conv2d)):
                 module.weight.mul_(gain)
 
 
@@ -61,22 +83,24 @@ def _snntorch(work: Work, mixed: bool) -> Steps:
     import snntorch
     from snntorch import spikegen
 
-    linear1, linear2 = nn.Linear(work.inputs, work.hidden), nn.Linear(work.hidden, work.classes)
-    lif1 = snntorch.Leaky(beta=_DECAY)
-    lif2 = snntorch.Leaky(beta=_DECAY)
+    row: list[Neurons] = [module or snntorch.Leaky(beta=_DECAY) for module in work.row()]
+    neurons = [place for place, module in enumerate(row) if isinstance(module, snntorch.Leaky)]
 
     def count(values: Tensor) -> Tensor:
         spikes = spikegen.rate(values, num_steps=work.steps)
-        membrane1, membrane2 = lif1.reset_mem(), lif2.reset_mem()
+        membranes = {place: row[place].reset_mem() for place in neurons}
         record = []
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-            for step in range(work.steps):
-                fired, membrane1 = lif1(linear1(spikes[step]), membrane1)
-                fired, membrane2 = lif2(linear2(fired), membrane2)
-                record.append(fired)
+            for x in spikes:
+                for place, module in enumerate(row):
+                    if place in membranes:
+                        x, membranes[place] = module(x, membranes[place])
+                    else:
+                        x = module(x)
+                record.append(x)
         return torch.stack(record).sum(0)
 
-    return _torch_steps(count, [*linear1.parameters(), *linear2.parameters()])
+    return _torch_steps(count, [p for module in row for p in module.parameters()])
 
 
 def snntorch_lif(work: Work) -> Steps:
@@ -111,14 +135,9 @@ def snntorch_without_reset(work: Work) -> Steps:
 
 
 def _spikingjelly(work: Work, neuron: Callable[[], Neurons], gain: float = 1) -> Steps:
-    from spikingjelly.activation_based import encoding, functional, layer
+    from spikingjelly.activation_based import encoding, functional
 
-    network = nn.Sequential(
-        layer.Linear(work.inputs, work.hidden, step_mode="m"),
-        neuron(),
-        layer.Linear(work.hidden, work.classes, step_mode="m"),
-        neuron(),
-    )
+    network = nn.Sequential(*_layers(work, neuron))
     _amplify(network, gain)
     encoder = encoding.PoissonEncoder(step_mode="m")
 
@@ -170,12 +189,7 @@ def spikingjelly_izhikevich(work: Work) -> Steps:
 def _norse(work: Work, neuron: Callable[[], Neurons], gain: float) -> Steps:
     import norse.torch as norse
 
-    network = norse.SequentialState(
-        nn.Linear(work.inputs, work.hidden),
-        neuron(),
-        nn.Linear(work.hidden, work.classes),
-        neuron(),
-    )
+    network = norse.SequentialState(*_layers(work, neuron))
     _amplify(network, gain)
     # A spike has the probability f_max · dt · value, here the value itself.
     encoder = norse.PoissonEncoder(work.steps, f_max=1000, dt=0.001)
@@ -287,7 +301,7 @@ def sinabs_lif(work: Work) -> Steps:
         layer.tau_mem.requires_grad_(False)
         return layer
 
-    network = nn.Sequential(nn.Linear(work.inputs, work.hidden), lif(), nn.Linear(work.hidden, work.classes), lif())
+    network = nn.Sequential(*_layers(work, lif))
 
     def count(values: Tensor) -> Tensor:
         reset_states(network)
@@ -351,3 +365,8 @@ PEERS: dict[str, Callable[[Work], Steps]] = {
     "sinabs LIF": sinabs_lif,
     "Rockpool LIF": rockpool_lif,
 }
+#: Those that are written for convolutional networks too.
+WITH_CONVOLUTIONS = (
+    "snnTorch LIF", "snnTorch LIF, bf16", "SpikingJelly LIF", "SpikingJelly Izhikevich", "Norse LIF",
+    "Norse Izhikevich", "sinabs LIF",
+)  # fmt: skip

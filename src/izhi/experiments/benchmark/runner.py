@@ -13,16 +13,17 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 from matplotlib.figure import Figure
 
 from izhi.errors import SettingError, unknown
 from izhi.experiments import plots
+from izhi.experiments.benchmark import ours, peers
 from izhi.experiments.benchmark.ours import OURS
 from izhi.experiments.benchmark.peers import PEERS
 from izhi.experiments.benchmark.work import Work
@@ -33,6 +34,8 @@ Numbers: TypeAlias = dict[str, Any]
 
 #: What every ratio is against.
 YARDSTICK = "Izhi normalized"
+#: Contenders of convolutional networks.
+CONVOLUTIONAL = [*ours.WITH_CONVOLUTIONS, *peers.WITH_CONVOLUTIONS]
 #: Contenders of the figures of growth.
 GROWING = (YARDSTICK, "linear layers, bf16", "snnTorch LIF")
 GROWTH: dict[str, tuple[int, ...]] = {
@@ -74,13 +77,15 @@ class Measurement:
         return float(statistics.median(a / b for a, b in pairs))
 
 
-def contenders(names: str | None) -> list[str]:
-    """Names from a list separated by semicolons; None for all.
+def contenders(names: str | None, network: str = "linear") -> list[str]:
+    """Names from a list separated by semicolons; None for all that are written for such a network.
 
     Raises:
         SettingError: for a name that is not a contender's.
     """
-    known = [*OURS, *PEERS]
+    floors = [name for name in OURS if name.startswith("layers")]
+    convolutional = network == "convolutional"
+    known = CONVOLUTIONAL if convolutional else [name for name in [*OURS, *PEERS] if name not in floors]
     if names is None:
         return known
     chosen = [name.strip() for name in names.split(";") if name.strip()]
@@ -174,7 +179,8 @@ def benchmark(
         SettingError: for no rounds, threads or repeats, or an empty piece of work.
         FileError: if the folder cannot be written.
     """
-    sizes = {name: value for work in works for name, value in asdict(work).items() if value < 1}
+    numbers = [(name, value) for work in works for name, value in asdict(work).items() if isinstance(value, int)]
+    sizes = {name: value for name, value in numbers if value < 1}
     counts = {"rounds": rounds, "threads": threads, "repeats": repeats, **sizes}
     for what, value in counts.items():
         if value < 1:
@@ -190,9 +196,9 @@ def benchmark(
     plots.save(figure(rows), folder / "speed.png")
     chosen = [name for name in GROWING if name in names] if growth else []
     if chosen:
-        ladder = dict.fromkeys(
-            (name, Work(**{what: value})) for what, values in GROWTH.items() for value in values for name in chosen
-        )
+        grid = [(what, value) for what, values in GROWTH.items() for value in values]
+        works = [replace(Work(), **cast("dict[str, Any]", {what: value})) for what, value in grid]
+        ladder = dict.fromkeys((name, work) for work in works for name in chosen)
         grown = measure(ladder, rounds=1, threads=threads, repeats=min(repeats, 7), report=report)
         content["growth"] = [asdict(row) for row in grown]
         _write(folder, content)
@@ -221,7 +227,7 @@ def table(rows: Sequence[Measurement], about: Numbers, rounds: int, repeats: int
     for work in dict.fromkeys(row.work for row in rows):
         base = _base(rows, work)
         lines += [
-            f"### {work.inputs}-{work.hidden}-{work.classes}, T = {work.steps}, batch {work.batch}",
+            f"### {work.text}, T = {work.steps}, batch {work.batch}",
             "",
             "| contender | training step (ms) | times Izhi's | inference (ms) | times Izhi's | peak memory (MB) |",
             "|---|---:|---:|---:|---:|---:|",

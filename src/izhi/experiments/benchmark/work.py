@@ -4,21 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+#: Side of the images that a convolutional network sees.
+SIDE = 28
 
 
 @dataclass(frozen=True)
 class Work:
-    """A network inputs → hidden → classes over T steps, and a batch of samples for it."""
+    """A network over T steps, and a batch of samples for it.
+
+    It is inputs → hidden → classes, linear layers with neurons behind each; or, convolutional, that of snnTorch's
+    sixth tutorial: 12C5-MP2-64C5-MP2-classes with neurons behind each convolution and the linear layer.
+    """
 
     steps: int = 25
     batch: int = 256
     inputs: int = 784
     hidden: int = 512
     classes: int = 10
+    network: Literal["linear", "convolutional"] = "linear"
+
+    @property
+    def text(self) -> str:
+        """The network in a line."""
+        if self.network == "linear":
+            return f"{self.inputs}-{self.hidden}-{self.classes}"
+        return f"12C5-MP2-64C5-MP2-{self.classes}"
+
+    def row(self) -> list[nn.Module | None]:
+        """The network's modules of torch, called with (samples, …); None where neurons stand."""
+        if self.network == "linear":
+            return [nn.Linear(self.inputs, self.hidden), None, nn.Linear(self.hidden, self.classes), None]
+        return [
+            nn.Unflatten(1, (1, SIDE, SIDE)),
+            nn.Conv2d(1, 12, 5), None, nn.MaxPool2d(2),
+            nn.Conv2d(12, 64, 5), None, nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(1024, self.classes), None,
+        ]  # fmt: skip
 
     def samples(self) -> tuple[Tensor, Tensor]:
         """Values (batch, inputs) and labels: like MNIST, a fifth of the values above 0, mean 0.1."""

@@ -1,0 +1,153 @@
+"""Does ``izhi.snntorch.Izhikevich`` learn in the networks of snnTorch's tutorials? A Markdown table.
+
+    python benchmarks/snntorch_tutorials.py
+    python benchmarks/snntorch_tutorials.py --networks recurrent --seeds 0,1,2 --neurons Leaky,normalized,RS
+
+Each network, its loss, its learning rate and its batches are those of the tutorial that it is named after, and are
+trained on MNIST for one epoch; what changes is the line that makes a neuron.
+
+- connected: tutorial 5, 784-1000-10 over 25 steps, cross-entropy of the membrane in every step.
+- convolutional: tutorial 6, 12C5-MP2-64C5-MP2-1024FC10 over 50 steps, cross-entropy of spike counts.
+- recurrent: that of tutorial 5, whose hidden neurons are ``RLeaky``, or ``RIzhikevich``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import snntorch as snn
+import torch
+from snntorch import functional, surrogate
+from torch import Tensor, nn
+
+import izhi.snntorch
+from izhi.data import load
+
+#: (kind of layer, options) → neuron
+Make = Callable[..., nn.Module]
+
+
+@dataclass(frozen=True)
+class Tutorial:
+    """A network of a tutorial, and how it is trained.
+
+    Attributes:
+        build: the network, from what makes a neuron.
+        steps: T.
+        rate: of Adam.
+        loss: of spikes and membranes (T, B, 10) and labels.
+    """
+
+    build: Callable[[Make], nn.Module]
+    steps: int
+    rate: float
+    loss: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def connected(neuron: Make) -> nn.Module:
+    return nn.Sequential(nn.Linear(784, 1000), neuron(), nn.Linear(1000, 10), neuron(output=True))
+
+
+def recurrent(neuron: Make) -> nn.Module:
+    hidden = neuron(linear_features=100)
+    return nn.Sequential(nn.Linear(784, 100), hidden, nn.Linear(100, 10), neuron(output=True))
+
+
+def convolutional(neuron: Make) -> nn.Module:
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 28, 28)), nn.Conv2d(1, 12, 5), nn.MaxPool2d(2), neuron(),
+        nn.Conv2d(12, 64, 5), nn.MaxPool2d(2), neuron(), nn.Flatten(), nn.Linear(1024, 10), neuron(output=True),
+    )  # fmt: skip
+
+
+def of_membranes(spikes: Tensor, membranes: Tensor, labels: Tensor) -> Tensor:
+    """Tutorial 5: the sum of the cross-entropy of every step."""
+    return torch.stack([nn.functional.cross_entropy(step, labels) for step in membranes]).sum()
+
+
+def of_rates(spikes: Tensor, membranes: Tensor, labels: Tensor) -> Tensor:
+    """Tutorial 6."""
+    found: Tensor = functional.ce_rate_loss()(spikes, labels)
+    return found
+
+
+TUTORIALS = {
+    "connected": Tutorial(connected, 25, 5e-4, of_membranes),
+    "convolutional": Tutorial(convolutional, 50, 1e-2, of_rates),
+    "recurrent": Tutorial(recurrent, 25, 5e-4, of_membranes),
+}
+BATCH = 128
+
+
+def maker(name: str, network: str) -> Make:
+    """The line that changes: snnTorch's neuron as the tutorial has it, or ours at its defaults."""
+
+    def make(**options: object) -> nn.Module:
+        is_recurrent = "linear_features" in options
+        if name != "Leaky":
+            kind = izhi.snntorch.RIzhikevich if is_recurrent else izhi.snntorch.Izhikevich
+            return kind(name, init_hidden=True, **options)
+        leaky = snn.RLeaky if is_recurrent else snn.Leaky
+        if network == "convolutional":
+            return leaky(beta=0.5, spike_grad=surrogate.fast_sigmoid(slope=25), init_hidden=True, **options)
+        return leaky(beta=0.95, init_hidden=True, **options)
+
+    return make
+
+
+def run(network: nn.Module, values: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Spikes and membranes of the last layer, (T, B, 10), of values (B, 784) as currents of every step."""
+    izhi.snntorch.reset(network)
+    found = [network(values)[:2] for _ in range(steps)]
+    spikes, membranes = zip(*found, strict=True)
+    return torch.stack(spikes), torch.stack(membranes)
+
+
+def accuracy(name: str, neuron: str, seed: int, samples: int | None) -> tuple[float, float]:
+    """Share of test samples that are classified right after one epoch, and minutes that took."""
+    torch.manual_seed(seed)
+    tutorial, data, began = TUTORIALS[name], load("mnist"), time.perf_counter()
+    network = tutorial.build(maker(neuron, name))
+    optimizer = torch.optim.Adam(network.parameters(), lr=tutorial.rate, betas=(0.9, 0.999))
+    x, y = data.train.inputs[:samples], data.train.labels[:samples]
+    for batch in torch.randperm(len(x)).split(BATCH):
+        loss = tutorial.loss(*run(network, _floats(x[batch]), tutorial.steps), y[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    network.eval()
+    right = 0
+    with torch.no_grad():
+        for part, labels in zip(data.test.inputs.split(500), data.test.labels.split(500), strict=True):
+            spikes, _ = run(network, _floats(part), tutorial.steps)
+            right += int((spikes.sum(0).argmax(1) == labels).sum())
+    return right / len(data.test), (time.perf_counter() - began) / 60
+
+
+def _floats(values: Tensor) -> Tensor:
+    return values.float() / 255 if values.dtype == torch.uint8 else values
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", default=",".join(TUTORIALS))
+    parser.add_argument("--neurons", default="Leaky,normalized,biological")
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--samples", type=int, help="of an epoch; default: all")
+    a = parser.parse_args()
+    print("| network | neuron | test accuracy (%) | minutes |\n|---|---|---:|---:|", flush=True)
+    for name in a.networks.split(","):
+        for neuron in a.neurons.split(","):
+            found = [accuracy(name, neuron, int(seed), a.samples) for seed in a.seeds.split(",")]
+            shares, minutes = zip(*((100 * share, time) for share, time in found), strict=True)
+            spread = f" ± {statistics.stdev(shares):.2f}" if len(shares) > 1 else ""
+            text = f"{statistics.mean(shares):.2f}{spread}"
+            print(f"| {name} | {neuron} | {text} | {statistics.mean(minutes):.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
