@@ -10,6 +10,7 @@ from izhi.errors import ArtifactError, SettingError
 from izhi.experiments.run_folder import load
 from izhi.hardware import fixed
 from izhi.hardware.artifact import IntegerArtifact
+from izhi.hardware.artifact.integers import in_whole_numbers
 from izhi.hardware.core.fit import fitted, larger
 from izhi.hardware.core.shape import shape_of
 from izhi.hardware.fixed import fast
@@ -98,6 +99,61 @@ def test_torch_and_integers_agree_on_every_spike(make, options, neuron, bits, tm
     assert np.array_equal(again.run(inputs).scores, outcome.scores)
 
 
+@pytest.mark.parametrize("neuron", [LIF, Izhikevich])
+@pytest.mark.parametrize(("make", "options"), [(image, {}), (line, {})])
+def test_values_come_in_as_whole_numbers(make, options, neuron):
+    torch.manual_seed(3)
+    network, features = make(neuron, **options).eval(), 198 if make is image else 40
+    values = torch.rand(20, features).expand(15, -1, -1)
+    with torch.no_grad():
+        for layer in network.spiking:
+            layer.connection.weight.mul_(2.5)
+    levels = 100
+    found = quantized(network, 4, formats(network, values, 16), levels=levels).eval()
+    integers = in_integers(found)
+    with torch.no_grad():
+        wanted = found(values)
+    inputs = in_whole_numbers(values.numpy(), {"encoding": "constant", "levels": levels})
+    assert inputs.max() > 90
+    for one, two, three in zip(
+        wanted.spikes, fixed.run(integers, inputs).spikes, fast.run(integers, inputs).spikes, strict=True
+    ):
+        assert np.array_equal(one.flatten(2).numpy(), two)
+        assert np.array_equal(two, three)
+    assert any(spikes.any() for spikes in wanted.spikes)
+
+
+def test_rounding_changes_little_of_what_values_do():
+    torch.manual_seed(0)
+    network = Network([Layer(Linear(30, 20), LIF(threshold=0.2))], Linear(20, 3)).eval()
+    values = torch.rand(50, 30).expand(15, -1, -1)
+    found = quantized(network, 8, formats(network, values, 16), per_neuron=True, levels=255).eval()
+    one, other = network(values).spikes[0], found(values).spikes[0]
+    assert one.mean() > 0.1
+    assert (one != other).float().mean() < 0.02
+
+
+def test_the_bias_of_a_readout_behind_a_mean_keeps_its_size():
+    torch.manual_seed(0)
+    row = [nn.Unflatten(1, (1, 8, 8)), Layer(Conv2d(1, 4, 3), LIF(threshold=0.2)), nn.AvgPool2d(3), nn.Flatten()]
+    network = Network(row, Linear(16, 3)).eval()
+    with torch.no_grad():
+        network.readout.input.bias.copy_(torch.tensor([3.0, 0.0, -3.0]))
+    x = spikes_of(15, 20, 64)
+    found = quantized(network, 8, formats(network, x, 16), per_neuron=True).eval()
+    one, other = network(x).output.sum(0), found(x).output.sum(0)
+    gaps = [output[:, 0] - output[:, 2] for output in (one, other)]
+    factor = (gaps[1] / gaps[0]).median()
+    assert ((gaps[1] / factor - gaps[0]).abs() < 0.1 * gaps[0].abs()).all(), "the same but for a factor"
+    assert 0.5 < factor < 2
+
+
+def test_levels_whose_sums_are_not_exact():
+    network = Network([Layer(Linear(784, 4), LIF())])
+    with pytest.raises(SettingError, match="levels is 255, but float32 does not hold .* choose at most 167"):
+        quantized(network, 8, None, levels=255)
+
+
 def test_a_window_sees_what_a_convolution_of_torch_sees():
     window = fixed.Window(2, 7, 6, (3, 2), (2, 1), (1, 1))
     x = np.arange(2 * 2 * 7 * 6).reshape(2, -1)
@@ -156,10 +212,13 @@ def vars_of(layer):
     return {name: getattr(layer, name) for name in names}
 
 
-def test_from_the_command_line(tmp_path, capsys):
+@pytest.mark.parametrize("encoding", ["rate", "constant"])
+def test_from_the_command_line(encoding, tmp_path, capsys):
     run, rounded = tmp_path / "run", tmp_path / "rounded"
-    settings = {"dataset": "digits", "layers": "conv 8x3 norm, average 2, 24", "epochs": "2", "steps": "8",
-                "batch-size": "32", "learning-rate": "5e-3", "neuron": "lif", "out": str(run)}  # fmt: skip
+    settings = {
+        "dataset": "digits", "layers": "conv 8x3 norm, average 2, 24", "epochs": "2", "steps": "8",
+        "batch-size": "32", "learning-rate": "5e-3", "neuron": "lif", "encoding": encoding, "out": str(run),
+    }  # fmt: skip
     words = [word for name, value in settings.items() for word in (f"--{name}", value)]
     assert cli.main(["train", *words, "--quiet"]) == 0
     assert cli.main(["quantize", str(run), "--epochs", "1", "--weights", "4", "--out", str(rounded), "--quiet"]) == 0

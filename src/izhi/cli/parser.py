@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+from izhi.data import functions
 from izhi.errors import SettingError, shown, unknown
 from izhi.version import __version__
 
@@ -98,6 +99,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Load the code of the chosen command, and run it."""
     if getattr(arguments, "resume", False) and not arguments.out:
         raise SettingError("resume is set, but no folder is named whose runs go on; add --out FOLDER")
+    if getattr(arguments, "dataset", None):
+        functions.trust(arguments.dataset)
     check = getattr(arguments, "check", None)
     if check is not None:
         check(arguments)

@@ -1,6 +1,7 @@
 """Data sets that have a name, and what is known of each before it is loaded.
 
-Beside these, a path names a file or folder of one's own (``izhi.data.places``), packages bring data sets of theirs, and
+Beside these, a path names a file or folder of one's own (``izhi.data.places``), ``module:function`` a function
+(``izhi.data.functions``), packages bring data sets of theirs, and
 any folder of the data root that holds ``<folder>_train.h5`` and ``<folder>_test.h5`` in the
 format of the Spiking Heidelberg Digits is a data set of that name.
 """
@@ -12,6 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from izhi import files
+from izhi.data import functions
 from izhi.errors import SettingError, shown, unknown
 
 #: Name → what it is.
@@ -69,6 +71,9 @@ def provided() -> dict[str, EntryPoint]:
 
 def require_known(name: str) -> None:
     """Raise SettingError unless there is a data set of that name."""
+    if functions.is_function(name):
+        functions.require_trusted(name)
+        return
     if is_path(name):
         if not Path(name).exists():
             raise SettingError(f"data set {shown(name)} is not there, expected a file .npz or a folder of classes")
@@ -80,6 +85,8 @@ def require_known(name: str) -> None:
 def usual_window(name: str) -> float | None:
     """Milliseconds of a recording that are used unless a setting says otherwise; None for vectors."""
     require_known(name)
+    if functions.is_function(name):
+        return functions.window(name)
     if name in DATASETS or is_path(name):
         return WINDOWS.get(name)
     brought = provided().get(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from izhi.data import embedded, mnist, nmnist, places, shd, stmnist
+from izhi.data import embedded, functions, mnist, nmnist, places, shd, stmnist
 from izhi.data.catalogue import EMBEDDED, data_root, is_path, provided, require_known
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
@@ -34,6 +34,8 @@ def source_of(name: str) -> Source:
     require_known(name)
     if name in SOURCES:
         return SOURCES[name]
+    if functions.is_function(name):
+        return functions.Function(name)
     if is_path(name):
         return places.Arrays(name) if name.endswith(".npz") else places.ClassFolder(name)
     brought = provided().get(name)

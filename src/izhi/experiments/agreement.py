@@ -20,13 +20,15 @@ from izhi.training import LOSSES
 
 def reference(trained: Trained) -> Reference:
     """A trained network as what a device is compared with."""
-    network, steps = trained.network.eval(), trained.experiment.coding.steps
+    network, coding = trained.network.eval(), trained.experiment.coding
     loss = LOSSES[trained.experiment.training.loss]
 
     def run(inputs: Inputs) -> Outcome:
         arriving = torch.from_numpy(inputs).float()
         if arriving.dim() == 2:  # currents, constant over time
-            arriving = arriving.expand(steps, *arriving.shape)
+            arriving = arriving.expand(coding.steps, *arriving.shape)
+        elif coding.encoding == "constant":
+            arriving = arriving / coding.levels
         with torch.no_grad():
             out = network(arriving)
         fired = [(spikes > 0).flatten(2).numpy().astype(np.uint8) for spikes in out.spikes]

@@ -191,7 +191,10 @@ def network(
     if bits.weight_bits is not None:
         planned = [row.layer for row in rows.plan(e, features, classes) if row.layer.has_neurons]
         own = [layer.weight_bits or bits.weight_bits for layer in planned]
-    return quantization.quantized(found, bits.weight_bits, formats, own=own, per_neuron=bits.weight_scale == "neuron")
+    return quantization.quantized(
+        found, bits.weight_bits, formats, own=own, per_neuron=bits.weight_scale == "neuron",
+        levels=e.coding.levels if e.coding.encoding == "constant" else None,
+    )  # fmt: skip
 
 
 def _float_network(e: Experiment, features: int | Shape, classes: int) -> Network:

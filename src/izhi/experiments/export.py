@@ -15,7 +15,7 @@ from izhi.experiments.run_folder import accuracy_of, versions
 from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.hardware import fixed
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.artifact.integers import most_tests
+from izhi.hardware.artifact.integers import in_whole_numbers, most_tests
 from izhi.seeds import Purpose, derive_seed
 
 #: Settings that decide how samples become spikes.
@@ -41,9 +41,9 @@ def of_run(run: trained.Trained, *, tests: int = 4) -> IntegerArtifact:
     from izhi import quantization
 
     whole = quantization.in_integers(network)
-    spikes = test_vectors(run, min(tests, most_tests(whole, e.coding.steps))).astype(np.uint8)
-    scores = fixed.run(whole, spikes).scores
     encoding = {name: e.get(name) for name in ENCODING}
+    spikes = in_whole_numbers(test_vectors(run, min(tests, most_tests(whole, e.coding.steps))), encoding)
+    scores = fixed.run(whole, spikes).scores
     return IntegerArtifact(whole, e.coding.steps, tuple(dataset.classes), encoding, provenance(run), spikes, scores)
 
 
@@ -67,8 +67,8 @@ def provenance(run: trained.Trained) -> dict[str, object]:
 def expect_integers(path: Path, e: Experiment) -> None:
     if e.quantization.weight_bits is None or e.quantization.state_bits is None:
         raise SettingError(f"{path} has float weights or states, expected both in integers; run izhi quantize first")
-    if e.coding.encoding in ("rows", "constant"):
+    if e.coding.encoding == "rows":
         raise SettingError(
-            f"encoding is {e.coding.encoding!r}, which gives currents; hardware takes spikes:"
-            " train with rate or latency"
+            "encoding is 'rows', which gives currents; hardware takes spikes, or constant whole numbers:"
+            " train with rate, latency or constant"
         )

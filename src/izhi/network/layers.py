@@ -181,7 +181,7 @@ def each_step(module: nn.Module, spikes: Spikes) -> Tensor:
     Raises:
         ShapeError: if the module does not take them, or gives back no tensor of as many steps.
     """
-    if is_repeated(spikes) and isinstance(module, _SAME_EACH_STEP):
+    if is_repeated(spikes) and (isinstance(module, _SAME_EACH_STEP) or getattr(module, "is_deterministic", False)):
         once = each_step(module, spikes[:1])
         return once.expand(len(spikes), *once.shape[1:])
     x = spikes if isinstance(spikes, Tensor) else spikes.dense()

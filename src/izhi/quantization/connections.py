@@ -105,17 +105,18 @@ class QuantizedReadout(Connection):
     Args:
         connection: Linear, whose weights and bias are taken over.
         bits: of a weight, 2 to 8.
+        unit: of what comes in, see ``QuantizedConnection``.
 
     Raises:
         SettingError: for another connection, or number of bits.
     """
 
-    def __init__(self, connection: Connection, bits: int) -> None:
+    def __init__(self, connection: Connection, bits: int, *, unit: float = 1.0) -> None:
         if not (isinstance(connection.input, nn.Linear) and connection.is_plain):
             raise SettingError(f"the readout is {connection.kind}, expected Linear, which hardware has")
         _check_bits(bits)
         super().__init__(_quantizer(connection.input, connection.weight.detach(), bits, per_neuron=False))
-        self.bits = bits
+        self.bits, self.unit = bits, unit
         self.bias = connection.input.bias
 
     def integers(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -123,8 +124,8 @@ class QuantizedReadout(Connection):
         quantized = self.input.quant_weight()
         whole = rounded(quantized.value / quantized.scale, 1.0)
         bias = torch.zeros(len(whole)) if self.bias is None else self.bias
-        power = 2.0 ** quantized.scale.detach().log2().round()
-        return whole, rounded(bias / quantized.scale, 1.0), power
+        scale = quantized.scale * self.unit
+        return whole, rounded(bias / scale, 1.0), 2.0 ** scale.detach().log2().round()
 
     def forward(self, spikes: Spikes, delay: Delay | None = None) -> Drive:
         self.check(spikes)

@@ -32,6 +32,7 @@ def quantized(
     *,
     own: Sequence[int | None] | None = None,
     per_neuron: bool = False,
+    levels: int | None = None,
 ) -> Network:
     """A network with the same weights in integers of some bits and states in those formats.
 
@@ -43,6 +44,7 @@ def quantized(
         formats: of each layer's states; None to leave states as they are.
         own: bits of each layer's weights, in place of ``bits``.
         per_neuron: whether each neuron's weights have a scale of their own.
+        levels: L, where values from 0 to 1 come in: they become round(L·value). None for spikes, or numbers of them.
 
     Raises:
         SettingError: for what hardware does not have.
@@ -50,6 +52,8 @@ def quantized(
     widths = list(own or [bits] * len(network.spiking))
     row: list[nn.Module] = []
     unit, number = 1.0, 0
+    if levels is not None and bits is not None:
+        row, unit = [Levels(levels)], 1 / levels
     for place, module in enumerate(network.layers, start=1):
         if not isinstance(module, Layer):
             module, unit = _whole_numbers(module, unit, place) if bits is not None else (module, unit)
@@ -60,6 +64,8 @@ def quantized(
             neuron = quantized_neuron(neuron, formats[number])
         norm, width = module.norm, widths[number]
         if width is not None:
+            if levels is not None and number == 0:
+                _check_levels(levels, width, connection.weight[0].numel())
             if module.delay is not None:
                 raise SettingError("delays are set, which hardware does not have; leave them out")
             if norm is not None:
@@ -71,12 +77,38 @@ def quantized(
         unit, number = 1.0, number + 1
     readout = network.readout
     if readout is not None and bits is not None:
-        readout = QuantizedReadout(readout, bits)
+        readout = QuantizedReadout(readout, bits, unit=unit)
     return Network(row, readout, keep_every=network.keep_every, dropout=network.dropout, is_exact=True)
+
+
+def _check_levels(levels: int, bits: int, sources: int) -> None:
+    """Raise SettingError where float32, in which the network runs, does not hold the sums of integers exactly."""
+    most = 2**24 // (sources << (bits - 1))
+    if levels > most:
+        raise SettingError(
+            f"levels is {levels}, but float32 does not hold such sums over {sources:,} weights of {bits} bits;"
+            f" choose at most {most}, or fewer bits"
+        )
 
 
 #: Of a window, in torch's way: one number, or one for each direction.
 Size: TypeAlias = int | tuple[int, ...]
+
+
+class Levels(nn.Module):
+    """Values from 0 to 1 as whole numbers, round(L·value)."""
+
+    is_deterministic = True
+
+    def __init__(self, levels: int) -> None:
+        super().__init__()
+        self.levels = levels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.round(x * self.levels)
+
+    def extra_repr(self) -> str:
+        return str(self.levels)
 
 
 class SumPool(nn.Module):
@@ -159,7 +191,8 @@ def in_integers(network: Network) -> fixed.Network:
 
 def _inputs(network: Network) -> tuple[int, ...]:
     """Features that come in."""
-    first = next(iter(network.layers), network.readout)
+    row = [module for module in network.layers if not isinstance(module, Levels)]
+    first = next(iter(row), network.readout)
     if isinstance(first, nn.Unflatten):
         return (math.prod(cast("tuple[int, ...]", first.unflattened_size)),)
     connection = first.connection if isinstance(first, Layer) else first

@@ -29,7 +29,7 @@ class DataSettings(Group):
     """The data set, and which of its training samples are held out."""
 
     dataset: str = setting(
-        "digits", "data set: " + ", ".join(DATASETS) + "; or a file .npz, or a folder of classes",
+        "digits", "data set: " + ", ".join(DATASETS) + "; or a file .npz, a folder of classes, or module:function",
         Mark.CODES | Mark.SHAPES | Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS,
     )  # fmt: skip
     validation: float = setting(
@@ -72,6 +72,10 @@ class CodingSettings(Group):
     population: int = setting(
         0, "Gaussian receptive fields per input; 0 for none, else 3 or more",
         Mark.CODES | Mark.SHAPES, ge=0, le=1000,
+    )  # fmt: skip
+    levels: int = setting(
+        255, "whole numbers that a constant current takes in a network of quantised weights",
+        Mark.CODES | Mark.SHAPES, ge=1, le=255,
     )  # fmt: skip
     steps: int = setting(25, "time steps T", Mark.CODES | Mark.SHAPES, ge=1, le=1_000_000)
     window: float | None = setting(

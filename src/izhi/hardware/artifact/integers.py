@@ -44,6 +44,33 @@ _MOST_LAYERS = 64
 _MOST_TESTS, _MOST_WORK, _WORK_OF_A_STEP, _WORK_OF_A_NEURON = 1000, 1 << 32, 1 << 17, 64
 
 
+def in_whole_numbers(encoded: Array, encoding: Mapping[str, object]) -> NDArray[np.uint8]:
+    """What comes in, (T, B, inputs): how often each input fires in each step, or constant currents in their levels.
+
+    Args:
+        encoded: spikes, numbers of them, or with the encoding ``constant`` values from 0 to 1.
+        encoding: settings of an artifact.
+
+    Raises:
+        ShapeError: unless that is whole, 0 to 255.
+    """
+    given = np.asarray(encoded)
+    if given.dtype.kind not in "fiub":
+        raise ShapeError(f"encoded samples are {given.dtype}, expected numbers (T, B, inputs)")
+    levels = encoding.get("levels")
+    if encoding.get("encoding") == "constant" and isinstance(levels, int):
+        given = np.rint(given * np.float32(levels))
+    if given.size and not 0 <= given.min() <= given.max() <= MOST_INPUT:
+        raise ShapeError(
+            f"encoded samples hold {given.min()} to {given.max()}, expected 0 to {MOST_INPUT}:"
+            " how often each input fires in a step"
+        )
+    found = given.astype(np.uint8)
+    if (found != given).any():
+        raise ShapeError("encoded samples hold parts of spikes, expected whole numbers; use an encoder of spikes")
+    return found
+
+
 @dataclass(frozen=True)
 class IntegerArtifact:
     """A network in integers, and how to use it.
@@ -79,18 +106,7 @@ class IntegerArtifact:
 
     def inputs_of(self, encoded: Array) -> NDArray[np.uint8]:
         """How often each input fires in each step, (T, B, inputs); ShapeError unless that is whole, 0 to 255."""
-        given = np.asarray(encoded)
-        if given.dtype.kind not in "fiub":
-            raise ShapeError(f"encoded samples are {given.dtype}, expected numbers (T, B, inputs)")
-        if given.size and not 0 <= given.min() <= given.max() <= MOST_INPUT:
-            raise ShapeError(
-                f"encoded samples hold {given.min()} to {given.max()}, expected 0 to {MOST_INPUT}:"
-                " how often each input fires in a step"
-            )
-        found = given.astype(np.uint8)
-        if (found != given).any():
-            raise ShapeError("encoded samples hold parts of spikes, expected whole numbers; use an encoder of spikes")
-        return found
+        return in_whole_numbers(encoded, self.encoding)
 
     def run(self, inputs: Inputs) -> Outcome:
         """Run spikes (T, B, inputs) through the integer model, compiled where Numba is installed."""
