@@ -75,7 +75,7 @@ class CodingSettings(Group):
     )  # fmt: skip
     levels: int = setting(
         255, "whole numbers that a constant current takes in a network of quantised weights",
-        Mark.CODES | Mark.SHAPES, ge=1, le=255,
+        Mark.CODES | Mark.SHAPES | Mark.OF_QUANTIZING, ge=1, le=255,
     )  # fmt: skip
     steps: int = setting(25, "time steps T", Mark.CODES | Mark.SHAPES, ge=1, le=1_000_000)
     window: float | None = setting(
