@@ -12,7 +12,7 @@ from torch import Tensor
 from izhi import encoding
 from izhi.errors import ShapeError
 from izhi.kernels import PackedSpikes, packed, product
-from izhi.kernels.cpu import events
+from izhi.kernels.cpu import bits, events
 from izhi.network import Layer, Network
 from izhi.network.connections import ConductanceSynapse, Linear
 from izhi.neurons import Izhikevich
@@ -25,6 +25,7 @@ def spikes_of(shape: tuple[int, ...], density: float, seed: int = 0) -> Tensor:
     return (torch.rand(shape, generator=generator) < density).float()
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 6), st.integers(1, 9), sizes, st.sampled_from([0.0, 0.1, 0.9, 1.0]), st.integers(0, 9)
 )  # fmt: skip
@@ -59,14 +60,13 @@ def test_products_and_gradients_are_those_of_dense_spikes(
 
 
 def test_events_alone_are_exact_for_whole_numbers() -> None:
-    # More rows than fit one piece of work, more words than are visited at once, and a column in the
-    # second piece.
-    spikes = spikes_of((1, 40_000, 40), 0.1)
-    words = PackedSpikes.pack(spikes).words[0]
-    weight = torch.arange(530 * 40.0).view(530, 40) % 7
-    assert torch.equal(events.product(words, weight), spikes[0] @ weight.T)
-    g = torch.arange(40_000 * 530.0).view(40_000, 530) % 3
-    assert torch.equal(events.weight_gradient(words, 40, g), g.T @ spikes[0])
+    # More steps than a word holds, and a column behind the last whole block.
+    spikes = spikes_of((70, 300, 45), 0.1)
+    words = PackedSpikes.pack(spikes).words
+    weight = torch.arange(530 * 45.0).view(530, 45) % 7
+    assert torch.equal(events.product(words, weight), spikes @ weight.T)
+    g = torch.arange(70 * 300 * 530.0).view(70, 300, 530) % 3
+    assert torch.equal(events.weight_gradient(words, 45, g), g.flatten(0, 1).T @ spikes.flatten(0, 1))
 
 
 def test_sparse_spikes_skip_the_dense_product(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,3 +147,45 @@ def test_packed_spikes_of_the_wrong_width_are_named() -> None:
 def test_words_whose_bits_would_reach_beyond_the_weights(words, message):
     with pytest.raises(ShapeError, match=message):
         PackedSpikes(words, 20)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.integers(4, 40), st.integers(1, 5), st.integers(1, 100), st.integers(64, 200),
+    st.sampled_from([0.0, 0.02, 0.2, 0.6]), st.integers(0, 9),
+)  # fmt: skip
+def test_spikes_of_a_layer_before_are_visited_alone(
+    steps: int, batch: int, inputs: int, outputs: int, density: float, seed: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed, "_WORTH_LOOKING", 0)
+        spikes = spikes_of((steps, batch, inputs), density, seed).requires_grad_()
+        weight = torch.randn(outputs, inputs, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+        found, expected = product(spikes, weight), torch.nn.functional.linear(spikes, weight)
+        g = torch.randn(found.shape, generator=torch.Generator().manual_seed(seed))
+        assert (found.grad_fn is not None and "Product" in found.grad_fn.name()) == (
+            float(spikes.detach().mean()) < 0.25
+        )
+        for one, other in zip(
+            (found, *torch.autograd.grad(found, (spikes, weight), g)),
+            (expected, *torch.autograd.grad(expected, (spikes, weight), g)), strict=True,
+        ):  # fmt: skip
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [2.0, -1.0, 0.5, torch.nan, torch.inf])
+def test_what_is_no_spike_is_multiplied(value: float) -> None:
+    x = spikes_of((5, 200, 90), 0.1)
+    x[4, 199, 89] = value
+    weight = torch.randn(64, 90)
+    assert bits.packed(x) is None
+    torch.testing.assert_close(product(x, weight), torch.nn.functional.linear(x, weight), equal_nan=True)
+
+
+def test_packing_by_the_kernel_is_that_of_numpy() -> None:
+    for features in (1, 31, 32, 33, 100):
+        x = spikes_of((3, 7, features), 0.3)
+        found = bits.packed(x)
+        assert found is not None
+        assert torch.equal(found[0], PackedSpikes.pack(x).words)
+        assert found[1] == pytest.approx(float(x.mean()))

@@ -11,6 +11,10 @@ from torch import Tensor, nn
 from izhi.errors import ShapeError
 from izhi.kernels.cpu import bits, events
 from izhi.kernels.cpu.bits import WORD
+from izhi.kernels.tracing import is_traced
+
+#: Spikes, and steps, below which it does not matter which product is faster.
+_WORTH_LOOKING, _STEPS_WORTH_LOOKING = 1 << 16, 4
 
 
 class PackedSpikes:
@@ -86,35 +90,51 @@ def is_repeated(spikes: Spikes) -> TypeGuard[Tensor]:
 
 
 class _Product(torch.autograd.Function):
-    """Words (R, W) of spikes, weight (O, I) → spikes·weightᵀ (R, O), visiting the spikes alone."""
+    """Words (T, B, W) of spikes, weight (O, I) → spikes·weightᵀ (T, B, O), visiting the spikes alone.
+
+    ``spikes`` are the same (T, B, I), where their gradient is wanted; else None.
+    """
 
     @staticmethod
-    def forward(ctx: Any, words: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(words)
-        ctx.inputs = weight.shape[1]
+    def forward(ctx: Any, words: Tensor, weight: Tensor, spikes: Tensor | None) -> Tensor:
+        ctx.save_for_backward(words, weight)
         return events.product(words, weight)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
-        (words,) = ctx.saved_tensors
-        return None, events.weight_gradient(words, ctx.inputs, g.contiguous())
+        words, weight = ctx.saved_tensors
+        of_weight = events.weight_gradient(words, weight.shape[1], g.contiguous()) if ctx.needs_input_grad[1] else None
+        return None, of_weight, g @ weight if ctx.needs_input_grad[2] else None
+
+
+def _packed_if_sparse(spikes: Tensor, weight: Tensor) -> Tensor | None:
+    """Words of dense spikes, such as those of a layer before, where visiting them alone is faster."""
+    is_float = spikes.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    on_cpu = spikes.device.type == weight.device.type == "cpu"
+    if not (is_float and on_cpu and spikes.dim() == 3) or spikes.numel() < _WORTH_LOOKING or is_traced():
+        return None
+    if len(spikes) < _STEPS_WORTH_LOOKING or weight.shape[0] < events.NARROW:
+        return None
+    found = bits.packed(spikes.detach())
+    return None if found is None or found[1] >= events.DENSE[torch.float32] else found[0]
 
 
 def product(spikes: Spikes, weight: Tensor) -> Tensor:
     """Spikes (T, B, I) times weight (O, I) → currents (T, B, O).
 
-    Packed spikes that are sparse enough cost their number of additions, forward and backward, instead
+    Spikes that are sparse enough, packed or in float32, cost their number of additions, forward and backward, instead
     of a dense product; sums are then in another order.
     """
     if isinstance(spikes, Tensor):
-        return nn.functional.linear(spikes, weight)
-    steps, batch, features = spikes.shape
-    words = spikes.words.reshape(steps * batch, -1)
-    if not events.pays(words, weight.shape[0], features, spikes.dtype):
+        found = _packed_if_sparse(spikes, weight)
+        if found is None:
+            return nn.functional.linear(spikes, weight)
+        return _Product.apply(found, weight, spikes)  # type: ignore[no-any-return, no-untyped-call]
+    words = spikes.words.contiguous()
+    if not events.pays(words, weight.shape[0], spikes.features, spikes.dtype):
         return nn.functional.linear(spikes.dense(), weight)
-    out = _Product.apply(words, weight.float())  # type: ignore[no-untyped-call]
-    return out.view(steps, batch, -1).to(spikes.dtype)  # type: ignore[no-any-return]
+    return _Product.apply(words, weight.float(), None).to(spikes.dtype)  # type: ignore[no-any-return, no-untyped-call]
 
 
 __all__ = ["PackedSpikes", "Spikes", "is_repeated", "product"]

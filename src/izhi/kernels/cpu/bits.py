@@ -71,7 +71,21 @@ def word_of(typing: Context, address: Value) -> Value:
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def _transpose_words(typing: Context, source: Value, stride: Value, target: Value) -> Value:
+def words_of_floats(typing: Context, address: Value) -> Value:
+    """The word whose bits say which of 32 float32 are not 0; above it, in 64 bits, which of those are not 1 either."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        kind = ir.VectorType(ir.FloatType(), WORD)
+        x = builder.load(builder.inttoptr(args[0], kind.as_pointer()), align=4)
+        fires, odd = (builder.fcmp_unordered("!=", x, ir.Constant(kind, [value] * WORD)) for value in (0.0, 1.0))
+        words = [builder.zext(builder.bitcast(flags, _I32), _I64) for flags in (fires, builder.and_(fires, odd))]
+        return builder.or_(words[0], builder.shl(words[1], ir.Constant(_I64, 32)))
+
+    return types.uint64(types.int64), generate
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def transpose_words(typing: Context, source: Value, stride: Value, target: Value) -> Value:
     """32 words a stride (bytes) apart → 32 words side by side: bit r of word i is bit i of word r."""
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
@@ -89,26 +103,6 @@ def _transpose_words(typing: Context, source: Value, stride: Value, target: Valu
         return context.get_dummy_value()
 
     return types.none(*[types.int64] * 3), generate
-
-
-@cache
-def _transpose() -> Kernel:
-    @compile_kernel
-    def transpose(data):  # type: ignore[no-untyped-def]
-        rows, width = number(data, 0), number(data, 1)
-        source, target = number(data, 2), number(data, 3)
-        wide_vectors()
-        worker, workers = share(data)
-        blocks = rows // 32
-        for row in range(worker * blocks // workers, (worker + 1) * blocks // workers):
-            for w in range(width):
-                _transpose_words(
-                    source + 4 * (row * 32 * width + w),
-                    4 * width,
-                    target + 4 * 32 * (w * blocks + row),
-                )
-
-    return transpose
 
 
 @cache
@@ -133,6 +127,48 @@ def _expand(dtype: torch.dtype) -> Kernel:
     return expand
 
 
+@cache
+def _pack() -> Kernel:
+    @compile_kernel
+    def pack(data):  # type: ignore[no-untyped-def]
+        rows, features = number(data, 0), number(data, 1)
+        width = (features + WORD - 1) // WORD
+        x = array(data, 2, (rows, features), f32)
+        words = array(data, 3, (rows, width), np.uint32)
+        most = array(data, 4, rows, np.int32)
+        wide_vectors()
+        worker, workers = share(data)
+        last = np.zeros(WORD, f32)
+        for row in range(worker * rows // workers, (worker + 1) * rows // workers):
+            count = 0
+            for w in range(width):
+                size, address = min(WORD, features - 32 * w), x[row].ctypes.data + 4 * 32 * w
+                if size < WORD:
+                    for i in range(size):
+                        last[i] = x[row, 32 * w + i]
+                    address = last.ctypes.data
+                found = words_of_floats(address)
+                word = np.uint32(found & np.uint64(0xFFFFFFFF))
+                words[row, w] = word
+                if found >> np.uint64(32) != 0:
+                    count = -1
+                    break
+                count += number_of_bits(word)
+            most[row] = count
+
+    return pack
+
+
+def packed(x: Tensor) -> tuple[Tensor, float] | None:
+    """Spikes (…, N) in float32 as words (…, ⌈N/32⌉), and the share of 1 in them; None if some are neither 0 nor 1."""
+    features = x.shape[-1]
+    words = torch.empty(*x.shape[:-1], -(-features // WORD), dtype=torch.int32)
+    rows = x.numel() // features
+    counts = torch.empty(rows, dtype=torch.int32)
+    launch(_pack(), rows, features, x.contiguous(), words, counts, pieces=rows)
+    return None if int(counts.min()) < 0 else (words, int(counts.sum()) / x.numel())
+
+
 def dense(words: Tensor, features: int, dtype: torch.dtype) -> Tensor:
     """Words (…, ⌈N/32⌉) → spikes (…, N) of 0 and 1 in float32 or bfloat16."""
     out = torch.empty(*words.shape[:-1], features, dtype=dtype)
@@ -141,18 +177,4 @@ def dense(words: Tensor, features: int, dtype: torch.dtype) -> Tensor:
     return out
 
 
-def transposed(words: Tensor) -> Tensor:
-    """Words (R, W) of rows → words (W, ⌈R/32⌉, 32) of columns.
-
-    Bit r of word (w, s, i) is the spike of row 32·s + r in column 32·w + i; rows beyond R are silent.
-    """
-    rows, width = words.shape
-    if rows % WORD:
-        words = torch.cat([words, words.new_zeros(WORD - rows % WORD, width)])
-    blocks = len(words) // WORD
-    out = words.new_empty(width, blocks, WORD)
-    launch(_transpose(), len(words), width, words, out, pieces=blocks)
-    return out
-
-
-__all__ = ["WORD", "dense", "lowest_bit", "number_of_bits", "transposed", "word_of"]
+__all__ = ["WORD", "dense", "lowest_bit", "number_of_bits", "packed", "transpose_words", "word_of"]

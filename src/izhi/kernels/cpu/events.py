@@ -1,18 +1,23 @@
 """Products of spikes that only visit the spikes: each adds one row of a matrix, and zeros cost nothing.
 
-out[i] = Σ_j bit(i, j)·m[j]. With weights as m that is the current, with gradients of currents as m the
-gradient of the weights.
+The current of a step is the sum of the weights' rows of the inputs that fire in it; the gradient of an input's
+weights is the sum, over samples, of the currents' gradients in the steps in which it fires. Both go through the
+columns in blocks of which a sum stays in registers, and a sample's rows in the nearest cache, for all its steps.
 """
 
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
+import numba
 import numpy as np
 import torch
+from llvmlite import ir
+from numba import types
 from torch import Tensor, nn
 
-from izhi.kernels.cpu.bits import WORD, lowest_bit, number_of_bits, transposed
+from izhi.kernels.cpu.bits import WORD, lowest_bit, number_of_bits, transpose_words
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
@@ -26,20 +31,68 @@ from izhi.kernels.cpu.parallel import (
 from izhi.kernels.cpu.scalars import f32, inlined
 from izhi.kernels.vocabulary import Value
 
-#: Columns of one piece of work, and bytes of the part of m that should stay in the cache.
-_COLUMNS, _CACHE = 512, 1 << 20
-#: Rows of the result that are one piece of work.
-_ROWS = 64
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llvmlite.ir import IRBuilder
+    from numba.core.base import BaseContext
+    from numba.core.typing import Context, Signature
+
+#: Columns of a block: of currents, whose rows must stay in the cache, and of gradients.
+_OF_CURRENTS, _OF_GRADIENTS = 64, 128
 #: The share of spikes above which a dense product is faster; it lies lower where bfloat16 has units
 #: of its own. Below this many columns a dense product is faster always.
-_DENSE = {torch.float32: 0.25, torch.bfloat16: 0.03}
-_NARROW = 64
+DENSE = {torch.float32: 0.25, torch.bfloat16: 0.03}
+NARROW = 64
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
+
+
+def _adder(size: int) -> Value:
+    """An intrinsic for rows of so many float32: into += Σ_k rows[places[k]] over k < count, all by their addresses."""
+
+    @numba.extending.intrinsic  # type: ignore[untyped-decorator]
+    def add_rows(typing: Context, rows: Value, places: Value, count: Value, into: Value) -> Value:
+        def generate(
+            context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
+        ) -> ir.Value:
+            kind = ir.VectorType(ir.FloatType(), size)
+            rows, places, count, into = args
+
+            def at(address: ir.Value, kind: ir.Type) -> ir.Value:
+                return builder.load(builder.inttoptr(address, kind.as_pointer()), align=4)
+
+            begin, total = builder.block, at(into, kind)
+            loop, end = builder.append_basic_block("row"), builder.append_basic_block("done")
+            builder.cbranch(builder.icmp_signed(">", count, ir.Constant(_I64, 0)), loop, end)
+            builder.position_at_end(loop)
+            k, before = builder.phi(_I64), builder.phi(kind)
+            place = builder.zext(at(builder.add(places, builder.mul(k, ir.Constant(_I64, 4))), _I32), _I64)
+            row = at(builder.add(rows, builder.mul(place, ir.Constant(_I64, 4 * size))), kind)
+            after, following = builder.fadd(before, row), builder.add(k, ir.Constant(_I64, 1))
+            for phi, first, then in ((k, ir.Constant(_I64, 0), following), (before, total, after)):
+                phi.add_incoming(first, begin)
+                phi.add_incoming(then, loop)
+            builder.cbranch(builder.icmp_signed("<", following, count), loop, end)
+            builder.position_at_end(end)
+            found = builder.phi(kind)
+            found.add_incoming(total, begin)
+            found.add_incoming(after, loop)
+            builder.store(found, builder.inttoptr(into, kind.as_pointer()), align=4)
+            return context.get_dummy_value()
+
+        return types.none(*[types.int64] * 4), generate
+
+    return add_rows
+
+
+# Known to the kernels by name: one that captured an intrinsic would never be found again in the cache on disk.
+_add_narrow_rows, _add_wide_rows = _adder(_OF_CURRENTS), _adder(_OF_GRADIENTS)
 
 
 @inlined
-def _list_bits(words: Value, start: Value, stop: Value, places: Value) -> Value:
+def _list_bits(words: Value, places: Value) -> Value:
     count = 0
-    for w in range(start, stop):
+    for w in range(len(words)):
         word = words[w]
         while word != 0:
             places[count] = np.int32(32 * w) + np.int32(lowest_bit(word))
@@ -49,59 +102,110 @@ def _list_bits(words: Value, start: Value, stop: Value, places: Value) -> Value:
 
 
 @cache
-def _gather() -> Kernel:
+def _product() -> Kernel:
+    size = _OF_CURRENTS
+
     @compile_kernel
-    def gather(data):  # type: ignore[no-untyped-def]
-        rows, words_per_row, depth, width = four_numbers(data)
-        columns, at_once = number(data, 4), number(data, 5)
-        words = array(data, 6, (rows, words_per_row), np.uint32)
-        m = array(data, 7, (depth, width), f32)
-        out = array(data, 8, (rows, width), f32)
+    def product(data):  # type: ignore[no-untyped-def]
+        steps, batch, per_row, blocks = four_numbers(data)
+        inputs = number(data, 4)
+        words = array(data, 5, (steps, batch, per_row), np.uint32)
+        weights = number(data, 6)
+        out = array(data, 7, (steps, batch, blocks, size), f32)
         wide_vectors()
         worker, workers = share(data)
-        places = np.zeros(32 * at_once, np.int32)
-        groups = (rows + _ROWS - 1) // _ROWS
-        pieces = groups * ((width + columns - 1) // columns)
+        places, starts = np.zeros(32 * 32 * per_row, np.int32), np.zeros(33, np.int64)
+        for b in range(worker * batch // workers, (worker + 1) * batch // workers):
+            for first in range(0, steps, 32):
+                length, count = min(32, steps - first), 0
+                for t in range(length):
+                    starts[t] = count
+                    count += _list_bits(words[first + t, b], places[count:])
+                starts[length] = count
+                for block in range(blocks):
+                    rows = weights + 4 * size * inputs * block
+                    for t in range(length):
+                        total = out[first + t, b, block]
+                        for i in range(size):
+                            total[i] = f32(0)
+                        fired = places.ctypes.data + 4 * starts[t]
+                        _add_narrow_rows(rows, fired, starts[t + 1] - starts[t], total.ctypes.data)
+
+    return product
+
+
+@cache
+def _gradient(size: int) -> Kernel:
+    is_wide = size == _OF_GRADIENTS
+
+    @compile_kernel
+    def gradient(data):  # type: ignore[no-untyped-def]
+        steps, batch, chunks, blocks = four_numbers(data)
+        inputs, parts, per_row = number(data, 4), number(data, 5), number(data, 6)
+        along_time = array(data, 7, (batch, chunks, per_row), np.uint32)
+        g = array(data, 8, (steps, batch, blocks, size), f32)
+        out = array(data, 9, (blocks, inputs, size), f32)
+        wide_vectors()
+        worker, workers = share(data)
+        pieces = blocks * parts
+        rows, places = np.zeros((32, size), f32), np.zeros(32, np.int32)
         for piece in range(worker * pieces // workers, (worker + 1) * pieces // workers):
-            left = piece // groups * columns
-            right, top = min(width, left + columns), piece % groups * _ROWS
-            size = right - left
-            for start in range(0, words_per_row, at_once):
-                stop = min(words_per_row, start + at_once)
-                for row in range(top, min(rows, top + _ROWS)):
-                    count = _list_bits(words[row], start, stop, places)
-                    total = out[row, left:right]
-                    if start == 0:
-                        for n in range(size):
-                            total[n] = f32(0)
-                    # Four at once, since reading and writing the total would cost as much as adding.
-                    fours = count // 4 * 4
-                    for k in range(0, fours, 4):
-                        a, b = m[places[k], left:right], m[places[k + 1], left:right]
-                        c, d = m[places[k + 2], left:right], m[places[k + 3], left:right]
-                        for n in range(size):
-                            total[n] += (a[n] + b[n]) + (c[n] + d[n])
-                    for k in range(fours, count):
-                        a = m[places[k], left:right]
-                        for n in range(size):
-                            total[n] += a[n]
+            block, part = piece // parts, piece % parts
+            low, high = part * inputs // parts, (part + 1) * inputs // parts
+            of_block = out[block]
+            for k in range(low, high):
+                for i in range(size):
+                    of_block[k, i] = f32(0)
+            for b in range(batch):
+                for c in range(chunks):
+                    # Side by side: steps lie so far apart that they would push each other out of the cache.
+                    for t in range(min(32, steps - 32 * c)):
+                        source, target = g[32 * c + t, b, block], rows[t]
+                        for i in range(size):
+                            target[i] = source[i]
+                    for k in range(low, high):
+                        word, count = along_time[b, c, k], 0
+                        while word != 0:
+                            places[count] = np.int32(lowest_bit(word))
+                            count += 1
+                            word = np.uint32(word & np.uint32(word - np.uint32(1)))
+                        if count and is_wide:
+                            _add_wide_rows(rows.ctypes.data, places.ctypes.data, count, of_block[k].ctypes.data)
+                        elif count:
+                            _add_narrow_rows(rows.ctypes.data, places.ctypes.data, count, of_block[k].ctypes.data)
 
-    return gather
+    return gradient
 
 
-def _sums(words: Tensor, m: Tensor) -> Tensor:
-    """Σ_j bit(i, j)·m[j] for words (R, W) and m (J, N) float32: (R, N)."""
-    (rows, per_row), (depth, width) = words.shape, m.shape
-    # Whole vectors, also where there are few columns.
-    if width % 16:
-        m = nn.functional.pad(m, (0, -width % 16))
-    m = m.contiguous()
-    columns = min(m.shape[1], _COLUMNS)
-    at_once = max(1, min(per_row, _CACHE // (4 * columns * WORD)))
-    out = torch.empty(rows, m.shape[1])
-    groups = -(-rows // _ROWS) * -(-m.shape[1] // columns)
-    launch(_gather(), rows, per_row, depth, m.shape[1], columns, at_once, words, m, out, pieces=groups)
-    return out[:, :width].contiguous()
+@cache
+def _along_time() -> Kernel:
+    @compile_kernel
+    def along_time(data):  # type: ignore[no-untyped-def]
+        chunks, batch, per_row = number(data, 0), number(data, 1), number(data, 2)
+        source, target = number(data, 3), number(data, 4)
+        wide_vectors()
+        worker, workers = share(data)
+        for b in range(worker * batch // workers, (worker + 1) * batch // workers):
+            for c in range(chunks):
+                for w in range(per_row):
+                    transpose_words(
+                        source + 4 * ((32 * c * batch + b) * per_row + w),
+                        4 * batch * per_row,
+                        target + 4 * 32 * ((b * chunks + c) * per_row + w),
+                    )
+
+    return along_time
+
+
+def along_time(words: Tensor) -> Tensor:
+    """Words (T, B, W) of each step → words (B, ⌈T/32⌉, 32·W) of each input: bit t of (b, c, i) is its step 32·c + t."""
+    steps, batch, per_row = words.shape
+    chunks = -(-steps // WORD)
+    if steps % WORD:
+        words = torch.cat([words, words.new_zeros(-steps % WORD, batch, per_row)])
+    out = words.new_empty(batch, chunks, WORD * per_row)
+    launch(_along_time(), chunks, batch, per_row, words.contiguous(), out, pieces=batch)
+    return out
 
 
 @cache
@@ -118,7 +222,7 @@ def _count() -> Kernel:
 
 
 def density(words: Tensor, features: int) -> float:
-    """The share of 1 among the spikes (R, features) of words (R, W)."""
+    """The share of 1 among the spikes (…, features) of words (…, W)."""
     total = torch.zeros(1, dtype=torch.int64)
     launch(_count(), words.numel(), words, total, pieces=1)
     return int(total) / max(1, features * (words.numel() // words.shape[-1]))
@@ -126,22 +230,39 @@ def density(words: Tensor, features: int) -> float:
 
 def pays(words: Tensor, outputs: int, inputs: int, dtype: torch.dtype) -> bool:
     """Whether these products are faster than dense ones with a weight (outputs, inputs)."""
-    if outputs < _NARROW or dtype not in _DENSE:
+    if outputs < NARROW or dtype not in DENSE:
         return False
-    return density(words, inputs) < _DENSE[dtype]
+    return density(words, inputs) < DENSE[dtype]
+
+
+def _blocks(x: Tensor, size: int) -> Tensor:
+    """(…, N) → (…, ⌈N/size⌉, size), zeros behind the last column."""
+    x = nn.functional.pad(x, (0, -x.shape[-1] % size)) if x.shape[-1] % size else x
+    return x.reshape(*x.shape[:-1], -1, size)
 
 
 def product(words: Tensor, weight: Tensor) -> Tensor:
-    """Spikes·weightᵀ in float32: words (R, W) of spikes (R, I), weight (O, I) → (R, O)."""
-    return _sums(words, weight.float().t())
+    """Spikes·weightᵀ in float32: words (T, B, W) of spikes (T, B, I), weight (O, I) → (T, B, O)."""
+    (steps, batch, per_row), (outputs, inputs), size = words.shape, weight.shape, _OF_CURRENTS
+    rows = _blocks(weight.float().t(), size).transpose(0, 1).contiguous()
+    out = torch.empty(steps, batch, len(rows), size)
+    launch(_product(), steps, batch, per_row, len(rows), inputs, words, rows, out, pieces=batch)
+    return out.flatten(2)[..., :outputs].contiguous()
 
 
 def weight_gradient(words: Tensor, inputs: int, g: Tensor) -> Tensor:
-    """gᵀ·spikes in float32: words (R, W) of spikes (R, I), g (R, O) float32 → (O, I)."""
-    columns = transposed(words)
-    width, blocks, _ = columns.shape
-    of_inputs = columns.transpose(1, 2).reshape(width * WORD, blocks)[:inputs]
-    return _sums(of_inputs.contiguous(), g).t().contiguous()
+    """gᵀ·spikes in float32: words (T, B, W) of spikes (T, B, I), g (T, B, O) float32 → (O, I)."""
+    (steps, batch, _), outputs = words.shape, g.shape[-1]
+    size = _OF_GRADIENTS if outputs > _OF_CURRENTS else _OF_CURRENTS
+    arriving, fired = _blocks(g, size).contiguous(), along_time(words)
+    blocks, chunks = arriving.shape[2], fired.shape[1]
+    out = torch.empty(blocks, inputs, size)
+    parts = -(-torch.get_num_threads() // blocks)
+    launch(
+        _gradient(size), steps, batch, chunks, blocks, inputs, parts, fired.shape[2], fired, arriving, out,
+        pieces=blocks * parts,
+    )  # fmt: skip
+    return out.transpose(1, 2).flatten(0, 1)[:outputs].contiguous()
 
 
-__all__ = ["density", "pays", "product", "weight_gradient"]
+__all__ = ["DENSE", "NARROW", "along_time", "density", "pays", "product", "weight_gradient"]
