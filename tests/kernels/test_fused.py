@@ -85,7 +85,7 @@ def assert_same(make, drive, kernel, tolerance):
             exact = exact or run(make("reference"), drive, dtype=torch.float64)
             assert torch.equal(exact[0] > 0, two[0] > 0)
             c = (*exact[1], *exact[2])[k]
-            assert (b - c).abs().max() <= 2 * (a - c).abs().max()
+            assert (b - c).abs().max() <= 2 * (a - c).abs().max() + 1e-6  # of sums whose terms are near 1
 
 
 def drive_of(current, conductance, synapse, biased):

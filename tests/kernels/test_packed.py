@@ -189,3 +189,22 @@ def test_packing_by_the_kernel_is_that_of_numpy() -> None:
         assert found is not None
         assert torch.equal(found[0], PackedSpikes.pack(x).words)
         assert found[1] == pytest.approx(float(x.mean()))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.6])
+def test_recurrent_layers_visit_their_own_spikes_alone(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    current = spikes_of((12, 6, 70), rate) * 2
+
+    def found(limit: int) -> list[Tensor]:
+        monkeypatch.setattr(packed, "_WORTH_LOOKING", limit)
+        torch.manual_seed(0)
+        layer = Layer(Linear(70, 70, recurrent=True), Izhikevich())
+        with torch.no_grad():
+            layer.connection.weight.copy_(torch.eye(70))
+        spikes, _ = layer(current)
+        (spikes * torch.linspace(-1, 1, 70)).sum().backward()
+        assert spikes.any()
+        return [spikes.detach(), *(p.grad for p in layer.parameters() if p.grad is not None)]
+
+    for one, other in zip(found(0), found(1 << 60), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

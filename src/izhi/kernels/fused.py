@@ -11,6 +11,7 @@ from torch import Tensor
 
 from izhi.errors import ShapeError
 from izhi.kernels.drive import Coefficients, Drive, IzhikevichSettings, Memory
+from izhi.kernels.packed import Feedback, weight_gradient
 from izhi.kernels.plan import (
     KEEP_EVERY,
     Call,
@@ -211,17 +212,12 @@ def _forward_with_feedback(
 ) -> tuple[Call, Tensor, Tensor, Tensor]:  # fmt: skip
     """Step by step, each step's spikes adding to the next step's current; the call with that sum."""
     arriving, outputs = torch.empty_like(call.current), torch.empty_like(call.current)
-    across, width, steps = feedback.t(), feedback.shape[0], len(arriving)
+    width, steps, across = feedback.shape[0], len(arriving), Feedback(feedback)
     states = state.new_empty(steps + 1 if keep else 2, *state.shape)
     states[0] = state
     for t in range(steps):
         before, after = (t, t + 1) if keep else (t % 2, 1 - t % 2)
-        torch.addmm(
-            call.current[t].view(-1, width),
-            spikes.view(-1, width),
-            across,
-            out=arriving[t].view(-1, width),
-        )
+        across.add(call.current[t].view(-1, width), spikes.view(-1, width), arriving[t].view(-1, width))
         into = outputs[t : t + 1], states[after]
         now = _step(call._replace(current=arriving), t)
         device.forward(plan, now, states[before], 0, into)
@@ -261,8 +257,7 @@ def _backward_with_feedback(
     across = gradients.current.view(steps, -1, width)
     grad_feedback = across[0].t() @ first.view(-1, width)
     if steps > 1:
-        earlier = outputs.view(steps, -1, width)[:-1]
-        grad_feedback += across[1:].reshape(-1, width).t() @ earlier.reshape(-1, width)
+        grad_feedback += weight_gradient(outputs.view(steps, -1, width)[:-1], across[1:])
     return gradients, grad_feedback, (across[0] @ feedback).view_as(first)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -108,16 +109,45 @@ class _Product(torch.autograd.Function):
         return None, of_weight, g @ weight if ctx.needs_input_grad[2] else None
 
 
-def _packed_if_sparse(spikes: Tensor, weight: Tensor) -> Tensor | None:
-    """Words of dense spikes, such as those of a layer before, where visiting them alone is faster."""
-    is_float = spikes.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    on_cpu = spikes.device.type == weight.device.type == "cpu"
-    if not (is_float and on_cpu and spikes.dim() == 3) or spikes.numel() < _WORTH_LOOKING or is_traced():
+def _packed_if_sparse(spikes: Tensor, outputs: int) -> Tensor | None:
+    """Words of dense spikes (T, B, I), such as those of a layer, where visiting them alone is faster."""
+    if spikes.dtype != torch.float32 or spikes.device.type != "cpu" or spikes.dim() != 3:
         return None
-    if len(spikes) < _STEPS_WORTH_LOOKING or weight.shape[0] < events.NARROW:
+    if spikes.numel() < _WORTH_LOOKING or outputs < events.NARROW or is_traced():
         return None
     found = bits.packed(spikes.detach())
     return None if found is None or found[1] >= events.DENSE[torch.float32] else found[0]
+
+
+def weight_gradient(spikes: Tensor, g: Tensor) -> Tensor:
+    """Σ over steps and samples of gᵀ·spikes: spikes (T, B, I), gradients of currents (T, B, O) → (O, I)."""
+    words = _packed_if_sparse(spikes, g.shape[2])
+    if words is None or g.dtype != torch.float32:
+        return g.flatten(0, 1).t() @ spikes.flatten(0, 1)
+    return events.weight_gradient(words, spikes.shape[2], g.contiguous())
+
+
+class Feedback:
+    """Recurrent weights, by which the spikes of a step add to the current of the next.
+
+    Args:
+        weight: R, (N, N).
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight, self._transposed = weight, weight.t()
+
+    @cached_property
+    def _rows(self) -> Tensor:
+        return events.rows_of(self.weight)
+
+    def add(self, current: Tensor, spikes: Tensor, out: Tensor) -> None:
+        """current + R·spikes into out, (B, N) each."""
+        words = _packed_if_sparse(spikes[None], len(self.weight))
+        if words is None or self.weight.dtype != torch.float32:
+            torch.addmm(current, spikes, self._transposed, out=out)
+        else:
+            torch.add(current, events.summed(words, self._rows, len(self.weight))[0], out=out)
 
 
 def product(spikes: Spikes, weight: Tensor) -> Tensor:
@@ -127,7 +157,9 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
     of a dense product; sums are then in another order.
     """
     if isinstance(spikes, Tensor):
-        found = _packed_if_sparse(spikes, weight)
+        is_float = weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        many_steps = spikes.shape[0] >= _STEPS_WORTH_LOOKING  # through which the weights stay in the cache
+        found = _packed_if_sparse(spikes, weight.shape[0]) if is_float and many_steps else None
         if found is None:
             return nn.functional.linear(spikes, weight)
         return _Product.apply(found, weight, spikes)  # type: ignore[no-any-return, no-untyped-call]
@@ -137,4 +169,4 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
     return _Product.apply(words, weight.float(), None).to(spikes.dtype)  # type: ignore[no-any-return, no-untyped-call]
 
 
-__all__ = ["PackedSpikes", "Spikes", "is_repeated", "product"]
+__all__ = ["Feedback", "PackedSpikes", "Spikes", "is_repeated", "product", "weight_gradient"]

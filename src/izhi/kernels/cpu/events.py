@@ -241,13 +241,22 @@ def _blocks(x: Tensor, size: int) -> Tensor:
     return x.reshape(*x.shape[:-1], -1, size)
 
 
+def rows_of(weight: Tensor) -> Tensor:
+    """A weight (O, I) as ``summed`` takes it: what each input adds, in blocks of outputs (⌈O/64⌉, I, 64)."""
+    return _blocks(weight.float().t(), _OF_CURRENTS).transpose(0, 1).contiguous()
+
+
+def summed(words: Tensor, rows: Tensor, outputs: int) -> Tensor:
+    """Words (T, B, W) of spikes and the rows of a weight → (T, B, O) in float32."""
+    (steps, batch, per_row), (blocks, inputs, size) = words.shape, rows.shape
+    out = torch.empty(steps, batch, blocks, size)
+    launch(_product(), steps, batch, per_row, blocks, inputs, words, rows, out, pieces=batch)
+    return out.flatten(2)[..., :outputs].contiguous()
+
+
 def product(words: Tensor, weight: Tensor) -> Tensor:
     """Spikes·weightᵀ in float32: words (T, B, W) of spikes (T, B, I), weight (O, I) → (T, B, O)."""
-    (steps, batch, per_row), (outputs, inputs), size = words.shape, weight.shape, _OF_CURRENTS
-    rows = _blocks(weight.float().t(), size).transpose(0, 1).contiguous()
-    out = torch.empty(steps, batch, len(rows), size)
-    launch(_product(), steps, batch, per_row, len(rows), inputs, words, rows, out, pieces=batch)
-    return out.flatten(2)[..., :outputs].contiguous()
+    return summed(words, rows_of(weight), len(weight))
 
 
 def weight_gradient(words: Tensor, inputs: int, g: Tensor) -> Tensor:
@@ -265,4 +274,4 @@ def weight_gradient(words: Tensor, inputs: int, g: Tensor) -> Tensor:
     return out.transpose(1, 2).flatten(0, 1)[:outputs].contiguous()
 
 
-__all__ = ["DENSE", "NARROW", "along_time", "density", "pays", "product", "weight_gradient"]
+__all__ = ["DENSE", "NARROW", "along_time", "density", "pays", "product", "rows_of", "summed", "weight_gradient"]
