@@ -21,4 +21,4 @@ from .drive import (
 )
 from .packed import PackedSpikes as PackedSpikes, Spikes as Spikes, is_repeated as is_repeated, product as product
 from .plan import EventOrder as EventOrder
-from .pool import pool as pool
+from .pooling import pool as pool

@@ -58,18 +58,15 @@ def pool(module: nn.Module, x: Tensor) -> Tensor | None:
 
 
 def _window(module: Any, dimensions: int) -> tuple[int, int] | None:
-    """Size of the windows, if they lie side by side and no kernel is needed that does more."""
-    pair = nn.modules.utils._pair if dimensions == 2 else nn.modules.utils._single
-    kernel = tuple(pair(module.kernel_size))
-    usual = {
-        "stride": kernel, "padding": pair(0), "dilation": pair(1), "ceil_mode": False, "return_indices": False,
-        "divisor_override": None,
-    }  # fmt: skip
-    for name, value in usual.items():
-        own = getattr(module, name, value)
-        if own != value and (not isinstance(own, int) or isinstance(value, bool) or tuple(pair(own)) != value):
-            return None
-    if math.prod(kernel) > MOST_IN_WINDOW:
+    """Size of the windows, down and across, if they lie side by side and nothing else is asked for."""
+
+    def sizes(value: int | tuple[int, ...]) -> tuple[int, ...]:
+        return (value,) * dimensions if isinstance(value, int) else tuple(value)
+
+    kernel = sizes(module.kernel_size)
+    options = (module.ceil_mode, getattr(module, "return_indices", False), getattr(module, "divisor_override", None))
+    is_plain = sizes(module.stride) == kernel and not any(sizes(module.padding)) and not any(options)
+    if not is_plain or any(x != 1 for x in sizes(getattr(module, "dilation", 1))) or math.prod(kernel) > MOST_IN_WINDOW:
         return None
     return (1, kernel[0]) if dimensions == 1 else (kernel[0], kernel[1])
 
