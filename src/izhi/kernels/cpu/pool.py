@@ -19,9 +19,10 @@ MOST_IN_WINDOW = 256
 
 
 @cache
-def _forward_max(kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
-    load, _, element = codec(dtype)
-    down, across = kernel
+def _forward(kind: Kind, kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
+    load, store, element = codec(dtype)
+    (down, across), is_max = kernel, kind == "max"
+    size = f32(down * across)
 
     @compile_kernel
     def forward(data):  # type: ignore[no-untyped-def]
@@ -34,7 +35,7 @@ def _forward_max(kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
         for n in range(worker * planes // workers, (worker + 1) * planes // workers):
             for row in range(rows):
                 for column in range(columns):
-                    best, where = x[n, row * down, column * across], np.uint8(0)
+                    best, where, total = x[n, row * down, column * across], np.uint8(0), f32(0)
                     for i in range(down):
                         for j in range(across):
                             value = x[n, row * down + i, column * across + j]
@@ -42,16 +43,21 @@ def _forward_max(kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
                             larger = load(value) > load(best) or load(value) != load(value)
                             best = value if larger else best
                             where = np.uint8(i * across + j) if larger else where
-                    out[n, row, column] = best
-                    place[n, row, column] = where
+                            total += load(value)
+                    if is_max:
+                        out[n, row, column] = best
+                        place[n, row, column] = where
+                    else:
+                        out[n, row, column] = store(total / size)
 
     return forward
 
 
 @cache
-def _backward_max(kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
-    _, store, element = codec(dtype)
-    down, across = kernel
+def _backward(kind: Kind, kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
+    load, store, element = codec(dtype)
+    (down, across), is_max = kernel, kind == "max"
+    size = f32(down * across)
 
     @compile_kernel
     def backward(data):  # type: ignore[no-untyped-def]
@@ -65,69 +71,17 @@ def _backward_max(kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
         for n in range(worker * planes // workers, (worker + 1) * planes // workers):
             for row in range(rows):
                 for i in range(down):
+                    line = grad_x[n, row * down + i]
                     for column in range(columns):
-                        g, where = grad_out[n, row, column], place[n, row, column]
+                        g = grad_out[n, row, column]
                         for j in range(across):
-                            grad_x[n, row * down + i, column * across + j] = (
-                                g if where == np.uint8(i * across + j) else zero
-                            )
+                            if is_max:
+                                is_here = place[n, row, column] == np.uint8(i * across + j)
+                                line[column * across + j] = g if is_here else zero
+                            else:
+                                line[column * across + j] = store(load(g) / size)
                     for column in range(columns * across, width):
-                        grad_x[n, row * down + i, column] = zero
-            for row in range(rows * down, height):
-                for column in range(width):
-                    grad_x[n, row, column] = zero
-
-    return backward
-
-
-@cache
-def _forward_mean(kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
-    load, store, element = codec(dtype)
-    down, across = kernel
-    size = f32(down * across)
-
-    @compile_kernel
-    def forward(data):  # type: ignore[no-untyped-def]
-        planes, height, width, rows = four_numbers(data)
-        columns = number(data, 4)
-        x = array(data, 5, (planes, height, width), element)
-        out = array(data, 6, (planes, rows, columns), element)
-        worker, workers = share(data)
-        for n in range(worker * planes // workers, (worker + 1) * planes // workers):
-            for row in range(rows):
-                for column in range(columns):
-                    total = f32(0)
-                    for i in range(down):
-                        for j in range(across):
-                            total += load(x[n, row * down + i, column * across + j])
-                    out[n, row, column] = store(total / size)
-
-    return forward
-
-
-@cache
-def _backward_mean(kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
-    load, store, element = codec(dtype)
-    down, across = kernel
-    size = f32(down * across)
-
-    @compile_kernel
-    def backward(data):  # type: ignore[no-untyped-def]
-        planes, height, width, rows = four_numbers(data)
-        columns = number(data, 4)
-        grad_out = array(data, 5, (planes, rows, columns), element)
-        grad_x = array(data, 6, (planes, height, width), element)
-        worker, workers = share(data)
-        zero = store(f32(0))
-        for n in range(worker * planes // workers, (worker + 1) * planes // workers):
-            for row in range(rows):
-                for i in range(down):
-                    for column in range(columns):
-                        g = store(load(grad_out[n, row, column]) / size)
-                        for j in range(across):
-                            grad_x[n, row * down + i, column * across + j] = g
-                    for column in range(columns * across, width):
-                        grad_x[n, row * down + i, column] = zero
+                        line[column] = zero
             for row in range(rows * down, height):
                 for column in range(width):
                     grad_x[n, row, column] = zero
@@ -140,22 +94,14 @@ def forward(x: Tensor, kind: Kind, kernel: tuple[int, int]) -> tuple[Tensor, Ten
     planes, height, width = x.shape
     rows, columns = height // kernel[0], width // kernel[1]
     out = x.new_empty(planes, rows, columns)
-    sizes = planes, height, width, rows, columns
-    if kind == "mean":
-        launch(_forward_mean(kernel, x.dtype), *sizes, x, out, pieces=planes)
-        return out, torch.empty(0, dtype=torch.uint8)
-    place = torch.empty(out.shape, dtype=torch.uint8)
-    launch(_forward_max(kernel, x.dtype), *sizes, x, out, place, pieces=planes)
+    place = torch.empty(out.shape if kind == "max" else 0, dtype=torch.uint8)
+    launch(_forward(kind, kernel, x.dtype), planes, height, width, rows, columns, x, out, place, pieces=planes)
     return out, place
 
 
 def backward(grad: Tensor, place: Tensor, kind: Kind, kernel: tuple[int, int], shape: torch.Size) -> Tensor:
     """The gradient of planes of that shape from that of what they were pooled to."""
     planes, height, width = shape
-    found = grad.new_empty(shape)
-    sizes = planes, height, width, *grad.shape[1:]
-    if kind == "mean":
-        launch(_backward_mean(kernel, grad.dtype), *sizes, grad, found, pieces=planes)
-    else:
-        launch(_backward_max(kernel, grad.dtype), *sizes, grad, place, found, pieces=planes)
+    found, kernel_of = grad.new_empty(shape), _backward(kind, kernel, grad.dtype)
+    launch(kernel_of, planes, height, width, *grad.shape[1:], grad, place, found, pieces=planes)
     return found
