@@ -18,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import snntorch as snn
 import torch
@@ -86,15 +87,18 @@ BATCH = 128
 def maker(name: str, network: str) -> Make:
     """The line that changes: snnTorch's neuron as the tutorial has it, or ours at its defaults."""
 
-    def make(**options: object) -> nn.Module:
+    def make(**options: Any) -> nn.Module:
         is_recurrent = "linear_features" in options
+        found: nn.Module
         if name != "Leaky":
             kind = izhi.snntorch.RIzhikevich if is_recurrent else izhi.snntorch.Izhikevich
-            return kind(name, init_hidden=True, **options)
+            found = kind(name, init_hidden=True, **options)
+            return found
         leaky = snn.RLeaky if is_recurrent else snn.Leaky
         if network == "convolutional":
-            return leaky(beta=0.5, spike_grad=surrogate.fast_sigmoid(slope=25), init_hidden=True, **options)
-        return leaky(beta=0.95, init_hidden=True, **options)
+            options = {"spike_grad": surrogate.fast_sigmoid(slope=25), **options}
+        found = leaky(beta=0.5 if network == "convolutional" else 0.95, init_hidden=True, **options)
+        return found
 
     return make
 
@@ -113,23 +117,23 @@ def accuracy(name: str, neuron: str, seed: int, samples: int | None) -> tuple[fl
     tutorial, data, began = TUTORIALS[name], load("mnist"), time.perf_counter()
     network = tutorial.build(maker(neuron, name))
     optimizer = torch.optim.Adam(network.parameters(), lr=tutorial.rate, betas=(0.9, 0.999))
-    x, y = data.train.inputs[:samples], data.train.labels[:samples]
-    for batch in torch.randperm(len(x)).split(BATCH):
-        loss = tutorial.loss(*run(network, _floats(x[batch]), tutorial.steps), y[batch])
+    order = torch.randperm(len(data.train))[:samples]
+    for batch in torch.split(order, BATCH):
+        values, labels = data.train.batch(batch)
+        assert isinstance(values, Tensor)
+        loss = tutorial.loss(*run(network, values, tutorial.steps), labels)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     network.eval()
     right = 0
     with torch.no_grad():
-        for part, labels in zip(data.test.inputs.split(500), data.test.labels.split(500), strict=True):
-            spikes, _ = run(network, _floats(part), tutorial.steps)
+        for part in torch.split(torch.arange(len(data.test)), 500):
+            values, labels = data.test.batch(part)
+            assert isinstance(values, Tensor)
+            spikes, _ = run(network, values, tutorial.steps)
             right += int((spikes.sum(0).argmax(1) == labels).sum())
     return right / len(data.test), (time.perf_counter() - began) / 60
-
-
-def _floats(values: Tensor) -> Tensor:
-    return values.float() / 255 if values.dtype == torch.uint8 else values
 
 
 def main() -> None:
