@@ -128,12 +128,12 @@ def accuracy(name: str, neuron: str, seed: int, samples: int | None) -> tuple[fl
     network.eval()
     right = 0
     with torch.no_grad():
-        for part in torch.split(torch.arange(len(data.test)), 500):
+        for part in torch.split(torch.arange(len(data.test))[:samples], 500):
             values, labels = data.test.batch(part)
             assert isinstance(values, Tensor)
             spikes, _ = run(network, values, tutorial.steps)
             right += int((spikes.sum(0).argmax(1) == labels).sum())
-    return right / len(data.test), (time.perf_counter() - began) / 60
+    return right / len(data.test.labels[:samples]), (time.perf_counter() - began) / 60
 
 
 def main() -> None:
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--networks", default=",".join(TUTORIALS))
     parser.add_argument("--neurons", default="Leaky,normalized,biological")
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--samples", type=int, help="of an epoch; default: all")
+    parser.add_argument("--samples", type=int, help="of an epoch, and to test on; default: all")
     a = parser.parse_args()
     print("| network | neuron | test accuracy (%) | minutes |\n|---|---|---:|---:|", flush=True)
     for name in a.networks.split(","):

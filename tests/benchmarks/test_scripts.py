@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from izhi import cli
+from izhi.data import is_there
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
-TESTED = ("ablation_figure", "full_size", "snntorch_loop", "state_quant", "turns")
+TESTED = ("ablation_figure", "full_size", "snntorch_loop", "snntorch_tutorials", "state_quant", "turns")
 
 
 def run(script, *arguments):
@@ -55,6 +56,16 @@ def test_snntorch_loop(kernel):
     for line in table[2:]:
         assert all(float(x) > 0 for x in line.strip("| ").split(" | ")[1:])
         assert line.count("|") == table[0].count("|")
+
+
+def test_snntorch_tutorials():
+    if not is_there("mnist"):
+        pytest.skip("the data set mnist is not there")
+    table = run("snntorch_tutorials", "--samples", "64", "--neurons", "Leaky,normalized").splitlines()
+    networks = ("connected", "convolutional", "recurrent")
+    expected = [f"| {network} | {neuron}" for network in networks for neuron in ("Leaky", "normalized")]
+    assert [" | ".join(line.split(" | ")[:2]) for line in table[2:]] == expected
+    assert all(0 <= float(line.split(" | ")[2]) <= 100 for line in table[2:])
 
 
 def test_state_quant(tmp_path):
