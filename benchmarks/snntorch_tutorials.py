@@ -28,7 +28,7 @@ from torch import Tensor, nn
 import izhi.snntorch
 from izhi.data import load
 
-#: (kind of layer, options) → neuron
+#: Options of a neuron → the neuron.
 Make = Callable[..., nn.Module]
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from izhi import cli
-from izhi.data import is_there
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 TESTED = ("ablation_figure", "full_size", "snntorch_loop", "snntorch_tutorials", "state_quant", "turns")
@@ -58,9 +57,8 @@ def test_snntorch_loop(kernel):
         assert line.count("|") == table[0].count("|")
 
 
+@pytest.mark.usefixtures("real_data")
 def test_snntorch_tutorials():
-    if not is_there("mnist"):
-        pytest.skip("the data set mnist is not there")
     table = run("snntorch_tutorials", "--samples", "64", "--neurons", "Leaky,normalized").splitlines()
     networks = ("connected", "convolutional", "recurrent")
     expected = [f"| {network} | {neuron}" for network in networks for neuron in ("Leaky", "normalized")]

@@ -79,6 +79,14 @@ def test_training_and_whoever_gets_the_run(module, tmp_path, capsys, monkeypatch
     assert cli.main(["evaluate", "run"]) == 0
 
 
+@pytest.mark.parametrize(("text", "message"), [("def (", "SyntaxError"), ("import os\nos.absent", "AttributeError")])
+def test_a_module_that_cannot_be_imported(module, text, message, tmp_path, capsys):
+    (tmp_path / f"{module}.py").write_text(text)
+    error = refused(["train", "--dataset", f"{module}:arrays", "--out", "run"], capsys)
+    assert f"importing {module} raised {message}" in error
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [

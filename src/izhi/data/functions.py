@@ -53,19 +53,22 @@ def _called(name: str) -> Dataset:
     module, _, function = name.partition(":")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as python -m finds modules
+    what = f"importing {module}"
     try:
-        call = getattr(import_module(module), function)
+        call = getattr(import_module(module), function, None)
+        if call is None:
+            raise SettingError(f"data set {shown(name)}: {module} has no {function}")
+        what = f"{function}()"
+        found = call()
+    except SettingError:
+        raise
     except ModuleNotFoundError as error:
         raise SettingError(
             f"data set {shown(name)}: there is no module {error.name}; is it installed, or here?"
         ) from None
-    except AttributeError:
-        raise SettingError(f"data set {shown(name)}: {module} has no {function}") from None
-    try:
-        found = call()
-    except Exception as error:
+    except Exception as error:  # whatever code of one's own may raise
         reason = " ".join(str(error).split())
-        raise DataError(f"data set {shown(name)}: {function}() raised {type(error).__name__}: {reason}") from error
+        raise DataError(f"data set {shown(name)}: {what} raised {type(error).__name__}: {reason}") from error
     if isinstance(found, Dataset):
         return found
     try:

@@ -19,6 +19,12 @@ from .drive import (
     SpikeGradient as SpikeGradient,
     Synapse as Synapse,
 )
-from .packed import PackedSpikes as PackedSpikes, Spikes as Spikes, is_repeated as is_repeated, product as product
+from .packed import (
+    PackedSpikes as PackedSpikes,
+    Spikes as Spikes,
+    is_repeated as is_repeated,
+    once as once,
+    product as product,
+)
 from .plan import EventOrder as EventOrder
 from .pooling import pool as pool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeGuard
 
@@ -90,6 +91,12 @@ def is_repeated(spikes: Spikes) -> TypeGuard[Tensor]:
     return not (spikes.is_leaf and spikes.requires_grad)
 
 
+def once(function: Callable[[Tensor], Tensor], spikes: Tensor) -> Tensor:
+    """What a function gives for the one step that ``is_repeated``, in every step."""
+    found = function(spikes[:1])
+    return found.expand(len(spikes), *found.shape[1:])
+
+
 class _Product(torch.autograd.Function):
     """Words (T, B, W) of spikes, weight (O, I) → spikes·weightᵀ (T, B, O), visiting the spikes alone.
 
@@ -169,4 +176,4 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
     return _Product.apply(words, weight.float(), None).to(spikes.dtype)  # type: ignore[no-any-return, no-untyped-call]
 
 
-__all__ = ["Feedback", "PackedSpikes", "Spikes", "is_repeated", "product", "weight_gradient"]
+__all__ = ["Feedback", "PackedSpikes", "Spikes", "is_repeated", "once", "product", "weight_gradient"]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError, ShapeError
-from izhi.kernels import Drive, Spikes, is_repeated, product
+from izhi.kernels import Drive, Spikes, is_repeated, once, product
 from izhi.network.delays import AxonalDelay, Delay, Product, SynapticDelay
 from izhi.network.synapses import ConductanceSynapse, ExponentialSynapse, currents, exponential_filter
 
@@ -124,8 +124,7 @@ class Connection(nn.Module):
     def product(self, spikes: Spikes, weight: Tensor) -> Tensor:
         """Spikes (T, B, *features) times such weights: (T, B, *features of the next layer)."""
         if is_repeated(spikes):
-            once = self.product(spikes[:1], weight)
-            return once.expand(len(spikes), *once.shape[1:])
+            return once(partial(self.product, weight=weight), spikes)
         if self._kind.convolve is None:
             return product(spikes, weight)
         x, own = spikes if isinstance(spikes, Tensor) else spikes.dense(), self.input

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from izhi.errors import SettingError, ShapeError, shown, unknown
-from izhi.kernels import Drive, Spikes, is_repeated, pool
+from izhi.kernels import Drive, Spikes, is_repeated, once, pool
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay, SynapticDelay
 from izhi.network.normalization import BatchNorm
@@ -182,8 +183,7 @@ def each_step(module: nn.Module, spikes: Spikes) -> Tensor:
         ShapeError: if the module does not take them, or gives back no tensor of as many steps.
     """
     if is_repeated(spikes) and (isinstance(module, _SAME_EACH_STEP) or getattr(module, "is_deterministic", False)):
-        once = each_step(module, spikes[:1])
-        return once.expand(len(spikes), *once.shape[1:])
+        return once(partial(each_step, module), spikes)
     x = spikes if isinstance(spikes, Tensor) else spikes.dense()
     name = type(module).__name__
     try:

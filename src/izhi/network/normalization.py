@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError
-from izhi.kernels import is_repeated
+from izhi.kernels import is_repeated, once
 
 
 class BatchNorm(nn.Module):
@@ -40,7 +40,7 @@ class BatchNorm(nn.Module):
     def forward(self, current: Tensor) -> Tensor:
         """Currents (T, B, features, *places), normalised."""
         if is_repeated(current):
-            return self(current[:1]).expand_as(current)  # type: ignore[no-any-return]
+            return once(self, current)
         found = nn.functional.batch_norm(
             current.flatten(0, 1), self.mean, self.variance, self.weight, None,
             self.training, self.momentum, self.eps,

@@ -69,7 +69,7 @@ def _bare(dtype: torch.dtype) -> Callable[[Work], Steps]:
         def run() -> Tensor:
             x = spikes
             for layer in layers:
-                x = layer(x) if isinstance(layer, nn.Linear) else each_step(layer, x)
+                x = each_step(layer, x)
             return x
 
         def train(values: Tensor, labels: Tensor) -> None:

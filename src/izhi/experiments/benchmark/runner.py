@@ -197,8 +197,8 @@ def benchmark(
     chosen = [name for name in GROWING if name in names] if growth else []
     if chosen:
         grid = [(what, value) for what, values in GROWTH.items() for value in values]
-        works = [replace(Work(), **cast("dict[str, Any]", {what: value})) for what, value in grid]
-        ladder = dict.fromkeys((name, work) for work in works for name in chosen)
+        pieces = [replace(Work(), **cast("dict[str, Any]", {what: value})) for what, value in grid]
+        ladder = dict.fromkeys((name, work) for work in pieces for name in chosen)
         grown = measure(ladder, rounds=1, threads=threads, repeats=min(repeats, 7), report=report)
         content["growth"] = [asdict(row) for row in grown]
         _write(folder, content)

@@ -90,14 +90,12 @@ _add_narrow_rows, _add_wide_rows = _adder(_OF_CURRENTS), _adder(_OF_GRADIENTS)
 
 
 @inlined
-def _list_bits(words: Value, places: Value) -> Value:
-    count = 0
-    for w in range(len(words)):
-        word = words[w]
-        while word != 0:
-            places[count] = np.int32(32 * w) + np.int32(lowest_bit(word))
-            count += 1
-            word = np.uint32(word & np.uint32(word - np.uint32(1)))
+def _list_bits(word: Value, first: Value, places: Value, count: Value) -> Value:
+    """Put where a word has bits, counted from ``first``, behind so many places; how many there are then."""
+    while word != 0:
+        places[count] = np.int32(first) + np.int32(lowest_bit(word))
+        count += 1
+        word = np.uint32(word & np.uint32(word - np.uint32(1)))
     return count
 
 
@@ -120,7 +118,8 @@ def _product() -> Kernel:
                 length, count = min(32, steps - first), 0
                 for t in range(length):
                     starts[t] = count
-                    count += _list_bits(words[first + t, b], places[count:])
+                    for w in range(per_row):
+                        count = _list_bits(words[first + t, b, w], 32 * w, places, count)
                 starts[length] = count
                 for block in range(blocks):
                     rows = weights + 4 * size * inputs * block
@@ -164,11 +163,7 @@ def _gradient(size: int) -> Kernel:
                         for i in range(size):
                             target[i] = source[i]
                     for k in range(low, high):
-                        word, count = along_time[b, c, k], 0
-                        while word != 0:
-                            places[count] = np.int32(lowest_bit(word))
-                            count += 1
-                            word = np.uint32(word & np.uint32(word - np.uint32(1)))
+                        count = _list_bits(along_time[b, c, k], 0, places, 0)
                         if count and is_wide:
                             _add_wide_rows(rows.ctypes.data, places.ctypes.data, count, of_block[k].ctypes.data)
                         elif count:
