@@ -1,7 +1,8 @@
 """Does ``izhi.snntorch.Izhikevich`` learn in the networks of snnTorch's tutorials? A Markdown table.
 
     python benchmarks/snntorch_tutorials.py
-    python benchmarks/snntorch_tutorials.py --networks recurrent --seeds 0,1,2 --neurons Leaky,normalized,RS
+    python benchmarks/snntorch_tutorials.py --networks recurrent --seeds 0,1,2 --neurons Leaky,Izhikevich,RS
+    python benchmarks/snntorch_tutorials.py --held-out 0.1    # judged by a tenth of the training samples: to choose
 
 Each network, its loss, its learning rate and its batches are those of the tutorial that it is named after, and are
 trained on MNIST for one epoch; what changes is the line that makes a neuron.
@@ -26,7 +27,7 @@ from snntorch import functional, surrogate
 from torch import Tensor, nn
 
 import izhi.snntorch
-from izhi.data import load
+from izhi.data import load, split
 
 #: Options of a neuron → the neuron.
 Make = Callable[..., nn.Module]
@@ -92,7 +93,8 @@ def maker(name: str, network: str) -> Make:
         found: nn.Module
         if name != "Leaky":
             kind = izhi.snntorch.RIzhikevich if is_recurrent else izhi.snntorch.Izhikevich
-            found = kind(name, init_hidden=True, **options)
+            preset = () if name == "Izhikevich" else (name,)
+            found = kind(*preset, init_hidden=True, **options)
             return found
         leaky = snn.RLeaky if is_recurrent else snn.Leaky
         if network == "convolutional":
@@ -111,15 +113,16 @@ def run(network: nn.Module, values: Tensor, steps: int) -> tuple[Tensor, Tensor]
     return torch.stack(spikes), torch.stack(membranes)
 
 
-def accuracy(name: str, neuron: str, seed: int, samples: int | None) -> tuple[float, float]:
-    """Share of test samples that are classified right after one epoch, and minutes that took."""
+def accuracy(name: str, neuron: str, seed: int, samples: int | None, held_out: float) -> tuple[float, float]:
+    """Share of test samples, or of those held out, that are classified right after one epoch; minutes that took."""
     torch.manual_seed(seed)
     tutorial, data, began = TUTORIALS[name], load("mnist"), time.perf_counter()
+    train, test = split(data.train, held_out, seed) if held_out else (data.train, data.test)
     network = tutorial.build(maker(neuron, name))
     optimizer = torch.optim.Adam(network.parameters(), lr=tutorial.rate, betas=(0.9, 0.999))
-    order = torch.randperm(len(data.train))[:samples]
+    order = torch.randperm(len(train))[:samples]
     for batch in torch.split(order, BATCH):
-        values, labels = data.train.batch(batch)
+        values, labels = train.batch(batch)
         assert isinstance(values, Tensor)
         loss = tutorial.loss(*run(network, values, tutorial.steps), labels)
         optimizer.zero_grad()
@@ -128,25 +131,26 @@ def accuracy(name: str, neuron: str, seed: int, samples: int | None) -> tuple[fl
     network.eval()
     right = 0
     with torch.no_grad():
-        for part in torch.split(torch.arange(len(data.test))[:samples], 500):
-            values, labels = data.test.batch(part)
+        for part in torch.split(torch.arange(len(test))[:samples], 500):
+            values, labels = test.batch(part)
             assert isinstance(values, Tensor)
             spikes, _ = run(network, values, tutorial.steps)
             right += int((spikes.sum(0).argmax(1) == labels).sum())
-    return right / len(data.test.labels[:samples]), (time.perf_counter() - began) / 60
+    return right / len(test.labels[:samples]), (time.perf_counter() - began) / 60
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", default=",".join(TUTORIALS))
-    parser.add_argument("--neurons", default="Leaky,normalized,biological")
+    parser.add_argument("--neurons", default="Leaky,Izhikevich,biological")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--samples", type=int, help="of an epoch, and to test on; default: all")
+    parser.add_argument("--held-out", type=float, default=0.0, help="share of training samples to test on instead")
     a = parser.parse_args()
     print("| network | neuron | test accuracy (%) | minutes |\n|---|---|---:|---:|", flush=True)
     for name in a.networks.split(","):
         for neuron in a.neurons.split(","):
-            found = [accuracy(name, neuron, int(seed), a.samples) for seed in a.seeds.split(",")]
+            found = [accuracy(name, neuron, int(seed), a.samples, a.held_out) for seed in a.seeds.split(",")]
             shares, minutes = zip(*((100 * share, time) for share, time in found), strict=True)
             spread = f" ± {statistics.stdev(shares):.2f}" if len(shares) > 1 else ""
             text = f"{statistics.mean(shares):.2f}{spread}"

@@ -116,8 +116,8 @@ def test_reset_finds_nested_layers():
 
 
 HIDDEN = {
-    "Izhikevich": lambda **options: Izhikevich(gain=2.0, init_hidden=True, **options),
-    "RIzhikevich": lambda **options: RIzhikevich(gain=2.0, linear_features=6, init_hidden=True, **options),
+    "Izhikevich": lambda **options: Izhikevich(gain=8.0, init_hidden=True, **options),
+    "RIzhikevich": lambda **options: RIzhikevich(gain=8.0, linear_features=6, init_hidden=True, **options),
 }
 
 
@@ -243,7 +243,7 @@ def by_hand(neuron, current, recurrent, gain):
     ],
 )
 def test_recurrence_is_that_of_a_loop_by_hand(shape, options, learn):
-    gain = 0.6
+    gain = 2.4
     neuron = RIzhikevich(gain=gain, learn_recurrent=learn, **options)
     current = torch.rand(20, *shape, requires_grad=True)
     spk = mem = u = None
@@ -397,7 +397,7 @@ TRACED = {
 @pytest.mark.parametrize("how", TRACED)
 def test_what_torch_traces_gives_the_same_numbers(how, kernel):
     neuron = Izhikevich(kernel=kernel)
-    state = torch.rand(4, 6) * 0.5, torch.rand(4, 6) * 0.9, torch.zeros(4, 6)
+    state = torch.rand(4, 6) * 0.5, torch.rand(4, 6) * 3.6, torch.zeros(4, 6)
     expected = neuron(*state)
     traced = TRACED[how](neuron, *state)
     assert expected[0].sum() > 0
@@ -434,7 +434,7 @@ def test_gradients_by_torch_func(kernel):
 
 @pytest.mark.parametrize("kernel", ["auto", "reference"])
 def test_a_network_of_hidden_states_compiles_and_trains(kernel):
-    network = nn.Sequential(nn.Linear(3, 6), Izhikevich(gain=2.0, init_hidden=True, kernel=kernel))
+    network = nn.Sequential(nn.Linear(3, 6), Izhikevich(gain=8.0, init_hidden=True, kernel=kernel))
     compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
     x, found = torch.rand(4, 3), []
     for step in (network, compiled):
@@ -498,7 +498,7 @@ def test_state_quant_is_applied_to_both_states():
 
 
 def test_graded_spikes_surrogates_and_disabled_gradients():
-    spk, _, _ = Izhikevich(graded_spikes_factor=3.0)(torch.zeros(1, 2), torch.ones(1, 2), torch.zeros(1, 2))
+    spk, _, _ = Izhikevich(graded_spikes_factor=3.0)(torch.zeros(1, 2), torch.full((1, 2), 3.0), torch.zeros(1, 2))
     assert (spk == 3).all()
     x = torch.full((1, 2), 0.5, requires_grad=True)
     Izhikevich(izhi.preset("normalized").replace(order="snntorch"), spike_grad=surrogate.fast_sigmoid())(x)[

@@ -59,9 +59,11 @@ def test_snntorch_loop(kernel):
 
 @pytest.mark.usefixtures("real_data")
 def test_snntorch_tutorials():
-    table = run("snntorch_tutorials", "--samples", "64", "--neurons", "Leaky,normalized").splitlines()
+    table = run(
+        "snntorch_tutorials", "--samples", "64", "--neurons", "Leaky,Izhikevich,normalized", "--held-out", "0.1"
+    ).splitlines()
     networks = ("connected", "convolutional", "recurrent")
-    expected = [f"| {network} | {neuron}" for network in networks for neuron in ("Leaky", "normalized")]
+    expected = [f"| {network} | {neuron}" for network in networks for neuron in ("Leaky", "Izhikevich", "normalized")]
     assert [" | ".join(line.split(" | ")[:2]) for line in table[2:]] == expected
     assert all(0 <= float(line.split(" | ")[2]) <= 100 for line in table[2:])
 

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import torch
 
 from izhi import IzhiError, Izhikevich, biological, normalize, preset
 from izhi.experiments.settings import experiment
@@ -45,6 +46,27 @@ def test_map_is_a_change_of_variables_of_the_equations():
         x, y, i = (v - offset) / lv, (u - u_offset) / lu, current / (lv * cell.C)
         assert p.a1 * x * x + p.a2 * x + p.a3 * y + p.a4 + i == pytest.approx(dv / lv)
         assert p.b1 * x + p.b2 * y + p.b3 == pytest.approx(du / lu)
+
+
+@pytest.mark.parametrize("name", ["normalized", "RS", "qif"])
+@pytest.mark.parametrize("kernel", ["reference", "cpu"])
+def test_another_unit_of_v_changes_no_spike_and_no_gradient(name, kernel):
+    one, other = (Izhikevich(p, kernel=kernel) for p in (preset(name), preset(name).scaled(4)))
+    current = torch.rand(40, 3, 5, generator=torch.Generator().manual_seed(0))
+    inputs = [current.clone().requires_grad_() for _ in range(2)]
+    (spikes, state), (same, scaled) = one(inputs[0]), other(inputs[1])
+    assert spikes.sum() > 50
+    assert torch.equal(spikes, same)
+    assert torch.equal(4 * state.v, scaled.v)
+    assert torch.equal(state.u, scaled.u)
+    for found in (spikes, same):
+        found.mul(torch.linspace(-1, 1, 40).view(-1, 1, 1)).sum().backward()
+    assert torch.equal(inputs[0].grad, inputs[1].grad)
+
+
+def test_a_unit_is_above_0():
+    with pytest.raises(IzhiError, match=r"factor is 0.*expected a number above 0"):
+        preset("RS").scaled(0)
 
 
 def test_biological_form():
