@@ -40,7 +40,7 @@ def test_packing_loses_nothing(steps: int, batch: int, n: int, density: float, s
 
 @settings(deadline=None)
 @given(
-    st.integers(1, 5), sizes, sizes, st.integers(64, 150),
+    st.integers(1, 5), sizes, sizes, st.one_of(st.integers(1, 16), st.integers(64, 150)),
     st.sampled_from([0.0, 0.02, 0.2, 0.6]), st.integers(0, 9),
 )  # fmt: skip
 def test_products_and_gradients_are_those_of_dense_spikes(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from izhi.errors import ShapeError
 from izhi.kernels.drive import Coefficients, Drive, IzhikevichSettings, Memory
-from izhi.kernels.packed import Feedback, weight_gradient
+from izhi.kernels.packed import weight_gradient
 from izhi.kernels.plan import (
     KEEP_EVERY,
     Call,
@@ -39,6 +39,19 @@ class Device(Protocol):
         grad_spikes: Tensor, grad_last: Tensor,
     ) -> Gradients:  # fmt: skip
         """Gradients of everything that went in."""
+
+    def feeds_back(self, plan: Plan) -> bool:
+        """Whether there are kernels that take recurrent weights themselves."""
+
+    def forward_fed_back(
+        self, plan: Plan, call: Call, state: Tensor, keep: bool, feedback: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As ``forward``, and the currents with what was fed back."""
+
+    def backward_fed_back(
+        self, plan: Plan, call: Call, kept: Tensor, grad_spikes: Tensor, grad_last: Tensor, feedback: Tensor
+    ) -> Gradients:
+        """As ``backward``, through the feedback."""
 
     def rate(self, values: Tensor, steps: int, seed: int, dtype: torch.dtype) -> Tensor:
         """Bernoulli spikes, see ``izhi.kernels.rate``."""
@@ -210,14 +223,22 @@ def _forward_with_feedback(
     device: Device, plan: Plan, call: Call, state: Tensor, feedback: Tensor, spikes: Tensor,
     keep: bool,
 ) -> tuple[Call, Tensor, Tensor, Tensor]:  # fmt: skip
-    """Step by step, each step's spikes adding to the next step's current; the call with that sum."""
+    """Each step's spikes add to the next step's current; the call with that sum. By one kernel, or step by step."""
+    width, steps = feedback.shape[0], len(call.current)
+    if device.feeds_back(plan):
+        if spikes.any():
+            current = call.current.clone()
+            current[0].view(-1, width).addmm_(spikes.view(-1, width), feedback.t())
+            call = call._replace(current=current)
+        outputs, kept, last, arriving = device.forward_fed_back(plan, call, state, keep, feedback)
+        return call._replace(current=arriving), outputs, kept, last
     arriving, outputs = torch.empty_like(call.current), torch.empty_like(call.current)
-    width, steps, across = feedback.shape[0], len(arriving), Feedback(feedback)
     states = state.new_empty(steps + 1 if keep else 2, *state.shape)
     states[0] = state
     for t in range(steps):
         before, after = (t, t + 1) if keep else (t % 2, 1 - t % 2)
-        across.add(call.current[t].view(-1, width), spikes.view(-1, width), arriving[t].view(-1, width))
+        current, out = call.current[t].view(-1, width), arriving[t].view(-1, width)
+        torch.addmm(current, spikes.view(-1, width), feedback.t(), out=out)
         into = outputs[t : t + 1], states[after]
         now = _step(call._replace(current=arriving), t)
         device.forward(plan, now, states[before], 0, into)
@@ -234,12 +255,28 @@ def _backward_with_feedback(
     device: Device, plan: Plan, call: Call, kept: Tensor, grad_spikes: Tensor, grad_state: Tensor,
     feedback: Tensor, first: Tensor, outputs: Tensor,
 ) -> tuple[Gradients, Tensor, Tensor]:  # fmt: skip
+    """Gradients of everything that went in, of the feedback, and of the spikes before the first step."""
+    width, steps = feedback.shape[0], len(outputs)
+    if device.feeds_back(plan):
+        gradients = device.backward_fed_back(plan, call, kept, grad_spikes, grad_state, feedback)
+    else:
+        gradients = _backward_step_by_step(device, plan, call, kept, grad_spikes, grad_state, feedback)
+    across = gradients.current.view(steps, -1, width)
+    grad_feedback = across[0].t() @ first.view(-1, width)
+    if steps > 1:
+        grad_feedback += weight_gradient(outputs.view(steps, -1, width)[:-1], across[1:])
+    return gradients, grad_feedback, (across[0] @ feedback).view_as(first)
+
+
+def _backward_step_by_step(
+    device: Device, plan: Plan, call: Call, kept: Tensor, grad_spikes: Tensor, grad_state: Tensor, feedback: Tensor
+) -> Gradients:
     """The loop back through time finds what each step's spikes receive from the next step.
 
     Where coefficients are learned, one more pass over all steps with that, as if nothing were fed back,
     gives every gradient, for less than their sums over single steps would cost.
     """
-    width, steps = feedback.shape[0], len(outputs)
+    width, steps = feedback.shape[0], len(grad_spikes)
     lean = replace(plan, learn="none")
     arriving, after = grad_spikes.clone(), grad_state
     found: list[Gradients] = []
@@ -251,14 +288,8 @@ def _backward_with_feedback(
             before = arriving[t - 1].view(-1, width)
             torch.addmm(before, g.current.view(-1, width), feedback, out=before)
     if plan.learn != "none":
-        gradients = device.backward(plan, call, kept, 1, arriving, grad_state)
-    else:
-        gradients = _joined(found[::-1])
-    across = gradients.current.view(steps, -1, width)
-    grad_feedback = across[0].t() @ first.view(-1, width)
-    if steps > 1:
-        grad_feedback += weight_gradient(outputs.view(steps, -1, width)[:-1], across[1:])
-    return gradients, grad_feedback, (across[0] @ feedback).view_as(first)
+        return device.backward(plan, call, kept, 1, arriving, grad_state)
+    return _joined(found[::-1])
 
 
 def _joined(steps: list[Gradients]) -> Gradients:

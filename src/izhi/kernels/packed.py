@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -120,7 +119,7 @@ def _packed_if_sparse(spikes: Tensor, outputs: int) -> Tensor | None:
     """Words of dense spikes (T, B, I), such as those of a layer, where visiting them alone is faster."""
     if spikes.dtype != torch.float32 or spikes.device.type != "cpu" or spikes.dim() != 3:
         return None
-    if spikes.numel() < _WORTH_LOOKING or outputs < events.NARROW or is_traced():
+    if spikes.numel() < _WORTH_LOOKING or not events.fits(outputs) or is_traced():
         return None
     found = bits.packed(spikes.detach())
     return None if found is None or found[1] >= events.DENSE[torch.float32] else found[0]
@@ -132,29 +131,6 @@ def weight_gradient(spikes: Tensor, g: Tensor) -> Tensor:
     if words is None or g.dtype != torch.float32:
         return g.flatten(0, 1).t() @ spikes.flatten(0, 1)
     return events.weight_gradient(words, spikes.shape[2], g.contiguous())
-
-
-class Feedback:
-    """Recurrent weights, by which the spikes of a step add to the current of the next.
-
-    Args:
-        weight: R, (N, N).
-    """
-
-    def __init__(self, weight: Tensor) -> None:
-        self.weight, self._transposed = weight, weight.t()
-
-    @cached_property
-    def _rows(self) -> Tensor:
-        return events.rows_of(self.weight)
-
-    def add(self, current: Tensor, spikes: Tensor, out: Tensor) -> None:
-        """current + R·spikes into out, (B, N) each."""
-        words = _packed_if_sparse(spikes[None], len(self.weight))
-        if words is None or self.weight.dtype != torch.float32:
-            torch.addmm(current, spikes, self._transposed, out=out)
-        else:
-            torch.add(current, events.summed(words, self._rows, len(self.weight))[0], out=out)
 
 
 def product(spikes: Spikes, weight: Tensor) -> Tensor:
@@ -176,4 +152,4 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
     return _Product.apply(words, weight.float(), None).to(spikes.dtype)  # type: ignore[no-any-return, no-untyped-call]
 
 
-__all__ = ["Feedback", "PackedSpikes", "Spikes", "is_repeated", "once", "product", "weight_gradient"]
+__all__ = ["PackedSpikes", "Spikes", "is_repeated", "once", "product", "weight_gradient"]

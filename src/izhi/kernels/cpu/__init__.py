@@ -2,6 +2,6 @@
 
 from izhi.kernels.cpu.frames import frames
 from izhi.kernels.cpu.rate import rate
-from izhi.kernels.cpu.recurrence import backward, forward
+from izhi.kernels.cpu.recurrence import backward, backward_fed_back, feeds_back, forward, forward_fed_back
 
-__all__ = ["backward", "forward", "frames", "rate"]
+__all__ = ["backward", "backward_fed_back", "feeds_back", "forward", "forward_fed_back", "frames", "rate"]

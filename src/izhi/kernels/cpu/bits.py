@@ -177,4 +177,4 @@ def dense(words: Tensor, features: int, dtype: torch.dtype) -> Tensor:
     return out
 
 
-__all__ = ["WORD", "dense", "lowest_bit", "number_of_bits", "packed", "transpose_words", "word_of"]
+__all__ = ["WORD", "dense", "lowest_bit", "number_of_bits", "packed", "transpose_words", "word_of", "words_of_floats"]

@@ -38,12 +38,11 @@ if TYPE_CHECKING:
     from numba.core.base import BaseContext
     from numba.core.typing import Context, Signature
 
-#: Columns of a block: of currents, whose rows must stay in the cache, and of gradients.
-_OF_CURRENTS, _OF_GRADIENTS = 64, 128
-#: The share of spikes above which a dense product is faster; it lies lower where bfloat16 has units
-#: of its own. Below this many columns a dense product is faster always.
+#: Columns of a block: of few neurons such as a readout's, of currents, whose rows must stay in the cache, and of
+#: gradients.
+_OF_FEW, _OF_CURRENTS, _OF_GRADIENTS = 16, 64, 128
+#: The share of spikes above which a dense product is faster; it lies lower where bfloat16 has units of its own.
 DENSE = {torch.float32: 0.25, torch.bfloat16: 0.03}
-NARROW = 64
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 
@@ -86,11 +85,22 @@ def _adder(size: int) -> Value:
 
 
 # Known to the kernels by name: one that captured an intrinsic would never be found again in the cache on disk.
-_add_narrow_rows, _add_wide_rows = _adder(_OF_CURRENTS), _adder(_OF_GRADIENTS)
+_add_few, _add_narrow_rows, _add_wide_rows = _adder(_OF_FEW), _adder(_OF_CURRENTS), _adder(_OF_GRADIENTS)
 
 
 @inlined
-def _list_bits(word: Value, first: Value, places: Value, count: Value) -> Value:
+def add_rows(size: Value, rows: Value, places: Value, count: Value, into: Value) -> None:
+    """The adder for rows of one of these sizes."""
+    if size == _OF_FEW:
+        _add_few(rows, places, count, into)
+    elif size == _OF_CURRENTS:
+        _add_narrow_rows(rows, places, count, into)
+    else:
+        _add_wide_rows(rows, places, count, into)
+
+
+@inlined
+def list_bits(word: Value, first: Value, places: Value, count: Value) -> Value:
     """Put where a word has bits, counted from ``first``, behind so many places; how many there are then."""
     while word != 0:
         places[count] = np.int32(first) + np.int32(lowest_bit(word))
@@ -100,9 +110,7 @@ def _list_bits(word: Value, first: Value, places: Value, count: Value) -> Value:
 
 
 @cache
-def _product() -> Kernel:
-    size = _OF_CURRENTS
-
+def _product(size: int) -> Kernel:
     @compile_kernel
     def product(data):  # type: ignore[no-untyped-def]
         steps, batch, per_row, blocks = four_numbers(data)
@@ -119,7 +127,7 @@ def _product() -> Kernel:
                 for t in range(length):
                     starts[t] = count
                     for w in range(per_row):
-                        count = _list_bits(words[first + t, b, w], 32 * w, places, count)
+                        count = list_bits(words[first + t, b, w], 32 * w, places, count)
                 starts[length] = count
                 for block in range(blocks):
                     rows = weights + 4 * size * inputs * block
@@ -128,15 +136,13 @@ def _product() -> Kernel:
                         for i in range(size):
                             total[i] = f32(0)
                         fired = places.ctypes.data + 4 * starts[t]
-                        _add_narrow_rows(rows, fired, starts[t + 1] - starts[t], total.ctypes.data)
+                        add_rows(size, rows, fired, starts[t + 1] - starts[t], total.ctypes.data)
 
     return product
 
 
 @cache
 def _gradient(size: int) -> Kernel:
-    is_wide = size == _OF_GRADIENTS
-
     @compile_kernel
     def gradient(data):  # type: ignore[no-untyped-def]
         steps, batch, chunks, blocks = four_numbers(data)
@@ -163,11 +169,9 @@ def _gradient(size: int) -> Kernel:
                         for i in range(size):
                             target[i] = source[i]
                     for k in range(low, high):
-                        count = _list_bits(along_time[b, c, k], 0, places, 0)
-                        if count and is_wide:
-                            _add_wide_rows(rows.ctypes.data, places.ctypes.data, count, of_block[k].ctypes.data)
-                        elif count:
-                            _add_narrow_rows(rows.ctypes.data, places.ctypes.data, count, of_block[k].ctypes.data)
+                        count = list_bits(along_time[b, c, k], 0, places, 0)
+                        if count:
+                            add_rows(size, rows.ctypes.data, places.ctypes.data, count, of_block[k].ctypes.data)
 
     return gradient
 
@@ -225,9 +229,12 @@ def density(words: Tensor, features: int) -> float:
 
 def pays(words: Tensor, outputs: int, inputs: int, dtype: torch.dtype) -> bool:
     """Whether these products are faster than dense ones with a weight (outputs, inputs)."""
-    if outputs < NARROW or dtype not in DENSE:
-        return False
-    return density(words, inputs) < DENSE[dtype]
+    return fits(outputs) and dtype in DENSE and density(words, inputs) < DENSE[dtype]
+
+
+def fits(outputs: int) -> bool:
+    """Whether the columns fill their blocks well enough for dense products to be slower."""
+    return outputs <= _OF_FEW or outputs >= _OF_CURRENTS
 
 
 def _blocks(x: Tensor, size: int) -> Tensor:
@@ -237,15 +244,16 @@ def _blocks(x: Tensor, size: int) -> Tensor:
 
 
 def rows_of(weight: Tensor) -> Tensor:
-    """A weight (O, I) as ``summed`` takes it: what each input adds, in blocks of outputs (⌈O/64⌉, I, 64)."""
-    return _blocks(weight.float().t(), _OF_CURRENTS).transpose(0, 1).contiguous()
+    """A weight (O, I) as ``summed`` takes it: what each input adds, in blocks of outputs (⌈O/size⌉, I, size)."""
+    size = _OF_FEW if len(weight) <= _OF_FEW else _OF_CURRENTS
+    return _blocks(weight.float().t(), size).transpose(0, 1).contiguous()
 
 
 def summed(words: Tensor, rows: Tensor, outputs: int) -> Tensor:
     """Words (T, B, W) of spikes and the rows of a weight → (T, B, O) in float32."""
     (steps, batch, per_row), (blocks, inputs, size) = words.shape, rows.shape
     out = torch.empty(steps, batch, blocks, size)
-    launch(_product(), steps, batch, per_row, blocks, inputs, words, rows, out, pieces=batch)
+    launch(_product(size), steps, batch, per_row, blocks, inputs, words, rows, out, pieces=batch)
     return out.flatten(2)[..., :outputs].contiguous()
 
 
@@ -257,7 +265,7 @@ def product(words: Tensor, weight: Tensor) -> Tensor:
 def weight_gradient(words: Tensor, inputs: int, g: Tensor) -> Tensor:
     """gᵀ·spikes in float32: words (T, B, W) of spikes (T, B, I), g (T, B, O) float32 → (O, I)."""
     (steps, batch, _), outputs = words.shape, g.shape[-1]
-    size = _OF_GRADIENTS if outputs > _OF_CURRENTS else _OF_CURRENTS
+    size = next((size for size in (_OF_FEW, _OF_CURRENTS) if outputs <= size), _OF_GRADIENTS)
     arriving, fired = _blocks(g, size).contiguous(), along_time(words)
     blocks, chunks = arriving.shape[2], fired.shape[1]
     out = torch.empty(blocks, inputs, size)
@@ -269,4 +277,16 @@ def weight_gradient(words: Tensor, inputs: int, g: Tensor) -> Tensor:
     return out.transpose(1, 2).flatten(0, 1)[:outputs].contiguous()
 
 
-__all__ = ["DENSE", "NARROW", "along_time", "density", "pays", "product", "rows_of", "summed", "weight_gradient"]
+__all__ = [
+    "DENSE",
+    "add_rows",
+    "along_time",
+    "density",
+    "fits",
+    "list_bits",
+    "pays",
+    "product",
+    "rows_of",
+    "summed",
+    "weight_gradient",
+]

@@ -4,6 +4,10 @@ Lanes (batch × neurons) are cut into blocks whose state stays in the first-leve
 over time reads each input and writes each spike once. Blocks run in parallel, and no number here depends
 on how many threads there are; torch's products, before and after, may.
 
+Where spikes are fed back to the layer itself, a block is a few whole samples, which stay with one thread for all
+steps: forward, each spike adds its row of the recurrent weights; backward, the gradients of a step's currents go
+through them in one product.
+
 The forward pass keeps the state of every k-th step. The backward pass computes the states
 between two of them again, into memory of its own that fits the second-level cache, and then goes back
 through them: that is cheaper than reading them from memory, exact in every format, and gives
@@ -17,6 +21,8 @@ from functools import cache
 import numpy as np
 import torch
 
+from izhi.kernels.cpu.bits import WORD, words_of_floats
+from izhi.kernels.cpu.events import add_rows, list_bits, rows_of
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
@@ -27,12 +33,13 @@ from izhi.kernels.cpu.parallel import (
     wide_vectors,
 )
 from izhi.kernels.cpu.scalars import WORDS, codec, f32, inlined
+from izhi.kernels.cpu.tiles import COLUMNS, ROWS, multiply, tiles_of, whole_tiles
 from izhi.kernels.dynamics import dynamics
 from izhi.kernels.plan import Call, Constants, Gradients, Plan
 from izhi.kernels.vocabulary import Scalar, Value, places
 
-#: Lanes of one block.
-BLOCK = 1024
+#: Lanes of one block; samples of one whose spikes are fed back, and steps between two of its states that are kept.
+BLOCK, SAMPLES, KEEP_EVERY = 1024, 16, 4
 #: Steps of lanes that are worth a thread.
 _WORTH = 16384
 _CONSTANTS = len(Constants._fields)
@@ -69,6 +76,46 @@ def _all(s: Value) -> Value:
         s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9],
         s[10], s[11], s[12], s[13], s[14], s[15], s[16], s[17],
     )  # fmt: skip
+
+
+@inlined
+def _list_spikes(spikes: Value, places: Value) -> Value:
+    """Put where spikes (N,) in float32 are 1 into places; how many there are."""
+    count, whole = 0, len(spikes) // WORD * WORD
+    for first in range(0, whole, WORD):
+        word = np.uint32(words_of_floats(spikes.ctypes.data + 4 * first) & np.uint64(0xFFFFFFFF))
+        count = list_bits(word, first, places, count)
+    for i in range(whole, len(spikes)):
+        if spikes[i] != 0:
+            places[count] = i
+            count += 1
+    return count
+
+
+@inlined
+def _feed_back(x: Value, fired: Value, rows: Value, sums: Value, places: Value, out: Value) -> None:
+    """Currents and spikes of whole samples (lanes,) → currents with R·spikes in out; R by the address of its rows.
+
+    Args:
+        x: currents.
+        fired: spikes of the step before.
+        rows: address of ``events.rows_of(R)``.
+        sums: room for the sums of a sample, (blocks, size) as in ``rows_of``.
+        places: room for the places of a sample's spikes, (N,).
+        out: currents.
+    """
+    neurons, (blocks, size) = len(places), sums.shape
+    flat = sums.reshape(-1)
+    for start in range(0, len(x), neurons):
+        count = _list_spikes(fired[start : start + neurons], places)
+        for block in range(blocks):
+            total = sums[block]
+            for i in range(size):
+                total[i] = f32(0)
+            add_rows(size, rows + 4 * size * neurons * block, places.ctypes.data, count, total.ctypes.data)
+        source, target = x[start : start + neurons], out[start : start + neurons]
+        for i in range(neurons):
+            target[i] = source[i] + flat[i]
 
 
 def _coefficients(plan: Plan) -> tuple[Scalar, Scalar]:
@@ -125,7 +172,7 @@ def _coefficients(plan: Plan) -> tuple[Scalar, Scalar]:
 
 
 @cache
-def _forward(plan: Plan) -> Kernel:
+def _forward(plan: Plan, fed_back: bool) -> Kernel:
     load, store, element = codec(plan.dtype)
     arrive, _, advance, _ = dynamics(plan, WORDS)
     collect, _ = _coefficients(plan)
@@ -145,16 +192,21 @@ def _forward(plan: Plan) -> Kernel:
         spikes = array(data, 11, (steps, lanes), element)
         kept = array(data, 12, (steps, states, lanes), f32)
         last = array(data, 13, (states, lanes), f32)
+        most = number(data, 14)
+        if fed_back:
+            feedback, arriving = number(data, 18), array(data, 19, (steps, lanes), element)
+            places = np.zeros(number(data, 15), np.int32)
+            sums = np.zeros((number(data, 16), number(data, 17)), np.float32)
         wide_vectors()
         worker, workers = share(data)
-        blocks = (lanes + BLOCK - 1) // BLOCK
+        blocks = (lanes + most - 1) // most
         s = _all(constants)
-        z = np.zeros((4, BLOCK), np.float32)
-        q = np.zeros((rows, BLOCK), np.float32)
-        bias_of = np.zeros(BLOCK, np.float32)
+        z = np.zeros((4, most), np.float32)
+        q = np.zeros((rows, most), np.float32)
+        bias_of = np.zeros(most, np.float32)
         for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
-            start = block * BLOCK
-            size = min(BLOCK, lanes - start)
+            start = block * most
+            size = min(most, lanes - start)
             stop = start + size
             for k in range(states):
                 _copy(first[k, start:stop], z[k], size)
@@ -169,6 +221,12 @@ def _forward(plan: Plan) -> Kernel:
                     for k in range(states):
                         _copy(z[k], kept[t // keep_every, k, start:stop], size)
                 x_t, y_t, spikes_t = x[t, start:stop], y[t, start:stop], spikes[t, start:stop]
+                if fed_back:
+                    if t > 0:
+                        _feed_back(x_t, spikes[t - 1, start:stop], feedback, sums, places, arriving[t, start:stop])
+                    else:
+                        _copy(x_t, arriving[t, start:stop], size)
+                    x_t = arriving[t, start:stop]
                 for i in range(size):
                     coefficients = same if shared else collect(q, i)
                     current, g = load(x_t[i]), f32(0)
@@ -190,7 +248,7 @@ def _forward(plan: Plan) -> Kernel:
 
 
 @cache
-def _backward(plan: Plan) -> Kernel:
+def _backward(plan: Plan, fed_back: bool) -> Kernel:
     load, store, element = codec(plan.dtype)
     arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
     collect, add = _coefficients(plan)
@@ -216,20 +274,27 @@ def _backward(plan: Plan) -> Kernel:
         grad_first = array(data, 15, (states, lanes), f32)
         grad_bias = array(data, 16, lanes, f32)
         grad_p = array(data, 17, (summed, lanes), f32)
+        most = number(data, 18)
+        if fed_back:
+            neurons, feedback = number(data, 19), number(data, 20)
+            samples, columns = whole_tiles(most // neurons, ROWS), whole_tiles(neurons, COLUMNS)
+            of_currents = np.zeros((samples, neurons), np.float32)
+            of_spikes = np.zeros((samples, columns), np.float32)
         wide_vectors()
         worker, workers = share(data)
-        blocks = (lanes + BLOCK - 1) // BLOCK
+        blocks = (lanes + most - 1) // most
         s = _all(constants)
-        z = np.zeros((4, BLOCK), np.float32)
-        path = np.empty((min(keep_every, steps), 4, BLOCK), np.float32)
-        gz = np.zeros((4, BLOCK), np.float32)
-        q = np.zeros((rows, BLOCK), np.float32)
-        bias_of = np.zeros(BLOCK, np.float32)
-        bias_sum = np.zeros(BLOCK, np.float32)
-        total = np.zeros((summed, BLOCK), np.float32)
+        z = np.zeros((4, most), np.float32)
+        path = np.empty((min(keep_every, steps), 4, most), np.float32)
+        gz = np.zeros((4, most), np.float32)
+        q = np.zeros((rows, most), np.float32)
+        bias_of = np.zeros(most, np.float32)
+        bias_sum = np.zeros(most, np.float32)
+        fed = np.zeros(most, np.float32)
+        total = np.zeros((summed, most), np.float32)
         for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
-            start = block * BLOCK
-            size = min(BLOCK, lanes - start)
+            start = block * most
+            size = min(most, lanes - start)
             stop = start + size
             for k in range(states):
                 _copy(grad_last[k, start:stop], gz[k], size)
@@ -244,6 +309,9 @@ def _backward(plan: Plan) -> Kernel:
                 for k in range(summed):
                     for i in range(size):
                         total[k, i] = f32(0)
+            if fed_back:
+                for i in range(size):
+                    fed[i] = f32(0)
             same = collect(p, 0)
             for back in range((steps + keep_every - 1) // keep_every):
                 part = (steps + keep_every - 1) // keep_every - 1 - back
@@ -289,6 +357,8 @@ def _backward(plan: Plan) -> Kernel:
                             a, b = path_t[own, i], path_t[states - 1, i]
                             _, _, current, g = arrive(arriving, beside, a, b, s)
                         gs = load(grad_spikes_t[i])
+                        if fed_back:
+                            gs += fed[i]
                         gv, gu, gc, gg, to_bias, gp = retreat(
                             path_t[0, i], path_t[1, i], current, g, bias_of[i],
                             gz[0, i], gz[1, i], gs, z[0, i], coefficients, s,
@@ -315,6 +385,11 @@ def _backward(plan: Plan) -> Kernel:
                         grad_x_t[i] = store(gc)
                         if coupled:
                             grad_y_t[i] = store(gg)
+                    if fed_back and begin + t > 0:
+                        _copy(grad_x_t, of_currents.reshape(-1), size)
+                        multiply(of_currents, feedback, of_spikes)
+                        for b in range(size // neurons):
+                            _copy(of_spikes[b], fed[b * neurons : (b + 1) * neurons], neurons)
             for k in range(states):
                 _copy(gz[k], grad_first[k, start:stop], size)
             if biased:
@@ -351,10 +426,42 @@ def forward(
     parts = -(-steps // keep_every) if keep_every else 0
     kept = torch.empty(parts, plan.states, lanes)
     launch(
-        _forward(plan), *_arguments(plan, call, keep_every), state, spikes, kept, last,
+        _forward(plan, False), *_arguments(plan, call, keep_every), state, spikes, kept, last, BLOCK,
         pieces=_pieces(call),
     )  # fmt: skip
     return spikes, kept, last
+
+
+def feeds_back(plan: Plan) -> bool:
+    """Whether ``forward_fed_back`` takes the plan; where bfloat16 has units of its own, torch's products are faster."""
+    return plan.dtype == torch.float32
+
+
+def _samples(call: Call, neurons: int) -> int:
+    """Samples of a block: few enough for every thread to have some."""
+    batch = call.current.shape[1] // neurons
+    return max(1, min(SAMPLES, -(-batch // torch.get_num_threads())))
+
+
+def forward_fed_back(
+    plan: Plan, call: Call, state: torch.Tensor, keep: bool, feedback: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """As ``forward``, with R·spikes[t−1] added to the current of t > 0; and currents with that, (T, lanes).
+
+    Args:
+        keep: whether states are kept, for ``backward_fed_back``.
+        feedback: R, (N, N).
+    """
+    (steps, lanes), neurons = call.current.shape, len(feedback)
+    spikes, arriving, last = torch.empty_like(call.current), torch.empty_like(call.current), torch.empty_like(state)
+    keep_every = KEEP_EVERY if keep else 0
+    kept = torch.empty(-(-steps // KEEP_EVERY) if keep else 0, plan.states, lanes)
+    rows, most = rows_of(feedback), _samples(call, neurons) * neurons
+    launch(
+        _forward(plan, True), *_arguments(plan, call, keep_every), state, spikes, kept, last,
+        most, neurons, rows.shape[0], rows.shape[2], rows, arriving, pieces=-(-lanes // most),
+    )  # fmt: skip
+    return spikes, kept, last, arriving
 
 
 def backward(
@@ -362,14 +469,33 @@ def backward(
     grad_spikes: torch.Tensor, grad_last: torch.Tensor,
 ) -> Gradients:  # fmt: skip
     """Gradients of everything that went in."""
+    return _gradients(plan, call, kept, keep_every, grad_spikes, grad_last, None)
+
+
+def backward_fed_back(
+    plan: Plan, call: Call, kept: torch.Tensor, grad_spikes: torch.Tensor, grad_last: torch.Tensor,
+    feedback: torch.Tensor,
+) -> Gradients:  # fmt: skip
+    """As ``backward``, of what ``forward_fed_back`` kept; the call is that with the currents which it gave."""
+    return _gradients(plan, call, kept, KEEP_EVERY, grad_spikes, grad_last, feedback)
+
+
+def _gradients(
+    plan: Plan, call: Call, kept: torch.Tensor, keep_every: int, grad_spikes: torch.Tensor, grad_last: torch.Tensor,
+    feedback: torch.Tensor | None,
+) -> Gradients:  # fmt: skip
     lanes = call.current.shape[1]
     grad_x, grad_first = torch.empty_like(call.current), torch.empty_like(grad_last)
     grad_y = torch.empty_like(call.conductance) if plan.coupled else None
     grad_bias = torch.empty(lanes) if plan.biased else None
     grad_p = torch.empty(len(plan.summed), lanes) if plan.summed else None
+    pieces, blocks = _pieces(call), (BLOCK,)
+    if feedback is not None:
+        most = _samples(call, len(feedback)) * len(feedback)
+        pieces, blocks = -(-lanes // most), (most, len(feedback), tiles_of(feedback))
     launch(
-        _backward(plan), *_arguments(plan, call, keep_every), kept, grad_spikes, grad_last, grad_x,
-        0 if grad_y is None else grad_y, grad_first, 0 if grad_bias is None else grad_bias,
-        0 if grad_p is None else grad_p, pieces=_pieces(call),
+        _backward(plan, feedback is not None), *_arguments(plan, call, keep_every), kept, grad_spikes, grad_last,
+        grad_x, 0 if grad_y is None else grad_y, grad_first, 0 if grad_bias is None else grad_bias,
+        0 if grad_p is None else grad_p, *blocks, pieces=pieces,
     )  # fmt: skip
     return Gradients(grad_x, grad_y, grad_first, grad_bias, grad_p)

@@ -346,6 +346,11 @@ def _launch(kernel: Any, call: Call, lanes: int, tensors: tuple[Any, ...], keep_
     kernel[(triton.cdiv(lanes, BLOCK),)](*tensors, *sizes, keep_every, **constants, block=BLOCK, **options)
 
 
+def feeds_back(plan: Plan) -> bool:
+    """Whether kernels take recurrent weights themselves: none does yet."""
+    return False
+
+
 def forward(
     plan: Plan, call: Call, state: torch.Tensor, keep_every: int,
     into: tuple[torch.Tensor, torch.Tensor] | None = None,

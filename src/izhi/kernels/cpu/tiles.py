@@ -1,0 +1,119 @@
+"""Dense products within a kernel, of a few rows with a matrix: in tiles whose sums stay in registers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numba
+from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
+from numba import types
+from numba.core import cgutils
+from torch import Tensor, nn
+
+from izhi.kernels.cpu.scalars import inlined
+from izhi.kernels.vocabulary import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llvmlite.ir import IRBuilder
+    from numba.core.base import BaseContext
+    from numba.core.typing import Context, Signature
+
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
+
+
+def _tile() -> tuple[int, int]:
+    """Rows and columns whose sums fit the vector registers: 32 of 512 bits, or 16 of 256."""
+    named = numba.config.CPU_FEATURES
+    wide = "+avx512f" in named if named else get_host_cpu_features().get("avx512f", False)
+    return (8, 32) if wide else (4, 16)
+
+
+#: Rows and columns of a tile.
+ROWS, COLUMNS = _tile()
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def _multiply(
+    typing: Context, left: Value, stride: Value, right: Value, count: Value, out: Value, apart: Value
+) -> Value:
+    """out[m] = Σ_k left[m, k]·right[k] over k < count, for ROWS rows m and COLUMNS columns of float32.
+
+    All by their addresses; rows of left lie ``stride`` numbers apart, those of out ``apart``, those of right side by
+    side.
+    """
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        kind, number = ir.VectorType(ir.FloatType(), COLUMNS), ir.FloatType()
+        left, stride, right, count, out, apart = args
+        name = f"llvm.fma.v{COLUMNS}f32"
+        fused = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
+        undefined, everywhere = (
+            ir.Constant(kind, ir.Undefined),
+            ir.Constant(ir.VectorType(_I32, COLUMNS), [0] * COLUMNS),
+        )
+
+        def row(start: ir.Value, apart: ir.Value, m: int) -> ir.Value:
+            return builder.add(start, builder.mul(apart, ir.Constant(_I64, 4 * m)))
+
+        def at(address: ir.Value, kind: ir.Type) -> ir.Value:
+            return builder.load(builder.inttoptr(address, kind.as_pointer()), align=4)
+
+        rows = [row(left, stride, m) for m in range(ROWS)]
+        begin, loop, end = builder.block, builder.append_basic_block("k"), builder.append_basic_block("done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        k, sums = builder.phi(_I64), [builder.phi(kind) for _ in range(ROWS)]
+        of_right = at(builder.add(right, builder.mul(k, ir.Constant(_I64, 4 * COLUMNS))), kind)
+        offset, following = builder.mul(k, ir.Constant(_I64, 4)), builder.add(k, ir.Constant(_I64, 1))
+        k.add_incoming(ir.Constant(_I64, 0), begin)
+        k.add_incoming(following, loop)
+        found = []
+        for address, total in zip(rows, sums, strict=True):
+            one = builder.insert_element(undefined, at(builder.add(address, offset), number), ir.Constant(_I32, 0))
+            factor = builder.shuffle_vector(one, undefined, everywhere)
+            found.append(builder.call(fused, [factor, of_right, total]))
+            total.add_incoming(ir.Constant(kind, [0.0] * COLUMNS), begin)
+            total.add_incoming(found[-1], loop)
+        builder.cbranch(builder.icmp_signed("<", following, count), loop, end)
+        builder.position_at_end(end)
+        for m, total in enumerate(found):
+            builder.store(total, builder.inttoptr(row(out, apart, m), kind.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 6), generate
+
+
+@inlined
+def multiply(left: Value, right: Value, out: Value) -> None:
+    """left·matrix into out, within a kernel.
+
+    Args:
+        left: (M, K), M a multiple of ``ROWS``.
+        right: the address of ``tiles_of(matrix)``.
+        out: (M, N), N the matrix's columns, rounded up to whole tiles.
+    """
+    (rows, inner), columns = left.shape, out.shape[1]
+    for n in range(columns // COLUMNS):
+        for m in range(0, rows, ROWS):
+            _multiply(
+                left[m].ctypes.data, inner, right + 4 * COLUMNS * inner * n, inner,
+                out[m].ctypes.data + 4 * COLUMNS * n, columns,
+            )  # fmt: skip
+
+
+@inlined
+def whole_tiles(size: Value, tile: Value) -> Value:
+    """The size, rounded up to whole tiles."""
+    return (size + tile - 1) // tile * tile
+
+
+def tiles_of(matrix: Tensor) -> Tensor:
+    """A matrix (K, N) as ``multiply`` takes it, (⌈N/COLUMNS⌉, K, COLUMNS)."""
+    filled = nn.functional.pad(matrix.float(), (0, -matrix.shape[1] % COLUMNS))
+    return filled.view(len(matrix), -1, COLUMNS).transpose(0, 1).contiguous()
+
+
+__all__ = ["COLUMNS", "ROWS", "multiply", "tiles_of", "whole_tiles"]
