@@ -17,6 +17,7 @@ from izhi.kernels.plan import (
     Call,
     Constants,
     EventOrder,
+    FeedbackKernels,
     Formats,
     Gradients,
     Plan,
@@ -40,18 +41,8 @@ class Device(Protocol):
     ) -> Gradients:  # fmt: skip
         """Gradients of everything that went in."""
 
-    def feeds_back(self, plan: Plan) -> bool:
-        """Whether there are kernels that take recurrent weights themselves."""
-
-    def forward_fed_back(
-        self, plan: Plan, call: Call, state: Tensor, keep: bool, feedback: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """As ``forward``, and the currents with what was fed back."""
-
-    def backward_fed_back(
-        self, plan: Plan, call: Call, kept: Tensor, grad_spikes: Tensor, grad_last: Tensor, feedback: Tensor
-    ) -> Gradients:
-        """As ``backward``, through the feedback."""
+    def feedback(self, plan: Plan) -> FeedbackKernels | None:
+        """The kernels that take recurrent weights themselves, if there are any for the plan."""
 
     def rate(self, values: Tensor, steps: int, seed: int, dtype: torch.dtype) -> Tensor:
         """Bernoulli spikes, see ``izhi.kernels.rate``."""
@@ -225,12 +216,13 @@ def _forward_with_feedback(
 ) -> tuple[Call, Tensor, Tensor, Tensor]:  # fmt: skip
     """Each step's spikes add to the next step's current; the call with that sum. By one kernel, or step by step."""
     width, steps = feedback.shape[0], len(call.current)
-    if device.feeds_back(plan):
+    kernels = device.feedback(plan)
+    if kernels is not None:
         if spikes.any():
             current = call.current.clone()
             current[0].view(-1, width).addmm_(spikes.view(-1, width), feedback.t())
             call = call._replace(current=current)
-        outputs, kept, last, arriving = device.forward_fed_back(plan, call, state, keep, feedback)
+        outputs, kept, last, arriving = kernels.forward(plan, call, state, keep, feedback)
         return call._replace(current=arriving), outputs, kept, last
     arriving, outputs = torch.empty_like(call.current), torch.empty_like(call.current)
     states = state.new_empty(steps + 1 if keep else 2, *state.shape)
@@ -257,8 +249,9 @@ def _backward_with_feedback(
 ) -> tuple[Gradients, Tensor, Tensor]:  # fmt: skip
     """Gradients of everything that went in, of the feedback, and of the spikes before the first step."""
     width, steps = feedback.shape[0], len(outputs)
-    if device.feeds_back(plan):
-        gradients = device.backward_fed_back(plan, call, kept, grad_spikes, grad_state, feedback)
+    kernels = device.feedback(plan)
+    if kernels is not None:
+        gradients = kernels.backward(plan, call, kept, grad_spikes, grad_state, feedback)
     else:
         gradients = _backward_step_by_step(device, plan, call, kept, grad_spikes, grad_state, feedback)
     across = gradients.current.view(steps, -1, width)

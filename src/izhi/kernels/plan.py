@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     from torch import Tensor
 
@@ -99,6 +101,20 @@ class Plan:
     def states(self) -> int:
         """State variables in all: the neuron's, then the synapse's."""
         return self.own + (1 + self.coupled if self.filtered else 0)
+
+
+class FeedbackKernels(NamedTuple):
+    """Kernels that take the recurrent weights R, (N, N), of a layer themselves.
+
+    Attributes:
+        forward: (plan, call, state, whether states are kept, R) → spikes (T, lanes), kept states, the state after the
+            last step, and the currents (T, lanes) with R·spikes[t−1] added for t > 0.
+        backward: (plan, call with those currents, kept states, gradients of spikes and of the last state, R) →
+            gradients of everything that went in.
+    """
+
+    forward: Callable[[Plan, Call, Tensor, bool, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
+    backward: Callable[[Plan, Call, Tensor, Tensor, Tensor, Tensor], Gradients]
 
 
 class Formats(NamedTuple):

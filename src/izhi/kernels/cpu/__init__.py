@@ -2,6 +2,6 @@
 
 from izhi.kernels.cpu.frames import frames
 from izhi.kernels.cpu.rate import rate
-from izhi.kernels.cpu.recurrence import backward, backward_fed_back, feeds_back, forward, forward_fed_back
+from izhi.kernels.cpu.recurrence import backward, feedback, forward
 
-__all__ = ["backward", "backward_fed_back", "feeds_back", "forward", "forward_fed_back", "frames", "rate"]
+__all__ = ["backward", "feedback", "forward", "frames", "rate"]

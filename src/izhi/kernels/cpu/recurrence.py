@@ -35,7 +35,7 @@ from izhi.kernels.cpu.parallel import (
 from izhi.kernels.cpu.scalars import WORDS, codec, f32, inlined
 from izhi.kernels.cpu.tiles import COLUMNS, ROWS, multiply, tiles_of, whole_tiles
 from izhi.kernels.dynamics import dynamics
-from izhi.kernels.plan import Call, Constants, Gradients, Plan
+from izhi.kernels.plan import Call, Constants, FeedbackKernels, Gradients, Plan
 from izhi.kernels.vocabulary import Scalar, Value, places
 
 #: Lanes of one block; samples of one whose spikes are fed back, and steps between two of its states that are kept.
@@ -432,9 +432,9 @@ def forward(
     return spikes, kept, last
 
 
-def feeds_back(plan: Plan) -> bool:
-    """Whether ``forward_fed_back`` takes the plan; where bfloat16 has units of its own, torch's products are faster."""
-    return plan.dtype == torch.float32
+def feedback(plan: Plan) -> FeedbackKernels | None:
+    """Kernels that take recurrent weights themselves; not in bfloat16, for whose products there may be units."""
+    return FeedbackKernels(_forward_fed_back, _backward_fed_back) if plan.dtype == torch.float32 else None
 
 
 def _samples(call: Call, neurons: int) -> int:
@@ -443,13 +443,13 @@ def _samples(call: Call, neurons: int) -> int:
     return max(1, min(SAMPLES, -(-batch // torch.get_num_threads())))
 
 
-def forward_fed_back(
+def _forward_fed_back(
     plan: Plan, call: Call, state: torch.Tensor, keep: bool, feedback: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """As ``forward``, with R·spikes[t−1] added to the current of t > 0; and currents with that, (T, lanes).
 
     Args:
-        keep: whether states are kept, for ``backward_fed_back``.
+        keep: whether states are kept, for the backward pass.
         feedback: R, (N, N).
     """
     (steps, lanes), neurons = call.current.shape, len(feedback)
@@ -472,11 +472,11 @@ def backward(
     return _gradients(plan, call, kept, keep_every, grad_spikes, grad_last, None)
 
 
-def backward_fed_back(
+def _backward_fed_back(
     plan: Plan, call: Call, kept: torch.Tensor, grad_spikes: torch.Tensor, grad_last: torch.Tensor,
     feedback: torch.Tensor,
 ) -> Gradients:  # fmt: skip
-    """As ``backward``, of what ``forward_fed_back`` kept; the call is that with the currents which it gave."""
+    """As ``backward``, of what ``_forward_fed_back`` kept; the call is that with the currents which it gave."""
     return _gradients(plan, call, kept, KEEP_EVERY, grad_spikes, grad_last, feedback)
 
 
@@ -489,7 +489,8 @@ def _gradients(
     grad_y = torch.empty_like(call.conductance) if plan.coupled else None
     grad_bias = torch.empty(lanes) if plan.biased else None
     grad_p = torch.empty(len(plan.summed), lanes) if plan.summed else None
-    pieces, blocks = _pieces(call), (BLOCK,)
+    pieces = _pieces(call)
+    blocks: tuple[int | torch.Tensor, ...] = (BLOCK,)
     if feedback is not None:
         most = _samples(call, len(feedback)) * len(feedback)
         pieces, blocks = -(-lanes // most), (most, len(feedback), tiles_of(feedback))

@@ -1,6 +1,6 @@
 """Kernels for GPUs, in Triton; its interpreter runs them on a CPU for tests (TRITON_INTERPRET=1)."""
 
 from izhi.kernels.cuda.rate import rate
-from izhi.kernels.cuda.recurrence import backward, feeds_back, forward, is_interpreted
+from izhi.kernels.cuda.recurrence import backward, feedback, forward, is_interpreted
 
-__all__ = ["backward", "feeds_back", "forward", "is_interpreted", "rate"]
+__all__ = ["backward", "feedback", "forward", "is_interpreted", "rate"]

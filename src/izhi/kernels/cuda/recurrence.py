@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 
 from izhi.kernels.dynamics import dynamics
-from izhi.kernels.plan import Call, Constants, Gradients, Plan
+from izhi.kernels.plan import Call, Constants, FeedbackKernels, Gradients, Plan
 from izhi.kernels.vocabulary import Vocabulary
 
 #: Lanes of one program.
@@ -346,9 +346,9 @@ def _launch(kernel: Any, call: Call, lanes: int, tensors: tuple[Any, ...], keep_
     kernel[(triton.cdiv(lanes, BLOCK),)](*tensors, *sizes, keep_every, **constants, block=BLOCK, **options)
 
 
-def feeds_back(plan: Plan) -> bool:
-    """Whether kernels take recurrent weights themselves: none does yet."""
-    return False
+def feedback(plan: Plan) -> FeedbackKernels | None:
+    """Kernels that take recurrent weights themselves: there are none yet."""
+    return None
 
 
 def forward(
