@@ -17,7 +17,7 @@ from torch import nn
 import izhi
 from izhi import IzhiError
 from izhi.errors import SilentLayerWarning
-from izhi.snntorch import Izhikevich, RIzhikevich, reset
+from izhi.snntorch import DEFAULT, Izhikevich, RIzhikevich, reset
 
 CURRENT = torch.rand(30, 2, 3) * 0.3
 
@@ -244,7 +244,7 @@ def by_hand(neuron, current, recurrent, gain):
 )
 def test_recurrence_is_that_of_a_loop_by_hand(shape, options, learn):
     gain = 2.4
-    neuron = RIzhikevich(gain=gain, learn_recurrent=learn, **options)
+    neuron = RIzhikevich(DEFAULT.replace(order="fpga-ip"), gain=gain, learn_recurrent=learn, **options)
     current = torch.rand(20, *shape, requires_grad=True)
     spk = mem = u = None
     steps = []
@@ -498,7 +498,9 @@ def test_state_quant_is_applied_to_both_states():
 
 
 def test_graded_spikes_surrogates_and_disabled_gradients():
-    spk, _, _ = Izhikevich(graded_spikes_factor=3.0)(torch.zeros(1, 2), torch.full((1, 2), 3.0), torch.zeros(1, 2))
+    spk, _, _ = Izhikevich(DEFAULT.replace(order="fpga-ip"), graded_spikes_factor=3.0)(
+        torch.zeros(1, 2), torch.full((1, 2), 3.0), torch.zeros(1, 2)
+    )
     assert (spk == 3).all()
     x = torch.full((1, 2), 0.5, requires_grad=True)
     Izhikevich(izhi.preset("normalized").replace(order="snntorch"), spike_grad=surrogate.fast_sigmoid())(x)[

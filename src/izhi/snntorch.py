@@ -33,9 +33,10 @@ from izhi.neurons.surrogate import SpikeGradient, recognised
 
 __all__ = ["DEFAULT", "Izhikevich", "RIzhikevich", "reset"]
 
-#: The preset ``"normalized"`` with 4·v in place of v, at the same spikes. snnTorch's tutorials take membranes for
-#: logits, and a cross-entropy of logits that cannot lie further apart than the normalised v learns slowly.
-DEFAULT = PRESETS["normalized"].scaled(4.0)
+#: The preset ``"normalized"`` for networks that were made for ``snn.Leaky``: events in snnTorch's order, so that a
+#: neuron may fire in every step; 4·v in place of v, since losses take membranes for logits, and logits no further
+#: apart than the normalised v learn slowly; and a third of its gain, since its rheobase is small.
+DEFAULT = PRESETS["normalized"].replace(order="snntorch").scaled(4.0).replace(gain=1.4)
 
 
 def _shapes_are_fixed(forward: Callable[..., Any]) -> Callable[..., Any]:
