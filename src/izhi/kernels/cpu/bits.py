@@ -22,7 +22,7 @@ from izhi.kernels.cpu.parallel import (
     share,
     wide_vectors,
 )
-from izhi.kernels.cpu.scalars import codec, f32
+from izhi.kernels.cpu.scalars import codec, f32, load_at, store_at
 from izhi.kernels.vocabulary import Value
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def word_of(typing: Context, address: Value) -> Value:
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
         kind = ir.VectorType(_I8, WORD)
-        flags = builder.load(builder.inttoptr(args[0], kind.as_pointer()), align=1)
+        flags = load_at(builder, args[0], kind, align=1)
         return builder.bitcast(builder.icmp_unsigned("!=", flags, ir.Constant(kind, [0] * WORD)), _I32)
 
     return types.uint32(types.int64), generate
@@ -76,7 +76,7 @@ def words_of_floats(typing: Context, address: Value) -> Value:
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
         kind = ir.VectorType(ir.FloatType(), WORD)
-        x = builder.load(builder.inttoptr(args[0], kind.as_pointer()), align=4)
+        x = load_at(builder, args[0], kind)
         fires, odd = (builder.fcmp_unordered("!=", x, ir.Constant(kind, [value] * WORD)) for value in (0.0, 1.0))
         words = [builder.zext(builder.bitcast(flags, _I32), _I64) for flags in (fires, builder.and_(fires, odd))]
         return builder.or_(words[0], builder.shl(words[1], ir.Constant(_I64, 32)))
@@ -93,13 +93,13 @@ def transpose_words(typing: Context, source: Value, stride: Value, target: Value
         words = ir.Constant(kind, ir.Undefined)
         for r in range(WORD):
             place = builder.add(args[0], builder.mul(args[1], ir.Constant(_I64, r)))
-            word = builder.load(builder.inttoptr(place, _I32.as_pointer()), align=4)
+            word = load_at(builder, place, _I32)
             words = builder.insert_element(words, word, ir.Constant(_I32, r))
         for i in range(WORD):
             bit = builder.and_(words, ir.Constant(kind, [1 << i] * WORD))
             turned = builder.icmp_unsigned("!=", bit, ir.Constant(kind, [0] * WORD))
             place = builder.add(args[2], ir.Constant(_I64, 4 * i))
-            builder.store(builder.bitcast(turned, _I32), builder.inttoptr(place, _I32.as_pointer()), align=4)
+            store_at(builder, builder.bitcast(turned, _I32), place)
         return context.get_dummy_value()
 
     return types.none(*[types.int64] * 3), generate

@@ -28,7 +28,7 @@ from izhi.kernels.cpu.parallel import (
     share,
     wide_vectors,
 )
-from izhi.kernels.cpu.scalars import f32, inlined
+from izhi.kernels.cpu.scalars import f32, inlined, load_at, store_at
 from izhi.kernels.vocabulary import Value
 
 if TYPE_CHECKING:
@@ -57,16 +57,15 @@ def _adder(size: int) -> Value:
             kind = ir.VectorType(ir.FloatType(), size)
             rows, places, count, into = args
 
-            def at(address: ir.Value, kind: ir.Type) -> ir.Value:
-                return builder.load(builder.inttoptr(address, kind.as_pointer()), align=4)
-
-            begin, total = builder.block, at(into, kind)
+            begin, total = builder.block, load_at(builder, into, kind)
             loop, end = builder.append_basic_block("row"), builder.append_basic_block("done")
             builder.cbranch(builder.icmp_signed(">", count, ir.Constant(_I64, 0)), loop, end)
             builder.position_at_end(loop)
             k, before = builder.phi(_I64), builder.phi(kind)
-            place = builder.zext(at(builder.add(places, builder.mul(k, ir.Constant(_I64, 4))), _I32), _I64)
-            row = at(builder.add(rows, builder.mul(place, ir.Constant(_I64, 4 * size))), kind)
+            place = builder.zext(
+                load_at(builder, builder.add(places, builder.mul(k, ir.Constant(_I64, 4))), _I32), _I64
+            )
+            row = load_at(builder, builder.add(rows, builder.mul(place, ir.Constant(_I64, 4 * size))), kind)
             after, following = builder.fadd(before, row), builder.add(k, ir.Constant(_I64, 1))
             for phi, first, then in ((k, ir.Constant(_I64, 0), following), (before, total, after)):
                 phi.add_incoming(first, begin)
@@ -76,7 +75,7 @@ def _adder(size: int) -> Value:
             found = builder.phi(kind)
             found.add_incoming(total, begin)
             found.add_incoming(after, loop)
-            builder.store(found, builder.inttoptr(into, kind.as_pointer()), align=4)
+            store_at(builder, found, into)
             return context.get_dummy_value()
 
         return types.none(*[types.int64] * 4), generate

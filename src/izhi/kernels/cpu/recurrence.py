@@ -280,6 +280,7 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
             samples, columns = whole_tiles(most // neurons, ROWS), whole_tiles(neurons, COLUMNS)
             of_currents = np.zeros((samples, neurons), np.float32)
             of_spikes = np.zeros((samples, columns), np.float32)
+            fed = np.zeros(most, np.float32)
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + most - 1) // most
@@ -290,7 +291,6 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
         q = np.zeros((rows, most), np.float32)
         bias_of = np.zeros(most, np.float32)
         bias_sum = np.zeros(most, np.float32)
-        fed = np.zeros(most, np.float32)
         total = np.zeros((summed, most), np.float32)
         for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
             start = block * most
@@ -437,10 +437,9 @@ def feedback(plan: Plan) -> FeedbackKernels | None:
     return FeedbackKernels(_forward_fed_back, _backward_fed_back) if plan.dtype == torch.float32 else None
 
 
-def _samples(call: Call, neurons: int) -> int:
-    """Samples of a block: few enough for every thread to have some."""
-    batch = call.current.shape[1] // neurons
-    return max(1, min(SAMPLES, -(-batch // torch.get_num_threads())))
+def _whole_samples(lanes: int, neurons: int) -> int:
+    """Lanes of a block of whole samples: few enough for every thread to have some."""
+    return max(1, min(SAMPLES, -(-lanes // neurons // torch.get_num_threads()))) * neurons
 
 
 def _forward_fed_back(
@@ -456,7 +455,7 @@ def _forward_fed_back(
     spikes, arriving, last = torch.empty_like(call.current), torch.empty_like(call.current), torch.empty_like(state)
     keep_every = KEEP_EVERY if keep else 0
     kept = torch.empty(-(-steps // KEEP_EVERY) if keep else 0, plan.states, lanes)
-    rows, most = rows_of(feedback), _samples(call, neurons) * neurons
+    rows, most = rows_of(feedback), _whole_samples(lanes, neurons)
     launch(
         _forward(plan, True), *_arguments(plan, call, keep_every), state, spikes, kept, last,
         most, neurons, rows.shape[0], rows.shape[2], rows, arriving, pieces=-(-lanes // most),
@@ -492,7 +491,7 @@ def _gradients(
     pieces = _pieces(call)
     blocks: tuple[int | torch.Tensor, ...] = (BLOCK,)
     if feedback is not None:
-        most = _samples(call, len(feedback)) * len(feedback)
+        most = _whole_samples(lanes, len(feedback))
         pieces, blocks = -(-lanes // most), (most, len(feedback), tiles_of(feedback))
     launch(
         _backward(plan, feedback is not None), *_arguments(plan, call, keep_every), kept, grad_spikes, grad_last,

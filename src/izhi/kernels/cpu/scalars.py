@@ -35,6 +35,16 @@ def inlined(function: Function) -> Function:
     return marked
 
 
+def load_at(builder: IRBuilder, address: ir.Value, kind: ir.Type, align: int = 4) -> ir.Value:
+    """What lies at an address, as one value of this type; a number or a vector."""
+    return builder.load(builder.inttoptr(address, kind.as_pointer()), align=align)
+
+
+def store_at(builder: IRBuilder, value: ir.Value, address: ir.Value) -> None:
+    """Put a number or a vector of numbers of 32 bits at an address."""
+    builder.store(value, builder.inttoptr(address, value.type.as_pointer()), align=4)
+
+
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
 def _bits_to_float(typing: Context, x: Value) -> Value:
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:

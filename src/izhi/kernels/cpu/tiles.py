@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from torch import Tensor, nn
 
-from izhi.kernels.cpu.scalars import inlined
+from izhi.kernels.cpu.scalars import inlined, load_at, store_at
 from izhi.kernels.vocabulary import Value
 
 if TYPE_CHECKING:
@@ -50,29 +50,25 @@ def _multiply(
         left, stride, right, count, out, apart = args
         name = f"llvm.fma.v{COLUMNS}f32"
         fused = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
-        undefined, everywhere = (
-            ir.Constant(kind, ir.Undefined),
-            ir.Constant(ir.VectorType(_I32, COLUMNS), [0] * COLUMNS),
-        )
+        undefined = ir.Constant(kind, ir.Undefined)
+        everywhere = ir.Constant(ir.VectorType(_I32, COLUMNS), [0] * COLUMNS)
 
         def row(start: ir.Value, apart: ir.Value, m: int) -> ir.Value:
             return builder.add(start, builder.mul(apart, ir.Constant(_I64, 4 * m)))
-
-        def at(address: ir.Value, kind: ir.Type) -> ir.Value:
-            return builder.load(builder.inttoptr(address, kind.as_pointer()), align=4)
 
         rows = [row(left, stride, m) for m in range(ROWS)]
         begin, loop, end = builder.block, builder.append_basic_block("k"), builder.append_basic_block("done")
         builder.branch(loop)
         builder.position_at_end(loop)
         k, sums = builder.phi(_I64), [builder.phi(kind) for _ in range(ROWS)]
-        of_right = at(builder.add(right, builder.mul(k, ir.Constant(_I64, 4 * COLUMNS))), kind)
+        of_right = load_at(builder, builder.add(right, builder.mul(k, ir.Constant(_I64, 4 * COLUMNS))), kind)
         offset, following = builder.mul(k, ir.Constant(_I64, 4)), builder.add(k, ir.Constant(_I64, 1))
         k.add_incoming(ir.Constant(_I64, 0), begin)
         k.add_incoming(following, loop)
         found = []
         for address, total in zip(rows, sums, strict=True):
-            one = builder.insert_element(undefined, at(builder.add(address, offset), number), ir.Constant(_I32, 0))
+            one = load_at(builder, builder.add(address, offset), number)
+            one = builder.insert_element(undefined, one, ir.Constant(_I32, 0))
             factor = builder.shuffle_vector(one, undefined, everywhere)
             found.append(builder.call(fused, [factor, of_right, total]))
             total.add_incoming(ir.Constant(kind, [0.0] * COLUMNS), begin)
@@ -80,7 +76,7 @@ def _multiply(
         builder.cbranch(builder.icmp_signed("<", following, count), loop, end)
         builder.position_at_end(end)
         for m, total in enumerate(found):
-            builder.store(total, builder.inttoptr(row(out, apart, m), kind.as_pointer()), align=4)
+            store_at(builder, total, row(out, apart, m))
         return context.get_dummy_value()
 
     return types.none(*[types.int64] * 6), generate
