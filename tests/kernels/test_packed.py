@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
@@ -27,7 +28,7 @@ def spikes_of(shape: tuple[int, ...], density: float, seed: int = 0) -> Tensor:
 
 @settings(deadline=None)
 @given(
-    st.integers(1, 6), st.integers(1, 9), sizes, st.sampled_from([0.0, 0.1, 0.9, 1.0]), st.integers(0, 9)
+    st.integers(1, 70), st.integers(1, 9), sizes, st.sampled_from([0.0, 0.1, 0.9, 1.0]), st.integers(0, 9)
 )  # fmt: skip
 def test_packing_loses_nothing(steps: int, batch: int, n: int, density: float, seed: int) -> None:
     spikes = spikes_of((steps, batch, n), density, seed)
@@ -35,12 +36,13 @@ def test_packing_loses_nothing(steps: int, batch: int, n: int, density: float, s
     assert small.shape == spikes.shape
     assert small.words.dtype == torch.int32
     assert torch.equal(small.dense(), spikes)
-    assert torch.equal(torch.cat([x.dense() for x in small.split(4)]), spikes)
+    for size in (4, 32, 33):
+        assert torch.equal(torch.cat([x.dense() for x in small.split(size)]), spikes)
 
 
 @settings(deadline=None)
 @given(
-    st.integers(1, 5), sizes, sizes, st.one_of(st.integers(1, 16), st.integers(64, 150)),
+    st.integers(1, 40), sizes, sizes, st.one_of(st.integers(1, 16), st.integers(64, 150)),
     st.sampled_from([0.0, 0.02, 0.2, 0.6]), st.integers(0, 9),
 )  # fmt: skip
 def test_products_and_gradients_are_those_of_dense_spikes(
@@ -56,17 +58,28 @@ def test_products_and_gradients_are_those_of_dense_spikes(
     assert small.grad is not None
     torch.testing.assert_close(out.double(), spikes.double() @ weight.T, rtol=1e-5, atol=1e-5)
     expected = g.flatten(0, 1).T @ spikes.double().flatten(0, 1)
-    torch.testing.assert_close(small.grad.double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(small.grad.double(), expected, rtol=1e-5, atol=1e-4)
 
 
-def test_events_alone_are_exact_for_whole_numbers() -> None:
+def test_events_alone_are_exact_for_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     # More steps than a word holds, and a column behind the last whole block.
     spikes = spikes_of((70, 300, 45), 0.1)
-    words = PackedSpikes.pack(spikes).words
+    fired = PackedSpikes.pack(spikes).events()
     weight = torch.arange(530 * 45.0).view(530, 45) % 7
-    assert torch.equal(events.product(words, weight), spikes @ weight.T)
+    assert torch.equal(events.product(fired, weight), spikes @ weight.T)
     g = torch.arange(70 * 300 * 530.0).view(70, 300, 530) % 3
-    assert torch.equal(events.weight_gradient(words, 45, g), g.flatten(0, 1).T @ spikes.flatten(0, 1))
+    for limit in (0.0, 1.0):  # by tables of sums, and by lists
+        monkeypatch.setattr(events, "_WORTH_TABLES", limit)
+        assert torch.equal(events.weight_gradient(fired, g), g.flatten(0, 1).T @ spikes.flatten(0, 1))
+
+
+def test_the_inputs_that_fire_are_listed() -> None:
+    spikes = spikes_of((40, 5, 90), 0.02)
+    found = PackedSpikes.pack(spikes).events()
+    assert found.spikes == int(spikes.sum())
+    for b in range(5):
+        expected = spikes[:, b].any(0).nonzero()[:, 0]
+        assert torch.equal(found.places[b, : found.counts[b]].long(), expected)
 
 
 def test_sparse_spikes_skip_the_dense_product(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,9 +95,11 @@ def test_sparse_spikes_skip_the_dense_product(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("width", [1, 31, 32, 33, 784])
 def test_rate_packs_the_spikes_that_it_draws(width: int) -> None:
-    values = torch.rand(7, width, generator=torch.Generator().manual_seed(1))
-    dense = encoding.rate(values, 9, seed=5)
-    assert torch.equal(encoding.rate_packed(values, 9, seed=5).dense(), dense)
+    values = torch.rand(7, width, generator=torch.Generator().manual_seed(1)) * 2 - 0.5
+    values = values.clamp(0, 1)  # some that never fire, and some that always do
+    for steps in (9, 32, 70):
+        dense = encoding.rate(values, steps, seed=5)
+        assert torch.equal(encoding.rate_packed(values, steps, seed=5).dense(), dense)
     coder = encoding.ValueEncoder("latency", 9, (width,), packs=False)
     latency = coder(values, 5)
     packed_latency = replace(coder, packs=True)(values, 5)
@@ -138,10 +153,10 @@ def test_packed_spikes_of_the_wrong_width_are_named() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (torch.zeros(2, 1, 2, dtype=torch.int32), r"of shape \(2, 1, 2\), expected int32 \(T, B, 1\)"),
+        (torch.zeros(2, 2, 1, dtype=torch.int32), r"of shape \(2, 2, 1\), expected int32 \(B, 1, N\)"),
         (torch.zeros(2, 1, 1, dtype=torch.int64), "words are torch.int64"),
-        (torch.full((2, 1, 1), -1, dtype=torch.int32), "words have bits beyond the 20 neurons"),
-        (torch.full((2, 1, 1), 1 << 20, dtype=torch.int32), "words have bits beyond the 20 neurons"),
+        (torch.full((2, 1, 1), -1, dtype=torch.int32), "words have bits beyond the 20 steps"),
+        (torch.full((2, 1, 1), 1 << 20, dtype=torch.int32), "words have bits beyond the 20 steps"),
     ],
 )
 def test_words_whose_bits_would_reach_beyond_the_weights(words, message):
@@ -164,7 +179,7 @@ def test_spikes_of_a_layer_before_are_visited_alone(
         found, expected = product(spikes, weight), torch.nn.functional.linear(spikes, weight)
         g = torch.randn(found.shape, generator=torch.Generator().manual_seed(seed))
         assert (found.grad_fn is not None and "Product" in found.grad_fn.name()) == (
-            float(spikes.detach().mean()) < 0.25
+            float(spikes.detach().mean()) < 0.4
         )
         for one, other in zip(
             (found, *torch.autograd.grad(found, (spikes, weight), g)),
@@ -183,11 +198,13 @@ def test_what_is_no_spike_is_multiplied(value: float) -> None:
 
 
 def test_packing_by_the_kernel_is_that_of_numpy() -> None:
-    for features in (1, 31, 32, 33, 100):
-        x = spikes_of((3, 7, features), 0.3)
+    for steps in (1, 31, 32, 33, 100):
+        x = spikes_of((steps, 3, 7), 0.3)
         found = bits.packed(x)
         assert found is not None
-        assert torch.equal(found[0], PackedSpikes.pack(x).words)
+        flags = np.pad(x.bool().numpy(), ((0, -steps % 32), (0, 0), (0, 0)))
+        expected = np.packbits(flags, axis=0, bitorder="little").reshape(-1, 4, 3, 7).transpose(2, 0, 3, 1)
+        assert (found[0].numpy() == np.ascontiguousarray(expected).view(np.int32)[..., 0]).all()
         assert found[1] == pytest.approx(float(x.mean()))
 
 

@@ -1,3 +1,4 @@
+from . import paths as paths
 from .cpu import frames as frames
 from .delay import delayed as delayed, delayed_product as delayed_product
 from .dispatch import (

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from izhi.errors import SettingError, SlowKernelWarning, unknown
-from izhi.kernels import cpu, fused, reference
+from izhi.kernels import cpu, fused, paths, reference
 from izhi.kernels.drive import (
     Coefficients,
     Drive,
@@ -80,16 +80,19 @@ def _device(kernel: str, tensor: Tensor, reason: str | None, stacklevel: int = 7
     if kernel not in KERNELS:
         raise unknown("kernel", kernel, KERNELS)
     if kernel == "reference":
+        _say(tensor, "kernel='reference' asks for that")
         return None
     if is_traced():
-        if kernel == "auto":
-            return None
         reason = "torch compiles, traces or transforms it"
+        if kernel == "auto":
+            _say(tensor, reason)
+            return None
     if reason is None:
         found = _kernels_of(kernel, tensor)
         if not isinstance(found, str):
             return found
         reason = found
+    _say(tensor, reason)
     if kernel != "auto":
         raise SettingError(f"kernel {kernel!r} does not cover this call: {reason}; use 'auto' or kernel=\"reference\"")
     if reason not in _said:
@@ -100,6 +103,12 @@ def _device(kernel: str, tensor: Tensor, reason: str | None, stacklevel: int = 7
             stacklevel=stacklevel,
         )
     return None
+
+
+def _say(tensor: Tensor, why: str) -> None:
+    """Say that neurons run by the reference."""
+    if paths.are_asked():
+        paths.take(f"neurons {fused.sizes(tensor)}", "torch, step by step", why)
 
 
 def izhikevich(
@@ -171,4 +180,4 @@ def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype, kernel: str 
 
 def rate_packed(values: Tensor, steps: int, seed: int, dtype: torch.dtype) -> PackedSpikes:
     """The spikes of ``rate`` in memory of the CPU, one bit each."""
-    return PackedSpikes(cpu.rate(values.cpu(), steps, seed, None), values.shape[1], dtype)
+    return PackedSpikes(cpu.rate(values.cpu(), steps, seed, None), steps, dtype)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from izhi.errors import ShapeError
+from izhi.kernels import paths
 from izhi.kernels.drive import Coefficients, Drive, IzhikevichSettings, Memory
 from izhi.kernels.packed import weight_gradient
 from izhi.kernels.plan import (
@@ -28,6 +29,9 @@ from izhi.kernels.vocabulary import Surrogate
 
 class Device(Protocol):
     """The kernels of a device: a module, such as ``izhi.kernels.cpu``."""
+
+    COMPILER: str
+    """What compiles them."""
 
     def forward(
         self, plan: Plan, call: Call, state: Tensor, keep_every: int,
@@ -353,6 +357,7 @@ def run(
         current.detach().contiguous(), conductance.detach().contiguous(),
         bias.detach().contiguous(), p.detach(), torch.tensor(numbers, dtype=torch.float32),
     )  # fmt: skip
+    _say(device, plan, drive)
     inputs = (current, conductance, bias, p, decay, held, feedback, spikes)
     keep = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
     out, last = _Fused.apply(device, plan, call, keep, *inputs)  # type: ignore[no-untyped-call]
@@ -360,6 +365,24 @@ def run(
     after = tuple(x.view(one) for x in last)
     memory = Memory(after[plan.own :], None if feedback is None else out[-1])
     return out, memory, after[: plan.own]
+
+
+def _say(device: Device, plan: Plan, drive: Drive) -> None:
+    """Say which way a layer goes."""
+    if not paths.are_asked():
+        return
+    dtype = str(plan.dtype).removeprefix("torch.")
+    way, why = f"one kernel through all steps ({device.COMPILER})", f"neuron, surrogate and {dtype} have one"
+    if drive.feedback is not None and device.feedback(plan) is not None:
+        way, why = f"one kernel, recurrence and all ({device.COMPILER})", f"recurrence in {dtype} has one"
+    elif drive.feedback is not None:
+        way, why = f"a kernel a step, a product between ({device.COMPILER})", f"recurrence in {dtype} has no kernel"
+    paths.take(f"neurons {sizes(drive.current)}", way, why)
+
+
+def sizes(current: Tensor) -> str:
+    """Of a layer's neurons, from a current (T, B, …)."""
+    return " × ".join(map(str, current.shape[2:]))
 
 
 def _flat(drive: Drive) -> tuple[Tensor, Tensor]:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeGuard
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from izhi.errors import ShapeError
+from izhi.kernels import paths
 from izhi.kernels.cpu import bits, events
 from izhi.kernels.cpu.bits import WORD
 from izhi.kernels.tracing import is_traced
 
-#: Spikes, and steps, below which it does not matter which product is faster.
+#: Spikes, and steps through which the weights stay in the cache, from which sums over spikes may be faster.
 _WORTH_LOOKING, _STEPS_WORTH_LOOKING = 1 << 16, 4
+_UNFIT = "so few outputs leave vectors empty"
 
 
 class PackedSpikes:
@@ -24,57 +25,74 @@ class PackedSpikes:
     They need no gradient: encoded samples, or recorded events.
 
     Args:
-        words: (T, B, ⌈N/32⌉) int32; bit i of word w is the spike of neuron 32·w + i.
-        features: N.
+        words: (B, ⌈T/32⌉, N) int32; bit t of word c of an input is its spike in step 32·c + t.
+        steps: T.
         dtype: format of the dense spikes, and of the products.
 
     Raises:
-        ShapeError: for words of another shape or format, or with bits of neurons beyond the last one: kernels
+        ShapeError: for words of another shape or format, or with bits of steps beyond the last one: kernels
             reach into memory by each bit.
     """
 
     # No dataclass: Fabric would look for tensors to convert within one, and refuse if it is frozen.
-    def __init__(self, words: Tensor, features: int, dtype: torch.dtype = torch.float32) -> None:
-        if words.dim() != 3 or words.shape[2] != -(-features // WORD) or words.dtype != torch.int32:
+    def __init__(self, words: Tensor, steps: int, dtype: torch.dtype = torch.float32) -> None:
+        if words.dim() != 3 or words.shape[1] != -(-steps // WORD) or words.dtype != torch.int32:
             raise ShapeError(
-                f"words are {words.dtype} of shape {tuple(words.shape)}, expected int32 (T, B, {-(-features // WORD)})"
+                f"words are {words.dtype} of shape {tuple(words.shape)}, expected int32 (B, {-(-steps // WORD)}, N)"
             )
-        if features % WORD and (words[..., -1] >> features % WORD).any():
-            raise ShapeError(f"words have bits beyond the {features} neurons, expected 0 there")
-        self.words, self.features, self.dtype = words, features, dtype
+        if steps % WORD and (words[:, -1] >> steps % WORD).any():
+            raise ShapeError(f"words have bits beyond the {steps} steps, expected 0 there")
+        self.words, self.steps, self.dtype = words, steps, dtype
+        self._events: events.Events | None = None
 
     @property
     def shape(self) -> torch.Size:
         """(T, B, N)."""
-        return torch.Size((*self.words.shape[:-1], self.features))
+        batch, _, inputs = self.words.shape
+        return torch.Size((self.steps, batch, inputs))
 
     @property
     def device(self) -> torch.device:
         return self.words.device
 
     def __len__(self) -> int:
-        return len(self.words)
+        return self.steps
 
     def dim(self) -> int:
         return self.words.dim()
 
     def split(self, steps: int) -> list[PackedSpikes]:
         """Parts of that many steps, and a last part of what remains."""
-        return [PackedSpikes(x, self.features, self.dtype) for x in torch.split(self.words, steps)]
+        return [self._part(first, min(steps, self.steps - first)) for first in range(0, self.steps, steps)]
+
+    def _part(self, first: int, steps: int) -> PackedSpikes:
+        """So many steps from the first one on."""
+        word, bit = divmod(first, WORD)
+        wide = nn.functional.pad(self.words, (0, 0, 0, 1)).long() & 0xFFFFFFFF
+        chunks = -(-steps // WORD)
+        words = (wide[:, word : word + chunks] >> bit) | (wide[:, word + 1 : word + 1 + chunks] << (WORD - bit))
+        if steps % WORD:
+            words[:, -1] &= (1 << steps % WORD) - 1
+        return PackedSpikes(words.to(torch.int32), steps, self.dtype)
+
+    def events(self) -> events.Events:
+        """Which inputs fire at all, found but once."""
+        if self._events is None:
+            self._events = events.listed(self.words, self.steps)
+        return self._events
 
     def dense(self) -> Tensor:
         """The spikes as 0 and 1, (T, B, N)."""
         if self.dtype in (torch.float32, torch.bfloat16):
-            return bits.dense(self.words, self.features, self.dtype)
-        return bits.dense(self.words, self.features, torch.float32).to(self.dtype)
+            return bits.dense(self.words, self.steps, self.dtype)
+        return bits.dense(self.words, self.steps, torch.float32).to(self.dtype)
 
     @classmethod
     def pack(cls, spikes: Tensor) -> PackedSpikes:
         """Dense spikes (T, B, N) on the CPU; whatever is not 0 counts as 1."""
-        features = spikes.shape[-1]
-        flags = np.pad((spikes.detach() != 0).numpy(), ((0, 0), (0, 0), (0, -features % WORD)))
-        words = np.packbits(flags, axis=-1, bitorder="little").view(np.int32)
-        return cls(torch.from_numpy(words), features, spikes.dtype)
+        found = bits.packed((spikes.detach() != 0).float())
+        assert found is not None
+        return cls(found[0], len(spikes), spikes.dtype)
 
 
 Spikes = Tensor | PackedSpikes
@@ -97,40 +115,69 @@ def once(function: Callable[[Tensor], Tensor], spikes: Tensor) -> Tensor:
 
 
 class _Product(torch.autograd.Function):
-    """Words (T, B, W) of spikes, weight (O, I) → spikes·weightᵀ (T, B, O), visiting the spikes alone.
+    """Events, weight (O, I) → spikes·weightᵀ (T, B, O), visiting the spikes alone.
 
     ``spikes`` are the same (T, B, I), where their gradient is wanted; else None.
     """
 
     @staticmethod
-    def forward(ctx: Any, words: Tensor, weight: Tensor, spikes: Tensor | None) -> Tensor:
-        ctx.save_for_backward(words, weight)
-        return events.product(words, weight)
+    def forward(ctx: Any, found: events.Events, weight: Tensor, spikes: Tensor | None) -> Tensor:
+        ctx.events = found
+        ctx.save_for_backward(weight)
+        return events.product(found, weight)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
-        words, weight = ctx.saved_tensors
-        of_weight = events.weight_gradient(words, weight.shape[1], g.contiguous()) if ctx.needs_input_grad[1] else None
+        (weight,) = ctx.saved_tensors
+        of_weight = events.weight_gradient(ctx.events, g.contiguous()) if ctx.needs_input_grad[1] else None
         return None, of_weight, g @ weight if ctx.needs_input_grad[2] else None
 
 
-def _packed_if_sparse(spikes: Tensor, outputs: int) -> Tensor | None:
-    """Words of dense spikes (T, B, I), such as those of a layer, where visiting them alone is faster."""
-    if spikes.dtype != torch.float32 or spikes.device.type != "cpu" or spikes.dim() != 3:
-        return None
-    if spikes.numel() < _WORTH_LOOKING or not events.fits(outputs) or is_traced():
-        return None
+def _reason_not_to_look(spikes: Tensor, outputs: int, other: torch.dtype) -> str | None:
+    """Why dense spikes go into a dense product, whatever they hold; None where that depends on them."""
+    if is_traced():
+        return "torch compiles, traces or transforms it"
+    if spikes.device.type != "cpu":
+        return f"it is on {spikes.device.type}"
+    if not spikes.dtype == other == torch.float32:
+        return f"it is in {str(spikes.dtype if other == torch.float32 else other).removeprefix('torch.')}"
+    if spikes.dim() != 3:
+        return "spikes have no single row of features"
+    if spikes.numel() < _WORTH_LOOKING or len(spikes) < _STEPS_WORTH_LOOKING:
+        return "it is small"
+    return None if events.fits(outputs) else _UNFIT
+
+
+def _looked_at(spikes: Tensor, outputs: int, other: torch.dtype) -> tuple[events.Events | None, str]:
+    """The events of dense spikes (T, B, I), such as those of a layer, where visiting them alone is faster; and why."""
+    reason = _reason_not_to_look(spikes, outputs, other)
+    if reason is not None:
+        return None, reason
     found = bits.packed(spikes.detach())
-    return None if found is None or found[1] >= events.DENSE[torch.float32] else found[0]
+    if found is None:
+        return None, "inputs are not 0 and 1 alone"
+    words, density = found
+    pays = density < events.DENSE[torch.float32]
+    return events.listed(words, len(spikes)) if pays else None, _share(density)
+
+
+def _share(density: float) -> str:
+    return f"{density:.1%} of inputs are spikes"
+
+
+def _say(what: str, found: events.Events | None, why: str) -> None:
+    if paths.are_asked():
+        paths.take(what, "dense product" if found is None else "sums over spikes, as bits along time", why)
 
 
 def weight_gradient(spikes: Tensor, g: Tensor) -> Tensor:
     """Σ over steps and samples of gᵀ·spikes: spikes (T, B, I), gradients of currents (T, B, O) → (O, I)."""
-    words = _packed_if_sparse(spikes, g.shape[2])
-    if words is None or g.dtype != torch.float32:
+    found, why = _looked_at(spikes, g.shape[2], g.dtype)
+    _say(f"gradient of weights {spikes.shape[2]} → {g.shape[2]}", found, why)
+    if found is None:
         return g.flatten(0, 1).t() @ spikes.flatten(0, 1)
-    return events.weight_gradient(words, spikes.shape[2], g.contiguous())
+    return events.weight_gradient(found, g.contiguous())
 
 
 def product(spikes: Spikes, weight: Tensor) -> Tensor:
@@ -139,17 +186,20 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
     Spikes that are sparse enough, packed or in float32, cost their number of additions, forward and backward, instead
     of a dense product; sums are then in another order.
     """
+    what = f"product {weight.shape[-1]} → {len(weight)}"
     if isinstance(spikes, Tensor):
-        is_float = weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        many_steps = spikes.shape[0] >= _STEPS_WORTH_LOOKING  # through which the weights stay in the cache
-        found = _packed_if_sparse(spikes, weight.shape[0]) if is_float and many_steps else None
+        other = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
+        found, why = _looked_at(spikes, len(weight), other)
+        _say(what, found, why)
         if found is None:
             return nn.functional.linear(spikes, weight)
         return _Product.apply(found, weight, spikes)  # type: ignore[no-any-return, no-untyped-call]
-    words = spikes.words.contiguous()
-    if not events.pays(words, weight.shape[0], spikes.features, spikes.dtype):
+    fired = spikes.events()
+    pays = events.pays(fired, len(weight), spikes.dtype)
+    _say(what, fired if pays else None, _share(fired.density) if events.fits(len(weight)) else _UNFIT)
+    if not pays:
         return nn.functional.linear(spikes.dense(), weight)
-    return _Product.apply(words, weight.float(), None).to(spikes.dtype)  # type: ignore[no-any-return, no-untyped-call]
+    return _Product.apply(fired, weight.float(), None).to(spikes.dtype)  # type: ignore[no-any-return, no-untyped-call]
 
 
 __all__ = ["PackedSpikes", "Spikes", "is_repeated", "once", "product", "weight_gradient"]

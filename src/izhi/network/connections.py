@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError, ShapeError
-from izhi.kernels import Drive, Spikes, is_repeated, once, product
+from izhi.kernels import Drive, Spikes, is_repeated, once, paths, product
 from izhi.network.delays import AxonalDelay, Delay, Product, SynapticDelay
 from izhi.network.synapses import ConductanceSynapse, ExponentialSynapse, currents, exponential_filter
 
@@ -128,6 +128,8 @@ class Connection(nn.Module):
         if self._kind.convolve is None:
             return product(spikes, weight)
         x, own = spikes if isinstance(spikes, Tensor) else spikes.dense(), self.input
+        if paths.are_asked():
+            paths.take(f"convolution {self.inputs} → {len(weight)} channels", "torch's", "sums over spikes need a row")
         out = self._kind.convolve(x.flatten(0, 1), weight, None, own.stride, own.padding, own.dilation, own.groups)
         return out.view(*x.shape[:2], *out.shape[1:])
 

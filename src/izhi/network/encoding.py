@@ -225,7 +225,7 @@ def frames(
     )
     if counted:
         return (out if gains is None else out * gains).to(dtype)
-    return PackedSpikes(out, math.prod(pooled(shape, pool)), dtype)
+    return PackedSpikes(out, steps, dtype)
 
 
 def _moved(

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import re
 
 import pytest
 import torch
@@ -103,3 +104,22 @@ def test_ratios_are_medians_of_rounds():
     two = benchmark.Measurement("b", Work(), train=[2.0, 6.0, 9.0])
     assert two.ratio(one, "train") == 2.0
     assert two.milliseconds("train") == 6000.0
+
+
+def test_it_explains_which_way_each_layer_goes(tmp_path, capsys):
+    names = "Izhi LIF; Izhi normalized, recurrent; snnTorch LIF"
+    options = ["--batch", "100", "--hidden", "64", "--steps", "4,8", "--json", str(tmp_path / "paths.json")]
+    assert cli.main(["bench", "--explain", "--contenders", names, *options]) == 0
+    out = capsys.readouterr().out
+    assert "Izhi LIF: 784-64-10, T = 4, batch 100" in out
+    assert re.search(r"product 784 → 64 +(sums over spikes|dense product)", out)
+    assert "snnTorch" not in out
+    found = json.loads((tmp_path / "paths.json").read_text())["paths"]
+    assert [(x["name"], x["work"]["steps"]) for x in found] == [
+        ("Izhi LIF", 4), ("Izhi normalized, recurrent", 4), ("Izhi LIF", 8), ("Izhi normalized, recurrent", 8),
+    ]  # fmt: skip
+    assert {"what": "neurons 64", "way": "one kernel through all steps (Numba)"}.items() <= found[0]["paths"][1].items()
+    assert cli.main(["bench", "--explain", "--contenders", "snnTorch LIF"]) == 2
+    assert "no contender is Izhi's" in capsys.readouterr().err
+    assert cli.main(["bench", "--explain", "--batch", "0"]) == 2
+    assert "batch is 0, expected at least 1" in capsys.readouterr().err

@@ -41,6 +41,9 @@ def bench(command: Command) -> None:
         help="784-hidden-10, or 12C5-MP2-64C5-MP2-10 on images of 28 × 28 [%(default)s]",
     )  # fmt: skip
     command.add_argument("--steps", default="25,100", metavar="LIST", help="time steps, comma-separated [%(default)s]")
+    command.add_argument(
+        "--explain", action="store_true", help="say which way each layer of Izhi's contenders takes, and time nothing"
+    )
     command.add_argument("--no-growth", action="store_true", help="leave out the figure of growth")
     command.add_argument("--out", metavar="FOLDER", help="folder of results [runs/TIME-bench]")
 

@@ -167,6 +167,14 @@ def machine(threads: int) -> Numbers:
     }
 
 
+def check(works: Sequence[Work], **counts: int) -> None:
+    """Raise SettingError for an empty piece of work, or for none of what is counted."""
+    numbers = [(name, value) for work in works for name, value in asdict(work).items() if isinstance(value, int)]
+    for what, value in [*counts.items(), *numbers]:
+        if value < 1:
+            raise SettingError(f"{what} is {value!r}, expected at least 1")
+
+
 def benchmark(
     names: Sequence[str], folder: Path, works: Sequence[Work], *, rounds: int, threads: int,
     repeats: int, growth: bool, report: Report,
@@ -179,12 +187,7 @@ def benchmark(
         SettingError: for no rounds, threads or repeats, or an empty piece of work.
         FileError: if the folder cannot be written.
     """
-    numbers = [(name, value) for work in works for name, value in asdict(work).items() if isinstance(value, int)]
-    sizes = {name: value for name, value in numbers if value < 1}
-    counts = {"rounds": rounds, "threads": threads, "repeats": repeats, **sizes}
-    for what, value in counts.items():
-        if value < 1:
-            raise SettingError(f"{what} is {value!r}, expected at least 1")
+    check(works, rounds=rounds, threads=threads, repeats=repeats)
     make_folder(folder)
     about = machine(threads)
     content: Numbers = {"machine": about, "rounds": rounds, "repeats": repeats}

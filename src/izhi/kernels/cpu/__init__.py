@@ -4,4 +4,6 @@ from izhi.kernels.cpu.frames import frames
 from izhi.kernels.cpu.rate import rate
 from izhi.kernels.cpu.recurrence import backward, feedback, forward
 
-__all__ = ["backward", "feedback", "forward", "frames", "rate"]
+COMPILER = "Numba"
+
+__all__ = ["COMPILER", "backward", "feedback", "forward", "frames", "rate"]

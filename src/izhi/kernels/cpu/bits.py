@@ -1,4 +1,4 @@
-"""Spikes as single bits: bit i of word w is the spike of neuron 32·w + i."""
+"""Spikes as single bits along time: bit t of word (b, c, i) is the spike of input i of sample b in step 32·c + t."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
     compile_kernel,
+    four_numbers,
     launch,
-    number,
     share,
     wide_vectors,
 )
@@ -85,24 +85,24 @@ def words_of_floats(typing: Context, address: Value) -> Value:
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def transpose_words(typing: Context, source: Value, stride: Value, target: Value) -> Value:
-    """32 words a stride (bytes) apart → 32 words side by side: bit r of word i is bit i of word r."""
+def transpose_words(typing: Context, source: Value, target: Value) -> Value:
+    """32 words side by side → 32 others, by their addresses: bit r of word i is bit i of word r."""
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        kind = ir.VectorType(_I32, WORD)
-        words = ir.Constant(kind, ir.Undefined)
-        for r in range(WORD):
-            place = builder.add(args[0], builder.mul(args[1], ir.Constant(_I64, r)))
-            word = load_at(builder, place, _I32)
-            words = builder.insert_element(words, word, ir.Constant(_I32, r))
-        for i in range(WORD):
-            bit = builder.and_(words, ir.Constant(kind, [1 << i] * WORD))
-            turned = builder.icmp_unsigned("!=", bit, ir.Constant(kind, [0] * WORD))
-            place = builder.add(args[2], ir.Constant(_I64, 4 * i))
-            store_at(builder, builder.bitcast(turned, _I32), place)
+        kind = ir.VectorType(_I8, WORD)
+        all_bytes = load_at(builder, args[0], ir.VectorType(_I8, 4 * WORD))
+        for k in range(4):
+            every = ir.Constant(ir.VectorType(_I32, WORD), [4 * r + k for r in range(WORD)])
+            of_words = builder.shuffle_vector(all_bytes, ir.Constant(all_bytes.type, ir.Undefined), every)
+            for i in reversed(range(8)):
+                # The sign of each byte is its highest bit, which an instruction collects.
+                signs = builder.icmp_signed("<", of_words, ir.Constant(kind, [0] * WORD))
+                place = builder.add(args[1], ir.Constant(_I64, 4 * (8 * k + i)))
+                store_at(builder, builder.bitcast(signs, _I32), place)
+                of_words = builder.add(of_words, of_words)
         return context.get_dummy_value()
 
-    return types.none(*[types.int64] * 3), generate
+    return types.none(*[types.int64] * 2), generate
 
 
 @cache
@@ -112,17 +112,16 @@ def _expand(dtype: torch.dtype) -> Kernel:
 
     @compile_kernel
     def expand(data):  # type: ignore[no-untyped-def]
-        rows, features = number(data, 0), number(data, 1)
-        width = (features + WORD - 1) // WORD
-        words = array(data, 2, (rows, width), np.uint32)
-        out = array(data, 3, (rows, features), element)
+        steps, batch, chunks, inputs = four_numbers(data)
+        words = array(data, 4, (batch, chunks, inputs), np.uint32)
+        out = array(data, 5, (steps, batch, inputs), element)
         wide_vectors()
         worker, workers = share(data)
-        for row in range(worker * rows // workers, (worker + 1) * rows // workers):
-            for w in range(width):
-                word, line = words[row, w], out[row, 32 * w : min(features, 32 * w + 32)]
-                for i in range(len(line)):
-                    line[i] = store(one if (word >> np.uint32(i)) & np.uint32(1) else zero)
+        for b in range(worker * batch // workers, (worker + 1) * batch // workers):
+            for t in range(steps):
+                source, target, step = words[b, t // WORD], out[t, b], np.uint32(t % WORD)
+                for i in range(inputs):
+                    target[i] = store(one if (source[i] >> step) & np.uint32(1) else zero)
 
     return expand
 
@@ -131,49 +130,58 @@ def _expand(dtype: torch.dtype) -> Kernel:
 def _pack() -> Kernel:
     @compile_kernel
     def pack(data):  # type: ignore[no-untyped-def]
-        rows, features = number(data, 0), number(data, 1)
-        width = (features + WORD - 1) // WORD
-        x = array(data, 2, (rows, features), f32)
-        words = array(data, 3, (rows, width), np.uint32)
-        most = array(data, 4, rows, np.int32)
+        steps, batch, chunks, inputs = four_numbers(data)
+        x = array(data, 4, (steps, batch, inputs), f32)
+        words = array(data, 5, (batch, chunks, inputs), np.uint32)
+        counts = array(data, 6, batch, np.int32)
         wide_vectors()
         worker, workers = share(data)
+        whole, groups = inputs // WORD, (inputs + WORD - 1) // WORD
+        of_steps, of_inputs = np.zeros((groups, WORD), np.uint32), np.zeros(WORD, np.uint32)
         last = np.zeros(WORD, f32)
-        for row in range(worker * rows // workers, (worker + 1) * rows // workers):
-            count = 0
-            for w in range(width):
-                size, address = min(WORD, features - 32 * w), x[row].ctypes.data + 4 * 32 * w
-                if size < WORD:
-                    for i in range(size):
-                        last[i] = x[row, 32 * w + i]
-                    address = last.ctypes.data
-                found = words_of_floats(address)
-                word = np.uint32(found & np.uint64(0xFFFFFFFF))
-                words[row, w] = word
-                if found >> np.uint64(32) != 0:
-                    count = -1
-                    break
-                count += number_of_bits(word)
-            most[row] = count
+        rest = last.ctypes.data
+        for b in range(worker * batch // workers, (worker + 1) * batch // workers):
+            total, odd = 0, np.uint64(0)
+            for c in range(chunks):
+                of_steps[:] = np.uint32(0)
+                for t in range(min(WORD, steps - WORD * c)):
+                    step = WORD * c + t
+                    address = x[step, b].ctypes.data
+                    for w in range(whole):
+                        found = words_of_floats(address + 4 * WORD * w)
+                        of_steps[w, t] = found
+                        total += number_of_bits(np.uint32(found))
+                        odd |= found >> np.uint64(32)
+                    if whole < groups:
+                        for i in range(inputs - WORD * whole):
+                            last[i] = x[step, b, WORD * whole + i]
+                        found = words_of_floats(rest)
+                        of_steps[whole, t] = found
+                        total += number_of_bits(np.uint32(found))
+                        odd |= found >> np.uint64(32)
+                for w in range(groups):
+                    transpose_words(of_steps[w].ctypes.data, of_inputs.ctypes.data)
+                    for i in range(min(WORD, inputs - WORD * w)):
+                        words[b, c, WORD * w + i] = of_inputs[i]
+            counts[b] = -1 if odd else total
 
     return pack
 
 
 def packed(x: Tensor) -> tuple[Tensor, float] | None:
-    """Spikes (…, N) in float32 as words (…, ⌈N/32⌉), and the share of 1 in them; None if some are neither 0 nor 1."""
-    features = x.shape[-1]
-    words = torch.empty(*x.shape[:-1], -(-features // WORD), dtype=torch.int32)
-    rows = x.numel() // features
-    counts = torch.empty(rows, dtype=torch.int32)
-    launch(_pack(), rows, features, x.contiguous(), words, counts, pieces=rows)
+    """Spikes (T, B, N) in float32 as words (B, ⌈T/32⌉, N), and the share of 1 in them; None if some are not 0 or 1."""
+    steps, batch, inputs = x.shape
+    words = torch.empty(batch, -(-steps // WORD), inputs, dtype=torch.int32)
+    counts = torch.empty(batch, dtype=torch.int32)
+    launch(_pack(), steps, batch, words.shape[1], inputs, x.contiguous(), words, counts, pieces=batch)
     return None if int(counts.min()) < 0 else (words, int(counts.sum()) / x.numel())
 
 
-def dense(words: Tensor, features: int, dtype: torch.dtype) -> Tensor:
-    """Words (…, ⌈N/32⌉) → spikes (…, N) of 0 and 1 in float32 or bfloat16."""
-    out = torch.empty(*words.shape[:-1], features, dtype=dtype)
-    rows = words.numel() // words.shape[-1]
-    launch(_expand(dtype), rows, features, words.contiguous(), out, pieces=rows)
+def dense(words: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
+    """Words (B, ⌈T/32⌉, N) → spikes (T, B, N) of 0 and 1 in float32 or bfloat16."""
+    batch, chunks, inputs = words.shape
+    out = torch.empty(steps, batch, inputs, dtype=dtype)
+    launch(_expand(dtype), steps, batch, chunks, inputs, words.contiguous(), out, pieces=batch)
     return out
 
 

@@ -1,20 +1,23 @@
-"""Products of spikes that only visit the spikes: each adds one row of a matrix, and zeros cost nothing.
+"""Products of spikes that only visit the spikes, of the inputs that fire at all in a sample.
 
-The current of a step is the sum of the weights' rows of the inputs that fire in it; the gradient of an input's
-weights is the sum, over samples, of the currents' gradients in the steps in which it fires. Both go through the
-columns in blocks of which a sum stays in registers, and a sample's rows in the nearest cache, for all its steps.
+The current of a step is the sum of the weights' rows of the inputs that fire in it. A sample's rows are laid side by
+side once, for all its steps, block of columns by block, so that they come from the nearest cache and the sum stays in
+registers. The gradient of an input's weights is the sum, over samples, of the currents' gradients in the steps in which
+it fires. Where inputs fire often, the sums of every subset of four steps are made first, for all inputs of a sample,
+and each input then adds one of them for four steps at a time (the method of the Four Russians, Arlazarov et al. 1970).
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numba
 import numpy as np
 import torch
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from torch import Tensor, nn
 
 from izhi.kernels.cpu.bits import WORD, lowest_bit, number_of_bits, transpose_words
@@ -38,11 +41,12 @@ if TYPE_CHECKING:
     from numba.core.base import BaseContext
     from numba.core.typing import Context, Signature
 
-#: Columns of a block: of few neurons such as a readout's, of currents, whose rows must stay in the cache, and of
-#: gradients.
-_OF_FEW, _OF_CURRENTS, _OF_GRADIENTS = 16, 64, 128
+#: Columns of a block: of few neurons such as a readout's, and of others, of which a sum fits the registers.
+_OF_FEW, _OF_MANY = 16, 64
+#: Steps in a group of which every sum is made first, and the share of steps in which inputs fire from which that pays.
+_GROUP, _WORTH_TABLES = 4, 0.15
 #: The share of spikes above which a dense product is faster; it lies lower where bfloat16 has units of its own.
-DENSE = {torch.float32: 0.25, torch.bfloat16: 0.03}
+DENSE = {torch.float32: 0.4, torch.bfloat16: 0.03}
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 
@@ -84,15 +88,13 @@ def _adder(size: int) -> Value:
 
 
 # Known to the kernels by name: one that captured an intrinsic would never be found again in the cache on disk.
-_add_few, _add_narrow_rows, _add_wide_rows = _adder(_OF_FEW), _adder(_OF_CURRENTS), _adder(_OF_GRADIENTS)
+_add_narrow_rows, _add_wide_rows = _adder(_OF_FEW), _adder(_OF_MANY)
 
 
 @inlined
 def add_rows(size: Value, rows: Value, places: Value, count: Value, into: Value) -> None:
     """The adder for rows of one of these sizes."""
     if size == _OF_FEW:
-        _add_few(rows, places, count, into)
-    elif size == _OF_CURRENTS:
         _add_narrow_rows(rows, places, count, into)
     else:
         _add_wide_rows(rows, places, count, into)
@@ -108,51 +110,200 @@ def list_bits(word: Value, first: Value, places: Value, count: Value) -> Value:
     return count
 
 
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def _add_sums(typing: Context, tables: Value, word: Value, groups: Value, into: Value) -> Value:
+    """into += Σ_g tables[g, (word ≫ 4·g) & 15] over g < groups, by their addresses; rows of ``_OF_MANY`` float32."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        kind = ir.VectorType(ir.FloatType(), _OF_MANY)
+        tables, word, groups, into = args
+        begin, start = builder.block, load_at(builder, into, kind)
+        loop, end = builder.append_basic_block("group"), builder.append_basic_block("done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        g, left, before = builder.phi(_I64), builder.phi(_I32), builder.phi(kind)
+        subset = builder.zext(builder.and_(left, ir.Constant(_I32, 15)), _I64)
+        place = builder.or_(builder.shl(g, ir.Constant(_I64, 4)), subset)
+        row = load_at(builder, builder.add(tables, builder.mul(place, ir.Constant(_I64, 4 * _OF_MANY))), kind)
+        after, following = builder.fadd(before, row), builder.add(g, ir.Constant(_I64, 1))
+        rest = builder.lshr(left, ir.Constant(_I32, 4))
+        pairs = ((g, ir.Constant(_I64, 0), following), (left, word, rest), (before, start, after))
+        for phi, first, then in pairs:
+            phi.add_incoming(first, begin)
+            phi.add_incoming(then, loop)
+        builder.cbranch(builder.icmp_signed("<", following, groups), loop, end)
+        builder.position_at_end(end)
+        store_at(builder, after, into)
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.uint32, types.int64, types.int64), generate
+
+
+@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def _add_row(typing: Context, size: Value, one: Value, other: Value, into: Value) -> Value:
+    """into = one + other, rows of so many float32 by their addresses."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        kind = ir.VectorType(ir.FloatType(), size.literal_value)
+        rows = [load_at(builder, address, kind) for address in args[1:3]]
+        store_at(builder, builder.fadd(*rows), args[3])
+        return context.get_dummy_value()
+
+    return types.none(size, *[types.int64] * 3), generate
+
+
+@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def _copy_row(typing: Context, size: Value, source: Value, target: Value) -> Value:
+    """A row of so many float32 from one address to another."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        store_at(builder, load_at(builder, args[1], ir.VectorType(ir.FloatType(), size.literal_value)), args[2])
+        return context.get_dummy_value()
+
+    return types.none(size, *[types.int64] * 2), generate
+
+
+@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def _fetch_row(typing: Context, size: Value, address: Value) -> Value:
+    """Ask for a row of so many float32 to be in the cache soon."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        pointer = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, _I32, _I32, _I32])
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        for line in range(0, 4 * size.literal_value, 64):
+            place = builder.inttoptr(builder.add(args[1], ir.Constant(_I64, line)), pointer)
+            builder.call(fetch, [place, *(ir.Constant(_I32, x) for x in (0, 2, 1))])
+        return context.get_dummy_value()
+
+    return types.none(size, types.int64), generate
+
+
+class Events(NamedTuple):
+    """Spikes (T, B, N), and which inputs fire at all.
+
+    Attributes:
+        words: (B, ⌈T/32⌉, N), bits along time.
+        places: (B, N) int32; the inputs of each sample that fire, and anything behind them.
+        counts: (B,) int32; how many those are.
+        steps: T.
+        spikes: how many there are.
+    """
+
+    words: Tensor
+    places: Tensor
+    counts: Tensor
+    steps: int
+    spikes: int
+
+    @property
+    def density(self) -> float:
+        """The share of 1 among the spikes."""
+        batch, _, inputs = self.words.shape
+        return self.spikes / max(1, self.steps * batch * inputs)
+
+
+@cache
+def _listed() -> Kernel:
+    @compile_kernel
+    def listed(data):  # type: ignore[no-untyped-def]
+        batch, chunks, inputs = number(data, 0), number(data, 1), number(data, 2)
+        words = array(data, 3, (batch, chunks, inputs), np.uint32)
+        places = array(data, 4, (batch, inputs), np.int32)
+        counts = array(data, 5, batch, np.int32)
+        spikes = array(data, 6, batch, np.int64)
+        wide_vectors()
+        worker, workers = share(data)
+        ever = np.zeros(inputs, np.uint32)
+        for b in range(worker * batch // workers, (worker + 1) * batch // workers):
+            total, count, found = 0, 0, places[b]
+            ever[:] = np.uint32(0)
+            for c in range(chunks):
+                source = words[b, c]
+                for i in range(inputs):
+                    ever[i] |= source[i]
+                    total += number_of_bits(source[i])
+            for i in range(inputs):
+                found[count] = i
+                count += 1 if ever[i] else 0
+            counts[b], spikes[b] = count, total
+
+    return listed
+
+
+def listed(words: Tensor, steps: int) -> Events:
+    """The events of words (B, ⌈T/32⌉, N)."""
+    batch, chunks, inputs = words.shape
+    words, places, counts = words.contiguous(), words.new_empty(batch, inputs), words.new_empty(batch)
+    spikes = torch.empty(batch, dtype=torch.int64)
+    launch(_listed(), batch, chunks, inputs, words, places, counts, spikes, pieces=batch)
+    return Events(words, places, counts, steps, int(spikes.sum()))
+
+
 @cache
 def _product(size: int) -> Kernel:
     @compile_kernel
     def product(data):  # type: ignore[no-untyped-def]
-        steps, batch, per_row, blocks = four_numbers(data)
-        inputs = number(data, 4)
-        words = array(data, 5, (steps, batch, per_row), np.uint32)
-        weights = number(data, 6)
-        out = array(data, 7, (steps, batch, blocks, size), f32)
+        steps, batch, chunks, inputs = four_numbers(data)
+        words = array(data, 4, (batch, chunks, inputs), np.uint32)
+        places = array(data, 5, (batch, inputs), np.int32)
+        counts = array(data, 6, batch, np.int32)
+        blocks = number(data, 7)
+        weight = array(data, 8, (blocks, inputs, size), f32)
+        out = array(data, 9, (steps, batch, blocks, size), f32)
         wide_vectors()
         worker, workers = share(data)
-        places, starts = np.zeros(32 * 32 * per_row, np.int32), np.zeros(33, np.int64)
+        groups = (inputs + WORD - 1) // WORD
+        of_inputs, of_steps = np.zeros(WORD, np.uint32), np.zeros((groups, WORD), np.uint32)
+        fired, starts = np.zeros(WORD * inputs, np.int32), np.zeros(WORD + 1, np.int64)
         for b in range(worker * batch // workers, (worker + 1) * batch // workers):
-            for first in range(0, steps, 32):
-                length, count = min(32, steps - first), 0
+            active, found = np.int64(counts[b]), places[b]
+            for c in range(chunks):
+                length, count = min(WORD, steps - WORD * c), 0
+                for first in range(0, active, WORD):
+                    for k in range(WORD):
+                        of_inputs[k] = words[b, c, found[first + k]] if first + k < active else np.uint32(0)
+                    transpose_words(of_inputs.ctypes.data, of_steps[first // WORD].ctypes.data)
                 for t in range(length):
                     starts[t] = count
-                    for w in range(per_row):
-                        count = list_bits(words[first + t, b, w], 32 * w, places, count)
+                    for first in range(0, active, WORD):
+                        word = of_steps[first // WORD, t]
+                        while word != 0:
+                            fired[count] = found[first + lowest_bit(word)]
+                            count += 1
+                            word = np.uint32(word & np.uint32(word - np.uint32(1)))
                 starts[length] = count
                 for block in range(blocks):
-                    rows = weights + 4 * size * inputs * block
                     for t in range(length):
-                        total = out[first + t, b, block]
+                        total = out[WORD * c + t, b, block]
                         for i in range(size):
                             total[i] = f32(0)
-                        fired = places.ctypes.data + 4 * starts[t]
-                        add_rows(size, rows, fired, starts[t + 1] - starts[t], total.ctypes.data)
+                        add_rows(
+                            size, weight[block].ctypes.data, fired.ctypes.data + 4 * starts[t],
+                            starts[t + 1] - starts[t], total.ctypes.data,
+                        )  # fmt: skip
 
     return product
 
 
 @cache
-def _gradient(size: int) -> Kernel:
+def _gradient(size: int, tabled: bool) -> Kernel:
+    """Of few spikes, listed input by input, or of many by tables of sums."""
+
     @compile_kernel
     def gradient(data):  # type: ignore[no-untyped-def]
-        steps, batch, chunks, blocks = four_numbers(data)
-        inputs, parts, per_row = number(data, 4), number(data, 5), number(data, 6)
-        along_time = array(data, 7, (batch, chunks, per_row), np.uint32)
-        g = array(data, 8, (steps, batch, blocks, size), f32)
-        out = array(data, 9, (blocks, inputs, size), f32)
+        steps, batch, chunks, inputs = four_numbers(data)
+        words = array(data, 4, (batch, chunks, inputs), np.uint32)
+        places = array(data, 5, (batch, inputs), np.int32)
+        counts = array(data, 6, batch, np.int32)
+        blocks, parts = number(data, 7), number(data, 8)
+        g = array(data, 9, (steps, batch, blocks, size), f32)
+        out = array(data, 10, (blocks, inputs, size), f32)
         wide_vectors()
         worker, workers = share(data)
         pieces = blocks * parts
-        rows, places = np.zeros((32, size), f32), np.zeros(32, np.int32)
+        rows, fired = np.zeros((WORD, size), f32), np.zeros(WORD, np.int32)
+        sums = np.zeros((WORD // _GROUP if tabled else 1, 1 << _GROUP, size), f32)
         for piece in range(worker * pieces // workers, (worker + 1) * pieces // workers):
             block, part = piece // parts, piece % parts
             low, high = part * inputs // parts, (part + 1) * inputs // parts
@@ -161,79 +312,49 @@ def _gradient(size: int) -> Kernel:
                 for i in range(size):
                     of_block[k, i] = f32(0)
             for b in range(batch):
+                active, found = counts[b], places[b]
                 for c in range(chunks):
+                    length = min(WORD, steps - WORD * c)
+                    groups = (length + _GROUP - 1) // _GROUP
                     # Side by side: steps lie so far apart that they would push each other out of the cache.
-                    for t in range(min(32, steps - 32 * c)):
-                        source, target = g[32 * c + t, b, block], rows[t]
-                        for i in range(size):
-                            target[i] = source[i]
-                    for k in range(low, high):
-                        count = list_bits(along_time[b, c, k], 0, places, 0)
-                        if count:
-                            add_rows(size, rows.ctypes.data, places.ctypes.data, count, of_block[k].ctypes.data)
+                    for t in range(length if not tabled else _GROUP * groups):
+                        target = rows[t].ctypes.data
+                        if t < length:
+                            _copy_row(size, g[WORD * c + t, b, block].ctypes.data, target)
+                            if b + 1 < batch:
+                                _fetch_row(size, g[WORD * c + t, b + 1, block].ctypes.data)
+                        else:
+                            for i in range(size):
+                                rows[t, i] = f32(0)
+                    if tabled:
+                        for group in range(groups):
+                            table = sums[group].ctypes.data
+                            for j in range(_GROUP):
+                                row, many = rows[_GROUP * group + j].ctypes.data, 1 << j
+                                for subset in range(many):
+                                    before = table + 4 * size * subset
+                                    _add_row(size, before, row, before + 4 * size * many)
+                    of_word = words[b, c]
+                    for place in range(active):
+                        k = np.int64(found[place])
+                        if low <= k < high:
+                            if tabled:
+                                _add_sums(sums.ctypes.data, of_word[k], groups, of_block[k].ctypes.data)
+                            else:
+                                many = list_bits(of_word[k], 0, fired, 0)
+                                add_rows(size, rows.ctypes.data, fired.ctypes.data, many, of_block[k].ctypes.data)
 
     return gradient
 
 
-@cache
-def _along_time() -> Kernel:
-    @compile_kernel
-    def along_time(data):  # type: ignore[no-untyped-def]
-        chunks, batch, per_row = number(data, 0), number(data, 1), number(data, 2)
-        source, target = number(data, 3), number(data, 4)
-        wide_vectors()
-        worker, workers = share(data)
-        for b in range(worker * batch // workers, (worker + 1) * batch // workers):
-            for c in range(chunks):
-                for w in range(per_row):
-                    transpose_words(
-                        source + 4 * ((32 * c * batch + b) * per_row + w),
-                        4 * batch * per_row,
-                        target + 4 * 32 * ((b * chunks + c) * per_row + w),
-                    )
-
-    return along_time
-
-
-def along_time(words: Tensor) -> Tensor:
-    """Words (T, B, W) of each step → words (B, ⌈T/32⌉, 32·W) of each input: bit t of (b, c, i) is its step 32·c + t."""
-    steps, batch, per_row = words.shape
-    chunks = -(-steps // WORD)
-    if steps % WORD:
-        words = torch.cat([words, words.new_zeros(-steps % WORD, batch, per_row)])
-    out = words.new_empty(batch, chunks, WORD * per_row)
-    launch(_along_time(), chunks, batch, per_row, words.contiguous(), out, pieces=batch)
-    return out
-
-
-@cache
-def _count() -> Kernel:
-    @compile_kernel
-    def count(data):  # type: ignore[no-untyped-def]
-        size = number(data, 0)
-        words = array(data, 1, size, np.uint32)
-        total = array(data, 2, 1, np.int64)
-        for i in range(size):
-            total[0] += number_of_bits(words[i])
-
-    return count
-
-
-def density(words: Tensor, features: int) -> float:
-    """The share of 1 among the spikes (…, features) of words (…, W)."""
-    total = torch.zeros(1, dtype=torch.int64)
-    launch(_count(), words.numel(), words, total, pieces=1)
-    return int(total) / max(1, features * (words.numel() // words.shape[-1]))
-
-
-def pays(words: Tensor, outputs: int, inputs: int, dtype: torch.dtype) -> bool:
-    """Whether these products are faster than dense ones with a weight (outputs, inputs)."""
-    return fits(outputs) and dtype in DENSE and density(words, inputs) < DENSE[dtype]
+def pays(events: Events, outputs: int, dtype: torch.dtype) -> bool:
+    """Whether these products are faster than dense ones with a weight (outputs, N)."""
+    return fits(outputs) and dtype in DENSE and events.density < DENSE[dtype]
 
 
 def fits(outputs: int) -> bool:
     """Whether the columns fill their blocks well enough for dense products to be slower."""
-    return outputs <= _OF_FEW or outputs >= _OF_CURRENTS
+    return outputs <= _OF_FEW or outputs >= _OF_MANY
 
 
 def _blocks(x: Tensor, size: int) -> Tensor:
@@ -243,34 +364,31 @@ def _blocks(x: Tensor, size: int) -> Tensor:
 
 
 def rows_of(weight: Tensor) -> Tensor:
-    """A weight (O, I) as ``summed`` takes it: what each input adds, in blocks of outputs (⌈O/size⌉, I, size)."""
-    size = _OF_FEW if len(weight) <= _OF_FEW else _OF_CURRENTS
+    """A weight (O, I) as products take it: what each input adds, in blocks of outputs (⌈O/size⌉, I, size)."""
+    size = _OF_FEW if len(weight) <= _OF_FEW else _OF_MANY
     return _blocks(weight.float().t(), size).transpose(0, 1).contiguous()
 
 
-def summed(words: Tensor, rows: Tensor, outputs: int) -> Tensor:
-    """Words (T, B, W) of spikes and the rows of a weight → (T, B, O) in float32."""
-    (steps, batch, per_row), (blocks, inputs, size) = words.shape, rows.shape
-    out = torch.empty(steps, batch, blocks, size)
-    launch(_product(size), steps, batch, per_row, blocks, inputs, words, rows, out, pieces=batch)
-    return out.flatten(2)[..., :outputs].contiguous()
+def product(events: Events, weight: Tensor) -> Tensor:
+    """Spikes·weightᵀ in float32: spikes (T, B, I), weight (O, I) → (T, B, O)."""
+    rows, (batch, chunks, _) = rows_of(weight), events.words.shape
+    blocks, inputs, size = rows.shape
+    out = torch.empty(events.steps, batch, blocks, size)
+    launch(_product(size), events.steps, batch, chunks, inputs, *events[:3], blocks, rows, out, pieces=batch)
+    return out.flatten(2)[..., : len(weight)].contiguous()
 
 
-def product(words: Tensor, weight: Tensor) -> Tensor:
-    """Spikes·weightᵀ in float32: words (T, B, W) of spikes (T, B, I), weight (O, I) → (T, B, O)."""
-    return summed(words, rows_of(weight), len(weight))
-
-
-def weight_gradient(words: Tensor, inputs: int, g: Tensor) -> Tensor:
-    """gᵀ·spikes in float32: words (T, B, W) of spikes (T, B, I), g (T, B, O) float32 → (O, I)."""
-    (steps, batch, _), outputs = words.shape, g.shape[-1]
-    size = next((size for size in (_OF_FEW, _OF_CURRENTS) if outputs <= size), _OF_GRADIENTS)
-    arriving, fired = _blocks(g, size).contiguous(), along_time(words)
-    blocks, chunks = arriving.shape[2], fired.shape[1]
+def weight_gradient(events: Events, g: Tensor) -> Tensor:
+    """gᵀ·spikes in float32: spikes (T, B, I), g (T, B, O) float32 → (O, I)."""
+    (batch, chunks, inputs), outputs = events.words.shape, g.shape[-1]
+    size = _OF_FEW if outputs <= _OF_FEW else _OF_MANY
+    arriving = _blocks(g, size).contiguous()
+    blocks = arriving.shape[2]
     out = torch.empty(blocks, inputs, size)
     parts = -(-torch.get_num_threads() // blocks)
+    tabled = size == _OF_MANY and events.spikes > _WORTH_TABLES * events.steps * int(events.counts.sum())
     launch(
-        _gradient(size), steps, batch, chunks, blocks, inputs, parts, fired.shape[2], fired, arriving, out,
+        _gradient(size, tabled), events.steps, batch, chunks, inputs, *events[:3], blocks, parts, arriving, out,
         pieces=blocks * parts,
     )  # fmt: skip
     return out.transpose(1, 2).flatten(0, 1)[:outputs].contiguous()
@@ -278,14 +396,13 @@ def weight_gradient(words: Tensor, inputs: int, g: Tensor) -> Tensor:
 
 __all__ = [
     "DENSE",
+    "Events",
     "add_rows",
-    "along_time",
-    "density",
     "fits",
     "list_bits",
+    "listed",
     "pays",
     "product",
     "rows_of",
-    "summed",
     "weight_gradient",
 ]

@@ -27,13 +27,13 @@ _u32 = np.uint32
 
 
 @inlined
-def _add_bit(line: Value, unit: Value) -> None:
-    line[unit // 32] |= _u32(_u32(1) << _u32(unit % 32))
+def _add_bit(out: Value, t: Value, b: Value, unit: Value) -> None:
+    out[b, t // WORD, unit] |= _u32(_u32(1) << _u32(t % WORD))
 
 
 @inlined
-def _add_one(line: Value, unit: Value) -> None:
-    line[unit] += f32(1)
+def _add_one(out: Value, t: Value, b: Value, unit: Value) -> None:
+    out[t, b, unit] += f32(1)
 
 
 @cache
@@ -43,7 +43,7 @@ def _frames(counted: bool) -> Kernel:
 
     @compile_kernel
     def bin_events(data):  # type: ignore[no-untyped-def]
-        steps, batch, events, per_row = four_numbers(data)
+        steps, batch, events, features = four_numbers(data)
         height, width, pool = number(data, 4), number(data, 5), number(data, 6)
         times = array(data, 7, events, np.int32)
         units = array(data, 8, events, np.int32)
@@ -53,7 +53,8 @@ def _frames(counted: bool) -> Kernel:
         keys = array(data, 12, batch, np.uint32)
         dropped = array(data, 13, 1, np.float64)[0]
         polarities = number(data, 15)
-        out = array(data, 14, (steps, batch, per_row), element)
+        chunks = (steps + WORD - 1) // WORD
+        out = array(data, 14, (steps, batch, features) if counted else (batch, chunks, features), element)
         worker, workers = share(data)
         limit = np.uint64(dropped * 4294967296.0)
         rows, columns = (height + pool - 1) // pool, (width + pool - 1) // pool
@@ -67,7 +68,7 @@ def _frames(counted: bool) -> Kernel:
                 inside = times[k] >= 0 and 0 <= t < steps and 0 <= x < width and 0 <= y < height
                 inside = inside and 0 <= polarity < polarities
                 if inside and np.uint64(mix(_u32(_u32(k - begin) ^ key))) >= limit:
-                    add(out[t, b], (polarity * rows + y // pool) * columns + x // pool)
+                    add(out, t, b, (polarity * rows + y // pool) * columns + x // pool)
 
     return bin_events
 
@@ -76,7 +77,7 @@ def frames(
     times: Tensor, units: Tensor, offsets: Tensor, shape: tuple[int, int, int], steps: int,
     per_microsecond: Tensor, shifts: Tensor, keys: Tensor, dropped: float, pool: int, counted: bool,
 ) -> Tensor:  # fmt: skip
-    """Events of each unit and step: words (T, B, ⌈N/32⌉) of whether there are any, or counts (T, B, N).
+    """Events of each unit and step: words (B, ⌈T/32⌉, N) of whether there are any, or counts (T, B, N).
 
     Args:
         times, units, offsets: see ``izhi.data.events.EventBatch``; units that the sensor lacks are left out.
@@ -99,10 +100,12 @@ def frames(
             f" the {len(times)} events"
         )
     features = polarities * -(-height // pool) * -(-width // pool)
-    per_row = features if counted else -(-features // WORD)
-    out = torch.zeros(steps, batch, per_row, dtype=torch.float32 if counted else torch.int32)
+    if counted:
+        out = torch.zeros(steps, batch, features)
+    else:
+        out = torch.zeros(batch, -(-steps // WORD), features, dtype=torch.int32)
     launch(
-        _frames(counted), steps, batch, len(times), per_row, height, width, pool, times, units,
+        _frames(counted), steps, batch, len(times), features, height, width, pool, times, units,
         offsets, per_microsecond, shifts, keys, torch.tensor([dropped], dtype=torch.float64), out,
         polarities, pieces=batch,
     )  # fmt: skip

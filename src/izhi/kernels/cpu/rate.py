@@ -38,15 +38,20 @@ def mix(h: Value) -> Value:
 
 
 @inlined
-def _flag(x: Value) -> Value:
-    return np.uint8(x)
+def _base(row: Value, key: Value) -> Value:
+    """What the hashes of a row of elements, one step of one sample, begin with."""
+    return _u32(mix(_u32(_u32(row) ^ key[0])) ^ key[1])
+
+
+@inlined
+def _salted(i: Value) -> Value:
+    """What tells the elements of a row apart."""
+    return _u32(_u32(i) * _u32(0x9E3779B9))
 
 
 @cache
-def _rate(dtype: torch.dtype | None) -> Kernel:
-    """Into numbers of a format, or into single bits for None."""
-    packed = dtype is None
-    store, element = (_flag, np.uint8) if dtype is None else codec(dtype)[1:]
+def _rate(dtype: torch.dtype) -> Kernel:
+    _, store, element = codec(dtype)
     zero, one = np.float32(0), np.float32(1)
 
     @compile_kernel
@@ -54,31 +59,60 @@ def _rate(dtype: torch.dtype | None) -> Kernel:
         steps, rows, width = number(data, 0), number(data, 1), number(data, 2)
         limits = array(data, 3, (rows, width), np.uint32)
         key = array(data, 4, 2, np.uint32)
-        per_row = (width + WORD - 1) // WORD
-        words = array(data, 5, (steps * rows, per_row), np.uint32)
         out = array(data, 5, (steps * rows, width), element)
-        flags = np.zeros((1, per_row * WORD), np.uint8)
         wide_vectors()
         worker, workers = share(data)
         total = steps * rows
         for row in range(worker * total // workers, (worker + 1) * total // workers):
             b = row % rows
-            base = _u32(mix(_u32(_u32(row) ^ key[0])) ^ key[1])
+            base = _base(row, key)
             # Each hash serves an element of the first half of the row and one of the second.
             limit, half = limits[b], (width + 1) // 2
-            line = flags[0, :width] if packed else out[row]
-            first, second = line[:half], line[half:]
+            first, second = out[row, :half], out[row, half:]
             later = limits[b, half:]
             for i in range(width - half):
-                h = mix(_u32(_u32(_u32(i) * _u32(0x9E3779B9)) + base))
+                h = mix(_u32(_salted(i) + base))
                 first[i] = store(one if _u32(h & _u32(0xFFFF)) < limit[i] else zero)
                 second[i] = store(one if _u32(h >> _u32(16)) < later[i] else zero)
             if width % 2:
-                h = mix(_u32(_u32(_u32(half - 1) * _u32(0x9E3779B9)) + base))
+                h = mix(_u32(_salted(half - 1) + base))
                 first[half - 1] = store(one if _u32(h & _u32(0xFFFF)) < limit[half - 1] else zero)
-            if packed:
-                for w in range(per_row):
-                    words[row, w] = word_of(flags.ctypes.data + WORD * w)
+
+    return encode
+
+
+@cache
+def _rate_bits() -> Kernel:
+    """The same spikes, along time: all steps of an input at once, and none of those that never fire."""
+
+    @compile_kernel
+    def encode(data):  # type: ignore[no-untyped-def]
+        steps, rows, width = number(data, 0), number(data, 1), number(data, 2)
+        limits = array(data, 3, (rows, width), np.uint32)
+        key = array(data, 4, 2, np.uint32)
+        chunks = (steps + WORD - 1) // WORD
+        words = array(data, 5, (rows, chunks, width), np.uint32)
+        bases, flags = np.zeros(WORD, np.uint32), np.zeros(WORD, np.uint8)
+        wide_vectors()
+        worker, workers = share(data)
+        half, address = (width + 1) // 2, flags.ctypes.data
+        for b in range(worker * rows // workers, (worker + 1) * rows // workers):
+            for c in range(chunks):
+                length = min(WORD, steps - WORD * c)
+                within = _u32(0xFFFFFFFF) >> _u32(WORD - length)
+                for t in range(WORD):
+                    bases[t] = _base((WORD * c + t) * rows + b, key)
+                for i in range(width):
+                    limit, word = limits[b, i], _u32(0)
+                    if limit > _u32(0xFFFF):
+                        word = _u32(0xFFFFFFFF)
+                    elif limit > _u32(0):
+                        salt, shift = (_salted(i), _u32(0)) if i < half else (_salted(i - half), _u32(16))
+                        for t in range(WORD):
+                            h = mix(_u32(salt + bases[t]))
+                            flags[t] = _u32(_u32(h >> shift) & _u32(0xFFFF)) < limit
+                        word = word_of(address)
+                    words[b, c, i] = word & within
 
     return encode
 
@@ -86,14 +120,15 @@ def _rate(dtype: torch.dtype | None) -> Kernel:
 def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype | None) -> Tensor:
     """Bernoulli spikes with probability values (B, N), a function of the seed alone.
 
-    In a format, (T, B, N); for None as words (T, B, ⌈N/32⌉) of single bits.
+    In a format, (T, B, N); for None as words (B, ⌈T/32⌉, N) of single bits along time.
     """
     limits = (values.float() * float(1 << 16)).round_().to(torch.int32).contiguous()
     batch, width = values.shape
     if dtype is None:
-        out = torch.empty(steps, batch, -(-width // WORD), dtype=torch.int32)
+        out = torch.empty(batch, -(-steps // WORD), width, dtype=torch.int32)
     else:
         out = torch.empty(steps, batch, width, dtype=dtype)
     mixed = torch.from_numpy(np.random.SeedSequence(seed).generate_state(2, np.uint32).view(np.int32))
-    launch(_rate(dtype), steps, batch, width, limits, mixed, out, pieces=steps * batch)
+    kernel, pieces = (_rate_bits(), batch) if dtype is None else (_rate(dtype), steps * batch)
+    launch(kernel, steps, batch, width, limits, mixed, out, pieces=pieces)
     return out

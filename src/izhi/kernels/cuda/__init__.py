@@ -3,4 +3,6 @@
 from izhi.kernels.cuda.rate import rate
 from izhi.kernels.cuda.recurrence import backward, feedback, forward, is_interpreted
 
-__all__ = ["backward", "feedback", "forward", "is_interpreted", "rate"]
+COMPILER = "Triton"
+
+__all__ = ["COMPILER", "backward", "feedback", "forward", "is_interpreted", "rate"]
