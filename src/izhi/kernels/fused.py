@@ -12,6 +12,7 @@ from torch import Tensor
 from izhi.errors import ShapeError
 from izhi.kernels import paths
 from izhi.kernels.drive import Coefficients, Drive, IzhikevichSettings, Memory
+from izhi.kernels.factored import Factored, dense
 from izhi.kernels.packed import weight_gradient
 from izhi.kernels.plan import (
     KEEP_EVERY,
@@ -32,6 +33,8 @@ class Device(Protocol):
 
     COMPILER: str
     """What compiles them."""
+    TAKES_FACTORS: bool
+    """Whether ``backward``, in float32, takes gradients of spikes that are ``Factored``."""
 
     def forward(
         self, plan: Plan, call: Call, state: Tensor, keep_every: int,
@@ -43,7 +46,7 @@ class Device(Protocol):
         self, plan: Plan, call: Call, kept: Tensor, keep_every: int,
         grad_spikes: Tensor, grad_last: Tensor,
     ) -> Gradients:  # fmt: skip
-        """Gradients of everything that went in."""
+        """Gradients of everything that went in; those of spikes (T, lanes), or factored."""
 
     def feedback(self, plan: Plan) -> FeedbackKernels | None:
         """The kernels that take recurrent weights themselves, if there are any for the plan."""
@@ -53,11 +56,11 @@ class Device(Protocol):
 
 
 class _Fused(torch.autograd.Function):
-    """Drive, coefficients and state → spikes (T, lanes) and state (states, lanes) after the last step."""
+    """Drive, coefficients and state → spikes in their shape and state (states, lanes) after the last step."""
 
     @staticmethod
     def forward(
-        ctx: Any, device: Device, plan: Plan, call: Call, keep: bool,
+        ctx: Any, device: Device, plan: Plan, call: Call, shape: torch.Size, keep: bool,
         current: Tensor, conductance: Tensor, bias: Tensor, coefficients: Tensor, decay: Tensor,
         state: Tensor, feedback: Tensor | None, spikes: Tensor | None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
@@ -70,7 +73,7 @@ class _Fused(torch.autograd.Function):
             call, out, kept, state = _forward_with_feedback(device, plan, call, state, feedback, spikes, keep)
             recurrent = (feedback, spikes, out)
         ctx.save_for_backward(kept, *call, *recurrent)
-        return out, state
+        return out.view(shape), state
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -78,7 +81,8 @@ class _Fused(torch.autograd.Function):
         plan = ctx.plan
         kept, *saved = ctx.saved_tensors
         call, recurrent = Call(*saved[: len(Call._fields)]), saved[len(Call._fields) :]
-        grad_spikes = grad_spikes.to(plan.dtype).contiguous()
+        if not (isinstance(grad_spikes, Factored) and ctx.device.TAKES_FACTORS and grad_spikes.dtype == plan.dtype):
+            grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous().flatten(1)
         grad_state = grad_state.contiguous()
         grad_feedback = grad_first = None
         if recurrent:
@@ -90,7 +94,7 @@ class _Fused(torch.autograd.Function):
         grad_bias = None if g.bias is None else g.bias.view(-1, call.bias.shape[0]).sum(0)
         grad_p, grad_decay = _of_coefficients(plan, call, g)
         return (
-            None, None, None, None, g.current, g.conductance, grad_bias, grad_p, grad_decay,
+            None, None, None, None, None, g.current, g.conductance, grad_bias, grad_p, grad_decay,
             g.state, grad_feedback, grad_first,
         )  # fmt: skip
 
@@ -360,8 +364,8 @@ def run(
     _say(device, plan, drive)
     inputs = (current, conductance, bias, p, decay, held, feedback, spikes)
     keep = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
-    out, last = _Fused.apply(device, plan, call, keep, *inputs)  # type: ignore[no-untyped-call]
-    out = out.to(drive.current.dtype).view(shape)
+    out, last = _Fused.apply(device, plan, call, shape, keep, *inputs)  # type: ignore[no-untyped-call]
+    out = out.to(drive.current.dtype)
     after = tuple(x.view(one) for x in last)
     memory = Memory(after[plan.own :], None if feedback is None else out[-1])
     return out, memory, after[: plan.own]

@@ -12,10 +12,13 @@ from izhi.errors import ShapeError
 from izhi.kernels import paths
 from izhi.kernels.cpu import bits, events
 from izhi.kernels.cpu.bits import WORD
+from izhi.kernels.factored import Factored
 from izhi.kernels.tracing import is_traced
 
 #: Spikes, and steps through which the weights stay in the cache, from which sums over spikes may be faster.
 _WORTH_LOOKING, _STEPS_WORTH_LOOKING = 1 << 16, 4
+#: Outputs up to which gradients of spikes are handed down as factors.
+_factored_up_to = events.FEW
 _UNFIT = "so few outputs leave vectors empty"
 
 
@@ -131,7 +134,10 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> Any:
         (weight,) = ctx.saved_tensors
         of_weight = events.weight_gradient(ctx.events, g.contiguous()) if ctx.needs_input_grad[1] else None
-        return None, of_weight, g @ weight if ctx.needs_input_grad[2] else None
+        of_spikes = None
+        if ctx.needs_input_grad[2]:
+            of_spikes = Factored(g.contiguous(), weight) if len(weight) <= _factored_up_to else g @ weight
+        return None, of_weight, of_spikes
 
 
 def _reason_not_to_look(spikes: Tensor, outputs: int, other: torch.dtype) -> str | None:

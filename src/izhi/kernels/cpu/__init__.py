@@ -4,6 +4,6 @@ from izhi.kernels.cpu.frames import frames
 from izhi.kernels.cpu.rate import rate
 from izhi.kernels.cpu.recurrence import backward, feedback, forward
 
-COMPILER = "Numba"
+COMPILER, TAKES_FACTORS = "Numba", True
 
-__all__ = ["COMPILER", "backward", "feedback", "forward", "frames", "rate"]
+__all__ = ["COMPILER", "TAKES_FACTORS", "backward", "feedback", "forward", "frames", "rate"]

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from numba.core.typing import Context, Signature
 
 #: Columns of a block: of few neurons such as a readout's, and of others, of which a sum fits the registers.
-_OF_FEW, _OF_MANY = 16, 64
+FEW, _OF_MANY = 16, 64
 #: Steps in a group of which every sum is made first, and the share of steps in which inputs fire from which that pays.
 _GROUP, _WORTH_TABLES = 4, 0.15
 #: The share of spikes above which a dense product is faster; it lies lower where bfloat16 has units of its own.
@@ -88,13 +88,13 @@ def _adder(size: int) -> Value:
 
 
 # Known to the kernels by name: one that captured an intrinsic would never be found again in the cache on disk.
-_add_narrow_rows, _add_wide_rows = _adder(_OF_FEW), _adder(_OF_MANY)
+_add_narrow_rows, _add_wide_rows = _adder(FEW), _adder(_OF_MANY)
 
 
 @inlined
 def add_rows(size: Value, rows: Value, places: Value, count: Value, into: Value) -> None:
     """The adder for rows of one of these sizes."""
-    if size == _OF_FEW:
+    if size == FEW:
         _add_narrow_rows(rows, places, count, into)
     else:
         _add_wide_rows(rows, places, count, into)
@@ -354,7 +354,7 @@ def pays(events: Events, outputs: int, dtype: torch.dtype) -> bool:
 
 def fits(outputs: int) -> bool:
     """Whether the columns fill their blocks well enough for dense products to be slower."""
-    return outputs <= _OF_FEW or outputs >= _OF_MANY
+    return outputs <= FEW or outputs >= _OF_MANY
 
 
 def _blocks(x: Tensor, size: int) -> Tensor:
@@ -365,7 +365,7 @@ def _blocks(x: Tensor, size: int) -> Tensor:
 
 def rows_of(weight: Tensor) -> Tensor:
     """A weight (O, I) as products take it: what each input adds, in blocks of outputs (⌈O/size⌉, I, size)."""
-    size = _OF_FEW if len(weight) <= _OF_FEW else _OF_MANY
+    size = FEW if len(weight) <= FEW else _OF_MANY
     return _blocks(weight.float().t(), size).transpose(0, 1).contiguous()
 
 
@@ -381,7 +381,7 @@ def product(events: Events, weight: Tensor) -> Tensor:
 def weight_gradient(events: Events, g: Tensor) -> Tensor:
     """gᵀ·spikes in float32: spikes (T, B, I), g (T, B, O) float32 → (O, I)."""
     (batch, chunks, inputs), outputs = events.words.shape, g.shape[-1]
-    size = _OF_FEW if outputs <= _OF_FEW else _OF_MANY
+    size = FEW if outputs <= FEW else _OF_MANY
     arriving = _blocks(g, size).contiguous()
     blocks = arriving.shape[2]
     out = torch.empty(blocks, inputs, size)
@@ -396,6 +396,7 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
 
 __all__ = [
     "DENSE",
+    "FEW",
     "Events",
     "add_rows",
     "fits",

@@ -35,11 +35,15 @@ from izhi.kernels.cpu.parallel import (
 from izhi.kernels.cpu.scalars import WORDS, codec, f32, inlined
 from izhi.kernels.cpu.tiles import COLUMNS, ROWS, multiply, tiles_of, whole_tiles
 from izhi.kernels.dynamics import dynamics
+from izhi.kernels.factored import Factored
 from izhi.kernels.plan import Call, Constants, FeedbackKernels, Gradients, Plan
 from izhi.kernels.vocabulary import Scalar, Value, places
 
-#: Lanes of one block; samples of one whose spikes are fed back, and steps between two of its states that are kept.
-BLOCK, SAMPLES, KEEP_EVERY = 1024, 16, 4
+#: Lanes of one block, and steps between two of its states that are kept.
+BLOCK, KEEP_EVERY = 1024, 4
+#: Samples of a block whose spikes are fed back: enough for a part of R in the cache to serve them all. The way back
+#: keeps more of each.
+SAMPLES, SAMPLES_BACK = 64, 32
 #: Steps of lanes that are worth a thread.
 _WORTH = 16384
 _CONSTANTS = len(Constants._fields)
@@ -62,6 +66,27 @@ def _copy(source: Value, target: Value, size: Value) -> None:
     """In vectors, which places with an offset such as a[k, start + i] would keep LLVM from."""
     for i in range(size):
         target[i] = source[i]
+
+
+@inlined
+def _multiply_factors(g: Value, weight: Value, start: Value, size: Value, out: Value) -> None:
+    """g·W to the lanes of a block: g (B, O), W (O, N), O a multiple of 4, of which a pass over the lanes takes four."""
+    outputs, neurons = weight.shape
+    b, n, i = start // neurons, start % neurons, 0
+    while i < size:
+        length = min(size - i, neurons - n)
+        target = out[i : i + length]
+        for first in range(0, outputs, 4):
+            g0, g1, g2, g3 = g[b, first], g[b, first + 1], g[b, first + 2], g[b, first + 3]
+            w0, w1 = weight[first, n : n + length], weight[first + 1, n : n + length]
+            w2, w3 = weight[first + 2, n : n + length], weight[first + 3, n : n + length]
+            if first == 0:
+                for k in range(length):
+                    target[k] = (g0 * w0[k] + g1 * w1[k]) + (g2 * w2[k] + g3 * w3[k])
+            else:
+                for k in range(length):
+                    target[k] += (g0 * w0[k] + g1 * w1[k]) + (g2 * w2[k] + g3 * w3[k])
+        b, n, i = b + 1, 0, i + length
 
 
 @inlined
@@ -93,29 +118,32 @@ def _list_spikes(spikes: Value, places: Value) -> Value:
 
 
 @inlined
-def _feed_back(x: Value, fired: Value, rows: Value, sums: Value, places: Value, out: Value) -> None:
+def _feed_back(x: Value, fired: Value, rows: Value, sums: Value, places: Value, counts: Value, out: Value) -> None:
     """Currents and spikes of whole samples (lanes,) → currents with R·spikes in out; R by the address of its rows.
 
     Args:
         x: currents.
         fired: spikes of the step before.
         rows: address of ``events.rows_of(R)``.
-        sums: room for the sums of a sample, (blocks, size) as in ``rows_of``.
-        places: room for the places of a sample's spikes, (N,).
+        sums: room for the sums of a sample in a block of R, as many as it has columns.
+        places, counts: room for the places of each sample's spikes, (samples, N), and for how many those are.
         out: currents.
     """
-    neurons, (blocks, size) = len(places), sums.shape
-    flat = sums.reshape(-1)
-    for start in range(0, len(x), neurons):
-        count = _list_spikes(fired[start : start + neurons], places)
-        for block in range(blocks):
-            total = sums[block]
+    neurons, size = places.shape[1], len(sums)
+    samples = len(x) // neurons
+    for b in range(samples):
+        counts[b] = _list_spikes(fired[b * neurons : (b + 1) * neurons], places[b])
+    # All samples go through a block of R while it is in the cache.
+    for low in range(0, neurons, size):
+        length = min(size, neurons - low)
+        for b in range(samples):
             for i in range(size):
-                total[i] = f32(0)
-            add_rows(size, rows + 4 * size * neurons * block, places.ctypes.data, count, total.ctypes.data)
-        source, target = x[start : start + neurons], out[start : start + neurons]
-        for i in range(neurons):
-            target[i] = source[i] + flat[i]
+                sums[i] = f32(0)
+            add_rows(size, rows + 4 * neurons * low, places[b].ctypes.data, counts[b], sums.ctypes.data)
+            start = b * neurons + low
+            source, target = x[start : start + length], out[start : start + length]
+            for i in range(length):
+                target[i] = source[i] + sums[i]
 
 
 def _coefficients(plan: Plan) -> tuple[Scalar, Scalar]:
@@ -194,9 +222,9 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
         last = array(data, 13, (states, lanes), f32)
         most = number(data, 14)
         if fed_back:
-            feedback, arriving = number(data, 18), array(data, 19, (steps, lanes), element)
-            places = np.zeros(number(data, 15), np.int32)
-            sums = np.zeros((number(data, 16), number(data, 17)), np.float32)
+            feedback, arriving = number(data, 17), array(data, 18, (steps, lanes), element)
+            places = np.zeros((most // number(data, 15), number(data, 15)), np.int32)
+            counts, sums = np.zeros(len(places), np.int64), np.zeros(number(data, 16), np.float32)
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + most - 1) // most
@@ -223,7 +251,8 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
                 x_t, y_t, spikes_t = x[t, start:stop], y[t, start:stop], spikes[t, start:stop]
                 if fed_back:
                     if t > 0:
-                        _feed_back(x_t, spikes[t - 1, start:stop], feedback, sums, places, arriving[t, start:stop])
+                        before, onto = spikes[t - 1, start:stop], arriving[t, start:stop]
+                        _feed_back(x_t, before, feedback, sums, places, counts, onto)
                     else:
                         _copy(x_t, arriving[t, start:stop], size)
                     x_t = arriving[t, start:stop]
@@ -248,7 +277,7 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
 
 
 @cache
-def _backward(plan: Plan, fed_back: bool) -> Kernel:
+def _backward(plan: Plan, fed_back: bool, factored: bool) -> Kernel:
     load, store, element = codec(plan.dtype)
     arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
     collect, add = _coefficients(plan)
@@ -281,6 +310,11 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
             of_currents = np.zeros((samples, neurons), np.float32)
             of_spikes = np.zeros((samples, columns), np.float32)
             fed = np.zeros(most, np.float32)
+        if factored:
+            outputs, apart = number(data, 21), number(data, 22)
+            g_out = array(data, 11, (steps, lanes // apart, outputs), f32)
+            weight = array(data, 23, (outputs, apart), f32)
+            made = np.zeros(most, np.float32)
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + most - 1) // most
@@ -342,6 +376,8 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
                     t = length - 1 - ahead
                     x_t, y_t = x[begin + t, start:stop], y[begin + t, start:stop]
                     grad_spikes_t = grad_spikes[begin + t, start:stop]
+                    if factored:
+                        _multiply_factors(g_out[begin + t], weight, start, size, made)
                     grad_x_t, grad_y_t = (
                         grad_x[begin + t, start:stop],
                         grad_y[begin + t, start:stop],
@@ -356,7 +392,7 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
                         if filtered:
                             a, b = path_t[own, i], path_t[states - 1, i]
                             _, _, current, g = arrive(arriving, beside, a, b, s)
-                        gs = load(grad_spikes_t[i])
+                        gs = made[i] if factored else load(grad_spikes_t[i])
                         if fed_back:
                             gs += fed[i]
                         gv, gu, gc, gg, to_bias, gp = retreat(
@@ -437,9 +473,9 @@ def feedback(plan: Plan) -> FeedbackKernels | None:
     return FeedbackKernels(_forward_fed_back, _backward_fed_back) if plan.dtype == torch.float32 else None
 
 
-def _whole_samples(lanes: int, neurons: int) -> int:
+def _whole_samples(lanes: int, neurons: int, samples: int) -> int:
     """Lanes of a block of whole samples: few enough for every thread to have some."""
-    return max(1, min(SAMPLES, -(-lanes // neurons // torch.get_num_threads()))) * neurons
+    return max(1, min(samples, -(-lanes // neurons // torch.get_num_threads()))) * neurons
 
 
 def _forward_fed_back(
@@ -455,10 +491,10 @@ def _forward_fed_back(
     spikes, arriving, last = torch.empty_like(call.current), torch.empty_like(call.current), torch.empty_like(state)
     keep_every = KEEP_EVERY if keep else 0
     kept = torch.empty(-(-steps // KEEP_EVERY) if keep else 0, plan.states, lanes)
-    rows, most = rows_of(feedback), _whole_samples(lanes, neurons)
+    rows, most = rows_of(feedback), _whole_samples(lanes, neurons, SAMPLES)
     launch(
         _forward(plan, True), *_arguments(plan, call, keep_every), state, spikes, kept, last,
-        most, neurons, rows.shape[0], rows.shape[2], rows, arriving, pieces=-(-lanes // most),
+        most, neurons, rows.shape[2], rows, arriving, pieces=-(-lanes // most),
     )  # fmt: skip
     return spikes, kept, last, arriving
 
@@ -489,13 +525,20 @@ def _gradients(
     grad_bias = torch.empty(lanes) if plan.biased else None
     grad_p = torch.empty(len(plan.summed), lanes) if plan.summed else None
     pieces = _pieces(call)
-    blocks: tuple[int | torch.Tensor, ...] = (BLOCK,)
+    blocks: tuple[int | torch.Tensor, ...] = (BLOCK, 0, 0)
     if feedback is not None:
-        most = _whole_samples(lanes, len(feedback))
+        most = _whole_samples(lanes, len(feedback), SAMPLES_BACK)
         pieces, blocks = -(-lanes // most), (most, len(feedback), tiles_of(feedback))
+    factors: tuple[int | torch.Tensor, ...] = ()
+    if isinstance(grad_spikes, Factored):
+        # Zeros make the outputs a multiple of 4.
+        g, weight = grad_spikes.factors
+        grad_spikes = torch.nn.functional.pad(g, (0, -g.shape[2] % 4)).contiguous()
+        weight = torch.nn.functional.pad(weight, (0, 0, 0, -len(weight) % 4)).contiguous()
+        factors = (*weight.shape, weight)
     launch(
-        _backward(plan, feedback is not None), *_arguments(plan, call, keep_every), kept, grad_spikes, grad_last,
-        grad_x, 0 if grad_y is None else grad_y, grad_first, 0 if grad_bias is None else grad_bias,
-        0 if grad_p is None else grad_p, *blocks, pieces=pieces,
+        _backward(plan, feedback is not None, bool(factors)), *_arguments(plan, call, keep_every), kept, grad_spikes,
+        grad_last, grad_x, 0 if grad_y is None else grad_y, grad_first, 0 if grad_bias is None else grad_bias,
+        0 if grad_p is None else grad_p, *blocks, *factors, pieces=pieces,
     )  # fmt: skip
     return Gradients(grad_x, grad_y, grad_first, grad_bias, grad_p)

@@ -3,6 +3,6 @@
 from izhi.kernels.cuda.rate import rate
 from izhi.kernels.cuda.recurrence import backward, feedback, forward, is_interpreted
 
-COMPILER = "Triton"
+COMPILER, TAKES_FACTORS = "Triton", False
 
-__all__ = ["COMPILER", "backward", "feedback", "forward", "is_interpreted", "rate"]
+__all__ = ["COMPILER", "TAKES_FACTORS", "backward", "feedback", "forward", "is_interpreted", "rate"]
