@@ -86,9 +86,15 @@ class _Fused(torch.autograd.Function):
         grad_state = grad_state.contiguous()
         grad_feedback = grad_first = None
         if recurrent:
-            g, grad_feedback, grad_first = _backward_with_feedback(
-                ctx.device, plan, call, kept, grad_spikes, grad_state, *recurrent
-            )
+            feedback, first, outputs = recurrent
+            g = _backward_with_feedback(ctx.device, plan, call, kept, grad_spikes, grad_state, feedback)
+            width = len(feedback)
+            across = g.current.view(len(outputs), -1, width)
+            before, fired = first.view(-1, width), outputs.view_as(across)
+            if ctx.needs_input_grad[-2]:
+                grad_feedback = _gradient_of_feedback(across, before, fired)
+            if ctx.needs_input_grad[-1]:
+                grad_first = (across[0] @ feedback).view_as(first)
         else:
             g = ctx.device.backward(plan, call, kept, KEEP_EVERY, grad_spikes, grad_state)
         grad_bias = None if g.bias is None else g.bias.view(-1, call.bias.shape[0]).sum(0)
@@ -252,21 +258,19 @@ def _step(call: Call, t: int) -> Call:
 
 
 def _backward_with_feedback(
-    device: Device, plan: Plan, call: Call, kept: Tensor, grad_spikes: Tensor, grad_state: Tensor,
-    feedback: Tensor, first: Tensor, outputs: Tensor,
-) -> tuple[Gradients, Tensor, Tensor]:  # fmt: skip
-    """Gradients of everything that went in, of the feedback, and of the spikes before the first step."""
-    width, steps = feedback.shape[0], len(outputs)
+    device: Device, plan: Plan, call: Call, kept: Tensor, grad_spikes: Tensor, grad_state: Tensor, feedback: Tensor
+) -> Gradients:
+    """Gradients of everything that went in, but for the feedback and the spikes before the first step."""
     kernels = device.feedback(plan)
     if kernels is not None:
-        gradients = kernels.backward(plan, call, kept, grad_spikes, grad_state, feedback)
-    else:
-        gradients = _backward_step_by_step(device, plan, call, kept, grad_spikes, grad_state, feedback)
-    across = gradients.current.view(steps, -1, width)
-    grad_feedback = across[0].t() @ first.view(-1, width)
-    if steps > 1:
-        grad_feedback += weight_gradient(outputs.view(steps, -1, width)[:-1], across[1:])
-    return gradients, grad_feedback, (across[0] @ feedback).view_as(first)
+        return kernels.backward(plan, call, kept, grad_spikes, grad_state, feedback)
+    return _backward_step_by_step(device, plan, call, kept, grad_spikes, grad_state, feedback)
+
+
+def _gradient_of_feedback(across: Tensor, before: Tensor, fired: Tensor) -> Tensor:
+    """(N, N), of gradients of currents (T, B, N), spikes before the first step (B, N) and those of all (T, B, N)."""
+    found = weight_gradient(fired[:-1], across[1:]) if len(fired) > 1 else across.new_zeros(across.shape[2:] * 2)
+    return found + across[0].t() @ before if before.any() else found
 
 
 def _backward_step_by_step(

@@ -12,13 +12,14 @@ from izhi.errors import ShapeError
 from izhi.kernels import paths
 from izhi.kernels.cpu import bits, events
 from izhi.kernels.cpu.bits import WORD
+from izhi.kernels.cpu.rows import FEW
 from izhi.kernels.factored import Factored
 from izhi.kernels.tracing import is_traced
 
 #: Spikes, and steps through which the weights stay in the cache, from which sums over spikes may be faster.
 _WORTH_LOOKING, _STEPS_WORTH_LOOKING = 1 << 16, 4
 #: Outputs up to which gradients of spikes are handed down as factors.
-_factored_up_to = events.FEW
+_factored_up_to = FEW
 _UNFIT = "so few outputs leave vectors empty"
 
 

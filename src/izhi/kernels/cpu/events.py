@@ -1,23 +1,19 @@
 """Products of spikes that only visit the spikes, of the inputs that fire at all in a sample.
 
-The current of a step is the sum of the weights' rows of the inputs that fire in it. A sample's rows are laid side by
-side once, for all its steps, block of columns by block, so that they come from the nearest cache and the sum stays in
-registers. The gradient of an input's weights is the sum, over samples, of the currents' gradients in the steps in which
-it fires. Where inputs fire often, the sums of every subset of four steps are made first, for all inputs of a sample,
-and each input then adds one of them for four steps at a time (the method of the Four Russians, Arlazarov et al. 1970).
+The current of a step is the sum of the weights' rows of the inputs that fire in it. Which those are is listed once for
+a sample, which then goes through the columns in blocks, whose sum stays in registers. The gradient of an input's
+weights is the sum, over samples, of the currents' gradients in the steps in which it fires. Where inputs fire often,
+the sums of every subset of four steps are made first, for all inputs of a sample, and each input then adds one of them
+for four steps at a time (the method of the Four Russians, Arlazarov et al. 1970).
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-import numba
 import numpy as np
 import torch
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
 from torch import Tensor, nn
 
 from izhi.kernels.cpu.bits import WORD, lowest_bit, number_of_bits, transpose_words
@@ -31,152 +27,13 @@ from izhi.kernels.cpu.parallel import (
     share,
     wide_vectors,
 )
-from izhi.kernels.cpu.scalars import f32, inlined, load_at, store_at
-from izhi.kernels.vocabulary import Value
+from izhi.kernels.cpu.rows import FEW, GROUP, MANY, add_row, add_rows, add_sums, copy_row, fetch_row, list_bits
+from izhi.kernels.cpu.scalars import f32
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llvmlite.ir import IRBuilder
-    from numba.core.base import BaseContext
-    from numba.core.typing import Context, Signature
-
-#: Columns of a block: of few neurons such as a readout's, and of others, of which a sum fits the registers.
-FEW, _OF_MANY = 16, 64
-#: Steps in a group of which every sum is made first, and the share of steps in which inputs fire from which that pays.
-_GROUP, _WORTH_TABLES = 4, 0.15
+#: The share of steps in which inputs fire from which it pays to make the sums of every four steps first.
+_WORTH_TABLES = 0.15
 #: The share of spikes above which a dense product is faster; it lies lower where bfloat16 has units of its own.
 DENSE = {torch.float32: 0.4, torch.bfloat16: 0.03}
-_I32, _I64 = ir.IntType(32), ir.IntType(64)
-
-
-def _adder(size: int) -> Value:
-    """An intrinsic for rows of so many float32: into += Σ_k rows[places[k]] over k < count, all by their addresses."""
-
-    @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-    def add_rows(typing: Context, rows: Value, places: Value, count: Value, into: Value) -> Value:
-        def generate(
-            context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
-        ) -> ir.Value:
-            kind = ir.VectorType(ir.FloatType(), size)
-            rows, places, count, into = args
-
-            begin, total = builder.block, load_at(builder, into, kind)
-            loop, end = builder.append_basic_block("row"), builder.append_basic_block("done")
-            builder.cbranch(builder.icmp_signed(">", count, ir.Constant(_I64, 0)), loop, end)
-            builder.position_at_end(loop)
-            k, before = builder.phi(_I64), builder.phi(kind)
-            place = builder.zext(
-                load_at(builder, builder.add(places, builder.mul(k, ir.Constant(_I64, 4))), _I32), _I64
-            )
-            row = load_at(builder, builder.add(rows, builder.mul(place, ir.Constant(_I64, 4 * size))), kind)
-            after, following = builder.fadd(before, row), builder.add(k, ir.Constant(_I64, 1))
-            for phi, first, then in ((k, ir.Constant(_I64, 0), following), (before, total, after)):
-                phi.add_incoming(first, begin)
-                phi.add_incoming(then, loop)
-            builder.cbranch(builder.icmp_signed("<", following, count), loop, end)
-            builder.position_at_end(end)
-            found = builder.phi(kind)
-            found.add_incoming(total, begin)
-            found.add_incoming(after, loop)
-            store_at(builder, found, into)
-            return context.get_dummy_value()
-
-        return types.none(*[types.int64] * 4), generate
-
-    return add_rows
-
-
-# Known to the kernels by name: one that captured an intrinsic would never be found again in the cache on disk.
-_add_narrow_rows, _add_wide_rows = _adder(FEW), _adder(_OF_MANY)
-
-
-@inlined
-def add_rows(size: Value, rows: Value, places: Value, count: Value, into: Value) -> None:
-    """The adder for rows of one of these sizes."""
-    if size == FEW:
-        _add_narrow_rows(rows, places, count, into)
-    else:
-        _add_wide_rows(rows, places, count, into)
-
-
-@inlined
-def list_bits(word: Value, first: Value, places: Value, count: Value) -> Value:
-    """Put where a word has bits, counted from ``first``, behind so many places; how many there are then."""
-    while word != 0:
-        places[count] = np.int32(first) + np.int32(lowest_bit(word))
-        count += 1
-        word = np.uint32(word & np.uint32(word - np.uint32(1)))
-    return count
-
-
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def _add_sums(typing: Context, tables: Value, word: Value, groups: Value, into: Value) -> Value:
-    """into += Σ_g tables[g, (word ≫ 4·g) & 15] over g < groups, by their addresses; rows of ``_OF_MANY`` float32."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        kind = ir.VectorType(ir.FloatType(), _OF_MANY)
-        tables, word, groups, into = args
-        begin, start = builder.block, load_at(builder, into, kind)
-        loop, end = builder.append_basic_block("group"), builder.append_basic_block("done")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        g, left, before = builder.phi(_I64), builder.phi(_I32), builder.phi(kind)
-        subset = builder.zext(builder.and_(left, ir.Constant(_I32, 15)), _I64)
-        place = builder.or_(builder.shl(g, ir.Constant(_I64, 4)), subset)
-        row = load_at(builder, builder.add(tables, builder.mul(place, ir.Constant(_I64, 4 * _OF_MANY))), kind)
-        after, following = builder.fadd(before, row), builder.add(g, ir.Constant(_I64, 1))
-        rest = builder.lshr(left, ir.Constant(_I32, 4))
-        pairs = ((g, ir.Constant(_I64, 0), following), (left, word, rest), (before, start, after))
-        for phi, first, then in pairs:
-            phi.add_incoming(first, begin)
-            phi.add_incoming(then, loop)
-        builder.cbranch(builder.icmp_signed("<", following, groups), loop, end)
-        builder.position_at_end(end)
-        store_at(builder, after, into)
-        return context.get_dummy_value()
-
-    return types.none(types.int64, types.uint32, types.int64, types.int64), generate
-
-
-@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def _add_row(typing: Context, size: Value, one: Value, other: Value, into: Value) -> Value:
-    """into = one + other, rows of so many float32 by their addresses."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        kind = ir.VectorType(ir.FloatType(), size.literal_value)
-        rows = [load_at(builder, address, kind) for address in args[1:3]]
-        store_at(builder, builder.fadd(*rows), args[3])
-        return context.get_dummy_value()
-
-    return types.none(size, *[types.int64] * 3), generate
-
-
-@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def _copy_row(typing: Context, size: Value, source: Value, target: Value) -> Value:
-    """A row of so many float32 from one address to another."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        store_at(builder, load_at(builder, args[1], ir.VectorType(ir.FloatType(), size.literal_value)), args[2])
-        return context.get_dummy_value()
-
-    return types.none(size, *[types.int64] * 2), generate
-
-
-@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def _fetch_row(typing: Context, size: Value, address: Value) -> Value:
-    """Ask for a row of so many float32 to be in the cache soon."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        pointer = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [pointer, _I32, _I32, _I32])
-        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        for line in range(0, 4 * size.literal_value, 64):
-            place = builder.inttoptr(builder.add(args[1], ir.Constant(_I64, line)), pointer)
-            builder.call(fetch, [place, *(ir.Constant(_I32, x) for x in (0, 2, 1))])
-        return context.get_dummy_value()
-
-    return types.none(size, types.int64), generate
 
 
 class Events(NamedTuple):
@@ -303,7 +160,7 @@ def _gradient(size: int, tabled: bool) -> Kernel:
         worker, workers = share(data)
         pieces = blocks * parts
         rows, fired = np.zeros((WORD, size), f32), np.zeros(WORD, np.int32)
-        sums = np.zeros((WORD // _GROUP if tabled else 1, 1 << _GROUP, size), f32)
+        sums = np.zeros((WORD // GROUP if tabled else 1, 1 << GROUP, size), f32)
         for piece in range(worker * pieces // workers, (worker + 1) * pieces // workers):
             block, part = piece // parts, piece % parts
             low, high = part * inputs // parts, (part + 1) * inputs // parts
@@ -315,31 +172,31 @@ def _gradient(size: int, tabled: bool) -> Kernel:
                 active, found = counts[b], places[b]
                 for c in range(chunks):
                     length = min(WORD, steps - WORD * c)
-                    groups = (length + _GROUP - 1) // _GROUP
+                    groups = (length + GROUP - 1) // GROUP
                     # Side by side: steps lie so far apart that they would push each other out of the cache.
-                    for t in range(length if not tabled else _GROUP * groups):
+                    for t in range(length if not tabled else GROUP * groups):
                         target = rows[t].ctypes.data
                         if t < length:
-                            _copy_row(size, g[WORD * c + t, b, block].ctypes.data, target)
+                            copy_row(size, g[WORD * c + t, b, block].ctypes.data, target)
                             if b + 1 < batch:
-                                _fetch_row(size, g[WORD * c + t, b + 1, block].ctypes.data)
+                                fetch_row(size, g[WORD * c + t, b + 1, block].ctypes.data)
                         else:
                             for i in range(size):
                                 rows[t, i] = f32(0)
                     if tabled:
                         for group in range(groups):
                             table = sums[group].ctypes.data
-                            for j in range(_GROUP):
-                                row, many = rows[_GROUP * group + j].ctypes.data, 1 << j
+                            for j in range(GROUP):
+                                row, many = rows[GROUP * group + j].ctypes.data, 1 << j
                                 for subset in range(many):
                                     before = table + 4 * size * subset
-                                    _add_row(size, before, row, before + 4 * size * many)
+                                    add_row(size, before, row, before + 4 * size * many)
                     of_word = words[b, c]
                     for place in range(active):
                         k = np.int64(found[place])
                         if low <= k < high:
                             if tabled:
-                                _add_sums(sums.ctypes.data, of_word[k], groups, of_block[k].ctypes.data)
+                                add_sums(sums.ctypes.data, of_word[k], groups, of_block[k].ctypes.data)
                             else:
                                 many = list_bits(of_word[k], 0, fired, 0)
                                 add_rows(size, rows.ctypes.data, fired.ctypes.data, many, of_block[k].ctypes.data)
@@ -354,7 +211,7 @@ def pays(events: Events, outputs: int, dtype: torch.dtype) -> bool:
 
 def fits(outputs: int) -> bool:
     """Whether the columns fill their blocks well enough for dense products to be slower."""
-    return outputs <= FEW or outputs >= _OF_MANY
+    return outputs <= FEW or outputs >= MANY
 
 
 def _blocks(x: Tensor, size: int) -> Tensor:
@@ -365,7 +222,7 @@ def _blocks(x: Tensor, size: int) -> Tensor:
 
 def rows_of(weight: Tensor) -> Tensor:
     """A weight (O, I) as products take it: what each input adds, in blocks of outputs (⌈O/size⌉, I, size)."""
-    size = FEW if len(weight) <= FEW else _OF_MANY
+    size = FEW if len(weight) <= FEW else MANY
     return _blocks(weight.float().t(), size).transpose(0, 1).contiguous()
 
 
@@ -381,12 +238,12 @@ def product(events: Events, weight: Tensor) -> Tensor:
 def weight_gradient(events: Events, g: Tensor) -> Tensor:
     """gᵀ·spikes in float32: spikes (T, B, I), g (T, B, O) float32 → (O, I)."""
     (batch, chunks, inputs), outputs = events.words.shape, g.shape[-1]
-    size = FEW if outputs <= FEW else _OF_MANY
+    size = FEW if outputs <= FEW else MANY
     arriving = _blocks(g, size).contiguous()
     blocks = arriving.shape[2]
     out = torch.empty(blocks, inputs, size)
     parts = -(-torch.get_num_threads() // blocks)
-    tabled = size == _OF_MANY and events.spikes > _WORTH_TABLES * events.steps * int(events.counts.sum())
+    tabled = size == MANY and events.spikes > _WORTH_TABLES * events.steps * int(events.counts.sum())
     launch(
         _gradient(size, tabled), events.steps, batch, chunks, inputs, *events[:3], blocks, parts, arriving, out,
         pieces=blocks * parts,
@@ -396,11 +253,8 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
 
 __all__ = [
     "DENSE",
-    "FEW",
     "Events",
-    "add_rows",
     "fits",
-    "list_bits",
     "listed",
     "pays",
     "product",

@@ -21,8 +21,8 @@ from functools import cache
 import numpy as np
 import torch
 
-from izhi.kernels.cpu.bits import WORD, words_of_floats
-from izhi.kernels.cpu.events import add_rows, list_bits, rows_of
+from izhi.kernels.cpu.events import rows_of
+from izhi.kernels.cpu.lanes import coefficients_of, copy, feed_back, multiply_factors, spread
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
@@ -37,7 +37,7 @@ from izhi.kernels.cpu.tiles import COLUMNS, ROWS, multiply, tiles_of, whole_tile
 from izhi.kernels.dynamics import dynamics
 from izhi.kernels.factored import Factored
 from izhi.kernels.plan import Call, Constants, FeedbackKernels, Gradients, Plan
-from izhi.kernels.vocabulary import Scalar, Value, places
+from izhi.kernels.vocabulary import Value, places
 
 #: Lanes of one block, and steps between two of its states that are kept.
 BLOCK, KEEP_EVERY = 1024, 4
@@ -47,46 +47,6 @@ SAMPLES, SAMPLES_BACK = 64, 32
 #: Steps of lanes that are worth a thread.
 _WORTH = 16384
 _CONSTANTS = len(Constants._fields)
-
-
-@inlined
-def _spread(of_neuron: Value, start: Value, size: Value, of_lane: Value) -> None:
-    """Values of neurons to the lanes of a block, a sample at a time."""
-    n, i = start % len(of_neuron), 0
-    while i < size:
-        length = min(size - i, len(of_neuron) - n)
-        source, target = of_neuron[n : n + length], of_lane[i : i + length]
-        for k in range(length):
-            target[k] = source[k]
-        n, i = 0, i + length
-
-
-@inlined
-def _copy(source: Value, target: Value, size: Value) -> None:
-    """In vectors, which places with an offset such as a[k, start + i] would keep LLVM from."""
-    for i in range(size):
-        target[i] = source[i]
-
-
-@inlined
-def _multiply_factors(g: Value, weight: Value, start: Value, size: Value, out: Value) -> None:
-    """g·W to the lanes of a block: g (B, O), W (O, N), O a multiple of 4, of which a pass over the lanes takes four."""
-    outputs, neurons = weight.shape
-    b, n, i = start // neurons, start % neurons, 0
-    while i < size:
-        length = min(size - i, neurons - n)
-        target = out[i : i + length]
-        for first in range(0, outputs, 4):
-            g0, g1, g2, g3 = g[b, first], g[b, first + 1], g[b, first + 2], g[b, first + 3]
-            w0, w1 = weight[first, n : n + length], weight[first + 1, n : n + length]
-            w2, w3 = weight[first + 2, n : n + length], weight[first + 3, n : n + length]
-            if first == 0:
-                for k in range(length):
-                    target[k] = (g0 * w0[k] + g1 * w1[k]) + (g2 * w2[k] + g3 * w3[k])
-            else:
-                for k in range(length):
-                    target[k] += (g0 * w0[k] + g1 * w1[k]) + (g2 * w2[k] + g3 * w3[k])
-        b, n, i = b + 1, 0, i + length
 
 
 @inlined
@@ -103,107 +63,11 @@ def _all(s: Value) -> Value:
     )  # fmt: skip
 
 
-@inlined
-def _list_spikes(spikes: Value, places: Value) -> Value:
-    """Put where spikes (N,) in float32 are 1 into places; how many there are."""
-    count, whole = 0, len(spikes) // WORD * WORD
-    for first in range(0, whole, WORD):
-        word = np.uint32(words_of_floats(spikes.ctypes.data + 4 * first) & np.uint64(0xFFFFFFFF))
-        count = list_bits(word, first, places, count)
-    for i in range(whole, len(spikes)):
-        if spikes[i] != 0:
-            places[count] = i
-            count += 1
-    return count
-
-
-@inlined
-def _feed_back(x: Value, fired: Value, rows: Value, sums: Value, places: Value, counts: Value, out: Value) -> None:
-    """Currents and spikes of whole samples (lanes,) → currents with R·spikes in out; R by the address of its rows.
-
-    Args:
-        x: currents.
-        fired: spikes of the step before.
-        rows: address of ``events.rows_of(R)``.
-        sums: room for the sums of a sample in a block of R, as many as it has columns.
-        places, counts: room for the places of each sample's spikes, (samples, N), and for how many those are.
-        out: currents.
-    """
-    neurons, size = places.shape[1], len(sums)
-    samples = len(x) // neurons
-    for b in range(samples):
-        counts[b] = _list_spikes(fired[b * neurons : (b + 1) * neurons], places[b])
-    # All samples go through a block of R while it is in the cache.
-    for low in range(0, neurons, size):
-        length = min(size, neurons - low)
-        for b in range(samples):
-            for i in range(size):
-                sums[i] = f32(0)
-            add_rows(size, rows + 4 * neurons * low, places[b].ctypes.data, counts[b], sums.ctypes.data)
-            start = b * neurons + low
-            source, target = x[start : start + length], out[start : start + length]
-            for i in range(length):
-                target[i] = source[i] + sums[i]
-
-
-def _coefficients(plan: Plan) -> tuple[Scalar, Scalar]:
-    """(collect, add): the coefficients of lane i as a tuple, and a tuple of gradients added to it."""
-
-    @inlined
-    def two(p, i):  # type: ignore[no-untyped-def]
-        return p[0, i], p[1, i]
-
-    @inlined
-    def add_two(total, i, d):  # type: ignore[no-untyped-def]
-        total[0, i] += d[0]
-        total[1, i] += d[1]
-
-    @inlined
-    def three(p, i):  # type: ignore[no-untyped-def]
-        return p[0, i], p[1, i], p[2, i]
-
-    @inlined
-    def add_three(total, i, d):  # type: ignore[no-untyped-def]
-        total[0, i] += d[0]
-        total[1, i] += d[1]
-        total[2, i] += d[2]
-
-    @inlined
-    def eleven(p, i):  # type: ignore[no-untyped-def]
-        return (
-            p[0, i], p[1, i], p[2, i], p[3, i], p[4, i], p[5, i],
-            p[6, i], p[7, i], p[8, i], p[9, i], p[10, i],
-        )  # fmt: skip
-
-    @inlined
-    def add_eleven(total, i, d):  # type: ignore[no-untyped-def]
-        total[0, i] += d[0]
-        total[1, i] += d[1]
-        total[2, i] += d[2]
-        total[3, i] += d[3]
-        total[4, i] += d[4]
-        total[5, i] += d[5]
-        total[6, i] += d[6]
-        total[7, i] += d[7]
-        total[8, i] += d[8]
-        total[9, i] += d[9]
-        total[10, i] += d[10]
-
-    @inlined
-    def add_last(total, i, d):  # type: ignore[no-untyped-def]
-        total[0, i] += d[last]
-
-    last = plan.rows - 1
-    found = {2: (two, add_two), 3: (three, add_three), 11: (eleven, add_eleven)}
-    collect, add = found[plan.rows]
-    return collect, add_last if plan.learn == "gain" else add
-
-
 @cache
 def _forward(plan: Plan, fed_back: bool) -> Kernel:
     load, store, element = codec(plan.dtype)
     arrive, _, advance, _ = dynamics(plan, WORDS)
-    collect, _ = _coefficients(plan)
+    collect, _ = coefficients_of(plan)
     rows, own, states = plan.rows, plan.own, plan.states
     filtered, coupled, biased, shared = plan.filtered, plan.coupled, plan.biased, plan.shared
     two = own == 2
@@ -237,24 +101,24 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
             size = min(most, lanes - start)
             stop = start + size
             for k in range(states):
-                _copy(first[k, start:stop], z[k], size)
+                copy(first[k, start:stop], z[k], size)
             if not shared:
                 for k in range(rows):
-                    _spread(p[k], start, size, q[k])
+                    spread(p[k], start, size, q[k])
             if biased:
-                _spread(bias, start, size, bias_of)
+                spread(bias, start, size, bias_of)
             same = collect(p, 0)
             for t in range(steps):
                 if keep_every > 0 and t % keep_every == 0:
                     for k in range(states):
-                        _copy(z[k], kept[t // keep_every, k, start:stop], size)
+                        copy(z[k], kept[t // keep_every, k, start:stop], size)
                 x_t, y_t, spikes_t = x[t, start:stop], y[t, start:stop], spikes[t, start:stop]
                 if fed_back:
                     if t > 0:
                         before, onto = spikes[t - 1, start:stop], arriving[t, start:stop]
-                        _feed_back(x_t, before, feedback, sums, places, counts, onto)
+                        feed_back(x_t, before, feedback, sums, places, counts, onto)
                     else:
-                        _copy(x_t, arriving[t, start:stop], size)
+                        copy(x_t, arriving[t, start:stop], size)
                     x_t = arriving[t, start:stop]
                 for i in range(size):
                     coefficients = same if shared else collect(q, i)
@@ -271,7 +135,7 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
                         z[1, i] = u
                     spikes_t[i] = store(spike)
             for k in range(states):
-                _copy(z[k], last[k, start:stop], size)
+                copy(z[k], last[k, start:stop], size)
 
     return forward
 
@@ -280,7 +144,7 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
 def _backward(plan: Plan, fed_back: bool, factored: bool) -> Kernel:
     load, store, element = codec(plan.dtype)
     arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
-    collect, add = _coefficients(plan)
+    collect, add = coefficients_of(plan)
     rows, own, states, summed = plan.rows, plan.own, plan.states, len(plan.summed)
     filtered, coupled, biased = plan.filtered, plan.coupled, plan.biased
     shared, quantized = plan.shared, plan.quantized
@@ -331,12 +195,12 @@ def _backward(plan: Plan, fed_back: bool, factored: bool) -> Kernel:
             size = min(most, lanes - start)
             stop = start + size
             for k in range(states):
-                _copy(grad_last[k, start:stop], gz[k], size)
+                copy(grad_last[k, start:stop], gz[k], size)
             if not shared:
                 for k in range(rows):
-                    _spread(p[k], start, size, q[k])
+                    spread(p[k], start, size, q[k])
             if biased:
-                _spread(bias, start, size, bias_of)
+                spread(bias, start, size, bias_of)
                 for i in range(size):
                     bias_sum[i] = f32(0)
             if learn:
@@ -352,11 +216,11 @@ def _backward(plan: Plan, fed_back: bool, factored: bool) -> Kernel:
                 begin = part * keep_every
                 length = min(keep_every, steps - begin)
                 for k in range(states):
-                    _copy(kept[part, k, start:stop], z[k], size)
+                    copy(kept[part, k, start:stop], z[k], size)
                 for t in range(length):
                     x_t, y_t = x[begin + t, start:stop], y[begin + t, start:stop]
                     for k in range(states):
-                        _copy(z[k], path[t, k], size)
+                        copy(z[k], path[t, k], size)
                     if t == length - 1 and not quantized:
                         break  # nothing asks for the state after the last step
                     for i in range(size):
@@ -377,7 +241,7 @@ def _backward(plan: Plan, fed_back: bool, factored: bool) -> Kernel:
                     x_t, y_t = x[begin + t, start:stop], y[begin + t, start:stop]
                     grad_spikes_t = grad_spikes[begin + t, start:stop]
                     if factored:
-                        _multiply_factors(g_out[begin + t], weight, start, size, made)
+                        multiply_factors(g_out[begin + t], weight, start, size, made)
                     grad_x_t, grad_y_t = (
                         grad_x[begin + t, start:stop],
                         grad_y[begin + t, start:stop],
@@ -422,17 +286,17 @@ def _backward(plan: Plan, fed_back: bool, factored: bool) -> Kernel:
                         if coupled:
                             grad_y_t[i] = store(gg)
                     if fed_back and begin + t > 0:
-                        _copy(grad_x_t, of_currents.reshape(-1), size)
+                        copy(grad_x_t, of_currents.reshape(-1), size)
                         multiply(of_currents, feedback, of_spikes)
                         for b in range(size // neurons):
-                            _copy(of_spikes[b], fed[b * neurons : (b + 1) * neurons], neurons)
+                            copy(of_spikes[b], fed[b * neurons : (b + 1) * neurons], neurons)
             for k in range(states):
-                _copy(gz[k], grad_first[k, start:stop], size)
+                copy(gz[k], grad_first[k, start:stop], size)
             if biased:
-                _copy(bias_sum, grad_bias[start:stop], size)
+                copy(bias_sum, grad_bias[start:stop], size)
             if learn:
                 for k in range(summed):
-                    _copy(total[k], grad_p[k, start:stop], size)
+                    copy(total[k], grad_p[k, start:stop], size)
 
     return backward
 

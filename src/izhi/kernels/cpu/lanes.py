@@ -1,0 +1,150 @@
+"""What the loops over time do with the lanes of a block, within a kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from izhi.kernels.cpu.bits import WORD, words_of_floats
+from izhi.kernels.cpu.rows import add_rows, list_bits
+from izhi.kernels.cpu.scalars import f32, inlined
+from izhi.kernels.plan import Plan
+from izhi.kernels.vocabulary import Scalar, Value
+
+
+@inlined
+def spread(of_neuron: Value, start: Value, size: Value, of_lane: Value) -> None:
+    """Values of neurons to the lanes of a block, a sample at a time."""
+    n, i = start % len(of_neuron), 0
+    while i < size:
+        length = min(size - i, len(of_neuron) - n)
+        source, target = of_neuron[n : n + length], of_lane[i : i + length]
+        for k in range(length):
+            target[k] = source[k]
+        n, i = 0, i + length
+
+
+@inlined
+def copy(source: Value, target: Value, size: Value) -> None:
+    """In vectors, which places with an offset such as a[k, start + i] would keep LLVM from."""
+    for i in range(size):
+        target[i] = source[i]
+
+
+@inlined
+def multiply_factors(g: Value, weight: Value, start: Value, size: Value, out: Value) -> None:
+    """g·W to the lanes of a block: g (B, O), W (O, N), O a multiple of 4, of which a pass over the lanes takes four."""
+    outputs, neurons = weight.shape
+    b, n, i = start // neurons, start % neurons, 0
+    while i < size:
+        length = min(size - i, neurons - n)
+        target = out[i : i + length]
+        for first in range(0, outputs, 4):
+            g0, g1, g2, g3 = g[b, first], g[b, first + 1], g[b, first + 2], g[b, first + 3]
+            w0, w1 = weight[first, n : n + length], weight[first + 1, n : n + length]
+            w2, w3 = weight[first + 2, n : n + length], weight[first + 3, n : n + length]
+            if first == 0:
+                for k in range(length):
+                    target[k] = (g0 * w0[k] + g1 * w1[k]) + (g2 * w2[k] + g3 * w3[k])
+            else:
+                for k in range(length):
+                    target[k] += (g0 * w0[k] + g1 * w1[k]) + (g2 * w2[k] + g3 * w3[k])
+        b, n, i = b + 1, 0, i + length
+
+
+@inlined
+def _list_spikes(spikes: Value, places: Value) -> Value:
+    """Put where spikes (N,) in float32 are 1 into places; how many there are."""
+    count, whole = 0, len(spikes) // WORD * WORD
+    for first in range(0, whole, WORD):
+        word = np.uint32(words_of_floats(spikes.ctypes.data + 4 * first) & np.uint64(0xFFFFFFFF))
+        count = list_bits(word, first, places, count)
+    for i in range(whole, len(spikes)):
+        if spikes[i] != 0:
+            places[count] = i
+            count += 1
+    return count
+
+
+@inlined
+def feed_back(x: Value, fired: Value, rows: Value, sums: Value, places: Value, counts: Value, out: Value) -> None:
+    """Currents and spikes of whole samples (lanes,) → currents with R·spikes in out; R by the address of its rows.
+
+    Args:
+        x: currents.
+        fired: spikes of the step before.
+        rows: address of ``events.rows_of(R)``.
+        sums: room for the sums of a sample in a block of R, as many as it has columns.
+        places, counts: room for the places of each sample's spikes, (samples, N), and for how many those are.
+        out: currents.
+    """
+    neurons, size = places.shape[1], len(sums)
+    samples = len(x) // neurons
+    for b in range(samples):
+        counts[b] = _list_spikes(fired[b * neurons : (b + 1) * neurons], places[b])
+    # All samples go through a block of R while it is in the cache.
+    for low in range(0, neurons, size):
+        length = min(size, neurons - low)
+        for b in range(samples):
+            for i in range(size):
+                sums[i] = f32(0)
+            add_rows(size, rows + 4 * neurons * low, places[b].ctypes.data, counts[b], sums.ctypes.data)
+            start = b * neurons + low
+            source, target = x[start : start + length], out[start : start + length]
+            for i in range(length):
+                target[i] = source[i] + sums[i]
+
+
+def coefficients_of(plan: Plan) -> tuple[Scalar, Scalar]:
+    """(collect, add): the coefficients of lane i as a tuple, and a tuple of gradients added to it."""
+
+    @inlined
+    def two(p, i):  # type: ignore[no-untyped-def]
+        return p[0, i], p[1, i]
+
+    @inlined
+    def add_two(total, i, d):  # type: ignore[no-untyped-def]
+        total[0, i] += d[0]
+        total[1, i] += d[1]
+
+    @inlined
+    def three(p, i):  # type: ignore[no-untyped-def]
+        return p[0, i], p[1, i], p[2, i]
+
+    @inlined
+    def add_three(total, i, d):  # type: ignore[no-untyped-def]
+        total[0, i] += d[0]
+        total[1, i] += d[1]
+        total[2, i] += d[2]
+
+    @inlined
+    def eleven(p, i):  # type: ignore[no-untyped-def]
+        return (
+            p[0, i], p[1, i], p[2, i], p[3, i], p[4, i], p[5, i],
+            p[6, i], p[7, i], p[8, i], p[9, i], p[10, i],
+        )  # fmt: skip
+
+    @inlined
+    def add_eleven(total, i, d):  # type: ignore[no-untyped-def]
+        total[0, i] += d[0]
+        total[1, i] += d[1]
+        total[2, i] += d[2]
+        total[3, i] += d[3]
+        total[4, i] += d[4]
+        total[5, i] += d[5]
+        total[6, i] += d[6]
+        total[7, i] += d[7]
+        total[8, i] += d[8]
+        total[9, i] += d[9]
+        total[10, i] += d[10]
+
+    @inlined
+    def add_last(total, i, d):  # type: ignore[no-untyped-def]
+        total[0, i] += d[last]
+
+    last = plan.rows - 1
+    found = {2: (two, add_two), 3: (three, add_three), 11: (eleven, add_eleven)}
+    collect, add = found[plan.rows]
+    return collect, add_last if plan.learn == "gain" else add
+
+
+__all__ = ["coefficients_of", "copy", "feed_back", "multiply_factors", "spread"]

@@ -1,0 +1,160 @@
+"""Rows of float32 within a kernel, by their addresses: copied, added, and summed in registers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from izhi.kernels.cpu.bits import lowest_bit
+from izhi.kernels.cpu.scalars import inlined, load_at, store_at
+from izhi.kernels.vocabulary import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llvmlite.ir import IRBuilder
+    from numba.core.base import BaseContext
+    from numba.core.typing import Context, Signature
+
+#: Lengths of rows: for few neurons such as a readout's, and for parts of many, of which a sum fits the registers.
+FEW, MANY = 16, 64
+#: Rows in a group of which every sum is made first: a bit each.
+GROUP = 4
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
+
+
+def _adder(size: int) -> Value:
+    """An intrinsic for rows of so many float32: into += Σ_k rows[places[k]] over k < count, all by their addresses."""
+
+    @numba.extending.intrinsic  # type: ignore[untyped-decorator]
+    def add_rows(typing: Context, rows: Value, places: Value, count: Value, into: Value) -> Value:
+        def generate(
+            context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
+        ) -> ir.Value:
+            kind = ir.VectorType(ir.FloatType(), size)
+            rows, places, count, into = args
+
+            begin, total = builder.block, load_at(builder, into, kind)
+            loop, end = builder.append_basic_block("row"), builder.append_basic_block("done")
+            builder.cbranch(builder.icmp_signed(">", count, ir.Constant(_I64, 0)), loop, end)
+            builder.position_at_end(loop)
+            k, before = builder.phi(_I64), builder.phi(kind)
+            place = builder.zext(
+                load_at(builder, builder.add(places, builder.mul(k, ir.Constant(_I64, 4))), _I32), _I64
+            )
+            row = load_at(builder, builder.add(rows, builder.mul(place, ir.Constant(_I64, 4 * size))), kind)
+            after, following = builder.fadd(before, row), builder.add(k, ir.Constant(_I64, 1))
+            for phi, first, then in ((k, ir.Constant(_I64, 0), following), (before, total, after)):
+                phi.add_incoming(first, begin)
+                phi.add_incoming(then, loop)
+            builder.cbranch(builder.icmp_signed("<", following, count), loop, end)
+            builder.position_at_end(end)
+            found = builder.phi(kind)
+            found.add_incoming(total, begin)
+            found.add_incoming(after, loop)
+            store_at(builder, found, into)
+            return context.get_dummy_value()
+
+        return types.none(*[types.int64] * 4), generate
+
+    return add_rows
+
+
+# Known to the kernels by name: one that captured an intrinsic would never be found again in the cache on disk.
+_add_narrow_rows, _add_wide_rows = _adder(FEW), _adder(MANY)
+
+
+@inlined
+def add_rows(size: Value, rows: Value, places: Value, count: Value, into: Value) -> None:
+    """The adder for rows of one of these sizes."""
+    if size == FEW:
+        _add_narrow_rows(rows, places, count, into)
+    else:
+        _add_wide_rows(rows, places, count, into)
+
+
+@inlined
+def list_bits(word: Value, first: Value, places: Value, count: Value) -> Value:
+    """Put where a word has bits, counted from ``first``, behind so many places; how many there are then."""
+    while word != 0:
+        places[count] = np.int32(first) + np.int32(lowest_bit(word))
+        count += 1
+        word = np.uint32(word & np.uint32(word - np.uint32(1)))
+    return count
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def add_sums(typing: Context, tables: Value, word: Value, groups: Value, into: Value) -> Value:
+    """into += Σ_g tables[g, (word ≫ 4·g) & 15] over g < groups, by their addresses; rows of ``MANY`` float32."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        kind = ir.VectorType(ir.FloatType(), MANY)
+        tables, word, groups, into = args
+        begin, start = builder.block, load_at(builder, into, kind)
+        loop, end = builder.append_basic_block("group"), builder.append_basic_block("done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        g, left, before = builder.phi(_I64), builder.phi(_I32), builder.phi(kind)
+        subset = builder.zext(builder.and_(left, ir.Constant(_I32, (1 << GROUP) - 1)), _I64)
+        place = builder.or_(builder.shl(g, ir.Constant(_I64, GROUP)), subset)
+        row = load_at(builder, builder.add(tables, builder.mul(place, ir.Constant(_I64, 4 * MANY))), kind)
+        after, following = builder.fadd(before, row), builder.add(g, ir.Constant(_I64, 1))
+        rest = builder.lshr(left, ir.Constant(_I32, GROUP))
+        pairs = ((g, ir.Constant(_I64, 0), following), (left, word, rest), (before, start, after))
+        for phi, first, then in pairs:
+            phi.add_incoming(first, begin)
+            phi.add_incoming(then, loop)
+        builder.cbranch(builder.icmp_signed("<", following, groups), loop, end)
+        builder.position_at_end(end)
+        store_at(builder, after, into)
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.uint32, types.int64, types.int64), generate
+
+
+@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def add_row(typing: Context, size: Value, one: Value, other: Value, into: Value) -> Value:
+    """into = one + other, rows of so many float32 by their addresses."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        kind = ir.VectorType(ir.FloatType(), size.literal_value)
+        rows = [load_at(builder, address, kind) for address in args[1:3]]
+        store_at(builder, builder.fadd(*rows), args[3])
+        return context.get_dummy_value()
+
+    return types.none(size, *[types.int64] * 3), generate
+
+
+@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def copy_row(typing: Context, size: Value, source: Value, target: Value) -> Value:
+    """A row of so many float32 from one address to another."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        store_at(builder, load_at(builder, args[1], ir.VectorType(ir.FloatType(), size.literal_value)), args[2])
+        return context.get_dummy_value()
+
+    return types.none(size, *[types.int64] * 2), generate
+
+
+@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def fetch_row(typing: Context, size: Value, address: Value) -> Value:
+    """Ask for a row of so many float32 to be in the cache soon."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        pointer = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, _I32, _I32, _I32])
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        for line in range(0, 4 * size.literal_value, 64):
+            place = builder.inttoptr(builder.add(args[1], ir.Constant(_I64, line)), pointer)
+            builder.call(fetch, [place, *(ir.Constant(_I32, x) for x in (0, 2, 1))])
+        return context.get_dummy_value()
+
+    return types.none(size, types.int64), generate
+
+
+__all__ = ["FEW", "GROUP", "MANY", "add_row", "add_rows", "add_sums", "copy_row", "fetch_row", "list_bits"]
