@@ -35,9 +35,9 @@ __all__ = ["DEFAULT", "Izhikevich", "RIzhikevich", "reset"]
 
 #: The preset ``"normalized"`` for networks that were made for ``snn.Leaky``: events in snnTorch's order, so that a
 #: neuron may fire in every step; half of v left after a step, in place of 0.79, so that weak currents do not fire it
-#: in the end, which at high learning rates is noise; 4·v in place of v, since losses take membranes for logits, and
-#: logits no further apart than the normalised v learn slowly; and three quarters of its gain.
-DEFAULT = PRESETS["normalized"].replace(order="snntorch", a2=-0.5).scaled(4.0).replace(gain=3.0)
+#: in the end, which at high learning rates is noise; 3·v in place of v, since losses take membranes for logits, and
+#: logits no further apart than the normalised v learn slowly; and 0.4 of its gain, for the same high rates.
+DEFAULT = PRESETS["normalized"].replace(order="snntorch", a2=-0.5).scaled(3.0).replace(gain=1.2)
 
 
 def _shapes_are_fixed(forward: Callable[..., Any]) -> Callable[..., Any]:
