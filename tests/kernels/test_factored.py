@@ -41,7 +41,7 @@ def test_a_network_learns_the_same_by_factors(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(packed, "_WORTH_LOOKING", 0)
             patch.setitem(events.DENSE, torch.float32, 2.0)
-            patch.setattr(packed, "_factored_up_to", few)
+            patch.setattr(packed, "_FACTORED_UP_TO", few)
             torch.manual_seed(seed)
             kind = LIF if neuron else Izhikevich
             layers = [Layer(Linear(40, hidden, recurrent=recurrent), kind()), Layer(Linear(hidden, outputs), LIF())]

@@ -150,6 +150,14 @@ def test_packed_spikes_of_the_wrong_width_are_named() -> None:
         Linear(50, 64)(PackedSpikes.pack(spikes_of((3, 2, 40), 0.1)))
 
 
+@pytest.mark.parametrize("width", [40, 60])
+def test_products_of_the_wrong_width_are_refused(width: int) -> None:
+    spikes = spikes_of((8, 256, width), 0.1)
+    for x in (PackedSpikes.pack(spikes), spikes):
+        with pytest.raises(ShapeError, match=f"spikes are {width} wide, expected 50"):
+            product(x, torch.zeros(64, 50))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

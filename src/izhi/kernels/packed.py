@@ -19,7 +19,7 @@ from izhi.kernels.tracing import is_traced
 #: Spikes, and steps through which the weights stay in the cache, from which sums over spikes may be faster.
 _WORTH_LOOKING, _STEPS_WORTH_LOOKING = 1 << 16, 4
 #: Outputs up to which gradients of spikes are handed down as factors.
-_factored_up_to = FEW
+_FACTORED_UP_TO = FEW
 _UNFIT = "so few outputs leave vectors empty"
 
 
@@ -126,6 +126,9 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, found: events.Events, weight: Tensor, spikes: Tensor | None) -> Tensor:
+        inputs = found.words.shape[2]
+        if inputs != weight.shape[1]:  # by which kernels would reach beyond the weights
+            raise ShapeError(f"spikes are {inputs} wide, expected {weight.shape[1]}, the inputs of the weights")
         ctx.events = found
         ctx.save_for_backward(weight)
         return events.product(found, weight)
@@ -137,7 +140,7 @@ class _Product(torch.autograd.Function):
         of_weight = events.weight_gradient(ctx.events, g.contiguous()) if ctx.needs_input_grad[1] else None
         of_spikes = None
         if ctx.needs_input_grad[2]:
-            of_spikes = Factored(g.contiguous(), weight) if len(weight) <= _factored_up_to else g @ weight
+            of_spikes = Factored(g.contiguous(), weight) if len(weight) <= _FACTORED_UP_TO else g @ weight
         return None, of_weight, of_spikes
 
 
@@ -156,8 +159,11 @@ def _reason_not_to_look(spikes: Tensor, outputs: int, other: torch.dtype) -> str
     return None if events.fits(outputs) else _UNFIT
 
 
-def _looked_at(spikes: Tensor, outputs: int, other: torch.dtype) -> tuple[events.Events | None, str]:
-    """The events of dense spikes (T, B, I), such as those of a layer, where visiting them alone is faster; and why."""
+def _looked_at(spikes: Tensor, outputs: int, other: torch.dtype) -> tuple[events.Events | None, str | float]:
+    """The events of dense spikes (T, B, I), such as those of a layer, where visiting them alone is faster.
+
+    Beside them why, in words, or the share of spikes.
+    """
     reason = _reason_not_to_look(spikes, outputs, other)
     if reason is not None:
         return None, reason
@@ -166,22 +172,21 @@ def _looked_at(spikes: Tensor, outputs: int, other: torch.dtype) -> tuple[events
         return None, "inputs are not 0 and 1 alone"
     words, density = found
     pays = density < events.DENSE[torch.float32]
-    return events.listed(words, len(spikes)) if pays else None, _share(density)
+    return events.listed(words, len(spikes)) if pays else None, density
 
 
-def _share(density: float) -> str:
-    return f"{density:.1%} of inputs are spikes"
-
-
-def _say(what: str, found: events.Events | None, why: str) -> None:
+def _say(what: str, inputs: int, outputs: int, found: events.Events | None, why: str | float) -> None:
+    """Say which way a product goes, and why: in words, or the share of spikes."""
     if paths.are_asked():
-        paths.take(what, "dense product" if found is None else "sums over spikes, as bits along time", why)
+        way = "dense product" if found is None else "sums over spikes, as bits along time"
+        why = why if isinstance(why, str) else f"{why:.1%} of inputs are spikes"
+        paths.take(f"{what} {inputs} → {outputs}", way, why)
 
 
 def weight_gradient(spikes: Tensor, g: Tensor) -> Tensor:
     """Σ over steps and samples of gᵀ·spikes: spikes (T, B, I), gradients of currents (T, B, O) → (O, I)."""
     found, why = _looked_at(spikes, g.shape[2], g.dtype)
-    _say(f"gradient of weights {spikes.shape[2]} → {g.shape[2]}", found, why)
+    _say("gradient of weights", spikes.shape[2], g.shape[2], found, why)
     if found is None:
         return g.flatten(0, 1).t() @ spikes.flatten(0, 1)
     return events.weight_gradient(found, g.contiguous())
@@ -193,17 +198,17 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
     Spikes that are sparse enough, packed or in float32, cost their number of additions, forward and backward, instead
     of a dense product; sums are then in another order.
     """
-    what = f"product {weight.shape[-1]} → {len(weight)}"
+    outputs, inputs = weight.shape
     if isinstance(spikes, Tensor):
         other = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
-        found, why = _looked_at(spikes, len(weight), other)
-        _say(what, found, why)
+        found, why = _looked_at(spikes, outputs, other)
+        _say("product", inputs, outputs, found, why)
         if found is None:
             return nn.functional.linear(spikes, weight)
         return _Product.apply(found, weight, spikes)  # type: ignore[no-any-return, no-untyped-call]
     fired = spikes.events()
-    pays = events.pays(fired, len(weight), spikes.dtype)
-    _say(what, fired if pays else None, _share(fired.density) if events.fits(len(weight)) else _UNFIT)
+    pays = events.pays(fired, outputs, spikes.dtype)
+    _say("product", inputs, outputs, fired if pays else None, fired.density if events.fits(outputs) else _UNFIT)
     if not pays:
         return nn.functional.linear(spikes.dense(), weight)
     return _Product.apply(fired, weight.float(), None).to(spikes.dtype)  # type: ignore[no-any-return, no-untyped-call]

@@ -145,18 +145,12 @@ def _pack() -> Kernel:
             for c in range(chunks):
                 of_steps[:] = np.uint32(0)
                 for t in range(min(WORD, steps - WORD * c)):
-                    step = WORD * c + t
-                    address = x[step, b].ctypes.data
-                    for w in range(whole):
-                        found = words_of_floats(address + 4 * WORD * w)
+                    row = x[WORD * c + t, b]
+                    for i in range(WORD * whole, inputs):
+                        last[i - WORD * whole] = row[i]
+                    for w in range(groups):
+                        found = words_of_floats(row.ctypes.data + 4 * WORD * w if w < whole else rest)
                         of_steps[w, t] = found
-                        total += number_of_bits(np.uint32(found))
-                        odd |= found >> np.uint64(32)
-                    if whole < groups:
-                        for i in range(inputs - WORD * whole):
-                            last[i] = x[step, b, WORD * whole + i]
-                        found = words_of_floats(rest)
-                        of_steps[whole, t] = found
                         total += number_of_bits(np.uint32(found))
                         odd |= found >> np.uint64(32)
                 for w in range(groups):
