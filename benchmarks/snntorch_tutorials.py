@@ -44,22 +44,22 @@ class Tutorial:
         loss: of spikes and membranes (T, B, 10) and labels.
     """
 
-    build: Callable[[Make], nn.Module]
+    build: Callable[[Make], nn.Sequential]
     steps: int
     rate: float
     loss: Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def connected(neuron: Make) -> nn.Module:
+def connected(neuron: Make) -> nn.Sequential:
     return nn.Sequential(nn.Linear(784, 1000), neuron(), nn.Linear(1000, 10), neuron(output=True))
 
 
-def recurrent(neuron: Make) -> nn.Module:
+def recurrent(neuron: Make) -> nn.Sequential:
     hidden = neuron(linear_features=100)
     return nn.Sequential(nn.Linear(784, 100), hidden, nn.Linear(100, 10), neuron(output=True))
 
 
-def convolutional(neuron: Make) -> nn.Module:
+def convolutional(neuron: Make) -> nn.Sequential:
     return nn.Sequential(
         nn.Unflatten(1, (1, 28, 28)), nn.Conv2d(1, 12, 5), nn.MaxPool2d(2), neuron(),
         nn.Conv2d(12, 64, 5), nn.MaxPool2d(2), neuron(), nn.Flatten(), nn.Linear(1024, 10), neuron(output=True),
@@ -105,10 +105,15 @@ def maker(name: str, network: str) -> Make:
     return make
 
 
-def run(network: nn.Module, values: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Spikes and membranes of the last layer, (T, B, 10), of values (B, 784) as currents of every step."""
+def run(network: nn.Sequential, values: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Spikes and membranes of the last layer, (T, B, 10), of values (B, 784) as currents of every step.
+
+    What stands before the first neuron gives the same in every step, and runs once.
+    """
     izhi.snntorch.reset(network)
-    found = [network(values)[:2] for _ in range(steps)]
+    first = next(place for place, layer in enumerate(network) if isinstance(layer, snn.SpikingNeuron))
+    current = network[:first](values)
+    found = [network[first:](current)[:2] for _ in range(steps)]
     spikes, membranes = zip(*found, strict=True)
     return torch.stack(spikes), torch.stack(membranes)
 

@@ -29,15 +29,18 @@ from izhi.kernels.tracing import is_in_trace, is_traced
 from izhi.neurons import PRESETS, Izhikevich as IzhikevichLayer, IzhikevichParameters
 from izhi.neurons.neuron import check_current, names_in
 from izhi.neurons.silence import SilenceWatch
-from izhi.neurons.surrogate import SpikeGradient, recognised
+from izhi.neurons.surrogate import FastSigmoid, SpikeGradient, recognised
 
-__all__ = ["DEFAULT", "Izhikevich", "RIzhikevich", "reset"]
+__all__ = ["DEFAULT", "SURROGATE", "Izhikevich", "RIzhikevich", "reset"]
 
 #: The preset ``"normalized"`` for networks that were made for ``snn.Leaky``: events in snnTorch's order, so that a
-#: neuron may fire in every step; half of v left after a step, in place of 0.79, so that weak currents do not fire it
-#: in the end, which at high learning rates is noise; 3·v in place of v, since losses take membranes for logits, and
-#: logits no further apart than the normalised v learn slowly; and 0.4 of its gain, for the same high rates.
-DEFAULT = PRESETS["normalized"].replace(order="snntorch", a2=-0.5).scaled(3.0).replace(gain=1.2)
+#: neuron may fire in every step; 0.2 of v left after a step, in place of 0.79, so that weak currents do not fire it
+#: in the end, which at high learning rates is noise; 4·v in place of v, since losses take membranes for logits, and
+#: logits no further apart than the normalised v learn slowly; and three quarters of its gain.
+DEFAULT = PRESETS["normalized"].replace(order="snntorch", a2=-0.8).scaled(4.0).replace(gain=3.0)
+#: The surrogate that goes with it. That of snnTorch's neurons, an arc tangent, has long tails: at high learning rates
+#: they drive neurons that fire already on and on, until what they fire says little.
+SURROGATE = FastSigmoid(25.0)
 
 
 def _shapes_are_fixed(forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,7 +69,7 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
         jacobian_limit: limit of the membrane's Jacobian in the backward pass.
         kernel: ``"auto"`` for one fused kernel, or ``"reference"`` for torch's own operations, which
             ``"auto"`` takes by itself inside torch.compile, torch.export, torch.jit.trace and torch.func.
-        **options: of snnTorch's neurons: spike_grad, surrogate_disable, init_hidden, learn_threshold,
+        **options: of snnTorch's neurons: spike_grad [SURROGATE], surrogate_disable, init_hidden, learn_threshold,
             state_quant (applied to v and to u before the neuron fires), output,
             graded_spikes_factor, learn_graded_spikes_factor.
 
@@ -106,6 +109,8 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
             raise SettingError("learn names 'threshold', expected learn_threshold=True instead")
         layer = IzhikevichLayer(parameters, learn=learn, gain=gain, jacobian_limit=jacobian_limit, kernel=kernel)
         p = layer.parameters_
+        if options.get("spike_grad") is None:
+            options["spike_grad"] = SURROGATE
         SpikingNeuron.__init__(self, threshold=p.threshold, reset_mechanism="none", **options)
         self.spike_grad = recognised(self.spike_grad)
         SpikingNeuron.instances.remove(self)
