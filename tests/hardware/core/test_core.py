@@ -20,7 +20,9 @@ from izhi.hardware.core import (
     Error,
     SimulatedCore,
     SimulatorError,
+    arithmetic,
     compile,
+    memories,
     packets,
     shape_of,
     yosys,
@@ -59,10 +61,10 @@ def case(request):
     return network, shape, random_spikes(2, STEPS, BATCH, 12, most=most)
 
 
-def loaded(network, shape, **options):
+def loaded(network, shape, compiled=library, **options):
     """A device, simulated with all its states, that holds a network."""
     options = {"check_every": 1, **options}
-    block = SimulatedCore(library(shape, shows_states=True), shape, **options)
+    block = SimulatedCore(compiled(shape, shows_states=True), shape, **options)
     device = CoreDevice("simulator", block, shape)
     device.load(IntegerArtifact(network, shape.steps, ()))
     return device
@@ -92,6 +94,29 @@ def test_every_spike_and_state_is_that_of_the_integer_model(case, pauses):
     every = 1 if pauses == (0, 0) else 16
     out = check(loaded(network, shape, pauses=pauses, check_every=every), network, spikes)
     assert out.spikes[0].any()
+
+
+@pytest.mark.parametrize("name", ["readout", "recurrent lif"])
+def test_memories_of_several_blocks_and_products_of_several_parts_change_nothing(name, monkeypatch):
+    """What only large networks have, made of small ones: blocks of 16 words, and multipliers of 7 bits."""
+    monkeypatch.setattr(memories, "BLOCK", 16)
+    monkeypatch.setattr(arithmetic, "MULTIPLIER_BITS", 7)
+    settings, core, most = CORES[name]
+    network = random_network(1, **settings)
+    shape = shape_of(network, STEPS, largest_input=most, **core)
+    device = loaded(network, shape, library.__wrapped__, pauses=(30, 30))
+    check(device, network, random_spikes(2, STEPS, 2, 12, most=most))
+
+
+@pytest.mark.parametrize("kind", ["izhikevich", "lif"])
+def test_a_layer_whose_sources_have_one_word_shifts_its_sums_out(kind):
+    """Sums in registers: as many lanes as neurons, or more, and units that divide them in several ways."""
+    network = random_network(1, kind=kind, recurrent=True, sizes=(12, 14, 5))
+    spikes = random_spikes(2, STEPS, 3, 12)
+    for lanes, units in ((16, 16), (14, 2)):
+        shape = shape_of(network, STEPS, lanes=lanes, units=units)
+        assert shape.layers[0].groups == 1
+        check(loaded(network, shape, pauses=(40, 40), check_every=16), network, spikes)
 
 
 def test_corner_inputs(case):

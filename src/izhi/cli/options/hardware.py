@@ -71,6 +71,10 @@ def run(command: Command) -> None:
         help="what izhi rtl wrote, with izhi.bit for a board [a core made for the artifact];"
         " of hls-ip the bitstream and .hwh [emulated]",
     )
+    command.add_argument(
+        "--port", metavar="NAME", help="of serial: the board's serial port, such as /dev/ttyUSB0 or COM3"
+    )
+    command.add_argument("--baud", type=int, metavar="N", help="of serial: bits a second [1,000,000]")
     command.add_argument("--lanes", type=int, metavar="N", help="of the simulated core [32]")
     command.add_argument("--units", type=int, metavar="N", help="of the simulated core [2]")
 
@@ -88,7 +92,10 @@ def trace(command: Command) -> None:
 def rtl(command: Command) -> None:
     command.add_argument("artifact", metavar="FILE", help="the artifact (.izhi)")
     command.add_argument(
-        "--board", default="ultra96v2", metavar="NAME", help="ultra96v2, pynq-z2 or zcu104 [%(default)s]"
+        "--board",
+        default="ultra96v2",
+        metavar="NAME",
+        help="for Vivado ultra96v2, pynq-z2 or zcu104; to a bitstream by open tools ulx3s or ecpix5 [%(default)s]",
     )
     command.add_argument(
         "--sizes",
@@ -97,6 +104,7 @@ def rtl(command: Command) -> None:
         " classes of a readout [the artifact's]",
     )
     command.add_argument("--clock", type=int, metavar="MHZ", help="of the core; the build fails if it is missed [100]")
+    command.add_argument("--baud", type=int, metavar="N", help="bits a second of a serial line [1,000,000]")
     for name, default, about in (
         ("lanes", 32, "neurons that an input spike reaches in a cycle"),
         ("units", 2, "neurons that are updated in a cycle"),

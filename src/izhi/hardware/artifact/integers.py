@@ -90,7 +90,7 @@ class IntegerArtifact:
 
     about: ClassVar[str] = "a network in integers for Izhi's own core"
     numbers: ClassVar[str] = "integers"
-    devices: ClassVar[tuple[str, ...]] = ("emulator", "simulator", "pynq")
+    devices: ClassVar[tuple[str, ...]] = ("emulator", "simulator", "pynq", "serial")
     device: ClassVar[str] = "emulator"
 
     network: Network

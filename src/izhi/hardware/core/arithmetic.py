@@ -6,6 +6,9 @@ from amaranth.hdl import Cat, Const, Mux, Shape, Value, ValueLike, signed, unsig
 
 from izhi.hardware.fixed import FixedPoint
 
+#: Of the signed factors of one multiplier: ECP5's 18 · 18; those of Xilinx take 18 · 25 or more.
+MULTIPLIER_BITS = 18
+
 
 def number_below(count: int) -> Shape:
     """An unsigned number less than count; of one bit at least."""
@@ -21,9 +24,28 @@ def rounded_shift(x: ValueLike, shift: int) -> Value:
 def saturated(x: ValueLike, number: FixedPoint) -> Value:
     """x limited to what the format holds."""
     x = Value.cast(x)
-    low, high = (Const(limit, signed(number.width)) for limit in (number.lowest, number.highest))
-    limited = Mux(x > number.highest, high, Mux(x < number.lowest, low, x))
-    return limited[: number.width].as_signed()
+    if len(x) <= number.width:
+        return fitting(x, number)
+    # It fits where all bits from the format's sign upwards are the sign: fewer levels of logic than two comparisons.
+    sign, above = x[-1], x[number.width - 1 :]
+    limit = Cat((~sign).replicate(number.width - 1), sign)
+    return Mux(above.all() | ~above.any(), x[: number.width], limit).as_signed()
+
+
+def partial_products(a: ValueLike, b: ValueLike) -> list[Value]:
+    """Products whose sum is a·b, of factors that a single multiplier takes."""
+    return [(of_a * of_b) << (shift_a + shift_b) for of_a, shift_a in _factors(a) for of_b, shift_b in _factors(b)]
+
+
+def _factors(x: ValueLike) -> list[tuple[Value, int]]:
+    """Parts of a signed value of at most MULTIPLIER_BITS bits as signed numbers, each with its shift."""
+    x = Value.cast(x)
+    x = x if x.shape().signed else Cat(x, Const(0, 1)).as_signed()
+    found, shift = list[tuple[Value, int]](), 0
+    while len(x) > MULTIPLIER_BITS:
+        found.append((x[: MULTIPLIER_BITS - 1], shift))
+        x, shift = x[MULTIPLIER_BITS - 1 :].as_signed(), shift + MULTIPLIER_BITS - 1
+    return [*found, (x, shift)]
 
 
 def fitting(x: ValueLike, number: FixedPoint) -> Value:

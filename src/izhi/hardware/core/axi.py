@@ -29,7 +29,8 @@ class AxiCore(wiring.Component):
     """Core with the ports of an AXI block; their names are those that AXI prescribes.
 
     Ports:
-        aclk, aresetn: clock, and reset, active low, in step with the clock.
+        aclk, aresetn: clock, and reset, active low, in step with the clock; not there without ``has_clock``, in a
+            design whose clock it shares.
         s_axis_*: packets in. Words of which TKEEP leaves out bytes count as they are.
         m_axis_*: packets out; TLAST ends the answer to a packet, TKEEP is always high.
         s_axi_*: registers, see Register. Addresses that are none, and writes to a register that is only
@@ -37,13 +38,13 @@ class AxiCore(wiring.Component):
         is_valid_k, number_k, v_k, u_k: states of layer k after each update, with ``shows_states``.
     """
 
-    def __init__(self, shape: CoreShape, *, shows_states: bool = False) -> None:
-        self.shape = shape
+    def __init__(self, shape: CoreShape, *, shows_states: bool = False, has_clock: bool = True) -> None:
+        self.shape, self.has_clock = shape, has_clock
         self.core = Core(shape)
         self.states = self.core.states() if shows_states else {}
         super().__init__(
             {
-                "aclk": In(1), "aresetn": In(1),
+                **({"aclk": In(1), "aresetn": In(1)} if has_clock else {}),
                 "s_axis_tdata": In(32), "s_axis_tkeep": In(4), "s_axis_tlast": In(1),
                 "s_axis_tvalid": In(1), "s_axis_tready": Out(1),
                 "m_axis_tdata": Out(32), "m_axis_tkeep": Out(4), "m_axis_tlast": Out(1),
@@ -63,9 +64,10 @@ class AxiCore(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.domains.sync = ClockDomain()
+        if self.has_clock:
+            m.domains.sync = ClockDomain()
+            m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn)]
         m.submodules.core = core = self.core
-        m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn)]
         runs, sends, clear, acknowledge = Signal(init=1), Signal(), Signal(), Signal()
         written, written_last, has_word = Signal(32), Signal(), Signal()
         takes_stream = runs & ~has_word
@@ -136,13 +138,17 @@ class AxiCore(wiring.Component):
         return found
 
     def _reads(self, m: Module, readable: dict[Register, Any]) -> None:
-        takes = self.s_axi_arvalid & self.s_axi_arready
-        m.d.comb += self.s_axi_arready.eq(~self.s_axi_rvalid)
+        """A value is that of some cycles after its address came: by then the core has seen all words taken before."""
+        address, reading = Signal(ADDRESS_BITS), Signal(4)
+        m.d.comb += self.s_axi_arready.eq(~reading.any() & ~self.s_axi_rvalid)
+        m.d.sync += reading.eq(reading << 1)
+        with m.If(self.s_axi_arvalid & self.s_axi_arready):
+            m.d.sync += [reading.eq(1), address.eq(self.s_axi_araddr)]
         with m.If(self.s_axi_rvalid & self.s_axi_rready):
             m.d.sync += self.s_axi_rvalid.eq(0)
-        with m.If(takes):
+        with m.If(reading[-1]):
             m.d.sync += self.s_axi_rvalid.eq(1)
-            with m.Switch(self.s_axi_araddr):
+            with m.Switch(address):
                 for register, value in readable.items():
                     with m.Case(register):
                         m.d.sync += [self.s_axi_rdata.eq(value), self.s_axi_rresp.eq(0)]

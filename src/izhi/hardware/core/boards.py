@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from izhi.errors import SettingError, unknown
@@ -89,14 +90,60 @@ BOARDS = {
 }  # fmt: skip
 
 
-def board(name: str) -> Board:
-    """A board by name.
+@dataclass(frozen=True)
+class Ecp5Board:
+    """A board whose only way to a host is a serial line over USB.
+
+    Attributes:
+        part: Lattice's name of the device.
+        device, package, speed: nextpnr's names of the device, its package and its speed grade.
+        clock: pin and MHz of the board's clock.
+        receive, transmit: pins of the serial line, as the device sees them.
+        light: pin of a light, and whether it shines when the pin is low.
+        high: pins that must be high for the board to work.
+        resources: block memories of 18 kbit, multipliers of 18 bits, look-up tables of 4 inputs and flip-flops.
+        megahertz: of the core's clock, unless another is wanted.
+    """
+
+    part: str
+    device: str
+    package: str
+    speed: int
+    clock: tuple[str, float]
+    receive: str
+    transmit: str
+    light: tuple[str, bool]
+    high: tuple[str, ...]
+    resources: Mapping[str, int]
+    megahertz: int = 100
+
+
+_85F = {"DP16KD": 208, "MULT18X18D": 156, "LUT4": 83_640, "FF": 83_640}
+
+#: Pins as in the boards' own constraints (amaranth-boards: ulx3s.py, ecpix5.py; ulx3s_v20.lpf). On the ULX3S GPIO0 of
+#: the ESP32 must be high, or that one takes the board over.
+ECP5_BOARDS = {
+    "ulx3s": Ecp5Board(
+        part="LFE5U-85F-6BG381C", device="85k", package="CABGA381", speed=6, clock=("G2", 25.0),
+        receive="M1", transmit="L4", light=("B2", False), high=("L2",), resources=_85F,
+    ),
+    "ecpix5": Ecp5Board(
+        part="LFE5UM5G-85F-8BG554I", device="um5g-85k", package="CABGA554", speed=8, clock=("K23", 100.0),
+        receive="R26", transmit="R24", light=("R21", True), high=(), resources=_85F,
+    ),
+}  # fmt: skip
+
+
+def board(name: str) -> Board | Ecp5Board:
+    """A board by name, with a processor or without.
 
     Raises:
         SettingError: for one that is not known.
     """
+    if name in ECP5_BOARDS:
+        return ECP5_BOARDS[name]
     if name not in BOARDS:
-        raise unknown("board", name, BOARDS)
+        raise unknown("board", name, (*BOARDS, *ECP5_BOARDS))
     return BOARDS[name]
 
 
@@ -106,8 +153,9 @@ def checked_clock(name: str, megahertz: int | None) -> int:
     Raises:
         SettingError: for a board that is not known, or a clock that no such device has.
     """
+    usual = board(name).megahertz
     if megahertz is None:
-        return board(name).megahertz
+        return usual
     if not 1 <= megahertz <= _MOST_MEGAHERTZ:
         raise SettingError(f"clock is {megahertz} MHz, expected 1 to {_MOST_MEGAHERTZ}")
     return megahertz
@@ -118,7 +166,7 @@ def vivado_script(name: str, megahertz: int | None = None) -> str:
 
     It fails where the design does not reach the clock, and writes Vivado's reports of timing, utilisation and power.
     """
-    b = board(name)
+    b = BOARDS[name]
     settings = {**b.properties, b.clock_property: str(checked_clock(name, megahertz))}
     properties = " ".join(f"{key} {{{value}}}" for key, value in settings.items())
     ps, (rule, config) = b.processing_system, b.automation

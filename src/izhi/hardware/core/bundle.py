@@ -13,7 +13,7 @@ from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import yosys
 from izhi.hardware.core.axi import AxiCore
 from izhi.hardware.core.bench import bench
-from izhi.hardware.core.boards import UNTESTED, vivado_script
+from izhi.hardware.core.boards import UNTESTED
 from izhi.hardware.core.compile import library
 from izhi.hardware.core.header import header
 from izhi.hardware.core.shape import CoreShape, to_json
@@ -80,11 +80,10 @@ def latency(artifact: IntegerArtifact, shape: CoreShape, spikes: NDArray[np.uint
     return Latency(loading, cycles, spikes.sum((0, 2)).tolist())
 
 
-def sources(artifact: IntegerArtifact, shape: CoreShape, name: str, megahertz: int | None = None) -> dict[str, str]:
-    """What Vivado, a simulator of Verilog and drivers need of a core on a board, by the names of the files."""
+def sources(artifact: IntegerArtifact, shape: CoreShape) -> dict[str, str]:
+    """What Vivado, a simulator of Verilog and drivers need of a core, by the names of the files."""
     return {
         "izhi.v": f"// {UNTESTED}.\n" + emit(shape),
-        "izhi.tcl": vivado_script(name, megahertz),
         "izhi.h": header(shape),
         "core.json": to_json(shape),
         **bench(artifact, shape),

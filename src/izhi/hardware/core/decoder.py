@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Array, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.events import Kind, events
 from izhi.hardware.core.protocol import Error, Opcode
+from izhi.hardware.core.relay import Relay
 from izhi.hardware.core.shape import ceil_div
 
 #: A word of 32 bits, and whether it is a packet's last.
 WORD = data.StructLayout({"word": unsigned(32), "last": 1})
+#: The same, with what it is if it begins a packet or an event: is_source and is_memory tell that its number is one.
+_SEEN = data.StructLayout(
+    {**WORD.members, **{f"is_{kind.name.lower()}": 1 for kind in Opcode}, "is_source": 1, "is_memory": 1}
+)
 
 
 class Decoder(wiring.Component):
@@ -28,6 +34,8 @@ class Decoder(wiring.Component):
         error: of the last malformed packet, until it is acknowledged.
         fault: high in the cycle in which one is found; the rest of the packet is thrown away.
         aborts: high with it unless the packet is one that writes.
+        holds: nothing is taken apart.
+        ends_packet: the word at hand is a packet's last.
         is_inside: an inference has begun, and its end has not come in.
 
     Args:
@@ -49,32 +57,45 @@ class Decoder(wiring.Component):
                 "enable": Out(1),
                 "expected": In(32),
                 "acknowledge": In(1),
+                "holds": In(1),
                 "error": Out(Error),
                 "fault": Out(1),
                 "aborts": Out(1),
+                "ends_packet": Out(1),
                 "is_inside": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        last, valid = self.input.payload.last, self.input.valid
-        steps, error = Signal(range(self.steps + 1)), Signal(Error)
-        inside, is_open = Signal(), Signal()
+        m.submodules.seen = seen = Relay(_SEEN)
         m.d.comb += [
+            seen.input.valid.eq(self.input.valid),
+            self.input.ready.eq(seen.input.ready),
+            *self._look(self.input.payload, seen.input.payload),
+        ]
+        came, valid = seen.output, seen.output.valid & ~self.holds
+        last, takes = came.payload.last, Signal()
+        error, inside, is_open = Signal(Error), Signal(), Signal()
+        steps = _Steps(m, self.steps, self.expected)
+        m.d.comb += [
+            came.ready.eq(takes & ~self.holds),
             self.error.eq(error),
             self.is_inside.eq(inside),
-            self.output.payload.source.eq(self.input.payload.word),
+            self.ends_packet.eq(last),
+            self.output.payload.source.eq(came.payload.word),
         ]
         with m.If(self.acknowledge):
             m.d.sync += error.eq(Error.NONE)
 
-        def fail(reason: Error) -> None:
-            m.d.comb += [self.fault.eq(1), self.input.ready.eq(1), self.output.valid.eq(0)]
-            m.d.sync += [error.eq(reason), steps.eq(0), inside.eq(0), is_open.eq(0)]
+        def fail(reason: Error, has_word: bool = True) -> None:
+            """Throw away the word at hand, where there is one, and the rest of the packet."""
+            m.d.comb += [self.fault.eq(1), takes.eq(has_word), self.output.valid.eq(0), steps.then.eq(0)]
+            m.d.sync += [error.eq(reason), inside.eq(0), is_open.eq(0)]
             m.next = "drain"
-            with m.If(last):
-                m.next = "packet"
+            if has_word:
+                with m.If(last):
+                    m.next = "packet"
 
         # A word is stored in the cycle behind its last chunk.
         whole = Signal()
@@ -84,76 +105,93 @@ class Decoder(wiring.Component):
             m.d.sync += self.address.eq(self.address + 1)
         with m.FSM(init="packet"):
             with m.State("packet"), m.If(valid):
-                self._events(m, steps, inside, is_open, fail)
-            self._writes(m, whole, fail)
+                self._events(m, came.payload, takes, steps, inside, is_open, fail)
+            self._writes(m, came.payload, valid, takes, whole, fail)
             with m.State("drain"):
-                m.d.comb += self.input.ready.eq(1)
+                m.d.comb += takes.eq(1)
                 with m.If(valid & last):
                     m.next = "packet"
         return m
 
+    def _look(self, word: Any, seen: Any) -> list[Any]:
+        """What can be said of a word by itself, a cycle before it is taken apart."""
+        opcode = word.word[28:]
+        return [
+            seen.word.eq(word.word),
+            seen.last.eq(word.last),
+            *(getattr(seen, f"is_{kind.name.lower()}").eq(opcode == kind) for kind in Opcode),
+            seen.is_source.eq(word.word[:24] < self.inputs),
+            seen.is_memory.eq(word.word[:8] < len(self.memories)),
+        ]
+
     def _events(
-        self, m: Module, steps: Signal, inside: Signal, is_open: Signal, fail: Callable[[Error], None]
+        self, m: Module, word: Any, takes: Signal, steps: _Steps, inside: Signal, is_open: Signal,
+        fail: Callable[..., None],
     ) -> None:  # fmt: skip
-        word, last = self.input.payload.word, self.input.payload.last
-        opcode = word[28:]
-        is_spike, is_step, is_end, is_write = (
-            opcode == kind for kind in (Opcode.SPIKE, Opcode.STEP, Opcode.END, Opcode.WRITE)
-        )
+        last = word.last
+        is_spike, is_step, is_end, is_write = word.is_spike, word.is_step, word.is_end, word.is_write
         m.d.comb += self.aborts.eq(self.fault & (~is_write | is_open))
         with m.If(~(is_spike | is_step | is_end | is_write)):
             fail(Error.OPCODE)
-        with m.Elif(is_spike & (word[:24] >= self.inputs)):
+        with m.Elif(is_spike & ~word.is_source):
             fail(Error.SOURCE)
-        is_wrong = is_end & (self.expected != 0) & (steps != self.expected)
-        with m.Elif(is_wrong | (is_step & (steps == self.steps))):
+        with m.Elif((is_end & steps.is_other) | (is_step & steps.is_full)):
             fail(Error.STEPS)
-        with m.Elif(is_write & (is_open | (word[:8] >= len(self.memories)))):
+        with m.Elif(is_write & (is_open | ~word.is_memory)):
             fail(Error.MEMORY)
         with m.Elif(last & ~is_end):
             fail(Error.LAST)
         with m.Elif(is_write):
-            m.d.comb += self.input.ready.eq(1)
-            m.d.sync += self.memory.eq(word)
+            m.d.comb += takes.eq(1)
+            m.d.sync += self.memory.eq(word.word)
             m.next = "address"
         with m.Else():
             m.d.comb += [
                 self.output.valid.eq(1),
                 self.output.payload.kind.eq(Mux(is_spike, Kind.SPIKE, Mux(is_step, Kind.STEP, Kind.END))),
-                self.input.ready.eq(self.output.ready),
+                takes.eq(self.output.ready),
             ]  # fmt: skip
             with m.If(self.output.ready):
-                m.d.sync += [
-                    is_open.eq(~last),
-                    inside.eq(~is_end),
-                    steps.eq(Mux(is_end, 0, steps + is_step)),
-                ]
+                m.d.comb += steps.then.eq(Mux(is_end, 0, steps.now + is_step))
+                m.d.sync += [is_open.eq(~last), inside.eq(~is_end)]
 
-    def _writes(self, m: Module, whole: Signal, fail: Callable[[Error], None]) -> None:
-        word, last, valid = self.input.payload.word, self.input.payload.last, self.input.valid
+    def _writes(
+        self, m: Module, came: Any, valid: Any, takes: Signal, whole: Signal, fail: Callable[..., None]
+    ) -> None:  # fmt: skip
+        word, last = came.word, came.last
         left, chunk = Signal(32), Signal(8)
-        depth = Array(Const(depth, 32) for _, depth in self.memories)[self.memory]
-        chunks = Array(Const(count, 8) for count in self.chunks)[self.memory]
+        # Registers between the memory's number, what it has, and what is left of it behind the address.
+        depth, last_chunk, room, is_outside = Signal(32), Signal(8), Signal(signed(33)), Signal()
+        m.d.sync += [
+            depth.eq(Array(Const(depth, 32) for _, depth in self.memories)[self.memory]),
+            last_chunk.eq(Array(Const(count - 1, 8) for count in self.chunks)[self.memory]),
+            room.eq(depth - self.address),
+            is_outside.eq((room <= 0) | (left > room)),
+        ]
         with m.State("address"):
-            m.d.comb += self.input.ready.eq(1)
+            m.d.comb += takes.eq(1)
             with m.If(valid):
                 m.d.sync += self.address.eq(word)
                 m.next = "count"
                 with m.If(last):
                     fail(Error.LAST)
         with m.State("count"):
-            m.d.comb += self.input.ready.eq(1)
+            m.d.comb += takes.eq(1)
             with m.If(valid):
                 m.d.sync += [left.eq(word), chunk.eq(0)]
-                m.next = "words"
+                m.next = "room"
                 with m.If(last | (word == 0)):
                     fail(Error.LAST)
-                with m.Elif((self.address >= depth) | (word > depth - self.address)):
-                    fail(Error.MEMORY)
+        with m.State("room"):
+            m.next = "compare"
+        with m.State("compare"):
+            m.next = "words"
+            with m.If(is_outside):
+                fail(Error.MEMORY, has_word=False)
         with m.State("words"):
-            m.d.comb += self.input.ready.eq(1)
+            m.d.comb += takes.eq(1)
             with m.If(valid):
-                is_whole = chunk == chunks - 1
+                is_whole = chunk == last_chunk
                 is_over = is_whole & (left == 1)
                 m.d.sync += [
                     self.word.word_select(chunk, 32).eq(word),
@@ -165,3 +203,26 @@ class Decoder(wiring.Component):
                     fail(Error.LAST)
                 with m.Elif(is_over):
                     m.next = "packet"
+
+
+class _Steps:
+    """Steps of an inference so far; comparisons are made with the count to come, and ready with it.
+
+    Attributes:
+        now, then: how many there are, and how many in the next cycle: as many, unless a statement says otherwise.
+        is_full: as many as there may be.
+        is_other: another number than the one expected.
+    """
+
+    def __init__(self, m: Module, most: int, expected: Any) -> None:
+        self.now, self.then = (Signal(range(most + 1), name=f"steps_{name}") for name in ("now", "then"))
+        self.is_full, self.is_other = Signal(), Signal()
+        expects, is_beyond, bits = Signal(), Signal(), len(self.now)
+        m.d.comb += self.then.eq(self.now)
+        m.d.sync += [
+            self.now.eq(self.then),
+            self.is_full.eq(self.then == most),
+            expects.eq(expected != 0),
+            is_beyond.eq(expected[bits:].any()),
+            self.is_other.eq(expects & (is_beyond | (self.then != expected[:bits]))),
+        ]

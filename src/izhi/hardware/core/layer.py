@@ -12,6 +12,7 @@ from izhi.hardware.core.accumulator import Accumulator
 from izhi.hardware.core.events import Kind, events
 from izhi.hardware.core.memories import loading
 from izhi.hardware.core.neurons import Neurons
+from izhi.hardware.core.relay import Relay
 from izhi.hardware.core.shape import LayerShape
 
 
@@ -58,38 +59,41 @@ class Layer(wiring.Component):
         layout = data.StructLayout({"kind": Kind, "fired": unsigned(s.units), "number": neurons.number.shape()})
         depth = 2 * s.updates + 2
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=layout.size, depth=depth)
+        m.submodules.relay = relay = Relay(layout)
         entry = Signal(layout)
         # The mark of a step's end follows its last update.
         step_is_over = Signal()
         m.d.sync += step_is_over.eq(neurons.is_valid & neurons.is_last)
         fires = neurons.is_valid & neurons.fired.any()
         # A step's spikes find room; those that come back have done so before the next step ends.
-        room = 0 if s.recurrent else depth - s.updates - 1
+        has_room = (queue.level == 0) & relay.is_empty if s.recurrent else queue.level <= depth - s.updates - 1
         m.d.comb += [
             entry.kind.eq(Mux(step_is_over, Kind.STEP, Mux(accumulator.end, Kind.END, Kind.SPIKE))),
             entry.fired.eq(neurons.fired),
             entry.number.eq(neurons.number),
             queue.w_data.eq(entry),
             queue.w_en.eq(fires | step_is_over | accumulator.end),
-            accumulator.is_ready.eq(neurons.is_ready & ~step_is_over & (queue.level <= room)),
+            relay.input.payload.eq(queue.r_data),
+            relay.input.valid.eq(queue.r_rdy),
+            queue.r_en.eq(relay.input.ready),
+            accumulator.is_ready.eq(neurons.is_ready & ~step_is_over & has_room),
             neurons.start.eq(accumulator.start),
             neurons.end.eq(accumulator.end),
-            accumulator.group.eq(neurons.group),
+            accumulator.reads.eq(neurons.reads),
             neurons.sums.eq(accumulator.sums),
-            accumulator.erase.eq(neurons.erase),
             self.spike.eq(accumulator.spike),
             self.is_valid.eq(neurons.is_valid),
             self.number.eq(neurons.number),
             self.v.eq(neurons.v),
             self.u.eq(neurons.u),
         ]
-        self._send(m, queue, layout)
+        self._send(m, relay.output)
         return m
 
-    def _send(self, m: Module, queue: Any, layout: data.StructLayout) -> None:
+    def _send(self, m: Module, entries: Any) -> None:
         """One event for each neuron that fired, to the next layer and, if they come back, to this one."""
         s = self.shape
-        head, sent = Signal(layout), Signal(s.units)
+        head, sent = entries.payload, Signal(s.units)
         back = self.accumulator.feedback
         left = head.fired & ~sent
         lowest = Signal(range(max(2, s.units)))
@@ -100,22 +104,21 @@ class Layer(wiring.Component):
         is_spike, went, came_back = head.kind == Kind.SPIKE, Signal(), Signal()
         goes_back = is_spike & int(s.recurrent)
         m.d.comb += [
-            head.eq(queue.r_data),
             self.output.payload.kind.eq(head.kind),
             self.output.payload.source.eq(head.number * s.units + lowest),
-            self.output.valid.eq(queue.r_rdy & ~went),
+            self.output.valid.eq(entries.valid & ~went),
             back.payload.source.eq(self.output.payload.source),
-            back.valid.eq(queue.r_rdy & goes_back & ~came_back),
+            back.valid.eq(entries.valid & goes_back & ~came_back),
         ]
         has_gone = went | (self.output.valid & self.output.ready)
         has_come_back = ~goes_back | came_back | (back.valid & back.ready)
-        with m.If(queue.r_rdy):
+        with m.If(entries.valid):
             with m.If(has_gone & has_come_back):
                 m.d.sync += [went.eq(0), came_back.eq(0)]
                 with m.If(is_spike & rest.any()):
                     m.d.sync += sent.eq(sent | (1 << lowest))
                 with m.Else():
                     m.d.sync += sent.eq(0)
-                    m.d.comb += queue.r_en.eq(1)
+                    m.d.comb += entries.ready.eq(1)
             with m.Else():
                 m.d.sync += [went.eq(has_gone), came_back.eq(has_come_back & goes_back)]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from amaranth.hdl import Module, unsigned
+from amaranth.hdl import Array, Module, Signal, Value, unsigned
 from amaranth.lib import memory, wiring
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import number_below
+from izhi.hardware.core.shape import ceil_div
+
+#: Words of a part of a memory that answers by itself. Larger ones would be put together from block memories by the
+#: tools, with a wide choice in the cycle in which they answer.
+BLOCK = 2048
 
 
 def loading(width: int, depth: int) -> wiring.Signature:
@@ -22,10 +25,57 @@ def loading(width: int, depth: int) -> wiring.Signature:
     )
 
 
-def filled(m: Module, name: str, port: Any, width: int, depth: int) -> Any:
-    """The port by which a module reads a memory that ``loading`` fills."""
-    cells = memory.Memory(shape=unsigned(width), depth=depth, init=[])
-    m.submodules[name] = cells
-    fill = cells.write_port()
-    m.d.comb += [fill.addr.eq(port.address), fill.data.eq(port.word), fill.en.eq(port.enable)]
-    return cells.read_port()
+class Filled(wiring.Component):
+    """A memory that is filled from outside, a word at a time.
+
+    Ports:
+        fill: what fills it.
+        address, data: a word, ``latency`` cycles after its address.
+
+    Attributes:
+        latency: one cycle is the memory's, one that of a register behind it, since block memories answer late in
+            their cycle; a memory of several blocks takes one more for the choice among them.
+    """
+
+    def __init__(self, width: int, depth: int) -> None:
+        self.width, self.depth = width, depth
+        self.blocks = ceil_div(depth, BLOCK)
+        self.latency = 2 if self.blocks == 1 else 3
+        super().__init__(
+            {
+                "fill": In(loading(width, depth)),
+                "address": In(number_below(depth)),
+                "data": Out(unsigned(width)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bits = (BLOCK - 1).bit_length()
+        found = [
+            self._block(m, k, self.address[:bits], self.fill.address[:bits], self.address[bits:] == k)
+            for k in range(self.blocks)
+        ]
+        if self.blocks == 1:
+            m.d.comb += self.data.eq(found[0])
+            return m
+        block, block_then = Signal(range(self.blocks)), Signal(range(self.blocks))
+        m.d.sync += [block.eq(self.address[bits:]), block_then.eq(block), self.data.eq(Array(found)[block_then])]
+        return m
+
+    def _block(self, m: Module, number: int, read_at: Value, write_at: Value, is_read: Value) -> Signal:
+        """A word of a block, two cycles after its address; the block rests while another is read."""
+        depth = min(BLOCK, self.depth - number * BLOCK)
+        cells = memory.Memory(shape=unsigned(self.width), depth=depth, init=[])
+        m.submodules[f"block_{number}"] = cells
+        write, read = cells.write_port(), cells.read_port()
+        is_here = self.fill.address[(BLOCK - 1).bit_length() :] == number
+        was_read, word = Signal(), Signal(unsigned(self.width), name=f"word_{number}", reset_less=True)
+        m.d.comb += [
+            write.addr.eq(write_at), write.data.eq(self.fill.word), write.en.eq(self.fill.enable & is_here),
+            read.addr.eq(read_at), read.en.eq(is_read),
+        ]  # fmt: skip
+        m.d.sync += was_read.eq(is_read)
+        with m.If(was_read):
+            m.d.sync += word.eq(read.data)
+        return word

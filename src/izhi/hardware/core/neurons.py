@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import fitting, number_below
 from izhi.hardware.core.datapaths import DATAPATHS
-from izhi.hardware.core.memories import filled, loading
+from izhi.hardware.core.memories import Filled, loading
 from izhi.hardware.core.pipeline import Pipeline
 from izhi.hardware.core.shape import LayerShape
 
@@ -21,7 +21,7 @@ class Neurons(wiring.Component):
             each as the constants of ``LayerShape.names``, the first lowest.
         start, is_ready: begin a step; idle.
         end: the inference is over: the next step begins at v0 and u0.
-        group, sums, erase: the read of sums, see Accumulator.
+        reads, sums: see Accumulator.
         is_valid, fired, number: a result of each update: which of the units fired, and which update it is.
         is_last: whether it is the step's last.
         v, u: the states after it.
@@ -35,9 +35,8 @@ class Neurons(wiring.Component):
                 "start": In(1),
                 "is_ready": Out(1),
                 "end": In(1),
-                "group": Out(number_below(shape.groups)),
-                "sums": In(data.ArrayLayout(signed(shape.accumulator_bits), shape.lanes)),
-                "erase": Out(1),
+                "reads": Out(1),
+                "sums": In(data.ArrayLayout(signed(shape.accumulator_bits), shape.units)),
                 "is_valid": Out(1),
                 "is_last": Out(1),
                 "fired": Out(shape.units),
@@ -49,35 +48,29 @@ class Neurons(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m, s = Module(), self.shape
-        per_group = s.lanes // s.units
-        fetch = filled(m, "constants", self.constants, *s.constant_memory)
+        m.submodules.constants = constants = Filled(*s.constant_memory)
+        wiring.connect(m, wiring.flipped(self.constants), constants.fill)
         m.submodules.states = states = memory.Memory(
             shape=unsigned(s.units * (s.v.width + s.u.width)), depth=s.updates, init=[]
         )
         keep, recall = states.write_port(), states.read_port()
 
-        # The counter of updates is stage 0; what it reads is there in stage 1.
-        number, part = Signal(range(s.updates)), Signal(range(per_group))
-        group, is_running, is_first = Signal.like(self.group), Signal(), Signal(init=1)
-        is_end_of_group, is_last = part == per_group - 1, number == s.updates - 1
-        m.d.comb += [fetch.addr.eq(number), recall.addr.eq(number), self.group.eq(group)]
+        # The counter of updates is stage 0; sums and states are there in stage 1, constants when their memory has them.
+        number, is_running, is_first = Signal(range(s.updates)), Signal(), Signal(init=1)
+        is_last = number == s.updates - 1
+        m.d.comb += [constants.address.eq(number), recall.addr.eq(number), self.reads.eq(is_running)]
         with m.If(is_running):
-            m.d.sync += [
-                number.eq(Mux(is_last, 0, number + 1)),
-                part.eq(Mux(is_end_of_group | is_last, 0, part + 1)),
-                group.eq(Mux(is_last, 0, Mux(is_end_of_group, group + 1, group))),
-                is_running.eq(~is_last),
-            ]
+            m.d.sync += [number.eq(Mux(is_last, 0, number + 1)), is_running.eq(~is_last)]
         with m.If(self.start):
             m.d.sync += is_running.eq(1)
         line = Pipeline(m)
-        line.put(
-            number=number, part=part, is_valid=is_running, is_last=is_last & is_running,
-            is_first=is_first, erases=is_running & (is_end_of_group | is_last),
-        )  # fmt: skip
+        line.put(number=number, is_valid=is_running, is_last=is_last & is_running, is_first=is_first)
         line.advance()
-        m.d.comb += self.erase.eq(line["erases"])
-        self._arrive(line, fetch.data, recall.data)
+        line.put(states=recall.data, **{f"sum{k}": self.sums[k] for k in range(s.units)})
+        for _ in range(constants.latency - 1):
+            line.advance()
+        self._arrive(line, constants.data)
+        line.advance()
         DATAPATHS[s.kind](line, s)
 
         units = range(s.units)
@@ -104,13 +97,11 @@ class Neurons(wiring.Component):
         m.d.comb += self.is_ready.eq(is_idle)
         return m
 
-    def _arrive(self, line: Pipeline, constants: Value, states: Value) -> None:
-        """Sum, constants and state of each unit."""
-        s = self.shape
+    def _arrive(self, line: Pipeline, constants: Value) -> None:
+        """Constants and state of each unit."""
+        s, states = self.shape, line["states"]
         each = sum(s.constants)
         for k in range(s.units):
-            lanes = Array(self.sums[lane] for lane in range(k, s.lanes, s.units))
-            line.put(**{f"sum{k}": lanes[line["part"]]})
             at = k * each
             for name, width in zip(s.names, s.constants, strict=True):
                 line.put(**{f"{name}{k}": constants[at : at + width].as_signed()})

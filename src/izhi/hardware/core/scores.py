@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from izhi.errors import SettingError
 from izhi.hardware.core.events import Kind, events
-from izhi.hardware.core.memories import filled, loading
+from izhi.hardware.core.memories import Filled, loading
+from izhi.hardware.core.pipeline import Pipeline
 from izhi.hardware.core.shape import CoreShape
 
 #: Bits of a score.
@@ -114,18 +115,33 @@ class Readout(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m, r = Module(), self.shape
-        fetch = filled(m, "weights", self.weights, *r.weight_memory)
-        constants = filled(m, "constants", self.constants, *r.constant_memory)
+        m.submodules.weights = weights = Filled(*r.weight_memory)
+        m.submodules.constants = constants = Filled(*r.constant_memory)
+        wiring.connect(m, wiring.flipped(self.weights), weights.fill)
+        wiring.connect(m, wiring.flipped(self.constants), constants.fill)
         sums = Array(Signal(signed(r.accumulator_bits), name=f"sum_{j}") for j in range(r.outputs))
         steps, number = Signal(range(r.steps + 1)), Signal(range(max(2, r.outputs)))
-        arrived, is_last = Signal(), number == r.outputs - 1
-        kind = self.input.payload.kind
-        m.d.comb += [fetch.addr.eq(self.input.payload.source), constants.addr.eq(number)]
-        m.d.sync += arrived.eq(self.input.valid & self.input.ready & (kind == Kind.SPIKE))
-        with m.If(arrived):
+        is_last, kind = number == r.outputs - 1, self.input.payload.kind
+        m.d.comb += [weights.address.eq(self.input.payload.source), constants.address.eq(number)]
+        arrival = Pipeline(m)
+        arrival.put(is_spike=self.input.valid & self.input.ready & (kind == Kind.SPIKE))
+        for _ in range(weights.latency):
+            arrival.advance()
+        with m.If(arrival["is_spike"]):
             for j in range(r.outputs):
-                weight = fetch.data[j * r.weight_bits : (j + 1) * r.weight_bits].as_signed()
+                weight = weights.data[j * r.weight_bits : (j + 1) * r.weight_bits].as_signed()
                 m.d.sync += sums[j].eq(sums[j] + weight)
+        # The score of class ``number``, when its constants, and the weights of the last spike, are there.
+        line = Pipeline(m)
+        for _ in range(max(weights.latency, constants.latency)):
+            line.advance()
+        multiplier, bias = constants.data[: r.multiplier_bits], constants.data[r.multiplier_bits :]
+        line.put(sum0=sums[number], steps0=steps, multiplier0=multiplier.as_signed(), bias0=bias.as_signed())
+        line.advance()
+        line.multiply(1, scaled=("sum", "multiplier"), shift=("steps", "bias"))
+        line.put(score=(line["scaled0"] + line["shift0"])[:SCORE_BITS].as_signed())
+        line.advance()
+        waited = Signal(range(line.stage))
         with m.FSM(init="add"):
             with m.State("add"):
                 m.d.comb += self.input.ready.eq(1)
@@ -134,17 +150,14 @@ class Readout(wiring.Component):
                 with m.If(self.input.valid & (kind == Kind.END)):
                     m.next = "fetch"
             with m.State("fetch"):
-                m.next = "multiply"
-            with m.State("multiply"):
-                multiplier = constants.data[: r.multiplier_bits].as_signed()
-                bias = constants.data[r.multiplier_bits :].as_signed()
-                scaled, shift = Signal(signed(SCORE_BITS)), Signal(signed(SCORE_BITS))
-                m.d.sync += [scaled.eq(sums[number] * multiplier), shift.eq(steps * bias)]
-                m.next = "send"
+                m.d.sync += waited.eq(waited + 1)
+                with m.If(waited == line.stage - 1):
+                    m.d.sync += waited.eq(0)
+                    m.next = "send"
             with m.State("send"):
                 m.d.comb += [
                     self.output.valid.eq(1),
-                    self.output.payload.eq(scaled + shift),
+                    self.output.payload.eq(line["score"]),
                     self.is_last.eq(is_last),
                 ]
                 with m.If(self.output.ready):

@@ -323,7 +323,7 @@ def shape_of(network: Network, steps: int, *, lanes: int = 32, units: int = 2, l
     for layer in network.layers:
         kind, (v, u, fraction) = layer.neuron.kind, layer.neuron.formats
         own = lanes
-        while own > units and own // 2 >= layer.outputs:
+        while own % (2 * units) == 0 and own // 2 >= layer.outputs:
             own //= 2
         widths = tuple(bits_of(int(x.min()), int(x.max())) for x in constants_of(layer).values())
         layers.append(

@@ -31,6 +31,7 @@ from izhi.hardware.devices.evaluation import (
 )
 from izhi.hardware.devices.evolution import DeviceEvolution
 from izhi.hardware.devices.ip import IPDevice
+from izhi.hardware.devices.serial import BAUD, Port, SerialBlock, port as serial_port
 from izhi.hardware.ip import EmulatedIP
 
 
@@ -38,15 +39,17 @@ def open(name: str, artifact: Artifact[N], **options: Any) -> Device[N]:
     """Open a device and load an artifact.
 
     Args:
-        name: ``"emulator"``, ``"simulator"``, ``"pynq"`` or ``"hls-ip"``.
+        name: ``"emulator"``, ``"simulator"``, ``"pynq"``, ``"serial"`` or ``"hls-ip"``.
         artifact: the network, and its number of steps; ``artifact.devices`` are those that run it.
-        folder: (simulator, pynq) where ``izhi rtl`` wrote core.json, and where izhi.bit and izhi.hwh lie;
-            without it the simulated core is made for the artifact. (hls-ip) where the IP's bitstream and
+        folder: (simulator, pynq, serial) where ``izhi rtl`` wrote core.json, and for pynq where izhi.bit and izhi.hwh
+            lie; without it the simulated core is made for the artifact. (hls-ip) where the IP's bitstream and
             its .hwh lie; without it the IP is emulated.
         lanes, units: (simulator) of a core that is made for the artifact.
         spare: (simulator) whether that core has room for networks whose scales are larger, as learning on
             makes them.
         pynq_device: (pynq, hls-ip) PYNQ's device [the board's own].
+        port: (serial) the name of the board's serial port, or what is read and written like pyserial's ``Serial``.
+        baud: (serial) bits a second, as the design was built for.
 
     Raises:
         SettingError: for an unknown device or option, an artifact of the other kind, or a core without
@@ -111,6 +114,20 @@ def _pynq(artifact: IntegerArtifact, *, folder: str | Path = ".", pynq_device: A
     return CoreDevice("pynq", PynqBlock(Path(folder) / "izhi.bit", pynq_device), shape)
 
 
+def _serial(
+    artifact: IntegerArtifact, *, port: str | Port | None = None, folder: str | Path = ".", baud: int = BAUD
+) -> CoreDevice:
+    if port is None:
+        raise SettingError("port is None, expected the board's serial port, such as /dev/ttyUSB0 or COM3")
+    shape = read(Path(folder) / "core.json")
+    opened = serial_port(port, baud) if isinstance(port, str) else port
+    try:
+        return CoreDevice("serial", SerialBlock(opened), shape)
+    except IzhiError:
+        opened.close()
+        raise
+
+
 def _ip(artifact: IPArtifact, *, folder: str | Path | None = None, pynq_device: Any = None) -> IPDevice:
     if folder is None:
         if pynq_device is not None:
@@ -135,6 +152,7 @@ _OPENERS: Mapping[str, _Opener] = {
     "emulator": _Opener(Emulator.runs, _emulator, ()),
     "simulator": _Opener(CoreDevice.runs, _simulator, ("lanes", "units", "folder", "spare")),
     "pynq": _Opener(CoreDevice.runs, _pynq, ("folder", "pynq_device")),
+    "serial": _Opener(CoreDevice.runs, _serial, ("port", "folder", "baud")),
     "hls-ip": _Opener(IPDevice.runs, _ip, ("folder", "pynq_device")),
 }
 DEVICES = tuple(_OPENERS)

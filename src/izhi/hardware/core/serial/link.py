@@ -1,0 +1,179 @@
+"""The core behind a serial line: carries out what a host asks in frames, and answers (see frames.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, unsigned
+from amaranth.lib import fifo, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from izhi.hardware.core.axi import AxiCore
+from izhi.hardware.core.serial.frames import MOST_WORDS, Request, Status
+from izhi.hardware.core.serial.framing import COUNT, Framer, Unframer
+from izhi.hardware.core.serial.uart import Receiver, Transmitter
+from izhi.hardware.core.shape import CoreShape
+
+#: Words that wait on the way in, and on the way out.
+ROOM = 2 * MOST_WORDS
+#: Clock cycles after which a register that cannot be written now is BUSY.
+_PATIENCE = 255
+
+
+class Link(wiring.Component):
+    """A core, and the serial line to its host.
+
+    Args:
+        shape: of the core.
+        divisor: clock cycles of a bit on the line.
+
+    Ports:
+        receive, transmit: the line.
+        is_busy: of the core, for a light.
+    """
+
+    def __init__(self, shape: CoreShape, divisor: int) -> None:
+        self.core, self.divisor = AxiCore(shape, has_clock=False), divisor
+        super().__init__({"receive": In(1, init=1), "transmit": Out(1, init=1), "is_busy": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.core = core = self.core
+        m.submodules.receiver = receiver = Receiver(self.divisor)
+        m.submodules.transmitter = transmitter = Transmitter(self.divisor)
+        m.submodules.unframer = asked = Unframer()
+        m.submodules.framer = answer = Framer()
+        forgets = Signal()
+        way_in, way_out = (ResetInserter(forgets)(fifo.SyncFIFOBuffered(width=33, depth=ROOM)) for _ in range(2))
+        m.submodules.way_in, m.submodules.way_out = way_in, way_out
+        wiring.connect(m, answer.output, transmitter.input)
+        m.d.comb += [
+            receiver.line.eq(self.receive),
+            self.transmit.eq(transmitter.line),
+            asked.byte.eq(receiver.byte),
+            asked.is_new.eq(receiver.is_new),
+            core.s_axis_tdata.eq(way_in.r_data),
+            core.s_axis_tlast.eq(way_in.r_data[-1]),
+            core.s_axis_tkeep.eq(0b1111),
+            core.s_axis_tvalid.eq(way_in.r_rdy),
+            way_in.r_en.eq(core.s_axis_tready),
+            way_out.w_data.eq(Cat(core.m_axis_tdata, core.m_axis_tlast)),
+            way_out.w_en.eq(core.m_axis_tvalid),
+            core.m_axis_tready.eq(way_out.w_rdy),
+            self.is_busy.eq(core.core.is_busy),
+        ]
+        self._carry_out(m, asked, answer, way_in, way_out, forgets)
+        return m
+
+    def _carry_out(self, m: Module, asked: Any, answer: Any, way_in: Any, way_out: Any, forgets: Signal) -> None:
+        """A request at a time, and then its answer; one that comes again is answered alone."""
+        core = self.core
+        m.submodules.answered = cells = memory.Memory(shape=unsigned(32), depth=MOST_WORDS, init=[])
+        write, read = cells.write_port(), cells.read_port()
+        sequence, kind, count = Signal(8), Signal(Status), Signal(COUNT)
+        was_asked, place, waited = Signal(), Signal(COUNT), Signal(range(_PATIENCE + 1))
+        register = Signal(32)
+        m.d.comb += [
+            asked.place.eq(place),
+            answer.sequence.eq(sequence),
+            answer.kind.eq(kind),
+            answer.count.eq(count),
+            read.addr.eq(answer.place),
+            answer.word.eq(read.data),
+            write.addr.eq(count),
+            core.s_axi_araddr.eq(register),
+            core.s_axi_awaddr.eq(register),
+            core.s_axi_wdata.eq(asked.word),
+            core.s_axi_wstrb.eq(0b1111),
+            way_in.w_data.eq(Cat(asked.word, (asked.kind == Request.SEND_LAST) & (place == asked.count))),
+        ]
+
+        def end(status: Any) -> None:
+            m.d.sync += kind.eq(status)
+            m.next = "answer"
+
+        def next_word() -> None:
+            m.d.sync += place.eq(place + 1)
+
+        with m.FSM(init="idle") as machine:
+            m.d.comb += asked.holds.eq(~machine.ongoing("idle") | ~answer.is_idle)
+            with m.State("idle"), m.If(asked.is_frame):
+                m.next = "begin"
+                with m.If(was_asked & (asked.sequence == sequence) & (asked.kind != Request.RESET)):
+                    m.next = "answer"
+            with m.State("begin"):
+                m.d.sync += [was_asked.eq(1), sequence.eq(asked.sequence), count.eq(0), place.eq(0), waited.eq(0)]
+                room = ROOM - way_in.level
+                with m.Switch(asked.kind):
+                    with m.Case(Request.RESET):
+                        m.d.comb += forgets.eq(1)
+                        end(Status.DONE)
+                    with m.Case(Request.READ):
+                        m.next = "read"
+                        with m.If(asked.count != 1):
+                            end(Status.REFUSED)
+                    with m.Case(Request.WRITE):
+                        m.next = "write"
+                        with m.If(asked.count != 2):
+                            end(Status.REFUSED)
+                    with m.Case(Request.SEND, Request.SEND_LAST):
+                        m.next = "fetch"
+                        with m.If(asked.count == 0):
+                            end(Status.REFUSED)
+                        with m.Elif(asked.count > room):
+                            end(Status.BUSY)
+                    with m.Case(Request.FETCH):
+                        m.next = "out"
+                    with m.Default():
+                        end(Status.REFUSED)
+            # A register: its address is the first word.
+            with m.State("read"):
+                m.next = "ask"
+            with m.State("ask"):
+                m.d.sync += register.eq(asked.word)
+                m.next = "wait"
+            with m.State("wait"):
+                m.d.comb += [core.s_axi_arvalid.eq(~waited.any()), core.s_axi_rready.eq(1)]
+                with m.If(core.s_axi_arready):
+                    m.d.sync += waited.eq(1)
+                m.d.comb += [write.data.eq(core.s_axi_rdata), write.en.eq(core.s_axi_rvalid)]
+                with m.If(core.s_axi_rvalid):
+                    m.d.sync += count.eq(core.s_axi_rresp == 0)
+                    end(Mux(core.s_axi_rresp == 0, Status.DONE, Status.REFUSED))
+            with m.State("write"):
+                next_word()
+                m.next = "address"
+            with m.State("address"):
+                m.d.sync += register.eq(asked.word)
+                m.next = "value"
+            with m.State("value"):
+                m.d.comb += [core.s_axi_awvalid.eq(1), core.s_axi_wvalid.eq(1), core.s_axi_bready.eq(1)]
+                m.d.sync += waited.eq(waited + 1)
+                with m.If(core.s_axi_awready):
+                    m.next = "written"
+                with m.Elif(waited == _PATIENCE):
+                    end(Status.BUSY)
+            with m.State("written"):
+                m.d.comb += core.s_axi_bready.eq(1)
+                with m.If(core.s_axi_bvalid):
+                    end(Mux(core.s_axi_bresp == 0, Status.DONE, Status.REFUSED))
+            # Words of a packet, which have room.
+            with m.State("fetch"):
+                next_word()
+                m.next = "in"
+            with m.State("in"):
+                m.d.comb += way_in.w_en.eq(1)
+                next_word()
+                with m.If(place == asked.count):
+                    end(Status.DONE)
+            with m.State("out"):
+                out, is_there = way_out.r_data, way_out.r_rdy & (count != MOST_WORDS)
+                m.d.comb += [write.data.eq(out), write.en.eq(is_there), way_out.r_en.eq(is_there)]
+                m.d.sync += count.eq(count + is_there)
+                with m.If(~is_there):
+                    end(Status.DONE)
+                with m.Elif(out[-1]):
+                    end(Status.LAST)
+            with m.State("answer"), m.If(answer.is_idle):
+                m.d.comb += answer.start.eq(1)
+                m.next = "idle"

@@ -1,0 +1,70 @@
+"""The simulated pins of a core behind a serial line, as a port that bytes are written to and read from."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from izhi.hardware.core.compile import compiled
+from izhi.hardware.core.serial.top import Top
+from izhi.hardware.core.shape import CoreShape
+
+_SOURCE = Path(__file__).with_name("line.cc")
+#: Bytes that take as long as a reader waits for one.
+_PATIENCE = 100
+
+
+class SimulatedLine:
+    """What pyserial's ``Serial`` is to a board: here the line ends at the top level's pins, in simulation.
+
+    Args:
+        shape: of the core.
+        divisor: clock cycles of a bit, as the design was built for.
+        skew: by how much the host's bits are longer than the design's, in cycles.
+        damage: what becomes of bytes on the line, of those written and of those read; None to leave them.
+    """
+
+    in_waiting = 0
+
+    def __init__(
+        self, shape: CoreShape, divisor: int = 4, *, skew: int = 0, damage: Callable[[bytes], bytes] | None = None
+    ) -> None:
+        self.bit, self.host_bit, self.damage = divisor, divisor + skew, damage
+        self._library = ctypes.CDLL(str(compiled(Top(shape, divisor), _SOURCE.read_text())))
+        self._library.line_create.restype = ctypes.c_void_p
+        self._library.line_cycles.restype = ctypes.c_uint64
+        self._line = ctypes.c_void_p(self._library.line_create())
+        self._waiting = bytearray()
+        self.read()  # the board comes up
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles so far."""
+        return int(self._library.line_cycles(self._line))
+
+    def write(self, data: bytes) -> None:
+        """Bytes for the board, which go out while somebody reads."""
+        self._waiting += data if self.damage is None else self.damage(data)
+
+    def read(self, size: int = 1) -> bytes:
+        """The next byte from the board, or none where a while brings none."""
+        cycles = (len(self._waiting) + _PATIENCE) * 10 * self.host_bit
+        data, taken = np.frombuffer(bytes(self._waiting), np.uint8), ctypes.c_size_t()
+        found = self._library.line_run(
+            self._line, data.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(len(data)), ctypes.byref(taken),
+            ctypes.c_uint64(cycles), self.host_bit, self.host_bit,
+        )  # fmt: skip
+        del self._waiting[: taken.value]
+        byte = bytes([found]) if found >= 0 else b"\0" if found == -2 else b""
+        return byte if self.damage is None else self.damage(byte)
+
+    def close(self) -> None:
+        if self._line:
+            self._library.line_destroy(self._line)
+            self._line = ctypes.c_void_p()
+
+
+__all__ = ["SimulatedLine"]

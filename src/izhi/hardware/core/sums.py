@@ -1,0 +1,117 @@
+"""What the spikes of a step add up to, in two banks: one is added to while the neurons read the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Array, Module, Mux, Signal, signed
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from izhi.hardware.core.arithmetic import number_below
+from izhi.hardware.core.shape import LayerShape
+
+
+def _ports(shape: LayerShape) -> dict[str, Any]:
+    return {
+        "group": In(number_below(shape.groups)),
+        "adds": In(1),
+        "weights": In(data.ArrayLayout(signed(shape.weight_bits), shape.lanes)),
+        "swap": In(1),
+        "erases": In(1),
+        "reads": In(1),
+        "sums": Out(data.ArrayLayout(signed(shape.accumulator_bits), shape.units)),
+    }
+
+
+class SumsInMemories(wiring.Component):
+    """A memory for each lane of a bank, with a word for each group: sums are added lane by lane.
+
+    Ports:
+        group: whose weights come in the next cycle, or which group is erased.
+        adds, weights: add them.
+        swap: the banks change places.
+        erases: set a group to 0 in both banks.
+        reads: the neurons take the sums of their next units, the first after a swap, and leave 0 behind.
+        sums: those, a cycle later.
+    """
+
+    def __init__(self, shape: LayerShape) -> None:
+        self.shape = shape
+        super().__init__(_ports(shape))
+
+    def elaborate(self, platform: object) -> Module:
+        m, s = Module(), self.shape
+        of_adding, group_then, was_erasing = Signal(), Signal.like(self.group), self.erases
+        m.d.sync += group_then.eq(self.group)
+        with m.If(self.swap):
+            m.d.sync += of_adding.eq(~of_adding)
+
+        # Where the neurons read: the lanes of a group, ``units`` at a time.
+        per_group = s.lanes // s.units
+        group, part = Signal.like(self.group), Signal(range(max(2, per_group)))
+        number = Signal(range(max(2, s.updates)))
+        is_last, is_end_of_group = number == s.updates - 1, part == per_group - 1
+        with m.If(self.reads):
+            m.d.sync += [
+                number.eq(Mux(is_last, 0, number + 1)),
+                part.eq(Mux(is_end_of_group | is_last, 0, part + 1)),
+                group.eq(Mux(is_last, 0, Mux(is_end_of_group, group + 1, group))),
+            ]
+        group_read, part_read, is_read = Signal.like(group), Signal.like(part), Signal()
+        m.d.sync += [
+            group_read.eq(group),
+            part_read.eq(part),
+            is_read.eq(self.reads & (is_end_of_group | is_last)),
+        ]
+
+        found = []
+        for number_of_bank in range(2):
+            is_added_to = of_adding == number_of_bank
+            for lane in range(s.lanes):
+                cells = memory.Memory(shape=signed(s.accumulator_bits), depth=s.groups, init=[])
+                m.submodules[f"bank_{number_of_bank}_{lane}"] = cells
+                write, read = cells.write_port(), cells.read_port()
+                m.d.comb += [
+                    read.addr.eq(Mux(is_added_to, self.group, group)),
+                    write.addr.eq(Mux(was_erasing, self.group, Mux(is_added_to, group_then, group_read))),
+                    write.data.eq(Mux(is_added_to & ~was_erasing, read.data + self.weights[lane], 0)),
+                    write.en.eq(was_erasing | Mux(is_added_to, self.adds, is_read)),
+                ]
+                found.append(read.data)
+        first, second = found[: s.lanes], found[s.lanes :]
+        for unit in range(s.units):
+            lanes = range(unit, s.lanes, s.units)
+            chosen = Array(Mux(of_adding, first[lane], second[lane]) for lane in lanes)
+            m.d.comb += self.sums[unit].eq(chosen[part_read])
+        return m
+
+
+class SumsInRegisters(wiring.Component):
+    """The same where a source has a single word of weights: registers, which the neurons shift out of a copy.
+
+    A wide choice among lanes, which costs more than the sums themselves, is not needed then.
+    """
+
+    def __init__(self, shape: LayerShape) -> None:
+        self.shape = shape
+        super().__init__(_ports(shape))
+
+    def elaborate(self, platform: object) -> Module:
+        m, s = Module(), self.shape
+        was_read = Signal()
+        m.d.sync += was_read.eq(self.reads)
+        bits = signed(s.accumulator_bits)
+        now = [Signal(bits, name=f"sum_{lane}") for lane in range(s.lanes)]
+        then = [Signal(bits, name=f"then_{lane}", reset_less=True) for lane in range(s.lanes)]
+        for lane in range(s.lanes):
+            with m.If(self.swap | self.erases):
+                m.d.sync += now[lane].eq(0)
+            with m.Elif(self.adds):
+                m.d.sync += now[lane].eq(now[lane] + self.weights[lane])
+            with m.If(self.swap):
+                m.d.sync += then[lane].eq(now[lane])
+            with m.Elif(was_read):
+                m.d.sync += then[lane].eq(then[lane + s.units] if lane + s.units < s.lanes else 0)
+        m.d.comb += [self.sums[unit].eq(then[unit]) for unit in range(s.units)]
+        return m

@@ -1,0 +1,177 @@
+"""The core behind a serial line: its registers and packets in frames (izhi.hardware.core.serial.frames).
+
+It needs the package pyserial for a port of this computer; torch is not needed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+
+from izhi.errors import DeviceError
+from izhi.hardware.core.packets import Words
+from izhi.hardware.core.serial.frames import BAUD, MOST_WORDS, Frame, Reader, Request, Status, to_bytes
+
+#: Seconds without progress after which a transfer is given up.
+PATIENCE = 30.0
+#: How often a request is sent before the line counts as dead.
+_ATTEMPTS = 5
+#: Seconds that an answer may take beyond its bytes: USB adapters collect bytes for up to 16 ms.
+_LATENCY = 0.2
+#: The most bytes of a frame, every one of them escaped.
+_MOST_BYTES = 2 * (4 * MOST_WORDS + 6) + 2
+
+
+class Port(Protocol):
+    """A serial port, as pyserial's: a read returns what has come, and nothing after a while in which nothing comes."""
+
+    @property
+    def in_waiting(self) -> int:
+        """Bytes that can be read at once."""
+
+    def write(self, data: bytes, /) -> object:
+        """Send bytes."""
+
+    def read(self, size: int = 1, /) -> bytes:
+        """At most so many bytes."""
+
+    def close(self) -> None:
+        """Give it back."""
+
+
+def port(name: str, baud: int = BAUD) -> Port:
+    """A serial port of this computer.
+
+    Raises:
+        DeviceError: if it is not there, or pyserial is not installed.
+    """
+    try:
+        import serial
+    except ImportError:
+        raise DeviceError("the package pyserial is not installed; pip install 'izhi[serial]'") from None
+    try:
+        opened: Port = serial.Serial(name, baud, timeout=_LATENCY + 20 * _MOST_BYTES / baud)
+    except (OSError, ValueError) as error:  # pyserial's own error is an OSError
+        raise DeviceError(f"cannot open the serial port {name}: {error}") from None
+    return opened
+
+
+class SerialBlock:
+    """Registers and streams of a core that ``izhi rtl --board`` built for a board with a serial line.
+
+    Args:
+        port: where it is.
+        patience: seconds without progress after which a transfer is given up.
+
+    Raises:
+        DeviceError: if nothing answers.
+    """
+
+    def __init__(self, port: Port, *, patience: float = PATIENCE) -> None:
+        self.port, self.patience = port, patience
+        # A number of its own keeps late answers to another program apart from those to this one.
+        self._reader, self._sequence = Reader(), secrets.randbelow(256)
+        self._is_over = False
+        self.drop()
+
+    def read(self, register: int) -> int:
+        answer = self._ask(Request.READ, [int(register)])
+        if answer.kind != Status.DONE or len(answer.words) != 1:
+            raise DeviceError(f"register 0x{int(register):02X} cannot be read: the board refuses it")
+        return answer.words[0]
+
+    def write(self, register: int, value: int) -> None:
+        end = time.monotonic() + self.patience
+        while True:
+            answer = self._ask(Request.WRITE, [int(register), int(value)])
+            if answer.kind == Status.DONE:
+                return
+            if answer.kind != Status.BUSY:
+                raise DeviceError(f"register 0x{int(register):02X} cannot be written: the board refuses it")
+            if time.monotonic() > end:
+                raise DeviceError(f"register 0x{int(register):02X} was not written within {self.patience:g} s")
+
+    def send(self, packet: Words) -> None:
+        self._send(packet, 0)
+
+    def exchange(self, packet: Words, room: int) -> Words:
+        return self._answer(self._send(packet, room), room)
+
+    def receive(self, room: int) -> Words:
+        return self._answer([], room)
+
+    def drop(self) -> None:
+        """Forget words that wait in the board on the way in and out."""
+        self._ask(Request.RESET)
+        self._is_over = False
+
+    def close(self) -> None:
+        self.port.close()
+
+    def _send(self, packet: Words, room: int) -> list[int]:
+        """Send a packet; words of its answer that had to be fetched meanwhile, so that the core goes on."""
+        came: list[int] = []
+        end = time.monotonic() + self.patience
+        for start in range(0, len(packet), MOST_WORDS):
+            words = packet[start : start + MOST_WORDS].tolist()
+            request = Request.SEND_LAST if start + MOST_WORDS >= len(packet) else Request.SEND
+            while (answer := self._ask(request, words)).kind == Status.BUSY:
+                more = self._fetch(came, room) if room else 0
+                if more:
+                    end = time.monotonic() + self.patience
+                if time.monotonic() > end:
+                    raise DeviceError(f"the board took no words for {self.patience:g} s; reset it")
+            if answer.kind != Status.DONE:
+                raise DeviceError("the board refuses words of a packet; is its design that of this version of Izhi?")
+            end = time.monotonic() + self.patience
+        return came
+
+    def _answer(self, came: list[int], room: int) -> Words:
+        """The rest of a packet that comes from the board, behind the words that have come."""
+        end = time.monotonic() + self.patience
+        while not self._is_over:
+            if self._fetch(came, room):
+                end = time.monotonic() + self.patience
+            elif time.monotonic() > end:
+                raise DeviceError(f"the board sent nothing for {self.patience:g} s; reset it")
+        self._is_over = False
+        return np.array(came, np.uint32)
+
+    def _fetch(self, came: list[int], room: int) -> int:
+        """Fetch words that wait; how many there were. Behind a packet's last word nothing is fetched."""
+        if self._is_over:
+            return 0
+        answer = self._ask(Request.FETCH)
+        came.extend(answer.words)
+        self._is_over = answer.kind == Status.LAST
+        if len(came) > room:
+            raise DeviceError(f"the board sent more than {room:,} words, which a packet has at most; reset it")
+        return len(answer.words)
+
+    def _ask(self, request: Request, words: Iterable[int] = ()) -> Frame:
+        """The answer to a request, which is sent again where none comes.
+
+        Raises:
+            DeviceError: if none comes at all.
+        """
+        self._sequence = (self._sequence + 1) % 256
+        data = to_bytes(Frame(self._sequence, request, tuple(words)))
+        for _ in range(_ATTEMPTS):
+            self.port.write(data)
+            left = 2 * _MOST_BYTES  # a line of noise does not hold up for ever
+            while left > 0 and (came := self.port.read(max(1, self.port.in_waiting))):
+                left -= len(came)
+                for frame in self._reader.feed(came):
+                    if frame.sequence == self._sequence:
+                        return frame
+        raise DeviceError(
+            f"the serial line gives no answer to {_ATTEMPTS} requests; check the port, its rate of bits, and that the"
+            " board holds the design of izhi rtl"
+        )
+
+
+__all__ = ["BAUD", "PATIENCE", "Port", "SerialBlock", "port"]
