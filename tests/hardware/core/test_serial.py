@@ -18,6 +18,7 @@ from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import shape as shapes, shape_of
 from izhi.hardware.core.protocol import ABORTED, IDENTITY, Control, Opcode, Register
 from izhi.hardware.core.serial.frames import MOST_WORDS, Frame, Reader, Request, Status, to_bytes
+from izhi.hardware.core.serial.link import ROOM
 from izhi.hardware.core.serial.simulated import SimulatedLine
 from izhi.hardware.core.serial.top import divisor, pll
 from izhi.hardware.devices.serial import SerialBlock
@@ -117,7 +118,7 @@ def test_a_request_that_comes_again_is_answered_and_not_done_again():
     line, step, end = SimulatedLine(SHAPE), Opcode.STEP << 28, Opcode.END << 28
     assert asked(line, Frame(7, Request.RESET)) == [Frame(7, Status.DONE)]
     send = Frame(8, Request.SEND_LAST, (0, step, end))
-    assert asked(line, send, send, send) == [Frame(8, Status.DONE)] * 3
+    assert asked(line, send, send, send) == [Frame(8, Status.DONE, (ROOM - 3,))] * 3
     count = Frame(9, Request.READ, (Register.EVENTS,))
     assert asked(line, count) == [Frame(9, Status.DONE, (1,))]
     fetch = Frame(10, Request.FETCH)
@@ -132,12 +133,13 @@ def test_what_cannot_be_done_is_refused_and_the_link_goes_on():
     cases = (
         (99, (), Status.REFUSED), (Request.READ, (), Status.REFUSED), (Request.READ, (0, 4), Status.REFUSED),
         (Request.READ, (0xF0,), Status.REFUSED), (Request.WRITE, (Register.STEPS,), Status.REFUSED),
-        (Request.WRITE, (Register.IDENTITY, 1), Status.REFUSED), (Request.SEND, (), Status.REFUSED),
+        (Request.WRITE, (Register.IDENTITY, 1), Status.REFUSED), (Request.FETCH, (), Status.DONE),
         (Request.SEND_LAST, (), Status.REFUSED), (Request.WRITE, (Register.STEPS, 5), Status.DONE),
     )  # fmt: skip
     for number, (kind, words, status) in enumerate(cases):
         assert asked(line, Frame(number, kind, words)) == [Frame(number, status)], (kind, words)
     assert asked(line, Frame(99, Request.READ, (Register.STEPS,))) == [Frame(99, Status.DONE, (5,))]
+    assert asked(line, Frame(98, Request.SEND)) == [Frame(98, Status.DONE, (ROOM,))]
     # Too long, cut off, and without its end: as if it had not been.
     long = to_bytes(Frame(1, Request.SEND, (0,) * (MOST_WORDS + 1)))
     for damaged in (long, to_bytes(Frame(1, Request.RESET))[:4], b"\x7e\x7d\x7e", b"\x7e\x00\x7e", b"\x7e" * 9):
@@ -163,6 +165,16 @@ def test_a_packet_longer_than_the_board_has_room_for_goes_on_while_its_answer_is
     with board.open("serial", an_artifact(), port=SimulatedLine(SHAPE), folder=folder) as device:
         found = device.run(spikes, sends_spikes=True)
         assert np.array_equal(found.scores, fixed.run(NETWORK, spikes).scores)
+
+
+def test_words_without_room_are_not_taken_and_the_host_learns_how_much_there_is():
+    line, step = SimulatedLine(SHAPE), Opcode.STEP << 28
+    asked(line, Frame(0, Request.WRITE, (Register.CONTROL, 0)))  # RUN is off: nothing is taken
+    whole = (step,) * MOST_WORDS
+    expected = [Frame(1, Status.DONE, (ROOM - MOST_WORDS,)), Frame(2, Status.DONE, (0,)), Frame(3, Status.BUSY, (0,))]
+    assert asked(line, *(Frame(number, Request.SEND, whole) for number in (1, 2, 3))) == expected
+    assert asked(line, Frame(4, Request.SEND)) == [Frame(4, Status.DONE, (0,))]
+    assert asked(line, Frame(5, Request.RESET), Frame(6, Request.SEND))[-1].words == (ROOM,)
 
 
 def test_a_malformed_packet_and_a_write_that_waits_leave_no_frozen_board():

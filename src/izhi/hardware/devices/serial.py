@@ -75,7 +75,7 @@ class SerialBlock:
         self.port, self.patience = port, patience
         # A number of its own keeps late answers to another program apart from those to this one.
         self._reader, self._sequence = Reader(), secrets.randbelow(256)
-        self._is_over = False
+        self._is_over, self._room = False, 0
         self.drop()
 
     def read(self, register: int) -> int:
@@ -107,7 +107,7 @@ class SerialBlock:
     def drop(self) -> None:
         """Forget words that wait in the board on the way in and out."""
         self._ask(Request.RESET)
-        self._is_over = False
+        self._is_over, self._room = False, 0
 
     def close(self) -> None:
         self.port.close()
@@ -118,17 +118,22 @@ class SerialBlock:
         end = time.monotonic() + self.patience
         for start in range(0, len(packet), MOST_WORDS):
             words = packet[start : start + MOST_WORDS].tolist()
-            request = Request.SEND_LAST if start + MOST_WORDS >= len(packet) else Request.SEND
-            while (answer := self._ask(request, words)).kind == Status.BUSY:
-                more = self._fetch(came, room) if room else 0
-                if more:
+            while self._room < len(words):
+                if room and self._fetch(came, room):
                     end = time.monotonic() + self.patience
                 if time.monotonic() > end:
                     raise DeviceError(f"the board took no words for {self.patience:g} s; reset it")
-            if answer.kind != Status.DONE:
-                raise DeviceError("the board refuses words of a packet; is its design that of this version of Izhi?")
+                self._hand_over(Request.SEND, [])
+            self._hand_over(Request.SEND_LAST if start + MOST_WORDS >= len(packet) else Request.SEND, words)
             end = time.monotonic() + self.patience
         return came
+
+    def _hand_over(self, request: Request, words: list[int]) -> None:
+        """Words of a packet, for which there is room; the answer says for how many more there is."""
+        answer = self._ask(request, words)
+        if answer.kind != Status.DONE or len(answer.words) != 1:
+            raise DeviceError("the board refuses words of a packet; is its design that of this version of Izhi?")
+        self._room = answer.words[0]
 
     def _answer(self, came: list[int], room: int) -> Words:
         """The rest of a packet that comes from the board, behind the words that have come."""

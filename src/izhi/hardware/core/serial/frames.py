@@ -33,8 +33,8 @@ class Request(IntEnum):
     RESET = 0  #: forget all words that wait, on the way in and out; the core itself goes on
     READ = 1  #: byte address of a register → its value
     WRITE = 2  #: byte address of a register, value
-    SEND = 3  #: words of a packet
-    SEND_LAST = 4  #: words of a packet, and its end
+    SEND = 3  #: words of a packet, or none → for how many more there is room
+    SEND_LAST = 4  #: words of a packet, and its end → the same
     FETCH = 5  #: → words of a packet that wait to be fetched
 
 

@@ -72,7 +72,7 @@ class Link(wiring.Component):
         write, read = cells.write_port(), cells.read_port()
         sequence, kind, count = Signal(8), Signal(Status), Signal(COUNT)
         was_asked, place, waited = Signal(), Signal(COUNT), Signal(range(_PATIENCE + 1))
-        register = Signal(32)
+        register, left = Signal(32), Signal(range(ROOM + 1))
         m.d.comb += [
             asked.place.eq(place),
             answer.sequence.eq(sequence),
@@ -88,9 +88,9 @@ class Link(wiring.Component):
             way_in.w_data.eq(Cat(asked.word, (asked.kind == Request.SEND_LAST) & (place == asked.count))),
         ]
 
-        def end(status: Any) -> None:
+        def end(status: Any, after: str = "answer") -> None:
             m.d.sync += kind.eq(status)
-            m.next = "answer"
+            m.next = after
 
         def next_word() -> None:
             m.d.sync += place.eq(place + 1)
@@ -118,10 +118,13 @@ class Link(wiring.Component):
                             end(Status.REFUSED)
                     with m.Case(Request.SEND, Request.SEND_LAST):
                         m.next = "fetch"
-                        with m.If(asked.count == 0):
+                        m.d.sync += left.eq(room)
+                        with m.If((asked.count == 0) & (asked.kind == Request.SEND_LAST)):
                             end(Status.REFUSED)
                         with m.Elif(asked.count > room):
-                            end(Status.BUSY)
+                            end(Status.BUSY, "room")
+                        with m.Elif(asked.count == 0):
+                            end(Status.DONE, "room")
                     with m.Case(Request.FETCH):
                         m.next = "out"
                     with m.Default():
@@ -163,9 +166,14 @@ class Link(wiring.Component):
                 m.next = "in"
             with m.State("in"):
                 m.d.comb += way_in.w_en.eq(1)
+                m.d.sync += left.eq(left - 1)
                 next_word()
                 with m.If(place == asked.count):
-                    end(Status.DONE)
+                    end(Status.DONE, "room")
+            with m.State("room"):
+                m.d.comb += [write.data.eq(left), write.en.eq(1)]
+                m.d.sync += count.eq(1)
+                m.next = "answer"
             with m.State("out"):
                 out, is_there = way_out.r_data, way_out.r_rdy & (count != MOST_WORDS)
                 m.d.comb += [write.data.eq(out), write.en.eq(is_there), way_out.r_en.eq(is_there)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,11 @@ from izhi.hardware.core.shape import CoreShape
 _SOURCE = Path(__file__).with_name("line.cc")
 #: Bytes that take as long as a reader waits for one.
 _PATIENCE = 100
+
+
+@cache
+def _library(shape: CoreShape, divisor: int) -> Path:
+    return compiled(Top(shape, divisor), _SOURCE.read_text())
 
 
 class SimulatedLine:
@@ -33,7 +39,7 @@ class SimulatedLine:
         self, shape: CoreShape, divisor: int = 4, *, skew: int = 0, damage: Callable[[bytes], bytes] | None = None
     ) -> None:
         self.bit, self.host_bit, self.damage = divisor, divisor + skew, damage
-        self._library = ctypes.CDLL(str(compiled(Top(shape, divisor), _SOURCE.read_text())))
+        self._library = ctypes.CDLL(str(_library(shape, divisor)))
         self._library.line_create.restype = ctypes.c_void_p
         self._library.line_cycles.restype = ctypes.c_uint64
         self._line = ctypes.c_void_p(self._library.line_create())
