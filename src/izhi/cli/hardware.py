@@ -30,7 +30,6 @@ from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
 from izhi.hardware import artifact, devices as board, networks
 from izhi.hardware.core import larger
-from izhi.hardware.core.serial.frames import BAUD
 from izhi.hardware.devices.evaluation import Inputs, Labels, evaluate, save_samples
 
 _CHANGES = marked(Mark.OF_QUANTIZING)
@@ -202,9 +201,7 @@ def rtl(a: argparse.Namespace) -> None:
         shape = larger(shape, whole_numbers("sizes", a.sizes, "784,1024,10"))
     out = Path(a.out or Path(a.artifact).with_suffix("") / a.board)
     spikes = next(_batches(found, a.samples))[0].astype(np.uint8) if a.samples else None
-    result = core_report.build(
-        found, shape, a.board, out, spikes, report_line, megahertz=a.clock, baud=BAUD if a.baud is None else a.baud
-    )
+    result = core_report.build(found, shape, a.board, out, spikes, report_line, megahertz=a.clock, baud=a.baud)
     print((out / "report.md").read_text())
     print(f"files: {out}")
     write_json(a.json, result)

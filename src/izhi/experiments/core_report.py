@@ -16,8 +16,8 @@ from izhi.errors import SettingError
 from izhi.experiments import plots
 from izhi.experiments.tables import markdown
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.core import boards, bundle, ecp5
-from izhi.hardware.core.boards import ECP5_BOARDS, UNTESTED, board, checked_clock, vivado_script
+from izhi.hardware.core import bundle, ecp5
+from izhi.hardware.core.boards import UNTESTED, Ecp5Board, board, checked_clock, vivado_script
 from izhi.hardware.core.protocol import ABORTED, Control, Error, Opcode, Register, Status
 from izhi.hardware.core.serial.frames import BAUD
 from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape, fingerprint
@@ -132,14 +132,21 @@ def build(
         SettingError: for a board, a clock or a rate that there is not; and if a routed design misses its clock: then
             the reports are there, and no bitstream.
     """
-    clock = checked_clock(name, megahertz)
+    target, clock = board(name), checked_clock(name, megahertz)
     report("Verilog")
-    texts = {**_sources(artifact, shape, name, clock, baud), "registers.md": register_map(shape)}
+    texts = {**bundle.sources(artifact, shape), "registers.md": register_map(shape)}
     found: Report = {
-        "board": name, "part": board(name).part, "available": dict(board(name).resources),
+        "board": name, "part": target.part, "available": dict(target.resources),
         "lanes": [s.lanes for s in shape.layers], "units": [s.units for s in shape.layers],
         "fingerprint": fingerprint(shape), "megahertz": clock,
     }  # fmt: skip
+    if isinstance(target, Ecp5Board):
+        ecp5.require_tools()
+        texts |= ecp5.sources(shape, target, clock, baud)
+    else:
+        texts["izhi.tcl"] = vivado_script(name, clock)
+        report("synthesis, about a minute")
+        found |= {"note": UNTESTED, "resources": bundle.resources(shape, target.family)}
     measured = None
     if spikes is not None:
         report(f"simulation of {spikes.shape[1]} samples")
@@ -151,11 +158,8 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         files.write_bytes(folder / file, text.encode())
-    if name in ECP5_BOARDS:
-        found |= {"note": ecp5.UNTESTED, **asdict(ecp5.build(folder, ECP5_BOARDS[name], clock, report))}
-    else:
-        report("synthesis, about a minute")
-        found |= {"note": UNTESTED, "resources": bundle.resources(shape, boards.BOARDS[name].family)}
+    if isinstance(target, Ecp5Board):
+        found |= {"note": ecp5.UNTESTED, **asdict(ecp5.build(folder, target, clock, report))}
     files.write_bytes(folder / "report.json", (json.dumps(found, indent=2) + "\n").encode())
     files.write_bytes(folder / "report.md", _report(found).encode())
     title = f"{name} ({found['part']})"
@@ -170,13 +174,6 @@ def build(
             f" {folder / 'report.md'}; use a lower --clock, or fewer lanes or units"
         )
     return found
-
-
-def _sources(artifact: IntegerArtifact, shape: CoreShape, name: str, clock: int, baud: int) -> dict[str, str]:
-    texts = bundle.sources(artifact, shape)
-    if name in ECP5_BOARDS:
-        return {**texts, **ecp5.sources(shape, ECP5_BOARDS[name], clock, baud)}
-    return {**texts, "izhi.tcl": vivado_script(name, clock)}
 
 
 def _report(found: Report) -> str:

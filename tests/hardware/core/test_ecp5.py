@@ -139,6 +139,9 @@ def test_bad_settings_and_tools_that_fail(file, tools, tmp_path, monkeypatch, ca
         SettingError, match=r"nextpnr-ecp5 is not installed; install your system's, or pip install 'izhi"
     ):
         ecp5.build(tmp_path, ECP5_BOARDS["ulx3s"], 100, lambda line: None)
+    assert cli.main([*line, "--board", "ulx3s"]) == 2
+    assert "nextpnr-ecp5 is not installed" in capsys.readouterr().err
+    assert not (tmp_path / "hw").exists()
 
 
 @pytest.mark.long

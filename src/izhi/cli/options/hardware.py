@@ -6,6 +6,7 @@ from izhi.cli.options.settings import add_setting, folder_options, samples_optio
 from izhi.cli.parser import Command
 from izhi.experiments.settings import Mark, marked
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS, TARGETS
+from izhi.hardware.core.serial.frames import BAUD
 from izhi.hardware.devices import DEVICES
 
 
@@ -104,7 +105,9 @@ def rtl(command: Command) -> None:
         " classes of a readout [the artifact's]",
     )
     command.add_argument("--clock", type=int, metavar="MHZ", help="of the core; the build fails if it is missed [100]")
-    command.add_argument("--baud", type=int, metavar="N", help="bits a second of a serial line [1,000,000]")
+    command.add_argument(
+        "--baud", type=int, default=BAUD, metavar="N", help="bits a second of a serial line [1,000,000]"
+    )
     for name, default, about in (
         ("lanes", 32, "neurons that an input spike reaches in a cycle"),
         ("units", 2, "neurons that are updated in a cycle"),

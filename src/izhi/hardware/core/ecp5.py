@@ -9,15 +9,13 @@ import importlib.util
 import json
 import shlex
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from izhi.errors import SettingError, SimulatorError
+from izhi.errors import SettingError
 from izhi.hardware.core import yosys
 from izhi.hardware.core.boards import Ecp5Board
 from izhi.hardware.core.serial.top import Top, divisor, pll
@@ -25,7 +23,6 @@ from izhi.hardware.core.shape import CoreShape
 
 #: What every file says that has not been run on a board.
 UNTESTED = "untested: no board has run it yet; clock and resources are those of nextpnr's report"
-
 
 #: Cells as nextpnr counts them.
 _CELLS = {"DP16KD": "DP16KD", "MULT18X18D": "MULT18X18D", "LUT4": "TRELLIS_COMB", "FF": "TRELLIS_FF"}
@@ -127,7 +124,13 @@ def _tool(name: str) -> list[str]:
     module, function = _WHEELS[name]
     if importlib.util.find_spec(module) is None:
         raise SettingError(f"{name} is not installed; install your system's, or pip install 'izhi[ecp5]'")
-    return [sys.executable, "-c", f"import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"]
+    return yosys.of_wheel(module, function)
+
+
+def require_tools() -> None:
+    """Raise SettingError if one of the tools is not installed."""
+    for name in _WHEELS:
+        _tool(name)
 
 
 def build(folder: Path, board: Ecp5Board, megahertz: int, report: Callable[[str], None]) -> Routed:
@@ -138,8 +141,7 @@ def build(folder: Path, board: Ecp5Board, megahertz: int, report: Callable[[str]
         SimulatorError: if one fails.
     """
     synthesis, route, pack = _commands(board)
-    for name, *_ in (synthesis, route, pack):
-        _tool(name)
+    require_tools()
     report("synthesis by yosys, about a minute")
     began = time.monotonic()
     _run(synthesis, folder)
@@ -147,7 +149,9 @@ def build(folder: Path, board: Ecp5Board, megahertz: int, report: Callable[[str]
     report("place and route by nextpnr, minutes")
     _run(route, folder)
     ended = time.monotonic()
-    tools = {name: _version(name) for name in ("yosys", "nextpnr-ecp5")}
+    tools = {
+        name: (_run([name, "--version"], folder).splitlines() or ["unknown"])[0] for name in ("yosys", "nextpnr-ecp5")
+    }
     found = _read(json.loads((folder / "nextpnr.json").read_text()), (between - began, ended - between), tools)
     if found.reached >= megahertz:
         _run(pack, folder)
@@ -158,17 +162,7 @@ def build(folder: Path, board: Ecp5Board, megahertz: int, report: Callable[[str]
 
 def _run(command: list[str], folder: Path) -> str:
     name, *arguments = command
-    done = subprocess.run([*_tool(name), *arguments], cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["it says nothing"]
-        errors = [line for line in said if "ERROR" in line]
-        raise SimulatorError(f"{name} fails: {(errors or said)[-1].removeprefix('ERROR: ')}")
-    return done.stdout + done.stderr
-
-
-def _version(name: str) -> str:
-    said = subprocess.run([*_tool(name), "--version"], capture_output=True, text=True)
-    return (said.stdout + said.stderr).strip().splitlines()[0] if said.returncode == 0 else "unknown"
+    return yosys.said_by(name, [*_tool(name), *arguments], folder)
 
 
 def _read(found: Mapping[str, Any], seconds: tuple[float, float], tools: dict[str, str]) -> Routed:
@@ -183,4 +177,4 @@ def _read(found: Mapping[str, Any], seconds: tuple[float, float], tools: dict[st
     return Routed(float(speed["achieved"]), used, path, seconds, tools)
 
 
-__all__ = ["UNTESTED", "Routed", "build", "sources"]
+__all__ = ["UNTESTED", "Routed", "build", "require_tools", "sources"]

