@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from izhi.kernels import packed, product
 from izhi.kernels.cpu import events
 from izhi.kernels.factored import Factored
 from izhi.network import Layer, Network
-from izhi.network.connections import Linear
+from izhi.network.connections import AxonalDelay, Linear
 from izhi.neurons import LIF, Izhikevich
 
 
@@ -25,16 +25,19 @@ def test_it_is_its_product() -> None:
     assert isinstance(viewed, Factored)
     assert torch.equal(viewed.sum(-1), expected.view(3, 4, 2, 3).sum(-1))
     assert torch.equal(found.view(12, 6).sum(1), expected.view(12, 6).sum(1))
+    with pytest.raises(RuntimeError, match="two factors and has no memory"):
+        found.data_ptr()
 
 
 @settings(deadline=None, max_examples=15)
 @given(
     st.integers(4, 11), st.integers(1, 9), st.integers(1, 90), st.integers(1, 16), st.booleans(),
-    st.sampled_from([None, "lif"]), st.integers(0, 9),
+    st.sampled_from([None, "lif"]), st.sampled_from([None, "delay", "mean", "largest"]), st.integers(0, 9),
 )  # fmt: skip
 def test_a_network_learns_the_same_by_factors(
-    steps: int, batch: int, hidden: int, outputs: int, recurrent: bool, neuron: str | None, seed: int
-) -> None:
+    steps: int, batch: int, hidden: int, outputs: int, recurrent: bool, neuron: str | None, between: str | None,
+    seed: int,
+) -> None:  # fmt: skip
     spikes = (torch.rand(steps, batch, 40, generator=torch.Generator().manual_seed(seed)) < 0.3).float()
 
     def gradients(few: int) -> list[Tensor]:
@@ -44,8 +47,12 @@ def test_a_network_learns_the_same_by_factors(
             patch.setattr(packed, "_FACTORED_UP_TO", few)
             torch.manual_seed(seed)
             kind = LIF if neuron else Izhikevich
-            layers = [Layer(Linear(40, hidden, recurrent=recurrent), kind()), Layer(Linear(hidden, outputs), LIF())]
-            network = Network(layers)
+            first = Layer(Linear(40, 2 * hidden, recurrent=recurrent), kind())
+            pool = {"mean": nn.AvgPool1d(2), "largest": nn.MaxPool1d(2)}.get(between or "")
+            pools = [] if pool is None else [nn.Unflatten(1, (1, -1)), pool, nn.Flatten()]
+            width = 2 * hidden // (1 + len(pools) // 3)
+            delay = AxonalDelay(width, 3) if between == "delay" else None
+            network = Network([first, *pools, Layer(Linear(width, outputs), LIF(), delay)])
             (network(spikes).output * torch.linspace(-1, 1, outputs)).sum().backward()
             return [p.grad for p in network.parameters() if p.grad is not None]
 

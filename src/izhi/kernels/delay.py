@@ -14,6 +14,7 @@ from torch import Tensor
 
 from izhi.errors import DivergenceError
 from izhi.kernels.cpu import delay as cpu
+from izhi.kernels.factored import dense
 from izhi.kernels.packed import product
 
 
@@ -60,7 +61,7 @@ class _Delayed(torch.autograd.Function):
         x, past, delays, whole = ctx.saved_tensors
         largest = len(past) - 1
         if _has_kernel(x):
-            g = g.to(x.dtype).contiguous()
+            g = dense(g).to(x.dtype).contiguous()
             grad_x, grad_past, grad = cpu.backward(x.contiguous(), past.contiguous(), whole, g)
             return grad_x, grad_past, _inward(grad, delays, largest)
         depth, length = len(past), len(x)

@@ -37,6 +37,10 @@ class Factored(Tensor):
         g, weight = self.factors
         return (g @ weight).view(self.shape)
 
+    def data_ptr(self) -> int:
+        """There is none: a kernel needs ``dense``."""
+        raise RuntimeError("the gradient is two factors and has no memory, expected a dense one")
+
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None

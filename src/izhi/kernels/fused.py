@@ -143,7 +143,7 @@ class _FusedStep(torch.autograd.Function):
         plan = ctx.plan
         current, v, u, coefficients, constants = ctx.saved_tensors
         call, after = _one_step(current, coefficients, constants), _together(grad_v, grad_u)
-        grad_spikes = grad_spikes.to(plan.dtype).contiguous().view(1, -1)
+        grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous().view(1, -1)
         g = ctx.device.backward(plan, call, _together(v, u)[None], 1, grad_spikes, after)
         grad_p, _ = _of_coefficients(plan, call, g)
         return None, None, None, grad_p, g.current.view_as(current), *g.state.view(2, *current.shape).unbind()

@@ -13,7 +13,7 @@ from izhi.kernels import paths
 from izhi.kernels.cpu import bits, events
 from izhi.kernels.cpu.bits import WORD
 from izhi.kernels.cpu.rows import FEW
-from izhi.kernels.factored import Factored
+from izhi.kernels.factored import Factored, dense
 from izhi.kernels.tracing import is_traced
 
 #: Spikes, and steps through which the weights stay in the cache, from which sums over spikes may be faster.
@@ -136,7 +136,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
-        (weight,) = ctx.saved_tensors
+        (weight,), g = ctx.saved_tensors, dense(g)
         of_weight = events.weight_gradient(ctx.events, g.contiguous()) if ctx.needs_input_grad[1] else None
         of_spikes = None
         if ctx.needs_input_grad[2]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from izhi.kernels.cpu import pool as cpu
 from izhi.kernels.cpu.pool import MOST_IN_WINDOW, Kind
+from izhi.kernels.factored import dense
 from izhi.kernels.tracing import is_traced
 
 _KINDS: dict[type[nn.Module], tuple[Kind, int]] = {
@@ -31,7 +32,7 @@ class _Pool(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
         (place,) = ctx.saved_tensors
-        return cpu.backward(g.contiguous(), place, ctx.kind, ctx.kernel, ctx.shape), None, None
+        return cpu.backward(dense(g).contiguous(), place, ctx.kind, ctx.kernel, ctx.shape), None, None
 
 
 def pool(module: nn.Module, x: Tensor) -> Tensor | None:
