@@ -5,7 +5,17 @@ from itertools import pairwise
 
 import numpy as np
 
-from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, Layer, LIFNeuron, Network, Pool, Readout, Window
+from izhi.hardware.fixed import (
+    NEURONS,
+    FixedPoint,
+    IzhikevichNeuron,
+    Layer,
+    Network,
+    Pool,
+    Readout,
+    Synapse,
+    Window,
+)
 
 
 def random_network(
@@ -18,6 +28,8 @@ def random_network(
     bits=4,
     width=12,
     classes=4,
+    synapse=None,
+    delay=0,
 ):
     """A network whose neurons spike, saturate and reset; its constants are drawn near useful ones."""
     random = np.random.default_rng(seed)
@@ -40,12 +52,14 @@ def random_network(
                 near(0.1 * one, 2), near(0.2 * one, 3), near(0.7 * one, 5), near(0, 3), near(0, 3),
             )  # fmt: skip
         else:
-            neuron = LIFNeuron(v, 12, near(3500, 300), near(0, 9 * one), near(one, 9))
+            neuron = NEURONS[kind](v, 12, near(3500, 300), near(0, 9 * one), near(one, 9))
         layers.append(
             Layer(
                 random.integers(-half, half, (outputs, inputs)), bits, random.integers(0, 900, outputs),
                 int(random.integers(0, 8)), FixedPoint(width, point), neuron,
                 random.integers(-half, half, (outputs, outputs)) if recurrent else None,
+                synapse=None if synapse is None else Synapse(synapse, random.integers(0, 1 << 12, outputs)),
+                delay=random.integers(0, delay + 1, inputs) if delay else None,
             )
         )  # fmt: skip
     last = None

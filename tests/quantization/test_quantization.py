@@ -15,7 +15,7 @@ from izhi.experiments.settings.choices import QUANTIZATION_METHODS
 from izhi.hardware import artifact as artifacts, fixed
 from izhi.hardware.fixed import FixedPoint, fast
 from izhi.network import Layer, Network, encoding
-from izhi.network.connections import AxonalDelay, ConductanceSynapse, Linear
+from izhi.network.connections import ConductanceSynapse, ExponentialSynapse, Linear, SynapticDelay
 from izhi.quantization import StateFormats
 from izhi.quantization.ptq import correct_biases
 from izhi.training import checkpoint
@@ -39,6 +39,10 @@ NETWORKS = [
         "per_neuron": True,
         "spread": 0.1,
     },
+    {"neuron": "normalized", "connection": "exponential", "tau": 4.0},
+    {"neuron": "lif", "connection": "recurrent-exponential", "readout": "current"},
+    {"neuron": "normalized", "delays": 5},
+    {"neuron": "lif", "connection": "exponential", "delays": 5},
 ]
 
 
@@ -58,10 +62,20 @@ def network_of(**settings):
     return network
 
 
-@pytest.mark.parametrize("settings", NETWORKS)
+def network_with_reset_to_zero():
+    torch.manual_seed(0)
+    layers = [Layer(Linear(64, 40, synapse=ExponentialSynapse(3.0, learn_tau=True)), LIF(0.8, reset="zero")),
+              Layer(Linear(40, 10), LIF(0.9, reset="zero", size=10, learn="beta,threshold", spread=0.1))]  # fmt: skip
+    with torch.no_grad():
+        for layer in layers:
+            layer.connection.weight.mul_(2.5)
+    return Network(layers)
+
+
+@pytest.mark.parametrize("settings", [*NETWORKS, None])
 @pytest.mark.parametrize(("bits", "width", "per_neuron"), [(8, 16, False), (4, 12, True), (2, 8, False)])
 def test_in_evaluation_it_is_the_integer_model(settings, bits, width, per_neuron):
-    network, spikes = network_of(**settings), digits()
+    network, spikes = network_with_reset_to_zero() if settings is None else network_of(**settings), digits()
     formats = quantization.formats(network, spikes, width)
     rounded = quantization.quantized(network, bits, formats, per_neuron=per_neuron).eval()
     with torch.no_grad():
@@ -78,6 +92,8 @@ def test_in_evaluation_it_is_the_integer_model(settings, bits, width, per_neuron
     rounded.train()
     rounded(spikes).output.square().sum().backward()
     for name, p in rounded.named_parameters():
+        if not p.requires_grad:
+            continue
         assert torch.isfinite(p.grad).all(), name
         assert p.grad.abs().sum() > 0, name
 
@@ -112,7 +128,7 @@ def test_formats_hold_the_magnitude_with_the_most_bits(magnitude, expected):
 
 def test_formats_cover_states_and_threshold():
     network, spikes = network_of(neuron="lif"), digits()
-    (v, u), *_ = quantization.ranges(network, spikes)
+    (v, u, _), *_ = quantization.ranges(network, spikes)
     assert v > 0
     assert u == 0
     found = quantization.formats(network, spikes, 16)[0]
@@ -128,7 +144,7 @@ def test_few_bits_go_where_spikes_are_decided():
     with torch.no_grad():
         layer.connection.input.bias[:15] = -2.0
     network, spikes = Network([layer]), (torch.rand(40, 8, 20) < 0.5).float()
-    (v, _), *_ = quantization.ranges(network, spikes)
+    (v, _, _), *_ = quantization.ranges(network, spikes)
     chosen = quantization.formats(network, spikes, 8)
     wide = [StateFormats(quantization.fitting(8, v), chosen[0].u)]
     assert v > 20
@@ -167,14 +183,15 @@ def test_what_hardware_does_not_have():
     fine = StateFormats(FixedPoint(16, 12), FixedPoint(16, 12))
     one = [
         (Layer(Linear(4, 3), Izhikevich("RS")), "order is 'izhikevich', expected 'fpga-ip'"),
-        (Layer(Linear(4, 3), LIF(reset="zero")), "reset is 'zero', expected 'subtract'"),
+        (Layer(Linear(4, 3), LIF(reset="none")), "reset is 'none', expected 'subtract' or 'zero'"),
+        (Layer(Linear(4, 3), LIF(reset_delay=False)), "reset is 'subtract' in the step of the spike, expected"),
         (
             Layer(Linear(4, 3, synapse=ConductanceSynapse()), LIF()),
-            "connection is Linear with ConductanceSynapse, expected Linear",
+            "connection is Linear with ConductanceSynapse, which hardware does not have; choose Linear or Conv2d",
         ),
         (
-            Layer(Linear(4, 3), LIF(), AxonalDelay(4, 3)),
-            "delays are set, which hardware does not have",
+            Layer(Linear(4, 3), LIF(), SynapticDelay(4, 3, 2)),
+            "each synapse has a delay of its own, which hardware does not have; choose axonal delays",
         ),
     ]
     for layer, message in one:

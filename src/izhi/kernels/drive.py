@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from izhi.kernels.plan import Constants, EventOrder, Formats, ResetMode
+from izhi.kernels.plan import Constants, EventOrder, Formats, Grid, ResetMode
 
 #: The step function that spikes are, with a derivative of its own in the backward pass.
 SpikeGradient = Callable[[Tensor], Tensor]
@@ -108,10 +108,13 @@ class Synapse(NamedTuple):
     Attributes:
         decay: what is left of s after a step, a tensor of no dimensions.
         implicit: κ of an implicit step (see ``ConductanceSynapse``); 0 for an explicit one.
+        grid: of s as fixed-point numbers, in units of x, before a neuron with formats; y is then s, and 1 − decay in
+            the drive's gain.
     """
 
     decay: Tensor
     implicit: float = 0.0
+    grid: Grid | None = None
 
 
 class Drive(NamedTuple):

@@ -36,10 +36,12 @@ class Dynamics(NamedTuple):
 def dynamics(plan: Plan, words: Vocabulary) -> Dynamics:
     """The functions of a plan in the words of a compiler."""
     derivative = plan.surrogate.formula(words)
-    arrive, arrive_back = _synapse(plan, words)
+    arrive, arrive_back = quantized.synapse(words) if plan.quantized else _synapse(plan, words)
     if isinstance(plan.dynamics, Reset):
         advance, retreat = (
-            quantized.lif(derivative, words) if plan.quantized else _lif(plan.dynamics, derivative, plan, words)
+            quantized.lif(plan.dynamics.mode, derivative, words)
+            if plan.quantized
+            else _lif(plan.dynamics, derivative, plan, words)
         )
     else:
         advance, retreat = (

@@ -341,10 +341,10 @@ def run(
     current, conductance = _flat(drive)
     p = _stacked(coefficients, one, current.device)
     bias = p.new_zeros(0) if drive.bias is None else drive.bias.float().expand(one[1:]).reshape(-1)
-    decay, implicit = p.new_zeros(()), 0.0
+    decay, implicit, grid = p.new_zeros(()), 0.0, None
     traces: tuple[Tensor, ...] = ()
     if drive.synapse is not None:
-        decay, implicit = drive.synapse
+        decay, implicit, grid = drive.synapse
         traces = memory.synapse or (p.new_zeros(one),) * (1 + (drive.conductance is not None))
     first, second = surrogate.constants
     numbers = constants.quantized(formats)._replace(
@@ -353,6 +353,10 @@ def run(
         decay=float(decay.detach()),
         implicit=implicit,
     )
+    if grid is not None:
+        numbers = numbers._replace(
+            trace_scale=grid.scale, trace_unit=1 / grid.scale, trace_low=grid.low, trace_high=grid.high
+        )
     plan = Plan(
         dynamics, type(surrogate), current.dtype, coupled=drive.conductance is not None,
         filtered=drive.synapse is not None, biased=drive.bias is not None, shared=p.shape[1] == 1,

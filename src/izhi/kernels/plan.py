@@ -103,6 +103,19 @@ class Plan:
         return self.own + (1 + self.coupled if self.filtered else 0)
 
 
+class Grid(NamedTuple):
+    """Fixed-point numbers as kernels use them: values, not integers.
+
+    Attributes:
+        scale: 2 to the power of the fraction.
+        low, high: limits.
+    """
+
+    scale: float
+    low: float
+    high: float
+
+
 class FeedbackKernels(NamedTuple):
     """Kernels that take the recurrent weights R, (N, N), of a layer themselves.
 
@@ -152,6 +165,7 @@ class Constants(NamedTuple):
         u_scale, u_unit: of fixed-point u.
         u_low, u_high: limits of fixed-point u.
         i_low, i_high: limits of the fixed-point current.
+        trace_scale, trace_unit, trace_low, trace_high: of a synapse's fixed-point sums.
     """
 
     dt: float = 1.0
@@ -172,6 +186,10 @@ class Constants(NamedTuple):
     u_high: float = 0.0
     i_low: float = 0.0
     i_high: float = 0.0
+    trace_scale: float = 1.0
+    trace_unit: float = 1.0
+    trace_low: float = 0.0
+    trace_high: float = 0.0
 
     def quantized(self, f: Formats | None) -> Constants:
         """The same with the scales and limits of fixed-point numbers, if there are any."""

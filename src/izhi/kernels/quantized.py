@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from izhi.kernels.drive import Coefficients, QuantizedLIFCoefficients
-from izhi.kernels.plan import Constants
+from izhi.kernels.plan import Constants, ResetMode
 from izhi.kernels.vocabulary import Scalar, Vocabulary, places
 
 
@@ -65,15 +65,15 @@ def izhikevich_step(words: Vocabulary) -> IzhikevichStep:
     return IzhikevichStep(reset, next_v, next_u)
 
 
-def lif_step(words: Vocabulary) -> Scalar:
+def lif_step(words: Vocabulary, mode: ResetMode) -> Scalar:
     """The step of LIF in some words: (v, current, bias, p, s) → v.
 
-    The reset is that of "subtract", a step after the spike.
+    A step after a spike v loses the threshold ("subtract"), or begins at zero ("zero").
     """
     select, clip, wide, narrow, rounded = (
         words.select, words.clip, words.wide, words.narrow, words.rounded,
     )  # fmt: skip
-    zero, one = words.number(0.0), words.number(1.0)
+    zero, one, zeroes = words.number(0.0), words.number(1.0), words.constant(mode == "zero")
     k, q = places(Constants, words), places(QuantizedLIFCoefficients, words)
     BETA, THRESHOLD, GAIN = q.beta, q.threshold, q.gain
     V_SCALE, V_UNIT, V_LOW, V_HIGH = k.v_scale, k.v_unit, k.v_low, k.v_high
@@ -84,11 +84,39 @@ def lif_step(words: Vocabulary) -> Scalar:
         scale, unit = wide(s[V_SCALE]), wide(s[V_UNIT])
         above = select(v > p[THRESHOLD], one, zero)
         i = clip(rounded(wide(p[GAIN]) * wide(current), scale, unit), wide(s[I_LOW]), wide(s[I_HIGH]))
-        leak = rounded(wide(p[BETA]) * wide(v) + wide(bias), scale, unit)
-        new = i + leak - wide(above) * wide(p[THRESHOLD])
+        kept, lost = wide(v), wide(above) * wide(p[THRESHOLD])
+        if zeroes:
+            kept, lost = wide(one - above) * kept, wide(zero * above)
+        leak = rounded(wide(p[BETA]) * kept + wide(bias), scale, unit)
+        new = i + leak - lost
         return narrow(clip(new, wide(s[V_LOW]), wide(s[V_HIGH])))
 
     return next_v
+
+
+def synapse(words: Vocabulary) -> tuple[Scalar, Scalar]:
+    """(arrive, arrive_back) of a synapse whose sums are fixed-point numbers, see ``izhi.kernels.dynamics.Dynamics``.
+
+        s[t] = sat(round(decay·s[t−1] + x[t])),   y[t] = s[t]
+
+    The factor 1 − decay is in the gain of the neuron's current.
+    """
+    wide, narrow, rounded, clip = words.wide, words.narrow, words.rounded, words.clip
+    k = places(Constants, words)
+    DECAY, SCALE, UNIT, LOW, HIGH = k.decay, k.trace_scale, k.trace_unit, k.trace_low, k.trace_high
+
+    @words.inlined
+    def arrive(x, y, a, b, s):  # type: ignore[no-untyped-def]
+        total = rounded(wide(s[DECAY]) * wide(a) + wide(x), wide(s[SCALE]), wide(s[UNIT]))
+        a = narrow(clip(total, wide(s[LOW]), wide(s[HIGH])))
+        return a, b, a, y
+
+    @words.inlined
+    def arrive_back(x, y, a, b, ga, gb, gc, gg, s):  # type: ignore[no-untyped-def]
+        ga = ga + gc
+        return ga, gb, a * ga
+
+    return arrive, arrive_back
 
 
 def izhikevich(derivative: Scalar, words: Vocabulary) -> tuple[Scalar, Scalar]:
@@ -139,14 +167,14 @@ def izhikevich(derivative: Scalar, words: Vocabulary) -> tuple[Scalar, Scalar]:
     return advance, retreat
 
 
-def lif(derivative: Scalar, words: Vocabulary) -> tuple[Scalar, Scalar]:
+def lif(mode: ResetMode, derivative: Scalar, words: Vocabulary) -> tuple[Scalar, Scalar]:
     """(advance, retreat) of LIF; the backward step looks at v after the step, too."""
     inlined, select = words.inlined, words.select
-    zero, one = words.number(0.0), words.number(1.0)
+    zero, one, zeroes = words.number(0.0), words.number(1.0), words.constant(mode == "zero")
     k, q = places(Constants, words), places(QuantizedLIFCoefficients, words)
     BETA, THRESHOLD, GAIN = q.beta, q.threshold, q.gain
     FIRST, SECOND = k.surrogate_first, k.surrogate_second
-    next_v = lif_step(words)
+    next_v = lif_step(words, mode)
 
     @inlined
     def advance(v, u, current, g, bias, p, s):  # type: ignore[no-untyped-def]
@@ -158,7 +186,10 @@ def lif(derivative: Scalar, words: Vocabulary) -> tuple[Scalar, Scalar]:
         above = select(v > p[THRESHOLD], one, zero)
         soft = gs * derivative(ahead - p[THRESHOLD], s[FIRST], s[SECOND])
         gv = gv + soft
-        gradients = v * gv, -soft - above * gv, current * gv
-        return p[BETA] * gv, gu, p[GAIN] * gv, zero * gv, gv, gradients
+        kept, lost = gv, above * gv
+        if zeroes:
+            kept, lost = (one - above) * gv, zero * gv
+        gradients = v * kept, -soft - lost, current * gv
+        return p[BETA] * kept, gu, p[GAIN] * gv, zero * gv, gv, gradients
 
     return advance, retreat

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from izhi.kernels.drive import (
     QuantizedLIFCoefficients,
     SpikeGradient,
 )
-from izhi.kernels.plan import Constants, Formats
+from izhi.kernels.plan import Constants, Formats, Grid, ResetMode
 from izhi.kernels.tracing import is_in_trace, is_traced
 from izhi.kernels.vocabulary import Vocabulary
 
@@ -37,12 +37,21 @@ def arrive(drive: Drive, memory: Memory) -> tuple[Drive, Memory]:
     kind = torch.float64 if current.dtype == torch.float64 else torch.float32
     arriving = [x.to(kind) for x in (current, g) if x is not None]
     held = memory.synapse or tuple(torch.zeros_like(x) for x in arriving)
+    if synapse.grid is not None:
+        trace = _quantized_trace(arriving[0], held[0], synapse.decay, synapse.grid)
+        return Drive(trace, g, bias), Memory((trace,), memory.spikes)
     s = tuple(synapse.decay * a + x for a, x in zip(held, arriving, strict=True))
     filtered = [(1 - synapse.decay) * x for x in s]
     if g is not None:
         share = 1 / (1 + synapse.implicit * filtered[1])
         filtered = [x * share for x in filtered]
     return Drive(filtered[0], None if g is None else filtered[1], bias), Memory(s, memory.spikes)
+
+
+def _quantized_trace(x: Tensor, before: Tensor, decay: Tensor, grid: Grid) -> Tensor:
+    """A synapse's sum in fixed-point numbers, exact in float64."""
+    total = rounded(decay.double() * before.double() + x.double(), grid.scale)
+    return _clamp(total, grid.low, grid.high).to(x.dtype)
 
 
 def _fed_back(spikes: Tensor, feedback: Tensor) -> Tensor:
@@ -153,7 +162,7 @@ WORDS = Vocabulary(
     rounded=lambda x, scale, unit: rounded(x, scale),
 )
 _QUANTIZED_IZHIKEVICH = quantized.izhikevich_step(WORDS)
-_QUANTIZED_LIF = quantized.lif_step(WORDS)
+_QUANTIZED_LIF = {mode: quantized.lif_step(WORDS, mode) for mode in get_args(ResetMode)}
 
 
 def izhikevich_step(
@@ -287,7 +296,7 @@ def _quantized_lif(
     """The step of izhi.fixed.LIFNeuron in values instead of integers, exact in float64."""
     wide = QuantizedLIFCoefficients(*(_wide(x) for x in p))
     k = Constants().quantized(formats)
-    after = _QUANTIZED_LIF(v.double(), drive.current.double(), _bias(drive), wide, k)
+    after = _QUANTIZED_LIF[s.reset](v.double(), drive.current.double(), _bias(drive), wide, k)
     spikes = spike(after - wide.threshold, s.surrogate, strict=True)
     return spikes.to(v.dtype), after.to(v.dtype)
 

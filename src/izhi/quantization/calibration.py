@@ -16,13 +16,15 @@ from izhi.quantization.neurons import StateFormats, quantized_neuron
 
 #: The share of states that formats must hold; what lies beyond saturates.
 COVERED = 0.9999
+#: What a synapse's sums may grow by while weights are trained further.
+ROOM = 2.0
 #: Formats that hold less are taken for that share of the wrong spikes, or less; and not where wrong
 #: spikes are that share of all, so that states keep room while the network is trained further.
 WORTH_IT, NEGLIGIBLE = 0.9, 5e-3
 
 
-def ranges(network: Network, spikes: Spikes) -> list[tuple[float, float]]:
-    """The magnitudes of v and u (0 for LIF) below which nearly all of each layer's states lie."""
+def ranges(network: Network, spikes: Spikes) -> list[tuple[float, float, float]]:
+    """The magnitudes below which nearly all states of each layer lie: v, u, a synapse's sums; 0 for what it lacks."""
     found = []
     with torch.no_grad():
         for layer, given in walk(network, spikes):
@@ -34,9 +36,10 @@ def ranges(network: Network, spikes: Spikes) -> list[tuple[float, float]]:
             for t in range(len(drive.current)):
                 _, state = layer.neuron.step(drive.step(t), state)
                 u = getattr(state, "u", torch.zeros(1))
-                seen.append(torch.stack([_largest(state.v), _largest(u)]))
-            highest = torch.stack(seen).amax(0)
-            found.append((float(highest[0]), float(highest[1])))
+                trace = state.memory.synapse[0] if state.memory.synapse else torch.zeros(1)
+                seen.append(torch.stack([_largest(x) for x in (state.v, u, trace)]))
+            v, u_, trace_ = torch.stack(seen).amax(0).tolist()
+            found.append((v, u_, trace_))
     return found
 
 
@@ -65,11 +68,12 @@ def formats(network: Network, spikes: Spikes, width: int, *, fraction: int = 14)
     """
     found = []
     with torch.no_grad():
-        for (layer, given), (v, u) in zip(walk(network, spikes), ranges(network, spikes), strict=False):
+        for (layer, given), (v, u, trace) in zip(walk(network, spikes), ranges(network, spikes), strict=False):
             assert isinstance(layer, Layer)
             threshold = _threshold(layer)
             # The threshold itself has to be a number of v.
-            wide = StateFormats(fitting(width, max(v, 1.01 * threshold)), fitting(width, u or 1.0), fraction)
+            sums = None if layer.connection.synapse is None else fitting(width, ROOM * trace or 1.0)
+            wide = StateFormats(fitting(width, max(v, 1.01 * threshold)), fitting(width, u or 1.0), fraction, sums)
             drive, _ = layer.drive(given)
             found.append(_least_wrong(layer.neuron, drive, layer(given)[0], wide, threshold))
     return found
@@ -105,4 +109,7 @@ def _least_wrong(neuron: Neuron, drive: Drive, wanted: Tensor, formats: StateFor
 def usual_formats(network: Network, width: int) -> list[StateFormats]:
     """Formats for a network whose own are still to be loaded."""
     number = FixedPoint(width, max(width - 3, 0))
-    return [StateFormats(number, number) for _ in network.spiking]
+    return [
+        StateFormats(number, number, trace=None if layer.connection.synapse is None else number)
+        for layer in network.spiking
+    ]

@@ -14,6 +14,7 @@ from izhi.kernels import Drive, Spikes
 from izhi.kernels.reference import rounded
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay
+from izhi.network.synapses import ConductanceSynapse
 
 
 def _quantizer(weights: nn.Module, weight: Tensor, bits: int, per_neuron: bool) -> Any:
@@ -45,7 +46,7 @@ class QuantizedConnection(Connection):
     """A = Q·s[t] + R·z[t−1] in integers Q, R of some bits; the current is gain·A + bias.
 
     Args:
-        connection: Linear or a convolution, whose weights are taken over, with the feedback of a linear one.
+        connection: Linear or a convolution, whose weights and synapse are taken over, with the feedback of Linear.
         bits: of a weight, 2 to 8.
         per_neuron: whether each neuron, or channel, has a scale of its own.
         integers: whether the neuron takes integers and their gain; else it gets plain currents.
@@ -59,14 +60,18 @@ class QuantizedConnection(Connection):
         self, connection: Connection, bits: int, *, per_neuron: bool = False, integers: bool = True, unit: float = 1.0
     ) -> None:
         is_linear = isinstance(connection.input, nn.Linear)
-        if connection.synapse is not None or (connection.feedback is not None and not is_linear):
-            raise SettingError(f"connection is {connection.kind}, expected Linear or Conv2d, which hardware has")
+        if isinstance(connection.synapse, ConductanceSynapse) or (connection.feedback is not None and not is_linear):
+            raise SettingError(
+                f"connection is {connection.kind}, which hardware does not have; choose Linear or Conv2d, with an"
+                " exponential synapse or none, and recurrence in Linear alone"
+            )
         _check_bits(bits)
         weight = connection.weight
         if connection.feedback is not None:
             # One scale for both, since they meet in one accumulator.
             weight = torch.cat([weight, connection.feedback.weight], 1)
         super().__init__(_quantizer(connection.input, weight.detach(), bits, per_neuron))
+        self.synapse = connection.synapse
         self.bits, self.gives_integers, self.unit = bits, integers, unit
         self.bias = connection.input.bias
         self.recurrent, self._inputs = connection.feedback is not None, connection.inputs
@@ -96,7 +101,13 @@ class QuantizedConnection(Connection):
         if scale is not None:
             scale = self.unit * scale
             scale = self.at_every_place(scale) if len(scale) > 1 else scale
-        return Drive(current, bias=bias, feedback=feedback, gain=scale)
+        synapse = None if self.synapse is None else self.synapse.dynamics
+        return Drive(current, bias=bias, synapse=synapse, feedback=feedback, gain=scale)
+
+    @property
+    def largest_scale(self) -> float:
+        """Of what arrives at the neuron."""
+        return self.unit * float(self.integers()[1].detach().max()) if self.gives_integers else 1.0
 
 
 class QuantizedReadout(Connection):

@@ -7,14 +7,18 @@ import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError
 from izhi.hardware import fixed
+from izhi.hardware.fixed.arithmetic import Integers
 from izhi.kernels import Spikes
+from izhi.kernels.reference import rounded
 from izhi.network import BatchNorm
 from izhi.network.connections import Connection
+from izhi.network.delays import AxonalDelay, SynapticDelay
 from izhi.network.layers import Layer, Network, each_step
 from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
 from izhi.quantization.neurons import (
@@ -60,19 +64,23 @@ def quantized(
             row.append(module)
             continue
         neuron, connection = module.neuron, module.connection
-        if formats is not None:
-            neuron = quantized_neuron(neuron, formats[number])
-        norm, width = module.norm, widths[number]
+        norm, width, own_formats = module.norm, widths[number], None if formats is None else formats[number]
         if width is not None:
             if levels is not None and number == 0:
                 _check_levels(levels, width, connection.weight[0].numel())
-            if module.delay is not None:
-                raise SettingError("delays are set, which hardware does not have; leave them out")
+            if isinstance(module.delay, SynapticDelay):
+                raise SettingError(
+                    "each synapse has a delay of its own, which hardware does not have; choose axonal delays"
+                )
             if norm is not None:
                 connection, norm = folded(connection, norm), None
             connection = QuantizedConnection(
                 connection, width, per_neuron=per_neuron, integers=formats is not None, unit=unit
             )
+            if own_formats is not None:
+                own_formats = own_formats.of_sums(connection.largest_scale)
+        if own_formats is not None:
+            neuron = quantized_neuron(neuron, own_formats)
         row.append(Layer(connection, neuron, module.delay, norm))
         unit, number = 1.0, number + 1
     readout = network.readout
@@ -215,7 +223,28 @@ def _layer(layer: Layer, spikes: Spikes, pools: tuple[fixed.Pool, ...]) -> fixed
         own.flatten(1).long().numpy(), connection.bits, multiplier, shift, neuron.formats.v, constants,
         whole[:, n:].long().numpy() if connection.recurrent else None,
         window=_window(connection, cast(Tensor, spikes).shape[2:]), pools=pools,
+        synapse=_synapse(connection, neuron, len(multiplier)), delay=_delays(layer, spikes.shape[2:]),
     )  # fmt: skip
+
+
+def _synapse(
+    connection: QuantizedConnection, neuron: QuantizedIzhikevich | QuantizedLIF, count: int
+) -> fixed.Synapse | None:
+    synapse, formats = connection.synapse, neuron.formats
+    if synapse is None or formats.trace is None:
+        return None
+    decay = round(float(rounded(synapse.decay, 2.0**formats.fraction)) * 2**formats.fraction)
+    return fixed.Synapse(formats.trace, np.full(count, decay, np.int64))
+
+
+def _delays(layer: Layer, features: Sequence[int]) -> Integers | None:
+    """Steps by which each source's spikes are late: of the features (channels, …) that come in."""
+    if layer.delay is None:
+        return None
+    steps = cast(AxonalDelay, layer.delay).steps.detach().round().long()
+    places = math.prod(features) // len(steps)
+    found: Integers = steps.repeat_interleave(places).numpy()
+    return found
 
 
 def _readout(readout: QuantizedReadout, pools: tuple[fixed.Pool, ...]) -> fixed.Readout:

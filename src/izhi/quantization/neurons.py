@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from izhi import kernels
 from izhi.errors import CheckpointError, SettingError
-from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, LIFNeuron
+from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, LIFNeuron, ZeroingLIFNeuron
 from izhi.hardware.fixed.arithmetic import Integers
 from izhi.hardware.fixed.bounds import MOST_BITS, MOST_FRACTION
-from izhi.kernels import Coefficients, Drive, QuantizedLIFCoefficients
-from izhi.kernels.plan import Formats
+from izhi.kernels import Coefficients, Drive, QuantizedLIFCoefficients, Synapse
+from izhi.kernels.plan import Formats, Grid
 from izhi.kernels.reference import rounded
 from izhi.neurons import (
     LIF,
@@ -28,6 +28,8 @@ from izhi.neurons import (
     NeuronCoefficients,
 )
 
+#: Bits of the integers that float32 holds.
+EXACT_BITS = 24
 #: Bits of multipliers, and how many bits finer than the unit of v the constants a4 and bias are.
 MULTIPLIER_BITS, FINER = 14, 4
 
@@ -43,34 +45,51 @@ class StateFormats:
         v: of v and of currents.
         u: of u.
         fraction: bits behind the point of the coefficients.
+        trace: of a synapse's sums, in units of what arrives; None without a synapse.
     """
 
     v: FixedPoint
     u: FixedPoint
     fraction: int = 14
+    trace: FixedPoint | None = None
 
     def as_tensor(self) -> Tensor:
-        """Widths and fractions of v and u, and the coefficients' fraction."""
+        """Widths and fractions of v and u, the coefficients' fraction, and width and fraction of a trace."""
         v, u = self.v, self.u
-        return torch.tensor([v.width, v.fraction, u.width, u.fraction, self.fraction])
+        return torch.tensor([v.width, v.fraction, u.width, u.fraction, self.fraction, *(self.trace or ())])
 
     @classmethod
     def of_tensor(cls, numbers: Tensor) -> StateFormats:
         """The formats that ``as_tensor`` wrote."""
-        a, b, c, d, fraction = numbers.tolist()
-        fractions = (b, d, fraction)
-        if not (2 <= min(a, c) <= max(a, c) <= MOST_BITS and 0 <= min(fractions) <= max(fractions) <= MOST_FRACTION):
+        a, b, c, d, fraction, *trace = numbers.tolist()
+        widths, fractions = (a, c, *trace[:1]), (b, d, fraction, *trace[1:])
+        if any(not 2 <= x <= MOST_BITS for x in widths) or any(not 0 <= x <= MOST_FRACTION for x in fractions):
             raise CheckpointError(
                 f"its states have formats {numbers.tolist()}, expected widths of 2 to {MOST_BITS} and fractions of 0 to"
                 f" {MOST_FRACTION}; use an intact copy"
             )
-        return cls(FixedPoint(a, b), FixedPoint(c, d), fraction)
+        return cls(FixedPoint(a, b), FixedPoint(c, d), fraction, FixedPoint(*trace) if trace else None)
 
     @property
     def of_kernels(self) -> Formats:
         """The same as the kernels take it."""
         v, u = ((f.lowest * f.unit, f.highest * f.unit) for f in (self.v, self.u))
         return Formats(2.0**self.v.fraction, 2.0**self.u.fraction, *v, *u, *v)
+
+    @property
+    def places_of_sums(self) -> int:
+        """Bits behind the point of what is multiplied by the gain."""
+        return 0 if self.trace is None else self.trace.fraction
+
+    def of_sums(self, scale: float) -> StateFormats:
+        """The same where whole numbers, in units of ``scale``, arrive at a synapse.
+
+        Its sums keep their range, and have as many bits before the point as that takes.
+        """
+        if self.trace is None:
+            return self
+        width, fraction = self.trace.width, self.trace.fraction + math.floor(math.log2(scale))
+        return replace(self, trace=FixedPoint(min(width - min(fraction, 0), EXACT_BITS), min(max(fraction, 0), 30)))
 
 
 def multiplied(factor: Tensor, unit: float) -> tuple[Tensor, int]:
@@ -151,9 +170,23 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
 
     def forward(self, current: Tensor | Drive, state: State | None = None) -> tuple[Tensor, State]:
         """Run over time, as the wrapped neuron does."""
-        drive = current if isinstance(current, Drive) else Drive(current)
+        drive = self._in_formats(current if isinstance(current, Drive) else Drive(current))
         state = self.initial_state(drive.current[0]) if state is None else state
         return self._over_time(drive, state)
+
+    def _in_formats(self, drive: Drive) -> Drive:
+        """A drive whose synapse adds up fixed-point numbers; 1 − decay is in its gain."""
+        number, synapse = self.formats.trace, drive.synapse
+        if synapse is None:
+            return drive
+        if number is None or drive.conductance is not None:
+            raise SettingError(
+                "a synapse is a conductance or has no format, expected ExponentialSynapse and its format"
+            )
+        decay = rounded(synapse.decay, 2.0**self.formats.fraction)
+        grid = Grid(2.0**number.fraction, number.lowest * number.unit, number.highest * number.unit)
+        gain = _gain(drive) * (1 - decay.double())
+        return drive._replace(synapse=Synapse(decay, grid=grid), gain=gain)
 
     def step(self, current_t: Tensor | Drive, state: State | None = None) -> tuple[Tensor, State]:
         """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""
@@ -219,7 +252,7 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
 
     def in_integers(self, drive: Drive) -> tuple[IzhikevichNeuron, Integers, int]:
         """The neuron of izhi.fixed; multipliers and their shift."""
-        f = self.formats
+        f, drive = self.formats, self._in_formats(drive)
         wide = f.fraction + f.v.fraction
         places = {**self.fractions(), "a4": wide, "b3": f.fraction + f.u.fraction}
         p = self.rounded(drive)._asdict()
@@ -233,22 +266,26 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
             v0=_integers(rounded(state.v[0], 2.0**f.v.fraction), f.v.fraction, shape),
             u0=_integers(rounded(state.u[0], 2.0**f.u.fraction), f.u.fraction, shape),
         )  # fmt: skip
-        return neuron, _integers(p["gain"], shift + f.v.fraction, shape), shift
+        return neuron, _integers(p["gain"], shift + f.v.fraction, shape), shift + f.places_of_sums
 
 
 class QuantizedLIF(_Quantized[LIF, LIFState]):
     """A LIF neuron in fixed-point numbers; see QuantizedIzhikevich.
 
     Raises:
-        SettingError: for another reset than "subtract" in the step after the spike.
+        SettingError: for another reset than "subtract" or "zero" in the step after the spike.
     """
 
     kind: ClassVar[str] = LIF.kind
 
     def __init__(self, neuron: LIF, formats: StateFormats) -> None:
         super().__init__(neuron, formats)
-        if neuron.settings.reset != "subtract" or not neuron.settings.reset_delay:
-            raise SettingError(f"reset is {neuron.settings.reset!r}, expected 'subtract', the one that hardware has")
+        if neuron.settings.reset == "none" or not neuron.settings.reset_delay:
+            when = "" if neuron.settings.reset_delay else " in the step of the spike"
+            raise SettingError(
+                f"reset is {neuron.settings.reset!r}{when}, expected 'subtract' or 'zero' in the step after it, which"
+                " hardware has"
+            )
 
     def rounded(self, drive: Drive) -> tuple[QuantizedLIFCoefficients, Tensor]:
         """Rounded coefficients, and the bias of the drive, (N,) or (1,)."""
@@ -278,14 +315,15 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
 
     def in_integers(self, drive: Drive) -> tuple[LIFNeuron, Integers, int]:
         """The neuron of izhi.fixed; multipliers and their shift."""
-        f, shape = self.formats, drive.current.shape[2:]
+        f, shape, drive = self.formats, drive.current.shape[2:], self._in_formats(drive)
+        kind = LIFNeuron if self.neuron.settings.reset == "subtract" else ZeroingLIFNeuron
         (beta, threshold, gain), bias = self.rounded(drive)
         _, shift = multiplied(_gain(drive), f.v.unit)
-        neuron = LIFNeuron(
+        neuron = kind(
             f.v, f.fraction, _integers(beta, f.fraction, shape),
             _integers(bias, f.fraction + f.v.fraction, shape), _integers(threshold, f.v.fraction, shape),
         )  # fmt: skip
-        return neuron, _integers(gain, shift + f.v.fraction, shape), shift
+        return neuron, _integers(gain, shift + f.v.fraction, shape), shift + f.places_of_sums
 
 
 def quantized_neuron(neuron: Neuron, formats: StateFormats) -> QuantizedIzhikevich | QuantizedLIF:

@@ -30,11 +30,14 @@ def artifact_of(seed=0, **options):
 
 @settings(deadline=None, max_examples=30)
 @given(
-    st.integers(0, 10**6), st.sampled_from(["izhikevich", "lif"]), st.booleans(), st.booleans(),
-    st.integers(2, 8), st.sampled_from([8, 16]),
+    st.integers(0, 10**6), st.sampled_from(list(fixed.NEURONS)), st.booleans(), st.booleans(),
+    st.integers(2, 8), st.sampled_from([8, 16]), st.sampled_from([None, fixed.FixedPoint(20, 3)]),
+    st.sampled_from([0, 9]),
 )  # fmt: skip
-def test_what_is_saved_is_loaded(tmp_path_factory, seed, kind, recurrent, readout, bits, width):
-    a = artifact_of(seed, kind=kind, recurrent=recurrent, readout=readout, bits=bits, width=width)
+def test_what_is_saved_is_loaded(tmp_path_factory, seed, kind, recurrent, readout, bits, width, synapse, delay):
+    a = artifact_of(
+        seed, kind=kind, recurrent=recurrent, readout=readout, bits=bits, width=width, synapse=synapse, delay=delay
+    )
     path = tmp_path_factory.mktemp("a") / "x.izhi"
     artifact.save(a, path)
     b = artifact.load(path)
@@ -123,7 +126,7 @@ def lacking(manifest, contents):
 
 
 def newer(manifest, contents):
-    manifest["version"] = 3
+    manifest["version"] = 4
 
 
 def nameless(manifest, contents):
@@ -208,7 +211,7 @@ def of_truth(manifest, contents):
         (unconnected, "layers.1.inputs 8, expected 9, the outputs before"),
         (beyond, "layers.0.c beyond its format of 12 bits"),
         (lacking, "lacks 'layers.1.multiplier'"),
-        (newer, "has version 3, expected 1 or 2; export it again"),
+        (newer, "has version 4, expected 1 or 2 or 3; export it again"),
         (nameless, "has the classes"),
         (bits, "layers.0.weight_bits 64, expected a whole number from 2 to 8"),
         (untrue, "test vector 0 gives the scores"),

@@ -18,7 +18,7 @@ from izhi.errors import SettingError
 from izhi.experiments.core_report import register_map
 from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.core import packets, shape as shapes, shape_of
+from izhi.hardware.core import description, packets, shape_of
 from izhi.hardware.core.bench import bench
 from izhi.hardware.core.boards import BOARDS, checked_clock, vivado_script
 from izhi.hardware.core.compile import cpp_compiler
@@ -277,7 +277,7 @@ def test_izhi_rtl(tmp_path, capsys):
     assert found["megahertz"] == 100
     assert {"izhi.h", "izhi_tb.v", "izhi_tb_in.hex", "izhi_tb_out.hex"} <= {file.name for file in out.iterdir()}
     shape = shape_of(an_artifact().network, STEPS, lanes=4, units=2)
-    assert shapes.read(out / "core.json") == shape
+    assert description.read(out / "core.json") == shape
     registers = re.sub(" +", " ", (out / "registers.md").read_text())
     assert f"0x{fingerprint(shape):08X}" in registers
     assert "| 0 | weights of layer 1 | 16 | 36 |" in registers

@@ -32,6 +32,7 @@ from izhi.hardware.core.protocol import ABORTED, Control, Opcode, Register
 from izhi.hardware.core.scores import Readout
 from izhi.hardware.core.simulated import CHECK_EVERY
 from izhi.hardware.devices.core import CoreDevice
+from izhi.hardware.fixed import FixedPoint
 
 STEPS, BATCH = 20, 6
 #: Settings of the network, of the core, and how often an input may fire in a step.
@@ -48,6 +49,19 @@ CORES = {
         {"kind": "lif", "recurrent": True, "readout": True},
         {"lanes": 16, "units": 1},
         1,
+    ),
+    "reset to zero": ({"kind": "lif-zero", "sizes": (12, 9, 7, 6, 5)}, {"lanes": 4, "units": 1}, 1),
+    "synapse": (
+        {"synapse": FixedPoint(14, 2), "recurrent": True, "readout": True},
+        {"lanes": 8, "units": 2},
+        2,
+    ),
+    "synapse of lif": ({"kind": "lif", "synapse": FixedPoint(18, 0)}, {"lanes": 16, "units": 16}, 1),
+    "delays": ({"delay": 5}, {"lanes": 4, "units": 2}, 1),
+    "delays of counts": (
+        {"delay": 30, "kind": "lif-zero", "recurrent": True, "synapse": FixedPoint(16, 1)},
+        {"lanes": 4, "units": 4},
+        3,
     ),
 }
 
@@ -81,6 +95,9 @@ def check(core, network, spikes):
     for number, layer in enumerate(network.layers):
         own = states[states[:, 0] == number]
         by_time = own.reshape(spikes.shape[1], spikes.shape[0], layer.outputs, 4)
+        # A convolution's neurons are updated place by place.
+        order = np.argsort(by_time[0, 0, :, 1])
+        by_time = by_time[:, :, order]
         assert (by_time[..., 1] == np.arange(layer.outputs)).all()
         for column, name in ((2, "v"), (3, "u")):
             found = by_time[..., column].transpose(1, 0, 2)

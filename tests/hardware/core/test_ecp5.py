@@ -15,7 +15,7 @@ from izhi import cli
 from izhi.errors import SettingError, SimulatorError
 from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.core import ecp5, shape as shapes, shape_of
+from izhi.hardware.core import description, ecp5, shape_of
 from izhi.hardware.core.boards import ECP5_BOARDS
 
 STEPS = 20
@@ -93,7 +93,7 @@ def test_izhi_rtl_makes_a_bitstream(file, tools, tmp_path, capsys):
     assert (found["reached"], found["megahertz"], found["part"]) == (87.5, 85, "LFE5U-85F-6BG381C")
     assert found["resources"] == {"DP16KD": 3, "MULT18X18D": 13, "LUT4": 23, "FF": 33}
     assert (out / "izhi.bit").read_text() == "made\n"
-    assert shapes.read(out / "core.json") == SHAPE
+    assert description.read(out / "core.json") == SHAPE
     text = (out / "report.md").read_text()
     assert "Clock: 87.5 MHz, wanted 85" in text
     assert re.search(r"\| routing +\| a → b +\| +10.90 \| +11.40 \|", text)

@@ -8,7 +8,8 @@ from hypothesis import given, settings, strategies as st
 
 from izhi.errors import SettingError
 from izhi.hardware import fixed
-from izhi.hardware.core import fitted, larger, packets, shape as shapes, shape_of
+from izhi.hardware.core import description, fitted, larger, packets, shape_of
+from izhi.hardware.core.shape import fingerprint
 from networks import random_network, random_spikes
 
 STEPS = 6
@@ -78,12 +79,12 @@ def test_constants_and_steps_that_do_not_fit_are_refused():
 def test_a_shape_survives_its_file_and_other_files_are_refused(tmp_path):
     for network in (random_network(1, readout=True), random_network(1, kind="lif", recurrent=True)):
         shape = shape_of(network, STEPS)
-        (tmp_path / "core.json").write_text(shapes.to_json(shape))
-        assert shapes.read(tmp_path / "core.json") == shape
-        assert shapes.fingerprint(shapes.read(tmp_path / "core.json")) == shapes.fingerprint(shape)
+        (tmp_path / "core.json").write_text(description.to_json(shape))
+        assert description.read(tmp_path / "core.json") == shape
+        assert fingerprint(description.read(tmp_path / "core.json")) == fingerprint(shape)
     with pytest.raises(SettingError, match="cannot read .*none.json: No such file"):
-        shapes.read(tmp_path / "none.json")
+        description.read(tmp_path / "none.json")
     for text in ("", "[]", "{}", '{"izhi core": 2}', '{"izhi core": 1, "layers": [{}]}'):
         (tmp_path / "core.json").write_text(text)
         with pytest.raises(SettingError, match="core.json describes no core"):
-            shapes.read(tmp_path / "core.json")
+            description.read(tmp_path / "core.json")

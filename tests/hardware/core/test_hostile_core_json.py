@@ -7,7 +7,8 @@ import pytest
 
 from hostility import complaints, mutations
 from izhi.errors import SettingError
-from izhi.hardware.core import shape as shapes, shape_of
+from izhi.hardware.core import description, shape_of
+from izhi.hardware.core.shape import fingerprint
 from networks import random_network
 
 SHAPES = [
@@ -29,7 +30,7 @@ def strange(count, seed):
     """Texts of well-formed JSON in which values are others, or gone."""
     draw = random.Random(seed)
     for _ in range(count):
-        found = json.loads(shapes.to_json(draw.choice(SHAPES)))
+        found = json.loads(description.to_json(draw.choice(SHAPES)))
         for _ in range(draw.choice((1, 1, 2))):
             table, key = draw.choice(list(places(found)))
             if draw.random() < 0.2:
@@ -46,13 +47,13 @@ def read_all(tmp_path, count, seed):
 
     def read(data):
         file.write_bytes(data)
-        shape = shapes.read(file)
+        shape = description.read(file)
         # What is admitted describes a core: all that a driver asks of it can be asked.
-        assert shapes.read(file) == shape
-        assert shapes.fingerprint(shape) >= 0
+        assert description.read(file) == shape
+        assert fingerprint(shape) >= 0
         assert all(bits > 0 and words > 0 for _, bits, words in shape.memories)
 
-    texts = [shapes.to_json(shape).encode() for shape in SHAPES]
+    texts = [description.to_json(shape).encode() for shape in SHAPES]
     cases = [*mutations(texts, count, seed), *strange(count, seed), b"[" * 100_000, b"\xff", b"", b"null", b"[]", b"1"]
     assert complaints(read, cases) == []
 
@@ -67,7 +68,7 @@ def test_damaged_files_are_refused_or_read_at_length(tmp_path):
 
 
 def changed(**values):
-    found = json.loads(shapes.to_json(SHAPES[1]))
+    found = json.loads(description.to_json(SHAPES[1]))
     for name, value in values.items():
         *path, last = name.split("__")
         table = found
@@ -99,10 +100,10 @@ def changed(**values):
 def test_what_describes_no_core_says_why(tmp_path, found, message):
     (tmp_path / "core.json").write_text(json.dumps(found))
     with pytest.raises(SettingError, match=f"core.json describes no core .{message}.*expected the core.json"):
-        shapes.read(tmp_path / "core.json")
+        description.read(tmp_path / "core.json")
 
 
 def test_a_file_that_is_far_too_long_is_not_read(tmp_path):
     (tmp_path / "core.json").write_bytes(b" " * (1 << 21))
     with pytest.raises(SettingError, match="describes no core .more than 1,048,576 bytes"):
-        shapes.read(tmp_path / "core.json")
+        description.read(tmp_path / "core.json")

@@ -15,7 +15,7 @@ from izhi import board, cli
 from izhi.errors import DeviceError, SettingError
 from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.core import shape as shapes, shape_of
+from izhi.hardware.core import description, shape_of
 from izhi.hardware.core.protocol import ABORTED, IDENTITY, Control, Opcode, Register
 from izhi.hardware.core.serial.frames import MOST_WORDS, Frame, Reader, Request, Status, to_bytes
 from izhi.hardware.core.serial.link import ROOM
@@ -51,7 +51,7 @@ def an_artifact():
 @pytest.fixture
 def folder(tmp_path):
     """What izhi rtl leaves for a driver."""
-    (tmp_path / "core.json").write_text(shapes.to_json(SHAPE))
+    (tmp_path / "core.json").write_text(description.to_json(SHAPE))
     return tmp_path
 
 
@@ -208,7 +208,7 @@ def test_a_dead_line_and_another_core_are_errors(folder):
         SerialBlock(line)
     first = replace(SHAPE.layers[0], shift=SHAPE.layers[0].shift + 1)
     other = replace(SHAPE, layers=(first, *SHAPE.layers[1:]))
-    (folder / "core.json").write_text(shapes.to_json(other))
+    (folder / "core.json").write_text(description.to_json(other))
     with pytest.raises(DeviceError, match="FINGERPRINT, expected .* it holds another core"):
         board.open("serial", an_artifact(), port=SimulatedLine(SHAPE), folder=folder)
 

@@ -11,7 +11,7 @@ from simulated_pynq import SimulatedDevice
 
 from izhi.errors import DeviceError
 from izhi.hardware import artifact, devices as board, fixed
-from izhi.hardware.core.shape import read
+from izhi.hardware.core.description import read
 from izhi.hardware.core.simulated import SimulatedCore
 from izhi.hardware.devices.pynq import IzhiCore
 

@@ -21,7 +21,7 @@ from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import experiment
 from izhi.hardware import artifact, devices as board, fixed
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.core import larger, shape as shapes, shape_of
+from izhi.hardware.core import description, larger, shape_of
 from izhi.hardware.devices import core
 from izhi.hardware.devices.__main__ import main as run_module
 from izhi.hardware.devices.evaluation import evaluate, load_samples, save_samples
@@ -125,7 +125,7 @@ def test_the_readout_can_be_replaced(name):
 def test_a_larger_core_takes_several_networks(tmp_path):
     found = an_artifact()
     shape = larger(shape_of(found.network, STEPS, lanes=4, units=2), [12, 9, 6])
-    (tmp_path / "core.json").write_text(shapes.to_json(shape))
+    (tmp_path / "core.json").write_text(description.to_json(shape))
     device = board.open("simulator", found, folder=tmp_path)
     spikes = random_spikes(5, STEPS, 4, 12)
     small = replace(found.network.layers[1], weight=found.network.layers[1].weight[:4],

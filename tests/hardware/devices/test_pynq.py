@@ -16,7 +16,7 @@ pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 from izhi.errors import DeviceError
 from izhi.hardware import artifact, devices as board, fixed
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.core import larger, shape as shapes, shape_of
+from izhi.hardware.core import description, larger, shape_of
 from izhi.hardware.core.compile import cpp_compiler, library
 
 STEPS = 10
@@ -35,7 +35,7 @@ def an_artifact(network, spikes):
 def test_the_driver_on_pynqs_own_classes(tmp_path):
     network, other = random_network(1), random_network(2, sizes=(10, 8, 5))
     shape = larger(shape_of(network, STEPS, lanes=4, units=2), [12, 9, 6])
-    (tmp_path / "core.json").write_text(shapes.to_json(shape))
+    (tmp_path / "core.json").write_text(description.to_json(shape))
     shutil.copy(library(shape), tmp_path / "core.so")
     (tmp_path / "izhi.bit").touch()
     spikes = random_spikes(3, STEPS, 5, 12)

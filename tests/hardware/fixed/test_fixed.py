@@ -14,12 +14,14 @@ import izhi
 from izhi.errors import ShapeError
 from izhi.hardware import fixed
 from izhi.hardware.fixed import (
+    NEURONS,
     FixedPoint,
     IzhikevichNeuron,
     Layer,
     LIFNeuron,
     Network,
     Readout,
+    ZeroingLIFNeuron,
     fast,
 )
 from networks import random_network, random_spikes
@@ -74,6 +76,32 @@ def test_a_trace_of_the_lif_neuron_by_hand():
     assert seen == [(8, 0), (14, 1), (25, 1), (8, 0), (-32, 0)]
 
 
+def test_a_spike_of_the_zeroing_neuron_leaves_nothing():
+    n = ZeroingLIFNeuron(FixedPoint(6, 3), 4, ints(12), ints(-8), ints(10))
+    v, u = n.start(1)
+    seen = []
+    for current in (8, 8, 25, 0, -60):
+        v, u, spike = n.step(v, u, ints(current)[None])
+        seen.append((int(v[0, 0]), int(spike[0, 0])))
+    # 8 + round(−.5) = 8; 8 + round((96 − 8)/16) = 14 > 10; 25 + round(−.5) = 25 > 10; round(−.5) = 0; −60 − … → −32.
+    assert seen == [(8, 0), (14, 1), (25, 1), (0, 0), (-32, 0)]
+
+
+def test_a_synapse_and_a_delay_by_hand():
+    neuron = LIFNeuron(FixedPoint(12, 0), 2, ints(0), ints(0), ints(99))
+    synapse = fixed.Synapse(FixedPoint(6, 1), ints(3))  # three quarters of it stay
+    layer = Layer(
+        ints(4, -7).reshape(1, 2), 4, ints(3), 1, FixedPoint(12, 0), neuron, synapse=synapse, delay=ints(1, 3)
+    )
+    x = np.zeros((6, 1, 2), np.uint8)
+    x[0], x[1, 0, 0] = 1, 2
+    found = fixed.run(Network((layer,)), x, trace=True)
+    # The first input arrives a step later, twice in step 2; the second in step 3.
+    assert found.trace.accumulator[0][:, 0, 0].tolist() == [0, 4, 8, -7, 0, 0]
+    # S: 8; 16 + round(6) = 22; −14 + round(16.5) = 3; round(2.25) = 2; round(1.5) = 2. I = round(3·S / 2).
+    assert found.trace.current[0][:, 0, 0].tolist() == [0, 12, 33, 5, 3, 3]
+
+
 def test_a_layer_accumulates_scales_and_feeds_back():
     neuron = LIFNeuron(FixedPoint(8, 0), 0, ints(0, 0), ints(0, 0), ints(3, 3))
     layer = Layer(
@@ -122,11 +150,16 @@ def test_with_many_bits_it_is_the_float_neuron():
 
 @settings(deadline=None, max_examples=40)
 @given(
-    st.integers(0, 10**6), st.sampled_from(["izhikevich", "lif"]), st.booleans(), st.booleans(),
+    st.integers(0, 10**6), st.sampled_from(list(NEURONS)), st.booleans(), st.booleans(),
     st.integers(2, 8), st.sampled_from([8, 12, 16]), st.integers(1, 12), st.integers(1, 40), st.sampled_from([1, 3]),
+    st.sampled_from([None, FixedPoint(16, 3), FixedPoint(10, 0)]), st.sampled_from([0, 1, 20]),
 )  # fmt: skip
-def test_the_fast_path_is_the_specification(seed, kind, recurrent, readout, bits, width, steps, batch, most):
-    network = random_network(seed, kind=kind, recurrent=recurrent, readout=readout, bits=bits, width=width)
+def test_the_fast_path_is_the_specification(
+    seed, kind, recurrent, readout, bits, width, steps, batch, most, synapse, delay
+):
+    network = random_network(
+        seed, kind=kind, recurrent=recurrent, readout=readout, bits=bits, width=width, synapse=synapse, delay=delay
+    )
     x = random_spikes(seed, steps, batch, 12, most=most)
     slow, quick = fixed.run(network, x), fast.run(network, x, threads=2)
     assert np.array_equal(slow.scores, quick.scores)

@@ -25,6 +25,7 @@ from izhi.hardware.fixed import (
     Neuron,
     Outcome,
     Readout,
+    Synapse,
     check_bounds,
     run,
     run_compiled,
@@ -35,8 +36,9 @@ from izhi.hardware.fixed.window import Pool, Window
 from izhi.hardware.networks import Array, Inputs
 
 NAME = "izhi artifact"
-#: Of networks of linear layers alone, and of those with convolutions or pools.
-VERSION, WITH_WINDOWS = 1, 2
+#: Of networks of linear layers alone; of those with convolutions or pools; of those with synapses, delays, or neurons
+#: that a spike sets to zero.
+VERSION, WITH_WINDOWS, WITH_MEMORY = 1, 2, 3
 #: No network for hardware has more; a file that claims it is refused.
 _MOST_LAYERS = 64
 #: Test vectors are run whenever an artifact is loaded, and may take so many additions in all. A step of a layer takes
@@ -133,7 +135,7 @@ class IntegerArtifact:
         bits = 1 if inputs.max(initial=0) <= 1 else 8
         manifest = {
             "format": NAME,
-            "version": WITH_WINDOWS if any(p.window or p.pools for p in self.network.parts) else VERSION,
+            "version": _version(self.network),
             "steps": steps,
             "classes": list(self.classes),
             "encoding": dict(self.encoding),
@@ -164,6 +166,13 @@ class IntegerArtifact:
                 )
         _check_count(network, self.steps, count)
         return self.steps, count
+
+
+def _version(network: Network) -> int:
+    """The lowest that has all that a network needs."""
+    if any(x.synapse is not None or x.delay is not None or x.neuron.kind == "lif-zero" for x in network.layers):
+        return WITH_MEMORY
+    return WITH_WINDOWS if any(part.window or part.pools for part in network.parts) else VERSION
 
 
 def pack(values: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
@@ -199,6 +208,7 @@ def most_tests(network: Network, steps: int) -> int:
     each = 0
     for part in network.parts:
         comes_back = isinstance(part, Layer) and part.feedback is not None
+        each += len(part.delay) if isinstance(part, Layer) and part.delay is not None else 0
         sources = int(part.weight.shape[1]) + (part.outputs if comes_back else 0)
         each += sum(pool.outputs * pool.window.kernel[0] * pool.window.kernel[1] for pool in part.pools)
         each += part.outputs * (sources + _WORK_OF_A_NEURON)
@@ -232,9 +242,15 @@ def _describe(layer: Layer, place: str, arrays: dict[str, Array]) -> dict[str, o
         arrays[f"{place}.{name}"] = _narrow(values)
     own = neuron.formats._asdict()
     formats = {"current": layer.current_format, **{name: own[name] for name in neuron.states}}
+    if layer.synapse is not None:
+        formats["trace"] = layer.synapse.number
+        arrays[f"{place}.decay"] = _narrow(layer.synapse.decay)
+    if layer.delay is not None:
+        arrays[f"{place}.delay"] = _narrow(layer.delay)
     return {
         "neuron": neuron.kind,
         **_describe_shape(layer),
+        **({} if layer.delay is None else {"delayed": True}),
         "recurrent": layer.feedback is not None,
         "weight_bits": layer.weight_bits,
         "shift": layer.shift,
@@ -275,7 +291,7 @@ def read(file: Archive) -> IntegerArtifact:
     """
     if file.format != NAME:
         raise file.problem(f"is no {NAME}")
-    file.check(VERSION, WITH_WINDOWS)
+    file.check(VERSION, WITH_WINDOWS, WITH_MEMORY)
     return _Reader(file).artifact()
 
 
@@ -364,8 +380,21 @@ class _Reader:
             self.weights(where + "weight", rows, columns, bits), bits,
             self.vector(where + "multiplier", outputs),
             self.number(table, "shift", 0, MOST_SHIFT, where), current, neuron, feedback,
-            window=window, pools=pools,
+            window=window, pools=pools, synapse=self.synapse(table, where, outputs),
+            delay=self.delay(table, where, columns if window is None else window.inputs),
         )  # fmt: skip
+
+    def synapse(self, table: dict[str, object], where: str, count: int) -> Synapse | None:
+        formats = table.get("formats")
+        if not isinstance(formats, dict) or "trace" not in formats:
+            return None
+        return Synapse(self.format(table, "trace", where), self.vector(where + "decay", count))
+
+    def delay(self, table: dict[str, object], where: str, sources: int) -> NDArray[np.int64] | None:
+        is_delayed = table.get("delayed", False)
+        if not isinstance(is_delayed, bool):
+            raise self.problem(f"has {where}delayed {shown(is_delayed)}, expected true or false")
+        return self.vector(where + "delay", sources) if is_delayed else None
 
     def looks(self, table: dict[str, object], where: str, inputs: int) -> tuple[Window | None, tuple[Pool, ...]]:
         """Where a convolution and pools look, each on what the one before it leaves."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Const, Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from izhi.hardware.core.arithmetic import number_below
 from izhi.hardware.core.events import Kind, events
 from izhi.hardware.core.memories import Filled, loading
 from izhi.hardware.core.pipeline import Pipeline
+from izhi.hardware.core.reach import Reach, reached
 from izhi.hardware.core.shape import LayerShape
 from izhi.hardware.core.sums import SumsInMemories, SumsInRegisters
 
@@ -16,11 +20,12 @@ from izhi.hardware.core.sums import SumsInMemories, SumsInRegisters
 class Accumulator(wiring.Component):
     """Weights, and the sums that they go to.
 
-    A spike takes a cycle for each word of weights of its source; spikes follow each other without a gap.
+    A spike takes a cycle for each word of weights of its source, at each place that sees it; spikes follow each other
+    without a gap, but where one ends at the very sum with which the next begins.
     The end of a step waits until the neurons are ready, swaps the banks of sums and starts them.
 
     Ports:
-        input: events of the layer before.
+        input: events of the features that weights are of.
         feedback: the layer's own spikes, which count in the next step.
         weights: fills the memory of weights: word source · groups + group holds the weights of a group's
             lanes, the lowest first.
@@ -33,7 +38,7 @@ class Accumulator(wiring.Component):
         self.shape = shape
         super().__init__(
             {
-                "input": In(events(shape.inputs)),
+                "input": In(events(shape.features)),
                 "feedback": In(events(shape.outputs)),
                 "weights": In(loading(*shape.weight_memory)),
                 "is_ready": In(1),
@@ -49,17 +54,39 @@ class Accumulator(wiring.Component):
         m, s = Module(), self.shape
         m.submodules.weights = memory = Filled(*s.weight_memory)
         wiring.connect(m, wiring.flipped(self.weights), memory.fill)
-        m.submodules.sums = sums = SumsInRegisters(s) if s.groups == 1 else SumsInMemories(s)
+        m.submodules.sums = sums = SumsInRegisters(s) if s.sums == 1 else SumsInMemories(s)
+        arriving = self._arriving(m)
+        begins = Signal(reached(s))
 
-        # A source's words, one after the other; a word is added when it has come from the memory.
-        is_addressed, address, group = Signal(), Signal.like(memory.address), Signal(range(max(2, s.groups)))
-        is_last, can_take = group == s.groups - 1, Signal()
-        source, take, is_erasing = Signal(range(max(2, s.sources))), Signal(), Signal()
+        # The words of a source, place by place and row by row; one is added when it has come from the memory.
+        is_addressed, address, word = Signal(), Signal.like(memory.address), Signal(range(max(2, s.groups)))
+        group, take, is_erasing = Signal(number_below(s.sums)), Signal(), Signal()
+        columns, column, row = Signal.like(begins.columns), Signal.like(begins.columns), Signal.like(begins.rows)
+        row_address, row_group = Signal.like(address), Signal.like(group)
+        is_last_word, is_last_sum = word == s.groups - 1, group == s.sums - 1
+        is_last, can_take = is_last_word & (column == 0) & (row == 0), Signal()
         m.d.comb += [memory.address.eq(address), can_take.eq(~is_addressed | is_last)]
-        with m.If(is_addressed | is_erasing):
-            m.d.sync += [group.eq(Mux(is_last, 0, group + 1)), address.eq(address + 1)]
+        if s.window is not None:
+            # A sum is not read again while it is written.
+            m.d.comb += can_take.eq(~is_addressed | (is_last & (group != begins.sums)))
+        with m.If(is_addressed):
+            m.d.sync += [word.eq(Mux(is_last_word, 0, word + 1)), address.eq(address + 1), group.eq(group + 1)]
+            if s.window is not None:
+                (down, right), row_of_kernel = s.window.stride, s.window.kernel[1] * s.groups
+                with m.If(is_last_word & (column != 0)):
+                    m.d.sync += [address.eq(address - (right * s.groups + s.groups - 1)), column.eq(column - 1)]
+                with m.Elif(is_last_word):
+                    above, below = row_address - down * row_of_kernel, row_group + s.window.across * s.groups
+                    m.d.sync += [address.eq(above), row_address.eq(above), group.eq(below), row_group.eq(below)]
+                    m.d.sync += [column.eq(columns), row.eq(row - 1)]
+        with m.If(is_erasing):
+            m.d.sync += group.eq(Mux(is_last_sum, 0, group + 1))
         with m.If(take):
-            m.d.sync += [is_addressed.eq(1), address.eq(source * s.groups)]
+            m.d.sync += [
+                is_addressed.eq(1), word.eq(0), address.eq(begins.address), row_address.eq(begins.address),
+                group.eq(begins.sums), row_group.eq(begins.sums), columns.eq(begins.columns),
+                column.eq(begins.columns), row.eq(begins.rows),
+            ]  # fmt: skip
         with m.Elif(is_last):
             m.d.sync += is_addressed.eq(0)
         on_the_way, line = is_addressed, Pipeline(m)
@@ -78,34 +105,50 @@ class Accumulator(wiring.Component):
             self.sums.eq(sums.sums),
         ]
 
-        arriving = self.input.payload
         comes_back = self.feedback.valid if s.recurrent else Const(0)
         with m.FSM(init="erase"):
             with m.State("erase"):
                 m.d.comb += is_erasing.eq(1)
-                with m.If(is_last):
+                with m.If(is_last_sum):
                     m.next = "run"
             with m.State("run"):
                 with m.If(comes_back):
                     m.d.comb += [
                         self.feedback.ready.eq(can_take),
-                        source.eq(self.feedback.payload.source + s.inputs),
+                        begins.address.eq((self.feedback.payload.source + (s.sources - s.outputs)) * s.groups),
                         take.eq(can_take),
                     ]
-                with m.Elif(self.input.valid), m.Switch(arriving.kind):
+                with m.Elif(arriving.valid), m.Switch(arriving.payload.kind):
                     with m.Case(Kind.SPIKE):
                         m.d.comb += [
-                            self.input.ready.eq(can_take),
-                            source.eq(arriving.source),
+                            arriving.ready.eq(can_take),
+                            begins.eq(arriving.payload),
                             take.eq(can_take),
                             self.spike.eq(can_take),
                         ]
                     with m.Case(Kind.STEP), m.If(~on_the_way & self.is_ready):
-                        m.d.comb += [self.input.ready.eq(1), self.start.eq(1)]
+                        m.d.comb += [arriving.ready.eq(1), self.start.eq(1)]
                     with m.Case(Kind.END), m.If(~on_the_way & self.is_ready):
-                        m.d.comb += [self.input.ready.eq(1), self.end.eq(1)]
+                        m.d.comb += [arriving.ready.eq(1), self.end.eq(1)]
+                        m.d.sync += group.eq(0)
                         m.next = "erase"
         return m
+
+    def _arriving(self, m: Module) -> Any:
+        """Where each arriving spike begins."""
+        s = self.shape
+        if s.window is not None:
+            m.submodules.reach = reach = Reach(s)
+            wiring.connect(m, wiring.flipped(self.input), reach.input)
+            return reach.output
+        found = stream.Signature(reached(s)).create()
+        m.d.comb += [
+            found.valid.eq(self.input.valid),
+            self.input.ready.eq(found.ready),
+            found.payload.kind.eq(self.input.payload.kind),
+            found.payload.address.eq(self.input.payload.source * s.groups),
+        ]
+        return found
 
 
 __all__ = ["Accumulator"]

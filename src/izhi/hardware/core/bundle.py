@@ -15,8 +15,9 @@ from izhi.hardware.core.axi import AxiCore
 from izhi.hardware.core.bench import bench
 from izhi.hardware.core.boards import UNTESTED
 from izhi.hardware.core.compile import library
+from izhi.hardware.core.description import to_json
 from izhi.hardware.core.header import header
-from izhi.hardware.core.shape import CoreShape, to_json
+from izhi.hardware.core.shape import CoreShape
 from izhi.hardware.core.simulated import SimulatedCore
 from izhi.hardware.core.verilog import emit
 from izhi.hardware.devices.core import CoreDevice

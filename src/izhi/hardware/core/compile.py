@@ -41,7 +41,7 @@ def _states(shape: CoreShape) -> str:
         lines.append(f"if (top.p_is__valid__{k}.get<uint32_t>()) {{")
         for unit in range(s.units):
             v, u = s.v.width, s.u.width
-            neuron = f"int32_t neuron = top.p_number__{k}.get<uint32_t>() * {s.units} + {unit};"
+            neuron = f"int32_t neuron = top.p_number__{k}.get<uint32_t>() + {unit * s.places};"
             slices = (f"as_signed(top.p_{name}__{k}.slice<{unit * w + w - 1}, {unit * w}>().val())"
                       for name, w in (("v", v), ("u", u)))  # fmt: skip
             lines.append(

@@ -26,7 +26,7 @@ class Core(wiring.Component):
     A packet is one or several inferences, or one write to a memory. After a malformed packet the rest of it is
     thrown away, the states are cleared, and ``error`` says why until ``acknowledge`` is high.
 
-    Memories are numbered: weights and constants of layer k are 2k and 2k + 1; those of a readout follow.
+    Memories are numbered in the order of ``CoreShape.memories``.
 
     For each packet of inferences one goes out: their scores, one word each. While ``sends_spikes`` is high the
     events of every layer stand before an inference's scores: bits 28 to 31 the kind of event, 24 to 27 the
@@ -48,7 +48,7 @@ class Core(wiring.Component):
 
     def __init__(self, shape: CoreShape) -> None:
         self.shape = shape
-        self.layers = [Layer(layer) for layer in shape.layers]
+        self.layers = [Layer(layer, shape.steps) for layer in shape.layers]
         self.scores = Counts(shape) if shape.readout is None else Readout(shape)
         super().__init__(
             {
@@ -159,7 +159,7 @@ class Core(wiring.Component):
 
     def _decoder(self, m: Module, discard: Signal, is_packet_over: Signal) -> Any:
         """The decoder, connected to the memories and the control ports."""
-        ports = [port for layer in self.layers for port in (layer.weights, layer.constants)]
+        ports = [getattr(layer, name) for layer in self.layers for name, _ in layer.shape.memories]
         if isinstance(self.scores, Readout):
             ports += [self.scores.weights, self.scores.constants]
         decoder = Decoder(
@@ -170,7 +170,7 @@ class Core(wiring.Component):
             m.d.comb += [
                 port.address.eq(decoder.address),
                 port.word.eq(decoder.word),
-                port.enable.eq(decoder.enable & (decoder.memory == number)),
+                port.enable.eq(decoder.enable[number]),
             ]
         # One inference at a time: what comes in waits until the scores are out, and while a malformed one goes.
         m.submodules.arrival = arrival = ResetInserter(self.clear)(Relay(WORD))

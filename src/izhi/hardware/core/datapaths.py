@@ -52,10 +52,25 @@ def izhikevich(line: Pipeline, shape: LayerShape) -> None:
     line.advance()
 
 
-def lif(line: Pipeline, shape: LayerShape) -> None:
-    """A cycle for each multiplication or addition."""
+def decay(line: Pipeline, shape: LayerShape) -> None:
+    """A synapse: the ``trace`` takes up the sum and stands for it from there on."""
+    number, each = shape.trace, partial(line.each, shape.units)
+    assert number is not None
+    line.multiply(shape.units, kept=("decay", "trace"))
+    each("kept", lambda x: rounded_shift(x("kept"), shape.fraction))
+    line.advance()
+    each("sum", lambda x: saturated((x("sum") << number.fraction) + x("kept"), number))
+    each("trace_after", lambda x: x("sum"))
+    line.advance()
+
+
+def lif(line: Pipeline, shape: LayerShape, *, zeroes: bool = False) -> None:
+    """A cycle for each multiplication or addition; ``zeroes`` resets to zero, in place of by the threshold."""
     s, each, half = shape, partial(line.each, shape.units), Const((1 << shape.fraction) >> 1)
-    each("reset", lambda x: Mux(x("v") > x("threshold"), x("threshold"), 0))
+    each("above", lambda x: x("v") > x("threshold"))
+    each("reset", lambda x: Mux(x("above") & (not zeroes), x("threshold"), 0))
+    if zeroes:
+        each("v", lambda x: fitting(Mux(x("above"), 0, x("v")), s.v))
     line.multiply(s.units, product=("sum", "multiplier"), leak=("beta", "v"))
     each("product", lambda x: rounded_shift(x("product"), s.shift))
     each("leak", lambda x: x("leak") + (x("bias") + half))
@@ -74,4 +89,5 @@ def lif(line: Pipeline, shape: LayerShape) -> None:
 DATAPATHS: Mapping[str, Callable[[Pipeline, LayerShape], Any]] = {
     "izhikevich": izhikevich,
     "lif": lif,
+    "lif-zero": partial(lif, zeroes=True),
 }

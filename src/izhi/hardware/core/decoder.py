@@ -9,6 +9,7 @@ from amaranth.hdl import Array, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from izhi.hardware.core.arithmetic import number_below
 from izhi.hardware.core.events import Kind, events
 from izhi.hardware.core.protocol import Error, Opcode
 from izhi.hardware.core.relay import Relay
@@ -28,7 +29,7 @@ class Decoder(wiring.Component):
     Ports:
         input: packets.
         output: events for the first layer.
-        memory, address, word, enable: a word for a memory.
+        address, word, enable: a word for the memory whose bit is high.
         expected: steps of an inference; another number is an error, unless this is 0.
         acknowledge: of an error.
         error: of the last malformed packet, until it is acknowledged.
@@ -47,14 +48,16 @@ class Decoder(wiring.Component):
     def __init__(self, inputs: int, steps: int, memories: Sequence[tuple[int, int]]) -> None:
         self.inputs, self.steps, self.memories = inputs, steps, list(memories)
         self.chunks = [ceil_div(width, 32) for width, _ in self.memories]
+        # Where the word at hand goes, and as much of it as has come.
+        self._memory, self._address = Signal(number_below(len(self.memories))), Signal(32)
+        self._word = Signal(32 * max(self.chunks), reset_less=True)
         super().__init__(
             {
                 "input": In(stream.Signature(WORD)),
                 "output": Out(events(inputs)),
-                "memory": Out(8),
                 "address": Out(32),
                 "word": Out(32 * max(self.chunks)),
-                "enable": Out(1),
+                "enable": Out(len(self.memories)),
                 "expected": In(32),
                 "acknowledge": In(1),
                 "holds": In(1),
@@ -97,12 +100,14 @@ class Decoder(wiring.Component):
                 with m.If(last):
                     m.next = "packet"
 
-        # A word is stored in the cycle behind its last chunk.
+        # A word goes to its memory two cycles behind its last chunk: from registers of its own, since the way is long.
         whole = Signal()
-        m.d.sync += whole.eq(0)
-        m.d.comb += self.enable.eq(whole)
+        m.d.sync += [
+            whole.eq(0), self.address.eq(self._address), self.word.eq(self._word),
+            self.enable.eq(Mux(whole, 1 << self._memory, 0)),
+        ]  # fmt: skip
         with m.If(whole):
-            m.d.sync += self.address.eq(self.address + 1)
+            m.d.sync += self._address.eq(self._address + 1)
         with m.FSM(init="packet"):
             with m.State("packet"), m.If(valid):
                 self._events(m, came.payload, takes, steps, inside, is_open, fail)
@@ -143,7 +148,7 @@ class Decoder(wiring.Component):
             fail(Error.LAST)
         with m.Elif(is_write):
             m.d.comb += takes.eq(1)
-            m.d.sync += self.memory.eq(word.word)
+            m.d.sync += self._memory.eq(word.word)
             m.next = "address"
         with m.Else():
             m.d.comb += [
@@ -163,15 +168,15 @@ class Decoder(wiring.Component):
         # Registers between the memory's number, what it has, and what is left of it behind the address.
         depth, last_chunk, room, is_outside = Signal(32), Signal(8), Signal(signed(33)), Signal()
         m.d.sync += [
-            depth.eq(Array(Const(depth, 32) for _, depth in self.memories)[self.memory]),
-            last_chunk.eq(Array(Const(count - 1, 8) for count in self.chunks)[self.memory]),
-            room.eq(depth - self.address),
+            depth.eq(Array(Const(depth, 32) for _, depth in self.memories)[self._memory]),
+            last_chunk.eq(Array(Const(count - 1, 8) for count in self.chunks)[self._memory]),
+            room.eq(depth - self._address),
             is_outside.eq((room <= 0) | (left > room)),
         ]
         with m.State("address"):
             m.d.comb += takes.eq(1)
             with m.If(valid):
-                m.d.sync += self.address.eq(word)
+                m.d.sync += self._address.eq(word)
                 m.next = "count"
                 with m.If(last):
                     fail(Error.LAST)
@@ -194,7 +199,7 @@ class Decoder(wiring.Component):
                 is_whole = chunk == last_chunk
                 is_over = is_whole & (left == 1)
                 m.d.sync += [
-                    self.word.word_select(chunk, 32).eq(word),
+                    self._word.word_select(chunk, 32).eq(word),
                     chunk.eq(Mux(is_whole, 0, chunk + 1)),
                     whole.eq(is_whole),
                     left.eq(left - is_whole),

@@ -15,9 +15,9 @@ from izhi.hardware.core.shape import (
     ReadoutShape,
     bits_of,
     constants_of,
-    require_matrices,
+    require_core,
 )
-from izhi.hardware.fixed import Layer, Network, Readout
+from izhi.hardware.fixed import Layer, Network, Readout, Synapse
 from izhi.hardware.networks import Array
 
 #: Bits that constants of a larger core have more than those of the network it was made for, and by how much
@@ -33,7 +33,8 @@ def larger(shape: CoreShape, sizes: Sequence[int]) -> CoreShape:
         sizes: inputs, neurons of each layer, and with a readout its classes.
 
     Raises:
-        SettingError: if there are more or fewer of them, or one is less than the network's.
+        SettingError: if there are more or fewer of them, one is less than the network's, or it is another one though
+            there are convolutions or pools.
     """
     own = [s.inputs for s in shape.layers] + [shape.layers[-1].outputs]
     if shape.readout is not None:
@@ -41,6 +42,12 @@ def larger(shape: CoreShape, sizes: Sequence[int]) -> CoreShape:
     if len(sizes) != len(own) or any(a < b for a, b in zip(sizes, own, strict=True)):
         raise SettingError(
             f"sizes is {', '.join(map(str, sizes))}, expected at least the network's own: {', '.join(map(str, own))}"
+        )
+    has_windows = any(layer.pools or layer.window for layer in shape.layers)
+    if list(sizes) != own and (has_windows or (shape.readout is not None and shape.readout.pools)):
+        raise SettingError(
+            f"sizes is {', '.join(map(str, sizes))}, but a network with convolutions or pools has a core of its own"
+            f" sizes: {', '.join(map(str, own))}"
         )
     layers = tuple(
         replace(
@@ -67,9 +74,9 @@ def fitted(shape: CoreShape, network: Network, steps: int) -> Network:
     Inputs and neurons that the network lacks have weights of 0; such neurons never fire.
 
     Raises:
-        SettingError: naming what the core has no room for, and for convolutions and pools.
+        SettingError: naming what the core has no room for.
     """
-    require_matrices(network)
+    require_core(network, largest_input=shape.layers[0].largest_input)
     _demand(len(network.layers) == len(shape.layers), "layers", len(network.layers), len(shape.layers))
     _demand(steps <= shape.steps, "steps", steps, f"at most {shape.steps}")
     layers = tuple(
@@ -101,14 +108,20 @@ def _grown(values: Array, *sizes: int) -> Array:
 def _layer(s: LayerShape, layer: Layer, where: str) -> Layer:
     neuron = layer.neuron
     _demand(neuron.kind == s.kind, f"{where}neurons", neuron.kind, s.kind)
+    _demand(layer.window == s.window, where + "window", layer.window, s.window)
+    _demand(layer.pools == s.pools, where + "pools", len(layer.pools), f"{len(s.pools)}, or others")
+    _demand(not s.pools or layer.inputs == s.inputs, where + "inputs", layer.inputs, s.inputs)
     for what, needed, has in (
-        ("inputs", layer.weight.shape[1], s.inputs),
+        ("inputs", layer.inputs, s.inputs),
+        ("delay", 0 if layer.delay is None else int(layer.delay.max()), s.delay),
         ("neurons", layer.outputs, s.outputs),
         ("weight bits", layer.weight_bits, s.weight_bits),
         ("shift", layer.shift, s.shift),
     ):
         _demand(needed <= has, where + what, needed, f"at most {has}")
     _demand(layer.feedback is None or s.recurrent, where + "recurrence", "wanted", "none")
+    trace = None if layer.synapse is None else layer.synapse.number
+    _demand(trace == s.trace, where + "sums of a synapse of", trace, s.trace)
     for what, wanted, format in (
         ("currents", layer.current_format, s.current),
         ("v", neuron.formats.v, s.v),
@@ -122,21 +135,24 @@ def _layer(s: LayerShape, layer: Layer, where: str) -> Layer:
         s.fraction,
     )
 
-    constants: dict[str, Any] = {name: _grown(x, s.outputs) for name, x in constants_of(layer).items()}
+    constants: dict[str, Any] = {name: _grown(x, s.channels) for name, x in constants_of(layer).items()}
     # A larger shift divides by more; a multiplier as many times as large leaves every rounding as it was.
     constants["multiplier"] = constants["multiplier"] << (s.shift - layer.shift)
     bits = dict(zip(s.names, s.constants, strict=True))
-    constants["threshold"][layer.outputs :] = (1 << (bits["threshold"] - 1)) - 1
+    constants["threshold"][len(layer.weight) :] = (1 << (bits["threshold"] - 1)) - 1
     for name, value in constants.items():
         _demand_room(value, bits[name], where + name)
     feedback = None
     if s.recurrent:
         own = np.zeros((0, 0), np.int64) if layer.feedback is None else layer.feedback
         feedback = _grown(own, s.outputs, s.outputs)
-    multiplier = constants.pop("multiplier")
+    constants = {name: np.repeat(values, s.places) for name, values in constants.items()}
+    multiplier, decay = constants.pop("multiplier"), constants.pop("decay", None)
     return Layer(
-        _grown(layer.weight, s.outputs, s.inputs), s.weight_bits, multiplier, s.shift,
-        layer.current_format, neuron.with_values(constants), feedback,
+        _grown(layer.weight, s.channels, s.sources - (s.outputs if s.recurrent else 0)), s.weight_bits, multiplier,
+        s.shift, layer.current_format, neuron.with_values(constants), feedback, window=s.window, pools=s.pools,
+        synapse=None if layer.synapse is None else Synapse(layer.synapse.number, decay),
+        delay=None if layer.delay is None else _grown(layer.delay, s.features),
     )  # fmt: skip
 
 
@@ -144,10 +160,11 @@ def _readout(s: ReadoutShape, readout: Readout) -> Readout:
     where = "readout: "
     for what, needed, has in (
         ("classes", readout.weight.shape[0], s.outputs),
-        ("inputs", readout.weight.shape[1], s.inputs),
+        ("inputs", readout.weight.shape[1], s.features),
         ("weight bits", readout.weight_bits, s.weight_bits),
     ):
         _demand(needed <= has, where + what, needed, f"at most {has}")
+    _demand(readout.pools == s.pools, where + "pools", len(readout.pools), f"{len(s.pools)}, or others")
     classes = readout.weight.shape[0]
     multiplier, bias = (_grown(np.broadcast_to(x, classes), s.outputs) for x in (readout.multiplier, readout.bias))
     for value, bits, what in (
@@ -155,7 +172,8 @@ def _readout(s: ReadoutShape, readout: Readout) -> Readout:
         (bias, s.bias_bits, "bias"),
     ):
         _demand_room(value, bits, where + what)
-    return Readout(_grown(readout.weight, s.outputs, s.inputs), s.weight_bits, multiplier, bias)
+    weight = _grown(readout.weight, s.outputs, s.features)
+    return Readout(weight, s.weight_bits, multiplier, bias, pools=s.pools)
 
 
 __all__ = ["SPARE_BITS", "fitted", "larger"]

@@ -9,9 +9,11 @@ from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.accumulator import Accumulator
+from izhi.hardware.core.delays import DelayLine
 from izhi.hardware.core.events import Kind, events
 from izhi.hardware.core.memories import loading
 from izhi.hardware.core.neurons import Neurons
+from izhi.hardware.core.pools import pooled
 from izhi.hardware.core.relay import Relay
 from izhi.hardware.core.shape import LayerShape
 
@@ -22,21 +24,20 @@ class Layer(wiring.Component):
     Ports:
         input: events of the layer before.
         output: events of this layer.
-        weights, constants: fill its memories.
+        weights, constants, delays: fill its memories; the last where there are delays.
         spike: high in each cycle in which an arriving spike is taken.
         is_valid, number, v, u: the states of ``units`` neurons after each update, for tests.
     """
 
-    def __init__(self, shape: LayerShape) -> None:
-        self.shape = shape
+    def __init__(self, shape: LayerShape, steps: int) -> None:
+        self.shape, self.steps = shape, steps
         self.accumulator, self.neurons = Accumulator(shape), Neurons(shape)
         n = self.neurons
         super().__init__(
             {
                 "input": In(events(shape.inputs)),
                 "output": Out(events(shape.outputs)),
-                "weights": In(loading(*shape.weight_memory)),
-                "constants": In(loading(*shape.constant_memory)),
+                **{name: In(loading(*memory)) for name, memory in shape.memories},
                 "spike": Out(1),
                 "is_valid": Out(1),
                 "number": Out(n.number.shape()),
@@ -49,7 +50,7 @@ class Layer(wiring.Component):
         m, s = Module(), self.shape
         m.submodules.accumulator = accumulator = self.accumulator
         m.submodules.neurons = neurons = self.neurons
-        wiring.connect(m, wiring.flipped(self.input), accumulator.input)
+        self._arrive(m, accumulator.input)
         for ours, theirs in (
             (self.weights, accumulator.weights),
             (self.constants, neurons.constants),
@@ -90,6 +91,17 @@ class Layer(wiring.Component):
         self._send(m, relay.output)
         return m
 
+    def _arrive(self, m: Module, last: Any) -> None:
+        """Connect the layer's input with that of its sums, through pools and delays."""
+        s, before = self.shape, wiring.flipped(self.input)
+        before = pooled(m, before, s.pools, self.steps)
+        if s.delay:
+            m.submodules.delay_line = line = DelayLine(s)
+            wiring.connect(m, before, line.input)
+            wiring.connect(m, wiring.flipped(self.delays), line.delays)
+            before = line.output
+        wiring.connect(m, before, last)
+
     def _send(self, m: Module, entries: Any) -> None:
         """One event for each neuron that fired, to the next layer and, if they come back, to this one."""
         s = self.shape
@@ -105,7 +117,7 @@ class Layer(wiring.Component):
         goes_back = is_spike & int(s.recurrent)
         m.d.comb += [
             self.output.payload.kind.eq(head.kind),
-            self.output.payload.source.eq(head.number * s.units + lowest),
+            self.output.payload.source.eq(head.number + lowest * s.places),
             self.output.valid.eq(entries.valid & ~went),
             back.payload.source.eq(self.output.payload.source),
             back.valid.eq(entries.valid & goes_back & ~came_back),

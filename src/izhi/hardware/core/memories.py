@@ -9,6 +9,9 @@ from amaranth.lib.wiring import In, Out
 from izhi.hardware.core.arithmetic import number_below
 from izhi.hardware.core.shape import ceil_div
 
+#: For memories in which no word is read in the cycle in which it is written: yosys builds what a block memory does
+#: not do by itself, and what takes its time behind it, unless it is told so.
+NEVER_AT_ONCE = {"no_rw_check": 1}
 #: Words of a part of a memory that answers by itself. Larger ones would be put together from block memories by the
 #: tools, with a wide choice in the cycle in which they answer.
 BLOCK = 2048
@@ -62,7 +65,7 @@ class Filled(wiring.Component):
     def _word(self, m: Module, number: int) -> Signal:
         """A word of a block, two cycles after its address; the block rests while another is read."""
         depth = min(BLOCK, self.depth - number * BLOCK)
-        cells = memory.Memory(shape=unsigned(self.width), depth=depth, init=[])
+        cells = memory.Memory(shape=unsigned(self.width), depth=depth, init=[], attrs=NEVER_AT_ONCE)
         m.submodules[f"block_{number}"] = cells
         write, read = cells.write_port(), cells.read_port()
         was_read, word = Signal(), Signal(unsigned(self.width), name=f"word_{number}", reset_less=True)

@@ -7,10 +7,11 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import fitting, number_below
-from izhi.hardware.core.datapaths import DATAPATHS
-from izhi.hardware.core.memories import Filled, loading
+from izhi.hardware.core.datapaths import DATAPATHS, decay
+from izhi.hardware.core.memories import NEVER_AT_ONCE, Filled, loading
 from izhi.hardware.core.pipeline import Pipeline
 from izhi.hardware.core.shape import LayerShape
+from izhi.hardware.fixed import FixedPoint
 
 
 class Neurons(wiring.Component):
@@ -18,11 +19,12 @@ class Neurons(wiring.Component):
 
     Ports:
         constants: fills the memory of constants: a word holds those of ``units`` neurons, the first lowest,
-            each as the constants of ``LayerShape.names``, the first lowest.
+            each as the constants of ``LayerShape.names``, the first lowest; they are the same at every place.
         start, is_ready: begin a step; idle.
         end: the inference is over: the next step begins at v0 and u0.
         reads, sums: see Accumulator.
-        is_valid, fired, number: a result of each update: which of the units fired, and which update it is.
+        is_valid, fired, number: a result of each update: which of the units fired, and the number of the first
+            unit's neuron; those of the others are ``places`` apart.
         is_last: whether it is the step's last.
         v, u: the states after it.
     """
@@ -40,7 +42,7 @@ class Neurons(wiring.Component):
                 "is_valid": Out(1),
                 "is_last": Out(1),
                 "fired": Out(shape.units),
-                "number": Out(number_below(shape.updates)),
+                "number": Out(number_below(shape.outputs)),
                 "v": Out(shape.units * shape.v.width),
                 "u": Out(shape.units * shape.u.width),
             }
@@ -51,40 +53,56 @@ class Neurons(wiring.Component):
         m.submodules.constants = constants = Filled(*s.constant_memory)
         wiring.connect(m, wiring.flipped(self.constants), constants.fill)
         m.submodules.states = states = memory.Memory(
-            shape=unsigned(s.units * (s.v.width + s.u.width)), depth=s.updates, init=[]
+            shape=unsigned(s.units * sum(width for _, width in self._kept)),
+            depth=s.updates,
+            init=[],
+            attrs=NEVER_AT_ONCE,
         )
         keep, recall = states.write_port(), states.read_port()
 
         # The counter of updates is stage 0; sums and states are there in stage 1, constants when their memory has them.
-        number, is_running, is_first = Signal(range(s.updates)), Signal(), Signal(init=1)
-        is_last = number == s.updates - 1
-        m.d.comb += [constants.address.eq(number), recall.addr.eq(number), self.reads.eq(is_running)]
+        update, is_running, is_first = Signal(range(s.updates)), Signal(), Signal(init=1)
+        row, place, number = Signal(range(max(2, s.rows))), Signal(number_below(s.places)), Signal.like(self.number)
+        is_last, is_end_of_place = update == s.updates - 1, row == s.rows - 1
+        m.d.comb += [constants.address.eq(row), recall.addr.eq(update), self.reads.eq(is_running)]
         with m.If(is_running):
-            m.d.sync += [number.eq(Mux(is_last, 0, number + 1)), is_running.eq(~is_last)]
+            m.d.sync += [
+                update.eq(Mux(is_last, 0, update + 1)), is_running.eq(~is_last),
+                row.eq(Mux(is_end_of_place, 0, row + 1)), number.eq(number + s.units * s.places),
+            ]  # fmt: skip
+            with m.If(is_end_of_place):
+                next_place = Mux(is_last, 0, place + 1)
+                m.d.sync += [place.eq(next_place), number.eq(next_place)]
         with m.If(self.start):
             m.d.sync += is_running.eq(1)
         line = Pipeline(m)
-        line.put(number=number, is_valid=is_running, is_last=is_last & is_running, is_first=is_first)
+        line.put(
+            update=update, number=number, is_end_of_place=is_end_of_place, is_valid=is_running,
+            is_last=is_last & is_running, is_first=is_first,
+        )  # fmt: skip
         line.advance()
         line.put(states=recall.data, **{f"sum{k}": self.sums[k] for k in range(s.units)})
         for _ in range(constants.latency - 1):
             line.advance()
         self._arrive(line, constants.data)
         line.advance()
+        if s.trace is not None:
+            decay(line, s)
         DATAPATHS[s.kind](line, s)
 
         units = range(s.units)
-        v, u = (Cat(line[f"{name}{k}"] for k in units) for name in ("v_after", "u_after"))
-        is_there = Cat(line["number"] * s.units + k < s.outputs for k in units)
+        after = {name: Cat(line[f"{name}_after{k}"] for k in units) for name, _ in self._kept}
+        left = s.channels - (s.rows - 1) * s.units
+        is_there = Cat(~line["is_end_of_place"] | int(k < left) for k in units)
         m.d.comb += [
             self.is_valid.eq(line["is_valid"]),
             self.is_last.eq(line["is_last"]),
             self.number.eq(line["number"]),
             self.fired.eq(Cat(line[f"fired{k}"] for k in units) & is_there),
-            self.v.eq(v),
-            self.u.eq(u),
-            keep.addr.eq(line["number"]),
-            keep.data.eq(Cat(v, u)),
+            self.v.eq(after["v"]),
+            self.u.eq(after["u"]),
+            keep.addr.eq(line["update"]),
+            keep.data.eq(Cat(*after.values())),
             keep.en.eq(line["is_valid"]),
         ]
         is_idle = Signal(init=1)
@@ -97,6 +115,13 @@ class Neurons(wiring.Component):
         m.d.comb += self.is_ready.eq(is_idle)
         return m
 
+    @property
+    def _kept(self) -> list[tuple[str, int]]:
+        """States of a neuron, with their bits."""
+        s = self.shape
+        trace = [] if s.trace is None else [("trace", s.trace.width)]
+        return [("v", s.v.width), ("u", s.u.width), *trace]
+
     def _arrive(self, line: Pipeline, constants: Value) -> None:
         """Constants and state of each unit."""
         s, states = self.shape, line["states"]
@@ -106,9 +131,9 @@ class Neurons(wiring.Component):
             for name, width in zip(s.names, s.constants, strict=True):
                 line.put(**{f"{name}{k}": constants[at : at + width].as_signed()})
                 at += width
-            v = states[k * s.v.width : (k + 1) * s.v.width].as_signed()
-            at = s.units * s.v.width + k * s.u.width
-            u = states[at : at + s.u.width].as_signed()
-            for state, value, number in (("v", v, s.v), ("u", u, s.u)):
+            place = 0
+            for state, width in self._kept:
+                value = states[place + k * width : place + (k + 1) * width].as_signed()
                 first = line[f"{state}0{k}"] if f"{state}0" in s.names else Const(0)
-                line.put(**{f"{state}{k}": fitting(Mux(line["is_first"], first, value), number)})
+                line.put(**{f"{state}{k}": fitting(Mux(line["is_first"], first, value), FixedPoint(width, 0))})
+                place += s.units * width

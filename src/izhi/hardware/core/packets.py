@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from izhi.hardware.core.protocol import Opcode
-from izhi.hardware.core.shape import CoreShape, LayerShape, constants_of
-from izhi.hardware.fixed import Network, Outcome
+from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape, constants_of
+from izhi.hardware.fixed import Network, Outcome, Readout
 from izhi.hardware.networks import Array
 
 Words = NDArray[np.uint32]
@@ -27,46 +28,52 @@ def _bits(values: Array, width: int) -> Array:
 
 
 def weight_words(shape: LayerShape, weight: Array) -> Words:
-    """Weights (N, sources) as words (sources · groups, chunks); see Accumulator."""
+    """Weights (channels, sources) as words (sources · groups, chunks); see Accumulator."""
     lanes, groups = shape.lanes, shape.groups
-    padded = np.pad(weight, ((0, lanes * groups - shape.outputs), (0, 0)))
+    padded = np.pad(weight, ((0, lanes * groups - shape.channels), (0, 0)))
     by_source = padded.T.reshape(shape.sources * groups, lanes)
     return _words(_bits(by_source, shape.weight_bits).reshape(len(by_source), -1))
 
 
 def constant_words(shape: LayerShape, constants: dict[str, Array]) -> Words:
-    """Constants of neurons, (N,) each, as words (updates, chunks); see Neurons."""
-    missing = shape.updates * shape.units - shape.outputs
+    """Constants of a place's neurons, (channels,) each, as words (rows, chunks); see Neurons."""
+    missing = shape.rows * shape.units - shape.channels
     parts = [
         _bits(np.pad(constants[name], (0, missing)), width)
         for name, width in zip(shape.names, shape.constants, strict=True)
     ]
-    return _words(np.concatenate(parts, axis=1).reshape(shape.updates, -1))
+    return _words(np.concatenate(parts, axis=1).reshape(shape.rows, -1))
 
 
 def memory(shape: CoreShape, network: Network, number: int) -> Words:
-    """What the memory of that number holds for a network: of each layer weights, then constants; last the readout's."""
-    place, holds_constants = divmod(number, 2)
-    if place < len(shape.layers):
-        s, layer = shape.layers[place], network.layers[place]
-        if holds_constants:
-            return constant_words(s, constants_of(layer))
-        own = [layer.weight] if layer.feedback is None else [layer.weight, layer.feedback]
-        return weight_words(s, np.hstack(own))
-    r, readout = shape.readout, network.readout
-    assert r is not None
-    assert readout is not None
-    if not holds_constants:
-        return _words(_bits(readout.weight.T, r.weight_bits).reshape(r.inputs, -1))
-    multiplier, bias = (np.broadcast_to(x, r.outputs) for x in (readout.multiplier, readout.bias))
-    constants = [_bits(multiplier, r.multiplier_bits), _bits(bias, r.bias_bits)]
-    return _words(np.concatenate(constants, axis=1))
+    """What the memory of that number holds for a network, see ``CoreShape.memories``."""
+    return list(_makers(shape, network))[number]()
 
 
 def memories(shape: CoreShape, network: Network) -> list[Words]:
     """What each memory of a core holds for a network, in the order of the memories' numbers."""
-    count = 2 * (len(shape.layers) + (shape.readout is not None))
-    return [memory(shape, network, number) for number in range(count)]
+    return [make() for make in _makers(shape, network)]
+
+
+def _makers(shape: CoreShape, network: Network) -> Iterator[Callable[[], Words]]:
+    """What makes the words of each memory."""
+    for s, layer in zip(shape.layers, network.layers, strict=True):
+        own = [layer.weight] if layer.feedback is None else [layer.weight, layer.feedback]
+        yield partial(lambda s, own: weight_words(s, np.hstack(own)), s, own)
+        yield partial(lambda s, layer: constant_words(s, constants_of(layer)), s, layer)
+        if s.delay:
+            delay = np.zeros(s.features, np.int64) if layer.delay is None else layer.delay
+            yield partial(lambda s, delay: _words(_bits(delay, s.delay.bit_length())), s, delay)
+    if shape.readout is not None and network.readout is not None:
+        r, readout = shape.readout, network.readout
+        yield lambda: _words(_bits(readout.weight.T, r.weight_bits).reshape(r.features, -1))
+        yield lambda: _readout_constants(r, readout)
+
+
+def _readout_constants(r: ReadoutShape, readout: Readout) -> Words:
+    multiplier, bias = (np.broadcast_to(x, r.outputs) for x in (readout.multiplier, readout.bias))
+    constants = [_bits(multiplier, r.multiplier_bits), _bits(bias, r.bias_bits)]
+    return _words(np.concatenate(constants, axis=1))
 
 
 def write(memory: int, words: Words, address: int = 0) -> Words:

@@ -14,12 +14,15 @@ from izhi.hardware.core.arithmetic import partial_products
 class Pipeline:
     """Values by name, which go on to the next stage together; those that nothing reads are optimised away.
 
+    Args:
+        moves: they go on where it is high.
+
     Attributes:
         stage: cycles from the first one to this.
     """
 
-    def __init__(self, m: Module) -> None:
-        self._m, self._now = m, dict[str, Value]()
+    def __init__(self, m: Module, moves: ValueLike = 1) -> None:
+        self._m, self._moves, self._now = m, Value.cast(moves), dict[str, Value]()
         self.stage = 0
 
     def put(self, **values: ValueLike) -> None:
@@ -58,5 +61,6 @@ class Pipeline:
         for name, value in self._now.items():
             # Only what says that a value counts needs a reset.
             register = Signal(value.shape(), name=f"{name}_{self.stage}", reset_less=not name.startswith("is_"))
-            self._m.d.sync += register.eq(value)
+            with self._m.If(self._moves):
+                self._m.d.sync += register.eq(value)
             self._now[name] = register

@@ -10,6 +10,7 @@ from izhi.errors import SettingError
 from izhi.hardware.core.events import Kind, events
 from izhi.hardware.core.memories import Filled, loading
 from izhi.hardware.core.pipeline import Pipeline
+from izhi.hardware.core.pools import pooled
 from izhi.hardware.core.shape import CoreShape
 
 #: Bits of a score.
@@ -115,16 +116,17 @@ class Readout(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m, r = Module(), self.shape
+        arriving = pooled(m, wiring.flipped(self.input), r.pools, r.steps)
         m.submodules.weights = weights = Filled(*r.weight_memory)
         m.submodules.constants = constants = Filled(*r.constant_memory)
         wiring.connect(m, wiring.flipped(self.weights), weights.fill)
         wiring.connect(m, wiring.flipped(self.constants), constants.fill)
         sums = Array(Signal(signed(r.accumulator_bits), name=f"sum_{j}") for j in range(r.outputs))
         steps, number = Signal(range(r.steps + 1)), Signal(range(max(2, r.outputs)))
-        is_last, kind = number == r.outputs - 1, self.input.payload.kind
-        m.d.comb += [weights.address.eq(self.input.payload.source), constants.address.eq(number)]
+        is_last, kind = number == r.outputs - 1, arriving.payload.kind
+        m.d.comb += [weights.address.eq(arriving.payload.source), constants.address.eq(number)]
         arrival = Pipeline(m)
-        arrival.put(is_spike=self.input.valid & self.input.ready & (kind == Kind.SPIKE))
+        arrival.put(is_spike=arriving.valid & arriving.ready & (kind == Kind.SPIKE))
         for _ in range(weights.latency):
             arrival.advance()
         with m.If(arrival["is_spike"]):
@@ -144,10 +146,10 @@ class Readout(wiring.Component):
         waited = Signal(range(line.stage))
         with m.FSM(init="add"):
             with m.State("add"):
-                m.d.comb += self.input.ready.eq(1)
-                with m.If(self.input.valid & (kind == Kind.STEP)):
+                m.d.comb += arriving.ready.eq(1)
+                with m.If(arriving.valid & (kind == Kind.STEP)):
                     m.d.sync += steps.eq(steps + 1)
-                with m.If(self.input.valid & (kind == Kind.END)):
+                with m.If(arriving.valid & (kind == Kind.END)):
                     m.next = "fetch"
             with m.State("fetch"):
                 m.d.sync += waited.eq(waited + 1)

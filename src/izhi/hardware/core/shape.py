@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-from izhi.errors import SettingError, shown
-from izhi.files import problem
-from izhi.hardware.fixed import NEURONS, FixedPoint, Layer, Network, Readout
+import numpy as np
+
+from izhi.errors import SettingError
+from izhi.hardware.fixed import NEURONS, FixedPoint, Layer, Network, Pool, Readout, Window
 from izhi.hardware.fixed.arithmetic import Integers
 
 #: What the four bits for a layer's number in a word that comes out can tell apart.
 MOST_LAYERS = 16
-#: Fields of a layer that are formats.
-_FORMATS = ("current", "v", "u")
-#: The least and the most of each number that core.json may hold, and bytes of the file.
-_LIMITS = {
-    "inputs": (1, 1 << 16), "outputs": (1, 1 << 16), "steps": (1, 1_000_000), "largest_input": (1, 255),
-    "weight_bits": (2, 8), "width": (2, 32), "fraction": (0, 30), "shift": (0, 63), "constants": (1, 64),
-    "multiplier_bits": (1, 64), "bias_bits": (1, 64), "lanes": (1, 1 << 16), "units": (1, 1 << 16),
-}  # fmt: skip
-_MOST_BYTES = 1 << 20
 
 
 def bits_of(low: int, high: int) -> int:
@@ -33,6 +22,21 @@ def bits_of(low: int, high: int) -> int:
 
 def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
+
+
+def names_of(kind: str, has_synapse: bool) -> tuple[str, ...]:
+    """The constants of a layer's neurons, in the order in which a core stores them."""
+    return ("multiplier", *(["decay"] if has_synapse else []), *NEURONS[kind].names())
+
+
+def _behind(pools: tuple[Pool, ...], inputs: int) -> int:
+    return pools[-1].outputs if pools else inputs
+
+
+def _most(pools: tuple[Pool, ...], most: int) -> int:
+    for pool in pools:
+        most = pool.most(most)
+    return most
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,10 @@ class LayerShape:
         lanes: neurons that an arriving spike reaches in a cycle.
         units: neurons that are updated in a cycle; a divisor of lanes.
         largest_input: how often one input may fire in a step.
+        trace: format of a synapse's sums, or None.
+        delay: the longest, in steps, of the features behind the pools; 0 for none.
+        window: where a convolution looks, or None.
+        pools: what comes in goes through.
     """
 
     kind: str
@@ -67,32 +75,67 @@ class LayerShape:
     lanes: int
     units: int
     largest_input: int = 1
+    trace: FixedPoint | None = None
+    delay: int = 0
+    window: Window | None = None
+    pools: tuple[Pool, ...] = ()
 
     def __post_init__(self) -> None:
         if self.lanes < 1 or self.units < 1 or self.lanes % self.units:
             raise SettingError(f"lanes is {self.lanes} and units is {self.units}, expected units that divide lanes")
 
     @property
+    def features(self) -> int:
+        """What is left behind the pools."""
+        return _behind(self.pools, self.inputs)
+
+    @property
+    def most(self) -> int:
+        """How often one of those may fire in a step."""
+        return _most(self.pools, self.largest_input)
+
+    @property
+    def places(self) -> int:
+        """Of a convolution's window; 1 of a matrix."""
+        return 1 if self.window is None else self.window.places
+
+    @property
+    def channels(self) -> int:
+        """Neurons at a place."""
+        return self.outputs // self.places
+
+    @property
     def groups(self) -> int:
-        """Words of weights, and cycles, that a spike takes."""
-        return ceil_div(self.outputs, self.lanes)
+        """Words of weights, and cycles, that a spike takes at each place that sees it."""
+        return ceil_div(self.channels, self.lanes)
+
+    @property
+    def sums(self) -> int:
+        """Words of sums: of all groups of each place."""
+        return self.places * self.groups
 
     @property
     def sources(self) -> int:
-        """Inputs, and the layer's own neurons where they come back."""
-        return self.inputs + (self.outputs if self.recurrent else 0)
+        """Rows of weights: of a window, or of the features, and of the layer's own neurons where they come back."""
+        own = self.features if self.window is None else self.window.sources
+        return own + (self.outputs if self.recurrent else 0)
 
     @property
     def accumulator_bits(self) -> int:
         """Of a sum over one step, which can then never overflow."""
-        half = 1 << (self.weight_bits - 1)
-        most = half * (self.inputs * self.largest_input + (self.outputs if self.recurrent else 0))
+        half, own = 1 << (self.weight_bits - 1), self.outputs if self.recurrent else 0
+        most = half * ((self.sources - own) * self.most + own)
         return bits_of(-most, most)
+
+    @property
+    def rows(self) -> int:
+        """Cycles in which the neurons of a place are updated."""
+        return ceil_div(self.channels, self.units)
 
     @property
     def updates(self) -> int:
         """Cycles in which neurons are updated in a step."""
-        return ceil_div(self.outputs, self.units)
+        return self.places * self.rows
 
     @property
     def weight_memory(self) -> tuple[int, int]:
@@ -101,13 +144,19 @@ class LayerShape:
 
     @property
     def constant_memory(self) -> tuple[int, int]:
-        """Bits of a word, and words."""
-        return self.units * sum(self.constants), self.updates
+        """Bits of a word, and words, which are the same at every place."""
+        return self.units * sum(self.constants), self.rows
+
+    @property
+    def memories(self) -> list[tuple[str, tuple[int, int]]]:
+        """What each memory holds, with bits of a word, and words."""
+        found = [("weights", self.weight_memory), ("constants", self.constant_memory)]
+        return [*found, ("delays", (self.delay.bit_length(), self.features))] if self.delay else found
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the constants, in the order in which they are stored; the multiplier is the layer's."""
-        return ("multiplier", *NEURONS[self.kind].names())
+        """Of the constants, in the order in which they are stored; the first ones are the layer's."""
+        return names_of(self.kind, self.trace is not None)
 
 
 @dataclass(frozen=True)
@@ -120,6 +169,7 @@ class ReadoutShape:
         multiplier_bits, bias_bits: of the signed constants.
         steps: the most steps of an inference.
         largest_input: how often one input may fire in a step.
+        pools: what comes in goes through.
     """
 
     inputs: int
@@ -129,11 +179,17 @@ class ReadoutShape:
     bias_bits: int
     steps: int
     largest_input: int = 1
+    pools: tuple[Pool, ...] = ()
+
+    @property
+    def features(self) -> int:
+        """What is left behind the pools."""
+        return _behind(self.pools, self.inputs)
 
     @property
     def weight_memory(self) -> tuple[int, int]:
         """Bits of a word, and words."""
-        return self.outputs * self.weight_bits, self.inputs
+        return self.outputs * self.weight_bits, self.features
 
     @property
     def constant_memory(self) -> tuple[int, int]:
@@ -154,7 +210,12 @@ class ReadoutShape:
     @property
     def _most(self) -> int:
         """The greatest magnitude of a sum over all steps."""
-        return self.steps * self.inputs * self.largest_input << (self.weight_bits - 1)
+        return self.steps * self.features * _most(self.pools, self.largest_input) << (self.weight_bits - 1)
+
+    @property
+    def memories(self) -> list[tuple[str, tuple[int, int]]]:
+        """What each memory holds, with bits of a word, and words."""
+        return [("weights", self.weight_memory), ("constants", self.constant_memory)]
 
 
 @dataclass(frozen=True)
@@ -183,14 +244,11 @@ class CoreShape:
         ]
         if self.readout is not None:
             parts.append(("the readout", self.readout))
-        return [
-            (f"{what} of {name}", *memory)
-            for name, part in parts
-            for what, memory in (
-                ("weights", part.weight_memory),
-                ("constants", part.constant_memory),
-            )
-        ]
+        return [(f"{what} of {name}", *memory) for name, part in parts for what, memory in part.memories]
+
+    def memory_of(self, number: int) -> int:
+        """The number of the memory that has the weights of a layer, or of the readout behind them."""
+        return sum(len(layer.memories) for layer in self.layers[:number])
 
     @property
     def scores(self) -> int:
@@ -203,108 +261,57 @@ def fingerprint(shape: CoreShape) -> int:
     return int.from_bytes(hashlib.sha256(repr(shape).encode()).digest()[:4], "little")
 
 
-def to_json(shape: CoreShape) -> str:
-    """A shape as text, for ``read``."""
-    table = {"izhi core": 1, **asdict(shape)}
-    for layer, described in zip(shape.layers, table["layers"], strict=True):
-        described.update({name: getattr(layer, name)._asdict() for name in _FORMATS})
-    return json.dumps(table, indent=2) + "\n"
-
-
-def read(path: str | Path) -> CoreShape:
-    """The shape in a file, core.json, that ``izhi rtl`` wrote.
-
-    Raises:
-        SettingError: if there is no such file, or it holds something else.
-    """
-    try:
-        if Path(path).stat().st_size > _MOST_BYTES:
-            raise ValueError(f"more than {_MOST_BYTES:,} bytes")
-        return _shape(_table(json.loads(Path(path).read_text())))
-    except OSError as error:
-        raise SettingError(f"cannot read {path}: {problem(error)}") from None
-    except (ValueError, RecursionError) as error:
-        raise SettingError(f"{path} describes no core ({error}), expected the core.json that izhi rtl writes") from None
-
-
-def _shape(found: dict[str, object]) -> CoreShape:
-    """The shape that a table describes; ValueError if it describes none."""
-    if found.get("izhi core") != 1 or isinstance(found["izhi core"], bool):
-        raise ValueError("another version")
-    described = found.get("layers")
-    if not isinstance(described, list) or set(found) != {"izhi core", *_names(CoreShape)}:
-        raise ValueError("other fields")
-    layers = tuple(_layer_shape(_table(layer)) for layer in described)
-    readout, steps = None, _number("steps", found.get("steps"))
-    if found["readout"] is not None:
-        table = _table(found["readout"])
-        _check_names(table, ReadoutShape)
-        readout = ReadoutShape(**{name: _number(name, value) for name, value in table.items()})
-    shape = CoreShape(layers, readout, steps)
-    following = [layer.inputs for layer in layers[1:]] + ([] if readout is None else [readout.inputs])
-    if following != [layer.outputs for layer in layers][: len(following)]:
-        raise ValueError("layers of other sizes than those before them")
-    if readout is not None and readout.steps != steps:
-        raise ValueError("a readout of other steps")
-    return shape
-
-
-def _layer_shape(found: dict[str, object]) -> LayerShape:
-    _check_names(found, LayerShape)
-    kind, recurrent, constants = found.pop("kind"), found.pop("recurrent"), found.pop("constants")
-    if not isinstance(kind, str) or kind not in NEURONS:
-        raise ValueError(f"neurons of kind {shown(kind)}")
-    if not isinstance(recurrent, bool):
-        raise ValueError(f"recurrent {shown(recurrent)}")
-    values: dict[str, Any] = {name: _format(name, _table(found.pop(name))) for name in _FORMATS}
-    values.update({name: _number(name, value) for name, value in found.items()})
-    names = ("multiplier", *NEURONS[kind].names())
-    if not isinstance(constants, list) or len(constants) != len(names):
-        raise ValueError(f"constants {shown(constants)}, not the bits of {len(names)}")
-    bits = tuple(_number("constants", value) for value in constants)
-    return LayerShape(kind, recurrent=recurrent, constants=bits, **values)
-
-
-def _format(name: str, found: dict[str, object]) -> FixedPoint:
-    if set(found) != set(FixedPoint._fields):
-        raise ValueError(f"{name} {shown(found)}, not width and fraction")
-    return FixedPoint(_number("width", found["width"]), _number("fraction", found["fraction"]))
-
-
-def _number(name: str, value: object) -> int:
-    low, high = _LIMITS[name]
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} {shown(value)}, not a whole number from {low:,} to {high:,}")
-    return value
-
-
-def _table(found: object) -> dict[str, object]:
-    if not isinstance(found, dict):
-        raise ValueError(f"{shown(found)} in place of a table")
-    return found
-
-
-def _names(kind: type[LayerShape | ReadoutShape | CoreShape]) -> set[str]:
-    return {field.name for field in fields(kind)}
-
-
-def _check_names(found: dict[str, object], kind: type[LayerShape | ReadoutShape]) -> None:
-    if set(found) != _names(kind):
-        raise ValueError(f"fields {shown(sorted(set(found) ^ _names(kind)))} too many or too few")
+def _all_constants(layer: Layer) -> dict[str, Integers]:
+    """The constants of a layer's neurons by name, (N,) each."""
+    synapse = {} if layer.synapse is None else {"decay": layer.synapse.decay}
+    return {"multiplier": layer.multiplier, **synapse, **layer.neuron.values}
 
 
 def constants_of(layer: Layer) -> dict[str, Integers]:
-    """The constants of a layer's neurons by name, (N,) each."""
-    return {"multiplier": layer.multiplier, **layer.neuron.values}
+    """Those of a place, (channels,) each; of a matrix all."""
+    places = 1 if layer.window is None else layer.window.places
+    return {name: values[::places] for name, values in _all_constants(layer).items()}
 
 
-def require_matrices(network: Network) -> None:
-    """Raise SettingError for a network with convolutions or pools, which no core has."""
+def require_core(network: Network, *, largest_input: int = 1) -> None:
+    """Raise SettingError for a network that no core runs, naming what to change.
+
+    Args:
+        network: in integers.
+        largest_input: how often one input may fire in a step.
+    """
+    if not 1 <= len(network.layers) <= MOST_LAYERS:
+        raise SettingError(f"the network has {len(network.layers)} layers of neurons, expected 1 to {MOST_LAYERS}")
     for number, part in enumerate(network.parts, start=1):
-        if part.window is not None or part.pools:
-            what = "a convolution" if part.window is not None else "behind a pool"
+        where = f"part {number} of the network"
+        for pool in part.pools:
+            _require_pool(where, pool, largest_input)
+            largest_input = pool.most(largest_input)
+        if isinstance(part, Layer) and part.window is not None:
+            _require_equal(where, part)
+        largest_input = 1
+
+
+def _require_pool(where: str, pool: Pool, most: int) -> None:
+    (kh, kw), (sh, sw) = pool.window.kernel, pool.window.stride
+    if kh > sh or kw > sw:
+        raise SettingError(
+            f"{where} is behind a pool of {kh} × {kw} that moves by {sh} × {sw}, whose windows overlap; let it move by"
+            " its size"
+        )
+    if pool.kind == "max" and most > 1:
+        raise SettingError(
+            f"{where} is behind a pool of the largest of counts, which the core does not have; use the mean, or spikes"
+        )
+
+
+def _require_equal(where: str, layer: Layer) -> None:
+    first, places = constants_of(layer), layer.outputs // len(layer.weight)
+    for name, values in _all_constants(layer).items():
+        if not np.array_equal(np.repeat(first[name], places), values):
             raise SettingError(
-                f"part {number} of the network is {what}, which the core does not have yet; run it on the emulator"
+                f"{where} is a convolution whose {name} differs between places, but the core has one for each"
+                " channel; learn it for each channel, or for all"
             )
 
 
@@ -317,20 +324,25 @@ def shape_of(network: Network, steps: int, *, lanes: int = 32, units: int = 2, l
         lanes: neurons that an arriving spike reaches in a cycle; fewer in narrow layers.
         units: neurons that are updated in a cycle.
         largest_input: how often one input may fire in a step.
+
+    Raises:
+        SettingError: for a network that no core runs.
     """
-    require_matrices(network)
+    require_core(network, largest_input=largest_input)
     layers = []
     for layer in network.layers:
         kind, (v, u, fraction) = layer.neuron.kind, layer.neuron.formats
-        own = lanes
-        while own % (2 * units) == 0 and own // 2 >= layer.outputs:
+        own, constants = lanes, constants_of(layer)
+        while own % (2 * units) == 0 and own // 2 >= len(constants["multiplier"]):
             own //= 2
-        widths = tuple(bits_of(int(x.min()), int(x.max())) for x in constants_of(layer).values())
+        widths = tuple(bits_of(int(x.min()), int(x.max())) for x in constants.values())
         layers.append(
             LayerShape(
-                kind, int(layer.weight.shape[1]), layer.outputs, layer.weight_bits,
+                kind, layer.inputs, layer.outputs, layer.weight_bits,
                 layer.current_format, v, u, fraction, layer.shift, layer.feedback is not None,
                 widths, own, min(units, own), largest_input,
+                None if layer.synapse is None else layer.synapse.number,
+                0 if layer.delay is None else max(1, int(layer.delay.max())), layer.window, layer.pools,
             )
         )  # fmt: skip
         largest_input = 1
@@ -341,5 +353,6 @@ def _readout(readout: Readout | None, steps: int) -> ReadoutShape | None:
     if readout is None:
         return None
     multiplier, bias = (bits_of(int(x.min()), int(x.max())) for x in (readout.multiplier, readout.bias))
-    outputs, inputs = readout.weight.shape
-    return ReadoutShape(int(inputs), int(outputs), readout.weight_bits, multiplier, bias, steps)
+    return ReadoutShape(
+        readout.inputs, readout.outputs, readout.weight_bits, multiplier, bias, steps, pools=readout.pools
+    )

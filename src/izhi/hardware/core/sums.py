@@ -9,12 +9,13 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import number_below
+from izhi.hardware.core.memories import NEVER_AT_ONCE
 from izhi.hardware.core.shape import LayerShape
 
 
 def _ports(shape: LayerShape) -> dict[str, Any]:
     return {
-        "group": In(number_below(shape.groups)),
+        "group": In(number_below(shape.sums)),
         "adds": In(1),
         "weights": In(data.ArrayLayout(signed(shape.weight_bits), shape.lanes)),
         "swap": In(1),
@@ -25,7 +26,7 @@ def _ports(shape: LayerShape) -> dict[str, Any]:
 
 
 class SumsInMemories(wiring.Component):
-    """A memory for each lane of a bank, with a word for each group: sums are added lane by lane.
+    """A memory for each lane of a bank, with a word for each group of each place: sums are added lane by lane.
 
     Ports:
         group: whose weights come in the next cycle, or which group is erased.
@@ -50,26 +51,28 @@ class SumsInMemories(wiring.Component):
         # Where the neurons read: the lanes of a group, ``units`` at a time.
         per_group = s.lanes // s.units
         group, part = Signal.like(self.group), Signal(range(max(2, per_group)))
-        number = Signal(range(max(2, s.updates)))
-        is_last, is_end_of_group = number == s.updates - 1, part == per_group - 1
+        row = Signal(range(max(2, s.rows)))
+        is_end_of_place, is_last = row == s.rows - 1, group == s.sums - 1
+        is_end_of_group = (part == per_group - 1) | is_end_of_place
         with m.If(self.reads):
             m.d.sync += [
-                number.eq(Mux(is_last, 0, number + 1)),
-                part.eq(Mux(is_end_of_group | is_last, 0, part + 1)),
-                group.eq(Mux(is_last, 0, Mux(is_end_of_group, group + 1, group))),
+                row.eq(Mux(is_end_of_place, 0, row + 1)),
+                part.eq(Mux(is_end_of_group, 0, part + 1)),
             ]
+            with m.If(is_end_of_group):
+                m.d.sync += group.eq(Mux(is_last, 0, group + 1))
         group_read, part_read, is_read = Signal.like(group), Signal.like(part), Signal()
         m.d.sync += [
             group_read.eq(group),
             part_read.eq(part),
-            is_read.eq(self.reads & (is_end_of_group | is_last)),
+            is_read.eq(self.reads & is_end_of_group),
         ]
 
         found = []
         for bank in range(2):
             is_added_to = of_adding == bank
             for lane in range(s.lanes):
-                cells = memory.Memory(shape=signed(s.accumulator_bits), depth=s.groups, init=[])
+                cells = memory.Memory(shape=signed(s.accumulator_bits), depth=s.sums, init=[], attrs=NEVER_AT_ONCE)
                 m.submodules[f"bank_{bank}_{lane}"] = cells
                 write, read = cells.write_port(), cells.read_port()
                 m.d.comb += [
@@ -88,7 +91,7 @@ class SumsInMemories(wiring.Component):
 
 
 class SumsInRegisters(wiring.Component):
-    """The same where a source has a single word of weights: registers, which the neurons shift out of a copy.
+    """The same where there is a single word of sums: registers, which the neurons shift out of a copy.
 
     A wide choice among lanes, which costs more than the sums themselves, is not needed then.
     """

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from izhi.errors import DeviceError, IzhiError, SettingError, unknown
 from izhi.hardware.artifact import Artifact, IntegerArtifact, IPArtifact
+from izhi.hardware.core.description import read
 from izhi.hardware.core.fit import larger
-from izhi.hardware.core.shape import CoreShape, read, shape_of
+from izhi.hardware.core.shape import CoreShape, shape_of
 from izhi.hardware.core.simulated import SimulatedCore
 from izhi.hardware.devices.core import CoreDevice
 from izhi.hardware.devices.device import Counters, Device, N, check_kind

@@ -133,7 +133,7 @@ class CoreDevice(Device[Network]):
     def write_weights(self, layer: int, weight: NDArray[np.integer]) -> None:
         network = self.network.with_weights(layer, weight)
         whole = fitted(self.shape, network, self._steps)
-        number = 2 * layer
+        number = self.shape.memory_of(layer)
         self._write([(number, packets.memory(self.shape, whole, number))])
         self._network = network
 

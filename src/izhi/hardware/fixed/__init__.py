@@ -2,8 +2,8 @@
 
 from izhi.hardware.fixed.arithmetic import FixedPoint, rounded_shift, saturated
 from izhi.hardware.fixed.bounds import check_bounds
-from izhi.hardware.fixed.network import Layer, Network, Outcome, Readout, Trace, run
-from izhi.hardware.fixed.neuron import NEURONS, Formats, IzhikevichNeuron, LIFNeuron, Neuron
+from izhi.hardware.fixed.network import Layer, Network, Outcome, Readout, Synapse, Trace, run
+from izhi.hardware.fixed.neuron import NEURONS, Formats, IzhikevichNeuron, LIFNeuron, Neuron, ZeroingLIFNeuron
 from izhi.hardware.fixed.quick import run_compiled
 from izhi.hardware.fixed.window import Pool, Window
 
@@ -19,8 +19,10 @@ __all__ = [
     "Outcome",
     "Pool",
     "Readout",
+    "Synapse",
     "Trace",
     "Window",
+    "ZeroingLIFNeuron",
     "check_bounds",
     "rounded_shift",
     "run",

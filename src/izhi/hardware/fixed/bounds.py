@@ -16,6 +16,8 @@ from izhi.hardware.fixed.network import MOST_INPUT, MOST_STEPS, Layer, Network, 
 MOST_SUM = 1 << 62
 #: Bits of a number and of a constant, bits behind the point, and places that a product is shifted by, at most.
 MOST_BITS, MOST_FRACTION, MOST_SHIFT = 32, 30, 40
+#: Steps of a delay, at most.
+MOST_DELAY = 1023
 #: Inputs or neurons of a layer, and bits of a weight, at most: accumulators then fit 32 bits,
 #: and their products with multipliers 63.
 MOST_NEURONS, MOST_WEIGHT_BITS = 1 << 16, 8
@@ -33,6 +35,8 @@ def check_bounds(network: Network) -> None:
         _check_numbers(where, {**_sizes(layer), **_formats(layer)})
         _check_constants(where, {"multiplier": layer.multiplier, **layer.neuron.values})
         _check_sums(where, layer.neuron.sums)
+        _check_delays(where, layer)
+        _check_synapse(where, layer)
     readout = network.readout
     if readout is not None:
         _check_numbers("the readout", _sizes(readout))
@@ -61,6 +65,32 @@ def _check_pools(where: str, part: Part, arriving: int) -> None:
         raise ArtifactError(
             f"{where} may count {part.most(arriving):,} spikes of an input, expected at most {MOST_INPUT}"
         )
+
+
+def _check_delays(where: str, layer: Layer) -> None:
+    if layer.delay is None:
+        return
+    sources = layer.window.inputs if layer.window is not None else int(layer.weight.shape[1])
+    if layer.delay.shape != (sources,):
+        raise ArtifactError(f"{where} has {layer.delay.size:,} delays, expected {sources:,}")
+    low, high = int(layer.delay.min()), int(layer.delay.max())
+    if low < 0 or high > MOST_DELAY:
+        raise ArtifactError(f"{where} has delays from {low:,} to {high:,} steps, expected 0 to {MOST_DELAY:,}")
+
+
+def _check_synapse(where: str, layer: Layer) -> None:
+    if layer.synapse is None:
+        return
+    number, decay = layer.synapse.number, layer.synapse.decay
+    _check_numbers(where, {
+        "width of trace": (number.width, MOST_BITS), "fraction of trace": (number.fraction, MOST_FRACTION),
+    })  # fmt: skip
+    if int(decay.min()) < 0:
+        raise ArtifactError(f"{where} has decay from {int(decay.min()):,}, expected 0 or more")
+    _check_constants(where, {"decay": decay})
+    # An accumulator is less than 2^31 in magnitude.
+    most = (1 << (31 + number.fraction)) + (int(decay.max()) * -number.lowest >> layer.neuron.fraction)
+    _check_sums(where, {"decay·S": int(decay.max()) * -number.lowest, "A·2^Fs + decay·S/2^F": most})
 
 
 def _score(readout: Readout, most: int) -> int:

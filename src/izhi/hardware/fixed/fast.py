@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from izhi.compiled import kept
 from izhi.hardware.fixed import arithmetic, network as networks, neuron
 from izhi.hardware.fixed.compiled import Value, source_number
-from izhi.hardware.fixed.network import Layer, Network, Outcome, Part, check_input, scaled
+from izhi.hardware.fixed.delay import DelayLine
+from izhi.hardware.fixed.network import Layer, Network, Outcome, Part, check_input, decayed, scaled
 
 #: Samples of one piece of work.
 _PIECE = 16
 
 register_jitable(scaled)
+register_jitable(decayed)
 
 
 def _at(arrays: Value, j: Value) -> Value:
@@ -78,16 +80,25 @@ def _convolve(x: Value, weight: Value, window: Value, total: Value) -> None:
 
 @cache
 def _advance(update: Value) -> Value:
-    """One step of a layer's neurons, compiled with its caller: their sums (N,) → the spikes out (N,)."""
+    """One step of a layer's neurons, compiled with its caller: their sums (N,) → the spikes out (N,).
+
+    ``trace`` is that of a synapse, whose decay (N,) and format ``filter`` has; without one it has no elements.
+    """
     register_jitable(update)
 
     @register_jitable  # type: ignore[untyped-decorator]
     def advance(
-        total: Value, scale: Value, v: Value, u: Value, formats: Value, coefficients: Value, out: Value
-    ) -> None:
+        total: Value, filter_: Value, trace: Value, scale: Value, v: Value, u: Value, formats: Value,
+        coefficients: Value, out: Value,
+    ) -> None:  # fmt: skip
+        decay, of_trace = filter_
         multiplier, shift, number = scale
         for j in range(len(out)):
-            current = scaled(total[j], multiplier[j], shift, number)
+            arrived = np.int64(total[j])
+            if len(trace) > 0:
+                arrived = decayed(trace[j], arrived, decay[j], of_trace, formats[2])
+                trace[j] = arrived
+            current = scaled(arrived, multiplier[j], shift, number)
             v[j], u[j], out[j] = update(v[j], u[j], current, formats, *_at(coefficients, j))
 
     return advance
@@ -101,7 +112,7 @@ def _convolution(update: Value) -> Value:
     @kept
     @njit(nogil=True)  # type: ignore[untyped-decorator]
     def convolution(
-        x: Value, weight: Value, window: Value, scale: Value, v: Value, u: Value,
+        x: Value, weight: Value, window: Value, filter_: Value, trace: Value, scale: Value, v: Value, u: Value,
         formats: Value, coefficients: Value, out: Value,
     ) -> int:  # fmt: skip
         steps, batch, _ = x.shape
@@ -113,7 +124,7 @@ def _convolution(update: Value) -> Value:
                 total[:] = 0
                 _convolve(x[t, b], weight, window, total)
                 by_channel = total.T.copy().reshape(-1)
-                advance(by_channel, scale, v[b], u[b], formats, coefficients, out[t, b])
+                advance(by_channel, filter_, trace[b], scale, v[b], u[b], formats, coefficients, out[t, b])
         return made_of
 
     return convolution
@@ -127,8 +138,8 @@ def _layer(update: Value) -> Value:
     @kept
     @njit(nogil=True)  # type: ignore[untyped-decorator]
     def layer(
-        x: Value, weight: Value, feedback: Value, recurrent: Value, scale: Value, v: Value, u: Value,
-        formats: Value, coefficients: Value, out: Value,
+        x: Value, weight: Value, feedback: Value, recurrent: Value, filter_: Value, trace: Value, scale: Value,
+        v: Value, u: Value, formats: Value, coefficients: Value, out: Value,
     ) -> int:  # fmt: skip
         steps, batch, _ = x.shape
         total = np.zeros(out.shape[2], np.int32)
@@ -138,7 +149,7 @@ def _layer(update: Value) -> Value:
                 _accumulate(x[t, b], weight, total)
                 if recurrent and t > 0:
                     _accumulate(out[t - 1, b], feedback, total)
-                advance(total, scale, v[b], u[b], formats, coefficients, out[t, b])
+                advance(total, filter_, trace[b], scale, v[b], u[b], formats, coefficients, out[t, b])
         return made_of
 
     return layer
@@ -169,18 +180,22 @@ class _Prepared:
     def run(self, arriving: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
         """Fill the spikes (T, batch, N) with what the layer makes of those that arrive."""
         layer, window = self._layer, self._layer.window
-        arriving = _pooled(layer, arriving)
-        v, u = layer.neuron.start(arriving.shape[1])
+        arriving = _delayed(layer, _pooled(layer, arriving))
+        batch, synapse = arriving.shape[1], layer.synapse
+        v, u = layer.neuron.start(batch)
         scale = (layer.multiplier, layer.shift, layer.current_format)
+        trace = np.zeros((batch, 0 if synapse is None else layer.outputs), np.int64)
+        through = (layer.multiplier, layer.current_format) if synapse is None else (synapse.decay, synapse.number)
         if window is not None:
             looks = (window.height, window.width, window.down, window.across, window.stride, window.padding)
             self._kernel(
-                arriving, self._weight, looks, scale, v, u, layer.neuron.formats, layer.neuron.arguments, out
+                arriving, self._weight, looks, through, trace, scale,
+                v, u, layer.neuron.formats, layer.neuron.arguments, out,
             )  # fmt: skip
             return
         self._kernel(
             arriving, self._weight, self._feedback, layer.feedback is not None,
-            scale, v, u, layer.neuron.formats, layer.neuron.arguments, out,
+            through, trace, scale, v, u, layer.neuron.formats, layer.neuron.arguments, out,
         )  # fmt: skip
 
 
@@ -189,6 +204,14 @@ def _pooled(part: Part, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if not part.pools:
         return x
     return part.pooled(x.reshape(-1, x.shape[2])).astype(np.uint8).reshape(*x.shape[:2], -1)  # type: ignore[arg-type]
+
+
+def _delayed(layer: Layer, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What arrives, (T, batch, sources), of all that comes behind the pools."""
+    if layer.delay is None:
+        return x
+    line = DelayLine(layer.delay, len(x), x.shape[1])
+    return np.stack([line.arriving(now) for now in x])
 
 
 def run(network: Network, spikes: NDArray[np.integer], *, threads: int | None = None) -> Outcome:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from izhi.errors import ShapeError, shown
 from izhi.hardware.fixed.arithmetic import FixedPoint, Integers, rounded_shift, saturated
+from izhi.hardware.fixed.delay import DelayLine
 from izhi.hardware.fixed.neuron import Neuron
 from izhi.hardware.fixed.window import Pool, Window
 from izhi.hardware.networks import Arrays
@@ -30,6 +31,26 @@ def summed(x: Integers, weight: NDArray[np.float64]) -> Integers:
 def scaled(total: Integers, multiplier: Integers, shift: int, number: FixedPoint) -> Integers:
     """I of the accumulated weights: sat(round(A·multiplier / 2^shift))."""
     return saturated(rounded_shift(total * multiplier, shift), number)
+
+
+def decayed(trace: Integers, total: Integers, decay: Integers, number: FixedPoint, fraction: int) -> Integers:
+    """S of a synapse after a step: sat(A·2^Fs + round(decay·S / 2^F))."""
+    return saturated((total << number.fraction) + rounded_shift(decay * trace, fraction), number)
+
+
+@dataclass(frozen=True)
+class Synapse:
+    """A sum that decays, between the accumulated weights A and the current of a layer's neurons.
+
+        S ← sat(A·2^Fs + round(decay·S / 2^F)),   I = sat(round(S·multiplier / 2^shift))
+
+    Attributes:
+        number: the format of S, whose fraction is Fs; S begins at 0.
+        decay: (N,), with the fraction F of the neurons' coefficients.
+    """
+
+    number: FixedPoint
+    decay: Integers
 
 
 @dataclass(frozen=True)
@@ -79,7 +100,10 @@ class Part:
 
     def weighted(self, x: Integers) -> Integers:
         """Σ_i weight[j, i]·x_i of each neuron, (n, outputs), of what comes in, (n, inputs)."""
-        x = self.pooled(x)
+        return self.product(self.pooled(x))
+
+    def product(self, x: Integers) -> Integers:
+        """The same of what comes behind the pools."""
         if self.window is None:
             return summed(x, self._weight)
         total = self.window.columns(x) @ self._weight.T
@@ -117,7 +141,9 @@ class Layer(Part):
     """Weights, and the neurons that they drive.
 
         A = Σ_i weight[j, i]·x_i + Σ_k feedback[j, k]·z_k        z: the layer's spikes of the step before
-        I = sat(round(A·multiplier / 2^shift))
+        I = sat(round(A·multiplier / 2^shift))                   or as ``Synapse`` says
+
+    With delays x_i is what came in delay_i steps before, and 0 in the first of them.
 
     Attributes:
         weight: (N, inputs), of weight_bits bits.
@@ -127,6 +153,8 @@ class Layer(Part):
         current_format: of I; its fraction is that of v.
         neuron: what is driven.
         feedback: (N, N) in the same bits, or None.
+        synapse: or None.
+        delay: steps by which each source behind the pools is late, or None.
     """
 
     multiplier: Integers
@@ -134,18 +162,26 @@ class Layer(Part):
     current_format: FixedPoint
     neuron: Neuron
     feedback: Integers | None = None
+    synapse: Synapse | None = field(default=None, kw_only=True)
+    delay: Integers | None = field(default=None, kw_only=True)
 
     @cached_property
     def _feedback(self) -> NDArray[np.float64] | None:
         return None if self.feedback is None else self.feedback.astype(np.float64)
 
     def accumulated(self, x: Integers, own: Integers) -> Integers:
-        """A, (batch, N), of inputs (batch, inputs) and the layer's own last spikes (batch, N)."""
-        total = self.weighted(x)
+        """A, (batch, N), of what arrives (batch, sources) and the layer's own last spikes (batch, N)."""
+        total = self.product(x)
         return total if self._feedback is None else total + summed(own, self._feedback)
 
+    def filtered(self, total: Integers, trace: Integers) -> Integers:
+        """What the current is made of, (batch, N), of A and of what this gave in the step before, at first 0."""
+        if self.synapse is None:
+            return total
+        return decayed(trace, total, self.synapse.decay, self.synapse.number, self.neuron.fraction)
+
     def current(self, total: Integers) -> Integers:
-        """I of the accumulated weights."""
+        """I of what ``filtered`` gives."""
         return scaled(total, self.multiplier, self.shift, self.current_format)
 
 
@@ -284,6 +320,8 @@ def run(network: Network, spikes: NDArray[np.integer], *, trace: bool = False) -
     check_input(network, spikes)
     steps, batch, _ = spikes.shape
     states = [layer.neuron.start(batch) for layer in network.layers]
+    traces = [np.zeros((batch, layer.outputs), np.int64) for layer in network.layers]
+    lines = [None if layer.delay is None else DelayLine(layer.delay, steps, batch) for layer in network.layers]
     last = [np.zeros((batch, layer.outputs), np.int64) for layer in network.layers]
     fired: list[list[NDArray[np.uint8]]] = [[] for _ in network.layers]
     seen = [Trace() for _ in network.layers]
@@ -291,8 +329,11 @@ def run(network: Network, spikes: NDArray[np.integer], *, trace: bool = False) -
     for t in range(steps):
         x = spikes[t].astype(np.int64)
         for k, layer in enumerate(network.layers):
+            x, line = layer.pooled(x), lines[k]
+            x = x if line is None else line.arriving(x).astype(np.int64)
             total = layer.accumulated(x, last[k])
-            current = layer.current(total)
+            traces[k] = layer.filtered(total, traces[k])
+            current = layer.current(traces[k])
             v, u, x = layer.neuron.step(*states[k], current)
             states[k], last[k] = (v, u), x
             fired[k].append(x.astype(np.uint8))

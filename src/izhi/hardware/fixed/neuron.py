@@ -139,6 +139,17 @@ def lif(
     return v_new, u, v_new > threshold
 
 
+def zeroing_lif(
+    v: Integers, u: Integers, current: Integers, formats: Formats,
+    beta: Integers, bias: Integers, threshold: Integers,
+) -> tuple[Integers, Integers, Booleans]:  # fmt: skip
+    """A step of ``ZeroingLIFNeuron``."""
+    kept = chosen(v > threshold, v * 0, v)
+    leak = rounded_shift(beta * kept + bias, formats.fraction)
+    v_new = saturated(current + leak, formats.v)
+    return v_new, u, v_new > threshold
+
+
 @dataclass(frozen=True)
 class IzhikevichNeuron(Neuron):
     """Quadratic neurons in the event order of the FPGA IP.
@@ -228,5 +239,23 @@ class LIFNeuron(Neuron):
         return {"beta·v + bias": _greatest((self.beta, -self.v_format.lowest), (self.bias, 1))}
 
 
+@dataclass(frozen=True)
+class ZeroingLIFNeuron(LIFNeuron):
+    """Leaky integrate-and-fire neurons that begin at 0 in the step after a spike.
+
+        kept = 0 if v > threshold else v
+        v ← sat(I + round((beta·kept + bias) / 2^F))
+        spike = v > threshold
+
+    Attributes:
+        as those of ``LIFNeuron``.
+    """
+
+    kind = "lif-zero"
+    update = staticmethod(zeroing_lif)
+
+
 #: By their kinds, as files have them.
-NEURONS: Mapping[str, type[Neuron]] = {neuron.kind: neuron for neuron in (IzhikevichNeuron, LIFNeuron)}
+NEURONS: Mapping[str, type[Neuron]] = {
+    neuron.kind: neuron for neuron in (IzhikevichNeuron, LIFNeuron, ZeroingLIFNeuron)
+}

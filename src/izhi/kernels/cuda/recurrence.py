@@ -180,11 +180,12 @@ def _forward(plan: Plan) -> Any:
         x, y, bias, p, first, spikes, kept, last, steps, lanes, width, bias_width, keep_every,
         dt, substep, v_low, v_high, jacobian_limit, span, surrogate_first, surrogate_second,
         decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
-        block: tl.constexpr,
+        trace_scale, trace_unit, trace_low, trace_high, block: tl.constexpr,
     ):  # fmt: skip
         s = (
             dt, substep, v_low, v_high, jacobian_limit, span, surrogate_first, surrogate_second,
             decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
+            trace_scale, trace_unit, trace_low, trace_high,
         )  # fmt: skip
         lane = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
         mask = lane < lanes
@@ -244,11 +245,12 @@ def _backward(plan: Plan) -> Any:
         steps, lanes, width, bias_width, keep_every,
         dt, substep, v_low, v_high, jacobian_limit, span, surrogate_first, surrogate_second,
         decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
-        block: tl.constexpr,
+        trace_scale, trace_unit, trace_low, trace_high, block: tl.constexpr,
     ):  # fmt: skip
         s = (
             dt, substep, v_low, v_high, jacobian_limit, span, surrogate_first, surrogate_second,
             decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
+            trace_scale, trace_unit, trace_low, trace_high,
         )  # fmt: skip
         lane = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
         mask = lane < lanes

@@ -9,6 +9,7 @@ from amaranth.lib import fifo, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.axi import AxiCore
+from izhi.hardware.core.relay import Relay
 from izhi.hardware.core.serial.frames import MOST_WORDS, Request, Status
 from izhi.hardware.core.serial.framing import COUNT, Framer, Unframer
 from izhi.hardware.core.serial.uart import Receiver, Transmitter
@@ -46,26 +47,35 @@ class Link(wiring.Component):
         forgets = Signal()
         way_in, way_out = (ResetInserter(forgets)(fifo.SyncFIFOBuffered(width=33, depth=ROOM)) for _ in range(2))
         m.submodules.way_in, m.submodules.way_out = way_in, way_out
+        # Queues in block memories answer late in their cycle.
+        m.submodules.arriving = arriving = ResetInserter(forgets)(Relay(33))
+        m.submodules.leaving = leaving = ResetInserter(forgets)(Relay(33))
         wiring.connect(m, answer.output, transmitter.input)
         m.d.comb += [
             receiver.line.eq(self.receive),
             self.transmit.eq(transmitter.line),
             asked.byte.eq(receiver.byte),
             asked.is_new.eq(receiver.is_new),
-            core.s_axis_tdata.eq(way_in.r_data),
-            core.s_axis_tlast.eq(way_in.r_data[-1]),
+            arriving.input.payload.eq(way_in.r_data),
+            arriving.input.valid.eq(way_in.r_rdy),
+            way_in.r_en.eq(arriving.input.ready),
+            core.s_axis_tdata.eq(arriving.output.payload),
+            core.s_axis_tlast.eq(arriving.output.payload[-1]),
             core.s_axis_tkeep.eq(0b1111),
-            core.s_axis_tvalid.eq(way_in.r_rdy),
-            way_in.r_en.eq(core.s_axis_tready),
+            core.s_axis_tvalid.eq(arriving.output.valid),
+            arriving.output.ready.eq(core.s_axis_tready),
             way_out.w_data.eq(Cat(core.m_axis_tdata, core.m_axis_tlast)),
             way_out.w_en.eq(core.m_axis_tvalid),
             core.m_axis_tready.eq(way_out.w_rdy),
+            leaving.input.payload.eq(way_out.r_data),
+            leaving.input.valid.eq(way_out.r_rdy),
+            way_out.r_en.eq(leaving.input.ready),
             self.is_busy.eq(core.core.is_busy),
         ]
-        self._carry_out(m, asked, answer, way_in, way_out, forgets)
+        self._carry_out(m, asked, answer, way_in, leaving.output, forgets)
         return m
 
-    def _carry_out(self, m: Module, asked: Any, answer: Any, way_in: Any, way_out: Any, forgets: Signal) -> None:
+    def _carry_out(self, m: Module, asked: Any, answer: Any, way_in: Any, leaving: Any, forgets: Signal) -> None:
         """A request at a time, and then its answer; one that comes again is answered alone."""
         core = self.core
         m.submodules.answered = cells = memory.Memory(shape=unsigned(32), depth=MOST_WORDS, init=[])
@@ -175,8 +185,8 @@ class Link(wiring.Component):
                 m.d.sync += count.eq(1)
                 m.next = "answer"
             with m.State("out"):
-                out, is_there = way_out.r_data, way_out.r_rdy & (count != MOST_WORDS)
-                m.d.comb += [write.data.eq(out), write.en.eq(is_there), way_out.r_en.eq(is_there)]
+                out, is_there = leaving.payload, leaving.valid & (count != MOST_WORDS)
+                m.d.comb += [write.data.eq(out), write.en.eq(is_there), leaving.ready.eq(is_there)]
                 m.d.sync += count.eq(count + is_there)
                 with m.If(~is_there):
                     end(Status.DONE)

@@ -1,0 +1,101 @@
+"""What a spike reaches in a convolution: the places whose windows see it, and the weights there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Array, Const, Module, Value, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from izhi.hardware.core.arithmetic import number_below
+from izhi.hardware.core.events import Kind, events
+from izhi.hardware.core.features import locate, narrowed, numbered
+from izhi.hardware.core.pipeline import Pipeline
+from izhi.hardware.core.relay import Relay
+from izhi.hardware.core.shape import LayerShape
+
+
+def reached(shape: LayerShape) -> data.StructLayout:
+    """Where a spike begins: its first word of weights, the first word of sums, and how many places are beyond."""
+    window = shape.window
+    down, across = (1, 1) if window is None else (window.down, window.across)
+    return data.StructLayout(
+        {
+            "kind": Kind,
+            "address": number_below(shape.weight_memory[1]),
+            "sums": number_below(shape.sums),
+            "rows": number_below(down),
+            "columns": number_below(across),
+        }
+    )
+
+
+class Reach(wiring.Component):
+    """Events of features in; what each reaches out. A spike that no window sees goes no further.
+
+    A feature at y, with padding p above it, is seen at the places r with 0 ≤ y + p − r·stride < kernel: from the first
+    of them, where its row of the kernel is the lowest, to the last.
+
+    Ports:
+        input: events.
+        output: see ``reached``.
+    """
+
+    def __init__(self, shape: LayerShape) -> None:
+        self.shape = shape
+        super().__init__({"input": In(events(shape.features)), "output": Out(stream.Signature(reached(shape)))})
+
+    def elaborate(self, platform: object) -> Module:
+        m, s, window = Module(), self.shape, self.shape.window
+        assert window is not None
+        layout = reached(s)
+        m.submodules.relay = relay = Relay(layout)
+        wiring.connect(m, relay.output, wiring.flipped(self.output))
+        came, moves = self.input.payload, relay.input.ready
+        line = Pipeline(m, moves)
+        m.d.comb += self.input.ready.eq(moves)
+        line.put(is_there=self.input.valid, kind=came.kind, source=narrowed(came.source, s.features))
+        locate(line, window)
+        for k, (name, size, places) in enumerate(
+            (("y", window.height, window.down), ("x", window.width, window.across))
+        ):
+            axis = _axis(size, places, window.kernel[k], window.stride[k], window.padding[k])
+            for what, values in zip(("first", "kernel", "count"), zip(*axis, strict=True), strict=True):
+                line.put(**{f"{name}_{what}": _looked_up(line[name], values)})
+        line.advance()
+        is_seen = line["y_count"].any() & line["x_count"].any()
+        line.put(is_there=line["is_there"] & ((line["kind"] != Kind.SPIKE) | is_seen))
+        numbered(line, "channel", "y_kernel", "x_kernel", *window.kernel, "row")
+        line.put(place=line["y_first"] * window.across + line["x_first"])
+        line.advance()
+        line.put(row=line["row"] * s.groups, place=line["place"] * s.groups)
+        line.advance()
+        m.d.comb += relay.input.valid.eq(line["is_there"])
+        found: Any = relay.input.payload
+        m.d.comb += [
+            found.kind.eq(line["kind"]),
+            found.address.eq(line["row"]),
+            found.sums.eq(line["place"]),
+            found.rows.eq(line["y_count"] - 1),
+            found.columns.eq(line["x_count"] - 1),
+        ]
+        return m
+
+
+def _axis(size: int, places: int, kernel: int, stride: int, padding: int) -> list[tuple[int, int, int]]:
+    """Of each feature along an axis the first place that sees it, where in the kernel it is there, and how many do."""
+    found = []
+    for at in range(size):
+        seen = [r for r in range(places) if 0 <= at + padding - r * stride < kernel]
+        found.append((seen[0], at + padding - seen[0] * stride, len(seen)) if seen else (0, 0, 0))
+    return found
+
+
+def _looked_up(index: Value, values: tuple[int, ...]) -> Value:
+    """One of some constants."""
+    shape = unsigned(max(1, max(values).bit_length()))
+    return Array(Const(value, shape) for value in values)[narrowed(index, len(values))]
+
+
+__all__ = ["Reach", "reached"]
