@@ -87,6 +87,52 @@ def with_windows(network, features):
     return replace(network, layers=(replace(first, weight=kernel, window=window, pools=(pool,)), *others))
 
 
+def convolutional_network(
+    seed, features=(2, 6, 8), *, kind="izhikevich", first="max", then="sum", kernel=(2, 3), stride=(1, 1),
+    padding=(1, 0), readout=True, synapse=None, delay=0,
+):  # fmt: skip
+    """Pools and convolutions in turn, then two matrices; the same neurons at every place.
+
+    Args:
+        features: (channels, height, width) that come in.
+        first, then: kinds of the pools before the first convolution, of 2 × 2, and before the second, of 1 × 2.
+        kernel, stride, padding: of the first convolution.
+        delay: the longest before each convolution and behind the last pool.
+    """
+    random = np.random.default_rng(seed)
+    pool = Pool(first, Window(*features, (2, 2), (2, 2)))
+    window = Window(features[0], pool.window.down, pool.window.across, kernel, stride, padding)
+    second_pool = Pool(then, Window(3, window.down, window.across, (1, 2), (1, 2)))
+    second = Window(3, second_pool.window.down, second_pool.window.across, (2, 2), (1, 1), (0, 1))
+    last_pool = Pool("sum", Window(5, second.down, second.across, (2, 1), (2, 1)))
+    sizes = (pool.window.inputs, 3 * window.places, 5 * second.places, 7, 4)
+    network = random_network(seed, sizes, kind=kind, readout=readout, synapse=synapse)
+
+    def changed(layer, window, pool, channels, sources):
+        own = layer if window is None else _same_at_every_place(layer, window.places)
+        late = random.integers(0, delay + 1, pool.outputs) if delay else None
+        weight = random.integers(-8, 8, (channels, sources))
+        return replace(own, weight=weight, window=window, pools=(pool,), delay=late)
+
+    one, two, three, four = network.layers
+    layers = (
+        changed(one, window, pool, 3, window.sources), changed(two, second, second_pool, 5, second.sources),
+        changed(three, None, last_pool, 7, last_pool.outputs), four,
+    )  # fmt: skip
+    return replace(network, layers=layers)
+
+
+def _same_at_every_place(layer, places):
+    def same(values):
+        return np.repeat(values[::places], places)
+
+    constants = {name: same(values) for name, values in layer.neuron.values.items()}
+    synapse = None if layer.synapse is None else replace(layer.synapse, decay=same(layer.synapse.decay))
+    return replace(
+        layer, multiplier=same(layer.multiplier), neuron=layer.neuron.with_values(constants), synapse=synapse
+    )
+
+
 def random_spikes(seed, steps, batch, inputs, *, most=1):
     random = np.random.default_rng(seed)
     fires = random.random((steps, batch, inputs)) < 0.3

@@ -11,13 +11,16 @@ from izhi.experiments.run_folder import load
 from izhi.hardware import fixed
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.artifact.integers import in_whole_numbers
-from izhi.hardware.core.fit import fitted, larger
+from izhi.hardware.core.compile import library
+from izhi.hardware.core.fit import fitted
 from izhi.hardware.core.shape import shape_of
+from izhi.hardware.core.simulated import SimulatedCore
+from izhi.hardware.devices.core import CoreDevice
 from izhi.hardware.fixed import fast
 from izhi.network import BatchNorm, Layer, Network, Residual
 from izhi.network.connections import Conv1d, Conv2d, Linear
 from izhi.quantization import formats, in_integers, quantized
-from networks import random_network, with_windows
+from networks import convolutional_network, random_network
 
 
 def image(neuron, *, readout=False):
@@ -164,13 +167,40 @@ def test_a_window_sees_what_a_convolution_of_torch_sees():
     np.testing.assert_allclose(found.transpose(0, 2, 1).reshape(wanted.shape), wanted)
 
 
-def test_the_core_says_that_it_has_no_convolutions():
+@pytest.mark.parametrize("neuron", [LIF, Izhikevich])
+def test_torch_integers_and_the_core_agree(neuron):
+    network, x = whole(line, neuron, 4)
+    integers, spikes = in_integers(network), x.numpy().astype(np.uint8)
+    shape = shape_of(integers, 15, lanes=4, units=2)
+    device = CoreDevice("simulator", SimulatedCore(library(shape), shape), shape)
+    device.load(IntegerArtifact(integers, 15, tuple("abc")))
+    out = device.run(spikes, sends_spikes=True)
+    with torch.no_grad():
+        expected = network(x)
+    for found, wanted in zip(out.spikes, expected.spikes, strict=True):
+        assert np.array_equal(found, wanted.flatten(2).numpy())
+        assert found.any()
+    assert np.array_equal(out.scores, expected.output.sum(0).numpy())
+
+
+def test_what_the_core_does_not_have_is_said():
     network, _ = whole(image, LIF, 4)
-    with pytest.raises(SettingError, match="part 1 of the network is a convolution, which the core does not have yet"):
+    with pytest.raises(SettingError, match="part 2 .* a pool of 2 × 2 that moves by 1 × 1, whose windows overlap"):
         shape_of(in_integers(network), 15)
-    core = larger(shape_of(random_network(0, (64, 30, 5)), 6), (128, 64, 16))
-    with pytest.raises(SettingError, match="part 1 of the network is a convolution, which the core does not have yet"):
-        fitted(core, with_windows(random_network(1, (64, 30, 5)), (2, 8, 6)), 6)
+    row = [nn.Unflatten(1, (1, 8)), nn.AvgPool1d(2), nn.MaxPool1d(2), nn.Flatten(), Layer(Linear(2, 2), LIF())]
+    network = Network(row).eval()
+    counts = in_integers(quantized(network, 4, formats(network, spikes_of(3, 2, 8), 16)))
+    with pytest.raises(SettingError, match="part 1 .* a pool of the largest of counts, which the core does not have"):
+        shape_of(counts, 3)
+    many = LIF(size=(2, 8), learn="beta", spread=0.2)
+    network = Network([nn.Unflatten(1, (1, 8)), Layer(Conv1d(1, 2, 3, padding=1), many)])
+    places = in_integers(quantized(network, 4, formats(network, spikes_of(3, 2, 8), 16)))
+    with pytest.raises(SettingError, match="a convolution whose beta differs between places.*learn it for each"):
+        shape_of(places, 3)
+    network = convolutional_network(1)
+    sizes = (network.inputs, *(layer.outputs for layer in network.layers))
+    with pytest.raises(SettingError, match="does not fit the core: layer 1: window Window"):
+        fitted(shape_of(random_network(0, sizes, readout=True), 6), network, 6)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +258,19 @@ def test_from_the_command_line(encoding, tmp_path, capsys):
     assert cli.main(["evaluate", str(rounded / "network.izhi"), "--against", str(rounded)]) == 0
     out = capsys.readouterr().out
     assert out.count(" 0 different") == 4
-    assert cli.main(["run", str(rounded / "network.izhi"), "--samples", "50", "--compare"]) == 0
-    assert cli.main(["rtl", str(rounded / "network.izhi"), "--out", str(tmp_path / "rtl")]) == 2
-    assert "is a convolution, which the core does not have yet" in capsys.readouterr().err
-    assert not (tmp_path / "rtl").exists()
+    for device in ("emulator", "simulator"):
+        assert cli.main(
+            ["run", str(rounded / "network.izhi"), "--device", device, "--samples", "20", "--compare"]
+        ) == 0  # fmt: skip
+
+
+def test_what_no_core_runs_is_said_before_it_is_quantised(tmp_path, capsys):
+    run, rounded = tmp_path / "run", tmp_path / "rounded"
+    words = ["--dataset", "digits", "--layers", "conv 4x3, average 2, pool 2, 8", "--epochs", "1", "--steps", "4",
+             "--neuron", "lif", "--out", str(run), "--quiet"]  # fmt: skip
+    assert cli.main(["train", *words]) == 0
+    assert cli.main(["quantize", str(run), "--weights", "4", "--out", str(rounded), "--quiet"]) == 2
+    assert "is behind a pool of the largest of counts, which the core does not have; use the mean" in (
+        capsys.readouterr().err
+    )
+    assert not (rounded / "checkpoint.pt").exists()

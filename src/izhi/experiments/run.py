@@ -16,6 +16,7 @@ from izhi.errors import CheckpointError, SettingError
 from izhi.experiments import build
 from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import Experiment
+from izhi.hardware.core import shape
 from izhi.kernels import Spikes
 from izhi.network import Network
 from izhi.network.encoders import Encoder
@@ -175,6 +176,17 @@ def quantize(
         folder.keep(about(e, encoder, dataset), progress)
     fabric.barrier()
     return Result.of(e, network, encoder.features, progress)
+
+
+def require_core(e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor]) -> None:
+    """Raise SettingError if no core runs the network, once weights and states are rounded as the experiment says."""
+    if e.quantization.weight_bits is None or e.quantization.state_bits is None:
+        return
+    from izhi.quantization import in_integers
+
+    encoder = build.encoder(e, dataset)
+    whole = in_integers(build.network(e, encoder.grid, len(dataset.classes), start=weights).eval())
+    shape.require_core(whole, largest_input=shape.largest_input(e.flat()))
 
 
 def rounded(fabric: Fabric, e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor]) -> Evaluation:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from networks import random_network, random_spikes
+from networks import convolutional_network, random_network, random_spikes
 
 pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 
@@ -134,6 +134,37 @@ def test_a_layer_whose_sources_have_one_word_shifts_its_sums_out(kind):
         shape = shape_of(network, STEPS, lanes=lanes, units=units)
         assert shape.layers[0].groups == 1
         check(loaded(network, shape, pauses=(40, 40), check_every=16), network, spikes)
+
+
+CONVOLUTIONS = {
+    "pools of both kinds": ({}, {"lanes": 4, "units": 2}),
+    "strides and padding": (
+        {"features": (2, 12, 8), "stride": (2, 1), "padding": (1, 2), "kernel": (3, 3), "kind": "lif"},
+        {"lanes": 2, "units": 2},
+    ),
+    "one place and delays": (
+        {"then": "max", "kernel": (1, 1), "padding": (0, 0), "delay": 4},
+        {"lanes": 8, "units": 1},
+    ),
+    "strides beyond the kernel": (
+        {"features": (1, 12, 16), "then": "max", "stride": (2, 3), "kernel": (2, 2), "padding": (0, 0),
+         "synapse": FixedPoint(14, 1), "readout": False},
+        {"lanes": 4, "units": 4},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolutions_and_pools_are_those_of_the_integer_model(name):
+    settings, core = CONVOLUTIONS[name]
+    network = convolutional_network(3, **settings)
+    spikes = random_spikes(2, STEPS, 3, network.inputs)
+    device = loaded(network, shape_of(network, STEPS, **core), pauses=(40, 40), check_every=16)
+    out = check(device, network, spikes)
+    assert out.spikes[0].any()
+    assert out.spikes[1].any()
+    everything, nothing = np.ones_like(spikes[:, :1]), np.zeros_like(spikes[:, :1])
+    check(device, network, np.concatenate([nothing, everything, everything[:, :, ::-1]], 1))
 
 
 def test_corner_inputs(case):

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from amaranth.hdl import Array, Module, Signal, Value, unsigned
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import number_below
+from izhi.hardware.core.block_memory import BLOCK, BlockMemory
 from izhi.hardware.core.shape import ceil_div
-
-#: For memories in which no word is read in the cycle in which it is written: yosys builds what a block memory does
-#: not do by itself, and what takes its time behind it, unless it is told so.
-NEVER_AT_ONCE = {"no_rw_check": 1}
-#: Words of a part of a memory that answers by itself. Larger ones would be put together from block memories by the
-#: tools, with a wide choice in the cycle in which they answer.
-BLOCK = 2048
 
 
 def loading(width: int, depth: int) -> wiring.Signature:
@@ -36,8 +30,8 @@ class Filled(wiring.Component):
         address, data: a word, ``latency`` cycles after its address.
 
     Attributes:
-        latency: one cycle is the memory's, one that of a register behind it, since block memories answer late in
-            their cycle; a memory of several blocks takes one more for the choice among them.
+        latency: two cycles are a block's, see ``BlockMemory``; a memory of several blocks takes one more for the choice
+            among them.
     """
 
     def __init__(self, width: int, depth: int) -> None:
@@ -62,22 +56,16 @@ class Filled(wiring.Component):
         m.d.sync += [block.eq(_block(self.address)), block_then.eq(block), self.data.eq(Array(words)[block_then])]
         return m
 
-    def _word(self, m: Module, number: int) -> Signal:
+    def _word(self, m: Module, number: int) -> Value:
         """A word of a block, two cycles after its address; the block rests while another is read."""
-        depth = min(BLOCK, self.depth - number * BLOCK)
-        cells = memory.Memory(shape=unsigned(self.width), depth=depth, init=[], attrs=NEVER_AT_ONCE)
-        m.submodules[f"block_{number}"] = cells
-        write, read = cells.write_port(), cells.read_port()
-        was_read, word = Signal(), Signal(unsigned(self.width), name=f"word_{number}", reset_less=True)
+        block = BlockMemory(self.width, min(BLOCK, self.depth - number * BLOCK))
+        m.submodules[f"block_{number}"] = block
         m.d.comb += [
-            write.addr.eq(self.fill.address), write.data.eq(self.fill.word),
-            write.en.eq(self.fill.enable & (_block(self.fill.address) == number)),
-            read.addr.eq(self.address), read.en.eq(_block(self.address) == number),
+            block.write_address.eq(self.fill.address), block.write_data.eq(self.fill.word),
+            block.write_enable.eq(self.fill.enable & (_block(self.fill.address) == number)),
+            block.read_address.eq(self.address), block.read_enable.eq(_block(self.address) == number),
         ]  # fmt: skip
-        m.d.sync += was_read.eq(read.en)
-        with m.If(was_read):
-            m.d.sync += word.eq(read.data)
-        return word
+        return block.data
 
 
 def _block(address: Signal) -> Value:

@@ -7,8 +7,9 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import fitting, number_below
+from izhi.hardware.core.block_memory import NEVER_AT_ONCE
 from izhi.hardware.core.datapaths import DATAPATHS, decay
-from izhi.hardware.core.memories import NEVER_AT_ONCE, Filled, loading
+from izhi.hardware.core.memories import Filled, loading
 from izhi.hardware.core.pipeline import Pipeline
 from izhi.hardware.core.shape import LayerShape
 from izhi.hardware.fixed import FixedPoint

@@ -9,9 +9,9 @@ from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from izhi.hardware.core.block_memory import NEVER_AT_ONCE
 from izhi.hardware.core.events import Kind, event, events
 from izhi.hardware.core.features import divide, locate, narrowed, numbered
-from izhi.hardware.core.memories import NEVER_AT_ONCE
 from izhi.hardware.core.pipeline import Pipeline
 from izhi.hardware.core.relay import Relay
 from izhi.hardware.fixed import Pool as PoolOf

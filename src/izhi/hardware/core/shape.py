@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from izhi.errors import SettingError
 from izhi.hardware.fixed import NEURONS, FixedPoint, Layer, Network, Pool, Readout, Window
 from izhi.hardware.fixed.arithmetic import Integers
+from izhi.hardware.fixed.network import MOST_INPUT
 
 #: What the four bits for a layer's number in a word that comes out can tell apart.
 MOST_LAYERS = 16
@@ -271,6 +273,14 @@ def constants_of(layer: Layer) -> dict[str, Integers]:
     """Those of a place, (channels,) each; of a matrix all."""
     places = 1 if layer.window is None else layer.window.places
     return {name: values[::places] for name, values in _all_constants(layer).items()}
+
+
+def largest_input(encoding: Mapping[str, object]) -> int:
+    """How often an input may fire in a step, by the settings of an encoding."""
+    levels = encoding.get("levels")
+    if encoding.get("encoding") == "constant" and isinstance(levels, int):
+        return levels
+    return MOST_INPUT if encoding.get("counts") else 1
 
 
 def require_core(network: Network, *, largest_input: int = 1) -> None:

