@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import memory, stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 
+from izhi.hardware.core.block_memory import BlockMemory
 from izhi.hardware.core.serial.frames import ESCAPE, FLAG, FLIP, MOST_WORDS
 
 #: Bytes of a frame before its words.
@@ -44,8 +45,7 @@ class Unframer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         # One more word than a frame may have: its CRC.
-        m.submodules.words = words = memory.Memory(shape=unsigned(32), depth=MOST_WORDS + 1, init=[])
-        write, read = words.write_port(), words.read_port()
+        m.submodules.words = words = BlockMemory(32, MOST_WORDS + 1)
         m.submodules.crc = crc = CRC32_ISO_HDLC(8).create()
         number, is_escaped, is_good, held = Signal(16), Signal(), Signal(), Signal(24)
         sequence, kind = Signal(8), Signal(8)
@@ -57,11 +57,12 @@ class Unframer(wiring.Component):
             crc.data.eq(byte),
             crc.valid.eq(self.is_new & ~is_flag & ~is_escape),
             crc.start.eq(self.is_new & is_flag),
-            write.addr.eq(behind_head >> 2),
-            write.data.eq(Cat(held, byte)),
-            write.en.eq(crc.valid & ~self.holds & is_inside & (behind_head[:2] == 3)),
-            read.addr.eq(self.place),
-            self.word.eq(read.data),
+            words.write_address.eq(behind_head >> 2),
+            words.write_data.eq(Cat(held, byte)),
+            words.write_enable.eq(crc.valid & ~self.holds & is_inside & (behind_head[:2] == 3)),
+            words.read_address.eq(self.place),
+            words.read_enable.eq(1),
+            self.word.eq(words.data),
         ]
         m.d.sync += self.is_frame.eq(0)
         with m.If(self.is_new & is_flag):
@@ -94,7 +95,7 @@ class Framer(wiring.Component):
     Ports:
         start, is_idle: begin a frame; none is being made.
         sequence, kind, count: of it, steady until it is made.
-        place, word: where it fetches a word, which is there a cycle later.
+        place, word: where it fetches a word, which is there two cycles later.
         output: bytes for the line.
     """
 
@@ -149,10 +150,12 @@ class Framer(wiring.Component):
                 m.d.comb += [self.output.valid.eq(1), byte.eq(self.kind), crc.valid.eq(has_byte_gone)]
                 with m.If(has_byte_gone):
                     m.next = "next"
-            with m.State("next"):  # a word is there, and the CRC of the last byte up to date, a cycle later
-                m.next = "word"
+            with m.State("next"):  # the CRC of the last byte is up to date a cycle later, a word two
+                m.next = "wait"
                 with m.If(place == self.count):
                     m.next = "sum"
+            with m.State("wait"):
+                m.next = "word"
             with m.State("word"):
                 m.d.sync += [word.eq(self.word), place.eq(place + 1)]
                 m.next = "bytes"

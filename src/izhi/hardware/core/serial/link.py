@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, unsigned
-from amaranth.lib import fifo, memory, wiring
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
+from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.axi import AxiCore
-from izhi.hardware.core.relay import Relay
+from izhi.hardware.core.block_memory import BlockMemory
+from izhi.hardware.core.relay import Hold
 from izhi.hardware.core.serial.frames import MOST_WORDS, Request, Status
 from izhi.hardware.core.serial.framing import COUNT, Framer, Unframer
 from izhi.hardware.core.serial.uart import Receiver, Transmitter
@@ -47,9 +48,8 @@ class Link(wiring.Component):
         forgets = Signal()
         way_in, way_out = (ResetInserter(forgets)(fifo.SyncFIFOBuffered(width=33, depth=ROOM)) for _ in range(2))
         m.submodules.way_in, m.submodules.way_out = way_in, way_out
-        # Queues in block memories answer late in their cycle.
-        m.submodules.arriving = arriving = ResetInserter(forgets)(Relay(33))
-        m.submodules.leaving = leaving = ResetInserter(forgets)(Relay(33))
+        m.submodules.arriving = arriving = ResetInserter(forgets)(Hold(33))
+        m.submodules.leaving = leaving = ResetInserter(forgets)(Hold(33))
         wiring.connect(m, answer.output, transmitter.input)
         m.d.comb += [
             receiver.line.eq(self.receive),
@@ -72,14 +72,16 @@ class Link(wiring.Component):
             way_out.r_en.eq(leaving.input.ready),
             self.is_busy.eq(core.core.is_busy),
         ]
-        self._carry_out(m, asked, answer, way_in, leaving.output, forgets)
+        self._carry_out(m, asked, answer, way_in, way_out.r_rdy, leaving.output, forgets)
         return m
 
-    def _carry_out(self, m: Module, asked: Any, answer: Any, way_in: Any, leaving: Any, forgets: Signal) -> None:
+    def _carry_out(
+        self, m: Module, asked: Any, answer: Any, way_in: Any, more: Value, leaving: Any, forgets: Signal
+    ) -> None:
         """A request at a time, and then its answer; one that comes again is answered alone."""
         core = self.core
-        m.submodules.answered = cells = memory.Memory(shape=unsigned(32), depth=MOST_WORDS, init=[])
-        write, read = cells.write_port(), cells.read_port()
+        m.submodules.answered = answered = BlockMemory(32, MOST_WORDS)
+        keeps, kept = answered.write_enable, answered.write_data
         sequence, kind, count = Signal(8), Signal(Status), Signal(COUNT)
         was_asked, place, waited = Signal(), Signal(COUNT), Signal(range(_PATIENCE + 1))
         register, left = Signal(32), Signal(range(ROOM + 1))
@@ -88,14 +90,15 @@ class Link(wiring.Component):
             answer.sequence.eq(sequence),
             answer.kind.eq(kind),
             answer.count.eq(count),
-            read.addr.eq(answer.place),
-            answer.word.eq(read.data),
-            write.addr.eq(count),
+            answered.read_address.eq(answer.place),
+            answered.read_enable.eq(1),
+            answer.word.eq(answered.data),
+            answered.write_address.eq(count),
             core.s_axi_araddr.eq(register),
             core.s_axi_awaddr.eq(register),
             core.s_axi_wdata.eq(asked.word),
             core.s_axi_wstrb.eq(0b1111),
-            way_in.w_data.eq(Cat(asked.word, (asked.kind == Request.SEND_LAST) & (place == asked.count))),
+            way_in.w_data.eq(Cat(asked.word, (asked.kind == Request.SEND_LAST) & (place == asked.count + 1))),
         ]
 
         def end(status: Any, after: str = "answer") -> None:
@@ -141,6 +144,8 @@ class Link(wiring.Component):
                         end(Status.REFUSED)
             # A register: its address is the first word.
             with m.State("read"):
+                m.next = "wait for it"
+            with m.State("wait for it"):
                 m.next = "ask"
             with m.State("ask"):
                 m.d.sync += register.eq(asked.word)
@@ -149,12 +154,14 @@ class Link(wiring.Component):
                 m.d.comb += [core.s_axi_arvalid.eq(~waited.any()), core.s_axi_rready.eq(1)]
                 with m.If(core.s_axi_arready):
                     m.d.sync += waited.eq(1)
-                m.d.comb += [write.data.eq(core.s_axi_rdata), write.en.eq(core.s_axi_rvalid)]
+                m.d.comb += [kept.eq(core.s_axi_rdata), keeps.eq(core.s_axi_rvalid)]
                 with m.If(core.s_axi_rvalid):
                     m.d.sync += count.eq(core.s_axi_rresp == 0)
                     end(Mux(core.s_axi_rresp == 0, Status.DONE, Status.REFUSED))
             with m.State("write"):
                 next_word()
+                m.next = "wait for them"
+            with m.State("wait for them"):
                 m.next = "address"
             with m.State("address"):
                 m.d.sync += register.eq(asked.word)
@@ -171,24 +178,25 @@ class Link(wiring.Component):
                 with m.If(core.s_axi_bvalid):
                     end(Mux(core.s_axi_bresp == 0, Status.DONE, Status.REFUSED))
             # Words of a packet, which have room.
-            with m.State("fetch"):
-                next_word()
-                m.next = "in"
+            for state, after in (("fetch", "fetch another"), ("fetch another", "in")):
+                with m.State(state):
+                    next_word()
+                    m.next = after
             with m.State("in"):
                 m.d.comb += way_in.w_en.eq(1)
                 m.d.sync += left.eq(left - 1)
                 next_word()
-                with m.If(place == asked.count):
+                with m.If(place == asked.count + 1):
                     end(Status.DONE, "room")
             with m.State("room"):
-                m.d.comb += [write.data.eq(left), write.en.eq(1)]
+                m.d.comb += [kept.eq(left), keeps.eq(1)]
                 m.d.sync += count.eq(1)
                 m.next = "answer"
             with m.State("out"):
                 out, is_there = leaving.payload, leaving.valid & (count != MOST_WORDS)
-                m.d.comb += [write.data.eq(out), write.en.eq(is_there), leaving.ready.eq(is_there)]
+                m.d.comb += [kept.eq(out), keeps.eq(is_there), leaving.ready.eq(is_there)]
                 m.d.sync += count.eq(count + is_there)
-                with m.If(~is_there):
+                with m.If((count == MOST_WORDS) | (~leaving.valid & ~more)):
                     end(Status.DONE)
                 with m.Elif(out[-1]):
                     end(Status.LAST)
