@@ -51,8 +51,12 @@ class Unframer(wiring.Component):
         sequence, kind = Signal(8), Signal(8)
         byte = Mux(is_escaped, self.byte ^ FLIP, self.byte)
         is_flag, is_escape = self.byte == FLAG, self.byte == ESCAPE
-        behind_head = number - _HEAD
-        is_inside = (number >= _HEAD) & (behind_head >> 2 <= MOST_WORDS)
+        # Bytes come tens of cycles apart: where the next one goes is known long before.
+        behind_head, is_behind, is_inside = Signal(16), Signal(), Signal()
+        m.d.sync += [
+            behind_head.eq(number - _HEAD), is_behind.eq(number >= _HEAD),
+            is_inside.eq(is_behind & (behind_head >> 2 <= MOST_WORDS)),
+        ]  # fmt: skip
         m.d.comb += [
             crc.data.eq(byte),
             crc.valid.eq(self.is_new & ~is_flag & ~is_escape),
@@ -66,7 +70,9 @@ class Unframer(wiring.Component):
         ]
         m.d.sync += self.is_frame.eq(0)
         with m.If(self.is_new & is_flag):
-            is_whole = is_good & ~is_escaped & crc.match_detected & (behind_head[:2] == 0) & (number >= _HEAD + 4)
+            is_whole = (
+                is_good & ~is_escaped & crc.match_detected & (behind_head[:2] == 0) & is_behind & (behind_head != 0)
+            )
             with m.If(is_whole & ~self.holds):
                 m.d.sync += [
                     self.is_frame.eq(1), self.sequence.eq(sequence), self.kind.eq(kind),
@@ -81,7 +87,7 @@ class Unframer(wiring.Component):
                 m.d.sync += sequence.eq(byte)
             with m.Elif(number == 1):
                 m.d.sync += kind.eq(byte)
-            with m.Elif(~is_inside):
+            with m.Elif(is_behind & ~is_inside):
                 m.d.sync += [is_good.eq(0), number.eq(number)]
         # Part of a frame that came while the words were wanted is lost.
         with m.If(self.is_new & self.holds & ~is_flag):
