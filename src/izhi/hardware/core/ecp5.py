@@ -24,6 +24,8 @@ from izhi.hardware.core.shape import CoreShape
 #: What every file says that has not been run on a board.
 UNTESTED = "untested: no board has run it yet; clock and resources are those of nextpnr's report"
 
+#: From Amaranth's netlist to Verilog. Its queues, too, read no word while that is written.
+_PASSES = "proc; setattr -set no_rw_check 1 m:storage; memory_collect; opt_clean"
 #: Cells as nextpnr counts them.
 _CELLS = {"DP16KD": "DP16KD", "MULT18X18D": "MULT18X18D", "LUT4": "TRELLIS_COMB", "FF": "TRELLIS_FF"}
 
@@ -54,9 +56,7 @@ def sources(shape: CoreShape, board: Ecp5Board, megahertz: int, baud: int) -> di
         SettingError: for a clock, or a rate of bits, that the board cannot make.
     """
     top = Top(shape, divisor(megahertz, baud), pll(board.clock[1], float(megahertz)))
-    inner = yosys.convert(
-        top, "izhi_top", "proc; memory_collect; opt_clean", "write_verilog -norename {file}", block_memory.ECP5
-    )
+    inner = yosys.convert(top, "izhi_top", _PASSES, "write_verilog -norename {file}", block_memory.ECP5)
     commands = "\n".join(shlex.join(command) for command in _commands(board))
     return {
         "izhi.v": f"// {UNTESTED}.\n{inner}\n{_outer(board)}",

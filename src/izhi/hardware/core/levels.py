@@ -1,0 +1,49 @@
+"""Levels of logic between registers of a netlist, as yosys writes it for Xilinx devices."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
+from typing import Any
+
+#: Cells whose outputs follow their inputs within a cycle. Memories of look-up tables are read so.
+_LOGIC = ("LUT", "MUXF", "CARRY", "INV", "RAM32", "RAM64", "RAM128", "RAM256", "DSP48", "SRL")
+#: Inputs of those from which nothing follows within a cycle: data and enables of what is written, and clocks.
+_WRITTEN = ("DI", "D", "WE", "WCLK", "CLK", "CE", "RST")
+
+
+def levels(netlist: Mapping[str, Any], top: str) -> int:
+    """The most cells of logic that a signal passes between two registers, block memories or ports.
+
+    Look-up tables, their multiplexers, and products count as one each, and so does a chain of carries as a whole, which
+    takes little more time than a table.
+
+    Args:
+        netlist: what yosys' ``write_json`` writes of a flat design.
+        top: its module.
+    """
+    cells = [cell for cell in netlist["modules"][top]["cells"].values() if cell["type"].startswith(_LOGIC)]
+    drivers = {bit: k for k, cell in enumerate(cells) for bit in _bits(cell, "output") if isinstance(bit, int)}
+    before: dict[int, set[int]] = defaultdict(set)
+    for k, cell in enumerate(cells):
+        before[k] = {drivers[bit] for bit in _bits(cell, "input") if bit in drivers and drivers[bit] != k}
+    carries = {k for k, cell in enumerate(cells) if cell["type"].startswith("CARRY")}
+    depth = dict.fromkeys(range(len(cells)), 1)
+    for k in TopologicalSorter(before).static_order():
+        depth[k] = max((depth[other] + (not {k, other} <= carries) for other in before[k]), default=1)
+    return max(depth.values(), default=0)
+
+
+def _bits(cell: Mapping[str, Any], direction: str) -> Iterator[int | str]:
+    """The nets of a cell's inputs or outputs that matter within a cycle."""
+    is_memory = cell["type"].startswith(("RAM", "SRL"))
+    for port, bits in cell["connections"].items():
+        if cell["port_directions"][port] != direction:
+            continue
+        if direction == "input" and is_memory and port.startswith(_WRITTEN):
+            continue
+        yield from bits
+
+
+__all__ = ["levels"]
