@@ -69,19 +69,30 @@ The same numbers for C are in izhi.h.
 
 def _layouts(shape: CoreShape) -> str:
     """How the words of each memory are made up."""
-    texts = [_layout_of_layer(2 * k, layer) for k, layer in enumerate(shape.layers)]
+    texts = [_layout_of_layer(shape.memory_of(k), layer) for k, layer in enumerate(shape.layers)]
     if shape.readout is not None:
-        texts.append(_layout_of_readout(2 * len(shape.layers), shape.readout))
+        texts.append(_layout_of_readout(shape.memory_of(len(shape.layers)), shape.readout))
     return "\n".join(texts)
 
 
 def _layout_of_layer(number: int, s: LayerShape) -> str:
-    own = f", and behind the {s.inputs} inputs the layer's own neurons as sources" if s.recurrent else ""
+    own = f", and behind the {s.features} inputs the layer's own neurons as sources" if s.recurrent else ""
+    own += "; inputs are those behind the pools" if s.pools else ""
+    source, neurons = "source", "neurons"
+    if s.window is not None:
+        down, across = s.window.kernel
+        source, neurons = f"((channel · {down} + row) · {across} + column)", "channels"
+        own = "; row and column are those of the kernel"
+    delays = ""
+    if s.delay:
+        delays = f"\n- Memory {number + 2}, word `input`: its delay in steps."
     return f"""\
-- Memory {number}, word `source · {s.groups} + group`{own}: the weights, of {s.weight_bits} bits, from the source to
-  neurons `{s.lanes} · group` to `{s.lanes} · group + {s.lanes - 1}`; 0 for neurons from {s.outputs} on.
-- Memory {number + 1}, word `n`: the constants of neurons `{s.units} · n` to `{s.units} · n + {s.units - 1}`, of
-  {sum(s.constants)} bits each; 0 for neurons from {s.outputs} on. Of a neuron:
+- Memory {number}, word `{source} · {s.groups} + group`{own}: the weights, of {s.weight_bits} bits, from there to
+  {neurons} `{s.lanes} · group` to `{s.lanes} · group + {s.lanes - 1}`; 0 for {neurons} from {s.channels} on.
+- Memory {number + 1}, word `n`: the constants of {neurons} `{s.units} · n` to `{s.units} · n + {s.units - 1}`, of
+  {sum(s.constants)} bits each; 0 for {neurons} from {s.channels} on.{delays}
+
+Constants of one of the {neurons}:
 
 {_fields(zip(s.names, s.constants, strict=True))}"""
 
@@ -146,7 +157,8 @@ def build(
     else:
         texts["izhi.tcl"] = vivado_script(name, clock)
         report("synthesis, about a minute")
-        found |= {"note": UNTESTED, "resources": bundle.resources(shape, target.family)}
+        used, deepest = bundle.resources(shape, target.family)
+        found |= {"note": UNTESTED, "resources": used, "levels": deepest}
     measured = None
     if spikes is not None:
         report(f"simulation of {spikes.shape[1]} samples")
@@ -192,6 +204,11 @@ def _report(found: Report) -> str:
 
 By {source}. ![shares](resources.png)
 """
+    if "levels" in found:
+        text += (
+            f"\nLevels of logic between registers: {found['levels']} at most; a chain of carries counts as one, and"
+            " multiplexers behind look-up tables count.\n"
+        )
     text += _routed(found) if is_routed else ""
     return text + (_latency(found["latency"], found) if "latency" in found else "")
 

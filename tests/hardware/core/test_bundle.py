@@ -271,6 +271,7 @@ def test_izhi_rtl(tmp_path, capsys):
     assert found["part"] == "xc7z020clg400-1"
     assert 2 <= found["resources"]["DSP"] <= 60
     assert 200 < found["resources"]["LUT"] < 20_000
+    assert 3 <= found["levels"] <= 20
     verilog = (out / "izhi.v").read_text()
     assert "module izhi (" in verilog
     assert "untested" in verilog.splitlines()[0]

@@ -2,6 +2,7 @@
 
 import json
 import random
+from copy import deepcopy
 
 import pytest
 
@@ -9,11 +10,13 @@ from hostility import complaints, mutations
 from izhi.errors import SettingError
 from izhi.hardware.core import description, shape_of
 from izhi.hardware.core.shape import fingerprint
-from networks import random_network
+from izhi.hardware.fixed import FixedPoint
+from networks import convolutional_network, random_network
 
 SHAPES = [
     shape_of(random_network(1), 20, lanes=4, units=2),
     shape_of(random_network(1, kind="lif", recurrent=True, readout=True), 20, lanes=16, units=1),
+    shape_of(convolutional_network(1, delay=4, synapse=FixedPoint(14, 1)), 20, lanes=4, units=2),
 ]
 STRANGE = (None, True, -1, 0, 1, 2.5, 1e300, 10**30, "x", "", [], [1], {}, {"width": 4}, [[]], 65537)
 
@@ -36,7 +39,7 @@ def strange(count, seed):
             if draw.random() < 0.2:
                 del table[key]
             else:
-                table[key] = draw.choice(STRANGE)
+                table[key] = deepcopy(draw.choice(STRANGE))
             if not found:
                 break
         yield json.dumps(found).encode()
@@ -92,7 +95,11 @@ def changed(**values):
         (changed(readout=[]), r"\[\] in place of a table"),
         (changed(layers__0__more=1), r"fields \['more'\] too many or too few"),
         (changed(layers=5), "other fields"),
-        (changed(**{"izhi core": 2}), "another version"),
+        (changed(layers__0__trace=3), "3 in place of a table"),
+        (changed(layers__0__delay=1024), "delay 1024, not a whole number from 0 to 1,023"),
+        (changed(layers__0__pools={}), "pools {}, not a list of a few"),
+        (changed(layers__0__window={"kernel": [1, 1]}), "a window {'kernel': "),
+        (changed(**{"izhi core": 1}), "another version"),
         ({}, "another version"),
         ([], r"\[\] in place of a table"),
     ],

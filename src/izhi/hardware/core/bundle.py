@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from izhi.hardware.core.boards import UNTESTED
 from izhi.hardware.core.compile import library
 from izhi.hardware.core.description import to_json
 from izhi.hardware.core.header import header
+from izhi.hardware.core.levels import levels
 from izhi.hardware.core.shape import CoreShape
 from izhi.hardware.core.simulated import SimulatedCore
 from izhi.hardware.core.verilog import emit
@@ -52,12 +54,14 @@ class Latency:
         return float(np.mean(self.cycles))
 
 
-def resources(shape: CoreShape, family: str) -> dict[str, float]:
-    """What yosys' synth_xilinx makes of a core: block RAMs of 36 kbit, DSP slices, look-up tables, flip-flops."""
+def resources(shape: CoreShape, family: str) -> tuple[dict[str, float], int]:
+    """What yosys' synth_xilinx makes of a core: block RAMs of 36 kbit, DSP slices, look-up tables, flip-flops; and the
+    levels of logic between registers, see ``levels``."""
     synthesis = f"synth_xilinx -family {family} -top izhi -flatten"
-    found = yosys.convert(AxiCore(shape), "izhi", synthesis, "tee -q -o {file} stat -json")
-    cells = json.loads(found)["design"]["num_cells_by_type"]
-    return {name: sum(share * cells.get(cell, 0) for cell, share in kinds.items()) for name, kinds in _CELLS.items()}
+    netlist = json.loads(yosys.convert(AxiCore(shape), "izhi", synthesis, "write_json {file}"))
+    cells = Counter(cell["type"] for cell in netlist["modules"]["izhi"]["cells"].values())
+    used = {name: sum(share * cells[cell] for cell, share in kinds.items()) for name, kinds in _CELLS.items()}
+    return used, levels(netlist, "izhi")
 
 
 def latency(artifact: IntegerArtifact, shape: CoreShape, spikes: NDArray[np.uint8]) -> Latency:

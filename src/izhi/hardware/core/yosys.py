@@ -29,7 +29,7 @@ def said_by(name: str, command: list[str], folder: str | Path) -> str:
         said = (done.stderr or done.stdout).strip().splitlines() or ["it says nothing"]
         errors = [line for line in said if line.startswith("ERROR: ")]
         raise SimulatorError(f"{name} fails: {(errors or said)[-1].removeprefix('ERROR: ')}")
-    return done.stdout
+    return done.stdout or done.stderr
 
 
 def run(script: str, folder: str | Path) -> str:
