@@ -58,7 +58,7 @@ class Layer(wiring.Component):
             wiring.connect(m, wiring.flipped(ours), theirs)
 
         layout = data.StructLayout({"kind": Kind, "fired": unsigned(s.units), "number": neurons.number.shape()})
-        depth = 2 * s.updates + 2
+        depth = 2 * s.updates + 3
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=layout.size, depth=depth)
         m.submodules.relay = relay = Relay(layout)
         entry = Signal(layout)
@@ -66,8 +66,11 @@ class Layer(wiring.Component):
         step_is_over = Signal()
         m.d.sync += step_is_over.eq(neurons.is_valid & neurons.is_last)
         fires = neurons.is_valid & neurons.fired.any()
-        # A step's spikes find room; those that come back have done so before the next step ends.
-        has_room = (queue.level == 0) & relay.is_empty if s.recurrent else queue.level <= depth - s.updates - 1
+        # A step's spikes find room, and one entry that came since; those that come back have done so before the next
+        # step ends.
+        has_room = Signal()
+        is_empty = (queue.level == 0) & relay.is_empty
+        m.d.sync += has_room.eq(is_empty if s.recurrent else queue.level <= depth - s.updates - 2)
         m.d.comb += [
             entry.kind.eq(Mux(step_is_over, Kind.STEP, Mux(accumulator.end, Kind.END, Kind.SPIKE))),
             entry.fired.eq(neurons.fired),
