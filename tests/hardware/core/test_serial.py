@@ -179,10 +179,9 @@ def test_words_without_room_are_not_taken_and_the_host_learns_how_much_there_is(
     line, step = SimulatedLine(SHAPE), Opcode.STEP << 28
     asked(line, Frame(0, Request.WRITE, (Register.CONTROL, 0)))  # RUN is off: nothing is taken
     whole = (step,) * MOST_WORDS
-    # A word leaves the queue and waits before the core.
-    expected = [Frame(1, Status.DONE, (ROOM - MOST_WORDS,)), Frame(2, Status.DONE, (1,)), Frame(3, Status.BUSY, (1,))]
+    expected = [Frame(1, Status.DONE, (ROOM - MOST_WORDS,)), Frame(2, Status.DONE, (0,)), Frame(3, Status.BUSY, (0,))]
     assert asked(line, *(Frame(number, Request.SEND, whole) for number in (1, 2, 3))) == expected
-    assert asked(line, Frame(4, Request.SEND)) == [Frame(4, Status.DONE, (1,))]
+    assert asked(line, Frame(4, Request.SEND)) == [Frame(4, Status.DONE, (0,))]
     assert asked(line, Frame(5, Request.RESET), Frame(6, Request.SEND))[-1].words == (ROOM,)
 
 

@@ -13,6 +13,7 @@ from amaranth.hdl import (
     Mux,
     ResetSignal,
     Signal,
+    Value,
     unsigned,
 )  # fmt: skip
 from amaranth.lib import wiring
@@ -134,7 +135,8 @@ class AxiCore(wiring.Component):
         found = {}
         for register, step in counts.items():
             found[register] = counter = Signal(unsigned(32), name=register.name.lower())
-            m.d.sync += counter.eq(Mux(clear, 0, counter + step))
+            now = Signal(Value.cast(step).shape(), name=f"{register.name.lower()}_now")
+            m.d.sync += [now.eq(Mux(clear, 0, step)), counter.eq(Mux(clear, 0, counter + now))]
         return found
 
     def _reads(self, m: Module, readable: dict[Register, Any]) -> None:

@@ -142,9 +142,12 @@ class Core(wiring.Component):
         is_taken = is_offered & buffer.w_rdy
         will_be_open = Mux(is_taken, ~offered.last, is_open)
         m.d.sync += is_open.eq(will_be_open)
+        # In the cycle of ``discard`` nothing is offered, and all is known of the cycle before.
+        was_aborted, was_cleared = Signal(), Signal()
+        m.d.sync += [was_aborted.eq(aborts_now), was_cleared.eq(self.clear)]
         with m.If(is_taken & aborts):
             m.d.sync += aborts.eq(0)
-        with m.Elif(aborts_now | (self.clear & will_be_open)):
+        with m.Elif(was_aborted | (was_cleared & is_open)):
             m.d.sync += aborts.eq(1)
         out = Signal(WORD)
         m.d.comb += [
@@ -209,9 +212,12 @@ class _Taps(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=32, depth=16)
-        taken = Const(0)
-        for number in range(len(self.layers)):
-            tap = getattr(self, f"input_{number}")
+        taken, is_empty = Const(0), queue.level == 0
+        for number, layer in enumerate(self.layers):
+            m.submodules[f"relay_{number}"] = relay = Relay(event(layer.outputs))
+            wiring.connect(m, wiring.flipped(getattr(self, f"input_{number}")), relay.input)
+            tap = relay.output
+            is_empty &= relay.is_empty
             m.d.comb += tap.ready.eq(queue.w_rdy & ~taken)
             with m.If(tap.valid & ~taken):
                 m.d.comb += [
@@ -228,6 +234,6 @@ class _Taps(wiring.Component):
             self.output.payload.eq(queue.r_data),
             self.output.valid.eq(queue.r_rdy),
             queue.r_en.eq(self.output.ready),
-            self.is_empty.eq(queue.level == 0),
+            self.is_empty.eq(is_empty),
         ]
         return m

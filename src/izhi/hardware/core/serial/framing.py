@@ -61,14 +61,15 @@ class Unframer(wiring.Component):
             crc.data.eq(byte),
             crc.valid.eq(self.is_new & ~is_flag & ~is_escape),
             crc.start.eq(self.is_new & is_flag),
-            words.write_address.eq(behind_head >> 2),
-            words.write_data.eq(Cat(held, byte)),
-            words.write_enable.eq(crc.valid & ~self.holds & is_inside & (behind_head[:2] == 3)),
             words.read_address.eq(self.place),
             words.read_enable.eq(1),
             self.word.eq(words.data),
         ]
-        m.d.sync += self.is_frame.eq(0)
+        m.d.sync += [
+            words.write_address.eq(behind_head >> 2), words.write_data.eq(Cat(held, byte)),
+            words.write_enable.eq(crc.valid & ~self.holds & is_inside & (behind_head[:2] == 3)),
+            self.is_frame.eq(0),
+        ]  # fmt: skip
         with m.If(self.is_new & is_flag):
             is_whole = (
                 is_good & ~is_escaped & crc.match_detected & (behind_head[:2] == 0) & is_behind & (behind_head != 0)

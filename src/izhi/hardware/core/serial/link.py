@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
-from amaranth.lib import fifo, wiring
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.axi import AxiCore
 from izhi.hardware.core.block_memory import BlockMemory
-from izhi.hardware.core.relay import Hold
 from izhi.hardware.core.serial.frames import MOST_WORDS, Request, Status
 from izhi.hardware.core.serial.framing import COUNT, Framer, Unframer
+from izhi.hardware.core.serial.queue import Queue
 from izhi.hardware.core.serial.uart import Receiver, Transmitter
 from izhi.hardware.core.shape import CoreShape
 
@@ -46,42 +46,32 @@ class Link(wiring.Component):
         m.submodules.unframer = asked = Unframer()
         m.submodules.framer = answer = Framer()
         forgets = Signal()
-        way_in, way_out = (ResetInserter(forgets)(fifo.SyncFIFOBuffered(width=33, depth=ROOM)) for _ in range(2))
+        way_in, way_out = (ResetInserter(forgets)(Queue(33, ROOM)) for _ in range(2))
         m.submodules.way_in, m.submodules.way_out = way_in, way_out
-        m.submodules.arriving = arriving = ResetInserter(forgets)(Hold(33))
-        m.submodules.leaving = leaving = ResetInserter(forgets)(Hold(33))
         wiring.connect(m, answer.output, transmitter.input)
         m.d.comb += [
             receiver.line.eq(self.receive),
             self.transmit.eq(transmitter.line),
             asked.byte.eq(receiver.byte),
             asked.is_new.eq(receiver.is_new),
-            arriving.input.payload.eq(way_in.r_data),
-            arriving.input.valid.eq(way_in.r_rdy),
-            way_in.r_en.eq(arriving.input.ready),
-            core.s_axis_tdata.eq(arriving.output.payload),
-            core.s_axis_tlast.eq(arriving.output.payload[-1]),
+            core.s_axis_tdata.eq(way_in.output.payload),
+            core.s_axis_tlast.eq(way_in.output.payload[-1]),
             core.s_axis_tkeep.eq(0b1111),
-            core.s_axis_tvalid.eq(arriving.output.valid),
-            arriving.output.ready.eq(core.s_axis_tready),
-            way_out.w_data.eq(Cat(core.m_axis_tdata, core.m_axis_tlast)),
-            way_out.w_en.eq(core.m_axis_tvalid),
-            core.m_axis_tready.eq(way_out.w_rdy),
-            leaving.input.payload.eq(way_out.r_data),
-            leaving.input.valid.eq(way_out.r_rdy),
-            way_out.r_en.eq(leaving.input.ready),
+            core.s_axis_tvalid.eq(way_in.output.valid),
+            way_in.output.ready.eq(core.s_axis_tready),
+            way_out.input.payload.eq(Cat(core.m_axis_tdata, core.m_axis_tlast)),
+            way_out.input.valid.eq(core.m_axis_tvalid),
+            core.m_axis_tready.eq(way_out.input.ready),
             self.is_busy.eq(core.core.is_busy),
         ]
-        self._carry_out(m, asked, answer, way_in, way_out.r_rdy, leaving.output, forgets)
+        self._carry_out(m, asked, answer, way_in, way_out, forgets)
         return m
 
-    def _carry_out(
-        self, m: Module, asked: Any, answer: Any, way_in: Any, more: Value, leaving: Any, forgets: Signal
-    ) -> None:
+    def _carry_out(self, m: Module, asked: Any, answer: Any, way_in: Any, way_out: Any, forgets: Signal) -> None:
         """A request at a time, and then its answer; one that comes again is answered alone."""
         core = self.core
         m.submodules.answered = answered = BlockMemory(32, MOST_WORDS)
-        keeps, kept = answered.write_enable, answered.write_data
+        keeps, kept = Signal(), Signal(32)
         sequence, kind, count = Signal(8), Signal(Status), Signal(COUNT)
         was_asked, place, waited = Signal(), Signal(COUNT), Signal(range(_PATIENCE + 1))
         register, left = Signal(32), Signal(range(ROOM + 1))
@@ -93,13 +83,16 @@ class Link(wiring.Component):
             answered.read_address.eq(answer.place),
             answered.read_enable.eq(1),
             answer.word.eq(answered.data),
-            answered.write_address.eq(count),
             core.s_axi_araddr.eq(register),
             core.s_axi_awaddr.eq(register),
             core.s_axi_wdata.eq(asked.word),
             core.s_axi_wstrb.eq(0b1111),
-            way_in.w_data.eq(Cat(asked.word, (asked.kind == Request.SEND_LAST) & (place == asked.count + 1))),
+            way_in.input.payload.eq(Cat(asked.word, (asked.kind == Request.SEND_LAST) & (place == asked.count + 1))),
         ]
+
+        m.d.sync += [
+            answered.write_enable.eq(keeps), answered.write_address.eq(count), answered.write_data.eq(kept),
+        ]  # fmt: skip
 
         def end(status: Any, after: str = "answer") -> None:
             m.d.sync += kind.eq(status)
@@ -183,7 +176,7 @@ class Link(wiring.Component):
                     next_word()
                     m.next = after
             with m.State("in"):
-                m.d.comb += way_in.w_en.eq(1)
+                m.d.comb += way_in.input.valid.eq(1)
                 m.d.sync += left.eq(left - 1)
                 next_word()
                 with m.If(place == asked.count + 1):
@@ -193,12 +186,12 @@ class Link(wiring.Component):
                 m.d.sync += count.eq(1)
                 m.next = "answer"
             with m.State("out"):
-                out, is_there = leaving.payload, leaving.valid & (count != MOST_WORDS)
-                m.d.comb += [kept.eq(out), keeps.eq(is_there), leaving.ready.eq(is_there)]
+                out, is_there = way_out.output.payload, way_out.output.valid & (count != MOST_WORDS)
+                m.d.comb += [kept.eq(out), keeps.eq(is_there), way_out.output.ready.eq(is_there)]
                 m.d.sync += count.eq(count + is_there)
-                with m.If((count == MOST_WORDS) | (~leaving.valid & ~more)):
+                with m.If((count == MOST_WORDS) | way_out.is_empty):
                     end(Status.DONE)
-                with m.Elif(out[-1]):
+                with m.Elif(is_there & out[-1]):
                     end(Status.LAST)
             with m.State("answer"), m.If(answer.is_idle):
                 m.d.comb += answer.start.eq(1)
