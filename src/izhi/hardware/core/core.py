@@ -234,6 +234,7 @@ class _Taps(wiring.Component):
             self.output.payload.eq(queue.r_data),
             self.output.valid.eq(queue.r_rdy),
             queue.r_en.eq(self.output.ready),
-            self.is_empty.eq(is_empty),
         ]
+        # A cycle late: scores come some cycles behind the last event.
+        m.d.sync += self.is_empty.eq(is_empty)
         return m

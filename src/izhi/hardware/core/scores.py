@@ -163,11 +163,13 @@ class Readout(wiring.Component):
                     self.is_last.eq(is_last),
                 ]
                 with m.If(self.output.ready):
-                    m.d.sync += [sums[number].eq(0), number.eq(Mux(is_last, 0, number + 1))]
-                    m.next = "fetch"
-                    with m.If(is_last):
-                        m.d.sync += steps.eq(0)
-                        m.next = "add"
+                    m.next = "clear"
+            with m.State("clear"):
+                m.d.sync += [sums[number].eq(0), number.eq(Mux(is_last, 0, number + 1))]
+                m.next = "fetch"
+                with m.If(is_last):
+                    m.d.sync += steps.eq(0)
+                    m.next = "add"
         return m
 
 
