@@ -104,7 +104,9 @@ def rtl(command: Command) -> None:
         help="a larger core, which other networks fit as well: inputs, neurons of each layer,"
         " classes of a readout [the artifact's]",
     )
-    command.add_argument("--clock", type=int, metavar="MHZ", help="of the core; the build fails if it is missed [100]")
+    command.add_argument(
+        "--clock", type=int, metavar="MHZ", help="of the core; the build fails if it is missed [100; ulx3s 75]"
+    )
     command.add_argument(
         "--baud", type=int, default=BAUD, metavar="N", help="bits a second of a serial line [1,000,000]"
     )

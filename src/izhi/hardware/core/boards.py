@@ -125,7 +125,7 @@ _85F = {"DP16KD": 208, "MULT18X18D": 156, "LUT4": 83_640, "FF": 83_640}
 ECP5_BOARDS = {
     "ulx3s": Ecp5Board(
         part="LFE5U-85F-6BG381C", device="85k", package="CABGA381", speed=6, clock=("G2", 25.0),
-        receive="M1", transmit="L4", light=("B2", False), high=("L2",), resources=_85F,
+        receive="M1", transmit="L4", light=("B2", False), high=("L2",), resources=_85F, megahertz=75,
     ),
     "ecpix5": Ecp5Board(
         part="LFE5UM5G-85F-8BG554I", device="um5g-85k", package="CABGA554", speed=8, clock=("K23", 100.0),
