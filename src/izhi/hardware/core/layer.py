@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, unsigned
-from amaranth.lib import data, fifo, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.accumulator import Accumulator
@@ -14,7 +14,7 @@ from izhi.hardware.core.events import Kind, events
 from izhi.hardware.core.memories import loading
 from izhi.hardware.core.neurons import Neurons
 from izhi.hardware.core.pools import pooled
-from izhi.hardware.core.relay import Hold
+from izhi.hardware.core.queue import Queue
 from izhi.hardware.core.shape import LayerShape
 
 
@@ -59,8 +59,7 @@ class Layer(wiring.Component):
 
         layout = data.StructLayout({"kind": Kind, "fired": unsigned(s.units), "number": neurons.number.shape()})
         depth = 2 * s.updates + 3
-        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=layout.size, depth=depth)
-        m.submodules.hold = hold = Hold(layout)
+        m.submodules.queue = queue = Queue(layout, depth)
         entry = Signal(layout)
         # The mark of a step's end follows its last update.
         step_is_over = Signal()
@@ -69,17 +68,13 @@ class Layer(wiring.Component):
         # A step's spikes find room, and one entry that came since; those that come back have done so before the next
         # step ends.
         has_room = Signal()
-        is_empty = (queue.level == 0) & hold.is_empty
-        m.d.sync += has_room.eq(is_empty if s.recurrent else queue.level <= depth - s.updates - 2)
+        m.d.sync += has_room.eq(queue.is_empty if s.recurrent else queue.level <= depth - s.updates - 2)
         m.d.comb += [
             entry.kind.eq(Mux(step_is_over, Kind.STEP, Mux(accumulator.end, Kind.END, Kind.SPIKE))),
             entry.fired.eq(neurons.fired),
             entry.number.eq(neurons.number),
-            queue.w_data.eq(entry),
-            queue.w_en.eq(fires | step_is_over | accumulator.end),
-            hold.input.payload.eq(queue.r_data),
-            hold.input.valid.eq(queue.r_rdy),
-            queue.r_en.eq(hold.input.ready),
+            queue.input.payload.eq(entry),
+            queue.input.valid.eq(fires | step_is_over | accumulator.end),
             accumulator.is_ready.eq(neurons.is_ready & ~step_is_over & has_room),
             neurons.start.eq(accumulator.start),
             neurons.end.eq(accumulator.end),
@@ -91,7 +86,7 @@ class Layer(wiring.Component):
             self.v.eq(neurons.v),
             self.u.eq(neurons.u),
         ]
-        self._send(m, hold.output)
+        self._send(m, queue.output)
         return m
 
     def _arrive(self, m: Module, last: Any) -> None:

@@ -51,39 +51,4 @@ class Relay(wiring.Component):
         return m
 
 
-class Hold(wiring.Component):
-    """Hands a stream on a cycle later, an item in every other cycle at most.
-
-    Nothing is chosen on the way into its register, for streams from block memories, which answer late in their cycle.
-
-    Ports:
-        input, output: the stream.
-        is_empty: nothing is held.
-    """
-
-    def __init__(self, payload: Any) -> None:
-        super().__init__(
-            {
-                "input": In(stream.Signature(payload)),
-                "output": Out(stream.Signature(payload)),
-                "is_empty": Out(1),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        item, is_there = Signal(self.input.payload.shape(), reset_less=True), Signal()
-        m.d.comb += [
-            self.input.ready.eq(~is_there),
-            self.output.valid.eq(is_there),
-            self.output.payload.eq(item),
-            self.is_empty.eq(~is_there),
-        ]
-        with m.If(is_there):
-            m.d.sync += is_there.eq(~self.output.ready)
-        with m.Else():
-            m.d.sync += [is_there.eq(self.input.valid), item.eq(self.input.payload)]
-        return m
-
-
-__all__ = ["Hold", "Relay"]
+__all__ = ["Relay"]

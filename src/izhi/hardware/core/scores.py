@@ -124,9 +124,13 @@ class Readout(wiring.Component):
         sums = Array(Signal(signed(r.accumulator_bits), name=f"sum_{j}") for j in range(r.outputs))
         steps, number = Signal(range(r.steps + 1)), Signal(range(max(2, r.outputs)))
         is_last, kind = number == r.outputs - 1, arriving.payload.kind
-        m.d.comb += [weights.address.eq(arriving.payload.source), constants.address.eq(number)]
+        m.d.comb += constants.address.eq(number)
         arrival = Pipeline(m)
-        arrival.put(is_spike=arriving.valid & arriving.ready & (kind == Kind.SPIKE))
+        arrival.put(
+            is_spike=arriving.valid & arriving.ready & (kind == Kind.SPIKE), source=arriving.payload.source
+        )  # fmt: skip
+        arrival.advance()
+        m.d.comb += weights.address.eq(arrival["source"])
         for _ in range(weights.latency):
             arrival.advance()
         with m.If(arrival["is_spike"]):
@@ -135,7 +139,7 @@ class Readout(wiring.Component):
                 m.d.sync += sums[j].eq(sums[j] + weight)
         # The score of class ``number``, when its constants, and the weights of the last spike, are there.
         line = Pipeline(m)
-        for _ in range(max(weights.latency, constants.latency)):
+        for _ in range(max(weights.latency + 1, constants.latency)):
             line.advance()
         multiplier, bias = constants.data[: r.multiplier_bits], constants.data[r.multiplier_bits :]
         line.put(sum0=sums[number], steps0=steps, multiplier0=multiplier.as_signed(), bias0=bias.as_signed())

@@ -10,9 +10,9 @@ from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.axi import AxiCore
 from izhi.hardware.core.block_memory import BlockMemory
+from izhi.hardware.core.queue import Queue
 from izhi.hardware.core.serial.frames import MOST_WORDS, Request, Status
 from izhi.hardware.core.serial.framing import COUNT, Framer, Unframer
-from izhi.hardware.core.serial.queue import Queue
 from izhi.hardware.core.serial.uart import Receiver, Transmitter
 from izhi.hardware.core.shape import CoreShape
 
