@@ -10,6 +10,10 @@ from izhi.hardware.core.arithmetic import number_below
 from izhi.hardware.core.block_memory import BLOCK, BlockMemory
 from izhi.hardware.core.shape import ceil_div
 
+#: Blocks among which one cycle chooses.
+_CHOICE_BITS = 2
+_CHOICE = 1 << _CHOICE_BITS
+
 
 def loading(width: int, depth: int) -> wiring.Signature:
     """What fills a memory: a word of that width is written where ``enable`` is high."""
@@ -30,14 +34,15 @@ class Filled(wiring.Component):
         address, data: a word, ``latency`` cycles after its address.
 
     Attributes:
-        latency: two cycles are a block's, see ``BlockMemory``; a memory of several blocks takes one more for the choice
-            among them.
+        latency: two cycles are a block's, see ``BlockMemory``; a choice among up to four blocks takes one more.
     """
 
     def __init__(self, width: int, depth: int) -> None:
         self.width, self.depth = width, depth
         self.blocks = ceil_div(depth, BLOCK)
-        self.latency = 2 if self.blocks == 1 else 3
+        self.latency, left = 2, self.blocks
+        while left > 1:
+            self.latency, left = self.latency + 1, ceil_div(left, _CHOICE)
         super().__init__(
             {
                 "fill": In(loading(width, depth)),
@@ -48,12 +53,20 @@ class Filled(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        words = [self._word(m, number) for number in range(self.blocks)]
-        if self.blocks == 1:
-            m.d.comb += self.data.eq(words[0])
-            return m
-        block, block_then = Signal(range(self.blocks)), Signal(range(self.blocks))
-        m.d.sync += [block.eq(_block(self.address)), block_then.eq(block), self.data.eq(Array(words)[block_then])]
+        words: list[Value] = [self._word(m, number) for number in range(self.blocks)]
+        block, which = Signal(range(max(2, self.blocks))), Signal(range(max(2, self.blocks)))
+        m.d.sync += [block.eq(_block(self.address)), which.eq(block)]
+        place: Value = which
+        while len(words) > 1:
+            chosen: list[Value] = []
+            for first in range(0, len(words), _CHOICE):
+                word = Signal(unsigned(self.width), reset_less=True)
+                m.d.sync += word.eq(Array(words[first : first + _CHOICE])[place[:_CHOICE_BITS]])
+                chosen.append(word)
+            words, rest = chosen, Signal(max(1, len(place) - _CHOICE_BITS))
+            m.d.sync += rest.eq(place[_CHOICE_BITS:])
+            place = rest
+        m.d.comb += self.data.eq(words[0])
         return m
 
     def _word(self, m: Module, number: int) -> Value:
