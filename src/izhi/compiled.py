@@ -7,11 +7,25 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from numba.core import sigutils
 from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
+from numba.extending import register_jitable
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def inlined(function: Function) -> Function:
+    """For functions that compiled ones inline; they stay plain functions.
+
+    A compiled function that captured another one would never be found again in the cache on disk, since Numba gives
+    each a new name in each process. And where it called another one by name, that of two processes could be the same:
+    of two closures of one function, both kept on disk and then loaded, one would run in place of the other.
+    """
+    marked: Function = register_jitable(error_model="numpy", forceinline=True)(function)
+    return marked
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]
@@ -46,4 +60,4 @@ def callback(signature: Any, function: Callable[..., Any], **options: Any) -> An
     return made
 
 
-__all__ = ["callback", "kept"]
+__all__ = ["callback", "inlined", "kept"]

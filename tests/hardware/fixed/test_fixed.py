@@ -1,10 +1,13 @@
 """The integer model: arithmetic by hand, traces by hand, convergence to the float neuron, and speed's equality."""
 
 import os
+import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -31,6 +34,16 @@ def ints(*values):
     return np.array(values, np.int64)
 
 
+def trace_of(neuron, *currents):
+    """v, u and spike of a single neuron behind each current."""
+    v, u = neuron.start(1)
+    seen = []
+    for current in currents:
+        v, u, spike = neuron.step(v, u, ints(current)[None])
+        seen.append((int(v[0, 0]), int(u[0, 0]), int(spike[0, 0])))
+    return seen
+
+
 def test_rounding_and_saturation():
     x = ints(-7, -6, -5, -2, -1, 0, 1, 2, 5, 6, 7)
     assert fixed.rounded_shift(x, 2).tolist() == [-2, -1, -1, 0, 0, 0, 0, 1, 1, 2, 2]
@@ -52,11 +65,7 @@ def test_a_trace_of_the_izhikevich_neuron_by_hand():
         FixedPoint(8, 4), FixedPoint(6, 3), 2, ints(4), ints(-1), ints(-2), ints(3), ints(2), ints(-1),
         ints(1), ints(5), ints(9), ints(40), ints(10), ints(-3),
     )  # fmt: skip
-    v, u = n.start(1)
-    seen = []
-    for current in (20, 20, 0, 120):
-        v, u, spike = n.step(v, u, ints(current)[None])
-        seen.append((int(v[0, 0]), int(u[0, 0]), int(spike[0, 0])))
+    seen = trace_of(n, 20, 20, 0, 120)
     # Step 1: q = round(100/16) = 6; change = round((24 − 10 + 6 + 3)/4) = 6; v = 36;
     #         u = −3 + round((72 + 3 + 1)/4) = 16.
     # Step 2: q = 81; change = round((324 − 36 − 32 + 3)/4) = 65; v = 121; u = 16 + round(227/4) = 73 → 31.
@@ -66,25 +75,15 @@ def test_a_trace_of_the_izhikevich_neuron_by_hand():
 
 
 def test_a_trace_of_the_lif_neuron_by_hand():
-    n = LIFNeuron(FixedPoint(6, 3), 4, ints(12), ints(-8), ints(10))
-    v, u = n.start(1)
-    seen = []
-    for current in (8, 8, 25, 0, -60):
-        v, u, spike = n.step(v, u, ints(current)[None])
-        seen.append((int(v[0, 0]), int(spike[0, 0])))
+    seen = trace_of(LIFNeuron(FixedPoint(6, 3), 4, ints(12), ints(-8), ints(10)), 8, 8, 25, 0, -60)
     # 8 + round(−.5) = 8; 8 + round((96 − 8)/16) = 14 > 10; 25 + round(160/16) − 10 = 25; …
-    assert seen == [(8, 0), (14, 1), (25, 1), (8, 0), (-32, 0)]
+    assert seen == [(8, 0, 0), (14, 0, 1), (25, 0, 1), (8, 0, 0), (-32, 0, 0)]
 
 
 def test_a_spike_of_the_zeroing_neuron_leaves_nothing():
-    n = ZeroingLIFNeuron(FixedPoint(6, 3), 4, ints(12), ints(-8), ints(10))
-    v, u = n.start(1)
-    seen = []
-    for current in (8, 8, 25, 0, -60):
-        v, u, spike = n.step(v, u, ints(current)[None])
-        seen.append((int(v[0, 0]), int(spike[0, 0])))
+    seen = trace_of(ZeroingLIFNeuron(FixedPoint(6, 3), 4, ints(12), ints(-8), ints(10)), 8, 8, 25, 0, -60)
     # 8 + round(−.5) = 8; 8 + round((96 − 8)/16) = 14 > 10; 25 + round(−.5) = 25 > 10; round(−.5) = 0; −60 − … → −32.
-    assert seen == [(8, 0), (14, 1), (25, 1), (0, 0), (-32, 0)]
+    assert seen == [(8, 0, 0), (14, 0, 1), (25, 0, 1), (0, 0, 0), (-32, 0, 0)]
 
 
 def test_a_synapse_and_a_delay_by_hand():
@@ -165,6 +164,17 @@ def test_the_fast_path_is_the_specification(
     assert np.array_equal(slow.scores, quick.scores)
     for a, b in zip(slow.spikes, quick.spikes, strict=True):
         assert np.array_equal(a, b)
+
+
+def test_no_kernel_of_the_fast_path_calls_what_another_one_has_by_the_same_name(monkeypatch, tmp_path):
+    """Kept on disk by two processes and then loaded, the neurons of one kind would run as those of another."""
+    monkeypatch.setattr(numba.core.config, "CACHE_DIR", str(tmp_path))  # one that is loaded shows no code
+    monkeypatch.setattr(fast, "_layer", cache(fast._layer.__wrapped__))
+    for kind in NEURONS:
+        fast.run(random_network(1, kind=kind), random_spikes(1, 2, 2, 12))
+        for text in fast._layer(NEURONS[kind].update).inspect_llvm().values():
+            assert "define" in text
+            assert not re.search("call[^\n]*advance", text), kind
 
 
 def test_random_networks_spike_and_saturate():

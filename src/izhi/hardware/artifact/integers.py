@@ -427,9 +427,10 @@ class _Reader:
         (sh, sw), (ph, pw) = pairs["stride"], pairs["padding"]
         if channels * height * width != inputs:
             raise self.problem(f"has {where}features {pairs['features']}, expected {inputs:,} in all")
-        if kh > height + 2 * ph or kw > width + 2 * pw or ph >= kh or pw >= kw:
+        window = Window(channels, height, width, (kh, kw), (sh, sw), (ph, pw))
+        if not window.fits:
             raise self.problem(f"has a {where}kernel {kh} × {kw} that does not fit {height} × {width}, padded")
-        return Window(channels, height, width, (kh, kw), (sh, sw), (ph, pw))
+        return window
 
     def weights_shape(
         self, window: Window | None, pools: tuple[Pool, ...], inputs: int, outputs: int, where: str

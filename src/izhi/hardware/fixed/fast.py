@@ -15,7 +15,7 @@ from numba import njit
 from numba.extending import overload, register_jitable
 from numpy.typing import NDArray
 
-from izhi.compiled import kept
+from izhi.compiled import inlined, kept
 from izhi.hardware.fixed import arithmetic, network as networks, neuron
 from izhi.hardware.fixed.compiled import Value, source_number
 from izhi.hardware.fixed.delay import DelayLine
@@ -86,7 +86,7 @@ def _advance(update: Value) -> Value:
     """
     register_jitable(update)
 
-    @register_jitable  # type: ignore[untyped-decorator]
+    @inlined
     def advance(
         total: Value, filter_: Value, trace: Value, scale: Value, v: Value, u: Value, formats: Value,
         coefficients: Value, out: Value,

@@ -50,6 +50,12 @@ class Window:
         return self.down * self.across
 
     @property
+    def fits(self) -> bool:
+        """Whether the kernel is within the padded features, and everywhere sees some of them."""
+        (kh, kw), (ph, pw) = self.kernel, self.padding
+        return kh <= self.height + 2 * ph and kw <= self.width + 2 * pw and ph < kh and pw < kw
+
+    @property
     def sources(self) -> int:
         """Features that the kernel sees at one place."""
         return self.channels * self.kernel[0] * self.kernel[1]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from izhi.compiled import inlined
 from izhi.errors import ShapeError
 from izhi.kernels.cpu.bits import WORD
 from izhi.kernels.cpu.parallel import (
@@ -20,7 +21,7 @@ from izhi.kernels.cpu.parallel import (
     share,
 )
 from izhi.kernels.cpu.rate import mix
-from izhi.kernels.cpu.scalars import f32, inlined
+from izhi.kernels.cpu.scalars import f32
 from izhi.kernels.vocabulary import Value
 
 _u32 = np.uint32

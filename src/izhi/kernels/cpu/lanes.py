@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from izhi.compiled import inlined
 from izhi.kernels.cpu.bits import WORD, words_of_floats
 from izhi.kernels.cpu.rows import add_rows, list_bits
-from izhi.kernels.cpu.scalars import f32, inlined
+from izhi.kernels.cpu.scalars import f32
 from izhi.kernels.plan import Plan
 from izhi.kernels.vocabulary import Scalar, Value
 

@@ -20,8 +20,7 @@ import torch
 from numba import carray, types
 from torch import Tensor
 
-from izhi.compiled import callback
-from izhi.kernels.cpu.scalars import inlined
+from izhi.compiled import callback, inlined
 from izhi.kernels.vocabulary import Value
 
 if TYPE_CHECKING:

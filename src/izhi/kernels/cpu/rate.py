@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from izhi.compiled import inlined
 from izhi.kernels.cpu.bits import WORD, word_of
 from izhi.kernels.cpu.parallel import (
     Kernel,
@@ -23,7 +24,7 @@ from izhi.kernels.cpu.parallel import (
     share,
     wide_vectors,
 )
-from izhi.kernels.cpu.scalars import codec, inlined
+from izhi.kernels.cpu.scalars import codec
 from izhi.kernels.vocabulary import Value
 
 _u32 = np.uint32

@@ -21,6 +21,7 @@ from functools import cache
 import numpy as np
 import torch
 
+from izhi.compiled import inlined
 from izhi.kernels.cpu.events import rows_of
 from izhi.kernels.cpu.lanes import coefficients_of, copy, feed_back, multiply_factors, spread
 from izhi.kernels.cpu.parallel import (
@@ -32,7 +33,7 @@ from izhi.kernels.cpu.parallel import (
     share,
     wide_vectors,
 )
-from izhi.kernels.cpu.scalars import WORDS, codec, f32, inlined
+from izhi.kernels.cpu.scalars import WORDS, codec, f32
 from izhi.kernels.cpu.tiles import COLUMNS, ROWS, multiply, tiles_of, whole_tiles
 from izhi.kernels.dynamics import dynamics
 from izhi.kernels.factored import Factored

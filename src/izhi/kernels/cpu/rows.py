@@ -10,8 +10,9 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from izhi.compiled import inlined
 from izhi.kernels.cpu.bits import lowest_bit
-from izhi.kernels.cpu.scalars import inlined, load_at, store_at
+from izhi.kernels.cpu.scalars import load_at, store_at
 from izhi.kernels.vocabulary import Value
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
 import torch
 
+from izhi.compiled import inlined
 from izhi.kernels.vocabulary import Scalar, Value, Vocabulary
 
 if TYPE_CHECKING:
@@ -21,18 +21,6 @@ if TYPE_CHECKING:
 
 
 f32 = np.float32
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def inlined(function: Function) -> Function:
-    """For functions that kernels inline; they stay plain functions.
-
-    A kernel that captured a compiled function would never be found again in the cache on disk, since
-    Numba gives each compiled function a new name in each process.
-    """
-    marked: Function = numba.extending.register_jitable(error_model="numpy", forceinline=True)(function)
-    return marked
 
 
 def load_at(builder: IRBuilder, address: ir.Value, kind: ir.Type, align: int = 4) -> ir.Value:

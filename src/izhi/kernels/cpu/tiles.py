@@ -11,7 +11,8 @@ from numba import types
 from numba.core import cgutils
 from torch import Tensor, nn
 
-from izhi.kernels.cpu.scalars import inlined, load_at, store_at
+from izhi.compiled import inlined
+from izhi.kernels.cpu.scalars import load_at, store_at
 from izhi.kernels.vocabulary import Value
 
 if TYPE_CHECKING:
