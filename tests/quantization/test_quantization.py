@@ -179,6 +179,31 @@ def test_correction_takes_out_what_rounding_changes_in_the_mean():
     assert shift() < 1e-5 < before
 
 
+def test_delays_that_an_optimiser_carried_too_far_are_those_that_act():
+    network, spikes = network_of(neuron="lif", delays=5), digits()
+    rounded = quantization.quantized(network, 4, quantization.formats(network, spikes, 12)).eval()
+    with torch.no_grad():
+        rounded.layers[0].delay.steps[:2] = torch.tensor([-0.7, 6.2])
+        out = rounded(spikes)
+    whole = quantization.in_integers(rounded)
+    assert whole.layers[0].delay[:2].tolist() == [0, 5]
+    found = fast.run(whole, spikes.numpy().astype(np.uint8))
+    assert np.array_equal(found.spikes[0], out.spikes[0].numpy())
+
+
+@pytest.mark.parametrize(
+    ("trace", "scale", "expected"),
+    [
+        ((16, 10), 1.0, (16, 10)), ((16, 10), 0.25, (16, 8)), ((16, 2), 2.0**-5, (19, 0)), ((16, 2), 2.0**-20, (24, 0)),
+        ((32, 20), 1.0, (24, 12)), ((16, 40), 1.0, (16, 30)),
+    ],
+)  # fmt: skip
+def test_sums_of_a_synapse_keep_their_range(trace, scale, expected):
+    """Of 6 bits before the point for real numbers, two more where they are counted in quarters."""
+    formats = StateFormats(FixedPoint(16, 12), FixedPoint(16, 12), trace=FixedPoint(*trace)).of_sums(scale)
+    assert formats.trace == FixedPoint(*expected)
+
+
 def test_what_hardware_does_not_have():
     fine = StateFormats(FixedPoint(16, 12), FixedPoint(16, 12))
     one = [

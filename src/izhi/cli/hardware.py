@@ -59,6 +59,9 @@ def quantize(a: argparse.Namespace) -> None:
     method, (e, *_) = planned[0]
     dataset = build.dataset(e.data, report_line)
     build.check(e, dataset)
+    # The network is the same whatever its bits are.
+    if (whole := next((e for _, (e, *_) in planned if e.quantization.is_whole), None)) is not None:
+        run_of.require_core(whole, dataset, runs[0].weights)
     folder = make_folder(a, f"{'sweep' if many else 'quantize'}-{e.data.dataset}")
     with hold(folder):
         plan.keep(folder, kept)

@@ -65,7 +65,7 @@ def provenance(run: trained.Trained) -> dict[str, object]:
 
 
 def expect_integers(path: Path, e: Experiment) -> None:
-    if e.quantization.weight_bits is None or e.quantization.state_bits is None:
+    if not e.quantization.is_whole:
         raise SettingError(f"{path} has float weights or states, expected both in integers; run izhi quantize first")
     if e.coding.encoding == "rows":
         raise SettingError(

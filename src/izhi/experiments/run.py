@@ -180,8 +180,6 @@ def quantize(
 
 def require_core(e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor]) -> None:
     """Raise SettingError if no core runs the network, once weights and states are rounded as the experiment says."""
-    if e.quantization.weight_bits is None or e.quantization.state_bits is None:
-        return
     from izhi.quantization import in_integers
 
     encoder = build.encoder(e, dataset)

@@ -89,12 +89,7 @@ def quantize(
     listener: RunListener,
     label: str = "",
 ) -> Result:
-    """Quantise a run by a method, in a folder that is open.
-
-    Raises:
-        SettingError: for a network that no core runs, before anything is trained.
-    """
-    run_of.require_core(e, dataset, run.weights)
+    """Quantise a run by a method, in a folder that is open."""
     if method == "ptq":
         return run_of.quantize(fabric, e, dataset, folder, run.weights)
     start = run.weights if method == "qat-after-ptq" else None

@@ -18,7 +18,7 @@ from izhi.kernels.factored import dense
 from izhi.kernels.packed import product
 
 
-def _whole(delays: Tensor, largest: int) -> Tensor:
+def whole_steps(delays: Tensor, largest: int) -> Tensor:
     """Delays as whole steps of 0 to D, int64, by which kernels reach into memory.
 
     Raises:
@@ -49,7 +49,7 @@ class _Delayed(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, past: Tensor, delays: Tensor) -> Tensor:
-        whole = _whole(delays, len(past) - 1)
+        whole = whole_steps(delays, len(past) - 1)
         ctx.save_for_backward(x, past, delays, whole)
         if _has_kernel(x):
             return cpu.forward(x.contiguous(), past.contiguous(), whole)
@@ -109,7 +109,7 @@ class _Placed(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, delays: Tensor, largest: int) -> Tensor:
-        tap = _whole(delays, largest)[:, None]
+        tap = whole_steps(delays, largest)[:, None]
         ctx.save_for_backward(weight, delays, tap)
         ctx.largest = largest
         taps = weight.new_zeros(len(weight), largest + 1, weight.shape[1])

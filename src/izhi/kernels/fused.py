@@ -347,16 +347,16 @@ def run(
         decay, implicit, grid = drive.synapse
         traces = memory.synapse or (p.new_zeros(one),) * (1 + (drive.conductance is not None))
     first, second = surrogate.constants
-    numbers = constants.quantized(formats)._replace(
-        surrogate_first=first,
-        surrogate_second=second,
-        decay=float(decay.detach()),
-        implicit=implicit,
-    )
-    if grid is not None:
-        numbers = numbers._replace(
-            trace_scale=grid.scale, trace_unit=1 / grid.scale, trace_low=grid.low, trace_high=grid.high
+    numbers = (
+        constants.quantized(formats)
+        .traced(grid)
+        ._replace(
+            surrogate_first=first,
+            surrogate_second=second,
+            decay=float(decay.detach()),
+            implicit=implicit,
         )
+    )
     plan = Plan(
         dynamics, type(surrogate), current.dtype, coupled=drive.conductance is not None,
         filtered=drive.synapse is not None, biased=drive.bias is not None, shared=p.shape[1] == 1,

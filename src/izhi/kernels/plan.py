@@ -191,6 +191,14 @@ class Constants(NamedTuple):
     trace_low: float = 0.0
     trace_high: float = 0.0
 
+    def traced(self, grid: Grid | None) -> Constants:
+        """The same with the scale and the limits of a synapse's fixed-point sums, if there are any."""
+        if grid is None:
+            return self
+        return self._replace(
+            trace_scale=grid.scale, trace_unit=1 / grid.scale, trace_low=grid.low, trace_high=grid.high
+        )
+
     def quantized(self, f: Formats | None) -> Constants:
         """The same with the scales and limits of fixed-point numbers, if there are any."""
         if f is None:

@@ -19,7 +19,7 @@ from izhi.kernels.drive import (
     QuantizedLIFCoefficients,
     SpikeGradient,
 )
-from izhi.kernels.plan import Constants, Formats, Grid, ResetMode
+from izhi.kernels.plan import Constants, Formats, ResetMode
 from izhi.kernels.tracing import is_in_trace, is_traced
 from izhi.kernels.vocabulary import Vocabulary
 
@@ -38,7 +38,9 @@ def arrive(drive: Drive, memory: Memory) -> tuple[Drive, Memory]:
     arriving = [x.to(kind) for x in (current, g) if x is not None]
     held = memory.synapse or tuple(torch.zeros_like(x) for x in arriving)
     if synapse.grid is not None:
-        trace = _quantized_trace(arriving[0], held[0], synapse.decay, synapse.grid)
+        constants = Constants().traced(synapse.grid)._replace(decay=synapse.decay)  # type: ignore[arg-type]
+        _, _, exact, _ = _QUANTIZED_SYNAPSE(arriving[0], None, held[0], None, constants)
+        trace = exact.to(kind)
         return Drive(trace, g, bias), Memory((trace,), memory.spikes)
     s = tuple(synapse.decay * a + x for a, x in zip(held, arriving, strict=True))
     filtered = [(1 - synapse.decay) * x for x in s]
@@ -46,12 +48,6 @@ def arrive(drive: Drive, memory: Memory) -> tuple[Drive, Memory]:
         share = 1 / (1 + synapse.implicit * filtered[1])
         filtered = [x * share for x in filtered]
     return Drive(filtered[0], None if g is None else filtered[1], bias), Memory(s, memory.spikes)
-
-
-def _quantized_trace(x: Tensor, before: Tensor, decay: Tensor, grid: Grid) -> Tensor:
-    """A synapse's sum in fixed-point numbers, exact in float64."""
-    total = rounded(decay.double() * before.double() + x.double(), grid.scale)
-    return _clamp(total, grid.low, grid.high).to(x.dtype)
 
 
 def _fed_back(spikes: Tensor, feedback: Tensor) -> Tensor:
@@ -162,6 +158,7 @@ WORDS = Vocabulary(
     rounded=lambda x, scale, unit: rounded(x, scale),
 )
 _QUANTIZED_IZHIKEVICH = quantized.izhikevich_step(WORDS)
+_QUANTIZED_SYNAPSE, _ = quantized.synapse(WORDS)
 _QUANTIZED_LIF = {mode: quantized.lif_step(WORDS, mode) for mode in get_args(ResetMode)}
 
 

@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,10 +14,10 @@ from izhi.errors import SettingError
 from izhi.hardware import fixed
 from izhi.hardware.fixed.arithmetic import Integers
 from izhi.kernels import Spikes
-from izhi.kernels.reference import rounded
+from izhi.kernels.delay import whole_steps
 from izhi.network import BatchNorm
 from izhi.network.connections import Connection
-from izhi.network.delays import AxonalDelay, SynapticDelay
+from izhi.network.delays import SynapticDelay
 from izhi.network.layers import Layer, Network, each_step
 from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
 from izhi.quantization.neurons import (
@@ -216,32 +215,22 @@ def _layer(layer: Layer, spikes: Spikes, pools: tuple[fixed.Pool, ...]) -> fixed
     connection = cast(QuantizedConnection, layer.connection)
     neuron = cast(QuantizedIzhikevich | QuantizedLIF, layer.neuron)
     whole, _ = connection.integers()
-    n = connection.inputs
-    constants, multiplier, shift = neuron.in_integers(connection(spikes))
+    n, drive = connection.inputs, connection(spikes)
+    constants, multiplier, shift = neuron.in_integers(drive)
     own = whole[:, :n] if connection.recurrent else whole
     return fixed.Layer(
         own.flatten(1).long().numpy(), connection.bits, multiplier, shift, neuron.formats.v, constants,
         whole[:, n:].long().numpy() if connection.recurrent else None,
         window=_window(connection, cast(Tensor, spikes).shape[2:]), pools=pools,
-        synapse=_synapse(connection, neuron, len(multiplier)), delay=_delays(layer, spikes.shape[2:]),
+        synapse=neuron.synapse_in_integers(drive), delay=_delays(layer, spikes.shape[2:]),
     )  # fmt: skip
-
-
-def _synapse(
-    connection: QuantizedConnection, neuron: QuantizedIzhikevich | QuantizedLIF, count: int
-) -> fixed.Synapse | None:
-    synapse, formats = connection.synapse, neuron.formats
-    if synapse is None or formats.trace is None:
-        return None
-    decay = round(float(rounded(synapse.decay, 2.0**formats.fraction)) * 2**formats.fraction)
-    return fixed.Synapse(formats.trace, np.full(count, decay, np.int64))
 
 
 def _delays(layer: Layer, features: Sequence[int]) -> Integers | None:
     """Steps by which each source's spikes are late: of the features (channels, …) that come in."""
     if layer.delay is None:
         return None
-    steps = cast(AxonalDelay, layer.delay).steps.detach().round().long()
+    steps = whole_steps(layer.delay.steps, layer.delay.largest)
     places = math.prod(features) // len(steps)
     found: Integers = steps.repeat_interleave(places).numpy()
     return found

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from izhi import kernels
 from izhi.errors import CheckpointError, SettingError
+from izhi.hardware import fixed
 from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, LIFNeuron, ZeroingLIFNeuron
 from izhi.hardware.fixed.arithmetic import Integers
 from izhi.hardware.fixed.bounds import MOST_BITS, MOST_FRACTION
@@ -73,7 +74,7 @@ class StateFormats:
     @property
     def of_kernels(self) -> Formats:
         """The same as the kernels take it."""
-        v, u = ((f.lowest * f.unit, f.highest * f.unit) for f in (self.v, self.u))
+        v, u = map(_limits, (self.v, self.u))
         return Formats(2.0**self.v.fraction, 2.0**self.u.fraction, *v, *u, *v)
 
     @property
@@ -88,8 +89,14 @@ class StateFormats:
         """
         if self.trace is None:
             return self
-        width, fraction = self.trace.width, self.trace.fraction + math.floor(math.log2(scale))
-        return replace(self, trace=FixedPoint(min(width - min(fraction, 0), EXACT_BITS), min(max(fraction, 0), 30)))
+        before = self.trace.width - self.trace.fraction - math.floor(math.log2(scale))
+        width = min(max(self.trace.width, before), EXACT_BITS)
+        return replace(self, trace=FixedPoint(width, min(max(width - before, 0), MOST_FRACTION)))
+
+
+def _limits(number: FixedPoint) -> tuple[float, float]:
+    """The least and the greatest value of a format."""
+    return number.lowest * number.unit, number.highest * number.unit
 
 
 def multiplied(factor: Tensor, unit: float) -> tuple[Tensor, int]:
@@ -184,9 +191,16 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
                 "a synapse is a conductance or has no format, expected ExponentialSynapse and its format"
             )
         decay = rounded(synapse.decay, 2.0**self.formats.fraction)
-        grid = Grid(2.0**number.fraction, number.lowest * number.unit, number.highest * number.unit)
+        grid = Grid(2.0**number.fraction, *_limits(number))
         gain = _gain(drive) * (1 - decay.double())
         return drive._replace(synapse=Synapse(decay, grid=grid), gain=gain)
+
+    def synapse_in_integers(self, drive: Drive) -> fixed.Synapse | None:
+        """The synapse of izhi.fixed, where the drive has one."""
+        synapse, number = self._in_formats(drive).synapse, self.formats.trace
+        if synapse is None or number is None:
+            return None
+        return fixed.Synapse(number, _integers(synapse.decay, self.formats.fraction, drive.current.shape[2:]))
 
     def step(self, current_t: Tensor | Drive, state: State | None = None) -> tuple[Tensor, State]:
         """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""

@@ -189,6 +189,11 @@ class QuantizationSettings(Group):
         """Whether weights or states are rounded."""
         return self.weight_bits is not None or self.state_bits is not None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether weights and states are both rounded, as hardware needs them."""
+        return self.weight_bits is not None and self.state_bits is not None
+
 
 class TrainingSettings(Group):
     """Loss, optimiser and learning rates."""
