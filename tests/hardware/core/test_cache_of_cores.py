@@ -1,5 +1,6 @@
 """Compiled cores on disk: those that are empty or cut off are compiled anew before anything loads them."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -54,3 +55,17 @@ def test_a_damaged_core_is_compiled_anew(compiled):
         assert (len(compiled), file.read_bytes()) == (1, CORE)
     assert library.__wrapped__(shape) == file
     assert len(compiled) == 1
+
+
+def test_a_core_is_made_once_for_each_shape_and_state_of_the_sources(compiled, monkeypatch):
+    shape = shape_of(random_network(1), 20, lanes=4, units=2)
+    found = [library.__wrapped__(shape)]
+    monkeypatch.setattr(compile.yosys, "rtlil_of", lambda design, name: pytest.fail("it is there"))
+    assert [library.__wrapped__(shape)] == found
+    monkeypatch.setattr(compile.yosys, "rtlil_of", lambda design, name: "a design")
+    found += [library.__wrapped__(replace(shape, steps=21)), library.__wrapped__(shape, shows_states=True)]
+    monkeypatch.setenv("CXXFLAGS", "-O3")
+    found.append(library.__wrapped__(shape))
+    monkeypatch.setattr(compile, "_sources", lambda: "others")
+    found.append(library.__wrapped__(shape))
+    assert len(set(found)) == len(compiled) == 5

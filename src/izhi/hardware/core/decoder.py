@@ -93,7 +93,7 @@ class Decoder(wiring.Component):
 
         def fail(reason: Error, has_word: bool = True) -> None:
             """Throw away the word at hand, where there is one, and the rest of the packet."""
-            m.d.comb += [self.fault.eq(1), takes.eq(has_word), self.output.valid.eq(0), steps.then.eq(0)]
+            m.d.comb += [self.fault.eq(1), takes.eq(has_word), self.output.valid.eq(0), steps.clears.eq(1)]
             m.d.sync += [error.eq(reason), inside.eq(0), is_open.eq(0)]
             m.next = "drain"
             if has_word:
@@ -157,7 +157,7 @@ class Decoder(wiring.Component):
                 takes.eq(self.output.ready),
             ]  # fmt: skip
             with m.If(self.output.ready):
-                m.d.comb += steps.then.eq(Mux(is_end, 0, steps.now + is_step))
+                m.d.comb += [steps.clears.eq(is_end), steps.counts.eq(is_step)]
                 m.d.sync += [is_open.eq(~last), inside.eq(~is_end)]
 
     def _writes(
@@ -211,23 +211,28 @@ class Decoder(wiring.Component):
 
 
 class _Steps:
-    """Steps of an inference so far; comparisons are made with the count to come, and ready with it.
+    """Steps of an inference so far, and what can be said of them in the same cycle.
+
+    All that may become of the count is compared a cycle before; what comes last is only which of it becomes true.
 
     Attributes:
-        now, then: how many there are, and how many in the next cycle: as many, unless a statement says otherwise.
+        clears, counts: none, or one more, from the next cycle on; the first goes before.
         is_full: as many as there may be.
         is_other: another number than the one expected.
     """
 
     def __init__(self, m: Module, most: int, expected: Any) -> None:
-        self.now, self.then = (Signal(range(most + 1), name=f"steps_{name}") for name in ("now", "then"))
-        self.is_full, self.is_other = Signal(), Signal()
-        expects, is_beyond, bits = Signal(), Signal(), len(self.now)
-        m.d.comb += self.then.eq(self.now)
+        self.clears, self.counts, self.is_full, self.is_other = Signal(), Signal(), Signal(), Signal()
+        now, expects, is_beyond = Signal(range(most + 1), name="steps"), Signal(), Signal()
+        bits = len(now)
+
+        def to_come(say: Callable[[Any], Any]) -> Any:
+            return Mux(self.clears, say(Const(0, bits)), Mux(self.counts, say((now + 1)[:bits]), say(now)))
+
         m.d.sync += [
-            self.now.eq(self.then),
-            self.is_full.eq(self.then == most),
+            now.eq(to_come(lambda steps: steps)),
+            self.is_full.eq(to_come(lambda steps: steps == most)),
             expects.eq(expected != 0),
             is_beyond.eq(expected[bits:].any()),
-            self.is_other.eq(expects & (is_beyond | (self.then != expected[:bits]))),
+            self.is_other.eq(to_come(lambda steps: expects & (is_beyond | (steps != expected[:bits])))),
         ]

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, fields
-from operator import ge
 from pathlib import Path
 from typing import Any
 
 from izhi.errors import SettingError, shown
 from izhi.files import problem
-from izhi.hardware.core.shape import MOST_LAYERS, CoreShape, LayerShape, ReadoutShape, names_of
+from izhi.hardware.core.shape import MOST_LAYERS, CoreShape, LayerShape, ReadoutShape, behind, names_of
 from izhi.hardware.fixed import NEURONS, FixedPoint, Pool, Window
 from izhi.hardware.fixed.bounds import MOST_DELAY, MOST_NEURONS
 
 #: Fields of a layer that are formats.
-_FORMATS = ("current", "v", "u", "trace")
+_FORMATS = ("current", "v", "u")
 #: Of the file; another one has other fields.
 _VERSION = 2
 #: The least and the most of each number that core.json may hold, and bytes of the file.
@@ -33,8 +32,8 @@ def to_json(shape: CoreShape) -> str:
     """A shape as text, for ``read``."""
     table = {"izhi core": _VERSION, **asdict(shape)}
     for layer, described in zip(shape.layers, table["layers"], strict=True):
-        formats = {name: getattr(layer, name) for name in _FORMATS}
-        described.update({name: None if number is None else number._asdict() for name, number in formats.items()})
+        described.update({name: getattr(layer, name)._asdict() for name in _FORMATS})
+        described["trace"] = None if layer.trace is None else layer.trace._asdict()
     return json.dumps(table, indent=2) + "\n"
 
 
@@ -84,18 +83,15 @@ def _layer_shape(found: dict[str, object]) -> LayerShape:
         raise ValueError(f"neurons of kind {shown(kind)}")
     if not isinstance(recurrent, bool):
         raise ValueError(f"recurrent {shown(recurrent)}")
-    pools, window = found.pop("pools"), found.pop("window")
-    is_there = {name: name != "trace" or found[name] is not None for name in _FORMATS}
-    values: dict[str, Any] = {
-        name: _format(name, _table(found.pop(name))) if is_there[name] else found.pop(name) for name in _FORMATS
-    }
+    pools, window, trace = found.pop("pools"), found.pop("window"), found.pop("trace")
+    values: dict[str, Any] = {name: _format(name, _table(found.pop(name))) for name in _FORMATS}
     values.update({name: _number(name, value) for name, value in found.items()})
+    values["trace"] = None if trace is None else _format("trace", _table(trace))
     values["pools"] = _pools(pools, values["inputs"])
-    features = values["pools"][-1].outputs if values["pools"] else values["inputs"]
-    values["window"] = None if window is None else _window(window, features)
+    values["window"] = None if window is None else _window(window, behind(values["pools"], values["inputs"]))
     if window is not None and (recurrent or values["outputs"] % values["window"].places):
         raise ValueError("a window that its layer cannot have")
-    names = names_of(kind, is_there["trace"])
+    names = names_of(kind, trace is not None)
     if not isinstance(constants, list) or len(constants) != len(names):
         raise ValueError(f"constants {shown(constants)}, not the bits of {len(names)}")
     bits = tuple(_number("constants", value) for value in constants)
@@ -129,8 +125,7 @@ def _window(found: object, inputs: int) -> Window:
             raise ValueError(f"{name} {shown(pair)}, not two numbers")
         pairs[name] = (_number(name, pair[0]), _number(name, pair[1]))
     window = Window(sizes[0], sizes[1], sizes[2], **pairs)
-    kernel, padding = window.kernel, window.padding
-    if window.inputs != inputs or min(window.down, window.across) < 1 or any(map(ge, padding, kernel)):
+    if window.inputs != inputs or not window.fits:
         raise ValueError(f"a window {shown(table)}, which does not fit {inputs:,} features")
     return window
 

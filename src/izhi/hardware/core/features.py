@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Value
 
+from izhi.hardware.core.arithmetic import number_below
 from izhi.hardware.core.pipeline import Pipeline
 from izhi.hardware.fixed import Window
 
@@ -21,9 +22,9 @@ def divide(line: Pipeline, name: str, count: int, divisor: int, quotient: str, r
     line.put(**{quotient: line[name] * -(-(1 << bits) // divisor)})
     line.advance()
     line.put(**{quotient: line[quotient][bits:]})
-    line.put(**{rest: (line[quotient] * divisor)})
+    line.put(**{rest: line[quotient] * divisor})
     line.advance()
-    line.put(**{rest: (line[name] - line[rest])[: max(1, (divisor - 1).bit_length())]})
+    line.put(**{rest: narrowed(line[name] - line[rest], divisor)})
     line.advance()
 
 
@@ -44,7 +45,7 @@ def numbered(line: Pipeline, channel: str, row: str, column: str, rows: int, col
 
 def narrowed(value: Value, count: int) -> Value:
     """The lowest bits of a value, which is below count."""
-    return value[: max(1, (count - 1).bit_length())].as_unsigned()
+    return value[: number_below(count).width].as_unsigned()
 
 
 __all__ = ["divide", "locate", "narrowed", "numbered"]

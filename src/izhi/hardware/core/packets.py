@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from izhi.hardware.core.protocol import Opcode
 from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape, constants_of
-from izhi.hardware.fixed import Network, Outcome, Readout
+from izhi.hardware.fixed import Layer, Network, Outcome, Readout
 from izhi.hardware.networks import Array
 
 Words = NDArray[np.uint32]
@@ -47,7 +46,7 @@ def constant_words(shape: LayerShape, constants: dict[str, Array]) -> Words:
 
 def memory(shape: CoreShape, network: Network, number: int) -> Words:
     """What the memory of that number holds for a network, see ``CoreShape.memories``."""
-    return list(_makers(shape, network))[number]()
+    return _makers(shape, network)[number]()
 
 
 def memories(shape: CoreShape, network: Network) -> list[Words]:
@@ -55,19 +54,24 @@ def memories(shape: CoreShape, network: Network) -> list[Words]:
     return [make() for make in _makers(shape, network)]
 
 
-def _makers(shape: CoreShape, network: Network) -> Iterator[Callable[[], Words]]:
+def _makers(shape: CoreShape, network: Network) -> list[Callable[[], Words]]:
     """What makes the words of each memory."""
-    for s, layer in zip(shape.layers, network.layers, strict=True):
-        own = [layer.weight] if layer.feedback is None else [layer.weight, layer.feedback]
-        yield partial(lambda s, own: weight_words(s, np.hstack(own)), s, own)
-        yield partial(lambda s, layer: constant_words(s, constants_of(layer)), s, layer)
-        if s.delay:
-            delay = np.zeros(s.features, np.int64) if layer.delay is None else layer.delay
-            yield partial(lambda s, delay: _words(_bits(delay, s.delay.bit_length())), s, delay)
+    parts = zip(shape.layers, network.layers, strict=True)
+    found = [make for s, layer in parts for make in _makers_of_layer(s, layer)]
     if shape.readout is not None and network.readout is not None:
         r, readout = shape.readout, network.readout
-        yield lambda: _words(_bits(readout.weight.T, r.weight_bits).reshape(r.features, -1))
-        yield lambda: _readout_constants(r, readout)
+        found.append(lambda: _words(_bits(readout.weight.T, r.weight_bits).reshape(r.features, -1)))
+        found.append(lambda: _readout_constants(r, readout))
+    return found
+
+
+def _makers_of_layer(s: LayerShape, layer: Layer) -> list[Callable[[], Words]]:
+    own = [layer.weight] if layer.feedback is None else [layer.weight, layer.feedback]
+    found = [lambda: weight_words(s, np.hstack(own)), lambda: constant_words(s, constants_of(layer))]
+    if s.delay:
+        delay = np.zeros(s.features, np.int64) if layer.delay is None else layer.delay
+        found.append(lambda: _words(_bits(delay, s.delay.bit_length())))
+    return found
 
 
 def _readout_constants(r: ReadoutShape, readout: Readout) -> Words:

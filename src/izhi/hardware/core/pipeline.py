@@ -12,9 +12,10 @@ from izhi.hardware.core.arithmetic import partial_products
 
 
 class Pipeline:
-    """Values by name, which go on to the next stage together; those that nothing reads are optimised away.
+    """Values by name, which go on to the next stage together, as far as something reads them.
 
     Args:
+        m: where the registers are, as a module of its own.
         moves: they go on where it is high.
 
     Attributes:
@@ -22,12 +23,15 @@ class Pipeline:
     """
 
     def __init__(self, m: Module, moves: ValueLike = 1) -> None:
-        self._m, self._moves, self._now = m, Value.cast(moves), dict[str, Value]()
+        self._registers, self._moves = Module(), Value.cast(moves)
+        m.submodules += self._registers
+        #: For each name the stage where its value was put, and that value there and in the stages since then.
+        self._line = dict[str, tuple[int, list[Value]]]()
         self.stage = 0
 
     def put(self, **values: ValueLike) -> None:
         """Values of this stage, in place of those of the same names."""
-        self._now.update({name: Value.cast(value) for name, value in values.items()})
+        self._line.update({name: (self.stage, [Value.cast(value)]) for name, value in values.items()})
 
     def each(self, units: int, name: str, formula: Callable[[Callable[[str], Value]], ValueLike]) -> None:
         """One value for each of several units, ``name0`` …: a formula of the unit's other values, by name."""
@@ -35,10 +39,17 @@ class Pipeline:
             self.put(**{f"{name}{k}": formula(partial(self._of_unit, k))})
 
     def _of_unit(self, k: int, name: str) -> Value:
-        return self._now[f"{name}{k}"]
+        return self[f"{name}{k}"]
 
     def __getitem__(self, name: str) -> Value:
-        return self._now[name]
+        first, found = self._line[name]
+        for stage in range(first + len(found), self.stage + 1):
+            # Only what says that a value counts needs a reset.
+            register = Signal(found[-1].shape(), name=f"{name}_{stage}", reset_less=not name.startswith("is_"))
+            with self._registers.If(self._moves):
+                self._registers.d.sync += register.eq(found[-1])
+            found.append(register)
+        return found[self.stage - first]
 
     def multiply(self, units: int, **factors: tuple[str, str]) -> None:
         """Products of each unit's values, by name: a cycle later, or two where one takes several multipliers."""
@@ -58,9 +69,3 @@ class Pipeline:
     def advance(self) -> None:
         """One clock cycle later."""
         self.stage += 1
-        for name, value in self._now.items():
-            # Only what says that a value counts needs a reset.
-            register = Signal(value.shape(), name=f"{name}_{self.stage}", reset_less=not name.startswith("is_"))
-            with self._m.If(self._moves):
-                self._m.d.sync += register.eq(value)
-            self._now[name] = register

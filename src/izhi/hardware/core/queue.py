@@ -71,9 +71,14 @@ class Queue(wiring.Component):
         ]
         m.d.sync += [
             came.eq(comes), items.fill.enable.eq(comes), items.fill.address.eq(free),
-            items.fill.word.eq(self.input.payload), level.eq(level + comes - goes),
-            unread.eq(unread + came - fetches),
+            items.fill.word.eq(self.input.payload),
         ]  # fmt: skip
+        for count, more, fewer in ((level, comes, goes), (unread, came, fetches)):
+            # What is one more and one fewer is known before it is known which becomes true.
+            with m.If(more & ~fewer):
+                m.d.sync += count.eq(count + 1)
+            with m.Elif(fewer & ~more):
+                m.d.sync += count.eq(count - 1)
         with m.If(comes):
             m.d.sync += free.eq(self._after(free))
         with m.If(fetches):

@@ -31,7 +31,8 @@ def names_of(kind: str, has_synapse: bool) -> tuple[str, ...]:
     return ("multiplier", *(["decay"] if has_synapse else []), *NEURONS[kind].names())
 
 
-def _behind(pools: tuple[Pool, ...], inputs: int) -> int:
+def behind(pools: tuple[Pool, ...], inputs: int) -> int:
+    """Features that pools leave of so many."""
     return pools[-1].outputs if pools else inputs
 
 
@@ -89,7 +90,7 @@ class LayerShape:
     @property
     def features(self) -> int:
         """What is left behind the pools."""
-        return _behind(self.pools, self.inputs)
+        return behind(self.pools, self.inputs)
 
     @property
     def most(self) -> int:
@@ -186,7 +187,7 @@ class ReadoutShape:
     @property
     def features(self) -> int:
         """What is left behind the pools."""
-        return _behind(self.pools, self.inputs)
+        return behind(self.pools, self.inputs)
 
     @property
     def weight_memory(self) -> tuple[int, int]:

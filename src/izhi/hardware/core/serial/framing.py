@@ -21,7 +21,7 @@ class Unframer(wiring.Component):
 
     Ports:
         byte, is_new: a byte of the line.
-        holds: the words at hand are still wanted: what comes in meanwhile is lost.
+        holds: the words at hand are still wanted, from a byte's time after they came: what comes in then is lost.
         is_frame: high for a cycle when a whole frame is there.
         sequence, kind, count: of it.
         place, word: its words, a cycle after their place.

@@ -102,7 +102,7 @@ class Link(wiring.Component):
             m.d.sync += place.eq(place + 1)
 
         with m.FSM(init="idle") as machine:
-            m.d.comb += asked.holds.eq(~machine.ongoing("idle") | ~answer.is_idle)
+            m.d.sync += asked.holds.eq(~machine.ongoing("idle") | ~answer.is_idle)
             with m.State("idle"), m.If(asked.is_frame):
                 m.next = "begin"
                 with m.If(was_asked & (asked.sequence == sequence) & (asked.kind != Request.RESET)):

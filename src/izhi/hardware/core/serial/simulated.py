@@ -20,7 +20,7 @@ _PATIENCE = 100
 
 @cache
 def _library(shape: CoreShape, divisor: int) -> Path:
-    return compiled(Top(shape, divisor), _SOURCE.read_text())
+    return compiled(f"{shape} behind a serial line, {divisor}", lambda: Top(shape, divisor), _SOURCE.read_text())
 
 
 class SimulatedLine:
