@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import fitting, number_below
-from izhi.hardware.core.block_memory import NEVER_AT_ONCE
 from izhi.hardware.core.datapaths import DATAPATHS, decay
 from izhi.hardware.core.memories import Filled, loading
 from izhi.hardware.core.pipeline import Pipeline
@@ -53,19 +52,13 @@ class Neurons(wiring.Component):
         m, s = Module(), self.shape
         m.submodules.constants = constants = Filled(*s.constant_memory)
         wiring.connect(m, wiring.flipped(self.constants), constants.fill)
-        m.submodules.states = states = memory.Memory(
-            shape=unsigned(s.units * sum(width for _, width in self._kept)),
-            depth=s.updates,
-            init=[],
-            attrs=NEVER_AT_ONCE,
-        )
-        keep, recall = states.write_port(), states.read_port()
+        m.submodules.states = states = Filled(s.units * sum(width for _, width in self._kept), s.updates)
 
-        # The counter of updates is stage 0; sums and states are there in stage 1, constants when their memory has them.
+        # The counter of updates is stage 0; sums are there in stage 1, the others when their memories have them.
         update, is_running, is_first = Signal(range(s.updates)), Signal(), Signal(init=1)
         row, place, number = Signal(range(max(2, s.rows))), Signal(number_below(s.places)), Signal.like(self.number)
         is_last, is_end_of_place = update == s.updates - 1, row == s.rows - 1
-        m.d.comb += [constants.address.eq(row), recall.addr.eq(update), self.reads.eq(is_running)]
+        m.d.comb += [constants.address.eq(row), states.address.eq(update), self.reads.eq(is_running)]
         with m.If(is_running):
             m.d.sync += [
                 update.eq(Mux(is_last, 0, update + 1)), is_running.eq(~is_last),
@@ -81,11 +74,14 @@ class Neurons(wiring.Component):
             update=update, number=number, is_end_of_place=is_end_of_place, is_valid=is_running,
             is_last=is_last & is_running, is_first=is_first,
         )  # fmt: skip
-        line.advance()
-        line.put(states=recall.data, **{f"sum{k}": self.sums[k] for k in range(s.units)})
-        for _ in range(constants.latency - 1):
+        for stage in range(1, max(constants.latency, states.latency) + 1):
             line.advance()
-        self._arrive(line, constants.data)
+            if stage == 1:
+                line.put(**{f"sum{k}": self.sums[k] for k in range(s.units)})
+            for name, held in (("constants", constants), ("states", states)):
+                if stage == held.latency:
+                    line.put(**{name: held.data})
+        self._arrive(line)
         line.advance()
         if s.trace is not None:
             decay(line, s)
@@ -102,9 +98,9 @@ class Neurons(wiring.Component):
             self.fired.eq(Cat(line[f"fired{k}"] for k in units) & is_there),
             self.v.eq(after["v"]),
             self.u.eq(after["u"]),
-            keep.addr.eq(line["update"]),
-            keep.data.eq(Cat(*after.values())),
-            keep.en.eq(line["is_valid"]),
+            states.fill.address.eq(line["update"]),
+            states.fill.word.eq(Cat(*after.values())),
+            states.fill.enable.eq(line["is_valid"]),
         ]
         is_idle = Signal(init=1)
         with m.If(self.start):
@@ -123,9 +119,9 @@ class Neurons(wiring.Component):
         trace = [] if s.trace is None else [("trace", s.trace.width)]
         return [("v", s.v.width), ("u", s.u.width), *trace]
 
-    def _arrive(self, line: Pipeline, constants: Value) -> None:
+    def _arrive(self, line: Pipeline) -> None:
         """Constants and state of each unit."""
-        s, states = self.shape, line["states"]
+        s, constants, states = self.shape, line["constants"], line["states"]
         each = sum(s.constants)
         for k in range(s.units):
             at = k * each
