@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from amaranth.hdl import Assert, Assume, Module, Mux, Signal
+from amaranth.hdl import Assert, Assume, Mux, Signal
 
 from izhi.hardware.core import yosys
 
@@ -11,8 +11,12 @@ from izhi.hardware.core import yosys
 _PASSES = "prep -flatten -top izhi; memory_map; async2sync; chformal -lower; setundef -init -zero; opt_clean"
 
 
-def prove(design, cycles, *, always=False):
+def prove(design, cycles, *, always=False, device=None, models=""):
     """That all assertions hold in the first ``cycles``; ``always``: for ever, by induction over so many.
+
+    Args:
+        device: what the design is for, see ``izhi.hardware.core.block_memory``.
+        models: Verilog of its cells.
 
     Raises:
         AssertionError: with the inputs of a counterexample, as yosys shows it.
@@ -20,8 +24,9 @@ def prove(design, cycles, *, always=False):
     how = "-tempinduct" if always else "-tempinduct-baseonly"
     solve = f"sat -prove-asserts -set-assumes -set \\rst 0 -show-inputs -show-regs {how} -maxsteps {cycles}"
     with tempfile.TemporaryDirectory() as place:
-        (Path(place) / "design.il").write_text(yosys.rtlil_of(design, "izhi"))
-        said = yosys.run(f"read_rtlil design.il; {_PASSES}; {solve}", place)
+        (Path(place) / "design.il").write_text(yosys.rtlil_of(design, "izhi", device))
+        (Path(place) / "models.v").write_text(models)
+        said = yosys.run(f"read_rtlil design.il; read_verilog models.v; {_PASSES}; {solve}", place)
     said = said[said.rindex("Executing SAT pass") :]
     # Without assertions nothing is proved.
     assert "Import proof for assert" in said
@@ -78,4 +83,4 @@ def for_cycles(m, condition, cycles):
     return count == cycles
 
 
-__all__ = ["Module", "Numbered", "for_cycles", "offered", "prove", "steady"]
+__all__ = ["Numbered", "for_cycles", "offered", "prove", "steady"]

@@ -7,13 +7,15 @@ import pytest
 
 pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 
-from amaranth.hdl import Assert, Assume, Cat, Const, Module as Design, Mux, Signal
+from amaranth.hdl import Assert, Assume, Cat, Const, Module as Design, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from proofs import Numbered, for_cycles, offered, prove, steady
 
+from izhi.hardware.core.block_memory import ECP5
 from izhi.hardware.core.decoder import WORD, Decoder
 from izhi.hardware.core.events import Kind
+from izhi.hardware.core.multiplier import Multiplier
 from izhi.hardware.core.protocol import Error, Opcode
 from izhi.hardware.core.queue import Queue
 from izhi.hardware.core.relay import Relay
@@ -182,3 +184,47 @@ class AsTheMapSays(wiring.Component):
 @pytest.mark.parametrize("cycles", [11, pytest.param(14, marks=pytest.mark.long)])
 def test_the_decoder_makes_of_packets_what_the_map_of_registers_says(cycles):
     prove(AsTheMapSays(), cycles)
+
+
+#: MULT18X18D as Lattice's FPGA-TN-02205 describes it, as far as it is used: a register behind the product alone.
+MULT18X18D = f"""
+module MULT18X18D #(
+  parameter REG_OUTPUT_CLK = "NONE", parameter REG_OUTPUT_CE = "CE0", parameter REG_OUTPUT_RST = "RST0"
+) (
+  {", ".join(f"input {name}{k}" for name in "ABC" for k in range(18))},
+  input CLK0, CE0, RST0, SIGNEDA, SIGNEDB, SOURCEA, SOURCEB,
+  {", ".join(f"output P{k}" for k in range(36))}
+);
+  wire signed [17:0] a = {{{", ".join(f"A{k}" for k in reversed(range(18)))}}};
+  wire signed [17:0] b = {{{", ".join(f"B{k}" for k in reversed(range(18)))}}};
+  reg signed [35:0] p;
+  wire is_used_so = REG_OUTPUT_CLK == "CLK0" && SIGNEDA && SIGNEDB && !SOURCEA && !SOURCEB && !RST0;
+  always @(posedge CLK0) if (CE0 && is_used_so) p <= a * b;
+  assign {{{", ".join(f"P{k}" for k in reversed(range(36)))}}} = p;
+endmodule
+"""
+
+
+class ACycleLater(wiring.Component):
+    """A product is that of the factors when it last moved."""
+
+    def __init__(self, a, b):
+        self.multiplier = Multiplier(a, b)
+        super().__init__({"a": In(signed(a)), "b": In(signed(b)), "moves": In(1)})
+
+    def elaborate(self, platform):
+        m = Design()
+        m.submodules.multiplier = found = self.multiplier
+        expected = Signal(found.product.shape())
+        with m.If(self.moves):
+            m.d.sync += expected.eq(self.a * self.b)
+        m.d.comb += [found.a.eq(self.a), found.b.eq(self.b), found.moves.eq(self.moves)]
+        m.d.comb += Assert(found.product == expected)
+        return m
+
+
+@pytest.mark.parametrize("device", [None, ECP5])
+def test_products_of_every_device_are_products(device):
+    prove(ACycleLater(4, 3), 4, device=device, models=MULT18X18D)
+    with pytest.raises(ValueError, match="factors have 19 and 3 bits, expected at most 18"):
+        Multiplier(19, 3)

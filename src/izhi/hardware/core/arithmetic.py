@@ -32,9 +32,10 @@ def saturated(x: ValueLike, number: FixedPoint) -> Value:
     return Mux(above.all() | ~above.any(), x[: number.width], limit).as_signed()
 
 
-def partial_products(a: ValueLike, b: ValueLike) -> list[Value]:
-    """Products whose sum is a·b, of factors that a single multiplier takes."""
-    return [(of_a * of_b) << (shift_a + shift_b) for of_a, shift_a in _factors(a) for of_b, shift_b in _factors(b)]
+def partial_products(a: ValueLike, b: ValueLike) -> list[tuple[Value, Value, int]]:
+    """Signed factors that a single multiplier takes; products of pairs of them, each with its shift, add up to a·b."""
+    pairs = [(of_a, of_b) for of_a in _factors(a) for of_b in _factors(b)]
+    return [(of_a, of_b, shift_a + shift_b) for (of_a, shift_a), (of_b, shift_b) in pairs]
 
 
 def _factors(x: ValueLike) -> list[tuple[Value, int]]:
@@ -43,7 +44,7 @@ def _factors(x: ValueLike) -> list[tuple[Value, int]]:
     x = x if x.shape().signed else Cat(x, Const(0, 1)).as_signed()
     found, shift = list[tuple[Value, int]](), 0
     while len(x) > MULTIPLIER_BITS:
-        found.append((x[: MULTIPLIER_BITS - 1], shift))
+        found.append((Cat(x[: MULTIPLIER_BITS - 1], Const(0, 1)).as_signed(), shift))
         x, shift = x[MULTIPLIER_BITS - 1 :].as_signed(), shift + MULTIPLIER_BITS - 1
     return [*found, (x, shift)]
 

@@ -9,6 +9,7 @@ from operator import add
 from amaranth.hdl import Module, Signal, Value, ValueLike
 
 from izhi.hardware.core.arithmetic import partial_products
+from izhi.hardware.core.multiplier import Multiplier
 
 
 class Pipeline:
@@ -54,17 +55,22 @@ class Pipeline:
     def multiply(self, units: int, **factors: tuple[str, str]) -> None:
         """Products of each unit's values, by name: a cycle later, or two where one takes several multipliers."""
         parts = {
-            f"{name}{k}": partial_products(self[f"{a}{k}"], self[f"{b}{k}"])
+            f"{name}{k}": [self._product(*pair) for pair in partial_products(self[f"{a}{k}"], self[f"{b}{k}"])]
             for name, (a, b) in factors.items()
             for k in range(units)
         }
-        for name, of_one in parts.items():
-            self.put(**{f"{name}_part{place}": part for place, part in enumerate(of_one)})
         self.advance()
         for name, of_one in parts.items():
-            self.put(**{name: reduce(add, (self[f"{name}_part{place}"] for place in range(len(of_one))))})
+            self.put(**{name: reduce(add, of_one)})
         if any(len(of_one) > 1 for of_one in parts.values()):
             self.advance()
+
+    def _product(self, a: Value, b: Value, shift: int) -> Value:
+        """a·b·2^shift, in the next stage."""
+        multiplier = Multiplier(len(a), len(b))
+        self._registers.submodules += multiplier
+        self._registers.d.comb += [multiplier.a.eq(a), multiplier.b.eq(b), multiplier.moves.eq(self._moves)]
+        return multiplier.product << shift
 
     def advance(self) -> None:
         """One clock cycle later."""
