@@ -17,7 +17,6 @@ from simulated_pynq import (
     LENGTH,
     RECEIVE,
     SEND,
-    SIZE,
     STATUS,
     UPPER,
 )
@@ -26,18 +25,24 @@ from izhi.errors import DeviceError
 from izhi.hardware import artifact, devices as board, ip as hls_ip
 from izhi.hardware.ip import EmulatedIP, RegisterMap
 
-IP, DMA = 0x43C0_0000, 0x4040_0000
+IP, DMA, SIZE = 0x43C0_0000, 0x4040_0000, 0x1_0000
 #: The DMAs of each stream and of the answer, as ip_overlays.hwh wires them.
 ORDER, RECEIVER = (2, 0, 3, 1), 1
 
 
+def _block(name, kind, address, **parameters):
+    return {
+        "fullpath": name, "type": kind, "phys_addr": address, "addr_range": SIZE,
+        "parameters": parameters, "registers": {}, "interrupts": {}, "gpio": {}, "state": None,
+        "driver": None, "device": None, "mem_id": None,
+    }  # fmt: skip
+
+
 def overlay():
     """What PYNQ would read from the .hwh."""
-    ip_dict = {
-        "snn/snn_izhikevich_0": simulated_pynq._block("snn/snn_izhikevich_0", "xilinx.com:hls:snn_izhikevich:1.0", IP)
-    }
+    ip_dict = {"snn/snn_izhikevich_0": _block("snn/snn_izhikevich_0", "xilinx.com:hls:snn_izhikevich:1.0", IP)}
     for k in range(4):
-        ip_dict[f"axi_dma_{k}"] = simulated_pynq._block(
+        ip_dict[f"axi_dma_{k}"] = _block(
             f"axi_dma_{k}", "xilinx.com:ip:axi_dma:7.1", DMA + k * SIZE,
             c_include_sg="0", c_include_mm2s="1", c_include_s2mm=str(int(k == RECEIVER)),
             c_sg_length_width="14", c_m_axi_mm2s_data_width="64", c_m_axi_s2mm_data_width="64",

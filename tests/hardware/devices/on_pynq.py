@@ -6,11 +6,13 @@ python on_pynq.py FOLDER    with core.json, core.so, izhi.bit, network.izhi, oth
 import sys
 from pathlib import Path
 
+import handoff
 import numpy as np
-from simulated_pynq import SimulatedDevice
+from simulated_pynq import SimulatedDevice, overlay
 
 from izhi.errors import DeviceError
 from izhi.hardware import artifact, devices as board, fixed
+from izhi.hardware.core.boards import BOARDS
 from izhi.hardware.core.description import read
 from izhi.hardware.core.simulated import SimulatedCore
 from izhi.hardware.devices.pynq import IzhiCore
@@ -24,6 +26,10 @@ def main(folder):
     device = board.open("pynq", first, folder=folder, pynq_device=pynq)
     assert isinstance(device.block.overlay.izhi, IzhiCore)
     assert pynq.downloaded == [str(folder / "izhi.bit")]
+    for name, found in BOARDS.items():
+        (folder / f"{name}.hwh").write_text(handoff.hwh(name))
+        blocks, addresses = overlay(folder / f"{name}.bit").ip_dict, handoff.ADDRESSES[found.family]
+        assert tuple(blocks[block]["phys_addr"] for block in ("izhi", "dma")) == addresses, name
     for found in (first, other, first):
         device.load(found)
         for sends_spikes in (False, True):

@@ -1,42 +1,29 @@
 """A PYNQ device that is not there: its registers, memory and DMA are those of a simulated core."""
 
 import ctypes
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
+from handoff import ADDRESSES
 from pynq.buffer import PynqBuffer
+from pynq.metadata.runtime_metadata_parser import RuntimeMetadataParser
 from pynq.pl_server.device import Device
+from pynqmetadata.frontends import Metadata
 
 from izhi.hardware.core.protocol import Register, Status
 
-CORE, DMA, SIZE = 0xA000_0000, 0xA001_0000, 0x1_0000
+CORE, DMA = ADDRESSES["xcup"]
 #: AXI DMA's registers: control, status, address, its upper half and length of each channel (AMD PG021).
 SEND, RECEIVE = 0x00, 0x30
 CONTROL, STATUS, ADDRESS, UPPER, LENGTH = 0x00, 0x04, 0x18, 0x1C, 0x28
 HALTED, IDLE, RESET = 1, 2, 4
 
 
-def _block(name, kind, address, **parameters):
-    return {
-        "fullpath": name, "type": kind, "phys_addr": address, "addr_range": SIZE,
-        "parameters": parameters, "registers": {}, "interrupts": {}, "gpio": {}, "state": None,
-        "driver": None, "device": None, "mem_id": None,
-    }  # fmt: skip
-
-
-def overlay():
-    """What PYNQ would read from the .hwh of the overlay that izhi.tcl makes."""
-    dma = {
-        "c_include_sg": "0", "c_include_mm2s": "1", "c_include_s2mm": "1", "c_sg_length_width": "26",
-        "c_m_axi_mm2s_data_width": "32", "c_m_axi_s2mm_data_width": "32", "c_micro_dma": "0",
-        "c_include_mm2s_dre": "0", "c_include_s2mm_dre": "0",
-    }  # fmt: skip
-    ip_dict = {
-        "izhi": _block("izhi", "xilinx.com:module_ref:izhi:1.0", CORE),
-        "dma": _block("dma", "xilinx.com:ip:axi_dma:7.1", DMA, **dma),
-    }
-    empty = ("mem_dict", "gpio_dict", "interrupt_pins", "interrupt_controllers", "hierarchy_dict")
-    return SimpleNamespace(ip_dict=ip_dict, systemgraph=None, clock_dict={}, **{name: {} for name in empty})
+def overlay(bitstream):
+    """What PYNQ reads from the .hwh beside a bitstream."""
+    found = RuntimeMetadataParser(Metadata(input=Path(bitstream).with_suffix(".hwh")))
+    found.clock_dict = {}  # no clock can be set here
+    return found
 
 
 class SimulatedDevice(Device):
@@ -63,7 +50,7 @@ class SimulatedDevice(Device):
     # What Overlay asks for.
 
     def get_bitfile_metadata(self, bitfile_name):
-        return overlay()
+        return overlay(bitfile_name)
 
     def download(self, bitstream, parser=None):
         self.downloaded.append(bitstream.bitfile_name)

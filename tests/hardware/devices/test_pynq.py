@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import handoff
 import numpy as np
 import pytest
 
@@ -38,6 +39,7 @@ def test_the_driver_on_pynqs_own_classes(tmp_path):
     (tmp_path / "core.json").write_text(description.to_json(shape))
     shutil.copy(library(shape), tmp_path / "core.so")
     (tmp_path / "izhi.bit").touch()
+    (tmp_path / "izhi.hwh").write_text(handoff.hwh("ultra96v2"))
     spikes = random_spikes(3, STEPS, 5, 12)
     spikes[..., 10:] = 0
     artifact.save(an_artifact(network, spikes), tmp_path / "network.izhi")
