@@ -78,7 +78,7 @@ COMMANDS = (
 )  # fmt: skip
 
 
-def vivado(folder, name, *, megahertz=None, slack=0.5, hold=0.1, has_board=True):
+def vivado(folder, name, *, megahertz=None, slack=0.5, hold=0.1, has_board=True, kept="gen"):
     """Tcl that ran the script in a folder against stand-ins for Vivado's commands."""
     tkinter = pytest.importorskip("tkinter", reason="this Python has no Tcl")
     tcl = tkinter.Tcl()
@@ -94,7 +94,7 @@ def vivado(folder, name, *, megahertz=None, slack=0.5, hold=0.1, has_board=True)
     answers = f"PROGRESS 100% STATS.WNS {slack} STATS.WHS {hold}"
     tcl.eval(f"proc get_property {{what of}} {{ return [dict get {{{answers}}} $what] }}")
     made = folder / "vivado"
-    for file in ("izhi.runs/impl_1/izhi_wrapper.bit", "izhi.gen/sources_1/bd/izhi/hw_handoff/izhi.hwh"):
+    for file in ("izhi.runs/impl_1/izhi_wrapper.bit", f"izhi.{kept}/sources_1/bd/izhi/hw_handoff/izhi.hwh"):
         (made / file).parent.mkdir(parents=True)
         (made / file).write_text(file)
     (folder / "izhi.tcl").write_text(script)
@@ -120,11 +120,11 @@ def test_the_vivado_script_runs_through(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", BOARDS)
-@pytest.mark.parametrize("folder", ["hw", "my new {board}; [x] $y"])
-def test_the_vivado_script_copies_what_was_made_whatever_its_folder_is_called(tmp_path, name, folder):
+@pytest.mark.parametrize(("folder", "kept"), [("hw", "srcs"), ("my new {board}; [x] $y", "gen")])
+def test_the_vivado_script_copies_what_was_made_whatever_its_folder_is_called(tmp_path, name, folder, kept):
     place = tmp_path / folder
     place.mkdir()
-    tcl = vivado(place, name)
+    tcl = vivado(place, name, kept=kept)
     assert (place / "izhi.bit").read_text() == "izhi.runs/impl_1/izhi_wrapper.bit"
     assert (place / "izhi.hwh").read_text().endswith("izhi.hwh")
     ((*_, files),) = calls_of(tcl, "add_files")

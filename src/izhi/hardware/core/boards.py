@@ -49,7 +49,8 @@ class Board:
 
 
 _ULTRA96 = Board(
-    part="xczu3eg-sbva484-1-i", board_part="avnet.com:ultra96v2:part0:*", family="xcup",
+    # Older board files are of the vendor em.avnet.com.
+    part="xczu3eg-sbva484-1-i", board_part="*avnet.com:ultra96v2:part0:*", family="xcup",
     processing_system="zynq_ultra_ps_e",
     master="M_AXI_HPM0_FPD", slave="S_AXI_HP0_FPD",
     bus_clocks=("maxihpm0_fpd_aclk", "saxihp0_fpd_aclk"),
@@ -241,6 +242,8 @@ foreach {{what slack}} [list setup [get_property STATS.WNS [get_runs impl_1]] \
 }}
 set made [file join $folder vivado]
 file copy -force [lindex [glob -directory [file join $made izhi.runs impl_1] *.bit] 0] [file join $folder izhi.bit]
-file copy -force [file join $made izhi.gen sources_1 bd izhi hw_handoff izhi.hwh] [file join $folder izhi.hwh]
+# It is under izhi.gen since Vivado 2020.2, and was under izhi.srcs before.
+set handoff [glob -directory $made izhi.{{gen,srcs}}/sources_1/bd/izhi/hw_handoff/izhi.hwh]
+file copy -force [lindex $handoff 0] [file join $folder izhi.hwh]
 write_hw_platform -fixed -include_bit -force -file [file join $folder izhi.xsa]
 """
