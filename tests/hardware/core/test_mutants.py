@@ -43,7 +43,7 @@ NETWORKS = [NETWORK, *map(wild, range(5))]
 
 
 @pytest.fixture(scope="module", params=[150, pytest.param(1000, marks=pytest.mark.long)])
-def mutants(request, tmp_path_factory):
+def mutants(request, tmp_path_factory, optimized_cores):
     """A library of the core, whose port ``mutant`` chooses a mutant by its number, and a line on each of them."""
     folder, real, found = tmp_path_factory.mktemp("mutants"), compile.yosys.run, []
 
@@ -56,17 +56,14 @@ def mutants(request, tmp_path_factory):
         return real(f"{before}script mutants.ys; splitnets{after}", place)
 
     states = f"{compile._states(SHAPE)} top.p_mutant.set<uint32_t>(mutant);"
-    driver = compile._SOURCE.read_text().replace("PATIENCE = 1 << 20", f"PATIENCE = {PATIENCE}")
+    driver = compile.driver_of_core(states, "uint32_t mutant = 0;")
+    driver = driver.replace("PATIENCE = 1 << 20", f"PATIENCE = {PATIENCE}")
     # Parts of a net that mutants tie to others may be known only when it has been evaluated once.
     driver = driver.replace("s->is_settled &= settles(s);", "for (int k = 0; k < 9 && !settles(s); k++);")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compile.yosys, "run", run)
         patch.setattr(compile.files, "cache_folder", lambda: folder)
-        patch.setenv("CXXFLAGS", "-O1")
-        library = compile.compiled(
-            "mutants", lambda: AxiCore(SHAPE, shows_states=True),
-            f'extern "C" {{ uint32_t mutant = 0; }}\n#define CORE_STATES {states}\n{driver}',
-        )  # fmt: skip
+        library = compile.compiled("mutants", lambda: AxiCore(SHAPE, shows_states=True), driver)
     return library, {int(line.split()[4]): line for line in found}
 
 

@@ -23,6 +23,8 @@ from izhi.hardware.core.serial.simulated import SimulatedLine
 from izhi.hardware.core.serial.top import divisor, pll
 from izhi.hardware.devices.serial import SerialBlock
 
+pytestmark = pytest.mark.usefixtures("optimized_cores")
+
 STEPS, BATCH = 20, 6
 NETWORK = random_network(1)
 SHAPE = shape_of(NETWORK, STEPS, lanes=4, units=2)
@@ -33,14 +35,6 @@ FRAMES = st.builds(
     st.integers(0, 255),
     st.lists(st.one_of(st.integers(0, 2**32 - 1), st.sampled_from([0x7E7E7E7E, 0x7D7D7D7D])), max_size=8).map(tuple),
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _optimised():
-    """Bits of a line are many cycles: here, unlike in other tests, a core runs longer than it takes to compile."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CXXFLAGS", "-O1")
-        yield
 
 
 def an_artifact():

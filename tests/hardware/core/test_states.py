@@ -45,9 +45,7 @@ def test_every_state_of_every_machine_comes_up(name):
     known = machines(yosys.rtlil_of(AxiCore(shape), "izhi"))
     assert len(known) >= 2 * len(network.layers)
     marks = " ".join(f"seen[{k}] |= 1u << top.{machine}.curr.get<uint32_t>();" for k, machine in enumerate(known))
-    driver = (
-        f'extern "C" {{ uint32_t seen[{len(known)}]; }}\n#define CORE_STATES {marks}\n{compile._SOURCE.read_text()}'
-    )
+    driver = compile.driver_of_core(marks, f"uint32_t seen[{len(known)}];")
     library = compile.compiled(f"states of {shape}", lambda: AxiCore(shape), driver)
     seen = (ctypes.c_uint32 * len(known)).in_dll(ctypes.CDLL(str(library)), "seen")
     device = CoreDevice("simulator", SimulatedCore(library, shape, pauses=(60, 60)), shape)

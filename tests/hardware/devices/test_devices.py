@@ -26,16 +26,10 @@ from izhi.hardware.devices import core
 from izhi.hardware.devices.__main__ import main as run_module
 from izhi.hardware.devices.evaluation import evaluate, load_samples, save_samples
 
+pytestmark = pytest.mark.usefixtures("optimized_cores")
+
 STEPS = 20
 DEVICES = ("emulator", "simulator")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _optimized():
-    """Many tests share a core, and run longer than it takes to optimise it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CXXFLAGS", "-O1")
-        yield
 
 
 def an_artifact(seed=1, **options):

@@ -82,8 +82,12 @@ def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
         SimulatorError: if yosys or the compiler fails.
     """
     states = _states(shape) if shows_states else ""
-    driver = f"#define CORE_STATES {states}\n{_SOURCE.read_text()}"
-    return compiled(repr(shape), lambda: AxiCore(shape, shows_states=shows_states), driver)
+    return compiled(repr(shape), lambda: AxiCore(shape, shows_states=shows_states), driver_of_core(states))
+
+
+def driver_of_core(each_cycle: str, declared: str = "") -> str:
+    """The driver of a core: C++ that runs it, with what it does in each cycle, and what that declares for others."""
+    return f'extern "C" {{ {declared} }}\n#define CORE_STATES {each_cycle}\n{_SOURCE.read_text()}'
 
 
 def compiled(name: str, design: Callable[[], Elaboratable], driver: str) -> Path:

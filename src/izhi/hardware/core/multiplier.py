@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import ClockSignal, Const, Instance, Module, Shape, Signal, signed
+from amaranth.hdl import ClockSignal, Const, Instance, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -35,7 +35,7 @@ class Multiplier(wiring.Component):
         if platform == ECP5:
             self._of_ecp5(m)
             return m
-        product = Signal(Shape.cast(self.product.shape()), reset_less=True)
+        product = Signal.like(self.product, reset_less=True)
         with m.If(self.moves):
             m.d.sync += product.eq(self.a * self.b)
         m.d.comb += self.product.eq(product)

@@ -74,13 +74,11 @@ class Neurons(wiring.Component):
             update=update, number=number, is_end_of_place=is_end_of_place, is_valid=is_running,
             is_last=is_last & is_running, is_first=is_first,
         )  # fmt: skip
-        for stage in range(1, max(constants.latency, states.latency) + 1):
+        line.later(1, **{f"sum{k}": self.sums[k] for k in range(s.units)})
+        line.later(constants.latency, constants=constants.data)
+        line.later(states.latency, states=states.data)
+        for _ in range(max(constants.latency, states.latency)):
             line.advance()
-            if stage == 1:
-                line.put(**{f"sum{k}": self.sums[k] for k in range(s.units)})
-            for name, held in (("constants", constants), ("states", states)):
-                if stage == held.latency:
-                    line.put(**{name: held.data})
         self._arrive(line)
         line.advance()
         if s.trace is not None:

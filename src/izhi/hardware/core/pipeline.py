@@ -32,7 +32,11 @@ class Pipeline:
 
     def put(self, **values: ValueLike) -> None:
         """Values of this stage, in place of those of the same names."""
-        self._line.update({name: (self.stage, [Value.cast(value)]) for name, value in values.items()})
+        self.later(0, **values)
+
+    def later(self, cycles: int, **values: ValueLike) -> None:
+        """Values that come so many cycles behind this stage, by themselves."""
+        self._line.update({name: (self.stage + cycles, [Value.cast(value)]) for name, value in values.items()})
 
     def each(self, units: int, name: str, formula: Callable[[Callable[[str], Value]], ValueLike]) -> None:
         """One value for each of several units, ``name0`` …: a formula of the unit's other values, by name."""
