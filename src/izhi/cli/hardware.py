@@ -146,7 +146,7 @@ def _batches(found: artifact.Artifact[networks.Network], count: int) -> Iterator
 def run(a: argparse.Namespace) -> None:
     found = artifact.load(a.artifact)
     batches, _ = test_samples(a, found)
-    given = {name: getattr(a, name) for name in ("folder", "lanes", "units", "port", "baud")}
+    given = {name: getattr(a, name) for name in ("folder", "lanes", "units", "spikes", "port", "baud")}
     options = {name: value for name, value in given.items() if value is not None}
     with board.open(a.device, found, **options) as device:
         result = evaluate(
@@ -199,12 +199,15 @@ def rtl(a: argparse.Namespace) -> None:
     _check_samples(a.samples, 0)
     boards.checked_clock(a.board, a.clock)
     found = artifact.load_integers(a.artifact)
-    shape = board.shape_for(found, a.lanes, a.units)
+    shape = board.shape_for(found, a.lanes, a.units, a.spikes)
     if a.sizes is not None:
         shape = larger(shape, whole_numbers("sizes", a.sizes, "784,1024,10"))
     out = Path(a.out or Path(a.artifact).with_suffix("") / a.board)
     spikes = next(_batches(found, a.samples))[0].astype(np.uint8) if a.samples else None
-    result = core_report.build(found, shape, a.board, out, spikes, report_line, megahertz=a.clock, baud=a.baud)
+    result = core_report.build(
+        found, shape, a.board, out, spikes, report_line,
+        megahertz=a.clock, baud=a.baud, shows_activity=a.activity,
+    )  # fmt: skip
     print((out / "report.md").read_text())
     print(f"files: {out}")
     write_json(a.json, result)

@@ -16,8 +16,10 @@ from izhi.errors import SettingError
 from izhi.experiments import plots
 from izhi.experiments.tables import markdown
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.core import bundle, ecp5
+from izhi.hardware.core import bundle, ecp5, energy
+from izhi.hardware.core.activity import activity
 from izhi.hardware.core.boards import UNTESTED, Ecp5Board, board, checked_clock, vivado_script
+from izhi.hardware.core.fit import fitted
 from izhi.hardware.core.protocol import ABORTED, Control, Error, Opcode, Register, Status
 from izhi.hardware.core.serial.frames import BAUD
 from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape, fingerprint
@@ -123,6 +125,7 @@ def build(
     *,
     megahertz: int | None = None,
     baud: int = BAUD,
+    shows_activity: bool = False,
 ) -> Report:
     """Write the core's sources, its test bench, registers.md, report.md, report.json, resources.png and work.png.
 
@@ -135,6 +138,7 @@ def build(
         report: told what is being done.
         megahertz: of the core's clock; None for the board's usual one.
         baud: bits a second of a board's serial line.
+        shows_activity: also how often the registers of each block change for the samples; the core is compiled anew.
 
     Returns:
         what report.json holds.
@@ -149,6 +153,7 @@ def build(
     found: Report = {
         "board": name, "part": target.part, "available": dict(target.resources),
         "lanes": [s.lanes for s in shape.layers], "units": [s.units for s in shape.layers],
+        "spikes": shape.layers[0].spikes,
         "fingerprint": fingerprint(shape), "megahertz": clock,
     }  # fmt: skip
     if isinstance(target, Ecp5Board):
@@ -167,6 +172,11 @@ def build(
             "cycles": measured.cycles, "events": measured.events, "mean_cycles": measured.mean,
             "load_cycles": measured.loading,
         }  # fmt: skip
+        done = energy.operations(fitted(shape, artifact.network, artifact.steps), shape, spikes)
+        found["operations"] = [asdict(operation) for operation in done]
+        if shows_activity:
+            report(f"activity of registers, {spikes.shape[1]} samples")
+            found["activity"] = [asdict(block) for block in activity(artifact, shape, spikes)]
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         files.write_bytes(folder / file, text.encode())
@@ -210,7 +220,9 @@ By {source}. ![shares](resources.png)
             " multiplexers behind look-up tables count.\n"
         )
     text += _routed(found) if is_routed else ""
-    return text + (_latency(found["latency"], found) if "latency" in found else "")
+    for name, part in (("latency", _latency), ("operations", _energy), ("activity", _activity)):
+        text += part(found) if name in found else ""
+    return text
 
 
 def _routed(found: Report) -> str:
@@ -228,7 +240,41 @@ Clock: {found["reached"]:.1f} MHz, wanted {found["megahertz"]}. Synthesis took {
 """
 
 
-def _latency(found: Report, whole: Report) -> str:
+def _energy(whole: Report) -> str:
+    """What is computed for a sample, and what that would take."""
+    found = whole["operations"]
+    rows = [(one["block"], one["what"], f"{one['count']:,.0f}", f"{one['picojoules'] / 1000:,.1f}") for one in found]
+    total = sum(one["picojoules"] for one in found)
+    low, high = (total * factor / 1e6 for factor in energy.FPGA)
+    return f"""
+## Energy of a sample: an estimate
+
+{markdown(("", "what", "how often", "nJ at 45 nm"), rows, right=(2, 3))}
+
+{total / 1000:,.0f} nJ in an integrated circuit of 45 nm, from published energies of additions, products and accesses
+to memories (Horowitz, ISSCC 2014), and {low:,.1f} to {high:,.1f} µJ in an FPGA of that process, which takes 7.1 to 14
+times as much (Kuon and Rose, IEEE TCAD 2007). The clock, leakage, pins and a processor beside it are not counted: an
+estimate to compare cores with, no measurement.
+"""
+
+
+def _activity(whole: Report) -> str:
+    """How often registers change."""
+    rows = [
+        (one["block"], f"{one['bits']:,}", f"{one['changes']:,.0f}", f"{one['rate']:.2%}") for one in whole["activity"]
+    ]
+    return f"""
+## Switching activity
+
+{markdown(("block", "bits of registers", "of them change in a sample", "in a cycle"), rows, right=(1, 2, 3))}
+
+From simulation, without glitches. Dynamic power is ½·V²·f·Σ C·α, with the share α of cycles in which a bit of
+capacitance C changes: tools that know C, such as Vivado's `report_power`, take α as a toggle rate.
+"""
+
+
+def _latency(whole: Report) -> str:
+    found = whole["latency"]
     cycles, mean, megahertz = found["cycles"], found["mean_cycles"], whole["megahertz"]
     confirmed = (
         "which nextpnr confirms" if whole.get("reached", 0) >= megahertz else "a clock rate that has not been measured"

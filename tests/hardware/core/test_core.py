@@ -57,6 +57,8 @@ CORES = {
         2,
     ),
     "synapse of lif": ({"kind": "lif", "synapse": FixedPoint(18, 0)}, {"lanes": 16, "units": 16}, 1),
+    "pairs": ({"readout": True, "sizes": (12, 9, 7)}, {"lanes": 4, "units": 2, "spikes": 2}, 1),
+    "pairs of counts": ({"recurrent": True}, {"lanes": 2, "units": 1, "spikes": 2}, 3),
     "delays": ({"delay": 5}, {"lanes": 4, "units": 2}, 1),
     "delays of counts": (
         {"delay": 30, "kind": "lif-zero", "recurrent": True, "synapse": FixedPoint(16, 1)},
@@ -126,12 +128,12 @@ def test_memories_of_several_blocks_and_products_of_several_parts_change_nothing
     check(device, network, random_spikes(2, STEPS, 2, 12, most=most))
 
 
-@pytest.mark.parametrize(("lanes", "units"), [(16, 16), (14, 2)])
+@pytest.mark.parametrize(("lanes", "units", "spikes"), [(16, 16, 1), (14, 2, 2)])
 @pytest.mark.parametrize("kind", ["izhikevich", "lif"])
-def test_a_layer_whose_sources_have_one_word_shifts_its_sums_out(kind, lanes, units):
+def test_a_layer_whose_sources_have_one_word_shifts_its_sums_out(kind, lanes, units, spikes):
     """Sums in registers: as many lanes as neurons, or more, and units that divide them in several ways."""
     network = random_network(1, kind=kind, recurrent=True, sizes=(12, 14, 5))
-    shape = shape_of(network, STEPS, lanes=lanes, units=units)
+    shape = shape_of(network, STEPS, lanes=lanes, units=units, spikes=spikes)
     assert shape.layers[0].groups == 1
     check(loaded(network, shape, pauses=(40, 40), check_every=16), network, random_spikes(2, STEPS, 3, 12))
 
@@ -294,7 +296,7 @@ def test_a_refused_packet_is_one_error_and_the_device_goes_on(monkeypatch):
     network, spikes = random_network(1), random_spikes(2, STEPS, 3, 12)
     device = loaded(network, shape_of(network, STEPS, lanes=4, units=2))
     right = packets.inferences
-    monkeypatch.setattr(packets, "inferences", lambda x: right(x) | 15 << 28)
+    monkeypatch.setattr(packets, "inferences", lambda *given: right(*given) | 15 << 28)
     with pytest.raises(DeviceError, match="simulator refused a packet: unknown opcode"):
         device.run(spikes)
     monkeypatch.undo()

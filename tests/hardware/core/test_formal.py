@@ -74,13 +74,13 @@ INPUTS, STEPS, MEMORIES = 3, 2, [(8, 3), (40, 2)]
 
 
 class AsTheMapSays(wiring.Component):
-    """The decoder beside a reading of registers.md, which takes each word in the cycle in which it comes.
+    """The decoder, which takes pairs, beside a reading of registers.md, which takes each word as it comes.
 
     What the decoder makes of words, in their order: events, words for memories, and faults.
     """
 
     def __init__(self):
-        self.decoder = Decoder(INPUTS, STEPS, MEMORIES)
+        self.decoder = Decoder(INPUTS, STEPS, MEMORIES, 2)
         ports = {"input": In(stream.Signature(WORD)), "ready": In(1), "holds": In(1)}
         super().__init__({**ports, "expected": In(2), "chosen": In(4)})
 
@@ -93,7 +93,7 @@ class AsTheMapSays(wiring.Component):
         steady(m, self.chosen)
         steady(m, self.expected)
         event, write, fault = (
-            Numbered(m, name, self.chosen, width) for name, width in (("event", 4), ("write", 48), ("fault", 4))
+            Numbered(m, name, self.chosen, width) for name, width in (("event", 6), ("write", 48), ("fault", 4))
         )
         came = self.input.valid & self.input.ready
         with m.If(~for_cycles(m, Const(1), 3)):  # what is expected is known some cycles before the first word
@@ -104,7 +104,8 @@ class AsTheMapSays(wiring.Component):
         m.d.sync += [waits.eq(out.valid & ~out.ready), held.eq(self.holds)]
         with m.If(waits & ~held):  # the core holds words back behind an end and a fault, when nothing is offered
             m.d.comb += Assume(~self.holds)
-        event.comes(out.valid & out.ready, Cat(out.payload.kind, out.payload.source))
+        said_other = Mux(out.payload.kind == Kind.PAIR, out.payload.other, 0)
+        event.comes(out.valid & out.ready, Cat(out.payload.kind, out.payload.source, said_other))
         for number in range(len(MEMORIES)):
             with m.If(decoder.enable[number]):
                 m.d.comb += Assert(decoder.enable == 1 << number)
@@ -127,13 +128,16 @@ class AsTheMapSays(wiring.Component):
         is_whole = ~memory | chunk
         reason, aborts = Signal(Error), Signal()
         begins, addresses, counts, words, drains = range(5)
-        is_event = (opcode == Opcode.SPIKE) | (opcode == Opcode.STEP) | (opcode == Opcode.END)
+        is_event = opcode <= Opcode.PAIR
+        is_pair, other = opcode == Opcode.PAIR, word[14:28]
         with m.Switch(state):
             with m.Case(begins):
                 m.d.comb += aborts.eq((opcode != Opcode.WRITE) | is_open)
                 with m.If(~is_event & (opcode != Opcode.WRITE)):
                     m.d.comb += reason.eq(Error.OPCODE)
                 with m.Elif((opcode == Opcode.SPIKE) & (word[:24] >= INPUTS)):
+                    m.d.comb += reason.eq(Error.SOURCE)
+                with m.Elif(is_pair & ((word[:14] >= INPUTS) | (other >= INPUTS))):
                     m.d.comb += reason.eq(Error.SOURCE)
                 with m.Elif((opcode == Opcode.STEP) & (steps == STEPS)):
                     m.d.comb += reason.eq(Error.STEPS)
@@ -155,8 +159,8 @@ class AsTheMapSays(wiring.Component):
         is_fault = came & (reason != Error.NONE)
         goes_on = came & (reason == Error.NONE)
         fault.sends(is_fault, Cat(reason, aborts))
-        kind = Mux(opcode == Opcode.SPIKE, Kind.SPIKE, Mux(opcode == Opcode.STEP, Kind.STEP, Kind.END))
-        event.sends(goes_on & (state == begins) & is_event, Cat(kind[:2], word[:2]))
+        said = Mux(is_pair, other[:2], 0)
+        event.sends(goes_on & (state == begins) & is_event, Cat(opcode[:2], word[:2], said))
         # The word at hand is written also where the packet does not end as it should.
         held = Mux(memory, Cat(low, word[:8]), word[:8])
         write.sends(came & (state == words) & is_whole, Cat(held[:40], address[:4], memory))

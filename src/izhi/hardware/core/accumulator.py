@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -22,37 +22,40 @@ class Accumulator(wiring.Component):
 
     A spike takes a cycle for each word of weights of its source, at each place that sees it; spikes follow each other
     without a gap, but where one ends at the very sum with which the next begins.
-    The end of a step waits until the neurons are ready, swaps the banks of sums and starts them.
+    The end of a step waits until the neurons are ready, swaps the banks of sums and starts them; that of an inference,
+    until they are done.
 
     Ports:
-        input: events of the features that weights are of.
+        input: events of the features that weights are of, of one or two spikes.
         feedback: the layer's own spikes, which count in the next step.
         weights: fills the memory of weights: word source · groups + group holds the weights of a group's
             lanes, the lowest first.
-        is_ready, start, end: the neurons are idle; begin a step; the inference is over.
+        is_ready, is_idle: the neurons can begin a step; they are done with all of them.
+        start, end: begin a step; the inference is over.
         reads, sums: the neurons take the sums of their next units, which are there a cycle later.
-        spike: high in each cycle in which a spike of ``input`` is taken.
+        spikes: of ``input`` that are taken in this cycle.
     """
 
     def __init__(self, shape: LayerShape) -> None:
         self.shape = shape
         super().__init__(
             {
-                "input": In(events(shape.features)),
+                "input": In(events(shape.features, shape.spikes)),
                 "feedback": In(events(shape.outputs)),
                 "weights": In(loading(*shape.weight_memory)),
                 "is_ready": In(1),
+                "is_idle": In(1),
                 "start": Out(1),
                 "end": Out(1),
                 "reads": In(1),
                 "sums": Out(data.ArrayLayout(signed(shape.accumulator_bits), shape.units)),
-                "spike": Out(1),
+                "spikes": Out(range(shape.spikes + 1)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m, s = Module(), self.shape
-        m.submodules.weights = memory = Filled(*s.weight_memory)
+        m.submodules.weights = memory = Filled(*s.weight_memory, s.spikes)
         wiring.connect(m, wiring.flipped(self.weights), memory.fill)
         m.submodules.sums = sums = SumsInRegisters(s) if s.sums == 1 else SumsInMemories(s)
         arriving = self._arriving(m)
@@ -91,14 +94,24 @@ class Accumulator(wiring.Component):
             m.d.sync += is_addressed.eq(0)
         on_the_way, line = is_addressed, Pipeline(m)
         line.put(is_word=is_addressed, group=group)
-        for _ in range(memory.latency):
+        if s.spikes == 2:
+            other, is_pair = memory.second_address, Signal()
+            with m.If(is_addressed):
+                m.d.sync += other.eq(other + 1)
+            with m.If(take):
+                m.d.sync += [other.eq(begins.other), is_pair.eq(begins.kind == Kind.PAIR)]
+            line.put(is_pair=is_pair)
+        addends: Value = memory.data
+        for stage in range(1, memory.latency + s.spikes):
+            if stage > memory.latency:
+                addends = self._added(m, memory, line["is_pair"])
             before = line["group"]
             line.advance()
             on_the_way |= line["is_word"]
         m.d.comb += [
             sums.group.eq(Mux(is_erasing, group, before)),
             sums.adds.eq(line["is_word"]),
-            sums.weights.eq(memory.data),
+            sums.addends.eq(addends),
             sums.swap.eq(self.start),
             sums.erases.eq(is_erasing),
             sums.reads.eq(self.reads),
@@ -119,16 +132,16 @@ class Accumulator(wiring.Component):
                         take.eq(can_take),
                     ]
                 with m.Elif(arriving.valid), m.Switch(arriving.payload.kind):
-                    with m.Case(Kind.SPIKE):
+                    with m.Case(Kind.SPIKE, Kind.PAIR):
                         m.d.comb += [
                             arriving.ready.eq(can_take),
                             begins.eq(arriving.payload),
                             take.eq(can_take),
-                            self.spike.eq(can_take),
+                            self.spikes.eq(Mux(can_take, 1 + (arriving.payload.kind == Kind.PAIR), 0)),
                         ]
                     with m.Case(Kind.STEP), m.If(~on_the_way & self.is_ready):
                         m.d.comb += [arriving.ready.eq(1), self.start.eq(1)]
-                    with m.Case(Kind.END), m.If(~on_the_way & self.is_ready):
+                    with m.Case(Kind.END), m.If(~on_the_way & self.is_idle):
                         m.d.comb += [arriving.ready.eq(1), self.end.eq(1)]
                         m.d.sync += group.eq(0)
                         m.next = "erase"
@@ -148,7 +161,20 @@ class Accumulator(wiring.Component):
             found.payload.kind.eq(self.input.payload.kind),
             found.payload.address.eq(self.input.payload.source * s.groups),
         ]
+        if s.spikes == 2:
+            m.d.comb += found.payload.other.eq(self.input.payload.other * s.groups)
         return found
+
+    def _added(self, m: Module, memory: Filled, is_pair: Value) -> Value:
+        """The weights of a source and, in a pair, of the other one, a cycle after they have come from the memory."""
+        s, bits = self.shape, self.shape.weight_bits
+        found = [Signal(signed(s.addend_bits), name=f"addend_{lane}", reset_less=True) for lane in range(s.lanes)]
+        for lane, addend in enumerate(found):
+            first, second = (
+                word[lane * bits : (lane + 1) * bits].as_signed() for word in (memory.data, memory.second_data)
+            )
+            m.d.sync += addend.eq(first + Mux(is_pair, second, 0))
+        return Cat(*found)
 
 
 __all__ = ["Accumulator"]

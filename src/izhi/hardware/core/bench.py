@@ -27,7 +27,7 @@ def bench(artifact: IntegerArtifact, shape: CoreShape) -> dict[str, str]:
     network = fitted(shape, artifact.network, artifact.steps)
     spikes = _samples(artifact, shape)
     sent = [packets.write(number, words) for number, words in enumerate(packets.memories(shape, network))]
-    sent.append(packets.inferences(spikes))
+    sent.append(packets.inferences(spikes, shape.layers[0].spikes))
     scores = run(network, spikes).scores.astype(np.int32).reshape(-1).view(np.uint32)
     words = [f"{word | (k == len(packet) - 1) << 32:09x}" for packet in sent for k, word in enumerate(packet.tolist())]
     answers = [f"{word:08x}" for word in scores.tolist()]

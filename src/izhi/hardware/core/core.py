@@ -41,8 +41,8 @@ class Core(wiring.Component):
         error: see Error.
         is_busy: an inference is under way.
         is_answering: words of an answer wait to be fetched, or its end is still to come.
-        events, spikes, inferences: count one in each cycle: an input event taken, a spike of a layer sent,
-            an inference's last score sent.
+        events, spikes, inferences: in each cycle, input spikes taken, whether each layer sent a spike, and whether an
+            inference's last score was sent.
         is_valid_k, number_k, v_k, u_k: states of layer k after each update, for tests.
     """
 
@@ -61,7 +61,7 @@ class Core(wiring.Component):
                 "error": Out(Error),
                 "is_busy": Out(1),
                 "is_answering": Out(1),
-                "events": Out(1),
+                "events": Out(range(shape.layers[0].spikes + 1)),
                 "spikes": Out(len(shape.layers)),
                 "inferences": Out(1),
                 **self.states(),
@@ -86,7 +86,8 @@ class Core(wiring.Component):
         m.submodules.scores = ResetInserter(discard)(self.scores)
         m.submodules.taps = taps = ResetInserter(discard)(_Taps(self.shape))
         m.submodules.decoder = decoder = self._decoder(m, discard, is_packet_over)
-        m.submodules.first = first = ResetInserter(discard)(Relay(event(self.shape.layers[0].inputs)))
+        ahead = self.shape.layers[0]
+        m.submodules.first = first = ResetInserter(discard)(Relay(event(ahead.inputs, ahead.spikes)))
         wiring.connect(m, decoder.output, first.input)
         wiring.connect(m, first.output, self.layers[0].input)
         following = [layer.input for layer in self.layers[1:]] + [self.scores.input]
@@ -167,7 +168,7 @@ class Core(wiring.Component):
             ports += [self.scores.weights, self.scores.constants]
         decoder = Decoder(
             self.shape.layers[0].inputs, self.shape.steps,
-            [(bits, words) for _, bits, words in self.shape.memories],
+            [(bits, words) for _, bits, words in self.shape.memories], self.shape.layers[0].spikes,
         )  # fmt: skip
         for number, port in enumerate(ports):
             m.d.comb += [
@@ -191,7 +192,7 @@ class Core(wiring.Component):
             decoder.expected.eq(self.expected),
             self.error.eq(decoder.error),
             self.is_busy.eq(is_finishing | decoder.is_inside),
-            self.events.eq(self.layers[0].spike),
+            self.events.eq(self.layers[0].spikes),
         ]
         return ResetInserter(self.clear)(decoder)
 

@@ -13,13 +13,18 @@ from izhi.hardware.core.arithmetic import number_below
 from izhi.hardware.core.events import Kind, events
 from izhi.hardware.core.protocol import Error, Opcode
 from izhi.hardware.core.relay import Relay
-from izhi.hardware.core.shape import ceil_div
+from izhi.hardware.core.shape import PAIR_BITS, ceil_div
 
 #: A word of 32 bits, and whether it is a packet's last.
 WORD = data.StructLayout({"word": unsigned(32), "last": 1})
-#: The same, with what it is if it begins a packet or an event: is_source and is_memory tell that its number is one.
+#: The same, with what it is if it begins a packet or an event: is_source and is_memory tell that its number is one, and
+#: are_sources that both numbers of a pair are.
 _SEEN = data.StructLayout(
-    {**WORD.members, **{f"is_{kind.name.lower()}": 1 for kind in Opcode}, "is_source": 1, "is_memory": 1}
+    {
+        **WORD.members,
+        **{f"is_{kind.name.lower()}": 1 for kind in Opcode},
+        **dict.fromkeys(("is_source", "are_sources", "is_memory"), 1),
+    }
 )
 
 
@@ -43,10 +48,11 @@ class Decoder(wiring.Component):
         inputs: of the first layer.
         steps: the most of an inference.
         memories: bits of a word, and words, of each memory.
+        spikes: that the first layer takes at once, 1 or 2; pairs are refused with 1.
     """
 
-    def __init__(self, inputs: int, steps: int, memories: Sequence[tuple[int, int]]) -> None:
-        self.inputs, self.steps, self.memories = inputs, steps, list(memories)
+    def __init__(self, inputs: int, steps: int, memories: Sequence[tuple[int, int]], spikes: int = 1) -> None:
+        self.inputs, self.steps, self.memories, self.spikes = inputs, steps, list(memories), spikes
         self.chunks = [ceil_div(width, 32) for width, _ in self.memories]
         # Where the word at hand goes, and as much of it as has come.
         self._memory, self._address = Signal(number_below(len(self.memories))), Signal(32)
@@ -54,7 +60,7 @@ class Decoder(wiring.Component):
         super().__init__(
             {
                 "input": In(stream.Signature(WORD)),
-                "output": Out(events(inputs)),
+                "output": Out(events(inputs, spikes)),
                 "address": Out(32),
                 "word": Out(32 * max(self.chunks)),
                 "enable": Out(len(self.memories)),
@@ -88,6 +94,8 @@ class Decoder(wiring.Component):
             self.ends_packet.eq(last),
             self.output.payload.source.eq(came.payload.word),
         ]
+        if self.spikes == 2:
+            m.d.comb += self.output.payload.other.eq(came.payload.word[PAIR_BITS:])
         with m.If(self.acknowledge):
             m.d.sync += error.eq(Error.NONE)
 
@@ -126,6 +134,9 @@ class Decoder(wiring.Component):
             seen.last.eq(word.last),
             *(getattr(seen, f"is_{kind.name.lower()}").eq(opcode == kind) for kind in Opcode),
             seen.is_source.eq(word.word[:24] < self.inputs),
+            seen.are_sources.eq(
+                (word.word[:PAIR_BITS] < self.inputs) & (word.word[PAIR_BITS : 2 * PAIR_BITS] < self.inputs)
+            ),
             seen.is_memory.eq(word.word[:8] < len(self.memories)),
         ]
 
@@ -135,10 +146,12 @@ class Decoder(wiring.Component):
     ) -> None:  # fmt: skip
         last = word.last
         is_spike, is_step, is_end, is_write = word.is_spike, word.is_step, word.is_end, word.is_write
+        is_pair = word.is_pair if self.spikes == 2 else Const(0)
+        kind = Mux(is_spike, Kind.SPIKE, Mux(is_step, Kind.STEP, Mux(is_end, Kind.END, Kind.PAIR)))
         m.d.comb += self.aborts.eq(self.fault & (~is_write | is_open))
-        with m.If(~(is_spike | is_step | is_end | is_write)):
+        with m.If(~(is_spike | is_step | is_end | is_write | is_pair)):
             fail(Error.OPCODE)
-        with m.Elif(is_spike & ~word.is_source):
+        with m.Elif((is_spike & ~word.is_source) | (is_pair & ~word.are_sources)):
             fail(Error.SOURCE)
         with m.Elif((is_end & steps.is_other) | (is_step & steps.is_full)):
             fail(Error.STEPS)
@@ -153,7 +166,7 @@ class Decoder(wiring.Component):
         with m.Else():
             m.d.comb += [
                 self.output.valid.eq(1),
-                self.output.payload.kind.eq(Mux(is_spike, Kind.SPIKE, Mux(is_step, Kind.STEP, Kind.END))),
+                self.output.payload.kind.eq(kind),
                 takes.eq(self.output.ready),
             ]  # fmt: skip
             with m.If(self.output.ready):

@@ -23,7 +23,7 @@ _LIMITS = {
     "weight_bits": (2, 8), "width": (2, 32), "fraction": (0, 30), "shift": (0, 63), "constants": (1, 64),
     "multiplier_bits": (1, 64), "bias_bits": (1, 64), "lanes": (1, 1 << 16), "units": (1, 1 << 16),
     "delay": (0, MOST_DELAY), "features": (1, MOST_NEURONS), "kernel": (1, MOST_NEURONS), "stride": (1, MOST_NEURONS),
-    "padding": (0, MOST_NEURONS),
+    "padding": (0, MOST_NEURONS), "spikes": (1, 2),
 }  # fmt: skip
 _MOST_BYTES = 1 << 20
 

@@ -15,13 +15,15 @@ class Kind(IntEnum):
     SPIKE = 0
     STEP = 1  #: the step is over
     END = 2  #: the inference is over
+    PAIR = 3  #: two spikes
 
 
-def event(sources: int) -> data.StructLayout:
-    """An event: its kind, and the number of the source that fired."""
-    return data.StructLayout({"kind": Kind, "source": number_below(sources)})
+def event(sources: int, spikes: int = 1) -> data.StructLayout:
+    """An event of at most so many spikes: its kind, and the number of the source that fired, and of another one."""
+    names = ("source", "other")[:spikes]
+    return data.StructLayout({"kind": Kind, **dict.fromkeys(names, number_below(sources))})
 
 
-def events(sources: int) -> stream.Signature:
+def events(sources: int, spikes: int = 1) -> stream.Signature:
     """A stream of events of that many sources."""
-    return stream.Signature(event(sources))
+    return stream.Signature(event(sources, spikes))

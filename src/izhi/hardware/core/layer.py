@@ -12,7 +12,7 @@ from izhi.hardware.core.accumulator import Accumulator
 from izhi.hardware.core.delays import DelayLine
 from izhi.hardware.core.events import Kind, events
 from izhi.hardware.core.memories import loading
-from izhi.hardware.core.neurons import Neurons
+from izhi.hardware.core.neurons import MOST_STAGES, Neurons
 from izhi.hardware.core.pools import pooled
 from izhi.hardware.core.queue import Queue
 from izhi.hardware.core.shape import LayerShape
@@ -25,7 +25,7 @@ class Layer(wiring.Component):
         input: events of the layer before.
         output: events of this layer.
         weights, constants, delays: fill its memories; the last where there are delays.
-        spike: high in each cycle in which an arriving spike is taken.
+        spikes: that arrive and are taken in this cycle.
         is_valid, number, v, u: the states of ``units`` neurons after each update, for tests.
     """
 
@@ -35,10 +35,10 @@ class Layer(wiring.Component):
         n = self.neurons
         super().__init__(
             {
-                "input": In(events(shape.inputs)),
+                "input": In(events(shape.inputs, shape.spikes)),
                 "output": Out(events(shape.outputs)),
                 **{name: In(loading(*memory)) for name, memory in shape.memories},
-                "spike": Out(1),
+                "spikes": Out(range(shape.spikes + 1)),
                 "is_valid": Out(1),
                 "number": Out(n.number.shape()),
                 "v": Out(len(n.v)),
@@ -58,29 +58,32 @@ class Layer(wiring.Component):
             wiring.connect(m, wiring.flipped(ours), theirs)
 
         layout = data.StructLayout({"kind": Kind, "fired": unsigned(s.units), "number": neurons.number.shape()})
-        depth = 2 * s.updates + 3
+        # What may still come of the step before, with its mark, and what the step will bring, with its own.
+        before, own = min(s.updates, MOST_STAGES) + 1, s.updates + 1
+        depth = before + 2 * own
         m.submodules.queue = queue = Queue(layout, depth)
         entry = Signal(layout)
         # The mark of a step's end follows its last update.
         step_is_over = Signal()
         m.d.sync += step_is_over.eq(neurons.is_valid & neurons.is_last)
         fires = neurons.is_valid & neurons.fired.any()
-        # A step's spikes find room, and one entry that came since; those that come back have done so before the next
-        # step ends.
-        has_room = Signal()
-        m.d.sync += has_room.eq(queue.is_empty if s.recurrent else queue.level <= depth - s.updates - 2)
+        is_idle, is_ready, has_room = neurons.is_idle & ~step_is_over, neurons.is_ready, Signal()
+        m.d.sync += has_room.eq(queue.is_empty if s.recurrent else queue.level <= depth - before - own)
+        if s.recurrent:  # spikes have come back before the next step ends
+            is_ready = is_idle
         m.d.comb += [
             entry.kind.eq(Mux(step_is_over, Kind.STEP, Mux(accumulator.end, Kind.END, Kind.SPIKE))),
             entry.fired.eq(neurons.fired),
             entry.number.eq(neurons.number),
             queue.input.payload.eq(entry),
             queue.input.valid.eq(fires | step_is_over | accumulator.end),
-            accumulator.is_ready.eq(neurons.is_ready & ~step_is_over & has_room),
+            accumulator.is_ready.eq(is_ready & has_room),
+            accumulator.is_idle.eq(is_idle & has_room),
             neurons.start.eq(accumulator.start),
             neurons.end.eq(accumulator.end),
             accumulator.reads.eq(neurons.reads),
             neurons.sums.eq(accumulator.sums),
-            self.spike.eq(accumulator.spike),
+            self.spikes.eq(accumulator.spikes),
             self.is_valid.eq(neurons.is_valid),
             self.number.eq(neurons.number),
             self.v.eq(neurons.v),

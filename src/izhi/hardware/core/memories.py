@@ -32,13 +32,15 @@ class Filled(wiring.Component):
     Ports:
         fill: what fills it.
         address, data: a word, ``latency`` cycles after its address.
+        second_address, second_data: another one, with two readers; not while the memory is filled.
 
     Attributes:
         latency: two cycles are a block's, see ``BlockMemory``; a choice among up to four blocks takes one more.
     """
 
-    def __init__(self, width: int, depth: int) -> None:
+    def __init__(self, width: int, depth: int, readers: int = 1) -> None:
         self.width, self.depth = width, depth
+        self._readers = ("", "second_")[:readers]
         self.blocks = ceil_div(depth, BLOCK)
         self.latency, left = 2, self.blocks
         while left > 1:
@@ -46,16 +48,39 @@ class Filled(wiring.Component):
         super().__init__(
             {
                 "fill": In(loading(width, depth)),
-                "address": In(number_below(depth)),
-                "data": Out(unsigned(width)),
+                **{f"{which}address": In(number_below(depth)) for which in self._readers},
+                **{f"{which}data": Out(unsigned(width)) for which in self._readers},
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        words: list[Value] = [self._word(m, number) for number in range(self.blocks)]
+        blocks = [self._block(m, number) for number in range(self.blocks)]
+        for which in self._readers:
+            address = getattr(self, f"{which}address")
+            for number, block in enumerate(blocks):
+                # A block rests while another is read.
+                m.d.comb += [
+                    getattr(block, f"{which}read_address").eq(address),
+                    getattr(block, f"{which}read_enable").eq(_number(address) == number),
+                ]
+            words = [getattr(block, f"{which}data") for block in blocks]
+            m.d.comb += getattr(self, f"{which}data").eq(self._chosen(m, words, address))
+        return m
+
+    def _block(self, m: Module, number: int) -> BlockMemory:
+        block = BlockMemory(self.width, min(BLOCK, self.depth - number * BLOCK), len(self._readers))
+        m.submodules[f"block_{number}"] = block
+        m.d.comb += [
+            block.write_address.eq(self.fill.address), block.write_data.eq(self.fill.word),
+            block.write_enable.eq(self.fill.enable & (_number(self.fill.address) == number)),
+        ]  # fmt: skip
+        return block
+
+    def _chosen(self, m: Module, words: list[Value], address: Signal) -> Value:
+        """The word of that block which holds the address, from what each of them answers two cycles later."""
         block, which = Signal(range(max(2, self.blocks))), Signal(range(max(2, self.blocks)))
-        m.d.sync += [block.eq(_block(self.address)), which.eq(block)]
+        m.d.sync += [block.eq(_number(address)), which.eq(block)]
         place: Value = which
         while len(words) > 1:
             chosen: list[Value] = []
@@ -66,21 +91,9 @@ class Filled(wiring.Component):
             words, rest = chosen, Signal(max(1, len(place) - _CHOICE_BITS))
             m.d.sync += rest.eq(place[_CHOICE_BITS:])
             place = rest
-        m.d.comb += self.data.eq(words[0])
-        return m
-
-    def _word(self, m: Module, number: int) -> Value:
-        """A word of a block, two cycles after its address; the block rests while another is read."""
-        block = BlockMemory(self.width, min(BLOCK, self.depth - number * BLOCK))
-        m.submodules[f"block_{number}"] = block
-        m.d.comb += [
-            block.write_address.eq(self.fill.address), block.write_data.eq(self.fill.word),
-            block.write_enable.eq(self.fill.enable & (_block(self.fill.address) == number)),
-            block.read_address.eq(self.address), block.read_enable.eq(_block(self.address) == number),
-        ]  # fmt: skip
-        return block.data
+        return words[0]
 
 
-def _block(address: Signal) -> Value:
+def _number(address: Signal) -> Value:
     """The number of the block that holds an address; the lower bits are the place in it."""
     return address >> (BLOCK - 1).bit_length()

@@ -13,6 +13,9 @@ from izhi.hardware.core.pipeline import Pipeline
 from izhi.hardware.core.shape import LayerShape
 from izhi.hardware.fixed import FixedPoint
 
+#: Stages of a pipeline of neurons at most, and so steps of which some have still to come out of it.
+MOST_STAGES = 64
+
 
 class Neurons(wiring.Component):
     """States and constants of a layer's neurons, around the datapath of their kind.
@@ -20,7 +23,8 @@ class Neurons(wiring.Component):
     Ports:
         constants: fills the memory of constants: a word holds those of ``units`` neurons, the first lowest,
             each as the constants of ``LayerShape.names``, the first lowest; they are the same at every place.
-        start, is_ready: begin a step; idle.
+        start, is_ready: begin a step; one can begin, though the last of the step before may be on their way.
+        is_idle: no step is under way.
         end: the inference is over: the next step begins at v0 and u0.
         reads, sums: see Accumulator.
         is_valid, fired, number: a result of each update: which of the units fired, and the number of the first
@@ -36,6 +40,7 @@ class Neurons(wiring.Component):
                 "constants": In(loading(*shape.constant_memory)),
                 "start": In(1),
                 "is_ready": Out(1),
+                "is_idle": Out(1),
                 "end": In(1),
                 "reads": Out(1),
                 "sums": In(data.ArrayLayout(signed(shape.accumulator_bits), shape.units)),
@@ -100,15 +105,27 @@ class Neurons(wiring.Component):
             states.fill.word.eq(Cat(*after.values())),
             states.fill.enable.eq(line["is_valid"]),
         ]
-        is_idle = Signal(init=1)
-        with m.If(self.start):
-            m.d.sync += is_idle.eq(0)
-        with m.Elif(line["is_last"]):
-            m.d.sync += [is_idle.eq(1), is_first.eq(0)]
+        with m.If(is_running & is_last):
+            m.d.sync += is_first.eq(0)
         with m.If(self.end):
             m.d.sync += is_first.eq(1)
-        m.d.comb += self.is_ready.eq(is_idle)
+        self._count_steps(m, is_running, line)
         return m
+
+    def _count_steps(self, m: Module, is_running: Signal, line: Pipeline) -> None:
+        """A step can begin when all updates of the one before have begun, and each state is written before it is read.
+
+        The first of them needs a cycle for each stage to get there.
+        """
+        if line.stage > MOST_STAGES:
+            raise ValueError(f"neurons take {line.stage} stages, expected at most {MOST_STAGES}")
+        on_the_way, wait = Signal(2), Signal(range(MOST_STAGES + 1))
+        with m.If(self.start):
+            m.d.sync += wait.eq(max(0, line.stage - self.shape.updates))
+        with m.Elif(~is_running & (wait != 0)):
+            m.d.sync += wait.eq(wait - 1)
+        m.d.sync += on_the_way.eq(on_the_way + self.start - line["is_last"])
+        m.d.comb += [self.is_ready.eq(~is_running & (wait == 0)), self.is_idle.eq(on_the_way == 0)]
 
     @property
     def _kept(self) -> list[tuple[str, int]]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from izhi.hardware.core.protocol import Opcode
-from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape, constants_of
+from izhi.hardware.core.shape import PAIR_BITS, CoreShape, LayerShape, ReadoutShape, constants_of
 from izhi.hardware.fixed import Layer, Network, Outcome, Readout
 from izhi.hardware.networks import Array
 
@@ -86,17 +86,31 @@ def write(memory: int, words: Words, address: int = 0) -> Words:
     return np.concatenate([header, words.reshape(-1)])
 
 
-def inferences(spikes: NDArray[np.integer]) -> Words:
-    """Spikes (T, batch, inputs) as one packet of an inference for each sample."""
+def inferences(spikes: NDArray[np.integer], at_once: int = 1) -> Words:
+    """Spikes (T, batch, inputs) as one packet of an inference for each sample.
+
+    Args:
+        spikes: an input may fire several times in a step.
+        at_once: that a word tells of, 1 or 2.
+    """
     steps, batch, _ = spikes.shape
     by_sample = np.ascontiguousarray(spikes.transpose(1, 0, 2))
     b, t, source = by_sample.nonzero()
     times = by_sample[b, t, source].astype(np.int64)
-    b, t, source = (np.repeat(x, times) for x in (b, t, source))
-    before = b * (steps + 1) + t  # ends of steps and inferences that stand before an event
-    words = np.empty(len(source) + batch * (steps + 1), np.uint32)
-    words[np.arange(len(source)) + before] = source
-    so_far = np.cumsum(by_sample.sum((2), dtype=np.int64).reshape(-1)).reshape(batch, steps)
+    step, source = np.repeat(b * steps + t, times), np.repeat(source, times)
+    # Of the words of each step, the first spikes, and of which of them another one follows in the same step.
+    counts = np.bincount(step, minlength=batch * steps)
+    within = np.arange(len(source)) - (counts.cumsum() - counts)[step]
+    first = np.flatnonzero(within % at_once == 0)
+    said = source[first].astype(np.uint32)
+    if at_once == 2:
+        is_pair = within[first] + 1 < counts[step[first]]
+        said[is_pair] |= (Opcode.PAIR << 28) | source[first[is_pair] + 1].astype(np.uint32) << PAIR_BITS
+    step, counts = step[first], -(-counts // at_once)
+    before = step + step // steps  # ends of steps and inferences that stand before an event
+    words = np.empty(len(said) + batch * (steps + 1), np.uint32)
+    words[np.arange(len(said)) + before] = said
+    so_far = counts.cumsum().reshape(batch, steps)
     sample = np.arange(batch)[:, None]
     words[so_far + sample * (steps + 1) + np.arange(steps)] = Opcode.STEP << 28
     ends = so_far[:, -1] + np.arange(batch) * (steps + 1) + steps

@@ -17,7 +17,10 @@ from izhi.hardware.core.shape import LayerShape
 
 
 def reached(shape: LayerShape) -> data.StructLayout:
-    """Where a spike begins: its first word of weights, the first word of sums, and how many places are beyond."""
+    """Where a spike begins: its first word of weights, the first word of sums, and how many places are beyond.
+
+    With two spikes at once, also the first word of the other's weights.
+    """
     window = shape.window
     down, across = (1, 1) if window is None else (window.down, window.across)
     return data.StructLayout(
@@ -27,6 +30,7 @@ def reached(shape: LayerShape) -> data.StructLayout:
             "sums": number_below(shape.sums),
             "rows": number_below(down),
             "columns": number_below(across),
+            **({"other": number_below(shape.weight_memory[1])} if shape.spikes == 2 else {}),
         }
     )
 

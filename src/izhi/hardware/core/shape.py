@@ -15,6 +15,8 @@ from izhi.hardware.fixed.network import MOST_INPUT
 
 #: What the four bits for a layer's number in a word that comes out can tell apart.
 MOST_LAYERS = 16
+#: Bits of each of two sources in one word.
+PAIR_BITS = 14
 
 
 def bits_of(low: int, high: int) -> int:
@@ -62,6 +64,7 @@ class LayerShape:
         delay: the longest, in steps, of the features behind the pools; 0 for none.
         window: where a convolution looks, or None.
         pools: what comes in goes through.
+        spikes: that are added at once, 1 or 2; 2 without delays, window and pools alone.
     """
 
     kind: str
@@ -82,10 +85,18 @@ class LayerShape:
     delay: int = 0
     window: Window | None = None
     pools: tuple[Pool, ...] = ()
+    spikes: int = 1
 
     def __post_init__(self) -> None:
         if self.lanes < 1 or self.units < 1 or self.lanes % self.units:
             raise SettingError(f"lanes is {self.lanes} and units is {self.units}, expected units that divide lanes")
+        if self.spikes not in (1, 2):
+            raise SettingError(f"spikes is {self.spikes}, expected 1 or 2 that are added at once")
+        if self.spikes == 2 and (self.window or self.pools or self.delay or self.inputs > 1 << PAIR_BITS):
+            raise SettingError(
+                "spikes is 2, but the first layer has delays, pools, a convolution or more than"
+                f" {1 << PAIR_BITS:,} inputs, where they are added one by one; use 1"
+            )
 
     @property
     def features(self) -> int:
@@ -129,6 +140,11 @@ class LayerShape:
         half, own = 1 << (self.weight_bits - 1), self.outputs if self.recurrent else 0
         most = half * ((self.sources - own) * self.most + own)
         return bits_of(-most, most)
+
+    @property
+    def addend_bits(self) -> int:
+        """Of what is added to a sum at once."""
+        return self.weight_bits + self.spikes - 1
 
     @property
     def rows(self) -> int:
@@ -326,7 +342,9 @@ def _require_equal(where: str, layer: Layer) -> None:
             )
 
 
-def shape_of(network: Network, steps: int, *, lanes: int = 32, units: int = 2, largest_input: int = 1) -> CoreShape:
+def shape_of(
+    network: Network, steps: int, *, lanes: int = 32, units: int = 2, largest_input: int = 1, spikes: int = 1
+) -> CoreShape:
     """The shape of a network in integers.
 
     Args:
@@ -335,12 +353,13 @@ def shape_of(network: Network, steps: int, *, lanes: int = 32, units: int = 2, l
         lanes: neurons that an arriving spike reaches in a cycle; fewer in narrow layers.
         units: neurons that are updated in a cycle.
         largest_input: how often one input may fire in a step.
+        spikes: of the input that are added at once, 1 or 2.
 
     Raises:
         SettingError: for a network that no core runs.
     """
     require_core(network, largest_input=largest_input)
-    layers = []
+    layers = list[LayerShape]()
     for layer in network.layers:
         kind, (v, u, fraction) = layer.neuron.kind, layer.neuron.formats
         own, constants = lanes, constants_of(layer)
@@ -354,6 +373,7 @@ def shape_of(network: Network, steps: int, *, lanes: int = 32, units: int = 2, l
                 widths, own, min(units, own), largest_input,
                 None if layer.synapse is None else layer.synapse.number,
                 0 if layer.delay is None else max(1, int(layer.delay.max())), layer.window, layer.pools,
+                1 if layers else spikes,
             )
         )  # fmt: skip
         largest_input = 1

@@ -17,7 +17,7 @@ def _ports(shape: LayerShape) -> dict[str, Any]:
     return {
         "group": In(number_below(shape.sums)),
         "adds": In(1),
-        "weights": In(data.ArrayLayout(signed(shape.weight_bits), shape.lanes)),
+        "addends": In(data.ArrayLayout(signed(shape.addend_bits), shape.lanes)),
         "swap": In(1),
         "erases": In(1),
         "reads": In(1),
@@ -29,8 +29,8 @@ class SumsInMemories(wiring.Component):
     """A memory for each lane of a bank, with a word for each group of each place: sums are added lane by lane.
 
     Ports:
-        group: whose weights come in the next cycle, or which group is erased.
-        adds, weights: add them.
+        group: whose addends come in the next cycle, or which group is erased.
+        adds, addends: add them.
         swap: the banks change places.
         erases: set a group to 0 in both banks.
         reads: the neurons take the sums of their next units, the first after a swap, and leave 0 behind.
@@ -78,7 +78,7 @@ class SumsInMemories(wiring.Component):
                 m.d.comb += [
                     read.addr.eq(Mux(is_added_to, self.group, group)),
                     write.addr.eq(Mux(self.erases, self.group, Mux(is_added_to, group_then, group_read))),
-                    write.data.eq(Mux(is_added_to & ~self.erases, read.data + self.weights[lane], 0)),
+                    write.data.eq(Mux(is_added_to & ~self.erases, read.data + self.addends[lane], 0)),
                     write.en.eq(self.erases | Mux(is_added_to, self.adds, is_read)),
                 ]
                 found.append(read.data)
@@ -111,7 +111,7 @@ class SumsInRegisters(wiring.Component):
             with m.If(self.swap | self.erases):
                 m.d.sync += now[lane].eq(0)
             with m.Elif(self.adds):
-                m.d.sync += now[lane].eq(now[lane] + self.weights[lane])
+                m.d.sync += now[lane].eq(now[lane] + self.addends[lane])
             with m.If(self.swap):
                 m.d.sync += then[lane].eq(now[lane])
             with m.Elif(was_read):

@@ -45,7 +45,7 @@ def open(name: str, artifact: Artifact[N], **options: Any) -> Device[N]:
         folder: (simulator, pynq, serial) where ``izhi rtl`` wrote core.json, and for pynq where izhi.bit and izhi.hwh
             lie; without it the simulated core is made for the artifact. (hls-ip) where the IP's bitstream and
             its .hwh lie; without it the IP is emulated.
-        lanes, units: (simulator) of a core that is made for the artifact.
+        lanes, units, spikes: (simulator) of a core that is made for the artifact, see ``shape_of``.
         spare: (simulator) whether that core has room for networks whose scales are larger, as learning on
             makes them.
         pynq_device: (pynq, hls-ip) PYNQ's device [the board's own].
@@ -98,10 +98,10 @@ def _simulator(
     return CoreDevice("simulator", SimulatedCore(library(shape), shape), shape)
 
 
-def shape_for(artifact: IntegerArtifact, lanes: int = 32, units: int = 2) -> CoreShape:
-    """The shape of a core for one artifact."""
+def shape_for(artifact: IntegerArtifact, lanes: int = 32, units: int = 2, spikes: int = 1) -> CoreShape:
+    """The shape of a core for one artifact, see ``shape_of``."""
     most = largest_input(artifact.encoding)
-    return shape_of(artifact.network, artifact.steps, lanes=lanes, units=units, largest_input=most)
+    return shape_of(artifact.network, artifact.steps, lanes=lanes, units=units, largest_input=most, spikes=spikes)
 
 
 def _pynq(artifact: IntegerArtifact, *, folder: str | Path = ".", pynq_device: Any = None) -> CoreDevice:
@@ -149,7 +149,7 @@ class _Opener(NamedTuple):
 
 _OPENERS: Mapping[str, _Opener] = {
     "emulator": _Opener(Emulator.runs, _emulator, ()),
-    "simulator": _Opener(CoreDevice.runs, _simulator, ("lanes", "units", "folder", "spare")),
+    "simulator": _Opener(CoreDevice.runs, _simulator, ("lanes", "units", "spikes", "folder", "spare")),
     "pynq": _Opener(CoreDevice.runs, _pynq, ("folder", "pynq_device")),
     "serial": _Opener(CoreDevice.runs, _serial, ("port", "folder", "baud")),
     "hls-ip": _Opener(IPDevice.runs, _ip, ("folder", "pynq_device")),

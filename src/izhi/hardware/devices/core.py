@@ -156,7 +156,8 @@ class CoreDevice(Device[Network]):
     def _infer(self, spikes: NDArray[np.integer], steps: int, sends_spikes: bool) -> Outcome:
         """What comes of one packet of samples."""
         size = spikes.shape[1]
-        answer = self.block.exchange(packets.inferences(spikes), packets.room(self.shape, steps, size, sends_spikes))
+        words = packets.inferences(spikes, self.shape.layers[0].spikes)
+        answer = self.block.exchange(words, packets.room(self.shape, steps, size, sends_spikes))
         self._check()
         self._count()
         try:
