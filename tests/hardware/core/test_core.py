@@ -31,6 +31,7 @@ from izhi.hardware.core.compile import library
 from izhi.hardware.core.protocol import ABORTED, Control, Opcode, Register
 from izhi.hardware.core.scores import Readout
 from izhi.hardware.core.simulated import CHECK_EVERY
+from izhi.hardware.devices import shape_for
 from izhi.hardware.devices.core import CoreDevice
 from izhi.hardware.fixed import FixedPoint
 
@@ -136,6 +137,32 @@ def test_a_layer_whose_sources_have_one_word_shifts_its_sums_out(kind, lanes, un
     shape = shape_of(network, STEPS, lanes=lanes, units=units, spikes=spikes)
     assert shape.layers[0].groups == 1
     check(loaded(network, shape, pauses=(40, 40), check_every=16), network, random_spikes(2, STEPS, 3, 12))
+
+
+def test_two_spikes_are_taken_at_once_where_the_first_layer_can():
+    plain, windows = random_network(1), convolutional_network(1)
+    assert shape_for(IntegerArtifact(plain, STEPS, ())).layers[0].spikes == 2
+    for network in (windows, random_network(1, delay=3)):
+        assert shape_for(IntegerArtifact(network, STEPS, ())).layers[0].spikes == 1
+        with pytest.raises(SettingError, match="spikes is 2, but the first layer has delays, pools, a convolution"):
+            shape_of(network, STEPS, spikes=2)
+    with pytest.raises(SettingError, match="spikes is 3, expected 1 or 2"):
+        shape_of(plain, STEPS, spikes=3)
+
+
+def test_a_pair_that_is_no_pair_of_inputs_is_refused():
+    network = random_network(1)
+    spikes, pair = random_spikes(2, STEPS, 2, 12), Opcode.PAIR << 28
+    for at_once, words, error in (
+        (2, [pair | 12, Opcode.END << 28], Error.SOURCE),
+        (2, [pair | 3 | 12 << 14, Opcode.END << 28], Error.SOURCE),
+        (1, [pair | 3 | 4 << 14, Opcode.END << 28], Error.OPCODE),
+    ):
+        device = loaded(network, shape_of(network, STEPS, lanes=4, units=2, spikes=at_once))
+        assert device.block.exchange(np.array(words, np.uint32), 99)[-1] == ABORTED
+        assert error_of(device) == error
+        acknowledge(device)
+        check(device, network, spikes)
 
 
 CONVOLUTIONS = {

@@ -20,7 +20,7 @@ from izhi.hardware.core.boards import ECP5_BOARDS
 
 STEPS = 20
 NETWORK = random_network(1)
-SHAPE = shape_of(NETWORK, STEPS, lanes=4, units=2)
+SHAPE = shape_of(NETWORK, STEPS, lanes=4, units=2, spikes=2)
 
 #: nextpnr's report, cut down to what is read of it.
 REPORT = {

@@ -78,7 +78,7 @@ def run(command: Command) -> None:
     command.add_argument("--baud", type=int, metavar="N", help="of serial: bits a second [1,000,000]")
     command.add_argument("--lanes", type=int, metavar="N", help="of the simulated core [32]")
     command.add_argument("--units", type=int, metavar="N", help="of the simulated core [2]")
-    command.add_argument("--spikes", type=int, metavar="N", help="of the simulated core [1]")
+    command.add_argument("--spikes", type=int, metavar="N", help="of the simulated core [2, or 1]")
 
 
 def trace(command: Command) -> None:
@@ -114,10 +114,15 @@ def rtl(command: Command) -> None:
     for name, default, about in (
         ("lanes", 32, "neurons that an input spike reaches in a cycle"),
         ("units", 2, "neurons that are updated in a cycle"),
-        ("spikes", 1, "input spikes that are added in a cycle, 1 or 2"),
         ("samples", 20, "test samples simulated for the latency; 0 for none"),
     ):
         command.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{about} [{default}]")
+    command.add_argument(
+        "--spikes",
+        type=int,
+        metavar="N",
+        help="input spikes that are added at once [2; 1 where the first layer is a convolution or has delays or pools]",
+    )
     command.add_argument(
         "--activity", action="store_true", help="also how often registers change in each block, for estimates of power"
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
-from amaranth.lib import data, wiring
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.accumulator import Accumulator
 from izhi.hardware.core.delays import DelayLine
+from izhi.hardware.core.departure import Departure, entry
 from izhi.hardware.core.events import Kind, events
 from izhi.hardware.core.memories import loading
 from izhi.hardware.core.neurons import MOST_STAGES, Neurons
@@ -57,25 +58,26 @@ class Layer(wiring.Component):
         ):
             wiring.connect(m, wiring.flipped(ours), theirs)
 
-        layout = data.StructLayout({"kind": Kind, "fired": unsigned(s.units), "number": neurons.number.shape()})
+        layout = entry(s)
         # What may still come of the step before, with its mark, and what the step will bring, with its own.
         before, own = min(s.updates, MOST_STAGES) + 1, s.updates + 1
         depth = before + 2 * own
         m.submodules.queue = queue = Queue(layout, depth)
-        entry = Signal(layout)
+        m.submodules.departure = departure = Departure(s)
+        left = queue.input.payload
         # The mark of a step's end follows its last update.
         step_is_over = Signal()
         m.d.sync += step_is_over.eq(neurons.is_valid & neurons.is_last)
         fires = neurons.is_valid & neurons.fired.any()
         is_idle, is_ready, has_room = neurons.is_idle & ~step_is_over, neurons.is_ready, Signal()
-        m.d.sync += has_room.eq(queue.is_empty if s.recurrent else queue.level <= depth - before - own)
+        m.d.sync += has_room.eq(queue.level <= depth - before - own)
         if s.recurrent:  # spikes have come back before the next step ends
             is_ready = is_idle
+            m.d.sync += has_room.eq(queue.is_empty & departure.is_empty)
         m.d.comb += [
-            entry.kind.eq(Mux(step_is_over, Kind.STEP, Mux(accumulator.end, Kind.END, Kind.SPIKE))),
-            entry.fired.eq(neurons.fired),
-            entry.number.eq(neurons.number),
-            queue.input.payload.eq(entry),
+            left.kind.eq(Mux(step_is_over, Kind.STEP, Mux(accumulator.end, Kind.END, Kind.SPIKE))),
+            left.fired.eq(neurons.fired),
+            left.number.eq(neurons.number),
             queue.input.valid.eq(fires | step_is_over | accumulator.end),
             accumulator.is_ready.eq(is_ready & has_room),
             accumulator.is_idle.eq(is_idle & has_room),
@@ -89,7 +91,10 @@ class Layer(wiring.Component):
             self.v.eq(neurons.v),
             self.u.eq(neurons.u),
         ]
-        self._send(m, queue.output)
+        wiring.connect(m, queue.output, departure.input)
+        wiring.connect(m, departure.output, wiring.flipped(self.output))
+        if s.recurrent:
+            wiring.connect(m, departure.back, accumulator.feedback)
         return m
 
     def _arrive(self, m: Module, last: Any) -> None:
@@ -102,36 +107,3 @@ class Layer(wiring.Component):
             wiring.connect(m, wiring.flipped(self.delays), line.delays)
             before = line.output
         wiring.connect(m, before, last)
-
-    def _send(self, m: Module, entries: Any) -> None:
-        """One event for each neuron that fired, to the next layer and, if they come back, to this one."""
-        s = self.shape
-        head, sent = entries.payload, Signal(s.units)
-        back = self.accumulator.feedback
-        left = head.fired & ~sent
-        lowest = Signal(range(max(2, s.units)))
-        for k in reversed(range(s.units)):
-            with m.If(left[k]):
-                m.d.comb += lowest.eq(k)
-        rest = left & ~(1 << lowest)
-        is_spike, went, came_back = head.kind == Kind.SPIKE, Signal(), Signal()
-        goes_back = is_spike & int(s.recurrent)
-        m.d.comb += [
-            self.output.payload.kind.eq(head.kind),
-            self.output.payload.source.eq(head.number + lowest * s.places),
-            self.output.valid.eq(entries.valid & ~went),
-            back.payload.source.eq(self.output.payload.source),
-            back.valid.eq(entries.valid & goes_back & ~came_back),
-        ]
-        has_gone = went | (self.output.valid & self.output.ready)
-        has_come_back = ~goes_back | came_back | (back.valid & back.ready)
-        with m.If(entries.valid):
-            with m.If(has_gone & has_come_back):
-                m.d.sync += [went.eq(0), came_back.eq(0)]
-                with m.If(is_spike & rest.any()):
-                    m.d.sync += sent.eq(sent | (1 << lowest))
-                with m.Else():
-                    m.d.sync += sent.eq(0)
-                    m.d.comb += entries.ready.eq(1)
-            with m.Else():
-                m.d.sync += [went.eq(has_gone), came_back.eq(has_come_back & goes_back)]

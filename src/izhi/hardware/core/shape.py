@@ -342,6 +342,12 @@ def _require_equal(where: str, layer: Layer) -> None:
             )
 
 
+def takes_pairs(network: Network) -> bool:
+    """Whether two spikes of the input can be added at once."""
+    first = network.layers[0]
+    return first.window is None and not first.pools and first.delay is None and first.inputs <= 1 << PAIR_BITS
+
+
 def shape_of(
     network: Network, steps: int, *, lanes: int = 32, units: int = 2, largest_input: int = 1, spikes: int = 1
 ) -> CoreShape:

@@ -17,7 +17,7 @@ from izhi.errors import DeviceError, IzhiError, SettingError, unknown
 from izhi.hardware.artifact import Artifact, IntegerArtifact, IPArtifact
 from izhi.hardware.core.description import read
 from izhi.hardware.core.fit import larger
-from izhi.hardware.core.shape import CoreShape, largest_input, shape_of
+from izhi.hardware.core.shape import CoreShape, largest_input, shape_of, takes_pairs
 from izhi.hardware.core.simulated import SimulatedCore
 from izhi.hardware.devices.core import CoreDevice
 from izhi.hardware.devices.device import Counters, Device, N, check_kind
@@ -98,9 +98,11 @@ def _simulator(
     return CoreDevice("simulator", SimulatedCore(library(shape), shape), shape)
 
 
-def shape_for(artifact: IntegerArtifact, lanes: int = 32, units: int = 2, spikes: int = 1) -> CoreShape:
-    """The shape of a core for one artifact, see ``shape_of``."""
+def shape_for(artifact: IntegerArtifact, lanes: int = 32, units: int = 2, spikes: int | None = None) -> CoreShape:
+    """The shape of a core for one artifact, see ``shape_of``, of two spikes at once if its first layer takes them."""
     most = largest_input(artifact.encoding)
+    if spikes is None:
+        spikes = 2 if takes_pairs(artifact.network) else 1
     return shape_of(artifact.network, artifact.steps, lanes=lanes, units=units, largest_input=most, spikes=spikes)
 
 
