@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Array, Module, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -35,14 +37,15 @@ class Filled(wiring.Component):
         second_address, second_data: another one, with two readers; not while the memory is filled.
 
     Attributes:
-        latency: two cycles are a block's, see ``BlockMemory``; a choice among up to four blocks takes one more.
+        latency: two cycles are a block's, see ``BlockMemory``. Of several blocks, which are far apart, words take one
+            more to the place of choice, and a choice among up to four yet another.
     """
 
     def __init__(self, width: int, depth: int, readers: int = 1) -> None:
         self.width, self.depth = width, depth
         self._readers = ("", "second_")[:readers]
         self.blocks = ceil_div(depth, BLOCK)
-        self.latency, left = 2, self.blocks
+        self.latency, left = 2 if self.blocks == 1 else 3, self.blocks
         while left > 1:
             self.latency, left = self.latency + 1, ceil_div(left, _CHOICE)
         super().__init__(
@@ -79,19 +82,26 @@ class Filled(wiring.Component):
 
     def _chosen(self, m: Module, words: list[Value], address: Signal) -> Value:
         """The word of that block which holds the address, from what each of them answers two cycles later."""
-        block, which = Signal(range(max(2, self.blocks))), Signal(range(max(2, self.blocks)))
-        m.d.sync += [block.eq(_number(address)), which.eq(block)]
-        place: Value = which
+        if len(words) == 1:
+            return words[0]
+        place: Value = _number(address)
+        for _ in range(3):
+            place = _later(m, place, range(self.blocks))
+        words = [_later(m, word, unsigned(self.width)) for word in words]
         while len(words) > 1:
             chosen: list[Value] = []
             for first in range(0, len(words), _CHOICE):
-                word = Signal(unsigned(self.width), reset_less=True)
-                m.d.sync += word.eq(Array(words[first : first + _CHOICE])[place[:_CHOICE_BITS]])
-                chosen.append(word)
-            words, rest = chosen, Signal(max(1, len(place) - _CHOICE_BITS))
-            m.d.sync += rest.eq(place[_CHOICE_BITS:])
-            place = rest
+                word = Array(words[first : first + _CHOICE])[place[:_CHOICE_BITS]]
+                chosen.append(_later(m, word, unsigned(self.width)))
+            words, place = chosen, _later(m, place[_CHOICE_BITS:], max(1, len(place) - _CHOICE_BITS))
         return words[0]
+
+
+def _later(m: Module, value: Value, shape: Any) -> Signal:
+    """A cycle later."""
+    register = Signal(shape, reset_less=True)
+    m.d.sync += register.eq(value)
+    return register
 
 
 def _number(address: Signal) -> Value:
