@@ -116,7 +116,7 @@ def test_every_spike_and_state_is_that_of_the_integer_model(case, pauses):
     assert out.spikes[0].any()
 
 
-@pytest.mark.parametrize("name", ["readout", "recurrent lif"])
+@pytest.mark.parametrize("name", ["readout", "recurrent lif", "pairs"])
 def test_memories_of_several_blocks_and_products_of_several_parts_change_nothing(name, monkeypatch):
     """What only large networks have, made of small ones: blocks of 16 words, and multipliers of 7 bits."""
     monkeypatch.setattr(compile, "_sources", lambda: "blocks of 16 words, multipliers of 7 bits")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, Value, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -31,8 +31,8 @@ class BlockMemory(wiring.Component):
         write_address, write_data, write_enable: a word is written where that is high.
         read_address, read_enable: a word is asked for where that is high.
         data: that word, two cycles later; it stays until another one is asked for.
-        second_*: another word in the same cycle, with two readers. The port that writes is the one that reads it, and
-            no second word is asked for while one is written.
+        second_read_enable, second_data: the same for the port that writes, with two readers: a word is asked for at
+            write_address where none is written.
 
     Args:
         width, depth: bits of a word, and words.
@@ -43,8 +43,8 @@ class BlockMemory(wiring.Component):
         self.width, self.depth = width, depth
         address = number_below(depth)
         reader = {"read_address": In(address), "read_enable": In(1), "data": Out(unsigned(width))}
-        second = {f"second_{name}": member for name, member in reader.items()} if readers > 1 else {}
         self._has_second = readers > 1
+        second = {"second_read_enable": In(1), "second_data": Out(unsigned(width))} if self._has_second else {}
         super().__init__(
             {
                 "write_address": In(address),
@@ -70,18 +70,10 @@ class BlockMemory(wiring.Component):
         if self._has_second:
             second = cells.read_port()
             m.d.comb += [
-                write.addr.eq(self._shared_address), second.addr.eq(self._shared_address),
-                second.en.eq(self.second_read_enable & ~self.write_enable),
+                second.addr.eq(self.write_address), second.en.eq(self.second_read_enable & ~self.write_enable),
                 self.second_data.eq(_a_cycle_later(m, second.data)),
             ]  # fmt: skip
         return m
-
-    @property
-    def _shared_address(self) -> Value:
-        """Of the port that writes, and otherwise reads a second word."""
-        if not self._has_second:
-            return self.write_address
-        return Mux(self.write_enable, self.write_address, self.second_read_address)
 
     def _of_ecp5(self, m: Module) -> None:
         """As many DP16KD as the width takes; port A writes, and port B reads (Lattice FPGA-TN-02204).
@@ -92,7 +84,7 @@ class BlockMemory(wiring.Component):
         zeros, bytes_ = (3, Const(0, 3)) if width == 9 else (4, Const(0b0011, 4))
         addresses = (
             Cat(first, address, Const(0, 14))[:14]
-            for first, address in ((bytes_, self._shared_address), (Const(0, zeros), self.read_address))
+            for first, address in ((bytes_, self.write_address), (Const(0, zeros), self.read_address))
         )
         written, asked = addresses
         used = self.write_enable | self.second_read_enable if self._has_second else self.write_enable

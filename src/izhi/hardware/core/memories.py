@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Array, Module, Signal, Value, unsigned
+from amaranth.hdl import Array, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,14 +38,14 @@ class Filled(wiring.Component):
 
     Attributes:
         latency: two cycles are a block's, see ``BlockMemory``. Of several blocks, which are far apart, words take one
-            more to the place of choice, and a choice among up to four yet another.
+            more to the place of choice, and a choice among up to four yet another. With two readers addresses take one.
     """
 
     def __init__(self, width: int, depth: int, readers: int = 1) -> None:
         self.width, self.depth = width, depth
         self._readers = ("", "second_")[:readers]
         self.blocks = ceil_div(depth, BLOCK)
-        self.latency, left = 2 if self.blocks == 1 else 3, self.blocks
+        self.latency, left = 2 + (self.blocks > 1) + (readers > 1), self.blocks
         while left > 1:
             self.latency, left = self.latency + 1, ceil_div(left, _CHOICE)
         super().__init__(
@@ -58,29 +58,34 @@ class Filled(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        blocks = [self._block(m, number) for number in range(self.blocks)]
-        for which in self._readers:
-            address = getattr(self, f"{which}address")
-            for number, block in enumerate(blocks):
-                # A block rests while another is read.
-                m.d.comb += [
-                    getattr(block, f"{which}read_address").eq(address),
-                    getattr(block, f"{which}read_enable").eq(_number(address) == number),
-                ]
+        addresses: list[Value] = [self.address]
+        fill: list[Value] = [self.fill.address, self.fill.word, self.fill.enable]
+        if len(self._readers) == 2:
+            # The second reader has the port that writes; which of them has the address is chosen once for all blocks.
+            fill[0] = Mux(self.fill.enable, self.fill.address, self.second_address)
+            fill = [_later(m, value, value.shape()) for value in fill]
+            addresses = [_later(m, self.address, self.address.shape()), fill[0]]
+        blocks = [self._block(m, number, fill, addresses) for number in range(self.blocks)]
+        for which, address in zip(self._readers, addresses, strict=True):
             words = [getattr(block, f"{which}data") for block in blocks]
             m.d.comb += getattr(self, f"{which}data").eq(self._chosen(m, words, address))
         return m
 
-    def _block(self, m: Module, number: int) -> BlockMemory:
-        block = BlockMemory(self.width, min(BLOCK, self.depth - number * BLOCK), len(self._readers))
+    def _block(self, m: Module, number: int, fill: list[Value], addresses: list[Value]) -> BlockMemory:
+        """A block, which rests while another is read."""
+        block = BlockMemory(self.width, min(BLOCK, self.depth - number * BLOCK), len(addresses))
         m.submodules[f"block_{number}"] = block
+        place, word, enable = fill
         m.d.comb += [
-            block.write_address.eq(self.fill.address), block.write_data.eq(self.fill.word),
-            block.write_enable.eq(self.fill.enable & (_number(self.fill.address) == number)),
+            block.write_address.eq(place), block.write_data.eq(word),
+            block.write_enable.eq(enable & (_number(place) == number)),
+            block.read_address.eq(addresses[0]), block.read_enable.eq(_number(addresses[0]) == number),
         ]  # fmt: skip
+        if len(addresses) == 2:
+            m.d.comb += block.second_read_enable.eq(_number(addresses[1]) == number)
         return block
 
-    def _chosen(self, m: Module, words: list[Value], address: Signal) -> Value:
+    def _chosen(self, m: Module, words: list[Value], address: Value) -> Value:
         """The word of that block which holds the address, from what each of them answers two cycles later."""
         if len(words) == 1:
             return words[0]
@@ -104,6 +109,6 @@ def _later(m: Module, value: Value, shape: Any) -> Signal:
     return register
 
 
-def _number(address: Signal) -> Value:
+def _number(address: Value) -> Value:
     """The number of the block that holds an address; the lower bits are the place in it."""
     return address >> (BLOCK - 1).bit_length()
