@@ -65,6 +65,10 @@ def test_operations_of_a_sample_are_counted_from_its_spikes():
     assert read.picojoules == pytest.approx(read.count * 4 * 10 / 64)  # of 4 bits
     assert found["layer 2", "weights read"].count == pytest.approx(out.spikes[0].sum() / 3 * SHAPE.layers[1].groups * 4)
     assert found["layer 1", "products of neurons"].count == STEPS * SHAPE.layers[0].outputs * 7
+    assert found["layer 1", "sums read and written"].count == 2 * read.count
+    pairs = operations(NETWORK, shape_of(NETWORK, STEPS, lanes=4, units=2, spikes=2), SPIKES)
+    sums = next(one for one in pairs if one.what == "sums read and written")
+    assert sums.count == 2 * np.ceil(SPIKES.sum(2) / 2).sum() / 3 * 3 * 4
     added = found["layer 1", "weights added"]
     assert added.picojoules == pytest.approx(added.count * SHAPE.layers[0].accumulator_bits * 0.1 / 32)
 

@@ -51,8 +51,12 @@ def operations(network: Network, shape: CoreShape, spikes: NDArray[np.integer]) 
     for number, (layer, s, fired) in enumerate(
         zip(network.layers, shape.layers, run(network, spikes).spikes, strict=True), start=1
     ):
-        words = (_seen(layer, arriving) + (int(fired.sum()) if s.recurrent else 0)) * s.groups / batch
-        for what, count, each in _of_layer(s, words, steps * s.outputs):
+        own = int(fired.sum()) if s.recurrent else 0
+        seen = _seen(layer, arriving) + own
+        # Two spikes at once are added up before they go to a sum.
+        sent = int((-(-arriving.sum(2) // 2)).sum()) + own if s.spikes == 2 else seen
+        words, sums = seen * s.groups / batch, sent * s.groups / batch
+        for what, count, each in _of_layer(s, words, sums, steps * s.outputs):
             found.append(Operations(f"layer {number}", what, count, count * each))
         arriving = fired
     readout, r = network.readout, shape.readout
@@ -67,13 +71,13 @@ def operations(network: Network, shape: CoreShape, spikes: NDArray[np.integer]) 
     return found
 
 
-def _of_layer(s: LayerShape, words: float, updates: int) -> Iterator[tuple[str, float, float]]:
-    """What it does, how often, and pJ of each time."""
+def _of_layer(s: LayerShape, words: float, sums: float, updates: int) -> Iterator[tuple[str, float, float]]:
+    """What it does with words of weights, and of sums, how often, and pJ of each time."""
     added, sum_bits = words * s.lanes, s.accumulator_bits
     yield "weights read", added, s.weight_bits * ACCESS
     yield "weights added", added, sum_bits * ADDITION
     if s.sums > 1:  # the others are registers
-        yield "sums read and written", 2 * added, sum_bits * ACCESS
+        yield "sums read and written", 2 * sums * s.lanes, sum_bits * ACCESS
     products = list(_products(s))
     yield "products of neurons", updates * len(products), sum(a * b for a, b in products) / len(products) * PRODUCT
     trace = 0 if s.trace is None else s.trace.width
