@@ -385,11 +385,11 @@ def test_a_core_that_does_not_come_to_an_end_is_an_error():
 
 
 def test_a_core_whose_logic_does_not_settle_is_refused(monkeypatch):
-    """By value: these passes leave nets some bits of which are copies of others, so that they feed back."""
+    """By value: these passes leave nets whole whose bits come from several cells, so that they feed back."""
     settings, core, _ = CORES["recurrent"]
     network, spikes = random_network(1, **settings), random_spikes(2, STEPS, 2, 12)
     shape = shape_of(network, STEPS, **core)
-    passes = "proc; flatten; opt -full; splitnets -driver; memory_collect; memory_map t:$mem_v2 r:SIZE=1 %i; opt_clean"
+    passes = "proc; flatten; opt -full; memory_collect; memory_map t:$mem_v2 r:SIZE=1 %i; opt -full; opt_clean"
     monkeypatch.setattr(compile, "_PASSES", passes)
     wrong = library.__wrapped__(shape)
     for check_every in (1, CHECK_EVERY):
