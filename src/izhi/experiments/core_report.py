@@ -245,6 +245,7 @@ def _energy(whole: Report) -> str:
     found = whole["operations"]
     rows = [(one["block"], one["what"], f"{one['count']:,.0f}", f"{one['picojoules'] / 1000:,.1f}") for one in found]
     total = sum(one["picojoules"] for one in found)
+    least, most = energy.FPGA
     low, high = (total * factor / 1e6 for factor in energy.FPGA)
     return f"""
 ## Energy of a sample: an estimate
@@ -252,9 +253,9 @@ def _energy(whole: Report) -> str:
 {markdown(("", "what", "how often", "nJ at 45 nm"), rows, right=(2, 3))}
 
 {total / 1000:,.0f} nJ in an integrated circuit of 45 nm, from published energies of additions, products and accesses
-to memories (Horowitz, ISSCC 2014), and {low:,.1f} to {high:,.1f} µJ in an FPGA of that process, which takes 7.1 to 14
-times as much (Kuon and Rose, IEEE TCAD 2007). The clock, leakage, pins and a processor beside it are not counted: an
-estimate to compare cores with, no measurement.
+to memories (Horowitz, ISSCC 2014), and {low:,.1f} to {high:,.1f} µJ in an FPGA of that process, which takes
+{least:g} to {most:g} times as much (Kuon and Rose, IEEE TCAD 2007). The clock, leakage, pins and a processor beside it
+are not counted: an estimate to compare cores with, no measurement.
 """
 
 

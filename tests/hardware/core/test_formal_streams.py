@@ -91,7 +91,7 @@ class Answers(wiring.Component):
         out, comes = self.output.payload, self.output.valid & self.output.ready
         # Behind the event of an end stands a score.
         ended, is_end = Signal(), out.word == Opcode.END << 28
-        is_event = ended & 0 if not self.sends_spikes else ~ended
+        is_event = ~ended & int(self.sends_spikes)
         with m.If(comes):
             m.d.sync += ended.eq(is_event & is_end)
         self._read(m, tapped, answer)

@@ -42,7 +42,6 @@ class BlockMemory(wiring.Component):
     def __init__(self, width: int, depth: int, readers: int = 1) -> None:
         self.width, self.depth = width, depth
         address = number_below(depth)
-        reader = {"read_address": In(address), "read_enable": In(1), "data": Out(unsigned(width))}
         self._has_second = readers > 1
         second = {"second_read_enable": In(1), "second_data": Out(unsigned(width))} if self._has_second else {}
         super().__init__(
@@ -50,7 +49,9 @@ class BlockMemory(wiring.Component):
                 "write_address": In(address),
                 "write_data": In(unsigned(width)),
                 "write_enable": In(1),
-                **reader,
+                "read_address": In(address),
+                "read_enable": In(1),
+                "data": Out(unsigned(width)),
                 **second,
             }
         )
@@ -65,28 +66,29 @@ class BlockMemory(wiring.Component):
         write, read = cells.write_port(), cells.read_port()
         m.d.comb += [
             write.addr.eq(self.write_address), write.data.eq(self.write_data), write.en.eq(self.write_enable),
-            read.addr.eq(self.read_address), read.en.eq(self.read_enable), self.data.eq(_a_cycle_later(m, read.data)),
+            read.addr.eq(self.read_address), read.en.eq(self.read_enable), self.data.eq(later(m, read.data)),
         ]  # fmt: skip
         if self._has_second:
             second = cells.read_port()
             m.d.comb += [
                 second.addr.eq(self.write_address), second.en.eq(self.second_read_enable & ~self.write_enable),
-                self.second_data.eq(_a_cycle_later(m, second.data)),
+                self.second_data.eq(later(m, second.data)),
             ]  # fmt: skip
         return m
 
     def _of_ecp5(self, m: Module) -> None:
-        """As many DP16KD as the width takes; port A writes, and port B reads (Lattice FPGA-TN-02204).
+        """As many DP16KD as the width takes; port A writes, or is the second that reads, and port B reads.
+
+        See Lattice's FPGA-TN-02204.
 
         Addresses count nibbles. Of a port of 18 bits the two lowest address bits are the bytes that are written.
         """
         width = 9 if self.depth > BLOCK // 2 else 18
         zeros, bytes_ = (3, Const(0, 3)) if width == 9 else (4, Const(0b0011, 4))
-        addresses = (
+        written, asked = (
             Cat(first, address, Const(0, 14))[:14]
             for first, address in ((bytes_, self.write_address), (Const(0, zeros), self.read_address))
         )
-        written, asked = addresses
         used = self.write_enable | self.second_read_enable if self._has_second else self.write_enable
         found: dict[str, list[Value]] = {"A": [], "B": []}
         for place in range(ceil_div(self.width, width)):
@@ -115,10 +117,11 @@ class BlockMemory(wiring.Component):
             m.d.comb += self.second_data.eq(Cat(*found["A"])[: self.width])
 
 
-def _a_cycle_later(m: Module, value: Value) -> Signal:
-    word = Signal(value.shape(), reset_less=True)
-    m.d.sync += word.eq(value)
-    return word
+def later(m: Module, value: Value, shape: Any = None) -> Signal:
+    """A value a cycle later, of its own shape or another one."""
+    register = Signal(value.shape() if shape is None else shape, reset_less=True)
+    m.d.sync += register.eq(value)
+    return register
 
 
-__all__ = ["BLOCK", "ECP5", "NEVER_AT_ONCE", "BlockMemory"]
+__all__ = ["BLOCK", "ECP5", "NEVER_AT_ONCE", "BlockMemory", "later"]

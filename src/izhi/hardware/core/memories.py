@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from amaranth.hdl import Array, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Array, Module, Mux, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import number_below
-from izhi.hardware.core.block_memory import BLOCK, BlockMemory
+from izhi.hardware.core.block_memory import BLOCK, BlockMemory, later
 from izhi.hardware.core.shape import ceil_div
 
 #: Blocks among which one cycle chooses.
@@ -63,8 +61,8 @@ class Filled(wiring.Component):
         if len(self._readers) == 2:
             # The second reader has the port that writes; which of them has the address is chosen once for all blocks.
             fill[0] = Mux(self.fill.enable, self.fill.address, self.second_address)
-            fill = [_later(m, value, value.shape()) for value in fill]
-            addresses = [_later(m, self.address, self.address.shape()), fill[0]]
+            fill = [later(m, value) for value in fill]
+            addresses = [later(m, self.address), fill[0]]
         blocks = [self._block(m, number, fill, addresses) for number in range(self.blocks)]
         for which, address in zip(self._readers, addresses, strict=True):
             words = [getattr(block, f"{which}data") for block in blocks]
@@ -91,22 +89,15 @@ class Filled(wiring.Component):
             return words[0]
         place: Value = _number(address)
         for _ in range(3):
-            place = _later(m, place, range(self.blocks))
-        words = [_later(m, word, unsigned(self.width)) for word in words]
+            place = later(m, place, range(self.blocks))
+        words = [later(m, word, unsigned(self.width)) for word in words]
         while len(words) > 1:
             chosen: list[Value] = []
             for first in range(0, len(words), _CHOICE):
                 word = Array(words[first : first + _CHOICE])[place[:_CHOICE_BITS]]
-                chosen.append(_later(m, word, unsigned(self.width)))
-            words, place = chosen, _later(m, place[_CHOICE_BITS:], max(1, len(place) - _CHOICE_BITS))
+                chosen.append(later(m, word, unsigned(self.width)))
+            words, place = chosen, later(m, place[_CHOICE_BITS:], max(1, len(place) - _CHOICE_BITS))
         return words[0]
-
-
-def _later(m: Module, value: Value, shape: Any) -> Signal:
-    """A cycle later."""
-    register = Signal(shape, reset_less=True)
-    m.d.sync += register.eq(value)
-    return register
 
 
 def _number(address: Value) -> Value:

@@ -44,6 +44,11 @@ def _most(pools: tuple[Pool, ...], most: int) -> int:
     return most
 
 
+def _pairs(inputs: int, has_delays: bool, window: Window | None, pools: tuple[Pool, ...]) -> bool:
+    """Whether a layer can add two spikes at once."""
+    return window is None and not pools and not has_delays and inputs <= 1 << PAIR_BITS
+
+
 @dataclass(frozen=True)
 class LayerShape:
     """A layer of neurons.
@@ -92,7 +97,7 @@ class LayerShape:
             raise SettingError(f"lanes is {self.lanes} and units is {self.units}, expected units that divide lanes")
         if self.spikes not in (1, 2):
             raise SettingError(f"spikes is {self.spikes}, expected 1 or 2 that are added at once")
-        if self.spikes == 2 and (self.window or self.pools or self.delay or self.inputs > 1 << PAIR_BITS):
+        if self.spikes == 2 and not _pairs(self.inputs, bool(self.delay), self.window, self.pools):
             raise SettingError(
                 "spikes is 2, but the first layer has delays, pools, a convolution or more than"
                 f" {1 << PAIR_BITS:,} inputs, where they are added one by one; use 1"
@@ -345,7 +350,7 @@ def _require_equal(where: str, layer: Layer) -> None:
 def takes_pairs(network: Network) -> bool:
     """Whether two spikes of the input can be added at once."""
     first = network.layers[0]
-    return first.window is None and not first.pools and first.delay is None and first.inputs <= 1 << PAIR_BITS
+    return _pairs(first.inputs, first.delay is not None, first.window, first.pools)
 
 
 def shape_of(
