@@ -277,6 +277,17 @@ def test_malformed_packets_raise_a_flag_and_the_next_inference_is_right():
         assert np.array_equal(device.run(spikes).scores, expected), name
 
 
+def test_each_of_several_malformed_packets_is_answered_however_late_the_answers_are_taken():
+    network = random_network(1)
+    device = loaded(network, shape_of(network, STEPS, lanes=4, units=2), pauses=(0, 250), check_every=16)
+    count = 9
+    out, last = device.block.stream(np.full(count, 9 << 28, np.uint32), np.ones(count, bool), count, count)
+    assert out.tolist() == [ABORTED] * count
+    assert last.all()
+    acknowledge(device)
+    check(device, network, random_spikes(2, STEPS, 2, 12))
+
+
 def test_what_was_found_before_an_error_is_ended():
     settings, core, _ = CORES["lif"]
     network, spikes = random_network(1, **settings), random_spikes(2, STEPS, 3, 12)

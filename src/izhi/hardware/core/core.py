@@ -78,14 +78,14 @@ class Core(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        discard, is_packet_over = Signal(), Signal()
+        discard, is_packet_over, aborts = Signal(), Signal(), Signal()
         for number, layer in enumerate(self.layers):
             m.submodules[f"layer_{number}"] = ResetInserter(discard)(layer)
             for name in STATES:
                 m.d.comb += getattr(self, f"{name}_{number}").eq(getattr(layer, name))
         m.submodules.scores = ResetInserter(discard)(self.scores)
         m.submodules.taps = taps = ResetInserter(discard)(_Taps(self.shape))
-        m.submodules.decoder = decoder = self._decoder(m, discard, is_packet_over)
+        m.submodules.decoder = decoder = self._decoder(m, discard, is_packet_over, aborts)
         ahead = self.shape.layers[0]
         m.submodules.first = first = ResetInserter(discard)(Relay(event(ahead.inputs, ahead.spikes)))
         wiring.connect(m, decoder.output, first.input)
@@ -109,11 +109,11 @@ class Core(wiring.Component):
                 went.eq(is_waiting & has_gone),
                 tapped.eq(is_waiting & is_tapped & self.sends_spikes),
             ]
-        self._encode(m, taps, decoder.aborts, is_packet_over, discard)
+        self._encode(m, taps, decoder.aborts, is_packet_over, discard, aborts)
         return m
 
     def _encode(
-        self, m: Module, taps: Any, aborts_now: Signal, is_packet_over: Signal, discard: Signal
+        self, m: Module, taps: Any, aborts_now: Signal, is_packet_over: Signal, discard: Signal, aborts: Signal
     ) -> None:  # fmt: skip
         """Scores behind events; a packet of inferences ends, even if they are thrown away.
 
@@ -122,7 +122,7 @@ class Core(wiring.Component):
         scores, offered = self.scores, Signal(WORD)
         has_ended = scores.output.valid & scores.is_last
         m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(width=33, depth=2)
-        is_open, aborts, is_offered = Signal(), Signal(), Signal()
+        is_open, is_offered = Signal(), Signal()
         can_take = buffer.w_rdy & ~aborts & ~discard
         with m.If(aborts):
             m.d.comb += [offered.word.eq(ABORTED), offered.last.eq(1), is_offered.eq(1)]
@@ -161,7 +161,7 @@ class Core(wiring.Component):
             self.is_answering.eq(is_open | aborts | (buffer.level != 0)),
         ]
 
-    def _decoder(self, m: Module, discard: Signal, is_packet_over: Signal) -> Any:
+    def _decoder(self, m: Module, discard: Signal, is_packet_over: Signal, aborts: Signal) -> Any:
         """The decoder, connected to the memories and the control ports."""
         ports = [getattr(layer, name) for layer in self.layers for name, _ in layer.shape.memories]
         if isinstance(self.scores, Readout):
@@ -176,7 +176,7 @@ class Core(wiring.Component):
                 port.word.eq(decoder.word),
                 port.enable.eq(decoder.enable[number]),
             ]
-        # One inference at a time: what comes in waits until the scores are out, and while a malformed one goes.
+        # One inference at a time: what comes in waits until the scores are out, or what says that it was malformed.
         m.submodules.arrival = arrival = ResetInserter(self.clear)(Relay(WORD))
         wiring.connect(m, wiring.flipped(self.input), arrival.input)
         m.d.sync += discard.eq(decoder.fault | self.clear)
@@ -187,7 +187,7 @@ class Core(wiring.Component):
         with m.Elif(out.valid & out.ready & (out.payload.kind == Kind.END)):
             m.d.sync += [is_finishing.eq(1), is_packet_over.eq(decoder.ends_packet)]
         m.d.comb += [
-            decoder.holds.eq(is_finishing | discard),
+            decoder.holds.eq(is_finishing | discard | aborts),
             decoder.acknowledge.eq(self.acknowledge),
             decoder.expected.eq(self.expected),
             self.error.eq(decoder.error),
