@@ -52,11 +52,16 @@ def test_izhikevich(kernel, order, current, name, gain, learns):
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("reset", ["subtract", "zero", "value", "none"])
 @few
 @given(INPUTS, st.booleans(), st.booleans())
 def test_lif(kernel, reset, current, delay, learns):
-    check(lambda kernel: LIF(reset=reset, reset_delay=delay, kernel=kernel), kernel, current, None, learns=learns)
+    v_reset = -0.3 if reset == "value" else 0.0
+
+    def make(kernel):
+        return LIF(reset=reset, v_reset=v_reset, reset_delay=delay, kernel=kernel)
+
+    check(make, kernel, current, None, learns=learns)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -150,24 +150,31 @@ def test_every_coefficient_has_its_gradient(kernel, order, per_neuron, shape, na
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("reset", ["subtract", "zero", "value", "none"])
 @pytest.mark.parametrize("delay", [True, False])
 @quick
 @given(
     shape=shapes,
     coupled=st.booleans(),
-    learn=st.sampled_from([(), ("beta", "threshold")]),
+    learns=st.booleans(),
+    per_neuron=st.booleans(),
     synapse=st.booleans(),
     biased=st.booleans(),
     seed=st.integers(0, 2**31),
 )
-def test_lif_equals_the_reference(kernel, reset, delay, shape, coupled, learn, synapse, biased, seed):
+def test_lif_equals_the_reference(kernel, reset, delay, shape, coupled, learns, per_neuron, synapse, biased, seed):
     torch.manual_seed(seed)
+    v_reset, learned = (-0.2, ("beta", "threshold", "v_reset")) if reset == "value" else (0.0, ("beta", "threshold"))
+    size, spread = (shape[2], 0.1) if learns and per_neuron else (None, 0.0)
     conductance = torch.rand(shape) * 0.2 if coupled else None
     drive = drive_of(torch.randn(shape), conductance, synapse, biased)
 
     def make(kernel):
-        return LIF(0.9, reset=reset, reset_delay=delay, learn=learn, kernel=kernel)
+        torch.manual_seed(seed)
+        return LIF(
+            0.9, reset=reset, v_reset=v_reset, reset_delay=delay, learn=learned if learns else (), size=size,
+            spread=spread, kernel=kernel,
+        )  # fmt: skip
 
     assert_same(make, drive, kernel, 1e-4)
 
@@ -462,8 +469,8 @@ from izhi.kernels.cuda import recurrence
 from izhi.kernels.plan import Plan, Reset
 from izhi import ORDERS
 from izhi.neurons import surrogate
-cases = [(d, False) for d in (ORDERS["fpga-ip"], ORDERS["s2nn"], Reset("subtract", False))]
-cases += [(ORDERS["fpga-ip"], True), (Reset("subtract", True), True)]
+cases = [(d, False) for d in (ORDERS["fpga-ip"], ORDERS["s2nn"], Reset("subtract", False), Reset("value", False))]
+cases += [(ORDERS["fpga-ip"], True), (Reset("subtract", True), True), (Reset("value", True), True)]
 for dynamics, quantized in cases:
     plan = Plan(
         dynamics, surrogate.ATan, torch.bfloat16, coupled=not quantized, filtered=True, biased=True,
@@ -484,7 +491,7 @@ for dynamics, quantized in cases:
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert len(done.stdout.split()) == 10
+    assert len(done.stdout.split()) == 14
 
 
 @pytest.mark.gpu

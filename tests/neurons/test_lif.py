@@ -8,6 +8,7 @@ import torch
 from snntorch import surrogate
 
 from izhi import LIF, IzhiError
+from izhi.neurons import surrogate as ours
 
 
 @pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
@@ -53,6 +54,67 @@ def test_gradients_of_learned_coefficients_equal_leaky():
 
 
 @pytest.mark.parametrize("kernel", ["auto", "reference"])
+def test_a_spike_sets_v_to_a_value_before_the_next_decay(kernel):
+    current = torch.tensor([0.8, 0.9, 0.0, 0.7, 2.0, 0.0]).view(-1, 1, 1)
+    for delay, expected in ((True, [0.8, 1.3, -0.1, 0.65, 2.325, -0.1]), (False, [0.8, -0.2, -0.1, 0.65, -0.2, -0.1])):
+        neuron = LIF(0.5, reset="value", v_reset=-0.2, reset_delay=delay, kernel=kernel)
+        spikes, v = neuron.trace(current)
+        assert spikes.flatten().tolist() == [0, 1, 0, 0, 1, 0]
+        assert v.flatten().tolist() == pytest.approx(expected)
+        whole, last = neuron(current)
+        assert torch.equal(whole, spikes)
+        assert torch.equal(last.v, v[-1])
+
+
+@pytest.mark.parametrize("delay", [True, False])
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
+def test_a_value_of_zero_is_the_reset_to_zero(kernel, delay):
+    current, found = torch.randn(40, 3, 7), []
+    for reset in ("zero", "value"):
+        x = current.clone().requires_grad_()
+        spikes, state = LIF(0.9, reset=reset, reset_delay=delay, learn="beta", kernel=kernel)(x)
+        ((spikes * torch.linspace(-1, 1, 40)[:, None, None]).sum() + state.v.sum()).backward()
+        found.append((spikes, state.v, x.grad))
+    assert found[0][0].sum() > 20
+    for zero, value in zip(*found, strict=True):
+        assert torch.equal(zero, value)
+
+
+@pytest.mark.parametrize("delay", [True, False])
+def test_gradients_of_what_a_spike_sets_v_to_are_true_derivatives(delay):
+    """Where no spike comes or goes v is smooth in it, and the surrogate is as flat as the step."""
+    current = torch.tensor([1.5, 0.2, 0.1, 1.9, 0.3, -0.1]).double().view(-1, 1, 1).expand(-1, 2, 3)
+    neuron = LIF(
+        reset="value", reset_delay=delay, size=3, learn="beta,v_reset", kernel="reference",
+        surrogate=ours.FastSigmoid(1e12),
+    )  # fmt: skip
+
+    def last_v(beta, v_reset):
+        learned = {"learned.beta": beta, "learned.v_reset": v_reset}
+        spikes, state = torch.func.functional_call(neuron, learned, current)
+        assert spikes[:, 0, 0].tolist() == [1, 0, 0, 1, 0, 0]
+        return state.v
+
+    values = (torch.tensor(x).double().requires_grad_() for x in ([0.8, 0.7, 0.5], [-0.3, 0.1, 0.0]))
+    assert torch.autograd.gradcheck(last_v, tuple(values))
+
+
+def test_what_is_learned_stays_below_the_threshold():
+    neuron = LIF(reset="value", v_reset=0.5, learn="threshold,v_reset", size=3)
+    for parameter, values in zip(neuron.parameters(), ([1.0, 0.3, 0.3], [0.9, 0.2, 7.0]), strict=True):
+        parameter.data = torch.tensor(values)
+    _, threshold, v_reset = neuron.coefficients()
+    assert threshold.tolist() == pytest.approx([1.0, 0.3, 0.3])
+    assert v_reset.tolist() == pytest.approx([0.9, 0.2, 0.25])
+    v_reset.sum().backward()
+    assert neuron.learned["v_reset"].grad.tolist() == [1, 1, 1]
+    alone = LIF(reset="value", v_reset=0.5, learn="threshold")
+    alone.learned["threshold"].data.fill_(0.1)
+    assert alone.coefficients()[1].item() == pytest.approx(0.55)
+    assert torch.equal(LIF(reset="value", v_reset=0.99, learn="v_reset").coefficients()[2], torch.tensor(0.99))
+
+
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
 def test_state_goes_in_and_out(kernel):
     neuron = LIF(kernel=kernel)
     current = torch.rand(40, 2, 3)
@@ -71,6 +133,11 @@ def test_state_goes_in_and_out(kernel):
         ({"threshold": 0.0}, "threshold is 0.0, expected a finite number above 0"),
         ({"reset": "hard"}, "unknown reset mode 'hard'"),
         ({"learn": ["a1"]}, "unknown learnable coefficient 'a1'"),
+        ({"learn": ["v_reset"], "reset": "zero"}, "unknown learnable coefficient 'v_reset'"),
+        ({"reset": "value", "v_reset": math.nan}, "v_reset is nan, expected a finite number below the threshold, 1"),
+        ({"reset": "value", "v_reset": -math.inf}, "v_reset is -inf, expected a finite number"),
+        ({"reset": "value", "v_reset": 1.0}, "v_reset is 1.0, expected a finite number below the threshold, 1"),
+        ({"reset": "zero", "v_reset": -0.5}, "v_reset is -0.5, which reset 'zero' has no use for; choose reset"),
     ],
 )
 def test_bad_settings(arguments, message):

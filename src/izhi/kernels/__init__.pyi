@@ -17,8 +17,10 @@ from .drive import (
     LIFSettings as LIFSettings,
     Memory as Memory,
     QuantizedLIFCoefficients as QuantizedLIFCoefficients,
+    QuantizedValueLIFCoefficients as QuantizedValueLIFCoefficients,
     SpikeGradient as SpikeGradient,
     Synapse as Synapse,
+    ValueLIFCoefficients as ValueLIFCoefficients,
 )
 from .packed import (
     PackedSpikes as PackedSpikes,

@@ -18,13 +18,12 @@ from torch import Tensor
 from izhi.errors import SettingError, SlowKernelWarning, unknown
 from izhi.kernels import cpu, fused, paths, reference
 from izhi.kernels.drive import (
+    AnyLIFCoefficients,
     Coefficients,
     Drive,
     IzhikevichSettings,
-    LIFCoefficients,
     LIFSettings,
     Memory,
-    QuantizedLIFCoefficients,
     SpikeGradient,
 )
 from izhi.kernels.fused import Device
@@ -151,7 +150,7 @@ def lif(
     drive: Drive,
     memory: Memory,
     v: Tensor,
-    p: LIFCoefficients | QuantizedLIFCoefficients,
+    p: AnyLIFCoefficients,
     s: LIFSettings,
     kernel: str = "auto",
 ) -> tuple[Tensor, Memory, Tensor]:

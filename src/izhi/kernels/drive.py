@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from torch import Tensor
 
@@ -37,12 +37,34 @@ class LIFCoefficients(NamedTuple):
     threshold: Tensor | float
 
 
+class ValueLIFCoefficients(NamedTuple):
+    """The coefficients of LIF whose v a spike sets to v_reset."""
+
+    beta: Tensor | float
+    threshold: Tensor | float
+    v_reset: Tensor | float
+
+
 class QuantizedLIFCoefficients(NamedTuple):
     """The coefficients of LIF in fixed-point numbers, whose current is a sum of integers times gain."""
 
     beta: Tensor | float
     threshold: Tensor | float
     gain: Tensor | float
+
+
+class QuantizedValueLIFCoefficients(NamedTuple):
+    """The same of LIF whose v a spike sets to v_reset."""
+
+    beta: Tensor | float
+    threshold: Tensor | float
+    v_reset: Tensor | float
+    gain: Tensor | float
+
+
+AnyLIFCoefficients: TypeAlias = (
+    LIFCoefficients | ValueLIFCoefficients | QuantizedLIFCoefficients | QuantizedValueLIFCoefficients
+)
 
 
 @dataclass(frozen=True)

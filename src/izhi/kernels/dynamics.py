@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from izhi.kernels import quantized
-from izhi.kernels.drive import Coefficients, LIFCoefficients
+from izhi.kernels.drive import Coefficients, LIFCoefficients, ValueLIFCoefficients
 from izhi.kernels.plan import Constants, EventOrder, Plan, Reset
 from izhi.kernels.vocabulary import Scalar, Vocabulary, places
 
@@ -245,15 +245,17 @@ def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tupl
     inlined, constant, number, select = words[:4]
     coupled, biased = constant(plan.coupled), constant(plan.biased)
     subtract, to_zero = constant(mode.mode == "subtract"), constant(mode.mode == "zero")
+    to_value = constant(mode.mode == "value")
     at_once = constant(not mode.delay and mode.mode != "none")
     zero, one = number(0.0), number(1.0)
-    k, q = places(Constants, words), places(LIFCoefficients, words)
+    k = places(Constants, words)
+    q = places(ValueLIFCoefficients if mode.mode == "value" else LIFCoefficients, words)
     FIRST, SECOND = k.surrogate_first, k.surrogate_second
-    BETA, THRESHOLD = q.beta, q.threshold
+    BETA, THRESHOLD, V_RESET = q.beta, q.threshold, q[-1]  # the last is read where it is v_reset alone
 
     @inlined
     def integrate(v, current, g, p):  # type: ignore[no-untyped-def]
-        """Whether v was above threshold; v after the reset of "zero"; v after the step."""
+        """Whether v was above threshold; v after the reset of "zero" or "value"; v after the step."""
         beta, threshold = p[BETA], p[THRESHOLD]
         above = select(v > threshold, one, zero)
         held = v
@@ -261,6 +263,8 @@ def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tupl
             current = current - g * v
         if to_zero:
             held = (one - above) * v
+        if to_value:
+            held = select(v > threshold, p[V_RESET], v)
         new = beta * held + current
         if subtract:
             new = new - above * threshold
@@ -278,6 +282,8 @@ def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tupl
                 new = new - (spike - above) * threshold
             else:
                 new = new - (spike - above) * new
+            if to_value:
+                new = new + (spike - above) * p[V_RESET]
         return new, u, spike
 
     @inlined
@@ -286,7 +292,7 @@ def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tupl
         if biased:
             current = current + bias
         above, held, new = integrate(v, current, g, p)
-        grad_threshold = zero
+        grad_threshold, grad_reset = zero, zero
         if at_once:
             due = select(new - threshold > zero, one, zero) - above
             if subtract:
@@ -294,6 +300,9 @@ def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tupl
                 grad_threshold = -due * gv
             else:
                 gs = gs - new * gv
+                if to_value:
+                    gs = gs + p[V_RESET] * gv
+                    grad_reset = due * gv
                 gv = (one - due) * gv
         soft = gs * derivative(new - threshold, s[FIRST], s[SECOND])
         gv = gv + soft
@@ -305,8 +314,13 @@ def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tupl
         gv = beta * gv
         if to_zero:
             gv = (one - above) * gv
+        gradients = grad_beta, grad_threshold
+        if to_value:
+            grad_reset = grad_reset + select(v > threshold, gv, zero)
+            gradients = grad_beta, grad_threshold, grad_reset  # type: ignore[assignment]
+            gv = select(v > threshold, zero, gv)
         if coupled:
             gv = gv - g * gc
-        return gv, gu, gc, gg, gc, (grad_beta, grad_threshold)
+        return gv, gu, gc, gg, gc, gradients
 
     return advance, retreat

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from izhi.kernels.vocabulary import Surrogate
 
 #: How a LIF neuron is reset after a spike.
-ResetMode = Literal["subtract", "zero", "none"]
+ResetMode = Literal["subtract", "zero", "value", "none"]
 
 #: Steps between two states that the forward pass keeps; the backward pass computes those between again.
 KEEP_EVERY = 32
@@ -82,13 +82,15 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        """Coefficients of the neuron; quantised LIF has a gain among them."""
-        return 11 if self.own == 2 else 3 if self.quantized else 2
+        """Coefficients of the neuron; LIF has v_reset among them if a spike sets v to it, and a gain if quantised."""
+        if isinstance(self.dynamics, EventOrder):
+            return 11
+        return 2 + (self.dynamics.mode == "value") + self.quantized
 
     @property
     def gain(self) -> int | None:
         """Which coefficient is the gain of the current; the last, if there is one."""
-        return None if self.rows == 2 else self.rows - 1
+        return self.rows - 1 if self.own == 2 or self.quantized else None
 
     @property
     def summed(self) -> tuple[int, ...]:
@@ -216,7 +218,7 @@ class Call(NamedTuple):
     Attributes:
         current, conductance: (T, lanes); conductance has no elements where there is none.
         bias: (N,), see ``Drive``; no elements where there is none.
-        coefficients: (rows, 1) or (rows, N): 11 of an Izhikevich neuron, 2 of LIF, 3 if quantised.
+        coefficients: (rows, 1) or (rows, N): as many as ``Plan.rows``.
         constants: ``Constants`` in float32, on the CPU.
     """
 

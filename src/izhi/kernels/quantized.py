@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from izhi.kernels.drive import Coefficients, QuantizedLIFCoefficients
+from izhi.kernels.drive import Coefficients, QuantizedLIFCoefficients, QuantizedValueLIFCoefficients
 from izhi.kernels.plan import Constants, ResetMode
-from izhi.kernels.vocabulary import Scalar, Vocabulary, places
+from izhi.kernels.vocabulary import Scalar, Value, Vocabulary, places
 
 
 class IzhikevichStep(NamedTuple):
@@ -65,17 +65,23 @@ def izhikevich_step(words: Vocabulary) -> IzhikevichStep:
     return IzhikevichStep(reset, next_v, next_u)
 
 
+def _places_of_lif(mode: ResetMode, words: Vocabulary) -> Value:
+    """The places of the coefficients of LIF with that reset."""
+    return places(QuantizedValueLIFCoefficients if mode == "value" else QuantizedLIFCoefficients, words)
+
+
 def lif_step(words: Vocabulary, mode: ResetMode) -> Scalar:
     """The step of LIF in some words: (v, current, bias, p, s) → v.
 
-    A step after a spike v loses the threshold ("subtract"), or begins at zero ("zero").
+    A step after a spike v loses the threshold ("subtract"), or begins at zero ("zero") or at v_reset ("value").
     """
     select, clip, wide, narrow, rounded = (
         words.select, words.clip, words.wide, words.narrow, words.rounded,
     )  # fmt: skip
     zero, one, zeroes = words.number(0.0), words.number(1.0), words.constant(mode == "zero")
-    k, q = places(Constants, words), places(QuantizedLIFCoefficients, words)
-    BETA, THRESHOLD, GAIN = q.beta, q.threshold, q.gain
+    to_value = words.constant(mode == "value")
+    k, q = places(Constants, words), _places_of_lif(mode, words)
+    BETA, THRESHOLD, V_RESET, GAIN = q.beta, q.threshold, q[2], q.gain  # the third is read where it is v_reset alone
     V_SCALE, V_UNIT, V_LOW, V_HIGH = k.v_scale, k.v_unit, k.v_low, k.v_high
     I_LOW, I_HIGH = k.i_low, k.i_high
 
@@ -87,6 +93,8 @@ def lif_step(words: Vocabulary, mode: ResetMode) -> Scalar:
         kept, lost = wide(v), wide(above) * wide(p[THRESHOLD])
         if zeroes:
             kept, lost = wide(one - above) * kept, wide(zero * above)
+        if to_value:
+            kept, lost = wide(select(v > p[THRESHOLD], p[V_RESET], v)), wide(zero * above)
         leak = rounded(wide(p[BETA]) * kept + wide(bias), scale, unit)
         new = i + leak - lost
         return narrow(clip(new, wide(s[V_LOW]), wide(s[V_HIGH])))
@@ -171,8 +179,9 @@ def lif(mode: ResetMode, derivative: Scalar, words: Vocabulary) -> tuple[Scalar,
     """(advance, retreat) of LIF; the backward step looks at v after the step, too."""
     inlined, select = words.inlined, words.select
     zero, one, zeroes = words.number(0.0), words.number(1.0), words.constant(mode == "zero")
-    k, q = places(Constants, words), places(QuantizedLIFCoefficients, words)
-    BETA, THRESHOLD, GAIN = q.beta, q.threshold, q.gain
+    to_value = words.constant(mode == "value")
+    k, q = places(Constants, words), _places_of_lif(mode, words)
+    BETA, THRESHOLD, V_RESET, GAIN = q.beta, q.threshold, q[2], q.gain
     FIRST, SECOND = k.surrogate_first, k.surrogate_second
     next_v = lif_step(words, mode)
 
@@ -190,6 +199,9 @@ def lif(mode: ResetMode, derivative: Scalar, words: Vocabulary) -> tuple[Scalar,
         if zeroes:
             kept, lost = (one - above) * gv, zero * gv
         gradients = v * kept, -soft - lost, current * gv
+        if to_value:
+            kept, began = (one - above) * gv, above * gv
+            gradients = v * kept + p[V_RESET] * began, -soft, p[BETA] * began, current * gv  # type: ignore[assignment]
         return p[BETA] * kept, gu, p[GAIN] * gv, zero * gv, gv, gradients
 
     return advance, retreat

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from izhi.kernels import quantized
 from izhi.kernels.drive import (
+    AnyLIFCoefficients,
     Coefficients,
     Drive,
     IzhikevichSettings,
-    LIFCoefficients,
     LIFSettings,
     Memory,
-    QuantizedLIFCoefficients,
     SpikeGradient,
+    ValueLIFCoefficients,
 )
 from izhi.kernels.plan import Constants, Formats, ResetMode
 from izhi.kernels.tracing import is_in_trace, is_traced
@@ -247,12 +247,11 @@ def _bias(drive: Drive) -> Tensor | float:
     return 0.0 if drive.bias is None else drive.bias.double()
 
 
-def lif_step(
-    drive: Drive, v: Tensor, p: LIFCoefficients | QuantizedLIFCoefficients, s: LIFSettings
-) -> tuple[Tensor, Tensor]:
+def lif_step(drive: Drive, v: Tensor, p: AnyLIFCoefficients, s: LIFSettings) -> tuple[Tensor, Tensor]:
     """One step of the leaky integrate-and-fire neuron, equal to ``snntorch.Leaky``.
 
         v ← β·v + I − R·threshold   (reset "subtract"),   β·(1 − R)·v + I   ("zero"),
+        v ← β·((1 − R)·v + R·v_reset) + I   ("value"),
         spike when v > threshold,
 
     where R, not differentiated, says that v was above threshold at the end of the step before, and I is
@@ -269,7 +268,7 @@ def lif_step(
         spikes, v: (B, N) each.
     """
     if s.formats is not None:
-        return _quantized_lif(drive, v, QuantizedLIFCoefficients(*p), s, s.formats)
+        return _quantized_lif(drive, v, p, s, s.formats)
     beta, threshold = p.beta, p.threshold
     above = (v > threshold).to(v.dtype)
     current = _current(drive, v)
@@ -277,6 +276,8 @@ def lif_step(
         current = current - drive.conductance * v
     if s.reset == "zero":
         v = (1 - above) * v
+    if isinstance(p, ValueLIFCoefficients):
+        v = torch.where(v > threshold, p.v_reset, v)
     v = beta * v + current
     if s.reset == "subtract":
         v = v - above * threshold
@@ -284,17 +285,19 @@ def lif_step(
     if not s.reset_delay and s.reset != "none":
         due = spikes - above
         v = v - due * (threshold if s.reset == "subtract" else v)
+        if isinstance(p, ValueLIFCoefficients):
+            v = v + due * p.v_reset
     return spikes, v
 
 
 def _quantized_lif(
-    drive: Drive, v: Tensor, p: QuantizedLIFCoefficients, s: LIFSettings, formats: Formats
+    drive: Drive, v: Tensor, p: AnyLIFCoefficients, s: LIFSettings, formats: Formats
 ) -> tuple[Tensor, Tensor]:
-    """The step of izhi.fixed.LIFNeuron in values instead of integers, exact in float64."""
-    wide = QuantizedLIFCoefficients(*(_wide(x) for x in p))
+    """The step of izhi.fixed.LIFNeuron, or of its other resets, in values instead of integers, exact in float64."""
+    wide = tuple(_wide(x) for x in p)
     k = Constants().quantized(formats)
     after = _QUANTIZED_LIF[s.reset](v.double(), drive.current.double(), _bias(drive), wide, k)
-    spikes = spike(after - wide.threshold, s.surrogate, strict=True)
+    spikes = spike(after - _wide(p.threshold), s.surrogate, strict=True)
     return spikes.to(v.dtype), after.to(v.dtype)
 
 
@@ -309,7 +312,7 @@ def lif(
     drive: Drive,
     memory: Memory,
     v: Tensor,
-    p: LIFCoefficients | QuantizedLIFCoefficients,
+    p: AnyLIFCoefficients,
     s: LIFSettings,
 ) -> tuple[Tensor, Memory, tuple[Tensor, ...]]:
     """All steps of ``lif_step``: drive (T, B, N) → spikes (T, B, N), the last state."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from izhi import kernels
 from izhi.errors import SettingError, unknown
-from izhi.kernels import Drive, LIFCoefficients, LIFSettings, Memory
+from izhi.kernels import Drive, LIFCoefficients, LIFSettings, Memory, ValueLIFCoefficients
 from izhi.kernels.plan import ResetMode
 from izhi.kernels.reference import lif_step
 from izhi.neurons.neuron import NeuronLayer, hold, names_in, zeros
@@ -32,24 +32,25 @@ class LIF(NeuronLayer[LIFState]):
         v ← β·v + I,   spike when v > threshold,
 
     after which v is reduced by the threshold (``reset="subtract"``), set to zero before the next
-    decay (``"zero"``) or left alone (``"none"``). As in snnTorch the reset takes place one step after
-    the spike, unless ``reset_delay`` is False.
+    decay (``"zero"``), likewise to ``v_reset`` (``"value"``), or left alone (``"none"``). As in snnTorch the
+    reset takes place one step after the spike, unless ``reset_delay`` is False.
 
     Args:
         beta: decay of v per step, 0 to 1.
         threshold: above 0.
         size: shape of one step of one sample, for parameters of each neuron; None for one set.
-        learn: any of ``"beta"``, ``"threshold"``.
+        learn: any of ``"beta"``, ``"threshold"`` and, where a spike sets v to it, ``"v_reset"``.
         spread: standard deviation of the learned ones' initial values between neurons, in units of
-            1 − β and of the threshold; needs a size.
+            1 − β and, of the others, of the threshold; needs a size.
         reset: the reset mode.
+        v_reset: what the mode ``"value"`` sets v to, below the threshold.
         reset_delay: whether the reset waits for the next step.
         surrogate: derivative over v − threshold, from ``izhi.surrogate`` or ``snntorch.surrogate``;
             None for ATan(2), snnTorch's default.
         kernel: ``"auto"``, ``"reference"`` or ``"cpu"``.
 
     Raises:
-        SettingError: for an unknown reset mode or a value out of range.
+        SettingError: for an unknown reset mode, a value out of range, or a v_reset that the mode has no use for.
     """
 
     kind: ClassVar[str] = "lif"
@@ -68,6 +69,7 @@ class LIF(NeuronLayer[LIFState]):
         learn: Sequence[str] | str = (),
         spread: float = 0.0,
         reset: ResetMode = "subtract",
+        v_reset: float = 0.0,
         reset_delay: bool = True,
         surrogate: SpikeGradient | None = None,
         kernel: str = "auto",
@@ -79,36 +81,52 @@ class LIF(NeuronLayer[LIFState]):
             raise SettingError(f"threshold is {threshold!r}, expected a finite number above 0")
         if reset not in RESETS:
             raise unknown("reset mode", reset, RESETS)
-        self.beta, self.threshold = beta, threshold
+        if not (math.isfinite(v_reset) and v_reset < threshold):
+            raise SettingError(f"v_reset is {v_reset!r}, expected a finite number below the threshold, {threshold:g}")
+        if v_reset and reset != "value":
+            raise SettingError(f"v_reset is {v_reset!r}, which reset {reset!r} has no use for; choose reset 'value'")
+        self.beta, self.threshold, self.v_reset = beta, threshold, v_reset
         self.settings = LIFSettings(reset, reset_delay, recognised(surrogate))
         self._learn(names_in(learn), self._initial)
 
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """Of the coefficients."""
+        return (ValueLIFCoefficients if self.settings.reset == "value" else LIFCoefficients)._fields
+
     def _initial(self, name: str) -> float:
-        if name not in LIFCoefficients._fields:
-            raise unknown("learnable coefficient", name, LIFCoefficients._fields)
+        if name not in self._names:
+            raise unknown("learnable coefficient", name, self._names)
         return float(getattr(self, name))
 
     def dynamics(self) -> dict[str, object]:
         """See ``NeuronLayer``."""
-        own = {name: float(getattr(self, name)) for name in LIFCoefficients._fields if name not in self.learned}
+        own = {name: float(getattr(self, name)) for name in self._names if name not in self.learned}
         return {**own, "reset": self.settings.reset, "reset_delay": self.settings.reset_delay}
 
     def unit(self, name: str) -> float:
-        """The size of a change of β or the threshold that is felt: 1 − β, and the threshold."""
+        """The size of a change of a coefficient that is felt: 1 − β of β, else the threshold."""
         return max(1 - self.beta, 0.01) if name == "beta" else self.threshold
 
-    def coefficients(self) -> LIFCoefficients:
-        """β and the threshold: floats, or tensors where they are learned.
+    def coefficients(self) -> LIFCoefficients | ValueLIFCoefficients:
+        """β, the threshold and, if a spike sets v to it, v_reset: floats, or tensors where they are learned.
 
-        Learned ones are held within 0 and 1, and above a twentieth of the initial threshold, by a
-        clamp that lets the gradient through.
+        Learned ones are held by a clamp that lets the gradient through: β within 0 and 1, the threshold above a
+        twentieth of the initial one, and v_reset and the threshold that far apart, or as far as at first.
         """
         beta: Tensor | float = self.beta
         threshold: Tensor | float = self.threshold
         if "beta" in self.learned:
             beta = hold(self.learned["beta"], 0.0, 1.0)
+        v_reset: Tensor | float = self.v_reset
+        apart = min(0.05 * self.threshold, self.threshold - self.v_reset)
         if "threshold" in self.learned:
-            threshold = hold(self.learned["threshold"], 0.05 * self.threshold, math.inf)
+            fixed = 0.0 if "v_reset" in self.learned else self.v_reset
+            threshold = hold(self.learned["threshold"], max(0.05 * self.threshold, fixed + apart), math.inf)
+        if "v_reset" in self.learned:
+            v_reset = hold(self.learned["v_reset"], -math.inf, threshold - apart)
+        if self.settings.reset == "value":
+            return ValueLIFCoefficients(beta, threshold, v_reset)
         return LIFCoefficients(beta, threshold)
 
     def initial_state(self, current_t: Tensor) -> LIFState:

@@ -274,9 +274,9 @@ def check_current(current: Tensor, *, time: bool) -> None:
         raise ShapeError(f"current has dtype {current.dtype}, expected floating point: use .float()")
 
 
-def hold(value: Tensor, low: float, high: float) -> Tensor:
+def hold(value: Tensor, low: float, high: float | Tensor) -> Tensor:
     """value clamped, with its gradient let through so that it can come back."""
-    return value + (value.clamp(low, high) - value).detach()
+    return value + (value.clamp(low).clamp(max=high) - value).detach()
 
 
 def zeros(current_t: Tensor) -> Tensor:

@@ -118,6 +118,17 @@ def coefficients_of(plan: Plan) -> tuple[Scalar, Scalar]:
         total[2, i] += d[2]
 
     @inlined
+    def four(p, i):  # type: ignore[no-untyped-def]
+        return p[0, i], p[1, i], p[2, i], p[3, i]
+
+    @inlined
+    def add_four(total, i, d):  # type: ignore[no-untyped-def]
+        total[0, i] += d[0]
+        total[1, i] += d[1]
+        total[2, i] += d[2]
+        total[3, i] += d[3]
+
+    @inlined
     def eleven(p, i):  # type: ignore[no-untyped-def]
         return (
             p[0, i], p[1, i], p[2, i], p[3, i], p[4, i], p[5, i],
@@ -143,7 +154,7 @@ def coefficients_of(plan: Plan) -> tuple[Scalar, Scalar]:
         total[0, i] += d[last]
 
     last = plan.rows - 1
-    found = {2: (two, add_two), 3: (three, add_three), 11: (eleven, add_eleven)}
+    found = {2: (two, add_two), 3: (three, add_three), 4: (four, add_four), 11: (eleven, add_eleven)}
     collect, add = found[plan.rows]
     return collect, add_last if plan.learn == "gain" else add
 

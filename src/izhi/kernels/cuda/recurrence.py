@@ -112,6 +112,12 @@ def _three(p, width, lane, mask):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def _four(p, width, lane, mask):  # type: ignore[no-untyped-def]
+    at = p + lane % width
+    return tl.load(at, mask), tl.load(at + width, mask), tl.load(at + 2 * width, mask), tl.load(at + 3 * width, mask)
+
+
+@triton.jit
 def _eleven(p, width, lane, mask):  # type: ignore[no-untyped-def]
     at = p + lane % width
     return (
@@ -141,6 +147,14 @@ def _add_three(total, lanes, d, mask):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def _add_four(total, lanes, d, mask):  # type: ignore[no-untyped-def]
+    _add(total, d[0], mask)
+    _add(total + lanes, d[1], mask)
+    _add(total + 2 * lanes, d[2], mask)
+    _add(total + 3 * lanes, d[3], mask)
+
+
+@triton.jit
 def _add_eleven(total, lanes, d, mask):  # type: ignore[no-untyped-def]
     _add(total, d[0], mask)
     _add(total + lanes, d[1], mask)
@@ -161,17 +175,26 @@ def _add_third(total, lanes, d, mask):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def _add_fourth(total, lanes, d, mask):  # type: ignore[no-untyped-def]
+    _add(total, d[3], mask)
+
+
+@triton.jit
 def _add_eleventh(total, lanes, d, mask):  # type: ignore[no-untyped-def]
     _add(total, d[10], mask)
 
 
-_COEFFICIENTS = {2: (_two, _add_two), 3: (_three, _add_three), 11: (_eleven, _add_eleven)}
+#: By their number: how they are read, and gradients of all of them or of the last added.
+_COEFFICIENTS = {
+    2: (_two, _add_two, None), 3: (_three, _add_three, _add_third), 4: (_four, _add_four, _add_fourth),
+    11: (_eleven, _add_eleven, _add_eleventh),
+}  # fmt: skip
 
 
 @cache
 def _forward(plan: Plan) -> Any:
     arrive, _, advance, _ = dynamics(plan, WORDS)
-    collect, _ = _COEFFICIENTS[plan.rows]
+    collect, _, _ = _COEFFICIENTS[plan.rows]
     two, coupled, filtered, biased = (_constant(x) for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased))
     own, states = _constant(plan.own), _constant(plan.states)
 
@@ -231,9 +254,9 @@ def _forward(plan: Plan) -> Any:
 @cache
 def _backward(plan: Plan) -> Any:
     arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
-    collect, add = _COEFFICIENTS[plan.rows]
+    collect, add, add_last = _COEFFICIENTS[plan.rows]
     if plan.learn == "gain":
-        add = _add_eleventh if plan.own == 2 else _add_third
+        add = add_last
     two, coupled, filtered, biased = (_constant(x) for x in (plan.own == 2, plan.coupled, plan.filtered, plan.biased))
     learn, learn_decay = _constant(plan.learn != "none"), _constant(plan.learn == "all")
     own, states, rows = (_constant(x) for x in (plan.own, plan.states, plan.rows))
