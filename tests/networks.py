@@ -52,7 +52,8 @@ def random_network(
                 near(0.1 * one, 2), near(0.2 * one, 3), near(0.7 * one, 5), near(0, 3), near(0, 3),
             )  # fmt: skip
         else:
-            neuron = NEURONS[kind](v, 12, near(3500, 300), near(0, 9 * one), near(one, 9))
+            begins = {"reset": near(-0.2 * one, one / 9)} if kind == "lif-value" else {}
+            neuron = NEURONS[kind](v, 12, near(3500, 300), near(0, 9 * one), near(one, 9), **begins)
         layers.append(
             Layer(
                 random.integers(-half, half, (outputs, inputs)), bits, random.integers(0, 900, outputs),

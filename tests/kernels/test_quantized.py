@@ -11,13 +11,15 @@ from test_fused import DEVICE, KERNELS
 from izhi import LIF, Izhikevich, kernels
 from izhi.hardware import fixed
 from izhi.hardware.fixed import FixedPoint
-from izhi.kernels import Coefficients, Drive, Memory, QuantizedLIFCoefficients
+from izhi.kernels import Coefficients, Drive, Memory, QuantizedLIFCoefficients, QuantizedValueLIFCoefficients
 from izhi.kernels.plan import Formats
 
 N, STEPS, BATCH = 24, 30, 3
 #: Fractions of the coefficients of sums, and of the multiplier.
 F, SHIFT = 14, 12
 LEARNED = ("none", "gain", "constant", "all")
+#: By the reset of LIF.
+NEURONS_OF = {"subtract": fixed.LIFNeuron, "zero": fixed.ZeroingLIFNeuron, "value": fixed.ValueLIFNeuron}
 
 
 def formats(v, u):
@@ -56,11 +58,15 @@ def izhikevich(random, v, u):
     return neuron, [torch.tensor(whole[n] * 2.0**-f) for n, f in fractions.items()]
 
 
-def lif(random, v):
+def lif(random, v, reset):
     threshold = spread(random, 1, 0.05, v.fraction)
     beta, bias = spread(random, 0.9, 0.02, F), spread(random, 0, 0.05, v.fraction + 4) << (F - 4)
     values = [beta * 2.0**-F, threshold * v.unit, bias * 2.0 ** -(F + v.fraction)]
-    return fixed.LIFNeuron(v, F, beta, bias, threshold), [torch.tensor(x) for x in values]
+    kind, began = NEURONS_OF[reset], []
+    if reset == "value":
+        began = [spread(random, -0.2, 0.1, v.fraction)]
+        values.insert(2, began[0] * v.unit)
+    return kind(v, F, beta, bias, threshold, *began), [torch.tensor(x) for x in values]
 
 
 def integer_run(neuron, total, multiplier, current_format):
@@ -79,8 +85,9 @@ def run(call, total, coefficients, states, kernel, learned):
     kind = torch.float64 if kernel == "reference" else torch.float32
     device = DEVICE.get(kernel, "cpu")
     leaves = [x.detach().clone().to(device, kind) for x in (total, *coefficients)]
-    gain = 10 if len(coefficients) == 11 else 2
-    places = {"none": [], "gain": [gain], "constant": [3], "all": range(len(coefficients))}[learned]
+    # Of LIF gain and bias are the last.
+    gain, constant = (10, 3) if len(coefficients) == 11 else (len(coefficients) - 2, len(coefficients) - 1)
+    places = {"none": [], "gain": [gain], "constant": [constant], "all": range(len(coefficients))}[learned]
     for place in (0, *(1 + k for k in places)):
         leaves[place].requires_grad_()
     start = [torch.tensor(x).expand(BATCH, N).to(device, kind) for x in states]
@@ -95,20 +102,16 @@ def run(call, total, coefficients, states, kernel, learned):
 
 
 def check(call, neuron, coefficients, total, multiplier, kernel, v, u, learned):
-    spikes, *last = integer_run(neuron, total, multiplier, v)
+    spikes, *states_after = integer_run(neuron, total, multiplier, v)
     states = [neuron.v0 * v.unit, neuron.u0 * u.unit] if u else [np.zeros(N)]
-    coefficients = [
-        *coefficients[:10],
-        torch.tensor(multiplier * 2.0 ** -(SHIFT + v.fraction)),
-        *coefficients[10:],
-    ]
-    if not u:
-        coefficients = [coefficients[0], coefficients[1], coefficients[3], coefficients[2]]
+    last = 10 if u else len(coefficients) - 1
+    gain = torch.tensor(multiplier * 2.0 ** -(SHIFT + v.fraction))
+    coefficients = [*coefficients[:last], gain, *coefficients[last:]]
     found = {}
     for name in ("reference", kernel):
         out, after, found[name] = run(call, total, coefficients, states, name, learned)
         assert np.array_equal(out.numpy(), spikes), name
-        for x, whole, number in zip(after, last, (v, u), strict=False):
+        for x, whole, number in zip(after, states_after, (v, u), strict=False):
             assert np.array_equal(x.numpy() / number.unit, whole), name
     for a, b in zip(found["reference"], found[kernel], strict=True):
         assert (a - b).abs().max() <= 1e-4 * a.abs().max().clamp(min=1e-3)
@@ -144,18 +147,19 @@ def test_izhikevich_is_the_integer_model(kernel, width, finer, seed, learned, bi
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("reset", NEURONS_OF)
 @settings(deadline=None, max_examples=8)
 @given(st.sampled_from([6, 8, 16]), st.integers(0, 1000), st.sampled_from(LEARNED))
-def test_lif_is_the_integer_model(kernel, width, seed, learned):
+def test_lif_is_the_integer_model(kernel, reset, width, seed, learned):
     random = np.random.default_rng(seed)
     v = FixedPoint(width, width - 3)
-    neuron, coefficients = lif(random, v)
+    neuron, coefficients = lif(random, v, reset)
     total = torch.from_numpy(random.integers(-30, 90, (STEPS, BATCH, N))).float()
 
     def call(drive, p, start, kernel):
-        s = dataclasses.replace(LIF().settings, formats=formats(v, v))
+        s = dataclasses.replace(LIF(reset=reset).settings, formats=formats(v, v))
         *p, bias = p
-        p = QuantizedLIFCoefficients(*p)
+        p = (QuantizedValueLIFCoefficients if reset == "value" else QuantizedLIFCoefficients)(*p)
         out, _, last = kernels.lif(drive._replace(bias=bias), Memory(), *start, p, s, kernel)
         return out, [last]
 

@@ -62,20 +62,27 @@ def network_of(**settings):
     return network
 
 
-def network_with_reset_to_zero():
+def network_with_hard_reset(reset, learn="beta,threshold", **v_reset):
     torch.manual_seed(0)
-    layers = [Layer(Linear(64, 40, synapse=ExponentialSynapse(3.0, learn_tau=True)), LIF(0.8, reset="zero")),
-              Layer(Linear(40, 10), LIF(0.9, reset="zero", size=10, learn="beta,threshold", spread=0.1))]  # fmt: skip
+    layers = [Layer(Linear(64, 40, synapse=ExponentialSynapse(3.0, learn_tau=True)), LIF(0.8, reset=reset, **v_reset)),
+              Layer(Linear(40, 10), LIF(0.9, reset=reset, size=10, learn=learn, spread=0.1, **v_reset))]  # fmt: skip
     with torch.no_grad():
         for layer in layers:
             layer.connection.weight.mul_(2.5)
     return Network(layers)
 
 
-@pytest.mark.parametrize("settings", [*NETWORKS, None])
+HARD = {
+    "to zero": {"reset": "zero"},
+    "to a value": {"reset": "value", "v_reset": -0.3, "learn": "beta,threshold,v_reset"},
+}
+
+
+@pytest.mark.parametrize("settings", [*NETWORKS, *HARD])
 @pytest.mark.parametrize(("bits", "width", "per_neuron"), [(8, 16, False), (4, 12, True), (2, 8, False)])
 def test_in_evaluation_it_is_the_integer_model(settings, bits, width, per_neuron):
-    network, spikes = network_with_reset_to_zero() if settings is None else network_of(**settings), digits()
+    network = network_with_hard_reset(**HARD[settings]) if isinstance(settings, str) else network_of(**settings)
+    spikes = digits()
     formats = quantization.formats(network, spikes, width)
     rounded = quantization.quantized(network, bits, formats, per_neuron=per_neuron).eval()
     with torch.no_grad():

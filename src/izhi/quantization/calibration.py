@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from izhi.hardware.fixed import FixedPoint
-from izhi.kernels import Drive, Spikes
+from izhi.kernels import Drive, Spikes, ValueLIFCoefficients
 from izhi.network.layers import Layer, Network, walk
 from izhi.neurons import Neuron, NeuronState
 from izhi.quantization.neurons import StateFormats, quantized_neuron
@@ -70,20 +70,24 @@ def formats(network: Network, spikes: Spikes, width: int, *, fraction: int = 14)
     with torch.no_grad():
         for (layer, given), (v, u, trace) in zip(walk(network, spikes), ranges(network, spikes), strict=False):
             assert isinstance(layer, Layer)
-            threshold = _threshold(layer)
-            # The threshold itself has to be a number of v.
+            needed = _needed(layer)
             sums = None if layer.connection.synapse is None else fitting(width, ROOM * trace or 1.0)
-            wide = StateFormats(fitting(width, max(v, 1.01 * threshold)), fitting(width, u or 1.0), fraction, sums)
+            wide = StateFormats(fitting(width, max(v, 1.01 * needed)), fitting(width, u or 1.0), fraction, sums)
             drive, _ = layer.drive(given)
-            found.append(_least_wrong(layer.neuron, drive, layer(given)[0], wide, threshold))
+            found.append(_least_wrong(layer.neuron, drive, layer(given)[0], wide, needed))
     return found
 
 
-def _threshold(layer: Layer) -> float:
-    return float(torch.as_tensor(layer.neuron.coefficients().threshold).max())
+def _needed(layer: Layer) -> float:
+    """What has to be a number of v besides states: the threshold, and what a spike sets v to, by its magnitude."""
+    p = layer.neuron.coefficients()
+    threshold = float(torch.as_tensor(p.threshold).max())
+    if isinstance(p, ValueLIFCoefficients):
+        return max(threshold, float(torch.as_tensor(p.v_reset).abs().max()))
+    return threshold
 
 
-def _least_wrong(neuron: Neuron, drive: Drive, wanted: Tensor, formats: StateFormats, threshold: float) -> StateFormats:
+def _least_wrong(neuron: Neuron, drive: Drive, wanted: Tensor, formats: StateFormats, needed: float) -> StateFormats:
     """The formats, or finer ones of v, then of u, whose spikes are nearest to those wanted."""
 
     def wrong(formats: StateFormats) -> float:
@@ -97,7 +101,7 @@ def _least_wrong(neuron: Neuron, drive: Drive, wanted: Tensor, formats: StateFor
         wide: FixedPoint = getattr(formats, name)
         for finer in range(wide.fraction + 1, wide.width):
             number = FixedPoint(wide.width, finer)
-            if name == "v" and threshold > number.highest * number.unit:
+            if name == "v" and needed > number.highest * number.unit:
                 break
             tried = replace(formats, v=number) if name == "v" else replace(formats, u=number)
             error = wrong(tried)

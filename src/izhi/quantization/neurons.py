@@ -13,10 +13,17 @@ from torch import Tensor, nn
 from izhi import kernels
 from izhi.errors import CheckpointError, SettingError
 from izhi.hardware import fixed
-from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, LIFNeuron, ZeroingLIFNeuron
+from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, LIFNeuron, ValueLIFNeuron, ZeroingLIFNeuron
 from izhi.hardware.fixed.arithmetic import Integers
 from izhi.hardware.fixed.bounds import MOST_BITS, MOST_FRACTION
-from izhi.kernels import Coefficients, Drive, QuantizedLIFCoefficients, Synapse
+from izhi.kernels import (
+    Coefficients,
+    Drive,
+    QuantizedLIFCoefficients,
+    QuantizedValueLIFCoefficients,
+    Synapse,
+    ValueLIFCoefficients,
+)
 from izhi.kernels.plan import Formats, Grid
 from izhi.kernels.reference import rounded
 from izhi.neurons import (
@@ -28,6 +35,7 @@ from izhi.neurons import (
     Neuron,
     NeuronCoefficients,
 )
+from izhi.neurons.neuron import hold
 
 #: Bits of the integers that float32 holds.
 EXACT_BITS = 24
@@ -287,7 +295,7 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
     """A LIF neuron in fixed-point numbers; see QuantizedIzhikevich.
 
     Raises:
-        SettingError: for another reset than "subtract" or "zero" in the step after the spike.
+        SettingError: for the reset "none", or another in the step of the spike.
     """
 
     kind: ClassVar[str] = LIF.kind
@@ -297,22 +305,23 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
         if neuron.settings.reset == "none" or not neuron.settings.reset_delay:
             when = "" if neuron.settings.reset_delay else " in the step of the spike"
             raise SettingError(
-                f"reset is {neuron.settings.reset!r}{when}, expected 'subtract' or 'zero' in the step after it, which"
-                " hardware has"
+                f"reset is {neuron.settings.reset!r}{when}, expected 'subtract', 'zero' or 'value' in the step after"
+                " it, which hardware has"
             )
 
-    def rounded(self, drive: Drive) -> tuple[QuantizedLIFCoefficients, Tensor]:
+    def rounded(self, drive: Drive) -> tuple[QuantizedLIFCoefficients | QuantizedValueLIFCoefficients, Tensor]:
         """Rounded coefficients, and the bias of the drive, (N,) or (1,)."""
-        f = self.formats
-        beta, threshold = (torch.as_tensor(x).double() for x in self.neuron.coefficients())
-        gain, _ = multiplied(_gain(drive), f.v.unit)
+        p, f = self.neuron.coefficients(), self.formats
+        beta, threshold = _rounded(p.beta, f.fraction), _rounded(p.threshold, f.v.fraction)
+        gain = multiplied(_gain(drive), f.v.unit)[0].float()
         bias = torch.zeros(1) if drive.bias is None else drive.bias
-        p = QuantizedLIFCoefficients(
-            rounded(beta, 2.0**f.fraction).float(),
-            rounded(threshold, 2.0**f.v.fraction).float(),
-            gain.float(),
-        )
-        return p, rounded(bias.double(), 2.0 ** (f.v.fraction + FINER)).float()
+        found: QuantizedLIFCoefficients | QuantizedValueLIFCoefficients
+        if isinstance(p, ValueLIFCoefficients):
+            v_reset = hold(_rounded(p.v_reset, f.v.fraction), *_limits(f.v))  # it becomes v
+            found = QuantizedValueLIFCoefficients(beta, threshold, v_reset, gain)
+        else:
+            found = QuantizedLIFCoefficients(beta, threshold, gain)
+        return found, rounded(bias.double(), 2.0 ** (f.v.fraction + FINER)).float()
 
     def _over_time(self, drive: Drive, state: LIFState) -> tuple[Tensor, LIFState]:
         p, bias = self.rounded(drive)
@@ -330,14 +339,20 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
     def in_integers(self, drive: Drive) -> tuple[LIFNeuron, Integers, int]:
         """The neuron of izhi.fixed; multipliers and their shift."""
         f, shape, drive = self.formats, drive.current.shape[2:], self._in_formats(drive)
-        kind = LIFNeuron if self.neuron.settings.reset == "subtract" else ZeroingLIFNeuron
-        (beta, threshold, gain), bias = self.rounded(drive)
+        p, bias = self.rounded(drive)
         _, shift = multiplied(_gain(drive), f.v.unit)
-        neuron = kind(
-            f.v, f.fraction, _integers(beta, f.fraction, shape),
-            _integers(bias, f.fraction + f.v.fraction, shape), _integers(threshold, f.v.fraction, shape),
+        own = (
+            f.v, f.fraction, _integers(p.beta, f.fraction, shape),
+            _integers(bias, f.fraction + f.v.fraction, shape), _integers(p.threshold, f.v.fraction, shape),
         )  # fmt: skip
-        return neuron, _integers(gain, shift + f.v.fraction, shape), shift + f.places_of_sums
+        neuron: LIFNeuron
+        if isinstance(p, QuantizedValueLIFCoefficients):
+            neuron = ValueLIFNeuron(*own, _integers(p.v_reset, f.v.fraction, shape))
+        elif self.neuron.settings.reset == "zero":
+            neuron = ZeroingLIFNeuron(*own)
+        else:
+            neuron = LIFNeuron(*own)
+        return neuron, _integers(p.gain, shift + f.v.fraction, shape), shift + f.places_of_sums
 
 
 def quantized_neuron(neuron: Neuron, formats: StateFormats) -> QuantizedIzhikevich | QuantizedLIF:
@@ -351,6 +366,11 @@ def quantized_neuron(neuron: Neuron, formats: StateFormats) -> QuantizedIzhikevi
     if isinstance(neuron, LIF):
         return QuantizedLIF(neuron, formats)
     raise SettingError(f"neurons are {neuron.kind}, expected izhikevich or lif for quantised states")
+
+
+def _rounded(value: Tensor | float, fraction: int) -> Tensor:
+    """A coefficient as a multiple of 2^-fraction."""
+    return rounded(torch.as_tensor(value).double(), 2.0**fraction).float()
 
 
 def _gain(drive: Drive) -> Tensor:

@@ -134,6 +134,7 @@ class Layer:
         names = {
             "izhikevich": ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "c", "d", "threshold", "v0", "u0"),
             "lif": ("beta", "bias", "threshold"), "lif-zero": ("beta", "bias", "threshold"),
+            "lif-value": ("beta", "bias", "threshold", "reset"),
         }[table["neuron"]]  # fmt: skip
         self.p = {name: file.values(place + name, n) for name in (*names, "multiplier")}
         self.decay = file.values(place + "decay", n) if "trace" in table["formats"] else None
@@ -181,5 +182,11 @@ class Layer:
     def lif_zero(self, current, formats, f):
         p = self.p
         kept = np.where(self.v > p["threshold"], 0, self.v)
+        self.v = saturated(current + rounded(p["beta"] * kept + p["bias"], f), formats["v"])
+        return (self.v > p["threshold"]).astype(object) * 1
+
+    def lif_value(self, current, formats, f):
+        p = self.p
+        kept = np.where(self.v > p["threshold"], p["reset"], self.v)
         self.v = saturated(current + rounded(p["beta"] * kept + p["bias"], f), formats["v"])
         return (self.v > p["threshold"]).astype(object) * 1

@@ -52,6 +52,7 @@ CORES = {
         1,
     ),
     "reset to zero": ({"kind": "lif-zero", "sizes": (12, 9, 7, 6, 5)}, {"lanes": 4, "units": 1}, 1),
+    "reset to a value": ({"kind": "lif-value", "bits": 8, "sizes": (12, 9, 7)}, {"lanes": 4, "units": 2}, 2),
     "synapse": (
         {"synapse": FixedPoint(14, 2), "recurrent": True, "readout": True},
         {"lanes": 8, "units": 2},

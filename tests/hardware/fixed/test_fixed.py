@@ -24,6 +24,7 @@ from izhi.hardware.fixed import (
     LIFNeuron,
     Network,
     Readout,
+    ValueLIFNeuron,
     ZeroingLIFNeuron,
     fast,
 )
@@ -84,6 +85,13 @@ def test_a_spike_of_the_zeroing_neuron_leaves_nothing():
     seen = trace_of(ZeroingLIFNeuron(FixedPoint(6, 3), 4, ints(12), ints(-8), ints(10)), 8, 8, 25, 0, -60)
     # 8 + round(−.5) = 8; 8 + round((96 − 8)/16) = 14 > 10; 25 + round(−.5) = 25 > 10; round(−.5) = 0; −60 − … → −32.
     assert seen == [(8, 0, 0), (14, 0, 1), (25, 0, 1), (0, 0, 0), (-32, 0, 0)]
+
+
+def test_a_spike_leaves_the_value_that_v_begins_at():
+    neuron = ValueLIFNeuron(FixedPoint(6, 3), 4, ints(12), ints(-8), ints(10), ints(-6))
+    seen = trace_of(neuron, 8, 8, 25, 0, -60)
+    # 8 + round(−.5) = 8; 8 + round((96 − 8)/16) = 14 > 10; 25 + round((−72 − 8)/16) = 20 > 10; −5; −60 − … → −32.
+    assert seen == [(8, 0, 0), (14, 0, 1), (20, 0, 1), (-5, 0, 0), (-32, 0, 0)]
 
 
 def test_a_synapse_and_a_delay_by_hand():

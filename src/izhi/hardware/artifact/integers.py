@@ -37,7 +37,7 @@ from izhi.hardware.networks import Array, Inputs
 
 NAME = "izhi artifact"
 #: Of networks of linear layers alone; of those with convolutions or pools; of those with synapses, delays, or neurons
-#: that a spike sets to zero.
+#: of a kind that files had not at first, which a spike sets to zero or to a value.
 VERSION, WITH_WINDOWS, WITH_MEMORY = 1, 2, 3
 #: No network for hardware has more; a file that claims it is refused.
 _MOST_LAYERS = 64
@@ -170,7 +170,8 @@ class IntegerArtifact:
 
 def _version(network: Network) -> int:
     """The lowest that has all that a network needs."""
-    if any(x.synapse is not None or x.delay is not None or x.neuron.kind == "lif-zero" for x in network.layers):
+    kinds = {x.neuron.kind for x in network.layers}
+    if kinds - {"izhikevich", "lif"} or any(x.synapse is not None or x.delay is not None for x in network.layers):
         return WITH_MEMORY
     return WITH_WINDOWS if any(part.window or part.pools for part in network.parts) else VERSION
 

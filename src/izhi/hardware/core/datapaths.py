@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from amaranth.hdl import Const, Mux, Value
+from amaranth.hdl import Const, Mux, Value, ValueLike
 
 from izhi.hardware.core.arithmetic import fitting, rounded_shift, saturated
 from izhi.hardware.core.pipeline import Pipeline
@@ -70,19 +70,19 @@ def decay(line: Pipeline, shape: LayerShape) -> None:
     line.advance()
 
 
-def lif(line: Pipeline, shape: LayerShape, *, zeroes: bool = False) -> None:
-    """A cycle for each multiplication or addition; ``zeroes`` resets to zero, in place of by the threshold."""
+def lif(line: Pipeline, shape: LayerShape, *, begins: Callable[[Values], ValueLike] | None = None) -> None:
+    """A cycle for each multiplication or addition; after a spike v ``begins`` there, or loses the threshold."""
     s, each, half = shape, partial(line.each, shape.units), Const((1 << shape.fraction) >> 1)
     each("above", lambda x: x("v") > x("threshold"))
-    each("reset", lambda x: Mux(x("above") & (not zeroes), x("threshold"), 0))
-    if zeroes:
-        each("v", lambda x: fitting(Mux(x("above"), 0, x("v")), s.v))
+    each("lost", lambda x: Mux(x("above") & (begins is None), x("threshold"), 0))
+    if begins is not None:
+        each("v", lambda x: fitting(Mux(x("above"), begins(x), x("v")), s.v))
     line.multiply(s.units, product=("sum", "multiplier"), leak=("beta", "v"))
     each("product", lambda x: rounded_shift(x("product"), s.shift))
     each("leak", lambda x: x("leak") + (x("bias") + half))
     line.advance()
     each("current", lambda x: saturated(x("product"), s.current))
-    each("leak", lambda x: (x("leak") >> s.fraction) - x("reset"))
+    each("leak", lambda x: (x("leak") >> s.fraction) - x("lost"))
     line.advance()
     each("v_after", lambda x: x("current") + x("leak"))
     line.advance()
@@ -97,5 +97,6 @@ def lif(line: Pipeline, shape: LayerShape, *, zeroes: bool = False) -> None:
 DATAPATHS: Mapping[str, Callable[[Pipeline, LayerShape], Any]] = {
     "izhikevich": izhikevich,
     "lif": lif,
-    "lif-zero": partial(lif, zeroes=True),
+    "lif-zero": partial(lif, begins=lambda _: 0),
+    "lif-value": partial(lif, begins=lambda x: x("reset")),
 }

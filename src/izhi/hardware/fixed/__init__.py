@@ -3,7 +3,15 @@
 from izhi.hardware.fixed.arithmetic import FixedPoint, rounded_shift, saturated
 from izhi.hardware.fixed.bounds import check_bounds
 from izhi.hardware.fixed.network import Layer, Network, Outcome, Readout, Synapse, Trace, run
-from izhi.hardware.fixed.neuron import NEURONS, Formats, IzhikevichNeuron, LIFNeuron, Neuron, ZeroingLIFNeuron
+from izhi.hardware.fixed.neuron import (
+    NEURONS,
+    Formats,
+    IzhikevichNeuron,
+    LIFNeuron,
+    Neuron,
+    ValueLIFNeuron,
+    ZeroingLIFNeuron,
+)
 from izhi.hardware.fixed.quick import run_compiled
 from izhi.hardware.fixed.window import Pool, Window
 
@@ -21,6 +29,7 @@ __all__ = [
     "Readout",
     "Synapse",
     "Trace",
+    "ValueLIFNeuron",
     "Window",
     "ZeroingLIFNeuron",
     "check_bounds",

@@ -150,6 +150,17 @@ def zeroing_lif(
     return v_new, u, v_new > threshold
 
 
+def value_lif(
+    v: Integers, u: Integers, current: Integers, formats: Formats,
+    beta: Integers, bias: Integers, threshold: Integers, reset: Integers,
+) -> tuple[Integers, Integers, Booleans]:  # fmt: skip
+    """A step of ``ValueLIFNeuron``."""
+    kept = chosen(v > threshold, reset, v)
+    leak = rounded_shift(beta * kept + bias, formats.fraction)
+    v_new = saturated(current + leak, formats.v)
+    return v_new, u, v_new > threshold
+
+
 @dataclass(frozen=True)
 class IzhikevichNeuron(Neuron):
     """Quadratic neurons in the event order of the FPGA IP.
@@ -225,8 +236,8 @@ class LIFNeuron(Neuron):
 
     kind = "lif"
     states = ("v",)
-    coefficients = ("beta", "bias", "threshold")
-    update = staticmethod(lif)
+    coefficients: ClassVar[tuple[str, ...]] = ("beta", "bias", "threshold")
+    update: ClassVar[Callable[..., tuple[Integers, Integers, Booleans]]] = staticmethod(lif)
 
     v_format: FixedPoint
     fraction: int
@@ -255,7 +266,27 @@ class ZeroingLIFNeuron(LIFNeuron):
     update = staticmethod(zeroing_lif)
 
 
+@dataclass(frozen=True)
+class ValueLIFNeuron(LIFNeuron):
+    """Leaky integrate-and-fire neurons that begin at a value in the step after a spike.
+
+        kept = reset if v > threshold else v
+        v ← sat(I + round((beta·kept + bias) / 2^F))
+        spike = v > threshold
+
+    Attributes:
+        reset: (N,), in the format of v; the others are those of ``LIFNeuron``.
+    """
+
+    kind = "lif-value"
+    coefficients = ("beta", "bias", "threshold", "reset")
+    held: ClassVar[Mapping[str, str]] = {"reset": "v"}
+    update = staticmethod(value_lif)
+
+    reset: Integers
+
+
 #: By their kinds, as files have them.
 NEURONS: Mapping[str, type[Neuron]] = {
-    neuron.kind: neuron for neuron in (IzhikevichNeuron, LIFNeuron, ZeroingLIFNeuron)
+    neuron.kind: neuron for neuron in (IzhikevichNeuron, LIFNeuron, ZeroingLIFNeuron, ValueLIFNeuron)
 }
