@@ -90,6 +90,13 @@ def test_a_layer_has_its_own_neurons_and_what_follows_from_them():
     assert base.unit_of_v == "1"
 
 
+def test_a_layer_whose_spikes_set_v_to_a_value():
+    _, found = network("8 neuron=lif reset=value v_reset=-0.3 learn=v_reset per_neuron=true, 9", neuron="normalized")
+    lif = found.spiking[0].neuron
+    assert (lif.settings.reset, lif.v_reset) == ("value", -0.3)
+    assert lif.learned["v_reset"].shape == (8,)
+
+
 def test_features_in_a_row_take_convolutions_along_it():
     _, found = network("conv 4x5, pool 2, 8", features=(700,))
     assert isinstance(found.spiking[0].connection, Conv1d)
@@ -113,6 +120,13 @@ def test_features_in_a_row_take_convolutions_along_it():
         ("pool 2, conv 8x30", "layer 2 .conv 8x30. looks at 30 in each direction, but features are 1 × 14 × 14"),
         ("8 neuron=RX", r"layer 1 \(8\): unknown neuron 'RX'"),
         ("8 learn=zz", r"layer 1 \(8\): unknown learnable coefficient 'zz'"),
+        ("8 neuron=lif learn=v_reset", r"layer 1 \(8\): learn is 'v_reset', which reset 'subtract' has no use for"),
+        (
+            "8 neuron=lif v_reset=-1 reset=zero",
+            "v_reset is -1, which reset 'zero' has no use for; choose reset 'value'",
+        ),
+        ("8 neuron=lif v_reset=1 reset=value", "v_reset is '1'; Input should be less than 1"),
+        ("8 neuron=lif v_reset=-inf reset=value", "v_reset is '-inf'; Input should be a finite number"),
         ("8 tau=0", r"layer 1 \(8\): tau is '0'; Input should be greater than 1"),
         ("conv 8x3 mixture=RS=.5+FS=.5 neuron=RS", "mixture is set, which convolutions do not have"),
     ],

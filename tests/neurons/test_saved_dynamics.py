@@ -32,6 +32,8 @@ def without(state):
         (Izhikevich(MIXED, size=4), Izhikevich({"RS": 0.5, "CH": 0.5}, size=4), r"have b1 \[0.004, 0.02.*\], expected"),
         (LIF(), LIF(0.9), "have beta 0.95, expected 0.9"),
         (LIF(), LIF(reset="zero"), "have reset 'subtract', expected 'zero'"),
+        (LIF(reset="value", v_reset=-0.5), LIF(reset="value"), "have v_reset -0.5, expected 0.0"),
+        (LIF(reset="zero"), LIF(reset="value", v_reset=-0.5), "have v_reset None, expected -0.5, and another reset"),
         (LIF(), LIF(reset_delay=False), "have reset_delay True, expected False"),
         (LIF(), Izhikevich(), "have neuron 'lif', expected 'izhikevich', and another"),
         (door.Izhikevich("CH"), door.Izhikevich("RS"), "layer: its neurons have c -50.0"),
@@ -47,6 +49,7 @@ NEURONS = (
     lambda: Izhikevich("CH", learn=("a", "b"), size=5),
     lambda: Izhikevich(MIXED, size=5, learn=("d",)),
     lambda: LIF(0.8, learn=("beta",)),
+    lambda: LIF(0.8, reset="value", v_reset=-0.2, learn=("v_reset",), size=5),
     lambda: door.Izhikevich("RS", learn=["d"], learn_threshold=True),
 )
 
@@ -77,6 +80,13 @@ def test_what_is_learned_may_have_begun_elsewhere():
     Izhikevich(preset("RS").replace(d=3.0), learn=("d",)).load_state_dict(learned.state_dict())
     with pytest.raises(CheckpointError, match="have c -65.0, expected -60.0"):
         Izhikevich(preset("RS").replace(c=-60.0), learn=("d",)).load_state_dict(learned.state_dict())
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+def test_only_neurons_that_a_spike_sets_to_a_value_say_which(reset):
+    neuron = LIF(reset=reset)
+    assert set(neuron.dynamics()) == {"beta", "threshold", "reset", "reset_delay"}
+    assert LIF(reset="value", v_reset=-0.5).dynamics() == {**neuron.dynamics(), "reset": "value", "v_reset": -0.5}
 
 
 def test_training_may_change_what_is_no_dynamics():

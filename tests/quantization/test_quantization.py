@@ -144,6 +144,18 @@ def test_formats_cover_states_and_threshold():
     assert quiet.v.highest * quiet.v.unit >= 1
 
 
+def test_formats_hold_what_a_spike_sets_v_to():
+    deep = {"reset": "value", "v_reset": -50.0, "learn": "v_reset"}
+    network, spikes = network_with_hard_reset(**deep), digits()
+    found = quantization.formats(network, spikes, 12)
+    assert all(number.v.lowest * number.v.unit <= -50 for number in found)
+    # What is learned may go beyond them, and is held.
+    network.spiking[1].neuron.learned["v_reset"].data.fill_(-1e6)
+    whole = quantization.in_integers(quantization.quantized(network, 4, found))
+    assert (whole.layers[1].neuron.reset == found[1].v.lowest).all()
+    assert whole.layers[0].neuron.reset.tolist() == [round(-50 / found[0].v.unit)] * 40
+
+
 def test_few_bits_go_where_spikes_are_decided():
     """A membrane far below 0 needs no bits: formats that saturate there keep more spikes."""
     torch.manual_seed(0)
@@ -215,7 +227,7 @@ def test_what_hardware_does_not_have():
     fine = StateFormats(FixedPoint(16, 12), FixedPoint(16, 12))
     one = [
         (Layer(Linear(4, 3), Izhikevich("RS")), "order is 'izhikevich', expected 'fpga-ip'"),
-        (Layer(Linear(4, 3), LIF(reset="none")), "reset is 'none', expected 'subtract' or 'zero'"),
+        (Layer(Linear(4, 3), LIF(reset="none")), "reset is 'none', expected 'subtract', 'zero' or 'value'"),
         (Layer(Linear(4, 3), LIF(reset_delay=False)), "reset is 'subtract' in the step of the spike, expected"),
         (
             Layer(Linear(4, 3, synapse=ConductanceSynapse()), LIF()),

@@ -16,7 +16,7 @@ from archives import change, entries, npy, write
 from izhi.errors import ArtifactError, ShapeError
 from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.artifact.integers import most_tests
+from izhi.hardware.artifact.integers import WITH_MEMORY, most_tests
 from networks import random_network, random_spikes
 
 
@@ -89,6 +89,16 @@ print(fixed.run(a.network, a.test_inputs).scores.sum())
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "x.izhi") as whole:
         assert json.loads(whole["manifest"].tobytes())["version"] == artifact.VERSION
+
+
+def test_neurons_that_begin_at_a_value_are_of_version_3_and_held_by_their_format(tmp_path):
+    path = tmp_path / "x.izhi"
+    artifact.save(artifact_of(kind="lif-value"), path)
+    with np.load(path) as whole:
+        assert json.loads(whole["manifest"].tobytes())["version"] == WITH_MEMORY
+    change(path, lambda manifest, contents: contents.update({"layers.0.reset.npy": npy(np.full(9, -2049, np.int16))}))
+    with pytest.raises(ArtifactError, match=r"layers.0.reset beyond its format of 12 bits"):
+        artifact.load(path)
 
 
 class Evil:

@@ -74,7 +74,7 @@ def _lif(s: NeuronSettings, shape: tuple[int, ...]) -> Neuron:
     from izhi.neurons import LIF
 
     return LIF(
-        s.beta, size=_size(s, shape), learn=s.learn, spread=s.spread, reset=s.reset,
+        s.beta, size=_size(s, shape), learn=s.learn, spread=s.spread, reset=s.reset, v_reset=s.v_reset,
         surrogate=_surrogate(s), kernel=s.kernel,
     )  # fmt: skip
 
@@ -98,7 +98,7 @@ def _izhikevich(s: NeuronSettings, shape: tuple[int, ...]) -> Neuron:
 
 
 NEURONS = {
-    "lif": Kind("lif", ("beta", "threshold"), 1, None, _lif),
+    "lif": Kind("lif", ("beta", "threshold", "v_reset"), 1, None, _lif),
     **{name: Kind(name, LEARNABLE, 2, p, _izhikevich) for name, p in PRESETS.items()},
 }
 
@@ -118,6 +118,9 @@ def check_neurons(s: NeuronSettings) -> None:
     for name in s.learn:
         if name not in chosen.learnable:
             raise unknown("learnable coefficient", name, chosen.learnable)
+    if s.reset != "value" and (s.v_reset or "v_reset" in s.learn):
+        name, given = ("v_reset", f"{s.v_reset:g}") if s.v_reset else ("learn", "'v_reset'")
+        raise SettingError(f"{name} is {given}, which reset {s.reset!r} has no use for; choose reset 'value'")
     for name in ("per_neuron", "per_channel"):
         if getattr(s, name) and not s.learn:
             raise SettingError(f"{name} is set, but learn names no coefficient; add learn")
