@@ -216,6 +216,8 @@ def test_recurrent_layers(kernel, steps):
     assert_same(lambda kernel: Izhikevich(size=6, learn=learned, kernel=kernel), drive, kernel, 1e-4)
     drive = drive._replace(current=5 * drive.current)
     assert_same(lambda kernel: LIF(learn=("beta",), kernel=kernel), drive, kernel, 1e-4)
+    value = {"reset": "value", "v_reset": -0.2, "learn": "beta,v_reset"}
+    assert_same(lambda kernel: LIF(**value, kernel=kernel), drive, kernel, 1e-4)
 
 
 @quick

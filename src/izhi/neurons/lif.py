@@ -13,7 +13,7 @@ from izhi.errors import SettingError, unknown
 from izhi.kernels import Drive, LIFCoefficients, LIFSettings, Memory, ValueLIFCoefficients
 from izhi.kernels.plan import ResetMode
 from izhi.kernels.reference import lif_step
-from izhi.neurons.neuron import NeuronLayer, hold, names_in, zeros
+from izhi.neurons.neuron import NeuronLayer, hold, let_through, names_in, zeros
 from izhi.neurons.surrogate import SpikeGradient, recognised
 
 RESETS: tuple[ResetMode, ...] = get_args(ResetMode)
@@ -124,7 +124,8 @@ class LIF(NeuronLayer[LIFState]):
             fixed = 0.0 if "v_reset" in self.learned else self.v_reset
             threshold = hold(self.learned["threshold"], max(0.05 * self.threshold, fixed + apart), math.inf)
         if "v_reset" in self.learned:
-            v_reset = hold(self.learned["v_reset"], -math.inf, threshold - apart)
+            value = self.learned["v_reset"]
+            v_reset = let_through(value, value.clamp(max=threshold - apart))
         if self.settings.reset == "value":
             return ValueLIFCoefficients(beta, threshold, v_reset)
         return LIFCoefficients(beta, threshold)

@@ -274,9 +274,14 @@ def check_current(current: Tensor, *, time: bool) -> None:
         raise ShapeError(f"current has dtype {current.dtype}, expected floating point: use .float()")
 
 
-def hold(value: Tensor, low: float, high: float | Tensor) -> Tensor:
+def hold(value: Tensor, low: float, high: float) -> Tensor:
     """value clamped, with its gradient let through so that it can come back."""
-    return value + (value.clamp(low).clamp(max=high) - value).detach()
+    return let_through(value, value.clamp(low, high))
+
+
+def let_through(value: Tensor, held: Tensor) -> Tensor:
+    """What a value is held at, with the gradient of the value."""
+    return value + (held - value).detach()
 
 
 def zeros(current_t: Tensor) -> Tensor:
