@@ -22,12 +22,13 @@ ALLOWED: dict[str, set[str]] = {
     "neurons": {"kernels"},
     "network": {"data", "kernels", "neurons"},
     "training": {"data", "kernels", "network", "neurons"},
+    "exchange": {"data", "kernels", "network", "neurons"},
     "quantization": {"hardware", "kernels", "network", "neurons", "training"},
     "experiments": {
         "data", "hardware", "kernels", "network", "neurons", "quantization", "training",
     },
     "cli": {
-        "data", "experiments", "hardware", "kernels", "network", "neurons", "quantization",
+        "data", "exchange", "experiments", "hardware", "kernels", "network", "neurons", "quantization",
         "training",
     },
 }  # fmt: skip
@@ -39,8 +40,9 @@ DOORS = {
     "encoding": {"network"},
     "fixed": {"hardware"},
     "hls_ip": {"hardware"},
+    "nir": {"exchange"},
     "sklearn": {"data", "network", "neurons", "training"},
-    "snntorch": {"kernels", "neurons"},
+    "snntorch": {"exchange", "kernels", "neurons"},
     "surrogate": {"neurons"},
 }
 

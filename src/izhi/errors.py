@@ -6,6 +6,7 @@ IzhiError                   something the user can put right; the command line e
 ├── DataError               a data set that is missing, truncated or fails its checksum
 ├── CheckpointError         a checkpoint that is truncated, foreign or not plain tensors
 ├── ArtifactError           an artifact that is damaged, of another version, or inconsistent
+├── ExchangeError           a network of another library or format that cannot be taken over, or handed on
 ├── DeviceError             a device that is not there, fails, or holds another core
 ├── SimulatorError          yosys or the compiler fails, or a simulated core does not come to an end
 ├── FileError               a file or folder that cannot be read or written
@@ -77,6 +78,10 @@ class ArtifactError(IzhiError):
     """An artifact that is damaged, of another version, or inconsistent."""
 
 
+class ExchangeError(IzhiError):
+    """A network of another library or format that cannot be taken over, or handed on."""
+
+
 class DeviceError(IzhiError):
     """A device that is not there, fails in mid-run, or holds another core than is wanted."""
 
@@ -99,6 +104,10 @@ class DivergenceError(IzhiError, ArithmeticError):
 
 class SlowKernelWarning(UserWarning):
     """No fused kernel covers a call, which the reference then computes step by step."""
+
+
+class LossWarning(UserWarning):
+    """A file has no place for a part of what was written to it, which is then another network's."""
 
 
 class SilentLayerWarning(UserWarning):

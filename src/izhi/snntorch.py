@@ -5,7 +5,8 @@
 
 ``snntorch.utils.reset`` and ``snntorch.backprop`` treat these neurons like snnTorch's own: a reset goes to
 all neurons of a class, in all networks. ``reset(network)`` here clears the state of every stateful neuron
-of one network, snnTorch's and ours, and of no other.
+of one network, snnTorch's and ours, and of no other. ``convert(network)`` makes an izhi.network.Network of a trained
+one, which can be quantised, and goes to hardware.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
 from izhi.errors import SettingError, ShapeError
+from izhi.exchange.modules import convert
 from izhi.kernels import Coefficients, IzhikevichSettings, izhikevich_step
 from izhi.kernels.tracing import is_in_trace, is_traced
 from izhi.neurons import PRESETS, Izhikevich as IzhikevichLayer, IzhikevichParameters
@@ -31,7 +33,7 @@ from izhi.neurons.neuron import check_current, names_in
 from izhi.neurons.silence import SilenceWatch
 from izhi.neurons.surrogate import FastSigmoid, SpikeGradient, recognised
 
-__all__ = ["DEFAULT", "SURROGATE", "Izhikevich", "RIzhikevich", "reset"]
+__all__ = ["DEFAULT", "SURROGATE", "Izhikevich", "RIzhikevich", "convert", "reset"]
 
 #: The preset ``"normalized"`` for networks that were made for ``snn.Leaky``: events in snnTorch's order, so that a
 #: neuron may fire in every step; 0.2 of v left after a step, in place of 0.79, so that weak currents do not fire it

@@ -29,6 +29,10 @@ COMMANDS = {
     "run": ("hardware.run", "run test samples on a device: emulator, simulated core, board, FPGA IP"),
     "trace": ("hardware.trace", "states and spikes of an artifact's neurons for one test sample"),
     "rtl": ("hardware.rtl", "Verilog and Vivado script of the core for a board, with a report"),
+    "nir": (
+        "exchange.nir",
+        "to and from other libraries by files of NIR: export a run, import a network, check spikes",
+    ),
     "simulate": ("tools.simulate", "draw v, u and spikes of one neuron under a current"),
     "bench": ("tools.bench", "time a training step against other libraries"),
     "data": ("tools.data_sets", "list, fetch and verify data sets"),

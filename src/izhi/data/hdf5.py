@@ -132,8 +132,8 @@ def problem_within_limits(path: str) -> str | None:
     try:
         size = os.path.getsize(path)
         with contextlib.suppress(ImportError):  # Windows has no limits
-            _limit_memory(_MEMORY + _MEMORY_PER_BYTE * size)
-        read_through(path, lambda: _limit_time(_SECONDS + size / _BYTES_PER_SECOND))
+            limit_memory(_MEMORY + _MEMORY_PER_BYTE * size)
+        read_through(path, lambda: limit_time(_SECONDS + size / _BYTES_PER_SECOND))
     except MemoryError:
         return "it takes more memory than its size justifies"
     except Exception as error:  # whatever h5py stumbles over
@@ -141,7 +141,8 @@ def problem_within_limits(path: str) -> str | None:
     return None
 
 
-def _limit_memory(more: int) -> None:
+def limit_memory(more: int) -> None:
+    """Let this process take so many bytes of memory more than it has, and leave no image of itself behind."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -152,7 +153,7 @@ def _limit_memory(more: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (size if hard == resource.RLIM_INFINITY else min(size, hard), hard))
 
 
-def _limit_time(seconds: float) -> None:
+def limit_time(seconds: float) -> None:
     """End the process by SIGPROF after so many seconds more of computing."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_PROF, seconds)

@@ -22,7 +22,7 @@ from izhi.experiments.settings.groups import (
     DataSettings,
 )
 from izhi.kernels import Spikes
-from izhi.network import Network
+from izhi.network import Network, blueprint
 from izhi.network.connections import Connection, ExponentialSynapse, Linear
 from izhi.network.encoders import Encoder, EventEncoder, RowEncoder, ValueEncoder
 from izhi.network.encoding import Augmentation
@@ -127,9 +127,12 @@ def check_memory(e: Experiment, features: int | Shape, classes: int, copies: int
     """Raise SettingError if so many copies of a network's weights do not fit into the machine's memory."""
     need, there = 4 * copies * numbers(e, features, classes), training.memory_of_machine()
     if need > there:
-        name = "hidden" if e.network.layers is None else "layers"
+        s = e.network
+        given = f"{'hidden' if s.layers is None else 'layers'} is {','.join(layer.text for layer in s.rows)}"
+        if s.modules is not None:
+            given = f"modules are {len(s.modules)}"
         raise SettingError(
-            f"{name} is {','.join(layer.text for layer in e.network.rows)}, whose weights take {need / 1e9:,.0f} GB,"
+            f"{given}, whose weights take {need / 1e9:,.0f} GB,"
             f" but this machine has {there / 1e9:,.0f} GB; choose narrower layers"
         )
 
@@ -202,12 +205,28 @@ def _float_network(e: Experiment, features: int | Shape, classes: int) -> Networ
     planned = rows.plan(e, features, classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(e.training.seed, Purpose.WEIGHTS))
+        if s.modules is not None:
+            _check_fit(s.modules, features, classes)
+            return blueprint.build(s.modules, keep_every=s.keep_every, dropout=s.dropout)
         layers = rows.modules(planned)
         readout: Connection | None = None
         if s.readout != "spikes":
             synapse = ExponentialSynapse(s.tau) if s.readout == "membrane" else None
             readout = Linear(rows.outputs(planned, features), classes, synapse=synapse)
         return Network(layers, readout, keep_every=s.keep_every, dropout=s.dropout)
+
+
+def _check_fit(modules: Sequence[blueprint.Table], features: int | Shape, classes: int) -> None:
+    """Raise SettingError unless a network given module by module takes these features, and gives these classes."""
+    wide = features if isinstance(features, int) else math.prod(features)
+    with torch.device("meta"):
+        found = blueprint.build(modules)
+    takes = blueprint.width(found)
+    if takes != wide:
+        raise SettingError(f"the network takes {takes} features, but encoded samples have {wide}; choose other data")
+    gives = found.outputs
+    if gives is not None and gives != classes:
+        raise SettingError(f"the network gives {gives} outputs, but there are {classes} classes; choose other data")
 
 
 def fabric(e: Experiment) -> Fabric:

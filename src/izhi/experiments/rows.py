@@ -14,7 +14,7 @@ from izhi.experiments.settings.groups import NetworkSettings
 from izhi.experiments.settings.kinds import check_neurons, kind
 from izhi.experiments.settings.layers import LayerSettings, own_groups
 from izhi.experiments.settings.neurons import NeuronSettings
-from izhi.network import BatchNorm, Layer
+from izhi.network import BatchNorm, Layer, blueprint
 from izhi.network.connections import (
     CONNECTIONS,
     AxonalDelay,
@@ -40,6 +40,7 @@ class Row:
         given: features that come in, channels first.
         found: features that go out.
         neurons, network: settings that it has of its own, or from the network.
+        made: the layer, without memory for its weights, where the network is given module by module.
     """
 
     layer: LayerSettings
@@ -47,6 +48,7 @@ class Row:
     found: Shape
     neurons: NeuronSettings
     network: NetworkSettings
+    made: Layer | None = None
 
     @property
     def kernel(self) -> Shape:
@@ -61,6 +63,9 @@ class Row:
     @property
     def weights(self) -> int:
         """How many there are, with those of feedback."""
+        if self.made is not None:
+            connection = self.made.connection
+            return sum(x.weight.numel() for x in (connection.input, connection.feedback) if x is not None)
         size = self.found[0]
         return (self.inputs + size * CONNECTIONS[self.network.connection][1]) * size * math.prod(self.kernel)
 
@@ -69,6 +74,8 @@ class Row:
         """How many weights, biases, scales and delays it has."""
         if not self.layer.has_neurons:
             return 0
+        if self.made is not None:
+            return sum(x.numel() for x in self.made.parameters())
         delays = self.inputs * (self.found[0] * math.prod(self.kernel) if self.network.delay_type == "synaptic" else 1)
         return self.weights + self.found[0] * (1 + self.layer.norm) + delays * bool(self.network.delays)
 
@@ -84,6 +91,8 @@ def plan(e: Experiment, features: int | Shape, classes: int) -> list[Row]:
     Raises:
         SettingError: naming the layer that does not fit what comes before it.
     """
+    if e.network.modules is not None:
+        return _module_by_module(e, e.network.modules)
     now: Shape = (features,) if isinstance(features, int) else features
     layers = list(e.network.rows)
     if e.network.readout == "spikes":
@@ -101,6 +110,21 @@ def plan(e: Experiment, features: int | Shape, classes: int) -> list[Row]:
         rows.append(Row(layer, now, found, neurons, network))
         now = found
     return rows
+
+
+def _module_by_module(e: Experiment, tables: Sequence[blueprint.Table]) -> list[Row]:
+    """The layers of neurons of a network that is given whole."""
+    found = []
+    for layer, shape in blueprint.shapes(tables):
+        neurons = e.neurons.model_copy(update={"neuron": usual_name(layer)})
+        found.append(Row(LayerSettings(kind="linear", size=shape[0]), (), shape, neurons, e.network, layer))
+    return found
+
+
+def usual_name(layer: Layer) -> str:
+    """The setting ``neuron`` that is nearest to the neurons of a layer."""
+    neuron = layer.neuron
+    return "lif" if neuron.kind == "lif" else "normalized" if neuron.unit_of_v == "1" else "RS"
 
 
 def _resolved(neurons: NeuronSettings, place: str) -> NeuronSettings:
@@ -186,4 +210,4 @@ def outputs(planned: Sequence[Row], features: int | Shape) -> int:
     return shape if isinstance(shape, int) else math.prod(shape)
 
 
-__all__ = ["Row", "Shape", "modules", "outputs", "plan"]
+__all__ = ["Row", "Shape", "modules", "outputs", "plan", "usual_name"]

@@ -167,7 +167,13 @@ def quantize(
         weights: of the float network.
     """
     encoder = build.encoder(e, dataset)
-    network = _rounded(e, encoder, dataset, weights)
+    return _keep_as_it_is(fabric, e, encoder, _rounded(e, encoder, dataset, weights), dataset, folder)
+
+
+def _keep_as_it_is(
+    fabric: Fabric, e: Experiment, encoder: Encoder, network: Network, dataset: Dataset, folder: RunFolder
+) -> Result:
+    """Evaluate a network, and write a checkpoint of it as of no epoch."""
     optimizer = build.optimizer(e)(network)
     found = _evaluated(fabric, e, encoder, network, dataset)
     row: Row = {"epoch": 0, **found.as_metrics("test"), **found.rates()}
@@ -176,6 +182,23 @@ def quantize(
         folder.keep(about(e, encoder, dataset), progress)
     fabric.barrier()
     return Result.of(e, network, encoder.features, progress)
+
+
+def adopt(fabric: Fabric, e: Experiment, dataset: Dataset, folder: RunFolder, network: Network) -> Result:
+    """Evaluate a network that was trained elsewhere, as the run of an experiment whose settings describe it.
+
+    The folder then holds a checkpoint as after training, of no epoch: it can be evaluated, quantised and exported.
+
+    Args:
+        fabric: see ``build.fabric``.
+        e: the resolved experiment, with the network's ``modules``.
+        dataset: its data, of which test samples are evaluated.
+        folder: of the run, opened.
+        network: of float weights.
+    """
+    encoder = build.encoder(e, dataset)
+    found = build.network(e, encoder.grid, len(dataset.classes), start=network.state_dict())
+    return _keep_as_it_is(fabric, e, encoder, found, dataset, folder)
 
 
 def require_core(e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor]) -> None:

@@ -149,6 +149,8 @@ class Connection(nn.Module):
         bias = self.input.bias if self.input.bias is None else self.at_every_place(self.input.bias)
         synapse = None if self.synapse is None else self.synapse.dynamics
         feedback = None if self.feedback is None else self.feedback.weight
+        if bias is not None and self.synapse is not None and self.synapse.filters_bias:
+            current, bias = current + bias, None
         return Drive(current, conductance, bias, synapse, feedback)
 
     def at_every_place(self, values: Tensor) -> Tensor:

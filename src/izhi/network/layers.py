@@ -418,6 +418,42 @@ class Network(nn.Module):
         return NetworkOutput(current, now.spikes, after)
 
 
+def shape_of_inputs(row: Iterable[nn.Module]) -> tuple[int, ...] | None:
+    """The features that a row of modules takes, as its first one says; None if it does not."""
+    first = next(iter(row), None)
+    if isinstance(first, nn.Unflatten):
+        return tuple(first.unflattened_size)
+    connection = first.connection if isinstance(first, Layer) else first
+    if isinstance(connection, Connection) and isinstance(connection.input, nn.Linear):
+        return (connection.inputs,)
+    return None
+
+
+def with_shapes(
+    row: Iterable[nn.Module], features: Sequence[int]
+) -> Iterator[tuple[nn.Module, tuple[int, ...], tuple[int, ...]]]:
+    """Each module of a row with the features that it is given, and gives; found by weights alone, no neuron runs.
+
+    Raises:
+        ShapeError: for a module that does not take what comes to it.
+    """
+    x = torch.zeros(1, 1, *features)
+    with torch.no_grad():
+        for module in row:
+            given = tuple(x.shape[2:])
+            if isinstance(module, Layer):
+                module.connection.check(x)
+                x = torch.zeros_like(module.connection(x).current)
+            elif isinstance(module, Residual):
+                last = [found for _, _, found in with_shapes(module.layers, given)]
+                x = torch.zeros(1, 1, *last[-1])
+            else:
+                was_training = module.training
+                x = each_step(module.eval(), x)
+                module.train(was_training)
+            yield module, given, tuple(x.shape[2:])
+
+
 def walk(network: Network, spikes: Spikes) -> Iterator[tuple[Layer | Connection, Spikes]]:
     """Each layer of neurons, then the readout if there is one, with the spikes that arrive at it.
 
@@ -488,6 +524,8 @@ __all__ = [
     "Residual",
     "each_step",
     "first_nonfinite",
+    "shape_of_inputs",
     "walk",
     "watched",
+    "with_shapes",
 ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError
 from izhi.kernels import is_repeated, once
+from izhi.network.connections import Connection
 
 
 class BatchNorm(nn.Module):
@@ -56,4 +59,15 @@ class BatchNorm(nn.Module):
         return str(len(self.weight))
 
 
-__all__ = ["BatchNorm"]
+def folded(connection: Connection, norm: BatchNorm) -> Connection:
+    """A connection whose weights and bias do what normalisation did in evaluation."""
+    found = copy.deepcopy(connection)
+    factor, lost = norm.folded()
+    with torch.no_grad():
+        found.weight.mul_(factor.view(-1, *[1] * (found.weight.dim() - 1)))
+        bias = torch.zeros(len(factor)) if found.input.bias is None else found.input.bias
+        found.input.bias = nn.Parameter(bias - lost)
+    return found
+
+
+__all__ = ["BatchNorm", "folded"]

@@ -51,6 +51,9 @@ class ExponentialSynapse(nn.Module):
     Args:
         tau: decay time in steps, above 1.
         learn_tau: whether τ is learned.
+        filters_bias: whether the connection's bias passes through the synapse with the spikes, as in NIR's CubaLIF and
+            snnTorch's Synaptic; else it is a constant current behind it. Integers always have it behind: the two
+            differ in the first steps alone.
 
     In S2NN-HLS a spike also takes one step from layer to layer, which in a feed-forward network only
     shifts each layer in time; here it arrives in its own step.
@@ -59,8 +62,9 @@ class ExponentialSynapse(nn.Module):
     #: What weights are multiplied by, see ``ConductanceSynapse``.
     strength = 1.0
 
-    def __init__(self, tau: float = 10.0, *, learn_tau: bool = False) -> None:
+    def __init__(self, tau: float = 10.0, *, learn_tau: bool = False, filters_bias: bool = False) -> None:
         super().__init__()
+        self.filters_bias = filters_bias
         if not (math.isfinite(tau) and tau > 1):
             raise SettingError(f"tau is {tau!r}, expected a finite number of steps above 1")
         self.logit = nn.Parameter(torch.logit(torch.tensor(1 - 1 / tau)), requires_grad=learn_tau)

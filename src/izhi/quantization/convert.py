@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
@@ -15,10 +14,9 @@ from izhi.hardware import fixed
 from izhi.hardware.fixed.arithmetic import Integers
 from izhi.kernels import Spikes
 from izhi.kernels.delay import whole_steps
-from izhi.network import BatchNorm
-from izhi.network.connections import Connection
 from izhi.network.delays import SynapticDelay
-from izhi.network.layers import Layer, Network, each_step
+from izhi.network.layers import Layer, Network, each_step, shape_of_inputs
+from izhi.network.normalization import folded
 from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
 from izhi.quantization.neurons import (
     QuantizedIzhikevich,
@@ -158,17 +156,6 @@ def _whole_numbers(module: nn.Module, unit: float, place: int) -> tuple[nn.Modul
     )
 
 
-def folded(connection: Connection, norm: BatchNorm) -> Connection:
-    """A connection whose weights and bias do what normalisation did in evaluation."""
-    found = copy.deepcopy(connection)
-    factor, lost = norm.folded()
-    with torch.no_grad():
-        found.weight.mul_(factor.view(-1, *[1] * (found.weight.dim() - 1)))
-        bias = torch.zeros(len(factor)) if found.input.bias is None else found.input.bias
-        found.input.bias = nn.Parameter(bias - lost)
-    return found
-
-
 def in_integers(network: Network) -> fixed.Network:
     """A quantised network as the integer model: the same spikes in every step of every layer.
 
@@ -179,7 +166,7 @@ def in_integers(network: Network) -> fixed.Network:
     readout = None
     pools: list[fixed.Pool] = []
     with torch.no_grad():
-        spikes: Spikes = torch.zeros(1, 1, *_inputs(network))
+        spikes: Spikes = torch.zeros(1, 1, _inputs(network))
         for module in (*network.layers, network.readout):
             if isinstance(module, Layer):
                 layers.append(_layer(module, spikes, tuple(pools)))
@@ -196,19 +183,16 @@ def in_integers(network: Network) -> fixed.Network:
     return fixed.Network(tuple(layers), readout)
 
 
-def _inputs(network: Network) -> tuple[int, ...]:
-    """Features that come in."""
-    row = [module for module in network.layers if not isinstance(module, Levels)]
-    first = next(iter(row), network.readout)
-    if isinstance(first, nn.Unflatten):
-        return (math.prod(cast("tuple[int, ...]", first.unflattened_size)),)
-    connection = first.connection if isinstance(first, Layer) else first
-    if isinstance(connection, Connection) and isinstance(connection.input, nn.Linear):
-        return (connection.inputs,)
-    raise SettingError(
-        f"the network begins with {type(first).__name__}, which does not say how many inputs there are;"
-        " begin it with nn.Unflatten(1, (channels, height, width))"
-    )
+def _inputs(network: Network) -> int:
+    """How many features come in."""
+    row = [x for x in (*network.layers, network.readout) if isinstance(x, nn.Module) and not isinstance(x, Levels)]
+    shape = shape_of_inputs(row)
+    if shape is None:
+        raise SettingError(
+            f"the network begins with {type(row[0]).__name__}, which does not say how many inputs there are;"
+            " begin it with nn.Unflatten(1, (channels, height, width))"
+        )
+    return math.prod(shape)
 
 
 def _layer(layer: Layer, spikes: Spikes, pools: tuple[fixed.Pool, ...]) -> fixed.Layer:

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from izhi.cli.parser import Command
 from izhi.data import require_known
-from izhi.experiments.settings import FIELDS, typed
+from izhi.experiments.settings import FIELDS, Mark, marked, typed
 from izhi.experiments.settings.kinds import kind as known_neuron
 
 
@@ -43,7 +43,7 @@ def add_settings(command: Command, *, without: Sequence[str] = ()) -> None:
     command.set_defaults(check=partial(check_values, without=without))
     group = command.add_argument_group("settings (each also a key of the TOML file)")
     for name, field in FIELDS.items():
-        if name not in without:
+        if name not in without and name not in marked(Mark.OF_FILES):
             default = "" if field.default is None else f" [{_shown(field.default)}]"
             group.add_argument(f"--{name.replace('_', '-')}", dest=name, **_value(field), help=about(name) + default)
 

@@ -33,6 +33,10 @@ def check(e: Experiment) -> None:
     _check_evolution(e)
     if e.network.layers is not None and e.network.hidden != FIELDS["hidden"].default:
         raise SettingError("hidden and layers are both given, expected the hidden layers once; leave one out")
+    if e.network.modules is not None and not (
+        e.network.layers is None and e.network.hidden == FIELDS["hidden"].default
+    ):
+        raise SettingError("modules are given beside hidden or layers, expected the network once; leave these out")
     if not e.network.rows and (e.network.readout, chosen.readout) == (None, "current"):
         raise SettingError("hidden names no layer and the readout has no neurons; add a width")
 

@@ -29,6 +29,8 @@ class Mark(Flag):
     OF_QUANTIZING = auto()
     #: Of evolution on a device, where the artifact decides all others.
     ON_DEVICE = auto()
+    #: Of files alone: no text of a command line holds it.
+    OF_FILES = auto()
     #: Of recorded events alone, or of embedded data sets.
     OF_EVENTS = auto()
     OF_EMBEDDED = auto()

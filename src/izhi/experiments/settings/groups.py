@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import field_serializer
 from pydantic.fields import FieldInfo
@@ -126,6 +126,10 @@ class NetworkSettings(Group):
     layers: Layers | None = setting(
         None, "hidden layers one by one, in place of hidden, such as 'conv 16x5, pool 2, conv 32x5 norm, pool 2, 128'",
         Mark.SHAPES,
+    )  # fmt: skip
+    modules: tuple[dict[str, Any], ...] | None = setting(
+        None, "the whole network module by module, as a run of izhi nir import has it, in place of layers and neurons",
+        Mark.SHAPES | Mark.OF_FILES, max_length=1000,
     )  # fmt: skip
     connection: Literal[
         "linear", "exponential", "conductance",

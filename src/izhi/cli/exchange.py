@@ -1,0 +1,116 @@
+"""Commands to and from other libraries and formats."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from izhi.cli.common import command_line, hold, make_folder, print_table, report_line, settings, write_json
+from izhi.data import Dataset
+from izhi.errors import ExchangeError, LossWarning, SettingError
+from izhi.exchange import files, golden as golden_spikes
+from izhi.exchange.conventions import library
+from izhi.experiments import build, report, run as run_of, trained
+from izhi.experiments.export import test_vectors
+from izhi.experiments.rows import usual_name
+from izhi.experiments.run_folder import RunFolder, versions
+from izhi.experiments.settings import Experiment, experiment
+from izhi.network import Network, blueprint
+
+
+def nir(a: argparse.Namespace) -> None:
+    """``izhi nir export|import|check``."""
+    {"export": _export, "import": _import, "check": _check}[a.action](a)
+
+
+@contextmanager
+def _losses_said() -> Iterator[list[str]]:
+    """Within it what a file has no place for is said in lines."""
+    said: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LossWarning)
+        yield said
+    for one in caught:
+        if issubclass(one.category, LossWarning):
+            said.append(str(one.message))
+            print(f"warning: {one.message}", file=sys.stderr)
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+
+
+def _export(a: argparse.Namespace) -> None:
+    if a.target is None:
+        raise SettingError("no file is named, expected one to write; give it: izhi nir export RUN FILE")
+    run = trained.load(Path(a.source), {"precision": "32-true", "devices": 1, "nodes": 1}, report_line)
+    if run.experiment.quantization.is_quantized:
+        raise SettingError(f"{a.source} is quantised, expected the float run that it came from")
+    path = Path(a.target)
+    step = library(a.library).dt if a.dt is None else a.dt
+    network = run.network.eval()
+    with _losses_said() as losses:
+        graph = files.write(network, path, library=a.library, dt=a.dt, single_spike=a.single_spike)
+    written = {"file": str(path), "nodes": len(graph.nodes), "dt": step, "losses": losses}
+    print(f"network: {path}, {len(graph.nodes)} nodes, a step of {step:g} s")
+    if a.samples:
+        beside = golden_spikes.golden_name(path)
+        golden_spikes.golden(network, torch.from_numpy(test_vectors(run, a.samples)), beside, dt=step)
+        print(f"golden spikes: {beside}")
+        written["golden"] = str(beside)
+    write_json(a.json, written)
+
+
+def _import(a: argparse.Namespace) -> None:
+    path = Path(a.source)
+    network = files.read(path, library=a.library, dt=a.dt, reset=a.after_spike)
+    e, dataset = _experiment(a, network)
+    build.check(e, dataset)
+    folder = RunFolder(make_folder(a, f"import-{e.data.dataset}-{path.stem}"))
+    with hold(folder.path):
+        fabric = build.fabric(e)
+        folder.open(e, resume=False, command=command_line())
+        result = run_of.adopt(fabric, e, dataset, folder, network)
+        report.write(result, folder, command_line())
+    print(f"test accuracy: {100 * result.test_accuracy:.2f} % of {len(dataset.test):,}")
+    print(f"run: {folder.path}")
+    write_json(a.json, {
+        "config": e.flat(plain=True), "versions": versions(), "test_accuracy": result.test_accuracy,
+        "warnings": result.warnings, "folder": str(folder.path),
+    })  # fmt: skip
+
+
+def _experiment(a: argparse.Namespace, network: Network) -> tuple[Experiment, Dataset]:
+    """Settings that describe a network that was read, with the data that are given."""
+    given = settings(a)
+    readout = network.readout
+    found = "spikes" if readout is None else "current" if readout.synapse is None else "membrane"
+    name = usual_name(network.spiking[0]) if network.spiking else "lif"
+    values = {**given, "neuron": name, "readout": found}
+    e = experiment(values)
+    dataset = build.dataset(e.data, report_line)
+    encoder = build.encoder(e, dataset)
+    takes = blueprint.width(network)
+    if takes != encoder.features:
+        raise SettingError(
+            f"the network takes {takes} features, but encoded samples of {dataset.name} have {encoder.features};"
+            " choose other data or another encoding"
+        )
+    return e.replace(modules=blueprint.blueprint(network, encoder.features)), dataset
+
+
+def _check(a: argparse.Namespace) -> None:
+    found = golden_spikes.check(a.source, a.target, library=a.library, dt=a.dt, reset=a.after_spike)
+    cells = [[x.node, f"{x.spikes:,}", f"{x.different:,}"] for x in found]
+    print_table(f"{a.source} against its golden spikes", ("node", "spikes", "different"), cells, left=1)
+    write_json(a.json, [{"node": x.node, "spikes": x.spikes, "different": x.different} for x in found])
+    wrong = sum(x.different for x in found)
+    if wrong:
+        raise ExchangeError(
+            f"{a.source}: {wrong:,} places differ from its golden spikes, expected none; say who wrote it (--from) and"
+            " its time step (--dt)"
+        )

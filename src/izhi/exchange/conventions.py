@@ -1,0 +1,106 @@
+"""How each library reads and writes NIR, whose equations are of continuous time, in steps.
+
+What a file means depends on who wrote it: on the time step, which it does not hold, and on what is made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from izhi.errors import unknown
+
+#: Seconds of a step where nobody says: three of five libraries take it.
+USUAL_DT = 1e-4
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library's conventions.
+
+    Attributes:
+        name: as commands give it.
+        dt: seconds of the step in which it runs what it reads.
+        written_dt: seconds of a step in files that it writes, where nothing else is said.
+        r: of a LIF that it takes: ``tau/dt``, for which the current adds to v as it is, or ``1``.
+        fires_at_threshold: whether v = threshold is a spike.
+        decay: how τ becomes a decay: 1 − dt/τ, or exp(−dt/τ).
+        counts: whether its neurons fire several times in a step, and subtract the threshold as often, unless told
+            otherwise.
+        pools: the node that it reads means or sums of windows from.
+        uniform: whether all neurons of a layer share threshold and decay.
+        recurrence: how it reads spikes that come back: by a loop of edges, within an inner graph, or not at all.
+        lacks: nodes that it does not read, or makes something else of, and what that is.
+    """
+
+    name: str
+    dt: float = USUAL_DT
+    written_dt: float = USUAL_DT
+    r: Literal["tau/dt", "1"] = "tau/dt"
+    fires_at_threshold: bool = False
+    decay: Literal["euler", "exponential"] = "euler"
+    counts: bool = False
+    pools: Literal["AvgPool2d", "SumPool2d"] = "AvgPool2d"
+    uniform: bool = False
+    recurrence: Literal["loop", "inner", "none"] = "loop"
+    lacks: Mapping[str, str] = field(default_factory=dict)
+
+
+#: NIR's own equations, by Euler's method.
+NIR = Library("nir", recurrence="inner")
+_NO_NODE = "its import does not know the node"
+_PASSES_OVER = "its import passes over the node"
+LIBRARIES: Mapping[str, Library] = MappingProxyType(
+    {
+        library.name: library
+        for library in (
+            Library(
+                "snntorch", uniform=True, recurrence="none",
+                lacks={
+                    "Delay": _NO_NODE, "LI": _NO_NODE, "Izhikevich": _NO_NODE, "Conv1d": _NO_NODE,
+                    "IF": "its import makes a leak of 0.9 of it",
+                },
+            ),
+            # Norse writes dt/(1/τ) for τ, so that the step of its files is dt² of 1e-3.
+            Library(
+                "norse", dt=1e-3, written_dt=1e-6, r="1", pools="SumPool2d",
+                lacks={"Delay": _PASSES_OVER, "Izhikevich": _PASSES_OVER, "Conv1d": _PASSES_OVER},
+            ),
+            Library(
+                "spikingjelly", fires_at_threshold=True, uniform=True,
+                lacks={"Delay": _NO_NODE, "LI": _NO_NODE, "Izhikevich": _NO_NODE},
+            ),
+            Library(
+                "sinabs", fires_at_threshold=True, decay="exponential", counts=True, pools="SumPool2d",
+                recurrence="none",
+                lacks={
+                    "Delay": _PASSES_OVER, "CubaLIF": _PASSES_OVER, "Izhikevich": _PASSES_OVER,
+                    "LI": "its import takes τ for steps", "IF": "its import holds v above −threshold",
+                },
+            ),
+            Library(
+                "rockpool", fires_at_threshold=True, decay="exponential", counts=True, recurrence="inner",
+                lacks={
+                    "LIF": "its import ends in an error; give the layer an ExponentialSynapse", "IF": _NO_NODE,
+                    "Delay": _NO_NODE, "Conv1d": _NO_NODE, "Conv2d": _NO_NODE, "AvgPool2d": _NO_NODE,
+                    "Flatten": _NO_NODE, "Izhikevich": _NO_NODE, "LI": "its import finds another step from it",
+                },
+            ),
+        )
+    }
+)  # fmt: skip
+
+
+def library(name: str | None) -> Library:
+    """A library by its name; NIR's own equations for None.
+
+    Raises:
+        SettingError: for an unknown one.
+    """
+    if name is None:
+        return NIR
+    if name not in LIBRARIES:
+        raise unknown("library", name, LIBRARIES)
+    return LIBRARIES[name]

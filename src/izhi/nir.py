@@ -1,0 +1,17 @@
+"""Networks from and to files of NIR, the exchange format of spiking networks: see docs/nir.md.
+
+While this module is imported, ``nir.read`` makes ``Izhikevich`` nodes.
+"""
+
+from __future__ import annotations
+
+try:
+    from izhi.exchange.files import from_graph, read, to_graph, write
+    from izhi.exchange.golden import check, golden
+    from izhi.exchange.izhikevich import Izhikevich, register
+except ModuleNotFoundError as error:
+    raise ImportError(f"{error.name} is not installed; pip install 'izhi[nir]'") from None
+
+register()
+
+__all__ = ["Izhikevich", "check", "from_graph", "golden", "read", "to_graph", "write"]
