@@ -9,7 +9,7 @@ Both networks are 784-512-10 LIF, 25 steps in which pixels are constant currents
   cross-entropy of the membrane in every step. Taken over by ``izhi.snntorch.convert``.
 - spikingjelly: ``LIFNode`` of tau 2 with hard reset, the cross-entropy of rates. Taken over by its own export.
 
-It prints the accuracy in the library, and writes spikes of the first test samples, by which ``izhi nir check`` compares.
+It prints the accuracy in the library, and writes spikes of the first test samples beside the network.
 """
 
 from __future__ import annotations

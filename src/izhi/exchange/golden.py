@@ -109,13 +109,14 @@ def check(
         raise ExchangeError(f"{place} has no data of the nodes input and output, expected golden spikes of {path}")
     with torch.no_grad():
         out = network(torch.from_numpy(wanted.pop("input").astype(np.float32)).transpose(0, 1).contiguous())
-    found = {"output": out.output, **_by_node(plain, out.spikes)}
+    found = {**_by_node(plain, out.spikes), "output": out.output}
     agreements = []
-    for name, values in wanted.items():
-        own = next((x for node, x in found.items() if node == name or node.startswith(f"{name}.")), None)
-        if own is None:
-            raise ExchangeError(f"{place} has data of {name}, but {path} has no such node that fires")
-        agreements.append(_compared(name, values, _gridded(own), place))
+    for node, own in found.items():
+        name = next((x for x in wanted if node == x or node.startswith(f"{x}.")), None)
+        if name is not None:
+            agreements.append(_compared(name, wanted.pop(name), _gridded(own), place))
+    for name in wanted:
+        raise ExchangeError(f"{place} has data of {name}, but {path} has no such node that fires")
     return agreements
 
 

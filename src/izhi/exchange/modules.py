@@ -136,7 +136,7 @@ def convert(network: nn.Module, sample: Tensor | None = None) -> Network:
 
 def _example(network: nn.Module) -> Tensor:
     """A sample of zeros for a network that begins with a matrix."""
-    first = next((x for x in network.modules() if not list(x.children()) or isinstance(x, tuple(_WEIGHTS))), None)
+    first = next((x for x in network.modules() if isinstance(x, tuple(_WEIGHTS))), None)
     if not isinstance(first, nn.Linear):
         raise ExchangeError(
             f"the network begins with {type(first).__name__}, which does not say what it takes; give a sample: a batch"

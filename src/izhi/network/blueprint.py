@@ -192,6 +192,12 @@ def _plain(size: Any) -> Any:
 
 
 def _sizes(value: Any) -> Any:
+    """A whole number, or several, or None."""
+    if value is None:
+        return None
+    each = value if isinstance(value, (list, tuple)) else [value]
+    if not all(isinstance(x, int) and x >= 0 for x in each):
+        raise SettingError(f"a size is {shown(value)}, expected whole numbers")
     return tuple(value) if isinstance(value, (list, tuple)) else value
 
 
