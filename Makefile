@@ -1,12 +1,14 @@
 # make demo: set up .venv, then train LIF and both Izhikevich models on an embedded data set
 # make test: set up .venv, then run ruff, mypy and every test
-#            and PYNQ in an environment of its own, which its test needs (left out where it cannot be installed)
+#            and PYNQ, and the libraries that networks are exchanged with, each in an environment of its own, which
+#            their tests need (left out where they cannot be installed)
 # make bench: set up .venv-bench with the other libraries, then time a training step of each
 # PYTHON chooses the interpreter (3.10 or newer).
 
 PYTHON ?= python3
 VENV := .venv
 PYNQ := .venv-pynq
+NIR := .venv-nir
 BIN := $(VENV)/bin
 EPOCHS := 30
 
@@ -35,8 +37,17 @@ $(PYNQ)/installed:
 	-$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' && $(PYTHON) -m venv $(PYNQ) \
 		&& $(PYNQ)/bin/python -m pip install --quiet pynq && touch $@
 
-test: lint $(PYNQ)/installed
-	IZHI_PYNQ=$$(test -e $(PYNQ)/installed && echo $(CURDIR)/$(PYNQ)/bin/python) $(BIN)/python -m pytest -n 2 --dist worksteal
+# These share torch with Izhi's own environment.
+$(NIR)/installed: tests/exchange/requirements.txt | $(VENV)/installed-tests
+	-$(PYTHON) -m venv $(NIR) \
+		&& $(BIN)/python -c 'import site; print(site.getsitepackages()[0])' \
+			> $$($(NIR)/bin/python -c 'import site; print(site.getsitepackages()[0])')/izhi.pth \
+		&& $(NIR)/bin/python -m pip install --quiet --no-deps -r $< && touch $@
+
+test: lint $(PYNQ)/installed $(NIR)/installed
+	IZHI_PYNQ=$$(test -e $(PYNQ)/installed && echo $(CURDIR)/$(PYNQ)/bin/python) \
+	IZHI_NIR=$$(test -e $(NIR)/installed && echo $(CURDIR)/$(NIR)/bin/python) \
+		$(BIN)/python -m pytest -n 2 --dist worksteal
 
 .venv-bench/installed: pyproject.toml benchmarks/requirements.txt
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
@@ -47,4 +58,4 @@ bench: .venv-bench/installed
 	.venv-bench/bin/izhi bench
 
 clean:
-	rm -rf $(VENV) $(PYNQ) .venv-bench build src/*.egg-info
+	rm -rf $(VENV) $(PYNQ) $(NIR) .venv-bench build src/*.egg-info

@@ -106,7 +106,7 @@ def _experiment(a: argparse.Namespace, network: Network) -> tuple[Experiment, Da
 def _check(a: argparse.Namespace) -> None:
     found = golden_spikes.check(a.source, a.target, library=a.library, dt=a.dt, reset=a.after_spike)
     cells = [[x.node, f"{x.spikes:,}", f"{x.different:,}"] for x in found]
-    print_table(f"{a.source} against its golden spikes", ("node", "spikes", "different"), cells, left=1)
+    print_table("golden spikes", ("node", "spikes", "different"), cells, left=1)
     write_json(a.json, [{"node": x.node, "spikes": x.spikes, "different": x.different} for x in found])
     wrong = sum(x.different for x in found)
     if wrong:

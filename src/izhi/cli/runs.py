@@ -29,7 +29,7 @@ from izhi.errors import ArtifactError, FileError, RunFolderError, SettingError
 from izhi.experiments import build, comparison, looks, plan, plots, report, trained, tuning
 from izhi.experiments.agreement import agreement
 from izhi.experiments.run import train as train_run
-from izhi.experiments.run_folder import RunFolder, versions
+from izhi.experiments.run_folder import RunFolder, load as load_run, versions
 from izhi.experiments.settings import Experiment, Mark, experiment, marked, read, typed
 from izhi.experiments.settings.choices import USUAL_NEURONS, USUAL_SEARCH
 from izhi.hardware import artifact, devices, networks
@@ -122,13 +122,23 @@ def settings_of_run(a: argparse.Namespace) -> dict[str, object]:
     """Settings of a run: those of its folder, where it is gone on with, overridden by those given."""
     given = settings(a)
     if not a.resume:
-        return given
+        return {**_of_start(a), **given}
     config = RunFolder(Path(a.out)).config
     if config.exists():
         return {**read(config), **given}
     if not given:
         raise RunFolderError(f"{a.out} holds no run to go on with; check the folder, or begin one without --resume")
     return given
+
+
+def _of_start(a: argparse.Namespace) -> dict[str, object]:
+    """Settings of the run that another one begins with, if there is one."""
+    if not getattr(a, "start", None):
+        return {}
+    e = load_run(Path(a.start)).experiment
+    if e.quantization.is_quantized:
+        raise SettingError(f"{a.start} is quantised, expected a float run to begin with")
+    return dict(e.flat())
 
 
 def train_experiment(a: argparse.Namespace, e: Experiment, command: str) -> None:
@@ -140,9 +150,12 @@ def train_experiment(a: argparse.Namespace, e: Experiment, command: str) -> None
         fabric = build.fabric(e)
         if fabric.is_global_zero:
             folder.open(e, resume=a.resume, command=command_line())
+            if getattr(a, "start", None):
+                files.write_bytes(folder.start, load_run(Path(a.start)).path.read_bytes())
         fabric.barrier()
+        start = load_run(folder.start).progress.network if folder.start.exists() else None
         with TerminalListener(quiet=a.quiet or not fabric.is_global_zero, about=counts) as listener:
-            result = train_run(fabric, e, dataset, folder, listener)
+            result = train_run(fabric, e, dataset, folder, listener, start=start)
         if not fabric.is_global_zero:
             return
         report.write(result, folder, command_line())

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from izhi.data import AnySamples, Dataset
-from izhi.errors import CheckpointError, SettingError
+from izhi.errors import CheckpointError, RunFolderError, SettingError
 from izhi.experiments import build
 from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import Experiment
@@ -110,18 +110,24 @@ def train(
         dataset: its data.
         folder: of the run, opened.
         listener: told of every step and epoch.
-        start: weights of a trained float network, which a quantised one begins with.
+        start: weights of a trained float network to begin with, which a quantised one rounds.
         label: tells the run from the others of a command.
 
     Raises:
         DivergenceError: if a loss or gradient is not finite, naming epoch, step and layer.
         CheckpointError: if the folder's checkpoint is of another network.
+        RunFolderError: if it is of a network that was rounded or imported, and not trained there.
         FileError: if the folder cannot be written.
     """
     listener = listener or SilentRun()
     samples, validation = build.training_samples(e.data, dataset)
     encoder = build.encoder(e, dataset)
     saved = folder.progress(e)
+    if saved is not None and saved.history and not saved.history[0]["epoch"]:
+        raise RunFolderError(
+            f"{folder.path} holds a network that was not trained there, and has no epoch to go on from; begin a run"
+            " with its weights: izhi train --start RUN"
+        )
     # Weights, gradients, and what an optimiser keeps: Adam's two moments.
     build.check_memory(e, encoder.grid, len(dataset.classes), 1 if e.training.evolves else 4)
     network = build.network(

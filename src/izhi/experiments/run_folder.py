@@ -104,6 +104,11 @@ class RunFolder:
         return self.path / "best.pt"
 
     @property
+    def start(self) -> Path:
+        """A copy of the checkpoint whose weights the run began with."""
+        return self.path / "start.pt"
+
+    @property
     def config(self) -> Path:
         return self.path / "config.toml"
 

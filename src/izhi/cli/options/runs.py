@@ -45,6 +45,9 @@ def tune(command: Command) -> None:
 
 
 def train(command: Command) -> None:
+    command.add_argument(
+        "--start", metavar="RUN", help="begin with the weights and settings of a float run [drawn weights]"
+    )
     run_options(command)
     add_settings(command)
 
