@@ -54,6 +54,8 @@ def random_network(
         else:
             begins = {"reset": near(-0.2 * one, one / 9)} if kind == "lif-value" else {}
             neuron = NEURONS[kind](v, 12, near(3500, 300), near(0, 9 * one), near(one, 9), **begins)
+            for name in neuron.natural:
+                neuron = replace(neuron, **{name: np.abs(getattr(neuron, name))})
         layers.append(
             Layer(
                 random.integers(-half, half, (outputs, inputs)), bits, random.integers(0, 900, outputs),

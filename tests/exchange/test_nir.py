@@ -351,6 +351,7 @@ def shaped(*shape):
         (lambda: Network([Layer(Linear(4, 3, synapse=ConductanceSynapse()), izhi.LIF())]), "layer 1 is a conductance"),
         (lambda: Network([Layer(Linear(4, 3), izhi.LIF(), SynapticDelay(4, 3, 5))]), "a delay for each synapse"),
         (lambda: Network([Layer(Linear(4, 3), izhi.LIF(reset="none"))]), "without a reset"),
+        (lambda: Network([Layer(Linear(4, 3), izhi.LIF(reset="soft"))]), "the reset 'soft', which is not written"),
         (lambda: Network([Residual([Layer(Linear(4, 4), izhi.LIF())])]), "begins with Residual"),
         (
             lambda: Network([nn.Unflatten(1, (1, 2, 2)), nn.MaxPool2d(2), nn.Flatten()], readout=Linear(1, 2)),

@@ -97,6 +97,12 @@ def test_a_layer_whose_spikes_set_v_to_a_value():
     assert lif.learned["v_reset"].shape == (8,)
 
 
+def test_a_layer_whose_reset_is_soft():
+    _, found = network("8 neuron=lif reset=soft learn=threshold, 9", neuron="normalized")
+    lif = found.spiking[0].neuron
+    assert (lif.settings.reset, lif.settings.reset_delay, *lif.learned) == ("soft", True, "threshold")
+
+
 def test_features_in_a_row_take_convolutions_along_it():
     _, found = network("conv 4x5, pool 2, 8", features=(700,))
     assert isinstance(found.spiking[0].connection, Conv1d)

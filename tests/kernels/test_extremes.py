@@ -52,7 +52,7 @@ def test_izhikevich(kernel, order, current, name, gain, learns):
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("reset", ["subtract", "zero", "value", "none"])
+@pytest.mark.parametrize("reset", ["subtract", "soft", "zero", "value", "none"])
 @few
 @given(INPUTS, st.booleans(), st.booleans())
 def test_lif(kernel, reset, current, delay, learns):

@@ -150,7 +150,7 @@ def test_every_coefficient_has_its_gradient(kernel, order, per_neuron, shape, na
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("reset", ["subtract", "zero", "value", "none"])
+@pytest.mark.parametrize("reset", ["subtract", "soft", "zero", "value", "none"])
 @pytest.mark.parametrize("delay", [True, False])
 @quick
 @given(
@@ -218,6 +218,7 @@ def test_recurrent_layers(kernel, steps):
     assert_same(lambda kernel: LIF(learn=("beta",), kernel=kernel), drive, kernel, 1e-4)
     value = {"reset": "value", "v_reset": -0.2, "learn": "beta,v_reset"}
     assert_same(lambda kernel: LIF(**value, kernel=kernel), drive, kernel, 1e-4)
+    assert_same(lambda kernel: LIF(reset="soft", learn="beta,threshold", kernel=kernel), drive, kernel, 1e-4)
 
 
 @quick
@@ -472,6 +473,7 @@ from izhi.kernels.plan import Plan, Reset
 from izhi import ORDERS
 from izhi.neurons import surrogate
 cases = [(d, False) for d in (ORDERS["fpga-ip"], ORDERS["s2nn"], Reset("subtract", False), Reset("value", False))]
+cases += [(Reset("soft", delay), False) for delay in (True, False)] + [(Reset("soft", True), True)]
 cases += [(ORDERS["fpga-ip"], True), (Reset("subtract", True), True), (Reset("value", True), True)]
 for dynamics, quantized in cases:
     plan = Plan(
@@ -493,7 +495,7 @@ for dynamics, quantized in cases:
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert len(done.stdout.split()) == 14
+    assert len(done.stdout.split()) == 20
 
 
 @pytest.mark.gpu

@@ -19,7 +19,10 @@ N, STEPS, BATCH = 24, 30, 3
 F, SHIFT = 14, 12
 LEARNED = ("none", "gain", "constant", "all")
 #: By the reset of LIF.
-NEURONS_OF = {"subtract": fixed.LIFNeuron, "zero": fixed.ZeroingLIFNeuron, "value": fixed.ValueLIFNeuron}
+NEURONS_OF = {
+    "subtract": fixed.LIFNeuron, "soft": fixed.SoftLIFNeuron, "zero": fixed.ZeroingLIFNeuron,
+    "value": fixed.ValueLIFNeuron,
+}  # fmt: skip
 
 
 def formats(v, u):

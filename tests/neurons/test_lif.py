@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import snntorch
 import torch
@@ -80,23 +81,62 @@ def test_a_value_of_zero_is_the_reset_to_zero(kernel, delay):
         assert torch.equal(zero, value)
 
 
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
+def test_a_spike_takes_the_threshold_from_v_before_the_next_decay(kernel):
+    current = torch.tensor([0.8, 0.9, 0.0, 4.0, 0.0, 0.0]).view(-1, 1, 1)
+    for delay, expected in (
+        (True, [0.8, 1.3, 0.15, 4.075, 1.5375, 0.26875]), (False, [0.8, 0.3, 0.15, 3.075, 0.5375, 0.26875]),
+    ):  # fmt: skip
+        neuron = LIF(0.5, reset="soft", reset_delay=delay, kernel=kernel)
+        spikes, v = neuron.trace(current)
+        assert spikes.flatten().tolist() == [0, 1, 0, 1, 1, 0]
+        assert v.flatten().tolist() == pytest.approx(expected)
+        whole, last = neuron(current)
+        assert torch.equal(whole, spikes)
+        assert torch.equal(last.v, v[-1])
+
+
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
+def test_soft_is_the_subtraction_in_the_step_of_the_spike(kernel):
+    current, beta, threshold = torch.randn(60, 3, 7) + 0.3, np.float32(0.9), np.float32(0.6)
+    v, spikes = np.zeros((3, 7), np.float32), []
+    for current_t in current.numpy():
+        v = beta * v + current_t
+        spikes.append(v > threshold)
+        v = v - threshold * spikes[-1]
+    assert (v > threshold).any()  # what is left may fire again, and is not lost
+    found, state = LIF(0.9, 0.6, reset="soft", reset_delay=False, kernel=kernel)(current)
+    assert np.array_equal(found.numpy(), spikes)
+    assert np.array_equal(state.v.numpy(), v)
+    found, state = LIF(0.9, 0.6, reset="soft", kernel=kernel)(current)
+    assert np.array_equal(found.numpy(), spikes)
+    assert np.array_equal(state.v.numpy() - threshold * spikes[-1], v)
+
+
 @pytest.mark.parametrize("delay", [True, False])
-def test_gradients_of_what_a_spike_sets_v_to_are_true_derivatives(delay):
-    """Where no spike comes or goes v is smooth in it, and the surrogate is as flat as the step."""
+@pytest.mark.parametrize(
+    ("reset", "values", "expected"),
+    [
+        ("value", {"beta": [0.8, 0.7, 0.5], "v_reset": [-0.3, 0.1, 0.0]}, [1, 0, 0, 1, 0, 0]),
+        ("soft", {"beta": [0.8, 0.7, 0.5], "threshold": [1.0, 1.2, 0.9]}, [1, 0, 0, 1, 1, 0]),
+    ],
+)
+def test_gradients_of_the_coefficients_of_a_reset_are_true_derivatives(delay, reset, values, expected):
+    """Where no spike comes or goes v is smooth in them, and the surrogate is as flat as the step."""
     current = torch.tensor([1.5, 0.2, 0.1, 1.9, 0.3, -0.1]).double().view(-1, 1, 1).expand(-1, 2, 3)
     neuron = LIF(
-        reset="value", reset_delay=delay, size=3, learn="beta,v_reset", kernel="reference",
+        reset=reset, reset_delay=delay, size=3, learn=tuple(values), kernel="reference",
         surrogate=ours.FastSigmoid(1e12),
     )  # fmt: skip
 
-    def last_v(beta, v_reset):
-        learned = {"learned.beta": beta, "learned.v_reset": v_reset}
+    def last_v(*given):
+        learned = {f"learned.{name}": value for name, value in zip(values, given, strict=True)}
         spikes, state = torch.func.functional_call(neuron, learned, current)
-        assert spikes[:, 0, 0].tolist() == [1, 0, 0, 1, 0, 0]
+        assert spikes[:, 0, 0].tolist() == expected
         return state.v
 
-    values = (torch.tensor(x).double().requires_grad_() for x in ([0.8, 0.7, 0.5], [-0.3, 0.1, 0.0]))
-    assert torch.autograd.gradcheck(last_v, tuple(values))
+    given = (torch.tensor(x).double().requires_grad_() for x in values.values())
+    assert torch.autograd.gradcheck(last_v, tuple(given))
 
 
 def test_what_is_learned_stays_below_the_threshold():

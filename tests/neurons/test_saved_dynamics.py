@@ -34,6 +34,7 @@ def without(state):
         (LIF(), LIF(reset="zero"), "have reset 'subtract', expected 'zero'"),
         (LIF(reset="value", v_reset=-0.5), LIF(reset="value"), "have v_reset -0.5, expected 0.0"),
         (LIF(reset="zero"), LIF(reset="value", v_reset=-0.5), "have v_reset None, expected -0.5, and another reset"),
+        (LIF(reset="soft"), LIF(), "have reset 'soft', expected 'subtract'"),
         (LIF(), LIF(reset_delay=False), "have reset_delay True, expected False"),
         (LIF(), Izhikevich(), "have neuron 'lif', expected 'izhikevich', and another"),
         (door.Izhikevich("CH"), door.Izhikevich("RS"), "layer: its neurons have c -50.0"),
@@ -82,7 +83,7 @@ def test_what_is_learned_may_have_begun_elsewhere():
         Izhikevich(preset("RS").replace(c=-60.0), learn=("d",)).load_state_dict(learned.state_dict())
 
 
-@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("reset", ["subtract", "soft", "zero", "none"])
 def test_only_neurons_that_a_spike_sets_to_a_value_say_which(reset):
     neuron = LIF(reset=reset)
     assert set(neuron.dynamics()) == {"beta", "threshold", "reset", "reset_delay"}

@@ -73,6 +73,7 @@ def network_with_hard_reset(reset, learn="beta,threshold", **v_reset):
 
 
 HARD = {
+    "before the decay": {"reset": "soft"},
     "to zero": {"reset": "zero"},
     "to a value": {"reset": "value", "v_reset": -0.3, "learn": "beta,threshold,v_reset"},
 }
@@ -227,8 +228,12 @@ def test_what_hardware_does_not_have():
     fine = StateFormats(FixedPoint(16, 12), FixedPoint(16, 12))
     one = [
         (Layer(Linear(4, 3), Izhikevich("RS")), "order is 'izhikevich', expected 'fpga-ip'"),
-        (Layer(Linear(4, 3), LIF(reset="none")), "reset is 'none', expected 'subtract', 'zero' or 'value'"),
+        (Layer(Linear(4, 3), LIF(reset="none")), "reset is 'none', expected 'subtract', 'soft', 'zero' or 'value'"),
         (Layer(Linear(4, 3), LIF(reset_delay=False)), "reset is 'subtract' in the step of the spike, expected"),
+        (
+            Layer(Linear(4, 3), LIF(reset="soft", reset_delay=False)),
+            "reset is 'soft' in the step of the spike, expected 'subtract', 'soft', .* in the step after it",
+        ),
         (
             Layer(Linear(4, 3, synapse=ConductanceSynapse()), LIF()),
             "connection is Linear with ConductanceSynapse, which hardware does not have; choose Linear or Conv2d",

@@ -256,6 +256,8 @@ def _reset(into: _Graph, neuron: LIF, number: int, shape: Shape) -> tuple[Number
     where = f"layer {number}"
     if mode == "none":
         raise ExchangeError(f"{where} has neurons without a reset, which NIR does not have")
+    if mode == "soft":
+        raise ExchangeError(f"{where} has the reset 'soft', which is not written; train with another")
     if mode == "subtract":
         if library.counts and not late:
             return np.zeros(shape), {}

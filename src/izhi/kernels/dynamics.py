@@ -245,7 +245,8 @@ def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tupl
     inlined, constant, number, select = words[:4]
     coupled, biased = constant(plan.coupled), constant(plan.biased)
     subtract, to_zero = constant(mode.mode == "subtract"), constant(mode.mode == "zero")
-    to_value = constant(mode.mode == "value")
+    to_value, is_soft = constant(mode.mode == "value"), constant(mode.mode == "soft")
+    soft_later, by_threshold = constant(mode == Reset("soft", True)), constant(mode.mode in ("subtract", "soft"))
     at_once = constant(not mode.delay and mode.mode != "none")
     zero, one = number(0.0), number(1.0)
     k = places(Constants, words)
@@ -255,7 +256,7 @@ def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tupl
 
     @inlined
     def integrate(v, current, g, p):  # type: ignore[no-untyped-def]
-        """Whether v was above threshold; v after the reset of "zero" or "value"; v after the step."""
+        """Whether v was above threshold; v after the reset of "zero", "value" or "soft"; v after the step."""
         beta, threshold = p[BETA], p[THRESHOLD]
         above = select(v > threshold, one, zero)
         held = v
@@ -265,6 +266,8 @@ def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tupl
             held = (one - above) * v
         if to_value:
             held = select(v > threshold, p[V_RESET], v)
+        if soft_later:
+            held = v - above * threshold
         new = beta * held + current
         if subtract:
             new = new - above * threshold
@@ -278,12 +281,15 @@ def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tupl
         above, held, new = integrate(v, current, g, p)
         spike = select(new - threshold > zero, one, zero)
         if at_once:
-            if subtract:
-                new = new - (spike - above) * threshold
+            due = spike - above
+            if is_soft:
+                due = spike
+            if by_threshold:
+                new = new - due * threshold
             else:
-                new = new - (spike - above) * new
+                new = new - due * new
             if to_value:
-                new = new + (spike - above) * p[V_RESET]
+                new = new + due * p[V_RESET]
         return new, u, spike
 
     @inlined
@@ -294,8 +300,11 @@ def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tupl
         above, held, new = integrate(v, current, g, p)
         grad_threshold, grad_reset = zero, zero
         if at_once:
-            due = select(new - threshold > zero, one, zero) - above
-            if subtract:
+            spike = select(new - threshold > zero, one, zero)
+            due = spike - above
+            if is_soft:
+                due = spike
+            if by_threshold:
                 gs = gs - threshold * gv
                 grad_threshold = -due * gv
             else:
@@ -314,6 +323,8 @@ def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tupl
         gv = beta * gv
         if to_zero:
             gv = (one - above) * gv
+        if soft_later:
+            grad_threshold = grad_threshold - above * gv
         gradients = grad_beta, grad_threshold
         if to_value:
             grad_reset = grad_reset + select(v > threshold, gv, zero)

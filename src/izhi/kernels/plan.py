@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from izhi.kernels.vocabulary import Surrogate
 
 #: How a LIF neuron is reset after a spike.
-ResetMode = Literal["subtract", "zero", "value", "none"]
+ResetMode = Literal["subtract", "soft", "zero", "value", "none"]
 
 #: Steps between two states that the forward pass keeps; the backward pass computes those between again.
 KEEP_EVERY = 32

@@ -73,13 +73,14 @@ def _places_of_lif(mode: ResetMode, words: Vocabulary) -> Value:
 def lif_step(words: Vocabulary, mode: ResetMode) -> Scalar:
     """The step of LIF in some words: (v, current, bias, p, s) → v.
 
-    A step after a spike v loses the threshold ("subtract"), or begins at zero ("zero") or at v_reset ("value").
+    A step after a spike v loses the threshold, behind its decay ("subtract") or before it ("soft"), or begins at zero
+    ("zero") or at v_reset ("value").
     """
     select, clip, wide, narrow, rounded = (
         words.select, words.clip, words.wide, words.narrow, words.rounded,
     )  # fmt: skip
     zero, one, zeroes = words.number(0.0), words.number(1.0), words.constant(mode == "zero")
-    to_value = words.constant(mode == "value")
+    to_value, is_soft = words.constant(mode == "value"), words.constant(mode == "soft")
     k, q = places(Constants, words), _places_of_lif(mode, words)
     BETA, THRESHOLD, V_RESET, GAIN = q.beta, q.threshold, q[2], q.gain  # the third is read where it is v_reset alone
     V_SCALE, V_UNIT, V_LOW, V_HIGH = k.v_scale, k.v_unit, k.v_low, k.v_high
@@ -95,6 +96,8 @@ def lif_step(words: Vocabulary, mode: ResetMode) -> Scalar:
             kept, lost = wide(one - above) * kept, wide(zero * above)
         if to_value:
             kept, lost = wide(select(v > p[THRESHOLD], p[V_RESET], v)), wide(zero * above)
+        if is_soft:
+            kept, lost = kept - lost, wide(zero * above)
         leak = rounded(wide(p[BETA]) * kept + wide(bias), scale, unit)
         new = i + leak - lost
         return narrow(clip(new, wide(s[V_LOW]), wide(s[V_HIGH])))
@@ -179,7 +182,7 @@ def lif(mode: ResetMode, derivative: Scalar, words: Vocabulary) -> tuple[Scalar,
     """(advance, retreat) of LIF; the backward step looks at v after the step, too."""
     inlined, select = words.inlined, words.select
     zero, one, zeroes = words.number(0.0), words.number(1.0), words.constant(mode == "zero")
-    to_value = words.constant(mode == "value")
+    to_value, is_soft = words.constant(mode == "value"), words.constant(mode == "soft")
     k, q = places(Constants, words), _places_of_lif(mode, words)
     BETA, THRESHOLD, V_RESET, GAIN = q.beta, q.threshold, q[2], q.gain
     FIRST, SECOND = k.surrogate_first, k.surrogate_second
@@ -198,6 +201,8 @@ def lif(mode: ResetMode, derivative: Scalar, words: Vocabulary) -> tuple[Scalar,
         kept, lost = gv, above * gv
         if zeroes:
             kept, lost = (one - above) * gv, zero * gv
+        if is_soft:
+            v, lost = v - above * p[THRESHOLD], p[BETA] * lost
         gradients = v * kept, -soft - lost, current * gv
         if to_value:
             kept, began = (one - above) * gv, above * gv

@@ -251,12 +251,12 @@ def lif_step(drive: Drive, v: Tensor, p: AnyLIFCoefficients, s: LIFSettings) -> 
     """One step of the leaky integrate-and-fire neuron, equal to ``snntorch.Leaky``.
 
         v ← β·v + I − R·threshold   (reset "subtract"),   β·(1 − R)·v + I   ("zero"),
-        v ← β·((1 − R)·v + R·v_reset) + I   ("value"),
+        v ← β·((1 − R)·v + R·v_reset) + I   ("value"),   β·(v − R·threshold) + I   ("soft"),
         spike when v > threshold,
 
     where R, not differentiated, says that v was above threshold at the end of the step before, and I is
     taken at that v where it depends on it. With ``reset_delay`` False the reset takes place in the step
-    of the spike, and is differentiated.
+    of the spike, and is differentiated; what "soft" leaves above threshold is not reset again by itself.
 
     Args:
         drive: input of this step, (B, N).
@@ -278,13 +278,15 @@ def lif_step(drive: Drive, v: Tensor, p: AnyLIFCoefficients, s: LIFSettings) -> 
         v = (1 - above) * v
     if isinstance(p, ValueLIFCoefficients):
         v = torch.where(v > threshold, p.v_reset, v)
+    if s.reset == "soft" and s.reset_delay:
+        v = v - above * threshold
     v = beta * v + current
     if s.reset == "subtract":
         v = v - above * threshold
     spikes = spike(v - threshold, s.surrogate, strict=True)
     if not s.reset_delay and s.reset != "none":
-        due = spikes - above
-        v = v - due * (threshold if s.reset == "subtract" else v)
+        due = spikes if s.reset == "soft" else spikes - above
+        v = v - due * (threshold if s.reset in ("subtract", "soft") else v)
         if isinstance(p, ValueLIFCoefficients):
             v = v + due * p.v_reset
     return spikes, v

@@ -31,9 +31,10 @@ class LIF(NeuronLayer[LIFState]):
 
         v ← β·v + I,   spike when v > threshold,
 
-    after which v is reduced by the threshold (``reset="subtract"``), set to zero before the next
-    decay (``"zero"``), likewise to ``v_reset`` (``"value"``), or left alone (``"none"``). As in snnTorch the
-    reset takes place one step after the spike, unless ``reset_delay`` is False.
+    after which v is reduced by the threshold behind the next decay (``reset="subtract"``) or before it
+    (``"soft"``), set to zero before it (``"zero"``), likewise to ``v_reset`` (``"value"``), or left alone (``"none"``).
+    As in snnTorch the reset takes place one step after the spike, unless ``reset_delay`` is False. "soft" is the
+    subtraction of most other simulators, one spike a step: what is left of v decays, and may fire again.
 
     Args:
         beta: decay of v per step, 0 to 1.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from izhi import kernels
 from izhi.errors import CheckpointError, SettingError
 from izhi.hardware import fixed
-from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, LIFNeuron, ValueLIFNeuron, ZeroingLIFNeuron
+from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, LIFNeuron, SoftLIFNeuron, ValueLIFNeuron, ZeroingLIFNeuron
 from izhi.hardware.fixed.arithmetic import Integers
 from izhi.hardware.fixed.bounds import MOST_BITS, MOST_FRACTION
 from izhi.kernels import (
@@ -291,6 +291,10 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
         return neuron, _integers(p["gain"], shift + f.v.fraction, shape), shift + f.places_of_sums
 
 
+#: By the reset, the kinds of LIF in integers that have beta, bias and threshold alone.
+_KINDS = {"subtract": LIFNeuron, "soft": SoftLIFNeuron, "zero": ZeroingLIFNeuron}
+
+
 class QuantizedLIF(_Quantized[LIF, LIFState]):
     """A LIF neuron in fixed-point numbers; see QuantizedIzhikevich.
 
@@ -305,8 +309,8 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
         if neuron.settings.reset == "none" or not neuron.settings.reset_delay:
             when = "" if neuron.settings.reset_delay else " in the step of the spike"
             raise SettingError(
-                f"reset is {neuron.settings.reset!r}{when}, expected 'subtract', 'zero' or 'value' in the step after"
-                " it, which hardware has"
+                f"reset is {neuron.settings.reset!r}{when}, expected 'subtract', 'soft', 'zero' or 'value' in the step"
+                " after it, which hardware has"
             )
 
     def rounded(self, drive: Drive) -> tuple[QuantizedLIFCoefficients | QuantizedValueLIFCoefficients, Tensor]:
@@ -348,10 +352,8 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
         neuron: LIFNeuron
         if isinstance(p, QuantizedValueLIFCoefficients):
             neuron = ValueLIFNeuron(*own, _integers(p.v_reset, f.v.fraction, shape))
-        elif self.neuron.settings.reset == "zero":
-            neuron = ZeroingLIFNeuron(*own)
         else:
-            neuron = LIFNeuron(*own)
+            neuron = _KINDS[self.neuron.settings.reset](*own)
         return neuron, _integers(p.gain, shift + f.v.fraction, shape), shift + f.places_of_sums
 
 

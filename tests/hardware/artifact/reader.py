@@ -134,7 +134,7 @@ class Layer:
         names = {
             "izhikevich": ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "c", "d", "threshold", "v0", "u0"),
             "lif": ("beta", "bias", "threshold"), "lif-zero": ("beta", "bias", "threshold"),
-            "lif-value": ("beta", "bias", "threshold", "reset"),
+            "lif-soft": ("beta", "bias", "threshold"), "lif-value": ("beta", "bias", "threshold", "reset"),
         }[table["neuron"]]  # fmt: skip
         self.p = {name: file.values(place + name, n) for name in (*names, "multiplier")}
         self.decay = file.values(place + "decay", n) if "trace" in table["formats"] else None
@@ -177,6 +177,12 @@ class Layer:
         p, above = self.p, self.v > self.p["threshold"]
         leak = rounded(p["beta"] * self.v + p["bias"], f)
         self.v = saturated(current + leak - np.where(above, p["threshold"], 0), formats["v"])
+        return (self.v > p["threshold"]).astype(object) * 1
+
+    def lif_soft(self, current, formats, f):
+        p = self.p
+        kept = np.where(self.v > p["threshold"], self.v - p["threshold"], self.v)
+        self.v = saturated(current + rounded(p["beta"] * kept + p["bias"], f), formats["v"])
         return (self.v > p["threshold"]).astype(object) * 1
 
     def lif_zero(self, current, formats, f):

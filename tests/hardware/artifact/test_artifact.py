@@ -101,6 +101,16 @@ def test_neurons_that_begin_at_a_value_are_of_version_3_and_held_by_their_format
         artifact.load(path)
 
 
+def test_neurons_with_a_soft_reset_are_of_version_3_and_have_no_threshold_below_0(tmp_path):
+    path = tmp_path / "x.izhi"
+    artifact.save(artifact_of(kind="lif-soft"), path)
+    with np.load(path) as whole:
+        assert json.loads(whole["manifest"].tobytes())["version"] == WITH_MEMORY
+    change(path, lambda manifest, contents: contents.update({"layers.0.threshold.npy": npy(np.full(9, -1, np.int16))}))
+    with pytest.raises(ArtifactError, match=r"layer 1 has threshold from -1 to -1, expected 0 to 2,147,483,647"):
+        artifact.load(path)
+
+
 class Evil:
     def __reduce__(self):
         return os.mkdir, ("executed",)

@@ -49,6 +49,7 @@ def test_random_networks(
     [
         {}, {"then": "max", "kind": "lif", "readout": False},
         {"features": (2, 12, 8), "stride": (2, 1), "padding": (1, 2), "kernel": (3, 3), "kind": "lif-zero"},
+        {"kind": "lif-soft"},
         {"delay": 3, "synapse": fixed.FixedPoint(14, 1)},
     ],
 )  # fmt: skip

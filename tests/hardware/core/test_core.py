@@ -51,6 +51,7 @@ CORES = {
         {"lanes": 16, "units": 1},
         1,
     ),
+    "soft reset": ({"kind": "lif-soft", "width": 8, "sizes": (12, 9, 7)}, {"lanes": 4, "units": 2}, 2),
     "reset to zero": ({"kind": "lif-zero", "sizes": (12, 9, 7, 6, 5)}, {"lanes": 4, "units": 1}, 1),
     "reset to a value": ({"kind": "lif-value", "bits": 8, "sizes": (12, 9, 7)}, {"lanes": 4, "units": 2}, 2),
     "synapse": (

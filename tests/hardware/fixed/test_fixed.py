@@ -24,6 +24,7 @@ from izhi.hardware.fixed import (
     LIFNeuron,
     Network,
     Readout,
+    SoftLIFNeuron,
     ValueLIFNeuron,
     ZeroingLIFNeuron,
     fast,
@@ -79,6 +80,13 @@ def test_a_trace_of_the_lif_neuron_by_hand():
     seen = trace_of(LIFNeuron(FixedPoint(6, 3), 4, ints(12), ints(-8), ints(10)), 8, 8, 25, 0, -60)
     # 8 + round(−.5) = 8; 8 + round((96 − 8)/16) = 14 > 10; 25 + round(160/16) − 10 = 25; …
     assert seen == [(8, 0, 0), (14, 0, 1), (25, 0, 1), (8, 0, 0), (-32, 0, 0)]
+
+
+def test_what_a_spike_of_the_soft_neuron_leaves_decays():
+    seen = trace_of(SoftLIFNeuron(FixedPoint(6, 3), 4, ints(12), ints(-8), ints(10)), 8, 8, 25, 0, -60)
+    # 8 + round(−.5) = 8; 8 + round((96 − 8)/16) = 14 > 10; 25 + round((48 − 8)/16) = 28 > 10;
+    # round((216 − 8)/16) = 13 > 10; −60 + round((36 − 8)/16) → −32.
+    assert seen == [(8, 0, 0), (14, 0, 1), (28, 0, 1), (13, 0, 1), (-32, 0, 0)]
 
 
 def test_a_spike_of_the_zeroing_neuron_leaves_nothing():

@@ -23,7 +23,7 @@ class NeuronSettings(Group):
         Mark.SHAPES,
     )
     beta: float = setting(0.95, "decay per step (lif)", ge=0, le=1)
-    reset: Literal["subtract", "zero", "value", "none"] = setting("subtract", "reset (lif)")
+    reset: Literal["subtract", "soft", "zero", "value", "none"] = setting("subtract", "reset (lif)")
     v_reset: float = setting(0.0, "value that reset = value sets v to (lif)", lt=1)
     surrogate: Literal["atan", "fast_sigmoid", "sigmoid"] = setting("atan", "surrogate gradient")
     slope: float = setting(2.0, "slope of the surrogate gradient", gt=0)

@@ -37,7 +37,7 @@ from izhi.hardware.networks import Array, Inputs
 
 NAME = "izhi artifact"
 #: Of networks of linear layers alone; of those with convolutions or pools; of those with synapses, delays, or neurons
-#: of a kind that files had not at first, which a spike sets to zero or to a value.
+#: of a kind that files had not at first: LIF of any reset but "subtract".
 VERSION, WITH_WINDOWS, WITH_MEMORY = 1, 2, 3
 #: No network for hardware has more; a file that claims it is refused.
 _MOST_LAYERS = 64

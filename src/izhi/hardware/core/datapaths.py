@@ -97,6 +97,7 @@ def lif(line: Pipeline, shape: LayerShape, *, begins: Callable[[Values], ValueLi
 DATAPATHS: Mapping[str, Callable[[Pipeline, LayerShape], Any]] = {
     "izhikevich": izhikevich,
     "lif": lif,
+    "lif-soft": partial(lif, begins=lambda x: x("v") - x("threshold")),
     "lif-zero": partial(lif, begins=lambda _: 0),
     "lif-value": partial(lif, begins=lambda x: x("reset")),
 }

@@ -9,6 +9,7 @@ from izhi.hardware.fixed.neuron import (
     IzhikevichNeuron,
     LIFNeuron,
     Neuron,
+    SoftLIFNeuron,
     ValueLIFNeuron,
     ZeroingLIFNeuron,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "Outcome",
     "Pool",
     "Readout",
+    "SoftLIFNeuron",
     "Synapse",
     "Trace",
     "ValueLIFNeuron",

@@ -6,7 +6,7 @@ The hardware's numbers are as wide as they have to be, those of numpy and of com
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from izhi.errors import ArtifactError
 from izhi.hardware.fixed.arithmetic import Integers
@@ -33,7 +33,7 @@ def check_bounds(network: Network) -> None:
         _check_pools(where, layer, arriving)
         arriving = 1
         _check_numbers(where, {**_sizes(layer), **_formats(layer)})
-        _check_constants(where, {"multiplier": layer.multiplier, **layer.neuron.values})
+        _check_constants(where, {"multiplier": layer.multiplier, **layer.neuron.values}, layer.neuron.natural)
         _check_sums(where, layer.neuron.sums)
         _check_delays(where, layer)
         _check_synapse(where, layer)
@@ -123,10 +123,10 @@ def _check_numbers(where: str, numbers: Mapping[str, tuple[int, int]]) -> None:
             raise ArtifactError(f"{where} has {name} {value:,}, expected 0 to {most:,}")
 
 
-def _check_constants(where: str, constants: Mapping[str, Integers]) -> None:
+def _check_constants(where: str, constants: Mapping[str, Integers], natural: Sequence[str] = ()) -> None:
     for name, values in constants.items():
         low, high = int(values.min()), int(values.max())
-        least = 0 if name == "multiplier" else LEAST_CONSTANT
+        least = 0 if name == "multiplier" or name in natural else LEAST_CONSTANT
         if low < least or high > MOST_CONSTANT:
             raise ArtifactError(f"{where} has {name} from {low:,} to {high:,}, expected {least:,} to {MOST_CONSTANT:,}")
 

@@ -44,6 +44,7 @@ class Neuron:
         coefficients: names of the constants that a step takes, (N,) each.
         initial: names of those that states begin at, of v0 and u0; the others begin at 0.
         held: constants that become a state, and which; its format must hold them.
+        natural: constants that must be 0 or more.
         update: v, u and whether it fires, of v, u, I, the formats and the coefficients in their order.
         v_format: of v, and of I.
         fraction: of the coefficients.
@@ -54,6 +55,7 @@ class Neuron:
     coefficients: ClassVar[tuple[str, ...]]
     initial: ClassVar[tuple[str, ...]] = ()
     held: ClassVar[Mapping[str, str]] = {}
+    natural: ClassVar[tuple[str, ...]] = ()
     update: ClassVar[Callable[..., tuple[Integers, Integers, Booleans]]]
     v_format: FixedPoint
     fraction: int
@@ -145,6 +147,17 @@ def zeroing_lif(
 ) -> tuple[Integers, Integers, Booleans]:  # fmt: skip
     """A step of ``ZeroingLIFNeuron``."""
     kept = chosen(v > threshold, v * 0, v)
+    leak = rounded_shift(beta * kept + bias, formats.fraction)
+    v_new = saturated(current + leak, formats.v)
+    return v_new, u, v_new > threshold
+
+
+def soft_lif(
+    v: Integers, u: Integers, current: Integers, formats: Formats,
+    beta: Integers, bias: Integers, threshold: Integers,
+) -> tuple[Integers, Integers, Booleans]:  # fmt: skip
+    """A step of ``SoftLIFNeuron``."""
+    kept = chosen(v > threshold, v - threshold, v)
     leak = rounded_shift(beta * kept + bias, formats.fraction)
     v_new = saturated(current + leak, formats.v)
     return v_new, u, v_new > threshold
@@ -267,6 +280,24 @@ class ZeroingLIFNeuron(LIFNeuron):
 
 
 @dataclass(frozen=True)
+class SoftLIFNeuron(LIFNeuron):
+    """Leaky integrate-and-fire neurons that lose the threshold before they decay in the step after a spike.
+
+        kept = v − threshold if v > threshold else v
+        v ← sat(I + round((beta·kept + bias) / 2^F))
+        spike = v > threshold
+
+    Attributes:
+        threshold: (N,), in the format of v, 0 or more, so that kept is in it as well; the others are those of
+            ``LIFNeuron``.
+    """
+
+    kind = "lif-soft"
+    natural = ("threshold",)
+    update = staticmethod(soft_lif)
+
+
+@dataclass(frozen=True)
 class ValueLIFNeuron(LIFNeuron):
     """Leaky integrate-and-fire neurons that begin at a value in the step after a spike.
 
@@ -288,5 +319,5 @@ class ValueLIFNeuron(LIFNeuron):
 
 #: By their kinds, as files have them.
 NEURONS: Mapping[str, type[Neuron]] = {
-    neuron.kind: neuron for neuron in (IzhikevichNeuron, LIFNeuron, ZeroingLIFNeuron, ValueLIFNeuron)
+    neuron.kind: neuron for neuron in (IzhikevichNeuron, LIFNeuron, SoftLIFNeuron, ZeroingLIFNeuron, ValueLIFNeuron)
 }
