@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
 import izhi
@@ -20,6 +21,16 @@ def test_python_examples_run():
     assert names["spikes"].sum() > 0
     assert names["output"].shape == (25, 32, 10)
     assert isinstance(names["output"], torch.Tensor)
+
+
+@pytest.mark.parametrize("name", ["nir.md", "nir-proposal.md", "snntorch.md"])
+def test_python_examples_of_other_libraries_run(name, tmp_path, monkeypatch):
+    path = README.parent / "docs" / name
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL):
+        exec(compile(block, str(path), "exec"), names)
+    assert names
 
 
 def test_python_examples_of_the_library_run(tmp_path, monkeypatch, capsys):

@@ -167,7 +167,8 @@ def light(monkeypatch):
         if os.getpid() not in readers:
             command = [sys.executable, str(Path(__file__).with_name("light_reader.py"))]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-            readers[os.getpid()] = subprocess.Popen(command, **pipes, text=True)
+            own = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+            readers[os.getpid()] = subprocess.Popen(command, **pipes, text=True, env=own)
         reader = readers[os.getpid()]
         print(path, file=reader.stdin, flush=True)
         return json.loads(reader.stdout.readline())

@@ -1,16 +1,10 @@
-"""Reads one file of NIR after another, each in a copy of this process: it is light, and copied in no time.
+"""Reads files of NIR, see ``forked``; the arrays of one that is sound then lie beside it in an .npz."""
 
-Tests that read thousands of files would wait long for as many new processes. A path a line comes in; out goes a line of
-JSON: null where the file was read, whose arrays then lie beside it in an .npz, or else what is wrong with it.
-"""
-
-import json
-import os
-import sys
 from pathlib import Path
 
 import h5py  # noqa: F401  its copies need not load it
 
+from forked import serve
 from izhi.exchange import hdf5
 
 
@@ -24,18 +18,6 @@ def problem(path):
     return None
 
 
-def main():
-    hdf5._SECONDS = 0.3
-    hdf5._BYTES = 16 << 20
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            print(json.dumps(problem(line.removesuffix("\n"))), flush=True)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        if os.WIFSIGNALED(status):
-            print(json.dumps(hdf5.ended(os.WTERMSIG(status))), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    hdf5._SECONDS, hdf5._BYTES = 0.3, 16 << 20
+    serve(problem, hdf5.ended)

@@ -76,16 +76,15 @@ def strong(inputs, outputs, times=3, **options):
 def network_of(case, library, *, fires_once):
     """Our network of a case: with what the library's neurons do after a spike, where it has but one way."""
     torch.manual_seed(0)
-    subtracts = case == "lif-subtract" or (fires_once and library.name == "rockpool")
-    # Who subtracts, but for snnTorch, does so in the step of the spike.
-    reset = {"reset": "subtract", "reset_delay": not library.counts} if subtracts else {"reset": "zero"}
+    subtracts = case == "lif-subtract" or (fires_once and library.name == "rockpool" and case != "lif-zero")
+    reset = {"reset": ("soft" if library.counts else "subtract") if subtracts else "zero"}
 
     def neuron(beta=0.9, threshold=0.4):
         return izhi.LIF(beta, threshold, **reset)
 
-    synapse = {"synapse": ExponentialSynapse(5, filters_bias=True)} if library.name == "rockpool" else {}
-    if case == "cuba-lif":
-        synapse = {"synapse": ExponentialSynapse(5, filters_bias=True)}
+    # Rockpool reads no LIF without a synapse.
+    has_synapse = case == "cuba-lif" or (case == "recurrent" and library.name == "rockpool")
+    synapse = {"synapse": ExponentialSynapse(5, filters_bias=True)} if has_synapse else {}
     if case == "conv":
         return Network([
             nn.Unflatten(1, (1, 8, 8)), Layer(Conv2d(1, 4, 3, padding=1), neuron(threshold=0.3)),
@@ -137,11 +136,16 @@ def exported(libraries, name, case, once, folder):
 
 def imported(libraries, name, case, once, folder):
     """Spikes that differ, of 2,400, where we run the file of the library's own network; or why there is none."""
-    status, message = libraries(name, "make", name, case, folder, *(["--single-spike"] if once else []))
+    library = LIBRARIES[name]
+    options = ["--single-spike"] if once else []
+    if (name, case) == ("snntorch", "lif-subtract"):
+        options = ["--defaults"]  # which is how its users have it
+    status, message = libraries(name, "make", name, case, folder, *options)
     if status:
         return "none", message
-    library = LIBRARIES[name]
-    reset = RESETS.get(case, "subtract") if once else "subtract" if case == "lif-subtract" else None
+    reset = "subtract" if case == "lif-subtract" else None
+    if library.counts:
+        reset = RESETS.get(case, "subtract") if once else None
     try:
         network = izhi.nir.read(folder / "network.nir", library=name, reset=reset).eval()
     except ExchangeError as error:

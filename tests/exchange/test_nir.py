@@ -125,8 +125,8 @@ def test_networks_come_back_with_every_spike(name, tmp_path):
 
 def test_a_threshold_that_is_subtracted_comes_back_and_what_others_lose_is_said(tmp_path):
     torch.manual_seed(0)
-    for late in (True, False):
-        network = Network([Layer(strong(20, 30), izhi.LIF(0.9, reset_delay=late))])
+    for reset, late in (("subtract", True), ("subtract", False), ("soft", True)):
+        network = Network([Layer(strong(20, 30), izhi.LIF(0.9, reset=reset, reset_delay=late))])
         with pytest.warns(LossWarning, match="layer 1 subtracts the threshold"):
             assert_same(*there_and_back(network, 20, tmp_path))
 
@@ -351,7 +351,6 @@ def shaped(*shape):
         (lambda: Network([Layer(Linear(4, 3, synapse=ConductanceSynapse()), izhi.LIF())]), "layer 1 is a conductance"),
         (lambda: Network([Layer(Linear(4, 3), izhi.LIF(), SynapticDelay(4, 3, 5))]), "a delay for each synapse"),
         (lambda: Network([Layer(Linear(4, 3), izhi.LIF(reset="none"))]), "without a reset"),
-        (lambda: Network([Layer(Linear(4, 3), izhi.LIF(reset="soft"))]), "the reset 'soft', which is not written"),
         (lambda: Network([Residual([Layer(Linear(4, 4), izhi.LIF())])]), "begins with Residual"),
         (
             lambda: Network([nn.Unflatten(1, (1, 2, 2)), nn.MaxPool2d(2), nn.Flatten()], readout=Linear(1, 2)),

@@ -57,7 +57,7 @@ def lif(row: Row, node: Node) -> None:
 
 def _gain(row: Row, node: Node, tau: str) -> Numbers:
     """What the current is multiplied by where it adds to v."""
-    if row.library.decay == "exponential":
+    if row.library.decay == "exponential" or (node.kind, row.library.name) == ("IF", "norse"):
         return np.ones(())
     return node.numbers("r") * row.dt / (node.numbers(tau) if node.kind != "IF" else 1.0)
 
@@ -73,13 +73,13 @@ def _gain_of_synapse(row: Row, node: Node) -> Numbers:
 
 
 def _reset_of(row: Row, node: Node) -> tuple[ResetMode, bool]:
-    """What neurons do after a spike, and whether in the step behind it; to a value it makes no difference."""
-    written = node.metadata.get("reset")
-    if written is not None and str(written) == "subtract":
+    """What neurons do after a spike, and whether in the step behind it, which matters for snnTorch's alone."""
+    written = str(node.metadata.get("reset", ""))
+    if written == "subtract":
         late = node.metadata.get("reset_delay")
         return "subtract", late is None or bool(late)
-    if row.reset == "subtract":
-        return "subtract", not row.library.counts
+    if written == "soft" or row.reset == "subtract":
+        return ("subtract" if row.library.name == "snntorch" and not written else "soft"), True
     return "value", True
 
 

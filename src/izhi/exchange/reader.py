@@ -85,11 +85,12 @@ def _seconds(graph: Graph) -> float | None:
 def _rockpool_dt(nodes: Sequence[Node]) -> float:
     """The step of a file that Rockpool wrote, which is in it as r = τ·exp(−dt/τ)/dt alone."""
     for node in nodes:
-        if node.kind == "CubaLIF":
-            tau, r = float(node.numbers("tau_mem").ravel()[0]), float(node.numbers("r").ravel()[0])
+        name = {"CubaLIF": "tau_mem", "LIF": "tau"}.get(node.kind)
+        if name is not None:
+            tau, r = (float(node.numbers(x).ravel()[0]) for x in (name, "r"))
             if tau > 0 and r > 0:
                 return tau * float(lambertw(1 / r).real)
-    raise ExchangeError("the graph has no CubaLIF of a tau_mem and r above 0, from which its step follows; give dt")
+    raise ExchangeError("the graph has no LIF of a τ and r above 0, from which its step follows; give dt")
 
 
 def _end(row: Row) -> None:

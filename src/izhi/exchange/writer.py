@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from izhi.errors import ExchangeError, LossWarning
 from izhi.exchange.conventions import NIR, Library
 from izhi.exchange.izhikevich import Izhikevich as IzhikevichNode
+from izhi.kernels import ValueLIFCoefficients
 from izhi.kernels.delay import whole_steps
 from izhi.network import Layer, Network
 from izhi.network.connections import AxonalDelay, ConductanceSynapse, Connection, ExponentialSynapse
@@ -256,29 +257,22 @@ def _reset(into: _Graph, neuron: LIF, number: int, shape: Shape) -> tuple[Number
     where = f"layer {number}"
     if mode == "none":
         raise ExchangeError(f"{where} has neurons without a reset, which NIR does not have")
-    if mode == "soft":
-        raise ExchangeError(f"{where} has the reset 'soft', which is not written; train with another")
-    if mode == "subtract":
-        if library.counts and not late:
-            return np.zeros(shape), {}
+    if mode == "soft" and library.counts:
+        return np.zeros(shape), {}
+    if mode in ("subtract", "soft"):
         if library is not NIR:
-            other = (
-                "reset_delay=False: subtracts it in the step of the spike"
-                if library.counts
-                else "reset zero: resets v to 0"
-            )
-            raise ExchangeError(
-                f"{where} subtracts the threshold a step after the spike, and {library.name} reads a neuron of {other}"
-            )
+            fix = "train with reset = soft" if library.counts else "train with reset = zero"
+            raise ExchangeError(f"{where} has the reset {mode!r}, and {library.name} would make another of it; {fix}")
         warnings.warn(
             f"{where} subtracts the threshold, for which NIR has no place: it is kept as metadata, and who does not"
             " read them resets v to 0",
             LossWarning, stacklevel=7,
         )  # fmt: skip
-        return np.zeros(shape), {"reset": "subtract", "reset_delay": late}
+        return np.zeros(shape), {"reset": mode, "reset_delay": late}
     if library.name == "rockpool":
-        raise ExchangeError(f"{where} resets v, and rockpool's neurons subtract the threshold; train with subtract")
-    value = _values(getattr(neuron.coefficients(), "v_reset", 0.0), shape) if mode != "zero" else np.zeros(shape)
+        raise ExchangeError(f"{where} resets v, and rockpool's neurons subtract the threshold; train with reset = soft")
+    p = neuron.coefficients()
+    value = _values(p.v_reset, shape) if isinstance(p, ValueLIFCoefficients) else np.zeros(shape)
     if library is not NIR and (value != 0).any():
         raise ExchangeError(f"{where} resets v to another value than 0, which {library.name} does not read")
     return value, {}
