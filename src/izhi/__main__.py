@@ -9,7 +9,8 @@ def start() -> int:
         from izhi.cli import main
 
         return main()
-    except KeyboardInterrupt:  # before the command was read
+    except KeyboardInterrupt:  # before the command was read, or for a second time
+        print("izhi: interrupted", file=sys.stderr)
         return 130
 
 

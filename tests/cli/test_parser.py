@@ -50,6 +50,9 @@ def test_an_answer_without_torch(words):
         (["completion", "fish"], "unknown shell 'fish'; expected one of: bash, zsh, tcsh"),
         (["data", "chek"], "unknown action 'chek'"),
         (["train", "--zzzzzz"], "no option --zzzzzz; see izhi train --help"),
+        (["--verison"], "no option --verison (did you mean --version?); see izhi --help"),
+        (["--zzzzzz", "train"], "no option --zzzzzz; see izhi --help"),
+        ([], "the following arguments are required: COMMAND; see izhi --help"),
     ],
 )
 def test_the_nearest_word_is_named(words, message):

@@ -76,4 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _flush() or _refuse(name + files.problem(error))
     except KeyboardInterrupt:
         return _interrupted(words, parsed)
+    except SystemExit:  # after --help or --version
+        if status := _flush():
+            return status
+        raise
     return _flush()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from izhi import files
 from izhi.errors import SettingError, shown
@@ -91,9 +91,11 @@ def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
         table.add_column(heading, justify="left" if number < left else "right")
     for row in rows:
         table.add_row(*row)
+    # Without colours rich would still write bold and italic.
+    system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
     wide = Console(width=1000)
     width = None if sys.stdout.isatty() else wide.measure(table).maximum
-    Console(width=width).print(table)
+    Console(width=width, color_system=system).print(table)
 
 
 def write_json(place: str | TextIO | None, value: object) -> None:

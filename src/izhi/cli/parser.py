@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
@@ -46,9 +47,28 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise SettingError(f"{message}; see {self.prog} --help")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse keeps it to itself if nobody can read the help.
+        (file or sys.stdout).write(message)
+
     def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices:
             raise unknown(action.dest, value, [str(x) for x in action.choices])
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse does, but an option that is none is refused here, with the nearest one."""
+        found, rest = super().parse_known_args(args, namespace)
+        for word in rest:
+            if word.startswith("-"):
+                name = word.partition("=")[0]
+                near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+                hint = f" (did you mean {near[0]}?)" if near else ""
+                self.error(f"there is no option {shown(name)[1:-1]}{hint}")
+        if getattr(found, "command", "") is None:
+            self.error("the following arguments are required: COMMAND")
+        return found, rest
 
 
 class Command(Parser):
@@ -71,16 +91,9 @@ class Command(Parser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """As argparse does, but an option that is none is refused here, with the nearest one."""
+        """Add the options first."""
         self.build()
-        found, rest = super().parse_known_args(args, namespace)
-        for word in rest:
-            if word.startswith("-"):
-                name = word.partition("=")[0]
-                near = difflib.get_close_matches(name, self._option_string_actions, n=1)
-                hint = f" (did you mean {near[0]}?)" if near else ""
-                self.error(f"there is no option {shown(name)[1:-1]}{hint}")
-        return found, rest
+        return super().parse_known_args(args, namespace)
 
 
 def parser(*, whole: bool = False) -> Parser:
@@ -89,9 +102,9 @@ def parser(*, whole: bool = False) -> Parser:
     Args:
         whole: with the options of every command, which are else added when it is chosen.
     """
-    top = Parser(prog="izhi", description=DESCRIPTION)
+    top = Parser(prog="izhi", description=DESCRIPTION, allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"izhi {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Command)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Command)
     for name, (place, about) in COMMANDS.items():
         command: Command = commands.add_parser(name, help=about, description=about, place=place)
         if whole:

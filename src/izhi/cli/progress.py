@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from types import TracebackType
@@ -33,7 +34,9 @@ class TerminalListener:
 
     def __init__(self, runs: int = 1, *, quiet: bool = False, about: str = "") -> None:
         self.runs, self.quiet, self.about = runs, quiet, about
-        self.console = Console(stderr=True, highlight=False)
+        # A bar needs the codes that NO_COLOR refuses.
+        is_plain = bool(os.environ.get("NO_COLOR"))
+        self.console = Console(stderr=True, highlight=False, color_system=None if is_plain else "auto")
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -42,7 +45,7 @@ class TerminalListener:
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=False),
             console=self.console,
-            disable=quiet or not sys.stderr.isatty(),
+            disable=quiet or is_plain or not sys.stderr.isatty(),
         )
         self.task = self.progress.add_task("starting", total=None)
         self.label, self.steps, self.epochs, self.begun = "", 1, 1, 0

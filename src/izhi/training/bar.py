@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from izhi.training.evaluation import Row
 
 
 class Bar:
-    """A listener that shows one bar over all epochs; nothing where there is no terminal and no notebook."""
+    """A listener that shows one bar over all epochs; nothing where there is neither a notebook nor a terminal."""
 
     def __init__(self, epochs: int) -> None:
         self.epochs, self.steps = epochs, 1
@@ -20,7 +21,7 @@ class Bar:
         self.progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
             TextColumn("left"), TimeRemainingColumn(), console=console,
-            disable=not (console.is_jupyter or sys.stderr.isatty()),
+            disable=not (console.is_jupyter or (sys.stderr.isatty() and not os.environ.get("NO_COLOR"))),
         )  # fmt: skip
         self.task = self.progress.add_task("epoch 1", total=epochs)
 

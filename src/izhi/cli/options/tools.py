@@ -49,7 +49,8 @@ def bench(command: Command) -> None:
 
 
 def data_sets(command: Command) -> None:
-    command.add_argument("action", choices=("list", "fetch", "verify"))
+    actions = ("list", "fetch", "verify")
+    command.add_argument("action", nargs="?", choices=actions, default="list", help="[%(default)s]")
     command.add_argument("names", nargs="*", metavar="NAME", help="data sets [all]")
 
 

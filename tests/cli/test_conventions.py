@@ -1,0 +1,101 @@
+"""What shells, pipes and terminals expect of a command."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from izhi import __main__, cli
+from izhi.version import __version__
+
+IZHI = [sys.executable, "-m", "izhi"]
+TRAIN = ["train", "--dataset", "iris", "--epochs", "2", "--hidden", "8", "--steps", "4"]
+
+
+def on_a_terminal(code, **environment):
+    """All that a Python program writes to a terminal, where its standard output and error go."""
+    pty = pytest.importorskip("pty", reason="pseudo-terminals are of Unix")
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=its, stderr=its,
+        env={**os.environ, "TERM": "xterm-256color", **environment},
+    )  # fmt: skip
+    os.close(its)
+    written = b""
+    try:
+        while part := os.read(ours, 4096):
+            written += part
+    except OSError:  # how Linux says that nobody writes any more
+        pass
+    os.close(ours)
+    assert process.wait() == 0, written
+    return written
+
+
+@pytest.mark.parametrize(("colors", "codes"), [({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)])
+def test_no_color_means_no_escape_codes(tmp_path, colors, codes):
+    code = (
+        "from izhi.cli import common, main, progress\n"
+        "common.print_table('a table', ('one', 'two'), [('1', '2')])\n"
+        f"main({[*TRAIN, '--out', str(tmp_path / 'run')]!r})"
+    )
+    written = on_a_terminal(code, **colors)
+    assert b"a table" in written
+    assert b"test accuracy" in written
+    assert (b"\x1b" in written) == codes
+    if not codes:
+        assert b"epoch 2/2" in written
+
+
+@pytest.mark.parametrize("words", [["data"], ["--version"], ["--help"], ["train", "--help"], ["completion", "bash"]])
+def test_output_that_nobody_reads_ends_in_silence(words):
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "wb") as closed:
+        done = subprocess.run([*IZHI, *words], stdout=closed, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("words", [["--version"], ["data", "list", "iris"]])
+def test_output_for_which_there_is_no_place_is_an_error_of_one_line(words):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*IZHI, *words], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_data_alone_lists(capsys):
+    assert cli.main(["data"]) == 0
+    alone = capsys.readouterr().out
+    assert cli.main(["data", "list"]) == 0
+    assert capsys.readouterr().out == alone
+    assert "iris" in alone
+
+
+def test_an_interrupt_before_the_command_is_read_is_one_line(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "main", interrupted)
+    assert __main__.start() == 130
+    assert capsys.readouterr() == ("", "izhi: interrupted\n")
+
+
+def test_an_interrupt_is_one_line(monkeypatch, capsys):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.parser, "run", interrupted)
+    assert cli.main(["data", "list"]) == 130
+    assert capsys.readouterr() == ("", "izhi: interrupted; nothing was kept\n")
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"izhi {__version__}\n"
