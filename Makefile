@@ -3,16 +3,18 @@
 #            and PYNQ, and the libraries that networks are exchanged with, each in an environment of its own, which
 #            their tests need (left out where they cannot be installed)
 # make bench: set up .venv-bench with the other libraries, then time a training step of each
+# make dist: build the wheel and the sdist into dist/, check them, and run the wheel without the checkout
 # PYTHON chooses the interpreter (3.10 or newer).
 
 PYTHON ?= python3
 VENV := .venv
 PYNQ := .venv-pynq
 NIR := .venv-nir
+DIST := .venv-dist
 BIN := $(VENV)/bin
 EPOCHS := 30
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench dist clean
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "izhi needs Python 3.10 or newer; try make PYTHON=python3.11")'
@@ -57,5 +59,17 @@ test: lint $(PYNQ)/installed $(NIR)/installed
 bench: .venv-bench/installed
 	.venv-bench/bin/izhi bench
 
+$(DIST)/installed: Makefile
+	test -x $(DIST)/bin/python || $(PYTHON) -m venv $(DIST)
+	$(DIST)/bin/python -m pip install --quiet build twine
+	touch $@
+
+# Of what an earlier build listed, setuptools would take along all that is still there.
+dist: $(DIST)/installed $(VENV)/installed-tests
+	rm -rf dist src/*.egg-info/SOURCES.txt
+	$(DIST)/bin/python -m build
+	$(DIST)/bin/python -m twine check --strict dist/*
+	IZHI_DIST=$(CURDIR)/dist $(BIN)/python -m pytest -m "slow or long" tests/test_release.py
+
 clean:
-	rm -rf $(VENV) $(PYNQ) $(NIR) .venv-bench build src/*.egg-info
+	rm -rf $(VENV) $(PYNQ) $(NIR) $(DIST) .venv-bench build dist src/*.egg-info

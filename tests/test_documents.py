@@ -16,7 +16,7 @@ from izhi.experiments.settings import experiment, read
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SETTINGS = sorted((ROOT / "experiments").glob("*.toml"))
 #: A word that stands for what the reader has: RUN, QUANTIZED_RUN, LANES.
 PLACEHOLDER = re.compile(r"[A-Z_]{3,}")
