@@ -4,12 +4,15 @@ import faulthandler
 import json
 import os
 import random
-import resource
 import select
 import signal
 from collections.abc import Callable, Iterator, Sequence
 
+import pytest
+
 from izhi import IzhiError
+
+resource = pytest.importorskip("resource", reason="limits of memory are of Unix")
 
 #: The longest line that an error may be: it names a value, it does not repeat a file.
 LONGEST_LINE = 400

@@ -34,6 +34,7 @@ def on_a_terminal(code, **environment):
     return written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("colors", "codes"), [({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)])
 def test_no_color_means_no_escape_codes(tmp_path, colors, codes):
     code = (

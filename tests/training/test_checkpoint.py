@@ -3,7 +3,6 @@
 import io
 import os
 import pickle
-import resource
 import zipfile
 
 import pytest
@@ -99,6 +98,7 @@ def test_another_network(saved):
 
 
 def test_a_full_disk_keeps_the_older_checkpoint(saved):
+    resource = pytest.importorskip("resource", reason="limits of files are of Unix")
     before = saved.read_bytes()
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
