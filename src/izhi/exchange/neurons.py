@@ -84,6 +84,7 @@ def _reset_of(row: Row, node: Node) -> tuple[ResetMode, bool]:
 
 
 def izhikevich(row: Row, node: Node) -> None:
+    """Coefficients that differ between neurons become learned ones."""
     order = EventOrder(
         node.text("spike_on") or "new v", node.text("reset") or "after",  # type: ignore[arg-type]
         bool(node.whole("rests")[0]), node.whole("substeps")[0],  # type: ignore[arg-type]
