@@ -2,6 +2,7 @@
 # make test: set up .venv, then run ruff, mypy and every test
 #            and PYNQ, and the libraries that networks are exchanged with, each in an environment of its own, which
 #            their tests need (left out where they cannot be installed)
+# make docs: set up .venv, then build the site of the documentation into build/docs, with no warning
 # make bench: set up .venv-bench with the other libraries, then time a training step of each
 # make dist: build the wheel and the sdist into dist/, check them, and run the wheel without the checkout
 # PYTHON chooses the interpreter (3.10 or newer).
@@ -14,7 +15,7 @@ DIST := .venv-dist
 BIN := $(VENV)/bin
 EPOCHS := 30
 
-.PHONY: demo test lint bench dist clean
+.PHONY: demo test lint docs bench dist clean
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "izhi needs Python 3.10 or newer; try make PYTHON=python3.11")'
@@ -30,8 +31,8 @@ demo: $(VENV)/installed
 	$(BIN)/izhi compare --dataset digits --neurons lif,normalized,biological --seeds 0,1,2 --epochs $(EPOCHS) --batch-size 32
 
 lint: $(VENV)/installed-tests
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/ruff check src tests benchmarks docs
 	$(BIN)/mypy
 
 # PYNQ wants an older numpy, and a Python of at most 3.12.
@@ -50,6 +51,10 @@ test: lint $(PYNQ)/installed $(NIR)/installed
 	IZHI_PYNQ=$$(test -e $(PYNQ)/installed && echo $(CURDIR)/$(PYNQ)/bin/python) \
 	IZHI_NIR=$$(test -e $(NIR)/installed && echo $(CURDIR)/$(NIR)/bin/python) \
 		$(BIN)/python -m pytest -n 2 --dist worksteal
+
+docs: $(VENV)/installed-tests
+	$(BIN)/sphinx-build -q -W --keep-going -E -b html -c docs . build/docs
+	@echo "site: build/docs/index.html"
 
 .venv-bench/installed: pyproject.toml benchmarks/requirements.txt
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench

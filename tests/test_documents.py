@@ -16,7 +16,10 @@ from izhi.experiments.settings import experiment, read
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+#: Those of the reference are made of the program itself.
+MADE = ROOT / "docs" / "reference"
+PAGES = sorted(x for x in (ROOT / "docs").rglob("*.md") if MADE not in x.parents)
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
 SETTINGS = sorted((ROOT / "experiments").glob("*.toml"))
 #: A word that stands for what the reader has: RUN, QUANTIZED_RUN, LANES.
 PLACEHOLDER = re.compile(r"[A-Z_]{3,}")

@@ -10,7 +10,7 @@ IzhiError                   something the user can put right; the command line e
 ├── DeviceError             a device that is not there, fails, or holds another core
 ├── SimulatorError          yosys or the compiler fails, or a simulated core does not come to an end
 ├── FileError               a file or folder that cannot be read or written
-├── RunFolderError          a run folder that holds another run
+├── RunFolderError          a run folder that holds another run, is written by another process, or is damaged
 └── DivergenceError         a loss or gradient that is no longer finite
 
 Messages are one line: what was given, what was expected, and what to do.
@@ -35,7 +35,7 @@ class IzhiError(Exception):
     """
 
     def __init__(self, message: object = "") -> None:
-        super().__init__(_shortened(_in_one_line(str(message)), _LONGEST))
+        super().__init__(_shortened(in_one_line(str(message)), _LONGEST))
 
 
 def shown(value: object) -> str:
@@ -44,10 +44,11 @@ def shown(value: object) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # more digits, or lists within lists, than Python prints
         text = f"a {type(value).__name__} that is too long to print"
-    return _shortened(_in_one_line(text), _LONGEST_VALUE)
+    return _shortened(in_one_line(text), _LONGEST_VALUE)
 
 
-def _in_one_line(text: str) -> str:
+def in_one_line(text: str) -> str:
+    """Text in which what no terminal should be sent is written as Python escapes it."""
     return text if text.isprintable() else "".join(x if x.isprintable() else repr(x)[1:-1] for x in text)
 
 
@@ -95,7 +96,7 @@ class FileError(IzhiError):
 
 
 class RunFolderError(IzhiError):
-    """A run folder that already holds another run."""
+    """A run folder that holds another run, is written by another process, or is damaged."""
 
 
 class DivergenceError(IzhiError, ArithmeticError):

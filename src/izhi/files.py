@@ -6,11 +6,12 @@ import contextlib
 import errno
 import itertools
 import os
+import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from izhi.errors import DataError, FileError, RunFolderError, shown
 
@@ -63,6 +64,22 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except OSError as error:
         raise FileError(f"cannot write {path}: {problem(error)}") from None
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file of a folder that is not trusted: a link, a device or a pipe is refused, and not waited for.
+
+    Raises:
+        FileError: if it cannot be read, or is none.
+    """
+    flags = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_BINARY", "O_NOFOLLOW", "O_NONBLOCK"))
+    with reading(path):
+        if stat.S_ISREG(os.lstat(path).st_mode):
+            file = os.fdopen(os.open(path, flags), "rb")
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # also after whoever was quick
+                return file
+            file.close()
+    raise FileError(f"{path} is a link, a folder or a device, expected a file; it is not opened")
 
 
 #: By how much an archive of arrays may in any case be larger than its file.
@@ -145,16 +162,43 @@ def holding(folder: Path) -> Iterator[None]:
         yield
         return
     # The lock is on the folder itself, so that no file is left and a killed process holds nothing.
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunFolderError(f"another process is writing {folder}; wait for it, or choose another --out") from None
-        except OSError:  # a file system without locks
-            pass
+    with _locked(folder, exclusive=True, fix="choose another --out"):
         for path in folder.rglob(f".*{_UNFINISHED}"):
             path.unlink(missing_ok=True)
+        yield
+
+
+@contextlib.contextmanager
+def undisturbed(folder: Path) -> Iterator[None]:
+    """Within it no other process writes the folder, as a run or among others in a folder above it.
+
+    Raises:
+        FileError: if it is no folder.
+        RunFolderError: if another process holds it, or a folder above it.
+    """
+    with contextlib.ExitStack() as stack:
+        if fcntl is not None:
+            with reading(folder):
+                own = folder.resolve(strict=True)
+            stack.enter_context(_locked(own, exclusive=True, fix="leave it out"))
+            for above in own.parents:
+                if os.access(above, os.R_OK):
+                    stack.enter_context(_locked(above, exclusive=False, fix="leave its runs out"))
+        yield
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, *, exclusive: bool, fix: str) -> Iterator[None]:
+    """Within it a folder is locked, by this process alone or for reading; RunFolderError if another one has it."""
+    with reading(folder):
+        handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunFolderError(f"another process is writing {folder}; wait for it, or {fix}") from None
+        except OSError:  # a file system without locks
+            pass
         yield
     finally:
         os.close(handle)

@@ -85,10 +85,10 @@ def test_what_is_no_file_of_nir(tmp_path, path):
         (lambda f: f.__delitem__("node/edges"), "is no graph of NIR, expected nodes and edges"),
         (lambda f: put(f, "node/edges", np.zeros((3, 2))), "edges are .* expected pairs of names"),
         (lambda f: put(f, "node/nodes/input/shape", np.array([2**40])), "expected whole numbers"),
-        (
-            lambda f: put(f, "node/nodes/input/shape", np.array([10_000_000])),
-            r"takes 6 features, expected \(10000000,\)",
-        ),
+        (lambda f: put(f, "node/nodes/input/shape", np.array([10_000_000])), "features that come in are .10000000,."),
+        (lambda f: put(f, "node/nodes/input/shape", np.array([2**20, 2**20])), "features that come in are"),
+        (lambda f: put(f, "node/nodes/input/shape", np.array([7])), r"takes 6 features, expected \(7,\)"),
+        (lambda f: put(f, "node/nodes/input/shape", np.zeros(0)), r"features that come in are \(\)"),
         (lambda f: put(f, "node/metadata/dt", -1.0), "dt is -1.0, expected seconds above 0"),
     ],
 )

@@ -421,6 +421,8 @@ BAD = {
     "a threshold below the reset": (chain(AFFINE, lif(v_reset=2.0)), "threshold at or below"),
     "a node that we lack": (chain(AFFINE, nir.Threshold(np.ones(8))), "there is no Threshold here"),
     "an integrator": (chain(AFFINE, nir.I(np.ones(8))), "there is no I here"),
+    "features without end": (chain(AFFINE, lif(), inputs=1 << 29), "features that come in are .* expected 1 to"),
+    "neurons without end and without weights": (chain(lif(5000), inputs=5000), "have no weights before them"),
     "a pool of a row": (
         chain(nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])), AFFINE, lif()),
         r"expected \(channels, height, width\)",

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from izhi import files
 from izhi.errors import SettingError, shown
-from izhi.experiments import plan
-from izhi.experiments.plan import Plan
 from izhi.experiments.settings import FIELDS, Mark, marked, read
+
+if TYPE_CHECKING:
+    from izhi.experiments.plan import Plan
 
 
 def settings(arguments: argparse.Namespace) -> dict[str, object]:
@@ -57,6 +58,8 @@ def agreed_plan(arguments: argparse.Namespace, given: Mapping[str, object], *mor
         given: what it says; None for what it leaves out.
         more: names in it, beside settings that may differ when a run is resumed, that may differ.
     """
+    from izhi.experiments import plan  # which loads torch
+
     may_change = (*marked(Mark.MAY_CHANGE), *more)
     if arguments.out:
         folder, stage = Path(arguments.out), arguments.command
@@ -74,7 +77,9 @@ def is_quiet(arguments: argparse.Namespace) -> bool:
     return bool(arguments.quiet) or not is_first_process()
 
 
-def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 0) -> None:
+def print_table(
+    title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 0, boxed: bool = True
+) -> None:
     """A table for people: as wide as the terminal, or as itself where there is none.
 
     Args:
@@ -82,20 +87,37 @@ def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
         headings: of the columns.
         rows: their cells.
         left: so many columns, from the first, hold words and not numbers.
+        boxed: whether it has title and lines in any case; else only on a terminal that is wide enough, and without
+            them it is text for other programs.
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title)
+    lines = [tuple(row) for row in rows]
+    table = Table(title=escape(title))
     for number, heading in enumerate(headings):
         table.add_column(heading, justify="left" if number < left else "right")
-    for row in rows:
-        table.add_row(*row)
+    for row in lines:
+        table.add_row(*map(escape, row))
+    wide = Console(width=1000).measure(table).maximum
     # Without colours rich would still write bold and italic.
     system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
-    wide = Console(width=1000)
-    width = None if sys.stdout.isatty() else wide.measure(table).maximum
-    Console(width=width, color_system=system).print(table)
+    console = Console(width=None if sys.stdout.isatty() else wide, color_system=system)
+    if boxed or (sys.stdout.isatty() and wide <= console.width):
+        console.print(table)
+    else:
+        _print_text([headings, *lines], left)
+
+
+def _print_text(lines: Sequence[Sequence[str]], left: int) -> None:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (
+            f"{cell:{'<' if number < left else '>'}{width}}"
+            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        print("  ".join(cells).rstrip())
 
 
 def write_json(place: str | TextIO | None, value: object) -> None:

@@ -20,6 +20,8 @@ COMMANDS = {
     "compare": ("runs.compare", "train several neurons or connections and compare them"),
     "tune": ("runs.tune", "search hyperparameters on validation samples, by Optuna"),
     "train": ("runs.train", "train one network"),
+    "runs": ("folders.runs", "list the runs in a folder, choose among them, remove some"),
+    "redraw": ("folders.redraw", "draw the figure of a run or a comparison again, from its saved numbers"),
     "evaluate": ("runs.evaluate", "test accuracy of a trained network"),
     "dynamics": ("runs.dynamics", "neurons of a trained network: coefficients, firing classes"),
     "show": ("runs.show", "a test sample on its way through a trained network: spikes, membranes, answer"),

@@ -175,11 +175,10 @@ def _calls(network: nn.Module, sample: Tensor) -> list[_Call]:
         with _undisturbed(network), torch.no_grad():
             network(sample)
     except (RuntimeError, ValueError, TypeError) as error:
-        if isinstance(error, ExchangeError):
-            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ExchangeError(
-            f"the network does not take a sample of shape {tuple(sample.shape)} ({str(error).splitlines()[0]}); give"
-            " one that its forward takes"
+            f"the network does not take a sample of shape {tuple(sample.shape)} ({reason}); give one that its forward"
+            " takes"
         ) from None
     finally:
         for hook in hooks:

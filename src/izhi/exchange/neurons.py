@@ -11,7 +11,7 @@ import torch
 from izhi.errors import ExchangeError, IzhiError
 from izhi.exchange.graph import Node
 from izhi.exchange.izhikevich import COEFFICIENTS
-from izhi.exchange.row import Numbers, Row, Shape, Weights, of_each, padding_of, shared
+from izhi.exchange.row import Numbers, Row, Shape, Weights, check_size, of_each, padding_of, shared
 from izhi.kernels.plan import EventOrder, ResetMode
 from izhi.network import Layer
 from izhi.network.connections import ExponentialSynapse
@@ -84,6 +84,7 @@ def _reset_of(row: Row, node: Node) -> tuple[ResetMode, bool]:
 
 
 def izhikevich(row: Row, node: Node) -> None:
+    """Coefficients that differ between neurons become learned ones."""
     order = EventOrder(
         node.text("spike_on") or "new v", node.text("reset") or "after",  # type: ignore[arg-type]
         bool(node.whole("rests")[0]), node.whole("substeps")[0],  # type: ignore[arg-type]
@@ -120,8 +121,12 @@ def _prepare(row: Row, node: Node) -> Shape:
     if row.weights is None:
         shape = row.shape
         if shape is None:
-            shape = node.values["r"].shape
-            row.shape = shape
+            shape = row.first = row.shape = node.numbers("r").shape
+            check_size(shape, f"of {node}")
+        if shape[0] > _MOST_ALONE:
+            raise ExchangeError(
+                f"{shape[0]:,} neurons or channels of {node} have no weights before them, expected some"
+            )
         if len(shape) != 1:
             channels = shape[0]
             kernel = np.eye(channels).reshape(channels, channels, *[1] * (len(shape) - 1))
@@ -129,8 +134,6 @@ def _prepare(row: Row, node: Node) -> Shape:
             ones = (1,) * (len(shape) - 1)
             options = {"stride": ones, "padding": (0,) * len(ones), "dilation": ones, "groups": 1}
             row.wait(Weights(kind, kernel * row.scale, np.zeros(channels), options, shape))
-        elif shape[0] > _MOST_ALONE:
-            raise ExchangeError(f"{shape[0]:,} neurons of {node} have no weights before them, expected weights")
         else:
             alone = Node(node.name, "Affine", {})
             row.wait(Weights(alone, np.eye(shape[0]) * row.scale, np.zeros(shape[0]), {}, shape))

@@ -14,7 +14,7 @@ from izhi.errors import ExchangeError, IzhiError
 from izhi.exchange import neurons, weights
 from izhi.exchange.conventions import NIR, Library
 from izhi.exchange.graph import Graph, Node
-from izhi.exchange.row import Row
+from izhi.exchange.row import Row, check_size
 from izhi.exchange.way import way
 from izhi.network import Network
 from izhi.network.layers import with_shapes
@@ -50,6 +50,8 @@ def network(
     step = dt or _seconds(graph) or (_rockpool_dt(found.nodes) if library.name == "rockpool" else library.written_dt)
     if not (math.isfinite(step) and step > 0):
         raise ExchangeError(f"dt is {step!r}, expected seconds above 0")
+    if found.shape is not None:
+        check_size(found.shape, "that come in")
     row = Row(found, library, step, reset or "zero", found.shape, found.shape)
     for node in found.nodes:
         if node.kind not in _STEPS:

@@ -20,6 +20,9 @@ from izhi.network.connections import Connection, Conv1d, Conv2d, Delay, Exponent
 Numbers: TypeAlias = NDArray[np.float64]
 Shape: TypeAlias = tuple[int, ...]
 
+#: Features of a sample, or neurons of a layer, at most.
+MOST_FEATURES = 1 << 22
+
 
 @dataclass
 class Weights:
@@ -88,6 +91,7 @@ class Row:
         """Weights wait for the neurons behind them."""
         if self.weights is not None:
             raise ExchangeError(f"{weights.node} follows {self.weights.node} without neurons between, expected them")
+        check_size(weights.shape, f"behind {weights.node}")
         self.weights, self.shape, self.scale = weights, weights.shape, np.ones(())
 
     def decay(self, node: Node, name: str) -> Numbers:
@@ -131,6 +135,12 @@ class Row:
             if feedback is not None:
                 found.feedback.weight.copy_(torch.from_numpy(feedback))
         return found
+
+
+def check_size(shape: Shape, where: str) -> None:
+    """Raise ExchangeError for features without end, before memory is taken for them."""
+    if not shape or min(shape) < 1 or math.prod(shape) > MOST_FEATURES:
+        raise ExchangeError(f"features {where} are {shown(shape)}, expected 1 to {MOST_FEATURES:,} of them")
 
 
 def along(node: Node, name: str, rank: int) -> tuple[int, ...]:
@@ -179,4 +189,4 @@ def of_each(values: Numbers, shape: Shape, what: str) -> Numbers:
     return np.broadcast_to(values.ravel(), (shape[0],)).astype(np.float64)
 
 
-__all__ = ["Numbers", "Row", "Shape", "Weights", "along", "as_one", "of_each", "padding_of", "shared"]
+__all__ = ["Numbers", "Row", "Shape", "Weights", "along", "as_one", "check_size", "of_each", "padding_of", "shared"]

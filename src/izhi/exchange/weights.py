@@ -22,6 +22,7 @@ def pass_(row: Row, node: Node) -> None:
 
 
 def flatten(row: Row, node: Node) -> None:
+    """All features in one row."""
     shape = row.shape_for(node)
     (first,), (last,) = node.whole("start_dim"), node.whole("end_dim")
     rank = len(shape)
@@ -36,6 +37,7 @@ def flatten(row: Row, node: Node) -> None:
 
 
 def pool(row: Row, node: Node) -> None:
+    """Means or sums of a window, of each channel; sums are means and a scale."""
     shape = row.shape_for(node)
     kernel, stride, padding = (_pair(node, name) for name in ("kernel_size", "stride", "padding"))
     if len(shape) != 3:
@@ -59,6 +61,7 @@ def _pair(node: Node, name: str) -> tuple[int, int]:
 
 
 def scale(row: Row, node: Node) -> None:
+    """A factor of each feature, which weights before or behind it take up."""
     factor = node.numbers("scale")
     if row.weights is not None:
         row.weights.times(factor, "scale")
@@ -67,6 +70,7 @@ def scale(row: Row, node: Node) -> None:
 
 
 def delay(row: Row, node: Node) -> None:
+    """Whole steps by which the spikes of each neuron, or channel, are late."""
     shape = row.shape_for(node)
     if row.weights is not None or row.delay is not None:
         raise ExchangeError(f"{node} stands between weights and their neurons, or behind another, expected it before")
@@ -84,6 +88,7 @@ def delay(row: Row, node: Node) -> None:
 
 
 def matrix(row: Row, node: Node) -> None:
+    """Weights that wait for neurons; behind a synapse, a bias."""
     weight = node.numbers("weight")
     if weight.ndim != 2 or 0 in weight.shape:
         raise ExchangeError(f"{node} has weights of shape {weight.shape}, expected (outputs, inputs)")
@@ -112,6 +117,7 @@ def _columns(row: Row, inputs: int, node: Node) -> Numbers:
 
 
 def convolution(row: Row, node: Node) -> None:
+    """Kernels that wait for neurons."""
     weight, rank = node.numbers("weight"), 1 if node.kind == "Conv1d" else 2
     if weight.ndim != rank + 2 or 0 in weight.shape:
         raise ExchangeError(f"{node} has weights of shape {weight.shape}, expected (channels, channels, kernel …)")

@@ -12,7 +12,7 @@ from statistics import mean, stdev
 from izhi.data import Dataset
 from izhi.data.catalogue import FOLDS
 from izhi.errors import SettingError
-from izhi.experiments import build, plots
+from izhi.experiments import build, figures, plots
 from izhi.experiments.run import Result, RunListener, train
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import Experiment, Mark, experiment, marked, typed
@@ -233,16 +233,12 @@ def compare(
 def write(rows: Sequence[Row], folder: Path, command: str) -> None:
     """comparison.json, accuracy.png, outcomes.png and report.md of a comparison."""
     out = RunFolder(folder)
-    out.write("comparison.json", json.dumps(summary(rows), indent=2) + "\n")
-    curves = {row.variant.label: [[x["test_accuracy"] for x in r.history] for r in row.results] for row in rows}
-    e = rows[0].experiment
-    seeds = len({r.experiment.training.seed for r in rows[0].results})
-    folds = "" if e.data.fold is None else f", {FOLDS} folds"
-    title = f"{e.data.dataset}, T = {e.coding.steps}, {seeds} seed{'s' if seeds > 1 else ''}{folds}"
-    plots.save(plots.accuracy(curves, title), folder / "accuracy.png")
-    found = {row.variant.label: row.groups() or {"all": row.accuracies} for row in rows}
-    plots.save(plots.outcomes(found, title), folder / "outcomes.png")
-    lines = [f"# Comparison on {e.data.dataset}", "", *([f"    {command}", ""] if command else [])]
+    found = summary(rows)
+    out.write(figures.COMPARISON, json.dumps(found, indent=2) + "\n")
+    drawn = figures.Comparison.model_validate(found)
+    plots.save(drawn.accuracy(), folder / "accuracy.png")
+    plots.save(drawn.outcomes(), folder / "outcomes.png")
+    lines = [f"# Comparison on {rows[0].experiment.data.dataset}", "", *([f"    {command}", ""] if command else [])]
     lines += [table(rows), "", "![test accuracy over epochs](accuracy.png)", "",
               "![test accuracy after the last epoch](outcomes.png)", ""]  # fmt: skip
     remarks = [f"- {row.variant.label}: {w}" for row in rows for w in row.results[-1].warnings]

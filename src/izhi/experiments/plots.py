@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 
 from izhi.errors import SettingError
 from izhi.files import write_bytes
-from izhi.neurons.simulation import Numbers, Trace
+
+if TYPE_CHECKING:  # which loads torch
+    from izhi.neurons.simulation import Numbers, Trace
 
 #: Colours that stay apart for colour-blind readers (Okabe & Ito 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")

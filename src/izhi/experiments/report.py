@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from izhi.errors import SettingError
-from izhi.experiments import build, plots
+from izhi.experiments import build, figures, plots
 from izhi.experiments.run import Result
 from izhi.experiments.run_folder import RunFolder, load, versions
 from izhi.experiments.settings import Experiment
@@ -28,18 +28,14 @@ def write(result: Result, folder: RunFolder, command: str, before: Mapping[str, 
         before: accuracies of the network that it began with.
     """
     e, history = result.experiment, result.history
-    curves = {"test": [[row["test_accuracy"] for row in history]]}
-    for part in ("validation", "train"):
-        if f"{part}_accuracy" in history[-1]:
-            curves[part] = [[row[f"{part}_accuracy"] for row in history]]
-    title = f"{e.neurons.neuron}, {e.network.connection}, {e.data.dataset}"
+    title = figures.title_of_run(e.flat())
     last = {**(before or {}), **history[-1]}
     lines = [f"# {title}", "", f"    {folder.command or command}", ""]
     lines += [markdown(("after the last epoch", ""), map(_metric, last.items()))]
     if "validation_accuracy" in history[-1]:
         lines += ["", f"The {best(history)}: `best.pt`."]
     if history[-1]["epoch"]:
-        plots.save(plots.accuracy(curves, title, "accuracy"), folder.path / "accuracy.png")
+        plots.save(figures.of_run(history, title), folder.path / "accuracy.png")
         lines += ["", "![accuracy over epochs](accuracy.png)"]
     lines += [""]
     lines += [f"- {warning}" for warning in result.warnings]

@@ -14,6 +14,7 @@ import torch
 
 from izhi import files
 from izhi.errors import CheckpointError, RunFolderError
+from izhi.experiments import saved
 from izhi.experiments.settings import Experiment, Mark, experiment, marked, read
 from izhi.training import Progress, best_epoch, checkpoint
 from izhi.version import __version__
@@ -118,8 +119,7 @@ class RunFolder:
         if not self.config.exists():
             return ""
         with files.reading(self.config), self.config.open(encoding="utf-8", errors="replace") as file:
-            lines = [file.readline().removeprefix("#").strip() for _ in range(2)]
-        return lines[1] if lines[1].startswith("izhi ") else ""
+            return saved.command_of([file.readline() for _ in range(2)])
 
     def open(self, e: Experiment, *, resume: bool, command: str = "") -> None:
         """Make the folder for the run, or check that it holds this run and may be resumed.

@@ -133,7 +133,7 @@ class Answers(wiring.Component):
             m.d.sync += [is_open.eq(1), steps.eq(steps + is_step), fired.eq(fired + is_spike)]
 
 
-@pytest.mark.parametrize("cycles", [13, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("cycles", [13, pytest.param(18, marks=pytest.mark.long)])
 @pytest.mark.parametrize("sends_spikes", [False, True])
 def test_each_packet_has_its_answer_which_ends_where_it_should(sends_spikes, cycles):
     prove(Answers(sends_spikes), cycles)

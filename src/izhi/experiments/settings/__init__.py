@@ -1,6 +1,6 @@
 """Settings: groups of fields, one experiment of them, and what they must be together."""
 
-from izhi.experiments.settings.experiment import Experiment, experiment, flattened, read, typed
+from izhi.experiments.settings.experiment import Experiment, experiment, flattened, parsed, read, typed
 from izhi.experiments.settings.fields import Mark
 from izhi.experiments.settings.groups import FIELDS, GROUP_OF, GROUPS, marked
 
@@ -13,6 +13,7 @@ __all__ = [
     "experiment",
     "flattened",
     "marked",
+    "parsed",
     "read",
     "typed",
 ]

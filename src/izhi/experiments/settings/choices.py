@@ -9,6 +9,9 @@ SEARCHES = ("snes", "cma-es", "ga")
 DEVICE_SEARCHES = ("sep-cma-es", *SEARCHES)
 #: What an artifact is made for.
 TARGETS = ("core", "hls-ip")
+#: Orders in which runs are listed, and figures that are drawn again.
+ORDERS = ("time", "accuracy", "name")
+FIGURES = ("accuracy", "outcomes")
 #: What is compared and tuned, and what tuning searches, unless the command says otherwise.
 USUAL_NEURONS = "lif,normalized,biological"
 USUAL_SEARCH = "learning_rate=1e-4..1e-2,slope=1..10"

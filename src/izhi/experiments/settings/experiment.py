@@ -204,14 +204,20 @@ def _mistake(error: ErrorDetails) -> str:
 def read(path: Path) -> dict[str, object]:
     """The settings in a TOML file, out of their tables; SettingError where it is missing or no TOML."""
     try:
-        with path.open("rb") as file:
-            return flattened(tomllib.load(file))
+        data = path.read_bytes()
     except OSError as error:
         raise SettingError(f"cannot read {path}: {problem(error)}") from None
+    return parsed(data, path)
+
+
+def parsed(data: bytes, path: Path) -> dict[str, object]:
+    """The settings in the content of a TOML file, out of their tables; SettingError where it is no TOML."""
+    try:
+        return flattened(tomllib.loads(data.decode()))
     except RecursionError:
         raise SettingError(f"{path} holds values within values without end, expected tables of settings") from None
     except ValueError as error:  # no TOML, no UTF-8, or a number that is too long
         raise SettingError(f"{path} is not valid TOML: {error}") from None
 
 
-__all__ = ["Experiment", "experiment", "flattened", "read", "typed"]
+__all__ = ["Experiment", "experiment", "flattened", "parsed", "read", "typed"]

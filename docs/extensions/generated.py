@@ -1,0 +1,128 @@
+"""Pages that are made of the program itself: its commands, its settings, and the Python interface."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from inspect import isclass, isfunction
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parents[1] / "reference"
+_NOTE = "<!-- Made by docs/extensions/generated.py; see there. -->\n\n"
+
+#: Doors of the package, and what each is for.
+DOORS: Mapping[str, str] = {
+    "izhi": "neurons and their parameters",
+    "izhi.connections": "weights, synapses and delays",
+    "izhi.network": "layers and networks",
+    "izhi.encoding": "values and events as spikes",
+    "izhi.surrogate": "surrogate gradients",
+    "izhi.data": "data sets, and your own",
+    "izhi.training": "the training loop",
+    "izhi.quantization": "few bits, integers",
+    "izhi.artifact": "trained networks in one file",
+    "izhi.fixed": "the network in integers",
+    "izhi.board": "devices that run an artifact",
+    "izhi.hls_ip": "the existing FPGA IP",
+    "izhi.nir": "networks from and to files of NIR",
+    "izhi.snntorch": "neurons for snnTorch's loops, and its networks",
+    "izhi.sklearn": "scikit-learn",
+    "izhi.errors": "errors",
+}
+
+
+def _plain(text: str) -> str:
+    """Text in one line, of which nothing is markup."""
+    return re.sub(r"([*_`<\[\\])", r"\\\1", " ".join(text.split()))
+
+
+def commands() -> str:
+    """A section for each command: what it does, and its options."""
+    from izhi.cli.parser import parser
+
+    top = parser(whole=True)
+    chosen = next(x for x in top._actions if isinstance(x, argparse._SubParsersAction))
+    about = {x.dest: x.help or "" for x in chosen._choices_actions}
+    parts = ["# Commands\n", "`izhi COMMAND --help` says the same.\n"]
+    for name, command in chosen.choices.items():
+        parts += [f"## izhi {name}\n", f"{about[name][:1].upper()}{about[name][1:]}.\n"]
+        parts += [*_options(command), ""]
+    return "\n".join(parts)
+
+
+def _options(command: argparse.ArgumentParser) -> Iterator[str]:
+    for action in command._actions:
+        if isinstance(action, argparse._HelpAction):
+            continue
+        name = ", ".join(action.option_strings) or str(action.metavar or action.dest)
+        value = "" if not action.option_strings or action.nargs == 0 else f" {action.metavar or ''}".rstrip()
+        if action.choices is not None and action.option_strings:
+            value = f" {'|'.join(map(str, action.choices))}"
+        text = (action.help or "") % {**vars(action), "prog": command.prog}
+        yield f"`{name}{value}`\n: {_plain(text)}\n"
+
+
+def settings() -> str:
+    """A table for each group of settings."""
+    from izhi.experiments.settings import GROUPS
+
+    parts = [
+        "# Settings\n",
+        "Each is a key of a TOML file, in the table of its group or at the top, and an option of the commands that"
+        " train: `learning_rate`, `--learning-rate`. Defaults that say none follow from other settings.\n",
+    ]
+    for place, group in GROUPS.items():
+        parts += [f"## {place}\n", f"{(group.__doc__ or '').splitlines()[0]}\n"]
+        for name, field in group.model_fields.items():
+            default = field.default
+            shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+            shown = {"None": "", "True": "true", "False": "false", "": ""}.get(shown, shown)
+            parts.append(f"`{name}{f' = {shown}' if shown else ''}`\n: {_plain(field.description or '')}\n")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def interface() -> dict[str, str]:
+    """A page for each door of the package, and one that lists them."""
+    pages = {"api/index": "# Python interface\n\n" + "\n".join(
+        f"- [`{name}`]({name}.md): {about}" for name, about in DOORS.items()
+    ) + "\n\n```{toctree}\n:hidden:\n\n" + "\n".join(DOORS) + "\n```\n"}  # fmt: skip
+    seen: set[str] = set()
+    for name, about in DOORS.items():
+        module: Any = import_module(name)
+        text = [f"# {name}\n", f"{about[:1].upper()}{about[1:]}.\n"]
+        for member in getattr(module, "__all__", [x for x in vars(module) if not x.startswith("_")]):
+            obj = getattr(module, member)
+            if not (isclass(obj) or isfunction(obj)) or not obj.__module__.startswith("izhi"):
+                continue
+            place = f"{obj.__module__}.{obj.__qualname__}"
+            if place in seen or (obj.__module__ == "izhi.errors") != (name == "izhi.errors"):
+                continue
+            seen.add(place)
+            kind = "autoclass" if isclass(obj) else "autofunction"
+            options = ":members:\n:exclude-members: extra_repr\n" if kind == "autoclass" else ""
+            text.append(f"```{{eval-rst}}\n.. {kind}:: {name}.{member}\n{_indented(options)}```\n")
+        pages[f"api/{name}"] = "\n".join(text)
+    return pages
+
+
+def _indented(text: str) -> str:
+    return "".join(f"   {line}\n" for line in text.splitlines())
+
+
+def write(app: Any) -> None:
+    """Write the pages; one that is as it was keeps its time, so that Sphinx reads it once."""
+    for name, text in {"commands": commands(), "settings": settings(), **interface()}.items():
+        path = FOLDER / f"{name}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_text() != _NOTE + text:
+            path.write_text(_NOTE + text)
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.connect("builder-inited", write, priority=10)
+    return {"parallel_read_safe": True}

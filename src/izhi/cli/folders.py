@@ -1,0 +1,86 @@
+"""Commands that look at folders of runs. They load no torch: a list is there at once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from izhi.cli.common import print_table, write_json
+from izhi.errors import SettingError, in_one_line
+from izhi.experiments import listing, removal
+from izhi.experiments.listing import Run
+
+
+def runs(a: argparse.Namespace) -> None:
+    wanted = listing.wanted(a.filter) if a.filter is not None else {}
+    if a.remove and not (a.yes or _is_asked()):
+        raise SettingError("remove is set, but there is no terminal on which to ask first; add --yes")
+    folder = Path(a.folder)
+    found = listing.find(folder)
+    chosen = [run for run in found if listing.has(run, wanted)]
+    if a.finished or a.unfinished:
+        chosen = [run for run in chosen if not run.damage and run.is_finished == a.finished]
+    chosen = listing.ordered(chosen, a.sort)
+    _print(chosen, differs=a.differs, none=f"{in_one_line(a.folder)}: none of {len(found):,} runs is listed")
+    result = [run.summary() for run in chosen]
+    if a.remove and chosen:
+        for row, kept in zip(result, _remove(chosen, asks=not a.yes), strict=True):
+            row["kept"] = kept
+    write_json(a.json, result)
+
+
+def _print(chosen: Sequence[Run], *, differs: bool, none: str) -> None:
+    if not chosen:
+        print(none)
+        return
+    title = f"{len(chosen):,} run{'s' if len(chosen) > 1 else ''}"
+    if differs:
+        names = listing.differing(chosen)
+        rows = [listing.cells_of(run, names) for run in chosen]
+        print_table(title, ("run", *names, "test (%)"), rows, left=1 + len(names), boxed=False)
+    else:
+        print_table(title, listing.HEADINGS, map(listing.cells, chosen), left=listing.WORDS, boxed=False)
+    for run in chosen:
+        if run.damage:
+            print(f"damaged: {in_one_line(run.name)}: {run.damage}")
+
+
+def _is_asked() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _remove(chosen: Sequence[Run], *, asks: bool) -> list[list[str] | None]:
+    """Remove runs, or none of them while one is held; what stays of each, and None for one that stays as it is."""
+    ours = [run for run in chosen if run.is_ours]
+    for run in ours:
+        removal.check(run)
+    if asks:
+        print(f"remove {len(ours):,} of them? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            print("nothing was removed")
+            return [None] * len(chosen)
+    # What lies in the folder of another run goes before it, which may then be empty.
+    kept = {run.path: _remove_one(run) for run in sorted(chosen, key=lambda run: -len(run.path.parts))}
+    return [kept[run.path] for run in chosen]
+
+
+def _remove_one(run: Run) -> list[str] | None:
+    name = in_one_line(run.name)
+    if not run.is_ours:
+        print(f"kept: {name}, which nothing says is a run; remove it by hand")
+        return None
+    kept = removal.remove(run)
+    print(f"removed: {name}" + (f", but for {removal.named(kept)}" if kept else ""))
+    return kept
+
+
+def redraw(a: argparse.Namespace) -> None:
+    from izhi.experiments import figures  # here, since it loads matplotlib
+
+    out = Path(a.out)
+    labels = None if a.labels is None else [label.strip() for label in a.labels.split(";")]
+    figures.redraw(Path(a.folder), out, figure=a.figure, title=a.title, labels=labels)
+    print(f"figure: {out}")
+    write_json(a.json, {"figure": str(out)})

@@ -1,0 +1,34 @@
+"""Options of the commands that look at folders of runs, without what trained them."""
+
+from __future__ import annotations
+
+from izhi.cli.parser import Command
+from izhi.experiments.settings.choices import FIGURES, ORDERS
+
+
+def runs(command: Command) -> None:
+    command.add_argument("folder", metavar="FOLDER", nargs="?", default="runs", help="where they are [%(default)s]")
+    command.add_argument(
+        "--filter", metavar="LIST",
+        help="only runs of these settings: name=value, comma-separated, such as dataset=mnist,neuron=lif [all]",
+    )  # fmt: skip
+    command.add_argument("--sort", choices=ORDERS, default=ORDERS[0], help="what comes first [%(default)s: the newest]")
+    command.add_argument("--differs", action="store_true", help="only columns of settings in which the runs differ")
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("--finished", action="store_true", help="only runs that are finished")
+    which.add_argument("--unfinished", action="store_true", help="only runs that are not, and are not damaged")
+    command.add_argument("--remove", action="store_true", help="remove the runs that are listed, after asking")
+    command.add_argument("--yes", action="store_true", help="remove without asking")
+
+
+def redraw(command: Command) -> None:
+    command.add_argument("folder", metavar="RUN", help="folder of a run or a comparison")
+    command.add_argument("--out", metavar="FILE", required=True, help="the figure (.png, .svg, .pdf)")
+    command.add_argument(
+        "--figure", choices=FIGURES, default=FIGURES[0],
+        help="accuracy over epochs, or of a comparison the outcomes of its seeds [%(default)s]",
+    )  # fmt: skip
+    command.add_argument("--title", metavar="TEXT", help="above it [as it was]")
+    command.add_argument(
+        "--labels", metavar="LIST", help="of its lines or rows, from the first, separated by semicolons [as they were]"
+    )

@@ -1,0 +1,228 @@
+"""The runs in a folder: found, chosen by their settings, and put in order.
+
+Folders may be damaged or hostile: links are not followed, nothing but a run's own configuration and metrics is opened,
+and what is wrong with a run is said in its place in the list.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from izhi import files
+from izhi.errors import IzhiError, SettingError, in_one_line, shown, unknown
+from izhi.experiments import saved
+from izhi.experiments.settings import FIELDS, typed
+from izhi.experiments.settings.kinds import kind
+
+#: How far below the folder runs are looked for: a seed of a variant of a comparison lies three folders down.
+_LEVELS = 4
+HEADINGS = (
+    "run", "command", "data set", "neuron", "connection", "finished", "when", "seed", "epochs", "validation (%)",
+    "test (%)",
+)  # fmt: skip
+#: Of these columns, from the first, so many hold words.
+WORDS = 7
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it is listed.
+
+    Attributes:
+        path: of its folder.
+        name: the path below the folder that is listed.
+        time: when its metrics were written, or its settings, in seconds since 1970.
+        is_ours: whether its configuration is headed by izhi.
+        command: that it is of, such as train; empty if it is not known.
+        settings: all of them by their names; none if they are damaged.
+        metrics: after the last epoch; none before the first one.
+        is_finished: whether no epoch is left to do.
+        damage: what is wrong with it, in one line; empty if nothing is.
+    """
+
+    path: Path
+    name: str
+    time: float = 0.0
+    is_ours: bool = False
+    command: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    is_finished: bool = False
+    damage: str = ""
+
+    @property
+    def epochs(self) -> int:
+        """That are done."""
+        return int(self.metrics.get("epoch", 0))
+
+    @property
+    def when(self) -> datetime | None:
+        """Its time where it is here; None for one that no calendar has."""
+        try:
+            return datetime.fromtimestamp(self.time)
+        except (ValueError, OverflowError, OSError):
+            return None
+
+    def summary(self) -> dict[str, object]:
+        """The run as plain values, for --json."""
+        return {
+            "run": self.name,
+            "folder": str(self.path),
+            "command": self.command,
+            "epochs": self.epochs,
+            "planned": self.settings.get("epochs"),
+            "finished": self.is_finished,
+            "test_accuracy": self.metrics.get("test_accuracy"),
+            "validation_accuracy": self.metrics.get("validation_accuracy"),
+            "when": self.when and self.when.isoformat(timespec="seconds"),
+            "config": dict(self.settings),
+            "damaged": self.damage or None,
+        }
+
+
+def find(folder: Path) -> list[Run]:
+    """The runs in a folder and in those below it, in the order of their names; FileError if it cannot be read."""
+    with files.reading(folder):
+        os.scandir(folder).close()
+    return sorted(_below(folder, folder, _LEVELS), key=lambda run: run.name)
+
+
+def _below(folder: Path, top: Path, levels: int) -> Iterator[Run]:
+    name = folder.relative_to(top).as_posix()
+    try:
+        with os.scandir(folder) as entries:
+            inside = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+    except OSError as error:
+        yield Run(folder, name, damage=in_one_line(f"cannot be read: {files.problem(error)}"))
+        return
+    if saved.CONFIG in inside or saved.METRICS in inside:
+        yield _read(folder, name, has_metrics=saved.METRICS in inside)
+    if levels:
+        for below in (x for x, is_folder in inside.items() if is_folder and not x.startswith(".")):
+            yield from _below(folder / below, top, levels - 1)
+
+
+def _read(folder: Path, name: str, *, has_metrics: bool) -> Run:
+    run = Run(folder, name)
+    try:
+        with files.reading(folder):
+            run = replace(run, time=os.lstat(folder / (saved.METRICS if has_metrics else saved.CONFIG)).st_mtime)
+        config = saved.config(folder)
+        command = saved.command_of(config.decode(errors="replace").split("\n", 2))
+        run = replace(run, is_ours=True, command=_stage(command))
+        settings = saved.settings(config)
+        run = replace(run, settings=settings)
+        if has_metrics:
+            metrics = saved.last(folder)
+            run = replace(run, metrics=metrics, is_finished=_is_finished(folder, settings, metrics))
+    except IzhiError as error:
+        run = replace(run, damage=str(error).replace(f"{folder}{os.sep}", ""))
+    return run
+
+
+def _stage(command: str) -> str:
+    """The word that says what a command does: train of izhi train, import of izhi nir import."""
+    words = command.split()[1:3]
+    return shown("".join(words[1:] if words[:1] == ["nir"] else words[:1]))[1:-1]
+
+
+def _is_finished(folder: Path, settings: Mapping[str, object], last: Mapping[str, float]) -> bool:
+    """Whether a run is at its last epoch, was stopped early, or is of a network that was not trained there."""
+    epochs, patience = settings["epochs"], settings["patience"]
+    assert isinstance(epochs, int)
+    if not 0 < last["epoch"] < epochs:
+        return True
+    if not isinstance(patience, int):
+        return False
+    found = [row["validation_accuracy"] for row in saved.history(folder) if "validation_accuracy" in row]
+    return bool(found) and len(found) - 1 - found.index(max(found)) >= patience
+
+
+def wanted(text: str) -> dict[str, list[object]]:
+    """Settings and the values that they may have, of a filter such as ``dataset=mnist,neuron=lif``.
+
+    A setting that is named twice may have either value; lists within a value are joined by ``+``, and ``none`` is
+    the value of a setting that is not chosen.
+
+    Raises:
+        SettingError: for a setting that is unknown, or a value that it cannot have.
+    """
+    found: dict[str, list[object]] = {}
+    for part in (x for x in text.split(",") if x.strip()):
+        key, equals, value = part.partition("=")
+        name, value = key.strip().replace("-", "_"), value.strip()
+        if name not in FIELDS:
+            raise unknown("setting", name, FIELDS)
+        if not equals or not value:
+            raise SettingError(f"filter has {shown(part)}, expected setting=value, such as dataset=mnist")
+        if value == "none" and FIELDS[name].default is None:
+            found.setdefault(name, []).append(None)
+            continue
+        if name == "neuron":
+            kind(value)
+        found.setdefault(name, []).append(typed({name: value.replace("+", ",")})[name])
+    if not found:
+        raise SettingError(f"filter is {shown(text)}, expected setting=value, such as dataset=mnist")
+    return found
+
+
+def has(run: Run, wanted: Mapping[str, Sequence[object]]) -> bool:
+    """Whether the settings of a run are those; of one whose settings are damaged none are."""
+    return all(name in run.settings and run.settings[name] in values for name, values in wanted.items())
+
+
+def ordered(runs: Sequence[Run], order: str) -> list[Run]:
+    """Runs of the same folder in one of ``choices.ORDERS``: the newest, or the most accurate, first."""
+    by_name = sorted(runs, key=lambda run: run.name)
+    if order == "name":
+        return by_name
+    if order == "accuracy":
+        return sorted(by_name, key=lambda run: run.metrics.get("test_accuracy", -1.0), reverse=True)
+    return sorted(by_name, key=lambda run: run.time, reverse=True)
+
+
+def differing(runs: Sequence[Run]) -> list[str]:
+    """Names of the settings in which runs differ."""
+    settings = [run.settings for run in runs if run.settings]
+    return [name for name in FIELDS if any(x[name] != settings[0][name] for x in settings)]
+
+
+def cells(run: Run) -> tuple[str, ...]:
+    """A row of the table, under ``HEADINGS``."""
+    names = ("dataset", "neuron", "connection")
+    words = [value(run, name) for name in names]
+    state = "damaged" if run.damage else "yes" if run.is_finished else "no"
+    when = f"{run.when:%Y-%m-%d %H:%M}" if run.when else "-"
+    epochs = f"{run.epochs:,} of {run.settings['epochs']:,}" if run.settings else "-"
+    return (
+        in_one_line(run.name), run.command or "-", *words, state, when, value(run, "seed"), epochs,
+        percent(run, "validation_accuracy"), percent(run, "test_accuracy"),
+    )  # fmt: skip
+
+
+def cells_of(run: Run, names: Sequence[str]) -> tuple[str, ...]:
+    """A row of a table of some settings, between the run's name and its accuracy."""
+    return (in_one_line(run.name), *(value(run, name) for name in names), percent(run, "test_accuracy"))
+
+
+def value(run: Run, name: str) -> str:
+    """A setting of a run, short enough for a table."""
+    if not run.settings:
+        return "-"
+    found = run.settings[name]
+    if isinstance(found, bool):
+        return str(found).lower()
+    if isinstance(found, list) and all(isinstance(x, (int, str)) for x in found):
+        found = ",".join(map(str, found))
+    if isinstance(found, str):
+        return shown(found)[1:-1] or "-"
+    return "-" if found is None else shown(found)
+
+
+def percent(run: Run, metric: str) -> str:
+    """An accuracy of a run."""
+    return f"{100 * run.metrics[metric]:.2f}" if metric in run.metrics else "-"
