@@ -12,7 +12,14 @@ author = "The Izhi developers"
 copyright = author
 version = release = __version__
 root_doc = "docs/index"
-include_patterns = ["docs/**", "notebooks/*.ipynb", "CHANGELOG.md"]
+include_patterns = [
+    "docs/**",
+    "notebooks/*.ipynb",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "CODE_OF_CONDUCT.md",
+    "SECURITY.md",
+]
 exclude_patterns = ["docs/extensions/**", "docs/redirect/**"]
 
 extensions = [
