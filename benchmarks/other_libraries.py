@@ -107,7 +107,7 @@ def accuracy(network: nn.Module, data: dict[str, Tensor]) -> float:
     """By spike counts, on all test samples."""
     network.eval()
     with torch.no_grad():
-        found = [network(x)[0].sum(0).argmax(1) for x in data["test"].view(-1, 1000, 784)]
+        found = [network(x)[0].sum(0).argmax(1) for x in torch.split(data["test"], 1000)]
     return float((torch.cat(found) == data["test_labels"]).float().mean())
 
 

@@ -6,12 +6,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from izhi import cli
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
-TESTED = ("ablation_figure", "full_size", "snntorch_loop", "snntorch_tutorials", "state_quant", "turns")
+TESTED = (
+    "ablation_figure",
+    "full_size",
+    "other_libraries",
+    "snntorch_loop",
+    "snntorch_tutorials",
+    "state_quant",
+    "turns",
+)
 
 
 def run(script, *arguments):
@@ -45,6 +54,22 @@ def test_full_size(name, recordings):
     assert len(table) == 3
     assert table[2].startswith(f"| {name} | {recordings} | ")
     assert table[2].count("|") == table[0].count("|")
+
+
+def test_other_libraries(tmp_path):
+    """snnTorch's part; the other library is in the environment of tests/exchange, where the table is made."""
+    random = np.random.default_rng(0)
+    values = {name: random.random((size, 784), np.float32) for name, size in (("train", 256), ("test", 30))}
+    labels = {f"{name}_labels": random.integers(0, 10, len(x)) for name, x in values.items()}
+    np.savez(tmp_path / "mnist.npz", **values, **labels)
+    said = run("other_libraries", "snntorch", "--out", tmp_path, "--epochs", "1", "--samples", "8")
+    assert ", 0 different here" in said
+    assert "of 30 test samples" in said
+    command = next(line for line in said.splitlines() if line.startswith("izhi nir import"))
+    assert (tmp_path / "snntorch.nir").exists()
+    assert cli.parser.parser().parse_args(command.split()[1:]).action == "import"
+    with np.load(tmp_path / "snntorch.npz") as arrays:
+        assert arrays["spikes"].shape == (25, 8, 10)
 
 
 @pytest.mark.parametrize("kernel", ["auto", "reference"])
