@@ -1,5 +1,6 @@
 """The README's Python examples run, one after another, as a reader would type them."""
 
+import math
 import re
 from pathlib import Path
 
@@ -31,6 +32,20 @@ def test_python_examples_of_other_libraries_run(name, tmp_path, monkeypatch):
     for block in re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL):
         exec(compile(block, str(path), "exec"), names)
     assert names
+
+
+def test_the_table_of_gradients_is_what_its_example_prints(capsys):
+    """Numbers to a decade: without a limit they explode, with one they do not."""
+    text = (README.parent / "docs" / "gradients.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(block, "gradients.md", "exec"), {})
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    table = [line.strip("| ").split(" | ") for line in text.splitlines() if re.match(r"\| \d+ \| \d", line)]
+    assert [row[0] for row in table] == [row[0] for row in printed] == ["5", "10", "20", "40", "80", "160"]
+    for wanted, found in zip(table, printed, strict=True):
+        for a, b in zip(wanted[1:], found[1:], strict=True):
+            assert abs(math.log10(float(a) / float(b))) < 1
+    assert float(printed[-1][1]) > 1e4 > 1 > float(printed[-1][2])
 
 
 def test_python_examples_of_the_library_run(tmp_path, monkeypatch, capsys):
