@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from izhi import files
 from izhi.cli.common import print_table, write_json
-from izhi.errors import SettingError, in_one_line
+from izhi.errors import SettingError, in_one_line, shown
 from izhi.experiments import listing, removal
 from izhi.experiments.listing import Run
 
@@ -74,6 +75,19 @@ def _remove_one(run: Run) -> list[str] | None:
     kept = removal.remove(run)
     print(f"removed: {name}" + (f", but for {removal.named(kept)}" if kept else ""))
     return kept
+
+
+def report(a: argparse.Namespace) -> None:
+    from izhi.experiments import page  # here, since it loads matplotlib
+
+    folder = Path(a.folder)
+    out = folder / "report.html" if a.out is None else Path(a.out)
+    if out.suffix != ".html":
+        raise SettingError(f"out is {shown(str(out))}, expected a file that ends in .html")
+    text = page.of(folder)
+    files.write_bytes(out, text.encode())
+    print(f"report: {out}, {len(text.encode()) / 1e6:.1f} MB")
+    write_json(a.json, {"report": str(out)})
 
 
 def redraw(a: argparse.Namespace) -> None:

@@ -122,8 +122,8 @@ def redraw(
 
 def _again(folder: Path, figure: str, title: str | None, labels: Sequence[str] | None) -> Figure:
     if os.path.lexists(folder / COMPARISON):
-        comparison = _read(folder)
-        return comparison.outcomes(title, labels) if figure == "outcomes" else comparison.accuracy(title, labels)
+        found = comparison(folder)
+        return found.outcomes(title, labels) if figure == "outcomes" else found.accuracy(title, labels)
     if not os.path.lexists(folder / saved.METRICS):
         raise RunFolderError(
             f"{folder} holds neither {saved.METRICS} nor {COMPARISON}, expected the folder of a run or a comparison"
@@ -136,7 +136,8 @@ def _again(folder: Path, figure: str, title: str | None, labels: Sequence[str] |
     return of_run(history, title_of_run(saved.settings(saved.config(folder))) if title is None else title, labels)
 
 
-def _read(folder: Path) -> Comparison:
+def comparison(folder: Path) -> Comparison:
+    """The comparison in a folder; RunFolderError if it is damaged, FileError if it is not there."""
     try:
         found = Comparison.model_validate_json(saved.whole(folder / COMPARISON, _LARGEST))
     except ValidationError as error:

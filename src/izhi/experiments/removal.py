@@ -14,7 +14,7 @@ from izhi.experiments.listing import Run
 
 #: What a run, and the commands that look at it, write into its folder.
 _OWN = (
-    r"(?:config\.toml|metrics\.csv|(?:checkpoint|best|start)\.pt|report\.md"
+    r"(?:config\.toml|metrics\.csv|(?:checkpoint|best|start)\.pt|report\.(?:md|html)"
     r"|(?:accuracy|confusion|dynamics|sample-\d+)\.png)"
 )
 #: The same, and what a process that was killed has left of it.

@@ -21,6 +21,11 @@ def runs(command: Command) -> None:
     command.add_argument("--yes", action="store_true", help="remove without asking")
 
 
+def report(command: Command) -> None:
+    command.add_argument("folder", metavar="RUN", help="folder of a run or a comparison")
+    command.add_argument("--out", metavar="FILE", help="the page (.html) [RUN/report.html]")
+
+
 def redraw(command: Command) -> None:
     command.add_argument("folder", metavar="RUN", help="folder of a run or a comparison")
     command.add_argument("--out", metavar="FILE", required=True, help="the figure (.png, .svg, .pdf)")
