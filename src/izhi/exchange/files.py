@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import nir
 
@@ -40,13 +40,23 @@ def read(
     """
     path = Path(path)
     convention = conventions.library(library)
-    tree = hdf5.read(path).get("node")
-    if not isinstance(tree, dict):
-        raise ExchangeError(f"{path} holds no graph of NIR, expected one; give a file of nir.write")
+    tree = tree_of(path)
     try:
         return reader.network(graph(tree), library=convention, dt=dt, reset=reset)
     except ExchangeError as error:
         raise ExchangeError(f"{path}: {error}") from None
+
+
+def tree_of(path: Path) -> dict[str, Any]:
+    """The graph in a file, as the format lays it out.
+
+    Raises:
+        ExchangeError: for a file that is damaged, or holds none.
+    """
+    tree = hdf5.read(path).get("node")
+    if not isinstance(tree, dict):
+        raise ExchangeError(f"{path} holds no graph of NIR, expected one; give a file of nir.write")
+    return tree
 
 
 def from_graph(
@@ -87,4 +97,4 @@ def write(
     return found
 
 
-__all__ = ["Reset", "from_graph", "read", "to_graph", "write"]
+__all__ = ["Reset", "from_graph", "read", "to_graph", "tree_of", "write"]

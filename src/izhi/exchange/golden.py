@@ -17,7 +17,7 @@ from torch import Tensor
 from izhi import files
 from izhi.errors import ExchangeError
 from izhi.exchange import conventions, hdf5, reader
-from izhi.exchange.files import Reset
+from izhi.exchange.files import Reset, tree_of
 from izhi.exchange.graph import Graph, graph
 from izhi.exchange.way import NEURONS, way
 from izhi.network import Layer, Network
@@ -98,10 +98,7 @@ def check(
         ExchangeError: for files that are damaged, or do not belong together.
     """
     path = Path(path)
-    tree = hdf5.read(path).get("node")
-    if not isinstance(tree, dict):
-        raise ExchangeError(f"{path} holds no graph of NIR, expected one; give a file of nir.write")
-    plain = graph(tree)
+    plain = graph(tree_of(path))
     network = reader.network(plain, library=conventions.library(library), dt=dt, reset=reset).eval()
     place = golden_name(path) if data is None else Path(data)
     wanted = _read(place)

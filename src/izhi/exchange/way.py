@@ -36,7 +36,6 @@ def way(graph: Graph) -> Way:
         ExchangeError: for a graph that is none: with several ways, ends that lead nowhere, nodes aside, or spikes that
             come back other than through weights to their own layer.
     """
-    inner = {name for pair in graph.edges for name in pair}
     start = _only("Input", [x for x in graph.nodes.values() if x.kind == "Input" and not graph.before(x.name)])
     row, feedback = [start], {}
     while True:
@@ -61,7 +60,7 @@ def way(graph: Graph) -> Way:
         row.append(graph.nodes[ahead[0]])
     known = {node.name for node in (*row, *feedback.values())}
     for name in graph.nodes:
-        if name not in known and name in inner | set(graph.nodes):
+        if name not in known:
             raise ExchangeError(f"{graph.nodes[name]} is on no way from the input to the output; leave it out")
     _check_entries(graph, row, feedback)
     shape = start.whole("shape") if "shape" in start.values else None

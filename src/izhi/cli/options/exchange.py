@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from izhi.cli.options.settings import add_settings
 from izhi.cli.parser import Command
-
-#: As izhi.exchange.conventions has them, which loads torch.
-LIBRARIES = ("snntorch", "norse", "spikingjelly", "sinabs", "rockpool")
+from izhi.exchange.conventions import LIBRARIES
 
 
 def nir(command: Command) -> None:
