@@ -1,6 +1,8 @@
 """Runs to files of NIR, and files to runs that are evaluated, quantised, exported and trained further."""
 
 import json
+import subprocess
+import sys
 
 import nir
 import numpy as np
@@ -147,3 +149,12 @@ def test_a_network_of_convolutions_becomes_a_run(tmp_path, capsys):
     assert "0 different" in told(
         capsys, "evaluate", tmp_path / "whole" / "network.izhi", "--against", tmp_path / "whole"
     )
+
+
+def test_without_the_extra_a_line_says_what_to_install(tmp_path):
+    words = ["nir", "import", "network.nir", "--out", str(tmp_path / "run")]
+    program = f"import sys; sys.modules['nir'] = None; from izhi import cli; sys.exit(cli.main({words!r}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "izhi: nir is not installed; pip install 'izhi[nir]'\n"
+    assert not (tmp_path / "run").exists()

@@ -14,7 +14,6 @@ import torch
 from izhi.cli.common import command_line, hold, make_folder, print_table, report_line, settings, write_json
 from izhi.data import Dataset
 from izhi.errors import ExchangeError, LossWarning, SettingError
-from izhi.exchange import files, golden as golden_spikes
 from izhi.exchange.conventions import library
 from izhi.experiments import build, report, run as run_of, trained
 from izhi.experiments.export import test_vectors
@@ -22,6 +21,11 @@ from izhi.experiments.rows import usual_name
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import Experiment, experiment
 from izhi.network import Network, blueprint
+
+try:
+    from izhi.exchange import files, golden as golden_spikes
+except ModuleNotFoundError as error:
+    raise SettingError(f"{error.name} is not installed; pip install 'izhi[nir]'") from None
 
 
 def nir(a: argparse.Namespace) -> None:
