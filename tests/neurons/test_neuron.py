@@ -74,3 +74,20 @@ def test_settings_that_no_neuron_takes(make, arguments, message):
 def test_a_current_of_another_width_is_refused(make):
     with pytest.raises(IzhiError, match="expected \\(3,\\), the neuron's size"):
         make(size=3)(torch.zeros(4, 2, 5))
+
+
+@pytest.mark.parametrize(
+    "neuron",
+    [LIF(), LIF(reset="zero", reset_delay=False), Izhikevich(size=3, learn=("c",)), Izhikevich("RS", gain=1)],
+    ids=["lif", "hard", "normalised", "biological"],
+)
+def test_a_trace_by_a_kernel_is_that_of_single_steps(neuron):
+    current = torch.rand(100, 2, 3) * (15 if neuron.unit_of_v == "mV" else 0.3)
+    by_steps = neuron.trace(current)
+    with torch.no_grad():
+        by_kernel = neuron.trace(current)
+        rest = neuron.trace(current[40:], neuron(current[:40])[1])
+    assert by_kernel[0].sum() > 0
+    for one, other, later in zip(by_steps, by_kernel, rest, strict=True):
+        assert torch.equal(one, other)
+        assert torch.equal(other[40:], later)

@@ -8,6 +8,7 @@ from .dispatch import (
     lif as lif,
     rate as rate,
     rate_packed as rate_packed,
+    trace as trace,
 )
 from .drive import (
     Coefficients as Coefficients,

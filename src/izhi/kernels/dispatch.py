@@ -28,7 +28,7 @@ from izhi.kernels.drive import (
 )
 from izhi.kernels.fused import Device
 from izhi.kernels.packed import PackedSpikes
-from izhi.kernels.plan import Constants, Reset
+from izhi.kernels.plan import Constants, EventOrder, Reset
 from izhi.kernels.tracing import is_traced
 from izhi.kernels.vocabulary import Surrogate
 
@@ -162,6 +162,33 @@ def lif(
     reset, surrogate = Reset(s.reset, s.reset_delay), cast(Surrogate, s.surrogate)
     out, memory, (v,) = fused.run(device, reset, surrogate, Constants(), p, drive, memory, (v,), s.formats)
     return out, memory, v
+
+
+def trace(
+    current: Tensor,
+    state: tuple[Tensor, ...],
+    p: Coefficients | AnyLIFCoefficients,
+    s: IzhikevichSettings | LIFSettings,
+    kernel: str = "auto",
+) -> tuple[Tensor, ...] | None:
+    """Spikes and every variable of the state after each step, (T, B, …) each, without gradients.
+
+    Returns:
+        None where no kernel covers the call, which the reference does step by step.
+    """
+    if kernel == "reference" or is_traced() or _not_covered(Drive(current), state, s.surrogate) is not None:
+        return None
+    device = _kernels_of(kernel, current)
+    if isinstance(device, str):
+        return None
+    dynamics: EventOrder | Reset
+    if isinstance(s, IzhikevichSettings):
+        if s.state_quant is not None:
+            return None
+        dynamics, constants = s.order, s.constants
+    else:
+        dynamics, constants = Reset(s.reset, s.reset_delay), Constants()
+    return fused.trace(device, dynamics, cast(Surrogate, s.surrogate), constants, p, current, state, s.formats)
 
 
 def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype, kernel: str = "auto") -> Tensor:

@@ -338,6 +338,49 @@ def run(
     """
     shape = drive.current.shape
     one = shape[1:]
+    plan, call, inputs = _planned_call(dynamics, surrogate, constants, coefficients, drive, memory, state, formats)
+    feedback, spikes = _recurrent(drive, memory, inputs[0])
+    _say(device, plan, drive)
+    every = (*inputs, feedback, spikes)
+    keep = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in every)
+    out, last = _Fused.apply(device, plan, call, shape, keep, *every)  # type: ignore[no-untyped-call]
+    out = out.to(drive.current.dtype)
+    after = tuple(x.view(one) for x in last)
+    memory = Memory(after[plan.own :], None if feedback is None else out[-1])
+    return out, memory, after[: plan.own]
+
+
+def trace(
+    device: Device,
+    dynamics: EventOrder | Reset,
+    surrogate: Surrogate,
+    constants: Constants,
+    coefficients: tuple[Tensor | float, ...],
+    current: Tensor,
+    state: tuple[Tensor, ...],
+    formats: Formats | None = None,
+) -> tuple[Tensor, ...]:
+    """Spikes and every variable of the state after each step, (T, B, …) each, without gradients; see ``run``."""
+    drive = Drive(current)
+    plan, call, inputs = _planned_call(dynamics, surrogate, constants, coefficients, drive, Memory(), state, formats)
+    held = inputs[-1].detach()
+    spikes, before, last = device.forward(plan, call, held, 1)
+    after = torch.cat((before[1:], last[None])).view(len(current), len(held), *current.shape[1:])
+    return spikes.view(current.shape), *after.unbind(1)
+
+
+def _planned_call(
+    dynamics: EventOrder | Reset,
+    surrogate: Surrogate,
+    constants: Constants,
+    coefficients: tuple[Tensor | float, ...],
+    drive: Drive,
+    memory: Memory,
+    state: tuple[Tensor, ...],
+    formats: Formats | None,
+) -> tuple[Plan, Call, tuple[Tensor, ...]]:
+    """The plan; the call; and what gradients go to: current, conductance, bias, coefficients, decay, state."""
+    one = drive.current.shape[1:]
     current, conductance = _flat(drive)
     p = _stacked(coefficients, one, current.device)
     bias = p.new_zeros(0) if drive.bias is None else drive.bias.float().expand(one[1:]).reshape(-1)
@@ -364,19 +407,11 @@ def run(
     )  # fmt: skip
     plan = replace(plan, learn=_learned(plan, coefficients, decay))
     held = torch.stack([x.float().reshape(-1) for x in (*state, *traces)])
-    feedback, spikes = _recurrent(drive, memory, current)
     call = Call(
         current.detach().contiguous(), conductance.detach().contiguous(),
         bias.detach().contiguous(), p.detach(), torch.tensor(numbers, dtype=torch.float32),
     )  # fmt: skip
-    _say(device, plan, drive)
-    inputs = (current, conductance, bias, p, decay, held, feedback, spikes)
-    keep = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
-    out, last = _Fused.apply(device, plan, call, shape, keep, *inputs)  # type: ignore[no-untyped-call]
-    out = out.to(drive.current.dtype)
-    after = tuple(x.view(one) for x in last)
-    memory = Memory(after[plan.own :], None if feedback is None else out[-1])
-    return out, memory, after[: plan.own]
+    return plan, call, (current, conductance, bias, p, decay, held)
 
 
 def _say(device: Device, plan: Plan, drive: Drive) -> None:

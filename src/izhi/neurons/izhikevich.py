@@ -204,6 +204,9 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
         spikes, v, u = izhikevich_step(now, state.v, state.u, self.coefficients(), self.settings)
         return spikes, IzhikevichState(v, u)
 
+    def _traced(self, current: Tensor, state: IzhikevichState) -> tuple[Tensor, ...] | None:
+        return kernels.trace(current, (state.v, state.u), self.coefficients(), self.settings, self.kernel)
+
     def extra_repr(self) -> str:
         p = self.parameters_
         return f"a2={p.a2:g}, c={p.c:g}, d={p.d:g}, threshold={p.threshold:g}, order={p.order!r}"

@@ -143,5 +143,8 @@ class LIF(NeuronLayer[LIFState]):
         spikes, v = lif_step(now, state.v, self.coefficients(), self.settings)
         return spikes, LIFState(v)
 
+    def _traced(self, current: Tensor, state: LIFState) -> tuple[Tensor, ...] | None:
+        return kernels.trace(current, (state.v,), self.coefficients(), self.settings, self.kernel)
+
     def extra_repr(self) -> str:
         return f"beta={self.beta:g}, threshold={self.threshold:g}, reset={self.settings.reset!r}"

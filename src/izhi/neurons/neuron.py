@@ -187,6 +187,10 @@ class NeuronLayer(nn.Module, Generic[State]):
         """One step of what has arrived, (B, *features); the memory is left to ``step``."""
         raise NotImplementedError
 
+    def _traced(self, current: Tensor, state: State) -> tuple[Tensor, ...] | None:
+        """What ``trace`` gives, by a kernel; None where none covers it."""
+        raise NotImplementedError
+
     def forward(self, current: Tensor | Drive, state: State | None = None) -> tuple[Tensor, State]:
         """Run over time.
 
@@ -213,8 +217,15 @@ class NeuronLayer(nn.Module, Generic[State]):
         return spikes.to(drive.current.dtype), after._replace(memory=memory)
 
     def trace(self, current: Tensor, state: State | None = None) -> tuple[Tensor, ...]:
-        """Spikes, v and, where there is one, u after every step, (T, B, *features) each."""
-        check_current(current, time=True)
+        """Spikes, v and, where there is one, u after every step, (T, B, *features) each.
+
+        A kernel does it where nothing asks for gradients and the current is in single precision.
+        """
+        state = self._checked(Drive(current), state, time=True)
+        if not torch.is_grad_enabled():
+            seen = self._traced(current, state)
+            if seen is not None:
+                return seen
         steps = []
         for current_t in current:
             spikes, state = self.step(current_t, state)
