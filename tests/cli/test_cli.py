@@ -183,6 +183,16 @@ def test_simulate(tmp_path):
         assert main(["simulate", *more, "--out", str(tmp_path / "x.svg")]) == 0
 
 
+def test_simulate_with_other_parameters(tmp_path):
+    found = []
+    for arguments in (["RS", "--set", "a=0.1,d=2"], ["FS"], ["RS"], ["lif", "--set", "beta=0.5,threshold=0.15"]):
+        file = tmp_path / "s.json"
+        assert main(["simulate", *arguments, "--out", str(tmp_path / "x.svg"), "--json", str(file)]) == 0
+        found.append(json.loads(file.read_text())["spike_times"])
+    assert found[0] == found[1] != found[2]
+    assert found[3]
+
+
 def test_simulate_all(tmp_path):
     done = izhi("simulate", "--all", "--json", "all.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -254,6 +264,12 @@ def test_bad_settings_write_nothing(capsys, tmp_path, monkeypatch, options, mess
         (["simulate", "RS", "--dt", "0"], "dt is 0.0, expected a time step above 0"),
         (["simulate", "RS", "--current", "nan"], "current is nan, expected a finite number"),
         (["simulate", "RS", "--duration", "-3"], "duration is -3.0"),
+        (["simulate", "RS", "--set", "a=x"], "set has 'a=x', expected name=value"),
+        (["simulate", "RS", "--set", "gain=2"], "unknown parameter 'gain'"),
+        (["simulate", "lif", "--set", "c=1"], "unknown parameter 'c'; expected one of: beta, threshold"),
+        (["simulate", "RS", "--set", "c=40"], "threshold is 30.0, expected more than the reset value c = 40"),
+        (["simulate", "accommodation", "--current", "3", "--set", "a=1"], "b is not defined where b2 is 0"),
+        (["simulate", "CH", "--set", "a=1,b1=2"], "a or b is given beside b1 or b2"),
         (["simulate", "RS", "--out", "x.docx"], "expected a figure's ending"),
         (["data", "fetch"], "fetch names no data set"),
         (["data", "verify", "nmist"], "unknown data set 'nmist'"),

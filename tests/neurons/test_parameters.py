@@ -99,6 +99,20 @@ def test_lower_limit_is_where_a_euler_step_overshoots():
     assert high > 400
 
 
+def test_a_and_b_stand_for_the_recovery_of_u():
+    p = preset("RS").replace(a=0.1, b=0.25)
+    assert (p.b1, p.b2) == (pytest.approx(0.025), -0.1)
+    assert (p.a, p.b) == (0.1, pytest.approx(0.25))
+    assert preset("RS").replace(a=0.1).b == pytest.approx(0.2)
+    assert preset("normalized").b == -1
+    with pytest.raises(IzhiError, match="a or b is given beside b1 or b2"):
+        preset("RS").replace(a=0.1, b2=-0.1)
+    with pytest.raises(IzhiError, match="b is not defined where b2 is 0"):
+        preset("accommodation").replace(a=0.1)
+    with pytest.raises(IzhiError, match="a is nan, expected a finite number"):
+        preset("RS").replace(a=math.nan)
+
+
 def test_unknown_names_suggest_the_nearest():
     with pytest.raises(IzhiError, match=r"unknown neuron preset 'normalised' \(did you mean 'normalized'"):
         preset("normalised")

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from izhi import data
 from izhi.cli.common import make_folder, report_line, whole_numbers, write_json
 from izhi.cli.parser import parser
-from izhi.errors import DataError, SettingError
+from izhi.errors import DataError, SettingError, shown, unknown
 from izhi.experiments import benchmark, plots
 from izhi.experiments.settings.kinds import kind
-from izhi.neurons import LIF, PATTERNS, simulation
+from izhi.neurons import LEARNABLE, LIF, PATTERNS, simulation
+
+#: Parameters of the quadratic map that ``izhi simulate --set`` changes; the current has its amplitude for a gain.
+_CHANGEABLE = (*(name for name in LEARNABLE if name != "gain"), "v0", "u0", "v_min", "v_max")
 
 
 def simulate(a: argparse.Namespace) -> None:
@@ -34,15 +40,17 @@ def simulate(a: argparse.Namespace) -> None:
 
 def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
     p = kind(a.neuron).parameters
+    changes = _changes(a.set, ("beta", "threshold") if p is None else _CHANGEABLE)
     if a.neuron in PATTERNS and a.current is None:
-        for name in ("dt", "order", "duration"):
+        for name in ("dt", "order", "duration", "set"):
             if getattr(a, name) is not None:
                 raise SettingError(f"{name} is set, but {a.neuron!r} runs its own stimulus; add --current")
         return simulation.run_pattern(a.neuron), a.neuron
     if p is None:
         amplitude = 0.1 if a.current is None else a.current
         current = simulation.pulse(amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=1.0)
-        return simulation.run_lif(LIF(), current), f"LIF, I = {amplitude:g}"
+        return simulation.run_lif(LIF(**changes), current), f"LIF, I = {amplitude:g}{_told(changes)}"
+    p = p.replace(**changes)
     if a.dt is not None:
         p = p.replace(dt=a.dt)
     if a.order is not None:
@@ -50,7 +58,27 @@ def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
     amplitude = (10.0 if p.unit == "mV" else 0.1) if a.current is None else a.current
     current = simulation.pulse(amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=p.dt)
     unit = " mV/ms" if p.unit == "mV" else ""
-    return simulation.run(p, current), f"{a.neuron}, I = {amplitude:g}{unit}, order {p.order}"
+    return simulation.run(p, current), f"{a.neuron}, I = {amplitude:g}{unit}, order {p.order}{_told(changes)}"
+
+
+def _changes(text: str | None, known: Sequence[str]) -> dict[str, Any]:
+    """Parameters of ``--set``, each of them one that is known."""
+    found: dict[str, float] = {}
+    for part in text.split(",") if text else ():
+        name, equals, value = (x.strip() for x in part.partition("="))
+        try:
+            found[name] = float(value) if name and equals else float("nan")
+        except ValueError:
+            found[name] = float("nan")
+        if not math.isfinite(found[name]):
+            raise SettingError(f"set has {shown(part)}, expected name=value, such as a=0.1")
+        if name not in known:
+            raise unknown("parameter", name, known)
+    return found
+
+
+def _told(changes: Mapping[str, float]) -> str:
+    return "".join(f", {name} = {value:g}" for name, value in changes.items())
 
 
 def data_sets(a: argparse.Namespace) -> None:

@@ -88,9 +88,7 @@ class IzhikevichParameters:
 
     def __post_init__(self) -> None:
         for name in (*COEFFICIENTS, "v0", "u0", "dt"):
-            value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise SettingError(f"{name} is {value!r}, expected a finite number")
+            _number(name, getattr(self, name))
         if self.dt <= 0:
             raise SettingError(f"dt is {self.dt!r}, expected a time step above 0")
         if self.threshold <= self.c:
@@ -126,12 +124,37 @@ class IzhikevichParameters:
             return -math.inf, high
         return (-linear - math.sqrt(discriminant)) / (2 * square), high
 
+    @property
+    def a(self) -> float:
+        """Of u' = a·(b·v − u) + b3: how fast u follows, −b2 (biological: 1/ms)."""
+        return -self.b2
+
+    @property
+    def b(self) -> float:
+        """Of u' = a·(b·v − u) + b3: how strongly u follows v, −b1/b2 (biological: 1/ms); SettingError where b2 is 0."""
+        if self.b2 == 0:
+            raise SettingError("b is not defined where b2 is 0; use b1 and b2")
+        return -self.b1 / self.b2
+
     def replace(self, **changes: float | str | None) -> IzhikevichParameters:
-        """A copy with some values changed; unknown names raise SettingError."""
+        """A copy with some values changed.
+
+        Args:
+            changes: values by their names; a and b stand for b1 = a·b and b2 = −a.
+
+        Raises:
+            SettingError: for an unknown name, or a or b beside b1 or b2.
+        """
         names = [f.name for f in fields(self)]
         for name in changes:
-            if name not in names:
-                raise unknown("parameter", name, names)
+            if name not in (*names, "a", "b"):
+                raise unknown("parameter", name, (*names, "a", "b"))
+        if "a" in changes or "b" in changes:
+            if "b1" in changes or "b2" in changes:
+                raise SettingError("a or b is given beside b1 or b2, expected one form only")
+            a = _number("a", changes.pop("a")) if "a" in changes else self.a
+            b = _number("b", changes.pop("b")) if "b" in changes else self.b
+            changes.update(b1=a * b, b2=-a)
         return replace(self, **changes)  # type: ignore[arg-type]
 
     def scaled(self, factor: float) -> IzhikevichParameters:
@@ -150,6 +173,12 @@ class IzhikevichParameters:
             threshold=self.threshold * f, gain=self.gain * f, v0=self.v0 * f,
             v_min=None if self.v_min is None else self.v_min * f, v_max=None if self.v_max is None else self.v_max * f,
         )  # fmt: skip
+
+
+def _number(name: str, value: object) -> float:
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise SettingError(f"{name} is {value!r}, expected a finite number")
+    return float(value)
 
 
 def biological(

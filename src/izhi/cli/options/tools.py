@@ -23,6 +23,9 @@ def simulate(command: Command) -> None:
         default = 10.0 if name == "start" else None
         command.add_argument(f"--{name}", type=float, default=default, metavar="X", help=about)
     command.add_argument("--order", choices=tuple(ORDERS), help="event order")
+    command.add_argument(
+        "--set", metavar="LIST", help="parameters that differ: name=value, comma-separated, such as a=0.1,d=2 [none]"
+    )
     command.add_argument("--out", metavar="FILE", help="figure (.png, .svg or .pdf)")
 
 
