@@ -27,8 +27,9 @@ ALLOWED: dict[str, set[str]] = {
     "experiments": {
         "data", "hardware", "kernels", "network", "neurons", "quantization", "training",
     },
+    "explorer": {"data", "experiments", "hardware", "network", "neurons", "training"},
     "cli": {
-        "data", "exchange", "experiments", "hardware", "kernels", "network", "neurons", "quantization",
+        "data", "exchange", "experiments", "explorer", "hardware", "kernels", "network", "neurons", "quantization",
         "training",
     },
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from izhi import cli
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 TESTED = (
     "ablation_figure",
+    "explorer",
     "full_size",
     "other_libraries",
     "snntorch_loop",
@@ -35,6 +37,12 @@ def run(script, *arguments):
 
 def test_there_is_a_test_for_each():
     assert sorted(path.stem for path in SCRIPTS.glob("*.py")) == sorted(TESTED)
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium is installed")
+def test_explorer():
+    said = run("explorer", "--moves", 2)
+    assert len(re.findall(r"^\S+ +median +[\d.]+ ms.* of 2$", said, re.M)) == 4
 
 
 def test_ablation_figure(tmp_path):

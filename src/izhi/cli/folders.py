@@ -98,3 +98,13 @@ def redraw(a: argparse.Namespace) -> None:
     figures.redraw(Path(a.folder), out, figure=a.figure, title=a.title, labels=labels)
     print(f"figure: {out}")
     write_json(a.json, {"figure": str(out)})
+
+
+def explore(a: argparse.Namespace) -> None:
+    try:
+        from izhi.explorer.server import explore as serve
+    except ImportError:
+        raise SettingError("bokeh is not installed; pip install 'izhi[explore]'") from None
+    if not 0 <= a.port < 1 << 16:
+        raise SettingError(f"port is {a.port}, expected 0 to 65,535")
+    serve(Path(a.folder), a.port, opens=not a.no_browser, report=lambda line: print(line, flush=True))

@@ -23,6 +23,7 @@ COMMANDS = {
     "runs": ("folders.runs", "list the runs in a folder, choose among them, remove some"),
     "redraw": ("folders.redraw", "draw the figure of a run or a comparison again, from its saved numbers"),
     "report": ("folders.report", "a run or a comparison as one page of HTML that can be mailed"),
+    "explore": ("folders.explore", "neurons, runs and devices in the browser, on this machine alone"),
     "evaluate": ("runs.evaluate", "test accuracy of a trained network"),
     "dynamics": ("runs.dynamics", "neurons of a trained network: coefficients, firing classes"),
     "show": ("runs.show", "a test sample on its way through a trained network: spikes, membranes, answer"),

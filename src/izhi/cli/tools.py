@@ -40,21 +40,20 @@ def simulate(a: argparse.Namespace) -> None:
 
 def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
     p = kind(a.neuron).parameters
-    changes = _changes(a.set, ("beta", "threshold") if p is None else _CHANGEABLE)
-    if a.neuron in PATTERNS and a.current is None:
-        for name in ("dt", "order", "duration", "set"):
-            if getattr(a, name) is not None:
-                raise SettingError(f"{name} is set, but {a.neuron!r} runs its own stimulus; add --current")
-        return simulation.run_pattern(a.neuron), a.neuron
     if p is None:
+        changes = _changes(a.set, ("beta", "threshold"))
         amplitude = 0.1 if a.current is None else a.current
         current = simulation.pulse(amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=1.0)
         return simulation.run_lif(LIF(**changes), current), f"LIF, I = {amplitude:g}{_told(changes)}"
-    p = p.replace(**changes)
+    changes = _changes(a.set, _CHANGEABLE)
+    p = p.replace(**changes, order=a.order or p.order)
+    if a.neuron in PATTERNS and a.current is None:
+        for name in ("dt", "duration"):
+            if getattr(a, name) is not None:
+                raise SettingError(f"{name} is set, but {a.neuron!r} runs its own stimulus; add --current")
+        return simulation.run(p, PATTERNS[a.neuron].current()), f"{a.neuron}, order {p.order}{_told(changes)}"
     if a.dt is not None:
         p = p.replace(dt=a.dt)
-    if a.order is not None:
-        p = p.replace(order=a.order)
     amplitude = (10.0 if p.unit == "mV" else 0.1) if a.current is None else a.current
     current = simulation.pulse(amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=p.dt)
     unit = " mV/ms" if p.unit == "mV" else ""

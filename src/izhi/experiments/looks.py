@@ -118,14 +118,26 @@ def _inside(network: Network, spikes: Spikes) -> tuple[list[LayerLook], Tensor]:
     return found, watched(network, spikes, see)
 
 
-def draw_raster(axes: Axes, spikes: NDArray[np.float64], title: str = "", of: str = "neuron") -> None:
-    """Spikes or currents (T, N) over time, black where they are largest; of many neurons the means of neighbours."""
+def condensed(spikes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Spikes or currents (T, N) as at most 200 columns, of many neurons the means of neighbours."""
     steps, neurons = spikes.shape
     each = -(-neurons // _MOST_ROWS)
     padded = np.pad(spikes, ((0, 0), (0, -neurons % each)), mode="edge")
-    shown = padded.reshape(steps, -1, each).mean(2)
+    found: NDArray[np.float64] = padded.reshape(steps, -1, each).mean(2)
+    return found
+
+
+def busiest(layer: LayerLook) -> list[int]:
+    """The four neurons of a layer that fire most."""
+    found: list[int] = sorted(np.argsort(-layer.spikes.sum(0), kind="stable")[:4].tolist())
+    return found
+
+
+def draw_raster(axes: Axes, spikes: NDArray[np.float64], title: str = "", of: str = "neuron") -> None:
+    """Spikes or currents (T, N) over time, black where they are largest; of many neurons the means of neighbours."""
+    steps, neurons = spikes.shape
     axes.imshow(
-        shown.T, aspect="auto", cmap="Greys", origin="lower", interpolation="nearest", vmin=0,
+        condensed(spikes).T, aspect="auto", cmap="Greys", origin="lower", interpolation="nearest", vmin=0,
         extent=(0.5, steps + 0.5, -0.5, neurons - 0.5),
     )  # fmt: skip
     axes.set_ylabel(of)
@@ -199,7 +211,7 @@ def draw(found: Look, run: Trained, layer: int = 1, neurons: Sequence[int] | Non
         raise SettingError(f"layer is {layer}, expected 1 to {len(found.layers)}")
     chosen = found.layers[layer - 1]
     if neurons is None:
-        neurons = sorted(np.argsort(-chosen.spikes.sum(0), kind="stable")[:4].tolist())
+        neurons = busiest(chosen)
     kernels = _first_kernels(run.network)
     rasters = [("input", found.inputs), *((x.name, x.spikes) for x in found.layers)]
     rows = len(rasters) + 2
@@ -228,4 +240,15 @@ def _first_kernels(network: Network) -> NDArray[np.float64] | None:
     return found
 
 
-__all__ = ["LayerLook", "Look", "draw", "draw_kernels", "draw_membranes", "draw_raster", "draw_scores", "look"]
+__all__ = [
+    "LayerLook",
+    "Look",
+    "busiest",
+    "condensed",
+    "draw",
+    "draw_kernels",
+    "draw_membranes",
+    "draw_raster",
+    "draw_scores",
+    "look",
+]

@@ -37,3 +37,11 @@ def redraw(command: Command) -> None:
     command.add_argument(
         "--labels", metavar="LIST", help="of its lines or rows, from the first, separated by semicolons [as they were]"
     )
+
+
+def explore(command: Command) -> None:
+    command.add_argument(
+        "folder", metavar="FOLDER", nargs="?", default="runs", help="of runs and artifacts [%(default)s]"
+    )
+    command.add_argument("--port", type=int, default=5006, metavar="N", help="0 for one that is free [%(default)s]")
+    command.add_argument("--no-browser", action="store_true", help="only say where the page is")

@@ -1,0 +1,1 @@
+"""Neurons, runs and devices in a browser, on this machine alone: ``izhi explore``. Needs the extra ``explore``."""

@@ -1,0 +1,183 @@
+"""The artifacts of a folder: their numbers, and a sample on the emulator and the simulated core, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from bokeh.document import Document
+from bokeh.layouts import column
+from bokeh.models import Button, Select, Spinner
+
+from izhi.errors import DataError, SettingError
+from izhi.explorer import parts
+from izhi.explorer.folder import artifacts, inside
+from izhi.hardware import artifact, devices, networks
+from izhi.hardware.artifact import IntegerArtifact
+from izhi.hardware.devices.device import Counters
+from izhi.hardware.fixed import Outcome
+
+AnyArtifact: TypeAlias = artifact.Artifact[networks.Network]
+#: Devices that a program is: of an artifact in integers, and of one of the FPGA IP.
+_PROGRAMS = ("emulator", "simulator", "hls-ip")
+#: The most spikes of one layer that are drawn.
+_MOST_SPIKES = 20_000
+
+
+class DevicesPage:
+    """The tab of devices.
+
+    Args:
+        document: of the page.
+        folder: of artifacts.
+    """
+
+    def __init__(self, document: Document, folder: Path) -> None:
+        self.folder = folder
+        self._loaded: tuple[str, AnyArtifact] | None = None
+        self._open: dict[str, devices.Device[Any]] = {}
+        self.artifact = Select(name="artifact", title="artifact", options=[], sizing_mode="stretch_width")
+        self.number = Spinner(name="vector", title="test vector", low=0, value=0, step=1, width=110)
+        self.load = Button(name="load-artifact", label="read it")
+        self.run = Button(name="run-vector", label="run the vector on every device", button_type="primary")
+        self.refresh = Button(name="refresh-artifacts", label="read the folder again")
+        self.status = parts.text("device-status")
+        self.formats = parts.text("formats")
+        self.agreement = parts.text("agreement")
+        self.place = column(sizing_mode="stretch_width", name="device-figures")
+        self.work = parts.Work(document, [self.load, self.run], lambda html: self.status.update(text=html))
+        self.refresh.on_click(self.read)
+        self.load.on_click(self._load)
+        self.run.on_click(self._run)
+        self.view = column(
+            parts.text("", f"<p>Artifacts (<code>.izhi</code>) in <code>{escape(str(folder))}</code> and below. The"
+                       " core is simulated cycle for cycle; it is compiled when it is first run, which takes a"
+                       " minute or two.</p>"),
+            parts.beside(self.artifact, self.refresh, self.load, least=150),
+            parts.beside(self.number, self.run, least=150),
+            self.status, self.formats, self.agreement, self.place, sizing_mode="stretch_width",
+        )  # fmt: skip
+        self.read()
+        document.on_session_destroyed(lambda context: self._close())
+
+    def read(self) -> None:
+        """Read the folder."""
+        self.artifact.options = artifacts(self.folder)
+        if self.artifact.value not in self.artifact.options:
+            self.artifact.value = next(iter(self.artifact.options), "")
+        self.status.text = "" if self.artifact.options else "<p>There is none; izhi export RUN writes one.</p>"
+
+    def _chosen(self) -> str:
+        name = str(self.artifact.value)
+        if name not in self.artifact.options:
+            raise SettingError("no artifact is chosen")
+        return name
+
+    def _found(self) -> AnyArtifact:
+        """The chosen artifact, from its file; in another thread."""
+        name = self._chosen()
+        if self._loaded is None or self._loaded[0] != name:
+            self._close()
+            self._loaded = name, artifact.load(inside(self.folder, self.folder / name))
+        return self._loaded[1]
+
+    def _close(self) -> None:
+        for device in self._open.values():
+            device.close()
+        self._open.clear()
+
+    def _load(self) -> None:
+        self.work.start("reading it", self._found, self._describe)
+
+    def _describe(self, found: AnyArtifact) -> None:
+        self.number.high = max(0, len(found.test_scores) - 1)
+        self.formats.text = description(found)
+
+    def _run(self) -> None:
+        number = int(self.number.value or 0)
+        self.work.start("running it on every device", lambda: self._answers(number), lambda found: self._show(*found))
+
+    def _answers(self, number: int) -> tuple[AnyArtifact, int, Mapping[str, tuple[Outcome, Counters]]]:
+        """What each device that is a program makes of a test vector; in another thread."""
+        found = self._found()
+        inputs, labels = devices.own_samples(found)
+        if not 0 <= number < len(labels):
+            raise DataError(f"test vector is {number}, expected 0 to {len(labels) - 1:,}")
+        batched = inputs[:, number : number + 1] if inputs.ndim == 3 else inputs[number : number + 1]
+        answers = {}
+        for name in (x for x in found.devices if x in _PROGRAMS):
+            if name not in self._open:
+                self._open[name] = devices.open(name, found)
+            device = self._open[name]
+            device.clear()
+            answers[name] = device.run(batched, sends_spikes=True), device.counters
+        return found, int(labels[number]), answers
+
+    def _show(self, found: AnyArtifact, label: int, answers: Mapping[str, tuple[Outcome, Counters]]) -> None:
+        self._describe(found)
+        self.agreement.text = agreement(found, label, answers)
+        outcomes = {name: outcome for name, (outcome, _) in answers.items()}
+        layers = min(len(outcome.spikes) for outcome in outcomes.values())
+        figures = [
+            _spikes(k, {name: outcome.spikes[k][:, 0] for name, outcome in outcomes.items()}) for k in range(layers)
+        ]
+        self.place.children = [parts.beside(*figures)] if figures else []
+
+
+def description(found: AnyArtifact) -> str:
+    """What an artifact holds, as HTML."""
+    network = found.network
+    sizes = " – ".join(f"{x:,}" for x in (network.inputs, *(part.outputs for part in network.parts)))
+    words = f"<p>{escape(found.about)}: {sizes}, T = {found.steps}, {len(found.test_scores):,} test vectors.</p>"
+    if not isinstance(found, IntegerArtifact):
+        return words
+    rows: list[Sequence[object]] = []
+    for number, layer in enumerate(found.network.layers, start=1):
+        own = layer.neuron.formats._asdict()
+        states = {"I": layer.current_format, **{name: own[name] for name in layer.neuron.states}}
+        if layer.synapse is not None:
+            states["trace"] = layer.synapse.number
+        numbers = ", ".join(f"{name} {x.width} bits, unit 2^-{x.fraction}" for name, x in states.items())
+        rows.append((f"layer {number}", layer.neuron.kind, numbers, layer.inputs, layer.outputs, layer.weight_bits))
+    if found.network.readout is not None:
+        part = found.network.readout
+        rows.append(("readout", "none", "", part.inputs, part.outputs, part.weight_bits))
+    headings = ("part", "neuron", "states", "inputs", "outputs", "weight bits")
+    return words + parts.table(headings, rows, words=3)
+
+
+def agreement(found: AnyArtifact, label: int, answers: Mapping[str, tuple[Outcome, Counters]]) -> str:
+    """Answers, spikes, cycles, and how many spikes differ from the first device's, as HTML."""
+    first, _ = next(iter(answers.values()))
+    rows = []
+    for name, (outcome, counters) in answers.items():
+        different = sum(int((a != b).sum()) for a, b in zip(outcome.spikes, first.spikes, strict=True))
+        spikes = sum(int(x.sum()) for x in outcome.spikes)
+        cycles = "–" if counters.cycles is None else f"{counters.cycles:,}"
+        scores = "yes" if np.array_equal(outcome.scores, first.scores) else "no"
+        rows.append((name, found.classes[int(outcome.classes[0])], f"{spikes:,}", f"{different:,}", scores, cycles))
+    headings = ("device", "answer", "spikes", "spikes that differ", "same scores", "cycles")
+    right = f"<p>the vector's own scores name the class <b>{escape(found.classes[label])}</b></p>"
+    return right + parts.table(headings, rows, words=2)
+
+
+def _spikes(layer: int, by_device: Mapping[str, np.ndarray[Any, Any]]) -> Any:
+    """Spikes (T, N) of a layer as each device gave them, one mark within the other."""
+    looks = (("square", 9, parts.BLUE, 0.35), ("cross", 9, parts.ORANGE, 1.0))
+    steps, count = next(iter(by_device.values())).shape
+    drawn = parts.chart(
+        "time step", "neuron", height=260, title=f"layer {layer + 1}", x_range=(0, steps + 1), y_range=(-1, count)
+    )
+    for (name, spikes), (marker, size, colour, alpha) in zip(by_device.items(), looks, strict=False):
+        when, neurons = np.nonzero(spikes)
+        drawn.scatter(
+            when[:_MOST_SPIKES] + 1, neurons[:_MOST_SPIKES], marker=marker, size=size, color=colour, alpha=alpha,
+            legend_label=name,
+        )  # fmt: skip
+    if drawn.legend:
+        drawn.legend[0].orientation = "horizontal"
+        drawn.add_layout(drawn.legend[0], "below")
+    return drawn

@@ -1,0 +1,126 @@
+"""What the pages of the explorer are made of: figures, tables, texts, and work that must not stop the page."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+from typing import Any, TypeVar
+
+from bokeh.document import Document
+from bokeh.layouts import row
+from bokeh.models import Button, Div, HoverTool
+from bokeh.plotting import figure
+
+from izhi.errors import IzhiError
+
+Found = TypeVar("Found")
+
+#: Colours that stay apart for colour-blind readers (Okabe & Ito 2008).
+BLUE, ORANGE, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#777777"
+COLOURS = (BLUE, ORANGE, GREEN, PINK, "#e69f00", "#56b4e9", "#000000")
+
+_STYLE = """
+table { border-collapse: collapse; }
+th, td { text-align: left; padding: 2px 12px 2px 0; border-bottom: 1px solid #ddd; }
+th { font-weight: 600; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
+pre { background: #f3f4f5; padding: 8px; overflow-x: auto; margin: 4px 0; white-space: pre-wrap; }
+:host { overflow-x: auto; } .bk-clearfix { width: 100%; } .bad { color: #b00020; } h3 { margin: 8px 0 4px; }
+"""
+
+
+def chart(x: str, y: str, *, height: int = 190, title: str = "", **others: Any) -> Any:
+    """A figure with these labels that is as wide as its place."""
+    found = figure(
+        height=height, sizing_mode="stretch_width", x_axis_label=x, y_axis_label=y, title=title or None,
+        tools="pan,wheel_zoom,box_zoom,reset,save", active_drag=None, min_border_right=12, **others,
+    )  # fmt: skip
+    found.toolbar.logo = None
+    found.toolbar.autohide = True
+    return found
+
+
+def point_out(found: Any, renderer: Any, *tips: tuple[str, str]) -> None:
+    """Say what is under the pointer."""
+    found.add_tools(HoverTool(renderers=[renderer], tooltips=list(tips)))
+
+
+def text(name: str, html: str = "") -> Any:
+    """Text of HTML, as wide as its place."""
+    return Div(text=html, name=name, sizing_mode="stretch_width", stylesheets=[_STYLE])
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, words: int = 1) -> str:
+    """A table of HTML, whose first columns hold words and the others numbers."""
+    head = "".join(f"<th>{escape(x)}</th>" for x in headings)
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td{' class=number' if k >= words else ''}>{escape(str(x))}</td>" for k, x in enumerate(line))
+        + "</tr>"
+        for line in rows
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def mistake(error: Exception) -> str:
+    """An error as HTML."""
+    return f'<p class="bad">{escape(str(error))}</p>'
+
+
+def beside(*children: Any, least: int = 300, **others: Any) -> Any:
+    """What stands side by side where there is room for it, and else one below the other."""
+    for child in children:
+        child.styles = {**child.styles, "flex": f"1 1 {least}px", "min-width": f"min({least}px, 100%)"}
+    return row(*children, sizing_mode="stretch_width", stylesheets=[":host { flex-wrap: wrap; gap: 8px; }"], **others)
+
+
+class Work:
+    """Work that takes longer than a page may wait: a thread of its own does it, one at a time.
+
+    Args:
+        document: of the page.
+        buttons: that start it, and are off while it is under way.
+        say: is told how it goes, in HTML.
+    """
+
+    def __init__(self, document: Document, buttons: Sequence[Button], say: Callable[[str], None]) -> None:
+        self._document, self._buttons, self._say = document, buttons, say
+        self.is_under_way = False
+
+    def start(self, about: str, work: Callable[[], Found], done: Callable[[Found], None]) -> None:
+        """Do some work, and then show what was found on the page; nothing if other work is under way.
+
+        Args:
+            about: what is done, for people.
+            work: gives what is found; an IzhiError is shown.
+            done: shows it.
+        """
+        if self.is_under_way:
+            return
+        self._set(under_way=True)
+        self._say(f"<p>{escape(about)} …</p>")
+        threading.Thread(target=self._do, args=(work, done), daemon=True).start()
+
+    def _set(self, *, under_way: bool) -> None:
+        self.is_under_way = under_way
+        for button in self._buttons:
+            button.disabled = under_way
+
+    def _do(self, work: Callable[[], Found], done: Callable[[Found], None]) -> None:
+        try:
+            found = work()
+        except IzhiError as error:
+            self._document.add_next_tick_callback(lambda error=error: self._end(mistake(error)))
+        except BaseException:
+            self._document.add_next_tick_callback(lambda: self._end('<p class="bad">it failed, see the terminal</p>'))
+            raise
+        else:
+            self._document.add_next_tick_callback(lambda: self._show(found, done))
+
+    def _show(self, found: Found, done: Callable[[Found], None]) -> None:
+        self._end("")
+        done(found)
+
+    def _end(self, html: str) -> None:
+        self._set(under_way=False)
+        self._say(html)

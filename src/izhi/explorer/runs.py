@@ -1,0 +1,312 @@
+"""The runs of a folder: what differs, curves, accuracy with its spread; a sample on its way through a network."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+from bokeh.document import Document
+from bokeh.layouts import column
+from bokeh.models import (
+    Button,
+    ColumnDataSource,
+    DataTable,
+    LinearColorMapper,
+    Select,
+    Span,
+    Spinner,
+    TableColumn,
+    TextInput,
+)
+from numpy.typing import NDArray
+
+from izhi.errors import IzhiError, SettingError
+from izhi.experiments import listing, looks, report, saved, trained
+from izhi.experiments.listing import Run
+from izhi.experiments.looks import LayerLook, Look
+from izhi.explorer import parts
+from izhi.explorer.folder import check_data, inside
+from izhi.network import firing
+from izhi.training import checkpoint
+
+#: The most curves of one figure, and the most runs of one table.
+_MOST_CURVES, _MOST_RUNS = 12, 2000
+
+
+class RunsPage:
+    """The tab of runs.
+
+    Args:
+        document: of the page.
+        folder: of runs.
+    """
+
+    def __init__(self, document: Document, folder: Path) -> None:
+        self.folder = folder
+        self.runs: list[Run] = []
+        self.filter = TextInput(
+            name="filter", title="only runs of these settings, such as dataset=mnist,neuron=lif",
+            sizing_mode="stretch_width",
+        )  # fmt: skip
+        self.refresh = Button(name="refresh", label="read the folder again")
+        self.found = ColumnDataSource({name: [] for name in listing.HEADINGS}, name="runs")
+        widths = {"run": 260, "when": 120}
+        columns = [TableColumn(field=name, title=name, width=widths.get(name, 80)) for name in listing.HEADINGS]
+        self.list = DataTable(
+            name="runs-table", source=self.found, columns=columns, height=240, sizing_mode="stretch_width",
+            selectable="checkbox", index_position=None,
+            reorderable=False, autosize_mode="none",
+        )  # fmt: skip
+        self.about = parts.text("runs-about")
+        self.spread = parts.text("runs-spread")
+        self.curves = column(sizing_mode="stretch_width", name="curves")
+        self.sample = SampleView(document, folder)
+        self.filter.on_change("value", lambda attribute, old, new: self.read())
+        self.refresh.on_click(self.read)
+        self.found.selected.on_change("indices", lambda attribute, old, new: self.show())
+        self.view = column(
+            parts.text("", f"<p>Runs in <code>{escape(str(folder))}</code> and below; nothing outside it is opened, but"
+                       " data sets by name. Choose some to compare them.</p>"),
+            parts.beside(self.filter, self.refresh), self.list, self.about, self.spread, self.curves,
+            self.sample.view, sizing_mode="stretch_width",
+        )  # fmt: skip
+        self.read()
+
+    def read(self) -> None:
+        """Read the folder."""
+        try:
+            wanted = listing.wanted(self.filter.value) if self.filter.value.strip() else {}
+            found = [run for run in listing.find(self.folder) if listing.has(run, wanted)]
+        except IzhiError as error:
+            self.about.text = parts.mistake(error)
+            return
+        self.runs = listing.ordered(found, "time")[:_MOST_RUNS]
+        rows = [listing.cells(run) for run in self.runs]
+        self.found.selected.indices = []
+        self.found.data = {name: [row[k] for row in rows] for k, name in enumerate(listing.HEADINGS)}
+        self.sample.offer([run for run in self.runs if run.metrics and not run.damage])
+        self.show()
+
+    def show(self) -> None:
+        """What differs between the chosen runs, or all, their spread and their curves."""
+        chosen = [self.runs[k] for k in self.found.selected.indices if 0 <= k < len(self.runs)]
+        shown = [run for run in chosen or self.runs if not run.damage]
+        damaged = [run for run in chosen or self.runs if run.damage]
+        self.about.text = _about(shown, damaged, every=not chosen)
+        self.spread.text = _spread(shown)
+        self.curves.children = [_curves([run for run in chosen if run.metrics and not run.damage])] if chosen else []
+
+
+def _about(runs: Sequence[Run], damaged: Sequence[Run], *, every: bool) -> str:
+    words = [f"<p class=bad>{escape(run.name)}: {escape(run.damage)}</p>" for run in damaged]
+    names = [name for name in listing.differing(runs) if name != "seed"] if len(runs) > 1 else []
+    count = f"{len(runs):,} run{'s' if len(runs) != 1 else ''}"
+    words.append(
+        f"<p>{'All' if every else 'Chosen'}: {count}.{'' if names else ' No setting differs but the seed.'}</p>"
+    )
+    if names and not every:
+        rows = [listing.cells_of(run, names) for run in runs]
+        words.append("<h3>what differs</h3>" + parts.table(("run", *names, "test (%)"), rows, words=1 + len(names)))
+    elif names:
+        words.append(f"<p>Settings that differ: {escape(', '.join(names))}.</p>")
+    return "".join(words)
+
+
+def _spread(runs: Sequence[Run]) -> str:
+    """Test accuracy of runs that differ in their seeds alone: mean and standard deviation."""
+    names = [name for name in listing.differing(runs) if name != "seed"]
+    groups: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for run in runs:
+        if "test_accuracy" in run.metrics and run.is_finished:
+            groups[tuple(listing.value(run, name) for name in names)].append(100 * run.metrics["test_accuracy"])
+    rows = [
+        (*key, len(found), f"{mean(found):.2f}", f"{stdev(found):.2f}" if len(found) > 1 else "–")
+        for key, found in sorted(groups.items(), key=lambda item: -mean(item[1]))
+    ]
+    if not rows:
+        return ""
+    headings = (*names, "seeds", "mean test accuracy (%)", "standard deviation")
+    return "<h3>finished runs, over their seeds</h3>" + parts.table(headings, rows, words=len(names))
+
+
+def _curves(runs: Sequence[Run]) -> Any:
+    """Test accuracy over epochs."""
+    found = parts.chart("epoch", "test accuracy (%)", height=300 + 24 * min(len(runs), _MOST_CURVES))
+    drawn = 0
+    for run in runs:
+        try:
+            history = saved.history(run.path)
+        except IzhiError:
+            continue  # the list says what is wrong with it
+        if drawn == _MOST_CURVES or not all("test_accuracy" in row for row in history):
+            continue
+        values = {"epoch": [row["epoch"] for row in history], "y": [100 * row["test_accuracy"] for row in history]}
+        colour, dash = parts.COLOURS[drawn % len(parts.COLOURS)], ("solid", "dashed")[drawn // len(parts.COLOURS) % 2]
+        line = found.line("epoch", "y", source=ColumnDataSource(values), legend_label=run.name, color=colour,
+                          line_width=2, line_dash=dash)  # fmt: skip
+        parts.point_out(found, line, (run.name, "@y{0.00} %"), ("epoch", "@epoch"))
+        drawn += 1
+    if not drawn:
+        return parts.text("", "<p>None of them has an accuracy of every epoch.</p>")
+    legend = found.legend[0]
+    legend.click_policy = "hide"
+    found.add_layout(legend, "below")
+    if len(runs) > _MOST_CURVES:
+        found.title.text = f"the first {_MOST_CURVES} of {len(runs)}"
+    return found
+
+
+class SampleView:
+    """A test sample on its way through the network of one run, and what its neurons have learned."""
+
+    def __init__(self, document: Document, folder: Path) -> None:
+        self.folder = folder
+        self._runs: dict[str, Run] = {}
+        self._loaded: tuple[str, trained.Trained] | None = None
+        self.run = Select(name="run", title="run", options=[], sizing_mode="stretch_width")
+        self.number = Spinner(name="sample", title="test sample", low=0, value=0, step=1, width=110)
+        self.layer = Spinner(name="layer", title="layer whose v is drawn", low=1, value=1, step=1, width=150)
+        self.neurons = TextInput(name="neurons", title="neurons, such as 0,7 [the four that fire most]", width=260)
+        self.button = Button(name="show-sample", label="run the sample", button_type="primary")
+        self.status = parts.text("sample-status")
+        self.answer = parts.text("sample-answer")
+        self.place = column(sizing_mode="stretch_width", name="sample-figures")
+        self.learned = parts.text("learned")
+        self.button.on_click(self._start)
+        self.work = parts.Work(document, [self.button], lambda html: self.status.update(text=html))
+        self.view = column(
+            parts.text("", "<h3>a sample on its way</h3>"),
+            parts.beside(self.run, self.number, self.layer, self.neurons, self.button, least=110), self.status,
+            self.answer, self.place, self.learned, sizing_mode="stretch_width",
+        )  # fmt: skip
+
+    def offer(self, runs: Sequence[Run]) -> None:
+        """Runs to choose from."""
+        self._runs = {run.name: run for run in runs}
+        self.run.options = list(self._runs)
+        if self.run.value not in self._runs:
+            self.run.value = next(iter(self._runs), "")
+
+    def _start(self) -> None:
+        run = self._runs.get(str(self.run.value))
+        if run is None:
+            self.status.text = parts.mistake(SettingError("no run is chosen that has a checkpoint"))
+            return
+        number, layer, text = int(self.number.value or 0), int(self.layer.value or 1), str(self.neurons.value)
+        self.work.start(
+            f"running test sample {number} through {run.name}",
+            lambda: self._look(run, number),
+            lambda found: self._show(*found, layer, text),
+        )
+
+    def _look(self, run: Run, number: int) -> tuple[Look, str]:
+        """The sample, and what was learned as HTML; in another thread."""
+        check_data(str(run.settings["dataset"]))
+        if self._loaded is None or self._loaded[0] != run.name:
+            path = inside(self.folder, run.path / checkpoint.NAME)
+            changes = {"precision": "32-true", "devices": 1, "nodes": 1}
+            self._loaded = run.name, trained.load(path, changes)
+        return looks.look(self._loaded[1], number), _learned(run.path / checkpoint.NAME)
+
+    def _show(self, found: Look, learned: str, layer: int, neurons: str) -> None:
+        right = "right" if found.answer == found.label else f"it is {found.classes[found.label]}"
+        rows = [
+            (one.name, one.spikes.shape[1], f"{one.spikes.sum():,.0f}", f"{one.spikes.mean():.4f}")
+            for one in found.layers
+        ]
+        self.answer.text = (
+            f"<p>answer: <b>{escape(found.classes[found.answer])}</b> ({escape(right)})</p>"
+            + parts.table(("layer", "neurons", "spikes", "per neuron and step"), rows)
+        )  # fmt: skip
+        try:
+            one = _layer(found, layer)
+            chosen = _neurons(one, neurons)
+        except IzhiError as error:
+            self.status.text = parts.mistake(error)
+            return
+        figures = [_raster("input", found.inputs, "input")]
+        figures += [_raster(x.name, x.spikes, "neuron") for x in found.layers]
+        self.place.children = [
+            parts.beside(*figures), parts.beside(_membranes(one, chosen), _scores(found)),
+        ]  # fmt: skip
+        self.learned.text = learned
+
+
+def _layer(found: Look, number: int) -> LayerLook:
+    if not 1 <= number <= len(found.layers):
+        raise SettingError(f"layer is {number}, expected 1 to {len(found.layers)}")
+    return found.layers[number - 1]
+
+
+def _neurons(layer: LayerLook, text: str) -> list[int]:
+    """Those that are named, or the four that fire most."""
+    if not text.strip():
+        return looks.busiest(layer)
+    count = layer.v.shape[1]
+    try:
+        chosen = [int(x) for x in text.split(",")]
+    except ValueError:
+        raise SettingError(f"neurons is {text!r}, expected numbers such as 0,7") from None
+    for neuron in chosen:
+        if not 0 <= neuron < count:
+            raise SettingError(f"neurons names {neuron}, expected 0 to {count - 1}, neurons of {layer.name}")
+    return chosen[: len(parts.COLOURS)]
+
+
+def _raster(title: str, spikes: NDArray[np.float64], of: str) -> Any:
+    """Spikes or currents (T, N), black where they are largest."""
+    steps, count = spikes.shape
+    found = parts.chart("time step", of, height=210, title=f"{title}: {count:,}")
+    shown = looks.condensed(spikes).T
+    found.image(
+        image=[shown], x=0.5, y=-0.5, dw=steps, dh=count,
+        color_mapper=LinearColorMapper(palette=[f"#{255 - k:02x}{255 - k:02x}{255 - k:02x}" for k in range(256)], low=0,
+                                       high=float(shown.max()) or 1.0),
+    )  # fmt: skip
+    found.x_range.range_padding = found.y_range.range_padding = 0
+    return found
+
+
+def _membranes(layer: LayerLook, neurons: Sequence[int]) -> Any:
+    found = parts.chart("time step", "v (mV)" if layer.unit == "mV" else "v", height=260, title=f"{layer.name}: v")
+    time = np.arange(1, len(layer.v) + 1)
+    for number, neuron in enumerate(neurons):
+        colour, label = parts.COLOURS[number], f"neuron {neuron}"
+        fired, threshold = layer.spikes[:, neuron] > 0, layer.threshold[neuron]
+        v = np.where(fired, threshold, np.minimum(layer.v[:, neuron], threshold))
+        line = found.line(time, v, color=colour, legend_label=label)
+        parts.point_out(found, line, (label, "@y{0.000}"), ("step", "@x"))
+        found.scatter(time[fired], v[fired], marker="triangle", size=7, color=colour, legend_label=label)
+    thresholds = {round(float(layer.threshold[n]), 4) for n in neurons}
+    if len(thresholds) == 1:
+        found.add_layout(Span(location=thresholds.pop(), dimension="width", line_color=parts.GREY, line_dash="dashed"))
+    found.add_layout(found.legend[0], "right")
+    return found
+
+
+def _scores(found: Look) -> Any:
+    drawn = parts.chart("class", "score", height=260, title="scores; the right class is green",
+                        x_range=[str(x) for x in found.classes])  # fmt: skip
+    colours = [parts.GREEN if k == found.label else parts.BLUE for k in range(len(found.scores))]
+    drawn.vbar(x=[str(x) for x in found.classes], top=found.scores, width=0.8, color=colours)
+    drawn.xaxis.major_label_orientation = 0 if len(found.classes) < 15 else 1.2
+    return drawn
+
+
+def _learned(path: Path) -> str:
+    """Coefficients and firing classes before and after training, as HTML; empty if nothing was learned."""
+    e, before, after = report.trained(path)
+    if not e.neurons.learn:
+        return ""
+    old, new = firing.of_network(before), firing.of_network(after)
+    rows = [
+        (number, *cells)
+        for number, (one, other) in enumerate(zip(old, new, strict=True), start=1)
+        for cells in firing.changes(one, other)
+    ]
+    return "<h3>what the neurons learned</h3>" + parts.table(("layer", "coefficient", "before", "after"), rows, words=4)

@@ -1,0 +1,127 @@
+"""The server of the explorer: it listens on this machine alone, and answers pages that came from it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import webbrowser
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bokeh.application import Application
+from bokeh.application.handlers.function import FunctionHandler
+from bokeh.server.server import BaseServer
+from bokeh.server.tornado import BokehTornado
+from bokeh.server.util import bind_sockets
+from tornado.http1connection import HTTP1Connection
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
+from tornado.ioloop import IOLoop
+from tornado.routing import AnyMatches, Matcher, Rule, RuleRouter
+
+from izhi import files
+from izhi.errors import DeviceError
+from izhi.explorer.document import fill
+
+#: By what this machine is called in an address.
+_HERE = ("127.0.0.1", "localhost")
+#: What is answered: the page, its socket, and the program that it loads.
+_PATHS = ("/", "/ws", "/favicon.ico")
+_PROGRAM = "/static/"
+
+
+class _FromHere(Matcher):
+    """Requests for this machine by its name, and of no page but our own.
+
+    A page from elsewhere may have a name that leads to 127.0.0.1, and every browser sends what a page asks for: such
+    requests have that name for their host, or that page for their origin.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.hosts = {f"{name}:{port}" for name in _HERE}
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        origin = request.headers.get("Origin")
+        came = origin is None or origin in {f"http://{host}" for host in self.hosts}
+        asks = request.path in _PATHS or request.path.startswith(_PROGRAM)
+        return {} if came and asks and request.host.lower() in self.hosts else None
+
+
+def _refuse(request: HTTPServerRequest) -> None:
+    connection = request.connection
+    assert isinstance(connection, HTTP1Connection)
+    connection.write_headers(ResponseStartLine("HTTP/1.1", 403, "Forbidden"), HTTPHeaders({"Content-Length": "0"}))
+    connection.finish()
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """A server that is ready.
+
+    Attributes:
+        address: of its page.
+        loop: in which it runs.
+        server: Bokeh's.
+    """
+
+    address: str
+    loop: IOLoop
+    server: BaseServer
+
+    def run(self) -> None:
+        """Answer until somebody interrupts it, or stops the loop."""
+        self.server.start()
+        try:
+            self.loop.start()
+        finally:
+            self.server.stop()
+
+
+def prepare(folder: Path, port: int = 0) -> Explorer:
+    """A server of the page of a folder.
+
+    Args:
+        folder: of runs and artifacts; no file outside it is opened, but data sets that the data root holds.
+        port: on which it listens; 0 for one that is free.
+
+    Raises:
+        FileError: if the folder cannot be read.
+        DeviceError: if something else listens on the port.
+    """
+    with files.reading(folder):
+        next(folder.iterdir(), None)
+    for name in ("bokeh", "tornado.access"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # each page would say that it was opened
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    try:
+        sockets, bound = bind_sockets(_HERE[0], port)
+    except OSError as error:
+        raise DeviceError(
+            f"port is {port}, on which the explorer cannot listen: {files.problem(error)}; choose another --port"
+        ) from None
+    applications = {"/": Application(FunctionHandler(lambda document: fill(document, folder)))}
+    page = BokehTornado(applications, extra_websocket_origins=[f"{name}:{bound}" for name in _HERE])
+    answering = HTTPServer(RuleRouter([Rule(_FromHere(bound), page), Rule(AnyMatches(), _refuse)]))
+    answering.add_sockets(sockets)
+    loop = IOLoop.current()
+    return Explorer(f"http://{_HERE[0]}:{bound}/", loop, BaseServer(loop, page, answering))
+
+
+def explore(folder: Path, port: int, *, opens: bool, report: Callable[[str], None]) -> None:
+    """Serve the page of a folder until somebody interrupts it.
+
+    Args:
+        folder, port: see ``prepare``.
+        opens: whether the page is opened in the browser.
+        report: told where it is.
+    """
+    explorer = prepare(folder, port)
+    report(f"explorer: {explorer.address}, of this machine alone; it opens nothing outside {folder}; Ctrl-C ends it")
+    if opens:
+        explorer.loop.add_callback(webbrowser.open, explorer.address)
+    explorer.run()
+
+
+__all__ = ["Explorer", "explore", "prepare"]
