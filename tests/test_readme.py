@@ -48,6 +48,62 @@ def test_the_table_of_gradients_is_what_its_example_prints(capsys):
     assert float(printed[-1][1]) > 1e4 > 1 > float(printed[-1][2])
 
 
+@pytest.mark.parametrize("name", ["event-orders.md", "integer-arithmetic.md", "kernels.md"])
+def test_python_examples_print_what_stands_below_them(name, capsys):
+    """A block of text is what the block of Python before it prints, to the last character."""
+    path = README.parent / "docs" / name
+    if name == "integer-arithmetic.md":
+        pytest.importorskip("brevitas", reason="brevitas is not installed; pip install 'izhi[quantize]'")
+    names: dict[str, object] = {}
+    printed, compared = "", 0
+    for kind, block in re.findall(r"```(python|text)\n(.*?)```", path.read_text(), re.DOTALL):
+        if kind == "python":
+            exec(compile(block, str(path), "exec"), names)
+            printed = capsys.readouterr().out
+        else:
+            assert printed == block
+            compared += 1
+    assert compared == {"event-orders.md": 3, "integer-arithmetic.md": 2, "kernels.md": 1}[name]
+
+
+def test_the_table_of_orders_is_that_of_the_program():
+    """Presets by their order, and the orders' own fields."""
+    text = (README.parent / "docs" / "event-orders.md").read_text()
+    found = {row[0].strip("`"): row[1:] for row in rows_of(text) if row[0].strip("`") in izhi.ORDERS}
+    assert list(found) == list(izhi.ORDERS)
+    for name, (looks_at, reset, rests, steps, driven_by, presets) in found.items():
+        order = izhi.ORDERS[name]
+        assert looks_at == order.spike_on
+        assert reset == order.reset
+        assert rests == ("yes" if order.rests else "no")
+        assert steps == str(order.substeps)
+        assert driven_by == order.u_from
+        named = [x for x in re.findall(r"`([\w-]+)`", presets) if x in izhi.PRESETS]
+        assert [x for x in named if izhi.PRESETS[x].order != name] == []
+        assert bool(named) == (name in ("fpga-ip", "izhikevich"))
+    patterns = {izhi.PRESETS[name].order for name in izhi.PATTERNS}
+    assert (patterns, izhi.snntorch.DEFAULT.order) == ({"izhikevich-2004"}, "snntorch")
+
+
+def rows_of(text):
+    """The cells of each row of a page's tables."""
+    return [
+        [cell.strip() for cell in line.strip("| ").split(" | ")] for line in text.splitlines() if line.startswith("| ")
+    ]
+
+
+def test_reasons_on_the_page_of_kernels_are_those_that_kernels_give():
+    folder = README.parent / "src" / "izhi"
+    sources = "".join(path.read_text() for path in [*(folder / "kernels").rglob("*.py"), *folder.glob("network/*.py")])
+    text = (README.parent / "docs" / "kernels.md").read_text()
+    said = re.findall(r"`((?:it|its|torch|so|inputs|sums|recurrence|Triton|not) [a-z][^`]+)`", text)
+    assert len(said) >= 12
+    for reason in said:
+        # The names of devices and formats are those of the call.
+        words = re.sub(r" (?:mps|bfloat16)\b.*", "", reason) if "float32" not in reason else reason
+        assert words in sources, reason
+
+
 def test_python_examples_of_the_library_run(tmp_path, monkeypatch, capsys):
     path = README.parent / "docs" / "library.md"
     monkeypatch.chdir(tmp_path)

@@ -15,6 +15,7 @@ from izhi import cli
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 TESTED = (
     "ablation_figure",
+    "event_orders_figure",
     "explorer",
     "full_size",
     "other_libraries",
@@ -54,6 +55,11 @@ def test_ablation_figure(tmp_path):
     comparison.write_text(json.dumps({"rows": rows}))
     run("ablation_figure", comparison, comparison, figure)
     assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_event_orders_figure(tmp_path):
+    run("event_orders_figure", tmp_path / "orders.png")
+    assert (tmp_path / "orders.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(("name", "recordings"), [("nmnist", 600), ("shd", 82), ("stmnist", 56)])

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,6 +92,25 @@ def test_a_first_trace_of_the_fpga_order_resets_without_integrating():
     spikes, v, _ = Izhikevich("normalized").trace(torch.full((8, 1, 1), 0.5))
     at = int(spikes.flatten().argmax())
     assert v.flatten()[at].item() == pytest.approx(0.105)
+
+
+def spikes_in(order, current):
+    neuron = Izhikevich("normalized")
+    neuron.settings = replace(neuron.settings, order=order)
+    return neuron(current)[0]
+
+
+def test_which_parts_of_an_order_change_spikes():
+    """Where the reset stands, and which v is looked at, do not, but for a step; resting and half steps do."""
+    known = ORDERS["snntorch"]
+    current = 0.05 + 0.2 * torch.randn(300, 2, 20, generator=torch.Generator().manual_seed(0))
+    found = spikes_in(known, current)
+    assert found.sum() > 100
+    assert torch.equal(spikes_in(ORDERS["izhikevich-2004"], current), found)
+    assert torch.equal(spikes_in(replace(known, spike_on="old v"), current)[1:], found[:-1])
+    assert torch.equal(spikes_in(ORDERS["fpga-ip"], current)[1:], spikes_in(replace(known, rests=True), current)[:-1])
+    for other in ({"rests": True}, {"substeps": 2}, {"u_from": "old v"}):
+        assert not torch.equal(spikes_in(replace(known, **other), current), found), other
 
 
 def test_spikes_equal_the_fpga_ip(real_data):

@@ -139,6 +139,17 @@ def test_gradients_of_the_coefficients_of_a_reset_are_true_derivatives(delay, re
     assert torch.autograd.gradcheck(last_v, tuple(given))
 
 
+@pytest.mark.parametrize(
+    ("reset", "values", "is_same"),
+    [("soft", {}, True), ("zero", {}, True), ("value", {"v_reset": -0.3}, True), ("subtract", {}, False)],
+)
+def test_the_delay_of_a_reset_matters_for_the_subtraction_behind_the_decay_alone(reset, values, is_same):
+    current = 0.3 + torch.randn(200, 2, 20, generator=torch.Generator().manual_seed(0))
+    late, now = (LIF(0.9, reset=reset, reset_delay=delay, **values)(current)[0] for delay in (True, False))
+    assert late.sum() > 100
+    assert torch.equal(late, now) == is_same
+
+
 def test_what_is_learned_stays_below_the_threshold():
     neuron = LIF(reset="value", v_reset=0.5, learn="threshold,v_reset", size=3)
     for parameter, values in zip(neuron.parameters(), ([1.0, 0.3, 0.3], [0.9, 0.2, 7.0]), strict=True):
