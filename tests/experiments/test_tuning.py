@@ -9,7 +9,7 @@ import pytest
 from izhi import cli, data
 from izhi.cli.progress import TerminalListener
 from izhi.errors import SettingError
-from izhi.experiments import tuning
+from izhi.experiments import results, tuning
 from izhi.experiments.comparison import Variant
 
 
@@ -68,6 +68,12 @@ def test_every_variant_gets_the_same_budget_and_a_study_goes_on(tmp_path, capsys
     later = json.loads((tmp_path / "best.json").read_text())
     assert [row["trials"] for row in later] == [5, 5]
     assert all(b["validation_accuracy"] >= a["validation_accuracy"] for a, b in zip(first, later, strict=True))
+    # Every trial is kept, for pages and figures.
+    kept = results.of(tmp_path / "tune")
+    assert [len(row.trials) for row in kept.variants] == [5, 5]
+    assert [row.accuracy for row in kept.variants] == [row["validation_accuracy"] for row in later]
+    assert [row.found for row in kept.variants] == [row["found"] for row in later]
+    assert (kept.title, kept.variants[0].config.steps) == ("iris: best of 5 trials, validation accuracy", 10)
     # What it writes is what compare takes; numbers are numbers, whatever the command line gave.
     assert "\nepochs = 2\n" in tuned.read_text()
     result = tmp_path / "compare.json"

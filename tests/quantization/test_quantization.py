@@ -8,7 +8,7 @@ import torch
 
 from izhi import LIF, Izhikevich, cli, quantization
 from izhi.errors import SettingError
-from izhi.experiments import build as builds, samples, sweep
+from izhi.experiments import build as builds, results, samples, sweep
 from izhi.experiments.run import quantize
 from izhi.experiments.settings import experiment
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
@@ -433,6 +433,9 @@ def test_sweep(float_run, tmp_path, capsys):
     assert cli.main([*options, "--sweep"]) == 0
     result = json.loads(found.read_text())
     assert result["seeds"] == [0, 1]
+    kept = results.of(tmp_path / "s")
+    assert kept.model_dump(mode="json") == result
+    assert [p.accuracies for p in kept.points] == [tuple(p["accuracies"]) for p in result["points"]]
     points = result["points"]
     assert [(p["method"], p["weight_bits"], p["state_bits"]) for p in points] == [
         ("ptq", 8, 16),

@@ -21,6 +21,7 @@ from izhi.cli.options.adaptation import NUMBERS
 from izhi.errors import SettingError
 from izhi.experiments import adaptation, plots, trained
 from izhi.experiments.adaptation import Adaptation, Drift, Levels, Row, Task
+from izhi.experiments.results.adaptation import Adaptation as Result
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.searches import SEARCHES
 from izhi.experiments.targets import artifact_of
@@ -66,11 +67,13 @@ def adapt(a: argparse.Namespace) -> None:
         new = found.with_network(device.network, adaptation=chosen, command=command_line())
     artifact.save(new, folder.path / "network.izhi")
     folder.write("adaptation.csv", adaptation.table(state.history))
-    title = f"{run.experiment.data.dataset}, {a.drift}: {a.method} on the device {name}"
-    plots.save(plots.adaptation(state.history, title), folder.path / "adaptation.png")
+    kept = {**asdict(levels), "regained": levels.regained, "kept": levels.kept,
+            "history": state.history, "settings": chosen, "versions": versions()}  # fmt: skip
+    about = {"command": command_line(), "dataset": run.experiment.data.dataset, "device": name}
+    drawn = Result.keep(folder.path, {**about, **kept})
+    plots.save(drawn.drawn(drawn.title), folder.path / "adaptation.png")
     _report(levels, len(task.stream), folder.path)
-    write_json(a.json, {**asdict(levels), "regained": levels.regained, "kept": levels.kept,
-                        "history": state.history, "settings": chosen, "versions": versions()})  # fmt: skip
+    write_json(a.json, kept)
 
 
 def _checked(a: argparse.Namespace) -> Drift:

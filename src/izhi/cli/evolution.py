@@ -19,10 +19,12 @@ from izhi.cli.common import (
 from izhi.cli.deployed import at_least, layers_of, open_device, open_folder
 from izhi.cli.runs import settings_of_run, train_experiment
 from izhi.errors import SettingError, unknown
-from izhi.experiments import samples
+from izhi.experiments import plots, samples
+from izhi.experiments.results.evolution import Evolution
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.searches import SEARCHES
 from izhi.experiments.settings import Experiment, Mark, experiment, marked
+from izhi.experiments.settings.choices import USUAL_EVOLUTION
 from izhi.hardware import artifact
 from izhi.hardware.devices.evaluation import evaluate as evaluate_device
 from izhi.hardware.devices.evolution import DeviceEvolution, drawn
@@ -52,11 +54,12 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
     for name in given:
         if name not in _ON_DEVICE:
             raise SettingError(f"{name} is given, but the artifact decides it; leave it out")
-    name = str(given.pop("optimizer", "snes"))
+    name = str(given.pop("optimizer", USUAL_EVOLUTION["optimizer"]))
     if name not in SEARCHES:
         raise unknown("optimizer", name, SEARCHES)
     found = artifact.load(a.artifact)
-    e = experiment({"optimizer": "snes", "batch_size": 500, "epochs": 100, **given})
+    usual = {x: USUAL_EVOLUTION[x] for x in ("optimizer", "batch_size", "epochs")}
+    e = experiment({**usual, **given})
     if a.fresh:
         found = found.with_network(drawn(found.network, e.training.seed))
     if a.samples is not None:
@@ -83,10 +86,12 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
         new = found.with_network(search.found, evolution=chosen, command=command_line())
         artifact.save(new, folder.path / "network.izhi")
         result = evaluate_device(device, samples.batches(new, dataset))
+        kept = {"test_accuracy": result.accuracy, "history": history, "settings": chosen, "versions": versions()}
+        evolved = Evolution.keep(folder.path, {"command": command_line(), **kept})
+        plots.save(evolved.drawn(evolved.title), folder.path / "evolution.png")
     print(f"test accuracy: {100 * result.accuracy:.2f} % of {len(dataset.test):,}")
-    print(f"artifact: {folder.path / 'network.izhi'}")
-    write_json(a.json, {"test_accuracy": result.accuracy, "history": history, "settings": chosen,
-                        "versions": versions()})  # fmt: skip
+    print(f"figure: {folder.path / 'evolution.png'}\nartifact: {folder.path / 'network.izhi'}")
+    write_json(a.json, kept)
 
 
 def _generations(

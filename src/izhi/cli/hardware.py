@@ -24,10 +24,10 @@ from izhi.cli.deployed import test_samples
 from izhi.cli.progress import TerminalListener
 from izhi.errors import SettingError
 from izhi.experiments import build, export, export_ip, inside, plan, plots, report, run as run_of, samples, sweep
-from izhi.experiments.comparison import percent
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
+from izhi.experiments.tables import percent
 from izhi.hardware import artifact, devices as board, networks
 from izhi.hardware.core import larger
 from izhi.hardware.devices.evaluation import Inputs, Labels, evaluate, save_samples
@@ -76,11 +76,11 @@ def _sweep(
     command: str,
 ) -> None:  # fmt: skip
     with TerminalListener(len(planned) * len(runs), quiet=a.quiet) as listener:
-        points = sweep.sweep(runs, planned, dataset, folder, listener, resume=a.resume, command=command)
-    whole = percent([run.accuracy for run in runs])
-    print_table(f"{dataset.name}: float {whole} %", sweep.headings(), [sweep.cells(point, runs) for point in points])
+        found = sweep.sweep(runs, planned, dataset, folder, listener, resume=a.resume, command=command)
+    table = found.table()
+    print_table(f"{dataset.name}: float {percent(found.float_accuracies)} %", table.headings, table.rows)
     print(f"figure: {folder / 'pareto.png'}\ntable: {folder / 'sweep.md'}")
-    write_json(a.json, sweep.summary(runs, points))
+    write_json(a.json, found.model_dump(mode="json"))
 
 
 def _quantize_one(

@@ -100,11 +100,11 @@ def tune(a: argparse.Namespace) -> None:
             variants, ranges, values, trials=trials, storage=storage, listener=listener,
             every_speaker=every_speaker, dataset=dataset,
         )  # fmt: skip
-    title = f"{planned[0].data.dataset}: best of {trials} trials, validation accuracy"
-    print_table(title, tuning.HEADINGS, map(tuning.cells, best), left=3)
     tuned = folder / "tuned.toml"
     files.write_bytes(tuned, tuning.to_toml(values, best, command).encode())
-    tuning.write(best, folder, title, command)
+    found = tuning.write(best, folder, command)
+    table = found.best_table()
+    print_table(found.title, table.headings, table.rows, left=3)
     print(f"studies: {storage}\nevery trial: {folder / 'report.md'}, trials.png")
     print(f"compare them on the test samples: izhi compare --config {tuned}")
     write_json(a.json, [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -12,11 +11,12 @@ from statistics import mean, stdev
 from izhi.data import Dataset
 from izhi.data.catalogue import FOLDS
 from izhi.errors import SettingError
-from izhi.experiments import build, figures, plots
+from izhi.experiments import build, plots
+from izhi.experiments.results.comparison import Comparison
 from izhi.experiments.run import Result, RunListener, train
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import Experiment, Mark, experiment, marked, typed
-from izhi.experiments.tables import markdown
+from izhi.experiments.tables import markdown, percent
 
 
 @dataclass(frozen=True)
@@ -233,11 +233,9 @@ def compare(
 def write(rows: Sequence[Row], folder: Path, command: str) -> None:
     """comparison.json, accuracy.png, outcomes.png and report.md of a comparison."""
     out = RunFolder(folder)
-    found = summary(rows)
-    out.write(figures.COMPARISON, json.dumps(found, indent=2) + "\n")
-    drawn = figures.Comparison.model_validate(found)
-    plots.save(drawn.accuracy(), folder / "accuracy.png")
-    plots.save(drawn.outcomes(), folder / "outcomes.png")
+    found = Comparison.keep(folder, {"command": command, **summary(rows)})
+    plots.save(found.accuracy(found.title), folder / "accuracy.png")
+    plots.save(found.outcomes(found.title), folder / "outcomes.png")
     lines = [f"# Comparison on {rows[0].experiment.data.dataset}", "", *([f"    {command}", ""] if command else [])]
     lines += [table(rows), "", "![test accuracy over epochs](accuracy.png)", "",
               "![test accuracy after the last epoch](outcomes.png)", ""]  # fmt: skip
@@ -254,12 +252,6 @@ def headings(rows: Sequence[Row]) -> tuple[str, ...]:
         "neuron", "connection", "readout", "test accuracy (%)", "least … most", *groups, "parameters",
         "spikes/sample", "s/epoch",
     )  # fmt: skip
-
-
-def percent(accuracies: Sequence[float]) -> str:
-    """Mean in per cent, and the standard deviation where there are several."""
-    spread = f" ± {100 * stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
-    return f"{100 * mean(accuracies):.2f}{spread}"
 
 
 def cells(row: Row) -> tuple[str, ...]:

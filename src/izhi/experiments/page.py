@@ -1,4 +1,4 @@
-"""A run or a comparison as one page of HTML, which opens anywhere and asks no network for anything."""
+"""The folder of a finished command as one page of HTML, which opens anywhere and asks no network for anything."""
 
 from __future__ import annotations
 
@@ -7,37 +7,22 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from izhi import files
-from izhi.errors import RunFolderError, SettingError, shown
-from izhi.experiments import figures, saved
-from izhi.experiments.settings import GROUP_OF, GROUPS
+from izhi.errors import RunFolderError, shown
+from izhi.experiments import charts, results
+from izhi.experiments.results.result import Chosen, Result, Table
 
-#: Figures that commands write into folders of runs and comparisons, and what each shows.
-FIGURES: Mapping[str, str] = {
-    "accuracy.png": "accuracy over epochs",
-    "outcomes.png": "accuracy of each seed",
-    "confusion.png": "confusion matrix",
-    "dynamics.png": "coefficients before and after training",
-    "pareto.png": "accuracy against memory",
-    "trials.png": "trials of the search",
-    "fitness.png": "fitness over generations",
-    "drift.png": "accuracy under drift",
-    "adaptation.png": "adaptation under drift",
-}
 #: Bytes of a figure, at most.
 _LARGEST = 16 << 20
-#: Of several lines in one figure, colours that are told apart by most eyes (Okabe and Ito).
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
 pre { background: #f3f4f5; padding: .75rem; overflow-x: auto; }
-table { border-collapse: collapse; display: block; overflow-x: auto; }
+table { border-collapse: collapse; display: block; overflow-x: auto; margin: 1rem 0; }
 th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .chosen { font-weight: bold; }
 img { max-width: 100%; } figure { margin: 1rem 0; } figcaption, footer { color: #555; } footer { margin: 3rem 0; }
 @media (prefers-color-scheme: dark) {
@@ -51,152 +36,69 @@ def of(folder: Path) -> str:
     """The page of a folder.
 
     Args:
-        folder: of a run or a comparison; nothing else in it but its settings, numbers and figures is opened.
+        folder: of a command that came to its end, see ``izhi.experiments.results``; nothing else in it but its
+            settings, numbers and figures is opened.
 
     Raises:
         FileError, RunFolderError: if what it holds is not there, or damaged.
         SettingError: if Bokeh is not installed.
     """
-    if os.path.lexists(folder / figures.COMPARISON):
-        return _of_comparison(folder)
-    if os.path.lexists(folder / saved.METRICS):
-        return _of_run(folder)
-    raise RunFolderError(
-        f"{folder} holds neither {saved.METRICS} nor {figures.COMPARISON}, expected the folder of a run or a comparison"
-    )
+    found = results.of(folder)
+    return _page(found, _pictures(folder, found.PICTURES))
 
 
-def _of_run(folder: Path) -> str:
-    config = saved.config(folder)
-    settings, history = saved.settings(config), saved.history(folder)
-    lines = config.decode(errors="replace").split("\n")
-    header = [line.removeprefix("# ") for line in lines if line.startswith("# ")]
-    command = saved.command_of(lines)
-    charts = {}
-    if history[-1]["epoch"]:
-        epochs = [row["epoch"] for row in history]
-        for what, factor, unit in (("accuracy", 100, " (%)"), ("loss", 1, "")):
-            parts = [p for p in ("train", "validation", "test") if all(f"{p}_{what}" in row for row in history)]
-            series = {part: (epochs, [factor * row[f"{part}_{what}"] for row in history]) for part in parts}
-            if series:
-                charts[f"{what}{unit}"] = series
-    last = [(name.replace("_", " "), _number(name, value)) for name, value in history[-1].items()]
-    return _page(
-        figures.title_of_run(settings), command, charts, ("after the last epoch", ""), last, folder, settings,
-        [line for line in header if line != command],
-    )  # fmt: skip
-
-
-def _of_comparison(folder: Path) -> str:
-    found = figures.comparison(folder)
-    series = {}
-    for row in found.rows:
-        count = min(len(seed) for seed in row.history)
-        means = [
-            100 * sum(seed[k].test_accuracy for seed in row.history) / len(row.history) for k in range(count)
-        ]  # fmt: skip
-        series[row.label] = (list(range(1, count + 1)), means)
-    rows = [
-        (row.label, f"{100 * sum(row.test_accuracy) / len(row.test_accuracy):.2f}",
-         f"{100 * min(row.test_accuracy):.2f} … {100 * max(row.test_accuracy):.2f}", ", ".join(map(str, row.seeds)))
-        for row in found.rows
-    ]  # fmt: skip
-    headings = ("variant", "mean test accuracy (%)", "least … most", "seeds")
-    charts = {"mean test accuracy (%)": series}
-    return _page(found.title, "", charts, headings, rows, folder, {}, [])
-
-
-def _page(
-    title: str, command: str, charts: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
-    headings: Sequence[str], rows: Iterable[Sequence[str]], folder: Path, settings: Mapping[str, object],
-    versions: Sequence[str],
-) -> str:  # fmt: skip
-    head, drawn = _charts(charts)
-    parts = [f"<h1>{escape(title)}</h1>"]
-    if command:
-        parts.append(f"<pre>{escape(command)}</pre>")
-    parts += [_table(headings, rows), *(f"<h2>{escape(name)}</h2>\n{chart}" for name, chart in drawn.items())]
-    pictures = _pictures(folder)
+def _page(found: Result, pictures: Sequence[str]) -> str:
+    head, drawn = charts.embedded(found.charts())
+    title, tables, chosen = escape(found.title), found.tables(), found.chosen()
+    parts = [f"<h1>{title}</h1>"]
+    if found.command:
+        parts.append(f"<pre>{escape(found.command)}</pre>")
+    parts += [_table(table) for table in tables if not table.name]
+    parts += [f"<h2>{escape(name)}</h2>\n{chart}" for name, chart in drawn.items()]
+    parts += [_folded(table) for table in tables if table.name]
     if pictures:
         parts += ["<h2>figures</h2>", *pictures]
-    if settings:
-        parts += ["<h2>settings</h2>", "<p>Bold where they are not the usual ones.</p>", *_settings(settings)]
-    if versions:
-        parts.append(f"<footer>{escape(' · '.join(versions))}</footer>")
+    if chosen:
+        parts += ["<h2>settings</h2>", "<p>Bold where they are not the usual ones.</p>", *map(_settings, chosen)]
+    if found.versions:
+        versions = " · ".join(f"{name} {version}" for name, version in found.versions.items())
+        parts.append(f"<footer>{escape(versions)}</footer>")
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n{head}\n</head>\n<body>\n"
+        f"<title>{title}</title>\n<style>{_STYLE}</style>\n{head}\n</head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body>\n</html>\n"
     )
 
 
-def _charts(
-    charts: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
-) -> tuple[str, dict[str, str]]:
-    """What the head of a page needs for figures that answer to the pointer, and the figures by their names."""
-    if not charts:
-        return "", {}
-    try:
-        from bokeh.embed import components
-        from bokeh.resources import Resources
-    except ImportError:
-        raise SettingError("bokeh is not installed; pip install 'izhi[report]'") from None
-    script, divisions = components({name: _chart(name, series) for name, series in charts.items()})
-    return Resources(mode="inline", components=["bokeh"]).render() + script, dict(divisions)
+def _table(table: Table) -> str:
+    head = "".join(f"<th>{escape(x)}</th>" for x in table.headings)
+    return f"<table>\n<tr>{head}</tr>\n{_rows(table.rows)}\n</table>"
 
 
-def _chart(name: str, series: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Any:
-    from bokeh.models import HoverTool
-    from bokeh.plotting import figure
-
-    found = figure(
-        height=340, sizing_mode="stretch_width", x_axis_label="epoch", y_axis_label=name,
-        tools="pan,wheel_zoom,box_zoom,reset,save", active_drag=None,
-    )  # fmt: skip
-    for number, (label, (epochs, values)) in enumerate(series.items()):
-        colour = _COLOURS[number % len(_COLOURS)]
-        dash = ("solid", "dashed", "dotted")[number // len(_COLOURS) % 3]
-        line = found.line(epochs, values, legend_label=label, color=colour, line_width=2, line_dash=dash)
-        found.scatter(epochs, values, legend_label=label, color=colour, size=5)
-        found.add_tools(HoverTool(renderers=[line], tooltips=[(label, "@y{0.00}"), ("epoch", "@x")], mode="vline"))
-    legend = found.legend[0]
-    legend.click_policy, legend.orientation, legend.ncols = "hide", "horizontal", "auto"
-    found.add_layout(legend, "below")  # where it hides no line
-    found.toolbar.logo = None
-    return found
+def _rows(rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join("<tr>" + "".join(map(_cell, range(len(row)), row)) + "</tr>" for row in rows)
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(x)}</th>" for x in headings)
-    body = "\n".join(
-        "<tr>"
-        + "".join(f"<td{' class=number' if k else ''}>{escape(cell)}</td>" for k, cell in enumerate(row))
-        + "</tr>"
-        for row in rows
-    )
-    return f"<table>\n<tr>{head}</tr>\n{body}\n</table>"
+def _cell(column: int, text: str) -> str:
+    is_number = column and not any(x.isalpha() for x in text)
+    return f"<td{' class=number' if is_number else ''}>{escape(text)}</td>"
 
 
-def _number(name: str, value: float) -> str:
-    if "accuracy" in name:
-        return f"{100 * value:.2f} %"
-    return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
+def _folded(table: Table) -> str:
+    """A table that is shown when it is asked for."""
+    return f"<details>\n<summary>{escape(table.name)}</summary>\n{_table(table)}\n</details>"
 
 
-def _settings(settings: Mapping[str, object]) -> list[str]:
-    found = []
-    for place, group in GROUPS.items():
-        usual = group().model_dump(mode="json")
-        rows = []
-        for name in (x for x in settings if GROUP_OF[x] == place):
-            value = settings[name]
-            plain = list(value) if isinstance(value, tuple) else value
-            chosen = ' class="chosen"' if plain != usual[name] else ""
-            rows.append(f"<tr{chosen}><td>{escape(name)}</td><td>{escape(_text(plain))}</td></tr>")
-        found.append(f"<h3>{escape(place)}</h3>\n<table>\n" + "\n".join(rows) + "\n</table>")
-    return found
+def _settings(chosen: Chosen) -> str:
+    rows = []
+    for name, value in chosen.values.items():
+        plain = list(value) if isinstance(value, tuple) else value
+        is_usual = name not in chosen.usual or plain == chosen.usual[name]
+        mark = "" if is_usual else ' class="chosen"'
+        rows.append(f"<tr{mark}><td>{escape(name)}</td><td>{escape(_text(plain))}</td></tr>")
+    return f"<h3>{escape(chosen.name)}</h3>\n<table>\n" + "\n".join(rows) + "\n</table>"
 
 
 def _text(value: object) -> str:
@@ -209,10 +111,10 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) and value.isprintable() and len(value) < 200 else shown(value)
 
 
-def _pictures(folder: Path) -> list[str]:
+def _pictures(folder: Path, known: Mapping[str, str]) -> list[str]:
     """The figures of a folder within the page."""
     found = []
-    for name, what in FIGURES.items():
+    for name, what in known.items():
         if not os.path.lexists(folder / name):
             continue
         with files.open_plain(folder / name) as file, files.reading(folder / name):
@@ -229,4 +131,4 @@ def _pictures(folder: Path) -> list[str]:
     return found
 
 
-__all__ = ["FIGURES", "of"]
+__all__ = ["of"]

@@ -148,7 +148,7 @@ def trials(found: Mapping[str, Sequence[tuple[int, float, bool]]], title: str) -
         stopped = [(x, 100 * y) for x, y, is_whole in points if not is_whole]
         axes.plot(*_columns(stopped), "x", color=colour, ms=6, alpha=0.7)
         axes.plot(*_columns(whole), "o", color=colour, ms=5)
-        best = [(x, max(y for _, y in whole[: k + 1])) for k, (x, _) in enumerate(whole)]
+        best = [(x, 100 * y) for x, y in best_so_far(points)]
         axes.plot(*_columns(best), color=colour, drawstyle="steps-post", label=label)
     axes.plot([], [], "o", color="0.4", ms=5, label="whole trial")
     axes.plot([], [], "x", color="0.4", ms=6, label="stopped early")
@@ -159,6 +159,15 @@ def trials(found: Mapping[str, Sequence[tuple[int, float, bool]]], title: str) -
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right center", fontsize=8.5)
     return figure
+
+
+def best_so_far(points: Sequence[tuple[int, float, bool]]) -> list[tuple[int, float]]:
+    """Of trials by number, accuracy and whether they came to their end: those that did, each with the best so far."""
+    found: list[tuple[int, float]] = []
+    for number, accuracy, is_whole in points:
+        if is_whole:
+            found.append((number, max(accuracy, found[-1][1]) if found else accuracy))
+    return found
 
 
 def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
@@ -175,13 +184,19 @@ def pareto(series: Mapping[str, Sequence[tuple[float, float, str]]], whole: tupl
     """
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     axes = figure.add_subplot()
-    every = sorted((p for points in series.values() for p in points), key=lambda p: (p[0], -p[1]))
     for number, (method, points) in enumerate(series.items()):
         x, y = [p[0] for p in points], [100 * p[1] for p in points]
-        axes.plot(x, y, "osD^"[number % 4], color=COLOURS[number], ms=6, alpha=0.75, label=method)
-    best = _front(every)
-    front = [p[0] for p in best], [100 * p[1] for p in best]
-    axes.plot(*front, color="0.4", lw=1.2, drawstyle="steps-post", zorder=0, label="best for its memory")
+        axes.plot(x, y, "osD^"[number % 4], color=COLOURS[number % len(COLOURS)], ms=6, alpha=0.75, label=method)
+    best = front([p for points in series.values() for p in points])
+    axes.plot(
+        [p[0] for p in best],
+        [100 * p[1] for p in best],
+        color="0.4",
+        lw=1.2,
+        drawstyle="steps-post",
+        zorder=0,
+        label="best for its memory",
+    )
     for x0, y0, label in best:
         axes.annotate(label, (x0, 100 * y0), (0, 7), textcoords="offset points", ha="center", fontsize=8)
     axes.plot(whole[0], 100 * whole[1], "*", color="black", ms=11, label="float")
@@ -199,10 +214,10 @@ def pareto(series: Mapping[str, Sequence[tuple[float, float, str]]], whole: tupl
     return figure
 
 
-def _front(points: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
-    """The points, ordered by memory, that none of less memory reaches."""
+def front(points: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+    """Of points (kB, accuracy, label), in the order of their memory, those that none of less memory reaches."""
     best: list[tuple[float, float, str]] = []
-    for point in points:
+    for point in sorted(points, key=lambda p: (p[0], -p[1])):
         if not best or point[1] > best[-1][1]:
             best.append(point)
     return best
@@ -359,6 +374,41 @@ def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], la
     return figure
 
 
+def evolution(history: Sequence[Mapping[str, float]], title: str) -> Figure:
+    """Loss and accuracy over generations.
+
+    Args:
+        history: rows of evolution on a device: generation, loss and accuracy of what was found, and best_loss.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(8.5, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    generations = [row["generation"] for row in history]
+    left.plot(generations, [row["loss"] for row in history], color=COLOURS[0], label="found")
+    left.plot(
+        generations, [row["best_loss"] for row in history], "--", color=COLOURS[1], label="best of the population"
+    )
+    left.set_ylabel("loss")
+    left.set_title("samples of the generation", fontsize=9)
+    left.legend(fontsize=8.5)
+    right.plot(generations, [100 * row["accuracy"] for row in history], color=COLOURS[0])
+    right.set_ylabel("accuracy (%)")
+    right.set_title("samples of the generation", fontsize=9)
+    for axes in (left, right):
+        axes.set_xlabel("generation")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def smoothed(values: Sequence[float]) -> list[float]:
+    """Means of each value and those before it, over a twentieth of all."""
+    width = max(1, len(values) // 20)
+    padded = np.pad(np.asarray(values, float), (width - 1, 0), "edge")
+    return [float(x) for x in np.convolve(padded, np.ones(width) / width, "valid")]
+
+
 def adaptation(history: Sequence[Mapping[str, float]], title: str) -> Figure:
     """Accuracy under drift over the samples that arrived: of the learning network and of the frozen one.
 
@@ -370,14 +420,12 @@ def adaptation(history: Sequence[Mapping[str, float]], title: str) -> Figure:
     left, right = figure.subplots(1, 2, sharey=True)
     first, rows = history[0], history[1:]
     samples = [row["samples"] for row in rows]
-    width = max(1, len(rows) // 20)
     for name, label, colour in (
         ("adapting", "continual learning", COLOURS[0]), ("not_adapting", "frozen", COLOURS[1])
     ):  # fmt: skip
-        values = 100 * np.array([row[name] for row in rows])
-        smooth = np.convolve(np.pad(values, (width - 1, 0), "edge"), np.ones(width) / width, "valid")
+        values = [100 * row[name] for row in rows]
         left.plot(samples, values, ".", color=colour, markersize=2, alpha=0.4)
-        left.plot(samples, smooth, "-", color=colour, label=label)
+        left.plot(samples, smoothed(values), "-", color=colour, label=label)
     left.set_ylabel("accuracy (%)")
     left.set_xlabel("samples that arrived")
     left.set_title("the stream, answered before learning (points: batches)", fontsize=9)

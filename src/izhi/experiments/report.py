@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from izhi.errors import SettingError
-from izhi.experiments import build, figures, plots
+from izhi.experiments import build, plots
+from izhi.experiments.results import run as of_run
 from izhi.experiments.run import Result
 from izhi.experiments.run_folder import RunFolder, load, versions
 from izhi.experiments.settings import Experiment
@@ -28,14 +29,14 @@ def write(result: Result, folder: RunFolder, command: str, before: Mapping[str, 
         before: accuracies of the network that it began with.
     """
     e, history = result.experiment, result.history
-    title = figures.title_of_run(e.flat())
+    title = of_run.title(e.flat())
     last = {**(before or {}), **history[-1]}
     lines = [f"# {title}", "", f"    {folder.command or command}", ""]
     lines += [markdown(("after the last epoch", ""), map(_metric, last.items()))]
     if "validation_accuracy" in history[-1]:
         lines += ["", f"The {best(history)}: `best.pt`."]
     if history[-1]["epoch"]:
-        plots.save(figures.of_run(history, title), folder.path / "accuracy.png")
+        plots.save(of_run.accuracy(history, title), folder.path / "accuracy.png")
         lines += ["", "![accuracy over epochs](accuracy.png)"]
     lines += [""]
     lines += [f"- {warning}" for warning in result.warnings]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import TypeAlias
 
 from lightning_fabric import Fabric
@@ -16,13 +14,13 @@ from torch import Tensor
 from izhi.data import Dataset
 from izhi.errors import SettingError, unknown
 from izhi.experiments import build, plots, rows, run as run_of
-from izhi.experiments.comparison import percent
+from izhi.experiments.results.sweep import Point, Sweep
 from izhi.experiments.run import Result, RunListener
-from izhi.experiments.run_folder import RunFolder, accuracy_of, load
+from izhi.experiments.run_folder import RunFolder, accuracy_of, load, versions
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
 from izhi.experiments.settings.kinds import kind
-from izhi.experiments.tables import markdown
+from izhi.experiments.tables import markdown, percent
 
 #: Bits of what is left as it is, in float.
 FLOAT = 32
@@ -114,24 +112,6 @@ def load_runs(paths: Sequence[Path]) -> list[FloatRun]:
     return runs
 
 
-@dataclass(frozen=True)
-class Point:
-    """Networks in a format.
-
-    Attributes:
-        method: by which they were quantised.
-        weight_bits, state_bits: their format.
-        bits: of memory for weights and states of one network.
-        accuracies: on the test samples, one of each run.
-    """
-
-    method: str
-    weight_bits: int
-    state_bits: int
-    bits: int
-    accuracies: tuple[float, ...]
-
-
 def widths_of(e: Experiment) -> tuple[int, int]:
     """Bits of a weight and of a state."""
     return e.quantization.weight_bits or FLOAT, e.quantization.state_bits or FLOAT
@@ -159,7 +139,7 @@ def sweep(
     *,
     resume: bool = False,
     command: str = "",
-) -> list[Point]:
+) -> Sweep:
     """Quantise runs in several formats and ways, and write the table and the figure.
 
     Args:
@@ -183,10 +163,17 @@ def sweep(
             label = f"{method}, weights {weights}, states {states}, seed {e.training.seed}"
             result = quantize(fabric, run, e, method, dataset, place, listener, label)
             accuracies.append(result.test_accuracy)
-        bits = memory(experiments[0], *size)
-        points.append(Point(method, weights, states, bits, tuple(accuracies)))
-    write(runs, points, memory(runs[0].experiment, *size), folder, command)
-    return points
+        points.append(
+            Point(
+                method=method, weight_bits=weights, state_bits=states, bits=memory(experiments[0], *size),
+                accuracies=tuple(accuracies),
+            )
+        )  # fmt: skip
+    return _write(Sweep.keep(folder, {
+        "command": command, "versions": versions(), "float_accuracies": [run.accuracy for run in runs],
+        "float_bits": memory(runs[0].experiment, *size), "seeds": [run.experiment.training.seed for run in runs],
+        "config": runs[0].experiment.flat(plain=True), "points": [point.model_dump() for point in points],
+    }), folder)  # fmt: skip
 
 
 def plan(
@@ -205,63 +192,15 @@ def plan(
     ]
 
 
-def headings() -> tuple[str, ...]:
-    """Columns of the table."""
-    return (
-        "method",
-        "weights (bits)",
-        "states (bits)",
-        "memory (kB)",
-        "test accuracy (%)",
-        "against float",
-    )
-
-
-def cells(point: Point, runs: Sequence[FloatRun]) -> tuple[str, ...]:
-    """A row of the table."""
-    change = fmean(a - run.accuracy for a, run in zip(point.accuracies, runs, strict=True))
-    return (
-        point.method, str(point.weight_bits), str(point.state_bits), f"{point.bits / 8000:,.1f}",
-        percent(point.accuracies), f"{100 * change:+.2f}",
-    )  # fmt: skip
-
-
-def write(runs: Sequence[FloatRun], points: Sequence[Point], bits: int, folder: Path, command: str) -> None:
-    """sweep.json, sweep.md and pareto.png."""
-    out = RunFolder(folder)
-    table = markdown(headings(), [cells(p, runs) for p in points])
-    e, accuracies = runs[0].experiment, [run.accuracy for run in runs]
+def _write(found: Sweep, folder: Path) -> Sweep:
+    """sweep.md and pareto.png of what sweep.json holds, which is given back."""
+    out, table = RunFolder(folder), found.table()
+    seeds = ", ".join(map(str, found.seeds))
     lines = [
-        f"# Quantised: {e.data.dataset}, {e.neurons.neuron}",
-        "",
-        *([f"    {command}", ""] if command else []),
-    ]
-    seeds = ", ".join(str(run.experiment.training.seed) for run in runs)
-    lines += [
-        f"Float: {percent(accuracies)} %, {bits / 8000:,.1f} kB. Seeds: {seeds}.", "", table, "",
-        "![accuracy against memory](pareto.png)", "",
+        f"# {found.title}", "", *([f"    {found.command}", ""] if found.command else []),
+        f"Float: {percent(found.float_accuracies)} %, {found.whole[0]:,.1f} kB. Seeds: {seeds}.", "",
+        markdown(table.headings, table.rows), "", "![accuracy against memory](pareto.png)", "",
     ]  # fmt: skip
     out.write("sweep.md", "\n".join(lines))
-    out.write("sweep.json", json.dumps(summary(runs, points), indent=2) + "\n")
-    series = {
-        method: [
-            (p.bits / 8000, fmean(p.accuracies), f"{p.weight_bits}/{p.state_bits}")
-            for p in points
-            if p.method == method
-        ]
-        for method in dict.fromkeys(p.method for p in points)
-    }
-    plots.save(
-        plots.pareto(series, (bits / 8000, fmean(accuracies)), f"{e.data.dataset}, {e.neurons.neuron}"),
-        folder / "pareto.png",
-    )
-
-
-def summary(runs: Sequence[FloatRun], points: Sequence[Point]) -> dict[str, object]:
-    """A sweep as plain values, for --json."""
-    return {
-        "float_accuracies": [run.accuracy for run in runs],
-        "seeds": [run.experiment.training.seed for run in runs],
-        "config": runs[0].experiment.flat(plain=True),
-        "points": [vars(p) for p in points],
-    }
+    plots.save(found.pareto(found.title), folder / "pareto.png")
+    return found

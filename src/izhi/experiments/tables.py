@@ -1,9 +1,10 @@
-"""Tables in Markdown."""
+"""Tables in Markdown, and accuracies in their cells."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Collection, Iterable, Sequence
+from statistics import mean, stdev
 
 from rich.box import MARKDOWN
 from rich.console import Console
@@ -36,9 +37,15 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]], right: C
     return "\n".join(lines)
 
 
+def percent(accuracies: Sequence[float]) -> str:
+    """Mean in per cent, and the standard deviation where there are several."""
+    spread = f" ± {100 * stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
+    return f"{100 * mean(accuracies):.2f}{spread}"
+
+
 def _cell(value: object) -> Text:
     """Text that Rich and Markdown take as it is."""
     return Text(" ".join(str(value).split()).replace("|", "\\|"))
 
 
-__all__ = ["markdown"]
+__all__ = ["markdown", "percent"]

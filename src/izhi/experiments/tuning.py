@@ -27,8 +27,9 @@ from izhi.data import Dataset
 from izhi.errors import DivergenceError, SettingError, unknown
 from izhi.experiments import build, plots
 from izhi.experiments.comparison import Variant
+from izhi.experiments.results.tuning import Tried, Tuning
 from izhi.experiments.run import RunListener, train
-from izhi.experiments.run_folder import RunFolder
+from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import FIELDS, Experiment, Mark, experiment, marked, typed
 from izhi.experiments.settings.choices import USUAL_SEARCH
 from izhi.experiments.tables import markdown
@@ -120,75 +121,43 @@ def parse_search(text: str) -> list[Range]:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """A trial that ended.
-
-    Attributes:
-        number: counted from 1.
-        settings: that were tried.
-        accuracy: on the validation samples; where it was stopped, after the last epoch that it trained,
-            and None before the first.
-        is_whole: whether it came to its end, and was not stopped since it lagged behind.
-    """
-
-    number: int
-    settings: Mapping[str, object]
-    accuracy: float | None
-    is_whole: bool
-
-
-@dataclass(frozen=True)
 class Best:
     """The best trial of a variant.
 
     Attributes:
         variant: what was tuned.
+        experiment: of the variant, before it was.
         found: the settings that were found.
         accuracy: on the validation samples.
         trials: all that ended, those that were stopped early included.
     """
 
     variant: Variant
+    experiment: Experiment
     found: Mapping[str, object]
     accuracy: float
     trials: Sequence[Tried]
 
 
-#: Columns of the table of what was found.
-HEADINGS = ("variant", "validation (%)", "settings found")
-
-
-def cells(best: Best) -> tuple[str, ...]:
-    """A row of that table."""
-    return best.variant.label, f"{100 * best.accuracy:.2f}", _listed(best.found)
-
-
-def _listed(settings: Mapping[str, object]) -> str:
-    return ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in settings.items())
-
-
-def write(best: Sequence[Best], folder: Path, title: str, command: str) -> None:
-    """report.md with every trial, and trials.png."""
+def write(best: Sequence[Best], folder: Path, command: str) -> Tuning:
+    """trials.json and report.md with every trial, and trials.png; what trials.json holds."""
     rows = [
-        (
-            row.variant.label, trial.number,
-            "" if trial.accuracy is None else f"{100 * trial.accuracy:.2f}",
-            "" if trial.is_whole else "stopped", _listed(trial.settings),
-        )
+        {
+            "label": row.variant.label, "config": row.experiment.flat(plain=True), "found": dict(row.found),
+            "accuracy": row.accuracy, "trials": [trial.model_dump() for trial in row.trials],
+        }
         for row in best
-        for trial in row.trials
     ]  # fmt: skip
+    found = Tuning.keep(folder, {"command": command, "versions": versions(), "variants": rows})
+    table, trials = found.best_table(), found.trials_table()
     lines = [
-        f"# {title}", "", f"    {command}", "", markdown(HEADINGS, map(cells, best)), "",
+        f"# {found.title}", "", f"    {command}", "", markdown(table.headings, table.rows), "",
         "![validation accuracy of each trial](trials.png)", "", "## Every trial", "",
-        markdown(("variant", "trial", "validation (%)", "", "settings"), rows), "",
+        markdown(trials.headings, trials.rows), "",
     ]  # fmt: skip
     files.write_bytes(folder / "report.md", "\n".join(lines).encode())
-    found = {
-        row.variant.label: [(t.number, t.accuracy, t.is_whole) for t in row.trials if t.accuracy is not None]
-        for row in best
-    }
-    plots.save(plots.trials(found, title), folder / "trials.png")
+    plots.save(found.drawn(found.title), folder / "trials.png")
+    return found
 
 
 def to_toml(settings: Mapping[str, object], best: Sequence[Best], header: str = "") -> str:
@@ -325,7 +294,7 @@ def tune(
         mine = [r for r in ranges if r.concerns(e.neurons.neuron)]
         study = _study(optuna, variant, e, mine, storage, prunes_at_once=every_speaker)
         objective = _Objective(optuna, fabric, unseen, variant, mine, settings, listener, folds, e.training.seed)
-        best.append(_best(optuna, study, objective, variant, trials))
+        best.append(_best(optuna, study, objective, variant, e, trials))
     return best
 
 
@@ -352,7 +321,9 @@ def _study(
     return study
 
 
-def _best(optuna: ModuleType, study: Study, objective: _Objective, variant: Variant, trials: int) -> Best:
+def _best(
+    optuna: ModuleType, study: Study, objective: _Objective, variant: Variant, e: Experiment, trials: int
+) -> Best:
     """The best trial, after so many were run."""
     state = optuna.trial.TrialState
     # A trial that failed was interrupted, and is not counted.
@@ -370,9 +341,10 @@ def _best(optuna: ModuleType, study: Study, objective: _Objective, variant: Vari
         raise SettingError(f"no trial of {variant.label} came to its end; search smaller learning rates")
     winner = max(good, key=lambda t: t.value or 0.0)
     tried = [
-        Tried(number, dict(t.params), t.value, t.state == state.COMPLETE) for number, t in enumerate(finished, start=1)
+        Tried(number=number, settings=t.params, accuracy=t.value, is_whole=t.state == state.COMPLETE)
+        for number, t in enumerate(finished, start=1)
     ]
-    return Best(variant, dict(winner.params), float(winner.value or 0.0), tried)
+    return Best(variant, e, dict(winner.params), float(winner.value or 0.0), tried)
 
 
 def _is_lost(trial: FrozenTrial) -> bool:
@@ -433,11 +405,8 @@ class _Objective:
 
 
 __all__ = [
-    "HEADINGS",
     "Best",
     "Range",
-    "Tried",
-    "cells",
     "check",
     "parse_search",
     "speakers",

@@ -12,7 +12,7 @@ pytest.importorskip("cmaes", reason="the extra 'evolve' is not installed")
 from izhi import data
 from izhi.cli import main
 from izhi.errors import SettingError
-from izhi.experiments import adaptation, build
+from izhi.experiments import adaptation, build, results
 from izhi.experiments.adaptation import Drift
 from izhi.experiments.adaptation.drift import change
 from izhi.experiments.build import training_samples
@@ -119,6 +119,10 @@ def test_backpropagation_regains_what_drift_took_and_keeps_the_old_task(deployed
     lines = (tmp_path / "a" / "adaptation.csv").read_text().splitlines()
     assert lines[0] == "samples,adapting,not_adapting,old,new,seconds"
     assert len(lines) == 20
+    kept = results.of(tmp_path / "a")
+    assert kept.title == "digits, permute=0.4: backprop on the device emulator"
+    assert (kept.old, kept.adapted_new, kept.regained) == (found["old"], found["adapted_new"], found["regained"])
+    assert [row.adapting for row in kept.history[1:]] == [row["adapting"] for row in found["history"][1:]]
     # What was learned is what the artifact holds.
     learned = artifact.load(tmp_path / "a" / "network.izhi")
     assert learned.provenance["adaptation"]["drift"] == "permute=0.4"

@@ -16,6 +16,7 @@ pytest.importorskip("cmaes", reason="the extra 'evolve' is not installed")
 
 from izhi.cli import main
 from izhi.errors import CheckpointError, DeviceError, SettingError
+from izhi.experiments import results
 from izhi.experiments.searches import SEARCHES
 from izhi.hardware import artifact, devices as board, ip as hls_ip
 from izhi.hardware.core import packets, shape_of
@@ -213,6 +214,11 @@ def test_the_command_evolves_an_artifact_and_goes_on_where_it_was_broken_off(tmp
     assert np.array_equal(a.network.layers[0].weight, b.network.layers[0].weight)
     assert not np.array_equal(a.network.layers[0].weight, found.network.layers[0].weight)
     assert a.provenance["evolution"]["optimizer"] == "sep-cma-es"
+    kept = results.of(tmp_path / "parts")
+    assert kept.title == "network.izhi: sep-cma-es on the device hls-ip"
+    assert kept.test_accuracy == whole["test_accuracy"]
+    assert [row.loss for row in kept.history] == [row["loss"] for row in whole["history"]]
+    assert (tmp_path / "parts" / "evolution.png").read_bytes().startswith(b"\x89PNG")
     for more, message in (
         (["--out", str(tmp_path / "whole")], "already holds a run"),
         (

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from izhi.cli.options.settings import run_options
 from izhi.cli.parser import Command
-from izhi.experiments.settings.choices import ADAPTATION_METHODS, DEVICE_SEARCHES
+from izhi.experiments.settings.choices import ADAPTATION_METHODS, DEVICE_SEARCHES, USUAL_ADAPTATION as USUAL
 from izhi.hardware.devices import DEVICES
 
-#: Options: name, type, default, and what they are.
+#: Options: name, type, and what they are.
 NUMBERS = (
-    ("samples", int, 6000, "most samples of the stream"),
-    ("batch", int, 100, "samples of the stream that arrive between two updates"),
-    ("replay", int, 1000, "samples of the old task kept for rehearsal"),
-    ("steps", int, 10, "gradient steps, or generations, of each update"),
-    ("batch-size", int, 128, "samples of a step, or of a generation"),
-    ("learning-rate", float, 1e-3, "of backpropagation, by Adam"),
-    ("members", int, 32, "population size of evolution"),
-    ("step-size", float, 0.1, "initial spread of the population of evolution"),
-    ("every", int, 5, "evaluate every N batches"),
-    ("tested", int, 1000, "most test samples of each task in an evaluation"),
-    ("seed", int, 0, "of stream, rehearsal memory and learning"),
+    ("samples", int, "most samples of the stream"),
+    ("batch", int, "samples of the stream that arrive between two updates"),
+    ("replay", int, "samples of the old task kept for rehearsal"),
+    ("steps", int, "gradient steps, or generations, of each update"),
+    ("batch-size", int, "samples of a step, or of a generation"),
+    ("learning-rate", float, "of backpropagation, by Adam"),
+    ("members", int, "population size of evolution"),
+    ("step-size", float, "initial spread of the population of evolution"),
+    ("every", int, "evaluate every N batches"),
+    ("tested", int, "most test samples of each task in an evaluation"),
+    ("seed", int, "of stream, rehearsal memory and learning"),
 )
 
 
@@ -31,20 +31,21 @@ def adapt(command: Command) -> None:
         metavar="KIND=AMOUNT",
         help="rotate=DEGREES, permute=SHARE, classes=NAME+NAME, speaker=NUMBER",
     )
-    command.add_argument("--method", default="backprop", choices=ADAPTATION_METHODS, help="[%(default)s]")
+    command.add_argument("--method", default=USUAL["method"], choices=ADAPTATION_METHODS, help="[%(default)s]")
     command.add_argument("--device", choices=DEVICES, help="[emulator, or hls-ip for its networks]")
     command.add_argument("--folder", metavar="FOLDER", help="see izhi run")
     command.add_argument(
         "--layers",
         type=int,
-        default=0,
+        default=USUAL["layers"],
         metavar="N",
-        help="how many of the last layers learn, the readout counted as one; 0 for all [0]",
+        help="how many of the last layers learn, the readout counted as one; 0 for all [%(default)s]",
     )
-    for name, kind, default, about in NUMBERS:
+    for name, kind, about in NUMBERS:
+        default = USUAL[name.replace("-", "_")]
         metavar = "N" if kind is int else "X"
         command.add_argument(f"--{name}", type=kind, default=default, metavar=metavar, help=f"{about} [%(default)s]")
     command.add_argument(
-        "--optimizer", default=DEVICE_SEARCHES[0], choices=DEVICE_SEARCHES, help="search of evolution [%(default)s]"
+        "--optimizer", default=USUAL["optimizer"], choices=DEVICE_SEARCHES, help="search of evolution [%(default)s]"
     )
     run_options(command)

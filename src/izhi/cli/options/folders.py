@@ -21,17 +21,22 @@ def runs(command: Command) -> None:
     command.add_argument("--yes", action="store_true", help="remove without asking")
 
 
+#: Folders that pages and figures are made of.
+_FOLDERS = "folder of a run, a comparison, a search, a sweep, an evolution on a device or an adaptation"
+
+
 def report(command: Command) -> None:
-    command.add_argument("folder", metavar="RUN", help="folder of a run or a comparison")
-    command.add_argument("--out", metavar="FILE", help="the page (.html) [RUN/report.html]")
+    command.add_argument("folder", metavar="FOLDER", help=_FOLDERS)
+    command.add_argument("--out", metavar="FILE", help="the page (.html) [FOLDER/report.html]")
 
 
 def redraw(command: Command) -> None:
-    command.add_argument("folder", metavar="RUN", help="folder of a run or a comparison")
+    command.add_argument("folder", metavar="FOLDER", help=_FOLDERS)
     command.add_argument("--out", metavar="FILE", required=True, help="the figure (.png, .svg, .pdf)")
     command.add_argument(
-        "--figure", choices=FIGURES, default=FIGURES[0],
-        help="accuracy over epochs, or of a comparison the outcomes of its seeds [%(default)s]",
+        "--figure", choices=FIGURES,
+        help="which one, where a folder has several: accuracy over epochs, or of a comparison the outcomes of its seeds"
+        " [the first]",
     )  # fmt: skip
     command.add_argument("--title", metavar="TEXT", help="above it [as it was]")
     command.add_argument(

@@ -1,0 +1,131 @@
+"""Figures that answer to the pointer, in a page of HTML: drawn by Bokeh, whose script is within the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from izhi.errors import SettingError
+
+#: Of several lines in one figure, colours that are told apart by most eyes (Okabe and Ito).
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_DASHES = ("solid", "dashed", "dotted")
+_MARKERS = ("circle", "square", "diamond", "triangle", "inverted_triangle", "hex", "star")
+
+#: Pixels of a chart without its legend, and of a line of that; characters of labels that fit side by side.
+_HEIGHT, _LINE, _SHORT = 340, 24, 22
+
+Style = Literal["line", "bare", "points", "crosses", "steps", "level"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """What stands under one name in the legend of a chart.
+
+    Attributes:
+        label: its name.
+        x, y: its points.
+        notes: of each point, what the pointer is told beside x and y; none for no point.
+        texts: of each point, what stands beside it; none for no point.
+        style: a line with its points or bare, points or crosses alone, steps from each point to the right, or a
+            dotted level.
+        colour: the number of its colour; None for the next one.
+    """
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    notes: Sequence[str] = ()
+    texts: Sequence[str] = ()
+    style: Style = "line"
+    colour: int | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Series over one axis.
+
+    Attributes:
+        name: above it.
+        x, y: along its axes.
+        series: in the order of the legend.
+        is_logarithmic: whether the horizontal axis is.
+    """
+
+    name: str
+    x: str
+    y: str
+    series: Sequence[Series]
+    is_logarithmic: bool = False
+
+
+def embedded(charts: Sequence[Chart]) -> tuple[str, dict[str, str]]:
+    """What the head of a page needs for charts, and the charts by their names.
+
+    Raises:
+        SettingError: if Bokeh is not installed.
+    """
+    if not charts:
+        return "", {}
+    try:
+        from bokeh.embed import components
+        from bokeh.resources import Resources
+    except ImportError:
+        raise SettingError("bokeh is not installed; pip install 'izhi[report]'") from None
+    script, divisions = components({chart.name: _figure(chart) for chart in charts})
+    return Resources(mode="inline", components=["bokeh"]).render() + script, dict(divisions)
+
+
+def _figure(chart: Chart) -> Any:
+    from bokeh.plotting import figure
+
+    # Bokeh wraps no legend: what stands side by side must fit the narrowest page.
+    columns = 2 if max(len(series.label) for series in chart.series) < _SHORT else 1
+    found = figure(
+        height=_HEIGHT + _LINE * -(-len(chart.series) // columns), sizing_mode="stretch_width",
+        x_axis_label=chart.x, y_axis_label=chart.y,
+        x_axis_type="log" if chart.is_logarithmic else "linear",
+        tools="pan,wheel_zoom,box_zoom,reset,save", active_drag=None,
+    )  # fmt: skip
+    for number, series in enumerate(chart.series):
+        _draw(found, chart, series, number if series.colour is None else series.colour)
+    legend = found.legend[0]
+    legend.click_policy, legend.ncols, legend.location, legend.border_line_color = "hide", columns, "center", None
+    found.add_layout(legend, "below")  # where it hides no line
+    found.toolbar.logo = None
+    return found
+
+
+def _draw(found: Any, chart: Chart, series: Series, number: int) -> None:
+    from bokeh.models import ColumnDataSource, HoverTool
+
+    data: dict[str, Any] = {"x": list(series.x), "y": list(series.y)}
+    told = [(series.label, "@y{0.00}"), (chart.x, "@x{0,0.[00]}")]
+    for name, texts in (("note", series.notes), ("text", series.texts)):
+        if texts:
+            data[name] = list(texts)
+    if series.notes:
+        told.append(("", "@note"))  # which Bokeh shows as text, and not as markup
+    colour = _COLOURS[number % len(_COLOURS)]
+    dash = _DASHES[number // len(_COLOURS) % len(_DASHES)]
+    common: dict[str, Any] = {"source": ColumnDataSource(data), "legend_label": series.label, "color": colour}
+    if series.style == "level":
+        found.line("x", "y", line_dash="dotted", line_width=1.5, **common)
+        return
+    if series.style == "steps":
+        drawn = found.step("x", "y", mode="after", line_width=2, line_dash=dash, **common)
+    elif series.style in ("line", "bare"):
+        drawn = found.line("x", "y", line_width=2, line_dash=dash, **common)
+        if series.style == "line":
+            found.scatter("x", "y", size=5, **common)
+    else:
+        marker = "x" if series.style == "crosses" else _MARKERS[number % len(_MARKERS)]
+        drawn = found.scatter("x", "y", size=8, alpha=0.7, marker=marker, **common)
+    if series.texts:
+        found.text("x", "y", "text", source=common["source"], y_offset=-6, text_font_size="11px", text_align="center")
+    mode = "mouse" if series.style in ("points", "crosses") else "vline"
+    found.add_tools(HoverTool(renderers=[drawn], tooltips=told, mode=mode))
+
+
+__all__ = ["Chart", "Series", "Style", "embedded"]

@@ -1,0 +1,106 @@
+"""A comparison of several neurons or connections, each with several seeds: comparison.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Annotated, ClassVar
+
+from matplotlib.figure import Figure
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from izhi.data.catalogue import FOLDS
+from izhi.experiments import plots
+from izhi.experiments.charts import Chart, Series
+from izhi.experiments.results.result import Chosen, Count, Drawing, Result, Share, Table, labelled, shared
+from izhi.experiments.tables import percent
+
+
+class _Epoch(BaseModel):
+    test_accuracy: Share
+
+
+class Config(BaseModel):
+    """Settings of an experiment: those that titles name, and all others as they are."""
+
+    model_config = ConfigDict(extra="allow")
+
+    dataset: str
+    steps: Count
+    fold: Count | None = None
+
+
+class _Row(BaseModel):
+    label: str
+    config: Config
+    seeds: list[int] = Field(min_length=1)
+    test_accuracy: list[Share] = Field(min_length=1)
+    groups: dict[str, Annotated[list[Share], Field(min_length=1)]]
+    history: list[Annotated[list[_Epoch], Field(min_length=1)]] = Field(min_length=1)
+
+
+class Comparison(Result):
+    """As much of comparison.json as is shown."""
+
+    FILE = "comparison.json"
+    PICTURES: ClassVar = {"accuracy.png": "accuracy over epochs", "outcomes.png": "accuracy of each seed"}
+
+    rows: list[_Row] = Field(min_length=1, max_length=1000)
+
+    @model_validator(mode="after")
+    def _have_the_same_groups(self) -> Comparison:
+        if any(row.groups.keys() != self.rows[0].groups.keys() for row in self.rows):
+            raise ValueError("expected the same groups of test samples in every row")
+        return self
+
+    @property
+    def title(self) -> str:
+        first = self.rows[0]
+        seeds = len({*first.seeds})
+        folds = "" if first.config.fold is None else f", {FOLDS} folds"
+        return f"{first.config.dataset}, T = {first.config.steps}, {seeds} seed{'s' if seeds > 1 else ''}{folds}"
+
+    def labels(self) -> list[str]:
+        return [row.label for row in self.rows]
+
+    def tables(self) -> list[Table]:
+        groups = [name.replace("_", " ") for name in self.rows[0].groups]
+        headings = ("variant", "test accuracy (%)", "least … most", *(f"{name} (%)" for name in groups), "seeds")
+        return [Table(headings, [
+            (row.label, percent(row.test_accuracy), _range(row.test_accuracy), *map(percent, row.groups.values()),
+             ", ".join(map(str, dict.fromkeys(row.seeds))))
+            for row in self.rows
+        ])]  # fmt: skip
+
+    def charts(self) -> list[Chart]:
+        return [Chart("mean test accuracy", "epoch", "mean test accuracy (%)", [_series(row) for row in self.rows])]
+
+    def chosen(self) -> list[Chosen]:
+        return shared([row.config.model_dump() for row in self.rows])
+
+    def drawings(self) -> Mapping[str, Drawing]:
+        return {"accuracy": self.accuracy, "outcomes": self.outcomes}
+
+    def accuracy(self, title: str, labels: Sequence[str] | None = None) -> Figure:
+        """Test accuracy over epochs."""
+        curves = {row.label: [[epoch.test_accuracy for epoch in seed] for seed in row.history] for row in self.rows}
+        return plots.accuracy(labelled(curves, labels), title)
+
+    def outcomes(self, title: str, labels: Sequence[str] | None = None) -> Figure:
+        """Test accuracy after the last epoch, each seed a point."""
+        found = {row.label: row.groups or {"all": row.test_accuracy} for row in self.rows}
+        return plots.outcomes(labelled(found, labels), title)
+
+
+def _series(row: _Row) -> Series:
+    """Means over seeds, as far as all of them were trained."""
+    epochs = [[seed.test_accuracy for seed in of] for of in zip(*row.history, strict=False)]
+    notes = [_range(values) for values in epochs] if len(row.history) > 1 else ()
+    return Series(row.label, range(1, len(epochs) + 1), [100 * fmean(values) for values in epochs], notes)
+
+
+def _range(shares: Sequence[float]) -> str:
+    return f"{100 * min(shares):.2f} … {100 * max(shares):.2f}"
+
+
+__all__ = ["Comparison", "Config"]

@@ -1,0 +1,162 @@
+"""What each kind of folder tells of its command, for pages and figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from matplotlib.figure import Figure
+from pydantic import BaseModel, Field, ValidationError
+
+from izhi import files
+from izhi.errors import RunFolderError, SettingError, shown
+from izhi.experiments import saved
+from izhi.experiments.charts import Chart
+from izhi.experiments.settings import FIELDS, GROUPS
+
+#: Bytes of a file of results, and characters of a text in a figure.
+_LARGEST, LONGEST = 64 << 20, 200
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
+#: The value of a setting that a search tried, or that a command was given.
+Plain = bool | int | Number | str | None
+
+#: A figure with that title, and labels in place of its own, if any.
+Drawing = Callable[[str, Sequence[str] | None], Figure]
+Value = TypeVar("Value")
+R = TypeVar("R", bound="Result")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under headings; ``name`` is above a table that is folded until it is asked for."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Settings under a name, and those among them that have a usual value."""
+
+    name: str
+    values: Mapping[str, object]
+    usual: Mapping[str, object]
+
+
+class Result(BaseModel):
+    """What a folder keeps of its command, in a file of text that is read without torch.
+
+    Attributes:
+        FILE: where it is.
+        PICTURES: figures that commands write beside it, and what each shows.
+        command: as it was typed; empty if that is not known.
+        versions: that its numbers depend on.
+    """
+
+    FILE: ClassVar[str]
+    PICTURES: ClassVar[Mapping[str, str]]
+
+    command: str = ""
+    versions: dict[str, str] = {}
+
+    @classmethod
+    def read(cls: type[R], folder: Path) -> R:
+        """The results in a folder.
+
+        Raises:
+            FileError: if they cannot be read.
+            RunFolderError: if they are damaged, or larger than such results are.
+        """
+        path = folder / cls.FILE
+        try:
+            found = cls.model_validate_json(saved.whole(path, _LARGEST))
+        except ValidationError as error:
+            mistake = error.errors(include_url=False)[0]
+            place = ".".join(map(str, mistake["loc"])) or "it"
+            raise RunFolderError(f"{path} is damaged: {shown(place)[1:-1]}: {mistake['msg']}") from None
+        for text in (found.title, *found.labels()):
+            if len(text) > LONGEST:
+                raise RunFolderError(f"{path} has {shown(text)}, expected at most {LONGEST} characters in a figure")
+        return found
+
+    @classmethod
+    def keep(cls: type[R], folder: Path, values: Mapping[str, object]) -> R:
+        """Write values, of which these results are a part, into a folder, whole or not at all; the results."""
+        files.write_bytes(folder / cls.FILE, (json.dumps(values, indent=2) + "\n").encode())
+        return cls.model_validate(values)
+
+    @property
+    def title(self) -> str:
+        """Above its page and its figures."""
+        raise NotImplementedError
+
+    def labels(self) -> list[str]:
+        """Of the lines in its figures."""
+        return []
+
+    def tables(self) -> list[Table]:
+        """Its numbers, the most important ones first."""
+        raise NotImplementedError
+
+    def charts(self) -> list[Chart]:
+        """Its figures that answer to the pointer."""
+        raise NotImplementedError
+
+    def chosen(self) -> list[Chosen]:
+        """Its settings."""
+        raise NotImplementedError
+
+    def drawings(self) -> Mapping[str, Drawing]:
+        """Its figures by their names, the usual one first; RunFolderError if it has the numbers of none."""
+        raise NotImplementedError
+
+
+def in_groups(settings: Mapping[str, object]) -> list[Chosen]:
+    """Settings of an experiment in their groups; the usual ones are the defaults."""
+    groups = {place: {n: settings[n] for n in group.model_fields if n in settings} for place, group in GROUPS.items()}
+    return [
+        Chosen(place, values, GROUPS[place]().model_dump(mode="json")) for place, values in groups.items() if values
+    ]
+
+
+def shared(configs: Sequence[Mapping[str, Any]]) -> list[Chosen]:
+    """Settings that several experiments have in common, in their groups; those that are unknown here are left out."""
+    first, *others = configs
+    same = {n: v for n, v in first.items() if n in FIELDS and all(n in x and x[n] == v for x in others)}
+    return in_groups(same)
+
+
+def labelled(curves: Mapping[str, Value], labels: Sequence[str] | None) -> dict[str, Value]:
+    """The same under other labels, if any are given; SettingError if they are not as many."""
+    if labels is None:
+        return dict(curves)
+    if len(labels) != len(curves) or len({*labels}) != len(labels) or not all(labels):
+        raise SettingError(
+            f"labels are {shown('; '.join(labels))}, expected {len(curves)} different ones, separated by semicolons,"
+            f" for {shown('; '.join(curves))}"
+        )
+    return dict(zip(labels, curves.values(), strict=True))
+
+
+def unlabelled(figure: str, labels: Sequence[str] | None) -> None:
+    """Raise SettingError if labels are given for a figure whose lines have names of their own."""
+    if labels is not None:
+        raise SettingError(f"labels are {shown('; '.join(labels))}, but those of {figure} stay; leave them out")
+
+
+def per_cent(shares: Sequence[float]) -> list[float]:
+    """Shares as numbers of a hundred."""
+    return [100 * x for x in shares]
+
+
+__all__ = [
+    "Chosen", "Count", "Drawing", "Number", "Plain", "Result", "Share", "Table", "in_groups", "labelled", "per_cent",
+    "shared", "unlabelled",
+]  # fmt: skip
