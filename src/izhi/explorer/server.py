@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
 from bokeh.server.server import BaseServer
 from bokeh.server.tornado import BokehTornado
-from bokeh.server.util import bind_sockets
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
@@ -96,15 +96,17 @@ def prepare(folder: Path, port: int = 0) -> Explorer:
         logging.getLogger(name).setLevel(logging.ERROR)  # each page would say that it was opened
     asyncio.set_event_loop(asyncio.new_event_loop())
     try:
-        sockets, bound = bind_sockets(_HERE[0], port)
+        listening = socket.create_server((_HERE[0], port))
     except OSError as error:
         raise DeviceError(
             f"port is {port}, on which the explorer cannot listen: {files.problem(error)}; choose another --port"
         ) from None
+    listening.setblocking(False)
+    bound: int = listening.getsockname()[1]
     applications = {"/": Application(FunctionHandler(lambda document: fill(document, folder)))}
     page = BokehTornado(applications, extra_websocket_origins=[f"{name}:{bound}" for name in _HERE])
     answering = HTTPServer(RuleRouter([Rule(_FromHere(bound), page), Rule(AnyMatches(), _refuse)]))
-    answering.add_sockets(sockets)
+    answering.add_socket(listening)
     loop = IOLoop.current()
     return Explorer(f"http://{_HERE[0]}:{bound}/", loop, BaseServer(loop, page, answering))
 
