@@ -22,6 +22,7 @@ COMMANDS = {
     "train": ("runs.train", "train one network"),
     "runs": ("folders.runs", "list the runs in a folder, choose among them, remove some"),
     "redraw": ("folders.redraw", "draw the figure of a run or a comparison again, from its saved numbers"),
+    "rank": ("folders.rank", "rank the variants of several finished comparisons over their data sets, with tests"),
     "report": ("folders.report", "a run or a comparison as one page of HTML that can be mailed"),
     "evaluate": ("runs.evaluate", "test accuracy of a trained network"),
     "dynamics": ("runs.dynamics", "neurons of a trained network: coefficients, firing classes"),

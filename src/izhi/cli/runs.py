@@ -56,11 +56,13 @@ def _variants(planned: dict[str, Any]) -> list[comparison.Variant]:
 
 def compare(a: argparse.Namespace) -> None:
     seeds = whole_numbers("seeds", a.seeds, "0,1,2") if a.seeds else None
-    given = {**_given(a), "seeds": seeds, "folds": a.folds or None}
-    kept: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given)}
+    given = {**_given(a), "seeds": seeds, "folds": a.folds or None, "reference": a.reference}
+    kept: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given, "reference")}
     values = {name: value for name, value in kept.items() if name != "stage"}
     command, variants = values.pop("command"), _variants(values)
     seeds, folds = values.pop("seeds", [0]), values.pop("folds", False)
+    reference = values.pop("reference", None)
+    comparison.check_reference(variants, reference)
     planned = comparison.plan(variants, seeds, values, folds=folds)
     datasets = comparison.Datasets()
     counts = comparison.check(planned, datasets)
@@ -69,13 +71,18 @@ def compare(a: argparse.Namespace) -> None:
     with hold(folder), TerminalListener(runs, quiet=is_quiet(a), about=counts) as listener:
         if is_first_process():
             plan.keep(folder, kept)
-        rows = comparison.compare(planned, folder, listener, resume=a.resume, command=command, datasets=datasets)
+        rows = comparison.compare(
+            planned, folder, listener, resume=a.resume, command=command, datasets=datasets, reference=reference
+        )
     if not is_first_process():
         return
     title = f"{planned[0][1][0].data.dataset}: test accuracy after the last epoch"
     print_table(title, comparison.headings(rows), map(comparison.cells, rows), left=3)
+    if differences := comparison.differences(rows, reference):
+        title = f"against {rows[0].variant.label if reference is None else reference}, paired over seeds"
+        print_table(title, comparison.DIFFERENCE_HEADINGS, map(comparison.difference_cells, differences), left=1)
     print(f"figures: {folder / 'accuracy.png'}, outcomes.png\nreport: {folder / 'report.md'}")
-    write_json(a.json, comparison.summary(rows))
+    write_json(a.json, comparison.summary(rows, reference))
 
 
 def tune(a: argparse.Namespace) -> None:

@@ -19,6 +19,9 @@ def compare(command: Command) -> None:
     command.add_argument(
         "--folds", action="store_true", help="five-fold cross-validation of an embedded data set, for each seed"
     )
+    command.add_argument(
+        "--reference", metavar="LABEL", help="the variant that the report sets the others against [the first]"
+    )
     run_options(command)
     add_settings(command, without=("neuron", "connection", "seed", "fold"))
 
