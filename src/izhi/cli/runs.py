@@ -6,10 +6,12 @@ import argparse
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from izhi import files, training
+from izhi.cli import quieten
 from izhi.cli.common import (
     agreed_plan,
     command_line,
@@ -25,8 +27,9 @@ from izhi.cli.common import (
 )
 from izhi.cli.deployed import test_samples
 from izhi.cli.progress import TerminalListener
+from izhi.data import functions
 from izhi.errors import ArtifactError, FileError, RunFolderError, SettingError
-from izhi.experiments import build, comparison, looks, plan, plots, report, trained, tuning
+from izhi.experiments import build, comparison, jobs, looks, plan, plots, report, trained, tuning
 from izhi.experiments.agreement import agreement
 from izhi.experiments.run import train as train_run
 from izhi.experiments.run_folder import RunFolder, load as load_run, versions
@@ -54,6 +57,24 @@ def _variants(planned: dict[str, Any]) -> list[comparison.Variant]:
     return [comparison.Variant(**x) for x in found] if found else comparison.parse_variants(USUAL_NEURONS, "linear")
 
 
+def _prepare(dataset: str | None) -> None:
+    """What a further process of a command begins with."""
+    quieten()
+    if dataset:
+        functions.trust(dataset)
+
+
+def _together(a: argparse.Namespace, listener: TerminalListener, e: Experiment, count: int) -> jobs.Together | None:
+    """Where so many jobs are done several at once, if the command says so."""
+    if a.ray is None and a.jobs in (None, 1):
+        return None
+    jobs.check(e)
+    if a.ray is None and a.jobs > 1:
+        at_once = min(a.jobs, count)
+        listener.about += f"; {at_once} at once, threads of each: {jobs.threads(at_once)}"
+    return jobs.Together(a.jobs, a.ray, listener.beside, listener.report, partial(_prepare, a.dataset))
+
+
 def compare(a: argparse.Namespace) -> None:
     seeds = whole_numbers("seeds", a.seeds, "0,1,2") if a.seeds else None
     given = {**_given(a), "seeds": seeds, "folds": a.folds or None, "reference": a.reference}
@@ -66,13 +87,22 @@ def compare(a: argparse.Namespace) -> None:
     planned = comparison.plan(variants, seeds, values, folds=folds)
     datasets = comparison.Datasets()
     counts = comparison.check(planned, datasets)
-    folder = make_folder(a, f"compare-{planned[0][1][0].data.dataset}")
     runs = sum(len(experiments) for _, experiments in planned)
-    with hold(folder), TerminalListener(runs, quiet=is_quiet(a), about=counts) as listener:
+    listener = TerminalListener(runs, quiet=is_quiet(a), about=counts)
+    together = _together(a, listener, planned[0][1][0], runs)
+    folder = make_folder(a, f"compare-{planned[0][1][0].data.dataset}")
+    with hold(folder), listener:
         if is_first_process():
             plan.keep(folder, kept)
         rows = comparison.compare(
-            planned, folder, listener, resume=a.resume, command=command, datasets=datasets, reference=reference
+            planned,
+            folder,
+            listener,
+            resume=a.resume,
+            command=command,
+            datasets=datasets,
+            reference=reference,
+            at_once=together,
         )
     if not is_first_process():
         return
@@ -97,15 +127,16 @@ def tune(a: argparse.Namespace) -> None:
     dataset = build.dataset(planned[0].data)
     held_out = tuning.speakers(dataset) if every_speaker else []
     for e in planned:
-        build.check(e.replace(validation_speaker=held_out[0]) if held_out else e, dataset)
+        counts = build.check(e.replace(validation_speaker=held_out[0]) if held_out else e, dataset)
+    listener = TerminalListener(len(variants) * trials * (len(held_out) or 1), quiet=a.quiet, about=counts)
+    together = _together(a, listener, planned[0], len(variants))
     folder = make_folder(a, f"tune-{planned[0].data.dataset}")
-    runs = len(variants) * trials * (len(held_out) or 1)
     storage = a.storage or str(folder / "studies.log")
-    with hold(folder), TerminalListener(runs, quiet=a.quiet) as listener:
+    with hold(folder), listener:
         plan.keep(folder, kept)
         best = tuning.tune(
             variants, ranges, values, trials=trials, storage=storage, listener=listener,
-            every_speaker=every_speaker, dataset=dataset,
+            every_speaker=every_speaker, dataset=dataset, at_once=together,
         )  # fmt: skip
     title = f"{planned[0].data.dataset}: best of {trials} trials, validation accuracy"
     print_table(title, tuning.HEADINGS, map(tuning.cells, best), left=3)

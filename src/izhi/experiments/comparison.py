@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 
+from lightning_fabric import Fabric
+
+from izhi import files
 from izhi.data import Dataset
 from izhi.data.catalogue import FOLDS
 from izhi.errors import SettingError, unknown
-from izhi.experiments import build, figures, plots
+from izhi.experiments import build, figures, jobs, plots
 from izhi.experiments.run import Result, RunListener, train
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import Experiment, Mark, experiment, marked, typed
@@ -197,6 +201,45 @@ def check(planned: Sequence[tuple[Variant, list[Experiment]]], datasets: Dataset
     return counts
 
 
+@dataclass(frozen=True)
+class _Run:
+    """One run of a comparison: its experiment, folder and label, and how the folder is opened."""
+
+    experiment: Experiment
+    folder: Path
+    label: str
+    resume: bool
+    command: str
+
+
+def _folder(folder: Path, variant: Variant, e: Experiment) -> Path:
+    fold = "" if e.data.fold is None else f"-fold-{e.data.fold}"
+    return folder / _folder_name(variant.label) / f"seed-{e.training.seed}{fold}"
+
+
+def _label(variant: Variant, e: Experiment) -> str:
+    fold = "" if e.data.fold is None else f", fold {e.data.fold}"
+    return f"{variant.label}, seed {e.training.seed}{fold}"
+
+
+def _run(run: _Run, fabric: Fabric, datasets: Datasets, listener: RunListener) -> Result:
+    folder, e = RunFolder(run.folder), run.experiment
+    if fabric.is_global_zero:
+        folder.open(e, resume=run.resume, command=run.command)
+    fabric.barrier()
+    return train(fabric, e, datasets.of(e), folder, listener, label=run.label)
+
+
+#: Of a process that does run after run.
+_own_datasets = Datasets()
+
+
+def _run_elsewhere(run: _Run, listener: RunListener) -> Result:
+    """A run in a process of its own; what was killed may still be there, and then holds the folder."""
+    with files.holding(run.folder):
+        return _run(run, build.fabric(run.experiment), _own_datasets, listener)
+
+
 def compare(
     planned: Sequence[tuple[Variant, list[Experiment]]],
     folder: Path,
@@ -206,6 +249,7 @@ def compare(
     command: str = "",
     datasets: Datasets | None = None,
     reference: str | None = None,
+    at_once: jobs.Together | None = None,
 ) -> list[Row]:
     """Run every experiment in a folder of its own under ``folder``; finished ones are read back.
 
@@ -217,26 +261,28 @@ def compare(
         command: that began it.
         datasets: of the experiments.
         reference: label of the variant that the report sets the others against; None for the first.
+        at_once: where several runs are done at once; None for one after another, in this process.
 
     Raises:
         FileError: if the folder cannot be written.
         RunFolderError: if it holds runs and ``resume`` is False, or runs of other settings.
     """
-    datasets = datasets or Datasets()
-    fabric = build.fabric(planned[0][1][0])
-    rows = []
-    for variant, experiments in planned:
-        results = []
-        for e in experiments:
-            fold = "" if e.data.fold is None else f"-fold-{e.data.fold}"
-            run = RunFolder(folder / _folder_name(variant.label) / f"seed-{e.training.seed}{fold}")
-            if fabric.is_global_zero:
-                run.open(e, resume=resume, command=command)
-            fabric.barrier()
-            label = f"{variant.label}, seed {e.training.seed}" + fold.replace("-fold-", ", fold ")
-            results.append(train(fabric, e, datasets.of(e), run, listener, label=label))
-        rows.append(Row(variant, experiments[0], results))
-    if fabric.is_global_zero:
+    planned_runs = [
+        [_Run(e, _folder(folder, variant, e), _label(variant, e), resume, command) for e in experiments]
+        for variant, experiments in planned
+    ]
+    if at_once is not None:
+        todo = [
+            jobs.Job(str(run.folder), partial(_run_elsewhere, run)) for runs in planned_runs for run in runs
+        ]  # fmt: skip
+        found = iter(at_once.run(todo))
+        is_first = True
+    else:
+        fabric, datasets = build.fabric(planned[0][1][0]), datasets or Datasets()
+        found = (_run(run, fabric, datasets, listener) for runs in planned_runs for run in runs)
+        is_first = fabric.is_global_zero
+    rows = [Row(variant, experiments[0], [next(found) for _ in experiments]) for variant, experiments in planned]
+    if is_first:
         write(rows, folder, command, reference)
     return rows
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from izhi.cli.options.settings import add_setting, add_settings, run_options, samples_options
+from izhi.cli.options.settings import add_setting, add_settings, jobs_options, run_options, samples_options
 from izhi.cli.parser import Command
 from izhi.experiments.settings import Mark, marked
 from izhi.experiments.settings.choices import USUAL_SEARCH
@@ -22,6 +22,7 @@ def compare(command: Command) -> None:
     command.add_argument(
         "--reference", metavar="LABEL", help="the variant that the report sets the others against [the first]"
     )
+    jobs_options(command, "runs")
     run_options(command)
     add_settings(command, without=("neuron", "connection", "seed", "fold"))
 
@@ -43,6 +44,7 @@ def tune(command: Command) -> None:
         metavar="PLACE",
         help="a file that processes share, or the URL of a database [studies.log in --out]",
     )
+    jobs_options(command, "variants")
     run_options(command)
     add_settings(command, without=("neuron", "connection"))
 
