@@ -29,7 +29,7 @@ from izhi.cli.deployed import test_samples
 from izhi.cli.progress import TerminalListener
 from izhi.data import functions
 from izhi.errors import ArtifactError, FileError, RunFolderError, SettingError
-from izhi.experiments import build, comparison, jobs, looks, plan, plots, report, trained, tuning
+from izhi.experiments import build, comparison, energy, jobs, looks, plan, plots, report, trained, tuning
 from izhi.experiments.agreement import agreement
 from izhi.experiments.run import train as train_run
 from izhi.experiments.run_folder import RunFolder, load as load_run, versions
@@ -258,6 +258,8 @@ def evaluate(a: argparse.Namespace) -> None:
     if a.against is not None and path.suffix != ".izhi":
         raise SettingError(f"--against compares an artifact with its run, but {path} is no .izhi file")
     if path.suffix == ".izhi":
+        if a.energy:
+            raise SettingError(f"energy is set, which is counted of a run, but {path} is an artifact; name its run")
         _evaluate_artifact(a)
         return
     for name in ("dataset", "samples"):
@@ -281,7 +283,8 @@ def evaluate(a: argparse.Namespace) -> None:
     for line in report.per_class(found.confusion.tolist(), dataset.classes):
         print(line)
     rates = [layer.rate for layer in activity.layers]
-    write_json(a.json, {**accuracies, "test_loss": found.loss, "rates": rates,
+    counted = _energy(path, changes) if a.energy else {}
+    write_json(a.json, {**accuracies, **counted, "test_loss": found.loss, "rates": rates,
                         "classes": list(dataset.classes), "confusion": found.confusion.tolist(),
                         "config": e.flat(plain=True), "versions": versions()})  # fmt: skip
     figure = (path if path.is_dir() else path.parent) / "confusion.png"
@@ -292,6 +295,20 @@ def evaluate(a: argparse.Namespace) -> None:
         print(f"warning: no figure, {error}", file=sys.stderr)
     else:
         print(f"confusion matrix: {figure}")
+
+
+def _energy(path: Path, changes: Mapping[str, object]) -> dict[str, object]:
+    """Print what a run's network computes for a sample, and what that would take; the same for scripts."""
+    exact = {**changes, "precision": "32-true", "accelerator": "cpu", "devices": 1, "nodes": 1}
+    found = energy.count(trained.load(path, exact, report_line))
+    title = f"operations of a sample, mean of {found.samples:,} test samples"
+    print_table(title, energy.LAYER_HEADINGS, energy.layer_cells(found), left=1)
+    print_table("energy of a sample: an estimate", energy.ENERGY_HEADINGS, energy.energy_cells(found), left=1)
+    print(
+        f"footprint {found.footprint:,} bytes, connection sparsity {found.connection_sparsity:.3f},"
+        f" activation sparsity {found.activation_sparsity:.3f}\n{energy.CAVEAT}"
+    )
+    return {"energy": found.summary()}
 
 
 def dynamics(a: argparse.Namespace) -> None:

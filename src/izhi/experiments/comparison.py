@@ -16,9 +16,9 @@ from izhi import files
 from izhi.data import Dataset
 from izhi.data.catalogue import FOLDS
 from izhi.errors import SettingError, unknown
-from izhi.experiments import build, figures, jobs, plots
+from izhi.experiments import build, energy, figures, jobs, plots, trained
 from izhi.experiments.run import Result, RunListener, train
-from izhi.experiments.run_folder import RunFolder, versions
+from izhi.experiments.run_folder import RunFolder, load, versions
 from izhi.experiments.settings import Experiment, Mark, experiment, marked, typed
 from izhi.experiments.statistics import Difference, paired
 from izhi.experiments.tables import markdown
@@ -267,6 +267,7 @@ def compare(
         FileError: if the folder cannot be written.
         RunFolderError: if it holds runs and ``resume`` is False, or runs of other settings.
     """
+    datasets = datasets or Datasets()
     planned_runs = [
         [_Run(e, _folder(folder, variant, e), _label(variant, e), resume, command) for e in experiments]
         for variant, experiments in planned
@@ -278,19 +279,38 @@ def compare(
         found = iter(at_once.run(todo))
         is_first = True
     else:
-        fabric, datasets = build.fabric(planned[0][1][0]), datasets or Datasets()
+        fabric = build.fabric(planned[0][1][0])
         found = (_run(run, fabric, datasets, listener) for runs in planned_runs for run in runs)
         is_first = fabric.is_global_zero
     rows = [Row(variant, experiments[0], [next(found) for _ in experiments]) for variant, experiments in planned]
     if is_first:
-        write(rows, folder, command, reference)
+        counted = [
+            energy.count(trained.of(load(runs[0].folder), datasets.of(runs[0].experiment)), ENERGY_SAMPLES)
+            for runs in planned_runs
+        ]
+        write(rows, folder, command, reference, counted)
     return rows
 
 
-def write(rows: Sequence[Row], folder: Path, command: str, reference: str | None = None) -> None:
-    """comparison.json, accuracy.png, outcomes.png and report.md of a comparison."""
+def write(
+    rows: Sequence[Row], folder: Path, command: str, reference: str | None = None,
+    counted: Sequence[energy.Counts] = (),
+) -> None:  # fmt: skip
+    """comparison.json, accuracy.png, outcomes.png and report.md of a comparison.
+
+    Args:
+        rows: of it.
+        folder: of it.
+        command: that began it.
+        reference: see ``compare``.
+        counted: what a network of each row computes for a sample; empty to leave it out.
+    """
     out = RunFolder(folder)
     found = summary(rows, reference)
+    if counted:
+        found["energy"] = {
+            row.variant.label: counts.summary() for row, counts in zip(rows, counted, strict=True)
+        }  # fmt: skip
     out.write(figures.COMPARISON, json.dumps(found, indent=2) + "\n")
     drawn = figures.Comparison.model_validate(found)
     plots.save(drawn.accuracy(), folder / "accuracy.png")
@@ -299,6 +319,7 @@ def write(rows: Sequence[Row], folder: Path, command: str, reference: str | None
     lines += [table(rows), "", "![test accuracy over epochs](accuracy.png)", "",
               "![test accuracy after the last epoch](outcomes.png)", ""]  # fmt: skip
     lines += _about_differences(rows, reference)
+    lines += _about_energy(rows, counted)
     remarks = [f"- {row.variant.label}: {w}" for row in rows for w in row.results[-1].warnings]
     lines += [*remarks, ""] if remarks else []
     lines += ["Versions: " + ", ".join(f"{k} {v}" for k, v in versions().items()), ""]
@@ -364,6 +385,32 @@ def _about_differences(rows: Sequence[Row], reference: str | None) -> list[str]:
         " and of 0.5 points, with a power of 80 %, if differences spread as these do; from few seeds a rough number."
         " All runs have the same test samples, whose choice is no part of these intervals.",
         "",
+    ]  # fmt: skip
+
+
+#: Test samples for which the operations of each variant are counted.
+ENERGY_SAMPLES = 256
+
+
+def _about_energy(rows: Sequence[Row], counted: Sequence[energy.Counts]) -> list[str]:
+    """The part of report.md about operations and energy."""
+    if not counted:
+        return []
+    names = ("acs", "macs", "dense", "spikes", "updates", "reads")
+    operations = [
+        (row.variant.label, *(f"{counts.total(name):,.0f}" for name in names), f"{counts.activation_sparsity:.3f}")
+        for row, counts in zip(rows, counted, strict=True)
+    ]
+    estimates = [
+        (row.variant.label, *cells)
+        for row, counts in zip(rows, counted, strict=True)
+        for cells in energy.energy_cells(counts)
+    ]
+    return [
+        "## Operations and energy of a sample", "",
+        markdown(("variant", *energy.LAYER_HEADINGS[1:], "activation sparsity"), operations), "",
+        f"Of the first run of each variant, on average over the first {counted[0].samples} test samples.", "",
+        markdown(("variant", *energy.ENERGY_HEADINGS), estimates), "", energy.CAVEAT, "",
     ]  # fmt: skip
 
 

@@ -62,6 +62,10 @@ def evaluate(command: Command) -> None:
     command.add_argument(
         "--against", metavar="RUN", help="compare an artifact with the run it came from, on every spike"
     )
+    command.add_argument(
+        "--energy", action="store_true",
+        help="also count synaptic operations, spikes, updates and memory reads of a run, and estimate their energy",
+    )  # fmt: skip
     samples_options(command, "of an artifact: ")
     for name in marked(Mark.OF_EVALUATION):
         add_setting(command, name)
