@@ -45,6 +45,8 @@ class Purpose(IntEnum):
     PERMUTATION = 33
     #: Settings of a trial of hyperparameters.
     TRIAL = 40
+    #: Samples of a bootstrap.
+    BOOTSTRAP = 50
 
 
 def derive_seed(*path: int) -> int:

@@ -51,12 +51,17 @@ def _interrupted(words: Sequence[str], parsed: argparse.Namespace | None) -> int
     return _INTERRUPTED
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status."""
+def quieten() -> None:
+    """Keep from the terminal what libraries say there, and what Izhi's own reports say."""
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning_fabric")
     warnings.filterwarnings("ignore", category=SilentLayerWarning)  # each epoch's report says it
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    quieten()
     words = list(sys.argv[1:] if arguments is None else arguments)
     parsed = None
     try:

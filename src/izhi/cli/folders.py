@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from izhi import files
-from izhi.cli.common import print_table, write_json
-from izhi.errors import SettingError, in_one_line, shown
-from izhi.experiments import listing, removal
+from izhi.cli.common import command_line, make_folder, print_table, write_json
+from izhi.errors import RunFolderError, SettingError, in_one_line, shown
+from izhi.experiments import listing, removal, saved
 from izhi.experiments.listing import Run
 
 
@@ -88,6 +88,22 @@ def report(a: argparse.Namespace) -> None:
     files.write_bytes(out, text.encode())
     print(f"report: {out}, {len(text.encode()) / 1e6:.1f} MB")
     write_json(a.json, {"report": str(out)})
+
+
+def rank(a: argparse.Namespace) -> None:
+    from izhi.experiments import ranking  # here, since it loads matplotlib and scipy
+
+    found = ranking.of([Path(name) for name in a.folders])
+    folder = make_folder(a, "rank")
+    if saved.is_of_runs(folder):
+        raise RunFolderError(f"{folder} holds runs, whose report would be replaced; choose another --out")
+    ranking.write(found, folder, command_line())
+    title = f"ranks over {len(found.ranking.tasks)} data sets"
+    print_table(title, ranking.headings(found.ranking), ranking.cells(found.ranking), left=1)
+    print_table("pairs", ranking.PAIR_HEADINGS, map(ranking.pair_cells, found.ranking.pairs), left=1)
+    print(*ranking.sentences(found), sep="\n")
+    print(f"figure: {folder / ranking.FIGURE}\nreport: {folder / ranking.REPORT}")
+    write_json(a.json, found.summary())
 
 
 def redraw(a: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ COMMANDS = {
     "train": ("runs.train", "train one network"),
     "runs": ("folders.runs", "list the runs in a folder, choose among them, remove some"),
     "redraw": ("folders.redraw", "draw a figure of a finished command again, from the numbers in its folder"),
+    "rank": ("folders.rank", "rank the variants of several finished comparisons over their data sets, with tests"),
     "report": ("folders.report", "the folder of a finished command as one page of HTML that can be mailed"),
     "explore": ("folders.explore", "neurons, runs and devices in the browser, on this machine alone"),
     "evaluate": ("runs.evaluate", "test accuracy of a trained network"),

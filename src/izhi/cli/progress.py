@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -80,20 +81,78 @@ class TerminalListener:
         self.progress.advance(self.task, 1 / self.steps)
 
     def epoch(self, row: dict[str, float], warnings: Sequence[str]) -> None:
+        self.say(self.label, self.epochs, row, warnings)
+
+    def say(self, label: str, epochs: int, row: dict[str, float], warnings: Sequence[str]) -> None:
+        """A line about an epoch of a run, and its warnings after the last one."""
         # Generations of an evolution are many; a line for each would say little.
-        often = -(-self.epochs // LINES)
-        if self.quiet or (row["epoch"] % often and row["epoch"] != self.epochs):
+        often = -(-epochs // LINES)
+        if self.quiet or (row["epoch"] % often and row["epoch"] != epochs):
             return
         validation = row.get("validation_accuracy")
         shown = f", validation {100 * validation:.2f} %" if validation is not None else ""
         test = row.get("test_accuracy")
         shown += f", test {100 * test:.2f} %" if test is not None else ""
         self.console.print(
-            f"{self.label}: epoch {row['epoch']:.0f}/{self.epochs}, loss {row['train_loss']:.4f}{shown},"
-            f" {row['seconds']:.1f} s",
+            f"{label}: epoch {row['epoch']:.0f}/{epochs}, loss {row['train_loss']:.4f}{shown}, {row['seconds']:.1f} s",
             markup=False,
             soft_wrap=True,
         )
-        if row["epoch"] == self.epochs:
+        if row["epoch"] == epochs:
             for warning in warnings:
                 self.console.print(f"  warning: {warning}", markup=False, soft_wrap=True)
+
+    def report(self, line: str) -> None:
+        """A line about what failed, which is said in any case."""
+        self.console.print(line, markup=False, soft_wrap=True)
+
+    def beside(self) -> Beside:
+        """A listener for runs that others run beside, with a bar of their own."""
+        return Beside(self)
+
+
+class Beside:
+    """Shows the runs of one of several jobs at once, below one bar for all of them.
+
+    Args:
+        whole: the listener of the command, which has that bar.
+    """
+
+    def __init__(self, whole: TerminalListener) -> None:
+        self.whole = whole
+        self.task: TaskID | None = None
+        self.label, self.steps, self.epochs, self.done = "", 1, 1, 0.0
+
+    def announce(self, e: Experiment, label: str = "") -> None:
+        self.end()
+        self.whole.begun += 1
+        self.epochs, self.done = e.training.epochs, 0.0
+        self.label = f"[{self.whole.begun}/{self.whole.runs}] {label}"
+        self.task = self.whole.progress.add_task(self.label, total=self.epochs)
+        self.whole.progress.update(self.whole.task, description="all runs", total=self.whole.runs * self.epochs)
+
+    def begin(self, steps: int, finished: int) -> None:
+        if self.whole.about and not self.whole.quiet:
+            self.whole.console.print(self.whole.about, markup=False, soft_wrap=True)
+        self.whole.about = ""
+        self.steps = steps
+        self._advance(finished)
+
+    def step(self, loss: float) -> None:
+        self._advance(1 / self.steps)
+
+    def epoch(self, row: dict[str, float], warnings: Sequence[str]) -> None:
+        self.whole.say(self.label, self.epochs, row, warnings)
+
+    def end(self) -> None:
+        """Its run is over, also one that was stopped early."""
+        if self.task is not None:
+            self._advance(self.epochs - self.done)
+            self.whole.progress.remove_task(self.task)
+        self.task = None
+
+    def _advance(self, epochs: float) -> None:
+        self.done += epochs
+        self.whole.progress.advance(self.whole.task, epochs)
+        if self.task is not None:
+            self.whole.progress.advance(self.task, epochs)

@@ -6,10 +6,12 @@ import argparse
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from izhi import files, training
+from izhi.cli import quieten
 from izhi.cli.common import (
     agreed_plan,
     command_line,
@@ -25,8 +27,9 @@ from izhi.cli.common import (
 )
 from izhi.cli.deployed import test_samples
 from izhi.cli.progress import TerminalListener
+from izhi.data import functions
 from izhi.errors import ArtifactError, FileError, RunFolderError, SettingError
-from izhi.experiments import build, comparison, looks, plan, plots, report, trained, tuning
+from izhi.experiments import build, comparison, energy, jobs, looks, plan, plots, report, trained, tuning
 from izhi.experiments.agreement import agreement
 from izhi.experiments.run import train as train_run
 from izhi.experiments.run_folder import RunFolder, load as load_run, versions
@@ -54,28 +57,62 @@ def _variants(planned: dict[str, Any]) -> list[comparison.Variant]:
     return [comparison.Variant(**x) for x in found] if found else comparison.parse_variants(USUAL_NEURONS, "linear")
 
 
+def _prepare(dataset: str | None) -> None:
+    """What a further process of a command begins with."""
+    quieten()
+    if dataset:
+        functions.trust(dataset)
+
+
+def _together(a: argparse.Namespace, listener: TerminalListener, e: Experiment, count: int) -> jobs.Together | None:
+    """Where so many jobs are done several at once, if the command says so."""
+    if a.ray is None and a.jobs in (None, 1):
+        return None
+    jobs.check(e)
+    if a.ray is None and a.jobs > 1:
+        at_once = min(a.jobs, count)
+        listener.about += f"; {at_once} at once, threads of each: {jobs.threads(at_once)}"
+    return jobs.Together(a.jobs, a.ray, listener.beside, listener.report, partial(_prepare, a.dataset))
+
+
 def compare(a: argparse.Namespace) -> None:
     seeds = whole_numbers("seeds", a.seeds, "0,1,2") if a.seeds else None
-    given = {**_given(a), "seeds": seeds, "folds": a.folds or None}
-    kept: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given)}
+    given = {**_given(a), "seeds": seeds, "folds": a.folds or None, "reference": a.reference}
+    kept: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given, "reference")}
     values = {name: value for name, value in kept.items() if name != "stage"}
     command, variants = values.pop("command"), _variants(values)
     seeds, folds = values.pop("seeds", [0]), values.pop("folds", False)
+    reference = values.pop("reference", None)
+    comparison.check_reference(variants, reference)
     planned = comparison.plan(variants, seeds, values, folds=folds)
     datasets = comparison.Datasets()
     counts = comparison.check(planned, datasets)
-    folder = make_folder(a, f"compare-{planned[0][1][0].data.dataset}")
     runs = sum(len(experiments) for _, experiments in planned)
-    with hold(folder), TerminalListener(runs, quiet=is_quiet(a), about=counts) as listener:
+    listener = TerminalListener(runs, quiet=is_quiet(a), about=counts)
+    together = _together(a, listener, planned[0][1][0], runs)
+    folder = make_folder(a, f"compare-{planned[0][1][0].data.dataset}")
+    with hold(folder), listener:
         if is_first_process():
             plan.keep(folder, kept)
-        rows = comparison.compare(planned, folder, listener, resume=a.resume, command=command, datasets=datasets)
+        rows = comparison.compare(
+            planned,
+            folder,
+            listener,
+            resume=a.resume,
+            command=command,
+            datasets=datasets,
+            reference=reference,
+            at_once=together,
+        )
     if not is_first_process():
         return
     title = f"{planned[0][1][0].data.dataset}: test accuracy after the last epoch"
     print_table(title, comparison.headings(rows), map(comparison.cells, rows), left=3)
+    if differences := comparison.differences(rows, reference):
+        title = f"against {rows[0].variant.label if reference is None else reference}, paired over seeds"
+        print_table(title, comparison.DIFFERENCE_HEADINGS, map(comparison.difference_cells, differences), left=1)
     print(f"figures: {folder / 'accuracy.png'}, outcomes.png\nreport: {folder / 'report.md'}")
-    write_json(a.json, comparison.summary(rows))
+    write_json(a.json, comparison.summary(rows, reference))
 
 
 def tune(a: argparse.Namespace) -> None:
@@ -90,15 +127,16 @@ def tune(a: argparse.Namespace) -> None:
     dataset = build.dataset(planned[0].data)
     held_out = tuning.speakers(dataset) if every_speaker else []
     for e in planned:
-        build.check(e.replace(validation_speaker=held_out[0]) if held_out else e, dataset)
+        counts = build.check(e.replace(validation_speaker=held_out[0]) if held_out else e, dataset)
+    listener = TerminalListener(len(variants) * trials * (len(held_out) or 1), quiet=a.quiet, about=counts)
+    together = _together(a, listener, planned[0], len(variants))
     folder = make_folder(a, f"tune-{planned[0].data.dataset}")
-    runs = len(variants) * trials * (len(held_out) or 1)
     storage = a.storage or str(folder / "studies.log")
-    with hold(folder), TerminalListener(runs, quiet=a.quiet) as listener:
+    with hold(folder), listener:
         plan.keep(folder, kept)
         best = tuning.tune(
             variants, ranges, values, trials=trials, storage=storage, listener=listener,
-            every_speaker=every_speaker, dataset=dataset,
+            every_speaker=every_speaker, dataset=dataset, at_once=together,
         )  # fmt: skip
     tuned = folder / "tuned.toml"
     files.write_bytes(tuned, tuning.to_toml(values, best, command).encode())
@@ -220,6 +258,8 @@ def evaluate(a: argparse.Namespace) -> None:
     if a.against is not None and path.suffix != ".izhi":
         raise SettingError(f"--against compares an artifact with its run, but {path} is no .izhi file")
     if path.suffix == ".izhi":
+        if a.energy:
+            raise SettingError(f"energy is set, which is counted of a run, but {path} is an artifact; name its run")
         _evaluate_artifact(a)
         return
     for name in ("dataset", "samples"):
@@ -243,7 +283,8 @@ def evaluate(a: argparse.Namespace) -> None:
     for line in report.per_class(found.confusion.tolist(), dataset.classes):
         print(line)
     rates = [layer.rate for layer in activity.layers]
-    write_json(a.json, {**accuracies, "test_loss": found.loss, "rates": rates,
+    counted = _energy(path, changes) if a.energy else {}
+    write_json(a.json, {**accuracies, **counted, "test_loss": found.loss, "rates": rates,
                         "classes": list(dataset.classes), "confusion": found.confusion.tolist(),
                         "config": e.flat(plain=True), "versions": versions()})  # fmt: skip
     figure = (path if path.is_dir() else path.parent) / "confusion.png"
@@ -254,6 +295,20 @@ def evaluate(a: argparse.Namespace) -> None:
         print(f"warning: no figure, {error}", file=sys.stderr)
     else:
         print(f"confusion matrix: {figure}")
+
+
+def _energy(path: Path, changes: Mapping[str, object]) -> dict[str, object]:
+    """Print what a run's network computes for a sample, and what that would take; the same for scripts."""
+    exact = {**changes, "precision": "32-true", "accelerator": "cpu", "devices": 1, "nodes": 1}
+    found = energy.count(trained.load(path, exact, report_line))
+    title = f"operations of a sample, mean of {found.samples:,} test samples"
+    print_table(title, energy.LAYER_HEADINGS, energy.layer_cells(found), left=1)
+    print_table("energy of a sample: an estimate", energy.ENERGY_HEADINGS, energy.energy_cells(found), left=1)
+    print(
+        f"footprint {found.footprint:,} bytes, connection sparsity {found.connection_sparsity:.3f},"
+        f" activation sparsity {found.activation_sparsity:.3f}\n{energy.CAVEAT}"
+    )
+    return {"energy": found.summary()}
 
 
 def dynamics(a: argparse.Namespace) -> None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 
+from lightning_fabric import Fabric
+
+from izhi import files
 from izhi.data import Dataset
 from izhi.data.catalogue import FOLDS
-from izhi.errors import SettingError
-from izhi.experiments import build, plots
+from izhi.errors import SettingError, unknown
+from izhi.experiments import build, energy, jobs, plots, trained
 from izhi.experiments.results.comparison import Comparison
 from izhi.experiments.run import Result, RunListener, train
-from izhi.experiments.run_folder import RunFolder, versions
+from izhi.experiments.run_folder import RunFolder, load, versions
 from izhi.experiments.settings import Experiment, Mark, experiment, marked, typed
+from izhi.experiments.statistics import Difference, paired
 from izhi.experiments.tables import markdown, percent
 
 
@@ -196,6 +201,45 @@ def check(planned: Sequence[tuple[Variant, list[Experiment]]], datasets: Dataset
     return counts
 
 
+@dataclass(frozen=True)
+class _Run:
+    """One run of a comparison: its experiment, folder and label, and how the folder is opened."""
+
+    experiment: Experiment
+    folder: Path
+    label: str
+    resume: bool
+    command: str
+
+
+def _folder(folder: Path, variant: Variant, e: Experiment) -> Path:
+    fold = "" if e.data.fold is None else f"-fold-{e.data.fold}"
+    return folder / _folder_name(variant.label) / f"seed-{e.training.seed}{fold}"
+
+
+def _label(variant: Variant, e: Experiment) -> str:
+    fold = "" if e.data.fold is None else f", fold {e.data.fold}"
+    return f"{variant.label}, seed {e.training.seed}{fold}"
+
+
+def _run(run: _Run, fabric: Fabric, datasets: Datasets, listener: RunListener) -> Result:
+    folder, e = RunFolder(run.folder), run.experiment
+    if fabric.is_global_zero:
+        folder.open(e, resume=run.resume, command=run.command)
+    fabric.barrier()
+    return train(fabric, e, datasets.of(e), folder, listener, label=run.label)
+
+
+#: Of a process that does run after run.
+_own_datasets = Datasets()
+
+
+def _run_elsewhere(run: _Run, listener: RunListener) -> Result:
+    """A run in a process of its own; what was killed may still be there, and then holds the folder."""
+    with files.holding(run.folder):
+        return _run(run, build.fabric(run.experiment), _own_datasets, listener)
+
+
 def compare(
     planned: Sequence[tuple[Variant, list[Experiment]]],
     folder: Path,
@@ -204,45 +248,169 @@ def compare(
     resume: bool = False,
     command: str = "",
     datasets: Datasets | None = None,
+    reference: str | None = None,
+    at_once: jobs.Together | None = None,
 ) -> list[Row]:
     """Run every experiment in a folder of its own under ``folder``; finished ones are read back.
+
+    Args:
+        planned: see ``plan``.
+        folder: of the comparison.
+        listener: told of every run.
+        resume: whether runs that are there are gone on with.
+        command: that began it.
+        datasets: of the experiments.
+        reference: label of the variant that the report sets the others against; None for the first.
+        at_once: where several runs are done at once; None for one after another, in this process.
 
     Raises:
         FileError: if the folder cannot be written.
         RunFolderError: if it holds runs and ``resume`` is False, or runs of other settings.
     """
     datasets = datasets or Datasets()
-    fabric = build.fabric(planned[0][1][0])
-    rows = []
-    for variant, experiments in planned:
-        results = []
-        for e in experiments:
-            fold = "" if e.data.fold is None else f"-fold-{e.data.fold}"
-            run = RunFolder(folder / _folder_name(variant.label) / f"seed-{e.training.seed}{fold}")
-            if fabric.is_global_zero:
-                run.open(e, resume=resume, command=command)
-            fabric.barrier()
-            label = f"{variant.label}, seed {e.training.seed}" + fold.replace("-fold-", ", fold ")
-            results.append(train(fabric, e, datasets.of(e), run, listener, label=label))
-        rows.append(Row(variant, experiments[0], results))
-    if fabric.is_global_zero:
-        write(rows, folder, command)
+    planned_runs = [
+        [_Run(e, _folder(folder, variant, e), _label(variant, e), resume, command) for e in experiments]
+        for variant, experiments in planned
+    ]
+    if at_once is not None:
+        todo = [
+            jobs.Job(str(run.folder), partial(_run_elsewhere, run)) for runs in planned_runs for run in runs
+        ]  # fmt: skip
+        found = iter(at_once.run(todo))
+        is_first = True
+    else:
+        fabric = build.fabric(planned[0][1][0])
+        found = (_run(run, fabric, datasets, listener) for runs in planned_runs for run in runs)
+        is_first = fabric.is_global_zero
+    rows = [Row(variant, experiments[0], [next(found) for _ in experiments]) for variant, experiments in planned]
+    if is_first:
+        counted = [
+            energy.count(trained.of(load(runs[0].folder), datasets.of(runs[0].experiment)), ENERGY_SAMPLES)
+            for runs in planned_runs
+        ]
+        write(rows, folder, command, reference, counted)
     return rows
 
 
-def write(rows: Sequence[Row], folder: Path, command: str) -> None:
-    """comparison.json, accuracy.png, outcomes.png and report.md of a comparison."""
+def write(
+    rows: Sequence[Row], folder: Path, command: str, reference: str | None = None,
+    counted: Sequence[energy.Counts] = (),
+) -> None:  # fmt: skip
+    """comparison.json, accuracy.png, outcomes.png and report.md of a comparison.
+
+    Args:
+        rows: of it.
+        folder: of it.
+        command: that began it.
+        reference: see ``compare``.
+        counted: what a network of each row computes for a sample; empty to leave it out.
+    """
     out = RunFolder(folder)
-    found = Comparison.keep(folder, {"command": command, **summary(rows)})
+    values = {"command": command, **summary(rows, reference)}
+    if counted:
+        values["energy"] = {
+            row.variant.label: counts.summary() for row, counts in zip(rows, counted, strict=True)
+        }  # fmt: skip
+    found = Comparison.keep(folder, values)
     plots.save(found.accuracy(found.title), folder / "accuracy.png")
     plots.save(found.outcomes(found.title), folder / "outcomes.png")
     lines = [f"# Comparison on {rows[0].experiment.data.dataset}", "", *([f"    {command}", ""] if command else [])]
     lines += [table(rows), "", "![test accuracy over epochs](accuracy.png)", "",
               "![test accuracy after the last epoch](outcomes.png)", ""]  # fmt: skip
+    lines += _about_differences(rows, reference)
+    lines += _about_energy(rows, counted)
     remarks = [f"- {row.variant.label}: {w}" for row in rows for w in row.results[-1].warnings]
     lines += [*remarks, ""] if remarks else []
     lines += ["Versions: " + ", ".join(f"{k} {v}" for k, v in versions().items()), ""]
     out.write("report.md", "\n".join(lines))
+
+
+def check_reference(variants: Sequence[Variant], reference: str | None) -> None:
+    """Raise SettingError for a reference that is none of the variants."""
+    labels = [variant.label for variant in variants]
+    if reference is not None and reference not in labels:
+        raise unknown("reference", reference, labels, separator="; ")
+
+
+def differences(rows: Sequence[Row], reference: str | None = None) -> list[Difference]:
+    """What each other variant has more test accuracy than the reference, paired by seeds; none for single runs.
+
+    Args:
+        rows: of the comparison.
+        reference: its label; None for the first variant.
+    """
+    chosen = next(row for row in rows if reference in (None, row.variant.label))
+    # In five folds, each test fold has a quarter of the samples that its network learns from.
+    overlap = 0.0 if chosen.experiment.data.fold is None else 1 / (FOLDS - 1)
+    if len(chosen.results) < 2:
+        return []
+    return [
+        paired(row.variant.label, row.accuracies, chosen.accuracies, overlap) for row in rows if row is not chosen
+    ]  # fmt: skip
+
+
+#: Columns of the table of differences.
+DIFFERENCE_HEADINGS = (
+    "variant", "difference (points)", "95 % interval", "p", "", "seeds for it", "seeds for 0.5 points",
+)  # fmt: skip
+#: A difference of which the table says how many seeds would show it.
+_HALF_A_POINT = 0.005
+
+
+def difference_cells(found: Difference) -> tuple[str, ...]:
+    """A row of that table."""
+    needed = [found.seeds_for(size) for size in (found.mean, _HALF_A_POINT)]
+    return (
+        found.label, f"{100 * found.mean:+.2f}", f"{100 * found.low:+.2f} … {100 * found.high:+.2f}", f"{found.p:.3g}",
+        found.verdict, *("–" if n is None else f"{n:,}" for n in needed),
+    )  # fmt: skip
+
+
+def _about_differences(rows: Sequence[Row], reference: str | None) -> list[str]:
+    """The part of report.md about differences; empty for one variant."""
+    if len(rows) < 2:
+        return []
+    name = rows[0].variant.label if reference is None else reference
+    found = differences(rows, reference)
+    if not found:
+        return ["Each variant was run once, which says nothing about noise; give several --seeds.", ""]
+    pairs = found[0].pairs
+    of_what = "seeds" if not found[0].overlap else "seeds and folds (Nadeau and Bengio's correction for shared samples)"
+    return [
+        f"## Against {name}", "", markdown(DIFFERENCE_HEADINGS, map(difference_cells, found)), "",
+        f"Test accuracy, paired over {pairs} {of_what}: t intervals and p of a paired t test, of each variant alone. A"
+        " difference is within noise if its interval includes 0. The last columns: with how many"
+        f" {'runs' if found[0].overlap else 'seeds'} such a test at 5 % shows a difference of the size that was found,"
+        " and of 0.5 points, with a power of 80 %, if differences spread as these do; from few seeds a rough number."
+        " All runs have the same test samples, whose choice is no part of these intervals.",
+        "",
+    ]  # fmt: skip
+
+
+#: Test samples for which the operations of each variant are counted.
+ENERGY_SAMPLES = 256
+
+
+def _about_energy(rows: Sequence[Row], counted: Sequence[energy.Counts]) -> list[str]:
+    """The part of report.md about operations and energy."""
+    if not counted:
+        return []
+    names = ("acs", "macs", "dense", "spikes", "updates", "reads")
+    operations = [
+        (row.variant.label, *(f"{counts.total(name):,.0f}" for name in names), f"{counts.activation_sparsity:.3f}")
+        for row, counts in zip(rows, counted, strict=True)
+    ]
+    estimates = [
+        (row.variant.label, *cells)
+        for row, counts in zip(rows, counted, strict=True)
+        for cells in energy.energy_cells(counts)
+    ]
+    return [
+        "## Operations and energy of a sample", "",
+        markdown(("variant", *energy.LAYER_HEADINGS[1:], "activation sparsity"), operations), "",
+        f"Of the first run of each variant, on average over the first {counted[0].samples} test samples.", "",
+        markdown(("variant", *energy.ENERGY_HEADINGS), estimates), "", energy.CAVEAT, "",
+    ]  # fmt: skip
 
 
 def headings(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -274,10 +442,20 @@ def table(rows: Sequence[Row]) -> str:
     return markdown(headings(rows), map(cells, rows))
 
 
-def summary(rows: Sequence[Row]) -> dict[str, object]:
+def summary(rows: Sequence[Row], reference: str | None = None) -> dict[str, object]:
     """A comparison as plain values, for --json."""
     return {
         "versions": versions(),
+        "reference": rows[0].variant.label if reference is None else reference,
+        "differences": [
+            {
+                **asdict(found),
+                "within_noise": found.is_noise,
+                "seeds_for_it": found.seeds_for(found.mean),
+                "seeds_for_half_a_point": found.seeds_for(_HALF_A_POINT),
+            }
+            for found in differences(rows, reference)
+        ],
         "rows": [
             {
                 "label": row.variant.label,

@@ -9,8 +9,7 @@ from pathlib import Path
 from izhi import files
 from izhi.errors import RunFolderError, shown
 from izhi.experiments.run_folder import already_holds_a_run
-
-NAME = "plan.json"
+from izhi.experiments.saved import PLAN
 
 Plan = dict[str, object]
 
@@ -54,7 +53,7 @@ def agreed(
 
 def keep(folder: Path, plan: Plan) -> None:
     """Write the plan into its folder."""
-    files.write_bytes(folder / NAME, (json.dumps(plan, indent=2) + "\n").encode())
+    files.write_bytes(folder / PLAN, (json.dumps(plan, indent=2) + "\n").encode())
 
 
 def _plain(value: object) -> object:
@@ -64,9 +63,9 @@ def _plain(value: object) -> object:
 
 
 def _read(folder: Path) -> Plan:
-    path = folder / NAME
+    path = folder / PLAN
     if not path.exists():
-        raise RunFolderError(f"{folder} holds no {NAME}, by which its runs could go on; choose another --out")
+        raise RunFolderError(f"{folder} holds no {PLAN}, by which its runs could go on; choose another --out")
     try:
         with files.reading(path):
             found = json.loads(path.read_bytes())

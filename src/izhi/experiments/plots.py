@@ -133,6 +133,55 @@ def outcomes(found: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> 
     return figure
 
 
+def ranks(means: Mapping[str, float], critical: float, cliques: Sequence[Sequence[str]], title: str) -> Figure:
+    """Critical-difference diagram (Demšar 2006): mean ranks, and bars that join variants which do not differ.
+
+    Args:
+        means: label → mean rank, the best first.
+        critical: the least difference that counts, drawn as a bar of its own.
+        cliques: groups of labels that do not differ.
+        title: of the figure.
+    """
+    names, values = list(means), list(means.values())
+    half = -(-len(names) // 2)
+    below = 0.6 + 0.4 * len(cliques)  # where the first label stands, below the axis
+    height = below + 0.5 * half
+    beside = 0.6 + 0.075 * max(map(len, names))  # inches of a label and its number
+    figure = Figure(figsize=(4.5 + 2 * beside, 1.3 + 0.42 * height), layout="constrained")
+    axes = figure.add_subplot()
+    low, high = 1.0, float(len(names))
+    edge = 0.04 * (high - low)
+    margin = edge + (high - low) * beside / 4.5
+    axes.hlines(0, low, high, color="black", lw=1)
+    for tick in range(1, len(names) + 1):
+        axes.vlines(tick, 0, 0.18, color="black", lw=1)
+        axes.text(tick, 0.28, str(tick), ha="center", va="bottom", fontsize=9)
+    for number, (name, value) in enumerate(zip(names, values, strict=True)):
+        is_left = number < half
+        row = number if is_left else len(names) - 1 - number
+        place, end = -(below + 0.5 * row), (low - edge if is_left else high + edge)
+        axes.plot([value, value, end], [0, place, place], color=COLOURS[0], lw=1.2)
+        axes.plot([value], [0], "o", color=COLOURS[0], ms=4)
+        axes.text(
+            end, place, f" {name}: {value:.2f} ", ha="right" if is_left else "left", va="center", fontsize=9
+        )  # fmt: skip
+    for number, group in enumerate(cliques, start=1):
+        ends = [means[name] for name in group]
+        axes.hlines(-0.4 * number, min(ends) - edge / 4, max(ends) + edge / 4, color=COLOURS[1], lw=4)
+    reach = min(critical, high - low)
+    cut = "" if reach == critical else " (longer than the axis)"
+    axes.hlines(1.3, low, low + reach, color="black", lw=2)
+    axes.text(
+        low, 1.45, f"critical difference {critical:.2f}{cut}; 1 is the best rank",
+        fontsize=9, va="bottom",
+    )  # fmt: skip
+    axes.set_xlim(low - margin, high + margin)
+    axes.set_ylim(-height, 2.3)
+    axes.set_title(title, fontsize=11)
+    axes.set_axis_off()
+    return figure
+
+
 def trials(found: Mapping[str, Sequence[tuple[int, float, bool]]], title: str) -> Figure:
     """Validation accuracy of every trial, and the best of each variant so far.
 

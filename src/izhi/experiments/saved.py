@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,8 @@ from izhi.experiments.settings import FIELDS, Experiment, parsed, typed
 
 CONFIG = "config.toml"
 METRICS = "metrics.csv"
+#: What a folder of several runs is for.
+PLAN = "plan.json"
 #: Bytes of a configuration, of the metrics that are drawn, and of a line of them.
 _LARGEST_CONFIG, _LARGEST_METRICS, _LONGEST_LINE = 256 << 10, 64 << 20, 64 << 10
 #: Dots in a line of a configuration: readers of TOML take very long for keys of very many parts.
@@ -27,6 +30,11 @@ def command_of(lines: Sequence[str]) -> str:
     """The command that began a run, from the first lines of its configuration; empty if they do not say it."""
     second = lines[1].removeprefix("#").strip() if len(lines) > 1 else ""
     return second if second.startswith("izhi ") else ""
+
+
+def is_of_runs(folder: Path) -> bool:
+    """Whether a folder is that of a run, or of several."""
+    return any(os.path.lexists(folder / name) for name in (CONFIG, METRICS, PLAN))
 
 
 def config(folder: Path) -> bytes:

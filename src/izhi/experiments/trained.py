@@ -82,7 +82,11 @@ def load(
     saved = load_run(path, changes)
     e = saved.experiment
     expect(e)
-    dataset = build.dataset(e.data, report)
-    encoder = build.encoder(e, dataset)
+    return of(saved, build.dataset(e.data, report))
+
+
+def of(saved: Saved, dataset: Dataset) -> Trained:
+    """The network of a checkpoint with its data set; CheckpointError if its weights are of another network."""
+    encoder = build.encoder(saved.experiment, dataset)
     network = network_of(saved, encoder.grid, len(dataset.classes))
-    return Trained(saved.path, e, dataset, encoder, network, saved.progress.history)
+    return Trained(saved.path, saved.experiment, dataset, encoder, network, saved.progress.history)

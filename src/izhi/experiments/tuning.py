@@ -14,10 +14,11 @@ import socket
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tomli_w
 import torch
@@ -27,6 +28,7 @@ from izhi.data import Dataset
 from izhi.errors import DivergenceError, SettingError, unknown
 from izhi.experiments import build, plots
 from izhi.experiments.comparison import Variant
+from izhi.experiments.jobs import Job, Together
 from izhi.experiments.results.tuning import Tried, Tuning
 from izhi.experiments.run import RunListener, train
 from izhi.experiments.run_folder import RunFolder, versions
@@ -267,6 +269,7 @@ def tune(
     listener: RunListener,
     every_speaker: bool = False,
     dataset: Dataset | None = None,
+    at_once: Together | None = None,
 ) -> list[Best]:
     """Run each variant's study up to its number of trials, and give its best one.
 
@@ -282,20 +285,49 @@ def tune(
         every_speaker: whether each trial trains a network for each speaker, who is held out of its
             training samples, and is judged by their mean: one speaker says little about another.
         dataset: of all; loaded if it is None.
+        at_once: where the studies of several variants are done at once; None for one after another, in this process.
+            The trials of a study follow one another, since each is chosen by those before it.
     """
-    optuna = _optuna()
+    _optuna()
     planned = check(variants, ranges, settings, trials, every_speaker=every_speaker)
+    if at_once is not None:
+        study = partial(
+            _best_elsewhere, ranges=ranges, settings=settings, trials=trials, storage=storage,
+            every_speaker=every_speaker,
+        )  # fmt: skip
+        return at_once.run([Job(variant.label, partial(study, variant)) for variant in variants])
     whole = dataset or build.dataset(planned[0].data)
-    unseen = replace(whole, test=whole.test.subset(torch.zeros(len(whole.test), dtype=torch.bool)), groups={})
-    folds: list[int | None] = [*speakers(whole)] if every_speaker else [None]
     fabric = build.fabric(planned[0])
-    best = []
-    for variant, e in zip(variants, planned, strict=True):
-        mine = [r for r in ranges if r.concerns(e.neurons.neuron)]
-        study = _study(optuna, variant, e, mine, storage, prunes_at_once=every_speaker)
-        objective = _Objective(optuna, fabric, unseen, variant, mine, settings, listener, folds, e.training.seed)
-        best.append(_best(optuna, study, objective, variant, e, trials))
-    return best
+    return [
+        _best_of(
+            fabric, whole, variant, listener, ranges=ranges, settings=settings, trials=trials, storage=storage,
+            every_speaker=every_speaker,
+        )
+        for variant in variants
+    ]  # fmt: skip
+
+
+def _best_elsewhere(
+    variant: Variant, listener: RunListener, *, settings: Mapping[str, object], **others: Any
+) -> Best:  # fmt: skip
+    """The study of a variant in a process of its own."""
+    e = experiment({**settings, **variant.settings})
+    return _best_of(build.fabric(e), build.dataset(e.data), variant, listener, settings=settings, **others)
+
+
+def _best_of(
+    fabric: Fabric, dataset: Dataset, variant: Variant, listener: RunListener, *, ranges: Sequence[Range],
+    settings: Mapping[str, object], trials: int, storage: str, every_speaker: bool,
+) -> Best:  # fmt: skip
+    """Run the study of a variant up to its number of trials."""
+    optuna, e = _optuna(), experiment({**settings, **variant.settings})
+    none_of_them = torch.zeros(len(dataset.test), dtype=torch.bool)
+    unseen = replace(dataset, test=dataset.test.subset(none_of_them), groups={})
+    folds: list[int | None] = [*speakers(dataset)] if every_speaker else [None]
+    mine = [r for r in ranges if r.concerns(e.neurons.neuron)]
+    study = _study(optuna, variant, e, mine, storage, prunes_at_once=every_speaker)
+    objective = _Objective(optuna, fabric, unseen, variant, mine, settings, listener, folds, e.training.seed)
+    return _best(optuna, study, objective, variant, e, trials)
 
 
 def _study(

@@ -30,6 +30,16 @@ def report(command: Command) -> None:
     command.add_argument("--out", metavar="FILE", help="the page (.html) [FOLDER/report.html]")
 
 
+def rank(command: Command) -> None:
+    command.add_argument(
+        "folders",
+        metavar="FOLDER",
+        nargs="+",
+        help="folders of comparisons on different data sets, of the same variants",
+    )
+    command.add_argument("--out", metavar="FOLDER", help="folder of the table and the figure [runs/TIME-rank]")
+
+
 def redraw(command: Command) -> None:
     command.add_argument("folder", metavar="FOLDER", help=_FOLDERS)
     command.add_argument("--out", metavar="FILE", required=True, help="the figure (.png, .svg, .pdf)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from izhi.cli.options.settings import add_setting, add_settings, run_options, samples_options
+from izhi.cli.options.settings import add_setting, add_settings, jobs_options, run_options, samples_options
 from izhi.cli.parser import Command
 from izhi.experiments.settings import Mark, marked
 from izhi.experiments.settings.choices import USUAL_SEARCH
@@ -19,6 +19,10 @@ def compare(command: Command) -> None:
     command.add_argument(
         "--folds", action="store_true", help="five-fold cross-validation of an embedded data set, for each seed"
     )
+    command.add_argument(
+        "--reference", metavar="LABEL", help="the variant that the report sets the others against [the first]"
+    )
+    jobs_options(command, "runs")
     run_options(command)
     add_settings(command, without=("neuron", "connection", "seed", "fold"))
 
@@ -40,6 +44,7 @@ def tune(command: Command) -> None:
         metavar="PLACE",
         help="a file that processes share, or the URL of a database [studies.log in --out]",
     )
+    jobs_options(command, "variants")
     run_options(command)
     add_settings(command, without=("neuron", "connection"))
 
@@ -57,6 +62,10 @@ def evaluate(command: Command) -> None:
     command.add_argument(
         "--against", metavar="RUN", help="compare an artifact with the run it came from, on every spike"
     )
+    command.add_argument(
+        "--energy", action="store_true",
+        help="also count synaptic operations, spikes, updates and memory reads of a run, and estimate their energy",
+    )  # fmt: skip
     samples_options(command, "of an artifact: ")
     for name in marked(Mark.OF_EVALUATION):
         add_setting(command, name)

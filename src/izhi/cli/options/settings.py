@@ -28,6 +28,18 @@ def folder_options(command: Command) -> None:
     command.add_argument("--quiet", action="store_true", help="show no progress")
 
 
+def jobs_options(command: Command, what: str) -> None:
+    """Options of commands that may do several runs at once."""
+    command.add_argument(
+        "--jobs", type=int, metavar="N",
+        help=f"{what} at once, each in a process of its own with an equal share of the threads [1]",
+    )  # fmt: skip
+    command.add_argument(
+        "--ray", metavar="ADDRESS",
+        help=f"{what} at once on a Ray cluster: auto, host:port, or local to start one here [none]",
+    )  # fmt: skip
+
+
 def samples_options(command: Command, of: str = "") -> None:
     """Options of commands that run test samples through an artifact."""
     command.add_argument("--dataset", metavar="NAME", help=f"{of}another data set of the same inputs and classes")

@@ -23,6 +23,8 @@ from izhi.hardware.fixed.network import Part
 
 #: pJ of a bit that is added, of a pair of bits that are multiplied, and of a bit that is read or written.
 ADDITION, PRODUCT, ACCESS = 0.1 / 32, 3.1 / 32**2, 10 / 64
+#: pJ of an addition and of a product in float32, of the same source.
+FLOAT_ADDITION, FLOAT_PRODUCT = 0.9, 3.7
 #: Energy of an FPGA, of that of an integrated circuit: with blocks for memories and products, and of logic alone.
 FPGA = (7.1, 14.0)
 
@@ -106,4 +108,4 @@ def _seen(part: Part, arriving: NDArray[np.integer]) -> int:
     return int((x if part.window is None else part.window.seen(x)).sum())
 
 
-__all__ = ["ACCESS", "ADDITION", "FPGA", "PRODUCT", "Operations", "operations"]
+__all__ = ["ACCESS", "ADDITION", "FLOAT_ADDITION", "FLOAT_PRODUCT", "FPGA", "PRODUCT", "Operations", "operations"]

@@ -1,0 +1,154 @@
+"""Variants ranked over several finished comparisons, from their saved numbers: a table, tests and a figure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+
+from izhi import files
+from izhi.errors import SettingError, in_one_line, shown
+from izhi.experiments import plots, statistics
+from izhi.experiments.results.comparison import Comparison
+from izhi.experiments.statistics import LEVEL, Pair, Ranking
+from izhi.experiments.tables import markdown
+
+FIGURE, REPORT = "ranks.png", "report.md"
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A ranking, and what its reader must know of the comparisons that it is of.
+
+    Attributes:
+        ranking: of the variants that all comparisons have.
+        remarks: sentences.
+    """
+
+    ranking: Ranking
+    remarks: Sequence[str]
+
+    def summary(self) -> dict[str, object]:
+        """As plain values, for --json."""
+        found = self.ranking
+        return {
+            "tasks": list(found.tasks),
+            "accuracies": {label: list(x) for label, x in found.accuracies.items()},
+            "mean_ranks": dict(found.ranks),
+            "friedman": None if found.friedman is None else {"statistic": found.friedman[0], "p": found.friedman[1]},
+            "critical_difference": found.critical,
+            "groups_that_do_not_differ": [list(x) for x in found.cliques],
+            "pairs": [asdict(pair) for pair in found.pairs],
+            "limits": found.limits,
+            "remarks": list(self.remarks),
+        }
+
+
+def of(folders: Sequence[Path]) -> Ranked:
+    """Rank the variants of comparisons, by the mean test accuracy of their seeds after the last epoch.
+
+    Args:
+        folders: of comparisons on different data sets; nothing in them but comparison.json is opened.
+
+    Raises:
+        SettingError: for fewer than two folders, one that is named twice, or fewer than two variants in common.
+        FileError, RunFolderError: for a folder that holds no comparison, or a damaged one.
+    """
+    if len(folders) < 2:
+        raise SettingError(f"{len(folders)} folder is named, expected comparisons on two data sets or more")
+    if twice := [path for path, count in Counter(folder.resolve() for folder in folders).items() if count > 1]:
+        raise SettingError(f"{twice[0]} is named twice, expected different comparisons")
+    found = [Comparison.read(folder) for folder in folders]
+    accuracies = [{row.label: fmean(row.test_accuracy) for row in one.rows} for one in found]
+    for folder, one, of_one in zip(folders, found, accuracies, strict=True):
+        if len(of_one) < len(one.rows):
+            raise SettingError(f"{folder} has two variants of the same label, expected different ones")
+    labels = [label for label in accuracies[0] if all(label in one for one in accuracies)]
+    if len(labels) < 2:
+        raise SettingError(
+            f"the comparisons have {len(labels)} variants in common ({shown(', '.join(accuracies[0]))} in"
+            f" {folders[0]}), expected two or more of the same labels"
+        )
+    datasets = [one.rows[0].config.dataset for one in found]
+    repeated = [name for name, count in Counter(datasets).items() if count > 1]
+    tasks = [
+        f"{name} ({folder.name})" if name in repeated else name for name, folder in zip(datasets, folders, strict=True)
+    ]
+    remarks = [
+        f"{name} is the data set of several comparisons, which the tests take to be independent."
+        for name in repeated
+    ]  # fmt: skip
+    left = sorted({label for one in accuracies for label in one} - {*labels})
+    if left:
+        remarks.append(f"Left out, since not every comparison has them: {in_one_line(', '.join(left))}.")
+    seeds = {len(row.seeds) for one in found for row in one.rows if row.label in labels}
+    if min(seeds) < 3:
+        remarks.append(f"There are accuracies of {min(seeds)} run{'s' if min(seeds) > 1 else ''} only.")
+    table = {label: [one[label] for one in accuracies] for label in labels}
+    return Ranked(statistics.rank(table, tasks), remarks)
+
+
+def write(found: Ranked, folder: Path, command: str) -> None:
+    """report.md and ranks.png."""
+    ranking = found.ranking
+    title = f"mean rank of test accuracy over {len(ranking.tasks)} data sets"
+    drawn = plots.ranks(ranking.ranks, ranking.critical, ranking.cliques, title)
+    plots.save(drawn, folder / FIGURE)
+    least = f"{100 * (1 - LEVEL):g} %"
+    lines = [
+        f"# Ranks over {len(ranking.tasks)} data sets", "", f"    {command}", "",
+        markdown(headings(ranking), cells(ranking), right=range(1, len(ranking.tasks) + 2)), "",
+        *(f"- {sentence}" for sentence in sentences(found)), "",
+        f"![mean ranks; bars join variants that do not differ]({FIGURE})", "",
+        f"Pairs: differences with intervals of {least} by the bootstrap over data sets, p of Wilcoxon's test:",
+        "", markdown(PAIR_HEADINGS, map(pair_cells, ranking.pairs), right=(1, 2, 3, 4)), "",
+    ]  # fmt: skip
+    files.write_bytes(folder / REPORT, "\n".join(lines).encode())
+
+
+def headings(ranking: Ranking) -> tuple[str, ...]:
+    """Columns of the table of variants."""
+    return ("variant", "mean rank", *(f"{in_one_line(task)} (%)" for task in ranking.tasks))
+
+
+def cells(ranking: Ranking) -> list[tuple[str, ...]]:
+    """Rows of the table of variants, the best first."""
+    return [
+        (in_one_line(label), f"{mean:.2f}", *(f"{100 * x:.2f}" for x in ranking.accuracies[label]))
+        for label, mean in ranking.ranks.items()
+    ]
+
+
+#: Columns of the table of pairs.
+PAIR_HEADINGS = ("pair", "difference in mean rank", "in accuracy (points)", "p", "p, Holm")
+
+
+def pair_cells(pair: Pair) -> tuple[str, ...]:
+    """A row of the table of pairs."""
+    rank, accuracy = pair.rank, [100 * x for x in pair.accuracy]
+    return (
+        f"{in_one_line(pair.first)} − {in_one_line(pair.second)}", f"{rank[0]:+.2f} ({rank[1]:+.2f} … {rank[2]:+.2f})",
+        f"{accuracy[0]:+.2f} ({accuracy[1]:+.2f} … {accuracy[2]:+.2f})", f"{pair.p:.3g}", f"{pair.holm:.3g}",
+    )  # fmt: skip
+
+
+def sentences(found: Ranked) -> list[str]:
+    """What the tests say, and what they cannot show."""
+    ranking = found.ranking
+    lines = []
+    if ranking.friedman is None:
+        lines.append("Friedman's test is of three variants or more.")
+    else:
+        statistic, p = ranking.friedman
+        said = "some variants differ" if p < LEVEL else "it does not show that variants differ"
+        lines.append(f"Friedman's test: χ² = {statistic:.2f}, p = {p:.3g}: {said}.")
+    differ = [f"{pair.first} and {pair.second}" for pair in ranking.pairs if pair.holm < LEVEL]
+    lines.append(f"Wilcoxon's test with Holm's correction: {'; '.join(differ) or 'no two variants'} differ.")
+    together = "; ".join(", ".join(group) for group in ranking.cliques) or "none"
+    lines.append(f"Nemenyi's test: mean ranks {ranking.critical:.2f} apart differ; closer together are: {together}.")
+    return [in_one_line(line) for line in (*lines, *ranking.limits, *found.remarks)]
+
+
+__all__ = ["FIGURE", "PAIR_HEADINGS", "REPORT", "Ranked", "cells", "headings", "of", "pair_cells", "sentences", "write"]
