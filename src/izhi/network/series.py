@@ -31,7 +31,7 @@ def resampled(series: SeriesBatch, steps: int) -> Tensor:
         raise ShapeError(f"T = {steps} time steps, expected at least 1")
     values, lengths = series.dense().double(), series.lengths[:, None]
     sums = torch.nn.functional.pad(values.cumsum(1), (0, 0, 1, 0))
-    edges = torch.arange(steps + 1) * lengths / steps
+    edges = torch.arange(steps + 1, dtype=torch.float64) * lengths / steps
     below = edges.long().clamp(max=lengths - 1)
     series_of = torch.arange(len(series))[:, None]
     integral = sums[series_of, below] + (edges - below)[..., None] * values[series_of, below]
