@@ -120,7 +120,7 @@ def test_lists_of_names_are_made_from_the_fields():
         "neuron", "order", "connection", "readout", "hidden", "layers", "learn", "per_neuron", "per_channel", "mixture",
         "population", "steps", "encoding", "window", "pool", "counts", "normalize_time", "delays",
         "delay_type", "weight_bits", "weight_scale", "state_bits", "dataset", "fold", "best_inputs", "levels",
-        "modules",
+        "modules", "lengths", "delta", "crossings",
     }  # fmt: skip
     assert set(marked(Mark.OF_FILES)) == {"modules"}
     assert set(marked(Mark.ON_DEVICE)) == {
