@@ -195,7 +195,7 @@ def test_data(real_data, tmp_path, capsys, monkeypatch):
     listed = izhi("data", "list", cwd=tmp_path)
     assert listed.returncode == 0
     assert re.search("^digits +embedded", listed.stdout, re.MULTILINE)
-    assert "mnist          verified" in listed.stdout
+    assert re.search("^mnist +verified", listed.stdout, re.MULTILINE)
     for action in ("verify", "fetch"):
         assert main(["data", action, "mnist"]) == 0
     capsys.readouterr()
