@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -203,8 +204,8 @@ def test_simulate_all(tmp_path):
 def test_data(real_data, tmp_path, capsys, monkeypatch):
     listed = izhi("data", "list", cwd=tmp_path)
     assert listed.returncode == 0
-    assert "digits         embedded" in listed.stdout
-    assert "mnist          verified" in listed.stdout
+    assert re.search("^digits +embedded", listed.stdout, re.MULTILINE)
+    assert re.search("^mnist +verified", listed.stdout, re.MULTILINE)
     for action in ("verify", "fetch"):
         assert main(["data", action, "mnist"]) == 0
     capsys.readouterr()

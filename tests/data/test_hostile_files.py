@@ -22,7 +22,7 @@ from scipy.io import loadmat, savemat
 
 from hostility import complaints, mutations
 from izhi import data
-from izhi.data import download, hdf5, matlab as matlab_files, mnist, nmnist, shd, stmnist
+from izhi.data import download, hdf5, matlab as matlab_files, mnist, nmnist, shd, stmnist, ts
 from izhi.errors import DataError
 
 #: Memory that reading a file of some kilobytes may take.
@@ -147,7 +147,22 @@ def read_download(folder, raw):
 
 
 #: Format → small sound files, and how one is read.
+def ts_samples(folder):
+    head = "#\ufeff about\n@problemName x\n@timeStamps false\n@dimensions 2\n@classLabel true a b\n@data\n"
+    plain = "\n@CLASSLABEL true 1 2\n@data\n1,2.5,-3E-1:1\n4:2\n"
+    return [(head + "1,2,3:4,5,6:a\n0,1:2,3:b\n").encode(), plain.encode()]
+
+
+def read_ts(folder, raw):
+    path = folder / "x_TRAIN.ts"
+    path.write_bytes(raw)
+    series, labels, classes = ts.read(path)
+    assert len(series) == len(labels) > max(labels) - len(classes)
+    assert all(np.isfinite(one).all() and one.shape[1] == series[0].shape[1] for one in series)
+
+
 FORMATS = {
+    "ts": (ts_samples, read_ts),
     "shd": (shd_samples, read_shd),
     "stmnist": (stmnist_samples, read_stmnist),
     "matlab": (matlab_samples, read_matlab),

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from izhi import LIF
 from izhi.connections import Conv2d, Linear
 from izhi.data import Dataset, EventSamples
-from izhi.encoding import EventEncoder, RowEncoder, ValueEncoder, usual
+from izhi.encoding import EventEncoder, RowEncoder, SeriesEncoder, ValueEncoder, usual
 from izhi.errors import CheckpointError, DataError, IzhiError, SettingError
 from izhi.network import Layer, Network
 from izhi.training import Data, Gradients, Loss, Optimizer, Trainer
@@ -108,12 +108,19 @@ def test_values_over_time_are_currents_of_their_own_steps():
     x[y == 1, 6:] += 0.8
     data = Dataset.of(x, y, over_time=True)
     encoder = usual(data)
-    assert isinstance(encoder, RowEncoder)
-    spikes = encoder(data.train.batch(slice(0, 2))[0], 0)
-    np.testing.assert_allclose(spikes[:, 0], data.train.inputs[0].view(12, 3))
+    assert isinstance(encoder, SeriesEncoder)
+    series = data.train.batch(slice(0, 2))[0]
+    np.testing.assert_allclose(encoder(series, 0)[:, 1], series.values[12:], rtol=1e-6)
     torch.manual_seed(0)
     network = Network([Layer(Linear(3, 40, recurrent=True), LIF())], readout=Linear(40, 2))
     assert trainer().fit(network, data).history[-1]["test_accuracy"] > 0.8
+
+
+def test_frames_over_time_keep_their_shape():
+    data = Dataset.of(np.random.default_rng(0).random((10, 5, 1, 4, 4)), [0, 1] * 5, over_time=True)
+    encoder = usual(data)
+    assert isinstance(encoder, RowEncoder)
+    assert (encoder.steps, encoder.grid) == (5, (1, 4, 4))
 
 
 def test_recordings_as_tonic_has_them():

@@ -129,7 +129,7 @@ def test_what_is_not_there_or_no_folder_of_classes(tmp_path, capsys):
     (tmp_path / "classes" / "a" / "x.png").write_bytes(b"no image")
     (tmp_path / "text.npz").write_text("no archive")
     for name, message in (
-        ("none.npz", "is not there, expected a file .npz or a folder of classes"),
+        ("none.npz", "is not there, expected a file .npz or .ts, or a folder of classes"),
         ("empty", "holds no folders, expected one for each class"),
         ("classes", "x.png is no image or array|cannot read"),
         ("text.npz", "text.npz holds no arrays"),

@@ -81,7 +81,7 @@ def _told(changes: Mapping[str, float]) -> str:
 
 
 def data_sets(a: argparse.Namespace) -> None:
-    names = a.names or [*data.DATASETS, *data.found()]
+    names = a.names or [*data.DATASETS, *data.CARRIED, *data.found()]
     for name in names:
         data.require_known(name)
     rows = []
@@ -112,10 +112,10 @@ class _Row:
 
     def __str__(self) -> str:
         # A subset is as sound as what was published, and less.
-        about = f"published: {self.about}" if self.name in data.FILES else self.about
+        about = f"published: {self.about}" if self.name in (*data.FILES, *data.CARRIED) else self.about
         if self.train is not None:
             about = f"{self.train:,} training and {self.test:,} test samples ({about})"
-        return f"{self.name:14} {self.state:10} {about}"
+        return f"{self.name:24} {self.state:10} {about}"
 
 
 def _looked_at(name: str, *, quick: bool) -> _Row:

@@ -1,10 +1,12 @@
 from .catalogue import (
+    CARRIED as CARRIED,
     DATASETS as DATASETS,
     EMBEDDED as EMBEDDED,
     FILES as FILES,
     data_root as data_root,
     found as found,
     has_events as has_events,
+    is_over_time as is_over_time,
     require_known as require_known,
     usual_window as usual_window,
 )
@@ -19,5 +21,12 @@ from .loading import (
     load as load,
     source_of as source_of,
 )
-from .samples import AnySamples as AnySamples, Samples as Samples, split as split, stream as stream
+from .samples import (
+    AnyBatch as AnyBatch,
+    AnySamples as AnySamples,
+    Samples as Samples,
+    split as split,
+    stream as stream,
+)
+from .series import Scale as Scale, SeriesBatch as SeriesBatch, SeriesSamples as SeriesSamples
 from .source import Part as Part, Source as Source

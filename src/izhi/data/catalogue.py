@@ -1,14 +1,16 @@
 """Data sets that have a name, and what is known of each before it is loaded.
 
-Beside these, a path names a file or folder of one's own (``izhi.data.places``), ``module:function`` a function
-(``izhi.data.functions``), packages bring data sets of theirs, and
-any folder of the data root that holds ``<folder>_train.h5`` and ``<folder>_test.h5`` in the
-format of the Spiking Heidelberg Digits is a data set of that name.
+Beside these, ``ts:NAME`` is a data set of the UCR and UEA archives of time series (``izhi.data.ucr``), a path names a
+file or folder of one's own (``izhi.data.places``), ``module:function`` a function (``izhi.data.functions``), packages
+bring data sets of theirs, and any folder of the data root that holds ``<folder>_train.h5`` and ``<folder>_test.h5`` in
+the format of the Spiking Heidelberg Digits is a data set of that name.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import zipfile
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -27,7 +29,24 @@ DATASETS = {
     "nmnist": "70,000 recordings of MNIST by an event camera of 34×34 pixels, 1.2 GB",
     "shd": "10,420 spoken digits as spikes of 700 channels, 0.4 GB",
     "stmnist": "6,953 digits written on a skin of 10×10 taxels; its authors give it on request",
+    "smartwatch": "7 shoulder exercises of 10 people, 6 channels of a watch over 4 s, in the package seglearn, 11 MB",
 }
+#: Those that hold time series.
+OVER_TIME = ("smartwatch",)
+#: Of the UCR and UEA archives, what a package of Python carries: name → the package, and what it is.
+ARCHIVE = "ts:"
+CARRIED = {
+    "ts:JapaneseVowels": ("aeon", "640 vowels of 9 speakers, 12 channels, 7 to 29 steps"),
+    "ts:BasicMotions": ("aeon", "80 motions of 4 kinds, 6 channels of a watch, 100 steps"),
+    "ts:PickupGestureWiimoteZ": ("aeon", "100 gestures of 10 people, 1 channel, 29 to 361 steps"),
+    "ts:GunPoint": ("aeon", "200 motions of a hand, 2 kinds, 1 channel, 150 steps"),
+    "ts:ItalyPowerDemand": ("aeon", "1,096 days, winter or summer, 1 channel, 24 steps"),
+    "ts:ACSF1": ("aeon", "200 appliances of 10 kinds, 1 channel, 1,460 steps"),
+    "ts:ArrowHead": ("aeon", "211 outlines of arrowheads, 3 kinds, 1 channel, 251 steps"),
+    "ts:OSULeaf": ("aeon", "442 outlines of leaves, 6 kinds, 1 channel, 427 steps"),
+    "ts:PLAID": ("sktime", "1,074 appliances of 11 kinds, 1 channel, 100 to 1,344 steps"),
+}
+_ARCHIVED = re.compile(r"ts:[A-Za-z0-9_]{1,64}")
 #: Those that come inside scikit-learn, and those that have files.
 EMBEDDED = ("digits", "iris", "wine", "breast_cancer")
 FILES = tuple(name for name in DATASETS if name not in EMBEDDED)
@@ -61,7 +80,17 @@ def found() -> list[str]:
 
 def is_path(name: str) -> bool:
     """Whether a data set is named by the path of its file or folder."""
-    return name.endswith(".npz") or os.sep in name
+    return name.endswith((".npz", ".ts")) or os.sep in name
+
+
+def is_archived(name: str) -> bool:
+    """Whether a data set is named as one of the archives of time series."""
+    return name.startswith(ARCHIVE)
+
+
+def folder_of(name: str) -> Path:
+    """Where a data set has its folder, below the data root."""
+    return data_root().joinpath(*name.split(":")) if is_archived(name) else data_root() / name
 
 
 def provided() -> dict[str, EntryPoint]:
@@ -74,9 +103,17 @@ def require_known(name: str) -> None:
     if functions.is_function(name):
         functions.require_trusted(name)
         return
+    if is_archived(name):
+        if not _ARCHIVED.fullmatch(name):
+            raise SettingError(
+                f"data set {shown(name)} is none, expected ts: and a name of letters, such as ts:GunPoint"
+            )
+        return
     if is_path(name):
         if not Path(name).exists():
-            raise SettingError(f"data set {shown(name)} is not there, expected a file .npz or a folder of classes")
+            raise SettingError(
+                f"data set {shown(name)} is not there, expected a file .npz or .ts, or a folder of classes"
+            )
         return
     if name not in DATASETS and name not in (others := [*provided(), *found()]):
         raise unknown("data set", name, [*DATASETS, *others])
@@ -87,7 +124,7 @@ def usual_window(name: str) -> float | None:
     require_known(name)
     if functions.is_function(name):
         return functions.window(name)
-    if name in DATASETS or is_path(name):
+    if name in DATASETS or is_archived(name) or is_path(name):
         return WINDOWS.get(name)
     brought = provided().get(name)
     window: float | None = RECORDED_WINDOW if brought is None else brought.load().window
@@ -97,3 +134,27 @@ def usual_window(name: str) -> float | None:
 def has_events(name: str) -> bool:
     """Whether a known data set holds recorded events, not vectors."""
     return usual_window(name) is not None
+
+
+def is_over_time(name: str) -> bool:
+    """Whether a known data set holds time series."""
+    require_known(name)
+    if functions.is_function(name):
+        return functions.is_over_time(name)
+    if name in DATASETS or is_archived(name):
+        return name in OVER_TIME or is_archived(name)
+    if is_path(name):
+        return _holds_series(Path(name))
+    brought = provided().get(name)
+    return brought is not None and bool(getattr(brought.load(), "over_time", False))
+
+
+def _holds_series(path: Path) -> bool:
+    """Whether a path names files .ts, or an archive of arrays that says so; what is damaged is seen when it is read."""
+    if path.suffix != ".npz":
+        return path.suffix == ".ts" or (path.is_dir() and any(path.glob("*_TRAIN.ts")))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name in ("over_time.npy", "lengths.npy", "lengths_train.npy") for name in archive.namelist())
+    except Exception:  # zipfile raises many kinds for files that are none of its own
+        return False

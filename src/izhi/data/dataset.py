@@ -9,6 +9,7 @@ from torch import Tensor
 
 from izhi.data import own
 from izhi.data.samples import AnySamples
+from izhi.data.series import Scale
 from izhi.errors import SettingError
 
 
@@ -21,11 +22,12 @@ class Dataset:
         train: samples to learn from; ``izhi.data.split`` takes validation samples out of them.
         test: samples used for no choice of any kind.
         classes: names of the classes, in the order of the labels.
-        shape: shape of one input as people know it, such as (28, 28).
+        shape: shape of one input as people know it, such as (28, 28); of time series that of the longest.
         groups: parts of the test samples whose accuracy is also reported apart: name → mask (M,).
-        speakers: who spoke each training sample, (M,), where that is known.
+        speakers: who spoke each training sample, or whose it is, (M,), where that is known.
         over_time: whether the first dimension of ``shape`` is time.
         window: milliseconds of recordings; None for values.
+        scale: by which time series were scaled; None for others.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Dataset:
     speakers: Tensor | None = None
     over_time: bool = False
     window: float | None = None
+    scale: Scale | None = None
 
     @classmethod
     def of(
@@ -53,18 +56,22 @@ class Dataset:
             test: test samples, like ``samples`` or a pair of an array and its labels; None to set a fifth of
                 each class apart.
             classes: their names; None for numbers.
-            over_time: whether a sample is values over time, (T, …).
+            over_time: whether a sample is values over time, (T, …). Where it is (T, features), a time series, T may
+                differ from sample to sample.
             sensor: shape of the sensor of recordings, (channels,) or (polarities, height, width); None to find it.
             name: for messages.
 
         Values that are not within 0 and 1 are scaled, each by the range that it has in the training samples; uint8 is
-        taken as 0 to 255.
+        taken as 0 to 255. Time series are scaled by the range of each channel over all steps of the training samples.
 
         Raises:
             DataError: for what is no such data, naming the sample.
         """
-        train, held, names, shape, window = own.parts(samples, labels, test, classes, over_time, sensor)
-        return cls(name, train, held, names, shape, over_time=over_time, window=window)
+        found = own.parts(samples, labels, test, classes, over_time, sensor)
+        return cls(
+            name, found.train, found.test, found.classes, found.shape, over_time=over_time, window=found.window,
+            scale=found.scale,
+        )  # fmt: skip
 
     @property
     def features(self) -> int:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from izhi.data.download import Progress
     from izhi.data.source import Part
 
-_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+#: What begins with ts: is of the archives of time series.
+_NAME = re.compile(r"(?!ts:)[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 #: Where trusted names stand, separated by commas.
 TRUST = "IZHI_TRUST"
 _trusted: set[str] = set()
@@ -124,6 +125,13 @@ class Function:
         except (DataError, SettingError) as error:
             return [(Path(self.name), str(error))]
         return [(Path(self.name), None)]
+
+
+def is_over_time(name: str) -> bool:
+    """Whether a function gives time series."""
+    from izhi.data.series import SeriesSamples
+
+    return isinstance(called(name).train, SeriesSamples)
 
 
 def window(name: str) -> float | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from izhi.data import embedded, functions, mnist, nmnist, places, shd, stmnist
-from izhi.data.catalogue import EMBEDDED, data_root, is_path, provided, require_known
+from izhi.data import embedded, functions, mnist, nmnist, places, shd, smartwatch, stmnist, ucr
+from izhi.data.catalogue import EMBEDDED, folder_of, is_archived, is_path, provided, require_known
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.source import Part, Source
@@ -25,6 +25,7 @@ SOURCES: dict[str, Source] = {
         nmnist.NMNIST,
         shd.SHD,
         stmnist.STMNIST,
+        smartwatch.SMARTWATCH,
     )
 }
 
@@ -36,8 +37,10 @@ def source_of(name: str) -> Source:
         return SOURCES[name]
     if functions.is_function(name):
         return functions.Function(name)
+    if is_archived(name):
+        return ucr.Archived(name)
     if is_path(name):
-        return places.Arrays(name) if name.endswith(".npz") else places.ClassFolder(name)
+        return places.place(name)
     brought = provided().get(name)
     if brought is None:
         return shd.Recorded(name)
@@ -65,14 +68,14 @@ def load(
         one = replace(one, fold=fold, best_inputs=best_inputs)
     elif fold is not None or best_inputs is not None:
         raise SettingError(f"fold or best_inputs is given, but {name} is none of {', '.join(EMBEDDED)}; leave it out")
-    folder = data_root() / name
+    folder = folder_of(name)
     one.fetch(folder, report)
     return one.load(folder)
 
 
 def fetch(name: str, report: Progress = lambda line: None) -> Path | None:
     """Download what is missing of a data set; the folder that holds it, None if it needs none."""
-    one, folder = source_of(name), data_root() / name
+    one, folder = source_of(name), folder_of(name)
     one.fetch(folder, report)
     return None if name in EMBEDDED else folder
 
@@ -82,15 +85,15 @@ def check(name: str) -> list[Part]:
 
     A part is a file, or a folder or archive of recordings, every one of which is read.
     """
-    return source_of(name).check(data_root() / name)
+    return source_of(name).check(folder_of(name))
 
 
 def count(name: str) -> tuple[int, int]:
     """Training and test samples of a data set as it is there; DataError if it cannot be loaded."""
-    dataset = source_of(name).load(data_root() / name)
+    dataset = source_of(name).load(folder_of(name))
     return len(dataset.train), len(dataset.test)
 
 
 def is_there(name: str) -> bool:
     """Whether the files of a known data set are at hand."""
-    return source_of(name).is_there(data_root() / name)
+    return source_of(name).is_there(folder_of(name))

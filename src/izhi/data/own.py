@@ -1,10 +1,10 @@
-"""Data of one's own: arrays and tensors, torch's data sets and loaders, and recordings such as tonic's."""
+"""Data of one's own: arrays and tensors, torch's data sets and loaders, time series, and recordings such as tonic's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from izhi.data.events import Events, EventSamples, Remembering, checked
 from izhi.data.samples import AnySamples, Samples, split
+from izhi.data.series import Scale, SeriesSamples, checked as checked_series
 from izhi.errors import DataError, SettingError, shown
 
 Array: TypeAlias = NDArray[Any]
@@ -23,11 +24,22 @@ _TIME, _POLARITY = "t", "p"
 TEST_SHARE, TEST_SEED = 0.2, 0
 
 
+class Parts(NamedTuple):
+    """What a ``Dataset`` is made of."""
+
+    train: AnySamples
+    test: AnySamples
+    classes: tuple[str, ...]
+    shape: tuple[int, ...]
+    window: float | None = None
+    scale: Scale | None = None
+
+
 def parts(
     samples: object, labels: object, test: object, classes: Sequence[str] | None, over_time: bool,
     sensor: Sequence[int] | None,
-) -> tuple[AnySamples, AnySamples, tuple[str, ...], tuple[int, ...], float | None]:  # fmt: skip
-    """Training and test samples, names of classes, shape and window of what ``Dataset.of`` is given."""
+) -> Parts:  # fmt: skip
+    """The parts of what ``Dataset.of`` is given."""
     train, shape = _samples(samples, labels, over_time=over_time, sensor=sensor, where="sample")
     if test is None:
         train, held = split(train, TEST_SHARE, TEST_SEED)
@@ -35,15 +47,19 @@ def parts(
         given = test if isinstance(test, tuple) and len(test) == 2 else (test, None)
         events = isinstance(train, EventSamples)
         held, other = _samples(*given, over_time=over_time, sensor=shape if events else None, where="test sample")
-        if other != shape:
+        begin = 1 if isinstance(train, SeriesSamples) else 0  # series may be longer or shorter
+        if len(other) != len(shape) or other[begin:] != shape[begin:]:
             raise DataError(f"test samples have shape {other}, expected {shape}, that of the training samples")
     names = _names(classes, train, held)
+    if isinstance(train, SeriesSamples) and isinstance(held, SeriesSamples):
+        scale = Scale.of(train)
+        return Parts(train.scaled(scale), held.scaled(scale), names, (train.longest, train.features), scale=scale)
     if isinstance(train, Samples) and isinstance(held, Samples):
-        return *_scaled(train, held), names, shape, None
+        return Parts(*_scaled(train, held), names, shape)
     readers = [part.reader for part in (train, held) if isinstance(part, EventSamples)]
     inner = [x.reader for x in readers if isinstance(x, Remembering)]
     windows = [x.window for x in inner if isinstance(x, _Recordings)]
-    return train, held, names, shape, max(windows)
+    return Parts(train, held, names, shape, max(windows))
 
 
 def _names(classes: Sequence[str] | None, *parts: AnySamples) -> tuple[str, ...]:
@@ -69,16 +85,14 @@ def _samples(
     if is_array and labels is None:
         raise DataError(f"there are samples without labels, expected a label for each {where}; give Dataset.of(x, y)")
     if is_array:
-        x = _array(samples, where)
-        return _of_arrays(x, _labels(labels, len(x), where), over_time=over_time, where=where)
+        return _of_values(samples, labels, over_time=over_time, where=where)
     if not hasattr(samples, "__getitem__") or not hasattr(samples, "__len__") or not len(samples):
         raise DataError(f"the samples are {shown(samples)}, expected arrays, or a torch Dataset that is not empty")
     first, _ = _pair(samples[0], where, 0)
     if isinstance(first, np.ndarray) and first.dtype.names:
         return _recordings(samples, sensor)
     pairs = [_pair(samples[k], where, k) for k in range(len(samples))]
-    x = _stacked([one for one, _ in pairs], where)
-    return _of_arrays(x, _labels([y for _, y in pairs], len(x), where), over_time=over_time, where=where)
+    return _of_values([one for one, _ in pairs], [y for _, y in pairs], over_time=over_time, where=where)
 
 
 class _Pairs(list[object]):
@@ -94,18 +108,20 @@ def _pair(item: object, where: str, number: int) -> tuple[Any, Any]:
     return item[0], item[1]
 
 
-def _array(values: object, where: str) -> Array:
-    try:
+def _array(values: Any, where: str) -> Array:
+    if isinstance(values, (np.ndarray, Tensor)):
         found = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
-    except ValueError:
-        return _stacked(list(values), where)  # type: ignore[call-overload]
-    if found.dtype == object:
-        return _stacked(list(found), where)
-    return found
+        if found.dtype != object:
+            return found
+    return _stacked(list(values), where)
+
+
+def _each(samples: Iterable[object]) -> list[Array]:
+    return [np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x) for x in samples]
 
 
 def _stacked(samples: list[object], where: str) -> Array:
-    arrays = [np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x) for x in samples]
+    arrays = _each(samples)
     for number, one in enumerate(arrays):
         if one.shape != arrays[0].shape:
             raise DataError(
@@ -123,6 +139,19 @@ def _labels(labels: object, count: int, where: str) -> Tensor:
         odd = 0 if whole is None else int(((whole != found) | (whole < 0)).argmax())
         raise DataError(f"{where} {odd} has the label {shown(found[odd].item())}, expected a whole number from 0")
     return torch.from_numpy(whole)
+
+
+def _of_values(
+    samples: Any, labels: object, *, over_time: bool, where: str
+) -> tuple[Samples | SeriesSamples, tuple[int, ...]]:
+    """Time series where each sample is (T, features), all others as vectors; and the shape of one."""
+    if over_time:
+        arrays = _each(samples)
+        if arrays and arrays[0].ndim == 2:
+            series = SeriesSamples.of(checked_series(arrays, where), _labels(labels, len(arrays), where))
+            return series, (series.longest, series.features)
+    x = _array(samples, where)
+    return _of_arrays(x, _labels(labels, len(x), where), over_time=over_time, where=where)
 
 
 def _of_arrays(x: Array, y: Tensor, *, over_time: bool, where: str) -> tuple[Samples, tuple[int, ...]]:
@@ -211,4 +240,4 @@ def _recordings(dataset: object, sensor: Sequence[int] | None) -> tuple[EventSam
     return EventSamples.of(reader), reader.shape
 
 
-__all__ = ["TEST_SEED", "TEST_SHARE", "parts"]
+__all__ = ["TEST_SEED", "TEST_SHARE", "Parts", "parts"]

@@ -1,4 +1,5 @@
-"""Data sets in files of one's own, named by their path: a NumPy archive, or a folder with a folder for each class."""
+"""Data sets in files of one's own, named by their path: a NumPy archive, time series in files .ts, or a folder for each
+class."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from izhi import files
+from izhi.data import ts
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.own import Array
@@ -58,7 +60,11 @@ class _Place:
 
 @dataclass(frozen=True)
 class Arrays(_Place):
-    """A file .npz with the arrays x and y, or x_train, y_train, x_test and y_test, and if wished classes."""
+    """A file .npz with the arrays x and y, or x_train, y_train, x_test and y_test, and if wished classes.
+
+    With ``over_time`` x is (samples, T, features), time series. With ``lengths``, or lengths_train and lengths_test, of
+    each only so many steps count.
+    """
 
     about = "arrays of your own"
 
@@ -66,17 +72,48 @@ class Arrays(_Place):
         """The data set; nothing in the file is executed."""
         arrays = files.arrays(Path(self.name), _MOST_PACKED, "arrays", "np.savez")
         if "x_train" in arrays:
-            x, y = arrays.get("x_train"), arrays.get("y_train")
-            test = (arrays["x_test"], arrays.get("y_test")) if "x_test" in arrays else None
+            x, y = self._series(arrays, "x_train", "lengths_train"), arrays.get("y_train")
+            has_test = "x_test" in arrays
+            test = (self._series(arrays, "x_test", "lengths_test"), arrays.get("y_test")) if has_test else None
         else:
-            x, y, test = arrays.get("x"), arrays.get("y"), None
+            x, y, test = self._series(arrays, "x", "lengths"), arrays.get("y"), None
         if x is None:
             raise DataError(
                 f"{self.name} holds {', '.join(sorted(arrays)) or 'nothing'}, expected x and y, or x_train, y_train,"
                 " x_test and y_test"
             )
         classes = [str(c) for c in arrays["classes"]] if "classes" in arrays else None
-        return _named(self.name, x, y, test, classes)
+        over_time = bool(arrays.get("over_time", np.array(False)).any()) or isinstance(x, list)
+        return _named(self.name, x, y, test, classes, over_time=over_time)
+
+    def _series(self, arrays: dict[str, Array], name: str, lengths: str) -> Array | list[Array] | None:
+        """An array, of which each sample is cut off at its length, if the file gives lengths."""
+        x, ends = arrays.get(name), arrays.get(lengths)
+        if x is None or ends is None:
+            return x
+        if x.ndim != 3 or ends.shape != x.shape[:1] or ends.dtype.kind not in "iu":
+            raise DataError(
+                f"{self.name} has {name} {x.shape} and {lengths} {ends.shape} of {ends.dtype}, expected (samples, T,"
+                " features), and a whole number for each sample"
+            )
+        odd = (ends < 1) | (ends > x.shape[1])
+        if odd.any():
+            at = int(odd.argmax())
+            raise DataError(
+                f"{self.name}: {lengths}[{at}] is {ends[at]}, expected 1 to {x.shape[1]}, the steps of {name}"
+            )
+        return [one[:end] for one, end in zip(x, ends, strict=True)]
+
+
+@dataclass(frozen=True)
+class SeriesFiles(_Place):
+    """A file .ts, or a folder with one file *_TRAIN.ts; *_TEST.ts beside it has the test samples."""
+
+    about = "time series of your own"
+
+    def load(self, folder: Path) -> Dataset:
+        """The data set."""
+        return ts.load(Path(self.name).name, *ts.pair(Path(self.name)))
 
 
 @dataclass(frozen=True)
@@ -134,9 +171,21 @@ def _sample(file: Path) -> Array:
         raise DataError(f"{file} is no image or array ({shown(reason)}); leave it out") from None
 
 
-def _named(name: str, x: object, y: object, test: object, classes: list[str] | None) -> Dataset:
+def _named(
+    name: str, x: object, y: object, test: object, classes: list[str] | None, *, over_time: bool = False
+) -> Dataset:
     """``Dataset.of``, whose errors name the file."""
     try:
-        return Dataset.of(x, y, test=test, classes=classes, name=Path(name).stem)
+        return Dataset.of(x, y, test=test, classes=classes, over_time=over_time, name=Path(name).stem)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
+
+
+def place(name: str) -> Arrays | SeriesFiles | ClassFolder:
+    """What a path names."""
+    path = Path(name)
+    if path.suffix == ".npz":
+        return Arrays(name)
+    if path.suffix == ".ts" or (path.is_dir() and any(path.glob(f"*{ts.TRAIN}"))):
+        return SeriesFiles(name)
+    return ClassFolder(name)

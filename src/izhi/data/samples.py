@@ -1,4 +1,4 @@
-"""Samples as training takes them: vectors in memory or recordings, and their splits and batches."""
+"""Samples as training takes them: vectors, time series or recordings, and their splits and batches."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from izhi.data.events import EventBatch, EventSamples
+from izhi.data.series import SeriesBatch, SeriesSamples
 from izhi.errors import DataError, SettingError
 from izhi.seeds import Purpose, derive_seed
 
@@ -42,8 +43,10 @@ class Samples:
         return int(self.inputs.shape[1])
 
 
-#: What training takes: vectors in memory, or recordings of events that are read when they are needed.
-AnySamples = Samples | EventSamples
+#: What training takes: vectors or time series in memory, or recordings of events that are read when they are needed.
+AnySamples = Samples | SeriesSamples | EventSamples
+#: Some of them at once: values (B, N) from 0 to 1, time series, or recordings.
+AnyBatch = Tensor | SeriesBatch | EventBatch
 
 
 def split(samples: AnySamples, validation: float, seed: int) -> tuple[AnySamples, AnySamples]:
@@ -70,9 +73,9 @@ def split(samples: AnySamples, validation: float, seed: int) -> tuple[AnySamples
     return samples.subset(keep), samples.subset(out)
 
 
-def stream(samples: AnySamples, indices: Iterable[Tensor]) -> Iterator[tuple[Tensor | EventBatch, Tensor]]:
+def stream(samples: AnySamples, indices: Iterable[Tensor]) -> Iterator[tuple[AnyBatch, Tensor]]:
     """The batch of each index; of recordings, the next is read while this one is in use."""
-    if isinstance(samples, Samples):
+    if not isinstance(samples, EventSamples):
         for index in indices:
             yield samples.batch(index)
         return

@@ -21,7 +21,7 @@ class Source(Protocol):
         name: as on the command line; the folder that it has below the data root.
         about: what it is, in a line.
         window: milliseconds of a recording that are used unless a setting says otherwise; None for a
-            data set of vectors.
+            data set of vectors. A source of time series also has ``over_time``, which is True.
     """
 
     @property

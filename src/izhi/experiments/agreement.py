@@ -27,7 +27,7 @@ def reference(trained: Trained) -> Reference:
         arriving = torch.from_numpy(inputs).float()
         if arriving.dim() == 2:  # currents, constant over time
             arriving = arriving.expand(coding.steps, *arriving.shape)
-        elif coding.encoding == "constant":
+        elif coding.is_graded:
             arriving = arriving / coding.levels
         with torch.no_grad():
             out = network(arriving)

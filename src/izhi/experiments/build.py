@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from izhi import data, training
-from izhi.data import AnySamples, Dataset, hold_out_speaker, split
+from izhi.data import AnySamples, Dataset, SeriesSamples, hold_out_speaker, split
 from izhi.errors import SettingError, unknown
 from izhi.experiments import rows
 from izhi.experiments.rows import Row, Shape
@@ -26,6 +26,7 @@ from izhi.network import Network, blueprint
 from izhi.network.connections import Connection, ExponentialSynapse, Linear
 from izhi.network.encoders import Encoder, EventEncoder, RowEncoder, ValueEncoder
 from izhi.network.encoding import Augmentation
+from izhi.network.series import SERIES_CODES, SeriesEncoder
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import Evolution, Gradients, Method, Optimizer, Trainer, checkpoint
 
@@ -95,6 +96,8 @@ def encoder(e: Experiment, dataset: Dataset) -> Encoder:
 
 
 def _encoder(coding: CodingSettings, change: AugmentationSettings, dataset: Dataset, packs: bool) -> Encoder:
+    if isinstance(dataset.train, SeriesSamples):
+        return _series_encoder(coding, change, dataset, packs)
     shape, is_image = dataset.shape, len(dataset.shape) == 2
     if coding.encoding == "events":
         changes = Augmentation(**change.model_dump())
@@ -110,7 +113,30 @@ def _encoder(coding: CodingSettings, change: AugmentationSettings, dataset: Data
         if coding.steps % shape[0]:
             raise SettingError(f"steps is {coding.steps}, expected a multiple of {shape[0]}, the rows of an image")
         return RowEncoder(coding.steps, shape, change.shift)
-    return ValueEncoder(coding.encoding or "rate", coding.steps, shape, coding.population, change.shift, packs)
+    code = coding.encoding or "rate"
+    if code == "current" or code == "delta" or code == "level":
+        raise SettingError(f"encoding is {code!r}, but {dataset.name} holds no time series; choose rate or another")
+    return ValueEncoder(code, coding.steps, shape, coding.population, change.shift, packs)
+
+
+def _series_encoder(
+    coding: CodingSettings, change: AugmentationSettings, dataset: Dataset, packs: bool
+) -> SeriesEncoder:
+    if change.shift:
+        raise SettingError(f"shift is {change.shift}, but {dataset.name} holds no images; leave it out")
+    pads, longest = coding.lengths == "pad", dataset.shape[0]
+    if pads and coding.steps < longest:
+        raise SettingError(
+            f"steps is {coding.steps}, but the longest training sample has {longest}, which pad would cut off; choose"
+            f" {longest} steps, or lengths resample"
+        )
+    code = coding.encoding or "current"
+    if code not in SERIES_CODES:
+        raise unknown("encoding", code, SERIES_CODES)
+    return SeriesEncoder(
+        code, coding.steps, dataset.shape[1], coding.population, coding.delta, coding.crossings,  # type: ignore[arg-type]
+        coding.counts, pads, packs,
+    )  # fmt: skip
 
 
 def numbers(e: Experiment, features: int | Shape, classes: int) -> int:
@@ -196,7 +222,7 @@ def network(
         own = [layer.weight_bits or bits.weight_bits for layer in planned]
     return quantization.quantized(
         found, bits.weight_bits, formats, own=own, per_neuron=bits.weight_scale == "neuron",
-        levels=e.coding.levels if e.coding.encoding == "constant" else None,
+        levels=e.coding.levels if e.coding.is_graded else None,
     )  # fmt: skip
 
 

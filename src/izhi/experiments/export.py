@@ -61,6 +61,7 @@ def provenance(run: trained.Trained) -> dict[str, object]:
         "versions": versions(),
         "data_sha256": samples.checksum(run.dataset),
         "test_accuracy": accuracy_of(run.path, run.history),
+        **({} if run.dataset.scale is None else {"scale": run.dataset.scale.table()}),
     }
 
 
@@ -71,4 +72,8 @@ def expect_integers(path: Path, e: Experiment) -> None:
         raise SettingError(
             "encoding is 'rows', which gives currents; hardware takes spikes, or constant whole numbers:"
             " train with rate, latency or constant"
+        )
+    if e.coding.lengths == "pad":
+        raise SettingError(
+            "lengths is 'pad', whose output after the end of a sample hardware would count; train with resample"
         )

@@ -88,6 +88,7 @@ def look(run: Trained, sample: int) -> Look:
     with torch.no_grad():
         spikes = classifier.encode(values, derive_seed(run.experiment.training.seed, Purpose.TEST, sample))
         found, output = _inside(classifier.network, spikes)
+        output = classifier.counted(output, values)
     scores = LOSSES[run.experiment.training.loss].scores(output)[0]
     x = spikes if isinstance(spikes, Tensor) else spikes.dense()
     return Look(sample, int(labels[0]), run.dataset.classes, _rows(x), found, scores.double().numpy())

@@ -261,6 +261,7 @@ def about(e: Experiment, encoder: Encoder, dataset: Dataset) -> dict[str, object
         "inputs": encoder.features,
         "shape": list(encoder.grid),
         "classes": list(dataset.classes),
+        **({} if dataset.scale is None else {"scale": dataset.scale.table()}),
     }
 
 

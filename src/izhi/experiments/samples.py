@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from izhi.data import Dataset, stream
+from izhi.data import Dataset, EventBatch, stream
 from izhi.errors import ArtifactError, DataError, IzhiError, SettingError
 from izhi.experiments import build
 from izhi.experiments.settings import Experiment, experiment
@@ -141,7 +141,10 @@ def checksum(dataset: Dataset) -> str:
     found = hashlib.sha256(dataset.test.labels.numpy().tobytes())
     found.update(dataset.train.labels.numpy().tobytes())
     values, _ = dataset.test.batch(torch.arange(min(256, len(dataset.test))))
-    parts = [values] if isinstance(values, Tensor) else [values.times, values.units]
+    if isinstance(values, Tensor):
+        parts = [values]
+    else:
+        parts = [values.times, values.units] if isinstance(values, EventBatch) else [values.values, values.offsets]
     for part in parts:
         found.update(part.numpy().tobytes())
     return found.hexdigest()

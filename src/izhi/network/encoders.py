@@ -9,8 +9,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from izhi.data import Dataset, EventSamples
-from izhi.data.events import EventBatch
+from izhi.data import AnyBatch, Dataset, EventBatch, EventSamples, SeriesSamples
 from izhi.errors import ShapeError, unknown
 from izhi.kernels import PackedSpikes, Spikes
 from izhi.network.encoding import (
@@ -25,6 +24,7 @@ from izhi.network.encoding import (
     rows,
     shifted,
 )
+from izhi.network.series import SeriesEncoder
 from izhi.seeds import Purpose, derive_seed
 
 
@@ -51,13 +51,13 @@ class Encoder(Protocol):
     def is_constant(self) -> bool: ...
 
     def __call__(
-        self, samples: Tensor | EventBatch, seed: int, *, training: bool = False,
+        self, samples: AnyBatch, seed: int, *, training: bool = False,
         dtype: torch.dtype = torch.float32, device: torch.device | None = None,
     ) -> Spikes:  # fmt: skip
         """Spikes or currents (T, B, features).
 
         Args:
-            samples: values (B, N) from 0 to 1, or recordings.
+            samples: values (B, N) from 0 to 1, time series, or recordings.
             seed: of all that is random; the same seed gives the same spikes.
             training: whether samples are augmented.
             dtype: of the result.
@@ -66,7 +66,7 @@ class Encoder(Protocol):
         ...
 
 
-def _device_of(samples: Tensor | EventBatch, device: torch.device | None) -> torch.device:
+def _device_of(samples: AnyBatch, device: torch.device | None) -> torch.device:
     if device is not None:
         return device
     return samples.device if isinstance(samples, Tensor) else torch.device("cpu")
@@ -122,7 +122,7 @@ class ValueEncoder:
         return self.code == "constant"
 
     def __call__(
-        self, samples: Tensor | EventBatch, seed: int, *, training: bool = False,
+        self, samples: AnyBatch, seed: int, *, training: bool = False,
         dtype: torch.dtype = torch.float32, device: torch.device | None = None,
     ) -> Spikes:  # fmt: skip
         values = _values(samples)
@@ -165,7 +165,7 @@ class RowEncoder:
         return math.prod(self.shape[1:])
 
     def __call__(
-        self, samples: Tensor | EventBatch, seed: int, *, training: bool = False,
+        self, samples: AnyBatch, seed: int, *, training: bool = False,
         dtype: torch.dtype = torch.float32, device: torch.device | None = None,
     ) -> Spikes:  # fmt: skip
         values = _values(samples)
@@ -209,11 +209,11 @@ class EventEncoder:
         return math.prod(self.grid)
 
     def __call__(
-        self, samples: Tensor | EventBatch, seed: int, *, training: bool = False,
+        self, samples: AnyBatch, seed: int, *, training: bool = False,
         dtype: torch.dtype = torch.float32, device: torch.device | None = None,
     ) -> Spikes:  # fmt: skip
-        if isinstance(samples, Tensor):
-            raise ShapeError(f"samples are values {tuple(samples.shape)}, expected recordings")
+        if not isinstance(samples, EventBatch):
+            raise ShapeError("samples are values or time series, expected recordings")
         where = _device_of(samples, device)
         spikes = frames(
             samples, self.steps, self.window, dtype=dtype,
@@ -226,10 +226,10 @@ class EventEncoder:
         return spikes if self.packs and where.type == "cpu" else spikes.dense().to(where)
 
 
-def _values(samples: Tensor | EventBatch) -> Tensor:
+def _values(samples: AnyBatch) -> Tensor:
     if isinstance(samples, Tensor):
         return samples
-    raise ShapeError("samples are recordings of events, expected values (B, N)")
+    raise ShapeError("samples are recordings or time series, expected values (B, N)")
 
 
 def usual(dataset: Dataset, steps: int = 25) -> Encoder:
@@ -237,10 +237,12 @@ def usual(dataset: Dataset, steps: int = 25) -> Encoder:
 
     Args:
         dataset: what is encoded.
-        steps: T; of values over time it is theirs.
+        steps: T; of values over time it is that of the longest training sample.
     """
     if isinstance(dataset.train, EventSamples):
         return EventEncoder(steps, dataset.shape, dataset.window or 1000.0)
+    if isinstance(dataset.train, SeriesSamples):
+        return SeriesEncoder("current", dataset.train.longest, dataset.train.features)
     if dataset.over_time:
         return RowEncoder(dataset.shape[0], dataset.shape)
     return ValueEncoder("rate", steps, dataset.shape)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from izhi.data import EventBatch
+from izhi.data import AnyBatch
 from izhi.kernels import Spikes
 from izhi.network import Network
 from izhi.network.encoders import Encoder
+from izhi.network.series import SeriesEncoder
 from izhi.seeds import Purpose, derive_seed
 
 
@@ -24,7 +25,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.encoder, self.network = encoder, network
 
-    def encode(self, samples: Tensor | EventBatch, seed: int) -> Spikes:
+    def encode(self, samples: AnyBatch, seed: int) -> Spikes:
         """Samples as the spikes or currents (T, B, inputs) of the network, where it is."""
         parameter = next(self.parameters())
         kind = parameter.device.type
@@ -37,14 +38,19 @@ class Classifier(nn.Module):
             device=parameter.device,
         )
 
-    def forward(self, samples: Tensor | EventBatch, seed: int) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, samples: AnyBatch, seed: int) -> tuple[Tensor, list[Tensor]]:
         """The network's output, and in evaluation the spikes of every layer."""
         spikes = self.encode(samples, seed)
         if not (self.training and self.network.dropout):
             out = self.network(spikes, record=not self.training)
-            return out.output, out.spikes
+            return self.counted(out.output, samples), out.spikes
         devices = [spikes.device] if spikes.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(derive_seed(seed, Purpose.DROPOUT))
             out = self.network(spikes, record=False)
-        return out.output, out.spikes
+        return self.counted(out.output, samples), out.spikes
+
+    def counted(self, output: Tensor, samples: AnyBatch) -> Tensor:
+        """The output (T, B, classes) that counts: after the end of a padded time series it is 0."""
+        present = self.encoder.present(samples) if isinstance(self.encoder, SeriesEncoder) else None
+        return output if present is None else output * present.to(output.device)[..., None]

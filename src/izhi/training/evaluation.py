@@ -10,7 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from izhi.data import AnySamples, EventBatch, stream
+from izhi.data import AnyBatch, AnySamples, stream
 from izhi.seeds import Purpose, derive_seed
 from izhi.training.activity import Activity
 from izhi.training.classifier import Classifier
@@ -97,7 +97,7 @@ def evaluate(
     return Evaluation(mean, accuracy, found, activity, confusion.cpu())
 
 
-def precise(fabric: Fabric, values: Tensor | EventBatch) -> Tensor | EventBatch:
+def precise(fabric: Fabric, values: AnyBatch) -> AnyBatch:
     """Values in the floating point format of the run."""
     wide = fabric.strategy.precision.precision == "64-true"
     return values.double() if wide and isinstance(values, Tensor) else values

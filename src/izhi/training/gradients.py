@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from izhi.data import AnySamples, EventBatch, stream
+from izhi.data import AnyBatch, AnySamples, stream
 from izhi.errors import DivergenceError, unknown
 from izhi.network import Network, first_nonfinite
 from izhi.seeds import Purpose, derive_seed
@@ -81,7 +81,7 @@ class Step:
         self.fabric, self.model, self.optimizer = fabric, model, optimizer
         self.loss, self.clip = loss, clip
 
-    def __call__(self, samples: Tensor | EventBatch, labels: Tensor, seed: int, where: str) -> tuple[Tensor, Tensor]:
+    def __call__(self, samples: AnyBatch, labels: Tensor, seed: int, where: str) -> tuple[Tensor, Tensor]:
         """Learn from a batch; its loss and output, detached.
 
         Raises:
@@ -95,7 +95,7 @@ class Step:
         self.optimizer.step()
         return loss.detach(), output.detach()
 
-    def _check_finite(self, loss: Tensor, samples: Tensor | EventBatch, seed: int, where: str) -> None:
+    def _check_finite(self, loss: Tensor, samples: AnyBatch, seed: int, where: str) -> None:
         """Stop where the loss or a gradient is not finite; clip the gradient where that is asked for."""
         classifier: Classifier = self.model.module
         parameters = [p for p in classifier.parameters() if p.grad is not None]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from izhi.data import AnySamples, EventBatch
+from izhi.data import AnyBatch, AnySamples
 from izhi.experiments import samples
 from izhi.experiments.adaptation.drift import Task
 from izhi.experiments.adaptation.learner import Learner, State
@@ -113,7 +113,7 @@ class Adaptation:
         first, last = self.history[0], self.history[-1]
         return Levels(first["old"], first["new"], last["old"], last["new"])
 
-    def _encoded(self, values: Tensor | EventBatch, *place: int) -> Inputs:
+    def _encoded(self, values: AnyBatch, *place: int) -> Inputs:
         encoded = self.encoder(values, derive_seed(self.seed, *place))
         return self.artifact.inputs_of(samples.dense(encoded))
 

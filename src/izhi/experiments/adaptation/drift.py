@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from izhi.data import AnySamples, Dataset, EventSamples, Samples
+from izhi.data import AnySamples, Dataset, Samples
 from izhi.errors import SettingError, unknown
 from izhi.experiments.build import training_samples
 from izhi.experiments.settings import Experiment
@@ -117,9 +117,7 @@ def _changed(
 ) -> Task:  # fmt: skip
     test = dataset.test
     if not isinstance(trained_on, Samples) or not isinstance(test, Samples):
-        raise SettingError(
-            f"drift is {drift.kind}, but {dataset.name} holds recorded events; choose speaker or classes"
-        )
+        raise SettingError(f"drift is {drift.kind}, but {dataset.name} holds recordings; choose speaker or classes")
     if drift.kind == "rotate" and len(dataset.shape) != 2:
         raise SettingError(f"drift is rotate, but {dataset.name} holds no images; choose permute")
     order = torch.randperm(len(trained_on), generator=generator)
@@ -186,9 +184,7 @@ def _speaker(
     tested = torch.zeros(len(numbers), dtype=torch.bool)
     tested[own[count:]] = True
     known = dataset.groups.get("known_speakers", torch.ones(len(dataset.test), dtype=torch.bool))
-    train = dataset.train
-    assert isinstance(train, EventSamples)
-    return own[:count], dataset.test.subset(known), train.subset(tested), numbers[~his]
+    return own[:count], dataset.test.subset(known), dataset.train.subset(tested), numbers[~his]
 
 
 __all__ = ["KINDS", "Drift", "Task", "change", "task"]

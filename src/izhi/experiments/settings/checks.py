@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from izhi.data import EMBEDDED, has_events, require_known
+from izhi.data import EMBEDDED, has_events, is_over_time, require_known
 from izhi.errors import SettingError, unknown
 from izhi.experiments.settings.fields import Mark
 from izhi.experiments.settings.groups import FIELDS, marked
@@ -69,13 +69,59 @@ def _check_samples(e: Experiment) -> None:
                     f"{name} is {e.get(name)}, but {dataset} is none of {', '.join(EMBEDDED)}; leave it out"
                 )
     if has_events(dataset):
+        _check_unused(e, Mark.OF_SERIES, Mark.OF_EVENTS, "no time series")
         _check_events(e)
         return
     if coding.encoding == "events":
         raise SettingError(f"encoding is 'events', but {dataset} has none; choose rate or another")
+    if is_over_time(dataset):
+        _check_series(e)
+        return
+    _check_unused(e, Mark.OF_EVENTS, Mark.NONE, "no recorded events")
+    _check_unused(e, Mark.OF_SERIES, Mark.NONE, "no time series")
+    if coding.encoding in ("current", "delta", "level"):
+        raise SettingError(
+            f"encoding is {coding.encoding!r}, but {dataset} holds no time series; choose rate or another"
+        )
+
+
+def _check_unused(e: Experiment, mark: Mark, used: Mark, why: str) -> None:
+    """Raise SettingError for the first setting of that mark alone that is given."""
+    for name in marked(mark):
+        if name not in marked(used) and e.get(name) not in (None, FIELDS[name].default):
+            raise SettingError(f"{name} is {e.get(name)!r}, but {e.data.dataset} has {why}; leave it out")
+
+
+#: Settings of time series, and the encodings that have a use for them.
+_USES = {
+    "population": ("current", "rate"),
+    "counts": ("delta",),
+    "delta": ("delta",),
+    "crossings": ("level",),
+}
+
+
+def _check_series(e: Experiment) -> None:
+    dataset, coding = e.data.dataset, e.coding
+    encoding = coding.encoding or "current"
+    if encoding not in ("current", "rate", "delta", "level"):
+        raise SettingError(
+            f"encoding is {encoding!r}, but {dataset} holds time series; choose current, rate, delta or level"
+        )
+    for name, encodings in _USES.items():
+        if e.get(name) != FIELDS[name].default and encoding not in encodings:
+            raise SettingError(
+                f"{name} is {e.get(name)!r}, which the encoding {encoding!r} has no use for; choose"
+                f" {' or '.join(encodings)}, or leave it out"
+            )
     for name in marked(Mark.OF_EVENTS):
-        if e.get(name) not in (None, FIELDS[name].default):
+        if name not in (*marked(Mark.OF_SERIES), *_USES) and e.get(name) not in (None, FIELDS[name].default):
             raise SettingError(f"{name} is {e.get(name)!r}, but {dataset} has no recorded events; leave it out")
+    if coding.lengths == "pad":
+        if e.training.evolves:
+            raise SettingError("lengths is 'pad', but evolution counts all steps; choose resample")
+        if e.training.loss == "max":
+            raise SettingError("lengths is 'pad', but the loss max would see what is after the end; choose resample")
 
 
 def _check_events(e: Experiment) -> None:

@@ -16,7 +16,7 @@ import tomli_w
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from izhi.data import has_events, usual_window
+from izhi.data import has_events, is_over_time, usual_window
 from izhi.errors import SettingError, shown, unknown
 from izhi.experiments.settings.checks import check
 from izhi.experiments.settings.fields import Group
@@ -101,9 +101,10 @@ class Experiment(Group):
         usual = kind(neurons.neuron)
         events = has_events(self.data.dataset)
         window = usual_window(self.data.dataset) if events else None
+        own = "events" if events else "current" if is_over_time(self.data.dataset) else "rate"
         chosen: dict[str, dict[str, object]] = {
             "coding": {
-                "encoding": coding.encoding or ("events" if events else "rate"),
+                "encoding": coding.encoding or own,
                 "window": coding.window or window,
             },
             "neurons": {

@@ -31,8 +31,9 @@ class Mark(Flag):
     ON_DEVICE = auto()
     #: Of files alone: no text of a command line holds it.
     OF_FILES = auto()
-    #: Of recorded events alone, or of embedded data sets.
+    #: Of recorded events alone, of time series, or of embedded data sets.
     OF_EVENTS = auto()
+    OF_SERIES = auto()
     OF_EMBEDDED = auto()
 
 

@@ -21,6 +21,7 @@ from izhi.experiments.settings.fields import (
 )
 from izhi.experiments.settings.layers import Layers, LayerSettings
 from izhi.experiments.settings.neurons import NeuronSettings
+from izhi.hardware.networks import GRADED
 
 Readout = Literal["spikes", "current", "membrane"]
 
@@ -29,7 +30,9 @@ class DataSettings(Group):
     """The data set, and which of its training samples are held out."""
 
     dataset: str = setting(
-        "digits", "data set: " + ", ".join(DATASETS) + "; or a file .npz, a folder of classes, or module:function",
+        "digits",
+        "data set: " + ", ".join(DATASETS)
+        + "; or ts:NAME of the UCR and UEA archives, a file .npz or .ts, a folder of classes, or module:function",
         Mark.CODES | Mark.SHAPES | Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS,
     )  # fmt: skip
     validation: float = setting(
@@ -40,8 +43,8 @@ class DataSettings(Group):
         lt=1,
     )
     validation_speaker: int | None = setting(
-        None, "hold out the training samples of this speaker for validation, in place of a share",
-        Mark.OF_EVENTS, ge=0, lt=2**32,
+        None, "hold out the training samples of this speaker or subject for validation, in place of a share",
+        Mark.OF_EVENTS | Mark.OF_SERIES, ge=0, lt=2**32,
     )  # fmt: skip
     fold: int | None = setting(
         None,
@@ -64,9 +67,9 @@ class DataSettings(Group):
 class CodingSettings(Group):
     """How a sample becomes spikes over time."""
 
-    encoding: Literal["rate", "latency", "constant", "rows", "events"] | None = setting(
+    encoding: Literal["rate", "latency", "constant", "rows", "events", "current", "delta", "level"] | None = setting(
         None,
-        "encoding of the inputs; default: rate, for recordings events",
+        "encoding of the inputs; default: rate, for recordings events, for time series current",
         Mark.CODES | Mark.SHAPES,
     )
     population: int = setting(
@@ -74,7 +77,7 @@ class CodingSettings(Group):
         Mark.CODES | Mark.SHAPES, ge=0, le=1000,
     )  # fmt: skip
     levels: int = setting(
-        255, "whole numbers that a constant current takes in a network of quantised weights",
+        255, "whole numbers that a current takes (constant, current) in a network of quantised weights",
         Mark.CODES | Mark.SHAPES | Mark.OF_QUANTIZING, ge=1, le=255,
     )  # fmt: skip
     steps: int = setting(25, "time steps T", Mark.CODES | Mark.SHAPES, ge=1, le=1_000_000)
@@ -91,9 +94,26 @@ class CodingSettings(Group):
         Mark.CODES | Mark.SHAPES | Mark.OF_EVENTS,
     )  # fmt: skip
     counts: bool = setting(
-        False, "inputs are the numbers of events in a step, not only whether any came",
+        False, "inputs are the numbers of events in a step, not only whether any came; also of delta",
         Mark.CODES | Mark.SHAPES | Mark.OF_EVENTS,
     )  # fmt: skip
+    lengths: Literal["resample", "pad"] = setting(
+        "resample", "time series: averaged to the steps, or as they are, where output after their end does not count",
+        Mark.CODES | Mark.SHAPES | Mark.OF_SERIES,
+    )  # fmt: skip
+    delta: float = setting(
+        0.1, "send-on-delta: change of a channel that sends a spike, as a share of its range (delta)",
+        Mark.CODES | Mark.SHAPES | Mark.OF_SERIES, gt=0, le=1,
+    )  # fmt: skip
+    crossings: int = setting(
+        8, "levels of a channel of which each sends a spike when it is crossed (level)",
+        Mark.CODES | Mark.SHAPES | Mark.OF_SERIES, ge=1, le=1000,
+    )  # fmt: skip
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether inputs are values as currents, which hardware takes as whole numbers, ``levels`` of them."""
+        return self.encoding in GRADED
 
 
 class AugmentationSettings(Group):

@@ -33,7 +33,7 @@ from izhi.hardware.fixed import (
 from izhi.hardware.fixed.bounds import MOST_BITS, MOST_FRACTION, MOST_NEURONS, MOST_SHIFT
 from izhi.hardware.fixed.network import MOST_INPUT, MOST_STEPS, Part
 from izhi.hardware.fixed.window import Pool, Window
-from izhi.hardware.networks import Array, Inputs
+from izhi.hardware.networks import GRADED, Array, Inputs
 
 NAME = "izhi artifact"
 #: Of networks of linear layers alone; of those with convolutions or pools; of those with synapses, delays, or neurons
@@ -47,10 +47,10 @@ _MOST_TESTS, _MOST_WORK, _WORK_OF_A_STEP, _WORK_OF_A_NEURON = 1000, 1 << 32, 1 <
 
 
 def in_whole_numbers(encoded: Array, encoding: Mapping[str, object]) -> NDArray[np.uint8]:
-    """What comes in, (T, B, inputs): how often each input fires in each step, or constant currents in their levels.
+    """What comes in, (T, B, inputs): how often each input fires in each step, or currents in their levels.
 
     Args:
-        encoded: spikes, numbers of them, or with the encoding ``constant`` values from 0 to 1.
+        encoded: spikes, numbers of them, or with the encodings ``constant`` and ``current`` values from 0 to 1.
         encoding: settings of an artifact.
 
     Raises:
@@ -60,7 +60,7 @@ def in_whole_numbers(encoded: Array, encoding: Mapping[str, object]) -> NDArray[
     if given.dtype.kind not in "fiub":
         raise ShapeError(f"encoded samples are {given.dtype}, expected numbers (T, B, inputs)")
     levels = encoding.get("levels")
-    if encoding.get("encoding") == "constant" and isinstance(levels, int):
+    if encoding.get("encoding") in GRADED and isinstance(levels, int):
         given = np.rint(given * np.float32(levels))
     if given.size and not 0 <= given.min() <= given.max() <= MOST_INPUT:
         raise ShapeError(

@@ -12,6 +12,7 @@ from izhi.errors import SettingError
 from izhi.hardware.fixed import NEURONS, FixedPoint, Layer, Network, Pool, Readout, Window
 from izhi.hardware.fixed.arithmetic import Integers
 from izhi.hardware.fixed.network import MOST_INPUT
+from izhi.hardware.networks import GRADED
 
 #: What the four bits for a layer's number in a word that comes out can tell apart.
 MOST_LAYERS = 16
@@ -300,7 +301,7 @@ def constants_of(layer: Layer) -> dict[str, Integers]:
 def largest_input(encoding: Mapping[str, object]) -> int:
     """How often an input may fire in a step, by the settings of an encoding."""
     levels = encoding.get("levels")
-    if encoding.get("encoding") == "constant" and isinstance(levels, int):
+    if encoding.get("encoding") in GRADED and isinstance(levels, int):
         return levels
     return MOST_INPUT if encoding.get("counts") else 1
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from izhi.data import AnySamples, EventBatch
+from izhi.data import AnySamples
 from izhi.errors import CheckpointError, shown
 from izhi.kernels import Spikes
 from izhi.network import Network
@@ -110,10 +110,8 @@ class Measurement:
         values, labels = self.samples.batch(index)
         self.classifier.train()
         where = next(self.classifier.parameters()).device
-        if not isinstance(values, EventBatch):
-            values = values.to(where)
         seed = derive_seed(trainer.seed, Purpose.BATCH, generation)
-        spikes = self.classifier.encode(values, seed)
+        spikes = self.classifier.encode(values.to(where), seed)
         self.classifier.eval()
         return spikes, labels.to(where)
 

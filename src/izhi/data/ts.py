@@ -1,0 +1,160 @@
+"""Time series in files .ts, the text format of the UCR and UEA archives that sktime and aeon read too.
+
+Lines that begin with # or % are comments. ``@name value`` lines follow, up to ``@data``; then each line is a sample:
+the values of each channel separated by commas, channels and at last the class separated by colons. What it may hold
+beyond classes and plain values is refused: time stamps, missing values, and numbers to predict.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from izhi import files
+from izhi.data.dataset import Dataset
+from izhi.errors import DataError, shown
+
+#: The ends of the names of two files that belong together.
+TRAIN, TEST = "_TRAIN.ts", "_TEST.ts"
+#: Bytes of a line at most, and values of a file, which take eight bytes each.
+_LONGEST_LINE, _MOST_VALUES = 1 << 26, 1 << 28
+_MOST_CLASSES = 10_000
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What is said before ``@data``: names of the classes, and channels, None where it is not said."""
+
+    classes: tuple[str, ...]
+    channels: int | None
+
+
+def load(name: str, train: Path, test: Path | None) -> Dataset:
+    """The data set of one file, or of one to train on and one to test on; DataError if a file is not sound."""
+    series, labels, classes = read(train)
+    held = None
+    if test is not None:
+        held_series, held_labels, others = read(test)
+        if set(others) != set(classes):
+            raise DataError(f"{test} has the classes {shown(others)}, expected {shown(classes)}, those of {train.name}")
+        held = held_series, [classes.index(others[label]) for label in held_labels]
+    try:
+        return Dataset.of(series, labels, test=held, classes=classes, over_time=True, name=name)
+    except DataError as error:
+        raise DataError(f"{train}: {error}") from None
+
+
+def read(path: Path) -> tuple[list[NDArray[np.float64]], list[int], tuple[str, ...]]:
+    """Samples (T, channels), their classes by number, and the names of the classes.
+
+    Raises:
+        DataError: naming file and line, if it is another format, damaged, or too large.
+    """
+    samples: list[NDArray[np.float64]] = []
+    labels: list[int] = []
+    with files.reading(path), path.open("rb") as file:
+        lines = _lines(file, path)
+        header = _header(lines, path)
+        numbers = {name: number for number, name in enumerate(header.classes)}
+        room, channels = _MOST_VALUES, header.channels
+        for where, line in lines:
+            *parts, label = line.split(":")
+            if label.strip() not in numbers:
+                raise DataError(f"{where} has the class {shown(label.strip())}, expected {_listed(header.classes)}")
+            channels = channels or len(parts)
+            if len(parts) != channels or not parts:
+                raise DataError(f"{where} has {len(parts)} channels, expected {channels or 'one or more'}")
+            room -= line.count(",") + len(parts)
+            if room < 0:
+                raise DataError(f"{path} holds more than {_MOST_VALUES:,} values; use fewer samples")
+            values = [_numbers(part, where) for part in parts]
+            if len({len(one) for one in values}) > 1:
+                raise DataError(f"{where} has channels of {min(map(len, values))} to {max(map(len, values))} steps,"
+                                " expected as many in each")  # fmt: skip
+            samples.append(np.stack(values, 1))
+            labels.append(numbers[label.strip()])
+    if not samples:
+        raise DataError(f"{path} holds no samples, expected one on each line after @data")
+    return samples, labels, header.classes
+
+
+def _lines(file: BinaryIO, path: Path) -> Iterator[tuple[str, str]]:
+    """Where each line is, for messages, and what it says; without comments and empty ones."""
+    number = 0
+    while data := file.readline(_LONGEST_LINE + 1):
+        number += 1
+        if len(data) > _LONGEST_LINE:
+            raise DataError(f"{path}, line {number} has more than {_LONGEST_LINE:,} bytes, expected a sample")
+        text = data.decode(errors="replace").strip().removeprefix("\ufeff")
+        if text and text[0] not in "#%":
+            yield f"{path}, line {number}", text
+
+
+def _header(lines: Iterator[tuple[str, str]], path: Path) -> _Header:
+    classes: tuple[str, ...] = ()
+    channels = None
+    for where, line in lines:
+        name, *words = line.split()
+        name, first = name.lower(), words[0].lower() if words else ""
+        if name == "@data":
+            if not classes:
+                raise DataError(f"{path} names no classes, expected @classLabel true and their names before @data")
+            return _Header(classes, channels)
+        if not name.startswith("@"):
+            raise DataError(f"{where} is {shown(line)}, expected @data before the samples: is it a file .ts?")
+        if name == "@timestamps" and first == "true":
+            raise DataError(f"{where}: samples have time stamps, expected @timeStamps false: steps of the same length")
+        if name == "@targetlabel" and first == "true":
+            raise DataError(f"{where}: samples have numbers to predict, expected @classLabel true and names of classes")
+        if name == "@classlabel" and first == "true":
+            classes = tuple(words[1:])
+            if not 0 < len(classes) == len(set(classes)) <= _MOST_CLASSES:
+                raise DataError(f"{where} names {len(classes)} classes, expected one or more, each once")
+        if name in ("@dimensions", "@dimension"):
+            if not (first.isascii() and first.isdecimal() and 0 < int(first[:9]) < 1 << 20 and len(first) < 9):
+                raise DataError(f"{where}: dimensions is {shown(first)}, expected the number of channels")
+            channels = int(first)
+    raise DataError(f"{path} has no @data, expected a file .ts: is it cut off?")
+
+
+def _numbers(text: str, where: str) -> NDArray[np.float64]:
+    """Values separated by commas; DataError for anything else, and for what is missing."""
+    if "?" in text or "nan" in text.lower():
+        raise DataError(f"{where} lacks values (?), expected all; fill them in, or leave the sample out")
+    found = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # by which numpy says that it could not read to the end
+        try:
+            found = np.fromstring(text, sep=",")
+        except (DeprecationWarning, ValueError):
+            found = None
+    if found is None or len(found) != text.count(",") + 1 or not np.isfinite(found).all():
+        raise DataError(f"{where} holds {shown(text)}, expected finite numbers with commas between them")
+    return found
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:8]) + (f", or {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def pair(path: Path) -> tuple[Path, Path | None]:
+    """The file to train on and, where it is there, the one to test on, of a file .ts or a folder with one *_TRAIN.ts.
+
+    Raises:
+        DataError: unless the folder has just one.
+    """
+    if path.is_dir():
+        found = sorted(path.glob(f"*{TRAIN}"))
+        if len(found) != 1:
+            raise DataError(f"{path} holds {len(found)} files *{TRAIN}, expected one; name it")
+        path = found[0]
+    if not path.name.endswith(TRAIN):
+        return path, None
+    test = path.with_name(path.name.removesuffix(TRAIN) + TEST)
+    return path, test if test.is_file() else None

@@ -1,0 +1,210 @@
+"""Time series as spikes or currents: brought to T steps, then sent as values, by their changes, or at fixed levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from izhi.data import AnyBatch, SeriesBatch
+from izhi.errors import SettingError, ShapeError, unknown
+from izhi.kernels import PackedSpikes, Spikes
+from izhi.network.encoding import population, rate
+from izhi.seeds import Purpose, derive_seed
+
+#: Encodings of time series.
+SERIES_CODES = ("current", "rate", "delta", "level")
+
+
+def resampled(series: SeriesBatch, steps: int) -> Tensor:
+    """Series of L samples each in T steps: step t is the mean of the signal from t·L/T to (t + 1)·L/T.
+
+    The signal holds each sample until the next. So fewer steps average neighbours instead of leaving some out, more
+    repeat them, and T = L is the series itself.
+
+    Returns:
+        (T, B, F).
+    """
+    if steps < 1:
+        raise ShapeError(f"T = {steps} time steps, expected at least 1")
+    values, lengths = series.dense().double(), series.lengths[:, None]
+    sums = torch.nn.functional.pad(values.cumsum(1), (0, 0, 1, 0))
+    edges = torch.arange(steps + 1, dtype=torch.float64) * lengths / steps
+    below = edges.long().clamp(max=lengths - 1)
+    series_of = torch.arange(len(series))[:, None]
+    integral = sums[series_of, below] + (edges - below)[..., None] * values[series_of, below]
+    means = integral.diff(dim=1) * (steps / lengths)[..., None]
+    return means.clamp(0, 1).float().transpose(0, 1).contiguous()
+
+
+def present(series: SeriesBatch, steps: int) -> Tensor:
+    """Whether a padded series has not ended yet, (T, B)."""
+    return torch.arange(steps)[:, None] < series.lengths
+
+
+def padded(series: SeriesBatch, steps: int) -> Tensor:
+    """Series as they are for T steps, (T, B, F): what is longer is cut off, what is shorter keeps its last value."""
+    if steps < 1:
+        raise ShapeError(f"T = {steps} time steps, expected at least 1")
+    step = torch.minimum(torch.arange(steps)[:, None], series.lengths - 1)
+    return series.values[series.offsets[:-1] + step]
+
+
+def send_on_delta(values: Tensor, delta: float, *, counted: bool = False) -> Tensor:
+    """A spike whenever a value has moved by ``delta`` since the last was sent (send-on-delta, Miskowicz 2006).
+
+    With x[0] as what is known at first, and k whole numbers that count what was sent:
+
+        n[t] = trunc((x[t] − x[0])/δ − k[t−1])        k[t] = k[t−1] + n[t]
+
+    max(n, 0) spikes go up and max(−n, 0) down, so that x[0] + δ·k[t] is within δ of x[t]. Unless they are ``counted``,
+    n is cut off at ±1, one spike in a step as in delta modulation; what is left is sent in the steps that follow, and
+    the bound holds for signals that move by no more than δ in a step. A constant signal sends nothing.
+
+    Source: M. Miskowicz, Send-On-Delta Concept: An Event-Based Data Reporting Strategy, Sensors 6 (2006) 49–63.
+
+    Args:
+        values: (T, B, F).
+        delta: δ, in their unit.
+        counted: whether several spikes may be sent in a step.
+
+    Returns:
+        (T, B, 2·F): spikes up of all channels, then down.
+    """
+    if not delta > 0:
+        raise SettingError(f"delta is {delta!r}, expected a change above 0")
+    moved = (values.double() - values[0].double()) / delta
+    sent, n = torch.zeros_like(moved[0]), torch.zeros_like(moved)
+    for t in range(1, len(moved)):
+        n[t] = (moved[t] - sent).trunc()
+        if not counted:
+            n[t].clamp_(-1, 1)
+        sent = sent + n[t]
+    return torch.cat([n.clamp(min=0), (-n).clamp(min=0)], -1).to(values.dtype)
+
+
+def level_crossing(values: Tensor, levels: int) -> Tensor:
+    """A spike whenever a value crosses one of n fixed levels (level-crossing sampling, Sayiner et al. 1996).
+
+    The levels are ℓ_k = k/(n + 1), k = 1 … n. Each has a unit for either direction: up where x[t−1] < ℓ_k ≤ x[t], down
+    where x[t] < ℓ_k ≤ x[t−1]. What passes several levels in a step has a spike of each. A constant signal sends none.
+
+    Source: N. Sayiner, H. V. Sorensen, T. R. Viswanathan, A level-crossing sampling scheme for A/D conversion, IEEE
+    Transactions on Circuits and Systems II 43 (1996) 335–339.
+
+    Args:
+        values: (T, B, F), 0 to 1.
+        levels: n.
+
+    Returns:
+        (T, B, 2·F·n) of 0 and 1: all units up, then all down; the levels of a channel side by side.
+    """
+    if levels < 1:
+        raise SettingError(f"crossings is {levels}, expected at least 1 level")
+    heights = torch.arange(1, levels + 1) / (levels + 1)
+    above = (values[..., None] >= heights).flatten(2)
+    before = torch.cat([above[:1], above[:-1]])
+    return torch.cat([above & ~before, before & ~above], -1).to(values.dtype)
+
+
+@dataclass(frozen=True)
+class SeriesEncoder:
+    """Time series as currents (``current``) or spikes (``rate``, ``delta``, ``level``), a step at a time.
+
+    ``current`` gives the values themselves. The first connection weighs them, so that it is a linear encoder that is
+    trained with the network. ``rate`` fires with the value as probability. ``delta`` is ``send_on_delta``, ``level``
+    is ``level_crossing``.
+
+    Attributes:
+        code: the encoding.
+        steps: T.
+        channels: F.
+        fields: Gaussian receptive fields for each channel, see ``population``; 0 for none (current, rate).
+        delta: change that sends a spike (delta).
+        crossings: levels of each channel (level).
+        counted: whether several spikes may be sent in a step (delta).
+        padded: whether series end early or are cut off, instead of being resampled to T steps; see ``present``.
+        packs: whether spikes may be bit-packed, in float32 on a CPU.
+    """
+
+    code: Literal["current", "rate", "delta", "level"]
+    steps: int
+    channels: int
+    fields: int = 0
+    delta: float = 0.1
+    crossings: int = 8
+    counted: bool = False
+    padded: bool = False
+    packs: bool = True
+
+    is_constant = False
+
+    def __post_init__(self) -> None:
+        if self.code not in SERIES_CODES:
+            raise unknown("encoding", self.code, SERIES_CODES)
+        if self.fields and self.code not in ("current", "rate"):
+            raise SettingError(f"population is {self.fields}, which the encoding {self.code!r} has no use for")
+
+    @property
+    def features(self) -> int:
+        units = {"delta": 2, "level": 2 * self.crossings}
+        return self.channels * units.get(self.code, max(1, self.fields))
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        return (self.features,)
+
+    @property
+    def is_random(self) -> bool:
+        return self.code == "rate"
+
+    def present(self, samples: AnyBatch) -> Tensor | None:
+        """Whether each sample has not ended yet, (T, B): output after it does not count. None if none ends early."""
+        return present(_series(samples), self.steps) if self.padded else None
+
+    def __call__(
+        self, samples: AnyBatch, seed: int, *, training: bool = False,
+        dtype: torch.dtype = torch.float32, device: torch.device | None = None,
+    ) -> Spikes:  # fmt: skip
+        series = _series(samples)
+        values = padded(series, self.steps) if self.padded else resampled(series, self.steps)
+        spikes = self._coded(values, derive_seed(seed, Purpose.CODING))
+        if self.padded:
+            spikes = spikes * present(series, self.steps)[..., None]
+        where = device or torch.device("cpu")
+        is_binary = self.code in ("rate", "level") or (self.code == "delta" and not self.counted)
+        if is_binary and self.packs and where.type == "cpu" and dtype == torch.float32:
+            return PackedSpikes.pack(spikes)
+        return spikes.to(where, dtype)
+
+    def _coded(self, values: Tensor, seed: int) -> Tensor:
+        """(T, B, features) of values (T, B, F)."""
+        if self.code == "delta":
+            return send_on_delta(values, self.delta, counted=self.counted)
+        if self.code == "level":
+            return level_crossing(values, self.crossings)
+        steps = values.flatten(0, 1)
+        if self.fields:
+            steps = population(steps, self.fields)
+        if self.code == "rate":
+            steps = rate(steps, 1, seed=seed)[0]
+        return steps.view(*values.shape[:2], -1)
+
+
+def _series(samples: AnyBatch) -> SeriesBatch:
+    if isinstance(samples, SeriesBatch):
+        return samples
+    raise ShapeError("samples are no time series, expected values over time; choose the encoder of their kind")
+
+
+__all__ = [
+    "SERIES_CODES",
+    "SeriesEncoder",
+    "level_crossing",
+    "padded",
+    "present",
+    "resampled",
+    "send_on_delta",
+]
