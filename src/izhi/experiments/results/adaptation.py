@@ -48,7 +48,7 @@ class Adaptation(Result):
     """
 
     FILE = "adaptation.json"
-    PICTURES: ClassVar = {"adaptation.png": "accuracy under drift"}
+    PICTURES: ClassVar[Mapping[str, str]] = {"adaptation.png": "accuracy under drift"}
 
     dataset: str
     device: str

@@ -43,7 +43,10 @@ class Comparison(Result):
     """As much of comparison.json as is shown."""
 
     FILE = "comparison.json"
-    PICTURES: ClassVar = {"accuracy.png": "accuracy over epochs", "outcomes.png": "accuracy of each seed"}
+    PICTURES: ClassVar[Mapping[str, str]] = {
+        "accuracy.png": "accuracy over epochs",
+        "outcomes.png": "accuracy of each seed",
+    }
 
     rows: list[_Row] = Field(min_length=1, max_length=1000)
 

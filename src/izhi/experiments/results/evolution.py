@@ -32,7 +32,7 @@ class Evolution(Result):
     """
 
     FILE = "evolution.json"
-    PICTURES: ClassVar = {"evolution.png": "loss and accuracy over generations"}
+    PICTURES: ClassVar[Mapping[str, str]] = {"evolution.png": "loss and accuracy over generations"}
 
     settings: dict[str, Plain]
     test_accuracy: Share

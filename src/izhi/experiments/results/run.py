@@ -42,7 +42,7 @@ class Run(Result):
     """
 
     FILE = saved.METRICS
-    PICTURES: ClassVar = {
+    PICTURES: ClassVar[Mapping[str, str]] = {
         "accuracy.png": "accuracy over epochs",
         "confusion.png": "confusion matrix",
         "dynamics.png": "coefficients before and after training",

@@ -54,7 +54,7 @@ class Sweep(Result):
     """
 
     FILE = "sweep.json"
-    PICTURES: ClassVar = {"pareto.png": "accuracy against memory"}
+    PICTURES: ClassVar[Mapping[str, str]] = {"pareto.png": "accuracy against memory"}
 
     float_accuracies: list[Share] = Field(min_length=1)
     float_bits: _Bits

@@ -80,7 +80,7 @@ class Tuning(Result):
     """A search, the same budget for every variant."""
 
     FILE = "trials.json"
-    PICTURES: ClassVar = {"trials.png": "trials of the search"}
+    PICTURES: ClassVar[Mapping[str, str]] = {"trials.png": "trials of the search"}
 
     variants: list[Tuned] = Field(min_length=1, max_length=1000)
 
