@@ -2,7 +2,9 @@
 # make test: set up .venv, then run ruff, mypy and every test
 #            and PYNQ, and the libraries that networks are exchanged with, each in an environment of its own, which
 #            their tests need (left out where they cannot be installed)
-# make docs: set up .venv, then build the site of the documentation into build/docs, with no warning
+# make docs: set up .venv, then build the site of the documentation into build/docs, with no warning; notebooks are
+#            executed where their data are at hand (izhi data fetch mnist), and their outputs kept in build/notebooks:
+#            remove that folder to execute them again
 # make bench: set up .venv-bench with the other libraries, then time a training step of each
 # make dist: build the wheel and the sdist into dist/, check them, and run the wheel without the checkout
 # PYTHON chooses the interpreter (3.10 or newer).

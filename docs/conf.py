@@ -28,15 +28,22 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "data_at_hand",
     "generated",
     "plain_docstrings",
 ]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 myst_heading_anchors = 4
-myst_enable_extensions = ["deflist"]
-nb_execution_mode = "off"
+myst_enable_extensions = ["colon_fence", "deflist"]
+# Notebooks are executed once, and again when their code has changed; not when the program has.
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(Path(__file__).parents[1] / "build" / "notebooks")
+nb_execution_in_temp = True
 nb_execution_timeout = 900
 nb_execution_raise_on_error = True
+nb_merge_streams = True
+nb_render_markdown_format = "myst"
+nb_output_stderr = "remove"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

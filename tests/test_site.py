@@ -1,10 +1,13 @@
 """The site of the documentation: it is built without a warning, and its reference says all that the program has."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import data_at_hand
 import generated
+import nbformat
 import plain_docstrings
 import pytest
 
@@ -12,6 +15,11 @@ from izhi.cli.parser import COMMANDS
 from izhi.experiments.settings import FIELDS
 
 ROOT = Path(__file__).parents[1]
+#: In the order in which they are read.
+TUTORIALS = (
+    "one_neuron", "mnist", "learned_dynamics", "delays_and_speech", "own_data", "quantization", "deploy",
+    "edge_learning",
+)  # fmt: skip
 
 
 def test_every_command_and_setting_is_on_its_page():
@@ -43,13 +51,68 @@ def test_docstrings_become_what_sphinx_reads():
     ]  # fmt: skip
 
 
-@pytest.mark.slow
-def test_the_site_is_built_without_a_warning(tmp_path):
+def build(source, target, **settings):
+    """Build pages into a folder by the settings of the site and these."""
     pytest.importorskip("sphinx", reason="sphinx is not installed; pip install 'izhi[docs]'")
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-c", "docs", ".", tmp_path]
+    given = [f"-D{name}={value}" for name, value in settings.items()]
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", "-c", "docs", *given, source, target]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for page in ("index", "docs/index", "docs/reference/commands", "docs/reference/api/izhi", "notebooks/training"):
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path):
+    build(ROOT, tmp_path, nb_execution_mode="off")  # tests/test_notebooks.py executes them
+    for page in ("index", "docs/index", "docs/reference/commands", "docs/reference/api/izhi", "notebooks/one_neuron"):
         assert (tmp_path / f"{page}.html").stat().st_size > 100
     text = (tmp_path / "docs" / "reference" / "api" / "izhi.html").read_text()
     assert "A layer of leaky integrate-and-fire neurons." in text
+    text = (tmp_path / "docs" / "tutorials.html").read_text()
+    found = re.findall(r'toctree-l\d"><a class="reference internal" href="\.\./notebooks/(\w+)\.html">(\d)\. ', text)
+    assert found == [(name, str(number)) for number, name in enumerate(TUTORIALS, start=1)]
+
+
+PYTHON = {
+    "orphan": True,
+    "kernelspec": {"name": "python3", "display_name": "Python"},
+    "language_info": {"name": "python"},
+}
+FIGURE = """%matplotlib inline
+from matplotlib.figure import Figure
+import sys
+print("noise", file=sys.stderr)
+figure = Figure()
+figure.add_subplot().plot([1, 2])
+figure"""
+
+
+@pytest.mark.slow
+def test_notebooks_are_executed_where_their_data_are_at_hand(tmp_path, monkeypatch):
+    monkeypatch.setenv("IZHI_DATA", str(tmp_path / "nothing"))
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    for name, metadata in (("whole", {}), ("left", {"izhi": {"data": "mnist"}})):
+        cells = [nbformat.v4.new_markdown_cell(f"# A {name} page"), nbformat.v4.new_code_cell(FIGURE)]
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata={**PYTHON, **metadata})
+        nbformat.write(notebook, pages / f"{name}.ipynb")
+    build(
+        pages, tmp_path / "site", root_doc="whole", include_patterns="*", html_extra_path="",
+        nb_execution_cache_path=tmp_path / "cache",
+    )  # fmt: skip
+    whole, left = ((tmp_path / "site" / f"{name}.html").read_text() for name in ("whole", "left"))
+    assert re.search(r'<img[^>]*src="_images/\w+\.png"', whole)
+    assert "noise</" not in whole
+    assert "built without the data set mnist" not in whole
+    assert "<img" not in left
+    assert "built without the data set mnist" in left
+
+
+def test_recordings_in_the_format_of_shd_will_do_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("IZHI_DATA", str(tmp_path))
+    needs = {"metadata": {"izhi": {"data": "shd"}}}
+    assert data_at_hand.lacking(needs) == "shd"
+    assert data_at_hand.lacking({"metadata": {}}) is None
+    (tmp_path / "words").mkdir()
+    for part in ("train", "test"):
+        (tmp_path / "words" / f"words_{part}.h5").touch()
+    assert data_at_hand.lacking(needs) is None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import pytest
 import torch
 
@@ -65,6 +68,27 @@ def test_any_optimiser_of_torch_learns():
     assert found.history[-1]["train_loss"] < found.history[0]["train_loss"]
 
 
+def test_an_optimiser_of_torch_goes_on_exactly_from_its_checkpoint(tmp_path):
+    def plain(network):
+        return torch.optim.AdamW(network.parameters(), lr=1e-2)
+
+    def crash(row):
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    def a_run(**changes):
+        method, fabric = Gradients(plain, "cosine"), start_fabric("cpu", precision="32-true")
+        return Trainer(method, fabric, 4, 16, **changes).fit(a_network(), iris(), ENCODER)
+
+    whole = a_run()
+    with pytest.raises(KeyboardInterrupt):
+        a_run(checkpoint=tmp_path / "run.pt", callbacks=[crash])
+    rest = a_run(checkpoint=tmp_path / "run.pt")
+    assert numbers(rest.history) == numbers(whole.history)
+    for name, value in whole.network.items():
+        assert torch.equal(rest.network[name], value), name
+
+
 def test_it_goes_on_exactly_from_what_was_kept(tmp_path):
     whole = a_trainer(4).fit(a_network(), iris(), ENCODER)
     path = tmp_path / "checkpoint.pt"
@@ -92,3 +116,19 @@ def test_progress_of_another_optimiser_is_refused(tmp_path):
 def test_another_loss_reads_the_classes_its_own_way():
     found = a_trainer(2, loss=LOSSES["max"]).fit(a_network(), iris(), ENCODER)
     assert found.history[-1]["train_loss"] > 0
+
+
+def test_in_a_notebook_progress_is_one_line(monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, content, raw):
+            shown.append(content["text/plain"])
+
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    monkeypatch.setattr("IPython.display.display", lambda content, raw, display_id: Handle())
+    found = a_trainer(2).fit(a_network(), iris(), ENCODER)
+    row = found.history[-1]
+    accuracies = ", ".join(f"{part} {100 * row[f'{part}_accuracy']:.1f} %" for part in ("validation", "test"))
+    assert shown[-1] == f"epoch 2/2, loss {row['train_loss']:.3f}, {accuracies}"
+    assert shown[0].startswith("step 1 of 7, loss ")

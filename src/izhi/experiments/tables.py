@@ -28,7 +28,7 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]], right: C
         table.add_column(_cell(heading), justify="right" if number in right else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(_cell, row))
-    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None)
+    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False)
     with console.capture() as captured:
         console.print(table)
     # Rich pads cells to columns, which makes a table's lines change with its longest cell.

@@ -1,27 +1,46 @@
-"""Progress of a training as a bar with the time left, on a terminal or in a notebook."""
+"""Progress of a training: a bar with the time left on a terminal, a line that is written over in a notebook."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from izhi.training.evaluation import Row
 
+if TYPE_CHECKING:
+    from izhi.training.trainer import Listener
+
+#: Seconds between two updates of a notebook's line.
+_OFTEN = 0.5
+
+
+def shown(epochs: int) -> Listener:
+    """The listener that shows progress where the program runs."""
+    return Line(epochs) if "ipykernel" in sys.modules else Bar(epochs)
+
+
+def _about(row: Row, epochs: int) -> str:
+    """An epoch in words."""
+    accuracies = [f"{name} {100 * row[f'{name}_accuracy']:.1f} %" for name in ("validation", "test")
+                  if f"{name}_accuracy" in row]  # fmt: skip
+    return ", ".join([f"epoch {row['epoch']:.0f}/{epochs}", f"loss {row['train_loss']:.3f}", *accuracies])
+
 
 class Bar:
-    """A listener that shows one bar over all epochs; nothing where there is neither a notebook nor a terminal."""
+    """A listener that shows one bar over all epochs; nothing where there is no terminal."""
 
     def __init__(self, epochs: int) -> None:
         self.epochs, self.steps = epochs, 1
-        console = Console(stderr=not _is_notebook())
         self.progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), console=console,
-            disable=not (console.is_jupyter or (sys.stderr.isatty() and not os.environ.get("NO_COLOR"))),
+            TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True),
+            disable=not sys.stderr.isatty() or bool(os.environ.get("NO_COLOR")),
         )  # fmt: skip
         self.task = self.progress.add_task("epoch 1", total=epochs)
 
@@ -38,10 +57,7 @@ class Bar:
 
     def epoch(self, row: Row, warnings: Sequence[str]) -> None:
         """See ``Listener``."""
-        accuracies = [f"{name} {100 * row[f'{name}_accuracy']:.1f} %" for name in ("validation", "test")
-                      if f"{name}_accuracy" in row]  # fmt: skip
-        text = ", ".join([f"epoch {row['epoch']:.0f}/{self.epochs}", f"loss {row['train_loss']:.3f}", *accuracies])
-        self.progress.update(self.task, description=text, completed=row["epoch"])
+        self.progress.update(self.task, description=_about(row, self.epochs), completed=row["epoch"])
         self._stop_at(int(row["epoch"]))
 
     def _stop_at(self, epoch: int) -> None:
@@ -49,5 +65,31 @@ class Bar:
             self.progress.stop()
 
 
-def _is_notebook() -> bool:
-    return "ipykernel" in sys.modules
+class Line:
+    """A listener that shows one line below a notebook's cell, of which the last epoch remains."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs, self.steps, self.place, self.last, self.text = epochs, 1, 0, 0.0, ""
+
+    def begin(self, steps: int, finished: int) -> None:
+        """See ``Listener``."""
+        from IPython.display import display
+
+        self.steps = steps
+        self.handle = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def step(self, loss: float) -> None:
+        """See ``Listener``."""
+        self.place += 1
+        if time.monotonic() - self.last > _OFTEN:
+            now = f"step {self.place} of {self.steps}, loss {loss:.3f}"
+            self._show("; ".join(filter(None, (self.text, now))))
+
+    def epoch(self, row: Row, warnings: Sequence[str]) -> None:
+        """See ``Listener``."""
+        self.text, self.place = _about(row, self.epochs), 0
+        self._show(self.text)
+
+    def _show(self, text: str) -> None:
+        self.last = time.monotonic()
+        self.handle.update({"text/plain": text}, raw=True)

@@ -51,6 +51,8 @@ class Gradients:
     ) -> tuple[Learner, nn.Module]:  # fmt: skip
         """See ``Method``."""
         optimizer = self.optimizer(classifier.network)
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])  # which the schedule multiplies, and a checkpoint keeps
         model, wrapped = trainer.machine.setup(classifier, optimizer)
         if state is not None:  # now that the weights are in the precision of training, which their moments are in
             restore(optimizer, state)
@@ -153,7 +155,7 @@ class Descent:
 
     def _set_rates(self, factor: float) -> None:
         for group in self.step.optimizer.param_groups:
-            group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
+            group["lr"] = factor * group["initial_lr"]
 
     def _batches(self, epoch: int) -> Iterator[Tensor]:
         """Indices of each batch, shuffled by (seed, epoch); this process's share of each."""

@@ -29,8 +29,7 @@ from izhi.errors import SettingError, SilentLayerWarning
 from izhi.network import Network
 from izhi.network.encoders import Encoder, usual
 from izhi.seeds import Purpose
-from izhi.training import checkpoint
-from izhi.training.bar import Bar
+from izhi.training import bar, checkpoint
 from izhi.training.classifier import Classifier
 from izhi.training.evaluation import Evaluation, Row, evaluate
 from izhi.training.fabric import start_fabric
@@ -179,7 +178,7 @@ class Trainer:
             encoder: of the samples; None for what is usual for a Dataset, see ``izhi.encoding.usual``.
             start: an earlier run's progress, to resume from exactly.
             keep: called after every epoch, in the first process, with all that a later ``start`` needs.
-            listener: told of every step and epoch; None for a bar of progress on a terminal or in a notebook.
+            listener: told of every step and epoch; None for a bar of progress on a terminal, a line in a notebook.
 
         Raises:
             DivergenceError: if a loss or gradient is not finite, naming epoch, step and layer.
@@ -190,7 +189,7 @@ class Trainer:
         parts, encoder = self._parts(data, encoder)
         _check_labels(parts, network)
         start = start or self._saved(network)
-        listener = listener or Bar(self.epochs)
+        listener = listener or bar.shown(self.epochs)
         history, warnings = (
             list(start.history if start else []),
             list(start.warnings if start else []),

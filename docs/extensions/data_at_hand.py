@@ -1,0 +1,47 @@
+"""Notebooks whose data are not at hand: they are left unexecuted, and say so on their page.
+
+A notebook names the data set that it needs in its metadata: ``"izhi": {"data": "mnist"}``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from izhi import data
+
+
+def lacking(notebook: Mapping[str, Any]) -> str | None:
+    """The data set that a notebook needs and that is not at hand; None if it lacks nothing.
+
+    For SHD any recordings in its format will do.
+    """
+    name: str | None = notebook["metadata"].get("izhi", {}).get("data")
+    is_at_hand = name is None or data.is_there(name) or (name == "shd" and data.found())
+    return None if is_at_hand else name
+
+
+def left_out(notebook: dict[str, Any], name: str) -> None:
+    """Say below the title that the notebook was not executed, and have myst-nb not execute it."""
+    note = f":::{{note}}\nThis page was built without the data set {name}, so that it has no outputs.\n:::"
+    cell = {"cell_type": "markdown", "id": "data", "metadata": {}, "source": note}
+    notebook["cells"].insert(1, cell)
+    notebook["metadata"]["mystnb"] = {"execution_mode": "off"}
+
+
+def read(app: Any, page: str, source: list[str]) -> None:
+    """Look at a page before it is parsed."""
+    if Path(app.env.doc2path(page)).suffix != ".ipynb":
+        return
+    notebook = json.loads(source[0])
+    if (name := lacking(notebook)) is not None:
+        left_out(notebook, name)
+        source[0] = json.dumps(notebook)
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.connect("source-read", read)
+    return {"parallel_read_safe": True}
