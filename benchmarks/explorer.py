@@ -1,6 +1,7 @@
 """How long the explorer takes from a control that moves in the browser to the figure that has changed.
 
-    python benchmarks/explorer.py
+    python benchmarks/explorer.py            # moves one by one, 0.1 s apart
+    python benchmarks/explorer.py --pause 0  # each as soon as the last is drawn, as by a hand that does not rest
 
 Drives a Chromium that is installed, without a window, through Playwright: both are among what tests need.
 """
@@ -16,7 +17,7 @@ import sys
 import tempfile
 
 #: Sets a slider to each value in turn; milliseconds until the numbers of the trace that is drawn are there anew.
-_MOVE = """async ([slider, source, values]) => {
+_MOVE = """async ([slider, source, values, pause]) => {
   const document = Bokeh.documents[0], took = []
   const moved = document.get_model_by_name(slider), shown = document.get_model_by_name(source)
   for (const value of values) {
@@ -29,6 +30,7 @@ _MOVE = """async ([slider, source, values]) => {
     await changed
     await new Promise(requestAnimationFrame)
     took.push(performance.now() - started)
+    if (pause) await new Promise(done => setTimeout(done, pause))
   }
   return took
 }"""
@@ -44,7 +46,9 @@ _SLIDERS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--moves", type=int, default=50, help="of each slider [%(default)s]")
-    moves = parser.parse_args().moves
+    parser.add_argument("--pause", type=float, default=0.1, help="seconds between moves [%(default)s]")
+    chosen = parser.parse_args()
+    moves = chosen.moves
     from playwright.sync_api import sync_playwright
 
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -63,7 +67,7 @@ def main() -> None:
             page.get_by_role("heading", name="biological").wait_for()
             for name, (source, low, high) in _SLIDERS.items():
                 values = [low + (high - low) * k / max(1, moves - 1) for k in range(moves)]
-                took = sorted(page.evaluate(_MOVE, [name, source, values]))
+                took = sorted(page.evaluate(_MOVE, [name, source, values, 1000 * chosen.pause]))
                 most = took[int(0.95 * (moves - 1))]
                 print(
                     f"{name:14} median {statistics.median(took):6.1f} ms, 95 % within {most:6.1f},"
