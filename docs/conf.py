@@ -53,6 +53,7 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 
 html_theme = "pydata_sphinx_theme"
+html_context = {"default_mode": "auto"}
 html_title = "Izhi"
 html_extra_path = ["redirect"]
 html_show_sourcelink = False

@@ -60,16 +60,62 @@ def build(source, target, **settings):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """All pages; tests/test_notebooks.py executes the notebooks."""
+    folder = tmp_path_factory.mktemp("site")
+    build(ROOT, folder, nb_execution_mode="off")
+    return folder
+
+
 @pytest.mark.slow
-def test_the_site_is_built_without_a_warning(tmp_path):
-    build(ROOT, tmp_path, nb_execution_mode="off")  # tests/test_notebooks.py executes them
+def test_the_site_is_built_without_a_warning(site):
     for page in ("index", "docs/index", "docs/reference/commands", "docs/reference/api/izhi", "notebooks/one_neuron"):
-        assert (tmp_path / f"{page}.html").stat().st_size > 100
-    text = (tmp_path / "docs" / "reference" / "api" / "izhi.html").read_text()
+        assert (site / f"{page}.html").stat().st_size > 100
+    text = (site / "docs" / "reference" / "api" / "izhi.html").read_text()
     assert "A layer of leaky integrate-and-fire neurons." in text
-    text = (tmp_path / "docs" / "tutorials.html").read_text()
+    text = (site / "docs" / "tutorials.html").read_text()
     found = re.findall(r'toctree-l\d"><a class="reference internal" href="\.\./notebooks/(\w+)\.html">(\d)\. ', text)
     assert found == [(name, str(number)) for number, name in enumerate(TUTORIALS, start=1)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1400, 400])
+def test_every_page_opens_in_a_browser(site, browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda one: asked.append(one.url))
+    wide, broken = [], []
+    for file in sorted(site.rglob("*.html")):
+        if "_static" in file.parts or file == site / "index.html":  # which leads to docs/index.html
+            continue
+        page.goto(file.as_uri())
+        name = file.relative_to(site).as_posix()
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            wide.append(name)
+        broken += page.evaluate("[...document.images].filter(x => x.complete && !x.naturalWidth).map(x => x.src)")
+        assert page.locator("h1").count() <= 1, name
+    assert (said, wide, broken) == ([], [], [])
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    page.close()
+
+
+@pytest.mark.slow
+def test_search_and_dark_mode(site, browser):
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.goto((site / "docs" / "index.html").as_uri())
+    for mode in ("Dark", "Light"):
+        page.locator(".theme-switch-button").first.click()
+        page.locator(".dropdown-menu.show").get_by_text(mode).click()
+        assert page.evaluate("document.documentElement.dataset.theme") == mode.lower()
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", colour)[:3])) < 200) == (mode == "Dark")
+    page.goto((site / "search.html").as_uri() + "?q=send-on-delta")
+    page.locator("#search-results li").first.wait_for()
+    assert page.locator("#search-results a", has_text="Data").count() >= 1
+    page.close()
 
 
 PYTHON = {

@@ -20,29 +20,16 @@ EVENTS = {
 
 @dataclass(eq=False)
 class Izhikevich(nir.NIRNode):
-    r"""Izhikevich neuron model.
+    """Izhikevich neuron model.
 
     The neuron is defined by the following equations:
 
-    .. math::
-        \dot{v} = a_1 v^2 + a_2 v + a_3 u + a_4 + R I
+        v' = a1·v² + a2·v + a3·u + a4 + R·I
+        u' = b1·v + b2·u + b3
+        z = 1 if v ≥ v_threshold, else 0
+        v ← c and u ← u + d where z = 1
 
-    .. math::
-        \dot{u} = b_1 v + b_2 u + b_3
-
-    .. math::
-        z = \begin{cases}
-            1 & v \geq v_{threshold} \\
-            0 & else
-        \end{cases}
-
-    .. math::
-        (v, u) = \begin{cases}
-            (c, u + d) & z=1 \\
-            (v, u) & else
-        \end{cases}
-
-    Simulators that take steps of :math:`dt` by Euler's method agree on every spike if they take them in the
+    Simulators that take steps of dt by Euler's method agree on every spike if they take them in the
     order of events that the node names. All arrays have the shape of the neurons.
     """
 
