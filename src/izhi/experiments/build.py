@@ -79,9 +79,21 @@ def check(e: Experiment, dataset: Dataset) -> str:
     if e.machine.tensorboard and find_spec("tensorboard") is None:
         raise SettingError("tensorboard is set, but it is not installed; pip install 'izhi[tensorboard]'")
     return (
-        f"{dataset.name}: {len(train):,} training, {len(held):,} validation, {len(dataset.test):,} test samples;"
+        f"{dataset.name}: {len(train):,} training, {len(held):,} validation, {len(dataset.test):,} test"
+        f" samples{_lengths(e, train)};"
         f" {fabric.device.type} in {fabric.strategy.precision.precision}, threads: {torch.get_num_threads()}"
     )
+
+
+def _lengths(e: Experiment, train: object) -> str:
+    """Of time series how long they are, and what becomes of that."""
+    if not isinstance(train, SeriesSamples):
+        return ""
+    shortest, longest = int(train.lengths.min()), train.longest
+    long = f"{longest:,}" if shortest == longest else f"{shortest:,} to {longest:,}"
+    if e.coding.lengths == "resample" and (shortest, longest) != (e.coding.steps, e.coding.steps):
+        return f" of {long} steps, which become T = {e.coding.steps:,} (--steps)"
+    return f" of {long} steps"
 
 
 def encoder(e: Experiment, dataset: Dataset) -> Encoder:
