@@ -100,3 +100,31 @@ def test_the_version_is_that_of_the_package(capsys):
         cli.main(["--version"])
     assert end.value.code == 0
     assert capsys.readouterr().out == f"izhi {__version__}\n"
+
+
+def test_verbose_says_more_and_quiet_nothing(tmp_path, capsys):
+    def said(*more):
+        words = [
+            "train",
+            "--dataset",
+            "iris",
+            "--neuron",
+            "normalized",
+            "--learn",
+            "c",
+            "--hidden",
+            "6",
+            "--epochs",
+            "2",
+        ]
+        assert cli.main([*words, "--out", str(tmp_path / "".join(more)), *more]) == 0
+        return capsys.readouterr().err.splitlines()
+
+    usual, verbose = said(), said("--verbose")
+    assert [line for line in verbose if line.partition(", ")[0] in {x.partition(", ")[0] for x in usual}]
+    assert len(verbose) == len(usual) + 3
+    (settings,) = (line for line in verbose if "hidden = [6]" in line)
+    assert "learn = ['c']" in settings
+    assert "seed =" not in settings
+    assert sum("spikes per neuron and step" in line and "on training samples" in line for line in verbose) == 2
+    assert said("--quiet") == []

@@ -88,6 +88,18 @@ def test_neurons(page):
     until(page, "() => Bokeh.documents[0].get_model_by_name('LIF-lines').text.includes('torch.zeros(1000')")
 
 
+def test_every_slider_moves_its_neuron(page):
+    text_of = "n => Bokeh.documents[0].get_model_by_name(n + '-lines').text"
+    lines = f"() => ['biological', 'normalised', 'LIF'].map({text_of}).join()"
+    handles = page.locator(".noUi-handle")
+    assert handles.count() == 1 + 5 + 5 + 3
+    for k in range(handles.count()):
+        before = page.evaluate(lines)
+        handles.nth(k).focus()
+        page.keyboard.press("ArrowRight")
+        until(page, f"before => ({lines})() != before", before)
+
+
 def test_runs(page):
     page.get_by_text("Runs", exact=True).click()
     rows = page.locator(".slick-row")
@@ -117,6 +129,10 @@ def test_runs(page):
         "() => [...Bokeh.documents[0]._all_models.values()].filter(m => m.type == 'LegendItem').map(m => m.label.value)"
     )
     assert {"neuron 0", "neuron 5"} <= {*page.evaluate(labels)}
+    write(page, "layer whose v is drawn", "2")
+    page.get_by_text("run the sample").click()
+    page.get_by_text("layer is 2, expected 1 to 1").wait_for()
+    write(page, "layer whose v is drawn", "1")
     write(page, "neurons, such as", "99")
     page.get_by_text("run the sample").click()
     page.get_by_text("neurons names 99, expected 0 to 11").wait_for()

@@ -113,6 +113,8 @@ def _progress(a: argparse.Namespace, row: Row, left: float) -> None:
             f"{row['samples']:,.0f} samples: new {100 * row['new']:.1f} %, old task"
             f" {100 * row['old']:.1f} %, {left:,.0f} s left"
         )
+    elif a.verbose:
+        report_line(", ".join(f"{name} {value:.6g}" for name, value in row.items()))
 
 
 def _report(levels: Levels, streamed: int, folder: Path) -> None:

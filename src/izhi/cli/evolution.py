@@ -112,7 +112,8 @@ def _generations(
             {"settings": chosen, "history": history, "losses": losses},
         )
         done = len(history)
-        if not a.quiet and (done % max(1, e.training.epochs // 50) == 0 or done == e.training.epochs):
+        often = 1 if a.verbose else max(1, e.training.epochs // 50)
+        if not a.quiet and (done % often == 0 or done == e.training.epochs):
             left = (time.perf_counter() - began) / (done - first) * (e.training.epochs - done)
             report_line(
                 f"generation {done:,}/{e.training.epochs:,}, loss {row['loss']:.4f},"

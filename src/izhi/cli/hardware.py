@@ -75,7 +75,7 @@ def _sweep(
     a: argparse.Namespace, runs: list[sweep.FloatRun], planned: sweep.Plan, dataset: data.Dataset, folder: Path,
     command: str,
 ) -> None:  # fmt: skip
-    with TerminalListener(len(planned) * len(runs), quiet=a.quiet) as listener:
+    with TerminalListener(len(planned) * len(runs), quiet=a.quiet, verbose=a.verbose) as listener:
         found = sweep.sweep(runs, planned, dataset, folder, listener, resume=a.resume, command=command)
     table = found.table()
     print_table(f"{dataset.name}: float {percent(found.float_accuracies)} %", table.headings, table.rows)
@@ -94,7 +94,7 @@ def _quantize_one(
         accuracies["ptq_accuracy"] = rounded.accuracy
         if not a.quiet:
             report_line(f"rounded by PTQ: {100 * rounded.accuracy:.2f} % (float {100 * run.accuracy:.2f} %); trains on")
-    with TerminalListener(quiet=a.quiet) as listener:
+    with TerminalListener(quiet=a.quiet, verbose=a.verbose) as listener:
         result = sweep.quantize(fabric, run, e, method, dataset, folder, listener)
     report.write(result, folder, command_line(), before=accuracies)
     accuracies["test_accuracy"] = result.test_accuracy

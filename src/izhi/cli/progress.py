@@ -30,11 +30,12 @@ class TerminalListener:
     Args:
         runs: number of runs that the command will do.
         quiet: to show nothing but warnings.
+        verbose: to show the settings of each run, and of each epoch its time and its spikes.
         about: a line to show when the first run begins.
     """
 
-    def __init__(self, runs: int = 1, *, quiet: bool = False, about: str = "") -> None:
-        self.runs, self.quiet, self.about = runs, quiet, about
+    def __init__(self, runs: int = 1, *, quiet: bool = False, verbose: bool = False, about: str = "") -> None:
+        self.runs, self.quiet, self.verbose, self.about = runs, quiet, verbose and not quiet, about
         # A bar needs the codes that NO_COLOR refuses.
         is_plain = bool(os.environ.get("NO_COLOR"))
         self.console = Console(stderr=True, highlight=False, color_system=None if is_plain else "auto")
@@ -68,6 +69,14 @@ class TerminalListener:
         self.epochs = e.training.epochs
         label = label or f"{e.neurons.neuron} {e.network.connection}, seed {e.training.seed}"
         self.label = f"[{self.begun}/{self.runs}] {label}"
+        self.introduce(self.label, e)
+
+    def introduce(self, label: str, e: Experiment) -> None:
+        """The settings of a run that are not the usual ones, for who wants to see more."""
+        if self.verbose:
+            usual = Experiment().flat(plain=True)
+            chosen = [f"{name} = {value}" for name, value in e.flat(plain=True).items() if value != usual[name]]
+            self.report(f"{label}: {', '.join(chosen) or 'the usual settings'}")
 
     def begin(self, steps: int, finished: int) -> None:
         if self.about and not self.quiet:
@@ -86,7 +95,7 @@ class TerminalListener:
     def say(self, label: str, epochs: int, row: dict[str, float], warnings: Sequence[str]) -> None:
         """A line about an epoch of a run, and its warnings after the last one."""
         # Generations of an evolution are many; a line for each would say little.
-        often = -(-epochs // LINES)
+        often = 1 if self.verbose else -(-epochs // LINES)
         if self.quiet or (row["epoch"] % often and row["epoch"] != epochs):
             return
         validation = row.get("validation_accuracy")
@@ -98,17 +107,30 @@ class TerminalListener:
             markup=False,
             soft_wrap=True,
         )
+        if self.verbose:
+            self.report(f"  {_more(row)}")
         if row["epoch"] == epochs:
             for warning in warnings:
                 self.console.print(f"  warning: {warning}", markup=False, soft_wrap=True)
 
     def report(self, line: str) -> None:
-        """A line about what failed, which is said in any case."""
+        """A line of its own."""
         self.console.print(line, markup=False, soft_wrap=True)
 
     def beside(self) -> Beside:
         """A listener for runs that others run beside, with a bar of their own."""
         return Beside(self)
+
+
+def _more(row: dict[str, float]) -> str:
+    """What else an epoch gave: how long training took of it, accuracy on training samples, spikes of each layer."""
+    parts = [f"training {row['train_seconds']:.1f} s"] if "train_seconds" in row else []
+    if "train_accuracy" in row:
+        parts.append(f"on training samples {100 * row['train_accuracy']:.2f} %")
+    rates = [f"{value:.4f}" for name, value in row.items() if name.startswith("rate_")]
+    if rates:
+        parts.append(f"spikes per neuron and step {', '.join(rates)}")
+    return "; ".join(parts)
 
 
 class Beside:
@@ -128,6 +150,7 @@ class Beside:
         self.whole.begun += 1
         self.epochs, self.done = e.training.epochs, 0.0
         self.label = f"[{self.whole.begun}/{self.whole.runs}] {label}"
+        self.whole.introduce(self.label, e)
         self.task = self.whole.progress.add_task(self.label, total=self.epochs)
         self.whole.progress.update(self.whole.task, description="all runs", total=self.whole.runs * self.epochs)
 

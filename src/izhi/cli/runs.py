@@ -88,7 +88,7 @@ def compare(a: argparse.Namespace) -> None:
     datasets = comparison.Datasets()
     counts = comparison.check(planned, datasets)
     runs = sum(len(experiments) for _, experiments in planned)
-    listener = TerminalListener(runs, quiet=is_quiet(a), about=counts)
+    listener = TerminalListener(runs, quiet=is_quiet(a), verbose=a.verbose, about=counts)
     together = _together(a, listener, planned[0][1][0], runs)
     folder = make_folder(a, f"compare-{planned[0][1][0].data.dataset}")
     with hold(folder), listener:
@@ -128,7 +128,8 @@ def tune(a: argparse.Namespace) -> None:
     held_out = tuning.speakers(dataset) if every_speaker else []
     for e in planned:
         counts = build.check(e.replace(validation_speaker=held_out[0]) if held_out else e, dataset)
-    listener = TerminalListener(len(variants) * trials * (len(held_out) or 1), quiet=a.quiet, about=counts)
+    runs = len(variants) * trials * (len(held_out) or 1)
+    listener = TerminalListener(runs, quiet=a.quiet, verbose=a.verbose, about=counts)
     together = _together(a, listener, planned[0], len(variants))
     folder = make_folder(a, f"tune-{planned[0].data.dataset}")
     storage = a.storage or str(folder / "studies.log")
@@ -192,7 +193,8 @@ def train_experiment(a: argparse.Namespace, e: Experiment, command: str) -> None
                 files.write_bytes(folder.start, load_run(Path(a.start)).path.read_bytes())
         fabric.barrier()
         start = load_run(folder.start).progress.network if folder.start.exists() else None
-        with TerminalListener(quiet=a.quiet or not fabric.is_global_zero, about=counts) as listener:
+        quiet = a.quiet or not fabric.is_global_zero
+        with TerminalListener(quiet=quiet, verbose=a.verbose, about=counts) as listener:
             result = train_run(fabric, e, dataset, folder, listener, start=start)
         if not fabric.is_global_zero:
             return

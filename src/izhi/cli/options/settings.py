@@ -25,7 +25,11 @@ def folder_options(command: Command) -> None:
     """Options of every command that writes a folder and can be interrupted."""
     command.add_argument("--out", metavar="FOLDER", help="run folder [runs/TIME-NAME]")
     command.add_argument("--resume", action="store_true", help="continue the runs in --out")
-    command.add_argument("--quiet", action="store_true", help="show no progress")
+    shown = command.add_mutually_exclusive_group()
+    shown.add_argument("--quiet", action="store_true", help="show no progress")
+    shown.add_argument(
+        "--verbose", action="store_true", help="show the settings of each run, and of each epoch its time and spikes"
+    )
 
 
 def jobs_options(command: Command, what: str) -> None:
