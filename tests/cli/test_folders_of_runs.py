@@ -147,7 +147,7 @@ def test_figures_are_drawn_again_as_they_were(runs, capsys):
     [
         (["runs/one"], "the following arguments are required: --out"),
         (["runs/one", "--out", "x.gif"], "expected a figure's ending: .png, .svg or .pdf"),
-        (["runs", "--out", "x.png"], "runs holds neither metrics.csv nor comparison.json"),
+        (["runs", "--out", "x.png"], "runs holds none of comparison.json, "),
         (["runs/cmp", "--out", "x.png", "--labels", "a"], "expected 2 different ones, separated by semicolons"),
         (["runs/one", "--out", "x.png", "--figure", "outcome"], "unknown figure 'outcome' (did you mean 'outcomes'?)"),
     ],

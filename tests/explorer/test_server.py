@@ -123,7 +123,9 @@ def test_it_listens_on_this_machine_alone(port):
 @contextmanager
 def started(*arguments, cwd):
     command = [sys.executable, "-m", "izhi", "explore", *arguments, "--no-browser"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd)
+    heeds = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # whoever starts the tests
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, text=True, cwd=cwd, **pipes, **heeds)
     try:
         yield process
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from izhi.connections import Linear
 from izhi.errors import CheckpointError
 from izhi.network import Layer, Network
 from izhi.network.encoders import ValueEncoder
-from izhi.training import (
+from izhi.training import bar, (
     LOSSES,
     Data,
     Gradients,
@@ -126,6 +126,8 @@ def test_in_a_notebook_progress_is_one_line(monkeypatch):
             shown.append(content["text/plain"])
 
     monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    assert isinstance(bar.shown(2), bar.Bar)  # imported, but nothing runs in a kernel
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(kernel=object()))
     monkeypatch.setattr("IPython.display.display", lambda content, raw, display_id: Handle())
     found = a_trainer(2).fit(a_network(), iris(), ENCODER)
     row = found.history[-1]

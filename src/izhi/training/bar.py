@@ -22,7 +22,16 @@ _OFTEN = 0.5
 
 def shown(epochs: int) -> Listener:
     """The listener that shows progress where the program runs."""
-    return Line(epochs) if "ipykernel" in sys.modules else Bar(epochs)
+    return Line(epochs) if _is_notebook() else Bar(epochs)
+
+
+def _is_notebook() -> bool:
+    """Whether a kernel of Jupyter runs this; that it was imported says little."""
+    if "ipykernel" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return getattr(get_ipython(), "kernel", None) is not None
 
 
 def _about(row: Row, epochs: int) -> str:
