@@ -13,13 +13,14 @@ from izhi.connections import Linear
 from izhi.errors import CheckpointError
 from izhi.network import Layer, Network
 from izhi.network.encoders import ValueEncoder
-from izhi.training import bar, (
+from izhi.training import (
     LOSSES,
     Data,
     Gradients,
     Optimizer,
     Progress,
     Trainer,
+    bar,
     checkpoint,
     start_fabric,
 )
