@@ -47,11 +47,16 @@ CONFIG = {"dataset": "digits", "steps": 25, "fold": None, "neuron": "lif", "hidd
 
 def of_comparison():
     history = [[{"test_accuracy": 0.5}, {"test_accuracy": 0.9}], [{"test_accuracy": 0.6}, {"test_accuracy": 0.8}]]
-    return {"rows": [
+    rows = [
         {"label": label, "config": CONFIG, "seeds": [0, 1], "test_accuracy": [0.9, 0.8], "groups": {},
          "history": history}
         for label in ("LIF", "normalised <b>")
-    ]}  # fmt: skip
+    ]  # fmt: skip
+    difference = {"label": "normalised <b>", "mean": 0.01, "low": -0.1, "high": 0.12, "p": 0.4321, "within_noise": True,
+                  "seeds_for_it": 1234, "seeds_for_half_a_point": None}  # fmt: skip
+    estimate = {"technology": "45 nm", "network": 2345.67, "dense_twin": 99.5}
+    energy = {"LIF": {"spikes": 321.0, "estimated_nanojoules": [estimate]}}
+    return {"rows": rows, "reference": "LIF", "differences": [difference], "energy": energy}
 
 
 def of_tuning():
@@ -111,7 +116,9 @@ def of_adaptation():
 KINDS = {
     "compare": Kind(
         "comparison.json", of_comparison(),
-        ("digits, T = 25, 2 seeds", "LIF", "normalised <b>", "85.00 ± 7.07", "80.00 … 90.00"),
+        ("digits, T = 25, 2 seeds", "LIF", "normalised <b>", "85.00 ± 7.07", "80.00 … 90.00",
+         "against LIF, paired over seeds", "+1.00", "-10.00 … +12.00", "0.432", "within noise", "1,234",
+         "45 nm", "2,345.7", "99.5"),
         ("hidden", "32"), ("accuracy", "outcomes"),
     ),
     "tune": Kind(

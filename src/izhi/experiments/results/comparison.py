@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from izhi.data.catalogue import FOLDS
 from izhi.experiments import plots
 from izhi.experiments.charts import Chart, Series
-from izhi.experiments.results.result import Chosen, Count, Drawing, Result, Share, Table, labelled, shared
+from izhi.experiments.results.result import Chosen, Count, Drawing, Number, Result, Share, Table, labelled, shared
 from izhi.experiments.tables import percent
 
 
@@ -39,8 +39,40 @@ class _Row(BaseModel):
     history: list[Annotated[list[_Epoch], Field(min_length=1)]] = Field(min_length=1)
 
 
+class _Difference(BaseModel):
+    """What a variant has more than the reference; see ``izhi.experiments.statistics.Difference``."""
+
+    label: str
+    mean: Number
+    low: Number
+    high: Number
+    p: Number
+    within_noise: bool
+    seeds_for_it: Count | None
+    seeds_for_half_a_point: Count | None
+
+    def cells(self) -> tuple[str, ...]:
+        """A row of a table."""
+        needed = ("–" if n is None else f"{n:,}" for n in (self.seeds_for_it, self.seeds_for_half_a_point))
+        return (
+            self.label, f"{100 * self.mean:+.2f}", f"{100 * self.low:+.2f} … {100 * self.high:+.2f}", f"{self.p:.3g}",
+            "within noise" if self.within_noise else "", *needed,
+        )  # fmt: skip
+
+
+class _Estimate(BaseModel):
+    technology: str
+    network: Number
+    dense_twin: Number
+
+
+class _Energy(BaseModel):
+    spikes: Number
+    estimated_nanojoules: list[_Estimate]
+
+
 class Comparison(Result):
-    """As much of comparison.json as is shown."""
+    """As much of comparison.json as is shown; comparisons of earlier versions have no differences and no energy."""
 
     FILE = "comparison.json"
     PICTURES: ClassVar[Mapping[str, str]] = {
@@ -49,6 +81,9 @@ class Comparison(Result):
     }
 
     rows: list[_Row] = Field(min_length=1, max_length=1000)
+    reference: str = ""
+    differences: list[_Difference] = Field(default=[], max_length=1000)
+    energy: dict[str, _Energy] = Field(default={}, max_length=1000)
 
     @model_validator(mode="after")
     def _have_the_same_groups(self) -> Comparison:
@@ -64,7 +99,7 @@ class Comparison(Result):
         return f"{first.config.dataset}, T = {first.config.steps}, {seeds} seed{'s' if seeds > 1 else ''}{folds}"
 
     def labels(self) -> list[str]:
-        return [row.label for row in self.rows]
+        return [*(row.label for row in self.rows), self.reference]
 
     def tables(self) -> list[Table]:
         groups = [name.replace("_", " ") for name in self.rows[0].groups]
@@ -73,7 +108,23 @@ class Comparison(Result):
             (row.label, percent(row.test_accuracy), _range(row.test_accuracy), *map(percent, row.groups.values()),
              ", ".join(map(str, dict.fromkeys(row.seeds))))
             for row in self.rows
-        ])]  # fmt: skip
+        ]), *self._differences(), *self._energy()]  # fmt: skip
+
+    def _differences(self) -> list[Table]:
+        headings = (
+            "variant", "difference (points)", "95 % interval", "p", "", "seeds for it", "seeds for 0.5 points",
+        )  # fmt: skip
+        rows = [found.cells() for found in self.differences]
+        return [Table(headings, rows, f"against {self.reference}, paired over seeds")] if rows else []
+
+    def _energy(self) -> list[Table]:
+        headings = ("variant", "spikes a sample", "estimate for", "nJ a sample", "dense twin, nJ")
+        rows = [
+            (label, f"{found.spikes:,.0f}", x.technology, f"{x.network:,.1f}", f"{x.dense_twin:,.1f}")
+            for label, found in self.energy.items()
+            for x in found.estimated_nanojoules
+        ]
+        return [Table(headings, rows, "energy: an estimate from published costs per operation")] if rows else []
 
     def charts(self) -> list[Chart]:
         return [Chart("mean test accuracy", "epoch", "mean test accuracy (%)", [_series(row) for row in self.rows])]
