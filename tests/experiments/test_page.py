@@ -52,8 +52,8 @@ def of_comparison():
          "history": history}
         for label in ("LIF", "normalised <b>")
     ]  # fmt: skip
-    difference = {"label": "normalised <b>", "mean": 0.01, "low": -0.1, "high": 0.12, "p": 0.4321, "within_noise": True,
-                  "seeds_for_it": 1234, "seeds_for_half_a_point": None}  # fmt: skip
+    difference = {"label": "normalised <b>", "mean": 0.01, "low": -0.1, "high": 0.12, "p": 0.4321,
+                  "verdict": "within noise", "seeds_for_it": 1234, "seeds_for_half_a_point": None}  # fmt: skip
     estimate = {"technology": "45 nm", "network": 2345.67, "dense_twin": 99.5}
     energy = {"LIF": {"spikes": 321.0, "estimated_nanojoules": [estimate]}}
     return {"rows": rows, "reference": "LIF", "differences": [difference], "energy": energy}

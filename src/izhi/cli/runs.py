@@ -31,6 +31,7 @@ from izhi.data import functions
 from izhi.errors import ArtifactError, FileError, RunFolderError, SettingError
 from izhi.experiments import build, comparison, energy, jobs, looks, plan, plots, report, trained, tuning
 from izhi.experiments.agreement import agreement
+from izhi.experiments.results.comparison import DIFFERENCE_HEADINGS, ENERGY_HEADINGS
 from izhi.experiments.run import train as train_run
 from izhi.experiments.run_folder import RunFolder, load as load_run, versions
 from izhi.experiments.settings import Experiment, Mark, experiment, marked, read, typed
@@ -110,7 +111,7 @@ def compare(a: argparse.Namespace) -> None:
     print_table(title, comparison.headings(rows), map(comparison.cells, rows), left=3)
     if differences := comparison.differences(rows, reference):
         title = f"against {rows[0].variant.label if reference is None else reference}, paired over seeds"
-        print_table(title, comparison.DIFFERENCE_HEADINGS, map(comparison.difference_cells, differences), left=1)
+        print_table(title, DIFFERENCE_HEADINGS, map(comparison.difference_cells, differences), left=1)
     print(f"figures: {folder / 'accuracy.png'}, outcomes.png\nreport: {folder / 'report.md'}")
     write_json(a.json, comparison.summary(rows, reference))
 
@@ -305,7 +306,7 @@ def _energy(path: Path, changes: Mapping[str, object]) -> dict[str, object]:
     found = energy.count(trained.load(path, exact, report_line))
     title = f"operations of a sample, mean of {found.samples:,} test samples"
     print_table(title, energy.LAYER_HEADINGS, energy.layer_cells(found), left=1)
-    print_table("energy of a sample: an estimate", energy.ENERGY_HEADINGS, energy.energy_cells(found), left=1)
+    print_table("energy of a sample: an estimate", ENERGY_HEADINGS, energy.energy_cells(found), left=1)
     print(
         f"footprint {found.footprint:,} bytes, connection sparsity {found.connection_sparsity:.3f},"
         f" activation sparsity {found.activation_sparsity:.3f}\n{energy.CAVEAT}"

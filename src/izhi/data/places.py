@@ -13,7 +13,7 @@ from izhi.data import ts
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.own import Array
-from izhi.data.source import Part
+from izhi.data.source import Part, problem_of
 from izhi.errors import DataError, shown
 from izhi.files import problem
 
@@ -33,6 +33,7 @@ class _Place:
     """
 
     name: str
+    about = "files of your own"
     window = None
 
     def fetch(self, folder: Path, report: Progress) -> None:
@@ -40,14 +41,7 @@ class _Place:
 
     def check(self, folder: Path) -> list[Part]:
         """The path, all of which is read."""
-        path = Path(self.name)
-        if not self.is_there(folder):
-            return [(path, "not there")]
-        try:
-            self.load(folder)
-        except DataError as error:
-            return [(path, str(error))]
-        return [(path, None)]
+        return [(Path(self.name), problem_of(self, folder))]
 
     def is_there(self, folder: Path) -> bool:
         """Whether the path is there."""

@@ -26,7 +26,7 @@ from izhi.data import damage, wheels
 from izhi.data.catalogue import DATASETS
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
-from izhi.data.source import Part
+from izhi.data.source import Part, problem_of
 from izhi.errors import DataError
 
 PACKAGE, MEMBER = "seglearn", "seglearn/data/watch_dataset.npy"
@@ -87,13 +87,7 @@ class Smartwatch:
 
     def check(self, folder: Path) -> list[Part]:
         """Its file, which is read."""
-        if not self.is_there(folder):
-            return [(folder, "not there")]
-        try:
-            self.load(folder)
-        except DataError as error:
-            return [(folder / FILE, str(error))]
-        return [(folder / FILE, None)]
+        return [(folder / FILE if self.is_there(folder) else folder, problem_of(self, folder))]
 
 
 def _samples(

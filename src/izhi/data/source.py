@@ -50,6 +50,17 @@ class Source(Protocol):
         ...
 
 
+def problem_of(source: Source, folder: Path) -> str | None:
+    """What is wrong with a data set, all of which is read; None if nothing is."""
+    if not source.is_there(folder):
+        return "not there"
+    try:
+        source.load(folder)
+    except DataError as error:
+        return str(error)
+    return None
+
+
 def check_recordings(source: Source, folder: Path) -> list[Part]:
     """The parts of a data set of recordings, every one of which is read."""
     if not source.is_there(folder):

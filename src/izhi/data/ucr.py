@@ -17,7 +17,7 @@ from izhi.data import download, ts, wheels
 from izhi.data.catalogue import ARCHIVE, CARRIED
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
-from izhi.data.source import Part
+from izhi.data.source import Part, problem_of
 from izhi.errors import DataError
 
 #: Where the archives are, a zip for each data set.
@@ -104,13 +104,7 @@ class Archived:
 
     def check(self, folder: Path) -> list[Part]:
         """Its folder, whose files are read."""
-        if not self.is_there(folder):
-            return [(folder, "not there")]
-        try:
-            self.load(folder)
-        except DataError as error:
-            return [(folder, str(error))]
-        return [(folder, None)]
+        return [(folder, problem_of(self, folder))]
 
 
 def _is_zip(path: Path, address: str) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from izhi.errors import SettingError
+from izhi.experiments.plots import COLOURS
 
 #: Of several lines in one figure, colours that are told apart by most eyes (Okabe and Ito).
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_COLOURS = COLOURS[:7]
 _DASHES = ("solid", "dashed", "dotted")
 _MARKERS = ("circle", "square", "diamond", "triangle", "inverted_triangle", "hex", "star")
 

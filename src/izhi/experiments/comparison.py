@@ -16,7 +16,7 @@ from izhi.data import Dataset
 from izhi.data.catalogue import FOLDS
 from izhi.errors import SettingError, unknown
 from izhi.experiments import build, energy, jobs, plots, trained
-from izhi.experiments.results.comparison import Comparison
+from izhi.experiments.results.comparison import DIFFERENCE_HEADINGS, ENERGY_HEADINGS, Comparison, Differing
 from izhi.experiments.run import Result, RunListener, train
 from izhi.experiments.run_folder import RunFolder, load, versions
 from izhi.experiments.settings import Experiment, Mark, experiment, marked, typed
@@ -349,21 +349,24 @@ def differences(rows: Sequence[Row], reference: str | None = None) -> list[Diffe
     ]  # fmt: skip
 
 
-#: Columns of the table of differences.
-DIFFERENCE_HEADINGS = (
-    "variant", "difference (points)", "95 % interval", "p", "", "seeds for it", "seeds for 0.5 points",
-)  # fmt: skip
 #: A difference of which the table says how many seeds would show it.
 _HALF_A_POINT = 0.005
 
 
 def difference_cells(found: Difference) -> tuple[str, ...]:
-    """A row of that table."""
-    needed = [found.seeds_for(size) for size in (found.mean, _HALF_A_POINT)]
-    return (
-        found.label, f"{100 * found.mean:+.2f}", f"{100 * found.low:+.2f} … {100 * found.high:+.2f}", f"{found.p:.3g}",
-        found.verdict, *("–" if n is None else f"{n:,}" for n in needed),
-    )  # fmt: skip
+    """A row of the table of differences."""
+    return Differing.model_validate(_kept(found)).cells()
+
+
+def _kept(found: Difference) -> dict[str, object]:
+    """A difference as comparison.json has it."""
+    return {
+        **asdict(found),
+        "within_noise": found.is_noise,
+        "verdict": found.verdict,
+        "seeds_for_it": found.seeds_for(found.mean),
+        "seeds_for_half_a_point": found.seeds_for(_HALF_A_POINT),
+    }
 
 
 def _about_differences(rows: Sequence[Row], reference: str | None) -> list[str]:
@@ -409,7 +412,7 @@ def _about_energy(rows: Sequence[Row], counted: Sequence[energy.Counts]) -> list
         "## Operations and energy of a sample", "",
         markdown(("variant", *energy.LAYER_HEADINGS[1:], "activation sparsity"), operations), "",
         f"Of the first run of each variant, on average over the first {counted[0].samples} test samples.", "",
-        markdown(("variant", *energy.ENERGY_HEADINGS), estimates), "", energy.CAVEAT, "",
+        markdown(("variant", *ENERGY_HEADINGS), estimates), "", energy.CAVEAT, "",
     ]  # fmt: skip
 
 
@@ -447,15 +450,7 @@ def summary(rows: Sequence[Row], reference: str | None = None) -> dict[str, obje
     return {
         "versions": versions(),
         "reference": rows[0].variant.label if reference is None else reference,
-        "differences": [
-            {
-                **asdict(found),
-                "within_noise": found.is_noise,
-                "seeds_for_it": found.seeds_for(found.mean),
-                "seeds_for_half_a_point": found.seeds_for(_HALF_A_POINT),
-            }
-            for found in differences(rows, reference)
-        ],
+        "differences": [_kept(found) for found in differences(rows, reference)],
         "rows": [
             {
                 "label": row.variant.label,

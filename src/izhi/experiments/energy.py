@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.data import stream
+from izhi.experiments.results.comparison import Estimate
 from izhi.experiments.trained import Trained
 from izhi.hardware.core.energy import ACCESS, ADDITION, FLOAT_ADDITION, FLOAT_PRODUCT, FPGA, PRODUCT
 from izhi.kernels import Spikes
@@ -315,7 +316,6 @@ def _per_sample(x: LayerCounts, samples: int) -> LayerCounts:
 
 #: Columns of the tables of a run and of several.
 LAYER_HEADINGS = ("", "effective ACs", "effective MACs", "dense", "spikes", "neuron updates", "words read")
-ENERGY_HEADINGS = ("estimate for", "nJ a sample", "dense twin, nJ", "ratio")
 
 
 def layer_cells(found: Counts) -> list[tuple[str, ...]]:
@@ -327,10 +327,7 @@ def layer_cells(found: Counts) -> list[tuple[str, ...]]:
 
 def energy_cells(found: Counts) -> list[tuple[str, ...]]:
     """A row for each technology."""
-    return [
-        (x.name, f"{own:,.1f}", f"{twin:,.1f}", f"{own / twin:.2f}" if twin else "–")
-        for x, own, twin in found.energies()
-    ]
+    return [Estimate(technology=x.name, network=own, dense_twin=twin).cells() for x, own, twin in found.energies()]
 
 
 #: What is said below every table of energy.
@@ -343,7 +340,6 @@ CAVEAT = (
 
 __all__ = [
     "CAVEAT",
-    "ENERGY_HEADINGS",
     "LAYER_HEADINGS",
     "Counts",
     "LayerCounts",

@@ -134,6 +134,21 @@ def busiest(layer: LayerLook) -> list[int]:
     return found
 
 
+def layer_of(look: Look, number: int) -> LayerLook:
+    """A layer by its number, from 1; SettingError for one that is not there."""
+    if not 1 <= number <= len(look.layers):
+        raise SettingError(f"layer is {number}, expected 1 to {len(look.layers)}")
+    return look.layers[number - 1]
+
+
+def check_neurons(layer: LayerLook, neurons: Sequence[int]) -> None:
+    """Raise SettingError for a neuron that the layer does not have."""
+    count = layer.v.shape[1]
+    for neuron in neurons:
+        if not 0 <= neuron < count:
+            raise SettingError(f"neurons names {neuron}, expected 0 to {count - 1}, neurons of {layer.name}")
+
+
 def draw_raster(axes: Axes, spikes: NDArray[np.float64], title: str = "", of: str = "neuron") -> None:
     """Spikes or currents (T, N) over time, black where they are largest; of many neurons the means of neighbours."""
     steps, neurons = spikes.shape
@@ -151,11 +166,10 @@ def draw_membranes(axes: Axes, layer: LayerLook, neurons: Sequence[int]) -> None
     Raises:
         SettingError: for a neuron that the layer does not have.
     """
-    steps, count = layer.v.shape
+    check_neurons(layer, neurons)
+    steps = len(layer.v)
     time = np.arange(1, steps + 1)
     for number, neuron in enumerate(neurons):
-        if not 0 <= neuron < count:
-            raise SettingError(f"neurons names {neuron}, expected 0 to {count - 1}, neurons of {layer.name}")
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(time, layer.v[:, neuron], color=colour, lw=1.1, label=str(neuron))
         fired = layer.spikes[:, neuron] > 0
@@ -208,9 +222,7 @@ def draw(found: Look, run: Trained, layer: int = 1, neurons: Sequence[int] | Non
     Raises:
         SettingError: for a layer or neuron that is not there.
     """
-    if not 1 <= layer <= len(found.layers):
-        raise SettingError(f"layer is {layer}, expected 1 to {len(found.layers)}")
-    chosen = found.layers[layer - 1]
+    chosen = layer_of(found, layer)
     if neurons is None:
         neurons = busiest(chosen)
     kernels = _first_kernels(run.network)
@@ -242,14 +254,6 @@ def _first_kernels(network: Network) -> NDArray[np.float64] | None:
 
 
 __all__ = [
-    "LayerLook",
-    "Look",
-    "busiest",
-    "condensed",
-    "draw",
-    "draw_kernels",
-    "draw_membranes",
-    "draw_raster",
-    "draw_scores",
-    "look",
-]
+    "LayerLook", "Look", "busiest", "check_neurons", "condensed", "draw", "draw_kernels", "draw_membranes",
+    "draw_raster", "draw_scores", "layer_of", "look",
+]  # fmt: skip

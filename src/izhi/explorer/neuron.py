@@ -210,14 +210,12 @@ class _IzhikevichColumn(_Column):
         self._is_quiet = False
 
     def _run(self) -> tuple[int, str, str]:
-        name, own = self.preset.value, self.stimulus.value == _OWN
-        if name not in PRESETS:  # a page that was tampered with
-            preset(str(name))
+        name, own = str(self.preset.value), self.stimulus.value == _OWN
+        p = preset(name)
         changes: dict[str, Any] = {
             key: float(self.sliders[key].value) for key, usual in self.usual.items() if self.sliders[key].value != usual
         }
         self.sliders["I"].disabled = own
-        p = preset(name)
         order = {} if self.order.value == p.order else {"order": str(self.order.value)}
         p = p.replace(**changes, **order)
         amplitude, duration = float(self.sliders["I"].value), self._duration()

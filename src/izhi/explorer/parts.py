@@ -13,12 +13,12 @@ from bokeh.models import Button, Div, HoverTool
 from bokeh.plotting import figure
 
 from izhi.errors import IzhiError
+from izhi.experiments.plots import COLOURS
 
 Found = TypeVar("Found")
 
-#: Colours that stay apart for colour-blind readers (Okabe & Ito 2008).
-BLUE, ORANGE, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#777777"
-COLOURS = (BLUE, ORANGE, GREEN, PINK, "#e69f00", "#56b4e9", "#000000")
+BLUE, ORANGE, GREEN, *_ = COLOURS
+GREY = "#777777"
 
 _STYLE = """
 table { border-collapse: collapse; }

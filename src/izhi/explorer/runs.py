@@ -29,6 +29,7 @@ from izhi.errors import IzhiError, SettingError
 from izhi.experiments import listing, looks, report, saved, trained
 from izhi.experiments.listing import Run
 from izhi.experiments.looks import LayerLook, Look
+from izhi.experiments.plots import COLOURS
 from izhi.explorer import parts
 from izhi.explorer.folder import check_data, inside
 from izhi.network import firing
@@ -146,7 +147,7 @@ def _curves(runs: Sequence[Run]) -> Any:
         if drawn == _MOST_CURVES or not all("test_accuracy" in row for row in history):
             continue
         values = {"epoch": [row["epoch"] for row in history], "y": [100 * row["test_accuracy"] for row in history]}
-        colour, dash = parts.COLOURS[drawn % len(parts.COLOURS)], ("solid", "dashed")[drawn // len(parts.COLOURS) % 2]
+        colour, dash = COLOURS[drawn % len(COLOURS)], ("solid", "dashed")[drawn // len(COLOURS) % 2]
         line = found.line("epoch", "y", source=ColumnDataSource(values), legend_label=run.name, color=colour,
                           line_width=2, line_dash=dash)  # fmt: skip
         parts.point_out(found, line, (run.name, "@y{0.00} %"), ("epoch", "@epoch"))
@@ -167,7 +168,7 @@ class SampleView:
     def __init__(self, document: Document, folder: Path) -> None:
         self.folder = folder
         self._runs: dict[str, Run] = {}
-        self._loaded: tuple[str, trained.Trained] | None = None
+        self._loaded: tuple[str, trained.Trained, str] | None = None
         self.run = Select(name="run", title="run", options=[], sizing_mode="stretch_width")
         self.number = Spinner(name="sample", title="test sample", low=0, value=0, step=1, width=110)
         self.layer = Spinner(name="layer", title="layer whose v is drawn", low=1, value=1, step=1, width=150)
@@ -210,8 +211,9 @@ class SampleView:
         if self._loaded is None or self._loaded[0] != run.name:
             path = inside(self.folder, run.path / checkpoint.NAME)
             changes = {"precision": "32-true", "devices": 1, "nodes": 1}
-            self._loaded = run.name, trained.load(path, changes)
-        return looks.look(self._loaded[1], number), _learned(run.path / checkpoint.NAME)
+            self._loaded = run.name, trained.load(path, changes), _learned(path)
+        _, network, learned = self._loaded
+        return looks.look(network, number), learned
 
     def _show(self, found: Look, learned: str, layer: int, neurons: str) -> None:
         right = "right" if found.answer == found.label else f"it is {found.classes[found.label]}"
@@ -224,7 +226,7 @@ class SampleView:
             + parts.table(("layer", "neurons", "spikes", "per neuron and step"), rows)
         )  # fmt: skip
         try:
-            one = _layer(found, layer)
+            one = looks.layer_of(found, layer)
             chosen = _neurons(one, neurons)
         except IzhiError as error:
             self.status.text = parts.mistake(error)
@@ -237,25 +239,16 @@ class SampleView:
         self.learned.text = learned
 
 
-def _layer(found: Look, number: int) -> LayerLook:
-    if not 1 <= number <= len(found.layers):
-        raise SettingError(f"layer is {number}, expected 1 to {len(found.layers)}")
-    return found.layers[number - 1]
-
-
 def _neurons(layer: LayerLook, text: str) -> list[int]:
     """Those that are named, or the four that fire most."""
     if not text.strip():
         return looks.busiest(layer)
-    count = layer.v.shape[1]
     try:
         chosen = [int(x) for x in text.split(",")]
     except ValueError:
         raise SettingError(f"neurons is {text!r}, expected numbers such as 0,7") from None
-    for neuron in chosen:
-        if not 0 <= neuron < count:
-            raise SettingError(f"neurons names {neuron}, expected 0 to {count - 1}, neurons of {layer.name}")
-    return chosen[: len(parts.COLOURS)]
+    looks.check_neurons(layer, chosen)
+    return chosen[: len(COLOURS)]
 
 
 def _raster(title: str, spikes: NDArray[np.float64], of: str) -> Any:
@@ -276,7 +269,7 @@ def _membranes(layer: LayerLook, neurons: Sequence[int]) -> Any:
     found = parts.chart("time step", "v (mV)" if layer.unit == "mV" else "v", height=260, title=f"{layer.name}: v")
     time = np.arange(1, len(layer.v) + 1)
     for number, neuron in enumerate(neurons):
-        colour, label = parts.COLOURS[number], f"neuron {neuron}"
+        colour, label = COLOURS[number], f"neuron {neuron}"
         fired, threshold = layer.spikes[:, neuron] > 0, layer.threshold[neuron]
         v = np.where(fired, threshold, np.minimum(layer.v[:, neuron], threshold))
         line = found.line(time, v, color=colour, legend_label=label)

@@ -39,7 +39,14 @@ class _Row(BaseModel):
     history: list[Annotated[list[_Epoch], Field(min_length=1)]] = Field(min_length=1)
 
 
-class _Difference(BaseModel):
+#: Columns of the table of differences, and of that of energy behind what the energy is of.
+DIFFERENCE_HEADINGS = (
+    "variant", "difference (points)", "95 % interval", "p", "", "seeds for it", "seeds for 0.5 points",
+)  # fmt: skip
+ENERGY_HEADINGS = ("estimate for", "nJ a sample", "dense twin, nJ", "ratio")
+
+
+class Differing(BaseModel):
     """What a variant has more than the reference; see ``izhi.experiments.statistics.Difference``."""
 
     label: str
@@ -47,7 +54,7 @@ class _Difference(BaseModel):
     low: Number
     high: Number
     p: Number
-    within_noise: bool
+    verdict: str = ""
     seeds_for_it: Count | None
     seeds_for_half_a_point: Count | None
 
@@ -56,19 +63,26 @@ class _Difference(BaseModel):
         needed = ("–" if n is None else f"{n:,}" for n in (self.seeds_for_it, self.seeds_for_half_a_point))
         return (
             self.label, f"{100 * self.mean:+.2f}", f"{100 * self.low:+.2f} … {100 * self.high:+.2f}", f"{self.p:.3g}",
-            "within noise" if self.within_noise else "", *needed,
+            self.verdict, *needed,
         )  # fmt: skip
 
 
-class _Estimate(BaseModel):
+class Estimate(BaseModel):
+    """Energy of a sample in a technology, in nJ: of the network, and of its dense twin."""
+
     technology: str
     network: Number
     dense_twin: Number
 
+    def cells(self) -> tuple[str, ...]:
+        """A row of a table."""
+        ratio = f"{self.network / self.dense_twin:.2f}" if self.dense_twin else "–"
+        return self.technology, f"{self.network:,.1f}", f"{self.dense_twin:,.1f}", ratio
+
 
 class _Energy(BaseModel):
     spikes: Number
-    estimated_nanojoules: list[_Estimate]
+    estimated_nanojoules: list[Estimate]
 
 
 class Comparison(Result):
@@ -82,7 +96,7 @@ class Comparison(Result):
 
     rows: list[_Row] = Field(min_length=1, max_length=1000)
     reference: str = ""
-    differences: list[_Difference] = Field(default=[], max_length=1000)
+    differences: list[Differing] = Field(default=[], max_length=1000)
     energy: dict[str, _Energy] = Field(default={}, max_length=1000)
 
     @model_validator(mode="after")
@@ -111,16 +125,13 @@ class Comparison(Result):
         ]), *self._differences(), *self._energy()]  # fmt: skip
 
     def _differences(self) -> list[Table]:
-        headings = (
-            "variant", "difference (points)", "95 % interval", "p", "", "seeds for it", "seeds for 0.5 points",
-        )  # fmt: skip
         rows = [found.cells() for found in self.differences]
-        return [Table(headings, rows, f"against {self.reference}, paired over seeds")] if rows else []
+        return [Table(DIFFERENCE_HEADINGS, rows, f"against {self.reference}, paired over seeds")] if rows else []
 
     def _energy(self) -> list[Table]:
-        headings = ("variant", "spikes a sample", "estimate for", "nJ a sample", "dense twin, nJ")
+        headings = ("variant", "spikes a sample", *ENERGY_HEADINGS)
         rows = [
-            (label, f"{found.spikes:,.0f}", x.technology, f"{x.network:,.1f}", f"{x.dense_twin:,.1f}")
+            (label, f"{found.spikes:,.0f}", *x.cells())
             for label, found in self.energy.items()
             for x in found.estimated_nanojoules
         ]
@@ -157,4 +168,4 @@ def _range(shares: Sequence[float]) -> str:
     return f"{100 * min(shares):.2f} … {100 * max(shares):.2f}"
 
 
-__all__ = ["Comparison", "Config"]
+__all__ = ["DIFFERENCE_HEADINGS", "ENERGY_HEADINGS", "Comparison", "Config", "Differing", "Estimate"]
