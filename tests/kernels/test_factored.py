@@ -25,7 +25,7 @@ def test_it_is_its_product() -> None:
     assert isinstance(viewed, Factored)
     assert torch.equal(viewed.sum(-1), expected.view(3, 4, 2, 3).sum(-1))
     assert torch.equal(found.view(12, 6).sum(1), expected.view(12, 6).sum(1))
-    with pytest.raises(RuntimeError, match="two factors and has no memory"):
+    with pytest.raises(RuntimeError, match="deferred and has no memory"):
         found.data_ptr()
 
 

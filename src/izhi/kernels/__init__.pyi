@@ -29,6 +29,8 @@ from .packed import (
     is_repeated as is_repeated,
     once as once,
     product as product,
+    spikes_of_neurons as spikes_of_neurons,
+    takes_bits as takes_bits,
 )
 from .plan import EventOrder as EventOrder
 from .pooling import pool as pool

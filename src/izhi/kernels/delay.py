@@ -14,7 +14,7 @@ from torch import Tensor
 
 from izhi.errors import DivergenceError
 from izhi.kernels.cpu import delay as cpu
-from izhi.kernels.factored import dense
+from izhi.kernels.deferred import dense
 from izhi.kernels.packed import product
 
 

@@ -206,4 +206,4 @@ def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype, kernel: str 
 
 def rate_packed(values: Tensor, steps: int, seed: int, dtype: torch.dtype) -> PackedSpikes:
     """The spikes of ``rate`` in memory of the CPU, one bit each."""
-    return PackedSpikes(cpu.rate(values.cpu(), steps, seed, None), steps, dtype)
+    return PackedSpikes(cpu.rate(values.cpu(), steps, seed, None), steps, dtype, checked=True)

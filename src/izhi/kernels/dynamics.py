@@ -201,7 +201,9 @@ def _izhikevich(order: EventOrder, derivative: Scalar, plan: Plan, words: Vocabu
             grad_c = select(spiked, gv, none)
             grad_d = select(spiked, gu, none)
             gv = select(spiked, none, gv)
-        soft = gs * derivative((tested - threshold) / span, s[FIRST], s[SECOND]) / span
+        # Once for all lanes: a division takes as long as ten products.
+        per_span = one / span
+        soft = gs * derivative((tested - threshold) * per_span, s[FIRST], s[SECOND]) * per_span
         if not old_spike:
             gv = gv + soft
         rest_v, rest_u = none, none

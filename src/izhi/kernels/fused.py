@@ -11,9 +11,10 @@ from torch import Tensor
 
 from izhi.errors import ShapeError
 from izhi.kernels import paths
+from izhi.kernels.deferred import dense, settled
 from izhi.kernels.drive import Coefficients, Drive, IzhikevichSettings, Memory
-from izhi.kernels.factored import Factored, dense
-from izhi.kernels.packed import weight_gradient
+from izhi.kernels.factored import Factored
+from izhi.kernels.packed import BinarySpikes, PackedSpikes, weight_gradient
 from izhi.kernels.plan import (
     KEEP_EVERY,
     Call,
@@ -22,10 +23,14 @@ from izhi.kernels.plan import (
     FeedbackKernels,
     Formats,
     Gradients,
+    LayerCall,
+    LayerGradients,
+    LayerKernels,
     Plan,
     Reset,
 )
 from izhi.kernels.vocabulary import Surrogate
+from izhi.kernels.weighted import Weighted, WeightGradient
 
 
 class Device(Protocol):
@@ -48,8 +53,11 @@ class Device(Protocol):
     ) -> Gradients:  # fmt: skip
         """Gradients of everything that went in; those of spikes (T, lanes), or factored."""
 
-    def feedback(self, plan: Plan) -> FeedbackKernels | None:
-        """The kernels that take recurrent weights themselves, if there are any for the plan."""
+    def feedback(self, dtype: torch.dtype, neurons: int) -> FeedbackKernels | None:
+        """The kernels that take recurrent weights themselves, if there are any for a format and so many neurons."""
+
+    def layer(self, plan: Plan) -> LayerKernels | None:
+        """The kernels that take the product in front of the neurons too, if there are any for the plan."""
 
     def rate(self, values: Tensor, steps: int, seed: int, dtype: torch.dtype) -> Tensor:
         """Bernoulli spikes, see ``izhi.kernels.rate``."""
@@ -105,7 +113,54 @@ class _Fused(torch.autograd.Function):
         )  # fmt: skip
 
 
-def _of_coefficients(plan: Plan, call: Call, g: Gradients) -> tuple[Tensor | None, Tensor | None]:
+class _FusedLayer(torch.autograd.Function):
+    """``Weighted`` currents, what else neurons receive, and state → spikes as bits, the state after the last step."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, device: Device, kernels: LayerKernels, plan: Plan, call: LayerCall, keep: bool,
+        current: Tensor, bias: Tensor, coefficients: Tensor, decay: Tensor, state: Tensor,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        ctx.set_materialize_grads(False)
+        words, currents, kept, last = kernels.forward(plan, call, state, keep)
+        ctx.device, ctx.kernels, ctx.plan, ctx.events = device, kernels, plan, call.events
+        ctx.save_for_backward(currents, kept, *call[1:])
+        fired = PackedSpikes(words, call.events.steps, plan.dtype, checked=True)
+        return BinarySpikes(fired, tuple(fired.shape)), last
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad_spikes: Tensor | None, grad_state: Tensor | None) -> Any:
+        plan, device, kernels = ctx.plan, ctx.device, ctx.kernels
+        currents, kept, *tensors = ctx.saved_tensors
+        call = LayerCall(ctx.events, *tensors)
+        shape = call.events.steps, len(currents), len(call.weight)
+        if grad_spikes is None:
+            grad_spikes = currents.new_zeros(shape)
+        if grad_state is not None:
+            grad_state = grad_state.contiguous()
+        if not (isinstance(grad_spikes, Factored) and grad_spikes.dtype == plan.dtype):
+            grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous()
+
+        def of_currents() -> Tensor:
+            whole, states = kernels.in_order(currents, kept, shape[2])
+            alone = Call(whole.contiguous(), whole.new_empty(shape[0], 0), *call[2:])
+            arriving, last = dense(grad_spikes).flatten(1), grad_state
+            if last is None:
+                last = kept.new_zeros(plan.states, whole.shape[1])
+            found = device.backward(replace(plan, learn="none"), alone, states.contiguous(), KEEP_EVERY, arriving, last)
+            whole_gradient: Tensor = found.current.view(shape)
+            return whole_gradient
+
+        g = kernels.backward(plan, call, currents, kept, grad_spikes, grad_state, ctx.needs_input_grad[-1])
+        grad_p, grad_decay = _of_coefficients(plan, call, g)
+        gradient = WeightGradient(g.weight, shape, of_currents)
+        return None, None, None, None, None, gradient, g.bias, grad_p, grad_decay, g.state
+
+
+def _of_coefficients(
+    plan: Plan, call: Call | LayerCall, g: Gradients | LayerGradients
+) -> tuple[Tensor | None, Tensor | None]:
     """The gradients of the coefficients, (rows, 1) or (rows, N), and of the decay."""
     if g.coefficients is None:
         return None, None
@@ -202,9 +257,23 @@ def _nothing(where: torch.device) -> tuple[Tensor, Tensor]:
     return torch.empty(1, 0, device=where), torch.empty(0, device=where)
 
 
+@cache
+@torch.inference_mode(mode=False)
+def _no_decay(where: torch.device) -> Tensor:
+    """The decay where there is no synapse."""
+    return torch.zeros((), device=where)
+
+
 @lru_cache(maxsize=256)
 @torch.inference_mode(mode=False)
-def _shared(coefficients: Coefficients, where: torch.device) -> Tensor:
+def _numbers(constants: Constants) -> Tensor:
+    """Constants as kernels take them."""
+    return torch.tensor(constants, dtype=torch.float32)
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(mode=False)
+def _shared(coefficients: tuple[Tensor | float, ...], where: torch.device) -> Tensor:
     """Coefficients that are numbers, (rows, 1)."""
     return torch.tensor(coefficients, dtype=torch.float32, device=where)[:, None]
 
@@ -230,7 +299,7 @@ def _forward_with_feedback(
 ) -> tuple[Call, Tensor, Tensor, Tensor]:  # fmt: skip
     """Each step's spikes add to the next step's current; the call with that sum. By one kernel, or step by step."""
     width, steps = feedback.shape[0], len(call.current)
-    kernels = device.feedback(plan)
+    kernels = device.feedback(plan.dtype, len(feedback))
     if kernels is not None:
         if spikes.any():
             current = call.current.clone()
@@ -261,7 +330,7 @@ def _backward_with_feedback(
     device: Device, plan: Plan, call: Call, kept: Tensor, grad_spikes: Tensor, grad_state: Tensor, feedback: Tensor
 ) -> Gradients:
     """Gradients of everything that went in, but for the feedback and the spikes before the first step."""
-    kernels = device.feedback(plan)
+    kernels = device.feedback(plan.dtype, len(feedback))
     if kernels is not None:
         return kernels.backward(plan, call, kept, grad_spikes, grad_state, feedback)
     return _backward_step_by_step(device, plan, call, kept, grad_spikes, grad_state, feedback)
@@ -336,18 +405,42 @@ def run(
     Returns:
         spikes (T, B, …), memory and state after the last step.
     """
-    shape = drive.current.shape
-    one = shape[1:]
-    plan, call, inputs = _planned_call(dynamics, surrogate, constants, coefficients, drive, memory, state, formats)
-    feedback, spikes = _recurrent(drive, memory, inputs[0])
-    _say(device, plan, drive)
-    every = (*inputs, feedback, spikes)
-    keep = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in every)
-    out, last = _Fused.apply(device, plan, call, shape, keep, *every)  # type: ignore[no-untyped-call]
-    out = out.to(drive.current.dtype)
-    after = tuple(x.view(one) for x in last)
+    shape, dtype = drive.current.shape, drive.current.dtype
+    drive = _as_kernels_take_it(device, drive)
+    plan, fixed, learned = _planned_call(dynamics, surrogate, constants, coefficients, drive, memory, state, formats)
+    layer = device.layer(plan) if isinstance(drive.current, Weighted) and drive.feedback is None else None
+    _say(device, plan, drive, layer is not None)
+    feedback = None
+    if layer is not None:
+        weighted = cast(Weighted, drive.current)
+        whole = LayerCall(weighted.events, weighted.weight, *fixed)
+        keep = _is_learned_from(weighted, *learned)
+        out, last = _FusedLayer.apply(device, layer, plan, whole, keep, weighted, *learned)  # type: ignore[no-untyped-call]
+    else:
+        current, conductance = _flat(drive)
+        call = Call(current.detach().contiguous(), conductance.detach().contiguous(), *fixed)
+        feedback, spikes = _recurrent(drive, memory, current)
+        every = (current, conductance, *learned, feedback, spikes)
+        out, last = _Fused.apply(device, plan, call, shape, _is_learned_from(*every), *every)  # type: ignore[no-untyped-call]
+        out = out.to(dtype)
+    after = tuple(x.view(shape[1:]) for x in last)
     memory = Memory(after[plan.own :], None if feedback is None else out[-1])
     return out, memory, after[: plan.own]
+
+
+def _as_kernels_take_it(device: Device, drive: Drive) -> Drive:
+    """In float32 where recurrence in bfloat16 has no kernel and would be a loop over steps."""
+    if drive.feedback is None or drive.current.dtype != torch.bfloat16:
+        return drive
+    if device.feedback(torch.bfloat16, len(drive.feedback)) or not device.feedback(torch.float32, len(drive.feedback)):
+        return drive
+    g = drive.conductance
+    return drive._replace(current=drive.current.float(), conductance=None if g is None else g.float())
+
+
+def _is_learned_from(*every: Tensor | None) -> bool:
+    """Whether any of these needs a gradient."""
+    return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in every)
 
 
 def trace(
@@ -362,8 +455,9 @@ def trace(
 ) -> tuple[Tensor, ...]:
     """Spikes and every variable of the state after each step, (T, B, …) each, without gradients; see ``run``."""
     drive = Drive(current)
-    plan, call, inputs = _planned_call(dynamics, surrogate, constants, coefficients, drive, Memory(), state, formats)
-    held = inputs[-1].detach()
+    plan, fixed, learned = _planned_call(dynamics, surrogate, constants, coefficients, drive, Memory(), state, formats)
+    flat, nothing = (x.detach().contiguous() for x in _flat(drive))
+    call, held = Call(flat, nothing, *fixed), learned[-1].detach()
     spikes, before, last = device.forward(plan, call, held, 1)
     after = torch.cat((before[1:], last[None])).view(len(current), len(held), *current.shape[1:])
     return spikes.view(current.shape), *after.unbind(1)
@@ -378,13 +472,12 @@ def _planned_call(
     memory: Memory,
     state: tuple[Tensor, ...],
     formats: Formats | None,
-) -> tuple[Plan, Call, tuple[Tensor, ...]]:
-    """The plan; the call; and what gradients go to: current, conductance, bias, coefficients, decay, state."""
+) -> tuple[Plan, tuple[Tensor, Tensor, Tensor], tuple[Tensor, ...]]:
+    """The plan; bias, coefficients and constants of a call; what gradients go to: bias, coefficients, decay, state."""
     one = drive.current.shape[1:]
-    current, conductance = _flat(drive)
-    p = _stacked(coefficients, one, current.device)
+    p = _stacked(coefficients, one, drive.current.device)
     bias = p.new_zeros(0) if drive.bias is None else drive.bias.float().expand(one[1:]).reshape(-1)
-    decay, implicit, grid = p.new_zeros(()), 0.0, None
+    decay, implicit, grid = _no_decay(p.device), 0.0, None
     traces: tuple[Tensor, ...] = ()
     if drive.synapse is not None:
         decay, implicit, grid = drive.synapse
@@ -396,31 +489,31 @@ def _planned_call(
         ._replace(
             surrogate_first=first,
             surrogate_second=second,
-            decay=float(decay.detach()),
+            decay=0.0 if drive.synapse is None else float(decay.detach()),
             implicit=implicit,
         )
     )
     plan = Plan(
-        dynamics, type(surrogate), current.dtype, coupled=drive.conductance is not None,
+        dynamics, type(surrogate), _format(drive), coupled=drive.conductance is not None,
         filtered=drive.synapse is not None, biased=drive.bias is not None, shared=p.shape[1] == 1,
         learn="none", quantized=formats is not None,
     )  # fmt: skip
     plan = replace(plan, learn=_learned(plan, coefficients, decay))
-    held = torch.stack([x.float().reshape(-1) for x in (*state, *traces)])
-    call = Call(
-        current.detach().contiguous(), conductance.detach().contiguous(),
-        bias.detach().contiguous(), p.detach(), torch.tensor(numbers, dtype=torch.float32),
-    )  # fmt: skip
-    return plan, call, (current, conductance, bias, p, decay, held)
+    every = (*state, *traces)
+    held = torch.stack([x.float() for x in every]).view(len(every), -1)
+    fixed = bias.detach().contiguous(), p.detach(), _numbers(numbers)
+    return plan, fixed, (bias, p, decay, held)
 
 
-def _say(device: Device, plan: Plan, drive: Drive) -> None:
-    """Say which way a layer goes."""
+def _say(device: Device, plan: Plan, drive: Drive, is_whole: bool) -> None:
+    """Say which way a layer goes; ``is_whole`` where a kernel takes the product too."""
     if not paths.are_asked():
         return
     dtype = str(plan.dtype).removeprefix("torch.")
     way, why = f"one kernel through all steps ({device.COMPILER})", f"neuron, surrogate and {dtype} have one"
-    if drive.feedback is not None and device.feedback(plan) is not None:
+    if is_whole:
+        way, why = f"one kernel, product and all ({device.COMPILER})", "spikes are bits and learn nothing"
+    elif drive.feedback is not None and device.feedback(plan.dtype, len(drive.feedback)) is not None:
         way, why = f"one kernel, recurrence and all ({device.COMPILER})", f"recurrence in {dtype} has one"
     elif drive.feedback is not None:
         way, why = f"a kernel a step, a product between ({device.COMPILER})", f"recurrence in {dtype} has no kernel"
@@ -436,14 +529,20 @@ def _flat(drive: Drive) -> tuple[Tensor, Tensor]:
     """Current and conductance, (T, lanes) in one format; conductance has no elements if there is none."""
     steps, g = drive.current.shape[0], drive.conductance
     if g is None:
-        current = drive.current.reshape(steps, -1)
+        current = settled(drive.current).reshape(steps, -1)
         return current, current.new_empty(steps, 0)
     if g.shape != drive.current.shape:
         raise ShapeError(
             f"conductance has shape {tuple(g.shape)}, expected {tuple(drive.current.shape)}, the current's"
         )
-    dtype = torch.promote_types(drive.current.dtype, g.dtype)
-    return drive.current.to(dtype).reshape(steps, -1), g.to(dtype).reshape(steps, -1)
+    dtype = _format(drive)
+    return settled(drive.current).to(dtype).reshape(steps, -1), settled(g).to(dtype).reshape(steps, -1)
+
+
+def _format(drive: Drive) -> torch.dtype:
+    """That of current and conductance together."""
+    g = drive.conductance
+    return drive.current.dtype if g is None else torch.promote_types(drive.current.dtype, g.dtype)
 
 
 def _learned(plan: Plan, coefficients: tuple[Tensor | float, ...], decay: Tensor) -> Literal["none", "gain", "all"]:
@@ -469,7 +568,7 @@ def _recurrent(drive: Drive, memory: Memory, current: Tensor) -> tuple[Tensor | 
 def _stacked(coefficients: tuple[Tensor | float, ...], one: torch.Size, where: torch.device) -> Tensor:
     """Coefficients as (rows, 1), or as (rows, N) where any differs between neurons."""
     if all(isinstance(x, (int, float)) for x in coefficients):
-        return torch.tensor(coefficients, dtype=torch.float32, device=where)[:, None]
+        return _shared(tuple(coefficients), where)
     tensors = [torch.as_tensor(x, dtype=torch.float32, device=where) for x in coefficients]
     if any(x.numel() > 1 for x in tensors):
         tensors = [x.expand(one[1:]) for x in tensors]

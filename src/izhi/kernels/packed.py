@@ -10,17 +10,21 @@ from torch import Tensor, nn
 
 from izhi.errors import ShapeError
 from izhi.kernels import paths
-from izhi.kernels.cpu import bits, events
+from izhi.kernels.cpu import bits, event_tiles, events, matrix_unit
 from izhi.kernels.cpu.bits import WORD
 from izhi.kernels.cpu.rows import FEW
-from izhi.kernels.factored import Factored, dense
+from izhi.kernels.deferred import Deferred, dense, settled
+from izhi.kernels.factored import Factored
 from izhi.kernels.tracing import is_traced
+from izhi.kernels.weighted import Weighted, WeightGradient
 
 #: Spikes, and steps through which the weights stay in the cache, from which sums over spikes may be faster.
 _WORTH_LOOKING, _STEPS_WORTH_LOOKING = 1 << 16, 4
 #: Outputs up to which gradients of spikes are handed down as factors.
 _FACTORED_UP_TO = FEW
 _UNFIT = "so few outputs leave vectors empty"
+#: The share of inputs that fire at all in a sample above which the matrix unit is faster with all of them.
+_ACTIVE = 0.5
 
 
 class PackedSpikes:
@@ -32,6 +36,7 @@ class PackedSpikes:
         words: (B, ⌈T/32⌉, N) int32; bit t of word c of an input is its spike in step 32·c + t.
         steps: T.
         dtype: format of the dense spikes, and of the products.
+        checked: whether they are known to fit, such as those that a kernel wrote.
 
     Raises:
         ShapeError: for words of another shape or format, or with bits of steps beyond the last one: kernels
@@ -39,15 +44,20 @@ class PackedSpikes:
     """
 
     # No dataclass: Fabric would look for tensors to convert within one, and refuse if it is frozen.
-    def __init__(self, words: Tensor, steps: int, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, words: Tensor, steps: int, dtype: torch.dtype = torch.float32, *, checked: bool = False) -> None:
+        self.words, self.steps, self.dtype = words, steps, dtype
+        self._events: events.Events | None = None
+        if not checked:
+            self._check()
+
+    def _check(self) -> None:
+        words, steps = self.words, self.steps
         if words.dim() != 3 or words.shape[1] != -(-steps // WORD) or words.dtype != torch.int32:
             raise ShapeError(
                 f"words are {words.dtype} of shape {tuple(words.shape)}, expected int32 (B, {-(-steps // WORD)}, N)"
             )
         if steps % WORD and (words[:, -1] >> steps % WORD).any():
             raise ShapeError(f"words have bits beyond the {steps} steps, expected 0 there")
-        self.words, self.steps, self.dtype = words, steps, dtype
-        self._events: events.Events | None = None
 
     @property
     def shape(self) -> torch.Size:
@@ -99,6 +109,32 @@ class PackedSpikes:
         return cls(found[0], len(spikes), spikes.dtype)
 
 
+class BinarySpikes(Deferred):
+    """Spikes (T, B, *features) of a layer of neurons that are kept as single bits.
+
+    Attributes:
+        packed: the bits, of all features in a row.
+    """
+
+    packed: PackedSpikes
+
+    @staticmethod
+    def __new__(cls, packed: PackedSpikes, shape: tuple[int, ...]) -> BinarySpikes:
+        found: BinarySpikes = cls.of_shape(shape, packed.dtype, packed.device)
+        found.packed = packed
+        return found
+
+    def dense(self) -> Tensor:
+        """The spikes as 0 and 1."""
+        return self.packed.dense().view(self.shape)
+
+    def viewed(self, shape: tuple[int, ...]) -> BinarySpikes:
+        return BinarySpikes(self.packed, shape)
+
+    def converted(self, dtype: torch.dtype) -> BinarySpikes:
+        return BinarySpikes(PackedSpikes(self.packed.words, self.packed.steps, dtype, checked=True), tuple(self.shape))
+
+
 Spikes = Tensor | PackedSpikes
 
 
@@ -119,29 +155,39 @@ def once(function: Callable[[Tensor], Tensor], spikes: Tensor) -> Tensor:
 
 
 class _Product(torch.autograd.Function):
-    """Events, weight (O, I) → spikes·weightᵀ (T, B, O), visiting the spikes alone.
+    """Events, weight (O, I) → spikes·weightᵀ (T, B, O) in float32 or bfloat16, of the inputs alone that fire.
 
-    ``spikes`` are the same (T, B, I), where their gradient is wanted; else None.
+    ``spikes`` are the same (T, B, I), where their gradient is wanted; else None. In bfloat16 by the matrix unit, and
+    deferred, where only the weights learn from it: neurons may take the product into their own kernel.
     """
 
     @staticmethod
-    def forward(ctx: Any, found: events.Events, weight: Tensor, spikes: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, found: events.Events, weight: Tensor, spikes: Tensor | None, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
         inputs = found.words.shape[2]
         if inputs != weight.shape[1]:  # by which kernels would reach beyond the weights
             raise ShapeError(f"spikes are {inputs} wide, expected {weight.shape[1]}, the inputs of the weights")
         ctx.events = found
         ctx.save_for_backward(weight)
-        return events.product(found, weight)
+        if dtype == torch.float32:
+            return events.product(found, weight)
+        wide = len(weight) > FEW and not ctx.needs_input_grad[2]
+        return Weighted(found, weight.detach()) if wide else event_tiles.product(found, weight)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
-        (weight,), g = ctx.saved_tensors, dense(g)
-        of_weight = events.weight_gradient(ctx.events, g.contiguous()) if ctx.needs_input_grad[1] else None
+        if isinstance(g, WeightGradient):
+            return None, g.of_weight, None, None
+        (weight,), g = ctx.saved_tensors, dense(g).contiguous()
+        gradient = events.weight_gradient if g.dtype == torch.float32 else event_tiles.weight_gradient
+        of_weight = gradient(ctx.events, g) if ctx.needs_input_grad[1] else None
         of_spikes = None
         if ctx.needs_input_grad[2]:
-            of_spikes = Factored(g.contiguous(), weight) if len(weight) <= _FACTORED_UP_TO else g @ weight
-        return None, of_weight, of_spikes
+            weight = weight.to(g.dtype)
+            of_spikes = Factored(g, weight) if len(weight) <= _FACTORED_UP_TO else g @ weight
+        return None, of_weight, of_spikes, None
 
 
 def _reason_not_to_look(spikes: Tensor, outputs: int, other: torch.dtype) -> str | None:
@@ -183,6 +229,32 @@ def _say(what: str, inputs: int, outputs: int, found: events.Events | None, why:
         paths.take(f"{what} {inputs} → {outputs}", way, why)
 
 
+def takes_bits(dtype: torch.dtype, kind: str) -> bool:
+    """Whether products with spikes of a format are faster where these are bits, on a kind of device."""
+    return kind == "cpu" and (dtype == torch.float32 or (dtype == torch.bfloat16 and matrix_unit.is_there()))
+
+
+def _fits_unit(spikes: PackedSpikes, weight: Tensor) -> bool:
+    """Whether the matrix unit multiplies the inputs alone that fire, faster than torch does all of them."""
+    if spikes.dtype != torch.bfloat16 or weight.dtype != torch.float32 or not matrix_unit.is_there():
+        return False
+    return len(weight) <= FEW or spikes.events().active < _ACTIVE
+
+
+def _say_unit(inputs: int, outputs: int, found: events.Events) -> None:
+    """Say that a product goes to the matrix unit."""
+    if paths.are_asked():
+        why = f"{found.active:.0%} of inputs fire in a sample"
+        paths.take(f"product {inputs} → {outputs}", "matrix unit, spikes as bits along time", why)
+
+
+def spikes_of_neurons(spikes: Tensor) -> Tensor:
+    """How many spikes each neuron has in all steps and samples: (T, B, *features) → (*features) in float32."""
+    if isinstance(spikes, BinarySpikes):
+        return bits.counted(spikes.packed.words).view(spikes.shape[2:])
+    return spikes.sum(dim=(0, 1), dtype=torch.float32)
+
+
 def weight_gradient(spikes: Tensor, g: Tensor) -> Tensor:
     """Σ over steps and samples of gᵀ·spikes: spikes (T, B, I), gradients of currents (T, B, O) → (O, I)."""
     found, why = _looked_at(spikes, g.shape[2], g.dtype)
@@ -199,6 +271,11 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
     of a dense product; sums are then in another order.
     """
     outputs, inputs = weight.shape
+    if isinstance(spikes, BinarySpikes) and spikes.dim() == 3:
+        if _fits_unit(spikes.packed, weight):
+            _say_unit(inputs, outputs, spikes.packed.events())
+            return _Product.apply(spikes.packed.events(), weight, spikes, torch.bfloat16)  # type: ignore[no-any-return, no-untyped-call]
+        spikes = settled(spikes)
     if isinstance(spikes, Tensor):
         other = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
         found, why = _looked_at(spikes, outputs, other)
@@ -206,6 +283,9 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
         if found is None:
             return nn.functional.linear(spikes, weight)
         return _Product.apply(found, weight, spikes)  # type: ignore[no-any-return, no-untyped-call]
+    if _fits_unit(spikes, weight):
+        _say_unit(inputs, outputs, spikes.events())
+        return _Product.apply(spikes.events(), weight, None, torch.bfloat16)  # type: ignore[no-any-return, no-untyped-call]
     fired = spikes.events()
     pays = events.pays(fired, outputs, spikes.dtype)
     _say("product", inputs, outputs, fired if pays else None, fired.density if events.fits(outputs) else _UNFIT)
@@ -214,4 +294,14 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
     return _Product.apply(fired, weight.float(), None).to(spikes.dtype)  # type: ignore[no-any-return, no-untyped-call]
 
 
-__all__ = ["PackedSpikes", "Spikes", "is_repeated", "once", "product", "weight_gradient"]
+__all__ = [
+    "BinarySpikes",
+    "PackedSpikes",
+    "Spikes",
+    "is_repeated",
+    "once",
+    "product",
+    "spikes_of_neurons",
+    "takes_bits",
+    "weight_gradient",
+]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from izhi.kernels.cpu.events import Events
     from izhi.kernels.vocabulary import Surrogate
 
 #: How a LIF neuron is reset after a spike.
@@ -132,6 +133,22 @@ class FeedbackKernels(NamedTuple):
     backward: Callable[[Plan, Call, Tensor, Tensor, Tensor, Tensor], Gradients]
 
 
+class LayerKernels(NamedTuple):
+    """Kernels that take the product in front of the neurons too.
+
+    Attributes:
+        forward: (plan, call, state, whether currents and states are kept) → spikes as words (B, ⌈T/32⌉, N), currents,
+            states, and the state after the last step.
+        backward: (plan, call, those currents and states, gradients of spikes and of the last state, None for zeros,
+            whether that of the first state is asked for) → gradients.
+        in_order: (those currents and states, N) → both as the kernels of neurons alone have them.
+    """
+
+    forward: Callable[[Plan, LayerCall, Tensor, bool], tuple[Tensor, Tensor, Tensor, Tensor]]
+    backward: Callable[[Plan, LayerCall, Tensor, Tensor, Tensor, Tensor | None, bool], LayerGradients]
+    in_order: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+
+
 class Formats(NamedTuple):
     """Fixed-point numbers of a layer's states, as the kernels use them: values, not integers.
 
@@ -242,5 +259,37 @@ class Gradients(NamedTuple):
     current: Tensor
     conductance: Tensor | None
     state: Tensor
+    bias: Tensor | None
+    coefficients: Tensor | None
+
+
+class LayerCall(NamedTuple):
+    """The tensors of one call of a product and the neurons behind it.
+
+    Attributes:
+        events: of the spikes (T, B, I) that arrive.
+        weight: (N, I).
+        bias, coefficients, constants: as those of ``Call``.
+    """
+
+    events: Events
+    weight: Tensor
+    bias: Tensor
+    coefficients: Tensor
+    constants: Tensor
+
+
+class LayerGradients(NamedTuple):
+    """What the backward pass of a product and the neurons behind it gives; None where there is nothing to give.
+
+    Attributes:
+        weight: (N, I).
+        state: (states, lanes), before the first step; None where nobody asked.
+        bias: (N,).
+        coefficients: (rows, N), those of ``Plan.summed``.
+    """
+
+    weight: Tensor
+    state: Tensor | None
     bias: Tensor | None
     coefficients: Tensor | None

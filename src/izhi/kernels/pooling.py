@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from izhi.kernels.cpu import pool as cpu
 from izhi.kernels.cpu.pool import MOST_IN_WINDOW, Kind
-from izhi.kernels.factored import dense
+from izhi.kernels.deferred import dense
 from izhi.kernels.tracing import is_traced
 
 _KINDS: dict[type[nn.Module], tuple[Kind, int]] = {

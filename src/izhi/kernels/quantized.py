@@ -159,7 +159,8 @@ def izhikevich(derivative: Scalar, words: Vocabulary) -> tuple[Scalar, Scalar]:
         fired = v >= p[THRESHOLD]
         vs, us = reset(v, u, p, s)
         none = zero * gv
-        soft = gs * derivative((v - p[THRESHOLD]) / span, s[FIRST], s[SECOND]) / span
+        per_span = one / span
+        soft = gs * derivative((v - p[THRESHOLD]) * per_span, s[FIRST], s[SECOND]) * per_span
         rest_v, rest_u = select(fired, gv, none), select(fired, gu, none)
         gv, gu = select(fired, none, gv), select(fired, none, gu)
         b1, b2, b3 = ahead * gu, us * gu, gu

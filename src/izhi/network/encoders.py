@@ -11,7 +11,7 @@ from torch import Tensor
 
 from izhi.data import AnyBatch, Dataset, EventBatch, EventSamples, SeriesSamples
 from izhi.errors import ShapeError, unknown
-from izhi.kernels import PackedSpikes, Spikes
+from izhi.kernels import PackedSpikes, Spikes, takes_bits
 from izhi.network.encoding import (
     Augmentation,
     constant,
@@ -91,7 +91,7 @@ class ValueEncoder:
         shape: of one sample, such as (28, 28).
         fields: Gaussian receptive fields per value; 0 for none.
         shift: largest shift of an image while training, in pixels.
-        packs: whether spikes may be bit-packed, where that is faster: in float32 on a CPU.
+        packs: whether spikes may be bit-packed, where that is faster, see ``izhi.kernels.packed.takes_bits``.
     """
 
     code: Literal["rate", "latency", "constant"]
@@ -132,7 +132,7 @@ class ValueEncoder:
             values = population(values, self.fields)
         if self.code == "constant":
             return constant(values, self.steps, dtype=dtype)
-        packs = self.packs and _device_of(samples, device).type == "cpu" and dtype == torch.float32
+        packs = self.packs and takes_bits(dtype, _device_of(samples, device).type)
         if self.code == "latency":
             spikes = latency(values, self.steps, dtype=dtype)
             return PackedSpikes.pack(spikes) if packs else spikes

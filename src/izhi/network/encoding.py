@@ -225,7 +225,7 @@ def frames(
     )
     if counted:
         return (out if gains is None else out * gains).to(dtype)
-    return PackedSpikes(out, steps, dtype)
+    return PackedSpikes(out, steps, dtype, checked=True)
 
 
 def _moved(

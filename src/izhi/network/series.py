@@ -10,7 +10,7 @@ from torch import Tensor
 
 from izhi.data import AnyBatch, SeriesBatch
 from izhi.errors import SettingError, ShapeError, unknown
-from izhi.kernels import PackedSpikes, Spikes
+from izhi.kernels import PackedSpikes, Spikes, takes_bits
 from izhi.network.encoding import population, rate
 from izhi.seeds import Purpose, derive_seed
 
@@ -126,7 +126,7 @@ class SeriesEncoder:
         crossings: levels of each channel (level).
         counted: whether several spikes may be sent in a step (delta).
         padded: whether series end early or are cut off, instead of being resampled to T steps; see ``present``.
-        packs: whether spikes may be bit-packed, in float32 on a CPU.
+        packs: whether spikes may be bit-packed, where that is faster, see ``izhi.kernels.packed.takes_bits``.
     """
 
     code: Literal["current", "rate", "delta", "level"]
@@ -175,8 +175,8 @@ class SeriesEncoder:
             spikes = spikes * present(series, self.steps)[..., None]
         where = device or torch.device("cpu")
         is_binary = self.code in ("rate", "level") or (self.code == "delta" and not self.counted)
-        if is_binary and self.packs and where.type == "cpu" and dtype == torch.float32:
-            return PackedSpikes.pack(spikes)
+        if is_binary and self.packs and takes_bits(dtype, where.type):
+            return PackedSpikes.pack(spikes.to(dtype))
         return spikes.to(where, dtype)
 
     def _coded(self, values: Tensor, seed: int) -> Tensor:

@@ -13,7 +13,7 @@ from izhi.errors import SettingError, unknown
 from izhi.kernels import Coefficients, Drive, IzhikevichSettings, Memory
 from izhi.kernels.reference import izhikevich_step
 from izhi.neurons.mixture import Mixture
-from izhi.neurons.neuron import NeuronLayer, hold, names_in, zeros
+from izhi.neurons.neuron import NeuronLayer, at_rest, hold, names_in
 from izhi.neurons.parameters import COEFFICIENTS, LEARNABLE, ORDERS, IzhikevichParameters
 from izhi.neurons.presets import preset
 from izhi.neurons.surrogate import SpikeGradient, recognised
@@ -191,8 +191,7 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
 
     def initial_state(self, current_t: Tensor) -> IzhikevichState:
         """The preset's v0 and u0 for every neuron of one step of current, (B, *features)."""
-        zero = zeros(current_t)
-        return IzhikevichState(zero + self._given("v0"), zero + self._given("u0"))
+        return IzhikevichState(at_rest(current_t, self._given("v0")), at_rest(current_t, self._given("u0")))
 
     def _over_time(self, drive: Drive, state: IzhikevichState) -> tuple[Tensor, IzhikevichState]:
         spikes, memory, v, u = kernels.izhikevich(

@@ -13,7 +13,7 @@ from izhi.errors import SettingError, unknown
 from izhi.kernels import Drive, LIFCoefficients, LIFSettings, Memory, ValueLIFCoefficients
 from izhi.kernels.plan import ResetMode
 from izhi.kernels.reference import lif_step
-from izhi.neurons.neuron import NeuronLayer, hold, let_through, names_in, zeros
+from izhi.neurons.neuron import NeuronLayer, at_rest, hold, let_through, names_in
 from izhi.neurons.surrogate import SpikeGradient, recognised
 
 RESETS: tuple[ResetMode, ...] = get_args(ResetMode)
@@ -133,7 +133,7 @@ class LIF(NeuronLayer[LIFState]):
 
     def initial_state(self, current_t: Tensor) -> LIFState:
         """v = 0 for every neuron of one step of current, (B, *features)."""
-        return LIFState(zeros(current_t))
+        return LIFState(at_rest(current_t, 0.0))
 
     def _over_time(self, drive: Drive, state: LIFState) -> tuple[Tensor, LIFState]:
         spikes, memory, v = kernels.lif(drive, state.memory, state.v, self.coefficients(), self.settings, self.kernel)

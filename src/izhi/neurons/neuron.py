@@ -295,7 +295,10 @@ def let_through(value: Tensor, held: Tensor) -> Tensor:
     return value + (held - value).detach()
 
 
-def zeros(current_t: Tensor) -> Tensor:
-    """A state of zeros for one step of current: in double precision if the current is, else single."""
+def at_rest(current_t: Tensor, value: Tensor | float) -> Tensor:
+    """A value, or one for each neuron, as the state of all samples of a step of current, whose memory they share.
+
+    In double precision if the current is, else single.
+    """
     kind = torch.float64 if current_t.dtype == torch.float64 else torch.float32
-    return torch.zeros_like(current_t, dtype=kind).detach()
+    return torch.as_tensor(value, dtype=kind, device=current_t.device).detach().expand(current_t.shape)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from izhi.kernels import spikes_of_neurons
+
 #: A layer is reported when this share of its neurons never fires over a whole data set …
 SILENT_SHARE = 0.9
 #: … or when its mean rate passes this many spikes per neuron and step. The FPGA order cannot fire
@@ -40,7 +42,7 @@ class Activity:
 
     def add(self, spikes: list[Tensor]) -> None:
         """Count the spikes of each layer, (T, B, N) each."""
-        counts = [x.sum(dim=(0, 1), dtype=torch.float32).cpu() for x in spikes]
+        counts = [spikes_of_neurons(x).cpu() for x in spikes]
         if not self.layers:
             self.layers = [LayerActivity(torch.zeros_like(c), 0) for c in counts]
         for layer, x, c in zip(self.layers, spikes, counts, strict=True):

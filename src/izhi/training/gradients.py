@@ -82,6 +82,7 @@ class Step:
     def __init__(self, fabric: Fabric, model: Any, optimizer: Any, loss: Loss, clip: float | None = None) -> None:
         self.fabric, self.model, self.optimizer = fabric, model, optimizer
         self.loss, self.clip = loss, clip
+        self._weights = [p for p in model.module.parameters() if p.requires_grad]
 
     def __call__(self, samples: AnyBatch, labels: Tensor, seed: int, where: str) -> tuple[Tensor, Tensor]:
         """Learn from a batch; its loss and output, detached.
@@ -100,8 +101,8 @@ class Step:
     def _check_finite(self, loss: Tensor, samples: AnyBatch, seed: int, where: str) -> None:
         """Stop where the loss or a gradient is not finite; clip the gradient where that is asked for."""
         classifier: Classifier = self.model.module
-        parameters = [p for p in classifier.parameters() if p.grad is not None]
-        total = loss.detach() + sum(p.grad.sum() for p in parameters if p.grad is not None)
+        parameters = [p for p in self._weights if p.grad is not None]
+        total = torch.stack([loss.detach(), *(p.grad.sum() for p in parameters if p.grad is not None)]).sum()
         if torch.isfinite(total):
             if self.clip is not None:
                 nn.utils.clip_grad_norm_(parameters, self.clip)

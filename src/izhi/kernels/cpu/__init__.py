@@ -1,9 +1,21 @@
 """Kernels for CPUs, compiled by Numba at their first call and cached on disk."""
 
+import torch
+
+from izhi.kernels.cpu import matrix_unit, weighted
 from izhi.kernels.cpu.frames import frames
 from izhi.kernels.cpu.rate import rate
 from izhi.kernels.cpu.recurrence import backward, feedback, forward
+from izhi.kernels.plan import LayerKernels, Plan
 
 COMPILER, TAKES_FACTORS = "Numba", True
+_LAYER = LayerKernels(weighted.forward, weighted.backward, weighted.in_order)
 
-__all__ = ["COMPILER", "TAKES_FACTORS", "backward", "feedback", "forward", "frames", "rate"]
+
+def layer(plan: Plan) -> LayerKernels | None:
+    """Kernels that take the product in front of the neurons too: in bfloat16, by the matrix unit."""
+    covers = plan.dtype == torch.bfloat16 and not plan.coupled and not plan.quantized
+    return _LAYER if covers and matrix_unit.is_there() else None
+
+
+__all__ = ["COMPILER", "TAKES_FACTORS", "backward", "feedback", "forward", "frames", "layer", "rate"]

@@ -19,6 +19,7 @@ from izhi.kernels.cpu.parallel import (
     compile_kernel,
     four_numbers,
     launch,
+    number,
     share,
     wide_vectors,
 )
@@ -162,6 +163,33 @@ def _pack() -> Kernel:
     return pack
 
 
+@cache
+def _counted() -> Kernel:
+    @compile_kernel
+    def counted(data):  # type: ignore[no-untyped-def]
+        rows, inputs = number(data, 0), number(data, 1)
+        words = array(data, 2, (rows, inputs), np.uint32)
+        out = array(data, 3, inputs, np.int64)
+        wide_vectors()
+        worker, workers = share(data)
+        low, high = worker * inputs // workers, (worker + 1) * inputs // workers
+        for i in range(low, high):
+            out[i] = 0
+        for row in range(rows):
+            for i in range(low, high):
+                out[i] += number_of_bits(words[row, i])
+
+    return counted
+
+
+def counted(words: Tensor) -> Tensor:
+    """How many bits each input has in all words (B, ⌈T/32⌉, N) → (N,) in float32."""
+    batch, chunks, inputs = words.shape
+    out = torch.empty(inputs, dtype=torch.int64)
+    launch(_counted(), batch * chunks, inputs, words.contiguous(), out, pieces=inputs)
+    return out.float()
+
+
 def packed(x: Tensor) -> tuple[Tensor, float] | None:
     """Spikes (T, B, N) in float32 as words (B, ⌈T/32⌉, N), and the share of 1 in them; None if some are not 0 or 1."""
     steps, batch, inputs = x.shape
@@ -179,4 +207,14 @@ def dense(words: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
     return out
 
 
-__all__ = ["WORD", "dense", "lowest_bit", "number_of_bits", "packed", "transpose_words", "word_of", "words_of_floats"]
+__all__ = [
+    "WORD",
+    "counted",
+    "dense",
+    "lowest_bit",
+    "number_of_bits",
+    "packed",
+    "transpose_words",
+    "word_of",
+    "words_of_floats",
+]

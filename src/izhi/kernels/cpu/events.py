@@ -43,6 +43,8 @@ class Events(NamedTuple):
         words: (B, ⌈T/32⌉, N), bits along time.
         places: (B, N) int32; the inputs of each sample that fire, and anything behind them.
         counts: (B,) int32; how many those are.
+        gathered: (B, ⌈T/32⌉, ⌈N/32⌉·32); the words of the inputs that fire side by side, zeros up to whole groups of
+            32, and anything behind them.
         steps: T.
         spikes: how many there are.
     """
@@ -50,6 +52,7 @@ class Events(NamedTuple):
     words: Tensor
     places: Tensor
     counts: Tensor
+    gathered: Tensor
     steps: int
     spikes: int
 
@@ -58,6 +61,11 @@ class Events(NamedTuple):
         """The share of 1 among the spikes."""
         batch, _, inputs = self.words.shape
         return self.spikes / max(1, self.steps * batch * inputs)
+
+    @property
+    def active(self) -> float:
+        """The share of inputs that fire at all, of all samples together."""
+        return int(self.counts.sum()) / max(1, self.places.numel())
 
 
 @cache
@@ -69,6 +77,7 @@ def _listed() -> Kernel:
         places = array(data, 4, (batch, inputs), np.int32)
         counts = array(data, 5, batch, np.int32)
         spikes = array(data, 6, batch, np.int64)
+        gathered = array(data, 7, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
         wide_vectors()
         worker, workers = share(data)
         ever = np.zeros(inputs, np.uint32)
@@ -84,6 +93,12 @@ def _listed() -> Kernel:
                 found[count] = i
                 count += 1 if ever[i] else 0
             counts[b], spikes[b] = count, total
+            for c in range(chunks):
+                source, target = words[b, c], gathered[b, c]
+                for k in range(count):
+                    target[k] = source[found[k]]
+                for k in range(count, (count + WORD - 1) // WORD * WORD):
+                    target[k] = np.uint32(0)
 
     return listed
 
@@ -93,8 +108,11 @@ def listed(words: Tensor, steps: int) -> Events:
     batch, chunks, inputs = words.shape
     words, places, counts = words.contiguous(), words.new_empty(batch, inputs), words.new_empty(batch)
     spikes = torch.empty(batch, dtype=torch.int64)
-    launch(_listed(), batch, chunks, inputs, words, places, counts, spikes, pieces=batch)
-    return Events(words, places, counts, steps, int(spikes.sum()))
+    room = -(-inputs // WORD) * WORD
+    # Tiles may begin at any of the words and are read whole.
+    gathered = words.new_empty(batch * chunks * room + WORD)[: batch * chunks * room].view(batch, chunks, room)
+    launch(_listed(), batch, chunks, inputs, words, places, counts, spikes, gathered, pieces=batch)
+    return Events(words, places, counts, gathered, steps, int(spikes.sum()))
 
 
 @cache

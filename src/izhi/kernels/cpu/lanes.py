@@ -6,8 +6,9 @@ import numpy as np
 
 from izhi.compiled import inlined
 from izhi.kernels.cpu.bits import WORD, words_of_floats
+from izhi.kernels.cpu.matrix_unit import multiply_samples
 from izhi.kernels.cpu.rows import add_rows, list_bits
-from izhi.kernels.cpu.scalars import f32
+from izhi.kernels.cpu.scalars import f32, load_bf16, store_bf16
 from izhi.kernels.plan import Plan
 from izhi.kernels.vocabulary import Scalar, Value
 
@@ -95,6 +96,26 @@ def feed_back(x: Value, fired: Value, rows: Value, sums: Value, places: Value, c
                 target[i] = source[i] + sums[i]
 
 
+@inlined
+def feed_back_by_unit(x: Value, fired: Value, right: Value, sums: Value, neurons: Value, out: Value) -> None:
+    """The same in bfloat16 by the matrix unit, for up to 32 samples.
+
+    Args:
+        x, fired, out: as those of ``feed_back``.
+        right: address of ``matrix_tiles(Rᵀ)``.
+        sums: room for 32 × 32 of them.
+        neurons: a multiple of 32.
+    """
+    samples = len(x) // neurons
+    for column in range(0, neurons, 32):
+        multiply_samples(fired.ctypes.data, samples, neurons, right, column, sums.ctypes.data, 128)
+        for b in range(samples):
+            start = b * neurons + column
+            source, target, total = x[start : start + 32], out[start : start + 32], sums[32 * b : 32 * b + 32]
+            for i in range(32):
+                target[i] = store_bf16(load_bf16(source[i]) + total[i])
+
+
 def coefficients_of(plan: Plan) -> tuple[Scalar, Scalar]:
     """(collect, add): the coefficients of lane i as a tuple, and a tuple of gradients added to it."""
 
@@ -159,4 +180,4 @@ def coefficients_of(plan: Plan) -> tuple[Scalar, Scalar]:
     return collect, add_last if plan.learn == "gain" else add
 
 
-__all__ = ["coefficients_of", "copy", "feed_back", "multiply_factors", "spread"]
+__all__ = ["coefficients_of", "copy", "feed_back", "feed_back_by_unit", "multiply_factors", "spread"]

@@ -50,6 +50,13 @@ def _salted(i: Value) -> Value:
     return _u32(_u32(i) * _u32(0x9E3779B9))
 
 
+@inlined
+def _limit(value: Value) -> Value:
+    """A probability in units of 1/65,536, the nearest, of two as near the even one."""
+    nearest = np.float32(np.float32(value * np.float32(1 << 16)) + np.float32(3 << 22)) - np.float32(3 << 22)
+    return _u32(nearest)
+
+
 @cache
 def _rate(dtype: torch.dtype) -> Kernel:
     _, store, element = codec(dtype)
@@ -58,7 +65,7 @@ def _rate(dtype: torch.dtype) -> Kernel:
     @compile_kernel
     def encode(data):  # type: ignore[no-untyped-def]
         steps, rows, width = number(data, 0), number(data, 1), number(data, 2)
-        limits = array(data, 3, (rows, width), np.uint32)
+        values = array(data, 3, (rows, width), np.float32)
         key = array(data, 4, 2, np.uint32)
         out = array(data, 5, (steps * rows, width), element)
         wide_vectors()
@@ -68,16 +75,16 @@ def _rate(dtype: torch.dtype) -> Kernel:
             b = row % rows
             base = _base(row, key)
             # Each hash serves an element of the first half of the row and one of the second.
-            limit, half = limits[b], (width + 1) // 2
+            value, half = values[b], (width + 1) // 2
             first, second = out[row, :half], out[row, half:]
-            later = limits[b, half:]
+            later = values[b, half:]
             for i in range(width - half):
                 h = mix(_u32(_salted(i) + base))
-                first[i] = store(one if _u32(h & _u32(0xFFFF)) < limit[i] else zero)
-                second[i] = store(one if _u32(h >> _u32(16)) < later[i] else zero)
+                first[i] = store(one if _u32(h & _u32(0xFFFF)) < _limit(value[i]) else zero)
+                second[i] = store(one if _u32(h >> _u32(16)) < _limit(later[i]) else zero)
             if width % 2:
                 h = mix(_u32(_salted(half - 1) + base))
-                first[half - 1] = store(one if _u32(h & _u32(0xFFFF)) < limit[half - 1] else zero)
+                first[half - 1] = store(one if _u32(h & _u32(0xFFFF)) < _limit(value[half - 1]) else zero)
 
     return encode
 
@@ -89,7 +96,7 @@ def _rate_bits() -> Kernel:
     @compile_kernel
     def encode(data):  # type: ignore[no-untyped-def]
         steps, rows, width = number(data, 0), number(data, 1), number(data, 2)
-        limits = array(data, 3, (rows, width), np.uint32)
+        values = array(data, 3, (rows, width), np.float32)
         key = array(data, 4, 2, np.uint32)
         chunks = (steps + WORD - 1) // WORD
         words = array(data, 5, (rows, chunks, width), np.uint32)
@@ -104,7 +111,7 @@ def _rate_bits() -> Kernel:
                 for t in range(WORD):
                     bases[t] = _base((WORD * c + t) * rows + b, key)
                 for i in range(width):
-                    limit, word = limits[b, i], _u32(0)
+                    limit, word = _limit(values[b, i]), _u32(0)
                     if limit > _u32(0xFFFF):
                         word = _u32(0xFFFFFFFF)
                     elif limit > _u32(0):
@@ -123,7 +130,6 @@ def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype | None) -> Te
 
     In a format, (T, B, N); for None as words (B, ⌈T/32⌉, N) of single bits along time.
     """
-    limits = (values.float() * float(1 << 16)).round_().to(torch.int32).contiguous()
     batch, width = values.shape
     if dtype is None:
         out = torch.empty(batch, -(-steps // WORD), width, dtype=torch.int32)
@@ -131,5 +137,5 @@ def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype | None) -> Te
         out = torch.empty(steps, batch, width, dtype=dtype)
     mixed = torch.from_numpy(np.random.SeedSequence(seed).generate_state(2, np.uint32).view(np.int32))
     kernel, pieces = (_rate_bits(), batch) if dtype is None else (_rate(dtype), steps * batch)
-    launch(kernel, steps, batch, width, limits, mixed, out, pieces=pieces)
+    launch(kernel, steps, batch, width, values.float().contiguous(), mixed, out, pieces=pieces)
     return out

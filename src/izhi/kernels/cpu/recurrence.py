@@ -22,8 +22,10 @@ import numpy as np
 import torch
 
 from izhi.compiled import inlined
+from izhi.kernels.cpu import matrix_unit
 from izhi.kernels.cpu.events import rows_of
-from izhi.kernels.cpu.lanes import coefficients_of, copy, feed_back, multiply_factors, spread
+from izhi.kernels.cpu.lanes import coefficients_of, copy, feed_back, feed_back_by_unit, multiply_factors, spread
+from izhi.kernels.cpu.matrix_unit import TILE_PAIRS, configure_for, matrix_tiles, multiply_samples, release_tiles
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
@@ -45,6 +47,8 @@ BLOCK, KEEP_EVERY = 1024, 4
 #: Samples of a block whose spikes are fed back: enough for a part of R in the cache to serve them all. The way back
 #: keeps more of each.
 SAMPLES, SAMPLES_BACK = 64, 32
+#: The same where the matrix unit multiplies: as many as two tiles have rows.
+SAMPLES_OF_UNIT = 32
 #: Steps of lanes that are worth a thread.
 _WORTH = 16384
 _CONSTANTS = len(Constants._fields)
@@ -56,7 +60,7 @@ def _five(data: Value) -> Value:
 
 
 @inlined
-def _all(s: Value) -> Value:
+def all_constants(s: Value) -> Value:
     """Every one of the ``Constants``, as a tuple."""
     return (
         s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9],
@@ -72,7 +76,7 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
     collect, _ = coefficients_of(plan)
     rows, own, states = plan.rows, plan.own, plan.states
     filtered, coupled, biased, shared = plan.filtered, plan.coupled, plan.biased, plan.shared
-    two = own == 2
+    two, unit = own == 2, fed_back and plan.dtype == torch.bfloat16
 
     @compile_kernel
     def forward(data):  # type: ignore[no-untyped-def]
@@ -94,7 +98,7 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + most - 1) // most
-        s = _all(constants)
+        s = all_constants(constants)
         z = np.zeros((4, most), np.float32)
         q = np.zeros((rows, most), np.float32)
         bias_of = np.zeros(most, np.float32)
@@ -109,6 +113,8 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
                     spread(p[k], start, size, q[k])
             if biased:
                 spread(bias, start, size, bias_of)
+            if unit:
+                configure_for(size // places.shape[1])
             same = collect(p, 0)
             for t in range(steps):
                 if keep_every > 0 and t % keep_every == 0:
@@ -118,7 +124,10 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
                 if fed_back:
                     if t > 0:
                         before, onto = spikes[t - 1, start:stop], arriving[t, start:stop]
-                        feed_back(x_t, before, feedback, sums, places, counts, onto)
+                        if unit:
+                            feed_back_by_unit(x_t, before, feedback, sums, places.shape[1], onto)
+                        else:
+                            feed_back(x_t, before, feedback, sums, places, counts, onto)
                     else:
                         copy(x_t, arriving[t, start:stop], size)
                     x_t = arriving[t, start:stop]
@@ -138,6 +147,8 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
                     spikes_t[i] = store(spike)
             for k in range(states):
                 copy(z[k], last[k, start:stop], size)
+        if unit:
+            release_tiles()
 
     return forward
 
@@ -152,6 +163,7 @@ def _backward(plan: Plan, fed_back: bool, factored: bool) -> Kernel:
     shared, quantized = plan.shared, plan.quantized
     learn, learn_decay = plan.learn != "none", plan.learn == "all"
     two, DECAY = own == 2, places(Constants, WORDS).decay
+    unit = fed_back and plan.dtype == torch.bfloat16
 
     @compile_kernel
     def backward(data):  # type: ignore[no-untyped-def]
@@ -184,7 +196,7 @@ def _backward(plan: Plan, fed_back: bool, factored: bool) -> Kernel:
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + most - 1) // most
-        s = _all(constants)
+        s = all_constants(constants)
         z = np.zeros((4, most), np.float32)
         path = np.empty((min(keep_every, steps), 4, most), np.float32)
         gz = np.zeros((4, most), np.float32)
@@ -212,6 +224,8 @@ def _backward(plan: Plan, fed_back: bool, factored: bool) -> Kernel:
             if fed_back:
                 for i in range(size):
                     fed[i] = f32(0)
+            if unit:
+                configure_for(size // neurons)
             same = collect(p, 0)
             for back in range((steps + keep_every - 1) // keep_every):
                 part = (steps + keep_every - 1) // keep_every - 1 - back
@@ -287,7 +301,13 @@ def _backward(plan: Plan, fed_back: bool, factored: bool) -> Kernel:
                         grad_x_t[i] = store(gc)
                         if coupled:
                             grad_y_t[i] = store(gg)
-                    if fed_back and begin + t > 0:
+                    if unit and begin + t > 0:
+                        for column in range(0, neurons, 32):
+                            multiply_samples(
+                                grad_x_t.ctypes.data, size // neurons, neurons, feedback, column,
+                                fed.ctypes.data + 4 * column, 4 * neurons,
+                            )  # fmt: skip
+                    elif fed_back and begin + t > 0:
                         copy(grad_x_t, of_currents.reshape(-1), size)
                         multiply(of_currents, feedback, of_spikes)
                         for b in range(size // neurons):
@@ -299,6 +319,8 @@ def _backward(plan: Plan, fed_back: bool, factored: bool) -> Kernel:
             if learn:
                 for k in range(summed):
                     copy(total[k], grad_p[k, start:stop], size)
+        if unit:
+            release_tiles()
 
     return backward
 
@@ -334,9 +356,11 @@ def forward(
     return spikes, kept, last
 
 
-def feedback(plan: Plan) -> FeedbackKernels | None:
-    """Kernels that take recurrent weights themselves; not in bfloat16, for whose products there may be units."""
-    return FeedbackKernels(_forward_fed_back, _backward_fed_back) if plan.dtype == torch.float32 else None
+def feedback(dtype: torch.dtype, neurons: int) -> FeedbackKernels | None:
+    """Kernels that take recurrent weights themselves; in bfloat16 by the matrix unit, if that is there."""
+    fits_unit = neurons % TILE_PAIRS == 0 and matrix_unit.is_there()
+    covers = dtype == torch.float32 or (dtype == torch.bfloat16 and fits_unit)
+    return FeedbackKernels(_forward_fed_back, _backward_fed_back) if covers else None
 
 
 def _whole_samples(lanes: int, neurons: int, samples: int) -> int:
@@ -357,10 +381,14 @@ def _forward_fed_back(
     spikes, arriving, last = torch.empty_like(call.current), torch.empty_like(call.current), torch.empty_like(state)
     keep_every = KEEP_EVERY if keep else 0
     kept = torch.empty(-(-steps // KEEP_EVERY) if keep else 0, plan.states, lanes)
-    rows, most = rows_of(feedback), _whole_samples(lanes, neurons, SAMPLES)
+    if plan.dtype == torch.bfloat16:
+        rows, most, room = matrix_tiles(feedback.t()), _whole_samples(lanes, neurons, SAMPLES_OF_UNIT), 32 * 32
+    else:
+        rows, most = rows_of(feedback), _whole_samples(lanes, neurons, SAMPLES)
+        room = rows.shape[2]
     launch(
         _forward(plan, True), *_arguments(plan, call, keep_every), state, spikes, kept, last,
-        most, neurons, rows.shape[2], rows, arriving, pieces=-(-lanes // most),
+        most, neurons, room, rows, arriving, pieces=-(-lanes // most),
     )  # fmt: skip
     return spikes, kept, last, arriving
 
@@ -394,11 +422,12 @@ def _gradients(
     blocks: tuple[int | torch.Tensor, ...] = (BLOCK, 0, 0)
     if feedback is not None:
         most = _whole_samples(lanes, len(feedback), SAMPLES_BACK)
-        pieces, blocks = -(-lanes // most), (most, len(feedback), tiles_of(feedback))
+        tiles = tiles_of if plan.dtype == torch.float32 else matrix_tiles
+        pieces, blocks = -(-lanes // most), (most, len(feedback), tiles(feedback))
     factors: tuple[int | torch.Tensor, ...] = ()
     if isinstance(grad_spikes, Factored):
         # Zeros make the outputs a multiple of 4.
-        g, weight = grad_spikes.factors
+        g, weight = (x.float() for x in grad_spikes.factors)
         grad_spikes = torch.nn.functional.pad(g, (0, -g.shape[2] % 4)).contiguous()
         weight = torch.nn.functional.pad(weight, (0, 0, 0, -len(weight) % 4)).contiguous()
         factors = (*weight.shape, weight)

@@ -90,6 +90,31 @@ def list_bits(word: Value, first: Value, places: Value, count: Value) -> Value:
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def scatter_rows(typing: Context, rows: Value, places: Value, count: Value, into: Value) -> Value:
+    """into[places[k]] += rows[k] over k < count, by their addresses; rows of ``MANY`` float32."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        kind, size = ir.VectorType(ir.FloatType(), MANY), ir.Constant(_I64, 4 * MANY)
+        rows, places, count, into = args
+        begin, loop, end = builder.block, builder.append_basic_block("row"), builder.append_basic_block("done")
+        builder.cbranch(builder.icmp_signed(">", count, ir.Constant(_I64, 0)), loop, end)
+        builder.position_at_end(loop)
+        k = builder.phi(_I64)
+        place = load_at(builder, builder.add(places, builder.mul(k, ir.Constant(_I64, 4))), _I32)
+        target = builder.add(into, builder.mul(builder.zext(place, _I64), size))
+        row = load_at(builder, builder.add(rows, builder.mul(k, size)), kind)
+        store_at(builder, builder.fadd(load_at(builder, target, kind), row), target)
+        following = builder.add(k, ir.Constant(_I64, 1))
+        k.add_incoming(ir.Constant(_I64, 0), begin)
+        k.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("<", following, count), loop, end)
+        builder.position_at_end(end)
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 4), generate
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
 def add_sums(typing: Context, tables: Value, word: Value, groups: Value, into: Value) -> Value:
     """into += Σ_g tables[g, (word ≫ 4·g) & 15] over g < groups, by their addresses; rows of ``MANY`` float32."""
 
@@ -158,4 +183,30 @@ def fetch_row(typing: Context, size: Value, address: Value) -> Value:
     return types.none(size, types.int64), generate
 
 
-__all__ = ["FEW", "GROUP", "MANY", "add_row", "add_rows", "add_sums", "copy_row", "fetch_row", "list_bits"]
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def own_line(typing: Context, address: Value) -> Value:
+    """Ask for the line of the cache at an address, to be written soon."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        pointer = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, _I32, _I32, _I32])
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(fetch, [builder.inttoptr(args[0], pointer), *(ir.Constant(_I32, x) for x in (1, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.none(types.int64), generate
+
+
+__all__ = [
+    "FEW",
+    "GROUP",
+    "MANY",
+    "add_row",
+    "add_rows",
+    "add_sums",
+    "copy_row",
+    "fetch_row",
+    "list_bits",
+    "own_line",
+    "scatter_rows",
+]

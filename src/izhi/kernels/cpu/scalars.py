@@ -50,12 +50,12 @@ def _float_to_bits(typing: Context, x: Value) -> Value:
 
 
 @inlined
-def _load_bf16(x: Value) -> Value:
+def load_bf16(x: Value) -> Value:
     return _bits_to_float(np.uint32(np.uint32(x) << np.uint32(16)))
 
 
 @inlined
-def _store_bf16(x: Value) -> Value:
+def store_bf16(x: Value) -> Value:
     bits = _float_to_bits(f32(x))
     even = (bits >> np.uint32(16)) & np.uint32(1)
     return np.uint16((bits + np.uint32(0x7FFF) + even) >> np.uint32(16))
@@ -123,5 +123,5 @@ WORDS = Vocabulary(
 def codec(dtype: torch.dtype) -> tuple[Scalar, Scalar, type]:
     """(load, store, element): memory → float32, and back; the type of an element in memory."""
     if dtype == torch.bfloat16:
-        return _load_bf16, _store_bf16, np.uint16
+        return load_bf16, store_bf16, np.uint16
     return _load_f32, _store_f32, f32

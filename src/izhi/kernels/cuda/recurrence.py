@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 
 from izhi.kernels.dynamics import dynamics
-from izhi.kernels.plan import Call, Constants, FeedbackKernels, Gradients, Plan
+from izhi.kernels.plan import Call, Constants, FeedbackKernels, Gradients, LayerKernels, Plan
 from izhi.kernels.vocabulary import Vocabulary
 
 #: Lanes of one program.
@@ -371,8 +371,13 @@ def _launch(kernel: Any, call: Call, lanes: int, tensors: tuple[Any, ...], keep_
     kernel[(triton.cdiv(lanes, BLOCK),)](*tensors, *sizes, keep_every, **constants, block=BLOCK, **options)
 
 
-def feedback(plan: Plan) -> FeedbackKernels | None:
+def feedback(dtype: torch.dtype, neurons: int) -> FeedbackKernels | None:
     """Kernels that take recurrent weights themselves: there are none yet."""
+    return None
+
+
+def layer(plan: Plan) -> LayerKernels | None:
+    """Kernels that take the product in front of the neurons too: there are none yet."""
     return None
 
 

@@ -1,0 +1,421 @@
+"""Instructions of the matrix unit of x86 CPUs (AMX) and of the vectors that feed it, by LLVM's intrinsics.
+
+A tile is a register of 16 rows of 64 bytes, of which there are eight; a product of two tiles of bfloat16 adds
+16 rows × 32 numbers times 32 × 16 to 16 × 16 sums in float32. The right one holds pairs of rows interleaved: row k
+is (m[2k, 0], m[2k + 1, 0], m[2k, 1], m[2k + 1, 1], …). Kernels configure the unit when they begin, and release it
+when they end.
+
+Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numba
+import numpy as np
+import torch
+from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
+from numba import types
+from torch import Tensor
+
+from izhi.compiled import inlined
+from izhi.kernels.cpu.scalars import load_at, store_at
+from izhi.kernels.vocabulary import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llvmlite.ir import IRBuilder
+    from numba.core.base import BaseContext
+    from numba.core.typing import Context, Signature
+
+#: Rows of a tile, numbers in bfloat16 of one of its rows, and bytes of a whole one.
+TILE_ROWS, TILE_PAIRS, TILE_BYTES = 16, 32, 1024
+_NEEDED = ("amx-tile", "amx-bf16", "avx512f", "avx512bw")
+_I8, _I16, _I32, _I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
+_BYTES = _I8.as_pointer()
+_HALVES = ir.VectorType(_I16, TILE_PAIRS)
+#: Linux's request for a feature whose state is large, and the number of the tiles' data.
+_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XTILEDATA = 158, 0x1023, 18
+
+
+@cache
+def is_there() -> bool:
+    """Whether the CPU has the unit, the system lets this process use it, and Numba compiles for it."""
+    if not (sys.platform == "linux" and platform.machine() == "x86_64"):
+        return False
+    named = numba.config.CPU_FEATURES
+    has: Any = (lambda name: f"+{name}" in named) if named else get_host_cpu_features().get
+    if not all(has(name) for name in _NEEDED):
+        return False
+    try:
+        return bool(ctypes.CDLL(None).syscall(_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XTILEDATA) == 0)
+    except (OSError, AttributeError):
+        return False
+
+
+def _emit(builder: IRBuilder, name: str, tiles: Sequence[int], memory: Sequence[ir.Value] = ()) -> None:
+    """An instruction on tiles, whose numbers are part of it, and on an address, with a stride or without."""
+    values = [ir.Constant(_I8, tile) for tile in tiles]
+    if memory:
+        values += [builder.inttoptr(memory[0], _BYTES), *memory[1:]]
+    kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+    builder.call(builder.module.declare_intrinsic(f"llvm.x86.{name}", (), kind), values)
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def _configure(typing: Context, address: Value) -> Value:
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        _emit(builder, "ldtilecfg", (), args)
+        return context.get_dummy_value()
+
+    return types.none(types.int64), generate
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def release_tiles(typing: Context) -> Value:
+    """Give the unit back."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        _emit(builder, "tilerelease", ())
+        return context.get_dummy_value()
+
+    return types.none(), generate
+
+
+@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def zero_tile(typing: Context, tile: Value) -> Value:
+    """Fill a tile, by its number, with zeros."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        _emit(builder, "tilezero", (tile.literal_value,))
+        return context.get_dummy_value()
+
+    return types.none(tile), generate
+
+
+@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def load_tile(typing: Context, tile: Value, address: Value, stride: Value) -> Value:
+    """Fill a tile with 16 rows of memory that lie ``stride`` bytes apart."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        _emit(builder, "tileloadd64", (tile.literal_value,), args[1:])
+        return context.get_dummy_value()
+
+    return types.none(tile, types.int64, types.int64), generate
+
+
+@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def store_tile(typing: Context, tile: Value, address: Value, stride: Value) -> Value:
+    """Put the 16 rows of a tile into memory, ``stride`` bytes apart."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        _emit(builder, "tilestored64", (tile.literal_value,), args[1:])
+        return context.get_dummy_value()
+
+    return types.none(tile, types.int64, types.int64), generate
+
+
+@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def multiply_tiles(typing: Context, sums: Value, left: Value, right: Value) -> Value:
+    """sums += left·right, tiles by their numbers; left and right in bfloat16, sums in float32."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        _emit(builder, "tdpbf16ps", (sums.literal_value, left.literal_value, right.literal_value))
+        return context.get_dummy_value()
+
+    return types.none(sums, left, right), generate
+
+
+@inlined
+def configure_tiles(upper: Value, lower: Value) -> None:
+    """Give the tiles for the upper half of 32 rows, 0, 1 and 4, and for the lower half, 2, 3 and 5, so many rows each.
+
+    Tiles 6 and 7 are whole ones.
+    """
+    config = np.zeros(64, np.uint8)
+    config[0] = 1  # the palette
+    for tile in range(8):
+        config[16 + 2 * tile] = 64
+        config[48 + tile] = TILE_ROWS
+    config[48], config[49], config[52] = upper, upper, upper
+    config[50], config[51], config[53] = lower, lower, lower
+    _configure(config.ctypes.data)
+
+
+@inlined
+def configure_for(samples: Value) -> None:
+    """Tiles for up to 32 samples, whose rows are theirs."""
+    configure_tiles(min(samples, TILE_ROWS), max(1, samples - TILE_ROWS))
+
+
+def _at(builder: IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
+    return builder.inttoptr(address, kind.as_pointer())
+
+
+def _ones_where(builder: IRBuilder, mask: ir.Value) -> ir.Value:
+    """bfloat16 1 where a mask is set, else 0."""
+    return builder.select(mask, ir.Constant(_HALVES, [0x3F80] * TILE_PAIRS), ir.Constant(_HALVES, [0] * TILE_PAIRS))
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def spread_words(typing: Context, words: Value, target: Value) -> Value:
+    """16 words at an address → a tile of bfloat16 at another: the bits of each."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        words, target = args
+        for k in range(TILE_ROWS):
+            word = load_at(builder, builder.add(words, ir.Constant(_I64, 4 * k)), _I32)
+            mask = builder.bitcast(word, ir.VectorType(ir.IntType(1), TILE_PAIRS))
+            place = builder.add(target, ir.Constant(_I64, 64 * k))
+            builder.store(_ones_where(builder, mask), _at(builder, place, _HALVES), align=64)
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 2), generate
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def spread_step(typing: Context, words: Value, step: Value, target: Value) -> Value:
+    """32 words side by side → 32 numbers in bfloat16: bit ``step`` of each; all by their addresses."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        kind = ir.VectorType(_I32, TILE_PAIRS)
+        bit = builder.shl(ir.Constant(_I32, 1), builder.trunc(args[1], _I32))
+        undefined = ir.Constant(kind, ir.Undefined)
+        one = builder.insert_element(undefined, bit, ir.Constant(_I32, 0))
+        everywhere = builder.shuffle_vector(one, undefined, ir.Constant(kind, [0] * TILE_PAIRS))
+        found = builder.and_(load_at(builder, args[0], kind), everywhere)
+        mask = builder.icmp_unsigned("!=", found, ir.Constant(kind, [0] * TILE_PAIRS))
+        builder.store(_ones_where(builder, mask), _at(builder, args[2], _HALVES), align=64)
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 3), generate
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def weave_rows(typing: Context, first: Value, second: Value, target: Value, apart: Value) -> Value:
+    """Two rows of 32 numbers in bfloat16 → two rows of 16 pairs, ``apart`` bytes from each other.
+
+    Columns change their places, by what one instruction does: see ``WOVEN``.
+    """
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        one, other = (load_at(builder, address, _HALVES, align=2) for address in args[:2])
+        for k, columns in enumerate((WOVEN[:16], WOVEN[16:])):
+            order = [place for column in columns for place in (column, TILE_PAIRS + column)]
+            pairs = builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_I32, TILE_PAIRS), order))
+            place = builder.add(args[2], builder.mul(args[3], ir.Constant(_I64, k)))
+            builder.store(pairs, _at(builder, place, _HALVES), align=64)
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 4), generate
+
+
+#: Column j of woven rows is column WOVEN[j] of the rows that went in: the lower halves of every 8, then the upper ones.
+WOVEN = [8 * lane + k for half in (0, 4) for lane in range(4) for k in range(half, half + 4)]
+
+
+def _store_pairs(builder: IRBuilder, one: ir.Value, other: ir.Value, target: ir.Value, apart: int) -> None:
+    """Two rows of as many numbers in bfloat16 → rows of 16 pairs, so many bytes from each other, columns in order."""
+    count = one.type.count
+    for k in range(count // TILE_ROWS):
+        order = [place for column in range(16 * k, 16 * (k + 1)) for place in (column, count + column)]
+        pairs = builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_I32, TILE_PAIRS), order))
+        place = builder.add(target, ir.Constant(_I64, apart * k))
+        builder.store(pairs, _at(builder, place, pairs.type), align=64)
+
+
+@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def pair_rows(typing: Context, size: Value, first: Value, second: Value, target: Value) -> Value:
+    """Two rows of so many numbers in bfloat16 → a row of 16 pairs in each of size/16 tiles side by side, in order."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        kind = ir.VectorType(_I16, size.literal_value)
+        one, other = (load_at(builder, address, kind, align=2) for address in args[1:3])
+        _store_pairs(builder, one, other, args[3], TILE_BYTES)
+        return context.get_dummy_value()
+
+    return types.none(size, *[types.int64] * 3), generate
+
+
+@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def pair_floats(typing: Context, size: Value, first: Value, second: Value, target: Value) -> Value:
+    """The same of rows in float32, which are rounded."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        kind = ir.VectorType(ir.FloatType(), TILE_ROWS)
+        together = ir.Constant(ir.VectorType(_I32, TILE_PAIRS), list(range(TILE_PAIRS)))
+        order = [place for column in range(TILE_ROWS) for place in (column, TILE_ROWS + column)]
+        for k in range(size.literal_value // TILE_ROWS):
+            rows = [load_at(builder, builder.add(address, ir.Constant(_I64, 64 * k)), kind) for address in args[1:3]]
+            rounded = _rounded(builder, builder.shuffle_vector(*rows, together))
+            undefined = ir.Constant(rounded.type, ir.Undefined)
+            pairs = builder.shuffle_vector(rounded, undefined, ir.Constant(ir.VectorType(_I32, TILE_PAIRS), order))
+            place = builder.add(args[3], ir.Constant(_I64, TILE_BYTES * k))
+            builder.store(pairs, _at(builder, place, pairs.type), align=64)
+        return context.get_dummy_value()
+
+    return types.none(size, *[types.int64] * 3), generate
+
+
+class _BFloat(ir.Type):  # type: ignore[misc]
+    """LLVM's bfloat, which llvmlite does not know."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat)
+
+
+def _rounded(builder: IRBuilder, x: ir.Value) -> ir.Value:
+    """float32 → bfloat16, to the nearest, and to even."""
+    return builder.fptrunc(x, ir.VectorType(_BFloat(), x.type.count))
+
+
+@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def round_row(typing: Context, size: Value, source: Value, target: Value) -> Value:
+    """So many numbers in float32 at an address → as many in bfloat16 at another."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        rounded = _rounded(builder, load_at(builder, args[1], ir.VectorType(ir.FloatType(), size.literal_value)))
+        builder.store(rounded, _at(builder, args[2], rounded.type), align=2)
+        return context.get_dummy_value()
+
+    return types.none(size, *[types.int64] * 2), generate
+
+
+@inlined
+def multiply_samples(
+    left: Value, samples: Value, neurons: Value, right: Value, column: Value, to: Value, apart: Value
+) -> None:
+    """Up to 32 rows of as many bfloat16 as there are neurons times two tiles' columns of a matrix, in float32.
+
+    Args:
+        left: address of the rows, side by side.
+        samples: how many rows there are.
+        neurons: a multiple of 32.
+        right: address of ``matrix_tiles`` of the matrix.
+        column: the first of the 32 columns.
+        to: address of the first sum; rows of sums lie ``apart`` bytes from each other.
+    """
+    zero_tile(0)
+    zero_tile(1)
+    zero_tile(2)
+    zero_tile(3)
+    groups = neurons // TILE_PAIRS
+    of_columns = right + column // TILE_ROWS * groups * TILE_BYTES
+    for g in range(groups):
+        load_tile(4, left + 64 * g, 2 * neurons)
+        load_tile(6, of_columns + TILE_BYTES * g, 64)
+        load_tile(7, of_columns + TILE_BYTES * (groups + g), 64)
+        multiply_tiles(0, 4, 6)
+        multiply_tiles(1, 4, 7)
+        if samples > TILE_ROWS:
+            load_tile(5, left + 64 * g + 2 * neurons * TILE_ROWS, 2 * neurons)
+            multiply_tiles(2, 5, 6)
+            multiply_tiles(3, 5, 7)
+    store_tile(0, to, apart)
+    store_tile(1, to + 64, apart)
+    if samples > TILE_ROWS:
+        store_tile(2, to + TILE_ROWS * apart, apart)
+        store_tile(3, to + TILE_ROWS * apart + 64, apart)
+
+
+def matrix_tiles(matrix: Tensor) -> Tensor:
+    """A matrix (K, N) of whole tiles as right tiles of bfloat16, (N/16, K/32, 16 pairs, 16, 2)."""
+    inner, columns = matrix.shape
+    pairs = matrix.to(torch.bfloat16).view(inner // TILE_PAIRS, TILE_ROWS, 2, columns // TILE_ROWS, TILE_ROWS)
+    return pairs.permute(3, 0, 1, 4, 2).contiguous()
+
+
+@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def round_and_widen(typing: Context, size: Value, source: Value, target: Value, back: Value) -> Value:
+    """So many float32 at an address → as many in bfloat16 at another, and those in float32 at a third."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        x = load_at(builder, args[1], ir.VectorType(ir.FloatType(), size.literal_value))
+        rounded = _rounded(builder, x)
+        builder.store(rounded, _at(builder, args[2], rounded.type), align=2)
+        builder.store(builder.fpext(rounded, x.type), _at(builder, args[3], x.type), align=4)
+        return context.get_dummy_value()
+
+    return types.none(size, *[types.int64] * 3), generate
+
+
+@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def widen_row(typing: Context, size: Value, source: Value, target: Value) -> Value:
+    """So many numbers in bfloat16 at an address → as many float32 at another."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        x = load_at(builder, args[1], ir.VectorType(_BFloat(), size.literal_value), align=2)
+        wide = builder.fpext(x, ir.VectorType(ir.FloatType(), size.literal_value))
+        builder.store(wide, _at(builder, args[2], wide.type), align=4)
+        return context.get_dummy_value()
+
+    return types.none(size, *[types.int64] * 2), generate
+
+
+def _transposed(builder: IRBuilder, rows: Sequence[ir.Value]) -> list[ir.Value]:
+    """The columns of what 16 vectors of 16 numbers are the rows of: pairs of rows exchange ever smaller parts."""
+    found = list(rows)
+    for apart in (8, 4, 2, 1):
+        upper = [i for i in range(16) if not i & apart]
+        for i in upper:
+            one, other = found[i], found[i + apart]
+            keep = [k if not k & apart else 16 + k - apart for k in range(16)]
+            give = [k + apart if not k & apart else 16 + k for k in range(16)]
+            found[i], found[i + apart] = (
+                builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_I32, 16), order))
+                for order in (keep, give)
+            )
+    return found
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def transpose_floats(typing: Context, source: Value, apart: Value, target: Value, beside: Value) -> Value:
+    """16 rows of 16 float32, ``apart`` bytes from each other → their columns, as rows ``beside`` bytes apart."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        source, apart, target, beside = args
+        kind = ir.VectorType(ir.FloatType(), 16)
+
+        def row(start: ir.Value, stride: ir.Value, k: int) -> ir.Value:
+            return builder.add(start, builder.mul(stride, ir.Constant(_I64, k)))
+
+        rows = [load_at(builder, row(source, apart, k), kind) for k in range(16)]
+        for k, column in enumerate(_transposed(builder, rows)):
+            store_at(builder, column, row(target, beside, k))
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 4), generate
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def transpose_to_woven(typing: Context, source: Value, apart: Value, target: Value, beside: Value) -> Value:
+    """32 rows of 16 float32 → 16 rows of 32 numbers in bfloat16, in the order that weaving undoes."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        source, apart, target, beside = args
+        kind = ir.VectorType(ir.FloatType(), 16)
+
+        def row(start: ir.Value, stride: ir.Value, k: int) -> ir.Value:
+            return builder.add(start, builder.mul(stride, ir.Constant(_I64, k)))
+
+        rows = [load_at(builder, row(source, apart, k), kind) for k in range(32)]
+        order = ir.Constant(ir.VectorType(_I32, 32), [WOVEN.index(place) for place in range(32)])
+        for k, pair in enumerate(zip(_transposed(builder, rows[:16]), _transposed(builder, rows[16:]), strict=True)):
+            rounded = _rounded(builder, builder.shuffle_vector(*pair, order))
+            builder.store(rounded, _at(builder, row(target, beside, k), rounded.type), align=2)
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 4), generate

@@ -1,0 +1,456 @@
+"""A layer, product and neurons, over time as two Numba kernels of the matrix unit, for spikes that are bits.
+
+A sample goes through 64 neurons at a time: the currents of all its steps, of the inputs alone that fire at all in it,
+and the neurons' steps, while all of it is in the first-level cache. The way back takes 64 neurons through all samples:
+their states again, the gradient of their spikes, which may still be two factors, and the gradient of the weights, of
+the inputs alone that fire. Nothing but the currents, in bfloat16, and spikes as bits along time is written to memory.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from izhi.compiled import inlined
+from izhi.kernels.cpu.bits import WORD
+from izhi.kernels.cpu.event_tiles import TOGETHER, add_products, aligned, gathered, spread_sample, turned
+from izhi.kernels.cpu.lanes import coefficients_of, copy
+from izhi.kernels.cpu.matrix_unit import (
+    TILE_BYTES,
+    TILE_PAIRS,
+    TILE_ROWS,
+    configure_tiles,
+    load_tile,
+    multiply_tiles,
+    pair_floats,
+    release_tiles,
+    round_and_widen,
+    store_tile,
+    weave_rows,
+    widen_row,
+    zero_tile,
+)
+from izhi.kernels.cpu.parallel import (
+    Kernel,
+    array,
+    compile_kernel,
+    launch,
+    number,
+    share,
+    wide_vectors,
+)
+from izhi.kernels.cpu.recurrence import all_constants
+from izhi.kernels.cpu.rows import MANY, copy_row, fetch_row, own_line
+from izhi.kernels.cpu.scalars import WORDS, codec, f32
+from izhi.kernels.dynamics import dynamics
+from izhi.kernels.factored import Factored
+from izhi.kernels.plan import Constants, LayerCall, LayerGradients, Plan
+from izhi.kernels.vocabulary import Value, places as numbered
+
+_CONSTANTS = len(Constants._fields)
+#: Pieces of work of the way back, at least: as many threads have some, and the sums are the same for any number.
+PIECES = 8
+
+
+@inlined
+def weave_group(of_block: Value, rows: Value, g: Value, half: Value, right: Value) -> None:
+    """The rows of 32 inputs for 32 of a block's outputs, as two tiles."""
+    for k in range(TILE_ROWS):
+        at = 32 * g + 2 * k
+        weave_rows(
+            of_block + rows[at] + 64 * half, of_block + rows[at + 1] + 64 * half,
+            right + 2 * TILE_BYTES * g + 64 * k, TILE_BYTES,
+        )  # fmt: skip
+
+
+@cache
+def _forward(plan: Plan, keep: bool) -> Kernel:
+    load, store, element = codec(plan.dtype)
+    arrive, _, advance, _ = dynamics(plan, WORDS)
+    collect, _ = coefficients_of(plan)
+    rows_of_neuron, own, states = plan.rows, plan.own, plan.states
+    filtered, biased, shared = plan.filtered, plan.biased, plan.shared
+    two = own == 2
+
+    @compile_kernel
+    def forward(data):  # type: ignore[no-untyped-def]
+        steps, batch, chunks, inputs = number(data, 0), number(data, 1), number(data, 2), number(data, 3)
+        places = array(data, 4, (batch, inputs), np.int32)
+        counts = array(data, 5, batch, np.int32)
+        words = array(data, 6, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
+        neurons, blocks, weight = number(data, 7), number(data, 8), number(data, 9)
+        bias = array(data, 10, neurons if biased else 0, f32)
+        p = array(data, 11, (rows_of_neuron, 1 if shared else neurons), f32)
+        constants = array(data, 12, _CONSTANTS, f32)
+        first = array(data, 13, (states, batch, neurons), f32)
+        last = array(data, 14, (states, batch, neurons), f32)
+        fired = array(data, 15, (batch, chunks, neurons), np.uint32)
+        # Without keeping them, a thread writes those of a word to the same place each time.
+        currents = array(
+            data, 16, (batch, blocks, steps, MANY) if keep else (number(data, 18), 1, WORD, MANY), np.uint16
+        )
+        kept = array(data, 17, (batch, blocks, chunks, states, MANY), f32)
+        wide_vectors()
+        worker, workers = share(data)
+        most, together = (inputs + WORD - 1) // WORD, min(chunks, TOGETHER)
+        size_of_left, size_of_right = most * 2 * TILE_BYTES, most * 2 * TILE_BYTES
+        size_of_block, size_of_sums = (inputs + 1) * 2 * MANY, WORD * 4 * MANY
+        left_room, left = aligned(together * size_of_left)
+        right_room, right = aligned(2 * size_of_right)
+        sums_room, sums = aligned(together * size_of_sums)
+        rows = np.zeros(most * WORD, np.int64)
+        # Of one piece of memory, so that LLVM sees which of these lie apart from each other.
+        room = np.zeros((7 + rows_of_neuron) * MANY, f32)
+        z, q = room[: 4 * MANY].reshape((4, MANY)), room[7 * MANY :].reshape((rows_of_neuron, MANY))
+        bias_of, current_of = room[4 * MANY : 5 * MANY], room[5 * MANY : 6 * MANY]
+        word = room[6 * MANY : 7 * MANY].view(np.uint32)
+        s = all_constants(constants)
+        same = collect(p, 0)
+        configure_tiles(TILE_ROWS, steps - TILE_ROWS if TILE_ROWS < steps < WORD else TILE_ROWS)
+        for b in range(worker * batch // workers, (worker + 1) * batch // workers):
+            active, found = np.int64(counts[b]), places[b]
+            groups = (active + WORD - 1) // WORD
+            for k in range(groups * WORD):
+                rows[k] = 2 * MANY * (np.int64(found[k]) if k < active else inputs)
+            for beginning in range(0, chunks, together):
+                many = min(together, chunks - beginning)
+                for c in range(many):
+                    halves = 1 if steps - WORD * (beginning + c) <= TILE_ROWS else 2
+                    spread_sample(words[b, beginning + c].ctypes.data, groups, halves, left + c * size_of_left)
+                for g in range(groups):
+                    weave_group(weight, rows, g, 0, right)
+                for block in range(blocks):
+                    length = min(WORD * many, steps - WORD * beginning)
+                    if keep:
+                        for line in range(0, 2 * MANY * length, 64):
+                            own_line(currents[b, block, WORD * beginning].ctypes.data + line)
+                    for half in range(2):
+                        now, behind = right + half * size_of_right, right + (1 - half) * size_of_right
+                        following = weight + (block + half) * size_of_block
+                        for c in range(many):
+                            is_short = steps - WORD * (beginning + c) <= TILE_ROWS
+                            weaves = c == 0 and (half == 0 or block + 1 < blocks)
+                            zero_tile(0)
+                            zero_tile(1)
+                            zero_tile(2)
+                            zero_tile(3)
+                            for g in range(groups):
+                                spikes, of_group = (
+                                    left + c * size_of_left + 2 * TILE_BYTES * g,
+                                    now + 2 * TILE_BYTES * g,
+                                )
+                                load_tile(4, spikes, 64)
+                                load_tile(6, of_group, 64)
+                                load_tile(7, of_group + TILE_BYTES, 64)
+                                multiply_tiles(0, 4, 6)
+                                multiply_tiles(1, 4, 7)
+                                if not is_short:
+                                    load_tile(5, spikes + TILE_BYTES, 64)
+                                    multiply_tiles(2, 5, 6)
+                                    multiply_tiles(3, 5, 7)
+                                if weaves:  # while the unit multiplies
+                                    weave_group(following, rows, g, 1 - half, behind)
+                            to = sums + c * size_of_sums + 128 * half
+                            store_tile(0, to, 256)
+                            store_tile(1, to + 64, 256)
+                            if not is_short:
+                                store_tile(2, to + TILE_ROWS * 256, 256)
+                                store_tile(3, to + TILE_ROWS * 256 + 64, 256)
+                    start = block * MANY
+                    size = min(MANY, neurons - start)
+                    for k in range(states):
+                        source = (
+                            first[k, b, start : start + size] if beginning == 0 else last[k, b, start : start + size]
+                        )
+                        copy(source, z[k], size)
+                    if not shared:
+                        for k in range(rows_of_neuron):
+                            copy(p[k, start : start + size], q[k], size)
+                    if biased:
+                        copy(bias[start : start + size], bias_of, size)
+                    for c in range(many):
+                        begin = WORD * (beginning + c)
+                        for i in range(MANY):
+                            word[i] = np.uint32(0)
+                        if keep:
+                            for k in range(states):
+                                copy_row(MANY, z[k].ctypes.data, kept[b, block, beginning + c, k].ctypes.data)
+                        for t in range(min(WORD, steps - begin)):
+                            x_t = currents[b if keep else worker, block if keep else 0, begin + t if keep else t]
+                            source = sums + c * size_of_sums + 256 * t
+                            round_and_widen(MANY, source, x_t.ctypes.data, current_of.ctypes.data)
+                            step = np.uint32(np.uint32(1) << np.uint32(t))
+                            for i in range(MANY):
+                                coefficients = same if shared else collect(q, i)
+                                current, g = current_of[i], f32(0)
+                                if filtered:
+                                    a, b_, current, g = arrive(current, g, z[own, i], z[states - 1, i], s)
+                                    z[states - 1, i] = b_
+                                    z[own, i] = a
+                                v, u, spike = advance(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
+                                z[0, i] = v
+                                if two:
+                                    z[1, i] = u
+                                word[i] |= step if spike != f32(0) else np.uint32(0)
+                        copy(word, fired[b, beginning + c, start : start + size], size)
+                    for k in range(states):
+                        copy(z[k], last[k, b, start : start + size], size)
+        release_tiles()
+        # So that their memory lives as long as its addresses are used.
+        left_room[0], right_room[0], sums_room[0] = 0, 0, 0
+
+    return forward
+
+
+@cache
+def _backward(plan: Plan, factored: bool) -> Kernel:
+    load, store, element = codec(plan.dtype)
+    arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
+    collect, add = coefficients_of(plan)
+    rows_of_neuron, own, states, summed = plan.rows, plan.own, plan.states, len(plan.summed)
+    filtered, biased, shared = plan.filtered, plan.biased, plan.shared
+    learn, learn_decay = plan.learn != "none", plan.learn == "all"
+    two, DECAY = own == 2, numbered(Constants, WORDS).decay
+
+    @compile_kernel
+    def backward(data):  # type: ignore[no-untyped-def]
+        steps, batch, chunks, inputs = number(data, 0), number(data, 1), number(data, 2), number(data, 3)
+        places = array(data, 4, (batch, inputs), np.int32)
+        counts = array(data, 5, batch, np.int32)
+        words = array(data, 6, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
+        neurons, blocks, parts = number(data, 7), number(data, 8), number(data, 9)
+        bias = array(data, 10, neurons if biased else 0, f32)
+        p = array(data, 11, (rows_of_neuron, 1 if shared else neurons), f32)
+        constants = array(data, 12, _CONSTANTS, f32)
+        currents = array(data, 13, (batch, blocks, steps, MANY), np.uint16)
+        kept = array(data, 14, (batch, blocks, chunks, states, MANY), f32)
+        has_last, wants_first = number(data, 15) != 0, number(data, 16) != 0
+        grad_last = array(data, 15, (states, batch, neurons), f32)
+        grad_first = array(data, 16, (states, batch, neurons), f32)
+        grad_bias = array(data, 17, (parts, blocks, MANY), f32)
+        grad_p = array(data, 18, (parts, blocks, summed, MANY), f32)
+        grad_weight = array(data, 19, (parts, blocks, inputs, MANY), f32)
+        if factored:
+            upper, weight_above = number(data, 20), number(data, 21)
+        else:
+            grad_spikes = array(data, 20, (steps, batch, neurons), np.uint16)
+        wide_vectors()
+        worker, workers = share(data)
+        right_room, right = aligned(chunks * 4 * TILE_BYTES)
+        left_room, left = aligned(2 * chunks * TILE_BYTES)
+        sums_room, sums = aligned(2 * 4 * TILE_BYTES)
+        above_room, above = aligned(WORD * 4 * MANY)
+        # Of one piece of memory, so that LLVM sees which of these lie apart from each other.
+        room = np.zeros((17 + rows_of_neuron + summed) * MANY, f32)
+        z, gz = room[: 4 * MANY].reshape((4, MANY)), room[4 * MANY : 8 * MANY].reshape((4, MANY))
+        then = room[8 * MANY : 12 * MANY].reshape((4, MANY))
+        bias_of, bias_sum = room[12 * MANY : 13 * MANY], room[13 * MANY : 14 * MANY]
+        current_of, arriving_spikes = room[14 * MANY : 15 * MANY], room[15 * MANY : 16 * MANY]
+        made_t = room[16 * MANY : 17 * MANY]
+        q = room[17 * MANY : (17 + rows_of_neuron) * MANY].reshape((rows_of_neuron, MANY))
+        total = room[(17 + rows_of_neuron) * MANY :].reshape((summed, MANY))
+        path, made = np.zeros((WORD, states, MANY), f32), np.zeros((WORD, MANY), f32)
+        nothing = np.zeros(MANY, f32)
+        s = all_constants(constants)
+        same = collect(p, 0)
+        pieces = blocks * parts
+        configure_tiles(TILE_ROWS, TILE_ROWS)
+        for piece in range(worker * pieces // workers, (worker + 1) * pieces // workers):
+            block, part = piece // parts, piece % parts
+            start = block * MANY
+            size = min(MANY, neurons - start)
+            if not shared:
+                for k in range(rows_of_neuron):
+                    copy(p[k, start : start + size], q[k], size)
+            if biased:
+                copy(bias[start : start + size], bias_of, size)
+                for i in range(MANY):
+                    bias_sum[i] = f32(0)
+            for k in range(summed):
+                for i in range(MANY):
+                    total[k, i] = f32(0)
+            of_weight = grad_weight[part, block]
+            for k in range(inputs):
+                for i in range(MANY):
+                    of_weight[k, i] = f32(0)
+            for b in range(part * batch // parts, (part + 1) * batch // parts):
+                if b + 1 < batch:
+                    for line in range(0, 2 * MANY * steps, 64):
+                        fetch_row(16, currents[b + 1, block].ctypes.data + line)
+                for k in range(states):
+                    if has_last:
+                        copy(grad_last[k, b, start : start + size], gz[k], size)
+                    else:
+                        copy_row(MANY, nothing.ctypes.data, gz[k].ctypes.data)
+                for back in range(chunks):
+                    c = chunks - 1 - back
+                    begin = WORD * c
+                    length = min(WORD, steps - begin)
+                    if factored:
+                        _multiply_factors(upper + (b * chunks + c) * 2 * TILE_BYTES, weight_above + start * 64, above)
+                    for k in range(states):
+                        copy_row(MANY, kept[b, block, c, k].ctypes.data, z[k].ctypes.data)
+                    for t in range(length):
+                        x_t, path_t = currents[b, block, begin + t], path[t]
+                        for k in range(states):
+                            copy_row(MANY, z[k].ctypes.data, path_t[k].ctypes.data)
+                        if t == length - 1:
+                            break  # nothing asks for the state after the last step
+                        widen_row(MANY, x_t.ctypes.data, current_of.ctypes.data)
+                        for i in range(MANY):
+                            coefficients = same if shared else collect(q, i)
+                            current, g = current_of[i], f32(0)
+                            if filtered:
+                                a, b_, current, g = arrive(current, g, z[own, i], z[states - 1, i], s)
+                                z[states - 1, i] = b_
+                                z[own, i] = a
+                            v, u, spike = advance(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
+                            z[0, i] = v
+                            if two:
+                                z[1, i] = u
+                    for ahead in range(length):
+                        t = length - 1 - ahead
+                        widen_row(MANY, currents[b, block, begin + t].ctypes.data, current_of.ctypes.data)
+                        for k in range(states):
+                            copy_row(MANY, path[t, k].ctypes.data, then[k].ctypes.data)
+                        if factored:
+                            copy_row(MANY, above + 4 * MANY * t, arriving_spikes.ctypes.data)
+                        else:
+                            source = grad_spikes[begin + t, b, start : start + size]
+                            for i in range(size):
+                                arriving_spikes[i] = load(source[i])
+                        for i in range(MANY):
+                            coefficients = same if shared else collect(q, i)
+                            arriving, g = current_of[i], f32(0)
+                            current = arriving
+                            if filtered:
+                                a, b_ = then[own, i], then[states - 1, i]
+                                _, _, current, g = arrive(arriving, g, a, b_, s)
+                            gv, gu, gc, gg, to_bias, gp = retreat(
+                                then[0, i], then[1, i], current, g, bias_of[i],
+                                gz[0, i], gz[1, i], arriving_spikes[i], f32(0), coefficients, s,
+                            )  # fmt: skip
+                            if learn:
+                                add(total, i, gp)
+                            gz[0, i] = gv
+                            if two:
+                                gz[1, i] = gu
+                            if biased:
+                                bias_sum[i] += to_bias
+                            if filtered:
+                                ga, gb, grad_decay = arrive_back(
+                                    arriving, f32(0), a, b_, gz[own, i], gz[states - 1, i], gc, gg, s
+                                )
+                                if learn_decay:
+                                    total[rows_of_neuron, i] += grad_decay
+                                gc = ga
+                                gz[states - 1, i] = s[DECAY] * gb
+                                gz[own, i] = s[DECAY] * ga
+                            made_t[i] = gc
+                        copy_row(MANY, made_t.ctypes.data, made[t].ctypes.data)
+                    for t in range(length, WORD):
+                        copy_row(MANY, nothing.ctypes.data, made[t].ctypes.data)
+                    for t in range(0, WORD, 2):
+                        target = right + c * 4 * TILE_BYTES + 32 * t
+                        pair_floats(MANY, made[t].ctypes.data, made[t + 1].ctypes.data, target)
+                if wants_first:
+                    for k in range(states):
+                        copy(gz[k], grad_first[k, b, start : start + size], size)
+                add_products(words[b], places[b], np.int64(0), np.int64(counts[b]), right, left, sums, of_weight)
+            if biased:
+                copy_row(MANY, bias_sum.ctypes.data, grad_bias[part, block].ctypes.data)
+            for k in range(summed):
+                copy_row(MANY, total[k].ctypes.data, grad_p[part, block, k].ctypes.data)
+        release_tiles()
+        right_room[0], left_room[0], sums_room[0], above_room[0] = 0, 0, 0, 0
+
+    return backward
+
+
+@inlined
+def _multiply_factors(upper: Value, weight: Value, to: Value) -> None:
+    """Gradients of 32 steps above, (32, 32), times the weights of 64 neurons above them, (16, 64 pairs)."""
+    load_tile(4, upper, 64)
+    load_tile(5, upper + TILE_BYTES, 64)
+    for half in range(2):
+        zero_tile(0)
+        zero_tile(1)
+        zero_tile(2)
+        zero_tile(3)
+        load_tile(6, weight + 2 * TILE_BYTES * half, 64)
+        load_tile(7, weight + 2 * TILE_BYTES * half + TILE_BYTES, 64)
+        multiply_tiles(0, 4, 6)
+        multiply_tiles(1, 4, 7)
+        multiply_tiles(2, 5, 6)
+        multiply_tiles(3, 5, 7)
+        store_tile(0, to + 128 * half, 256)
+        store_tile(1, to + 128 * half + 64, 256)
+        store_tile(2, to + 128 * half + 16 * 256, 256)
+        store_tile(3, to + 128 * half + 16 * 256 + 64, 256)
+
+
+def forward(plan: Plan, call: LayerCall, state: Tensor, keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Spikes as words (B, ⌈T/32⌉, N), currents and states as ``backward`` takes them, the state after the last step."""
+    events, neurons = call.events, len(call.weight)
+    (batch, chunks, inputs), blocks = events.words.shape, -(-neurons // MANY)
+    rows, threads = gathered(call.weight, MANY), torch.get_num_threads()
+    fired, last = torch.empty(batch, chunks, neurons, dtype=torch.int32), torch.empty_like(state)
+    sizes = (batch, blocks, events.steps, MANY) if keep else (threads, 1, WORD, MANY)
+    currents = torch.empty(sizes, dtype=torch.bfloat16)
+    kept = torch.empty(batch if keep else 0, blocks, chunks, plan.states, MANY)
+    launch(
+        _forward(plan, keep), events.steps, batch, chunks, inputs, *events[1:4], neurons, blocks, rows,
+        call.bias, call.coefficients, call.constants, state, last, fired, currents, kept, threads, pieces=batch,
+    )  # fmt: skip
+    return fired, currents, kept, last
+
+
+def backward(
+    plan: Plan, call: LayerCall, currents: Tensor, kept: Tensor, grad_spikes: Tensor, grad_last: Tensor | None,
+    wants_first: bool = True,
+) -> LayerGradients:  # fmt: skip
+    """Gradients of everything that went in, but for the spikes."""
+    events, (neurons, inputs) = call.events, call.weight.shape
+    batch, blocks, steps, _ = currents.shape
+    chunks, parts = kept.shape[2], -(-PIECES // blocks)
+    grad_first = torch.empty(plan.states, batch * neurons) if wants_first else None
+    grad_bias = torch.empty(parts, blocks, MANY)
+    grad_p = torch.empty(parts, blocks, len(plan.summed), MANY)
+    grad_weight = torch.empty(parts, blocks, inputs, MANY)
+    arriving = _tiles(grad_spikes, chunks, blocks) if isinstance(grad_spikes, Factored) else (grad_spikes,)
+    launch(
+        _backward(plan, isinstance(grad_spikes, Factored)), steps, batch, chunks, inputs, *events[1:4], neurons, blocks,
+        parts, call.bias, call.coefficients, call.constants, currents, kept, 0 if grad_last is None else grad_last,
+        0 if grad_first is None else grad_first, grad_bias, grad_p,
+        grad_weight, *arriving, pieces=blocks * parts,
+    )  # fmt: skip
+    return LayerGradients(
+        turned(grad_weight, neurons),
+        grad_first,
+        grad_bias.sum(0).view(-1)[:neurons] if plan.biased else None,
+        grad_p.sum(0).transpose(0, 1).flatten(1)[:, :neurons] if plan.summed else None,
+    )
+
+
+def _tiles(gradient: Factored, chunks: int, blocks: int) -> tuple[Tensor, Tensor]:
+    """g (T, B, O) and W (O, N) as tiles of whole words and blocks: (B, ⌈T/32⌉·32, 32), (N/16, 16 pairs of O, 16, 2)."""
+    (g, weight), (outputs, neurons) = gradient.factors, gradient.factors[1].shape
+    steps, batch, _ = g.shape
+    upper = g.new_zeros(batch, chunks * WORD, TILE_PAIRS)
+    upper[:, :steps, :outputs] = g.transpose(0, 1)
+    above = g.new_zeros(TILE_PAIRS, blocks * MANY)
+    above[:outputs, :neurons] = weight
+    return upper, above.view(TILE_PAIRS // 2, 2, -1, TILE_ROWS).permute(2, 0, 3, 1).contiguous()
+
+
+def in_order(currents: Tensor, kept: Tensor, neurons: int) -> tuple[Tensor, Tensor]:
+    """Currents and states of ``forward`` as other kernels have them: (T, lanes), (⌈T/32⌉, states, lanes)."""
+    whole = currents.permute(2, 0, 1, 3).flatten(2)[..., :neurons]
+    states = kept.permute(2, 3, 0, 1, 4).flatten(3)[..., :neurons]
+    return whole.flatten(1), states.flatten(2)
+
+
+__all__ = ["backward", "forward", "in_order"]

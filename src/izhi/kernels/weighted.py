@@ -1,0 +1,63 @@
+"""Currents that nobody has computed yet, and their gradient, which nobody may ask for.
+
+A product of bits is left to the kernel of the neurons behind it, which makes each sample's currents where it needs
+them, and on the way back the gradient of the weights without that of the currents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from izhi.kernels.cpu import event_tiles
+from izhi.kernels.cpu.events import Events
+from izhi.kernels.deferred import Deferred
+
+
+class Weighted(Deferred):
+    """Currents (T, B, N) that nobody has computed yet: bits, and weights.
+
+    Attributes:
+        events: of the spikes (T, B, I).
+        weight: (N, I) in float32.
+    """
+
+    events: Events
+    weight: Tensor
+
+    @staticmethod
+    def __new__(cls, fired: Events, weight: Tensor) -> Weighted:
+        found: Weighted = cls.of_shape((fired.steps, len(fired.words), len(weight)), torch.bfloat16, weight.device)
+        found.events, found.weight = fired, weight
+        return found
+
+    def dense(self) -> Tensor:
+        """The product."""
+        return event_tiles.product(self.events, self.weight)
+
+
+class WeightGradient(Deferred):
+    """The gradient of ``Weighted`` currents, of which only the weights' was asked for and has been computed.
+
+    Attributes:
+        of_weight: that gradient, (N, I).
+        again: makes the gradient of the currents.
+    """
+
+    of_weight: Tensor
+    again: Callable[[], Tensor]
+
+    @staticmethod
+    def __new__(cls, of_weight: Tensor, shape: tuple[int, ...], again: Callable[[], Tensor]) -> WeightGradient:
+        found: WeightGradient = cls.of_shape(shape, torch.bfloat16, of_weight.device)
+        found.of_weight, found.again = of_weight, again
+        return found
+
+    def dense(self) -> Tensor:
+        """The gradient of the currents."""
+        return self.again()
+
+
+__all__ = ["WeightGradient", "Weighted"]
