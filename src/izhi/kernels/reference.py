@@ -147,6 +147,7 @@ def _wide(x: Tensor | float) -> Tensor | float:
 #: The words of torch, on whose tensors autograd works.
 WORDS = Vocabulary(
     inlined=lambda function: function,
+    gradient=lambda function: function,
     constant=lambda value: value,
     number=float,
     select=torch.where,

@@ -101,20 +101,28 @@ def _rate_bits() -> Kernel:
         chunks = (steps + WORD - 1) // WORD
         words = array(data, 5, (rows, chunks, width), np.uint32)
         bases, flags = np.zeros(WORD, np.uint32), np.zeros(WORD, np.uint8)
+        limits, lit = np.zeros(width, np.uint32), np.zeros(width + 1, np.int64)
         wide_vectors()
         worker, workers = share(data)
         half, address = (width + 1) // 2, flags.ctypes.data
         for b in range(worker * rows // workers, (worker + 1) * rows // workers):
+            value = values[b]
+            for i in range(width):
+                limits[i] = _limit(value[i])
+            count = 0
+            for i in range(width):  # without a branch, which nobody could foresee
+                lit[count] = i
+                count += 1 if limits[i] else 0
             for c in range(chunks):
                 length = min(WORD, steps - WORD * c)
                 within = _u32(0xFFFFFFFF) >> _u32(WORD - length)
                 for t in range(WORD):
                     bases[t] = _base((WORD * c + t) * rows + b, key)
-                for i in range(width):
-                    limit, word = _limit(values[b, i]), _u32(0)
-                    if limit > _u32(0xFFFF):
-                        word = _u32(0xFFFFFFFF)
-                    elif limit > _u32(0):
+                words[b, c, :] = _u32(0)
+                for k in range(count):
+                    i = lit[k]
+                    limit, word = limits[i], _u32(0xFFFFFFFF)
+                    if limit <= _u32(0xFFFF):
                         salt, shift = (_salted(i), _u32(0)) if i < half else (_salted(i - half), _u32(16))
                         for t in range(WORD):
                             h = mix(_u32(salt + bases[t]))
