@@ -15,8 +15,8 @@ from izhi.kernels.cpu import bits, event_tiles, events, matrix_unit, recurrence
 from izhi.kernels.deferred import settled
 from izhi.kernels.packed import BinarySpikes
 from izhi.kernels.weighted import Weighted, WeightGradient
-from izhi.network import Layer, Network
-from izhi.network.connections import CONNECTIONS, ExponentialSynapse, Linear
+from izhi.network import BatchNorm, Layer, Network, Residual
+from izhi.network.connections import CONNECTIONS, AxonalDelay, ExponentialSynapse, Linear, SynapticDelay
 from izhi.neurons import ORDERS
 from izhi.training.activity import Activity
 
@@ -172,6 +172,45 @@ def test_a_network_learns_as_without_the_unit(
 
 
 @needs_unit
+@pytest.mark.parametrize("between", ["axonal delays", "delays", "pool", "dropout", "parts", "normalisation", "residual"])
+def test_what_stands_behind_bits_takes_them(between: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spikes = PackedSpikes.pack(spikes_of((40, 20, 200), 0.4, 0.2, 1))
+
+    def gradients() -> tuple[Tensor, list[Tensor]]:
+        torch.manual_seed(0)
+        first, width = Layer(Linear(200, 64), LIF()), 64
+        rows: list[nn.Module] = [first]
+        delay, norm = None, None
+        if between == "axonal delays":
+            delay = AxonalDelay(64, 3)
+        elif between == "delays":
+            delay = SynapticDelay(64, 10, 3)
+        elif between == "pool":
+            rows, width = [first, nn.Unflatten(1, (1, 64)), nn.MaxPool1d(2), nn.Flatten()], 32
+        elif between == "normalisation":
+            norm = BatchNorm(10)
+        elif between == "residual":
+            rows = [first, Residual([Layer(Linear(64, 64), LIF())])]
+        keep_every = 16 if between == "parts" else None
+        network = Network(
+            [*rows, Layer(Linear(width, 10), LIF(), delay, norm)], keep_every=keep_every,
+            dropout=0.3 if between == "dropout" else 0.0,
+        )  # fmt: skip
+        torch.manual_seed(1)
+        with torch.autocast("cpu", torch.bfloat16):
+            out = network(spikes).output.float()
+        (out.sum(0) * torch.linspace(-1, 1, 10)).sum().backward()
+        return out, [p.grad for p in network.parameters() if p.grad is not None]
+
+    one = gradients()
+    monkeypatch.setattr(matrix_unit, "is_there", lambda: False)
+    two = gradients()
+    assert (one[0] != two[0]).float().mean() < 0.01
+    for x, y in zip(one[1], two[1], strict=True):
+        assert (x - y).norm() <= 0.05 * y.norm() + 1e-6
+
+
+@needs_unit
 @quick
 @given(st.integers(1, 40), st.integers(1, 70), st.sampled_from([32, 64, 96]), st.booleans(), st.integers(0, 99))
 def test_recurrence_by_the_unit_is_that_of_single_steps(
@@ -224,6 +263,8 @@ def test_bits_of_a_layer_are_a_tensor_for_whoever_asks() -> None:
     assert torch.equal(counts.layers[0].spikes, dense.float().sum((0, 1)))
     with pytest.raises(RuntimeError, match="has no memory"):
         out.data_ptr()
+    with torch.inference_mode():
+        assert isinstance(out.float(), BinarySpikes)
 
 
 @needs_unit

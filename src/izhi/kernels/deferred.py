@@ -59,6 +59,8 @@ class Deferred(Tensor):
             return own.viewed(tuple(own.shape))
         if own is not None and func is torch.ops.aten._to_copy.default and set(kwargs or {}) == {"dtype"}:
             return own.converted(kwargs["dtype"])
+        if own is not None and func is torch.ops.aten.to.dtype and len(args) == 2 and not kwargs:  # in inference mode
+            return own.converted(args[1])
         if own is not None and func is torch.ops.aten.select.int and args[1] == 0:
             return _Step(own, args[2])
         if own is not None and func is torch.ops.aten.zeros_like.default:
