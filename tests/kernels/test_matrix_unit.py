@@ -172,7 +172,9 @@ def test_a_network_learns_as_without_the_unit(
 
 
 @needs_unit
-@pytest.mark.parametrize("between", ["axonal delays", "delays", "pool", "dropout", "parts", "normalisation", "residual"])
+@pytest.mark.parametrize(
+    "between", ["axonal delays", "delays", "pool", "dropout", "parts", "normalisation", "residual"]
+)
 def test_what_stands_behind_bits_takes_them(between: str, monkeypatch: pytest.MonkeyPatch) -> None:
     spikes = PackedSpikes.pack(spikes_of((40, 20, 200), 0.4, 0.2, 1))
 

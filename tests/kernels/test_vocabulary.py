@@ -55,7 +55,7 @@ def test_places_are_those_of_the_fields():
 
 
 def test_the_cpu_kernels_read_every_constant_in_order():
-    assert recurrence._all(range(len(Constants._fields))) == tuple(range(len(Constants._fields)))
+    assert recurrence.all_constants(range(len(Constants._fields))) == tuple(range(len(Constants._fields)))
 
 
 def test_the_gpu_kernels_take_constants_in_their_order():

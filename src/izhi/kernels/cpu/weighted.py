@@ -17,7 +17,7 @@ from torch import Tensor
 from izhi.compiled import inlined
 from izhi.kernels.cpu.bits import WORD
 from izhi.kernels.cpu.event_tiles import TOGETHER, add_products, aligned, gathered, spread_sample, turned
-from izhi.kernels.cpu.lanes import coefficients_of, copy
+from izhi.kernels.cpu.lanes import coefficients_of
 from izhi.kernels.cpu.matrix_unit import (
     TILE_BYTES,
     TILE_PAIRS,
@@ -66,6 +66,16 @@ def weave_group(of_block: Value, rows: Value, g: Value, half: Value, right: Valu
         )  # fmt: skip
 
 
+@inlined
+def _copy_lanes(source: Value, target: Value, size: Value) -> None:
+    """Up to 64 numbers of 32 bits from one address to another."""
+    if size == MANY:
+        copy_row(MANY, source, target)
+    else:
+        for i in range(size):
+            copy_row(1, source + 4 * i, target + 4 * i)
+
+
 @cache
 def _forward(plan: Plan, keep: bool) -> Kernel:
     load, store, element = codec(plan.dtype)
@@ -82,12 +92,11 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
         counts = array(data, 5, batch, np.int32)
         words = array(data, 6, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
         neurons, blocks, weight = number(data, 7), number(data, 8), number(data, 9)
-        bias = array(data, 10, neurons if biased else 0, f32)
+        bias, coefficients_at, first, last, fired = (
+            number(data, 10), number(data, 11), number(data, 13), number(data, 14), number(data, 15),
+        )  # fmt: skip
         p = array(data, 11, (rows_of_neuron, 1 if shared else neurons), f32)
         constants = array(data, 12, _CONSTANTS, f32)
-        first = array(data, 13, (states, batch, neurons), f32)
-        last = array(data, 14, (states, batch, neurons), f32)
-        fired = array(data, 15, (batch, chunks, neurons), np.uint32)
         # Without keeping them, a thread writes those of a word to the same place each time.
         currents = array(
             data, 16, (batch, blocks, steps, MANY) if keep else (number(data, 18), 1, WORD, MANY), np.uint16
@@ -161,16 +170,14 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                                 store_tile(3, to + TILE_ROWS * 256 + 64, 256)
                     start = block * MANY
                     size = min(MANY, neurons - start)
+                    before = first if beginning == 0 else last
                     for k in range(states):
-                        source = (
-                            first[k, b, start : start + size] if beginning == 0 else last[k, b, start : start + size]
-                        )
-                        copy(source, z[k], size)
+                        _copy_lanes(before + 4 * ((k * batch + b) * neurons + start), z[k].ctypes.data, size)
                     if not shared:
                         for k in range(rows_of_neuron):
-                            copy(p[k, start : start + size], q[k], size)
+                            _copy_lanes(coefficients_at + 4 * (k * neurons + start), q[k].ctypes.data, size)
                     if biased:
-                        copy(bias[start : start + size], bias_of, size)
+                        _copy_lanes(bias + 4 * start, bias_of.ctypes.data, size)
                     for c in range(many):
                         begin = WORD * (beginning + c)
                         for i in range(MANY):
@@ -195,9 +202,10 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                                 if two:
                                     z[1, i] = u
                                 word[i] |= step if spike != f32(0) else np.uint32(0)
-                        copy(word, fired[b, beginning + c, start : start + size], size)
+                        to = fired + 4 * ((b * chunks + beginning + c) * neurons + start)
+                        _copy_lanes(word.ctypes.data, to, size)
                     for k in range(states):
-                        copy(z[k], last[k, b, start : start + size], size)
+                        _copy_lanes(z[k].ctypes.data, last + 4 * ((k * batch + b) * neurons + start), size)
         release_tiles()
         # So that their memory lives as long as its addresses are used.
         left_room[0], right_room[0], sums_room[0] = 0, 0, 0
@@ -222,14 +230,12 @@ def _backward(plan: Plan, factored: bool) -> Kernel:
         counts = array(data, 5, batch, np.int32)
         words = array(data, 6, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
         neurons, blocks, parts = number(data, 7), number(data, 8), number(data, 9)
-        bias = array(data, 10, neurons if biased else 0, f32)
+        bias, coefficients_at = number(data, 10), number(data, 11)
         p = array(data, 11, (rows_of_neuron, 1 if shared else neurons), f32)
         constants = array(data, 12, _CONSTANTS, f32)
         currents = array(data, 13, (batch, blocks, steps, MANY), np.uint16)
         kept = array(data, 14, (batch, blocks, chunks, states, MANY), f32)
-        has_last, wants_first = number(data, 15) != 0, number(data, 16) != 0
-        grad_last = array(data, 15, (states, batch, neurons), f32)
-        grad_first = array(data, 16, (states, batch, neurons), f32)
+        grad_last, grad_first = number(data, 15), number(data, 16)
         grad_bias = array(data, 17, (parts, blocks, MANY), f32)
         grad_p = array(data, 18, (parts, blocks, summed, MANY), f32)
         grad_weight = array(data, 19, (parts, blocks, inputs, MANY), f32)
@@ -264,9 +270,9 @@ def _backward(plan: Plan, factored: bool) -> Kernel:
             size = min(MANY, neurons - start)
             if not shared:
                 for k in range(rows_of_neuron):
-                    copy(p[k, start : start + size], q[k], size)
+                    _copy_lanes(coefficients_at + 4 * (k * neurons + start), q[k].ctypes.data, size)
             if biased:
-                copy(bias[start : start + size], bias_of, size)
+                _copy_lanes(bias + 4 * start, bias_of.ctypes.data, size)
                 for i in range(MANY):
                     bias_sum[i] = f32(0)
             for k in range(summed):
@@ -281,8 +287,8 @@ def _backward(plan: Plan, factored: bool) -> Kernel:
                     for line in range(0, 2 * MANY * steps, 64):
                         fetch_row(16, currents[b + 1, block].ctypes.data + line)
                 for k in range(states):
-                    if has_last:
-                        copy(grad_last[k, b, start : start + size], gz[k], size)
+                    if grad_last:
+                        _copy_lanes(grad_last + 4 * ((k * batch + b) * neurons + start), gz[k].ctypes.data, size)
                     else:
                         copy_row(MANY, nothing.ctypes.data, gz[k].ctypes.data)
                 for back in range(chunks):
@@ -356,9 +362,9 @@ def _backward(plan: Plan, factored: bool) -> Kernel:
                     for t in range(0, WORD, 2):
                         target = right + c * 4 * TILE_BYTES + 32 * t
                         pair_floats(MANY, made[t].ctypes.data, made[t + 1].ctypes.data, target)
-                if wants_first:
+                if grad_first:
                     for k in range(states):
-                        copy(gz[k], grad_first[k, b, start : start + size], size)
+                        _copy_lanes(gz[k].ctypes.data, grad_first + 4 * ((k * batch + b) * neurons + start), size)
                 add_products(words[b], places[b], np.int64(0), np.int64(counts[b]), right, left, sums, of_weight)
             if biased:
                 copy_row(MANY, bias_sum.ctypes.data, grad_bias[part, block].ctypes.data)
