@@ -28,13 +28,6 @@ def inlined(function: Function) -> Function:
     return marked
 
 
-def inlined_gradient(function: Function) -> Function:
-    """The same for gradients, whose products may be fused with sums: no spike hangs on their last bit."""
-    options = {"error_model": "numpy", "fastmath": {"contract"}}
-    marked: Function = register_jitable(forceinline=True, **options)(function)
-    return marked
-
-
 class _Cache(FunctionCache):  # type: ignore[misc]
     """Numba's cache of a function, which is made anew where it cannot be read, and left out where it cannot be kept."""
 
@@ -67,4 +60,4 @@ def callback(signature: Any, function: Callable[..., Any], **options: Any) -> An
     return made
 
 
-__all__ = ["callback", "inlined", "inlined_gradient", "kept"]
+__all__ = ["callback", "inlined", "kept"]

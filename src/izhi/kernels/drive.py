@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
 from torch import Tensor
 
 from izhi.kernels.plan import Constants, EventOrder, Formats, Grid, ResetMode
@@ -92,6 +93,11 @@ class IzhikevichSettings:
     span: float
     state_quant: Callable[[Tensor], Tensor] | None = None
     formats: Formats | None = None
+
+    @property
+    def per_span(self) -> float:
+        """1/span in single precision, by which kernels multiply: a division takes as long as ten products."""
+        return float(np.float32(1) / np.float32(self.span))
 
     @property
     def constants(self) -> Constants:

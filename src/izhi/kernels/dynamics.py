@@ -155,7 +155,7 @@ def _izhikevich(order: EventOrder, derivative: Scalar, plan: Plan, words: Vocabu
             vn = select(spike, p[C], vn)
         return vn, un, select(spike, one, zero)
 
-    @words.gradient
+    @inlined
     def back(v, u, g, gv, gu, p, s):  # type: ignore[no-untyped-def]
         """Through one sub-step."""
         h, limit, gain = s[SUBSTEP], s[LIMIT], p[GAIN]
@@ -170,7 +170,7 @@ def _izhikevich(order: EventOrder, derivative: Scalar, plan: Plan, words: Vocabu
         gc = h * gain * gv
         return before_v, before_u, gc, -v * gc
 
-    @words.gradient
+    @inlined
     def of_coefficients(v, u, current, g, gv, gu, s):  # type: ignore[no-untyped-def]
         """Gradients of a1…a4, b1…b3 and gain by one sub-step."""
         hv, hu = s[SUBSTEP] * gv, s[SUBSTEP] * gu
@@ -181,7 +181,7 @@ def _izhikevich(order: EventOrder, derivative: Scalar, plan: Plan, words: Vocabu
             driven = current - g * v
         return hv * (v * v), hv * v, hv * u, hv, hu * v, hu * u, hu, hv * driven
 
-    @words.gradient
+    @inlined
     def retreat(v, u, current, g, bias, gv, gu, gs, ahead, p, s):  # type: ignore[no-untyped-def]
         threshold, span, dt = p[THRESHOLD], s[SPAN], s[DT]
         if biased:
@@ -294,7 +294,7 @@ def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tupl
                 new = new + due * p[V_RESET]
         return new, u, spike
 
-    @words.gradient
+    @inlined
     def retreat(v, u, current, g, bias, gv, gu, gs, ahead, p, s):  # type: ignore[no-untyped-def]
         beta, threshold = p[BETA], p[THRESHOLD]
         if biased:

@@ -147,7 +147,6 @@ def _wide(x: Tensor | float) -> Tensor | float:
 #: The words of torch, on whose tensors autograd works.
 WORDS = Vocabulary(
     inlined=lambda function: function,
-    gradient=lambda function: function,
     constant=lambda value: value,
     number=float,
     select=torch.where,
@@ -185,7 +184,7 @@ def izhikevich_step(
     if s.formats is not None:
         return _quantized_izhikevich(drive, v, u, p, s, s.formats)
     order = s.order
-    spikes = spike((v - p.threshold) / s.span, s.surrogate) if order.spike_on == "old v" else None
+    spikes = spike((v - p.threshold) * s.per_span, s.surrogate) if order.spike_on == "old v" else None
     fired = v >= p.threshold if order.reset == "before" else None
     current = _current(drive, v)
     if fired is not None:
@@ -196,7 +195,7 @@ def izhikevich_step(
     if s.state_quant is not None:
         v_new, u_new = s.state_quant(v_new), s.state_quant(u_new)
     if spikes is None:
-        spikes = spike((v_new - p.threshold) / s.span, s.surrogate)
+        spikes = spike((v_new - p.threshold) * s.per_span, s.surrogate)
     if order.reset == "after":
         v_new, u_new = _reset(v_new >= p.threshold, v_new, u_new, p)
     return spikes, v_new, u_new
@@ -232,7 +231,7 @@ def _quantized_izhikevich(
     p = Coefficients(*(_wide(x) for x in p))
     v, u, current, bias = v.double(), u.double(), drive.current.double(), _bias(drive)
     k, limit = Constants().quantized(formats), s.jacobian_limit
-    spikes = spike((v - p.threshold) / s.span, s.surrogate)
+    spikes = spike((v - p.threshold) * s.per_span, s.surrogate)
     fired = v >= p.threshold
     v, u = step.reset(v, u, p, k)
     # The derivative by v is limited, as in _square_step.

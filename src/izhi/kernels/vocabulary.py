@@ -23,7 +23,6 @@ class Vocabulary(NamedTuple):
         exp, absolute: of a float32.
         wide: a float32 as a float64, in which products of fixed-point numbers are exact.
         narrow: a float64 as a float32; in torch it stays what it is.
-        gradient: as ``inlined``, of functions for gradients, in which a product and a sum may be one operation.
         rounded: rounded(x, scale, unit) is a float64 rounded to a multiple of unit = 1/scale, halves
             upwards; torch lets the gradient through.
     """
@@ -37,7 +36,6 @@ class Vocabulary(NamedTuple):
     absolute: Scalar
     wide: Scalar
     narrow: Scalar
-    gradient: Callable[[Scalar], Scalar]
     rounded: Scalar
 
 

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import torch
 
-from izhi.compiled import inlined, inlined_gradient
+from izhi.compiled import inlined
 from izhi.kernels.vocabulary import Scalar, Value, Vocabulary
 
 if TYPE_CHECKING:
@@ -108,7 +108,6 @@ def _rounded(x: Value, scale: Value, unit: Value) -> Value:
 
 WORDS = Vocabulary(
     inlined=inlined,
-    gradient=inlined_gradient,
     constant=lambda value: value,
     number=f32,
     select=_select,

@@ -87,7 +87,6 @@ def _rounded(x, scale, unit):  # type: ignore[no-untyped-def]
 
 WORDS = Vocabulary(
     inlined=_jit,
-    gradient=_jit,
     constant=_constant,
     number=_constant,
     select=_select,
