@@ -42,7 +42,7 @@ def numbers(history):
 
 @pytest.mark.parametrize("neuron", ["lif", "normalized", "biological"])
 def test_learns_iris(tmp_path, neuron):
-    result = run(tmp_path, neuron=neuron, epochs=60, population=6)
+    result = run(tmp_path, neuron=neuron, epochs=60, population=6, precision="32-true")
     assert result.test_accuracy > 0.9
     assert result.history[0]["train_loss"] > 2 * result.history[-1]["train_loss"]
 
