@@ -150,8 +150,8 @@ class Study:
         )  # fmt: skip
 
     def _keep(self, task: Task, row: Trial | Run) -> None:
-        self.rows(task).append(row)
-        rows.write(self.folder, task.name, self.rows(task))
+        rows.write(self.folder, task.name, [*self.rows(task), row])
+        del self._rows[task.name]  # so that numbers are those of the file, which are shortened
         if isinstance(row, Trial):
             what, accuracy = f"trial {row.number + 1}", f"validation {100 * row.accuracy:.2f} %"
         else:
