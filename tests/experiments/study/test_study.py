@@ -213,7 +213,11 @@ def test_trials_are_a_latin_hypercube():
             assert sorted(column) == pytest.approx([(k + 0.5) / trials for k in range(trials)])
 
 
-def test_the_study_of_the_documents_is_one_that_runs_and_its_report_is_of_its_rows(tmp_path):
+def test_the_study_of_the_documents_is_one_that_runs_and_its_report_is_of_its_rows(tmp_path, monkeypatch):
+    monkeypatch.setenv("IZHI_DATA", str(tmp_path))
+    (tmp_path / "speech").mkdir()  # known by its files
+    for part in ("train", "test"):
+        (tmp_path / "speech" / f"speech_{part}.h5").touch()
     found = protocol.read(ROOT / "experiments" / "temporal" / "study.toml")
     assert len(found.tasks) >= 8
     assert len(found.variants) == 12
