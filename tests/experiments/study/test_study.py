@@ -213,17 +213,18 @@ def test_trials_are_a_latin_hypercube():
             assert sorted(column) == pytest.approx([(k + 0.5) / trials for k in range(trials)])
 
 
-def test_the_study_of_the_documents_is_one_that_runs_and_its_report_is_of_its_rows(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "place"), [("study", "temporal"), ("longer", "temporal/longer")])
+def test_studies_of_the_documents_can_be_run_and_their_reports_are_of_their_rows(name, place, tmp_path, monkeypatch):
     monkeypatch.setenv("IZHI_DATA", str(tmp_path))
     (tmp_path / "speech").mkdir()  # known by its files
     for part in ("train", "test"):
         (tmp_path / "speech" / f"speech_{part}.h5").touch()
-    found = protocol.read(ROOT / "experiments" / "temporal" / "study.toml")
-    assert len(found.tasks) >= 8
+    found = protocol.read(ROOT / "experiments" / "temporal" / f"{name}.toml")
     assert len(found.variants) == 12
     assert len(found.seeds) >= 5
-    kept = ROOT / "docs" / "results" / "temporal"
+    kept = ROOT / "docs" / "results" / place
     for path in kept.glob("*.jsonl"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    report.write(Study(found, tmp_path), "izhi study experiments/temporal/study.toml --out docs/results/temporal")
+    command = f"izhi study experiments/temporal/{name}.toml --out docs/results/{place}"
+    report.write(Study(found, tmp_path), command)
     assert (kept / "report.md").read_text(encoding="utf-8") == (tmp_path / "report.md").read_text(encoding="utf-8")
