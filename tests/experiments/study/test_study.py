@@ -228,3 +228,21 @@ def test_studies_of_the_documents_can_be_run_and_their_reports_are_of_their_rows
     command = f"izhi study experiments/temporal/{name}.toml --out docs/results/{place}"
     report.write(Study(found, tmp_path), command)
     assert (kept / "report.md").read_text(encoding="utf-8") == (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_tables_on_the_page_of_the_study_are_those_of_its_reports():
+    page = (ROOT / "docs" / "results" / "temporal.md").read_text(encoding="utf-8")
+    reports = [
+        (ROOT / "docs" / "results" / place / "report.md").read_text(encoding="utf-8").splitlines()
+        for place in ("temporal", "temporal/longer")
+    ]
+    lines = page.splitlines()
+    found = 0
+    for number, line in enumerate(lines):
+        if line.startswith("| ") and any(line in one for one in reports):
+            found += 1
+            for row in lines[number + 2 :]:
+                if not row.startswith("|"):
+                    break
+                assert any(row in one for one in reports), row
+    assert found >= 3
