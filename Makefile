@@ -5,6 +5,8 @@
 # make docs: set up .venv, then build the site of the documentation into build/docs, with no warning; notebooks are
 #            executed where their data are at hand (izhi data fetch mnist), and their outputs kept in build/notebooks:
 #            remove that folder to execute them again
+# make results: every comparison and study of docs/results once more, into build/results; many hours, and what was
+#            stopped goes on by the same command (ONLY=temporal,neurons for some pages)
 # make bench: set up .venv-bench with the other libraries, then time a training step of each
 # make dist: build the wheel and the sdist into dist/, check them, and run the wheel without the checkout
 # PYTHON chooses the interpreter (3.10 or newer).
@@ -17,7 +19,7 @@ DIST := .venv-dist
 BIN := $(VENV)/bin
 EPOCHS := 30
 
-.PHONY: demo test lint docs bench dist clean
+.PHONY: demo test lint docs results bench dist clean
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "izhi needs Python 3.10 or newer; try make PYTHON=python3.11")'
@@ -57,6 +59,10 @@ test: lint $(PYNQ)/installed $(NIR)/installed
 docs: $(VENV)/installed-tests
 	$(BIN)/sphinx-build -q -W --keep-going -E -b html -c docs . build/docs
 	@echo "site: build/docs/index.html"
+
+# One thread, with which the numbers of a study are said to be repeated.
+results: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/results.py --out build/results --only "$(ONLY)"
 
 .venv-bench/installed: pyproject.toml benchmarks/requirements.txt
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench

@@ -35,6 +35,8 @@ class Purpose(IntEnum):
     CODING = 10
     AUGMENTATION = 11
     DROPOUT = 12
+    #: One order of the pixels of all images.
+    PIXELS = 13
     #: A search by evolution; first weights of a network on a device.
     SEARCH = 20
     DEVICE_WEIGHTS = 21

@@ -19,6 +19,7 @@ TESTED = (
     "explorer",
     "full_size",
     "other_libraries",
+    "results",
     "snntorch_loop",
     "snntorch_tutorials",
     "state_quant",
@@ -143,3 +144,25 @@ def test_turns_needs_another_tree(tmp_path):
     done = subprocess.run([sys.executable, SCRIPTS / "turns.py", tmp_path], capture_output=True, text=True)
     assert done.returncode == 2
     assert "no folder with src/izhi" in done.stderr
+
+
+def test_results_are_made_by_one_command_which_goes_on(tmp_path):
+    pages, out = tmp_path / "pages", tmp_path / "out"
+    pages.mkdir()
+    (tmp_path / "tiny.toml").write_text(
+        'trials = 1\nseeds = [0]\nsearch = "learning_rate=1e-3..2e-3"\n'
+        "[settings]\nhidden = [4]\nsteps = 2\nepochs = 1\n"
+        '[variants.LIF]\nneuron = "lif"\n[tasks.flowers]\ndataset = "iris"\n'
+    )
+    small = "--dataset iris --epochs 1 --hidden 4 --steps 2 --neurons lif"
+    (pages / "one.md").write_text(f"    izhi compare {small}  # a remark\n\n    izhi train {small}\n")
+    (pages / "two.md").write_text(f"    izhi study {tmp_path / 'tiny.toml'} --out elsewhere\n")
+    first = run("results", "--out", out, "--pages", pages, "--only", "one")
+    assert first.startswith("one-1: izhi compare")
+    assert sorted(path.name for path in out.iterdir()) == ["one-1"]
+    before = (out / "one-1" / "comparison.json").stat().st_mtime_ns
+    again = run("results", "--out", out, "--pages", pages)
+    assert "two-1: izhi study" in again
+    assert (out / "one-1" / "comparison.json").stat().st_mtime_ns == before
+    assert (out / "two-1" / "report.md").exists()
+    assert not Path("elsewhere").exists()

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from izhi import IzhiError, encoding
+from izhi.encoding import RowEncoder
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -109,3 +110,21 @@ def test_population_peaks_at_the_nearest_centre(fields, value):
 def test_wrong_values(call, message):
     with pytest.raises(IzhiError, match=message):
         call()
+
+
+def test_images_are_read_row_by_row_pixel_by_pixel_and_in_another_order():
+    images = torch.arange(24.0).view(2, 12) / 24
+    rows = RowEncoder(4, (4, 3))(images, seed=0)
+    assert torch.equal(rows.transpose(0, 1).reshape(2, 12), images)
+    one = RowEncoder(24, (4, 3), by_pixel=True)
+    assert (one.features, one.grid) == (1, (1,))
+    assert torch.equal(one(images, seed=0)[::2, :, 0].T, images)
+    other = RowEncoder(12, (4, 3), by_pixel=True, permutation=5)
+    order = other(images, seed=0)[:, 0, 0]
+    # One order for all samples and seeds, which another number changes.
+    assert not torch.equal(order, images[0])
+    assert torch.equal(order.sort().values, images[0])
+    torch.testing.assert_close(other(images, seed=1)[:, 1, 0], order + 0.5)
+    assert not torch.equal(RowEncoder(12, (4, 3), by_pixel=True, permutation=6)(images, seed=0)[:, 0, 0], order)
+    by_rows = RowEncoder(4, (4, 3), permutation=5)(images, seed=0)
+    assert torch.equal(by_rows[:, 0].flatten(), order)

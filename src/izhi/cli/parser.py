@@ -19,6 +19,7 @@ DESCRIPTION = "Spiking networks of Izhikevich neurons: train, compare with LIF, 
 COMMANDS = {
     "compare": ("runs.compare", "train several neurons or connections and compare them"),
     "tune": ("runs.tune", "search hyperparameters on validation samples, by Optuna"),
+    "study": ("studies.study", "several tasks by one protocol: searches, seeds, ranks; goes on with what is missing"),
     "train": ("runs.train", "train one network"),
     "runs": ("folders.runs", "list the runs in a folder, choose among them, remove some"),
     "redraw": ("folders.redraw", "draw a figure of a finished command again, from the numbers in its folder"),

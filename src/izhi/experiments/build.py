@@ -119,12 +119,16 @@ def _encoder(coding: CodingSettings, change: AugmentationSettings, dataset: Data
         )  # fmt: skip
     if change.shift and not is_image:
         raise SettingError(f"shift is {change.shift}, but {dataset.name} holds no images; leave it out")
-    if coding.encoding == "rows":
+    if coding.encoding == "rows" or coding.encoding == "pixels":
         if not is_image:
-            raise SettingError(f"encoding is 'rows', but {dataset.name} holds no images")
-        if coding.steps % shape[0]:
-            raise SettingError(f"steps is {coding.steps}, expected a multiple of {shape[0]}, the rows of an image")
-        return RowEncoder(coding.steps, shape, change.shift)
+            raise SettingError(f"encoding is {coding.encoding!r}, but {dataset.name} holds no images")
+        by_pixel = coding.encoding == "pixels"
+        parts = math.prod(shape) if by_pixel else shape[0]
+        if coding.steps % parts:
+            raise SettingError(
+                f"steps is {coding.steps}, expected a multiple of {parts}, the {coding.encoding} of an image"
+            )
+        return RowEncoder(coding.steps, shape, change.shift, by_pixel, coding.permutation)
     code = coding.encoding or "rate"
     if code == "current" or code == "delta" or code == "level":
         raise SettingError(f"encoding is {code!r}, but {dataset.name} holds no time series; choose rate or another")

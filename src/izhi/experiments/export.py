@@ -68,10 +68,10 @@ def provenance(run: trained.Trained) -> dict[str, object]:
 def expect_integers(path: Path, e: Experiment) -> None:
     if not e.quantization.is_whole:
         raise SettingError(f"{path} has float weights or states, expected both in integers; run izhi quantize first")
-    if e.coding.encoding == "rows":
+    if e.coding.encoding in ("rows", "pixels"):
         raise SettingError(
-            "encoding is 'rows', which gives currents; hardware takes spikes, or constant whole numbers:"
-            " train with rate, latency or constant"
+            f"encoding is {e.coding.encoding!r}, which gives currents; hardware takes spikes, or constant whole"
+            " numbers: train with rate, latency or constant"
         )
     if e.coding.lengths == "pad":
         raise SettingError(

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from izhi.errors import SettingError
 from izhi.files import write_bytes
 
-if TYPE_CHECKING:  # which loads torch
+if TYPE_CHECKING:  # which loads torch, or scipy
+    from izhi.experiments.statistics import Difference
     from izhi.neurons.simulation import Numbers, Trace
 
 #: Colours that stay apart for colour-blind readers (Okabe & Ito 2008).
@@ -130,6 +131,33 @@ def outcomes(found: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> 
     axes.grid(alpha=0.3)
     if len(groups) > 1:
         figure.legend(loc="outside lower center", ncols=len(groups), fontsize=8.5)
+    return figure
+
+
+def differences(places: Sequence[str], found: Mapping[str, Sequence[Difference]], title: str) -> Figure:
+    """Differences with their intervals, a row for each place and a colour for each label.
+
+    Args:
+        places: names of the rows, from above.
+        found: label → a difference (0 to 1) for each place.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(7.5, 1.4 + (0.16 + 0.14 * len(found)) * len(places)), layout="constrained")
+    axes = figure.add_subplot()
+    for number, (label, of_label) in enumerate(found.items()):
+        beside = (number - (len(found) - 1) / 2) * 0.7 / len(found)
+        rows = [place + beside for place in range(len(places))]
+        values = [100 * x.mean for x in of_label]
+        reach = [100 * (x.high - x.mean) for x in of_label]
+        colour = COLOURS[number % len(COLOURS)]
+        axes.errorbar(values, rows, xerr=reach, fmt="osD^"[number % 4], color=colour, ms=4, lw=1.3, label=label)
+    axes.axvline(0, color="0.4", lw=0.9)
+    axes.set_yticks(range(len(places)), places)
+    axes.set_ylim(len(places) - 0.5, -0.5)
+    axes.set_xlabel("points; intervals of 95 % over seeds")
+    axes.set_title(title, fontsize=11)
+    axes.grid(axis="x", alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8.5, frameon=False)
     return figure
 
 

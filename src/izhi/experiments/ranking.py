@@ -146,7 +146,8 @@ def sentences(found: Ranked) -> list[str]:
         lines.append(f"Friedman's test: χ² = {statistic:.2f}, p = {p:.3g}: {said}.")
     differ = [f"{pair.first} and {pair.second}" for pair in ranking.pairs if pair.holm < LEVEL]
     lines.append(f"Wilcoxon's test with Holm's correction: {'; '.join(differ) or 'no two variants'} differ.")
-    together = "; ".join(", ".join(group) for group in ranking.cliques) or "none"
+    groups = ["all" if len(group) == len(ranking.ranks) else " – ".join(group) for group in ranking.cliques]
+    together = "; ".join(groups) or "none"
     lines.append(f"Nemenyi's test: mean ranks {ranking.critical:.2f} apart differ; closer together are: {together}.")
     return [in_one_line(line) for line in (*lines, *ranking.limits, *found.remarks)]
 

@@ -78,14 +78,30 @@ class Range:
             return str(value) in self.choices
         return isinstance(value, (int, float)) and self.low <= value <= self.high
 
+    @property
+    def is_logarithmic(self) -> bool:
+        """Whether equal ratios count alike, and not equal differences."""
+        return self.low > 0 and self.high >= _LOGARITHMIC * self.low
+
     def suggest(self, trial: Trial) -> object:
         """A value for a trial."""
         if self.choices:
             return trial.suggest_categorical(self.name, self.choices)
-        log = self.low > 0 and self.high >= _LOGARITHMIC * self.low
         if self.is_whole:
-            return trial.suggest_int(self.name, int(self.low), int(self.high), log=log)
-        return trial.suggest_float(self.name, self.low, self.high, log=log)
+            return trial.suggest_int(self.name, int(self.low), int(self.high), log=self.is_logarithmic)
+        return trial.suggest_float(self.name, self.low, self.high, log=self.is_logarithmic)
+
+    def at(self, share: float) -> object:
+        """The value at a share of the way from low to high, 0 to below 1; of choices the one that lies there."""
+        if self.choices:
+            return self.choices[
+                int(share * len(self.choices) + 1e-9)
+            ]  # a border counts as passed, whatever its last bits
+        if self.is_logarithmic:
+            value = self.low * (self.high / self.low) ** share
+        else:
+            value = self.low + share * (self.high - self.low)
+        return round(value) if self.is_whole else float(f"{value:.4g}")
 
 
 def parse_search(text: str) -> list[Range]:

@@ -17,6 +17,7 @@ from izhi.network.encoding import (
     constant,
     frames,
     latency,
+    permuted,
     pooled,
     population,
     rate,
@@ -145,24 +146,29 @@ class RowEncoder:
     """Images row by row, each row as a current for T/H steps; or values over time, with H of them.
 
     Attributes:
-        steps: T, a multiple of H.
+        steps: T, a multiple of H; pixel by pixel a multiple of H·W.
         shape: (H, W), or (H, …).
         shift: largest shift of an image while training, in pixels.
+        by_pixel: whether a step is one pixel instead of a row: one input, H·W steps (sequential MNIST).
+        permutation: seed of one order into which the pixels of every image are brought before it is read; None for
+            the order that they have.
     """
 
     steps: int
     shape: tuple[int, ...]
     shift: int = 0
+    by_pixel: bool = False
+    permutation: int | None = None
 
     is_random = is_constant = False
 
     @property
     def grid(self) -> tuple[int, ...]:
-        return _with_channels(self.shape[1:])
+        return (1,) if self.by_pixel else _with_channels(self.shape[1:])
 
     @property
     def features(self) -> int:
-        return math.prod(self.shape[1:])
+        return math.prod(self.grid)
 
     def __call__(
         self, samples: AnyBatch, seed: int, *, training: bool = False,
@@ -171,6 +177,8 @@ class RowEncoder:
         values = _values(samples)
         if self.shift and training:
             values = shifted(values, self.shape, self.shift, seed=derive_seed(seed, Purpose.AUGMENTATION))
+        if self.permutation is not None:
+            values = permuted(values, self.permutation)
         return rows(values, self.steps, self.features, dtype=dtype)
 
 

@@ -14,6 +14,7 @@ from izhi import kernels
 from izhi.data.events import EventBatch
 from izhi.errors import SettingError, ShapeError
 from izhi.kernels import PackedSpikes, Spikes
+from izhi.seeds import Purpose, derive_seed
 
 
 def _check(values: Tensor, steps: int) -> None:
@@ -110,6 +111,16 @@ def rows(values: Tensor, steps: int, width: int, *, dtype: torch.dtype = torch.f
         raise SettingError(f"steps is {steps}, expected a multiple of {height}, the rows of an image")
     images = values.to(dtype).view(len(values), height, width)
     return images.transpose(0, 1).repeat_interleave(steps // height, dim=0).contiguous()
+
+
+def permuted(values: Tensor, seed: int) -> Tensor:
+    """Values (B, N), each sample's brought into one order that is drawn from the seed (permuted sequential MNIST).
+
+    Source: Q. V. Le, N. Jaitly, G. E. Hinton, A simple way to initialize recurrent networks of rectified linear units,
+    2015, arXiv:1504.00941.
+    """
+    generator = torch.Generator().manual_seed(derive_seed(seed, Purpose.PIXELS))
+    return values[:, torch.randperm(values.shape[1], generator=generator).to(values.device)]
 
 
 def shifted(values: Tensor, shape: tuple[int, ...], largest: int, *, seed: int) -> Tensor:

@@ -25,6 +25,11 @@ def check(e: Experiment) -> None:
         raise unknown("event order", n.order, ORDERS)
     if 0 < coding.population < 3:
         raise SettingError(f"population is {coding.population}, expected 0 or at least 3 fields")
+    if coding.permutation is not None and coding.encoding not in ("rows", "pixels"):
+        raise SettingError(
+            f"permutation is {coding.permutation}, but only images that are read over time have an order; choose the"
+            " encoding rows or pixels, or leave it out"
+        )
     check_neurons(n)
     if e.training.patience is not None and not e.data.validation and e.data.validation_speaker is None:
         raise SettingError(

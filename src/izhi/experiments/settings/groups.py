@@ -67,10 +67,12 @@ class DataSettings(Group):
 class CodingSettings(Group):
     """How a sample becomes spikes over time."""
 
-    encoding: Literal["rate", "latency", "constant", "rows", "events", "current", "delta", "level"] | None = setting(
-        None,
-        "encoding of the inputs; default: rate, for recordings events, for time series current",
-        Mark.CODES | Mark.SHAPES,
+    encoding: Literal["rate", "latency", "constant", "rows", "pixels", "events", "current", "delta", "level"] | None = (
+        setting(
+            None,
+            "encoding of the inputs; default: rate, for recordings events, for time series current",
+            Mark.CODES | Mark.SHAPES,
+        )
     )
     population: int = setting(
         0, "Gaussian receptive fields per input; 0 for none, else 3 or more",
@@ -79,6 +81,10 @@ class CodingSettings(Group):
     levels: int = setting(
         255, "whole numbers that a current takes (constant, current) in a network of quantised weights",
         Mark.CODES | Mark.SHAPES | Mark.OF_QUANTIZING, ge=1, le=255,
+    )  # fmt: skip
+    permutation: int | None = setting(
+        None, "seed of one fixed order of the pixels of all images (rows, pixels); default: as they are",
+        Mark.CODES | Mark.SHAPES, ge=0, lt=2**32,
     )  # fmt: skip
     steps: int = setting(25, "time steps T", Mark.CODES | Mark.SHAPES, ge=1, le=1_000_000)
     window: float | None = setting(

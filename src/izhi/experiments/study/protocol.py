@@ -1,0 +1,239 @@
+"""The protocol of a study, written down before its runs: tasks, variants, search, seeds, and what is compared.
+
+One TOML file, which ``read`` takes:
+
+    trials = 6
+    seeds = [0, 1, 2, 3, 4]
+    search = "learning_rate=1e-3..1e-2,lif.beta=0.9|0.95,normalized.gain=0.5..2"
+
+    [settings]                       # of every run
+    [variants."LIF"]                 # in which a variant differs
+    [tasks.rows]                     # in which a task differs
+    dataset = "mnist"
+    held_out = [{split_seed = 0}]    # parts of the training samples that judge trials, each by a network of its own
+    trials = 3                       # other than the usual number
+    [tasks.rows-recurrent]
+    like = "rows"                    # its settings are those found there
+    [contrasts."learning helps"]     # which variants are set against each other; the first is the main hypothesis
+    of = "LIF, learned"
+    against = "LIF"
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from math import dist
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from izhi.errors import SettingError, shown, unknown
+from izhi.experiments.comparison import Variant, named_variants
+from izhi.experiments.settings import Experiment, experiment, read as read_settings
+from izhi.experiments.tuning import Range, parse_search
+from izhi.seeds import Purpose, derive_seed
+
+#: Draws of places of which the one that spreads best is taken.
+_DRAWS = 200
+#: What a file may hold, and of that what it must.
+_KEYS = ("trials", "seeds", "search", "settings", "variants", "tasks", "contrasts")
+_NAME = re.compile(r"[\w-]+")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of a study.
+
+    Attributes:
+        name: of it, and of the file of its rows.
+        settings: in which it differs from the others.
+        held_out: settings that hold out validation samples; each trial trains a network for each, and their mean
+            accuracy judges it.
+        like: the task whose search it takes over; None for a search of its own.
+        trials: of every variant; None for as many as the other tasks have.
+    """
+
+    name: str
+    settings: Mapping[str, object]
+    held_out: Sequence[Mapping[str, object]] = ({},)
+    like: str | None = None
+    trials: int | None = None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two variants that are set against each other over all tasks, and what that is to tell."""
+
+    name: str
+    of: str
+    against: str
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A study before its runs.
+
+    Attributes:
+        settings: of every run.
+        variants: that every task has.
+        tasks: in their order.
+        ranges: what is searched.
+        trials: of every variant on a task.
+        seeds: of the runs with what was found.
+        contrasts: the main hypothesis, then what else is compared.
+    """
+
+    settings: Mapping[str, object]
+    variants: Sequence[Variant]
+    tasks: Sequence[Task]
+    ranges: Sequence[Range]
+    trials: int
+    seeds: Sequence[int]
+    contrasts: Sequence[Contrast] = field(default=())
+
+    def task(self, name: str) -> Task:
+        """The task of that name; SettingError if there is none."""
+        found = {task.name: task for task in self.tasks}
+        if name not in found:
+            raise unknown("task", name, found)
+        return found[name]
+
+    def tried(self, task: Task, variant: Variant) -> list[dict[str, object]]:
+        """What each trial of a variant sets on a task: trial k of all variants has the same place in the ranges."""
+        neuron = str(variant.settings.get("neuron", self.settings.get("neuron", "")))
+        mine = [r for r in self.ranges if r.concerns(neuron)]
+        return [
+            {r.name: r.at(share) for r, share in zip(mine, place, strict=True)}
+            for place in places(task.trials or self.trials, len(mine))
+        ]
+
+    def of_trial(self, task: Task, variant: Variant, chosen: Mapping[str, object]) -> list[Experiment]:
+        """The experiments of a trial, one for each part that is held out."""
+        return [self._experiment(task, variant, chosen, held) for held in task.held_out]
+
+    def of_run(self, task: Task, variant: Variant, chosen: Mapping[str, object], seed: int) -> Experiment:
+        """The experiment of a seed, which trains on training and validation samples."""
+        return self._experiment(task, variant, chosen, {"validation": 0.0, "seed": seed})
+
+    def digest(self, task: Task, variant: Variant) -> str:
+        """What its rows on a task depend on, in twelve letters, by which rows of other settings are told apart."""
+        given = [
+            self.settings,
+            task.settings,
+            variant.settings,
+            list(task.held_out),
+            task.like,
+            self.tried(task, variant),
+        ]
+        return hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+    def _experiment(
+        self, task: Task, variant: Variant, chosen: Mapping[str, object], last: Mapping[str, object]
+    ) -> Experiment:
+        return experiment({**self.settings, **task.settings, **variant.settings, **chosen, **last})
+
+
+def places(trials: int, dimensions: int) -> list[tuple[float, ...]]:
+    """Where trials lie in a cube of unit edges: a Latin hypercube, of many that whose nearest two are farthest apart.
+
+    Every dimension is cut into as many equal parts as there are trials, and each part holds the middle of one.
+    """
+    draws = np.random.default_rng(derive_seed(0, Purpose.TRIAL, trials, dimensions))
+    best: list[tuple[float, ...]] = []
+    for _ in range(_DRAWS):
+        columns = [(draws.permutation(trials) + 0.5) / trials for _ in range(dimensions)]
+        found = [tuple(float(x) for x in row) for row in zip(*columns, strict=True)]
+        if not best or _nearest(found) > _nearest(best) + 1e-9:
+            best = found
+    return best
+
+
+def _nearest(points: Sequence[tuple[float, ...]]) -> float:
+    return min((dist(a, b) for a, b in combinations(points, 2)), default=0.0)
+
+
+def read(path: Path) -> Protocol:
+    """The protocol in a TOML file, every experiment of it checked.
+
+    Raises:
+        SettingError: for what is no such file, or a run that could not be.
+    """
+    values = read_settings(path)
+    for key in values:
+        if key not in _KEYS:
+            raise unknown(f"key of {path.name}", key, _KEYS)
+    variants = named_variants(values.get("variants"))
+    tables = values.get("tasks")
+    if not isinstance(tables, Mapping) or not tables:
+        raise SettingError("tasks is no table, expected one or more [tasks.NAME]")
+    found = Protocol(
+        _table("settings", values.get("settings", {})), variants,
+        [_task(name, _table(f"tasks.{name}", table)) for name, table in tables.items()],
+        parse_search(str(values.get("search", ""))), _whole("trials", values.get("trials")),
+        [_whole("seeds", seed, 0) for seed in _list("seeds", values.get("seeds"))],
+        [_contrast(name, _table(f"contrasts.{name}", table), variants)
+         for name, table in _table("contrasts", values.get("contrasts", {})).items()],
+    )  # fmt: skip
+    _check(found)
+    return found
+
+
+def _check(found: Protocol) -> None:
+    """Raise SettingError for the first run that could not be."""
+    for number, task in enumerate(found.tasks):
+        before = [one.name for one in found.tasks[:number] if one.like is None]
+        if task.like is not None and task.like not in before:
+            raise unknown(f"task that {task.name} is like", task.like, before)
+        for variant in found.variants:
+            for chosen in found.tried(task, variant):
+                found.of_run(task, variant, chosen, found.seeds[0])
+                for e in found.of_trial(task, variant, chosen):
+                    if not e.data.validation and e.data.validation_speaker is None:
+                        raise SettingError(f"validation of {task.name} is 0, but trials are judged by it")
+
+
+def _task(name: str, table: Mapping[str, Any]) -> Task:
+    if not _NAME.fullmatch(name):
+        raise SettingError(f"a task is named {shown(name)}, expected letters, digits, _ and -: it names a file")
+    settings = {key: value for key, value in table.items() if key not in ("held_out", "like", "trials")}
+    held = [_table("held_out", one) for one in _list("held_out", table.get("held_out", [{}]))]
+    like, trials = table.get("like"), table.get("trials")
+    return Task(
+        name, settings, held, None if like is None else str(like),
+        None if trials is None else _whole(f"trials of {name}", trials),
+    )  # fmt: skip
+
+
+def _contrast(name: str, table: Mapping[str, Any], variants: Sequence[Variant]) -> Contrast:
+    labels = [variant.label for variant in variants]
+    for key in ("of", "against"):
+        if table.get(key) not in labels:
+            raise unknown(f"variant of the contrast {name!r}", str(table.get(key)), labels, separator="; ")
+    return Contrast(name, str(table["of"]), str(table["against"]))
+
+
+def _table(name: str, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise SettingError(f"{name} is {shown(value)}, expected a table")
+    return value
+
+
+def _list(name: str, value: object) -> list[Any]:
+    if not isinstance(value, list) or not value:
+        raise SettingError(f"{name} is {shown(value)}, expected a list of one or more")
+    return value
+
+
+def _whole(name: str, value: object, least: int = 1) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise SettingError(f"{name} is {shown(value)}, expected a whole number from {least}")
+    return value
+
+
+__all__ = ["Contrast", "Protocol", "Task", "places", "read"]

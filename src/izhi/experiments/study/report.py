@@ -1,0 +1,271 @@
+"""What a study found: tables for each task, ranks over tasks, contrasts with wins, ties and losses, and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+from typing import Literal
+
+from izhi import files
+from izhi.experiments import plots, ranking, statistics
+from izhi.experiments.energy import CAVEAT
+from izhi.experiments.ranking import Ranked
+from izhi.experiments.statistics import Difference, Pair, Ranking
+from izhi.experiments.study.protocol import Contrast, Task
+from izhi.experiments.study.rows import Run
+from izhi.experiments.study.run import Study
+from izhi.experiments.tables import markdown, percent
+
+REPORT, RANKS, DIFFERENCES = "report.md", "ranks.png", "differences.png"
+#: Columns of the table of contrasts.
+CONTRAST_HEADINGS = ("contrast", "accuracy (points)", "mean rank", "p", "p, Holm", "wins, ties, losses")
+#: Two variants have no ranking with a test of their own.
+_FEWEST_TASKS = 2
+
+
+@dataclass(frozen=True)
+class Set:
+    """A contrast over tasks.
+
+    Attributes:
+        contrast: that it is.
+        pair: difference over tasks, of the first variant less the second.
+        holm: p corrected over all contrasts but the first, whose own it is.
+        differences: over seeds, of each task.
+    """
+
+    contrast: Contrast
+    pair: Pair
+    holm: float
+    differences: Sequence[Difference]
+
+    def count(self, what: str) -> int:
+        """Of tasks with that verdict."""
+        return sum(verdict(x) == what for x in self.differences)
+
+    def cells(self) -> tuple[str, ...]:
+        """A row of the table of contrasts."""
+        accuracy = [100 * x for x in self.pair.accuracy]
+        return (
+            self.contrast.name, _interval(accuracy), _interval(self.pair.rank), f"{self.pair.p:.3g}",
+            f"{self.holm:.3g}", ", ".join(str(self.count(what)) for what in ("win", "tie", "loss")),
+        )  # fmt: skip
+
+
+def verdict(found: Difference) -> Literal["win", "tie", "loss"]:
+    """What the interval over seeds says."""
+    return "tie" if found.is_noise else "win" if found.mean > 0 else "loss"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a study found on some of its tasks.
+
+    Attributes:
+        study: with its rows.
+        tasks: that are finished.
+    """
+
+    study: Study
+    tasks: Sequence[Task]
+
+    @classmethod
+    def of(cls, study: Study) -> Findings:
+        """On all tasks that are finished."""
+        return cls(study, [task for task in study.protocol.tasks if study.is_finished(task)])
+
+    @property
+    def apart(self) -> Findings:
+        """On the first task of every data set, so that no two tasks share one."""
+        first: dict[object, Task] = {}
+        for task in self.tasks:
+            first.setdefault(task.settings.get("dataset", self.study.protocol.settings.get("dataset")), task)
+        return Findings(self.study, list(first.values()))
+
+    @property
+    def labels(self) -> list[str]:
+        """Of the variants."""
+        return [variant.label for variant in self.study.protocol.variants]
+
+    @cached_property
+    def runs(self) -> Mapping[str, Mapping[str, Sequence[Run]]]:
+        """Task → label → runs by seed."""
+        variants = self.study.protocol.variants
+        return {t.name: {v.label: self.study.runs(t, v) for v in variants} for t in self.tasks}
+
+    def accuracies(self, task: str, label: str) -> list[float]:
+        """Test accuracy of each seed."""
+        return [run.test for run in self.runs[task][label]]
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """Of all variants."""
+        names = [task.name for task in self.tasks]
+        return statistics.rank(
+            {label: [fmean(self.accuracies(name, label)) for name in names] for label in self.labels}, names
+        )
+
+    @cached_property
+    def contrasts(self) -> list[Set]:
+        """Every contrast of the protocol."""
+        chosen = self.study.protocol.contrasts
+        pairs = [self._pair(one) for one in chosen]
+        corrected = [pairs[0].p, *statistics.holm([pair.p for pair in pairs[1:]])] if pairs else []
+        return [
+            Set(one, pair, p, [self._difference(task.name, one.of, one.against) for task in self.tasks])
+            for one, pair, p in zip(chosen, pairs, corrected, strict=True)
+        ]
+
+    def _pair(self, contrast: Contrast) -> Pair:
+        pairs = {(pair.first, pair.second): pair for pair in self.ranking.pairs}
+        if (contrast.of, contrast.against) in pairs:
+            return pairs[contrast.of, contrast.against]
+        found = pairs[contrast.against, contrast.of]
+        return Pair(
+            contrast.of, contrast.against, _turned(found.rank), _turned(found.accuracy), found.p, found.holm
+        )  # fmt: skip
+
+    def _difference(self, task: str, of: str, against: str) -> Difference:
+        return statistics.paired(of, self.accuracies(task, of), self.accuracies(task, against))
+
+    def best_or_tied(self, label: str) -> list[str]:
+        """Tasks on which the variant does not lose against the one with the largest mean."""
+        found = []
+        for number, task in enumerate(self.tasks):
+            best = max(self.labels, key=lambda one: self.ranking.accuracies[one][number])
+            if best == label or verdict(self._difference(task.name, label, best)) != "loss":
+                found.append(task.name)
+        return found
+
+    def summary(self) -> dict[str, object]:
+        """As plain values, for --json."""
+        if not self.is_enough:
+            return {"tasks": [task.name for task in self.tasks]}
+        return {
+            **Ranked(self.ranking, []).summary(),
+            "contrasts": [
+                {
+                    "name": one.contrast.name, "of": one.contrast.of, "against": one.contrast.against,
+                    "accuracy": one.pair.accuracy, "rank": one.pair.rank, "p": one.pair.p, "holm": one.holm,
+                    "verdicts": {t.name: verdict(x) for t, x in zip(self.tasks, one.differences, strict=True)},
+                }
+                for one in self.contrasts
+            ],
+            "best_or_tied": {label: self.best_or_tied(label) for label in self.labels},
+        }  # fmt: skip
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether something can be said over tasks and seeds."""
+        return len(self.tasks) >= _FEWEST_TASKS and len(self.study.protocol.seeds) > 1
+
+
+def _turned(interval: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Of the difference the other way round."""
+    mean, low, high = interval
+    return -mean, -high, -low
+
+
+def _interval(values: Sequence[float]) -> str:
+    mean, low, high = (x + 0.0 for x in values)  # of which none is −0
+    return f"{mean:+.2f} ({low:+.2f} … {high:+.2f})"
+
+
+def write(study: Study, command: str) -> Findings:
+    """report.md and figures into the study's folder; what they are of."""
+    found = Findings.of(study)
+    open_tasks = [task.name for task in study.protocol.tasks if task not in found.tasks]
+    lines = [f"# A study of {len(found.tasks)} tasks and {len(found.labels)} variants", "", f"    {command}", ""]
+    lines += [f"Not finished: {', '.join(open_tasks)}.", ""] if open_tasks else []
+    if found.is_enough:
+        lines += _over_tasks(found, study.folder)
+    for task in found.tasks:
+        lines += _of_task(found, task)
+    lines += [CAVEAT, ""] if found.tasks else []
+    files.write_bytes(study.folder / REPORT, "\n".join(lines).encode())
+    return found
+
+
+def _over_tasks(found: Findings, folder: Path) -> list[str]:
+    """Ranks, contrasts, and who is best; their figures."""
+    ranks = found.ranking
+    title = f"mean rank of test accuracy over {len(found.tasks)} tasks"
+    plots.save(plots.ranks(ranks.ranks, ranks.critical, ranks.cliques, title), folder / RANKS)
+    best = [(label, found.best_or_tied(label)) for label in ranks.ranks]
+    lines = [
+        "## Ranks", "",
+        markdown(ranking.headings(ranks), ranking.cells(ranks), right=range(1, len(found.tasks) + 2)), "",
+        *(f"- {sentence}" for sentence in ranking.sentences(Ranked(ranks, []))), "",
+        f"![mean ranks; bars join variants that do not differ]({RANKS})", "",
+        "## Best or tied", "",
+        markdown(
+            ("variant", "best or tied on", "tasks"),
+            [(label, f"{len(tasks)} of {len(found.tasks)}", ", ".join(tasks)) for label, tasks in best],
+        ), "",
+        "Tied: the interval of 95 % of paired differences over seeds, to the variant with the largest mean, includes"
+        " 0.", "",
+    ]  # fmt: skip
+    if found.contrasts:
+        lines += [*_contrasts("Contrasts", found), *_by_task(found, folder)]
+        if len(found.apart.tasks) < len(found.tasks) and found.apart.is_enough:
+            lines += _contrasts("Contrasts over different data sets", found.apart)
+    return lines
+
+
+def _contrasts(title: str, found: Findings) -> list[str]:
+    return [
+        f"## {title}", "",
+        markdown(CONTRAST_HEADINGS, (one.cells() for one in found.contrasts), right=range(1, 6)), "",
+        f"Over {', '.join(task.name for task in found.tasks)}: mean differences with intervals of 95 % by the bootstrap"
+        " over tasks (a rank below 0 is better), p of Wilcoxon's test. The first contrast is the main hypothesis;"
+        " Holm's correction is over the others. Wins, ties and losses of tasks: by intervals of 95 % over seeds.", "",
+    ]  # fmt: skip
+
+
+def _by_task(found: Findings, folder: Path) -> list[str]:
+    """Every contrast on every task, and the figure of those against the main hypothesis's other side."""
+    names = [task.name for task in found.tasks]
+    other = found.contrasts[0].contrast.against
+    drawn = {one.contrast.of: one.differences for one in found.contrasts if one.contrast.against == other}
+    plots.save(plots.differences(names, drawn, f"test accuracy less that of {other}"), folder / DIFFERENCES)
+    rows = [
+        (one.contrast.name, *(f"{verdict(x)} {100 * x.mean:+.2f}" for x in one.differences)) for one in found.contrasts
+    ]
+    return [
+        "## Contrasts by task", "", markdown(("contrast", *names), rows, right=range(1, len(names) + 1)), "",
+        "Points of test accuracy, mean over seeds.", "",
+        f"![differences by task, with intervals of 95 % over seeds]({DIFFERENCES})", "",
+    ]  # fmt: skip
+
+
+def _of_task(found: Findings, task: Task) -> list[str]:
+    """The table of a task."""
+    runs = found.runs[task.name]
+    groups = list(runs[found.labels[0]][0].groups)
+    technologies = list(runs[found.labels[0]][0].nanojoules)
+    headings = (
+        "variant", "validation (%)", "test (%)", "least … most", *(f"{name.replace('_', ' ')} (%)" for name in groups),
+        "parameters", "spikes", "synaptic operations", *(f"nJ, {name}" for name in technologies), "what was found",
+    )  # fmt: skip
+    rows = []
+    for label in found.labels:
+        own, tests = runs[label], found.accuracies(task.name, label)
+        rows.append((
+            label, f"{100 * own[0].validation:.2f}", percent(tests), f"{100 * min(tests):.2f} … {100 * max(tests):.2f}",
+            *(percent([run.groups.get(name, 0.0) for run in own]) for name in groups), f"{own[0].parameters:,}",
+            f"{fmean(run.spikes for run in own):,.0f}", f"{fmean(run.acs + run.macs for run in own):,.0f}",
+            *(f"{fmean(run.nanojoules.get(x, (0.0, 0.0))[0] for run in own):,.0f}" for x in technologies),
+            ", ".join(f"{name} {value}" for name, value in own[0].settings.items()),
+        ))  # fmt: skip
+    twins = ", ".join(f"{runs[found.labels[0]][0].nanojoules[x][1]:,.1f} nJ ({x})" for x in technologies)
+    seeds = ", ".join(str(seed) for seed in found.study.protocol.seeds)
+    return [
+        f"## {task.name}", "", markdown(headings, rows, right=range(1, len(headings) - 1)), "",
+        f"Seeds {seeds}. The dense twin, passed once: {twins}.", "",
+    ]  # fmt: skip
+
+
+__all__ = ["CONTRAST_HEADINGS", "REPORT", "Findings", "Set", "verdict", "write"]

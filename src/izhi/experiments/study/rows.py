@@ -1,0 +1,130 @@
+"""What is kept of a study: a line of JSON for every finished trial and run, in a file for each task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import fmean
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from izhi import files
+from izhi.errors import RunFolderError
+from izhi.experiments.results.result import Count, Number, Plain, Share
+
+
+class Trial(BaseModel):
+    """A finished trial.
+
+    Attributes:
+        variant: its label.
+        number: of the trial, from 0.
+        settings: that it set.
+        validation: accuracy on each part that was held out; empty if training diverged.
+        seconds: that it took.
+        digest: of what else its numbers depend on.
+        versions: of the programs.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["trial"] = "trial"
+    variant: str
+    number: Count
+    settings: dict[str, Plain]
+    validation: tuple[Share, ...]
+    seconds: Number
+    digest: str
+    versions: str
+
+    @property
+    def accuracy(self) -> float:
+        """That judges it: the mean; 0 if training diverged."""
+        return fmean(self.validation) if self.validation else 0.0
+
+
+class Run(BaseModel):
+    """A run whose test samples were opened after training.
+
+    Attributes:
+        variant: its label.
+        seed: of it.
+        settings: that the search found.
+        validation: accuracy of the trial that had them.
+        test: accuracy on the test samples; 0 if training diverged.
+        groups: accuracy of parts of them.
+        parameters: numbers that were learned.
+        spikes: of a test sample, in all layers.
+        acs, macs: effective synaptic operations of a test sample.
+        nanojoules: technology → estimates for a sample, of the network and of its dense twin.
+        seconds: that training took.
+        digest, versions: see Trial.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["run"] = "run"
+    variant: str
+    seed: Count
+    settings: dict[str, Plain]
+    validation: Share
+    test: Share
+    groups: dict[str, Share]
+    parameters: Count
+    spikes: Number
+    acs: Number
+    macs: Number
+    nanojoules: dict[str, tuple[Number, Number]]
+    seconds: Number
+    digest: str
+    versions: str
+
+
+_LINE: TypeAdapter[Trial | Run] = TypeAdapter(Trial | Run)
+
+
+def place(folder: Path, task: str) -> Path:
+    """The file of a task's rows."""
+    return folder / f"{task}.jsonl"
+
+
+def read(folder: Path, task: str) -> list[Trial | Run]:
+    """The rows of a task; none where there is no file yet.
+
+    Raises:
+        RunFolderError: for a line that is none.
+    """
+    path = place(folder, task)
+    if not path.exists():
+        return []
+    with files.reading(path):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(_LINE.validate_json(line))
+        except ValidationError:
+            raise RunFolderError(
+                f"{path}: line {number} is no row of a study; remove it, and it is run again"
+            ) from None
+    return found
+
+
+def write(folder: Path, task: str, rows: Iterable[Trial | Run]) -> None:
+    """Write the rows of a task, whole or not at all."""
+    text = "".join(json.dumps(_short(row.model_dump()), ensure_ascii=False) + "\n" for row in rows)
+    files.write_bytes(place(folder, task), text.encode())
+
+
+def _short(value: object) -> object:
+    """Numbers with the digits that count: accuracies to a millionth, others to six digits."""
+    if isinstance(value, dict):
+        return {key: item if key == "settings" else _short(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_short(item) for item in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+__all__ = ["Run", "Trial", "place", "read", "write"]
