@@ -136,8 +136,9 @@ def test_numbers_do_not_depend_on_threads() -> None:
 
 
 @needs_unit
-@pytest.mark.parametrize("connection", CONNECTIONS)
-@pytest.mark.parametrize("widths", [(96,), (70, 40), (128, 64)])
+@pytest.mark.parametrize(
+    ("connection", "widths"), [("linear", (70, 40)), ("linear", (128, 64)), *((name, (96,)) for name in CONNECTIONS)]
+)
 def test_a_network_learns_as_without_the_unit(
     connection: str, widths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
