@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from izhi.kernels import PackedSpikes, paths, product
+from izhi.kernels import PackedSpikes, dispatch, paths, product
 from izhi.network import Layer, Network
 from izhi.network.connections import Conv2d, Linear
 from izhi.neurons import LIF, Izhikevich
@@ -41,7 +41,8 @@ def test_products_say_which_way_they_go(spikes, outputs, way, why):
     assert re.search(why, found[0].why)
 
 
-def test_a_network_says_which_way_it_goes() -> None:
+def test_a_network_says_which_way_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_said", set())  # of tests before this one
     layers = [
         Layer(Conv2d(1, 4, 3, padding=1), LIF()), nn.Flatten(), Layer(Linear(100, 64, recurrent=True), Izhikevich()),
         Layer(Linear(64, 7), Izhikevich(surrogate=torch.sigmoid)), Layer(Linear(7, 3), LIF(kernel="reference")),
