@@ -89,6 +89,17 @@ def _gathered(size: int) -> Kernel:
 
 
 @inlined
+def weave_group(of_block: Value, rows: Value, g: Value, half: Value, right: Value) -> None:
+    """The rows of 32 inputs for 32 of a block's outputs, as two tiles."""
+    for k in range(TILE_ROWS):
+        at = 32 * g + 2 * k
+        weave_rows(
+            of_block + rows[at] + 64 * half, of_block + rows[at + 1] + 64 * half,
+            right + 2 * TILE_BYTES * g + 64 * k, TILE_BYTES,
+        )  # fmt: skip
+
+
+@inlined
 def spread_sample(words: Value, groups: Value, halves: Value, left: Value) -> None:
     """Words of a sample, by their address, as two tiles of 32 steps for each group of 32 inputs."""
     for g in range(groups):
@@ -172,13 +183,12 @@ def _product(size: int) -> Kernel:
                 for block in range(blocks):
                     of_block = weight + block * (inputs + 1) * 2 * size
                     for half in range(2 if wide else 1):
-                        for k in range(groups * TILE_ROWS):
-                            one, other = of_block + rows[2 * k] + 64 * half, of_block + rows[2 * k + 1] + 64 * half
-                            if wide:
-                                target = right + (k // 16) * 2 * TILE_BYTES + (k % 16) * 64
-                                weave_rows(one, other, target, TILE_BYTES)
-                            else:
-                                pair_rows(FEW, one, other, right + 64 * k)
+                        if wide:
+                            for g in range(groups):
+                                weave_group(of_block, rows, g, half, right)
+                        else:
+                            for k in range(groups * TILE_ROWS):
+                                pair_rows(FEW, of_block + rows[2 * k], of_block + rows[2 * k + 1], right + 64 * k)
                         for c in range(many):
                             halves = 1 if steps - WORD * (start + c) <= TILE_ROWS else 2
                             to = sums + c * WORD * 4 * size + 128 * half
@@ -450,4 +460,4 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
     return turned(made, outputs)
 
 
-__all__ = ["TOGETHER", "add_products", "aligned", "gathered", "product", "turned", "weight_gradient"]
+__all__ = ["TOGETHER", "add_products", "aligned", "gathered", "product", "turned", "weave_group", "weight_gradient"]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from izhi.compiled import inlined
 from izhi.kernels.cpu.bits import WORD
-from izhi.kernels.cpu.event_tiles import TOGETHER, add_products, aligned, gathered, spread_sample, turned
+from izhi.kernels.cpu.event_tiles import TOGETHER, add_products, aligned, gathered, spread_sample, turned, weave_group
 from izhi.kernels.cpu.lanes import coefficients_of
 from izhi.kernels.cpu.matrix_unit import (
     TILE_BYTES,
@@ -29,7 +29,6 @@ from izhi.kernels.cpu.matrix_unit import (
     release_tiles,
     round_and_widen,
     store_tile,
-    weave_rows,
     widen_row,
     zero_tile,
 )
@@ -56,17 +55,6 @@ PIECES = 8
 
 
 @inlined
-def weave_group(of_block: Value, rows: Value, g: Value, half: Value, right: Value) -> None:
-    """The rows of 32 inputs for 32 of a block's outputs, as two tiles."""
-    for k in range(TILE_ROWS):
-        at = 32 * g + 2 * k
-        weave_rows(
-            of_block + rows[at] + 64 * half, of_block + rows[at + 1] + 64 * half,
-            right + 2 * TILE_BYTES * g + 64 * k, TILE_BYTES,
-        )  # fmt: skip
-
-
-@inlined
 def _copy_lanes(source: Value, target: Value, size: Value) -> None:
     """Up to 64 numbers of 32 bits from one address to another."""
     if size == MANY:
@@ -78,7 +66,6 @@ def _copy_lanes(source: Value, target: Value, size: Value) -> None:
 
 @cache
 def _forward(plan: Plan, keep: bool) -> Kernel:
-    load, store, element = codec(plan.dtype)
     arrive, _, advance, _ = dynamics(plan, WORDS)
     collect, _ = coefficients_of(plan)
     rows_of_neuron, own, states = plan.rows, plan.own, plan.states
@@ -215,7 +202,7 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
 
 @cache
 def _backward(plan: Plan, factored: bool) -> Kernel:
-    load, store, element = codec(plan.dtype)
+    load, _, _ = codec(plan.dtype)
     arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
     collect, add = coefficients_of(plan)
     rows_of_neuron, own, states, summed = plan.rows, plan.own, plan.states, len(plan.summed)
