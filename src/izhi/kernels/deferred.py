@@ -63,11 +63,6 @@ class Deferred(Tensor):
             return own.converted(args[1])
         if own is not None and func is torch.ops.aten.select.int and args[1] == 0:
             return _Step(own, args[2])
-        if own is not None and func is torch.ops.aten.zeros_like.default:
-            kinds = {"dtype": own.dtype, "device": own.device} | {
-                name: kind for name, kind in (kwargs or {}).items() if name in ("dtype", "device") and kind is not None
-            }
-            return torch.zeros(own.shape, **kinds)
         return func(*tree_map(dense, args), **tree_map(dense, kwargs or {}))
 
 

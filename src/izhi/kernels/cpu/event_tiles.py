@@ -95,7 +95,7 @@ def weave_group(of_block: Value, rows: Value, g: Value, half: Value, right: Valu
         at = 32 * g + 2 * k
         weave_rows(
             of_block + rows[at] + 64 * half, of_block + rows[at + 1] + 64 * half,
-            right + 2 * TILE_BYTES * g + 64 * k, TILE_BYTES,
+            right + 2 * TILE_BYTES * g + 64 * k,
         )  # fmt: skip
 
 

@@ -199,8 +199,8 @@ def spread_step(typing: Context, words: Value, step: Value, target: Value) -> Va
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def weave_rows(typing: Context, first: Value, second: Value, target: Value, apart: Value) -> Value:
-    """Two rows of 32 numbers in bfloat16 → two rows of 16 pairs, ``apart`` bytes from each other.
+def weave_rows(typing: Context, first: Value, second: Value, target: Value) -> Value:
+    """Two rows of 32 numbers in bfloat16 → a row of 16 pairs in each of two tiles side by side.
 
     Columns change their places, by what one instruction does: see ``WOVEN``.
     """
@@ -210,25 +210,15 @@ def weave_rows(typing: Context, first: Value, second: Value, target: Value, apar
         for k, columns in enumerate((WOVEN[:16], WOVEN[16:])):
             order = [place for column in columns for place in (column, TILE_PAIRS + column)]
             pairs = builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_I32, TILE_PAIRS), order))
-            place = builder.add(args[2], builder.mul(args[3], ir.Constant(_I64, k)))
+            place = builder.add(args[2], ir.Constant(_I64, TILE_BYTES * k))
             builder.store(pairs, _at(builder, place, _HALVES), align=64)
         return context.get_dummy_value()
 
-    return types.none(*[types.int64] * 4), generate
+    return types.none(*[types.int64] * 3), generate
 
 
 #: Column j of woven rows is column WOVEN[j] of the rows that went in: the lower halves of every 8, then the upper ones.
 WOVEN = [8 * lane + k for half in (0, 4) for lane in range(4) for k in range(half, half + 4)]
-
-
-def _store_pairs(builder: IRBuilder, one: ir.Value, other: ir.Value, target: ir.Value, apart: int) -> None:
-    """Two rows of as many numbers in bfloat16 → rows of 16 pairs, so many bytes from each other, columns in order."""
-    count = one.type.count
-    for k in range(count // TILE_ROWS):
-        order = [place for column in range(16 * k, 16 * (k + 1)) for place in (column, count + column)]
-        pairs = builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_I32, TILE_PAIRS), order))
-        place = builder.add(target, ir.Constant(_I64, apart * k))
-        builder.store(pairs, _at(builder, place, pairs.type), align=64)
 
 
 @numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
@@ -236,9 +226,13 @@ def pair_rows(typing: Context, size: Value, first: Value, second: Value, target:
     """Two rows of so many numbers in bfloat16 → a row of 16 pairs in each of size/16 tiles side by side, in order."""
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        kind = ir.VectorType(_I16, size.literal_value)
-        one, other = (load_at(builder, address, kind, align=2) for address in args[1:3])
-        _store_pairs(builder, one, other, args[3], TILE_BYTES)
+        count = size.literal_value
+        one, other = (load_at(builder, address, ir.VectorType(_I16, count), align=2) for address in args[1:3])
+        for k in range(count // TILE_ROWS):
+            order = [place for column in range(16 * k, 16 * (k + 1)) for place in (column, count + column)]
+            pairs = builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_I32, TILE_PAIRS), order))
+            place = builder.add(args[3], ir.Constant(_I64, TILE_BYTES * k))
+            builder.store(pairs, _at(builder, place, pairs.type), align=64)
         return context.get_dummy_value()
 
     return types.none(size, *[types.int64] * 3), generate
