@@ -1,6 +1,9 @@
 """Numba's cache on disk: files that are empty or cut off are made anew, and never stop a run."""
 
 import ctypes
+import os
+import subprocess
+import sys
 
 import numba
 import numpy as np
@@ -71,3 +74,36 @@ def test_a_cache_that_cannot_be_written_is_left_out(tmp_path, monkeypatch, run):
 
 def refuse():
     raise OSError(28, "No space left on device")
+
+
+def test_a_function_is_made_anew_when_a_file_changes_whose_functions_it_inlines(tmp_path):
+    """Two plans of one function, each with an inlined one, and an intrinsic: those of the changed file alone."""
+    package = tmp_path / "ours"
+    package.mkdir()
+    package.joinpath("__init__.py").touch()
+    package.joinpath("deep.py").write_text("def factor():\n    return 2\n")
+    package.joinpath("one.py").write_text(
+        "from izhi.compiled import inlined\nfrom ours.deep import factor\n\n"
+        "factor = inlined(factor)\n\n@inlined\ndef scaled(x):\n    return factor() * x\n"
+    )
+    package.joinpath("other.py").write_text(
+        "from izhi.compiled import inlined\n\n@inlined\ndef scaled(x):\n    return 5 * x\n"
+    )
+    package.joinpath("kernel.py").write_text(
+        "import numba\nfrom izhi.compiled import kept\nfrom ours import one, other\n\n"
+        "def made(scaled):\n    def kernel(x):\n        return scaled(x)\n    return kept(numba.njit(kernel))\n\n"
+        "for plan in (made(one.scaled), made(other.scaled)):\n"
+        "    print(plan(21), sum(plan.stats.cache_hits.values()))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def run():
+        command = [sys.executable, "-m", "ours.kernel"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    assert run() == ["42", "0", "105", "0"]
+    assert run() == ["42", "1", "105", "1"]
+    package.joinpath("deep.py").write_text("def factor():\n    return 10\n")
+    assert run() == ["210", "0", "105", "1"]
+    assert run() == ["210", "1", "105", "1"]

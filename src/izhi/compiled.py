@@ -6,7 +6,9 @@ The cache lies where Numba puts it: beside the source, in the user's cache, or i
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from numba.core import sigutils
@@ -28,8 +30,45 @@ def inlined(function: Function) -> Function:
     return marked
 
 
+#: Packages of the compiler and its numbers, whose versions Numba asks for itself.
+_FOREIGN = ("numba", "llvmlite", "numpy")
+
+
+def _called(function: Any) -> list[Any]:
+    """What a function, or a tuple of functions, calls by name, and may inline."""
+    if isinstance(function, tuple):
+        return list(function)
+    names = inspect.getclosurevars(function)
+    return [*names.nonlocals.values(), *names.globals.values()]
+
+
+def _sources(function: Callable[..., Any]) -> tuple[tuple[str, float, int], ...]:
+    """Name, date and size of the files of a function and of all that it calls, but for those of the compiler."""
+    found, waiting, seen = set(), [function], set[int]()
+    while waiting:
+        one = waiting.pop()
+        for attribute in ("py_func", "_defn"):  # of what Numba compiles, and of its intrinsics
+            one = getattr(one, attribute, one)
+        is_ours = inspect.isfunction(one) and one.__module__.partition(".")[0] not in _FOREIGN
+        if id(one) in seen or not (is_ours or isinstance(one, tuple)):
+            continue
+        seen.add(id(one))
+        waiting.extend(_called(one))
+        if is_ours:
+            file = Path(one.__code__.co_filename)
+            with contextlib.suppress(OSError):  # such as of a notebook
+                found.add((file.name, file.stat().st_mtime, file.stat().st_size))
+    return tuple(sorted(found))
+
+
 class _Cache(FunctionCache):  # type: ignore[misc]
-    """Numba's cache of a function, which is made anew where it cannot be read, and left out where it cannot be kept."""
+    """Numba's cache of a function, which is made anew where it cannot be read, and left out where it cannot be kept.
+
+    Numba asks whether the file of the function has changed; this asks it of those that it inlines, too.
+    """
+
+    def _index_key(self, signature: Any, codegen: Any) -> Any:
+        return (*super()._index_key(signature, codegen), _sources(self._py_func))
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         try:

@@ -1,6 +1,7 @@
 from . import paths as paths
 from .cpu import frames as frames
 from .delay import delayed as delayed, delayed_product as delayed_product
+from .devices import takes_bits as takes_bits
 from .dispatch import (
     KERNELS as KERNELS,
     izhikevich as izhikevich,
@@ -30,7 +31,6 @@ from .packed import (
     once as once,
     product as product,
     spikes_of_neurons as spikes_of_neurons,
-    takes_bits as takes_bits,
 )
 from .plan import EventOrder as EventOrder
 from .pooling import pool as pool

@@ -7,9 +7,7 @@ reference, which gives the same numbers, and is said once.
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
-from functools import cache
 from typing import cast
 
 import torch
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from izhi.errors import SettingError, SlowKernelWarning, unknown
 from izhi.kernels import cpu, fused, paths, reference
+from izhi.kernels.devices import has_triton
 from izhi.kernels.drive import (
     AnyLIFCoefficients,
     Coefficients,
@@ -53,11 +52,6 @@ def _has_formula(surrogate: SpikeGradient) -> bool:
     return hasattr(type(surrogate), "constants") and hasattr(type(surrogate), "formula")
 
 
-@cache
-def _has_triton() -> bool:
-    return importlib.util.find_spec("triton") is not None
-
-
 def _kernels_of(kernel: str, tensor: Tensor) -> Device | str:
     """The kernels for a tensor's device, or why there are none."""
     kind = tensor.device.type
@@ -65,7 +59,7 @@ def _kernels_of(kernel: str, tensor: Tensor) -> Device | str:
         return cpu
     if kernel == "cpu" or kind not in ("cpu", "cuda"):
         return f"it is on {kind}"
-    if not _has_triton():
+    if not has_triton():
         return "Triton is not installed"
     from izhi.kernels import cuda
 
@@ -205,5 +199,9 @@ def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype, kernel: str 
 
 
 def rate_packed(values: Tensor, steps: int, seed: int, dtype: torch.dtype) -> PackedSpikes:
-    """The spikes of ``rate`` in memory of the CPU, one bit each."""
-    return PackedSpikes(cpu.rate(values.cpu(), steps, seed, None), steps, dtype, checked=True)
+    """The spikes of ``rate``, one bit each, where the values are, or on the CPU if no kernel makes them there."""
+    found = _kernels_of("auto", values)
+    words = (
+        cpu.rate(values.cpu(), steps, seed, None) if isinstance(found, str) else found.rate(values, steps, seed, None)
+    )
+    return PackedSpikes(words, steps, dtype, checked=True)

@@ -59,7 +59,7 @@ class Device(Protocol):
     def layer(self, plan: Plan) -> LayerKernels | None:
         """The kernels that take the product in front of the neurons too, if there are any for the plan."""
 
-    def rate(self, values: Tensor, steps: int, seed: int, dtype: torch.dtype) -> Tensor:
+    def rate(self, values: Tensor, steps: int, seed: int, dtype: torch.dtype | None) -> Tensor:
         """Bernoulli spikes, see ``izhi.kernels.rate``."""
 
 
@@ -134,7 +134,7 @@ class _FusedLayer(torch.autograd.Function):
         plan, device, kernels = ctx.plan, ctx.device, ctx.kernels
         currents, kept, *tensors = ctx.saved_tensors
         call = LayerCall(ctx.events, *tensors)
-        shape = call.events.steps, len(currents), len(call.weight)
+        shape = call.events.steps, len(call.events.words), len(call.weight)
         if grad_spikes is None:
             grad_spikes = currents.new_zeros(shape)
         if grad_state is not None:

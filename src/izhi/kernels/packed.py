@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from izhi.errors import ShapeError
 from izhi.kernels import paths
-from izhi.kernels.cpu import bits, event_tiles, events, matrix_unit
-from izhi.kernels.cpu.bits import WORD
+from izhi.kernels.cpu import bits, events
 from izhi.kernels.cpu.rows import FEW
 from izhi.kernels.deferred import Deferred, dense, settled
+from izhi.kernels.devices import bits_on, takes_bits
+from izhi.kernels.events import WORD, Events
 from izhi.kernels.factored import Factored
 from izhi.kernels.tracing import is_traced
 from izhi.kernels.weighted import Weighted, WeightGradient
@@ -28,7 +29,7 @@ _ACTIVE = 0.5
 
 
 class PackedSpikes:
-    """Spikes (T, B, N) of 0 and 1 in memory of the CPU, one bit each.
+    """Spikes (T, B, N) of 0 and 1, one bit each.
 
     They need no gradient: encoded samples, or recorded events.
 
@@ -46,7 +47,7 @@ class PackedSpikes:
     # No dataclass: Fabric would look for tensors to convert within one, and refuse if it is frozen.
     def __init__(self, words: Tensor, steps: int, dtype: torch.dtype = torch.float32, *, checked: bool = False) -> None:
         self.words, self.steps, self.dtype = words, steps, dtype
-        self._events: events.Events | None = None
+        self._events: Events | None = None
         if not checked:
             self._check()
 
@@ -89,24 +90,26 @@ class PackedSpikes:
             words[:, -1] &= (1 << steps % WORD) - 1
         return PackedSpikes(words.to(torch.int32), steps, self.dtype)
 
-    def events(self) -> events.Events:
+    def to(self, device: torch.device) -> PackedSpikes:
+        """The same in memory of another device."""
+        if device == self.device:
+            return self
+        return PackedSpikes(self.words.to(device), self.steps, self.dtype, checked=True)
+
+    def events(self) -> Events:
         """Which inputs fire at all, found but once."""
         if self._events is None:
-            self._events = events.listed(self.words, self.steps)
+            self._events = bits_on(self.device).listed(self.words, self.steps)
         return self._events
 
     def dense(self) -> Tensor:
         """The spikes as 0 and 1, (T, B, N)."""
-        if self.dtype in (torch.float32, torch.bfloat16):
-            return bits.dense(self.words, self.steps, self.dtype)
-        return bits.dense(self.words, self.steps, torch.float32).to(self.dtype)
+        return bits_on(self.device).dense(self.words, self.steps, self.dtype)
 
     @classmethod
     def pack(cls, spikes: Tensor) -> PackedSpikes:
-        """Dense spikes (T, B, N) on the CPU; whatever is not 0 counts as 1."""
-        found = bits.packed((spikes.detach() != 0).float())
-        assert found is not None
-        return cls(found[0], len(spikes), spikes.dtype)
+        """Dense spikes (T, B, N); whatever is not 0 counts as 1."""
+        return cls(bits_on(spikes.device).packed(spikes.detach()), len(spikes), spikes.dtype, checked=True)
 
 
 class BinarySpikes(Deferred):
@@ -157,13 +160,13 @@ def once(function: Callable[[Tensor], Tensor], spikes: Tensor) -> Tensor:
 class _Product(torch.autograd.Function):
     """Events, weight (O, I) → spikes·weightᵀ (T, B, O) in float32 or bfloat16, of the inputs alone that fire.
 
-    ``spikes`` are the same (T, B, I), where their gradient is wanted; else None. In bfloat16 by the matrix unit, and
+    ``spikes`` are the same (T, B, I), where their gradient is wanted; else None. In bfloat16 by a matrix unit, and
     deferred, where only the weights learn from it: neurons may take the product into their own kernel.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, found: events.Events, weight: Tensor, spikes: Tensor | None, dtype: torch.dtype = torch.float32
+        ctx: Any, found: Events, weight: Tensor, spikes: Tensor | None, dtype: torch.dtype = torch.float32
     ) -> Tensor:
         inputs = found.words.shape[2]
         if inputs != weight.shape[1]:  # by which kernels would reach beyond the weights
@@ -172,8 +175,9 @@ class _Product(torch.autograd.Function):
         ctx.save_for_backward(weight)
         if dtype == torch.float32:
             return events.product(found, weight)
+        kernels = bits_on(weight.device).products
         wide = len(weight) > FEW and not ctx.needs_input_grad[2]
-        return Weighted(found, weight.detach()) if wide else event_tiles.product(found, weight)
+        return Weighted(found, weight.detach(), kernels) if wide else kernels.product(found, weight)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -181,7 +185,8 @@ class _Product(torch.autograd.Function):
         if isinstance(g, WeightGradient):
             return None, g.of_weight, None, None
         (weight,), g = ctx.saved_tensors, dense(g).contiguous()
-        gradient = events.weight_gradient if g.dtype == torch.float32 else event_tiles.weight_gradient
+        of_bits = bits_on(weight.device).products.weight_gradient
+        gradient = events.weight_gradient if g.dtype == torch.float32 else of_bits
         of_weight = gradient(ctx.events, g) if ctx.needs_input_grad[1] else None
         of_spikes = None
         if ctx.needs_input_grad[2]:
@@ -205,7 +210,7 @@ def _reason_not_to_look(spikes: Tensor, outputs: int, other: torch.dtype) -> str
     return None if events.fits(outputs) else _UNFIT
 
 
-def _looked_at(spikes: Tensor, outputs: int, other: torch.dtype) -> tuple[events.Events | None, str | float]:
+def _looked_at(spikes: Tensor, outputs: int, other: torch.dtype) -> tuple[Events | None, str | float]:
     """The events of dense spikes (T, B, I), such as those of a layer, where visiting them alone is faster.
 
     Beside them why, in words, or the share of spikes.
@@ -221,7 +226,7 @@ def _looked_at(spikes: Tensor, outputs: int, other: torch.dtype) -> tuple[events
     return events.listed(words, len(spikes)) if pays else None, density
 
 
-def _say(what: str, inputs: int, outputs: int, found: events.Events | None, why: str | float) -> None:
+def _say(what: str, inputs: int, outputs: int, found: Events | None, why: str | float) -> None:
     """Say which way a product goes, and why: in words, or the share of spikes."""
     if paths.are_asked():
         way = "dense product" if found is None else "sums over spikes, as bits along time"
@@ -229,20 +234,19 @@ def _say(what: str, inputs: int, outputs: int, found: events.Events | None, why:
         paths.take(f"{what} {inputs} → {outputs}", way, why)
 
 
-def takes_bits(dtype: torch.dtype, kind: str) -> bool:
-    """Whether products with spikes of a format are faster where these are bits, on a kind of device."""
-    return kind == "cpu" and (dtype == torch.float32 or (dtype == torch.bfloat16 and matrix_unit.is_there()))
-
-
-def _fits_unit(spikes: PackedSpikes, weight: Tensor) -> bool:
-    """Whether the matrix unit multiplies the inputs alone that fire, faster than torch does all of them."""
-    if spikes.dtype != torch.bfloat16 or weight.dtype != torch.float32 or not matrix_unit.is_there():
+def _fits_unit(spikes: PackedSpikes, weight: Tensor, are_hidden: bool) -> bool:
+    """Whether a matrix unit multiplies the inputs alone that fire, faster than torch does all of them."""
+    kind = spikes.device.type
+    if spikes.dtype != torch.bfloat16 or weight.dtype != torch.float32 or not takes_bits(spikes.dtype, kind):
         return False
-    return len(weight) <= FEW or spikes.events().active < _ACTIVE
+    if len(weight) <= FEW:
+        return True
+    # To ask a GPU how many fire would be to wait for it. Of a hidden layer it is most neurons.
+    return spikes.events().active < _ACTIVE if kind == "cpu" else not are_hidden
 
 
-def _say_unit(inputs: int, outputs: int, found: events.Events) -> None:
-    """Say that a product goes to the matrix unit."""
+def _say_unit(inputs: int, outputs: int, found: Events) -> None:
+    """Say that a product goes to a matrix unit."""
     if paths.are_asked():
         why = f"{found.active:.0%} of inputs fire in a sample"
         paths.take(f"product {inputs} → {outputs}", "matrix unit, spikes as bits along time", why)
@@ -251,7 +255,7 @@ def _say_unit(inputs: int, outputs: int, found: events.Events) -> None:
 def spikes_of_neurons(spikes: Tensor) -> Tensor:
     """How many spikes each neuron has in all steps and samples: (T, B, *features) → (*features) in float32."""
     if isinstance(spikes, BinarySpikes):
-        return bits.counted(spikes.packed.words).view(spikes.shape[2:])
+        return bits_on(spikes.device).counted(spikes.packed.words).view(spikes.shape[2:])
     return spikes.sum(dim=(0, 1), dtype=torch.float32)
 
 
@@ -272,7 +276,7 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
     """
     outputs, inputs = weight.shape
     if isinstance(spikes, BinarySpikes) and spikes.dim() == 3:
-        if _fits_unit(spikes.packed, weight):
+        if _fits_unit(spikes.packed, weight, are_hidden=True):
             _say_unit(inputs, outputs, spikes.packed.events())
             return _Product.apply(spikes.packed.events(), weight, spikes, torch.bfloat16)  # type: ignore[no-any-return, no-untyped-call]
         spikes = settled(spikes)
@@ -283,9 +287,12 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
         if found is None:
             return nn.functional.linear(spikes, weight)
         return _Product.apply(found, weight, spikes)  # type: ignore[no-any-return, no-untyped-call]
-    if _fits_unit(spikes, weight):
+    if _fits_unit(spikes, weight, are_hidden=False):
         _say_unit(inputs, outputs, spikes.events())
         return _Product.apply(spikes.events(), weight, None, torch.bfloat16)  # type: ignore[no-any-return, no-untyped-call]
+    if spikes.device.type != "cpu":
+        _say("product", inputs, outputs, None, "sums over spikes are made on a CPU")
+        return nn.functional.linear(spikes.dense(), weight)
     fired = spikes.events()
     pays = events.pays(fired, outputs, spikes.dtype)
     _say("product", inputs, outputs, fired if pays else None, fired.density if events.fits(outputs) else _UNFIT)
@@ -302,6 +309,5 @@ __all__ = [
     "once",
     "product",
     "spikes_of_neurons",
-    "takes_bits",
     "weight_gradient",
 ]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from izhi.kernels.cpu.events import Events
+    from izhi.kernels.events import Events
     from izhi.kernels.vocabulary import Surrogate
 
 #: How a LIF neuron is reset after a spike.
@@ -117,6 +117,36 @@ class Grid(NamedTuple):
     scale: float
     low: float
     high: float
+
+
+class ProductKernels(NamedTuple):
+    """Products of bits in bfloat16, of the inputs alone that fire.
+
+    Attributes:
+        product: (events of spikes (T, B, I), weight (O, I)) → currents (T, B, O).
+        weight_gradient: (events, gradients of currents (T, B, O)) → (O, I) in float32.
+    """
+
+    product: Callable[[Events, Tensor], Tensor]
+    weight_gradient: Callable[[Events, Tensor], Tensor]
+
+
+class BitKernels(NamedTuple):
+    """What a device does with spikes as words (B, ⌈T/32⌉, N) of bits along time.
+
+    Attributes:
+        packed: spikes (T, B, N) → words; whatever is not 0 counts as 1.
+        dense: (words, T, format) → spikes (T, B, N) of 0 and 1.
+        counted: words → spikes of each input, (N,) in float32.
+        listed: (words, T) → events.
+        products: of these.
+    """
+
+    packed: Callable[[Tensor], Tensor]
+    dense: Callable[[Tensor, int, torch.dtype], Tensor]
+    counted: Callable[[Tensor], Tensor]
+    listed: Callable[[Tensor, int], Events]
+    products: ProductKernels
 
 
 class FeedbackKernels(NamedTuple):

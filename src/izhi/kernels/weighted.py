@@ -11,9 +11,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from izhi.kernels.cpu import event_tiles
-from izhi.kernels.cpu.events import Events
 from izhi.kernels.deferred import Deferred
+from izhi.kernels.events import Events
+from izhi.kernels.plan import ProductKernels
 
 
 class Weighted(Deferred):
@@ -22,20 +22,22 @@ class Weighted(Deferred):
     Attributes:
         events: of the spikes (T, B, I).
         weight: (N, I) in float32.
+        kernels: that make the product.
     """
 
     events: Events
     weight: Tensor
+    kernels: ProductKernels
 
     @staticmethod
-    def __new__(cls, fired: Events, weight: Tensor) -> Weighted:
+    def __new__(cls, fired: Events, weight: Tensor, kernels: ProductKernels) -> Weighted:
         found: Weighted = cls.of_shape((fired.steps, len(fired.words), len(weight)), torch.bfloat16, weight.device)
-        found.events, found.weight = fired, weight
+        found.events, found.weight, found.kernels = fired, weight, kernels
         return found
 
     def dense(self) -> Tensor:
         """The product."""
-        return event_tiles.product(self.events, self.weight)
+        return self.kernels.product(self.events, self.weight)
 
 
 class WeightGradient(Deferred):

@@ -92,7 +92,7 @@ class ValueEncoder:
         shape: of one sample, such as (28, 28).
         fields: Gaussian receptive fields per value; 0 for none.
         shift: largest shift of an image while training, in pixels.
-        packs: whether spikes may be bit-packed, where that is faster, see ``izhi.kernels.packed.takes_bits``.
+        packs: whether spikes may be bit-packed, where that is faster, see ``izhi.kernels.devices.takes_bits``.
     """
 
     code: Literal["rate", "latency", "constant"]
@@ -194,7 +194,7 @@ class EventEncoder:
         counted: whether events are counted.
         normalized: whether time is normalised.
         augmentation: random changes while training.
-        packs: whether spikes may be bit-packed, on a CPU.
+        packs: whether spikes may be bit-packed; elsewhere than on a CPU where that is faster.
     """
 
     steps: int
@@ -231,7 +231,8 @@ class EventEncoder:
         )  # fmt: skip
         if isinstance(spikes, Tensor):
             return spikes.to(where)
-        return spikes if self.packs and where.type == "cpu" else spikes.dense().to(where)
+        packs = self.packs and (where.type == "cpu" or takes_bits(dtype, where.type))
+        return spikes.to(where) if packs else spikes.dense().to(where)
 
 
 def _values(samples: AnyBatch) -> Tensor:

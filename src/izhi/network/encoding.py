@@ -54,7 +54,7 @@ def rate(values: Tensor, steps: int, *, seed: int | None = None, dtype: torch.dt
 def rate_packed(
     values: Tensor, steps: int, *, seed: int | None = None, dtype: torch.dtype = torch.float32
 ) -> PackedSpikes:
-    """The spikes of ``rate`` from the same seed, one bit each, in memory of the CPU.
+    """The spikes of ``rate`` from the same seed, one bit each.
 
     Connections take them as they take dense spikes, and in float32 are about twice as fast: they add
     the weights of those that fire instead of multiplying all of them.

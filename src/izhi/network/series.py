@@ -126,7 +126,7 @@ class SeriesEncoder:
         crossings: levels of each channel (level).
         counted: whether several spikes may be sent in a step (delta).
         padded: whether series end early or are cut off, instead of being resampled to T steps; see ``present``.
-        packs: whether spikes may be bit-packed, where that is faster, see ``izhi.kernels.packed.takes_bits``.
+        packs: whether spikes may be bit-packed, where that is faster, see ``izhi.kernels.devices.takes_bits``.
     """
 
     code: Literal["current", "rate", "delta", "level"]
@@ -176,7 +176,7 @@ class SeriesEncoder:
         where = device or torch.device("cpu")
         is_binary = self.code in ("rate", "level") or (self.code == "delta" and not self.counted)
         if is_binary and self.packs and takes_bits(dtype, where.type):
-            return PackedSpikes.pack(spikes.to(dtype))
+            return PackedSpikes.pack(spikes.to(dtype)).to(where)
         return spikes.to(where, dtype)
 
     def _coded(self, values: Tensor, seed: int) -> Tensor:

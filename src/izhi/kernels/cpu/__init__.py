@@ -2,13 +2,17 @@
 
 import torch
 
-from izhi.kernels.cpu import matrix_unit, weighted
+from izhi.kernels.cpu import bits, event_tiles, events, matrix_unit, weighted
 from izhi.kernels.cpu.frames import frames
 from izhi.kernels.cpu.rate import rate
 from izhi.kernels.cpu.recurrence import backward, feedback, forward
-from izhi.kernels.plan import LayerKernels, Plan
+from izhi.kernels.plan import BitKernels, LayerKernels, Plan, ProductKernels
 
 COMPILER, TAKES_FACTORS = "Numba", True
+BITS = BitKernels(
+    bits.packed_nonzero, bits.dense, bits.counted, events.listed,
+    ProductKernels(event_tiles.product, event_tiles.weight_gradient),
+)  # fmt: skip
 _LAYER = LayerKernels(weighted.forward, weighted.backward, weighted.in_order)
 
 
@@ -18,4 +22,4 @@ def layer(plan: Plan) -> LayerKernels | None:
     return _LAYER if covers and matrix_unit.is_there() else None
 
 
-__all__ = ["COMPILER", "TAKES_FACTORS", "backward", "feedback", "forward", "frames", "layer", "rate"]
+__all__ = ["BITS", "COMPILER", "TAKES_FACTORS", "backward", "feedback", "forward", "frames", "layer", "rate"]

@@ -24,6 +24,7 @@ from izhi.kernels.cpu.parallel import (
     wide_vectors,
 )
 from izhi.kernels.cpu.scalars import codec, f32, load_at, store_at
+from izhi.kernels.events import WORD
 from izhi.kernels.vocabulary import Value
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from numba.core.typing import Context, Signature
 
 
-WORD = 32
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
@@ -199,8 +199,17 @@ def packed(x: Tensor) -> tuple[Tensor, float] | None:
     return None if int(counts.min()) < 0 else (words, int(counts.sum()) / x.numel())
 
 
+def packed_nonzero(x: Tensor) -> Tensor:
+    """Spikes (T, B, N) as words (B, ⌈T/32⌉, N); whatever is not 0 counts as 1."""
+    found = packed((x != 0).float())
+    assert found is not None
+    return found[0]
+
+
 def dense(words: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
-    """Words (B, ⌈T/32⌉, N) → spikes (T, B, N) of 0 and 1 in float32 or bfloat16."""
+    """Words (B, ⌈T/32⌉, N) → spikes (T, B, N) of 0 and 1."""
+    if dtype not in (torch.float32, torch.bfloat16):
+        return dense(words, steps, torch.float32).to(dtype)
     batch, chunks, inputs = words.shape
     out = torch.empty(steps, batch, inputs, dtype=dtype)
     launch(_expand(dtype), steps, batch, chunks, inputs, words.contiguous(), out, pieces=batch)
@@ -208,12 +217,12 @@ def dense(words: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
 
 
 __all__ = [
-    "WORD",
     "counted",
     "dense",
     "lowest_bit",
     "number_of_bits",
     "packed",
+    "packed_nonzero",
     "transpose_words",
     "word_of",
     "words_of_floats",

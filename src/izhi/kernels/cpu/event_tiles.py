@@ -14,8 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from izhi.compiled import inlined
-from izhi.kernels.cpu.bits import WORD
-from izhi.kernels.cpu.events import Events
 from izhi.kernels.cpu.matrix_unit import (
     TILE_BYTES,
     TILE_ROWS,
@@ -37,6 +35,7 @@ from izhi.kernels.cpu.matrix_unit import (
 from izhi.kernels.cpu.parallel import Kernel, array, compile_kernel, four_numbers, launch, number, share, wide_vectors
 from izhi.kernels.cpu.rows import FEW, MANY, copy_row, scatter_rows
 from izhi.kernels.cpu.scalars import codec, f32
+from izhi.kernels.events import WORD, Events
 from izhi.kernels.vocabulary import Value
 
 #: Words of a sample, of 32 steps each, that share the rows of the weights once those are gathered.

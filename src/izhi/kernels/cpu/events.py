@@ -10,13 +10,12 @@ for four steps at a time (the method of the Four Russians, Arlazarov et al. 1970
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from izhi.kernels.cpu.bits import WORD, lowest_bit, number_of_bits, transpose_words
+from izhi.kernels.cpu.bits import lowest_bit, number_of_bits, transpose_words
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
@@ -29,43 +28,12 @@ from izhi.kernels.cpu.parallel import (
 )
 from izhi.kernels.cpu.rows import FEW, GROUP, MANY, add_row, add_rows, add_sums, copy_row, fetch_row, list_bits
 from izhi.kernels.cpu.scalars import f32
+from izhi.kernels.events import WORD, Events
 
 #: The share of steps in which inputs fire from which it pays to make the sums of every four steps first.
 _WORTH_TABLES = 0.15
 #: The share of spikes above which a dense product is faster; it lies lower where bfloat16 has units of its own.
 DENSE = {torch.float32: 0.4, torch.bfloat16: 0.03}
-
-
-class Events(NamedTuple):
-    """Spikes (T, B, N), and which inputs fire at all.
-
-    Attributes:
-        words: (B, ⌈T/32⌉, N), bits along time.
-        places: (B, N) int32; the inputs of each sample that fire, and anything behind them.
-        counts: (B,) int32; how many those are.
-        gathered: (B, ⌈T/32⌉, ⌈N/32⌉·32); the words of the inputs that fire side by side, zeros up to whole groups of
-            32, and anything behind them.
-        steps: T.
-        spikes: how many there are.
-    """
-
-    words: Tensor
-    places: Tensor
-    counts: Tensor
-    gathered: Tensor
-    steps: int
-    spikes: int
-
-    @property
-    def density(self) -> float:
-        """The share of 1 among the spikes."""
-        batch, _, inputs = self.words.shape
-        return self.spikes / max(1, self.steps * batch * inputs)
-
-    @property
-    def active(self) -> float:
-        """The share of inputs that fire at all, of all samples together."""
-        return int(self.counts.sum()) / max(1, self.places.numel())
 
 
 @cache
@@ -112,7 +80,7 @@ def listed(words: Tensor, steps: int) -> Events:
     # Tiles may begin at any of the words and are read whole.
     gathered = words.new_empty(batch * chunks * room + WORD)[: batch * chunks * room].view(batch, chunks, room)
     launch(_listed(), batch, chunks, inputs, words, places, counts, spikes, gathered, pieces=batch)
-    return Events(words, places, counts, gathered, steps, int(spikes.sum()))
+    return Events(words, places, counts, gathered, steps, spikes)
 
 
 @cache
@@ -271,7 +239,6 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
 
 __all__ = [
     "DENSE",
-    "Events",
     "fits",
     "listed",
     "pays",

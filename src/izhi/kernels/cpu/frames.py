@@ -10,7 +10,6 @@ from torch import Tensor
 
 from izhi.compiled import inlined
 from izhi.errors import ShapeError
-from izhi.kernels.cpu.bits import WORD
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
@@ -22,6 +21,7 @@ from izhi.kernels.cpu.parallel import (
 )
 from izhi.kernels.cpu.rate import mix
 from izhi.kernels.cpu.scalars import f32
+from izhi.kernels.events import WORD
 from izhi.kernels.vocabulary import Value
 
 _u32 = np.uint32

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from izhi.compiled import inlined
-from izhi.kernels.cpu.bits import WORD, words_of_floats
+from izhi.kernels.cpu.bits import words_of_floats
 from izhi.kernels.cpu.matrix_unit import multiply_samples
 from izhi.kernels.cpu.rows import add_rows, list_bits
 from izhi.kernels.cpu.scalars import f32, load_bf16, store_bf16
+from izhi.kernels.events import WORD
 from izhi.kernels.plan import Plan
 from izhi.kernels.vocabulary import Scalar, Value
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from izhi.compiled import inlined
-from izhi.kernels.cpu.bits import WORD, word_of
+from izhi.kernels.cpu.bits import word_of
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
@@ -25,6 +25,7 @@ from izhi.kernels.cpu.parallel import (
     wide_vectors,
 )
 from izhi.kernels.cpu.scalars import codec
+from izhi.kernels.events import WORD
 from izhi.kernels.vocabulary import Value
 
 _u32 = np.uint32

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from izhi.compiled import inlined
-from izhi.kernels.cpu.bits import WORD
 from izhi.kernels.cpu.event_tiles import TOGETHER, add_products, aligned, gathered, spread_sample, turned, weave_group
 from izhi.kernels.cpu.lanes import coefficients_of
 from izhi.kernels.cpu.matrix_unit import (
@@ -45,6 +44,7 @@ from izhi.kernels.cpu.recurrence import all_constants
 from izhi.kernels.cpu.rows import MANY, copy_row, fetch_row, own_line
 from izhi.kernels.cpu.scalars import WORDS, codec, f32
 from izhi.kernels.dynamics import dynamics
+from izhi.kernels.events import WORD
 from izhi.kernels.factored import Factored
 from izhi.kernels.plan import Constants, LayerCall, LayerGradients, Plan
 from izhi.kernels.vocabulary import Value, places as numbered

@@ -1,0 +1,50 @@
+"""Spikes as bits along time, and the inputs that fire at all in each sample, as kernels of any device take them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+#: Steps of a word.
+WORD = 32
+
+
+class Events(NamedTuple):
+    """Spikes (T, B, N), and which inputs fire at all.
+
+    Attributes:
+        words: (B, ⌈T/32⌉, N), bits along time.
+        places: (B, N) int32; the inputs of each sample that fire, and anything behind them.
+        counts: (B,) int32; how many those are.
+        gathered: (B, ⌈T/32⌉, ⌈N/32⌉·32); the words of the inputs that fire side by side, zeros up to whole groups of
+            32, and anything behind them.
+        steps: T.
+        fired: (B,) int64; spikes of each sample.
+    """
+
+    words: Tensor
+    places: Tensor
+    counts: Tensor
+    gathered: Tensor
+    steps: int
+    fired: Tensor
+
+    @property
+    def spikes(self) -> int:
+        """How many there are."""
+        return int(self.fired.sum())
+
+    @property
+    def density(self) -> float:
+        """The share of 1 among the spikes."""
+        batch, _, inputs = self.words.shape
+        return self.spikes / max(1, self.steps * batch * inputs)
+
+    @property
+    def active(self) -> float:
+        """The share of inputs that fire at all, of all samples together."""
+        return int(self.counts.sum()) / max(1, self.places.numel())
+
+
+__all__ = ["WORD", "Events"]
