@@ -26,7 +26,7 @@ def inlined(function: Function) -> Function:
     each a new name in each process. And where it called another one by name, that of two processes could be the same:
     of two closures of one function, both kept on disk and then loaded, one would run in place of the other.
     """
-    marked: Function = register_jitable(error_model="numpy", forceinline=True)(function)
+    marked: Function = register_jitable(error_model="numpy", forceinline=True, no_cfunc_wrapper=True)(function)
     return marked
 
 

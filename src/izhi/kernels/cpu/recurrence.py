@@ -154,7 +154,7 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
 
 
 @cache
-def _backward(plan: Plan, fed_back: bool, factored: bool) -> Kernel:
+def _backward(plan: Plan, fed_back: bool) -> Kernel:
     load, store, element = codec(plan.dtype)
     arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
     collect, add = coefficients_of(plan)
@@ -163,7 +163,7 @@ def _backward(plan: Plan, fed_back: bool, factored: bool) -> Kernel:
     shared, quantized = plan.shared, plan.quantized
     learn, learn_decay = plan.learn != "none", plan.learn == "all"
     two, DECAY = own == 2, places(Constants, WORDS).decay
-    unit = fed_back and plan.dtype == torch.bfloat16
+    unit, takes_factors = fed_back and plan.dtype == torch.bfloat16, plan.dtype == torch.float32
 
     @compile_kernel
     def backward(data):  # type: ignore[no-untyped-def]
@@ -188,7 +188,7 @@ def _backward(plan: Plan, fed_back: bool, factored: bool) -> Kernel:
             of_currents = np.zeros((samples, neurons), np.float32)
             of_spikes = np.zeros((samples, columns), np.float32)
             fed = np.zeros(most, np.float32)
-        if factored:
+        if takes_factors:  # for one kernel of both kinds of gradients; without factors there are 0 outputs
             outputs, apart = number(data, 21), number(data, 22)
             g_out = array(data, 11, (steps, lanes // apart, outputs), f32)
             weight = array(data, 23, (outputs, apart), f32)
@@ -256,8 +256,11 @@ def _backward(plan: Plan, fed_back: bool, factored: bool) -> Kernel:
                     t = length - 1 - ahead
                     x_t, y_t = x[begin + t, start:stop], y[begin + t, start:stop]
                     grad_spikes_t = grad_spikes[begin + t, start:stop]
-                    if factored:
-                        multiply_factors(g_out[begin + t], weight, start, size, made)
+                    if takes_factors:
+                        if outputs > 0:
+                            multiply_factors(g_out[begin + t], weight, start, size, made)
+                        else:
+                            copy(grad_spikes_t, made, size)
                     grad_x_t, grad_y_t = (
                         grad_x[begin + t, start:stop],
                         grad_y[begin + t, start:stop],
@@ -272,7 +275,7 @@ def _backward(plan: Plan, fed_back: bool, factored: bool) -> Kernel:
                         if filtered:
                             a, b = path_t[own, i], path_t[states - 1, i]
                             _, _, current, g = arrive(arriving, beside, a, b, s)
-                        gs = made[i] if factored else load(grad_spikes_t[i])
+                        gs = made[i] if takes_factors else load(grad_spikes_t[i])
                         if fed_back:
                             gs += fed[i]
                         gv, gu, gc, gg, to_bias, gp = retreat(
@@ -424,7 +427,7 @@ def _gradients(
         most = _whole_samples(lanes, len(feedback), SAMPLES_BACK)
         tiles = tiles_of if plan.dtype == torch.float32 else matrix_tiles
         pieces, blocks = -(-lanes // most), (most, len(feedback), tiles(feedback))
-    factors: tuple[int | torch.Tensor, ...] = ()
+    factors: tuple[int | torch.Tensor, ...] = (0, 1, 0)
     if isinstance(grad_spikes, Factored):
         # Zeros make the outputs a multiple of 4.
         g, weight = (x.float() for x in grad_spikes.factors)
@@ -432,7 +435,7 @@ def _gradients(
         weight = torch.nn.functional.pad(weight, (0, 0, 0, -len(weight) % 4)).contiguous()
         factors = (*weight.shape, weight)
     launch(
-        _backward(plan, feedback is not None, bool(factors)), *_arguments(plan, call, keep_every), kept, grad_spikes,
+        _backward(plan, feedback is not None), *_arguments(plan, call, keep_every), kept, grad_spikes,
         grad_last, grad_x, 0 if grad_y is None else grad_y, grad_first, 0 if grad_bias is None else grad_bias,
         0 if grad_p is None else grad_p, *blocks, *factors, pieces=pieces,
     )  # fmt: skip
