@@ -451,6 +451,31 @@ def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], la
     return figure
 
 
+def ratios(panels: Mapping[str, Sequence[tuple[float, float]]], label: str) -> Figure:
+    """A ratio over each of several quantities, a panel each; a dashed line is at 1.
+
+    Args:
+        panels: label of the horizontal axis → (x, ratio) points.
+        label: of the vertical axis.
+    """
+    figure = Figure(figsize=(3.2 * len(panels), 3.2), layout="constrained")
+    all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for number, (axes, (title, points)) in enumerate(zip(all_axes, panels.items(), strict=True)):
+        if points:
+            x, y = zip(*sorted(points), strict=True)
+            axes.plot(x, y, "o-", markersize=4, color=COLOURS[0])
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(x, [f"{value:g}" for value in x], rotation=45 if len(x) > 3 else 0)
+            axes.minorticks_off()
+        axes.axhline(1, ls="--", color="0.5", lw=1)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel(title)
+        axes.grid(alpha=0.3)
+        if number == 0:
+            axes.set_ylabel(label)
+    return figure
+
+
 def evolution(history: Sequence[Mapping[str, float]], title: str) -> Figure:
     """Loss and accuracy over generations.
 

@@ -10,7 +10,9 @@ import torch
 
 from izhi import cli
 from izhi.experiments import benchmark
+from izhi.experiments.benchmark.ours import OURS
 from izhi.experiments.benchmark.peers import PEERS
+from izhi.experiments.benchmark.runner import growth_figure, ratio_figure
 from izhi.experiments.benchmark.work import Work
 
 
@@ -125,3 +127,42 @@ def test_it_explains_which_way_each_layer_goes(tmp_path, capsys):
     assert "no contender is Izhi's" in capsys.readouterr().err
     assert cli.main(["bench", "--explain", "--batch", "0"]) == 2
     assert "batch is 0, expected at least 1" in capsys.readouterr().err
+
+
+def test_growth_is_over_one_number_at_a_time_and_ratios_are_to_bare_layers_of_the_same_format():
+    """Izhi takes half of the bare layers' time at T = 50 and twice at two layers; both are read off the lines."""
+
+    def measured(name, seconds, **work):
+        return benchmark.Measurement(name, Work(**work), train=[seconds])
+
+    rows = [
+        measured("Izhi normalized", 1.0), measured("linear layers, fp32", 1.0), measured("linear layers, bf16", 4.0),
+        measured("Izhi normalized", 1.0, steps=50), measured("linear layers, fp32", 2.0, steps=50),
+        measured("Izhi normalized", 6.0, layers=2), measured("linear layers, fp32", 3.0, layers=2),
+        measured("Izhi normalized", 9.0, layers=2, steps=50), benchmark.Measurement("spyx LIF", Work(), problem="no"),
+    ]  # fmt: skip
+
+    def lines(figure):
+        return {
+            axes.get_xlabel(): [list(map(tuple, line.get_xydata())) for line in axes.lines if line.get_marker() == "o"]
+            for axes in figure.axes
+        }
+
+    assert lines(ratio_figure(rows, "32-true")) == {
+        "time steps T": [[(25, 1.0), (50, 0.5)]],
+        "hidden neurons": [[(512, 1.0)]],
+        "batch size": [[(256, 1.0)]],
+        "hidden layers": [[(1, 1.0), (2, 2.0)]],
+    }
+    assert lines(growth_figure(rows))["time steps T"] == [
+        [(25, 1000.0), (50, 1000.0)], [(25, 1000.0), (50, 2000.0)], [(25, 4000.0)],
+    ]  # fmt: skip
+
+
+def test_a_network_of_several_hidden_layers():
+    work = Work(steps=3, batch=4, inputs=784, hidden=8, layers=3)
+    assert work.text == "784-8-8-8-10"
+    assert [tuple(x.weight.shape) for x in work.row() if x is not None] == [(8, 784), (8, 8), (8, 8), (10, 8)]
+    for name in ("Izhi normalized", "linear layers, fp32"):
+        steps = OURS[name](work)
+        steps.train(*work.samples())

@@ -13,7 +13,7 @@ from izhi.network.layers import each_step
 
 #: Settings of the hidden layers.
 _LAYERS: dict[str, Callable[[Work], dict[str, object]]] = {
-    "linear": lambda work: {"hidden": (work.hidden,)},
+    "linear": lambda work: {"hidden": work.widths[1:-1]},
     "convolutional": lambda work: {"layers": "conv 12x5, pool 2, conv 64x5, pool 2"},
 }
 

@@ -28,6 +28,7 @@ from izhi.experiments.benchmark.ours import OURS
 from izhi.experiments.benchmark.peers import PEERS
 from izhi.experiments.benchmark.work import Work
 from izhi.files import make_folder, write_bytes
+from izhi.training.fabric import fast_precision
 
 #: What JSON holds of measurements.
 Numbers: TypeAlias = dict[str, Any]
@@ -37,12 +38,16 @@ YARDSTICK = "Izhi normalized"
 #: Contenders of convolutional networks.
 CONVOLUTIONAL = [*ours.WITH_CONVOLUTIONS, *peers.WITH_CONVOLUTIONS]
 #: Contenders of the figures of growth.
-GROWING = (YARDSTICK, "linear layers, bf16", "snnTorch LIF")
+GROWING = (YARDSTICK, "linear layers, bf16", "linear layers, fp32", "snnTorch LIF")
 GROWTH: dict[str, tuple[int, ...]] = {
     "steps": (10, 25, 50, 100, 250, 500, 1000),
     "hidden": (64, 128, 256, 512, 1024, 2048, 4096),
     "batch": (16, 32, 64, 128, 256, 512, 1024),
+    "layers": (1, 2, 3),
 }
+_LABELS = {
+    "steps": "time steps T", "hidden": "hidden neurons", "batch": "batch size", "layers": "hidden layers",
+}  # fmt: skip
 _PACKAGES = (
     "izhi", "torch", "numba", "numpy", "snntorch", "spikingjelly", "norse", "spyx", "jax", "sinabs",
     "rockpool",
@@ -181,7 +186,7 @@ def benchmark(
 ) -> list[Measurement]:  # fmt: skip
     """The comparison at each piece of work, and how cost grows; writes what ``folder`` will hold.
 
-    bench.json has every number, bench.md the table, speed.png and growth.png the figures.
+    bench.json has every number, bench.md the table, speed.png, growth.png and ratio.png the figures.
 
     Raises:
         SettingError: for no rounds, threads or repeats, or an empty piece of work.
@@ -206,6 +211,7 @@ def benchmark(
         content["growth"] = [asdict(row) for row in grown]
         _write(folder, content)
         plots.save(growth_figure(grown), folder / "growth.png")
+        plots.save(ratio_figure(grown, fast_precision("cpu")), folder / "ratio.png")
     return rows
 
 
@@ -265,19 +271,41 @@ def figure(rows: Sequence[Measurement]) -> Figure:
     return plots.bars(panels, label, lambda name: name in OURS)
 
 
-def growth_figure(rows: Sequence[Measurement]) -> Figure:
-    """Time of a training step over T, width and batch, each on logarithmic axes."""
-    labels = {"steps": "time steps T", "hidden": "hidden neurons", "batch": "batch size"}
+def _ladder(rows: Sequence[Measurement], what: str) -> dict[str, list[tuple[float, Measurement]]]:
+    """Of each contender the measurements in which only one number is not the usual one, and that number."""
     usual = asdict(Work())
-    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for what, label in labels.items():
-        lines: dict[str, list[tuple[float, float]]] = {}
-        for row in rows:
-            values = asdict(row.work)
-            others = all(values[k] == usual[k] for k in values if k != what)
-            if others and not row.problem and values[what] in GROWTH[what]:
-                point = (float(values[what]), row.milliseconds("train"))
-                if point[0] not in [x for x, _ in lines.setdefault(row.name, [])]:
-                    lines[row.name].append(point)
-        panels[label] = lines
+    found: dict[str, list[tuple[float, Measurement]]] = {}
+    for row in rows:
+        values = asdict(row.work)
+        if not row.problem and values[what] in GROWTH[what] and {**usual, what: values[what]} == values:
+            found.setdefault(row.name, []).append((float(values[what]), row))
+    return found
+
+
+def growth_figure(rows: Sequence[Measurement]) -> Figure:
+    """Time of a training step over T, width, batch and hidden layers, each on logarithmic axes."""
+    panels = {
+        label: {
+            name: [(value, row.milliseconds("train")) for value, row in points]
+            for name, points in _ladder(rows, what).items()
+        }
+        for what, label in _LABELS.items()
+    }
     return plots.growth(panels, "training step (ms)")
+
+
+def ratio_figure(rows: Sequence[Measurement], precision: str) -> Figure:
+    """A training step over that of bare linear layers in the same format, over T, width, batch and hidden layers.
+
+    Args:
+        rows: measurements.
+        precision: in which Izhi computes here.
+    """
+    bare = "linear layers, bf16" if precision == "bf16-mixed" else "linear layers, fp32"
+    panels: dict[str, list[tuple[float, float]]] = {}
+    for what, label in _LABELS.items():
+        found = _ladder(rows, what)
+        floor = dict(found.get(bare, []))
+        points = found.get(YARDSTICK, [])
+        panels[label] = [(value, row.ratio(floor[value], "train")) for value, row in points if value in floor]
+    return plots.ratios(panels, f"training step / {bare}")

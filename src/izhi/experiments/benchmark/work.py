@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
@@ -17,8 +18,9 @@ SIDE = 28
 class Work:
     """A network over T steps, and a batch of samples for it.
 
-    It is inputs → hidden → classes, linear layers with neurons behind each; or, convolutional, that of snnTorch's
-    sixth tutorial: 12C5-MP2-64C5-MP2-classes with neurons behind each convolution and the linear layer.
+    It is inputs → hidden → classes, linear layers with neurons behind each, and as many hidden ones as ``layers``
+    (libraries that give no single layers build one); or, convolutional, that of snnTorch's sixth tutorial:
+    12C5-MP2-64C5-MP2-classes with neurons behind each convolution and the linear layer.
     """
 
     steps: int = 25
@@ -26,19 +28,25 @@ class Work:
     inputs: int = 784
     hidden: int = 512
     classes: int = 10
+    layers: int = 1
     network: Literal["linear", "convolutional"] = "linear"
 
     @property
     def text(self) -> str:
         """The network in a line."""
         if self.network == "linear":
-            return f"{self.inputs}-{self.hidden}-{self.classes}"
+            return "-".join(str(width) for width in self.widths)
         return f"12C5-MP2-64C5-MP2-{self.classes}"
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Of the linear network's inputs, hidden layers and outputs."""
+        return (self.inputs, *[self.hidden] * self.layers, self.classes)
 
     def row(self) -> list[nn.Module | None]:
         """The network's modules of torch, called with (samples, …); None where neurons stand."""
         if self.network == "linear":
-            return [nn.Linear(self.inputs, self.hidden), None, nn.Linear(self.hidden, self.classes), None]
+            return [x for before, after in pairwise(self.widths) for x in (nn.Linear(before, after), None)]
         return [
             nn.Unflatten(1, (1, SIDE, SIDE)),
             nn.Conv2d(1, 12, 5), None, nn.MaxPool2d(2),
