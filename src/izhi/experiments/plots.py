@@ -394,16 +394,18 @@ def bars(
     label: str,
     is_ours: Callable[[str], bool],
 ) -> Figure:
-    """Horizontal bars on a logarithmic axis, fastest first, a panel per title.
+    """Horizontal bars on a logarithmic axis, fastest first, a panel per title, one below the other.
 
     Args:
         panels: title → (name, value, times the yardstick or None).
         label: of the axis of values.
         is_ours: whether a name is drawn in the first colour.
     """
-    longest = max(len(entries) for entries in panels.values())
-    figure = Figure(figsize=(6.4 * len(panels), 1.0 + 0.28 * longest), layout="constrained")
-    for axes, (title, entries) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+    rows = sum(len(entries) for entries in panels.values())
+    figure = Figure(figsize=(7.4, 0.9 * len(panels) + 0.23 * rows), layout="constrained")
+    heights = [max(1, len(entries)) for entries in panels.values()]
+    all_axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (title, entries) in zip(all_axes, panels.items(), strict=True):
         ordered = sorted(entries, key=lambda entry: entry[1])
         colours = [
             "#7F7F7F" if name.startswith("linear") else COLOURS[0] if is_ours(name) else COLOURS[1]
@@ -415,14 +417,26 @@ def bars(
             [f"{x:,.{1 if x < 100 else 0}f} ms" + (f"  ×{r:.1f}" if r else "") for _, x, r in ordered],
             padding=3, fontsize=8,
         )  # fmt: skip
+        axes.tick_params(axis="y", labelsize=8)
         axes.invert_yaxis()
+        axes.margins(y=0.01)
         axes.set_xscale("log")
-        axes.set_xlim(1, 20 * max((x for _, x, _ in ordered), default=1))
-        axes.set_xlabel(label)
-        axes.set_title(title)
+        axes.set_xlim(1, 40 * max((x for _, x, _ in ordered), default=1))
+        axes.set_title(title, fontsize=10)
         axes.grid(axis="x", alpha=0.3)
         axes.set_axisbelow(True)
+    figure.supxlabel(label, fontsize=9)
     return figure
+
+
+def _in_two_columns(panels: int) -> tuple[Figure, list[Axes]]:
+    """A figure of panels with one vertical axis for all."""
+    rows = -(-panels // 2)
+    figure = Figure(figsize=(7.4, 0.4 + 2.6 * rows), layout="constrained")
+    every = list(figure.subplots(rows, 2, squeeze=False, sharey=True).flat)
+    for axes in every[panels:]:
+        axes.remove()
+    return figure, every[:panels]
 
 
 def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], label: str) -> Figure:
@@ -432,9 +446,8 @@ def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], la
         panels: label of the horizontal axis → name → (x, y) points.
         label: of the vertical axis.
     """
-    figure = Figure(figsize=(4.2 * len(panels), 3.6), layout="constrained")
-    all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    for number, (axes, (title, lines)) in enumerate(zip(all_axes, panels.items(), strict=True)):
+    figure, all_axes = _in_two_columns(len(panels))
+    for axes, (title, lines) in zip(all_axes, panels.items(), strict=True):
         for place, (name, points) in enumerate(lines.items()):
             x, y = zip(*sorted(points), strict=True)
             axes.loglog(x, y, "o-", markersize=3, color=COLOURS[place], label=name)
@@ -443,12 +456,18 @@ def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], la
                     x, [y[-1] * value / x[-1] for value in x], ":", color="0.5", lw=1,
                     label="in proportion",
                 )  # fmt: skip
+        _mark(axes, sorted({x for points in lines.values() for x, _ in points}))
         axes.set_xlabel(title)
         axes.grid(alpha=0.3, which="both")
-        if number == 0:
-            axes.set_ylabel(label)
-            axes.legend(fontsize=8)
+    all_axes[0].legend(fontsize=8)
+    figure.supylabel(label, fontsize=10)
     return figure
+
+
+def _mark(axes: Axes, values: Sequence[float]) -> None:
+    """Ticks of a logarithmic axis at the values that were measured."""
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.set_xticks([], minor=True)
 
 
 def ratios(panels: Mapping[str, Sequence[tuple[float, float]]], label: str) -> Figure:
@@ -458,21 +477,17 @@ def ratios(panels: Mapping[str, Sequence[tuple[float, float]]], label: str) -> F
         panels: label of the horizontal axis → (x, ratio) points.
         label: of the vertical axis.
     """
-    figure = Figure(figsize=(3.2 * len(panels), 3.2), layout="constrained")
-    all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    for number, (axes, (title, points)) in enumerate(zip(all_axes, panels.items(), strict=True)):
+    figure, all_axes = _in_two_columns(len(panels))
+    for axes, (title, points) in zip(all_axes, panels.items(), strict=True):
         if points:
             x, y = zip(*sorted(points), strict=True)
-            axes.plot(x, y, "o-", markersize=4, color=COLOURS[0])
-            axes.set_xscale("log", base=2)
-            axes.set_xticks(x, [f"{value:g}" for value in x], rotation=45 if len(x) > 3 else 0)
-            axes.minorticks_off()
+            axes.semilogx(x, y, "o-", markersize=4, color=COLOURS[0])
+            _mark(axes, x)
         axes.axhline(1, ls="--", color="0.5", lw=1)
         axes.set_ylim(bottom=0)
         axes.set_xlabel(title)
         axes.grid(alpha=0.3)
-        if number == 0:
-            axes.set_ylabel(label)
+    figure.supylabel(label, fontsize=10)
     return figure
 
 
