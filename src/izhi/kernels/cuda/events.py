@@ -15,7 +15,7 @@ import triton.language as tl
 from torch import Tensor, nn
 
 from izhi.kernels.cuda.scalars import OPTIONS, constant, is_interpreted
-from izhi.kernels.events import WORD, Events
+from izhi.kernels.events import WORD, Events, number_of_bits
 from izhi.kernels.plan import BitKernels, ProductKernels
 
 #: Inputs of one piece of a product, and outputs of one program.
@@ -28,29 +28,17 @@ _PARTS = 8
 _FACTOR = constant(tl.float32 if is_interpreted() else tl.bfloat16)
 
 
-@triton.jit
-def _number_of_bits(word):  # type: ignore[no-untyped-def]
-    """How many bits of each word are set."""
-    x = word.to(tl.uint32, bitcast=True)
-    x = x - ((x >> 1) & 0x55555555)
-    x = (x & 0x33333333) + ((x >> 2) & 0x33333333)
-    x = (x + (x >> 4)) & 0x0F0F0F0F
-    return ((x * 0x01010101) >> 24).to(tl.int32)
-
-
 @triton.jit  # type: ignore[untyped-decorator]
-def _list(words, places, counts, fired, gathered, chunks, inputs, room, block: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The inputs of a sample that fire, their words side by side, and how many spikes they have."""
+def _list(words, places, counts, gathered, chunks, inputs, room, block: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The inputs of a sample that fire, and their words side by side."""
     sample = tl.program_id(0).to(tl.int64)
     count = 0
-    spikes = tl.zeros((block,), tl.int32)
     for begin in range(0, inputs, block):
         i = begin + tl.arange(0, block)
         ever = tl.zeros((block,), tl.int32)
         for c in range(chunks):
             word = tl.load(words + (sample * chunks + c) * inputs + i, i < inputs, 0)
             ever = ever | word
-            spikes += _number_of_bits(word)
         fires = (ever != 0).to(tl.int32)
         to = count + tl.cumsum(fires, 0) - fires
         tl.store(places + sample * inputs + to, i, ever != 0)
@@ -59,7 +47,6 @@ def _list(words, places, counts, fired, gathered, chunks, inputs, room, block: t
             tl.store(gathered + (sample * chunks + c) * room + to, word, ever != 0)
         count += tl.sum(fires, 0)
     tl.store(counts + sample, count)
-    tl.store(fired + sample, tl.sum(spikes, 0).to(tl.int64))
 
 
 @triton.jit
@@ -89,6 +76,15 @@ def currents_of(gathered, places, count, rows, outputs, o, block: tl.constexpr, 
         weights = tl.load(rows + found[:, None].to(tl.int64) * outputs + o[None, :], inside, 0.0)
         sums = tl.dot(spikes, weights.to(_FACTOR), sums)
     return sums
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _expand(words, out, steps, batch, chunks, inputs, block: tl.constexpr):  # type: ignore[no-untyped-def]
+    sample, c = (tl.program_id(0) // chunks).to(tl.int64), tl.program_id(0) % chunks
+    i, t = tl.program_id(1) * block + tl.arange(0, block), c * 32 + tl.arange(0, 32)
+    spikes = _spread(tl.load(words + (sample * chunks + c) * inputs + i, i < inputs, 0))
+    to = out + (t[:, None].to(tl.int64) * batch + sample) * inputs + i[None, :]
+    tl.store(to, spikes, (t < steps)[:, None] & (i < inputs)[None, :])
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -134,8 +130,12 @@ def _shifts(device: torch.device) -> Tensor:
 
 def dense(words: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
     """Words (B, ⌈T/32⌉, N) → spikes (T, B, N) of 0 and 1."""
-    spikes = (words[:, :, None] >> _shifts(words.device)) & 1
-    return spikes.flatten(1, 2)[:, :steps].transpose(0, 1).to(dtype, memory_format=torch.contiguous_format)
+    batch, chunks, inputs = words.shape
+    out = torch.empty(steps, batch, inputs, dtype=dtype, device=words.device)
+    grid: Any = (batch * chunks, triton.cdiv(inputs, BLOCK))
+    if out.numel():
+        _expand[grid](words.contiguous(), out, steps, batch, chunks, inputs, block=BLOCK)
+    return out
 
 
 def packed(spikes: Tensor) -> Tensor:
@@ -149,8 +149,7 @@ def packed(spikes: Tensor) -> Tensor:
 
 def counted(words: Tensor) -> Tensor:
     """How many bits each input has in all words (B, ⌈T/32⌉, N) → (N,) in float32."""
-    bits = (words[..., None, :] >> _shifts(words.device)) & 1
-    return bits.sum((0, 1, 2)).float()
+    return number_of_bits(words).sum((0, 1)).float()
 
 
 def listed(words: Tensor, steps: int) -> Events:
@@ -158,10 +157,10 @@ def listed(words: Tensor, steps: int) -> Events:
     batch, chunks, inputs = words.shape
     words, room = words.contiguous(), -(-inputs // WORD) * WORD
     places, counts = torch.empty_like(words[:, 0]), words.new_empty(batch)
-    gathered, fired = words.new_empty(batch, chunks, room), counts.long()
+    gathered = words.new_empty(batch, chunks, room)
     if batch:
-        _list[(batch,)](words, places, counts, fired, gathered, chunks, inputs, room, block=_LISTED)
-    return Events(words, places, counts, gathered, steps, fired)
+        _list[(batch,)](words, places, counts, gathered, chunks, inputs, room, block=_LISTED)
+    return Events(words, places, counts, gathered, steps)
 
 
 def rows_of(weight: Tensor) -> Tensor:
