@@ -100,6 +100,9 @@ OURS: dict[str, Callable[[Work], Steps]] = {
     "Izhi normalized, exponential": _izhi(neuron="normalized", connection="exponential"),
     "Izhi normalized, conductance": _izhi(neuron="normalized", connection="conductance"),
     "Izhi normalized, recurrent": _izhi(neuron="normalized", connection="recurrent"),
+    "Izhi normalized, learned": _izhi(
+        neuron="normalized", learn=("a1", "a2", "a3", "b1", "b2", "c", "d", "threshold", "gain"), per_neuron=True
+    ),
     "Izhi normalized, fp32": _izhi(neuron="normalized", precision="32-true"),
     "Izhi normalized, 16-bit states": _izhi(neuron="normalized", state_bits=16),
     "Izhi normalized, 16-bit states, 4-bit weights": _izhi(neuron="normalized", state_bits=16, weight_bits=4),

@@ -90,8 +90,9 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
         spikes = array(data, 11, (steps, lanes), element)
         kept = array(data, 12, (steps, states, lanes), f32)
         last = array(data, 13, (states, lanes), f32)
-        most = number(data, 14)
+        most = BLOCK
         if fed_back:
+            most = number(data, 14)
             feedback, arriving = number(data, 17), array(data, 18, (steps, lanes), element)
             places = np.zeros((most // number(data, 15), number(data, 15)), np.int32)
             counts, sums = np.zeros(len(places), np.int64), np.zeros(number(data, 16), np.float32)
@@ -99,9 +100,10 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
         worker, workers = share(data)
         blocks = (lanes + most - 1) // most
         s = all_constants(constants)
-        z = np.zeros((4, most), np.float32)
-        q = np.zeros((rows, most), np.float32)
-        bias_of = np.zeros(most, np.float32)
+        # Of one piece of memory, and a block's size a constant, so that LLVM sees which of these lie apart from each
+        # other: else it would not use vectors.
+        room = np.zeros((5 + rows, most), np.float32)
+        z, q, bias_of = room[:4], room[4 : 4 + rows], room[4 + rows]
         for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
             start = block * most
             size = min(most, lanes - start)
@@ -181,8 +183,9 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
         grad_first = array(data, 15, (states, lanes), f32)
         grad_bias = array(data, 16, lanes, f32)
         grad_p = array(data, 17, (summed, lanes), f32)
-        most = number(data, 18)
+        most = BLOCK
         if fed_back:
+            most = number(data, 18)
             neurons, feedback = number(data, 19), number(data, 20)
             samples, columns = whole_tiles(most // neurons, ROWS), whole_tiles(neurons, COLUMNS)
             of_currents = np.zeros((samples, neurons), np.float32)
@@ -192,18 +195,15 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
             outputs, apart = number(data, 21), number(data, 22)
             g_out = array(data, 11, (steps, lanes // apart, outputs), f32)
             weight = array(data, 23, (outputs, apart), f32)
-            made = np.zeros(most, np.float32)
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + most - 1) // most
         s = all_constants(constants)
-        z = np.zeros((4, most), np.float32)
+        # Of one piece of memory, as forward.
+        room = np.zeros((11 + rows + summed, most), np.float32)
+        z, gz, q, total = room[:4], room[4:8], room[8 : 8 + rows], room[11 + rows :]
+        bias_of, bias_sum, made = room[8 + rows], room[9 + rows], room[10 + rows]
         path = np.empty((min(keep_every, steps), 4, most), np.float32)
-        gz = np.zeros((4, most), np.float32)
-        q = np.zeros((rows, most), np.float32)
-        bias_of = np.zeros(most, np.float32)
-        bias_sum = np.zeros(most, np.float32)
-        total = np.zeros((summed, most), np.float32)
         for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
             start = block * most
             size = min(most, lanes - start)
