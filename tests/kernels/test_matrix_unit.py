@@ -20,7 +20,9 @@ from izhi.network.connections import CONNECTIONS, AxonalDelay, ExponentialSynaps
 from izhi.neurons import ORDERS
 from izhi.training.activity import Activity
 
-needs_unit = pytest.mark.skipif(not matrix_unit.is_there(), reason="this CPU has no matrix unit (AMX)")
+needs_unit = pytest.mark.skipif(
+    not matrix_unit.is_there(), reason="this CPU multiplies no bfloat16 (AMX, AVX-512 BF16)"
+)
 quick = settings(deadline=None, max_examples=12)
 steps, batches, widths = st.integers(1, 70), st.integers(1, 9), st.integers(1, 100)
 #: Largest difference of what is rounded to bfloat16, relative to the largest number.
@@ -310,9 +312,9 @@ def test_ways_are_said() -> None:
     with paths.recorded() as found:
         network(spikes)
     assert [x.way for x in found] == [
-        "matrix unit, spikes as bits along time",
+        f"{matrix_unit.name()}, spikes as bits along time",
         "one kernel, product and all (Numba)",
-        "matrix unit, spikes as bits along time",
+        f"{matrix_unit.name()}, spikes as bits along time",
         "one kernel through all steps (Numba)",
     ]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from izhi.errors import ShapeError
 from izhi.kernels import paths
-from izhi.kernels.cpu import bits, events
+from izhi.kernels.cpu import bits, events, matrix_unit
 from izhi.kernels.cpu.rows import FEW
 from izhi.kernels.deferred import Deferred, dense, settled
 from izhi.kernels.devices import bits_on, takes_bits
@@ -246,10 +246,12 @@ def _fits_unit(spikes: PackedSpikes, weight: Tensor, are_hidden: bool) -> bool:
 
 
 def _say_unit(inputs: int, outputs: int, found: Events) -> None:
-    """Say that a product goes to a matrix unit."""
+    """Say that a product of bits goes to a matrix unit, or to vectors of bfloat16."""
     if paths.are_asked():
         why = f"{found.active:.0%} of inputs fire in a sample"
-        paths.take(f"product {inputs} → {outputs}", "matrix unit, spikes as bits along time", why)
+        on_cpu = found.words.device.type == "cpu"
+        what = matrix_unit.name() if on_cpu else "matrix unit"
+        paths.take(f"product {inputs} → {outputs}", f"{what}, spikes as bits along time", why)
 
 
 def spikes_of_neurons(spikes: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from izhi.kernels.cpu.matrix_unit import (
     TILE_ROWS,
     WOVEN,
     configure_tiles,
+    has_unit,
     load_tile,
     multiply_tiles,
     pair_rows,
@@ -27,6 +28,7 @@ from izhi.kernels.cpu.matrix_unit import (
     spread_step,
     spread_words,
     store_tile,
+    tile_memory,
     transpose_floats,
     transpose_to_woven,
     weave_rows,
@@ -107,50 +109,50 @@ def spread_sample(words: Value, groups: Value, halves: Value, left: Value) -> No
 
 
 @inlined
-def _multiply_wide(left: Value, right: Value, groups: Value, halves: Value, to: Value) -> None:
+def _multiply_wide(tiles: Value, left: Value, right: Value, groups: Value, halves: Value, to: Value) -> None:
     """32 steps of ``groups`` of 32 inputs times their rows of 32 outputs, into rows of 64 float32."""
-    zero_tile(0)
-    zero_tile(1)
-    zero_tile(2)
-    zero_tile(3)
+    zero_tile(tiles, 0)
+    zero_tile(tiles, 1)
+    zero_tile(tiles, 2)
+    zero_tile(tiles, 3)
     for g in range(groups):
         at = 2 * TILE_BYTES * g
-        load_tile(4, left + at, 64)
-        load_tile(6, right + at, 64)
-        load_tile(7, right + at + TILE_BYTES, 64)
-        multiply_tiles(0, 4, 6)
-        multiply_tiles(1, 4, 7)
+        load_tile(tiles, 4, left + at, 64)
+        load_tile(tiles, 6, right + at, 64)
+        load_tile(tiles, 7, right + at + TILE_BYTES, 64)
+        multiply_tiles(tiles, 0, 4, 6)
+        multiply_tiles(tiles, 1, 4, 7)
         if halves == 2:
-            load_tile(5, left + at + TILE_BYTES, 64)
-            multiply_tiles(2, 5, 6)
-            multiply_tiles(3, 5, 7)
-    store_tile(0, to, 256)
-    store_tile(1, to + 64, 256)
+            load_tile(tiles, 5, left + at + TILE_BYTES, 64)
+            multiply_tiles(tiles, 2, 5, 6)
+            multiply_tiles(tiles, 3, 5, 7)
+    store_tile(tiles, 0, to, 256)
+    store_tile(tiles, 1, to + 64, 256)
     if halves == 2:
-        store_tile(2, to + 16 * 256, 256)
-        store_tile(3, to + 16 * 256 + 64, 256)
+        store_tile(tiles, 2, to + 16 * 256, 256)
+        store_tile(tiles, 3, to + 16 * 256 + 64, 256)
 
 
 @inlined
-def _multiply_narrow(left: Value, right: Value, groups: Value, halves: Value, to: Value) -> None:
+def _multiply_narrow(tiles: Value, left: Value, right: Value, groups: Value, halves: Value, to: Value) -> None:
     """The same for 16 outputs, whose rows lie side by side."""
-    zero_tile(0)
-    zero_tile(1)
+    zero_tile(tiles, 0)
+    zero_tile(tiles, 1)
     for g in range(groups):
-        load_tile(4, left + 2 * TILE_BYTES * g, 64)
-        load_tile(6, right + TILE_BYTES * g, 64)
-        multiply_tiles(0, 4, 6)
+        load_tile(tiles, 4, left + 2 * TILE_BYTES * g, 64)
+        load_tile(tiles, 6, right + TILE_BYTES * g, 64)
+        multiply_tiles(tiles, 0, 4, 6)
         if halves == 2:
-            load_tile(5, left + 2 * TILE_BYTES * g + TILE_BYTES, 64)
-            multiply_tiles(1, 5, 6)
-    store_tile(0, to, 64)
+            load_tile(tiles, 5, left + 2 * TILE_BYTES * g + TILE_BYTES, 64)
+            multiply_tiles(tiles, 1, 5, 6)
+    store_tile(tiles, 0, to, 64)
     if halves == 2:
-        store_tile(1, to + TILE_BYTES, 64)
+        store_tile(tiles, 1, to + TILE_BYTES, 64)
 
 
 @cache
 def _product(size: int) -> Kernel:
-    wide = size == MANY
+    wide, by_unit = size == MANY, has_unit()
 
     @compile_kernel
     def product(data):  # type: ignore[no-untyped-def]
@@ -168,7 +170,8 @@ def _product(size: int) -> Kernel:
         right_room, right = aligned(most * 2 * TILE_BYTES)
         sums_room, sums = aligned(together * WORD * 4 * size)
         rows = np.zeros(most * WORD, np.int64)
-        configure_tiles(TILE_ROWS, TILE_ROWS)
+        tiles = tile_memory(by_unit)
+        configure_tiles(tiles, TILE_ROWS, TILE_ROWS)
         for b in range(worker * batch // workers, (worker + 1) * batch // workers):
             active, found = np.int64(counts[b]), places[b]
             groups = (active + WORD - 1) // WORD
@@ -192,9 +195,9 @@ def _product(size: int) -> Kernel:
                             halves = 1 if steps - WORD * (start + c) <= TILE_ROWS else 2
                             to = sums + c * WORD * 4 * size + 128 * half
                             if wide:
-                                _multiply_wide(left + c * most * 2 * TILE_BYTES, right, groups, halves, to)
+                                _multiply_wide(tiles, left + c * most * 2 * TILE_BYTES, right, groups, halves, to)
                             else:
-                                _multiply_narrow(left + c * most * 2 * TILE_BYTES, right, groups, halves, to)
+                                _multiply_narrow(tiles, left + c * most * 2 * TILE_BYTES, right, groups, halves, to)
                     for c in range(many):
                         begin = WORD * (start + c)
                         for t in range(min(WORD, steps - begin)):
@@ -210,6 +213,7 @@ def _product(size: int) -> Kernel:
 @cache
 def _gradient() -> Kernel:
     """Of the rows of a sample's inputs that fire, added up in the cache; 64 outputs at a time."""
+    by_unit = has_unit()
 
     @compile_kernel
     def gradient(data):  # type: ignore[no-untyped-def]
@@ -227,7 +231,8 @@ def _gradient() -> Kernel:
         left_room, left = aligned(2 * chunks * TILE_BYTES)
         sums_room, sums = aligned(2 * 4 * TILE_BYTES)
         nothing = np.zeros(MANY, np.uint16)
-        configure_tiles(TILE_ROWS, TILE_ROWS)
+        tiles = tile_memory(by_unit)
+        configure_tiles(tiles, TILE_ROWS, TILE_ROWS)
         for piece in range(worker * pieces // workers, (worker + 1) * pieces // workers):
             block, part = piece // parts, piece % parts
             low, high = part * inputs // parts, (part + 1) * inputs // parts
@@ -249,7 +254,7 @@ def _gradient() -> Kernel:
                     other = g[t + 1, b, block].ctypes.data if t + 1 < steps else nothing.ctypes.data
                     target = right + t // WORD * 4 * TILE_BYTES + t % WORD * 32
                     pair_rows(MANY, one, other, target)
-                add_products(words[b], found, first, last, right, left, sums, of_block)
+                add_products(tiles, words[b], found, first, last, right, left, sums, of_block)
         release_tiles()
         right_room[0], left_room[0], sums_room[0] = 0, 0, 0
 
@@ -257,28 +262,36 @@ def _gradient() -> Kernel:
 
 
 @inlined
-def _multiply_rows(left: Value, right: Value, chunks: Value) -> None:
+def _multiply_rows(tiles: Value, left: Value, right: Value, chunks: Value) -> None:
     """Spikes of 16 inputs times gradients of 64 outputs over all steps, into tiles 0 to 3."""
-    zero_tile(0)
-    zero_tile(1)
-    zero_tile(2)
-    zero_tile(3)
+    zero_tile(tiles, 0)
+    zero_tile(tiles, 1)
+    zero_tile(tiles, 2)
+    zero_tile(tiles, 3)
     for c in range(chunks):
         at = right + 4 * TILE_BYTES * c
-        load_tile(4, left + TILE_BYTES * c, 64)
-        load_tile(5, at, 64)
-        load_tile(6, at + TILE_BYTES, 64)
-        load_tile(7, at + 2 * TILE_BYTES, 64)
-        multiply_tiles(0, 4, 5)
-        multiply_tiles(1, 4, 6)
-        multiply_tiles(2, 4, 7)
-        load_tile(5, at + 3 * TILE_BYTES, 64)
-        multiply_tiles(3, 4, 5)
+        load_tile(tiles, 4, left + TILE_BYTES * c, 64)
+        load_tile(tiles, 5, at, 64)
+        load_tile(tiles, 6, at + TILE_BYTES, 64)
+        load_tile(tiles, 7, at + 2 * TILE_BYTES, 64)
+        multiply_tiles(tiles, 0, 4, 5)
+        multiply_tiles(tiles, 1, 4, 6)
+        multiply_tiles(tiles, 2, 4, 7)
+        load_tile(tiles, 5, at + 3 * TILE_BYTES, 64)
+        multiply_tiles(tiles, 3, 4, 5)
 
 
 @inlined
 def add_products(
-    words: Value, found: Value, first: Value, last: Value, right: Value, left: Value, sums: Value, into: Value
+    tiles: Value,
+    words: Value,
+    found: Value,
+    first: Value,
+    last: Value,
+    right: Value,
+    left: Value,
+    sums: Value,
+    into: Value,
 ) -> None:
     """Add, for inputs found[first] to found[last - 1] of a sample, spikes times gradients to their rows of ``into``.
 
@@ -297,7 +310,7 @@ def add_products(
         to, made = sums + group % 2 * 4 * TILE_BYTES, sums + (group + 1) % 2 * 4 * TILE_BYTES
         spikes, spread = left + group % 2 * chunks * TILE_BYTES, left + (group + 1) % 2 * chunks * TILE_BYTES
         if 0 <= group < groups:
-            _multiply_rows(spikes, right, chunks)
+            _multiply_rows(tiles, spikes, right, chunks)
         if group + 1 < groups:
             for c in range(chunks):
                 behind = words[c].ctypes.data + 4 * (first + TILE_ROWS * (group + 1))
@@ -307,15 +320,16 @@ def add_products(
             count = min(TILE_ROWS, last - before)
             scatter_rows(made, found.ctypes.data + 4 * before, count, into.ctypes.data)
         if 0 <= group < groups:
-            store_tile(0, to, 256)
-            store_tile(1, to + 64, 256)
-            store_tile(2, to + 128, 256)
-            store_tile(3, to + 192, 256)
+            store_tile(tiles, 0, to, 256)
+            store_tile(tiles, 1, to + 64, 256)
+            store_tile(tiles, 2, to + 128, 256)
+            store_tile(tiles, 3, to + 192, 256)
 
 
 @cache
 def _narrow_gradient() -> Kernel:
     """Of 16 outputs, whose sums over all samples stay in the unit; all inputs, 48 at a time."""
+    by_unit = has_unit()
 
     @compile_kernel
     def gradient(data):  # type: ignore[no-untyped-def]
@@ -336,12 +350,13 @@ def _narrow_gradient() -> Kernel:
                 one = g[t, b].ctypes.data if t < steps else nothing.ctypes.data
                 other = g[t + 1, b].ctypes.data if t + 1 < steps else nothing.ctypes.data
                 pair_rows(FEW, one, other, right + (b * chunks + t // WORD) * TILE_BYTES + t % WORD * 32)
-        configure_tiles(TILE_ROWS, TILE_ROWS)
+        tiles = tile_memory(by_unit)
+        configure_tiles(tiles, TILE_ROWS, TILE_ROWS)
         for piece in range(worker * pieces // workers, (worker + 1) * pieces // workers):
             low, high = width * piece, min(inputs, width * (piece + 1))
-            zero_tile(0)
-            zero_tile(1)
-            zero_tile(2)
+            zero_tile(tiles, 0)
+            zero_tile(tiles, 1)
+            zero_tile(tiles, 2)
             for r in range(batch * chunks):
                 of_word, spikes = words[r // chunks, r % chunks], left + r % 2 * 3 * TILE_BYTES
                 if high - low < width:  # beyond these there may be no memory
@@ -350,16 +365,16 @@ def _narrow_gradient() -> Kernel:
                 at = of_word.ctypes.data + 4 * low if high - low == width else last_words.ctypes.data
                 for k in range(3):
                     spread_words(at + 64 * k, spikes + k * TILE_BYTES)
-                load_tile(7, right + TILE_BYTES * r, 64)
-                load_tile(4, spikes, 64)
-                multiply_tiles(0, 4, 7)
-                load_tile(5, spikes + TILE_BYTES, 64)
-                multiply_tiles(1, 5, 7)
-                load_tile(6, spikes + 2 * TILE_BYTES, 64)
-                multiply_tiles(2, 6, 7)
-            store_tile(0, sums, 64)
-            store_tile(1, sums + TILE_BYTES, 64)
-            store_tile(2, sums + 2 * TILE_BYTES, 64)
+                load_tile(tiles, 7, right + TILE_BYTES * r, 64)
+                load_tile(tiles, 4, spikes, 64)
+                multiply_tiles(tiles, 0, 4, 7)
+                load_tile(tiles, 5, spikes + TILE_BYTES, 64)
+                multiply_tiles(tiles, 1, 5, 7)
+                load_tile(tiles, 6, spikes + 2 * TILE_BYTES, 64)
+                multiply_tiles(tiles, 2, 6, 7)
+            store_tile(tiles, 0, sums, 64)
+            store_tile(tiles, 1, sums + TILE_BYTES, 64)
+            store_tile(tiles, 2, sums + 2 * TILE_BYTES, 64)
             for i in range(high - low):
                 copy_row(FEW, sums + 64 * i, out[low + i].ctypes.data)
         release_tiles()

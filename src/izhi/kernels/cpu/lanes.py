@@ -98,7 +98,9 @@ def feed_back(x: Value, fired: Value, rows: Value, sums: Value, places: Value, c
 
 
 @inlined
-def feed_back_by_unit(x: Value, fired: Value, right: Value, sums: Value, neurons: Value, out: Value) -> None:
+def feed_back_by_unit(
+    tiles: Value, x: Value, fired: Value, right: Value, sums: Value, neurons: Value, out: Value
+) -> None:
     """The same in bfloat16 by the matrix unit, for up to 32 samples.
 
     Args:
@@ -109,7 +111,7 @@ def feed_back_by_unit(x: Value, fired: Value, right: Value, sums: Value, neurons
     """
     samples = len(x) // neurons
     for column in range(0, neurons, 32):
-        multiply_samples(fired.ctypes.data, samples, neurons, right, column, sums.ctypes.data, 128)
+        multiply_samples(tiles, fired.ctypes.data, samples, neurons, right, column, sums.ctypes.data, 128)
         for b in range(samples):
             start = b * neurons + column
             source, target, total = x[start : start + 32], out[start : start + 32], sums[32 * b : 32 * b + 32]

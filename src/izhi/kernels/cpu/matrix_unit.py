@@ -1,11 +1,14 @@
-"""Instructions of the matrix unit of x86 CPUs (AMX) and of the vectors that feed it, by LLVM's intrinsics.
+"""Products of tiles of bfloat16, by a matrix unit or by vectors, and what feeds them, by LLVM's intrinsics.
 
-A tile is a register of 16 rows of 64 bytes, of which there are eight; a product of two tiles of bfloat16 adds
-16 rows × 32 numbers times 32 × 16 to 16 × 16 sums in float32. The right one holds pairs of rows interleaved: row k
-is (m[2k, 0], m[2k + 1, 0], m[2k, 1], m[2k + 1, 1], …). Kernels configure the unit when they begin, and release it
-when they end.
+A tile is 16 rows of 64 bytes, of which there are eight, known by their numbers; a product of two tiles of bfloat16
+adds 16 rows × 32 numbers times 32 × 16 to 16 × 16 sums in float32. The right one holds pairs of rows interleaved:
+row k is (m[2k, 0], m[2k + 1, 0], m[2k, 1], m[2k + 1, 1], …).
 
-Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
+On x86 CPUs with a matrix unit (AMX) tiles are its registers: kernels configure the unit when they begin, and release
+it when they end. On others that multiply pairs of bfloat16 in vectors (AVX-512 BF16) tiles are memory of the kernel,
+which the first-level cache holds.
+
+Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18, and volume 2, VDPBF16PS.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from izhi.kernels.cpu.scalars import load_at, store_at
 from izhi.kernels.vocabulary import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from llvmlite.ir import IRBuilder
     from numba.core.base import BaseContext
@@ -37,27 +40,64 @@ if TYPE_CHECKING:
 
 #: Rows of a tile, numbers in bfloat16 of one of its rows, and bytes of a whole one.
 TILE_ROWS, TILE_PAIRS, TILE_BYTES = 16, 32, 1024
-_NEEDED = ("amx-tile", "amx-bf16", "avx512f", "avx512bw")
+_TILES = 8
+_UNIT = ("amx-tile", "amx-bf16", "avx512f", "avx512bw")
+_VECTORS = ("avx512bf16", "avx512f", "avx512bw")
 _I8, _I16, _I32, _I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
 _BYTES = _I8.as_pointer()
 _HALVES = ir.VectorType(_I16, TILE_PAIRS)
+_SUMS = ir.VectorType(ir.FloatType(), TILE_ROWS)
 #: Linux's request for a feature whose state is large, and the number of the tiles' data.
 _ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XTILEDATA = 158, 0x1023, 18
+#: Where a configuration has the rows of tile 0, in bytes; those of the others follow.
+_ROWS_AT = 48
+#: Rows of a tile whose sums are in registers together, at the most.
+_GROUP = 4
+
+
+def _compiles_for(features: Sequence[str]) -> bool:
+    """Whether the CPU, and the one that Numba is told to compile for, has all of these."""
+    named = numba.config.CPU_FEATURES
+    has: Any = (lambda name: f"+{name}" in named) if named else get_host_cpu_features().get
+    return platform.machine() in ("x86_64", "AMD64") and all(has(name) for name in features)
 
 
 @cache
-def is_there() -> bool:
-    """Whether the CPU has the unit, the system lets this process use it, and Numba compiles for it."""
-    if not (sys.platform == "linux" and platform.machine() == "x86_64"):
-        return False
-    named = numba.config.CPU_FEATURES
-    has: Any = (lambda name: f"+{name}" in named) if named else get_host_cpu_features().get
-    if not all(has(name) for name in _NEEDED):
+def has_unit() -> bool:
+    """Whether the CPU has a matrix unit, the system lets this process use it, and Numba compiles for it."""
+    if sys.platform != "linux" or not _compiles_for(_UNIT):
         return False
     try:
         return bool(ctypes.CDLL(None).syscall(_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XTILEDATA) == 0)
     except (OSError, AttributeError):
         return False
+
+
+@cache
+def is_there() -> bool:
+    """Whether tiles are multiplied faster than one number after another, by a matrix unit or by vectors."""
+    return has_unit() or _compiles_for(_VECTORS)
+
+
+def name() -> str:
+    """What multiplies tiles, as users know it."""
+    return "matrix unit" if has_unit() else "vectors of bfloat16"
+
+
+class _BFloat(ir.Type):  # type: ignore[misc]
+    """LLVM's bfloat, which llvmlite does not know."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat)
+
+
+_PAIRS = ir.VectorType(_BFloat(), TILE_PAIRS)
 
 
 def _emit(builder: IRBuilder, name: str, tiles: Sequence[int], memory: Sequence[ir.Value] = ()) -> None:
@@ -69,13 +109,129 @@ def _emit(builder: IRBuilder, name: str, tiles: Sequence[int], memory: Sequence[
     builder.call(builder.module.declare_intrinsic(f"llvm.x86.{name}", (), kind), values)
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def _configure(typing: Context, address: Value) -> Value:
+def _moved(builder: IRBuilder, address: ir.Value, by: int | ir.Value) -> ir.Value:
+    return builder.add(address, ir.Constant(_I64, by) if isinstance(by, int) else by)
+
+
+def _for_rows(builder: IRBuilder, count: ir.Value, body: Callable[[ir.Value], None]) -> None:
+    """Do something for each row of a tile, of which there is one at least."""
+    begin, loop, end = builder.block, builder.append_basic_block("row"), builder.append_basic_block("done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    k = builder.phi(_I64)
+    body(k)
+    following = builder.add(k, ir.Constant(_I64, 1))
+    k.add_incoming(ir.Constant(_I64, 0), begin)
+    k.add_incoming(following, builder.block)
+    builder.cbranch(builder.icmp_signed("<", following, count), loop, end)
+    builder.position_at_end(end)
+
+
+def _tile(builder: IRBuilder, tiles: ir.Value, number: int) -> ir.Value:
+    """The address of a tile in memory."""
+    return _moved(builder, tiles, number * TILE_BYTES)
+
+
+def _rows_of(builder: IRBuilder, tiles: ir.Value, number: int) -> ir.Value:
+    """How many rows a tile in memory was given."""
+    return builder.zext(load_at(builder, _moved(builder, tiles, _TILES * TILE_BYTES + _ROWS_AT + number), _I8, 1), _I64)
+
+
+def _copy_rows(
+    builder: IRBuilder, count: ir.Value, source: ir.Value, apart: ir.Value, target: ir.Value, beside: ir.Value
+) -> None:
+    """Rows of 64 bytes from one address to another, with their distances in bytes."""
+
+    def copy(k: ir.Value) -> None:
+        row = load_at(builder, _moved(builder, source, builder.mul(k, apart)), _SUMS)
+        store_at(builder, row, _moved(builder, target, builder.mul(k, beside)))
+
+    _for_rows(builder, count, copy)
+
+
+def _multiplier(module: ir.Module, rows: int) -> ir.Function:
+    """A function of three tiles' addresses: so many rows of sums += left·right, the sums in registers."""
+    address = [_I64] * 3
+    called = f"izhi_multiply_{rows}_rows"
+    if called in module.globals:
+        return module.globals[called]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), address), called)
+    function.linkage = "internal"
+    set.add(function.attributes, '"prefer-vector-width"="512"')
+    builder = ir.IRBuilder(function.append_basic_block())
+    sums, left, right = function.args
+    kind = ir.FunctionType(_SUMS, [_SUMS, _PAIRS, _PAIRS])
+    multiply = module.declare_intrinsic("llvm.x86.avx512bf16.dpbf16ps.512", (), kind)
+    begin, loop, end = builder.block, builder.append_basic_block("pair"), builder.append_basic_block("done")
+    first = [load_at(builder, _moved(builder, sums, 64 * row), _SUMS, 64) for row in range(rows)]
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    k, before = builder.phi(_I64), [builder.phi(_SUMS) for _ in range(rows)]
+    of_right = load_at(builder, _moved(builder, right, builder.mul(k, ir.Constant(_I64, 64))), _PAIRS, 64)
+    of_left = _moved(builder, left, builder.mul(k, ir.Constant(_I64, 4)))
+    undefined, nought = ir.Constant(ir.VectorType(_I32, 16), ir.Undefined), ir.Constant(_I32, 0)
+    after = []
+    for row in range(rows):
+        pair = builder.insert_element(undefined, load_at(builder, _moved(builder, of_left, 64 * row), _I32), nought)
+        spread = builder.shuffle_vector(pair, undefined, ir.Constant(undefined.type, [0] * 16))
+        after.append(builder.call(multiply, [before[row], builder.bitcast(spread, _PAIRS), of_right]))
+    following = builder.add(k, ir.Constant(_I64, 1))
+    phis = [(k, ir.Constant(_I64, 0), following), *zip(before, first, after, strict=True)]
+    for phi, start, then in phis:
+        phi.add_incoming(start, begin)
+        phi.add_incoming(then, loop)
+    builder.cbranch(builder.icmp_signed("<", following, ir.Constant(_I64, TILE_ROWS)), loop, end)
+    builder.position_at_end(end)
+    for row in range(rows):
+        builder.store(after[row], builder.inttoptr(_moved(builder, sums, 64 * row), _SUMS.as_pointer()), align=64)
+    builder.ret_void()
+    return function
+
+
+def _multiply(builder: IRBuilder, tiles: ir.Value, sums: int, left: int, right: int) -> None:
+    """sums += left·right in memory; rows of sums in whole groups of 4, so that few rows are little work."""
+    rows, end = _rows_of(builder, tiles, sums), builder.append_basic_block("multiplied")
+    addresses = [_tile(builder, tiles, number) for number in (sums, left, right)]
+    cases = range(_GROUP, TILE_ROWS + 1, _GROUP)
+    group = builder.udiv(_moved(builder, rows, _GROUP - 1), ir.Constant(_I64, _GROUP))
+    switch = builder.switch(group, end)
+    for count in cases:
+        block = builder.append_basic_block(f"rows_{count}")
+        switch.add_case(ir.Constant(_I64, count // _GROUP), block)
+        with builder.goto_block(block):
+            builder.call(_multiplier(builder.module, count), addresses)
+            builder.branch(end)
+    builder.position_at_end(end)
+
+
+@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def tile_memory(typing: Context, by_unit: Value) -> Value:
+    """The address of the tiles of a kernel, which asks for it in its own body; 0 if they are the unit's.
+
+    ``by_unit`` is what ``has_unit`` says, by which Numba's cache tells the two kinds of kernels apart.
+    """
+
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        _emit(builder, "ldtilecfg", (), args)
+        if by_unit.literal_value:
+            return ir.Constant(_I64, 0)
+        with builder.goto_entry_block():
+            room = builder.alloca(_I8, _TILES * TILE_BYTES + 64)
+            room.align = 64
+        return builder.ptrtoint(room, _I64)
+
+    return types.int64(by_unit), generate
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def _configure(typing: Context, tiles: Value, address: Value) -> Value:
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        if has_unit():
+            _emit(builder, "ldtilecfg", (), args[1:])
+        else:
+            store_at(builder, load_at(builder, args[1], _SUMS), _tile(builder, args[0], _TILES))
         return context.get_dummy_value()
 
-    return types.none(types.int64), generate
+    return types.none(types.int64, types.int64), generate
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
@@ -83,58 +239,78 @@ def release_tiles(typing: Context) -> Value:
     """Give the unit back."""
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        _emit(builder, "tilerelease", ())
+        if has_unit():
+            _emit(builder, "tilerelease", ())
         return context.get_dummy_value()
 
     return types.none(), generate
 
 
 @numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def zero_tile(typing: Context, tile: Value) -> Value:
+def zero_tile(typing: Context, tiles: Value, tile: Value) -> Value:
     """Fill a tile, by its number, with zeros."""
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        _emit(builder, "tilezero", (tile.literal_value,))
+        if has_unit():
+            _emit(builder, "tilezero", (tile.literal_value,))
+        else:
+            for row in range(TILE_ROWS):
+                address = _moved(builder, _tile(builder, args[0], tile.literal_value), 64 * row)
+                store_at(builder, ir.Constant(_SUMS, [0.0] * TILE_ROWS), address)
         return context.get_dummy_value()
 
-    return types.none(tile), generate
+    return types.none(types.int64, tile), generate
 
 
 @numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def load_tile(typing: Context, tile: Value, address: Value, stride: Value) -> Value:
-    """Fill a tile with 16 rows of memory that lie ``stride`` bytes apart."""
+def load_tile(typing: Context, tiles: Value, tile: Value, address: Value, stride: Value) -> Value:
+    """Fill a tile with its rows of memory, which lie ``stride`` bytes apart."""
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        _emit(builder, "tileloadd64", (tile.literal_value,), args[1:])
+        number = tile.literal_value
+        if has_unit():
+            _emit(builder, "tileloadd64", (number,), args[2:])
+        else:
+            rows, width = _rows_of(builder, args[0], number), ir.Constant(_I64, 64)
+            _copy_rows(builder, rows, args[2], args[3], _tile(builder, args[0], number), width)
         return context.get_dummy_value()
 
-    return types.none(tile, types.int64, types.int64), generate
+    return types.none(types.int64, tile, types.int64, types.int64), generate
 
 
 @numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def store_tile(typing: Context, tile: Value, address: Value, stride: Value) -> Value:
-    """Put the 16 rows of a tile into memory, ``stride`` bytes apart."""
+def store_tile(typing: Context, tiles: Value, tile: Value, address: Value, stride: Value) -> Value:
+    """Put the rows of a tile into memory, ``stride`` bytes apart."""
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        _emit(builder, "tilestored64", (tile.literal_value,), args[1:])
+        number = tile.literal_value
+        if has_unit():
+            _emit(builder, "tilestored64", (number,), args[2:])
+        else:
+            rows, width = _rows_of(builder, args[0], number), ir.Constant(_I64, 64)
+            _copy_rows(builder, rows, _tile(builder, args[0], number), width, args[2], args[3])
         return context.get_dummy_value()
 
-    return types.none(tile, types.int64, types.int64), generate
+    return types.none(types.int64, tile, types.int64, types.int64), generate
 
 
 @numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def multiply_tiles(typing: Context, sums: Value, left: Value, right: Value) -> Value:
+def multiply_tiles(typing: Context, tiles: Value, sums: Value, left: Value, right: Value) -> Value:
     """sums += left·right, tiles by their numbers; left and right in bfloat16, sums in float32."""
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        _emit(builder, "tdpbf16ps", (sums.literal_value, left.literal_value, right.literal_value))
+        numbers = (sums.literal_value, left.literal_value, right.literal_value)
+        if has_unit():
+            _emit(builder, "tdpbf16ps", numbers)
+        else:
+            _multiply(builder, args[0], *numbers)
         return context.get_dummy_value()
 
-    return types.none(sums, left, right), generate
+    return types.none(types.int64, sums, left, right), generate
 
 
 @inlined
-def configure_tiles(upper: Value, lower: Value) -> None:
+def configure_tiles(tiles: Value, upper: Value, lower: Value) -> None:
     """Give the tiles for the upper half of 32 rows, 0, 1 and 4, and for the lower half, 2, 3 and 5, so many rows each.
 
     Tiles 6 and 7 are whole ones.
@@ -146,13 +322,13 @@ def configure_tiles(upper: Value, lower: Value) -> None:
         config[48 + tile] = TILE_ROWS
     config[48], config[49], config[52] = upper, upper, upper
     config[50], config[51], config[53] = lower, lower, lower
-    _configure(config.ctypes.data)
+    _configure(tiles, config.ctypes.data)
 
 
 @inlined
-def configure_for(samples: Value) -> None:
+def configure_for(tiles: Value, samples: Value) -> None:
     """Tiles for up to 32 samples, whose rows are theirs."""
-    configure_tiles(min(samples, TILE_ROWS), max(1, samples - TILE_ROWS))
+    configure_tiles(tiles, min(samples, TILE_ROWS), max(1, samples - TILE_ROWS))
 
 
 def _at(builder: IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
@@ -258,19 +434,6 @@ def pair_floats(typing: Context, size: Value, first: Value, second: Value, targe
     return types.none(size, *[types.int64] * 3), generate
 
 
-class _BFloat(ir.Type):  # type: ignore[misc]
-    """LLVM's bfloat, which llvmlite does not know."""
-
-    def _to_string(self) -> str:
-        return "bfloat"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _BFloat)
-
-    def __hash__(self) -> int:
-        return hash(_BFloat)
-
-
 def _rounded(builder: IRBuilder, x: ir.Value) -> ir.Value:
     """float32 → bfloat16, to the nearest, and to even."""
     return builder.fptrunc(x, ir.VectorType(_BFloat(), x.type.count))
@@ -290,7 +453,7 @@ def round_row(typing: Context, size: Value, source: Value, target: Value) -> Val
 
 @inlined
 def multiply_samples(
-    left: Value, samples: Value, neurons: Value, right: Value, column: Value, to: Value, apart: Value
+    tiles: Value, left: Value, samples: Value, neurons: Value, right: Value, column: Value, to: Value, apart: Value
 ) -> None:
     """Up to 32 rows of as many bfloat16 as there are neurons times two tiles' columns of a matrix, in float32.
 
@@ -302,27 +465,27 @@ def multiply_samples(
         column: the first of the 32 columns.
         to: address of the first sum; rows of sums lie ``apart`` bytes from each other.
     """
-    zero_tile(0)
-    zero_tile(1)
-    zero_tile(2)
-    zero_tile(3)
+    zero_tile(tiles, 0)
+    zero_tile(tiles, 1)
+    zero_tile(tiles, 2)
+    zero_tile(tiles, 3)
     groups = neurons // TILE_PAIRS
     of_columns = right + column // TILE_ROWS * groups * TILE_BYTES
     for g in range(groups):
-        load_tile(4, left + 64 * g, 2 * neurons)
-        load_tile(6, of_columns + TILE_BYTES * g, 64)
-        load_tile(7, of_columns + TILE_BYTES * (groups + g), 64)
-        multiply_tiles(0, 4, 6)
-        multiply_tiles(1, 4, 7)
+        load_tile(tiles, 4, left + 64 * g, 2 * neurons)
+        load_tile(tiles, 6, of_columns + TILE_BYTES * g, 64)
+        load_tile(tiles, 7, of_columns + TILE_BYTES * (groups + g), 64)
+        multiply_tiles(tiles, 0, 4, 6)
+        multiply_tiles(tiles, 1, 4, 7)
         if samples > TILE_ROWS:
-            load_tile(5, left + 64 * g + 2 * neurons * TILE_ROWS, 2 * neurons)
-            multiply_tiles(2, 5, 6)
-            multiply_tiles(3, 5, 7)
-    store_tile(0, to, apart)
-    store_tile(1, to + 64, apart)
+            load_tile(tiles, 5, left + 64 * g + 2 * neurons * TILE_ROWS, 2 * neurons)
+            multiply_tiles(tiles, 2, 5, 6)
+            multiply_tiles(tiles, 3, 5, 7)
+    store_tile(tiles, 0, to, apart)
+    store_tile(tiles, 1, to + 64, apart)
     if samples > TILE_ROWS:
-        store_tile(2, to + TILE_ROWS * apart, apart)
-        store_tile(3, to + TILE_ROWS * apart + 64, apart)
+        store_tile(tiles, 2, to + TILE_ROWS * apart, apart)
+        store_tile(tiles, 3, to + TILE_ROWS * apart + 64, apart)
 
 
 def matrix_tiles(matrix: Tensor) -> Tensor:

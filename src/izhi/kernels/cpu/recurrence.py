@@ -25,7 +25,15 @@ from izhi.compiled import inlined
 from izhi.kernels.cpu import matrix_unit
 from izhi.kernels.cpu.events import rows_of
 from izhi.kernels.cpu.lanes import coefficients_of, copy, feed_back, feed_back_by_unit, multiply_factors, spread
-from izhi.kernels.cpu.matrix_unit import TILE_PAIRS, configure_for, matrix_tiles, multiply_samples, release_tiles
+from izhi.kernels.cpu.matrix_unit import (
+    TILE_PAIRS,
+    configure_for,
+    has_unit,
+    matrix_tiles,
+    multiply_samples,
+    release_tiles,
+    tile_memory,
+)
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
@@ -76,7 +84,7 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
     collect, _ = coefficients_of(plan)
     rows, own, states = plan.rows, plan.own, plan.states
     filtered, coupled, biased, shared = plan.filtered, plan.coupled, plan.biased, plan.shared
-    two, unit = own == 2, fed_back and plan.dtype == torch.bfloat16
+    two, unit, by_unit = own == 2, fed_back and plan.dtype == torch.bfloat16, has_unit()
 
     @compile_kernel
     def forward(data):  # type: ignore[no-untyped-def]
@@ -99,6 +107,8 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + most - 1) // most
+        if unit:
+            tiles = tile_memory(by_unit)
         s = all_constants(constants)
         # Of one piece of memory, and a block's size a constant, so that LLVM sees which of these lie apart from each
         # other: else it would not use vectors.
@@ -116,7 +126,7 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
             if biased:
                 spread(bias, start, size, bias_of)
             if unit:
-                configure_for(size // places.shape[1])
+                configure_for(tiles, size // places.shape[1])
             same = collect(p, 0)
             for t in range(steps):
                 if keep_every > 0 and t % keep_every == 0:
@@ -127,7 +137,7 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
                     if t > 0:
                         before, onto = spikes[t - 1, start:stop], arriving[t, start:stop]
                         if unit:
-                            feed_back_by_unit(x_t, before, feedback, sums, places.shape[1], onto)
+                            feed_back_by_unit(tiles, x_t, before, feedback, sums, places.shape[1], onto)
                         else:
                             feed_back(x_t, before, feedback, sums, places, counts, onto)
                     else:
@@ -165,7 +175,8 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
     shared, quantized = plan.shared, plan.quantized
     learn, learn_decay = plan.learn != "none", plan.learn == "all"
     two, DECAY = own == 2, places(Constants, WORDS).decay
-    unit, takes_factors = fed_back and plan.dtype == torch.bfloat16, plan.dtype == torch.float32
+    unit, by_unit = fed_back and plan.dtype == torch.bfloat16, has_unit()
+    takes_factors = plan.dtype == torch.float32
 
     @compile_kernel
     def backward(data):  # type: ignore[no-untyped-def]
@@ -198,6 +209,8 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + most - 1) // most
+        if unit:
+            tiles = tile_memory(by_unit)
         s = all_constants(constants)
         # Of one piece of memory, as forward.
         room = np.zeros((11 + rows + summed, most), np.float32)
@@ -225,7 +238,7 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
                 for i in range(size):
                     fed[i] = f32(0)
             if unit:
-                configure_for(size // neurons)
+                configure_for(tiles, size // neurons)
             same = collect(p, 0)
             for back in range((steps + keep_every - 1) // keep_every):
                 part = (steps + keep_every - 1) // keep_every - 1 - back
@@ -307,7 +320,7 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
                     if unit and begin + t > 0:
                         for column in range(0, neurons, 32):
                             multiply_samples(
-                                grad_x_t.ctypes.data, size // neurons, neurons, feedback, column,
+                                tiles, grad_x_t.ctypes.data, size // neurons, neurons, feedback, column,
                                 fed.ctypes.data + 4 * column, 4 * neurons,
                             )  # fmt: skip
                     elif fed_back and begin + t > 0:

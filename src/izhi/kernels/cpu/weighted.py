@@ -22,12 +22,14 @@ from izhi.kernels.cpu.matrix_unit import (
     TILE_PAIRS,
     TILE_ROWS,
     configure_tiles,
+    has_unit,
     load_tile,
     multiply_tiles,
     pair_floats,
     release_tiles,
     round_and_widen,
     store_tile,
+    tile_memory,
     widen_row,
     zero_tile,
 )
@@ -70,7 +72,7 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
     collect, _ = coefficients_of(plan)
     rows_of_neuron, own, states = plan.rows, plan.own, plan.states
     filtered, biased, shared = plan.filtered, plan.biased, plan.shared
-    two = own == 2
+    two, by_unit = own == 2, has_unit()
 
     @compile_kernel
     def forward(data):  # type: ignore[no-untyped-def]
@@ -105,7 +107,8 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
         word = room[6 * MANY : 7 * MANY].view(np.uint32)
         s = all_constants(constants)
         same = collect(p, 0)
-        configure_tiles(TILE_ROWS, steps - TILE_ROWS if TILE_ROWS < steps < WORD else TILE_ROWS)
+        tiles = tile_memory(by_unit)
+        configure_tiles(tiles, TILE_ROWS, steps - TILE_ROWS if TILE_ROWS < steps < WORD else TILE_ROWS)
         for b in range(worker * batch // workers, (worker + 1) * batch // workers):
             active, found = np.int64(counts[b]), places[b]
             groups = (active + WORD - 1) // WORD
@@ -129,32 +132,32 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                         for c in range(many):
                             is_short = steps - WORD * (beginning + c) <= TILE_ROWS
                             weaves = c == 0 and (half == 0 or block + 1 < blocks)
-                            zero_tile(0)
-                            zero_tile(1)
-                            zero_tile(2)
-                            zero_tile(3)
+                            zero_tile(tiles, 0)
+                            zero_tile(tiles, 1)
+                            zero_tile(tiles, 2)
+                            zero_tile(tiles, 3)
                             for g in range(groups):
                                 spikes, of_group = (
                                     left + c * size_of_left + 2 * TILE_BYTES * g,
                                     now + 2 * TILE_BYTES * g,
                                 )
-                                load_tile(4, spikes, 64)
-                                load_tile(6, of_group, 64)
-                                load_tile(7, of_group + TILE_BYTES, 64)
-                                multiply_tiles(0, 4, 6)
-                                multiply_tiles(1, 4, 7)
+                                load_tile(tiles, 4, spikes, 64)
+                                load_tile(tiles, 6, of_group, 64)
+                                load_tile(tiles, 7, of_group + TILE_BYTES, 64)
+                                multiply_tiles(tiles, 0, 4, 6)
+                                multiply_tiles(tiles, 1, 4, 7)
                                 if not is_short:
-                                    load_tile(5, spikes + TILE_BYTES, 64)
-                                    multiply_tiles(2, 5, 6)
-                                    multiply_tiles(3, 5, 7)
+                                    load_tile(tiles, 5, spikes + TILE_BYTES, 64)
+                                    multiply_tiles(tiles, 2, 5, 6)
+                                    multiply_tiles(tiles, 3, 5, 7)
                                 if weaves:  # while the unit multiplies
                                     weave_group(following, rows, g, 1 - half, behind)
                             to = sums + c * size_of_sums + 128 * half
-                            store_tile(0, to, 256)
-                            store_tile(1, to + 64, 256)
+                            store_tile(tiles, 0, to, 256)
+                            store_tile(tiles, 1, to + 64, 256)
                             if not is_short:
-                                store_tile(2, to + TILE_ROWS * 256, 256)
-                                store_tile(3, to + TILE_ROWS * 256 + 64, 256)
+                                store_tile(tiles, 2, to + TILE_ROWS * 256, 256)
+                                store_tile(tiles, 3, to + TILE_ROWS * 256 + 64, 256)
                     start = block * MANY
                     size = min(MANY, neurons - start)
                     before = first if beginning == 0 else last
@@ -208,7 +211,7 @@ def _backward(plan: Plan, factored: bool) -> Kernel:
     rows_of_neuron, own, states, summed = plan.rows, plan.own, plan.states, len(plan.summed)
     filtered, biased, shared = plan.filtered, plan.biased, plan.shared
     learn, learn_decay = plan.learn != "none", plan.learn == "all"
-    two, DECAY = own == 2, numbered(Constants, WORDS).decay
+    two, by_unit, DECAY = own == 2, has_unit(), numbered(Constants, WORDS).decay
 
     @compile_kernel
     def backward(data):  # type: ignore[no-untyped-def]
@@ -250,7 +253,8 @@ def _backward(plan: Plan, factored: bool) -> Kernel:
         s = all_constants(constants)
         same = collect(p, 0)
         pieces = blocks * parts
-        configure_tiles(TILE_ROWS, TILE_ROWS)
+        tiles = tile_memory(by_unit)
+        configure_tiles(tiles, TILE_ROWS, TILE_ROWS)
         for piece in range(worker * pieces // workers, (worker + 1) * pieces // workers):
             block, part = piece // parts, piece % parts
             start = block * MANY
@@ -283,7 +287,9 @@ def _backward(plan: Plan, factored: bool) -> Kernel:
                     begin = WORD * c
                     length = min(WORD, steps - begin)
                     if factored:
-                        _multiply_factors(upper + (b * chunks + c) * 2 * TILE_BYTES, weight_above + start * 64, above)
+                        _multiply_factors(
+                            tiles, upper + (b * chunks + c) * 2 * TILE_BYTES, weight_above + start * 64, above
+                        )
                     for k in range(states):
                         copy_row(MANY, kept[b, block, c, k].ctypes.data, z[k].ctypes.data)
                     for t in range(length):
@@ -352,7 +358,7 @@ def _backward(plan: Plan, factored: bool) -> Kernel:
                 if grad_first:
                     for k in range(states):
                         _copy_lanes(gz[k].ctypes.data, grad_first + 4 * ((k * batch + b) * neurons + start), size)
-                add_products(words[b], places[b], np.int64(0), np.int64(counts[b]), right, left, sums, of_weight)
+                add_products(tiles, words[b], places[b], np.int64(0), np.int64(counts[b]), right, left, sums, of_weight)
             if biased:
                 copy_row(MANY, bias_sum.ctypes.data, grad_bias[part, block].ctypes.data)
             for k in range(summed):
@@ -364,25 +370,25 @@ def _backward(plan: Plan, factored: bool) -> Kernel:
 
 
 @inlined
-def _multiply_factors(upper: Value, weight: Value, to: Value) -> None:
+def _multiply_factors(tiles: Value, upper: Value, weight: Value, to: Value) -> None:
     """Gradients of 32 steps above, (32, 32), times the weights of 64 neurons above them, (16, 64 pairs)."""
-    load_tile(4, upper, 64)
-    load_tile(5, upper + TILE_BYTES, 64)
+    load_tile(tiles, 4, upper, 64)
+    load_tile(tiles, 5, upper + TILE_BYTES, 64)
     for half in range(2):
-        zero_tile(0)
-        zero_tile(1)
-        zero_tile(2)
-        zero_tile(3)
-        load_tile(6, weight + 2 * TILE_BYTES * half, 64)
-        load_tile(7, weight + 2 * TILE_BYTES * half + TILE_BYTES, 64)
-        multiply_tiles(0, 4, 6)
-        multiply_tiles(1, 4, 7)
-        multiply_tiles(2, 5, 6)
-        multiply_tiles(3, 5, 7)
-        store_tile(0, to + 128 * half, 256)
-        store_tile(1, to + 128 * half + 64, 256)
-        store_tile(2, to + 128 * half + 16 * 256, 256)
-        store_tile(3, to + 128 * half + 16 * 256 + 64, 256)
+        zero_tile(tiles, 0)
+        zero_tile(tiles, 1)
+        zero_tile(tiles, 2)
+        zero_tile(tiles, 3)
+        load_tile(tiles, 6, weight + 2 * TILE_BYTES * half, 64)
+        load_tile(tiles, 7, weight + 2 * TILE_BYTES * half + TILE_BYTES, 64)
+        multiply_tiles(tiles, 0, 4, 6)
+        multiply_tiles(tiles, 1, 4, 7)
+        multiply_tiles(tiles, 2, 5, 6)
+        multiply_tiles(tiles, 3, 5, 7)
+        store_tile(tiles, 0, to + 128 * half, 256)
+        store_tile(tiles, 1, to + 128 * half + 64, 256)
+        store_tile(tiles, 2, to + 128 * half + 16 * 256, 256)
+        store_tile(tiles, 3, to + 128 * half + 16 * 256 + 64, 256)
 
 
 def forward(plan: Plan, call: LayerCall, state: Tensor, keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
