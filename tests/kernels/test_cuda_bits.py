@@ -26,6 +26,7 @@ from izhi.network import Layer, Network
 from izhi.network.connections import Linear
 from izhi.network.encoders import ValueEncoder
 from izhi.neurons import ORDERS
+from spikes import spikes_of_some
 
 if not importlib.util.find_spec("triton"):
     pytest.skip("Triton is not installed", allow_module_level=True)
@@ -48,13 +49,6 @@ def _gpu() -> Iterator[None]:
         yield
 
 
-def spikes_of(shape: tuple[int, int, int], density: float, active: float, seed: int) -> Tensor:
-    """Spikes of which only a share of the inputs of each sample fires at all."""
-    random = torch.Generator().manual_seed(seed)
-    fires = torch.rand(shape[1:], generator=random) < active
-    return ((torch.rand(shape, generator=random) < density) & fires).bfloat16()
-
-
 @quick
 @given(steps, batches, st.sampled_from([1, 3, 64, 601]), st.integers(0, 2**31))
 def test_the_encoder_gives_the_bits_of_the_cpu(time: int, batch: int, width: int, seed: int) -> None:
@@ -67,7 +61,7 @@ def test_the_encoder_gives_the_bits_of_the_cpu(time: int, batch: int, width: int
 @quick
 @given(steps, batches, st.sampled_from([1, 31, 32, 70, 1100]), st.sampled_from([0.0, 0.3, 1.0]), st.integers(0, 99))
 def test_words_and_lists_are_those_of_the_cpu(time: int, batch: int, inputs: int, active: float, seed: int) -> None:
-    spikes = spikes_of((time, batch, inputs), 0.4, active, seed)
+    spikes = spikes_of_some((time, batch, inputs), 0.4, active, seed)
     words = on_gpu.packed(spikes.to(WHERE))
     assert torch.equal(words.cpu(), bits.packed_nonzero(spikes))
     assert torch.equal(on_gpu.dense(words, time, torch.bfloat16).cpu(), spikes)
@@ -90,7 +84,7 @@ def test_words_and_lists_are_those_of_the_cpu(time: int, batch: int, inputs: int
 def test_products_and_gradients_are_those_of_dense_spikes(
     time: int, batch: int, inputs: int, outputs: int, density: float, active: float, seed: int
 ) -> None:
-    spikes = spikes_of((time, batch, inputs), density, active, seed)
+    spikes = spikes_of_some((time, batch, inputs), density, active, seed)
     found = on_gpu.listed(on_gpu.packed(spikes.to(WHERE)), time)
     weight, g = torch.randn(outputs, inputs), torch.randn(time, batch, outputs).bfloat16()
     out = on_gpu.product(found, weight.to(WHERE)).cpu()
@@ -117,7 +111,7 @@ def test_a_layer_by_one_kernel_is_that_by_two(
 ) -> None:
     kind, learn, filtered, biased = plan
     torch.manual_seed(seed)
-    found = on_gpu.listed(on_gpu.packed(spikes_of((time, batch, inputs), 0.4, 0.3, seed).to(WHERE)), time)
+    found = on_gpu.listed(on_gpu.packed(spikes_of_some((time, batch, inputs), 0.4, 0.3, seed).to(WHERE)), time)
     if kind in ORDERS:
         names = {"none": (), "gain": ("gain",), "all": ("a1", "a", "c", "d", "threshold", "gain")}[learn]
         parameters, size = preset("normalized").replace(order=kind), outputs if learn == "all" else None

@@ -154,7 +154,7 @@ class _FusedLayer(torch.autograd.Function):
 
         g = kernels.backward(plan, call, currents, kept, grad_spikes, grad_state, ctx.needs_input_grad[-1])
         grad_p, grad_decay = _of_coefficients(plan, call, g)
-        gradient = WeightGradient(g.weight, shape, of_currents)
+        gradient = WeightGradient(g.weight, shape, plan.dtype, of_currents)
         return None, None, None, None, None, gradient, g.bias, grad_p, grad_decay, g.state
 
 

@@ -16,6 +16,7 @@ from izhi.kernels.deferred import Deferred, dense, settled
 from izhi.kernels.devices import bits_on, takes_bits
 from izhi.kernels.events import WORD, Events
 from izhi.kernels.factored import Factored
+from izhi.kernels.plan import ProductKernels
 from izhi.kernels.tracing import is_traced
 from izhi.kernels.weighted import Weighted, WeightGradient
 
@@ -157,11 +158,14 @@ def once(function: Callable[[Tensor], Tensor], spikes: Tensor) -> Tensor:
     return found.expand(len(spikes), *found.shape[1:])
 
 
+_SUMS = ProductKernels(events.product, events.weight_gradient)
+
+
 class _Product(torch.autograd.Function):
     """Events, weight (O, I) → spikes·weightᵀ (T, B, O) in float32 or bfloat16, of the inputs alone that fire.
 
-    ``spikes`` are the same (T, B, I), where their gradient is wanted; else None. In bfloat16 by a matrix unit, and
-    deferred, where only the weights learn from it: neurons may take the product into their own kernel.
+    ``spikes`` are the same (T, B, I), where their gradient is wanted; else None. In float32 by sums, in bfloat16 by
+    products of tiles; deferred where only the weights learn from it, since neurons may take it into their own kernel.
     """
 
     @staticmethod
@@ -173,11 +177,9 @@ class _Product(torch.autograd.Function):
             raise ShapeError(f"spikes are {inputs} wide, expected {weight.shape[1]}, the inputs of the weights")
         ctx.events = found
         ctx.save_for_backward(weight)
-        if dtype == torch.float32:
-            return events.product(found, weight)
-        kernels = bits_on(weight.device).products
+        kernels = _SUMS if dtype == torch.float32 else bits_on(weight.device).products
         wide = len(weight) > FEW and not ctx.needs_input_grad[2]
-        return Weighted(found, weight.detach(), kernels) if wide else kernels.product(found, weight)
+        return Weighted(found, weight.detach(), kernels, dtype) if wide else kernels.product(found, weight)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -245,6 +247,19 @@ def _fits_unit(spikes: PackedSpikes, weight: Tensor, are_hidden: bool) -> bool:
     return spikes.events().active < _ACTIVE if kind == "cpu" else not are_hidden
 
 
+def _format_beside(weight: Tensor) -> torch.dtype:
+    """The format in which torch would multiply with a weight."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
+
+
+def _if_it_pays(spikes: PackedSpikes, outputs: int) -> tuple[Events | None, str | float]:
+    """The events of bits where sums over spikes are faster; beside them why, in words, or the share of spikes."""
+    fired = spikes.events()
+    if not events.fits(outputs):
+        return None, _UNFIT
+    return fired if events.pays(fired, outputs, spikes.dtype) else None, fired.density
+
+
 def _say_unit(inputs: int, outputs: int, found: Events) -> None:
     """Say that a product of bits goes to a matrix unit, or to vectors of bfloat16."""
     if paths.are_asked():
@@ -281,9 +296,14 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
         if _fits_unit(spikes.packed, weight, are_hidden=True):
             _say_unit(inputs, outputs, spikes.packed.events())
             return _Product.apply(spikes.packed.events(), weight, spikes, torch.bfloat16)  # type: ignore[no-any-return, no-untyped-call]
+        if spikes.dtype == torch.float32 == _format_beside(weight):
+            found, why = _if_it_pays(spikes.packed, outputs)
+            _say("product", inputs, outputs, found, why)
+            if found is not None:
+                return _Product.apply(found, weight, spikes)  # type: ignore[no-any-return, no-untyped-call]
         spikes = settled(spikes)
     if isinstance(spikes, Tensor):
-        other = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
+        other = _format_beside(weight)
         found, why = _looked_at(spikes, outputs, other)
         _say("product", inputs, outputs, found, why)
         if found is None:
@@ -295,12 +315,12 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
     if spikes.device.type != "cpu":
         _say("product", inputs, outputs, None, "sums over spikes are made on a CPU")
         return nn.functional.linear(spikes.dense(), weight)
-    fired = spikes.events()
-    pays = events.pays(fired, outputs, spikes.dtype)
-    _say("product", inputs, outputs, fired if pays else None, fired.density if events.fits(outputs) else _UNFIT)
-    if not pays:
+    found, why = _if_it_pays(spikes, outputs)
+    _say("product", inputs, outputs, found, why)
+    if found is None:
         return nn.functional.linear(spikes.dense(), weight)
-    return _Product.apply(fired, weight.float(), None).to(spikes.dtype)  # type: ignore[no-any-return, no-untyped-call]
+    made = _Product.apply(found, weight.float(), None)  # type: ignore[no-untyped-call]
+    return made if spikes.dtype == torch.float32 else made.to(spikes.dtype)  # type: ignore[no-any-return]
 
 
 __all__ = [

@@ -30,8 +30,8 @@ class Weighted(Deferred):
     kernels: ProductKernels
 
     @staticmethod
-    def __new__(cls, fired: Events, weight: Tensor, kernels: ProductKernels) -> Weighted:
-        found: Weighted = cls.of_shape((fired.steps, len(fired.words), len(weight)), torch.bfloat16, weight.device)
+    def __new__(cls, fired: Events, weight: Tensor, kernels: ProductKernels, dtype: torch.dtype) -> Weighted:
+        found: Weighted = cls.of_shape((fired.steps, len(fired.words), len(weight)), dtype, weight.device)
         found.events, found.weight, found.kernels = fired, weight, kernels
         return found
 
@@ -52,8 +52,10 @@ class WeightGradient(Deferred):
     again: Callable[[], Tensor]
 
     @staticmethod
-    def __new__(cls, of_weight: Tensor, shape: tuple[int, ...], again: Callable[[], Tensor]) -> WeightGradient:
-        found: WeightGradient = cls.of_shape(shape, torch.bfloat16, of_weight.device)
+    def __new__(
+        cls, of_weight: Tensor, shape: tuple[int, ...], dtype: torch.dtype, again: Callable[[], Tensor]
+    ) -> WeightGradient:
+        found: WeightGradient = cls.of_shape(shape, dtype, of_weight.device)
         found.of_weight, found.again = of_weight, again
         return found
 

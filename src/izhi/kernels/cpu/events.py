@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from izhi.compiled import inlined
 from izhi.kernels.cpu.bits import lowest_bit, number_of_bits, transpose_words
 from izhi.kernels.cpu.parallel import (
     Kernel,
@@ -29,6 +30,7 @@ from izhi.kernels.cpu.parallel import (
 from izhi.kernels.cpu.rows import FEW, GROUP, MANY, add_row, add_rows, add_sums, copy_row, fetch_row, list_bits
 from izhi.kernels.cpu.scalars import f32
 from izhi.kernels.events import WORD, Events
+from izhi.kernels.vocabulary import Value
 
 #: The share of steps in which inputs fire from which it pays to make the sums of every four steps first.
 _WORTH_TABLES = 0.15
@@ -83,50 +85,87 @@ def listed(words: Tensor, steps: int) -> Events:
     return Events(words, places, counts, gathered, steps, spikes)
 
 
+@inlined
+def list_steps(
+    words: Value, found: Value, active: Value, length: Value, of_steps: Value, fired: Value, starts: Value, count: Value
+) -> Value:
+    """Put who fires, step by step, behind so many places of ``fired``, and where each step begins into ``starts``.
+
+    Args:
+        words: address of the words of a sample's inputs that fire, zeros up to whole groups of 32.
+        found: which inputs these are.
+        active: how many.
+        length: steps, at most 32.
+        of_steps: room for a word for each group of 32 inputs and each step.
+        fired, starts: room for all of them, and for a number more than there are steps.
+        count: places that are taken.
+
+    Returns:
+        How many places are taken then.
+    """
+    for first in range(0, active, WORD):
+        transpose_words(words + 4 * first, of_steps[first // WORD].ctypes.data)
+    for t in range(length):
+        starts[t] = count
+        for first in range(0, active, WORD):
+            word = of_steps[first // WORD, t]
+            while word != 0:
+                fired[count] = found[first + lowest_bit(word)]
+                count += 1
+                word = np.uint32(word & np.uint32(word - np.uint32(1)))
+    starts[length] = count
+    return count
+
+
+@inlined
+def sum_weights(size: Value, weight: Value, fired: Value, count: Value, total: Value) -> None:
+    """The current of a step, in place: the sum of a block's rows of those that fire, by the addresses of both."""
+    for i in range(size):
+        total[i] = f32(0)
+    add_rows(size, weight, fired, count, total.ctypes.data)
+
+
 @cache
 def _product(size: int) -> Kernel:
     @compile_kernel
     def product(data):  # type: ignore[no-untyped-def]
         steps, batch, chunks, inputs = four_numbers(data)
-        words = array(data, 4, (batch, chunks, inputs), np.uint32)
-        places = array(data, 5, (batch, inputs), np.int32)
-        counts = array(data, 6, batch, np.int32)
+        places = array(data, 4, (batch, inputs), np.int32)
+        counts = array(data, 5, batch, np.int32)
+        groups = (inputs + WORD - 1) // WORD
+        words = array(data, 6, (batch, chunks, groups * WORD), np.uint32)
         blocks = number(data, 7)
         weight = array(data, 8, (blocks, inputs, size), f32)
         out = array(data, 9, (steps, batch, blocks, size), f32)
         wide_vectors()
         worker, workers = share(data)
-        groups = (inputs + WORD - 1) // WORD
-        of_inputs, of_steps = np.zeros(WORD, np.uint32), np.zeros((groups, WORD), np.uint32)
+        of_steps = np.zeros((groups, WORD), np.uint32)
         fired, starts = np.zeros(WORD * inputs, np.int32), np.zeros(WORD + 1, np.int64)
         for b in range(worker * batch // workers, (worker + 1) * batch // workers):
             active, found = np.int64(counts[b]), places[b]
             for c in range(chunks):
-                length, count = min(WORD, steps - WORD * c), 0
-                for first in range(0, active, WORD):
-                    for k in range(WORD):
-                        of_inputs[k] = words[b, c, found[first + k]] if first + k < active else np.uint32(0)
-                    transpose_words(of_inputs.ctypes.data, of_steps[first // WORD].ctypes.data)
-                for t in range(length):
-                    starts[t] = count
-                    for first in range(0, active, WORD):
-                        word = of_steps[first // WORD, t]
-                        while word != 0:
-                            fired[count] = found[first + lowest_bit(word)]
-                            count += 1
-                            word = np.uint32(word & np.uint32(word - np.uint32(1)))
-                starts[length] = count
+                length = min(WORD, steps - WORD * c)
+                list_steps(words[b, c].ctypes.data, found, active, length, of_steps, fired, starts, 0)
                 for block in range(blocks):
                     for t in range(length):
-                        total = out[WORD * c + t, b, block]
-                        for i in range(size):
-                            total[i] = f32(0)
-                        add_rows(
+                        sum_weights(
                             size, weight[block].ctypes.data, fired.ctypes.data + 4 * starts[t],
-                            starts[t + 1] - starts[t], total.ctypes.data,
+                            starts[t + 1] - starts[t], out[WORD * c + t, b, block],
                         )  # fmt: skip
 
     return product
+
+
+@inlined
+def sum_subsets(rows: Value, groups: Value, sums: Value) -> None:
+    """Of every four rows, the sums of each subset: (4·groups, 64) → (groups, 16, 64)."""
+    for group in range(groups):
+        table = sums[group].ctypes.data
+        for j in range(GROUP):
+            row, many = rows[GROUP * group + j].ctypes.data, 1 << j
+            for subset in range(many):
+                before = table + 4 * MANY * subset
+                add_row(MANY, before, row, before + 4 * MANY * many)
 
 
 @cache
@@ -170,13 +209,7 @@ def _gradient(size: int, tabled: bool) -> Kernel:
                             for i in range(size):
                                 rows[t, i] = f32(0)
                     if tabled:
-                        for group in range(groups):
-                            table = sums[group].ctypes.data
-                            for j in range(GROUP):
-                                row, many = rows[GROUP * group + j].ctypes.data, 1 << j
-                                for subset in range(many):
-                                    before = table + 4 * size * subset
-                                    add_row(size, before, row, before + 4 * size * many)
+                        sum_subsets(rows, groups, sums)
                     of_word = words[b, c]
                     for place in range(active):
                         k = np.int64(found[place])
@@ -193,6 +226,11 @@ def _gradient(size: int, tabled: bool) -> Kernel:
 def pays(events: Events, outputs: int, dtype: torch.dtype) -> bool:
     """Whether these products are faster than dense ones with a weight (outputs, N)."""
     return fits(outputs) and dtype in DENSE and events.density < DENSE[dtype]
+
+
+def fire_often(events: Events) -> bool:
+    """Whether it pays for the gradient of the weights to make the sums of every four steps first."""
+    return events.spikes > _WORTH_TABLES * events.steps * int(events.counts.sum())
 
 
 def fits(outputs: int) -> bool:
@@ -217,7 +255,7 @@ def product(events: Events, weight: Tensor) -> Tensor:
     rows, (batch, chunks, _) = rows_of(weight), events.words.shape
     blocks, inputs, size = rows.shape
     out = torch.empty(events.steps, batch, blocks, size)
-    launch(_product(size), events.steps, batch, chunks, inputs, *events[:3], blocks, rows, out, pieces=batch)
+    launch(_product(size), events.steps, batch, chunks, inputs, *events[1:4], blocks, rows, out, pieces=batch)
     return out.flatten(2)[..., : len(weight)].contiguous()
 
 
@@ -229,7 +267,7 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
     blocks = arriving.shape[2]
     out = torch.empty(blocks, inputs, size)
     parts = -(-torch.get_num_threads() // blocks)
-    tabled = size == MANY and events.spikes > _WORTH_TABLES * events.steps * int(events.counts.sum())
+    tabled = size == MANY and fire_often(events)
     launch(
         _gradient(size, tabled), events.steps, batch, chunks, inputs, *events[:3], blocks, parts, arriving, out,
         pieces=blocks * parts,
@@ -239,10 +277,14 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
 
 __all__ = [
     "DENSE",
+    "fire_often",
     "fits",
+    "list_steps",
     "listed",
     "pays",
     "product",
     "rows_of",
+    "sum_subsets",
+    "sum_weights",
     "weight_gradient",
 ]

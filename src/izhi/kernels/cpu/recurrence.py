@@ -425,6 +425,13 @@ def _backward_fed_back(
     return _gradients(plan, call, kept, KEEP_EVERY, grad_spikes, grad_last, feedback)
 
 
+def in_fours(gradient: Factored) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """g (T, B, O) and W (O, N) in float32 with zeros that make O a multiple of 4, and that O."""
+    g, weight = (x.float() for x in gradient.factors)
+    g = torch.nn.functional.pad(g, (0, -g.shape[2] % 4)).contiguous()
+    return g, torch.nn.functional.pad(weight, (0, 0, 0, -len(weight) % 4)).contiguous(), g.shape[2]
+
+
 def _gradients(
     plan: Plan, call: Call, kept: torch.Tensor, keep_every: int, grad_spikes: torch.Tensor, grad_last: torch.Tensor,
     feedback: torch.Tensor | None,
@@ -442,11 +449,8 @@ def _gradients(
         pieces, blocks = -(-lanes // most), (most, len(feedback), tiles(feedback))
     factors: tuple[int | torch.Tensor, ...] = (0, 1, 0)
     if isinstance(grad_spikes, Factored):
-        # Zeros make the outputs a multiple of 4.
-        g, weight = (x.float() for x in grad_spikes.factors)
-        grad_spikes = torch.nn.functional.pad(g, (0, -g.shape[2] % 4)).contiguous()
-        weight = torch.nn.functional.pad(weight, (0, 0, 0, -len(weight) % 4)).contiguous()
-        factors = (*weight.shape, weight)
+        grad_spikes, weight, outputs = in_fours(grad_spikes)
+        factors = (outputs, weight.shape[1], weight)
     launch(
         _backward(plan, feedback is not None), *_arguments(plan, call, keep_every), kept, grad_spikes,
         grad_last, grad_x, 0 if grad_y is None else grad_y, grad_first, 0 if grad_bias is None else grad_bias,

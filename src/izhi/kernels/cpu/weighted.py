@@ -1,14 +1,16 @@
-"""A layer, product and neurons, over time as two Numba kernels of the matrix unit, for spikes that are bits.
+"""A layer, product and neurons, over time as two Numba kernels, for spikes that are bits.
 
 A sample goes through 64 neurons at a time: the currents of all its steps, of the inputs alone that fire at all in it,
 and the neurons' steps, while all of it is in the first-level cache. The way back takes 64 neurons through all samples:
 their states again, the gradient of their spikes, which may still be two factors, and the gradient of the weights, of
-the inputs alone that fire. Nothing but the currents, in bfloat16, and spikes as bits along time is written to memory.
+the inputs alone that fire. Nothing but the currents, and spikes as bits along time, is written to memory.
+
+In bfloat16 products are those of tiles (``event_tiles.py``), in float32 sums over spikes (``events.py``).
 """
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -16,7 +18,8 @@ from torch import Tensor
 
 from izhi.compiled import inlined
 from izhi.kernels.cpu.event_tiles import TOGETHER, add_products, aligned, gathered, spread_sample, turned, weave_group
-from izhi.kernels.cpu.lanes import coefficients_of
+from izhi.kernels.cpu.events import fire_often, list_steps, rows_of, sum_subsets, sum_weights
+from izhi.kernels.cpu.lanes import coefficients_of, multiply_factors
 from izhi.kernels.cpu.matrix_unit import (
     TILE_BYTES,
     TILE_PAIRS,
@@ -42,8 +45,8 @@ from izhi.kernels.cpu.parallel import (
     share,
     wide_vectors,
 )
-from izhi.kernels.cpu.recurrence import all_constants
-from izhi.kernels.cpu.rows import MANY, copy_row, fetch_row, own_line
+from izhi.kernels.cpu.recurrence import all_constants, in_fours
+from izhi.kernels.cpu.rows import GROUP, MANY, add_rows, add_sums, copy_row, fetch_row, list_bits, own_line
 from izhi.kernels.cpu.scalars import WORDS, codec, f32
 from izhi.kernels.dynamics import dynamics
 from izhi.kernels.events import WORD
@@ -53,7 +56,12 @@ from izhi.kernels.vocabulary import Value, places as numbered
 
 _CONSTANTS = len(Constants._fields)
 #: Pieces of work of the way back, at least: as many threads have some, and the sums are the same for any number.
-PIECES = 8
+PIECES = 16
+
+
+def _rows_in(dtype: torch.dtype) -> tuple[type, int]:
+    """How kernels know a format's numbers, and the bytes of as many as ``MANY``."""
+    return codec(dtype)[2], MANY * dtype.itemsize
 
 
 @inlined
@@ -72,7 +80,8 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
     collect, _ = coefficients_of(plan)
     rows_of_neuron, own, states = plan.rows, plan.own, plan.states
     filtered, biased, shared = plan.filtered, plan.biased, plan.shared
-    two, by_unit = own == 2, has_unit()
+    two, by_tiles, by_unit = own == 2, plan.dtype == torch.bfloat16, has_unit()
+    element, size_of_row = _rows_in(plan.dtype)
 
     @compile_kernel
     def forward(data):  # type: ignore[no-untyped-def]
@@ -87,19 +96,24 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
         p = array(data, 11, (rows_of_neuron, 1 if shared else neurons), f32)
         constants = array(data, 12, _CONSTANTS, f32)
         # Without keeping them, a thread writes those of a word to the same place each time.
-        currents = array(
-            data, 16, (batch, blocks, steps, MANY) if keep else (number(data, 18), 1, WORD, MANY), np.uint16
-        )
+        currents = array(data, 16, (batch, blocks, steps, MANY) if keep else (number(data, 18), 1, WORD, MANY), element)
         kept = array(data, 17, (batch, blocks, chunks, states, MANY), f32)
         wide_vectors()
         worker, workers = share(data)
         most, together = (inputs + WORD - 1) // WORD, min(chunks, TOGETHER)
-        size_of_left, size_of_right = most * 2 * TILE_BYTES, most * 2 * TILE_BYTES
-        size_of_block, size_of_sums = (inputs + 1) * 2 * MANY, WORD * 4 * MANY
-        left_room, left = aligned(together * size_of_left)
-        right_room, right = aligned(2 * size_of_right)
-        sums_room, sums = aligned(together * size_of_sums)
-        rows = np.zeros(most * WORD, np.int64)
+        if by_tiles:
+            size_of_left, size_of_right = most * 2 * TILE_BYTES, most * 2 * TILE_BYTES
+            size_of_block, size_of_sums = (inputs + 1) * size_of_row, WORD * 4 * MANY
+            left_room, left = aligned(together * size_of_left)
+            right_room, right = aligned(2 * size_of_right)
+            sums_room, sums = aligned(together * size_of_sums)
+            rows = np.zeros(most * WORD, np.int64)
+            tiles = tile_memory(by_unit)
+            configure_tiles(tiles, TILE_ROWS, steps - TILE_ROWS if TILE_ROWS < steps < WORD else TILE_ROWS)
+        else:
+            size_of_block = inputs * size_of_row
+            of_steps = np.zeros((most, WORD), np.uint32)
+            fires, starts = np.zeros(together * WORD * inputs, np.int32), np.zeros((together, WORD + 1), np.int64)
         # Of one piece of memory, so that LLVM sees which of these lie apart from each other.
         room = np.zeros((7 + rows_of_neuron) * MANY, f32)
         z, q = room[: 4 * MANY].reshape((4, MANY)), room[7 * MANY :].reshape((rows_of_neuron, MANY))
@@ -107,57 +121,64 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
         word = room[6 * MANY : 7 * MANY].view(np.uint32)
         s = all_constants(constants)
         same = collect(p, 0)
-        tiles = tile_memory(by_unit)
-        configure_tiles(tiles, TILE_ROWS, steps - TILE_ROWS if TILE_ROWS < steps < WORD else TILE_ROWS)
         for b in range(worker * batch // workers, (worker + 1) * batch // workers):
             active, found = np.int64(counts[b]), places[b]
             groups = (active + WORD - 1) // WORD
-            for k in range(groups * WORD):
-                rows[k] = 2 * MANY * (np.int64(found[k]) if k < active else inputs)
+            if by_tiles:
+                for k in range(groups * WORD):
+                    rows[k] = size_of_row * (np.int64(found[k]) if k < active else inputs)
             for beginning in range(0, chunks, together):
                 many = min(together, chunks - beginning)
-                for c in range(many):
-                    halves = 1 if steps - WORD * (beginning + c) <= TILE_ROWS else 2
-                    spread_sample(words[b, beginning + c].ctypes.data, groups, halves, left + c * size_of_left)
-                for g in range(groups):
-                    weave_group(weight, rows, g, 0, right)
+                if by_tiles:
+                    for c in range(many):
+                        halves = 1 if steps - WORD * (beginning + c) <= TILE_ROWS else 2
+                        spread_sample(words[b, beginning + c].ctypes.data, groups, halves, left + c * size_of_left)
+                    for g in range(groups):
+                        weave_group(weight, rows, g, 0, right)
+                else:
+                    count = 0
+                    for c in range(many):
+                        length = min(WORD, steps - WORD * (beginning + c))
+                        of_words = words[b, beginning + c].ctypes.data
+                        count = list_steps(of_words, found, active, length, of_steps, fires, starts[c], count)
                 for block in range(blocks):
                     length = min(WORD * many, steps - WORD * beginning)
                     if keep:
-                        for line in range(0, 2 * MANY * length, 64):
+                        for line in range(0, size_of_row * length, 64):
                             own_line(currents[b, block, WORD * beginning].ctypes.data + line)
-                    for half in range(2):
-                        now, behind = right + half * size_of_right, right + (1 - half) * size_of_right
-                        following = weight + (block + half) * size_of_block
-                        for c in range(many):
-                            is_short = steps - WORD * (beginning + c) <= TILE_ROWS
-                            weaves = c == 0 and (half == 0 or block + 1 < blocks)
-                            zero_tile(tiles, 0)
-                            zero_tile(tiles, 1)
-                            zero_tile(tiles, 2)
-                            zero_tile(tiles, 3)
-                            for g in range(groups):
-                                spikes, of_group = (
-                                    left + c * size_of_left + 2 * TILE_BYTES * g,
-                                    now + 2 * TILE_BYTES * g,
-                                )
-                                load_tile(tiles, 4, spikes, 64)
-                                load_tile(tiles, 6, of_group, 64)
-                                load_tile(tiles, 7, of_group + TILE_BYTES, 64)
-                                multiply_tiles(tiles, 0, 4, 6)
-                                multiply_tiles(tiles, 1, 4, 7)
+                    if by_tiles:
+                        for half in range(2):
+                            now, behind = right + half * size_of_right, right + (1 - half) * size_of_right
+                            following = weight + (block + half) * size_of_block
+                            for c in range(many):
+                                is_short = steps - WORD * (beginning + c) <= TILE_ROWS
+                                weaves = c == 0 and (half == 0 or block + 1 < blocks)
+                                zero_tile(tiles, 0)
+                                zero_tile(tiles, 1)
+                                zero_tile(tiles, 2)
+                                zero_tile(tiles, 3)
+                                for g in range(groups):
+                                    spikes, of_group = (
+                                        left + c * size_of_left + 2 * TILE_BYTES * g,
+                                        now + 2 * TILE_BYTES * g,
+                                    )
+                                    load_tile(tiles, 4, spikes, 64)
+                                    load_tile(tiles, 6, of_group, 64)
+                                    load_tile(tiles, 7, of_group + TILE_BYTES, 64)
+                                    multiply_tiles(tiles, 0, 4, 6)
+                                    multiply_tiles(tiles, 1, 4, 7)
+                                    if not is_short:
+                                        load_tile(tiles, 5, spikes + TILE_BYTES, 64)
+                                        multiply_tiles(tiles, 2, 5, 6)
+                                        multiply_tiles(tiles, 3, 5, 7)
+                                    if weaves:  # while the unit multiplies
+                                        weave_group(following, rows, g, 1 - half, behind)
+                                to = sums + c * size_of_sums + 128 * half
+                                store_tile(tiles, 0, to, 256)
+                                store_tile(tiles, 1, to + 64, 256)
                                 if not is_short:
-                                    load_tile(tiles, 5, spikes + TILE_BYTES, 64)
-                                    multiply_tiles(tiles, 2, 5, 6)
-                                    multiply_tiles(tiles, 3, 5, 7)
-                                if weaves:  # while the unit multiplies
-                                    weave_group(following, rows, g, 1 - half, behind)
-                            to = sums + c * size_of_sums + 128 * half
-                            store_tile(tiles, 0, to, 256)
-                            store_tile(tiles, 1, to + 64, 256)
-                            if not is_short:
-                                store_tile(tiles, 2, to + TILE_ROWS * 256, 256)
-                                store_tile(tiles, 3, to + TILE_ROWS * 256 + 64, 256)
+                                    store_tile(tiles, 2, to + TILE_ROWS * 256, 256)
+                                    store_tile(tiles, 3, to + TILE_ROWS * 256 + 64, 256)
                     start = block * MANY
                     size = min(MANY, neurons - start)
                     before = first if beginning == 0 else last
@@ -177,8 +198,14 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                                 copy_row(MANY, z[k].ctypes.data, kept[b, block, beginning + c, k].ctypes.data)
                         for t in range(min(WORD, steps - begin)):
                             x_t = currents[b if keep else worker, block if keep else 0, begin + t if keep else t]
-                            source = sums + c * size_of_sums + 256 * t
-                            round_and_widen(MANY, source, x_t.ctypes.data, current_of.ctypes.data)
+                            if by_tiles:
+                                source = sums + c * size_of_sums + 256 * t
+                                round_and_widen(MANY, source, x_t.ctypes.data, current_of.ctypes.data)
+                            else:
+                                who, first_of = fires.ctypes.data + 4 * starts[c, t], weight + block * size_of_block
+                                sum_weights(MANY, first_of, who, starts[c, t + 1] - starts[c, t], current_of)
+                                if keep:
+                                    copy_row(MANY, current_of.ctypes.data, x_t.ctypes.data)
                             step = np.uint32(np.uint32(1) << np.uint32(t))
                             for i in range(MANY):
                                 coefficients = same if shared else collect(q, i)
@@ -196,16 +223,28 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                         _copy_lanes(word.ctypes.data, to, size)
                     for k in range(states):
                         _copy_lanes(z[k].ctypes.data, last + 4 * ((k * batch + b) * neurons + start), size)
-        release_tiles()
-        # So that their memory lives as long as its addresses are used.
-        left_room[0], right_room[0], sums_room[0] = 0, 0, 0
+        if by_tiles:
+            release_tiles()
+            # So that their memory lives as long as its addresses are used.
+            left_room[0], right_room[0], sums_room[0] = 0, 0, 0
 
     return forward
 
 
+@inlined
+def _fetch(is_wide: Value, source: Value, target: Value) -> None:
+    """A row of currents, in bfloat16 or in float32."""
+    if is_wide:
+        copy_row(MANY, source, target)
+    else:
+        widen_row(MANY, source, target)
+
+
 @cache
-def _backward(plan: Plan, factored: bool) -> Kernel:
-    load, _, _ = codec(plan.dtype)
+def _backward(plan: Plan, factored: bool, tabled: bool) -> Kernel:
+    load, _, element = codec(plan.dtype)
+    _, size_of_row = _rows_in(plan.dtype)
+    by_tiles = plan.dtype == torch.bfloat16
     arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
     collect, add = coefficients_of(plan)
     rows_of_neuron, own, states, summed = plan.rows, plan.own, plan.states, len(plan.summed)
@@ -223,22 +262,31 @@ def _backward(plan: Plan, factored: bool) -> Kernel:
         bias, coefficients_at = number(data, 10), number(data, 11)
         p = array(data, 11, (rows_of_neuron, 1 if shared else neurons), f32)
         constants = array(data, 12, _CONSTANTS, f32)
-        currents = array(data, 13, (batch, blocks, steps, MANY), np.uint16)
+        currents = array(data, 13, (batch, blocks, steps, MANY), element)
         kept = array(data, 14, (batch, blocks, chunks, states, MANY), f32)
         grad_last, grad_first = number(data, 15), number(data, 16)
         grad_bias = array(data, 17, (parts, blocks, MANY), f32)
         grad_p = array(data, 18, (parts, blocks, summed, MANY), f32)
         grad_weight = array(data, 19, (parts, blocks, inputs, MANY), f32)
-        if factored:
+        if factored and by_tiles:
             upper, weight_above = number(data, 20), number(data, 21)
+        elif factored:
+            g_above = array(data, 20, (steps, batch, number(data, 22)), f32)
+            w_above = array(data, 21, (number(data, 22), neurons), f32)
         else:
-            grad_spikes = array(data, 20, (steps, batch, neurons), np.uint16)
+            grad_spikes = array(data, 20, (steps, batch, neurons), element)
         wide_vectors()
         worker, workers = share(data)
-        right_room, right = aligned(chunks * 4 * TILE_BYTES)
-        left_room, left = aligned(2 * chunks * TILE_BYTES)
-        sums_room, sums = aligned(2 * 4 * TILE_BYTES)
-        above_room, above = aligned(WORD * 4 * MANY)
+        if by_tiles:
+            right_room, right = aligned(chunks * 4 * TILE_BYTES)
+            left_room, left = aligned(2 * chunks * TILE_BYTES)
+            sums_room, sums = aligned(2 * 4 * TILE_BYTES)
+            above_room, above = aligned(WORD * 4 * MANY)
+            tiles = tile_memory(by_unit)
+            configure_tiles(tiles, TILE_ROWS, TILE_ROWS)
+        else:
+            subsets = np.zeros((WORD // GROUP if tabled else 1, 1 << GROUP, MANY), f32)
+            fires = np.zeros(WORD, np.int32)
         # Of one piece of memory, so that LLVM sees which of these lie apart from each other.
         room = np.zeros((17 + rows_of_neuron + summed) * MANY, f32)
         z, gz = room[: 4 * MANY].reshape((4, MANY)), room[4 * MANY : 8 * MANY].reshape((4, MANY))
@@ -253,8 +301,6 @@ def _backward(plan: Plan, factored: bool) -> Kernel:
         s = all_constants(constants)
         same = collect(p, 0)
         pieces = blocks * parts
-        tiles = tile_memory(by_unit)
-        configure_tiles(tiles, TILE_ROWS, TILE_ROWS)
         for piece in range(worker * pieces // workers, (worker + 1) * pieces // workers):
             block, part = piece // parts, piece % parts
             start = block * MANY
@@ -275,7 +321,7 @@ def _backward(plan: Plan, factored: bool) -> Kernel:
                     of_weight[k, i] = f32(0)
             for b in range(part * batch // parts, (part + 1) * batch // parts):
                 if b + 1 < batch:
-                    for line in range(0, 2 * MANY * steps, 64):
+                    for line in range(0, size_of_row * steps, 64):
                         fetch_row(16, currents[b + 1, block].ctypes.data + line)
                 for k in range(states):
                     if grad_last:
@@ -286,7 +332,7 @@ def _backward(plan: Plan, factored: bool) -> Kernel:
                     c = chunks - 1 - back
                     begin = WORD * c
                     length = min(WORD, steps - begin)
-                    if factored:
+                    if factored and by_tiles:
                         _multiply_factors(
                             tiles, upper + (b * chunks + c) * 2 * TILE_BYTES, weight_above + start * 64, above
                         )
@@ -298,7 +344,7 @@ def _backward(plan: Plan, factored: bool) -> Kernel:
                             copy_row(MANY, z[k].ctypes.data, path_t[k].ctypes.data)
                         if t == length - 1:
                             break  # nothing asks for the state after the last step
-                        widen_row(MANY, x_t.ctypes.data, current_of.ctypes.data)
+                        _fetch(not by_tiles, x_t.ctypes.data, current_of.ctypes.data)
                         for i in range(MANY):
                             coefficients = same if shared else collect(q, i)
                             current, g = current_of[i], f32(0)
@@ -312,11 +358,13 @@ def _backward(plan: Plan, factored: bool) -> Kernel:
                                 z[1, i] = u
                     for ahead in range(length):
                         t = length - 1 - ahead
-                        widen_row(MANY, currents[b, block, begin + t].ctypes.data, current_of.ctypes.data)
+                        _fetch(not by_tiles, currents[b, block, begin + t].ctypes.data, current_of.ctypes.data)
                         for k in range(states):
                             copy_row(MANY, path[t, k].ctypes.data, then[k].ctypes.data)
-                        if factored:
+                        if factored and by_tiles:
                             copy_row(MANY, above + 4 * MANY * t, arriving_spikes.ctypes.data)
+                        elif factored:
+                            multiply_factors(g_above[begin + t], w_above, b * neurons + start, size, arriving_spikes)
                         else:
                             source = grad_spikes[begin + t, b, start : start + size]
                             for i in range(size):
@@ -352,19 +400,35 @@ def _backward(plan: Plan, factored: bool) -> Kernel:
                         copy_row(MANY, made_t.ctypes.data, made[t].ctypes.data)
                     for t in range(length, WORD):
                         copy_row(MANY, nothing.ctypes.data, made[t].ctypes.data)
-                    for t in range(0, WORD, 2):
-                        target = right + c * 4 * TILE_BYTES + 32 * t
-                        pair_floats(MANY, made[t].ctypes.data, made[t + 1].ctypes.data, target)
+                    if by_tiles:
+                        for t in range(0, WORD, 2):
+                            target = right + c * 4 * TILE_BYTES + 32 * t
+                            pair_floats(MANY, made[t].ctypes.data, made[t + 1].ctypes.data, target)
+                    else:
+                        of_word, found = words[b, c], places[b]
+                        groups = (length + GROUP - 1) // GROUP
+                        if tabled:
+                            sum_subsets(made, groups, subsets)
+                        for k in range(counts[b]):
+                            of_input = of_weight[found[k]].ctypes.data
+                            if tabled:
+                                add_sums(subsets.ctypes.data, of_word[k], groups, of_input)
+                            else:
+                                count = list_bits(of_word[k], 0, fires, 0)
+                                add_rows(MANY, made.ctypes.data, fires.ctypes.data, count, of_input)
                 if grad_first:
                     for k in range(states):
                         _copy_lanes(gz[k].ctypes.data, grad_first + 4 * ((k * batch + b) * neurons + start), size)
-                add_products(tiles, words[b], places[b], np.int64(0), np.int64(counts[b]), right, left, sums, of_weight)
+                if by_tiles:
+                    many = np.int64(counts[b])
+                    add_products(tiles, words[b], places[b], np.int64(0), many, right, left, sums, of_weight)
             if biased:
                 copy_row(MANY, bias_sum.ctypes.data, grad_bias[part, block].ctypes.data)
             for k in range(summed):
                 copy_row(MANY, total[k].ctypes.data, grad_p[part, block, k].ctypes.data)
-        release_tiles()
-        right_room[0], left_room[0], sums_room[0], above_room[0] = 0, 0, 0, 0
+        if by_tiles:
+            release_tiles()
+            right_room[0], left_room[0], sums_room[0], above_room[0] = 0, 0, 0, 0
 
     return backward
 
@@ -395,10 +459,11 @@ def forward(plan: Plan, call: LayerCall, state: Tensor, keep: bool) -> tuple[Ten
     """Spikes as words (B, ⌈T/32⌉, N), currents and states as ``backward`` takes them, the state after the last step."""
     events, neurons = call.events, len(call.weight)
     (batch, chunks, inputs), blocks = events.words.shape, -(-neurons // MANY)
-    rows, threads = gathered(call.weight, MANY), torch.get_num_threads()
+    rows = rows_of(call.weight) if plan.dtype == torch.float32 else gathered(call.weight, MANY)
+    threads = torch.get_num_threads()
     fired, last = torch.empty(batch, chunks, neurons, dtype=torch.int32), torch.empty_like(state)
     sizes = (batch, blocks, events.steps, MANY) if keep else (threads, 1, WORD, MANY)
-    currents = torch.empty(sizes, dtype=torch.bfloat16)
+    currents = torch.empty(sizes, dtype=plan.dtype)
     kept = torch.empty(batch if keep else 0, blocks, chunks, plan.states, MANY)
     launch(
         _forward(plan, keep), events.steps, batch, chunks, inputs, *events[1:4], neurons, blocks, rows,
@@ -419,9 +484,13 @@ def backward(
     grad_bias = torch.empty(parts, blocks, MANY)
     grad_p = torch.empty(parts, blocks, len(plan.summed), MANY)
     grad_weight = torch.empty(parts, blocks, inputs, MANY)
-    arriving = _tiles(grad_spikes, chunks, blocks) if isinstance(grad_spikes, Factored) else (grad_spikes,)
+    arriving: tuple[int | Tensor, ...] = (grad_spikes,)
+    factored, tabled = isinstance(grad_spikes, Factored), plan.dtype == torch.float32 and fire_often(events)
+    if isinstance(grad_spikes, Factored):
+        as_taken = in_fours if plan.dtype == torch.float32 else partial(_tiles, chunks=chunks, blocks=blocks)
+        arriving = as_taken(grad_spikes)
     launch(
-        _backward(plan, isinstance(grad_spikes, Factored)), steps, batch, chunks, inputs, *events[1:4], neurons, blocks,
+        _backward(plan, factored, tabled), steps, batch, chunks, inputs, *events[1:4], neurons, blocks,
         parts, call.bias, call.coefficients, call.constants, currents, kept, 0 if grad_last is None else grad_last,
         0 if grad_first is None else grad_first, grad_bias, grad_p,
         grad_weight, *arriving, pieces=blocks * parts,

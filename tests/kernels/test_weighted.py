@@ -1,0 +1,215 @@
+"""A layer by one kernel, product and neurons: what two kernels one after the other give, in both formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+from torch import Tensor, nn
+
+from izhi import LIF, Izhikevich, preset
+from izhi.kernels import PackedSpikes, packed, paths
+from izhi.kernels.cpu import matrix_unit
+from izhi.kernels.deferred import settled
+from izhi.kernels.packed import BinarySpikes
+from izhi.kernels.weighted import Weighted, WeightGradient
+from izhi.network import Layer, Network
+from izhi.network.connections import ExponentialSynapse, Linear
+from izhi.neurons import ORDERS
+from izhi.training.activity import Activity
+from spikes import spikes_of_some
+
+needs_tiles = pytest.mark.skipif(
+    not matrix_unit.is_there(), reason="this CPU multiplies no bfloat16 (AMX, AVX-512 BF16)"
+)
+FORMATS = [torch.float32, pytest.param(torch.bfloat16, marks=needs_tiles)]
+quick = settings(deadline=None, max_examples=12)
+steps, batches, widths = st.integers(1, 70), st.integers(1, 9), st.integers(1, 100)
+
+
+@pytest.fixture(autouse=True)
+def many_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def is_taken(spikes: PackedSpikes) -> bool:
+    """Whether so few fire that no dense product is faster."""
+    share = spikes.events().active if spikes.dtype == torch.bfloat16 else spikes.events().density
+    return share < (packed._ACTIVE if spikes.dtype == torch.bfloat16 else 0.4)
+
+
+def drives(layer: Layer, spikes: PackedSpikes, whole: bool) -> tuple[Tensor, tuple[Tensor, ...], list[Tensor]]:
+    """Spikes, last states, and gradients of everything that a layer learns, by one kernel or by two."""
+    layer.zero_grad()
+    drive, _ = layer.drive(spikes)
+    assert isinstance(drive.current, Weighted)
+    if not whole:
+        drive = drive._replace(current=settled(drive.current))
+    state = layer.neuron.initial_state(torch.zeros(*drive.current.shape[1:]))
+    first = [x.clone().requires_grad_() for x in state if isinstance(x, Tensor)]
+    out, last = layer.neuron(drive, type(state)(*first))
+    assert isinstance(out, BinarySpikes) == whole
+    pull = torch.linspace(-1, 1, out.numel()).view(out.shape)
+    states = [x for x in last if isinstance(x, Tensor)]
+    ((out.float() * pull).sum() + sum(0.01 * x.sum() for x in states)).backward()
+    every = [*layer.parameters(), *first]
+    return out.float(), tuple(states), [torch.zeros_like(p) if p.grad is None else p.grad for p in every]
+
+
+#: Dynamics, what is learned, a synapse, a bias: kernels are compiled for each, which takes seconds.
+PLANS = [("fpga-ip", "none", False, True), ("izhikevich-2004", "all", True, True), ("subtract", "all", True, False)]
+REST = [
+    *((order, learn, False, True) for order in ORDERS for learn in ("none", "gain", "all")),
+    *((order, "all", True, True) for order in ORDERS),
+    *((reset, "none", False, False) for reset in ("subtract", "soft", "zero", "value", "none")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("plan", [*PLANS, *(pytest.param(x, marks=pytest.mark.long) for x in REST)])
+@quick
+@given(steps, batches, widths, st.integers(64, 140), st.sampled_from([0.05, 0.4]), st.integers(0, 99))
+def test_a_layer_by_one_kernel_is_that_by_two(
+    dtype: torch.dtype, plan: tuple[str, str, bool, bool], time: int, batch: int, inputs: int, outputs: int,
+    density: float, seed: int,
+) -> None:  # fmt: skip
+    kind, learn, synapse, biased = plan
+    torch.manual_seed(seed)
+    spikes = PackedSpikes.pack(spikes_of_some((time, batch, inputs), density, 0.3, seed, dtype))
+    if not is_taken(spikes):
+        return
+    if kind in ORDERS:
+        names = {"none": (), "gain": ("gain",), "all": ("a1", "a", "c", "d", "threshold", "gain")}[learn]
+        parameters = preset("normalized").replace(order=kind)
+        neuron: nn.Module = Izhikevich(parameters, learn=names, size=outputs if learn == "all" else None)
+    else:
+        neuron = LIF(reset=kind, learn=() if learn == "none" else ("beta", "threshold"))
+    connection = Linear(
+        inputs, outputs, biased, synapse=ExponentialSynapse(5.0, learn_tau=learn == "all") if synapse else None
+    )
+    layer = Layer(connection, neuron)
+    with torch.no_grad():
+        connection.weight.mul_(3)
+    one, two = drives(layer, spikes, True), drives(layer, spikes, False)
+    assert torch.equal(one[0], two[0])
+    for x, y in zip(one[1], two[1], strict=True):
+        assert torch.equal(x, y)
+    for x, y in zip(one[2], two[2], strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-3, atol=float(1e-4 * y.abs().max()) + 1e-6)
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_numbers_do_not_depend_on_threads(dtype: torch.dtype) -> None:
+    spikes = PackedSpikes.pack(spikes_of_some((40, 33, 200), 0.3, 0.2, 0, dtype))
+    layer = Layer(Linear(200, 100), Izhikevich())
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append(drives(layer, spikes, True))
+    for other in found[1:]:
+        for x, y in zip((found[0][0], *found[0][1], *found[0][2]), (other[0], *other[1], *other[2]), strict=True):
+            assert torch.equal(x, y)
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_bits_of_a_layer_are_a_tensor_for_whoever_asks(dtype: torch.dtype) -> None:
+    spikes = PackedSpikes.pack(spikes_of_some((20, 6, 50), 0.5, 0.3, 2, dtype))
+    out, _ = Layer(Linear(50, 70), LIF())(spikes)
+    assert isinstance(out, BinarySpikes)
+    dense = out.dense()
+    assert (out.shape, out.dtype) == (dense.shape, dense.dtype) == ((20, 6, 70), dtype)
+    assert torch.equal(out[3], dense[3])
+    assert torch.equal(out * 2 + 1, dense * 2 + 1)
+    assert torch.equal(torch.cat([out, out]), torch.cat([dense, dense]))
+    assert out.tolist() == dense.tolist()
+    assert repr(out.detach()) == repr(dense.detach())
+    other = torch.float32 if dtype == torch.bfloat16 else torch.float64
+    wide = out.to(other)
+    assert isinstance(wide, BinarySpikes)
+    assert wide.dtype == other
+    assert (wide.detach().numpy() == dense.detach().to(other).numpy()).all()
+    counts = Activity()
+    counts.add([wide])
+    assert torch.equal(counts.layers[0].spikes, dense.float().sum((0, 1)))
+    with pytest.raises(RuntimeError, match="has no memory"):
+        out.data_ptr()
+    with torch.inference_mode():
+        assert isinstance(out.to(other), BinarySpikes)
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_currents_that_others_use_too_get_both_gradients(dtype: torch.dtype) -> None:
+    """Whoever looks at a layer's currents, such as a penalty, adds to a gradient that was never made."""
+    spikes = PackedSpikes.pack(spikes_of_some((20, 6, 50), 0.5, 0.3, 2, dtype))
+    layer = Layer(Linear(50, 70), LIF())
+
+    def gradient(neurons: bool, penalty: bool) -> Tensor:
+        layer.zero_grad()
+        drive, _ = layer.drive(spikes)
+        assert isinstance(drive.current, Weighted)
+        loss = torch.zeros(())
+        if neurons:
+            loss = loss + layer.neuron(drive)[0].float().mean()
+        if penalty:
+            loss = loss + 0.1 * drive.current.float().square().mean()
+        loss.backward()
+        found: Tensor = layer.connection.weight.grad
+        return found.clone()
+
+    expected = gradient(True, False) + gradient(False, True)
+    torch.testing.assert_close(gradient(True, True), expected, rtol=0.02, atol=float(0.01 * expected.abs().max()))
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_the_gradient_of_weights_is_handed_down_alone(dtype: torch.dtype) -> None:
+    seen = []
+    spikes = PackedSpikes.pack(spikes_of_some((20, 6, 50), 0.5, 0.3, 2, dtype))
+    drive, _ = (layer := Layer(Linear(50, 70), LIF())).drive(spikes)
+    drive.current.register_hook(lambda g: seen.append(type(g)))
+    layer.neuron(drive)[0].float().sum().backward()
+    assert seen == [WeightGradient]
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+@quick
+@given(steps, batches, st.integers(64, 140), st.integers(1, 16), st.integers(0, 99))
+def test_gradients_behind_a_readout_are_those_of_dense_spikes(
+    dtype: torch.dtype, time: int, batch: int, hidden: int, outputs: int, seed: int
+) -> None:
+    """They come as two factors, which the kernel multiplies."""
+    torch.manual_seed(seed)
+    spikes = PackedSpikes.pack(spikes_of_some((time, batch, 60), 0.4, 0.2, seed, dtype))
+    network = Network([Layer(Linear(60, hidden), LIF()), Layer(Linear(hidden, outputs), LIF())])
+    pull = torch.randn(time, batch, outputs)
+
+    def gradients(dense: bool) -> list[Tensor]:
+        network.zero_grad()
+        first, second = network.layers
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            out, _ = first(spikes)
+            (second(settled(out) if dense else out)[0].float() * pull).sum().backward()
+        return [p.grad for p in network.parameters() if p.grad is not None]
+
+    for one, other in zip(gradients(False), gradients(True), strict=True):
+        exact = dtype == torch.float32
+        torch.testing.assert_close(
+            one, other, rtol=1e-4 if exact else 0.05, atol=float(other.abs().max()) * (1e-5 if exact else 0.02)
+        )
+
+
+def test_ways_are_said_in_float32() -> None:
+    spikes = PackedSpikes.pack(spikes_of_some((20, 6, 50), 0.5, 0.3, 2, torch.float32))
+    network = Network([Layer(Linear(50, 70), LIF()), Layer(Linear(70, 10), LIF())])
+    with paths.recorded() as found:
+        network(spikes)
+    assert [x.way for x in found] == [
+        "sums over spikes, as bits along time",
+        "one kernel, product and all (Numba)",
+        "sums over spikes, as bits along time",
+        "one kernel through all steps (Numba)",
+    ]
