@@ -42,6 +42,7 @@ def _forward(plan: Plan) -> Any:
             decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
             trace_scale, trace_unit, trace_low, trace_high,
         )  # fmt: skip
+        lanes = tl.cast(lanes, tl.int64)  # a step of them, times steps, may not fit 32 bits
         lane = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
         mask = lane < lanes
         q = collect(p, width, lane, mask)
@@ -92,6 +93,7 @@ def _backward(plan: Plan) -> Any:
             decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
             trace_scale, trace_unit, trace_low, trace_high,
         )  # fmt: skip
+        lanes = tl.cast(lanes, tl.int64)  # a step of them, times steps, may not fit 32 bits
         lane = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
         mask = lane < lanes
         q = collect(p, width, lane, mask)

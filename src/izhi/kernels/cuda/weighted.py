@@ -48,7 +48,7 @@ def _forward(plan: Plan) -> Any:
         )  # fmt: skip
         sample = tl.program_id(0).to(tl.int64)
         neuron = tl.program_id(1) * block + tl.arange(0, block)
-        mask, lane, lanes = neuron < neurons, sample * neurons + neuron, batch * neurons
+        mask, lane, lanes = neuron < neurons, sample * neurons + neuron, tl.cast(batch, tl.int64) * neurons
         q = collect(p, width, neuron, mask)
         v, u, a, b = load(first, lanes, lane, mask)
         bias_of = tl.zeros_like(v)
@@ -61,7 +61,7 @@ def _forward(plan: Plan) -> Any:
             # Without keeping them, those of every 32 steps are written to the same place.
             begin, length = c * 32 * keep, tl.minimum(32, steps - c * 32)
             t = tl.arange(0, 32)
-            to = currents + (begin + t)[:, None].to(tl.int64) * lanes + lane[None, :]
+            to = currents + (begin + t)[:, None] * lanes + lane[None, :]
             tl.store(to, sums.to(tl.bfloat16), (t < length)[:, None] & mask[None, :])
             if keep > 0:
                 store(kept + c * states * lanes, lanes, lane, v, u, a, b, mask)
