@@ -24,7 +24,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 
 from izhi.errors import IzhiError, SettingError, shown
-from izhi.experiments.run import RunListener
+from izhi.experiments.run import RunListener, SilentRun
 from izhi.experiments.settings import Experiment
 
 Found = TypeVar("Found")
@@ -39,6 +39,12 @@ class JobListener(RunListener, Protocol):
 
     def end(self) -> None:
         """The job has come to its end."""
+
+
+class SilentJob(SilentRun):
+    """A listener of jobs that says nothing."""
+
+    def end(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,8 @@ class Together:
         if self.jobs is not None and self.jobs < 1:
             raise SettingError(f"jobs is {self.jobs}, expected at least 1")
 
-    def run(self, jobs: Sequence[Job[Found]]) -> list[Found]:
-        """Do all jobs; what they give, in their order.
+    def run(self, jobs: Sequence[Job[Found]], keep: Callable[[Found], None] = lambda found: None) -> list[Found]:
+        """Do all jobs; what they give, in their order. ``keep`` is told what each gives as soon as it has ended.
 
         A job that fails is reported at once, and the others go on. An interrupt, or the end of this process, ends all
         processes at once: files are written whole or not at all, so that what they were writing can be gone on with.
@@ -99,6 +105,7 @@ class Together:
                     self.report(f"{jobs[number].name}: {given}")
                 else:
                     found[number] = given
+                    keep(given)
         if failed:
             first = min(failed)
             more = f" ({len(failed) - 1} more failed, see above)" if len(failed) > 1 else ""
@@ -305,4 +312,4 @@ def _on_ray(
         ray.shutdown()  # which ends the processes of its jobs
 
 
-__all__ = ["Job", "JobListener", "Together", "check", "threads"]
+__all__ = ["Job", "JobListener", "SilentJob", "Together", "check", "threads"]

@@ -122,6 +122,27 @@ class Watched(Samples):
         return super().__getattribute__(name)
 
 
+@pytest.mark.slow
+def test_rows_of_several_jobs_at_once_are_those_of_one_after_another(file, tmp_path, capsys):
+    words = ["study", str(file), "--tasks", "wines,flowers,flowers-recurrent"]
+    assert main([*words, "--out", str(tmp_path / "one"), "--quiet"]) == 0
+    capsys.readouterr()
+    assert main([*words, "--out", str(tmp_path / "other"), "--jobs", "2"]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("[1/27] wines: ")
+    assert told[-1].startswith("[27/27] flowers-recurrent: ")
+    assert told[-1].endswith("; 0:00:00 left")
+    for task in ("wines", "flowers", "flowers-recurrent"):
+        one, other = (sorted(lines(tmp_path / name, task), key=json.dumps) for name in ("one", "other"))
+        assert one == other
+    assert (tmp_path / "one/report.md").read_text().replace("/one", "/other") == (
+        tmp_path / "other/report.md"
+    ).read_text()
+    assert main([*words, "--out", str(tmp_path / "third"), "--jobs", "0"]) == 2
+    assert "jobs is 0, expected at least 1" in capsys.readouterr().err
+    assert not (tmp_path / "third").exists()
+
+
 def test_training_never_sees_test_samples_before_its_end(file, tmp_path, monkeypatch):
     told = Watched.told = []
     whole = load("iris")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from izhi.cli.options.settings import jobs_options
 from izhi.cli.parser import Command
 
 
@@ -13,3 +14,4 @@ def study(command: Command) -> None:
     command.add_argument("--tasks", metavar="LIST", help="only these, comma-separated [all]")
     command.add_argument("--report", action="store_true", help="train nothing: tables and figures of what there is")
     command.add_argument("--quiet", action="store_true", help="show no progress")
+    jobs_options(command, "so many trials or runs of a task")

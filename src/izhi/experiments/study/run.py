@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from izhi.data import AnySamples, Dataset
 from izhi.errors import DivergenceError, RunFolderError, SettingError
 from izhi.experiments import build, energy
 from izhi.experiments.comparison import Variant
+from izhi.experiments.jobs import Job, Together
+from izhi.experiments.run import RunListener
 from izhi.experiments.run_folder import versions
 from izhi.experiments.settings import Experiment
 from izhi.experiments.study import rows
@@ -44,12 +48,17 @@ class Study:
         protocol: that is followed.
         folder: of the rows.
         report: told of every row that is finished.
+        at_once: where several trials, or runs, of a task are done at once; None for one after another.
     """
 
     protocol: Protocol
     folder: Path
     report: Callable[[str], None] = lambda line: None
+    at_once: Together | None = None
     _rows: dict[str, list[Trial | Run]] = field(default_factory=dict, init=False)
+    _wanted: int = field(default=0, init=False)
+    _done: int = field(default=0, init=False)
+    _began: float = field(default=0.0, init=False)
 
     def rows(self, task: Task) -> list[Trial | Run]:
         """The rows of a task.
@@ -99,55 +108,35 @@ class Study:
             names: of tasks; none for all.
         """
         chosen = [self.protocol.task(name) for name in names] or self.protocol.tasks
+        self._wanted = sum(len(self._missing_trials(task)) + len(self._missing_runs(task)) for task in chosen)
+        self._done, self._began = 0, time.perf_counter()
         for task in chosen:
-            if not self.is_finished(task):
-                self._do(task)
+            self._each(task, [
+                partial(_tried, self.protocol, task, variant, number) for variant, number in self._missing_trials(task)
+            ])  # fmt: skip
+            self._each(task, [
+                partial(_opened, self.protocol, task, variant, self.best(task, variant), seed)
+                for variant, seed in self._missing_runs(task)
+            ])  # fmt: skip
 
-    def _do(self, task: Task) -> None:
-        runner: _Runner | None = None
-        variants = self.protocol.variants
-        for variant in variants if task.like is None else ():
-            there = {x.number for x in self.trials(task, variant)}
-            for number, chosen in enumerate(self.protocol.tried(task, variant)):
-                if number not in there:
-                    experiments = self.protocol.of_trial(task, variant, chosen)
-                    runner = runner or _Runner.of(experiments[0])
-                    self._keep(task, self._tried(runner, task, variant, number, chosen, experiments))
-        for variant in variants:
-            best, there = self.best(task, variant), {x.seed for x in self.runs(task, variant)}
-            for seed in self.protocol.seeds:
-                if seed not in there:
-                    e = self.protocol.of_run(task, variant, best.settings, seed)
-                    runner = runner or _Runner.of(e)
-                    self._keep(task, self._opened(runner, task, variant, best, e))
+    def _missing_trials(self, task: Task) -> list[tuple[Variant, int]]:
+        there = {(x.variant, x.number) for x in self.rows(task) if isinstance(x, Trial)}
+        every = ((v, k) for v in self.protocol.variants for k in range(len(self.protocol.tried(task, v))))
+        return [(v, k) for v, k in every if (v.label, k) not in there] if task.like is None else []
 
-    def _tried(
-        self, runner: _Runner, task: Task, variant: Variant, number: int, chosen: Mapping[str, object],
-        experiments: Sequence[Experiment],
-    ) -> Trial:  # fmt: skip
-        began = time.perf_counter()
-        try:
-            found = [runner.validation_accuracy(e) for e in experiments]
-        except DivergenceError:
-            found = []
-        plain = {name: experiments[0].get(name) for name in chosen}
-        return Trial(
-            variant=variant.label, number=number, settings=plain, validation=tuple(found),
-            seconds=time.perf_counter() - began, digest=self.protocol.digest(task, variant), versions=_versions(),
-        )  # fmt: skip
+    def _missing_runs(self, task: Task) -> list[tuple[Variant, int]]:
+        there = {(x.variant, x.seed) for x in self.rows(task) if isinstance(x, Run)}
+        every = ((v, seed) for v in self.protocol.variants for seed in self.protocol.seeds)
+        return [(v, seed) for v, seed in every if (v.label, seed) not in there]
 
-    def _opened(self, runner: _Runner, task: Task, variant: Variant, best: Trial, e: Experiment) -> Run:
-        began = time.perf_counter()
-        try:
-            network = runner.train(e)[0]
-        except DivergenceError:
-            network = None
-        seconds = time.perf_counter() - began
-        found = runner.opened(e, network) if network is not None else {**_NOTHING}
-        return Run(
-            variant=variant.label, seed=e.training.seed, settings=best.settings, validation=best.accuracy,
-            seconds=seconds, digest=self.protocol.digest(task, variant), versions=_versions(), **found,
-        )  # fmt: skip
+    def _each(self, task: Task, rows: Sequence[Callable[[_Runner | None, RunListener | None], Trial | Run]]) -> None:
+        """Make rows of a task, each kept as soon as it is there."""
+        if self.at_once is not None and rows:
+            self.at_once.run([Job(task.name, partial(make, None)) for make in rows], partial(self._keep, task))
+            return
+        runner = _Runner.of(self.protocol, task) if rows else None
+        for make in rows:
+            self._keep(task, make(runner, None))
 
     def _keep(self, task: Task, row: Trial | Run) -> None:
         rows.write(self.folder, task.name, [*self.rows(task), row])
@@ -156,7 +145,51 @@ class Study:
             what, accuracy = f"trial {row.number + 1}", f"validation {100 * row.accuracy:.2f} %"
         else:
             what, accuracy = f"seed {row.seed}", f"test {100 * row.test:.2f} %"
-        self.report(f"{task.name}: {row.variant}, {what}: {accuracy}, {row.seconds:.1f} s")
+        self._done += 1
+        left = (time.perf_counter() - self._began) / self._done * (self._wanted - self._done)
+        self.report(
+            f"[{self._done}/{self._wanted}] {task.name}: {row.variant}, {what}: {accuracy}, {row.seconds:.1f} s;"
+            f" {timedelta(seconds=round(left))} left"
+        )
+
+
+def _tried(
+    protocol: Protocol, task: Task, variant: Variant, number: int, runner: _Runner | None, listener: RunListener | None
+) -> Trial:
+    """A trial of a variant on a task, in this process or in another one; nobody listens."""
+    chosen = protocol.tried(task, variant)[number]
+    experiments = protocol.of_trial(task, variant, chosen)
+    runner = runner or _Runner.of(protocol, task)
+    began = time.perf_counter()
+    try:
+        found = [runner.validation_accuracy(e) for e in experiments]
+    except DivergenceError:
+        found = []
+    plain = {name: experiments[0].get(name) for name in chosen}
+    return Trial(
+        variant=variant.label, number=number, settings=plain, validation=tuple(found),
+        seconds=time.perf_counter() - began, digest=protocol.digest(task, variant), versions=_versions(),
+    )  # fmt: skip
+
+
+def _opened(
+    protocol: Protocol, task: Task, variant: Variant, best: Trial, seed: int, runner: _Runner | None,
+    listener: RunListener | None,
+) -> Run:  # fmt: skip
+    """A run of a variant with what was found, whose network sees the test samples when its training has ended."""
+    e = protocol.of_run(task, variant, best.settings, seed)
+    runner = runner or _Runner.of(protocol, task)
+    began = time.perf_counter()
+    try:
+        network = runner.train(e)[0]
+    except DivergenceError:
+        network = None
+    seconds = time.perf_counter() - began
+    found = runner.opened(e, network) if network is not None else {**_NOTHING}
+    return Run(
+        variant=variant.label, seed=e.training.seed, settings=best.settings, validation=best.accuracy,
+        seconds=seconds, digest=protocol.digest(task, variant), versions=_versions(), **found,
+    )  # fmt: skip
 
 
 #: What is known of a run that diverged.
@@ -185,8 +218,9 @@ class _Runner:
     whole: Dataset
 
     @classmethod
-    def of(cls, e: Experiment) -> _Runner:
-        """For the task of an experiment."""
+    def of(cls, protocol: Protocol, task: Task) -> _Runner:
+        """For a task, whose variants have the same data set."""
+        e = protocol.of_run(task, protocol.variants[0], {}, 0)
         whole = build.dataset(e.data)
         none = whole.train.subset(torch.zeros(len(whole.train), dtype=torch.bool))
         return cls(build.fabric(e), replace(whole, test=none, groups={}), whole)
