@@ -7,6 +7,7 @@ each device gives as its ``Vocabulary``; what is fixed for a plan is a constant 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from izhi.kernels import quantized
@@ -33,6 +34,7 @@ class Dynamics(NamedTuple):
     retreat: Scalar
 
 
+@cache
 def dynamics(plan: Plan, words: Vocabulary) -> Dynamics:
     """The functions of a plan in the words of a compiler."""
     derivative = plan.surrogate.formula(words)

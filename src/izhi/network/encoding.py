@@ -24,8 +24,9 @@ def _check(values: Tensor, steps: int) -> None:
         raise ShapeError(f"values have dtype {values.dtype}, expected floating point from 0 to 1")
     if steps < 1:
         raise ShapeError(f"T = {steps} time steps, expected at least 1")
-    if values.numel() and not (values.min() >= 0 and values.max() <= 1):
-        raise ShapeError(f"values lie between {values.min():g} and {values.max():g}, expected 0 to 1: scale them")
+    low, high = (float(x) for x in values.aminmax()) if values.numel() else (0.0, 0.0)
+    if not (low >= 0 and high <= 1):
+        raise ShapeError(f"values lie between {low:g} and {high:g}, expected 0 to 1: scale them")
 
 
 def _drawn(seed: int | None) -> int:

@@ -103,7 +103,7 @@ class Step:
         classifier: Classifier = self.model.module
         parameters = [p for p in self._weights if p.grad is not None]
         total = torch.stack([loss.detach(), *(p.grad.sum() for p in parameters if p.grad is not None)]).sum()
-        if torch.isfinite(total):
+        if math.isfinite(total.item()):
             if self.clip is not None:
                 nn.utils.clip_grad_norm_(parameters, self.clip)
             return

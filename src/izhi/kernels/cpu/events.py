@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from izhi.compiled import inlined
 from izhi.kernels.cpu.bits import lowest_bit, number_of_bits, transpose_words
+from izhi.kernels.cpu.matrix_unit import TILE_ROWS, transpose_floats
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
@@ -244,10 +245,44 @@ def _blocks(x: Tensor, size: int) -> Tensor:
     return x.reshape(*x.shape[:-1], -1, size)
 
 
+@cache
+def _rows() -> Kernel:
+    """Weights (O, I) → (⌈O/64⌉, I, 64), zeros behind the last output."""
+
+    @compile_kernel
+    def rows(data):  # type: ignore[no-untyped-def]
+        outputs, inputs, blocks = number(data, 0), number(data, 1), number(data, 2)
+        weight = array(data, 3, (outputs, inputs), f32)
+        out = array(data, 4, (blocks, inputs, MANY), f32)
+        wide_vectors()
+        worker, workers = share(data)
+        parts = (inputs + TILE_ROWS - 1) // TILE_ROWS
+        first, last = worker * parts // workers * TILE_ROWS, min(inputs, (worker + 1) * parts // workers * TILE_ROWS)
+        whole = max(first, last // TILE_ROWS * TILE_ROWS)
+        for block in range(blocks):
+            for low in range(0, MANY, TILE_ROWS):
+                start, simple = block * MANY + low, first
+                if start + TILE_ROWS <= outputs:
+                    for i in range(first, whole, TILE_ROWS):
+                        source, target = weight[start, i:], out[block, i, low:]
+                        transpose_floats(source.ctypes.data, 4 * inputs, target.ctypes.data, 4 * MANY)
+                    simple = whole
+                for j in range(TILE_ROWS):
+                    for i in range(simple, last):
+                        out[block, i, low + j] = weight[start + j, i] if start + j < outputs else f32(0)
+
+    return rows
+
+
 def rows_of(weight: Tensor) -> Tensor:
     """A weight (O, I) as products take it: what each input adds, in blocks of outputs (⌈O/size⌉, I, size)."""
-    size = FEW if len(weight) <= FEW else MANY
-    return _blocks(weight.float().t(), size).transpose(0, 1).contiguous()
+    outputs, inputs = weight.shape
+    if outputs <= FEW:
+        return _blocks(weight.float().t(), FEW).transpose(0, 1).contiguous()
+    rows = torch.empty(-(-outputs // MANY), inputs, MANY)
+    pieces = -(-inputs // TILE_ROWS)
+    launch(_rows(), outputs, inputs, len(rows), weight.float().contiguous(), rows, pieces=pieces)
+    return rows
 
 
 def product(events: Events, weight: Tensor) -> Tensor:

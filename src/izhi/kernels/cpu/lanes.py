@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from izhi.compiled import inlined
@@ -119,6 +121,7 @@ def feed_back_by_unit(
                 target[i] = store_bf16(load_bf16(source[i]) + total[i])
 
 
+@cache
 def coefficients_of(plan: Plan) -> tuple[Scalar, Scalar]:
     """(collect, add): the coefficients of lane i as a tuple, and a tuple of gradients added to it."""
 

@@ -111,9 +111,15 @@ def wide_vectors(typing: Context) -> Value:
 
 
 @inlined
+def array_at(address: Value, shape: Value, dtype: Value) -> Value:
+    """The array at an address."""
+    return carray(_pointer(address), shape, dtype)
+
+
+@inlined
 def array(data: Value, place: Value, shape: Value, dtype: Value) -> Value:
     """The array whose address is the kernel's argument number ``place``."""
-    return carray(_pointer(data[_RESERVED + place]), shape, dtype)
+    return array_at(data[_RESERVED + place], shape, dtype)
 
 
 @inlined

@@ -39,6 +39,7 @@ from izhi.kernels.cpu.matrix_unit import (
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
+    array_at,
     compile_kernel,
     launch,
     number,
@@ -113,12 +114,12 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
         else:
             size_of_block = inputs * size_of_row
             of_steps = np.zeros((most, WORD), np.uint32)
-            fires, starts = np.zeros(together * WORD * inputs, np.int32), np.zeros((together, WORD + 1), np.int64)
+            fires = np.zeros(together * WORD * inputs, np.int32)
+            starts = np.zeros(together * (WORD + 1), np.int64)  # of a word's steps, and where the last one ends
         # Of one piece of memory, so that LLVM sees which of these lie apart from each other.
-        room = np.zeros((7 + rows_of_neuron) * MANY, f32)
-        z, q = room[: 4 * MANY].reshape((4, MANY)), room[7 * MANY :].reshape((rows_of_neuron, MANY))
-        bias_of, current_of = room[4 * MANY : 5 * MANY], room[5 * MANY : 6 * MANY]
-        word = room[6 * MANY : 7 * MANY].view(np.uint32)
+        room = np.zeros((7 + rows_of_neuron, MANY), f32)
+        z, bias_of, current_of, q = room[:4], room[4], room[5], room[7:]
+        word = array_at(room[6].ctypes.data, MANY, np.uint32)
         s = all_constants(constants)
         same = collect(p, 0)
         for b in range(worker * batch // workers, (worker + 1) * batch // workers):
@@ -140,7 +141,8 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                     for c in range(many):
                         length = min(WORD, steps - WORD * (beginning + c))
                         of_words = words[b, beginning + c].ctypes.data
-                        count = list_steps(of_words, found, active, length, of_steps, fires, starts[c], count)
+                        starts_of = starts[c * (WORD + 1) : (c + 1) * (WORD + 1)]
+                        count = list_steps(of_words, found, active, length, of_steps, fires, starts_of, count)
                 for block in range(blocks):
                     length = min(WORD * many, steps - WORD * beginning)
                     if keep:
@@ -202,8 +204,12 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                                 source = sums + c * size_of_sums + 256 * t
                                 round_and_widen(MANY, source, x_t.ctypes.data, current_of.ctypes.data)
                             else:
-                                who, first_of = fires.ctypes.data + 4 * starts[c, t], weight + block * size_of_block
-                                sum_weights(MANY, first_of, who, starts[c, t + 1] - starts[c, t], current_of)
+                                place = c * (WORD + 1) + t
+                                who, rows_of_block = (
+                                    fires.ctypes.data + 4 * starts[place],
+                                    weight + block * size_of_block,
+                                )
+                                sum_weights(MANY, rows_of_block, who, starts[place + 1] - starts[place], current_of)
                                 if keep:
                                     copy_row(MANY, current_of.ctypes.data, x_t.ctypes.data)
                             step = np.uint32(np.uint32(1) << np.uint32(t))
@@ -288,16 +294,11 @@ def _backward(plan: Plan, factored: bool, tabled: bool) -> Kernel:
             subsets = np.zeros((WORD // GROUP if tabled else 1, 1 << GROUP, MANY), f32)
             fires = np.zeros(WORD, np.int32)
         # Of one piece of memory, so that LLVM sees which of these lie apart from each other.
-        room = np.zeros((17 + rows_of_neuron + summed) * MANY, f32)
-        z, gz = room[: 4 * MANY].reshape((4, MANY)), room[4 * MANY : 8 * MANY].reshape((4, MANY))
-        then = room[8 * MANY : 12 * MANY].reshape((4, MANY))
-        bias_of, bias_sum = room[12 * MANY : 13 * MANY], room[13 * MANY : 14 * MANY]
-        current_of, arriving_spikes = room[14 * MANY : 15 * MANY], room[15 * MANY : 16 * MANY]
-        made_t = room[16 * MANY : 17 * MANY]
-        q = room[17 * MANY : (17 + rows_of_neuron) * MANY].reshape((rows_of_neuron, MANY))
-        total = room[(17 + rows_of_neuron) * MANY :].reshape((summed, MANY))
+        room = np.zeros((18 + rows_of_neuron + summed, MANY), f32)
+        z, gz, then = room[:4], room[4:8], room[8:12]
+        bias_of, bias_sum, current_of, arriving_spikes, made_t = room[12], room[13], room[14], room[15], room[16]
+        nothing, q, total = room[17], room[18 : 18 + rows_of_neuron], room[18 + rows_of_neuron :]
         path, made = np.zeros((WORD, states, MANY), f32), np.zeros((WORD, MANY), f32)
-        nothing = np.zeros(MANY, f32)
         s = all_constants(constants)
         same = collect(p, 0)
         pieces = blocks * parts
