@@ -296,10 +296,10 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
         if _fits_unit(spikes.packed, weight, are_hidden=True):
             _say_unit(inputs, outputs, spikes.packed.events())
             return _Product.apply(spikes.packed.events(), weight, spikes, torch.bfloat16)  # type: ignore[no-any-return, no-untyped-call]
-        if spikes.dtype == torch.float32 == _format_beside(weight):
+        if _reason_not_to_look(spikes, outputs, _format_beside(weight)) is None:
             found, why = _if_it_pays(spikes.packed, outputs)
-            _say("product", inputs, outputs, found, why)
             if found is not None:
+                _say("product", inputs, outputs, found, why)
                 return _Product.apply(found, weight, spikes)  # type: ignore[no-any-return, no-untyped-call]
         spikes = settled(spikes)
     if isinstance(spikes, Tensor):
