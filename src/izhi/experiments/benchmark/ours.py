@@ -104,6 +104,7 @@ OURS: dict[str, Callable[[Work], Steps]] = {
         neuron="normalized", learn=("a1", "a2", "a3", "b1", "b2", "c", "d", "threshold", "gain"), per_neuron=True
     ),
     "Izhi normalized, fp32": _izhi(neuron="normalized", precision="32-true"),
+    "Izhi normalized, bf16": _izhi(neuron="normalized", precision="bf16-mixed"),
     "Izhi normalized, 16-bit states": _izhi(neuron="normalized", state_bits=16),
     "Izhi normalized, 16-bit states, 4-bit weights": _izhi(neuron="normalized", state_bits=16, weight_bits=4),
     "Izhi LIF, 16-bit states": _izhi(neuron="lif", state_bits=16),
