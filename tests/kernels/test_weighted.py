@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 
 from izhi import LIF, Izhikevich, preset
+from izhi.hardware.fixed import FixedPoint
 from izhi.kernels import PackedSpikes, packed, paths
 from izhi.kernels.cpu import matrix_unit
 from izhi.kernels.deferred import settled
@@ -18,6 +19,7 @@ from izhi.kernels.weighted import Weighted, WeightGradient
 from izhi.network import Layer, Network
 from izhi.network.connections import ExponentialSynapse, Linear
 from izhi.neurons import ORDERS
+from izhi.quantization.neurons import QuantizedIzhikevich, QuantizedLIF, StateFormats
 from izhi.training.activity import Activity
 from spikes import spikes_of_some
 
@@ -95,6 +97,30 @@ def test_a_layer_by_one_kernel_is_that_by_two(
     layer = Layer(connection, neuron)
     with torch.no_grad():
         connection.weight.mul_(3)
+    are_equal(layer, spikes)
+
+
+@pytest.mark.parametrize("kind", ["izhikevich", "lif"])
+@quick
+@given(steps, batches, widths, st.integers(64, 140), st.booleans(), st.integers(0, 99))
+def test_quantised_states_are_those_of_two_kernels(
+    kind: str, time: int, batch: int, inputs: int, outputs: int, learn: bool, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    spikes = PackedSpikes.pack(spikes_of_some((time, batch, inputs), 0.4, 0.3, seed, torch.float32))
+    if not is_taken(spikes):
+        return
+    formats = StateFormats(FixedPoint(16, 11), FixedPoint(16, 11))
+    neuron: nn.Module = (
+        QuantizedIzhikevich(Izhikevich(preset("normalized"), learn=("a1", "gain") if learn else ()), formats)
+        if kind == "izhikevich"
+        else QuantizedLIF(LIF(learn=("beta",) if learn else ()), formats)
+    )
+    are_equal(Layer(Linear(inputs, outputs), neuron), spikes)
+
+
+def are_equal(layer: Layer, spikes: PackedSpikes) -> None:
+    """Whether one kernel gives what two do: spikes and states bit for bit, gradients but for the order of sums."""
     one, two = drives(layer, spikes, True), drives(layer, spikes, False)
     assert torch.equal(one[0], two[0])
     for x, y in zip(one[1], two[1], strict=True):

@@ -18,8 +18,8 @@ _LAYER = LayerKernels(weighted.forward, weighted.backward, weighted.in_order)
 
 def layer(plan: Plan) -> LayerKernels | None:
     """Kernels that take the product in front of the neurons too: in bfloat16 where that has products of tiles."""
-    has_product = plan.dtype == torch.float32 or (plan.dtype == torch.bfloat16 and matrix_unit.is_there())
-    return _LAYER if has_product and not plan.coupled and not plan.quantized else None
+    by_tiles = plan.dtype == torch.bfloat16 and matrix_unit.is_there() and not plan.quantized
+    return _LAYER if (plan.dtype == torch.float32 or by_tiles) and not plan.coupled else None
 
 
 __all__ = ["BITS", "COMPILER", "TAKES_FACTORS", "backward", "feedback", "forward", "frames", "layer", "rate"]

@@ -254,7 +254,7 @@ def _backward(plan: Plan, factored: bool, tabled: bool) -> Kernel:
     arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
     collect, add = coefficients_of(plan)
     rows_of_neuron, own, states, summed = plan.rows, plan.own, plan.states, len(plan.summed)
-    filtered, biased, shared = plan.filtered, plan.biased, plan.shared
+    filtered, biased, shared, quantized = plan.filtered, plan.biased, plan.shared, plan.quantized
     learn, learn_decay = plan.learn != "none", plan.learn == "all"
     two, by_unit, DECAY = own == 2, has_unit(), numbered(Constants, WORDS).decay
 
@@ -343,7 +343,7 @@ def _backward(plan: Plan, factored: bool, tabled: bool) -> Kernel:
                         x_t, path_t = currents[b, block, begin + t], path[t]
                         for k in range(states):
                             copy_row(MANY, z[k].ctypes.data, path_t[k].ctypes.data)
-                        if t == length - 1:
+                        if t == length - 1 and not quantized:
                             break  # nothing asks for the state after the last step
                         _fetch(not by_tiles, x_t.ctypes.data, current_of.ctypes.data)
                         for i in range(MANY):
@@ -379,8 +379,10 @@ def _backward(plan: Plan, factored: bool, tabled: bool) -> Kernel:
                                 _, _, current, g = arrive(arriving, g, a, b_, s)
                             gv, gu, gc, gg, to_bias, gp = retreat(
                                 then[0, i], then[1, i], current, g, bias_of[i],
-                                gz[0, i], gz[1, i], arriving_spikes[i], f32(0), coefficients, s,
+                                gz[0, i], gz[1, i], arriving_spikes[i], z[0, i], coefficients, s,
                             )  # fmt: skip
+                            if quantized:
+                                z[0, i] = then[0, i]
                             if learn:
                                 add(total, i, gp)
                             gz[0, i] = gv
