@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -166,6 +167,97 @@ def test_bits_of_a_layer_are_a_tensor_for_whoever_asks(dtype: torch.dtype) -> No
         out.data_ptr()
     with torch.inference_mode():
         assert isinstance(out.to(other), BinarySpikes)
+
+
+def changed_by_product(x: Tensor) -> None:
+    x.mul_(torch.linspace(0, 2, x.shape[2]))
+
+
+def changed_step(x: Tensor) -> None:
+    x[3].fill_(1)
+
+
+def changed_sample(x: Tensor) -> None:
+    x[:, 2].zero_()
+
+
+def changed_place(x: Tensor) -> None:
+    x[1, 2, 3] = 5
+
+
+def changed_by_a_view(x: Tensor) -> None:
+    x.view(20, 6, 7, 10)[2].mul_(3)
+
+
+def changed_detached(x: Tensor) -> None:
+    x.detach().view(20, 6, 70)[5, 1] = 4
+
+
+def changed_before_a_view_is_used(x: Tensor) -> None:
+    before, step = x.view(20, 6, 7, 10), x[3]
+    x.mul_(2)
+    assert torch.equal(before.reshape(x.shape).detach(), x.detach())
+    assert torch.equal(step.detach(), x.detach()[3])
+    assert 2 in step
+
+
+def changed_as_output(x: Tensor) -> None:
+    torch.add(torch.ones(x.shape), 1, out=x)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        changed_by_product,
+        changed_step,
+        changed_sample,
+        changed_place,
+        changed_as_output,
+        changed_by_a_view,
+        changed_detached,
+        changed_before_a_view_is_used,
+    ],
+)
+@pytest.mark.parametrize("learn", [True, False])
+def test_spikes_that_are_changed_in_place_are_changed(change: Callable[[Tensor], None], learn: bool) -> None:
+    """As a tensor's, also for the layer behind, and for gradients."""
+    if learn and change is changed_as_output:
+        pytest.skip("torch has no gradient for out=")
+    torch.manual_seed(0)
+    spikes = PackedSpikes.pack(spikes_of_some((20, 6, 50), 0.5, 0.3, 2, torch.float32))
+    first, second = Layer(Linear(50, 70), LIF()), Linear(70, 10)
+    weight = first.connection.weight
+
+    def run(dense: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+        weight.grad = None
+        with torch.set_grad_enabled(learn):
+            out, _ = first(spikes)
+            assert isinstance(out, BinarySpikes)
+            out = settled(out).clone() if dense else out
+            change(out)
+            behind = second(out).current
+        if learn:
+            behind.square().sum().backward()
+        return out.detach().clone(), behind.detach(), weight.grad
+
+    one, other = run(False), run(True)
+    assert torch.equal(one[0], other[0])
+    assert torch.equal(one[1], other[1])
+    assert (one[2] is None) == (other[2] is None) == (not learn)
+    if one[2] is not None and other[2] is not None:
+        torch.testing.assert_close(one[2], other[2])
+
+
+def test_copies_of_bits_are_tensors() -> None:
+    spikes = PackedSpikes.pack(spikes_of_some((20, 6, 50), 0.5, 0.3, 2, torch.float32))
+    layer = Layer(Linear(50, 70), LIF())
+    with torch.no_grad():
+        out, _ = layer(spikes)
+        assert torch.equal(copy.deepcopy(out), out.dense())
+        assert torch.equal(torch.from_dlpack(out), out.dense())
+        assert torch.equal(out.share_memory_(), out.dense())
+    with pytest.raises(RuntimeError, match="explicitly by the user"):
+        copy.deepcopy(layer(spikes)[0])
 
 
 @pytest.mark.parametrize("dtype", FORMATS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import torch
@@ -10,7 +11,14 @@ from torch.utils._pytree import tree_map
 
 
 class Deferred(Tensor):
-    """A tensor that knows how to make its numbers, which any operation of torch makes it do."""
+    """A tensor that knows how to make its numbers, which any operation of torch makes it do.
+
+    What changes it in place, or looks at a part of it in place, makes it keep them, and whatever shares its memory
+    with it: these are ``_Kept`` from then on.
+    """
+
+    _whole: Deferred | None = None
+    """What it is a view of."""
 
     @classmethod
     def of_shape(cls, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Any:
@@ -45,6 +53,45 @@ class Deferred(Tensor):
     def __repr__(self, *, tensor_contents: Any = None) -> Any:  # type: ignore[override]
         return repr(self.dense())
 
+    def __deepcopy__(self, memo: Any) -> Any:
+        # A tensor's own asks for memory, but first whether it may be copied.
+        own: Any = super() if self.requires_grad else self.dense()
+        return own.__deepcopy__(memo)
+
+    def _part_of(self, whole: Deferred) -> Deferred:
+        """The same as a view of another one."""
+        self._whole = whole
+        whole.__dict__.setdefault("_views", []).append(weakref.ref(self))
+        return self
+
+    def _of(self, numbers: Tensor) -> Tensor:
+        """Its numbers as a view of those of its whole."""
+        return numbers.view(self.shape)
+
+    def _keep(self) -> None:
+        """Have numbers that can be changed from now on."""
+        if self._whole is not None and not isinstance(self._whole, _Kept):
+            self._whole._keep()  # which keeps those of its views, too
+        else:
+            self._take(self.dense() if self._whole is None else self._of(self._whole.dense()))
+
+    def _take(self, numbers: Tensor) -> None:
+        parts = [(view, view._of(numbers)) for x in self.__dict__.pop("_views", ()) if (view := x()) is not None]
+        self.__class__ = _Kept
+        self.numbers = numbers
+        for view, own in parts:
+            view._take(own)
+
+    def untyped_storage(self) -> Any:
+        return self.dense().untyped_storage()
+
+    def share_memory_(self) -> Any:
+        self._keep()
+        return self.dense().share_memory_()  # type: ignore[no-untyped-call]
+
+    def __dlpack__(self, *arguments: Any, **named: Any) -> Any:
+        return self.dense().__dlpack__(*arguments, **named)
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.dense().__reduce_ex__(protocol)  # type: ignore[no-untyped-call]
 
@@ -54,16 +101,45 @@ class Deferred(Tensor):
     ) -> Any:
         own = args[0] if args and isinstance(args[0], Deferred) else None
         if own is not None and func is torch.ops.aten.view.default and args[1][:2] == [*own.shape[:2]]:
-            return own.viewed(tuple(args[1]))
+            return _as_part(own.viewed(tuple(args[1])), own)
         if own is not None and func is torch.ops.aten.detach.default:
-            return own.viewed(tuple(own.shape))
+            return _as_part(own.viewed(tuple(own.shape)), own)
         if own is not None and func is torch.ops.aten._to_copy.default and set(kwargs or {}) == {"dtype"}:
             return own.converted(kwargs["dtype"])
         if own is not None and func is torch.ops.aten.to.dtype and len(args) == 2 and not kwargs:  # in inference mode
             return own.converted(args[1])
         if own is not None and func is torch.ops.aten.select.int and args[1] == 0:
-            return _Step(own, args[2])
-        return func(*tree_map(dense, args), **tree_map(dense, kwargs or {}))
+            return _Step(own, args[2])._part_of(own)
+        written = [x for x in _written(func, args, kwargs or {}) if isinstance(x, Deferred)]
+        for x in [own] if own is not None and _is_view(func) else written:
+            x._keep()
+        found = func(*tree_map(dense, args), **tree_map(dense, kwargs or {}))
+        return written[0] if len(written) == 1 and isinstance(found, Tensor) else found
+
+
+def _as_part(view: Tensor, whole: Deferred) -> Tensor:
+    return view._part_of(whole) if isinstance(view, Deferred) else view
+
+
+def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+    """The arguments that an operation changes in place."""
+    named = func._schema.arguments
+    given = [args[k] if k < len(args) else kwargs.get(one.name) for k, one in enumerate(named)]
+    return [x for one, x in zip(named, given, strict=True) if one.alias_info is not None and one.alias_info.is_write]
+
+
+def _is_view(func: Any) -> bool:
+    """Whether an operation gives the memory of an argument, unchanged."""
+    return any(x.alias_info is not None and not x.alias_info.is_write for x in func._schema.returns)
+
+
+class _Kept(Deferred):
+    """One whose numbers are there."""
+
+    numbers: Tensor
+
+    def dense(self) -> Tensor:
+        return self.numbers
 
 
 class _Step(Deferred):
@@ -80,6 +156,9 @@ class _Step(Deferred):
 
     def dense(self) -> Tensor:
         return self.whole.dense()[self.step]
+
+    def _of(self, numbers: Tensor) -> Tensor:
+        return numbers[self.step]
 
 
 def dense(x: Any) -> Any:
