@@ -13,8 +13,8 @@ from torch.utils._pytree import tree_map
 class Deferred(Tensor):
     """A tensor that knows how to make its numbers, which any operation of torch makes it do.
 
-    What changes it in place, or looks at a part of it in place, makes it keep them, and whatever shares its memory
-    with it: these are ``_Kept`` from then on.
+    What changes it in place makes it keep them, and whatever shares its memory with it: these are ``_Kept`` from then
+    on. Before a kernel takes more than numbers from one, ``unchanged`` asks whether a view of it was changed.
     """
 
     _whole: Deferred | None = None
@@ -34,28 +34,30 @@ class Deferred(Tensor):
 
     def viewed(self, shape: tuple[int, ...]) -> Tensor:
         """The same in another shape, behind the same steps and samples."""
-        return self.dense().view(shape)
+        found: Tensor = dense(self).view(shape)
+        return found
 
     def converted(self, dtype: torch.dtype) -> Tensor:
         """The same in another format."""
-        return self.dense().to(dtype)
+        found: Tensor = dense(self).to(dtype)
+        return found
 
     def data_ptr(self) -> int:
         """There is none: a kernel needs ``dense``."""
         raise RuntimeError("the tensor is deferred and has no memory, expected a dense one")
 
     def numpy(self, *, force: bool = False) -> Any:
-        return self.dense().numpy(force=force)
+        return dense(self).numpy(force=force)
 
     def tolist(self) -> Any:
-        return self.dense().tolist()
+        return dense(self).tolist()
 
     def __repr__(self, *, tensor_contents: Any = None) -> Any:  # type: ignore[override]
-        return repr(self.dense())
+        return repr(dense(self))
 
     def __deepcopy__(self, memo: Any) -> Any:
         # A tensor's own asks for memory, but first whether it may be copied.
-        own: Any = super() if self.requires_grad else self.dense()
+        own: Any = super() if self.requires_grad else dense(self)
         return own.__deepcopy__(memo)
 
     def _part_of(self, whole: Deferred) -> Deferred:
@@ -73,33 +75,41 @@ class Deferred(Tensor):
         if self._whole is not None and not isinstance(self._whole, _Kept):
             self._whole._keep()  # which keeps those of its views, too
         else:
-            self._take(self.dense() if self._whole is None else self._of(self._whole.dense()))
+            self._take(dense(self) if self._whole is None else self._of(dense(self._whole)))
+
+    def _show(self) -> None:
+        """Have numbers that a view is taken of, through which they may be changed."""
+        if self.is_inference():  # whose changes torch does not count
+            self._keep()
+        elif "_shown" not in self.__dict__:
+            self._shown = dense(self), self._version
 
     def _take(self, numbers: Tensor) -> None:
         parts = [(view, view._of(numbers)) for x in self.__dict__.pop("_views", ()) if (view := x()) is not None]
+        self.__dict__.pop("_shown", None)
         self.__class__ = _Kept
         self.numbers = numbers
         for view, own in parts:
             view._take(own)
 
     def untyped_storage(self) -> Any:
-        return self.dense().untyped_storage()
+        return dense(self).untyped_storage()
 
     def share_memory_(self) -> Any:
         self._keep()
-        return self.dense().share_memory_()  # type: ignore[no-untyped-call]
+        return dense(self).share_memory_()
 
     def __dlpack__(self, *arguments: Any, **named: Any) -> Any:
-        return self.dense().__dlpack__(*arguments, **named)
+        return dense(self).__dlpack__(*arguments, **named)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.dense().__reduce_ex__(protocol)  # type: ignore[no-untyped-call]
+        return dense(self).__reduce_ex__(protocol)
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        own = args[0] if args and isinstance(args[0], Deferred) else None
+        own = unchanged(args[0]) if args and isinstance(args[0], Deferred) else None
         if own is not None and func is torch.ops.aten.view.default and args[1][:2] == [*own.shape[:2]]:
             return _as_part(own.viewed(tuple(args[1])), own)
         if own is not None and func is torch.ops.aten.detach.default:
@@ -111,8 +121,10 @@ class Deferred(Tensor):
         if own is not None and func is torch.ops.aten.select.int and args[1] == 0:
             return _Step(own, args[2])._part_of(own)
         written = [x for x in _written(func, args, kwargs or {}) if isinstance(x, Deferred)]
-        for x in [own] if own is not None and _is_view(func) else written:
+        for x in written:
             x._keep()
+        if own is not None and _is_view(func):
+            own._show()
         found = func(*tree_map(dense, args), **tree_map(dense, kwargs or {}))
         return written[0] if len(written) == 1 and isinstance(found, Tensor) else found
 
@@ -155,7 +167,8 @@ class _Step(Deferred):
         return found
 
     def dense(self) -> Tensor:
-        return self.whole.dense()[self.step]
+        found: Tensor = dense(self.whole)[self.step]
+        return found
 
     def _of(self, numbers: Tensor) -> Tensor:
         return numbers[self.step]
@@ -163,7 +176,18 @@ class _Step(Deferred):
 
 def dense(x: Any) -> Any:
     """The numbers of what is deferred; anything else as it is."""
-    return x.dense() if isinstance(x, Deferred) else x
+    if not isinstance(x, Deferred):
+        return x
+    shown = x.__dict__.get("_shown")
+    return x.dense() if shown is None else shown[0]
+
+
+def unchanged(x: Any) -> Any:
+    """The same; no longer of its own kind if its numbers were changed through a view."""
+    shown = x.__dict__.get("_shown") if isinstance(x, Deferred) else None
+    if shown is not None and x._version != shown[1]:
+        x._keep()
+    return x
 
 
 class _Dense(torch.autograd.Function):
@@ -182,4 +206,4 @@ def settled(x: Tensor) -> Tensor:
     return _Dense.apply(x) if isinstance(x, Deferred) else x  # type: ignore[no-untyped-call]
 
 
-__all__ = ["Deferred", "dense", "settled"]
+__all__ = ["Deferred", "dense", "settled", "unchanged"]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from izhi.errors import ShapeError
 from izhi.kernels import paths
-from izhi.kernels.deferred import dense, settled
+from izhi.kernels.deferred import dense, settled, unchanged
 from izhi.kernels.drive import Coefficients, Drive, IzhikevichSettings, Memory
 from izhi.kernels.factored import Factored
 from izhi.kernels.packed import BinarySpikes, PackedSpikes, weight_gradient
@@ -89,6 +89,7 @@ class _Fused(torch.autograd.Function):
         plan = ctx.plan
         kept, *saved = ctx.saved_tensors
         call, recurrent = Call(*saved[: len(Call._fields)]), saved[len(Call._fields) :]
+        grad_spikes = unchanged(grad_spikes)
         if not (isinstance(grad_spikes, Factored) and ctx.device.TAKES_FACTORS and grad_spikes.dtype == plan.dtype):
             grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous().flatten(1)
         grad_state = grad_state.contiguous()
@@ -139,6 +140,7 @@ class _FusedLayer(torch.autograd.Function):
             grad_spikes = currents.new_zeros(shape)
         if grad_state is not None:
             grad_state = grad_state.contiguous()
+        grad_spikes = unchanged(grad_spikes)
         if not (isinstance(grad_spikes, Factored) and grad_spikes.dtype == plan.dtype):
             grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous()
 
@@ -408,7 +410,7 @@ def run(
     shape, dtype = drive.current.shape, drive.current.dtype
     drive = _as_kernels_take_it(device, drive)
     plan, fixed, learned = _planned_call(dynamics, surrogate, constants, coefficients, drive, memory, state, formats)
-    layer = device.layer(plan) if isinstance(drive.current, Weighted) and drive.feedback is None else None
+    layer = device.layer(plan) if isinstance(unchanged(drive.current), Weighted) and drive.feedback is None else None
     _say(device, plan, drive, layer is not None)
     feedback = None
     if layer is not None:

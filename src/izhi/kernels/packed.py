@@ -12,7 +12,7 @@ from izhi.errors import ShapeError
 from izhi.kernels import paths
 from izhi.kernels.cpu import bits, events, matrix_unit
 from izhi.kernels.cpu.rows import FEW
-from izhi.kernels.deferred import Deferred, dense, settled
+from izhi.kernels.deferred import Deferred, dense, settled, unchanged
 from izhi.kernels.devices import bits_on, takes_bits
 from izhi.kernels.events import WORD, Events
 from izhi.kernels.factored import Factored
@@ -184,6 +184,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
+        g = unchanged(g)
         if isinstance(g, WeightGradient):
             return None, g.of_weight, None, None
         (weight,), g = ctx.saved_tensors, dense(g).contiguous()
@@ -271,6 +272,7 @@ def _say_unit(inputs: int, outputs: int, found: Events) -> None:
 
 def spikes_of_neurons(spikes: Tensor) -> Tensor:
     """How many spikes each neuron has in all steps and samples: (T, B, *features) → (*features) in float32."""
+    spikes = unchanged(spikes)
     if isinstance(spikes, BinarySpikes):
         return bits_on(spikes.device).counted(spikes.packed.words).view(spikes.shape[2:])
     return spikes.sum(dim=(0, 1), dtype=torch.float32)
@@ -292,6 +294,7 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
     of a dense product; sums are then in another order.
     """
     outputs, inputs = weight.shape
+    spikes = unchanged(spikes)
     if isinstance(spikes, BinarySpikes) and spikes.dim() == 3:
         if _fits_unit(spikes.packed, weight, are_hidden=True):
             _say_unit(inputs, outputs, spikes.packed.events())
