@@ -117,7 +117,8 @@ class Together:
             return future.result()
         except BrokenProcessPool:
             raise IzhiError(
-                f"{name}: a process was killed, perhaps since memory ran out; go on by --resume with fewer --jobs"
+                f"{name}: a process was killed, perhaps since memory ran out; go on with fewer --jobs, and --resume"
+                " where there is one"
             ) from None
         except Exception as error:  # a bug, whose traceback does not say which run it was
             self.report(f"{name}: {type(error).__name__}: {shown(str(error))}")

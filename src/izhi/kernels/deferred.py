@@ -119,7 +119,7 @@ class Deferred(Tensor):
         if own is not None and func is torch.ops.aten.to.dtype and len(args) == 2 and not kwargs:  # in inference mode
             return own.converted(args[1])
         if own is not None and func is torch.ops.aten.select.int and args[1] == 0:
-            return _Step(own, args[2])._part_of(own)
+            return _Step(own, args[2])
         written = [x for x in _written(func, args, kwargs or {}) if isinstance(x, Deferred)]
         for x in written:
             x._keep()
@@ -157,18 +157,17 @@ class _Kept(Deferred):
 class _Step(Deferred):
     """One step of what is deferred."""
 
-    whole: Deferred
     step: int
 
     @staticmethod
     def __new__(cls, whole: Deferred, step: int) -> _Step:
         found: _Step = cls.of_shape(tuple(whole.shape[1:]), whole.dtype, whole.device)
-        found.whole, found.step = whole, step
+        found.step = step
+        found._part_of(whole)
         return found
 
     def dense(self) -> Tensor:
-        found: Tensor = dense(self.whole)[self.step]
-        return found
+        return self._of(dense(self._whole))
 
     def _of(self, numbers: Tensor) -> Tensor:
         return numbers[self.step]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from lightning_fabric import Fabric
@@ -38,6 +38,10 @@ from izhi.training import Classifier, Data, Silent
 _COUNTED = 256
 #: Programs that are named beside every row.
 _PROGRAMS = ("izhi", "torch", "numpy", "numba", "machine")
+
+
+#: Makes a row by what trains on its task's data set.
+_Row: TypeAlias = "Callable[[_Runner], Trial | Run]"
 
 
 @dataclass
@@ -129,14 +133,17 @@ class Study:
         every = ((v, seed) for v in self.protocol.variants for seed in self.protocol.seeds)
         return [(v, seed) for v, seed in every if (v.label, seed) not in there]
 
-    def _each(self, task: Task, rows: Sequence[Callable[[_Runner | None, RunListener | None], Trial | Run]]) -> None:
+    def _each(self, task: Task, rows: Sequence[_Row]) -> None:
         """Make rows of a task, each kept as soon as it is there."""
-        if self.at_once is not None and rows:
-            self.at_once.run([Job(task.name, partial(make, None)) for make in rows], partial(self._keep, task))
+        if not rows:
             return
-        runner = _Runner.of(self.protocol, task) if rows else None
+        if self.at_once is not None:
+            made = [Job(task.name, partial(_elsewhere, self.protocol, task, make)) for make in rows]
+            self.at_once.run(made, partial(self._keep, task))
+            return
+        runner = _Runner.of(self.protocol, task)
         for make in rows:
-            self._keep(task, make(runner, None))
+            self._keep(task, make(runner))
 
     def _keep(self, task: Task, row: Trial | Run) -> None:
         rows.write(self.folder, task.name, [*self.rows(task), row])
@@ -153,13 +160,15 @@ class Study:
         )
 
 
-def _tried(
-    protocol: Protocol, task: Task, variant: Variant, number: int, runner: _Runner | None, listener: RunListener | None
-) -> Trial:
-    """A trial of a variant on a task, in this process or in another one; nobody listens."""
+def _elsewhere(protocol: Protocol, task: Task, make: _Row, listener: RunListener) -> Trial | Run:
+    """A row in a process of its own, which loads the data set; rows are reported, not their epochs."""
+    return make(_Runner.of(protocol, task))
+
+
+def _tried(protocol: Protocol, task: Task, variant: Variant, number: int, runner: _Runner) -> Trial:
+    """A trial of a variant on a task."""
     chosen = protocol.tried(task, variant)[number]
     experiments = protocol.of_trial(task, variant, chosen)
-    runner = runner or _Runner.of(protocol, task)
     began = time.perf_counter()
     try:
         found = [runner.validation_accuracy(e) for e in experiments]
@@ -172,13 +181,9 @@ def _tried(
     )  # fmt: skip
 
 
-def _opened(
-    protocol: Protocol, task: Task, variant: Variant, best: Trial, seed: int, runner: _Runner | None,
-    listener: RunListener | None,
-) -> Run:  # fmt: skip
+def _opened(protocol: Protocol, task: Task, variant: Variant, best: Trial, seed: int, runner: _Runner) -> Run:
     """A run of a variant with what was found, whose network sees the test samples when its training has ended."""
     e = protocol.of_run(task, variant, best.settings, seed)
-    runner = runner or _Runner.of(protocol, task)
     began = time.perf_counter()
     try:
         network = runner.train(e)[0]

@@ -34,7 +34,17 @@ from izhi.kernels.cpu.matrix_unit import (
     weave_rows,
     zero_tile,
 )
-from izhi.kernels.cpu.parallel import Kernel, array, compile_kernel, four_numbers, launch, number, share, wide_vectors
+from izhi.kernels.cpu.parallel import (
+    Kernel,
+    array,
+    compile_kernel,
+    four_numbers,
+    launch,
+    number,
+    share,
+    share_of_parts,
+    wide_vectors,
+)
 from izhi.kernels.cpu.rows import FEW, MANY, copy_row, scatter_rows
 from izhi.kernels.cpu.scalars import codec, f32
 from izhi.kernels.events import WORD, Events
@@ -66,9 +76,7 @@ def _gathered(size: int) -> Kernel:
         out = array(data, 4, (blocks, inputs + 1, size), np.uint16)
         wide_vectors()
         worker, workers = share(data)
-        parts = (inputs + TILE_ROWS - 1) // TILE_ROWS
-        first, last = worker * parts // workers * TILE_ROWS, min(inputs, (worker + 1) * parts // workers * TILE_ROWS)
-        whole = max(first, last // TILE_ROWS * TILE_ROWS)
+        first, last, whole = share_of_parts(data, inputs, TILE_ROWS)
         for block in range(blocks):
             for low in range(0, size, 2 * TILE_ROWS):
                 simple = first
@@ -283,19 +291,13 @@ def _multiply_rows(tiles: Value, left: Value, right: Value, chunks: Value) -> No
 
 @inlined
 def add_products(
-    tiles: Value,
-    words: Value,
-    found: Value,
-    first: Value,
-    last: Value,
-    right: Value,
-    left: Value,
-    sums: Value,
+    tiles: Value, words: Value, found: Value, first: Value, last: Value, right: Value, left: Value, sums: Value,
     into: Value,
-) -> None:
+) -> None:  # fmt: skip
     """Add, for inputs found[first] to found[last - 1] of a sample, spikes times gradients to their rows of ``into``.
 
     Args:
+        tiles: from ``tile_memory``.
         words: (⌈T/32⌉, …), of the inputs that fire.
         found: inputs that fire.
         first, last: which of those.

@@ -26,6 +26,7 @@ from izhi.kernels.cpu.parallel import (
     launch,
     number,
     share,
+    share_of_parts,
     wide_vectors,
 )
 from izhi.kernels.cpu.rows import FEW, GROUP, MANY, add_row, add_rows, add_sums, copy_row, fetch_row, list_bits
@@ -255,10 +256,7 @@ def _rows() -> Kernel:
         weight = array(data, 3, (outputs, inputs), f32)
         out = array(data, 4, (blocks, inputs, MANY), f32)
         wide_vectors()
-        worker, workers = share(data)
-        parts = (inputs + TILE_ROWS - 1) // TILE_ROWS
-        first, last = worker * parts // workers * TILE_ROWS, min(inputs, (worker + 1) * parts // workers * TILE_ROWS)
-        whole = max(first, last // TILE_ROWS * TILE_ROWS)
+        first, last, whole = share_of_parts(data, inputs, TILE_ROWS)
         for block in range(blocks):
             for low in range(0, MANY, TILE_ROWS):
                 start, simple = block * MANY + low, first

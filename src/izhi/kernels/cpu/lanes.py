@@ -106,6 +106,7 @@ def feed_back_by_unit(
     """The same in bfloat16 by the matrix unit, for up to 32 samples.
 
     Args:
+        tiles: from ``tile_memory``.
         x, fired, out: as those of ``feed_back``.
         right: address of ``matrix_tiles(Rᵀ)``.
         sums: room for 32 × 32 of them.

@@ -51,7 +51,7 @@ _SUMS = ir.VectorType(ir.FloatType(), TILE_ROWS)
 _ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XTILEDATA = 158, 0x1023, 18
 #: Where a configuration has the rows of tile 0, in bytes; those of the others follow.
 _ROWS_AT = 48
-#: Rows of a tile whose sums are in registers together, at the most.
+#: Rows of sums come in whole groups of so many, with a function for each number of groups.
 _GROUP = 4
 
 
@@ -458,6 +458,7 @@ def multiply_samples(
     """Up to 32 rows of as many bfloat16 as there are neurons times two tiles' columns of a matrix, in float32.
 
     Args:
+        tiles: from ``tile_memory``.
         left: address of the rows, side by side.
         samples: how many rows there are.
         neurons: a multiple of 32.

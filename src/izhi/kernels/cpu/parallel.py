@@ -142,6 +142,15 @@ def share(data: Value) -> Value:
     return data[2], data[3]
 
 
+@inlined
+def share_of_parts(data: Value, count: Value, size: Value) -> Value:
+    """Of ``count`` things in parts of ``size``: where this thread's begin and end, and where its last whole part ends."""
+    worker, workers = share(data)
+    parts = (count + size - 1) // size
+    first, last = worker * parts // workers * size, min(count, (worker + 1) * parts // workers * size)
+    return first, last, max(first, last // size * size)
+
+
 def compile_kernel(function: Callable[[Value], None]) -> Kernel:
     """Compile a kernel; the result is cached on disk, if there is a folder for it that can be written."""
     return callback(types.void(types.CPointer(types.int64)), function, error_model="numpy")

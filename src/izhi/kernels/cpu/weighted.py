@@ -238,12 +238,12 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
 
 
 @inlined
-def _fetch(is_wide: Value, source: Value, target: Value) -> None:
-    """A row of currents, in bfloat16 or in float32."""
-    if is_wide:
-        copy_row(MANY, source, target)
-    else:
+def _fetch(by_tiles: Value, source: Value, target: Value) -> None:
+    """A row of currents, in bfloat16 where products are those of tiles, else in float32."""
+    if by_tiles:
         widen_row(MANY, source, target)
+    else:
+        copy_row(MANY, source, target)
 
 
 @cache
@@ -345,7 +345,7 @@ def _backward(plan: Plan, factored: bool, tabled: bool) -> Kernel:
                             copy_row(MANY, z[k].ctypes.data, path_t[k].ctypes.data)
                         if t == length - 1 and not quantized:
                             break  # nothing asks for the state after the last step
-                        _fetch(not by_tiles, x_t.ctypes.data, current_of.ctypes.data)
+                        _fetch(by_tiles, x_t.ctypes.data, current_of.ctypes.data)
                         for i in range(MANY):
                             coefficients = same if shared else collect(q, i)
                             current, g = current_of[i], f32(0)
@@ -359,7 +359,7 @@ def _backward(plan: Plan, factored: bool, tabled: bool) -> Kernel:
                                 z[1, i] = u
                     for ahead in range(length):
                         t = length - 1 - ahead
-                        _fetch(not by_tiles, currents[b, block, begin + t].ctypes.data, current_of.ctypes.data)
+                        _fetch(by_tiles, currents[b, block, begin + t].ctypes.data, current_of.ctypes.data)
                         for k in range(states):
                             copy_row(MANY, path[t, k].ctypes.data, then[k].ctypes.data)
                         if factored and by_tiles:
