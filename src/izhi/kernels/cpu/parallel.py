@@ -144,7 +144,7 @@ def share(data: Value) -> Value:
 
 @inlined
 def share_of_parts(data: Value, count: Value, size: Value) -> Value:
-    """Of ``count`` things in parts of ``size``: where this thread's begin and end, and where its last whole part ends."""
+    """Of ``count`` things in parts of ``size``: where this thread's begin and end, and where whole parts of it end."""
     worker, workers = share(data)
     parts = (count + size - 1) // size
     first, last = worker * parts // workers * size, min(count, (worker + 1) * parts // workers * size)
