@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numba
 import numpy as np
 import torch
-from numba import carray, types
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.np.arrayobj import make_array, populate_array
 from torch import Tensor
 
 from izhi.compiled import callback, inlined
@@ -26,7 +29,6 @@ from izhi.kernels.vocabulary import Value
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llvmlite import ir
     from llvmlite.ir import IRBuilder
     from numba.core.base import BaseContext
     from numba.core.typing import Context, Signature
@@ -84,18 +86,10 @@ def _call(typing: Context, address: Value) -> Value:
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
         number = context.get_value_type(types.int32)
-        kind = numba.core.cgutils.ir.FunctionType(number, [])
+        kind = ir.FunctionType(number, [])
         return builder.call(builder.inttoptr(args[0], kind.as_pointer()), [])
 
     return types.int32(types.int64), generate
-
-
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def _pointer(typing: Context, address: Value) -> Value:
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
-
-    return types.voidptr(types.int64), generate
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
@@ -110,22 +104,60 @@ def wide_vectors(typing: Context) -> Value:
     return types.none(), generate
 
 
-@inlined
-def array_at(address: Value, shape: Value, dtype: Value) -> Value:
+def _array(
+    context: BaseContext, builder: IRBuilder, signature: Signature, address: ir.Value, kind: Value, shape: ir.Value
+) -> ir.Value:
+    """What Numba's carray gives, for which it compiles three functions for every kind of array."""
+    result, several = signature.return_type, isinstance(kind, types.BaseTuple)
+    sizes = cgutils.unpack_tuple(builder, shape) if several else [shape]
+    kinds = kind.types if several else [kind]
+    lengths = [context.cast(builder, size, of, types.intp) for size, of in zip(sizes, kinds, strict=True)]
+    element = context.get_data_type(result.dtype)
+    apart = [cgutils.intp_t(context.get_abi_sizeof(element))]
+    for length in reversed(lengths[1:]):
+        apart.insert(0, builder.mul(apart[0], length))
+    made = make_array(result)(context, builder)
+    data = builder.inttoptr(address, element.as_pointer())
+    populate_array(made, data=data, shape=lengths, strides=apart, itemsize=apart[-1], meminfo=None)
+    return made._getvalue()
+
+
+def _array_type(shape: Value, dtype: Value) -> Value:
+    return types.Array(dtype.dtype, len(shape) if isinstance(shape, types.BaseTuple) else 1, "C")
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def array_at(typing: Context, address: Value, shape: Value, dtype: Value) -> Value:
     """The array at an address."""
-    return carray(_pointer(address), shape, dtype)
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        return _array(context, builder, signature, args[0], shape, args[1])
+
+    return _array_type(shape, dtype)(types.int64, shape, dtype), generate
 
 
-@inlined
-def array(data: Value, place: Value, shape: Value, dtype: Value) -> Value:
+def _argument(builder: IRBuilder, data: ir.Value, place: ir.Value) -> ir.Value:
+    return builder.load(builder.gep(data, [builder.add(place, ir.Constant(place.type, _RESERVED))]))
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def array(typing: Context, data: Value, place: Value, shape: Value, dtype: Value) -> Value:
     """The array whose address is the kernel's argument number ``place``."""
-    return array_at(data[_RESERVED + place], shape, dtype)
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        return _array(context, builder, signature, _argument(builder, *args[:2]), shape, args[2])
+
+    return _array_type(shape, dtype)(data, types.int64, shape, dtype), generate
 
 
-@inlined
-def number(data: Value, place: Value) -> Value:
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def number(typing: Context, data: Value, place: Value) -> Value:
     """The integer that is the kernel's argument number ``place``."""
-    return data[_RESERVED + place]
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        return _argument(builder, *args)
+
+    return types.int64(data, types.int64), generate
 
 
 @inlined
