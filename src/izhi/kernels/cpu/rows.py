@@ -156,6 +156,50 @@ def add_row(typing: Context, size: Value, one: Value, other: Value, into: Value)
     return types.none(size, *[types.int64] * 3), generate
 
 
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def weigh_rows(typing: Context, factors: Value, rows: Value, count: Value, into: Value) -> Value:
+    """into = Σ_k factors[k]·rows[k] over k < count, a multiple of 4 above 0, by their addresses; rows of ``MANY``.
+
+    Four products are summed in pairs, and added then.
+    """
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        kind, parts = ir.VectorType(ir.FloatType(), FEW), range(MANY // FEW)
+        everywhere = ir.Constant(ir.VectorType(_I32, FEW), [0] * FEW)
+        factors, rows, count, into = args
+
+        def moved(start: ir.Value, by: ir.Value, size: int, more: int = 0) -> ir.Value:
+            return builder.add(builder.add(start, builder.mul(by, ir.Constant(_I64, size))), ir.Constant(_I64, more))
+
+        begin, loop, end = builder.block, builder.append_basic_block("four"), builder.append_basic_block("done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        k, before = builder.phi(_I64), [builder.phi(kind) for _ in parts]
+        spread = []
+        for j in range(4):
+            one = load_at(builder, moved(factors, k, 4, 4 * j), ir.FloatType())
+            one = builder.insert_element(ir.Constant(kind, ir.Undefined), one, ir.Constant(_I32, 0))
+            spread.append(builder.shuffle_vector(one, one, everywhere))
+        after = []
+        for part in parts:
+            places = [moved(rows, k, 4 * MANY, 4 * MANY * j + 4 * FEW * part) for j in range(4)]
+            a, b, c, d = (builder.fmul(x, load_at(builder, at, kind)) for x, at in zip(spread, places, strict=True))
+            after.append(builder.fadd(before[part], builder.fadd(builder.fadd(a, b), builder.fadd(c, d))))
+        following = builder.add(k, ir.Constant(_I64, 4))
+        nothing = ir.Constant(kind, [0.0] * FEW)
+        phis = [(k, ir.Constant(_I64, 0), following), *((x, nothing, y) for x, y in zip(before, after, strict=True))]
+        for phi, first, then in phis:
+            phi.add_incoming(first, begin)
+            phi.add_incoming(then, loop)
+        builder.cbranch(builder.icmp_signed("<", following, count), loop, end)
+        builder.position_at_end(end)
+        for part, total in enumerate(after):
+            store_at(builder, total, builder.add(into, ir.Constant(_I64, 4 * FEW * part)))
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 4), generate
+
+
 @numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def copy_row(typing: Context, size: Value, source: Value, target: Value) -> Value:
     """A row of so many float32 from one address to another."""
@@ -209,4 +253,5 @@ __all__ = [
     "list_bits",
     "own_line",
     "scatter_rows",
+    "weigh_rows",
 ]

@@ -19,7 +19,7 @@ from torch import Tensor
 from izhi.compiled import inlined
 from izhi.kernels.cpu.event_tiles import TOGETHER, add_products, aligned, gathered, spread_sample, turned, weave_group
 from izhi.kernels.cpu.events import fire_often, list_steps, rows_of, sum_subsets, sum_weights
-from izhi.kernels.cpu.lanes import coefficients_of, multiply_factors
+from izhi.kernels.cpu.lanes import coefficients_of
 from izhi.kernels.cpu.matrix_unit import (
     TILE_BYTES,
     TILE_PAIRS,
@@ -47,7 +47,7 @@ from izhi.kernels.cpu.parallel import (
     wide_vectors,
 )
 from izhi.kernels.cpu.recurrence import all_constants, in_fours
-from izhi.kernels.cpu.rows import GROUP, MANY, add_rows, add_sums, copy_row, fetch_row, list_bits, own_line
+from izhi.kernels.cpu.rows import GROUP, MANY, add_rows, add_sums, copy_row, fetch_row, list_bits, own_line, weigh_rows
 from izhi.kernels.cpu.scalars import WORDS, codec, f32
 from izhi.kernels.dynamics import dynamics
 from izhi.kernels.events import WORD
@@ -277,8 +277,9 @@ def _backward(plan: Plan, factored: bool, tabled: bool) -> Kernel:
         if factored and by_tiles:
             upper, weight_above = number(data, 20), number(data, 21)
         elif factored:
-            g_above = array(data, 20, (steps, batch, number(data, 22)), f32)
-            w_above = array(data, 21, (number(data, 22), neurons), f32)
+            outputs, w_above = number(data, 22), number(data, 21)
+            g_above = array(data, 20, (steps, batch, outputs), f32)
+            of_outputs = np.zeros((outputs, MANY), f32)
         else:
             grad_spikes = array(data, 20, (steps, batch, neurons), element)
         wide_vectors()
@@ -313,6 +314,9 @@ def _backward(plan: Plan, factored: bool, tabled: bool) -> Kernel:
                 _copy_lanes(bias + 4 * start, bias_of.ctypes.data, size)
                 for i in range(MANY):
                     bias_sum[i] = f32(0)
+            if factored and not by_tiles:
+                for k in range(outputs):
+                    _copy_lanes(w_above + 4 * (k * neurons + start), of_outputs[k].ctypes.data, size)
             for k in range(summed):
                 for i in range(MANY):
                     total[k, i] = f32(0)
@@ -365,7 +369,8 @@ def _backward(plan: Plan, factored: bool, tabled: bool) -> Kernel:
                         if factored and by_tiles:
                             copy_row(MANY, above + 4 * MANY * t, arriving_spikes.ctypes.data)
                         elif factored:
-                            multiply_factors(g_above[begin + t], w_above, b * neurons + start, size, arriving_spikes)
+                            factors, rows = g_above[begin + t, b].ctypes.data, of_outputs.ctypes.data
+                            weigh_rows(factors, rows, outputs, arriving_spikes.ctypes.data)
                         else:
                             source = grad_spikes[begin + t, b, start : start + size]
                             for i in range(size):
