@@ -9,7 +9,7 @@ import numpy as np
 from izhi.compiled import inlined
 from izhi.kernels.cpu.bits import words_of_floats
 from izhi.kernels.cpu.matrix_unit import multiply_samples
-from izhi.kernels.cpu.rows import add_rows, list_bits
+from izhi.kernels.cpu.rows import MANY, add_rows, list_bits, weigh_rows
 from izhi.kernels.cpu.scalars import f32, load_bf16, store_bf16
 from izhi.kernels.events import WORD
 from izhi.kernels.plan import Plan
@@ -42,8 +42,13 @@ def multiply_factors(g: Value, weight: Value, start: Value, size: Value, out: Va
     b, n, i = start // neurons, start % neurons, 0
     while i < size:
         length = min(size - i, neurons - n)
+        whole = length // MANY * MANY
+        for k in range(0, whole, MANY):
+            source, target = weight[0, n + k :].ctypes.data, out[i + k :].ctypes.data
+            weigh_rows(g[b].ctypes.data, source, 4 * neurons, outputs, target)
+        i, n, length = i + whole, n + whole, length - whole
         target = out[i : i + length]
-        for first in range(0, outputs, 4):
+        for first in range(0, outputs if length else 0, 4):
             g0, g1, g2, g3 = g[b, first], g[b, first + 1], g[b, first + 2], g[b, first + 3]
             w0, w1 = weight[first, n : n + length], weight[first + 1, n : n + length]
             w2, w3 = weight[first + 2, n : n + length], weight[first + 3, n : n + length]

@@ -157,8 +157,10 @@ def add_row(typing: Context, size: Value, one: Value, other: Value, into: Value)
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def weigh_rows(typing: Context, factors: Value, rows: Value, count: Value, into: Value) -> Value:
-    """into = Σ_k factors[k]·rows[k] over k < count, a multiple of 4 above 0, by their addresses; rows of ``MANY``.
+def weigh_rows(typing: Context, factors: Value, rows: Value, apart: Value, count: Value, into: Value) -> Value:
+    """into = Σ_k factors[k]·rows[k] over k < count, a multiple of 4 above 0, by their addresses.
+
+    Rows are ``MANY`` float32, and lie ``apart`` bytes from each other.
 
     Four products are summed in pairs, and added then.
     """
@@ -166,23 +168,26 @@ def weigh_rows(typing: Context, factors: Value, rows: Value, count: Value, into:
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
         kind, parts = ir.VectorType(ir.FloatType(), FEW), range(MANY // FEW)
         everywhere = ir.Constant(ir.VectorType(_I32, FEW), [0] * FEW)
-        factors, rows, count, into = args
-
-        def moved(start: ir.Value, by: ir.Value, size: int, more: int = 0) -> ir.Value:
-            return builder.add(builder.add(start, builder.mul(by, ir.Constant(_I64, size))), ir.Constant(_I64, more))
+        factors, rows, apart, count, into = args
 
         begin, loop, end = builder.block, builder.append_basic_block("four"), builder.append_basic_block("done")
         builder.branch(loop)
         builder.position_at_end(loop)
         k, before = builder.phi(_I64), [builder.phi(kind) for _ in parts]
-        spread = []
+        spread, four = [], []
         for j in range(4):
-            one = load_at(builder, moved(factors, k, 4, 4 * j), ir.FloatType())
+            place = builder.mul(builder.add(k, ir.Constant(_I64, j)), apart)
+            four.append(builder.add(rows, place))
+            one = load_at(
+                builder,
+                builder.add(factors, builder.mul(builder.add(k, ir.Constant(_I64, j)), ir.Constant(_I64, 4))),
+                ir.FloatType(),
+            )
             one = builder.insert_element(ir.Constant(kind, ir.Undefined), one, ir.Constant(_I32, 0))
             spread.append(builder.shuffle_vector(one, one, everywhere))
         after = []
         for part in parts:
-            places = [moved(rows, k, 4 * MANY, 4 * MANY * j + 4 * FEW * part) for j in range(4)]
+            places = [builder.add(at, ir.Constant(_I64, 4 * FEW * part)) for at in four]
             a, b, c, d = (builder.fmul(x, load_at(builder, at, kind)) for x, at in zip(spread, places, strict=True))
             after.append(builder.fadd(before[part], builder.fadd(builder.fadd(a, b), builder.fadd(c, d))))
         following = builder.add(k, ir.Constant(_I64, 4))
@@ -197,7 +202,7 @@ def weigh_rows(typing: Context, factors: Value, rows: Value, count: Value, into:
             store_at(builder, total, builder.add(into, ir.Constant(_I64, 4 * FEW * part)))
         return context.get_dummy_value()
 
-    return types.none(*[types.int64] * 4), generate
+    return types.none(*[types.int64] * 5), generate
 
 
 @numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]

@@ -370,7 +370,7 @@ def _backward(plan: Plan, factored: bool, tabled: bool) -> Kernel:
                             copy_row(MANY, above + 4 * MANY * t, arriving_spikes.ctypes.data)
                         elif factored:
                             factors, rows = g_above[begin + t, b].ctypes.data, of_outputs.ctypes.data
-                            weigh_rows(factors, rows, outputs, arriving_spikes.ctypes.data)
+                            weigh_rows(factors, rows, 4 * MANY, outputs, arriving_spikes.ctypes.data)
                         else:
                             source = grad_spikes[begin + t, b, start : start + size]
                             for i in range(size):
