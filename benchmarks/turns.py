@@ -32,7 +32,8 @@ except ModuleNotFoundError:
     from izhi.benchmark import ours, work
 torch.set_num_threads(int(sys.argv[2]))
 torch.manual_seed(0)
-work = work.Work(steps=int(sys.argv[3]))
+layers = {"layers": int(sys.argv[4])} if sys.argv[4] != "1" else {}  # which the oldest trees do not know
+work = work.Work(steps=int(sys.argv[3]), **layers)
 steps, (values, labels) = ours.OURS[sys.argv[1]](work), work.samples()
 answers, sys.stdout = sys.stdout, sys.stderr
 for _ in sys.stdin:
@@ -45,12 +46,12 @@ for _ in sys.stdin:
 class Tree:
     """A process that trains one contender with the code of one tree."""
 
-    def __init__(self, folder: Path, contender: str, threads: int, steps: int) -> None:
+    def __init__(self, folder: Path, contender: str, threads: int, steps: int, layers: int) -> None:
         # The processes take turns: a thread that spins while it waits would take the other's core.
         quiet = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
         threads_of = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), str(threads))
         self.process = subprocess.Popen(
-            [sys.executable, "-c", STEPS, contender, str(threads), str(steps)],
+            [sys.executable, "-c", STEPS, contender, *map(str, (threads, steps, layers))],
             env={**os.environ, **quiet, **threads_of, "PYTHONPATH": str(folder / "src")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -72,9 +73,9 @@ class Tree:
         self.process.communicate()
 
 
-def ratios(other: Path, contender: str, turns: int, threads: int, steps: int) -> str:
+def ratios(other: Path, contender: str, turns: int, threads: int, steps: int, layers: int) -> str:
     """A row of the table: milliseconds of both trees, and both ratios."""
-    trees = [Tree(folder, contender, threads, steps) for folder in (other, HERE, HERE)]
+    trees = [Tree(folder, contender, threads, steps, layers) for folder in (other, HERE, HERE)]
     order = random.Random(0)
     times: list[list[float]] = [[], [], []]
     for turn in range(-3, turns):
@@ -99,6 +100,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=30)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--steps", type=int, default=25, help="time steps T of a sample")
+    parser.add_argument("--layers", type=int, default=1, help="hidden layers")
     options = parser.parse_args()
     if not (options.other / "src/izhi").is_dir():
         parser.error(f"{options.other}: no folder with src/izhi; make one with git worktree add")
@@ -108,7 +110,8 @@ def main() -> None:
 
     print("| contender | other (ms) | this (ms) | this / other | this / itself |\n|---|---:|---:|---:|---:|")
     for name in options.contenders.split(";") if options.contenders else OURS:
-        print(ratios(options.other.resolve(), name, options.turns, options.threads, options.steps), flush=True)
+        work = options.turns, options.threads, options.steps, options.layers
+        print(ratios(options.other.resolve(), name, *work), flush=True)
 
 
 if __name__ == "__main__":

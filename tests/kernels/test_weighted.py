@@ -131,6 +131,53 @@ def are_equal(layer: Layer, spikes: PackedSpikes) -> None:
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("behind", ["readout", "hidden"])
+@quick
+@given(steps, batches, widths, st.integers(17, 140), st.integers(17, 140), st.integers(0, 99))
+def test_a_hidden_layer_by_one_kernel_is_that_by_two(
+    dtype: torch.dtype, behind: str, time: int, batch: int, inputs: int, hidden: int, width: int, seed: int
+) -> None:
+    """Whose spikes learn too: the gradient of its currents is handed down, and goes on to the layer before."""
+    torch.manual_seed(seed)
+    spikes = PackedSpikes.pack(spikes_of_some((time, batch, inputs), 0.4, 0.3, seed, dtype))
+    rows = [Layer(Linear(a, b), LIF()) for a, b in ((inputs, hidden), (hidden, width), (width, 10))]
+    with torch.no_grad():
+        rows[1].connection.weight.mul_(3)
+    pull = torch.linspace(-1, 1, time * batch * width).view(time, batch, width).to(dtype)
+    mixed = torch.autocast("cpu", torch.bfloat16, dtype == torch.bfloat16)
+
+    def run(whole: bool) -> tuple[Tensor, list[Tensor]] | None:
+        seen: list[Tensor] = []
+        with pytest.MonkeyPatch.context() as patch, mixed:
+            patch.setattr(packed, "_WORTH_LOOKING", 0)
+            patch.setattr(packed, "_STEPS_WORTH_LOOKING", 0)
+            before, _ = rows[0](spikes)
+            before.register_hook(lambda g: seen.append(g * 1))
+            drive, _ = rows[1].drive(before)
+            if not isinstance(drive.current, Weighted):
+                return None
+            drive = drive if whole else drive._replace(current=settled(drive.current))
+            out, _ = rows[1].neuron(drive)
+            assert isinstance(out, BinarySpikes) == whole
+            loss = (rows[2](out)[0] if behind == "readout" else out * pull).float().square().sum()
+        for layer in rows:
+            layer.zero_grad()
+        loss.backward()
+        learned = [p.grad for layer in rows for p in layer.parameters() if p.grad is not None]
+        return out.float(), [*learned, *(x.float() for x in seen)]
+
+    one, two = run(True), run(False)
+    if one is None or two is None:
+        return
+    assert torch.equal(one[0], two[0])
+    assert len(one[1]) == len(two[1])
+    exact = dtype == torch.float32
+    for x, y in zip(one[1], two[1], strict=True):
+        allowed = float(y.abs().max()) * (1e-4 if exact else 0.02) + 1e-6
+        torch.testing.assert_close(x, y, rtol=1e-3 if exact else 0.05, atol=allowed)
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
 def test_numbers_do_not_depend_on_threads(dtype: torch.dtype) -> None:
     spikes = PackedSpikes.pack(spikes_of_some((40, 33, 200), 0.3, 0.2, 0, dtype))
     layer = Layer(Linear(200, 100), Izhikevich())

@@ -120,11 +120,12 @@ class _FusedLayer(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, device: Device, kernels: LayerKernels, plan: Plan, call: LayerCall, keep: bool,
-        current: Tensor, bias: Tensor, coefficients: Tensor, decay: Tensor, state: Tensor,
+        current: Weighted, bias: Tensor, coefficients: Tensor, decay: Tensor, state: Tensor,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         ctx.set_materialize_grads(False)
         words, currents, kept, last = kernels.forward(plan, call, state, keep)
         ctx.device, ctx.kernels, ctx.plan, ctx.events = device, kernels, plan, call.events
+        ctx.hands_down = current.hands_down
         ctx.save_for_backward(currents, kept, *call[1:])
         fired = PackedSpikes(words, call.events.steps, plan.dtype, checked=True)
         return BinarySpikes(fired, tuple(fired.shape)), last
@@ -142,9 +143,14 @@ class _FusedLayer(torch.autograd.Function):
             grad_state = grad_state.contiguous()
         grad_spikes = unchanged(grad_spikes)
         if not (isinstance(grad_spikes, Factored) and grad_spikes.dtype == plan.dtype):
-            grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous()
+            grad_spikes = dense(grad_spikes).to(plan.dtype)
+        wants_first = ctx.needs_input_grad[-1]
+        g = kernels.backward(plan, call, currents, kept, grad_spikes, grad_state, wants_first, ctx.hands_down)
 
         def of_currents() -> Tensor:
+            made: Tensor | None = g.current
+            if made is not None:
+                return made
             whole, states = kernels.in_order(currents, kept, shape[2])
             alone = Call(whole.contiguous(), whole.new_empty(shape[0], 0), *call[2:])
             arriving, last = dense(grad_spikes).flatten(1), grad_state
@@ -154,7 +160,6 @@ class _FusedLayer(torch.autograd.Function):
             whole_gradient: Tensor = found.current.view(shape)
             return whole_gradient
 
-        g = kernels.backward(plan, call, currents, kept, grad_spikes, grad_state, ctx.needs_input_grad[-1])
         grad_p, grad_decay = _of_coefficients(plan, call, g)
         gradient = WeightGradient(g.weight, shape, plan.dtype, of_currents)
         return None, None, None, None, None, gradient, g.bias, grad_p, grad_decay, g.state
@@ -514,7 +519,7 @@ def _say(device: Device, plan: Plan, drive: Drive, is_whole: bool) -> None:
     dtype = str(plan.dtype).removeprefix("torch.")
     way, why = f"one kernel through all steps ({device.COMPILER})", f"neuron, surrogate and {dtype} have one"
     if is_whole:
-        way, why = f"one kernel, product and all ({device.COMPILER})", "spikes are bits and learn nothing"
+        way, why = f"one kernel, product and all ({device.COMPILER})", "spikes are bits along time"
     elif drive.feedback is not None and device.feedback(plan.dtype, len(drive.feedback)) is not None:
         way, why = f"one kernel, recurrence and all ({device.COMPILER})", f"recurrence in {dtype} has one"
     elif drive.feedback is not None:

@@ -165,7 +165,7 @@ class _Product(torch.autograd.Function):
     """Events, weight (O, I) → spikes·weightᵀ (T, B, O) in float32 or bfloat16, of the inputs alone that fire.
 
     ``spikes`` are the same (T, B, I), where their gradient is wanted; else None. In float32 by sums, in bfloat16 by
-    products of tiles; deferred where only the weights learn from it, since neurons may take it into their own kernel.
+    products of tiles; deferred where the weights learn from it, since neurons may take it into their own kernel.
     """
 
     @staticmethod
@@ -178,24 +178,32 @@ class _Product(torch.autograd.Function):
         ctx.events = found
         ctx.save_for_backward(weight)
         kernels = _SUMS if dtype == torch.float32 else bits_on(weight.device).products
-        wide = len(weight) > FEW and not ctx.needs_input_grad[2]
-        return Weighted(found, weight.detach(), kernels, dtype) if wide else kernels.product(found, weight)
+        weights_learn, spikes_learn = ctx.needs_input_grad[1:3]
+        if len(weight) <= FEW or (spikes_learn and not weights_learn):
+            return kernels.product(found, weight)
+        return Weighted(found, weight.detach(), kernels, dtype, spikes_learn)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
         g = unchanged(g)
+        (weight,), of_weight, of_spikes = ctx.saved_tensors, None, None
         if isinstance(g, WeightGradient):
-            return None, g.of_weight, None, None
-        (weight,), g = ctx.saved_tensors, dense(g).contiguous()
-        of_bits = bits_on(weight.device).products.weight_gradient
-        gradient = events.weight_gradient if g.dtype == torch.float32 else of_bits
-        of_weight = gradient(ctx.events, g) if ctx.needs_input_grad[1] else None
-        of_spikes = None
+            of_weight = g.of_weight
+        elif ctx.needs_input_grad[1]:
+            of_bits = bits_on(weight.device).products.weight_gradient
+            gradient = events.weight_gradient if g.dtype == torch.float32 else of_bits
+            of_weight = gradient(ctx.events, dense(g).contiguous())
         if ctx.needs_input_grad[2]:
-            weight = weight.to(g.dtype)
-            of_spikes = Factored(g, weight) if len(weight) <= _FACTORED_UP_TO else g @ weight
+            g, weight = dense(g), weight.to(g.dtype)
+            of_spikes = Factored(g, weight) if len(weight) <= _FACTORED_UP_TO else _in_order_of(g, weight)
         return None, of_weight, of_spikes, None
+
+
+def _in_order_of(g: Tensor, weight: Tensor) -> Tensor:
+    """g·W, whose steps and samples lie in memory as those of g do."""
+    turned = g.transpose(0, 1)
+    return (turned @ weight).transpose(0, 1) if turned.is_contiguous() else g @ weight
 
 
 def _reason_not_to_look(spikes: Tensor, outputs: int, other: torch.dtype) -> str | None:

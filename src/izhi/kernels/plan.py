@@ -170,12 +170,12 @@ class LayerKernels(NamedTuple):
         forward: (plan, call, state, whether currents and states are kept) → spikes as words (B, ⌈T/32⌉, N), currents,
             states, and the state after the last step.
         backward: (plan, call, those currents and states, gradients of spikes and of the last state, None for zeros,
-            whether that of the first state is asked for) → gradients.
+            whether those of the first state and of the currents are asked for) → gradients.
         in_order: (those currents and states, N) → both as the kernels of neurons alone have them.
     """
 
     forward: Callable[[Plan, LayerCall, Tensor, bool], tuple[Tensor, Tensor, Tensor, Tensor]]
-    backward: Callable[[Plan, LayerCall, Tensor, Tensor, Tensor, Tensor | None, bool], LayerGradients]
+    backward: Callable[[Plan, LayerCall, Tensor, Tensor, Tensor, Tensor | None, bool, bool], LayerGradients]
     in_order: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 
 
@@ -317,9 +317,11 @@ class LayerGradients(NamedTuple):
         state: (states, lanes), before the first step; None where nobody asked.
         bias: (N,).
         coefficients: (rows, N), those of ``Plan.summed``.
+        current: (T, B, N), from which the gradient of the spikes that arrived is made; None where nobody asked.
     """
 
     weight: Tensor
     state: Tensor | None
     bias: Tensor | None
     coefficients: Tensor | None
+    current: Tensor | None

@@ -1,7 +1,7 @@
 """Currents that nobody has computed yet, and their gradient, which nobody may ask for.
 
 A product of bits is left to the kernel of the neurons behind it, which makes each sample's currents where it needs
-them, and on the way back the gradient of the weights without that of the currents.
+them, and on the way back the gradient of the weights, and that of the currents only where the spikes learn too.
 """
 
 from __future__ import annotations
@@ -23,16 +23,20 @@ class Weighted(Deferred):
         events: of the spikes (T, B, I).
         weight: (N, I) in float32.
         kernels: that make the product.
+        hands_down: whether the spikes learn too, for which the way back needs the currents' own gradient.
     """
 
     events: Events
     weight: Tensor
     kernels: ProductKernels
+    hands_down: bool
 
     @staticmethod
-    def __new__(cls, fired: Events, weight: Tensor, kernels: ProductKernels, dtype: torch.dtype) -> Weighted:
+    def __new__(
+        cls, fired: Events, weight: Tensor, kernels: ProductKernels, dtype: torch.dtype, hands_down: bool = False
+    ) -> Weighted:
         found: Weighted = cls.of_shape((fired.steps, len(fired.words), len(weight)), dtype, weight.device)
-        found.events, found.weight, found.kernels = fired, weight, kernels
+        found.events, found.weight, found.kernels, found.hands_down = fired, weight, kernels, hands_down
         return found
 
     def dense(self) -> Tensor:
@@ -41,7 +45,7 @@ class Weighted(Deferred):
 
 
 class WeightGradient(Deferred):
-    """The gradient of ``Weighted`` currents, of which only the weights' was asked for and has been computed.
+    """The gradient of ``Weighted`` currents, behind which the weights' has been computed already.
 
     Attributes:
         of_weight: that gradient, (N, I).

@@ -3,7 +3,9 @@
 A sample goes through 64 neurons at a time: the currents of all its steps, of the inputs alone that fire at all in it,
 and the neurons' steps, while all of it is in the first-level cache. The way back takes 64 neurons through all samples:
 their states again, the gradient of their spikes, which may still be two factors, and the gradient of the weights, of
-the inputs alone that fire. Nothing but the currents, and spikes as bits along time, is written to memory.
+the inputs alone that fire. Nothing but the currents, and spikes as bits along time, is written to memory, and, where
+spikes that arrive learn too, the gradient of the currents, a sample's steps side by side: with a whole batch between
+two steps they would all want the same few places of the cache.
 
 In bfloat16 products are those of tiles (``event_tiles.py``), in float32 sums over spikes (``events.py``).
 """
@@ -31,6 +33,7 @@ from izhi.kernels.cpu.matrix_unit import (
     pair_floats,
     release_tiles,
     round_and_widen,
+    round_row,
     store_tile,
     tile_memory,
     widen_row,
@@ -246,8 +249,17 @@ def _fetch(by_tiles: Value, source: Value, target: Value) -> None:
         copy_row(MANY, source, target)
 
 
+@inlined
+def _put(by_tiles: Value, source: Value, target: Value) -> None:
+    """A row of gradients of currents, in the format of these."""
+    if by_tiles:
+        round_row(MANY, source, target)
+    else:
+        copy_row(MANY, source, target)
+
+
 @cache
-def _backward(plan: Plan, factored: bool, tabled: bool) -> Kernel:
+def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Kernel:
     load, _, element = codec(plan.dtype)
     _, size_of_row = _rows_in(plan.dtype)
     by_tiles = plan.dtype == torch.bfloat16
@@ -257,6 +269,7 @@ def _backward(plan: Plan, factored: bool, tabled: bool) -> Kernel:
     filtered, biased, shared, quantized = plan.filtered, plan.biased, plan.shared, plan.quantized
     learn, learn_decay = plan.learn != "none", plan.learn == "all"
     two, by_unit, DECAY = own == 2, has_unit(), numbered(Constants, WORDS).decay
+    element_size = plan.dtype.itemsize
 
     @compile_kernel
     def backward(data):  # type: ignore[no-untyped-def]
@@ -274,14 +287,15 @@ def _backward(plan: Plan, factored: bool, tabled: bool) -> Kernel:
         grad_bias = array(data, 17, (parts, blocks, MANY), f32)
         grad_p = array(data, 18, (parts, blocks, summed, MANY), f32)
         grad_weight = array(data, 19, (parts, blocks, inputs, MANY), f32)
+        grad_currents = array(data, 20, (batch, steps, blocks, MANY), element)
         if factored and by_tiles:
-            upper, weight_above = number(data, 20), number(data, 21)
+            upper, weight_above = number(data, 21), number(data, 22)
         elif factored:
-            outputs, w_above = number(data, 22), number(data, 21)
-            g_above = array(data, 20, (steps, batch, outputs), f32)
+            outputs, w_above = number(data, 23), number(data, 22)
+            g_above = array(data, 21, (steps, batch, outputs), f32)
             of_outputs = np.zeros((outputs, MANY), f32)
         else:
-            grad_spikes = array(data, 20, (steps, batch, neurons), element)
+            grad_spikes, step_apart, sample_apart = number(data, 21), number(data, 22), number(data, 23)
         wide_vectors()
         worker, workers = share(data)
         if by_tiles:
@@ -344,6 +358,9 @@ def _backward(plan: Plan, factored: bool, tabled: bool) -> Kernel:
                     for k in range(states):
                         copy_row(MANY, kept[b, block, c, k].ctypes.data, z[k].ctypes.data)
                     for t in range(length):
+                        if hands_down:
+                            for line in range(0, size_of_row, 64):
+                                own_line(grad_currents[b, begin + t, block].ctypes.data + line)
                         x_t, path_t = currents[b, block, begin + t], path[t]
                         for k in range(states):
                             copy_row(MANY, z[k].ctypes.data, path_t[k].ctypes.data)
@@ -372,7 +389,8 @@ def _backward(plan: Plan, factored: bool, tabled: bool) -> Kernel:
                             factors, rows = g_above[begin + t, b].ctypes.data, of_outputs.ctypes.data
                             weigh_rows(factors, rows, 4 * MANY, outputs, arriving_spikes.ctypes.data)
                         else:
-                            source = grad_spikes[begin + t, b, start : start + size]
+                            place = (begin + t) * step_apart + b * sample_apart + element_size * start
+                            source = array_at(grad_spikes + place, size, element)
                             for i in range(size):
                                 arriving_spikes[i] = load(source[i])
                         for i in range(MANY):
@@ -406,6 +424,8 @@ def _backward(plan: Plan, factored: bool, tabled: bool) -> Kernel:
                                 gz[own, i] = s[DECAY] * ga
                             made_t[i] = gc
                         copy_row(MANY, made_t.ctypes.data, made[t].ctypes.data)
+                        if hands_down:
+                            _put(by_tiles, made_t.ctypes.data, grad_currents[b, begin + t, block].ctypes.data)
                     for t in range(length, WORD):
                         copy_row(MANY, nothing.ctypes.data, made[t].ctypes.data)
                     if by_tiles:
@@ -482,7 +502,7 @@ def forward(plan: Plan, call: LayerCall, state: Tensor, keep: bool) -> tuple[Ten
 
 def backward(
     plan: Plan, call: LayerCall, currents: Tensor, kept: Tensor, grad_spikes: Tensor, grad_last: Tensor | None,
-    wants_first: bool = True,
+    wants_first: bool = True, hands_down: bool = False,
 ) -> LayerGradients:  # fmt: skip
     """Gradients of everything that went in, but for the spikes."""
     events, (neurons, inputs) = call.events, call.weight.shape
@@ -492,22 +512,26 @@ def backward(
     grad_bias = torch.empty(parts, blocks, MANY)
     grad_p = torch.empty(parts, blocks, len(plan.summed), MANY)
     grad_weight = torch.empty(parts, blocks, inputs, MANY)
-    arriving: tuple[int | Tensor, ...] = (grad_spikes,)
+    grad_currents = torch.empty(batch if hands_down else 0, steps, blocks, MANY, dtype=plan.dtype)
     factored, tabled = isinstance(grad_spikes, Factored), plan.dtype == torch.float32 and fire_often(events)
     if isinstance(grad_spikes, Factored):
         as_taken = in_fours if plan.dtype == torch.float32 else partial(_tiles, chunks=chunks, blocks=blocks)
-        arriving = as_taken(grad_spikes)
+        arriving: tuple[int | Tensor, ...] = as_taken(grad_spikes)
+    else:  # steps and samples may come in any order
+        grad_spikes = grad_spikes if grad_spikes.stride(2) == 1 else grad_spikes.contiguous()
+        arriving = (grad_spikes, *(x * plan.dtype.itemsize for x in grad_spikes.stride()[:2]))
     launch(
-        _backward(plan, factored, tabled), steps, batch, chunks, inputs, *events[1:4], neurons, blocks,
+        _backward(plan, factored, tabled, hands_down), steps, batch, chunks, inputs, *events[1:4], neurons, blocks,
         parts, call.bias, call.coefficients, call.constants, currents, kept, 0 if grad_last is None else grad_last,
         0 if grad_first is None else grad_first, grad_bias, grad_p,
-        grad_weight, *arriving, pieces=blocks * parts,
+        grad_weight, grad_currents, *arriving, pieces=blocks * parts,
     )  # fmt: skip
     return LayerGradients(
         turned(grad_weight, neurons),
         grad_first,
         grad_bias.sum(0).view(-1)[:neurons] if plan.biased else None,
         grad_p.sum(0).transpose(0, 1).flatten(1)[:, :neurons] if plan.summed else None,
+        grad_currents.flatten(2)[..., :neurons].transpose(0, 1) if hands_down else None,
     )
 
 

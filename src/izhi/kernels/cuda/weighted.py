@@ -103,7 +103,7 @@ def forward(plan: Plan, call: LayerCall, state: Tensor, keep: bool) -> tuple[Ten
 
 def backward(
     plan: Plan, call: LayerCall, currents: Tensor, kept: Tensor, grad_spikes: Tensor, grad_last: Tensor | None,
-    wants_first: bool = True,
+    wants_first: bool = True, hands_down: bool = False,
 ) -> LayerGradients:  # fmt: skip
     """Gradients of everything that went in, but for the spikes."""
     steps, neurons = call.events.steps, len(call.weight)
@@ -111,11 +111,13 @@ def backward(
     last = kept.new_zeros(plan.states, currents.shape[1]) if grad_last is None else grad_last
     alone = Call(currents, currents.new_empty(steps, 0), *call[2:])
     g = recurrence.backward(plan, alone, kept, WORD, arriving, last)
+    of_currents = g.current.view(steps, -1, neurons)
     return LayerGradients(
-        events.weight_gradient(call.events, g.current.view(steps, -1, neurons)),
+        events.weight_gradient(call.events, of_currents),
         g.state if wants_first else None,
         None if g.bias is None else g.bias.view(-1, neurons).sum(0),
         g.coefficients,
+        of_currents if hands_down else None,
     )
 
 
