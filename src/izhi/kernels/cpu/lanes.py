@@ -37,7 +37,7 @@ def copy(source: Value, target: Value, size: Value) -> None:
 
 @inlined
 def multiply_factors(g: Value, weight: Value, start: Value, size: Value, out: Value) -> None:
-    """g·W to the lanes of a block: g (B, O), W (O, N), O a multiple of 4, of which a pass over the lanes takes four."""
+    """g·W to the lanes of a block: g (B, O), W (O, N), O a multiple of 4; fewer than 64 lanes take passes of four."""
     outputs, neurons = weight.shape
     b, n, i = start // neurons, start % neurons, 0
     while i < size:

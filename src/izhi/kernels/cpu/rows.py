@@ -160,46 +160,47 @@ def add_row(typing: Context, size: Value, one: Value, other: Value, into: Value)
 def weigh_rows(typing: Context, factors: Value, rows: Value, apart: Value, count: Value, into: Value) -> Value:
     """into = Σ_k factors[k]·rows[k] over k < count, a multiple of 4 above 0, by their addresses.
 
-    Rows are ``MANY`` float32, and lie ``apart`` bytes from each other.
-
-    Four products are summed in pairs, and added then.
+    Rows of ``MANY`` float32 lie ``apart`` bytes from each other. Of four products at a time pairs are summed first.
     """
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
         kind, parts = ir.VectorType(ir.FloatType(), FEW), range(MANY // FEW)
+        undefined = ir.Constant(kind, ir.Undefined)
         everywhere = ir.Constant(ir.VectorType(_I32, FEW), [0] * FEW)
         factors, rows, apart, count, into = args
+
+        def part_of(row: ir.Value, part: int) -> ir.Value:
+            return builder.add(row, ir.Constant(_I64, 4 * FEW * part))
 
         begin, loop, end = builder.block, builder.append_basic_block("four"), builder.append_basic_block("done")
         builder.branch(loop)
         builder.position_at_end(loop)
-        k, before = builder.phi(_I64), [builder.phi(kind) for _ in parts]
-        spread, four = [], []
+        first, before = builder.phi(_I64), [builder.phi(kind) for _ in parts]
+        weights, places = [], []
         for j in range(4):
-            place = builder.mul(builder.add(k, ir.Constant(_I64, j)), apart)
-            four.append(builder.add(rows, place))
-            one = load_at(
-                builder,
-                builder.add(factors, builder.mul(builder.add(k, ir.Constant(_I64, j)), ir.Constant(_I64, 4))),
-                ir.FloatType(),
-            )
-            one = builder.insert_element(ir.Constant(kind, ir.Undefined), one, ir.Constant(_I32, 0))
-            spread.append(builder.shuffle_vector(one, one, everywhere))
+            k = builder.add(first, ir.Constant(_I64, j))
+            factor = load_at(builder, builder.add(factors, builder.mul(k, ir.Constant(_I64, 4))), ir.FloatType())
+            one = builder.insert_element(undefined, factor, ir.Constant(_I32, 0))
+            weights.append(builder.shuffle_vector(one, undefined, everywhere))
+            places.append(builder.add(rows, builder.mul(k, apart)))
         after = []
-        for part in parts:
-            places = [builder.add(at, ir.Constant(_I64, 4 * FEW * part)) for at in four]
-            a, b, c, d = (builder.fmul(x, load_at(builder, at, kind)) for x, at in zip(spread, places, strict=True))
-            after.append(builder.fadd(before[part], builder.fadd(builder.fadd(a, b), builder.fadd(c, d))))
-        following = builder.add(k, ir.Constant(_I64, 4))
+        for part, total in zip(parts, before, strict=True):
+            a, b, c, d = (
+                builder.fmul(weight, load_at(builder, part_of(place, part), kind))
+                for weight, place in zip(weights, places, strict=True)
+            )
+            after.append(builder.fadd(total, builder.fadd(builder.fadd(a, b), builder.fadd(c, d))))
+        following = builder.add(first, ir.Constant(_I64, 4))
         nothing = ir.Constant(kind, [0.0] * FEW)
-        phis = [(k, ir.Constant(_I64, 0), following), *((x, nothing, y) for x, y in zip(before, after, strict=True))]
-        for phi, first, then in phis:
-            phi.add_incoming(first, begin)
+        for phi, start, then in zip(
+            [first, *before], [ir.Constant(_I64, 0), *[nothing] * len(before)], [following, *after], strict=True
+        ):
+            phi.add_incoming(start, begin)
             phi.add_incoming(then, loop)
         builder.cbranch(builder.icmp_signed("<", following, count), loop, end)
         builder.position_at_end(end)
-        for part, total in enumerate(after):
-            store_at(builder, total, builder.add(into, ir.Constant(_I64, 4 * FEW * part)))
+        for part, total in zip(parts, after, strict=True):
+            store_at(builder, total, part_of(into, part))
         return context.get_dummy_value()
 
     return types.none(*[types.int64] * 5), generate
