@@ -39,9 +39,6 @@ SURROGATES = [
     theirs.straight_through_estimator(),
     theirs.triangular(0.5),
 ]
-#: Every combination of settings has kernels of its own, which take seconds to compile. A test tries half of those of a
-#: case, in which any two settings still meet in every way, and cases that stand side by side try different halves.
-ODD = {name: k % 2 == 1 for k, name in enumerate([*ORDERS, "subtract", "soft", "zero", "value", "none"])}
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 4), st.integers(1, 9))
 EVERY_COEFFICIENT = tuple(COEFFICIENTS)
 
@@ -104,13 +101,13 @@ def drive_of(current, conductance, synapse, biased):
 @given(
     shape=shapes,
     name=st.sampled_from(["normalized", "RS", "CH", "normalized-IB"]),
+    synapse=st.booleans(),
     biased=st.booleans(),
     limit=st.sampled_from([1.0, 0.9, float("inf")]),
     seed=st.integers(0, 2**31),
 )
-def test_izhikevich_equals_the_reference(kernel, order, coupled, shape, name, biased, limit, seed):
+def test_izhikevich_equals_the_reference(kernel, order, coupled, shape, name, synapse, biased, limit, seed):
     torch.manual_seed(seed)
-    synapse = biased ^ coupled ^ ODD[order]
     p = preset(name).replace(order=order)
     scale = 15.0 if p.unit == "mV" else 0.15
     conductance = torch.rand(shape) * 0.1 if coupled else None
@@ -129,12 +126,12 @@ def test_izhikevich_equals_the_reference(kernel, order, coupled, shape, name, bi
 @given(
     shape=shapes,
     name=st.sampled_from(["normalized", "FS"]),
+    synapse=st.booleans(),
     biased=st.booleans(),
     seed=st.integers(0, 2**31),
 )
-def test_every_coefficient_has_its_gradient(kernel, order, per_neuron, shape, name, biased, seed):
+def test_every_coefficient_has_its_gradient(kernel, order, per_neuron, shape, name, synapse, biased, seed):
     torch.manual_seed(seed)
-    synapse = biased ^ per_neuron ^ ODD[order]
     p = preset(name).replace(order=order)
     scale = 15.0 if p.unit == "mV" else 0.15
     drive = drive_of((torch.randn(shape) + 0.7) * scale, torch.rand(shape) * 0.1, synapse, biased)
@@ -160,11 +157,13 @@ def test_every_coefficient_has_its_gradient(kernel, order, per_neuron, shape, na
     shape=shapes,
     coupled=st.booleans(),
     learns=st.booleans(),
+    per_neuron=st.booleans(),
+    synapse=st.booleans(),
+    biased=st.booleans(),
     seed=st.integers(0, 2**31),
 )
-def test_lif_equals_the_reference(kernel, reset, delay, shape, coupled, learns, seed):
+def test_lif_equals_the_reference(kernel, reset, delay, shape, coupled, learns, per_neuron, synapse, biased, seed):
     torch.manual_seed(seed)
-    synapse, biased, per_neuron = coupled ^ learns ^ ODD[reset], learns ^ delay, coupled ^ ODD[reset]
     v_reset, learned = (-0.2, ("beta", "threshold", "v_reset")) if reset == "value" else (0.0, ("beta", "threshold"))
     size, spread = (shape[2], 0.1) if learns and per_neuron else (None, 0.0)
     conductance = torch.rand(shape) * 0.2 if coupled else None
