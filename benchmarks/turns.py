@@ -106,6 +106,8 @@ def main() -> None:
         parser.error(f"{options.other}: no folder with src/izhi; make one with git worktree add")
     if options.turns < 2:
         parser.error(f"--turns {options.turns}: at least 2 are needed for quartiles")
+    if options.layers < 1:
+        parser.error(f"--layers {options.layers}: at least 1 is needed")
     from izhi.experiments.benchmark.ours import OURS
 
     print("| contender | other (ms) | this (ms) | this / other | this / itself |\n|---|---:|---:|---:|---:|")

@@ -146,6 +146,13 @@ def test_turns_needs_another_tree(tmp_path):
     assert "no folder with src/izhi" in done.stderr
 
 
+def test_turns_needs_a_hidden_layer():
+    command = [sys.executable, SCRIPTS / "turns.py", SCRIPTS.parent, "--layers", "0"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "turns.py: error: --layers 0: at least 1 is needed"
+
+
 def test_results_are_made_by_one_command_which_goes_on(tmp_path):
     pages, out = tmp_path / "pages", tmp_path / "out"
     pages.mkdir()

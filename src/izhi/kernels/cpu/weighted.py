@@ -502,7 +502,7 @@ def forward(plan: Plan, call: LayerCall, state: Tensor, keep: bool) -> tuple[Ten
 
 def backward(
     plan: Plan, call: LayerCall, currents: Tensor, kept: Tensor, grad_spikes: Tensor, grad_last: Tensor | None,
-    wants_first: bool = True, hands_down: bool = False,
+    wants_first: bool, hands_down: bool,
 ) -> LayerGradients:  # fmt: skip
     """Gradients of everything that went in, but for the spikes."""
     events, (neurons, inputs) = call.events, call.weight.shape
