@@ -9,6 +9,7 @@ import numpy as np
 from izhi.compiled import inlined
 from izhi.kernels.cpu.bits import words_of_floats
 from izhi.kernels.cpu.matrix_unit import multiply_samples
+from izhi.kernels.cpu.parallel import copy
 from izhi.kernels.cpu.rows import MANY, add_rows, list_bits, weigh_rows
 from izhi.kernels.cpu.scalars import f32, load_bf16, store_bf16
 from izhi.kernels.events import WORD
@@ -22,42 +23,28 @@ def spread(of_neuron: Value, start: Value, size: Value, of_lane: Value) -> None:
     n, i = start % len(of_neuron), 0
     while i < size:
         length = min(size - i, len(of_neuron) - n)
-        source, target = of_neuron[n : n + length], of_lane[i : i + length]
-        for k in range(length):
-            target[k] = source[k]
+        copy(of_neuron[n:], of_lane[i:], length)
         n, i = 0, i + length
 
 
 @inlined
-def copy(source: Value, target: Value, size: Value) -> None:
-    """In vectors, which places with an offset such as a[k, start + i] would keep LLVM from."""
-    for i in range(size):
-        target[i] = source[i]
+def multiply_factors(g: Value, weight: Value, neurons: Value, start: Value, size: Value, out: Value) -> None:
+    """g·W to the lanes of a block.
 
-
-@inlined
-def multiply_factors(g: Value, weight: Value, start: Value, size: Value, out: Value) -> None:
-    """g·W to the lanes of a block: g (B, O), W (O, N), O a multiple of 4; fewer than 64 lanes take passes of four."""
-    outputs, neurons = weight.shape
+    Args:
+        g: (B, O), O a multiple of 4.
+        weight: W, (O, N + 64).
+        neurons: N.
+        start, size: of the block.
+        out: the lanes, and room for fewer than 64 behind them.
+    """
+    outputs, width = weight.shape
     b, n, i = start // neurons, start % neurons, 0
     while i < size:
         length = min(size - i, neurons - n)
-        whole = length // MANY * MANY
-        for k in range(0, whole, MANY):
+        for k in range(0, length, MANY):  # what is beyond a sample is written again by the next one
             source, target = weight[0, n + k :].ctypes.data, out[i + k :].ctypes.data
-            weigh_rows(g[b].ctypes.data, source, 4 * neurons, outputs, target)
-        i, n, length = i + whole, n + whole, length - whole
-        target = out[i : i + length]
-        for first in range(0, outputs if length else 0, 4):
-            g0, g1, g2, g3 = g[b, first], g[b, first + 1], g[b, first + 2], g[b, first + 3]
-            w0, w1 = weight[first, n : n + length], weight[first + 1, n : n + length]
-            w2, w3 = weight[first + 2, n : n + length], weight[first + 3, n : n + length]
-            if first == 0:
-                for k in range(length):
-                    target[k] = (g0 * w0[k] + g1 * w1[k]) + (g2 * w2[k] + g3 * w3[k])
-            else:
-                for k in range(length):
-                    target[k] += (g0 * w0[k] + g1 * w1[k]) + (g2 * w2[k] + g3 * w3[k])
+            weigh_rows(g[b].ctypes.data, source, 4 * width, outputs, target)
         b, n, i = b + 1, 0, i + length
 
 
@@ -192,4 +179,4 @@ def coefficients_of(plan: Plan) -> tuple[Scalar, Scalar]:
     return collect, add_last if plan.learn == "gain" else add
 
 
-__all__ = ["coefficients_of", "copy", "feed_back", "feed_back_by_unit", "multiply_factors", "spread"]
+__all__ = ["coefficients_of", "feed_back", "feed_back_by_unit", "multiply_factors", "spread"]

@@ -160,6 +160,33 @@ def number(typing: Context, data: Value, place: Value) -> Value:
     return types.int64(data, types.int64), generate
 
 
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def copy(typing: Context, source: Value, target: Value, size: Value) -> Value:
+    """So many numbers from one array to another, which lie apart; sooner compiled than a loop, which becomes four."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        begin, end = (
+            make_array(kind)(context, builder, x).data for kind, x in zip(signature.args[:2], args[:2], strict=True)
+        )
+        element = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
+        cgutils.raw_memcpy(builder, end, begin, args[2], element)
+        return context.get_dummy_value()
+
+    return types.none(source, target, types.int64), generate
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def copy_floats(typing: Context, source: Value, target: Value, size: Value) -> Value:
+    """So many float32 from one address to another, which lie apart."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        begin, end = (builder.inttoptr(x, ir.FloatType().as_pointer()) for x in args[:2])
+        cgutils.raw_memcpy(builder, end, begin, args[2], 4)
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 3), generate
+
+
 @inlined
 def four_numbers(data: Value) -> Value:
     """The first four arguments of a kernel: its sizes."""

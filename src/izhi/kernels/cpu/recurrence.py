@@ -24,7 +24,7 @@ import torch
 from izhi.compiled import inlined
 from izhi.kernels.cpu import matrix_unit
 from izhi.kernels.cpu.events import rows_of
-from izhi.kernels.cpu.lanes import coefficients_of, copy, feed_back, feed_back_by_unit, multiply_factors, spread
+from izhi.kernels.cpu.lanes import coefficients_of, feed_back, feed_back_by_unit, multiply_factors, spread
 from izhi.kernels.cpu.matrix_unit import (
     TILE_PAIRS,
     configure_for,
@@ -38,11 +38,13 @@ from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
     compile_kernel,
+    copy,
     launch,
     number,
     share,
     wide_vectors,
 )
+from izhi.kernels.cpu.rows import MANY
 from izhi.kernels.cpu.scalars import WORDS, codec, f32
 from izhi.kernels.cpu.tiles import COLUMNS, ROWS, multiply, tiles_of, whole_tiles
 from izhi.kernels.dynamics import dynamics
@@ -205,7 +207,7 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
         if takes_factors:  # for one kernel of both kinds of gradients; without factors there are 0 outputs
             outputs, apart = number(data, 21), number(data, 22)
             g_out = array(data, 11, (steps, lanes // apart, outputs), f32)
-            weight = array(data, 23, (outputs, apart), f32)
+            weight = array(data, 23, (outputs, apart + MANY), f32)
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + most - 1) // most
@@ -213,7 +215,7 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
             tiles = tile_memory(by_unit)
         s = all_constants(constants)
         # Of one piece of memory, as forward.
-        room = np.zeros((11 + rows + summed, most), np.float32)
+        room = np.zeros((11 + rows + summed, most + MANY), np.float32)
         z, gz, q, total = room[:4], room[4:8], room[8 : 8 + rows], room[11 + rows :]
         bias_of, bias_sum, made = room[8 + rows], room[9 + rows], room[10 + rows]
         path = np.empty((min(keep_every, steps), 4, most), np.float32)
@@ -271,7 +273,7 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
                     grad_spikes_t = grad_spikes[begin + t, start:stop]
                     if takes_factors:
                         if outputs > 0:
-                            multiply_factors(g_out[begin + t], weight, start, size, made)
+                            multiply_factors(g_out[begin + t], weight, apart, start, size, made)
                         else:
                             copy(grad_spikes_t, made, size)
                     grad_x_t, grad_y_t = (
@@ -450,7 +452,7 @@ def _gradients(
     factors: tuple[int | torch.Tensor, ...] = (0, 1, 0)
     if isinstance(grad_spikes, Factored):
         grad_spikes, weight, outputs = in_fours(grad_spikes)
-        factors = (outputs, weight.shape[1], weight)
+        factors = (outputs, weight.shape[1], torch.nn.functional.pad(weight, (0, MANY)))
     launch(
         _backward(plan, feedback is not None), *_arguments(plan, call, keep_every), kept, grad_spikes,
         grad_last, grad_x, 0 if grad_y is None else grad_y, grad_first, 0 if grad_bias is None else grad_bias,

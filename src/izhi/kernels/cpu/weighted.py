@@ -44,6 +44,7 @@ from izhi.kernels.cpu.parallel import (
     array,
     array_at,
     compile_kernel,
+    copy_floats,
     launch,
     number,
     share,
@@ -66,16 +67,6 @@ PIECES = 16
 def _rows_in(dtype: torch.dtype) -> tuple[type, int]:
     """How kernels know a format's numbers, and the bytes of as many as ``MANY``."""
     return codec(dtype)[2], MANY * dtype.itemsize
-
-
-@inlined
-def _copy_lanes(source: Value, target: Value, size: Value) -> None:
-    """Up to 64 numbers of 32 bits from one address to another."""
-    if size == MANY:
-        copy_row(MANY, source, target)
-    else:
-        for i in range(size):
-            copy_row(1, source + 4 * i, target + 4 * i)
 
 
 @cache
@@ -188,12 +179,12 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                     size = min(MANY, neurons - start)
                     before = first if beginning == 0 else last
                     for k in range(states):
-                        _copy_lanes(before + 4 * ((k * batch + b) * neurons + start), z[k].ctypes.data, size)
+                        copy_floats(before + 4 * ((k * batch + b) * neurons + start), z[k].ctypes.data, size)
                     if not shared:
                         for k in range(rows_of_neuron):
-                            _copy_lanes(coefficients_at + 4 * (k * neurons + start), q[k].ctypes.data, size)
+                            copy_floats(coefficients_at + 4 * (k * neurons + start), q[k].ctypes.data, size)
                     if biased:
-                        _copy_lanes(bias + 4 * start, bias_of.ctypes.data, size)
+                        copy_floats(bias + 4 * start, bias_of.ctypes.data, size)
                     for c in range(many):
                         begin = WORD * (beginning + c)
                         for i in range(MANY):
@@ -229,9 +220,9 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                                     z[1, i] = u
                                 word[i] |= step if spike != f32(0) else np.uint32(0)
                         to = fired + 4 * ((b * chunks + beginning + c) * neurons + start)
-                        _copy_lanes(word.ctypes.data, to, size)
+                        copy_floats(word.ctypes.data, to, size)
                     for k in range(states):
-                        _copy_lanes(z[k].ctypes.data, last + 4 * ((k * batch + b) * neurons + start), size)
+                        copy_floats(z[k].ctypes.data, last + 4 * ((k * batch + b) * neurons + start), size)
         if by_tiles:
             release_tiles()
             # So that their memory lives as long as its addresses are used.
@@ -323,14 +314,14 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
             size = min(MANY, neurons - start)
             if not shared:
                 for k in range(rows_of_neuron):
-                    _copy_lanes(coefficients_at + 4 * (k * neurons + start), q[k].ctypes.data, size)
+                    copy_floats(coefficients_at + 4 * (k * neurons + start), q[k].ctypes.data, size)
             if biased:
-                _copy_lanes(bias + 4 * start, bias_of.ctypes.data, size)
+                copy_floats(bias + 4 * start, bias_of.ctypes.data, size)
                 for i in range(MANY):
                     bias_sum[i] = f32(0)
             if factored and not by_tiles:
                 for k in range(outputs):
-                    _copy_lanes(w_above + 4 * (k * neurons + start), of_outputs[k].ctypes.data, size)
+                    copy_floats(w_above + 4 * (k * neurons + start), of_outputs[k].ctypes.data, size)
             for k in range(summed):
                 for i in range(MANY):
                     total[k, i] = f32(0)
@@ -344,7 +335,7 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
                         fetch_row(16, currents[b + 1, block].ctypes.data + line)
                 for k in range(states):
                     if grad_last:
-                        _copy_lanes(grad_last + 4 * ((k * batch + b) * neurons + start), gz[k].ctypes.data, size)
+                        copy_floats(grad_last + 4 * ((k * batch + b) * neurons + start), gz[k].ctypes.data, size)
                     else:
                         copy_row(MANY, nothing.ctypes.data, gz[k].ctypes.data)
                 for back in range(chunks):
@@ -446,7 +437,7 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
                                 add_rows(MANY, made.ctypes.data, fires.ctypes.data, count, of_input)
                 if grad_first:
                     for k in range(states):
-                        _copy_lanes(gz[k].ctypes.data, grad_first + 4 * ((k * batch + b) * neurons + start), size)
+                        copy_floats(gz[k].ctypes.data, grad_first + 4 * ((k * batch + b) * neurons + start), size)
                 if by_tiles:
                     many = np.int64(counts[b])
                     add_products(tiles, words[b], places[b], np.int64(0), many, right, left, sums, of_weight)
