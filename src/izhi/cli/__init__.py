@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from izhi import files
+from izhi.calls import with_room
 from izhi.cli import parser
 from izhi.errors import IzhiError, SilentLayerWarning
 
@@ -59,6 +60,7 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", category=SilentLayerWarning)  # each epoch's report says it
 
 
+@with_room
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     quieten()

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from izhi.seeds import Purpose, derive_seed
 
@@ -87,19 +87,19 @@ def paired(label: str, values: Sequence[float], reference: Sequence[float], over
     if np.ptp(differences) <= 1e-12:  # the rest is of rounding
         deviation = 0.0
     error = deviation * math.sqrt(1 / count + overlap)
-    reach = float(stats.t.ppf(1 - LEVEL / 2, count - 1)) * error
+    reach = float(scipy.stats.t.ppf(1 - LEVEL / 2, count - 1)) * error
     without_spread = float(abs(mean) <= 1e-12)
-    p = float(2 * stats.t.sf(abs(mean) / error, count - 1)) if error else without_spread
+    p = float(2 * scipy.stats.t.sf(abs(mean) / error, count - 1)) if error else without_spread
     return Difference(label, mean, deviation, mean - reach, mean + reach, p, count, overlap)
 
 
 def power(size: float, deviation: float, pairs: int, overlap: float = 0.0) -> float:
     """Chance that a two-sided paired t test at 5 % shows a difference of that size, by the noncentral t."""
     shift = abs(size) / (deviation * math.sqrt(1 / pairs + overlap))
-    limit = float(stats.t.ppf(1 - LEVEL / 2, pairs - 1))
+    limit = float(scipy.stats.t.ppf(1 - LEVEL / 2, pairs - 1))
     if shift > 30:  # for which scipy's series is not made: what spreads then is the estimate of the deviation alone
-        return float(stats.chi2.cdf((pairs - 1) * (shift / limit) ** 2, pairs - 1))
-    return float(stats.nct.sf(limit, pairs - 1, shift) + stats.nct.cdf(-limit, pairs - 1, shift))
+        return float(scipy.stats.chi2.cdf((pairs - 1) * (shift / limit) ** 2, pairs - 1))
+    return float(scipy.stats.nct.sf(limit, pairs - 1, shift) + scipy.stats.nct.cdf(-limit, pairs - 1, shift))
 
 
 def pairs_needed(size: float, deviation: float, overlap: float = 0.0) -> int | None:
@@ -208,7 +208,7 @@ class Ranking:
                 f" {variants} variants can have, {variants - 1}: it cannot show any."
             )
         if self.friedman is not None:
-            smallest = float(stats.chi2.sf(tasks * (variants - 1), variants - 1))
+            smallest = float(scipy.stats.chi2.sf(tasks * (variants - 1), variants - 1))
             if smallest > LEVEL:
                 found.append(f"Friedman's test of {tasks} tasks gives no p below {smallest:.3g}: it cannot show any.")
             elif tasks < 10:
@@ -226,14 +226,14 @@ def rank(accuracies: Mapping[str, Sequence[float]], tasks: Sequence[str]) -> Ran
         tasks: names of the data sets; two or more.
     """
     labels, table = list(accuracies), np.array([list(x) for x in accuracies.values()], float).T  # (tasks, variants)
-    of_tasks: Floats = stats.rankdata(-table, axis=1)
+    of_tasks: Floats = scipy.stats.rankdata(-table, axis=1)
     means = of_tasks.mean(axis=0)
     order = np.argsort(means, kind="stable")
     variants = len(labels)
     friedman = None
     if variants > 2:
         tied = bool((of_tasks == of_tasks[0, 0]).all())  # of which scipy would divide 0 by 0
-        found = (0.0, 1.0) if tied else stats.friedmanchisquare(*table.T)
+        found = (0.0, 1.0) if tied else scipy.stats.friedmanchisquare(*table.T)
         friedman = float(found[0]), float(found[1])
     chosen = [(int(order[i]), int(order[j])) for i, j in combinations(range(variants), 2)]
     p = [_wilcoxon(table[:, i] - table[:, j]) for i, j in chosen]
@@ -248,7 +248,7 @@ def rank(accuracies: Mapping[str, Sequence[float]], tasks: Sequence[str]) -> Ran
 
 def critical_difference(variants: int, tasks: int) -> float:
     """Nemenyi's critical difference of mean ranks at 5 %: q · √(k (k + 1) / 6N), with the studentised range q / √2."""
-    q = float(stats.studentized_range.ppf(1 - LEVEL, variants, np.inf)) / math.sqrt(2)
+    q = float(scipy.stats.studentized_range.ppf(1 - LEVEL, variants, np.inf)) / math.sqrt(2)
     return q * math.sqrt(variants * (variants + 1) / (6 * tasks))
 
 
@@ -257,7 +257,7 @@ def _wilcoxon(differences: Floats) -> float:
     rounded = np.round(differences, 12)  # so that equal differences tie, whatever their last bits
     if not rounded.any():
         return 1.0
-    return float(stats.wilcoxon(rounded, zero_method="zsplit").pvalue)
+    return float(scipy.stats.wilcoxon(rounded, zero_method="zsplit").pvalue)
 
 
 def _over_tasks(differences: Floats) -> tuple[float, float, float]:

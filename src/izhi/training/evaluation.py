@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from izhi.calls import with_room
 from izhi.data import AnyBatch, AnySamples, stream
 from izhi.seeds import Purpose, derive_seed
 from izhi.training.activity import Activity
@@ -46,6 +47,7 @@ class Evaluation:
         return {f"rate_{k}": x.rate for k, x in enumerate(self.activity.layers, start=1)}
 
 
+@with_room
 def evaluate(
     fabric: Fabric,
     model: nn.Module,

@@ -24,6 +24,7 @@ from typing import Protocol
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from izhi.calls import with_room
 from izhi.data import AnySamples, Dataset, split
 from izhi.errors import SettingError, SilentLayerWarning
 from izhi.network import Network
@@ -160,6 +161,7 @@ class Trainer:
         """The loss, and how a class is read from the output."""
         return self.loss if isinstance(self.loss, Loss) else Loss(self.loss)
 
+    @with_room
     def fit(
         self,
         network: Network,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from izhi.calls import with_room
 from izhi.experiments.benchmark.ours import OURS
 from izhi.experiments.benchmark.peers import PEERS
 from izhi.experiments.benchmark.work import Work
@@ -45,6 +46,7 @@ def _seconds(step: Callable[[], None], repeats: int) -> list[float]:
     return times
 
 
+@with_room
 def measure(name: str, work: Work, threads: int, repeats: int) -> dict[str, object]:
     """Medians of a contender's steps in seconds, the first step's, and the peak of memory in bytes."""
     torch.set_num_threads(threads)
