@@ -89,6 +89,14 @@ class Brought:
         return data.Dataset.of(*separable(), name=self.name)
 
 
+@pytest.fixture
+def _other_packages():
+    catalogue.provided.cache_clear()
+    yield
+    catalogue.provided.cache_clear()
+
+
+@pytest.mark.usefixtures("_other_packages")
 def test_a_package_brings_a_data_set(monkeypatch, tmp_path):
     class Entry:
         name = "brought"

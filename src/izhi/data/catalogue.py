@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import re
 import zipfile
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -93,7 +95,8 @@ def folder_of(name: str) -> Path:
     return data_root().joinpath(*name.split(":")) if is_archived(name) else data_root() / name
 
 
-def provided() -> dict[str, EntryPoint]:
+@cache  # to look through all installed packages takes milliseconds, and every experiment asks several times
+def provided() -> Mapping[str, EntryPoint]:
     """Data sets that installed packages bring, by name: a ``Source`` each, of the entry points ``izhi.datasets``."""
     return {one.name: one for one in entry_points(group="izhi.datasets")}
 

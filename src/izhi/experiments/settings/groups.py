@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import field_serializer
@@ -327,6 +328,7 @@ FIELDS: Mapping[str, FieldInfo] = {
 GROUP_OF: Mapping[str, str] = {name: place for place, group in GROUPS.items() for name in group.model_fields}
 
 
+@cache
 def marked(mark: Mark) -> tuple[str, ...]:
     """Names of the settings that have a mark."""
     return tuple(name for name, field in FIELDS.items() if mark & marks_of(field))
