@@ -151,21 +151,29 @@ def new_folder(parent: Path, name: str) -> Path:
 def holding(folder: Path) -> Iterator[None]:
     """Within it no other process writes the folder, which is made if it is not there.
 
-    What a process that was killed has left unfinished in it is removed.
+    What a process that was killed has left unfinished in it is removed. A folder that was made, and is empty when an
+    error ends all, is removed again.
 
     Raises:
         FileError: if the folder cannot be made.
         RunFolderError: if another process holds it.
     """
+    made = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     make_folder(folder)
-    if fcntl is None:
-        yield
-        return
-    # The lock is on the folder itself, so that no file is left and a killed process holds nothing.
-    with _locked(folder, exclusive=True, fix="choose another --out"):
-        for path in folder.rglob(f".*{_UNFINISHED}"):
-            path.unlink(missing_ok=True)
-        yield
+    try:
+        if fcntl is None:
+            yield
+            return
+        # The lock is on the folder itself, so that no file is left and a killed process holds nothing.
+        with _locked(folder, exclusive=True, fix="choose another --out"):
+            for path in folder.rglob(f".*{_UNFINISHED}"):
+                path.unlink(missing_ok=True)
+            yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # of one that is not empty
+            for path in made:
+                path.rmdir()
+        raise
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import pytest
 
 from izhi import files
 from izhi.cli import main
-from izhi.errors import RunFolderError
+from izhi.errors import RunFolderError, SettingError
 from izhi.experiments.run_folder import load
 
 TINY = ["--dataset", "iris", "--hidden", "8", "--steps", "4", "--quiet"]
@@ -169,6 +169,20 @@ def test_what_a_killed_process_left_unfinished_is_removed(tmp_path):
     with files.holding(tmp_path / "f"):
         pass
     assert [x.name for x in (tmp_path / "f").rglob("*") if x.is_file()] == [".hidden"]
+
+
+@pytest.mark.parametrize("error", [SettingError("no such task"), KeyboardInterrupt()])
+def test_a_folder_in_which_nothing_came_about_is_not_left(error, tmp_path):
+    (tmp_path / "there").mkdir()
+    for name in ("a/b", "there", "there/a"):
+        with pytest.raises(type(error)), files.holding(tmp_path / name):
+            assert (tmp_path / name).is_dir()
+            raise error
+    assert [x.name for x in tmp_path.rglob("*")] == ["there"]
+    with pytest.raises(type(error)), files.holding(tmp_path / "a" / "b"):
+        files.write_bytes(tmp_path / "a" / "b" / "row", b"1")
+        raise error
+    assert (tmp_path / "a" / "b" / "row").read_bytes() == b"1"
 
 
 def test_an_interrupt_says_how_to_go_on(tmp_path, start):
