@@ -6,7 +6,7 @@ from importlib import import_module
 
 import pytest
 
-from izhi.cli.options.tools import SHELLS
+from izhi.cli.options.completion import SHELLS
 from izhi.cli.parser import COMMANDS, parser
 from izhi.errors import SettingError
 from izhi.experiments.settings import choices, groups
@@ -17,6 +17,7 @@ QUICK = [
     ["--help"],
     ["trian"],
     *([name, "--help"] for name in COMMANDS),
+    ["completion", "bash"],
     ["train", "--neurn", "lif"],
     ["train", "--encoding", "raet"],
     ["compare", "--seed", "1"],
@@ -27,16 +28,29 @@ QUICK = [
 ]
 
 
-@pytest.mark.parametrize("words", QUICK, ids=" ".join)
-def test_an_answer_without_torch(words):
+def loaded(words, modules, folder):
+    """Those of the modules that a command loads."""
     code = (
         "import sys; from izhi.cli import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
-        "print('torch' in sys.modules or 'numba' in sys.modules, file=sys.stderr)"
+        f"print('loaded:', *(x for x in {modules!r} if x in sys.modules), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
-    assert done.stderr.splitlines()[-1] == "False", done.stderr
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=folder)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("loaded:"), done.stderr
+    return last.split()[1:]
+
+
+@pytest.mark.parametrize("words", QUICK, ids=" ".join)
+def test_an_answer_without_torch(words, tmp_path):
+    assert loaded(words, ["torch", "numba"], tmp_path) == []
+
+
+@pytest.mark.parametrize("words", [["data", "list", "iris"], ["simulate", "RS"]], ids=" ".join)
+def test_what_does_not_train_loads_nothing_for_it(words, tmp_path):
+    """Each of these takes a second or more."""
+    assert loaded(words, ["lightning_fabric", "torch._dynamo", "scipy.stats"], tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,10 @@ COMMANDS = {
         "exchange.nir",
         "to and from other libraries by files of NIR: export a run, import a network, check spikes",
     ),
-    "simulate": ("tools.simulate", "draw v, u and spikes of one neuron under a current"),
-    "bench": ("tools.bench", "time a training step against other libraries"),
-    "data": ("tools.data_sets", "list, fetch and verify data sets"),
-    "completion": ("tools.completion", "a script by which a shell completes this command's options"),
+    "simulate": ("simulate.simulate", "draw v, u and spikes of one neuron under a current"),
+    "bench": ("bench.bench", "time a training step against other libraries"),
+    "data": ("data.data_sets", "list, fetch and verify data sets"),
+    "completion": ("completion.completion", "a script by which a shell completes this command's options"),
 }
 
 

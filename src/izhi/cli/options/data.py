@@ -1,0 +1,11 @@
+"""Options of ``izhi data``."""
+
+from __future__ import annotations
+
+from izhi.cli.parser import Command
+
+
+def data_sets(command: Command) -> None:
+    actions = ("list", "fetch", "verify")
+    command.add_argument("action", nargs="?", choices=actions, default="list", help="[%(default)s]")
+    command.add_argument("names", nargs="*", metavar="NAME", help="data sets [all]")

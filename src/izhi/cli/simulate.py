@@ -1,0 +1,76 @@
+"""The command that shows what one neuron does under a current."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from izhi.cli.common import write_json
+from izhi.errors import SettingError, shown, unknown
+from izhi.experiments import plots
+from izhi.experiments.settings.kinds import kind
+from izhi.neurons import LEARNABLE, LIF, PATTERNS, simulation
+
+#: Parameters of the quadratic map that ``izhi simulate --set`` changes; the current has its amplitude for a gain.
+_CHANGEABLE = (*(name for name in LEARNABLE if name != "gain"), "v0", "u0", "v_min", "v_max")
+
+
+def simulate(a: argparse.Namespace) -> None:
+    if a.all:
+        traces = {name: simulation.run_pattern(name) for name in PATTERNS}
+        out = Path(a.out or "patterns.png")
+        plots.save(plots.pattern_sheet(traces), out)
+        times = {name: trace.spike_times.tolist() for name, trace in traces.items()}
+        write_json(a.json, {"spike_times_ms": times})
+    else:
+        trace, title = _simulated(a)
+        out = Path(a.out or f"{a.neuron.replace(' ', '-')}.png")
+        plots.save(plots.trace(trace, title), out)
+        print(f"{len(trace.spike_times)} spikes")
+        write_json(a.json, {"neuron": a.neuron, "spike_times": trace.spike_times.tolist()})
+    print(f"figure: {out}")
+
+
+def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
+    p = kind(a.neuron).parameters
+    if p is None:
+        changes = _changes(a.set, ("beta", "threshold"))
+        amplitude = 0.1 if a.current is None else a.current
+        current = simulation.pulse(amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=1.0)
+        return simulation.run_lif(LIF(**changes), current), f"LIF, I = {amplitude:g}{_told(changes)}"
+    changes = _changes(a.set, _CHANGEABLE)
+    p = p.replace(**changes, order=a.order or p.order)
+    if a.neuron in PATTERNS and a.current is None:
+        for name in ("dt", "duration"):
+            if getattr(a, name) is not None:
+                raise SettingError(f"{name} is set, but {a.neuron!r} runs its own stimulus; add --current")
+        return simulation.run(p, PATTERNS[a.neuron].current()), f"{a.neuron}, order {p.order}{_told(changes)}"
+    if a.dt is not None:
+        p = p.replace(dt=a.dt)
+    amplitude = (10.0 if p.unit == "mV" else 0.1) if a.current is None else a.current
+    current = simulation.pulse(amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=p.dt)
+    unit = " mV/ms" if p.unit == "mV" else ""
+    return simulation.run(p, current), f"{a.neuron}, I = {amplitude:g}{unit}, order {p.order}{_told(changes)}"
+
+
+def _changes(text: str | None, known: Sequence[str]) -> dict[str, Any]:
+    """Parameters of ``--set``, each of them one that is known."""
+    found: dict[str, float] = {}
+    for part in text.split(",") if text else ():
+        name, equals, value = (x.strip() for x in part.partition("="))
+        try:
+            found[name] = float(value) if name and equals else float("nan")
+        except ValueError:
+            found[name] = float("nan")
+        if not math.isfinite(found[name]):
+            raise SettingError(f"set has {shown(part)}, expected name=value, such as a=0.1")
+        if name not in known:
+            raise unknown("parameter", name, known)
+    return found
+
+
+def _told(changes: Mapping[str, float]) -> str:
+    return "".join(f", {name} = {value:g}" for name, value in changes.items())
