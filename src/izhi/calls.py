@@ -16,10 +16,10 @@ _WIDE = 2**16
 def with_room(function: Callable[Given, Found]) -> Callable[Given, Found]:
     """The same function, whose calls, and theirs, do not wait for memory for their frames.
 
-    CPython keeps frames in pieces of 16 KiB: it asks the system for one when a call does not fit the last one, and
-    gives it back when that call returns. Where a loop's calls happen to cross the end of a piece they do so each time:
-    fifty times in a training step, and for half the time of an interpreter such as Triton's. A frame that is wider than
-    any piece gets one of twice its size, where all further calls fit.
+    CPython since 3.11 keeps frames in pieces of 16 KiB: it asks the system for one when a call does not fit the last
+    one, and gives it back when that call returns. Where a loop's calls happen to cross the end of a piece they do so
+    each time: fifty times in a training step, and for half the time of an interpreter such as Triton's. A frame that is
+    wider than any piece gets one of twice its size, where all further calls fit.
     """
 
     def call(*args: Given.args, **kwargs: Given.kwargs) -> Found:

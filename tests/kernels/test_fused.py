@@ -217,13 +217,8 @@ def test_bfloat16_in_memory_float32_in_arithmetic(kernel):
     assert error < 1e-2
 
 
-@pytest.mark.parametrize(
-    ("steps", "kernel"),
-    [
-        *((steps, "cpu") for steps in (1, 7, 32, 33, 80)),
-        *(pytest.param(steps, "cuda", marks=needs_triton) for steps in (1, INTERPRETED)),
-    ],
-)
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("steps", [1, 7, 32, 33, 80])
 def test_recurrent_layers(kernel, steps):
     torch.manual_seed(1)
     drive = Drive(torch.randn(steps, 3, 6) * 0.2, feedback=torch.randn(6, 6) * 0.3)

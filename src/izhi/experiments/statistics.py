@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import scipy
+import scipy  # which loads its parts when they are used; stats alone takes half a second
 from numpy.typing import NDArray
 
 from izhi.seeds import Purpose, derive_seed

@@ -17,7 +17,7 @@ from izhi.experiments.benchmark.work import Work
 
 
 def test_table_figures_and_numbers(tmp_path, capsys):
-    names = "Izhi normalized;Norse LIF"
+    names = "Izhi normalized;snnTorch LIF;Norse LIF"
     options = ["--steps", "3,5", "--batch", "4", "--hidden", "6", "--rounds", "2", "--repeats", "2"]
     out = tmp_path / "bench"
     assert cli.main(
@@ -25,6 +25,7 @@ def test_table_figures_and_numbers(tmp_path, capsys):
     ) == 0  # fmt: skip
     shown = capsys.readouterr().out
     assert "| Izhi normalized |" in shown
+    assert "| snnTorch LIF |" in shown
     if importlib.util.find_spec("norse") is None:
         assert "Norse LIF | not measured: ModuleNotFoundError" in shown
     content = json.loads((out / "bench.json").read_text())
