@@ -7,9 +7,12 @@ from torch import Tensor
 
 
 def spikes_of_some(
-    shape: tuple[int, int, int], density: float, active: float, seed: int, dtype: torch.dtype = torch.bfloat16
-) -> Tensor:
-    """Spikes (T, B, N) of which only a share of the inputs of each sample fires at all."""
+    shape: tuple[int, int, int], density: float, active: float, seed: int, dtype: torch.dtype = torch.bfloat16,
+    usual: float = 0.0,
+) -> Tensor:  # fmt: skip
+    """Spikes (T, B, N) of which only a share of the inputs of each sample fires at all, a share of these usually."""
     random = torch.Generator().manual_seed(seed)
     fires = torch.rand(shape[1:], generator=random) < active
-    return ((torch.rand(shape, generator=random) < density) & fires).to(dtype)
+    spikes = torch.rand(shape, generator=random) < density
+    often = torch.rand(shape[1:], generator=random) < usual
+    return ((spikes ^ often) & fires).to(dtype)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from izhi import encoding
 from izhi.errors import ShapeError
 from izhi.kernels import PackedSpikes, packed, product
 from izhi.kernels.cpu import bits, events
+from izhi.kernels.cpu.parallel import array, compile_kernel, launch, number
 from izhi.network import Layer, Network
 from izhi.network.connections import ConductanceSynapse, Linear
 from izhi.neurons import Izhikevich
@@ -71,6 +75,58 @@ def test_events_alone_are_exact_for_whole_numbers(monkeypatch: pytest.MonkeyPatc
     for limit in (0.0, 1.0):  # by tables of sums, and by lists
         monkeypatch.setattr(events, "_WORTH_TABLES", limit)
         assert torch.equal(events.weight_gradient(fired, g), g.flatten(0, 1).T @ spikes.flatten(0, 1))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 70), st.integers(1, 5), sizes, st.integers(1, 70), st.integers(0, 9))
+def test_inputs_that_rarely_and_that_usually_fire_are_exact_for_whole_numbers(
+    steps: int, batch: int, inputs: int, outputs: int, seed: int
+) -> None:
+    random = torch.Generator().manual_seed(seed)
+    rates = torch.rand(batch, inputs, generator=random)
+    rates = torch.where(torch.rand(batch, inputs, generator=random) < 0.3, rates.round(), rates)  # never, always
+    spikes = torch.bernoulli(rates.expand(steps, batch, inputs), generator=random)
+    weight = torch.randint(-9, 10, (outputs, inputs), generator=random).float()
+    assert torch.equal(events.product(PackedSpikes.pack(spikes).events(), weight), spikes @ weight.T)
+
+
+@cache
+def lister() -> Callable[..., None]:
+    @compile_kernel
+    def lists(data):  # type: ignore[no-untyped-def]
+        active, length = number(data, 0), number(data, 1)
+        groups = (active + 31) // 32
+        found, of_steps = array(data, 3, active, np.int32), np.zeros((2, groups, 32), np.uint32)
+        fired = array(data, 4, active * events.PLACES, np.int32)
+        starts = array(data, 5, events.STARTS, np.int64)
+        events.list_steps(number(data, 2), found, active, length, of_steps, fired, starts, 0)
+
+    return lists
+
+
+@settings(deadline=None)
+@given(st.integers(1, 32), sizes, st.integers(0, 9))
+def test_whoever_usually_fires_is_listed_where_it_does_not(length: int, active: int, seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    rates = (torch.rand(1, active, generator=random) * 1.4 - 0.2).clamp(0, 1)
+    spikes = torch.bernoulli(rates.expand(length, 1, active), generator=random)
+    words = torch.zeros(-(-active // 32) * 32, dtype=torch.int32)
+    words[:active] = PackedSpikes.pack(spikes).words[0, 0]
+    names = torch.arange(active, dtype=torch.int32) * 3
+    fired = torch.full((active * events.PLACES,), -1, dtype=torch.int32)
+    starts = torch.zeros(events.STARTS, dtype=torch.int64)
+    launch(lister(), active, length, words, names, fired, starts, pieces=1)
+    parts = [fired[a:b].tolist() for a, b in itertools.pairwise(starts[: 2 + 2 * length].tolist())]
+    usual, rest = set(parts[0]), parts[1:]
+    for t in range(length):
+        expected = set(names[spikes[t, 0] > 0].tolist())
+        fires, does_not = set(rest[2 * t]), set(rest[2 * t + 1])
+        assert does_not <= usual
+        assert not fires & usual
+        assert usual - does_not | fires == expected
+    # Once in front, and in every step that is not as usual.
+    counts = spikes[:, 0].sum(0)
+    assert sum(map(len, parts)) == int(torch.minimum(counts, length - counts + 1).sum())
 
 
 def test_the_inputs_that_fire_are_listed() -> None:

@@ -83,7 +83,7 @@ def test_a_layer_by_one_kernel_is_that_by_two(
 ) -> None:  # fmt: skip
     kind, learn, synapse, biased = plan
     torch.manual_seed(seed)
-    spikes = PackedSpikes.pack(spikes_of_some((time, batch, inputs), density, 0.3, seed, dtype))
+    spikes = PackedSpikes.pack(spikes_of_some((time, batch, inputs), density, 0.3, seed, dtype, usual=0.3))
     if not is_taken(spikes):
         return
     if kind in ORDERS:
@@ -108,7 +108,7 @@ def test_quantised_states_are_those_of_two_kernels(
     kind: str, time: int, batch: int, inputs: int, outputs: int, learn: bool, seed: int
 ) -> None:
     torch.manual_seed(seed)
-    spikes = PackedSpikes.pack(spikes_of_some((time, batch, inputs), 0.4, 0.3, seed, torch.float32))
+    spikes = PackedSpikes.pack(spikes_of_some((time, batch, inputs), 0.4, 0.3, seed, torch.float32, usual=0.3))
     if not is_taken(spikes):
         return
     formats = StateFormats(FixedPoint(16, 11), FixedPoint(16, 11))
@@ -139,7 +139,7 @@ def test_a_hidden_layer_by_one_kernel_is_that_by_two(
 ) -> None:
     """Whose spikes learn too: the gradient of its currents is handed down, and goes on to the layer before."""
     torch.manual_seed(seed)
-    spikes = PackedSpikes.pack(spikes_of_some((time, batch, inputs), 0.4, 0.3, seed, dtype))
+    spikes = PackedSpikes.pack(spikes_of_some((time, batch, inputs), 0.4, 0.3, seed, dtype, usual=0.3))
     rows = [Layer(Linear(a, b), LIF()) for a, b in ((inputs, hidden), (hidden, width), (width, 10))]
     with torch.no_grad():
         rows[1].connection.weight.mul_(3)
@@ -179,7 +179,7 @@ def test_a_hidden_layer_by_one_kernel_is_that_by_two(
 
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_numbers_do_not_depend_on_threads(dtype: torch.dtype) -> None:
-    spikes = PackedSpikes.pack(spikes_of_some((40, 33, 200), 0.3, 0.2, 0, dtype))
+    spikes = PackedSpikes.pack(spikes_of_some((40, 33, 200), 0.3, 0.2, 0, dtype, usual=0.3))
     layer = Layer(Linear(200, 100), Izhikevich())
     found = []
     for threads in (1, 2, 3):

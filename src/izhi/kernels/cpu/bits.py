@@ -106,6 +106,33 @@ def transpose_words(typing: Context, source: Value, target: Value) -> Value:
     return types.none(*[types.int64] * 2), generate
 
 
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def turn_over(typing: Context, source: Value, limit: Value, every: Value, target: Value) -> Value:
+    """32 words side by side → the same, but for those of more bits than a limit, of which all of ``every`` turn over.
+
+    Source and target by their addresses; which words these are, a bit each.
+    """
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        kind = ir.VectorType(_I32, WORD)
+        source, limit, every, target = args
+
+        def everywhere(word: ir.Value) -> ir.Value:
+            one = builder.insert_element(ir.Constant(kind, ir.Undefined), word, ir.Constant(_I32, 0))
+            return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), ir.Constant(kind, [0] * WORD))
+
+        words = load_at(builder, source, kind)
+        count_bits = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(kind, [kind]), f"llvm.ctpop.v{WORD}i32"
+        )
+        many = builder.icmp_unsigned(">", builder.call(count_bits, [words]), everywhere(limit))
+        turned = builder.select(many, everywhere(every), ir.Constant(kind, [0] * WORD))
+        store_at(builder, builder.xor(words, turned), target)
+        return builder.bitcast(many, _I32)
+
+    return types.uint32(types.int64, types.uint32, types.uint32, types.int64), generate
+
+
 @cache
 def _expand(dtype: torch.dtype) -> Kernel:
     _, store, element = codec(dtype)
@@ -224,6 +251,7 @@ __all__ = [
     "packed",
     "packed_nonzero",
     "transpose_words",
+    "turn_over",
     "word_of",
     "words_of_floats",
 ]

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from izhi.compiled import inlined
-from izhi.kernels.cpu.bits import lowest_bit, number_of_bits, transpose_words
+from izhi.kernels.cpu.bits import lowest_bit, number_of_bits, transpose_words, turn_over
 from izhi.kernels.cpu.matrix_unit import TILE_ROWS, transpose_floats
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
     compile_kernel,
+    copy_floats,
     four_numbers,
     launch,
     number,
@@ -29,7 +30,18 @@ from izhi.kernels.cpu.parallel import (
     share_of_parts,
     wide_vectors,
 )
-from izhi.kernels.cpu.rows import FEW, GROUP, MANY, add_row, add_rows, add_sums, copy_row, fetch_row, list_bits
+from izhi.kernels.cpu.rows import (
+    FEW,
+    GROUP,
+    MANY,
+    add_row,
+    add_rows,
+    add_sums,
+    copy_row,
+    fetch_row,
+    list_bits,
+    subtract_rows,
+)
 from izhi.kernels.cpu.scalars import f32
 from izhi.kernels.events import WORD, Events
 from izhi.kernels.vocabulary import Value
@@ -87,44 +99,85 @@ def listed(words: Tensor, steps: int) -> Events:
     return Events(words, places, counts, gathered, steps, spikes)
 
 
+#: Numbers that say where the steps of a word lie in a list of ``list_steps``, and places of it for each input.
+STARTS, PLACES = 2 * WORD + 2, WORD // 2
+
+
 @inlined
 def list_steps(
     words: Value, found: Value, active: Value, length: Value, of_steps: Value, fired: Value, starts: Value, count: Value
 ) -> Value:
-    """Put who fires, step by step, behind so many places of ``fired``, and where each step begins into ``starts``.
+    """Put who fires, step by step, behind so many places of ``fired``.
+
+    Inputs that fire in more than half of the steps are listed once, in front of all steps, and then in those in which
+    they do not fire: a step's current is the sum of their weights, less the weights of those that do not fire in it,
+    and the weights of the others that do.
 
     Args:
         words: address of the words of a sample's inputs that fire, zeros up to whole groups of 32.
         found: which inputs these are.
         active: how many.
         length: steps, at most 32.
-        of_steps: room for a word for each group of 32 inputs and each step.
-        fired, starts: room for all of them, and for a number more than there are steps.
+        of_steps: room for two words for each group of 32 inputs and each step.
+        fired: room for ``PLACES`` for each input.
+        starts: where those begin that usually fire, and then, for each step, the others that do and those that do not;
+            where the last step ends. ``STARTS`` numbers at most.
         count: places that are taken.
 
     Returns:
         How many places are taken then.
     """
+    limit, every = np.uint32((length + 1) // 2), np.uint32(0xFFFFFFFF) >> np.uint32(WORD - length)
+    usual, any_usual = of_steps[1], np.uint32(0)
+    starts[0] = count
     for first in range(0, active, WORD):
-        transpose_words(words + 4 * first, of_steps[first // WORD].ctypes.data)
+        group = first // WORD
+        turned = usual[group].ctypes.data
+        word = turn_over(words + 4 * first, limit, every, turned)
+        transpose_words(turned, of_steps[0, group].ctypes.data)
+        usual[group, 0] = word
+        any_usual |= word
+        while word != 0:
+            fired[count] = found[first + lowest_bit(word)]
+            count += 1
+            word = np.uint32(word & np.uint32(word - np.uint32(1)))
     for t in range(length):
-        starts[t] = count
+        starts[1 + 2 * t] = count
         for first in range(0, active, WORD):
-            word = of_steps[first // WORD, t]
+            group = first // WORD
+            word = np.uint32(of_steps[0, group, t] & ~usual[group, 0])
             while word != 0:
                 fired[count] = found[first + lowest_bit(word)]
                 count += 1
                 word = np.uint32(word & np.uint32(word - np.uint32(1)))
-    starts[length] = count
+        starts[2 + 2 * t] = count
+        if any_usual != 0:
+            for first in range(0, active, WORD):
+                group = first // WORD
+                word = np.uint32(of_steps[0, group, t] & usual[group, 0])
+                while word != 0:
+                    fired[count] = found[first + lowest_bit(word)]
+                    count += 1
+                    word = np.uint32(word & np.uint32(word - np.uint32(1)))
+    starts[1 + 2 * length] = count
     return count
 
 
 @inlined
-def sum_weights(size: Value, weight: Value, fired: Value, count: Value, total: Value) -> None:
-    """The current of a step, in place: the sum of a block's rows of those that fire, by the addresses of both."""
+def sum_usual(size: Value, weight: Value, fired: Value, starts: Value, total: Value) -> None:
+    """The sum of a block's rows of the inputs that usually fire in a word, whose list of ``list_steps`` this is."""
     for i in range(size):
         total[i] = f32(0)
-    add_rows(size, weight, fired, count, total.ctypes.data)
+    add_rows(size, weight, fired + 4 * starts[0], starts[1] - starts[0], total.ctypes.data)
+
+
+@inlined
+def sum_weights(size: Value, weight: Value, fired: Value, starts: Value, t: Value, usual: Value, total: Value) -> None:
+    """The current of a step of a word, from the sum that it usually is."""
+    fires, does_not, end = starts[1 + 2 * t], starts[2 + 2 * t], starts[3 + 2 * t]
+    copy_floats(usual.ctypes.data, total.ctypes.data, size)
+    subtract_rows(size, weight, fired + 4 * does_not, end - does_not, total.ctypes.data)
+    add_rows(size, weight, fired + 4 * fires, does_not - fires, total.ctypes.data)
 
 
 @cache
@@ -141,19 +194,18 @@ def _product(size: int) -> Kernel:
         out = array(data, 9, (steps, batch, blocks, size), f32)
         wide_vectors()
         worker, workers = share(data)
-        of_steps = np.zeros((groups, WORD), np.uint32)
-        fired, starts = np.zeros(WORD * inputs, np.int32), np.zeros(WORD + 1, np.int64)
+        of_steps, usual = np.zeros((2, groups, WORD), np.uint32), np.zeros(size, f32)
+        fired, starts = np.zeros(PLACES * inputs, np.int32), np.zeros(STARTS, np.int64)
         for b in range(worker * batch // workers, (worker + 1) * batch // workers):
             active, found = np.int64(counts[b]), places[b]
             for c in range(chunks):
                 length = min(WORD, steps - WORD * c)
                 list_steps(words[b, c].ctypes.data, found, active, length, of_steps, fired, starts, 0)
                 for block in range(blocks):
+                    rows, listed = weight[block].ctypes.data, fired.ctypes.data
+                    sum_usual(size, rows, listed, starts, usual)
                     for t in range(length):
-                        sum_weights(
-                            size, weight[block].ctypes.data, fired.ctypes.data + 4 * starts[t],
-                            starts[t + 1] - starts[t], out[WORD * c + t, b, block],
-                        )  # fmt: skip
+                        sum_weights(size, rows, listed, starts, t, usual, out[WORD * c + t, b, block])
 
     return product
 
@@ -310,6 +362,8 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
 
 __all__ = [
     "DENSE",
+    "PLACES",
+    "STARTS",
     "fire_often",
     "fits",
     "list_steps",
@@ -318,6 +372,7 @@ __all__ = [
     "product",
     "rows_of",
     "sum_subsets",
+    "sum_usual",
     "sum_weights",
     "weight_gradient",
 ]

@@ -29,8 +29,8 @@ GROUP = 4
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 
-def _adder(size: int) -> Value:
-    """An intrinsic for rows of so many float32: into += Σ_k rows[places[k]] over k < count, all by their addresses."""
+def _adder(size: int, subtracts: bool = False) -> Value:
+    """An intrinsic for rows of so many float32: into ± Σ_k rows[places[k]] over k < count, all by their addresses."""
 
     @numba.extending.intrinsic  # type: ignore[untyped-decorator]
     def add_rows(typing: Context, rows: Value, places: Value, count: Value, into: Value) -> Value:
@@ -49,7 +49,8 @@ def _adder(size: int) -> Value:
                 load_at(builder, builder.add(places, builder.mul(k, ir.Constant(_I64, 4))), _I32), _I64
             )
             row = load_at(builder, builder.add(rows, builder.mul(place, ir.Constant(_I64, 4 * size))), kind)
-            after, following = builder.fadd(before, row), builder.add(k, ir.Constant(_I64, 1))
+            after = builder.fsub(before, row) if subtracts else builder.fadd(before, row)
+            following = builder.add(k, ir.Constant(_I64, 1))
             for phi, first, then in ((k, ir.Constant(_I64, 0), following), (before, total, after)):
                 phi.add_incoming(first, begin)
                 phi.add_incoming(then, loop)
@@ -68,6 +69,7 @@ def _adder(size: int) -> Value:
 
 # Known to the kernels by name: one that captured an intrinsic would never be found again in the cache on disk.
 _add_narrow_rows, _add_wide_rows = _adder(FEW), _adder(MANY)
+_subtract_narrow_rows, _subtract_wide_rows = _adder(FEW, subtracts=True), _adder(MANY, subtracts=True)
 
 
 @inlined
@@ -77,6 +79,15 @@ def add_rows(size: Value, rows: Value, places: Value, count: Value, into: Value)
         _add_narrow_rows(rows, places, count, into)
     else:
         _add_wide_rows(rows, places, count, into)
+
+
+@inlined
+def subtract_rows(size: Value, rows: Value, places: Value, count: Value, into: Value) -> None:
+    """The same that subtracts."""
+    if size == FEW:
+        _subtract_narrow_rows(rows, places, count, into)
+    else:
+        _subtract_wide_rows(rows, places, count, into)
 
 
 @inlined
@@ -259,5 +270,6 @@ __all__ = [
     "list_bits",
     "own_line",
     "scatter_rows",
+    "subtract_rows",
     "weigh_rows",
 ]

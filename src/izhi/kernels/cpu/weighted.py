@@ -20,7 +20,16 @@ from torch import Tensor
 
 from izhi.compiled import inlined
 from izhi.kernels.cpu.event_tiles import TOGETHER, add_products, aligned, gathered, spread_sample, turned, weave_group
-from izhi.kernels.cpu.events import fire_often, list_steps, rows_of, sum_subsets, sum_weights
+from izhi.kernels.cpu.events import (
+    PLACES,
+    STARTS,
+    fire_often,
+    list_steps,
+    rows_of,
+    sum_subsets,
+    sum_usual,
+    sum_weights,
+)
 from izhi.kernels.cpu.lanes import coefficients_of
 from izhi.kernels.cpu.matrix_unit import (
     TILE_BYTES,
@@ -62,6 +71,8 @@ from izhi.kernels.vocabulary import Value, places as numbered
 _CONSTANTS = len(Constants._fields)
 #: Pieces of work of the way back, at least: as many threads have some, and the sums are the same for any number.
 PIECES = 16
+#: Samples that go through the weights of 64 neurons while these are in the second-level cache.
+SAMPLES = 8
 
 
 def _rows_in(dtype: torch.dtype) -> tuple[type, int]:
@@ -77,6 +88,7 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
     filtered, biased, shared = plan.filtered, plan.biased, plan.shared
     two, by_tiles, by_unit = own == 2, plan.dtype == torch.bfloat16, has_unit()
     element, size_of_row = _rows_in(plan.dtype)
+    several = 1 if by_tiles else SAMPLES
 
     @compile_kernel
     def forward(data):  # type: ignore[no-untyped-def]
@@ -107,37 +119,39 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
             configure_tiles(tiles, TILE_ROWS, steps - TILE_ROWS if TILE_ROWS < steps < WORD else TILE_ROWS)
         else:
             size_of_block = inputs * size_of_row
-            of_steps = np.zeros((most, WORD), np.uint32)
-            fires = np.zeros(together * WORD * inputs, np.int32)
-            starts = np.zeros(together * (WORD + 1), np.int64)  # of a word's steps, and where the last one ends
+            of_steps = np.zeros((2, most, WORD), np.uint32)
+            fires = np.empty(several * together * PLACES * inputs, np.int32)
+            starts = np.zeros((several, together, STARTS), np.int64)
         # Of one piece of memory, so that LLVM sees which of these lie apart from each other.
-        room = np.zeros((7 + rows_of_neuron, MANY), f32)
-        z, bias_of, current_of, q = room[:4], room[4], room[5], room[7:]
+        room = np.zeros((8 + rows_of_neuron, MANY), f32)
+        z, bias_of, current_of, usual, q = room[:4], room[4], room[5], room[7], room[8:]
         word = array_at(room[6].ctypes.data, MANY, np.uint32)
         s = all_constants(constants)
         same = collect(p, 0)
-        for b in range(worker * batch // workers, (worker + 1) * batch // workers):
-            active, found = np.int64(counts[b]), places[b]
-            groups = (active + WORD - 1) // WORD
-            if by_tiles:
-                for k in range(groups * WORD):
-                    rows[k] = size_of_row * (np.int64(found[k]) if k < active else inputs)
+        end = (worker + 1) * batch // workers
+        for low in range(worker * batch // workers, end, several):
             for beginning in range(0, chunks, together):
-                many = min(together, chunks - beginning)
-                if by_tiles:
-                    for c in range(many):
-                        halves = 1 if steps - WORD * (beginning + c) <= TILE_ROWS else 2
-                        spread_sample(words[b, beginning + c].ctypes.data, groups, halves, left + c * size_of_left)
-                    for g in range(groups):
-                        weave_group(weight, rows, g, 0, right)
-                else:
-                    count = 0
-                    for c in range(many):
-                        length = min(WORD, steps - WORD * (beginning + c))
-                        of_words = words[b, beginning + c].ctypes.data
-                        starts_of = starts[c * (WORD + 1) : (c + 1) * (WORD + 1)]
-                        count = list_steps(of_words, found, active, length, of_steps, fires, starts_of, count)
-                for block in range(blocks):
+                many, count, high = min(together, chunks - beginning), 0, min(end, low + several)
+                for b in range(low, high):
+                    active, found = np.int64(counts[b]), places[b]
+                    if by_tiles:
+                        groups = (active + WORD - 1) // WORD
+                        for k in range(groups * WORD):
+                            rows[k] = size_of_row * (np.int64(found[k]) if k < active else inputs)
+                        for c in range(many):
+                            halves = 1 if steps - WORD * (beginning + c) <= TILE_ROWS else 2
+                            spread_sample(words[b, beginning + c].ctypes.data, groups, halves, left + c * size_of_left)
+                        for g in range(groups):
+                            weave_group(weight, rows, g, 0, right)
+                    else:
+                        for c in range(many):
+                            length, of_words = min(WORD, steps - WORD * (beginning + c)), words[b, beginning + c]
+                            listed = starts[b - low, c]
+                            count = list_steps(
+                                of_words.ctypes.data, found, active, length, of_steps, fires, listed, count
+                            )
+                for place in range(blocks * (high - low)):
+                    block, b = place // (high - low), low + place % (high - low)
                     length = min(WORD * many, steps - WORD * beginning)
                     if keep:
                         for line in range(0, size_of_row * length, 64):
@@ -189,6 +203,9 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                         begin = WORD * (beginning + c)
                         for i in range(MANY):
                             word[i] = np.uint32(0)
+                        if not by_tiles:
+                            rows_of_block = weight + block * size_of_block
+                            sum_usual(MANY, rows_of_block, fires.ctypes.data, starts[b - low, c], usual)
                         if keep:
                             for k in range(states):
                                 copy_row(MANY, z[k].ctypes.data, kept[b, block, beginning + c, k].ctypes.data)
@@ -198,12 +215,9 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                                 source = sums + c * size_of_sums + 256 * t
                                 round_and_widen(MANY, source, x_t.ctypes.data, current_of.ctypes.data)
                             else:
-                                place = c * (WORD + 1) + t
-                                who, rows_of_block = (
-                                    fires.ctypes.data + 4 * starts[place],
-                                    weight + block * size_of_block,
+                                sum_weights(
+                                    MANY, rows_of_block, fires.ctypes.data, starts[b - low, c], t, usual, current_of
                                 )
-                                sum_weights(MANY, rows_of_block, who, starts[place + 1] - starts[place], current_of)
                                 if keep:
                                     copy_row(MANY, current_of.ctypes.data, x_t.ctypes.data)
                             step = np.uint32(np.uint32(1) << np.uint32(t))
