@@ -132,7 +132,7 @@ def test_whoever_usually_fires_is_listed_where_it_does_not(length: int, active: 
 def test_the_inputs_that_fire_are_listed() -> None:
     spikes = spikes_of((40, 5, 90), 0.02)
     found = PackedSpikes.pack(spikes).events()
-    assert found.spikes == int(spikes.sum())
+    assert found.totals == (int(spikes.sum()), int(spikes.sum()), int(spikes.any(0).sum()))
     for b in range(5):
         expected = spikes[:, b].any(0).nonzero()[:, 0]
         assert torch.equal(found.places[b, : found.counts[b]].long(), expected)
@@ -145,8 +145,9 @@ def test_sparse_spikes_skip_the_dense_product(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(packed.nn.functional, "linear", forbidden)
     weight = torch.randn(64, 100)
     product(PackedSpikes.pack(spikes_of((3, 5, 100), 0.1)), weight)
+    product(PackedSpikes.pack(spikes_of((3, 5, 100), 0.95)), weight)  # visits the steps without spikes
     with pytest.raises(AssertionError, match="dense"):
-        product(PackedSpikes.pack(spikes_of((3, 5, 100), 0.9)), weight)
+        product(PackedSpikes.pack(spikes_of((30, 5, 100), 0.5)), weight)
 
 
 @pytest.mark.parametrize("width", [1, 31, 32, 33, 784])

@@ -10,6 +10,20 @@ from torch import Tensor
 WORD = 32
 
 
+class Totals(NamedTuple):
+    """What there is in events.
+
+    Attributes:
+        spikes: how many.
+        visits: of them, and of the steps without one where an input usually fires, which sums visit in their place.
+        active: inputs that fire at all, of all samples together.
+    """
+
+    spikes: int
+    visits: int
+    active: int
+
+
 class Events(NamedTuple):
     """Spikes (T, B, N), and which inputs fire at all.
 
@@ -20,7 +34,7 @@ class Events(NamedTuple):
         gathered: (B, ⌈T/32⌉, ⌈N/32⌉·32); the words of the inputs that fire side by side, zeros up to whole groups of
             32, and anything behind them.
         steps: T.
-        fired: (B,) int64; spikes of each sample, where they were counted.
+        counted: what there is, where it was counted.
     """
 
     words: Tensor
@@ -28,23 +42,30 @@ class Events(NamedTuple):
     counts: Tensor
     gathered: Tensor
     steps: int
-    fired: Tensor | None = None
+    counted: Totals | None = None
 
     @property
-    def spikes(self) -> int:
-        """How many there are."""
-        return int((number_of_bits(self.words) if self.fired is None else self.fired).sum())
+    def totals(self) -> Totals:
+        """What there is."""
+        if self.counted is not None:
+            return self.counted
+        spikes = int(number_of_bits(self.words).sum())
+        return Totals(spikes, spikes, int(self.counts.sum()))
 
     @property
     def density(self) -> float:
         """The share of 1 among the spikes."""
-        batch, _, inputs = self.words.shape
-        return self.spikes / max(1, self.steps * batch * inputs)
+        return self.totals.spikes / max(1, self.steps * self.places.numel())
+
+    @property
+    def visited(self) -> float:
+        """The share of inputs and steps that sums visit."""
+        return self.totals.visits / max(1, self.steps * self.places.numel())
 
     @property
     def active(self) -> float:
         """The share of inputs that fire at all, of all samples together."""
-        return int(self.counts.sum()) / max(1, self.places.numel())
+        return self.totals.active / max(1, self.places.numel())
 
 
 def number_of_bits(words: Tensor) -> Tensor:
@@ -55,4 +76,4 @@ def number_of_bits(words: Tensor) -> Tensor:
     return (x * 0x01010101) >> 24
 
 
-__all__ = ["WORD", "Events", "number_of_bits"]
+__all__ = ["WORD", "Events", "Totals", "number_of_bits"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache, lru_cache, partial
-from typing import Any, Literal, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -23,9 +23,11 @@ from izhi.kernels.plan import (
     FeedbackKernels,
     Formats,
     Gradients,
+    Grid,
     LayerCall,
     LayerGradients,
     LayerKernels,
+    Learned,
     Plan,
     Reset,
 )
@@ -63,16 +65,24 @@ class Device(Protocol):
         """Bernoulli spikes, see ``izhi.kernels.rate``."""
 
 
+class _Now(NamedTuple):
+    """What a call is, beside the tensors that gradients go to: of those torch asks each for its kind."""
+
+    device: Device
+    plan: Plan
+    keep: bool
+
+
 class _Fused(torch.autograd.Function):
     """Drive, coefficients and state → spikes in their shape and state (states, lanes) after the last step."""
 
     @staticmethod
     def forward(
-        ctx: Any, device: Device, plan: Plan, call: Call, shape: torch.Size, keep: bool,
+        ctx: Any, now: _Now, call: Call, shape: torch.Size,
         current: Tensor, conductance: Tensor, bias: Tensor, coefficients: Tensor, decay: Tensor,
         state: Tensor, feedback: Tensor | None, spikes: Tensor | None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        ctx.device, ctx.plan = device, plan
+        device, plan, keep = ctx.device, ctx.plan, _ = now
         recurrent: tuple[Tensor, ...] = ()
         if feedback is None:
             out, kept, state = device.forward(plan, call, state, KEEP_EVERY if keep else 0)
@@ -109,7 +119,7 @@ class _Fused(torch.autograd.Function):
         grad_bias = None if g.bias is None else g.bias.view(-1, call.bias.shape[0]).sum(0)
         grad_p, grad_decay = _of_coefficients(plan, call, g)
         return (
-            None, None, None, None, None, g.current, g.conductance, grad_bias, grad_p, grad_decay,
+            None, None, None, g.current, g.conductance, grad_bias, grad_p, grad_decay,
             g.state, grad_feedback, grad_first,
         )  # fmt: skip
 
@@ -119,10 +129,11 @@ class _FusedLayer(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, device: Device, kernels: LayerKernels, plan: Plan, call: LayerCall, keep: bool,
+        ctx: Any, now: _Now, kernels: LayerKernels, call: LayerCall,
         current: Weighted, bias: Tensor, coefficients: Tensor, decay: Tensor, state: Tensor,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         ctx.set_materialize_grads(False)
+        device, plan, keep = now
         words, currents, kept, last = kernels.forward(plan, call, state, keep)
         ctx.device, ctx.kernels, ctx.plan, ctx.events = device, kernels, plan, call.events
         ctx.hands_down = current.hands_down
@@ -162,7 +173,7 @@ class _FusedLayer(torch.autograd.Function):
 
         grad_p, grad_decay = _of_coefficients(plan, call, g)
         gradient = WeightGradient(g.weight, shape, plan.dtype, of_currents)
-        return None, None, None, None, None, gradient, g.bias, grad_p, grad_decay, g.state
+        return None, None, None, gradient, g.bias, grad_p, grad_decay, g.state
 
 
 def _of_coefficients(
@@ -247,9 +258,9 @@ def step(
     if any(isinstance(x, Tensor) for x in coefficients):
         p = _stacked(coefficients, current.shape, current.device)
         learn = _learned_rows(coefficients, len(coefficients) - 1)
-        plan, numbers = _planned(s, current.dtype, p.shape[1] == 1, learn)
+        plan, numbers = _planned_step(s, current.dtype, p.shape[1] == 1, learn)
     else:
-        plan, numbers = _planned(s, current.dtype, True, "none")
+        plan, numbers = _planned_step(s, current.dtype, True, "none")
         p = _shared(coefficients, current.device)
     keep = torch.is_grad_enabled() and any(x.requires_grad for x in (current, v, u, p))
     advance = _FusedStep.apply if keep else partial(_FusedStep.forward, None)
@@ -273,13 +284,6 @@ def _no_decay(where: torch.device) -> Tensor:
 
 @lru_cache(maxsize=256)
 @torch.inference_mode(mode=False)
-def _numbers(constants: Constants) -> Tensor:
-    """Constants as kernels take them."""
-    return torch.tensor(constants, dtype=torch.float32)
-
-
-@lru_cache(maxsize=256)
-@torch.inference_mode(mode=False)
 def _shared(coefficients: tuple[Tensor | float, ...], where: torch.device) -> Tensor:
     """Coefficients that are numbers, (rows, 1)."""
     return torch.tensor(coefficients, dtype=torch.float32, device=where)[:, None]
@@ -288,16 +292,27 @@ def _shared(coefficients: tuple[Tensor | float, ...], where: torch.device) -> Te
 @lru_cache(maxsize=256)
 @torch.inference_mode(mode=False)
 def _planned(
-    s: IzhikevichSettings, dtype: torch.dtype, shared: bool, learn: Literal["none", "gain", "all"]
-) -> tuple[Plan, Tensor]:
+    dynamics: EventOrder | Reset, surrogate: type[Surrogate], slope: tuple[float, float], constants: Constants,
+    formats: Formats | None, grid: Grid | None, decay: float, implicit: float,
+    dtype: torch.dtype, coupled: bool, filtered: bool, biased: bool, shared: bool, learn: Learned,
+) -> tuple[Plan, Tensor]:  # fmt: skip
+    """The plan of a call, and its constants as kernels take them."""
+    first, second = slope
+    synapse_and_slope = {"surrogate_first": first, "surrogate_second": second, "decay": decay, "implicit": implicit}
+    numbers = constants.quantized(formats).traced(grid)._replace(**synapse_and_slope)
+    quantized = formats is not None
+    plan = Plan(dynamics, surrogate, dtype, coupled, filtered, biased, shared, learn, quantized)
+    return plan, torch.tensor(numbers, dtype=torch.float32)
+
+
+@lru_cache(maxsize=256)
+def _planned_step(s: IzhikevichSettings, dtype: torch.dtype, shared: bool, learn: Learned) -> tuple[Plan, Tensor]:
     """The plan, and the constants, of single steps under a current alone."""
     surrogate = cast(Surrogate, s.surrogate)
-    plan = Plan(
-        s.order, type(surrogate), dtype, coupled=False, filtered=False, biased=False, shared=shared, learn=learn
-    )
-    first, second = surrogate.constants
-    numbers = s.constants._replace(surrogate_first=first, surrogate_second=second)
-    return plan, torch.tensor(numbers, dtype=torch.float32)
+    return _planned(
+        s.order, type(surrogate), surrogate.constants, s.constants, None, None, 0.0, 0.0,
+        dtype, False, False, False, shared, learn,
+    )  # fmt: skip
 
 
 def _forward_with_feedback(
@@ -421,14 +436,15 @@ def run(
     if layer is not None:
         weighted = cast(Weighted, drive.current)
         whole = LayerCall(weighted.events, weighted.weight, *fixed)
-        keep = _is_learned_from(weighted, *learned)
-        out, last = _FusedLayer.apply(device, layer, plan, whole, keep, weighted, *learned)  # type: ignore[no-untyped-call]
+        now = _Now(device, plan, _is_learned_from(weighted, *learned))
+        out, last = _FusedLayer.apply(now, layer, whole, weighted, *learned)  # type: ignore[no-untyped-call]
     else:
         current, conductance = _flat(drive)
         call = Call(current.detach().contiguous(), conductance.detach().contiguous(), *fixed)
         feedback, spikes = _recurrent(drive, memory, current)
         every = (current, conductance, *learned, feedback, spikes)
-        out, last = _Fused.apply(device, plan, call, shape, _is_learned_from(*every), *every)  # type: ignore[no-untyped-call]
+        now = _Now(device, plan, _is_learned_from(*every))
+        out, last = _Fused.apply(now, call, shape, *every)  # type: ignore[no-untyped-call]
         out = out.to(dtype)
     after = tuple(x.view(shape[1:]) for x in last)
     memory = Memory(after[plan.own :], None if feedback is None else out[-1])
@@ -481,34 +497,29 @@ def _planned_call(
     formats: Formats | None,
 ) -> tuple[Plan, tuple[Tensor, Tensor, Tensor], tuple[Tensor, ...]]:
     """The plan; bias, coefficients and constants of a call; what gradients go to: bias, coefficients, decay, state."""
-    one = drive.current.shape[1:]
-    p = _stacked(coefficients, one, drive.current.device)
+    one, where = drive.current.shape[1:], drive.current.device
+    learn: Learned = "none"
+    if any(isinstance(x, Tensor) for x in coefficients):
+        p = _stacked(coefficients, one, where)
+        has_gain = isinstance(dynamics, EventOrder) or formats is not None
+        learn = _learned_rows(coefficients, len(coefficients) - 1 if has_gain else None)
+    else:
+        p = _shared(coefficients, where)
     bias = p.new_zeros(0) if drive.bias is None else drive.bias.float().expand(one[1:]).reshape(-1)
-    decay, implicit, grid = _no_decay(p.device), 0.0, None
+    decay, implicit, grid = _no_decay(where), 0.0, None
     traces: tuple[Tensor, ...] = ()
     if drive.synapse is not None:
         decay, implicit, grid = drive.synapse
         traces = memory.synapse or (p.new_zeros(one),) * (1 + (drive.conductance is not None))
-    first, second = surrogate.constants
-    numbers = (
-        constants.quantized(formats)
-        .traced(grid)
-        ._replace(
-            surrogate_first=first,
-            surrogate_second=second,
-            decay=0.0 if drive.synapse is None else float(decay.detach()),
-            implicit=implicit,
-        )
-    )
-    plan = Plan(
-        dynamics, type(surrogate), _format(drive), coupled=drive.conductance is not None,
-        filtered=drive.synapse is not None, biased=drive.bias is not None, shared=p.shape[1] == 1,
-        learn="none", quantized=formats is not None,
+    is_left = 0.0 if drive.synapse is None else float(decay.detach())
+    plan, numbers = _planned(
+        dynamics, type(surrogate), surrogate.constants, constants, formats, grid, is_left, implicit,
+        _format(drive), drive.conductance is not None, drive.synapse is not None, drive.bias is not None,
+        p.shape[1] == 1, "all" if decay.requires_grad else learn,
     )  # fmt: skip
-    plan = replace(plan, learn=_learned(plan, coefficients, decay))
     every = (*state, *traces)
     held = torch.stack([x.float() for x in every]).view(len(every), -1)
-    fixed = bias.detach().contiguous(), p.detach(), _numbers(numbers)
+    fixed = bias.detach().contiguous(), p.detach(), numbers
     return plan, fixed, (bias, p, decay, held)
 
 
@@ -552,12 +563,8 @@ def _format(drive: Drive) -> torch.dtype:
     return drive.current.dtype if g is None else torch.promote_types(drive.current.dtype, g.dtype)
 
 
-def _learned(plan: Plan, coefficients: tuple[Tensor | float, ...], decay: Tensor) -> Literal["none", "gain", "all"]:
-    """Which coefficients' gradients the backward pass computes."""
-    return "all" if decay.requires_grad else _learned_rows(coefficients, plan.gain)
-
-
-def _learned_rows(coefficients: tuple[Tensor | float, ...], gain: int | None) -> Literal["none", "gain", "all"]:
+def _learned_rows(coefficients: tuple[Tensor | float, ...], gain: int | None) -> Learned:
+    """Which coefficients' gradients the backward pass computes, where some are tensors."""
     rows = {k for k, x in enumerate(coefficients) if isinstance(x, Tensor) and x.requires_grad}
     return "none" if not rows else "gain" if rows == {gain} else "all"
 
@@ -574,8 +581,6 @@ def _recurrent(drive: Drive, memory: Memory, current: Tensor) -> tuple[Tensor | 
 
 def _stacked(coefficients: tuple[Tensor | float, ...], one: torch.Size, where: torch.device) -> Tensor:
     """Coefficients as (rows, 1), or as (rows, N) where any differs between neurons."""
-    if all(isinstance(x, (int, float)) for x in coefficients):
-        return _shared(tuple(coefficients), where)
     tensors = [torch.as_tensor(x, dtype=torch.float32, device=where) for x in coefficients]
     if any(x.numel() > 1 for x in tensors):
         tensors = [x.expand(one[1:]) for x in tensors]

@@ -49,6 +49,10 @@ class Reset:
     delay: bool
 
 
+#: The coefficients whose gradients a backward pass computes.
+Learned = Literal["none", "gain", "all"]
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything a kernel is compiled for; one is compiled, and cached on disk, for each plan.
@@ -73,7 +77,7 @@ class Plan:
     filtered: bool
     biased: bool
     shared: bool
-    learn: Literal["none", "gain", "all"]
+    learn: Learned
     quantized: bool = False
 
     @property
@@ -87,11 +91,6 @@ class Plan:
         if isinstance(self.dynamics, EventOrder):
             return 11
         return 2 + (self.dynamics.mode == "value") + self.quantized
-
-    @property
-    def gain(self) -> int | None:
-        """Which coefficient is the gain of the current; the last, if there is one."""
-        return self.rows - 1 if self.own == 2 or self.quantized else None
 
     @property
     def summed(self) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import ClassVar, Literal, NamedTuple
 
 from torch import Tensor
@@ -167,6 +168,8 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
         lets the gradient through; b1 may change sign.
         """
         p = self.parameters_
+        if self.mixture is None and not self.learned:
+            return _coefficients_of(p)
         values: dict[str, Tensor | float] = {name: self._given(name) for name in COEFFICIENTS}
         values.update({name: value for name, value in self.learned.items() if name in values})
         if "a" in self.learned or "b" in self.learned:
@@ -209,6 +212,12 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
     def extra_repr(self) -> str:
         p = self.parameters_
         return f"a2={p.a2:g}, c={p.c:g}, d={p.d:g}, threshold={p.threshold:g}, order={p.order!r}"
+
+
+@cache
+def _coefficients_of(p: IzhikevichParameters) -> Coefficients:
+    """Those of a preset as it is."""
+    return Coefficients(**{name: float(getattr(p, name)) for name in COEFFICIENTS})
 
 
 def unit_of(p: IzhikevichParameters, name: str) -> float:

@@ -235,7 +235,7 @@ class NeuronLayer(nn.Module, Generic[State]):
     def _checked(self, drive: Drive, state: State | None, *, time: bool) -> State:
         """The state to begin with; ShapeError unless it and the current are what they should be."""
         check_current(drive.current, time=time)
-        one = drive.current[0] if time else drive.current
+        one = _step_of(drive.current) if time else drive.current
         if self.size is not None and not _covers(self.size, one.shape[1:]):
             raise ShapeError(f"current has features {tuple(one.shape[1:])}, expected {self.size}, the neuron's size")
         if state is None:
@@ -247,6 +247,11 @@ class NeuronLayer(nn.Module, Generic[State]):
                     f"state has shape {tuple(tensor.shape)}, expected {tuple(one.shape)}, that of one step"
                 )
         return state
+
+
+def _step_of(current: Tensor) -> Tensor:
+    """What has the shape, format and place of a step of a current; its numbers may not be there yet."""
+    return torch.zeros((), dtype=current.dtype, device=current.device).expand(current.shape[1:])
 
 
 def _covers(size: Sequence[int], features: Sequence[int]) -> bool:

@@ -13,6 +13,11 @@ from izhi.network.series import SeriesEncoder
 from izhi.seeds import Purpose, derive_seed
 
 
+def _first_parameter(module: nn.Module) -> nn.Parameter:
+    """The first of ``module.parameters()``, without their names, which take as long as a small kernel."""
+    return next(p for one in module.modules() for p in one._parameters.values() if p is not None)
+
+
 class Classifier(nn.Module):
     """Samples → encoded spikes → network output; what Fabric wraps and moves.
 
@@ -27,7 +32,7 @@ class Classifier(nn.Module):
 
     def encode(self, samples: AnyBatch, seed: int) -> Spikes:
         """Samples as the spikes or currents (T, B, inputs) of the network, where it is."""
-        parameter = next(self.parameters())
+        parameter = _first_parameter(self)
         kind = parameter.device.type
         mixed = torch.is_autocast_enabled(kind)
         return self.encoder(

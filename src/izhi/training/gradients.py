@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -90,13 +90,23 @@ class Step:
         Raises:
             DivergenceError: if the loss or a gradient is not finite, naming ``where`` and the layer.
         """
-        output, _ = self.model(precise(self.fabric, samples), seed)
+        output = self._output(precise(self.fabric, samples), seed)
         loss = self.loss(output, labels)
-        self.optimizer.zero_grad(set_to_none=True)
+        for weight in self._weights:
+            weight.grad = None
         self.fabric.backward(loss)
         self._check_finite(loss, samples, seed, where)
         self.optimizer.step()
         return loss.detach(), output.detach()
+
+    def _output(self, samples: AnyBatch, seed: int) -> Tensor:
+        """The model's; without what Fabric does for the other processes, where there are none."""
+        if self.fabric.world_size > 1:
+            output, _ = self.model(samples, seed)
+        else:
+            with self.fabric.autocast():
+                output, _ = self.model.module(samples, seed)
+        return cast(Tensor, output)
 
     def _check_finite(self, loss: Tensor, samples: AnyBatch, seed: int, where: str) -> None:
         """Stop where the loss or a gradient is not finite; clip the gradient where that is asked for."""

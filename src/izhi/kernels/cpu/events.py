@@ -43,12 +43,12 @@ from izhi.kernels.cpu.rows import (
     subtract_rows,
 )
 from izhi.kernels.cpu.scalars import f32
-from izhi.kernels.events import WORD, Events
+from izhi.kernels.events import WORD, Events, Totals
 from izhi.kernels.vocabulary import Value
 
 #: The share of steps in which inputs fire from which it pays to make the sums of every four steps first.
 _WORTH_TABLES = 0.15
-#: The share of spikes above which a dense product is faster; it lies lower where bfloat16 has units of its own.
+#: The share of visits above which a dense product is faster; it lies lower where bfloat16 has units of its own.
 DENSE = {torch.float32: 0.4, torch.bfloat16: 0.03}
 
 
@@ -60,23 +60,26 @@ def _listed() -> Kernel:
         words = array(data, 3, (batch, chunks, inputs), np.uint32)
         places = array(data, 4, (batch, inputs), np.int32)
         counts = array(data, 5, batch, np.int32)
-        spikes = array(data, 6, batch, np.int64)
+        totals = array(data, 6, (batch, 2), np.int64)
         gathered = array(data, 7, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
+        steps = number(data, 8)
         wide_vectors()
         worker, workers = share(data)
         ever = np.zeros(inputs, np.uint32)
         for b in range(worker * batch // workers, (worker + 1) * batch // workers):
-            total, count, found = 0, 0, places[b]
+            spikes, visits, count, found = 0, 0, 0, places[b]
             ever[:] = np.uint32(0)
             for c in range(chunks):
-                source = words[b, c]
+                source, length = words[b, c], np.uint32(min(WORD, steps - WORD * c))
                 for i in range(inputs):
                     ever[i] |= source[i]
-                    total += number_of_bits(source[i])
+                    bits = number_of_bits(source[i])
+                    spikes += bits
+                    visits += min(bits, np.uint32(length + np.uint32(1) - bits))
             for i in range(inputs):
                 found[count] = i
                 count += 1 if ever[i] else 0
-            counts[b], spikes[b] = count, total
+            counts[b], totals[b, 0], totals[b, 1] = count, spikes, visits
             for c in range(chunks):
                 source, target = words[b, c], gathered[b, c]
                 for k in range(count):
@@ -91,12 +94,13 @@ def listed(words: Tensor, steps: int) -> Events:
     """The events of words (B, ⌈T/32⌉, N)."""
     batch, chunks, inputs = words.shape
     words, places, counts = words.contiguous(), words.new_empty(batch, inputs), words.new_empty(batch)
-    spikes = torch.empty(batch, dtype=torch.int64)
+    totals = torch.empty(batch, 2, dtype=torch.int64)
     room = -(-inputs // WORD) * WORD
     # Tiles may begin at any of the words and are read whole.
     gathered = words.new_empty(batch * chunks * room + WORD)[: batch * chunks * room].view(batch, chunks, room)
-    launch(_listed(), batch, chunks, inputs, words, places, counts, spikes, gathered, pieces=batch)
-    return Events(words, places, counts, gathered, steps, spikes)
+    launch(_listed(), batch, chunks, inputs, words, places, counts, totals, gathered, steps, pieces=batch)
+    spikes, visits = totals.numpy().sum(0).tolist()
+    return Events(words, places, counts, gathered, steps, Totals(spikes, visits, int(counts.numpy().sum())))
 
 
 #: Numbers that say where the steps of a word lie in a list of ``list_steps``, and places of it for each input.
@@ -279,12 +283,12 @@ def _gradient(size: int, tabled: bool) -> Kernel:
 
 def pays(events: Events, outputs: int, dtype: torch.dtype) -> bool:
     """Whether these products are faster than dense ones with a weight (outputs, N)."""
-    return fits(outputs) and dtype in DENSE and events.density < DENSE[dtype]
+    return fits(outputs) and dtype in DENSE and events.visited < DENSE[dtype]
 
 
 def fire_often(events: Events) -> bool:
     """Whether it pays for the gradient of the weights to make the sums of every four steps first."""
-    return events.spikes > _WORTH_TABLES * events.steps * int(events.counts.sum())
+    return events.totals.spikes > _WORTH_TABLES * events.steps * events.totals.active
 
 
 def fits(outputs: int) -> bool:
