@@ -69,12 +69,13 @@ def test_events_alone_are_exact_for_whole_numbers(monkeypatch: pytest.MonkeyPatc
     # More steps than a word holds, and a column behind the last whole block.
     spikes = spikes_of((70, 300, 45), 0.1)
     fired = PackedSpikes.pack(spikes).events()
-    weight = torch.arange(530 * 45.0).view(530, 45) % 7
-    assert torch.equal(events.product(fired, weight), spikes @ weight.T)
-    g = torch.arange(70 * 300 * 530.0).view(70, 300, 530) % 3
-    for limit in (0.0, 1.0):  # by tables of sums, and by lists
-        monkeypatch.setattr(events, "_WORTH_TABLES", limit)
-        assert torch.equal(events.weight_gradient(fired, g), g.flatten(0, 1).T @ spikes.flatten(0, 1))
+    for outputs in (10, 530):
+        weight = torch.arange(outputs * 45.0).view(outputs, 45) % 7
+        g = torch.arange(70 * 300.0 * outputs).view(70, 300, outputs) % 3
+        for limit in (0.0, 1.0):  # by tables of sums, and by lists
+            monkeypatch.setattr(events, "_WORTH_TABLES", dict.fromkeys((events.FEW, events.MANY), limit))
+            assert torch.equal(events.product(fired, weight), spikes @ weight.T)
+            assert torch.equal(events.weight_gradient(fired, g), g.flatten(0, 1).T @ spikes.flatten(0, 1))
 
 
 @settings(deadline=None)

@@ -46,8 +46,9 @@ from izhi.kernels.cpu.scalars import f32
 from izhi.kernels.events import WORD, Events, Totals
 from izhi.kernels.vocabulary import Value
 
-#: The share of steps in which inputs fire from which it pays to make the sums of every four steps first.
-_WORTH_TABLES = 0.15
+#: The share of steps in which inputs fire from which it pays, for few outputs and for many, to make the sums of every
+#: four steps, or inputs, first.
+_WORTH_TABLES = {FEW: 0.05, MANY: 0.09}
 #: The share of visits above which a dense product is faster; it lies lower where bfloat16 has units of its own.
 DENSE = {torch.float32: 0.4, torch.bfloat16: 0.03}
 
@@ -214,16 +215,56 @@ def _product(size: int) -> Kernel:
     return product
 
 
+@cache
+def _product_of_few() -> Kernel:
+    """The same for few outputs by tables: of every four inputs that fire, each step adds one of the sums."""
+
+    @compile_kernel
+    def product_of_few(data):  # type: ignore[no-untyped-def]
+        steps, batch, chunks, inputs = four_numbers(data)
+        places = array(data, 4, (batch, inputs), np.int32)
+        counts = array(data, 5, batch, np.int32)
+        words = array(data, 6, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
+        weight = array(data, 8, (inputs, FEW), f32)
+        out = array(data, 9, (steps, batch, FEW), f32)
+        wide_vectors()
+        worker, workers = share(data)
+        of_steps, total, rows = np.zeros(WORD, np.uint32), np.zeros((steps, FEW), f32), np.zeros((WORD, FEW), f32)
+        sums = np.zeros((WORD // GROUP, 1 << GROUP, FEW), f32)
+        for b in range(worker * batch // workers, (worker + 1) * batch // workers):
+            active, found = np.int64(counts[b]), places[b]
+            for t in range(steps):
+                for i in range(FEW):
+                    total[t, i] = f32(0)
+            for first in range(0, active, WORD):
+                for k in range(WORD):  # behind the last one no word has a bit
+                    place = np.int64(found[first + k]) if first + k < active else 0
+                    copy_row(FEW, weight[place].ctypes.data, rows[k].ctypes.data)
+                sum_subsets(FEW, rows, WORD // GROUP, sums)
+                for c in range(chunks):
+                    transpose_words(words[b, c, first:].ctypes.data, of_steps.ctypes.data)
+                    for t in range(min(WORD, steps - WORD * c)):
+                        to = total[WORD * c + t].ctypes.data
+                        add_sums(FEW, sums.ctypes.data, of_steps[t], WORD // GROUP, to)
+            for t in range(steps):
+                copy_row(FEW, total[t].ctypes.data, out[t, b].ctypes.data)
+
+    return product_of_few
+
+
 @inlined
-def sum_subsets(rows: Value, groups: Value, sums: Value) -> None:
-    """Of every four rows, the sums of each subset: (4·groups, 64) → (groups, 16, 64)."""
+def sum_subsets(size: Value, rows: Value, groups: Value, sums: Value) -> None:
+    """Of every four rows, the sums of each subset: (4·groups, size) → (groups, 16, size)."""
     for group in range(groups):
         table = sums[group].ctypes.data
         for j in range(GROUP):
             row, many = rows[GROUP * group + j].ctypes.data, 1 << j
             for subset in range(many):
-                before = table + 4 * MANY * subset
-                add_row(MANY, before, row, before + 4 * MANY * many)
+                before = table + 4 * size * subset
+                if size == FEW:
+                    add_row(FEW, before, row, before + 4 * FEW * many)
+                else:
+                    add_row(MANY, before, row, before + 4 * MANY * many)
 
 
 @cache
@@ -267,13 +308,13 @@ def _gradient(size: int, tabled: bool) -> Kernel:
                             for i in range(size):
                                 rows[t, i] = f32(0)
                     if tabled:
-                        sum_subsets(rows, groups, sums)
+                        sum_subsets(size, rows, groups, sums)
                     of_word = words[b, c]
                     for place in range(active):
                         k = np.int64(found[place])
                         if low <= k < high:
                             if tabled:
-                                add_sums(sums.ctypes.data, of_word[k], groups, of_block[k].ctypes.data)
+                                add_sums(size, sums.ctypes.data, of_word[k], groups, of_block[k].ctypes.data)
                             else:
                                 many = list_bits(of_word[k], 0, fired, 0)
                                 add_rows(size, rows.ctypes.data, fired.ctypes.data, many, of_block[k].ctypes.data)
@@ -286,9 +327,9 @@ def pays(events: Events, outputs: int, dtype: torch.dtype) -> bool:
     return fits(outputs) and dtype in DENSE and events.visited < DENSE[dtype]
 
 
-def fire_often(events: Events) -> bool:
-    """Whether it pays for the gradient of the weights to make the sums of every four steps first."""
-    return events.totals.spikes > _WORTH_TABLES * events.steps * events.totals.active
+def fire_often(events: Events, size: int) -> bool:
+    """Whether it pays, for blocks of so many outputs, to make the sums of every four steps or inputs first."""
+    return events.totals.spikes > _WORTH_TABLES[size] * events.steps * events.totals.active
 
 
 def fits(outputs: int) -> bool:
@@ -344,7 +385,8 @@ def product(events: Events, weight: Tensor) -> Tensor:
     rows, (batch, chunks, _) = rows_of(weight), events.words.shape
     blocks, inputs, size = rows.shape
     out = torch.empty(events.steps, batch, blocks, size)
-    launch(_product(size), events.steps, batch, chunks, inputs, *events[1:4], blocks, rows, out, pieces=batch)
+    kernel = _product_of_few() if size == FEW and fire_often(events, FEW) else _product(size)
+    launch(kernel, events.steps, batch, chunks, inputs, *events[1:4], blocks, rows, out, pieces=batch)
     return out.flatten(2)[..., : len(weight)].contiguous()
 
 
@@ -356,7 +398,7 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
     blocks = arriving.shape[2]
     out = torch.empty(blocks, inputs, size)
     parts = -(-torch.get_num_threads() // blocks)
-    tabled = size == MANY and fire_often(events)
+    tabled = fire_often(events, size)
     launch(
         _gradient(size, tabled), events.steps, batch, chunks, inputs, *events[:3], blocks, parts, arriving, out,
         pieces=blocks * parts,

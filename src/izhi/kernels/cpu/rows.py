@@ -125,33 +125,50 @@ def scatter_rows(typing: Context, rows: Value, places: Value, count: Value, into
     return types.none(*[types.int64] * 4), generate
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def add_sums(typing: Context, tables: Value, word: Value, groups: Value, into: Value) -> Value:
-    """into += Σ_g tables[g, (word ≫ 4·g) & 15] over g < groups, by their addresses; rows of ``MANY`` float32."""
+def _adder_of_sums(size: int) -> Value:
+    """An intrinsic for rows of so many float32, by addresses: into += Σ_g tables[g, (word ≫ 4·g) & 15], g < groups."""
 
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        kind = ir.VectorType(ir.FloatType(), MANY)
-        tables, word, groups, into = args
-        begin, start = builder.block, load_at(builder, into, kind)
-        loop, end = builder.append_basic_block("group"), builder.append_basic_block("done")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        g, left, before = builder.phi(_I64), builder.phi(_I32), builder.phi(kind)
-        subset = builder.zext(builder.and_(left, ir.Constant(_I32, (1 << GROUP) - 1)), _I64)
-        place = builder.or_(builder.shl(g, ir.Constant(_I64, GROUP)), subset)
-        row = load_at(builder, builder.add(tables, builder.mul(place, ir.Constant(_I64, 4 * MANY))), kind)
-        after, following = builder.fadd(before, row), builder.add(g, ir.Constant(_I64, 1))
-        rest = builder.lshr(left, ir.Constant(_I32, GROUP))
-        pairs = ((g, ir.Constant(_I64, 0), following), (left, word, rest), (before, start, after))
-        for phi, first, then in pairs:
-            phi.add_incoming(first, begin)
-            phi.add_incoming(then, loop)
-        builder.cbranch(builder.icmp_signed("<", following, groups), loop, end)
-        builder.position_at_end(end)
-        store_at(builder, after, into)
-        return context.get_dummy_value()
+    @numba.extending.intrinsic  # type: ignore[untyped-decorator]
+    def add_sums(typing: Context, tables: Value, word: Value, groups: Value, into: Value) -> Value:
+        def generate(
+            context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
+        ) -> ir.Value:
+            kind = ir.VectorType(ir.FloatType(), size)
+            tables, word, groups, into = args
+            begin, start = builder.block, load_at(builder, into, kind)
+            loop, end = builder.append_basic_block("group"), builder.append_basic_block("done")
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            g, left, before = builder.phi(_I64), builder.phi(_I32), builder.phi(kind)
+            subset = builder.zext(builder.and_(left, ir.Constant(_I32, (1 << GROUP) - 1)), _I64)
+            place = builder.or_(builder.shl(g, ir.Constant(_I64, GROUP)), subset)
+            row = load_at(builder, builder.add(tables, builder.mul(place, ir.Constant(_I64, 4 * size))), kind)
+            after, following = builder.fadd(before, row), builder.add(g, ir.Constant(_I64, 1))
+            rest = builder.lshr(left, ir.Constant(_I32, GROUP))
+            pairs = ((g, ir.Constant(_I64, 0), following), (left, word, rest), (before, start, after))
+            for phi, first, then in pairs:
+                phi.add_incoming(first, begin)
+                phi.add_incoming(then, loop)
+            builder.cbranch(builder.icmp_signed("<", following, groups), loop, end)
+            builder.position_at_end(end)
+            store_at(builder, after, into)
+            return context.get_dummy_value()
 
-    return types.none(types.int64, types.uint32, types.int64, types.int64), generate
+        return types.none(types.int64, types.uint32, types.int64, types.int64), generate
+
+    return add_sums
+
+
+_add_narrow_sums, _add_wide_sums = _adder_of_sums(FEW), _adder_of_sums(MANY)
+
+
+@inlined
+def add_sums(size: Value, tables: Value, word: Value, groups: Value, into: Value) -> None:
+    """The adder of sums for rows of one of these sizes."""
+    if size == FEW:
+        _add_narrow_sums(tables, word, groups, into)
+    else:
+        _add_wide_sums(tables, word, groups, into)
 
 
 @numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]

@@ -441,11 +441,11 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
                         of_word, found = words[b, c], places[b]
                         groups = (length + GROUP - 1) // GROUP
                         if tabled:
-                            sum_subsets(made, groups, subsets)
+                            sum_subsets(MANY, made, groups, subsets)
                         for k in range(counts[b]):
                             of_input = of_weight[found[k]].ctypes.data
                             if tabled:
-                                add_sums(subsets.ctypes.data, of_word[k], groups, of_input)
+                                add_sums(MANY, subsets.ctypes.data, of_word[k], groups, of_input)
                             else:
                                 count = list_bits(of_word[k], 0, fires, 0)
                                 add_rows(MANY, made.ctypes.data, fires.ctypes.data, count, of_input)
@@ -518,7 +518,7 @@ def backward(
     grad_p = torch.empty(parts, blocks, len(plan.summed), MANY)
     grad_weight = torch.empty(parts, blocks, inputs, MANY)
     grad_currents = torch.empty(batch if hands_down else 0, steps, blocks, MANY, dtype=plan.dtype)
-    factored, tabled = isinstance(grad_spikes, Factored), plan.dtype == torch.float32 and fire_often(events)
+    factored, tabled = isinstance(grad_spikes, Factored), plan.dtype == torch.float32 and fire_often(events, MANY)
     if isinstance(grad_spikes, Factored):
         as_taken = in_fours if plan.dtype == torch.float32 else partial(_tiles, chunks=chunks, blocks=blocks)
         arriving: tuple[int | Tensor, ...] = as_taken(grad_spikes)
