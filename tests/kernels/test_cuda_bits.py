@@ -69,8 +69,8 @@ def test_words_and_lists_are_those_of_the_cpu(time: int, batch: int, inputs: int
     assert torch.equal(on_gpu.counted(words).cpu(), spikes.float().sum((0, 1)))
     one, two = on_gpu.listed(words, time), events.listed(words.cpu(), time)
     assert torch.equal(one.counts.cpu(), two.counts)
-    assert one.spikes == two.spikes == int(spikes.sum(dtype=torch.float32))
-    assert one.density == two.density
+    assert one.totals.spikes == two.totals.spikes == int(spikes.sum(dtype=torch.float32))
+    assert (one.density, one.active) == (two.density, two.active)
     for b, count in enumerate(two.counts.tolist()):
         assert torch.equal(one.places[b, :count].cpu(), two.places[b, :count])
         assert torch.equal(one.gathered[b, :, :count].cpu(), two.gathered[b, :, :count])

@@ -29,18 +29,19 @@ from izhi.kernels.cpu.parallel import (
     share,
     share_of_parts,
     wide_vectors,
+    zero_rows,
 )
 from izhi.kernels.cpu.rows import (
     FEW,
     GROUP,
     MANY,
-    add_row,
     add_rows,
     add_sums,
     copy_row,
     fetch_row,
     list_bits,
     subtract_rows,
+    sum_subsets,
 )
 from izhi.kernels.cpu.scalars import f32
 from izhi.kernels.events import WORD, Events, Totals
@@ -199,7 +200,7 @@ def _product(size: int) -> Kernel:
         out = array(data, 9, (steps, batch, blocks, size), f32)
         wide_vectors()
         worker, workers = share(data)
-        of_steps, usual = np.zeros((2, groups, WORD), np.uint32), np.zeros(size, f32)
+        of_steps, usual = np.zeros((2, groups, WORD), np.uint32), zero_rows(1, size)[0]
         fired, starts = np.zeros(PLACES * inputs, np.int32), np.zeros(STARTS, np.int64)
         for b in range(worker * batch // workers, (worker + 1) * batch // workers):
             active, found = np.int64(counts[b]), places[b]
@@ -229,18 +230,17 @@ def _product_of_few() -> Kernel:
         out = array(data, 9, (steps, batch, FEW), f32)
         wide_vectors()
         worker, workers = share(data)
-        of_steps, total, rows = np.zeros(WORD, np.uint32), np.zeros((steps, FEW), f32), np.zeros((WORD, FEW), f32)
-        sums = np.zeros((WORD // GROUP, 1 << GROUP, FEW), f32)
+        of_steps, total, rows = np.zeros(WORD, np.uint32), zero_rows(steps, FEW), zero_rows(WORD, FEW)
+        sums = zero_rows(WORD // GROUP << GROUP, FEW)
         for b in range(worker * batch // workers, (worker + 1) * batch // workers):
             active, found = np.int64(counts[b]), places[b]
             for t in range(steps):
                 for i in range(FEW):
                     total[t, i] = f32(0)
             for first in range(0, active, WORD):
-                for k in range(WORD):  # behind the last one no word has a bit
-                    place = np.int64(found[first + k]) if first + k < active else 0
-                    copy_row(FEW, weight[place].ctypes.data, rows[k].ctypes.data)
-                sum_subsets(FEW, rows, WORD // GROUP, sums)
+                for k in range(min(WORD, active - first)):
+                    copy_row(FEW, weight[found[first + k]].ctypes.data, rows[k].ctypes.data)
+                sum_subsets(FEW, rows.ctypes.data, min(WORD, active - first), sums.ctypes.data)
                 for c in range(chunks):
                     transpose_words(words[b, c, first:].ctypes.data, of_steps.ctypes.data)
                     for t in range(min(WORD, steps - WORD * c)):
@@ -250,21 +250,6 @@ def _product_of_few() -> Kernel:
                 copy_row(FEW, total[t].ctypes.data, out[t, b].ctypes.data)
 
     return product_of_few
-
-
-@inlined
-def sum_subsets(size: Value, rows: Value, groups: Value, sums: Value) -> None:
-    """Of every four rows, the sums of each subset: (4·groups, size) → (groups, 16, size)."""
-    for group in range(groups):
-        table = sums[group].ctypes.data
-        for j in range(GROUP):
-            row, many = rows[GROUP * group + j].ctypes.data, 1 << j
-            for subset in range(many):
-                before = table + 4 * size * subset
-                if size == FEW:
-                    add_row(FEW, before, row, before + 4 * FEW * many)
-                else:
-                    add_row(MANY, before, row, before + 4 * MANY * many)
 
 
 @cache
@@ -283,8 +268,8 @@ def _gradient(size: int, tabled: bool) -> Kernel:
         wide_vectors()
         worker, workers = share(data)
         pieces = blocks * parts
-        rows, fired = np.zeros((WORD, size), f32), np.zeros(WORD, np.int32)
-        sums = np.zeros((WORD // GROUP if tabled else 1, 1 << GROUP, size), f32)
+        rows, fired = zero_rows(WORD, size), np.zeros(WORD, np.int32)
+        sums = zero_rows((WORD // GROUP if tabled else 1) << GROUP, size)
         for piece in range(worker * pieces // workers, (worker + 1) * pieces // workers):
             block, part = piece // parts, piece % parts
             low, high = part * inputs // parts, (part + 1) * inputs // parts
@@ -298,17 +283,12 @@ def _gradient(size: int, tabled: bool) -> Kernel:
                     length = min(WORD, steps - WORD * c)
                     groups = (length + GROUP - 1) // GROUP
                     # Side by side: steps lie so far apart that they would push each other out of the cache.
-                    for t in range(length if not tabled else GROUP * groups):
-                        target = rows[t].ctypes.data
-                        if t < length:
-                            copy_row(size, g[WORD * c + t, b, block].ctypes.data, target)
-                            if b + 1 < batch:
-                                fetch_row(size, g[WORD * c + t, b + 1, block].ctypes.data)
-                        else:
-                            for i in range(size):
-                                rows[t, i] = f32(0)
+                    for t in range(length):
+                        copy_row(size, g[WORD * c + t, b, block].ctypes.data, rows[t].ctypes.data)
+                        if b + 1 < batch:
+                            fetch_row(size, g[WORD * c + t, b + 1, block].ctypes.data)
                     if tabled:
-                        sum_subsets(size, rows, groups, sums)
+                        sum_subsets(size, rows.ctypes.data, length, sums.ctypes.data)
                     of_word = words[b, c]
                     for place in range(active):
                         k = np.int64(found[place])
@@ -417,7 +397,6 @@ __all__ = [
     "pays",
     "product",
     "rows_of",
-    "sum_subsets",
     "sum_usual",
     "sum_weights",
     "weight_gradient",

@@ -32,7 +32,7 @@ def multiply_factors(g: Value, weight: Value, neurons: Value, start: Value, size
     """g·W to the lanes of a block.
 
     Args:
-        g: (B, O), O a multiple of 4.
+        g: (B, O), O even.
         weight: W, (O, N + 64).
         neurons: N.
         start, size: of the block.

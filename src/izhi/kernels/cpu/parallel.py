@@ -20,6 +20,7 @@ import torch
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.imputils import impl_ret_borrowed
 from numba.np.arrayobj import make_array, populate_array
 from torch import Tensor
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Places of an array of arguments that are not the kernel's own.
 _RESERVED = 4
+#: Bytes of a line of the cache.
+_LINE = 64
 Kernel = Any
 
 
@@ -120,6 +123,31 @@ def _array(
     data = builder.inttoptr(address, element.as_pointer())
     populate_array(made, data=data, shape=lengths, strides=apart, itemsize=apart[-1], meminfo=None)
     return made._getvalue()
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def from_line(typing: Context, owner: Value, shape: Value) -> Value:
+    """An array of float32 in the memory of another, which it keeps alive, from the first line of the cache there on."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        whole = make_array(signature.args[0])(context, builder, args[0])
+        address = builder.ptrtoint(whole.data, cgutils.intp_t)
+        skipped = builder.lshr(builder.and_(builder.neg(address), cgutils.intp_t(_LINE - 1)), cgutils.intp_t(2))
+        result, sizes = signature.return_type, cgutils.unpack_tuple(builder, args[1])
+        made, item = make_array(result)(context, builder), cgutils.intp_t(4)
+        populate_array(
+            made, data=builder.gep(whole.data, [skipped]), shape=sizes, strides=[builder.mul(sizes[1], item), item],
+            itemsize=item, meminfo=whole.meminfo,
+        )  # fmt: skip
+        return impl_ret_borrowed(context, builder, result, made._getvalue())
+
+    return types.Array(types.float32, 2, "C")(owner, shape), generate
+
+
+@inlined
+def zero_rows(count: Value, size: Value) -> Value:
+    """Zeros in float32, (count, size), that begin with a line of the cache: what lies across two takes longer."""
+    return from_line(np.zeros(count * size + _LINE // 4, np.float32), (count, size))
 
 
 def _array_type(shape: Value, dtype: Value) -> Value:

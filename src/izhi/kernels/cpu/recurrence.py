@@ -39,10 +39,12 @@ from izhi.kernels.cpu.parallel import (
     array,
     compile_kernel,
     copy,
+    from_line,
     launch,
     number,
     share,
     wide_vectors,
+    zero_rows,
 )
 from izhi.kernels.cpu.rows import MANY
 from izhi.kernels.cpu.scalars import WORDS, codec, f32
@@ -114,7 +116,7 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
         s = all_constants(constants)
         # Of one piece of memory, and a block's size a constant, so that LLVM sees which of these lie apart from each
         # other: else it would not use vectors.
-        room = np.zeros((5 + rows, most), np.float32)
+        room = zero_rows(5 + rows, most)
         z, q, bias_of = room[:4], room[4 : 4 + rows], room[4 + rows]
         for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
             start = block * most
@@ -201,8 +203,8 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
             most = number(data, 18)
             neurons, feedback = number(data, 19), number(data, 20)
             samples, columns = whole_tiles(most // neurons, ROWS), whole_tiles(neurons, COLUMNS)
-            of_currents = np.zeros((samples, neurons), np.float32)
-            of_spikes = np.zeros((samples, columns), np.float32)
+            of_currents = zero_rows(samples, neurons)
+            of_spikes = zero_rows(samples, columns)
             fed = np.zeros(most, np.float32)
         if takes_factors:  # for one kernel of both kinds of gradients; without factors there are 0 outputs
             outputs, apart = number(data, 21), number(data, 22)
@@ -215,10 +217,12 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
             tiles = tile_memory(by_unit)
         s = all_constants(constants)
         # Of one piece of memory, as forward.
-        room = np.zeros((11 + rows + summed, most + MANY), np.float32)
+        room = zero_rows(11 + rows + summed, most + MANY)
         z, gz, q, total = room[:4], room[4:8], room[8 : 8 + rows], room[11 + rows :]
         bias_of, bias_sum, made = room[8 + rows], room[9 + rows], room[10 + rows]
-        path = np.empty((min(keep_every, steps), 4, most), np.float32)
+        path = from_line(
+            np.empty(4 * min(keep_every, steps) * most + 16, np.float32), (4 * min(keep_every, steps), most)
+        )
         for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
             start = block * most
             size = min(most, lanes - start)
@@ -251,7 +255,7 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
                 for t in range(length):
                     x_t, y_t = x[begin + t, start:stop], y[begin + t, start:stop]
                     for k in range(states):
-                        copy(z[k], path[t, k], size)
+                        copy(z[k], path[4 * t + k], size)
                     if t == length - 1 and not quantized:
                         break  # nothing asks for the state after the last step
                     for i in range(size):
@@ -280,7 +284,7 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
                         grad_x[begin + t, start:stop],
                         grad_y[begin + t, start:stop],
                     )
-                    path_t = path[t]
+                    path_t = path[4 * t : 4 * t + 4]
                     for i in range(size):
                         coefficients = same if shared else collect(q, i)
                         arriving, beside = load(x_t[i]), f32(0)
@@ -427,11 +431,12 @@ def _backward_fed_back(
     return _gradients(plan, call, kept, KEEP_EVERY, grad_spikes, grad_last, feedback)
 
 
-def in_fours(gradient: Factored) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """g (T, B, O) and W (O, N) in float32 with zeros that make O a multiple of 4, and that O."""
+def in_pairs(gradient: Factored) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """g (T, B, O) and W (O, N) in float32, with zeros where O is odd, and the even O."""
     g, weight = (x.float() for x in gradient.factors)
-    g = torch.nn.functional.pad(g, (0, -g.shape[2] % 4)).contiguous()
-    return g, torch.nn.functional.pad(weight, (0, 0, 0, -len(weight) % 4)).contiguous(), g.shape[2]
+    if g.shape[2] % 2:
+        g, weight = torch.nn.functional.pad(g, (0, 1)), torch.nn.functional.pad(weight, (0, 0, 0, 1))
+    return g.contiguous(), weight.contiguous(), g.shape[2]
 
 
 def _gradients(
@@ -451,7 +456,7 @@ def _gradients(
         pieces, blocks = -(-lanes // most), (most, len(feedback), tiles(feedback))
     factors: tuple[int | torch.Tensor, ...] = (0, 1, 0)
     if isinstance(grad_spikes, Factored):
-        grad_spikes, weight, outputs = in_fours(grad_spikes)
+        grad_spikes, weight, outputs = in_pairs(grad_spikes)
         factors = (outputs, weight.shape[1], torch.nn.functional.pad(weight, (0, MANY)))
     launch(
         _backward(plan, feedback is not None), *_arguments(plan, call, keep_every), kept, grad_spikes,

@@ -171,24 +171,59 @@ def add_sums(size: Value, tables: Value, word: Value, groups: Value, into: Value
         _add_wide_sums(tables, word, groups, into)
 
 
-@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def add_row(typing: Context, size: Value, one: Value, other: Value, into: Value) -> Value:
-    """into = one + other, rows of so many float32 by their addresses."""
+def _summer(size: int) -> Value:
+    """An intrinsic: of up to four rows of so many float32, the sums of each subset but the empty one, by addresses."""
 
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        kind = ir.VectorType(ir.FloatType(), size.literal_value)
-        rows = [load_at(builder, address, kind) for address in args[1:3]]
-        store_at(builder, builder.fadd(*rows), args[3])
-        return context.get_dummy_value()
+    @numba.extending.intrinsic  # type: ignore[untyped-decorator]
+    def sum_group(typing: Context, rows: Value, count: Value, sums: Value) -> Value:
+        def generate(
+            context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
+        ) -> ir.Value:
+            kind = ir.VectorType(ir.FloatType(), FEW)
+            rows, count, sums = args
+            for part in range(0, size, FEW):
+                done = builder.append_basic_block("done")
+                subsets: list[ir.Value] = []
+                for j in range(GROUP):
+                    more = builder.append_basic_block("row")
+                    builder.cbranch(builder.icmp_signed(">", count, ir.Constant(_I64, j)), more, done)
+                    builder.position_at_end(more)
+                    row = load_at(builder, builder.add(rows, ir.Constant(_I64, 4 * (size * j + part))), kind)
+                    subsets += [row, *(builder.fadd(subset, row) for subset in subsets)]
+                    for k in range(1 << j, 2 << j):
+                        place = builder.add(sums, ir.Constant(_I64, 4 * (size * k + part)))
+                        store_at(builder, subsets[k - 1], place)
+                builder.branch(done)
+                builder.position_at_end(done)
+            return context.get_dummy_value()
 
-    return types.none(size, *[types.int64] * 3), generate
+        return types.none(*[types.int64] * 3), generate
+
+    return sum_group
+
+
+_sum_narrow_group, _sum_wide_group = _summer(FEW), _summer(MANY)
+
+
+@inlined
+def sum_subsets(size: Value, rows: Value, length: Value, sums: Value) -> None:
+    """Of every four rows, the sums of each subset: (length, size) → (⌈length/4⌉, 16, size), by their addresses.
+
+    Sums with rows beyond the last one are left as they are: no word has a bit for these.
+    """
+    for first in range(0, length, GROUP):
+        source, target = rows + 4 * size * first, sums + 4 * size * (1 << GROUP) * (first // GROUP)
+        if size == FEW:
+            _sum_narrow_group(source, min(GROUP, length - first), target)
+        else:
+            _sum_wide_group(source, min(GROUP, length - first), target)
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
 def weigh_rows(typing: Context, factors: Value, rows: Value, apart: Value, count: Value, into: Value) -> Value:
-    """into = Σ_k factors[k]·rows[k] over k < count, a multiple of 4 above 0, by their addresses.
+    """into = Σ_k factors[k]·rows[k] over k < count, an even number above 0, by their addresses.
 
-    Rows of ``MANY`` float32 lie ``apart`` bytes from each other. Of four products at a time pairs are summed first.
+    Rows of ``MANY`` float32 lie ``apart`` bytes from each other. Products are summed in pairs first.
     """
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
@@ -200,12 +235,12 @@ def weigh_rows(typing: Context, factors: Value, rows: Value, apart: Value, count
         def part_of(row: ir.Value, part: int) -> ir.Value:
             return builder.add(row, ir.Constant(_I64, 4 * FEW * part))
 
-        begin, loop, end = builder.block, builder.append_basic_block("four"), builder.append_basic_block("done")
+        begin, loop, end = builder.block, builder.append_basic_block("pair"), builder.append_basic_block("done")
         builder.branch(loop)
         builder.position_at_end(loop)
         first, before = builder.phi(_I64), [builder.phi(kind) for _ in parts]
         weights, places = [], []
-        for j in range(4):
+        for j in range(2):
             k = builder.add(first, ir.Constant(_I64, j))
             factor = load_at(builder, builder.add(factors, builder.mul(k, ir.Constant(_I64, 4))), ir.FloatType())
             one = builder.insert_element(undefined, factor, ir.Constant(_I32, 0))
@@ -213,12 +248,12 @@ def weigh_rows(typing: Context, factors: Value, rows: Value, apart: Value, count
             places.append(builder.add(rows, builder.mul(k, apart)))
         after = []
         for part, total in zip(parts, before, strict=True):
-            a, b, c, d = (
+            a, b = (
                 builder.fmul(weight, load_at(builder, part_of(place, part), kind))
                 for weight, place in zip(weights, places, strict=True)
             )
-            after.append(builder.fadd(total, builder.fadd(builder.fadd(a, b), builder.fadd(c, d))))
-        following = builder.add(first, ir.Constant(_I64, 4))
+            after.append(builder.fadd(total, builder.fadd(a, b)))
+        following = builder.add(first, ir.Constant(_I64, 2))
         nothing = ir.Constant(kind, [0.0] * FEW)
         for phi, start, then in zip(
             [first, *before], [ir.Constant(_I64, 0), *[nothing] * len(before)], [following, *after], strict=True
@@ -279,7 +314,6 @@ __all__ = [
     "FEW",
     "GROUP",
     "MANY",
-    "add_row",
     "add_rows",
     "add_sums",
     "copy_row",
@@ -288,5 +322,6 @@ __all__ = [
     "own_line",
     "scatter_rows",
     "subtract_rows",
+    "sum_subsets",
     "weigh_rows",
 ]

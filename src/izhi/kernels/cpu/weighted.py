@@ -26,7 +26,6 @@ from izhi.kernels.cpu.events import (
     fire_often,
     list_steps,
     rows_of,
-    sum_subsets,
     sum_usual,
     sum_weights,
 )
@@ -58,9 +57,21 @@ from izhi.kernels.cpu.parallel import (
     number,
     share,
     wide_vectors,
+    zero_rows,
 )
-from izhi.kernels.cpu.recurrence import all_constants, in_fours
-from izhi.kernels.cpu.rows import GROUP, MANY, add_rows, add_sums, copy_row, fetch_row, list_bits, own_line, weigh_rows
+from izhi.kernels.cpu.recurrence import all_constants, in_pairs
+from izhi.kernels.cpu.rows import (
+    GROUP,
+    MANY,
+    add_rows,
+    add_sums,
+    copy_row,
+    fetch_row,
+    list_bits,
+    own_line,
+    sum_subsets,
+    weigh_rows,
+)
 from izhi.kernels.cpu.scalars import WORDS, codec, f32
 from izhi.kernels.dynamics import dynamics
 from izhi.kernels.events import WORD
@@ -123,7 +134,7 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
             fires = np.empty(several * together * PLACES * inputs, np.int32)
             starts = np.zeros((several, together, STARTS), np.int64)
         # Of one piece of memory, so that LLVM sees which of these lie apart from each other.
-        room = np.zeros((8 + rows_of_neuron, MANY), f32)
+        room = zero_rows(8 + rows_of_neuron, MANY)
         z, bias_of, current_of, usual, q = room[:4], room[4], room[5], room[7], room[8:]
         word = array_at(room[6].ctypes.data, MANY, np.uint32)
         s = all_constants(constants)
@@ -298,7 +309,7 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
         elif factored:
             outputs, w_above = number(data, 23), number(data, 22)
             g_above = array(data, 21, (steps, batch, outputs), f32)
-            of_outputs = np.zeros((outputs, MANY), f32)
+            of_outputs = zero_rows(outputs, MANY)
         else:
             grad_spikes, step_apart, sample_apart = number(data, 21), number(data, 22), number(data, 23)
         wide_vectors()
@@ -311,14 +322,14 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
             tiles = tile_memory(by_unit)
             configure_tiles(tiles, TILE_ROWS, TILE_ROWS)
         else:
-            subsets = np.zeros((WORD // GROUP if tabled else 1, 1 << GROUP, MANY), f32)
+            subsets = zero_rows((WORD // GROUP if tabled else 1) << GROUP, MANY)
             fires = np.zeros(WORD, np.int32)
         # Of one piece of memory, so that LLVM sees which of these lie apart from each other.
-        room = np.zeros((18 + rows_of_neuron + summed, MANY), f32)
+        room = zero_rows(18 + rows_of_neuron + summed, MANY)
         z, gz, then = room[:4], room[4:8], room[8:12]
         bias_of, bias_sum, current_of, arriving_spikes, made_t = room[12], room[13], room[14], room[15], room[16]
         nothing, q, total = room[17], room[18 : 18 + rows_of_neuron], room[18 + rows_of_neuron :]
-        path, made = np.zeros((WORD, states, MANY), f32), np.zeros((WORD, MANY), f32)
+        path, made = zero_rows(WORD * states, MANY), zero_rows(WORD, MANY)
         s = all_constants(constants)
         same = collect(p, 0)
         pieces = blocks * parts
@@ -366,9 +377,9 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
                         if hands_down:
                             for line in range(0, size_of_row, 64):
                                 own_line(grad_currents[b, begin + t, block].ctypes.data + line)
-                        x_t, path_t = currents[b, block, begin + t], path[t]
+                        x_t = currents[b, block, begin + t]
                         for k in range(states):
-                            copy_row(MANY, z[k].ctypes.data, path_t[k].ctypes.data)
+                            copy_row(MANY, z[k].ctypes.data, path[states * t + k].ctypes.data)
                         if t == length - 1 and not quantized:
                             break  # nothing asks for the state after the last step
                         _fetch(by_tiles, x_t.ctypes.data, current_of.ctypes.data)
@@ -387,7 +398,7 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
                         t = length - 1 - ahead
                         _fetch(by_tiles, currents[b, block, begin + t].ctypes.data, current_of.ctypes.data)
                         for k in range(states):
-                            copy_row(MANY, path[t, k].ctypes.data, then[k].ctypes.data)
+                            copy_row(MANY, path[states * t + k].ctypes.data, then[k].ctypes.data)
                         if factored and by_tiles:
                             copy_row(MANY, above + 4 * MANY * t, arriving_spikes.ctypes.data)
                         elif factored:
@@ -441,7 +452,7 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
                         of_word, found = words[b, c], places[b]
                         groups = (length + GROUP - 1) // GROUP
                         if tabled:
-                            sum_subsets(MANY, made, groups, subsets)
+                            sum_subsets(MANY, made.ctypes.data, length, subsets.ctypes.data)
                         for k in range(counts[b]):
                             of_input = of_weight[found[k]].ctypes.data
                             if tabled:
@@ -520,7 +531,7 @@ def backward(
     grad_currents = torch.empty(batch if hands_down else 0, steps, blocks, MANY, dtype=plan.dtype)
     factored, tabled = isinstance(grad_spikes, Factored), plan.dtype == torch.float32 and fire_often(events, MANY)
     if isinstance(grad_spikes, Factored):
-        as_taken = in_fours if plan.dtype == torch.float32 else partial(_tiles, chunks=chunks, blocks=blocks)
+        as_taken = in_pairs if plan.dtype == torch.float32 else partial(_tiles, chunks=chunks, blocks=blocks)
         arriving: tuple[int | Tensor, ...] = as_taken(grad_spikes)
     else:  # steps and samples may come in any order
         grad_spikes = grad_spikes if grad_spikes.stride(2) == 1 else grad_spikes.contiguous()
