@@ -10,9 +10,9 @@ def spikes_of_some(
     shape: tuple[int, int, int], density: float, active: float, seed: int, dtype: torch.dtype = torch.bfloat16,
     usual: float = 0.0,
 ) -> Tensor:  # fmt: skip
-    """Spikes (T, B, N) of which only a share of the inputs of each sample fires at all, a share of these usually."""
+    """Spikes (T, B, N): a share of the inputs of each sample fires at all, and of these a share usually or always."""
     random = torch.Generator().manual_seed(seed)
     fires = torch.rand(shape[1:], generator=random) < active
     spikes = torch.rand(shape, generator=random) < density
-    often = torch.rand(shape[1:], generator=random) < usual
-    return ((spikes ^ often) & fires).to(dtype)
+    often, never = (torch.rand(shape[1:], generator=random) < share for share in (usual, usual / 2))
+    return ((spikes & ~never ^ often) & fires).to(dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
@@ -13,6 +14,12 @@ paths = st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 3), max_size=5).map(
 @given(paths, paths)
 def test_different_paths_have_different_seeds(a: tuple[int, ...], b: tuple[int, ...]) -> None:
     assert (derive_seed(*a) == derive_seed(*b)) == (a == b)
+
+
+@given(paths)
+def test_seeds_are_numpys(path: tuple[int, ...]) -> None:
+    words = [len(path), *(word for number in path for word in (number % 2**32, number // 2**32))]
+    assert derive_seed(*path) == int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]) // 2
 
 
 def test_a_zero_at_the_end_is_part_of_the_path() -> None:

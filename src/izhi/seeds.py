@@ -68,7 +68,8 @@ def derive_seed(*path: int) -> int:
         if not 0 <= number < _WORD**2:
             raise ValueError(f"a seed's path has {number}, expected 0 to below 2^64")
         words += [number % _WORD, number // _WORD]
-    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]) >> 1
+    entropy = np.array(words, np.uint32)  # of a list numpy makes one in a slow way
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) >> 1
 
 
 __all__ = ["Purpose", "derive_seed"]

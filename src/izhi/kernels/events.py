@@ -35,6 +35,7 @@ class Events(NamedTuple):
             32, and anything behind them.
         steps: T.
         counted: what there is, where it was counted.
+        always: (B,) int32; how many of the inputs that fire, the first ones, do so in every step, where that was found.
     """
 
     words: Tensor
@@ -43,6 +44,7 @@ class Events(NamedTuple):
     gathered: Tensor
     steps: int
     counted: Totals | None = None
+    always: Tensor | None = None
 
     @property
     def totals(self) -> Totals:

@@ -144,12 +144,13 @@ class Descent:
         trainer, fabric, count = self.trainer, self.trainer.machine, len(self.samples)
         self.step.model.train()
         total = torch.zeros(3, device=fabric.device)
+        rank, places = fabric.global_rank, range(self.steps)
+        seeds = [derive_seed(trainer.seed, Purpose.BATCH, number, place, rank) for place in places]
         for place, (samples, labels) in enumerate(stream(self.samples, self._batches(number))):
             samples, labels = samples.to(fabric.device), labels.to(fabric.device)
             done = (number - 1 + place * trainer.batch_size / count) / trainer.epochs
             self._set_rates(self.schedule(done))
-            seed = derive_seed(trainer.seed, Purpose.BATCH, number, place, fabric.global_rank)
-            loss, output = self.step(samples, labels, seed, f"epoch {number}, step {place + 1}")
+            loss, output = self.step(samples, labels, seeds[place], f"epoch {number}, step {place + 1}")
             correct = (trainer.measure.predict(output) == labels).sum()
             total += torch.stack([loss * len(labels), correct, correct.new_tensor(len(labels))])
             progress(loss.item())

@@ -22,6 +22,7 @@ from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
     compile_kernel,
+    copy,
     copy_floats,
     four_numbers,
     launch,
@@ -64,24 +65,29 @@ def _listed() -> Kernel:
         counts = array(data, 5, batch, np.int32)
         totals = array(data, 6, (batch, 2), np.int64)
         gathered = array(data, 7, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
-        steps = number(data, 8)
+        steps, always = number(data, 8), array(data, 9, batch, np.int32)
         wide_vectors()
         worker, workers = share(data)
-        ever = np.zeros(inputs, np.uint32)
+        ever, never, others = np.zeros(inputs, np.uint32), np.zeros(inputs, np.uint32), np.zeros(inputs, np.int32)
         for b in range(worker * batch // workers, (worker + 1) * batch // workers):
-            spikes, visits, count, found = 0, 0, 0, places[b]
-            ever[:] = np.uint32(0)
+            spikes, visits, count, rest, found = 0, 0, 0, 0, places[b]
+            ever[:], never[:] = np.uint32(0), np.uint32(0)
             for c in range(chunks):
                 source, length = words[b, c], np.uint32(min(WORD, steps - WORD * c))
+                every = every_step(length)
                 for i in range(inputs):
                     ever[i] |= source[i]
+                    never[i] |= source[i] ^ every
                     bits = number_of_bits(source[i])
                     spikes += bits
                     visits += min(bits, np.uint32(length + np.uint32(1) - bits))
             for i in range(inputs):
-                found[count] = i
-                count += 1 if ever[i] else 0
-            counts[b], totals[b, 0], totals[b, 1] = count, spikes, visits
+                found[count], others[rest] = i, i
+                count += 0 if never[i] else 1
+                rest += 1 if ever[i] and never[i] else 0
+            copy(others, found[count:], rest)
+            always[b], counts[b], totals[b, 0], totals[b, 1] = count, count + rest, spikes, visits
+            count += rest
             for c in range(chunks):
                 source, target = words[b, c], gathered[b, c]
                 for k in range(count):
@@ -95,18 +101,26 @@ def _listed() -> Kernel:
 def listed(words: Tensor, steps: int) -> Events:
     """The events of words (B, ⌈T/32⌉, N)."""
     batch, chunks, inputs = words.shape
-    words, places, counts = words.contiguous(), words.new_empty(batch, inputs), words.new_empty(batch)
+    words, places = words.contiguous(), words.new_empty(batch, inputs)
+    counts, always = words.new_empty(batch), words.new_empty(batch)
     totals = torch.empty(batch, 2, dtype=torch.int64)
     room = -(-inputs // WORD) * WORD
     # Tiles may begin at any of the words and are read whole.
     gathered = words.new_empty(batch * chunks * room + WORD)[: batch * chunks * room].view(batch, chunks, room)
-    launch(_listed(), batch, chunks, inputs, words, places, counts, totals, gathered, steps, pieces=batch)
+    launch(_listed(), batch, chunks, inputs, words, places, counts, totals, gathered, steps, always, pieces=batch)
     spikes, visits = totals.numpy().sum(0).tolist()
-    return Events(words, places, counts, gathered, steps, Totals(spikes, visits, int(counts.numpy().sum())))
+    found = Totals(spikes, visits, int(counts.numpy().sum()))
+    return Events(words, places, counts, gathered, steps, found, always)
 
 
 #: Numbers that say where the steps of a word lie in a list of ``list_steps``, and places of it for each input.
 STARTS, PLACES = 2 * WORD + 2, WORD // 2
+
+
+@inlined
+def every_step(length: Value) -> Value:
+    """The word of an input that fires in all of so many steps, at least one."""
+    return np.uint32(np.uint32(0xFFFFFFFF) >> np.uint32(WORD - length))
 
 
 @inlined
@@ -133,7 +147,7 @@ def list_steps(
     Returns:
         How many places are taken then.
     """
-    limit, every = np.uint32((length + 1) // 2), np.uint32(0xFFFFFFFF) >> np.uint32(WORD - length)
+    limit, every = np.uint32((length + 1) // 2), every_step(length)
     usual, any_usual = of_steps[1], np.uint32(0)
     starts[0] = count
     for first in range(0, active, WORD):
@@ -390,6 +404,7 @@ __all__ = [
     "DENSE",
     "PLACES",
     "STARTS",
+    "every_step",
     "fire_often",
     "fits",
     "list_steps",
