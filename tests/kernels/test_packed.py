@@ -97,7 +97,7 @@ def lister() -> Callable[..., None]:
     def lists(data):  # type: ignore[no-untyped-def]
         active, length = number(data, 0), number(data, 1)
         groups = (active + 31) // 32
-        found, of_steps = array(data, 3, active, np.int32), np.zeros((2, groups, 32), np.uint32)
+        found, of_steps = array(data, 3, active, np.int32), np.zeros(64 * groups, np.uint32)
         fired = array(data, 4, active * events.PLACES, np.int32)
         starts = array(data, 5, events.STARTS, np.int64)
         events.list_steps(number(data, 2), found, active, length, of_steps, fired, starts, 0)

@@ -16,13 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from izhi.compiled import inlined
-from izhi.kernels.cpu.bits import lowest_bit, number_of_bits, transpose_words, turn_over
+from izhi.kernels.cpu.bits import number_of_bits, transpose_words, turn_over
 from izhi.kernels.cpu.matrix_unit import TILE_ROWS, transpose_floats
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
     compile_kernel,
-    copy,
     copy_floats,
     four_numbers,
     launch,
@@ -41,6 +40,7 @@ from izhi.kernels.cpu.rows import (
     copy_row,
     fetch_row,
     list_bits,
+    list_names,
     subtract_rows,
     sum_subsets,
 )
@@ -71,7 +71,8 @@ def _listed() -> Kernel:
         ever, never, others = np.zeros(inputs, np.uint32), np.zeros(inputs, np.uint32), np.zeros(inputs, np.int32)
         for b in range(worker * batch // workers, (worker + 1) * batch // workers):
             spikes, visits, count, rest, found = 0, 0, 0, 0, places[b]
-            ever[:], never[:] = np.uint32(0), np.uint32(0)
+            for i in range(inputs):
+                ever[i], never[i] = np.uint32(0), np.uint32(0)
             for c in range(chunks):
                 source, length = words[b, c], np.uint32(min(WORD, steps - WORD * c))
                 every = every_step(length)
@@ -85,7 +86,7 @@ def _listed() -> Kernel:
                 found[count], others[rest] = i, i
                 count += 0 if never[i] else 1
                 rest += 1 if ever[i] and never[i] else 0
-            copy(others, found[count:], rest)
+            copy_floats(others.ctypes.data, found.ctypes.data + 4 * count, rest)
             always[b], counts[b], totals[b, 0], totals[b, 1] = count, count + rest, spikes, visits
             count += rest
             for c in range(chunks):
@@ -138,7 +139,7 @@ def list_steps(
         found: which inputs these are.
         active: how many.
         length: steps, at most 32.
-        of_steps: room for two words for each group of 32 inputs and each step.
+        of_steps: room for 64 words for each group of 32 inputs.
         fired: room for ``PLACES`` for each input.
         starts: where those begin that usually fire, and then, for each step, the others that do and those that do not;
             where the last step ends. ``STARTS`` numbers at most.
@@ -147,38 +148,21 @@ def list_steps(
     Returns:
         How many places are taken then.
     """
-    limit, every = np.uint32((length + 1) // 2), every_step(length)
-    usual, any_usual = of_steps[1], np.uint32(0)
+    limit, every, any_usual = np.uint32((length + 1) // 2), every_step(length), np.uint32(0)
+    names, to, turned = found.ctypes.data, fired.ctypes.data, of_steps.ctypes.data
     starts[0] = count
     for first in range(0, active, WORD):
-        group = first // WORD
-        turned = usual[group].ctypes.data
-        word = turn_over(words + 4 * first, limit, every, turned)
-        transpose_words(turned, of_steps[0, group].ctypes.data)
-        usual[group, 0] = word
+        word = turn_over(words + 4 * first, limit, every, turned + 8 * first)
+        transpose_words(turned + 8 * first, turned + 8 * first + 4 * WORD)
+        of_steps[2 * first] = word
         any_usual |= word
-        while word != 0:
-            fired[count] = found[first + lowest_bit(word)]
-            count += 1
-            word = np.uint32(word & np.uint32(word - np.uint32(1)))
+        count = list_names(word, names + 4 * first, to, count)
     for t in range(length):
-        starts[1 + 2 * t] = count
-        for first in range(0, active, WORD):
-            group = first // WORD
-            word = np.uint32(of_steps[0, group, t] & ~usual[group, 0])
-            while word != 0:
-                fired[count] = found[first + lowest_bit(word)]
-                count += 1
-                word = np.uint32(word & np.uint32(word - np.uint32(1)))
-        starts[2 + 2 * t] = count
-        if any_usual != 0:
-            for first in range(0, active, WORD):
-                group = first // WORD
-                word = np.uint32(of_steps[0, group, t] & usual[group, 0])
-                while word != 0:
-                    fired[count] = found[first + lowest_bit(word)]
-                    count += 1
-                    word = np.uint32(word & np.uint32(word - np.uint32(1)))
+        for kind in range(2):
+            starts[1 + 2 * t + kind] = count
+            for first in range(0, 0 if kind and not any_usual else active, WORD):
+                word, often = of_steps[2 * first + WORD + t], of_steps[2 * first]
+                count = list_names(np.uint32(word & (often if kind else ~often)), names + 4 * first, to, count)
     starts[1 + 2 * length] = count
     return count
 
@@ -214,7 +198,7 @@ def _product(size: int) -> Kernel:
         out = array(data, 9, (steps, batch, blocks, size), f32)
         wide_vectors()
         worker, workers = share(data)
-        of_steps, usual = np.zeros((2, groups, WORD), np.uint32), zero_rows(1, size)[0]
+        of_steps, usual = np.zeros(2 * groups * WORD, np.uint32), zero_rows(1, size)[0]
         fired, starts = np.zeros(PLACES * inputs, np.int32), np.zeros(STARTS, np.int64)
         for b in range(worker * batch // workers, (worker + 1) * batch // workers):
             active, found = np.int64(counts[b]), places[b]

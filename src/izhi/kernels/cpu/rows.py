@@ -101,6 +101,34 @@ def list_bits(word: Value, first: Value, places: Value, count: Value) -> Value:
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def list_names(typing: Context, word: Value, names: Value, places: Value, count: Value) -> Value:
+    """Put the names of a word's bits behind so many places, int32 by their addresses; how many there are then."""
+
+    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
+        word, names, places, count = args
+        begin, loop, end = builder.block, builder.append_basic_block("bit"), builder.append_basic_block("done")
+        nothing, one, size = ir.Constant(_I32, 0), ir.Constant(_I64, 1), ir.Constant(_I64, 4)
+        builder.cbranch(builder.icmp_unsigned("!=", word, nothing), loop, end)
+        builder.position_at_end(loop)
+        left, k = builder.phi(_I32), builder.phi(_I64)
+        bit = builder.zext(builder.cttz(left, cgutils.true_bit), _I64)
+        name = load_at(builder, builder.add(names, builder.mul(bit, size)), _I32)
+        store_at(builder, name, builder.add(places, builder.mul(k, size)))
+        rest, following = builder.and_(left, builder.sub(left, ir.Constant(_I32, 1))), builder.add(k, one)
+        for phi, first, then in ((left, word, rest), (k, count, following)):
+            phi.add_incoming(first, begin)
+            phi.add_incoming(then, loop)
+        builder.cbranch(builder.icmp_unsigned("!=", rest, nothing), loop, end)
+        builder.position_at_end(end)
+        found = builder.phi(_I64)
+        found.add_incoming(count, begin)
+        found.add_incoming(following, loop)
+        return found
+
+    return types.int64(types.uint32, *[types.int64] * 3), generate
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
 def scatter_rows(typing: Context, rows: Value, places: Value, count: Value, into: Value) -> Value:
     """into[places[k]] += rows[k] over k < count, by their addresses; rows of ``MANY`` float32."""
 
@@ -332,6 +360,7 @@ __all__ = [
     "copy_row",
     "fetch_row",
     "list_bits",
+    "list_names",
     "own_line",
     "scatter_rows",
     "subtract_rows",

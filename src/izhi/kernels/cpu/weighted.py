@@ -132,9 +132,9 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
             configure_tiles(tiles, TILE_ROWS, steps - TILE_ROWS if TILE_ROWS < steps < WORD else TILE_ROWS)
         else:
             size_of_block = inputs * size_of_row
-            of_steps = np.zeros((2, most, WORD), np.uint32)
-            fires = np.empty(several * together * PLACES * inputs, np.int32)
-            starts = np.zeros((several, together, STARTS), np.int64)
+            of_steps = np.zeros(2 * most * WORD, np.uint32)
+            fires = np.zeros(several * together * PLACES * inputs, np.int32)
+            starts, who = np.zeros(several * together * STARTS, np.int64), fires.ctypes.data
         # Of one piece of memory, so that LLVM sees which of these lie apart from each other.
         room = zero_rows(8 + rows_of_neuron, MANY)
         z, bias_of, current_of, usual, q = room[:4], room[4], room[5], room[7], room[8:]
@@ -159,7 +159,7 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                     else:
                         for c in range(many):
                             length, of_words = min(WORD, steps - WORD * (beginning + c)), words[b, beginning + c]
-                            listed = starts[b - low, c]
+                            listed = starts[((b - low) * together + c) * STARTS :]
                             count = list_steps(
                                 of_words.ctypes.data, found, active, length, of_steps, fires, listed, count
                             )
@@ -217,8 +217,11 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                         for i in range(MANY):
                             word[i] = np.uint32(0)
                         if not by_tiles:
-                            rows_of_block = weight + block * size_of_block
-                            sum_usual(MANY, rows_of_block, fires.ctypes.data, starts[b - low, c], usual)
+                            rows_of_block, listed = (
+                                weight + block * size_of_block,
+                                starts[((b - low) * together + c) * STARTS :],
+                            )
+                            sum_usual(MANY, rows_of_block, who, listed, usual)
                         if keep:
                             for k in range(states):
                                 copy_row(MANY, z[k].ctypes.data, kept[b, block, beginning + c, k].ctypes.data)
@@ -228,9 +231,7 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                                 source = sums + c * size_of_sums + 256 * t
                                 round_and_widen(MANY, source, x_t.ctypes.data, current_of.ctypes.data)
                             else:
-                                sum_weights(
-                                    MANY, rows_of_block, fires.ctypes.data, starts[b - low, c], t, usual, current_of
-                                )
+                                sum_weights(MANY, rows_of_block, who, listed, t, usual, current_of)
                                 if keep:
                                     copy_row(MANY, current_of.ctypes.data, x_t.ctypes.data)
                             step = np.uint32(np.uint32(1) << np.uint32(t))
