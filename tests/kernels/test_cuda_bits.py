@@ -72,9 +72,8 @@ def test_words_and_lists_are_those_of_the_cpu(time: int, batch: int, inputs: int
     assert one.totals.spikes == two.totals.spikes == int(spikes.sum(dtype=torch.float32))
     assert (one.density, one.active) == (two.density, two.active)
     for b, count in enumerate(two.counts.tolist()):
-        found, order = two.places[b, :count].sort()  # which begins with inputs that always fire
-        assert torch.equal(one.places[b, :count].cpu(), found)
-        assert torch.equal(one.gathered[b, :, :count].cpu(), two.gathered[b, :, order])
+        assert torch.equal(one.places[b, :count].cpu(), two.places[b, :count])
+        assert torch.equal(one.gathered[b, :, :count].cpu(), two.gathered[b, :, :count])
 
 
 @quick

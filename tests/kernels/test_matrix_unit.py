@@ -203,7 +203,7 @@ def test_words_of_inputs_that_fire_lie_side_by_side(time: int, batch: int, input
     for b in range(batch):
         count = int(found.counts[b])
         places = found.places[b, :count].long()
-        assert torch.equal(words[b].any(0).nonzero().flatten(), places.sort()[0])
+        assert torch.equal(words[b].any(0).nonzero().flatten(), places)
         assert torch.equal(found.gathered[b, :, :count], words[b][:, places])
         assert not found.gathered[b, :, count : -(-count // 32) * 32].any()
     assert found.active == pytest.approx(float((words != 0).any(1).float().mean()))

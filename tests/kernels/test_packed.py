@@ -139,20 +139,6 @@ def test_the_inputs_that_fire_are_listed() -> None:
         assert torch.equal(found.places[b, : found.counts[b]].long(), expected)
 
 
-@pytest.mark.parametrize("steps", [1, 20, 32, 33, 70])
-def test_inputs_that_always_fire_are_listed_first(steps: int) -> None:
-    spikes = spikes_of((steps, 5, 90), 0.2)
-    spikes[:, 1:, ::4] = 1
-    found = PackedSpikes.pack(spikes).events()
-    assert found.always is not None
-    for b in range(5):
-        always, ever = spikes[:, b].all(0), spikes[:, b].any(0)
-        expected = torch.cat([always.nonzero(), (ever & ~always).nonzero()])[:, 0]
-        assert found.always[b] == always.sum()
-        assert torch.equal(found.places[b, : found.counts[b]].long(), expected)
-        assert torch.equal(found.gathered[b, :, : found.counts[b]], found.words[b][:, expected])
-
-
 def test_sparse_spikes_skip_the_dense_product(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_: object) -> Tensor:
         raise AssertionError("a dense product")

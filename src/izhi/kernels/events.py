@@ -29,13 +29,12 @@ class Events(NamedTuple):
 
     Attributes:
         words: (B, ⌈T/32⌉, N), bits along time.
-        places: (B, N) int32; the inputs of each sample that fire, and anything behind them.
+        places: (B, N) int32; the inputs of each sample that fire, in ascending order, and anything behind them.
         counts: (B,) int32; how many those are.
         gathered: (B, ⌈T/32⌉, ⌈N/32⌉·32); the words of the inputs that fire side by side, zeros up to whole groups of
             32, and anything behind them.
         steps: T.
         counted: what there is, where it was counted.
-        always: (B,) int32; how many of the inputs that fire, the first ones, do so in every step, where that was found.
     """
 
     words: Tensor
@@ -44,7 +43,6 @@ class Events(NamedTuple):
     gathered: Tensor
     steps: int
     counted: Totals | None = None
-    always: Tensor | None = None
 
     @property
     def totals(self) -> Totals:

@@ -1,6 +1,7 @@
 """Products of spikes that only visit the spikes, of the inputs that fire at all in a sample.
 
-The current of a step is the sum of the weights' rows of the inputs that fire in it. Which those are is listed once for
+The current of a step is the sum of the weights' rows of the inputs that fire in it; of those that usually fire it is
+made once for a word of steps, and less the rows of those that do not in a step. Which those are is listed once for
 a sample, which then goes through the columns in blocks, whose sum stays in registers. The gradient of an input's
 weights is the sum, over samples, of the currents' gradients in the steps in which it fires. Where inputs fire often,
 the sums of every subset of four steps are made first, for all inputs of a sample, and each input then adds one of them
@@ -65,30 +66,24 @@ def _listed() -> Kernel:
         counts = array(data, 5, batch, np.int32)
         totals = array(data, 6, (batch, 2), np.int64)
         gathered = array(data, 7, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
-        steps, always = number(data, 8), array(data, 9, batch, np.int32)
+        steps = number(data, 8)
         wide_vectors()
         worker, workers = share(data)
-        ever, never, others = np.zeros(inputs, np.uint32), np.zeros(inputs, np.uint32), np.zeros(inputs, np.int32)
+        ever = np.zeros(inputs, np.uint32)
         for b in range(worker * batch // workers, (worker + 1) * batch // workers):
-            spikes, visits, count, rest, found = 0, 0, 0, 0, places[b]
-            for i in range(inputs):
-                ever[i], never[i] = np.uint32(0), np.uint32(0)
+            spikes, visits, count, found = 0, 0, 0, places[b]
+            ever[:] = np.uint32(0)
             for c in range(chunks):
                 source, length = words[b, c], np.uint32(min(WORD, steps - WORD * c))
-                every = every_step(length)
                 for i in range(inputs):
                     ever[i] |= source[i]
-                    never[i] |= source[i] ^ every
                     bits = number_of_bits(source[i])
                     spikes += bits
                     visits += min(bits, np.uint32(length + np.uint32(1) - bits))
             for i in range(inputs):
-                found[count], others[rest] = i, i
-                count += 0 if never[i] else 1
-                rest += 1 if ever[i] and never[i] else 0
-            copy_floats(others.ctypes.data, found.ctypes.data + 4 * count, rest)
-            always[b], counts[b], totals[b, 0], totals[b, 1] = count, count + rest, spikes, visits
-            count += rest
+                found[count] = i
+                count += 1 if ever[i] else 0
+            counts[b], totals[b, 0], totals[b, 1] = count, spikes, visits
             for c in range(chunks):
                 source, target = words[b, c], gathered[b, c]
                 for k in range(count):
@@ -102,26 +97,19 @@ def _listed() -> Kernel:
 def listed(words: Tensor, steps: int) -> Events:
     """The events of words (B, ⌈T/32⌉, N)."""
     batch, chunks, inputs = words.shape
-    words, places = words.contiguous(), words.new_empty(batch, inputs)
-    counts, always = words.new_empty(batch), words.new_empty(batch)
+    words, places, counts = words.contiguous(), words.new_empty(batch, inputs), words.new_empty(batch)
     totals = torch.empty(batch, 2, dtype=torch.int64)
     room = -(-inputs // WORD) * WORD
     # Tiles may begin at any of the words and are read whole.
     gathered = words.new_empty(batch * chunks * room + WORD)[: batch * chunks * room].view(batch, chunks, room)
-    launch(_listed(), batch, chunks, inputs, words, places, counts, totals, gathered, steps, always, pieces=batch)
+    launch(_listed(), batch, chunks, inputs, words, places, counts, totals, gathered, steps, pieces=batch)
     spikes, visits = totals.numpy().sum(0).tolist()
     found = Totals(spikes, visits, int(counts.numpy().sum()))
-    return Events(words, places, counts, gathered, steps, found, always)
+    return Events(words, places, counts, gathered, steps, found)
 
 
 #: Numbers that say where the steps of a word lie in a list of ``list_steps``, and places of it for each input.
 STARTS, PLACES = 2 * WORD + 2, WORD // 2
-
-
-@inlined
-def every_step(length: Value) -> Value:
-    """The word of an input that fires in all of so many steps, at least one."""
-    return np.uint32(np.uint32(0xFFFFFFFF) >> np.uint32(WORD - length))
 
 
 @inlined
@@ -148,7 +136,8 @@ def list_steps(
     Returns:
         How many places are taken then.
     """
-    limit, every, any_usual = np.uint32((length + 1) // 2), every_step(length), np.uint32(0)
+    limit, every = np.uint32((length + 1) // 2), np.uint32(np.uint32(0xFFFFFFFF) >> np.uint32(WORD - length))
+    any_usual = np.uint32(0)
     names, to, turned = found.ctypes.data, fired.ctypes.data, of_steps.ctypes.data
     starts[0] = count
     for first in range(0, active, WORD):
@@ -199,7 +188,7 @@ def _product(size: int) -> Kernel:
         wide_vectors()
         worker, workers = share(data)
         of_steps, usual = np.zeros(2 * groups * WORD, np.uint32), zero_rows(1, size)[0]
-        fired, starts = np.zeros(PLACES * inputs, np.int32), np.zeros(STARTS, np.int64)
+        fired, starts = np.empty(PLACES * inputs, np.int32), np.zeros(STARTS, np.int64)
         for b in range(worker * batch // workers, (worker + 1) * batch // workers):
             active, found = np.int64(counts[b]), places[b]
             for c in range(chunks):
@@ -388,7 +377,6 @@ __all__ = [
     "DENSE",
     "PLACES",
     "STARTS",
-    "every_step",
     "fire_often",
     "fits",
     "list_steps",

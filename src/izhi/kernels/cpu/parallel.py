@@ -126,7 +126,7 @@ def _array(
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def from_line(typing: Context, owner: Value, shape: Value) -> Value:
+def _from_line(typing: Context, owner: Value, shape: Value) -> Value:
     """An array of float32 in the memory of another, which it keeps alive, from the first line of the cache there on."""
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
@@ -147,7 +147,13 @@ def from_line(typing: Context, owner: Value, shape: Value) -> Value:
 @inlined
 def zero_rows(count: Value, size: Value) -> Value:
     """Zeros in float32, (count, size), that begin with a line of the cache: what lies across two takes longer."""
-    return from_line(np.zeros(count * size + _LINE // 4, np.float32), (count, size))
+    return _from_line(np.zeros(count * size + _LINE // 4, np.float32), (count, size))
+
+
+@inlined
+def empty_rows(count: Value, size: Value) -> Value:
+    """The same of any numbers, for what is written before it is read."""
+    return _from_line(np.empty(count * size + _LINE // 4, np.float32), (count, size))
 
 
 def _array_type(shape: Value, dtype: Value) -> Value:

@@ -39,7 +39,7 @@ from izhi.kernels.cpu.parallel import (
     array,
     compile_kernel,
     copy,
-    from_line,
+    empty_rows,
     launch,
     number,
     share,
@@ -220,9 +220,7 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
         room = zero_rows(11 + rows + summed, most + MANY)
         z, gz, q, total = room[:4], room[4:8], room[8 : 8 + rows], room[11 + rows :]
         bias_of, bias_sum, made = room[8 + rows], room[9 + rows], room[10 + rows]
-        path = from_line(
-            np.empty(4 * min(keep_every, steps) * most + 16, np.float32), (4 * min(keep_every, steps), most)
-        )
+        path = empty_rows(4 * min(keep_every, steps), most)
         for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
             start = block * most
             size = min(most, lanes - start)

@@ -248,18 +248,6 @@ def sum_subsets(size: Value, rows: Value, length: Value, sums: Value) -> None:
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def add_row(typing: Context, row: Value, into: Value) -> Value:
-    """into += row, of ``MANY`` float32, by their addresses."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        kind = ir.VectorType(ir.FloatType(), MANY)
-        store_at(builder, builder.fadd(load_at(builder, args[1], kind), load_at(builder, args[0], kind)), args[1])
-        return context.get_dummy_value()
-
-    return types.none(*[types.int64] * 2), generate
-
-
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
 def weigh_rows(typing: Context, factors: Value, rows: Value, apart: Value, count: Value, into: Value) -> Value:
     """into = Σ_k factors[k]·rows[k] over k < count, an even number above 0, by their addresses.
 
@@ -354,7 +342,6 @@ __all__ = [
     "FEW",
     "GROUP",
     "MANY",
-    "add_row",
     "add_rows",
     "add_sums",
     "copy_row",

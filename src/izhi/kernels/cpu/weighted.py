@@ -23,7 +23,6 @@ from izhi.kernels.cpu.event_tiles import TOGETHER, add_products, aligned, gather
 from izhi.kernels.cpu.events import (
     PLACES,
     STARTS,
-    every_step,
     fire_often,
     list_steps,
     rows_of,
@@ -64,7 +63,6 @@ from izhi.kernels.cpu.recurrence import all_constants, in_pairs
 from izhi.kernels.cpu.rows import (
     GROUP,
     MANY,
-    add_row,
     add_rows,
     add_sums,
     copy_row,
@@ -133,7 +131,7 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
         else:
             size_of_block = inputs * size_of_row
             of_steps = np.zeros(2 * most * WORD, np.uint32)
-            fires = np.zeros(several * together * PLACES * inputs, np.int32)
+            fires = np.empty(several * together * PLACES * inputs, np.int32)
             starts, who = np.zeros(several * together * STARTS, np.int64), fires.ctypes.data
         # Of one piece of memory, so that LLVM sees which of these lie apart from each other.
         room = zero_rows(8 + rows_of_neuron, MANY)
@@ -307,15 +305,14 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
         grad_p = array(data, 18, (parts, blocks, summed, MANY), f32)
         grad_weight = array(data, 19, (parts, blocks, inputs, MANY), f32)
         grad_currents = array(data, 20, (batch, steps, blocks, MANY), element)
-        always = array(data, 21, batch, np.int32)
         if factored and by_tiles:
-            upper, weight_above = number(data, 22), number(data, 23)
+            upper, weight_above = number(data, 21), number(data, 22)
         elif factored:
-            outputs, w_above = number(data, 24), number(data, 23)
-            g_above = array(data, 22, (steps, batch, outputs), f32)
+            outputs, w_above = number(data, 23), number(data, 22)
+            g_above = array(data, 21, (steps, batch, outputs), f32)
             of_outputs = zero_rows(outputs, MANY)
         else:
-            grad_spikes, step_apart, sample_apart = number(data, 22), number(data, 23), number(data, 24)
+            grad_spikes, step_apart, sample_apart = number(data, 21), number(data, 22), number(data, 23)
         wide_vectors()
         worker, workers = share(data)
         if by_tiles:
@@ -329,10 +326,10 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
             subsets = zero_rows((WORD // GROUP if tabled else 1) << GROUP, MANY)
             fires = np.zeros(WORD, np.int32)
         # Of one piece of memory, so that LLVM sees which of these lie apart from each other.
-        room = zero_rows(19 + rows_of_neuron + summed, MANY)
+        room = zero_rows(18 + rows_of_neuron + summed, MANY)
         z, gz, then = room[:4], room[4:8], room[8:12]
         bias_of, bias_sum, current_of, arriving_spikes, made_t = room[12], room[13], room[14], room[15], room[16]
-        nothing, whole, q, total = room[17], room[18], room[19 : 19 + rows_of_neuron], room[19 + rows_of_neuron :]
+        nothing, q, total = room[17], room[18 : 18 + rows_of_neuron], room[18 + rows_of_neuron :]
         path, made = zero_rows(WORD * states, MANY), zero_rows(WORD, MANY)
         s = all_constants(constants)
         same = collect(p, 0)
@@ -455,15 +452,9 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
                     else:
                         of_word, found = words[b, c], places[b]
                         groups = (length + GROUP - 1) // GROUP
-                        usual = np.int64(always[b]) if tabled else 0
                         if tabled:
                             sum_subsets(MANY, made.ctypes.data, length, subsets.ctypes.data)
-                        if usual:
-                            copy_row(MANY, nothing.ctypes.data, whole.ctypes.data)
-                            add_sums(MANY, subsets.ctypes.data, every_step(length), groups, whole.ctypes.data)
-                        for k in range(usual):
-                            add_row(whole.ctypes.data, of_weight[found[k]].ctypes.data)
-                        for k in range(usual, counts[b]):
+                        for k in range(counts[b]):
                             of_input = of_weight[found[k]].ctypes.data
                             if tabled:
                                 add_sums(MANY, subsets.ctypes.data, of_word[k], groups, of_input)
@@ -539,7 +530,6 @@ def backward(
     grad_p = torch.empty(parts, blocks, len(plan.summed), MANY)
     grad_weight = torch.empty(parts, blocks, inputs, MANY)
     grad_currents = torch.empty(batch if hands_down else 0, steps, blocks, MANY, dtype=plan.dtype)
-    assert events.always is not None  # as it is from kernels of the CPU
     factored, tabled = isinstance(grad_spikes, Factored), plan.dtype == torch.float32 and fire_often(events, MANY)
     if isinstance(grad_spikes, Factored):
         as_taken = in_pairs if plan.dtype == torch.float32 else partial(_tiles, chunks=chunks, blocks=blocks)
@@ -551,7 +541,7 @@ def backward(
         _backward(plan, factored, tabled, hands_down), steps, batch, chunks, inputs, *events[1:4], neurons, blocks,
         parts, call.bias, call.coefficients, call.constants, currents, kept, 0 if grad_last is None else grad_last,
         0 if grad_first is None else grad_first, grad_bias, grad_p,
-        grad_weight, grad_currents, events.always, *arriving, pieces=blocks * parts,
+        grad_weight, grad_currents, *arriving, pieces=blocks * parts,
     )  # fmt: skip
     return LayerGradients(
         turned(grad_weight, neurons),
