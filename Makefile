@@ -51,6 +51,8 @@ $(NIR)/installed: tests/exchange/requirements.txt | $(VENV)/installed-tests
 			> $$($(NIR)/bin/python -c 'import site; print(site.getsitepackages()[0])')/izhi.pth \
 		&& $(NIR)/bin/python -m pip install --quiet --no-deps -r $< && touch $@
 
+# Hundreds of processes are started, which would compile Izhi's modules anew where none may be kept.
+test: export PYTHONDONTWRITEBYTECODE =
 test: lint $(PYNQ)/installed $(NIR)/installed
 	IZHI_PYNQ=$$(test -e $(PYNQ)/installed && echo $(CURDIR)/$(PYNQ)/bin/python) \
 	IZHI_NIR=$$(test -e $(NIR)/installed && echo $(CURDIR)/$(NIR)/bin/python) \

@@ -1,6 +1,9 @@
 """``python -m izhi`` is ``izhi``."""
 
 import sys
+from typing import NoReturn
+
+from izhi import processes
 
 
 def start() -> int:
@@ -14,5 +17,10 @@ def start() -> int:
         return 130
 
 
+def program() -> NoReturn:
+    """As ``start``, and the end of the process."""
+    processes.end(start())
+
+
 if __name__ == "__main__":
-    sys.exit(start())
+    program()

@@ -6,9 +6,8 @@ The cache lies where Numba puts it: beside the source, in the user's cache, or i
 from __future__ import annotations
 
 import contextlib
-import gc
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +18,8 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.typed_passes import NopythonRewrites
 from numba.core.untyped_passes import InlineClosureLikes
 from numba.extending import register_jitable
+
+from izhi.processes import without_collection
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -107,18 +108,6 @@ def kept(function: Any) -> Any:
     return function
 
 
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without looking for garbage, of which a compiler's many small objects are hardly any: an eighth of its time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
 def callback(signature: Any, function: Callable[..., Any], **options: Any) -> Any:
     """What ``numba.cfunc`` makes of a function, kept on disk if there is a folder for it."""
     made: Any = CFunc(
@@ -126,7 +115,7 @@ def callback(signature: Any, function: Callable[..., Any], **options: Any) -> An
     )
     with contextlib.suppress(RuntimeError, OSError):  # no such folder
         made._cache = _Cache(function)
-    with _no_collection():
+    with without_collection():
         made.compile()
     return made
 

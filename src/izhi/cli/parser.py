@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+from izhi import processes
 from izhi.data import functions
 from izhi.errors import SettingError, shown, unknown
 from izhi.version import __version__
@@ -128,4 +129,4 @@ def run(arguments: argparse.Namespace) -> None:
     if check is not None:
         check(arguments)
     module, _, name = str(arguments.place).partition(".")
-    getattr(import_module(f"izhi.cli.{module}"), name)(arguments)
+    getattr(processes.load(f"izhi.cli.{module}"), name)(arguments)

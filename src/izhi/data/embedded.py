@@ -15,6 +15,7 @@ from izhi.data.download import Progress
 from izhi.data.samples import Samples
 from izhi.data.source import Part
 from izhi.errors import SettingError
+from izhi.processes import without_collection
 
 #: A fifth of each class is set apart for testing, by this seed, the same for every run.
 TEST_SHARE, TEST_SEED = 0.2, 0
@@ -54,7 +55,8 @@ class Embedded:
 
     def load(self, folder: Path) -> Dataset:
         """The data set; SettingError if it has fewer features than are to be kept."""
-        from sklearn import datasets
+        with without_collection():
+            from sklearn import datasets
 
         bunch = getattr(datasets, f"load_{self.name}")()
         x, y = bunch.data, bunch.target

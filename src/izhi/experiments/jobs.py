@@ -7,6 +7,7 @@ one that can be given to runs one after another as well ($OMP_NUM_THREADS).
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -211,6 +212,7 @@ def _begin(messages: Any, lifeline: Connection) -> None:
     global _messages
     _messages = messages
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
+    atexit.register(os._exit, 0)  # as ``processes.end`` does; multiprocessing has done the rest by then
 
     def end_with_the_first_process() -> None:
         multiprocessing.connection.wait([lifeline])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from izhi import processes
 from izhi.calls import with_room
 from izhi.experiments.benchmark.ours import OURS
 from izhi.experiments.benchmark.peers import PEERS
@@ -74,3 +75,4 @@ if __name__ == "__main__":
     request = json.loads(sys.argv[1])
     result = measure(request["name"], Work(**request["work"]), request["threads"], request["repeats"])
     print(json.dumps(result))
+    processes.end(0)
