@@ -21,7 +21,7 @@ OPTIONAL = {
     "numba": "fixed.compiled fixed.fast ip.fast",
 }  # fmt: skip
 #: What of Izhi itself it stands on.
-BELOW = {"izhi", "izhi.compiled", "izhi.errors", "izhi.files", "izhi.seeds", "izhi.version"}
+BELOW = {"izhi", "izhi.compiled", "izhi.errors", "izhi.files", "izhi.processes", "izhi.seeds", "izhi.version"}
 
 IMPORTS = """
 import importlib, json, pkgutil, sys
