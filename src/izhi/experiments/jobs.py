@@ -71,6 +71,9 @@ class Together:
         listen: a listener for a job.
         report: told, in a line, of a job that failed.
         prepare: called in each process before its job; a function of a module, so that it can be sent there.
+
+    Raises:
+        SettingError: if there is no such cluster, or Ray is not installed, or no job may be done.
     """
 
     jobs: int | None
@@ -82,6 +85,12 @@ class Together:
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
             raise SettingError(f"jobs is {self.jobs}, expected at least 1")
+        # Before anything is written for runs that there is no place for; a cluster here is started when they begin.
+        if self.ray == "local":
+            _ray()
+        elif self.ray is not None:
+            with _cluster(self.ray, self.jobs):
+                pass
 
     def run(self, jobs: Sequence[Job[Found]], keep: Callable[[Found], None] = lambda found: None) -> list[Found]:
         """Do all jobs; what they give, in their order. ``keep`` is told what each gives as soon as it has ended.
@@ -91,7 +100,7 @@ class Together:
 
         Raises:
             IzhiError: after all other jobs, of the first job that failed; or if a process was killed.
-            SettingError: if there is no such cluster, or Ray is not installed.
+            SettingError: if the cluster is there no more.
         """
         found: dict[int, Found] = {}
         failed: dict[int, IzhiError] = {}
@@ -273,31 +282,47 @@ def _require_answer(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
+def _ray() -> Any:
+    """The package, if it is installed."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would send them to its makers
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of what it will change
+    try:
+        import ray
+    except ImportError:
+        raise SettingError("ray is not installed; pip install 'izhi[ray]'") from None
+    return ray
+
+
+@contextlib.contextmanager
+def _cluster(address: str, jobs: int | None) -> Iterator[Any]:
+    """Ray, connected to a cluster, or to one that is started here for so many jobs, whose processes end with it."""
+    ray = _ray()
+    where: dict[str, object] = {"address": address}
+    if address == "local":
+        where |= {"num_cpus": jobs or os.cpu_count() or 1, "include_dashboard": False}
+    try:
+        _require_answer(address)
+        ray.init(**where, logging_level="ERROR", log_to_driver=False)
+    except Exception as error:  # of many kinds
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SettingError(
+            f"ray is {shown(address)}, where no cluster answers ({shown(reason)}); start one by ray start --head,"
+            " or give --ray local"
+        ) from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
 @contextlib.contextmanager
 def _on_ray(
     jobs: Sequence[Job[Found]], workers: Together, listeners: Sequence[JobListener]
 ) -> Iterator[list[Future[Found | IzhiError]]]:
     """Processes of a Ray cluster, whose machines see the same files as this one."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would send them to its makers
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of what it will change
-    try:
-        import ray
+    with _cluster(str(workers.ray), workers.jobs) as ray:
         from ray.util.queue import Queue
-    except ImportError:
-        raise SettingError("ray is not installed; pip install 'izhi[ray]'") from None
-    where: dict[str, object] = {"address": workers.ray}
-    if workers.ray == "local":
-        where |= {"num_cpus": workers.jobs or os.cpu_count() or 1, "include_dashboard": False}
-    try:
-        _require_answer(str(workers.ray))
-        ray.init(**where, logging_level="ERROR", log_to_driver=False)
-    except Exception as error:  # of many kinds
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise SettingError(
-            f"ray is {shown(workers.ray)}, where no cluster answers ({shown(reason)}); start one by ray start --head,"
-            " or give --ray local"
-        ) from None
-    try:
+
         cores = int(ray.cluster_resources().get("CPU", 1))
         at_once = min(workers.jobs or cores, cores)
         share = max(1, cores // at_once)
@@ -311,8 +336,6 @@ def _on_ray(
         yield [ref.future() for ref in refs]
         messages.put(None)
         hearing.join()
-    finally:
-        ray.shutdown()  # which ends the processes of its jobs
 
 
 __all__ = ["Job", "JobListener", "SilentJob", "Together", "check", "threads"]
