@@ -104,8 +104,7 @@ def listed(words: Tensor, steps: int) -> Events:
     gathered = words.new_empty(batch * chunks * room + WORD)[: batch * chunks * room].view(batch, chunks, room)
     launch(_listed(), batch, chunks, inputs, words, places, counts, totals, gathered, steps, pieces=batch)
     spikes, visits = totals.numpy().sum(0).tolist()
-    found = Totals(spikes, visits, int(counts.numpy().sum()))
-    return Events(words, places, counts, gathered, steps, found)
+    return Events(words, places, counts, gathered, steps, Totals(spikes, visits, int(counts.numpy().sum())))
 
 
 #: Numbers that say where the steps of a word lie in a list of ``list_steps``, and places of it for each input.

@@ -28,7 +28,7 @@ from numba import types
 from torch import Tensor
 
 from izhi.compiled import inlined
-from izhi.kernels.cpu.scalars import load_at, store_at
+from izhi.kernels.cpu.scalars import load_at, repeat, store_at
 from izhi.kernels.vocabulary import Value
 
 if TYPE_CHECKING:
@@ -115,16 +115,13 @@ def _moved(builder: IRBuilder, address: ir.Value, by: int | ir.Value) -> ir.Valu
 
 def _for_rows(builder: IRBuilder, count: ir.Value, body: Callable[[ir.Value], None]) -> None:
     """Do something for each row of a tile, of which there is one at least."""
-    begin, loop, end = builder.block, builder.append_basic_block("row"), builder.append_basic_block("done")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    k = builder.phi(_I64)
-    body(k)
-    following = builder.add(k, ir.Constant(_I64, 1))
-    k.add_incoming(ir.Constant(_I64, 0), begin)
-    k.add_incoming(following, builder.block)
-    builder.cbranch(builder.icmp_signed("<", following, count), loop, end)
-    builder.position_at_end(end)
+
+    def turn(k: ir.Value) -> tuple[Sequence[ir.Value], ir.Value]:
+        body(k)
+        following = builder.add(k, ir.Constant(_I64, 1))
+        return (following,), builder.icmp_signed("<", following, count)
+
+    repeat(builder, (ir.Constant(_I64, 0),), turn)
 
 
 def _tile(builder: IRBuilder, tiles: ir.Value, number: int) -> ir.Value:
@@ -162,28 +159,23 @@ def _multiplier(module: ir.Module, rows: int) -> ir.Function:
     sums, left, right = function.args
     kind = ir.FunctionType(_SUMS, [_SUMS, _PAIRS, _PAIRS])
     multiply = module.declare_intrinsic("llvm.x86.avx512bf16.dpbf16ps.512", (), kind)
-    begin, loop, end = builder.block, builder.append_basic_block("pair"), builder.append_basic_block("done")
-    first = [load_at(builder, _moved(builder, sums, 64 * row), _SUMS, 64) for row in range(rows)]
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    k, before = builder.phi(_I64), [builder.phi(_SUMS) for _ in range(rows)]
-    of_right = load_at(builder, _moved(builder, right, builder.mul(k, ir.Constant(_I64, 64))), _PAIRS, 64)
-    of_left = _moved(builder, left, builder.mul(k, ir.Constant(_I64, 4)))
     undefined, nought = ir.Constant(ir.VectorType(_I32, 16), ir.Undefined), ir.Constant(_I32, 0)
-    after = []
+
+    def add_pair(k: ir.Value, *totals: ir.Value) -> tuple[Sequence[ir.Value], ir.Value]:
+        of_right = load_at(builder, _moved(builder, right, builder.mul(k, ir.Constant(_I64, 64))), _PAIRS, 64)
+        of_left = _moved(builder, left, builder.mul(k, ir.Constant(_I64, 4)))
+        after = []
+        for row, total in enumerate(totals):
+            pair = builder.insert_element(undefined, load_at(builder, _moved(builder, of_left, 64 * row), _I32), nought)
+            spread = builder.shuffle_vector(pair, undefined, ir.Constant(undefined.type, [0] * 16))
+            after.append(builder.call(multiply, [total, builder.bitcast(spread, _PAIRS), of_right]))
+        following = builder.add(k, ir.Constant(_I64, 1))
+        return (following, *after), builder.icmp_signed("<", following, ir.Constant(_I64, TILE_ROWS))
+
+    first = [load_at(builder, _moved(builder, sums, 64 * row), _SUMS, 64) for row in range(rows)]
+    _, *found = repeat(builder, (ir.Constant(_I64, 0), *first), add_pair)
     for row in range(rows):
-        pair = builder.insert_element(undefined, load_at(builder, _moved(builder, of_left, 64 * row), _I32), nought)
-        spread = builder.shuffle_vector(pair, undefined, ir.Constant(undefined.type, [0] * 16))
-        after.append(builder.call(multiply, [before[row], builder.bitcast(spread, _PAIRS), of_right]))
-    following = builder.add(k, ir.Constant(_I64, 1))
-    phis = [(k, ir.Constant(_I64, 0), following), *zip(before, first, after, strict=True)]
-    for phi, start, then in phis:
-        phi.add_incoming(start, begin)
-        phi.add_incoming(then, loop)
-    builder.cbranch(builder.icmp_signed("<", following, ir.Constant(_I64, TILE_ROWS)), loop, end)
-    builder.position_at_end(end)
-    for row in range(rows):
-        builder.store(after[row], builder.inttoptr(_moved(builder, sums, 64 * row), _SUMS.as_pointer()), align=64)
+        builder.store(found[row], builder.inttoptr(_moved(builder, sums, 64 * row), _SUMS.as_pointer()), align=64)
     builder.ret_void()
     return function
 

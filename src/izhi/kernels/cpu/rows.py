@@ -12,7 +12,7 @@ from numba.core import cgutils
 
 from izhi.compiled import inlined
 from izhi.kernels.cpu.bits import lowest_bit
-from izhi.kernels.cpu.scalars import load_at, store_at
+from izhi.kernels.cpu.scalars import load_at, repeat, store_at
 from izhi.kernels.vocabulary import Value
 
 if TYPE_CHECKING:
@@ -39,26 +39,18 @@ def _adder(size: int, subtracts: bool = False) -> Value:
         ) -> ir.Value:
             kind = ir.VectorType(ir.FloatType(), size)
             rows, places, count, into = args
+            none = ir.Constant(_I64, 0)
 
-            begin, total = builder.block, load_at(builder, into, kind)
-            loop, end = builder.append_basic_block("row"), builder.append_basic_block("done")
-            builder.cbranch(builder.icmp_signed(">", count, ir.Constant(_I64, 0)), loop, end)
-            builder.position_at_end(loop)
-            k, before = builder.phi(_I64), builder.phi(kind)
-            place = builder.zext(
-                load_at(builder, builder.add(places, builder.mul(k, ir.Constant(_I64, 4))), _I32), _I64
-            )
-            row = load_at(builder, builder.add(rows, builder.mul(place, ir.Constant(_I64, 4 * size))), kind)
-            after = builder.fsub(before, row) if subtracts else builder.fadd(before, row)
-            following = builder.add(k, ir.Constant(_I64, 1))
-            for phi, first, then in ((k, ir.Constant(_I64, 0), following), (before, total, after)):
-                phi.add_incoming(first, begin)
-                phi.add_incoming(then, loop)
-            builder.cbranch(builder.icmp_signed("<", following, count), loop, end)
-            builder.position_at_end(end)
-            found = builder.phi(kind)
-            found.add_incoming(total, begin)
-            found.add_incoming(after, loop)
+            def add(k: ir.Value, total: ir.Value) -> tuple[Sequence[ir.Value], ir.Value]:
+                place = load_at(builder, builder.add(places, builder.mul(k, ir.Constant(_I64, 4))), _I32)
+                from_start = builder.mul(builder.zext(place, _I64), ir.Constant(_I64, 4 * size))
+                row = load_at(builder, builder.add(rows, from_start), kind)
+                after = builder.fsub(total, row) if subtracts else builder.fadd(total, row)
+                following = builder.add(k, ir.Constant(_I64, 1))
+                return (following, after), builder.icmp_signed("<", following, count)
+
+            starts = none, load_at(builder, into, kind)
+            _, found = repeat(builder, starts, add, builder.icmp_signed(">", count, none))
             store_at(builder, found, into)
             return context.get_dummy_value()
 
@@ -106,24 +98,16 @@ def list_names(typing: Context, word: Value, names: Value, places: Value, count:
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
         word, names, places, count = args
-        begin, loop, end = builder.block, builder.append_basic_block("bit"), builder.append_basic_block("done")
-        nothing, one, size = ir.Constant(_I32, 0), ir.Constant(_I64, 1), ir.Constant(_I64, 4)
-        builder.cbranch(builder.icmp_unsigned("!=", word, nothing), loop, end)
-        builder.position_at_end(loop)
-        left, k = builder.phi(_I32), builder.phi(_I64)
-        bit = builder.zext(builder.cttz(left, cgutils.true_bit), _I64)
-        name = load_at(builder, builder.add(names, builder.mul(bit, size)), _I32)
-        store_at(builder, name, builder.add(places, builder.mul(k, size)))
-        rest, following = builder.and_(left, builder.sub(left, ir.Constant(_I32, 1))), builder.add(k, one)
-        for phi, first, then in ((left, word, rest), (k, count, following)):
-            phi.add_incoming(first, begin)
-            phi.add_incoming(then, loop)
-        builder.cbranch(builder.icmp_unsigned("!=", rest, nothing), loop, end)
-        builder.position_at_end(end)
-        found = builder.phi(_I64)
-        found.add_incoming(count, begin)
-        found.add_incoming(following, loop)
-        return found
+        nothing, size = ir.Constant(_I32, 0), ir.Constant(_I64, 4)
+
+        def put(left: ir.Value, k: ir.Value) -> tuple[Sequence[ir.Value], ir.Value]:
+            bit = builder.zext(builder.cttz(left, cgutils.true_bit), _I64)
+            name = load_at(builder, builder.add(names, builder.mul(bit, size)), _I32)
+            store_at(builder, name, builder.add(places, builder.mul(k, size)))
+            rest = builder.and_(left, builder.sub(left, ir.Constant(_I32, 1)))
+            return (rest, builder.add(k, ir.Constant(_I64, 1))), builder.icmp_unsigned("!=", rest, nothing)
+
+        return repeat(builder, (word, count), put, builder.icmp_unsigned("!=", word, nothing))[1]
 
     return types.int64(types.uint32, *[types.int64] * 3), generate
 
@@ -135,19 +119,17 @@ def scatter_rows(typing: Context, rows: Value, places: Value, count: Value, into
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
         kind, size = ir.VectorType(ir.FloatType(), MANY), ir.Constant(_I64, 4 * MANY)
         rows, places, count, into = args
-        begin, loop, end = builder.block, builder.append_basic_block("row"), builder.append_basic_block("done")
-        builder.cbranch(builder.icmp_signed(">", count, ir.Constant(_I64, 0)), loop, end)
-        builder.position_at_end(loop)
-        k = builder.phi(_I64)
-        place = load_at(builder, builder.add(places, builder.mul(k, ir.Constant(_I64, 4))), _I32)
-        target = builder.add(into, builder.mul(builder.zext(place, _I64), size))
-        row = load_at(builder, builder.add(rows, builder.mul(k, size)), kind)
-        store_at(builder, builder.fadd(load_at(builder, target, kind), row), target)
-        following = builder.add(k, ir.Constant(_I64, 1))
-        k.add_incoming(ir.Constant(_I64, 0), begin)
-        k.add_incoming(following, loop)
-        builder.cbranch(builder.icmp_signed("<", following, count), loop, end)
-        builder.position_at_end(end)
+        none = ir.Constant(_I64, 0)
+
+        def add(k: ir.Value) -> tuple[Sequence[ir.Value], ir.Value]:
+            place = load_at(builder, builder.add(places, builder.mul(k, ir.Constant(_I64, 4))), _I32)
+            target = builder.add(into, builder.mul(builder.zext(place, _I64), size))
+            row = load_at(builder, builder.add(rows, builder.mul(k, size)), kind)
+            store_at(builder, builder.fadd(load_at(builder, target, kind), row), target)
+            following = builder.add(k, ir.Constant(_I64, 1))
+            return (following,), builder.icmp_signed("<", following, count)
+
+        repeat(builder, (none,), add, builder.icmp_signed(">", count, none))
         return context.get_dummy_value()
 
     return types.none(*[types.int64] * 4), generate
@@ -163,23 +145,16 @@ def _adder_of_sums(size: int) -> Value:
         ) -> ir.Value:
             kind = ir.VectorType(ir.FloatType(), size)
             tables, word, groups, into = args
-            begin, start = builder.block, load_at(builder, into, kind)
-            loop, end = builder.append_basic_block("group"), builder.append_basic_block("done")
-            builder.branch(loop)
-            builder.position_at_end(loop)
-            g, left, before = builder.phi(_I64), builder.phi(_I32), builder.phi(kind)
-            subset = builder.zext(builder.and_(left, ir.Constant(_I32, (1 << GROUP) - 1)), _I64)
-            place = builder.or_(builder.shl(g, ir.Constant(_I64, GROUP)), subset)
-            row = load_at(builder, builder.add(tables, builder.mul(place, ir.Constant(_I64, 4 * size))), kind)
-            after, following = builder.fadd(before, row), builder.add(g, ir.Constant(_I64, 1))
-            rest = builder.lshr(left, ir.Constant(_I32, GROUP))
-            pairs = ((g, ir.Constant(_I64, 0), following), (left, word, rest), (before, start, after))
-            for phi, first, then in pairs:
-                phi.add_incoming(first, begin)
-                phi.add_incoming(then, loop)
-            builder.cbranch(builder.icmp_signed("<", following, groups), loop, end)
-            builder.position_at_end(end)
-            store_at(builder, after, into)
+
+            def add(g: ir.Value, left: ir.Value, total: ir.Value) -> tuple[Sequence[ir.Value], ir.Value]:
+                subset = builder.zext(builder.and_(left, ir.Constant(_I32, (1 << GROUP) - 1)), _I64)
+                place = builder.or_(builder.shl(g, ir.Constant(_I64, GROUP)), subset)
+                row = load_at(builder, builder.add(tables, builder.mul(place, ir.Constant(_I64, 4 * size))), kind)
+                following, rest = builder.add(g, ir.Constant(_I64, 1)), builder.lshr(left, ir.Constant(_I32, GROUP))
+                return (following, rest, builder.fadd(total, row)), builder.icmp_signed("<", following, groups)
+
+            found = repeat(builder, (ir.Constant(_I64, 0), word, load_at(builder, into, kind)), add)
+            store_at(builder, found[2], into)
             return context.get_dummy_value()
 
         return types.none(types.int64, types.uint32, types.int64, types.int64), generate
@@ -263,34 +238,27 @@ def weigh_rows(typing: Context, factors: Value, rows: Value, apart: Value, count
         def part_of(row: ir.Value, part: int) -> ir.Value:
             return builder.add(row, ir.Constant(_I64, 4 * FEW * part))
 
-        begin, loop, end = builder.block, builder.append_basic_block("pair"), builder.append_basic_block("done")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        first, before = builder.phi(_I64), [builder.phi(kind) for _ in parts]
-        weights, places = [], []
-        for j in range(2):
-            k = builder.add(first, ir.Constant(_I64, j))
-            factor = load_at(builder, builder.add(factors, builder.mul(k, ir.Constant(_I64, 4))), ir.FloatType())
-            one = builder.insert_element(undefined, factor, ir.Constant(_I32, 0))
-            weights.append(builder.shuffle_vector(one, undefined, everywhere))
-            places.append(builder.add(rows, builder.mul(k, apart)))
-        after = []
-        for part, total in zip(parts, before, strict=True):
-            a, b = (
-                builder.fmul(weight, load_at(builder, part_of(place, part), kind))
-                for weight, place in zip(weights, places, strict=True)
-            )
-            after.append(builder.fadd(total, builder.fadd(a, b)))
-        following = builder.add(first, ir.Constant(_I64, 2))
+        def add_pair(first: ir.Value, *totals: ir.Value) -> tuple[Sequence[ir.Value], ir.Value]:
+            weights, places = [], []
+            for j in range(2):
+                k = builder.add(first, ir.Constant(_I64, j))
+                factor = load_at(builder, builder.add(factors, builder.mul(k, ir.Constant(_I64, 4))), ir.FloatType())
+                one = builder.insert_element(undefined, factor, ir.Constant(_I32, 0))
+                weights.append(builder.shuffle_vector(one, undefined, everywhere))
+                places.append(builder.add(rows, builder.mul(k, apart)))
+            after = []
+            for part, total in zip(parts, totals, strict=True):
+                a, b = (
+                    builder.fmul(weight, load_at(builder, part_of(place, part), kind))
+                    for weight, place in zip(weights, places, strict=True)
+                )
+                after.append(builder.fadd(total, builder.fadd(a, b)))
+            following = builder.add(first, ir.Constant(_I64, 2))
+            return (following, *after), builder.icmp_signed("<", following, count)
+
         nothing = ir.Constant(kind, [0.0] * FEW)
-        for phi, start, then in zip(
-            [first, *before], [ir.Constant(_I64, 0), *[nothing] * len(before)], [following, *after], strict=True
-        ):
-            phi.add_incoming(start, begin)
-            phi.add_incoming(then, loop)
-        builder.cbranch(builder.icmp_signed("<", following, count), loop, end)
-        builder.position_at_end(end)
-        for part, total in zip(parts, after, strict=True):
+        _, *found = repeat(builder, (ir.Constant(_I64, 0), *[nothing] * len(parts)), add_pair)
+        for part, total in zip(parts, found, strict=True):
             store_at(builder, total, part_of(into, part))
         return context.get_dummy_value()
 

@@ -12,7 +12,7 @@ from izhi.compiled import inlined
 from izhi.kernels.vocabulary import Scalar, Value, Vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from llvmlite import ir
     from llvmlite.ir import IRBuilder
@@ -31,6 +31,41 @@ def load_at(builder: IRBuilder, address: ir.Value, kind: ir.Type, align: int = 4
 def store_at(builder: IRBuilder, value: ir.Value, address: ir.Value) -> None:
     """Put a number or a vector of numbers of 32 bits at an address."""
     builder.store(value, builder.inttoptr(address, value.type.as_pointer()), align=4)
+
+
+def repeat(
+    builder: IRBuilder, starts: Sequence[ir.Value],
+    turn: Callable[..., tuple[Sequence[ir.Value], ir.Value]], enters: ir.Value | None = None,
+) -> list[ir.Value]:  # fmt: skip
+    """A loop, whose values stay in registers: what ``starts`` have become behind it.
+
+    Args:
+        builder: where it is written.
+        starts: values before the first turn.
+        turn: writes one, of the values before it; the values after it, and whether another one follows.
+        enters: whether there is a first turn; None where there always is.
+    """
+    begin, body, end = builder.block, builder.append_basic_block("turn"), builder.append_basic_block("done")
+    if enters is None:
+        builder.branch(body)
+    else:
+        builder.cbranch(enters, body, end)
+    builder.position_at_end(body)
+    before = [builder.phi(start.type) for start in starts]
+    after, follows = turn(*before)
+    last = builder.block
+    for phi, start, then in zip(before, starts, after, strict=True):
+        phi.add_incoming(start, begin)
+        phi.add_incoming(then, last)
+    builder.cbranch(follows, body, end)
+    builder.position_at_end(end)
+    if enters is None:
+        return list(after)
+    found = [builder.phi(start.type) for start in starts]
+    for phi, start, then in zip(found, starts, after, strict=True):
+        phi.add_incoming(start, begin)
+        phi.add_incoming(then, last)
+    return found
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]

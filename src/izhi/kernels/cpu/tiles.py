@@ -12,7 +12,7 @@ from numba.core import cgutils
 from torch import Tensor, nn
 
 from izhi.compiled import inlined
-from izhi.kernels.cpu.scalars import load_at, store_at
+from izhi.kernels.cpu.scalars import load_at, repeat, store_at
 from izhi.kernels.vocabulary import Value
 
 if TYPE_CHECKING:
@@ -58,24 +58,20 @@ def _multiply(
             return builder.add(start, builder.mul(apart, ir.Constant(_I64, 4 * m)))
 
         rows = [row(left, stride, m) for m in range(ROWS)]
-        begin, loop, end = builder.block, builder.append_basic_block("k"), builder.append_basic_block("done")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        k, sums = builder.phi(_I64), [builder.phi(kind) for _ in range(ROWS)]
-        of_right = load_at(builder, builder.add(right, builder.mul(k, ir.Constant(_I64, 4 * COLUMNS))), kind)
-        offset, following = builder.mul(k, ir.Constant(_I64, 4)), builder.add(k, ir.Constant(_I64, 1))
-        k.add_incoming(ir.Constant(_I64, 0), begin)
-        k.add_incoming(following, loop)
-        found = []
-        for address, total in zip(rows, sums, strict=True):
-            one = load_at(builder, builder.add(address, offset), number)
-            one = builder.insert_element(undefined, one, ir.Constant(_I32, 0))
-            factor = builder.shuffle_vector(one, undefined, everywhere)
-            found.append(builder.call(fused, [factor, of_right, total]))
-            total.add_incoming(ir.Constant(kind, [0.0] * COLUMNS), begin)
-            total.add_incoming(found[-1], loop)
-        builder.cbranch(builder.icmp_signed("<", following, count), loop, end)
-        builder.position_at_end(end)
+
+        def add(k: ir.Value, *totals: ir.Value) -> tuple[Sequence[ir.Value], ir.Value]:
+            of_right = load_at(builder, builder.add(right, builder.mul(k, ir.Constant(_I64, 4 * COLUMNS))), kind)
+            offset, following = builder.mul(k, ir.Constant(_I64, 4)), builder.add(k, ir.Constant(_I64, 1))
+            after = []
+            for address, total in zip(rows, totals, strict=True):
+                one = load_at(builder, builder.add(address, offset), number)
+                one = builder.insert_element(undefined, one, ir.Constant(_I32, 0))
+                factor = builder.shuffle_vector(one, undefined, everywhere)
+                after.append(builder.call(fused, [factor, of_right, total]))
+            return (following, *after), builder.icmp_signed("<", following, count)
+
+        nothing = ir.Constant(kind, [0.0] * COLUMNS)
+        _, *found = repeat(builder, (ir.Constant(_I64, 0), *[nothing] * ROWS), add)
         for m, total in enumerate(found):
             store_at(builder, total, row(out, apart, m))
         return context.get_dummy_value()
