@@ -215,10 +215,8 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                         for i in range(MANY):
                             word[i] = np.uint32(0)
                         if not by_tiles:
-                            rows_of_block, listed = (
-                                weight + block * size_of_block,
-                                starts[((b - low) * together + c) * STARTS :],
-                            )
+                            rows_of_block = weight + block * size_of_block
+                            listed = starts[((b - low) * together + c) * STARTS :]
                             sum_usual(MANY, rows_of_block, who, listed, usual)
                         if keep:
                             for k in range(states):
