@@ -13,7 +13,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "izhi"
 
 #: Modules of the root that every room may use; they use no room.
-COMMON = {"calls", "compiled", "errors", "files", "processes", "seeds", "version"}
+COMMON = {"calls", "compiled", "deprecation", "errors", "files", "processes", "seeds", "version"}
 #: Room → the rooms that it may import.
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
