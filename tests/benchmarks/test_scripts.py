@@ -18,6 +18,7 @@ TESTED = (
     "event_orders_figure",
     "explorer",
     "full_size",
+    "house",
     "other_libraries",
     "results",
     "snntorch_loop",
@@ -69,6 +70,14 @@ def test_full_size(name, recordings):
     assert len(table) == 3
     assert table[2].startswith(f"| {name} | {recordings} | ")
     assert table[2].count("|") == table[0].count("|")
+
+
+def test_house():
+    report = run("house").splitlines()
+    counts = {line[:32].strip(): line[32:].strip() for line in report}
+    assert int(counts["lines"].replace(",", "")) > 10_000
+    assert len(run("house", "--list", "files over 400 lines").splitlines()) == int(counts["files over 400 lines"])
+    assert int(counts["rooms"]) >= 3
 
 
 def test_other_libraries(tmp_path):
