@@ -1,7 +1,10 @@
 """The README's Python examples run, one after another, as a reader would type them."""
 
 import math
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,25 @@ def test_python_examples_of_other_libraries_run(name, tmp_path, monkeypatch):
     for block in re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL):
         exec(compile(block, str(path), "exec"), names)
     assert names
+
+
+@pytest.mark.parametrize("libraries", ["snntorch", "all"])
+def test_pairs_of_examples_of_other_libraries_give_the_same_spikes(libraries, tmp_path):
+    """All of them by the Python that has Norse and SpikingJelly; those of snnTorch by ours."""
+    text = (README.parent / "docs" / "coming-from.md").read_text()
+    python = sys.executable if libraries == "snntorch" else os.environ.get("IZHI_NIR")
+    if python is None:
+        pytest.skip("IZHI_NIR names no Python with the other libraries; make test makes one")
+    if libraries == "snntorch":
+        text = re.sub(r"^## (Norse|SpikingJelly)\n.*?(?=^## )", "", text, flags=re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code = "import warnings\nwarnings.simplefilter('ignore')\n" + "\n".join(blocks)
+    path = os.pathsep.join([str(README.parent / "src"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [python, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["tensor(0)"] * (1 if libraries == "snntorch" else 4)
 
 
 def test_the_table_of_gradients_is_what_its_example_prints(capsys):
