@@ -15,7 +15,7 @@ from matplotlib.patches import FancyBboxPatch
 
 import izhi
 from izhi.experiments import plots
-from izhi.neurons.parameters import EventOrder
+from izhi.spec.parameters import EventOrder
 
 #: The neuron of the page, and its current.
 NEURON = izhi.IzhikevichParameters(a1=1, a2=0, a3=-1, a4=0, b1=0.25, b2=-0.5, b3=0, c=0, d=0.5, threshold=1)

@@ -16,21 +16,22 @@ SOURCE = Path(__file__).parents[1] / "src" / "izhi"
 COMMON = {"calls", "compiled", "deprecation", "errors", "files", "processes", "seeds", "version"}
 #: Room → the rooms that it may import.
 ALLOWED: dict[str, set[str]] = {
-    "kernels": set(),
+    "spec": set(),
     "data": set(),
-    "hardware": set(),
-    "neurons": {"kernels"},
-    "network": {"data", "kernels", "neurons"},
-    "training": {"data", "kernels", "network", "neurons"},
-    "exchange": {"data", "kernels", "network", "neurons"},
-    "quantization": {"hardware", "kernels", "network", "neurons", "training"},
+    "kernels": {"spec"},
+    "hardware": {"spec"},
+    "neurons": {"kernels", "spec"},
+    "network": {"data", "kernels", "neurons", "spec"},
+    "training": {"data", "kernels", "network", "neurons", "spec"},
+    "exchange": {"data", "kernels", "network", "neurons", "spec"},
+    "quantization": {"hardware", "kernels", "network", "neurons", "spec", "training"},
     "experiments": {
-        "data", "hardware", "kernels", "network", "neurons", "quantization", "training",
+        "data", "hardware", "kernels", "network", "neurons", "quantization", "spec", "training",
     },
-    "explorer": {"data", "experiments", "hardware", "network", "neurons", "training"},
+    "explorer": {"data", "experiments", "hardware", "network", "neurons", "spec", "training"},
     "cli": {
         "data", "exchange", "experiments", "explorer", "hardware", "kernels", "network", "neurons", "quantization",
-        "training",
+        "spec", "training",
     },
 }  # fmt: skip
 #: Modules of the root that open a room, or join an ecosystem, and what they import.
@@ -43,7 +44,7 @@ DOORS = {
     "hls_ip": {"hardware"},
     "nir": {"exchange"},
     "sklearn": {"data", "network", "neurons", "training"},
-    "snntorch": {"exchange", "kernels", "neurons"},
+    "snntorch": {"exchange", "kernels", "neurons", "spec"},
     "surrogate": {"neurons"},
 }
 

@@ -24,19 +24,8 @@ if TYPE_CHECKING:
         surrogate,
         training,
     )
-    from izhi.neurons import (
-        LIF,
-        ORDERS,
-        PATTERNS,
-        PRESETS,
-        Izhikevich,
-        IzhikevichParameters,
-        IzhikevichState,
-        LIFState,
-        biological,
-        normalize,
-        preset,
-    )
+    from izhi.neurons import LIF, Izhikevich, IzhikevichState, LIFState
+    from izhi.spec import ORDERS, PATTERNS, PRESETS, IzhikevichParameters, biological, normalize, preset
 
 __all__ = [
     "LIF",
@@ -90,7 +79,10 @@ def __getattr__(name: str) -> Any:
     # Not before they are asked for: artifacts and integer models must load where there is no torch.
     if name not in __all__:
         raise AttributeError(f"module 'izhi' has no attribute {name!r}")
-    return import_module(f"izhi.{name}") if name in _DOORS else getattr(import_module("izhi.neurons"), name)
+    if name in _DOORS:
+        return import_module(f"izhi.{name}")
+    spec = import_module("izhi.spec")
+    return getattr(spec if name in spec.__all__ else import_module("izhi.neurons"), name)
 
 
 def __dir__() -> list[str]:

@@ -28,10 +28,11 @@ from izhi.errors import SettingError, ShapeError
 from izhi.exchange.modules import convert
 from izhi.kernels import Coefficients, IzhikevichSettings, izhikevich_step
 from izhi.kernels.tracing import is_in_trace, is_traced
-from izhi.neurons import PRESETS, Izhikevich as IzhikevichLayer, IzhikevichParameters
+from izhi.neurons import Izhikevich as IzhikevichLayer
 from izhi.neurons.neuron import check_current, names_in
 from izhi.neurons.silence import SilenceWatch
 from izhi.neurons.surrogate import FastSigmoid, SpikeGradient, recognised
+from izhi.spec import PRESETS, IzhikevichParameters
 
 __all__ = ["DEFAULT", "SURROGATE", "Izhikevich", "RIzhikevich", "convert", "reset"]
 

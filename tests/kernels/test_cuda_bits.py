@@ -25,7 +25,7 @@ from izhi.kernels.weighted import Weighted
 from izhi.network import Layer, Network
 from izhi.network.connections import Linear
 from izhi.network.encoders import ValueEncoder
-from izhi.neurons import ORDERS
+from izhi.spec import ORDERS
 from spikes import spikes_of_some
 
 if not importlib.util.find_spec("triton"):

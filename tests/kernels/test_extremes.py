@@ -9,7 +9,7 @@ from hypothesis import Phase, given, settings, strategies as st
 
 from izhi import LIF, Izhikevich, preset
 from izhi.kernels import Drive, Synapse
-from izhi.neurons import ORDERS
+from izhi.spec import ORDERS
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 KERNELS = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed"))]

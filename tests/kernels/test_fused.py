@@ -19,7 +19,8 @@ from izhi.errors import SlowKernelWarning
 from izhi.kernels import Drive, Synapse, rate
 from izhi.network.connections import CONNECTIONS, ExponentialSynapse, Linear
 from izhi.network.layers import Layer
-from izhi.neurons import COEFFICIENTS, ORDERS, surrogate as ours
+from izhi.neurons import surrogate as ours
+from izhi.spec import COEFFICIENTS, ORDERS
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")

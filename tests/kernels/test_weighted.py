@@ -19,8 +19,8 @@ from izhi.kernels.packed import BinarySpikes
 from izhi.kernels.weighted import Weighted, WeightGradient
 from izhi.network import Layer, Network
 from izhi.network.connections import ExponentialSynapse, Linear
-from izhi.neurons import ORDERS
 from izhi.quantization.neurons import QuantizedIzhikevich, QuantizedLIF, StateFormats
+from izhi.spec import ORDERS
 from izhi.training.activity import Activity
 from spikes import spikes_of_some
 

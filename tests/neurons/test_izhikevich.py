@@ -11,7 +11,7 @@ import torch
 import izhi
 from izhi import IzhiError, Izhikevich, IzhikevichState, preset
 from izhi.kernels import Drive, reference
-from izhi.neurons import ORDERS
+from izhi.spec import ORDERS
 
 
 def by_hand(p, current):

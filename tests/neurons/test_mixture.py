@@ -7,8 +7,9 @@ from izhi import LIF, Izhikevich, cli
 from izhi.errors import SettingError
 from izhi.experiments.build import network, optimizer
 from izhi.experiments.settings import experiment
-from izhi.neurons import PRESETS, Mixture
+from izhi.neurons import Mixture
 from izhi.neurons.izhikevich import unit_of
+from izhi.spec import PRESETS
 
 SHARES = {"RS": 0.5, "FS": 0.3, "CH": 0.2}
 

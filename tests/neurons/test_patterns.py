@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from izhi.neurons import PATTERNS, simulation
+from izhi.neurons import simulation
+from izhi.spec import PATTERNS
 
 
 def spikes(name):

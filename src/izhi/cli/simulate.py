@@ -12,7 +12,8 @@ from izhi.cli.common import write_json
 from izhi.errors import SettingError, shown, unknown
 from izhi.experiments import plots
 from izhi.experiments.settings.kinds import kind
-from izhi.neurons import LEARNABLE, LIF, PATTERNS, simulation
+from izhi.neurons import LIF, simulation
+from izhi.spec import LEARNABLE, PATTERNS
 
 #: Parameters of the quadratic map that ``izhi simulate --set`` changes; the current has its amplitude for a gain.
 _CHANGEABLE = (*(name for name in LEARNABLE if name != "gain"), "v0", "u0", "v_min", "v_max")

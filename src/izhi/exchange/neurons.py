@@ -12,11 +12,11 @@ from izhi.errors import ExchangeError, IzhiError
 from izhi.exchange.graph import Node
 from izhi.exchange.izhikevich import COEFFICIENTS
 from izhi.exchange.row import Numbers, Row, Shape, Weights, check_size, of_each, padding_of, shared
-from izhi.kernels.plan import EventOrder, ResetMode
 from izhi.network import Layer
 from izhi.network.connections import ExponentialSynapse
-from izhi.neurons import LIF, ORDERS, Izhikevich, IzhikevichParameters, Neuron
+from izhi.neurons import LIF, Izhikevich, Neuron
 from izhi.neurons.neuron import NeuronLayer
+from izhi.spec import ORDERS, EventOrder, IzhikevichParameters, ResetMode
 
 #: Neurons that may follow one another, or the input, without weights between: each then has a weight of its own.
 _MOST_ALONE = 4096

@@ -24,10 +24,10 @@ from izhi.hardware.ip import STEPS, Network
 from izhi.hardware.ip.network import Floats
 from izhi.network.connections import Linear
 from izhi.network.layers import Layer, Network as TrainedNetwork
-from izhi.neurons import preset
 from izhi.neurons.neuron import DYNAMICS
-from izhi.neurons.parameters import COEFFICIENTS
 from izhi.seeds import Purpose, derive_seed
+from izhi.spec import preset
+from izhi.spec.parameters import COEFFICIENTS
 from izhi.training import checkpoint
 
 #: Settings that the IP leaves no choice of, their only value, and what to do for it.

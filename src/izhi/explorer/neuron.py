@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from izhi.errors import IzhiError
 from izhi.explorer import parts
-from izhi.neurons import LIF, ORDERS, PATTERNS, PRESETS, Izhikevich, IzhikevichParameters, preset
+from izhi.neurons import LIF, Izhikevich
 from izhi.neurons.simulation import pulse
+from izhi.spec import ORDERS, PATTERNS, PRESETS, IzhikevichParameters, preset
 
 Numbers = NDArray[np.float64]
 

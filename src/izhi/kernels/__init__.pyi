@@ -32,5 +32,4 @@ from .packed import (
     product as product,
     spikes_of_neurons as spikes_of_neurons,
 )
-from .plan import EventOrder as EventOrder
 from .pooling import pool as pool

@@ -27,9 +27,10 @@ from izhi.kernels.drive import (
 )
 from izhi.kernels.fused import Device
 from izhi.kernels.packed import PackedSpikes
-from izhi.kernels.plan import Constants, EventOrder, Reset
+from izhi.kernels.plan import Constants, Reset
 from izhi.kernels.tracing import is_traced
 from izhi.kernels.vocabulary import Surrogate
+from izhi.spec import EventOrder
 
 KERNELS = ("auto", "reference", "cpu", "cuda")
 _said: set[str] = set()

@@ -9,7 +9,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from torch import Tensor
 
-from izhi.kernels.plan import Constants, EventOrder, Formats, Grid, ResetMode
+from izhi.kernels.plan import Constants, Formats, Grid
+from izhi.spec import EventOrder, ResetMode
 
 #: The step function that spikes are, with a derivative of its own in the backward pass.
 SpikeGradient = Callable[[Tensor], Tensor]

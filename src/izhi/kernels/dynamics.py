@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from izhi.kernels import quantized
 from izhi.kernels.drive import Coefficients, LIFCoefficients, ValueLIFCoefficients
-from izhi.kernels.plan import Constants, EventOrder, Plan, Reset
+from izhi.kernels.plan import Constants, Plan, Reset
 from izhi.kernels.vocabulary import Scalar, Vocabulary, places
+from izhi.spec import EventOrder
 
 
 class Dynamics(NamedTuple):

@@ -19,7 +19,6 @@ from izhi.kernels.plan import (
     KEEP_EVERY,
     Call,
     Constants,
-    EventOrder,
     FeedbackKernels,
     Formats,
     Gradients,
@@ -33,6 +32,7 @@ from izhi.kernels.plan import (
 )
 from izhi.kernels.vocabulary import Surrogate
 from izhi.kernels.weighted import Weighted, WeightGradient
+from izhi.spec import EventOrder
 
 
 class Device(Protocol):

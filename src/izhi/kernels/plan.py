@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from izhi.spec import EventOrder, ResetMode
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,31 +16,8 @@ if TYPE_CHECKING:
     from izhi.kernels.events import Events
     from izhi.kernels.vocabulary import Surrogate
 
-#: How a LIF neuron is reset after a spike.
-ResetMode = Literal["subtract", "soft", "zero", "value", "none"]
-
 #: Steps between two states that the forward pass keeps; the backward pass computes those between again.
 KEEP_EVERY = 32
-
-
-@dataclass(frozen=True)
-class EventOrder:
-    """The order of events within one time step.
-
-    Attributes:
-        spike_on: the v that is compared with the threshold, before or after integration.
-        reset: ``"before"`` the integration (of a neuron whose old v is at threshold) or ``"after"``
-            it (in the step in which the neuron fires).
-        rests: whether a neuron that is reset leaves out the integration of that step.
-        substeps: Euler sub-steps of dt / substeps for v.
-        u_from: the v that drives u: the old v, in every sub-step, or the new v, once.
-    """
-
-    spike_on: Literal["old v", "new v"]
-    reset: Literal["before", "after"]
-    rests: bool
-    substeps: Literal[1, 2]
-    u_from: Literal["old v", "new v"]
 
 
 @dataclass(frozen=True)

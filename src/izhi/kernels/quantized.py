@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from izhi.kernels.drive import Coefficients, QuantizedLIFCoefficients, QuantizedValueLIFCoefficients
-from izhi.kernels.plan import Constants, ResetMode
+from izhi.kernels.plan import Constants
 from izhi.kernels.vocabulary import Scalar, Value, Vocabulary, places
+from izhi.spec import ResetMode
 
 
 class IzhikevichStep(NamedTuple):

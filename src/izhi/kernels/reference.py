@@ -19,9 +19,10 @@ from izhi.kernels.drive import (
     SpikeGradient,
     ValueLIFCoefficients,
 )
-from izhi.kernels.plan import Constants, Formats, ResetMode
+from izhi.kernels.plan import Constants, Formats
 from izhi.kernels.tracing import is_in_trace, is_traced
 from izhi.kernels.vocabulary import Vocabulary
+from izhi.spec import ResetMode
 
 
 def arrive(drive: Drive, memory: Memory) -> tuple[Drive, Memory]:

@@ -16,8 +16,9 @@ from izhi.network.delays import AxonalDelay, Delay, SynapticDelay
 from izhi.network.layers import Layer, Network, shape_of_inputs, with_shapes
 from izhi.network.normalization import BatchNorm
 from izhi.network.synapses import ConductanceSynapse, ExponentialSynapse
-from izhi.neurons import LIF, Izhikevich, IzhikevichParameters
+from izhi.neurons import LIF, Izhikevich
 from izhi.neurons.surrogate import SURROGATES, ClosedForm
+from izhi.spec import IzhikevichParameters
 
 #: A module: its kind, and plain values.
 Table: TypeAlias = dict[str, Any]

@@ -15,9 +15,9 @@ from izhi.kernels import Coefficients, Drive, IzhikevichSettings, Memory
 from izhi.kernels.reference import izhikevich_step
 from izhi.neurons.mixture import Mixture
 from izhi.neurons.neuron import NeuronLayer, at_rest, hold, names_in
-from izhi.neurons.parameters import COEFFICIENTS, LEARNABLE, ORDERS, IzhikevichParameters
-from izhi.neurons.presets import preset
 from izhi.neurons.surrogate import SpikeGradient, recognised
+from izhi.spec.parameters import COEFFICIENTS, LEARNABLE, ORDERS, IzhikevichParameters
+from izhi.spec.presets import preset
 
 
 class IzhikevichState(NamedTuple):

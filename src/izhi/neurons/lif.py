@@ -11,10 +11,10 @@ from torch import Tensor
 from izhi import kernels
 from izhi.errors import SettingError, unknown
 from izhi.kernels import Drive, LIFCoefficients, LIFSettings, Memory, ValueLIFCoefficients
-from izhi.kernels.plan import ResetMode
 from izhi.kernels.reference import lif_step
 from izhi.neurons.neuron import NeuronLayer, at_rest, hold, let_through, names_in
 from izhi.neurons.surrogate import SpikeGradient, recognised
+from izhi.spec import ResetMode
 
 RESETS: tuple[ResetMode, ...] = get_args(ResetMode)
 

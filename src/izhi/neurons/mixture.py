@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from izhi.errors import SettingError
-from izhi.neurons.parameters import IzhikevichParameters
-from izhi.neurons.presets import preset
+from izhi.spec.parameters import IzhikevichParameters
+from izhi.spec.presets import preset
 
 
 @dataclass(frozen=True)

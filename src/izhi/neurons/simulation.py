@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from izhi.errors import SettingError
-from izhi.neurons import LIF, PATTERNS, Izhikevich, IzhikevichParameters
+from izhi.neurons import LIF, Izhikevich
+from izhi.spec import PATTERNS, IzhikevichParameters
 
 Numbers: TypeAlias = NDArray[np.number]
 

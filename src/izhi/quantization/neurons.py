@@ -26,16 +26,9 @@ from izhi.kernels import (
 )
 from izhi.kernels.plan import Formats, Grid
 from izhi.kernels.reference import rounded
-from izhi.neurons import (
-    LIF,
-    ORDERS,
-    Izhikevich,
-    IzhikevichState,
-    LIFState,
-    Neuron,
-    NeuronCoefficients,
-)
+from izhi.neurons import LIF, Izhikevich, IzhikevichState, LIFState, Neuron, NeuronCoefficients
 from izhi.neurons.neuron import hold
+from izhi.spec import ORDERS
 
 #: Bits of the integers that float32 holds.
 EXACT_BITS = 24

@@ -11,7 +11,7 @@ from izhi import Izhikevich, preset
 from izhi.hardware import ip as hls_ip
 from izhi.network.connections import Linear
 from izhi.network.layers import Layer, Network
-from izhi.neurons.parameters import COEFFICIENTS
+from izhi.spec.parameters import COEFFICIENTS
 
 
 def a_network(seed, sizes, kernel, scale=0.6):

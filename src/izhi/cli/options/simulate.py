@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from izhi.cli.parser import Command
-from izhi.neurons import ORDERS
+from izhi.spec import ORDERS
 
 
 def simulate(command: Command) -> None:

@@ -9,7 +9,7 @@ from izhi.errors import SettingError, unknown
 from izhi.experiments.settings.fields import Mark
 from izhi.experiments.settings.groups import FIELDS, marked
 from izhi.experiments.settings.kinds import check_neurons, kind
-from izhi.neurons import ORDERS
+from izhi.spec import ORDERS
 
 if TYPE_CHECKING:
     from izhi.experiments.settings.experiment import Experiment

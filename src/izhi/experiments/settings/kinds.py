@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from izhi.errors import SettingError, unknown
-from izhi.neurons import LEARNABLE, PRESETS, IzhikevichParameters, preset
+from izhi.spec import LEARNABLE, PRESETS, IzhikevichParameters, preset
 
 if TYPE_CHECKING:
     from izhi.experiments.settings.neurons import NeuronSettings

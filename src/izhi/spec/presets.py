@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from izhi.errors import unknown
-from izhi.neurons.parameters import (
+from izhi.spec.parameters import (
     CELLS_2007,
     CLASSES_2003,
     NORMALIZED,
@@ -15,7 +15,7 @@ from izhi.neurons.parameters import (
     biological,
     normalize,
 )
-from izhi.neurons.patterns import PATTERNS
+from izhi.spec.patterns import PATTERNS
 
 _OFFSETS = {"RS": -65.0, "IB": -75.0, "CH": -60.0}
 

@@ -19,7 +19,27 @@ from types import MappingProxyType
 from typing import Literal
 
 from izhi.errors import SettingError, unknown
-from izhi.kernels.plan import EventOrder as EventOrder
+
+
+@dataclass(frozen=True)
+class EventOrder:
+    """The order of events within one time step.
+
+    Attributes:
+        spike_on: the v that is compared with the threshold, before or after integration.
+        reset: ``"before"`` the integration (of a neuron whose old v is at threshold) or ``"after"``
+            it (in the step in which the neuron fires).
+        rests: whether a neuron that is reset leaves out the integration of that step.
+        substeps: Euler sub-steps of dt / substeps for v.
+        u_from: the v that drives u: the old v, in every sub-step, or the new v, once.
+    """
+
+    spike_on: Literal["old v", "new v"]
+    reset: Literal["before", "after"]
+    rests: bool
+    substeps: Literal[1, 2]
+    u_from: Literal["old v", "new v"]
+
 
 #: Event orders by the source they follow (tests compare each with that source).
 ORDERS: Mapping[str, EventOrder] = MappingProxyType(

@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.neurons.parameters import IzhikevichParameters, biological
+from izhi.spec.parameters import IzhikevichParameters, biological
 
 Times = NDArray[np.float64]
 Stimulus = Callable[[Times], Times]

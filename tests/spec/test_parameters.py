@@ -7,7 +7,7 @@ import torch
 
 from izhi import IzhiError, Izhikevich, biological, normalize, preset
 from izhi.experiments.settings import experiment
-from izhi.neurons import CELLS_2007, PATTERNS, PRESETS
+from izhi.spec import CELLS_2007, PATTERNS, PRESETS
 
 
 def test_map_gives_the_fpga_coefficients_from_rs():

@@ -1,0 +1,376 @@
+"""Connections, synapses, delays and normalisation as plain values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from izhi.errors import SettingError, ShapeError, unknown
+from izhi.spec.neuron import Shape, Table, sizes_of
+
+#: Connections that settings can name: their synapse, and whether they are recurrent.
+CONNECTIONS: Mapping[str, tuple[Literal["exponential", "conductance"] | None, bool]] = {
+    "linear": (None, False),
+    "exponential": ("exponential", False),
+    "conductance": ("conductance", False),
+    "recurrent": (None, True),
+    "recurrent-exponential": ("exponential", True),
+    "recurrent-conductance": ("conductance", True),
+}
+
+
+def at_least_one(**sizes: int) -> None:
+    """Raise SettingError for the first size below 1."""
+    for name, value in sizes.items():
+        if value < 1:
+            raise SettingError(f"{name} is {value!r}, expected at least 1")
+
+
+@dataclass(frozen=True)
+class SynapseSpec:
+    """A current that decays after each spike; see ``izhi.connections.ExponentialSynapse``.
+
+    Attributes:
+        tau: decay time in steps, above 1.
+        learn: whether τ is learned.
+        filters_bias: whether the connection's bias passes through the synapse.
+    """
+
+    tau: float = 10.0
+    learn: bool = False
+    filters_bias: bool = False
+
+    #: Numbers that a neuron keeps for its synapse.
+    traces: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.tau) and self.tau > 1):
+            raise SettingError(f"tau is {self.tau!r}, expected a finite number of steps above 1")
+
+    def table(self) -> Table:
+        """Plain values, which ``synapse_of_table`` reads."""
+        return {"tau": self.tau, "learn": self.learn, "filters_bias": self.filters_bias}
+
+
+@dataclass(frozen=True)
+class ConductanceSpec(SynapseSpec):
+    """A conductance that decays after each spike; see ``izhi.connections.ConductanceSynapse``.
+
+    Attributes:
+        reversal: (E_inh, v_rest, E_exc) of the neuron.
+        implicit: κ, dt·gain of the neuron; 0 for explicit Euler.
+        inhibitory: share of presynaptic neurons whose weights are all inhibitory; None for free signs.
+    """
+
+    reversal: tuple[float, float, float] = (-85.0, -65.0, 0.0)
+    implicit: float = 1.0
+    inhibitory: float | None = None
+
+    traces: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        low, rest, high = self.reversal
+        if not low < rest < high:
+            raise SettingError(f"reversal is {self.reversal!r}, expected E_inh < v_rest < E_exc")
+        if self.inhibitory is not None and not 0 <= self.inhibitory <= 1:
+            raise SettingError(f"inhibitory is {self.inhibitory!r}, expected a share from 0 to 1")
+        if not (math.isfinite(self.implicit) and self.implicit >= 0):
+            raise SettingError(f"implicit is {self.implicit!r}, expected a finite number, 0 or more")
+
+    def table(self) -> Table:
+        found: Table = {"tau": self.tau, "learn": self.learn, "reversal": list(self.reversal)}
+        found["implicit"] = self.implicit
+        return found if self.inhibitory is None else {**found, "inhibitory": self.inhibitory}
+
+
+def synapse_of_table(table: Mapping[str, Any] | None) -> SynapseSpec | None:
+    """The synapse that ``SynapseSpec.table`` wrote; None for None."""
+    if table is None:
+        return None
+    if "reversal" in table:
+        low, rest, high = table["reversal"]
+        return ConductanceSpec(
+            table["tau"], table["learn"], False, (low, rest, high), table["implicit"], table.get("inhibitory")
+        )
+    return SynapseSpec(table["tau"], table["learn"], table["filters_bias"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionSpec:
+    """Weights, and what lies between them and the neurons.
+
+    Attributes:
+        inputs: presynaptic neurons, or channels.
+        outputs: postsynaptic neurons, or channels.
+        bias: whether a constant current is added.
+        recurrent: whether the layer's own spikes come back a step later.
+        synapse: or None.
+    """
+
+    inputs: int
+    outputs: int
+    bias: bool = True
+    recurrent: bool = False
+    synapse: SynapseSpec | None = None
+
+    @property
+    def kind(self) -> str:
+        """``"Linear"``, ``"Conv1d"`` or ``"Conv2d"``."""
+        raise NotImplementedError
+
+    @property
+    def weight_shape(self) -> Shape:
+        """(outputs, inputs), with the size of the kernel behind that of a convolution."""
+        raise NotImplementedError
+
+    @property
+    def feedback_shape(self) -> Shape:
+        """Of the recurrent weights; () without them."""
+        return (self.outputs, self.outputs, *self.weight_shape[2:]) if self.recurrent else ()
+
+    @property
+    def weights(self) -> int:
+        """How many there are, with those of feedback."""
+        return math.prod(self.weight_shape) + (math.prod(self.feedback_shape) if self.recurrent else 0)
+
+    @property
+    def numbers(self) -> int:
+        """Weights and biases."""
+        return self.weights + self.outputs * self.bias
+
+    @property
+    def features_of_inputs(self) -> Shape | None:
+        """Features that come in; None if the connection takes several."""
+        return None
+
+    def shape(self, features: Shape) -> Shape:
+        """Features of the neurons behind, for features that come in.
+
+        Raises:
+            ShapeError: if the connection does not take them.
+        """
+        raise NotImplementedError
+
+    def table(self) -> Table:
+        """Plain values, which ``connection_of_table`` reads."""
+        found: Table = {"connection": self.kind, "bias": self.bias, "recurrent": self.recurrent}
+        found |= {"inputs": self.inputs, "outputs": self.outputs, **self._window()}
+        return found if self.synapse is None else {**found, "synapse": self.synapse.table()}
+
+    def _window(self) -> Table:
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearSpec(ConnectionSpec):
+    """I[t] = W·s[t] + bias."""
+
+    def __post_init__(self) -> None:
+        at_least_one(in_features=self.inputs, out_features=self.outputs)
+
+    @property
+    def kind(self) -> str:
+        return "Linear"
+
+    @property
+    def weight_shape(self) -> Shape:
+        return self.outputs, self.inputs
+
+    @property
+    def features_of_inputs(self) -> Shape | None:
+        return (self.inputs,)
+
+    def shape(self, features: Shape) -> Shape:
+        if len(features) != 1:
+            raise ShapeError(f"features are {features}, expected ({self.inputs},) (in_features); flatten them before")
+        if features[0] != self.inputs:
+            raise ShapeError(f"spikes are {features[0]} wide, expected {self.inputs} (in_features)")
+        return (self.outputs,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvolutionSpec(ConnectionSpec):
+    """I[t] = W * s[t] + bias over (channels, length) or (channels, height, width).
+
+    Attributes:
+        kernel: size along each dimension.
+        stride, padding, dilation: along each dimension.
+        groups: of channels that see one another alone.
+    """
+
+    kernel: Shape
+    stride: Shape = ()
+    padding: Shape = ()
+    dilation: Shape = ()
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        for name, usual in (("stride", 1), ("padding", 0), ("dilation", 1)):
+            if not getattr(self, name):
+                object.__setattr__(self, name, (usual,) * len(self.kernel))
+        at_least_one(in_channels=self.inputs, out_channels=self.outputs, groups=self.groups)
+        check_groups(self.inputs, self.outputs, self.groups)
+        at_least_one(kernel_size=min(self.kernel), stride=min(self.stride))
+        if self.recurrent:
+            check_odd(self.kernel, self.kernel)
+
+    @property
+    def kind(self) -> str:
+        return f"Conv{len(self.kernel)}d"
+
+    @property
+    def weight_shape(self) -> Shape:
+        return self.outputs, self.inputs // self.groups, *self.kernel
+
+    def shape(self, features: Shape) -> Shape:
+        names = ("length",) if len(self.kernel) == 1 else ("height", "width")
+        if len(features) != 1 + len(self.kernel):
+            raise ShapeError(
+                f"features are {features}, expected (in_channels, {', '.join(names)}); unflatten them before"
+            )
+        if features[0] != self.inputs:
+            raise ShapeError(f"spikes are {features[0]} wide, expected {self.inputs} (in_channels)")
+        found = []
+        for name, size, kernel, stride, padding, dilation in zip(
+            names, features[1:], self.kernel, self.stride, self.padding, self.dilation, strict=True
+        ):
+            check_window(name, size, kernel, padding, dilation)
+            found.append((size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
+        return (self.outputs, *found)
+
+    def _window(self) -> Table:
+        names = ("kernel", "stride", "padding", "dilation")
+        return {**{name: list(getattr(self, name)) for name in names}, "groups": self.groups}
+
+
+def check_groups(inputs: int, outputs: int, groups: int) -> None:
+    """Raise SettingError unless groups divides both numbers of channels."""
+    if inputs % groups or outputs % groups:
+        raise SettingError(
+            f"groups is {groups}, expected a divisor of in_channels, {inputs}, and of out_channels, {outputs}"
+        )
+
+
+def check_odd(kernel: Shape, given: object) -> None:
+    """Raise SettingError unless a recurrent convolution's kernel, which was given so, is of odd sizes."""
+    if any(size % 2 == 0 for size in kernel):
+        raise SettingError(f"kernel_size is {given}, expected odd numbers for a recurrent convolution")
+
+
+def check_window(name: str, size: int, kernel: int, padding: int, dilation: int) -> None:
+    """Raise ShapeError for features that are smaller than a convolution's window."""
+    reach = dilation * (kernel - 1) + 1
+    if size + 2 * padding < reach:
+        raise ShapeError(
+            f"spikes have {name} {size}, expected at least {reach - 2 * padding} for a kernel of {kernel};"
+            " use a smaller one, or pool less before it"
+        )
+
+
+_RANKS = {"Linear": 0, "Conv1d": 1, "Conv2d": 2}
+
+
+def connection_of_table(table: Mapping[str, Any]) -> ConnectionSpec:
+    """The connection that ``ConnectionSpec.table`` wrote."""
+    kind = table["connection"]
+    if kind not in _RANKS:
+        raise unknown("connection", kind, _RANKS)
+    common: dict[str, Any] = {name: table[name] for name in ("inputs", "outputs", "bias", "recurrent")}
+    common["synapse"] = synapse_of_table(table.get("synapse"))
+    if kind == "Linear":
+        return LinearSpec(**common)
+    names = ("kernel", *(name for name in ("stride", "padding", "dilation") if name in table))
+    common |= {name: along(table[name], _RANKS[kind]) for name in names}
+    return ConvolutionSpec(**common, groups=table.get("groups", 1))
+
+
+def along(value: object, rank: int) -> Shape:
+    """A size along each of so many dimensions, of one number or a list."""
+    found = sizes_of(value)
+    return found * rank if len(found) == 1 else found
+
+
+@dataclass(frozen=True)
+class DelaySpec:
+    """Spikes arrive some steps later, 0 to ``largest``; see ``izhi.network.delays``.
+
+    Attributes:
+        kind: ``"axonal"``, one delay for each presynaptic neuron or channel, or ``"synaptic"``, one for each weight.
+        largest: in steps, at least 1.
+        learn: whether delays are learned.
+    """
+
+    kind: Literal["axonal", "synaptic"]
+    largest: int
+    learn: bool = True
+
+    def __post_init__(self) -> None:
+        if self.largest < 1:
+            raise SettingError(f"largest is {self.largest!r}, expected at least 1")
+
+    def shape(self, connection: ConnectionSpec) -> Shape:
+        """Of the delays before a connection."""
+        return connection.weight_shape if self.kind == "synaptic" else (connection.inputs,)
+
+    def table(self) -> Table:
+        """Plain values, which ``delay_of_table`` reads."""
+        name = "SynapticDelay" if self.kind == "synaptic" else "AxonalDelay"
+        return {"kind": name, "largest": self.largest, "learn": self.learn}
+
+
+_DELAYS: Mapping[str, Literal["axonal", "synaptic"]] = {"AxonalDelay": "axonal", "SynapticDelay": "synaptic"}
+
+
+def delay_of_table(table: Mapping[str, Any] | None) -> DelaySpec | None:
+    """The delay that ``DelaySpec.table`` wrote; None for None."""
+    if table is None:
+        return None
+    if table["kind"] not in _DELAYS:
+        raise unknown("delay", table["kind"], _DELAYS)
+    return DelaySpec(_DELAYS[table["kind"]], table["largest"], table["learn"])
+
+
+@dataclass(frozen=True)
+class NormSpec:
+    """Normalisation of currents over time and batch; see ``izhi.network.BatchNorm``.
+
+    Attributes:
+        momentum: of the running means.
+        eps: ε.
+    """
+
+    momentum: float = 0.1
+    eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        for name in ("momentum", "eps"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise SettingError(f"{name} is {value!r}, expected a number above 0")
+
+    def table(self) -> Table:
+        """Plain values, the arguments of NormSpec."""
+        return {"momentum": self.momentum, "eps": self.eps}
+
+
+__all__ = [
+    "CONNECTIONS",
+    "ConductanceSpec",
+    "ConnectionSpec",
+    "ConvolutionSpec",
+    "DelaySpec",
+    "LinearSpec",
+    "NormSpec",
+    "SynapseSpec",
+    "along",
+    "at_least_one",
+    "check_groups",
+    "check_odd",
+    "check_window",
+    "connection_of_table",
+    "delay_of_table",
+    "synapse_of_table",
+]

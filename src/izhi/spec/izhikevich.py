@@ -1,0 +1,194 @@
+"""The Izhikevich neuron as a description; its equation is that of ``izhi.Izhikevich``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+from izhi.errors import SettingError, unknown
+from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronSpec, Shape, Table, common_of, register
+from izhi.spec.parameters import COEFFICIENTS, LEARNABLE, IzhikevichParameters
+from izhi.spec.presets import PRESETS, preset
+
+
+@dataclass(frozen=True)
+class MixtureSpec:
+    """The presets with which the neurons of a layer start, and their shares.
+
+    Attributes:
+        shares: (preset, share), in the order in which their neurons lie.
+        order: event order in place of the first preset's.
+
+    Raises:
+        SettingError: for shares that are not above 0 or do not add up to 1, or presets of different units.
+    """
+
+    shares: tuple[tuple[str, float], ...]
+    order: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.shares:
+            raise SettingError("mixture is empty, expected shares such as RS=.5,FS=.5")
+        for name, share in self.shares:
+            if not (math.isfinite(share) and share > 0):
+                raise SettingError(f"mixture gives {name} {share!r}, expected a share above 0")
+        total = sum(share for _, share in self.shares)
+        if abs(total - 1) > 1e-6:
+            raise SettingError(f"the shares of mixture add up to {total:g}, expected 1")
+        if len({p.unit for p in self.members}) > 1:
+            raise SettingError("mixture holds presets in mV and normalised ones, expected one of the two")
+
+    @property
+    def members(self) -> tuple[IzhikevichParameters, ...]:
+        """Parameters of each; their order is one for the layer."""
+        found = [preset(name) for name, _ in self.shares]
+        return tuple(p.replace(order=self.order or found[0].order) for p in found)
+
+    def counts(self, size: int) -> list[int]:
+        """Whole numbers of neurons of each in a layer of that size, by largest remainder.
+
+        Raises:
+            SettingError: for fewer neurons than members.
+        """
+        if size < len(self.shares):
+            raise SettingError(f"a layer of {size} cannot hold a mixture of {len(self.shares)}")
+        exact = [share * size for _, share in self.shares]
+        found = [math.floor(x) for x in exact]
+        by_remainder = sorted(range(len(exact)), key=lambda k: found[k] - exact[k])
+        for k in by_remainder[: size - sum(found)]:
+            found[k] += 1
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class IzhikevichSpec(NeuronSpec):
+    """v' = a1·v² + a2·v + a3·u + a4 + gain·I, u' = b1·v + b2·u + b3; see ``izhi.Izhikevich``.
+
+    Attributes:
+        parameters: coefficients, initial state, time step and event order; of a mixture its first member's.
+        jacobian_limit: of |∂v[t+1]/∂v[t]| in the backward pass, above 0; ``math.inf`` for none.
+        mixture: or None for neurons of one preset.
+
+    Raises:
+        SettingError: for a value out of range, coefficients that cannot be learned, or a mixture without a width.
+    """
+
+    parameters: IzhikevichParameters = PRESETS["normalized"]
+    jacobian_limit: float = 1.0
+    mixture: MixtureSpec | None = None
+
+    kind: ClassVar[str] = "izhikevich"
+
+    def __post_init__(self) -> None:
+        limit, learn = self.jacobian_limit, self.learn
+        if math.isnan(limit) or limit <= 0:
+            raise SettingError(f"jacobian_limit is {limit!r}, expected a number above 0 or inf")
+        for name in learn:
+            if name not in LEARNABLE:
+                raise unknown("learnable coefficient", name, LEARNABLE)
+            if name in ("a", "b") and ("b1" in learn or "b2" in learn):
+                raise SettingError(f"learn names {name!r} beside 'b1' or 'b2', expected one form only")
+            if name in ("a", "b") and self.parameters.b2 == 0:
+                raise SettingError(f"learn names {name!r}, but this preset has b2 = 0; learn b1 and b2")
+        if self.mixture is not None:
+            if self.size is None or len(self.size) != 1:
+                raise SettingError(f"size is {self.size!r}, expected a width: a mixture needs one")
+            self.mixture.counts(self.size[0])
+
+    @property
+    def unit_of_v(self) -> Literal["mV", "1"]:
+        return self.parameters.unit
+
+    @property
+    def order(self) -> str | None:
+        return self.parameters.order
+
+    @property
+    def gain(self) -> float:
+        return self.parameters.gain
+
+    @property
+    def reversal(self) -> tuple[float, float, float]:
+        """−85, −65 and 0 mV (S2NN-HLS); normalised neurons take them through the map of RS, v = 142.9 mV·x − 65 mV."""
+        if self.unit_of_v == "mV":
+            return -85.0, -65.0, 0.0
+        return -20 / (100 / 0.7), 0.0, 65 / (100 / 0.7)
+
+    @property
+    def implicit(self) -> float:
+        """κ = dt·gain."""
+        return self.parameters.dt * self.parameters.gain
+
+    @property
+    def nearest_preset(self) -> str:
+        return "normalized" if self.unit_of_v == "1" else "RS"
+
+    def configured(self, settings: Any, shape: Shape) -> IzhikevichSpec:
+        found = super().configured(settings, shape)
+        parameters, mixture, size = self.parameters, None, found.size
+        if settings.mixture:
+            if len(shape) > 1:
+                raise SettingError("mixture is set, which convolutions do not have; give it to linear layers alone")
+            mixture, size = MixtureSpec(tuple(settings.mixture.items()), settings.order), shape
+            parameters = mixture.members[0]
+        elif settings.order is not None:
+            parameters = parameters.replace(order=settings.order)
+        if settings.gain is not None:
+            parameters = parameters.replace(gain=settings.gain)
+        return found.replace(parameters=parameters, mixture=mixture, size=size, jacobian_limit=settings.jacobian_limit)
+
+    def check_settings(self, settings: Any) -> None:
+        for name in settings.mixture or ():
+            if preset(name).unit != self.unit_of_v:
+                raise SettingError(
+                    f"mixture names {name!r}, but the neuron is {settings.neuron!r}: one is in mV, the other is not"
+                )
+        if settings.mixture:
+            MixtureSpec(tuple(settings.mixture.items()))
+
+    def table(self) -> Table:
+        parameters = {name: value for name, value in asdict(self.parameters).items() if value is not None}
+        found = {**super().table(), "parameters": parameters, "jacobian_limit": self.jacobian_limit}
+        if self.mixture is not None:
+            found["mixture"] = {"shares": dict(self.mixture.shares)}
+            if self.mixture.order is not None:
+                found["mixture"]["order"] = self.mixture.order
+        return found
+
+    @classmethod
+    def of_table(cls, table: Mapping[str, Any]) -> IzhikevichSpec:
+        limit, mixture = table["jacobian_limit"], table.get("mixture")
+        if mixture is not None:
+            mixture = MixtureSpec(tuple(mixture["shares"].items()), mixture.get("order"))
+        parameters = IzhikevichParameters(**table["parameters"])
+        return cls(parameters=parameters, jacobian_limit=limit, mixture=mixture, **common_of(table))
+
+
+#: Units of the coefficients where v is in mV, and time in ms.
+_UNITS = {
+    "a1": "1/(mV·ms)", "a2": "1/ms", "a4": "mV/ms", "b1": "1/ms²", "b2": "1/ms", "b3": "mV/ms²", "c": "mV",
+    "d": "mV/ms", "threshold": "mV", "a": "1/ms", "b": "1/ms",
+}  # fmt: skip
+
+register(
+    NeuronEntry(
+        name="izhikevich",
+        spec=IzhikevichSpec,
+        states=("v", "u"),
+        coefficients=tuple(
+            Coefficient(name, _UNITS.get(name, "1"), low=0.0 if name in ("a", "a1") else -math.inf)
+            for name in (*COEFFICIENTS, "a", "b")
+        ),
+        presets={name: IzhikevichSpec(parameters=p) for name, p in PRESETS.items()},
+        operations=(6, 6),
+        settings=("order", "gain", "mixture", "jacobian_limit"),
+        executors={
+            "torch": "izhi.neurons.izhikevich:Izhikevich",
+            "torch-quantized": "izhi.quantization.neurons:QuantizedIzhikevich",
+        },
+    )
+)
+
+__all__ = ["IzhikevichSpec", "MixtureSpec"]

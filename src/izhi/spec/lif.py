@@ -1,0 +1,111 @@
+"""The leaky integrate-and-fire neuron as a description; its equation is that of ``izhi.LIF``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+from izhi.errors import SettingError, unknown
+from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronSpec, Shape, Table, common_of, register
+
+#: How a LIF neuron is reset after a spike.
+ResetMode = Literal["subtract", "soft", "zero", "value", "none"]
+RESETS: tuple[ResetMode, ...] = get_args(ResetMode)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LIFSpec(NeuronSpec):
+    """v ← β·v + I, a spike when v > threshold, then the reset; see ``izhi.LIF``.
+
+    Attributes:
+        beta: decay of v per step, 0 to 1.
+        threshold: above 0.
+        reset: the reset mode.
+        v_reset: the value to which the mode ``"value"`` sets v, below the threshold.
+        reset_delay: whether the reset takes place in the step after the spike.
+
+    Raises:
+        SettingError: for an unknown reset mode, a value out of range, or a v_reset that the mode has no use for.
+    """
+
+    beta: float = 0.95
+    threshold: float = 1.0
+    reset: ResetMode = "subtract"
+    v_reset: float = 0.0
+    reset_delay: bool = True
+
+    kind: ClassVar[str] = "lif"
+
+    def __post_init__(self) -> None:
+        beta, threshold, reset, v_reset = self.beta, self.threshold, self.reset, self.v_reset
+        if not 0 <= beta <= 1:
+            raise SettingError(f"beta is {beta!r}, expected a decay from 0 to 1")
+        if not (math.isfinite(threshold) and threshold > 0):
+            raise SettingError(f"threshold is {threshold!r}, expected a finite number above 0")
+        if reset not in RESETS:
+            raise unknown("reset mode", reset, RESETS)
+        if not (math.isfinite(v_reset) and v_reset < threshold):
+            raise SettingError(f"v_reset is {v_reset!r}, expected a finite number below the threshold, {threshold:g}")
+        if v_reset and reset != "value":
+            raise SettingError(f"v_reset is {v_reset!r}, which reset {reset!r} has no use for; choose reset 'value'")
+        for name in self.learn:
+            if name not in self.names:
+                raise unknown("learnable coefficient", name, self.names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the coefficients in use."""
+        return ("beta", "threshold", "v_reset") if self.reset == "value" else ("beta", "threshold")
+
+    @property
+    def reversal(self) -> tuple[float, float, float]:
+        """−85, −65 and 0 mV (S2NN-HLS) at 15 mV from rest to a threshold of 1."""
+        return -20 / 15, 0.0, 65 / 15
+
+    @property
+    def implicit(self) -> float:
+        """κ is 1: a current of 1 adds 1 to v."""
+        return 1.0
+
+    @property
+    def nearest_preset(self) -> str:
+        return "lif"
+
+    def configured(self, settings: Any, shape: Shape) -> LIFSpec:
+        found = super().configured(settings, shape)
+        return found.replace(beta=settings.beta, reset=settings.reset, v_reset=settings.v_reset)
+
+    def check_settings(self, settings: Any) -> None:
+        if settings.order is not None:
+            raise SettingError(f"order is {settings.order!r}, but {settings.neuron} has none; leave it out")
+        if settings.mixture:
+            raise SettingError(f"mixture is set, but {settings.neuron} has no classes; choose another neuron")
+
+    def table(self) -> Table:
+        values = {name: float(getattr(self, name)) for name in self.names}
+        return {**super().table(), **values, "reset": self.reset, "reset_delay": self.reset_delay}
+
+    @classmethod
+    def of_table(cls, table: Mapping[str, Any]) -> LIFSpec:
+        own = ("beta", "threshold", "reset", "reset_delay", "v_reset")
+        return cls(**{name: table[name] for name in own if name in table}, **common_of(table))
+
+
+register(
+    NeuronEntry(
+        name="lif",
+        spec=LIFSpec,
+        states=("v",),
+        coefficients=(
+            Coefficient("beta", low=0.0, high=1.0), Coefficient("threshold", low=0.0), Coefficient("v_reset"),
+        ),
+        presets={"lif": LIFSpec()},
+        operations=(1, 1),
+        settings=("beta", "reset", "v_reset"),
+        executors={"torch": "izhi.neurons.lif:LIF", "torch-quantized": "izhi.quantization.neurons:QuantizedLIF"},
+    )
+)  # fmt: skip
+
+__all__ = ["RESETS", "LIFSpec", "ResetMode"]

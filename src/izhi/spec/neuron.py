@@ -1,0 +1,284 @@
+"""Neurons as plain values, and the registry in which each one is registered once.
+
+To add a neuron: a file beside this one, such as lif.py, with its description and its ``NeuronEntry``; the module that
+the entry names for torch in ``izhi.neurons``, and its step in ``izhi.kernels``. Modules are named as text, so that an
+entry loads none of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, TypeVar
+
+from izhi.errors import SettingError, shown, unknown
+
+#: Features of one step of one sample, channels first.
+Shape = tuple[int, ...]
+#: Plain values by name, as JSON and TOML hold them.
+Table = dict[str, Any]
+Self = TypeVar("Self", bound="NeuronSpec")
+
+#: Names of the surrogate gradients that a description holds.
+SURROGATES = ("atan", "fast_sigmoid", "sigmoid")
+
+
+@dataclass(frozen=True)
+class SurrogateSpec:
+    """A surrogate gradient: its name, one of ``SURROGATES``, and its constants."""
+
+    name: str = "atan"
+    values: tuple[float, ...] = (2.0,)
+
+    def __post_init__(self) -> None:
+        if self.name not in SURROGATES:
+            raise unknown("surrogate", self.name, SURROGATES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuronSpec:
+    """The neurons of a layer.
+
+    Attributes:
+        size: shape of the coefficients of each neuron; 1 along a dimension where neurons share them; None for one set.
+        learn: names of the learned coefficients.
+        spread: standard deviation of their initial values between neurons, in units of the coefficient's size.
+        surrogate: the surrogate gradient; None for one that has no name here.
+    """
+
+    size: Shape | None = None
+    learn: tuple[str, ...] = ()
+    spread: float = 0.0
+    surrogate: SurrogateSpec | None = SurrogateSpec()
+
+    #: The name of the neuron's model, by which it is registered.
+    kind: ClassVar[str]
+
+    @property
+    def unit_of_v(self) -> Literal["mV", "1"]:
+        """The unit of v; "1" for none."""
+        return "1"
+
+    @property
+    def order(self) -> str | None:
+        """The event order; None for a neuron that has only one."""
+        return None
+
+    @property
+    def gain(self) -> float:
+        """Factor on the input current."""
+        return 1.0
+
+    @property
+    def readout(self) -> Literal["spikes", "current"]:
+        """What the loss reads unless settings say otherwise."""
+        return "current" if self.unit_of_v == "mV" else "spikes"
+
+    @property
+    def reversal(self) -> tuple[float, float, float]:
+        """(E_inh, v_rest, E_exc) of a conductance synapse, in the unit of v."""
+        raise NotImplementedError
+
+    @property
+    def implicit(self) -> float:
+        """κ of a conductance synapse's implicit step: what a current of 1 adds to v in a step."""
+        raise NotImplementedError
+
+    @property
+    def nearest_preset(self) -> str:
+        """The preset with which settings name these neurons most closely."""
+        raise NotImplementedError
+
+    @property
+    def learned_numbers(self) -> int:
+        """How many coefficients are learned, over all neurons."""
+        return len(self.learn) * math.prod(self.size or ())
+
+    def replace(self: Self, **changes: Any) -> Self:
+        """A copy with some values changed."""
+        return replace(self, **changes)
+
+    def configured(self: Self, settings: Any, shape: Shape) -> Self:
+        """A copy with what settings of neurons say beside the preset, for a layer of that shape, channels first.
+
+        Args:
+            settings: with the attributes of ``izhi.experiments.settings.NeuronSettings``.
+            shape: of the layer's neurons.
+        """
+        size = shape if settings.per_neuron else None
+        if settings.per_channel:
+            size = (shape[0], *[1] * (len(shape) - 1))
+        surrogate = SurrogateSpec(settings.surrogate, (settings.slope,))
+        return self.replace(size=size, learn=tuple(settings.learn), spread=settings.spread, surrogate=surrogate)
+
+    def check_settings(self, settings: Any) -> None:
+        """Raise SettingError for a setting of neurons that this one has no use for."""
+
+    def table(self) -> Table:
+        """Plain values, which ``of_table`` reads."""
+        found: Table = {"kind": self.kind, "learn": list(self.learn)}
+        if self.surrogate is not None:
+            found |= {"surrogate": self.surrogate.name, "surrogate_values": list(self.surrogate.values)}
+        if self.size is not None:
+            found["size"] = list(self.size)
+        if self.spread:
+            found["spread"] = self.spread
+        return found
+
+    @classmethod
+    def of_table(cls: type[Self], table: Mapping[str, Any]) -> Self:
+        """The neurons that ``table`` wrote."""
+        return cls(**common_of(table))
+
+
+def common_of(table: Mapping[str, Any]) -> dict[str, Any]:
+    """What a neuron's table says of size, learned coefficients and surrogate gradient."""
+    surrogate = None
+    if "surrogate" in table:
+        surrogate = SurrogateSpec(table["surrogate"], tuple(table["surrogate_values"]))
+    size = table.get("size")
+    return {
+        "size": None if size is None else sizes_of(size), "learn": tuple(table["learn"]),
+        "spread": table.get("spread", 0.0), "surrogate": surrogate,
+    }  # fmt: skip
+
+
+def sizes_of(value: object) -> Shape:
+    """Whole numbers, 0 or more, of one or a list; SettingError for anything else."""
+    each: Sequence[object] = value if isinstance(value, (list, tuple)) else [value]
+    found = tuple(x for x in each if isinstance(x, int) and x >= 0)
+    if len(found) < len(each):
+        raise SettingError(f"a size is {shown(value)}, expected whole numbers")
+    return found
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """A number of a neuron's equations.
+
+    Attributes:
+        name: as in the equations.
+        unit: of presets whose v is in mV; "1" for none.
+        low, high: the bounds within which it is meaningful.
+        learnable: whether it can be learned.
+    """
+
+    name: str
+    unit: str = "1"
+    low: float = -math.inf
+    high: float = math.inf
+    learnable: bool = True
+
+
+@dataclass(frozen=True)
+class NeuronEntry:
+    """A neuron as it is registered.
+
+    Attributes:
+        name: of the model, ``NeuronSpec.kind``.
+        spec: its description.
+        states: names of the numbers that a neuron keeps from step to step.
+        coefficients: those of its equations, and forms of them that can be learned.
+        presets: descriptions that settings can name.
+        operations: products and additions of one step of one neuron, without synapse.
+        settings: settings of neurons that it uses, beside those that all neurons use.
+        executors: what runs or writes the neuron, as "module:attribute", by role:
+            "torch" (the module), "torch-quantized" (with rounded states), "nir" (the writer of its node).
+    """
+
+    name: str
+    spec: type[NeuronSpec]
+    states: tuple[str, ...]
+    coefficients: tuple[Coefficient, ...]
+    presets: Mapping[str, NeuronSpec]
+    operations: tuple[int, int]
+    settings: tuple[str, ...] = ()
+    executors: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def learnable(self) -> tuple[str, ...]:
+        """Names of the coefficients that can be learned."""
+        return tuple(x.name for x in self.coefficients if x.learnable)
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of the coefficients that have one, where v is in mV."""
+        return {x.name: x.unit for x in self.coefficients if x.unit != "1"}
+
+    def load(self, role: str) -> Any:
+        """The executor of that role, whose module is imported; SettingError if the neuron has none."""
+        if role not in self.executors:
+            raise SettingError(f"neurons are {self.name}, which have no {role}; choose another neuron")
+        return load(self.executors[role])
+
+
+def load(path: str) -> Any:
+    """The object that "module:attribute" names."""
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
+
+
+_ENTRIES: dict[str, NeuronEntry] = {}
+#: Registered neurons by the names of their models.
+NEURONS: Mapping[str, NeuronEntry] = MappingProxyType(_ENTRIES)
+
+
+def register(entry: NeuronEntry) -> NeuronEntry:
+    """Register a neuron, once; SettingError if its name or a preset's is taken."""
+    taken = [name for name in entry.presets if name in preset_names()] + [entry.name] * (entry.name in _ENTRIES)
+    if taken:
+        raise SettingError(f"neuron {taken[0]!r} is registered already; choose another name")
+    _ENTRIES[entry.name] = entry
+    return entry
+
+
+def preset_names() -> list[str]:
+    """Names of the presets of all neurons, as the setting ``neuron`` takes them."""
+    return [name for entry in _ENTRIES.values() for name in entry.presets]
+
+
+def entry_of(kind: str) -> NeuronEntry:
+    """The registered neuron of that model; an unknown one raises SettingError with the nearest."""
+    if kind not in _ENTRIES:
+        raise unknown("neuron", kind, _ENTRIES)
+    return _ENTRIES[kind]
+
+
+def entry_of_preset(name: str) -> NeuronEntry:
+    """The registered neuron that has that preset; an unknown one raises SettingError with the nearest."""
+    for entry in _ENTRIES.values():
+        if name in entry.presets:
+            return entry
+    raise unknown("neuron", name, preset_names())
+
+
+def neuron_spec(name: str) -> NeuronSpec:
+    """The description of the preset of that name; an unknown one raises SettingError with the nearest."""
+    return entry_of_preset(name).presets[name]
+
+
+def neuron_of_table(table: Mapping[str, Any]) -> NeuronSpec:
+    """The neurons that ``NeuronSpec.table`` wrote; SettingError for an unknown kind."""
+    return entry_of(table["kind"]).spec.of_table(table)
+
+
+__all__ = [
+    "NEURONS",
+    "SURROGATES",
+    "Coefficient",
+    "NeuronEntry",
+    "NeuronSpec",
+    "Shape",
+    "SurrogateSpec",
+    "Table",
+    "entry_of",
+    "entry_of_preset",
+    "load",
+    "neuron_of_table",
+    "neuron_spec",
+    "preset_names",
+    "register",
+]
