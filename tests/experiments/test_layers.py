@@ -8,7 +8,7 @@ from torch import nn
 
 from izhi.cli import main
 from izhi.errors import SettingError
-from izhi.experiments import build, looks
+from izhi.experiments import build, sample_trace
 from izhi.experiments.run_folder import load
 from izhi.experiments.settings import experiment, read
 from izhi.experiments.settings.layers import parsed
@@ -186,7 +186,7 @@ def test_a_sample_is_shown_on_its_way(trained, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert out.read_bytes().startswith(b"\x89PNG")
     run = load_trained(trained, {"precision": "32-true"})
-    seen = looks.look(run, 5)
+    seen = sample_trace.trace_sample(run, 5)
     assert (found["label"], found["answer"]) == (seen.classes[seen.label], seen.classes[seen.answer])
     assert [x.spikes.shape for x in seen.layers] == [(10, 288), (10, 32), (10, 10)]
     for layer in seen.layers:

@@ -23,7 +23,18 @@ from izhi.cli.common import (
 from izhi.cli.deployed import test_samples
 from izhi.cli.progress import TerminalListener
 from izhi.errors import SettingError
-from izhi.experiments import build, export, export_ip, inside, plan, plots, report, run as run_of, samples, sweep
+from izhi.experiments import (
+    artifact_trace,
+    build,
+    export,
+    export_ip,
+    plan,
+    plots,
+    report,
+    run as run_of,
+    samples,
+    sweep,
+)
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
@@ -170,7 +181,7 @@ def trace(a: argparse.Namespace) -> None:
         if not 0 <= neuron < layer.outputs:
             raise SettingError(f"neuron is {neuron}, expected 0 to {layer.outputs - 1}")
     dataset = samples.dataset_of(found, report_line)
-    seen = inside.trace(found, dataset, a.sample).trace
+    seen = artifact_trace.trace_sample(found, dataset, a.sample).trace
     assert seen is not None
     names = ("accumulator", "current", "v", "u", "spikes")
     values = [getattr(seen, name)[a.layer - 1][:, 0] for name in names]
@@ -184,7 +195,7 @@ def trace(a: argparse.Namespace) -> None:
     for neuron in neurons:
         picture = out.with_name(f"{out.stem}-{neuron}.png")
         title = f"sample {a.sample}, layer {a.layer}, neuron {neuron}, in integers"
-        drawn = inside.values(found.network, seen, a.layer - 1, neuron)
+        drawn = artifact_trace.neuron_trace(found.network, seen, a.layer - 1, neuron)
         plots.save(plots.trace(drawn, title), picture)
         print(f"figure: {picture}")
     write_json(a.json, {name: x[:, neurons].tolist() for name, x in zip(names, values, strict=True)})

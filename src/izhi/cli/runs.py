@@ -29,7 +29,7 @@ from izhi.cli.deployed import test_samples
 from izhi.cli.progress import TerminalListener
 from izhi.data import functions
 from izhi.errors import ArtifactError, FileError, RunFolderError, SettingError
-from izhi.experiments import build, comparison, energy, jobs, looks, plan, plots, report, trained, tuning
+from izhi.experiments import build, comparison, energy, jobs, plan, plots, report, sample_trace, trained, tuning
 from izhi.experiments.agreement import agreement
 from izhi.experiments.results.comparison import DIFFERENCE_HEADINGS, ENERGY_HEADINGS
 from izhi.experiments.run import train as train_run
@@ -337,8 +337,8 @@ def show(a: argparse.Namespace) -> None:
     plots.check_ending(out)
     neurons = whole_numbers("neurons", a.neurons, "0,7") if a.neurons else None
     run = trained.load(path, {"precision": "32-true", "devices": 1, "nodes": 1}, report_line)
-    found = looks.look(run, a.sample)
-    plots.save(looks.draw(found, run, a.layer, neurons), out)
+    found = sample_trace.trace_sample(run, a.sample)
+    plots.save(sample_trace.draw(found, run, a.layer, neurons), out)
     classes = found.classes
     print(f"sample {a.sample}: answer {classes[found.answer]}, label {classes[found.label]}")
     for layer in found.layers:

@@ -26,10 +26,10 @@ from bokeh.models import (
 from numpy.typing import NDArray
 
 from izhi.errors import IzhiError, SettingError
-from izhi.experiments import listing, looks, report, saved, trained
+from izhi.experiments import listing, report, sample_trace, saved, trained
 from izhi.experiments.listing import Run
-from izhi.experiments.looks import LayerLook, Look
 from izhi.experiments.plots import COLOURS
+from izhi.experiments.sample_trace import LayerTrace, SampleTrace
 from izhi.explorer import parts
 from izhi.explorer.folder import check_data, inside
 from izhi.network import firing
@@ -205,7 +205,7 @@ class SampleView:
             lambda found: self._show(*found, layer, text),
         )
 
-    def _look(self, run: Run, number: int) -> tuple[Look, str]:
+    def _look(self, run: Run, number: int) -> tuple[SampleTrace, str]:
         """The sample, and what was learned as HTML; in another thread."""
         check_data(str(run.settings["dataset"]))
         if self._loaded is None or self._loaded[0] != run.name:
@@ -213,9 +213,9 @@ class SampleView:
             changes = {"precision": "32-true", "devices": 1, "nodes": 1}
             self._loaded = run.name, trained.load(path, changes), _learned(path)
         _, network, learned = self._loaded
-        return looks.look(network, number), learned
+        return sample_trace.trace_sample(network, number), learned
 
-    def _show(self, found: Look, learned: str, layer: int, neurons: str) -> None:
+    def _show(self, found: SampleTrace, learned: str, layer: int, neurons: str) -> None:
         right = "right" if found.answer == found.label else f"it is {found.classes[found.label]}"
         rows = [
             (one.name, one.spikes.shape[1], f"{one.spikes.sum():,.0f}", f"{one.spikes.mean():.4f}")
@@ -226,7 +226,7 @@ class SampleView:
             + parts.table(("layer", "neurons", "spikes", "per neuron and step"), rows)
         )  # fmt: skip
         try:
-            one = looks.layer_of(found, layer)
+            one = sample_trace.layer_of(found, layer)
             chosen = _neurons(one, neurons)
         except IzhiError as error:
             self.status.text = parts.mistake(error)
@@ -239,15 +239,15 @@ class SampleView:
         self.learned.text = learned
 
 
-def _neurons(layer: LayerLook, text: str) -> list[int]:
+def _neurons(layer: LayerTrace, text: str) -> list[int]:
     """Those that are named, or the four that fire most."""
     if not text.strip():
-        return looks.busiest(layer)
+        return sample_trace.busiest(layer)
     try:
         chosen = [int(x) for x in text.split(",")]
     except ValueError:
         raise SettingError(f"neurons is {text!r}, expected numbers such as 0,7") from None
-    looks.check_neurons(layer, chosen)
+    sample_trace.check_neurons(layer, chosen)
     return chosen[: len(COLOURS)]
 
 
@@ -255,7 +255,7 @@ def _raster(title: str, spikes: NDArray[np.float64], of: str) -> Any:
     """Spikes or currents (T, N), black where they are largest."""
     steps, count = spikes.shape
     found = parts.chart("time step", of, height=210, title=f"{title}: {count:,}")
-    shown = looks.condensed(spikes).T
+    shown = sample_trace.condensed(spikes).T
     found.image(
         image=[shown], x=0.5, y=-0.5, dw=steps, dh=count,
         color_mapper=LinearColorMapper(palette=[f"#{255 - k:02x}{255 - k:02x}{255 - k:02x}" for k in range(256)], low=0,
@@ -265,7 +265,7 @@ def _raster(title: str, spikes: NDArray[np.float64], of: str) -> Any:
     return found
 
 
-def _membranes(layer: LayerLook, neurons: Sequence[int]) -> Any:
+def _membranes(layer: LayerTrace, neurons: Sequence[int]) -> Any:
     found = parts.chart("time step", "v (mV)" if layer.unit == "mV" else "v", height=260, title=f"{layer.name}: v")
     time = np.arange(1, len(layer.v) + 1)
     for number, neuron in enumerate(neurons):
@@ -282,7 +282,7 @@ def _membranes(layer: LayerLook, neurons: Sequence[int]) -> Any:
     return found
 
 
-def _scores(found: Look) -> Any:
+def _scores(found: SampleTrace) -> Any:
     drawn = parts.chart("class", "score", height=260, title="scores; the right class is green",
                         x_range=[str(x) for x in found.classes])  # fmt: skip
     colours = [parts.GREEN if k == found.label else parts.BLUE for k in range(len(found.scores))]

@@ -1,6 +1,7 @@
-"""A trained network looked at: one sample's spikes, membranes and answer, firing rates, weights of a convolution.
+"""The trace of one sample through a trained network, and figures of it.
 
-Each drawing function takes a matplotlib axis, so that figures of one's own can be made of them.
+A trace holds spikes and membrane potentials of every layer, and the scores. Each drawing function takes a matplotlib
+axis, so that you can compose figures of your own.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ from izhi.network.layers import watched
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import LOSSES
 
-#: The most rows of a raster; those of a larger layer are the means of neighbours.
+#: The most rows of a raster. A larger layer is drawn as the means of neighbours.
 _MOST_ROWS = 200
 
 
 @dataclass(frozen=True)
-class LayerLook:
-    """What a layer of neurons did for one sample.
+class LayerTrace:
+    """Spikes and membrane potentials of a layer for one sample.
 
     Attributes:
         name: ``"layer 1"``.
         spikes: (T, N).
-        v: membranes, (T, N), after every step.
+        v: membrane potentials after every step, (T, N).
         threshold: of each neuron, (N,).
         unit: of v, ``"mV"`` or ``"1"``.
     """
@@ -49,14 +50,14 @@ class LayerLook:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a network did for one sample.
+class SampleTrace:
+    """The trace of one sample through a network.
 
     Attributes:
         sample: number of the test sample.
         label: its class.
         classes: their names.
-        inputs: spikes or currents that came in, (T, inputs).
+        inputs: input spikes or currents, (T, inputs).
         layers: of neurons, in their order.
         scores: of each class.
     """
@@ -65,7 +66,7 @@ class Look:
     label: int
     classes: tuple[str, ...]
     inputs: NDArray[np.float64]
-    layers: list[LayerLook]
+    layers: list[LayerTrace]
     scores: NDArray[np.float64]
 
     @property
@@ -74,11 +75,11 @@ class Look:
         return int(self.scores.argmax())
 
 
-def look(run: Trained, sample: int) -> Look:
-    """Run one test sample through a trained network.
+def trace_sample(run: Trained, sample: int) -> SampleTrace:
+    """Run one test sample through a trained network and record every layer.
 
     Raises:
-        SettingError: if there is no such sample.
+        SettingError: if the number is out of range.
     """
     count = len(run.dataset.test)
     if not 0 <= sample < count:
@@ -87,61 +88,59 @@ def look(run: Trained, sample: int) -> Look:
     classifier = run.classifier
     with torch.no_grad():
         spikes = classifier.encode(values, derive_seed(run.experiment.training.seed, Purpose.TEST, sample))
-        found, output = _inside(classifier.network, spikes)
+        layers, output = _trace_layers(classifier.network, spikes)
         output = classifier.counted(output, values)
     scores = LOSSES[run.experiment.training.loss].scores(output)[0]
     x = spikes if isinstance(spikes, Tensor) else spikes.dense()
-    return Look(sample, int(labels[0]), run.dataset.classes, _rows(x), found, scores.double().numpy())
+    return SampleTrace(sample, int(labels[0]), run.dataset.classes, _as_array(x), layers, scores.double().numpy())
 
 
-def _rows(x: Tensor) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = x[:, 0].flatten(1).double().numpy()
-    return found
+def _as_array(x: Tensor) -> NDArray[np.float64]:
+    """(T, 1, *features) as (T, N)."""
+    return np.asarray(x[:, 0].flatten(1).double())
 
 
-def _inside(network: Network, spikes: Spikes) -> tuple[list[LayerLook], Tensor]:
-    """What every layer does, and the network's output (T, 1, classes)."""
-    found: list[LayerLook] = []
+def _trace_layers(network: Network, spikes: Spikes) -> tuple[list[LayerTrace], Tensor]:
+    """The trace of every layer, and the network's output (T, 1, classes)."""
+    traces: list[LayerTrace] = []
 
-    def see(layer: Layer, drive: Drive, spikes: Tensor) -> None:
+    def record(layer: Layer, drive: Drive, spikes: Tensor) -> None:
         state, v = None, []
         for t in range(len(drive.current)):
             _, state = layer.neuron.step(drive.step(t), state)
             v.append(state.v)
         threshold = torch.as_tensor(layer.neuron.coefficients().threshold).expand(v[0].shape[1:])
-        found.append(
-            LayerLook(
-                layer.name, _rows(spikes), _rows(torch.stack(v)), threshold.flatten().double().numpy(),
+        traces.append(
+            LayerTrace(
+                layer.name, _as_array(spikes), _as_array(torch.stack(v)), threshold.flatten().double().numpy(),
                 layer.neuron.unit_of_v,
             )
         )  # fmt: skip
 
-    return found, watched(network, spikes, see)
+    return traces, watched(network, spikes, record)
 
 
 def condensed(spikes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Spikes or currents (T, N) as at most 200 columns, of many neurons the means of neighbours."""
+    """Spikes or currents (T, N) as at most 200 columns; each column is the mean of neighbouring neurons."""
     steps, neurons = spikes.shape
     each = -(-neurons // _MOST_ROWS)
     padded = np.pad(spikes, ((0, 0), (0, -neurons % each)), mode="edge")
-    found: NDArray[np.float64] = padded.reshape(steps, -1, each).mean(2)
-    return found
+    return np.asarray(padded.reshape(steps, -1, each).mean(2))
 
 
-def busiest(layer: LayerLook) -> list[int]:
+def busiest(layer: LayerTrace) -> list[int]:
     """The four neurons of a layer that fire most."""
-    found: list[int] = sorted(np.argsort(-layer.spikes.sum(0), kind="stable")[:4].tolist())
-    return found
+    return sorted(int(n) for n in np.argsort(-layer.spikes.sum(0), kind="stable")[:4])
 
 
-def layer_of(look: Look, number: int) -> LayerLook:
-    """A layer by its number, from 1; SettingError for one that is not there."""
-    if not 1 <= number <= len(look.layers):
-        raise SettingError(f"layer is {number}, expected 1 to {len(look.layers)}")
-    return look.layers[number - 1]
+def layer_of(trace: SampleTrace, number: int) -> LayerTrace:
+    """A layer by its number, from 1; SettingError for a number out of range."""
+    if not 1 <= number <= len(trace.layers):
+        raise SettingError(f"layer is {number}, expected 1 to {len(trace.layers)}")
+    return trace.layers[number - 1]
 
 
-def check_neurons(layer: LayerLook, neurons: Sequence[int]) -> None:
+def check_neurons(layer: LayerTrace, neurons: Sequence[int]) -> None:
     """Raise SettingError for a neuron that the layer does not have."""
     count = layer.v.shape[1]
     for neuron in neurons:
@@ -150,7 +149,7 @@ def check_neurons(layer: LayerLook, neurons: Sequence[int]) -> None:
 
 
 def draw_raster(axes: Axes, spikes: NDArray[np.float64], title: str = "", of: str = "neuron") -> None:
-    """Spikes or currents (T, N) over time, black where they are largest; of many neurons the means of neighbours."""
+    """Draw spikes or currents (T, N) over time, black where they are largest; see ``condensed`` for many neurons."""
     steps, neurons = spikes.shape
     axes.imshow(
         condensed(spikes).T, aspect="auto", cmap="Greys", origin="lower", interpolation="nearest", vmin=0,
@@ -160,8 +159,8 @@ def draw_raster(axes: Axes, spikes: NDArray[np.float64], title: str = "", of: st
     axes.set_title(title, fontsize=9)
 
 
-def draw_membranes(axes: Axes, layer: LayerLook, neurons: Sequence[int]) -> None:
-    """Membranes of some neurons of a layer over time, and where they spike.
+def draw_membranes(axes: Axes, layer: LayerTrace, neurons: Sequence[int]) -> None:
+    """Draw membrane potentials of some neurons of a layer over time, and their spikes.
 
     Raises:
         SettingError: for a neuron that the layer does not have.
@@ -185,19 +184,19 @@ def draw_membranes(axes: Axes, layer: LayerLook, neurons: Sequence[int]) -> None
     )
 
 
-def draw_scores(axes: Axes, look: Look) -> None:
-    """The score of each class; the right one is marked."""
-    colours = [COLOURS[2] if k == look.label else COLOURS[0] for k in range(len(look.scores))]
-    axes.bar(range(len(look.scores)), look.scores, color=colours)
-    axes.set_xticks(range(len(look.classes)), look.classes, rotation=0 if len(look.classes) < 15 else 90, fontsize=7)
-    right = "right" if look.answer == look.label else f"it is {look.classes[look.label]}"
-    axes.set_title(f"answer: {look.classes[look.answer]} ({right}; its bar is green)", fontsize=9)
+def draw_scores(axes: Axes, trace: SampleTrace) -> None:
+    """Draw the score of each class, the correct one in green."""
+    colours = [COLOURS[2] if k == trace.label else COLOURS[0] for k in range(len(trace.scores))]
+    axes.bar(range(len(trace.scores)), trace.scores, color=colours)
+    axes.set_xticks(range(len(trace.classes)), trace.classes, rotation=0 if len(trace.classes) < 15 else 90, fontsize=7)
+    right = "right" if trace.answer == trace.label else f"it is {trace.classes[trace.label]}"
+    axes.set_title(f"answer: {trace.classes[trace.answer]} ({right}; its bar is green)", fontsize=9)
     axes.set_ylabel("score")
     axes.axhline(0, color="black", lw=0.6)
 
 
 def draw_kernels(axes: Axes, weight: NDArray[np.float64]) -> None:
-    """The kernels (channels, height, width) of a convolution, side by side: blue inhibits, red excites."""
+    """Draw the kernels (channels, height, width) of a convolution, side by side: blue inhibits, red excites."""
     count, height, width = weight.shape
     across = min(count, max(16, math.ceil(math.sqrt(4 * count))))
     sheet = np.full((-(-count // across) * (height + 1) - 1, across * (width + 1) - 1), np.nan)
@@ -210,23 +209,23 @@ def draw_kernels(axes: Axes, weight: NDArray[np.float64]) -> None:
     axes.set_title(f"kernels of the first convolution, ±{largest:.2g}", fontsize=9)
 
 
-def draw(found: Look, run: Trained, layer: int = 1, neurons: Sequence[int] | None = None) -> Figure:
-    """A sample on its way: what comes in, every layer's spikes, some membranes, the scores.
+def draw(trace: SampleTrace, run: Trained, layer: int = 1, neurons: Sequence[int] | None = None) -> Figure:
+    """Draw a trace: input, every layer's spikes, some membrane potentials, the scores.
 
     Args:
-        found: see ``look``.
+        trace: see ``trace_sample``.
         run: the network.
-        layer: whose membranes are drawn, from 1.
+        layer: number of the layer whose membrane potentials are drawn, from 1.
         neurons: of them; None for the four that fire most.
 
     Raises:
-        SettingError: for a layer or neuron that is not there.
+        SettingError: for a layer or neuron out of range.
     """
-    chosen = layer_of(found, layer)
+    chosen = layer_of(trace, layer)
     if neurons is None:
         neurons = busiest(chosen)
     kernels = _first_kernels(run.network)
-    rasters = [("input", found.inputs), *((x.name, x.spikes) for x in found.layers)]
+    rasters = [("input", trace.inputs), *((x.name, x.spikes) for x in trace.layers)]
     rows = len(rasters) + 2
     figure = Figure(figsize=(7.5, 1.6 * rows + (1.2 if kernels is not None else 0)), layout="constrained")
     grid = figure.subplots(rows + (kernels is not None), 1, squeeze=False)[:, 0]
@@ -236,24 +235,23 @@ def draw(found: Look, run: Trained, layer: int = 1, neurons: Sequence[int] | Non
         draw_raster(axes, spikes, f"{name}: {count:,}, {rate}", of)
     draw_membranes(grid[len(rasters)], chosen, neurons)
     grid[len(rasters)].set_xlabel("time step")
-    draw_scores(grid[len(rasters) + 1], found)
+    draw_scores(grid[len(rasters) + 1], trace)
     if kernels is not None:
         draw_kernels(grid[-1], kernels)
-    title = f"{run.dataset.name}, test sample {found.sample}: {run.experiment.neurons.neuron}"
+    title = f"{run.dataset.name}, test sample {trace.sample}: {run.experiment.neurons.neuron}"
     figure.suptitle(title, fontsize=11)
     return figure
 
 
 def _first_kernels(network: Network) -> NDArray[np.float64] | None:
-    """Of the first layer, if it is a convolution over images of one channel."""
+    """Kernels of the first layer if it is a convolution over images of one channel."""
     weight = network.spiking[0].connection.weight.detach()
     if weight.dim() != 4 or weight.shape[1] != 1:
         return None
-    found: NDArray[np.float64] = weight[:, 0].double().numpy()
-    return found
+    return np.asarray(weight[:, 0].double())
 
 
 __all__ = [
-    "LayerLook", "Look", "busiest", "check_neurons", "condensed", "draw", "draw_kernels", "draw_membranes",
-    "draw_raster", "draw_scores", "layer_of", "look",
+    "LayerTrace", "SampleTrace", "busiest", "check_neurons", "condensed", "draw", "draw_kernels", "draw_membranes",
+    "draw_raster", "draw_scores", "layer_of", "trace_sample",
 ]  # fmt: skip
