@@ -58,7 +58,7 @@ def mentioned(text):
 def help_of(command):
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown), pytest.raises(SystemExit) as end:
-        cli.parser.parser().parse_args([command, "--help"])
+        cli.parser.parser().parse_args([command, "--help-all"])
     assert end.value.code == 0
     return shown.getvalue()
 

@@ -11,7 +11,7 @@ import nbformat
 import plain_docstrings
 import pytest
 
-from izhi.cli.parser import COMMANDS
+from izhi.cli.commands import COMMANDS
 from izhi.experiments.settings import FIELDS
 
 ROOT = Path(__file__).parents[1]

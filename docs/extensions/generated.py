@@ -41,21 +41,25 @@ def _plain(text: str) -> str:
 
 def commands() -> str:
     """A section for each command: what it does, and its options."""
+    from izhi.cli.commands import COMMANDS
     from izhi.cli.parser import parser
 
     top = parser(whole=True)
     chosen = next(x for x in top._actions if isinstance(x, argparse._SubParsersAction))
-    about = {x.dest: x.help or "" for x in chosen._choices_actions}
-    parts = ["# Commands\n", "`izhi COMMAND --help` says the same.\n"]
+    parts = [
+        "# Commands\n",
+        "`izhi COMMAND --help` prints the common options, `izhi COMMAND --help-all` every option.\n",
+    ]
     for name, command in chosen.choices.items():
-        parts += [f"## izhi {name}\n", f"{about[name][:1].upper()}{about[name][1:]}.\n"]
+        parts += [f"## izhi {name}\n", f"{_sentence(COMMANDS[name].about)}\n"]
+        parts += ["```console", *(f"$ {line}" for line in COMMANDS[name].examples.splitlines()), "```\n"]
         parts += [*_options(command), ""]
     return "\n".join(parts)
 
 
 def _options(command: argparse.ArgumentParser) -> Iterator[str]:
     for action in command._actions:
-        if isinstance(action, argparse._HelpAction):
+        if action.dest in ("help", "help_all"):
             continue
         name = ", ".join(action.option_strings) or str(action.metavar or action.dest)
         value = "" if not action.option_strings or action.nargs == 0 else f" {action.metavar or ''}".rstrip()
@@ -63,6 +67,10 @@ def _options(command: argparse.ArgumentParser) -> Iterator[str]:
             value = f" {'|'.join(map(str, action.choices))}"
         text = (action.help or "") % {**vars(action), "prog": command.prog}
         yield f"`{name}{value}`\n: {_plain(text)}\n"
+
+
+def _sentence(phrase: str) -> str:
+    return f"{phrase[:1].upper()}{phrase[1:]}."
 
 
 def settings() -> str:
@@ -93,7 +101,7 @@ def interface() -> dict[str, str]:
     seen: set[str] = set()
     for name, about in DOORS.items():
         module: Any = import_module(name)
-        text = [f"# {name}\n", f"{about[:1].upper()}{about[1:]}.\n"]
+        text = [f"# {name}\n", f"{_sentence(about)}\n"]
         for member in getattr(module, "__all__", [x for x in vars(module) if not x.startswith("_")]):
             obj = getattr(module, member)
             if not (isclass(obj) or isfunction(obj)) or not obj.__module__.startswith("izhi"):

@@ -215,7 +215,7 @@ def test_data(real_data, tmp_path, capsys, monkeypatch):
 
 def test_every_setting_is_an_option(capsys):
     with pytest.raises(SystemExit) as done:
-        main(["train", "--help"])
+        main(["train", "--help-all"])
     assert done.value.code == 0
     text = capsys.readouterr().out
     for name in FIELDS:

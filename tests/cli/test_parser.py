@@ -1,15 +1,17 @@
 """What the command line says before anything is loaded that answers."""
 
+import shlex
 import subprocess
 import sys
 from importlib import import_module
 
 import pytest
 
+from izhi.cli.commands import COMMANDS, STAGES
 from izhi.cli.options.completion import SHELLS
-from izhi.cli.parser import COMMANDS, parser
+from izhi.cli.parser import parser
 from izhi.errors import SettingError
-from izhi.experiments.settings import choices, groups
+from izhi.experiments.settings import FIELDS, GROUPS, Mark, choices, groups, marked
 
 #: What is asked, and what of torch, numba and numpy may then be loaded: nothing.
 QUICK = [
@@ -87,6 +89,50 @@ def test_help_shows_choices(capsys):
     shown = capsys.readouterr().out
     assert "--loss {count,step,max,rate_mse}" in shown
     assert "VALUE" not in shown
+
+
+def help_of(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        parser().parse_args(words)
+    assert end.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_lists_the_commands_by_stage(capsys):
+    text = help_of(["--help"], capsys)
+    places = [text.index(f"\n{stage}:\n") for stage in STAGES]
+    assert places == sorted(places)
+    for name, entry in COMMANDS.items():
+        assert f"  {name} " in text
+        assert entry.about.split()[0] in text
+
+
+def test_help_shows_common_settings_and_help_all_every_one(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    short, whole = help_of(["train", "--help"], capsys), help_of(["train", "--help-all"], capsys)
+    assert len(short.splitlines()) <= 54
+    common = set(marked(Mark.COMMON))
+    for name in set(FIELDS) - set(marked(Mark.OF_FILES)):
+        option = f"  --{name.replace('_', '-')} "
+        assert option in whole
+        assert (option in short) == (name in common)
+    for group in GROUPS:
+        assert f"settings [{group}]:\n" in whole
+    assert "learning rate of the weights [0.0005]" in short
+    assert "early stopping: epochs without a better validation accuracy" not in short
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_parse_and_every_option_has_a_help_line(name, capsys):
+    top = parser(whole=True)
+    for line in COMMANDS[name].examples.splitlines():
+        program, *words = shlex.split(line.partition(" > ")[0])
+        assert program == "izhi"
+        assert top.parse_args(words).command == name
+        assert f"  {line}\n" in help_of([name, "--help"], capsys)
+    (commands,) = (x for x in top._actions if x.dest == "command")
+    for action in commands.choices[name]._actions:
+        assert action.help, action.dest
 
 
 @pytest.mark.parametrize("name", COMMANDS)

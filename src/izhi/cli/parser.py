@@ -1,61 +1,43 @@
-"""What can be asked on the command line. Nothing is loaded that answers: torch takes seconds."""
+"""The parser of the command line. It imports no code of the commands: torch takes seconds."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
 from izhi import processes
+from izhi.cli.commands import COMMANDS, STAGES, Entry
 from izhi.data import functions
 from izhi.errors import SettingError, shown, unknown
 from izhi.version import __version__
 
 DESCRIPTION = "Spiking networks of Izhikevich neurons: train, compare with LIF, take to hardware."
 
-#: Command → where it is below izhi.cli, its options at the same place below izhi.cli.options; what it does.
-COMMANDS = {
-    "compare": ("runs.compare", "train several neurons or connections and compare them"),
-    "tune": ("runs.tune", "search hyperparameters on validation samples, by Optuna"),
-    "study": ("studies.study", "several tasks by one protocol: searches, seeds, ranks; goes on with what is missing"),
-    "train": ("runs.train", "train one network"),
-    "runs": ("folders.runs", "list the runs in a folder, choose among them, remove some"),
-    "redraw": ("folders.redraw", "draw a figure of a finished command again, from the numbers in its folder"),
-    "rank": ("folders.rank", "rank the variants of several finished comparisons over their data sets, with tests"),
-    "report": ("folders.report", "the folder of a finished command as one page of HTML that can be mailed"),
-    "explore": ("folders.explore", "neurons, runs and devices in the browser, on this machine alone"),
-    "evaluate": ("runs.evaluate", "test accuracy of a trained network"),
-    "dynamics": ("runs.dynamics", "neurons of a trained network: coefficients, firing classes"),
-    "show": ("runs.show", "a test sample on its way through a trained network: spikes, membranes, answer"),
-    "evolve": ("evolution.evolve", "train by evolution: a network, or the weights of an artifact on a device"),
-    "adapt": ("adaptation.adapt", "continual learning of a deployed network under drift"),
-    "quantize": ("hardware.quantize", "quantise a trained network's weights and states"),
-    "export": ("hardware.export_run", "write a run's artifact for hardware"),
-    "run": ("hardware.run", "run test samples on a device: emulator, simulated core, board, FPGA IP"),
-    "trace": ("hardware.trace", "states and spikes of an artifact's neurons for one test sample"),
-    "rtl": ("hardware.rtl", "Verilog and Vivado script of the core for a board, with a report"),
-    "nir": (
-        "exchange.nir",
-        "to and from other libraries by files of NIR: export a run, import a network, check spikes",
-    ),
-    "simulate": ("simulate.simulate", "draw v, u and spikes of one neuron under a current"),
-    "bench": ("bench.bench", "time a training step against other libraries"),
-    "data": ("data.data_sets", "list, fetch and verify data sets"),
-    "completion": ("completion.completion", "a script by which a shell completes this command's options"),
-}
+
+class Formatter(argparse.HelpFormatter):
+    """Help that shows switches without their optional value."""
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        return "" if action.const == "true" else super()._format_args(action, default_metavar)
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with errors of one line, which name the nearest word for one that is unknown."""
+    """argparse with errors of one line, which name the nearest known word."""
+
+    def __init__(self, **others: Any) -> None:
+        super().__init__(**others, allow_abbrev=False, add_help=False, formatter_class=Formatter)
+        self.add_argument("-h", "--help", action="help", help="short help")
 
     def error(self, message: str) -> NoReturn:
         raise SettingError(f"{message}; see {self.prog} --help")
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        # argparse keeps it to itself if nobody can read the help.
+        # argparse hides the error of a closed output.
         (file or sys.stdout).write(message)
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
@@ -65,34 +47,78 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """As argparse does, but an option that is none is refused here, with the nearest one."""
-        found, rest = super().parse_known_args(args, namespace)
+        """As argparse does, but an unknown option raises SettingError with the nearest one."""
+        parsed, rest = super().parse_known_args(args, namespace)
         for word in rest:
             if word.startswith("-"):
                 name = word.partition("=")[0]
                 near = difflib.get_close_matches(name, self._option_string_actions, n=1)
                 hint = f" (did you mean {near[0]}?)" if near else ""
                 self.error(f"there is no option {shown(name)[1:-1]}{hint}")
-        if getattr(found, "command", "") is None:
+        if getattr(parsed, "command", "") is None:
             self.error("the following arguments are required: COMMAND")
-        return found, rest
+        return parsed, rest
+
+
+class Program(Parser):
+    """The command line without its command."""
+
+    def format_help(self) -> str:
+        """The commands, grouped by stage."""
+        formatter = Formatter(self.prog)
+        formatter.add_usage("%(prog)s COMMAND [options]", (), ())
+        formatter.add_text(self.description)
+        for stage, entries in STAGES.items():
+            formatter.start_section(stage)
+            formatter.add_arguments([argparse.Action([], name, help=entry.about) for name, entry in entries.items()])
+            formatter.end_section()
+        formatter.start_section("options")
+        formatter.add_arguments([x for x in self._actions if x.option_strings])
+        formatter.end_section()
+        return formatter.format_help() + "\noptions of a command: izhi COMMAND --help\n"
+
+
+class _HelpAll(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        assert isinstance(parser, Command)
+        parser._print_message(parser.format_help(everything=True))
+        parser.exit()
 
 
 class Command(Parser):
-    """A sub-command. Its options are added when it is chosen, and its code is loaded when it runs."""
+    """A sub-command. Its options are added when it is chosen, and its code is loaded when it runs.
 
-    def __init__(self, *, place: str = "", **others: Any) -> None:
-        super().__init__(**others, allow_abbrev=False)
-        self._place = place
+    Attributes:
+        rare: options of ``--help-all`` alone.
+    """
+
+    def __init__(self, *, entry: Entry | None = None, **others: Any) -> None:
+        self._entry = entry or Entry()
+        super().__init__(**others, description=self._entry.about)
+        self._place = self._entry.place
+        self.rare: set[argparse.Action] = set()
+        self.add_argument("--help-all", action=_HelpAll, nargs=0, default=argparse.SUPPRESS, help="every option")
+
+    def group(self, title: str, about: str | None = None) -> argparse._ArgumentGroup:
+        """The group of options of that title; ``about`` is a line below the title in ``--help-all``."""
+        named = [x for x in self._action_groups if x.title == title]
+        return named[0] if named else self.add_argument_group(title, about)
 
     def build(self) -> Command:
-        """Add the options, if they are not there yet."""
+        """Add the options, once."""
         if self._place:
-            module, _, name = self._place.partition(".")
             self.set_defaults(place=self._place)
+            module, _, name = self._place.partition(".")
             self._place = ""
             getattr(import_module(f"izhi.cli.options.{module}"), name)(self)
-            self.add_argument("--json", metavar="FILE", help="write the result for scripts; - for standard output")
+            self.group("output").add_argument(
+                "--json", metavar="FILE", help="result for scripts; - for standard output"
+            )
+            for action in self._actions:
+                if not (action.default in (None, argparse.SUPPRESS) or action.nargs == 0) and "[" not in (
+                    action.help or "["
+                ):
+                    action.help = f"{action.help} [%(default)s]"
         return self
 
     def parse_known_args(  # type: ignore[override]
@@ -102,27 +128,43 @@ class Command(Parser):
         self.build()
         return super().parse_known_args(args, namespace)
 
+    def format_help(self, *, everything: bool = False) -> str:
+        """The arguments, the options in their groups, and examples."""
+        self.build()
+        formatter = Formatter(f"{self.prog} [options]")
+        formatter.add_usage(None, [x for x in self._actions if x.required or not x.option_strings], ())
+        formatter.add_text(self.description)
+        for group in self._action_groups:
+            listed = [x for x in group._group_actions if everything or x not in self.rare]
+            if listed:
+                formatter.start_section("arguments" if group is self._positionals else group.title)
+                formatter.add_text(group.description if everything else None)
+                formatter.add_arguments(listed)
+                formatter.end_section()
+        text = "\n  ".join([f"{formatter.format_help()}\nexamples:", *self._entry.examples.splitlines()]) + "\n"
+        return text if everything else re.sub(r"(?m)^( .*\n)\n(?=\S.*:\n  -)", r"\1", text)  # no lines between groups
+
 
 def parser(*, whole: bool = False) -> Parser:
     """The command line.
 
     Args:
-        whole: with the options of every command, which are else added when it is chosen.
+        whole: with the options of every command; otherwise a command adds its own when it is chosen.
     """
-    top = Parser(prog="izhi", description=DESCRIPTION, allow_abbrev=False)
-    top.add_argument("--version", action="version", version=f"izhi {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Command)
-    for name, (place, about) in COMMANDS.items():
-        command: Command = commands.add_parser(name, help=about, description=about, place=place)
+    program = Program(prog="izhi", description=DESCRIPTION)
+    program.add_argument("--version", action="version", version=f"izhi {__version__}", help="version of Izhi")
+    commands = program.add_subparsers(dest="command", metavar="COMMAND", parser_class=Command)
+    for name, entry in COMMANDS.items():
+        command: Command = commands.add_parser(name, help=entry.about, entry=entry)
         if whole:
             command.build()
-    return top
+    return program
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Load the code of the chosen command, and run it."""
     if getattr(arguments, "resume", False) and not arguments.out:
-        raise SettingError("resume is set, but no folder is named whose runs go on; add --out FOLDER")
+        raise SettingError("--resume needs the folder of the runs; add --out FOLDER")
     if getattr(arguments, "dataset", None):
         functions.trust(arguments.dataset)
     check = getattr(arguments, "check", None)

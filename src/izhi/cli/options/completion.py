@@ -8,4 +8,4 @@ SHELLS = ("bash", "zsh", "tcsh")
 
 
 def completion(command: Command) -> None:
-    command.add_argument("shell", choices=SHELLS)
+    command.add_argument("shell", choices=SHELLS, help="shell of the script")

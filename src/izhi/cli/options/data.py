@@ -7,5 +7,5 @@ from izhi.cli.parser import Command
 
 def data_sets(command: Command) -> None:
     actions = ("list", "fetch", "verify")
-    command.add_argument("action", nargs="?", choices=actions, default="list", help="[%(default)s]")
-    command.add_argument("names", nargs="*", metavar="NAME", help="data sets [all]")
+    command.add_argument("action", nargs="?", choices=actions, default="list", help="list, download, or check of files")
+    command.add_argument("names", nargs="*", metavar="NAME", help="names of data sets [all]")

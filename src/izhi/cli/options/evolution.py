@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from izhi.cli.options.settings import add_settings, run_options
 from izhi.cli.parser import Command
+from izhi.experiments.settings import Mark
 from izhi.experiments.settings.choices import DEVICE_SEARCHES, SEARCHES
 from izhi.hardware.devices import DEVICES
 
@@ -13,18 +14,19 @@ def evolve(command: Command) -> None:
         "artifact",
         metavar="FILE",
         nargs="?",
-        help="an artifact (.izhi) whose weights evolve on a device [train a network from scratch]",
+        help="artifact (.izhi) with weights to evolve on a device [none: a network]",
     )
-    command.add_argument("--device", choices=DEVICES, help="of an artifact [emulator, or hls-ip for its artifacts]")
-    command.add_argument("--folder", metavar="FOLDER", help="of an artifact: see izhi run")
-    command.add_argument(
-        "--layers", dest="evolving", metavar="LIST", help="of an artifact: which evolve, 1 for the first [all]"
-    )
-    command.add_argument("--fresh", action="store_true", help="of an artifact: draw its weights anew first")
-    command.add_argument("--samples", type=int, metavar="N", help="of an artifact: training samples [all]")
-    run_options(command)
-    add_settings(command, without=("optimizer", "layers"))
     others = [name for name in DEVICE_SEARCHES if name not in SEARCHES]
     command.add_argument(
-        "--optimizer", choices=(*SEARCHES, *others), help=f"search [snes]; {', '.join(others)} of an artifact alone"
+        "--optimizer",
+        choices=(*SEARCHES, *others),
+        help=f"search method; {', '.join(others)} for artifacts only [snes]",
     )
+    run_options(command)
+    group = command.group("artifacts")
+    group.add_argument("--device", choices=DEVICES, help="device [emulator, or hls-ip for its artifacts]")
+    group.add_argument("--folder", metavar="FOLDER", help="core of the device; see izhi run")
+    group.add_argument("--layers", dest="evolving", metavar="LIST", help="layers to evolve, from 1 [all]")
+    group.add_argument("--fresh", action="store_true", help="new random weights")
+    group.add_argument("--samples", type=int, metavar="N", help="number of training samples [all]")
+    add_settings(command, without=("optimizer", "layers"), common=Mark.COMMON | Mark.ON_DEVICE)

@@ -10,29 +10,23 @@ from izhi.exchange.conventions import LIBRARIES
 def nir(command: Command) -> None:
     command.add_argument(
         "action", choices=("export", "import", "check"),
-        help="export: write a float run as NIR; import: make a run of a file; check: run a file's golden spikes",
+        help="export of a float run to a file, import of a file as a run, check of a file's golden spikes",
     )  # fmt: skip
-    command.add_argument("source", metavar="RUN|FILE", help="of export the run, else the file (.nir)")
-    command.add_argument("target", metavar="FILE", nargs="?", help="of export the file; of check the golden spikes")
-    command.add_argument(
-        "--for", dest="library", choices=LIBRARIES,
-        help="export: the library that is to read it, by whose conventions spikes are the same [NIR's equations]",
-    )  # fmt: skip
-    command.add_argument(
-        "--from", dest="library", choices=LIBRARIES, help="import, check: the library that wrote it [NIR's equations]"
+    command.add_argument("source", metavar="RUN|FILE", help="run to export, or file (.nir) to import or check")
+    command.add_argument("target", metavar="FILE", nargs="?", help="exported file, or golden spikes to check")
+    export, load = command.group("export"), command.group("import and check")
+    export.add_argument(
+        "--for", dest="library", choices=LIBRARIES, help="library that reads the file [NIR's equations]"
     )
-    command.add_argument("--dt", type=float, metavar="S", help="seconds of a step [the file's, or the library's]")
-    command.add_argument(
-        "--after-spike", choices=("zero", "subtract"),
-        help="import, check: what neurons do where the file does not say [v_reset, as NIR has it]",
-    )  # fmt: skip
-    command.add_argument(
-        "--single-spike", action="store_true",
-        help="export to sinabs and rockpool: you make their neurons fire once in a step (see docs/nir.md)",
-    )  # fmt: skip
-    command.add_argument(
-        "--samples", type=int, default=4, metavar="N", help="export: test samples of the golden spikes [%(default)s]"
+    load.add_argument("--from", dest="library", choices=LIBRARIES, help="library that wrote the file [NIR's equations]")
+    command.add_argument("--dt", type=float, metavar="S", help="time step, s [the file's, or the library's]")
+    load.add_argument(
+        "--after-spike", choices=("zero", "subtract"), help="reset, where the file has none [v_reset, as in NIR]"
     )
-    command.add_argument("--config", metavar="FILE", help="import: TOML file of settings")
-    command.add_argument("--out", metavar="FOLDER", help="import: the run folder [runs/TIME-NAME]")
+    export.add_argument(
+        "--single-spike", action="store_true", help="sinabs and rockpool: neurons with one spike a step (docs/nir.md)"
+    )
+    export.add_argument("--samples", type=int, default=4, metavar="N", help="test samples of the golden spikes")
+    load.add_argument("--config", metavar="FILE", help="TOML file of settings")
+    command.group("output").add_argument("--out", metavar="FOLDER", help="imported run folder [runs/TIME-NAME]")
     add_settings(command, without=("hidden", "layers", "neuron", "connection", "order", "gain", "beta", "reset"))

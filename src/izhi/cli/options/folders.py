@@ -1,4 +1,4 @@
-"""Options of the commands that look at folders of runs, without what trained them."""
+"""Options of the commands on folders of runs."""
 
 from __future__ import annotations
 
@@ -7,56 +7,50 @@ from izhi.experiments.settings.choices import FIGURES, ORDERS
 
 
 def runs(command: Command) -> None:
-    command.add_argument("folder", metavar="FOLDER", nargs="?", default="runs", help="where they are [%(default)s]")
+    command.add_argument("folder", metavar="FOLDER", nargs="?", default="runs", help="folder of runs")
+    selection = command.group("selection")
+    selection.add_argument(
+        "--filter", metavar="LIST", help="settings name=value, comma-separated, such as dataset=mnist,neuron=lif [all]"
+    )
+    which = selection.add_mutually_exclusive_group()
+    which.add_argument("--finished", action="store_true", help="finished runs only")
+    which.add_argument("--unfinished", action="store_true", help="unfinished runs only, without damaged ones")
     command.add_argument(
-        "--filter", metavar="LIST",
-        help="only runs of these settings: name=value, comma-separated, such as dataset=mnist,neuron=lif [all]",
-    )  # fmt: skip
-    command.add_argument("--sort", choices=ORDERS, default=ORDERS[0], help="what comes first [%(default)s: the newest]")
-    command.add_argument("--differs", action="store_true", help="only columns of settings in which the runs differ")
-    which = command.add_mutually_exclusive_group()
-    which.add_argument("--finished", action="store_true", help="only runs that are finished")
-    which.add_argument("--unfinished", action="store_true", help="only runs that are not, and are not damaged")
-    command.add_argument("--remove", action="store_true", help="remove the runs that are listed, after asking")
-    command.add_argument("--yes", action="store_true", help="remove without asking")
+        "--sort", choices=ORDERS, default=ORDERS[0], help="order: the newest, best or first name first"
+    )
+    command.add_argument("--differs", action="store_true", help="columns of the differing settings only")
+    removal = command.group("removal")
+    removal.add_argument("--remove", action="store_true", help="removal of the listed runs, after a question")
+    removal.add_argument("--yes", action="store_true", help="removal without a question")
 
 
-#: Folders that pages and figures are made of.
-_FOLDERS = "folder of a run, a comparison, a search, a sweep, an evolution on a device or an adaptation"
+#: Folders of pages and figures.
+_FOLDERS = "folder of a run, comparison, search, sweep, evolution on a device or adaptation"
 
 
 def report(command: Command) -> None:
     command.add_argument("folder", metavar="FOLDER", help=_FOLDERS)
-    command.add_argument("--out", metavar="FILE", help="the page (.html) [FOLDER/report.html]")
+    command.group("output").add_argument("--out", metavar="FILE", help="page (.html) [FOLDER/report.html]")
 
 
 def rank(command: Command) -> None:
     command.add_argument(
-        "folders",
-        metavar="FOLDER",
-        nargs="+",
-        help="folders of comparisons on different data sets, of the same variants",
+        "folders", metavar="FOLDER", nargs="+", help="comparisons of the same variants on different data sets"
     )
-    command.add_argument("--out", metavar="FOLDER", help="folder of the table and the figure [runs/TIME-rank]")
+    command.group("output").add_argument("--out", metavar="FOLDER", help="folder of table and figure [runs/TIME-rank]")
 
 
 def redraw(command: Command) -> None:
     command.add_argument("folder", metavar="FOLDER", help=_FOLDERS)
-    command.add_argument("--out", metavar="FILE", required=True, help="the figure (.png, .svg, .pdf)")
+    command.add_argument("--figure", choices=FIGURES, help="figure, in a folder with several [the first]")
+    command.add_argument("--title", metavar="TEXT", help="title [the figure's]")
     command.add_argument(
-        "--figure", choices=FIGURES,
-        help="which one, where a folder has several: accuracy over epochs, or of a comparison the outcomes of its seeds"
-        " [the first]",
-    )  # fmt: skip
-    command.add_argument("--title", metavar="TEXT", help="above it [as it was]")
-    command.add_argument(
-        "--labels", metavar="LIST", help="of its lines or rows, from the first, separated by semicolons [as they were]"
+        "--labels", metavar="LIST", help="labels of lines or rows, separated by semicolons [the figure's]"
     )
+    command.group("output").add_argument("--out", metavar="FILE", required=True, help="figure (.png, .svg, .pdf)")
 
 
 def explore(command: Command) -> None:
-    command.add_argument(
-        "folder", metavar="FOLDER", nargs="?", default="runs", help="of runs and artifacts [%(default)s]"
-    )
-    command.add_argument("--port", type=int, default=5006, metavar="N", help="0 for one that is free [%(default)s]")
-    command.add_argument("--no-browser", action="store_true", help="only say where the page is")
+    command.add_argument("folder", metavar="FOLDER", nargs="?", default="runs", help="folder of runs and artifacts")
+    command.add_argument("--port", type=int, default=5006, metavar="N", help="port; 0 for a free one")
+    command.add_argument("--no-browser", action="store_true", help="address of the page only, no browser")

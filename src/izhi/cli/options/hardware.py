@@ -12,118 +12,86 @@ from izhi.hardware.devices import DEVICES
 
 def quantize(command: Command) -> None:
     command.add_argument(
-        "folders",
-        metavar="RUN",
-        nargs="*",
-        help="run folder or checkpoint of a float network; with --sweep one or several seeds;"
-        " none to go on with what --out holds",
+        "folders", metavar="RUN", nargs="*",
+        help="float run or checkpoint; with --sweep one or several seeds; with --resume none",
+    )  # fmt: skip
+    command.add_argument(
+        "--weights", metavar="BITS", help="bits of a weight, 2 to 8, or 32 for float [4; sweep 8,4,3,2]"
     )
     command.add_argument(
-        "--weights", metavar="BITS", help="2 to 8 bits, or 32 for float [4]; a list for a sweep [8,4,3,2]"
+        "--states", metavar="BITS", help="bits of a state, 4 to 24, or 32 for float [16; sweep 16,12,8]"
     )
     command.add_argument(
-        "--states", metavar="BITS", help="4 to 24 bits, or 32 for float [16]; a list for a sweep [16,12,8]"
+        "--method", choices=QUANTIZATION_METHODS, help="method [qat-after-ptq: fine-tuning after PTQ; sweep all]"
     )
-    command.add_argument(
-        "--method", choices=QUANTIZATION_METHODS, help="[qat-after-ptq: PTQ, then fine-tuning; for a sweep all]"
-    )
-    command.add_argument("--sweep", action="store_true", help="every format by every method: table and figure")
-    for name in marked(Mark.OF_QUANTIZING):
-        add_setting(command, name, " [by method and run]")
+    command.add_argument("--sweep", action="store_true", help="table and figure of all formats and methods")
     folder_options(command)
+    for name in marked(Mark.OF_QUANTIZING):
+        add_setting(command, name, "by method and run")
 
 
 def export_run(command: Command) -> None:
+    command.add_argument("folder", metavar="RUN", help="quantised run; for hls-ip a float run, or a state_dict (.pt)")
     command.add_argument(
-        "folder",
-        metavar="RUN",
-        help="run folder of a quantised network; for hls-ip of a float one, or a state_dict (.pt)",
+        "--target", default="core", choices=TARGETS, help="Izhi's core in integers, or FPGA IP in float32"
     )
-    command.add_argument(
-        "--target",
-        default="core",
-        choices=TARGETS,
-        help="core: Izhi's own, in integers; hls-ip: the FPGA IP, in float32 [%(default)s]",
-    )
-    command.add_argument("--dataset", metavar="NAME", help="of a state_dict: the data set it was trained on [none]")
-    command.add_argument("--build", metavar="NAME", help="of a state_dict: the neuron, izhi or lif [izhi]")
-    command.add_argument("--out", metavar="FILE", help="the artifact [RUN/network.izhi]")
-    command.add_argument(
-        "--samples",
-        type=int,
-        default=0,
-        metavar="N",
-        help="also write N encoded test samples for boards: samples.npz [0]",
+    group = command.group("state_dict")
+    group.add_argument("--dataset", metavar="NAME", help="data set of the training [none]")
+    group.add_argument("--build", metavar="NAME", help="neuron, izhi or lif [izhi]")
+    output = command.group("output")
+    output.add_argument("--out", metavar="FILE", help="artifact [RUN/network.izhi]")
+    output.add_argument(
+        "--samples", type=int, default=0, metavar="N", help="encoded test samples for boards (samples.npz)"
     )
 
 
 def run(command: Command) -> None:
-    command.add_argument("artifact", metavar="FILE", help="the artifact (.izhi)")
-    command.add_argument("--device", default="emulator", choices=DEVICES, help="[%(default)s]")
+    command.add_argument("artifact", metavar="FILE", help="artifact (.izhi)")
+    command.add_argument("--device", default="emulator", choices=DEVICES, help="device")
+    command.add_argument(
+        "--compare", action="store_true", help="comparison of every spike with the integer model or IP"
+    )
+    command.add_argument(
+        "--folder", metavar="FOLDER",
+        help="output of izhi rtl, for a board with izhi.bit [a new core]; of hls-ip bitstream and .hwh [emulation]",
+    )  # fmt: skip
     samples_options(command)
-    command.add_argument(
-        "--compare",
-        action="store_true",
-        help="compare every spike of every layer with the integer model's, or the IP's arithmetic",
-    )
-    command.add_argument(
-        "--folder",
-        metavar="FOLDER",
-        help="what izhi rtl wrote, with izhi.bit for a board [a core made for the artifact];"
-        " of hls-ip the bitstream and .hwh [emulated]",
-    )
-    command.add_argument(
-        "--port", metavar="NAME", help="of serial: the board's serial port, such as /dev/ttyUSB0 or COM3"
-    )
-    command.add_argument("--baud", type=int, metavar="N", help="of serial: bits a second [1,000,000]")
-    command.add_argument("--lanes", type=int, metavar="N", help="of the simulated core [32]")
-    command.add_argument("--units", type=int, metavar="N", help="of the simulated core [2]")
-    command.add_argument("--spikes", type=int, metavar="N", help="of the simulated core [2, or 1]")
+    serial, core = command.group("serial board"), command.group("simulated core")
+    serial.add_argument("--port", metavar="NAME", help="serial port, such as /dev/ttyUSB0 or COM3")
+    serial.add_argument("--baud", type=int, metavar="N", help="baud rate, bits/s [1,000,000]")
+    core.add_argument("--lanes", type=int, metavar="N", help="neurons per input spike and cycle [32]")
+    core.add_argument("--units", type=int, metavar="N", help="neuron updates per cycle [2]")
+    core.add_argument("--spikes", type=int, metavar="N", help="input spikes added at once [2, or 1]")
 
 
 def trace(command: Command) -> None:
-    command.add_argument("artifact", metavar="FILE", help="the artifact (.izhi)")
-    command.add_argument("--sample", type=int, default=0, metavar="N", help="number of a test sample [0]")
-    command.add_argument("--layer", type=int, default=1, metavar="N", help="1 for the first [1]")
-    command.add_argument("--neurons", default="0", metavar="LIST", help="comma-separated [%(default)s]")
-    command.add_argument(
-        "--out", metavar="FILE", help="table of integers (.csv), with a figure of each neuron beside it"
+    command.add_argument("artifact", metavar="FILE", help="artifact (.izhi)")
+    command.add_argument("--sample", type=int, default=0, metavar="N", help="index of a test sample")
+    command.add_argument("--layer", type=int, default=1, metavar="N", help="layer, from 1")
+    command.add_argument("--neurons", default="0", metavar="LIST", help="indices of neurons, comma-separated")
+    command.group("output").add_argument(
+        "--out", metavar="FILE", help="table (.csv), and figures beside it [trace-N-N.csv]"
     )
 
 
 def rtl(command: Command) -> None:
-    command.add_argument("artifact", metavar="FILE", help="the artifact (.izhi)")
+    command.add_argument("artifact", metavar="FILE", help="artifact (.izhi)")
     command.add_argument(
-        "--board",
-        default="ultra96v2",
-        metavar="NAME",
-        help="for Vivado ultra96v2, pynq-z2 or zcu104; to a bitstream by open tools ulx3s or ecpix5 [%(default)s]",
+        "--board", default="ultra96v2", metavar="NAME",
+        help="ultra96v2, pynq-z2 or zcu104 (Vivado); ulx3s or ecpix5 (open tools)",
+    )  # fmt: skip
+    core, output = command.group("core"), command.group("output")
+    core.add_argument(
+        "--sizes", metavar="LIST",
+        help="inputs, neurons of each layer and readout classes of a larger core [the artifact's]",
+    )  # fmt: skip
+    core.add_argument("--clock", type=int, metavar="MHZ", help="clock rate, MHz [100; ulx3s 75]")
+    core.add_argument("--baud", type=int, default=BAUD, metavar="N", help="baud rate of a serial line, bits/s")
+    core.add_argument("--lanes", type=int, default=32, metavar="N", help="neurons per input spike and cycle")
+    core.add_argument("--units", type=int, default=2, metavar="N", help="neuron updates per cycle")
+    core.add_argument(
+        "--spikes", type=int, metavar="N", help="input spikes added at once [2; 1 for convolutions, delays and pools]"
     )
-    command.add_argument(
-        "--sizes",
-        metavar="LIST",
-        help="a larger core, which other networks fit as well: inputs, neurons of each layer,"
-        " classes of a readout [the artifact's]",
-    )
-    command.add_argument(
-        "--clock", type=int, metavar="MHZ", help="of the core; the build fails if it is missed [100; ulx3s 75]"
-    )
-    command.add_argument(
-        "--baud", type=int, default=BAUD, metavar="N", help="bits a second of a serial line [1,000,000]"
-    )
-    for name, default, about in (
-        ("lanes", 32, "neurons that an input spike reaches in a cycle"),
-        ("units", 2, "neurons that are updated in a cycle"),
-        ("samples", 20, "test samples simulated for the latency; 0 for none"),
-    ):
-        command.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{about} [{default}]")
-    command.add_argument(
-        "--spikes",
-        type=int,
-        metavar="N",
-        help="input spikes that are added at once [2; 1 where the first layer is a convolution or has delays or pools]",
-    )
-    command.add_argument(
-        "--activity", action="store_true", help="also how often registers change in each block, for estimates of power"
-    )
-    command.add_argument("--out", metavar="FOLDER", help="for the files [a folder beside the artifact]")
+    output.add_argument("--samples", type=int, default=20, metavar="N", help="simulated test samples, for the latency")
+    output.add_argument("--activity", action="store_true", help="toggle rates of registers, for power tools")
+    output.add_argument("--out", metavar="FOLDER", help="folder of the files [beside the artifact]")

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from izhi.cli.parser import Command
 from izhi.data import require_known
-from izhi.experiments.settings import FIELDS, Mark, marked, typed
+from izhi.experiments.settings import FIELDS, GROUP_OF, GROUPS, Mark, marked, typed
 from izhi.experiments.settings.kinds import kind as known_neuron
 
 
@@ -23,49 +23,52 @@ def run_options(command: Command) -> None:
 
 def folder_options(command: Command) -> None:
     """Options of every command that writes a folder and can be interrupted."""
-    command.add_argument("--out", metavar="FOLDER", help="run folder [runs/TIME-NAME]")
-    command.add_argument("--resume", action="store_true", help="continue the runs in --out")
-    shown = command.add_mutually_exclusive_group()
-    shown.add_argument("--quiet", action="store_true", help="show no progress")
-    shown.add_argument(
-        "--verbose", action="store_true", help="show the settings of each run, and of each epoch its time and spikes"
-    )
+    output = command.group("output")
+    output.add_argument("--out", metavar="FOLDER", help="run folder [runs/TIME-NAME]")
+    output.add_argument("--resume", action="store_true", help="continuation of the runs in --out")
+    lines = output.add_mutually_exclusive_group()
+    lines.add_argument("--quiet", action="store_true", help="no progress")
+    lines.add_argument("--verbose", action="store_true", help="settings of each run; time and spikes of each epoch")
 
 
-def jobs_options(command: Command, what: str) -> None:
+def jobs_options(command: Command, of: str) -> None:
     """Options of commands that may do several runs at once."""
-    command.add_argument(
-        "--jobs", type=int, metavar="N",
-        help=f"{what} at once, each in a process of its own with an equal share of the threads [1]",
-    )  # fmt: skip
-    command.add_argument(
-        "--ray", metavar="ADDRESS",
-        help=f"{what} at once on a Ray cluster: auto, host:port, or local to start one here [none]",
-    )  # fmt: skip
+    group = command.group("parallel runs")
+    group.add_argument("--jobs", type=int, metavar="N", help=f"processes with {of}, which share the threads evenly [1]")
+    group.add_argument("--ray", metavar="ADDRESS", help=f"Ray cluster for {of}: auto, host:port, or local [none]")
 
 
 def samples_options(command: Command, of: str = "") -> None:
     """Options of commands that run test samples through an artifact."""
-    command.add_argument("--dataset", metavar="NAME", help=f"{of}another data set of the same inputs and classes")
-    command.add_argument(
-        "--samples",
-        metavar="N|FILE",
-        help=f"{of}only the first N test samples, or those of a file of izhi export --samples (.npz) [all]",
+    group = command.group("samples")
+    group.add_argument(
+        "--dataset", metavar="NAME", help=f"{of}data set of the same inputs and classes [the artifact's]"
+    )
+    group.add_argument(
+        "--samples", metavar="N|FILE", help=f"{of}first N test samples, or a file of izhi export --samples (.npz) [all]"
     )
 
 
-def add_settings(command: Command, *, without: Sequence[str] = ()) -> None:
-    """An option for every setting of an experiment, whose value is looked at before the command's code is loaded."""
+def add_settings(command: Command, *, without: Sequence[str] = (), common: Mark = Mark.COMMON) -> None:
+    """An option for every setting of an experiment, with a check that needs no code of the command.
+
+    Args:
+        command: to add them to.
+        without: names of the settings that are no options of the command.
+        common: marks of the settings that ``--help`` lists; ``--help-all`` lists all.
+    """
     command.set_defaults(check=partial(check_values, without=without))
-    group = command.add_argument_group("settings (each also a key of the TOML file)")
-    for name, field in FIELDS.items():
+    for name in FIELDS:
         if name not in without and name not in marked(Mark.OF_FILES):
-            default = "" if field.default is None else f" [{_shown(field.default)}]"
-            group.add_argument(f"--{name.replace('_', '-')}", dest=name, **_value(field), help=about(name) + default)
+            group = GROUPS[GROUP_OF[name]]
+            title, about = f"settings [{GROUP_OF[name]}]", (group.__doc__ or "").partition("\n")[0]
+            action = add_setting(command, name, title=title, about=about)
+            if name not in marked(common):
+                command.rare.add(action)
 
 
 def check_values(arguments: argparse.Namespace, *, without: Sequence[str] = ()) -> None:
-    """Raise SettingError for the first setting of the command line that is none by itself."""
+    """Raise SettingError for the first invalid setting of the command line."""
     given = {name: getattr(arguments, name, None) for name in FIELDS if name not in without}
     found = typed({name: value for name, value in given.items() if value is not None})
     if "dataset" in found:
@@ -74,21 +77,28 @@ def check_values(arguments: argparse.Namespace, *, without: Sequence[str] = ()) 
         known_neuron(str(found["neuron"]))
 
 
-def add_setting(command: Command, name: str, default: str = "") -> None:
-    """An option for one setting, whose default is said."""
-    command.add_argument(f"--{name.replace('_', '-')}", **_value(FIELDS[name]), help=about(name) + default)
+def add_setting(
+    command: Command, name: str, default: str | None = None, *, title: str = "settings", about: str | None = None
+) -> argparse.Action:
+    """An option for one setting, in the group of that title.
 
-
-def about(name: str) -> str:
-    """What a setting is, as argparse's help takes it."""
-    return (FIELDS[name].description or "").replace("%", "%%")
+    Args:
+        command: to add it to.
+        name: of the setting.
+        default: for the help; None for the setting's own.
+        title, about: of the group.
+    """
+    text, _, usual = (FIELDS[name].description or "").replace("%", "%%").partition("; default: ")
+    shown = default or usual or _shown(FIELDS[name].default)
+    option = f"--{name.replace('_', '-')}"
+    return command.group(title, about).add_argument(option, **_value(FIELDS[name]), help=f"{text} [{shown}]")
 
 
 def _value(field: FieldInfo) -> dict[str, Any]:
-    """How an option takes the setting's value: as a switch, one of some choices, or text to be checked."""
+    """Arguments of argparse for the setting's value: a switch, one of some choices, or text."""
     kinds = [x for x in (get_args(field.annotation) or (field.annotation,)) if x is not type(None)]
     if field.annotation is bool:
-        # With a value as well, so that what a file sets can be taken back.
+        # With a value as well, so that the command line can switch off what a file sets.
         return {"nargs": "?", "const": "true", "choices": ("true", "false")}
     literal = field.annotation if get_origin(field.annotation) is Literal else kinds[0]
     if get_origin(literal) is Literal:
@@ -101,5 +111,5 @@ def _value(field: FieldInfo) -> dict[str, Any]:
 
 def _shown(default: object) -> str:
     if isinstance(default, tuple):
-        return ",".join(map(str, default))
-    return str(default).lower() if isinstance(default, bool) else str(default)
+        return ",".join(map(str, default)) or "none"
+    return {"False": "off", "True": "on"}.get(str(default), str(default))

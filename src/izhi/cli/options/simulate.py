@@ -8,18 +8,19 @@ from izhi.spec import ORDERS
 
 def simulate(command: Command) -> None:
     command.add_argument("neuron", nargs="?", default="biological", help="lif, a preset or a firing pattern")
-    command.add_argument("--all", action="store_true", help="the twenty firing patterns on one sheet")
-    for name, about in (
-        ("current", "amplitude, mV/ms for biological presets"),
-        ("start", "begin, ms [10]"),
-        ("stop", "end, ms [the end]"),
-        ("duration", "ms [200]"),
-        ("dt", "step, ms"),
+    command.add_argument("--all", action="store_true", help="one sheet of the twenty firing patterns")
+    stimulus = command.group("stimulus")
+    for name, default, about in (
+        ("current", None, "amplitude, mV/ms for biological presets [10, or 0.1]"),
+        ("start", 10.0, "start, ms"),
+        ("stop", None, "end, ms [the duration]"),
+        ("duration", None, "duration, ms [200]"),
+        ("dt", None, "time step, ms [the preset's]"),
     ):
-        default = 10.0 if name == "start" else None
-        command.add_argument(f"--{name}", type=float, default=default, metavar="X", help=about)
-    command.add_argument("--order", choices=tuple(ORDERS), help="event order")
-    command.add_argument(
-        "--set", metavar="LIST", help="parameters that differ: name=value, comma-separated, such as a=0.1,d=2 [none]"
+        stimulus.add_argument(f"--{name}", type=float, default=default, metavar="X", help=about)
+    neuron = command.group("neuron")
+    neuron.add_argument("--order", choices=tuple(ORDERS), help="order of the events of a step [the preset's]")
+    neuron.add_argument(
+        "--set", metavar="LIST", help="parameters name=value, comma-separated, such as a=0.1,d=2 [none]"
     )
-    command.add_argument("--out", metavar="FILE", help="figure (.png, .svg or .pdf)")
+    command.group("output").add_argument("--out", metavar="FILE", help="figure (.png, .svg, .pdf) [NEURON.png]")

@@ -8,10 +8,11 @@ from izhi.cli.parser import Command
 
 def study(command: Command) -> None:
     command.add_argument("protocol", metavar="FILE", help="TOML file: tasks, variants, search, seeds, contrasts")
-    command.add_argument(
-        "--out", metavar="FOLDER", required=True, help="folder of the rows, which is gone on with, and of the report"
+    command.add_argument("--tasks", metavar="LIST", help="names of tasks, comma-separated [all]")
+    output = command.group("output")
+    output.add_argument(
+        "--out", metavar="FOLDER", required=True, help="folder of rows, resumed if not empty, and report"
     )
-    command.add_argument("--tasks", metavar="LIST", help="only these, comma-separated [all]")
-    command.add_argument("--report", action="store_true", help="train nothing: tables and figures of what there is")
-    command.add_argument("--quiet", action="store_true", help="show no progress")
-    jobs_options(command, "so many trials or runs of a task")
+    output.add_argument("--report", action="store_true", help="tables and figures of the finished rows, no training")
+    output.add_argument("--quiet", action="store_true", help="no progress")
+    jobs_options(command, "trials or runs of a task")

@@ -14,6 +14,8 @@ class Mark(Flag):
     """What a setting decides. Every list of settings in the program is made from these."""
 
     NONE = 0
+    #: Listed by --help, not only by --help-all.
+    COMMON = auto()
     #: How samples become spikes: an artifact keeps it.
     CODES = auto()
     #: Shape or meaning of the weights: a checkpoint of another value is another network's.

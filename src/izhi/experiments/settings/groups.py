@@ -9,7 +9,6 @@ from typing import Any, Literal
 from pydantic import field_serializer
 from pydantic.fields import FieldInfo
 
-from izhi.data import DATASETS
 from izhi.data.catalogue import FOLDS
 from izhi.experiments.settings.choices import SEARCHES
 from izhi.experiments.settings.fields import (
@@ -32,37 +31,36 @@ class DataSettings(Group):
 
     dataset: str = setting(
         "digits",
-        "data set: " + ", ".join(DATASETS)
-        + "; or ts:NAME of the UCR and UEA archives, a file .npz or .ts, a folder of classes, or module:function",
-        Mark.CODES | Mark.SHAPES | Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS,
+        "name in izhi data list, ts:NAME of UCR and UEA, .npz, .ts, folder of classes, or module:function",
+        Mark.COMMON | Mark.CODES | Mark.SHAPES | Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS,
     )  # fmt: skip
     validation: float = setting(
         0.1,
-        "share of the training samples held out for validation",
-        Mark.SAME_IN_TRIALS,
+        "training samples held out for validation, share",
+        Mark.COMMON | Mark.SAME_IN_TRIALS,
         ge=0,
         lt=1,
     )
     validation_speaker: int | None = setting(
-        None, "hold out the training samples of this speaker or subject for validation, in place of a share",
+        None, "speaker or subject held out for validation, in place of a share; default: none",
         Mark.OF_EVENTS | Mark.OF_SERIES, ge=0, lt=2**32,
     )  # fmt: skip
     fold: int | None = setting(
         None,
-        "test on this fifth of an embedded data set, 0 to 4; default: its usual test samples",
+        "test fold of an embedded data set, 0 to 4; default: the usual test samples",
         Mark.CODES | Mark.SHAPES | Mark.SAME_IN_VARIANTS | Mark.OF_EMBEDDED, ge=0, lt=FOLDS,
     )  # fmt: skip
     best_inputs: int | None = setting(
         None,
-        "keep the N inputs of an embedded data set with the largest ANOVA F; default: all",
+        "number of inputs kept of an embedded data set, by ANOVA F; default: all",
         Mark.CODES | Mark.SHAPES | Mark.OF_EMBEDDED, ge=1, le=1_000_000,
     )  # fmt: skip
     train_samples: int | None = setting(
-        None, "train on so many of the training samples, drawn by the split's seed; default: all",
+        None, "number of training samples, drawn with split_seed; default: all",
         Mark.SAME_IN_TRIALS, ge=1,
     )  # fmt: skip
     split_seed: int = setting(0, "seed of the training/validation split", Mark.SAME_IN_TRIALS, ge=0, lt=2**32)
-    without: Names = setting((), "classes left out of training, comma-separated")
+    without: Names = setting((), "classes excluded from training, comma-separated")
 
 
 class CodingSettings(Group):
@@ -71,49 +69,49 @@ class CodingSettings(Group):
     encoding: Literal["rate", "latency", "constant", "rows", "pixels", "events", "current", "delta", "level"] | None = (
         setting(
             None,
-            "encoding of the inputs; default: rate, for recordings events, for time series current",
-            Mark.CODES | Mark.SHAPES,
+            "spike encoding; default: by data set: rate, events or current",
+            Mark.COMMON | Mark.CODES | Mark.SHAPES,
         )
     )
     population: int = setting(
-        0, "Gaussian receptive fields per input; 0 for none, else 3 or more",
+        0, "Gaussian receptive fields per input: 0, or 3 and more",
         Mark.CODES | Mark.SHAPES, ge=0, le=1000,
     )  # fmt: skip
     levels: int = setting(
-        255, "whole numbers that a current takes (constant, current) in a network of quantised weights",
+        255, "integer levels of an input current in a quantised network (constant, current)",
         Mark.CODES | Mark.SHAPES | Mark.OF_QUANTIZING, ge=1, le=255,
     )  # fmt: skip
     permutation: int | None = setting(
-        None, "seed of one fixed order of the pixels of all images (rows, pixels); default: as they are",
+        None, "seed of one pixel order for all images (rows, pixels); default: no permutation",
         Mark.CODES | Mark.SHAPES, ge=0, lt=2**32,
     )  # fmt: skip
-    steps: int = setting(25, "time steps T", Mark.CODES | Mark.SHAPES, ge=1, le=1_000_000)
+    steps: int = setting(25, "time steps T of a sample", Mark.COMMON | Mark.CODES | Mark.SHAPES, ge=1, le=1_000_000)
     window: float | None = setting(
-        None, "milliseconds of a recording that fill the steps; default: by data set",
+        None, "length of a recording, ms; default: by data set",
         Mark.CODES | Mark.SHAPES | Mark.OF_EVENTS, gt=0,
     )  # fmt: skip
     pool: int = setting(
-        1, "merge N neighbouring channels or pixels of events into one input",
+        1, "neighbouring channels or pixels merged into one input (events)",
         Mark.CODES | Mark.SHAPES | Mark.OF_EVENTS, ge=1, le=1000,
     )  # fmt: skip
     normalize_time: bool = setting(
-        False, "time normalisation: the middle nine tenths of a recording's events fill the same span",
+        False, "time normalisation: equal span for the middle 90 % of each recording's events",
         Mark.CODES | Mark.SHAPES | Mark.OF_EVENTS,
     )  # fmt: skip
     counts: bool = setting(
-        False, "inputs are the numbers of events in a step, not only whether any came; also of delta",
+        False, "event counts per step as inputs, in place of 0 and 1 (events, delta)",
         Mark.CODES | Mark.SHAPES | Mark.OF_EVENTS,
     )  # fmt: skip
     lengths: Literal["resample", "pad"] = setting(
-        "resample", "time series: averaged to the steps, or as they are, where output after their end does not count",
+        "resample", "time series of T steps by averaging, or padded with masked output",
         Mark.CODES | Mark.SHAPES | Mark.OF_SERIES,
     )  # fmt: skip
     delta: float = setting(
-        0.1, "send-on-delta: change of a channel that sends a spike, as a share of its range (delta)",
+        0.1, "send-on-delta threshold, share of a channel's range (delta)",
         Mark.CODES | Mark.SHAPES | Mark.OF_SERIES, gt=0, le=1,
     )  # fmt: skip
     crossings: int = setting(
-        8, "levels of a channel of which each sends a spike when it is crossed (level)",
+        8, "thresholds of a channel for level-crossing spikes (level)",
         Mark.CODES | Mark.SHAPES | Mark.OF_SERIES, ge=1, le=1000,
     )  # fmt: skip
 
@@ -126,65 +124,48 @@ class CodingSettings(Group):
 class AugmentationSettings(Group):
     """Data augmentation: random changes of samples while training."""
 
-    shift: int = setting(
-        0, "augmentation: largest shift of recordings or images, in channels or pixels",
-        ge=0, le=1000,
-    )  # fmt: skip
-    stretch: float = setting(0.0, "augmentation: random tempo, times ± this share", Mark.OF_EVENTS, ge=0, lt=1)
-    drop: float = setting(0.0, "augmentation: share of events dropped", Mark.OF_EVENTS, ge=0, lt=1)
+    shift: int = setting(0, "largest random shift, channels or pixels", ge=0, le=1000)
+    stretch: float = setting(0.0, "largest random change of tempo, ± share", Mark.OF_EVENTS, ge=0, lt=1)
+    drop: float = setting(0.0, "share of events dropped at random", Mark.OF_EVENTS, ge=0, lt=1)
     equalize: float = setting(
-        0.0, "augmentation of counts: log-spread of a smooth random gain over channels",
+        0.0, "log-spread of a smooth random gain over channels (counts)",
         Mark.OF_EVENTS, ge=0, le=10,
     )  # fmt: skip
-    onset: float = setting(
-        0.0, "augmentation: recordings begin up to this many milliseconds earlier or later",
-        Mark.OF_EVENTS, ge=0,
-    )  # fmt: skip
-    warp: float = setting(
-        0.0, "augmentation: time warp, t/window becomes (t/window)^γ, |ln γ| up to this",
-        Mark.OF_EVENTS, ge=0, le=2,
-    )  # fmt: skip
+    onset: float = setting(0.0, "largest random shift in time, ms", Mark.OF_EVENTS, ge=0)
+    warp: float = setting(0.0, "largest |ln γ| of the time warp t/window → (t/window)^γ", Mark.OF_EVENTS, ge=0, le=2)
 
 
 class NetworkSettings(Group):
     """Layers, and how they are connected."""
 
-    hidden: Widths = setting((512,), "widths of the hidden layers, comma-separated", Mark.SHAPES)
+    hidden: Widths = setting((512,), "widths of the hidden layers, comma-separated", Mark.COMMON | Mark.SHAPES)
     layers: Layers | None = setting(
-        None, "hidden layers one by one, in place of hidden, such as 'conv 16x5, pool 2, conv 32x5 norm, pool 2, 128'",
-        Mark.SHAPES,
+        None, "hidden layers one by one, such as 'conv 16x5, pool 2, conv 32x5 norm, 128'; default: hidden",
+        Mark.COMMON | Mark.SHAPES,
     )  # fmt: skip
     modules: tuple[dict[str, Any], ...] | None = setting(
-        None, "the whole network module by module, as a run of izhi nir import has it, in place of layers and neurons",
+        None, "network module by module, in place of layers and neurons (runs of izhi nir import)",
         Mark.SHAPES | Mark.OF_FILES, max_length=1000,
     )  # fmt: skip
     connection: Literal[
         "linear", "exponential", "conductance",
         "recurrent", "recurrent-exponential", "recurrent-conductance",
-    ] = setting("linear", "connection into every layer of neurons", Mark.SHAPES)  # fmt: skip
+    ] = setting("linear", "connection into each layer of neurons", Mark.COMMON | Mark.SHAPES)  # fmt: skip
     tau: float = setting(10.0, "synaptic decay time, steps", gt=1)
-    delays: int = setting(
-        0, "largest learned delay into each layer of neurons, in steps; 0 for none", Mark.SHAPES,
-        ge=0, le=10_000,
-    )  # fmt: skip
+    delays: int = setting(0, "largest learned delay, steps; 0 for none", Mark.COMMON | Mark.SHAPES, ge=0, le=10_000)
     delay_type: Literal["axonal", "synaptic"] = setting(
-        "axonal", "one delay for each presynaptic neuron, or one for each synapse", Mark.SHAPES
+        "axonal", "delays of presynaptic neurons (axonal), or of single synapses", Mark.SHAPES
     )
     inhibitory: float | None = setting(
         None, "share of inhibitory presynaptic neurons (conductance); default: free signs",
         ge=0, le=1,
     )  # fmt: skip
     readout: Readout | None = setting(
-        None, "what the loss reads; default: by neuron (spikes, biological: current)", Mark.SHAPES
+        None, "input of the loss; default: spikes, current of biological neurons", Mark.SHAPES
     )
-    dropout: float = setting(
-        0.0,
-        "dropout: share of hidden neurons silenced for a whole sample while training",
-        ge=0,
-        lt=1,
-    )
+    dropout: float = setting(0.0, "share of hidden neurons silenced for a whole training sample", ge=0, lt=1)
     keep_every: int | None = setting(
-        None, "activation checkpointing: keep every k-th state for the backward pass; default: all",
+        None, "activation checkpointing: interval of stored states, steps; default: every step",
         ge=1, le=1_000_000,
     )  # fmt: skip
 
@@ -202,17 +183,17 @@ class QuantizationSettings(Group):
     """Quantisation-aware training: bits of weights and states."""
 
     weight_bits: int | None = setting(
-        None, "bits of a weight, trained with its rounding (QAT); default: float", Mark.SHAPES,
+        None, "bits of a weight (QAT); default: float", Mark.COMMON | Mark.SHAPES,
         ge=2, le=8,
     )  # fmt: skip
     weight_scale: Literal["layer", "neuron"] = setting(
         "neuron",
-        "one weight scale for each neuron, or one for the layer",
+        "one weight scale per neuron, or per layer",
         Mark.SHAPES | Mark.OF_QUANTIZING,
     )
     state_bits: int | None = setting(
-        None, "bits of v, u and currents, trained with their rounding (QAT); default: float",
-        Mark.SHAPES, ge=4, le=24,
+        None, "bits of v, u and currents (QAT); default: float",
+        Mark.COMMON | Mark.SHAPES, ge=4, le=24,
     )  # fmt: skip
 
     @property
@@ -230,34 +211,34 @@ class TrainingSettings(Group):
     """Loss, optimiser and learning rates."""
 
     epochs: int = setting(
-        10, "passes over the training samples",
-        Mark.MAY_CHANGE | Mark.SAME_IN_TRIALS | Mark.OF_QUANTIZING | Mark.ON_DEVICE,
+        10, "passes over the training samples, or generations",
+        Mark.COMMON | Mark.MAY_CHANGE | Mark.SAME_IN_TRIALS | Mark.OF_QUANTIZING | Mark.ON_DEVICE,
         ge=1, le=1_000_000,
     )  # fmt: skip
     patience: int | None = setting(
-        None, "early stopping: end after so many epochs without a better validation accuracy; default: never",
+        None, "early stopping: epochs without a better validation accuracy; default: never",
         Mark.MAY_CHANGE | Mark.OF_QUANTIZING, ge=1, le=1_000_000,
     )  # fmt: skip
-    batch_size: int = setting(256, "samples per step", Mark.ON_DEVICE, ge=1, le=1_000_000)
+    batch_size: int = setting(256, "samples of a batch", Mark.COMMON | Mark.ON_DEVICE, ge=1, le=1_000_000)
     loss: Literal["count", "step", "max", "rate_mse"] = setting(
-        "count", "cross-entropy of counts, of each step, of maxima; or MSE of rates"
+        "count", "cross-entropy of spike counts, of each step, of maxima; or MSE of rates", Mark.COMMON
     )
     optimizer: Literal["adam", "adamw", "sgd", "snes", "cma-es", "ga"] = setting(
         "adam",
-        "optimiser; snes, cma-es and ga search by evolution: an epoch is one generation",
-        Mark.ON_DEVICE,
+        "gradient method, or evolution: snes, cma-es, ga",
+        Mark.COMMON | Mark.ON_DEVICE,
     )
-    learning_rate: float = setting(5e-4, "learning rate of the weights", Mark.OF_QUANTIZING, gt=0)
-    dynamics_rate: float = setting(5e-3, "learning rate of neuron coefficients, in units of their size", gt=0)
-    delay_rate: float = setting(0.05, "learning rate of delays, in steps", gt=0)
+    learning_rate: float = setting(5e-4, "learning rate of the weights", Mark.COMMON | Mark.OF_QUANTIZING, gt=0)
+    dynamics_rate: float = setting(5e-3, "learning rate of neuron coefficients, share of their size", gt=0)
+    delay_rate: float = setting(0.05, "learning rate of delays, steps", gt=0)
     schedule: Literal["constant", "cosine"] = setting(
-        "constant", "learning rates over the run: constant, or cosine decay to 0"
+        "constant", "schedule of the learning rates: constant, or cosine decay to 0"
     )
     weight_decay: float = setting(0.0, "weight decay", ge=0)
-    gradient_clip: float | None = setting(None, "clip the gradient to this norm; default: none", gt=0)
+    gradient_clip: float | None = setting(None, "largest norm of the gradient; default: none", gt=0)
     seed: int = setting(
         0, "seed of weights, sample order and coding",
-        Mark.CODES | Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS | Mark.OF_QUANTIZING
+        Mark.COMMON | Mark.CODES | Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS | Mark.OF_QUANTIZING
         | Mark.ON_DEVICE,
         ge=0, lt=2**32,
     )  # fmt: skip
@@ -271,42 +252,36 @@ class TrainingSettings(Group):
 class EvolutionSettings(Group):
     """What evolution searches, and what measures the fitness of its populations."""
 
-    members: int = setting(64, "population size (evolution)", Mark.ON_DEVICE, ge=4, le=1_000_000)
+    members: int = setting(64, "population size", Mark.ON_DEVICE, ge=4, le=1_000_000)
     step_size: float = setting(
         0.3,
-        "initial spread of the population, in units of 1/√inputs of a weight, 0.1 of a coefficient's"
-        " size (evolution)",
+        "initial spread of the population, in 1/√inputs of a weight and 0.1 of a coefficient's size",
         Mark.ON_DEVICE, gt=0,
     )  # fmt: skip
     searched: Literal["all", "weights", "neurons"] = setting(
-        "all", "what evolves: weights, the neuron coefficients in learn, or both (evolution)"
+        "all", "evolved parameters: weights, coefficients in learn (neurons), or both"
     )
-    measured_on: Literal["torch", "hls-ip"] = setting(
-        "torch", "what measures fitness: torch, or the arithmetic of the FPGA IP (evolution)"
-    )
-    actors: int = setting(
-        0, "Ray actors that share a population; 0 for none (evolution)",
-        ge=0, le=65536,
-    )  # fmt: skip
+    measured_on: Literal["torch", "hls-ip"] = setting("torch", "arithmetic of the fitness: torch, or the FPGA IP's")
+    actors: int = setting(0, "Ray actors of a population; 0 for none", ge=0, le=65536)
 
 
 class MachineSettings(Group):
     """Devices, precision, and logs."""
 
     precision: Literal["auto", "32-true", "64-true", "bf16-mixed", "16-mixed"] = setting(
-        "auto", "precision (auto: bf16 where the machine multiplies it fast, else float32)",
-        Mark.SAME_IN_VARIANTS | Mark.OF_EVALUATION | Mark.OF_QUANTIZING,
+        "auto", "precision; auto: bf16 where fast, else float32",
+        Mark.COMMON | Mark.SAME_IN_VARIANTS | Mark.OF_EVALUATION | Mark.OF_QUANTIZING,
     )  # fmt: skip
     accelerator: str = setting(
-        "auto", "Fabric's accelerator: auto, cpu, cuda, mps",
-        Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS | Mark.OF_EVALUATION,
+        "auto", "Fabric accelerator: auto, cpu, cuda, mps",
+        Mark.COMMON | Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS | Mark.OF_EVALUATION,
     )  # fmt: skip
     devices: int = setting(1, "devices per machine", Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS, ge=1, le=1024)
     nodes: int = setting(
-        1, "machines (start one process on each)", Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS,
+        1, "machines, with one process started on each", Mark.SAME_IN_TRIALS | Mark.SAME_IN_VARIANTS,
         ge=1, le=65536,
     )  # fmt: skip
-    tensorboard: bool = setting(False, "also write TensorBoard logs", Mark.MAY_CHANGE)
+    tensorboard: bool = setting(False, "TensorBoard logs in the run folder", Mark.MAY_CHANGE)
 
 
 #: Groups, in the order in which people read them.
