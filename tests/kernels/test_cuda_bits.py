@@ -17,9 +17,9 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 
 from izhi import LIF, Izhikevich, preset
-from izhi.kernels import Drive, PackedSpikes, Synapse, devices, packed
+from izhi.kernels import PackedSpikes, Synapse, SynapticInput, devices, packed
 from izhi.kernels.cpu import bits, events, rate
-from izhi.kernels.deferred import settled
+from izhi.kernels.lazy import materialize
 from izhi.kernels.packed import BinarySpikes
 from izhi.kernels.weighted import Weighted
 from izhi.network import Layer, Network
@@ -132,8 +132,8 @@ def test_a_layer_by_one_kernel_is_that_by_two(
     def run(whole: bool) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         current: Tensor = packed._Product.apply(found, weight, None, torch.bfloat16)
         assert isinstance(current, Weighted)
-        drive = Drive(
-            current if whole else settled(current), bias=bias, synapse=Synapse(decay, 0.0) if filtered else None
+        drive = SynapticInput(
+            current if whole else materialize(current), bias=bias, synapse=Synapse(decay, 0.0) if filtered else None
         )
         out, last = neuron(drive, kind_of_state(*first))
         assert isinstance(out, BinarySpikes) == whole

@@ -8,7 +8,7 @@ import torch
 from hypothesis import Phase, given, settings, strategies as st
 
 from izhi import LIF, Izhikevich, preset
-from izhi.kernels import Drive, Synapse
+from izhi.kernels import Synapse, SynapticInput
 from izhi.spec import ORDERS
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None
@@ -23,10 +23,10 @@ few = settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.gene
 def outcome(neuron, current, conductance, device, learns):
     """Spikes, state, and the gradient of the current."""
     x = torch.tensor(current).unsqueeze(1).to(device).requires_grad_(learns)
-    drive = Drive(x)
+    drive = SynapticInput(x)
     if conductance is not None:
         held = torch.full_like(x, conductance).detach()
-        drive = Drive(x, held, synapse=Synapse(torch.tensor(0.9, device=device), 0.5))
+        drive = SynapticInput(x, held, synapse=Synapse(torch.tensor(0.9, device=device), 0.5))
     spikes, state = neuron.to(device)(drive)
     found = [spikes.detach(), *(s.detach() for s in state if isinstance(s, torch.Tensor))]
     if learns:

@@ -16,7 +16,7 @@ from snntorch import surrogate as theirs
 
 from izhi import LIF, IzhiError, Izhikevich, preset
 from izhi.errors import SlowKernelWarning
-from izhi.kernels import Drive, Synapse, rate
+from izhi.kernels import Synapse, SynapticInput, rate
 from izhi.network.connections import CONNECTIONS, ExponentialSynapse, Linear
 from izhi.network.layers import Layer
 from izhi.neurons import surrogate as ours
@@ -54,7 +54,7 @@ def run(neuron, drive, device="cpu", dtype=None):
         return None if x is None else x.to(device, dtype).detach().clone().requires_grad_()
 
     synapse = drive.synapse and Synapse(leaf(drive.synapse.decay), drive.synapse.implicit)
-    drive = Drive(
+    drive = SynapticInput(
         leaf(drive.current),
         leaf(drive.conductance),
         leaf(drive.bias),
@@ -101,7 +101,7 @@ def shape_for(kernel, shape):
 def drive_of(current, conductance, synapse, biased):
     bias = torch.randn(current.shape[2]) * 0.1 * 0.2 if biased else None
     implicit = 0.0 if conductance is None else 1.5
-    return Drive(current, conductance, bias, Synapse(torch.tensor(0.8), implicit) if synapse else None)
+    return SynapticInput(current, conductance, bias, Synapse(torch.tensor(0.8), implicit) if synapse else None)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -198,20 +198,20 @@ def test_every_surrogate_of_closed_form(kernel, surrogate):
     current = torch.randn(20, 3, 5)
     assert_same(
         lambda kernel: Izhikevich(surrogate=surrogate, kernel=kernel),
-        Drive(current * 0.3),
+        SynapticInput(current * 0.3),
         kernel,
         1e-4,
     )
-    assert_same(lambda kernel: LIF(surrogate=surrogate, kernel=kernel), Drive(current), kernel, 1e-4)
+    assert_same(lambda kernel: LIF(surrogate=surrogate, kernel=kernel), SynapticInput(current), kernel, 1e-4)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_bfloat16_in_memory_float32_in_arithmetic(kernel):
     """Spikes are those of the rounded current; only the gradient is rounded again."""
     current = (torch.randn(40, 3, 50) * 0.2).bfloat16()
-    spikes, state, grads = run(Izhikevich(kernel=kernel), Drive(current), DEVICE[kernel])
+    spikes, state, grads = run(Izhikevich(kernel=kernel), SynapticInput(current), DEVICE[kernel])
     assert spikes.dtype == torch.bfloat16
-    whole = run(Izhikevich(kernel="reference"), Drive(current.float()))
+    whole = run(Izhikevich(kernel="reference"), SynapticInput(current.float()))
     assert torch.equal(spikes.float(), whole[0])
     torch.testing.assert_close(state, whole[1], rtol=1e-5, atol=1e-5)
     error = (grads[0] - whole[2][0]).abs().max() / whole[2][0].abs().max()
@@ -222,7 +222,7 @@ def test_bfloat16_in_memory_float32_in_arithmetic(kernel):
 @pytest.mark.parametrize("steps", [1, 7, 32, 33, 80])
 def test_recurrent_layers(kernel, steps):
     torch.manual_seed(1)
-    drive = Drive(torch.randn(steps, 3, 6) * 0.2, feedback=torch.randn(6, 6) * 0.3)
+    drive = SynapticInput(torch.randn(steps, 3, 6) * 0.2, feedback=torch.randn(6, 6) * 0.3)
     assert_same(lambda kernel: Izhikevich(kernel=kernel), drive, kernel, 1e-4)
     learned = ("a2", "b1", "c", "d", "threshold")
     drive = drive._replace(bias=torch.randn(6) * 0.05)
@@ -243,7 +243,7 @@ def test_recurrent_layers_of_any_size(batch, neurons, steps, seed):
     """Weights are whole parts of 64, so that no order of a sum rounds, and no spike depends on one."""
     torch.manual_seed(seed)
     feedback = torch.randint(-32, 33, (neurons, neurons)) / 64
-    drive = Drive(torch.randint(0, 40, (steps, batch, neurons)) / 64, feedback=feedback)
+    drive = SynapticInput(torch.randint(0, 40, (steps, batch, neurons)) / 64, feedback=feedback)
     assert_same(lambda kernel: Izhikevich(kernel=kernel), drive, "cpu", 1e-4)
 
 
@@ -344,10 +344,10 @@ def test_without_openmp_python_threads_do_the_work(monkeypatch, two_threads):
 
 def test_more_lanes_than_one_block(two_threads):
     current = torch.randn(12, 9, 700) * 0.2
-    assert_same(lambda kernel: Izhikevich(kernel=kernel), Drive(current), "cpu", 1e-4)
+    assert_same(lambda kernel: Izhikevich(kernel=kernel), SynapticInput(current), "cpu", 1e-4)
     assert_same(
         lambda kernel: Izhikevich(kernel=kernel, learn=("a2",), size=700),
-        Drive(current),
+        SynapticInput(current),
         "cpu",
         1e-4,
     )

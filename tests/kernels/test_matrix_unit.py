@@ -10,14 +10,14 @@ from hypothesis import example, given, settings, strategies as st
 from torch import Tensor, nn
 
 from izhi import LIF, Izhikevich
-from izhi.kernels import Drive, PackedSpikes, packed, paths, product
+from izhi.kernels import PackedSpikes, SynapticInput, packed, paths, product
 from izhi.kernels.cpu import bits, event_tiles, events, matrix_unit, recurrence
 from izhi.network import BatchNorm, Layer, Network, Residual
 from izhi.network.connections import CONNECTIONS, AxonalDelay, Linear, SynapticDelay
 from spikes import spikes_of_some
 
 needs_unit = pytest.mark.skipif(
-    not matrix_unit.is_there(), reason="this CPU multiplies no bfloat16 (AMX, AVX-512 BF16)"
+    not matrix_unit.has_bf16_dot(), reason="this CPU multiplies no bfloat16 (AMX, AVX-512 BF16)"
 )
 quick = settings(deadline=None, max_examples=12)
 steps, batches, widths = st.integers(1, 70), st.integers(1, 9), st.integers(1, 100)
@@ -150,7 +150,7 @@ def test_recurrence_by_the_unit_is_that_of_single_steps(
         own = current.clone().requires_grad_()
         neuron.zero_grad()
         feedback.grad = None
-        out, _ = neuron(Drive(own, feedback=feedback))
+        out, _ = neuron(SynapticInput(own, feedback=feedback))
         (out.float() * torch.linspace(-1, 1, out.numel()).view(out.shape)).sum().backward()
         return out, [own.grad, feedback.grad, *(p.grad for p in neuron.parameters() if p.grad is not None)]
 

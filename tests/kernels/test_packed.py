@@ -73,7 +73,9 @@ def test_events_alone_are_exact_for_whole_numbers(monkeypatch: pytest.MonkeyPatc
         weight = torch.arange(outputs * 45.0).view(outputs, 45) % 7
         g = torch.arange(70 * 300.0 * outputs).view(70, 300, outputs) % 3
         for limit in (0.0, 1.0):  # by tables of sums, and by lists
-            monkeypatch.setattr(events, "_WORTH_TABLES", dict.fromkeys((events.FEW, events.MANY), limit))
+            monkeypatch.setattr(
+                events, "_WORTH_TABLES", dict.fromkeys((events.SMALL_OUTPUT, events.OUTPUT_BLOCK), limit)
+            )
             assert torch.equal(events.product(fired, weight), spikes @ weight.T)
             assert torch.equal(events.weight_gradient(fired, g), g.flatten(0, 1).T @ spikes.flatten(0, 1))
 

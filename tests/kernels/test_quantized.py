@@ -11,7 +11,7 @@ from test_fused import DEVICE, KERNELS
 from izhi import LIF, Izhikevich, kernels
 from izhi.hardware import fixed
 from izhi.hardware.fixed import FixedPoint
-from izhi.kernels import Coefficients, Drive, Memory, QuantizedLIFCoefficients, QuantizedValueLIFCoefficients
+from izhi.kernels import Coefficients, Memory, QuantizedLIFCoefficients, QuantizedValueLIFCoefficients, SynapticInput
 from izhi.kernels.plan import Formats
 
 N, STEPS, BATCH = 24, 30, 3
@@ -94,7 +94,7 @@ def run(call, total, coefficients, states, kernel, learned):
     for place in (0, *(1 + k for k in places)):
         leaves[place].requires_grad_()
     start = [torch.tensor(x).expand(BATCH, N).to(device, kind) for x in states]
-    out, last = call(Drive(leaves[0]), leaves[1:], start, kernel)
+    out, last = call(SynapticInput(leaves[0]), leaves[1:], start, kernel)
     (out * torch.linspace(-1, 1, out.numel(), device=device).view_as(out)).sum().backward()
     grads = [torch.zeros_like(x) if x.grad is None else x.grad for x in leaves]
     return (

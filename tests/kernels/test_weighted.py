@@ -14,7 +14,7 @@ from izhi import LIF, Izhikevich, preset
 from izhi.hardware.fixed import FixedPoint
 from izhi.kernels import PackedSpikes, packed, paths
 from izhi.kernels.cpu import matrix_unit
-from izhi.kernels.deferred import settled
+from izhi.kernels.lazy import materialize
 from izhi.kernels.packed import BinarySpikes
 from izhi.kernels.weighted import Weighted, WeightGradient
 from izhi.network import Layer, Network
@@ -25,7 +25,7 @@ from izhi.training.activity import Activity
 from spikes import spikes_of_some
 
 needs_tiles = pytest.mark.skipif(
-    not matrix_unit.is_there(), reason="this CPU multiplies no bfloat16 (AMX, AVX-512 BF16)"
+    not matrix_unit.has_bf16_dot(), reason="this CPU multiplies no bfloat16 (AMX, AVX-512 BF16)"
 )
 FORMATS = [torch.float32, pytest.param(torch.bfloat16, marks=needs_tiles)]
 quick = settings(deadline=None, max_examples=12)
@@ -52,7 +52,7 @@ def drives(layer: Layer, spikes: PackedSpikes, whole: bool) -> tuple[Tensor, tup
     drive, _ = layer.drive(spikes)
     assert isinstance(drive.current, Weighted)
     if not whole:
-        drive = drive._replace(current=settled(drive.current))
+        drive = drive._replace(current=materialize(drive.current))
     state = layer.neuron.initial_state(torch.zeros(*drive.current.shape[1:]))
     first = [x.clone().requires_grad_() for x in state if isinstance(x, Tensor)]
     out, last = layer.neuron(drive, type(state)(*first))
@@ -156,7 +156,7 @@ def test_a_hidden_layer_by_one_kernel_is_that_by_two(
             drive, _ = rows[1].drive(before)
             if not isinstance(drive.current, Weighted):
                 return None
-            drive = drive if whole else drive._replace(current=settled(drive.current))
+            drive = drive if whole else drive._replace(current=materialize(drive.current))
             out, _ = rows[1].neuron(drive)
             assert isinstance(out, BinarySpikes) == whole
             loss = (rows[2](out)[0] if behind == "readout" else out * pull).float().square().sum()
@@ -280,7 +280,7 @@ def test_spikes_that_are_changed_in_place_are_changed(change: Callable[[Tensor],
         with torch.set_grad_enabled(learn):
             out, _ = first(spikes)
             assert isinstance(out, BinarySpikes)
-            out = settled(out).clone() if dense else out
+            out = materialize(out).clone() if dense else out
             change(out)
             behind = second(out).current
         if learn:
@@ -360,7 +360,7 @@ def test_gradients_behind_a_readout_are_those_of_dense_spikes(
                 patch.setattr(packed, "_WORTH_LOOKING", 0)
                 patch.setattr(packed, "_STEPS_WORTH_LOOKING", 0)
             out, _ = first(spikes)
-            (second(settled(out) if dense else out)[0].float() * pull).sum().backward()
+            (second(materialize(out) if dense else out)[0].float() * pull).sum().backward()
         return [p.grad for p in network.parameters() if p.grad is not None]
 
     for one, other in zip(gradients(False), gradients(True), strict=True):

@@ -7,7 +7,7 @@ import torch
 
 from izhi import LIF, IzhiError, Izhikevich
 from izhi.kernels import Memory
-from izhi.kernels.reference import arrive
+from izhi.kernels.reference import apply_synapse
 from izhi.network.connections import (
     CONNECTIONS,
     ConductanceSynapse,
@@ -37,7 +37,7 @@ def arriving(drive):
     """Current and conductance after the synapse, step by step."""
     memory, steps = Memory(), []
     for t in range(len(drive.current)):
-        now, memory = arrive(drive.step(t), memory)
+        now, memory = apply_synapse(drive.step(t), memory)
         current = now.current if now.bias is None else now.current + now.bias
         steps.append((current, now.conductance))
     return tuple(torch.stack(x) for x in zip(*steps, strict=True) if x[0] is not None)

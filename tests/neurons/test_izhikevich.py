@@ -10,7 +10,7 @@ import torch
 
 import izhi
 from izhi import IzhiError, Izhikevich, IzhikevichState, preset
-from izhi.kernels import Drive, reference
+from izhi.kernels import SynapticInput, reference
 from izhi.spec import ORDERS
 
 
@@ -293,7 +293,7 @@ def test_v_stays_within_its_limits():
 def test_a_conductance_pulls_v_to_its_reversal():
     neuron = Izhikevich("RS", gain=1.0)
     g = torch.full((400, 1, 1), 1.0)
-    _, state = neuron(Drive(g * -80.0, g))
+    _, state = neuron(SynapticInput(g * -80.0, g))
     p, v = neuron.parameters_, state.v.item()
     rest = p.a1 * v**2 + p.a2 * v - state.u.item() + p.a4 + (-80 - v)
     assert -80 < v < -65

@@ -5,7 +5,7 @@ import torch
 
 from izhi import LIF, IzhiError, Izhikevich
 from izhi.hardware.fixed import FixedPoint
-from izhi.kernels import Drive
+from izhi.kernels import SynapticInput
 from izhi.quantization import QuantizedIzhikevich, QuantizedLIF, StateFormats
 
 FORMATS = StateFormats(FixedPoint(16, 12), FixedPoint(16, 12))
@@ -37,7 +37,7 @@ def test_every_neuron_follows_the_protocol(name):
 def test_steps_are_those_of_the_call(name):
     neuron = NEURONS[name]()
     gain = torch.tensor(2.0**-4) if name.startswith("quantised") else None
-    drive = Drive(torch.randint(-4, 12, (20, 2, 3)).float(), bias=torch.full((3,), 0.1), gain=gain)
+    drive = SynapticInput(torch.randint(-4, 12, (20, 2, 3)).float(), bias=torch.full((3,), 0.1), gain=gain)
     if gain is None:
         drive = drive._replace(current=drive.current / 16)
     with torch.no_grad():

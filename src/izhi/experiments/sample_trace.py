@@ -20,7 +20,7 @@ from torch import Tensor
 from izhi.errors import SettingError
 from izhi.experiments.plots import COLOURS
 from izhi.experiments.trained import Trained
-from izhi.kernels import Drive, Spikes
+from izhi.kernels import Spikes, SynapticInput
 from izhi.network import Layer, Network
 from izhi.network.layers import watched
 from izhi.seeds import Purpose, derive_seed
@@ -104,7 +104,7 @@ def _trace_layers(network: Network, spikes: Spikes) -> tuple[list[LayerTrace], T
     """The trace of every layer, and the network's output (T, 1, classes)."""
     traces: list[LayerTrace] = []
 
-    def record(layer: Layer, drive: Drive, spikes: Tensor) -> None:
+    def record(layer: Layer, drive: SynapticInput, spikes: Tensor) -> None:
         state, v = None, []
         for t in range(len(drive.current)):
             _, state = layer.neuron.step(drive.step(t), state)

@@ -1,5 +1,5 @@
 from . import paths as paths
-from .cpu import frames as frames
+from .cpu import bin_events as bin_events
 from .delay import delayed as delayed, delayed_product as delayed_product
 from .devices import takes_bits as takes_bits
 from .dispatch import (
@@ -11,19 +11,6 @@ from .dispatch import (
     rate_packed as rate_packed,
     trace as trace,
 )
-from .drive import (
-    Coefficients as Coefficients,
-    Drive as Drive,
-    IzhikevichSettings as IzhikevichSettings,
-    LIFCoefficients as LIFCoefficients,
-    LIFSettings as LIFSettings,
-    Memory as Memory,
-    QuantizedLIFCoefficients as QuantizedLIFCoefficients,
-    QuantizedValueLIFCoefficients as QuantizedValueLIFCoefficients,
-    SpikeGradient as SpikeGradient,
-    Synapse as Synapse,
-    ValueLIFCoefficients as ValueLIFCoefficients,
-)
 from .packed import (
     PackedSpikes as PackedSpikes,
     Spikes as Spikes,
@@ -33,3 +20,16 @@ from .packed import (
     spikes_of_neurons as spikes_of_neurons,
 )
 from .pooling import pool as pool
+from .synaptic_input import (
+    Coefficients as Coefficients,
+    IzhikevichSettings as IzhikevichSettings,
+    LIFCoefficients as LIFCoefficients,
+    LIFSettings as LIFSettings,
+    Memory as Memory,
+    QuantizedLIFCoefficients as QuantizedLIFCoefficients,
+    QuantizedValueLIFCoefficients as QuantizedValueLIFCoefficients,
+    SpikeGradient as SpikeGradient,
+    Synapse as Synapse,
+    SynapticInput as SynapticInput,
+    ValueLIFCoefficients as ValueLIFCoefficients,
+)

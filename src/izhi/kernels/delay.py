@@ -14,7 +14,7 @@ from torch import Tensor
 
 from izhi.errors import DivergenceError
 from izhi.kernels.cpu import delay as cpu
-from izhi.kernels.deferred import dense, settled
+from izhi.kernels.lazy import dense, materialize
 from izhi.kernels.packed import product
 
 
@@ -97,7 +97,7 @@ def delayed(x: Tensor, past: Tensor, delays: Tensor) -> Tensor:
     Raises:
         DivergenceError: for a delay that is not a number.
     """
-    return _Delayed.apply(settled(x), past, delays)  # type: ignore[no-any-return, no-untyped-call]
+    return _Delayed.apply(materialize(x), past, delays)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Placed(torch.autograd.Function):

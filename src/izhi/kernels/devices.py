@@ -22,7 +22,7 @@ def takes_bits(dtype: torch.dtype, kind: str) -> bool:
     """Whether products with spikes of a format are faster where these are bits, on a kind of device."""
     if kind == "cuda":
         return dtype == torch.bfloat16 and has_triton()
-    return kind == "cpu" and (dtype == torch.float32 or (dtype == torch.bfloat16 and matrix_unit.is_there()))
+    return kind == "cpu" and (dtype == torch.float32 or (dtype == torch.bfloat16 and matrix_unit.has_bf16_dot()))
 
 
 def bits_on(device: torch.device) -> BitKernels:

@@ -16,27 +16,27 @@ from torch import Tensor
 from izhi.errors import SettingError, SlowKernelWarning, unknown
 from izhi.kernels import cpu, fused, paths, reference
 from izhi.kernels.devices import has_triton
-from izhi.kernels.drive import (
+from izhi.kernels.fused import Device
+from izhi.kernels.ops import Surrogate
+from izhi.kernels.packed import PackedSpikes
+from izhi.kernels.plan import Constants, Reset
+from izhi.kernels.synaptic_input import (
     AnyLIFCoefficients,
     Coefficients,
-    Drive,
     IzhikevichSettings,
     LIFSettings,
     Memory,
     SpikeGradient,
+    SynapticInput,
 )
-from izhi.kernels.fused import Device
-from izhi.kernels.packed import PackedSpikes
-from izhi.kernels.plan import Constants, Reset
 from izhi.kernels.tracing import is_traced
-from izhi.kernels.vocabulary import Surrogate
 from izhi.spec import EventOrder
 
 KERNELS = ("auto", "reference", "cpu", "cuda")
 _said: set[str] = set()
 
 
-def _not_covered(drive: Drive, state: tuple[Tensor, ...], surrogate: SpikeGradient) -> str | None:
+def _not_covered(drive: SynapticInput, state: tuple[Tensor, ...], surrogate: SpikeGradient) -> str | None:
     """Why no kernel covers a call, or None."""
     if not _has_formula(surrogate):
         return "its surrogate has no closed form that kernels know"
@@ -101,12 +101,12 @@ def _device(kernel: str, tensor: Tensor, reason: str | None, stacklevel: int = 7
 
 def _say(tensor: Tensor, why: str) -> None:
     """Say that neurons run by the reference."""
-    if paths.are_asked():
-        paths.take(f"neurons {fused.sizes(tensor)}", "torch, step by step", why)
+    if paths.is_recording():
+        paths.record_route(f"neurons {fused.sizes(tensor)}", "torch, step by step", why)
 
 
 def izhikevich(
-    drive: Drive,
+    drive: SynapticInput,
     memory: Memory,
     v: Tensor,
     u: Tensor,
@@ -131,18 +131,18 @@ def izhikevich_step(
     current: Tensor, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings, kernel: str = "auto"
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One step of the quadratic neuron under current (B, …): spikes (B, …) in its format, v and u."""
-    reason = _not_covered(Drive(current), (v, u), s.surrogate)
+    reason = _not_covered(SynapticInput(current), (v, u), s.surrogate)
     if s.state_quant is not None:
         reason = "it quantises its state"
     device = _device(kernel, current, reason, stacklevel=8)
     if device is None:
-        spikes, v, u = reference.izhikevich_step(Drive(current), v, u, p, s)
+        spikes, v, u = reference.izhikevich_step(SynapticInput(current), v, u, p, s)
         return spikes.to(current.dtype), v, u
     return fused.step(device, s, p, current, v, u)
 
 
 def lif(
-    drive: Drive,
+    drive: SynapticInput,
     memory: Memory,
     v: Tensor,
     p: AnyLIFCoefficients,
@@ -171,7 +171,7 @@ def trace(
     Returns:
         None where no kernel covers the call, which the reference does step by step.
     """
-    if kernel == "reference" or is_traced() or _not_covered(Drive(current), state, s.surrogate) is not None:
+    if kernel == "reference" or is_traced() or _not_covered(SynapticInput(current), state, s.surrogate) is not None:
         return None
     device = _kernels_of(kernel, current)
     if isinstance(device, str):

@@ -1,8 +1,8 @@
 """One step of synapse and neuron on single numbers, and back: what every kernel's loop over time inlines.
 
-The functions follow ``reference.arrive``, ``izhikevich_step`` and ``lif_step`` operation by operation, so
-that spikes are equal in float32. They are written in the words that all kernel compilers share, which
-each device gives as its ``Vocabulary``; what is fixed for a plan is a constant to the compiler.
+The functions follow ``reference.apply_synapse``, ``izhikevich_step`` and ``lif_step`` operation by operation, so
+that spikes are equal in float32. They are written in the ops that all kernel compilers share, which
+each device gives as its ``OpSet``; what is fixed for a plan is a constant to the compiler.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from functools import cache
 from typing import NamedTuple
 
 from izhi.kernels import quantized
-from izhi.kernels.drive import Coefficients, LIFCoefficients, ValueLIFCoefficients
+from izhi.kernels.ops import OpSet, Scalar, field_indices
 from izhi.kernels.plan import Constants, Plan, Reset
-from izhi.kernels.vocabulary import Scalar, Vocabulary, places
+from izhi.kernels.synaptic_input import Coefficients, LIFCoefficients, ValueLIFCoefficients
 from izhi.spec import EventOrder
 
 
@@ -21,48 +21,48 @@ class Dynamics(NamedTuple):
     """The functions of a plan; p are the neuron's coefficients, s the ``Constants`` of the call.
 
     Attributes:
-        arrive: (x, y, a, b, s) → traces a, b after; current, conductance.
-        arrive_back: (x, y, a, b, gradients of traces, current, conductance, s) → gradients of the
+        apply_synapse: (x, y, a, b, s) → traces a, b after; current, conductance.
+        apply_synapse_vjp: (x, y, a, b, gradients of traces, current, conductance, s) → gradients of the
             traces after the step, which are those of x and y; gradient of the decay.
-        advance: (v, u, current, conductance, bias, p, s) → v, u, spike.
-        retreat: (v, u, current, conductance, bias, gradients of v, u after and of the spike, v after,
+        step: (v, u, current, conductance, bias, p, s) → v, u, spike.
+        step_vjp: (v, u, current, conductance, bias, gradients of v, u after and of the spike, v after,
             p, s) → gradients of v, u before, of current, conductance and bias, and of each coefficient.
     """
 
-    arrive: Scalar
-    arrive_back: Scalar
-    advance: Scalar
-    retreat: Scalar
+    apply_synapse: Scalar
+    apply_synapse_vjp: Scalar
+    step: Scalar
+    step_vjp: Scalar
 
 
 @cache
-def dynamics(plan: Plan, words: Vocabulary) -> Dynamics:
-    """The functions of a plan in the words of a compiler."""
-    derivative = plan.surrogate.formula(words)
-    arrive, arrive_back = quantized.synapse(words) if plan.quantized else _synapse(plan, words)
+def dynamics(plan: Plan, ops: OpSet) -> Dynamics:
+    """The functions of a plan in the ops of a compiler."""
+    derivative = plan.surrogate.formula(ops)
+    apply_synapse, apply_synapse_vjp = quantized.synapse(ops) if plan.quantized else _synapse(plan, ops)
     if isinstance(plan.dynamics, Reset):
-        advance, retreat = (
-            quantized.lif(plan.dynamics.mode, derivative, words)
+        step, step_vjp = (
+            quantized.lif(plan.dynamics.mode, derivative, ops)
             if plan.quantized
-            else _lif(plan.dynamics, derivative, plan, words)
+            else _lif(plan.dynamics, derivative, plan, ops)
         )
     else:
-        advance, retreat = (
-            quantized.izhikevich(derivative, words)
+        step, step_vjp = (
+            quantized.izhikevich(derivative, ops)
             if plan.quantized
-            else _izhikevich(plan.dynamics, derivative, plan, words)
+            else _izhikevich(plan.dynamics, derivative, plan, ops)
         )
-    return Dynamics(arrive, arrive_back, advance, retreat)
+    return Dynamics(apply_synapse, apply_synapse_vjp, step, step_vjp)
 
 
-def _synapse(plan: Plan, words: Vocabulary) -> tuple[Scalar, Scalar]:
-    inlined, one = words.inlined, words.number(1.0)
-    coupled = words.constant(plan.coupled)
-    k = places(Constants, words)
+def _synapse(plan: Plan, ops: OpSet) -> tuple[Scalar, Scalar]:
+    inlined, one = ops.inlined, ops.number(1.0)
+    coupled = ops.constant(plan.coupled)
+    k = field_indices(Constants, ops)
     DECAY, IMPLICIT = k.decay, k.implicit
 
     @inlined
-    def arrive(x, y, a, b, s):  # type: ignore[no-untyped-def]
+    def apply_synapse(x, y, a, b, s):  # type: ignore[no-untyped-def]
         decay, kappa = s[DECAY], s[IMPLICIT]
         a = decay * a + x
         current, g = (one - decay) * a, y
@@ -75,7 +75,7 @@ def _synapse(plan: Plan, words: Vocabulary) -> tuple[Scalar, Scalar]:
         return a, b, current, g
 
     @inlined
-    def arrive_back(x, y, a, b, ga, gb, gc, gg, s):  # type: ignore[no-untyped-def]
+    def apply_synapse_vjp(x, y, a, b, ga, gb, gc, gg, s):  # type: ignore[no-untyped-def]
         decay, kappa = s[DECAY], s[IMPLICIT]
         after, b_after = decay * a + x, decay * b + y
         gi, gk = gc, gg
@@ -91,17 +91,17 @@ def _synapse(plan: Plan, words: Vocabulary) -> tuple[Scalar, Scalar]:
             grad_decay = grad_decay + b * gb - b_after * gk
         return ga, gb, grad_decay
 
-    return arrive, arrive_back
+    return apply_synapse, apply_synapse_vjp
 
 
-def _izhikevich(order: EventOrder, derivative: Scalar, plan: Plan, words: Vocabulary) -> tuple[Scalar, Scalar]:
-    inlined, constant, number, select, clip = words[:5]
+def _izhikevich(order: EventOrder, derivative: Scalar, plan: Plan, ops: OpSet) -> tuple[Scalar, Scalar]:
+    inlined, constant, number, select, clip = ops[:5]
     coupled, biased = constant(plan.coupled), constant(plan.biased)
     old_spike, rests = constant(order.spike_on == "old v"), constant(order.rests)
     before, after = constant(order.reset == "before"), constant(order.reset == "after")
     halves, u_old = constant(order.substeps == 2), constant(order.u_from == "old v")
     zero, one, two = number(0.0), number(1.0), number(2.0)
-    k, q = places(Constants, words), places(Coefficients, words)
+    k, q = field_indices(Constants, ops), field_indices(Coefficients, ops)
     DT, SUBSTEP, LOW, HIGH = k.dt, k.substep, k.v_low, k.v_high
     LIMIT, SPAN = k.jacobian_limit, k.span
     FIRST, SECOND = k.surrogate_first, k.surrogate_second
@@ -140,7 +140,7 @@ def _izhikevich(order: EventOrder, derivative: Scalar, plan: Plan, words: Vocabu
         return vm, um, vn, un
 
     @inlined
-    def advance(v, u, current, g, bias, p, s):  # type: ignore[no-untyped-def]
+    def step(v, u, current, g, bias, p, s):  # type: ignore[no-untyped-def]
         threshold = p[THRESHOLD]
         if biased:
             current = current + bias
@@ -185,7 +185,7 @@ def _izhikevich(order: EventOrder, derivative: Scalar, plan: Plan, words: Vocabu
         return hv * (v * v), hv * v, hv * u, hv, hu * v, hu * u, hu, hv * driven
 
     @inlined
-    def retreat(v, u, current, g, bias, gv, gu, gs, ahead, p, s):  # type: ignore[no-untyped-def]
+    def step_vjp(v, u, current, g, bias, gv, gu, gs, ahead, p, s):  # type: ignore[no-untyped-def]
         threshold, span, dt = p[THRESHOLD], s[SPAN], s[DT]
         if biased:
             current = current + bias
@@ -243,19 +243,19 @@ def _izhikevich(order: EventOrder, derivative: Scalar, plan: Plan, words: Vocabu
         )  # fmt: skip
         return gv, gu, gc, gg, gc, gradients
 
-    return advance, retreat
+    return step, step_vjp
 
 
-def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tuple[Scalar, Scalar]:
-    inlined, constant, number, select = words[:4]
+def _lif(mode: Reset, derivative: Scalar, plan: Plan, ops: OpSet) -> tuple[Scalar, Scalar]:
+    inlined, constant, number, select = ops[:4]
     coupled, biased = constant(plan.coupled), constant(plan.biased)
     subtract, to_zero = constant(mode.mode == "subtract"), constant(mode.mode == "zero")
     to_value, is_soft = constant(mode.mode == "value"), constant(mode.mode == "soft")
     soft_later, by_threshold = constant(mode == Reset("soft", True)), constant(mode.mode in ("subtract", "soft"))
     at_once = constant(not mode.delay and mode.mode != "none")
     zero, one = number(0.0), number(1.0)
-    k = places(Constants, words)
-    q = places(ValueLIFCoefficients if mode.mode == "value" else LIFCoefficients, words)
+    k = field_indices(Constants, ops)
+    q = field_indices(ValueLIFCoefficients if mode.mode == "value" else LIFCoefficients, ops)
     FIRST, SECOND = k.surrogate_first, k.surrogate_second
     BETA, THRESHOLD, V_RESET = q.beta, q.threshold, q[-1]  # the last is read where it is v_reset alone
 
@@ -279,7 +279,7 @@ def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tupl
         return above, held, new
 
     @inlined
-    def advance(v, u, current, g, bias, p, s):  # type: ignore[no-untyped-def]
+    def step(v, u, current, g, bias, p, s):  # type: ignore[no-untyped-def]
         threshold = p[THRESHOLD]
         if biased:
             current = current + bias
@@ -298,7 +298,7 @@ def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tupl
         return new, u, spike
 
     @inlined
-    def retreat(v, u, current, g, bias, gv, gu, gs, ahead, p, s):  # type: ignore[no-untyped-def]
+    def step_vjp(v, u, current, g, bias, gv, gu, gs, ahead, p, s):  # type: ignore[no-untyped-def]
         beta, threshold = p[BETA], p[THRESHOLD]
         if biased:
             current = current + bias
@@ -339,4 +339,4 @@ def _lif(mode: Reset, derivative: Scalar, plan: Plan, words: Vocabulary) -> tupl
             gv = gv - g * gc
         return gv, gu, gc, gg, gc, gradients
 
-    return advance, retreat
+    return step, step_vjp

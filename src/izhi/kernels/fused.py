@@ -11,9 +11,9 @@ from torch import Tensor
 
 from izhi.errors import ShapeError
 from izhi.kernels import paths
-from izhi.kernels.deferred import dense, settled, unchanged
-from izhi.kernels.drive import Coefficients, Drive, IzhikevichSettings, Memory
-from izhi.kernels.factored import Factored
+from izhi.kernels.lazy import dense, materialize, unchanged
+from izhi.kernels.low_rank import LowRankGradient
+from izhi.kernels.ops import Surrogate
 from izhi.kernels.packed import BinarySpikes, PackedSpikes, weight_gradient
 from izhi.kernels.plan import (
     KEEP_EVERY,
@@ -30,7 +30,7 @@ from izhi.kernels.plan import (
     Plan,
     Reset,
 )
-from izhi.kernels.vocabulary import Surrogate
+from izhi.kernels.synaptic_input import Coefficients, IzhikevichSettings, Memory, SynapticInput
 from izhi.kernels.weighted import Weighted, WeightGradient
 from izhi.spec import EventOrder
 
@@ -41,7 +41,7 @@ class Device(Protocol):
     COMPILER: str
     """What compiles them."""
     TAKES_FACTORS: bool
-    """Whether ``backward``, in float32, takes gradients of spikes that are ``Factored``."""
+    """Whether ``backward``, in float32, takes gradients of spikes that are ``LowRankGradient``."""
 
     def forward(
         self, plan: Plan, call: Call, state: Tensor, keep_every: int,
@@ -74,7 +74,7 @@ class _Now(NamedTuple):
 
 
 class _Fused(torch.autograd.Function):
-    """Drive, coefficients and state → spikes in their shape and state (states, lanes) after the last step."""
+    """Currents, coefficients and state → spikes in their shape and state (states, lanes) after the last step."""
 
     @staticmethod
     def forward(
@@ -100,7 +100,9 @@ class _Fused(torch.autograd.Function):
         kept, *saved = ctx.saved_tensors
         call, recurrent = Call(*saved[: len(Call._fields)]), saved[len(Call._fields) :]
         grad_spikes = unchanged(grad_spikes)
-        if not (isinstance(grad_spikes, Factored) and ctx.device.TAKES_FACTORS and grad_spikes.dtype == plan.dtype):
+        if not (
+            isinstance(grad_spikes, LowRankGradient) and ctx.device.TAKES_FACTORS and grad_spikes.dtype == plan.dtype
+        ):
             grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous().flatten(1)
         grad_state = grad_state.contiguous()
         grad_feedback = grad_first = None
@@ -136,7 +138,7 @@ class _FusedLayer(torch.autograd.Function):
         device, plan, keep = now
         words, currents, kept, last = kernels.forward(plan, call, state, keep)
         ctx.device, ctx.kernels, ctx.plan, ctx.events = device, kernels, plan, call.events
-        ctx.hands_down = current.hands_down
+        ctx.spikes_learn = current.needs_input_grad
         ctx.save_for_backward(currents, kept, *call[1:])
         fired = PackedSpikes(words, call.events.steps, plan.dtype, checked=True)
         return BinarySpikes(fired, tuple(fired.shape)), last
@@ -153,10 +155,10 @@ class _FusedLayer(torch.autograd.Function):
         if grad_state is not None:
             grad_state = grad_state.contiguous()
         grad_spikes = unchanged(grad_spikes)
-        if not (isinstance(grad_spikes, Factored) and grad_spikes.dtype == plan.dtype):
+        if not (isinstance(grad_spikes, LowRankGradient) and grad_spikes.dtype == plan.dtype):
             grad_spikes = dense(grad_spikes).to(plan.dtype)
         wants_first = ctx.needs_input_grad[-1]
-        g = kernels.backward(plan, call, currents, kept, grad_spikes, grad_state, wants_first, ctx.hands_down)
+        g = kernels.backward(plan, call, currents, kept, grad_spikes, grad_state, wants_first, ctx.spikes_learn)
 
         def of_currents() -> Tensor:
             made: Tensor | None = g.current
@@ -406,7 +408,7 @@ def run(
     surrogate: Surrogate,
     constants: Constants,
     coefficients: tuple[Tensor | float, ...],
-    drive: Drive,
+    drive: SynapticInput,
     memory: Memory,
     state: tuple[Tensor, ...],
     formats: Formats | None = None,
@@ -451,7 +453,7 @@ def run(
     return out, memory, after[: plan.own]
 
 
-def _as_kernels_take_it(device: Device, drive: Drive) -> Drive:
+def _as_kernels_take_it(device: Device, drive: SynapticInput) -> SynapticInput:
     """In float32 where recurrence in bfloat16 has no kernel and would be a loop over steps."""
     if drive.feedback is None or drive.current.dtype != torch.bfloat16:
         return drive
@@ -477,7 +479,7 @@ def trace(
     formats: Formats | None = None,
 ) -> tuple[Tensor, ...]:
     """Spikes and every variable of the state after each step, (T, B, …) each, without gradients; see ``run``."""
-    drive = Drive(current)
+    drive = SynapticInput(current)
     plan, fixed, learned = _planned_call(dynamics, surrogate, constants, coefficients, drive, Memory(), state, formats)
     flat, nothing = (x.detach().contiguous() for x in _flat(drive))
     call, held = Call(flat, nothing, *fixed), learned[-1].detach()
@@ -491,7 +493,7 @@ def _planned_call(
     surrogate: Surrogate,
     constants: Constants,
     coefficients: tuple[Tensor | float, ...],
-    drive: Drive,
+    drive: SynapticInput,
     memory: Memory,
     state: tuple[Tensor, ...],
     formats: Formats | None,
@@ -523,9 +525,9 @@ def _planned_call(
     return plan, fixed, (bias, p, decay, held)
 
 
-def _say(device: Device, plan: Plan, drive: Drive, is_whole: bool) -> None:
+def _say(device: Device, plan: Plan, drive: SynapticInput, is_whole: bool) -> None:
     """Say which way a layer goes; ``is_whole`` where a kernel takes the product too."""
-    if not paths.are_asked():
+    if not paths.is_recording():
         return
     dtype = str(plan.dtype).removeprefix("torch.")
     way, why = f"one kernel through all steps ({device.COMPILER})", f"neuron, surrogate and {dtype} have one"
@@ -535,7 +537,7 @@ def _say(device: Device, plan: Plan, drive: Drive, is_whole: bool) -> None:
         way, why = f"one kernel, recurrence and all ({device.COMPILER})", f"recurrence in {dtype} has one"
     elif drive.feedback is not None:
         way, why = f"a kernel a step, a product between ({device.COMPILER})", f"recurrence in {dtype} has no kernel"
-    paths.take(f"neurons {sizes(drive.current)}", way, why)
+    paths.record_route(f"neurons {sizes(drive.current)}", way, why)
 
 
 def sizes(current: Tensor) -> str:
@@ -543,21 +545,21 @@ def sizes(current: Tensor) -> str:
     return " × ".join(map(str, current.shape[2:]))
 
 
-def _flat(drive: Drive) -> tuple[Tensor, Tensor]:
+def _flat(drive: SynapticInput) -> tuple[Tensor, Tensor]:
     """Current and conductance, (T, lanes) in one format; conductance has no elements if there is none."""
     steps, g = drive.current.shape[0], drive.conductance
     if g is None:
-        current = settled(drive.current).reshape(steps, -1)
+        current = materialize(drive.current).reshape(steps, -1)
         return current, current.new_empty(steps, 0)
     if g.shape != drive.current.shape:
         raise ShapeError(
             f"conductance has shape {tuple(g.shape)}, expected {tuple(drive.current.shape)}, the current's"
         )
     dtype = _format(drive)
-    return settled(drive.current).to(dtype).reshape(steps, -1), settled(g).to(dtype).reshape(steps, -1)
+    return materialize(drive.current).to(dtype).reshape(steps, -1), materialize(g).to(dtype).reshape(steps, -1)
 
 
-def _format(drive: Drive) -> torch.dtype:
+def _format(drive: SynapticInput) -> torch.dtype:
     """That of current and conductance together."""
     g = drive.conductance
     return drive.current.dtype if g is None else torch.promote_types(drive.current.dtype, g.dtype)
@@ -569,7 +571,7 @@ def _learned_rows(coefficients: tuple[Tensor | float, ...], gain: int | None) ->
     return "none" if not rows else "gain" if rows == {gain} else "all"
 
 
-def _recurrent(drive: Drive, memory: Memory, current: Tensor) -> tuple[Tensor | None, Tensor | None]:
+def _recurrent(drive: SynapticInput, memory: Memory, current: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """Feedback, and the spikes (lanes,) of the step before, in the format of the current."""
     feedback, spikes = drive.feedback, memory.spikes
     if feedback is None:

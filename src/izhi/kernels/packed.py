@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from izhi.errors import ShapeError
 from izhi.kernels import paths
 from izhi.kernels.cpu import bits, events, matrix_unit
-from izhi.kernels.cpu.rows import FEW
-from izhi.kernels.deferred import Deferred, dense, settled, unchanged
+from izhi.kernels.cpu.rows import SMALL_OUTPUT
 from izhi.kernels.devices import bits_on, takes_bits
 from izhi.kernels.events import WORD, Events
-from izhi.kernels.factored import Factored
+from izhi.kernels.lazy import LazyTensor, dense, materialize, unchanged
+from izhi.kernels.low_rank import LowRankGradient
 from izhi.kernels.plan import ProductKernels
 from izhi.kernels.tracing import is_traced
 from izhi.kernels.weighted import Weighted, WeightGradient
@@ -23,7 +23,7 @@ from izhi.kernels.weighted import Weighted, WeightGradient
 #: Spikes, and steps through which the weights stay in the cache, from which sums over spikes may be faster.
 _WORTH_LOOKING, _STEPS_WORTH_LOOKING = 1 << 16, 4
 #: Outputs up to which gradients of spikes are handed down as factors.
-_FACTORED_UP_TO = FEW
+_FACTORED_UP_TO = SMALL_OUTPUT
 _UNFIT = "so few outputs leave vectors empty"
 #: The share of inputs that fire at all in a sample above which the matrix unit is faster with all of them.
 _ACTIVE = 0.5
@@ -113,7 +113,7 @@ class PackedSpikes:
         return cls(bits_on(spikes.device).packed(spikes.detach()), len(spikes), spikes.dtype, checked=True)
 
 
-class BinarySpikes(Deferred):
+class BinarySpikes(LazyTensor):
     """Spikes (T, B, *features) of a layer of neurons that are kept as single bits.
 
     Attributes:
@@ -179,7 +179,7 @@ class _Product(torch.autograd.Function):
         ctx.save_for_backward(weight)
         kernels = _SUMS if dtype == torch.float32 else bits_on(weight.device).products
         weights_learn, spikes_learn = ctx.needs_input_grad[1:3]
-        if len(weight) <= FEW or (spikes_learn and not weights_learn):
+        if len(weight) <= SMALL_OUTPUT or (spikes_learn and not weights_learn):
             return kernels.product(found, weight)
         return Weighted(found, weight.detach(), kernels, dtype, spikes_learn)
 
@@ -196,7 +196,7 @@ class _Product(torch.autograd.Function):
             of_weight = gradient(ctx.events, dense(g).contiguous())
         if ctx.needs_input_grad[2]:
             g, weight = dense(g), weight.to(g.dtype)
-            of_spikes = Factored(g, weight) if len(weight) <= _FACTORED_UP_TO else _in_order_of(g, weight)
+            of_spikes = LowRankGradient(g, weight) if len(weight) <= _FACTORED_UP_TO else _in_order_of(g, weight)
         return None, of_weight, of_spikes, None
 
 
@@ -239,10 +239,10 @@ def _looked_at(spikes: Tensor, outputs: int, other: torch.dtype) -> tuple[Events
 
 def _say(what: str, inputs: int, outputs: int, found: Events | None, why: str | float) -> None:
     """Say which way a product goes, and why: in words, or the share of spikes."""
-    if paths.are_asked():
+    if paths.is_recording():
         way = "dense product" if found is None else "sums over spikes, as bits along time"
         why = why if isinstance(why, str) else f"{why:.1%} of inputs are spikes"
-        paths.take(f"{what} {inputs} → {outputs}", way, why)
+        paths.record_route(f"{what} {inputs} → {outputs}", way, why)
 
 
 def _fits_unit(spikes: PackedSpikes, weight: Tensor, are_hidden: bool) -> bool:
@@ -250,7 +250,7 @@ def _fits_unit(spikes: PackedSpikes, weight: Tensor, are_hidden: bool) -> bool:
     kind = spikes.device.type
     if spikes.dtype != torch.bfloat16 or weight.dtype != torch.float32 or not takes_bits(spikes.dtype, kind):
         return False
-    if len(weight) <= FEW:
+    if len(weight) <= SMALL_OUTPUT:
         return True
     # To ask a GPU how many fire would be to wait for it. Of a hidden layer it is most neurons.
     return spikes.events().active < _ACTIVE if kind == "cpu" else not are_hidden
@@ -271,11 +271,11 @@ def _if_it_pays(spikes: PackedSpikes, outputs: int) -> tuple[Events | None, str 
 
 def _say_unit(inputs: int, outputs: int, found: Events) -> None:
     """Say that a product of bits goes to a matrix unit, or to vectors of bfloat16."""
-    if paths.are_asked():
+    if paths.is_recording():
         why = f"{found.active:.0%} of inputs fire in a sample"
         on_cpu = found.words.device.type == "cpu"
         what = matrix_unit.name() if on_cpu else "matrix unit"
-        paths.take(f"product {inputs} → {outputs}", f"{what}, spikes as bits along time", why)
+        paths.record_route(f"product {inputs} → {outputs}", f"{what}, spikes as bits along time", why)
 
 
 def spikes_of_neurons(spikes: Tensor) -> Tensor:
@@ -312,7 +312,7 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
             if found is not None:
                 _say("product", inputs, outputs, found, why)
                 return _Product.apply(found, weight, spikes)  # type: ignore[no-any-return, no-untyped-call]
-        spikes = settled(spikes)
+        spikes = materialize(spikes)
     if isinstance(spikes, Tensor):
         other = _format_beside(weight)
         found, why = _looked_at(spikes, outputs, other)

@@ -33,12 +33,12 @@ class Path(NamedTuple):
 _open: list[list[Path]] = []
 
 
-def are_asked() -> bool:
+def is_recording() -> bool:
     """Whether anybody records paths, so that nobody else pays for their text."""
     return bool(_open)
 
 
-def take(what: str, way: str, why: str) -> None:
+def record_route(what: str, way: str, why: str) -> None:
     """Say which way an operation goes."""
     for found in _open:
         found.append(Path(what, way, why))
@@ -57,4 +57,4 @@ def recorded() -> Iterator[list[Path]]:
         found[:] = dict.fromkeys(found)
 
 
-__all__ = ["Path", "are_asked", "recorded", "take"]
+__all__ = ["Path", "is_recording", "record_route", "recorded"]

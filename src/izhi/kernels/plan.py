@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from izhi.kernels.events import Events
-    from izhi.kernels.vocabulary import Surrogate
+    from izhi.kernels.ops import Surrogate
 
 #: Steps between two states that the forward pass keeps; the backward pass computes those between again.
 KEEP_EVERY = 32
@@ -242,7 +242,7 @@ class Call(NamedTuple):
 
     Attributes:
         current, conductance: (T, lanes); conductance has no elements where there is none.
-        bias: (N,), see ``Drive``; no elements where there is none.
+        bias: (N,), see ``SynapticInput``; no elements where there is none.
         coefficients: (rows, 1) or (rows, N): as many as ``Plan.rows``.
         constants: ``Constants`` in float32, on the CPU.
     """

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from izhi.kernels.cpu import pool as cpu
 from izhi.kernels.cpu.pool import MOST_IN_WINDOW, Kind
-from izhi.kernels.deferred import dense, settled
+from izhi.kernels.lazy import dense, materialize
 from izhi.kernels.tracing import is_traced
 
 _KINDS: dict[type[nn.Module], tuple[Kind, int]] = {
@@ -53,7 +53,7 @@ def pool(module: nn.Module, x: Tensor) -> Tensor | None:
     *planes, height, width = x.shape if dimensions == 2 else (*x.shape[:2], 1, x.shape[2])
     if height < kernel[0] or width < kernel[1] or not x.numel():
         return None
-    found: Tensor = _Pool.apply(settled(x).contiguous().view(-1, height, width), kind, kernel)  # type: ignore[no-untyped-call]
+    found: Tensor = _Pool.apply(materialize(x).contiguous().view(-1, height, width), kind, kernel)  # type: ignore[no-untyped-call]
     places = found.shape[1:] if dimensions == 2 else found.shape[2:]
     return found.view(*planes, *places)
 

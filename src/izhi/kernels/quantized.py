@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from izhi.kernels.drive import Coefficients, QuantizedLIFCoefficients, QuantizedValueLIFCoefficients
+from izhi.kernels.ops import OpSet, Scalar, Value, field_indices
 from izhi.kernels.plan import Constants
-from izhi.kernels.vocabulary import Scalar, Value, Vocabulary, places
+from izhi.kernels.synaptic_input import Coefficients, QuantizedLIFCoefficients, QuantizedValueLIFCoefficients
 from izhi.spec import ResetMode
 
 
@@ -29,11 +29,11 @@ class IzhikevichStep(NamedTuple):
     next_u: Scalar
 
 
-def izhikevich_step(words: Vocabulary) -> IzhikevichStep:
-    """The parts of a step of the quadratic neuron, in some words."""
-    inlined, select, clip = words.inlined, words.select, words.clip
-    wide, narrow, rounded = words.wide, words.narrow, words.rounded
-    k, q = places(Constants, words), places(Coefficients, words)
+def izhikevich_step(ops: OpSet) -> IzhikevichStep:
+    """The parts of a step of the quadratic neuron, in some ops."""
+    inlined, select, clip = ops.inlined, ops.select, ops.clip
+    wide, narrow, rounded = ops.wide, ops.narrow, ops.rounded
+    k, q = field_indices(Constants, ops), field_indices(Coefficients, ops)
     A1, A2, A3, A4, B1, B2, B3 = q.a1, q.a2, q.a3, q.a4, q.b1, q.b2, q.b3
     C, D, THRESHOLD, GAIN = q.c, q.d, q.threshold, q.gain
     V_SCALE, V_UNIT, V_LOW, V_HIGH = k.v_scale, k.v_unit, k.v_low, k.v_high
@@ -66,28 +66,28 @@ def izhikevich_step(words: Vocabulary) -> IzhikevichStep:
     return IzhikevichStep(reset, next_v, next_u)
 
 
-def _places_of_lif(mode: ResetMode, words: Vocabulary) -> Value:
+def _places_of_lif(mode: ResetMode, ops: OpSet) -> Value:
     """The places of the coefficients of LIF with that reset."""
-    return places(QuantizedValueLIFCoefficients if mode == "value" else QuantizedLIFCoefficients, words)
+    return field_indices(QuantizedValueLIFCoefficients if mode == "value" else QuantizedLIFCoefficients, ops)
 
 
-def lif_step(words: Vocabulary, mode: ResetMode) -> Scalar:
-    """The step of LIF in some words: (v, current, bias, p, s) → v.
+def lif_step(ops: OpSet, mode: ResetMode) -> Scalar:
+    """The step of LIF in some ops: (v, current, bias, p, s) → v.
 
     A step after a spike v loses the threshold, behind its decay ("subtract") or before it ("soft"), or begins at zero
     ("zero") or at v_reset ("value").
     """
     select, clip, wide, narrow, rounded = (
-        words.select, words.clip, words.wide, words.narrow, words.rounded,
+        ops.select, ops.clip, ops.wide, ops.narrow, ops.rounded,
     )  # fmt: skip
-    zero, one, zeroes = words.number(0.0), words.number(1.0), words.constant(mode == "zero")
-    to_value, is_soft = words.constant(mode == "value"), words.constant(mode == "soft")
-    k, q = places(Constants, words), _places_of_lif(mode, words)
+    zero, one, zeroes = ops.number(0.0), ops.number(1.0), ops.constant(mode == "zero")
+    to_value, is_soft = ops.constant(mode == "value"), ops.constant(mode == "soft")
+    k, q = field_indices(Constants, ops), _places_of_lif(mode, ops)
     BETA, THRESHOLD, V_RESET, GAIN = q.beta, q.threshold, q[2], q.gain  # the third is read where it is v_reset alone
     V_SCALE, V_UNIT, V_LOW, V_HIGH = k.v_scale, k.v_unit, k.v_low, k.v_high
     I_LOW, I_HIGH = k.i_low, k.i_high
 
-    @words.inlined
+    @ops.inlined
     def next_v(v, current, bias, p, s):  # type: ignore[no-untyped-def]
         scale, unit = wide(s[V_SCALE]), wide(s[V_UNIT])
         above = select(v > p[THRESHOLD], one, zero)
@@ -106,48 +106,48 @@ def lif_step(words: Vocabulary, mode: ResetMode) -> Scalar:
     return next_v
 
 
-def synapse(words: Vocabulary) -> tuple[Scalar, Scalar]:
-    """(arrive, arrive_back) of a synapse whose sums are fixed-point numbers, see ``izhi.kernels.dynamics.Dynamics``.
+def synapse(ops: OpSet) -> tuple[Scalar, Scalar]:
+    """``apply_synapse`` and its vjp for a synapse with fixed-point sums, see ``izhi.kernels.dynamics.Dynamics``.
 
         s[t] = sat(round(decay·s[t−1] + x[t])),   y[t] = s[t]
 
     The factor 1 − decay is in the gain of the neuron's current.
     """
-    wide, narrow, rounded, clip = words.wide, words.narrow, words.rounded, words.clip
-    k = places(Constants, words)
+    wide, narrow, rounded, clip = ops.wide, ops.narrow, ops.rounded, ops.clip
+    k = field_indices(Constants, ops)
     DECAY, SCALE, UNIT, LOW, HIGH = k.decay, k.trace_scale, k.trace_unit, k.trace_low, k.trace_high
 
-    @words.inlined
-    def arrive(x, y, a, b, s):  # type: ignore[no-untyped-def]
+    @ops.inlined
+    def apply_synapse(x, y, a, b, s):  # type: ignore[no-untyped-def]
         total = rounded(wide(s[DECAY]) * wide(a) + wide(x), wide(s[SCALE]), wide(s[UNIT]))
         a = narrow(clip(total, wide(s[LOW]), wide(s[HIGH])))
         return a, b, a, y
 
-    @words.inlined
-    def arrive_back(x, y, a, b, ga, gb, gc, gg, s):  # type: ignore[no-untyped-def]
+    @ops.inlined
+    def apply_synapse_vjp(x, y, a, b, ga, gb, gc, gg, s):  # type: ignore[no-untyped-def]
         ga = ga + gc
         return ga, gb, a * ga
 
-    return arrive, arrive_back
+    return apply_synapse, apply_synapse_vjp
 
 
-def izhikevich(derivative: Scalar, words: Vocabulary) -> tuple[Scalar, Scalar]:
-    """(advance, retreat) of the quadratic neuron, see ``izhi.kernels.dynamics.Dynamics``.
+def izhikevich(derivative: Scalar, ops: OpSet) -> tuple[Scalar, Scalar]:
+    """(step, step_vjp) of the quadratic neuron, see ``izhi.kernels.dynamics.Dynamics``.
 
     The backward step looks at v after the step, which is slow to compute again.
     """
-    inlined, select, clip = words.inlined, words.select, words.clip
-    wide, narrow, rounded = words.wide, words.narrow, words.rounded
-    zero, one, two = words.number(0.0), words.number(1.0), words.number(2.0)
-    k, q = places(Constants, words), places(Coefficients, words)
+    inlined, select, clip = ops.inlined, ops.select, ops.clip
+    wide, narrow, rounded = ops.wide, ops.narrow, ops.rounded
+    zero, one, two = ops.number(0.0), ops.number(1.0), ops.number(2.0)
+    k, q = field_indices(Constants, ops), field_indices(Coefficients, ops)
     A1, A2, A3, B1, B2, THRESHOLD, GAIN = q.a1, q.a2, q.a3, q.b1, q.b2, q.threshold, q.gain
     LIMIT, SPAN = k.jacobian_limit, k.span
     FIRST, SECOND = k.surrogate_first, k.surrogate_second
     V_SCALE, V_UNIT = k.v_scale, k.v_unit
-    reset, next_v, next_u = izhikevich_step(words)
+    reset, next_v, next_u = izhikevich_step(ops)
 
     @inlined
-    def advance(v, u, current, g, bias, p, s):  # type: ignore[no-untyped-def]
+    def step(v, u, current, g, bias, p, s):  # type: ignore[no-untyped-def]
         fired = v >= p[THRESHOLD]
         vs, us = reset(v, u, p, s)
         vn = next_v(vs, us, current, bias, p, s)
@@ -155,7 +155,7 @@ def izhikevich(derivative: Scalar, words: Vocabulary) -> tuple[Scalar, Scalar]:
         return select(fired, vs, vn), select(fired, us, un), select(fired, one, zero)
 
     @inlined
-    def retreat(v, u, current, g, bias, gv, gu, gs, ahead, p, s):  # type: ignore[no-untyped-def]
+    def step_vjp(v, u, current, g, bias, gv, gu, gs, ahead, p, s):  # type: ignore[no-untyped-def]
         limit, span = s[LIMIT], s[SPAN]
         fired = v >= p[THRESHOLD]
         vs, us = reset(v, u, p, s)
@@ -177,26 +177,26 @@ def izhikevich(derivative: Scalar, words: Vocabulary) -> tuple[Scalar, Scalar]:
         gv = select(fired, none, gv) + soft
         return gv, gu, gc, none, gb, (a1, a2, a3, a4, b1, b2, b3, c, d, -soft, gain)
 
-    return advance, retreat
+    return step, step_vjp
 
 
-def lif(mode: ResetMode, derivative: Scalar, words: Vocabulary) -> tuple[Scalar, Scalar]:
-    """(advance, retreat) of LIF; the backward step looks at v after the step, too."""
-    inlined, select = words.inlined, words.select
-    zero, one, zeroes = words.number(0.0), words.number(1.0), words.constant(mode == "zero")
-    to_value, is_soft = words.constant(mode == "value"), words.constant(mode == "soft")
-    k, q = places(Constants, words), _places_of_lif(mode, words)
+def lif(mode: ResetMode, derivative: Scalar, ops: OpSet) -> tuple[Scalar, Scalar]:
+    """(step, step_vjp) of LIF; the backward step looks at v after the step, too."""
+    inlined, select = ops.inlined, ops.select
+    zero, one, zeroes = ops.number(0.0), ops.number(1.0), ops.constant(mode == "zero")
+    to_value, is_soft = ops.constant(mode == "value"), ops.constant(mode == "soft")
+    k, q = field_indices(Constants, ops), _places_of_lif(mode, ops)
     BETA, THRESHOLD, V_RESET, GAIN = q.beta, q.threshold, q[2], q.gain
     FIRST, SECOND = k.surrogate_first, k.surrogate_second
-    next_v = lif_step(words, mode)
+    next_v = lif_step(ops, mode)
 
     @inlined
-    def advance(v, u, current, g, bias, p, s):  # type: ignore[no-untyped-def]
+    def step(v, u, current, g, bias, p, s):  # type: ignore[no-untyped-def]
         new = next_v(v, current, bias, p, s)
         return new, u, select(new - p[THRESHOLD] > zero, one, zero)
 
     @inlined
-    def retreat(v, u, current, g, bias, gv, gu, gs, ahead, p, s):  # type: ignore[no-untyped-def]
+    def step_vjp(v, u, current, g, bias, gv, gu, gs, ahead, p, s):  # type: ignore[no-untyped-def]
         above = select(v > p[THRESHOLD], one, zero)
         soft = gs * derivative(ahead - p[THRESHOLD], s[FIRST], s[SECOND])
         gv = gv + soft
@@ -211,4 +211,4 @@ def lif(mode: ResetMode, derivative: Scalar, words: Vocabulary) -> tuple[Scalar,
             gradients = v * kept + p[V_RESET] * began, -soft, p[BETA] * began, current * gv  # type: ignore[assignment]
         return p[BETA] * kept, gu, p[GAIN] * gv, zero * gv, gv, gradients
 
-    return advance, retreat
+    return step, step_vjp

@@ -9,23 +9,23 @@ import torch
 from torch import Tensor
 
 from izhi.kernels import quantized
-from izhi.kernels.drive import (
+from izhi.kernels.ops import OpSet
+from izhi.kernels.plan import Constants, Formats
+from izhi.kernels.synaptic_input import (
     AnyLIFCoefficients,
     Coefficients,
-    Drive,
     IzhikevichSettings,
     LIFSettings,
     Memory,
     SpikeGradient,
+    SynapticInput,
     ValueLIFCoefficients,
 )
-from izhi.kernels.plan import Constants, Formats
 from izhi.kernels.tracing import is_in_trace, is_traced
-from izhi.kernels.vocabulary import Vocabulary
 from izhi.spec import ResetMode
 
 
-def arrive(drive: Drive, memory: Memory) -> tuple[Drive, Memory]:
+def apply_synapse(drive: SynapticInput, memory: Memory) -> tuple[SynapticInput, Memory]:
     """The drive of one step after feedback and synapse, and the memory after it.
 
     What is left of the drive is current, conductance and bias.
@@ -34,7 +34,7 @@ def arrive(drive: Drive, memory: Memory) -> tuple[Drive, Memory]:
     if feedback is not None and memory.spikes is not None:
         current = current + _fed_back(memory.spikes.to(feedback.dtype), feedback)
     if synapse is None:
-        return Drive(current, g, bias), memory
+        return SynapticInput(current, g, bias), memory
     kind = torch.float64 if current.dtype == torch.float64 else torch.float32
     arriving = [x.to(kind) for x in (current, g) if x is not None]
     held = memory.synapse or tuple(torch.zeros_like(x) for x in arriving)
@@ -42,13 +42,13 @@ def arrive(drive: Drive, memory: Memory) -> tuple[Drive, Memory]:
         constants = Constants().traced(synapse.grid)._replace(decay=synapse.decay)  # type: ignore[arg-type]
         _, _, exact, _ = _QUANTIZED_SYNAPSE(arriving[0], None, held[0], None, constants)
         trace = exact.to(kind)
-        return Drive(trace, g, bias), Memory((trace,), memory.spikes)
+        return SynapticInput(trace, g, bias), Memory((trace,), memory.spikes)
     s = tuple(synapse.decay * a + x for a, x in zip(held, arriving, strict=True))
     filtered = [(1 - synapse.decay) * x for x in s]
     if g is not None:
         share = 1 / (1 + synapse.implicit * filtered[1])
         filtered = [x * share for x in filtered]
-    return Drive(filtered[0], None if g is None else filtered[1], bias), Memory(s, memory.spikes)
+    return SynapticInput(filtered[0], None if g is None else filtered[1], bias), Memory(s, memory.spikes)
 
 
 def _fed_back(spikes: Tensor, feedback: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ def _fed_back(spikes: Tensor, feedback: Tensor) -> Tensor:
     return convolve(spikes, feedback, padding="same")
 
 
-def remember(drive: Drive, memory: Memory, spikes: Tensor) -> Memory:
+def remember(drive: SynapticInput, memory: Memory, spikes: Tensor) -> Memory:
     """The memory after the spikes of a step, which feedback alone needs."""
     return memory if drive.feedback is None else memory._replace(spikes=spikes)
 
@@ -95,7 +95,7 @@ def _is_plain() -> bool:
     return not torch.is_grad_enabled() and not is_in_trace()
 
 
-def _current(drive: Drive, like: Tensor) -> Tensor:
+def _current(drive: SynapticInput, like: Tensor) -> Tensor:
     """Current and bias of a step, in the numbers of the state."""
     total = drive.current if drive.bias is None else drive.current + drive.bias
     return total.to(like.dtype)
@@ -145,8 +145,8 @@ def _wide(x: Tensor | float) -> Tensor | float:
     return x.double() if isinstance(x, Tensor) else x
 
 
-#: The words of torch, on whose tensors autograd works.
-WORDS = Vocabulary(
+#: The ops of torch, on whose tensors autograd works.
+OPS = OpSet(
     inlined=lambda function: function,
     constant=lambda value: value,
     number=float,
@@ -158,13 +158,13 @@ WORDS = Vocabulary(
     narrow=lambda x: x,
     rounded=lambda x, scale, unit: rounded(x, scale),
 )
-_QUANTIZED_IZHIKEVICH = quantized.izhikevich_step(WORDS)
-_QUANTIZED_SYNAPSE, _ = quantized.synapse(WORDS)
-_QUANTIZED_LIF = {mode: quantized.lif_step(WORDS, mode) for mode in get_args(ResetMode)}
+_QUANTIZED_IZHIKEVICH = quantized.izhikevich_step(OPS)
+_QUANTIZED_SYNAPSE, _ = quantized.synapse(OPS)
+_QUANTIZED_LIF = {mode: quantized.lif_step(OPS, mode) for mode in get_args(ResetMode)}
 
 
 def izhikevich_step(
-    drive: Drive, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings
+    drive: SynapticInput, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One step of the quadratic neuron in the given order of events.
 
@@ -225,7 +225,7 @@ def _integrated(
 
 
 def _quantized_izhikevich(
-    drive: Drive, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings, formats: Formats
+    drive: SynapticInput, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings, formats: Formats
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The step of izhi.fixed.IzhikevichNeuron in values instead of integers, exact in float64."""
     kind, step = v.dtype, _QUANTIZED_IZHIKEVICH
@@ -244,11 +244,11 @@ def _quantized_izhikevich(
     return spikes.to(kind), v_new.to(kind), u_new.to(kind)
 
 
-def _bias(drive: Drive) -> Tensor | float:
+def _bias(drive: SynapticInput) -> Tensor | float:
     return 0.0 if drive.bias is None else drive.bias.double()
 
 
-def lif_step(drive: Drive, v: Tensor, p: AnyLIFCoefficients, s: LIFSettings) -> tuple[Tensor, Tensor]:
+def lif_step(drive: SynapticInput, v: Tensor, p: AnyLIFCoefficients, s: LIFSettings) -> tuple[Tensor, Tensor]:
     """One step of the leaky integrate-and-fire neuron, equal to ``snntorch.Leaky``.
 
         v ← β·v + I − R·threshold   (reset "subtract"),   β·(1 − R)·v + I   ("zero"),
@@ -294,7 +294,7 @@ def lif_step(drive: Drive, v: Tensor, p: AnyLIFCoefficients, s: LIFSettings) -> 
 
 
 def _quantized_lif(
-    drive: Drive, v: Tensor, p: AnyLIFCoefficients, s: LIFSettings, formats: Formats
+    drive: SynapticInput, v: Tensor, p: AnyLIFCoefficients, s: LIFSettings, formats: Formats
 ) -> tuple[Tensor, Tensor]:
     """The step of izhi.fixed.LIFNeuron, or of its other resets, in values instead of integers, exact in float64."""
     wide = tuple(_wide(x) for x in p)
@@ -305,14 +305,14 @@ def _quantized_lif(
 
 
 def izhikevich(
-    drive: Drive, memory: Memory, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings
+    drive: SynapticInput, memory: Memory, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings
 ) -> tuple[Tensor, Memory, tuple[Tensor, ...]]:
     """All steps of ``izhikevich_step``: drive (T, B, N) → spikes (T, B, N), the last state."""
     return _over_time(drive, memory, (v, u), lambda now, v, u: izhikevich_step(now, v, u, p, s))
 
 
 def lif(
-    drive: Drive,
+    drive: SynapticInput,
     memory: Memory,
     v: Tensor,
     p: AnyLIFCoefficients,
@@ -323,14 +323,14 @@ def lif(
 
 
 def _over_time(
-    drive: Drive,
+    drive: SynapticInput,
     memory: Memory,
     state: tuple[Tensor, ...],
     step: Callable[..., tuple[Tensor, ...]],
 ) -> tuple[Tensor, Memory, tuple[Tensor, ...]]:
     outputs = []
     for t in range(drive.current.shape[0]):
-        now, memory = arrive(drive.step(t), memory)
+        now, memory = apply_synapse(drive.step(t), memory)
         spikes, *after = step(now, *state)
         state = tuple(after)
         memory = remember(drive, memory, spikes)

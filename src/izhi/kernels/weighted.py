@@ -11,32 +11,32 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from izhi.kernels.deferred import Deferred
 from izhi.kernels.events import Events
+from izhi.kernels.lazy import LazyTensor
 from izhi.kernels.plan import ProductKernels
 
 
-class Weighted(Deferred):
+class Weighted(LazyTensor):
     """Currents (T, B, N) that nobody has computed yet: bits, and weights.
 
     Attributes:
         events: of the spikes (T, B, I).
         weight: (N, I) in float32.
         kernels: that make the product.
-        hands_down: whether the spikes learn too, for which the way back needs the currents' own gradient.
+        needs_input_grad: whether the spikes learn too, for which the way back needs the currents' own gradient.
     """
 
     events: Events
     weight: Tensor
     kernels: ProductKernels
-    hands_down: bool
+    needs_input_grad: bool
 
     @staticmethod
     def __new__(
-        cls, fired: Events, weight: Tensor, kernels: ProductKernels, dtype: torch.dtype, hands_down: bool = False
+        cls, fired: Events, weight: Tensor, kernels: ProductKernels, dtype: torch.dtype, needs_input_grad: bool = False
     ) -> Weighted:
         found: Weighted = cls.of_shape((fired.steps, len(fired.words), len(weight)), dtype, weight.device)
-        found.events, found.weight, found.kernels, found.hands_down = fired, weight, kernels, hands_down
+        found.events, found.weight, found.kernels, found.needs_input_grad = fired, weight, kernels, needs_input_grad
         return found
 
     def dense(self) -> Tensor:
@@ -44,7 +44,7 @@ class Weighted(Deferred):
         return self.kernels.product(self.events, self.weight)
 
 
-class WeightGradient(Deferred):
+class WeightGradient(LazyTensor):
     """The gradient of ``Weighted`` currents, behind which the weights' has been computed already.
 
     Attributes:

@@ -1,7 +1,7 @@
 """Connections: spikes of one layer → drive of the next. Any of them works with any neuron, synapse and delay.
 
-Each is called with spikes (T, B, *features), dense or packed, and returns a ``Drive``: the weighted spikes of every
-step, and what happens between them and the neuron, which integrates it with its own state.
+Each is called with spikes (T, B, *features), dense or packed, and returns a ``SynapticInput``: the weighted spikes of
+every step, and what happens between them and the neuron, which integrates it with its own state.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError, ShapeError
-from izhi.kernels import Drive, Spikes, is_repeated, once, paths, product
+from izhi.kernels import Spikes, SynapticInput, is_repeated, once, paths, product
 from izhi.network.delays import AxonalDelay, Delay, Product, SynapticDelay
 from izhi.network.synapses import ConductanceSynapse, ExponentialSynapse, currents, exponential_filter
 
@@ -128,12 +128,14 @@ class Connection(nn.Module):
         if self._kind.convolve is None:
             return product(spikes, weight)
         x, own = spikes if isinstance(spikes, Tensor) else spikes.dense(), self.input
-        if paths.are_asked():
-            paths.take(f"convolution {self.inputs} → {len(weight)} channels", "torch's", "sums over spikes need a row")
+        if paths.is_recording():
+            paths.record_route(
+                f"convolution {self.inputs} → {len(weight)} channels", "torch's", "sums over spikes need a row"
+            )
         out = self._kind.convolve(x.flatten(0, 1), weight, None, own.stride, own.padding, own.dilation, own.groups)
         return out.view(*x.shape[:2], *out.shape[1:])
 
-    def forward(self, spikes: Spikes, delay: Delay | None = None) -> Drive:
+    def forward(self, spikes: Spikes, delay: Delay | None = None) -> SynapticInput:
         """The drive of spikes (T, B, *features), or of what arrives behind a delay."""
         product: Product = self.product if delay is None else partial(delay.weigh, product=self.product)
         if delay is None:
@@ -144,14 +146,14 @@ class Connection(nn.Module):
         current, conductance = self.synapse.weigh(weighted, self.weight)
         return self.drive(current, conductance)
 
-    def drive(self, current: Tensor, conductance: Tensor | None = None) -> Drive:
+    def drive(self, current: Tensor, conductance: Tensor | None = None) -> SynapticInput:
         """The drive of weighted spikes, with what the connection adds to them: bias, synapse and feedback."""
         bias = self.input.bias if self.input.bias is None else self.at_every_place(self.input.bias)
         synapse = None if self.synapse is None else self.synapse.dynamics
         feedback = None if self.feedback is None else self.feedback.weight
         if bias is not None and self.synapse is not None and self.synapse.filters_bias:
             current, bias = current + bias, None
-        return Drive(current, conductance, bias, synapse, feedback)
+        return SynapticInput(current, conductance, bias, synapse, feedback)
 
     def at_every_place(self, values: Tensor) -> Tensor:
         """Values of each output or channel, as they broadcast over a step."""

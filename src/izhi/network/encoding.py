@@ -222,7 +222,7 @@ def frames(
     if normalized or change.onset or change.warp:
         times = _moved(events, window, change, random, normalized)
     whole = shape if len(shape) == 3 else (1, 1, events.features)
-    out = kernels.frames(
+    out = kernels.bin_events(
         times,
         events.units,
         events.offsets,

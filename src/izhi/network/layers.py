@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from izhi.errors import SettingError, ShapeError, shown, unknown
-from izhi.kernels import Drive, Spikes, is_repeated, once, pool
+from izhi.kernels import Spikes, SynapticInput, is_repeated, once, pool
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay, SynapticDelay
 from izhi.network.normalization import BatchNorm
@@ -94,7 +94,7 @@ class Layer(nn.Module):
 
     def drive(
         self, spikes: Spikes, past: Tensor | None = None, more: Tensor | None = None
-    ) -> tuple[Drive, Tensor | None]:
+    ) -> tuple[SynapticInput, Tensor | None]:
         """What the neurons receive from spikes and, with delays, from the steps before them; with ``more`` added."""
         if self.delay is None:
             found, past = self.connection(spikes), None
@@ -474,7 +474,7 @@ def walk(network: Network, spikes: Spikes) -> Iterator[tuple[Layer | Connection,
         yield network.readout, spikes
 
 
-def watched(network: Network, spikes: Spikes, see: Callable[[Layer, Drive, Tensor], None]) -> Tensor:
+def watched(network: Network, spikes: Spikes, see: Callable[[Layer, SynapticInput, Tensor], None]) -> Tensor:
     """Run spikes through a network; its output. ``see`` is shown each layer, its drive and its spikes."""
 
     def show(layer: nn.Module, given: tuple[Any, ...], found: tuple[Tensor, ...]) -> None:
@@ -501,7 +501,7 @@ def first_nonfinite(network: Network, spikes: Spikes) -> str | None:
             if tensor is not None and not places and not torch.isfinite(tensor).all():
                 places.append(f"{name}, time step {_first_step(tensor)}")
 
-    def of_layer(layer: Layer, drive: Drive, found: Tensor) -> None:
+    def of_layer(layer: Layer, drive: SynapticInput, found: Tensor) -> None:
         look(layer.name, drive.current, drive.conductance, found)
 
     with torch.no_grad():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError
-from izhi.kernels import Drive, Synapse
+from izhi.kernels import Synapse, SynapticInput
 
 #: Time steps handled by one matrix product of the exponential filter.
 _CHUNK = 64
@@ -163,7 +163,7 @@ class ConductanceSynapse(ExponentialSynapse):
         return product(excitatory * high + inhibitory * low), product(excitatory + inhibitory)
 
 
-def currents(drive: Drive, trace: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def currents(drive: SynapticInput, trace: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """The currents (T, B, N) of a drive that reaches no neuron, such as a readout's.
 
     Args:

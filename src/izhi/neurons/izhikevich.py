@@ -11,7 +11,7 @@ from torch import Tensor
 
 from izhi import kernels
 from izhi.errors import SettingError, unknown
-from izhi.kernels import Coefficients, Drive, IzhikevichSettings, Memory
+from izhi.kernels import Coefficients, IzhikevichSettings, Memory, SynapticInput
 from izhi.kernels.reference import izhikevich_step
 from izhi.neurons.mixture import Mixture
 from izhi.neurons.neuron import NeuronLayer, at_rest, hold, names_in
@@ -196,13 +196,13 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
         """The preset's v0 and u0 for every neuron of one step of current, (B, *features)."""
         return IzhikevichState(at_rest(current_t, self._given("v0")), at_rest(current_t, self._given("u0")))
 
-    def _over_time(self, drive: Drive, state: IzhikevichState) -> tuple[Tensor, IzhikevichState]:
+    def _over_time(self, drive: SynapticInput, state: IzhikevichState) -> tuple[Tensor, IzhikevichState]:
         spikes, memory, v, u = kernels.izhikevich(
             drive, state.memory, state.v, state.u, self.coefficients(), self.settings, self.kernel
         )
         return spikes, IzhikevichState(v, u, memory)
 
-    def _one_step(self, now: Drive, state: IzhikevichState) -> tuple[Tensor, IzhikevichState]:
+    def _one_step(self, now: SynapticInput, state: IzhikevichState) -> tuple[Tensor, IzhikevichState]:
         spikes, v, u = izhikevich_step(now, state.v, state.u, self.coefficients(), self.settings)
         return spikes, IzhikevichState(v, u)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from izhi import kernels
 from izhi.errors import SettingError, unknown
-from izhi.kernels import Drive, LIFCoefficients, LIFSettings, Memory, ValueLIFCoefficients
+from izhi.kernels import LIFCoefficients, LIFSettings, Memory, SynapticInput, ValueLIFCoefficients
 from izhi.kernels.reference import lif_step
 from izhi.neurons.neuron import NeuronLayer, at_rest, hold, let_through, names_in
 from izhi.neurons.surrogate import SpikeGradient, recognised
@@ -135,11 +135,11 @@ class LIF(NeuronLayer[LIFState]):
         """v = 0 for every neuron of one step of current, (B, *features)."""
         return LIFState(at_rest(current_t, 0.0))
 
-    def _over_time(self, drive: Drive, state: LIFState) -> tuple[Tensor, LIFState]:
+    def _over_time(self, drive: SynapticInput, state: LIFState) -> tuple[Tensor, LIFState]:
         spikes, memory, v = kernels.lif(drive, state.memory, state.v, self.coefficients(), self.settings, self.kernel)
         return spikes, LIFState(v, memory)
 
-    def _one_step(self, now: Drive, state: LIFState) -> tuple[Tensor, LIFState]:
+    def _one_step(self, now: SynapticInput, state: LIFState) -> tuple[Tensor, LIFState]:
         spikes, v = lif_step(now, state.v, self.coefficients(), self.settings)
         return spikes, LIFState(v)
 

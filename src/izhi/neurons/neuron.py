@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from izhi import kernels
 from izhi.errors import CheckpointError, SettingError, ShapeError, shown, unknown
-from izhi.kernels import Drive, Memory
-from izhi.kernels.reference import arrive, remember
+from izhi.kernels import Memory, SynapticInput
+from izhi.kernels.reference import apply_synapse, remember
 
 State = TypeVar("State", bound="NeuronState")
 
@@ -91,10 +91,10 @@ class Neuron(Protocol):
     def initial_state(self, current_t: Tensor) -> NeuronState:
         """The state before the first step of current, (B, *features)."""
 
-    def step(self, current_t: Tensor | Drive, state: Any = None) -> tuple[Tensor, NeuronState]:
+    def step(self, current_t: Tensor | SynapticInput, state: Any = None) -> tuple[Tensor, NeuronState]:
         """One step: current_t (B, *features) → spikes (B, *features), next state."""
 
-    def __call__(self, current: Tensor | Drive, state: Any = None) -> tuple[Tensor, NeuronState]:
+    def __call__(self, current: Tensor | SynapticInput, state: Any = None) -> tuple[Tensor, NeuronState]:
         """Run over time: current (T, B, *features) → spikes of the same shape, and the last state."""
 
 
@@ -179,11 +179,11 @@ class NeuronLayer(nn.Module, Generic[State]):
         """The state of every neuron before the first step of current, (B, *features)."""
         raise NotImplementedError
 
-    def _over_time(self, drive: Drive, state: State) -> tuple[Tensor, State]:
+    def _over_time(self, drive: SynapticInput, state: State) -> tuple[Tensor, State]:
         """All steps of a drive (T, B, *features)."""
         raise NotImplementedError
 
-    def _one_step(self, now: Drive, state: State) -> tuple[Tensor, State]:
+    def _one_step(self, now: SynapticInput, state: State) -> tuple[Tensor, State]:
         """One step of what has arrived, (B, *features); the memory is left to ``step``."""
         raise NotImplementedError
 
@@ -191,11 +191,11 @@ class NeuronLayer(nn.Module, Generic[State]):
         """What ``trace`` gives, by a kernel; None where none covers it."""
         raise NotImplementedError
 
-    def forward(self, current: Tensor | Drive, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, current: Tensor | SynapticInput, state: State | None = None) -> tuple[Tensor, State]:
         """Run over time.
 
         Args:
-            current: input I, (T, B, *features), or a Drive whose current depends on v.
+            current: input I, (T, B, *features), or a SynapticInput whose current depends on v.
             state: state before the first step; None for the initial state.
 
         Returns:
@@ -204,14 +204,14 @@ class NeuronLayer(nn.Module, Generic[State]):
         Raises:
             ShapeError: for a wrong rank or width, integer currents, or T = 0.
         """
-        drive = current if isinstance(current, Drive) else Drive(current)
+        drive = current if isinstance(current, SynapticInput) else SynapticInput(current)
         return self._over_time(drive, self._checked(drive, state, time=True))
 
-    def step(self, current_t: Tensor | Drive, state: State | None = None) -> tuple[Tensor, State]:
+    def step(self, current_t: Tensor | SynapticInput, state: State | None = None) -> tuple[Tensor, State]:
         """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""
-        drive = current_t if isinstance(current_t, Drive) else Drive(current_t)
+        drive = current_t if isinstance(current_t, SynapticInput) else SynapticInput(current_t)
         state = self._checked(drive, state, time=False)
-        now, memory = arrive(drive, state.memory)
+        now, memory = apply_synapse(drive, state.memory)
         spikes, after = self._one_step(now, state)
         memory = remember(drive, memory, spikes)
         return spikes.to(drive.current.dtype), after._replace(memory=memory)
@@ -221,7 +221,7 @@ class NeuronLayer(nn.Module, Generic[State]):
 
         A kernel does it where nothing asks for gradients and the current is in single precision.
         """
-        state = self._checked(Drive(current), state, time=True)
+        state = self._checked(SynapticInput(current), state, time=True)
         if not torch.is_grad_enabled():
             seen = self._traced(current, state)
             if seen is not None:
@@ -232,7 +232,7 @@ class NeuronLayer(nn.Module, Generic[State]):
             steps.append((spikes, *_tensors(state)))
         return tuple(torch.stack(x) for x in zip(*steps, strict=True))
 
-    def _checked(self, drive: Drive, state: State | None, *, time: bool) -> State:
+    def _checked(self, drive: SynapticInput, state: State | None, *, time: bool) -> State:
         """The state to begin with; ShapeError unless it and the current are what they should be."""
         check_current(drive.current, time=time)
         one = _step_of(drive.current) if time else drive.current

@@ -1,7 +1,7 @@
 """Surrogate derivatives of the spike, in closed form.
 
 The spike is S = 1 if x ≥ 0 else 0, whose derivative is replaced in the backward pass. Each class here
-holds the derivative, written once in words that torch and every kernel compiler give (``Vocabulary``),
+holds the derivative, written once in ops that torch and every kernel compiler give (``OpSet``),
 and the smooth step that it is the true derivative of, against which gradients are tested. They are the
 functions of ``snntorch.surrogate`` of the same names, which neurons recognise; a class of your own with
 a formula runs in kernels too, and any other function works through autograd in the reference.
@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from izhi.errors import SettingError
-from izhi.kernels.drive import SpikeGradient
-from izhi.kernels.reference import WORDS, spike
+from izhi.kernels.ops import OpSet, Scalar
+from izhi.kernels.reference import OPS, spike
+from izhi.kernels.synaptic_input import SpikeGradient
 from izhi.kernels.tracing import is_traced
-from izhi.kernels.vocabulary import Scalar, Vocabulary
 
 __all__ = [
     "SURROGATES",
@@ -80,13 +80,13 @@ class ClosedForm:
         return first, second
 
     @staticmethod
-    def formula(words: Vocabulary) -> Scalar:
+    def formula(ops: OpSet) -> Scalar:
         """What stands for the derivative of the spike: (x, first constant, second constant) → value."""
         raise NotImplementedError
 
     def derivative(self, x: Tensor) -> Tensor:
         """What stands for the derivative of the spike at x, by the formula."""
-        value = self.formula(WORDS)(x, *self.constants)
+        value = self.formula(OPS)(x, *self.constants)
         return torch.as_tensor(value, dtype=x.dtype, device=x.device).expand_as(x)
 
     def smooth(self, x: Tensor) -> Tensor:
@@ -101,10 +101,10 @@ class ATan(ClosedForm):
     slope: float = 2.0
 
     @staticmethod
-    def formula(words: Vocabulary) -> Scalar:
-        half, one, half_pi = words.number(0.5), words.number(1.0), words.number(math.pi / 2)
+    def formula(ops: OpSet) -> Scalar:
+        half, one, half_pi = ops.number(0.5), ops.number(1.0), ops.number(math.pi / 2)
 
-        @words.inlined
+        @ops.inlined
         def atan(x, slope, unused):  # type: ignore[no-untyped-def]
             y = half_pi * slope * x
             return half * slope / (one + y * y)
@@ -122,10 +122,10 @@ class FastSigmoid(ClosedForm):
     slope: float = 25.0
 
     @staticmethod
-    def formula(words: Vocabulary) -> Scalar:
-        absolute, one = words.absolute, words.number(1.0)
+    def formula(ops: OpSet) -> Scalar:
+        absolute, one = ops.absolute, ops.number(1.0)
 
-        @words.inlined
+        @ops.inlined
         def fast_sigmoid(x, slope, unused):  # type: ignore[no-untyped-def]
             y = one + slope * absolute(x)
             return one / (y * y)
@@ -143,10 +143,10 @@ class Sigmoid(ClosedForm):
     slope: float = 25.0
 
     @staticmethod
-    def formula(words: Vocabulary) -> Scalar:
-        exp, one = words.exp, words.number(1.0)
+    def formula(ops: OpSet) -> Scalar:
+        exp, one = ops.exp, ops.number(1.0)
 
-        @words.inlined
+        @ops.inlined
         def sigmoid(x, slope, unused):  # type: ignore[no-untyped-def]
             y = one / (one + exp(-slope * x))
             return slope * y * (one - y)
@@ -162,10 +162,10 @@ class StraightThrough(ClosedForm):
     """S' = 1 (snntorch.surrogate.straight_through_estimator)."""
 
     @staticmethod
-    def formula(words: Vocabulary) -> Scalar:
-        one = words.number(1.0)
+    def formula(ops: OpSet) -> Scalar:
+        one = ops.number(1.0)
 
-        @words.inlined
+        @ops.inlined
         def straight_through(x, unused, other):  # type: ignore[no-untyped-def]
             return one
 
@@ -180,10 +180,10 @@ class Heaviside(ClosedForm):
     """S' = 1 for x > 0, else 0 (snntorch.surrogate.heaviside)."""
 
     @staticmethod
-    def formula(words: Vocabulary) -> Scalar:
-        select, zero, one = words.select, words.number(0.0), words.number(1.0)
+    def formula(ops: OpSet) -> Scalar:
+        select, zero, one = ops.select, ops.number(0.0), ops.number(1.0)
 
-        @words.inlined
+        @ops.inlined
         def heaviside(x, unused, other):  # type: ignore[no-untyped-def]
             return select(x > zero, one, zero)
 
@@ -200,10 +200,10 @@ class Triangular(ClosedForm):
     threshold: float = 1.0
 
     @staticmethod
-    def formula(words: Vocabulary) -> Scalar:
-        select, zero = words.select, words.number(0.0)
+    def formula(ops: OpSet) -> Scalar:
+        select, zero = ops.select, ops.number(0.0)
 
-        @words.inlined
+        @ops.inlined
         def triangular(x, threshold, unused):  # type: ignore[no-untyped-def]
             return select(x >= zero, -threshold, threshold)
 
@@ -221,10 +221,10 @@ class SpikeRateEscape(ClosedForm):
     slope: float = 25.0
 
     @staticmethod
-    def formula(words: Vocabulary) -> Scalar:
-        exp, absolute, one = words.exp, words.absolute, words.number(1.0)
+    def formula(ops: OpSet) -> Scalar:
+        exp, absolute, one = ops.exp, ops.absolute, ops.number(1.0)
 
-        @words.inlined
+        @ops.inlined
         def spike_rate_escape(x, beta, slope):  # type: ignore[no-untyped-def]
             return slope * exp(-beta * absolute(x - one))
 

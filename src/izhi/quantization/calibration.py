@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from izhi.hardware.fixed import FixedPoint
-from izhi.kernels import Drive, Spikes, ValueLIFCoefficients
+from izhi.kernels import Spikes, SynapticInput, ValueLIFCoefficients
 from izhi.network.layers import Layer, Network, walk
 from izhi.neurons import Neuron, NeuronState
 from izhi.quantization.neurons import StateFormats, quantized_neuron
@@ -87,7 +87,9 @@ def _needed(layer: Layer) -> float:
     return threshold
 
 
-def _least_wrong(neuron: Neuron, drive: Drive, wanted: Tensor, formats: StateFormats, needed: float) -> StateFormats:
+def _least_wrong(
+    neuron: Neuron, drive: SynapticInput, wanted: Tensor, formats: StateFormats, needed: float
+) -> StateFormats:
     """The formats, or finer ones of v, then of u, whose spikes are nearest to those wanted."""
 
     def wrong(formats: StateFormats) -> float:

@@ -10,7 +10,7 @@ from brevitas.quant import Int8WeightPerChannelFloatMSE, Int8WeightPerTensorFloa
 from torch import Tensor, nn
 
 from izhi.errors import SettingError
-from izhi.kernels import Drive, Spikes
+from izhi.kernels import Spikes, SynapticInput
 from izhi.kernels.reference import rounded
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay
@@ -92,7 +92,7 @@ class QuantizedConnection(Connection):
         scale = quantized.scale.reshape(-1)
         return rounded(quantized.value / quantized.scale, 1.0), scale
 
-    def forward(self, spikes: Spikes, delay: Delay | None = None) -> Drive:
+    def forward(self, spikes: Spikes, delay: Delay | None = None) -> SynapticInput:
         self.check(spikes)
         weight, scale = self.integers() if self.gives_integers else (self.unit * self.weight, None)
         feedback = weight[:, self.inputs :] if self.recurrent else None
@@ -102,7 +102,7 @@ class QuantizedConnection(Connection):
             scale = self.unit * scale
             scale = self.at_every_place(scale) if len(scale) > 1 else scale
         synapse = None if self.synapse is None else self.synapse.dynamics
-        return Drive(current, bias=bias, synapse=synapse, feedback=feedback, gain=scale)
+        return SynapticInput(current, bias=bias, synapse=synapse, feedback=feedback, gain=scale)
 
     @property
     def largest_scale(self) -> float:
@@ -138,7 +138,7 @@ class QuantizedReadout(Connection):
         scale = quantized.scale * self.unit
         return whole, rounded(bias / scale, 1.0), 2.0 ** scale.detach().log2().round()
 
-    def forward(self, spikes: Spikes, delay: Delay | None = None) -> Drive:
+    def forward(self, spikes: Spikes, delay: Delay | None = None) -> SynapticInput:
         self.check(spikes)
         whole, bias, power = self.integers()
-        return Drive((self.product(spikes, whole) + bias) * power)
+        return SynapticInput((self.product(spikes, whole) + bias) * power)

@@ -18,10 +18,10 @@ from izhi.hardware.fixed.arithmetic import Integers
 from izhi.hardware.fixed.bounds import MOST_BITS, MOST_FRACTION
 from izhi.kernels import (
     Coefficients,
-    Drive,
     QuantizedLIFCoefficients,
     QuantizedValueLIFCoefficients,
     Synapse,
+    SynapticInput,
     ValueLIFCoefficients,
 )
 from izhi.kernels.plan import Formats, Grid
@@ -172,17 +172,17 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
         """The wrapped neuron's initial state, rounded."""
         raise NotImplementedError
 
-    def _over_time(self, drive: Drive, state: State) -> tuple[Tensor, State]:
+    def _over_time(self, drive: SynapticInput, state: State) -> tuple[Tensor, State]:
         """All steps of a drive of integers."""
         raise NotImplementedError
 
-    def forward(self, current: Tensor | Drive, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, current: Tensor | SynapticInput, state: State | None = None) -> tuple[Tensor, State]:
         """Run over time, as the wrapped neuron does."""
-        drive = self._in_formats(current if isinstance(current, Drive) else Drive(current))
+        drive = self._in_formats(current if isinstance(current, SynapticInput) else SynapticInput(current))
         state = self.initial_state(drive.current[0]) if state is None else state
         return self._over_time(drive, state)
 
-    def _in_formats(self, drive: Drive) -> Drive:
+    def _in_formats(self, drive: SynapticInput) -> SynapticInput:
         """A drive whose synapse adds up fixed-point numbers; 1 − decay is in its gain."""
         number, synapse = self.formats.trace, drive.synapse
         if synapse is None:
@@ -196,16 +196,16 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
         gain = _gain(drive) * (1 - decay.double())
         return drive._replace(synapse=Synapse(decay, grid=grid), gain=gain)
 
-    def synapse_in_integers(self, drive: Drive) -> fixed.Synapse | None:
+    def synapse_in_integers(self, drive: SynapticInput) -> fixed.Synapse | None:
         """The synapse of izhi.fixed, where the drive has one."""
         synapse, number = self._in_formats(drive).synapse, self.formats.trace
         if synapse is None or number is None:
             return None
         return fixed.Synapse(number, _integers(synapse.decay, self.formats.fraction, drive.current.shape[2:]))
 
-    def step(self, current_t: Tensor | Drive, state: State | None = None) -> tuple[Tensor, State]:
+    def step(self, current_t: Tensor | SynapticInput, state: State | None = None) -> tuple[Tensor, State]:
         """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""
-        drive = current_t if isinstance(current_t, Drive) else Drive(current_t)
+        drive = current_t if isinstance(current_t, SynapticInput) else SynapticInput(current_t)
         spikes, after = self.forward(drive._replace(current=drive.current[None]), state)
         return spikes[0], after
 
@@ -236,7 +236,7 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
             "c": v, "d": u, "threshold": v,
         }  # fmt: skip
 
-    def rounded(self, drive: Drive) -> Coefficients:
+    def rounded(self, drive: SynapticInput) -> Coefficients:
         """Rounded coefficients; dt is in them, and the bias of the drive in a4."""
         p, dt = self.neuron.coefficients(), self.neuron.settings.dt
         values = {name: torch.as_tensor(x, dtype=torch.float64) for name, x in p._asdict().items()}
@@ -248,7 +248,7 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
         found = {name: rounded(values[name], 2.0**f) for name, f in self.fractions().items()}
         return Coefficients(*(x.float() for x in (*found.values(), gain)))
 
-    def _over_time(self, drive: Drive, state: IzhikevichState) -> tuple[Tensor, IzhikevichState]:
+    def _over_time(self, drive: SynapticInput, state: IzhikevichState) -> tuple[Tensor, IzhikevichState]:
         p = self.rounded(drive)
         # As a bias, a4 differs between neurons while other coefficients are one for the layer.
         bias = torch.as_tensor(p.a4).expand(drive.current.shape[2:])
@@ -265,7 +265,7 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
         v, u = 2.0**self.formats.v.fraction, 2.0**self.formats.u.fraction
         return IzhikevichState(rounded(state.v, v), rounded(state.u, u))
 
-    def in_integers(self, drive: Drive) -> tuple[IzhikevichNeuron, Integers, int]:
+    def in_integers(self, drive: SynapticInput) -> tuple[IzhikevichNeuron, Integers, int]:
         """The neuron of izhi.fixed; multipliers and their shift."""
         f, drive = self.formats, self._in_formats(drive)
         wide = f.fraction + f.v.fraction
@@ -306,7 +306,7 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
                 " after it, which hardware has"
             )
 
-    def rounded(self, drive: Drive) -> tuple[QuantizedLIFCoefficients | QuantizedValueLIFCoefficients, Tensor]:
+    def rounded(self, drive: SynapticInput) -> tuple[QuantizedLIFCoefficients | QuantizedValueLIFCoefficients, Tensor]:
         """Rounded coefficients, and the bias of the drive, (N,) or (1,)."""
         p, f = self.neuron.coefficients(), self.formats
         beta, threshold = _rounded(p.beta, f.fraction), _rounded(p.threshold, f.v.fraction)
@@ -320,7 +320,7 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
             found = QuantizedLIFCoefficients(beta, threshold, gain)
         return found, rounded(bias.double(), 2.0 ** (f.v.fraction + FINER)).float()
 
-    def _over_time(self, drive: Drive, state: LIFState) -> tuple[Tensor, LIFState]:
+    def _over_time(self, drive: SynapticInput, state: LIFState) -> tuple[Tensor, LIFState]:
         p, bias = self.rounded(drive)
         settings = replace(self.neuron.settings, formats=self.formats.of_kernels)
         spikes, memory, v = kernels.lif(
@@ -333,7 +333,7 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
         """v = 0, as it is before rounding."""
         return self.neuron.initial_state(current_t)
 
-    def in_integers(self, drive: Drive) -> tuple[LIFNeuron, Integers, int]:
+    def in_integers(self, drive: SynapticInput) -> tuple[LIFNeuron, Integers, int]:
         """The neuron of izhi.fixed; multipliers and their shift."""
         f, shape, drive = self.formats, drive.current.shape[2:], self._in_formats(drive)
         p, bias = self.rounded(drive)
@@ -368,7 +368,7 @@ def _rounded(value: Tensor | float, fraction: int) -> Tensor:
     return rounded(torch.as_tensor(value).double(), 2.0**fraction).float()
 
 
-def _gain(drive: Drive) -> Tensor:
+def _gain(drive: SynapticInput) -> Tensor:
     """The factor on the drive; 1 for one of plain currents."""
     return torch.ones(1).double() if drive.gain is None else drive.gain.double()
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from izhi.kernels import Drive, Spikes
+from izhi.kernels import Spikes, SynapticInput
 from izhi.network.layers import Layer, Network, walk
 
 
-def _mean_current(drive: Drive) -> Tensor:
+def _mean_current(drive: SynapticInput) -> Tensor:
     """Of each output or channel."""
     current = drive.current.double()
     if drive.gain is not None:
@@ -32,7 +32,7 @@ def correct_biases(network: Network, rounded: Network, spikes: Spikes) -> None:
                 _shift(two, one(before), two(after))
 
 
-def _shift(connection: nn.Module, wanted: Drive, found: Drive) -> None:
+def _shift(connection: nn.Module, wanted: SynapticInput, found: SynapticInput) -> None:
     bias = getattr(connection, "bias", None)
     if bias is None:
         return

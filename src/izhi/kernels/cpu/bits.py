@@ -25,7 +25,7 @@ from izhi.kernels.cpu.parallel import (
 )
 from izhi.kernels.cpu.scalars import codec, f32, load_at, store_at
 from izhi.kernels.events import WORD
-from izhi.kernels.vocabulary import Value
+from izhi.kernels.ops import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

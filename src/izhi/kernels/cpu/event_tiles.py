@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from izhi.compiled import inlined
 from izhi.kernels.cpu.matrix_unit import (
+    INTERLEAVED,
     TILE_BYTES,
     TILE_ROWS,
-    WOVEN,
     configure_tiles,
     has_unit,
+    interleave_rows,
     load_tile,
     multiply_tiles,
     pair_rows,
@@ -30,8 +31,7 @@ from izhi.kernels.cpu.matrix_unit import (
     store_tile,
     tile_memory,
     transpose_floats,
-    transpose_to_woven,
-    weave_rows,
+    transpose_to_interleaved,
     zero_tile,
 )
 from izhi.kernels.cpu.parallel import (
@@ -45,15 +45,15 @@ from izhi.kernels.cpu.parallel import (
     share_of_parts,
     wide_vectors,
 )
-from izhi.kernels.cpu.rows import FEW, MANY, copy_row, scatter_rows
+from izhi.kernels.cpu.rows import OUTPUT_BLOCK, SMALL_OUTPUT, copy_row, scatter_rows
 from izhi.kernels.cpu.scalars import codec, f32
 from izhi.kernels.events import WORD, Events
-from izhi.kernels.vocabulary import Value
+from izhi.kernels.ops import Value
 
 #: Words of a sample, of 32 steps each, that share the rows of the weights once those are gathered.
 TOGETHER = 4
 #: Where the columns of a block lie so that weaving puts them in order.
-_PLACES = np.array([*WOVEN, *(32 + column for column in WOVEN)])
+_PLACES = np.array([*INTERLEAVED, *(32 + column for column in INTERLEAVED)])
 
 
 @inlined
@@ -67,7 +67,7 @@ def aligned(size: Value) -> Value:
 def _gathered(size: int) -> Kernel:
     """Weights (O, I) in float32 → rows of bfloat16 in blocks of outputs, a row of zeros behind the last."""
     _, store, _ = codec(torch.bfloat16)
-    wide = size == MANY
+    wide = size == OUTPUT_BLOCK
 
     @compile_kernel
     def gather(data):  # type: ignore[no-untyped-def]
@@ -83,7 +83,7 @@ def _gathered(size: int) -> Kernel:
                 if wide and block * size + low + 2 * TILE_ROWS <= outputs:
                     for i in range(first, whole, TILE_ROWS):
                         source, target = weight[block * size + low, i:], out[block, i, low:]
-                        transpose_to_woven(source.ctypes.data, 4 * inputs, target.ctypes.data, 2 * size)
+                        transpose_to_interleaved(source.ctypes.data, 4 * inputs, target.ctypes.data, 2 * size)
                     simple = whole
                 for j in range(low, min(size, low + 2 * TILE_ROWS)):
                     place = _PLACES[j] if wide else j
@@ -98,11 +98,11 @@ def _gathered(size: int) -> Kernel:
 
 
 @inlined
-def weave_group(of_block: Value, rows: Value, g: Value, half: Value, right: Value) -> None:
+def interleave_pairs(of_block: Value, rows: Value, g: Value, half: Value, right: Value) -> None:
     """The rows of 32 inputs for 32 of a block's outputs, as two tiles."""
     for k in range(TILE_ROWS):
         at = 32 * g + 2 * k
-        weave_rows(
+        interleave_rows(
             of_block + rows[at] + 64 * half, of_block + rows[at + 1] + 64 * half,
             right + 2 * TILE_BYTES * g + 64 * k,
         )  # fmt: skip
@@ -160,7 +160,7 @@ def _multiply_narrow(tiles: Value, left: Value, right: Value, groups: Value, hal
 
 @cache
 def _product(size: int) -> Kernel:
-    wide, by_unit = size == MANY, has_unit()
+    wide, by_unit = size == OUTPUT_BLOCK, has_unit()
 
     @compile_kernel
     def product(data):  # type: ignore[no-untyped-def]
@@ -195,10 +195,12 @@ def _product(size: int) -> Kernel:
                     for half in range(2 if wide else 1):
                         if wide:
                             for g in range(groups):
-                                weave_group(of_block, rows, g, half, right)
+                                interleave_pairs(of_block, rows, g, half, right)
                         else:
                             for k in range(groups * TILE_ROWS):
-                                pair_rows(FEW, of_block + rows[2 * k], of_block + rows[2 * k + 1], right + 64 * k)
+                                pair_rows(
+                                    SMALL_OUTPUT, of_block + rows[2 * k], of_block + rows[2 * k + 1], right + 64 * k
+                                )
                         for c in range(many):
                             halves = 1 if steps - WORD * (start + c) <= TILE_ROWS else 2
                             to = sums + c * WORD * 4 * size + 128 * half
@@ -230,15 +232,15 @@ def _gradient() -> Kernel:
         counts = array(data, 5, batch, np.int32)
         words = array(data, 6, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
         blocks, parts = number(data, 7), number(data, 8)
-        g = array(data, 9, (steps, batch, blocks, MANY), np.uint16)
-        out = array(data, 10, (blocks, inputs, MANY), f32)
+        g = array(data, 9, (steps, batch, blocks, OUTPUT_BLOCK), np.uint16)
+        out = array(data, 10, (blocks, inputs, OUTPUT_BLOCK), f32)
         wide_vectors()
         worker, workers = share(data)
         pieces = blocks * parts
         right_room, right = aligned(chunks * 4 * TILE_BYTES)
         left_room, left = aligned(2 * chunks * TILE_BYTES)
         sums_room, sums = aligned(2 * 4 * TILE_BYTES)
-        nothing = np.zeros(MANY, np.uint16)
+        nothing = np.zeros(OUTPUT_BLOCK, np.uint16)
         tiles = tile_memory(by_unit)
         configure_tiles(tiles, TILE_ROWS, TILE_ROWS)
         for piece in range(worker * pieces // workers, (worker + 1) * pieces // workers):
@@ -246,7 +248,7 @@ def _gradient() -> Kernel:
             low, high = part * inputs // parts, (part + 1) * inputs // parts
             of_block = out[block]
             for k in range(low, high):
-                for i in range(MANY):
+                for i in range(OUTPUT_BLOCK):
                     of_block[k, i] = f32(0)
             for b in range(batch):
                 first, found = 0, places[b]
@@ -261,7 +263,7 @@ def _gradient() -> Kernel:
                     one = g[t, b, block].ctypes.data if t < steps else nothing.ctypes.data
                     other = g[t + 1, b, block].ctypes.data if t + 1 < steps else nothing.ctypes.data
                     target = right + t // WORD * 4 * TILE_BYTES + t % WORD * 32
-                    pair_rows(MANY, one, other, target)
+                    pair_rows(OUTPUT_BLOCK, one, other, target)
                 add_products(tiles, words[b], found, first, last, right, left, sums, of_block)
         release_tiles()
         right_room[0], left_room[0], sums_room[0] = 0, 0, 0
@@ -337,8 +339,8 @@ def _narrow_gradient() -> Kernel:
     def gradient(data):  # type: ignore[no-untyped-def]
         steps, batch, chunks, inputs = four_numbers(data)
         words = array(data, 4, (batch, chunks, inputs), np.uint32)
-        g = array(data, 5, (steps, batch, FEW), np.uint16)
-        out = array(data, 6, (inputs, FEW), f32)
+        g = array(data, 5, (steps, batch, SMALL_OUTPUT), np.uint16)
+        out = array(data, 6, (inputs, SMALL_OUTPUT), f32)
         wide_vectors()
         worker, workers = share(data)
         width = 3 * TILE_ROWS
@@ -346,12 +348,12 @@ def _narrow_gradient() -> Kernel:
         right_room, right = aligned(batch * chunks * TILE_BYTES)
         left_room, left = aligned(2 * 3 * TILE_BYTES)
         sums_room, sums = aligned(3 * TILE_BYTES)
-        nothing, last_words = np.zeros(FEW, np.uint16), np.zeros(width, np.uint32)
+        nothing, last_words = np.zeros(SMALL_OUTPUT, np.uint16), np.zeros(width, np.uint32)
         for b in range(batch):
             for t in range(0, WORD * chunks, 2):
                 one = g[t, b].ctypes.data if t < steps else nothing.ctypes.data
                 other = g[t + 1, b].ctypes.data if t + 1 < steps else nothing.ctypes.data
-                pair_rows(FEW, one, other, right + (b * chunks + t // WORD) * TILE_BYTES + t % WORD * 32)
+                pair_rows(SMALL_OUTPUT, one, other, right + (b * chunks + t // WORD) * TILE_BYTES + t % WORD * 32)
         tiles = tile_memory(by_unit)
         configure_tiles(tiles, TILE_ROWS, TILE_ROWS)
         for piece in range(worker * pieces // workers, (worker + 1) * pieces // workers):
@@ -378,7 +380,7 @@ def _narrow_gradient() -> Kernel:
             store_tile(tiles, 1, sums + TILE_BYTES, 64)
             store_tile(tiles, 2, sums + 2 * TILE_BYTES, 64)
             for i in range(high - low):
-                copy_row(FEW, sums + 64 * i, out[low + i].ctypes.data)
+                copy_row(SMALL_OUTPUT, sums + 64 * i, out[low + i].ctypes.data)
         release_tiles()
         right_room[0], left_room[0], sums_room[0] = 0, 0, 0
 
@@ -392,14 +394,14 @@ def _turned() -> Kernel:
     @compile_kernel
     def turn(data):  # type: ignore[no-untyped-def]
         outputs, inputs, blocks, parts = four_numbers(data)
-        made = array(data, 4, (parts, blocks, inputs, MANY), f32)
+        made = array(data, 4, (parts, blocks, inputs, OUTPUT_BLOCK), f32)
         out = array(data, 5, (outputs, inputs), f32)
         wide_vectors()
         worker, workers = share(data)
         pieces = (outputs + TILE_ROWS - 1) // TILE_ROWS
         sums, turned = np.zeros((TILE_ROWS, TILE_ROWS), f32), np.zeros((TILE_ROWS, TILE_ROWS), f32)
         for piece in range(worker * pieces // workers, (worker + 1) * pieces // workers):
-            block, low = piece * TILE_ROWS // MANY, piece * TILE_ROWS % MANY
+            block, low = piece * TILE_ROWS // OUTPUT_BLOCK, piece * TILE_ROWS % OUTPUT_BLOCK
             size = min(TILE_ROWS, outputs - piece * TILE_ROWS)
             for first in range(0, inputs, TILE_ROWS):
                 length = min(TILE_ROWS, inputs - first)
@@ -447,7 +449,7 @@ def turned(made: Tensor, outputs: int) -> Tensor:
 def product(events: Events, weight: Tensor) -> Tensor:
     """Spikes·weightᵀ in bfloat16: spikes (T, B, I), weight (O, I) in float32 → (T, B, O), summed in float32."""
     (batch, chunks, inputs), outputs = events.words.shape, len(weight)
-    size = FEW if outputs <= FEW else MANY
+    size = SMALL_OUTPUT if outputs <= SMALL_OUTPUT else OUTPUT_BLOCK
     blocks, rows = -(-outputs // size), gathered(weight, size)
     out = torch.empty(events.steps, batch, blocks, size, dtype=torch.bfloat16)
     launch(_product(size), events.steps, batch, chunks, inputs, *events[1:4], blocks, rows, out, pieces=batch)
@@ -458,16 +460,16 @@ def product(events: Events, weight: Tensor) -> Tensor:
 def weight_gradient(events: Events, g: Tensor) -> Tensor:
     """gᵀ·spikes in float32: spikes (T, B, I), g (T, B, O) in bfloat16 → (O, I)."""
     (batch, chunks, inputs), outputs = events.words.shape, g.shape[-1]
-    if outputs <= FEW:
-        narrow = torch.empty(inputs, FEW)
+    if outputs <= SMALL_OUTPUT:
+        narrow = torch.empty(inputs, SMALL_OUTPUT)
         launch(
-            _narrow_gradient(), events.steps, batch, chunks, inputs, events.words, _blocks(g, FEW), narrow,
+            _narrow_gradient(), events.steps, batch, chunks, inputs, events.words, _blocks(g, SMALL_OUTPUT), narrow,
             pieces=-(-inputs // (3 * TILE_ROWS)),
         )  # fmt: skip
         return narrow.t()[:outputs].contiguous()
-    arriving = _blocks(g, MANY)
+    arriving = _blocks(g, OUTPUT_BLOCK)
     blocks = arriving.shape[2]
-    made = torch.empty(1, blocks, inputs, MANY)
+    made = torch.empty(1, blocks, inputs, OUTPUT_BLOCK)
     parts = -(-torch.get_num_threads() // blocks)
     launch(
         _gradient(), events.steps, batch, chunks, inputs, *events[1:4], blocks, parts, arriving, made,
@@ -476,4 +478,13 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
     return turned(made, outputs)
 
 
-__all__ = ["TOGETHER", "add_products", "aligned", "gathered", "product", "turned", "weave_group", "weight_gradient"]
+__all__ = [
+    "TOGETHER",
+    "add_products",
+    "aligned",
+    "gathered",
+    "interleave_pairs",
+    "product",
+    "turned",
+    "weight_gradient",
+]

@@ -33,25 +33,25 @@ from izhi.kernels.cpu.parallel import (
     zero_rows,
 )
 from izhi.kernels.cpu.rows import (
-    FEW,
     GROUP,
-    MANY,
+    OUTPUT_BLOCK,
+    SMALL_OUTPUT,
     add_rows,
     add_sums,
     copy_row,
-    fetch_row,
     list_bits,
     list_names,
+    prefetch_row,
     subtract_rows,
     sum_subsets,
 )
 from izhi.kernels.cpu.scalars import f32
 from izhi.kernels.events import WORD, Events, Totals
-from izhi.kernels.vocabulary import Value
+from izhi.kernels.ops import Value
 
 #: The share of steps in which inputs fire from which it pays, for few outputs and for many, to make the sums of every
 #: four steps, or inputs, first.
-_WORTH_TABLES = {FEW: 0.05, MANY: 0.09}
+_WORTH_TABLES = {SMALL_OUTPUT: 0.05, OUTPUT_BLOCK: 0.09}
 #: The share of visits above which a dense product is faster; it lies lower where bfloat16 has units of its own.
 DENSE = {torch.float32: 0.4, torch.bfloat16: 0.03}
 
@@ -156,7 +156,7 @@ def list_steps(
 
 
 @inlined
-def sum_usual(size: Value, weight: Value, fired: Value, starts: Value, total: Value) -> None:
+def sum_baseline(size: Value, weight: Value, fired: Value, starts: Value, total: Value) -> None:
     """The sum of a block's rows of the inputs that usually fire in a word, whose list of ``list_steps`` this is."""
     for i in range(size):
         total[i] = f32(0)
@@ -195,7 +195,7 @@ def _product(size: int) -> Kernel:
                 list_steps(words[b, c].ctypes.data, found, active, length, of_steps, fired, starts, 0)
                 for block in range(blocks):
                     rows, listed = weight[block].ctypes.data, fired.ctypes.data
-                    sum_usual(size, rows, listed, starts, usual)
+                    sum_baseline(size, rows, listed, starts, usual)
                     for t in range(length):
                         sum_weights(size, rows, listed, starts, t, usual, out[WORD * c + t, b, block])
 
@@ -212,28 +212,28 @@ def _product_of_few() -> Kernel:
         places = array(data, 4, (batch, inputs), np.int32)
         counts = array(data, 5, batch, np.int32)
         words = array(data, 6, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
-        weight = array(data, 8, (inputs, FEW), f32)
-        out = array(data, 9, (steps, batch, FEW), f32)
+        weight = array(data, 8, (inputs, SMALL_OUTPUT), f32)
+        out = array(data, 9, (steps, batch, SMALL_OUTPUT), f32)
         wide_vectors()
         worker, workers = share(data)
-        of_steps, total, rows = np.zeros(WORD, np.uint32), zero_rows(steps, FEW), zero_rows(WORD, FEW)
-        sums = zero_rows(WORD // GROUP << GROUP, FEW)
+        of_steps, total, rows = np.zeros(WORD, np.uint32), zero_rows(steps, SMALL_OUTPUT), zero_rows(WORD, SMALL_OUTPUT)
+        sums = zero_rows(WORD // GROUP << GROUP, SMALL_OUTPUT)
         for b in range(worker * batch // workers, (worker + 1) * batch // workers):
             active, found = np.int64(counts[b]), places[b]
             for t in range(steps):
-                for i in range(FEW):
+                for i in range(SMALL_OUTPUT):
                     total[t, i] = f32(0)
             for first in range(0, active, WORD):
                 for k in range(min(WORD, active - first)):
-                    copy_row(FEW, weight[found[first + k]].ctypes.data, rows[k].ctypes.data)
-                sum_subsets(FEW, rows.ctypes.data, min(WORD, active - first), sums.ctypes.data)
+                    copy_row(SMALL_OUTPUT, weight[found[first + k]].ctypes.data, rows[k].ctypes.data)
+                sum_subsets(SMALL_OUTPUT, rows.ctypes.data, min(WORD, active - first), sums.ctypes.data)
                 for c in range(chunks):
                     transpose_words(words[b, c, first:].ctypes.data, of_steps.ctypes.data)
                     for t in range(min(WORD, steps - WORD * c)):
                         to = total[WORD * c + t].ctypes.data
-                        add_sums(FEW, sums.ctypes.data, of_steps[t], WORD // GROUP, to)
+                        add_sums(SMALL_OUTPUT, sums.ctypes.data, of_steps[t], WORD // GROUP, to)
             for t in range(steps):
-                copy_row(FEW, total[t].ctypes.data, out[t, b].ctypes.data)
+                copy_row(SMALL_OUTPUT, total[t].ctypes.data, out[t, b].ctypes.data)
 
     return product_of_few
 
@@ -272,7 +272,7 @@ def _gradient(size: int, tabled: bool) -> Kernel:
                     for t in range(length):
                         copy_row(size, g[WORD * c + t, b, block].ctypes.data, rows[t].ctypes.data)
                         if b + 1 < batch:
-                            fetch_row(size, g[WORD * c + t, b + 1, block].ctypes.data)
+                            prefetch_row(size, g[WORD * c + t, b + 1, block].ctypes.data)
                     if tabled:
                         sum_subsets(size, rows.ctypes.data, length, sums.ctypes.data)
                     of_word = words[b, c]
@@ -300,7 +300,7 @@ def fire_often(events: Events, size: int) -> bool:
 
 def fits(outputs: int) -> bool:
     """Whether the columns fill their blocks well enough for dense products to be slower."""
-    return outputs <= FEW or outputs >= MANY
+    return outputs <= SMALL_OUTPUT or outputs >= OUTPUT_BLOCK
 
 
 def _blocks(x: Tensor, size: int) -> Tensor:
@@ -317,16 +317,16 @@ def _rows() -> Kernel:
     def rows(data):  # type: ignore[no-untyped-def]
         outputs, inputs, blocks = number(data, 0), number(data, 1), number(data, 2)
         weight = array(data, 3, (outputs, inputs), f32)
-        out = array(data, 4, (blocks, inputs, MANY), f32)
+        out = array(data, 4, (blocks, inputs, OUTPUT_BLOCK), f32)
         wide_vectors()
         first, last, whole = share_of_parts(data, inputs, TILE_ROWS)
         for block in range(blocks):
-            for low in range(0, MANY, TILE_ROWS):
-                start, simple = block * MANY + low, first
+            for low in range(0, OUTPUT_BLOCK, TILE_ROWS):
+                start, simple = block * OUTPUT_BLOCK + low, first
                 if start + TILE_ROWS <= outputs:
                     for i in range(first, whole, TILE_ROWS):
                         source, target = weight[start, i:], out[block, i, low:]
-                        transpose_floats(source.ctypes.data, 4 * inputs, target.ctypes.data, 4 * MANY)
+                        transpose_floats(source.ctypes.data, 4 * inputs, target.ctypes.data, 4 * OUTPUT_BLOCK)
                     simple = whole
                 for j in range(TILE_ROWS):
                     for i in range(simple, last):
@@ -338,9 +338,9 @@ def _rows() -> Kernel:
 def rows_of(weight: Tensor) -> Tensor:
     """A weight (O, I) as products take it: what each input adds, in blocks of outputs (⌈O/size⌉, I, size)."""
     outputs, inputs = weight.shape
-    if outputs <= FEW:
-        return _blocks(weight.float().t(), FEW).transpose(0, 1).contiguous()
-    rows = torch.empty(-(-outputs // MANY), inputs, MANY)
+    if outputs <= SMALL_OUTPUT:
+        return _blocks(weight.float().t(), SMALL_OUTPUT).transpose(0, 1).contiguous()
+    rows = torch.empty(-(-outputs // OUTPUT_BLOCK), inputs, OUTPUT_BLOCK)
     pieces = -(-inputs // TILE_ROWS)
     launch(_rows(), outputs, inputs, len(rows), weight.float().contiguous(), rows, pieces=pieces)
     return rows
@@ -351,7 +351,7 @@ def product(events: Events, weight: Tensor) -> Tensor:
     rows, (batch, chunks, _) = rows_of(weight), events.words.shape
     blocks, inputs, size = rows.shape
     out = torch.empty(events.steps, batch, blocks, size)
-    kernel = _product_of_few() if size == FEW and fire_often(events, FEW) else _product(size)
+    kernel = _product_of_few() if size == SMALL_OUTPUT and fire_often(events, SMALL_OUTPUT) else _product(size)
     launch(kernel, events.steps, batch, chunks, inputs, *events[1:4], blocks, rows, out, pieces=batch)
     return out.flatten(2)[..., : len(weight)].contiguous()
 
@@ -359,7 +359,7 @@ def product(events: Events, weight: Tensor) -> Tensor:
 def weight_gradient(events: Events, g: Tensor) -> Tensor:
     """gᵀ·spikes in float32: spikes (T, B, I), g (T, B, O) float32 → (O, I)."""
     (batch, chunks, inputs), outputs = events.words.shape, g.shape[-1]
-    size = FEW if outputs <= FEW else MANY
+    size = SMALL_OUTPUT if outputs <= SMALL_OUTPUT else OUTPUT_BLOCK
     arriving = _blocks(g, size).contiguous()
     blocks = arriving.shape[2]
     out = torch.empty(blocks, inputs, size)
@@ -383,7 +383,7 @@ __all__ = [
     "pays",
     "product",
     "rows_of",
-    "sum_usual",
+    "sum_baseline",
     "sum_weights",
     "weight_gradient",
 ]

@@ -10,11 +10,11 @@ from izhi.compiled import inlined
 from izhi.kernels.cpu.bits import words_of_floats
 from izhi.kernels.cpu.matrix_unit import multiply_samples
 from izhi.kernels.cpu.parallel import copy
-from izhi.kernels.cpu.rows import MANY, add_rows, list_bits, weigh_rows
+from izhi.kernels.cpu.rows import OUTPUT_BLOCK, add_rows, list_bits, weigh_rows
 from izhi.kernels.cpu.scalars import f32, load_bf16, store_bf16
 from izhi.kernels.events import WORD
+from izhi.kernels.ops import Scalar, Value
 from izhi.kernels.plan import Plan
-from izhi.kernels.vocabulary import Scalar, Value
 
 
 @inlined
@@ -42,7 +42,7 @@ def multiply_factors(g: Value, weight: Value, neurons: Value, start: Value, size
     b, n, i = start // neurons, start % neurons, 0
     while i < size:
         length = min(size - i, neurons - n)
-        for k in range(0, length, MANY):  # what is beyond a sample is written again by the next one
+        for k in range(0, length, OUTPUT_BLOCK):  # what is beyond a sample is written again by the next one
             source, target = weight[0, n + k :].ctypes.data, out[i + k :].ctypes.data
             weigh_rows(g[b].ctypes.data, source, 4 * width, outputs, target)
         b, n, i = b + 1, 0, i + length

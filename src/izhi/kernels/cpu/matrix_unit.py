@@ -29,7 +29,7 @@ from torch import Tensor
 
 from izhi.compiled import inlined
 from izhi.kernels.cpu.scalars import load_at, repeat, store_at
-from izhi.kernels.vocabulary import Value
+from izhi.kernels.ops import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,7 +74,7 @@ def has_unit() -> bool:
 
 
 @cache
-def is_there() -> bool:
+def has_bf16_dot() -> bool:
     """Whether tiles are multiplied faster than one number after another, by a matrix unit or by vectors."""
     return has_unit() or _compiles_for(_VECTORS)
 
@@ -367,15 +367,15 @@ def spread_step(typing: Context, words: Value, step: Value, target: Value) -> Va
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def weave_rows(typing: Context, first: Value, second: Value, target: Value) -> Value:
+def interleave_rows(typing: Context, first: Value, second: Value, target: Value) -> Value:
     """Two rows of 32 numbers in bfloat16 → a row of 16 pairs in each of two tiles side by side.
 
-    Columns change their places, by what one instruction does: see ``WOVEN``.
+    Columns change their places, by what one instruction does: see ``INTERLEAVED``.
     """
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
         one, other = (load_at(builder, address, _HALVES, align=2) for address in args[:2])
-        for k, columns in enumerate((WOVEN[:16], WOVEN[16:])):
+        for k, columns in enumerate((INTERLEAVED[:16], INTERLEAVED[16:])):
             order = [place for column in columns for place in (column, TILE_PAIRS + column)]
             pairs = builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_I32, TILE_PAIRS), order))
             place = builder.add(args[2], ir.Constant(_I64, TILE_BYTES * k))
@@ -385,8 +385,8 @@ def weave_rows(typing: Context, first: Value, second: Value, target: Value) -> V
     return types.none(*[types.int64] * 3), generate
 
 
-#: Column j of woven rows is column WOVEN[j] of the rows that went in: the lower halves of every 8, then the upper ones.
-WOVEN = [8 * lane + k for half in (0, 4) for lane in range(4) for k in range(half, half + 4)]
+#: Column j of interleaved rows is column INTERLEAVED[j] of the input: the lower halves of every 8, then the upper ones.
+INTERLEAVED = [8 * lane + k for half in (0, 4) for lane in range(4) for k in range(half, half + 4)]
 
 
 @numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
@@ -551,7 +551,7 @@ def transpose_floats(typing: Context, source: Value, apart: Value, target: Value
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def transpose_to_woven(typing: Context, source: Value, apart: Value, target: Value, beside: Value) -> Value:
+def transpose_to_interleaved(typing: Context, source: Value, apart: Value, target: Value, beside: Value) -> Value:
     """32 rows of 16 float32 → 16 rows of 32 numbers in bfloat16, in the order that weaving undoes."""
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
@@ -562,7 +562,7 @@ def transpose_to_woven(typing: Context, source: Value, apart: Value, target: Val
             return builder.add(start, builder.mul(stride, ir.Constant(_I64, k)))
 
         rows = [load_at(builder, row(source, apart, k), kind) for k in range(32)]
-        order = ir.Constant(ir.VectorType(_I32, 32), [WOVEN.index(place) for place in range(32)])
+        order = ir.Constant(ir.VectorType(_I32, 32), [INTERLEAVED.index(place) for place in range(32)])
         for k, pair in enumerate(zip(_transposed(builder, rows[:16]), _transposed(builder, rows[16:]), strict=True)):
             rounded = _rounded(builder, builder.shuffle_vector(*pair, order))
             builder.store(rounded, _at(builder, row(target, beside, k), rounded.type), align=2)

@@ -25,7 +25,7 @@ from numba.np.arrayobj import make_array, populate_array
 from torch import Tensor
 
 from izhi.compiled import callback, inlined
-from izhi.kernels.vocabulary import Value
+from izhi.kernels.ops import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

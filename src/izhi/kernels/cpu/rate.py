@@ -26,7 +26,7 @@ from izhi.kernels.cpu.parallel import (
 )
 from izhi.kernels.cpu.scalars import codec
 from izhi.kernels.events import WORD
-from izhi.kernels.vocabulary import Value
+from izhi.kernels.ops import Value
 
 _u32 = np.uint32
 

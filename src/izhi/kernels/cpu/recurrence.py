@@ -46,13 +46,13 @@ from izhi.kernels.cpu.parallel import (
     wide_vectors,
     zero_rows,
 )
-from izhi.kernels.cpu.rows import MANY
-from izhi.kernels.cpu.scalars import WORDS, codec, f32
+from izhi.kernels.cpu.rows import OUTPUT_BLOCK
+from izhi.kernels.cpu.scalars import OPS, codec, f32
 from izhi.kernels.cpu.tiles import COLUMNS, ROWS, multiply, tiles_of, whole_tiles
 from izhi.kernels.dynamics import dynamics
-from izhi.kernels.factored import Factored
+from izhi.kernels.low_rank import LowRankGradient
+from izhi.kernels.ops import Value, field_indices
 from izhi.kernels.plan import Call, Constants, FeedbackKernels, Gradients, Plan
-from izhi.kernels.vocabulary import Value, places
 
 #: Lanes of one block, and steps between two of its states that are kept.
 BLOCK, KEEP_EVERY = 1024, 4
@@ -84,7 +84,7 @@ def all_constants(s: Value) -> Value:
 @cache
 def _forward(plan: Plan, fed_back: bool) -> Kernel:
     load, store, element = codec(plan.dtype)
-    arrive, _, advance, _ = dynamics(plan, WORDS)
+    apply_synapse, _, step, _ = dynamics(plan, OPS)
     collect, _ = coefficients_of(plan)
     rows, own, states = plan.rows, plan.own, plan.states
     filtered, coupled, biased, shared = plan.filtered, plan.coupled, plan.biased, plan.shared
@@ -153,10 +153,10 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
                     if coupled:
                         g = load(y_t[i])
                     if filtered:
-                        a, b, current, g = arrive(current, g, z[own, i], z[states - 1, i], s)
+                        a, b, current, g = apply_synapse(current, g, z[own, i], z[states - 1, i], s)
                         z[states - 1, i] = b
                         z[own, i] = a
-                    v, u, spike = advance(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
+                    v, u, spike = step(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
                     z[0, i] = v
                     if two:
                         z[1, i] = u
@@ -172,13 +172,13 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
 @cache
 def _backward(plan: Plan, fed_back: bool) -> Kernel:
     load, store, element = codec(plan.dtype)
-    arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
+    apply_synapse, apply_synapse_vjp, step, step_vjp = dynamics(plan, OPS)
     collect, add = coefficients_of(plan)
     rows, own, states, summed = plan.rows, plan.own, plan.states, len(plan.summed)
     filtered, coupled, biased = plan.filtered, plan.coupled, plan.biased
     shared, quantized = plan.shared, plan.quantized
     learn, learn_decay = plan.learn != "none", plan.learn == "all"
-    two, DECAY = own == 2, places(Constants, WORDS).decay
+    two, DECAY = own == 2, field_indices(Constants, OPS).decay
     unit, by_unit = fed_back and plan.dtype == torch.bfloat16, has_unit()
     takes_factors = plan.dtype == torch.float32
 
@@ -209,7 +209,7 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
         if takes_factors:  # for one kernel of both kinds of gradients; without factors there are 0 outputs
             outputs, apart = number(data, 21), number(data, 22)
             g_out = array(data, 11, (steps, lanes // apart, outputs), f32)
-            weight = array(data, 23, (outputs, apart + MANY), f32)
+            weight = array(data, 23, (outputs, apart + OUTPUT_BLOCK), f32)
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + most - 1) // most
@@ -217,7 +217,7 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
             tiles = tile_memory(by_unit)
         s = all_constants(constants)
         # Of one piece of memory, as forward.
-        room = zero_rows(11 + rows + summed, most + MANY)
+        room = zero_rows(11 + rows + summed, most + OUTPUT_BLOCK)
         z, gz, q, total = room[:4], room[4:8], room[8 : 8 + rows], room[11 + rows :]
         bias_of, bias_sum, made = room[8 + rows], room[9 + rows], room[10 + rows]
         path = empty_rows(4 * min(keep_every, steps), most)
@@ -262,10 +262,10 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
                         if coupled:
                             g = load(y_t[i])
                         if filtered:
-                            a, b, current, g = arrive(current, g, z[own, i], z[states - 1, i], s)
+                            a, b, current, g = apply_synapse(current, g, z[own, i], z[states - 1, i], s)
                             z[states - 1, i] = b
                             z[own, i] = a
-                        v, u, spike = advance(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
+                        v, u, spike = step(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
                         z[0, i] = v
                         if two:
                             z[1, i] = u
@@ -291,11 +291,11 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
                         current, g = arriving, beside
                         if filtered:
                             a, b = path_t[own, i], path_t[states - 1, i]
-                            _, _, current, g = arrive(arriving, beside, a, b, s)
+                            _, _, current, g = apply_synapse(arriving, beside, a, b, s)
                         gs = made[i] if takes_factors else load(grad_spikes_t[i])
                         if fed_back:
                             gs += fed[i]
-                        gv, gu, gc, gg, to_bias, gp = retreat(
+                        gv, gu, gc, gg, to_bias, gp = step_vjp(
                             path_t[0, i], path_t[1, i], current, g, bias_of[i],
                             gz[0, i], gz[1, i], gs, z[0, i], coefficients, s,
                         )  # fmt: skip
@@ -309,7 +309,7 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
                         if biased:
                             bias_sum[i] += to_bias
                         if filtered:
-                            ga, gb, grad_decay = arrive_back(
+                            ga, gb, grad_decay = apply_synapse_vjp(
                                 arriving, beside, a, b,
                                 gz[own, i], gz[states - 1, i], gc, gg, s,
                             )  # fmt: skip
@@ -378,7 +378,7 @@ def forward(
 
 def feedback(dtype: torch.dtype, neurons: int) -> FeedbackKernels | None:
     """Kernels that take recurrent weights themselves; in bfloat16 by the matrix unit, if that is there."""
-    fits_unit = neurons % TILE_PAIRS == 0 and matrix_unit.is_there()
+    fits_unit = neurons % TILE_PAIRS == 0 and matrix_unit.has_bf16_dot()
     covers = dtype == torch.float32 or (dtype == torch.bfloat16 and fits_unit)
     return FeedbackKernels(_forward_fed_back, _backward_fed_back) if covers else None
 
@@ -429,7 +429,7 @@ def _backward_fed_back(
     return _gradients(plan, call, kept, KEEP_EVERY, grad_spikes, grad_last, feedback)
 
 
-def in_pairs(gradient: Factored) -> tuple[torch.Tensor, torch.Tensor, int]:
+def in_pairs(gradient: LowRankGradient) -> tuple[torch.Tensor, torch.Tensor, int]:
     """g (T, B, O) and W (O, N) in float32, with zeros where O is odd, and the even O."""
     g, weight = (x.float() for x in gradient.factors)
     if g.shape[2] % 2:
@@ -453,9 +453,9 @@ def _gradients(
         tiles = tiles_of if plan.dtype == torch.float32 else matrix_tiles
         pieces, blocks = -(-lanes // most), (most, len(feedback), tiles(feedback))
     factors: tuple[int | torch.Tensor, ...] = (0, 1, 0)
-    if isinstance(grad_spikes, Factored):
+    if isinstance(grad_spikes, LowRankGradient):
         grad_spikes, weight, outputs = in_pairs(grad_spikes)
-        factors = (outputs, weight.shape[1], torch.nn.functional.pad(weight, (0, MANY)))
+        factors = (outputs, weight.shape[1], torch.nn.functional.pad(weight, (0, OUTPUT_BLOCK)))
     launch(
         _backward(plan, feedback is not None), *_arguments(plan, call, keep_every), kept, grad_spikes,
         grad_last, grad_x, 0 if grad_y is None else grad_y, grad_first, 0 if grad_bias is None else grad_bias,

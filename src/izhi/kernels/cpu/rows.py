@@ -13,7 +13,7 @@ from numba.core import cgutils
 from izhi.compiled import inlined
 from izhi.kernels.cpu.bits import lowest_bit
 from izhi.kernels.cpu.scalars import load_at, repeat, store_at
-from izhi.kernels.vocabulary import Value
+from izhi.kernels.ops import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numba.core.typing import Context, Signature
 
 #: Lengths of rows: for few neurons such as a readout's, and for parts of many, of which a sum fits the registers.
-FEW, MANY = 16, 64
+SMALL_OUTPUT, OUTPUT_BLOCK = 16, 64
 #: Rows in a group of which every sum is made first: a bit each.
 GROUP = 4
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
@@ -60,14 +60,14 @@ def _adder(size: int, subtracts: bool = False) -> Value:
 
 
 # Known to the kernels by name: one that captured an intrinsic would never be found again in the cache on disk.
-_add_narrow_rows, _add_wide_rows = _adder(FEW), _adder(MANY)
-_subtract_narrow_rows, _subtract_wide_rows = _adder(FEW, subtracts=True), _adder(MANY, subtracts=True)
+_add_narrow_rows, _add_wide_rows = _adder(SMALL_OUTPUT), _adder(OUTPUT_BLOCK)
+_subtract_narrow_rows, _subtract_wide_rows = _adder(SMALL_OUTPUT, subtracts=True), _adder(OUTPUT_BLOCK, subtracts=True)
 
 
 @inlined
 def add_rows(size: Value, rows: Value, places: Value, count: Value, into: Value) -> None:
     """The adder for rows of one of these sizes."""
-    if size == FEW:
+    if size == SMALL_OUTPUT:
         _add_narrow_rows(rows, places, count, into)
     else:
         _add_wide_rows(rows, places, count, into)
@@ -76,7 +76,7 @@ def add_rows(size: Value, rows: Value, places: Value, count: Value, into: Value)
 @inlined
 def subtract_rows(size: Value, rows: Value, places: Value, count: Value, into: Value) -> None:
     """The same that subtracts."""
-    if size == FEW:
+    if size == SMALL_OUTPUT:
         _subtract_narrow_rows(rows, places, count, into)
     else:
         _subtract_wide_rows(rows, places, count, into)
@@ -114,10 +114,10 @@ def list_names(typing: Context, word: Value, names: Value, places: Value, count:
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
 def scatter_rows(typing: Context, rows: Value, places: Value, count: Value, into: Value) -> Value:
-    """into[places[k]] += rows[k] over k < count, by their addresses; rows of ``MANY`` float32."""
+    """into[places[k]] += rows[k] over k < count, by their addresses; rows of ``OUTPUT_BLOCK`` float32."""
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        kind, size = ir.VectorType(ir.FloatType(), MANY), ir.Constant(_I64, 4 * MANY)
+        kind, size = ir.VectorType(ir.FloatType(), OUTPUT_BLOCK), ir.Constant(_I64, 4 * OUTPUT_BLOCK)
         rows, places, count, into = args
         none = ir.Constant(_I64, 0)
 
@@ -162,13 +162,13 @@ def _adder_of_sums(size: int) -> Value:
     return add_sums
 
 
-_add_narrow_sums, _add_wide_sums = _adder_of_sums(FEW), _adder_of_sums(MANY)
+_add_narrow_sums, _add_wide_sums = _adder_of_sums(SMALL_OUTPUT), _adder_of_sums(OUTPUT_BLOCK)
 
 
 @inlined
 def add_sums(size: Value, tables: Value, word: Value, groups: Value, into: Value) -> None:
     """The adder of sums for rows of one of these sizes."""
-    if size == FEW:
+    if size == SMALL_OUTPUT:
         _add_narrow_sums(tables, word, groups, into)
     else:
         _add_wide_sums(tables, word, groups, into)
@@ -182,9 +182,9 @@ def _summer(size: int) -> Value:
         def generate(
             context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
         ) -> ir.Value:
-            kind = ir.VectorType(ir.FloatType(), FEW)
+            kind = ir.VectorType(ir.FloatType(), SMALL_OUTPUT)
             rows, count, sums = args
-            for part in range(0, size, FEW):
+            for part in range(0, size, SMALL_OUTPUT):
                 done = builder.append_basic_block("done")
                 subsets: list[ir.Value] = []
                 for j in range(GROUP):
@@ -205,7 +205,7 @@ def _summer(size: int) -> Value:
     return sum_group
 
 
-_sum_narrow_group, _sum_wide_group = _summer(FEW), _summer(MANY)
+_sum_narrow_group, _sum_wide_group = _summer(SMALL_OUTPUT), _summer(OUTPUT_BLOCK)
 
 
 @inlined
@@ -216,7 +216,7 @@ def sum_subsets(size: Value, rows: Value, length: Value, sums: Value) -> None:
     """
     for first in range(0, length, GROUP):
         source, target = rows + 4 * size * first, sums + 4 * size * (1 << GROUP) * (first // GROUP)
-        if size == FEW:
+        if size == SMALL_OUTPUT:
             _sum_narrow_group(source, min(GROUP, length - first), target)
         else:
             _sum_wide_group(source, min(GROUP, length - first), target)
@@ -226,17 +226,17 @@ def sum_subsets(size: Value, rows: Value, length: Value, sums: Value) -> None:
 def weigh_rows(typing: Context, factors: Value, rows: Value, apart: Value, count: Value, into: Value) -> Value:
     """into = Σ_k factors[k]·rows[k] over k < count, an even number above 0, by their addresses.
 
-    Rows of ``MANY`` float32 lie ``apart`` bytes from each other. Products are summed in pairs first.
+    Rows of ``OUTPUT_BLOCK`` float32 lie ``apart`` bytes from each other. Products are summed in pairs first.
     """
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        kind, parts = ir.VectorType(ir.FloatType(), FEW), range(MANY // FEW)
+        kind, parts = ir.VectorType(ir.FloatType(), SMALL_OUTPUT), range(OUTPUT_BLOCK // SMALL_OUTPUT)
         undefined = ir.Constant(kind, ir.Undefined)
-        everywhere = ir.Constant(ir.VectorType(_I32, FEW), [0] * FEW)
+        everywhere = ir.Constant(ir.VectorType(_I32, SMALL_OUTPUT), [0] * SMALL_OUTPUT)
         factors, rows, apart, count, into = args
 
         def part_of(row: ir.Value, part: int) -> ir.Value:
-            return builder.add(row, ir.Constant(_I64, 4 * FEW * part))
+            return builder.add(row, ir.Constant(_I64, 4 * SMALL_OUTPUT * part))
 
         def add_pair(first: ir.Value, *totals: ir.Value) -> tuple[Sequence[ir.Value], ir.Value]:
             weights, places = [], []
@@ -256,7 +256,7 @@ def weigh_rows(typing: Context, factors: Value, rows: Value, apart: Value, count
             following = builder.add(first, ir.Constant(_I64, 2))
             return (following, *after), builder.icmp_signed("<", following, count)
 
-        nothing = ir.Constant(kind, [0.0] * FEW)
+        nothing = ir.Constant(kind, [0.0] * SMALL_OUTPUT)
         _, *found = repeat(builder, (ir.Constant(_I64, 0), *[nothing] * len(parts)), add_pair)
         for part, total in zip(parts, found, strict=True):
             store_at(builder, total, part_of(into, part))
@@ -277,7 +277,7 @@ def copy_row(typing: Context, size: Value, source: Value, target: Value) -> Valu
 
 
 @numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def fetch_row(typing: Context, size: Value, address: Value) -> Value:
+def prefetch_row(typing: Context, size: Value, address: Value) -> Value:
     """Ask for a row of so many float32 to be in the cache soon."""
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
@@ -293,7 +293,7 @@ def fetch_row(typing: Context, size: Value, address: Value) -> Value:
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def own_line(typing: Context, address: Value) -> Value:
+def prefetch_for_write(typing: Context, address: Value) -> Value:
     """Ask for the line of the cache at an address, to be written soon."""
 
     def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
@@ -307,16 +307,16 @@ def own_line(typing: Context, address: Value) -> Value:
 
 
 __all__ = [
-    "FEW",
     "GROUP",
-    "MANY",
+    "OUTPUT_BLOCK",
+    "SMALL_OUTPUT",
     "add_rows",
     "add_sums",
     "copy_row",
-    "fetch_row",
     "list_bits",
     "list_names",
-    "own_line",
+    "prefetch_for_write",
+    "prefetch_row",
     "scatter_rows",
     "subtract_rows",
     "sum_subsets",

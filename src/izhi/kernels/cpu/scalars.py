@@ -1,4 +1,4 @@
-"""What the kernels share: bfloat16 as bits, and the words of Numba."""
+"""What the kernels share: bfloat16 as bits, and the ops of Numba."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from izhi.compiled import inlined
-from izhi.kernels.vocabulary import Scalar, Value, Vocabulary
+from izhi.kernels.ops import OpSet, Scalar, Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -141,7 +141,7 @@ def _rounded(x: Value, scale: Value, unit: Value) -> Value:
     return np.floor(x * scale + 0.5) * unit
 
 
-WORDS = Vocabulary(
+OPS = OpSet(
     inlined=inlined,
     constant=lambda value: value,
     number=f32,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from izhi.compiled import inlined
 from izhi.kernels.cpu.scalars import load_at, repeat, store_at
-from izhi.kernels.vocabulary import Value
+from izhi.kernels.ops import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,14 +19,22 @@ import torch
 from torch import Tensor
 
 from izhi.compiled import inlined
-from izhi.kernels.cpu.event_tiles import TOGETHER, add_products, aligned, gathered, spread_sample, turned, weave_group
+from izhi.kernels.cpu.event_tiles import (
+    TOGETHER,
+    add_products,
+    aligned,
+    gathered,
+    interleave_pairs,
+    spread_sample,
+    turned,
+)
 from izhi.kernels.cpu.events import (
     PLACES,
     STARTS,
     fire_often,
     list_steps,
     rows_of,
-    sum_usual,
+    sum_baseline,
     sum_weights,
 )
 from izhi.kernels.cpu.lanes import coefficients_of
@@ -62,22 +70,22 @@ from izhi.kernels.cpu.parallel import (
 from izhi.kernels.cpu.recurrence import all_constants, in_pairs
 from izhi.kernels.cpu.rows import (
     GROUP,
-    MANY,
+    OUTPUT_BLOCK,
     add_rows,
     add_sums,
     copy_row,
-    fetch_row,
     list_bits,
-    own_line,
+    prefetch_for_write,
+    prefetch_row,
     sum_subsets,
     weigh_rows,
 )
-from izhi.kernels.cpu.scalars import WORDS, codec, f32
+from izhi.kernels.cpu.scalars import OPS, codec, f32
 from izhi.kernels.dynamics import dynamics
 from izhi.kernels.events import WORD
-from izhi.kernels.factored import Factored
+from izhi.kernels.low_rank import LowRankGradient
+from izhi.kernels.ops import Value, field_indices
 from izhi.kernels.plan import Constants, LayerCall, LayerGradients, Plan
-from izhi.kernels.vocabulary import Value, places as numbered
 
 _CONSTANTS = len(Constants._fields)
 #: Pieces of work of the way back, at least: as many threads have some, and the sums are the same for any number.
@@ -87,13 +95,13 @@ SAMPLES = 8
 
 
 def _rows_in(dtype: torch.dtype) -> tuple[type, int]:
-    """How kernels know a format's numbers, and the bytes of as many as ``MANY``."""
-    return codec(dtype)[2], MANY * dtype.itemsize
+    """How kernels know a format's numbers, and the bytes of as many as ``OUTPUT_BLOCK``."""
+    return codec(dtype)[2], OUTPUT_BLOCK * dtype.itemsize
 
 
 @cache
 def _forward(plan: Plan, keep: bool) -> Kernel:
-    arrive, _, advance, _ = dynamics(plan, WORDS)
+    apply_synapse, _, step, _ = dynamics(plan, OPS)
     collect, _ = coefficients_of(plan)
     rows_of_neuron, own, states = plan.rows, plan.own, plan.states
     filtered, biased, shared = plan.filtered, plan.biased, plan.shared
@@ -114,14 +122,19 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
         p = array(data, 11, (rows_of_neuron, 1 if shared else neurons), f32)
         constants = array(data, 12, _CONSTANTS, f32)
         # Without keeping them, a thread writes those of a word to the same place each time.
-        currents = array(data, 16, (batch, blocks, steps, MANY) if keep else (number(data, 18), 1, WORD, MANY), element)
-        kept = array(data, 17, (batch, blocks, chunks, states, MANY), f32)
+        currents = array(
+            data,
+            16,
+            (batch, blocks, steps, OUTPUT_BLOCK) if keep else (number(data, 18), 1, WORD, OUTPUT_BLOCK),
+            element,
+        )
+        kept = array(data, 17, (batch, blocks, chunks, states, OUTPUT_BLOCK), f32)
         wide_vectors()
         worker, workers = share(data)
         most, together = (inputs + WORD - 1) // WORD, min(chunks, TOGETHER)
         if by_tiles:
             size_of_left, size_of_right = most * 2 * TILE_BYTES, most * 2 * TILE_BYTES
-            size_of_block, size_of_sums = (inputs + 1) * size_of_row, WORD * 4 * MANY
+            size_of_block, size_of_sums = (inputs + 1) * size_of_row, WORD * 4 * OUTPUT_BLOCK
             left_room, left = aligned(together * size_of_left)
             right_room, right = aligned(2 * size_of_right)
             sums_room, sums = aligned(together * size_of_sums)
@@ -134,9 +147,9 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
             fires = np.empty(several * together * PLACES * inputs, np.int32)
             starts, who = np.zeros(several * together * STARTS, np.int64), fires.ctypes.data
         # Of one piece of memory, so that LLVM sees which of these lie apart from each other.
-        room = zero_rows(8 + rows_of_neuron, MANY)
+        room = zero_rows(8 + rows_of_neuron, OUTPUT_BLOCK)
         z, bias_of, current_of, usual, q = room[:4], room[4], room[5], room[7], room[8:]
-        word = array_at(room[6].ctypes.data, MANY, np.uint32)
+        word = array_at(room[6].ctypes.data, OUTPUT_BLOCK, np.uint32)
         s = all_constants(constants)
         same = collect(p, 0)
         end = (worker + 1) * batch // workers
@@ -153,7 +166,7 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                             halves = 1 if steps - WORD * (beginning + c) <= TILE_ROWS else 2
                             spread_sample(words[b, beginning + c].ctypes.data, groups, halves, left + c * size_of_left)
                         for g in range(groups):
-                            weave_group(weight, rows, g, 0, right)
+                            interleave_pairs(weight, rows, g, 0, right)
                     else:
                         for c in range(many):
                             length, of_words = min(WORD, steps - WORD * (beginning + c)), words[b, beginning + c]
@@ -166,7 +179,7 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                     length = min(WORD * many, steps - WORD * beginning)
                     if keep:
                         for line in range(0, size_of_row * length, 64):
-                            own_line(currents[b, block, WORD * beginning].ctypes.data + line)
+                            prefetch_for_write(currents[b, block, WORD * beginning].ctypes.data + line)
                     if by_tiles:
                         for half in range(2):
                             now, behind = right + half * size_of_right, right + (1 - half) * size_of_right
@@ -193,15 +206,15 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                                         multiply_tiles(tiles, 2, 5, 6)
                                         multiply_tiles(tiles, 3, 5, 7)
                                     if weaves:  # while the unit multiplies
-                                        weave_group(following, rows, g, 1 - half, behind)
+                                        interleave_pairs(following, rows, g, 1 - half, behind)
                                 to = sums + c * size_of_sums + 128 * half
                                 store_tile(tiles, 0, to, 256)
                                 store_tile(tiles, 1, to + 64, 256)
                                 if not is_short:
                                     store_tile(tiles, 2, to + TILE_ROWS * 256, 256)
                                     store_tile(tiles, 3, to + TILE_ROWS * 256 + 64, 256)
-                    start = block * MANY
-                    size = min(MANY, neurons - start)
+                    start = block * OUTPUT_BLOCK
+                    size = min(OUTPUT_BLOCK, neurons - start)
                     before = first if beginning == 0 else last
                     for k in range(states):
                         copy_floats(before + 4 * ((k * batch + b) * neurons + start), z[k].ctypes.data, size)
@@ -212,37 +225,37 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                         copy_floats(bias + 4 * start, bias_of.ctypes.data, size)
                     for c in range(many):
                         begin = WORD * (beginning + c)
-                        for i in range(MANY):
+                        for i in range(OUTPUT_BLOCK):
                             word[i] = np.uint32(0)
                         if not by_tiles:
                             rows_of_block = weight + block * size_of_block
                             listed = starts[((b - low) * together + c) * STARTS :]
-                            sum_usual(MANY, rows_of_block, who, listed, usual)
+                            sum_baseline(OUTPUT_BLOCK, rows_of_block, who, listed, usual)
                         if keep:
                             for k in range(states):
-                                copy_row(MANY, z[k].ctypes.data, kept[b, block, beginning + c, k].ctypes.data)
+                                copy_row(OUTPUT_BLOCK, z[k].ctypes.data, kept[b, block, beginning + c, k].ctypes.data)
                         for t in range(min(WORD, steps - begin)):
                             x_t = currents[b if keep else worker, block if keep else 0, begin + t if keep else t]
                             if by_tiles:
                                 source = sums + c * size_of_sums + 256 * t
-                                round_and_widen(MANY, source, x_t.ctypes.data, current_of.ctypes.data)
+                                round_and_widen(OUTPUT_BLOCK, source, x_t.ctypes.data, current_of.ctypes.data)
                             else:
-                                sum_weights(MANY, rows_of_block, who, listed, t, usual, current_of)
+                                sum_weights(OUTPUT_BLOCK, rows_of_block, who, listed, t, usual, current_of)
                                 if keep:
-                                    copy_row(MANY, current_of.ctypes.data, x_t.ctypes.data)
-                            step = np.uint32(np.uint32(1) << np.uint32(t))
-                            for i in range(MANY):
+                                    copy_row(OUTPUT_BLOCK, current_of.ctypes.data, x_t.ctypes.data)
+                            bit = np.uint32(np.uint32(1) << np.uint32(t))
+                            for i in range(OUTPUT_BLOCK):
                                 coefficients = same if shared else collect(q, i)
                                 current, g = current_of[i], f32(0)
                                 if filtered:
-                                    a, b_, current, g = arrive(current, g, z[own, i], z[states - 1, i], s)
+                                    a, b_, current, g = apply_synapse(current, g, z[own, i], z[states - 1, i], s)
                                     z[states - 1, i] = b_
                                     z[own, i] = a
-                                v, u, spike = advance(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
+                                v, u, spike = step(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
                                 z[0, i] = v
                                 if two:
                                     z[1, i] = u
-                                word[i] |= step if spike != f32(0) else np.uint32(0)
+                                word[i] |= bit if spike != f32(0) else np.uint32(0)
                         to = fired + 4 * ((b * chunks + beginning + c) * neurons + start)
                         copy_floats(word.ctypes.data, to, size)
                     for k in range(states):
@@ -259,31 +272,31 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
 def _fetch(by_tiles: Value, source: Value, target: Value) -> None:
     """A row of currents, in bfloat16 where products are those of tiles, else in float32."""
     if by_tiles:
-        widen_row(MANY, source, target)
+        widen_row(OUTPUT_BLOCK, source, target)
     else:
-        copy_row(MANY, source, target)
+        copy_row(OUTPUT_BLOCK, source, target)
 
 
 @inlined
 def _put(by_tiles: Value, source: Value, target: Value) -> None:
     """A row of gradients of currents, in the format of these."""
     if by_tiles:
-        round_row(MANY, source, target)
+        round_row(OUTPUT_BLOCK, source, target)
     else:
-        copy_row(MANY, source, target)
+        copy_row(OUTPUT_BLOCK, source, target)
 
 
 @cache
-def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Kernel:
+def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) -> Kernel:
     load, _, element = codec(plan.dtype)
     _, size_of_row = _rows_in(plan.dtype)
     by_tiles = plan.dtype == torch.bfloat16
-    arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
+    apply_synapse, apply_synapse_vjp, step, step_vjp = dynamics(plan, OPS)
     collect, add = coefficients_of(plan)
     rows_of_neuron, own, states, summed = plan.rows, plan.own, plan.states, len(plan.summed)
     filtered, biased, shared, quantized = plan.filtered, plan.biased, plan.shared, plan.quantized
     learn, learn_decay = plan.learn != "none", plan.learn == "all"
-    two, by_unit, DECAY = own == 2, has_unit(), numbered(Constants, WORDS).decay
+    two, by_unit, DECAY = own == 2, has_unit(), field_indices(Constants, OPS).decay
     element_size = plan.dtype.itemsize
 
     @compile_kernel
@@ -296,19 +309,19 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
         bias, coefficients_at = number(data, 10), number(data, 11)
         p = array(data, 11, (rows_of_neuron, 1 if shared else neurons), f32)
         constants = array(data, 12, _CONSTANTS, f32)
-        currents = array(data, 13, (batch, blocks, steps, MANY), element)
-        kept = array(data, 14, (batch, blocks, chunks, states, MANY), f32)
+        currents = array(data, 13, (batch, blocks, steps, OUTPUT_BLOCK), element)
+        kept = array(data, 14, (batch, blocks, chunks, states, OUTPUT_BLOCK), f32)
         grad_last, grad_first = number(data, 15), number(data, 16)
-        grad_bias = array(data, 17, (parts, blocks, MANY), f32)
-        grad_p = array(data, 18, (parts, blocks, summed, MANY), f32)
-        grad_weight = array(data, 19, (parts, blocks, inputs, MANY), f32)
-        grad_currents = array(data, 20, (batch, steps, blocks, MANY), element)
+        grad_bias = array(data, 17, (parts, blocks, OUTPUT_BLOCK), f32)
+        grad_p = array(data, 18, (parts, blocks, summed, OUTPUT_BLOCK), f32)
+        grad_weight = array(data, 19, (parts, blocks, inputs, OUTPUT_BLOCK), f32)
+        grad_currents = array(data, 20, (batch, steps, blocks, OUTPUT_BLOCK), element)
         if factored and by_tiles:
             upper, weight_above = number(data, 21), number(data, 22)
         elif factored:
             outputs, w_above = number(data, 23), number(data, 22)
             g_above = array(data, 21, (steps, batch, outputs), f32)
-            of_outputs = zero_rows(outputs, MANY)
+            of_outputs = zero_rows(outputs, OUTPUT_BLOCK)
         else:
             grad_spikes, step_apart, sample_apart = number(data, 21), number(data, 22), number(data, 23)
         wide_vectors()
@@ -317,51 +330,51 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
             right_room, right = aligned(chunks * 4 * TILE_BYTES)
             left_room, left = aligned(2 * chunks * TILE_BYTES)
             sums_room, sums = aligned(2 * 4 * TILE_BYTES)
-            above_room, above = aligned(WORD * 4 * MANY)
+            above_room, above = aligned(WORD * 4 * OUTPUT_BLOCK)
             tiles = tile_memory(by_unit)
             configure_tiles(tiles, TILE_ROWS, TILE_ROWS)
         else:
-            subsets = zero_rows((WORD // GROUP if tabled else 1) << GROUP, MANY)
+            subsets = zero_rows((WORD // GROUP if tabled else 1) << GROUP, OUTPUT_BLOCK)
             fires = np.zeros(WORD, np.int32)
         # Of one piece of memory, so that LLVM sees which of these lie apart from each other.
-        room = zero_rows(18 + rows_of_neuron + summed, MANY)
+        room = zero_rows(18 + rows_of_neuron + summed, OUTPUT_BLOCK)
         z, gz, then = room[:4], room[4:8], room[8:12]
         bias_of, bias_sum, current_of, arriving_spikes, made_t = room[12], room[13], room[14], room[15], room[16]
         nothing, q, total = room[17], room[18 : 18 + rows_of_neuron], room[18 + rows_of_neuron :]
-        path, made = zero_rows(WORD * states, MANY), zero_rows(WORD, MANY)
+        path, made = zero_rows(WORD * states, OUTPUT_BLOCK), zero_rows(WORD, OUTPUT_BLOCK)
         s = all_constants(constants)
         same = collect(p, 0)
         pieces = blocks * parts
         for piece in range(worker * pieces // workers, (worker + 1) * pieces // workers):
             block, part = piece // parts, piece % parts
-            start = block * MANY
-            size = min(MANY, neurons - start)
+            start = block * OUTPUT_BLOCK
+            size = min(OUTPUT_BLOCK, neurons - start)
             if not shared:
                 for k in range(rows_of_neuron):
                     copy_floats(coefficients_at + 4 * (k * neurons + start), q[k].ctypes.data, size)
             if biased:
                 copy_floats(bias + 4 * start, bias_of.ctypes.data, size)
-                for i in range(MANY):
+                for i in range(OUTPUT_BLOCK):
                     bias_sum[i] = f32(0)
             if factored and not by_tiles:
                 for k in range(outputs):
                     copy_floats(w_above + 4 * (k * neurons + start), of_outputs[k].ctypes.data, size)
             for k in range(summed):
-                for i in range(MANY):
+                for i in range(OUTPUT_BLOCK):
                     total[k, i] = f32(0)
             of_weight = grad_weight[part, block]
             for k in range(inputs):
-                for i in range(MANY):
+                for i in range(OUTPUT_BLOCK):
                     of_weight[k, i] = f32(0)
             for b in range(part * batch // parts, (part + 1) * batch // parts):
                 if b + 1 < batch:
                     for line in range(0, size_of_row * steps, 64):
-                        fetch_row(16, currents[b + 1, block].ctypes.data + line)
+                        prefetch_row(16, currents[b + 1, block].ctypes.data + line)
                 for k in range(states):
                     if grad_last:
                         copy_floats(grad_last + 4 * ((k * batch + b) * neurons + start), gz[k].ctypes.data, size)
                     else:
-                        copy_row(MANY, nothing.ctypes.data, gz[k].ctypes.data)
+                        copy_row(OUTPUT_BLOCK, nothing.ctypes.data, gz[k].ctypes.data)
                 for back in range(chunks):
                     c = chunks - 1 - back
                     begin = WORD * c
@@ -371,25 +384,25 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
                             tiles, upper + (b * chunks + c) * 2 * TILE_BYTES, weight_above + start * 64, above
                         )
                     for k in range(states):
-                        copy_row(MANY, kept[b, block, c, k].ctypes.data, z[k].ctypes.data)
+                        copy_row(OUTPUT_BLOCK, kept[b, block, c, k].ctypes.data, z[k].ctypes.data)
                     for t in range(length):
-                        if hands_down:
+                        if needs_input_grad:
                             for line in range(0, size_of_row, 64):
-                                own_line(grad_currents[b, begin + t, block].ctypes.data + line)
+                                prefetch_for_write(grad_currents[b, begin + t, block].ctypes.data + line)
                         x_t = currents[b, block, begin + t]
                         for k in range(states):
-                            copy_row(MANY, z[k].ctypes.data, path[states * t + k].ctypes.data)
+                            copy_row(OUTPUT_BLOCK, z[k].ctypes.data, path[states * t + k].ctypes.data)
                         if t == length - 1 and not quantized:
                             break  # nothing asks for the state after the last step
                         _fetch(by_tiles, x_t.ctypes.data, current_of.ctypes.data)
-                        for i in range(MANY):
+                        for i in range(OUTPUT_BLOCK):
                             coefficients = same if shared else collect(q, i)
                             current, g = current_of[i], f32(0)
                             if filtered:
-                                a, b_, current, g = arrive(current, g, z[own, i], z[states - 1, i], s)
+                                a, b_, current, g = apply_synapse(current, g, z[own, i], z[states - 1, i], s)
                                 z[states - 1, i] = b_
                                 z[own, i] = a
-                            v, u, spike = advance(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
+                            v, u, spike = step(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
                             z[0, i] = v
                             if two:
                                 z[1, i] = u
@@ -397,25 +410,25 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
                         t = length - 1 - ahead
                         _fetch(by_tiles, currents[b, block, begin + t].ctypes.data, current_of.ctypes.data)
                         for k in range(states):
-                            copy_row(MANY, path[states * t + k].ctypes.data, then[k].ctypes.data)
+                            copy_row(OUTPUT_BLOCK, path[states * t + k].ctypes.data, then[k].ctypes.data)
                         if factored and by_tiles:
-                            copy_row(MANY, above + 4 * MANY * t, arriving_spikes.ctypes.data)
+                            copy_row(OUTPUT_BLOCK, above + 4 * OUTPUT_BLOCK * t, arriving_spikes.ctypes.data)
                         elif factored:
                             factors, rows = g_above[begin + t, b].ctypes.data, of_outputs.ctypes.data
-                            weigh_rows(factors, rows, 4 * MANY, outputs, arriving_spikes.ctypes.data)
+                            weigh_rows(factors, rows, 4 * OUTPUT_BLOCK, outputs, arriving_spikes.ctypes.data)
                         else:
                             place = (begin + t) * step_apart + b * sample_apart + element_size * start
                             source = array_at(grad_spikes + place, size, element)
                             for i in range(size):
                                 arriving_spikes[i] = load(source[i])
-                        for i in range(MANY):
+                        for i in range(OUTPUT_BLOCK):
                             coefficients = same if shared else collect(q, i)
                             arriving, g = current_of[i], f32(0)
                             current = arriving
                             if filtered:
                                 a, b_ = then[own, i], then[states - 1, i]
-                                _, _, current, g = arrive(arriving, g, a, b_, s)
-                            gv, gu, gc, gg, to_bias, gp = retreat(
+                                _, _, current, g = apply_synapse(arriving, g, a, b_, s)
+                            gv, gu, gc, gg, to_bias, gp = step_vjp(
                                 then[0, i], then[1, i], current, g, bias_of[i],
                                 gz[0, i], gz[1, i], arriving_spikes[i], z[0, i], coefficients, s,
                             )  # fmt: skip
@@ -429,7 +442,7 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
                             if biased:
                                 bias_sum[i] += to_bias
                             if filtered:
-                                ga, gb, grad_decay = arrive_back(
+                                ga, gb, grad_decay = apply_synapse_vjp(
                                     arriving, f32(0), a, b_, gz[own, i], gz[states - 1, i], gc, gg, s
                                 )
                                 if learn_decay:
@@ -438,27 +451,27 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
                                 gz[states - 1, i] = s[DECAY] * gb
                                 gz[own, i] = s[DECAY] * ga
                             made_t[i] = gc
-                        copy_row(MANY, made_t.ctypes.data, made[t].ctypes.data)
-                        if hands_down:
+                        copy_row(OUTPUT_BLOCK, made_t.ctypes.data, made[t].ctypes.data)
+                        if needs_input_grad:
                             _put(by_tiles, made_t.ctypes.data, grad_currents[b, begin + t, block].ctypes.data)
                     for t in range(length, WORD):
-                        copy_row(MANY, nothing.ctypes.data, made[t].ctypes.data)
+                        copy_row(OUTPUT_BLOCK, nothing.ctypes.data, made[t].ctypes.data)
                     if by_tiles:
                         for t in range(0, WORD, 2):
                             target = right + c * 4 * TILE_BYTES + 32 * t
-                            pair_floats(MANY, made[t].ctypes.data, made[t + 1].ctypes.data, target)
+                            pair_floats(OUTPUT_BLOCK, made[t].ctypes.data, made[t + 1].ctypes.data, target)
                     else:
                         of_word, found = words[b, c], places[b]
                         groups = (length + GROUP - 1) // GROUP
                         if tabled:
-                            sum_subsets(MANY, made.ctypes.data, length, subsets.ctypes.data)
+                            sum_subsets(OUTPUT_BLOCK, made.ctypes.data, length, subsets.ctypes.data)
                         for k in range(counts[b]):
                             of_input = of_weight[found[k]].ctypes.data
                             if tabled:
-                                add_sums(MANY, subsets.ctypes.data, of_word[k], groups, of_input)
+                                add_sums(OUTPUT_BLOCK, subsets.ctypes.data, of_word[k], groups, of_input)
                             else:
                                 count = list_bits(of_word[k], 0, fires, 0)
-                                add_rows(MANY, made.ctypes.data, fires.ctypes.data, count, of_input)
+                                add_rows(OUTPUT_BLOCK, made.ctypes.data, fires.ctypes.data, count, of_input)
                 if grad_first:
                     for k in range(states):
                         copy_floats(gz[k].ctypes.data, grad_first + 4 * ((k * batch + b) * neurons + start), size)
@@ -466,9 +479,9 @@ def _backward(plan: Plan, factored: bool, tabled: bool, hands_down: bool) -> Ker
                     many = np.int64(counts[b])
                     add_products(tiles, words[b], places[b], np.int64(0), many, right, left, sums, of_weight)
             if biased:
-                copy_row(MANY, bias_sum.ctypes.data, grad_bias[part, block].ctypes.data)
+                copy_row(OUTPUT_BLOCK, bias_sum.ctypes.data, grad_bias[part, block].ctypes.data)
             for k in range(summed):
-                copy_row(MANY, total[k].ctypes.data, grad_p[part, block, k].ctypes.data)
+                copy_row(OUTPUT_BLOCK, total[k].ctypes.data, grad_p[part, block, k].ctypes.data)
         if by_tiles:
             release_tiles()
             right_room[0], left_room[0], sums_room[0], above_room[0] = 0, 0, 0, 0
@@ -501,13 +514,13 @@ def _multiply_factors(tiles: Value, upper: Value, weight: Value, to: Value) -> N
 def forward(plan: Plan, call: LayerCall, state: Tensor, keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Spikes as words (B, ⌈T/32⌉, N), currents and states as ``backward`` takes them, the state after the last step."""
     events, neurons = call.events, len(call.weight)
-    (batch, chunks, inputs), blocks = events.words.shape, -(-neurons // MANY)
-    rows = rows_of(call.weight) if plan.dtype == torch.float32 else gathered(call.weight, MANY)
+    (batch, chunks, inputs), blocks = events.words.shape, -(-neurons // OUTPUT_BLOCK)
+    rows = rows_of(call.weight) if plan.dtype == torch.float32 else gathered(call.weight, OUTPUT_BLOCK)
     threads = torch.get_num_threads()
     fired, last = torch.empty(batch, chunks, neurons, dtype=torch.int32), torch.empty_like(state)
-    sizes = (batch, blocks, events.steps, MANY) if keep else (threads, 1, WORD, MANY)
+    sizes = (batch, blocks, events.steps, OUTPUT_BLOCK) if keep else (threads, 1, WORD, OUTPUT_BLOCK)
     currents = torch.empty(sizes, dtype=plan.dtype)
-    kept = torch.empty(batch if keep else 0, blocks, chunks, plan.states, MANY)
+    kept = torch.empty(batch if keep else 0, blocks, chunks, plan.states, OUTPUT_BLOCK)
     launch(
         _forward(plan, keep), events.steps, batch, chunks, inputs, *events[1:4], neurons, blocks, rows,
         call.bias, call.coefficients, call.constants, state, last, fired, currents, kept, threads, pieces=batch,
@@ -517,28 +530,31 @@ def forward(plan: Plan, call: LayerCall, state: Tensor, keep: bool) -> tuple[Ten
 
 def backward(
     plan: Plan, call: LayerCall, currents: Tensor, kept: Tensor, grad_spikes: Tensor, grad_last: Tensor | None,
-    wants_first: bool, hands_down: bool,
+    wants_first: bool, needs_input_grad: bool,
 ) -> LayerGradients:  # fmt: skip
     """Gradients of everything that went in, but for the spikes."""
     events, (neurons, inputs) = call.events, call.weight.shape
     batch, blocks, steps, _ = currents.shape
     chunks, parts = kept.shape[2], -(-PIECES // blocks)
     grad_first = torch.empty(plan.states, batch * neurons) if wants_first else None
-    grad_bias = torch.empty(parts, blocks, MANY)
-    grad_p = torch.empty(parts, blocks, len(plan.summed), MANY)
-    grad_weight = torch.empty(parts, blocks, inputs, MANY)
-    grad_currents = torch.empty(batch if hands_down else 0, steps, blocks, MANY, dtype=plan.dtype)
-    factored, tabled = isinstance(grad_spikes, Factored), plan.dtype == torch.float32 and fire_often(events, MANY)
-    if isinstance(grad_spikes, Factored):
+    grad_bias = torch.empty(parts, blocks, OUTPUT_BLOCK)
+    grad_p = torch.empty(parts, blocks, len(plan.summed), OUTPUT_BLOCK)
+    grad_weight = torch.empty(parts, blocks, inputs, OUTPUT_BLOCK)
+    grad_currents = torch.empty(batch if needs_input_grad else 0, steps, blocks, OUTPUT_BLOCK, dtype=plan.dtype)
+    factored, tabled = (
+        isinstance(grad_spikes, LowRankGradient),
+        plan.dtype == torch.float32 and fire_often(events, OUTPUT_BLOCK),
+    )
+    if isinstance(grad_spikes, LowRankGradient):
         as_taken = in_pairs if plan.dtype == torch.float32 else partial(_tiles, chunks=chunks, blocks=blocks)
         arriving: tuple[int | Tensor, ...] = as_taken(grad_spikes)
     else:  # steps and samples may come in any order
         grad_spikes = grad_spikes if grad_spikes.stride(2) == 1 else grad_spikes.contiguous()
         arriving = (grad_spikes, *(x * plan.dtype.itemsize for x in grad_spikes.stride()[:2]))
     launch(
-        _backward(plan, factored, tabled, hands_down), steps, batch, chunks, inputs, *events[1:4], neurons, blocks,
-        parts, call.bias, call.coefficients, call.constants, currents, kept, 0 if grad_last is None else grad_last,
-        0 if grad_first is None else grad_first, grad_bias, grad_p,
+        _backward(plan, factored, tabled, needs_input_grad), steps, batch, chunks, inputs, *events[1:4],
+        neurons, blocks, parts, call.bias, call.coefficients, call.constants, currents, kept,
+        0 if grad_last is None else grad_last, 0 if grad_first is None else grad_first, grad_bias, grad_p,
         grad_weight, grad_currents, *arriving, pieces=blocks * parts,
     )  # fmt: skip
     return LayerGradients(
@@ -546,17 +562,17 @@ def backward(
         grad_first,
         grad_bias.sum(0).view(-1)[:neurons] if plan.biased else None,
         grad_p.sum(0).transpose(0, 1).flatten(1)[:, :neurons] if plan.summed else None,
-        grad_currents.flatten(2)[..., :neurons].transpose(0, 1) if hands_down else None,
+        grad_currents.flatten(2)[..., :neurons].transpose(0, 1) if needs_input_grad else None,
     )
 
 
-def _tiles(gradient: Factored, chunks: int, blocks: int) -> tuple[Tensor, Tensor]:
+def _tiles(gradient: LowRankGradient, chunks: int, blocks: int) -> tuple[Tensor, Tensor]:
     """g (T, B, O) and W (O, N) as tiles of whole words and blocks: (B, ⌈T/32⌉·32, 32), (N/16, 16 pairs of O, 16, 2)."""
     (g, weight), (outputs, neurons) = gradient.factors, gradient.factors[1].shape
     steps, batch, _ = g.shape
     upper = g.new_zeros(batch, chunks * WORD, TILE_PAIRS)
     upper[:, :steps, :outputs] = g.transpose(0, 1)
-    above = g.new_zeros(TILE_PAIRS, blocks * MANY)
+    above = g.new_zeros(TILE_PAIRS, blocks * OUTPUT_BLOCK)
     above[:outputs, :neurons] = weight
     return upper, above.view(TILE_PAIRS // 2, 2, -1, TILE_ROWS).permute(2, 0, 3, 1).contiguous()
 

@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 
 from izhi.kernels.cuda.lanes import COEFFICIENTS, add_to, states_of
-from izhi.kernels.cuda.scalars import OPTIONS, WORDS, constant, jit
+from izhi.kernels.cuda.scalars import OPS, OPTIONS, constant, jit
 from izhi.kernels.dynamics import dynamics
 from izhi.kernels.plan import Call, Constants, FeedbackKernels, Gradients, Plan
 
@@ -24,7 +24,7 @@ BLOCK = 256
 
 @cache
 def _forward(plan: Plan) -> Any:
-    arrive, _, advance, _ = dynamics(plan, WORDS)
+    apply_synapse, _, step, _ = dynamics(plan, OPS)
     collect, _, _ = COEFFICIENTS[plan.rows]
     load, store = states_of(plan)
     coupled, filtered, biased = (constant(x) for x in (plan.coupled, plan.filtered, plan.biased))
@@ -60,8 +60,8 @@ def _forward(plan: Plan) -> Any:
             if coupled:
                 g = tl.load(y + row, mask).to(tl.float32)
             if filtered:
-                a, b, current, g = arrive(current, g, a, b, s)
-            v, u, spike = advance(v, u, current, g, bias_of, q, s)
+                a, b, current, g = apply_synapse(current, g, a, b, s)
+            v, u, spike = step(v, u, current, g, bias_of, q, s)
             tl.store(spikes + row, spike, mask)
         store(last, lanes, lane, v, u, a, b, mask)
 
@@ -70,7 +70,7 @@ def _forward(plan: Plan) -> Any:
 
 @cache
 def _backward(plan: Plan) -> Any:
-    arrive, arrive_back, advance, retreat = dynamics(plan, WORDS)
+    apply_synapse, apply_synapse_vjp, step, step_vjp = dynamics(plan, OPS)
     collect, add, add_last = COEFFICIENTS[plan.rows]
     if plan.learn == "gain":
         add = add_last
@@ -116,8 +116,8 @@ def _backward(plan: Plan) -> Any:
                 if coupled:
                     g = tl.load(y + row, mask).to(tl.float32)
                 if filtered:
-                    a, b, current, g = arrive(current, g, a, b, s)
-                v, u, spike = advance(v, u, current, g, bias_of, q, s)
+                    a, b, current, g = apply_synapse(current, g, a, b, s)
+                v, u, spike = step(v, u, current, g, bias_of, q, s)
             tl.debug_barrier()
             for behind in range(length):
                 t = length - 1 - behind
@@ -130,15 +130,15 @@ def _backward(plan: Plan) -> Any:
                     beside = tl.load(y + row, mask).to(tl.float32)
                 current, g = arriving, beside
                 if filtered:
-                    before_a, before_b, current, g = arrive(arriving, beside, a, b, s)
+                    before_a, before_b, current, g = apply_synapse(arriving, beside, a, b, s)
                 gs = tl.load(grad_spikes + row, mask).to(tl.float32)
-                gv, gu, gc, gg, to_bias, gp = retreat(v, u, current, g, bias_of, gv, gu, gs, ahead_v, q, s)
+                gv, gu, gc, gg, to_bias, gp = step_vjp(v, u, current, g, bias_of, gv, gu, gs, ahead_v, q, s)
                 if learn:
                     add(grad_p + lane, lanes, gp, mask)
                 if biased:
                     bias_sum += to_bias
                 if filtered:
-                    gc, gg, grad_decay = arrive_back(arriving, beside, a, b, ga, gb, gc, gg, s)
+                    gc, gg, grad_decay = apply_synapse_vjp(arriving, beside, a, b, ga, gb, gc, gg, s)
                     if learn_decay:
                         add_to(grad_p + rows * lanes + lane, grad_decay, mask)
                     ga, gb = decay * gc, decay * gg

@@ -1,4 +1,4 @@
-"""Triton's words for the formulas of ``izhi.kernels.dynamics``, and how it compiles kernels around them."""
+"""Triton's ops for the formulas of ``izhi.kernels.dynamics``, and how it compiles kernels around them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import triton
 import triton.language as tl
 
-from izhi.kernels.vocabulary import Vocabulary
+from izhi.kernels.ops import OpSet
 
 
 def is_interpreted() -> bool:
@@ -74,7 +74,7 @@ def _rounded(x, scale, unit):  # type: ignore[no-untyped-def]
     return tl.floor(x * scale + 0.5) * unit
 
 
-WORDS = Vocabulary(
+OPS = OpSet(
     inlined=jit,
     constant=constant,
     number=constant,
@@ -91,4 +91,4 @@ WORDS = Vocabulary(
 #: Of every kernel. Products and sums must stay apart: contracted, spikes at the threshold would differ.
 OPTIONS: dict[str, Any] = {} if is_interpreted() else {"enable_fp_fusion": False}
 
-__all__ = ["OPTIONS", "WORDS", "constant", "is_interpreted", "jit"]
+__all__ = ["OPS", "OPTIONS", "constant", "is_interpreted", "jit"]

@@ -19,16 +19,16 @@ from torch import Tensor
 from izhi.kernels.cuda import events, recurrence
 from izhi.kernels.cuda.events import currents_of
 from izhi.kernels.cuda.lanes import COEFFICIENTS, states_of
-from izhi.kernels.cuda.scalars import OPTIONS, WORDS, constant, jit
-from izhi.kernels.deferred import dense
+from izhi.kernels.cuda.scalars import OPS, OPTIONS, constant, jit
 from izhi.kernels.dynamics import dynamics
 from izhi.kernels.events import WORD
+from izhi.kernels.lazy import dense
 from izhi.kernels.plan import Call, Constants, LayerCall, LayerGradients, LayerKernels, Plan
 
 
 @cache
 def _forward(plan: Plan) -> Any:
-    arrive, _, advance, _ = dynamics(plan, WORDS)
+    apply_synapse, _, step, _ = dynamics(plan, OPS)
     collect, _, _ = COEFFICIENTS[plan.rows]
     load, store = states_of(plan)
     filtered, biased, states = constant(plan.filtered), constant(plan.biased), constant(plan.states)
@@ -71,8 +71,8 @@ def _forward(plan: Plan) -> Any:
                 current = tl.load(currents + (begin + k) * lanes + lane, mask).to(tl.float32)
                 g = tl.zeros_like(current)
                 if filtered:
-                    a, b, current, g = arrive(current, g, a, b, s)
-                v, u, spike = advance(v, u, current, g, bias_of, q, s)
+                    a, b, current, g = apply_synapse(current, g, a, b, s)
+                v, u, spike = step(v, u, current, g, bias_of, q, s)
                 word = word | (spike.to(tl.int32) << k)
             tl.store(fired + (sample * chunks + c) * neurons + neuron, word, mask)
             tl.debug_barrier()
@@ -103,7 +103,7 @@ def forward(plan: Plan, call: LayerCall, state: Tensor, keep: bool) -> tuple[Ten
 
 def backward(
     plan: Plan, call: LayerCall, currents: Tensor, kept: Tensor, grad_spikes: Tensor, grad_last: Tensor | None,
-    wants_first: bool, hands_down: bool,
+    wants_first: bool, needs_input_grad: bool,
 ) -> LayerGradients:  # fmt: skip
     """Gradients of everything that went in, but for the spikes."""
     steps, neurons = call.events.steps, len(call.weight)
@@ -117,7 +117,7 @@ def backward(
         g.state if wants_first else None,
         None if g.bias is None else g.bias.view(-1, neurons).sum(0),
         g.coefficients,
-        of_currents if hands_down else None,
+        of_currents if needs_input_grad else None,
     )
 
 

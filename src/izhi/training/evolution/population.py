@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError, shown
-from izhi.kernels import Drive, Spikes, product
+from izhi.kernels import Spikes, SynapticInput, product
 from izhi.network.connections import Linear
 from izhi.network.layers import Layer, Network
 from izhi.neurons import Neuron
@@ -158,7 +158,7 @@ class Population:
                 name: values[f"{place}.neuron.learned.{name}"].view(members, -1) for name in layer.neuron.learned
             }
             neuron = _side_by_side(layer.neuron, learned, members, width)
-            fired, _ = neuron(Drive(current.flatten(2)))
+            fired, _ = neuron(SynapticInput(current.flatten(2)))
             out = fired.view(*current.shape)
         if self.network.readout is None:
             return out

@@ -1,4 +1,4 @@
-"""What stands once for all kernels: formulas in words, the order of constants, the direction of imports."""
+"""What stands once for all kernels: formulas in ops, the order of constants, the direction of imports."""
 
 import ast
 import importlib.util
@@ -13,8 +13,8 @@ import torch
 
 from izhi.kernels import cpu, reference
 from izhi.kernels.cpu import recurrence, scalars
+from izhi.kernels.ops import Surrogate, field_indices
 from izhi.kernels.plan import Constants, Formats
-from izhi.kernels.vocabulary import Surrogate, places
 from izhi.neurons import surrogate as ours
 
 SURROGATES = [
@@ -30,7 +30,7 @@ SURROGATES = [
 
 @pytest.mark.parametrize("surrogate", SURROGATES, ids=lambda s: type(s).__name__)
 def test_a_compiled_formula_equals_the_derivative_in_torch(surrogate):
-    formula = surrogate.formula(scalars.WORDS)
+    formula = surrogate.formula(scalars.OPS)
 
     @numba.njit
     def each(x, first, second, out):
@@ -50,8 +50,8 @@ def test_surrogates_are_all_here_and_known_to_kernels():
 
 
 def test_places_are_those_of_the_fields():
-    for words in (reference.WORDS, scalars.WORDS):
-        assert tuple(places(Constants, words)) == tuple(range(len(Constants._fields)))
+    for ops in (reference.OPS, scalars.OPS):
+        assert tuple(field_indices(Constants, ops)) == tuple(range(len(Constants._fields)))
 
 
 def test_the_cpu_kernels_read_every_constant_in_order():

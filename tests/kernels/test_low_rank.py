@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from izhi.kernels import packed, product
 from izhi.kernels.cpu import events
-from izhi.kernels.factored import Factored
+from izhi.kernels.low_rank import LowRankGradient
 from izhi.network import Layer, Network
 from izhi.network.connections import AxonalDelay, Linear
 from izhi.neurons import LIF, Izhikevich
@@ -17,12 +17,12 @@ from izhi.neurons import LIF, Izhikevich
 
 def test_it_is_its_product() -> None:
     g, weight = torch.randn(3, 4, 5), torch.randn(5, 6)
-    found, expected = Factored(g, weight), g @ weight
+    found, expected = LowRankGradient(g, weight), g @ weight
     assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
     assert torch.equal(found + 1, expected + 1)
     assert torch.equal(found.flatten(1) * 2, expected.flatten(1) * 2)
     viewed = found.view(3, 4, 2, 3)
-    assert isinstance(viewed, Factored)
+    assert isinstance(viewed, LowRankGradient)
     assert torch.equal(viewed.sum(-1), expected.view(3, 4, 2, 3).sum(-1))
     assert torch.equal(found.view(12, 6).sum(1), expected.view(12, 6).sum(1))
     with pytest.raises(RuntimeError, match="deferred and has no memory"):

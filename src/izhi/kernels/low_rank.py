@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from izhi.kernels.deferred import Deferred
+from izhi.kernels.lazy import LazyTensor
 
 
-class Factored(Deferred):
+class LowRankGradient(LazyTensor):
     """g·W: g (T, B, O), W (O, I) → (T, B, *features).
 
     Attributes:
@@ -21,8 +21,8 @@ class Factored(Deferred):
     factors: tuple[Tensor, Tensor]
 
     @staticmethod
-    def __new__(cls, g: Tensor, weight: Tensor, shape: tuple[int, ...] | None = None) -> Factored:
-        found: Factored = cls.of_shape(shape or (*g.shape[:-1], weight.shape[1]), g.dtype, g.device)
+    def __new__(cls, g: Tensor, weight: Tensor, shape: tuple[int, ...] | None = None) -> LowRankGradient:
+        found: LowRankGradient = cls.of_shape(shape or (*g.shape[:-1], weight.shape[1]), g.dtype, g.device)
         found.factors = g, weight
         return found
 
@@ -31,8 +31,8 @@ class Factored(Deferred):
         g, weight = self.factors
         return (g @ weight).view(self.shape)
 
-    def viewed(self, shape: tuple[int, ...]) -> Factored:
-        return Factored(*self.factors, shape)
+    def viewed(self, shape: tuple[int, ...]) -> LowRankGradient:
+        return LowRankGradient(*self.factors, shape)
 
 
-__all__ = ["Factored"]
+__all__ = ["LowRankGradient"]

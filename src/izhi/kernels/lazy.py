@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 
-class Deferred(Tensor):
+class LazyTensor(Tensor):
     """A tensor that knows how to make its numbers, which any operation of torch makes it do.
 
     What changes it in place makes it keep them, and whatever shares its memory with it: these are ``_Kept`` from then
     on. Before a kernel takes more than numbers from one, ``unchanged`` asks whether a view of it was changed.
     """
 
-    _whole: Deferred | None = None
+    _whole: LazyTensor | None = None
     """What it is a view of."""
 
     @classmethod
@@ -60,7 +60,7 @@ class Deferred(Tensor):
         own: Any = super() if self.requires_grad else dense(self)
         return own.__deepcopy__(memo)
 
-    def _part_of(self, whole: Deferred) -> Deferred:
+    def _part_of(self, whole: LazyTensor) -> LazyTensor:
         """The same as a view of another one."""
         self._whole = whole
         whole.__dict__.setdefault("_views", []).append(weakref.ref(self))
@@ -109,7 +109,7 @@ class Deferred(Tensor):
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        own = unchanged(args[0]) if args and isinstance(args[0], Deferred) else None
+        own = unchanged(args[0]) if args and isinstance(args[0], LazyTensor) else None
         if own is not None and func is torch.ops.aten.view.default and args[1][:2] == [*own.shape[:2]]:
             return _as_part(own.viewed(tuple(args[1])), own)
         if own is not None and func is torch.ops.aten.detach.default:
@@ -120,7 +120,7 @@ class Deferred(Tensor):
             return own.converted(args[1])
         if own is not None and func is torch.ops.aten.select.int and args[1] == 0:
             return _Step(own, args[2])
-        written = [x for x in _written(func, args, kwargs or {}) if isinstance(x, Deferred)]
+        written = [x for x in _written(func, args, kwargs or {}) if isinstance(x, LazyTensor)]
         for x in written:
             x._keep()
         if own is not None and _is_view(func):
@@ -129,8 +129,8 @@ class Deferred(Tensor):
         return written[0] if len(written) == 1 and isinstance(found, Tensor) else found
 
 
-def _as_part(view: Tensor, whole: Deferred) -> Tensor:
-    return view._part_of(whole) if isinstance(view, Deferred) else view
+def _as_part(view: Tensor, whole: LazyTensor) -> Tensor:
+    return view._part_of(whole) if isinstance(view, LazyTensor) else view
 
 
 def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
@@ -145,7 +145,7 @@ def _is_view(func: Any) -> bool:
     return any(x.alias_info is not None and not x.alias_info.is_write for x in func._schema.returns)
 
 
-class _Kept(Deferred):
+class _Kept(LazyTensor):
     """One whose numbers are there."""
 
     numbers: Tensor
@@ -154,13 +154,13 @@ class _Kept(Deferred):
         return self.numbers
 
 
-class _Step(Deferred):
+class _Step(LazyTensor):
     """One step of what is deferred."""
 
     step: int
 
     @staticmethod
-    def __new__(cls, whole: Deferred, step: int) -> _Step:
+    def __new__(cls, whole: LazyTensor, step: int) -> _Step:
         found: _Step = cls.of_shape(tuple(whole.shape[1:]), whole.dtype, whole.device)
         found.step = step
         found._part_of(whole)
@@ -175,7 +175,7 @@ class _Step(Deferred):
 
 def dense(x: Any) -> Any:
     """The numbers of what is deferred; anything else as it is."""
-    if not isinstance(x, Deferred):
+    if not isinstance(x, LazyTensor):
         return x
     shown = x.__dict__.get("_shown")
     return x.dense() if shown is None else shown[0]
@@ -183,7 +183,7 @@ def dense(x: Any) -> Any:
 
 def unchanged(x: Any) -> Any:
     """The same; no longer of its own kind if its numbers were changed through a view."""
-    shown = x.__dict__.get("_shown") if isinstance(x, Deferred) else None
+    shown = x.__dict__.get("_shown") if isinstance(x, LazyTensor) else None
     if shown is not None and x._version != shown[1]:
         x._keep()
     return x
@@ -200,9 +200,9 @@ class _Dense(torch.autograd.Function):
         return g
 
 
-def settled(x: Tensor) -> Tensor:
+def materialize(x: Tensor) -> Tensor:
     """The numbers of what is deferred, differentiable, which operations of torch then keep for the way back."""
-    return _Dense.apply(x) if isinstance(x, Deferred) else x  # type: ignore[no-untyped-call]
+    return _Dense.apply(x) if isinstance(x, LazyTensor) else x  # type: ignore[no-untyped-call]
 
 
-__all__ = ["Deferred", "dense", "settled", "unchanged"]
+__all__ = ["LazyTensor", "dense", "materialize", "unchanged"]

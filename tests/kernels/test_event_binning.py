@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from izhi.errors import ShapeError
-from izhi.kernels import frames
+from izhi.kernels import bin_events
 
 NEGATIVE, LARGE = -(2**31), 2**31 - 1
 
@@ -15,7 +15,7 @@ def binned(units, times=None, offsets=(0, 4), rate=1e-3, counted=True):
     units = torch.tensor(units, dtype=torch.int32)
     times = torch.arange(len(units), dtype=torch.int32) if times is None else torch.tensor(times, dtype=torch.int32)
     batch = len(offsets) - 1
-    return frames(
+    return bin_events(
         times, units, torch.tensor(offsets), (2, 3, 4), 5, torch.full((batch,), rate, dtype=torch.float64),
         torch.zeros(batch, 2, dtype=torch.int64), torch.zeros(batch, dtype=torch.int32), 0.0, 1, counted,
     )  # fmt: skip

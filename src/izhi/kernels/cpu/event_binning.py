@@ -22,7 +22,7 @@ from izhi.kernels.cpu.parallel import (
 from izhi.kernels.cpu.rate import mix
 from izhi.kernels.cpu.scalars import f32
 from izhi.kernels.events import WORD
-from izhi.kernels.vocabulary import Value
+from izhi.kernels.ops import Value
 
 _u32 = np.uint32
 
@@ -38,12 +38,12 @@ def _add_one(out: Value, t: Value, b: Value, unit: Value) -> None:
 
 
 @cache
-def _frames(counted: bool) -> Kernel:
+def _binning(counted: bool) -> Kernel:
     """Into counts, or into single bits."""
     add, element = (_add_one, f32) if counted else (_add_bit, _u32)
 
     @compile_kernel
-    def bin_events(data):  # type: ignore[no-untyped-def]
+    def binning(data):  # type: ignore[no-untyped-def]
         steps, batch, events, features = four_numbers(data)
         height, width, pool = number(data, 4), number(data, 5), number(data, 6)
         times = array(data, 7, events, np.int32)
@@ -71,10 +71,10 @@ def _frames(counted: bool) -> Kernel:
                 if inside and np.uint64(mix(_u32(_u32(k - begin) ^ key))) >= limit:
                     add(out, t, b, (polarity * rows + y // pool) * columns + x // pool)
 
-    return bin_events
+    return binning
 
 
-def frames(
+def bin_events(
     times: Tensor, units: Tensor, offsets: Tensor, shape: tuple[int, int, int], steps: int,
     per_microsecond: Tensor, shifts: Tensor, keys: Tensor, dropped: float, pool: int, counted: bool,
 ) -> Tensor:  # fmt: skip
@@ -106,7 +106,7 @@ def frames(
     else:
         out = torch.zeros(batch, -(-steps // WORD), features, dtype=torch.int32)
     launch(
-        _frames(counted), steps, batch, len(times), features, height, width, pool, times, units,
+        _binning(counted), steps, batch, len(times), features, height, width, pool, times, units,
         offsets, per_microsecond, shifts, keys, torch.tensor([dropped], dtype=torch.float64), out,
         polarities, pieces=batch,
     )  # fmt: skip

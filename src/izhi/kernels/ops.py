@@ -1,18 +1,18 @@
-"""The words in which formulas are written once, for torch and for every kernel compiler."""
+"""The ops in which formulas are written once, for torch and for every kernel compiler."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-#: A function of numbers, or of tensors, in the words of a vocabulary.
+#: A function of numbers, or of tensors, in the ops of a vocabulary.
 #: What a kernel compiler computes with: a number, vector or pointer, in types of its own.
 Value: TypeAlias = Any
 Scalar: TypeAlias = Callable[..., Value]
 
 
-class Vocabulary(NamedTuple):
-    """The words of torch, or of a kernel compiler.
+class OpSet(NamedTuple):
+    """The ops of torch, or of a kernel compiler.
 
     Attributes:
         inlined: decorator of functions that kernels call.
@@ -48,11 +48,11 @@ class Surrogate(Protocol):
         """The two constants of the formula."""
 
     @staticmethod
-    def formula(words: Vocabulary) -> Scalar:
+    def formula(ops: OpSet) -> Scalar:
         """The derivative of the spike, (x, first constant, second constant) → value."""
 
 
-def places(fields: type[tuple[Value, ...]], words: Vocabulary) -> Value:
+def field_indices(fields: type[tuple[Value, ...]], ops: OpSet) -> Value:
     """The place of each field of a NamedTuple, by name, known to the compiler."""
     names = fields._fields  # type: ignore[attr-defined]
-    return fields(*(words.constant(k) for k in range(len(names))))
+    return fields(*(ops.constant(k) for k in range(len(names))))

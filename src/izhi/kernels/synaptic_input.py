@@ -146,7 +146,7 @@ class Synapse(NamedTuple):
     grid: Grid | None = None
 
 
-class Drive(NamedTuple):
+class SynapticInput(NamedTuple):
     """What a connection gives a neuron: I(v) = current + bias − conductance·v.
 
     Attributes:
@@ -168,7 +168,7 @@ class Drive(NamedTuple):
     feedback: Tensor | None = None
     gain: Tensor | None = None
 
-    def step(self, t: int) -> Drive:
+    def step(self, t: int) -> SynapticInput:
         """The drive of step t alone."""
         g = None if self.conductance is None else self.conductance[t]
         return self._replace(current=self.current[t], conductance=g)
