@@ -172,7 +172,7 @@ def test_what_is_taken_over_goes_on_to_integers_spike_for_spike(name):
     x = (torch.rand(30, 8, 20) < 0.3).float()
     whole = quantized(found, 4, formats(found, x, 16)).eval()
     with torch.no_grad():
-        wanted = whole(x)
+        wanted = whole.record(x)
     out = fixed.run(in_integers(whole), x.numpy().astype("uint8"))
     for a, b in zip(wanted.spikes, out.spikes, strict=True):
         assert (a.numpy() == b).all()

@@ -37,7 +37,7 @@ def run(network, x):
         if isinstance(module, (izhi.LIF, izhi.Izhikevich)):
             module.kernel = "reference"
     with torch.no_grad():
-        return network.eval()(x)
+        return network.eval().record(x)
 
 
 def there_and_back(network, inputs, tmp_path, **options):

@@ -59,7 +59,7 @@ def test_a_tiny_network_is_counted_as_by_hand():
     hidden = with_weights(Linear(2, 3), [[9.0, 0], [0.0, 0.1], [0.001, 0]], [0.0, 0, 0])
     readout = with_weights(Linear(3, 2), [[1.0, 1, 0], [0, 1, 1]], [0.5, 0.5])
     network = Network([Layer(hidden, LIF(beta=0.5, reset="zero"))], readout)
-    fired = network(SPIKES).spikes[0][:, 0]
+    fired = network.record(SPIKES).spikes[0][:, 0]
     found = count(run_of(network, SPIKES))
     layer, last = found.layers
     assert layer.acs == 2 * 2 + 1 * 1  # two spikes of input 0, one of input 1
@@ -96,7 +96,7 @@ def test_feedback_counts_the_layers_own_spikes_a_step_later():
     with torch.no_grad():
         connection.feedback.weight.copy_(torch.tensor([[0.0, 1e-6], [0.0, 1e-6]]))
     network = Network([Layer(connection, LIF(beta=0.5, reset="zero"))])
-    assert network(SPIKES).spikes[0][:, 0].tolist() == [[1, 1], [1, 1], [0, 0]]
+    assert network.record(SPIKES).spikes[0][:, 0].tolist() == [[1, 1], [1, 1], [0, 0]]
     found = count(run_of(network, SPIKES)).layers[0]
     # Input 0 twice to both; neuron 1 fires twice, and goes to both.
     assert found.acs == 2 * 2 + 2 * 2

@@ -8,7 +8,8 @@ from izhi import LIF, Izhikevich, cli
 from izhi.errors import DivergenceError, SettingError, ShapeError
 from izhi.kernels import PackedSpikes, delayed, delayed_product, product
 from izhi.network.connections import AxonalDelay, ConductanceSynapse, Linear, SynapticDelay
-from izhi.network.layers import Layer, Network
+from izhi.network.layers import Layer
+from izhi.network.network import Network
 
 
 def spikes_of(*shape, density=0.3, seed=0):

@@ -6,7 +6,7 @@ from hypothesis import given, settings, strategies as st
 from torch import nn
 
 from izhi.kernels import pool
-from izhi.network.layers import each_step
+from izhi.network.sequence import each_step
 
 SIZES = st.integers(1, 9)
 

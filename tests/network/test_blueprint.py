@@ -40,7 +40,7 @@ def test_a_network_of_tables_is_the_network(name):
     found.load_state_dict(network.state_dict())
     x = (torch.rand(12, 3, 20) < 0.4).float()
     with torch.no_grad():
-        one, other = network(x), found(x)
+        one, other = network.record(x), found.record(x)
     assert all(torch.equal(a, b) for a, b in zip(one.spikes, other.spikes, strict=True))
     assert torch.equal(one.output, other.output)
     assert numbers(tables) == sum(x.numel() for x in network.parameters())

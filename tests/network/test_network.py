@@ -4,13 +4,22 @@ import pytest
 import torch
 
 from izhi import LIF, IzhiError, Izhikevich
+from izhi.errors import SettingError
 from izhi.network.connections import (
     ConductanceSynapse,
     Connection,
     ExponentialSynapse,
     Linear,
 )
-from izhi.network.layers import Layer, Network
+from izhi.network.layers import Layer
+from izhi.network.network import Network
+
+
+def tensors(state):
+    """Every tensor of a state."""
+    if isinstance(state, torch.Tensor):
+        return [state]
+    return [x for part in state for x in tensors(part)] if isinstance(state, (tuple, list)) else []
 
 
 def make(keep_every=None, readout=True):
@@ -31,7 +40,7 @@ def test_keeping_every_kth_state_changes_no_number(keep_every, readout):
     spikes = (torch.rand(60, 4, 8) < 0.4).float()
     results = []
     for network in (make(readout=readout), make(keep_every, readout)):
-        out = network(spikes)
+        out = network.record(spikes)
         out.output.square().sum().backward()
         results.append((out, [p.grad for p in network.parameters() if p.requires_grad]))
     (whole, grads), (parts, other) = results
@@ -58,7 +67,7 @@ def test_keeping_every_kth_state_saves_memory():
             return x
 
         with torch.autograd.graph.saved_tensors_hooks(count, lambda x: x):
-            network(spikes, record=False)
+            network(spikes)
         return sum(sizes.values())
 
     assert kept(10, 400) < 0.2 * kept(None, 400)
@@ -72,8 +81,36 @@ def test_state_carries_on():
     torch.testing.assert_close(torch.cat([first.output, second.output]), whole.output)
 
 
-def test_without_recording_there_are_no_spikes():
-    assert make()(torch.zeros(5, 2, 8), record=False).spikes == []
+def test_a_call_returns_output_and_state_and_recording_is_a_method_of_its_own():
+    network, x = make(), torch.zeros(5, 2, 8)
+    output, state = network(x)
+    recording = network.record(x, state)
+    assert recording._fields == ("output", "state", "spikes")
+    assert [s.shape for s in recording.spikes] == [(5, 2, 12), (5, 2, 10), (5, 2, 10)]
+    assert torch.equal(output, network(x).output)
+    with pytest.raises(AttributeError, match="network.record"):
+        _ = network(x).spikes
+    with pytest.raises(SettingError, match="use network.record"):
+        network(x, record=True)
+    with pytest.raises(SettingError, match=r"state is \[None.*expected a NetworkState"):
+        network(x, [None, None, None])
+
+
+@pytest.mark.parametrize("readout", [True, False])
+def test_a_state_is_cut_from_the_graph_and_moved(readout):
+    network, x = make(readout=readout), (torch.rand(6, 3, 8) < 0.4).float()
+    state = network(x).state
+    assert any(tensor.requires_grad for tensor in tensors(state))
+    assert not any(tensor.requires_grad for tensor in tensors(state.detach()))
+    assert type(state.detach()) is type(state)
+    for one, other in zip(tensors(state.detach()), tensors(state), strict=True):
+        assert torch.equal(one, other)
+    assert {tensor.dtype for tensor in tensors(state.to(torch.float64))} == {torch.float64}
+    assert {tensor.device.type for tensor in tensors(state.to("meta"))} == {"meta"}
+    own = state.layers[0]
+    own = own.neuron if hasattr(own, "neuron") else own
+    assert not own.detach().v.requires_grad
+    assert own.to("meta").v.device.type == "meta"
 
 
 def test_bad_networks():

@@ -19,7 +19,7 @@ from izhi.network.connections import (
     Linear,
     SynapticDelay,
 )
-from izhi.network.layers import watched
+from izhi.network.traversal import run_with_hooks
 from izhi.training.checkpoint import load_weights
 
 
@@ -60,7 +60,7 @@ def test_a_convolution_is_that_of_torch_in_every_step():
 
 
 def test_spikes_of_every_layer_and_gradients_of_every_weight(network):
-    out = network(spikes_of(9, 3, 144))
+    out = network.record(spikes_of(9, 3, 144))
     assert [tuple(x.shape[2:]) for x in out.spikes] == [(8, 12, 12), (8, 6, 6), (8, 6, 6), (10,)]
     assert network.neurons(144) == [1152, 288, 288, 10]
     assert all(x.sum() > 0 for x in out.spikes)
@@ -179,7 +179,7 @@ def test_whoever_watches_sees_what_drives_each_layer(network):
     x, seen = spikes_of(9, 2, 144), []
     network(x)
     network.eval()
-    output = watched(network, x, lambda layer, drive, spikes: seen.append((layer, drive, spikes)))
+    output = run_with_hooks(network, x, lambda layer, drive, spikes: seen.append((layer, drive, spikes)))
     assert torch.equal(output, network(x).output)
     assert [layer for layer, _, _ in seen] == network.spiking
     for layer, drive, spikes in seen:
@@ -190,7 +190,7 @@ def test_dropout_silences_the_same_neurons_in_every_step():
     network = make(dropout=0.5)
     seen = []
     network.layers[2].register_forward_hook(lambda module, given, out: seen.append(given[0]))
-    out = network(torch.ones(12, 2, 144))
+    out = network.record(torch.ones(12, 2, 144))
     heard, fired = seen[0].view(12, 2, -1), out.spikes[0].flatten(2)
     kept = (heard.amax(0) > 0)[fired.amax(0) > 0].float().mean()
     assert 0.4 < kept < 0.6

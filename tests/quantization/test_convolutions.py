@@ -83,7 +83,7 @@ def test_torch_and_integers_agree_on_every_spike(make, options, neuron, bits, tm
     network, x = whole(make, neuron, bits, **options)
     integers = in_integers(network)
     with torch.no_grad():
-        wanted = network(x)
+        wanted = network.record(x)
     inputs = x.numpy().astype(np.uint8)
     outcome, quick = fixed.run(integers, inputs), fast.run(integers, inputs)
     assert [layer.outputs for layer in integers.layers] == [s[0, 0].numel() for s in wanted.spikes]
@@ -115,7 +115,7 @@ def test_values_come_in_as_whole_numbers(make, options, neuron):
     found = quantized(network, 4, formats(network, values, 16), levels=levels).eval()
     integers = in_integers(found)
     with torch.no_grad():
-        wanted = found(values)
+        wanted = found.record(values)
     inputs = in_whole_numbers(values.numpy(), {"encoding": "constant", "levels": levels})
     assert inputs.max() > 90
     for one, two, three in zip(
@@ -131,7 +131,7 @@ def test_rounding_changes_little_of_what_values_do():
     network = Network([Layer(Linear(30, 20), LIF(threshold=0.2))], Linear(20, 3)).eval()
     values = torch.rand(50, 30).expand(15, -1, -1)
     found = quantized(network, 8, formats(network, values, 16), per_neuron=True, levels=255).eval()
-    one, other = network(values).spikes[0], found(values).spikes[0]
+    one, other = network.record(values).spikes[0], found.record(values).spikes[0]
     assert one.mean() > 0.1
     assert (one != other).float().mean() < 0.02
 
@@ -176,7 +176,7 @@ def test_torch_integers_and_the_core_agree(neuron):
     device.load(IntegerArtifact(integers, 15, tuple("abc")))
     out = device.run(spikes, sends_spikes=True)
     with torch.no_grad():
-        expected = network(x)
+        expected = network.record(x)
     for found, wanted in zip(out.spikes, expected.spikes, strict=True):
         assert np.array_equal(found, wanted.flatten(2).numpy())
         assert found.any()

@@ -87,7 +87,7 @@ def test_in_evaluation_it_is_the_integer_model(settings, bits, width, per_neuron
     formats = quantization.formats(network, spikes, width)
     rounded = quantization.quantized(network, bits, formats, per_neuron=per_neuron).eval()
     with torch.no_grad():
-        out = rounded(spikes)
+        out = rounded.record(spikes)
     whole = quantization.in_integers(rounded)
     found = fast.run(whole, spikes.numpy().astype(np.uint8))
     for a, b in zip(found.spikes, out.spikes, strict=True):
@@ -110,7 +110,7 @@ def test_a_network_of_16_bits_does_nearly_what_the_float_network_does():
     network, spikes = network_of(neuron="normalized", readout="current"), digits(200)
     rounded = quantization.quantized(network, 8, quantization.formats(network, spikes, 16)).eval()
     with torch.no_grad():
-        a, b = network(spikes), rounded(spikes)
+        a, b = network.record(spikes), rounded.record(spikes)
     assert (a.spikes[0] != b.spikes[0]).float().mean() < 0.03
     assert (a.output.sum(0).argmax(-1) == b.output.sum(0).argmax(-1)).float().mean() > 0.85
 
@@ -118,9 +118,9 @@ def test_a_network_of_16_bits_does_nearly_what_the_float_network_does():
 def test_only_weights_or_only_states_can_be_rounded():
     network, spikes = network_of(neuron="normalized"), digits()
     formats = quantization.formats(network, spikes, 16)
-    states = quantization.quantized(network, None, formats)(spikes).spikes[0]
-    weights = quantization.quantized(network, 8, None)(spikes).spikes[0]
-    float_spikes = network(spikes).spikes[0]
+    states = quantization.quantized(network, None, formats).record(spikes).spikes[0]
+    weights = quantization.quantized(network, 8, None).record(spikes).spikes[0]
+    float_spikes = network.record(spikes).spikes[0]
     for found in (states, weights):
         assert 0 < (found != float_spikes).float().mean() < 0.05
 
@@ -204,7 +204,7 @@ def test_delays_that_an_optimiser_carried_too_far_are_those_that_act():
     rounded = quantization.quantized(network, 4, quantization.formats(network, spikes, 12)).eval()
     with torch.no_grad():
         rounded.layers[0].delay.steps[:2] = torch.tensor([-0.7, 6.2])
-        out = rounded(spikes)
+        out = rounded.record(spikes)
     whole = quantization.in_integers(rounded)
     assert whole.layers[0].delay[:2].tolist() == [0, 5]
     found = fast.run(whole, spikes.numpy().astype(np.uint8))
@@ -411,7 +411,7 @@ def test_the_artifact_is_the_network_on_every_spike(float_run, tmp_path):
     spikes = builds.encoder(e, d)(values, 9)
     spikes = spikes if isinstance(spikes, torch.Tensor) else spikes.dense()
     with torch.no_grad():
-        out = network.eval()(spikes.float())
+        out = network.eval().record(spikes.float())
     whole = fixed.run(loaded.network, spikes.numpy().astype(np.uint8))
     for a, b in zip(whole.spikes, out.spikes, strict=True):
         assert np.array_equal(a, b.numpy())

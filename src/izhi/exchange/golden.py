@@ -59,7 +59,7 @@ def golden(network: Network, spikes: Tensor, path: str | Path, *, dt: float = co
     was_training = network.training
     network.eval()
     with torch.no_grad():
-        out = network(spikes)
+        out = network.record(spikes)
     network.train(was_training)
     places = [number for number, x in enumerate(network.layers, start=1) if isinstance(x, Layer)]
     tensors = {
@@ -105,7 +105,7 @@ def check(
     if "input" not in wanted or "output" not in wanted:
         raise ExchangeError(f"{place} has no data of the nodes input and output, expected golden spikes of {path}")
     with torch.no_grad():
-        out = network(torch.from_numpy(wanted.pop("input").astype(np.float32)).transpose(0, 1).contiguous())
+        out = network.record(torch.from_numpy(wanted.pop("input").astype(np.float32)).transpose(0, 1).contiguous())
     found = {**_by_node(plain, out.spikes), "output": out.output}
     agreements = []
     for node, own in found.items():

@@ -17,7 +17,7 @@ from izhi.exchange.graph import Graph, Node
 from izhi.exchange.row import Row, check_size
 from izhi.exchange.way import way
 from izhi.network import Network
-from izhi.network.layers import with_shapes
+from izhi.network.traversal import with_shapes
 
 
 def network(

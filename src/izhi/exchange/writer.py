@@ -21,8 +21,8 @@ from izhi.kernels import ValueLIFCoefficients
 from izhi.kernels.delay import whole_steps
 from izhi.network import Layer, Network
 from izhi.network.connections import AxonalDelay, ConductanceSynapse, Connection, ExponentialSynapse
-from izhi.network.layers import shape_of_inputs, with_shapes
 from izhi.network.normalization import folded
+from izhi.network.traversal import shape_of_inputs, with_shapes
 from izhi.neurons import LIF, Izhikevich
 from izhi.version import __version__
 

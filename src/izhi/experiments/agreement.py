@@ -30,7 +30,7 @@ def reference(trained: Trained) -> Reference:
         elif coding.is_graded:
             arriving = arriving / coding.levels
         with torch.no_grad():
-            out = network(arriving)
+            out = network.record(arriving)
         fired = [(spikes > 0).flatten(2).numpy().astype(np.uint8) for spikes in out.spikes]
         return Outcome(loss.scores(out.output).double().numpy(), fired)
 

@@ -23,7 +23,8 @@ from izhi.hardware.artifact import IPArtifact
 from izhi.hardware.ip import STEPS, Network
 from izhi.hardware.ip.network import Floats
 from izhi.network.connections import Linear
-from izhi.network.layers import Layer, Network as TrainedNetwork
+from izhi.network.layers import Layer
+from izhi.network.network import Network as TrainedNetwork
 from izhi.neurons.neuron import DYNAMICS
 from izhi.seeds import Purpose, derive_seed
 from izhi.spec import preset

@@ -22,7 +22,7 @@ from izhi.experiments.plots import COLOURS
 from izhi.experiments.trained import Trained
 from izhi.kernels import Spikes, SynapticInput
 from izhi.network import Layer, Network
-from izhi.network.layers import watched
+from izhi.network.traversal import run_with_hooks
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import LOSSES
 
@@ -117,7 +117,7 @@ def _trace_layers(network: Network, spikes: Spikes) -> tuple[list[LayerTrace], T
             )
         )  # fmt: skip
 
-    return traces, watched(network, spikes, record)
+    return traces, run_with_hooks(network, spikes, record)
 
 
 def condensed(spikes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,9 +13,11 @@ from torch import nn
 from izhi.errors import IzhiError, SettingError, shown, unknown
 from izhi.network.connections import Connection, Conv1d, Conv2d, Linear
 from izhi.network.delays import AxonalDelay, Delay, SynapticDelay
-from izhi.network.layers import Layer, Network, shape_of_inputs, with_shapes
+from izhi.network.layers import Layer
+from izhi.network.network import Network
 from izhi.network.normalization import BatchNorm
 from izhi.network.synapses import ConductanceSynapse, ExponentialSynapse
+from izhi.network.traversal import shape_of_inputs, with_shapes
 from izhi.neurons import LIF, Izhikevich
 from izhi.neurons.surrogate import SURROGATES, ClosedForm
 from izhi.spec import IzhikevichParameters

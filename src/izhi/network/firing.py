@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from izhi.network.layers import Network
+from izhi.network.network import Network
 from izhi.neurons import Izhikevich
 
 #: The step of current that tells classes apart, by unit of v, and how long it lasts, in ms.

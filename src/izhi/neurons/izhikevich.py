@@ -15,6 +15,7 @@ from izhi.kernels import Coefficients, IzhikevichSettings, Memory, SynapticInput
 from izhi.kernels.reference import izhikevich_step
 from izhi.neurons.mixture import Mixture
 from izhi.neurons.neuron import NeuronLayer, at_rest, hold, names_in
+from izhi.neurons.state import Target, detached, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised
 from izhi.spec.parameters import COEFFICIENTS, LEARNABLE, ORDERS, IzhikevichParameters
 from izhi.spec.presets import preset
@@ -26,6 +27,14 @@ class IzhikevichState(NamedTuple):
     v: Tensor
     u: Tensor
     memory: Memory = Memory()
+
+    def detach(self) -> IzhikevichState:
+        """The same state without its history, see ``izhi.neurons.state.detached``."""
+        return detached(self)
+
+    def to(self, target: Target) -> IzhikevichState:
+        """The same state on another device or in another dtype."""
+        return moved(self, target)
 
 
 class Izhikevich(NeuronLayer[IzhikevichState]):

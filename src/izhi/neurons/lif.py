@@ -13,6 +13,7 @@ from izhi.errors import SettingError, unknown
 from izhi.kernels import LIFCoefficients, LIFSettings, Memory, SynapticInput, ValueLIFCoefficients
 from izhi.kernels.reference import lif_step
 from izhi.neurons.neuron import NeuronLayer, at_rest, hold, let_through, names_in
+from izhi.neurons.state import Target, detached, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised
 from izhi.spec import ResetMode
 
@@ -24,6 +25,14 @@ class LIFState(NamedTuple):
 
     v: Tensor
     memory: Memory = Memory()
+
+    def detach(self) -> LIFState:
+        """The same state without its history, see ``izhi.neurons.state.detached``."""
+        return detached(self)
+
+    def to(self, target: Target) -> LIFState:
+        """The same state on another device or in another dtype."""
+        return moved(self, target)
 
 
 class LIF(NeuronLayer[LIFState]):

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from izhi.hardware.fixed import FixedPoint
 from izhi.kernels import Spikes, SynapticInput, ValueLIFCoefficients
-from izhi.network.layers import Layer, Network, walk
+from izhi.network.layers import Layer
+from izhi.network.network import Network
+from izhi.network.traversal import walk
 from izhi.neurons import Neuron, NeuronState
 from izhi.quantization.neurons import StateFormats, quantized_neuron
 

@@ -15,8 +15,11 @@ from izhi.hardware.fixed.arithmetic import Integers
 from izhi.kernels import Spikes
 from izhi.kernels.delay import whole_steps
 from izhi.network.delays import SynapticDelay
-from izhi.network.layers import Layer, Network, each_step, shape_of_inputs
+from izhi.network.layers import Layer
+from izhi.network.network import Network
 from izhi.network.normalization import folded
+from izhi.network.sequence import each_step
+from izhi.network.traversal import shape_of_inputs
 from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
 from izhi.quantization.neurons import (
     QuantizedIzhikevich,

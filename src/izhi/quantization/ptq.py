@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from izhi.kernels import Spikes, SynapticInput
-from izhi.network.layers import Layer, Network, walk
+from izhi.network.layers import Layer
+from izhi.network.network import Network
+from izhi.network.traversal import walk
 
 
 def _mean_current(drive: SynapticInput) -> Tensor:

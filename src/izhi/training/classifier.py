@@ -46,14 +46,16 @@ class Classifier(nn.Module):
     def forward(self, samples: AnyBatch, seed: int) -> tuple[Tensor, list[Tensor]]:
         """The network's output, and in evaluation the spikes of every layer."""
         spikes = self.encode(samples, seed)
-        if not (self.training and self.network.dropout):
-            out = self.network(spikes, record=not self.training)
-            return self.counted(out.output, samples), out.spikes
+        if not self.training:
+            recording = self.network.record(spikes)
+            return self.counted(recording.output, samples), recording.spikes
+        if not self.network.dropout:
+            return self.counted(self.network(spikes).output, samples), []
         devices = [spikes.device] if spikes.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(derive_seed(seed, Purpose.DROPOUT))
-            out = self.network(spikes, record=False)
-        return self.counted(out.output, samples), out.spikes
+            output, _ = self.network(spikes)
+        return self.counted(output, samples), []
 
     def counted(self, output: Tensor, samples: AnyBatch) -> Tensor:
         """The output (T, B, classes) that counts: after the end of a padded time series it is 0."""

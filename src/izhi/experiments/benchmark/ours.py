@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.experiments.benchmark.work import SIDE, Steps, Work
-from izhi.network.layers import each_step
+from izhi.network.sequence import each_step
 
 #: Settings of the hidden layers.
 _LAYERS: dict[str, Callable[[Work], dict[str, object]]] = {

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from izhi.errors import SettingError, shown
 from izhi.kernels import Spikes, SynapticInput, product
 from izhi.network.connections import Linear
-from izhi.network.layers import Layer, Network
+from izhi.network.layers import Layer
+from izhi.network.network import Network
 from izhi.neurons import Neuron
 from izhi.neurons.neuron import NeuronLayer
 

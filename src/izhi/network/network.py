@@ -1,0 +1,201 @@
+"""Networks: modules in sequence, then a readout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from izhi.errors import SettingError, ShapeError, shown
+from izhi.kernels import Spikes
+from izhi.network.connections import Connection
+from izhi.network.layers import Layer, State
+from izhi.network.normalization import BatchNorm
+from izhi.network.sequence import Dropout, check_sequence, run_sequence
+from izhi.network.synapses import currents
+from izhi.neurons.state import Target, detached, moved
+
+
+class NetworkState(NamedTuple):
+    """The state of a network, from which the next call continues.
+
+    Attributes:
+        layers: the state of each module: that of a layer, a list of those of a residual block, else None.
+        readout: the trace of the readout's synapse, (B, classes); None without one.
+    """
+
+    layers: list[State]
+    readout: Tensor | None = None
+
+    def detach(self) -> NetworkState:
+        """The same state without its history, see ``izhi.neurons.state.detached``."""
+        return detached(self)
+
+    def to(self, target: Target) -> NetworkState:
+        """The same state on another device or in another dtype."""
+        return moved(self, target)
+
+
+class NetworkOutput(NamedTuple):
+    """What a network returns.
+
+    Attributes:
+        output: what the loss reads, (T, B, classes): spikes of the last layer, or the readout's currents.
+        state: the state after the last step.
+    """
+
+    output: Tensor
+    state: NetworkState
+
+    @property
+    def spikes(self) -> NoReturn:
+        raise AttributeError("network(x) returns output and state; network.record(x).spikes has those of every layer")
+
+
+class Recording(NamedTuple):
+    """What ``Network.record`` returns.
+
+    Attributes:
+        output: see ``NetworkOutput``.
+        state: see ``NetworkOutput``.
+        spikes: spikes of every layer of neurons, (T, B, *features) each.
+    """
+
+    output: Tensor
+    state: NetworkState
+    spikes: list[Tensor]
+
+
+class Network(nn.Module):
+    """Layers in sequence, then a readout: ``output, state = network(spikes, state=None)``.
+
+    Args:
+        layers: at least one Layer, unless there is a readout. Between layers any module that keeps no state may
+            stand: it is called with (T·B, *features), so that ``nn.MaxPool2d(2)``, ``nn.Flatten()``,
+            ``nn.Unflatten(1, (1, 28, 28))`` and ``nn.BatchNorm2d(8)``, over time and batch, do what they say.
+        readout: a connection without neurons, whose currents are the output (for example Linear:
+            weighted spikes, summed over time by the loss; with an ExponentialSynapse: a leaky membrane). None
+            to read the spikes of the last layer.
+        keep_every: None to keep, for the backward pass, what each step needs; k to keep the states of
+            every k-th step only and to run the steps between them again, which makes the memory of
+            long sequences k steps' and costs a second forward pass.
+        dropout: share of the neurons of each layer that are silenced while training, for a whole
+            sample; the others' spikes count 1/(1 − dropout).
+        is_exact: whether it is evaluated in float32 whatever the precision of training, in which
+            integers, and so quantised networks, are exact.
+
+    Raises:
+        ShapeError: for a row without layers.
+        SettingError: for what cannot stand in a row, and numbers out of range.
+    """
+
+    readout: Connection | None
+
+    def __init__(
+        self,
+        layers: Sequence[nn.Module],
+        readout: Connection | None = None,
+        *,
+        keep_every: int | None = None,
+        dropout: float = 0.0,
+        is_exact: bool = False,
+    ) -> None:
+        super().__init__()
+        if keep_every is not None and keep_every < 1:
+            raise SettingError(f"keep_every is {keep_every!r}, expected at least 1 step, or None")
+        if not 0 <= dropout < 1:
+            raise SettingError(f"dropout is {dropout!r}, expected a share from 0 to below 1")
+        check_sequence(layers)
+        self.layers = nn.ModuleList(layers)
+        if not self.spiking and readout is None:
+            raise ShapeError("a network of no layers, expected at least one layer or a readout")
+        for number, layer in enumerate(self.spiking, start=1):
+            layer.name = f"layer {number}"
+        kinds = (BatchNorm, nn.modules.batchnorm._BatchNorm)
+        if keep_every is not None and any(isinstance(x, kinds) for x in self.modules()):
+            raise SettingError("keep_every is set, but normalisation needs all steps at once; leave one of them out")
+        self.readout = readout
+        self.keep_every, self.dropout, self.is_exact = keep_every, dropout, is_exact
+
+    @property
+    def spiking(self) -> list[Layer]:
+        """The layers of neurons, in their order, those of residual blocks among them."""
+        return [x for x in self.layers.modules() if isinstance(x, Layer)]
+
+    @property
+    def outputs(self) -> int | None:
+        """How many outputs it has, such as classes; None if the shape of what comes in decides it."""
+        last = self.readout if self.readout is not None else self.spiking[-1].connection
+        ends = self.readout is not None or isinstance(self.layers[-1], Layer)
+        return len(last.weight) if ends and isinstance(last.input, nn.Linear) else None
+
+    def neurons(self, *features: int) -> list[int]:
+        """The number of neurons of each layer for inputs of these features, from a step of zeros."""
+        own, training = next(self.parameters()), self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                spikes = self.record(own.new_zeros(1, 1, *features)).spikes
+        finally:
+            self.train(training)
+        return [x[0, 0].numel() for x in spikes]
+
+    def forward(self, spikes: Spikes, state: NetworkState | None = None, *, record: object = None) -> NetworkOutput:
+        """Run spikes (T, B, *features) through every layer.
+
+        Args:
+            spikes: input of the first layer.
+            state: that an earlier call returned, to continue from; None for the initial state.
+            record: not used any more, see the method ``record``.
+
+        Raises:
+            SettingError: for a state that is none of a network, or ``record``.
+        """
+        if record is not None:
+            raise SettingError(f"record is {record!r}, which calls do not take any more; use network.record(spikes)")
+        before = NetworkState([None] * len(self.layers)) if state is None else state
+        if not isinstance(before, NetworkState):
+            raise SettingError(f"state is {shown(state)}, expected a NetworkState, as network(spikes) returns it")
+        masks: dict[Layer, Tensor] = {}
+        if not self.keep_every or not torch.is_grad_enabled() or len(spikes) <= self.keep_every:
+            return self._run(spikes, before, masks)
+        outputs = []
+        for chunk in spikes.split(self.keep_every):
+            output, before = cast(
+                NetworkOutput,
+                checkpoint(self._run, chunk, before, masks, use_reentrant=False, preserve_rng_state=False),
+            )
+            outputs.append(output)
+        return NetworkOutput(torch.cat(outputs), before)
+
+    def record(self, spikes: Spikes, state: NetworkState | None = None) -> Recording:
+        """Run spikes as a call does, and return the spikes of every layer as well."""
+        calls: list[Tensor] = []
+        hooks = [layer.register_forward_hook(lambda layer, inputs, out: calls.append(out[0])) for layer in self.spiking]
+        try:
+            output, after = self(spikes, state)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        layers = sum(map(len, calls)) // len(spikes)
+        if layers < len(calls):  # with keep_every each layer ran once for each chunk
+            calls = [torch.cat(calls[k::layers]) for k in range(layers)]
+        return Recording(output, after, calls)
+
+    def _run(self, spikes: Spikes, before: NetworkState, masks: dict[Layer, Tensor]) -> NetworkOutput:
+        keep = 1 - self.dropout if self.training else 1.0
+        last = self.spiking[-1] if keep < 1 and self.readout is None else None
+        out, after = run_sequence(self.layers, spikes, before.layers, Dropout(keep, last, masks))
+        if self.readout is None:
+            return NetworkOutput(cast(Tensor, out), NetworkState(after))
+        try:
+            current, trace = currents(self.readout(out), before.readout)
+        except ShapeError as error:
+            raise ShapeError(f"the readout: {error}") from None
+        return NetworkOutput(current, NetworkState(after, trace))
+
+
+__all__ = ["Network", "NetworkOutput", "NetworkState", "Recording"]

@@ -1,0 +1,193 @@
+"""Modules in sequence: what a network may hold between its layers, and residual blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from izhi.errors import SettingError, ShapeError, shown, unknown
+from izhi.kernels import Spikes, is_repeated, once, pool
+from izhi.network.connections import Connection
+from izhi.network.layers import Layer, State
+from izhi.network.synapses import currents
+from izhi.neurons.neuron import NeuronLayer
+
+#: Modules that give the same for the same step.
+_SAME_EACH_STEP = (nn.Flatten, nn.Unflatten, nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d)
+
+
+@dataclass
+class Dropout:
+    """Neurons that one call of a network silences.
+
+    Attributes:
+        keep: share of neurons that remain active; 1 for no dropout.
+        last: the layer whose spikes are the output, which keeps all neurons; None for none.
+        masks: the factor on the spikes of each layer, (B, *features), drawn when it first runs.
+    """
+
+    keep: float = 1.0
+    last: Layer | None = None
+    masks: dict[Layer, Tensor] = field(default_factory=dict)
+
+    def __call__(self, layer: Layer, spikes: Tensor) -> Tensor:
+        """The spikes of a layer as the next module receives them."""
+        if self.keep == 1 or layer is self.last:
+            return spikes
+        if layer not in self.masks:
+            self.masks[layer] = (torch.rand(spikes.shape[1:], device=spikes.device) < self.keep) / self.keep
+        return spikes * self.masks[layer].to(spikes.dtype)
+
+
+def run_sequence(
+    modules: Iterable[nn.Module], spikes: Spikes, states: Sequence[State], dropout: Dropout
+) -> tuple[Spikes, list[State]]:
+    """Run modules one after another; the last one's output, and the next state of each."""
+    after: list[State] = []
+    for module, state in zip(modules, states, strict=False):
+        if isinstance(module, Layer):
+            try:
+                out, state = module(spikes, state)
+            except ShapeError as error:
+                raise ShapeError(f"{module.name}: {error}") from None
+            spikes = dropout(module, out)
+        elif isinstance(module, Residual):
+            spikes, state = module.run(spikes, state, dropout)
+        else:
+            spikes = each_step(module, spikes)
+        after.append(state)
+    return spikes, after
+
+
+def each_step(module: nn.Module, spikes: Spikes) -> Tensor:
+    """Apply a module without state, such as pooling, to every step of every sample.
+
+    Args:
+        module: called with (T·B, *features).
+        spikes: (T, B, *features).
+
+    Raises:
+        ShapeError: if the module rejects this shape, or does not return a tensor of as many steps.
+    """
+    if is_repeated(spikes) and (isinstance(module, _SAME_EACH_STEP) or getattr(module, "is_deterministic", False)):
+        return once(partial(each_step, module), spikes)
+    x = spikes if isinstance(spikes, Tensor) else spikes.dense()
+    name = type(module).__name__
+    try:
+        steps = x.flatten(0, 1)
+        pooled = pool(module, steps)
+        out = module(steps) if pooled is None else pooled
+    except (RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ShapeError(f"{name} does not take spikes of features {tuple(x.shape[2:])} ({reason})") from None
+    if not isinstance(out, Tensor):
+        raise ShapeError(f"{name} gives {type(out).__name__}, expected a tensor; a module in the row keeps no state")
+    if len(out) != x.shape[0] * x.shape[1]:
+        raise ShapeError(f"{name} gives {len(out)} samples of {x.shape[0] * x.shape[1]}, expected as many")
+    return out.view(*x.shape[:2], *out.shape[1:])
+
+
+class Residual(nn.Module):
+    """Modules in sequence, to whose output the input is added.
+
+        "spikes":    out = layers(x) + shortcut(x)
+        "currents":  shortcut(x) is added to the current of the last layer
+
+    Sums of spikes are 0, 1 or 2.
+
+    Args:
+        layers: layers, and modules without state.
+        shortcut: for spikes a module without state, such as pooling; for currents a connection without synapse or
+            recurrence; None for the identity.
+        add: ``"spikes"`` or ``"currents"``.
+
+    Raises:
+        SettingError: for another kind of addition or shortcut, or currents if the last module is no layer.
+    """
+
+    def __init__(
+        self, layers: Sequence[nn.Module], shortcut: nn.Module | None = None, *,
+        add: Literal["spikes", "currents"] = "spikes",
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if add not in ("spikes", "currents"):
+            raise unknown("add", add, ("spikes", "currents"))
+        if add == "currents" and not (layers and isinstance(layers[-1], Layer)):
+            raise SettingError("currents are added, but the row ends in no layer of neurons; end it in one")
+        fits = (
+            isinstance(shortcut, Connection) and shortcut.is_plain
+            if add == "currents"
+            else not isinstance(shortcut, (Connection, Layer, NeuronLayer))
+        )
+        if shortcut is not None and not fits:
+            wanted = "a connection without synapse and recurrence" if add == "currents" else "a module without state"
+            raise SettingError(f"the shortcut of {add} is {type(shortcut).__name__}, expected {wanted}")
+        self.layers, self.shortcut, self.add = nn.ModuleList(layers), shortcut, add
+        check_sequence(layers)
+
+    def forward(self, spikes: Spikes, state: State = None) -> tuple[Tensor, list[State]]:
+        """Run spikes (T, B, *features) alone, outside of a network."""
+        return self.run(spikes, state, Dropout())
+
+    def run(self, spikes: Spikes, state: State, dropout: Dropout) -> tuple[Tensor, list[State]]:
+        """Like ``forward``, with the dropout of the network's call."""
+        x = spikes if isinstance(spikes, Tensor) else spikes.dense()
+        states = state or [None] * len(self.layers)
+        if self.add == "spikes":
+            out, after = run_sequence(self.layers, x, states, dropout)
+            return _sum(cast(Tensor, out), x if self.shortcut is None else each_step(self.shortcut, x)), after
+        *inner, last = self.layers
+        own = cast(Layer, last)
+        middle, after = run_sequence(inner, x, states, dropout)
+        more = x if self.shortcut is None else currents(self.shortcut(x), None)[0]
+        fired, state_of_last = own(middle, states[-1], more)
+        return dropout(own, fired), [*after, state_of_last]
+
+
+def _sum(one: Tensor, other: Tensor) -> Tensor:
+    if one.shape != other.shape:
+        raise ShapeError(
+            f"a row gives features {tuple(one.shape[2:])}, and its shortcut {tuple(other.shape[2:])}, expected the same"
+        )
+    return one + other
+
+
+def check_sequence(modules: Sequence[object]) -> None:
+    """Raise SettingError for a module that a network cannot hold, with its position."""
+    for place, module in enumerate(modules, start=1):
+        what = type(module).__name__
+        if not isinstance(module, nn.Module):
+            raise SettingError(f"number {place} of the row is {shown(module)}, expected a Layer or a module")
+        if isinstance(module, NeuronLayer):
+            raise SettingError(
+                f"number {place} of the row is the neuron {what} alone; join it to its connection:"
+                f" Layer(Linear(…), {what}(…))"
+            )
+        if isinstance(module, Connection):
+            raise SettingError(
+                f"number {place} of the row is the connection {what} alone; join it to its neurons:"
+                f" Layer({what}(…), LIF()), or make it the readout"
+            )
+        if not isinstance(module, (Layer, Residual)) and _keeps_state(module):
+            raise SettingError(
+                f"number {place} of the row is {what}, which keeps a state of its own from step to step,"
+                " expected a Layer or a module without state"
+            )
+
+
+def _keeps_state(module: nn.Module) -> bool:
+    """Whether it, or a part of it, is recurrent as torch, snnTorch, Norse or SpikingJelly have it."""
+    recurrent = (nn.RNNBase, nn.RNNCellBase)
+    return any(
+        isinstance(part, recurrent)
+        or any(hasattr(part, name) for name in ("init_hidden", "state_fallback", "_memories"))
+        for part in module.modules()
+    )
+
+
+__all__ = ["Dropout", "Residual", "check_sequence", "each_step", "run_sequence"]

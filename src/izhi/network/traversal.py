@@ -1,0 +1,117 @@
+"""What stands in a network, and what passes through it: shapes, spikes and drives layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from izhi.errors import SettingError
+from izhi.kernels import Spikes, SynapticInput
+from izhi.network.connections import Connection
+from izhi.network.layers import Layer
+from izhi.network.network import Network
+from izhi.network.sequence import Residual, each_step
+
+
+def shape_of_inputs(row: Iterable[nn.Module]) -> tuple[int, ...] | None:
+    """The features that a row of modules takes, as its first one says; None if it does not."""
+    first = next(iter(row), None)
+    if isinstance(first, nn.Unflatten):
+        return tuple(first.unflattened_size)
+    connection = first.connection if isinstance(first, Layer) else first
+    if isinstance(connection, Connection) and isinstance(connection.input, nn.Linear):
+        return (connection.inputs,)
+    return None
+
+
+def with_shapes(
+    row: Iterable[nn.Module], features: Sequence[int]
+) -> Iterator[tuple[nn.Module, tuple[int, ...], tuple[int, ...]]]:
+    """Each module of a row with the features that it is given, and gives; found by weights alone, no neuron runs.
+
+    Raises:
+        ShapeError: for a module that does not take what comes to it.
+    """
+    x = torch.zeros(1, 1, *features)
+    with torch.no_grad():
+        for module in row:
+            given = tuple(x.shape[2:])
+            if isinstance(module, Layer):
+                module.connection.check(x)
+                x = torch.zeros_like(module.connection(x).current)
+            elif isinstance(module, Residual):
+                last = [found for _, _, found in with_shapes(module.layers, given)]
+                x = torch.zeros(1, 1, *last[-1])
+            else:
+                was_training = module.training
+                x = each_step(module.eval(), x)
+                module.train(was_training)
+            yield module, given, tuple(x.shape[2:])
+
+
+def walk(network: Network, spikes: Spikes) -> Iterator[tuple[Layer | Connection, Spikes]]:
+    """Each layer of neurons, then the readout if there is one, with the spikes that arrive at it.
+
+    A layer runs when the next one is asked for, so that it may be changed before.
+
+    Raises:
+        SettingError: for a network with residual blocks, which is no plain row.
+    """
+    for module in network.layers:
+        if isinstance(module, Residual):
+            raise SettingError("the network has a residual block, which integers do not have; leave it out")
+        if isinstance(module, Layer):
+            yield module, spikes
+            spikes, _ = module(spikes)
+        else:
+            spikes = each_step(module, spikes)
+    if network.readout is not None:
+        yield network.readout, spikes
+
+
+def run_with_hooks(network: Network, spikes: Spikes, see: Callable[[Layer, SynapticInput, Tensor], None]) -> Tensor:
+    """Run spikes through a network; its output. ``see`` receives each layer, its drive and its spikes."""
+
+    def show(layer: nn.Module, inputs: tuple[Any, ...], outputs: tuple[Tensor, ...]) -> None:
+        own, (arriving, _, *more) = cast(Layer, layer), inputs
+        see(own, own.drive(arriving, None, *more)[0], outputs[0])
+
+    hooks = [layer.register_forward_hook(show) for layer in network.spiking]
+    try:
+        output: Tensor = network(spikes).output
+        return output
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def first_nonfinite(network: Network, spikes: Spikes) -> str | None:
+    """Where a forward pass first leaves the finite numbers: ``"layer 1, time step 3"``, or None."""
+    if isinstance(spikes, Tensor) and not torch.isfinite(spikes).all():
+        return "the input"
+    places: list[str] = []
+
+    def look(name: str, *tensors: Tensor | None) -> None:
+        for tensor in tensors:
+            if tensor is not None and not places and not torch.isfinite(tensor).all():
+                places.append(f"{name}, time step {_first_step(tensor)}")
+
+    def of_layer(layer: Layer, drive: SynapticInput, found: Tensor) -> None:
+        look(layer.name, drive.current, drive.conductance, found)
+
+    with torch.no_grad():
+        output = run_with_hooks(network, spikes, of_layer)
+        if network.readout is not None:
+            look("the readout", output)
+    return places[0] if places else None
+
+
+def _first_step(tensor: Tensor) -> int:
+    bad = ~torch.isfinite(tensor).flatten(1).all(dim=1)
+    return int(bad.nonzero()[0])
+
+
+__all__ = ["first_nonfinite", "run_with_hooks", "shape_of_inputs", "walk", "with_shapes"]
