@@ -1,11 +1,11 @@
-"""The tables of docs/results once more: every comparison and study that its pages name, one after the other.
+"""Repeat the tables of docs/results: every comparison and study that its pages name, one after the other.
 
-    python benchmarks/results.py --out build/results                 # many hours; go on by the same command
+    python benchmarks/results.py --out build/results                 # many hours; the same command resumes
     python benchmarks/results.py --out build/results --only temporal,neurons
 
 A command is an indented line `izhi compare …` or `izhi study …` of a page. Each has a folder of its own, PAGE-NUMBER,
-counted from the top of the page; what is finished there is not done again, and what was begun is gone on with. Tables
-of speed, quantisation and hardware are of other commands, which stand on their pages.
+counted from the top of the page. A repeated command runs once, a finished one is skipped, and an interrupted one
+resumes. Tables of speed, quantisation and hardware come from other commands, which their pages name.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ def main() -> None:
     parser.add_argument("--pages", type=Path, default=PAGES, metavar="FOLDER", help="of the pages [docs/results]")
     a = parser.parse_args()
     only = [name.strip() for name in a.only.split(",") if name.strip()]
-    failed = []
+    failed, seen = [], set()
     for name, words in commands(a.pages):
-        if not only or name.rpartition("-")[0] in only:
+        if tuple(words) not in seen and (not only or name.rpartition("-")[0] in only):
+            seen.add(tuple(words))
             print(f"{name}: izhi {shlex.join(words)}", flush=True)
             if do(words, a.out / name):
                 failed.append(name)
