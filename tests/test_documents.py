@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from izhi import cli
-from izhi.experiments import comparison
+from izhi.experiments import comparison, comparison_report
 from izhi.experiments.settings import experiment, read
+from izhi.experiments.variants import named_variants
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -146,7 +147,7 @@ def test_settings_resolve_for_every_variant(path, tmp_path, monkeypatch):
     if path.stem == "ip":  # one file for three data sets, which the command names
         values["dataset"] = "iris"
     tables = values.pop("variants")
-    variants = comparison.named_variants(tables)
+    variants = named_variants(tables)
     assert [variant.label for variant in variants] == list(tables)
     planned = comparison.plan(variants, [0, 1], values)
     for variant, (first, second) in planned:
@@ -185,7 +186,7 @@ def tables_of_comparisons(path):
 def test_tables_have_columns_that_the_command_prints(path):
     for columns in tables_of_comparisons(path):
         shares = [x.removesuffix(" (%)") for x in columns if x.endswith(" (%)")]
-        printed = comparison.headings([Row(shares)])
+        printed = comparison_report.headings([Row(shares)])
         assert [x for x in columns if x not in printed] == []
 
 

@@ -21,7 +21,7 @@ from izhi.network import Layer, Network
 from izhi.network.connections import Linear
 from izhi.network.encoders import CODES, ValueEncoder
 from izhi.neurons import LIF, Izhikevich, Neuron
-from izhi.training import Classifier, Data, Gradients, Optimizer, Silent, Trainer, start_fabric
+from izhi.training import Classifier, Data, Gradients, Optimizer, Trainer, ignore_progress, start_fabric
 
 #: Samples that are predicted at once; fewer are filled up, so that no sum depends on how many there are.
 _BATCH = 256
@@ -99,7 +99,7 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )  # fmt: skip
         nothing = samples.subset(torch.zeros(len(samples), dtype=torch.bool))
         self.history_ = trainer.fit(
-            self.network_, Data(samples, nothing), self._encoder(), listener=Silent()
+            self.network_, Data(samples, nothing), self._encoder(), listener=ignore_progress
         ).history  # fmt: skip
         return self
 

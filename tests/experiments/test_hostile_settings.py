@@ -10,8 +10,9 @@ from izhi.cli.options.settings import add_settings
 from izhi.cli.parser import Command
 from izhi.errors import SettingError
 from izhi.experiments import build, tuning
-from izhi.experiments.comparison import Variant, plan
+from izhi.experiments.comparison import plan
 from izhi.experiments.settings import FIELDS, experiment, read, typed
+from izhi.experiments.variants import Variant
 
 NINES = "9" * 5000
 TABLES = """

@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from izhi import cli, data
-from izhi.cli.progress import TerminalListener
 from izhi.errors import SettingError
 from izhi.experiments import results, tuning
-from izhi.experiments.comparison import Variant
+from izhi.experiments.search_space import parse_search
+from izhi.experiments.variants import Variant
 
 
 def run(tmp_path, *options, out="tune"):
@@ -20,7 +20,7 @@ def run(tmp_path, *options, out="tune"):
 
 
 def test_the_search_space_is_read():
-    ranges = tuning.parse_search("learning-rate=1e-4..1e-2, lif.beta=.8..0.99,connection=linear|recurrent")
+    ranges = parse_search("learning-rate=1e-4..1e-2, lif.beta=.8..0.99,connection=linear|recurrent")
     assert [(r.neuron, r.name) for r in ranges] == [
         (None, "learning_rate"), ("lif", "beta"), (None, "connection"),
     ]  # fmt: skip
@@ -134,9 +134,8 @@ def test_a_variant_whose_trials_all_diverge_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setattr(tuning, "train", diverges)
     with pytest.raises(SettingError, match="no trial of lif came to its end"):
         tuning.tune(
-            [Variant("lif", {"neuron": "lif"})], tuning.parse_search("slope=1..3"),
+            [Variant("lif", {"neuron": "lif"})], parse_search("slope=1..3"),
             {"dataset": "iris", "hidden": (8,)}, trials=2, storage=str(tmp_path / "s.log"),
-            listener=TerminalListener(quiet=True),
         )  # fmt: skip
 
 

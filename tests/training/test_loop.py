@@ -15,7 +15,7 @@ from izhi.experiments import build
 from izhi.experiments.run import train
 from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import experiment
-from izhi.training import LOSSES, Loss, Optimizer, checkpoint
+from izhi.training import LOSSES, Loss, Optimizer, checkpoint, ignore_progress
 from izhi.training.activity import Activity
 
 SMALL = {
@@ -28,7 +28,7 @@ SMALL = {
 }
 
 
-def run(folder, listener=None, **changes):
+def run(folder, listener=ignore_progress, **changes):
     e = experiment({**SMALL, **changes})
     run_folder = RunFolder(folder)
     run_folder.open(e, resume=True)
@@ -61,20 +61,13 @@ class StopsAt:
     """A listener that breaks the run off in the middle of an epoch."""
 
     def __init__(self, epoch):
-        self.at, self.now, self.steps = epoch, 1, 0
+        self.at, self.steps = epoch, 0
 
-    def announce(self, e, label=""): ...
-
-    def begin(self, steps, finished):
-        self.now = finished + 1
-
-    def step(self, loss):
-        self.steps += 1
-        if self.now == self.at and self.steps % 3 == 0:
-            raise Stop
-
-    def epoch(self, row, warnings):
-        self.now += 1
+    def __call__(self, event):
+        if event.kind == "step":
+            self.steps += 1
+            if event.epoch + 1 == self.at and self.steps % 3 == 0:
+                raise Stop
 
 
 @pytest.mark.parametrize("connection", ["linear", "exponential", "conductance", "recurrent", "recurrent-exponential"])
@@ -269,9 +262,10 @@ def test_a_cosine_schedule_ends_in_small_steps_and_goes_on_exactly(tmp_path):
     rates = []
 
     class Watch(StopsAt):
-        def step(self, loss):
-            rates.append(optimizers[-1].param_groups[0]["lr"])
-            super().step(loss)
+        def __call__(self, event):
+            if event.kind == "step":
+                rates.append(optimizers[-1].param_groups[0]["lr"])
+            super().__call__(event)
 
     optimizers = []
     make = Optimizer.__call__

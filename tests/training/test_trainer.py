@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from izhi import LIF, Izhikevich, data
+from izhi import LIF, Izhikevich, data, training
 from izhi.connections import Linear
 from izhi.errors import CheckpointError
 from izhi.network import Layer, Network
@@ -127,7 +127,7 @@ def test_in_a_notebook_progress_is_one_line(monkeypatch):
             shown.append(content["text/plain"])
 
     monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
-    assert isinstance(bar.shown(2), bar.Bar)  # imported, but nothing runs in a kernel
+    assert isinstance(bar.choose_listener(), bar.TerminalBar)  # imported, but nothing runs in a kernel
     monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(kernel=object()))
     monkeypatch.setattr("IPython.display.display", lambda content, raw, display_id: Handle())
     found = a_trainer(2).fit(a_network(), iris(), ENCODER)
@@ -135,3 +135,41 @@ def test_in_a_notebook_progress_is_one_line(monkeypatch):
     accuracies = ", ".join(f"{part} {100 * row[f'{part}_accuracy']:.1f} %" for part in ("validation", "test"))
     assert shown[-1] == f"epoch 2/2, loss {row['train_loss']:.3f}, {accuracies}"
     assert shown[0].startswith("step 1 of 7, loss ")
+
+
+def test_listeners_receive_each_step_and_epoch_as_an_event():
+    events = []
+    found = a_trainer(2).fit(a_network(), iris(), ENCODER, listener=events.append)
+    assert [event.kind for event in events if event.kind != "step"] == ["start", "epoch", "epoch", "end"]
+    assert [event.metrics for event in events if event.kind == "epoch"] == found.history
+    assert sum(len(event.losses) for event in events) == 2 * events[0].steps
+    assert all(event.epochs == 2 for event in events)
+
+
+def test_a_run_that_fails_ends_its_progress():
+    events = []
+
+    def fails(event):
+        events.append(event.kind)
+        if event.kind == "step":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        a_trainer(2).fit(a_network(), iris(), ENCODER, listener=fails)
+    assert events == ["start", "step", "end"]
+
+
+def test_listeners_with_methods_work_and_warn():
+    calls = []
+    old = SimpleNamespace(
+        begin=lambda steps, finished: calls.append((steps, finished)),
+        step=lambda loss: calls.append(loss),
+        epoch=lambda row, warnings: calls.append(row["epoch"]),
+    )
+    with pytest.warns(FutureWarning, match="is now a function of a ProgressEvent"):
+        a_trainer(1).fit(a_network(), iris(), ENCODER, listener=old)
+    assert calls[0] == (7, 0)
+    assert calls[-1] == 1
+    assert len(calls) == 9
+    with pytest.warns(FutureWarning, match=r"izhi\.training\.Silent\(\) is now izhi\.training\.ignore_progress"):
+        training.Silent()

@@ -6,6 +6,7 @@ import argparse
 import math
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,18 @@ from izhi.cli.common import (
 )
 from izhi.cli.deployed import at_least, open_device, open_folder
 from izhi.cli.options.adaptation import NUMBERS
+from izhi.cli.progress import report_epochs
 from izhi.errors import SettingError
 from izhi.experiments import adaptation, plots, trained
-from izhi.experiments.adaptation import Adaptation, Drift, Levels, Row, Task
-from izhi.experiments.results.adaptation import Adaptation as Result
+from izhi.experiments.adaptation import Accuracies, Adaptation, Drift, DriftTask
+from izhi.experiments.results.adaptation import AdaptationResult
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.searches import SEARCHES
 from izhi.experiments.targets import artifact_of
 from izhi.experiments.trained import Trained
 from izhi.hardware import artifact, devices, networks
 from izhi.hardware.devices import Device
-from izhi.training import checkpoint
+from izhi.training import ProgressEvent, checkpoint
 
 #: What decides the numbers of an adaptation: one that goes on must have the same.
 _DECIDES = ("drift", "method", "layers", "optimizer", *(name for name, *_ in NUMBERS))
@@ -63,14 +65,14 @@ def adapt(a: argparse.Namespace) -> None:
             content = {"settings": chosen, **state.content()}
             checkpoint.save(folder.path / checkpoint.NAME, content)
 
-        levels = adaptation.run(state, save, lambda row, left: _progress(a, row, left))
+        levels = adaptation.run(state, save, report_epochs(partial(_describe, a)))
         new = found.with_network(device.network, adaptation=chosen, command=command_line())
     artifact.save(new, folder.path / "network.izhi")
     folder.write("adaptation.csv", adaptation.table(state.history))
     kept = {**asdict(levels), "regained": levels.regained, "kept": levels.kept,
             "history": state.history, "settings": chosen, "versions": versions()}  # fmt: skip
     about = {"command": command_line(), "dataset": run.experiment.data.dataset, "device": name}
-    drawn = Result.keep(folder.path, {**about, **kept})
+    drawn = AdaptationResult.keep(folder.path, {**about, **kept})
     plots.save(drawn.drawn(drawn.title), folder.path / "adaptation.png")
     _report(levels, len(task.stream), folder.path)
     write_json(a.json, kept)
@@ -91,8 +93,8 @@ def _checked(a: argparse.Namespace) -> Drift:
 
 def _learner(
     a: argparse.Namespace, run: Trained, found: artifact.Artifact[networks.Network], device: Device[networks.Network],
-    task: Task,
-) -> adaptation.Learner:  # fmt: skip
+    task: DriftTask,
+) -> adaptation.DeviceLearner:  # fmt: skip
     shared: dict[str, Any] = {
         "layers": a.layers, "steps": a.steps, "batch_size": a.batch_size, "latest": 5 * a.batch,
         "seed": a.seed,
@@ -107,17 +109,18 @@ def _learner(
     return adaptation.Nothing()
 
 
-def _progress(a: argparse.Namespace, row: Row, left: float) -> None:
+def _describe(a: argparse.Namespace, event: ProgressEvent, left: float) -> str:
+    """A line about a batch; empty for none."""
+    row = event.metrics
     if "old" in row and not a.quiet:
-        report_line(
+        return (
             f"{row['samples']:,.0f} samples: new {100 * row['new']:.1f} %, old task"
             f" {100 * row['old']:.1f} %, {left:,.0f} s left"
         )
-    elif a.verbose:
-        report_line(", ".join(f"{name} {value:.6g}" for name, value in row.items()))
+    return ", ".join(f"{name} {value:.6g}" for name, value in row.items()) if a.verbose else ""
 
 
-def _report(levels: Levels, streamed: int, folder: Path) -> None:
+def _report(levels: Accuracies, streamed: int, folder: Path) -> None:
     for what, before, after in (
         ("new", levels.new, levels.adapted_new), ("old task", levels.old, levels.adapted_old)
     ):  # fmt: skip

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from izhi.cli.common import (
     command_line,
@@ -17,10 +19,12 @@ from izhi.cli.common import (
     write_json,
 )
 from izhi.cli.deployed import at_least, layers_of, open_device, open_folder
+from izhi.cli.progress import report_epochs
 from izhi.cli.runs import settings_of_run, train_experiment
 from izhi.errors import SettingError, unknown
 from izhi.experiments import plots, samples
-from izhi.experiments.results.evolution import Evolution
+from izhi.experiments.planned import Row, extend_history
+from izhi.experiments.results.evolution import EvolutionResult
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.searches import SEARCHES
 from izhi.experiments.settings import Experiment, Mark, experiment, marked
@@ -29,7 +33,7 @@ from izhi.hardware import artifact
 from izhi.hardware.devices.evaluation import evaluate as evaluate_device
 from izhi.hardware.devices.evolution import DeviceEvolution, drawn
 from izhi.hardware.networks import Network
-from izhi.training import checkpoint
+from izhi.training import ProgressEvent, checkpoint
 
 #: Settings that evolution on a device takes; an artifact decides the others.
 _ON_DEVICE = marked(Mark.ON_DEVICE)
@@ -50,6 +54,40 @@ def evolve(a: argparse.Namespace) -> None:
 
 
 def _evolve_artifact(a: argparse.Namespace) -> None:
+    e, name = _settings_on_device(a)
+    given = artifact.load(a.artifact)
+    if a.fresh:
+        given = given.with_network(drawn(given.network, e.training.seed))
+    if a.samples is not None:
+        at_least("samples", a.samples, 1)
+    layers = layers_of(a.evolving, len(given.network.parts))
+    dataset = samples.dataset_of(given, report_line)
+    inputs, labels = samples.training_inputs(given, dataset, a.samples or len(dataset.train))
+    chosen = {"artifact": Path(a.artifact).name, "optimizer": name, "layers": a.evolving, "fresh": a.fresh,
+              "samples": a.samples, "device": a.device or given.device,
+              **{k: e.get(k) for k in _ON_DEVICE if k not in ("optimizer", "epochs")}}  # fmt: skip
+    with ExitStack() as stack:
+        device = stack.enter_context(open_device(a, chosen["device"], given))
+        search = DeviceEvolution(
+            device, inputs, labels, search=SEARCHES[name], members=e.evolution.members, step_size=e.evolution.step_size,
+            batch_size=e.training.batch_size, layers=layers, seed=e.training.seed,
+        )  # fmt: skip
+        folder = RunFolder(make_folder(a, "evolve"))
+        stack.enter_context(hold(folder.path))
+        history = _run_generations(a, e, search, folder, chosen)
+        new = given.with_network(search.found, evolution=chosen, command=command_line())
+        artifact.save(new, folder.path / "network.izhi")
+        result = evaluate_device(device, samples.batches(new, dataset))
+        kept = {"test_accuracy": result.accuracy, "history": history, "settings": chosen, "versions": versions()}
+        evolved = EvolutionResult.keep(folder.path, {"command": command_line(), **kept})
+        plots.save(evolved.drawn(evolved.title), folder.path / "evolution.png")
+    print(f"test accuracy: {100 * result.accuracy:.2f} % of {len(dataset.test):,}")
+    print(f"figure: {folder.path / 'evolution.png'}\nartifact: {folder.path / 'network.izhi'}")
+    write_json(a.json, kept)
+
+
+def _settings_on_device(a: argparse.Namespace) -> tuple[Experiment, str]:
+    """The settings of an evolution on a device, and the name of its search."""
     given = settings(a)
     for name in given:
         if name not in _ON_DEVICE:
@@ -57,65 +95,33 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
     name = str(given.pop("optimizer", USUAL_EVOLUTION["optimizer"]))
     if name not in SEARCHES:
         raise unknown("optimizer", name, SEARCHES)
-    found = artifact.load(a.artifact)
-    usual = {x: USUAL_EVOLUTION[x] for x in ("optimizer", "batch_size", "epochs")}
-    e = experiment({**usual, **given})
-    if a.fresh:
-        found = found.with_network(drawn(found.network, e.training.seed))
-    if a.samples is not None:
-        at_least("samples", a.samples, 1)
-    layers = layers_of(a.evolving, len(found.network.parts))
-    dataset = samples.dataset_of(found, report_line)
-    inputs, labels = samples.training_inputs(found, dataset, a.samples or len(dataset.train))
-    chosen = {"artifact": Path(a.artifact).name, "optimizer": name, "layers": a.evolving, "fresh": a.fresh,
-              "samples": a.samples, "device": a.device or found.device,
-              **{k: e.get(k) for k in _ON_DEVICE if k not in ("optimizer", "epochs")}}  # fmt: skip
-    with ExitStack() as stack:
-        device = stack.enter_context(open_device(a, chosen["device"], found))
-        search = DeviceEvolution(
-            device, inputs, labels, search=SEARCHES[name], members=e.evolution.members, step_size=e.evolution.step_size,
-            batch_size=e.training.batch_size, layers=layers, seed=e.training.seed,
-        )  # fmt: skip
-        folder = RunFolder(make_folder(a, "evolve"))
-        stack.enter_context(hold(folder.path))
-        saved = open_folder(folder, chosen, {"losses": checkpoint.LOSSES}, resume=a.resume)
-        history: list[dict[str, float]] = saved["history"] if saved else []
-        if saved:
-            search.go_on([x.numpy() for x in saved["losses"]], len(history))
-        _generations(a, e, search, folder, chosen, history)
-        new = found.with_network(search.found, evolution=chosen, command=command_line())
-        artifact.save(new, folder.path / "network.izhi")
-        result = evaluate_device(device, samples.batches(new, dataset))
-        kept = {"test_accuracy": result.accuracy, "history": history, "settings": chosen, "versions": versions()}
-        evolved = Evolution.keep(folder.path, {"command": command_line(), **kept})
-        plots.save(evolved.drawn(evolved.title), folder.path / "evolution.png")
-    print(f"test accuracy: {100 * result.accuracy:.2f} % of {len(dataset.test):,}")
-    print(f"figure: {folder.path / 'evolution.png'}\nartifact: {folder.path / 'network.izhi'}")
-    write_json(a.json, kept)
+    return experiment({**{x: USUAL_EVOLUTION[x] for x in ("optimizer", "batch_size", "epochs")}, **given}), name
 
 
-def _generations(
-    a: argparse.Namespace, e: Experiment, search: DeviceEvolution[Network], folder: RunFolder,
-    chosen: dict[str, Any], history: list[dict[str, float]],
-) -> None:  # fmt: skip
-    import torch
+def _run_generations(
+    a: argparse.Namespace, e: Experiment, search: DeviceEvolution[Network], folder: RunFolder, chosen: dict[str, Any]
+) -> list[Row]:
+    """Run the generations that the folder's checkpoint does not hold yet; the metrics of all."""
+    saved = open_folder(folder, chosen, {"losses": checkpoint.LOSSES}, resume=a.resume)
+    history: list[Row] = saved["history"] if saved else []
+    if saved:
+        search.go_on([x.numpy() for x in saved["losses"]], len(history))
 
-    began, first = time.perf_counter(), len(history)
-    while len(history) < e.training.epochs:
-        start = time.perf_counter()
-        row = search.generation()
-        row["seconds"] = time.perf_counter() - start
-        history.append(row)
+    def save() -> None:
         losses = [torch.from_numpy(x) for x in search.state]
-        checkpoint.save(
-            folder.path / checkpoint.NAME,
-            {"settings": chosen, "history": history, "losses": losses},
-        )
-        done = len(history)
-        often = 1 if a.verbose else max(1, e.training.epochs // 50)
-        if not a.quiet and (done % often == 0 or done == e.training.epochs):
-            left = (time.perf_counter() - began) / (done - first) * (e.training.epochs - done)
-            report_line(
-                f"generation {done:,}/{e.training.epochs:,}, loss {row['loss']:.4f},"
-                f" accuracy {100 * row['accuracy']:.1f} %, {left:,.0f} s left"
-            )
+        content = {"settings": chosen, "history": history, "losses": losses}
+        checkpoint.save(folder.path / checkpoint.NAME, content)
+
+    extend_history(history, e.training.epochs, search.generation, save, report_epochs(partial(_describe, a)))
+    return history
+
+
+def _describe(a: argparse.Namespace, event: ProgressEvent, left: float) -> str:
+    """A line about a generation, fifty in all; empty for none."""
+    often = 1 if a.verbose else max(1, event.epochs // 50)
+    if a.quiet or (event.epoch % often and event.epoch != event.epochs):
+        return ""
+    return (
+        f"generation {event.epoch:,}/{event.epochs:,}, loss {event.metrics['loss']:.4f},"
+        f" accuracy {100 * event.metrics['accuracy']:.1f} %, {left:,.0f} s left"
+    )

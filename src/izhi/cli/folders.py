@@ -11,7 +11,7 @@ from izhi import files
 from izhi.cli.common import command_line, make_folder, print_table, write_json
 from izhi.errors import RunFolderError, SettingError, in_one_line, shown
 from izhi.experiments import listing, removal, saved
-from izhi.experiments.listing import Run
+from izhi.experiments.listing import ListedRun
 
 
 def runs(a: argparse.Namespace) -> None:
@@ -32,7 +32,7 @@ def runs(a: argparse.Namespace) -> None:
     write_json(a.json, result)
 
 
-def _print(chosen: Sequence[Run], *, differs: bool, none: str) -> None:
+def _print(chosen: Sequence[ListedRun], *, differs: bool, none: str) -> None:
     if not chosen:
         print(none)
         return
@@ -52,7 +52,7 @@ def _is_asked() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _remove(chosen: Sequence[Run], *, asks: bool) -> list[list[str] | None]:
+def _remove(chosen: Sequence[ListedRun], *, asks: bool) -> list[list[str] | None]:
     """Remove runs, or none of them while one is held; what stays of each, and None for one that stays as it is."""
     ours = [run for run in chosen if run.is_ours]
     for run in ours:
@@ -67,7 +67,7 @@ def _remove(chosen: Sequence[Run], *, asks: bool) -> list[list[str] | None]:
     return [kept[run.path] for run in chosen]
 
 
-def _remove_one(run: Run) -> list[str] | None:
+def _remove_one(run: ListedRun) -> list[str] | None:
     name = in_one_line(run.name)
     if not run.is_ours:
         print(f"kept: {name}, which nothing says is a run; remove it by hand")

@@ -35,6 +35,7 @@ from izhi.experiments import (
     samples,
     sweep,
 )
+from izhi.experiments.planned import SerialRunner
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
@@ -87,7 +88,8 @@ def _sweep(
     command: str,
 ) -> None:  # fmt: skip
     with TerminalListener(len(planned) * len(runs), quiet=a.quiet, verbose=a.verbose) as listener:
-        found = sweep.sweep(runs, planned, dataset, folder, listener, resume=a.resume, command=command)
+        runner = SerialRunner(listener)
+        found = sweep.sweep(runs, planned, folder, runner, resume=a.resume, command=command)
     table = found.table()
     print_table(f"{dataset.name}: float {percent(found.float_accuracies)} %", table.headings, table.rows)
     print(f"figure: {folder / 'pareto.png'}\ntable: {folder / 'sweep.md'}")

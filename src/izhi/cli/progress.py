@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 
 from rich.console import Console
@@ -19,23 +21,38 @@ from rich.progress import (
 )
 
 from izhi.experiments.settings import Experiment
+from izhi.training import Listener, ProgressEvent
 
 #: The most lines that one run prints.
 LINES = 100
+
+
+@dataclass
+class _RunProgress:
+    """A run that has begun: its label with its number, its finished epochs, and a bar of its own."""
+
+    label: str
+    epochs: int
+    done: float = 0.0
+    task: TaskID | None = None
 
 
 class TerminalListener:
     """Shows the runs of a command on standard error, as one bar over all their epochs.
 
     Args:
-        runs: number of runs that the command will do.
-        quiet: to show nothing but warnings.
-        verbose: to show the settings of each run, and of each epoch its time and its spikes.
-        about: a line to show when the first run begins.
+        runs: number of runs of the command.
+        quiet: show warnings only.
+        verbose: show the settings of each run, and the time and the firing rates of each epoch.
+        about: a line to show before the first run.
+        parallel: show a bar for each run below that of all runs, since several run at once.
     """
 
-    def __init__(self, runs: int = 1, *, quiet: bool = False, verbose: bool = False, about: str = "") -> None:
+    def __init__(
+        self, runs: int = 1, *, quiet: bool = False, verbose: bool = False, about: str = "", parallel: bool = False
+    ) -> None:
         self.runs, self.quiet, self.verbose, self.about = runs, quiet, verbose and not quiet, about
+        self.parallel = parallel
         # A bar needs the codes that NO_COLOR refuses.
         is_plain = bool(os.environ.get("NO_COLOR"))
         self.console = Console(stderr=True, highlight=False, color_system=None if is_plain else "auto")
@@ -50,7 +67,8 @@ class TerminalListener:
             disable=quiet or is_plain or not sys.stderr.isatty(),
         )
         self.task = self.progress.add_task("starting", total=None)
-        self.label, self.steps, self.epochs, self.begun = "", 1, 1, 0
+        self.begun = 0
+        self._running: dict[str, _RunProgress] = {}
 
     def __enter__(self) -> TerminalListener:
         self.progress.start()
@@ -64,66 +82,99 @@ class TerminalListener:
     ) -> None:
         self.progress.stop()
 
-    def announce(self, e: Experiment, label: str = "") -> None:
-        self.begun += 1
-        self.epochs = e.training.epochs
-        label = label or f"{e.neurons.neuron} {e.network.connection}, seed {e.training.seed}"
-        self.label = f"[{self.begun}/{self.runs}] {label}"
-        self.introduce(self.label, e)
-
-    def introduce(self, label: str, e: Experiment) -> None:
-        """The settings of a run that are not the usual ones, for who wants to see more."""
-        if self.verbose:
-            usual = Experiment().flat(plain=True)
-            chosen = [f"{name} = {value}" for name, value in e.flat(plain=True).items() if value != usual[name]]
-            self.report(f"{label}: {', '.join(chosen) or 'the usual settings'}")
-
-    def begin(self, steps: int, finished: int) -> None:
-        if self.about and not self.quiet:
-            self.console.print(self.about, markup=False, soft_wrap=True)
-        self.about = ""
-        self.steps = steps
-        done = (self.begun - 1) * self.epochs + finished
-        self.progress.update(self.task, description=self.label, total=self.runs * self.epochs, completed=done)
-
-    def step(self, loss: float) -> None:
-        self.progress.advance(self.task, 1 / self.steps)
-
-    def epoch(self, row: dict[str, float], warnings: Sequence[str]) -> None:
-        self.say(self.label, self.epochs, row, warnings)
-
-    def say(self, label: str, epochs: int, row: dict[str, float], warnings: Sequence[str]) -> None:
-        """A line about an epoch of a run, and its warnings after the last one."""
-        # Generations of an evolution are many; a line for each would say little.
-        often = 1 if self.verbose else -(-epochs // LINES)
-        if self.quiet or (row["epoch"] % often and row["epoch"] != epochs):
+    def __call__(self, event: ProgressEvent) -> None:
+        """Show an event of a run, which is known by its label."""
+        if event.kind == "start":
+            self._start(event)
             return
-        validation = row.get("validation_accuracy")
-        shown = f", validation {100 * validation:.2f} %" if validation is not None else ""
-        test = row.get("test_accuracy")
-        shown += f", test {100 * test:.2f} %" if test is not None else ""
-        self.console.print(
-            f"{label}: epoch {row['epoch']:.0f}/{epochs}, loss {row['train_loss']:.4f}{shown}, {row['seconds']:.1f} s",
-            markup=False,
-            soft_wrap=True,
+        run = self._running[event.label]
+        if event.kind == "step":
+            self._advance(run, len(event.losses) / event.steps)
+        elif event.kind == "epoch":
+            self._print_epoch(run, event)
+        else:
+            self._advance(run, run.epochs - run.done)
+            if run.task is not None:
+                self.progress.remove_task(run.task)
+            del self._running[event.label]
+
+    def _start(self, event: ProgressEvent) -> None:
+        self.begun += 1
+        run = _RunProgress(f"[{self.begun}/{self.runs}] {event.label}", event.epochs)
+        self._running[event.label] = run
+        if self.verbose:
+            self.report(f"{run.label}: {_describe_settings(event.settings)}")
+        if self.about and not self.quiet:
+            self.report(self.about)
+        self.about = ""
+        if self.parallel:
+            run.task = self.progress.add_task(run.label, total=run.epochs)
+        description = "all runs" if self.parallel else run.label
+        self.progress.update(self.task, description=description, total=self.runs * run.epochs)
+        self._advance(run, event.epoch)
+
+    def _advance(self, run: _RunProgress, epochs: float) -> None:
+        run.done += epochs
+        self.progress.advance(self.task, epochs)
+        if run.task is not None:
+            self.progress.advance(run.task, epochs)
+
+    def _print_epoch(self, run: _RunProgress, event: ProgressEvent) -> None:
+        """A line about an epoch, and after the last one its warnings."""
+        # An evolution has many generations; a line for each would say little.
+        often = 1 if self.verbose else -(-run.epochs // LINES)
+        is_last = event.epoch == run.epochs
+        if self.quiet or (event.epoch % often and not is_last):
+            return
+        row = event.metrics
+        accuracies = "".join(
+            f", {name} {100 * row[f'{name}_accuracy']:.2f} %"
+            for name in ("validation", "test")
+            if row.get(f"{name}_accuracy") is not None
+        )
+        self.report(
+            f"{run.label}: epoch {event.epoch}/{run.epochs}, loss {row['train_loss']:.4f}{accuracies},"
+            f" {row['seconds']:.1f} s"
         )
         if self.verbose:
-            self.report(f"  {_more(row)}")
-        if row["epoch"] == epochs:
-            for warning in warnings:
-                self.console.print(f"  warning: {warning}", markup=False, soft_wrap=True)
+            self.report(f"  {_describe_details(row)}")
+        for warning in event.warnings if is_last else ():
+            self.report(f"  warning: {warning}")
 
     def report(self, line: str) -> None:
-        """A line of its own."""
+        """Print a line of its own."""
         self.console.print(line, markup=False, soft_wrap=True)
 
-    def beside(self) -> Beside:
-        """A listener for runs that others run beside, with a bar of their own."""
-        return Beside(self)
+
+def report_epochs(describe: Callable[[ProgressEvent, float], str]) -> Listener:
+    """A listener that prints a line about an epoch.
+
+    Args:
+        describe: the line, from the event of the epoch and the seconds until the last one; empty for none.
+    """
+    began, first = time.perf_counter(), 0
+
+    def listen(event: ProgressEvent) -> None:
+        nonlocal began, first
+        if event.kind == "start":
+            began, first = time.perf_counter(), event.epoch
+        elif event.kind == "epoch":
+            left = (time.perf_counter() - began) / (event.epoch - first) * (event.epochs - event.epoch)
+            if line := describe(event, left):
+                print(line, file=sys.stderr)
+
+    return listen
 
 
-def _more(row: dict[str, float]) -> str:
-    """What else an epoch gave: how long training took of it, accuracy on training samples, spikes of each layer."""
+def _describe_settings(settings: Mapping[str, object]) -> str:
+    """The settings that are not the defaults."""
+    defaults = Experiment().flat(plain=True)
+    chosen = [f"{name} = {value}" for name, value in settings.items() if value != defaults[name]]
+    return ", ".join(chosen) or "the usual settings"
+
+
+def _describe_details(row: Mapping[str, float]) -> str:
+    """Training time of an epoch, accuracy on training samples, and firing rates of the layers."""
     parts = [f"training {row['train_seconds']:.1f} s"] if "train_seconds" in row else []
     if "train_accuracy" in row:
         parts.append(f"on training samples {100 * row['train_accuracy']:.2f} %")
@@ -131,51 +182,3 @@ def _more(row: dict[str, float]) -> str:
     if rates:
         parts.append(f"spikes per neuron and step {', '.join(rates)}")
     return "; ".join(parts)
-
-
-class Beside:
-    """Shows the runs of one of several jobs at once, below one bar for all of them.
-
-    Args:
-        whole: the listener of the command, which has that bar.
-    """
-
-    def __init__(self, whole: TerminalListener) -> None:
-        self.whole = whole
-        self.task: TaskID | None = None
-        self.label, self.steps, self.epochs, self.done = "", 1, 1, 0.0
-
-    def announce(self, e: Experiment, label: str = "") -> None:
-        self.end()
-        self.whole.begun += 1
-        self.epochs, self.done = e.training.epochs, 0.0
-        self.label = f"[{self.whole.begun}/{self.whole.runs}] {label}"
-        self.whole.introduce(self.label, e)
-        self.task = self.whole.progress.add_task(self.label, total=self.epochs)
-        self.whole.progress.update(self.whole.task, description="all runs", total=self.whole.runs * self.epochs)
-
-    def begin(self, steps: int, finished: int) -> None:
-        if self.whole.about and not self.whole.quiet:
-            self.whole.console.print(self.whole.about, markup=False, soft_wrap=True)
-        self.whole.about = ""
-        self.steps = steps
-        self._advance(finished)
-
-    def step(self, loss: float) -> None:
-        self._advance(1 / self.steps)
-
-    def epoch(self, row: dict[str, float], warnings: Sequence[str]) -> None:
-        self.whole.say(self.label, self.epochs, row, warnings)
-
-    def end(self) -> None:
-        """Its run is over, also one that was stopped early."""
-        if self.task is not None:
-            self._advance(self.epochs - self.done)
-            self.whole.progress.remove_task(self.task)
-        self.task = None
-
-    def _advance(self, epochs: float) -> None:
-        self.done += epochs
-        self.whole.progress.advance(self.whole.task, epochs)
-        if self.task is not None:
-            self.whole.progress.advance(self.task, epochs)

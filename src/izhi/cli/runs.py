@@ -29,13 +29,29 @@ from izhi.cli.deployed import test_samples
 from izhi.cli.progress import TerminalListener
 from izhi.data import functions
 from izhi.errors import ArtifactError, FileError, RunFolderError, SettingError
-from izhi.experiments import build, comparison, energy, jobs, plan, plots, report, sample_trace, trained, tuning
+from izhi.experiments import (
+    build,
+    comparison,
+    comparison_report,
+    energy,
+    jobs,
+    plan,
+    plots,
+    report,
+    sample_trace,
+    trained,
+    tuning,
+    variants,
+)
 from izhi.experiments.agreement import agreement
+from izhi.experiments.planned import Resources, Runner, SerialRunner
 from izhi.experiments.results.comparison import DIFFERENCE_HEADINGS, ENERGY_HEADINGS
 from izhi.experiments.run import train as train_run
 from izhi.experiments.run_folder import RunFolder, load as load_run, versions
+from izhi.experiments.search_space import parse_search
 from izhi.experiments.settings import Experiment, Mark, experiment, marked, read, typed
 from izhi.experiments.settings.choices import USUAL_NEURONS, USUAL_SEARCH
+from izhi.experiments.variants import Variant
 from izhi.hardware import artifact, devices, networks
 from izhi.hardware.devices.evaluation import evaluate as evaluate_device
 
@@ -44,36 +60,40 @@ def _given(a: argparse.Namespace) -> dict[str, object]:
     """What the command says of a plan of several runs: settings and variants; None for what it leaves out."""
     values = settings(a)
     tables = values.pop("variants", None)
-    variants = None
+    chosen = None
     if tables is not None and a.neurons is None:
-        variants = comparison.named_variants(tables, a.connections)
+        chosen = variants.named_variants(tables, a.connections)
     elif a.neurons is not None or a.connections is not None:
-        variants = comparison.parse_variants(a.neurons or USUAL_NEURONS, a.connections or "linear")
-    return {**typed(values), "variants": [asdict(x) for x in variants] if variants else None}
+        chosen = variants.parse_variants(a.neurons or USUAL_NEURONS, a.connections or "linear")
+    return {**typed(values), "variants": [asdict(x) for x in chosen] if chosen else None}
 
 
-def _variants(planned: dict[str, Any]) -> list[comparison.Variant]:
-    """The variants, taken out of a plan; the usual ones if it has none."""
-    found = planned.pop("variants", None)
-    return [comparison.Variant(**x) for x in found] if found else comparison.parse_variants(USUAL_NEURONS, "linear")
+def _variants(planned: dict[str, Any]) -> list[Variant]:
+    """The variants, removed from a plan; the default ones if it has none."""
+    tables = planned.pop("variants", None)
+    return [Variant(**x) for x in tables] if tables else variants.parse_variants(USUAL_NEURONS, "linear")
 
 
 def _prepare(dataset: str | None) -> None:
-    """What a further process of a command begins with."""
+    """Prepare a further process of a command."""
     quieten()
     if dataset:
         functions.trust(dataset)
 
 
-def _together(a: argparse.Namespace, listener: TerminalListener, e: Experiment, count: int) -> jobs.Together | None:
-    """Where so many jobs are done several at once, if the command says so."""
+def make_runner(
+    a: argparse.Namespace, listener: TerminalListener, e: Experiment, count: int, resources: Resources
+) -> Runner:
+    """The runner that --jobs and --ray choose for so many planned runs."""
     if a.ray is None and a.jobs in (None, 1):
-        return None
+        return SerialRunner(listener, resources)
     jobs.check(e)
     if a.ray is None and a.jobs > 1:
         at_once = min(a.jobs, count)
         listener.about += f"; {at_once} at once, threads of each: {jobs.threads(at_once)}"
-    return jobs.Together(a.jobs, a.ray, listener.beside, listener.report, partial(_prepare, a.dataset))
+    listener.parallel = True
+    prepare = partial(_prepare, getattr(a, "dataset", None))
+    return jobs.ParallelRunner(a.jobs, a.ray, listener.report, prepare, listener, resources)
 
 
 def compare(a: argparse.Namespace) -> None:
@@ -81,70 +101,63 @@ def compare(a: argparse.Namespace) -> None:
     given = {**_given(a), "seeds": seeds, "folds": a.folds or None, "reference": a.reference}
     kept: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given, "reference")}
     values = {name: value for name, value in kept.items() if name != "stage"}
-    command, variants = values.pop("command"), _variants(values)
+    command, chosen = values.pop("command"), _variants(values)
     seeds, folds = values.pop("seeds", [0]), values.pop("folds", False)
     reference = values.pop("reference", None)
-    comparison.check_reference(variants, reference)
-    planned = comparison.plan(variants, seeds, values, folds=folds)
-    datasets = comparison.Datasets()
-    counts = comparison.check(planned, datasets)
+    variants.check_reference(chosen, reference)
+    planned = comparison.plan(chosen, seeds, values, folds=folds)
+    resources = Resources()
+    counts = comparison.check(planned, resources)
     runs = sum(len(experiments) for _, experiments in planned)
     listener = TerminalListener(runs, quiet=is_quiet(a), verbose=a.verbose, about=counts)
-    together = _together(a, listener, planned[0][1][0], runs)
-    folder = make_folder(a, f"compare-{planned[0][1][0].data.dataset}")
+    first = planned[0][1][0]
+    runner = make_runner(a, listener, first, runs, resources)
+    folder = make_folder(a, f"compare-{first.data.dataset}")
     with hold(folder), listener:
         if is_first_process():
             plan.keep(folder, kept)
-        rows = comparison.compare(
-            planned,
-            folder,
-            listener,
-            resume=a.resume,
-            command=command,
-            datasets=datasets,
-            reference=reference,
-            at_once=together,
-        )
-    if not is_first_process():
-        return
-    title = f"{planned[0][1][0].data.dataset}: test accuracy after the last epoch"
-    print_table(title, comparison.headings(rows), map(comparison.cells, rows), left=3)
-    if differences := comparison.differences(rows, reference):
+        rows = comparison.compare(planned, folder, runner, resume=a.resume, command=command)
+        if not is_first_process():
+            return
+        comparison_report.write(rows, folder, command, reference, resources)
+    title = f"{first.data.dataset}: test accuracy after the last epoch"
+    print_table(title, comparison_report.headings(rows), map(comparison_report.cells, rows), left=3)
+    if differences := comparison_report.differences(rows, reference):
         title = f"against {rows[0].variant.label if reference is None else reference}, paired over seeds"
-        print_table(title, DIFFERENCE_HEADINGS, map(comparison.difference_cells, differences), left=1)
+        print_table(title, DIFFERENCE_HEADINGS, map(comparison_report.difference_cells, differences), left=1)
     print(f"figures: {folder / 'accuracy.png'}, outcomes.png\nreport: {folder / 'report.md'}")
-    write_json(a.json, comparison.summary(rows, reference))
+    write_json(a.json, comparison_report.summary(rows, reference))
 
 
 def tune(a: argparse.Namespace) -> None:
     given = {**_given(a), "search": a.search, "trials": a.trials, "every_speaker": a.every_speaker or None}
     kept: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given, "trials")}
     values = {name: value for name, value in kept.items() if name != "stage"}
-    command, variants = values.pop("command"), _variants(values)
+    command, chosen = values.pop("command"), _variants(values)
     search, trials = values.pop("search", USUAL_SEARCH), values.pop("trials", 20)
     every_speaker = values.pop("every_speaker", False)
-    ranges = tuning.parse_search(search)
-    planned = tuning.check(variants, ranges, values, trials, every_speaker=every_speaker)
-    dataset = build.dataset(planned[0].data)
+    ranges = parse_search(search)
+    planned = tuning.check(chosen, ranges, values, trials, every_speaker=every_speaker)
+    resources = Resources()
+    dataset = resources.dataset(planned[0])
     held_out = tuning.speakers(dataset) if every_speaker else []
     for e in planned:
         counts = build.check(e.replace(validation_speaker=held_out[0]) if held_out else e, dataset)
-    runs = len(variants) * trials * (len(held_out) or 1)
+    runs = len(chosen) * trials * (len(held_out) or 1)
     listener = TerminalListener(runs, quiet=a.quiet, verbose=a.verbose, about=counts)
-    together = _together(a, listener, planned[0], len(variants))
+    runner = make_runner(a, listener, planned[0], len(chosen), resources)
     folder = make_folder(a, f"tune-{planned[0].data.dataset}")
     storage = a.storage or str(folder / "studies.log")
     with hold(folder), listener:
         plan.keep(folder, kept)
         best = tuning.tune(
-            variants, ranges, values, trials=trials, storage=storage, listener=listener,
-            every_speaker=every_speaker, dataset=dataset, at_once=together,
+            chosen, ranges, values, trials=trials, storage=storage, runner=runner, every_speaker=every_speaker
         )  # fmt: skip
     tuned = folder / "tuned.toml"
     files.write_bytes(tuned, tuning.to_toml(values, best, command).encode())
-    found = tuning.write(best, folder, command)
-    table = found.best_table()
-    print_table(found.title, table.headings, table.rows, left=3)
+    written = tuning.write(best, folder, command)
+    table = written.best_table()
+    print_table(written.title, table.headings, table.rows, left=3)
     print(f"studies: {storage}\nevery trial: {folder / 'report.md'}, trials.png")
     print(f"compare them on the test samples: izhi compare --config {tuned}")
     write_json(a.json, [

@@ -1,8 +1,8 @@
-"""Several runs at once: in processes of this machine, or on a Ray cluster; with the numbers of one after another.
+"""Planned runs at the same time: in processes of this machine, or on a Ray cluster; same numbers as in series.
 
-Each run is of one process. Its draws are functions of its seed alone, and what its kernels compute does not depend on
-the number of threads; torch's products of matrices may, so that the number of threads is told to each process, and is
-one that can be given to runs one after another as well ($OMP_NUM_THREADS).
+Each run has one process. Its draws depend on its seed alone, and its kernels do not depend on the number of threads.
+Torch's products of matrices may depend on it; every process therefore gets a fixed number of threads, which
+$OMP_NUM_THREADS sets for runs in series as well.
 """
 
 from __future__ import annotations
@@ -18,111 +18,87 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 import torch
 
 from izhi.errors import IzhiError, SettingError, shown
-from izhi.experiments.run import RunListener, SilentRun
+from izhi.experiments.planned import Outcome, PlannedRun, Resources
 from izhi.experiments.settings import Experiment
+from izhi.training import Listener, ProgressEvent, ignore_progress
 
-Found = TypeVar("Found")
-#: What a process tells of its runs: the number of a job, a method of its listener, and the arguments.
-_Message = tuple[int, str, tuple[Any, ...]]
 #: Seconds between two messages about steps.
 _PAUSE = 0.2
 
 
-class JobListener(RunListener, Protocol):
-    """A listener of the runs of one job, which is also told that no more will come."""
-
-    def end(self) -> None:
-        """The job has come to its end."""
-
-
-class SilentJob(SilentRun):
-    """A listener of jobs that says nothing."""
-
-    def end(self) -> None: ...
-
-
 @dataclass(frozen=True)
-class Job(Generic[Found]):
-    """What one process does at a time: a run, or several in a row.
+class ParallelRunner:
+    """Executes planned runs at the same time, in processes of this machine or on a Ray cluster.
 
     Attributes:
-        name: by which an error is reported, such as the run's folder.
-        do: does it; a function of a module with its arguments, so that it can be sent to another process.
-    """
-
-    name: str
-    do: Callable[[RunListener], Found]
-
-
-@dataclass(frozen=True)
-class Together:
-    """Where jobs are done at once, and who is told of them.
-
-    Attributes:
-        jobs: how many at once; None on Ray for as many as it has cores.
-        ray: address of a Ray cluster: ``local`` to start one here, ``auto`` for the one that is found, or host:port.
-        listen: a listener for a job.
-        report: told, in a line, of a job that failed.
-        prepare: called in each process before its job; a function of a module, so that it can be sent there.
+        jobs: number of processes; None on Ray for as many as it has cores.
+        ray: address of a Ray cluster: ``local`` to start one here, ``auto`` for a running one, or host:port.
+        report: receives a line about each run that fails.
+        prepare: called in each process before a run; it must be picklable.
+        listener: receives the progress of all runs, in a thread of this process.
+        resources: of this process.
 
     Raises:
-        SettingError: if there is no such cluster, or Ray is not installed, or no job may be done.
+        SettingError: if no cluster answers, Ray is not installed, or ``jobs`` is below 1.
     """
 
     jobs: int | None
     ray: str | None
-    listen: Callable[[], JobListener]
     report: Callable[[str], None]
     prepare: Callable[[], None]
+    listener: Listener = ignore_progress
+    resources: Resources = field(default_factory=Resources)
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
             raise SettingError(f"jobs is {self.jobs}, expected at least 1")
-        # Before anything is written for runs that there is no place for; a cluster here is started when they begin.
+        # Before any folder is made for runs that no cluster would execute; a local cluster starts with the runs.
         if self.ray == "local":
             _ray()
         elif self.ray is not None:
             with _cluster(self.ray, self.jobs):
                 pass
 
-    def run(self, jobs: Sequence[Job[Found]], keep: Callable[[Found], None] = lambda found: None) -> list[Found]:
-        """Do all jobs; what they give, in their order. ``keep`` is told what each gives as soon as it has ended.
+    def run(
+        self, planned: Sequence[PlannedRun[Outcome]], keep: Callable[[Outcome], object] = lambda outcome: None
+    ) -> list[Outcome]:
+        """Execute runs: their outcomes in order. ``keep`` receives each outcome as soon as its run ends.
 
-        A job that fails is reported at once, and the others go on. An interrupt, or the end of this process, ends all
-        processes at once: files are written whole or not at all, so that what they were writing can be gone on with.
+        If a run fails, its error is reported at once and the others continue. An interrupt, or the end of this
+        process, ends all processes at once; files are written whole or not at all, so that every run can resume.
 
         Raises:
-            IzhiError: after all other jobs, of the first job that failed; or if a process was killed.
-            SettingError: if the cluster is there no more.
+            IzhiError: after all other runs, the error of the first run that failed; or if a process was killed.
+            SettingError: if the cluster does not answer any more.
         """
-        found: dict[int, Found] = {}
+        outcomes: dict[int, Outcome] = {}
         failed: dict[int, IzhiError] = {}
-        begin = _here if self.ray is None else _on_ray
-        with begin(jobs, self, [self.listen() for _ in jobs]) as futures:
+        start = _start_here if self.ray is None else _start_on_ray
+        with start(planned, self) as futures:
             numbers = {future: number for number, future in enumerate(futures)}
             for future in as_completed(futures):
                 number = numbers[future]
-                given = self._result(jobs[number].name, future)
-                if isinstance(given, IzhiError):
-                    failed[number] = given
-                    self.report(f"{jobs[number].name}: {given}")
+                outcome = self._result(planned[number].name, future)
+                if isinstance(outcome, IzhiError):
+                    failed[number] = outcome
+                    self.report(f"{planned[number].name}: {outcome}")
                 else:
-                    found[number] = given
-                    keep(given)
+                    outcomes[number] = outcome
+                    keep(outcome)
         if failed:
             first = min(failed)
             more = f" ({len(failed) - 1} more failed, see above)" if len(failed) > 1 else ""
-            raise type(failed[first])(f"{jobs[first].name}: {failed[first]}{more}")
-        return [found[number] for number in range(len(jobs))]
+            raise type(failed[first])(f"{planned[first].name}: {failed[first]}{more}")
+        return [outcomes[number] for number in range(len(planned))]
 
-    def _result(self, name: str, future: Future[Found | IzhiError]) -> Found | IzhiError:
+    def _result(self, name: str, future: Future[Outcome | IzhiError]) -> Outcome | IzhiError:
         try:
             return future.result()
         except BrokenProcessPool:
@@ -136,7 +112,7 @@ class Together:
 
 
 def check(e: Experiment) -> None:
-    """Raise SettingError for an experiment whose runs are of several processes each."""
+    """Raise SettingError for an experiment whose runs use several processes each."""
     if e.machine.devices > 1 or e.machine.nodes > 1:
         raise SettingError(
             f"devices is {e.machine.devices} and nodes {e.machine.nodes}, but of several runs at once each has one"
@@ -145,81 +121,55 @@ def check(e: Experiment) -> None:
 
 
 def threads(at_once: int) -> int:
-    """Of each of so many processes: what $OMP_NUM_THREADS says, else an equal share of this machine's, at least one."""
+    """Threads of each of so many processes: $OMP_NUM_THREADS, else an equal share of this machine's, at least one."""
     own = torch.get_num_threads()
     return own if os.environ.get("OMP_NUM_THREADS") else max(1, own // at_once)
 
 
-class _Sender:
-    """A listener that tells another process; steps are told a few at once."""
+def _bundle_steps(send: Listener) -> Listener:
+    """A listener that sends the events of several steps as one."""
+    steps: list[ProgressEvent] = []
+    sent = time.monotonic()
 
-    def __init__(self, number: int, put: Callable[[_Message], object]) -> None:
-        self._number, self._put = number, put
-        self._losses: list[float] = []
-        self._told = time.monotonic()
+    def listen(event: ProgressEvent) -> None:
+        nonlocal sent
+        if event.kind == "step":
+            steps.append(event)
+        if steps and (event.kind != "step" or time.monotonic() - sent > _PAUSE):
+            send(replace(steps[-1], losses=[loss for step in steps for loss in step.losses]))
+            steps.clear()
+            sent = time.monotonic()
+        if event.kind != "step":
+            send(event)
 
-    def announce(self, e: Experiment, label: str = "") -> None:
-        self._tell("announce", e, label)
-
-    def begin(self, steps: int, finished: int) -> None:
-        self._tell("begin", steps, finished)
-
-    def step(self, loss: float) -> None:
-        self._losses.append(loss)
-        if time.monotonic() - self._told > _PAUSE:
-            self._tell_steps()
-
-    def epoch(self, row: dict[str, float], warnings: Sequence[str]) -> None:
-        self._tell_steps()
-        self._tell("epoch", row, list(warnings))
-
-    def end(self) -> None:
-        self._tell_steps()
-        self._tell("end")
-
-    def _tell_steps(self) -> None:
-        if self._losses:
-            self._tell("step", self._losses)
-        self._losses, self._told = [], time.monotonic()
-
-    def _tell(self, event: str, *values: Any) -> None:
-        self._put((self._number, event, values))
+    return listen
 
 
-def _hear(listeners: Sequence[JobListener], messages: Iterator[_Message]) -> None:
-    """Pass on to listeners what processes tell."""
-    for number, event, values in messages:
-        listener = listeners[number]
-        if event == "step":
-            for loss in values[0]:
-                listener.step(loss)
-        else:
-            getattr(listener, event)(*values)
+#: Of a process that executes run after run: its resources, and the queue of its events.
+_resources = Resources()
+_events: Any = None
 
 
-def _work(
-    job: Job[Found], number: int, own_threads: int, prepare: Callable[[], None], put: Callable[[_Message], object]
-) -> Found | IzhiError:
-    """Do a job in this process; an error that a user can put right is given back, which every pool carries alike."""
+def _execute(
+    run: PlannedRun[Outcome], own_threads: int, prepare: Callable[[], None], send: Listener
+) -> Outcome | IzhiError:
+    """Execute a run in this process; an error of the user is returned, which every pool transmits alike."""
     prepare()
     torch.set_num_threads(own_threads)
-    listener = _Sender(number, put)
     try:
-        return job.do(listener)
+        return run.execute(_resources, _bundle_steps(send))
     except IzhiError as error:
         return error
-    finally:
-        listener.end()
 
 
-#: In a process of a pool: where its messages go.
-_messages: Any = None
+def _execute_here(run: PlannedRun[Outcome], own_threads: int, prepare: Callable[[], None]) -> Outcome | IzhiError:
+    return _execute(run, own_threads, prepare, _events.put)
 
 
-def _begin(messages: Any, lifeline: Connection) -> None:
-    """The first thing that a process of a pool does."""
-    global _messages
-    _messages = messages
+def _initialize(events: Any, lifeline: Connection) -> None:
+    """Initialize a process of a pool."""
+    global _events
+    _events = events
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
     atexit.register(os._exit, 0)  # as ``processes.end`` does; multiprocessing has done the rest by then
 
@@ -230,40 +180,48 @@ def _begin(messages: Any, lifeline: Connection) -> None:
     threading.Thread(target=end_with_the_first_process, daemon=True).start()
 
 
-def _work_here(job: Job[Found], number: int, own_threads: int, prepare: Callable[[], None]) -> Found | IzhiError:
-    return _work(job, number, own_threads, prepare, _messages.put)
+@contextlib.contextmanager
+def _receiving(listener: Listener, events: Any) -> Iterator[None]:
+    """Pass the events of a queue to a listener in a thread, all of them unless an error ends the block."""
+
+    def receive() -> None:
+        for event in iter(events.get, None):
+            listener(event)
+
+    thread = threading.Thread(target=receive, daemon=True)
+    thread.start()
+    yield
+    events.put(None)
+    thread.join()
 
 
 @contextlib.contextmanager
-def _here(
-    jobs: Sequence[Job[Found]], workers: Together, listeners: Sequence[JobListener]
-) -> Iterator[list[Future[Found | IzhiError]]]:
-    """Processes of this machine, which end with this one, however it ends."""
-    at_once = min(workers.jobs or 1, len(jobs))
+def _start_here(
+    planned: Sequence[PlannedRun[Outcome]], runner: ParallelRunner
+) -> Iterator[list[Future[Outcome | IzhiError]]]:
+    """Start processes of this machine, which end with this one, however it ends."""
+    processes = min(runner.jobs or 1, len(planned))
     spawn = multiprocessing.get_context("spawn")  # a fork would lack the threads of torch
-    messages = spawn.Queue()
-    # Of a pipe whose other end is closed, also by the system for a process that was killed, there is news.
+    events = spawn.Queue()
+    # The system closes our end of the pipe even if this process is killed; the others then end.
     lifeline, ours = spawn.Pipe(duplex=False)
-    hearing = threading.Thread(target=_hear, args=(listeners, iter(messages.get, None)), daemon=True)
-    hearing.start()
-    pool = ProcessPoolExecutor(at_once, mp_context=spawn, initializer=_begin, initargs=(messages, lifeline))
+    pool = ProcessPoolExecutor(processes, mp_context=spawn, initializer=_initialize, initargs=(events, lifeline))
     try:
-        with _interrupts_later():
-            own = threads(at_once)
-            futures = [pool.submit(_work_here, job, k, own, workers.prepare) for k, job in enumerate(jobs)]
-        yield futures
-        pool.shutdown()  # which has told everything when it ends
-        messages.put(None)
-        hearing.join()
+        with _receiving(runner.listener, events):
+            with _interrupts_later():
+                own = threads(processes)
+                futures = [pool.submit(_execute_here, run, own, runner.prepare) for run in planned]
+            yield futures
+            pool.shutdown()  # after which all events are in the queue
     finally:
         ours.close()
         pool.shutdown(cancel_futures=True)
-        messages.cancel_join_thread()
+        events.cancel_join_thread()
 
 
 @contextlib.contextmanager
 def _interrupts_later() -> Iterator[None]:
-    """Within it interrupts wait; processes that are started within it are never interrupted."""
+    """Defer interrupts; processes that are started meanwhile are never interrupted."""
     mask = getattr(signal, "pthread_sigmask", None)  # Windows has none
     if mask is None:
         yield
@@ -316,26 +274,23 @@ def _cluster(address: str, jobs: int | None) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _on_ray(
-    jobs: Sequence[Job[Found]], workers: Together, listeners: Sequence[JobListener]
-) -> Iterator[list[Future[Found | IzhiError]]]:
-    """Processes of a Ray cluster, whose machines see the same files as this one."""
-    with _cluster(str(workers.ray), workers.jobs) as ray:
+def _start_on_ray(
+    planned: Sequence[PlannedRun[Outcome]], runner: ParallelRunner
+) -> Iterator[list[Future[Outcome | IzhiError]]]:
+    """Start processes of a Ray cluster, whose machines see the same files as this one."""
+    with _cluster(str(runner.ray), runner.jobs) as ray:
         from ray.util.queue import Queue
 
         cores = int(ray.cluster_resources().get("CPU", 1))
-        at_once = min(workers.jobs or cores, cores)
-        share = max(1, cores // at_once)
-        # On this machine as without Ray; else as many as a job's cores.
-        own = threads(at_once) if workers.ray == "local" or os.environ.get("OMP_NUM_THREADS") else share
-        messages = Queue(actor_options={"num_cpus": 0})
-        hearing = threading.Thread(target=_hear, args=(listeners, iter(messages.get, None)), daemon=True)
-        hearing.start()
-        remote = ray.remote(num_cpus=share, max_retries=0)(_work)
-        refs = [remote.remote(job, k, own, workers.prepare, messages.put) for k, job in enumerate(jobs)]
-        yield [ref.future() for ref in refs]
-        messages.put(None)
-        hearing.join()
+        processes = min(runner.jobs or cores, cores)
+        share = max(1, cores // processes)
+        # On this machine as without Ray; else as many as a run's cores.
+        own = threads(processes) if runner.ray == "local" or os.environ.get("OMP_NUM_THREADS") else share
+        events = Queue(actor_options={"num_cpus": 0})
+        with _receiving(runner.listener, events):
+            remote = ray.remote(num_cpus=share, max_retries=0)(_execute)
+            refs = [remote.remote(run, own, runner.prepare, events.put) for run in planned]
+            yield [ref.future() for ref in refs]
 
 
-__all__ = ["Job", "JobListener", "SilentJob", "Together", "check", "threads"]
+__all__ = ["ParallelRunner", "check", "threads"]

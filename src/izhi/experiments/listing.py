@@ -29,7 +29,7 @@ WORDS = 7
 
 
 @dataclass(frozen=True)
-class Run:
+class ListedRun:
     """A run as it is listed.
 
     Attributes:
@@ -84,20 +84,20 @@ class Run:
         }
 
 
-def find(folder: Path) -> list[Run]:
+def find(folder: Path) -> list[ListedRun]:
     """The runs in a folder and in those below it, in the order of their names; FileError if it cannot be read."""
     with files.reading(folder):
         os.scandir(folder).close()
     return sorted(_below(folder, folder, _LEVELS), key=lambda run: run.name)
 
 
-def _below(folder: Path, top: Path, levels: int) -> Iterator[Run]:
+def _below(folder: Path, top: Path, levels: int) -> Iterator[ListedRun]:
     name = folder.relative_to(top).as_posix()
     try:
         with os.scandir(folder) as entries:
             inside = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
     except OSError as error:
-        yield Run(folder, name, damage=in_one_line(f"cannot be read: {files.problem(error)}"))
+        yield ListedRun(folder, name, damage=in_one_line(f"cannot be read: {files.problem(error)}"))
         return
     if saved.CONFIG in inside or saved.METRICS in inside:
         yield _read(folder, name, has_metrics=saved.METRICS in inside)
@@ -106,8 +106,8 @@ def _below(folder: Path, top: Path, levels: int) -> Iterator[Run]:
             yield from _below(folder / below, top, levels - 1)
 
 
-def _read(folder: Path, name: str, *, has_metrics: bool) -> Run:
-    run = Run(folder, name)
+def _read(folder: Path, name: str, *, has_metrics: bool) -> ListedRun:
+    run = ListedRun(folder, name)
     try:
         with files.reading(folder):
             run = replace(run, time=os.lstat(folder / (saved.METRICS if has_metrics else saved.CONFIG)).st_mtime)
@@ -170,12 +170,12 @@ def wanted(text: str) -> dict[str, list[object]]:
     return found
 
 
-def has(run: Run, wanted: Mapping[str, Sequence[object]]) -> bool:
+def has(run: ListedRun, wanted: Mapping[str, Sequence[object]]) -> bool:
     """Whether the settings of a run are those; of one whose settings are damaged none are."""
     return all(name in run.settings and run.settings[name] in values for name, values in wanted.items())
 
 
-def ordered(runs: Sequence[Run], order: str) -> list[Run]:
+def ordered(runs: Sequence[ListedRun], order: str) -> list[ListedRun]:
     """Runs of the same folder in one of ``choices.ORDERS``: the newest, or the most accurate, first."""
     by_name = sorted(runs, key=lambda run: run.name)
     if order == "name":
@@ -185,13 +185,13 @@ def ordered(runs: Sequence[Run], order: str) -> list[Run]:
     return sorted(by_name, key=lambda run: run.time, reverse=True)
 
 
-def differing(runs: Sequence[Run]) -> list[str]:
+def differing(runs: Sequence[ListedRun]) -> list[str]:
     """Names of the settings in which runs differ."""
     settings = [run.settings for run in runs if run.settings]
     return [name for name in FIELDS if any(x[name] != settings[0][name] for x in settings)]
 
 
-def cells(run: Run) -> tuple[str, ...]:
+def cells(run: ListedRun) -> tuple[str, ...]:
     """A row of the table, under ``HEADINGS``."""
     names = ("dataset", "neuron", "connection")
     words = [value(run, name) for name in names]
@@ -204,12 +204,12 @@ def cells(run: Run) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def cells_of(run: Run, names: Sequence[str]) -> tuple[str, ...]:
+def cells_of(run: ListedRun, names: Sequence[str]) -> tuple[str, ...]:
     """A row of a table of some settings, between the run's name and its accuracy."""
     return (in_one_line(run.name), *(value(run, name) for name in names), percent(run, "test_accuracy"))
 
 
-def value(run: Run, name: str) -> str:
+def value(run: ListedRun, name: str) -> str:
     """A setting of a run, short enough for a table."""
     if not run.settings:
         return "-"
@@ -223,6 +223,6 @@ def value(run: Run, name: str) -> str:
     return "-" if found is None else shown(found)
 
 
-def percent(run: Run, metric: str) -> str:
+def percent(run: ListedRun, metric: str) -> str:
     """An accuracy of a run."""
     return f"{100 * run.metrics[metric]:.2f}" if metric in run.metrics else "-"

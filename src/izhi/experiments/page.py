@@ -11,7 +11,7 @@ from pathlib import Path
 from izhi import files
 from izhi.errors import RunFolderError, shown
 from izhi.experiments import charts, results
-from izhi.experiments.results.result import Chosen, Result, Table
+from izhi.experiments.results.result import Chosen, FolderResult, Table
 
 #: Bytes of a figure, at most.
 _LARGEST = 16 << 20
@@ -47,7 +47,7 @@ def of(folder: Path) -> str:
     return _page(found, _pictures(folder, found.PICTURES))
 
 
-def _page(found: Result, pictures: Sequence[str]) -> str:
+def _page(found: FolderResult, pictures: Sequence[str]) -> str:
     head, drawn = charts.embedded(found.charts())
     title, tables, chosen = escape(found.title), found.tables(), found.chosen()
     parts = [f"<h1>{title}</h1>"]

@@ -11,7 +11,7 @@ from statistics import fmean
 from izhi import files
 from izhi.errors import SettingError, in_one_line, shown
 from izhi.experiments import plots, statistics
-from izhi.experiments.results.comparison import Comparison
+from izhi.experiments.results.comparison import ComparisonResult
 from izhi.experiments.statistics import LEVEL, Pair, Ranking
 from izhi.experiments.tables import markdown
 
@@ -60,7 +60,7 @@ def of(folders: Sequence[Path]) -> Ranked:
         raise SettingError(f"{len(folders)} folder is named, expected comparisons on two data sets or more")
     if twice := [path for path, count in Counter(folder.resolve() for folder in folders).items() if count > 1]:
         raise SettingError(f"{twice[0]} is named twice, expected different comparisons")
-    found = [Comparison.read(folder) for folder in folders]
+    found = [ComparisonResult.read(folder) for folder in folders]
     accuracies = [{row.label: fmean(row.test_accuracy) for row in one.rows} for one in found]
     for folder, one, of_one in zip(folders, found, accuracies, strict=True):
         if len(of_one) < len(one.rows):

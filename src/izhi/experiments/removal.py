@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from izhi import files
 from izhi.errors import shown
 from izhi.experiments import saved
-from izhi.experiments.listing import Run
+from izhi.experiments.listing import ListedRun
 
 #: What a run, and the commands that look at it, write into its folder.
 _OWN = (
@@ -23,13 +23,13 @@ _FILES = re.compile(rf"{_OWN}|\.{_OWN}-\w+\.part")
 _MOST_NAMED = 5
 
 
-def check(run: Run) -> None:
+def check(run: ListedRun) -> None:
     """Raise RunFolderError if another process holds a run."""
     with files.undisturbed(run.path):
         pass
 
 
-def remove(run: Run) -> list[str]:
+def remove(run: ListedRun) -> list[str]:
     """Remove the files that a run folder holds by name, and the folder if it is then empty.
 
     Returns:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -28,28 +28,16 @@ from izhi.training import (
     Evaluation,
     Listener,
     Progress,
-    Silent,
+    ProgressEvent,
     checkpoint,
     evaluate,
+    ignore_progress,
 )
 
 #: Samples by which formats of quantised states are chosen.
 _CALIBRATION_SAMPLES = 512
 
 Row = dict[str, float]
-
-
-class RunListener(Listener, Protocol):
-    """A listener that is also told which experiment begins."""
-
-    def announce(self, e: Experiment, label: str = "") -> None:
-        """An experiment begins; ``label`` tells it from the others of a command."""
-
-
-class SilentRun(Silent):
-    """A listener of runs that says nothing."""
-
-    def announce(self, e: Experiment, label: str = "") -> None: ...
 
 
 @dataclass
@@ -94,7 +82,7 @@ def train(
     e: Experiment,
     dataset: Dataset,
     folder: RunFolder,
-    listener: RunListener | None = None,
+    listener: Listener = ignore_progress,
     *,
     start: Mapping[str, Tensor] | None = None,
     label: str = "",
@@ -109,7 +97,7 @@ def train(
         e: the resolved experiment.
         dataset: its data.
         folder: of the run, opened.
-        listener: told of every step and epoch.
+        listener: receives the progress of the run.
         start: weights of a trained float network to begin with, which a quantised one rounds.
         label: tells the run from the others of a command.
 
@@ -119,7 +107,6 @@ def train(
         RunFolderError: if it is of a network that was rounded or imported, and not trained there.
         FileError: if the folder cannot be written.
     """
-    listener = listener or SilentRun()
     samples, validation = build.training_samples(e.data, dataset)
     encoder = build.encoder(e, dataset)
     saved = folder.progress(e)
@@ -138,19 +125,15 @@ def train(
         if e.machine.precision == "64-true":
             network.double()  # before it gets weights of that precision, which would lose it
         checkpoint.load_weights(folder.checkpoint, network, saved.network)
-    listener.announce(e, label)
-    board = _Tensorboard.of(e, fabric, folder, listener)
+    if e.machine.tensorboard and fabric.is_global_zero:
+        listener = _with_tensorboard(listener, folder)
     try:
         progress = build.trainer(e, fabric).fit(
             network, Data(samples, dataset.test, validation, dataset.groups), encoder,
-            start=saved, keep=partial(folder.keep, about(e, encoder, dataset)),
-            listener=board or listener,
+            start=saved, keep=partial(folder.keep, about(e, encoder, dataset)), listener=_named(listener, e, label),
         )  # fmt: skip
     except CheckpointError as error:
         raise CheckpointError(f"{folder.checkpoint}: {error}; start anew") from None
-    finally:
-        if board is not None:
-            board.close()
     return Result.of(e, network, encoder.features, progress)
 
 
@@ -265,33 +248,30 @@ def about(e: Experiment, encoder: Encoder, dataset: Dataset) -> dict[str, object
     }
 
 
-class _Tensorboard:
-    """A listener that also writes TensorBoard's events."""
+def _named(listener: Listener, e: Experiment, label: str) -> Listener:
+    """A listener whose events carry the run's label, and the first one its settings."""
+    label = label or f"{e.neurons.neuron} {e.network.connection}, seed {e.training.seed}"
+    settings = e.flat(plain=True)
 
-    def __init__(self, folder: RunFolder, listener: Listener) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise SettingError("tensorboard is set, but it is not installed; pip install 'izhi[tensorboard]'") from None
-        self.listener = listener
-        self._writer: Any = SummaryWriter(str(folder.path / "tensorboard"))  # type: ignore[no-untyped-call,unused-ignore]
+    def send(event: ProgressEvent) -> None:
+        listener(replace(event, label=label, settings=settings if event.kind == "start" else {}))
 
-    @classmethod
-    def of(cls, e: Experiment, fabric: Fabric, folder: RunFolder, listener: Listener) -> _Tensorboard | None:
-        """For a run that asks for it, in its first process."""
-        wanted = e.machine.tensorboard and fabric.is_global_zero
-        return cls(folder, listener) if wanted else None
+    return send
 
-    def begin(self, steps: int, finished: int) -> None:
-        self.listener.begin(steps, finished)
 
-    def step(self, loss: float) -> None:
-        self.listener.step(loss)
+def _with_tensorboard(listener: Listener, folder: RunFolder) -> Listener:
+    """A listener that also writes the metrics of each epoch for TensorBoard."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise SettingError("tensorboard is set, but it is not installed; pip install 'izhi[tensorboard]'") from None
+    writer: Any = SummaryWriter(str(folder.path / "tensorboard"))  # type: ignore[no-untyped-call,unused-ignore]
 
-    def epoch(self, row: Row, warnings: Sequence[str]) -> None:
-        for name, value in row.items():
-            self._writer.add_scalar(name, value, int(row["epoch"]))
-        self.listener.epoch(row, warnings)
+    def write(event: ProgressEvent) -> None:
+        for name, value in event.metrics.items():
+            writer.add_scalar(name, value, event.epoch)
+        if event.kind == "end":
+            writer.close()
+        listener(event)
 
-    def close(self) -> None:
-        self._writer.close()
+    return write

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,13 +15,15 @@ from torch import Tensor
 from izhi.data import Dataset
 from izhi.errors import SettingError, unknown
 from izhi.experiments import build, plots, rows, run as run_of
-from izhi.experiments.results.sweep import Point, Sweep
-from izhi.experiments.run import Result, RunListener
+from izhi.experiments.planned import PlannedRun, Resources, Runner, SerialRunner
+from izhi.experiments.results.sweep import Point, SweepResult
+from izhi.experiments.run import Result
 from izhi.experiments.run_folder import RunFolder, accuracy_of, load, versions
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
 from izhi.experiments.settings.kinds import kind
 from izhi.experiments.tables import markdown, percent
+from izhi.training import Listener, ignore_progress
 
 #: Bits of what is left as it is, in float.
 FLOAT = 32
@@ -84,7 +87,7 @@ def quantize(
     method: str,
     dataset: Dataset,
     folder: RunFolder,
-    listener: RunListener,
+    listener: Listener = ignore_progress,
     label: str = "",
 ) -> Result:
     """Quantise a run by a method, in a folder that is open."""
@@ -131,49 +134,62 @@ def memory(e: Experiment, features: tuple[int, ...], classes: int) -> int:
 
 
 def sweep(
-    runs: Sequence[FloatRun],
-    planned: Plan,
-    dataset: Dataset,
-    folder: Path,
-    listener: RunListener,
-    *,
-    resume: bool = False,
+    runs: Sequence[FloatRun], planned: Plan, folder: Path, runner: Runner | None = None, *, resume: bool = False,
     command: str = "",
-) -> Sweep:
-    """Quantise runs in several formats and ways, and write the table and the figure.
+) -> SweepResult:  # fmt: skip
+    """Quantise runs in several formats and by several methods, and write the table and the figure.
 
     Args:
         runs: float networks, see ``load_runs``.
-        planned: for each point a method, and of each run the experiment in that format, see ``plan``.
-        dataset: of the runs.
+        planned: for each point a method, and the experiment of each run in that format, see ``plan``.
         folder: for a run of each point and seed, sweep.json, sweep.md and pareto.png.
-        listener: told of every epoch.
-        resume: whether finished points are read back.
-        command: for the record.
+        runner: executes the runs; None for one after another.
+        resume: whether unfinished runs resume.
+        command: the command that began it.
     """
-    fabric = build.fabric(runs[0].experiment)
+    runner = runner or SerialRunner()
+    results = iter(runner.run([
+        _plan_run(run, e, method, folder, resume, command)
+        for method, experiments in planned
+        for run, e in zip(runs, experiments, strict=True)
+    ]))  # fmt: skip
+    dataset = runner.resources.dataset(runs[0].experiment)
     size = build.encoder(runs[0].experiment, dataset).grid, len(dataset.classes)
     points = []
     for method, experiments in planned:
-        accuracies = []
         weights, states = widths_of(experiments[0])
-        for run, e in zip(runs, experiments, strict=True):
-            place = RunFolder(folder / f"{method}-w{weights}-s{states}" / f"seed-{e.training.seed}")
-            place.open(e, resume=resume, command=command)
-            label = f"{method}, weights {weights}, states {states}, seed {e.training.seed}"
-            result = quantize(fabric, run, e, method, dataset, place, listener, label)
-            accuracies.append(result.test_accuracy)
+        accuracies = tuple(next(results).test_accuracy for _ in experiments)
         points.append(
             Point(
                 method=method, weight_bits=weights, state_bits=states, bits=memory(experiments[0], *size),
-                accuracies=tuple(accuracies),
+                accuracies=accuracies,
             )
         )  # fmt: skip
-    return _write(Sweep.keep(folder, {
+    return _write(SweepResult.keep(folder, {
         "command": command, "versions": versions(), "float_accuracies": [run.accuracy for run in runs],
         "float_bits": memory(runs[0].experiment, *size), "seeds": [run.experiment.training.seed for run in runs],
         "config": runs[0].experiment.flat(plain=True), "points": [point.model_dump() for point in points],
     }), folder)  # fmt: skip
+
+
+def _plan_run(
+    run: FloatRun, e: Experiment, method: str, folder: Path, resume: bool, command: str
+) -> PlannedRun[Result]:  # fmt: skip
+    weights, states = widths_of(e)
+    path = folder / f"{method}-w{weights}-s{states}" / f"seed-{e.training.seed}"
+    label = f"{method}, weights {weights}, states {states}, seed {e.training.seed}"
+    return PlannedRun(str(path), partial(_quantize, run, e, method, path, label, resume, command))
+
+
+def _quantize(
+    run: FloatRun, e: Experiment, method: str, path: Path, label: str, resume: bool, command: str, resources: Resources,
+    listener: Listener,
+) -> Result:  # fmt: skip
+    """Quantise a run in its folder, or read it back if it is finished."""
+    folder = RunFolder(path)
+    with resources.hold(path):
+        folder.open(e, resume=resume, command=command)
+        return quantize(resources.fabric(e), run, e, method, resources.dataset(e), folder, listener, label)
 
 
 def plan(
@@ -192,7 +208,7 @@ def plan(
     ]
 
 
-def _write(found: Sweep, folder: Path) -> Sweep:
+def _write(found: SweepResult, folder: Path) -> SweepResult:
     """sweep.md and pareto.png of what sweep.json holds, which is given back."""
     out, table = RunFolder(folder), found.table()
     seeds = ", ".join(map(str, found.seeds))

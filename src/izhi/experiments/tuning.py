@@ -8,134 +8,38 @@ its accuracy on the validation samples; it never sees the test samples.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import socket
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import fmean
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tomli_w
-import torch
 
 from izhi import files
 from izhi.data import Dataset
 from izhi.errors import DivergenceError, SettingError, unknown
-from izhi.experiments import build, plots
-from izhi.experiments.comparison import Variant
-from izhi.experiments.jobs import Job, Together
-from izhi.experiments.results.tuning import Tried, Tuning
-from izhi.experiments.run import RunListener, train
+from izhi.experiments import plots
+from izhi.experiments.planned import PlannedRun, Resources, Runner, SerialRunner, without_test_samples
+from izhi.experiments.results.tuning import TrialResult, TuningResult
+from izhi.experiments.run import train
 from izhi.experiments.run_folder import RunFolder, versions
-from izhi.experiments.settings import FIELDS, Experiment, Mark, experiment, marked, typed
-from izhi.experiments.settings.choices import USUAL_SEARCH
+from izhi.experiments.search_space import Range
+from izhi.experiments.settings import Experiment, experiment, typed
 from izhi.experiments.tables import markdown
+from izhi.experiments.variants import Variant
 from izhi.seeds import Purpose, derive_seed
+from izhi.training import Listener, ProgressEvent
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
     from optuna import Study, Trial
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
-
-_LOGARITHMIC = 10.0
-
-
-@dataclass(frozen=True)
-class Range:
-    """Values that a setting may take: from low to high, or one of some choices.
-
-    Attributes:
-        neuron: the only neuron whose variants it concerns; None for all.
-        name: of the setting.
-        low, high: limits, both included; high is ten times low or more: searched by its logarithm.
-        choices: given in place of limits.
-    """
-
-    neuron: str | None
-    name: str
-    low: float = 0.0
-    high: float = 0.0
-    choices: tuple[str, ...] = ()
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the setting takes whole numbers only."""
-        return FIELDS[self.name].annotation is int
-
-    def concerns(self, neuron: str) -> bool:
-        """Whether variants of that neuron are searched over it."""
-        return self.neuron in (None, neuron)
-
-    def holds(self, value: object) -> bool:
-        """Whether a value is one that the setting may take."""
-        if self.choices:
-            return str(value) in self.choices
-        return isinstance(value, (int, float)) and self.low <= value <= self.high
-
-    @property
-    def is_logarithmic(self) -> bool:
-        """Whether equal ratios count alike, and not equal differences."""
-        return self.low > 0 and self.high >= _LOGARITHMIC * self.low
-
-    def suggest(self, trial: Trial) -> object:
-        """A value for a trial."""
-        if self.choices:
-            return trial.suggest_categorical(self.name, self.choices)
-        if self.is_whole:
-            return trial.suggest_int(self.name, int(self.low), int(self.high), log=self.is_logarithmic)
-        return trial.suggest_float(self.name, self.low, self.high, log=self.is_logarithmic)
-
-    def at(self, share: float) -> object:
-        """The value at a share of the way from low to high, 0 to below 1; of choices the one that lies there."""
-        if self.choices:
-            return self.choices[
-                int(share * len(self.choices) + 1e-9)
-            ]  # a border counts as passed, whatever its last bits
-        if self.is_logarithmic:
-            value = self.low * (self.high / self.low) ** share
-        else:
-            value = self.low + share * (self.high - self.low)
-        return round(value) if self.is_whole else float(f"{value:.4g}")
-
-
-def parse_search(text: str) -> list[Range]:
-    """Ranges from ``[neuron.]setting=low..high`` or ``=one|another``, comma-separated.
-
-    Raises:
-        SettingError: for what is not of that form, an unknown setting, or one that must not differ
-            between trials.
-    """
-    ranges = []
-    for item in (part.strip() for part in text.split(",") if part.strip()):
-        left, equals, values = item.partition("=")
-        neuron, dot, name = left.strip().rpartition(".")
-        name = name.replace("-", "_")
-        if not equals or not values:
-            raise SettingError(f"search has {item!r}, expected setting=low..high or setting=a|b")
-        if name not in FIELDS:
-            raise unknown("setting", name, FIELDS)
-        if name in marked(Mark.SAME_IN_TRIALS):
-            raise SettingError(f"search names {name}, which is the same in all trials; leave it out")
-        only = neuron if dot else None
-        if ".." not in values:
-            ranges.append(Range(only, name, choices=tuple(v.strip() for v in values.split("|"))))
-            continue
-        try:
-            low, high = (float(v) for v in values.split(".."))
-        except ValueError:
-            raise SettingError(f"search has {item!r}, expected numbers low..high") from None
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise SettingError(f"search has {item!r}, expected low below high")
-        ranges.append(Range(only, name, low, high))
-    if not ranges:
-        raise SettingError("search names no setting, expected some such as " + USUAL_SEARCH)
-    return ranges
 
 
 @dataclass(frozen=True)
@@ -154,10 +58,10 @@ class Best:
     experiment: Experiment
     found: Mapping[str, object]
     accuracy: float
-    trials: Sequence[Tried]
+    trials: Sequence[TrialResult]
 
 
-def write(best: Sequence[Best], folder: Path, command: str) -> Tuning:
+def write(best: Sequence[Best], folder: Path, command: str) -> TuningResult:
     """trials.json and report.md with every trial, and trials.png; what trials.json holds."""
     rows = [
         {
@@ -166,7 +70,7 @@ def write(best: Sequence[Best], folder: Path, command: str) -> Tuning:
         }
         for row in best
     ]  # fmt: skip
-    found = Tuning.keep(folder, {"command": command, "versions": versions(), "variants": rows})
+    found = TuningResult.keep(folder, {"command": command, "versions": versions(), "variants": rows})
     table, trials = found.best_table(), found.trials_table()
     lines = [
         f"# {found.title}", "", f"    {command}", "", markdown(table.headings, table.rows), "",
@@ -184,28 +88,6 @@ def to_toml(settings: Mapping[str, object], best: Sequence[Best], header: str = 
     tables = {row.variant.label: typed({**row.variant.settings, **row.found}) for row in best}
     comment = "".join(f"# {line}\n" for line in header.splitlines())
     return comment + str(tomli_w.dumps({**typed(settings), "variants": tables}))
-
-
-class _Pruning:
-    """Tells Optuna of each epoch, and stops a trial that lags behind."""
-
-    def __init__(self, listener: RunListener, trial: Trial, pruned: type[Exception]) -> None:
-        self.listener, self.trial, self.pruned = listener, trial, pruned
-
-    def announce(self, e: Experiment, label: str = "") -> None:
-        self.listener.announce(e, label)
-
-    def begin(self, steps: int, finished: int) -> None:
-        self.listener.begin(steps, finished)
-
-    def step(self, loss: float) -> None:
-        self.listener.step(loss)
-
-    def epoch(self, row: dict[str, float], warnings: Sequence[str]) -> None:
-        self.listener.epoch(row, warnings)
-        self.trial.report(row["validation_accuracy"], int(row["epoch"]))
-        if self.trial.should_prune():
-            raise self.pruned
 
 
 def _optuna() -> ModuleType:
@@ -275,75 +157,54 @@ def speakers(dataset: Dataset) -> list[int]:
     return sorted(set(dataset.speakers.tolist()))
 
 
+@dataclass(frozen=True)
+class SearchPlan:
+    """What the studies of all variants have in common.
+
+    Attributes:
+        ranges: the values that are searched.
+        settings: the settings of all variants.
+        trials: number of trials of each variant, including those in the storage.
+        storage: a file that processes share, or the URL of a database.
+        every_speaker: whether each trial trains a network for each speaker, who is held out of its training samples,
+            and is judged by their mean accuracy: one speaker says little about another.
+    """
+
+    ranges: Sequence[Range]
+    settings: Mapping[str, object]
+    trials: int
+    storage: str
+    every_speaker: bool = False
+
+    def run(self, variant: Variant, resources: Resources, listener: Listener) -> Best:
+        """Run the study of a variant up to its number of trials."""
+        optuna, e = _optuna(), experiment({**self.settings, **variant.settings})
+        dataset = resources.dataset(e)
+        ranges = [r for r in self.ranges if r.concerns(e.neurons.neuron)]
+        study = _study(optuna, variant, e, ranges, self.storage, prunes_at_once=self.every_speaker)
+        held_out: list[int | None] = [*speakers(dataset)] if self.every_speaker else [None]
+        objective = _Objective(optuna, self.settings, variant, ranges, held_out, resources, listener)
+        return _best(optuna, study, objective, variant, e, self.trials)
+
+
 def tune(
-    variants: Sequence[Variant],
-    ranges: Sequence[Range],
-    settings: Mapping[str, object],
-    *,
-    trials: int,
-    storage: str,
-    listener: RunListener,
-    every_speaker: bool = False,
-    dataset: Dataset | None = None,
-    at_once: Together | None = None,
-) -> list[Best]:
+    variants: Sequence[Variant], ranges: Sequence[Range], settings: Mapping[str, object], *, trials: int, storage: str,
+    runner: Runner | None = None, every_speaker: bool = False,
+) -> list[Best]:  # fmt: skip
     """Run each variant's study up to its number of trials, and give its best one.
 
-    The first trial has the variant's own settings, where they lie within the ranges.
+    The first trial has the variant's own settings, where they lie within the ranges. The trials of a study follow one
+    another, since each is chosen by those before it.
 
     Args:
         variants: each a study, named by its label; the same number of trials for each.
-        ranges: what is searched.
-        settings: common to all.
-        trials: of each variant, those that the storage already holds included.
-        storage: a file that processes share, or the URL of a database.
-        listener: told of every trial.
-        every_speaker: whether each trial trains a network for each speaker, who is held out of its
-            training samples, and is judged by their mean: one speaker says little about another.
-        dataset: of all; loaded if it is None.
-        at_once: where the studies of several variants are done at once; None for one after another, in this process.
-            The trials of a study follow one another, since each is chosen by those before it.
+        runner: executes the studies; None for one after another.
+        ranges, settings, trials, storage, every_speaker: see ``SearchPlan``.
     """
     _optuna()
-    planned = check(variants, ranges, settings, trials, every_speaker=every_speaker)
-    if at_once is not None:
-        study = partial(
-            _best_elsewhere, ranges=ranges, settings=settings, trials=trials, storage=storage,
-            every_speaker=every_speaker,
-        )  # fmt: skip
-        return at_once.run([Job(variant.label, partial(study, variant)) for variant in variants])
-    whole = dataset or build.dataset(planned[0].data)
-    fabric = build.fabric(planned[0])
-    return [
-        _best_of(
-            fabric, whole, variant, listener, ranges=ranges, settings=settings, trials=trials, storage=storage,
-            every_speaker=every_speaker,
-        )
-        for variant in variants
-    ]  # fmt: skip
-
-
-def _best_elsewhere(
-    variant: Variant, listener: RunListener, *, settings: Mapping[str, object], **others: Any
-) -> Best:  # fmt: skip
-    """The study of a variant in a process of its own."""
-    e = experiment({**settings, **variant.settings})
-    return _best_of(build.fabric(e), build.dataset(e.data), variant, listener, settings=settings, **others)
-
-
-def _best_of(
-    fabric: Fabric, dataset: Dataset, variant: Variant, listener: RunListener, *, ranges: Sequence[Range],
-    settings: Mapping[str, object], trials: int, storage: str, every_speaker: bool,
-) -> Best:  # fmt: skip
-    """Run the study of a variant up to its number of trials."""
-    optuna, e = _optuna(), experiment({**settings, **variant.settings})
-    none_of_them = torch.zeros(len(dataset.test), dtype=torch.bool)
-    unseen = replace(dataset, test=dataset.test.subset(none_of_them), groups={})
-    folds: list[int | None] = [*speakers(dataset)] if every_speaker else [None]
-    mine = [r for r in ranges if r.concerns(e.neurons.neuron)]
-    study = _study(optuna, variant, e, mine, storage, prunes_at_once=every_speaker)
-    objective = _Objective(optuna, fabric, unseen, variant, mine, settings, listener, folds, e.training.seed)
-    return _best(optuna, study, objective, variant, e, trials)
+    check(variants, ranges, settings, trials, every_speaker=every_speaker)
+    search = SearchPlan(ranges, settings, trials, storage, every_speaker)
+    return (runner or SerialRunner()).run([PlannedRun(x.label, partial(search.run, x)) for x in variants])
 
 
 def _study(
@@ -380,7 +241,7 @@ def _best(
         # Seeded by what was tried before, a study that was interrupted goes on with the same trials, and a
         # further process does not draw the numbers of the first one.
         begun = len(study.get_trials(deepcopy=False, states=(*ended, state.RUNNING)))
-        seed = derive_seed(objective.seed, Purpose.TRIAL, begun) % 2**32
+        seed = derive_seed(e.training.seed, Purpose.TRIAL, begun) % 2**32
         study.sampler = optuna.samplers.TPESampler(seed=seed)
         study.optimize(objective, n_trials=1)
     finished = study.get_trials(deepcopy=False, states=ended)
@@ -389,7 +250,7 @@ def _best(
         raise SettingError(f"no trial of {variant.label} came to its end; search smaller learning rates")
     winner = max(good, key=lambda t: t.value or 0.0)
     tried = [
-        Tried(number=number, settings=t.params, accuracy=t.value, is_whole=t.state == state.COMPLETE)
+        TrialResult(number=number, settings=t.params, accuracy=t.value, is_whole=t.state == state.COMPLETE)
         for number, t in enumerate(finished, start=1)
     ]
     return Best(variant, e, dict(winner.params), float(winner.value or 0.0), tried)
@@ -411,54 +272,55 @@ def _is_lost(trial: FrozenTrial) -> bool:
 
 @dataclass
 class _Objective:
-    """Trains the network of a trial; its accuracy on the validation samples."""
+    """Trains the networks of a trial; their mean accuracy on the validation samples."""
 
     optuna: ModuleType
-    fabric: Fabric
-    dataset: Dataset
+    settings: Mapping[str, object]
     variant: Variant
     ranges: Sequence[Range]
-    settings: Mapping[str, object]
-    listener: RunListener
-    folds: Sequence[int | None]
-    seed: int
+    held_out: Sequence[int | None]
+    resources: Resources
+    listener: Listener
 
     def __call__(self, trial: Trial) -> float:
         trial.set_user_attr("process", f"{socket.gethostname()} {os.getpid()}")
         chosen = {r.name: r.suggest(trial) for r in self.ranges}
-        found: list[float] = []
-        for number, speaker in enumerate(self.folds):
+        accuracies: list[float] = []
+        for number, speaker in enumerate(self.held_out):
             held = {} if speaker is None else {"validation_speaker": speaker}
             e = experiment({**self.settings, **self.variant.settings, **chosen, **held})
-            watcher = self.listener
-            if speaker is None:
-                watcher = _Pruning(self.listener, trial, self.optuna.TrialPruned)
+            listener = self._pruning(trial) if speaker is None else self.listener
             label = f"{self.variant.label}, trial {trial.number + 1}"
             label += "" if speaker is None else f", without speaker {speaker}"
-            found.append(self._accuracy(e, watcher, label))
+            accuracies.append(self._accuracy(e, listener, label))
             if speaker is not None:
-                trial.report(fmean(found), number)
-                if trial.should_prune():
-                    raise self.optuna.TrialPruned
-        return fmean(found)
+                self._report(trial, fmean(accuracies), number)
+        return fmean(accuracies)
 
-    def _accuracy(self, e: Experiment, watcher: RunListener, label: str) -> float:
-        """On the validation samples, after training in a folder that is then thrown away."""
-        with tempfile.TemporaryDirectory(prefix="izhi-trial-") as folder:
+    def _pruning(self, trial: Trial) -> Listener:
+        """A listener that reports each epoch to Optuna, and stops a trial that lags behind."""
+
+        def listen(event: ProgressEvent) -> None:
+            self.listener(event)
+            if event.kind == "epoch":
+                self._report(trial, event.metrics["validation_accuracy"], event.epoch)
+
+        return listen
+
+    def _report(self, trial: Trial, accuracy: float, step: int) -> None:
+        trial.report(accuracy, step)
+        if trial.should_prune():
+            raise self.optuna.TrialPruned
+
+    def _accuracy(self, e: Experiment, listener: Listener, label: str) -> float:
+        """On the validation samples, after training in a temporary folder."""
+        dataset = without_test_samples(self.resources.dataset(e))
+        with tempfile.TemporaryDirectory(prefix="izhi-trial-") as path:
             try:
-                result = train(self.fabric, e, self.dataset, RunFolder(Path(folder)), watcher, label=label)
+                result = train(self.resources.fabric(e), e, dataset, RunFolder(Path(path)), listener, label=label)
             except DivergenceError as error:
                 raise self.optuna.TrialPruned(str(error)) from None
         return result.history[-1]["validation_accuracy"]
 
 
-__all__ = [
-    "Best",
-    "Range",
-    "check",
-    "parse_search",
-    "speakers",
-    "to_toml",
-    "tune",
-    "write",
-]
+__all__ = ["Best", "check", "speakers", "to_toml", "tune", "write"]

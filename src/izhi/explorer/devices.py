@@ -13,7 +13,7 @@ from bokeh.layouts import column
 from bokeh.models import Button, Select, Spinner
 
 from izhi.errors import DataError, SettingError
-from izhi.explorer import parts
+from izhi.explorer import widgets
 from izhi.explorer.folder import artifacts, inside
 from izhi.hardware import artifact, devices, networks
 from izhi.hardware.artifact import IntegerArtifact
@@ -44,20 +44,20 @@ class DevicesPage:
         self.load = Button(name="load-artifact", label="read it")
         self.run = Button(name="run-vector", label="run the vector on every device", button_type="primary")
         self.refresh = Button(name="refresh-artifacts", label="read the folder again")
-        self.status = parts.text("device-status")
-        self.formats = parts.text("formats")
-        self.agreement = parts.text("agreement")
+        self.status = widgets.text("device-status")
+        self.formats = widgets.text("formats")
+        self.agreement = widgets.text("agreement")
         self.place = column(sizing_mode="stretch_width", name="device-figures")
-        self.work = parts.Work(document, [self.load, self.run], lambda html: self.status.update(text=html))
+        self.work = widgets.BackgroundTask(document, [self.load, self.run], lambda html: self.status.update(text=html))
         self.refresh.on_click(self.read)
         self.load.on_click(self._load)
         self.run.on_click(self._run)
         self.view = column(
-            parts.text("", f"<p>Artifacts (<code>.izhi</code>) in <code>{escape(str(folder))}</code> and below. The"
+            widgets.text("", f"<p>Artifacts (<code>.izhi</code>) in <code>{escape(str(folder))}</code> and below. The"
                        " core is simulated cycle for cycle; it is compiled when it is first run, which takes a"
                        " minute or two.</p>"),
-            parts.beside(self.artifact, self.refresh, self.load, least=150),
-            parts.beside(self.number, self.run, least=150),
+            widgets.beside(self.artifact, self.refresh, self.load, least=150),
+            widgets.beside(self.number, self.run, least=150),
             self.status, self.formats, self.agreement, self.place, sizing_mode="stretch_width",
         )  # fmt: skip
         self.read()
@@ -124,7 +124,7 @@ class DevicesPage:
         figures = [
             _spikes(k, {name: outcome.spikes[k][:, 0] for name, outcome in outcomes.items()}) for k in range(layers)
         ]
-        self.place.children = [parts.beside(*figures)] if figures else []
+        self.place.children = [widgets.beside(*figures)] if figures else []
 
 
 def description(found: AnyArtifact) -> str:
@@ -146,7 +146,7 @@ def description(found: AnyArtifact) -> str:
         part = found.network.readout
         rows.append(("readout", "none", "", part.inputs, part.outputs, part.weight_bits))
     headings = ("part", "neuron", "states", "inputs", "outputs", "weight bits")
-    return words + parts.table(headings, rows, words=3)
+    return words + widgets.table(headings, rows, words=3)
 
 
 def agreement(found: AnyArtifact, label: int, answers: Mapping[str, tuple[Outcome, Counters]]) -> str:
@@ -161,14 +161,14 @@ def agreement(found: AnyArtifact, label: int, answers: Mapping[str, tuple[Outcom
         rows.append((name, found.classes[int(outcome.classes[0])], f"{spikes:,}", f"{different:,}", scores, cycles))
     headings = ("device", "answer", "spikes", "spikes that differ", "same scores", "cycles")
     right = f"<p>the vector's own scores name the class <b>{escape(found.classes[label])}</b></p>"
-    return right + parts.table(headings, rows, words=2)
+    return right + widgets.table(headings, rows, words=2)
 
 
 def _spikes(layer: int, by_device: Mapping[str, np.ndarray[Any, Any]]) -> Any:
     """Spikes (T, N) of a layer as each device gave them, one mark within the other."""
-    looks = (("square", 9, parts.BLUE, 0.35), ("cross", 9, parts.ORANGE, 1.0))
+    looks = (("square", 9, widgets.BLUE, 0.35), ("cross", 9, widgets.ORANGE, 1.0))
     steps, count = next(iter(by_device.values())).shape
-    drawn = parts.chart(
+    drawn = widgets.chart(
         "time step", "neuron", height=260, title=f"layer {layer + 1}", x_range=(0, steps + 1), y_range=(-1, count)
     )
     for (name, spikes), (marker, size, colour, alpha) in zip(by_device.items(), looks, strict=False):

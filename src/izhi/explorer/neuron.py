@@ -15,7 +15,7 @@ from bokeh.models import ColumnDataSource, Range1d, Select, Slider
 from numpy.typing import NDArray
 
 from izhi.errors import IzhiError
-from izhi.explorer import parts
+from izhi.explorer import widgets
 from izhi.neurons import LIF, Izhikevich
 from izhi.neurons.simulation import pulse
 from izhi.spec import ORDERS, PATTERNS, PRESETS, IzhikevichParameters, preset
@@ -55,14 +55,14 @@ class _Traces:
         self.over_time = ColumnDataSource({"time": [], "v": [], "u": [], "current": []}, name=f"{name}-trace")
         self.spikes = ColumnDataSource({"time": [], "v": []}, name=f"{name}-spikes")
         time = "time (ms)" if in_mv else "time (steps)"
-        self.v = parts.chart(time, "v (mV)" if in_mv else "v", height=210)
-        line = self.v.line("time", "v", source=self.over_time, color=parts.BLUE, line_width=1.5)
-        parts.point_out(self.v, line, (time, "@time"), ("v", "@v{0.000}"), ("I", "@current{0.000}"))
-        self.v.scatter("time", "v", source=self.spikes, marker="triangle", size=7, color=parts.ORANGE)
+        self.v = widgets.chart(time, "v (mV)" if in_mv else "v", height=210)
+        line = self.v.line("time", "v", source=self.over_time, color=widgets.BLUE, line_width=1.5)
+        widgets.point_out(self.v, line, (time, "@time"), ("v", "@v{0.000}"), ("I", "@current{0.000}"))
+        self.v.scatter("time", "v", source=self.spikes, marker="triangle", size=7, color=widgets.ORANGE)
         self.figures = [self.v]
         if recovers:
-            self.u = parts.chart(time, "u (mV/ms)" if in_mv else "u", height=150, x_range=self.v.x_range)
-            self.u.line("time", "u", source=self.over_time, color=parts.GREEN, line_width=1.5)
+            self.u = widgets.chart(time, "u (mV/ms)" if in_mv else "u", height=150, x_range=self.v.x_range)
+            self.u.line("time", "u", source=self.over_time, color=widgets.GREEN, line_width=1.5)
             self.figures.append(self.u)
 
     def show(self, dt: float, current: Numbers, spikes: Numbers, v: Numbers, u: Numbers, threshold: float) -> None:
@@ -80,13 +80,13 @@ class _Plane:
         self.way = ColumnDataSource({"v": [], "u": []}, name=f"{name}-way")
         self.nullclines = ColumnDataSource({"v": [], "of_v": [], "of_u": []}, name=f"{name}-nullclines")
         in_mv = unit == "mV"
-        self.figure = parts.chart(
+        self.figure = widgets.chart(
             "v (mV)" if in_mv else "v", "u (mV/ms)" if in_mv else "u", height=300,
             x_range=Range1d(0, 1), y_range=Range1d(0, 1),
         )  # fmt: skip
-        for y, label, colour in (("of_v", "v' = 0", parts.BLUE), ("of_u", "u' = 0", parts.GREEN)):
+        for y, label, colour in (("of_v", "v' = 0", widgets.BLUE), ("of_u", "u' = 0", widgets.GREEN)):
             self.figure.line("v", y, source=self.nullclines, legend_label=label, color=colour, line_dash="dashed")
-        self.figure.line("v", "u", source=self.way, legend_label="state", color=parts.ORANGE, line_width=1.2)
+        self.figure.line("v", "u", source=self.way, legend_label="state", color=widgets.ORANGE, line_width=1.2)
         legend = self.figure.legend[0]
         legend.orientation, legend.label_text_font_size = "horizontal", "11px"
         self.figure.add_layout(legend, "below")
@@ -117,8 +117,8 @@ class _Column:
     """A neuron: its controls, its figures, and the lines that give the same."""
 
     def __init__(self, title: str) -> None:
-        self.status = parts.text(f"{title}-status")
-        self.lines = parts.text(f"{title}-lines")
+        self.status = widgets.text(f"{title}-status")
+        self.lines = widgets.text(f"{title}-lines")
         self._is_quiet = False
 
     def changed(self, attribute: str, old: object, new: object) -> None:
@@ -142,7 +142,7 @@ class _Column:
         try:
             spikes, python, command = self._run()
         except IzhiError as error:
-            self.status.text = parts.mistake(error)
+            self.status.text = widgets.mistake(error)
             return
         milliseconds = 1000 * (perf_counter() - started)
         self.status.text = f"<b>{spikes} spike{'s' if spikes != 1 else ''}</b>, in {milliseconds:.1f} ms"
@@ -185,7 +185,7 @@ class _IzhikevichColumn(_Column):
         for control in (self.order, self.stimulus, *self.sliders.values()):
             control.on_change("value", self.changed)
         self.view = column(
-            parts.text("", f"<h3>{title}</h3>"), self.preset, self.stimulus, self.order, *self.sliders.values(),
+            widgets.text("", f"<h3>{title}</h3>"), self.preset, self.stimulus, self.order, *self.sliders.values(),
             self.status, *self.traces.figures, self.plane.figure, self.lines, sizing_mode="stretch_width",
         )  # fmt: skip
         self.update()
@@ -274,7 +274,7 @@ class _LIFColumn(_Column):
         for slider in self.sliders.values():
             slider.on_change("value", self.changed)
         self.view = column(
-            parts.text("", f"<h3>{title}</h3><p>It has no u: v decays at one rate, and a spike takes the threshold"
+            widgets.text("", f"<h3>{title}</h3><p>It has no u: v decays at one rate, and a spike takes the threshold"
                        " from it.</p>"),
             *self.sliders.values(), self.status, *self.traces.figures, self.lines, sizing_mode="stretch_width",
         )  # fmt: skip
@@ -310,14 +310,14 @@ class NeuronPage:
             "LIF": _LIFColumn("LIF", self._lasting),
         }
         self.duration.on_change("value", self._changed)
-        about = parts.text(
+        about = widgets.text(
             "",
             "<p>Currents begin after 10 ms (or steps). Computed in single precision, as networks are; below each neuron"
             " stand the lines that give the same. The command computes in double precision, by which late spikes may"
             " come some steps apart.</p>",
         )
         views = [one.view for one in self.columns.values()]  # type: ignore[attr-defined]
-        self.view = column(about, self.duration, parts.beside(*views, least=310), sizing_mode="stretch_width")
+        self.view = column(about, self.duration, widgets.beside(*views, least=310), sizing_mode="stretch_width")
 
     def _lasting(self) -> float:
         return float(self.duration.value)

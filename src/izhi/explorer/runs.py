@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 
 from izhi.errors import IzhiError, SettingError
 from izhi.experiments import listing, report, sample_trace, saved, trained
-from izhi.experiments.listing import Run
+from izhi.experiments.listing import ListedRun
 from izhi.experiments.plots import COLOURS
 from izhi.experiments.sample_trace import LayerTrace, SampleTrace
-from izhi.explorer import parts
+from izhi.explorer import widgets
 from izhi.explorer.folder import check_data, inside
 from izhi.network import firing
 from izhi.training import checkpoint
@@ -49,7 +49,7 @@ class RunsPage:
 
     def __init__(self, document: Document, folder: Path) -> None:
         self.folder = folder
-        self.runs: list[Run] = []
+        self.runs: list[ListedRun] = []
         self.filter = TextInput(
             name="filter", title="only runs of these settings, such as dataset=mnist,neuron=lif",
             sizing_mode="stretch_width",
@@ -63,17 +63,17 @@ class RunsPage:
             selectable="checkbox", index_position=None,
             reorderable=False, autosize_mode="none",
         )  # fmt: skip
-        self.about = parts.text("runs-about")
-        self.spread = parts.text("runs-spread")
+        self.about = widgets.text("runs-about")
+        self.spread = widgets.text("runs-spread")
         self.curves = column(sizing_mode="stretch_width", name="curves")
         self.sample = SampleView(document, folder)
         self.filter.on_change("value", lambda attribute, old, new: self.read())
         self.refresh.on_click(self.read)
         self.found.selected.on_change("indices", lambda attribute, old, new: self.show())
         self.view = column(
-            parts.text("", f"<p>Runs in <code>{escape(str(folder))}</code> and below; nothing outside it is opened, but"
-                       " data sets by name. Choose some to compare them.</p>"),
-            parts.beside(self.filter, self.refresh), self.list, self.about, self.spread, self.curves,
+            widgets.text("", f"<p>Runs in <code>{escape(str(folder))}</code> and below; nothing outside it is opened,"
+                       " but data sets by name. Choose some to compare them.</p>"),
+            widgets.beside(self.filter, self.refresh), self.list, self.about, self.spread, self.curves,
             self.sample.view, sizing_mode="stretch_width",
         )  # fmt: skip
         self.read()
@@ -84,7 +84,7 @@ class RunsPage:
             wanted = listing.wanted(self.filter.value) if self.filter.value.strip() else {}
             found = [run for run in listing.find(self.folder) if listing.has(run, wanted)]
         except IzhiError as error:
-            self.about.text = parts.mistake(error)
+            self.about.text = widgets.mistake(error)
             return
         self.runs = listing.ordered(found, "time")[:_MOST_RUNS]
         rows = [listing.cells(run) for run in self.runs]
@@ -103,7 +103,7 @@ class RunsPage:
         self.curves.children = [_curves([run for run in chosen if run.metrics and not run.damage])] if chosen else []
 
 
-def _about(runs: Sequence[Run], damaged: Sequence[Run], *, every: bool) -> str:
+def _about(runs: Sequence[ListedRun], damaged: Sequence[ListedRun], *, every: bool) -> str:
     words = [f"<p class=bad>{escape(run.name)}: {escape(run.damage)}</p>" for run in damaged]
     names = [name for name in listing.differing(runs) if name != "seed"] if len(runs) > 1 else []
     count = f"{len(runs):,} run{'s' if len(runs) != 1 else ''}"
@@ -112,13 +112,13 @@ def _about(runs: Sequence[Run], damaged: Sequence[Run], *, every: bool) -> str:
     )
     if names and not every:
         rows = [listing.cells_of(run, names) for run in runs]
-        words.append("<h3>what differs</h3>" + parts.table(("run", *names, "test (%)"), rows, words=1 + len(names)))
+        words.append("<h3>what differs</h3>" + widgets.table(("run", *names, "test (%)"), rows, words=1 + len(names)))
     elif names:
         words.append(f"<p>Settings that differ: {escape(', '.join(names))}.</p>")
     return "".join(words)
 
 
-def _spread(runs: Sequence[Run]) -> str:
+def _spread(runs: Sequence[ListedRun]) -> str:
     """Test accuracy of runs that differ in their seeds alone: mean and standard deviation."""
     names = [name for name in listing.differing(runs) if name != "seed"]
     groups: dict[tuple[str, ...], list[float]] = defaultdict(list)
@@ -132,12 +132,12 @@ def _spread(runs: Sequence[Run]) -> str:
     if not rows:
         return ""
     headings = (*names, "seeds", "mean test accuracy (%)", "standard deviation")
-    return "<h3>finished runs, over their seeds</h3>" + parts.table(headings, rows, words=len(names))
+    return "<h3>finished runs, over their seeds</h3>" + widgets.table(headings, rows, words=len(names))
 
 
-def _curves(runs: Sequence[Run]) -> Any:
+def _curves(runs: Sequence[ListedRun]) -> Any:
     """Test accuracy over epochs."""
-    found = parts.chart("epoch", "test accuracy (%)", height=300 + 24 * min(len(runs), _MOST_CURVES))
+    found = widgets.chart("epoch", "test accuracy (%)", height=300 + 24 * min(len(runs), _MOST_CURVES))
     drawn = 0
     for run in runs:
         try:
@@ -150,10 +150,10 @@ def _curves(runs: Sequence[Run]) -> Any:
         colour, dash = COLOURS[drawn % len(COLOURS)], ("solid", "dashed")[drawn // len(COLOURS) % 2]
         line = found.line("epoch", "y", source=ColumnDataSource(values), legend_label=run.name, color=colour,
                           line_width=2, line_dash=dash)  # fmt: skip
-        parts.point_out(found, line, (run.name, "@y{0.00} %"), ("epoch", "@epoch"))
+        widgets.point_out(found, line, (run.name, "@y{0.00} %"), ("epoch", "@epoch"))
         drawn += 1
     if not drawn:
-        return parts.text("", "<p>None of them has an accuracy of every epoch.</p>")
+        return widgets.text("", "<p>None of them has an accuracy of every epoch.</p>")
     legend = found.legend[0]
     legend.click_policy = "hide"
     found.add_layout(legend, "below")
@@ -167,26 +167,26 @@ class SampleView:
 
     def __init__(self, document: Document, folder: Path) -> None:
         self.folder = folder
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, ListedRun] = {}
         self._loaded: tuple[str, trained.Trained, str] | None = None
         self.run = Select(name="run", title="run", options=[], sizing_mode="stretch_width")
         self.number = Spinner(name="sample", title="test sample", low=0, value=0, step=1, width=110)
         self.layer = Spinner(name="layer", title="layer whose v is drawn", low=1, value=1, step=1, width=150)
         self.neurons = TextInput(name="neurons", title="neurons, such as 0,7 [the four that fire most]", width=260)
         self.button = Button(name="show-sample", label="run the sample", button_type="primary")
-        self.status = parts.text("sample-status")
-        self.answer = parts.text("sample-answer")
+        self.status = widgets.text("sample-status")
+        self.answer = widgets.text("sample-answer")
         self.place = column(sizing_mode="stretch_width", name="sample-figures")
-        self.learned = parts.text("learned")
+        self.learned = widgets.text("learned")
         self.button.on_click(self._start)
-        self.work = parts.Work(document, [self.button], lambda html: self.status.update(text=html))
+        self.work = widgets.BackgroundTask(document, [self.button], lambda html: self.status.update(text=html))
         self.view = column(
-            parts.text("", "<h3>a sample on its way</h3>"),
-            parts.beside(self.run, self.number, self.layer, self.neurons, self.button, least=110), self.status,
+            widgets.text("", "<h3>a sample on its way</h3>"),
+            widgets.beside(self.run, self.number, self.layer, self.neurons, self.button, least=110), self.status,
             self.answer, self.place, self.learned, sizing_mode="stretch_width",
         )  # fmt: skip
 
-    def offer(self, runs: Sequence[Run]) -> None:
+    def offer(self, runs: Sequence[ListedRun]) -> None:
         """Runs to choose from."""
         self._runs = {run.name: run for run in runs}
         self.run.options = list(self._runs)
@@ -196,7 +196,7 @@ class SampleView:
     def _start(self) -> None:
         run = self._runs.get(str(self.run.value))
         if run is None:
-            self.status.text = parts.mistake(SettingError("no run is chosen that has a checkpoint"))
+            self.status.text = widgets.mistake(SettingError("no run is chosen that has a checkpoint"))
             return
         number, layer, text = int(self.number.value or 0), int(self.layer.value or 1), str(self.neurons.value)
         self.work.start(
@@ -205,7 +205,7 @@ class SampleView:
             lambda found: self._show(*found, layer, text),
         )
 
-    def _look(self, run: Run, number: int) -> tuple[SampleTrace, str]:
+    def _look(self, run: ListedRun, number: int) -> tuple[SampleTrace, str]:
         """The sample, and what was learned as HTML; in another thread."""
         check_data(str(run.settings["dataset"]))
         if self._loaded is None or self._loaded[0] != run.name:
@@ -223,18 +223,18 @@ class SampleView:
         ]
         self.answer.text = (
             f"<p>answer: <b>{escape(found.classes[found.answer])}</b> ({escape(right)})</p>"
-            + parts.table(("layer", "neurons", "spikes", "per neuron and step"), rows)
+            + widgets.table(("layer", "neurons", "spikes", "per neuron and step"), rows)
         )  # fmt: skip
         try:
             one = sample_trace.layer_of(found, layer)
             chosen = _neurons(one, neurons)
         except IzhiError as error:
-            self.status.text = parts.mistake(error)
+            self.status.text = widgets.mistake(error)
             return
         figures = [_raster("input", found.inputs, "input")]
         figures += [_raster(x.name, x.spikes, "neuron") for x in found.layers]
         self.place.children = [
-            parts.beside(*figures), parts.beside(_membranes(one, chosen), _scores(found)),
+            widgets.beside(*figures), widgets.beside(_membranes(one, chosen), _scores(found)),
         ]  # fmt: skip
         self.learned.text = learned
 
@@ -254,7 +254,7 @@ def _neurons(layer: LayerTrace, text: str) -> list[int]:
 def _raster(title: str, spikes: NDArray[np.float64], of: str) -> Any:
     """Spikes or currents (T, N), black where they are largest."""
     steps, count = spikes.shape
-    found = parts.chart("time step", of, height=210, title=f"{title}: {count:,}")
+    found = widgets.chart("time step", of, height=210, title=f"{title}: {count:,}")
     shown = sample_trace.condensed(spikes).T
     found.image(
         image=[shown], x=0.5, y=-0.5, dw=steps, dh=count,
@@ -266,26 +266,28 @@ def _raster(title: str, spikes: NDArray[np.float64], of: str) -> Any:
 
 
 def _membranes(layer: LayerTrace, neurons: Sequence[int]) -> Any:
-    found = parts.chart("time step", "v (mV)" if layer.unit == "mV" else "v", height=260, title=f"{layer.name}: v")
+    found = widgets.chart("time step", "v (mV)" if layer.unit == "mV" else "v", height=260, title=f"{layer.name}: v")
     time = np.arange(1, len(layer.v) + 1)
     for number, neuron in enumerate(neurons):
         colour, label = COLOURS[number], f"neuron {neuron}"
         fired, threshold = layer.spikes[:, neuron] > 0, layer.threshold[neuron]
         v = np.where(fired, threshold, np.minimum(layer.v[:, neuron], threshold))
         line = found.line(time, v, color=colour, legend_label=label)
-        parts.point_out(found, line, (label, "@y{0.000}"), ("step", "@x"))
+        widgets.point_out(found, line, (label, "@y{0.000}"), ("step", "@x"))
         found.scatter(time[fired], v[fired], marker="triangle", size=7, color=colour, legend_label=label)
     thresholds = {round(float(layer.threshold[n]), 4) for n in neurons}
     if len(thresholds) == 1:
-        found.add_layout(Span(location=thresholds.pop(), dimension="width", line_color=parts.GREY, line_dash="dashed"))
+        found.add_layout(
+            Span(location=thresholds.pop(), dimension="width", line_color=widgets.GREY, line_dash="dashed")
+        )
     found.add_layout(found.legend[0], "right")
     return found
 
 
 def _scores(found: SampleTrace) -> Any:
-    drawn = parts.chart("class", "score", height=260, title="scores; the right class is green",
+    drawn = widgets.chart("class", "score", height=260, title="scores; the right class is green",
                         x_range=[str(x) for x in found.classes])  # fmt: skip
-    colours = [parts.GREEN if k == found.label else parts.BLUE for k in range(len(found.scores))]
+    colours = [widgets.GREEN if k == found.label else widgets.BLUE for k in range(len(found.scores))]
     drawn.vbar(x=[str(x) for x in found.classes], top=found.scores, width=0.8, color=colours)
     drawn.xaxis.major_label_orientation = 0 if len(found.classes) < 15 else 1.2
     return drawn
@@ -302,4 +304,6 @@ def _learned(path: Path) -> str:
         for number, (one, other) in enumerate(zip(old, new, strict=True), start=1)
         for cells in firing.changes(one, other)
     ]
-    return "<h3>what the neurons learned</h3>" + parts.table(("layer", "coefficient", "before", "after"), rows, words=4)
+    return "<h3>what the neurons learned</h3>" + widgets.table(
+        ("layer", "coefficient", "before", "after"), rows, words=4
+    )

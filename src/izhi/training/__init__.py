@@ -1,7 +1,12 @@
 """Training: the loop over any network and encoder, losses, optimisers, checkpoints, evolution."""
 
+from collections.abc import Callable
+from typing import Any
+
+from izhi.deprecation import warn_renamed
 from izhi.training.classifier import Classifier
 from izhi.training.evaluation import EVALUATION_BATCH, Evaluation, evaluate
+from izhi.training.events import Listener, ProgressEvent, ignore_progress
 from izhi.training.evolution.evolve import Evolution
 from izhi.training.fabric import fast_precision, make_fabric, start_fabric
 from izhi.training.gradients import SCHEDULES, Gradients, Step
@@ -9,7 +14,15 @@ from izhi.training.losses import LOSSES, Loss
 from izhi.training.memory import keep_freed_memory, memory_of_machine
 from izhi.training.optimizer import Optimizer
 from izhi.training.progress import Progress, best_epoch
-from izhi.training.trainer import Data, Learner, Listener, Method, Silent, Trainer
+from izhi.training.trainer import Data, Learner, Method, Trainer
+
+
+def __getattr__(name: str) -> Callable[[], Any]:
+    if name != "Silent":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warn_renamed("izhi.training.Silent()", "izhi.training.ignore_progress")
+    return lambda: ignore_progress
+
 
 __all__ = [
     "EVALUATION_BATCH",
@@ -26,12 +39,13 @@ __all__ = [
     "Method",
     "Optimizer",
     "Progress",
-    "Silent",
+    "ProgressEvent",
     "Step",
     "Trainer",
     "best_epoch",
     "evaluate",
     "fast_precision",
+    "ignore_progress",
     "keep_freed_memory",
     "make_fabric",
     "memory_of_machine",

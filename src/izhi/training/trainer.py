@@ -17,7 +17,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +33,7 @@ from izhi.seeds import Purpose
 from izhi.training import bar, checkpoint
 from izhi.training.classifier import Classifier
 from izhi.training.evaluation import Evaluation, Row, evaluate
+from izhi.training.events import Listener, ProgressEvent, as_listener
 from izhi.training.fabric import start_fabric
 from izhi.training.gradients import Gradients
 from izhi.training.losses import LOSSES, Loss
@@ -99,24 +100,6 @@ class Method(Protocol):
         ...
 
 
-class Listener(Protocol):
-    """Receives the progress of a run."""
-
-    def begin(self, steps: int, finished: int) -> None:
-        """Steps of an epoch, and epochs that are finished already."""
-
-    def step(self, loss: float) -> None: ...
-    def epoch(self, row: Row, warnings: Sequence[str]) -> None: ...
-
-
-class Silent:
-    """A listener that shows nothing."""
-
-    def begin(self, steps: int, finished: int) -> None: ...
-    def step(self, loss: float) -> None: ...
-    def epoch(self, row: Row, warnings: Sequence[str]) -> None: ...
-
-
 @contextlib.contextmanager
 def _silence_ignored() -> Iterator[None]:
     """Within it a layer that stays silent does not warn by itself."""
@@ -180,7 +163,7 @@ class Trainer:
             encoder: of the samples; None for what is usual for a Dataset, see ``izhi.encoding.usual``.
             start: an earlier run's progress, to resume from exactly.
             keep: called after every epoch, in the first process, with all that a later ``start`` needs.
-            listener: told of every step and epoch; None for a bar of progress on a terminal, a line in a notebook.
+            listener: called with every ``ProgressEvent``; None for a bar on a terminal, a line in a notebook.
 
         Raises:
             DivergenceError: if a loss or gradient is not finite, naming epoch, step and layer.
@@ -191,32 +174,47 @@ class Trainer:
         parts, encoder = self._parts(data, encoder)
         _check_labels(parts, network)
         start = start or self._saved(network)
-        listener = listener or bar.shown(self.epochs)
+        listener = as_listener(listener or bar.choose_listener())
         history, warnings = (
             list(start.history if start else []),
             list(start.warnings if start else []),
         )
         state = start.learner if start else None
         learner, model = self.method.begin(self, Classifier(encoder, network), parts.train, state, len(history))
-        listener.begin(learner.steps, len(history))
-        for epoch in range(len(history) + 1, self.epochs + 1):
-            if self._has_stalled(history):
-                break
-            began = time.perf_counter()
-            with _silence_ignored():  # the listener is told after the epoch
-                row: Row = {"epoch": epoch, **learner.epoch(epoch, listener.step)}
-            row["train_seconds"] = time.perf_counter() - began
-            found = self._judge(model, parts, row)
-            warnings = found.activity.warnings() if found else warnings
-            row["seconds"] = time.perf_counter() - began
-            history.append(row)
-            if self.machine.is_global_zero:
-                self._keep(Progress(history, warnings, network.state_dict(), learner.state_dict()), keep)
-            self.machine.barrier()
-            listener.epoch(row, warnings)
-            for callback in self.callbacks:
-                callback(row)
+        event = partial(ProgressEvent, epochs=self.epochs, steps=learner.steps)
+
+        def report_loss(loss: float) -> None:
+            listener(event("step", epoch=len(history), losses=(loss,)))
+
+        listener(event("start", epoch=len(history)))
+        try:
+            for epoch in range(len(history) + 1, self.epochs + 1):
+                if self._has_stalled(history):
+                    break
+                row, evaluation = self._run_epoch(epoch, learner, model, parts, report_loss)
+                warnings = evaluation.activity.warnings() if evaluation else warnings
+                history.append(row)
+                if self.machine.is_global_zero:
+                    self._keep(Progress(history, warnings, network.state_dict(), learner.state_dict()), keep)
+                self.machine.barrier()
+                listener(event("epoch", epoch=epoch, metrics=row, warnings=warnings))
+                for callback in self.callbacks:
+                    callback(row)
+        finally:
+            listener(event("end", epoch=len(history)))
         return Progress(history, warnings, network.state_dict(), learner.state_dict())
+
+    def _run_epoch(
+        self, epoch: int, learner: Learner, model: nn.Module, parts: Data, report_loss: Callable[[float], None]
+    ) -> tuple[Row, Evaluation | None]:
+        """Train for one epoch and evaluate: its metrics, and the last evaluation."""
+        began = time.perf_counter()
+        with _silence_ignored():  # the epoch's event carries the warnings
+            row: Row = {"epoch": epoch, **learner.epoch(epoch, report_loss)}
+        row["train_seconds"] = time.perf_counter() - began
+        evaluation = self._judge(model, parts, row)
+        row["seconds"] = time.perf_counter() - began
+        return row, evaluation
 
     def _check(self) -> None:
         """Raise SettingError for numbers out of range."""

@@ -102,8 +102,8 @@ def test_bad_input(options, message, tmp_path, capsys):
 
 
 def test_ratios_are_medians_of_rounds():
-    one = benchmark.Measurement("a", Work(), train=[1.0, 2.0, 9.0])
-    two = benchmark.Measurement("b", Work(), train=[2.0, 6.0, 9.0])
+    one = benchmark.ContenderMeasurement("a", Work(), train=[1.0, 2.0, 9.0])
+    two = benchmark.ContenderMeasurement("b", Work(), train=[2.0, 6.0, 9.0])
     assert two.ratio(one, "train") == 2.0
     assert two.milliseconds("train") == 6000.0
 
@@ -133,13 +133,14 @@ def test_growth_is_over_one_number_at_a_time_and_ratios_are_to_bare_layers_of_th
     """Izhi takes half of the bare layers' time at T = 50 and twice at two layers; both are read off the lines."""
 
     def measured(name, seconds, **work):
-        return benchmark.Measurement(name, Work(**work), train=[seconds])
+        return benchmark.ContenderMeasurement(name, Work(**work), train=[seconds])
 
     rows = [
         measured("Izhi normalized", 1.0), measured("linear layers, fp32", 1.0), measured("linear layers, bf16", 4.0),
         measured("Izhi normalized", 1.0, steps=50), measured("linear layers, fp32", 2.0, steps=50),
         measured("Izhi normalized", 6.0, layers=2), measured("linear layers, fp32", 3.0, layers=2),
-        measured("Izhi normalized", 9.0, layers=2, steps=50), benchmark.Measurement("spyx LIF", Work(), problem="no"),
+        measured("Izhi normalized", 9.0, layers=2, steps=50),
+        benchmark.ContenderMeasurement("spyx LIF", Work(), problem="no"),
     ]  # fmt: skip
 
     def lines(figure):

@@ -182,8 +182,8 @@ def test_a_run_that_diverges_counts_as_nothing(file, tmp_path, monkeypatch):
     study = Study(protocol.read(file), tmp_path)
     study.go_on(["wines"])
     found = rows.read(tmp_path, "wines")
-    assert [x.accuracy for x in found if isinstance(x, rows.Trial)] == [0] * 3
-    assert [x.test for x in found if isinstance(x, rows.Run)] == [0] * 6
+    assert [x.accuracy for x in found if isinstance(x, rows.TrialRow)] == [0] * 3
+    assert [x.test for x in found if isinstance(x, rows.RunRow)] == [0] * 6
 
 
 @pytest.mark.parametrize(

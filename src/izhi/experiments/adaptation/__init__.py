@@ -1,25 +1,24 @@
 """Continual learning after deployment: streams under drift, and networks on devices that adapt."""
 
-from izhi.experiments.adaptation.adapt import Adaptation, Levels, Row, run, table
-from izhi.experiments.adaptation.drift import KINDS, Drift, Task, task
+from izhi.experiments.adaptation.adapt import Accuracies, Adaptation, run, table
+from izhi.experiments.adaptation.drift import KINDS, Drift, DriftTask, task
 from izhi.experiments.adaptation.learner import (
     Backpropagation,
+    DeviceLearner,
     Evolving,
-    Learner,
     Nothing,
 )
 
 __all__ = [
     "KINDS",
+    "Accuracies",
     "Adaptation",
     "Backpropagation",
+    "DeviceLearner",
     "Drift",
+    "DriftTask",
     "Evolving",
-    "Learner",
-    "Levels",
     "Nothing",
-    "Row",
-    "Task",
     "run",
     "table",
     "task",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -11,20 +10,20 @@ from torch import Tensor
 
 from izhi.data import AnyBatch, AnySamples
 from izhi.experiments import samples
-from izhi.experiments.adaptation.drift import Task
-from izhi.experiments.adaptation.learner import Learner, State
+from izhi.experiments.adaptation.drift import DriftTask
+from izhi.experiments.adaptation.learner import DeviceLearner, State
+from izhi.experiments.planned import Row, extend_history
 from izhi.hardware import networks
 from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices import Device
 from izhi.hardware.devices.evaluation import Inputs, Labels, evaluate
 from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose, derive_seed
-
-Row = dict[str, float]
+from izhi.training import Listener, ignore_progress
 
 
 @dataclass(frozen=True)
-class Levels:
+class Accuracies:
     """Accuracies on test samples, 0 to 1.
 
     Attributes:
@@ -72,8 +71,8 @@ class Adaptation:
     artifact: Artifact[networks.Network]
     device: Device[networks.Network]
     frozen: Device[networks.Network]
-    task: Task
-    learner: Learner
+    task: DriftTask
+    learner: DeviceLearner
     batch: int = 100
     every: int = 5
     tested: int = 1000
@@ -91,9 +90,8 @@ class Adaptation:
         self.history.append({"samples": 0, "old": old, "new": new, "frozen_old": old, "frozen_new": new})
 
     def step(self) -> Row:
-        """Classify the next batch and learn from it; its row of metrics."""
+        """Classify the next batch and learn from it; its row of metrics, which the history does not hold yet."""
         number = len(self.history)
-        began = time.perf_counter()
         start, stop = (number - 1) * self.batch, min(number * self.batch, len(self.task.stream))
         index = self.task.stream[start:stop]
         values, labels = self.task.pool.batch(index)
@@ -104,14 +102,12 @@ class Adaptation:
         self.learner.learn(self.task.stream[:stop], number)
         if number % self.every == 0 or number == self.batches:
             row["old"], row["new"] = self._tests(self.device)
-        row["seconds"] = time.perf_counter() - began
-        self.history.append(row)
         return row
 
-    def levels(self) -> Levels:
+    def levels(self) -> Accuracies:
         """Before the stream and after it."""
         first, last = self.history[0], self.history[-1]
-        return Levels(first["old"], first["new"], last["old"], last["new"])
+        return Accuracies(first["old"], first["new"], last["old"], last["new"])
 
     def _encoded(self, values: AnyBatch, *place: int) -> Inputs:
         encoded = self.encoder(values, derive_seed(self.seed, *place))
@@ -142,27 +138,19 @@ class Adaptation:
 
 
 def run(
-    adaptation: Adaptation,
-    save: Callable[[], None] = lambda: None,
-    progress: Callable[[Row, float], None] = lambda row, left: None,
-) -> Levels:
+    adaptation: Adaptation, save: Callable[[], object] = lambda: None, listener: Listener = ignore_progress
+) -> Accuracies:
     """Classify the whole stream, and learn from it.
 
     Args:
         adaptation: new, or resumed.
         save: called after every batch.
-        progress: told each batch's row, and the seconds that are left.
+        listener: receives a batch as an epoch, whose metrics are its row.
     """
     if not adaptation.history:
         adaptation.begin()
         save()
-    times: list[float] = []
-    while len(adaptation.history) <= adaptation.batches:
-        row = adaptation.step()
-        save()
-        times.append(row["seconds"])
-        left = adaptation.batches + 1 - len(adaptation.history)
-        progress(row, left * sum(times) / len(times))
+    extend_history(adaptation.history, adaptation.batches + 1, adaptation.step, save, listener)
     return adaptation.levels()
 
 
@@ -174,4 +162,4 @@ def table(history: Iterable[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-__all__ = ["Adaptation", "Levels", "run", "table"]
+__all__ = ["Accuracies", "Adaptation", "run", "table"]

@@ -60,7 +60,7 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class Task:
+class DriftTask:
     """The stream of a deployed network, and what it is evaluated on.
 
     Attributes:
@@ -78,7 +78,7 @@ class Task:
     new: AnySamples
 
 
-def task(dataset: Dataset, e: Experiment, drift: Drift, *, samples: int, memory: int, seed: int) -> Task:
+def task(dataset: Dataset, e: Experiment, drift: Drift, *, samples: int, memory: int, seed: int) -> DriftTask:
     """The stream of a drift, and what it is evaluated on.
 
     Args:
@@ -108,13 +108,13 @@ def task(dataset: Dataset, e: Experiment, drift: Drift, *, samples: int, memory:
         share = len(others) / max(1, len(news))
         arriving = torch.cat([arriving, rest[: int(share * len(arriving))]])
         arriving = arriving[torch.randperm(len(arriving), generator=generator)]
-    return Task(dataset.train, arriving[:samples], kept, old, new)
+    return DriftTask(dataset.train, arriving[:samples], kept, old, new)
 
 
 def _changed(
     dataset: Dataset, drift: Drift, trained_on: AnySamples, samples: int, memory: int,
     generator: torch.Generator,
-) -> Task:  # fmt: skip
+) -> DriftTask:  # fmt: skip
     test = dataset.test
     if not isinstance(trained_on, Samples) or not isinstance(test, Samples):
         raise SettingError(f"drift is {drift.kind}, but {dataset.name} holds recordings; choose speaker or classes")
@@ -132,7 +132,7 @@ def _changed(
     pool = Samples(torch.cat([values, old_values]), torch.cat([trained_on.labels[arriving], old_labels]))
     tested = change(test.batch(slice(None))[0], drift, dataset.shape, torch.ones(len(test)))
     everything = torch.arange(len(pool))
-    return Task(
+    return DriftTask(
         pool, everything[: len(arriving)], everything[len(arriving) :], test, Samples(tested, test.labels)
     )  # fmt: skip
 
@@ -187,4 +187,4 @@ def _speaker(
     return own[:count], dataset.test.subset(known), dataset.train.subset(tested), numbers[~his]
 
 
-__all__ = ["KINDS", "Drift", "Task", "change", "task"]
+__all__ = ["KINDS", "Drift", "DriftTask", "change", "task"]

@@ -12,7 +12,7 @@ from torch import Tensor
 from izhi import training
 from izhi.errors import SettingError
 from izhi.experiments import build, samples
-from izhi.experiments.adaptation.drift import Task
+from izhi.experiments.adaptation.drift import DriftTask
 from izhi.experiments.targets import target_of
 from izhi.experiments.trained import Trained
 from izhi.hardware import networks
@@ -28,7 +28,7 @@ from izhi.training.optimizer import restore
 State: TypeAlias = dict[str, Any]
 
 
-class Learner(Protocol):
+class DeviceLearner(Protocol):
     """Changes what a device runs."""
 
     def learn(self, arrived: Tensor, number: int) -> None:
@@ -62,7 +62,7 @@ class Backpropagation:
 
     def __init__(
         self, run: Trained, artifact: Artifact[networks.Network], device: Device[networks.Network],
-        task: Task, *, layers: int = 0,
+        task: DriftTask, *, layers: int = 0,
         steps: int = 10, batch_size: int = 128, learning_rate: float = 1e-3, latest: int = 500, seed: int = 0,
     ) -> None:  # fmt: skip
         self._optimizer_of = replace(build.optimizer(run.experiment), name="adam", learning_rate=learning_rate)
@@ -139,7 +139,7 @@ class Evolving:
 
     def __init__(
         self, run: Trained, artifact: Artifact[networks.Network], device: Device[networks.Network],
-        task: Task, *, layers: int = 1,
+        task: DriftTask, *, layers: int = 1,
         steps: int = 10, batch_size: int = 128, search: str | Searching = NUMPY_SEARCH, members: int = 32,
         step_size: float = 0.1, latest: int = 500, seed: int = 0,
     ) -> None:  # fmt: skip
@@ -187,7 +187,7 @@ class Nothing:
     def load_state_dict(self, state: State, number: int) -> None: ...
 
 
-def _mixed(task: Task, arrived: Tensor, latest: int, size: int, seed: int, *place: int) -> Tensor:
+def _mixed(task: DriftTask, arrived: Tensor, latest: int, size: int, seed: int, *place: int) -> Tensor:
     """Numbers of a batch: half of the memory, half of what arrived, most of it lately."""
     generator = torch.Generator().manual_seed(derive_seed(seed, Purpose.REHEARSAL, *place))
 
@@ -201,4 +201,4 @@ def _mixed(task: Task, arrived: Tensor, latest: int, size: int, seed: int, *plac
     return torch.cat([lately, some(arrived, half - len(lately)), some(task.memory, size - half)])
 
 
-__all__ = ["Backpropagation", "Evolving", "Learner", "Nothing"]
+__all__ = ["Backpropagation", "DeviceLearner", "Evolving", "Nothing"]

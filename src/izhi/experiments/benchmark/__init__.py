@@ -1,7 +1,7 @@
 """How fast a training step is, against other libraries and against bare linear layers."""
 
 from izhi.experiments.benchmark.explained import explained
-from izhi.experiments.benchmark.runner import Measurement, benchmark, check, contenders
+from izhi.experiments.benchmark.runner import ContenderMeasurement, benchmark, check, contenders
 from izhi.experiments.benchmark.work import Work
 
-__all__ = ["Measurement", "Work", "benchmark", "check", "contenders", "explained"]
+__all__ = ["ContenderMeasurement", "Work", "benchmark", "check", "contenders", "explained"]

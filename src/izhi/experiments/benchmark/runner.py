@@ -57,7 +57,7 @@ Report = Callable[[str], None]
 
 
 @dataclass
-class Measurement:
+class ContenderMeasurement:
     """One contender at one piece of work: seconds and bytes of every round."""
 
     name: str
@@ -76,7 +76,7 @@ class Measurement:
         """Median over rounds of a step's median time."""
         return float(1000 * statistics.median(getattr(self, what)))
 
-    def ratio(self, other: Measurement, what: str) -> float:
+    def ratio(self, other: ContenderMeasurement, what: str) -> float:
         """How many times longer this takes than other, the median of the rounds' ratios."""
         pairs = zip(getattr(self, what), getattr(other, what), strict=True)
         return float(statistics.median(a / b for a, b in pairs))
@@ -122,9 +122,9 @@ def _run(name: str, work: Work, threads: int, repeats: int) -> Numbers:
 
 def measure(
     jobs: Iterable[tuple[str, Work]], *, rounds: int, threads: int, repeats: int, report: Report
-) -> list[Measurement]:
+) -> list[ContenderMeasurement]:
     """Every job once per round; a contender that fails is left out of later rounds, with its reason."""
-    rows = [Measurement(name, work) for name, work in jobs]
+    rows = [ContenderMeasurement(name, work) for name, work in jobs]
     for number in range(1, rounds + 1):
         for place, row in enumerate(rows, start=1):
             if row.problem:
@@ -183,7 +183,7 @@ def check(works: Sequence[Work], **counts: int) -> None:
 def benchmark(
     names: Sequence[str], folder: Path, works: Sequence[Work], *, rounds: int, threads: int,
     repeats: int, growth: bool, report: Report,
-) -> list[Measurement]:  # fmt: skip
+) -> list[ContenderMeasurement]:  # fmt: skip
     """The comparison at each piece of work, and how cost grows; writes what ``folder`` will hold.
 
     bench.json has every number, bench.md the table, speed.png, growth.png and ratio.png the figures.
@@ -219,14 +219,14 @@ def _write(folder: Path, content: Numbers) -> None:
     write_bytes(folder / "bench.json", (json.dumps(content, indent=2) + "\n").encode())
 
 
-def _base(rows: Sequence[Measurement], work: Work) -> Measurement | None:
+def _base(rows: Sequence[ContenderMeasurement], work: Work) -> ContenderMeasurement | None:
     for row in rows:
         if row.name == YARDSTICK and row.work == work and not row.problem:
             return row
     return None
 
 
-def table(rows: Sequence[Measurement], about: Numbers, rounds: int, repeats: int) -> str:
+def table(rows: Sequence[ContenderMeasurement], about: Numbers, rounds: int, repeats: int) -> str:
     """The comparison in Markdown."""
     lines = [
         f"{about['processor']}, {about['threads']} threads, {', '.join(about['features'])};"
@@ -257,7 +257,7 @@ def table(rows: Sequence[Measurement], about: Numbers, rounds: int, repeats: int
     return "\n".join([*lines, f"Versions: {versions}.", ""])
 
 
-def figure(rows: Sequence[Measurement]) -> Figure:
+def figure(rows: Sequence[ContenderMeasurement]) -> Figure:
     """Training steps of all contenders as bars, a panel per number of steps."""
     panels: dict[str, list[tuple[str, float, float | None]]] = {}
     for work in dict.fromkeys(row.work for row in rows):
@@ -271,10 +271,10 @@ def figure(rows: Sequence[Measurement]) -> Figure:
     return plots.bars(panels, label, lambda name: name in OURS)
 
 
-def _ladder(rows: Sequence[Measurement], what: str) -> dict[str, list[tuple[float, Measurement]]]:
+def _ladder(rows: Sequence[ContenderMeasurement], what: str) -> dict[str, list[tuple[float, ContenderMeasurement]]]:
     """Of each contender the measurements in which only one number is not the usual one, and that number."""
     usual = asdict(Work())
-    found: dict[str, list[tuple[float, Measurement]]] = {}
+    found: dict[str, list[tuple[float, ContenderMeasurement]]] = {}
     for row in rows:
         values = asdict(row.work)
         if not row.problem and values[what] in GROWTH[what] and {**usual, what: values[what]} == values:
@@ -282,7 +282,7 @@ def _ladder(rows: Sequence[Measurement], what: str) -> dict[str, list[tuple[floa
     return found
 
 
-def growth_figure(rows: Sequence[Measurement]) -> Figure:
+def growth_figure(rows: Sequence[ContenderMeasurement]) -> Figure:
     """Time of a training step over T, width, batch and hidden layers, each on logarithmic axes."""
     panels = {
         label: {
@@ -294,7 +294,7 @@ def growth_figure(rows: Sequence[Measurement]) -> Figure:
     return plots.growth(panels, "training step (ms)")
 
 
-def ratio_figure(rows: Sequence[Measurement], precision: str) -> Figure:
+def ratio_figure(rows: Sequence[ContenderMeasurement], precision: str) -> Figure:
     """A training step over that of bare linear layers in the same format, over T, width, batch and hidden layers.
 
     Args:

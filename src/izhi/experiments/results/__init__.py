@@ -1,7 +1,7 @@
-"""What commands leave in their folders, for pages and figures: in text, read without torch and on trust in nothing.
+"""The results in the folders of finished commands, for pages and figures: text files, read without torch and validated.
 
-Each kind of folder is a class of ``Result`` in a module of its own here, named in ``KINDS``: by it ``izhi report``
-makes a page, and ``izhi redraw`` its figures.
+Each kind of folder is a subclass of ``FolderResult`` in a module of its own here, listed in ``KINDS``. ``izhi report``
+makes a page from it, and ``izhi redraw`` its figures.
 """
 
 from __future__ import annotations
@@ -11,19 +11,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from izhi.errors import RunFolderError
-from izhi.experiments.results.adaptation import Adaptation
-from izhi.experiments.results.comparison import Comparison
-from izhi.experiments.results.evolution import Evolution
-from izhi.experiments.results.result import Result
-from izhi.experiments.results.run import Run
-from izhi.experiments.results.sweep import Sweep
-from izhi.experiments.results.tuning import Tuning
+from izhi.experiments.results.adaptation import AdaptationResult
+from izhi.experiments.results.comparison import ComparisonResult
+from izhi.experiments.results.evolution import EvolutionResult
+from izhi.experiments.results.result import FolderResult
+from izhi.experiments.results.run import RunResult
+from izhi.experiments.results.sweep import SweepResult
+from izhi.experiments.results.tuning import TuningResult
 
 #: In the order in which they are looked for.
-KINDS: Sequence[type[Result]] = (Comparison, Tuning, Sweep, Evolution, Adaptation, Run)
+KINDS: Sequence[type[FolderResult]] = (
+    ComparisonResult, TuningResult, SweepResult, EvolutionResult, AdaptationResult, RunResult,
+)  # fmt: skip
 
 
-def of(folder: Path) -> Result:
+def of(folder: Path) -> FolderResult:
     """The results in a folder; no checkpoint is opened.
 
     Raises:

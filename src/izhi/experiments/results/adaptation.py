@@ -13,9 +13,9 @@ from izhi.experiments.charts import Chart, Series
 from izhi.experiments.results.result import (
     Chosen,
     Drawing,
+    FolderResult,
     Number,
     Plain,
-    Result,
     Share,
     Table,
     per_cent,
@@ -24,7 +24,7 @@ from izhi.experiments.results.result import (
 from izhi.experiments.settings.choices import USUAL_ADAPTATION
 
 
-class _Row(BaseModel):
+class _AdaptationRow(BaseModel):
     samples: Number
     adapting: Share | None = None
     not_adapting: Share | None = None
@@ -34,7 +34,7 @@ class _Row(BaseModel):
     frozen_new: Share | None = None
 
 
-class Adaptation(Result):
+class AdaptationResult(FolderResult):
     """A stream of samples that a network answered and learned from, beside itself without learning.
 
     Attributes:
@@ -59,10 +59,10 @@ class Adaptation(Result):
     adapted_new: Share
     regained: Number
     kept: Number
-    history: list[_Row] = Field(min_length=2)
+    history: list[_AdaptationRow] = Field(min_length=2)
 
     @model_validator(mode="after")
-    def _is_of_a_stream(self) -> Adaptation:
+    def _is_of_a_stream(self) -> AdaptationResult:
         first, *rows = self.history
         if None in (first.old, first.new, first.frozen_old, first.frozen_new):
             raise ValueError("expected accuracies of the network as deployed in the first row")
@@ -132,4 +132,4 @@ class Adaptation(Result):
         return plots.adaptation([row.model_dump(exclude_none=True) for row in self.history], title)
 
 
-__all__ = ["Adaptation"]
+__all__ = ["AdaptationResult"]

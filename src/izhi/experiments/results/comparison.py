@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from izhi.data.catalogue import FOLDS
 from izhi.experiments import plots
 from izhi.experiments.charts import Chart, Series
-from izhi.experiments.results.result import Chosen, Count, Drawing, Number, Result, Share, Table, labelled, shared
+from izhi.experiments.results.result import Chosen, Count, Drawing, FolderResult, Number, Share, Table, labelled, shared
 from izhi.experiments.tables import percent
 
 
@@ -30,7 +30,7 @@ class Config(BaseModel):
     fold: Count | None = None
 
 
-class _Row(BaseModel):
+class _ComparisonRow(BaseModel):
     label: str
     config: Config
     seeds: list[int] = Field(min_length=1)
@@ -46,7 +46,7 @@ DIFFERENCE_HEADINGS = (
 ENERGY_HEADINGS = ("estimate for", "nJ a sample", "dense twin, nJ", "ratio")
 
 
-class Differing(BaseModel):
+class DifferenceRow(BaseModel):
     """What a variant has more than the reference; see ``izhi.experiments.statistics.Difference``."""
 
     label: str
@@ -85,7 +85,7 @@ class _Energy(BaseModel):
     estimated_nanojoules: list[Estimate]
 
 
-class Comparison(Result):
+class ComparisonResult(FolderResult):
     """As much of comparison.json as is shown; comparisons of earlier versions have no differences and no energy."""
 
     FILE = "comparison.json"
@@ -94,13 +94,13 @@ class Comparison(Result):
         "outcomes.png": "accuracy of each seed",
     }
 
-    rows: list[_Row] = Field(min_length=1, max_length=1000)
+    rows: list[_ComparisonRow] = Field(min_length=1, max_length=1000)
     reference: str = ""
-    differences: list[Differing] = Field(default=[], max_length=1000)
+    differences: list[DifferenceRow] = Field(default=[], max_length=1000)
     energy: dict[str, _Energy] = Field(default={}, max_length=1000)
 
     @model_validator(mode="after")
-    def _have_the_same_groups(self) -> Comparison:
+    def _have_the_same_groups(self) -> ComparisonResult:
         if any(row.groups.keys() != self.rows[0].groups.keys() for row in self.rows):
             raise ValueError("expected the same groups of test samples in every row")
         return self
@@ -157,7 +157,7 @@ class Comparison(Result):
         return plots.outcomes(labelled(found, labels), title)
 
 
-def _series(row: _Row) -> Series:
+def _series(row: _ComparisonRow) -> Series:
     """Means over seeds, as far as all of them were trained."""
     epochs = [[seed.test_accuracy for seed in of] for of in zip(*row.history, strict=False)]
     notes = [_range(values) for values in epochs] if len(row.history) > 1 else ()
@@ -168,4 +168,4 @@ def _range(shares: Sequence[float]) -> str:
     return f"{100 * min(shares):.2f} … {100 * max(shares):.2f}"
 
 
-__all__ = ["DIFFERENCE_HEADINGS", "ENERGY_HEADINGS", "Comparison", "Config", "Differing", "Estimate"]
+__all__ = ["DIFFERENCE_HEADINGS", "ENERGY_HEADINGS", "ComparisonResult", "Config", "DifferenceRow", "Estimate"]

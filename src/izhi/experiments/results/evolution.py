@@ -10,7 +10,17 @@ from pydantic import BaseModel, Field
 
 from izhi.experiments import plots
 from izhi.experiments.charts import Chart, Series
-from izhi.experiments.results.result import Chosen, Count, Drawing, Number, Plain, Result, Share, Table, unlabelled
+from izhi.experiments.results.result import (
+    Chosen,
+    Count,
+    Drawing,
+    FolderResult,
+    Number,
+    Plain,
+    Share,
+    Table,
+    unlabelled,
+)
 from izhi.experiments.settings.choices import USUAL_EVOLUTION
 
 
@@ -22,7 +32,7 @@ class _Generation(BaseModel):
     evaluations: Number
 
 
-class Evolution(Result):
+class EvolutionResult(FolderResult):
     """A search of weights, of which a device measured every member.
 
     Attributes:
@@ -79,4 +89,4 @@ class Evolution(Result):
         return plots.evolution([row.model_dump() for row in self.history], title)
 
 
-__all__ = ["Evolution"]
+__all__ = ["EvolutionResult"]

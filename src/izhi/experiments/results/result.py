@@ -29,7 +29,7 @@ Plain = bool | int | Number | str | None
 #: A figure with that title, and labels in place of its own, if any.
 Drawing = Callable[[str, Sequence[str] | None], Figure]
 Value = TypeVar("Value")
-R = TypeVar("R", bound="Result")
+R = TypeVar("R", bound="FolderResult")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Chosen:
     usual: Mapping[str, object]
 
 
-class Result(BaseModel):
+class FolderResult(BaseModel):
     """What a folder keeps of its command, in a file of text that is read without torch.
 
     Attributes:
@@ -157,6 +157,17 @@ def per_cent(shares: Sequence[float]) -> list[float]:
 
 
 __all__ = [
-    "Chosen", "Count", "Drawing", "Number", "Plain", "Result", "Share", "Table", "in_groups", "labelled", "per_cent",
-    "shared", "unlabelled",
+    "Chosen",
+    "Count",
+    "Drawing",
+    "FolderResult",
+    "Number",
+    "Plain",
+    "Share",
+    "Table",
+    "in_groups",
+    "labelled",
+    "per_cent",
+    "shared",
+    "unlabelled",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from izhi.errors import RunFolderError
 from izhi.experiments import plots, saved
 from izhi.experiments.charts import Chart, Series
-from izhi.experiments.results.result import Chosen, Drawing, Result, Table, in_groups, labelled
+from izhi.experiments.results.result import Chosen, Drawing, FolderResult, Table, in_groups, labelled
 
 #: Charts: the end of their metrics' names, what is along their vertical axis, and by what numbers are multiplied.
 _CHARTS = (("accuracy", "accuracy (%)", 100), ("loss", "loss", 1))
@@ -32,7 +32,7 @@ def accuracy(history: Sequence[Mapping[str, float]], title: str, labels: Sequenc
     return plots.accuracy(labelled(curves, labels), title, "accuracy")
 
 
-class Run(Result):
+class RunResult(FolderResult):
     """A network that was trained, by gradients or by evolution, or quantised.
 
     Attributes:
@@ -53,8 +53,8 @@ class Run(Result):
     history: list[dict[str, float]]
 
     @classmethod
-    def read(cls, folder: Path) -> Run:
-        """See ``Result``."""
+    def read(cls, folder: Path) -> RunResult:
+        """See ``FolderResult``."""
         config = saved.config(folder)
         lines = config.decode(errors="replace").split("\n")
         command = saved.command_of(lines)
@@ -112,4 +112,4 @@ def _number(name: str, value: float) -> str:
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
-__all__ = ["Run", "accuracy", "title"]
+__all__ = ["RunResult", "accuracy", "title"]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from izhi.experiments import plots
 from izhi.experiments.charts import Chart, Series
 from izhi.experiments.results.comparison import Config
-from izhi.experiments.results.result import Chosen, Drawing, Result, Share, Table, labelled, per_cent, shared
+from izhi.experiments.results.result import Chosen, Drawing, FolderResult, Share, Table, labelled, per_cent, shared
 from izhi.experiments.tables import percent
 
 _Bits = Annotated[int, Field(gt=0, lt=1 << 53)]
@@ -42,7 +42,7 @@ class Point(BaseModel):
         return self.bits / 8000, fmean(self.accuracies), f"{self.weight_bits}/{self.state_bits}"
 
 
-class Sweep(Result):
+class SweepResult(FolderResult):
     """Accuracy of networks against their memory, by each method of quantisation.
 
     Attributes:
@@ -63,7 +63,7 @@ class Sweep(Result):
     points: list[Point] = Field(min_length=1, max_length=10_000)
 
     @model_validator(mode="after")
-    def _have_the_same_runs(self) -> Sweep:
+    def _have_the_same_runs(self) -> SweepResult:
         if any(len(x) != len(self.float_accuracies) for x in (self.seeds, *(p.accuracies for p in self.points))):
             raise ValueError(f"expected {len(self.float_accuracies)} accuracies of every point, and as many seeds")
         return self
@@ -139,4 +139,4 @@ class Sweep(Result):
         return plots.pareto(labelled(places, labels), self.whole, title)
 
 
-__all__ = ["Point", "Sweep"]
+__all__ = ["Point", "SweepResult"]

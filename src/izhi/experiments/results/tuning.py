@@ -15,8 +15,8 @@ from izhi.experiments.results.result import (
     Chosen,
     Count,
     Drawing,
+    FolderResult,
     Plain,
-    Result,
     Share,
     Table,
     labelled,
@@ -28,7 +28,7 @@ from izhi.experiments.results.result import (
 _MARKS: Sequence[tuple[str, Style, bool]] = (("whole trial", "points", True), ("stopped early", "crosses", False))
 
 
-class Tried(BaseModel):
+class TrialResult(BaseModel):
     """A trial that ended.
 
     Attributes:
@@ -47,7 +47,7 @@ class Tried(BaseModel):
     is_whole: bool
 
 
-class Tuned(BaseModel):
+class VariantTrials(BaseModel):
     """What was found for a variant.
 
     Attributes:
@@ -62,10 +62,10 @@ class Tuned(BaseModel):
     config: Config
     found: dict[str, Plain]
     accuracy: Share
-    trials: list[Tried] = Field(min_length=1)
+    trials: list[TrialResult] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _has_a_whole_trial(self) -> Tuned:
+    def _has_a_whole_trial(self) -> VariantTrials:
         if not any(trial.is_whole and trial.accuracy is not None for trial in self.trials):
             raise ValueError("expected a trial that came to its end")
         return self
@@ -76,13 +76,13 @@ class Tuned(BaseModel):
         return [(t.number, t.accuracy, t.is_whole) for t in self.trials if t.accuracy is not None]
 
 
-class Tuning(Result):
+class TuningResult(FolderResult):
     """A search, the same budget for every variant."""
 
     FILE = "trials.json"
     PICTURES: ClassVar[Mapping[str, str]] = {"trials.png": "trials of the search"}
 
-    variants: list[Tuned] = Field(min_length=1, max_length=1000)
+    variants: list[VariantTrials] = Field(min_length=1, max_length=1000)
 
     @property
     def title(self) -> str:
@@ -148,4 +148,4 @@ def _listed(settings: Mapping[str, Plain]) -> str:
     return ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in settings.items())
 
 
-__all__ = ["Tried", "Tuned", "Tuning"]
+__all__ = ["TrialResult", "TuningResult", "VariantTrials"]

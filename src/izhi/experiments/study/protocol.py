@@ -34,9 +34,9 @@ from typing import Any
 import numpy as np
 
 from izhi.errors import SettingError, shown, unknown
-from izhi.experiments.comparison import Variant, named_variants
+from izhi.experiments.search_space import Range, parse_search
 from izhi.experiments.settings import Experiment, experiment, read as read_settings
-from izhi.experiments.tuning import Range, parse_search
+from izhi.experiments.variants import Variant, named_variants
 from izhi.seeds import Purpose, derive_seed
 
 #: Draws of places of which the one that spreads best is taken.

@@ -15,7 +15,7 @@ from izhi.experiments.energy import CAVEAT
 from izhi.experiments.ranking import Ranked
 from izhi.experiments.statistics import Difference, Pair, Ranking
 from izhi.experiments.study.protocol import Contrast, Task
-from izhi.experiments.study.rows import Run
+from izhi.experiments.study.rows import RunRow
 from izhi.experiments.study.run import Study
 from izhi.experiments.tables import markdown, percent
 
@@ -27,7 +27,7 @@ _FEWEST_TASKS = 2
 
 
 @dataclass(frozen=True)
-class Set:
+class ContrastResult:
     """A contrast over tasks.
 
     Attributes:
@@ -91,7 +91,7 @@ class Findings:
         return [variant.label for variant in self.study.protocol.variants]
 
     @cached_property
-    def runs(self) -> Mapping[str, Mapping[str, Sequence[Run]]]:
+    def runs(self) -> Mapping[str, Mapping[str, Sequence[RunRow]]]:
         """Task → label → runs by seed."""
         variants = self.study.protocol.variants
         return {t.name: {v.label: self.study.runs(t, v) for v in variants} for t in self.tasks}
@@ -109,13 +109,13 @@ class Findings:
         )
 
     @cached_property
-    def contrasts(self) -> list[Set]:
+    def contrasts(self) -> list[ContrastResult]:
         """Every contrast of the protocol."""
         chosen = self.study.protocol.contrasts
         pairs = [self._pair(one) for one in chosen]
         corrected = [pairs[0].p, *statistics.holm([pair.p for pair in pairs[1:]])] if pairs else []
         return [
-            Set(one, pair, p, [self._difference(task.name, one.of, one.against) for task in self.tasks])
+            ContrastResult(one, pair, p, [self._difference(task.name, one.of, one.against) for task in self.tasks])
             for one, pair, p in zip(chosen, pairs, corrected, strict=True)
         ]
 
@@ -268,4 +268,4 @@ def _of_task(found: Findings, task: Task) -> list[str]:
     ]  # fmt: skip
 
 
-__all__ = ["CONTRAST_HEADINGS", "REPORT", "Findings", "Set", "verdict", "write"]
+__all__ = ["CONTRAST_HEADINGS", "REPORT", "ContrastResult", "Findings", "verdict", "write"]

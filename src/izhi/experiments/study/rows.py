@@ -15,7 +15,7 @@ from izhi.errors import RunFolderError
 from izhi.experiments.results.result import Count, Number, Plain, Share
 
 
-class Trial(BaseModel):
+class TrialRow(BaseModel):
     """A finished trial.
 
     Attributes:
@@ -45,7 +45,7 @@ class Trial(BaseModel):
         return fmean(self.validation) if self.validation else 0.0
 
 
-class Run(BaseModel):
+class RunRow(BaseModel):
     """A run whose test samples were opened after training.
 
     Attributes:
@@ -60,7 +60,7 @@ class Run(BaseModel):
         acs, macs: effective synaptic operations of a test sample.
         nanojoules: technology → estimates for a sample, of the network and of its dense twin.
         seconds: that training took.
-        digest, versions: see Trial.
+        digest, versions: see TrialRow.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -82,7 +82,7 @@ class Run(BaseModel):
     versions: str
 
 
-_LINE: TypeAdapter[Trial | Run] = TypeAdapter(Trial | Run)
+_LINE: TypeAdapter[TrialRow | RunRow] = TypeAdapter(TrialRow | RunRow)
 
 
 def place(folder: Path, task: str) -> Path:
@@ -90,7 +90,7 @@ def place(folder: Path, task: str) -> Path:
     return folder / f"{task}.jsonl"
 
 
-def read(folder: Path, task: str) -> list[Trial | Run]:
+def read(folder: Path, task: str) -> list[TrialRow | RunRow]:
     """The rows of a task; none where there is no file yet.
 
     Raises:
@@ -112,7 +112,7 @@ def read(folder: Path, task: str) -> list[Trial | Run]:
     return found
 
 
-def write(folder: Path, task: str, rows: Iterable[Trial | Run]) -> None:
+def write(folder: Path, task: str, rows: Iterable[TrialRow | RunRow]) -> None:
     """Write the rows of a task, whole or not at all."""
     text = "".join(json.dumps(_short(row.model_dump()), ensure_ascii=False) + "\n" for row in rows)
     files.write_bytes(place(folder, task), text.encode())
@@ -127,4 +127,4 @@ def _short(value: object) -> object:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-__all__ = ["Run", "Trial", "place", "read", "write"]
+__all__ = ["RunRow", "TrialRow", "place", "read", "write"]

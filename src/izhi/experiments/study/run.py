@@ -8,31 +8,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
-
-import torch
-from lightning_fabric import Fabric
+from typing import Any
 
 from izhi import training
 from izhi.data import AnySamples, Dataset
 from izhi.errors import DivergenceError, RunFolderError, SettingError
 from izhi.experiments import build, energy
-from izhi.experiments.comparison import Variant
-from izhi.experiments.jobs import Job, Together
-from izhi.experiments.run import RunListener
+from izhi.experiments.planned import PlannedRun, Resources, Runner, SerialRunner, without_test_samples
 from izhi.experiments.run_folder import versions
 from izhi.experiments.settings import Experiment
 from izhi.experiments.study import rows
 from izhi.experiments.study.protocol import Protocol, Task
-from izhi.experiments.study.rows import Run, Trial
+from izhi.experiments.study.rows import RunRow, TrialRow
 from izhi.experiments.trained import Trained
+from izhi.experiments.variants import Variant
 from izhi.network import Network
 from izhi.seeds import Purpose
-from izhi.training import Classifier, Data, Silent
+from izhi.training import Classifier, Data, Listener, ignore_progress
 
 #: Test samples for which operations are counted.
 _COUNTED = 256
@@ -40,31 +36,27 @@ _COUNTED = 256
 _PROGRAMS = ("izhi", "torch", "numpy", "numba", "machine")
 
 
-#: Makes a row by what trains on its task's data set.
-_Row: TypeAlias = "Callable[[_Runner], Trial | Run]"
-
-
 @dataclass
 class Study:
-    """A protocol and the rows that it has so far.
+    """A protocol and its finished rows.
 
     Attributes:
-        protocol: that is followed.
+        protocol: the plan of all trials and runs.
         folder: of the rows.
-        report: told of every row that is finished.
-        at_once: where several trials, or runs, of a task are done at once; None for one after another.
+        report: receives a line about every row that is finished.
+        runner: executes the trials, or the runs, of a task.
     """
 
     protocol: Protocol
     folder: Path
     report: Callable[[str], None] = lambda line: None
-    at_once: Together | None = None
-    _rows: dict[str, list[Trial | Run]] = field(default_factory=dict, init=False)
+    runner: Runner = field(default_factory=SerialRunner)
+    _rows: dict[str, list[TrialRow | RunRow]] = field(default_factory=dict, init=False)
     _wanted: int = field(default=0, init=False)
     _done: int = field(default=0, init=False)
     _began: float = field(default=0.0, init=False)
 
-    def rows(self, task: Task) -> list[Trial | Run]:
+    def rows(self, task: Task) -> list[TrialRow | RunRow]:
         """The rows of a task.
 
         Raises:
@@ -82,14 +74,14 @@ class Study:
             self._rows[task.name] = found
         return self._rows[task.name]
 
-    def trials(self, task: Task, variant: Variant) -> list[Trial]:
+    def trials(self, task: Task, variant: Variant) -> list[TrialRow]:
         """A variant's finished trials on a task, by number."""
-        found = [x for x in self.rows(task) if isinstance(x, Trial) and x.variant == variant.label]
+        found = [x for x in self.rows(task) if isinstance(x, TrialRow) and x.variant == variant.label]
         return sorted(found, key=lambda x: x.number)
 
-    def runs(self, task: Task, variant: Variant) -> list[Run]:
+    def runs(self, task: Task, variant: Variant) -> list[RunRow]:
         """A variant's finished runs on a task, by seed."""
-        found = [x for x in self.rows(task) if isinstance(x, Run) and x.variant == variant.label]
+        found = [x for x in self.rows(task) if isinstance(x, RunRow) and x.variant == variant.label]
         return sorted(found, key=lambda x: x.seed)
 
     def is_finished(self, task: Task) -> bool:
@@ -97,7 +89,7 @@ class Study:
         seeds = sorted(self.protocol.seeds)
         return all([x.seed for x in self.runs(task, v)] == seeds for v in self.protocol.variants)
 
-    def best(self, task: Task, variant: Variant) -> Trial:
+    def best(self, task: Task, variant: Variant) -> TrialRow:
         """The trial whose settings the runs have: the first of those that are best on validation samples."""
         searched = task if task.like is None else self.protocol.task(task.like)
         found = self.trials(searched, variant)
@@ -105,171 +97,153 @@ class Study:
             raise SettingError(f"the search of {searched.name} is not finished, which {task.name} needs; run it first")
         return max(found, key=lambda x: x.accuracy)
 
-    def go_on(self, names: Sequence[str] = ()) -> None:
-        """Do what is missing of the tasks, in their order.
+    def run_pending(self, names: Sequence[str] = ()) -> None:
+        """Run the trials and runs of tasks that have no row yet, in order.
 
         Args:
             names: of tasks; none for all.
         """
         chosen = [self.protocol.task(name) for name in names] or self.protocol.tasks
-        self._wanted = sum(len(self._missing_trials(task)) + len(self._missing_runs(task)) for task in chosen)
+        self._wanted = sum(len(self._pending_trials(task)) + len(self._pending_runs(task)) for task in chosen)
         self._done, self._began = 0, time.perf_counter()
         for task in chosen:
-            self._each(task, [
-                partial(_tried, self.protocol, task, variant, number) for variant, number in self._missing_trials(task)
+            self._run_all(task, [
+                partial(_trial, self.protocol, task, variant, number) for variant, number in self._pending_trials(task)
             ])  # fmt: skip
-            self._each(task, [
-                partial(_opened, self.protocol, task, variant, self.best(task, variant), seed)
-                for variant, seed in self._missing_runs(task)
+            self._run_all(task, [
+                partial(_test_run, self.protocol, task, variant, self.best(task, variant), seed)
+                for variant, seed in self._pending_runs(task)
             ])  # fmt: skip
 
-    def _missing_trials(self, task: Task) -> list[tuple[Variant, int]]:
-        there = {(x.variant, x.number) for x in self.rows(task) if isinstance(x, Trial)}
+    def _pending_trials(self, task: Task) -> list[tuple[Variant, int]]:
+        done = {(x.variant, x.number) for x in self.rows(task) if isinstance(x, TrialRow)}
         every = ((v, k) for v in self.protocol.variants for k in range(len(self.protocol.tried(task, v))))
-        return [(v, k) for v, k in every if (v.label, k) not in there] if task.like is None else []
+        return [(v, k) for v, k in every if (v.label, k) not in done] if task.like is None else []
 
-    def _missing_runs(self, task: Task) -> list[tuple[Variant, int]]:
-        there = {(x.variant, x.seed) for x in self.rows(task) if isinstance(x, Run)}
+    def _pending_runs(self, task: Task) -> list[tuple[Variant, int]]:
+        done = {(x.variant, x.seed) for x in self.rows(task) if isinstance(x, RunRow)}
         every = ((v, seed) for v in self.protocol.variants for seed in self.protocol.seeds)
-        return [(v, seed) for v, seed in every if (v.label, seed) not in there]
+        return [(v, seed) for v, seed in every if (v.label, seed) not in done]
 
-    def _each(self, task: Task, rows: Sequence[_Row]) -> None:
-        """Make rows of a task, each kept as soon as it is there."""
-        if not rows:
-            return
-        if self.at_once is not None:
-            made = [Job(task.name, partial(_elsewhere, self.protocol, task, make)) for make in rows]
-            self.at_once.run(made, partial(self._keep, task))
-            return
-        runner = _Runner.of(self.protocol, task)
-        for make in rows:
-            self._keep(task, make(runner))
+    def _run_all(self, task: Task, rows: Sequence[Callable[[Resources, Listener], TrialRow | RunRow]]) -> None:
+        """Compute rows of a task; each is kept as soon as it is finished."""
+        if rows:
+            self.runner.run([PlannedRun(task.name, row) for row in rows], partial(self._keep, task))
 
-    def _keep(self, task: Task, row: Trial | Run) -> None:
+    def _keep(self, task: Task, row: TrialRow | RunRow) -> None:
         rows.write(self.folder, task.name, [*self.rows(task), row])
         del self._rows[task.name]  # so that numbers are those of the file, which are shortened
-        if isinstance(row, Trial):
-            what, accuracy = f"trial {row.number + 1}", f"validation {100 * row.accuracy:.2f} %"
+        if isinstance(row, TrialRow):
+            name, accuracy = f"trial {row.number + 1}", f"validation {100 * row.accuracy:.2f} %"
         else:
-            what, accuracy = f"seed {row.seed}", f"test {100 * row.test:.2f} %"
+            name, accuracy = f"seed {row.seed}", f"test {100 * row.test:.2f} %"
         self._done += 1
         left = (time.perf_counter() - self._began) / self._done * (self._wanted - self._done)
         self.report(
-            f"[{self._done}/{self._wanted}] {task.name}: {row.variant}, {what}: {accuracy}, {row.seconds:.1f} s;"
+            f"[{self._done}/{self._wanted}] {task.name}: {row.variant}, {name}: {accuracy}, {row.seconds:.1f} s;"
             f" {timedelta(seconds=round(left))} left"
         )
 
 
-def _elsewhere(protocol: Protocol, task: Task, make: _Row, listener: RunListener) -> Trial | Run:
-    """A row in a process of its own, which loads the data set; rows are reported, not their epochs."""
-    return make(_Runner.of(protocol, task))
-
-
-def _tried(protocol: Protocol, task: Task, variant: Variant, number: int, runner: _Runner) -> Trial:
+def _trial(
+    protocol: Protocol, task: Task, variant: Variant, number: int, resources: Resources, listener: Listener
+) -> TrialRow:
     """A trial of a variant on a task."""
     chosen = protocol.tried(task, variant)[number]
     experiments = protocol.of_trial(task, variant, chosen)
     began = time.perf_counter()
     try:
-        found = [runner.validation_accuracy(e) for e in experiments]
+        accuracies = [_validation_accuracy(e, resources) for e in experiments]
     except DivergenceError:
-        found = []
+        accuracies = []
     plain = {name: experiments[0].get(name) for name in chosen}
-    return Trial(
-        variant=variant.label, number=number, settings=plain, validation=tuple(found),
+    return TrialRow(
+        variant=variant.label, number=number, settings=plain, validation=tuple(accuracies),
         seconds=time.perf_counter() - began, digest=protocol.digest(task, variant), versions=_versions(),
     )  # fmt: skip
 
 
-def _opened(protocol: Protocol, task: Task, variant: Variant, best: Trial, seed: int, runner: _Runner) -> Run:
-    """A run of a variant with what was found, whose network sees the test samples when its training has ended."""
+def _test_run(
+    protocol: Protocol,
+    task: Task,
+    variant: Variant,
+    best: TrialRow,
+    seed: int,
+    resources: Resources,
+    listener: Listener,
+) -> RunRow:
+    """A run with the settings of the best trial; its network sees the test samples after training has ended."""
     e = protocol.of_run(task, variant, best.settings, seed)
     began = time.perf_counter()
     try:
-        network = runner.train(e)[0]
+        network = _train(e, resources)[0]
     except DivergenceError:
         network = None
     seconds = time.perf_counter() - began
-    found = runner.opened(e, network) if network is not None else {**_NOTHING}
-    return Run(
+    return RunRow(
         variant=variant.label, seed=e.training.seed, settings=best.settings, validation=best.accuracy,
-        seconds=seconds, digest=protocol.digest(task, variant), versions=_versions(), **found,
+        seconds=seconds, digest=protocol.digest(task, variant), versions=_versions(),
+        **(_DIVERGED if network is None else _test_results(e, network, resources)),
     )  # fmt: skip
 
 
-#: What is known of a run that diverged.
-_NOTHING: Mapping[str, Any] = {
+#: The results of a run that diverged.
+_DIVERGED: Mapping[str, Any] = {
     "test": 0.0, "groups": {}, "parameters": 0, "spikes": 0.0, "acs": 0.0, "macs": 0.0, "nanojoules": {},
 }  # fmt: skip
 
 
 def _versions() -> str:
-    found = versions()
-    return ", ".join(f"{name} {found[name]}" for name in _PROGRAMS)
+    every = versions()
+    return ", ".join(f"{name} {every[name]}" for name in _PROGRAMS)
 
 
-@dataclass(frozen=True)
-class _Runner:
-    """Trains on a task's data set.
+def _train(e: Experiment, resources: Resources) -> tuple[Network, AnySamples]:
+    """A network after the last epoch, trained without test samples, and the samples that were held out."""
+    dataset = without_test_samples(resources.dataset(e))
+    samples, held_out = build.training_samples(e.data, dataset)
+    encoder = build.encoder(e, dataset)
+    network = build.network(e, encoder.grid, len(dataset.classes))
+    trainer = build.trainer(e, resources.fabric(e))
+    trainer.fit(network, Data(samples, dataset.test), encoder, listener=ignore_progress)
+    return network, held_out
 
-    Attributes:
-        fabric: of all runs.
-        dataset: without test samples.
-        whole: with them.
-    """
 
-    fabric: Fabric
-    dataset: Dataset
-    whole: Dataset
+def _validation_accuracy(e: Experiment, resources: Resources) -> float:
+    """After training, on the samples that were held out."""
+    network, held_out = _train(e, resources)
+    dataset = without_test_samples(resources.dataset(e))
+    return _evaluate(e, network, dataset, held_out, Purpose.VALIDATION, resources).accuracy
 
-    @classmethod
-    def of(cls, protocol: Protocol, task: Task) -> _Runner:
-        """For a task, whose variants have the same data set."""
-        e = protocol.of_run(task, protocol.variants[0], {}, 0)
-        whole = build.dataset(e.data)
-        none = whole.train.subset(torch.zeros(len(whole.train), dtype=torch.bool))
-        return cls(build.fabric(e), replace(whole, test=none, groups={}), whole)
 
-    def train(self, e: Experiment) -> tuple[Network, AnySamples]:
-        """A network after the last epoch, and the samples that were held out."""
-        samples, held = build.training_samples(e.data, self.dataset)
-        encoder = build.encoder(e, self.dataset)
-        network = build.network(e, encoder.grid, len(self.dataset.classes))
-        data = Data(samples, self.dataset.test)
-        build.trainer(e, self.fabric).fit(network, data, encoder, listener=Silent())
-        return network, held
+def _test_results(e: Experiment, network: Network, resources: Resources) -> dict[str, Any]:
+    """What a trained network does on the test samples."""
+    dataset = resources.dataset(e)
+    tested = _evaluate(e, network, dataset, dataset.test, Purpose.TEST, resources)
+    encoder = build.encoder(e, dataset)
+    counted = energy.count(Trained(Path(), e, dataset, encoder, network.eval(), []), _COUNTED)
+    neurons = network.neurons(encoder.features)
+    rates = [layer.rate for layer in tested.activity.layers]
+    return {
+        "test": tested.accuracy,
+        "groups": tested.groups,
+        "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+        "spikes": e.coding.steps * sum(rate * count for rate, count in zip(rates, neurons, strict=True)),
+        "acs": counted.total("acs"),
+        "macs": counted.total("macs"),
+        "nanojoules": {x.name: (own, twin) for x, own, twin in counted.energies()[:2]},
+    }
 
-    def validation_accuracy(self, e: Experiment) -> float:
-        """After training, on the samples that were held out."""
-        network, held = self.train(e)
-        return self._evaluated(e, network, self.dataset, held, Purpose.VALIDATION).accuracy
 
-    def opened(self, e: Experiment, network: Network) -> dict[str, Any]:
-        """What a trained network does on the test samples."""
-        found = self._evaluated(e, network, self.whole, self.whole.test, Purpose.TEST)
-        encoder = build.encoder(e, self.whole)
-        counted = energy.count(Trained(Path(), e, self.whole, encoder, network.eval(), []), _COUNTED)
-        neurons = network.neurons(encoder.features)
-        rates = [layer.rate for layer in found.activity.layers]
-        return {
-            "test": found.accuracy,
-            "groups": found.groups,
-            "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
-            "spikes": e.coding.steps * sum(rate * count for rate, count in zip(rates, neurons, strict=True)),
-            "acs": counted.total("acs"),
-            "macs": counted.total("macs"),
-            "nanojoules": {x.name: (own, twin) for x, own, twin in counted.energies()[:2]},
-        }
-
-    def _evaluated(
-        self, e: Experiment, network: Network, dataset: Dataset, samples: AnySamples, purpose: Purpose
-    ) -> training.Evaluation:
-        model = self.fabric.setup(Classifier(build.encoder(e, dataset), network))
-        groups = dataset.groups if purpose == Purpose.TEST else {}
-        return training.evaluate(
-            self.fabric, model, samples, training.LOSSES[e.training.loss], seed=e.training.seed, purpose=purpose,
-            groups=groups,
-        )  # fmt: skip
+def _evaluate(
+    e: Experiment, network: Network, dataset: Dataset, samples: AnySamples, purpose: Purpose, resources: Resources
+) -> training.Evaluation:
+    fabric = resources.fabric(e)
+    model = fabric.setup(Classifier(build.encoder(e, dataset), network))
+    groups = dataset.groups if purpose == Purpose.TEST else {}
+    return training.evaluate(
+        fabric, model, samples, training.LOSSES[e.training.loss], seed=e.training.seed, purpose=purpose, groups=groups
+    )
 
 
 __all__ = ["Study"]

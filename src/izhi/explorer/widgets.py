@@ -74,8 +74,8 @@ def beside(*children: Any, least: int = 300, **others: Any) -> Any:
     return row(*children, sizing_mode="stretch_width", stylesheets=[":host { flex-wrap: wrap; gap: 8px; }"], **others)
 
 
-class Work:
-    """Work that takes longer than a page may wait: a thread of its own does it, one at a time.
+class BackgroundTask:
+    """BackgroundTask that takes longer than a page may wait: a thread of its own does it, one at a time.
 
     Args:
         document: of the page.

@@ -1,0 +1,145 @@
+"""Planned runs: the engine under comparisons, searches, sweeps and studies.
+
+A command plans its runs, a runner executes those that are not finished, and the command reports their results. A run
+resumes from what its folder holds. ``SerialRunner`` executes runs one after another in this process,
+``izhi.experiments.jobs.ParallelRunner`` several at once; both give the same numbers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import torch
+from lightning_fabric import Fabric
+
+from izhi import files
+from izhi.data import Dataset
+from izhi.experiments import build
+from izhi.experiments.settings import Experiment
+from izhi.training import Listener, ProgressEvent, ignore_progress
+
+Outcome = TypeVar("Outcome")
+Row = dict[str, float]
+
+
+class Resources:
+    """The data set and the fabric of the last run of a process, which the next run uses if it needs the same."""
+
+    def __init__(self) -> None:
+        self._dataset: tuple[object, Dataset] | None = None
+        self._fabric: tuple[object, Fabric] | None = None
+
+    def dataset(self, e: Experiment) -> Dataset:
+        """The data set of an experiment."""
+        key = e.data.dataset, e.data.fold, e.data.best_inputs
+        if self._dataset is None or self._dataset[0] != key:
+            self._dataset = key, build.dataset(e.data)
+        return self._dataset[1]
+
+    def fabric(self, e: Experiment) -> Fabric:
+        """The fabric of an experiment, launched; of several processes, that of their first experiment."""
+        key = None if e.machine.devices * e.machine.nodes > 1 else (e.machine, e.training.evolves)
+        if self._fabric is None or self._fabric[0] != key:
+            self._fabric = key, build.fabric(e)
+        return self._fabric[1]
+
+    @property
+    def is_first_process(self) -> bool:
+        """Whether this is the process that writes the results of all."""
+        return self._fabric is None or self._fabric[1].is_global_zero
+
+    def hold(self, folder: Path) -> AbstractContextManager[None]:
+        """Within it no other command writes the folder; further processes of this one do not hold it."""
+        return files.holding(folder) if self.is_first_process else nullcontext()
+
+
+def without_test_samples(dataset: Dataset) -> Dataset:
+    """The data set for runs that must not see the test samples."""
+    nothing = torch.zeros(len(dataset.test), dtype=torch.bool)
+    return replace(dataset, test=dataset.test.subset(nothing), groups={})
+
+
+@dataclass(frozen=True)
+class PlannedRun(Generic[Outcome]):
+    """A run, or several that depend on each other.
+
+    Attributes:
+        name: names it in errors, such as its folder.
+        execute: executes it with a process's resources and a listener; it must be picklable, such as a ``partial``
+            of a module's function.
+    """
+
+    name: str
+    execute: Callable[[Resources, Listener], Outcome]
+
+
+class Runner(Protocol):
+    """Executes planned runs.
+
+    Attributes:
+        resources: of this process, for what is computed before and after the runs.
+    """
+
+    @property
+    def resources(self) -> Resources: ...
+
+    def run(
+        self, planned: Sequence[PlannedRun[Outcome]], keep: Callable[[Outcome], object] = lambda outcome: None
+    ) -> list[Outcome]:
+        """Execute runs: their outcomes in order. ``keep`` receives each outcome as soon as its run ends."""
+
+
+@dataclass(frozen=True)
+class SerialRunner:
+    """Executes planned runs one after another in this process.
+
+    Attributes:
+        listener: receives the progress of every run.
+        resources: of this process.
+    """
+
+    listener: Listener = ignore_progress
+    resources: Resources = field(default_factory=Resources)
+
+    def run(
+        self, planned: Sequence[PlannedRun[Outcome]], keep: Callable[[Outcome], object] = lambda outcome: None
+    ) -> list[Outcome]:
+        """See ``Runner``; the first error ends all."""
+        outcomes = []
+        for run in planned:
+            outcomes.append(run.execute(self.resources, self.listener))
+            keep(outcomes[-1])
+        return outcomes
+
+
+def extend_history(
+    history: list[Row], epochs: int, run_epoch: Callable[[], Row], save: Callable[[], object], listener: Listener
+) -> None:
+    """Run epochs until the history has as many rows, and save after each.
+
+    Args:
+        history: a row of metrics for each finished epoch, to which further rows are appended.
+        epochs: number of all epochs.
+        run_epoch: runs the next epoch; its metrics. Their ``seconds`` are added if they are not there.
+        save: saves the history, so that a later call resumes it.
+        listener: receives the progress.
+    """
+    listener(ProgressEvent("start", epochs, len(history)))
+    try:
+        while len(history) < epochs:
+            began = time.perf_counter()
+            row = run_epoch()
+            row.setdefault("seconds", time.perf_counter() - began)
+            history.append(row)
+            save()
+            listener(ProgressEvent("epoch", epochs, len(history), metrics=row))
+    finally:
+        listener(ProgressEvent("end", epochs, len(history)))
+
+
+__all__ = ["PlannedRun", "Resources", "Row", "Runner", "SerialRunner", "extend_history", "without_test_samples"]
