@@ -22,6 +22,7 @@ from izhi.cli.common import (
 )
 from izhi.cli.deployed import test_samples
 from izhi.cli.progress import TerminalListener
+from izhi.cli.runs import make_runner
 from izhi.errors import SettingError
 from izhi.experiments import (
     artifact_trace,
@@ -35,7 +36,7 @@ from izhi.experiments import (
     samples,
     sweep,
 )
-from izhi.experiments.planned import SerialRunner
+from izhi.experiments.planned import Resources
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
@@ -69,7 +70,10 @@ def quantize(a: argparse.Namespace) -> None:
     if len(runs) > 1 and not many:
         raise SettingError(f"{len(runs)} runs are named, expected one; add --sweep for their mean")
     method, (e, *_) = planned[0]
-    dataset = build.dataset(e.data, report_line)
+    if not many and (a.ray is not None or a.jobs not in (None, 1)):
+        raise SettingError("jobs and ray are for several runs, but one is quantised; add --sweep, or leave them out")
+    resources = Resources(report_line)
+    dataset = resources.dataset(e)
     build.check(e, dataset)
     # The network is the same whatever its bits are.
     if (whole := next((e for _, (e, *_) in planned if e.quantization.is_whole), None)) is not None:
@@ -78,22 +82,23 @@ def quantize(a: argparse.Namespace) -> None:
     with hold(folder):
         plan.keep(folder, kept)
         if many:
-            _sweep(a, runs, planned, dataset, folder, kept["command"])
+            _sweep(a, runs, planned, folder, kept["command"], resources)
         else:
             _quantize_one(a, runs[0], e, method, dataset, RunFolder(folder))
 
 
 def _sweep(
-    a: argparse.Namespace, runs: list[sweep.FloatRun], planned: sweep.Plan, dataset: data.Dataset, folder: Path,
-    command: str,
+    a: argparse.Namespace, runs: list[sweep.FloatRun], planned: sweep.Plan, folder: Path, command: str,
+    resources: Resources,
 ) -> None:  # fmt: skip
-    with TerminalListener(len(planned) * len(runs), quiet=a.quiet, verbose=a.verbose) as listener:
-        runner = SerialRunner(listener)
-        found = sweep.sweep(runs, planned, folder, runner, resume=a.resume, command=command)
-    table = found.table()
-    print_table(f"{dataset.name}: float {percent(found.float_accuracies)} %", table.headings, table.rows)
+    listener = TerminalListener(len(planned) * len(runs), quiet=a.quiet, verbose=a.verbose)
+    runner = make_runner(a, listener, runs[0].experiment, listener.runs, resources)
+    with listener:
+        swept = sweep.sweep(runs, planned, folder, runner, resume=a.resume, command=command)
+    table, name = swept.table(), resources.dataset(runs[0].experiment).name
+    print_table(f"{name}: float {percent(swept.float_accuracies)} %", table.headings, table.rows)
     print(f"figure: {folder / 'pareto.png'}\ntable: {folder / 'sweep.md'}")
-    write_json(a.json, found.model_dump(mode="json"))
+    write_json(a.json, swept.model_dump(mode="json"))
 
 
 def _quantize_one(

@@ -90,7 +90,8 @@ def make_runner(
     jobs.check(e)
     if a.ray is None and a.jobs > 1:
         at_once = min(a.jobs, count)
-        listener.about += f"; {at_once} at once, threads of each: {jobs.threads(at_once)}"
+        at_once_line = f"{at_once} at once, threads of each: {jobs.threads(at_once)}"
+        listener.about = "; ".join(filter(None, (listener.about, at_once_line)))
     listener.parallel = True
     prepare = partial(_prepare, getattr(a, "dataset", None))
     return jobs.ParallelRunner(a.jobs, a.ray, listener.report, prepare, listener, resources)

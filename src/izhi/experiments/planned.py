@@ -28,9 +28,14 @@ Row = dict[str, float]
 
 
 class Resources:
-    """The data set and the fabric of the last run of a process, which the next run uses if it needs the same."""
+    """The data set and the fabric of the last run of a process, which the next run uses if it needs the same.
 
-    def __init__(self) -> None:
+    Args:
+        report: receives a line about what is read or downloaded.
+    """
+
+    def __init__(self, report: Callable[[str], None] = lambda line: None) -> None:
+        self._report = report
         self._dataset: tuple[object, Dataset] | None = None
         self._fabric: tuple[object, Fabric] | None = None
 
@@ -38,7 +43,7 @@ class Resources:
         """The data set of an experiment."""
         key = e.data.dataset, e.data.fold, e.data.best_inputs
         if self._dataset is None or self._dataset[0] != key:
-            self._dataset = key, build.dataset(e.data)
+            self._dataset = key, build.dataset(e.data, self._report)
         return self._dataset[1]
 
     def fabric(self, e: Experiment) -> Fabric:
@@ -59,9 +64,9 @@ class Resources:
 
 
 def without_test_samples(dataset: Dataset) -> Dataset:
-    """The data set for runs that must not see the test samples."""
-    nothing = torch.zeros(len(dataset.test), dtype=torch.bool)
-    return replace(dataset, test=dataset.test.subset(nothing), groups={})
+    """The data set for runs that must not see the test samples; it has no test samples, and touches none."""
+    nothing = torch.zeros(len(dataset.train), dtype=torch.bool)
+    return replace(dataset, test=dataset.train.subset(nothing), groups={})
 
 
 @dataclass(frozen=True)

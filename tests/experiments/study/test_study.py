@@ -149,7 +149,7 @@ def test_training_never_sees_test_samples_before_its_end(file, tmp_path, monkeyp
     dataset = Dataset(
         "iris", whole.train, Watched(whole.test.inputs, whole.test.labels), whole.classes, whole.shape,
     )  # fmt: skip
-    monkeypatch.setattr(build, "dataset", lambda s: dataset)
+    monkeypatch.setattr(build, "dataset", lambda s, *report: dataset)
     fit = Trainer.fit
 
     def watched(self, network, data, *rest, **more):
@@ -163,7 +163,7 @@ def test_training_never_sees_test_samples_before_its_end(file, tmp_path, monkeyp
     monkeypatch.setattr(Trainer, "fit", watched)
     found = protocol.read(file)
     study = Study(found, tmp_path / "out")
-    study.go_on(["flowers"])
+    study.run_pending(["flowers"])
     # Two trials of two networks for each of three variants, of which no test sample was touched.
     trials = 2 * 2 * 3
     assert told[: 2 * trials] == ["begin", "end"] * trials
@@ -175,12 +175,12 @@ def test_training_never_sees_test_samples_before_its_end(file, tmp_path, monkeyp
 
 
 def test_a_run_that_diverges_counts_as_nothing(file, tmp_path, monkeypatch):
-    def diverge(self, e):
+    def diverge(e, resources):
         raise run.DivergenceError("the loss is not finite")
 
-    monkeypatch.setattr(run._Runner, "train", diverge)
+    monkeypatch.setattr(run, "_train", diverge)
     study = Study(protocol.read(file), tmp_path)
-    study.go_on(["wines"])
+    study.run_pending(["wines"])
     found = rows.read(tmp_path, "wines")
     assert [x.accuracy for x in found if isinstance(x, rows.TrialRow)] == [0] * 3
     assert [x.test for x in found if isinstance(x, rows.RunRow)] == [0] * 6

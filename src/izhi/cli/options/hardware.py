@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from izhi.cli.options.settings import add_setting, folder_options, samples_options
+from izhi.cli.options.settings import add_setting, folder_options, jobs_options, samples_options
 from izhi.cli.parser import Command
 from izhi.experiments.settings import Mark, marked
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS, TARGETS
@@ -26,6 +26,7 @@ def quantize(command: Command) -> None:
     )
     command.add_argument("--sweep", action="store_true", help="table and figure of all formats and methods")
     folder_options(command)
+    jobs_options(command, "runs of a sweep")
     for name in marked(Mark.OF_QUANTIZING):
         add_setting(command, name, "by method and run")
 
