@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 from izhi.errors import SettingError, unknown
 from izhi.experiments import plots
-from izhi.experiments.benchmark import ours, peers
+from izhi.experiments.benchmark import figures, ours, peers
 from izhi.experiments.benchmark.ours import OURS
 from izhi.experiments.benchmark.peers import PEERS
 from izhi.experiments.benchmark.work import Work
@@ -268,7 +268,7 @@ def figure(rows: Sequence[ContenderMeasurement]) -> Figure:
             if row.work == work and not row.problem
         ]
     label = f"training step (ms); × times that of {YARDSTICK}"
-    return plots.bars(panels, label, lambda name: name in OURS)
+    return figures.bars(panels, label, lambda name: name in OURS)
 
 
 def _ladder(rows: Sequence[ContenderMeasurement], what: str) -> dict[str, list[tuple[float, ContenderMeasurement]]]:
@@ -291,7 +291,7 @@ def growth_figure(rows: Sequence[ContenderMeasurement]) -> Figure:
         }
         for what, label in _LABELS.items()
     }
-    return plots.growth(panels, "training step (ms)")
+    return figures.growth(panels, "training step (ms)")
 
 
 def ratio_figure(rows: Sequence[ContenderMeasurement], precision: str) -> Figure:
@@ -308,4 +308,4 @@ def ratio_figure(rows: Sequence[ContenderMeasurement], precision: str) -> Figure
         floor = dict(found.get(bare, []))
         points = found.get(YARDSTICK, [])
         panels[label] = [(value, row.ratio(floor[value], "train")) for value, row in points if value in floor]
-    return plots.ratios(panels, f"training step / {bare}")
+    return figures.ratios(panels, f"training step / {bare}")

@@ -1,0 +1,112 @@
+"""Figures of the benchmark: bars, growth and ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from izhi.experiments.plots import COLOURS
+
+
+def bars(
+    panels: Mapping[str, Sequence[tuple[str, float, float | None]]],
+    label: str,
+    is_ours: Callable[[str], bool],
+) -> Figure:
+    """Horizontal bars on a logarithmic axis, fastest first, a panel per title, one below the other.
+
+    Args:
+        panels: title → (name, value, times the yardstick or None).
+        label: of the axis of values.
+        is_ours: whether a name is drawn in the first colour.
+    """
+    rows = sum(len(entries) for entries in panels.values())
+    figure = Figure(figsize=(7.4, 0.9 * len(panels) + 0.23 * rows), layout="constrained")
+    heights = [max(1, len(entries)) for entries in panels.values()]
+    all_axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (title, entries) in zip(all_axes, panels.items(), strict=True):
+        ordered = sorted(entries, key=lambda entry: entry[1])
+        colours = [
+            "#7F7F7F" if name.startswith("linear") else COLOURS[0] if is_ours(name) else COLOURS[1]
+            for name, _, _ in ordered
+        ]
+        drawn = axes.barh([name for name, _, _ in ordered], [x for _, x, _ in ordered], color=colours)
+        axes.bar_label(
+            drawn,
+            [f"{x:,.{1 if x < 100 else 0}f} ms" + (f"  ×{r:.1f}" if r else "") for _, x, r in ordered],
+            padding=3, fontsize=8,
+        )  # fmt: skip
+        axes.tick_params(axis="y", labelsize=8)
+        axes.invert_yaxis()
+        axes.margins(y=0.01)
+        axes.set_xscale("log")
+        axes.set_xlim(1, 40 * max((x for _, x, _ in ordered), default=1))
+        axes.set_title(title, fontsize=10)
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_axisbelow(True)
+    figure.supxlabel(label, fontsize=9)
+    return figure
+
+
+def _in_two_columns(panels: int) -> tuple[Figure, list[Axes]]:
+    """A figure of panels with one vertical axis for all."""
+    rows = -(-panels // 2)
+    figure = Figure(figsize=(7.4, 0.4 + 2.6 * rows), layout="constrained")
+    every = list(figure.subplots(rows, 2, squeeze=False, sharey=True).flat)
+    for axes in every[panels:]:
+        axes.remove()
+    return figure, every[:panels]
+
+
+def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], label: str) -> Figure:
+    """Lines on logarithmic axes, a panel per quantity; a dotted line shows what is in proportion.
+
+    Args:
+        panels: label of the horizontal axis → name → (x, y) points.
+        label: of the vertical axis.
+    """
+    figure, all_axes = _in_two_columns(len(panels))
+    for axes, (title, lines) in zip(all_axes, panels.items(), strict=True):
+        for place, (name, points) in enumerate(lines.items()):
+            x, y = zip(*sorted(points), strict=True)
+            axes.loglog(x, y, "o-", markersize=3, color=COLOURS[place], label=name)
+            if place == 0:
+                axes.loglog(
+                    x, [y[-1] * value / x[-1] for value in x], ":", color="0.5", lw=1,
+                    label="in proportion",
+                )  # fmt: skip
+        _mark(axes, sorted({x for points in lines.values() for x, _ in points}))
+        axes.set_xlabel(title)
+        axes.grid(alpha=0.3, which="both")
+    all_axes[0].legend(fontsize=8)
+    figure.supylabel(label, fontsize=10)
+    return figure
+
+
+def _mark(axes: Axes, values: Sequence[float]) -> None:
+    """Ticks of a logarithmic axis at the values that were measured."""
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.set_xticks([], minor=True)
+
+
+def ratios(panels: Mapping[str, Sequence[tuple[float, float]]], label: str) -> Figure:
+    """A ratio over each of several quantities, a panel each; a dashed line is at 1.
+
+    Args:
+        panels: label of the horizontal axis → (x, ratio) points.
+        label: of the vertical axis.
+    """
+    figure, all_axes = _in_two_columns(len(panels))
+    for axes, (title, points) in zip(all_axes, panels.items(), strict=True):
+        if points:
+            x, y = zip(*sorted(points), strict=True)
+            axes.semilogx(x, y, "o-", markersize=4, color=COLOURS[0])
+            _mark(axes, x)
+        axes.axhline(1, ls="--", color="0.5", lw=1)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel(title)
+        axes.grid(alpha=0.3)
+    figure.supylabel(label, fontsize=10)
+    return figure
