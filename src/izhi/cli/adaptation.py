@@ -10,13 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from izhi.cli.common import (
-    command_line,
-    hold,
-    make_folder,
-    report_line,
-    write_json,
-)
+from izhi.cli.common import command_line, hold, make_folder, report_line, write_json
 from izhi.cli.deployed import at_least, open_device, open_folder
 from izhi.cli.options.adaptation import NUMBERS
 from izhi.cli.progress import report_epochs
@@ -103,9 +97,8 @@ def _learner(
         return adaptation.Backpropagation(run, found, device, task, learning_rate=a.learning_rate, **shared)
     if a.method == "evolution":
         return adaptation.Evolving(
-            run, found, device, task, search=SEARCHES[a.optimizer], members=a.members,
-            step_size=a.step_size, **shared,
-        )  # fmt: skip
+            run, found, device, task, search=SEARCHES[a.optimizer], members=a.members, step_size=a.step_size, **shared
+        )
     return adaptation.Nothing()
 
 
@@ -121,9 +114,7 @@ def _describe(a: argparse.Namespace, event: ProgressEvent, left: float) -> str:
 
 
 def _report(levels: Accuracies, streamed: int, folder: Path) -> None:
-    for what, before, after in (
-        ("new", levels.new, levels.adapted_new), ("old task", levels.old, levels.adapted_old)
-    ):  # fmt: skip
+    for what, before, after in (("new", levels.new, levels.adapted_new), ("old task", levels.old, levels.adapted_old)):
         print(f"{what}: {100 * before:.2f} % as deployed, {100 * after:.2f} % after the stream")
     print(
         f"regained {100 * levels.regained:.1f} % of the accuracy lost within {streamed:,} samples,"

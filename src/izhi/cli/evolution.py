@@ -10,14 +10,7 @@ from typing import Any
 
 import torch
 
-from izhi.cli.common import (
-    command_line,
-    hold,
-    make_folder,
-    report_line,
-    settings,
-    write_json,
-)
+from izhi.cli.common import command_line, hold, make_folder, report_line, settings, write_json
 from izhi.cli.deployed import at_least, layers_of, open_device, open_folder
 from izhi.cli.progress import report_epochs
 from izhi.cli.runs import settings_of_run, train_experiment

@@ -153,7 +153,7 @@ def tune(a: argparse.Namespace) -> None:
         plan.keep(folder, kept)
         best = tuning.tune(
             chosen, ranges, values, trials=trials, storage=storage, runner=runner, every_speaker=every_speaker
-        )  # fmt: skip
+        )
     tuned = folder / "tuned.toml"
     files.write_bytes(tuned, tuning.to_toml(values, best, command).encode())
     written = tuning.write(best, folder, command)

@@ -65,9 +65,8 @@ class VariantResult:
 
 
 def plan(
-    variants: Sequence[Variant], seeds: Sequence[int], settings: Mapping[str, object],
-    *, folds: bool = False,
-) -> list[tuple[Variant, list[Experiment]]]:  # fmt: skip
+    variants: Sequence[Variant], seeds: Sequence[int], settings: Mapping[str, object], *, folds: bool = False
+) -> list[tuple[Variant, list[Experiment]]]:
     """Every experiment of a comparison, all checked before the first one starts.
 
     Args:

@@ -64,9 +64,7 @@ def differences(rows: Sequence[VariantResult], reference: str | None = None) -> 
     overlap = 0.0 if chosen.experiment.data.fold is None else 1 / (FOLDS - 1)
     if len(chosen.results) < 2:
         return []
-    return [
-        paired(row.variant.label, row.accuracies, chosen.accuracies, overlap) for row in rows if row is not chosen
-    ]  # fmt: skip
+    return [paired(row.variant.label, row.accuracies, chosen.accuracies, overlap) for row in rows if row is not chosen]
 
 
 #: A difference of which the table says how many seeds would show it.

@@ -15,12 +15,7 @@ _LONGEST = 200
 
 
 def redraw(
-    folder: Path,
-    out: Path,
-    *,
-    figure: str | None = None,
-    title: str | None = None,
-    labels: Sequence[str] | None = None,
+    folder: Path, out: Path, *, figure: str | None = None, title: str | None = None, labels: Sequence[str] | None = None
 ) -> None:
     """Draw a figure of a folder again. Nothing is trained, and no checkpoint is opened.
 

@@ -77,9 +77,8 @@ def of(folders: Sequence[Path]) -> Ranked:
         f"{name} ({folder.name})" if name in repeated else name for name, folder in zip(datasets, folders, strict=True)
     ]
     remarks = [
-        f"{name} is the data set of several comparisons, which the tests take to be independent."
-        for name in repeated
-    ]  # fmt: skip
+        f"{name} is the data set of several comparisons, which the tests take to be independent." for name in repeated
+    ]
     left = sorted({label for one in accuracies for label in one} - {*labels})
     if left:
         remarks.append(f"Left out, since not every comparison has them: {in_one_line(', '.join(left))}.")

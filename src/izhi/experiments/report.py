@@ -41,12 +41,7 @@ def write(result: Result, folder: RunFolder, command: str, before: Mapping[str, 
     lines += [""]
     lines += [f"- {warning}" for warning in result.warnings]
     if e.neurons.learn:
-        lines += [
-            "",
-            dynamics_table(*dynamics(folder)),
-            "",
-            "![coefficients before and after](dynamics.png)",
-        ]
+        lines += ["", dynamics_table(*dynamics(folder)), "", "![coefficients before and after](dynamics.png)"]
     lines += ["", "Versions: " + ", ".join(f"{k} {v}" for k, v in versions().items()), ""]
     folder.write("report.md", "\n".join(lines))
 

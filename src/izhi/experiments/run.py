@@ -138,11 +138,7 @@ def train(
 
 
 def quantize(
-    fabric: Fabric,
-    e: Experiment,
-    dataset: Dataset,
-    folder: RunFolder,
-    weights: Mapping[str, Tensor],
+    fabric: Fabric, e: Experiment, dataset: Dataset, folder: RunFolder, weights: Mapping[str, Tensor]
 ) -> Result:
     """Round the float network of those weights as the experiment says, without training, and evaluate it.
 
@@ -207,10 +203,7 @@ def rounded(fabric: Fabric, e: Experiment, dataset: Dataset, weights: Mapping[st
 
 def _evaluated(fabric: Fabric, e: Experiment, encoder: Encoder, network: Network, dataset: Dataset) -> Evaluation:
     model = fabric.setup(Classifier(encoder, network))
-    return evaluate(
-        fabric, model, dataset.test, LOSSES[e.training.loss], seed=e.training.seed,
-        groups=dataset.groups,
-    )  # fmt: skip
+    return evaluate(fabric, model, dataset.test, LOSSES[e.training.loss], seed=e.training.seed, groups=dataset.groups)
 
 
 def _rounded(e: Experiment, encoder: Encoder, dataset: Dataset, weights: Mapping[str, Tensor]) -> Network:

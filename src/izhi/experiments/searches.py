@@ -21,9 +21,8 @@ class TorchSearch:
     """A search of ``izhi.training.evolution`` over arrays; see ``izhi.hardware.devices.evolution.Searching``."""
 
     def __init__(
-        self, name: str, size: int, *, members: int, spread: float, seed: int, measure: Measure,
-        noisy: bool,
-    ) -> None:  # fmt: skip
+        self, name: str, size: int, *, members: int, spread: float, seed: int, measure: Measure, noisy: bool
+    ) -> None:
         def in_torch(x: Tensor, generation: int) -> Tensor:
             return torch.from_numpy(measure(x.double().numpy(), generation))
 

@@ -174,7 +174,7 @@ def sweep(
 
 def _plan_run(
     run: FloatRun, e: Experiment, method: str, folder: Path, resume: bool, command: str
-) -> PlannedRun[Result]:  # fmt: skip
+) -> PlannedRun[Result]:
     weights, states = widths_of(e)
     path = folder / f"{method}-w{weights}-s{states}" / f"seed-{e.training.seed}"
     label = f"{method}, weights {weights}, states {states}, seed {e.training.seed}"

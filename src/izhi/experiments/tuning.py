@@ -208,9 +208,8 @@ def tune(
 
 
 def _study(
-    optuna: ModuleType, variant: Variant, e: Experiment, ranges: Sequence[Range], storage: str,
-    *, prunes_at_once: bool,
-) -> Study:  # fmt: skip
+    optuna: ModuleType, variant: Variant, e: Experiment, ranges: Sequence[Range], storage: str, *, prunes_at_once: bool
+) -> Study:
     """The study of a variant, begun or gone on with."""
     # Not before a third of the epochs: strong dropout and small steps begin slowly, and end well.
     warmup = 1 if prunes_at_once else e.training.epochs // 3

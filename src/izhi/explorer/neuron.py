@@ -96,10 +96,7 @@ class _Plane:
         order = ORDERS[p.order]
         jumps = np.flatnonzero(spikes > 0) + (order.spike_on == "new v" and order.reset == "before")
         jumps = jumps[jumps < len(v)]
-        self.way.data = {
-            "v": np.insert(np.minimum(v, p.threshold), jumps, np.nan),
-            "u": np.insert(u, jumps, np.nan),
-        }
+        self.way.data = {"v": np.insert(np.minimum(v, p.threshold), jumps, np.nan), "u": np.insert(u, jumps, np.nan)}
         low, high = min(float(v.min()), p.c), p.threshold
         grid = np.linspace(low - 0.1 * (high - low), high, 300)
         nothing = np.full_like(grid, np.nan)
@@ -221,10 +218,8 @@ class _IzhikevichColumn(_Column):
         p = p.replace(**changes, **order)
         amplitude, duration = float(self.sliders["I"].value), self._duration()
         current = (
-            PATTERNS[name].current()
-            if own
-            else pulse(amplitude, start=_START, stop=None, duration=duration, dt=p.dt)
-        )  # fmt: skip
+            PATTERNS[name].current() if own else pulse(amplitude, start=_START, stop=None, duration=duration, dt=p.dt)
+        )
         with torch.no_grad():
             seen = Izhikevich(p, gain=1.0).trace(torch.from_numpy(current).float().reshape(-1, 1, 1))
         spikes, v, u = (x.flatten().double().numpy() for x in seen)

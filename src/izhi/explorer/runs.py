@@ -224,7 +224,7 @@ class SampleView:
         self.answer.text = (
             f"<p>answer: <b>{escape(found.classes[found.answer])}</b> ({escape(right)})</p>"
             + widgets.table(("layer", "neurons", "spikes", "per neuron and step"), rows)
-        )  # fmt: skip
+        )
         try:
             one = sample_trace.layer_of(found, layer)
             chosen = _neurons(one, neurons)
@@ -233,9 +233,7 @@ class SampleView:
             return
         figures = [_raster("input", found.inputs, "input")]
         figures += [_raster(x.name, x.spikes, "neuron") for x in found.layers]
-        self.place.children = [
-            widgets.beside(*figures), widgets.beside(_membranes(one, chosen), _scores(found)),
-        ]  # fmt: skip
+        self.place.children = [widgets.beside(*figures), widgets.beside(_membranes(one, chosen), _scores(found))]
         self.learned.text = learned
 
 

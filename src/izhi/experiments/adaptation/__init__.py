@@ -2,12 +2,7 @@
 
 from izhi.experiments.adaptation.adapt import Accuracies, Adaptation, run, table
 from izhi.experiments.adaptation.drift import KINDS, Drift, DriftTask, task
-from izhi.experiments.adaptation.learner import (
-    Backpropagation,
-    DeviceLearner,
-    Evolving,
-    Nothing,
-)
+from izhi.experiments.adaptation.learner import Backpropagation, DeviceLearner, Evolving, Nothing
 
 __all__ = [
     "KINDS",

@@ -112,9 +112,8 @@ def task(dataset: Dataset, e: Experiment, drift: Drift, *, samples: int, memory:
 
 
 def _changed(
-    dataset: Dataset, drift: Drift, trained_on: AnySamples, samples: int, memory: int,
-    generator: torch.Generator,
-) -> DriftTask:  # fmt: skip
+    dataset: Dataset, drift: Drift, trained_on: AnySamples, samples: int, memory: int, generator: torch.Generator
+) -> DriftTask:
     test = dataset.test
     if not isinstance(trained_on, Samples) or not isinstance(test, Samples):
         raise SettingError(f"drift is {drift.kind}, but {dataset.name} holds recordings; choose speaker or classes")
@@ -132,9 +131,7 @@ def _changed(
     pool = Samples(torch.cat([values, old_values]), torch.cat([trained_on.labels[arriving], old_labels]))
     tested = change(test.batch(slice(None))[0], drift, dataset.shape, torch.ones(len(test)))
     everything = torch.arange(len(pool))
-    return DriftTask(
-        pool, everything[: len(arriving)], everything[len(arriving) :], test, Samples(tested, test.labels)
-    )  # fmt: skip
+    return DriftTask(pool, everything[: len(arriving)], everything[len(arriving) :], test, Samples(tested, test.labels))
 
 
 def change(values: Tensor, drift: Drift, shape: tuple[int, ...], progress: Tensor) -> Tensor:

@@ -91,15 +91,7 @@ class Backpropagation:
     def learn(self, arrived: Tensor, number: int) -> None:
         self.step.model.train()
         for step in range(self.steps):
-            index = _mixed(
-                self.task,
-                arrived,
-                self.latest,
-                self.batch_size,
-                self.seed,
-                number,
-                step,
-            )
+            index = _mixed(self.task, arrived, self.latest, self.batch_size, self.seed, number, step)
             values, labels = self.task.pool.batch(index)
             seed = derive_seed(self.seed, Purpose.BATCH, number, step)
             where = f"batch {number}, step {step + 1}"

@@ -11,9 +11,7 @@ from izhi.experiments.plots import COLOURS
 
 
 def bars(
-    panels: Mapping[str, Sequence[tuple[str, float, float | None]]],
-    label: str,
-    is_ours: Callable[[str], bool],
+    panels: Mapping[str, Sequence[tuple[str, float, float | None]]], label: str, is_ours: Callable[[str], bool]
 ) -> Figure:
     """Horizontal bars on a logarithmic axis, fastest first, a panel per title, one below the other.
 
@@ -73,10 +71,7 @@ def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], la
             x, y = zip(*sorted(points), strict=True)
             axes.loglog(x, y, "o-", markersize=3, color=COLOURS[place], label=name)
             if place == 0:
-                axes.loglog(
-                    x, [y[-1] * value / x[-1] for value in x], ":", color="0.5", lw=1,
-                    label="in proportion",
-                )  # fmt: skip
+                axes.loglog(x, [y[-1] * value / x[-1] for value in x], ":", color="0.5", lw=1, label="in proportion")
         _mark(axes, sorted({x for points in lines.values() for x, _ in points}))
         axes.set_xlabel(title)
         axes.grid(alpha=0.3, which="both")

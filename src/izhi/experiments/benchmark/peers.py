@@ -176,11 +176,7 @@ def spikingjelly_izhikevich(work: Work) -> Steps:
 
     def izhikevich() -> Neurons:
         return neuron.IzhikevichNode(
-            a=0.1,
-            b=0.2,
-            surrogate_function=surrogate.ATan(),
-            detach_reset=True,
-            step_mode="m",
+            a=0.1, b=0.2, surrogate_function=surrogate.ATan(), detach_reset=True, step_mode="m"
         )
 
     return _spikingjelly(work, izhikevich, gain=4)

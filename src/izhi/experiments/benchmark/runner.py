@@ -45,9 +45,7 @@ GROWTH: dict[str, tuple[int, ...]] = {
     "batch": (16, 32, 64, 128, 256, 512, 1024),
     "layers": (1, 2, 3),
 }
-_LABELS = {
-    "steps": "time steps T", "hidden": "hidden neurons", "batch": "batch size", "layers": "hidden layers",
-}  # fmt: skip
+_LABELS = {"steps": "time steps T", "hidden": "hidden neurons", "batch": "batch size", "layers": "hidden layers"}
 _PACKAGES = (
     "izhi", "torch", "numba", "numpy", "snntorch", "spikingjelly", "norse", "spyx", "jax", "sinabs",
     "rockpool",

@@ -38,10 +38,7 @@ def accuracy(curves: Mapping[str, Sequence[Sequence[float]]], title: str, of: st
         colour = COLOURS[number % len(COLOURS)]
         style = _STYLES[number // len(COLOURS) % len(_STYLES)]
         mean = values.mean(axis=0)
-        axes.plot(
-            epochs, mean, style, color=colour, marker="o", markersize=3,
-            label=f"{label}: {mean[-1]:.1f} %",
-        )  # fmt: skip
+        axes.plot(epochs, mean, style, color=colour, marker="o", markersize=3, label=f"{label}: {mean[-1]:.1f} %")
         if len(values) > 1:
             axes.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.18, lw=0)
         later = mean[max(1, len(mean) // 5) :] if len(mean) > 1 else mean
@@ -156,10 +153,7 @@ def ranks(means: Mapping[str, float], critical: float, cliques: Sequence[Sequenc
     reach = min(critical, high - low)
     cut = "" if reach == critical else " (longer than the axis)"
     axes.hlines(1.3, low, low + reach, color="black", lw=2)
-    axes.text(
-        low, 1.45, f"critical difference {critical:.2f}{cut}; 1 is the best rank",
-        fontsize=9, va="bottom",
-    )  # fmt: skip
+    axes.text(low, 1.45, f"critical difference {critical:.2f}{cut}; 1 is the best rank", fontsize=9, va="bottom")
     axes.set_xlim(low - margin, high + margin)
     axes.set_ylim(-height, 2.3)
     axes.set_title(title, fontsize=11)
@@ -182,9 +176,7 @@ def _draw_mean_ranks(axes: Axes, means: Mapping[str, float], below: float, edge:
         y, end = -(below + 0.5 * row), (1.0 - edge if is_left else len(means) + edge)
         axes.plot([value, value, end], [0, y, y], color=COLOURS[0], lw=1.2)
         axes.plot([value], [0], "o", color=COLOURS[0], ms=4)
-        axes.text(
-            end, y, f" {name}: {value:.2f} ", ha="right" if is_left else "left", va="center", fontsize=9
-        )  # fmt: skip
+        axes.text(end, y, f" {name}: {value:.2f} ", ha="right" if is_left else "left", va="center", fontsize=9)
 
 
 def trials(points_of: Mapping[str, Sequence[tuple[int, float, bool]]], title: str) -> Figure:

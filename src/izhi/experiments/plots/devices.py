@@ -123,9 +123,7 @@ def adaptation(history: Sequence[Mapping[str, float]], title: str) -> Figure:
     left, right = figure.subplots(1, 2, sharey=True)
     first, rows = history[0], history[1:]
     samples = [row["samples"] for row in rows]
-    for name, label, colour in (
-        ("adapting", "continual learning", COLOURS[0]), ("not_adapting", "frozen", COLOURS[1])
-    ):  # fmt: skip
+    for name, label, colour in (("adapting", "continual learning", COLOURS[0]), ("not_adapting", "frozen", COLOURS[1])):
         values = [100 * row[name] for row in rows]
         left.plot(samples, values, ".", color=colour, markersize=2, alpha=0.4)
         left.plot(samples, smoothed(values), "-", color=colour, label=label)
@@ -134,10 +132,8 @@ def adaptation(history: Sequence[Mapping[str, float]], title: str) -> Figure:
     left.set_title("the stream, answered before learning (points: batches)", fontsize=9)
     seen = [row for row in history if "old" in row]
     at = [row["samples"] for row in seen]
-    right.plot(at, [100 * row["new"] for row in seen], "o-", color=COLOURS[0], markersize=3,
-               label="what is new")  # fmt: skip
-    right.plot(at, [100 * row["old"] for row in seen], "s--", color=COLOURS[2], markersize=3,
-               label="the old task")  # fmt: skip
+    right.plot(at, [100 * row["new"] for row in seen], "o-", color=COLOURS[0], markersize=3, label="what is new")
+    right.plot(at, [100 * row["old"] for row in seen], "s--", color=COLOURS[2], markersize=3, label="the old task")
     for name, colour, place in (
         ("frozen_new", COLOURS[1], "new, not learning"), ("frozen_old", "0.5", "old, not learning")
     ):  # fmt: skip

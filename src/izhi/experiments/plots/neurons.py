@@ -73,12 +73,7 @@ def pattern_sheet(traces: Mapping[str, Trace]) -> Figure:
 
 
 def dynamics(
-    layers: Sequence[
-        tuple[
-            Mapping[str, tuple[Numbers, Numbers]],
-            tuple[Mapping[str, int], Mapping[str, int]],
-        ]
-    ],
+    layers: Sequence[tuple[Mapping[str, tuple[Numbers, Numbers]], tuple[Mapping[str, int], Mapping[str, int]]]],
 ) -> Figure:
     """Learned coefficients before and after training, a row per layer, and the firing classes.
 

@@ -97,9 +97,9 @@ class AdaptationResult(FolderResult):
         first, *rows = self.history
         stream = []
         arrived = [row.samples for row in rows]
-        for colour, (label, found) in enumerate((
-            ("adapted", [row.adapting or 0.0 for row in rows]), ("frozen", [row.not_adapting or 0.0 for row in rows])
-        )):  # fmt: skip
+        for colour, (label, found) in enumerate(
+            (("adapted", [row.adapting or 0.0 for row in rows]), ("frozen", [row.not_adapting or 0.0 for row in rows]))
+        ):
             values = per_cent(found)
             stream.append(Series(label, arrived, plots.smoothed(values), style="bare", colour=colour))
             stream.append(Series(f"{label}, each batch", arrived, values, style="points", colour=colour))

@@ -170,4 +170,4 @@ __all__ = [
     "per_cent",
     "shared",
     "unlabelled",
-]  # fmt: skip
+]

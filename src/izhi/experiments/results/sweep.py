@@ -93,9 +93,7 @@ class SweepResult(FolderResult):
 
     def table(self) -> Table:
         """A row for each point."""
-        headings = (
-            "method", "weights (bits)", "states (bits)", "memory (kB)", "test accuracy (%)", "against float"
-        )  # fmt: skip
+        headings = ("method", "weights (bits)", "states (bits)", "memory (kB)", "test accuracy (%)", "against float")
         rows = [
             (p.method, str(p.weight_bits), str(p.state_bits), f"{p.place[0]:,.1f}", percent(p.accuracies),
              f"{100 * (p.place[1] - self.whole[1]):+.2f}")

@@ -124,9 +124,7 @@ class Findings:
         if (contrast.of, contrast.against) in pairs:
             return pairs[contrast.of, contrast.against]
         found = pairs[contrast.against, contrast.of]
-        return Pair(
-            contrast.of, contrast.against, _turned(found.rank), _turned(found.accuracy), found.p, found.holm
-        )  # fmt: skip
+        return Pair(contrast.of, contrast.against, _turned(found.rank), _turned(found.accuracy), found.p, found.holm)
 
     def _difference(self, task: str, of: str, against: str) -> Difference:
         return statistics.paired(of, self.accuracies(task, of), self.accuracies(task, against))
