@@ -151,20 +151,19 @@ def tune(a: argparse.Namespace) -> None:
     storage = a.storage or str(folder / "studies.log")
     with hold(folder), listener:
         plan.keep(folder, kept)
-        best = tuning.tune(
+        rows = tuning.tune(
             chosen, ranges, values, trials=trials, storage=storage, runner=runner, every_speaker=every_speaker
         )
+    result = tuning.write(rows, folder, command)
     tuned = folder / "tuned.toml"
-    files.write_bytes(tuned, tuning.to_toml(values, best, command).encode())
-    written = tuning.write(best, folder, command)
-    table = written.best_table()
-    print_table(written.title, table.headings, table.rows, left=3)
+    files.write_bytes(tuned, tuning.to_toml(values, chosen, result, command).encode())
+    table = result.best_table()
+    print_table(result.title, table.headings, table.rows, left=3)
     print(f"studies: {storage}\nevery trial: {folder / 'report.md'}, trials.png")
     print(f"compare them on the test samples: izhi compare --config {tuned}")
     write_json(a.json, [
-        {"label": row.variant.label, "validation_accuracy": row.accuracy, "found": dict(row.found),
-         "trials": len(row.trials)}
-        for row in best
+        {"label": row.label, "validation_accuracy": row.accuracy, "found": row.found, "trials": len(row.trials)}
+        for row in result.variants
     ])  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from izhi.data import Dataset
 from izhi.errors import DivergenceError, SettingError, unknown
 from izhi.experiments import plots
 from izhi.experiments.planned import PlannedRun, Resources, Runner, SerialRunner, without_test_samples
-from izhi.experiments.results.tuning import TrialResult, TuningResult
+from izhi.experiments.results.tuning import TuningResult
 from izhi.experiments.run import train
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.search_space import Range
@@ -42,50 +42,30 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-@dataclass(frozen=True)
-class Best:
-    """The best trial of a variant.
-
-    Attributes:
-        variant: what was tuned.
-        experiment: of the variant, before it was.
-        found: the settings that were found.
-        accuracy: on the validation samples.
-        trials: all that ended, those that were stopped early included.
-    """
-
-    variant: Variant
-    experiment: Experiment
-    found: Mapping[str, object]
-    accuracy: float
-    trials: Sequence[TrialResult]
+#: The search of a variant as trials.json holds it, see ``VariantTrials``.
+Row = dict[str, object]
 
 
-def write(best: Sequence[Best], folder: Path, command: str) -> TuningResult:
-    """trials.json and report.md with every trial, and trials.png; what trials.json holds."""
-    rows = [
-        {
-            "label": row.variant.label, "config": row.experiment.flat(plain=True), "found": dict(row.found),
-            "accuracy": row.accuracy, "trials": [trial.model_dump() for trial in row.trials],
-        }
-        for row in best
-    ]  # fmt: skip
-    found = TuningResult.keep(folder, {"command": command, "versions": versions(), "variants": rows})
-    table, trials = found.best_table(), found.trials_table()
+def write(rows: Sequence[Row], folder: Path, command: str) -> TuningResult:
+    """Write trials.json and report.md with every trial, and trials.png; what trials.json holds."""
+    result = TuningResult.keep(folder, {"command": command, "versions": versions(), "variants": rows})
+    table, trials = result.best_table(), result.trials_table()
     lines = [
-        f"# {found.title}", "", f"    {command}", "", markdown(table.headings, table.rows), "",
+        f"# {result.title}", "", f"    {command}", "", markdown(table.headings, table.rows), "",
         "![validation accuracy of each trial](trials.png)", "", "## Every trial", "",
         markdown(trials.headings, trials.rows), "",
     ]  # fmt: skip
     files.write_bytes(folder / "report.md", "\n".join(lines).encode())
-    plots.save(found.drawn(found.title), folder / "trials.png")
-    return found
+    plots.save(result.drawn(result.title), folder / "trials.png")
+    return result
 
 
-def to_toml(settings: Mapping[str, object], best: Sequence[Best], header: str = "") -> str:
-    """The common settings, and each variant with what was found, as a file for ``izhi compare``."""
-
-    tables = {row.variant.label: typed({**row.variant.settings, **row.found}) for row in best}
+def to_toml(settings: Mapping[str, object], variants: Sequence[Variant], result: TuningResult, header: str = "") -> str:
+    """The common settings, and each variant with its best settings, as a file for ``izhi compare``."""
+    tables = {
+        variant.label: typed({**variant.settings, **row.found})
+        for variant, row in zip(variants, result.variants, strict=True)
+    }
     comment = "".join(f"# {line}\n" for line in header.splitlines())
     return comment + str(tomli_w.dumps({**typed(settings), "variants": tables}))
 
@@ -157,102 +137,44 @@ def speakers(dataset: Dataset) -> list[int]:
     return sorted(set(dataset.speakers.tolist()))
 
 
-@dataclass(frozen=True)
-class SearchPlan:
-    """What the studies of all variants have in common.
-
-    Attributes:
-        ranges: the values that are searched.
-        settings: the settings of all variants.
-        trials: number of trials of each variant, including those in the storage.
-        storage: a file that processes share, or the URL of a database.
-        every_speaker: whether each trial trains a network for each speaker, who is held out of its training samples,
-            and is judged by their mean accuracy: one speaker says little about another.
-    """
-
-    ranges: Sequence[Range]
-    settings: Mapping[str, object]
-    trials: int
-    storage: str
-    every_speaker: bool = False
-
-    def run(self, variant: Variant, resources: Resources, listener: Listener) -> Best:
-        """Run the study of a variant up to its number of trials."""
-        optuna, e = _optuna(), experiment({**self.settings, **variant.settings})
-        dataset = resources.dataset(e)
-        ranges = [r for r in self.ranges if r.concerns(e.neurons.neuron)]
-        study = _study(optuna, variant, e, ranges, self.storage, prunes_at_once=self.every_speaker)
-        held_out: list[int | None] = [*speakers(dataset)] if self.every_speaker else [None]
-        objective = _Objective(optuna, self.settings, variant, ranges, held_out, resources, listener)
-        return _best(optuna, study, objective, variant, e, self.trials)
-
-
 def tune(
     variants: Sequence[Variant], ranges: Sequence[Range], settings: Mapping[str, object], *, trials: int, storage: str,
     runner: Runner | None = None, every_speaker: bool = False,
-) -> list[Best]:  # fmt: skip
-    """Run each variant's study up to its number of trials, and give its best one.
+) -> list[Row]:  # fmt: skip
+    """Run each variant's study up to its number of trials; its row with the best one.
 
     The first trial has the variant's own settings, where they lie within the ranges. The trials of a study follow one
     another, since each is chosen by those before it.
 
     Args:
         variants: each a study, named by its label; the same number of trials for each.
+        ranges: the values that are searched.
+        settings: the settings of all variants.
+        trials: number of trials of each variant, including those in the storage.
+        storage: a file that processes share, or the URL of a database.
         runner: executes the studies; None for one after another.
-        ranges, settings, trials, storage, every_speaker: see ``SearchPlan``.
+        every_speaker: whether each trial trains a network for each speaker, who is held out of its training samples,
+            and is judged by their mean accuracy: one speaker says little about another.
     """
     _optuna()
     check(variants, ranges, settings, trials, every_speaker=every_speaker)
-    search = SearchPlan(ranges, settings, trials, storage, every_speaker)
-    return (runner or SerialRunner()).run([PlannedRun(x.label, partial(search.run, x)) for x in variants])
+    run = partial(
+        _run_study, ranges=ranges, settings=settings, trials=trials, storage=storage, every_speaker=every_speaker
+    )
+    return (runner or SerialRunner()).run([PlannedRun(x.label, partial(run, x)) for x in variants])
 
 
-def _study(
-    optuna: ModuleType, variant: Variant, e: Experiment, ranges: Sequence[Range], storage: str, *, prunes_at_once: bool
-) -> Study:
-    """The study of a variant, begun or gone on with."""
-    # Not before a third of the epochs: strong dropout and small steps begin slowly, and end well.
-    warmup = 1 if prunes_at_once else e.training.epochs // 3
-    study: Study = optuna.create_study(
-        study_name=variant.label, storage=_storage(optuna, storage), direction="maximize",
-        load_if_exists=True,
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=warmup),
-    )  # fmt: skip
-    state = optuna.trial.TrialState
-    for trial in study.get_trials(deepcopy=False, states=(state.RUNNING,)):
-        if _is_lost(trial):
-            study.tell(trial.number, state=state.FAIL)
-    if all(trial.state == state.FAIL for trial in study.get_trials(deepcopy=False)):
-        # What the variant's own settings come to is the first thing to beat.
-        own = {r.name: e.get(r.name) for r in ranges}
-        study.enqueue_trial({r.name: own[r.name] for r in ranges if r.holds(own[r.name])})
-    return study
-
-
-def _best(
-    optuna: ModuleType, study: Study, objective: _Objective, variant: Variant, e: Experiment, trials: int
-) -> Best:
-    """The best trial, after so many were run."""
-    state = optuna.trial.TrialState
-    # A trial that failed was interrupted, and is not counted.
-    ended = (state.COMPLETE, state.PRUNED)
-    while len(study.get_trials(deepcopy=False, states=ended)) < trials:
-        # Seeded by what was tried before, a study that was interrupted goes on with the same trials, and a
-        # further process does not draw the numbers of the first one.
-        begun = len(study.get_trials(deepcopy=False, states=(*ended, state.RUNNING)))
-        seed = derive_seed(e.training.seed, Purpose.TRIAL, begun) % 2**32
-        study.sampler = optuna.samplers.TPESampler(seed=seed)
-        study.optimize(objective, n_trials=1)
-    finished = study.get_trials(deepcopy=False, states=ended)
-    good = [t for t in finished if t.state == state.COMPLETE]
-    if not good:
-        raise SettingError(f"no trial of {variant.label} came to its end; search smaller learning rates")
-    winner = max(good, key=lambda t: t.value or 0.0)
-    tried = [
-        TrialResult(number=number, settings=t.params, accuracy=t.value, is_whole=t.state == state.COMPLETE)
-        for number, t in enumerate(finished, start=1)
-    ]
-    return Best(variant, e, dict(winner.params), float(winner.value or 0.0), tried)
+def _run_study(
+    variant: Variant, resources: Resources, listener: Listener, *, ranges: Sequence[Range],
+    settings: Mapping[str, object], trials: int, storage: str, every_speaker: bool,
+) -> Row:  # fmt: skip
+    """Run the study of a variant up to its number of trials."""
+    e = experiment({**settings, **variant.settings})
+    held_out: list[int | None] = [*speakers(resources.dataset(e))] if every_speaker else [None]
+    own_ranges = [r for r in ranges if r.concerns(e.neurons.neuron)]
+    return _VariantStudy(_optuna(), variant, e, own_ranges, settings, held_out, resources, listener).run(
+        trials, storage
+    )
 
 
 def _is_lost(trial: FrozenTrial) -> bool:
@@ -270,18 +192,72 @@ def _is_lost(trial: FrozenTrial) -> bool:
 
 
 @dataclass
-class _Objective:
-    """Trains the networks of a trial; their mean accuracy on the validation samples."""
+class _VariantStudy:
+    """The study of a variant. A trial trains a network, or one for each speaker that is held out.
+
+    Attributes:
+        optuna: the package.
+        variant, experiment: the variant, and its experiment before the search.
+        ranges: the values that are searched.
+        settings: the settings of all variants.
+        held_out: the speakers, or None alone for the usual validation samples.
+        resources, listener: of the run.
+    """
 
     optuna: ModuleType
-    settings: Mapping[str, object]
     variant: Variant
+    experiment: Experiment
     ranges: Sequence[Range]
+    settings: Mapping[str, object]
     held_out: Sequence[int | None]
     resources: Resources
     listener: Listener
 
-    def __call__(self, trial: Trial) -> float:
+    def run(self, trials: int, storage: str) -> Row:
+        """Run trials until the storage holds so many that ended."""
+        study, state = self._open(storage), self.optuna.trial.TrialState
+        ended = (state.COMPLETE, state.PRUNED)  # a failed trial was interrupted, and does not count
+        while len(study.get_trials(deepcopy=False, states=ended)) < trials:
+            # The seed depends on the earlier trials: a study that resumes repeats the trials of one that was never
+            # interrupted, and a further process does not draw the numbers of the first one.
+            begun = len(study.get_trials(deepcopy=False, states=(*ended, state.RUNNING)))
+            seed = derive_seed(self.experiment.training.seed, Purpose.TRIAL, begun) % 2**32
+            study.sampler = self.optuna.samplers.TPESampler(seed=seed)
+            study.optimize(self._measure, n_trials=1)
+        finished = study.get_trials(deepcopy=False, states=ended)
+        complete = [trial for trial in finished if trial.state == state.COMPLETE]
+        if not complete:
+            raise SettingError(f"no trial of {self.variant.label} came to its end; search smaller learning rates")
+        best = max(complete, key=lambda trial: trial.value or 0.0)
+        rows = [
+            {"number": k, "settings": t.params, "accuracy": t.value, "is_whole": t.state == state.COMPLETE}
+            for k, t in enumerate(finished, start=1)
+        ]
+        return {
+            "label": self.variant.label, "config": self.experiment.flat(plain=True), "found": dict(best.params),
+            "accuracy": float(best.value or 0.0), "trials": rows,
+        }  # fmt: skip
+
+    def _open(self, storage: str) -> Study:
+        """Create the study, or load it and mark the trials of processes that ended as failed."""
+        # Not before a third of the epochs: strong dropout and small steps begin slowly, and end well.
+        warmup = 1 if self.held_out != [None] else self.experiment.training.epochs // 3
+        study: Study = self.optuna.create_study(
+            study_name=self.variant.label, storage=_storage(self.optuna, storage), direction="maximize",
+            load_if_exists=True, pruner=self.optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=warmup),
+        )  # fmt: skip
+        state = self.optuna.trial.TrialState
+        for trial in study.get_trials(deepcopy=False, states=(state.RUNNING,)):
+            if _is_lost(trial):
+                study.tell(trial.number, state=state.FAIL)
+        if all(trial.state == state.FAIL for trial in study.get_trials(deepcopy=False)):
+            # The accuracy of the variant's own settings is the first one to beat.
+            own = {r.name: self.experiment.get(r.name) for r in self.ranges}
+            study.enqueue_trial({r.name: own[r.name] for r in self.ranges if r.holds(own[r.name])})
+        return study
+
+    def _measure(self, trial: Trial) -> float:
+        """The mean accuracy of a trial's networks on their validation samples."""
         trial.set_user_attr("process", f"{socket.gethostname()} {os.getpid()}")
         chosen = {r.name: r.suggest(trial) for r in self.ranges}
         accuracies: list[float] = []
@@ -291,7 +267,7 @@ class _Objective:
             listener = self._pruning(trial) if speaker is None else self.listener
             label = f"{self.variant.label}, trial {trial.number + 1}"
             label += "" if speaker is None else f", without speaker {speaker}"
-            accuracies.append(self._accuracy(e, listener, label))
+            accuracies.append(self._train(e, listener, label))
             if speaker is not None:
                 self._report(trial, fmean(accuracies), number)
         return fmean(accuracies)
@@ -311,8 +287,8 @@ class _Objective:
         if trial.should_prune():
             raise self.optuna.TrialPruned
 
-    def _accuracy(self, e: Experiment, listener: Listener, label: str) -> float:
-        """On the validation samples, after training in a temporary folder."""
+    def _train(self, e: Experiment, listener: Listener, label: str) -> float:
+        """Train in a temporary folder; the accuracy on validation samples."""
         dataset = without_test_samples(self.resources.dataset(e))
         with tempfile.TemporaryDirectory(prefix="izhi-trial-") as path:
             try:
@@ -322,4 +298,4 @@ class _Objective:
         return result.history[-1]["validation_accuracy"]
 
 
-__all__ = ["Best", "check", "speakers", "to_toml", "tune", "write"]
+__all__ = ["Row", "check", "speakers", "to_toml", "tune", "write"]
