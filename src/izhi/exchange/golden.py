@@ -1,4 +1,4 @@
-"""Golden spikes: what a network gives for given inputs, in the format's own data, for simulators to test themselves."""
+"""Golden spikes: the response of a network to inputs, in NIR's own data format, for tests of simulators."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from izhi import files
 from izhi.errors import ExchangeError
 from izhi.exchange import conventions, hdf5, reader
 from izhi.exchange.files import Reset, tree_of
-from izhi.exchange.graph import Graph, graph
-from izhi.exchange.way import NEURONS, way
+from izhi.exchange.graph import graph
+from izhi.exchange.linear_graph import linearize
+from izhi.exchange.neuron_nodes import firing_kinds
 from izhi.network import Layer, Network
 
-#: How near currents of a readout must be, which have no spikes: of the largest of them.
-_NEAR = 1e-4
+#: Tolerance of a readout's currents, relative to the largest of them.
+_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Agreement:
 
     Attributes:
         node: its name.
-        spikes: that the golden data have; of currents how many numbers.
-        different: places in which the two differ.
+        spikes: of the golden data; of currents how many numbers.
+        different: spikes, or numbers, that differ.
     """
 
     node: str
@@ -42,39 +43,38 @@ class Agreement:
 
 
 def golden_name(path: str | Path) -> Path:
-    """Where the golden spikes of a file are, unless one says: beside it."""
+    """The default path of the golden spikes of a file, beside it."""
     path = Path(path)
     return path.with_name(f"{path.stem}-golden{path.suffix}")
 
 
 def golden(network: Network, spikes: Tensor, path: str | Path, *, dt: float = conventions.USUAL_DT) -> nir.NIRGraphData:
-    """Write what a network gives for inputs: its own inputs, the spikes of each layer, and its output.
+    """Write the response of a network to inputs: the inputs, the spikes of each layer, and the output.
 
     Args:
         network: that ``write`` wrote.
         spikes: inputs (T, B, N), flat.
         path: of the file; ``golden_name`` gives that of a network's file.
-        dt: seconds of a step.
+        dt: seconds of a time step.
     """
     was_training = network.training
     network.eval()
     with torch.no_grad():
         out = network.record(spikes)
     network.train(was_training)
-    places = [number for number, x in enumerate(network.layers, start=1) if isinstance(x, Layer)]
+    numbers = [number for number, x in enumerate(network.layers, start=1) if isinstance(x, Layer)]
     tensors = {
         "input": spikes,
-        **{f"neurons_{n}": x for n, x in zip(places, out.spikes, strict=True)},
+        **{f"neurons_{n}": x for n, x in zip(numbers, out.spikes, strict=True)},
         "output": out.output,
     }
-    nodes = {
-        name: nir.NIRNodeData({"spikes": nir.TimeGriddedData(_gridded(x), dt)}) for name, x in tensors.items()
-    }  # fmt: skip
-    found = nir.NIRGraphData(nodes)
+    data = nir.NIRGraphData(
+        {name: nir.NIRNodeData({"spikes": nir.TimeGriddedData(_gridded(x), dt)}) for name, x in tensors.items()}
+    )
     buffer = io.BytesIO()
-    nir.write_data(buffer, found)
+    nir.write_data(buffer, data)
     files.write_bytes(Path(path), buffer.getvalue())
-    return found
+    return data
 
 
 def _gridded(x: Tensor) -> NDArray[Any]:
@@ -91,64 +91,57 @@ def check(
 
     Args:
         path: of the network.
-        data: of the golden spikes; None for the file beside it, ``golden_name``.
+        data: of the golden spikes; None for ``golden_name(path)``.
         library, dt, reset: see ``izhi.nir.read``.
 
     Raises:
-        ExchangeError: for files that are damaged, or do not belong together.
+        ExchangeError: for files that are damaged, or of different networks.
     """
     path = Path(path)
-    plain = graph(tree_of(path))
-    network = reader.network(plain, library=conventions.library(library), dt=dt, reset=reset).eval()
-    place = golden_name(path) if data is None else Path(data)
-    wanted = _read(place)
-    if "input" not in wanted or "output" not in wanted:
-        raise ExchangeError(f"{place} has no data of the nodes input and output, expected golden spikes of {path}")
+    nodes = graph(tree_of(path))
+    network = reader.network(nodes, library=conventions.library(library), dt=dt, reset=reset).eval()
+    data = golden_name(path) if data is None else Path(data)
+    expected = _read(data)
+    if "input" not in expected or "output" not in expected:
+        raise ExchangeError(f"{data} has no data of the nodes input and output, expected golden spikes of {path}")
     with torch.no_grad():
-        out = network.record(torch.from_numpy(wanted.pop("input").astype(np.float32)).transpose(0, 1).contiguous())
-    found = {**_by_node(plain, out.spikes), "output": out.output}
+        out = network.record(torch.from_numpy(expected.pop("input").astype(np.float32)).transpose(0, 1).contiguous())
+    names = [node.name for node in linearize(nodes).nodes if node.kind in firing_kinds()]
     agreements = []
-    for node, own in found.items():
-        name = next((x for x in wanted if node == x or node.startswith(f"{x}.")), None)
+    for node, values in (*zip(names, out.spikes, strict=True), ("output", out.output)):
+        name = next((x for x in expected if node == x or node.startswith(f"{x}.")), None)
         if name is not None:
-            agreements.append(_compared(name, wanted.pop(name), _gridded(own), place))
-    for name in wanted:
-        raise ExchangeError(f"{place} has data of {name}, but {path} has no such node that fires")
+            agreements.append(_compare(name, expected.pop(name), _gridded(values), data))
+    for name in expected:
+        raise ExchangeError(f"{data} has data of {name}, but {path} has no such node that fires")
     return agreements
 
 
-def _by_node(plain: Graph, spikes: list[Tensor]) -> dict[str, Tensor]:
-    """Spikes of each layer by the name of its neurons' node."""
-    names = [node.name for node in way(plain).nodes if node.kind in NEURONS]
-    return dict(zip(names, spikes, strict=True))
-
-
-def _compared(name: str, wanted: NDArray[Any], found: NDArray[Any], place: Path) -> Agreement:
-    if wanted.shape != found.shape:
-        raise ExchangeError(f"{place} has data of {name} of shape {wanted.shape}, expected {found.shape}")
-    if wanted.dtype == bool:
-        return Agreement(name, int(wanted.sum()), int((found.astype(np.float32) != wanted).sum()))
-    far = np.abs(found - wanted) > _NEAR * max(1.0, float(np.abs(wanted).max()))
-    return Agreement(name, wanted.size, int(far.sum()))
+def _compare(name: str, expected: NDArray[Any], values: NDArray[Any], path: Path) -> Agreement:
+    if expected.shape != values.shape:
+        raise ExchangeError(f"{path} has data of {name} of shape {expected.shape}, expected {values.shape}")
+    if expected.dtype == bool:
+        return Agreement(name, int(expected.sum()), int((values.astype(np.float32) != expected).sum()))
+    differs = np.abs(values - expected) > _TOLERANCE * max(1.0, float(np.abs(expected).max()))
+    return Agreement(name, expected.size, int(differs.sum()))
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     """Samples × steps × neurons of each node."""
-    tree = hdf5.read(path)
-    nodes = tree.get("nodes")
+    nodes = hdf5.read(path).get("nodes")
     if not isinstance(nodes, Mapping):
         raise ExchangeError(f"{path} holds no data of NIR, expected those of nir.write_data")
-    found: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for name, node in nodes.items():
-        observed = node.get("observables") if isinstance(node, Mapping) else None
-        grid = observed.get("spikes") if isinstance(observed, Mapping) else None
-        values = grid.get("data") if isinstance(grid, Mapping) else None
+        values: Any = node
+        for key in ("observables", "spikes", "data"):
+            values = values.get(key) if isinstance(values, Mapping) else None
         if not isinstance(values, np.ndarray) or values.ndim != 3 or values.dtype.kind not in "bfiu":
             raise ExchangeError(f"{path} has no gridded spikes of {name}, expected samples × steps × neurons")
         if not np.isfinite(values).all() or 0 in values.shape:
             raise ExchangeError(f"{path} has spikes of {name} that are not finite, or none")
-        found[name] = values
-    return found
+        arrays[name] = values
+    return arrays
 
 
 __all__ = ["Agreement", "check", "golden", "golden_name"]

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import nir
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from izhi import neurons
+from izhi.errors import ExchangeError
+from izhi.exchange.builder import Numbers
+from izhi.exchange.conversion import ConversionState
+from izhi.exchange.graph import Node
+from izhi.exchange.neuron_nodes import NodeCodec, Target
+from izhi.spec import ORDERS, EventOrder, IzhikevichParameters, IzhikevichSpec, Shape
 
 #: Arrays of the node, one number for each neuron.
 COEFFICIENTS = ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "c", "d", "v_threshold", "r", "v_0", "u_0", "v_min", "v_max")
-#: What says the order of events within a step, by its texts.
+#: Their names in a description, where they differ, and those that all neurons of a layer share.
+_OWN_NAMES = {"v_threshold": "threshold", "r": "gain", "v_0": "v0", "u_0": "u0"}
+_FIXED = ("v0", "u0", "v_min", "v_max")
+#: Fields for the order of events within a step, and their values.
 EVENTS = {
     "spike_on": ("old v", "new v"),
     "reset": ("before", "after"),
@@ -70,6 +83,48 @@ class Izhikevich(nir.NIRNode):
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of: {', '.join(known)}")
         self.input_type = {"input": np.array(shape)}
         self.output_type = {"output": np.array(shape)}
+
+
+def _read(state: ConversionState, node: Node) -> None:
+    order = EventOrder(
+        node.text("spike_on") or "new v", node.text("reset") or "after",  # type: ignore[arg-type]
+        bool(node.whole("rests")[0]), node.whole("substeps")[0],  # type: ignore[arg-type]
+        node.text("u_from") or "new v",  # type: ignore[arg-type]
+    )  # fmt: skip
+    name = next((name for name, known in ORDERS.items() if known == order), None)
+    if name is None:
+        raise ExchangeError(f"{node} has events in the order {tuple(order.__dict__.values())}, which none here has")
+    (dt,) = node.numbers("dt").ravel()
+
+    def make(each: dict[str, Numbers], size: Shape | None, learn: tuple[str, ...]) -> IzhikevichSpec:
+        for own in _FIXED:
+            if own in learn:
+                raise ExchangeError(f"{own} differs between neurons, expected one for all of a layer")
+        # The bounds of learned coefficients follow from these.
+        first: dict[str, Any] = {own: float(one.max() if own == "b2" else one.ravel()[0]) for own, one in each.items()}
+        return IzhikevichSpec(
+            parameters=IzhikevichParameters(**first, dt=float(dt), order=name), size=size, learn=learn
+        )
+
+    values = {_OWN_NAMES.get(name, name): node.numbers(name) for name in COEFFICIENTS}
+    state.add_neurons(node, values, make, np.ones(()))
+
+
+def _write(neuron: neurons.Izhikevich, target: Target) -> tuple[nir.NIRNode, Numbers]:
+    p, s, start = neuron.coefficients(), neuron.settings, neuron.initial_state(torch.zeros(1, *target.features))
+    order = s.order
+    if s.formats is not None or s.state_quant is not None:
+        raise ExchangeError(f"{target.label} has quantised states, which NIR does not have; write the float network")
+    values = {**p._asdict(), "v0": start.v[0], "u0": start.u[0], "v_min": s.v_min, "v_max": s.v_max}
+    node = Izhikevich(
+        **{name: target.spread(values[_OWN_NAMES.get(name, name)]) for name in COEFFICIENTS},
+        dt=s.dt, spike_on=order.spike_on, reset=order.reset, rests=order.rests, substeps=order.substeps,
+        u_from=order.u_from,
+    )  # fmt: skip
+    return node, np.ones(target.features)
+
+
+CODEC = NodeCodec(("Izhikevich",), _read, _write, contains_synapse=False)
 
 
 def register() -> None:

@@ -2,141 +2,84 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
+import numpy as np
 import snntorch as snn
 import torch
 from torch import Tensor, nn
 
 from izhi.errors import ExchangeError, shown
-from izhi.network import Layer, Network
-from izhi.network.connections import Connection, Conv1d, Conv2d, ExponentialSynapse, Linear
-from izhi.neurons import LIF, Izhikevich
+from izhi.exchange.builder import NetworkBuilder, Numbers, PendingWeights, as_numbers
+from izhi.network import Network
 from izhi.neurons.surrogate import recognised
+from izhi.spec import FlattenSpec, IzhikevichSpec, LIFSpec, NeuronSpec, Shape, SynapseSpec
 
-#: Modules that weigh what comes in, and a connection of ours for each. Those of Brevitas are among them.
-_WEIGHTS: dict[type[nn.Module], Any] = {nn.Linear: Linear, nn.Conv1d: Conv1d, nn.Conv2d: Conv2d}
-#: Modules that do nothing once a network is trained.
-_NOTHING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-#: Modules that stand in a row of ours as they are.
-_AS_THEY_ARE = (nn.Flatten, nn.Unflatten, nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d)
-#: What snnTorch's neurons keep from step to step.
+#: Modules that hold weights. Those of Brevitas are among them.
+_WEIGHTS = (nn.Linear, nn.Conv1d, nn.Conv2d)
+#: Modules without effect once a network is trained.
+_WITHOUT_EFFECT = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+#: Modules without state that networks here run as they are.
+_STATELESS = (nn.Flatten, nn.Unflatten, nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d)
+#: Names of the state of snnTorch's neurons.
 _STATES = ("mem", "syn", "spk", "u")
 
-Shape: TypeAlias = tuple[int, ...]
 
-
-@dataclass
-class _Call:
-    """A module within a network, and the shapes of one sample that it was given, and gave."""
+class _Call(NamedTuple):
+    """A module within a network, and the features of its input and its output."""
 
     name: str
-    module: nn.Module
+    module: Any
     given: Shape
-    found: Shape
+    out: Shape
 
     def __str__(self) -> str:
         return f"{self.name} ({type(self.module).__name__})"
 
 
-@dataclass
-class _Weights:
-    """Weights that wait for the neurons behind them."""
-
-    call: _Call
-    weight: Tensor
-    bias: Tensor
-
-    @classmethod
-    def of(cls, call: _Call) -> _Weights:
-        own: Any = call.module
-        if (
-            isinstance(own.padding if hasattr(own, "padding") else 0, str)
-            or getattr(own, "padding_mode", "zeros") != "zeros"
-        ):
-            raise ExchangeError(f"{call} pads by {own.padding!r}, {own.padding_mode!r}, expected zeros in numbers")
-        weight = own.quant_weight().value if hasattr(own, "quant_weight") else own.weight
-        bias = torch.zeros(len(weight)) if own.bias is None else own.bias
-        return cls(call, weight.detach().double(), bias.detach().double())
-
-    def times(self, factor: Tensor | float) -> None:
-        """Multiply what goes out."""
-        each = torch.as_tensor(factor, dtype=torch.float64).expand(len(self.weight))
-        self.weight = self.weight * each.view(-1, *[1] * (self.weight.dim() - 1))
-        self.bias = self.bias * each
-
-    def connection(self, synapse: ExponentialSynapse | None = None, feedback: Tensor | None = None) -> Connection:
-        own: Any = self.call.module
-        make = next(make for kind, make in _WEIGHTS.items() if isinstance(own, kind))
-        behind: dict[str, Any] = {"synapse": synapse, "recurrent": feedback is not None}
-        found: Connection
-        if make is Linear:
-            found = Linear(own.in_features, own.out_features, **behind)
-        else:
-            found = make(
-                own.in_channels, own.out_channels, own.kernel_size, own.stride, own.padding, own.dilation, own.groups,
-                **behind,
-            )  # fmt: skip
-        with torch.no_grad():
-            found.input.weight.copy_(self.weight)
-            found.input.bias.copy_(self.bias)
-            if feedback is not None:
-                found.feedback.weight.copy_(feedback)
-        return found
-
-
-@dataclass
-class _Row:
-    """A network in the making."""
-
-    modules: list[nn.Module] = field(default_factory=list)
-    weights: _Weights | None = None
-
-
 def convert(network: nn.Module, sample: Tensor | None = None) -> Network:
-    """A trained network of torch and snnTorch as one of ours.
+    """Convert a trained network of torch and snnTorch.
 
     Args:
-        network: modules in a row: Linear and convolutions of torch or Brevitas, whose rounded weights are taken, with
+        network: modules in order: Linear and convolutions of torch or Brevitas, whose rounded weights are used, with
             or without normalisation over the batch; ``snn.Leaky``, ``RLeaky``, ``Synaptic`` and ``RSynaptic``, and the
             neurons of ``izhi.snntorch``; pooling behind neurons; Flatten. Its forward may loop over time steps.
-        sample: a batch that its forward takes, by which the order of modules and their shapes are found; None where
-            the network begins with ``nn.Linear``, which says what it takes.
+        sample: a batch that its forward takes, by which the order of modules and their shapes are traced; None if
+            the network begins with ``nn.Linear``, which has the number of features.
 
     Returns:
-        A network that takes flat features (T, B, N); the modules' learned numbers are copied.
+        A network for flat features (T, B, N); the modules' learned numbers are copied.
 
     Raises:
-        ExchangeError: for what no network of ours has, naming the module and, where there is one, a remedy.
+        ExchangeError: for a module that Izhi has no equivalent of, by its name and, where there is one, with a remedy.
     """
-    calls = _calls(network, _example(network) if sample is None else sample)
-    row = _Row()
-    if len(calls[0].given) > 1:
-        row.modules.append(nn.Unflatten(1, calls[0].given))
-    before = calls[0].given
+    calls = _trace(network, _example(network) if sample is None else sample)
+    builder, before = NetworkBuilder(), calls[0].given
     for call in calls:
         if call.given != before:
             if call.given != (math.prod(before),):
                 raise ExchangeError(f"{call} gets features {call.given}, but those before it are {before}")
-            row.modules.append(nn.Flatten())
-        _add(row, call)
-        before = call.found
-    readout = None
-    if row.weights is not None:
-        if not isinstance(row.weights.call.module, nn.Linear):
-            raise ExchangeError(f"the network ends in {row.weights.call}, expected neurons or Linear")
-        readout = row.weights.connection()
-    return Network(row.modules, readout)
+            builder.add(FlattenSpec())
+        _add(builder, call)
+        before = call.out
+    if builder.pending is not None:
+        builder.add_readout()
+    built = builder.build(calls[0].given)
+    for layer, call in zip(built.spiking, (x for x in calls if isinstance(x.module, snn.SpikingNeuron)), strict=True):
+        neuron: Any = layer.neuron
+        neuron.settings = replace(neuron.settings, surrogate=recognised(call.module.spike_grad))
+        if hasattr(call.module, "layer"):
+            neuron.kernel = call.module.layer.kernel
+    return built
 
 
 def _example(network: nn.Module) -> Tensor:
     """A sample of zeros for a network that begins with a matrix."""
-    first = next((x for x in network.modules() if isinstance(x, tuple(_WEIGHTS))), None)
+    first = next((x for x in network.modules() if isinstance(x, _WEIGHTS)), None)
     if not isinstance(first, nn.Linear):
         raise ExchangeError(
             f"the network begins with {type(first).__name__}, which does not say what it takes; give a sample: a batch"
@@ -145,34 +88,51 @@ def _example(network: nn.Module) -> Tensor:
     return torch.zeros(1, first.in_features)
 
 
-def _calls(network: nn.Module, sample: Tensor) -> list[_Call]:
-    """The modules of one time step in the order in which they run, each on what the one before gave."""
-    names = {module: name for name, module in network.named_modules()}
-    calls: list[_Call] = []
-    last: list[Tensor] = []
+@dataclass
+class _CallTrace:
+    """The calls of a network's modules.
 
-    def see(module: nn.Module, given: tuple[Any, ...], found: Any) -> None:
+    Attributes:
+        names: of the modules.
+        calls: of one time step, in order.
+        repeats: of later time steps.
+        last: the output of the last call.
+    """
+
+    names: Mapping[nn.Module, str]
+    calls: list[_Call] = field(default_factory=list)
+    repeats: list[_Call] = field(default_factory=list)
+    last: Tensor | None = None
+
+    def record(self, module: nn.Module, given: tuple[Any, ...], result: Any) -> None:
+        """Record one call, as a forward hook; ExchangeError if its input is not the output of the call before."""
+        name = self.names[module] or "the network"
         if not given or not isinstance(given[0], Tensor):
-            raise ExchangeError(f"{names[module]} ({type(module).__name__}) is not called with a tensor, expected one")
-        x, out = given[0], found[0] if isinstance(found, tuple) else found
-        call = _Call(names[module] or "the network", module, tuple(x.shape[1:]), tuple(out.shape[1:]))
-        if any(call.module is one.module for one in calls):
-            repeats.append(call)
+            raise ExchangeError(f"{name} ({type(module).__name__}) is not called with a tensor, expected one")
+        x, out = given[0], result[0] if isinstance(result, tuple) else result
+        call = _Call(name, module, tuple(x.shape[1:]), tuple(out.shape[1:]))
+        if any(module is one.module for one in self.calls):
+            self.repeats.append(call)
             return
-        if repeats:
-            raise ExchangeError(f"{call} runs for the first time behind {repeats[0]}, which ran before; expected a row")
-        if last and (x.data_ptr() != last[-1].data_ptr() or x.numel() != last[-1].numel()):
+        if self.repeats:
             raise ExchangeError(
-                f"{call} is not given what {calls[-1]} gives: something happens between them that no module shows;"
+                f"{call} runs for the first time behind {self.repeats[0]}, which ran before; expected a row"
+            )
+        if self.last is not None and (x.data_ptr() != self.last.data_ptr() or x.numel() != self.last.numel()):
+            raise ExchangeError(
+                f"{call} is not given what {self.calls[-1]} gives: something happens between them that no module shows;"
                 " make a module of it, such as nn.MaxPool2d"
             )
-        calls.append(call)
-        last.append(out)
+        self.calls.append(call)
+        self.last = out
 
-    repeats: list[_Call] = []
-    hooks = [module.register_forward_hook(see) for module in _leaves(network)]
+
+def _trace(network: nn.Module, sample: Tensor) -> list[_Call]:
+    """The modules of one time step in the order in which they run, each on the output of the one before."""
+    trace = _CallTrace({module: name for name, module in network.named_modules()})
+    hooks = [module.register_forward_hook(trace.record) for module in _leaves(network)]
     try:
-        with _undisturbed(network), torch.no_grad():
+        with _preserved(network), torch.no_grad():
             network(sample)
     except (RuntimeError, ValueError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -183,17 +143,17 @@ def _calls(network: nn.Module, sample: Tensor) -> list[_Call]:
     finally:
         for hook in hooks:
             hook.remove()
-    if not calls:
+    if not trace.calls:
         raise ExchangeError(f"{type(network).__name__} runs no modules, expected layers of torch and snnTorch")
-    order = [one.module for one in calls]
-    for place, call in enumerate(repeats):
-        if call.module is not order[place % len(order)]:
+    order = [one.module for one in trace.calls]
+    for index, call in enumerate(trace.repeats):
+        if call.module is not order[index % len(order)]:
             raise ExchangeError(f"{call} runs twice in a step, or in another order than before, expected a row")
-    return calls
+    return trace.calls
 
 
 def _leaves(network: nn.Module) -> Iterator[nn.Module]:
-    """Modules that are looked at as one: neurons, weights, and what has no modules within."""
+    """Modules that are converted as one: neurons, weights, and those without children."""
     if isinstance(network, (snn.SpikingNeuron, *_WEIGHTS)) or not list(network.children()):
         yield network
         return
@@ -202,8 +162,8 @@ def _leaves(network: nn.Module) -> Iterator[nn.Module]:
 
 
 @contextmanager
-def _undisturbed(network: nn.Module) -> Iterator[None]:
-    """Within it the network is in evaluation, and its neurons begin anew; afterwards all is as it was."""
+def _preserved(network: nn.Module) -> Iterator[None]:
+    """Put a network in evaluation with neurons of no state, and restore both at the end."""
     training = {module: module.training for module in network.modules()}
     states = {
         module: {name: getattr(module, name) for name in _STATES if isinstance(getattr(module, name, None), Tensor)}
@@ -223,27 +183,25 @@ def _undisturbed(network: nn.Module) -> Iterator[None]:
                 setattr(module, name, state)
 
 
-def _add(row: _Row, call: _Call) -> None:
-    module, waiting = call.module, row.weights
-    if isinstance(module, _NOTHING):
+def _add(builder: NetworkBuilder, call: _Call) -> None:
+    module, pending = call.module, builder.pending
+    if isinstance(module, _WITHOUT_EFFECT):
         return
     if isinstance(module, snn.SpikingNeuron):
-        if waiting is None:
+        if pending is None:
             raise ExchangeError(f"{call} has no weights before it, expected Linear or a convolution")
-        row.modules.append(_layer(waiting, call))
-        row.weights = None
-    elif isinstance(module, tuple(_WEIGHTS)):
-        if waiting is not None:
-            raise ExchangeError(f"{call} follows {waiting.call} without neurons between, expected them")
-        row.weights = _Weights.of(call)
-    elif isinstance(module, nn.modules.batchnorm._BatchNorm) and waiting is not None:
-        _normalise(waiting, call)
-    elif isinstance(module, _AS_THEY_ARE):
-        if waiting is not None:
+        _add_layer(builder, pending, call)
+    elif isinstance(module, _WEIGHTS):
+        builder.add_weights(_weights(call))
+    elif isinstance(module, nn.modules.batchnorm._BatchNorm) and pending is not None:
+        _normalise(pending, call)
+    elif isinstance(module, _STATELESS):
+        if pending is not None:
             raise ExchangeError(
-                f"{call} stands between {waiting.call} and its neurons, where ours have none; put it behind the neurons"
+                f"{call} stands between {pending.label} and its neurons, where ours have none; put it behind the"
+                " neurons"
             )
-        row.modules.append(copy.deepcopy(module))
+        builder.add_torch(module)
     else:
         raise ExchangeError(
             f"{call} is none that networks here have; expected Linear, convolutions, pooling, Flatten, Leaky, RLeaky,"
@@ -251,113 +209,93 @@ def _add(row: _Row, call: _Call) -> None:
         )
 
 
-def _normalise(weights: _Weights, call: _Call) -> None:
+def _weights(call: _Call) -> PendingWeights:
+    own, window = call.module, {}
+    if not isinstance(own, nn.Linear):
+        if isinstance(own.padding, str) or own.padding_mode != "zeros":
+            raise ExchangeError(f"{call} pads by {own.padding!r}, {own.padding_mode!r}, expected zeros in numbers")
+        window = {name: getattr(own, name) for name in ("stride", "padding", "dilation", "groups")}
+    weight = as_numbers(own.quant_weight().value if hasattr(own, "quant_weight") else own.weight)
+    bias = np.zeros(len(weight)) if own.bias is None else as_numbers(own.bias)
+    return PendingWeights(str(call), weight, bias, call.out, window)
+
+
+def _normalise(weights: PendingWeights, call: _Call) -> None:
     """Fold the normalisation of evaluation into weights: γ·(x − μ)/√(σ² + ε) + β."""
-    own: Any = call.module
+    own = call.module
     if own.running_mean is None:
         raise ExchangeError(f"{call} keeps no running means, expected track_running_stats=True")
-    factor = 1 / torch.sqrt(own.running_var.double() + own.eps)
+    factor = 1 / np.sqrt(as_numbers(own.running_var) + own.eps)
     if own.weight is not None:
-        factor = factor * own.weight.detach().double()
-    weights.bias = weights.bias - own.running_mean.double()
-    weights.times(factor)
+        factor = factor * as_numbers(own.weight)
+    weights.bias = weights.bias - as_numbers(own.running_mean)
+    weights.scale(factor)
     if own.bias is not None:
-        weights.bias = weights.bias + own.bias.detach().double()
+        weights.bias = weights.bias + as_numbers(own.bias)
 
 
-def _layer(weights: _Weights, call: _Call) -> Layer:
-    module: Any = call.module
+def _add_layer(builder: NetworkBuilder, weights: PendingWeights, call: _Call) -> None:
+    module = call.module
     factor = float(module.graded_spikes_factor) if module.graded_spikes_factor.numel() == 1 else math.nan
-    for what, odd in (
+    for name, is_set in (
         ("graded spikes", factor != 1), ("inhibition", module.inhibition), ("state_quant", bool(module.state_quant)),
     ):  # fmt: skip
-        if odd:
-            raise ExchangeError(f"{call} has {what}, which neurons here have not; set none")
-    synapse, feedback = None, None
+        if is_set:
+            raise ExchangeError(f"{call} has {name}, which neurons here have not; set none")
+    synapse, feedback, tau = None, None, 1.0
     if isinstance(module, (snn.Synaptic, snn.RSynaptic)):
-        left = module.alpha.detach().double().clamp(0, 1)
-        if left.numel() != 1 or not 0 < float(left) < 1:
-            raise ExchangeError(f"{call} has alpha {shown(left.tolist())}, expected one above 0 and below 1 for all")
-        synapse = ExponentialSynapse(1 / (1 - float(left)), filters_bias=True)
-        synapse.logit.requires_grad_(isinstance(module.alpha, nn.Parameter))
+        decay = module.alpha.detach().double().clamp(0, 1)
+        if decay.numel() != 1 or not 0 < float(decay) < 1:
+            raise ExchangeError(f"{call} has alpha {shown(decay.tolist())}, expected one above 0 and below 1 for all")
+        tau = 1 / (1 - float(decay))
+        synapse = SynapseSpec(tau, learn=isinstance(module.alpha, nn.Parameter), filters_bias=True)
     if hasattr(module, "recurrent"):
-        feedback, bias = _recurrence(module.recurrent, call)
+        feedback, bias = _recurrence(call)
         weights.bias = weights.bias + bias
-    if synapse is not None:
-        # Its current is s itself, and ours (1 − alpha)·s.
-        share = 1 / (1 - float(left))
-        weights.times(share)
-        feedback = None if feedback is None else feedback * share
-    neuron = _izhikevich(call) if hasattr(module, "layer") else _lif(call)
-    return Layer(weights.connection(synapse, feedback), neuron)
+        feedback = feedback * tau
+    weights.scale(tau)  # snnTorch's current is s itself, and ours (1 − alpha)·s
+    neuron, learned = _izhikevich(call) if hasattr(module, "layer") else _lif(call)
+    builder.add_layer(neuron, learned, synapse=synapse, feedback=feedback)
 
 
-def _recurrence(own: Any, call: _Call) -> tuple[Tensor, Tensor]:
-    """Weights by which spikes come back, and their bias."""
+def _recurrence(call: _Call) -> tuple[Numbers, Numbers]:
+    """Recurrent weights, and their bias."""
+    own = call.module.recurrent
     if isinstance(own, (nn.Linear, nn.Conv2d)):
-        return own.weight.detach().double(), 0 if own.bias is None else own.bias.detach().double()  # type: ignore[return-value]
-    each = own.V.detach().double()
-    if len(call.given) != 1 or each.numel() not in (1, call.given[0]):
-        raise ExchangeError(f"{call} has V of shape {tuple(each.shape)} for features {call.given}, expected a row")
-    return torch.diag(each.expand(call.given[0])), torch.zeros(1, dtype=torch.float64)
+        return as_numbers(own.weight), np.zeros(1) if own.bias is None else as_numbers(own.bias)
+    each = as_numbers(own.V).ravel()
+    if len(call.given) != 1 or each.size not in (1, call.given[0]):
+        raise ExchangeError(f"{call} has V of shape {tuple(own.V.shape)} for features {call.given}, expected a row")
+    return np.diag(np.broadcast_to(each, call.given)), np.zeros(1)
 
 
-def _lif(call: _Call) -> LIF:
-    module: Any = call.module
+def _lif(call: _Call) -> tuple[NeuronSpec, dict[str, Numbers]]:
+    """The description of snnTorch's neurons; coefficients are learned if they are parameters, or differ."""
+    module = call.module
     if type(module) not in (snn.Leaky, snn.RLeaky, snn.Synaptic, snn.RSynaptic):
         raise ExchangeError(f"{call} is none of Leaky, RLeaky, Synaptic, RSynaptic and izhi.snntorch's neurons")
-    late = bool(module.reset_delay)
-    if module.reset_mechanism == "zero" and late and not isinstance(module, snn.Leaky):
+    reset, is_late = module.reset_mechanism, bool(module.reset_delay)
+    if reset == "zero" and is_late and not isinstance(module, snn.Leaky):
         raise ExchangeError(
             f"{call} is reset to zero a step after its spike, in which snnTorch drops what comes in; train it with"
             " reset_delay=False, or Leaky"
         )
-    values = {"beta": module.beta.detach().clamp(0, 1), "threshold": module.threshold.detach()}
-    size = call.found if any(value.numel() > 1 for value in values.values()) else None
-    # A reset to zero is the same in the step of the spike, and hardware has it in the one behind.
-    late = late or module.reset_mechanism == "zero"
-    neuron: LIF = _with(LIF, call, values, size, reset=module.reset_mechanism, reset_delay=late)
-    return neuron
+    values = {"beta": as_numbers(module.beta).clip(0, 1), "threshold": as_numbers(module.threshold)}
+    learn = [name for name, x in values.items() if x.size > 1 or isinstance(getattr(module, name), nn.Parameter)]
+    size = call.out if any(x.size > 1 for x in values.values()) else None
+    first: dict[str, Any] = {name: float(x.ravel()[0]) for name, x in values.items()}
+    # A reset to zero has the same effect in the step of the spike and in the one behind, which hardware has.
+    is_late = is_late or reset == "zero"
+    spec = LIFSpec(**first, size=size, learn=tuple(learn), reset=reset, reset_delay=is_late)
+    return spec, {name: x.ravel()[0] if x.size == 1 else x for name, x in values.items()}
 
 
-def _with(make: Any, call: _Call, values: dict[str, Tensor], size: Shape | None, **options: Any) -> Any:
-    """Neurons with these coefficients, learned where they are parameters of the module, or differ."""
-    module: Any = call.module
-    learn = [
-        name for name, value in values.items()
-        if value.numel() > 1 or isinstance(getattr(module, name), nn.Parameter)
-    ]  # fmt: skip
-    first = {name: float(value.flatten()[0]) for name, value in values.items()}
-    neuron = make(**first, size=size, learn=learn, surrogate=recognised(module.spike_grad), **options)
-    with torch.no_grad():
-        for name in learn:
-            try:
-                neuron.learned[name].copy_(
-                    values[name].expand(size or ()) if values[name].numel() > 1 else values[name]
-                )
-            except RuntimeError:
-                shape = tuple(values[name].shape)
-                raise ExchangeError(f"{call} has {name} of shape {shape}, expected {size} or one number") from None
-    return neuron
-
-
-def _izhikevich(call: _Call) -> Izhikevich:
-    """The layer within one of izhi.snntorch's neurons, with the threshold that snnTorch keeps."""
-    module: Any = call.module
-    layer: Izhikevich = copy.deepcopy(module.layer)
-    threshold = float(module.threshold.detach())
-    if threshold == layer.parameters_.threshold and not isinstance(module.threshold, nn.Parameter):
-        return layer
-    names = [*layer.learned, "threshold"]
-    found = Izhikevich(
-        layer.parameters_, learn=names, jacobian_limit=layer.settings.jacobian_limit,
-        surrogate=recognised(module.spike_grad), kernel=layer.kernel,
-    )  # fmt: skip
-    with torch.no_grad():
-        for name in layer.learned:
-            found.learned[name].copy_(layer.learned[name])
-        found.learned["threshold"].fill_(threshold)
-    return found
-
-
-__all__ = ["convert"]
+def _izhikevich(call: _Call) -> tuple[NeuronSpec, dict[str, Numbers]]:
+    """The description of one of izhi.snntorch's neurons, with the threshold that snnTorch keeps."""
+    module = call.module
+    own, threshold = module.layer, float(module.threshold.detach())
+    learned = {name: as_numbers(value) for name, value in own.learned.items()}
+    if threshold != own.parameters_.threshold or isinstance(module.threshold, nn.Parameter):
+        learned["threshold"] = np.array(threshold)
+    limit = own.settings.jacobian_limit
+    return IzhikevichSpec(parameters=own.parameters_, learn=tuple(learned), jacobian_limit=limit), learned

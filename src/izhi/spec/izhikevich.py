@@ -187,6 +187,7 @@ register(
         executors={
             "torch": "izhi.neurons.izhikevich:Izhikevich",
             "torch-quantized": "izhi.quantization.neurons:QuantizedIzhikevich",
+            "nir": "izhi.exchange.izhikevich:CODEC",
         },
     )
 )

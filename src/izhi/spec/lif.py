@@ -104,7 +104,10 @@ register(
         presets={"lif": LIFSpec()},
         operations=(1, 1),
         settings=("beta", "reset", "v_reset"),
-        executors={"torch": "izhi.neurons.lif:LIF", "torch-quantized": "izhi.quantization.neurons:QuantizedLIF"},
+        executors={
+            "torch": "izhi.neurons.lif:LIF", "torch-quantized": "izhi.quantization.neurons:QuantizedLIF",
+            "nir": "izhi.exchange.lif:CODEC",
+        },
     )
 )  # fmt: skip
 

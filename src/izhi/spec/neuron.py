@@ -186,7 +186,7 @@ class NeuronEntry:
         operations: products and additions of one step of one neuron, without synapse.
         settings: settings of neurons that it uses, beside those that all neurons use.
         executors: what runs or writes the neuron, as "module:attribute", by role:
-            "torch" (the module), "torch-quantized" (with rounded states), "nir" (the writer of its node).
+            "torch" (the module), "torch-quantized" (with rounded states), "nir" (the reader and writer of its nodes).
     """
 
     name: str
