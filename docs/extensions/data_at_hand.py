@@ -19,7 +19,7 @@ def lacking(notebook: Mapping[str, Any]) -> str | None:
     For SHD any recordings in its format will do.
     """
     name: str | None = notebook["metadata"].get("izhi", {}).get("data")
-    is_at_hand = name is None or data.is_there(name) or (name == "shd" and data.found())
+    is_at_hand = name is None or data.is_there(name) or (name == "shd" and data.recorded_names())
     return None if is_at_hand else name
 
 

@@ -18,7 +18,8 @@ Messages are one line: what was given, what was expected, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 #: Characters of a message, and of the value that it shows.
@@ -126,3 +127,15 @@ def unknown(kind: str, value: object, known: Iterable[str], *, separator: str = 
     listed = separator.join(names[:_MOST_NAMES])
     more = f"{separator}and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return SettingError(f"unknown {kind} {shown(value)}{hint}; expected one of: {listed}{more}")
+
+
+@contextmanager
+def as_data_error(problem: str, fix: str = "use an intact copy") -> Iterator[None]:
+    """Within it, any exception but an IzhiError becomes a DataError of one line: problem, reason, fix."""
+    try:
+        yield
+    except IzhiError:
+        raise
+    except Exception as error:  # parsers raise many kinds for damaged files
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{problem} ({reason}); {fix}") from None

@@ -7,4 +7,4 @@ from izhi.data import hdf5
 
 if __name__ == "__main__":
     hdf5._SECONDS = 0.3
-    serve(hdf5.problem_within_limits, hdf5.ended)
+    serve(hdf5.problem_within_limits, hdf5.signal_problem)

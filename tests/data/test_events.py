@@ -17,7 +17,7 @@ from scipy.io import savemat
 
 from izhi import IzhiError, cli, data
 from izhi.data import nmnist, shd, stmnist
-from izhi.data.events import EventBatch, EventSamples, Remembering
+from izhi.data.events import CachedReader, EventBatch, EventSamples
 from izhi.errors import DataError, SettingError
 from izhi.experiments import tuning
 from izhi.network import encoding
@@ -130,7 +130,7 @@ def test_real_nmnist(real_data, monkeypatch):
 
 def test_real_speech_has_speakers_that_training_knows_and_one_that_it_does_not(real_data, monkeypatch):
     monkeypatch.setenv("IZHI_DATA", str(real_data))
-    assert "speech" in data.found()
+    assert "speech" in data.recorded_names()
     d = data.load("speech")
     assert (len(d.train), len(d.test), d.features) == (1800, 700, 700)
     assert d.classes[:2] == ("zero", "one")
@@ -202,7 +202,7 @@ def no_number(content):
 def test_broken_shd_recordings_name_file_and_record(tmp_path, change, message):
     path = tmp_path / "bad_train.h5"
     write_shd(path, np.arange(10), change=change)
-    samples = EventSamples.of(shd.File(path))
+    samples = EventSamples.of(shd.SHDFile(path))
     samples.batch(torch.tensor([2, 4]))
     with pytest.raises(DataError, match=message) as error:
         samples.batch(torch.tensor([2, 3]))
@@ -216,13 +216,13 @@ def test_broken_shd_files(tmp_path):
     write_shd(path, np.arange(10))
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(DataError, match="truncated or not in SHD's format"):
-        shd.File(path)
+        shd.SHDFile(path)
     write_shd(path, np.arange(10), change=lambda c: c["labels"].__setitem__(4, 10))
     with pytest.raises(DataError, match="record 4 has label 10, expected below 10"):
-        shd.File(path)
+        shd.SHDFile(path)
     write_shd(path, np.arange(10), speakers=[1] * 9)
     with pytest.raises(DataError, match="has 9 extra/speaker but 10 labels"):
-        shd.File(path)
+        shd.SHDFile(path)
 
 
 def test_broken_archives(tmp_path):
@@ -231,7 +231,7 @@ def test_broken_archives(tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match="truncated or no archive"):
-        stmnist.Archive(path)
+        stmnist.STMNISTArchive(path)
     for member, message in (
         (b"junk", "holds no spiketrain"),
         (b"\0" * (stmnist._LARGEST + 1), "expected at most"),
@@ -239,7 +239,7 @@ def test_broken_archives(tmp_path):
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("3/a.mat", member)
         with pytest.raises(DataError, match=message):
-            stmnist.Archive(path).read(0)
+            stmnist.STMNISTArchive(path).read(0)
 
 
 def test_what_is_not_there_says_where_it_was_looked_for(tmp_path, monkeypatch, server):
@@ -461,7 +461,9 @@ def test_binning_does_not_depend_on_the_number_of_threads():
 
 def test_memory_does_not_grow_with_the_data_set(tmp_path):
     write_nmnist(tmp_path, recordings=8)
-    samples = EventSamples(Remembering(nmnist.Folder(tmp_path / "Train"), 20_000), np.arange(80), torch.zeros(80))
+    samples = EventSamples(
+        CachedReader(nmnist.NMNISTFolder(tmp_path / "Train"), 20_000), np.arange(80), torch.zeros(80)
+    )
     tracemalloc.start()
     for index in torch.arange(80).split(8):
         samples.batch(index)

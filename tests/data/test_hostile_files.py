@@ -85,7 +85,7 @@ def shd_samples(folder):
 def read_shd(folder, raw):
     path = folder / "case.h5"
     path.write_bytes(raw)
-    file = shd.File(path)
+    file = shd.SHDFile(path)
     for record in range(len(file.labels)):
         file.read(record)
 
@@ -120,7 +120,7 @@ def nmnist_samples(folder):
 def read_nmnist(folder, raw):
     (folder / "3").mkdir(exist_ok=True)
     (folder / "3" / "case.bin").write_bytes(raw)
-    nmnist.Folder(folder).read(0)
+    nmnist.NMNISTFolder(folder).read(0)
 
 
 def idx_samples(folder):
@@ -182,7 +182,7 @@ def light(monkeypatch):
         if os.getpid() not in readers:
             command = [sys.executable, str(Path(__file__).with_name("light_reader.py"))]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-            own = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+            own = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
             readers[os.getpid()] = subprocess.Popen(command, **pipes, text=True, env=own)
         reader = readers[os.getpid()]
         print(path, file=reader.stdin, flush=True)
@@ -301,7 +301,7 @@ def members_as_group(file):
 def test_an_shd_file_is_not_what_it_says(write, message, tmp_path):
     path = tmp_path / "bad.h5"
     write(path)
-    text = refused(shd.File, path)
+    text = refused(shd.SHDFile, path)
     assert text.startswith(f"{path} is truncated or not in SHD's format (")
     assert text.endswith("; use an intact copy")
     assert re.search(message, text)
@@ -309,7 +309,7 @@ def test_an_shd_file_is_not_what_it_says(write, message, tmp_path):
 
 def test_an_shd_file_of_nothing_is_refused(tmp_path):
     write_shd(tmp_path / "none.h5", [])
-    assert "none.h5 holds no recordings, expected one label for each" in refused(shd.File, tmp_path / "none.h5")
+    assert "none.h5 holds no recordings, expected one label for each" in refused(shd.SHDFile, tmp_path / "none.h5")
 
 
 def test_a_file_is_read_through_without_torch():
@@ -425,7 +425,7 @@ def test_archives_that_cannot_be_read(archive, message, tmp_path):
     path = tmp_path / "x.zip"
     path.write_bytes(archive)
     tracemalloc.start()
-    text = refused(lambda: stmnist.Archive(path).read(0))
+    text = refused(lambda: stmnist.STMNISTArchive(path).read(0))
     assert tracemalloc.get_traced_memory()[1] < 10 << 20
     tracemalloc.stop()
     assert message in text
@@ -444,7 +444,7 @@ def test_a_large_file_among_recordings_is_not_read_whole(tmp_path):
     with (tmp_path / "3" / "sparse.bin").open("wb") as file:
         file.truncate(500_000_000)
     tracemalloc.start()
-    text = refused(nmnist.Folder(tmp_path).read, 0)
+    text = refused(nmnist.NMNISTFolder(tmp_path).read, 0)
     assert tracemalloc.get_traced_memory()[1] < 20 << 20
     tracemalloc.stop()
     assert "sparse.bin holds more than 5,000,000 bytes, expected a million events at most" in text
@@ -453,7 +453,7 @@ def test_a_large_file_among_recordings_is_not_read_whole(tmp_path):
 def test_a_recording_that_is_no_file_is_refused(tmp_path):
     (tmp_path / "3" / "folder.bin").mkdir(parents=True)
     os.mkfifo(tmp_path / "3" / "pipe.bin")
-    folder = nmnist.Folder(tmp_path)
+    folder = nmnist.NMNISTFolder(tmp_path)
     for record in (0, 1):
         assert ".bin is gone, or is no file" in refused(folder.read, record)
 
@@ -464,7 +464,7 @@ def test_recordings_may_have_any_name(name, tmp_path):
     below.mkdir()
     path = Path(os.fsdecode(os.path.join(os.fsencode(below), name)))
     path.write_bytes(nmnist_samples(tmp_path)[0])
-    folder = nmnist.Folder(tmp_path)
+    folder = nmnist.NMNISTFolder(tmp_path)
     assert len(folder.read(0).times) == 20
     path.write_bytes(b"x")
     assert refused(folder.read, 0).isprintable()

@@ -253,7 +253,7 @@ def test_data_that_a_package_carries_are_taken_out_of_it(index, tmp_path, monkey
         data.load("ts:ACSF1")
     monkeypatch.setattr(wheels, "_LARGEST", 100)
     with pytest.raises(DataError, match="bytes, expected at most 100"):
-        wheels.take("aeon", {next(iter(members)): tmp_path / "y.ts"}, print)
+        wheels.extract("aeon", {next(iter(members)): tmp_path / "y.ts"}, print)
 
 
 class Recordings:

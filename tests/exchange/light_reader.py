@@ -20,4 +20,4 @@ def problem(path):
 
 if __name__ == "__main__":
     hdf5._SECONDS, hdf5._BYTES = 0.3, 16 << 20
-    serve(problem, hdf5.ended)
+    serve(problem, hdf5.signal_problem)

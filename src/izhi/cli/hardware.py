@@ -119,8 +119,7 @@ def _quantize_one(
     before = f", rounded by PTQ {100 * accuracies['ptq_accuracy']:.2f} %" if "ptq_accuracy" in accuracies else ""
     print(f"test accuracy: {100 * result.test_accuracy:.2f} %, float {100 * run.accuracy:.2f} %{before}")
     print(f"report: {folder.path / 'report.md'}\nrun: {folder.path}")
-    write_json(a.json, {**accuracies,
-                        "config": e.flat(plain=True), "folder": str(folder.path)})  # fmt: skip
+    write_json(a.json, {**accuracies, "config": e.flat(plain=True), "folder": str(folder.path)})
 
 
 def export_run(a: argparse.Namespace) -> None:
@@ -167,10 +166,7 @@ def run(a: argparse.Namespace) -> None:
     given = {name: getattr(a, name) for name in ("folder", "lanes", "units", "spikes", "port", "baud")}
     options = {name: value for name, value in given.items() if value is not None}
     with board.open(a.device, found, **options) as device:
-        result = evaluate(
-            device, batches, compares=a.compare,
-            progress=lambda done: report_line(f"{done:,} samples"),
-        )  # fmt: skip
+        result = evaluate(device, batches, compares=a.compare, progress=lambda done: report_line(f"{done:,} samples"))
     print("\n".join(result.lines()))
     write_json(a.json, {**result.summary(), "device": a.device,
                         "provenance": dict(found.provenance), "versions": versions()})  # fmt: skip

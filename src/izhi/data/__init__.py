@@ -2,5 +2,8 @@
 
 import lazy_loader
 
+from izhi.deprecation import renamed_names
+
 # Names of data sets are known without torch.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__ = renamed_names(__name__, {"found": "recorded_names"}, _load)

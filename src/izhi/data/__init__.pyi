@@ -4,9 +4,9 @@ from .catalogue import (
     EMBEDDED as EMBEDDED,
     FILES as FILES,
     data_root as data_root,
-    found as found,
     has_events as has_events,
     is_over_time as is_over_time,
+    recorded_names as recorded_names,
     require_known as require_known,
     usual_window as usual_window,
 )

@@ -1,7 +1,7 @@
-"""Data sets that have a name, and what is known of each before it is loaded.
+"""Data sets that have a name, and their properties before they are loaded.
 
 Beside these, ``ts:NAME`` is a data set of the UCR and UEA archives of time series (``izhi.data.ucr``), a path names a
-file or folder of one's own (``izhi.data.places``), ``module:function`` a function (``izhi.data.functions``), packages
+local file or folder (``izhi.data.local_files``), ``module:function`` a function (``izhi.data.functions``), packages
 bring data sets of theirs, and any folder of the data root that holds ``<folder>_train.h5`` and ``<folder>_test.h5`` in
 the format of the Spiking Heidelberg Digits is a data set of that name.
 """
@@ -20,7 +20,7 @@ from izhi import files
 from izhi.data import functions
 from izhi.errors import SettingError, shown, unknown
 
-#: Name → what it is.
+#: Name → description.
 DATASETS = {
     "digits": "1,797 handwritten digits of 8×8 pixels, in scikit-learn",
     "iris": "150 flowers, 4 measurements, 3 species, in scikit-learn",
@@ -33,9 +33,9 @@ DATASETS = {
     "stmnist": "6,953 digits written on a skin of 10×10 taxels; its authors give it on request",
     "smartwatch": "7 shoulder exercises of 10 people, 6 channels of a watch over 4 s, in the package seglearn, 11 MB",
 }
-#: Those that hold time series.
+#: Data sets of time series.
 OVER_TIME = ("smartwatch",)
-#: Of the UCR and UEA archives, what a package of Python carries: name → the package, and what it is.
+#: Data sets of the UCR and UEA archives in Python packages: name → package, and description.
 ARCHIVE = "ts:"
 CARRIED = {
     "ts:JapaneseVowels": ("aeon", "640 vowels of 9 speakers, 12 channels, 7 to 29 steps"),
@@ -49,14 +49,14 @@ CARRIED = {
     "ts:PLAID": ("sktime", "1,074 appliances of 11 kinds, 1 channel, 100 to 1,344 steps"),
 }
 _ARCHIVED = re.compile(r"ts:[A-Za-z0-9_]{1,64}")
-#: Those that come inside scikit-learn, and those that have files.
+#: Data sets of scikit-learn, and data sets with files.
 EMBEDDED = ("digits", "iris", "wine", "breast_cancer")
 FILES = tuple(name for name in DATASETS if name not in EMBEDDED)
-#: Milliseconds of a recording that are used unless a setting says otherwise.
+#: Default length of a recording, ms.
 WINDOWS = {"nmnist": 300.0, "shd": 1000.0, "stmnist": 2000.0}
-#: What is known of a further folder of recordings.
+#: Description and default length, ms, of other folders of recordings.
 RECORDED, RECORDED_WINDOW = "recordings in the format of the Spiking Heidelberg Digits", 1000.0
-#: Parts of an embedded data set, each of which can be the one to test on.
+#: Folds of the cross-validation of an embedded data set.
 FOLDS = 5
 
 
@@ -67,42 +67,42 @@ def data_root() -> Path:
     return files.cache_folder()
 
 
-def recorded(folder: Path) -> tuple[Path, Path]:
-    """Where a folder of recordings in SHD's format has its training and its test file, or would have."""
+def recording_files(folder: Path) -> tuple[Path, Path]:
+    """Paths of the training and the test file in a folder of recordings in SHD's format."""
     return folder / f"{folder.name}_train.h5", folder / f"{folder.name}_test.h5"
 
 
-def found() -> list[str]:
+def recorded_names() -> list[str]:
     """Names of the folders of the data root that hold further files in SHD's format."""
     root = data_root()
     with files.reading(root):
         folders = sorted(x for x in root.iterdir() if x.is_dir()) if root.is_dir() else []
-    return [x.name for x in folders if x.name not in DATASETS and all(p.is_file() for p in recorded(x))]
+    return [x.name for x in folders if x.name not in DATASETS and all(p.is_file() for p in recording_files(x))]
 
 
 def is_path(name: str) -> bool:
-    """Whether a data set is named by the path of its file or folder."""
+    """Whether a data set has the name of a path."""
     return name.endswith((".npz", ".ts")) or os.sep in name
 
 
 def is_archived(name: str) -> bool:
-    """Whether a data set is named as one of the archives of time series."""
+    """Whether a data set has a name of the archives of time series."""
     return name.startswith(ARCHIVE)
 
 
 def folder_of(name: str) -> Path:
-    """Where a data set has its folder, below the data root."""
+    """Folder of a data set below the data root."""
     return data_root().joinpath(*name.split(":")) if is_archived(name) else data_root() / name
 
 
-@cache  # to look through all installed packages takes milliseconds, and every experiment asks several times
+@cache  # a search of all installed packages takes milliseconds
 def provided() -> Mapping[str, EntryPoint]:
-    """Data sets that installed packages bring, by name: a ``Source`` each, of the entry points ``izhi.datasets``."""
+    """Data sets of installed packages, by name: entry points ``izhi.datasets``, each a ``Source``."""
     return {one.name: one for one in entry_points(group="izhi.datasets")}
 
 
 def require_known(name: str) -> None:
-    """Raise SettingError unless there is a data set of that name."""
+    """Raise SettingError for an unknown name."""
     if functions.is_function(name):
         functions.require_trusted(name)
         return
@@ -118,19 +118,19 @@ def require_known(name: str) -> None:
                 f"data set {shown(name)} is not there, expected a file .npz or .ts, or a folder of classes"
             )
         return
-    if name not in DATASETS and name not in (others := [*provided(), *found()]):
+    if name not in DATASETS and name not in (others := [*provided(), *recorded_names()]):
         raise unknown("data set", name, [*DATASETS, *others])
 
 
 def usual_window(name: str) -> float | None:
-    """Milliseconds of a recording that are used unless a setting says otherwise; None for vectors."""
+    """Default length of a recording, ms; None for vectors."""
     require_known(name)
     if functions.is_function(name):
         return functions.window(name)
     if name in DATASETS or is_archived(name) or is_path(name):
         return WINDOWS.get(name)
-    brought = provided().get(name)
-    window: float | None = RECORDED_WINDOW if brought is None else brought.load().window
+    entry = provided().get(name)
+    window: float | None = RECORDED_WINDOW if entry is None else entry.load().window
     return window
 
 
@@ -148,16 +148,16 @@ def is_over_time(name: str) -> bool:
         return name in OVER_TIME or is_archived(name)
     if is_path(name):
         return _holds_series(Path(name))
-    brought = provided().get(name)
-    return brought is not None and bool(getattr(brought.load(), "over_time", False))
+    entry = provided().get(name)
+    return entry is not None and bool(getattr(entry.load(), "over_time", False))
 
 
 def _holds_series(path: Path) -> bool:
-    """Whether a path names files .ts, or an archive of arrays that says so; what is damaged is seen when it is read."""
+    """Whether a path names files .ts, or an archive of time series. Loading finds damage."""
     if path.suffix != ".npz":
         return path.suffix == ".ts" or (path.is_dir() and any(path.glob("*_TRAIN.ts")))
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name in ("over_time.npy", "lengths.npy", "lengths_train.npy") for name in archive.namelist())
-    except Exception:  # zipfile raises many kinds for files that are none of its own
+    except Exception:  # zipfile raises many kinds for other files
         return False

@@ -1,38 +1,37 @@
-"""Downloads, by pooch: a file appears under its name only when it is whole and verified."""
+"""Downloads by pooch. A file gets its name only when it is complete and verified."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from izhi import files
-from izhi.data import damage
-from izhi.errors import DataError, FileError, shown
+from izhi.errors import DataError, FileError, as_data_error, shown
 
-#: Told, a line at a time, what is being downloaded.
+#: Receives a line for each download.
 Progress = Callable[[str], None]
-#: Looks at a file that has arrived from an address; raises DataError if it is not right.
+#: Checks a downloaded file of an address; raises DataError if it is wrong.
 Check = Callable[[Path, str], None]
 
 
 def nothing(path: Path, address: str) -> None:
-    """The check of a file of which its checksum says enough."""
+    """No check beyond the checksum."""
 
 
 def fetch(addresses: Sequence[str], target: Path, *, md5: str | None = None, check: Check = nothing) -> str | None:
-    """Fetch a file from the first address that gives it whole.
+    """Download a file from the first address that has it.
 
     Args:
-        addresses: where it may be (http or https).
-        target: where it goes.
-        md5: of its bytes; None if ``check`` alone says whether it is right.
-        check: looks at it before it gets its name.
+        addresses: of the file (http or https).
+        target: path of the file.
+        md5: of its bytes; None for ``check`` alone.
+        check: runs before the file gets its name.
 
     Returns:
-        None, or why no address gave it.
+        None, or why every address failed.
 
     Raises:
         FileError: if the target cannot be written.
@@ -40,7 +39,7 @@ def fetch(addresses: Sequence[str], target: Path, *, md5: str | None = None, che
     import pooch
     from requests import HTTPError, RequestException
 
-    pooch.get_logger().setLevel("WARNING")  # What it does is said by the data sets.
+    pooch.get_logger().setLevel("WARNING")  # data sets report downloads
 
     def download(address: str, partial: str, manager: object) -> None:
         pooch.HTTPDownloader(chunk_size=1 << 20)(address, partial, manager)
@@ -66,10 +65,10 @@ def fetch(addresses: Sequence[str], target: Path, *, md5: str | None = None, che
 
 
 def fetch_once(addresses: Sequence[str], target: Path, *, md5: str) -> str | None:
-    """Fetch a file as ``fetch`` does unless it is there, as one must be that has this checksum.
+    """Download a file as ``fetch`` does, unless it exists.
 
     Raises:
-        DataError: if it is there with another checksum.
+        DataError: if it exists with another checksum.
         FileError: if it cannot be read or written.
     """
     import pooch
@@ -84,7 +83,7 @@ def fetch_once(addresses: Sequence[str], target: Path, *, md5: str) -> str | Non
 
 
 def _origin(error: BaseException) -> BaseException:
-    """The error that began a chain of them: what the network said, without its wrappings."""
+    """The first error of a chain: the network's own."""
     while (earlier := error.__cause__ or error.__context__) is not None:
         error = earlier
     return error
@@ -94,28 +93,28 @@ def unzip(archive: Path, folder: Path, limit: int) -> None:
     """Unpack an archive into a folder, at most ``limit`` bytes, and nothing outside the folder.
 
     Raises:
-        DataError: if it is damaged, larger, or holds paths that lead elsewhere.
+        DataError: if it is damaged, larger, or holds paths outside the folder.
         FileError: if the folder cannot be written.
     """
-    with damage.caught(f"{archive} is damaged", "fetch it again"), zipfile.ZipFile(archive) as members:
+    with as_data_error(f"{archive} is damaged", "fetch it again"), zipfile.ZipFile(archive) as members:
         size = sum(member.file_size for member in members.infolist())
         if size > limit:
             raise DataError(f"{archive} unpacks to {size:,} bytes, expected at most {limit:,}: not this data set")
         for member in members.infolist():
-            place = (folder / member.filename).resolve()
-            if not place.is_relative_to(folder.resolve()):
+            path = (folder / member.filename).resolve()
+            if not path.is_relative_to(folder.resolve()):
                 raise DataError(f"{archive} holds {shown(member.filename)}, which leads out of its folder")
         with files.writing(folder):
             members.extractall(folder)
 
 
 def unpack(archive: Path, target: Path, limit: int) -> None:
-    """Take a file or folder out of the archive that holds it, and remove the archive.
+    """Extract a file or folder from its archive, and remove the archive.
 
-    It gets its name when it is whole.
+    The target gets its name only when it is complete.
 
     Raises:
-        DataError: as ``unzip``, or if the archive does not hold it.
+        DataError: as ``unzip``, or if the archive lacks the target.
         FileError: if it cannot be written.
     """
     folder = target.with_name(f".{target.name}")
@@ -126,3 +125,33 @@ def unpack(archive: Path, target: Path, limit: int) -> None:
         os.replace(folder / target.name, target)
         shutil.rmtree(folder)
         archive.unlink()
+
+
+def fetch_archives(
+    name: str, folder: Path, archives: Mapping[str, tuple[str, str]], contents: str, limit: int, report: Progress
+) -> None:
+    """Download and unpack the missing files or folders of a data set, each from a zip archive of its own.
+
+    Args:
+        name: of the data set.
+        folder: of the data set.
+        archives: name of a file or folder → address and MD5 of its archive.
+        contents: what the folder should hold, for the message.
+        limit: largest size of an unpacked archive, bytes.
+        report: receives a line for each download.
+
+    Raises:
+        DataError: if an archive cannot be downloaded or is damaged.
+    """
+    for part, (address, md5) in archives.items():
+        if (folder / part).exists():
+            continue
+        report(f"downloading {part}.zip")
+        archive = folder / f"{part}.zip"
+        if (reason := fetch_once([address], archive, md5=md5)) is not None:
+            raise DataError(
+                f"{name} is not in {folder} and cannot be downloaded ({reason}); put {contents} there, or set"
+                f" IZHI_DATA to the folder above {folder.name}"
+            )
+        report(f"unpacking {archive}")
+        unpack(archive, folder / part, limit)

@@ -1,4 +1,4 @@
-"""Data sets that come inside scikit-learn: digits, iris, wine, breast_cancer. No download."""
+"""Data sets of scikit-learn: digits, iris, wine, breast_cancer. They need no download."""
 
 from __future__ import annotations
 
@@ -11,27 +11,34 @@ from numpy.typing import NDArray
 
 from izhi.data.catalogue import DATASETS, FOLDS
 from izhi.data.dataset import Dataset
-from izhi.data.download import Progress
 from izhi.data.samples import Samples
-from izhi.data.source import Part
+from izhi.data.source import CheckedSource, Part
 from izhi.errors import SettingError
 from izhi.processes import without_collection
 
-#: A fifth of each class is set apart for testing, by this seed, the same for every run.
+#: Share of each class in the test set, and the seed of that choice, the same for every run.
 TEST_SHARE, TEST_SEED = 0.2, 0
 
 
+def stratified_split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the training and of the test samples; ValueError if a class has too few."""
+    from sklearn.model_selection import train_test_split
+
+    indices = np.arange(len(labels))
+    train, test = train_test_split(indices, test_size=TEST_SHARE, random_state=TEST_SEED, stratify=labels)
+    return train, test
+
+
 @dataclass(frozen=True)
-class Embedded:
-    """One of the four, each feature scaled to 0 … 1 by the range of the training samples.
+class Embedded(CheckedSource):
+    """A data set of scikit-learn, each feature scaled to 0 … 1 by its range in the training samples.
 
     Attributes:
         name, about: see ``izhi.data.source.Source``.
         shape: of an image, whose pixels have a common range; None for other measurements.
-        largest: the end of that range.
-        fold: test on this fifth of all samples, 0 to 4, for five-fold cross-validation; None: the usual.
-        best_inputs: keep so many features, those whose classes' means differ most on the training samples
-            (F of an analysis of variance); None for all.
+        largest: upper end of that range.
+        fold: test fold of a five-fold cross-validation, 0 to 4; None for the usual test samples.
+        best_inputs: number of features kept, by F of an analysis of variance on the training samples; None for all.
     """
 
     name: str
@@ -43,18 +50,15 @@ class Embedded:
     window = None
 
     def is_there(self, folder: Path) -> bool:
-        """Yes: scikit-learn is."""
+        """True: scikit-learn holds the data."""
         return True
 
-    def fetch(self, folder: Path, report: Progress) -> None:
-        """Nothing to do."""
-
     def check(self, folder: Path) -> list[Part]:
-        """No files."""
+        """An empty list: there are no files."""
         return []
 
     def load(self, folder: Path) -> Dataset:
-        """The data set; SettingError if it has fewer features than are to be kept."""
+        """The data set; SettingError if it has fewer features than ``best_inputs``."""
         with without_collection():
             from sklearn import datasets
 
@@ -75,19 +79,17 @@ class Embedded:
         )
 
     def _split(self, y: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Numbers of the training and of the test samples."""
-        from sklearn.model_selection import StratifiedKFold, train_test_split
-
-        everything = np.arange(len(y))
+        """Indices of the training and of the test samples."""
         if self.fold is None:
-            train, test = train_test_split(everything, test_size=TEST_SHARE, random_state=TEST_SEED, stratify=y)
-            return train, test
+            return stratified_split(y)
+        from sklearn.model_selection import StratifiedKFold
+
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=TEST_SEED)
-        train, test = list(folds.split(everything, y))[self.fold]
+        train, test = list(folds.split(np.arange(len(y)), y))[self.fold]
         return train, test
 
     def _best(self, x: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Numbers of the features that are kept."""
+        """Indices of the kept features."""
         from sklearn.feature_selection import SelectKBest
 
         if self.best_inputs is not None and self.best_inputs > x.shape[1]:
@@ -98,7 +100,7 @@ class Embedded:
         return kept
 
     def _scaled(self, x: NDArray[np.float64], train: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Features from 0 to 1, those of test samples cut off there."""
+        """Features from 0 to 1; test samples are clamped to that range."""
         from sklearn.preprocessing import MinMaxScaler
 
         scale = MinMaxScaler(clip=True)

@@ -1,4 +1,4 @@
-"""Recordings of events: read when a batch needs them, so that memory does not grow with the data set."""
+"""Recordings of events, read for each batch, so that memory does not grow with the data set."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor
 
 from izhi.errors import DataError
 
-#: Bytes of events that are kept once they have been read.
+#: Bytes of events in the cache of a reader.
 CACHE_BYTES = 512 << 20
 
 
 class Events(NamedTuple):
-    """One recording: the time of each event in microseconds and the unit that sent it, int32."""
+    """One recording: the time, µs, and the unit of each event, int32."""
 
     times: NDArray[np.int32]
     units: NDArray[np.int32]
@@ -28,7 +28,7 @@ class Reader(Protocol):
     """Recordings of one file or folder.
 
     Attributes:
-        shape: of the sensor: (channels,), or (polarities, height, width); units count through it.
+        shape: of the sensor: (channels,), or (polarities, height, width); units are its flat indices.
         labels: class of each recording, int64.
     """
 
@@ -36,12 +36,12 @@ class Reader(Protocol):
     labels: NDArray[np.int64]
 
     def read(self, record: int) -> Events:
-        """One recording; DataError, naming file and record, if it is broken."""
+        """One recording; DataError, naming file and record, if it is damaged."""
         ...
 
 
 class EventBatch:
-    """Recordings one behind another.
+    """Concatenated recordings.
 
     Args:
         times: (M,) int32, microseconds.
@@ -50,7 +50,7 @@ class EventBatch:
         shape: of the sensor.
     """
 
-    # No dataclass: Fabric would look for tensors to convert within one, and refuse if it is frozen.
+    # No dataclass: Fabric converts tensors within one, and fails if it is frozen.
     def __init__(self, times: Tensor, units: Tensor, offsets: Tensor, shape: tuple[int, ...]) -> None:
         self.times, self.units, self.offsets, self.shape = times, units, offsets, shape
 
@@ -63,33 +63,33 @@ class EventBatch:
         return prod(self.shape)
 
     def to(self, device: torch.device) -> EventBatch:
-        """Itself: events are binned by the CPU, whatever device the network is on."""
+        """Itself: the CPU bins events, whatever the device of the network."""
         return self
 
 
-class Remembering:
-    """A reader that keeps what it has read, up to a number of bytes (CACHE_BYTES)."""
+class CachedReader:
+    """A reader with a cache of at most ``limit`` bytes, CACHE_BYTES by default."""
 
     def __init__(self, reader: Reader, limit: int | None = None) -> None:
         self.reader = reader
         self.left = CACHE_BYTES if limit is None else limit
         self.shape, self.labels = reader.shape, reader.labels
-        self._kept: dict[int, Events] = {}
+        self._cache: dict[int, Events] = {}
 
     def read(self, record: int) -> Events:
-        kept = self._kept.get(record)
-        if kept is None:
-            kept = self.reader.read(record)
-            size = kept.times.nbytes + kept.units.nbytes
+        events = self._cache.get(record)
+        if events is None:
+            events = self.reader.read(record)
+            size = events.times.nbytes + events.units.nbytes
             if size <= self.left:
                 self.left -= size
-                self._kept[record] = kept
-        return kept
+                self._cache[record] = events
+        return events
 
 
 @dataclass(frozen=True)
 class EventSamples:
-    """Some of a reader's recordings, records (M,), and their labels (M,), int64."""
+    """A selection of a reader's recordings, records (M,), with their labels (M,), int64."""
 
     reader: Reader
     records: NDArray[np.int64]
@@ -99,9 +99,7 @@ class EventSamples:
     def of(cls, reader: Reader) -> EventSamples:
         """All of a reader's recordings."""
         return cls(
-            Remembering(reader),
-            np.arange(len(reader.labels)),
-            torch.from_numpy(np.asarray(reader.labels, np.int64)),
+            CachedReader(reader), np.arange(len(reader.labels)), torch.from_numpy(np.asarray(reader.labels, np.int64))
         )
 
     def __len__(self) -> int:
@@ -113,7 +111,7 @@ class EventSamples:
         return prod(self.reader.shape)
 
     def batch(self, index: Tensor | slice) -> tuple[EventBatch, Tensor]:
-        """Those recordings, read now, and their labels."""
+        """The recordings of an index, read by this call, and their labels."""
         where = index.numpy() if isinstance(index, Tensor) else index
         events = [self.reader.read(int(record)) for record in self.records[where]]
         sizes = np.array([0, *(len(e.times) for e in events)], np.int64)
@@ -121,15 +119,12 @@ class EventSamples:
         times = np.concatenate([empty, *(e.times for e in events)])
         units = np.concatenate([empty, *(e.units for e in events)])
         batch = EventBatch(
-            torch.from_numpy(times),
-            torch.from_numpy(units),
-            torch.from_numpy(sizes.cumsum()),
-            self.reader.shape,
+            torch.from_numpy(times), torch.from_numpy(units), torch.from_numpy(sizes.cumsum()), self.reader.shape
         )
         return batch, self.labels[index]
 
     def first_problem(self) -> str | None:
-        """What is wrong with the first broken recording of the whole reader; None if all are sound."""
+        """Problem of the reader's first damaged recording; None if all are sound."""
         for record in range(len(self.reader.labels)):
             try:
                 self.reader.read(record)
@@ -143,17 +138,17 @@ class EventSamples:
 
 
 def microseconds(seconds: NDArray[np.float64], where: str) -> NDArray[np.int64]:
-    """Seconds as whole microseconds; DataError, naming file and record, if one is no number."""
+    """Seconds as integer microseconds; DataError, naming file and record, if one is not finite."""
     wrong = np.flatnonzero(~np.isfinite(seconds))
     if len(wrong):
         k = int(wrong[0])
         raise DataError(f"{where}, event {k:,} has time {seconds[k]}, expected seconds; use an intact copy")
-    # What int64 cannot hold is cut off, and still is later than any event may be.
+    # The clip prevents an overflow of int64; ``checked`` refuses such times.
     return np.rint(np.clip(seconds, -1e9, 1e9) * 1e6).astype(np.int64)
 
 
 def checked(times: NDArray[np.int64], units: NDArray[np.int64], size: int, where: str) -> Events:
-    """Events of one recording, after the checks that all formats share.
+    """Events of one recording, after the checks of all formats.
 
     Args:
         times: microseconds.
@@ -169,7 +164,7 @@ def checked(times: NDArray[np.int64], units: NDArray[np.int64], size: int, where
             f"{where} has {len(times):,} times but {len(units):,} units, expected as many; it is damaged:"
             " use an intact copy"
         )
-    if len(times) == 0:
+    if not len(times):
         return Events(np.zeros(0, np.int32), np.zeros(0, np.int32))
     back = np.flatnonzero(np.diff(times) < 0)
     if len(back):
@@ -190,4 +185,4 @@ def checked(times: NDArray[np.int64], units: NDArray[np.int64], size: int, where
     return Events(times.astype(np.int32), units.astype(np.int32))
 
 
-__all__ = ["EventBatch", "EventSamples", "Events", "Reader", "Remembering", "checked", "microseconds"]
+__all__ = ["CachedReader", "EventBatch", "EventSamples", "Events", "Reader", "checked", "microseconds"]

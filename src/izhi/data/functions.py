@@ -1,7 +1,7 @@
-"""Data sets that a function of one's own gives, named ``module:function``.
+"""Data sets that a function returns, named ``module:function``.
 
-To load such a data set is to run its code, so a run that was sent by somebody must not do it by itself: the name counts
-only if it was given on the command line, or stands in ``$IZHI_TRUST``.
+Loading such a data set runs code, and a run folder may come from somebody else. So Izhi calls the function only if the
+command line or ``$IZHI_TRUST`` names it.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from izhi.data.download import Progress
     from izhi.data.source import Part
 
-#: What begins with ts: is of the archives of time series.
+#: Names that begin with ts: belong to the archives of time series.
 _NAME = re.compile(r"(?!ts:)[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-#: Where trusted names stand, separated by commas.
+#: Environment variable of trusted names, comma-separated.
 TRUST = "IZHI_TRUST"
 _trusted: set[str] = set()
 
 
 def is_function(name: str) -> bool:
-    """Whether a data set is named by a function."""
+    """Whether a data set has the name of a function."""
     return _NAME.fullmatch(name) is not None
 
 
 def trust(name: str) -> None:
-    """Let the function of that name be called in this process."""
+    """Allow calls of the function of that name in this process."""
     _trusted.add(name)
 
 
 def require_trusted(name: str) -> None:
-    """Raise SettingError unless somebody who is here has named the function."""
+    """Raise SettingError unless the user has named the function."""
     if name not in _trusted and name not in os.environ.get(TRUST, "").split(","):
         raise SettingError(
             f"the data comes from the function {name}, which is called only if you name it: with --dataset {name}, or"
@@ -54,89 +54,89 @@ def _called(name: str) -> Dataset:
     module, _, function = name.partition(":")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as python -m finds modules
-    what = f"importing {module}"
+    stage = f"importing {module}"
     try:
         call = getattr(import_module(module), function, None)
         if call is None:
             raise SettingError(f"data set {shown(name)}: {module} has no {function}")
-        what = f"{function}()"
-        found = call()
+        stage = f"{function}()"
+        result = call()
     except SettingError:
         raise
     except ModuleNotFoundError as error:
         raise SettingError(
             f"data set {shown(name)}: there is no module {error.name}; is it installed, or here?"
         ) from None
-    except Exception as error:  # whatever code of one's own may raise
+    except Exception as error:  # the function may raise anything
         reason = " ".join(str(error).split())
-        raise DataError(f"data set {shown(name)}: {what} raised {type(error).__name__}: {reason}") from error
-    if isinstance(found, Dataset):
-        return found
+        raise DataError(f"data set {shown(name)}: {stage} raised {type(error).__name__}: {reason}") from error
+    if isinstance(result, Dataset):
+        return result
     try:
-        x, y = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
+        x, y = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
         return Dataset.of(x, y, name=function)
     except DataError as error:
         raise DataError(f"data set {shown(name)}: {error}") from None
 
 
-def called(name: str) -> Dataset:
-    """The data set that a trusted function gives: a ``Dataset``, or what ``Dataset.of`` takes; it is called once.
+def call_once(name: str) -> Dataset:
+    """The data set of a trusted function's result: a ``Dataset``, or arguments of ``Dataset.of``. It is called once.
 
     Raises:
-        SettingError: if it is not trusted, or not there.
-        DataError: if it fails, or gives no data set.
+        SettingError: if it is not trusted, or does not exist.
+        DataError: if it fails, or returns no data set.
     """
     require_trusted(name)
     return _called(name)
 
 
-class Function:
+class FunctionSource:
     """A function as the ``Source`` of a data set.
 
     Args:
         name: ``module:function``.
     """
 
-    about = "what a function of your own gives"
+    about = "result of a function of your own"
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     @property
     def window(self) -> float | None:
-        """Milliseconds of its recordings; None for values."""
+        """Length of its recordings, ms; None for values."""
         return window(self.name)
 
     def fetch(self, folder: Path, report: Progress) -> None:
-        """Nothing to do."""
+        """Download nothing."""
 
     def is_there(self, folder: Path) -> bool:
-        """Whether it gives a data set."""
+        """Whether it returns a data set."""
         return not any(problem for _, problem in self.check(folder))
 
     def load(self, folder: Path) -> Dataset:
         """The data set."""
-        return called(self.name)
+        return call_once(self.name)
 
     def check(self, folder: Path) -> list[Part]:
-        """The function, which is called."""
+        """The function with the problem of its call."""
         try:
-            called(self.name)
+            call_once(self.name)
         except (DataError, SettingError) as error:
             return [(Path(self.name), str(error))]
         return [(Path(self.name), None)]
 
 
 def is_over_time(name: str) -> bool:
-    """Whether a function gives time series."""
+    """Whether a function returns time series."""
     from izhi.data.series import SeriesSamples
 
-    return isinstance(called(name).train, SeriesSamples)
+    return isinstance(call_once(name).train, SeriesSamples)
 
 
 def window(name: str) -> float | None:
-    """Milliseconds of the recordings that a function gives; None of values."""
+    """Length of a function's recordings, ms; None for values."""
     from izhi.data.events import EventSamples
 
-    found = called(name)
-    return (found.window or 1000.0) if isinstance(found.train, EventSamples) else None
+    dataset = call_once(name)
+    return (dataset.window or 1000.0) if isinstance(dataset.train, EventSamples) else None

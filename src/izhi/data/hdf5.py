@@ -1,11 +1,8 @@
-"""Files in SHD's format, read through by a process of its own before anything else reads them.
+"""A check of files in SHD's format by a process of its own, before Izhi reads them.
 
-HDF5's library believes what a file says. A damaged one can hold it in a loop that no interrupt ends, crash
-it, or let it take memory without end, and no check from outside foresees all of that. So a process with
-little time and memory reads every recording once, some megabytes in a tenth of a second; what it has read,
-any other process can read.
-
-The process runs this module as a program: it loads h5py but not torch, and so starts in a third of a second.
+HDF5's library trusts the content of a file. A damaged file can make it loop forever, crash, or allocate all memory, and
+no check from outside foresees all of that. So a process with limits of time and memory reads every recording once, some
+megabytes in a tenth of a second. It runs this module as a program and loads h5py but not torch: a third of a second.
 """
 
 from __future__ import annotations
@@ -23,17 +20,16 @@ if TYPE_CHECKING:
     import h5py
     import numpy as np
 
-#: Recordings that are read at once; every time, the process has its seconds anew.
+#: Recordings of a slice; the limit of time starts anew for each.
 _SLICE = 256
-#: Of computing (waiting for a disk is none) for a slice, and one more for so many bytes of the file: a
-#: sound slice needs some thousandths.
+#: CPU time of a slice, s, and bytes of the file for each further second; a sound slice needs some thousandths.
 _SECONDS, _BYTES_PER_SECOND = 0.5, 64 << 20
-#: Bytes of memory beside what h5py takes, and for each byte of the file.
+#: Bytes of memory besides those of h5py, and for each byte of the file.
 _MEMORY, _MEMORY_PER_BYTE = 64 << 20, 4
 
 
 class Columns(NamedTuple):
-    """The data sets of a file: a row per recording; of keys a row per class."""
+    """The columns of a file: a row per recording; in keys a row per class."""
 
     times: h5py.Dataset
     units: h5py.Dataset
@@ -43,7 +39,7 @@ class Columns(NamedTuple):
 
 
 def columns(file: h5py.File) -> Columns:
-    """The data sets of an open file; ValueError if one is of another kind, or larger than the file."""
+    """The columns of an open file; ValueError if one has another type, or is larger than the file."""
     speakers = _column(file, "extra/speaker", "integers") if "extra/speaker" in file else None
     return Columns(
         _column(file, "spikes/times", "sequences of numbers"),
@@ -59,13 +55,13 @@ def _column(file: h5py.File, name: str, kind: str) -> h5py.Dataset:
 
     if name not in file:
         raise ValueError(f"{name} is not there")
-    found = file[name]
-    if not isinstance(found, h5py.Dataset) or found.ndim != 1 or not _is(found.dtype, kind):
-        raise ValueError(f"{name} is {found!r}, expected a row of {kind}")
+    column = file[name]
+    if not isinstance(column, h5py.Dataset) or column.ndim != 1 or not _is(column.dtype, kind):
+        raise ValueError(f"{name} is {column!r}, expected a row of {kind}")
     size = os.path.getsize(file.filename)
-    if len(found) * found.dtype.itemsize > size:
-        raise ValueError(f"{name} has {len(found):,} rows, too many for a file of {size:,} bytes")
-    return found
+    if len(column) * column.dtype.itemsize > size:
+        raise ValueError(f"{name} has {len(column):,} rows, too many for a file of {size:,} bytes")
+    return column
 
 
 def _is(dtype: np.dtype[np.generic], kind: str) -> bool:
@@ -79,27 +75,26 @@ def _is(dtype: np.dtype[np.generic], kind: str) -> bool:
     return row is not None and row.kind in ("iu" if kind == "sequences of integers" else "iuf")
 
 
-def read_through(path: str | os.PathLike[str], more_time: Callable[[], None]) -> None:
+def read_all(path: str | os.PathLike[str], more_time: Callable[[], None]) -> None:
     """Read every row of a file.
 
     Args:
         path: of the file.
-        more_time: called before each step that takes its time.
+        more_time: called before each slice.
 
     Raises:
-        Exception: whatever h5py stumbles over; ValueError as ``columns``, and for recordings larger than
-            the file.
+        Exception: of h5py; ValueError as ``columns``, and for recordings larger than the file.
     """
     import h5py
 
     more_time()
     left = os.path.getsize(path)
     with h5py.File(path, "r") as file:
-        found = columns(file)
-        for rows in (found.labels, found.keys, found.speakers):
+        table = columns(file)
+        for rows in (table.labels, table.keys, table.speakers):
             if rows is not None:
                 rows[:]
-        for rows in (found.times, found.units):
+        for rows in (table.times, table.units):
             for begin in range(0, len(rows), _SLICE):
                 more_time()
                 left -= sum(row.nbytes for row in rows[begin : begin + _SLICE])
@@ -108,41 +103,41 @@ def read_through(path: str | os.PathLike[str], more_time: Callable[[], None]) ->
 
 
 def problem(path: Path) -> str | None:
-    """Why a file cannot be read in the time and memory that its size justifies; None if it can."""
+    """Why a file is unreadable in the time and memory that its size justifies; None if it is readable."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONSAFEPATH": "1"}
     done = subprocess.run([sys.executable, "-m", __name__, path], env=environment, capture_output=True, check=False)
     if done.returncode == 0:
         return None
     if done.returncode < 0:
-        return ended(-done.returncode)
+        return signal_problem(-done.returncode)
     lines = done.stderr.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else f"reading it ends with status {done.returncode}"
 
 
-def ended(by: int) -> str:
-    """Why a process that read a file was ended by that signal."""
+def signal_problem(by: int) -> str:
+    """Why that signal ended a process that read a file."""
     name = signal.Signals(by).name
     return "HDF5 comes to no end with it" if name == "SIGPROF" else f"HDF5 crashes on it, {name}"
 
 
 def problem_within_limits(path: str) -> str | None:
-    """The same found by this process, which limits its own time and memory first, and may not survive."""
+    """``problem`` within this process, after it has limited its own time and memory; a limit may end the process."""
     import h5py  # noqa: F401  before memory is counted
 
     try:
         size = os.path.getsize(path)
         with contextlib.suppress(ImportError):  # Windows has no limits
             limit_memory(_MEMORY + _MEMORY_PER_BYTE * size)
-        read_through(path, lambda: limit_time(_SECONDS + size / _BYTES_PER_SECOND))
+        read_all(path, lambda: limit_time(_SECONDS + size / _BYTES_PER_SECOND))
     except MemoryError:
         return "it takes more memory than its size justifies"
-    except Exception as error:  # whatever h5py stumbles over
+    except Exception as error:  # h5py raises many kinds
         return (str(error) or type(error).__name__).splitlines()[0]
     return None
 
 
 def limit_memory(more: int) -> None:
-    """Let this process take so many bytes of memory more than it has, and leave no image of itself behind."""
+    """Limit this process to so many further bytes of memory, and disable core dumps."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -154,7 +149,7 @@ def limit_memory(more: int) -> None:
 
 
 def limit_time(seconds: float) -> None:
-    """End the process by SIGPROF after so many seconds more of computing."""
+    """End the process by SIGPROF after so many further seconds of CPU time."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_PROF, seconds)
 

@@ -1,18 +1,18 @@
-"""Data sets from their names: where each comes from, loaded, downloaded and checked."""
+"""Data sets by their names: sources, loading, downloads and checks."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
-from izhi.data import embedded, functions, mnist, nmnist, places, shd, smartwatch, stmnist, ucr
+from izhi.data import embedded, functions, local_files, mnist, nmnist, shd, smartwatch, stmnist, ucr
 from izhi.data.catalogue import EMBEDDED, folder_of, is_archived, is_path, provided, require_known
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.source import Part, Source
 from izhi.errors import SettingError
 
-#: Name → where the data set of that name comes from.
+#: Name → source of the data set.
 SOURCES: dict[str, Source] = {
     one.name: one
     for one in (
@@ -31,37 +31,37 @@ SOURCES: dict[str, Source] = {
 
 
 def source_of(name: str) -> Source:
-    """Where the data set of that name comes from; SettingError if there is none."""
+    """The source of a data set; SettingError for an unknown name."""
     require_known(name)
     if name in SOURCES:
         return SOURCES[name]
     if functions.is_function(name):
-        return functions.Function(name)
+        return functions.FunctionSource(name)
     if is_archived(name):
-        return ucr.Archived(name)
+        return ucr.UCRSource(name)
     if is_path(name):
-        return places.place(name)
-    brought = provided().get(name)
-    if brought is None:
-        return shd.Recorded(name)
-    found: Source = brought.load()
-    return found
+        return local_files.source(name)
+    entry = provided().get(name)
+    if entry is None:
+        return shd.SHDSource(name)
+    source: Source = entry.load()
+    return source
 
 
 def load(
     name: str, report: Progress = lambda line: None, *, fold: int | None = None,
     best_inputs: int | None = None,
 ) -> Dataset:  # fmt: skip
-    """The data set of that name, downloaded first where that is needed and possible.
+    """The data set of that name, after a download if it is missing.
 
     Args:
-        name: one of ``DATASETS``, or of ``found()``.
-        report: told what is downloaded.
+        name: one of ``DATASETS``, or of ``recorded_names()``.
+        report: receives a line for each download.
         fold, best_inputs: (embedded data sets) see ``izhi.data.embedded.Embedded``.
 
     Raises:
         SettingError: for an unknown name, and for a fold or inputs of a data set that has files.
-        DataError: if it is neither there nor downloadable, is truncated, or fails its checksum.
+        DataError: if it is missing and cannot be downloaded, is truncated, or fails its checksum.
     """
     one = source_of(name)
     if isinstance(one, embedded.Embedded):
@@ -74,26 +74,26 @@ def load(
 
 
 def fetch(name: str, report: Progress = lambda line: None) -> Path | None:
-    """Download what is missing of a data set; the folder that holds it, None if it needs none."""
+    """Download the missing files of a data set; its folder, None for embedded data."""
     one, folder = source_of(name), folder_of(name)
     one.fetch(folder, report)
     return None if name in EMBEDDED else folder
 
 
 def check(name: str) -> list[Part]:
-    """Each part of a data set with what is wrong with it, or None where nothing is.
+    """Each file of a data set, or folder or archive of recordings, with its problem; None if it is sound.
 
-    A part is a file, or a folder or archive of recordings, every one of which is read.
+    The check reads every recording.
     """
     return source_of(name).check(folder_of(name))
 
 
 def count(name: str) -> tuple[int, int]:
-    """Training and test samples of a data set as it is there; DataError if it cannot be loaded."""
+    """Numbers of training and of test samples; DataError if the data set cannot be loaded."""
     dataset = source_of(name).load(folder_of(name))
     return len(dataset.train), len(dataset.test)
 
 
 def is_there(name: str) -> bool:
-    """Whether the files of a known data set are at hand."""
+    """Whether the files of a known data set exist."""
     return source_of(name).is_there(folder_of(name))

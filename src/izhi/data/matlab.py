@@ -1,10 +1,10 @@
 """A matrix of numbers from a MATLAB file of version 5 to 7, in which variables may be compressed.
 
-SciPy reads these, too, but crashes on some damaged files, and takes what memory they ask for.
+SciPy reads these files too, but crashes on some damaged ones, and allocates any memory that they declare.
 
-After 128 bytes of header, which end with the byte order, elements follow: kind and size, 32 bits each, then
-the bytes; up to four bytes fit into the size's place, and then it is in the upper half of the kind. A
-variable is an element of elements: flags, dimensions, name and values.
+A header of 128 bytes ends with the byte order. Then elements follow: kind and size, 32 bits each, then the bytes. Up to
+four bytes replace the size, which then is the upper half of the kind. A variable is an element of elements: flags,
+dimensions, name and values.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from numpy.typing import NDArray
 
 _HEADER = 128
 _MATRIX, _COMPRESSED = 14, 15
-#: Kind of an element → numbers that it holds.
+#: Kind of an element → type of its numbers.
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-#: Classes of matrices that hold one number after another: double to uint64; others are text, cells, objects.
+#: Classes of matrices of numbers: double to uint64; others are text, cells, objects.
 _CLASSES = range(6, 16)
 
 
 def matrix(raw: bytes, name: str, largest: int) -> NDArray[np.number]:
-    """The variable of that name, in the type in which its numbers are stored.
+    """The variable of that name, in the type of its stored numbers.
 
     Args:
         raw: bytes of the file.
         name: of the variable.
-        largest: bytes to which compressed variables are inflated.
+        largest: limit of an inflated variable, bytes.
 
     Raises:
-        ValueError: if it is not there, is no matrix of numbers, or anything is damaged or too large.
+        ValueError: if it is missing, no matrix of numbers, damaged or too large.
     """
     order = {b"IM": "<", b"MI": ">"}.get(raw[_HEADER - 2 : _HEADER])
     if order is None:
@@ -60,18 +60,18 @@ def _variables(raw: bytes, order: str, largest: int) -> Iterator[tuple[int, byte
 
 
 def _elements(raw: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    place = 0
-    while place < len(raw):
-        kind, size = struct.unpack_from(f"{order}2I", raw, place)
-        begin, small = place + 8, kind >> 16
+    offset = 0
+    while offset < len(raw):
+        kind, size = struct.unpack_from(f"{order}2I", raw, offset)
+        begin, small = offset + 8, kind >> 16
         if small:
-            kind, size, begin = kind & 0xFFFF, small, place + 4
+            kind, size, begin = kind & 0xFFFF, small, offset + 4
         if begin + size > len(raw):
             raise ValueError("it is cut off within a variable")
         yield kind, raw[begin : begin + size]
-        # All but what is compressed is filled up to whole eights.
-        filling = 0 if kind == _COMPRESSED else -size % 8
-        place = place + 8 if small else begin + size + filling
+        # Uncompressed elements are padded to multiples of 8 bytes.
+        padding = 0 if kind == _COMPRESSED else -size % 8
+        offset = offset + 8 if small else begin + size + padding
 
 
 def _shaped(kind: int, content: bytes, shape: list[int], order: str) -> NDArray[np.number]:

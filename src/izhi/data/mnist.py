@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: four IDX files, from the data root or downloaded once.
+"""MNIST and Fashion-MNIST: four IDX files each, in the data root or downloaded once.
 
 IDX (LeCun): two zero bytes, a type code (8: unsigned byte), the number of dimensions, each dimension
 as a big-endian 32-bit number, then the values.
@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from izhi.data.samples import Samples
 from izhi.data.source import Part
 from izhi.errors import DataError
 
-#: No file of either set is larger than this when unpacked (47,040,016 bytes).
+#: Largest unpacked file of either set (47,040,016 bytes).
 _LARGEST = 60_000 * 28 * 28 + 16
 
 
@@ -37,7 +38,7 @@ def parse_idx(raw: bytes, source: str) -> NDArray[np.uint8]:
     """The array in the bytes of an IDX file of unsigned bytes.
 
     Raises:
-        DataError: if the header is not one or promises nothing, or the length is not what the header says.
+        DataError: if the header is wrong or declares no values, or the length differs from it.
     """
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or not 1 <= raw[3] <= 3:
         raise DataError(f"{source} is no IDX file of bytes: it begins with {raw[:4].hex(' ')!r},"
@@ -62,7 +63,7 @@ def _is_gzipped(file: io.BufferedReader) -> bool:
 
 
 def unpack(path: Path) -> bytes:
-    """The bytes of a file, uncompressed if they are gzipped; DataError if it is cut off or too long."""
+    """The uncompressed bytes of a file, gzipped or not; DataError if it is truncated or too long."""
     try:
         with path.open("rb") as file, gzip.open(file) if _is_gzipped(file) else file as plain:
             raw = plain.read(_LARGEST + 1)
@@ -82,12 +83,13 @@ def verify(path: Path | str, raw: bytes, checksum: str) -> None:
         raise DataError(f"{path} has MD5 {digest} (uncompressed), expected {checksum}: delete it and fetch it again")
 
 
+def _verify_download(checksum: str, path: Path, address: str) -> None:
+    verify(address, unpack(path), checksum)
+
+
 def find(folder: Path, stem: str) -> Path | None:
-    """The file of that stem in the folder, gzipped or not; None if it is not there."""
-    for candidate in (folder / stem, folder / f"{stem}.gz"):
-        if candidate.is_file():
-            return candidate
-    return None
+    """The file of that stem in the folder, gzipped or not; None if it is missing."""
+    return next((path for path in (folder / stem, folder / f"{stem}.gz") if path.is_file()), None)
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class IDX:
     Attributes:
         name, about: see ``izhi.data.source.Source``.
         classes: in the order of the labels.
-        mirrors: addresses of the folders that hold the gzipped files, in the order in which they are tried.
+        mirrors: addresses of folders with the gzipped files, in the order of attempts.
         checksums: stem of each file → MD5 of its uncompressed bytes.
     """
 
@@ -116,22 +118,16 @@ class IDX:
         return [stem for stem in self.checksums if find(folder, stem) is None]
 
     def fetch(self, folder: Path, report: Progress) -> None:
-        """Fetch what the folder lacks, gzipped."""
+        """Download the missing files, gzipped."""
         for stem in self._missing(folder):
             report(f"downloading {stem}.gz")
-            self._fetch_one(folder, stem)
-
-    def _fetch_one(self, folder: Path, stem: str) -> None:
-        def check(path: Path, address: str) -> None:
-            verify(address, unpack(path), self.checksums[stem])
-
-        addresses = [f"{mirror}{stem}.gz" for mirror in self.mirrors]
-        reason = download.fetch(addresses, folder / f"{stem}.gz", check=check)
-        if reason is not None:
-            raise DataError(
-                f"{self.name} is not there and cannot be downloaded ({reason}); put its four files into {folder}"
-                " or set IZHI_DATA"
-            )
+            addresses = [f"{mirror}{stem}.gz" for mirror in self.mirrors]
+            check = partial(_verify_download, self.checksums[stem])
+            if (reason := download.fetch(addresses, folder / f"{stem}.gz", check=check)) is not None:
+                raise DataError(
+                    f"{self.name} is missing and cannot be downloaded ({reason}); put its four files into {folder}"
+                    " or set IZHI_DATA"
+                )
 
     def load(self, folder: Path) -> Dataset:
         """The data set in the folder, every file checked."""
@@ -139,7 +135,7 @@ class IDX:
         for stem, checksum in self.checksums.items():
             path = find(folder, stem)
             if path is None:
-                raise DataError(f"{folder / stem} has gone since it was looked for; try again")
+                raise DataError(f"{folder / stem} has been removed; run izhi data fetch {self.name}")
             raw = unpack(path)
             arrays[stem] = parse_idx(raw, str(path))
             verify(path, raw, checksum)
@@ -147,7 +143,7 @@ class IDX:
         return Dataset(self.name, train, test, self.classes, (28, 28))
 
     def check(self, folder: Path) -> list[Part]:
-        """Each file with what is wrong with it."""
+        """Each file with its problem."""
         return [self._check_one(folder, stem) for stem in self.checksums]
 
     def _check_one(self, folder: Path, stem: str) -> Part:
@@ -163,10 +159,7 @@ class IDX:
 
 def _samples(arrays: Mapping[str, NDArray[np.uint8]], part: str) -> Samples:
     images, labels = arrays[f"{part}-images-idx3-ubyte"], arrays[f"{part}-labels-idx1-ubyte"]
-    return Samples(
-        torch.from_numpy(images.reshape(len(images), -1).copy()),
-        torch.from_numpy(labels.astype(np.int64)),
-    )
+    return Samples(torch.from_numpy(images.reshape(len(images), -1).copy()), torch.from_numpy(labels.astype(np.int64)))
 
 
 # Mirrors as torchvision 0.28 has them (``torchvision.datasets.MNIST.mirrors``, BSD-3-Clause).
@@ -174,10 +167,7 @@ MNIST = IDX(
     "mnist",
     DATASETS["mnist"],
     tuple("0123456789"),
-    (
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        "http://yann.lecun.com/exdb/mnist/",
-    ),
+    ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
     {
         "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
         "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
@@ -188,18 +178,7 @@ MNIST = IDX(
 FASHION_MNIST = IDX(
     "fashion_mnist",
     DATASETS["fashion_mnist"],
-    (
-        "T-shirt/top",
-        "trouser",
-        "pullover",
-        "dress",
-        "coat",
-        "sandal",
-        "shirt",
-        "sneaker",
-        "bag",
-        "ankle boot",
-    ),
+    ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
     ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
     {
         "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",

@@ -1,4 +1,4 @@
-"""N-MNIST (Orchard et al. 2015): MNIST before a moving event camera of 34 × 34 pixels.
+"""N-MNIST (Orchard et al. 2015): MNIST digits recorded by a moving event camera of 34 × 34 pixels.
 
 ``Train/<label>/<number>.bin`` and ``Test/…``; an event is 5 bytes: x, y, then polarity in bit 23 and
 the time in microseconds in the 23 bits below. An event with y = 240 marks an overflow of the clock, by
@@ -21,14 +21,14 @@ from izhi.data.catalogue import DATASETS, WINDOWS
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.events import Events, EventSamples, checked
-from izhi.data.source import Part, check_recordings
+from izhi.data.source import CheckedSource
 from izhi.errors import DataError
 
 SHAPE = (2, 34, 34)
 _EVENT_BYTES, _OVERFLOW, _INCREMENT = 5, 240, 1 << 13
-#: An archive unpacks to no more than this.
+#: Largest size of an unpacked archive, bytes.
 _LARGEST = 4 << 30
-#: Bytes of a recording: a million events, of which upstream's have some 4,000.
+#: Largest size of a recording, bytes: a million events; a typical one has 4,000.
 _LARGEST_RECORDING = 1_000_000 * _EVENT_BYTES
 
 
@@ -36,7 +36,7 @@ def parse(raw: bytes, where: str) -> Events:
     """The events in the bytes of a recording.
 
     Raises:
-        DataError: if it is cut off, or an event's time or address cannot be.
+        DataError: if it is truncated, or an event has an impossible time or address.
     """
     if len(raw) % _EVENT_BYTES:
         raise DataError(
@@ -59,31 +59,31 @@ def parse(raw: bytes, where: str) -> Events:
     return checked(times[proper], units[proper], SHAPE[0] * SHAPE[1] * SHAPE[2], where)
 
 
-class Folder:
+class NMNISTFolder:
     """The recordings below ``Train`` or ``Test``, in the order of their labels and names."""
 
     shape: tuple[int, ...] = SHAPE
 
     def __init__(self, path: Path) -> None:
-        # As bytes, one behind another: 70,000 paths would take as much memory as their events.
+        # As bytes in one array: 70,000 paths would take as much memory as their events.
         self.path = path
         names, labels = [], []
         for label in range(10):
             below = path / str(label)
             with files.reading(below):
                 entries = os.listdir(below) if below.is_dir() else []
-            found = sorted(name for name in entries if name.endswith(".bin"))
-            names += found
-            labels += [label] * len(found)
+            recordings = sorted(name for name in entries if name.endswith(".bin"))
+            names += recordings
+            labels += [label] * len(recordings)
         self.names = np.array([os.fsencode(name) for name in names], np.bytes_)
         self.labels: NDArray[np.int64] = np.array(labels, np.int64)
 
     def file(self, record: int) -> Path:
-        """Where a recording is."""
+        """Path of a recording."""
         return self.path / str(self.labels[record]) / os.fsdecode(bytes(self.names[record]))
 
     def read(self, record: int) -> Events:
-        """One recording; DataError, naming its file, if it is broken."""
+        """One recording; DataError, naming its file, if it is damaged."""
         path = self.file(record)
         try:
             if not path.is_file():
@@ -101,7 +101,7 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Saccades:
+class NMNISTSource(CheckedSource):
     """The recordings of both parts.
 
     Attributes:
@@ -111,7 +111,7 @@ class Saccades:
     archives: Mapping[str, tuple[str, str]]
     name = "nmnist"
     about = DATASETS["nmnist"]
-    #: The whole recording: three saccades of 100 ms.
+    #: The complete recording: three saccades of 100 ms.
     window = WINDOWS["nmnist"]
 
     def is_there(self, folder: Path) -> bool:
@@ -119,51 +119,26 @@ class Saccades:
         return all((folder / part).is_dir() for part in self.archives)
 
     def fetch(self, folder: Path, report: Progress) -> None:
-        """Fetch and unpack what the folder lacks."""
-        for part in self.archives:
-            if not (folder / part).is_dir():
-                report(f"downloading N-MNIST, {part}")
-                self._fetch_one(folder, part, report)
-
-    def _fetch_one(self, folder: Path, part: str, report: Progress) -> None:
-        archive = folder / f"{part}.zip"
-        address, checksum = self.archives[part]
-        reason = download.fetch_once([address], archive, md5=checksum)
-        if reason is not None:
-            raise DataError(
-                f"nmnist is not in {folder} and cannot be downloaded ({reason}); put the folders"
-                " Train and Test there, or set IZHI_DATA to the folder above it"
-            )
-        report(f"unpacking {archive}")
-        download.unpack(archive, folder / part, _LARGEST)
+        """Download and unpack the missing parts."""
+        download.fetch_archives(self.name, folder, self.archives, "the folders Train and Test", _LARGEST, report)
 
     def load(self, folder: Path) -> Dataset:
         """The data set in the folder."""
-        parts = {part: Folder(folder / part) for part in ("Train", "Test")}
-        for part, reader in parts.items():
+        train, test = (NMNISTFolder(folder / part) for part in ("Train", "Test"))
+        for reader in (train, test):
             if not len(reader.labels):
-                raise DataError(f"{folder / part} holds no recordings, expected <label>/<number>.bin; fetch it again")
-        return Dataset(
-            self.name, EventSamples.of(parts["Train"]), EventSamples.of(parts["Test"]),
-            tuple("0123456789"), SHAPE,
-        )  # fmt: skip
-
-    def check(self, folder: Path) -> list[Part]:
-        """Each part with the first of its recordings that is broken."""
-        return check_recordings(self, folder)
+                raise DataError(f"{reader.path} holds no recordings, expected <label>/<number>.bin; fetch it again")
+        return Dataset(self.name, EventSamples.of(train), EventSamples.of(test), tuple("0123456789"), SHAPE)
 
 
-_PLACE = "https://data.mendeley.com/public-files/datasets/468j46mzdv/files/"
+_ADDRESS = "https://data.mendeley.com/public-files/datasets/468j46mzdv/files/"
 # Addresses and checksums as tonic has them (``tonic.datasets.NMNIST``).
-NMNIST = Saccades(
+NMNIST = NMNISTSource(
     {
         "Train": (
-            f"{_PLACE}39c25547-014b-4137-a934-9d29fa53c7a0/file_downloaded",
+            f"{_ADDRESS}39c25547-014b-4137-a934-9d29fa53c7a0/file_downloaded",
             "20959b8e626244a1b502305a9e6e2031",
         ),
-        "Test": (
-            f"{_PLACE}05a4d654-7e03-4c15-bdfa-9bb2bcbea494/file_downloaded",
-            "69ca8762b2fe404d9b9bad1103e97832",
-        ),
+        "Test": (f"{_ADDRESS}05a4d654-7e03-4c15-bdfa-9bb2bcbea494/file_downloaded", "69ca8762b2fe404d9b9bad1103e97832"),
     }
 )

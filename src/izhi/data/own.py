@@ -1,8 +1,8 @@
-"""Data of one's own: arrays and tensors, torch's data sets and loaders, time series, and recordings such as tonic's."""
+"""Data of your own: arrays and tensors, torch data sets and loaders, time series, and recordings as tonic has them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
@@ -11,21 +11,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from izhi.data.events import Events, EventSamples, Remembering, checked
+from izhi.data.events import CachedReader, Events, EventSamples, checked
 from izhi.data.samples import AnySamples, Samples, split
 from izhi.data.series import Scale, SeriesSamples, checked as checked_series
 from izhi.errors import DataError, SettingError, shown
 
 Array: TypeAlias = NDArray[Any]
 
-#: Fields of an event, as tonic has them, besides x and y: time in microseconds, and polarity.
+#: Fields of an event in tonic, besides x and y: time, µs, and polarity.
 _TIME, _POLARITY = "t", "p"
-#: The share of each class that is set apart for testing where no test samples are given, and the seed of that choice.
+#: Share of each class in the test set, if no test samples are given, and the seed of that choice.
 TEST_SHARE, TEST_SEED = 0.2, 0
 
 
-class Parts(NamedTuple):
-    """What a ``Dataset`` is made of."""
+class DatasetFields(NamedTuple):
+    """Fields of a ``Dataset``."""
 
     train: AnySamples
     test: AnySamples
@@ -35,42 +35,42 @@ class Parts(NamedTuple):
     scale: Scale | None = None
 
 
-def parts(
+def dataset_fields(
     samples: object, labels: object, test: object, classes: Sequence[str] | None, over_time: bool,
     sensor: Sequence[int] | None,
-) -> Parts:  # fmt: skip
-    """The parts of what ``Dataset.of`` is given."""
+) -> DatasetFields:  # fmt: skip
+    """Fields of the data set for the arguments of ``Dataset.of``."""
     train, shape = _samples(samples, labels, over_time=over_time, sensor=sensor, where="sample")
     if test is None:
-        train, held = split(train, TEST_SHARE, TEST_SEED)
+        train, held_out = split(train, TEST_SHARE, TEST_SEED)
     else:
-        given = test if isinstance(test, tuple) and len(test) == 2 else (test, None)
+        pair = test if isinstance(test, tuple) and len(test) == 2 else (test, None)
         events = isinstance(train, EventSamples)
-        held, other = _samples(*given, over_time=over_time, sensor=shape if events else None, where="test sample")
+        held_out, other = _samples(*pair, over_time=over_time, sensor=shape if events else None, where="test sample")
         begin = 1 if isinstance(train, SeriesSamples) else 0  # series may be longer or shorter
         if len(other) != len(shape) or other[begin:] != shape[begin:]:
             raise DataError(f"test samples have shape {other}, expected {shape}, that of the training samples")
-    names = _names(classes, train, held)
-    if isinstance(train, SeriesSamples) and isinstance(held, SeriesSamples):
+    names = _names(classes, train, held_out)
+    if isinstance(train, SeriesSamples) and isinstance(held_out, SeriesSamples):
         scale = Scale.of(train)
-        return Parts(train.scaled(scale), held.scaled(scale), names, (train.longest, train.features), scale=scale)
-    if isinstance(train, Samples) and isinstance(held, Samples):
-        return Parts(*_scaled(train, held), names, shape)
-    readers = [part.reader for part in (train, held) if isinstance(part, EventSamples)]
-    inner = [x.reader for x in readers if isinstance(x, Remembering)]
-    windows = [x.window for x in inner if isinstance(x, _Recordings)]
-    return Parts(train, held, names, shape, max(windows))
+        shape = train.longest, train.features
+        return DatasetFields(train.scaled(scale), held_out.scaled(scale), names, shape, scale=scale)
+    if isinstance(train, Samples) and isinstance(held_out, Samples):
+        return DatasetFields(*_scaled(train, held_out), names, shape)
+    readers = [x.reader for x in (train, held_out) if isinstance(x, EventSamples)]
+    recordings = [x.reader for x in readers if isinstance(x, CachedReader)]
+    window = max(x.window for x in recordings if isinstance(x, _Recordings))
+    return DatasetFields(train, held_out, names, shape, window)
 
 
-def _names(classes: Sequence[str] | None, *parts: AnySamples) -> tuple[str, ...]:
-    """A name for each class; DataError for a label that has none."""
-    largest = max(int(part.labels.max()) for part in parts)
+def _names(classes: Sequence[str] | None, *samples: AnySamples) -> tuple[str, ...]:
+    """A name for each class; DataError for a label without a name."""
+    largest = max(int(x.labels.max()) for x in samples)
     names = tuple(map(str, classes)) if classes is not None else tuple(str(k) for k in range(largest + 1))
     if largest >= len(names):
-        part = next(part for part in parts if int(part.labels.max()) == largest)
-        at = int(part.labels.argmax())
+        index = next(int(x.labels.argmax()) for x in samples if int(x.labels.max()) == largest)
         raise DataError(
-            f"sample {at} has the label {largest}, expected 0 to {len(names) - 1}: there are {len(names)} classes"
+            f"sample {index} has the label {largest}, expected 0 to {len(names) - 1}: there are {len(names)} classes"
         )
     return names
 
@@ -80,7 +80,7 @@ def _samples(
 ) -> tuple[AnySamples, tuple[int, ...]]:
     """Samples, and the shape of one."""
     if isinstance(samples, torch.utils.data.DataLoader):
-        samples = _Pairs(pair for batch in samples for pair in zip(*_pair(batch, "batch", 0), strict=True))
+        samples = [pair for batch in samples for pair in zip(*_pair(batch, "batch", 0), strict=True)]
     is_array = isinstance(samples, (np.ndarray, Tensor)) or (labels is not None and isinstance(samples, (list, tuple)))
     if is_array and labels is None:
         raise DataError(f"there are samples without labels, expected a label for each {where}; give Dataset.of(x, y)")
@@ -90,16 +90,9 @@ def _samples(
         raise DataError(f"the samples are {shown(samples)}, expected arrays, or a torch Dataset that is not empty")
     first, _ = _pair(samples[0], where, 0)
     if isinstance(first, np.ndarray) and first.dtype.names:
-        return _recordings(samples, sensor)
+        return _of_recordings(samples, sensor)
     pairs = [_pair(samples[k], where, k) for k in range(len(samples))]
-    return _of_values([one for one, _ in pairs], [y for _, y in pairs], over_time=over_time, where=where)
-
-
-class _Pairs(list[object]):
-    """Samples and labels of a loader's batches, one by one."""
-
-    def __init__(self, pairs: Iterable[object]) -> None:
-        super().__init__(pairs)
+    return _of_values([x for x, _ in pairs], [y for _, y in pairs], over_time=over_time, where=where)
 
 
 def _pair(item: object, where: str, number: int) -> tuple[Any, Any]:
@@ -108,20 +101,15 @@ def _pair(item: object, where: str, number: int) -> tuple[Any, Any]:
     return item[0], item[1]
 
 
-def _array(values: Any, where: str) -> Array:
-    if isinstance(values, (np.ndarray, Tensor)):
-        found = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
-        if found.dtype != object:
-            return found
-    return _stacked(list(values), where)
+def _numpy(values: object) -> Array:
+    return np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
 
 
-def _each(samples: Iterable[object]) -> list[Array]:
-    return [np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x) for x in samples]
-
-
-def _stacked(samples: list[object], where: str) -> Array:
-    arrays = _each(samples)
+def _stacked(values: Any, where: str) -> Array:
+    """Samples as one array; DataError for the first of another shape."""
+    if isinstance(values, (np.ndarray, Tensor)) and (array := _numpy(values)).dtype != object:
+        return array
+    arrays = [_numpy(x) for x in values]
     for number, one in enumerate(arrays):
         if one.shape != arrays[0].shape:
             raise DataError(
@@ -131,30 +119,27 @@ def _stacked(samples: list[object], where: str) -> Array:
 
 
 def _labels(labels: object, count: int, where: str) -> Tensor:
-    found = np.asarray(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
-    if found.shape != (count,):
-        raise DataError(f"labels have shape {found.shape}, expected ({count},): one for each {where}")
-    whole = found.astype(np.int64) if found.dtype.kind in "iubf" else None
-    if whole is None or (whole != found).any() or whole.min() < 0:
-        odd = 0 if whole is None else int(((whole != found) | (whole < 0)).argmax())
-        raise DataError(f"{where} {odd} has the label {shown(found[odd].item())}, expected a whole number from 0")
+    values = _numpy(labels)
+    if values.shape != (count,):
+        raise DataError(f"labels have shape {values.shape}, expected ({count},): one for each {where}")
+    whole = values.astype(np.int64) if values.dtype.kind in "iubf" else None
+    if whole is None or (whole != values).any() or whole.min() < 0:
+        odd = 0 if whole is None else int(((whole != values) | (whole < 0)).argmax())
+        raise DataError(f"{where} {odd} has the label {shown(values[odd].item())}, expected a whole number from 0")
     return torch.from_numpy(whole)
 
 
 def _of_values(
     samples: Any, labels: object, *, over_time: bool, where: str
 ) -> tuple[Samples | SeriesSamples, tuple[int, ...]]:
-    """Time series where each sample is (T, features), all others as vectors; and the shape of one."""
+    """Samples (T, features) over time as series, all others as vectors; and the shape of one."""
     if over_time:
-        arrays = _each(samples)
+        arrays = [_numpy(x) for x in samples]
         if arrays and arrays[0].ndim == 2:
             series = SeriesSamples.of(checked_series(arrays, where), _labels(labels, len(arrays), where))
             return series, (series.longest, series.features)
-    x = _array(samples, where)
-    return _of_arrays(x, _labels(labels, len(x), where), over_time=over_time, where=where)
-
-
-def _of_arrays(x: Array, y: Tensor, *, over_time: bool, where: str) -> tuple[Samples, tuple[int, ...]]:
+    x = _stacked(samples, where)
+    y = _labels(labels, len(x), where)
     if x.ndim < 2 or not x.size:
         raise DataError(f"samples have shape {x.shape}, expected (samples, …) with at least one value each")
     if over_time and x.ndim < 3:
@@ -173,7 +158,7 @@ def _of_arrays(x: Array, y: Tensor, *, over_time: bool, where: str) -> tuple[Sam
 
 
 def _scaled(train: Samples, test: Samples) -> tuple[Samples, Samples]:
-    """Values from 0 to 1: as they are, or each by the range that it has in the training samples."""
+    """Values from 0 to 1: unchanged, or each scaled by its range in the training samples."""
     low, high = train.inputs.amin(0), train.inputs.amax(0)
     if train.inputs.dtype == torch.uint8 or (low.min() >= 0 and high.max() <= 1):
         return train, test
@@ -182,14 +167,14 @@ def _scaled(train: Samples, test: Samples) -> tuple[Samples, Samples]:
 
 
 class _Recordings:
-    """Recordings of a data set such as tonic's, each read when it is needed; all are once looked through.
+    """Recordings of a data set such as tonic's. The constructor reads all of them once.
 
     Args:
         dataset: of pairs of events, a structured array of t in µs, x, p and for cameras y, and a label.
-        sensor: shape of the sensor; None to take what the data set says, or what the events need.
+        sensor: shape of the sensor; None for that of the data set, or of the events.
 
     Attributes:
-        window: milliseconds of the longest recording.
+        window: length of the longest recording, ms.
     """
 
     def __init__(self, dataset: Any, sensor: Sequence[int] | None) -> None:
@@ -233,11 +218,11 @@ def _largest(events: Array, record: int) -> NDArray[np.int64]:
     return np.array([int(events[n].max()) if n in names and len(events) else 0 for n in fields], np.int64)
 
 
-def _recordings(dataset: object, sensor: Sequence[int] | None) -> tuple[EventSamples, tuple[int, ...]]:
+def _of_recordings(dataset: object, sensor: Sequence[int] | None) -> tuple[EventSamples, tuple[int, ...]]:
     if sensor is not None and len(sensor) not in (1, 3):
         raise SettingError(f"sensor is {tuple(sensor)}, expected (channels,) or (polarities, height, width)")
     reader = _Recordings(dataset, sensor)
     return EventSamples.of(reader), reader.shape
 
 
-__all__ = ["TEST_SEED", "TEST_SHARE", "Parts", "parts"]
+__all__ = ["TEST_SEED", "TEST_SHARE", "DatasetFields", "dataset_fields"]

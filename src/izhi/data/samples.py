@@ -1,4 +1,4 @@
-"""Samples as training takes them: vectors, time series or recordings, and their splits and batches."""
+"""Samples for training: vectors, time series or recordings; their splits and batches."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Samples:
         return len(self.labels)
 
     def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Inputs as float32 from 0 to 1, and labels, of those samples."""
+        """Inputs as float32 from 0 to 1, and labels, of an index."""
         inputs = self.inputs[index]
         if inputs.dtype == torch.uint8:
             inputs = inputs.float() / 255
@@ -43,30 +43,28 @@ class Samples:
         return int(self.inputs.shape[1])
 
 
-#: What training takes: vectors or time series in memory, or recordings of events that are read when they are needed.
+#: Samples for training: vectors or time series in memory, or recordings of events read for each batch.
 AnySamples = Samples | SeriesSamples | EventSamples
-#: Some of them at once: values (B, N) from 0 to 1, time series, or recordings.
+#: A batch of them: values (B, N) from 0 to 1, time series, or recordings.
 AnyBatch = Tensor | SeriesBatch | EventBatch
 
 
 def split(samples: AnySamples, validation: float, seed: int) -> tuple[AnySamples, AnySamples]:
-    """Training and validation samples, fixed by the seed; every class gives the same share.
+    """Training and validation samples, with the same share of each class.
 
     Args:
         samples: (M, …).
         validation: share for validation, 0 to below 1.
-        seed: of the permutation.
+        seed: of the permutation, which decides the split.
     """
     if not 0 <= validation < 1:
         raise SettingError(f"validation is {validation!r}, expected a share from 0 to below 1")
     random = np.random.default_rng(derive_seed(seed, Purpose.SPLIT))
     labels = samples.labels.numpy()
-    held: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
+    mask = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))
-        held.append(members[: round(validation * len(members))])
-    mask = np.zeros(len(labels), bool)
-    mask[np.concatenate(held)] = True
+        mask[members[: round(validation * len(members))]] = True
     if validation > 0 and not mask.any():
         raise DataError(f"validation is {validation!r}, too small to hold one sample of {len(labels)}")
     keep, out = torch.from_numpy(~mask), torch.from_numpy(mask)
@@ -74,17 +72,17 @@ def split(samples: AnySamples, validation: float, seed: int) -> tuple[AnySamples
 
 
 def stream(samples: AnySamples, indices: Iterable[Tensor]) -> Iterator[tuple[AnyBatch, Tensor]]:
-    """The batch of each index; of recordings, the next is read while this one is in use."""
+    """The batch of each index; a thread reads the next batch of recordings in advance."""
     if not isinstance(samples, EventSamples):
         for index in indices:
             yield samples.batch(index)
         return
     with ThreadPoolExecutor(1) as pool:
-        waiting = None
+        pending = None
         for index in indices:
-            coming = pool.submit(samples.batch, index)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = coming
-        if waiting is not None:
-            yield waiting.result()
+            submitted = pool.submit(samples.batch, index)
+            if pending is not None:
+                yield pending.result()
+            pending = submitted
+        if pending is not None:
+            yield pending.result()

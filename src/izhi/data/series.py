@@ -1,4 +1,4 @@
-"""Time series: values over time (T, features), whose samples may differ in length; and the range that scales them."""
+"""Time series: values (T, features) of samples of any length, and their scaling."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from izhi.errors import DataError
 
 
 class SeriesBatch:
-    """Series one behind another.
+    """Concatenated series.
 
     Args:
         values: (M, F) float32, 0 to 1.
         offsets: (B + 1,) int64; series b has the rows from offsets[b] to offsets[b + 1].
     """
 
-    # No dataclass, as of EventBatch: Fabric would look for tensors to convert within one.
+    # No dataclass, as EventBatch: Fabric converts tensors within one.
     def __init__(self, values: Tensor, offsets: Tensor) -> None:
         self.values, self.offsets = values, offsets
 
@@ -34,20 +34,20 @@ class SeriesBatch:
         return self.offsets.diff()
 
     def dense(self) -> Tensor:
-        """(B, longest, F), with zeros behind the end of each."""
+        """(B, longest, F), padded with zeros."""
         lengths = self.lengths
-        found = self.values.new_zeros(len(self), int(lengths.max()), self.values.shape[1])
-        found[torch.arange(found.shape[1]) < lengths[:, None]] = self.values
-        return found
+        padded = self.values.new_zeros(len(self), int(lengths.max()), self.values.shape[1])
+        padded[torch.arange(padded.shape[1]) < lengths[:, None]] = self.values
+        return padded
 
     def to(self, device: torch.device) -> SeriesBatch:
-        """Itself: series are brought to a number of steps by the CPU, whatever device the network is on."""
+        """Itself: the CPU resamples series, whatever the device of the network."""
         return self
 
 
 @dataclass(frozen=True)
 class SeriesSamples:
-    """Some of the series in values (M, F), from 0 to 1: where each begins, its length, its label, (S,) each, int64."""
+    """A selection of the series in values (M, F): first row, length and label of each, (S,), int64."""
 
     values: Tensor
     begins: Tensor
@@ -74,7 +74,7 @@ class SeriesSamples:
         return int(self.lengths.max())
 
     def batch(self, index: Tensor | slice) -> tuple[SeriesBatch, Tensor]:
-        """Those series, and their labels."""
+        """The series of an index, and their labels."""
         begins, lengths = self.begins[index], self.lengths[index]
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         rows = torch.arange(int(offsets[-1])) + (begins - offsets[:-1]).repeat_interleave(lengths)
@@ -85,7 +85,7 @@ class SeriesSamples:
         return SeriesSamples(self.values, self.begins[mask], self.lengths[mask], self.labels[mask])
 
     def scaled(self, scale: Scale) -> SeriesSamples:
-        """The same, from 0 to 1."""
+        """The same series, from 0 to 1."""
         return SeriesSamples(scale(self.values), self.begins, self.lengths, self.labels)
 
 
@@ -93,7 +93,7 @@ class SeriesSamples:
 class Scale:
     """The range of each channel in the training samples, (F,) each: low becomes 0 and high 1.
 
-    What is outside, as in test samples, is cut off there. A channel that never changes becomes 0.
+    Values outside the range, as in test samples, are clamped. A constant channel becomes 0.
     """
 
     low: tuple[float, ...]
@@ -101,7 +101,7 @@ class Scale:
 
     @classmethod
     def of(cls, train: SeriesSamples) -> Scale:
-        """The range of training samples that are not scaled yet."""
+        """The range of unscaled training samples."""
         values = train.batch(slice(None))[0].values
         return cls(tuple(values.amin(0).tolist()), tuple(values.amax(0).tolist()))
 
@@ -112,13 +112,13 @@ class Scale:
         return ((values - low) / span).clamp(0, 1).float()
 
     def table(self) -> dict[str, list[float]]:
-        """As checkpoints and artifacts keep it."""
+        """The range, in the form of checkpoints and artifacts."""
         return {"low": list(self.low), "high": list(self.high)}
 
 
 def checked(series: Sequence[NDArray[np.generic]], where: str) -> list[NDArray[np.float64]]:
-    """Series (T, F) as numbers; DataError for the first that is none, is empty, or has other channels."""
-    found = []
+    """Series (T, F) as float64; DataError for the first of another dtype, without steps, or with other channels."""
+    arrays = []
     for number, one in enumerate(series):
         if one.ndim != 2 or not one.size or one.shape[1] != series[0].shape[-1]:
             wide = series[0].shape[-1] if series[0].ndim == 2 and series[0].size else "features"
@@ -129,5 +129,5 @@ def checked(series: Sequence[NDArray[np.generic]], where: str) -> list[NDArray[n
             is_sound = np.isfinite(one.astype(np.float32)).all()
         if not is_sound:
             raise DataError(f"{where} {number} holds numbers that are not finite; leave it out, or fill them in")
-        found.append(one.astype(np.float64))
-    return found
+        arrays.append(one.astype(np.float64))
+    return arrays

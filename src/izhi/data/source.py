@@ -1,4 +1,4 @@
-"""What a data set by name is: where it comes from, whether it is there and sound, and how it is read."""
+"""The source of a data set: its download, its check and its loading."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from izhi.data.download import Progress
 from izhi.data.events import EventSamples
 from izhi.errors import DataError
 
-#: A part of a data set, a file or a folder, with what is wrong with it; None where nothing is.
+#: A file or folder of a data set, with its problem; None if it is sound.
 Part = tuple[Path, str | None]
 
 
 class Source(Protocol):
-    """A data set by name. To add one, write its source in a file of its own and name it in ``izhi.data``.
+    """A data set by name. A new one is a file with its source, which ``izhi.data.loading`` names.
 
     Attributes:
-        name: as on the command line; the folder that it has below the data root.
-        about: what it is, in a line.
-        window: milliseconds of a recording that are used unless a setting says otherwise; None for a
-            data set of vectors. A source of time series also has ``over_time``, which is True.
+        name: as on the command line, and of its folder below the data root.
+        about: a line of description.
+        window: default length of a recording, ms; None for a data set of vectors. A source of time series also has
+            the attribute ``over_time``, which is True.
     """
 
     @property
@@ -34,41 +34,49 @@ class Source(Protocol):
     def window(self) -> float | None: ...
 
     def is_there(self, folder: Path) -> bool:
-        """Whether nothing need be fetched."""
+        """Whether ``fetch`` has nothing to download."""
         ...
 
     def fetch(self, folder: Path, report: Progress) -> None:
-        """Download what the folder lacks; DataError, with what to do, where that fails."""
+        """Download what the folder lacks; DataError with a fix if that fails."""
         ...
 
     def load(self, folder: Path) -> Dataset:
-        """The data set in the folder, where it is; DataError if it is damaged."""
+        """The data set in the folder; DataError if it is damaged."""
         ...
 
     def check(self, folder: Path) -> list[Part]:
-        """Every part with what is wrong with it; none where there are no files."""
+        """Every file or folder with its problem; an empty list for a source without files."""
         ...
 
 
-def problem_of(source: Source, folder: Path) -> str | None:
-    """What is wrong with a data set, all of which is read; None if nothing is."""
-    if not source.is_there(folder):
-        return "not there"
-    try:
-        source.load(folder)
-    except DataError as error:
-        return str(error)
-    return None
+class CheckedSource:
+    """Base of sources without a download, whose ``check`` loads the data set and reads every recording."""
 
+    def is_there(self, folder: Path) -> bool:
+        """Whether the files exist."""
+        raise NotImplementedError
 
-def check_recordings(source: Source, folder: Path) -> list[Part]:
-    """The parts of a data set of recordings, every one of which is read."""
-    if not source.is_there(folder):
-        return [(folder, "not there")]
-    try:
-        dataset = source.load(folder)
-    except DataError as error:
-        return [(folder, str(error))]
-    parts = (dataset.train, dataset.test)
-    readers = {id(part.reader): part for part in parts if isinstance(part, EventSamples)}
-    return [(folder, part.first_problem()) for part in readers.values()]
+    def fetch(self, folder: Path, report: Progress) -> None:
+        """Download nothing."""
+
+    def load(self, folder: Path) -> Dataset:
+        """The data set."""
+        raise NotImplementedError
+
+    def path(self, folder: Path) -> Path:
+        """The path that ``check`` names."""
+        return folder
+
+    def check(self, folder: Path) -> list[Part]:
+        """The path with the first problem of each file."""
+        path = self.path(folder)
+        if not self.is_there(folder):
+            return [(path, "not there")]
+        try:
+            dataset = self.load(folder)
+        except DataError as error:
+            return [(path, str(error))]
+        samples = (dataset.train, dataset.test)
+        readers = {id(x.reader): x for x in samples if isinstance(x, EventSamples)}
+        return [(path, x.first_problem()) for x in readers.values()] or [(path, None)]

@@ -1,9 +1,9 @@
 """ST-MNIST (See et al. 2020): digits written on a tactile skin of 10 × 10 taxels.
 
-Upstream gives the archive on request only; it goes, unchanged, into the data root's folder ``stmnist``.
-It holds a MATLAB file per recording, ``…/<label>/<name>.mat``, in which ``spiketrain`` is 101 × events:
-rows 0 to 99 are the taxels with −1, 0 or +1, several of which may be set in one column, and row 100 is
-the time in seconds. Names with LUT in them are no recordings.
+The authors give the archive on request only. It belongs, unchanged, into the folder ``stmnist`` of the data root.
+The archive holds a MATLAB file per recording, ``…/<label>/<name>.mat``, in which ``spiketrain`` is 101 × events: rows 0
+to 99 are the taxels with −1, 0 or +1, several of which may be set in one column, and row 100 is the time in seconds.
+Files with LUT in their names are no recordings. A fifth of each digit, drawn by a fixed seed, is the test set.
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from izhi.data import damage, matlab
+from izhi.data import matlab
 from izhi.data.catalogue import DATASETS, WINDOWS
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
+from izhi.data.embedded import stratified_split
 from izhi.data.events import Events, EventSamples, checked, microseconds
-from izhi.data.source import Part, check_recordings
-from izhi.errors import DataError, shown
+from izhi.data.source import CheckedSource
+from izhi.errors import DataError, as_data_error, shown
 
 SHAPE = (2, 10, 10)
 _TAXELS = 100
-#: A recording unpacks to no more than this.
+#: Largest size of an unpacked recording, bytes.
 _LARGEST = 64 << 20
-#: A fifth of each class is set apart for testing, by this seed: upstream has no split.
-TEST_SHARE, TEST_SEED = 0.2, 0
 
 
 def find(folder: Path) -> Path | None:
@@ -37,15 +36,15 @@ def find(folder: Path) -> Path | None:
     return next(iter(sorted(folder.glob("*.zip"))), None)
 
 
-class Archive:
+class STMNISTArchive:
     """The recordings in the archive, in the order of their names."""
 
     shape: tuple[int, ...] = SHAPE
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with damage.caught(f"{path} is truncated or no archive"):
-            # Kept open: to read its directory again for each recording would take most of the time.
+        with as_data_error(f"{path} is truncated or no archive"):
+            # Stays open: reading its directory for each recording would take most of the time.
             self._archive = zipfile.ZipFile(path)
         self.names = sorted(member.filename for member in self._archive.infolist() if _is_recording(member.filename))
         if not self.names:
@@ -53,17 +52,17 @@ class Archive:
         self.labels: NDArray[np.int64] = np.array([int(Path(name).parent.name) for name in self.names])
 
     def read(self, record: int) -> Events:
-        """One recording; DataError, naming archive and member, if it is broken."""
+        """One recording; DataError, naming archive and member, if it is damaged."""
         name = self.names[record]
         where = f"{self.path}, {name}"
-        with damage.caught(f"{where} cannot be read"):
+        with as_data_error(f"{where} cannot be read"):
             member = self._archive.getinfo(name)
             if member.file_size > _LARGEST:
                 raise DataError(f"{where} unpacks to {member.file_size:,} bytes, expected at most {_LARGEST:,}")
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ValueError("it is neither stored nor deflated")
             with self._archive.open(member) as file:
-                # Told how much, zipfile inflates no more than that, whatever follows.
+                # A size limits what zipfile inflates, whatever follows.
                 raw = file.read(member.file_size)
         return parse(raw, where)
 
@@ -77,9 +76,9 @@ def parse(raw: bytes, where: str) -> Events:
     """The events in the bytes of a MATLAB file.
 
     Raises:
-        DataError: if it is no such file, or an event's time or value cannot be.
+        DataError: if it is another file, or an event has an impossible time or value.
     """
-    with damage.caught(f"{where} is truncated or holds no spiketrain"):
+    with as_data_error(f"{where} is truncated or holds no spiketrain"):
         train = matlab.matrix(raw, "spiketrain", _LARGEST)
     if train.ndim != 2 or len(train) != _TAXELS + 1:
         raise DataError(
@@ -95,19 +94,19 @@ def parse(raw: bytes, where: str) -> Events:
 
 
 @dataclass(frozen=True)
-class Skin:
-    """The recordings in the archive that is put into the folder, split by a fixed seed."""
+class STMNISTSource(CheckedSource):
+    """The recordings of the archive in the folder; see ``izhi.data.source.Source``."""
 
     name = "stmnist"
     about = DATASETS["stmnist"]
     window = WINDOWS["stmnist"]
 
     def is_there(self, folder: Path) -> bool:
-        """Whether there is an archive."""
+        """Whether the folder holds an archive."""
         return find(folder) is not None
 
     def fetch(self, folder: Path, report: Progress) -> None:
-        """Say how to get it, if it is not there."""
+        """Raise DataError with instructions unless the archive exists."""
         self._archive(folder)
 
     def _archive(self, folder: Path) -> Path:
@@ -121,30 +120,19 @@ class Skin:
 
     def load(self, folder: Path) -> Dataset:
         """The data set in the folder's archive."""
-        from sklearn.model_selection import train_test_split
-
         path = self._archive(folder)
-        samples = EventSamples.of(Archive(path))
+        samples = EventSamples.of(STMNISTArchive(path))
         try:
-            _, held = train_test_split(
-                np.arange(len(samples)),
-                test_size=TEST_SHARE,
-                random_state=TEST_SEED,
-                stratify=samples.labels.numpy(),
-            )
-        except ValueError:  # too few of a digit, or in all, to divide them
+            _, held_out = stratified_split(samples.labels.numpy())
+        except ValueError:  # too few samples, of a digit or in total
             counts = ", ".join(str(x) for x in samples.labels.bincount(minlength=10).tolist())
             raise DataError(
                 f"{path} holds {counts} recordings of the digits 0 to 9, too few to set a fifth of each apart:"
                 " use the complete archive"
             ) from None
         test = torch.zeros(len(samples), dtype=torch.bool)
-        test[torch.from_numpy(held)] = True
+        test[torch.from_numpy(held_out)] = True
         return Dataset(self.name, samples.subset(~test), samples.subset(test), tuple("0123456789"), SHAPE)
 
-    def check(self, folder: Path) -> list[Part]:
-        """The archive with the first of its recordings that is broken."""
-        return check_recordings(self, folder)
 
-
-STMNIST = Skin()
+STMNIST = STMNISTSource()

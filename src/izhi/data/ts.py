@@ -1,12 +1,13 @@
-"""Time series in files .ts, the text format of the UCR and UEA archives that sktime and aeon read too.
+"""Time series in files .ts, the text format of the UCR and UEA archives, which sktime and aeon read too.
 
 Lines that begin with # or % are comments. ``@name value`` lines follow, up to ``@data``; then each line is a sample:
-the values of each channel separated by commas, channels and at last the class separated by colons. What it may hold
-beyond classes and plain values is refused: time stamps, missing values, and numbers to predict.
+the values of each channel separated by commas, then channels and the class separated by colons. Izhi refuses files
+with time stamps, missing values or numbers to predict.
 """
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,41 +21,41 @@ from izhi import files
 from izhi.data.dataset import Dataset
 from izhi.errors import DataError, shown
 
-#: The ends of the names of two files that belong together.
+#: Suffixes of the training and the test file of a data set.
 TRAIN, TEST = "_TRAIN.ts", "_TEST.ts"
-#: Bytes of a line at most, and values of a file, which take eight bytes each.
+#: Largest line, bytes, and largest number of values of a file, eight bytes each.
 _LONGEST_LINE, _MOST_VALUES = 1 << 26, 1 << 28
 _MOST_CLASSES = 10_000
 
 
 @dataclass(frozen=True)
 class _Header:
-    """What is said before ``@data``: names of the classes, and channels, None where it is not said."""
+    """The lines before ``@data``: names of the classes, and number of channels, None if missing."""
 
     classes: tuple[str, ...]
     channels: int | None
 
 
 def load(name: str, train: Path, test: Path | None) -> Dataset:
-    """The data set of one file, or of one to train on and one to test on; DataError if a file is not sound."""
+    """The data set of a training file, and a test file if there is one; DataError if a file is damaged."""
     series, labels, classes = read(train)
-    held = None
+    held_out = None
     if test is not None:
-        held_series, held_labels, others = read(test)
+        test_series, test_labels, others = read(test)
         if set(others) != set(classes):
             raise DataError(f"{test} has the classes {shown(others)}, expected {shown(classes)}, those of {train.name}")
-        held = held_series, [classes.index(others[label]) for label in held_labels]
+        held_out = test_series, [classes.index(others[label]) for label in test_labels]
     try:
-        return Dataset.of(series, labels, test=held, classes=classes, over_time=True, name=name)
+        return Dataset.of(series, labels, test=held_out, classes=classes, over_time=True, name=name)
     except DataError as error:
         raise DataError(f"{train}: {error}") from None
 
 
 def read(path: Path) -> tuple[list[NDArray[np.float64]], list[int], tuple[str, ...]]:
-    """Samples (T, channels), their classes by number, and the names of the classes.
+    """Samples (T, channels), their labels, and the names of the classes.
 
     Raises:
-        DataError: naming file and line, if it is another format, damaged, or too large.
+        DataError: naming file and line, if the file has another format, is damaged, or too large.
     """
     samples: list[NDArray[np.float64]] = []
     labels: list[int] = []
@@ -64,16 +65,16 @@ def read(path: Path) -> tuple[list[NDArray[np.float64]], list[int], tuple[str, .
         numbers = {name: number for number, name in enumerate(header.classes)}
         room, channels = _MOST_VALUES, header.channels
         for where, line in lines:
-            *parts, label = line.split(":")
+            *columns, label = line.split(":")
             if label.strip() not in numbers:
                 raise DataError(f"{where} has the class {shown(label.strip())}, expected {_listed(header.classes)}")
-            channels = channels or len(parts)
-            if len(parts) != channels or not parts:
-                raise DataError(f"{where} has {len(parts)} channels, expected {channels or 'one or more'}")
-            room -= line.count(",") + len(parts)
+            channels = channels or len(columns)
+            if len(columns) != channels or not columns:
+                raise DataError(f"{where} has {len(columns)} channels, expected {channels or 'one or more'}")
+            room -= line.count(",") + len(columns)
             if room < 0:
                 raise DataError(f"{path} holds more than {_MOST_VALUES:,} values; use fewer samples")
-            values = [_numbers(part, where) for part in parts]
+            values = [_numbers(column, where) for column in columns]
             if len({len(one) for one in values}) > 1:
                 raise DataError(f"{where} has channels of {min(map(len, values))} to {max(map(len, values))} steps,"
                                 " expected as many in each")  # fmt: skip
@@ -85,7 +86,7 @@ def read(path: Path) -> tuple[list[NDArray[np.float64]], list[int], tuple[str, .
 
 
 def _lines(file: BinaryIO, path: Path) -> Iterator[tuple[str, str]]:
-    """Where each line is, for messages, and what it says; without comments and empty ones."""
+    """Position, for messages, and text of each line but comments and empty ones."""
     number = 0
     while data := file.readline(_LONGEST_LINE + 1):
         number += 1
@@ -124,36 +125,34 @@ def _header(lines: Iterator[tuple[str, str]], path: Path) -> _Header:
 
 
 def _numbers(text: str, where: str) -> NDArray[np.float64]:
-    """Values separated by commas; DataError for anything else, and for what is missing."""
+    """Values separated by commas; DataError for anything else, and for missing values."""
     if "?" in text or "nan" in text.lower():
         raise DataError(f"{where} lacks values (?), expected all; fill them in, or leave the sample out")
-    found = None
+    values = None
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # by which numpy says that it could not read to the end
-        try:
-            found = np.fromstring(text, sep=",")
-        except (DeprecationWarning, ValueError):
-            found = None
-    if found is None or len(found) != text.count(",") + 1 or not np.isfinite(found).all():
+        warnings.simplefilter("error")  # numpy warns about text that it cannot read
+        with contextlib.suppress(DeprecationWarning, ValueError):
+            values = np.fromstring(text, sep=",")
+    if values is None or len(values) != text.count(",") + 1 or not np.isfinite(values).all():
         raise DataError(f"{where} holds {shown(text)}, expected finite numbers with commas between them")
-    return found
+    return values
 
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names[:8]) + (f", or {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def pair(path: Path) -> tuple[Path, Path | None]:
-    """The file to train on and, where it is there, the one to test on, of a file .ts or a folder with one *_TRAIN.ts.
+def file_pair(path: Path) -> tuple[Path, Path | None]:
+    """The training file, and the test file if it exists, of a file .ts or a folder with one *_TRAIN.ts.
 
     Raises:
-        DataError: unless the folder has just one.
+        DataError: unless the folder has exactly one.
     """
     if path.is_dir():
-        found = sorted(path.glob(f"*{TRAIN}"))
-        if len(found) != 1:
-            raise DataError(f"{path} holds {len(found)} files *{TRAIN}, expected one; name it")
-        path = found[0]
+        matches = sorted(path.glob(f"*{TRAIN}"))
+        if len(matches) != 1:
+            raise DataError(f"{path} holds {len(matches)} files *{TRAIN}, expected one; name it")
+        path = matches[0]
     if not path.name.endswith(TRAIN):
         return path, None
     test = path.with_name(path.name.removesuffix(TRAIN) + TEST)

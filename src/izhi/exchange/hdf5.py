@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.data.hdf5 import ended, limit_memory, limit_time
+from izhi.data.hdf5 import limit_memory, limit_time, signal_problem
 from izhi.errors import ExchangeError
 from izhi.files import problem
 
@@ -53,7 +53,7 @@ def read(path: Path) -> Tree:
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
-        why = ended(-done.returncode) if done.returncode < 0 else (lines or ["it is damaged"])[-1]
+        why = signal_problem(-done.returncode) if done.returncode < 0 else (lines or ["it is damaged"])[-1]
         raise ExchangeError(f"{path} cannot be read as NIR ({why}); use an intact file, such as nir.write makes")
     return tree(done.stdout)
 

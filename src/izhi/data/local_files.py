@@ -1,8 +1,8 @@
-"""Data sets in files of one's own, named by their path: a NumPy archive, time series in files .ts, or a folder for each
-class."""
+"""Data sets in local files, by their path: a NumPy archive, time series in files .ts, or a folder for each class."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,22 +11,21 @@ import numpy as np
 from izhi import files
 from izhi.data import ts
 from izhi.data.dataset import Dataset
-from izhi.data.download import Progress
 from izhi.data.own import Array
-from izhi.data.source import Part, problem_of
+from izhi.data.source import CheckedSource
 from izhi.errors import DataError, shown
 from izhi.files import problem
 
-#: How often larger than its file an archive may be.
+#: Largest ratio of unpacked arrays to the size of their archive.
 _MOST_PACKED = 250
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
-#: The most bytes that the samples of a folder may take.
+#: Largest size of the samples of a folder, bytes.
 _MOST_BYTES = 8 << 30
 
 
 @dataclass(frozen=True)
-class _Place:
-    """What a path of one's own names; see ``izhi.data.source.Source``.
+class LocalSource(CheckedSource):
+    """A data set at a path; see ``izhi.data.source.Source``.
 
     Attributes:
         name: the path.
@@ -36,34 +35,27 @@ class _Place:
     about = "files of your own"
     window = None
 
-    def fetch(self, folder: Path, report: Progress) -> None:
-        """Nothing to do."""
-
-    def check(self, folder: Path) -> list[Part]:
-        """The path, all of which is read."""
-        return [(Path(self.name), problem_of(self, folder))]
+    def path(self, folder: Path) -> Path:
+        """The data set's own path."""
+        return Path(self.name)
 
     def is_there(self, folder: Path) -> bool:
-        """Whether the path is there."""
+        """Whether the path exists."""
         return Path(self.name).exists()
-
-    def load(self, folder: Path) -> Dataset:
-        """The data set."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Arrays(_Place):
-    """A file .npz with the arrays x and y, or x_train, y_train, x_test and y_test, and if wished classes.
+class Arrays(LocalSource):
+    """A file .npz with the arrays x and y, or x_train, y_train, x_test and y_test, and optionally classes.
 
-    With ``over_time`` x is (samples, T, features), time series. With ``lengths``, or lengths_train and lengths_test, of
-    each only so many steps count.
+    With ``over_time`` x is (samples, T, features), time series. ``lengths``, or lengths_train and lengths_test, give
+    the valid steps of each sample.
     """
 
     about = "arrays of your own"
 
     def load(self, folder: Path) -> Dataset:
-        """The data set; nothing in the file is executed."""
+        """The data set; no code in the file runs."""
         arrays = files.arrays(Path(self.name), _MOST_PACKED, "arrays", "np.savez")
         if "x_train" in arrays:
             x, y = self._series(arrays, "x_train", "lengths_train"), arrays.get("y_train")
@@ -81,7 +73,7 @@ class Arrays(_Place):
         return _named(self.name, x, y, test, classes, over_time=over_time)
 
     def _series(self, arrays: dict[str, Array], name: str, lengths: str) -> Array | list[Array] | None:
-        """An array, of which each sample is cut off at its length, if the file gives lengths."""
+        """An array, each sample truncated to its length if the file has lengths."""
         x, ends = arrays.get(name), arrays.get(lengths)
         if x is None or ends is None:
             return x
@@ -100,67 +92,73 @@ class Arrays(_Place):
 
 
 @dataclass(frozen=True)
-class SeriesFiles(_Place):
+class SeriesFiles(LocalSource):
     """A file .ts, or a folder with one file *_TRAIN.ts; *_TEST.ts beside it has the test samples."""
 
     about = "time series of your own"
 
     def load(self, folder: Path) -> Dataset:
         """The data set."""
-        return ts.load(Path(self.name).name, *ts.pair(Path(self.name)))
+        return ts.load(Path(self.name).name, *ts.file_pair(Path(self.name)))
 
 
 @dataclass(frozen=True)
-class ClassFolder(_Place):
-    """A folder with a folder for each class, which holds images or arrays (.npy); if wished below train/ and test/."""
+class ClassFolder(LocalSource):
+    """A folder with a folder of images or arrays (.npy) for each class, optionally below train/ and test/."""
 
     about = "images or arrays of your own, a folder for each class"
 
     def load(self, folder: Path) -> Dataset:
         """The data set."""
         path = Path(self.name)
-        parts = [path / "train", path / "test"] if (path / "train").is_dir() else [path]
-        classes = sorted(x.name for x in parts[0].iterdir() if x.is_dir())
+        splits = [path / "train", path / "test"] if (path / "train").is_dir() else [path]
+        classes = sorted(x.name for x in splits[0].iterdir() if x.is_dir())
         if not classes:
-            raise DataError(f"{parts[0]} holds no folders, expected one for each class")
-        room = _MOST_BYTES
-        found = []
-        for part in parts:
-            samples, labels = [], []
-            for label, name in enumerate(classes):
-                for file in sorted((part / name).iterdir()) if (part / name).is_dir() else []:
-                    if file.suffix.lower() in (*_IMAGES, ".npy"):
-                        samples.append(_sample(file))
-                        labels.append(label)
-                        room -= samples[-1].nbytes
-                        if room < 0:
-                            raise DataError(f"{path} holds more than {_MOST_BYTES:,} bytes of samples; use fewer")
-                        if samples[-1].shape != samples[0].shape:
-                            raise DataError(
-                                f"{file} has shape {samples[-1].shape}, expected {samples[0].shape} as the first has"
-                            )
+            raise DataError(f"{splits[0]} holds no folders, expected one for each class")
+        pairs, shape, size = [], None, 0
+        for split in splits:
+            samples: list[Array] = []
+            labels: list[int] = []
+            for label, file in _files(split, classes):
+                sample = _sample(file)
+                shape, size = shape if samples else sample.shape, size + sample.nbytes
+                if size > _MOST_BYTES:
+                    raise DataError(f"{path} holds more than {_MOST_BYTES:,} bytes of samples; use fewer")
+                if sample.shape != shape:
+                    raise DataError(f"{file} has shape {sample.shape}, expected {shape} as the first has")
+                samples.append(sample)
+                labels.append(label)
             if not samples:
-                raise DataError(f"{part} holds no samples, expected {', '.join(_IMAGES)} or .npy in folders of classes")
-            found.append((np.stack(samples), labels))
-        return _named(self.name, *found[0], found[1] if len(found) > 1 else None, classes)
+                raise DataError(
+                    f"{split} holds no samples, expected {', '.join(_IMAGES)} or .npy in folders of classes"
+                )
+            pairs.append((np.stack(samples), labels))
+        return _named(self.name, *pairs[0], pairs[1] if len(pairs) > 1 else None, classes)
+
+
+def _files(folder: Path, classes: list[str]) -> Iterator[tuple[int, Path]]:
+    """The files of each class, with its number."""
+    for label, name in enumerate(classes):
+        for file in sorted((folder / name).iterdir()) if (folder / name).is_dir() else []:
+            if file.suffix.lower() in (*_IMAGES, ".npy"):
+                yield label, file
 
 
 def _sample(file: Path) -> Array:
     """An image, (height, width) in grey or (3, height, width), or an array."""
     try:
-        found: Array
         if file.suffix.lower() == ".npy":
-            found = np.load(file, allow_pickle=False)
-            return found
+            array: Array = np.load(file, allow_pickle=False)
+            return array
         from PIL import Image
 
         with Image.open(file) as image:
             is_grey = image.mode in ("1", "L", "I", "F")
-            found = np.asarray(image.convert("L" if is_grey else "RGB"))
-        return found if is_grey else found.transpose(2, 0, 1)
+            pixels = np.asarray(image.convert("L" if is_grey else "RGB"))
+        return pixels if is_grey else pixels.transpose(2, 0, 1)
     except OSError as error:
         raise DataError(f"cannot read {file}: {problem(error)}") from None
-    except Exception as error:  # Pillow and numpy raise many kinds for files that are none
+    except Exception as error:  # Pillow and numpy raise many kinds for other files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{file} is no image or array ({shown(reason)}); leave it out") from None
 
@@ -175,8 +173,8 @@ def _named(
         raise DataError(f"{name}: {error}") from None
 
 
-def place(name: str) -> Arrays | SeriesFiles | ClassFolder:
-    """What a path names."""
+def source(name: str) -> LocalSource:
+    """The source of the data set at a path."""
     path = Path(name)
     if path.suffix == ".npz":
         return Arrays(name)
