@@ -12,6 +12,7 @@ from hypothesis import given, strategies as st
 
 from izhi import IzhiError, data
 from izhi.data import mnist
+from izhi.deprecation import RenamedWarning
 from izhi.errors import SettingError
 
 PARTS = {"train-images-idx3-ubyte": (12, 4, 3), "train-labels-idx1-ubyte": (12,),
@@ -258,3 +259,8 @@ def test_the_best_inputs_are_those_whose_classes_differ():
     assert torch.equal(d.train.inputs, data.load("iris").train.inputs[:, 2:])  # of petals
     with pytest.raises(SettingError, match="best_inputs is 5, but iris has 4 inputs"):
         data.load("iris", best_inputs=5)
+
+
+def test_old_names_warn():
+    with pytest.warns(RenamedWarning, match=r"izhi.data.found is now izhi.data.recorded_names"):
+        assert data.found() == data.recorded_names()

@@ -186,9 +186,10 @@ def samples(tmp_path_factory):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are copied")
 def test_thousands_of_damaged_files(samples, tmp_path):
     cases = list(mutations(samples, 2000))
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     reader_ = subprocess.Popen(
         [sys.executable, Path(__file__).with_name("light_reader.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])},
+        text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path},
     )  # fmt: skip
     readable = []
     for number, case in enumerate(cases):
