@@ -11,6 +11,7 @@ from izhi.cli.parser import Command
 from izhi.errors import SettingError
 from izhi.experiments import build, tuning
 from izhi.experiments.comparison import plan
+from izhi.experiments.description import describe
 from izhi.experiments.settings import FIELDS, experiment, read, typed
 from izhi.experiments.variants import Variant
 
@@ -163,4 +164,4 @@ def test_numbers_of_a_network_are_counted():
                     {"readout": "current"}, {"hidden": "7"}):  # fmt: skip
         e = experiment({"dataset": "iris", "hidden": "8,4", **changes})
         network = build.network(e, 4, 3)
-        assert build.numbers(e, 4, 3) == sum(p.numel() for p in network.parameters())
+        assert describe(e, 4, 3).numbers == sum(p.numel() for p in network.parameters())

@@ -9,6 +9,7 @@ from torch import nn
 from izhi.cli import main
 from izhi.errors import SettingError
 from izhi.experiments import build, sample_trace
+from izhi.experiments.description import describe
 from izhi.experiments.run_folder import load
 from izhi.experiments.settings import experiment, read
 from izhi.experiments.settings.layers import parsed
@@ -43,7 +44,7 @@ def test_the_short_form_and_the_tables_it_stands_for(tmp_path):
         "[[layers]]\nkind = 'average-pool'\nkernel = 3\nstride = 1\n[[layers]]\nsize = 128\nweight_bits = 4\n"
     )
     one, two = experiment({"layers": text}), experiment(read(path))
-    assert build.numbers(one, IMAGE, 10) == build.numbers(two, IMAGE, 10)
+    assert describe(one, IMAGE, 10).numbers == describe(two, IMAGE, 10).numbers
     assert [x.text for x in two.network.layers] == ["conv 16x5", "pool 2", "conv 32x3", "average 3", "128"]
     for e in (one, two):
         assert experiment(e.flat(plain=True)) == e
@@ -75,7 +76,7 @@ def test_modules_fit_each_other_and_are_counted():
     assert last.connection.is_plain
     assert found.neurons(784) == [6 * 24 * 24, 8 * 12 * 12, 20, 10]
     synapses = sum(1 for x in found.spiking if x.connection.synapse is not None)
-    assert build.numbers(e, IMAGE, 10) == sum(p.numel() for p in found.parameters()) - synapses
+    assert describe(e, IMAGE, 10).numbers == sum(p.numel() for p in found.parameters()) - synapses
 
 
 def test_a_layer_has_its_own_neurons_and_what_follows_from_them():

@@ -7,7 +7,6 @@ from izhi import LIF, Izhikevich, cli
 from izhi.errors import SettingError
 from izhi.experiments.build import network, optimizer
 from izhi.experiments.settings import experiment
-from izhi.neurons import Mixture
 from izhi.neurons.izhikevich import unit_of
 from izhi.spec import PRESETS
 
@@ -15,11 +14,11 @@ SHARES = {"RS": 0.5, "FS": 0.3, "CH": 0.2}
 
 
 def test_a_mixture_divides_a_layer_by_its_shares():
-    mixture = Mixture.of(SHARES, 512)
-    assert mixture.member_of.bincount().tolist() == [256, 154, 102]
-    assert Mixture.of(SHARES, 3).member_of.tolist() == [0, 1, 2]
-    assert mixture.values("threshold") == 30.0
-    c = mixture.values("c")
+    mixture = Izhikevich(SHARES, size=512)
+    assert mixture.mixture.counts(512) == [256, 154, 102]
+    assert mixture.mixture.counts(3) == [1, 1, 1]
+    assert mixture.coefficients().threshold == 30.0
+    c = mixture.coefficients().c
     assert c[0] == c[300] == -65
     assert c[-1] == -50
 

@@ -17,10 +17,10 @@ from izhi.errors import ExchangeError, LossWarning, SettingError
 from izhi.exchange.conventions import library
 from izhi.experiments import build, report, run as run_of, trained
 from izhi.experiments.export import test_vectors
-from izhi.experiments.rows import usual_name
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import Experiment, experiment
-from izhi.network import Network, blueprint
+from izhi.network import Network
+from izhi.network.builder import describe
 
 try:
     from izhi.exchange import files, golden as golden_spikes
@@ -90,21 +90,18 @@ def _import(a: argparse.Namespace) -> None:
 
 def _experiment(a: argparse.Namespace, network: Network) -> tuple[Experiment, Dataset]:
     """Settings that describe a network that was read, with the data that are given."""
-    given = settings(a)
-    readout = network.readout
-    found = "spikes" if readout is None else "current" if readout.synapse is None else "membrane"
-    name = usual_name(network.spiking[0]) if network.spiking else "lif"
-    values = {**given, "neuron": name, "readout": found}
-    e = experiment(values)
+    spec, readout = describe(network), network.readout
+    of_readout = "spikes" if readout is None else "current" if readout.synapse is None else "membrane"
+    name = spec.layers[0].neuron.nearest_preset if spec.layers else "lif"
+    e = experiment({**settings(a), "neuron": name, "readout": of_readout})
     dataset = build.dataset(e.data, report_line)
     encoder = build.encoder(e, dataset)
-    takes = blueprint.width(network)
-    if takes != encoder.features:
+    if spec.inputs != encoder.features:
         raise SettingError(
-            f"the network takes {takes} features, but encoded samples of {dataset.name} have {encoder.features};"
+            f"the network takes {spec.inputs} features, but encoded samples of {dataset.name} have {encoder.features};"
             " choose other data or another encoding"
         )
-    return e.replace(modules=blueprint.blueprint(network, encoder.features)), dataset
+    return e.replace(modules=spec.tables()), dataset
 
 
 def _check(a: argparse.Namespace) -> None:

@@ -11,9 +11,8 @@ from typing import Any
 from izhi.cli.common import write_json
 from izhi.errors import SettingError, shown, unknown
 from izhi.experiments import plots
-from izhi.experiments.settings.kinds import kind
 from izhi.neurons import LIF, simulation
-from izhi.spec import LEARNABLE, PATTERNS
+from izhi.spec import LEARNABLE, PATTERNS, neuron_spec
 
 #: Parameters of the quadratic map that ``izhi simulate --set`` changes; the current has its amplitude for a gain.
 _CHANGEABLE = (*(name for name in LEARNABLE if name != "gain"), "v0", "u0", "v_min", "v_max")
@@ -36,7 +35,7 @@ def simulate(a: argparse.Namespace) -> None:
 
 
 def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
-    p = kind(a.neuron).parameters
+    p = getattr(neuron_spec(a.neuron), "parameters", None)
     if p is None:
         changes = _changes(a.set, ("beta", "threshold"))
         amplitude = 0.1 if a.current is None else a.current

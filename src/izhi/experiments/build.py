@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
 import torch
@@ -13,8 +13,7 @@ from torch import Tensor
 from izhi import data, training
 from izhi.data import AnySamples, Dataset, SeriesSamples, hold_out_speaker, split
 from izhi.errors import SettingError, unknown
-from izhi.experiments import rows
-from izhi.experiments.rows import Row, Shape
+from izhi.experiments.description import describe
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.groups import (
     AugmentationSettings,
@@ -22,12 +21,12 @@ from izhi.experiments.settings.groups import (
     DataSettings,
 )
 from izhi.kernels import Spikes
-from izhi.network import Network, blueprint
-from izhi.network.connections import Connection, ExponentialSynapse, Linear
+from izhi.network import Network, builder
 from izhi.network.encoders import Encoder, EventEncoder, RowEncoder, ValueEncoder
 from izhi.network.encoding import Augmentation
 from izhi.network.series import SERIES_CODES, SeriesEncoder
 from izhi.seeds import Purpose, derive_seed
+from izhi.spec import NetworkSpec, Shape
 from izhi.training import Evolution, Gradients, Method, Optimizer, Trainer, checkpoint
 
 
@@ -69,8 +68,14 @@ def check(e: Experiment, dataset: Dataset) -> str:
     """
     train, held = training_samples(e.data, dataset)
     features = encoder(e, dataset).grid
-    network(e, features, len(dataset.classes))
-    _check_batch(e, features, len(dataset.classes), len(train))
+    spec = describe(e, features, len(dataset.classes))
+    _check_memory(e, spec, 1)
+    if e.quantization.is_quantized:
+        _require_brevitas()
+        from izhi.quantization.requirements import check as check_quantized
+
+        check_quantized(spec, _weight_bits(e, spec), e.quantization.state_bits, _levels(e))
+    _check_batch(e, spec, features, len(train))
     _method(e)
     machine = e.machine
     fabric = training.make_fabric(
@@ -155,19 +160,9 @@ def _series_encoder(
     )  # fmt: skip
 
 
-def numbers(e: Experiment, features: int | Shape, classes: int) -> int:
-    """How many weights, biases and delays the network of a resolved experiment has."""
-    planned = rows.plan(e, features, classes)
-    return sum(row.numbers for row in planned) + _readout_numbers(e, planned, features, classes)
-
-
-def _readout_numbers(e: Experiment, planned: Sequence[Row], features: int | Shape, classes: int) -> int:
-    return 0 if e.network.readout == "spikes" else (rows.outputs(planned, features) + 1) * classes
-
-
-def check_memory(e: Experiment, features: int | Shape, classes: int, copies: int) -> None:
+def _check_memory(e: Experiment, spec: NetworkSpec, copies: int) -> None:
     """Raise SettingError if so many copies of a network's weights do not fit into the machine's memory."""
-    need, there = 4 * copies * numbers(e, features, classes), training.memory_of_machine()
+    need, there = 4 * copies * spec.numbers, training.memory_of_machine()
     if need > there:
         s = e.network
         given = f"{'hidden' if s.layers is None else 'layers'} is {','.join(layer.text for layer in s.rows)}"
@@ -179,11 +174,10 @@ def check_memory(e: Experiment, features: int | Shape, classes: int, copies: int
         )
 
 
-def _check_batch(e: Experiment, features: Shape, classes: int, samples: int) -> None:
+def _check_batch(e: Experiment, spec: NetworkSpec, features: Shape, samples: int) -> None:
     """Raise SettingError if spikes and currents of a batch, the least that a step keeps, do not fit into memory."""
     steps, size = e.coding.steps, min(e.training.batch_size, samples)
-    neurons = sum(math.prod(row.found) for row in rows.plan(e, features, classes))
-    need = steps * size * (math.prod(features) / 8 + 4 * neurons)
+    need = steps * size * (math.prod(features) / 8 + 4 * sum(spec.neurons))
     there = training.memory_of_machine()
     if need > there:
         raise SettingError(
@@ -199,6 +193,7 @@ def network(
     *,
     start: Mapping[str, Tensor] | None = None,
     samples: Callable[[Network], Spikes] | None = None,
+    copies: int = 1,
 ) -> Network:
     """The network of a resolved experiment, its weights drawn from the seed.
 
@@ -209,66 +204,52 @@ def network(
         start: weights of a float network of the same structure, to quantise in place of those drawn.
         samples: encoded samples for a network, by which the formats of quantised states are chosen;
             None for formats that a checkpoint will replace.
+        copies: of the weights that must fit into memory, such as gradients and what an optimiser keeps.
 
     Raises:
         SettingError: if the weights do not fit into the machine's memory.
         CheckpointError: if those to start with are another network's.
     """
-    check_memory(e, features, classes, 1)
-    found = _float_network(e, features, classes)
+    spec = describe(e, features, classes)
+    _check_memory(e, spec, copies)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(e.training.seed, Purpose.WEIGHTS))
+        float_network = builder.build(spec, e.neurons.kernel)
     if start is not None:
-        checkpoint.load_weights("what it starts with", found, start)
+        checkpoint.load_weights("what it starts with", float_network, start)
     bits = e.quantization
     if not bits.is_quantized:
-        return found
-    try:
-        from izhi import quantization
-    except ImportError:
-        raise SettingError("brevitas is not installed; pip install 'izhi[quantize]'") from None
+        return float_network
+    _require_brevitas()
+    from izhi import quantization
+
     formats = None
     if bits.state_bits is not None:
         formats = (
-            quantization.usual_formats(found, bits.state_bits)
+            quantization.usual_formats(float_network, bits.state_bits)
             if samples is None
-            else quantization.formats(found, samples(found), bits.state_bits)
+            else quantization.formats(float_network, samples(float_network), bits.state_bits)
         )
-    own = None
-    if bits.weight_bits is not None:
-        planned = [row.layer for row in rows.plan(e, features, classes) if row.layer.has_neurons]
-        own = [layer.weight_bits or bits.weight_bits for layer in planned]
     return quantization.quantized(
-        found, bits.weight_bits, formats, own=own, per_neuron=bits.weight_scale == "neuron",
-        levels=e.coding.levels if e.coding.is_graded else None,
+        float_network, bits.weight_bits, formats, own=_weight_bits(e, spec), per_neuron=bits.weight_scale == "neuron",
+        levels=_levels(e),
     )  # fmt: skip
 
 
-def _float_network(e: Experiment, features: int | Shape, classes: int) -> Network:
-    s = e.network
-    planned = rows.plan(e, features, classes)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(e.training.seed, Purpose.WEIGHTS))
-        if s.modules is not None:
-            _check_fit(s.modules, features, classes)
-            return blueprint.build(s.modules, keep_every=s.keep_every, dropout=s.dropout)
-        layers = rows.modules(planned)
-        readout: Connection | None = None
-        if s.readout != "spikes":
-            synapse = ExponentialSynapse(s.tau) if s.readout == "membrane" else None
-            readout = Linear(rows.outputs(planned, features), classes, synapse=synapse)
-        return Network(layers, readout, keep_every=s.keep_every, dropout=s.dropout)
+def _require_brevitas() -> None:
+    """Raise SettingError if brevitas, which quantises weights, is not installed."""
+    if find_spec("brevitas") is None:
+        raise SettingError("brevitas is not installed; pip install 'izhi[quantize]'")
 
 
-def _check_fit(modules: Sequence[blueprint.Table], features: int | Shape, classes: int) -> None:
-    """Raise SettingError unless a network given module by module takes these features, and gives these classes."""
-    wide = features if isinstance(features, int) else math.prod(features)
-    with torch.device("meta"):
-        found = blueprint.build(modules)
-    takes = blueprint.width(found)
-    if takes != wide:
-        raise SettingError(f"the network takes {takes} features, but encoded samples have {wide}; choose other data")
-    gives = found.outputs
-    if gives is not None and gives != classes:
-        raise SettingError(f"the network gives {gives} outputs, but there are {classes} classes; choose other data")
+def _weight_bits(e: Experiment, spec: NetworkSpec) -> list[int] | None:
+    """Of each layer; None where weights are not quantised."""
+    bits = e.quantization.weight_bits
+    return None if bits is None else [layer.weight_bits or bits for layer in spec.layers]
+
+
+def _levels(e: Experiment) -> int | None:
+    return e.coding.levels if e.coding.is_graded else None
 
 
 def fabric(e: Experiment) -> Fabric:

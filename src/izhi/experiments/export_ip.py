@@ -17,7 +17,6 @@ from izhi.experiments import export, samples, trained
 from izhi.experiments.build import encoder as encoder_of
 from izhi.experiments.run_folder import versions
 from izhi.experiments.settings import Experiment, experiment
-from izhi.experiments.settings.kinds import kind
 from izhi.hardware import ip as hls_ip
 from izhi.hardware.artifact import IPArtifact
 from izhi.hardware.ip import STEPS, Network
@@ -27,8 +26,7 @@ from izhi.network.layers import Layer
 from izhi.network.network import Network as TrainedNetwork
 from izhi.neurons.neuron import DYNAMICS
 from izhi.seeds import Purpose, derive_seed
-from izhi.spec import preset
-from izhi.spec.parameters import COEFFICIENTS
+from izhi.spec import COEFFICIENTS, neuron_spec, preset
 from izhi.training import checkpoint
 
 #: Settings that the IP leaves no choice of, their only value, and what to do for it.
@@ -95,7 +93,7 @@ def _linear(layer: Layer) -> tuple[Floats, Floats]:
 
 def expect_ip(path: Path, e: Experiment) -> None:
     """Raise SettingError unless the IP computes what an experiment trained."""
-    ip, found = preset("hls-ip"), kind(e.neurons.neuron).parameters
+    ip, found = preset("hls-ip"), getattr(neuron_spec(e.neurons.neuron), "parameters", None)
     if found is None or any(getattr(found, x) != getattr(ip, x) for x in (*COEFFICIENTS, "v0", "u0", "dt")):
         raise SettingError(
             f"{path} has the neuron {e.neurons.neuron!r}, expected 'hls-ip', the FPGA IP's: train with --neuron hls-ip"

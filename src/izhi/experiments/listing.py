@@ -16,7 +16,7 @@ from izhi import files
 from izhi.errors import IzhiError, SettingError, in_one_line, shown, unknown
 from izhi.experiments import saved
 from izhi.experiments.settings import FIELDS, typed
-from izhi.experiments.settings.kinds import kind
+from izhi.spec import entry_of_preset
 
 #: How far below the folder runs are looked for: a seed of a variant of a comparison lies three folders down.
 _LEVELS = 4
@@ -163,7 +163,7 @@ def wanted(text: str) -> dict[str, list[object]]:
             found.setdefault(name, []).append(None)
             continue
         if name == "neuron":
-            kind(value)
+            entry_of_preset(value)
         found.setdefault(name, []).append(typed({name: value.replace("+", ",")})[name])
     if not found:
         raise SettingError(f"filter is {shown(text)}, expected setting=value, such as dataset=mnist")

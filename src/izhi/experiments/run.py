@@ -115,11 +115,11 @@ def train(
             f"{folder.path} holds a network that was not trained there, and has no epoch to go on from; begin a run"
             " with its weights: izhi train --start RUN"
         )
-    # Weights, gradients, and what an optimiser keeps: Adam's two moments.
-    build.check_memory(e, encoder.grid, len(dataset.classes), 1 if e.training.evolves else 4)
     network = build.network(
         e, encoder.grid, len(dataset.classes), start=None if saved else start,
         samples=None if saved else partial(calibration, e, encoder, samples),
+        # Weights, gradients, and what an optimiser keeps: Adam's two moments.
+        copies=1 if e.training.evolves else 4,
     )  # fmt: skip
     if saved is not None:
         if e.machine.precision == "64-true":

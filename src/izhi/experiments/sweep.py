@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,14 +13,14 @@ from torch import Tensor
 
 from izhi.data import Dataset
 from izhi.errors import SettingError, unknown
-from izhi.experiments import build, plots, rows, run as run_of
+from izhi.experiments import build, plots, run as run_of
+from izhi.experiments.description import describe
 from izhi.experiments.planned import PlannedRun, Resources, Runner, SerialRunner
 from izhi.experiments.results.sweep import Point, SweepResult
 from izhi.experiments.run import Result
 from izhi.experiments.run_folder import RunFolder, accuracy_of, load, versions
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
-from izhi.experiments.settings.kinds import kind
 from izhi.experiments.tables import markdown, percent
 from izhi.training import Listener, ignore_progress
 
@@ -122,15 +121,7 @@ def widths_of(e: Experiment) -> tuple[int, int]:
 
 def memory(e: Experiment, features: tuple[int, ...], classes: int) -> int:
     """Bits of memory of a network: its weights, and the states of all neurons; 32 each where float."""
-    weight, state = widths_of(e)
-    planned, bits = rows.plan(e, features, classes), 0
-    for row in planned:
-        if row.layer.has_neurons:
-            bits += row.weights * (row.layer.weight_bits or weight)
-            bits += math.prod(row.found) * state * kind(row.neurons.neuron).states
-    if e.network.readout != "spikes":
-        bits += rows.outputs(planned, features) * classes * weight
-    return bits
+    return describe(e, features, classes).memory(*widths_of(e))
 
 
 def sweep(

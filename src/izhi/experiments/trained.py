@@ -9,6 +9,7 @@ from pathlib import Path
 from izhi.data import Dataset
 from izhi.errors import CheckpointError
 from izhi.experiments import build
+from izhi.experiments.description import describe
 from izhi.experiments.run_folder import Saved, load as load_run
 from izhi.experiments.settings import Experiment
 from izhi.network import Layer, Network
@@ -55,7 +56,7 @@ def network_of(saved: Saved, features: int | tuple[int, ...], classes: int) -> N
             would be larger than they are.
     """
     weights, e = saved.progress.network, saved.experiment
-    there, expected = sum(x.numel() for x in weights.values()), build.numbers(e, features, classes)
+    there, expected = sum(x.numel() for x in weights.values()), describe(e, features, classes).numbers
     if there < expected:
         raise CheckpointError(
             f"{saved.path} is from another network: it holds {there} numbers, expected at least {expected}"

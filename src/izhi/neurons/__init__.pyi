@@ -1,4 +1,3 @@
 from .izhikevich import Izhikevich as Izhikevich, IzhikevichState as IzhikevichState
-from .lif import LIF as LIF, RESETS as RESETS, LIFState as LIFState
-from .mixture import Mixture as Mixture
+from .lif import LIF as LIF, LIFState as LIFState
 from .neuron import Neuron as Neuron, NeuronCoefficients as NeuronCoefficients, NeuronState as NeuronState

@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
 from izhi import kernels
-from izhi.errors import SettingError, unknown
 from izhi.kernels import Coefficients, IzhikevichSettings, Memory, SynapticInput
 from izhi.kernels.reference import izhikevich_step
-from izhi.neurons.mixture import Mixture
 from izhi.neurons.neuron import NeuronLayer, at_rest, hold, names_in
 from izhi.neurons.state import Target, detached, moved
-from izhi.neurons.surrogate import SpikeGradient, recognised
-from izhi.spec.parameters import COEFFICIENTS, LEARNABLE, ORDERS, IzhikevichParameters
-from izhi.spec.presets import preset
+from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of, surrogate_of
+from izhi.spec import COEFFICIENTS, ORDERS, IzhikevichParameters, IzhikevichSpec, MixtureSpec, preset
 
 
 class IzhikevichState(NamedTuple):
@@ -70,11 +68,12 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
         SettingError: for an unknown preset, order, coefficient or kernel, or a value out of range.
     """
 
-    kind: ClassVar[str] = "izhikevich"
+    kind: ClassVar[str] = IzhikevichSpec.kind
+    spec: IzhikevichSpec
 
     def __init__(
         self,
-        parameters: str | IzhikevichParameters | Mapping[str, float] | Mixture = "normalized",
+        parameters: str | IzhikevichParameters | Mapping[str, float] | MixtureSpec = "normalized",
         *,
         size: int | Sequence[int] | None = None,
         learn: Sequence[str] | str = (),
@@ -85,15 +84,16 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
         kernel: str = "auto",
     ) -> None:
         super().__init__(size, spread, kernel)
-        self.mixture: Mixture | None = None
-        if isinstance(parameters, (Mapping, Mixture)):
-            self.mixture = self._mixture(parameters)
-            p = self.mixture.members[0]
-        else:
-            p = preset(parameters) if isinstance(parameters, str) else parameters
+        mixture = parameters if isinstance(parameters, MixtureSpec) else None
+        if isinstance(parameters, Mapping):
+            mixture = MixtureSpec(tuple(parameters.items()))
+        p = parameters if isinstance(parameters, IzhikevichParameters) else None
+        p = p or (preset(str(parameters)) if mixture is None else mixture.members[0])
         self.parameters_ = p = p if gain is None else p.replace(gain=gain)
-        if math.isnan(jacobian_limit) or jacobian_limit <= 0:
-            raise SettingError(f"jacobian_limit is {jacobian_limit!r}, expected a number above 0 or inf")
+        self.spec = IzhikevichSpec(
+            parameters=p, mixture=mixture, jacobian_limit=jacobian_limit, size=self.size, learn=names_in(learn),
+            spread=spread, surrogate=spec_of(recognised(surrogate)),
+        )  # fmt: skip
         low, high = p.limits
         self.settings = IzhikevichSettings(
             order=ORDERS[p.order],
@@ -104,52 +104,38 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
             surrogate=recognised(surrogate),
             span=p.span,
         )
+        if mixture is not None and self.size is not None:
+            self._mix(mixture.members, torch.tensor(mixture.counts(self.size[0])))
+        self._learn(self.spec.learn, self._initial)
+
+    def _mix(self, members: Sequence[IzhikevichParameters], counts: Tensor) -> None:
+        """Buffers (N,) of the coefficients and initial values in which the members of a mixture differ."""
         for name in (*COEFFICIENTS, "v0", "u0"):
-            values = getattr(p, name) if self.mixture is None else self.mixture.values(name)
-            if isinstance(values, Tensor):
-                self.register_buffer(f"mixed_{name}", values)
-        names = names_in(learn)
-        self._learn(names, lambda name: self._initial(name, names))
+            each = [float(getattr(p, name)) for p in members]
+            if len(set(each)) > 1:
+                self.register_buffer(f"mixed_{name}", torch.tensor(each).repeat_interleave(counts))
 
-    def _mixture(self, shares: Mapping[str, float] | Mixture) -> Mixture:
-        if self.size is None or len(self.size) != 1:
-            raise SettingError(f"size is {self.size!r}, expected a width: a mixture needs one")
-        return Mixture.of(shares, self.size[0]) if isinstance(shares, Mapping) else shares
-
-    @property
-    def unit_of_v(self) -> Literal["mV", "1"]:
-        """The unit of v; normalised neurons have none."""
-        return self.parameters_.unit
+    @classmethod
+    def of(cls, spec: IzhikevichSpec, kernel: str = "auto") -> Izhikevich:
+        """The neurons of a description."""
+        return cls(
+            spec.mixture or spec.parameters, size=spec.size, learn=spec.learn, spread=spec.spread, gain=spec.gain,
+            surrogate=surrogate_of(spec.surrogate), jacobian_limit=spec.jacobian_limit, kernel=kernel,
+        )  # fmt: skip
 
     @property
-    def reversal(self) -> tuple[float, float, float]:
-        """(E_inh, v_rest, E_exc) in the unit of v: −85, −65 and 0 mV (S2NN-HLS).
-
-        Normalised neurons take them through the map of RS, v = 142.9 mV·x − 65 mV.
-        """
-        if self.unit_of_v == "mV":
-            return -85.0, -65.0, 0.0
-        return -20 / (100 / 0.7), 0.0, 65 / (100 / 0.7)
-
-    @property
-    def implicit(self) -> float:
-        """κ of a conductance synapse's implicit step: dt·gain."""
-        return self.parameters_.dt * self.parameters_.gain
+    def mixture(self) -> MixtureSpec | None:
+        """The presets with which neurons start; None for one."""
+        return self.spec.mixture
 
     def _given(self, name: str) -> Tensor | float:
         """A coefficient or initial value as the presets have it: a float, or (N,) in a mixture."""
         mixed: Tensor | None = self._buffers.get(f"mixed_{name}")
         return float(getattr(self.parameters_, name)) if mixed is None else mixed
 
-    def _initial(self, name: str, learn: Sequence[str]) -> Tensor | float:
-        if name not in LEARNABLE:
-            raise unknown("learnable coefficient", name, LEARNABLE)
+    def _initial(self, name: str) -> Tensor | float:
         if name not in ("a", "b"):
             return self._given(name)
-        if "b1" in learn or "b2" in learn:
-            raise SettingError(f"learn names {name!r} beside 'b1' or 'b2', expected one form only")
-        if self.parameters_.b2 == 0:
-            raise SettingError(f"learn names {name!r}, but this preset has b2 = 0; learn b1 and b2")
         return -self._given("b2") if name == "a" else self._given("b1") / -self._given("b2")
 
     def dynamics(self) -> dict[str, object]:
@@ -161,8 +147,8 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
             for name in (*COEFFICIENTS, "v0", "u0") if name not in self.learned
         }  # fmt: skip
         found.update(order=p.order, dt=float(p.dt), v_min=float(s.v_min), v_max=float(s.v_max))
-        if m:
-            found["neurons"] = m.member_of.bincount(minlength=len(m.members)).tolist()
+        if m and self.size:
+            found["neurons"] = m.counts(self.size[0])
         return found
 
     def unit(self, name: str) -> float:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, Literal, NamedTuple, get_args
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
 from izhi import kernels
-from izhi.errors import SettingError, unknown
 from izhi.kernels import LIFCoefficients, LIFSettings, Memory, SynapticInput, ValueLIFCoefficients
 from izhi.kernels.reference import lif_step
 from izhi.neurons.neuron import NeuronLayer, at_rest, hold, let_through, names_in
 from izhi.neurons.state import Target, detached, moved
-from izhi.neurons.surrogate import SpikeGradient, recognised
-from izhi.spec import ResetMode
-
-RESETS: tuple[ResetMode, ...] = get_args(ResetMode)
+from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of, surrogate_of
+from izhi.spec import LIFSpec, ResetMode
 
 
 class LIFState(NamedTuple):
@@ -63,12 +60,8 @@ class LIF(NeuronLayer[LIFState]):
         SettingError: for an unknown reset mode, a value out of range, or a v_reset that the mode has no use for.
     """
 
-    kind: ClassVar[str] = "lif"
-    unit_of_v: ClassVar[Literal["mV", "1"]] = "1"
-    #: (E_inh, v_rest, E_exc): −85, −65 and 0 mV (S2NN-HLS) at 15 mV from rest to a threshold of 1.
-    reversal: ClassVar[tuple[float, float, float]] = (-20 / 15, 0.0, 65 / 15)
-    #: κ of a conductance synapse's implicit step.
-    implicit: ClassVar[float] = 1.0
+    kind: ClassVar[str] = LIFSpec.kind
+    spec: LIFSpec
 
     def __init__(
         self,
@@ -85,33 +78,25 @@ class LIF(NeuronLayer[LIFState]):
         kernel: str = "auto",
     ) -> None:
         super().__init__(size, spread, kernel)
-        if not 0 <= beta <= 1:
-            raise SettingError(f"beta is {beta!r}, expected a decay from 0 to 1")
-        if not (math.isfinite(threshold) and threshold > 0):
-            raise SettingError(f"threshold is {threshold!r}, expected a finite number above 0")
-        if reset not in RESETS:
-            raise unknown("reset mode", reset, RESETS)
-        if not (math.isfinite(v_reset) and v_reset < threshold):
-            raise SettingError(f"v_reset is {v_reset!r}, expected a finite number below the threshold, {threshold:g}")
-        if v_reset and reset != "value":
-            raise SettingError(f"v_reset is {v_reset!r}, which reset {reset!r} has no use for; choose reset 'value'")
-        self.beta, self.threshold, self.v_reset = beta, threshold, v_reset
         self.settings = LIFSettings(reset, reset_delay, recognised(surrogate))
-        self._learn(names_in(learn), self._initial)
+        self.spec = LIFSpec(
+            beta=beta, threshold=threshold, reset=reset, v_reset=v_reset, reset_delay=reset_delay,
+            size=self.size, learn=names_in(learn), spread=spread, surrogate=spec_of(self.settings.surrogate),
+        )  # fmt: skip
+        self.beta, self.threshold, self.v_reset = beta, threshold, v_reset
+        self._learn(self.spec.learn, lambda name: float(getattr(self, name)))
 
-    @property
-    def _names(self) -> tuple[str, ...]:
-        """Of the coefficients."""
-        return (ValueLIFCoefficients if self.settings.reset == "value" else LIFCoefficients)._fields
-
-    def _initial(self, name: str) -> float:
-        if name not in self._names:
-            raise unknown("learnable coefficient", name, self._names)
-        return float(getattr(self, name))
+    @classmethod
+    def of(cls, spec: LIFSpec, kernel: str = "auto") -> LIF:
+        """The neurons of a description."""
+        return cls(
+            spec.beta, spec.threshold, size=spec.size, learn=spec.learn, spread=spec.spread, reset=spec.reset,
+            v_reset=spec.v_reset, reset_delay=spec.reset_delay, surrogate=surrogate_of(spec.surrogate), kernel=kernel,
+        )  # fmt: skip
 
     def dynamics(self) -> dict[str, object]:
         """See ``NeuronLayer``."""
-        own = {name: float(getattr(self, name)) for name in self._names if name not in self.learned}
+        own = {name: float(getattr(self, name)) for name in self.spec.names if name not in self.learned}
         return {**own, "reset": self.settings.reset, "reset_delay": self.settings.reset_delay}
 
     def unit(self, name: str) -> float:

@@ -1,8 +1,8 @@
 """What every neuron is, and what the layers of neurons here have in common.
 
-To add a neuron: a file here, such as lif.py; its step in kernels/reference.py, and in kernels/dynamics.py for the fast
-kernels; its name in experiments/settings/kinds.py. For hardware: quantization/neurons.py, its integer step in
-hardware/fixed/neuron.py, its datapath in hardware/core/datapaths.py.
+To add a neuron: its description and registration in izhi.spec, such as spec/lif.py; its module here, such as lif.py;
+its step in kernels/reference.py, and in kernels/dynamics.py for the fast kernels. For hardware its rounded module in
+quantization/neurons.py, its integer step in hardware/fixed/neuron.py, its datapath in hardware/core/datapaths.py.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from izhi import kernels
 from izhi.errors import CheckpointError, SettingError, ShapeError, shown, unknown
 from izhi.kernels import Memory, SynapticInput
 from izhi.kernels.reference import apply_synapse, remember
+from izhi.spec import NeuronSpec
 
 State = TypeVar("State", bound="NeuronState")
 
@@ -124,6 +125,8 @@ class NeuronLayer(nn.Module, Generic[State]):
     """
 
     kind: ClassVar[str]
+    #: What is said of the neurons without what they learned.
+    spec: NeuronSpec
 
     def __init__(self, size: int | Sequence[int] | None, spread: float, kernel: str) -> None:
         super().__init__()
@@ -136,6 +139,21 @@ class NeuronLayer(nn.Module, Generic[State]):
             raise SettingError(f"spread is {spread!r}, expected 0 unless each neuron has its own (size)")
         self.kernel, self.spread = kernel, spread
         self.learned = nn.ParameterDict()
+
+    @property
+    def unit_of_v(self) -> Literal["mV", "1"]:
+        """The unit of v; "1" for none."""
+        return self.spec.unit_of_v
+
+    @property
+    def reversal(self) -> tuple[float, float, float]:
+        """(E_inh, v_rest, E_exc) of a conductance synapse, in the unit of v."""
+        return self.spec.reversal
+
+    @property
+    def implicit(self) -> float:
+        """κ of a conductance synapse's implicit step: what a current of 1 adds to v in a step."""
+        return self.spec.implicit
 
     def dynamics(self) -> Mapping[str, object]:
         """What decides what the neurons do, besides what they learn and what trains them: plain values."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from izhi.kernels.ops import OpSet, Scalar
 from izhi.kernels.reference import OPS, spike
 from izhi.kernels.synaptic_input import SpikeGradient
 from izhi.kernels.tracing import is_traced
+from izhi.spec import SurrogateSpec
 
 __all__ = [
     "SURROGATES",
@@ -241,6 +242,20 @@ SURROGATES: dict[str, Callable[[float], ClosedForm]] = {
     "fast_sigmoid": FastSigmoid,
     "sigmoid": Sigmoid,
 }
+
+
+def surrogate_of(spec: SurrogateSpec | None) -> ClosedForm | None:
+    """The surrogate gradient of a description; None for None."""
+    return None if spec is None else SURROGATES[spec.name](*spec.values)
+
+
+def spec_of(surrogate: SpikeGradient) -> SurrogateSpec | None:
+    """The description of a surrogate gradient; None for one that settings do not name."""
+    for name, kind in SURROGATES.items():
+        if isinstance(surrogate, ClosedForm) and type(surrogate) is kind:
+            return SurrogateSpec(name, tuple(asdict(surrogate).values()))
+    return None
+
 
 #: Functions of snntorch.surrogate → the class of the same formula, and its constants' names there.
 _SNNTORCH: dict[str, tuple[type[ClosedForm], tuple[str, ...]]] = {

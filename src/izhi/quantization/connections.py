@@ -15,6 +15,7 @@ from izhi.kernels.reference import rounded
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay
 from izhi.network.synapses import ConductanceSynapse
+from izhi.quantization.requirements import check_readout, unsupported_connection
 
 
 def _quantizer(weights: nn.Module, weight: Tensor, bits: int, per_neuron: bool) -> Any:
@@ -61,10 +62,7 @@ class QuantizedConnection(Connection):
     ) -> None:
         is_linear = isinstance(connection.input, nn.Linear)
         if isinstance(connection.synapse, ConductanceSynapse) or (connection.feedback is not None and not is_linear):
-            raise SettingError(
-                f"connection is {connection.kind}, which hardware does not have; choose Linear or Conv2d, with an"
-                " exponential synapse or none, and recurrence in Linear alone"
-            )
+            raise unsupported_connection(connection.kind)
         _check_bits(bits)
         weight = connection.weight
         if connection.feedback is not None:
@@ -123,8 +121,7 @@ class QuantizedReadout(Connection):
     """
 
     def __init__(self, connection: Connection, bits: int, *, unit: float = 1.0) -> None:
-        if not (isinstance(connection.input, nn.Linear) and connection.is_plain):
-            raise SettingError(f"the readout is {connection.kind}, expected Linear, which hardware has")
+        check_readout(isinstance(connection.input, nn.Linear) and connection.is_plain, connection.kind)
         _check_bits(bits)
         super().__init__(_quantizer(connection.input, connection.weight.detach(), bits, per_neuron=False))
         self.bits, self.unit = bits, unit

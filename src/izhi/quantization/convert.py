@@ -27,6 +27,7 @@ from izhi.quantization.neurons import (
     StateFormats,
     quantized_neuron,
 )
+from izhi.quantization.requirements import check_levels, synaptic_delays, unsupported_module
 
 
 def quantized(
@@ -67,11 +68,9 @@ def quantized(
         norm, width, own_formats = module.norm, widths[number], None if formats is None else formats[number]
         if width is not None:
             if levels is not None and number == 0:
-                _check_levels(levels, width, connection.weight[0].numel())
+                check_levels(levels, width, connection.weight[0].numel())
             if isinstance(module.delay, SynapticDelay):
-                raise SettingError(
-                    "each synapse has a delay of its own, which hardware does not have; choose axonal delays"
-                )
+                raise synaptic_delays()
             if norm is not None:
                 connection, norm = folded(connection, norm), None
             connection = QuantizedConnection(
@@ -87,16 +86,6 @@ def quantized(
     if readout is not None and bits is not None:
         readout = QuantizedReadout(readout, bits, unit=unit)
     return Network(row, readout, keep_every=network.keep_every, dropout=network.dropout, is_exact=True)
-
-
-def _check_levels(levels: int, bits: int, sources: int) -> None:
-    """Raise SettingError where float32, in which the network runs, does not hold the sums of integers exactly."""
-    most = 2**24 // (sources << (bits - 1))
-    if levels > most:
-        raise SettingError(
-            f"levels is {levels}, but float32 does not hold such sums over {sources:,} weights of {bits} bits;"
-            f" choose at most {most}, or fewer bits"
-        )
 
 
 #: Of a window, in torch's way: one number, or one for each direction.
@@ -153,10 +142,7 @@ def _whole_numbers(module: nn.Module, unit: float, place: int) -> tuple[nn.Modul
         return pool, unit / pool.size
     if isinstance(module, (nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Unflatten, nn.Identity)):
         return module, unit
-    raise SettingError(
-        f"number {place} of the network is {type(module).__name__}, which integers do not have, expected convolutions,"
-        " pooling, Flatten, Unflatten and linear layers"
-    )
+    raise unsupported_module(place, type(module).__name__)
 
 
 def in_integers(network: Network) -> fixed.Network:

@@ -28,7 +28,7 @@ from izhi.kernels.plan import Formats, Grid
 from izhi.kernels.reference import rounded
 from izhi.neurons import LIF, Izhikevich, IzhikevichState, LIFState, Neuron, NeuronCoefficients
 from izhi.neurons.neuron import hold
-from izhi.spec import ORDERS
+from izhi.spec import entry_of
 
 #: Bits of the integers that float32 holds.
 EXACT_BITS = 24
@@ -225,8 +225,7 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
 
     def __init__(self, neuron: Izhikevich, formats: StateFormats) -> None:
         super().__init__(neuron, formats)
-        if neuron.settings.order != ORDERS["fpga-ip"]:
-            raise SettingError(f"order is {neuron.parameters_.order!r}, expected 'fpga-ip', the one that hardware has")
+        neuron.spec.check_hardware()
 
     def fractions(self) -> dict[str, int]:
         """Bits behind the point of each coefficient as a value."""
@@ -299,12 +298,7 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
 
     def __init__(self, neuron: LIF, formats: StateFormats) -> None:
         super().__init__(neuron, formats)
-        if neuron.settings.reset == "none" or not neuron.settings.reset_delay:
-            when = "" if neuron.settings.reset_delay else " in the step of the spike"
-            raise SettingError(
-                f"reset is {neuron.settings.reset!r}{when}, expected 'subtract', 'soft', 'zero' or 'value' in the step"
-                " after it, which hardware has"
-            )
+        neuron.spec.check_hardware()
 
     def rounded(self, drive: SynapticInput) -> tuple[QuantizedLIFCoefficients | QuantizedValueLIFCoefficients, Tensor]:
         """Rounded coefficients, and the bias of the drive, (N,) or (1,)."""
@@ -356,11 +350,8 @@ def quantized_neuron(neuron: Neuron, formats: StateFormats) -> QuantizedIzhikevi
     Raises:
         SettingError: for neurons that hardware does not have.
     """
-    if isinstance(neuron, Izhikevich):
-        return QuantizedIzhikevich(neuron, formats)
-    if isinstance(neuron, LIF):
-        return QuantizedLIF(neuron, formats)
-    raise SettingError(f"neurons are {neuron.kind}, expected izhikevich or lif for quantised states")
+    quantized: QuantizedIzhikevich | QuantizedLIF = entry_of(neuron.kind).load("torch-quantized")(neuron, formats)
+    return quantized
 
 
 def _rounded(value: Tensor | float, fraction: int) -> Tensor:

@@ -42,8 +42,9 @@ class SynapseSpec:
     learn: bool = False
     filters_bias: bool = False
 
-    #: Numbers that a neuron keeps for its synapse.
+    #: Numbers that a neuron keeps for its synapse, and the name of torch's module, for messages.
     traces: ClassVar[int] = 1
+    name: ClassVar[str] = "ExponentialSynapse"
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.tau) and self.tau > 1):
@@ -69,6 +70,7 @@ class ConductanceSpec(SynapseSpec):
     inhibitory: float | None = None
 
     traces: ClassVar[int] = 2
+    name: ClassVar[str] = "ConductanceSynapse"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -120,6 +122,17 @@ class ConnectionSpec:
     def kind(self) -> str:
         """``"Linear"``, ``"Conv1d"`` or ``"Conv2d"``."""
         raise NotImplementedError
+
+    @property
+    def label(self) -> str:
+        """What it is, for messages."""
+        behind = "" if self.synapse is None else f" with {self.synapse.name}"
+        return ("recurrent " if self.recurrent else "") + self.kind + behind
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing behind the weights."""
+        return self.synapse is None and not self.recurrent
 
     @property
     def weight_shape(self) -> Shape:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 from izhi.errors import SettingError, unknown
-from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronSpec, Shape, Table, common_of, register
+from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronSpec, Shape, Table, common_of, common_of_settings, register
 from izhi.spec.parameters import COEFFICIENTS, LEARNABLE, IzhikevichParameters
 from izhi.spec.presets import PRESETS, preset
 
@@ -126,18 +126,18 @@ class IzhikevichSpec(NeuronSpec):
         return "normalized" if self.unit_of_v == "1" else "RS"
 
     def configured(self, settings: Any, shape: Shape) -> IzhikevichSpec:
-        found = super().configured(settings, shape)
-        parameters, mixture, size = self.parameters, None, found.size
+        common, parameters, mixture = common_of_settings(settings, shape), self.parameters, None
         if settings.mixture:
             if len(shape) > 1:
                 raise SettingError("mixture is set, which convolutions do not have; give it to linear layers alone")
-            mixture, size = MixtureSpec(tuple(settings.mixture.items()), settings.order), shape
-            parameters = mixture.members[0]
+            mixture = MixtureSpec(tuple(settings.mixture.items()), settings.order)
+            common["size"], parameters = shape, mixture.members[0]
         elif settings.order is not None:
             parameters = parameters.replace(order=settings.order)
         if settings.gain is not None:
             parameters = parameters.replace(gain=settings.gain)
-        return found.replace(parameters=parameters, mixture=mixture, size=size, jacobian_limit=settings.jacobian_limit)
+        limit = settings.jacobian_limit
+        return self.replace(**common, parameters=parameters, mixture=mixture, jacobian_limit=limit)
 
     def check_settings(self, settings: Any) -> None:
         for name in settings.mixture or ():
@@ -147,6 +147,10 @@ class IzhikevichSpec(NeuronSpec):
                 )
         if settings.mixture:
             MixtureSpec(tuple(settings.mixture.items()))
+
+    def check_hardware(self) -> None:
+        if self.parameters.order != "fpga-ip":
+            raise SettingError(f"order is {self.parameters.order!r}, expected 'fpga-ip', the one that hardware has")
 
     def table(self) -> Table:
         parameters = {name: value for name, value in asdict(self.parameters).items() if value is not None}

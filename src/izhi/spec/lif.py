@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 from izhi.errors import SettingError, unknown
-from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronSpec, Shape, Table, common_of, register
+from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronSpec, Shape, Table, common_of, common_of_settings, register
 
 #: How a LIF neuron is reset after a spike.
 ResetMode = Literal["subtract", "soft", "zero", "value", "none"]
@@ -74,14 +74,22 @@ class LIFSpec(NeuronSpec):
         return "lif"
 
     def configured(self, settings: Any, shape: Shape) -> LIFSpec:
-        found = super().configured(settings, shape)
-        return found.replace(beta=settings.beta, reset=settings.reset, v_reset=settings.v_reset)
+        own = {"beta": settings.beta, "reset": settings.reset, "v_reset": settings.v_reset}
+        return self.replace(**common_of_settings(settings, shape), **own)
 
     def check_settings(self, settings: Any) -> None:
         if settings.order is not None:
             raise SettingError(f"order is {settings.order!r}, but {settings.neuron} has none; leave it out")
         if settings.mixture:
             raise SettingError(f"mixture is set, but {settings.neuron} has no classes; choose another neuron")
+
+    def check_hardware(self) -> None:
+        if self.reset == "none" or not self.reset_delay:
+            when = "" if self.reset_delay else " in the step of the spike"
+            raise SettingError(
+                f"reset is {self.reset!r}{when}, expected 'subtract', 'soft', 'zero' or 'value' in the step"
+                " after it, which hardware has"
+            )
 
     def table(self) -> Table:
         values = {name: float(getattr(self, name)) for name in self.names}

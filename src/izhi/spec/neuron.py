@@ -108,14 +108,13 @@ class NeuronSpec:
             settings: with the attributes of ``izhi.experiments.settings.NeuronSettings``.
             shape: of the layer's neurons.
         """
-        size = shape if settings.per_neuron else None
-        if settings.per_channel:
-            size = (shape[0], *[1] * (len(shape) - 1))
-        surrogate = SurrogateSpec(settings.surrogate, (settings.slope,))
-        return self.replace(size=size, learn=tuple(settings.learn), spread=settings.spread, surrogate=surrogate)
+        return self.replace(**common_of_settings(settings, shape))
 
     def check_settings(self, settings: Any) -> None:
         """Raise SettingError for a setting of neurons that this one has no use for."""
+
+    def check_hardware(self) -> None:
+        """Raise SettingError if hardware does not have such neurons."""
 
     def table(self) -> Table:
         """Plain values, which ``of_table`` reads."""
@@ -132,6 +131,15 @@ class NeuronSpec:
     def of_table(cls: type[Self], table: Mapping[str, Any]) -> Self:
         """The neurons that ``table`` wrote."""
         return cls(**common_of(table))
+
+
+def common_of_settings(settings: Any, shape: Shape) -> dict[str, Any]:
+    """What settings of neurons say of size, learned coefficients and surrogate gradient; see ``configured``."""
+    size = shape if settings.per_neuron else None
+    if settings.per_channel:
+        size = (shape[0], *[1] * (len(shape) - 1))
+    surrogate = SurrogateSpec(settings.surrogate, (settings.slope,))
+    return {"size": size, "learn": tuple(settings.learn), "spread": settings.spread, "surrogate": surrogate}
 
 
 def common_of(table: Mapping[str, Any]) -> dict[str, Any]:

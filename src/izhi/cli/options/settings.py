@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from izhi.cli.parser import Command
 from izhi.data import require_known
 from izhi.experiments.settings import FIELDS, GROUP_OF, GROUPS, Mark, marked, typed
-from izhi.experiments.settings.kinds import kind as known_neuron
+from izhi.spec import entry_of_preset
 
 
 def run_options(command: Command) -> None:
@@ -74,7 +74,7 @@ def check_values(arguments: argparse.Namespace, *, without: Sequence[str] = ()) 
     if "dataset" in found:
         require_known(str(found["dataset"]))
     if "neuron" in found:
-        known_neuron(str(found["neuron"]))
+        entry_of_preset(str(found["neuron"]))
 
 
 def add_setting(

@@ -8,8 +8,8 @@ from izhi.data import EMBEDDED, has_events, is_over_time, require_known
 from izhi.errors import SettingError, unknown
 from izhi.experiments.settings.fields import Mark
 from izhi.experiments.settings.groups import FIELDS, marked
-from izhi.experiments.settings.kinds import check_neurons, kind
-from izhi.spec import ORDERS
+from izhi.experiments.settings.neurons import check_neurons
+from izhi.spec import ORDERS, neuron_spec
 
 if TYPE_CHECKING:
     from izhi.experiments.settings.experiment import Experiment
@@ -20,7 +20,7 @@ def check(e: Experiment) -> None:
     require_known(e.data.dataset)
     _check_samples(e)
     n, coding = e.neurons, e.coding
-    chosen = kind(n.neuron)
+    chosen = neuron_spec(n.neuron)
     if n.order is not None and n.order not in ORDERS:
         raise unknown("event order", n.order, ORDERS)
     if 0 < coding.population < 3:

@@ -33,9 +33,9 @@ from izhi.experiments.settings.groups import (
     QuantizationSettings,
     TrainingSettings,
 )
-from izhi.experiments.settings.kinds import kind
 from izhi.experiments.settings.neurons import NeuronSettings
 from izhi.files import problem
+from izhi.spec import neuron_spec
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -98,7 +98,7 @@ class Experiment(Group):
         """
         check(self)
         coding, neurons, network = self.coding, self.neurons, self.network
-        usual = kind(neurons.neuron)
+        usual = neuron_spec(neurons.neuron)
         events = has_events(self.data.dataset)
         window = usual_window(self.data.dataset) if events else None
         own = "events" if events else "current" if is_over_time(self.data.dataset) else "rate"

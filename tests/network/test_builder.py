@@ -1,4 +1,4 @@
-"""Networks as tables: what is built of them takes the weights, and gives the same spikes."""
+"""Networks as descriptions and tables: what is built of them takes the weights, and gives the same spikes."""
 
 import json
 
@@ -10,7 +10,8 @@ import izhi
 from izhi.connections import AxonalDelay, ConductanceSynapse, Conv1d, Conv2d, ExponentialSynapse, Linear, SynapticDelay
 from izhi.errors import SettingError
 from izhi.network import BatchNorm, Layer, Network, Residual
-from izhi.network.blueprint import blueprint, build, numbers, shapes, width
+from izhi.network.builder import build, describe
+from izhi.spec import NetworkSpec
 
 NETWORKS = {
     "row": lambda: Network([
@@ -27,6 +28,11 @@ NETWORKS = {
               norm=BatchNorm(4)),
         nn.MaxPool2d(2), nn.Flatten(), nn.Unflatten(1, (4, 2)), Layer(Conv1d(4, 2, 1), izhi.LIF()), nn.AvgPool1d(2),
     ]),
+    "residual blocks": lambda: Network([
+        Layer(Linear(20, 6), izhi.Izhikevich({"RS": 0.5, "FS": 0.5}, size=6)),
+        Residual([Layer(Linear(6, 6), izhi.LIF())]),
+        Residual([nn.Identity(), Layer(Linear(6, 4), izhi.LIF())], Linear(6, 4), add="currents"),
+    ]),
 }  # fmt: skip
 
 
@@ -34,18 +40,20 @@ NETWORKS = {
 def test_a_network_of_tables_is_the_network(name):
     torch.manual_seed(0)
     network = NETWORKS[name]().eval()
-    tables = blueprint(network, 20)
+    spec = describe(network, 20)
+    tables = spec.tables()
     assert json.loads(json.dumps(tables)) == tables
-    found = build(tables).eval()
+    assert NetworkSpec.of_tables(tables) == spec
+    found = build(NetworkSpec.of_tables(tables)).eval()
     found.load_state_dict(network.state_dict())
     x = (torch.rand(12, 3, 20) < 0.4).float()
     with torch.no_grad():
         one, other = network.record(x), found.record(x)
     assert all(torch.equal(a, b) for a, b in zip(one.spikes, other.spikes, strict=True))
     assert torch.equal(one.output, other.output)
-    assert numbers(tables) == sum(x.numel() for x in network.parameters())
-    assert [math for _, math in shapes(tables)] == [x.shape[2:] for x in one.spikes]
-    assert width(network) == 20
+    assert spec.parameters == sum(x.numel() for x in network.parameters())
+    assert [layer.features for layer in spec.layers] == [x.shape[2:] for x in one.spikes]
+    assert (spec.inputs, describe(network)) == (20, spec)
     learned = {name for name, x in network.named_parameters() if x.requires_grad}
     assert {name for name, x in found.named_parameters() if x.requires_grad} == learned
     surrogates = [layer.neuron.settings.surrogate for layer in network.spiking]
@@ -54,9 +62,7 @@ def test_a_network_of_tables_is_the_network(name):
 
 def test_what_tables_do_not_hold():
     with pytest.raises(SettingError, match="which settings do not hold"):
-        blueprint(Network([Residual([Layer(Linear(4, 4), izhi.LIF())])]), 4)
-    with pytest.raises(SettingError, match="a mixture of neurons"):
-        blueprint(Network([Layer(Linear(4, 4), izhi.Izhikevich({"RS": 0.5, "FS": 0.5}, size=4))]), 4)
+        describe(Network([Layer(Linear(4, 4), izhi.LIF()), nn.BatchNorm1d(4)]), 4)
 
 
 @pytest.mark.parametrize(
@@ -71,4 +77,4 @@ def test_what_tables_do_not_hold():
 )
 def test_tables_that_are_none(table, message):
     with pytest.raises(SettingError, match=message):
-        build([table])
+        NetworkSpec.of_tables([table])

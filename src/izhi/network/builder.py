@@ -1,0 +1,222 @@
+"""Descriptions of networks (``izhi.spec``) as modules of torch, and the other way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from izhi.errors import SettingError, ShapeError, shown
+from izhi.network import BatchNorm, Layer, Network, Residual
+from izhi.network.connections import Connection, Conv1d, Conv2d, Linear
+from izhi.network.delays import AxonalDelay, Delay, SynapticDelay
+from izhi.network.synapses import ConductanceSynapse, ExponentialSynapse
+from izhi.network.traversal import shape_of_inputs
+from izhi.neurons.neuron import NeuronLayer
+from izhi.spec import (
+    ConductanceSpec,
+    ConnectionSpec,
+    ConvolutionSpec,
+    DelaySpec,
+    FlattenSpec,
+    IdentitySpec,
+    LayerSpec,
+    LinearSpec,
+    ModuleSpec,
+    NetworkSpec,
+    NormSpec,
+    PoolSpec,
+    ResidualSpec,
+    Shape,
+    SynapseSpec,
+    UnflattenSpec,
+    entry_of,
+)
+
+
+def build(spec: NetworkSpec, kernel: str = "auto") -> Network:
+    """The network of a description, its weights drawn from torch's generator in the order of its modules.
+
+    Args:
+        spec: the description.
+        kernel: which kernels run the neurons, see ``izhi.kernels``.
+    """
+    modules = [_module(x, kernel) for x in spec.modules]
+    readout = None if spec.readout is None else _connection(spec.readout)
+    return Network(modules, readout, keep_every=spec.keep_every, dropout=spec.dropout)
+
+
+def _module(spec: ModuleSpec, kernel: str) -> nn.Module:
+    return _BUILDERS[type(spec)](spec, kernel)
+
+
+def _layer(spec: LayerSpec, kernel: str) -> Layer:
+    # The order in which random numbers are drawn: spread of the neurons, weights, delays.
+    neuron = entry_of(spec.neuron.kind).load("torch").of(spec.neuron, kernel)
+    connection = _connection(spec.connection)
+    norm = None
+    if spec.norm is not None:
+        norm = BatchNorm(spec.connection.outputs, momentum=spec.norm.momentum, eps=spec.norm.eps)
+    return Layer(connection, neuron, None if spec.delay is None else _delay(spec.delay, spec.connection), norm)
+
+
+def _residual(spec: ResidualSpec, kernel: str) -> Residual:
+    modules = [_module(x, kernel) for x in spec.modules]
+    shortcut: nn.Module | None = None
+    if spec.shortcut is not None:
+        own = spec.shortcut
+        shortcut = _connection(own) if isinstance(own, ConnectionSpec) else _module(own, kernel)
+    return Residual(modules, shortcut, add=spec.add)
+
+
+def _pool(spec: PoolSpec, _: str) -> nn.Module:
+    pool: nn.Module = getattr(nn, spec.name)(spec.kernel, spec.stride)
+    return pool
+
+
+_BUILDERS: dict[type[ModuleSpec], Callable[[Any, str], nn.Module]] = {
+    LayerSpec: _layer,
+    ResidualSpec: _residual,
+    PoolSpec: _pool,
+    FlattenSpec: lambda spec, kernel: nn.Flatten(),
+    IdentitySpec: lambda spec, kernel: nn.Identity(),
+    UnflattenSpec: lambda spec, kernel: nn.Unflatten(1, spec.features),
+}
+
+
+def _connection(spec: ConnectionSpec) -> Connection:
+    sizes, synapse = (spec.inputs, spec.outputs), _synapse(spec.synapse)
+    if not isinstance(spec, ConvolutionSpec):
+        return Linear(*sizes, bias=spec.bias, synapse=synapse, recurrent=spec.recurrent)
+    make = Conv1d if len(spec.kernel) == 1 else Conv2d
+    return make(
+        *sizes, spec.kernel, spec.stride, spec.padding, spec.dilation, spec.groups, spec.bias, synapse=synapse,
+        recurrent=spec.recurrent,
+    )  # fmt: skip
+
+
+def _synapse(spec: SynapseSpec | None) -> ExponentialSynapse | None:
+    if spec is None:
+        return None
+    if isinstance(spec, ConductanceSpec):
+        return ConductanceSynapse(
+            spec.tau, learn_tau=spec.learn, reversal=spec.reversal, implicit=spec.implicit, inhibitory=spec.inhibitory
+        )
+    return ExponentialSynapse(spec.tau, learn_tau=spec.learn, filters_bias=spec.filters_bias)
+
+
+def _delay(spec: DelaySpec, connection: ConnectionSpec) -> Delay:
+    if spec.kind == "axonal":
+        return AxonalDelay(connection.inputs, spec.largest, learn=spec.learn)
+    outputs, inputs, *kernel = connection.weight_shape
+    return SynapticDelay(inputs, outputs, spec.largest, learn=spec.learn, kernel=kernel)
+
+
+def describe(network: Network, *features: int) -> NetworkSpec:
+    """The description of a network, which ``build`` makes into one of the same shapes and neurons.
+
+    Args:
+        network: of float weights.
+        features: that it takes, channels first; none for those that its first module says.
+
+    Raises:
+        SettingError: for a module that descriptions do not hold.
+        ShapeError: for features that the network does not take.
+    """
+    readout = None if network.readout is None else _of_connection(network.readout)
+    parts = [x for x in (*network.layers, network.readout) if isinstance(x, nn.Module)]
+    shape = features or shape_of_inputs(parts)
+    if shape is None:
+        raise ShapeError(f"{type(parts[0]).__name__} does not say how many features the network takes; name them")
+    modules = _of_modules(network.layers, (math.prod(shape),) if not features else shape)
+    return NetworkSpec(modules, readout, dropout=network.dropout, keep_every=network.keep_every)
+
+
+def _of_modules(modules: Sequence[nn.Module] | nn.ModuleList, features: Shape) -> tuple[ModuleSpec, ...]:
+    found: list[ModuleSpec] = []
+    for module in modules:
+        found.append(_of_module(module, features))
+        features = found[-1].shape(features)
+    return tuple(found)
+
+
+def _of_module(module: nn.Module, features: Shape) -> ModuleSpec:
+    if isinstance(module, Layer):
+        return _of_layer(module, features)
+    if isinstance(module, Residual):
+        return _of_residual(module, features)
+    if isinstance(module, nn.Unflatten):
+        return UnflattenSpec(tuple(module.unflattened_size))
+    if isinstance(module, (nn.Flatten, nn.Identity)):
+        return FlattenSpec() if isinstance(module, nn.Flatten) else IdentitySpec()
+    if isinstance(module, (nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d)):
+        rank = 1 if isinstance(module, (nn.MaxPool1d, nn.AvgPool1d)) else 2
+        if not any(_along(module.padding, rank)) and not module.ceil_mode:
+            kind: Literal["max", "average"] = "max" if isinstance(module, (nn.MaxPool1d, nn.MaxPool2d)) else "average"
+            kernel = _along(module.kernel_size, rank)
+            return PoolSpec(kind, kernel, kernel if module.stride is None else _along(module.stride, rank))
+    raise SettingError(
+        f"the network has {shown(module)}, which settings do not hold; expected layers, pooling without padding,"
+        " Flatten and Unflatten"
+    )
+
+
+def _of_layer(layer: Layer, features: Shape) -> LayerSpec:
+    neuron, connection = layer.neuron, _of_connection(layer.connection)
+    if not isinstance(neuron, NeuronLayer):
+        raise SettingError(f"the network has {type(neuron).__name__} neurons, expected float ones of LIF or Izhikevich")
+    delay, norm = layer.delay, layer.norm
+    kind: Literal["axonal", "synaptic"] = "synaptic" if isinstance(delay, SynapticDelay) else "axonal"
+    return LayerSpec(
+        connection, neuron.spec, connection.shape(features),
+        None if delay is None else DelaySpec(kind, delay.largest, delay.steps.requires_grad),
+        None if norm is None else NormSpec(norm.momentum, norm.eps),
+    )  # fmt: skip
+
+
+def _of_residual(block: Residual, features: Shape) -> ResidualSpec:
+    own = block.shortcut
+    shortcut: ModuleSpec | ConnectionSpec | None = None
+    if own is not None:
+        shortcut = _of_connection(own) if isinstance(own, Connection) else _of_module(own, features)
+    return ResidualSpec(_of_modules(block.layers, features), shortcut, block.add)
+
+
+def _of_connection(connection: Connection) -> ConnectionSpec:
+    own, name = connection.input, type(connection).__name__
+    if not isinstance(connection, (Linear, Conv1d, Conv2d)):
+        raise SettingError(f"the network has a connection {name}, expected one of: Linear, Conv1d, Conv2d")
+    common: dict[str, Any] = {
+        "inputs": connection.inputs, "outputs": len(connection.weight), "bias": own.bias is not None,
+        "recurrent": connection.feedback is not None,
+        "synapse": None if connection.synapse is None else _of_synapse(connection.synapse),
+    }  # fmt: skip
+    if isinstance(connection, Linear):
+        return LinearSpec(**common)
+    padding = own.padding
+    if isinstance(padding, str):
+        reach = [d * (k - 1) for d, k in zip(own.dilation, own.kernel_size, strict=True)]
+        if padding == "same" and any(x % 2 for x in reach):
+            raise ShapeError(f"padding is 'same' of a kernel {own.kernel_size}, expected odd sizes, or numbers")
+        padding = tuple(x // 2 if padding == "same" else 0 for x in reach)
+    return ConvolutionSpec(
+        **common, kernel=own.kernel_size, stride=own.stride, padding=padding, dilation=own.dilation, groups=own.groups
+    )
+
+
+def _of_synapse(synapse: ExponentialSynapse) -> SynapseSpec:
+    # From its logit, so that rounding is not rounded again.
+    tau, learn = 1 / (1 - torch.sigmoid(synapse.logit.detach().double()).item()), synapse.logit.requires_grad
+    if isinstance(synapse, ConductanceSynapse):
+        return ConductanceSpec(tau, learn, False, synapse.reversal, synapse.implicit, synapse.inhibitory)
+    return SynapseSpec(tau, learn, synapse.filters_bias)
+
+
+def _along(size: int | Sequence[int], rank: int) -> Shape:
+    return (size,) * rank if isinstance(size, int) else tuple(size)
+
+
+__all__ = ["build", "describe"]

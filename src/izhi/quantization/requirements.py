@@ -1,0 +1,85 @@
+"""What networks must be to be quantised, checked of their descriptions, without torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from izhi.errors import SettingError
+from izhi.spec import ConductanceSpec, LayerSpec, LinearSpec, NetworkSpec, ResidualSpec, entry_of
+
+
+def check(spec: NetworkSpec, weight_bits: Sequence[int] | None, state_bits: int | None, levels: int | None) -> None:
+    """Raise SettingError for the first part of a network that hardware does not have.
+
+    Args:
+        spec: of the float network.
+        weight_bits: of each layer; None if weights stay as they are.
+        state_bits: of states; None if these stay as they are.
+        levels: whole numbers that a current takes; None for spikes.
+    """
+    layers = spec.layers
+    for number, module in enumerate(spec.modules, start=1):
+        if isinstance(module, ResidualSpec) and weight_bits is not None:
+            raise unsupported_module(number, "Residual")
+    for number, layer in enumerate(layers):
+        if weight_bits is not None:
+            _check_layer(layer)
+            if levels is not None and number == 0:
+                check_levels(levels, weight_bits[0], math.prod(layer.connection.weight_shape[1:]))
+        if state_bits is not None:
+            if "torch-quantized" not in entry_of(layer.neuron.kind).executors:
+                raise SettingError(f"neurons are {layer.neuron.kind}, which have no rounded states; choose others")
+            layer.neuron.check_hardware()
+    if spec.readout is not None and weight_bits is not None:
+        check_readout(isinstance(spec.readout, LinearSpec) and spec.readout.is_plain, spec.readout.label)
+
+
+def _check_layer(layer: LayerSpec) -> None:
+    if layer.delay is not None and layer.delay.kind == "synaptic":
+        raise synaptic_delays()
+    own = layer.connection
+    if isinstance(own.synapse, ConductanceSpec) or (own.recurrent and not isinstance(own, LinearSpec)):
+        raise unsupported_connection(own.label)
+
+
+def synaptic_delays() -> SettingError:
+    """The error for delays of each synapse."""
+    return SettingError("each synapse has a delay of its own, which hardware does not have; choose axonal delays")
+
+
+def unsupported_connection(label: str) -> SettingError:
+    """The error for a conductance, or a recurrent convolution."""
+    return SettingError(
+        f"connection is {label}, which hardware does not have; choose Linear or Conv2d, with an exponential synapse or"
+        " none, and recurrence in Linear alone"
+    )
+
+
+def unsupported_module(number: int, name: str) -> SettingError:
+    """The error for a module of a network that integers do not have."""
+    return SettingError(
+        f"number {number} of the network is {name}, which integers do not have, expected convolutions,"
+        " pooling, Flatten, Unflatten and linear layers"
+    )
+
+
+def check_readout(is_plain: bool, label: str) -> None:
+    """Raise SettingError for a readout other than a linear one without synapse and recurrence."""
+    if not is_plain:
+        raise SettingError(f"the readout is {label}, expected Linear, which hardware has")
+
+
+def check_levels(levels: int, bits: int, sources: int) -> None:
+    """Raise SettingError where float32, in which the network runs, does not hold the sums of integers exactly."""
+    most = 2**24 // (sources << (bits - 1))
+    if levels > most:
+        raise SettingError(
+            f"levels is {levels}, but float32 does not hold such sums over {sources:,} weights of {bits} bits;"
+            f" choose at most {most}, or fewer bits"
+        )
+
+
+__all__ = [
+    "check", "check_levels", "check_readout", "synaptic_delays", "unsupported_connection", "unsupported_module",
+]  # fmt: skip
