@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from izhi.errors import ExchangeError, IzhiError, shown
-from izhi.network import Network, blueprint
+from izhi.network import Network
+from izhi.network.builder import build
 from izhi.network.traversal import with_shapes
 from izhi.spec import (
     ConnectionSpec,
@@ -186,7 +187,7 @@ class NetworkBuilder:
         modules = [*first, *self.modules]
         try:
             spec = NetworkSpec(tuple(x.spec for x in modules), self.readout)
-            network = blueprint.build(spec.tables())
+            network = build(spec)
             for index, module in enumerate(modules):
                 if module.torch is not None:
                     network.layers[index] = module.torch
