@@ -33,7 +33,7 @@ _DECIDES = ("drift", "method", "layers", "optimizer", *(name for name, *_ in NUM
 def adapt(a: argparse.Namespace) -> None:
     drift = _checked(a)
     run = trained.load(Path(a.run_folder), {"precision": "32-true"}, report_line)
-    found = artifact_of(run)
+    deployed = artifact_of(run)
     task = adaptation.task(run.dataset, run.experiment, drift, samples=a.samples, memory=a.replay, seed=a.seed)
     fewer = f", fewer than the {a.samples:,} asked for" if len(task.stream) < a.samples else ""
     if not a.quiet:
@@ -41,13 +41,13 @@ def adapt(a: argparse.Namespace) -> None:
             f"the stream has {len(task.stream):,} samples{fewer}; {a.replay:,} of the old task are rehearsed at most"
         )
     chosen = {name: getattr(a, name) for name in (n.replace("-", "_") for n in _DECIDES)}
-    frozen = devices.open(found.device, found)
-    name = a.device or found.device
+    frozen = devices.open(deployed.device, deployed)
+    name = a.device or deployed.device
     with ExitStack() as stack:
-        device = stack.enter_context(open_device(a, name, found))
-        learner = _learner(a, run, found, device, task)
+        device = stack.enter_context(open_device(a, name, deployed))
+        learner = _learner(a, run, deployed, device, task)
         state = Adaptation(
-            run.encoder, found, device, frozen, task, learner, batch=a.batch, every=a.every,
+            run.encoder, deployed, device, frozen, task, learner, batch=a.batch, every=a.every,
             tested=a.tested, seed=a.seed,
         )  # fmt: skip
         folder = RunFolder(make_folder(a, f"adapt-{drift.kind}"))
@@ -60,7 +60,7 @@ def adapt(a: argparse.Namespace) -> None:
             checkpoint.save(folder.path / checkpoint.NAME, content)
 
         levels = adaptation.run(state, save, report_epochs(partial(_describe, a)))
-        new = found.with_network(device.network, adaptation=chosen, command=command_line())
+        new = deployed.with_network(device.network, adaptation=chosen, command=command_line())
     artifact.save(new, folder.path / "network.izhi")
     folder.write("adaptation.csv", adaptation.table(state.history))
     kept = {**asdict(levels), "regained": levels.regained, "kept": levels.kept,
@@ -86,18 +86,25 @@ def _checked(a: argparse.Namespace) -> Drift:
 
 
 def _learner(
-    a: argparse.Namespace, run: Trained, found: artifact.Artifact[networks.Network], device: Device[networks.Network],
-    task: DriftTask,
+    a: argparse.Namespace, run: Trained, deployed: artifact.Artifact[networks.Network],
+    device: Device[networks.Network], task: DriftTask,
 ) -> adaptation.DeviceLearner:  # fmt: skip
     shared: dict[str, Any] = {
         "layers": a.layers, "steps": a.steps, "batch_size": a.batch_size, "latest": 5 * a.batch,
         "seed": a.seed,
     }  # fmt: skip
     if a.method == "backprop":
-        return adaptation.Backpropagation(run, found, device, task, learning_rate=a.learning_rate, **shared)
+        return adaptation.Backpropagation(run, deployed, device, task, learning_rate=a.learning_rate, **shared)
     if a.method == "evolution":
         return adaptation.Evolving(
-            run, found, device, task, search=SEARCHES[a.optimizer], members=a.members, step_size=a.step_size, **shared
+            run,
+            deployed,
+            device,
+            task,
+            search=SEARCHES[a.optimizer],
+            members=a.members,
+            step_size=a.step_size,
+            **shared,
         )
     return adaptation.Nothing()
 
@@ -114,8 +121,8 @@ def _describe(a: argparse.Namespace, event: ProgressEvent, left: float) -> str:
 
 
 def _report(levels: Accuracies, streamed: int, folder: Path) -> None:
-    for what, before, after in (("new", levels.new, levels.adapted_new), ("old task", levels.old, levels.adapted_old)):
-        print(f"{what}: {100 * before:.2f} % as deployed, {100 * after:.2f} % after the stream")
+    for name, before, after in (("new", levels.new, levels.adapted_new), ("old task", levels.old, levels.adapted_old)):
+        print(f"{name}: {100 * before:.2f} % as deployed, {100 * after:.2f} % after the stream")
     print(
         f"regained {100 * levels.regained:.1f} % of the accuracy lost within {streamed:,} samples,"
         f" kept {100 * levels.kept:.1f} % of the old task"

@@ -48,19 +48,19 @@ def evolve(a: argparse.Namespace) -> None:
 
 def _evolve_artifact(a: argparse.Namespace) -> None:
     e, name = _settings_on_device(a)
-    given = artifact.load(a.artifact)
+    source = artifact.load(a.artifact)
     if a.fresh:
-        given = given.with_network(drawn(given.network, e.training.seed))
+        source = source.with_network(drawn(source.network, e.training.seed))
     if a.samples is not None:
         at_least("samples", a.samples, 1)
-    layers = layers_of(a.evolving, len(given.network.parts))
-    dataset = samples.dataset_of(given, report_line)
-    inputs, labels = samples.training_inputs(given, dataset, a.samples or len(dataset.train))
+    layers = layers_of(a.evolving, len(source.network.parts))
+    dataset = samples.dataset_of(source, report_line)
+    inputs, labels = samples.training_inputs(source, dataset, a.samples or len(dataset.train))
     chosen = {"artifact": Path(a.artifact).name, "optimizer": name, "layers": a.evolving, "fresh": a.fresh,
-              "samples": a.samples, "device": a.device or given.device,
+              "samples": a.samples, "device": a.device or source.device,
               **{k: e.get(k) for k in _ON_DEVICE if k not in ("optimizer", "epochs")}}  # fmt: skip
     with ExitStack() as stack:
-        device = stack.enter_context(open_device(a, chosen["device"], given))
+        device = stack.enter_context(open_device(a, chosen["device"], source))
         search = DeviceEvolution(
             device, inputs, labels, search=SEARCHES[name], members=e.evolution.members, step_size=e.evolution.step_size,
             batch_size=e.training.batch_size, layers=layers, seed=e.training.seed,
@@ -68,7 +68,7 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
         folder = RunFolder(make_folder(a, "evolve"))
         stack.enter_context(hold(folder.path))
         history = _run_generations(a, e, search, folder, chosen)
-        new = given.with_network(search.found, evolution=chosen, command=command_line())
+        new = source.with_network(search.found, evolution=chosen, command=command_line())
         artifact.save(new, folder.path / "network.izhi")
         result = evaluate_device(device, samples.batches(new, dataset))
         kept = {"test_accuracy": result.accuracy, "history": history, "settings": chosen, "versions": versions()}
@@ -81,14 +81,14 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
 
 def _settings_on_device(a: argparse.Namespace) -> tuple[Experiment, str]:
     """The settings of an evolution on a device, and the name of its search."""
-    given = settings(a)
-    for name in given:
+    chosen = settings(a)
+    for name in chosen:
         if name not in _ON_DEVICE:
             raise SettingError(f"{name} is given, but the artifact decides it; leave it out")
-    name = str(given.pop("optimizer", USUAL_EVOLUTION["optimizer"]))
+    name = str(chosen.pop("optimizer", USUAL_EVOLUTION["optimizer"]))
     if name not in SEARCHES:
         raise unknown("optimizer", name, SEARCHES)
-    return experiment({**{x: USUAL_EVOLUTION[x] for x in ("optimizer", "batch_size", "epochs")}, **given}), name
+    return experiment({**{x: USUAL_EVOLUTION[x] for x in ("optimizer", "batch_size", "epochs")}, **chosen}), name
 
 
 def _run_generations(

@@ -236,31 +236,31 @@ def _accuracies(name: str, count: int, accuracy: float, groups: Mapping[str, flo
 
 
 def _evaluate_artifact(a: argparse.Namespace) -> None:
-    found = artifact.load(a.folder)
+    deployed = artifact.load(a.folder)
     if a.against is not None:
-        _compare_with_run(a, found)
+        _compare_with_run(a, deployed)
         return
-    batches, dataset = test_samples(a, found)
+    batches, dataset = test_samples(a, deployed)
     whole = dataset is not None and a.samples is None
     groups = {name: mask.numpy() for name, mask in dataset.groups.items()} if dataset and whole else {}
-    with devices.open(found.device, found) as device:
+    with devices.open(deployed.device, deployed) as device:
         result = evaluate_device(device, batches, wants_rates=True, groups=groups)
-    speed = f"in {found.numbers}, {result.samples / result.seconds:,.0f} samples/s"
+    speed = f"in {deployed.numbers}, {result.samples / result.seconds:,.0f} samples/s"
     name = dataset.name if dataset else a.samples or "own test vectors,"
     accuracies = _accuracies(name, result.samples, result.accuracy, result.groups, speed)
     for number, rate in enumerate(result.rates, start=1):
         print(f"layer {number}: {rate:.4f} spikes per neuron and step")
-    confusion = result.confusion(len(found.classes)).tolist()
-    for line in report.per_class(confusion, found.classes):
+    confusion = result.confusion(len(deployed.classes)).tolist()
+    for line in report.per_class(confusion, deployed.classes):
         print(line)
     write_json(a.json, {**accuracies, "rates": result.rates, "seconds": result.seconds,
-                        "classes": list(found.classes), "confusion": confusion,
-                        "provenance": dict(found.provenance), "versions": versions()})  # fmt: skip
+                        "classes": list(deployed.classes), "confusion": confusion,
+                        "provenance": dict(deployed.provenance), "versions": versions()})  # fmt: skip
 
 
-def _compare_with_run(a: argparse.Namespace, found: artifact.Artifact[networks.Network]) -> None:
+def _compare_with_run(a: argparse.Namespace, deployed: artifact.Artifact[networks.Network]) -> None:
     run = trained.load(Path(a.against), {"precision": "32-true"}, report_line)
-    result = agreement(found, run)
+    result = agreement(deployed, run)
     for number, (spikes, different) in enumerate(zip(result.spikes, result.different, strict=True), start=1):
         print(f"layer {number}: {spikes:,} spikes, {different:,} different")
     print(f"classes: {result.samples:,} samples, {result.classes:,} different")
@@ -285,28 +285,30 @@ def evaluate(a: argparse.Namespace) -> None:
     run = trained.load(path, {**changes, "devices": 1, "nodes": 1}, report_line)
     e, dataset = run.experiment, run.dataset
     fabric = build.fabric(e)
-    found = training.evaluate(
+    evaluation = training.evaluate(
         fabric, fabric.setup(run.classifier), dataset.test, training.LOSSES[e.training.loss],
         seed=e.training.seed, groups=dataset.groups,
     )  # fmt: skip
-    activity = found.activity
-    loss = f"loss {found.loss:.4f}"
-    accuracies = _accuracies(dataset.name, len(dataset.test), found.accuracy, found.groups, loss)
+    activity = evaluation.activity
+    loss = f"loss {evaluation.loss:.4f}"
+    accuracies = _accuracies(dataset.name, len(dataset.test), evaluation.accuracy, evaluation.groups, loss)
     for number, layer in enumerate(activity.layers, start=1):
         print(f"layer {number}: {layer.rate:.4f} spikes per neuron and step, {layer.silent:.1%} silent")
     for warning in activity.warnings():
         print(f"warning: {warning}", file=sys.stderr)
-    for line in report.per_class(found.confusion.tolist(), dataset.classes):
+    for line in report.per_class(evaluation.confusion.tolist(), dataset.classes):
         print(line)
     rates = [layer.rate for layer in activity.layers]
     counted = _energy(path, changes) if a.energy else {}
-    write_json(a.json, {**accuracies, **counted, "test_loss": found.loss, "rates": rates,
-                        "classes": list(dataset.classes), "confusion": found.confusion.tolist(),
+    write_json(a.json, {**accuracies, **counted, "test_loss": evaluation.loss, "rates": rates,
+                        "classes": list(dataset.classes), "confusion": evaluation.confusion.tolist(),
                         "config": e.flat(plain=True), "versions": versions()})  # fmt: skip
     figure = (path if path.is_dir() else path.parent) / "confusion.png"
-    title = f"{dataset.name}, {e.neurons.neuron}: {100 * found.accuracy:.2f} % of {len(dataset.test):,} test samples"
+    title = (
+        f"{dataset.name}, {e.neurons.neuron}: {100 * evaluation.accuracy:.2f} % of {len(dataset.test):,} test samples"
+    )
     try:
-        plots.save(plots.confusion(found.confusion.numpy(), dataset.classes, title), figure)
+        plots.save(plots.confusion(evaluation.confusion.numpy(), dataset.classes, title), figure)
     except FileError as error:  # a run may be evaluated by who may not write into it
         print(f"warning: no figure, {error}", file=sys.stderr)
     else:
@@ -316,15 +318,15 @@ def evaluate(a: argparse.Namespace) -> None:
 def _energy(path: Path, changes: Mapping[str, object]) -> dict[str, object]:
     """Print what a run's network computes for a sample, and what that would take; the same for scripts."""
     exact = {**changes, "precision": "32-true", "accelerator": "cpu", "devices": 1, "nodes": 1}
-    found = energy.count(trained.load(path, exact, report_line))
-    title = f"operations of a sample, mean of {found.samples:,} test samples"
-    print_table(title, energy.LAYER_HEADINGS, energy.layer_cells(found), left=1)
-    print_table("energy of a sample: an estimate", ENERGY_HEADINGS, energy.energy_cells(found), left=1)
+    counts = energy.count(trained.load(path, exact, report_line))
+    title = f"operations of a sample, mean of {counts.samples:,} test samples"
+    print_table(title, energy.LAYER_HEADINGS, energy.layer_cells(counts), left=1)
+    print_table("energy of a sample: an estimate", ENERGY_HEADINGS, energy.energy_cells(counts), left=1)
     print(
-        f"footprint {found.footprint:,} bytes, connection sparsity {found.connection_sparsity:.3f},"
-        f" activation sparsity {found.activation_sparsity:.3f}\n{energy.CAVEAT}"
+        f"footprint {counts.footprint:,} bytes, connection sparsity {counts.connection_sparsity:.3f},"
+        f" activation sparsity {counts.activation_sparsity:.3f}\n{energy.CAVEAT}"
     )
-    return {"energy": found.summary()}
+    return {"energy": counts.summary()}
 
 
 def dynamics(a: argparse.Namespace) -> None:
@@ -350,14 +352,14 @@ def show(a: argparse.Namespace) -> None:
     plots.check_ending(out)
     neurons = whole_numbers("neurons", a.neurons, "0,7") if a.neurons else None
     run = trained.load(path, {"precision": "32-true", "devices": 1, "nodes": 1}, report_line)
-    found = sample_trace.trace_sample(run, a.sample)
-    plots.save(sample_trace.draw(found, run, a.layer, neurons), out)
-    classes = found.classes
-    print(f"sample {a.sample}: answer {classes[found.answer]}, label {classes[found.label]}")
-    for layer in found.layers:
+    trace = sample_trace.trace_sample(run, a.sample)
+    plots.save(sample_trace.draw(trace, run, a.layer, neurons), out)
+    classes = trace.classes
+    print(f"sample {a.sample}: answer {classes[trace.answer]}, label {classes[trace.label]}")
+    for layer in trace.layers:
         print(f"{layer.name}: {layer.spikes.sum():,.0f} spikes, {layer.spikes.mean():.4f} per neuron and step")
     print(f"figure: {out}")
     write_json(a.json, {
-        "sample": a.sample, "label": classes[found.label], "answer": classes[found.answer],
-        "scores": found.scores.tolist(), "spikes": [int(layer.spikes.sum()) for layer in found.layers],
+        "sample": a.sample, "label": classes[trace.label], "answer": classes[trace.answer],
+        "scores": trace.scores.tolist(), "spikes": [int(layer.spikes.sum()) for layer in trace.layers],
     })  # fmt: skip

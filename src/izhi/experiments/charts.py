@@ -83,50 +83,50 @@ def _figure(chart: Chart) -> Any:
 
     # Bokeh wraps no legend: what stands side by side must fit the narrowest page.
     columns = 2 if max(len(series.label) for series in chart.series) < _SHORT else 1
-    found = figure(
+    drawn = figure(
         height=_HEIGHT + _LINE * -(-len(chart.series) // columns), sizing_mode="stretch_width",
         x_axis_label=chart.x, y_axis_label=chart.y,
         x_axis_type="log" if chart.is_logarithmic else "linear",
         tools="pan,wheel_zoom,box_zoom,reset,save", active_drag=None,
     )  # fmt: skip
     for number, series in enumerate(chart.series):
-        _draw(found, chart, series, number if series.colour is None else series.colour)
-    legend = found.legend[0]
+        _draw(drawn, chart, series, number if series.colour is None else series.colour)
+    legend = drawn.legend[0]
     legend.click_policy, legend.ncols, legend.location, legend.border_line_color = "hide", columns, "center", None
-    found.add_layout(legend, "below")  # where it hides no line
-    found.toolbar.logo = None
-    return found
+    drawn.add_layout(legend, "below")  # where it hides no line
+    drawn.toolbar.logo = None
+    return drawn
 
 
-def _draw(found: Any, chart: Chart, series: Series, number: int) -> None:
+def _draw(target: Any, chart: Chart, series: Series, number: int) -> None:
     from bokeh.models import ColumnDataSource, HoverTool
 
     data: dict[str, Any] = {"x": list(series.x), "y": list(series.y)}
-    told = [(series.label, "@y{0.00}"), (chart.x, "@x{0,0.[00]}")]
+    tooltips = [(series.label, "@y{0.00}"), (chart.x, "@x{0,0.[00]}")]
     for name, texts in (("note", series.notes), ("text", series.texts)):
         if texts:
             data[name] = list(texts)
     if series.notes:
-        told.append(("", "@note"))  # which Bokeh shows as text, and not as markup
+        tooltips.append(("", "@note"))  # which Bokeh shows as text, and not as markup
     colour = _COLOURS[number % len(_COLOURS)]
     dash = _DASHES[number // len(_COLOURS) % len(_DASHES)]
     common: dict[str, Any] = {"source": ColumnDataSource(data), "legend_label": series.label, "color": colour}
     if series.style == "level":
-        found.line("x", "y", line_dash="dotted", line_width=1.5, **common)
+        target.line("x", "y", line_dash="dotted", line_width=1.5, **common)
         return
     if series.style == "steps":
-        drawn = found.step("x", "y", mode="after", line_width=2, line_dash=dash, **common)
+        drawn = target.step("x", "y", mode="after", line_width=2, line_dash=dash, **common)
     elif series.style in ("line", "bare"):
-        drawn = found.line("x", "y", line_width=2, line_dash=dash, **common)
+        drawn = target.line("x", "y", line_width=2, line_dash=dash, **common)
         if series.style == "line":
-            found.scatter("x", "y", size=5, **common)
+            target.scatter("x", "y", size=5, **common)
     else:
         marker = "x" if series.style == "crosses" else _MARKERS[number % len(_MARKERS)]
-        drawn = found.scatter("x", "y", size=8, alpha=0.7, marker=marker, **common)
+        drawn = target.scatter("x", "y", size=8, alpha=0.7, marker=marker, **common)
     if series.texts:
-        found.text("x", "y", "text", source=common["source"], y_offset=-6, text_font_size="11px", text_align="center")
+        target.text("x", "y", "text", source=common["source"], y_offset=-6, text_font_size="11px", text_align="center")
     mode = "mouse" if series.style in ("points", "crosses") else "vline"
-    found.add_tools(HoverTool(renderers=[drawn], tooltips=told, mode=mode))
+    target.add_tools(HoverTool(renderers=[drawn], tooltips=tooltips, mode=mode))
 
 
 __all__ = ["Chart", "Series", "Style", "embedded"]

@@ -49,12 +49,12 @@ def redraw(
 
 
 def _again(folder: Path, figure: str | None, title: str | None, labels: Sequence[str] | None) -> Figure:
-    found = results.of(folder)
-    drawings = found.drawings()
+    result = results.of(folder)
+    drawings = result.drawings()
     if figure is not None and figure not in drawings:
-        raise SettingError(f"figure is {figure!r}, but {folder} holds {found.FILE}; choose {' or '.join(drawings)}")
+        raise SettingError(f"figure is {figure!r}, but {folder} holds {result.FILE}; choose {' or '.join(drawings)}")
     draw = drawings[figure] if figure else next(iter(drawings.values()))
-    return draw(found.title if title is None else title, labels)
+    return draw(result.title if title is None else title, labels)
 
 
 __all__ = ["redraw"]

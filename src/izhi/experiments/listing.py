@@ -138,8 +138,8 @@ def _is_finished(folder: Path, settings: Mapping[str, object], last: Mapping[str
         return True
     if not isinstance(patience, int):
         return False
-    found = [row["validation_accuracy"] for row in saved.history(folder) if "validation_accuracy" in row]
-    return bool(found) and len(found) - 1 - found.index(max(found)) >= patience
+    accuracies = [row["validation_accuracy"] for row in saved.history(folder) if "validation_accuracy" in row]
+    return bool(accuracies) and len(accuracies) - 1 - accuracies.index(max(accuracies)) >= patience
 
 
 def wanted(text: str) -> dict[str, list[object]]:
@@ -151,23 +151,23 @@ def wanted(text: str) -> dict[str, list[object]]:
     Raises:
         SettingError: for a setting that is unknown, or a value that it cannot have.
     """
-    found: dict[str, list[object]] = {}
-    for part in (x for x in text.split(",") if x.strip()):
-        key, equals, value = part.partition("=")
+    values: dict[str, list[object]] = {}
+    for condition in (x for x in text.split(",") if x.strip()):
+        key, equals, value = condition.partition("=")
         name, value = key.strip().replace("-", "_"), value.strip()
         if name not in FIELDS:
             raise unknown("setting", name, FIELDS)
         if not equals or not value:
-            raise SettingError(f"filter has {shown(part)}, expected setting=value, such as dataset=mnist")
+            raise SettingError(f"filter has {shown(condition)}, expected setting=value, such as dataset=mnist")
         if value == "none" and FIELDS[name].default is None:
-            found.setdefault(name, []).append(None)
+            values.setdefault(name, []).append(None)
             continue
         if name == "neuron":
             entry_of_preset(value)
-        found.setdefault(name, []).append(typed({name: value.replace("+", ",")})[name])
-    if not found:
+        values.setdefault(name, []).append(typed({name: value.replace("+", ",")})[name])
+    if not values:
         raise SettingError(f"filter is {shown(text)}, expected setting=value, such as dataset=mnist")
-    return found
+    return values
 
 
 def has(run: ListedRun, wanted: Mapping[str, Sequence[object]]) -> bool:
@@ -213,14 +213,14 @@ def value(run: ListedRun, name: str) -> str:
     """A setting of a run, short enough for a table."""
     if not run.settings:
         return "-"
-    found = run.settings[name]
-    if isinstance(found, bool):
-        return str(found).lower()
-    if isinstance(found, list) and all(isinstance(x, (int, str)) for x in found):
-        found = ",".join(map(str, found))
-    if isinstance(found, str):
-        return shown(found)[1:-1] or "-"
-    return "-" if found is None else shown(found)
+    content = run.settings[name]
+    if isinstance(content, bool):
+        return str(content).lower()
+    if isinstance(content, list) and all(isinstance(x, (int, str)) for x in content):
+        content = ",".join(map(str, content))
+    if isinstance(content, str):
+        return shown(content)[1:-1] or "-"
+    return "-" if content is None else shown(content)
 
 
 def percent(run: ListedRun, metric: str) -> str:

@@ -43,16 +43,16 @@ def of(folder: Path) -> str:
         FileError, RunFolderError: if what it holds is not there, or damaged.
         SettingError: if Bokeh is not installed.
     """
-    found = results.of(folder)
-    return _page(found, _pictures(folder, found.PICTURES))
+    result = results.of(folder)
+    return _page(result, _pictures(folder, result.PICTURES))
 
 
-def _page(found: FolderResult, pictures: Sequence[str]) -> str:
-    head, drawn = charts.embedded(found.charts())
-    title, tables, chosen = escape(found.title), found.tables(), found.chosen()
+def _page(result: FolderResult, pictures: Sequence[str]) -> str:
+    head, drawn = charts.embedded(result.charts())
+    title, tables, chosen = escape(result.title), result.tables(), result.chosen()
     parts = [f"<h1>{title}</h1>"]
-    if found.command:
-        parts.append(f"<pre>{escape(found.command)}</pre>")
+    if result.command:
+        parts.append(f"<pre>{escape(result.command)}</pre>")
     parts += [_table(table) for table in tables if not table.name]
     parts += [f"<h2>{escape(name)}</h2>\n{chart}" for name, chart in drawn.items()]
     parts += [_folded(table) for table in tables if table.name]
@@ -60,8 +60,8 @@ def _page(found: FolderResult, pictures: Sequence[str]) -> str:
         parts += ["<h2>figures</h2>", *pictures]
     if chosen:
         parts += ["<h2>settings</h2>", "<p>Bold where they are not the usual ones.</p>", *map(_settings, chosen)]
-    if found.versions:
-        versions = " · ".join(f"{name} {version}" for name, version in found.versions.items())
+    if result.versions:
+        versions = " · ".join(f"{name} {version}" for name, version in result.versions.items())
         parts.append(f"<footer>{escape(versions)}</footer>")
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -113,8 +113,8 @@ def _text(value: object) -> str:
 
 def _pictures(folder: Path, known: Mapping[str, str]) -> list[str]:
     """The figures of a folder within the page."""
-    found = []
-    for name, what in known.items():
+    pictures = []
+    for name, caption in known.items():
         if not os.path.lexists(folder / name):
             continue
         with files.open_plain(folder / name) as file, files.reading(folder / name):
@@ -124,11 +124,11 @@ def _pictures(folder: Path, known: Mapping[str, str]) -> list[str]:
                 f"{folder / name} is no figure of at most {_LARGEST:,} bytes, expected the one of izhi"
             )
         picture = base64.b64encode(data).decode()
-        found.append(
-            f'<figure><img alt="{escape(what)}" src="data:image/png;base64,{picture}">'
-            f"<figcaption>{escape(what)}</figcaption></figure>"
+        pictures.append(
+            f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{picture}">'
+            f"<figcaption>{escape(caption)}</figcaption></figure>"
         )
-    return found
+    return pictures
 
 
 __all__ = ["of"]

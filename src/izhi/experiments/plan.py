@@ -58,8 +58,8 @@ def keep(folder: Path, plan: Plan) -> None:
 
 def _plain(value: object) -> object:
     """As JSON gives it back."""
-    found: object = json.loads(json.dumps(value))
-    return found
+    plain: object = json.loads(json.dumps(value))
+    return plain
 
 
 def _read(folder: Path) -> Plan:
@@ -68,9 +68,9 @@ def _read(folder: Path) -> Plan:
         raise RunFolderError(f"{folder} holds no {PLAN}, by which its runs could go on; choose another --out")
     try:
         with files.reading(path):
-            found = json.loads(path.read_bytes())
+            plan = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+        plan = None
+    if not isinstance(plan, dict):
         raise RunFolderError(f"{path} is damaged, expected the plan of its runs; choose another --out")
-    return found
+    return plan

@@ -32,16 +32,18 @@ class Ranked:
 
     def summary(self) -> dict[str, object]:
         """As plain values, for --json."""
-        found = self.ranking
+        ranking = self.ranking
         return {
-            "tasks": list(found.tasks),
-            "accuracies": {label: list(x) for label, x in found.accuracies.items()},
-            "mean_ranks": dict(found.ranks),
-            "friedman": None if found.friedman is None else {"statistic": found.friedman[0], "p": found.friedman[1]},
-            "critical_difference": found.critical,
-            "groups_that_do_not_differ": [list(x) for x in found.cliques],
-            "pairs": [asdict(pair) for pair in found.pairs],
-            "limits": found.limits,
+            "tasks": list(ranking.tasks),
+            "accuracies": {label: list(x) for label, x in ranking.accuracies.items()},
+            "mean_ranks": dict(ranking.ranks),
+            "friedman": None
+            if ranking.friedman is None
+            else {"statistic": ranking.friedman[0], "p": ranking.friedman[1]},
+            "critical_difference": ranking.critical,
+            "groups_that_do_not_differ": [list(x) for x in ranking.cliques],
+            "pairs": [asdict(pair) for pair in ranking.pairs],
+            "limits": ranking.limits,
             "remarks": list(self.remarks),
         }
 
@@ -60,9 +62,9 @@ def of(folders: Sequence[Path]) -> Ranked:
         raise SettingError(f"{len(folders)} folder is named, expected comparisons on two data sets or more")
     if twice := [path for path, count in Counter(folder.resolve() for folder in folders).items() if count > 1]:
         raise SettingError(f"{twice[0]} is named twice, expected different comparisons")
-    found = [ComparisonResult.read(folder) for folder in folders]
-    accuracies = [{row.label: fmean(row.test_accuracy) for row in one.rows} for one in found]
-    for folder, one, of_one in zip(folders, found, accuracies, strict=True):
+    results = [ComparisonResult.read(folder) for folder in folders]
+    accuracies = [{row.label: fmean(row.test_accuracy) for row in one.rows} for one in results]
+    for folder, one, of_one in zip(folders, results, accuracies, strict=True):
         if len(of_one) < len(one.rows):
             raise SettingError(f"{folder} has two variants of the same label, expected different ones")
     labels = [label for label in accuracies[0] if all(label in one for one in accuracies)]
@@ -71,7 +73,7 @@ def of(folders: Sequence[Path]) -> Ranked:
             f"the comparisons have {len(labels)} variants in common ({shown(', '.join(accuracies[0]))} in"
             f" {folders[0]}), expected two or more of the same labels"
         )
-    datasets = [one.rows[0].config.dataset for one in found]
+    datasets = [one.rows[0].config.dataset for one in results]
     repeated = [name for name, count in Counter(datasets).items() if count > 1]
     tasks = [
         f"{name} ({folder.name})" if name in repeated else name for name, folder in zip(datasets, folders, strict=True)
@@ -82,16 +84,16 @@ def of(folders: Sequence[Path]) -> Ranked:
     left = sorted({label for one in accuracies for label in one} - {*labels})
     if left:
         remarks.append(f"Left out, since not every comparison has them: {in_one_line(', '.join(left))}.")
-    seeds = {len(row.seeds) for one in found for row in one.rows if row.label in labels}
+    seeds = {len(row.seeds) for one in results for row in one.rows if row.label in labels}
     if min(seeds) < 3:
         remarks.append(f"There are accuracies of {min(seeds)} run{'s' if min(seeds) > 1 else ''} only.")
     table = {label: [one[label] for one in accuracies] for label in labels}
     return Ranked(statistics.rank(table, tasks), remarks)
 
 
-def write(found: Ranked, folder: Path, command: str) -> None:
+def write(ranked: Ranked, folder: Path, command: str) -> None:
     """report.md and ranks.png."""
-    ranking = found.ranking
+    ranking = ranked.ranking
     title = f"mean rank of test accuracy over {len(ranking.tasks)} data sets"
     drawn = plots.ranks(ranking.ranks, ranking.critical, ranking.cliques, title)
     plots.save(drawn, folder / FIGURE)
@@ -99,7 +101,7 @@ def write(found: Ranked, folder: Path, command: str) -> None:
     lines = [
         f"# Ranks over {len(ranking.tasks)} data sets", "", f"    {command}", "",
         markdown(headings(ranking), cells(ranking), right=range(1, len(ranking.tasks) + 2)), "",
-        *(f"- {sentence}" for sentence in sentences(found)), "",
+        *(f"- {sentence}" for sentence in sentences(ranked)), "",
         f"![mean ranks; bars join variants that do not differ]({FIGURE})", "",
         f"Pairs: differences with intervals of {least} by the bootstrap over data sets, p of Wilcoxon's test:",
         "", markdown(PAIR_HEADINGS, map(pair_cells, ranking.pairs), right=(1, 2, 3, 4)), "",
@@ -133,9 +135,9 @@ def pair_cells(pair: Pair) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def sentences(found: Ranked) -> list[str]:
+def sentences(ranked: Ranked) -> list[str]:
     """What the tests say, and what they cannot show."""
-    ranking = found.ranking
+    ranking = ranked.ranking
     lines = []
     if ranking.friedman is None:
         lines.append("Friedman's test is of three variants or more.")
@@ -148,7 +150,7 @@ def sentences(found: Ranked) -> list[str]:
     groups = ["all" if len(group) == len(ranking.ranks) else " – ".join(group) for group in ranking.cliques]
     together = "; ".join(groups) or "none"
     lines.append(f"Nemenyi's test: mean ranks {ranking.critical:.2f} apart differ; closer together are: {together}.")
-    return [in_one_line(line) for line in (*lines, *ranking.limits, *found.remarks)]
+    return [in_one_line(line) for line in (*lines, *ranking.limits, *ranked.remarks)]
 
 
 __all__ = ["FIGURE", "PAIR_HEADINGS", "REPORT", "Ranked", "cells", "headings", "of", "pair_cells", "sentences", "write"]

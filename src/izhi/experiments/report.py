@@ -67,8 +67,8 @@ def per_class(confusion: Sequence[Sequence[float]], classes: Sequence[str]) -> l
         if count := int(sum(row)):
             others = [0 if k == own else n for k, n in enumerate(row)]
             worst = max(range(len(others)), key=others.__getitem__)
-            taken = f", most often taken for {classes[worst]} ({others[worst]:,.0f})" if others[worst] else ""
-            lines.append(f"class {name}: {100 * row[own] / count:.2f} % of {count:,}{taken}")
+            mistaken = f", most often taken for {classes[worst]} ({others[worst]:,.0f})" if others[worst] else ""
+            lines.append(f"class {name}: {100 * row[own] / count:.2f} % of {count:,}{mistaken}")
     return lines
 
 

@@ -160,9 +160,9 @@ def _keep_as_it_is(
 ) -> Result:
     """Evaluate a network, and write a checkpoint of it as of no epoch."""
     optimizer = build.optimizer(e)(network)
-    found = _evaluated(fabric, e, encoder, network, dataset)
-    row: Row = {"epoch": 0, **found.as_metrics("test"), **found.rates()}
-    progress = Progress([row], found.activity.warnings(), network.state_dict(), optimizer.state_dict())
+    evaluation = _evaluated(fabric, e, encoder, network, dataset)
+    row: Row = {"epoch": 0, **evaluation.as_metrics("test"), **evaluation.rates()}
+    progress = Progress([row], evaluation.activity.warnings(), network.state_dict(), optimizer.state_dict())
     if fabric.is_global_zero:
         folder.keep(about(e, encoder, dataset), progress)
     fabric.barrier()
@@ -182,8 +182,8 @@ def adopt(fabric: Fabric, e: Experiment, dataset: Dataset, folder: RunFolder, ne
         network: of float weights.
     """
     encoder = build.encoder(e, dataset)
-    found = build.network(e, encoder.grid, len(dataset.classes), start=network.state_dict())
-    return _keep_as_it_is(fabric, e, encoder, found, dataset, folder)
+    described = build.network(e, encoder.grid, len(dataset.classes), start=network.state_dict())
+    return _keep_as_it_is(fabric, e, encoder, described, dataset, folder)
 
 
 def require_core(e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor]) -> None:

@@ -23,11 +23,11 @@ from izhi.version import __version__
 def versions() -> dict[str, str]:
     """What the numbers of a run depend on beside its configuration."""
     names = ("torch", "numpy", "numba", "snntorch", "lightning-fabric", "scikit-learn")
-    found = {name: version(name) for name in names}
+    packages = {name: version(name) for name in names}
     return {
         "izhi": __version__,
         "python": platform.python_version(),
-        **found,
+        **packages,
         "machine": platform.machine(),
         "threads": str(torch.get_num_threads()),
     }
@@ -176,9 +176,9 @@ class RunFolder:
         After the epoch that is best on the validation samples so far, if there are any, also best.pt.
         """
         content = {**about, **checkpoint.content_of(progress)}
-        found = [row["validation_accuracy"] for row in progress.history if "validation_accuracy" in row]
+        accuracies = [row["validation_accuracy"] for row in progress.history if "validation_accuracy" in row]
         # Before the checkpoint: a run that is killed between the two comes to this epoch again.
-        if found and best_epoch(found) == len(found) - 1:
+        if accuracies and best_epoch(accuracies) == len(accuracies) - 1:
             checkpoint.save(self.best, content)
         checkpoint.save(self.checkpoint, content)
         table = io.StringIO()

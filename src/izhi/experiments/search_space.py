@@ -82,7 +82,7 @@ def parse_search(text: str) -> list[Range]:
             between trials.
     """
     ranges = []
-    for item in (part.strip() for part in text.split(",") if part.strip()):
+    for item in (piece.strip() for piece in text.split(",") if piece.strip()):
         left, equals, values = item.partition("=")
         neuron, dot, name = left.strip().rpartition(".")
         name = name.replace("-", "_")

@@ -129,11 +129,11 @@ def pairs_needed(size: float, deviation: float, overlap: float = 0.0) -> int | N
 
 def holm(p: Sequence[float]) -> list[float]:
     """p values of several tests by Holm's correction: that any one errs is as likely as p says of one (Holm 1979)."""
-    found, largest = [0.0] * len(p), 0.0
-    for place, number in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        largest = max(largest, min(1.0, (len(p) - place) * p[number]))
-        found[number] = largest
-    return found
+    corrected, largest = [0.0] * len(p), 0.0
+    for index, number in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        largest = max(largest, min(1.0, (len(p) - index) * p[number]))
+        corrected[number] = largest
+    return corrected
 
 
 @dataclass(frozen=True)
@@ -180,42 +180,46 @@ class Ranking:
     def cliques(self) -> list[tuple[str, ...]]:
         """The largest groups of variants, by rank, that do not differ; only those of two or more."""
         names, values = list(self.ranks), list(self.ranks.values())
-        found: list[tuple[str, ...]] = []
+        groups: list[tuple[str, ...]] = []
         reached = 0
         for begin in range(len(names)):
             end = max(k for k in range(begin, len(names)) if values[k] - values[begin] < self.critical or k == begin)
             if end > begin and end + 1 > reached:
-                found.append(tuple(names[begin : end + 1]))
+                groups.append(tuple(names[begin : end + 1]))
             reached = max(reached, end + 1)
-        return found
+        return groups
 
     @property
     def limits(self) -> list[str]:
         """What so few data sets cannot show, in sentences."""
         tasks, variants = len(self.tasks), len(self.ranks)
         tests, least = len(self.pairs), 2.0 ** (1 - tasks)
-        found = []
+        sentences = []
         if least * tests > LEVEL:
             needed = math.ceil(1 + math.log2(tests / LEVEL))
-            found.append(
+            sentences.append(
                 f"Wilcoxon's test of {tasks} tasks gives no p below {least:.3g}, with Holm's correction over {tests}"
                 f" pair{'s' if tests > 1 else ''} none below {min(1.0, least * tests):.3g}: it cannot come below"
                 f" {LEVEL:g}, whatever the numbers. It would need {needed} tasks."
             )
         if self.critical >= variants - 1:
-            found.append(
+            sentences.append(
                 f"Nemenyi's critical difference, {self.critical:.2f}, is as large as the largest difference that"
                 f" {variants} variants can have, {variants - 1}: it cannot show any."
             )
         if self.friedman is not None:
             smallest = float(scipy.stats.chi2.sf(tasks * (variants - 1), variants - 1))
             if smallest > LEVEL:
-                found.append(f"Friedman's test of {tasks} tasks gives no p below {smallest:.3g}: it cannot show any.")
+                sentences.append(
+                    f"Friedman's test of {tasks} tasks gives no p below {smallest:.3g}: it cannot show any."
+                )
             elif tasks < 10:
-                found.append(f"Friedman's p is that of many tasks; of {tasks} it is rough.")
+                sentences.append(f"Friedman's p is that of many tasks; of {tasks} it is rough.")
         if tasks < 10:
-            found.append(f"Bootstrap intervals of {tasks} tasks are too narrow: they know no other tasks than these.")
-        return found
+            sentences.append(
+                f"Bootstrap intervals of {tasks} tasks are too narrow: they know no other tasks than these."
+            )
+        return sentences
 
 
 def rank(accuracies: Mapping[str, Sequence[float]], tasks: Sequence[str]) -> Ranking:
@@ -233,8 +237,8 @@ def rank(accuracies: Mapping[str, Sequence[float]], tasks: Sequence[str]) -> Ran
     friedman = None
     if variants > 2:
         tied = bool((of_tasks == of_tasks[0, 0]).all())  # of which scipy would divide 0 by 0
-        found = (0.0, 1.0) if tied else scipy.stats.friedmanchisquare(*table.T)
-        friedman = float(found[0]), float(found[1])
+        result = (0.0, 1.0) if tied else scipy.stats.friedmanchisquare(*table.T)
+        friedman = float(result[0]), float(result[1])
     chosen = [(int(order[i]), int(order[j])) for i, j in combinations(range(variants), 2)]
     p = [_wilcoxon(table[:, i] - table[:, j]) for i, j in chosen]
     pairs = [

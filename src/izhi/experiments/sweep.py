@@ -199,15 +199,15 @@ def plan(
     ]
 
 
-def _write(found: SweepResult, folder: Path) -> SweepResult:
+def _write(result: SweepResult, folder: Path) -> SweepResult:
     """sweep.md and pareto.png of what sweep.json holds, which is given back."""
-    out, table = RunFolder(folder), found.table()
-    seeds = ", ".join(map(str, found.seeds))
+    out, table = RunFolder(folder), result.table()
+    seeds = ", ".join(map(str, result.seeds))
     lines = [
-        f"# {found.title}", "", *([f"    {found.command}", ""] if found.command else []),
-        f"Float: {percent(found.float_accuracies)} %, {found.whole[0]:,.1f} kB. Seeds: {seeds}.", "",
+        f"# {result.title}", "", *([f"    {result.command}", ""] if result.command else []),
+        f"Float: {percent(result.float_accuracies)} %, {result.whole[0]:,.1f} kB. Seeds: {seeds}.", "",
         markdown(table.headings, table.rows), "", "![accuracy against memory](pareto.png)", "",
     ]  # fmt: skip
     out.write("sweep.md", "\n".join(lines))
-    plots.save(found.pareto(found.title), folder / "pareto.png")
-    return found
+    plots.save(result.pareto(result.title), folder / "pareto.png")
+    return result

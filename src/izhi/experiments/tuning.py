@@ -76,8 +76,8 @@ def _optuna() -> ModuleType:
     except ImportError:
         raise SettingError("optuna is not installed; pip install 'izhi[tune]'") from None
     optuna.logging.set_verbosity(logging.ERROR)
-    found: ModuleType = optuna
-    return found
+    package: ModuleType = optuna
+    return package
 
 
 def _storage(optuna: ModuleType, storage: str) -> BaseStorage | str:

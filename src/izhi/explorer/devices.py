@@ -92,9 +92,9 @@ class DevicesPage:
     def _load(self) -> None:
         self.work.start("reading it", self._found, self._describe)
 
-    def _describe(self, found: AnyArtifact) -> None:
-        self.number.high = max(0, len(found.test_scores) - 1)
-        self.formats.text = description(found)
+    def _describe(self, deployed: AnyArtifact) -> None:
+        self.number.high = max(0, len(deployed.test_scores) - 1)
+        self.formats.text = description(deployed)
 
     def _run(self) -> None:
         number = int(self.number.value or 0)
@@ -102,23 +102,23 @@ class DevicesPage:
 
     def _answers(self, number: int) -> tuple[AnyArtifact, int, Mapping[str, tuple[Outcome, Counters]]]:
         """What each device that is a program makes of a test vector; in another thread."""
-        found = self._found()
-        inputs, labels = devices.own_samples(found)
+        deployed = self._found()
+        inputs, labels = devices.own_samples(deployed)
         if not 0 <= number < len(labels):
             raise DataError(f"test vector is {number}, expected 0 to {len(labels) - 1:,}")
         batched = inputs[:, number : number + 1] if inputs.ndim == 3 else inputs[number : number + 1]
         answers = {}
-        for name in (x for x in found.devices if x in _PROGRAMS):
+        for name in (x for x in deployed.devices if x in _PROGRAMS):
             if name not in self._open:
-                self._open[name] = devices.open(name, found)
+                self._open[name] = devices.open(name, deployed)
             device = self._open[name]
             device.clear()
             answers[name] = device.run(batched, sends_spikes=True), device.counters
-        return found, int(labels[number]), answers
+        return deployed, int(labels[number]), answers
 
-    def _show(self, found: AnyArtifact, label: int, answers: Mapping[str, tuple[Outcome, Counters]]) -> None:
-        self._describe(found)
-        self.agreement.text = agreement(found, label, answers)
+    def _show(self, deployed: AnyArtifact, label: int, answers: Mapping[str, tuple[Outcome, Counters]]) -> None:
+        self._describe(deployed)
+        self.agreement.text = agreement(deployed, label, answers)
         outcomes = {name: outcome for name, (outcome, _) in answers.items()}
         layers = min(len(outcome.spikes) for outcome in outcomes.values())
         figures = [
@@ -127,29 +127,31 @@ class DevicesPage:
         self.place.children = [widgets.beside(*figures)] if figures else []
 
 
-def description(found: AnyArtifact) -> str:
+def description(deployed: AnyArtifact) -> str:
     """What an artifact holds, as HTML."""
-    network = found.network
-    sizes = " – ".join(f"{x:,}" for x in (network.inputs, *(part.outputs for part in network.parts)))
-    words = f"<p>{escape(found.about)}: {sizes}, T = {found.steps}, {len(found.test_scores):,} test vectors.</p>"
-    if not isinstance(found, IntegerArtifact):
+    network = deployed.network
+    sizes = " – ".join(f"{x:,}" for x in (network.inputs, *(readout.outputs for readout in network.parts)))
+    words = (
+        f"<p>{escape(deployed.about)}: {sizes}, T = {deployed.steps}, {len(deployed.test_scores):,} test vectors.</p>"
+    )
+    if not isinstance(deployed, IntegerArtifact):
         return words
     rows: list[Sequence[object]] = []
-    for number, layer in enumerate(found.network.layers, start=1):
+    for number, layer in enumerate(deployed.network.layers, start=1):
         own = layer.neuron.formats._asdict()
         states = {"I": layer.current_format, **{name: own[name] for name in layer.neuron.states}}
         if layer.synapse is not None:
             states["trace"] = layer.synapse.number
         numbers = ", ".join(f"{name} {x.width} bits, unit 2^-{x.fraction}" for name, x in states.items())
         rows.append((f"layer {number}", layer.neuron.kind, numbers, layer.inputs, layer.outputs, layer.weight_bits))
-    if found.network.readout is not None:
-        part = found.network.readout
-        rows.append(("readout", "none", "", part.inputs, part.outputs, part.weight_bits))
+    if deployed.network.readout is not None:
+        readout = deployed.network.readout
+        rows.append(("readout", "none", "", readout.inputs, readout.outputs, readout.weight_bits))
     headings = ("part", "neuron", "states", "inputs", "outputs", "weight bits")
     return words + widgets.table(headings, rows, words=3)
 
 
-def agreement(found: AnyArtifact, label: int, answers: Mapping[str, tuple[Outcome, Counters]]) -> str:
+def agreement(deployed: AnyArtifact, label: int, answers: Mapping[str, tuple[Outcome, Counters]]) -> str:
     """Answers, spikes, cycles, and how many spikes differ from the first device's, as HTML."""
     first, _ = next(iter(answers.values()))
     rows = []
@@ -158,9 +160,9 @@ def agreement(found: AnyArtifact, label: int, answers: Mapping[str, tuple[Outcom
         spikes = sum(int(x.sum()) for x in outcome.spikes)
         cycles = "–" if counters.cycles is None else f"{counters.cycles:,}"
         scores = "yes" if np.array_equal(outcome.scores, first.scores) else "no"
-        rows.append((name, found.classes[int(outcome.classes[0])], f"{spikes:,}", f"{different:,}", scores, cycles))
+        rows.append((name, deployed.classes[int(outcome.classes[0])], f"{spikes:,}", f"{different:,}", scores, cycles))
     headings = ("device", "answer", "spikes", "spikes that differ", "same scores", "cycles")
-    right = f"<p>the vector's own scores name the class <b>{escape(found.classes[label])}</b></p>"
+    right = f"<p>the vector's own scores name the class <b>{escape(deployed.classes[label])}</b></p>"
     return right + widgets.table(headings, rows, words=2)
 
 

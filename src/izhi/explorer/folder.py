@@ -31,8 +31,8 @@ def inside(folder: Path, path: Path) -> Path:
 
 def artifacts(folder: Path) -> list[str]:
     """The artifacts of the folder and of those below it, by their paths from it."""
-    found = sorted(path.relative_to(folder).as_posix() for path in _below(folder, _LEVELS))
-    return found[:_MOST]
+    paths = sorted(path.relative_to(folder).as_posix() for path in _below(folder, _LEVELS))
+    return paths[:_MOST]
 
 
 def _below(folder: Path, levels: int) -> Iterator[Path]:

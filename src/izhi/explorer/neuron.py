@@ -232,8 +232,8 @@ def _lines(
     name: str, changes: Mapping[str, object], amplitude: float, duration: float, dt: float, *, own: bool
 ) -> tuple[str, str]:
     """Of Python and of the shell."""
-    given = ", ".join(f"{k}={v!r}" for k, v in changes.items())
-    made = f"izhi.preset({name!r})" + (f".replace({given})" if given else "")
+    settings = ", ".join(f"{k}={v!r}" for k, v in changes.items())
+    made = f"izhi.preset({name!r})" + (f".replace({settings})" if settings else "")
     steps, start = round(duration / dt), round(_START / dt)
     current = (
         [f"current = torch.tensor(izhi.PATTERNS[{name!r}].current()).float().reshape(-1, 1, 1)"]

@@ -82,11 +82,11 @@ class RunsPage:
         """Read the folder."""
         try:
             wanted = listing.wanted(self.filter.value) if self.filter.value.strip() else {}
-            found = [run for run in listing.find(self.folder) if listing.has(run, wanted)]
+            runs = [run for run in listing.find(self.folder) if listing.has(run, wanted)]
         except IzhiError as error:
             self.about.text = widgets.mistake(error)
             return
-        self.runs = listing.ordered(found, "time")[:_MOST_RUNS]
+        self.runs = listing.ordered(runs, "time")[:_MOST_RUNS]
         rows = [listing.cells(run) for run in self.runs]
         self.found.selected.indices = []
         self.found.data = {name: [row[k] for row in rows] for k, name in enumerate(listing.HEADINGS)}
@@ -126,8 +126,8 @@ def _spread(runs: Sequence[ListedRun]) -> str:
         if "test_accuracy" in run.metrics and run.is_finished:
             groups[tuple(listing.value(run, name) for name in names)].append(100 * run.metrics["test_accuracy"])
     rows = [
-        (*key, len(found), f"{mean(found):.2f}", f"{stdev(found):.2f}" if len(found) > 1 else "–")
-        for key, found in sorted(groups.items(), key=lambda item: -mean(item[1]))
+        (*key, len(accuracies), f"{mean(accuracies):.2f}", f"{stdev(accuracies):.2f}" if len(accuracies) > 1 else "–")
+        for key, accuracies in sorted(groups.items(), key=lambda item: -mean(item[1]))
     ]
     if not rows:
         return ""
@@ -137,7 +137,7 @@ def _spread(runs: Sequence[ListedRun]) -> str:
 
 def _curves(runs: Sequence[ListedRun]) -> Any:
     """Test accuracy over epochs."""
-    found = widgets.chart("epoch", "test accuracy (%)", height=300 + 24 * min(len(runs), _MOST_CURVES))
+    drawn_figure = widgets.chart("epoch", "test accuracy (%)", height=300 + 24 * min(len(runs), _MOST_CURVES))
     drawn = 0
     for run in runs:
         try:
@@ -148,18 +148,18 @@ def _curves(runs: Sequence[ListedRun]) -> Any:
             continue
         values = {"epoch": [row["epoch"] for row in history], "y": [100 * row["test_accuracy"] for row in history]}
         colour, dash = COLOURS[drawn % len(COLOURS)], ("solid", "dashed")[drawn // len(COLOURS) % 2]
-        line = found.line("epoch", "y", source=ColumnDataSource(values), legend_label=run.name, color=colour,
+        line = drawn_figure.line("epoch", "y", source=ColumnDataSource(values), legend_label=run.name, color=colour,
                           line_width=2, line_dash=dash)  # fmt: skip
-        widgets.point_out(found, line, (run.name, "@y{0.00} %"), ("epoch", "@epoch"))
+        widgets.point_out(drawn_figure, line, (run.name, "@y{0.00} %"), ("epoch", "@epoch"))
         drawn += 1
     if not drawn:
         return widgets.text("", "<p>None of them has an accuracy of every epoch.</p>")
-    legend = found.legend[0]
+    legend = drawn_figure.legend[0]
     legend.click_policy = "hide"
-    found.add_layout(legend, "below")
+    drawn_figure.add_layout(legend, "below")
     if len(runs) > _MOST_CURVES:
-        found.title.text = f"the first {_MOST_CURVES} of {len(runs)}"
-    return found
+        drawn_figure.title.text = f"the first {_MOST_CURVES} of {len(runs)}"
+    return drawn_figure
 
 
 class SampleView:
@@ -215,25 +215,25 @@ class SampleView:
         _, network, learned = self._loaded
         return sample_trace.trace_sample(network, number), learned
 
-    def _show(self, found: SampleTrace, learned: str, layer: int, neurons: str) -> None:
-        right = "right" if found.answer == found.label else f"it is {found.classes[found.label]}"
+    def _show(self, trace: SampleTrace, learned: str, layer: int, neurons: str) -> None:
+        right = "right" if trace.answer == trace.label else f"it is {trace.classes[trace.label]}"
         rows = [
             (one.name, one.spikes.shape[1], f"{one.spikes.sum():,.0f}", f"{one.spikes.mean():.4f}")
-            for one in found.layers
+            for one in trace.layers
         ]
         self.answer.text = (
-            f"<p>answer: <b>{escape(found.classes[found.answer])}</b> ({escape(right)})</p>"
+            f"<p>answer: <b>{escape(trace.classes[trace.answer])}</b> ({escape(right)})</p>"
             + widgets.table(("layer", "neurons", "spikes", "per neuron and step"), rows)
         )
         try:
-            one = sample_trace.layer_of(found, layer)
+            one = sample_trace.layer_of(trace, layer)
             chosen = _neurons(one, neurons)
         except IzhiError as error:
             self.status.text = widgets.mistake(error)
             return
-        figures = [_raster("input", found.inputs, "input")]
-        figures += [_raster(x.name, x.spikes, "neuron") for x in found.layers]
-        self.place.children = [widgets.beside(*figures), widgets.beside(_membranes(one, chosen), _scores(found))]
+        figures = [_raster("input", trace.inputs, "input")]
+        figures += [_raster(x.name, x.spikes, "neuron") for x in trace.layers]
+        self.place.children = [widgets.beside(*figures), widgets.beside(_membranes(one, chosen), _scores(trace))]
         self.learned.text = learned
 
 
@@ -252,42 +252,42 @@ def _neurons(layer: LayerTrace, text: str) -> list[int]:
 def _raster(title: str, spikes: NDArray[np.float64], of: str) -> Any:
     """Spikes or currents (T, N), black where they are largest."""
     steps, count = spikes.shape
-    found = widgets.chart("time step", of, height=210, title=f"{title}: {count:,}")
+    drawn = widgets.chart("time step", of, height=210, title=f"{title}: {count:,}")
     shown = sample_trace.condensed(spikes).T
-    found.image(
+    drawn.image(
         image=[shown], x=0.5, y=-0.5, dw=steps, dh=count,
         color_mapper=LinearColorMapper(palette=[f"#{255 - k:02x}{255 - k:02x}{255 - k:02x}" for k in range(256)], low=0,
                                        high=float(shown.max()) or 1.0),
     )  # fmt: skip
-    found.x_range.range_padding = found.y_range.range_padding = 0
-    return found
+    drawn.x_range.range_padding = drawn.y_range.range_padding = 0
+    return drawn
 
 
 def _membranes(layer: LayerTrace, neurons: Sequence[int]) -> Any:
-    found = widgets.chart("time step", "v (mV)" if layer.unit == "mV" else "v", height=260, title=f"{layer.name}: v")
+    drawn = widgets.chart("time step", "v (mV)" if layer.unit == "mV" else "v", height=260, title=f"{layer.name}: v")
     time = np.arange(1, len(layer.v) + 1)
     for number, neuron in enumerate(neurons):
         colour, label = COLOURS[number], f"neuron {neuron}"
         fired, threshold = layer.spikes[:, neuron] > 0, layer.threshold[neuron]
         v = np.where(fired, threshold, np.minimum(layer.v[:, neuron], threshold))
-        line = found.line(time, v, color=colour, legend_label=label)
-        widgets.point_out(found, line, (label, "@y{0.000}"), ("step", "@x"))
-        found.scatter(time[fired], v[fired], marker="triangle", size=7, color=colour, legend_label=label)
+        line = drawn.line(time, v, color=colour, legend_label=label)
+        widgets.point_out(drawn, line, (label, "@y{0.000}"), ("step", "@x"))
+        drawn.scatter(time[fired], v[fired], marker="triangle", size=7, color=colour, legend_label=label)
     thresholds = {round(float(layer.threshold[n]), 4) for n in neurons}
     if len(thresholds) == 1:
-        found.add_layout(
+        drawn.add_layout(
             Span(location=thresholds.pop(), dimension="width", line_color=widgets.GREY, line_dash="dashed")
         )
-    found.add_layout(found.legend[0], "right")
-    return found
+    drawn.add_layout(drawn.legend[0], "right")
+    return drawn
 
 
-def _scores(found: SampleTrace) -> Any:
+def _scores(trace: SampleTrace) -> Any:
     drawn = widgets.chart("class", "score", height=260, title="scores; the right class is green",
-                        x_range=[str(x) for x in found.classes])  # fmt: skip
-    colours = [widgets.GREEN if k == found.label else widgets.BLUE for k in range(len(found.scores))]
-    drawn.vbar(x=[str(x) for x in found.classes], top=found.scores, width=0.8, color=colours)
-    drawn.xaxis.major_label_orientation = 0 if len(found.classes) < 15 else 1.2
+                        x_range=[str(x) for x in trace.classes])  # fmt: skip
+    colours = [widgets.GREEN if k == trace.label else widgets.BLUE for k in range(len(trace.scores))]
+    drawn.vbar(x=[str(x) for x in trace.classes], top=trace.scores, width=0.8, color=colours)
+    drawn.xaxis.major_label_orientation = 0 if len(trace.classes) < 15 else 1.2
     return drawn
 
 

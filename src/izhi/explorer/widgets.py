@@ -31,18 +31,18 @@ pre { background: #f3f4f5; padding: 8px; overflow-x: auto; margin: 4px 0; white-
 
 def chart(x: str, y: str, *, height: int = 190, title: str = "", **others: Any) -> Any:
     """A figure with these labels that is as wide as its place."""
-    found = figure(
+    drawn = figure(
         height=height, sizing_mode="stretch_width", x_axis_label=x, y_axis_label=y, title=title or None,
         tools="pan,wheel_zoom,box_zoom,reset,save", active_drag=None, min_border_right=12, **others,
     )  # fmt: skip
-    found.toolbar.logo = None
-    found.toolbar.autohide = True
-    return found
+    drawn.toolbar.logo = None
+    drawn.toolbar.autohide = True
+    return drawn
 
 
-def point_out(found: Any, renderer: Any, *tips: tuple[str, str]) -> None:
+def point_out(drawn: Any, renderer: Any, *tips: tuple[str, str]) -> None:
     """Say what is under the pointer."""
-    found.add_tools(HoverTool(renderers=[renderer], tooltips=list(tips)))
+    drawn.add_tools(HoverTool(renderers=[renderer], tooltips=list(tips)))
 
 
 def text(name: str, html: str = "") -> Any:
@@ -75,7 +75,7 @@ def beside(*children: Any, least: int = 300, **others: Any) -> Any:
 
 
 class BackgroundTask:
-    """BackgroundTask that takes longer than a page may wait: a thread of its own does it, one at a time.
+    """A computation in a thread of its own, while the page stays responsive; one at a time.
 
     Args:
         document: of the page.
@@ -108,18 +108,18 @@ class BackgroundTask:
 
     def _do(self, work: Callable[[], Found], done: Callable[[Found], None]) -> None:
         try:
-            found = work()
+            result = work()
         except IzhiError as error:
             self._document.add_next_tick_callback(lambda error=error: self._end(mistake(error)))
         except BaseException:
             self._document.add_next_tick_callback(lambda: self._end('<p class="bad">it failed, see the terminal</p>'))
             raise
         else:
-            self._document.add_next_tick_callback(lambda: self._show(found, done))
+            self._document.add_next_tick_callback(lambda: self._show(result, done))
 
-    def _show(self, found: Found, done: Callable[[Found], None]) -> None:
+    def _show(self, result: Found, done: Callable[[Found], None]) -> None:
         self._end("")
-        done(found)
+        done(result)
 
     def _end(self, html: str) -> None:
         self._set(under_way=False)

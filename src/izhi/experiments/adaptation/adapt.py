@@ -123,8 +123,8 @@ class Adaptation:
         return evaluate(device, self._batches(tested, index)).accuracy
 
     def _batches(self, tested: AnySamples, index: Tensor) -> Iterator[tuple[Inputs, Labels]]:
-        for step, part in enumerate(torch.split(index, 500)):
-            values, labels = tested.batch(part)
+        for step, indices in enumerate(torch.split(index, 500)):
+            values, labels = tested.batch(indices)
             yield self._encoded(values, Purpose.TEST, step, 0), labels.numpy()
 
     def content(self) -> State:

@@ -38,7 +38,7 @@ class Drift:
     @classmethod
     def parse(cls, text: str) -> Drift:
         """From ``kind=amount``; SettingError for an unknown kind or an amount that is none."""
-        kind, _, amount = (part.strip() for part in text.partition("="))
+        kind, _, amount = (piece.strip() for piece in text.partition("="))
         if kind not in KINDS:
             raise unknown("drift", kind, KINDS)
         drift = cls(kind, amount)
@@ -154,7 +154,7 @@ def change(values: Tensor, drift: Drift, shape: tuple[int, ...], progress: Tenso
 
 
 def _classes(dataset: Dataset, e: Experiment, drift: Drift) -> tuple[Tensor, AnySamples, AnySamples, Tensor]:
-    names = tuple(part.strip() for part in drift.amount.split("+"))
+    names = tuple(name.strip() for name in drift.amount.split("+"))
     if set(names) != set(e.data.without):
         raise SettingError(
             f"drift is 'classes={drift.amount}', but training left out {', '.join(e.data.without) or 'none'};"

@@ -67,10 +67,10 @@ def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], la
     """
     figure, all_axes = _in_two_columns(len(panels))
     for axes, (title, lines) in zip(all_axes, panels.items(), strict=True):
-        for place, (name, points) in enumerate(lines.items()):
+        for number, (name, points) in enumerate(lines.items()):
             x, y = zip(*sorted(points), strict=True)
-            axes.loglog(x, y, "o-", markersize=3, color=COLOURS[place], label=name)
-            if place == 0:
+            axes.loglog(x, y, "o-", markersize=3, color=COLOURS[number], label=name)
+            if number == 0:
                 axes.loglog(x, [y[-1] * value / x[-1] for value in x], ":", color="0.5", lw=1, label="in proportion")
         _mark(axes, sorted({x for points in lines.values() for x, _ in points}))
         axes.set_xlabel(title)

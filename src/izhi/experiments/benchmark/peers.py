@@ -31,22 +31,22 @@ class _AtOnce(nn.Sequential):
     """Modules without state on all steps at once, (T, B, …)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = super().forward(x.flatten(0, 1))  # type: ignore[no-untyped-call]
-        return found.view(*x.shape[:2], *found.shape[1:])
+        output: Tensor = super().forward(x.flatten(0, 1))  # type: ignore[no-untyped-call]
+        return output.view(*x.shape[:2], *output.shape[1:])
 
 
 def _layers(work: Work, neuron: Callable[[], Neurons]) -> list[Neurons]:
     """The work's network over whole sequences: neurons, and what stands between them, which takes all steps at once."""
-    found: list[Neurons] = []
+    layers: list[Neurons] = []
     between: list[nn.Module] = []
     for module in work.row():
         if module is not None:
             between.append(module)
             continue
         # A linear layer alone takes sequences as they are.
-        found += [between[0] if len(between) == 1 else _AtOnce(*between), neuron()]
+        layers += [between[0] if len(between) == 1 else _AtOnce(*between), neuron()]
         between = []
-    return found
+    return layers
 
 
 def _torch_steps(
@@ -84,17 +84,17 @@ def _snntorch(work: Work, mixed: bool) -> Steps:
     from snntorch import spikegen
 
     row: list[Neurons] = [module or snntorch.Leaky(beta=_DECAY) for module in work.row()]
-    neurons = [place for place, module in enumerate(row) if isinstance(module, snntorch.Leaky)]
+    neurons = [index for index, module in enumerate(row) if isinstance(module, snntorch.Leaky)]
 
     def count(values: Tensor) -> Tensor:
         spikes = spikegen.rate(values, num_steps=work.steps)
-        membranes = {place: row[place].reset_mem() for place in neurons}
+        membranes = {index: row[index].reset_mem() for index in neurons}
         record = []
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
             for x in spikes:
-                for place, module in enumerate(row):
-                    if place in membranes:
-                        x, membranes[place] = module(x, membranes[place])
+                for index, module in enumerate(row):
+                    if index in membranes:
+                        x, membranes[index] = module(x, membranes[index])
                     else:
                         x = module(x)
                 record.append(x)

@@ -70,13 +70,13 @@ class ContenderMeasurement:
         for key in ("train", "infer", "first", "peak_bytes"):
             getattr(self, key).append(result[key])
 
-    def milliseconds(self, what: str) -> float:
+    def milliseconds(self, mode: str) -> float:
         """Median over rounds of a step's median time."""
-        return float(1000 * statistics.median(getattr(self, what)))
+        return float(1000 * statistics.median(getattr(self, mode)))
 
-    def ratio(self, other: ContenderMeasurement, what: str) -> float:
+    def ratio(self, other: ContenderMeasurement, mode: str) -> float:
         """How many times longer this takes than other, the median of the rounds' ratios."""
-        pairs = zip(getattr(self, what), getattr(other, what), strict=True)
+        pairs = zip(getattr(self, mode), getattr(other, mode), strict=True)
         return float(statistics.median(a / b for a, b in pairs))
 
 
@@ -124,7 +124,7 @@ def measure(
     """Every job once per round; a contender that fails is left out of later rounds, with its reason."""
     rows = [ContenderMeasurement(name, work) for name, work in jobs]
     for number in range(1, rounds + 1):
-        for place, row in enumerate(rows, start=1):
+        for index, row in enumerate(rows, start=1):
             if row.problem:
                 continue
             result = _run(row.name, row.work, threads, repeats)
@@ -134,7 +134,7 @@ def measure(
                 continue
             row.add(result)
             report(
-                f"round {number}/{rounds}, {place}/{len(rows)}: {row.name}, T={row.work.steps}:"
+                f"round {number}/{rounds}, {index}/{len(rows)}: {row.name}, T={row.work.steps}:"
                 f" {1000 * result['train']:.1f} ms"
             )
     return rows
@@ -173,9 +173,9 @@ def machine(threads: int) -> Numbers:
 def check(works: Sequence[Work], **counts: int) -> None:
     """Raise SettingError for an empty piece of work, or for none of what is counted."""
     numbers = [(name, value) for work in works for name, value in asdict(work).items() if isinstance(value, int)]
-    for what, value in [*counts.items(), *numbers]:
+    for name, value in [*counts.items(), *numbers]:
         if value < 1:
-            raise SettingError(f"{what} is {value!r}, expected at least 1")
+            raise SettingError(f"{name} is {value!r}, expected at least 1")
 
 
 def benchmark(
@@ -202,8 +202,8 @@ def benchmark(
     plots.save(figure(rows), folder / "speed.png")
     chosen = [name for name in GROWING if name in names] if growth else []
     if chosen:
-        grid = [(what, value) for what, values in GROWTH.items() for value in values]
-        pieces = [replace(Work(), **cast("dict[str, Any]", {what: value})) for what, value in grid]
+        grid = [(name, value) for name, values in GROWTH.items() for value in values]
+        pieces = [replace(Work(), **cast("dict[str, Any]", {name: value})) for name, value in grid]
         ladder = dict.fromkeys((name, work) for work in pieces for name in chosen)
         grown = measure(ladder, rounds=1, threads=threads, repeats=min(repeats, 7), report=report)
         content["growth"] = [asdict(row) for row in grown]
@@ -241,7 +241,7 @@ def table(rows: Sequence[ContenderMeasurement], about: Numbers, rounds: int, rep
         ]
         done = [row for row in rows if row.work == work and not row.problem]
         for row in sorted(done, key=lambda row: row.milliseconds("train")):
-            against = [f"{row.ratio(base, what):.2f}" if base else "" for what in ("train", "infer")]
+            against = [f"{row.ratio(base, mode):.2f}" if base else "" for mode in ("train", "infer")]
             lines.append(
                 f"| {row.name} | {row.milliseconds('train'):.1f} | {against[0]}"
                 f" | {row.milliseconds('infer'):.1f} | {against[1]}"
@@ -269,15 +269,21 @@ def figure(rows: Sequence[ContenderMeasurement]) -> Figure:
     return figures.bars(panels, label, lambda name: name in OURS)
 
 
-def _ladder(rows: Sequence[ContenderMeasurement], what: str) -> dict[str, list[tuple[float, ContenderMeasurement]]]:
+def _ladder(
+    rows: Sequence[ContenderMeasurement], dimension: str
+) -> dict[str, list[tuple[float, ContenderMeasurement]]]:
     """Of each contender the measurements in which only one number is not the usual one, and that number."""
     usual = asdict(Work())
-    found: dict[str, list[tuple[float, ContenderMeasurement]]] = {}
+    points: dict[str, list[tuple[float, ContenderMeasurement]]] = {}
     for row in rows:
         values = asdict(row.work)
-        if not row.problem and values[what] in GROWTH[what] and {**usual, what: values[what]} == values:
-            found.setdefault(row.name, []).append((float(values[what]), row))
-    return found
+        if (
+            not row.problem
+            and values[dimension] in GROWTH[dimension]
+            and {**usual, dimension: values[dimension]} == values
+        ):
+            points.setdefault(row.name, []).append((float(values[dimension]), row))
+    return points
 
 
 def growth_figure(rows: Sequence[ContenderMeasurement]) -> Figure:
@@ -285,9 +291,9 @@ def growth_figure(rows: Sequence[ContenderMeasurement]) -> Figure:
     panels = {
         label: {
             name: [(value, row.milliseconds("train")) for value, row in points]
-            for name, points in _ladder(rows, what).items()
+            for name, points in _ladder(rows, dimension).items()
         }
-        for what, label in _LABELS.items()
+        for dimension, label in _LABELS.items()
     }
     return figures.growth(panels, "training step (ms)")
 
@@ -301,9 +307,9 @@ def ratio_figure(rows: Sequence[ContenderMeasurement], precision: str) -> Figure
     """
     bare = "linear layers, bf16" if precision == "bf16-mixed" else "linear layers, fp32"
     panels: dict[str, list[tuple[float, float]]] = {}
-    for what, label in _LABELS.items():
-        found = _ladder(rows, what)
-        floor = dict(found.get(bare, []))
-        points = found.get(YARDSTICK, [])
+    for dimension, label in _LABELS.items():
+        ladder = _ladder(rows, dimension)
+        floor = dict(ladder.get(bare, []))
+        points = ladder.get(YARDSTICK, [])
         panels[label] = [(value, row.ratio(floor[value], "train")) for value, row in points if value in floor]
     return figures.ratios(panels, f"training step / {bare}")

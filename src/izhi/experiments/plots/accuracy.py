@@ -114,7 +114,7 @@ def differences(places: Sequence[str], by_label: Mapping[str, Sequence[Differenc
     figure, axes = new_figure(7.5, height, title, "points; intervals of 95 % over seeds")
     for number, (label, of_label) in enumerate(by_label.items()):
         beside = (number - (len(by_label) - 1) / 2) * 0.7 / len(by_label)
-        rows = [place + beside for place in range(len(places))]
+        rows = [row + beside for row in range(len(places))]
         values = [100 * x.mean for x in of_label]
         reach = [100 * (x.high - x.mean) for x in of_label]
         colour = COLOURS[number % len(COLOURS)]
@@ -204,11 +204,11 @@ def trials(points_of: Mapping[str, Sequence[tuple[int, float, bool]]], title: st
 
 def best_so_far(points: Sequence[tuple[int, float, bool]]) -> list[tuple[int, float]]:
     """Of trials by number, accuracy and whether they came to their end: those that did, each with the best so far."""
-    found: list[tuple[int, float]] = []
+    best: list[tuple[int, float]] = []
     for number, accuracy, is_whole in points:
         if is_whole:
-            found.append((number, max(accuracy, found[-1][1]) if found else accuracy))
-    return found
+            best.append((number, max(accuracy, best[-1][1]) if best else accuracy))
+    return best
 
 
 def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:

@@ -134,10 +134,10 @@ def adaptation(history: Sequence[Mapping[str, float]], title: str) -> Figure:
     at = [row["samples"] for row in seen]
     right.plot(at, [100 * row["new"] for row in seen], "o-", color=COLOURS[0], markersize=3, label="what is new")
     right.plot(at, [100 * row["old"] for row in seen], "s--", color=COLOURS[2], markersize=3, label="the old task")
-    for name, colour, place in (
+    for name, colour, text in (
         ("frozen_new", COLOURS[1], "new, not learning"), ("frozen_old", "0.5", "old, not learning")
     ):  # fmt: skip
-        right.axhline(100 * first[name], color=colour, ls=":", lw=1.2, label=place)
+        right.axhline(100 * first[name], color=colour, ls=":", lw=1.2, label=text)
     right.set_xlabel("samples that arrived")
     right.set_title("test samples", fontsize=9)
     left.set_ylim(-3, 103)

@@ -120,10 +120,10 @@ def _draw_values(axes: Axes, before: Numbers, after: Numbers) -> None:
 
 def _draw_classes(axes: Axes, before: Mapping[str, int], after: Mapping[str, int]) -> None:
     names = list(dict.fromkeys([*before, *after]))
-    place = np.arange(len(names))
-    axes.barh(place - 0.2, [before.get(n, 0) for n in names], 0.4, color="0.75", label="before training")
-    axes.barh(place + 0.2, [after.get(n, 0) for n in names], 0.4, color=COLOURS[0], label="after training")
-    axes.set_yticks(place, names)
+    rows = np.arange(len(names))
+    axes.barh(rows - 0.2, [before.get(n, 0) for n in names], 0.4, color="0.75", label="before training")
+    axes.barh(rows + 0.2, [after.get(n, 0) for n in names], 0.4, color=COLOURS[0], label="after training")
+    axes.set_yticks(rows, names)
     axes.invert_yaxis()
     axes.tick_params(labelsize=8)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -74,8 +74,8 @@ class AdaptationResult(FolderResult):
 
     @property
     def title(self) -> str:
-        found = {name: self.settings.get(name, "?") for name in ("drift", "method")}
-        return "{}, {drift}: {method} on the device {}".format(self.dataset, self.device, **found)
+        names = {name: self.settings.get(name, "?") for name in ("drift", "method")}
+        return "{}, {drift}: {method} on the device {}".format(self.dataset, self.device, **names)
 
     def tables(self) -> list[Table]:
         rows = [

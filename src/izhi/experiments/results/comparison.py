@@ -125,15 +125,15 @@ class ComparisonResult(FolderResult):
         ]), *self._differences(), *self._energy()]  # fmt: skip
 
     def _differences(self) -> list[Table]:
-        rows = [found.cells() for found in self.differences]
+        rows = [one.cells() for one in self.differences]
         return [Table(DIFFERENCE_HEADINGS, rows, f"against {self.reference}, paired over seeds")] if rows else []
 
     def _energy(self) -> list[Table]:
         headings = ("variant", "spikes a sample", *ENERGY_HEADINGS)
         rows = [
-            (label, f"{found.spikes:,.0f}", *x.cells())
-            for label, found in self.energy.items()
-            for x in found.estimated_nanojoules
+            (label, f"{one.spikes:,.0f}", *x.cells())
+            for label, one in self.energy.items()
+            for x in one.estimated_nanojoules
         ]
         return [Table(headings, rows, "energy: an estimate from published costs per operation")] if rows else []
 
@@ -153,8 +153,8 @@ class ComparisonResult(FolderResult):
 
     def outcomes(self, title: str, labels: Sequence[str] | None = None) -> Figure:
         """Test accuracy after the last epoch, each seed a point."""
-        found = {row.label: row.groups or {"all": row.test_accuracy} for row in self.rows}
-        return plots.outcomes(labelled(found, labels), title)
+        accuracies = {row.label: row.groups or {"all": row.test_accuracy} for row in self.rows}
+        return plots.outcomes(labelled(accuracies, labels), title)
 
 
 def _series(row: _ComparisonRow) -> Series:

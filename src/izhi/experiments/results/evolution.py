@@ -50,8 +50,8 @@ class EvolutionResult(FolderResult):
 
     @property
     def title(self) -> str:
-        found = {name: self.settings.get(name, "?") for name in ("artifact", "optimizer", "device")}
-        return "{artifact}: {optimizer} on the device {device}".format(**found)
+        names = {name: self.settings.get(name, "?") for name in ("artifact", "optimizer", "device")}
+        return "{artifact}: {optimizer} on the device {device}".format(**names)
 
     def tables(self) -> list[Table]:
         last = self.history[-1]

@@ -76,15 +76,15 @@ class FolderResult(BaseModel):
         """
         path = folder / cls.FILE
         try:
-            found = cls.model_validate_json(saved.whole(path, _LARGEST))
+            result = cls.model_validate_json(saved.whole(path, _LARGEST))
         except ValidationError as error:
             mistake = error.errors(include_url=False)[0]
-            place = ".".join(map(str, mistake["loc"])) or "it"
-            raise RunFolderError(f"{path} is damaged: {shown(place)[1:-1]}: {mistake['msg']}") from None
-        for text in (found.title, *found.labels()):
+            field = ".".join(map(str, mistake["loc"])) or "it"
+            raise RunFolderError(f"{path} is damaged: {shown(field)[1:-1]}: {mistake['msg']}") from None
+        for text in (result.title, *result.labels()):
             if len(text) > LONGEST:
                 raise RunFolderError(f"{path} has {shown(text)}, expected at most {LONGEST} characters in a figure")
-        return found
+        return result
 
     @classmethod
     def keep(cls: type[R], folder: Path, values: Mapping[str, object]) -> R:
@@ -120,10 +120,8 @@ class FolderResult(BaseModel):
 
 def in_groups(settings: Mapping[str, object]) -> list[Chosen]:
     """Settings of an experiment in their groups; the usual ones are the defaults."""
-    groups = {place: {n: settings[n] for n in group.model_fields if n in settings} for place, group in GROUPS.items()}
-    return [
-        Chosen(place, values, GROUPS[place]().model_dump(mode="json")) for place, values in groups.items() if values
-    ]
+    groups = {name: {n: settings[n] for n in group.model_fields if n in settings} for name, group in GROUPS.items()}
+    return [Chosen(name, values, GROUPS[name]().model_dump(mode="json")) for name, values in groups.items() if values]
 
 
 def shared(configs: Sequence[Mapping[str, Any]]) -> list[Chosen]:

@@ -124,10 +124,10 @@ class TuningResult(FolderResult):
                 )
             )  # fmt: skip
             for name, style, is_whole in _MARKS:
-                found = [t for t in row.trials if t.is_whole == is_whole and t.accuracy is not None]
-                if found:
-                    numbers, notes = [t.number for t in found], [_listed(t.settings) for t in found]
-                    shares = per_cent([t.accuracy or 0.0 for t in found])
+                marked = [t for t in row.trials if t.is_whole == is_whole and t.accuracy is not None]
+                if marked:
+                    numbers, notes = [t.number for t in marked], [_listed(t.settings) for t in marked]
+                    shares = per_cent([t.accuracy or 0.0 for t in marked])
                     series.append(Series(f"{row.label}: {name}", numbers, shares, notes, style=style, colour=colour))
         return [Chart("trials", "trial", "validation accuracy (%)", series)]
 

@@ -99,18 +99,18 @@ class Protocol:
 
     def task(self, name: str) -> Task:
         """The task of that name; SettingError if there is none."""
-        found = {task.name: task for task in self.tasks}
-        if name not in found:
-            raise unknown("task", name, found)
-        return found[name]
+        tasks = {task.name: task for task in self.tasks}
+        if name not in tasks:
+            raise unknown("task", name, tasks)
+        return tasks[name]
 
     def tried(self, task: Task, variant: Variant) -> list[dict[str, object]]:
         """What each trial of a variant sets on a task: trial k of all variants has the same place in the ranges."""
         neuron = str(variant.settings.get("neuron", self.settings.get("neuron", "")))
         mine = [r for r in self.ranges if r.concerns(neuron)]
         return [
-            {r.name: r.at(share) for r, share in zip(mine, place, strict=True)}
-            for place in places(task.trials or self.trials, len(mine))
+            {r.name: r.at(share) for r, share in zip(mine, point, strict=True)}
+            for point in places(task.trials or self.trials, len(mine))
         ]
 
     def of_trial(self, task: Task, variant: Variant, chosen: Mapping[str, object]) -> list[Experiment]:
@@ -123,7 +123,7 @@ class Protocol:
 
     def digest(self, task: Task, variant: Variant) -> str:
         """What its rows on a task depend on, in twelve letters, by which rows of other settings are told apart."""
-        given = [
+        content = [
             self.settings,
             task.settings,
             variant.settings,
@@ -131,7 +131,7 @@ class Protocol:
             task.like,
             self.tried(task, variant),
         ]
-        return hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     def _experiment(
         self, task: Task, variant: Variant, chosen: Mapping[str, object], last: Mapping[str, object]
@@ -148,9 +148,9 @@ def places(trials: int, dimensions: int) -> list[tuple[float, ...]]:
     best: list[tuple[float, ...]] = []
     for _ in range(_DRAWS):
         columns = [(draws.permutation(trials) + 0.5) / trials for _ in range(dimensions)]
-        found = [tuple(float(x) for x in row) for row in zip(*columns, strict=True)]
-        if not best or _nearest(found) > _nearest(best) + 1e-9:
-            best = found
+        points = [tuple(float(x) for x in row) for row in zip(*columns, strict=True)]
+        if not best or _nearest(points) > _nearest(best) + 1e-9:
+            best = points
     return best
 
 
@@ -172,7 +172,7 @@ def read(path: Path) -> Protocol:
     tables = values.get("tasks")
     if not isinstance(tables, Mapping) or not tables:
         raise SettingError("tasks is no table, expected one or more [tasks.NAME]")
-    found = Protocol(
+    protocol = Protocol(
         _table("settings", values.get("settings", {})), variants,
         [_task(name, _table(f"tasks.{name}", table)) for name, table in tables.items()],
         parse_search(str(values.get("search", ""))), _whole("trials", values.get("trials")),
@@ -180,20 +180,20 @@ def read(path: Path) -> Protocol:
         [_contrast(name, _table(f"contrasts.{name}", table), variants)
          for name, table in _table("contrasts", values.get("contrasts", {})).items()],
     )  # fmt: skip
-    _check(found)
-    return found
+    _check(protocol)
+    return protocol
 
 
-def _check(found: Protocol) -> None:
+def _check(protocol: Protocol) -> None:
     """Raise SettingError for the first run that could not be."""
-    for number, task in enumerate(found.tasks):
-        before = [one.name for one in found.tasks[:number] if one.like is None]
+    for number, task in enumerate(protocol.tasks):
+        before = [one.name for one in protocol.tasks[:number] if one.like is None]
         if task.like is not None and task.like not in before:
             raise unknown(f"task that {task.name} is like", task.like, before)
-        for variant in found.variants:
-            for chosen in found.tried(task, variant):
-                found.of_run(task, variant, chosen, found.seeds[0])
-                for e in found.of_trial(task, variant, chosen):
+        for variant in protocol.variants:
+            for chosen in protocol.tried(task, variant):
+                protocol.of_run(task, variant, chosen, protocol.seeds[0])
+                for e in protocol.of_trial(task, variant, chosen):
                     if not e.data.validation and e.data.validation_speaker is None:
                         raise SettingError(f"validation of {task.name} is 0, but trials are judged by it")
 

@@ -42,22 +42,22 @@ class ContrastResult:
     holm: float
     differences: Sequence[Difference]
 
-    def count(self, what: str) -> int:
+    def count(self, wanted: str) -> int:
         """Of tasks with that verdict."""
-        return sum(verdict(x) == what for x in self.differences)
+        return sum(verdict(x) == wanted for x in self.differences)
 
     def cells(self) -> tuple[str, ...]:
         """A row of the table of contrasts."""
         accuracy = [100 * x for x in self.pair.accuracy]
         return (
             self.contrast.name, _interval(accuracy), _interval(self.pair.rank), f"{self.pair.p:.3g}",
-            f"{self.holm:.3g}", ", ".join(str(self.count(what)) for what in ("win", "tie", "loss")),
+            f"{self.holm:.3g}", ", ".join(str(self.count(each)) for each in ("win", "tie", "loss")),
         )  # fmt: skip
 
 
-def verdict(found: Difference) -> Literal["win", "tie", "loss"]:
+def verdict(difference: Difference) -> Literal["win", "tie", "loss"]:
     """What the interval over seeds says."""
-    return "tie" if found.is_noise else "win" if found.mean > 0 else "loss"
+    return "tie" if difference.is_noise else "win" if difference.mean > 0 else "loss"
 
 
 @dataclass(frozen=True)
@@ -123,20 +123,20 @@ class Findings:
         pairs = {(pair.first, pair.second): pair for pair in self.ranking.pairs}
         if (contrast.of, contrast.against) in pairs:
             return pairs[contrast.of, contrast.against]
-        found = pairs[contrast.against, contrast.of]
-        return Pair(contrast.of, contrast.against, _turned(found.rank), _turned(found.accuracy), found.p, found.holm)
+        pair = pairs[contrast.against, contrast.of]
+        return Pair(contrast.of, contrast.against, _turned(pair.rank), _turned(pair.accuracy), pair.p, pair.holm)
 
     def _difference(self, task: str, of: str, against: str) -> Difference:
         return statistics.paired(of, self.accuracies(task, of), self.accuracies(task, against))
 
     def best_or_tied(self, label: str) -> list[str]:
         """Tasks on which the variant does not lose against the one with the largest mean."""
-        found = []
+        names = []
         for number, task in enumerate(self.tasks):
             best = max(self.labels, key=lambda one: self.ranking.accuracies[one][number])
             if best == label or verdict(self._difference(task.name, label, best)) != "loss":
-                found.append(task.name)
-        return found
+                names.append(task.name)
+        return names
 
     def summary(self) -> dict[str, object]:
         """As plain values, for --json."""
@@ -174,63 +174,64 @@ def _interval(values: Sequence[float]) -> str:
 
 def write(study: Study, command: str) -> Findings:
     """report.md and figures into the study's folder; what they are of."""
-    found = Findings.of(study)
-    open_tasks = [task.name for task in study.protocol.tasks if task not in found.tasks]
-    lines = [f"# A study of {len(found.tasks)} tasks and {len(found.labels)} variants", "", f"    {command}", ""]
+    findings = Findings.of(study)
+    open_tasks = [task.name for task in study.protocol.tasks if task not in findings.tasks]
+    lines = [f"# A study of {len(findings.tasks)} tasks and {len(findings.labels)} variants", "", f"    {command}", ""]
     lines += [f"Not finished: {', '.join(open_tasks)}.", ""] if open_tasks else []
-    if found.is_enough:
-        lines += _over_tasks(found, study.folder)
-    for task in found.tasks:
-        lines += _of_task(found, task)
-    lines += [CAVEAT, ""] if found.tasks else []
+    if findings.is_enough:
+        lines += _over_tasks(findings, study.folder)
+    for task in findings.tasks:
+        lines += _of_task(findings, task)
+    lines += [CAVEAT, ""] if findings.tasks else []
     files.write_bytes(study.folder / REPORT, "\n".join(lines).encode())
-    return found
+    return findings
 
 
-def _over_tasks(found: Findings, folder: Path) -> list[str]:
+def _over_tasks(findings: Findings, folder: Path) -> list[str]:
     """Ranks, contrasts, and who is best; their figures."""
-    ranks = found.ranking
-    title = f"mean rank of test accuracy over {len(found.tasks)} tasks"
+    ranks = findings.ranking
+    title = f"mean rank of test accuracy over {len(findings.tasks)} tasks"
     plots.save(plots.ranks(ranks.ranks, ranks.critical, ranks.cliques, title), folder / RANKS)
-    best = [(label, found.best_or_tied(label)) for label in ranks.ranks]
+    best = [(label, findings.best_or_tied(label)) for label in ranks.ranks]
     lines = [
         "## Ranks", "",
-        markdown(ranking.headings(ranks), ranking.cells(ranks), right=range(1, len(found.tasks) + 2)), "",
+        markdown(ranking.headings(ranks), ranking.cells(ranks), right=range(1, len(findings.tasks) + 2)), "",
         *(f"- {sentence}" for sentence in ranking.sentences(Ranked(ranks, []))), "",
         f"![mean ranks; bars join variants that do not differ]({RANKS})", "",
         "## Best or tied", "",
         markdown(
             ("variant", "best or tied on", "tasks"),
-            [(label, f"{len(tasks)} of {len(found.tasks)}", ", ".join(tasks)) for label, tasks in best],
+            [(label, f"{len(tasks)} of {len(findings.tasks)}", ", ".join(tasks)) for label, tasks in best],
         ), "",
         "Tied: the interval of 95 % of paired differences over seeds, to the variant with the largest mean, includes"
         " 0.", "",
     ]  # fmt: skip
-    if found.contrasts:
-        lines += [*_contrasts("Contrasts", found), *_by_task(found, folder)]
-        if len(found.apart.tasks) < len(found.tasks) and found.apart.is_enough:
-            lines += _contrasts("Contrasts over different data sets", found.apart)
+    if findings.contrasts:
+        lines += [*_contrasts("Contrasts", findings), *_by_task(findings, folder)]
+        if len(findings.apart.tasks) < len(findings.tasks) and findings.apart.is_enough:
+            lines += _contrasts("Contrasts over different data sets", findings.apart)
     return lines
 
 
-def _contrasts(title: str, found: Findings) -> list[str]:
+def _contrasts(title: str, findings: Findings) -> list[str]:
     return [
         f"## {title}", "",
-        markdown(CONTRAST_HEADINGS, (one.cells() for one in found.contrasts), right=range(1, 6)), "",
-        f"Over {', '.join(task.name for task in found.tasks)}: mean differences with intervals of 95 % by the bootstrap"
-        " over tasks (a rank below 0 is better), p of Wilcoxon's test. The first contrast is the main hypothesis;"
+        markdown(CONTRAST_HEADINGS, (one.cells() for one in findings.contrasts), right=range(1, 6)), "",
+        f"Over {', '.join(task.name for task in findings.tasks)}: mean differences with intervals of 95 % by the"
+        " bootstrap over tasks (a rank below 0 is better), p of Wilcoxon's test. The first contrast is the main hypothesis;"
         " Holm's correction is over the others. Wins, ties and losses of tasks: by intervals of 95 % over seeds.", "",
     ]  # fmt: skip
 
 
-def _by_task(found: Findings, folder: Path) -> list[str]:
+def _by_task(findings: Findings, folder: Path) -> list[str]:
     """Every contrast on every task, and the figure of those against the main hypothesis's other side."""
-    names = [task.name for task in found.tasks]
-    other = found.contrasts[0].contrast.against
-    drawn = {one.contrast.of: one.differences for one in found.contrasts if one.contrast.against == other}
+    names = [task.name for task in findings.tasks]
+    other = findings.contrasts[0].contrast.against
+    drawn = {one.contrast.of: one.differences for one in findings.contrasts if one.contrast.against == other}
     plots.save(plots.differences(names, drawn, f"test accuracy less that of {other}"), folder / DIFFERENCES)
     rows = [
-        (one.contrast.name, *(f"{verdict(x)} {100 * x.mean:+.2f}" for x in one.differences)) for one in found.contrasts
+        (one.contrast.name, *(f"{verdict(x)} {100 * x.mean:+.2f}" for x in one.differences))
+        for one in findings.contrasts
     ]
     return [
         "## Contrasts by task", "", markdown(("contrast", *names), rows, right=range(1, len(names) + 1)), "",
@@ -239,18 +240,18 @@ def _by_task(found: Findings, folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def _of_task(found: Findings, task: Task) -> list[str]:
+def _of_task(findings: Findings, task: Task) -> list[str]:
     """The table of a task."""
-    runs = found.runs[task.name]
-    groups = list(runs[found.labels[0]][0].groups)
-    technologies = list(runs[found.labels[0]][0].nanojoules)
+    runs = findings.runs[task.name]
+    groups = list(runs[findings.labels[0]][0].groups)
+    technologies = list(runs[findings.labels[0]][0].nanojoules)
     headings = (
         "variant", "validation (%)", "test (%)", "least … most", *(f"{name.replace('_', ' ')} (%)" for name in groups),
         "parameters", "spikes", "synaptic operations", *(f"nJ, {name}" for name in technologies), "what was found",
     )  # fmt: skip
     rows = []
-    for label in found.labels:
-        own, tests = runs[label], found.accuracies(task.name, label)
+    for label in findings.labels:
+        own, tests = runs[label], findings.accuracies(task.name, label)
         rows.append((
             label, f"{100 * own[0].validation:.2f}", percent(tests), f"{100 * min(tests):.2f} … {100 * max(tests):.2f}",
             *(percent([run.groups.get(name, 0.0) for run in own]) for name in groups), f"{own[0].parameters:,}",
@@ -258,8 +259,8 @@ def _of_task(found: Findings, task: Task) -> list[str]:
             *(f"{fmean(run.nanojoules.get(x, (0.0, 0.0))[0] for run in own):,.0f}" for x in technologies),
             ", ".join(f"{name} {value}" for name, value in own[0].settings.items()),
         ))  # fmt: skip
-    twins = ", ".join(f"{runs[found.labels[0]][0].nanojoules[x][1]:,.1f} nJ ({x})" for x in technologies)
-    seeds = ", ".join(str(seed) for seed in found.study.protocol.seeds)
+    twins = ", ".join(f"{runs[findings.labels[0]][0].nanojoules[x][1]:,.1f} nJ ({x})" for x in technologies)
+    seeds = ", ".join(str(seed) for seed in findings.study.protocol.seeds)
     return [
         f"## {task.name}", "", markdown(headings, rows, right=range(1, len(headings) - 1)), "",
         f"Seeds {seeds}. The dense twin, passed once: {twins}.", "",

@@ -101,15 +101,15 @@ def read(folder: Path, task: str) -> list[TrialRow | RunRow]:
         return []
     with files.reading(path):
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    found = []
+    rows = []
     for number, line in enumerate(lines, start=1):
         try:
-            found.append(_LINE.validate_json(line))
+            rows.append(_LINE.validate_json(line))
         except ValidationError:
             raise RunFolderError(
                 f"{path}: line {number} is no row of a study; remove it, and it is run again"
             ) from None
-    return found
+    return rows
 
 
 def write(folder: Path, task: str, rows: Iterable[TrialRow | RunRow]) -> None:

@@ -63,26 +63,26 @@ class Study:
             RunFolderError: if some are of other settings.
         """
         if task.name not in self._rows:
-            found = rows.read(self.folder, task.name)
+            read = rows.read(self.folder, task.name)
             expected = {variant.label: self.protocol.digest(task, variant) for variant in self.protocol.variants}
-            for row in found:
+            for row in read:
                 if expected.get(row.variant) != row.digest:
                     raise RunFolderError(
                         f"{rows.place(self.folder, task.name)} holds rows of {row.variant} with other settings; choose"
                         " another folder, or remove them"
                     )
-            self._rows[task.name] = found
+            self._rows[task.name] = read
         return self._rows[task.name]
 
     def trials(self, task: Task, variant: Variant) -> list[TrialRow]:
         """A variant's finished trials on a task, by number."""
-        found = [x for x in self.rows(task) if isinstance(x, TrialRow) and x.variant == variant.label]
-        return sorted(found, key=lambda x: x.number)
+        own = [x for x in self.rows(task) if isinstance(x, TrialRow) and x.variant == variant.label]
+        return sorted(own, key=lambda x: x.number)
 
     def runs(self, task: Task, variant: Variant) -> list[RunRow]:
         """A variant's finished runs on a task, by seed."""
-        found = [x for x in self.rows(task) if isinstance(x, RunRow) and x.variant == variant.label]
-        return sorted(found, key=lambda x: x.seed)
+        own = [x for x in self.rows(task) if isinstance(x, RunRow) and x.variant == variant.label]
+        return sorted(own, key=lambda x: x.seed)
 
     def is_finished(self, task: Task) -> bool:
         """Whether all runs of a task are done."""
@@ -92,10 +92,10 @@ class Study:
     def best(self, task: Task, variant: Variant) -> TrialRow:
         """The trial whose settings the runs have: the first of those that are best on validation samples."""
         searched = task if task.like is None else self.protocol.task(task.like)
-        found = self.trials(searched, variant)
-        if len(found) < len(self.protocol.tried(searched, variant)):
+        trials = self.trials(searched, variant)
+        if len(trials) < len(self.protocol.tried(searched, variant)):
             raise SettingError(f"the search of {searched.name} is not finished, which {task.name} needs; run it first")
-        return max(found, key=lambda x: x.accuracy)
+        return max(trials, key=lambda x: x.accuracy)
 
     def run_pending(self, names: Sequence[str] = ()) -> None:
         """Run the trials and runs of tasks that have no row yet, in order.
