@@ -116,7 +116,7 @@ def test_resume_needs_a_folder(capsys, tmp_path):
     assert "add --out" in refused(capsys, "train", "--resume")
     for command in ("train", "compare", "tune"):
         line = refused(capsys, command, "--resume", "--out", str(tmp_path / "none"))
-        assert "to go on with" in line
+        assert "to resume" in line
     assert list(tmp_path.iterdir()) == []
 
 

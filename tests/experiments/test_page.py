@@ -371,7 +371,7 @@ DAMAGED = (
     ("tune", ("variants", 0, "label"), "x" * 1000, "expected at most 200 characters"),
     ("tune", ("variants", 0, "trials"), [], "trials.json is damaged: variants.0.trials: "),
     ("tune", ("variants", 0, "trials", 0, "settings", "slope"), [1], "trials.json is damaged: variants.0.trials.0"),
-    ("tune", ("variants", 1, "trials", 0, "is_whole"), False, "expected a trial that came to its end"),
+    ("tune", ("variants", 1, "trials", 0, "is_whole"), False, "expected a complete trial"),
     ("quantize", ("points", 0, "bits"), 0, "sweep.json is damaged: points.0.bits: "),
     ("quantize", ("points", 0, "bits"), 10**400, "sweep.json is damaged: points.0.bits: "),
     ("quantize", ("points", 0, "accuracies"), [0.5], "expected 2 accuracies of every point"),

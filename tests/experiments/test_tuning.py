@@ -132,7 +132,7 @@ def test_a_variant_whose_trials_all_diverge_is_an_error(monkeypatch, tmp_path):
         raise DivergenceError("the loss is not finite")
 
     monkeypatch.setattr(tuning, "train", diverges)
-    with pytest.raises(SettingError, match="no trial of lif came to its end"):
+    with pytest.raises(SettingError, match="no trial of lif finished"):
         tuning.tune(
             [Variant("lif", {"neuron": "lif"})], parse_search("slope=1..3"),
             {"dataset": "iris", "hidden": (8,)}, trials=2, storage=str(tmp_path / "s.log"),

@@ -120,7 +120,7 @@ def test_a_folder_that_is_a_file(tmp_path):
 def test_run_folder_of_other_settings(tmp_path):
     folder = RunFolder(tmp_path)
     folder.open(experiment({"dataset": "iris", "seed": 1}), resume=False)
-    with pytest.raises(IzhiError, match="already holds a run; go on with it by --resume"):
+    with pytest.raises(IzhiError, match="already holds a run; resume it with --resume"):
         folder.open(experiment({"dataset": "iris", "seed": 1}), resume=False)
     with pytest.raises(IzhiError, match="holds a run with seed = 1, not 2"):
         folder.open(experiment({"dataset": "iris", "seed": 2}), resume=True)

@@ -26,7 +26,7 @@ from izhi.hardware import artifact, devices, networks
 from izhi.hardware.devices import Device
 from izhi.training import ProgressEvent, checkpoint
 
-#: What decides the numbers of an adaptation: one that goes on must have the same.
+#: The options that decide the numbers of an adaptation; one that resumes must have the same.
 _DECIDES = ("drift", "method", "layers", "optimizer", *(name for name, *_ in NUMBERS))
 
 

@@ -28,7 +28,7 @@ from izhi.hardware.devices.evolution import DeviceEvolution, drawn
 from izhi.hardware.networks import Network
 from izhi.training import ProgressEvent, checkpoint
 
-#: Settings that evolution on a device takes; an artifact decides the others.
+#: Settings of an evolution on a device; an artifact decides the others.
 _ON_DEVICE = marked(Mark.ON_DEVICE)
 
 

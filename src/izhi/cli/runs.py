@@ -57,7 +57,7 @@ from izhi.hardware.devices.evaluation import evaluate as evaluate_device
 
 
 def _given(a: argparse.Namespace) -> dict[str, object]:
-    """What the command says of a plan of several runs: settings and variants; None for what it leaves out."""
+    """The settings and variants of the command line, for a plan; None for those that it leaves out."""
     values = settings(a)
     tables = values.pop("variants", None)
     chosen = None
@@ -172,7 +172,7 @@ def train(a: argparse.Namespace) -> None:
 
 
 def settings_of_run(a: argparse.Namespace) -> dict[str, object]:
-    """Settings of a run: those of its folder, where it is gone on with, overridden by those given."""
+    """Settings of a run: those of its folder if it resumes, overridden by those of the command line."""
     given = settings(a)
     if not a.resume:
         return {**_of_start(a), **given}
@@ -180,7 +180,7 @@ def settings_of_run(a: argparse.Namespace) -> dict[str, object]:
     if config.exists():
         return {**read(config), **given}
     if not given:
-        raise RunFolderError(f"{a.out} holds no run to go on with; check the folder, or begin one without --resume")
+        raise RunFolderError(f"{a.out} holds no run to resume; check the folder, or begin one without --resume")
     return given
 
 
@@ -228,7 +228,7 @@ def train_experiment(a: argparse.Namespace, e: Experiment, command: str) -> None
 
 
 def _accuracies(name: str, count: int, accuracy: float, groups: Mapping[str, float], beside: str) -> dict[str, float]:
-    """Print the accuracy on all test samples and on groups of them; the same for scripts."""
+    """Print the accuracy on all test samples and on groups of them, and return them for scripts."""
     print(f"{name} test accuracy: {100 * accuracy:.2f} % of {count:,}, {beside}")
     for group, share in groups.items():
         print(f"{group.replace('_', ' ')}: {100 * share:.2f} %")
@@ -316,7 +316,7 @@ def evaluate(a: argparse.Namespace) -> None:
 
 
 def _energy(path: Path, changes: Mapping[str, object]) -> dict[str, object]:
-    """Print what a run's network computes for a sample, and what that would take; the same for scripts."""
+    """Print the operations and the energy of a sample in a run's network, and return them for scripts."""
     exact = {**changes, "precision": "32-true", "accelerator": "cpu", "devices": 1, "nodes": 1}
     counts = energy.count(trained.load(path, exact, report_line))
     title = f"operations of a sample, mean of {counts.samples:,} test samples"

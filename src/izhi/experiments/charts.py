@@ -1,4 +1,4 @@
-"""Figures that answer to the pointer, in a page of HTML: drawn by Bokeh, whose script is within the page."""
+"""Interactive charts in a page of HTML, drawn by Bokeh, whose script the page contains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from izhi.errors import SettingError
 from izhi.experiments.plots import COLOURS
 
-#: Of several lines in one figure, colours that are told apart by most eyes (Okabe and Ito).
+#: Colours of several lines in one figure, distinguishable for most eyes (Okabe and Ito).
 _COLOURS = COLOURS[:7]
 _DASHES = ("solid", "dashed", "dotted")
 _MARKERS = ("circle", "square", "diamond", "triangle", "inverted_triangle", "hex", "star")
@@ -22,13 +22,13 @@ Style = Literal["line", "bare", "points", "crosses", "steps", "level"]
 
 @dataclass(frozen=True)
 class Series:
-    """What stands under one name in the legend of a chart.
+    """A series of a chart, under one name in its legend.
 
     Attributes:
         label: its name.
         x, y: its points.
-        notes: of each point, what the pointer is told beside x and y; none for no point.
-        texts: of each point, what stands beside it; none for no point.
+        notes: a text for the pointer on each point, beside x and y; empty for none.
+        texts: a text beside each point; empty for none.
         style: a line with its points or bare, points or crosses alone, steps from each point to the right, or a
             dotted level.
         colour: the number of its colour; None for the next one.
@@ -62,7 +62,7 @@ class Chart:
 
 
 def embedded(charts: Sequence[Chart]) -> tuple[str, dict[str, str]]:
-    """What the head of a page needs for charts, and the charts by their names.
+    """The HTML for the head of a page with charts, and that of the charts by name.
 
     Raises:
         SettingError: if Bokeh is not installed.
@@ -81,7 +81,7 @@ def embedded(charts: Sequence[Chart]) -> tuple[str, dict[str, str]]:
 def _figure(chart: Chart) -> Any:
     from bokeh.plotting import figure
 
-    # Bokeh wraps no legend: what stands side by side must fit the narrowest page.
+    # Bokeh wraps no legend: entries side by side must fit the narrowest page.
     columns = 2 if max(len(series.label) for series in chart.series) < _SHORT else 1
     drawn = figure(
         height=_HEIGHT + _LINE * -(-len(chart.series) // columns), sizing_mode="stretch_width",

@@ -52,7 +52,7 @@ class VariantResult:
         return self.results[0].parameters
 
     def groups(self) -> dict[str, list[float]]:
-        """Test accuracy of each seed for every group of test samples that is reported apart."""
+        """Test accuracy of each seed for every reported group of test samples."""
         start = "test_accuracy_"
         names = [k.removeprefix(start) for k in self.results[0].history[-1] if k.startswith(start)]
         return {name: [r.history[-1][start + name] for r in self.results] for name in names}

@@ -67,7 +67,7 @@ def differences(rows: Sequence[VariantResult], reference: str | None = None) -> 
     return [paired(row.variant.label, row.accuracies, chosen.accuracies, overlap) for row in rows if row is not chosen]
 
 
-#: A difference of which the table says how many seeds would show it.
+#: The difference for which the table lists the number of seeds that would show it.
 _HALF_A_POINT = 0.005
 
 

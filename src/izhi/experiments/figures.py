@@ -20,15 +20,15 @@ def redraw(
     """Draw a figure of a folder again. Nothing is trained, and no checkpoint is opened.
 
     Args:
-        folder: of a command that came to its end, see ``izhi.experiments.results``.
-        out: the file, whose ending says the format.
-        figure: which one of those that the folder's results have; None for the first.
-        title: above it; None for the one that it had.
-        labels: of its lines or rows, in their order; None for those that they had.
+        folder: of a finished command, see ``izhi.experiments.results``.
+        out: the file, whose ending selects the format.
+        figure: name of one of the folder's figures; None for the first.
+        title: its title; None for the original one.
+        labels: labels of its lines or rows, in order; None for the original ones.
 
     Raises:
-        SettingError: if it cannot be drawn so.
-        FileError, RunFolderError: if the folder's numbers are not there, or damaged.
+        SettingError: if the figure has no such lines, or a text cannot be drawn.
+        FileError, RunFolderError: if the folder's numbers are missing or damaged.
     """
     plots.check_ending(out)
     for name, texts in (("title", [title or ""]), ("labels", labels or ())):
@@ -40,7 +40,7 @@ def redraw(
     except ValueError as error:
         if isinstance(error, SettingError):
             raise
-        # What stands between dollar signs is read as mathematics.
+        # Matplotlib reads text between dollar signs as mathematics.
         reason = str(error).strip().splitlines()[-1:]
         raise SettingError(
             f"a title or label cannot be drawn ({shown(' '.join(reason))}), expected plain text, or mathematics"

@@ -103,10 +103,10 @@ class ParallelRunner:
             return future.result()
         except BrokenProcessPool:
             raise IzhiError(
-                f"{name}: a process was killed, perhaps since memory ran out; go on with fewer --jobs, and --resume"
+                f"{name}: a process was killed, perhaps since memory ran out; use fewer --jobs, and --resume"
                 " where there is one"
             ) from None
-        except Exception as error:  # a bug, whose traceback does not say which run it was
+        except Exception as error:  # a bug; its traceback does not name the run
             self.report(f"{name}: {type(error).__name__}: {shown(str(error))}")
             raise
 

@@ -1,7 +1,7 @@
-"""The runs in a folder: found, chosen by their settings, and put in order.
+"""Lists of the runs in a folder: search, filter by settings, and order.
 
-Folders may be damaged or hostile: links are not followed, nothing but a run's own configuration and metrics is opened,
-and what is wrong with a run is said in its place in the list.
+Folders may be damaged or hostile. Links are not followed, only a run's own configuration and metrics are opened, and
+the list shows the damage of each run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from izhi.experiments import saved
 from izhi.experiments.settings import FIELDS, typed
 from izhi.spec import entry_of_preset
 
-#: How far below the folder runs are looked for: a seed of a variant of a comparison lies three folders down.
+#: Depth of the search for runs below the folder; a comparison's run lies three folders down.
 _LEVELS = 4
 HEADINGS = (
     "run", "command", "data set", "neuron", "connection", "finished", "when", "seed", "epochs", "validation (%)",
@@ -35,13 +35,13 @@ class ListedRun:
     Attributes:
         path: of its folder.
         name: the path below the folder that is listed.
-        time: when its metrics were written, or its settings, in seconds since 1970.
-        is_ours: whether its configuration is headed by izhi.
-        command: that it is of, such as train; empty if it is not known.
-        settings: all of them by their names; none if they are damaged.
+        time: of its metrics, else of its settings, in seconds since 1970.
+        is_ours: whether its configuration has izhi's header.
+        command: the command that made it, such as train; empty if unknown.
+        settings: all settings by name; none if they are damaged.
         metrics: after the last epoch; none before the first one.
-        is_finished: whether no epoch is left to do.
-        damage: what is wrong with it, in one line; empty if nothing is.
+        is_finished: whether all its epochs are finished.
+        damage: a line about damaged files; empty if there are none.
     """
 
     path: Path
@@ -56,12 +56,12 @@ class ListedRun:
 
     @property
     def epochs(self) -> int:
-        """That are done."""
+        """The number of finished epochs."""
         return int(self.metrics.get("epoch", 0))
 
     @property
     def when(self) -> datetime | None:
-        """Its time where it is here; None for one that no calendar has."""
+        """Its local time; None for a time outside the calendar."""
         try:
             return datetime.fromtimestamp(self.time)
         except (ValueError, OverflowError, OSError):
@@ -125,7 +125,7 @@ def _read(folder: Path, name: str, *, has_metrics: bool) -> ListedRun:
 
 
 def _stage(command: str) -> str:
-    """The word that says what a command does: train of izhi train, import of izhi nir import."""
+    """The name of a command: train of izhi train, import of izhi nir import."""
     words = command.split()[1:3]
     return shown("".join(words[1:] if words[:1] == ["nir"] else words[:1]))[1:-1]
 
@@ -143,7 +143,7 @@ def _is_finished(folder: Path, settings: Mapping[str, object], last: Mapping[str
 
 
 def wanted(text: str) -> dict[str, list[object]]:
-    """Settings and the values that they may have, of a filter such as ``dataset=mnist,neuron=lif``.
+    """The settings of a filter such as ``dataset=mnist,neuron=lif``, and the wanted values of each.
 
     A setting that is named twice may have either value; lists within a value are joined by ``+``, and ``none`` is
     the value of a setting that is not chosen.
@@ -171,7 +171,7 @@ def wanted(text: str) -> dict[str, list[object]]:
 
 
 def has(run: ListedRun, wanted: Mapping[str, Sequence[object]]) -> bool:
-    """Whether the settings of a run are those; of one whose settings are damaged none are."""
+    """Whether the settings of a run have the wanted values; False for damaged settings."""
     return all(name in run.settings and run.settings[name] in values for name, values in wanted.items())
 
 

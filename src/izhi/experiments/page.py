@@ -1,4 +1,4 @@
-"""The folder of a finished command as one page of HTML, which opens anywhere and asks no network for anything."""
+"""The folder of a finished command as one page of HTML that needs no network."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def of(folder: Path) -> str:
     """The page of a folder.
 
     Args:
-        folder: of a command that came to its end, see ``izhi.experiments.results``; nothing else in it but its
-            settings, numbers and figures is opened.
+        folder: of a finished command, see ``izhi.experiments.results``; only its settings, numbers and figures are
+            opened.
 
     Raises:
-        FileError, RunFolderError: if what it holds is not there, or damaged.
+        FileError, RunFolderError: if its files are missing or damaged.
         SettingError: if Bokeh is not installed.
     """
     result = results.of(folder)
@@ -87,7 +87,7 @@ def _cell(column: int, text: str) -> str:
 
 
 def _folded(table: Table) -> str:
-    """A table that is shown when it is asked for."""
+    """A table that the reader unfolds."""
     return f"<details>\n<summary>{escape(table.name)}</summary>\n{_table(table)}\n</details>"
 
 

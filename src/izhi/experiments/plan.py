@@ -1,4 +1,4 @@
-"""What a folder of several runs is for: kept in it, so that going on needs nothing but the folder."""
+"""The plan of several runs, kept in their folder, so that the folder alone suffices to resume them."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ Plan = dict[str, object]
 def agreed(
     folder: Path, stage: str, given: Mapping[str, object], *, resume: bool, may_change: Collection[str] = ()
 ) -> Plan:
-    """The plan to follow in a folder: what is given and, to resume, what the folder holds.
+    """The plan of a folder: the values of the command and, to resume, those that the folder holds.
 
     Args:
         folder: of the runs.
-        stage: the command that they are of.
-        given: by the command that now runs; what it leaves out is None.
-        resume: whether the folder's runs are gone on with.
-        may_change: names whose values may be given anew; the others must be those of the folder.
+        stage: name of the command.
+        given: values of the command; None for those that it leaves out.
+        resume: whether the folder's runs resume.
+        may_change: names whose values may differ from those of the folder.
 
     Raises:
-        RunFolderError: if the folder holds runs and ``resume`` is False, or if they are of another command,
-            have another plan, or none that can be read.
+        RunFolderError: if the folder holds runs and ``resume`` is False, or if they have another command, another
+            plan, or no readable plan.
     """
     now = {name: _plain(value) for name, value in given.items() if value is not None}
     if not files.is_in_use(folder):
         if resume and not now:
-            raise RunFolderError(f"{folder} holds no runs to go on with; check the folder, or leave --resume out")
+            raise RunFolderError(f"{folder} holds no runs to resume; check the folder, or leave --resume out")
         return {"stage": stage, **now}
     if not resume:
         raise already_holds_a_run(folder)
     before = _read(folder)
     if before.get("stage") != stage:
         raise RunFolderError(
-            f"{folder} holds no runs of izhi {stage}; go on with what it holds, or choose another --out"
+            f"{folder} holds no runs of izhi {stage}; resume the runs that it holds, or choose another --out"
         )
     for name, value in now.items():
         if name not in may_change and before.get(name) != value:
             raise RunFolderError(
                 f"{folder} holds runs with {name} = {shown(before.get(name))}, not {shown(value)};"
-                " leave it out to go on with them, or choose another --out"
+                " leave it out to resume them, or choose another --out"
             )
     return {**before, **now}
 
@@ -57,7 +57,7 @@ def keep(folder: Path, plan: Plan) -> None:
 
 
 def _plain(value: object) -> object:
-    """As JSON gives it back."""
+    """The value after a round trip through JSON."""
     plain: object = json.loads(json.dumps(value))
     return plain
 
@@ -65,7 +65,7 @@ def _plain(value: object) -> object:
 def _read(folder: Path) -> Plan:
     path = folder / PLAN
     if not path.exists():
-        raise RunFolderError(f"{folder} holds no {PLAN}, by which its runs could go on; choose another --out")
+        raise RunFolderError(f"{folder} holds no {PLAN}, without which its runs cannot resume; choose another --out")
     try:
         with files.reading(path):
             plan = json.loads(path.read_bytes())

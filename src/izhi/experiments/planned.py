@@ -130,7 +130,7 @@ def extend_history(
     Args:
         history: a row of metrics for each finished epoch, to which further rows are appended.
         epochs: number of all epochs.
-        run_epoch: runs the next epoch; its metrics. Their ``seconds`` are added if they are not there.
+        run_epoch: runs the next epoch; its metrics. ``seconds`` are added if missing.
         save: saves the history, so that a later call resumes it.
         listener: receives the progress.
     """

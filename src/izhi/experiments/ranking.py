@@ -136,7 +136,7 @@ def pair_cells(pair: Pair) -> tuple[str, ...]:
 
 
 def sentences(ranked: Ranked) -> list[str]:
-    """What the tests say, and what they cannot show."""
+    """The results of the tests, and their limits."""
     ranking = ranked.ranking
     lines = []
     if ranking.friedman is None:

@@ -1,4 +1,4 @@
-"""Runs are removed file by file: what a run folder holds by name, and nothing else."""
+"""Removal of runs, file by file: only files with the names of a run's files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from izhi.errors import shown
 from izhi.experiments import saved
 from izhi.experiments.listing import ListedRun
 
-#: What a run, and the commands that look at it, write into its folder.
+#: Files that a run, and commands that read it, write into its folder.
 _OWN = (
     r"(?:config\.toml|metrics\.csv|(?:checkpoint|best|start)\.pt|report\.(?:md|html)"
     r"|(?:accuracy|confusion|dynamics|sample-\d+)\.png)"
 )
-#: The same, and what a process that was killed has left of it.
+#: The same, and unfinished files of a killed process.
 _FILES = re.compile(rf"{_OWN}|\.{_OWN}-\w+\.part")
 #: Files that a message names.
 _MOST_NAMED = 5
@@ -43,7 +43,7 @@ def remove(run: ListedRun) -> list[str]:
         with os.scandir(run.path) as entries:
             modes = {entry.name: entry.stat(follow_symlinks=False).st_mode for entry in entries}
         own = {name for name, mode in modes.items() if _FILES.fullmatch(name) and stat.S_ISREG(mode)}
-        # What says that it is a run goes last, so that a removal that is cut short can be repeated.
+        # The configuration identifies a run: it is removed last, so that an interrupted removal can be repeated.
         for name in sorted(own, key=lambda name: name == saved.CONFIG):
             os.unlink(run.path / name)
         kept = sorted(modes.keys() - own)

@@ -1,4 +1,4 @@
-"""What a single run leaves for its reader: its figures and report.md."""
+"""The report of a single run: report.md and its figures."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def write(result: Result, folder: RunFolder, command: str, before: Mapping[str, 
 
     Args:
         result: of the run.
-        folder: of it.
-        command: that went on with it, for a folder that does not say which one began it.
-        before: accuracies of the network that it began with.
+        folder: of the run.
+        command: the present command, for a folder that does not name the one that began the run.
+        before: accuracies of the network before the run.
     """
     e, history = result.experiment, result.history
     title = of_run.title(e.flat())
@@ -56,7 +56,7 @@ def best(history: Sequence[Mapping[str, float]]) -> str:
 
 
 def per_class(confusion: Sequence[Sequence[float]], classes: Sequence[str]) -> list[str]:
-    """A line for each class that has test samples: how many are right, and for what it is taken most often.
+    """A line for each class with test samples: its accuracy, and the class with which it is confused most often.
 
     Args:
         confusion: (classes, classes): how many samples of a class, in rows, were given a class, in columns.

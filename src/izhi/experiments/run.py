@@ -87,7 +87,7 @@ def train(
     start: Mapping[str, Tensor] | None = None,
     label: str = "",
 ) -> Result:
-    """Train the experiment to its last epoch, going on from the folder's checkpoint if it has one.
+    """Train the experiment to its last epoch, and resume the folder's checkpoint if it has one.
 
     After every epoch the folder holds its metrics and a checkpoint. The test accuracy of each epoch is
     recorded for the figure; the run's result is that of the last epoch.
@@ -99,7 +99,7 @@ def train(
         folder: of the run, opened.
         listener: receives the progress of the run.
         start: weights of a trained float network to begin with, which a quantised one rounds.
-        label: tells the run from the others of a command.
+        label: name of the run among those of a command.
 
     Raises:
         DivergenceError: if a loss or gradient is not finite, naming epoch, step and layer.
@@ -112,7 +112,7 @@ def train(
     saved = folder.progress(e)
     if saved is not None and saved.history and not saved.history[0]["epoch"]:
         raise RunFolderError(
-            f"{folder.path} holds a network that was not trained there, and has no epoch to go on from; begin a run"
+            f"{folder.path} holds a network that was not trained there, and has no epoch to resume; begin a run"
             " with its weights: izhi train --start RUN"
         )
     network = build.network(
@@ -142,7 +142,7 @@ def quantize(
 ) -> Result:
     """Round the float network of those weights as the experiment says, without training, and evaluate it.
 
-    The folder then holds a checkpoint as after training, of no epoch: it can be evaluated and exported.
+    The folder then holds a checkpoint of epoch 0, as after training: it can be evaluated and exported.
 
     Args:
         fabric: see ``build.fabric``.
@@ -158,7 +158,7 @@ def quantize(
 def _keep_as_it_is(
     fabric: Fabric, e: Experiment, encoder: Encoder, network: Network, dataset: Dataset, folder: RunFolder
 ) -> Result:
-    """Evaluate a network, and write a checkpoint of it as of no epoch."""
+    """Evaluate a network, and write a checkpoint of epoch 0."""
     optimizer = build.optimizer(e)(network)
     evaluation = _evaluated(fabric, e, encoder, network, dataset)
     row: Row = {"epoch": 0, **evaluation.as_metrics("test"), **evaluation.rates()}
@@ -172,7 +172,7 @@ def _keep_as_it_is(
 def adopt(fabric: Fabric, e: Experiment, dataset: Dataset, folder: RunFolder, network: Network) -> Result:
     """Evaluate a network that was trained elsewhere, as the run of an experiment whose settings describe it.
 
-    The folder then holds a checkpoint as after training, of no epoch: it can be evaluated, quantised and exported.
+    The folder then holds a checkpoint of epoch 0, as after training: it can be evaluated, quantised and exported.
 
     Args:
         fabric: see ``build.fabric``.
@@ -196,7 +196,7 @@ def require_core(e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor])
 
 
 def rounded(fabric: Fabric, e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor]) -> Evaluation:
-    """What rounding alone makes of the float network of those weights, on the test samples."""
+    """The evaluation of the rounded float network with those weights, on the test samples."""
     encoder = build.encoder(e, dataset)
     return _evaluated(fabric, e, encoder, _rounded(e, encoder, dataset, weights), dataset)
 

@@ -1,4 +1,4 @@
-"""A run's folder: config.toml, versions, metrics.csv, checkpoint.pt, best.pt; every file whole or not there."""
+"""A run's folder: config.toml, versions, metrics.csv, checkpoint.pt, best.pt; every file is written atomically."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from izhi.version import __version__
 
 
 def versions() -> dict[str, str]:
-    """What the numbers of a run depend on beside its configuration."""
+    """The versions and the machine that a run's numbers depend on."""
     names = ("torch", "numpy", "numba", "snntorch", "lightning-fabric", "scikit-learn")
     packages = {name: version(name) for name in names}
     return {
@@ -34,15 +34,15 @@ def versions() -> dict[str, str]:
 
 
 def accuracy_of(path: Path, history: Sequence[Mapping[str, float]]) -> float:
-    """The last of a run's history; CheckpointError, which names the checkpoint, where it does not say."""
+    """The last test accuracy of a history; CheckpointError, which names the checkpoint, if it has none."""
     if not history or "test_accuracy" not in history[-1]:
         raise CheckpointError(f"{path} has no test_accuracy in its history; use a checkpoint of a finished epoch")
     return history[-1]["test_accuracy"]
 
 
 def already_holds_a_run(path: Path) -> RunFolderError:
-    """The error for a folder that is not empty, where the command does not say ``--resume``."""
-    return RunFolderError(f"{path} already holds a run; go on with it by --resume, or choose another --out")
+    """The error for a folder that is not empty, without ``--resume``."""
+    return RunFolderError(f"{path} already holds a run; resume it with --resume, or choose another --out")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def load(path: Path, changes: Mapping[str, object] | None = None) -> Saved:
         changes: settings that replace those of the run.
 
     Raises:
-        CheckpointError: if it is not there, damaged, or of no run.
+        CheckpointError: if it is missing, damaged, or not of a run.
     """
     path = path / checkpoint.NAME if path.is_dir() else path
     about = {"config": checkpoint.TABLE, "inputs": checkpoint.WHOLE, "classes": checkpoint.NAMES}
@@ -115,7 +115,7 @@ class RunFolder:
 
     @property
     def command(self) -> str:
-        """The command that began the run, as its configuration says; empty if there is none."""
+        """The command that began the run, from its configuration; empty if it names none."""
         if not self.config.exists():
             return ""
         with files.reading(self.config), self.config.open(encoding="utf-8", errors="replace") as file:
@@ -132,7 +132,7 @@ class RunFolder:
             if not resume:
                 raise already_holds_a_run(self.path)
             before, now = experiment(read(self.config)).flat(), e.flat()
-            # Under a schedule the number of epochs decides the rates of those that are finished.
+            # Under a schedule the number of epochs decides the learning rates of finished epochs.
             fixed = {"epochs"} if e.training.schedule != "constant" else set()
             for name in now:
                 if name not in {*marked(Mark.MAY_CHANGE)} - fixed and before[name] != now[name]:
@@ -177,7 +177,7 @@ class RunFolder:
         """
         content = {**about, **checkpoint.content_of(progress)}
         accuracies = [row["validation_accuracy"] for row in progress.history if "validation_accuracy" in row]
-        # Before the checkpoint: a run that is killed between the two comes to this epoch again.
+        # Before the checkpoint: a run that is killed between the two repeats this epoch.
         if accuracies and best_epoch(accuracies) == len(accuracies) - 1:
             checkpoint.save(self.best, content)
         checkpoint.save(self.checkpoint, content)

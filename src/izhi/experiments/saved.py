@@ -1,4 +1,4 @@
-"""What a run folder says in text, its settings and metrics: read without torch, and taken on trust in nothing."""
+"""The settings and metrics of a run folder: text files, read without torch and validated."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from izhi.experiments.settings import FIELDS, Experiment, parsed, typed
 
 CONFIG = "config.toml"
 METRICS = "metrics.csv"
-#: What a folder of several runs is for.
+#: The plan of several runs.
 PLAN = "plan.json"
-#: Bytes of a configuration, of the metrics that are drawn, and of a line of them.
+#: The most bytes of a configuration, of metrics, and of a line of metrics.
 _LARGEST_CONFIG, _LARGEST_METRICS, _LONGEST_LINE = 256 << 10, 64 << 20, 64 << 10
-#: Dots in a line of a configuration: readers of TOML take very long for keys of very many parts.
+#: The most dots in a line of a configuration: TOML readers are very slow with keys of very many parts.
 _MOST_DOTS = 50
 #: How each configuration of a run begins.
 _HEADER = b"# izhi "
@@ -27,7 +27,7 @@ Row = dict[str, float]
 
 
 def command_of(lines: Sequence[str]) -> str:
-    """The command that began a run, from the first lines of its configuration; empty if they do not say it."""
+    """The command that began a run, from the first lines of its configuration; empty if they name none."""
     second = lines[1].removeprefix("#").strip() if len(lines) > 1 else ""
     return second if second.startswith("izhi ") else ""
 
@@ -54,7 +54,7 @@ def config(folder: Path) -> bytes:
 def settings(config: bytes) -> dict[str, object]:
     """All settings of a configuration as plain values; those that are newer than it have their defaults.
 
-    They are looked at one by one: whether they fit together, or their data set is still there, is not asked.
+    They are validated one by one, not together, and their data set may be missing.
 
     Raises:
         RunFolderError: if it is damaged, or has settings that are unknown here.
@@ -107,7 +107,7 @@ def history(folder: Path) -> list[Row]:
 
 
 def whole(path: Path, most: int) -> bytes:
-    """The content of a plain file of a run folder; FileError or RunFolderError if it is none, or too large."""
+    """The content of a plain file of a run folder; FileError or RunFolderError if it is no plain file, or too large."""
     with files.open_plain(path) as file, files.reading(path):
         data = file.read(most + 1)
     if len(data) > most:
@@ -123,7 +123,7 @@ def _names(line: bytes) -> list[str]:
 
 
 def _row(names: Sequence[str], line: bytes) -> Row:
-    """A row of metrics, of which some may be left empty; its epoch and accuracies are what they can be."""
+    """A row of metrics, some of which may be empty; its epoch and accuracies are validated."""
     values = line.decode(errors="replace").strip().split(",")
     if not line.endswith(b"\n") or len(values) != len(names):
         raise RunFolderError(f"{METRICS} has a row {shown(line[:40])}, expected {len(names)} numbers and a line's end")

@@ -39,18 +39,18 @@ class Range:
         return FIELDS[self.name].annotation is int
 
     def concerns(self, neuron: str) -> bool:
-        """Whether variants of that neuron are searched over it."""
+        """Whether the search applies to variants of that neuron."""
         return self.neuron in (None, neuron)
 
     def holds(self, value: object) -> bool:
-        """Whether a value is one that the setting may take."""
+        """Whether the search includes a value."""
         if self.choices:
             return str(value) in self.choices
         return isinstance(value, (int, float)) and self.low <= value <= self.high
 
     @property
     def is_logarithmic(self) -> bool:
-        """Whether equal ratios count alike, and not equal differences."""
+        """Whether it is searched by its logarithm."""
         return self.low > 0 and self.high >= _LOGARITHMIC * self.low
 
     def suggest(self, trial: Trial) -> object:
@@ -62,7 +62,7 @@ class Range:
         return trial.suggest_float(self.name, self.low, self.high, log=self.is_logarithmic)
 
     def at(self, share: float) -> object:
-        """The value at a share of the way from low to high, 0 to below 1; of choices the one that lies there."""
+        """The value at a share between low and high, 0 to below 1; of choices the one at that share."""
         if self.choices:
             return self.choices[
                 int(share * len(self.choices) + 1e-9)

@@ -1,4 +1,4 @@
-"""Searches by evolution on devices, by name: numpy's, and EvoTorch's in numpy's clothes."""
+"""Searches by evolution on devices, by name: NumPy's, and those of torch with a NumPy interface."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class TorchSearch:
 
     @property
     def losses(self) -> list[Floats]:
-        """Of every population so far."""
+        """Losses of every population so far."""
         return [x.double().numpy() for x in self._search.losses]
 
     @property
     def found(self) -> Floats:
-        """The numbers that it stands at, (n,)."""
+        """The current point of the search, (n,)."""
         found: Floats = self._search.found.double().numpy()
         return found
 
@@ -47,7 +47,7 @@ class TorchSearch:
         return losses
 
     def replay(self, losses: Sequence[Floats], generations: int) -> None:
-        """Go to where so many generations, of these losses, led."""
+        """Restore the state after so many generations with these losses."""
         told = [torch.from_numpy(np.asarray(x, np.float32)) for x in losses]
         self._search.replay(told, generations)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import scipy  # which loads its parts when they are used; stats alone takes half a second
+import scipy  # loads its modules on first use; stats alone takes half a second
 from numpy.typing import NDArray
 
 from izhi.seeds import Purpose, derive_seed
@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Difference:
-    """What one variant has more than another, in pairs of runs of the same seed.
+    """The difference between two variants, in pairs of runs with the same seed.
 
     Attributes:
         label: of the variant.
@@ -112,7 +112,7 @@ def pairs_needed(size: float, deviation: float, overlap: float = 0.0) -> int | N
 
     Returns:
         at least 2; None where a hundred thousand are too few, as for no difference, and where the differences that
-        were found do not spread, which says nothing of others.
+        were measured have no spread.
     """
     if not size or not deviation:
         return None
@@ -128,7 +128,7 @@ def pairs_needed(size: float, deviation: float, overlap: float = 0.0) -> int | N
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p values of several tests by Holm's correction: that any one errs is as likely as p says of one (Holm 1979)."""
+    """p values of several tests with Holm's correction, which bounds the chance that any of them errs (Holm 1979)."""
     corrected, largest = [0.0] * len(p), 0.0
     for index, number in enumerate(sorted(range(len(p)), key=p.__getitem__)):
         largest = max(largest, min(1.0, (len(p) - index) * p[number]))
@@ -138,7 +138,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Pair:
-    """What one variant has more than another over data sets; intervals of 95 % by the bootstrap over data sets.
+    """The difference between two variants over data sets; intervals of 95 % by the bootstrap over data sets.
 
     Attributes:
         first, second: labels.
@@ -191,7 +191,7 @@ class Ranking:
 
     @property
     def limits(self) -> list[str]:
-        """What so few data sets cannot show, in sentences."""
+        """What so few data sets cannot show, as sentences."""
         tasks, variants = len(self.tasks), len(self.ranks)
         tests, least = len(self.pairs), 2.0 ** (1 - tasks)
         sentences = []

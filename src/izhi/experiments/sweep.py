@@ -100,7 +100,7 @@ def load_runs(paths: Sequence[Path]) -> list[FloatRun]:
     """Runs of one experiment, of different seeds.
 
     Raises:
-        SettingError: if their settings differ in more than the seed, or a seed is there twice.
+        SettingError: if their settings differ in more than the seed, or two have the same seed.
     """
     runs = [FloatRun.load(path) for path in paths]
     first = runs[0].experiment.flat()

@@ -16,12 +16,12 @@ _WIDTH = 1 << 16
 
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]], right: Collection[int] = ()) -> str:
-    """A table as lines of Markdown, the last without a newline; cells are what ``str`` makes of them.
+    """A table as lines of Markdown, the last without a newline; cells are converted by ``str``.
 
     Args:
         headings: of the columns.
         rows: cells, as many as there are headings.
-        right: columns whose cells stand on the right, 0 for the first.
+        right: right-aligned columns, 0 for the first.
     """
     table = Table(box=MARKDOWN)
     for number, heading in enumerate(headings):
@@ -31,7 +31,7 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]], right: C
     console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False)
     with console.capture() as captured:
         console.print(table)
-    # Rich pads cells to columns, which makes a table's lines change with its longest cell.
+    # Rich pads cells, so that every line would change with the longest cell.
     lines = [" ".join(line.split()) for line in captured.get().splitlines() if line.strip()]
     lines[1] = "|" + "|".join("---:" if k in right else "---" for k in range(len(headings))) + "|"
     return "\n".join(lines)
@@ -44,7 +44,7 @@ def percent(accuracies: Sequence[float]) -> str:
 
 
 def _cell(value: object) -> Text:
-    """Text that Rich and Markdown take as it is."""
+    """Text without markup of Rich or Markdown."""
     return Text(" ".join(str(value).split()).replace("|", "\\|"))
 
 

@@ -1,4 +1,4 @@
-"""A trained network with its settings and its data set, from what a run left."""
+"""A trained network with its settings and its data set, from a run folder or checkpoint."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def load(
     Args:
         path: of the folder or checkpoint.
         changes: settings that replace those of the run.
-        report: told what is read or downloaded.
+        report: receives a line about what is read or downloaded.
         expect: raises an error if the settings are not what the caller needs.
     """
     saved = load_run(path, changes)

@@ -227,7 +227,7 @@ class _VariantStudy:
         finished = study.get_trials(deepcopy=False, states=ended)
         complete = [trial for trial in finished if trial.state == state.COMPLETE]
         if not complete:
-            raise SettingError(f"no trial of {self.variant.label} came to its end; search smaller learning rates")
+            raise SettingError(f"no trial of {self.variant.label} finished; search smaller learning rates")
         best = max(complete, key=lambda trial: trial.value or 0.0)
         rows = [
             {"number": k, "settings": t.params, "accuracy": t.value, "is_whole": t.state == state.COMPLETE}

@@ -11,12 +11,12 @@ from izhi.errors import SettingError, unknown
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of a comparison: a label and the settings in which it differs from the others.
+    """A variant: a label and the settings in which it differs from the others.
 
     Attributes:
-        label: tells it from the others.
-        settings: in which it differs.
-        named: whether somebody chose the label, which then stands for the settings in the table.
+        label: its name.
+        settings: the settings in which it differs.
+        named: whether the user chose the label; tables then show it in place of the settings.
     """
 
     label: str

@@ -101,7 +101,7 @@ class DevicesPage:
         self.work.start("running it on every device", lambda: self._answers(number), lambda found: self._show(*found))
 
     def _answers(self, number: int) -> tuple[AnyArtifact, int, Mapping[str, tuple[Outcome, Counters]]]:
-        """What each device that is a program makes of a test vector; in another thread."""
+        """The outcome of a test vector on each software device; in another thread."""
         deployed = self._found()
         inputs, labels = devices.own_samples(deployed)
         if not 0 <= number < len(labels):

@@ -1,4 +1,4 @@
-"""What the explorer may open: files of its folder that are no links, and data sets by name."""
+"""Access control of the explorer: files of its folder that are no links, and data sets by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from izhi.data.catalogue import is_path
 from izhi.data.functions import is_function
 from izhi.errors import FileError, SettingError, shown
 
-#: How far below the folder artifacts are looked for, and how many are listed.
+#: Depth of the search for artifacts below the folder, and the most that are listed.
 _LEVELS, _MOST = 4, 500
 
 
@@ -20,7 +20,7 @@ def inside(folder: Path, path: Path) -> Path:
     """A plain file of the folder, as it is.
 
     Raises:
-        FileError: if it is a link or no file, or lies elsewhere.
+        FileError: if it is a link or no file, or outside the folder.
     """
     with files.reading(path):
         is_plain = stat.S_ISREG(os.lstat(path).st_mode)
@@ -50,7 +50,7 @@ def _below(folder: Path, levels: int) -> Iterator[Path]:
 
 
 def check_data(name: str) -> None:
-    """Raise SettingError unless a data set is one by name that is at hand: a run must not name other files or code."""
+    """Raise SettingError unless a data set has a name and is present: a run must not name other files or code."""
     if is_path(name) or is_function(name):
         raise SettingError(
             f"the run's data set is {shown(name)}, which lies outside the folder; the explorer does not open it:"

@@ -25,7 +25,7 @@ Numbers = NDArray[np.float64]
 #: When a constant current begins, ms or steps: as ``izhi simulate`` has it.
 _START = 10.0
 _CONSTANT, _OWN = "constant current", "the pattern's own"
-#: Of each slider by the unit of v: from, to, step. A preset whose value lies outside stretches its slider.
+#: Low, high and step of each slider by the unit of v. A preset with a value outside extends the slider.
 _RANGES: Mapping[str, Mapping[str, tuple[float, float, float]]] = {
     "mV": {"a": (0, 0.2, 0.001), "b": (-0.5, 0.5, 0.005), "c": (-80, -30, 0.5), "d": (-5, 15, 0.05),
            "I": (-20, 60, 0.25)},
@@ -66,7 +66,7 @@ class _Traces:
             self.figures.append(self.u)
 
     def show(self, dt: float, current: Numbers, spikes: Numbers, v: Numbers, u: Numbers, threshold: float) -> None:
-        """Spikes are drawn up to the threshold, whatever the event order leaves of them."""
+        """Show a trace; spikes are drawn up to the threshold in every order of events."""
         time, fired = dt * np.arange(len(v)), spikes > 0
         drawn = np.where(fired, threshold, np.minimum(v, threshold))
         self.over_time.data = {"time": time, "v": drawn, "u": u, "current": current}
@@ -111,7 +111,7 @@ class _Plane:
 
 
 class _Column:
-    """A neuron: its controls, its figures, and the lines that give the same."""
+    """A neuron: its controls, its figures, and the lines of code that reproduce them."""
 
     def __init__(self, title: str) -> None:
         self.status = widgets.text(f"{title}-status")
@@ -119,7 +119,7 @@ class _Column:
         self._is_quiet = False
 
     def changed(self, attribute: str, old: object, new: object) -> None:
-        """What every control calls."""
+        """The callback of every control."""
         if not self._is_quiet:
             self.update()
 
@@ -146,7 +146,7 @@ class _Column:
         self.lines.text = f"<pre>{escape(python)}</pre><pre>{escape(command)}</pre>"
 
     def _run(self) -> tuple[int, str, str]:
-        """How many spikes there are; the lines of Python and of the shell that give the same."""
+        """The number of spikes; the lines of Python and of the shell that reproduce them."""
         raise NotImplementedError
 
 
@@ -231,7 +231,7 @@ class _IzhikevichColumn(_Column):
 def _lines(
     name: str, changes: Mapping[str, object], amplitude: float, duration: float, dt: float, *, own: bool
 ) -> tuple[str, str]:
-    """Of Python and of the shell."""
+    """The lines of Python and of the shell that reproduce a trace."""
     settings = ", ".join(f"{k}={v!r}" for k, v in changes.items())
     made = f"izhi.preset({name!r})" + (f".replace({settings})" if settings else "")
     steps, start = round(duration / dt), round(_START / dt)

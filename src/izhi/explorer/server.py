@@ -1,4 +1,4 @@
-"""The server of the explorer: it listens on this machine alone, and answers pages that came from it."""
+"""The server of the explorer: it listens on this machine only, and answers only its own pages."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def prepare(folder: Path, port: int = 0) -> Explorer:
     with files.reading(folder):
         next(folder.iterdir(), None)
     for name in ("bokeh", "tornado.access"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # each page would say that it was opened
+        logging.getLogger(name).setLevel(logging.ERROR)  # they would log every opened page
     asyncio.set_event_loop(asyncio.new_event_loop())
     try:
         listening = socket.create_server((_HERE[0], port))
@@ -117,7 +117,7 @@ def explore(folder: Path, port: int, *, opens: bool, report: Callable[[str], Non
     Args:
         folder, port: see ``prepare``.
         opens: whether the page is opened in the browser.
-        report: told where it is.
+        report: receives a line with its address.
     """
     explorer = prepare(folder, port)
     report(f"explorer: {explorer.address}, of this machine alone; it opens nothing outside {folder}; Ctrl-C ends it")

@@ -1,4 +1,4 @@
-"""What the pages of the explorer are made of: figures, tables, texts, and work that must not stop the page."""
+"""The widgets of the explorer's pages: figures, tables, texts, and background tasks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pre { background: #f3f4f5; padding: 8px; overflow-x: auto; margin: 4px 0; white-
 
 
 def chart(x: str, y: str, *, height: int = 190, title: str = "", **others: Any) -> Any:
-    """A figure with these labels that is as wide as its place."""
+    """A figure with these labels that is as wide as its container."""
     drawn = figure(
         height=height, sizing_mode="stretch_width", x_axis_label=x, y_axis_label=y, title=title or None,
         tools="pan,wheel_zoom,box_zoom,reset,save", active_drag=None, min_border_right=12, **others,
@@ -41,12 +41,12 @@ def chart(x: str, y: str, *, height: int = 190, title: str = "", **others: Any) 
 
 
 def point_out(drawn: Any, renderer: Any, *tips: tuple[str, str]) -> None:
-    """Say what is under the pointer."""
+    """Show a tooltip under the pointer."""
     drawn.add_tools(HoverTool(renderers=[renderer], tooltips=list(tips)))
 
 
 def text(name: str, html: str = "") -> Any:
-    """Text of HTML, as wide as its place."""
+    """Text in HTML, as wide as its container."""
     return Div(text=html, name=name, sizing_mode="stretch_width", stylesheets=[_STYLE])
 
 
@@ -68,7 +68,7 @@ def mistake(error: Exception) -> str:
 
 
 def beside(*children: Any, least: int = 300, **others: Any) -> Any:
-    """What stands side by side where there is room for it, and else one below the other."""
+    """Widgets side by side where they fit, else one below the other."""
     for child in children:
         child.styles = {**child.styles, "flex": f"1 1 {least}px", "min-width": f"min({least}px, 100%)"}
     return row(*children, sizing_mode="stretch_width", stylesheets=[":host { flex-wrap: wrap; gap: 8px; }"], **others)
@@ -79,8 +79,8 @@ class BackgroundTask:
 
     Args:
         document: of the page.
-        buttons: that start it, and are off while it is under way.
-        say: is told how it goes, in HTML.
+        buttons: start it, and are disabled while it runs.
+        say: receives its status, in HTML.
     """
 
     def __init__(self, document: Document, buttons: Sequence[Button], say: Callable[[str], None]) -> None:
@@ -88,12 +88,12 @@ class BackgroundTask:
         self.is_under_way = False
 
     def start(self, about: str, work: Callable[[], Found], done: Callable[[Found], None]) -> None:
-        """Do some work, and then show what was found on the page; nothing if other work is under way.
+        """Run a task, and then show its result on the page; nothing happens while another task runs.
 
         Args:
-            about: what is done, for people.
-            work: gives what is found; an IzhiError is shown.
-            done: shows it.
+            about: a description for people.
+            work: returns the result; an IzhiError is shown.
+            done: shows the result.
         """
         if self.is_under_way:
             return

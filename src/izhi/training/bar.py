@@ -21,7 +21,7 @@ def choose_listener() -> Listener:
 
 
 def _is_notebook() -> bool:
-    """Whether a kernel of Jupyter runs this; that it was imported says little."""
+    """Whether a kernel of Jupyter runs this; it may be imported elsewhere too."""
     if "ipykernel" not in sys.modules:
         return False
     from IPython import get_ipython

@@ -40,7 +40,7 @@ class Accuracies:
 
     @property
     def regained(self) -> float:
-        """The share of the accuracy lost that came back: (adapted_new − new)/(old − new)."""
+        """The share of the lost accuracy that was regained: (adapted_new − new)/(old − new)."""
         lost = self.old - self.new
         return (self.adapted_new - self.new) / lost if lost > 0 else 1.0
 
@@ -118,7 +118,7 @@ class Adaptation:
 
     def _test(self, device: Device[networks.Network], tested: AnySamples) -> float:
         count = min(self.tested, len(tested))
-        # Test samples stand in no order that matters, but classes of some sets are sorted.
+        # Evenly spaced, since some data sets are sorted by class.
         index = torch.linspace(0, len(tested) - 1, count).round().long()
         return evaluate(device, self._batches(tested, index)).accuracy
 
@@ -155,7 +155,7 @@ def run(
 
 
 def table(history: Iterable[Row]) -> str:
-    """The rows as CSV."""
+    """The history as CSV."""
     names = ("samples", "adapting", "not_adapting", "old", "new", "seconds")
     lines = [",".join(names)]
     lines += [",".join(f"{row[n]:g}" if n in row else "" for n in names) for row in history]

@@ -22,7 +22,7 @@ from izhi.experiments.settings import Experiment
 from izhi.seeds import Purpose, derive_seed
 
 KINDS = ("rotate", "permute", "classes", "speaker")
-#: Part of the stream after which a rotation has come to its end.
+#: Share of the stream after which a rotation is complete.
 TURNED = 0.5
 #: Share of a new speaker's recordings that are the stream; the others test.
 STREAMED = 0.6
@@ -61,14 +61,14 @@ class Drift:
 
 @dataclass(frozen=True)
 class DriftTask:
-    """The stream of a deployed network, and what it is evaluated on.
+    """The stream of a deployed network, and the samples that evaluate it.
 
     Attributes:
         pool: all samples that it may learn from.
-        stream: which of them arrive, in order.
-        memory: which of them it keeps of the old task, for rehearsal.
-        old: test samples of what it was trained for.
-        new: test samples of what came.
+        stream: indices of the samples that arrive, in order.
+        memory: indices of the samples of the old task that are kept for rehearsal.
+        old: test samples of the task of the training.
+        new: test samples of the new task.
     """
 
     pool: AnySamples
@@ -79,11 +79,11 @@ class DriftTask:
 
 
 def task(dataset: Dataset, e: Experiment, drift: Drift, *, samples: int, memory: int, seed: int) -> DriftTask:
-    """The stream of a drift, and what it is evaluated on.
+    """The stream of a drift, and the samples that evaluate it.
 
     Args:
         dataset: the network's.
-        e: its settings, which say what training left out.
+        e: its settings, which name what training excluded.
         drift: what changes.
         samples: length of the stream at most.
         memory: samples of the old task kept for rehearsal.
@@ -104,7 +104,7 @@ def task(dataset: Dataset, e: Experiment, drift: Drift, *, samples: int, memory:
     usual = others[torch.randperm(len(others), generator=generator)]
     kept, rest = usual[:memory], usual[memory:]
     if drift.kind == "classes":
-        # What was known before still comes, as often for each class.
+        # Samples of the old classes still arrive, as often for each class.
         share = len(others) / max(1, len(news))
         arriving = torch.cat([arriving, rest[: int(share * len(arriving))]])
         arriving = arriving[torch.randperm(len(arriving), generator=generator)]

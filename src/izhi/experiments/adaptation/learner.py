@@ -24,7 +24,7 @@ from izhi.seeds import Purpose, derive_seed
 from izhi.training import checkpoint
 from izhi.training.optimizer import restore
 
-#: What an exact continuation needs.
+#: The state from which learning resumes exactly.
 State: TypeAlias = dict[str, Any]
 
 
@@ -32,13 +32,13 @@ class DeviceLearner(Protocol):
     """Changes what a device runs."""
 
     def learn(self, arrived: Tensor, number: int) -> None:
-        """Learn from all that arrived so far, numbers in the task's pool; ``number`` counts calls from 1."""
+        """Learn from the samples that arrived, indices in the task's pool; ``number`` counts calls from 1."""
 
     def state_dict(self) -> State:
-        """What an exact continuation needs."""
+        """The state from which learning resumes exactly."""
 
     def load_state_dict(self, state: State, number: int) -> None:
-        """Go to where so many calls led; the device then runs what was learned."""
+        """Restore the state after so many calls; the device then runs the learned network."""
 
 
 class Backpropagation:
@@ -49,7 +49,7 @@ class Backpropagation:
 
     Args:
         run: the trained network; changed.
-        artifact: of it, which the device holds.
+        artifact: its artifact, which the device runs.
         device: that runs it.
         task: samples.
         layers: how many of the last layers learn, the readout counted as one; 0 for all.
@@ -118,8 +118,8 @@ class Evolving:
 
     Args:
         run: the trained network, whose encoding the samples get.
-        artifact: of it.
-        device: that runs it, and measures.
+        artifact: its artifact.
+        device: runs and measures it.
         task: samples.
         layers: how many of the last layers are searched, the readout counted as one; 0 for all.
         steps: generations of each call.
@@ -180,7 +180,7 @@ class Nothing:
 
 
 def _mixed(task: DriftTask, arrived: Tensor, latest: int, size: int, seed: int, *place: int) -> Tensor:
-    """Numbers of a batch: half of the memory, half of what arrived, most of it lately."""
+    """Indices of a batch: half from the memory, half from the stream, most of these from its latest samples."""
     generator = torch.Generator().manual_seed(derive_seed(seed, Purpose.REHEARSAL, *place))
 
     def some(index: Tensor, count: int) -> Tensor:

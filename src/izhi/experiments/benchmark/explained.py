@@ -1,4 +1,4 @@
-"""Which way Izhi's contenders take, and why: of each product, and of each layer of neurons."""
+"""Which kernels Izhi's contenders use, and why: for each product and each layer of neurons."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def _izhi(**settings: object) -> Callable[[Work], Steps]:
 
 
 def _bare(dtype: torch.dtype) -> Callable[[Work], Steps]:
-    """The network's layers on spikes that are there already, with loss and optimiser; no neurons."""
+    """The network's layers on precomputed spikes, with loss and optimiser; no neurons."""
 
     def build(work: Work) -> Steps:
         layers = nn.ModuleList(module for module in work.row() if module is not None)

@@ -36,14 +36,14 @@ class _AtOnce(nn.Sequential):
 
 
 def _layers(work: Work, neuron: Callable[[], Neurons]) -> list[Neurons]:
-    """The work's network over whole sequences: neurons, and what stands between them, which takes all steps at once."""
+    """The work's network over whole sequences: neurons, and the modules between them on all steps at once."""
     layers: list[Neurons] = []
     between: list[nn.Module] = []
     for module in work.row():
         if module is not None:
             between.append(module)
             continue
-        # A linear layer alone takes sequences as they are.
+        # A single linear layer accepts sequences.
         layers += [between[0] if len(between) == 1 else _AtOnce(*between), neuron()]
         between = []
     return layers

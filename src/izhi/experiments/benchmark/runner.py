@@ -1,7 +1,7 @@
 """Runs contenders side by side, each in a process of its own, and writes table, JSON and figures.
 
-A machine's speed drifts, so rounds are interleaved: every contender runs once in each round, and
-what is reported are medians over rounds, of times and of the ratios within a round.
+A machine's speed drifts, so rounds are interleaved: every contender runs once in each round. Medians over rounds are
+reported, of times and of the ratios within a round.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class ContenderMeasurement:
         return float(1000 * statistics.median(getattr(self, mode)))
 
     def ratio(self, other: ContenderMeasurement, mode: str) -> float:
-        """How many times longer this takes than other, the median of the rounds' ratios."""
+        """The ratio of this contender's time to the other's, median over rounds."""
         pairs = zip(getattr(self, mode), getattr(other, mode), strict=True)
         return float(statistics.median(a / b for a, b in pairs))
 
@@ -141,7 +141,7 @@ def measure(
 
 
 def machine(threads: int) -> Numbers:
-    """What the numbers were measured on."""
+    """The machine of the measurements."""
     versions = {}
     for package in _PACKAGES:
         try:
@@ -182,7 +182,7 @@ def benchmark(
     names: Sequence[str], folder: Path, works: Sequence[Work], *, rounds: int, threads: int,
     repeats: int, growth: bool, report: Report,
 ) -> list[ContenderMeasurement]:  # fmt: skip
-    """The comparison at each piece of work, and how cost grows; writes what ``folder`` will hold.
+    """Measure the contenders at each piece of work, and how cost grows, and write the results into ``folder``.
 
     bench.json has every number, bench.md the table, speed.png, growth.png and ratio.png the figures.
 
@@ -272,7 +272,7 @@ def figure(rows: Sequence[ContenderMeasurement]) -> Figure:
 def _ladder(
     rows: Sequence[ContenderMeasurement], dimension: str
 ) -> dict[str, list[tuple[float, ContenderMeasurement]]]:
-    """Of each contender the measurements in which only one number is not the usual one, and that number."""
+    """The measurements of each contender in which only this dimension differs from the default, and its value."""
     usual = asdict(Work())
     points: dict[str, list[tuple[float, ContenderMeasurement]]] = {}
     for row in rows:

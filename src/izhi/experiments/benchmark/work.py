@@ -1,4 +1,4 @@
-"""What every contender of the benchmark is given to do."""
+"""The work of every contender of the benchmark."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Work:
         return (self.inputs, *[self.hidden] * self.layers, self.classes)
 
     def row(self) -> list[nn.Module | None]:
-        """The network's modules of torch, called with (samples, …); None where neurons stand."""
+        """The network's modules of torch, called with (samples, …); None for each layer of neurons."""
         if self.network == "linear":
             return [x for before, after in pairwise(self.widths) for x in (nn.Linear(before, after), None)]
         return [

@@ -183,7 +183,7 @@ def trials(points_of: Mapping[str, Sequence[tuple[int, float, bool]]], title: st
     """Validation accuracy of every trial, and the best of each variant so far.
 
     Args:
-        points_of: variant → number, accuracy (0 to 1) and whether it came to its end, of each trial in turn.
+        points_of: variant → number, accuracy (0 to 1) and whether it was complete, of each trial in turn.
         title: of the figure.
     """
     figure, axes = new_figure(8.5, 4.2, title, "trial; lines: the best so far", "validation accuracy (%)")
@@ -203,7 +203,7 @@ def trials(points_of: Mapping[str, Sequence[tuple[int, float, bool]]], title: st
 
 
 def best_so_far(points: Sequence[tuple[int, float, bool]]) -> list[tuple[int, float]]:
-    """Of trials by number, accuracy and whether they came to their end: those that did, each with the best so far."""
+    """The best accuracy up to each complete trial, of trials as number, accuracy and whether they were complete."""
     best: list[tuple[int, float]] = []
     for number, accuracy, is_whole in points:
         if is_whole:

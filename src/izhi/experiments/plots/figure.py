@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from izhi.errors import SettingError
 from izhi.files import write_bytes
 
-#: Colours that stay apart for colour-blind readers (Okabe & Ito 2008).
+#: Colours that colour-blind readers can distinguish (Okabe & Ito 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 
 

@@ -36,7 +36,7 @@ def of(folder: Path) -> FolderResult:
             return kind.read(folder)
     *names, last = (kind.FILE for kind in KINDS)
     raise RunFolderError(
-        f"{folder} holds none of {', '.join(names)} and {last}, expected the folder of a command that came to its end"
+        f"{folder} holds none of {', '.join(names)} and {last}, expected the folder of a finished command"
     )
 
 

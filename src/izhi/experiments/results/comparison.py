@@ -158,7 +158,7 @@ class ComparisonResult(FolderResult):
 
 
 def _series(row: _ComparisonRow) -> Series:
-    """Means over seeds, as far as all of them were trained."""
+    """Means over seeds, up to the last epoch that all of them finished."""
     epochs = [[seed.test_accuracy for seed in of] for of in zip(*row.history, strict=False)]
     notes = [_range(values) for values in epochs] if len(row.history) > 1 else ()
     return Series(row.label, range(1, len(epochs) + 1), [100 * fmean(values) for values in epochs], notes)

@@ -33,11 +33,11 @@ class _Generation(BaseModel):
 
 
 class EvolutionResult(FolderResult):
-    """A search of weights, of which a device measured every member.
+    """A search of weights whose members a device measured.
 
     Attributes:
-        settings: that decide its numbers: artifact, device, optimizer and others.
-        test_accuracy: of the network that it came to.
+        settings: the settings that decide its numbers: artifact, device, optimizer and others.
+        test_accuracy: of the resulting network.
         history: of each generation.
     """
 

@@ -1,4 +1,4 @@
-"""What each kind of folder tells of its command, for pages and figures."""
+"""The common interface of the results in folders, for pages and figures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ R = TypeVar("R", bound="FolderResult")
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under headings; ``name`` is above a table that is folded until it is asked for."""
+    """Rows of text under headings; a table with a ``name`` is folded below it."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -43,7 +43,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Settings under a name, and those among them that have a usual value."""
+    """Settings under a name, and their default values where they have one."""
 
     name: str
     values: Mapping[str, object]
@@ -51,13 +51,13 @@ class Chosen:
 
 
 class FolderResult(BaseModel):
-    """What a folder keeps of its command, in a file of text that is read without torch.
+    """The results of a command in a text file of its folder.
 
     Attributes:
-        FILE: where it is.
-        PICTURES: figures that commands write beside it, and what each shows.
-        command: as it was typed; empty if that is not known.
-        versions: that its numbers depend on.
+        FILE: name of the file.
+        PICTURES: figures that commands write beside it, and their captions.
+        command: the command line; empty if unknown.
+        versions: versions of the packages that its numbers depend on.
     """
 
     FILE: ClassVar[str]
@@ -72,7 +72,7 @@ class FolderResult(BaseModel):
 
         Raises:
             FileError: if they cannot be read.
-            RunFolderError: if they are damaged, or larger than such results are.
+            RunFolderError: if they are damaged or too large.
         """
         path = folder / cls.FILE
         try:
@@ -88,25 +88,25 @@ class FolderResult(BaseModel):
 
     @classmethod
     def keep(cls: type[R], folder: Path, values: Mapping[str, object]) -> R:
-        """Write values, of which these results are a part, into a folder, whole or not at all; the results."""
+        """Write values into a folder, whole or not at all, and return the results that they contain."""
         files.write_bytes(folder / cls.FILE, (json.dumps(values, indent=2) + "\n").encode())
         return cls.model_validate(values)
 
     @property
     def title(self) -> str:
-        """Above its page and its figures."""
+        """The title of its page and its figures."""
         raise NotImplementedError
 
     def labels(self) -> list[str]:
-        """Of the lines in its figures."""
+        """Labels of the lines in its figures."""
         return []
 
     def tables(self) -> list[Table]:
-        """Its numbers, the most important ones first."""
+        """Tables of its numbers, the most important ones first."""
         raise NotImplementedError
 
     def charts(self) -> list[Chart]:
-        """Its figures that answer to the pointer."""
+        """Its interactive charts."""
         raise NotImplementedError
 
     def chosen(self) -> list[Chosen]:
@@ -114,18 +114,18 @@ class FolderResult(BaseModel):
         raise NotImplementedError
 
     def drawings(self) -> Mapping[str, Drawing]:
-        """Its figures by their names, the usual one first; RunFolderError if it has the numbers of none."""
+        """Its figures by name, the main one first; RunFolderError if it lacks their numbers."""
         raise NotImplementedError
 
 
 def in_groups(settings: Mapping[str, object]) -> list[Chosen]:
-    """Settings of an experiment in their groups; the usual ones are the defaults."""
+    """Settings of an experiment in their groups, with their defaults."""
     groups = {name: {n: settings[n] for n in group.model_fields if n in settings} for name, group in GROUPS.items()}
     return [Chosen(name, values, GROUPS[name]().model_dump(mode="json")) for name, values in groups.items() if values]
 
 
 def shared(configs: Sequence[Mapping[str, Any]]) -> list[Chosen]:
-    """Settings that several experiments have in common, in their groups; those that are unknown here are left out."""
+    """Settings that several experiments have in common, in their groups; unknown ones are left out."""
     first, *others = configs
     same = {n: v for n, v in first.items() if n in FIELDS and all(n in x and x[n] == v for x in others)}
     return in_groups(same)
@@ -144,13 +144,13 @@ def labelled(curves: Mapping[str, Value], labels: Sequence[str] | None) -> dict[
 
 
 def unlabelled(figure: str, labels: Sequence[str] | None) -> None:
-    """Raise SettingError if labels are given for a figure whose lines have names of their own."""
+    """Raise SettingError if labels are given for a figure with fixed labels."""
     if labels is not None:
         raise SettingError(f"labels are {shown('; '.join(labels))}, but those of {figure} stay; leave them out")
 
 
 def per_cent(shares: Sequence[float]) -> list[float]:
-    """Shares as numbers of a hundred."""
+    """Shares in per cent."""
     return [100 * x for x in shares]
 
 

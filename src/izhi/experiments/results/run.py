@@ -18,7 +18,7 @@ _CHARTS = (("accuracy", "accuracy (%)", 100), ("loss", "loss", 1))
 
 
 def title(settings: Mapping[str, object]) -> str:
-    """What stands above the figure of a run, and its reports."""
+    """The title of a run's figure and reports."""
     return f"{settings['neuron']}, {settings['connection']}, {settings['dataset']}"
 
 
@@ -37,8 +37,8 @@ class RunResult(FolderResult):
 
     Attributes:
         folder: of the run, for messages.
-        settings: all of them by their names.
-        history: metrics of each epoch, of which some may be missing.
+        settings: all settings by name.
+        history: metrics of each epoch; some may be missing.
     """
 
     FILE = saved.METRICS

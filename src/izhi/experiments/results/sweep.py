@@ -47,8 +47,8 @@ class SweepResult(FolderResult):
 
     Attributes:
         float_accuracies: of the networks before, on the test samples.
-        float_bits: of memory of one of them.
-        seeds: of them.
+        float_bits: bits of memory of one of these networks.
+        seeds: their seeds.
         config: settings of the first one.
         points: the same networks in each format.
     """

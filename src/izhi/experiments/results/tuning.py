@@ -24,7 +24,7 @@ from izhi.experiments.results.result import (
     shared,
 )
 
-#: Trials that are drawn apart: their name, how, and whether they came to their end.
+#: Groups of trials in a chart: name, style, and whether they were complete.
 _MARKS: Sequence[tuple[str, Style, bool]] = (("whole trial", "points", True), ("stopped early", "crosses", False))
 
 
@@ -36,7 +36,7 @@ class TrialResult(BaseModel):
         settings: that were tried.
         accuracy: on the validation samples; where it was stopped, after the last epoch that it trained,
             and None before the first.
-        is_whole: whether it came to its end, and was not stopped since it lagged behind.
+        is_whole: whether it was complete, and not stopped early.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,7 +48,7 @@ class TrialResult(BaseModel):
 
 
 class VariantTrials(BaseModel):
-    """What was found for a variant.
+    """The search of a variant.
 
     Attributes:
         label: of the variant.
@@ -67,12 +67,12 @@ class VariantTrials(BaseModel):
     @model_validator(mode="after")
     def _has_a_whole_trial(self) -> VariantTrials:
         if not any(trial.is_whole and trial.accuracy is not None for trial in self.trials):
-            raise ValueError("expected a trial that came to its end")
+            raise ValueError("expected a complete trial")
         return self
 
     @property
     def points(self) -> list[tuple[int, float, bool]]:
-        """Number, accuracy and whether it came to its end, of each trial that trained an epoch."""
+        """Number, accuracy and whether it was complete, of each trial that trained an epoch."""
         return [(t.number, t.accuracy, t.is_whole) for t in self.trials if t.accuracy is not None]
 
 

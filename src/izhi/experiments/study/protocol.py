@@ -1,4 +1,4 @@
-"""The protocol of a study, written down before its runs: tasks, variants, search, seeds, and what is compared.
+"""The protocol of a study, written before its runs: tasks, variants, search, seeds and contrasts.
 
 One TOML file, which ``read`` takes:
 
@@ -39,7 +39,7 @@ from izhi.experiments.settings import Experiment, experiment, read as read_setti
 from izhi.experiments.variants import Variant, named_variants
 from izhi.seeds import Purpose, derive_seed
 
-#: Draws of places of which the one that spreads best is taken.
+#: Number of Latin hypercubes of which the one that spreads best is used.
 _DRAWS = 200
 #: What a file may hold, and of that what it must.
 _KEYS = ("trials", "seeds", "search", "settings", "variants", "tasks", "contrasts")
@@ -51,11 +51,11 @@ class Task:
     """A task of a study.
 
     Attributes:
-        name: of it, and of the file of its rows.
+        name: name of the task and of the file of its rows.
         settings: in which it differs from the others.
         held_out: settings that hold out validation samples; each trial trains a network for each, and their mean
             accuracy judges it.
-        like: the task whose search it takes over; None for a search of its own.
+        like: the task whose search it uses; None for a search of its own.
         trials: of every variant; None for as many as the other tasks have.
     """
 
@@ -68,7 +68,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Contrast:
-    """Two variants that are set against each other over all tasks, and what that is to tell."""
+    """Two variants that are compared over all tasks, and the name of that comparison."""
 
     name: str
     of: str
@@ -105,7 +105,7 @@ class Protocol:
         return tasks[name]
 
     def tried(self, task: Task, variant: Variant) -> list[dict[str, object]]:
-        """What each trial of a variant sets on a task: trial k of all variants has the same place in the ranges."""
+        """The settings of each trial of a variant on a task; trial k of every variant is the same point in its ranges."""
         neuron = str(variant.settings.get("neuron", self.settings.get("neuron", "")))
         mine = [r for r in self.ranges if r.concerns(neuron)]
         return [
@@ -122,7 +122,7 @@ class Protocol:
         return self._experiment(task, variant, chosen, {"validation": 0.0, "seed": seed})
 
     def digest(self, task: Task, variant: Variant) -> str:
-        """What its rows on a task depend on, in twelve letters, by which rows of other settings are told apart."""
+        """A hash of everything that a variant's rows on a task depend on, in twelve letters."""
         content = [
             self.settings,
             task.settings,
@@ -140,9 +140,9 @@ class Protocol:
 
 
 def places(trials: int, dimensions: int) -> list[tuple[float, ...]]:
-    """Where trials lie in a cube of unit edges: a Latin hypercube, of many that whose nearest two are farthest apart.
+    """Trials as points in the unit cube: of many Latin hypercubes the one whose two nearest points are farthest apart.
 
-    Every dimension is cut into as many equal parts as there are trials, and each part holds the middle of one.
+    Every dimension has as many equal intervals as trials, and each interval holds the middle of one trial.
     """
     draws = np.random.default_rng(derive_seed(0, Purpose.TRIAL, trials, dimensions))
     best: list[tuple[float, ...]] = []
@@ -162,7 +162,7 @@ def read(path: Path) -> Protocol:
     """The protocol in a TOML file, every experiment of it checked.
 
     Raises:
-        SettingError: for what is no such file, or a run that could not be.
+        SettingError: if the file has other contents, or plans an impossible run.
     """
     values = read_settings(path)
     for key in values:
@@ -185,7 +185,7 @@ def read(path: Path) -> Protocol:
 
 
 def _check(protocol: Protocol) -> None:
-    """Raise SettingError for the first run that could not be."""
+    """Raise SettingError for the first impossible run."""
     for number, task in enumerate(protocol.tasks):
         before = [one.name for one in protocol.tasks[:number] if one.like is None]
         if task.like is not None and task.like not in before:

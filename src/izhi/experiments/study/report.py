@@ -1,4 +1,4 @@
-"""What a study found: tables for each task, ranks over tasks, contrasts with wins, ties and losses, and figures."""
+"""The results of a study: tables for each task, ranks over tasks, contrasts with wins, ties and losses, figures."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class ContrastResult:
 
 
 def verdict(difference: Difference) -> Literal["win", "tie", "loss"]:
-    """What the interval over seeds says."""
+    """The verdict of the interval over seeds."""
     return "tie" if difference.is_noise else "win" if difference.mean > 0 else "loss"
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study found on some of its tasks.
+    """The results of a study on some of its tasks.
 
     Attributes:
         study: with its rows.
@@ -157,12 +157,12 @@ class Findings:
 
     @property
     def is_enough(self) -> bool:
-        """Whether something can be said over tasks and seeds."""
+        """Whether there are enough tasks and seeds for statistics."""
         return len(self.tasks) >= _FEWEST_TASKS and len(self.study.protocol.seeds) > 1
 
 
 def _turned(interval: tuple[float, float, float]) -> tuple[float, float, float]:
-    """Of the difference the other way round."""
+    """The interval of the opposite difference."""
     mean, low, high = interval
     return -mean, -high, -low
 
@@ -173,7 +173,7 @@ def _interval(values: Sequence[float]) -> str:
 
 
 def write(study: Study, command: str) -> Findings:
-    """report.md and figures into the study's folder; what they are of."""
+    """Write report.md and figures into the study's folder; the results that they show."""
     findings = Findings.of(study)
     open_tasks = [task.name for task in study.protocol.tasks if task not in findings.tasks]
     lines = [f"# A study of {len(findings.tasks)} tasks and {len(findings.labels)} variants", "", f"    {command}", ""]
@@ -188,7 +188,7 @@ def write(study: Study, command: str) -> Findings:
 
 
 def _over_tasks(findings: Findings, folder: Path) -> list[str]:
-    """Ranks, contrasts, and who is best; their figures."""
+    """Ranks, contrasts, the best variants, and their figures."""
     ranks = findings.ranking
     title = f"mean rank of test accuracy over {len(findings.tasks)} tasks"
     plots.save(plots.ranks(ranks.ranks, ranks.critical, ranks.cliques, title), folder / RANKS)
@@ -218,8 +218,9 @@ def _contrasts(title: str, findings: Findings) -> list[str]:
         f"## {title}", "",
         markdown(CONTRAST_HEADINGS, (one.cells() for one in findings.contrasts), right=range(1, 6)), "",
         f"Over {', '.join(task.name for task in findings.tasks)}: mean differences with intervals of 95 % by the"
-        " bootstrap over tasks (a rank below 0 is better), p of Wilcoxon's test. The first contrast is the main hypothesis;"
-        " Holm's correction is over the others. Wins, ties and losses of tasks: by intervals of 95 % over seeds.", "",
+        " bootstrap over tasks (a rank below 0 is better), p of Wilcoxon's test. The first contrast is the main"
+        " hypothesis; Holm's correction is over the others. Wins, ties and losses of tasks: by intervals of 95 % over"
+        " seeds.", "",
     ]  # fmt: skip
 
 

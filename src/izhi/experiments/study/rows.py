@@ -1,4 +1,4 @@
-"""What is kept of a study: a line of JSON for every finished trial and run, in a file for each task."""
+"""The rows of a study: a line of JSON for every finished trial and run, in a file for each task."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class TrialRow(BaseModel):
 
     Attributes:
         variant: its label.
-        number: of the trial, from 0.
-        settings: that it set.
-        validation: accuracy on each part that was held out; empty if training diverged.
-        seconds: that it took.
-        digest: of what else its numbers depend on.
-        versions: of the programs.
+        number: its number, from 0.
+        settings: its settings.
+        validation: accuracy on each held-out part of the samples; empty if training diverged.
+        seconds: its duration.
+        digest: hash of everything else that its numbers depend on.
+        versions: versions of the packages.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,7 +41,7 @@ class TrialRow(BaseModel):
 
     @property
     def accuracy(self) -> float:
-        """That judges it: the mean; 0 if training diverged."""
+        """The mean validation accuracy, by which it is judged; 0 if training diverged."""
         return fmean(self.validation) if self.validation else 0.0
 
 
@@ -50,16 +50,16 @@ class RunRow(BaseModel):
 
     Attributes:
         variant: its label.
-        seed: of it.
-        settings: that the search found.
+        seed: its seed.
+        settings: the best settings of the search.
         validation: accuracy of the trial that had them.
         test: accuracy on the test samples; 0 if training diverged.
-        groups: accuracy of parts of them.
+        groups: accuracy on groups of test samples.
         parameters: numbers that were learned.
         spikes: of a test sample, in all layers.
         acs, macs: effective synaptic operations of a test sample.
         nanojoules: technology → estimates for a sample, of the network and of its dense twin.
-        seconds: that training took.
+        seconds: duration of the training.
         digest, versions: see TrialRow.
     """
 
@@ -94,7 +94,7 @@ def read(folder: Path, task: str) -> list[TrialRow | RunRow]:
     """The rows of a task; none where there is no file yet.
 
     Raises:
-        RunFolderError: for a line that is none.
+        RunFolderError: for a damaged line.
     """
     path = place(folder, task)
     if not path.exists():
