@@ -303,13 +303,16 @@ def evaluate(a: argparse.Namespace) -> None:
     write_json(a.json, {**accuracies, **counted, "test_loss": evaluation.loss, "rates": rates,
                         "classes": list(dataset.classes), "confusion": evaluation.confusion.tolist(),
                         "config": e.flat(plain=True), "versions": versions()})  # fmt: skip
-    figure = (path if path.is_dir() else path.parent) / "confusion.png"
-    title = (
-        f"{dataset.name}, {e.neurons.neuron}: {100 * evaluation.accuracy:.2f} % of {len(dataset.test):,} test samples"
-    )
+    _save_confusion(run, evaluation, (path if path.is_dir() else path.parent) / "confusion.png")
+
+
+def _save_confusion(run: trained.Trained, evaluation: training.Evaluation, figure: Path) -> None:
+    """Draw the confusion matrix, with a warning if the folder is not writable."""
+    dataset, share = run.dataset, f"{100 * evaluation.accuracy:.2f} %"
+    title = f"{dataset.name}, {run.experiment.neurons.neuron}: {share} of {len(dataset.test):,} test samples"
     try:
         plots.save(plots.confusion(evaluation.confusion.numpy(), dataset.classes, title), figure)
-    except FileError as error:  # a run may be evaluated by who may not write into it
+    except FileError as error:
         print(f"warning: no figure, {error}", file=sys.stderr)
     else:
         print(f"confusion matrix: {figure}")

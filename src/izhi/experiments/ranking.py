@@ -74,21 +74,27 @@ def of(folders: Sequence[Path]) -> Ranked:
             f" {folders[0]}), expected two or more of the same labels"
         )
     datasets = [one.rows[0].config.dataset for one in results]
-    repeated = [name for name, count in Counter(datasets).items() if count > 1]
     tasks = [
-        f"{name} ({folder.name})" if name in repeated else name for name, folder in zip(datasets, folders, strict=True)
+        f"{name} ({folder.name})" if datasets.count(name) > 1 else name
+        for name, folder in zip(datasets, folders, strict=True)
     ]
+    table = {label: [one[label] for one in accuracies] for label in labels}
+    return Ranked(statistics.rank(table, tasks), _remarks(results, datasets, labels))
+
+
+def _remarks(results: Sequence[ComparisonResult], datasets: Sequence[str], labels: Sequence[str]) -> list[str]:
+    """Sentences about repeated data sets, variants that are left out, and few seeds."""
+    repeated = [name for name, count in Counter(datasets).items() if count > 1]
     remarks = [
         f"{name} is the data set of several comparisons, which the tests take to be independent." for name in repeated
     ]
-    left = sorted({label for one in accuracies for label in one} - {*labels})
-    if left:
-        remarks.append(f"Left out, since not every comparison has them: {in_one_line(', '.join(left))}.")
+    omitted = sorted({row.label for one in results for row in one.rows} - {*labels})
+    if omitted:
+        remarks.append(f"Left out, since not every comparison has them: {in_one_line(', '.join(omitted))}.")
     seeds = {len(row.seeds) for one in results for row in one.rows if row.label in labels}
     if min(seeds) < 3:
         remarks.append(f"There are accuracies of {min(seeds)} run{'s' if min(seeds) > 1 else ''} only.")
-    table = {label: [one[label] for one in accuracies] for label in labels}
-    return Ranked(statistics.rank(table, tasks), remarks)
+    return remarks
 
 
 def write(ranked: Ranked, folder: Path, command: str) -> None:

@@ -78,15 +78,9 @@ class Result:
 
 
 def train(
-    fabric: Fabric,
-    e: Experiment,
-    dataset: Dataset,
-    folder: RunFolder,
-    listener: Listener = ignore_progress,
-    *,
-    start: Mapping[str, Tensor] | None = None,
-    label: str = "",
-) -> Result:
+    fabric: Fabric, e: Experiment, dataset: Dataset, folder: RunFolder, listener: Listener = ignore_progress, *,
+    start: Mapping[str, Tensor] | None = None, label: str = "",
+) -> Result:  # fmt: skip
     """Train the experiment to its last epoch, and resume the folder's checkpoint if it has one.
 
     After every epoch the folder holds its metrics and a checkpoint. The test accuracy of each epoch is
@@ -108,8 +102,25 @@ def train(
         FileError: if the folder cannot be written.
     """
     samples, validation = build.training_samples(e.data, dataset)
-    encoder = build.encoder(e, dataset)
-    saved = folder.progress(e)
+    encoder, saved = build.encoder(e, dataset), folder.progress(e)
+    network = _begin(e, encoder, dataset, samples, folder, saved, start)
+    if e.machine.tensorboard and fabric.is_global_zero:
+        listener = _with_tensorboard(listener, folder)
+    try:
+        progress = build.trainer(e, fabric).fit(
+            network, Data(samples, dataset.test, validation, dataset.groups), encoder,
+            start=saved, keep=partial(folder.keep, about(e, encoder, dataset)), listener=_named(listener, e, label),
+        )  # fmt: skip
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder.checkpoint}: {error}; start anew") from None
+    return Result.of(e, network, encoder.features, progress)
+
+
+def _begin(
+    e: Experiment, encoder: Encoder, dataset: Dataset, samples: AnySamples, folder: RunFolder, saved: Progress | None,
+    start: Mapping[str, Tensor] | None,
+) -> Network:  # fmt: skip
+    """The network of a run with the weights of its checkpoint, else with those to begin with."""
     if saved is not None and saved.history and not saved.history[0]["epoch"]:
         raise RunFolderError(
             f"{folder.path} holds a network that was not trained there, and has no epoch to resume; begin a run"
@@ -125,16 +136,7 @@ def train(
         if e.machine.precision == "64-true":
             network.double()  # before it gets weights of that precision, which would lose it
         checkpoint.load_weights(folder.checkpoint, network, saved.network)
-    if e.machine.tensorboard and fabric.is_global_zero:
-        listener = _with_tensorboard(listener, folder)
-    try:
-        progress = build.trainer(e, fabric).fit(
-            network, Data(samples, dataset.test, validation, dataset.groups), encoder,
-            start=saved, keep=partial(folder.keep, about(e, encoder, dataset)), listener=_named(listener, e, label),
-        )  # fmt: skip
-    except CheckpointError as error:
-        raise CheckpointError(f"{folder.checkpoint}: {error}; start anew") from None
-    return Result.of(e, network, encoder.features, progress)
+    return network
 
 
 def quantize(

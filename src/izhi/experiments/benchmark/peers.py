@@ -226,7 +226,6 @@ def spyx_lif(work: Work) -> Steps:
     os.environ.setdefault("PJRT_NPROC", str(torch.get_num_threads()))
     import jax
     import jax.numpy as jnp
-    import optax
     import spyx
     from flax import nnx
 
@@ -240,9 +239,6 @@ def spyx_lif(work: Work) -> Steps:
     )
     linear = nnx.Any(nnx.PathContains("kernel"), nnx.PathContains("bias"))
     graph, parameters, fixed = nnx.split(network, linear, ...)
-    optimizer = optax.adam(_RATE)
-    state = optimizer.init(parameters)
-    key = jax.random.key(0)
 
     def count(parameters: Tree, key: Tree, values: Tree) -> Tree:
         linear1, lif1, linear2, lif2 = nnx.merge(graph, parameters, fixed).layers
@@ -250,6 +246,18 @@ def spyx_lif(work: Work) -> Steps:
         hidden, _ = spyx.nn.run(lif1, linear1(spikes.astype(jnp.float32)))
         output, _ = spyx.nn.run(lif2, linear2(hidden))
         return output.sum(0)
+
+    return _jax_steps(count, parameters)
+
+
+def _jax_steps(count: Callable[[Tree, Tree, Tree], Tree], parameters: Tree) -> Steps:
+    """Steps of a JAX library from ``count``: parameters, key and values → encoding, forward, spike counts (B, C)."""
+    import jax
+    import optax
+
+    optimizer = optax.adam(_RATE)
+    state = optimizer.init(parameters)
+    key = jax.random.key(0)
 
     def train_step(parameters: Tree, state: Tree, key: Tree, values: Tree, labels: Tree) -> Tree:
         key, draw = jax.random.split(key)

@@ -105,7 +105,7 @@ class Protocol:
         return tasks[name]
 
     def tried(self, task: Task, variant: Variant) -> list[dict[str, object]]:
-        """The settings of each trial of a variant on a task; trial k of every variant is the same point in its ranges."""
+        """The settings of each trial of a variant on a task; trial k has one point in the ranges for all variants."""
         neuron = str(variant.settings.get("neuron", self.settings.get("neuron", "")))
         mine = [r for r in self.ranges if r.concerns(neuron)]
         return [
