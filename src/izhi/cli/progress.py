@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import (
@@ -56,16 +55,10 @@ class TerminalListener:
         # A bar needs the codes that NO_COLOR refuses.
         is_plain = bool(os.environ.get("NO_COLOR"))
         self.console = Console(stderr=True, highlight=False, color_system=None if is_plain else "auto")
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            console=self.console,
-            disable=quiet or is_plain or not sys.stderr.isatty(),
-        )
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        left = (TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=False))
+        is_hidden = quiet or is_plain or not sys.stderr.isatty()
+        self.progress = Progress(*columns, *left, console=self.console, disable=is_hidden)
         self.task = self.progress.add_task("starting", total=None)
         self.begun = 0
         self._running: dict[str, _RunProgress] = {}
@@ -74,9 +67,7 @@ class TerminalListener:
         self.progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.progress.stop()
 
     def __call__(self, event: ProgressEvent) -> None:

@@ -11,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from izhi import training
 from izhi.data import AnySamples, Dataset
 from izhi.errors import CheckpointError, RunFolderError, SettingError
 from izhi.experiments import build
@@ -21,18 +22,7 @@ from izhi.kernels import Spikes
 from izhi.network import Network
 from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose, derive_seed
-from izhi.training import (
-    LOSSES,
-    Classifier,
-    Data,
-    Evaluation,
-    Listener,
-    Progress,
-    ProgressEvent,
-    checkpoint,
-    evaluate,
-    ignore_progress,
-)
+from izhi.training import Classifier, Data, Evaluation, Listener, Progress, ProgressEvent, checkpoint, ignore_progress
 
 #: Samples by which formats of quantised states are chosen.
 _CALIBRATION_SAMPLES = 512
@@ -205,7 +195,9 @@ def rounded(fabric: Fabric, e: Experiment, dataset: Dataset, weights: Mapping[st
 
 def _evaluated(fabric: Fabric, e: Experiment, encoder: Encoder, network: Network, dataset: Dataset) -> Evaluation:
     model = fabric.setup(Classifier(encoder, network))
-    return evaluate(fabric, model, dataset.test, LOSSES[e.training.loss], seed=e.training.seed, groups=dataset.groups)
+    return training.evaluate(
+        fabric, model, dataset.test, training.LOSSES[e.training.loss], seed=e.training.seed, groups=dataset.groups
+    )
 
 
 def _rounded(e: Experiment, encoder: Encoder, dataset: Dataset, weights: Mapping[str, Tensor]) -> Network:

@@ -270,18 +270,3 @@ def _over_tasks(differences: Floats) -> tuple[float, float, float]:
     chosen = draws.integers(0, len(differences), (_RESAMPLES, len(differences)))
     low, high = np.quantile(differences[chosen].mean(axis=1), (LEVEL / 2, 1 - LEVEL / 2))
     return float(differences.mean()), float(low), float(high)
-
-
-__all__ = [
-    "LEVEL",
-    "POWER",
-    "Difference",
-    "Pair",
-    "Ranking",
-    "critical_difference",
-    "holm",
-    "paired",
-    "pairs_needed",
-    "power",
-    "rank",
-]

@@ -152,20 +152,3 @@ def unlabelled(figure: str, labels: Sequence[str] | None) -> None:
 def per_cent(shares: Sequence[float]) -> list[float]:
     """Shares in per cent."""
     return [100 * x for x in shares]
-
-
-__all__ = [
-    "Chosen",
-    "Count",
-    "Drawing",
-    "FolderResult",
-    "Number",
-    "Plain",
-    "Share",
-    "Table",
-    "in_groups",
-    "labelled",
-    "per_cent",
-    "shared",
-    "unlabelled",
-]
