@@ -46,7 +46,7 @@ def write(
     RunFolder(folder).write("report.md", "\n".join(lines))
 
 
-def _count_energy(row: VariantResult, folder: Path, resources: Resources) -> energy.Counts:
+def _count_energy(row: VariantResult, folder: Path, resources: Resources) -> energy.OperationCounts:
     """What the network of a variant's first run computes for a sample."""
     saved = load(folder_of(folder, row.variant, row.experiment))
     return energy.count(trained.of(saved, resources.dataset(row.experiment)), ENERGY_SAMPLES)
@@ -112,7 +112,7 @@ def _difference_lines(rows: Sequence[VariantResult], reference: str | None) -> l
 ENERGY_SAMPLES = 256
 
 
-def _energy_lines(rows: Sequence[VariantResult], counted: Sequence[energy.Counts]) -> list[str]:
+def _energy_lines(rows: Sequence[VariantResult], counted: Sequence[energy.OperationCounts]) -> list[str]:
     """The section of report.md about operations and energy."""
     names = ("acs", "macs", "dense", "spikes", "updates", "reads")
     operations = [

@@ -1,19 +1,19 @@
-"""What a trained network computes for a sample, and an estimate of the energy; no measurement.
+"""Operations of a trained network per sample, and an estimate of their energy; no measurement.
 
 The names are those of NeuroBench (J. Yik et al., "The NeuroBench framework for benchmarking neuromorphic computing
 algorithms and systems", Nature Communications 16, 2025), per sample over all its steps:
 
 - effective ACs and MACs: products of a nonzero weight and a nonzero input; accumulations alone where every input of the
   layer is a spike (0, 1 or −1), else multiply-accumulates;
-- dense: as many as there would be if none were zero. Biases count in none of them;
+- dense: the number of operations if no weight and no input were zero. Biases do not count;
 - activation sparsity: share of neurons and steps without a spike; connection sparsity: share of weights that are 0;
-- footprint: bytes of all parameters and buffers as they are in memory.
+- footprint: bytes of all parameters and buffers in memory.
 
-Different here: whether a layer's inputs are spikes is decided for all steps of a batch, not for each step; feedback is
-counted as the connections that it is, from the second step on; of weights that are trained with rounding, those are
-zero that are rounded to it. With delays, spikes count that would arrive after the last step.
+Differences from NeuroBench: whether a layer's inputs are spikes is decided for all steps of a batch, not for each step;
+feedback counts as connections, from the second step on; a weight that is trained with rounding is zero if it is rounded
+to 0. With delays, spikes that would arrive after the last step count.
 
-Beyond NeuroBench: updates of neurons, and words that are read and written where a network runs by events.
+Beyond NeuroBench: updates of neurons, and words that an event-driven implementation reads and writes.
 """
 
 from __future__ import annotations
@@ -34,26 +34,24 @@ from izhi.kernels import Spikes
 from izhi.network import Layer, Network
 from izhi.network.connections import Connection
 from izhi.network.synapses import ConductanceSynapse
-from izhi.neurons import LIF
 from izhi.seeds import Purpose, derive_seed
+from izhi.spec import entry_of
 from izhi.training import EVALUATION_BATCH
 
-#: Products and additions of a neuron's update: v² and the five terms of v and u; or the leak.
-_IZHIKEVICH, _LIF = (6, 6), (1, 1)
-#: Bits of weights and states for which the energy of integers is given where a network has none of its own.
+#: Bits of weights and states for the energy of integers, if the network is not quantised.
 USUAL_BITS = (8, 16)
 
 
 @dataclass
 class LayerCounts:
-    """What a layer of neurons, or the readout, does for all samples that were counted.
+    """Operations of a layer of neurons, or of the readout, for all samples.
 
     Attributes:
         name: such as "layer 1".
         macs, acs: effective synaptic operations.
         dense: synaptic operations if nothing were zero.
-        once: of these, those of one step without feedback.
-        spikes: that its neurons fire.
+        once: dense operations of one step, without feedback.
+        spikes: of its neurons.
         updates: of neurons.
         states: words of state of a neuron.
         products, additions: of an update.
@@ -74,7 +72,7 @@ class LayerCounts:
 
     @property
     def reads(self) -> float:
-        """Words: a weight for each effective operation, and the states of each neuron that is updated."""
+        """Words: a weight for each effective operation, and the states of each updated neuron."""
         return self.macs + self.acs + self.updates * self.states
 
     @property
@@ -89,11 +87,11 @@ class Technology:
 
     Attributes:
         name: of it.
-        source: where the numbers are from.
+        source: of the numbers.
         addition, product: pJ of one in synapses and neurons.
         multiply: pJ of a product of a weight and an input.
         weight, state: pJ of a word that is read or written.
-        factor: by which all of it is multiplied.
+        factor: on the sum.
     """
 
     name: str
@@ -106,7 +104,7 @@ class Technology:
     factor: float = 1.0
 
     def nanojoules(self, layers: Sequence[LayerCounts]) -> float:
-        """Of layers' counts."""
+        """Energy of layers' operations."""
         picojoules = 0.0
         for x in layers:
             picojoules += x.acs * self.addition + x.macs * (self.multiply + self.addition)
@@ -115,7 +113,7 @@ class Technology:
         return self.factor * picojoules / 1000
 
     def nanojoules_of_twin(self, layers: Sequence[LayerCounts], inputs: int) -> float:
-        """Of a network of the same widths with ReLU: one pass, in which nothing is left out."""
+        """Energy of a network of the same widths with ReLU, for one dense pass."""
         products = sum(x.once for x in layers)
         words = inputs + 2 * sum(x.outputs for x in layers)  # each is written, and read by the next layer
         picojoules = products * (self.multiply + self.addition + self.weight) + words * self.state
@@ -127,7 +125,7 @@ KUON = "I. Kuon and J. Rose, IEEE TCAD 26(2), 2007, doi 10.1109/TCAD.2006.884574
 
 
 def technologies(weight_bits: int | None, state_bits: int | None) -> list[Technology]:
-    """Those for which an estimate is given, for weights and states of such bits; None for the usual ones."""
+    """The technologies of the estimate, for weights and states of such bits; None for ``USUAL_BITS``."""
     w, s = weight_bits or USUAL_BITS[0], state_bits or USUAL_BITS[1]
     integers = (s * ADDITION, s * s * PRODUCT, w * s * PRODUCT, w * ACCESS, s * ACCESS)
     word = 32 * ACCESS
@@ -140,17 +138,17 @@ def technologies(weight_bits: int | None, state_bits: int | None) -> list[Techno
 
 
 @dataclass(frozen=True)
-class Counts:
-    """What a network does for a sample, on average.
+class OperationCounts:
+    """Operations of a network per sample, on average.
 
     Attributes:
-        samples: that were counted.
+        samples: counted.
         steps: of a sample.
         inputs: features of a step.
         layers: of neurons, then the readout; numbers are per sample.
         footprint: bytes.
         connection_sparsity, activation_sparsity: shares.
-        weight_bits, state_bits: of a network that is quantised.
+        weight_bits, state_bits: of a quantised network.
     """
 
     samples: int
@@ -164,7 +162,7 @@ class Counts:
     state_bits: int | None = None
 
     def total(self, name: str) -> float:
-        """Of all layers."""
+        """Sum over all layers."""
         return float(sum(getattr(layer, name) for layer in self.layers))
 
     def energies(self) -> list[tuple[Technology, float, float]]:
@@ -175,7 +173,7 @@ class Counts:
         ]
 
     def summary(self) -> dict[str, object]:
-        """As plain values, for --json, under NeuroBench's names where there are such."""
+        """Plain values for --json, under NeuroBench's names where it has one."""
         return {
             "samples": self.samples,
             "Footprint": self.footprint,
@@ -198,8 +196,8 @@ class Counts:
 
 
 @dataclass
-class _Part:
-    """A layer or the readout: its weights as 0 and 1, and its counts."""
+class _Counter:
+    """Counts the operations of a layer, or of a connection without neurons, by its weights as 0 and 1."""
 
     connection: Connection
     counts: LayerCounts
@@ -211,98 +209,95 @@ class _Part:
         self.weight, self.feedback = weight, None
         if own.feedback is not None:
             self.feedback = (own.feedback.weight.detach() != 0).float()
-        elif getattr(own, "recurrent", False):  # rounded in one with the others
+        elif getattr(own, "recurrent", False):  # rounded in one tensor with the others
             self.weight, self.feedback = weight[:, : own.inputs], weight[:, own.inputs :]
 
-    def see(self, arriving: Spikes, fired: Tensor | None) -> None:
-        """Count what arrives, (T, B, *features), and the layer's own spikes."""
-        x = arriving if isinstance(arriving, Tensor) else arriving.dense()
-        own, some, all_of_it = self.counts, (x != 0).float(), torch.ones_like(x[:1, :1], dtype=torch.float32)
+    def add(self, inputs: Spikes, spikes: Tensor | None) -> None:
+        """Count the operations for inputs (T, B, *features) and the layer's own spikes."""
+        x = inputs if isinstance(inputs, Tensor) else inputs.dense()
+        own, nonzero, one_sample = self.counts, (x != 0).float(), torch.ones_like(x[:1, :1], dtype=torch.float32)
         steps, batch = x.shape[:2]
-        effective = self._operations(some, self.weight)
-        once = self._operations(all_of_it, torch.ones_like(self.weight))
+        effective = self._operations(nonzero, self.weight)
+        once = self._operations(one_sample, torch.ones_like(self.weight))
         own.once, own.dense = once, own.dense + steps * batch * once
         if bool(((x == 0) | (x.abs() == 1)).all()):
             own.acs += effective
         else:
             own.macs += effective
-        if fired is None:
+        if spikes is None:
             own.outputs = len(self.weight)
             return
-        own.spikes += float((fired != 0).sum(dtype=torch.float64))
-        own.updates += fired.numel()
-        own.outputs = math.prod(fired.shape[2:])
+        own.spikes += float((spikes != 0).sum(dtype=torch.float64))
+        own.updates += spikes.numel()
+        own.outputs = math.prod(spikes.shape[2:])
         if self.feedback is not None:
-            back = (fired[:-1] != 0).float()
+            back = (spikes[:-1] != 0).float()
             own.acs += self._operations(back, self.feedback, back=True)
-            alone = torch.ones_like(fired[:1, :1], dtype=torch.float32)
-            dense = self._operations(alone, torch.ones_like(self.feedback), back=True)
+            one_sample = torch.ones_like(spikes[:1, :1], dtype=torch.float32)
+            dense = self._operations(one_sample, torch.ones_like(self.feedback), back=True)
             own.dense += (steps - 1) * batch * dense
 
     def _operations(self, x: Tensor, weight: Tensor, *, back: bool = False) -> float:
-        """How many pairs of one input and one weight, both 0 or 1, meet."""
+        """The number of pairs of a nonzero input and a nonzero weight; both are 0 or 1."""
         module = self.connection.feedback if back and self.connection.feedback is not None else self.connection.input
         if isinstance(module, nn.Linear):
             return float(x.flatten(0, 1).sum(0, dtype=torch.float64) @ weight.sum(0, dtype=torch.float64))
         convolve: Any = nn.functional.conv1d if isinstance(module, nn.Conv1d) else nn.functional.conv2d
-        found = convolve(
-            x.flatten(0, 1), weight, None, module.stride, module.padding, module.dilation, module.groups
-        )  # fmt: skip
-        return float(found.sum(dtype=torch.float64))
+        window = (module.stride, module.padding, module.dilation, module.groups)
+        return float(convolve(x.flatten(0, 1), weight, None, *window).sum(dtype=torch.float64))
 
 
-def _parts(network: Network) -> tuple[dict[nn.Module, _Part], list[_Part]]:
-    """By the module whose calls are counted: layers, shortcuts that are connections, and the readout."""
-    found: dict[nn.Module, _Part] = {}
+def _counters(network: Network) -> dict[nn.Module, _Counter]:
+    """Counters by module: layers, shortcuts that are connections, and the readout."""
+    counters: dict[nn.Module, _Counter] = {}
     for layer in network.spiking:
-        products, additions = _LIF if isinstance(layer.neuron, LIF) else _IZHIKEVICH
-        synapse = layer.connection.synapse
+        entry, synapse = entry_of(layer.neuron.kind), layer.connection.synapse
         traces = 0 if synapse is None else 2 if isinstance(synapse, ConductanceSynapse) else 1
-        states = (1 if isinstance(layer.neuron, LIF) else 2) + traces
-        counts = LayerCounts(layer.name, states=states, products=products + traces, additions=additions + traces)
-        found[layer] = _Part(layer.connection, counts)
-    inside = {id(layer.connection) for layer in network.spiking}
+        products, additions = (n + traces for n in entry.operations)
+        counts = LayerCounts(
+            layer.name, states=len(entry.states) + traces, products=products, additions=additions
+        )  # fmt: skip
+        counters[layer] = _Counter(layer.connection, counts)
+    in_layers = {id(layer.connection) for layer in network.spiking}
     for module in network.modules():
-        if isinstance(module, Connection) and id(module) not in inside:
-            name = "readout" if module is network.readout else "shortcut"
-            found[module] = _Part(module, LayerCounts(name))
-    return found, list(found.values())
+        if isinstance(module, Connection) and id(module) not in in_layers:
+            counters[module] = _Counter(module, LayerCounts("readout" if module is network.readout else "shortcut"))
+    return counters
 
 
-def count(run: Trained, samples: int | None = None) -> Counts:
-    """Count what a trained network does for test samples, which are coded as in evaluation.
+def count(run: Trained, samples: int | None = None) -> OperationCounts:
+    """Count the operations of a trained network for test samples, which are encoded as in evaluation.
 
     Args:
         run: the network, on a CPU.
-        samples: so many of the first; None for all.
+        samples: number of samples, from the first; None for all.
     """
     network, test = run.network, run.dataset.test
     number = len(test) if samples is None else min(samples, len(test))
-    by_module, parts = _parts(network)
+    by_module = _counters(network)
+    counters = list(by_module.values())
 
-    def of_layer(layer: nn.Module, given: tuple[Any, ...], found: Any) -> None:
-        by_module[layer].see(given[0], found[0] if isinstance(layer, Layer) else None)
+    def add(layer: nn.Module, given: tuple[Any, ...], result: Any) -> None:
+        by_module[layer].add(given[0], result[0] if isinstance(layer, Layer) else None)
 
-    hooks = [module.register_forward_hook(of_layer) for module in by_module]
+    hooks = [module.register_forward_hook(add) for module in by_module]
     classifier, seed = run.classifier, run.experiment.training.seed
-    batches = [x for x in torch.split(torch.arange(number), EVALUATION_BATCH)]
-    wide = next(network.parameters()).dtype
+    dtype = next(network.parameters()).dtype
     try:
         with torch.no_grad():
-            for step, (values, _) in enumerate(stream(test, batches)):
-                values = values.to(wide) if isinstance(values, Tensor) and wide == torch.float64 else values
+            for step, (values, _) in enumerate(stream(test, torch.split(torch.arange(number), EVALUATION_BATCH))):
+                values = values.to(dtype) if isinstance(values, Tensor) and dtype == torch.float64 else values
                 classifier(values, derive_seed(seed, Purpose.TEST, step, 0))
     finally:
         for hook in hooks:
             hook.remove()
-    weights = [x for part in parts for x in (part.weight, part.feedback) if x is not None]
+    weights = [x for one in counters for x in (one.weight, one.feedback) if x is not None]
     zeros = sum(float((x == 0).sum()) for x in weights) / sum(x.numel() for x in weights)
-    fired, updates = sum(x.counts.spikes for x in parts), sum(x.counts.updates for x in parts)
-    kept = [*network.parameters(), *network.buffers()]
-    bits = run.experiment.quantization
-    return Counts(
-        number, run.experiment.coding.steps, run.encoder.features, [_per_sample(x.counts, number) for x in parts],
-        sum(x.numel() * x.element_size() for x in kept), zeros, 1 - fired / updates if updates else 1.0,
+    spikes, updates = sum(x.counts.spikes for x in counters), sum(x.counts.updates for x in counters)
+    tensors, bits = [*network.parameters(), *network.buffers()], run.experiment.quantization
+    return OperationCounts(
+        number, run.experiment.coding.steps, run.encoder.features, [_per_sample(x.counts, number) for x in counters],
+        sum(x.numel() * x.element_size() for x in tensors), zeros, 1 - spikes / updates if updates else 1.0,
         bits.weight_bits, bits.state_bits,
     )  # fmt: skip
 
@@ -318,34 +313,22 @@ def _per_sample(x: LayerCounts, samples: int) -> LayerCounts:
 LAYER_HEADINGS = ("", "effective ACs", "effective MACs", "dense", "spikes", "neuron updates", "words read")
 
 
-def layer_cells(found: Counts) -> list[tuple[str, ...]]:
+def layer_cells(counts: OperationCounts) -> list[tuple[str, ...]]:
     """A row for each layer, and one of all."""
     names = ("acs", "macs", "dense", "spikes", "updates", "reads")
-    rows = [(x.name, *(f"{getattr(x, name):,.0f}" for name in names)) for x in found.layers]
-    return [*rows, ("all", *(f"{found.total(name):,.0f}" for name in names))]
+    rows = [(x.name, *(f"{getattr(x, name):,.0f}" for name in names)) for x in counts.layers]
+    return [*rows, ("all", *(f"{counts.total(name):,.0f}" for name in names))]
 
 
-def energy_cells(found: Counts) -> list[tuple[str, ...]]:
+def energy_cells(counts: OperationCounts) -> list[tuple[str, ...]]:
     """A row for each technology."""
-    return [Estimate(technology=x.name, network=own, dense_twin=twin).cells() for x, own, twin in found.energies()]
+    return [Estimate(technology=x.name, network=own, dense_twin=twin).cells() for x, own, twin in counts.energies()]
 
 
-#: What is said below every table of energy.
+#: The note below every table of energy.
 CAVEAT = (
     "An estimate from published energies of additions, products and accesses to a memory of 8 kB"
     f" ({HOROWITZ}), and of FPGAs against integrated circuits ({KUON}); no measurement. Clocks, leakage, pins and"
     " transport are left out. The dense twin has the same widths and ReLU, and is passed once; it is not trained, and"
     " its accuracy is not known."
 )
-
-__all__ = [
-    "CAVEAT",
-    "LAYER_HEADINGS",
-    "Counts",
-    "LayerCounts",
-    "Technology",
-    "count",
-    "energy_cells",
-    "layer_cells",
-    "technologies",
-]
