@@ -14,7 +14,7 @@ from izhi.network import BatchNorm, Layer, Network, Residual
 from izhi.network.connections import Connection, Conv1d, Conv2d, Linear
 from izhi.network.delays import AxonalDelay, Delay, SynapticDelay
 from izhi.network.synapses import ConductanceSynapse, ExponentialSynapse
-from izhi.network.traversal import shape_of_inputs
+from izhi.network.traversal import input_features
 from izhi.neurons.neuron import NeuronLayer
 from izhi.spec import (
     ConductanceSpec,
@@ -123,15 +123,12 @@ def describe(network: Network, *features: int) -> NetworkSpec:
         features: that it takes, channels first; none for those that its first module says.
 
     Raises:
-        SettingError: for a module that descriptions do not hold.
+        SettingError: for a module that descriptions do not hold, or a first one that takes features of any size.
         ShapeError: for features that the network does not take.
     """
     readout = None if network.readout is None else _of_connection(network.readout)
-    parts = [x for x in (*network.layers, network.readout) if isinstance(x, nn.Module)]
-    shape = features or shape_of_inputs(parts)
-    if shape is None:
-        raise ShapeError(f"{type(parts[0]).__name__} does not say how many features the network takes; name them")
-    modules = _of_modules(network.layers, (math.prod(shape),) if not features else shape)
+    shape = features or (math.prod(input_features([*network.layers, network.readout])),)
+    modules = _of_modules(network.layers, shape)
     return NetworkSpec(modules, readout, dropout=network.dropout, keep_every=network.keep_every)
 
 
@@ -150,11 +147,14 @@ def _of_module(module: nn.Module, features: Shape) -> ModuleSpec:
         return _of_residual(module, features)
     if isinstance(module, nn.Unflatten):
         return UnflattenSpec(tuple(module.unflattened_size))
-    if isinstance(module, (nn.Flatten, nn.Identity)):
-        return FlattenSpec() if isinstance(module, nn.Flatten) else IdentitySpec()
+    if isinstance(module, nn.Identity):
+        return IdentitySpec()
+    if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1):
+        return FlattenSpec()
     if isinstance(module, (nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d)):
         rank = 1 if isinstance(module, (nn.MaxPool1d, nn.AvgPool1d)) else 2
-        if not any(_along(module.padding, rank)) and not module.ceil_mode:
+        divided = getattr(module, "divisor_override", None)
+        if not any(_along(module.padding, rank)) and not module.ceil_mode and divided is None:
             kind: Literal["max", "average"] = "max" if isinstance(module, (nn.MaxPool1d, nn.MaxPool2d)) else "average"
             kernel = _along(module.kernel_size, rank)
             return PoolSpec(kind, kernel, kernel if module.stride is None else _along(module.stride, rank))

@@ -16,15 +16,22 @@ from izhi.network.network import Network
 from izhi.network.sequence import Residual, each_step
 
 
-def shape_of_inputs(row: Iterable[nn.Module]) -> tuple[int, ...] | None:
-    """The features that a row of modules takes, as its first one says; None if it does not."""
-    first = next(iter(row), None)
+def input_features(modules: Iterable[nn.Module | None]) -> tuple[int, ...]:
+    """The features that a network's modules take, by the first of them.
+
+    Raises:
+        SettingError: if it takes features of any size.
+    """
+    first = next((x for x in modules if x is not None), None)
     if isinstance(first, nn.Unflatten):
         return tuple(first.unflattened_size)
     connection = first.connection if isinstance(first, Layer) else first
     if isinstance(connection, Connection) and isinstance(connection.input, nn.Linear):
         return (connection.inputs,)
-    return None
+    raise SettingError(
+        f"the network begins with {type(first).__name__}, which does not say how many inputs there are;"
+        " begin it with nn.Unflatten(1, (channels, height, width))"
+    )
 
 
 def with_shapes(
@@ -114,4 +121,4 @@ def _first_step(tensor: Tensor) -> int:
     return int(bad.nonzero()[0])
 
 
-__all__ = ["first_nonfinite", "run_with_hooks", "shape_of_inputs", "walk", "with_shapes"]
+__all__ = ["first_nonfinite", "input_features", "run_with_hooks", "walk", "with_shapes"]

@@ -19,7 +19,7 @@ from izhi.network.layers import Layer
 from izhi.network.network import Network
 from izhi.network.normalization import folded
 from izhi.network.sequence import each_step
-from izhi.network.traversal import shape_of_inputs
+from izhi.network.traversal import input_features
 from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
 from izhi.quantization.neurons import (
     QuantizedIzhikevich,
@@ -155,7 +155,8 @@ def in_integers(network: Network) -> fixed.Network:
     readout = None
     pools: list[fixed.Pool] = []
     with torch.no_grad():
-        spikes: Spikes = torch.zeros(1, 1, _inputs(network))
+        modules = [x for x in (*network.layers, network.readout) if not isinstance(x, Levels)]
+        spikes: Spikes = torch.zeros(1, 1, math.prod(input_features(modules)))
         for module in (*network.layers, network.readout):
             if isinstance(module, Layer):
                 layers.append(_layer(module, spikes, tuple(pools)))
@@ -170,18 +171,6 @@ def in_integers(network: Network) -> fixed.Network:
     if pools and readout is None:
         raise SettingError("the network ends in a pool, which integers read no classes of; end it in a layer")
     return fixed.Network(tuple(layers), readout)
-
-
-def _inputs(network: Network) -> int:
-    """How many features come in."""
-    row = [x for x in (*network.layers, network.readout) if isinstance(x, nn.Module) and not isinstance(x, Levels)]
-    shape = shape_of_inputs(row)
-    if shape is None:
-        raise SettingError(
-            f"the network begins with {type(row[0]).__name__}, which does not say how many inputs there are;"
-            " begin it with nn.Unflatten(1, (channels, height, width))"
-        )
-    return math.prod(shape)
 
 
 def _layer(layer: Layer, spikes: Spikes, pools: tuple[fixed.Pool, ...]) -> fixed.Layer:
