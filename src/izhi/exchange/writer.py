@@ -91,7 +91,8 @@ def graph(
     builder, scale = GraphBuilder(library, step), 1.0
     out: Shape = (math.prod(features),)
     builder.add("input", nir.Input(np.array(features)))
-    for number, (module, given, out) in enumerate(spec.walk(out), start=1):
+    for number, (module, given, after) in enumerate(spec.walk(out), start=1):
+        out = after
         if isinstance(module, LayerSpec):
             _add_layer(builder, module, cast(Layer, network.layers[number - 1]), number, given, scale)
             scale = 1.0
