@@ -137,6 +137,37 @@ def test_scripts_that_documents_name_are_there():
             assert is_there or PLACEHOLDER.match(Path(script).stem), f"{named(path)} names {script}"
 
 
+def test_files_that_the_page_of_the_architecture_names_are_there():
+    """A file name alone is in the folder of the path before it, within a cell of a table."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    package, missing, count = ROOT / "src" / "izhi", [], 0
+    for line in (x for x in page.splitlines() if x.startswith("| ")):
+        for cell in line.split(" | "):
+            folder = package
+            for file in re.findall(r"`([\w/]+(?:/|\.py))`", cell):
+                path = package / file if "/" in file else folder / file
+                path = path if path.exists() or "/" not in file else folder / file
+                count += 1
+                if not path.exists():
+                    missing.append(file)
+                folder = path if path.is_dir() else path.parent
+    assert missing == []
+    assert count > 80
+
+
+def test_lines_of_prose_have_at_most_100_characters():
+    """Tables, code, links and images are excepted; reports are written by the program."""
+    texts = [x for x in (*DOCUMENTS, ROOT / "SECURITY.md", ROOT / "CODE_OF_CONDUCT.md") if x.name != "report.md"]
+    wide = []
+    for path in texts:
+        text = re.sub(r"^```.*?^```", lambda x: "\n" * x[0].count("\n"), path.read_text(), flags=re.M | re.S)
+        for number, line in enumerate(text.splitlines(), start=1):
+            prose = re.sub(r"`[^`]*`?|\]\([^)]*\)", "", line)
+            if len(prose) > 100 and not re.match(r"    | *\||!\[", line):
+                wide.append(f"{named(path)}:{number}")
+    assert wide == []
+
+
 @pytest.mark.parametrize("path", SETTINGS, ids=named)
 def test_settings_resolve_for_every_variant(path, tmp_path, monkeypatch):
     monkeypatch.setenv("IZHI_DATA", str(tmp_path))
