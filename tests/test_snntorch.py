@@ -17,6 +17,7 @@ from torch import nn
 import izhi
 from izhi import IzhiError
 from izhi.errors import SilentLayerWarning
+from izhi.kernels import SynapticInput
 from izhi.snntorch import DEFAULT, SURROGATE, Izhikevich, RIzhikevich, reset
 from izhi.surrogate import ATan, ClosedForm, FastSigmoid
 
@@ -26,7 +27,7 @@ CURRENT = torch.rand(30, 2, 3) * 0.3
 @pytest.mark.parametrize("name", ["normalized", "RS", "tonic bursting"])
 def test_equals_the_layer_step_for_step(name):
     current = CURRENT * (1 if name == "normalized" else 0.4)
-    expected, state = izhi.Izhikevich(name)(current)
+    expected, state = izhi.Izhikevich(name)(SynapticInput(current))  # as a connection delivers it
     neuron, mem, u = Izhikevich(name), None, None
     for t, current_t in enumerate(current):
         spk, mem, u = neuron(current_t, mem, u)
@@ -222,7 +223,7 @@ def test_truncated_training_of_snntorch(kind):
 
 def by_hand(neuron, current, recurrent, gain):
     """A recurrent Izhikevich neuron in the order of the FPGA IP, in plain torch: spikes of every step."""
-    p = neuron.layer.parameters_
+    p = neuron.layer.base_parameters
     v, u, spk = torch.zeros_like(current[0]), torch.zeros_like(current[0]), torch.zeros_like(current[0])
     out = []
     for x in current:

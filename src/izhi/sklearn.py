@@ -21,7 +21,7 @@ from izhi.network import Layer, Network
 from izhi.network.connections import Linear
 from izhi.network.encoders import CODES, ValueEncoder
 from izhi.neurons import LIF, Izhikevich, Neuron
-from izhi.training import Classifier, Data, Gradients, Optimizer, Trainer, ignore_progress, start_fabric
+from izhi.training import Backprop, Classifier, Data, Optimizer, Trainer, ignore_progress, start_fabric
 
 #: Samples that are predicted at once; fewer are filled up, so that no sum depends on how many there are.
 _BATCH = 256
@@ -94,7 +94,7 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.network_ = make(x.shape[1], len(self.classes_))
         samples = Samples(self._inputs(x), torch.from_numpy(labels.astype(np.int64)))
         trainer = Trainer(
-            Gradients(Optimizer(learning_rate=self.learning_rate), "cosine"), self._fabric(), self.epochs,
+            Backprop(Optimizer(learning_rate=self.learning_rate), "cosine"), self._fabric(), self.epochs,
             self.batch_size, seed=self.seed_,
         )  # fmt: skip
         nothing = samples.subset(torch.zeros(len(samples), dtype=torch.bool))
@@ -166,8 +166,8 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _neurons(self, width: int) -> Neuron:
         size = width if self.learn else None
         if self.neuron == "lif":
-            return LIF(size=size, learn=self.learn)
-        return Izhikevich(self.neuron, size=size, learn=self.learn)
+            return LIF(parameter_shape=size, learn=self.learn)
+        return Izhikevich(self.neuron, parameter_shape=size, learn=self.learn)
 
 
 __all__ = ["SpikingClassifier"]

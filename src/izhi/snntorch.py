@@ -68,7 +68,7 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
     Args:
         parameters: a preset's name or IzhikevichParameters; the default is ``DEFAULT``.
         learn: coefficients to learn; the threshold through ``learn_threshold``.
-        gain: factor on the input current in place of the preset's.
+        gain: factor on the input, which a layer such as nn.Linear delivers; None for the preset's gain·current_scale.
         jacobian_limit: limit of the membrane's Jacobian in the backward pass.
         kernel: ``"auto"`` for one fused kernel, or ``"reference"`` for torch's own operations, which
             ``"auto"`` takes by itself inside torch.compile, torch.export, torch.jit.trace and torch.func.
@@ -111,7 +111,7 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
         if "threshold" in names_in(learn):
             raise SettingError("learn names 'threshold', expected learn_threshold=True instead")
         layer = IzhikevichLayer(parameters, learn=learn, gain=gain, jacobian_limit=jacobian_limit, kernel=kernel)
-        p = layer.parameters_
+        p = layer.base_parameters
         if options.get("spike_grad") is None:
             options["spike_grad"] = SURROGATE
         SpikingNeuron.__init__(self, threshold=p.threshold, reset_mechanism="none", **options)
@@ -175,7 +175,7 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
 
     def reset_mem(self) -> tuple[Tensor, ...]:
         """Put the state back to the preset's initial values; returns mem and u."""
-        p = self.layer.parameters_
+        p = self.layer.base_parameters
         self.mem = torch.full_like(self.mem, p.v0).detach()
         self.u = torch.full_like(self.u, p.u0).detach()
         return self.mem, self.u

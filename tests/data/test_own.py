@@ -8,10 +8,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from izhi import LIF
 from izhi.connections import Conv2d, Linear
 from izhi.data import Dataset, EventSamples
-from izhi.encoding import EventEncoder, RowEncoder, SeriesEncoder, ValueEncoder, usual
+from izhi.encoding import EventEncoder, RowEncoder, SeriesEncoder, ValueEncoder, default_encoder
 from izhi.errors import CheckpointError, DataError, IzhiError, SettingError
 from izhi.network import Layer, Network
-from izhi.training import Data, Gradients, Loss, Optimizer, Trainer
+from izhi.training import Backprop, Data, Loss, Optimizer, Trainer
 
 EVENT = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", bool)])
 
@@ -31,7 +31,7 @@ def classifier(inputs=6, classes=3):
 
 
 def trainer(**options):
-    return Trainer(**{"method": Gradients(Optimizer(learning_rate=0.02)), "epochs": 12, "batch_size": 16, **options})
+    return Trainer(**{"method": Backprop(Optimizer(learning_rate=0.02)), "epochs": 12, "batch_size": 16, **options})
 
 
 class Recordings:
@@ -107,7 +107,7 @@ def test_values_over_time_are_currents_of_their_own_steps():
     x[y == 0, :6] += 0.8
     x[y == 1, 6:] += 0.8
     data = Dataset.of(x, y, over_time=True)
-    encoder = usual(data)
+    encoder = default_encoder(data)
     assert isinstance(encoder, SeriesEncoder)
     series = data.train.batch(slice(0, 2))[0]
     np.testing.assert_allclose(encoder(series, 0)[:, 1], series.values[12:], rtol=1e-6)
@@ -118,7 +118,7 @@ def test_values_over_time_are_currents_of_their_own_steps():
 
 def test_frames_over_time_keep_their_shape():
     data = Dataset.of(np.random.default_rng(0).random((10, 5, 1, 4, 4)), [0, 1] * 5, over_time=True)
-    encoder = usual(data)
+    encoder = default_encoder(data)
     assert isinstance(encoder, RowEncoder)
     assert (encoder.steps, encoder.grid) == (5, (1, 4, 4))
 
@@ -133,7 +133,7 @@ def test_recordings_as_tonic_has_them():
     units = (events["p"] * 3 + events["y"]) * 4 + events["x"]
     assert found.units.tolist() == units.tolist()
     assert found.times.tolist() == (events["t"] - events["t"][0]).tolist()
-    assert isinstance(usual(data), EventEncoder)
+    assert isinstance(default_encoder(data), EventEncoder)
     assert trainer(epochs=6).fit(classifier(24, 2), data).history[-1]["test_accuracy"] == 1
     assert Dataset.of(Recordings(), sensor=(2, 5, 9)).shape == (2, 5, 9)
 
@@ -149,7 +149,7 @@ def test_a_loss_an_optimiser_and_a_schedule_of_ones_own():
         rates.append(done)
         return 1 - done
 
-    own = Gradients(lambda network: torch.optim.RMSprop(network.parameters(), lr=0.01), schedule)
+    own = Backprop(lambda network: torch.optim.RMSprop(network.parameters(), lr=0.01), schedule)
     trainer(method=own, epochs=3, loss=loss, callbacks=[seen.append]).fit(classifier(), Dataset.of(x, y))
     assert [row["epoch"] for row in seen] == [1, 2, 3]
     assert seen[-1]["train_loss"] < seen[0]["train_loss"]
@@ -198,7 +198,7 @@ X, Y = flowers(9)
         (lambda: trainer().fit(classifier(), Data.of(Dataset.of(X, Y))), "no encoder is given"),
         (lambda: trainer().fit(classifier(7), Dataset.of(X, Y)), "layer 1: spikes are 6 wide, expected 7"),
         (lambda: trainer().fit(classifier(classes=2), Dataset.of(X, Y)), "sample 2 has the label 2, .* 2 outputs"),
-        (lambda: trainer(method=Gradients(schedule="sine")).fit(classifier(), Dataset.of(X, Y)), "unknown schedule"),
+        (lambda: trainer(method=Backprop(schedule="sine")).fit(classifier(), Dataset.of(X, Y)), "unknown schedule"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_in_one_line(make, message):
@@ -209,4 +209,4 @@ def test_what_is_wrong_is_said_in_one_line(make, message):
 
 
 def test_the_usual_encoder_of_values():
-    assert isinstance(usual(Dataset.of(X, Y)), ValueEncoder)
+    assert isinstance(default_encoder(Dataset.of(X, Y)), ValueEncoder)

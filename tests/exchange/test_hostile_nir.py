@@ -169,7 +169,8 @@ def samples(tmp_path_factory):
         Network([
             Layer(Linear(4, 4, recurrent=True, synapse=ExponentialSynapse(3, filters_bias=True)),
                   izhi.LIF(0.9, reset="zero"), AxonalDelay(4, 5)),
-            Layer(Linear(4, 3, synapse=ExponentialSynapse(3)), izhi.Izhikevich("RS", size=3, learn="c", spread=0.1)),
+            Layer(Linear(4, 3, synapse=ExponentialSynapse(3)),
+                  izhi.Izhikevich("RS", parameter_shape=3, learn="c", spread=0.1)),
         ]),
         Network([
             nn.Unflatten(1, (1, 4, 4)), Layer(Conv2d(1, 2, 3, padding=1), izhi.LIF(0.9, reset="zero")), nn.AvgPool2d(2),

@@ -65,7 +65,8 @@ NETWORKS = {
     ]),
     "lif to a value": lambda: Network([
         Layer(strong(20, 30), izhi.LIF(0.9, reset="value", v_reset=-0.3)),
-        Layer(strong(30, 10), izhi.LIF(0.9, size=10, learn="v_reset", spread=0.1, reset="value", v_reset=0.3)),
+        Layer(strong(30, 10),
+              izhi.LIF(0.9, parameter_shape=10, learn="v_reset", spread=0.1, reset="value", v_reset=0.3)),
     ]),
     "integrator": lambda: Network([Layer(strong(20, 30), izhi.LIF(1.0, reset="zero"))]),
     "readout": lambda: Network([Layer(strong(20, 30), izhi.LIF(**LIF))], readout=Linear(30, 5)),
@@ -83,11 +84,12 @@ NETWORKS = {
     ]),
     "delays": lambda: Network([Layer(strong(20, 30), izhi.LIF(**LIF), AxonalDelay(20, 9))]),
     "own beta and threshold": lambda: Network([
-        Layer(strong(20, 30), izhi.LIF(0.9, size=30, learn="beta,threshold", spread=0.2, reset="zero")),
+        Layer(strong(20, 30), izhi.LIF(0.9, parameter_shape=30, learn="beta,threshold", spread=0.2, reset="zero")),
     ]),
     "normalized": lambda: Network([
         Layer(strong(20, 30), izhi.Izhikevich("normalized")),
-        Layer(strong(30, 10, recurrent=True), izhi.Izhikevich("normalized", size=10, learn="c,d,a,b,gain", spread=0.3)),
+        Layer(strong(30, 10, recurrent=True),
+              izhi.Izhikevich("normalized", parameter_shape=10, learn="c,d,a,b,gain", spread=0.3)),
     ]),
     **{name: lambda name=name: Network([
         Layer(strong(20, 30, synapse=ExponentialSynapse(4)), izhi.Izhikevich(name), AxonalDelay(20, 7)),
@@ -100,7 +102,8 @@ NETWORKS = {
         nn.Unflatten(1, (1, 8, 8)),
         Layer(Conv2d(1, 4, (3, 5), padding=(1, 2)), izhi.LIF(0.9, 0.3, reset="zero"), norm=BatchNorm(4)),
         nn.AvgPool2d(2),
-        Layer(Conv2d(4, 4, 3, groups=2), izhi.Izhikevich("normalized", size=(4, 1, 1), learn="c", spread=0.5)),
+        Layer(Conv2d(4, 4, 3, groups=2),
+              izhi.Izhikevich("normalized", parameter_shape=(4, 1, 1), learn="c", spread=0.5)),
         nn.Flatten(),
         Layer(strong(16, 10), izhi.LIF(0.9, 0.2, reset="zero")),
     ]),
@@ -272,7 +275,7 @@ def test_the_step_is_what_is_said_or_else_what_the_file_says():
 
 
 def test_the_node_is_read_by_nir_itself(tmp_path):
-    network = Network([Layer(strong(20, 30), izhi.Izhikevich("RS", size=30, learn="c", spread=0.5))])
+    network = Network([Layer(strong(20, 30), izhi.Izhikevich("RS", parameter_shape=30, learn="c", spread=0.5))])
     written = izhi.nir.write(network, tmp_path / "network.nir")
     graph = nir.read(tmp_path / "network.nir")
     node, own = graph.nodes["neurons_1"], written.nodes["neurons_1"]

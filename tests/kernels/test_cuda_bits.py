@@ -115,7 +115,7 @@ def test_a_layer_by_one_kernel_is_that_by_two(
     if kind in ORDERS:
         names = {"none": (), "gain": ("gain",), "all": ("a1", "a", "c", "d", "threshold", "gain")}[learn]
         parameters, size = preset("normalized").replace(order=kind), outputs if learn == "all" else None
-        neuron: nn.Module = Izhikevich(parameters, learn=names, size=size, kernel="cuda")
+        neuron: nn.Module = Izhikevich(parameters, learn=names, parameter_shape=size, kernel="cuda")
     else:
         neuron = LIF(reset=kind, learn=("beta", "threshold") if learn == "all" else (), kernel="cuda")
     neuron.to(WHERE).requires_grad_(learns)

@@ -152,7 +152,7 @@ def test_every_coefficient_has_its_gradient(kernel, order, per_neuron, shape, na
 
     def make(kernel):
         size = shape[2] if per_neuron else None
-        neuron = Izhikevich(p, kernel=kernel, learn=EVERY_COEFFICIENT, size=size, gain=1.0)
+        neuron = Izhikevich(p, kernel=kernel, learn=EVERY_COEFFICIENT, parameter_shape=size, gain=1.0)
         if per_neuron:
             for row, parameter in zip(spread, neuron.learned.values(), strict=True):
                 parameter.data *= row
@@ -185,7 +185,7 @@ def test_lif_equals_the_reference(kernel, reset, delay, shape, coupled, learns, 
     def make(kernel):
         torch.manual_seed(seed)
         return LIF(
-            0.9, reset=reset, v_reset=v_reset, reset_delay=delay, learn=learned if learns else (), size=size,
+            0.9, reset=reset, v_reset=v_reset, reset_delay=delay, learn=learned if learns else (), parameter_shape=size,
             spread=spread, kernel=kernel,
         )  # fmt: skip
 
@@ -226,7 +226,7 @@ def test_recurrent_layers(kernel, steps):
     assert_same(lambda kernel: Izhikevich(kernel=kernel), drive, kernel, 1e-4)
     learned = ("a2", "b1", "c", "d", "threshold")
     drive = drive._replace(bias=torch.randn(6) * 0.05)
-    assert_same(lambda kernel: Izhikevich(size=6, learn=learned, kernel=kernel), drive, kernel, 1e-4)
+    assert_same(lambda kernel: Izhikevich(parameter_shape=6, learn=learned, kernel=kernel), drive, kernel, 1e-4)
     drive = drive._replace(current=5 * drive.current)
     assert_same(lambda kernel: LIF(learn=("beta",), kernel=kernel), drive, kernel, 1e-4)
     value = {"reset": "value", "v_reset": -0.2, "learn": "beta,v_reset"}
@@ -346,7 +346,7 @@ def test_more_lanes_than_one_block(two_threads):
     current = torch.randn(12, 9, 700) * 0.2
     assert_same(lambda kernel: Izhikevich(kernel=kernel), SynapticInput(current), "cpu", 1e-4)
     assert_same(
-        lambda kernel: Izhikevich(kernel=kernel, learn=("a2",), size=700),
+        lambda kernel: Izhikevich(kernel=kernel, learn=("a2",), parameter_shape=700),
         SynapticInput(current),
         "cpu",
         1e-4,

@@ -46,7 +46,7 @@ def spread(random, value, size, fraction):
 
 def izhikevich(random, v, u):
     """Integer neurons, and their coefficients as values."""
-    p = Izhikevich("normalized").parameters_
+    p = Izhikevich("normalized").base_parameters
     fractions = {
         "a1": F, "a2": F, "a3": F + v.fraction - u.fraction, "a4": F + v.fraction,
         "b1": F + u.fraction - v.fraction, "b2": F, "b3": F + u.fraction,

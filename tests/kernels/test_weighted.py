@@ -89,7 +89,7 @@ def test_a_layer_by_one_kernel_is_that_by_two(
     if kind in ORDERS:
         names = {"none": (), "gain": ("gain",), "all": ("a1", "a", "c", "d", "threshold", "gain")}[learn]
         parameters = preset("normalized").replace(order=kind)
-        neuron: nn.Module = Izhikevich(parameters, learn=names, size=outputs if learn == "all" else None)
+        neuron: nn.Module = Izhikevich(parameters, learn=names, parameter_shape=outputs if learn == "all" else None)
     else:
         neuron = LIF(reset=kind, learn=() if learn == "none" else ("beta", "threshold"))
     connection = Linear(

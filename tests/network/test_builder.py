@@ -15,7 +15,8 @@ from izhi.spec import NetworkSpec
 
 NETWORKS = {
     "row": lambda: Network([
-        Layer(Linear(20, 12, bias=False), izhi.LIF(0.8, 0.7, size=12, learn="beta,threshold", spread=0.1, reset="zero"),
+        Layer(Linear(20, 12, bias=False),
+              izhi.LIF(0.8, 0.7, parameter_shape=12, learn="beta,threshold", spread=0.1, reset="zero"),
               AxonalDelay(20, 4, learn=False)),
         Layer(Linear(12, 8, recurrent=True, synapse=ExponentialSynapse(3, filters_bias=True)), izhi.Izhikevich(
             "RS", learn="c,d", gain=150, surrogate=izhi.surrogate.FastSigmoid(10.0), jacobian_limit=0.8)),
@@ -24,12 +25,13 @@ NETWORKS = {
     ], readout=Linear(8, 3, synapse=ExponentialSynapse(7, learn_tau=True))),
     "convolutions": lambda: Network([
         nn.Unflatten(1, (1, 4, 5)),
-        Layer(Conv2d(1, 4, (3, 2), stride=(1, 2), padding=(1, 0)), izhi.Izhikevich(size=(4, 1, 1), learn="c"),
+        Layer(Conv2d(1, 4, (3, 2), stride=(1, 2), padding=(1, 0)),
+              izhi.Izhikevich(parameter_shape=(4, 1, 1), learn="c"),
               norm=BatchNorm(4)),
         nn.MaxPool2d(2), nn.Flatten(), nn.Unflatten(1, (4, 2)), Layer(Conv1d(4, 2, 1), izhi.LIF()), nn.AvgPool1d(2),
     ]),
     "residual blocks": lambda: Network([
-        Layer(Linear(20, 6), izhi.Izhikevich({"RS": 0.5, "FS": 0.5}, size=6)),
+        Layer(Linear(20, 6), izhi.Izhikevich({"RS": 0.5, "FS": 0.5}, parameter_shape=6)),
         Residual([Layer(Linear(6, 6), izhi.LIF())]),
         Residual([nn.Identity(), Layer(Linear(6, 4), izhi.LIF())], Linear(6, 4), add="currents"),
     ]),

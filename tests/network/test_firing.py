@@ -36,7 +36,7 @@ def test_classes_of_izhikevich_2003_fire_as_he_named_them(preset, name):
 
 
 def test_each_neuron_of_a_layer_is_classified():
-    classes = firing.firing_classes(Izhikevich({"FS": 0.5, "CH": 0.5}, size=4))
+    classes = firing.firing_classes(Izhikevich({"FS": 0.5, "CH": 0.5}, parameter_shape=4))
     assert classes == ["fast", "fast", "bursting", "bursting"]
 
 

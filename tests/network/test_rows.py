@@ -34,7 +34,7 @@ def make(dropout=0.0):
     return Network(
         [
             nn.Unflatten(1, (1, 12, 12)),
-            Layer(Conv2d(1, 8, 3, padding=1), Izhikevich(size=(8, 1, 1), learn="c,d"), norm=BatchNorm(8)),
+            Layer(Conv2d(1, 8, 3, padding=1), Izhikevich(parameter_shape=(8, 1, 1), learn="c,d"), norm=BatchNorm(8)),
             nn.MaxPool2d(2),
             Residual([Layer(Conv2d(8, 8, 3, padding=1), LIF(threshold=0.5))]),
             Residual(block, Conv2d(8, 8, 1), add="currents"),
@@ -106,7 +106,7 @@ def test_kernels_and_reference_agree_over_channels_and_places(neuron, size, lear
     torch.manual_seed(1)
     x, found = 3 * torch.randn(12, 2, 4, 5, 3), {}
     for kernel in ("cpu", "reference"):
-        layer = neuron(size=size, learn=learn, kernel=kernel)
+        layer = neuron(parameter_shape=size, learn=learn, kernel=kernel)
         current = x.clone().requires_grad_()
         out, state = layer(current)
         (out * torch.arange(12.0)[:, None, None, None, None]).sum().backward()
@@ -282,7 +282,8 @@ def test_what_cannot_be_built():
         ([Counts(), Layer(Linear(2, 2), LIF())], (3, 2, 2), "Counts gives tuple, expected a tensor"),
         ([nn.Flatten(0), Layer(Linear(2, 2), LIF())], (3, 2, 2), "Flatten gives 12 samples of 6"),
         ([Residual([Layer(Linear(4, 2), LIF())])], (3, 2, 4), r"a row gives features \(2,\), and its shortcut \(4,\)"),
-        ([Layer(Linear(4, 2), LIF(size=3))], (3, 2, 4), r"layer 1: current has features \(2,\), expected \(3,\)"),
+        ([Layer(Linear(4, 2), LIF(parameter_shape=3))], (3, 2, 4),
+         r"layer 1: current has features \(2,\), expected \(3,\)"),
     ],
 )  # fmt: skip
 def test_shapes_that_do_not_fit_name_the_layer(row, x, message):

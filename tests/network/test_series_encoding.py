@@ -10,7 +10,7 @@ from izhi.connections import Linear
 from izhi.data import Dataset, SeriesBatch, SeriesSamples
 from izhi.encoding import SERIES_CODES, SeriesEncoder
 from izhi.network import Layer, Network
-from izhi.training import Classifier, Gradients, Optimizer, Trainer, start_fabric
+from izhi.training import Backprop, Classifier, Optimizer, Trainer, start_fabric
 
 signals = st.integers(0, 2**32 - 1).flatmap(
     lambda seed: st.lists(st.integers(1, 30), min_size=1, max_size=5).map(lambda lengths: series(lengths, seed))
@@ -157,7 +157,7 @@ def test_series_of_unequal_lengths_are_learned():
     arrays = [np.sin(np.arange(random.integers(12, 30)) * (0.3, 1.2)[k])[:, None] * 40 + 7 for k in labels]
     data = Dataset.of(arrays, labels, over_time=True)
     fabric = start_fabric(precision="32-true")  # the same on every machine
-    fit = Trainer(Gradients(Optimizer(learning_rate=0.02)), fabric=fabric, epochs=15, batch_size=16)
+    fit = Trainer(Backprop(Optimizer(learning_rate=0.02)), fabric=fabric, epochs=15, batch_size=16)
     assert fit.fit(network(1), data).history[-1]["test_accuracy"] > 0.9
 
 

@@ -203,7 +203,7 @@ def test_b1_may_change_sign_and_b2_stays_stable():
 
 
 def test_per_neuron_parameters():
-    neuron = Izhikevich("normalized", size=3, learn=["threshold"])
+    neuron = Izhikevich("normalized", parameter_shape=3, learn=["threshold"])
     neuron.learned["threshold"].data = torch.tensor([0.3, 0.7, 50.0])
     spikes, _ = neuron(torch.full((40, 2, 3), 0.1))
     counts = spikes.sum((0, 1))
@@ -284,7 +284,7 @@ def test_any_snntorch_surrogate_works():
 def test_v_stays_within_its_limits():
     for name in ("normalized", "RS"):
         neuron = Izhikevich(name)
-        low, high = neuron.parameters_.limits
+        low, high = neuron.base_parameters.limits
         _, v, _ = neuron.trace(torch.randn(200, 1, 8) * (3.0 if name == "normalized" else 900.0))
         assert low - 1e-3 < v.min() < low + 1e-3
         assert high - 1e-3 < v.max() < high + 1e-3
@@ -294,7 +294,7 @@ def test_a_conductance_pulls_v_to_its_reversal():
     neuron = Izhikevich("RS", gain=1.0)
     g = torch.full((400, 1, 1), 1.0)
     _, state = neuron(SynapticInput(g * -80.0, g))
-    p, v = neuron.parameters_, state.v.item()
+    p, v = neuron.base_parameters, state.v.item()
     rest = p.a1 * v**2 + p.a2 * v - state.u.item() + p.a4 + (-80 - v)
     assert -80 < v < -65
     assert rest == pytest.approx(0, abs=1e-2)

@@ -125,7 +125,7 @@ def test_gradients_of_the_coefficients_of_a_reset_are_true_derivatives(delay, re
     """Where no spike comes or goes v is smooth in them, and the surrogate is as flat as the step."""
     current = torch.tensor([1.5, 0.2, 0.1, 1.9, 0.3, -0.1]).double().view(-1, 1, 1).expand(-1, 2, 3)
     neuron = LIF(
-        reset=reset, reset_delay=delay, size=3, learn=tuple(values), kernel="reference",
+        reset=reset, reset_delay=delay, parameter_shape=3, learn=tuple(values), kernel="reference",
         surrogate=ours.FastSigmoid(1e12),
     )  # fmt: skip
 
@@ -151,7 +151,7 @@ def test_the_delay_of_a_reset_matters_for_the_subtraction_behind_the_decay_alone
 
 
 def test_what_is_learned_stays_below_the_threshold():
-    neuron = LIF(reset="value", v_reset=0.5, learn="threshold,v_reset", size=3)
+    neuron = LIF(reset="value", v_reset=0.5, learn="threshold,v_reset", parameter_shape=3)
     for parameter, values in zip(neuron.parameters(), ([1.0, 0.3, 0.3], [0.9, 0.2, 7.0]), strict=True):
         parameter.data = torch.tensor(values)
     _, threshold, v_reset = neuron.coefficients()

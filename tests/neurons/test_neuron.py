@@ -21,12 +21,12 @@ NEURONS = {
 def test_every_neuron_follows_the_protocol(name):
     neuron = NEURONS[name]()
     assert neuron.kind == name.split()[-1]
-    assert neuron.size is None
+    assert neuron.parameter_shape is None
     assert neuron.kernel == "auto"
     assert neuron.unit_of_v == "1"
     assert neuron.implicit == 1
     (learned,) = neuron.learned
-    assert neuron.unit(learned) > 0
+    assert neuron.parameter_scale(learned) > 0
     assert neuron.coefficients()._asdict()[learned] is not None
     assert 0 < float(neuron.coefficients().threshold) <= 1
     low, rest, high = neuron.reversal
@@ -53,7 +53,7 @@ def test_steps_are_those_of_the_call(name):
 
 def test_what_conductances_need_is_in_the_unit_of_v():
     assert Izhikevich("RS").unit_of_v == "mV"
-    assert Izhikevich("RS", gain=3.0).implicit == 3.0 * Izhikevich("RS").parameters_.dt
+    assert Izhikevich("RS", gain=3.0).implicit == 3.0 * Izhikevich("RS").base_parameters.dt
 
 
 @pytest.mark.parametrize("make", [Izhikevich, LIF])
@@ -61,7 +61,7 @@ def test_what_conductances_need_is_in_the_unit_of_v():
     ("arguments", "message"),
     [
         ({"kernel": "fpga"}, "unknown kernel 'fpga'"),
-        ({"spread": -1.0, "size": 3}, "spread is -1.0, expected a finite number"),
+        ({"spread": -1.0, "parameter_shape": 3}, "spread is -1.0, expected a finite number"),
         ({"spread": 0.1}, "expected 0 unless each neuron has its own"),
     ],
 )
@@ -72,13 +72,18 @@ def test_settings_that_no_neuron_takes(make, arguments, message):
 
 @pytest.mark.parametrize("make", [Izhikevich, LIF])
 def test_a_current_of_another_width_is_refused(make):
-    with pytest.raises(IzhiError, match="expected \\(3,\\), the neuron's size"):
-        make(size=3)(torch.zeros(4, 2, 5))
+    with pytest.raises(IzhiError, match="expected \\(3,\\), the neuron's parameter_shape"):
+        make(parameter_shape=3)(torch.zeros(4, 2, 5))
 
 
 @pytest.mark.parametrize(
     "neuron",
-    [LIF(), LIF(reset="zero", reset_delay=False), Izhikevich(size=3, learn=("c",)), Izhikevich("RS", gain=1)],
+    [
+        LIF(),
+        LIF(reset="zero", reset_delay=False),
+        Izhikevich(parameter_shape=3, learn=("c",)),
+        Izhikevich("RS", gain=1),
+    ],
     ids=["lif", "hard", "normalised", "biological"],
 )
 def test_a_trace_by_a_kernel_is_that_of_single_steps(neuron):

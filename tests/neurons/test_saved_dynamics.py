@@ -28,8 +28,10 @@ def without(state):
         (Izhikevich("RS"), Izhikevich(preset("RS").replace(order="s2nn")), "have order 'izhikevich', expected 's2nn'"),
         (Izhikevich("RS"), Izhikevich(preset("RS").replace(dt=0.5)), "have dt 1.0, expected 0.5"),
         (Izhikevich("RS"), Izhikevich(preset("RS").replace(v0=-60.0)), "have v0 -70.0, expected -60.0"),
-        (Izhikevich(MIXED, size=4), Izhikevich({"RS": 0.75, "FS": 0.25}, size=4), r"\[2, 2\], expected \[3, 1\]"),
-        (Izhikevich(MIXED, size=4), Izhikevich({"RS": 0.5, "CH": 0.5}, size=4), r"have b1 \[0.004, 0.02.*\], expected"),
+        (Izhikevich(MIXED, parameter_shape=4),
+         Izhikevich({"RS": 0.75, "FS": 0.25}, parameter_shape=4), r"\[2, 2\], expected \[3, 1\]"),
+        (Izhikevich(MIXED, parameter_shape=4),
+         Izhikevich({"RS": 0.5, "CH": 0.5}, parameter_shape=4), r"have b1 \[0.004, 0.02.*\], expected"),
         (LIF(), LIF(0.9), "have beta 0.95, expected 0.9"),
         (LIF(), LIF(reset="zero"), "have reset 'subtract', expected 'zero'"),
         (LIF(reset="value", v_reset=-0.5), LIF(reset="value"), "have v_reset -0.5, expected 0.0"),
@@ -47,10 +49,10 @@ def test_weights_of_other_neurons_are_refused(saved, other, message):
 
 
 NEURONS = (
-    lambda: Izhikevich("CH", learn=("a", "b"), size=5),
-    lambda: Izhikevich(MIXED, size=5, learn=("d",)),
+    lambda: Izhikevich("CH", learn=("a", "b"), parameter_shape=5),
+    lambda: Izhikevich(MIXED, parameter_shape=5, learn=("d",)),
     lambda: LIF(0.8, learn=("beta",)),
-    lambda: LIF(0.8, reset="value", v_reset=-0.2, learn=("v_reset",), size=5),
+    lambda: LIF(0.8, reset="value", v_reset=-0.2, learn=("v_reset",), parameter_shape=5),
     lambda: door.Izhikevich("RS", learn=["d"], learn_threshold=True),
 )
 

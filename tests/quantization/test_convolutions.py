@@ -192,7 +192,7 @@ def test_what_the_core_does_not_have_is_said():
     counts = in_integers(quantized(network, 4, formats(network, spikes_of(3, 2, 8), 16)))
     with pytest.raises(SettingError, match="part 1 .* a pool of the largest of counts, which the core does not have"):
         shape_of(counts, 3)
-    many = LIF(size=(2, 8), learn="beta", spread=0.2)
+    many = LIF(parameter_shape=(2, 8), learn="beta", spread=0.2)
     network = Network([nn.Unflatten(1, (1, 8)), Layer(Conv1d(1, 2, 3, padding=1), many)])
     places = in_integers(quantized(network, 4, formats(network, spikes_of(3, 2, 8), 16)))
     with pytest.raises(SettingError, match="a convolution whose beta differs between places.*learn it for each"):

@@ -65,7 +65,8 @@ def network_of(**settings):
 def network_with_hard_reset(reset, learn="beta,threshold", **v_reset):
     torch.manual_seed(0)
     layers = [Layer(Linear(64, 40, synapse=ExponentialSynapse(3.0, learn_tau=True)), LIF(0.8, reset=reset, **v_reset)),
-              Layer(Linear(40, 10), LIF(0.9, reset=reset, size=10, learn=learn, spread=0.1, **v_reset))]  # fmt: skip
+              Layer(Linear(40, 10),
+                    LIF(0.9, reset=reset, parameter_shape=10, learn=learn, spread=0.1, **v_reset))]  # fmt: skip
     with torch.no_grad():
         for layer in layers:
             layer.connection.weight.mul_(2.5)

@@ -7,6 +7,7 @@ import torch
 
 from izhi import IzhiError, Izhikevich, biological, normalize, preset
 from izhi.experiments.settings import experiment
+from izhi.kernels import SynapticInput
 from izhi.spec import CELLS_2007, PATTERNS, PRESETS
 
 
@@ -54,7 +55,7 @@ def test_another_unit_of_v_changes_no_spike_and_no_gradient(name, kernel):
     one, other = (Izhikevich(p, kernel=kernel) for p in (preset(name), preset(name).scaled(4)))
     current = torch.rand(40, 3, 5, generator=torch.Generator().manual_seed(0))
     inputs = [current.clone().requires_grad_() for _ in range(2)]
-    (spikes, state), (same, scaled) = one(inputs[0]), other(inputs[1])
+    (spikes, state), (same, scaled) = (neuron(SynapticInput(x)) for neuron, x in zip((one, other), inputs, strict=True))
     assert spikes.sum() > 50
     assert torch.equal(spikes, same)
     assert torch.equal(4 * state.v, scaled.v)

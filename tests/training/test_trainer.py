@@ -15,8 +15,8 @@ from izhi.network import Layer, Network
 from izhi.network.encoders import ValueEncoder
 from izhi.training import (
     LOSSES,
+    Backprop,
     Data,
-    Gradients,
     Optimizer,
     Progress,
     Trainer,
@@ -33,7 +33,7 @@ def a_network(kind=LIF):
 
 def a_trainer(epochs, **changes):
     return Trainer(
-        Gradients(Optimizer(learning_rate=1e-2)), start_fabric("cpu", precision="32-true"), epochs,
+        Backprop(Optimizer(learning_rate=1e-2)), start_fabric("cpu", precision="32-true"), epochs,
         batch_size=16, **changes,
     )  # fmt: skip
 
@@ -64,7 +64,7 @@ def test_any_optimiser_of_torch_learns():
     def plain(network):
         return torch.optim.RMSprop(network.parameters(), lr=1e-2)
 
-    trainer = Trainer(Gradients(plain), start_fabric("cpu", precision="32-true"), 5, 16)
+    trainer = Trainer(Backprop(plain), start_fabric("cpu", precision="32-true"), 5, 16)
     found = trainer.fit(a_network(), iris(), ENCODER)
     assert found.history[-1]["train_loss"] < found.history[0]["train_loss"]
 
@@ -78,7 +78,7 @@ def test_an_optimiser_of_torch_goes_on_exactly_from_its_checkpoint(tmp_path):
             raise KeyboardInterrupt
 
     def a_run(**changes):
-        method, fabric = Gradients(plain, "cosine"), start_fabric("cpu", precision="32-true")
+        method, fabric = Backprop(plain, "cosine"), start_fabric("cpu", precision="32-true")
         return Trainer(method, fabric, 4, 16, **changes).fit(a_network(), iris(), ENCODER)
 
     whole = a_run()

@@ -295,7 +295,7 @@ def _izhikevich(call: _Call) -> tuple[NeuronSpec, dict[str, Numbers]]:
     module = call.module
     own, threshold = module.layer, float(module.threshold.detach())
     learned = {name: as_numbers(value) for name, value in own.learned.items()}
-    if threshold != own.parameters_.threshold or isinstance(module.threshold, nn.Parameter):
+    if threshold != own.base_parameters.threshold or isinstance(module.threshold, nn.Parameter):
         learned["threshold"] = np.array(threshold)
     limit = own.settings.jacobian_limit
-    return IzhikevichSpec(parameters=own.parameters_, learn=tuple(learned), jacobian_limit=limit), learned
+    return IzhikevichSpec(parameters=own.base_parameters, learn=tuple(learned), jacobian_limit=limit), learned

@@ -27,7 +27,7 @@ from izhi.network.encoding import Augmentation
 from izhi.network.series import SERIES_CODES, SeriesEncoder
 from izhi.seeds import Purpose, derive_seed
 from izhi.spec import NetworkSpec, Shape
-from izhi.training import Evolution, Gradients, Method, Optimizer, Trainer, checkpoint
+from izhi.training import Backprop, Evolution, Method, Optimizer, Trainer, checkpoint
 
 
 def dataset(s: DataSettings, report: Callable[[str], None] = lambda line: None) -> Dataset:
@@ -278,7 +278,7 @@ def trainer(e: Experiment, fabric: Fabric) -> Trainer:
 def _method(e: Experiment) -> Method:
     t, s = e.training, e.evolution
     if not t.evolves:
-        return Gradients(optimizer(e), t.schedule, t.gradient_clip)
+        return Backprop(optimizer(e), t.schedule, t.gradient_clip)
     if s.measured_on == "torch":
         return Evolution(t.optimizer, s.members, s.step_size, s.searched, s.actors)
     from izhi.experiments import ip_population

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from izhi.data import AnyBatch, Dataset, EventBatch, EventSamples, SeriesSamples
+from izhi.deprecation import renamed_names
 from izhi.errors import ShapeError, unknown
 from izhi.kernels import PackedSpikes, Spikes, takes_bits
 from izhi.network.encoding import (
@@ -241,8 +242,8 @@ def _values(samples: AnyBatch) -> Tensor:
     raise ShapeError("samples are recordings or time series, expected values (B, N)")
 
 
-def usual(dataset: Dataset, steps: int = 25) -> Encoder:
-    """The encoder of a data set where none is named: events in bins, values over time as currents, others by rate.
+def default_encoder(dataset: Dataset, steps: int = 25) -> Encoder:
+    """The encoder that a data set has by default: bins of events, values over time as currents, others by rate.
 
     Args:
         dataset: what is encoded.
@@ -255,3 +256,8 @@ def usual(dataset: Dataset, steps: int = 25) -> Encoder:
     if dataset.over_time:
         return RowEncoder(dataset.shape[0], dataset.shape)
     return ValueEncoder("rate", steps, dataset.shape)
+
+
+__getattr__ = renamed_names(__name__, {"usual": "default_encoder"})
+
+__all__ = ["CODES", "Encoder", "EventEncoder", "RowEncoder", "ValueEncoder", "default_encoder"]

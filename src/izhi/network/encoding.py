@@ -277,3 +277,18 @@ def pooled(shape: tuple[int, ...], pool: int) -> tuple[int, ...]:
     """The shape of a sensor, (channels,) or (polarities, height, width), whose neighbours are pooled."""
     first = shape[:-1] if len(shape) == 1 else shape[:1]
     return (*first, *(-(-size // pool) for size in shape[len(first) :]))
+
+
+__all__ = [
+    "Augmentation",
+    "constant",
+    "frames",
+    "latency",
+    "permuted",
+    "pooled",
+    "population",
+    "rate",
+    "rate_packed",
+    "rows",
+    "shifted",
+]

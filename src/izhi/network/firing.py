@@ -55,10 +55,10 @@ def firing_class(times: NDArray[np.float64], duration: float) -> str:
 
 def firing_classes(neuron: Izhikevich) -> list[str]:
     """The class of each neuron of a layer, or one for all if they have the same coefficients."""
-    p = neuron.parameters_
-    size = neuron.size or (1,)
+    p = neuron.base_parameters
+    size = neuron.parameter_shape or (1,)
     with torch.no_grad():
-        gain = torch.as_tensor(neuron.coefficients().gain, dtype=torch.float64)
+        gain = torch.as_tensor(neuron.current_coefficients().gain, dtype=torch.float64)
         steps = round(DURATION / p.dt)
         current = (STEP[p.unit] / gain).expand(steps, 1, *size)
         spikes, _, _ = neuron.trace(current)

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from izhi import kernels
+from izhi.deprecation import renamed_arguments, renamed_attribute
 from izhi.kernels import Coefficients, IzhikevichSettings, Memory, SynapticInput
 from izhi.kernels.reference import izhikevich_step
-from izhi.neurons.neuron import NeuronLayer, at_rest, hold, names_in
+from izhi.neurons.neuron import NeuronLayer, at_rest, clamp_straight_through, names_in
 from izhi.neurons.state import Target, detached, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of, surrogate_of
 from izhi.spec import COEFFICIENTS, ORDERS, IzhikevichParameters, IzhikevichSpec, MixtureSpec, preset
@@ -35,7 +36,7 @@ class IzhikevichState(NamedTuple):
         return moved(self, target)
 
 
-class Izhikevich(NeuronLayer[IzhikevichState]):
+class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
     """A layer of Izhikevich neurons.
 
         v' = a1·v² + a2·v + a3·u + a4 + gain·I,   u' = b1·v + b2·u + b3
@@ -43,9 +44,11 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
 
     integrated by Euler steps of dt in the event order of the preset (``ORDERS``): the step is
     ``izhi.kernels.reference.izhikevich_step``. For the biological
-    presets v is in mV, u and gain·I in mV/ms, time in ms (Izhikevich 2003: v' = 0.04·v² + 5·v + 140 − u + I,
-    u' = a·(b·v − u)), and the gain is 200, so that inputs of order 1 make neurons fire: with ``gain=1``
-    I is in mV/ms itself. The normalised presets have no units, and a gain of 1.
+    presets v is in mV, u and I in mV/ms, time in ms (Izhikevich 2003: v' = 0.04·v² + 5·v + 140 − u + I,
+    u' = a·(b·v − u)). The normalised presets have no units.
+
+    A tensor that is passed to the neuron is the current I itself. A connection, whose weights are of order 1, delivers
+    I = current_scale·(W·s + bias): 200 mV/ms for a weighted sum of 1 where v is in mV, else 1.
 
     The backward pass replaces the derivative of the spike by a surrogate over
     x = (v − threshold)/(threshold − c) and limits |∂v[t+1]/∂v[t]| to ``jacobian_limit``: the factor
@@ -54,13 +57,15 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
     Args:
         parameters: a preset's name or IzhikevichParameters; or a mixture of them for the neurons of
             one layer, such as ``{"RS": 0.5, "FS": 0.3, "CH": 0.2}``.
-        size: shape of one step of one sample, for parameters of each neuron; None for one set of
-            parameters for the layer.
+        parameter_shape: shape of the coefficients of each neuron, that of one step of one sample, with 1 along a
+            dimension where neurons share them; None for one set for the layer.
         learn: names of the coefficients to learn (``LEARNABLE``).
         spread: standard deviation of the learned coefficients' initial values between neurons, in
-            units of ``unit_of``; needs a size.
+            units of ``parameter_scale``; needs a parameter_shape.
         surrogate: from ``izhi.surrogate`` or ``snntorch.surrogate``; None for ATan(2).
-        gain: factor on the input current in place of the preset's: 200 where v is in mV, else 1.
+        gain: factor on every current. It is the whole factor on weighted spikes as well, unless ``current_scale`` is
+            given; None for that of the parameters, 1 in all presets.
+        current_scale: current of a weighted sum of 1; None for that of the parameters.
         jacobian_limit: above 0; ``math.inf`` for plain backpropagation through time.
         kernel: ``"auto"``, ``"reference"`` or ``"cpu"`` (see ``izhi.kernels``).
 
@@ -70,29 +75,34 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
 
     kind: ClassVar[str] = IzhikevichSpec.kind
     spec: IzhikevichSpec
+    base_parameters: IzhikevichParameters
+    parameters_ = renamed_attribute("parameters_", "base_parameters")
 
+    @renamed_arguments(size="parameter_shape")
     def __init__(
         self,
         parameters: str | IzhikevichParameters | Mapping[str, float] | MixtureSpec = "normalized",
         *,
-        size: int | Sequence[int] | None = None,
+        parameter_shape: int | Sequence[int] | None = None,
         learn: Sequence[str] | str = (),
         spread: float = 0.0,
         surrogate: SpikeGradient | None = None,
         gain: float | None = None,
+        current_scale: float | None = None,
         jacobian_limit: float = 1.0,
         kernel: str = "auto",
     ) -> None:
-        super().__init__(size, spread, kernel)
+        super().__init__(parameter_shape, spread, kernel)
         mixture = parameters if isinstance(parameters, MixtureSpec) else None
         if isinstance(parameters, Mapping):
             mixture = MixtureSpec(tuple(parameters.items()))
         p = parameters if isinstance(parameters, IzhikevichParameters) else None
         p = p or (preset(str(parameters)) if mixture is None else mixture.members[0])
-        self.parameters_ = p = p if gain is None else p.replace(gain=gain)
+        p = p if gain is None else p.replace(gain=gain)
+        self.base_parameters = p = p if current_scale is None else p.replace(current_scale=current_scale)
         self.spec = IzhikevichSpec(
-            parameters=p, mixture=mixture, jacobian_limit=jacobian_limit, size=self.size, learn=names_in(learn),
-            spread=spread, surrogate=spec_of(recognised(surrogate)),
+            parameters=p, mixture=mixture, jacobian_limit=jacobian_limit, size=self.parameter_shape,
+            learn=names_in(learn), spread=spread, surrogate=spec_of(recognised(surrogate)),
         )  # fmt: skip
         low, high = p.limits
         self.settings = IzhikevichSettings(
@@ -104,14 +114,14 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
             surrogate=recognised(surrogate),
             span=p.span,
         )
-        if mixture is not None and self.size is not None:
-            self._mix(mixture.members, torch.tensor(mixture.counts(self.size[0])))
+        if mixture is not None and self.parameter_shape is not None:
+            self._mix(mixture.members, torch.tensor(mixture.counts(self.parameter_shape[0])))
         self._learn(self.spec.learn, self._initial)
 
     def _mix(self, members: Sequence[IzhikevichParameters], counts: Tensor) -> None:
         """Buffers (N,) of the coefficients and initial values in which the members of a mixture differ."""
         for name in (*COEFFICIENTS, "v0", "u0"):
-            each = [float(getattr(p, name)) for p in members]
+            each = [p.coefficient(name) for p in members]
             if len(set(each)) > 1:
                 self.register_buffer(f"mixed_{name}", torch.tensor(each).repeat_interleave(counts))
 
@@ -119,7 +129,8 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
     def of(cls, spec: IzhikevichSpec, kernel: str = "auto") -> Izhikevich:
         """The neurons of a description."""
         return cls(
-            spec.mixture or spec.parameters, size=spec.size, learn=spec.learn, spread=spec.spread, gain=spec.gain,
+            spec.mixture or spec.parameters, parameter_shape=spec.size, learn=spec.learn, spread=spec.spread,
+            gain=spec.parameters.gain, current_scale=spec.parameters.current_scale,
             surrogate=surrogate_of(spec.surrogate), jacobian_limit=spec.jacobian_limit, kernel=kernel,
         )  # fmt: skip
 
@@ -129,9 +140,9 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
         return self.spec.mixture
 
     def _given(self, name: str) -> Tensor | float:
-        """A coefficient or initial value as the presets have it: a float, or (N,) in a mixture."""
+        """A coefficient or initial value of the presets: a float, or (N,) in a mixture."""
         mixed: Tensor | None = self._buffers.get(f"mixed_{name}")
-        return float(getattr(self.parameters_, name)) if mixed is None else mixed
+        return self.base_parameters.coefficient(name) if mixed is None else mixed
 
     def _initial(self, name: str) -> Tensor | float:
         if name not in ("a", "b"):
@@ -140,29 +151,31 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
 
     def dynamics(self) -> dict[str, object]:
         """See ``NeuronLayer``; of a mixture the values of each member, and how many neurons each has."""
-        p, s, m = self.parameters_, self.settings, self.mixture
+        p, s, m = self.base_parameters, self.settings, self.mixture
         found: dict[str, object] = {
-            name: [float(getattr(one, name)) for one in m.members] if m and f"mixed_{name}" in self._buffers
+            name: [one.coefficient(name) for one in m.members] if m and f"mixed_{name}" in self._buffers
             else self._given(name)
             for name in (*COEFFICIENTS, "v0", "u0") if name not in self.learned
         }  # fmt: skip
         found.update(order=p.order, dt=float(p.dt), v_min=float(s.v_min), v_max=float(s.v_max))
-        if m and self.size:
-            found["neurons"] = m.counts(self.size[0])
+        if m and self.parameter_shape:
+            found["neurons"] = m.counts(self.parameter_shape[0])
         return found
 
-    def unit(self, name: str) -> float:
-        """The unit of a learned coefficient, see ``unit_of``."""
-        return unit_of(self.parameters_, name)
+    def parameter_scale(self, name: str) -> float:
+        """The scale of a learned coefficient, see the function of this name."""
+        return parameter_scale(self.base_parameters, name)
 
     def coefficients(self) -> Coefficients:
-        """The coefficients now in use: floats, or tensors where they are learned.
+        """The coefficients now in use for weighted spikes: floats, or tensors where they are learned.
+
+        The gain is gain·current_scale, learned as one number.
 
         Learned values are held where the dynamics are stable (a1 ≥ 0, 0 ≤ a ≤ 1/dt,
         −1/dt ≤ b2 ≤ 0 or what the preset has beyond, threshold ≥ c + 0.1·span) by a clamp that
         lets the gradient through; b1 may change sign.
         """
-        p = self.parameters_
+        p = self.base_parameters
         if self.mixture is None and not self.learned:
             return _coefficients_of(p)
         values: dict[str, Tensor | float] = {name: self._given(name) for name in COEFFICIENTS}
@@ -170,52 +183,57 @@ class Izhikevich(NeuronLayer[IzhikevichState]):
         if "a" in self.learned or "b" in self.learned:
             a, b = -self._given("b2"), self._given("b1") / -self._given("b2")
             if "a" in self.learned:
-                a = hold(self.learned["a"], min(0.0, -p.b2), 1 / p.dt)
+                a = clamp_straight_through(self.learned["a"], min(0.0, -p.b2), 1 / p.dt)
             if "b" in self.learned:
                 b = self.learned["b"]
             values["b1"], values["b2"] = a * b, -a
         if "a1" in self.learned:
-            values["a1"] = hold(self.learned["a1"], 0.0, math.inf)
+            values["a1"] = clamp_straight_through(self.learned["a1"], 0.0, math.inf)
         if "b2" in self.learned:
-            values["b2"] = hold(self.learned["b2"], -1 / p.dt, max(0.0, p.b2))
+            values["b2"] = clamp_straight_through(self.learned["b2"], -1 / p.dt, max(0.0, p.b2))
         if "threshold" in self.learned or "c" in self.learned:
             least = values["c"] + 0.1 * p.span
             threshold = values["threshold"]
             if isinstance(threshold, Tensor):
                 values["threshold"] = threshold + (least - threshold).detach().clamp(min=0)
             elif isinstance(least, Tensor):
-                values["c"] = hold(self.learned["c"], -math.inf, threshold - 0.1 * p.span)
+                values["c"] = clamp_straight_through(self.learned["c"], -math.inf, threshold - 0.1 * p.span)
         return Coefficients(**values)
+
+    def current_coefficients(self) -> Coefficients:
+        """The coefficients now in use for a current that no connection scales."""
+        found, scale = self.coefficients(), self.base_parameters.current_scale
+        return found if scale == 1 else found._replace(gain=found.gain / scale)
 
     def initial_state(self, current_t: Tensor) -> IzhikevichState:
         """The preset's v0 and u0 for every neuron of one step of current, (B, *features)."""
         return IzhikevichState(at_rest(current_t, self._given("v0")), at_rest(current_t, self._given("u0")))
 
-    def _over_time(self, drive: SynapticInput, state: IzhikevichState) -> tuple[Tensor, IzhikevichState]:
-        spikes, memory, v, u = kernels.izhikevich(
-            drive, state.memory, state.v, state.u, self.coefficients(), self.settings, self.kernel
-        )
+    def _over_time(
+        self, drive: SynapticInput, state: IzhikevichState, p: Coefficients
+    ) -> tuple[Tensor, IzhikevichState]:
+        spikes, memory, v, u = kernels.izhikevich(drive, state.memory, *state[:2], p, self.settings, self.kernel)
         return spikes, IzhikevichState(v, u, memory)
 
-    def _one_step(self, now: SynapticInput, state: IzhikevichState) -> tuple[Tensor, IzhikevichState]:
-        spikes, v, u = izhikevich_step(now, state.v, state.u, self.coefficients(), self.settings)
+    def _one_step(self, now: SynapticInput, state: IzhikevichState, p: Coefficients) -> tuple[Tensor, IzhikevichState]:
+        spikes, v, u = izhikevich_step(now, state.v, state.u, p, self.settings)
         return spikes, IzhikevichState(v, u)
 
     def _traced(self, current: Tensor, state: IzhikevichState) -> tuple[Tensor, ...] | None:
-        return kernels.trace(current, (state.v, state.u), self.coefficients(), self.settings, self.kernel)
+        return kernels.trace(current, state[:2], self.current_coefficients(), self.settings, self.kernel)
 
     def extra_repr(self) -> str:
-        p = self.parameters_
+        p = self.base_parameters
         return f"a2={p.a2:g}, c={p.c:g}, d={p.d:g}, threshold={p.threshold:g}, order={p.order!r}"
 
 
 @cache
 def _coefficients_of(p: IzhikevichParameters) -> Coefficients:
     """Those of a preset as it is."""
-    return Coefficients(**{name: float(getattr(p, name)) for name in COEFFICIENTS})
+    return Coefficients(**{name: p.coefficient(name) for name in COEFFICIENTS})
 
 
-def unit_of(p: IzhikevichParameters, name: str) -> float:
+def parameter_scale(p: IzhikevichParameters, name: str) -> float:
     """The size of a change of a coefficient that is felt: the unit of its spread and learning rate.
 
     A tenth of it moves a neuron visibly, ten of it change its class: the coefficient's own size, a
@@ -230,4 +248,4 @@ def unit_of(p: IzhikevichParameters, name: str) -> float:
         "c": 0.2 * p.span,
         "threshold": 0.2 * p.span,
     }
-    return sizes[name] if name in sizes else abs(float(getattr(p, name))) or 1.0
+    return sizes[name] if name in sizes else abs(p.coefficient(name)) or 1.0

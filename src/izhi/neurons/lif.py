@@ -9,9 +9,10 @@ from typing import ClassVar, NamedTuple
 from torch import Tensor
 
 from izhi import kernels
+from izhi.deprecation import renamed_arguments
 from izhi.kernels import LIFCoefficients, LIFSettings, Memory, SynapticInput, ValueLIFCoefficients
 from izhi.kernels.reference import lif_step
-from izhi.neurons.neuron import NeuronLayer, at_rest, hold, let_through, names_in
+from izhi.neurons.neuron import NeuronLayer, at_rest, clamp_straight_through, names_in, straight_through
 from izhi.neurons.state import Target, detached, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of, surrogate_of
 from izhi.spec import LIFSpec, ResetMode
@@ -32,7 +33,7 @@ class LIFState(NamedTuple):
         return moved(self, target)
 
 
-class LIF(NeuronLayer[LIFState]):
+class LIF(NeuronLayer[LIFState, LIFCoefficients | ValueLIFCoefficients]):
     """A layer of leaky integrate-and-fire neurons.
 
         v ← β·v + I,   spike when v > threshold,
@@ -45,10 +46,10 @@ class LIF(NeuronLayer[LIFState]):
     Args:
         beta: decay of v per step, 0 to 1.
         threshold: above 0.
-        size: shape of one step of one sample, for parameters of each neuron; None for one set.
+        parameter_shape: shape of the coefficients of each neuron, see ``Izhikevich``; None for one set.
         learn: any of ``"beta"``, ``"threshold"`` and, where a spike sets v to it, ``"v_reset"``.
         spread: standard deviation of the learned ones' initial values between neurons, in units of
-            1 − β and, of the others, of the threshold; needs a size.
+            1 − β and, of the others, of the threshold; needs a parameter_shape.
         reset: the reset mode.
         v_reset: what the mode ``"value"`` sets v to, below the threshold.
         reset_delay: whether the reset waits for the next step.
@@ -63,12 +64,13 @@ class LIF(NeuronLayer[LIFState]):
     kind: ClassVar[str] = LIFSpec.kind
     spec: LIFSpec
 
+    @renamed_arguments(size="parameter_shape")
     def __init__(
         self,
         beta: float = 0.95,
         threshold: float = 1.0,
         *,
-        size: int | Sequence[int] | None = None,
+        parameter_shape: int | Sequence[int] | None = None,
         learn: Sequence[str] | str = (),
         spread: float = 0.0,
         reset: ResetMode = "subtract",
@@ -77,11 +79,11 @@ class LIF(NeuronLayer[LIFState]):
         surrogate: SpikeGradient | None = None,
         kernel: str = "auto",
     ) -> None:
-        super().__init__(size, spread, kernel)
+        super().__init__(parameter_shape, spread, kernel)
         self.settings = LIFSettings(reset, reset_delay, recognised(surrogate))
         self.spec = LIFSpec(
             beta=beta, threshold=threshold, reset=reset, v_reset=v_reset, reset_delay=reset_delay,
-            size=self.size, learn=names_in(learn), spread=spread, surrogate=spec_of(self.settings.surrogate),
+            size=self.parameter_shape, learn=names_in(learn), spread=spread, surrogate=spec_of(self.settings.surrogate),
         )  # fmt: skip
         self.beta, self.threshold, self.v_reset = beta, threshold, v_reset
         self._learn(self.spec.learn, lambda name: float(getattr(self, name)))
@@ -90,8 +92,9 @@ class LIF(NeuronLayer[LIFState]):
     def of(cls, spec: LIFSpec, kernel: str = "auto") -> LIF:
         """The neurons of a description."""
         return cls(
-            spec.beta, spec.threshold, size=spec.size, learn=spec.learn, spread=spec.spread, reset=spec.reset,
-            v_reset=spec.v_reset, reset_delay=spec.reset_delay, surrogate=surrogate_of(spec.surrogate), kernel=kernel,
+            spec.beta, spec.threshold, parameter_shape=spec.size, learn=spec.learn, spread=spec.spread,
+            reset=spec.reset, v_reset=spec.v_reset, reset_delay=spec.reset_delay,
+            surrogate=surrogate_of(spec.surrogate), kernel=kernel,
         )  # fmt: skip
 
     def dynamics(self) -> dict[str, object]:
@@ -99,7 +102,7 @@ class LIF(NeuronLayer[LIFState]):
         own = {name: float(getattr(self, name)) for name in self.spec.names if name not in self.learned}
         return {**own, "reset": self.settings.reset, "reset_delay": self.settings.reset_delay}
 
-    def unit(self, name: str) -> float:
+    def parameter_scale(self, name: str) -> float:
         """The size of a change of a coefficient that is felt: 1 − β of β, else the threshold."""
         return max(1 - self.beta, 0.01) if name == "beta" else self.threshold
 
@@ -112,15 +115,17 @@ class LIF(NeuronLayer[LIFState]):
         beta: Tensor | float = self.beta
         threshold: Tensor | float = self.threshold
         if "beta" in self.learned:
-            beta = hold(self.learned["beta"], 0.0, 1.0)
+            beta = clamp_straight_through(self.learned["beta"], 0.0, 1.0)
         v_reset: Tensor | float = self.v_reset
         apart = min(0.05 * self.threshold, self.threshold - self.v_reset)
         if "threshold" in self.learned:
             fixed = 0.0 if "v_reset" in self.learned else self.v_reset
-            threshold = hold(self.learned["threshold"], max(0.05 * self.threshold, fixed + apart), math.inf)
+            threshold = clamp_straight_through(
+                self.learned["threshold"], max(0.05 * self.threshold, fixed + apart), math.inf
+            )
         if "v_reset" in self.learned:
             value = self.learned["v_reset"]
-            v_reset = let_through(value, value.clamp(max=threshold - apart))
+            v_reset = straight_through(value, value.clamp(max=threshold - apart))
         if self.settings.reset == "value":
             return ValueLIFCoefficients(beta, threshold, v_reset)
         return LIFCoefficients(beta, threshold)
@@ -129,12 +134,16 @@ class LIF(NeuronLayer[LIFState]):
         """v = 0 for every neuron of one step of current, (B, *features)."""
         return LIFState(at_rest(current_t, 0.0))
 
-    def _over_time(self, drive: SynapticInput, state: LIFState) -> tuple[Tensor, LIFState]:
-        spikes, memory, v = kernels.lif(drive, state.memory, state.v, self.coefficients(), self.settings, self.kernel)
+    def _over_time(
+        self, drive: SynapticInput, state: LIFState, p: LIFCoefficients | ValueLIFCoefficients
+    ) -> tuple[Tensor, LIFState]:
+        spikes, memory, v = kernels.lif(drive, state.memory, state.v, p, self.settings, self.kernel)
         return spikes, LIFState(v, memory)
 
-    def _one_step(self, now: SynapticInput, state: LIFState) -> tuple[Tensor, LIFState]:
-        spikes, v = lif_step(now, state.v, self.coefficients(), self.settings)
+    def _one_step(
+        self, now: SynapticInput, state: LIFState, p: LIFCoefficients | ValueLIFCoefficients
+    ) -> tuple[Tensor, LIFState]:
+        spikes, v = lif_step(now, state.v, p, self.settings)
         return spikes, LIFState(v)
 
     def _traced(self, current: Tensor, state: LIFState) -> tuple[Tensor, ...] | None:

@@ -16,12 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from izhi import kernels
+from izhi.deprecation import renamed_attribute
 from izhi.errors import CheckpointError, SettingError, ShapeError, shown, unknown
 from izhi.kernels import Memory, SynapticInput
 from izhi.kernels.reference import apply_synapse, remember
 from izhi.spec import NeuronSpec
 
 State = TypeVar("State", bound="NeuronState")
+Coefficients = TypeVar("Coefficients", bound="NeuronCoefficients")
 
 #: How the entry of a ``state_dict`` ends that says what a layer's neurons are; torch's name for it.
 DYNAMICS = "_extra_state"
@@ -60,8 +62,8 @@ class Neuron(Protocol):
     kind: ClassVar[str]
 
     @property
-    def size(self) -> tuple[int, ...] | None:
-        """Shape of one step of one sample, where each neuron has coefficients of its own."""
+    def parameter_shape(self) -> tuple[int, ...] | None:
+        """Shape of the coefficients, where each neuron has its own; None for one set."""
 
     @property
     def kernel(self) -> str:
@@ -83,8 +85,8 @@ class Neuron(Protocol):
     def implicit(self) -> float:
         """κ of a conductance synapse's implicit step: what a current of 1 adds to v in a step."""
 
-    def unit(self, name: str) -> float:
-        """The size of a change of a learned coefficient that is felt."""
+    def parameter_scale(self, name: str) -> float:
+        """The scale of a learned coefficient: of its spread, and of its learning rate."""
 
     def coefficients(self) -> NeuronCoefficients:
         """The coefficients now in use."""
@@ -106,37 +108,41 @@ def names_in(learn: Sequence[str] | str) -> tuple[str, ...]:
     return tuple(learn)
 
 
-class NeuronLayer(nn.Module, Generic[State]):
-    """Base of the layers of neurons here: size, learned coefficients, and checks of what comes in.
+class NeuronLayer(nn.Module, Generic[State, Coefficients]):
+    """Base of the layers of neurons: learned coefficients, and checks of the input.
 
     A ``state_dict`` says what the neurons are beside what they learned, so that weights are not loaded into other
     neurons: that is a CheckpointError. Weights without that entry, of earlier versions or where it was
     taken out, are loaded as they are.
 
     Args:
-        size: shape of one step of one sample, for coefficients of each neuron; 1 where neurons share them, so
-            (16, 1, 1) for each of 16 channels; None for one set.
+        parameter_shape: shape of the coefficients, that of one step of one sample, with 1 along a dimension where
+            neurons share them, so (16, 1, 1) for each of 16 channels; None for one set.
         spread: standard deviation of the learned coefficients' initial values between neurons, in
-            units of ``unit``; needs a size.
+            units of ``parameter_scale``; needs a parameter_shape.
         kernel: which kernels run it, see ``izhi.kernels``.
 
     Raises:
-        SettingError: for an unknown kernel, or a spread that is not 0 without a size.
+        SettingError: for an unknown kernel, or a spread that is not 0 without a parameter_shape.
     """
 
     kind: ClassVar[str]
     #: What is said of the neurons without what they learned.
     spec: NeuronSpec
 
-    def __init__(self, size: int | Sequence[int] | None, spread: float, kernel: str) -> None:
+    size = renamed_attribute("size", "parameter_shape")
+    unit = renamed_attribute("unit", "parameter_scale")
+
+    def __init__(self, parameter_shape: int | Sequence[int] | None, spread: float, kernel: str) -> None:
         super().__init__()
-        self.size = (size,) if isinstance(size, int) else None if size is None else tuple(size)
+        shape = (parameter_shape,) if isinstance(parameter_shape, int) else parameter_shape
+        self.parameter_shape = None if shape is None else tuple(shape)
         if kernel not in kernels.KERNELS:
             raise unknown("kernel", kernel, kernels.KERNELS)
         if not (math.isfinite(spread) and spread >= 0):
             raise SettingError(f"spread is {spread!r}, expected a finite number, 0 or more")
-        if spread and self.size is None:
-            raise SettingError(f"spread is {spread!r}, expected 0 unless each neuron has its own (size)")
+        if spread and self.parameter_shape is None:
+            raise SettingError(f"spread is {spread!r}, expected 0 unless each neuron has its own (parameter_shape)")
         self.kernel, self.spread = kernel, spread
         self.learned = nn.ParameterDict()
 
@@ -184,36 +190,49 @@ class NeuronLayer(nn.Module, Generic[State]):
     def _learn(self, names: Sequence[str], initial: Callable[[str], Tensor | float]) -> None:
         """Make parameters of these coefficients."""
         for name in names:
-            value = initial(name) + torch.zeros(self.size or ())
+            value = initial(name) + torch.zeros(self.parameter_shape or ())
             if self.spread:
-                value = value + self.spread * self.unit(name) * torch.randn(value.shape)
+                value = value + self.spread * self.parameter_scale(name) * torch.randn(value.shape)
             self.learned[name] = nn.Parameter(value)
 
-    def unit(self, name: str) -> float:
-        """The size of a change of a learned coefficient that is felt."""
+    def parameter_scale(self, name: str) -> float:
+        """The scale of a learned coefficient: of its spread, and of its learning rate."""
         raise NotImplementedError
 
     def initial_state(self, current_t: Tensor) -> State:
         """The state of every neuron before the first step of current, (B, *features)."""
         raise NotImplementedError
 
-    def _over_time(self, drive: SynapticInput, state: State) -> tuple[Tensor, State]:
+    def coefficients(self) -> Coefficients:
+        """The coefficients now in use for the input that a connection delivers."""
+        raise NotImplementedError
+
+    def current_coefficients(self) -> Coefficients:
+        """The coefficients now in use for a current that is passed to the neuron itself."""
+        return self.coefficients()
+
+    def _over_time(self, drive: SynapticInput, state: State, p: Coefficients) -> tuple[Tensor, State]:
         """All steps of a drive (T, B, *features)."""
         raise NotImplementedError
 
-    def _one_step(self, now: SynapticInput, state: State) -> tuple[Tensor, State]:
-        """One step of what has arrived, (B, *features); the memory is left to ``step``."""
+    def _one_step(self, now: SynapticInput, state: State, p: Coefficients) -> tuple[Tensor, State]:
+        """One step of a drive behind its synapse, (B, *features); ``step`` updates the memory."""
         raise NotImplementedError
 
     def _traced(self, current: Tensor, state: State) -> tuple[Tensor, ...] | None:
-        """What ``trace`` gives, by a kernel; None where none covers it."""
+        """The result of ``trace`` from a kernel; None if none covers this call."""
         raise NotImplementedError
+
+    def _driven(self, current: Tensor | SynapticInput) -> tuple[SynapticInput, Coefficients]:
+        if isinstance(current, SynapticInput):
+            return current, self.coefficients()
+        return SynapticInput(current), self.current_coefficients()
 
     def forward(self, current: Tensor | SynapticInput, state: State | None = None) -> tuple[Tensor, State]:
         """Run over time.
 
         Args:
-            current: input I, (T, B, *features), or a SynapticInput whose current depends on v.
+            current: the current I of the equation, (T, B, *features), or the SynapticInput that a connection delivers.
             state: state before the first step; None for the initial state.
 
         Returns:
@@ -222,15 +241,15 @@ class NeuronLayer(nn.Module, Generic[State]):
         Raises:
             ShapeError: for a wrong rank or width, integer currents, or T = 0.
         """
-        drive = current if isinstance(current, SynapticInput) else SynapticInput(current)
-        return self._over_time(drive, self._checked(drive, state, time=True))
+        drive, p = self._driven(current)
+        return self._over_time(drive, self._checked(drive, state, time=True), p)
 
     def step(self, current_t: Tensor | SynapticInput, state: State | None = None) -> tuple[Tensor, State]:
         """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""
-        drive = current_t if isinstance(current_t, SynapticInput) else SynapticInput(current_t)
+        drive, p = self._driven(current_t)
         state = self._checked(drive, state, time=False)
         now, memory = apply_synapse(drive, state.memory)
-        spikes, after = self._one_step(now, state)
+        spikes, after = self._one_step(now, state, p)
         memory = remember(drive, memory, spikes)
         return spikes.to(drive.current.dtype), after._replace(memory=memory)
 
@@ -254,8 +273,11 @@ class NeuronLayer(nn.Module, Generic[State]):
         """The state to begin with; ShapeError unless it and the current are what they should be."""
         check_current(drive.current, time=time)
         one = _step_of(drive.current) if time else drive.current
-        if self.size is not None and not _covers(self.size, one.shape[1:]):
-            raise ShapeError(f"current has features {tuple(one.shape[1:])}, expected {self.size}, the neuron's size")
+        if self.parameter_shape is not None and not _covers(self.parameter_shape, one.shape[1:]):
+            raise ShapeError(
+                f"current has features {tuple(one.shape[1:])}, expected {self.parameter_shape},"
+                " the neuron's parameter_shape"
+            )
         if state is None:
             return self.initial_state(one)
         last = () if state.memory.spikes is None else (state.memory.spikes,)
@@ -308,13 +330,13 @@ def check_current(current: Tensor, *, time: bool) -> None:
         raise ShapeError(f"current has dtype {current.dtype}, expected floating point: use .float()")
 
 
-def hold(value: Tensor, low: float, high: float) -> Tensor:
-    """value clamped, with its gradient let through so that it can come back."""
-    return let_through(value, value.clamp(low, high))
+def clamp_straight_through(value: Tensor, low: float, high: float) -> Tensor:
+    """The value clamped; its gradient is that of the value, so that an optimiser can leave the bound."""
+    return straight_through(value, value.clamp(low, high))
 
 
-def let_through(value: Tensor, held: Tensor) -> Tensor:
-    """What a value is held at, with the gradient of the value."""
+def straight_through(value: Tensor, held: Tensor) -> Tensor:
+    """``held`` in the forward pass, with the gradient of ``value``."""
     return value + (held - value).detach()
 
 

@@ -27,7 +27,7 @@ from izhi.kernels import (
 from izhi.kernels.plan import Formats, Grid
 from izhi.kernels.reference import rounded
 from izhi.neurons import LIF, Izhikevich, IzhikevichState, LIFState, Neuron, NeuronCoefficients
-from izhi.neurons.neuron import hold
+from izhi.neurons.neuron import clamp_straight_through
 from izhi.spec import entry_of
 
 #: Bits of the integers that float32 holds.
@@ -131,9 +131,9 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
         return StateFormats.of_tensor(self.format)
 
     @property
-    def size(self) -> tuple[int, ...] | None:
+    def parameter_shape(self) -> tuple[int, ...] | None:
         """That of the wrapped neuron, as are all values below."""
-        return self.neuron.size
+        return self.neuron.parameter_shape
 
     @property
     def kernel(self) -> str:
@@ -160,9 +160,9 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
         """κ of a conductance synapse's implicit step."""
         return self.neuron.implicit
 
-    def unit(self, name: str) -> float:
+    def parameter_scale(self, name: str) -> float:
         """The unit of a learned coefficient."""
-        return self.neuron.unit(name)
+        return self.neuron.parameter_scale(name)
 
     def coefficients(self) -> NeuronCoefficients:
         """The coefficients before they are rounded."""
@@ -308,7 +308,7 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
         bias = torch.zeros(1) if drive.bias is None else drive.bias
         found: QuantizedLIFCoefficients | QuantizedValueLIFCoefficients
         if isinstance(p, ValueLIFCoefficients):
-            v_reset = hold(_rounded(p.v_reset, f.v.fraction), *_limits(f.v))  # it becomes v
+            v_reset = clamp_straight_through(_rounded(p.v_reset, f.v.fraction), *_limits(f.v))  # it becomes v
             found = QuantizedValueLIFCoefficients(beta, threshold, v_reset, gain)
         else:
             found = QuantizedLIFCoefficients(beta, threshold, gain)

@@ -107,7 +107,7 @@ class IzhikevichSpec(NeuronSpec):
 
     @property
     def gain(self) -> float:
-        return self.parameters.gain
+        return self.parameters.connection_gain
 
     @property
     def reversal(self) -> tuple[float, float, float]:
@@ -119,7 +119,7 @@ class IzhikevichSpec(NeuronSpec):
     @property
     def implicit(self) -> float:
         """κ = dt·gain."""
-        return self.parameters.dt * self.parameters.gain
+        return self.parameters.dt * self.parameters.connection_gain
 
     @property
     def nearest_preset(self) -> str:

@@ -57,8 +57,8 @@ ORDERS: Mapping[str, EventOrder] = MappingProxyType(
     }
 )
 
-#: Factor on the input current of presets in mV: weights of order 1 → mV/ms.
-BIOLOGICAL_GAIN = 200.0
+#: Current of presets in mV for a weighted sum of 1 that a connection delivers, mV/ms.
+BIOLOGICAL_SCALE = 200.0
 
 #: The coefficients of the equations, in the order every kernel takes them.
 COEFFICIENTS = ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "c", "d", "threshold", "gain")
@@ -76,7 +76,9 @@ class IzhikevichParameters:
         c: v after a spike (biological: mV).
         d: what a spike adds to u (biological: mV/ms).
         threshold: v at which the neuron fires; larger than c.
-        gain: factor on the input current; presets in mV have 200, and others 1.
+        gain: factor on every input current; 1 in all presets.
+        current_scale: the current that a connection delivers for a weighted sum of 1: 200 mV/ms in presets in mV, and
+            1 in the others. A current that is passed to the neuron itself is not scaled.
         v0, u0: state before the first step.
         dt: time step (biological: ms).
         order: name of the event order, a key of ``ORDERS``.
@@ -105,10 +107,13 @@ class IzhikevichParameters:
     v_min: float | None = None
     v_max: float | None = None
     unit: Literal["mV", "1"] = "1"
+    current_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in (*COEFFICIENTS, "v0", "u0", "dt"):
+        for name in (*COEFFICIENTS, "v0", "u0", "dt", "current_scale"):
             _number(name, getattr(self, name))
+        if self.current_scale <= 0:
+            raise SettingError(f"current_scale is {self.current_scale!r}, expected a number above 0")
         if self.dt <= 0:
             raise SettingError(f"dt is {self.dt!r}, expected a time step above 0")
         if self.threshold <= self.c:
@@ -118,6 +123,15 @@ class IzhikevichParameters:
         low, high = self.limits
         if not low < high:
             raise SettingError(f"v_min is {low!r}, expected less than v_max = {high!r}")
+
+    @property
+    def connection_gain(self) -> float:
+        """gain·current_scale: the factor on the weighted spikes of a connection."""
+        return self.gain * self.current_scale
+
+    def coefficient(self, name: str) -> float:
+        """A coefficient or initial value; the gain is that on weighted spikes, ``connection_gain``."""
+        return self.connection_gain if name == "gain" else float(getattr(self, name))
 
     @property
     def span(self) -> float:
@@ -159,6 +173,8 @@ class IzhikevichParameters:
     def replace(self, **changes: float | str | None) -> IzhikevichParameters:
         """A copy with some values changed.
 
+        A gain without a current_scale is the whole factor on weighted spikes as well: current_scale is then 1.
+
         Args:
             changes: values by their names; a and b stand for b1 = a·b and b2 = −a.
 
@@ -175,6 +191,8 @@ class IzhikevichParameters:
             a = _number("a", changes.pop("a")) if "a" in changes else self.a
             b = _number("b", changes.pop("b")) if "b" in changes else self.b
             changes.update(b1=a * b, b2=-a)
+        if changes.get("gain") is not None:
+            changes.setdefault("current_scale", 1.0)
         return replace(self, **changes)  # type: ignore[arg-type]
 
     def scaled(self, factor: float) -> IzhikevichParameters:
@@ -215,12 +233,12 @@ def biological(
 
         v' = 0.04·v² + 5·v + 140 − u + I,   u' = a·(b·v − u),   v ≥ 30 mV: v ← c, u ← u + d
 
-    The state starts at v0 and u0 = b·v0. The gain is 200, for inputs of order 1 as layers give them;
-    with ``replace(gain=1)`` inputs are in mV/ms.
+    The state starts at v0 and u0 = b·v0. Currents are in mV/ms; a connection, whose weights are of order 1, delivers
+    200 mV/ms for a weighted sum of 1 (``current_scale``).
     """
     return IzhikevichParameters(
         a1=0.04, a2=5.0, a3=-1.0, a4=140.0, b1=a * b, b2=-a, b3=0.0, c=c, d=d, threshold=30.0,
-        gain=BIOLOGICAL_GAIN, v0=v0, u0=b * v0, dt=dt, order=order, unit="mV",
+        current_scale=BIOLOGICAL_SCALE, v0=v0, u0=b * v0, dt=dt, order=order, unit="mV",
     )  # fmt: skip
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from izhi.deprecation import warn_renamed
+from izhi.deprecation import renamed_names, warn_renamed
 from izhi.training.classifier import Classifier
 from izhi.training.evaluation import EVALUATION_BATCH, Evaluation, evaluate
 from izhi.training.events import Listener, ProgressEvent, ignore_progress
 from izhi.training.evolution.evolve import Evolution
 from izhi.training.fabric import fast_precision, make_fabric, start_fabric
-from izhi.training.gradients import SCHEDULES, Gradients, Step
+from izhi.training.gradients import SCHEDULES, Backprop, Step
 from izhi.training.losses import LOSSES, Loss
 from izhi.training.memory import keep_freed_memory, memory_of_machine
 from izhi.training.optimizer import Optimizer
@@ -17,22 +17,24 @@ from izhi.training.progress import Progress, best_epoch
 from izhi.training.trainer import Data, Learner, Method, Trainer
 
 
-def __getattr__(name: str) -> Callable[[], Any]:
+def _silent(name: str) -> Callable[[], Any]:
     if name != "Silent":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warn_renamed("izhi.training.Silent()", "izhi.training.ignore_progress")
+    warn_renamed("izhi.training.Silent()", "izhi.training.ignore_progress", stacklevel=3)
     return lambda: ignore_progress
 
+
+__getattr__ = renamed_names(__name__, {"Backprop": "Backprop"}, _silent)
 
 __all__ = [
     "EVALUATION_BATCH",
     "LOSSES",
     "SCHEDULES",
+    "Backprop",
     "Classifier",
     "Data",
     "Evaluation",
     "Evolution",
-    "Gradients",
     "Learner",
     "Listener",
     "Loss",

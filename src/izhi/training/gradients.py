@@ -31,8 +31,8 @@ SCHEDULES: Mapping[str, Callable[[float], float]] = {
 
 
 @dataclass(frozen=True)
-class Gradients:
-    """Training by an optimiser of torch.
+class Backprop:
+    """Training by backpropagation through time and an optimiser of torch.
 
     Attributes:
         optimizer: makes it for a network whose weights are in place, since some modules hold other

@@ -37,7 +37,7 @@ class Optimizer:
         rates = {}
         for layer in network.spiking:
             for name, value in layer.neuron.learned.items():
-                rates[value] = self.dynamics_rate * layer.neuron.unit(name)
+                rates[value] = self.dynamics_rate * layer.neuron.parameter_scale(name)
             if layer.delay is not None:
                 rates[layer.delay.steps] = self.delay_rate
         learned = [p for p in network.parameters() if p.requires_grad]

@@ -1,7 +1,7 @@
 """The training loop: read it from top to bottom.
 
     data = izhi.data.Dataset.of(x, y)
-    progress = Trainer(Gradients(Optimizer(learning_rate=1e-3)), epochs=10).fit(network, data)
+    progress = Trainer(Backprop(Optimizer(learning_rate=1e-3)), epochs=10).fit(network, data)
 
 Device, precision, several devices and several machines come from Lightning Fabric. All randomness is a
 function of the seed and of (epoch, step), so a run that resumes from its checkpoint has the same numbers as
@@ -28,14 +28,14 @@ from izhi.calls import with_room
 from izhi.data import AnySamples, Dataset, split
 from izhi.errors import SettingError, SilentLayerWarning
 from izhi.network import Network
-from izhi.network.encoders import Encoder, usual
+from izhi.network.encoders import Encoder, default_encoder
 from izhi.seeds import Purpose
 from izhi.training import bar, checkpoint
 from izhi.training.classifier import Classifier
 from izhi.training.evaluation import Evaluation, Row, evaluate
 from izhi.training.events import Listener, ProgressEvent, as_listener
 from izhi.training.fabric import start_fabric
-from izhi.training.gradients import Gradients
+from izhi.training.gradients import Backprop
 from izhi.training.losses import LOSSES, Loss
 from izhi.training.progress import Progress, best_epoch
 
@@ -113,7 +113,7 @@ class Trainer:
     """Trains a network for some epochs and evaluates it after each.
 
     Attributes:
-        method: how it learns: ``Gradients`` with an optimiser and a schedule, or ``Evolution``.
+        method: how it learns: ``Backprop`` with an optimiser and a schedule, or ``Evolution``.
         fabric: device, precision and processes, launched; None for the fastest of this machine (``start_fabric``).
         epochs: passes over the training samples, or generations of an evolution.
         batch_size: samples of a step.
@@ -124,7 +124,7 @@ class Trainer:
         callbacks: called after every epoch with its metrics, such as ``print``.
     """
 
-    method: Method = field(default_factory=Gradients)
+    method: Method = field(default_factory=Backprop)
     fabric: Fabric | None = None
     epochs: int = 10
     batch_size: int = 256
@@ -160,7 +160,7 @@ class Trainer:
         Args:
             network: what learns; with the weights of ``start``, if there is one.
             data: the samples.
-            encoder: of the samples; None for what is usual for a Dataset, see ``izhi.encoding.usual``.
+            encoder: of the samples; None for ``izhi.encoding.default_encoder`` of a Dataset.
             start: an earlier run's progress, to resume from exactly.
             keep: called after every epoch, in the first process, with all that a later ``start`` needs.
             listener: called with every ``ProgressEvent``; None for a bar on a terminal, a line in a notebook.
@@ -225,7 +225,7 @@ class Trainer:
     def _parts(self, data: Dataset | Data, encoder: Encoder | None) -> tuple[Data, Encoder]:
         """The samples, and what encodes them."""
         if isinstance(data, Dataset):
-            return Data.of(data), encoder or usual(data)
+            return Data.of(data), encoder or default_encoder(data)
         if encoder is None:
             raise SettingError(
                 "no encoder is given, expected one of izhi.encoding; or give a Dataset, which says its own"

@@ -115,7 +115,7 @@ def _genes(network: Network) -> Iterator[Gene]:
     for number, layer in enumerate(network.spiking):
         for name, value in layer.neuron.learned.items():
             place = f"layers.{number}.neuron.learned.{name}"
-            yield Gene(place, value.detach().clone(), 0.1 * layer.neuron.unit(name))
+            yield Gene(place, value.detach().clone(), 0.1 * layer.neuron.parameter_scale(name))
 
 
 class Population:
@@ -177,10 +177,10 @@ class Population:
         return found.expand(len(spikes), -1, -1, -1) if constant else found
 
 
-def _side_by_side(neuron: Neuron, learned: Mapping[str, Tensor], members: int, width: int) -> NeuronLayer[Any]:
+def _side_by_side(neuron: Neuron, learned: Mapping[str, Tensor], members: int, width: int) -> NeuronLayer[Any, Any]:
     """A layer's neurons for all members, each member with learned coefficients of its own, (P, 1 or N)."""
-    wide = copy.deepcopy(cast("NeuronLayer[Any]", neuron))
-    wide.size = (members * width,) if learned else None
+    wide = copy.deepcopy(cast("NeuronLayer[Any, Any]", neuron))
+    wide.parameter_shape = (members * width,) if learned else None
     for name, value in learned.items():
         every = value.expand(members, width).reshape(-1)
         wide.learned[name] = nn.Parameter(every.clone(), requires_grad=False)
