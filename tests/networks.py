@@ -8,12 +8,12 @@ import numpy as np
 from izhi.hardware.fixed import (
     NEURONS,
     FixedPoint,
+    IntegerLayer,
+    IntegerNetwork,
+    IntegerReadout,
+    IntegerSynapse,
     IzhikevichNeuron,
-    Layer,
-    Network,
     Pool,
-    Readout,
-    Synapse,
     Window,
 )
 
@@ -57,21 +57,21 @@ def random_network(
             for name in neuron.natural:
                 neuron = replace(neuron, **{name: np.abs(getattr(neuron, name))})
         layers.append(
-            Layer(
+            IntegerLayer(
                 random.integers(-half, half, (outputs, inputs)), bits, random.integers(0, 900, outputs),
                 int(random.integers(0, 8)), FixedPoint(width, point), neuron,
                 random.integers(-half, half, (outputs, outputs)) if recurrent else None,
-                synapse=None if synapse is None else Synapse(synapse, random.integers(0, 1 << 12, outputs)),
+                synapse=None if synapse is None else IntegerSynapse(synapse, random.integers(0, 1 << 12, outputs)),
                 delay=random.integers(0, delay + 1, inputs) if delay else None,
             )
         )  # fmt: skip
     last = None
     if readout:
-        last = Readout(
+        last = IntegerReadout(
             random.integers(-half, half, (classes, sizes[-1])), bits, random.integers(1, 99, classes),
             random.integers(-999, 999, classes),
         )  # fmt: skip
-    return Network(tuple(layers), last)
+    return IntegerNetwork(tuple(layers), last)
 
 
 def with_windows(network, features):

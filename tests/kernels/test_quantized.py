@@ -74,7 +74,7 @@ def lif(random, v, reset):
 
 def integer_run(neuron, total, multiplier, current_format):
     """Spikes, v and u of the specification."""
-    layer = fixed.Layer(np.zeros((N, 1), np.int64), 8, multiplier, SHIFT, current_format, neuron)
+    layer = fixed.IntegerLayer(np.zeros((N, 1), np.int64), 8, multiplier, SHIFT, current_format, neuron)
     v, u = neuron.start(BATCH)
     spikes = []
     for now in total:

@@ -96,7 +96,7 @@ def test_torch_and_integers_agree_on_every_spike(make, options, neuron, bits, tm
     whole_artifact = IntegerArtifact(integers, 15, tuple("abcd")[: integers.outputs], {}, {}, inputs, outcome.scores)
     artifact.save(whole_artifact, tmp_path / "x.izhi")
     again = artifact.load(tmp_path / "x.izhi")
-    for a, b in zip(integers.parts, again.network.parts, strict=True):
+    for a, b in zip(integers.projections, again.network.projections, strict=True):
         assert (a.window, a.pools) == (b.window, b.pools)
         assert np.array_equal(a.weight, b.weight)
     assert np.array_equal(again.run(inputs).scores, outcome.scores)
@@ -231,9 +231,9 @@ def test_a_file_with_windows_that_do_not_fit(tmp_path):
         (fixed.Window(2, 5, 9, (9, 9), (1, 1), (1, 1)), "has a window of no places"),
         (fixed.Window(2, 5, 9, (2, 2), (1, 1)), "weights of a channel, expected 8"),
     ):
-        wrong = fixed.Layer(**{**vars_of(first), "window": window})
+        wrong = fixed.IntegerLayer(**{**vars_of(first), "window": window})
         with pytest.raises(ArtifactError, match=message):
-            IntegerArtifact(fixed.Network((wrong, *integers.layers[1:])), 15, tuple("abcd"))
+            IntegerArtifact(fixed.IntegerNetwork((wrong, *integers.layers[1:])), 15, tuple("abcd"))
     artifact.save(found, tmp_path / "x.izhi")
 
 

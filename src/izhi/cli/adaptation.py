@@ -86,8 +86,8 @@ def _checked(a: argparse.Namespace) -> Drift:
 
 
 def _learner(
-    a: argparse.Namespace, run: Trained, deployed: artifact.Artifact[networks.Network],
-    device: Device[networks.Network], task: DriftTask,
+    a: argparse.Namespace, run: Trained, deployed: artifact.Artifact[networks.HardwareNetwork],
+    device: Device[networks.HardwareNetwork], task: DriftTask,
 ) -> adaptation.DeviceLearner:  # fmt: skip
     shared: dict[str, Any] = {
         "layers": a.layers, "steps": a.steps, "batch_size": a.batch_size, "latest": 5 * a.batch,

@@ -20,12 +20,12 @@ from izhi.hardware.devices import Device
 from izhi.hardware.devices.evaluation import Inputs, Labels
 from izhi.training import checkpoint
 
-AnyArtifact: TypeAlias = artifact.Artifact[networks.Network]
+AnyArtifact: TypeAlias = artifact.Artifact[networks.HardwareNetwork]
 
 
 def open_device(
-    a: argparse.Namespace, name: str, found: artifact.Artifact[networks.Network]
-) -> Device[networks.Network]:
+    a: argparse.Namespace, name: str, found: artifact.Artifact[networks.HardwareNetwork]
+) -> Device[networks.HardwareNetwork]:
     """The device of that name, with an artifact; a simulated core has room for what is learned."""
     options = {"folder": a.folder} if a.folder else {}
     if name == "simulator" and not a.folder:

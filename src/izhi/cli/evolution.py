@@ -25,7 +25,7 @@ from izhi.experiments.settings.choices import USUAL_EVOLUTION
 from izhi.hardware import artifact
 from izhi.hardware.devices.evaluation import evaluate as evaluate_device
 from izhi.hardware.devices.evolution import DeviceEvolution, drawn
-from izhi.hardware.networks import Network
+from izhi.hardware.networks import HardwareNetwork
 from izhi.training import ProgressEvent, checkpoint
 
 #: Settings of an evolution on a device; an artifact decides the others.
@@ -53,7 +53,7 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
         source = source.with_network(drawn(source.network, e.training.seed))
     if a.samples is not None:
         at_least("samples", a.samples, 1)
-    layers = layers_of(a.evolving, len(source.network.parts))
+    layers = layers_of(a.evolving, len(source.network.projections))
     dataset = samples.dataset_of(source, report_line)
     inputs, labels = samples.training_inputs(source, dataset, a.samples or len(dataset.train))
     chosen = {"artifact": Path(a.artifact).name, "optimizer": name, "layers": a.evolving, "fresh": a.fresh,
@@ -92,7 +92,11 @@ def _settings_on_device(a: argparse.Namespace) -> tuple[Experiment, str]:
 
 
 def _run_generations(
-    a: argparse.Namespace, e: Experiment, search: DeviceEvolution[Network], folder: RunFolder, chosen: dict[str, Any]
+    a: argparse.Namespace,
+    e: Experiment,
+    search: DeviceEvolution[HardwareNetwork],
+    folder: RunFolder,
+    chosen: dict[str, Any],
 ) -> list[Row]:
     """Run the generations that the folder's checkpoint does not hold yet; the metrics of all."""
     saved = open_folder(folder, chosen, {"losses": checkpoint.LOSSES}, resume=a.resume)

@@ -125,7 +125,7 @@ def _quantize_one(
 def export_run(a: argparse.Namespace) -> None:
     _check_samples(a.samples, 0)
     path = Path(a.folder)
-    found: artifact.Artifact[networks.Network]
+    found: artifact.Artifact[networks.HardwareNetwork]
     if a.target == "hls-ip":
         found = export_ip.artifact(path, a.dataset, a.build)
         network = found.network
@@ -155,7 +155,7 @@ def _check_samples(count: int, least: int) -> None:
         raise SettingError(f"samples is {count}, expected at least {least}")
 
 
-def _batches(found: artifact.Artifact[networks.Network], count: int) -> Iterator[tuple[Inputs, Labels]]:
+def _batches(found: artifact.Artifact[networks.HardwareNetwork], count: int) -> Iterator[tuple[Inputs, Labels]]:
     """The first test samples of the artifact's data set."""
     return samples.batches(found, samples.dataset_of(found, report_line), count)
 

@@ -258,7 +258,7 @@ def _evaluate_artifact(a: argparse.Namespace) -> None:
                         "provenance": dict(deployed.provenance), "versions": versions()})  # fmt: skip
 
 
-def _compare_with_run(a: argparse.Namespace, deployed: artifact.Artifact[networks.Network]) -> None:
+def _compare_with_run(a: argparse.Namespace, deployed: artifact.Artifact[networks.HardwareNetwork]) -> None:
     run = trained.load(Path(a.against), {"precision": "32-true"}, report_line)
     result = agreement(deployed, run)
     for number, (spikes, different) in enumerate(zip(result.spikes, result.different, strict=True), start=1):

@@ -12,9 +12,9 @@ from izhi.experiments import samples
 from izhi.experiments.trained import Trained
 from izhi.hardware import devices
 from izhi.hardware.artifact import Artifact
-from izhi.hardware.devices.evaluation import Evaluation, Reference, evaluate
+from izhi.hardware.devices.evaluation import DeviceEvaluation, Reference, evaluate
 from izhi.hardware.fixed import Outcome
-from izhi.hardware.networks import Inputs, Network
+from izhi.hardware.networks import HardwareNetwork, Inputs
 from izhi.training import LOSSES
 
 
@@ -38,10 +38,10 @@ def reference(trained: Trained) -> Reference:
 
 
 def agreement(
-    artifact: Artifact[Network],
+    artifact: Artifact[HardwareNetwork],
     trained: Trained,
     progress: Callable[[int], None] = lambda done: None,
-) -> Evaluation:
+) -> DeviceEvaluation:
     """Run the test samples through an artifact and through the network it came from, and compare.
 
     Args:

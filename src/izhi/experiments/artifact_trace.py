@@ -22,7 +22,7 @@ def trace_sample(artifact: IntegerArtifact, dataset: Dataset, sample: int) -> Ou
     return fixed.run(artifact.network, spikes, trace=True)
 
 
-def neuron_trace(network: fixed.Network, trace: fixed.Trace, layer: int, neuron: int) -> simulation.Trace:
+def neuron_trace(network: fixed.IntegerNetwork, trace: fixed.IntegerTrace, layer: int, neuron: int) -> simulation.Trace:
     """The trace of one neuron in values instead of integers, for ``plots.trace``; the first layer is 0."""
     own = network.layers[layer].neuron
     states = (trace.current, trace.v, trace.u, trace.spikes)

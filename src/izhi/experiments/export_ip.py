@@ -19,7 +19,7 @@ from izhi.experiments.run_folder import versions
 from izhi.experiments.settings import Experiment, experiment
 from izhi.hardware import ip as hls_ip
 from izhi.hardware.artifact import IPArtifact
-from izhi.hardware.ip import STEPS, Network
+from izhi.hardware.ip import STEPS, IPNetwork
 from izhi.hardware.ip.network import Floats
 from izhi.network.connections import Linear
 from izhi.network.layers import Layer
@@ -71,14 +71,14 @@ def of_run(run: trained.Trained, *, tests: int = 4) -> IPArtifact:
     return _whole(network, run.dataset.classes, encoding, export.provenance(run), currents)
 
 
-def for_ip(network: TrainedNetwork) -> Network:
+def for_ip(network: TrainedNetwork) -> IPNetwork:
     """A float network of the IP's neurons and linear connections as the IP's."""
     pairs = [_linear(layer) for layer in network.spiking]
-    return Network.of([w for w, _ in pairs], [b for _, b in pairs])
+    return IPNetwork.of([w for w, _ in pairs], [b for _, b in pairs])
 
 
 def _whole(
-    network: Network, classes: Sequence[str], encoding: Mapping[str, object], provenance: Mapping[str, object],
+    network: IPNetwork, classes: Sequence[str], encoding: Mapping[str, object], provenance: Mapping[str, object],
     currents: Floats,
 ) -> IPArtifact:  # fmt: skip
     scores = hls_ip.run(network, currents).scores
@@ -118,7 +118,7 @@ def _of_weights(path: Path, content: Mapping[str, Tensor], name: str | None, bui
                 " (n_out,) in turn"
             )
     floats = [tensor.detach().float().numpy() for tensor in tensors]
-    network = Network.of(floats[::2], floats[1::2], build)  # type: ignore[arg-type]
+    network = IPNetwork.of(floats[::2], floats[1::2], build)  # type: ignore[arg-type]
     provenance = {"weights": path.name, "versions": versions()}
     if name is None:
         currents = np.random.default_rng(0).random((tests, network.inputs), np.float32)

@@ -18,7 +18,7 @@ from izhi.experiments import build
 from izhi.experiments.settings import Experiment, experiment
 from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices.evaluation import load_samples
-from izhi.hardware.networks import Inputs, Network
+from izhi.hardware.networks import HardwareNetwork, Inputs
 from izhi.kernels import Spikes
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import EVALUATION_BATCH
@@ -26,7 +26,7 @@ from izhi.training import EVALUATION_BATCH
 Labels = NDArray[np.int64]
 
 
-def settings_of(artifact: Artifact[Network]) -> Experiment:
+def settings_of(artifact: Artifact[HardwareNetwork]) -> Experiment:
     """The settings by which samples become spikes.
 
     Raises:
@@ -38,7 +38,7 @@ def settings_of(artifact: Artifact[Network]) -> Experiment:
         raise ArtifactError(f"the artifact's encoding cannot be used: {error}") from None
 
 
-def dataset_of(artifact: Artifact[Network], report: Callable[[str], None] = lambda line: None) -> Dataset:
+def dataset_of(artifact: Artifact[HardwareNetwork], report: Callable[[str], None] = lambda line: None) -> Dataset:
     """The data set that an artifact was made for; ArtifactError if it names none."""
     if "dataset" not in artifact.encoding:
         raise ArtifactError("the artifact names no data set, expected one; add --dataset")
@@ -53,7 +53,7 @@ def dense(spikes: Spikes) -> NDArray[np.float32]:
 
 
 def batches(
-    artifact: Artifact[Network], dataset: Dataset, samples: int | None = None
+    artifact: Artifact[HardwareNetwork], dataset: Dataset, samples: int | None = None
 ) -> Iterator[tuple[Inputs, Labels]]:
     """The test samples in their order, as the artifact takes them, and their classes.
 
@@ -84,7 +84,7 @@ def batches(
         yield artifact.inputs_of(encoded), labels[:wanted].numpy()
 
 
-def of_file(artifact: Artifact[Network], path: Path) -> Iterator[tuple[Inputs, Labels]]:
+def of_file(artifact: Artifact[HardwareNetwork], path: Path) -> Iterator[tuple[Inputs, Labels]]:
     """Encoded samples and their classes from a file of ``izhi export --samples``, or one of its form.
 
     Args:
@@ -108,7 +108,7 @@ def of_file(artifact: Artifact[Network], path: Path) -> Iterator[tuple[Inputs, L
         yield inputs[..., part, :], labels[part]
 
 
-def training_inputs(artifact: Artifact[Network], dataset: Dataset, count: int) -> tuple[Inputs, Labels]:
+def training_inputs(artifact: Artifact[HardwareNetwork], dataset: Dataset, count: int) -> tuple[Inputs, Labels]:
     """Training samples as the artifact takes them, at most so many, and their classes (samples,)."""
     chosen = torch.zeros(len(dataset.train), dtype=torch.bool)
     chosen[torch.linspace(0, len(dataset.train) - 1, min(count, len(dataset.train))).long()] = True
@@ -123,7 +123,7 @@ def joined(parts: Iterator[tuple[Inputs, Labels]]) -> tuple[Inputs, Labels]:
     return np.concatenate(inputs, axis=-2), np.concatenate(labels)
 
 
-def sample(artifact: Artifact[Network], dataset: Dataset, number: int) -> Inputs:
+def sample(artifact: Artifact[HardwareNetwork], dataset: Dataset, number: int) -> Inputs:
     """One test sample as the artifact takes it, a batch of one.
 
     Raises:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from izhi.hardware.devices import evolution as on_devices
-from izhi.hardware.devices.evolution import Measure, Searching
+from izhi.hardware.devices.evolution import Measure, SearchFactory
 from izhi.training import evolution
 
 Floats = NDArray[np.float64]
@@ -53,7 +53,7 @@ class TorchSearch:
 
 
 #: Every search by its name.
-SEARCHES: Mapping[str, Searching] = {
+SEARCHES: Mapping[str, SearchFactory] = {
     **on_devices.SEARCHES,
     **{name: partial(TorchSearch, name) for name in evolution.SEARCHES},
 }

@@ -25,11 +25,11 @@ class Target:
     """
 
     expect: Callable[[Path, Experiment], None]
-    network: Callable[[Network], networks.Network]
-    artifact: Callable[[Trained], Artifact[networks.Network]]
+    network: Callable[[Network], networks.HardwareNetwork]
+    artifact: Callable[[Trained], Artifact[networks.HardwareNetwork]]
 
 
-def _in_integers(network: Network) -> networks.Network:
+def _in_integers(network: Network) -> networks.HardwareNetwork:
     from izhi import quantization
 
     return quantization.in_integers(network)
@@ -46,7 +46,7 @@ def target_of(e: Experiment) -> Target:
     return TARGETS["hls-ip" if e.neurons.neuron == "hls-ip" else "core"]
 
 
-def artifact_of(run: Trained) -> Artifact[networks.Network]:
+def artifact_of(run: Trained) -> Artifact[networks.HardwareNetwork]:
     """The artifact of a run.
 
     Raises:

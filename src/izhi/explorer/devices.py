@@ -20,7 +20,7 @@ from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.devices.device import Counters
 from izhi.hardware.fixed import Outcome
 
-AnyArtifact: TypeAlias = artifact.Artifact[networks.Network]
+AnyArtifact: TypeAlias = artifact.Artifact[networks.HardwareNetwork]
 #: Devices that a program is: of an artifact in integers, and of one of the FPGA IP.
 _PROGRAMS = ("emulator", "simulator", "hls-ip")
 #: The most spikes of one layer that are drawn.
@@ -130,7 +130,7 @@ class DevicesPage:
 def description(deployed: AnyArtifact) -> str:
     """What an artifact holds, as HTML."""
     network = deployed.network
-    sizes = " – ".join(f"{x:,}" for x in (network.inputs, *(readout.outputs for readout in network.parts)))
+    sizes = " – ".join(f"{x:,}" for x in (network.inputs, *(readout.outputs for readout in network.projections)))
     words = (
         f"<p>{escape(deployed.about)}: {sizes}, T = {deployed.steps}, {len(deployed.test_scores):,} test vectors.</p>"
     )

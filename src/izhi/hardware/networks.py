@@ -16,10 +16,10 @@ Inputs = NDArray[np.uint8] | NDArray[np.float32]
 GRADED = ("constant", "current")
 #: Arrays by name.
 Arrays: TypeAlias = Mapping[str, Array]
-_N = TypeVar("_N", bound="Network")
+_N = TypeVar("_N", bound="HardwareNetwork")
 
 
-class Part(Protocol):
+class HardwareProjection(Protocol):
     """The weights of a layer, or of a readout."""
 
     @property
@@ -45,7 +45,7 @@ class Part(Protocol):
         """Its learnable arrays, drawn anew."""
 
 
-class Network(Protocol):
+class HardwareNetwork(Protocol):
     """Layers in a row, and perhaps a readout behind them."""
 
     @property
@@ -53,11 +53,11 @@ class Network(Protocol):
         """How many there are."""
 
     @property
-    def layers(self) -> Sequence[Part]:
+    def layers(self) -> Sequence[HardwareProjection]:
         """Of neurons."""
 
     @property
-    def parts(self) -> Sequence[Part]:
+    def projections(self) -> Sequence[HardwareProjection]:
         """The layers, and the readout if there is one."""
 
     @property
@@ -68,4 +68,4 @@ class Network(Protocol):
         """A network with other arrays in some parts, by their numbers; the other parts are the same objects."""
 
 
-__all__ = ["Array", "Arrays", "Inputs", "Network", "Part"]
+__all__ = ["Array", "Arrays", "HardwareNetwork", "HardwareProjection", "Inputs"]

@@ -145,13 +145,13 @@ def _whole_numbers(module: nn.Module, unit: float, place: int) -> tuple[nn.Modul
     raise unsupported_module(place, type(module).__name__)
 
 
-def in_integers(network: Network) -> fixed.Network:
+def in_integers(network: Network) -> fixed.IntegerNetwork:
     """A quantised network as the integer model: the same spikes in every step of every layer.
 
     Raises:
         SettingError: for what integers do not have.
     """
-    layers: list[fixed.Layer] = []
+    layers: list[fixed.IntegerLayer] = []
     readout = None
     pools: list[fixed.Pool] = []
     with torch.no_grad():
@@ -170,17 +170,17 @@ def in_integers(network: Network) -> fixed.Network:
                 spikes = each_step(module, spikes)
     if pools and readout is None:
         raise SettingError("the network ends in a pool, which integers read no classes of; end it in a layer")
-    return fixed.Network(tuple(layers), readout)
+    return fixed.IntegerNetwork(tuple(layers), readout)
 
 
-def _layer(layer: Layer, spikes: Spikes, pools: tuple[fixed.Pool, ...]) -> fixed.Layer:
+def _layer(layer: Layer, spikes: Spikes, pools: tuple[fixed.Pool, ...]) -> fixed.IntegerLayer:
     connection = cast(QuantizedConnection, layer.connection)
     neuron = cast(QuantizedIzhikevich | QuantizedLIF, layer.neuron)
     whole, _ = connection.integers()
     n, drive = connection.inputs, connection(spikes)
     constants, multiplier, shift = neuron.in_integers(drive)
     own = whole[:, :n] if connection.recurrent else whole
-    return fixed.Layer(
+    return fixed.IntegerLayer(
         own.flatten(1).long().numpy(), connection.bits, multiplier, shift, neuron.formats.v, constants,
         whole[:, n:].long().numpy() if connection.recurrent else None,
         window=_window(connection, cast(Tensor, spikes).shape[2:]), pools=pools,
@@ -198,10 +198,10 @@ def _delays(layer: Layer, features: Sequence[int]) -> Integers | None:
     return found
 
 
-def _readout(readout: QuantizedReadout, pools: tuple[fixed.Pool, ...]) -> fixed.Readout:
+def _readout(readout: QuantizedReadout, pools: tuple[fixed.Pool, ...]) -> fixed.IntegerReadout:
     whole, bias, _ = readout.integers()
     ones = torch.ones(len(whole), dtype=torch.int64)
-    return fixed.Readout(
+    return fixed.IntegerReadout(
         whole.long().numpy(), readout.bits, ones.numpy(), bias.long().numpy(), pools=pools
     )  # fmt: skip
 

@@ -196,12 +196,12 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
         gain = _gain(drive) * (1 - decay.double())
         return drive._replace(synapse=Synapse(decay, grid=grid), gain=gain)
 
-    def synapse_in_integers(self, drive: SynapticInput) -> fixed.Synapse | None:
+    def synapse_in_integers(self, drive: SynapticInput) -> fixed.IntegerSynapse | None:
         """The synapse of izhi.fixed, where the drive has one."""
         synapse, number = self._in_formats(drive).synapse, self.formats.trace
         if synapse is None or number is None:
             return None
-        return fixed.Synapse(number, _integers(synapse.decay, self.formats.fraction, drive.current.shape[2:]))
+        return fixed.IntegerSynapse(number, _integers(synapse.decay, self.formats.fraction, drive.current.shape[2:]))
 
     def step(self, current_t: Tensor | SynapticInput, state: State | None = None) -> tuple[Tensor, State]:
         """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""

@@ -191,6 +191,7 @@ register(
         executors={
             "torch": "izhi.neurons.izhikevich:Izhikevich",
             "torch-quantized": "izhi.quantization.neurons:QuantizedIzhikevich",
+            "integers": "izhi.hardware.fixed.neuron:IZHIKEVICH",
             "nir": "izhi.exchange.izhikevich:CODEC",
         },
     )

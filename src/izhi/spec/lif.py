@@ -114,7 +114,7 @@ register(
         settings=("beta", "reset", "v_reset"),
         executors={
             "torch": "izhi.neurons.lif:LIF", "torch-quantized": "izhi.quantization.neurons:QuantizedLIF",
-            "nir": "izhi.exchange.lif:CODEC",
+            "integers": "izhi.hardware.fixed.neuron:LIF", "nir": "izhi.exchange.lif:CODEC",
         },
     )
 )  # fmt: skip

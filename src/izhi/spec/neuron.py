@@ -194,7 +194,8 @@ class NeuronEntry:
         operations: products and additions of one step of one neuron, without synapse.
         settings: settings of neurons that it uses, beside those that all neurons use.
         executors: what runs or writes the neuron, as "module:attribute", by role:
-            "torch" (the module), "torch-quantized" (with rounded states), "nir" (the reader and writer of its nodes).
+            "torch" (the module), "torch-quantized" (with rounded states), "integers" (classes of
+            ``izhi.hardware``), "nir" (the reader and writer of its nodes).
     """
 
     name: str

@@ -12,7 +12,7 @@ from ip_networks import a_network, artifact_of
 from izhi.errors import ArtifactError, SettingError
 from izhi.hardware import artifact, devices as board, ip as hls_ip
 from izhi.hardware.artifact import IPArtifact, load, save
-from izhi.hardware.artifact.archive import Archive
+from izhi.hardware.artifact.archive import ArtifactArchive
 from izhi.hardware.artifact.ip import read
 
 
@@ -120,7 +120,7 @@ def test_damaged_and_foreign_files(tmp_path):
     with pytest.raises(ArtifactError):
         load(path)
     with pytest.raises(ArtifactError, match="is no izhi hls-ip artifact"):
-        read(Archive(path))
+        read(ArtifactArchive(path))
 
 
 @settings(deadline=None, max_examples=200)

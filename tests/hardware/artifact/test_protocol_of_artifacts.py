@@ -58,7 +58,7 @@ def test_the_integer_model_takes_spikes_and_the_ip_takes_currents():
 
 def test_parts_of_a_network_and_other_arrays_in_them():
     network = random_network(1, readout=True)
-    assert [part.outputs for part in network.parts] == [9, 5, 4]
+    assert [part.outputs for part in network.projections] == [9, 5, 4]
     weight = network.readout.weight + 0
     other = network.with_arrays({2: {"weight": weight}})
     assert other.readout.weight is weight

@@ -100,7 +100,7 @@ int main() {
 def answers(folder, width, depth, readers, device):
     """What a memory answers to random words and addresses, of which no two meet; two readers read what is filled."""
     folder.mkdir()
-    (folder / "design.il").write_text(yosys.rtlil_of(memories.Filled(width, depth, readers), "izhi", device))
+    (folder / "design.il").write_text(yosys.rtlil_of(memories.LoadableMemory(width, depth, readers), "izhi", device))
     (folder / "model.v").write_text(model())
     reads = "read_verilog model.v; " if device else ""
     yosys.run(

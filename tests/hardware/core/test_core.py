@@ -29,7 +29,7 @@ from izhi.hardware.core import (
 )
 from izhi.hardware.core.compile import library
 from izhi.hardware.core.protocol import ABORTED, Control, Opcode, Register
-from izhi.hardware.core.scores import Readout
+from izhi.hardware.core.scores import ReadoutUnit
 from izhi.hardware.core.simulated import CHECK_EVERY
 from izhi.hardware.devices import shape_for
 from izhi.hardware.devices.core import CoreDevice
@@ -372,7 +372,7 @@ def test_a_changed_constant_is_caught():
     core = loaded(network, shape)
     neuron = network.layers[0].neuron
     off = replace(neuron, a2=neuron.a2 + (np.arange(9) == 4) * 40)
-    changed = fixed.Network((replace(network.layers[0], neuron=off), network.layers[1]))
+    changed = fixed.IntegerNetwork((replace(network.layers[0], neuron=off), network.layers[1]))
     core.block.send(packets.write(1, packets.memories(shape, changed)[1]))
     with pytest.raises(AssertionError):
         check(core, network, random_spikes(2, STEPS, BATCH, 12))
@@ -381,7 +381,7 @@ def test_a_changed_constant_is_caught():
 def test_another_network_of_the_same_shape_can_be_loaded():
     first, second = random_network(1), random_network(1, bits=4)
     weight = second.layers[0].weight[:, ::-1].copy()
-    second = fixed.Network((replace(second.layers[0], weight=weight), second.layers[1]))
+    second = fixed.IntegerNetwork((replace(second.layers[0], weight=weight), second.layers[1]))
     core = loaded(first, shape_of(first, STEPS, lanes=4, units=2))
     spikes = random_spikes(3, STEPS, BATCH, 12)
     check(core, first, spikes)
@@ -437,16 +437,16 @@ def test_scores_that_could_leave_32_bits_are_refused():
         assert (edge.score_bits <= 32) == (127 * most + (STEPS << (bias - 1)) < 2**31) == fits
         changed = replace(shape, readout=edge)
         if fits:
-            Readout(changed)
+            ReadoutUnit(changed)
         else:
             with pytest.raises(SettingError, match="scores may take 33 bits, expected at most 32; use fewer steps"):
-                Readout(changed)
+                ReadoutUnit(changed)
 
 
 def test_bad_settings():
     with pytest.raises(SettingError, match="lanes is 6 and units is 4, expected units that divide"):
         shape_of(random_network(1), STEPS, lanes=6, units=4)
     for sizes in ((), (3,) * 18):
-        network = random_network(1, sizes=sizes) if sizes else fixed.Network(())
+        network = random_network(1, sizes=sizes) if sizes else fixed.IntegerNetwork(())
         with pytest.raises(SettingError, match="layers of neurons, expected 1 to 16"):
             shape_of(network, STEPS)

@@ -73,6 +73,16 @@ def test_operations_of_a_sample_are_counted_from_its_spikes():
     assert added.picojoules == pytest.approx(added.count * SHAPE.layers[0].accumulator_bits * 0.1 / 32)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_pairs_of_spikes_are_counted_in_every_type_of_integer(dtype):
+    # An odd number of steps with spikes, whose counts did not cancel where they had wrapped.
+    spikes = np.zeros((STEPS, 1, 12), dtype)
+    spikes[:3, 0, :5] = 1
+    found = operations(NETWORK, shape_of(NETWORK, STEPS, lanes=4, units=2, spikes=2), spikes)
+    sums = next(one for one in found if (one.block, one.what) == ("layer 1", "sums read and written"))
+    assert sums.count == 2 * 3 * 3 * 3 * 4  # 5 spikes are 3 additions in each of 3 steps, of 3 words of 4 lanes
+
+
 def test_a_convolution_reads_a_spike_s_weights_at_each_place_that_sees_it():
     network = convolutional_network(3)
     shape = shape_of(network, STEPS, lanes=4, units=2)
@@ -80,7 +90,7 @@ def test_a_convolution_reads_a_spike_s_weights_at_each_place_that_sees_it():
     spikes[0, 0, :] = 1
     found = next(one for one in operations(network, shape, spikes) if one.what == "weights read")
     # Each place sees its kernel, but for what is beyond the edge.
-    seen = window.seen(np.ones((1, window.inputs), np.int64)).sum()
+    seen = window.views(np.ones((1, window.inputs), np.int64)).sum()
     assert found.count == seen * shape.layers[0].groups * 4
     assert seen < window.places * window.sources or window.padding == (0, 0)
 

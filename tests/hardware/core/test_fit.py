@@ -69,7 +69,7 @@ def test_constants_and_steps_that_do_not_fit_are_refused():
         fitted(shape, network, STEPS + 1)
     first = network.layers[0]
     neuron = replace(first.neuron, a2=first.neuron.a2 * 64)
-    off = fixed.Network((replace(first, neuron=neuron), network.layers[1]))
+    off = fixed.IntegerNetwork((replace(first, neuron=neuron), network.layers[1]))
     with pytest.raises(SettingError, match="layer 1: a2 of .* bits, the core has"):
         fitted(shape, off, STEPS)
     with pytest.raises(SettingError, match="sizes is 12, 8, 5, expected at least .* 12, 9, 5"):

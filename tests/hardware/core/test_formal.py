@@ -14,11 +14,11 @@ from proofs import Numbered, for_cycles, offered, prove, steady
 
 from izhi.hardware.core.block_memory import ECP5
 from izhi.hardware.core.decoder import WORD, Decoder
-from izhi.hardware.core.events import Kind
+from izhi.hardware.core.events import EventKind
 from izhi.hardware.core.multiplier import Multiplier
 from izhi.hardware.core.protocol import Error, Opcode
 from izhi.hardware.core.queue import Queue
-from izhi.hardware.core.relay import Relay
+from izhi.hardware.core.skid_buffer import SkidBuffer
 
 
 class InOrder(wiring.Component):
@@ -46,7 +46,7 @@ class InOrder(wiring.Component):
 
 
 @pytest.mark.parametrize(
-    ("part", "latency", "cycles"), [(Relay(2), 3, 12), (Queue(2, 3), 10, 16)], ids=["relay", "queue"]
+    ("part", "latency", "cycles"), [(SkidBuffer(2), 3, 12), (Queue(2, 3), 10, 16)], ids=["relay", "queue"]
 )
 def test_no_item_is_lost_or_made_twice(part, latency, cycles):
     prove(InOrder(part, latency), cycles)
@@ -104,7 +104,7 @@ class AsTheMapSays(wiring.Component):
         m.d.sync += [waits.eq(out.valid & ~out.ready), held.eq(self.holds)]
         with m.If(waits & ~held):  # the core holds words back behind an end and a fault, when nothing is offered
             m.d.comb += Assume(~self.holds)
-        said_other = Mux(out.payload.kind == Kind.PAIR, out.payload.other, 0)
+        said_other = Mux(out.payload.kind == EventKind.PAIR, out.payload.other, 0)
         event.comes(out.valid & out.ready, Cat(out.payload.kind, out.payload.source, said_other))
         for number in range(len(MEMORIES)):
             with m.If(decoder.enable[number]):

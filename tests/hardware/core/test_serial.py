@@ -17,11 +17,11 @@ from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import description, shape_of
 from izhi.hardware.core.protocol import ABORTED, IDENTITY, Control, Opcode, Register
-from izhi.hardware.core.serial.frames import MOST_WORDS, Frame, Reader, Request, Status, to_bytes
+from izhi.hardware.core.serial.frames import MOST_WORDS, AnswerStatus, Frame, FrameReader, Request, to_bytes
 from izhi.hardware.core.serial.link import ROOM
 from izhi.hardware.core.serial.simulated import SimulatedLine
 from izhi.hardware.core.serial.top import divisor, pll
-from izhi.hardware.devices.serial import SerialBlock
+from izhi.hardware.devices.serial import SerialTransport
 
 pytestmark = pytest.mark.usefixtures("optimized_cores")
 
@@ -51,7 +51,7 @@ def folder(tmp_path):
 
 @given(st.lists(FRAMES, max_size=4), st.binary(max_size=40))
 def test_frames_are_found_behind_noise(frames, noise):
-    reader = Reader()
+    reader = FrameReader()
     assert list(reader.feed(noise.replace(b"\x7e", b"") + b"\x7e")) == []
     data = b"".join(map(to_bytes, frames))
     assert [frame for byte in data for frame in reader.feed([byte])] == frames
@@ -63,7 +63,7 @@ def test_a_damaged_frame_is_no_frame(frame, data):
     place = data.draw(st.integers(0, len(good) - 1))
     wrong = bytes([good[place] ^ data.draw(st.integers(1, 255))])
     changed = good[:place] + data.draw(st.sampled_from([b"", wrong, wrong + wrong])) + good[place + 1 :]
-    assert list(Reader().feed(changed + b"\x7e")) in ([], [frame])
+    assert list(FrameReader().feed(changed + b"\x7e")) in ([], [frame])
 
 
 def damaging(share):
@@ -108,7 +108,7 @@ def test_on_a_bad_line_nothing_is_lost_and_nothing_done_twice(folder):
 
 def asked(line, *frames):
     """The frames that come back to frames on a line."""
-    reader, found = Reader(), []
+    reader, found = FrameReader(), []
     for frame in frames:
         line.write(to_bytes(frame))
         while came := line.read():
@@ -118,30 +118,31 @@ def asked(line, *frames):
 
 def test_a_request_that_comes_again_is_answered_and_not_done_again():
     line, step, end = SimulatedLine(SHAPE), Opcode.STEP << 28, Opcode.END << 28
-    assert asked(line, Frame(7, Request.RESET)) == [Frame(7, Status.DONE)]
+    assert asked(line, Frame(7, Request.RESET)) == [Frame(7, AnswerStatus.DONE)]
     send = Frame(8, Request.SEND_LAST, (0, step, end))
-    assert asked(line, send, send, send) == [Frame(8, Status.DONE, (ROOM - 3,))] * 3
+    assert asked(line, send, send, send) == [Frame(8, AnswerStatus.DONE, (ROOM - 3,))] * 3
     count = Frame(9, Request.READ, (Register.EVENTS,))
-    assert asked(line, count) == [Frame(9, Status.DONE, (1,))]
+    assert asked(line, count) == [Frame(9, AnswerStatus.DONE, (1,))]
     fetch = Frame(10, Request.FETCH)
     first, second = asked(line, fetch, fetch)
-    assert first == second == Frame(10, Status.LAST, first.words)
+    assert first == second == Frame(10, AnswerStatus.LAST, first.words)
     assert len(first.words) == SHAPE.scores
-    assert asked(line, Frame(11, Request.FETCH)) == [Frame(11, Status.DONE)]
+    assert asked(line, Frame(11, Request.FETCH)) == [Frame(11, AnswerStatus.DONE)]
 
 
 def test_what_cannot_be_done_is_refused_and_the_link_goes_on():
     line = SimulatedLine(SHAPE)
     cases = (
-        (99, (), Status.REFUSED), (Request.READ, (), Status.REFUSED), (Request.READ, (0, 4), Status.REFUSED),
-        (Request.READ, (0xF0,), Status.REFUSED), (Request.WRITE, (Register.STEPS,), Status.REFUSED),
-        (Request.WRITE, (Register.IDENTITY, 1), Status.REFUSED), (Request.FETCH, (), Status.DONE),
-        (Request.SEND_LAST, (), Status.REFUSED), (Request.WRITE, (Register.STEPS, 5), Status.DONE),
+        (99, (), AnswerStatus.REFUSED), (Request.READ, (), AnswerStatus.REFUSED),
+        (Request.READ, (0, 4), AnswerStatus.REFUSED),
+        (Request.READ, (0xF0,), AnswerStatus.REFUSED), (Request.WRITE, (Register.STEPS,), AnswerStatus.REFUSED),
+        (Request.WRITE, (Register.IDENTITY, 1), AnswerStatus.REFUSED), (Request.FETCH, (), AnswerStatus.DONE),
+        (Request.SEND_LAST, (), AnswerStatus.REFUSED), (Request.WRITE, (Register.STEPS, 5), AnswerStatus.DONE),
     )  # fmt: skip
     for number, (kind, words, status) in enumerate(cases):
         assert asked(line, Frame(number, kind, words)) == [Frame(number, status)], (kind, words)
-    assert asked(line, Frame(99, Request.READ, (Register.STEPS,))) == [Frame(99, Status.DONE, (5,))]
-    assert asked(line, Frame(98, Request.SEND)) == [Frame(98, Status.DONE, (ROOM,))]
+    assert asked(line, Frame(99, Request.READ, (Register.STEPS,))) == [Frame(99, AnswerStatus.DONE, (5,))]
+    assert asked(line, Frame(98, Request.SEND)) == [Frame(98, AnswerStatus.DONE, (ROOM,))]
     # Too long, cut off, and without its end: as if it had not been.
     long = to_bytes(Frame(1, Request.SEND, (0,) * (MOST_WORDS + 1)))
     for damaged in (long, to_bytes(Frame(1, Request.RESET))[:4], b"\x7e\x7d\x7e", b"\x7e\x00\x7e", b"\x7e" * 9):
@@ -173,15 +174,19 @@ def test_words_without_room_are_not_taken_and_the_host_learns_how_much_there_is(
     line, step = SimulatedLine(SHAPE), Opcode.STEP << 28
     asked(line, Frame(0, Request.WRITE, (Register.CONTROL, 0)))  # RUN is off: nothing is taken
     whole = (step,) * MOST_WORDS
-    expected = [Frame(1, Status.DONE, (ROOM - MOST_WORDS,)), Frame(2, Status.DONE, (0,)), Frame(3, Status.BUSY, (0,))]
+    expected = [
+        Frame(1, AnswerStatus.DONE, (ROOM - MOST_WORDS,)),
+        Frame(2, AnswerStatus.DONE, (0,)),
+        Frame(3, AnswerStatus.BUSY, (0,)),
+    ]
     assert asked(line, *(Frame(number, Request.SEND, whole) for number in (1, 2, 3))) == expected
-    assert asked(line, Frame(4, Request.SEND)) == [Frame(4, Status.DONE, (0,))]
+    assert asked(line, Frame(4, Request.SEND)) == [Frame(4, AnswerStatus.DONE, (0,))]
     assert asked(line, Frame(5, Request.RESET), Frame(6, Request.SEND))[-1].words == (ROOM,)
 
 
 def test_a_malformed_packet_and_a_write_that_waits_leave_no_frozen_board():
     line = SimulatedLine(SHAPE)
-    block = SerialBlock(line)
+    block = SerialTransport(line)
     assert block.exchange(np.array([Opcode.STEP << 28, 9 << 28], np.uint32), 99)[-1] == ABORTED
     # An answer that nobody fetches fills the board; a word at the register port then has to wait, and CLEAR does not.
     block.write(Register.CONTROL, 1 << Control.RUN | 1 << Control.ACKNOWLEDGE)
@@ -199,7 +204,7 @@ def test_a_malformed_packet_and_a_write_that_waits_leave_no_frozen_board():
 def test_a_dead_line_and_another_core_are_errors(folder):
     line = SimulatedLine(SHAPE, damage=lambda data: b"")
     with pytest.raises(DeviceError, match="the serial line gives no answer to 5 requests; check the port, its rate"):
-        SerialBlock(line)
+        SerialTransport(line)
     first = replace(SHAPE.layers[0], shift=SHAPE.layers[0].shift + 1)
     other = replace(SHAPE, layers=(first, *SHAPE.layers[1:]))
     (folder / "core.json").write_text(description.to_json(other))

@@ -136,7 +136,7 @@ def test_a_larger_core_takes_several_networks(tmp_path):
                         name: getattr(found.network.layers[1].neuron, name)[:4]
                         for name in ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "c", "d", "threshold", "v0", "u0")
                     }))  # fmt: skip
-    other = replace(found, network=fixed.Network((found.network.layers[0], small)))
+    other = replace(found, network=fixed.IntegerNetwork((found.network.layers[0], small)))
     for x in (found, other, found):
         device.load(x)
         outcome, expected = device.run(spikes, sends_spikes=True), fixed.run(x.network, spikes)

@@ -23,7 +23,7 @@ from izhi.hardware.core import packets, shape_of
 from izhi.hardware.devices.evolution import (
     DeviceEvolution,
     SeparableCMA,
-    Weights,
+    WeightVector,
     cross_entropy,
     drawn,
 )
@@ -34,7 +34,7 @@ STEPS = 20
 def an_ip_artifact(seed=0, inputs=4):
     random = np.random.default_rng(seed)
     weights = [(0.5 * random.standard_normal(s)).astype(np.float32) for s in ((6, inputs), (3, 6))]
-    network = hls_ip.Network.of(weights, [np.full(6, 0.1, np.float32), np.zeros(3, np.float32)])
+    network = hls_ip.IPNetwork.of(weights, [np.full(6, 0.1, np.float32), np.zeros(3, np.float32)])
     currents = random.random((5, inputs), np.float32)
     scores = hls_ip.run(network, currents).scores
     return artifact.IPArtifact(network, ("a", "b", "c"), {}, {}, currents, scores)
@@ -93,16 +93,16 @@ def test_integers_stay_within_their_bits_and_chosen_layers_alone_change():
     network = random_network(1, readout=True)
     x = np.random.default_rng(0).normal(0, 3, 2000)
     for layers in (None, [2], [0, 2]):
-        weights = Weights(network, layers)
+        weights = WeightVector(network, layers)
         changed = weights.of(x[: weights.size])
         parts = [*changed.layers, changed.readout]
         for number, (old, new) in enumerate(zip([*network.layers, network.readout], parts, strict=True)):
             assert new.weight.min() >= -8
             assert new.weight.max() <= 7
             assert (new is old) == (layers is not None and number not in layers)
-    assert np.array_equal(Weights(network).of(np.zeros(2000)).layers[0].weight, network.layers[0].weight)
+    assert np.array_equal(WeightVector(network).of(np.zeros(2000)).layers[0].weight, network.layers[0].weight)
     with pytest.raises(SettingError, match="layer is 3, expected 0 to 2"):
-        Weights(network, [3])
+        WeightVector(network, [3])
     other = drawn(network, 1)
     assert abs(other.layers[0].weight).max() <= 4
     assert not np.array_equal(other.layers[0].weight, network.layers[0].weight)
@@ -113,7 +113,7 @@ def test_a_network_that_is_there_is_not_written_again():
     with open_device("emulator", found) as device:
         written, write = [], device.write_weights
         device.write_weights = lambda layer, weight: (written.append(layer), write(layer, weight))
-        other = Weights(found.network).of(np.ones(2000))
+        other = WeightVector(found.network).of(np.ones(2000))
         for network in (other, other, found.network):
             device.replace(network)
         assert written == [0, 1, 0, 1]

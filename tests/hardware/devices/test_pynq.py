@@ -46,7 +46,7 @@ def test_the_driver_on_pynqs_own_classes(tmp_path):
     pairs = zip(other.layers, network.layers, strict=True)
     layers = [replace(x, shift=like.shift) for x, like in pairs]
     layers[0] = replace(layers[0], weight=np.pad(layers[0].weight, ((0, 0), (0, 2))))
-    padded = fixed.Network(tuple(layers))
+    padded = fixed.IntegerNetwork(tuple(layers))
     artifact.save(an_artifact(padded, spikes), tmp_path / "other.izhi")
     np.savez(tmp_path / "spikes.npz", spikes=spikes)
     here = Path(__file__).parent

@@ -9,7 +9,15 @@ import pytest
 from izhi.errors import ArtifactError, ShapeError
 from izhi.hardware import fixed
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, Layer, LIFNeuron, Network, Readout, fast
+from izhi.hardware.fixed import (
+    FixedPoint,
+    IntegerLayer,
+    IntegerNetwork,
+    IntegerReadout,
+    IzhikevichNeuron,
+    LIFNeuron,
+    fast,
+)
 from izhi.hardware.fixed.bounds import MOST_NEURONS, MOST_SHIFT, MOST_SUM, MOST_WEIGHT_BITS
 from izhi.hardware.fixed.network import MOST_INPUT, MOST_STEPS, scaled
 
@@ -67,8 +75,8 @@ NEURONS = [
 
 def network_of(neuron, **changes):
     v = neuron.formats.v
-    layer = Layer(np.zeros((1, 1), np.int64), 8, ints(0), 0, v, neuron)
-    return Network((replace(layer, **changes),))
+    layer = IntegerLayer(np.zeros((1, 1), np.int64), 8, ints(0), 0, v, neuron)
+    return IntegerNetwork((replace(layer, **changes),))
 
 
 @pytest.mark.parametrize(("neuron", "constant", "beyond"), NEURONS)
@@ -113,11 +121,11 @@ def test_accumulators_fit_32_bits_and_products_64():
 
 
 def test_scores_fit_64_bits_for_all_admissible_steps():
-    readout = Readout(np.full((1, 100), -128, np.int64), 8, ints(0), ints(-MOST - 1))
+    readout = IntegerReadout(np.full((1, 100), -128, np.int64), 8, ints(0), ints(-MOST - 1))
     most = (MOST_SUM // MOST_STEPS - MOST - 1) // (128 * 100 * MOST_INPUT)
-    fixed.check_bounds(Network((), replace(readout, multiplier=ints(most))))
+    fixed.check_bounds(IntegerNetwork((), replace(readout, multiplier=ints(most))))
     with pytest.raises(ArtifactError, match="the readout: a score of 1,000,000 steps may take"):
-        fixed.check_bounds(Network((), replace(readout, multiplier=ints(most + 1))))
+        fixed.check_bounds(IntegerNetwork((), replace(readout, multiplier=ints(most + 1))))
     score = Checked(most) * (128 * 100 * MOST_INPUT * MOST_STEPS) + (MOST + 1) * MOST_STEPS
     assert score < MOST_SUM
 
@@ -144,13 +152,13 @@ def test_what_the_file_has_no_room_for_is_refused(changes, message):
 def test_large_sums_are_the_same_in_numpy_and_compiled():
     neuron, *_ = NEURONS[1]
     several = replace(neuron, threshold=ints(MOST - 1))
-    layer = Layer(ints([-128], [127]).reshape(1, 2), 8, ints(MOST), 8, neuron.v_format, several)
-    readout = Readout(ints(-128).reshape(1, 1), 8, ints(3_000_000), ints(-MOST))
-    network = Network((layer,), readout)
+    layer = IntegerLayer(ints([-128], [127]).reshape(1, 2), 8, ints(MOST), 8, neuron.v_format, several)
+    readout = IntegerReadout(ints(-128).reshape(1, 1), 8, ints(3_000_000), ints(-MOST))
+    network = IntegerNetwork((layer,), readout)
     fixed.check_bounds(network)
     spikes = np.random.default_rng(0).integers(0, MOST_INPUT + 1, (400, 3, 2))
     assert np.array_equal(fixed.run(network, spikes).scores, fast.run(network, spikes).scores)
-    alone = Network((), Readout(np.full((1, 9), -128, np.int64), 8, ints(9), ints(0)))
+    alone = IntegerNetwork((), IntegerReadout(np.full((1, 9), -128, np.int64), 8, ints(9), ints(0)))
     many = np.full((8000, 1, 9), MOST_INPUT)  # their sum leaves 32 bits
     assert np.array_equal(fixed.run(alone, many).scores, fast.run(alone, many).scores)
     assert fast.run(alone, many).scores[0, 0] == -128 * 9 * 9 * 8000 * MOST_INPUT

@@ -19,11 +19,11 @@ from izhi.hardware import fixed
 from izhi.hardware.fixed import (
     NEURONS,
     FixedPoint,
+    IntegerLayer,
+    IntegerNetwork,
+    IntegerReadout,
     IzhikevichNeuron,
-    Layer,
     LIFNeuron,
-    Network,
-    Readout,
     SoftLIFNeuron,
     ValueLIFNeuron,
     ZeroingLIFNeuron,
@@ -104,13 +104,13 @@ def test_a_spike_leaves_the_value_that_v_begins_at():
 
 def test_a_synapse_and_a_delay_by_hand():
     neuron = LIFNeuron(FixedPoint(12, 0), 2, ints(0), ints(0), ints(99))
-    synapse = fixed.Synapse(FixedPoint(6, 1), ints(3))  # three quarters of it stay
-    layer = Layer(
+    synapse = fixed.IntegerSynapse(FixedPoint(6, 1), ints(3))  # three quarters of it stay
+    layer = IntegerLayer(
         ints(4, -7).reshape(1, 2), 4, ints(3), 1, FixedPoint(12, 0), neuron, synapse=synapse, delay=ints(1, 3)
     )
     x = np.zeros((6, 1, 2), np.uint8)
     x[0], x[1, 0, 0] = 1, 2
-    found = fixed.run(Network((layer,)), x, trace=True)
+    found = fixed.run(IntegerNetwork((layer,)), x, trace=True)
     # The first input arrives a step later, twice in step 2; the second in step 3.
     assert found.trace.accumulator[0][:, 0, 0].tolist() == [0, 4, 8, -7, 0, 0]
     # S: 8; 16 + round(6) = 22; −14 + round(16.5) = 3; round(2.25) = 2; round(1.5) = 2. I = round(3·S / 2).
@@ -119,7 +119,7 @@ def test_a_synapse_and_a_delay_by_hand():
 
 def test_a_layer_accumulates_scales_and_feeds_back():
     neuron = LIFNeuron(FixedPoint(8, 0), 0, ints(0, 0), ints(0, 0), ints(3, 3))
-    layer = Layer(
+    layer = IntegerLayer(
         ints(2, -1, 3, 1).reshape(2, 2),
         4,
         ints(3, 1),
@@ -128,10 +128,10 @@ def test_a_layer_accumulates_scales_and_feeds_back():
         neuron,
         ints(0, 5, -4, 0).reshape(2, 2),
     )
-    readout = Readout(ints(1, 1, -1, 2).reshape(2, 2), 4, ints(10, 1), ints(0, 7))
+    readout = IntegerReadout(ints(1, 1, -1, 2).reshape(2, 2), 4, ints(10, 1), ints(0, 7))
     x = np.zeros((3, 1, 2), np.uint8)
     x[0, 0], x[1, 0] = (1, 2), (2, 0)
-    found = fixed.run(Network((layer,), readout), x, trace=True)
+    found = fixed.run(IntegerNetwork((layer,), readout), x, trace=True)
     assert found.trace.accumulator[0][:, 0].tolist() == [[0, 5], [4, 6], [0, -4]]
     assert found.trace.current[0][:, 0].tolist() == [[0, 3], [6, 3], [0, -2]]
     assert found.spikes[0][:, 0].tolist() == [[0, 0], [1, 0], [0, 0]]

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from izhi.errors import IzhiError, SettingError, ShapeError
 from izhi.hardware import ip as hls_ip
-from izhi.hardware.ip import Network, arithmetic, fast
+from izhi.hardware.ip import IPNetwork, arithmetic, fast
 
 F = np.float32
 
@@ -51,7 +51,7 @@ def random_network(seed, sizes=(5, 7, 4), scale=0.6, build="izhi"):
     random = np.random.default_rng(seed)
     shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
     weights = [random.normal(0, scale, shape) for shape in shapes]
-    return Network.of(weights, [random.normal(0, 0.2, n) for n, _ in shapes], build)
+    return IPNetwork.of(weights, [random.normal(0, 0.2, n) for n, _ in shapes], build)
 
 
 @pytest.mark.parametrize("build", hls_ip.BUILDS)
@@ -74,11 +74,11 @@ def test_every_number_is_rounded_as_in_a_loop(build, scale):
 
 
 def test_a_neuron_whose_v_is_no_number_stays_silent():
-    network = Network.of([[[1e38], [1e38]], [[1.0, -1.0]]], [[3e38, 0.0], [0.5]])
+    network = IPNetwork.of([[[1e38], [1e38]], [[1.0, -1.0]]], [[3e38, 0.0], [0.5]])
     outcome = hls_ip.run(network, [[1e38], [0.0]])
     assert outcome.spikes[0].sum() > 0
     # 3e38 − 3e38 … from inf − inf on, nothing is a number
-    nothing = Network.of([[[3e38, -3e38]]], [[0.0]])
+    nothing = IPNetwork.of([[[3e38, -3e38]]], [[0.0]])
     assert hls_ip.run(nothing, [[2.0, 2.0]]).scores.tolist() == [[0]]
 
 
@@ -182,14 +182,14 @@ def test_answers_of_another_length_are_refused():
 )  # fmt: skip
 def test_networks_that_the_ip_has_no_room_for(weights, biases, error, message):
     with pytest.raises(error, match=message) as found:
-        Network.of(weights, biases)
+        IPNetwork.of(weights, biases)
     assert "\n" not in str(found.value)
 
 
 def test_other_bad_input():
     network = random_network(1)
     with pytest.raises(SettingError, match="unknown build 'izh' .did you mean 'izhi'"):
-        Network(network.layers, "izh")
+        IPNetwork(network.layers, "izh")
     for wrong, message in (
         (np.ones(5), r"shape \(5,\), expected \(samples, 5\)"),
         (np.ones((1, 4)), r"shape \(1, 4\), expected \(samples, 5\)"),

@@ -26,7 +26,7 @@ def a_network(seed, sizes, kernel, scale=0.6):
             connection.input.bias.normal_(0, 0.2)
         layers.append(Layer(connection, Izhikevich("hls-ip", kernel=kernel)))
     pairs = [(x.connection.weight.detach(), x.connection.input.bias.detach()) for x in layers]
-    return Network(layers), hls_ip.Network.of(*zip(*pairs, strict=True))
+    return Network(layers), hls_ip.IPNetwork.of(*zip(*pairs, strict=True))
 
 
 def test_coefficients_are_those_of_normalized():

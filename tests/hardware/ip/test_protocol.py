@@ -7,10 +7,10 @@ from ip_networks import a_network, artifact_of, currents_of
 from izhi.errors import DeviceError, SettingError, ShapeError
 from izhi.hardware import devices as board, ip as hls_ip
 from izhi.hardware.devices.ip import IPDevice
-from izhi.hardware.ip import EmulatedIP, Network, RegisterMap
-from izhi.hardware.ip.registers import Control, State
+from izhi.hardware.ip import EmulatedIP, IPNetwork, RegisterMap
+from izhi.hardware.ip.registers import IPControl, IPState
 
-START, DONE, IDLE = (1 << bit for bit in (Control.START, Control.DONE, Control.IDLE))
+START, DONE, IDLE = (1 << bit for bit in (IPControl.START, IPControl.DONE, IPControl.IDLE))
 
 
 def start(block, state):
@@ -29,7 +29,7 @@ def init(block, network, currents, outputs=None, layers=None):
         block.write(at.currents + 4 * k, bits)
     for k, size in enumerate(network.sizes):
         block.write(at.widths + 4 * k, size)
-    return start(block, State.INIT)
+    return start(block, IPState.INIT)
 
 
 def test_one_inference():
@@ -38,7 +38,7 @@ def test_one_inference():
     assert block.read(0) == IDLE
     assert init(block, network, x[0]) == 1
     assert block.read(0) == IDLE  # done is cleared when it is read
-    assert start(block, State.PROCESS) is None
+    assert start(block, IPState.PROCESS) is None
     assert not block.read(0) & IDLE
     answer = block.exchange(hls_ip.pack(network), 2)
     assert block.read(0) & (DONE | IDLE) == DONE | IDLE
@@ -49,13 +49,13 @@ def test_one_inference():
 
 def test_init_must_precede_every_process():
     block, network = EmulatedIP(), a_network()
-    assert start(block, State.PROCESS) == 0
+    assert start(block, IPState.PROCESS) == 0
     with pytest.raises(DeviceError, match="takes no streams, expected a start in state PROCESS"):
         block.exchange(hls_ip.pack(network), 2)
     assert init(block, network, currents_of(network)[0]) == 1
-    assert start(block, State.PROCESS) is None
+    assert start(block, IPState.PROCESS) is None
     block.exchange(hls_ip.pack(network), 2)
-    assert start(block, State.PROCESS) == 0  # its input buffer is used up
+    assert start(block, IPState.PROCESS) == 0  # its input buffer is used up
     assert start(block, 2) == 0
 
 
@@ -64,13 +64,13 @@ def test_sizes_beyond_the_limits_are_refused(change):
     """Three layers, of which the third has no neurons, are among them."""
     block, network = EmulatedIP(), a_network()
     assert init(block, network, currents_of(network)[0], **change) == 0
-    assert start(block, State.PROCESS) == 0
+    assert start(block, IPState.PROCESS) == 0
 
 
 def test_other_streams_than_announced_are_an_error():
     block, network = EmulatedIP(), a_network()
     init(block, network, currents_of(network)[0])
-    start(block, State.PROCESS)
+    start(block, IPState.PROCESS)
     with pytest.raises(DeviceError, match=r"waits for other streams: .* expected \(4, 26\)"):
         block.exchange(hls_ip.pack(network)[:, :-1], 2)
 
@@ -80,7 +80,7 @@ def test_more_outputs_than_neurons_bring_ghosts_which_the_driver_prevents():
     for network, outputs in ((wide, 16), (narrow, 16)):
         x = currents_of(network, 1)
         assert init(block, network, x[0], outputs=outputs) == 1
-        start(block, State.PROCESS)
+        start(block, IPState.PROCESS)
         answer = hls_ip.unpack(block.exchange(hls_ip.pack(network), 8), 16)
     ghosts = hls_ip.run(wide, x).spikes[0][:, 0, 2:]
     assert ghosts.any()
@@ -119,7 +119,7 @@ def test_weights_and_biases_can_be_replaced():
     device.write_weights(1, weight)
     assert np.array_equal(device.network.layers[1].bias, network.layers[1].bias)
     device.write_weights(1, weight, bias)
-    changed = Network.of([network.layers[0].weight, weight], [network.layers[0].bias, bias])
+    changed = IPNetwork.of([network.layers[0].weight, weight], [network.layers[0].bias, bias])
     assert np.array_equal(device.run(x).scores, hls_ip.run(changed, x).scores)
     weight[:] = 0  # the device has its own copy
     assert np.array_equal(device.run(x).scores, hls_ip.run(changed, x).scores)

@@ -4,7 +4,7 @@ import pytest
 
 from ip_overlays import REGISTERS, hwh
 from izhi.errors import DeviceError
-from izhi.hardware.ip import Overlay, RegisterMap, read_hwh, registers
+from izhi.hardware.ip import IPOverlay, RegisterMap, read_hwh, registers
 
 
 def written(tmp_path, text):
@@ -30,7 +30,7 @@ def test_the_map_by_the_rules_of_hls():
 
 def test_the_map_of_an_overlay(tmp_path):
     found = read_hwh(written(tmp_path, hwh()))
-    assert found == Overlay(
+    assert found == IPOverlay(
         "snn/snn_izhikevich_0",
         RegisterMap(0, 16, 28, 36, 44, 52, 128, 192),
         ("axi_dma_2", "axi_dma_0", "axi_dma_3", "axi_dma_1"),

@@ -7,7 +7,7 @@ import pytest
 
 from izhi.hardware import devices as board, ip as hls_ip
 from izhi.hardware.artifact import IPArtifact
-from izhi.hardware.ip import EmulatedIP, Network
+from izhi.hardware.ip import EmulatedIP, IPNetwork
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def vectors(real_data):
 
 def network_of(vector, build="izhi"):
     layers = vector["layers"]
-    return Network.of([x["weight"] for x in layers], [x["bias"] for x in layers], build)
+    return IPNetwork.of([x["weight"] for x in layers], [x["bias"] for x in layers], build)
 
 
 def as_text(words):
@@ -92,5 +92,5 @@ def test_a_population_gives_what_its_members_give(vectors):
         scores = hls_ip.run_population(weights, biases, currents)
         assert scores[0, 0].tolist() == np.sum(vector["spikes"], axis=1).tolist()
         for p in range(3):
-            member = Network.of([w[p] for w in weights], [b[p] for b in biases])
+            member = IPNetwork.of([w[p] for w in weights], [b[p] for b in biases])
             assert np.array_equal(scores[p], hls_ip.run(member, currents).scores)

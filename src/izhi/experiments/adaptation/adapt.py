@@ -68,9 +68,9 @@ class Adaptation:
     """
 
     encoder: Encoder
-    artifact: Artifact[networks.Network]
-    device: Device[networks.Network]
-    frozen: Device[networks.Network]
+    artifact: Artifact[networks.HardwareNetwork]
+    device: Device[networks.HardwareNetwork]
+    frozen: Device[networks.HardwareNetwork]
     task: DriftTask
     learner: DeviceLearner
     batch: int = 100
@@ -113,10 +113,10 @@ class Adaptation:
         encoded = self.encoder(values, derive_seed(self.seed, *place))
         return self.artifact.inputs_of(samples.dense(encoded))
 
-    def _tests(self, device: Device[networks.Network]) -> tuple[float, float]:
+    def _tests(self, device: Device[networks.HardwareNetwork]) -> tuple[float, float]:
         return self._test(device, self.task.old), self._test(device, self.task.new)
 
-    def _test(self, device: Device[networks.Network], tested: AnySamples) -> float:
+    def _test(self, device: Device[networks.HardwareNetwork], tested: AnySamples) -> float:
         count = min(self.tested, len(tested))
         # Evenly spaced, since some data sets are sorted by class.
         index = torch.linspace(0, len(tested) - 1, count).round().long()

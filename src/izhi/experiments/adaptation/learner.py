@@ -19,7 +19,7 @@ from izhi.hardware import networks
 from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices import Device
 from izhi.hardware.devices.evaluation import Inputs, Labels
-from izhi.hardware.devices.evolution import NUMPY_SEARCH, DeviceEvolution, Searching
+from izhi.hardware.devices.evolution import NUMPY_SEARCH, DeviceEvolution, SearchFactory
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import checkpoint
 from izhi.training.optimizer import restore
@@ -61,7 +61,7 @@ class Backpropagation:
     """
 
     def __init__(
-        self, run: Trained, artifact: Artifact[networks.Network], device: Device[networks.Network],
+        self, run: Trained, artifact: Artifact[networks.HardwareNetwork], device: Device[networks.HardwareNetwork],
         task: DriftTask, *, layers: int = 0,
         steps: int = 10, batch_size: int = 128, learning_rate: float = 1e-3, latest: int = 500, seed: int = 0,
     ) -> None:  # fmt: skip
@@ -130,15 +130,15 @@ class Evolving:
     """
 
     def __init__(
-        self, run: Trained, artifact: Artifact[networks.Network], device: Device[networks.Network],
+        self, run: Trained, artifact: Artifact[networks.HardwareNetwork], device: Device[networks.HardwareNetwork],
         task: DriftTask, *, layers: int = 1,
-        steps: int = 10, batch_size: int = 128, search: str | Searching = NUMPY_SEARCH, members: int = 32,
+        steps: int = 10, batch_size: int = 128, search: str | SearchFactory = NUMPY_SEARCH, members: int = 32,
         step_size: float = 0.1, latest: int = 500, seed: int = 0,
     ) -> None:  # fmt: skip
         self.task, self.steps, self.batch_size = task, steps, batch_size
         self.latest, self.seed, self.artifact = latest, seed, artifact
         self.encoder = run.encoder
-        count = len(device.network.parts)
+        count = len(device.network.projections)
         if not 0 <= layers <= count:
             raise SettingError(f"layers is {layers}, expected 1 to {count}, or 0 for all that the network has")
         inputs, labels = self._samples(task.memory[:0], 0)

@@ -5,14 +5,4 @@ from izhi.hardware.artifact.files import load, load_integers, save
 from izhi.hardware.artifact.integers import VERSION, IntegerArtifact, pack, unpack
 from izhi.hardware.artifact.ip import IPArtifact
 
-__all__ = [
-    "VERSION",
-    "Artifact",
-    "IPArtifact",
-    "IntegerArtifact",
-    "load",
-    "load_integers",
-    "pack",
-    "save",
-    "unpack",
-]
+__all__ = ["VERSION", "Artifact", "IPArtifact", "IntegerArtifact", "load", "load_integers", "pack", "save", "unpack"]

@@ -78,7 +78,7 @@ def _npy(array: Array) -> bytes:
     return buffer.getvalue()
 
 
-class Archive:
+class ArtifactArchive:
     """A file that ``write`` wrote; it takes the entries out, distrusting all of them.
 
     Args:
@@ -206,4 +206,4 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"the number {name}")
 
 
-__all__ = ["MOST_BYTES", "Archive", "compare", "write"]
+__all__ = ["MOST_BYTES", "ArtifactArchive", "compare", "write"]

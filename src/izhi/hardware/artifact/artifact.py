@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from izhi.hardware.fixed import Outcome
-from izhi.hardware.networks import Array, Inputs, Network
+from izhi.hardware.networks import Array, HardwareNetwork, Inputs
 
-N = TypeVar("N", bound=Network, covariant=True)
+N = TypeVar("N", bound=HardwareNetwork, covariant=True)
 _A = TypeVar("_A", bound="Artifact[Any]")
 
 

@@ -7,20 +7,20 @@ from collections.abc import Callable, Mapping
 
 from izhi.errors import ArtifactError, shown
 from izhi.hardware.artifact import integers, ip
-from izhi.hardware.artifact.archive import Archive
+from izhi.hardware.artifact.archive import ArtifactArchive
 from izhi.hardware.artifact.artifact import Artifact
 from izhi.hardware.artifact.integers import IntegerArtifact
 from izhi.hardware.artifact.ip import IPArtifact
-from izhi.hardware.networks import Network
+from izhi.hardware.networks import HardwareNetwork
 
 #: What reads each kind of file, by its format.
-READERS: Mapping[str, Callable[[Archive], Artifact[Network]]] = {
+READERS: Mapping[str, Callable[[ArtifactArchive], Artifact[HardwareNetwork]]] = {
     integers.NAME: integers.read,
     ip.NAME: ip.read,
 }
 
 
-def save(artifact: Artifact[Network], path: str | os.PathLike[str]) -> None:
+def save(artifact: Artifact[HardwareNetwork], path: str | os.PathLike[str]) -> None:
     """Write an artifact of any kind, whole or not at all.
 
     Raises:
@@ -32,13 +32,13 @@ def save(artifact: Artifact[Network], path: str | os.PathLike[str]) -> None:
     artifact.save(path)
 
 
-def load(path: str | os.PathLike[str], *, test: bool = True) -> Artifact[Network]:
+def load(path: str | os.PathLike[str], *, test: bool = True) -> Artifact[HardwareNetwork]:
     """Read an artifact of any kind, check everything in it, and run its test vectors.
 
     Raises:
         ArtifactError: for anything wrong with it, naming what.
     """
-    file = Archive(path)
+    file = ArtifactArchive(path)
     found = READERS.get(file.format, integers.read)(file)
     if test:
         _test(path, found)
@@ -51,7 +51,7 @@ def load_integers(path: str | os.PathLike[str]) -> IntegerArtifact:
     Raises:
         ArtifactError: if it is of another kind, or something is wrong with it.
     """
-    file = Archive(path)
+    file = ArtifactArchive(path)
     if file.format in READERS and file.format != integers.NAME:
         raise ArtifactError(
             f"{path} is {load(path).about}, expected {IntegerArtifact.about}; export a quantised run without --target"
@@ -61,7 +61,7 @@ def load_integers(path: str | os.PathLike[str]) -> IntegerArtifact:
     return found
 
 
-def _test(path: str | os.PathLike[str], found: Artifact[Network]) -> None:
+def _test(path: str | os.PathLike[str], found: Artifact[HardwareNetwork]) -> None:
     try:
         found.self_test()
     except ArtifactError as error:

@@ -16,22 +16,22 @@ from numpy.typing import NDArray
 
 from izhi.errors import ArtifactError, ShapeError, shown
 from izhi.hardware.artifact import archive
-from izhi.hardware.artifact.archive import Archive
+from izhi.hardware.artifact.archive import ArtifactArchive
 from izhi.hardware.fixed import (
     NEURONS,
     FixedPoint,
-    Layer,
-    Network,
-    Neuron,
+    IntegerLayer,
+    IntegerNetwork,
+    IntegerNeuron,
+    IntegerReadout,
+    IntegerSynapse,
     Outcome,
-    Readout,
-    Synapse,
     check_bounds,
     run,
     run_compiled,
 )
 from izhi.hardware.fixed.bounds import MOST_BITS, MOST_FRACTION, MOST_NEURONS, MOST_SHIFT
-from izhi.hardware.fixed.network import MOST_INPUT, MOST_STEPS, Part
+from izhi.hardware.fixed.network import MOST_INPUT, MOST_STEPS, IntegerProjection
 from izhi.hardware.fixed.window import Pool, Window
 from izhi.hardware.networks import GRADED, Array, Inputs
 
@@ -95,7 +95,7 @@ class IntegerArtifact:
     devices: ClassVar[tuple[str, ...]] = ("emulator", "simulator", "pynq", "serial")
     device: ClassVar[str] = "emulator"
 
-    network: Network
+    network: IntegerNetwork
     steps: int
     classes: tuple[str, ...]
     encoding: Mapping[str, object] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class IntegerArtifact:
         """Run spikes (T, B, inputs) through the integer model, compiled where Numba is installed."""
         return run_compiled(self.network, inputs)  # type: ignore[arg-type]
 
-    def with_network(self, network: Network, **provenance: object) -> IntegerArtifact:
+    def with_network(self, network: IntegerNetwork, **provenance: object) -> IntegerArtifact:
         """An artifact of another network, with its own scores; see ``Artifact``."""
         scores = run_compiled(network, self.test_inputs).scores
         whole = {**self.provenance, **provenance}
@@ -168,12 +168,12 @@ class IntegerArtifact:
         return self.steps, count
 
 
-def _version(network: Network) -> int:
+def _version(network: IntegerNetwork) -> int:
     """The lowest that has all that a network needs."""
     kinds = {x.neuron.kind for x in network.layers}
     if kinds - {"izhikevich", "lif"} or any(x.synapse is not None or x.delay is not None for x in network.layers):
         return WITH_MEMORY
-    return WITH_WINDOWS if any(part.window or part.pools for part in network.parts) else VERSION
+    return WITH_WINDOWS if any(part.window or part.pools for part in network.projections) else VERSION
 
 
 def pack(values: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
@@ -204,20 +204,20 @@ def _unpacked(packed: NDArray[np.uint8], bits: int, columns: int) -> NDArray[np.
     return values
 
 
-def most_tests(network: Network, steps: int) -> int:
+def most_tests(network: IntegerNetwork, steps: int) -> int:
     """How many test vectors of so many steps an artifact may carry, so that loading it does not take long."""
     each = 0
-    for part in network.parts:
-        comes_back = isinstance(part, Layer) and part.feedback is not None
-        each += len(part.delay) if isinstance(part, Layer) and part.delay is not None else 0
+    for part in network.projections:
+        comes_back = isinstance(part, IntegerLayer) and part.feedback is not None
+        each += len(part.delay) if isinstance(part, IntegerLayer) and part.delay is not None else 0
         sources = int(part.weight.shape[1]) + (part.outputs if comes_back else 0)
         each += sum(pool.outputs * pool.window.kernel[0] * pool.window.kernel[1] for pool in part.pools)
         each += part.outputs * (sources + _WORK_OF_A_NEURON)
-    left = _MOST_WORK // steps - len(network.parts) * _WORK_OF_A_STEP
+    left = _MOST_WORK // steps - len(network.projections) * _WORK_OF_A_STEP
     return min(_MOST_TESTS, max(0, left // each))
 
 
-def _check_count(network: Network, steps: int, count: int) -> None:
+def _check_count(network: IntegerNetwork, steps: int, count: int) -> None:
     """Raise ArtifactError if running so many test vectors would take too long."""
     most = most_tests(network, steps)
     if count > most:
@@ -233,7 +233,7 @@ def _narrow(values: NDArray[np.int64]) -> Array:
     return values.astype(np.int16 if (np.abs(values) < 1 << 15).all() else np.int32)
 
 
-def _describe(layer: Layer, place: str, arrays: dict[str, Array]) -> dict[str, object]:
+def _describe(layer: IntegerLayer, place: str, arrays: dict[str, Array]) -> dict[str, object]:
     neuron = layer.neuron
     arrays[f"{place}.weight"] = pack(layer.weight, layer.weight_bits)
     if layer.feedback is not None:
@@ -260,14 +260,14 @@ def _describe(layer: Layer, place: str, arrays: dict[str, Array]) -> dict[str, o
     }
 
 
-def _describe_readout(readout: Readout, arrays: dict[str, Array]) -> dict[str, object]:
+def _describe_readout(readout: IntegerReadout, arrays: dict[str, Array]) -> dict[str, object]:
     arrays["readout.weight"] = pack(readout.weight, readout.weight_bits)
     arrays["readout.multiplier"] = _narrow(readout.multiplier)
     arrays["readout.bias"] = readout.bias.astype(np.int64)
     return {**_describe_shape(readout), "weight_bits": readout.weight_bits}
 
 
-def _describe_shape(part: Part) -> dict[str, object]:
+def _describe_shape(part: IntegerProjection) -> dict[str, object]:
     """Inputs and outputs, and of a convolution or pools where they look."""
     found: dict[str, object] = {"inputs": part.inputs, "outputs": part.outputs}
     if part.window is not None:
@@ -284,7 +284,7 @@ def _describe_window(window: Window) -> dict[str, object]:
     }  # fmt: skip
 
 
-def read(file: Archive) -> IntegerArtifact:
+def read(file: ArtifactArchive) -> IntegerArtifact:
     """The artifact in a file, with everything in it checked but its test vectors not run.
 
     Raises:
@@ -299,7 +299,7 @@ def read(file: Archive) -> IntegerArtifact:
 class _Reader:
     """Takes the network out of a file."""
 
-    def __init__(self, file: Archive) -> None:
+    def __init__(self, file: ArtifactArchive) -> None:
         self.file, self.problem, self.number = file, file.problem, file.number
 
     def vector(self, name: str, length: int) -> NDArray[np.int64]:
@@ -338,11 +338,11 @@ class _Reader:
         scores = self.file.array("test.scores", np.int64, (count, len(classes)))
         return IntegerArtifact(network, steps, classes, encoding, provenance, inputs, scores)
 
-    def network(self) -> Network:
+    def network(self) -> IntegerNetwork:
         described = self.file.manifest.get("layers")
         if not isinstance(described, list) or len(described) > _MOST_LAYERS:
             raise self.problem("has no list of layers in its manifest")
-        layers: list[Layer] = []
+        layers: list[IntegerLayer] = []
         before = None
         for number, table in enumerate(described):
             layers.append(self.layer(table, f"layers.{number}", before))
@@ -351,7 +351,7 @@ class _Reader:
         readout = None if last is None else self.readout(last, before)
         if not layers and readout is None:
             raise self.problem("has neither layers nor a readout")
-        return Network(tuple(layers), readout)
+        return IntegerNetwork(tuple(layers), readout)
 
     def test_inputs(self, table: object, steps: int, count: int, inputs: int) -> NDArray[np.uint8]:
         bits = self.number(table, "bits", 1, 8, "tests.")
@@ -359,7 +359,7 @@ class _Reader:
         values: NDArray[np.uint8] = _unpacked(packed, bits, inputs).view(np.uint8) & np.uint8((1 << bits) - 1)
         return values.reshape(steps, count, inputs)
 
-    def layer(self, table: object, place: str, before: int | None) -> Layer:
+    def layer(self, table: object, place: str, before: int | None) -> IntegerLayer:
         where = f"{place}."
         if not isinstance(table, dict) or table.get("neuron") not in tuple(NEURONS):
             raise self.problem(f"has a {place} whose neuron is none of {', '.join(NEURONS)}")
@@ -377,7 +377,7 @@ class _Reader:
             raise self.problem(f"has a recurrent convolution {place}, which integers do not have")
         if table["recurrent"]:
             feedback = self.weights(where + "feedback", outputs, outputs, bits)
-        return Layer(
+        return IntegerLayer(
             self.weights(where + "weight", rows, columns, bits), bits,
             self.vector(where + "multiplier", outputs),
             self.number(table, "shift", 0, MOST_SHIFT, where), current, neuron, feedback,
@@ -385,11 +385,11 @@ class _Reader:
             delay=self.delay(table, where, columns if window is None else window.inputs),
         )  # fmt: skip
 
-    def synapse(self, table: dict[str, object], where: str, count: int) -> Synapse | None:
+    def synapse(self, table: dict[str, object], where: str, count: int) -> IntegerSynapse | None:
         formats = table.get("formats")
         if not isinstance(formats, dict) or "trace" not in formats:
             return None
-        return Synapse(self.format(table, "trace", where), self.vector(where + "decay", count))
+        return IntegerSynapse(self.format(table, "trace", where), self.vector(where + "decay", count))
 
     def delay(self, table: dict[str, object], where: str, sources: int) -> NDArray[np.int64] | None:
         is_delayed = table.get("delayed", False)
@@ -444,7 +444,7 @@ class _Reader:
             raise self.problem(f"has {where}outputs {outputs:,}, expected a multiple of its window's {window.places:,}")
         return channels, window.sources
 
-    def neuron(self, table: dict[str, object], where: str, count: int) -> Neuron:
+    def neuron(self, table: dict[str, object], where: str, count: int) -> IntegerNeuron:
         kind = NEURONS[str(table["neuron"])]
         fraction = self.number(table, "fraction", 0, MOST_FRACTION, where)
         formats = {state: self.format(table, state, where) for state in kind.states}
@@ -464,7 +464,7 @@ class _Reader:
             self.number(table, "weight_bits", 2, 8, where),
         )  # fmt: skip
 
-    def readout(self, table: object, before: int | None) -> Readout:
+    def readout(self, table: object, before: int | None) -> IntegerReadout:
         if not isinstance(table, dict):
             raise self.problem("has a readout that is no table")
         inputs, outputs, bits = self.sizes(table, "readout.", before)
@@ -472,7 +472,7 @@ class _Reader:
         if window is not None:
             raise self.problem("has a readout with a window, expected a matrix")
         rows, columns = self.weights_shape(None, pools, inputs, outputs, "readout.")
-        return Readout(
+        return IntegerReadout(
             self.weights("readout.weight", rows, columns, bits), bits,
             self.vector("readout.multiplier", outputs), self.vector("readout.bias", outputs), pools=pools,
         )  # fmt: skip

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from izhi.errors import ArtifactError, IzhiError, shown
 from izhi.hardware.artifact import archive
-from izhi.hardware.artifact.archive import Archive
+from izhi.hardware.artifact.archive import ArtifactArchive
 from izhi.hardware.fixed import Outcome
 from izhi.hardware.ip.arithmetic import check_currents, run
-from izhi.hardware.ip.network import LAYERS, STEPS, WIDTH, Floats, Layer, Network
+from izhi.hardware.ip.network import LAYERS, STEPS, WIDTH, Floats, IPLayer, IPNetwork
 from izhi.hardware.networks import Array, Inputs
 
 NAME, VERSION = "izhi hls-ip artifact", 1
@@ -43,7 +43,7 @@ class IPArtifact:
         test_scores: their scores, (tests, classes).
     """
 
-    network: Network
+    network: IPNetwork
     classes: tuple[str, ...]
     encoding: Mapping[str, object] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class IPArtifact:
         """Run currents (B, inputs) by the arithmetic of the IP."""
         return run(self.network, inputs)
 
-    def with_network(self, network: Network, **provenance: object) -> IPArtifact:
+    def with_network(self, network: IPNetwork, **provenance: object) -> IPArtifact:
         """An artifact of another network, with its own scores; see ``Artifact``."""
         scores = run(network, self.test_inputs).scores
         whole = {**self.provenance, **provenance}
@@ -115,7 +115,7 @@ class IPArtifact:
             )
 
 
-def read(file: Archive) -> IPArtifact:
+def read(file: ArtifactArchive) -> IPArtifact:
     """The artifact in a file, with everything in it checked but its test vectors not run.
 
     Raises:
@@ -131,7 +131,7 @@ def read(file: Archive) -> IPArtifact:
     named = {str(k): size for k, size in enumerate(sizes)}
     widths = [file.number(named, name, 1, WIDTH, "sizes.") for name in named]
     layers = [
-        Layer(
+        IPLayer(
             file.array(f"layers.{k}.weight", np.float32, (outputs, inputs)),
             file.array(f"layers.{k}.bias", np.float32, (outputs,)),
         )
@@ -140,7 +140,7 @@ def read(file: Archive) -> IPArtifact:
     count = file.number(file.table("tests"), "count", 0, _MOST_TESTS, "tests.")
     inputs = file.array("test.inputs", np.float32, (count, widths[0]))
     try:
-        network = Network(tuple(layers), manifest.get("build"))  # type: ignore[arg-type]
+        network = IPNetwork(tuple(layers), manifest.get("build"))  # type: ignore[arg-type]
         check_currents(inputs, widths[0])
     except IzhiError as error:
         raise ArtifactError(f"{file.path}: {error}") from None

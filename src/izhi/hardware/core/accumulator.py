@@ -9,12 +9,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import number_below
-from izhi.hardware.core.events import Kind, events
-from izhi.hardware.core.memories import Filled, loading
+from izhi.hardware.core.events import EventKind, events
+from izhi.hardware.core.memories import LoadableMemory, loading
 from izhi.hardware.core.pipeline import Pipeline
-from izhi.hardware.core.reach import Reach, reached
 from izhi.hardware.core.shape import LayerShape
 from izhi.hardware.core.sums import SumsInMemories, SumsInRegisters
+from izhi.hardware.core.window_addressing import WindowAddressing, reached
 
 
 class Accumulator(wiring.Component):
@@ -55,7 +55,7 @@ class Accumulator(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m, s = Module(), self.shape
-        m.submodules.weights = memory = Filled(*s.weight_memory, s.spikes)
+        m.submodules.weights = memory = LoadableMemory(*s.weight_memory, s.spikes)
         wiring.connect(m, wiring.flipped(self.weights), memory.fill)
         m.submodules.sums = sums = SumsInRegisters(s) if s.sums == 1 else SumsInMemories(s)
         arriving = self._arriving(m)
@@ -99,7 +99,7 @@ class Accumulator(wiring.Component):
             with m.If(is_addressed):
                 m.d.sync += other.eq(other + 1)
             with m.If(take):
-                m.d.sync += [other.eq(begins.other), is_pair.eq(begins.kind == Kind.PAIR)]
+                m.d.sync += [other.eq(begins.other), is_pair.eq(begins.kind == EventKind.PAIR)]
             line.put(is_pair=is_pair)
         addends: Value = memory.data
         for stage in range(1, memory.latency + s.spikes):
@@ -132,16 +132,16 @@ class Accumulator(wiring.Component):
                         take.eq(can_take),
                     ]
                 with m.Elif(arriving.valid), m.Switch(arriving.payload.kind):
-                    with m.Case(Kind.SPIKE, Kind.PAIR):
+                    with m.Case(EventKind.SPIKE, EventKind.PAIR):
                         m.d.comb += [
                             arriving.ready.eq(can_take),
                             begins.eq(arriving.payload),
                             take.eq(can_take),
-                            self.spikes.eq(Mux(can_take, 1 + (arriving.payload.kind == Kind.PAIR), 0)),
+                            self.spikes.eq(Mux(can_take, 1 + (arriving.payload.kind == EventKind.PAIR), 0)),
                         ]
-                    with m.Case(Kind.STEP), m.If(~on_the_way & self.is_ready):
+                    with m.Case(EventKind.STEP), m.If(~on_the_way & self.is_ready):
                         m.d.comb += [arriving.ready.eq(1), self.start.eq(1)]
-                    with m.Case(Kind.END), m.If(~on_the_way & self.is_idle):
+                    with m.Case(EventKind.END), m.If(~on_the_way & self.is_idle):
                         m.d.comb += [arriving.ready.eq(1), self.end.eq(1)]
                         m.d.sync += group.eq(0)
                         m.next = "erase"
@@ -151,7 +151,7 @@ class Accumulator(wiring.Component):
         """Where each arriving spike begins."""
         s = self.shape
         if s.window is not None:
-            m.submodules.reach = reach = Reach(s)
+            m.submodules.reach = reach = WindowAddressing(s)
             wiring.connect(m, wiring.flipped(self.input), reach.input)
             return reach.output
         found = stream.Signature(reached(s)).create()
@@ -165,7 +165,7 @@ class Accumulator(wiring.Component):
             m.d.comb += found.payload.other.eq(self.input.payload.other * s.groups)
         return found
 
-    def _added(self, m: Module, memory: Filled, is_pair: Value) -> Value:
+    def _added(self, m: Module, memory: LoadableMemory, is_pair: Value) -> Value:
         """The weights of a source and, in a pair, of the other one, a cycle after they have come from the memory."""
         s, bits = self.shape, self.shape.weight_bits
         found = [Signal(signed(s.addend_bits), name=f"addend_{lane}", reset_less=True) for lane in range(s.lanes)]

@@ -26,7 +26,7 @@ _BUS = "bus"
 
 
 @dataclass(frozen=True)
-class Activity:
+class BlockActivity:
     """Of a block of the core.
 
     Attributes:
@@ -43,7 +43,7 @@ class Activity:
     rate: float
 
 
-def activity(artifact: IntegerArtifact, shape: CoreShape, spikes: NDArray[np.uint8]) -> list[Activity]:
+def activity(artifact: IntegerArtifact, shape: CoreShape, spikes: NDArray[np.uint8]) -> list[BlockActivity]:
     """How often each block's registers change while samples of spikes (T, batch, inputs) run, the network being there.
 
     Changes are those from one clock edge to the next; glitches of the logic between registers are not among them.
@@ -54,7 +54,7 @@ def activity(artifact: IntegerArtifact, shape: CoreShape, spikes: NDArray[np.uin
         before = total.get(_block(name), (0, 0))
         total[_block(name)] = before[0] + bits, before[1] + times
     samples = spikes.shape[1]
-    return [Activity(block, b, n / samples, n / (b * cycles)) for block, (b, n) in sorted(total.items())]
+    return [BlockActivity(block, b, n / samples, n / (b * cycles)) for block, (b, n) in sorted(total.items())]
 
 
 def changes(
@@ -112,4 +112,4 @@ def _block(name: str) -> str:
     return f"{where}: {path[2].replace('_', ' ')}" if path[2] in _PARTS else where
 
 
-__all__ = ["Activity", "activity", "changes"]
+__all__ = ["BlockActivity", "activity", "changes"]

@@ -9,12 +9,12 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.decoder import WORD, Decoder
-from izhi.hardware.core.events import Kind, event, events
-from izhi.hardware.core.layer import Layer
+from izhi.hardware.core.events import EventKind, event, events
+from izhi.hardware.core.layer import CoreLayer
 from izhi.hardware.core.protocol import ABORTED, Error
-from izhi.hardware.core.relay import Relay
-from izhi.hardware.core.scores import Counts, Readout
+from izhi.hardware.core.scores import ReadoutUnit, SpikeCounter
 from izhi.hardware.core.shape import CoreShape
+from izhi.hardware.core.skid_buffer import SkidBuffer
 
 #: Ports of a layer that show the states of its units after an update.
 STATES = ("is_valid", "number", "v", "u")
@@ -48,8 +48,8 @@ class Core(wiring.Component):
 
     def __init__(self, shape: CoreShape) -> None:
         self.shape = shape
-        self.layers = [Layer(layer, shape.steps) for layer in shape.layers]
-        self.scores = Counts(shape) if shape.readout is None else Readout(shape)
+        self.layers = [CoreLayer(layer, shape.steps) for layer in shape.layers]
+        self.scores = SpikeCounter(shape) if shape.readout is None else ReadoutUnit(shape)
         super().__init__(
             {
                 "input": In(stream.Signature(WORD)),
@@ -87,7 +87,7 @@ class Core(wiring.Component):
         m.submodules.taps = taps = ResetInserter(discard)(_Taps(self.shape))
         m.submodules.decoder = decoder = self._decoder(m, discard, is_packet_over, aborts)
         ahead = self.shape.layers[0]
-        m.submodules.first = first = ResetInserter(discard)(Relay(event(ahead.inputs, ahead.spikes)))
+        m.submodules.first = first = ResetInserter(discard)(SkidBuffer(event(ahead.inputs, ahead.spikes)))
         wiring.connect(m, decoder.output, first.input)
         wiring.connect(m, first.output, self.layers[0].input)
         following = [layer.input for layer in self.layers[1:]] + [self.scores.input]
@@ -102,13 +102,10 @@ class Core(wiring.Component):
                 after.valid.eq(out.valid & ~went),
                 tap.valid.eq(out.valid & ~tapped & self.sends_spikes),
                 out.ready.eq(has_gone & is_tapped),
-                self.spikes[number].eq(out.valid & out.ready & (out.payload.kind == Kind.SPIKE)),
+                self.spikes[number].eq(out.valid & out.ready & (out.payload.kind == EventKind.SPIKE)),
             ]
             is_waiting = out.valid & ~out.ready & ~discard
-            m.d.sync += [
-                went.eq(is_waiting & has_gone),
-                tapped.eq(is_waiting & is_tapped & self.sends_spikes),
-            ]
+            m.d.sync += [went.eq(is_waiting & has_gone), tapped.eq(is_waiting & is_tapped & self.sends_spikes)]
         self._encode(m, taps, decoder.aborts, is_packet_over, discard, aborts)
         return m
 
@@ -127,11 +124,7 @@ class Core(wiring.Component):
         with m.If(aborts):
             m.d.comb += [offered.word.eq(ABORTED), offered.last.eq(1), is_offered.eq(1)]
         with m.Elif(taps.output.valid & ~discard):
-            m.d.comb += [
-                offered.word.eq(taps.output.payload),
-                is_offered.eq(1),
-                taps.output.ready.eq(can_take),
-            ]
+            m.d.comb += [offered.word.eq(taps.output.payload), is_offered.eq(1), taps.output.ready.eq(can_take)]
         with m.Elif(taps.is_empty & ~discard):
             m.d.comb += [
                 offered.word.eq(scores.output.payload),
@@ -164,7 +157,7 @@ class Core(wiring.Component):
     def _decoder(self, m: Module, discard: Signal, is_packet_over: Signal, aborts: Signal) -> Any:
         """The decoder, connected to the memories and the control ports."""
         ports = [getattr(layer, name) for layer in self.layers for name, _ in layer.shape.memories]
-        if isinstance(self.scores, Readout):
+        if isinstance(self.scores, ReadoutUnit):
             ports += [self.scores.weights, self.scores.constants]
         decoder = Decoder(
             self.shape.layers[0].inputs, self.shape.steps,
@@ -177,14 +170,14 @@ class Core(wiring.Component):
                 port.enable.eq(decoder.enable[number]),
             ]
         # One inference at a time: what comes in waits until the scores are out, or what says that it was malformed.
-        m.submodules.arrival = arrival = ResetInserter(self.clear)(Relay(WORD))
+        m.submodules.arrival = arrival = ResetInserter(self.clear)(SkidBuffer(WORD))
         wiring.connect(m, wiring.flipped(self.input), arrival.input)
         m.d.sync += discard.eq(decoder.fault | self.clear)
         wiring.connect(m, arrival.output, decoder.input)
         is_finishing, out = Signal(), decoder.output
         with m.If(discard | self.inferences):
             m.d.sync += is_finishing.eq(0)
-        with m.Elif(out.valid & out.ready & (out.payload.kind == Kind.END)):
+        with m.Elif(out.valid & out.ready & (out.payload.kind == EventKind.END)):
             m.d.sync += [is_finishing.eq(1), is_packet_over.eq(decoder.ends_packet)]
         m.d.comb += [
             decoder.holds.eq(is_finishing | discard | aborts),
@@ -215,7 +208,7 @@ class _Taps(wiring.Component):
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=32, depth=16)
         taken, is_empty = Const(0), queue.level == 0
         for number, layer in enumerate(self.layers):
-            m.submodules[f"relay_{number}"] = relay = Relay(event(layer.outputs))
+            m.submodules[f"relay_{number}"] = relay = SkidBuffer(event(layer.outputs))
             wiring.connect(m, wiring.flipped(getattr(self, f"input_{number}")), relay.input)
             tap = relay.output
             is_empty &= relay.is_empty

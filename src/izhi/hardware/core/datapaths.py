@@ -1,14 +1,13 @@
 """The arithmetic of each kind of neuron in gates: the steps of izhi.hardware.fixed.neuron, cut into clock cycles.
 
-A datapath finds the ``sum``, the constants and the state ``v`` and ``u`` of each unit in a pipeline, and leaves
-``v_after``, ``u_after`` and ``fired``.
+A datapath reads the ``sum``, the constants and the states ``v`` and ``u`` of each unit of a pipeline, and adds
+``v_after``, ``u_after`` and ``fired``. ``IntegerNeuron.datapath`` names that of a kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from amaranth.hdl import Const, Mux, Value, ValueLike
 
@@ -57,7 +56,7 @@ def izhikevich(line: Pipeline, shape: LayerShape) -> None:
 
 
 def decay(line: Pipeline, shape: LayerShape) -> None:
-    """A synapse: the ``trace`` takes up the sum and stands for it from there on."""
+    """A synapse: the ``trace`` adds the sum, and takes its place."""
     number, each = shape.trace, partial(line.each, shape.units)
     assert number is not None
     line.multiply(shape.units, kept=("decay", "trace"))
@@ -71,7 +70,11 @@ def decay(line: Pipeline, shape: LayerShape) -> None:
 
 
 def lif(line: Pipeline, shape: LayerShape, *, begins: Callable[[Values], ValueLike] | None = None) -> None:
-    """A cycle for each multiplication or addition; after a spike v ``begins`` there, or loses the threshold."""
+    """A cycle for each multiplication or addition.
+
+    Args:
+        begins: the value at which v begins after a spike; without it v loses the threshold behind the leak.
+    """
     s, each, half = shape, partial(line.each, shape.units), Const((1 << shape.fraction) >> 1)
     each("above", lambda x: x("v") > x("threshold"))
     each("lost", lambda x: Mux(x("above") & (begins is None), x("threshold"), 0))
@@ -93,11 +96,6 @@ def lif(line: Pipeline, shape: LayerShape, *, begins: Callable[[Values], ValueLi
     line.advance()
 
 
-#: By the kinds of ``fixed.NEURONS``.
-DATAPATHS: Mapping[str, Callable[[Pipeline, LayerShape], Any]] = {
-    "izhikevich": izhikevich,
-    "lif": lif,
-    "lif-soft": partial(lif, begins=lambda x: x("v") - x("threshold")),
-    "lif-zero": partial(lif, begins=lambda _: 0),
-    "lif-value": partial(lif, begins=lambda x: x("reset")),
-}
+soft_lif = partial(lif, begins=lambda x: x("v") - x("threshold"))
+zeroing_lif = partial(lif, begins=lambda _: 0)
+value_lif = partial(lif, begins=lambda x: x("reset"))

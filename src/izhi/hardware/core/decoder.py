@@ -10,10 +10,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import number_below
-from izhi.hardware.core.events import Kind, events
+from izhi.hardware.core.events import EventKind, events
 from izhi.hardware.core.protocol import Error, Opcode
-from izhi.hardware.core.relay import Relay
 from izhi.hardware.core.shape import PAIR_BITS, ceil_div
+from izhi.hardware.core.skid_buffer import SkidBuffer
 
 #: A word of 32 bits, and whether it is a packet's last.
 WORD = data.StructLayout({"word": unsigned(32), "last": 1})
@@ -77,7 +77,7 @@ class Decoder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.seen = seen = Relay(_SEEN)
+        m.submodules.seen = seen = SkidBuffer(_SEEN)
         m.d.comb += [
             seen.input.valid.eq(self.input.valid),
             self.input.ready.eq(seen.input.ready),
@@ -147,7 +147,7 @@ class Decoder(wiring.Component):
         last = word.last
         is_spike, is_step, is_end, is_write = word.is_spike, word.is_step, word.is_end, word.is_write
         is_pair = word.is_pair if self.spikes == 2 else Const(0)
-        kind = Mux(is_spike, Kind.SPIKE, Mux(is_step, Kind.STEP, Mux(is_end, Kind.END, Kind.PAIR)))
+        kind = Mux(is_spike, EventKind.SPIKE, Mux(is_step, EventKind.STEP, Mux(is_end, EventKind.END, EventKind.PAIR)))
         m.d.comb += self.aborts.eq(self.fault & (~is_write | is_open))
         with m.If(~(is_spike | is_step | is_end | is_write | is_pair)):
             fail(Error.OPCODE)

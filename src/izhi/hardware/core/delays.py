@@ -9,8 +9,8 @@ from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import number_below
-from izhi.hardware.core.events import Kind, events
-from izhi.hardware.core.memories import Filled, loading
+from izhi.hardware.core.events import EventKind, events
+from izhi.hardware.core.memories import LoadableMemory, loading
 from izhi.hardware.core.pipeline import Pipeline
 from izhi.hardware.core.shape import LayerShape
 
@@ -30,22 +30,18 @@ class DelayLine(wiring.Component):
     """
 
     def __init__(self, shape: LayerShape) -> None:
-        self.count, self.slots, self.most = shape.features, shape.delay + 1, shape.most
+        self.count, self.slots, self.most = shape.features, shape.delay + 1, shape.largest
         self.delays_of = dict(shape.memories)["delays"]
         super().__init__(
-            {
-                "input": In(events(self.count)),
-                "output": Out(events(self.count)),
-                "delays": In(loading(*self.delays_of)),
-            }
+            {"input": In(events(self.count)), "output": Out(events(self.count)), "delays": In(loading(*self.delays_of))}
         )
 
     def elaborate(self, platform: object) -> Module:
         m, cells = Module(), self.slots * self.count
-        m.submodules.delays = delays = Filled(*self.delays_of)
-        m.submodules.cells = memory = Filled(self.most.bit_length(), cells)
+        m.submodules.delays = delays = LoadableMemory(*self.delays_of)
+        m.submodules.cells = memory = LoadableMemory(self.most.bit_length(), cells)
         wiring.connect(m, wiring.flipped(self.delays), delays.fill)
-        entry = data.StructLayout({"kind": Kind, "source": number_below(self.count), "times": memory.width})
+        entry = data.StructLayout({"kind": EventKind, "source": number_below(self.count), "times": memory.width})
         depth = _WAITING + memory.latency + 2
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=entry.size, depth=depth)
         came, take, found, mark = self.input.payload, Signal(), Signal(entry), Signal(entry)
@@ -91,7 +87,7 @@ class DelayLine(wiring.Component):
             memory.fill.word.eq(Mux(is_erasing | ~is_arrival, 0, one_more)),
             memory.fill.enable.eq(is_erasing | is_arrival | look["is_look"]),
             mark.kind.eq(came.kind),
-            found.kind.eq(Kind.SPIKE),
+            found.kind.eq(EventKind.SPIKE),
             found.source.eq(look["source"]),
             found.times.eq(memory.data),
         ]
@@ -108,10 +104,10 @@ class DelayLine(wiring.Component):
                 with m.If(is_last_place):
                     m.next = "take"
             with m.State("take"), m.If(self.input.valid):
-                with m.If(came.kind == Kind.SPIKE):
+                with m.If(came.kind == EventKind.SPIKE):
                     # Where a cell is read before it counts one more, a spike goes its way alone.
                     m.d.comb += [take.eq(~on_the_way if self.most > 1 else 1), self.input.ready.eq(take)]
-                with m.Elif(came.kind == Kind.STEP), m.If(~on_the_way):
+                with m.Elif(came.kind == EventKind.STEP), m.If(~on_the_way):
                     m.next = "look"
                 with m.Elif(~on_the_way & queue.w_rdy):
                     m.d.comb += [self.input.ready.eq(1), marks.eq(1)]
@@ -135,7 +131,7 @@ class DelayLine(wiring.Component):
     def _send(self, m: Module, queue: Any, layout: Any) -> None:
         """Each entry as often as it says."""
         head, sent = Signal(layout), Signal(unsigned(layout["times"].width))
-        is_last = (head.kind != Kind.SPIKE) | (sent + 1 == head.times)
+        is_last = (head.kind != EventKind.SPIKE) | (sent + 1 == head.times)
         goes = queue.r_rdy & self.output.ready
         m.d.comb += [
             head.eq(queue.r_data),

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, fields
+from functools import cache
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from izhi.errors import SettingError, shown
 from izhi.files import problem
-from izhi.hardware.core.shape import MOST_LAYERS, CoreShape, LayerShape, ReadoutShape, behind, names_of
+from izhi.hardware.core.shape import MOST_LAYERS, CoreShape, LayerShape, ReadoutShape
 from izhi.hardware.fixed import NEURONS, FixedPoint, Pool, Window
-from izhi.hardware.fixed.bounds import MOST_DELAY, MOST_NEURONS
+from izhi.hardware.fixed.bounds import MOST_BITS, MOST_DELAY, MOST_FRACTION, MOST_NEURONS
+from izhi.hardware.fixed.network import MOST_INPUT, MOST_STEPS
 
-#: Fields of a layer that are formats.
-_FORMATS = ("current", "v", "u")
 #: Of the file; another one has other fields.
 _VERSION = 2
 #: The least and the most of each number that core.json may hold, and bytes of the file.
 _LIMITS = {
-    "inputs": (1, 1 << 16), "outputs": (1, 1 << 16), "steps": (1, 1_000_000), "largest_input": (1, 255),
-    "weight_bits": (2, 8), "width": (2, 32), "fraction": (0, 30), "shift": (0, 63), "constants": (1, 64),
-    "multiplier_bits": (1, 64), "bias_bits": (1, 64), "lanes": (1, 1 << 16), "units": (1, 1 << 16),
-    "delay": (0, MOST_DELAY), "features": (1, MOST_NEURONS), "kernel": (1, MOST_NEURONS), "stride": (1, MOST_NEURONS),
-    "padding": (0, MOST_NEURONS), "spikes": (1, 2),
+    **dict.fromkeys(
+        ("inputs", "outputs", "channels", "height", "width of a window", "kernel", "stride", "lanes", "units"),
+        (1, MOST_NEURONS),
+    ),
+    "padding": (0, MOST_NEURONS), "steps": (1, MOST_STEPS), "largest_input": (1, MOST_INPUT), "weight_bits": (2, 8),
+    "width": (2, MOST_BITS), "fraction": (0, MOST_FRACTION), "shift": (0, 63), "constants": (1, 64),
+    "multiplier_bits": (1, 64), "bias_bits": (1, 64), "delay": (0, MOST_DELAY), "spikes": (1, 2),
 }  # fmt: skip
 _MOST_BYTES = 1 << 20
 
@@ -32,8 +36,8 @@ def to_json(shape: CoreShape) -> str:
     """A shape as text, for ``read``."""
     table = {"izhi core": _VERSION, **asdict(shape)}
     for layer, described in zip(shape.layers, table["layers"], strict=True):
-        described.update({name: getattr(layer, name)._asdict() for name in _FORMATS})
-        described["trace"] = None if layer.trace is None else layer.trace._asdict()
+        formats = {name: getattr(layer, name) for name in ("current", "v", "u", "trace")}
+        described.update({name: None if x is None else x._asdict() for name, x in formats.items()})
     return json.dumps(table, indent=2) + "\n"
 
 
@@ -53,87 +57,86 @@ def read(path: str | Path) -> CoreShape:
         raise SettingError(f"{path} describes no core ({error}), expected the core.json that izhi rtl writes") from None
 
 
-def _shape(found: dict[str, object]) -> CoreShape:
+def _shape(table: dict[str, object]) -> CoreShape:
     """The shape that a table describes; ValueError if it describes none."""
-    if found.get("izhi core") != _VERSION:
+    if table.pop("izhi core", None) != _VERSION:
         raise ValueError("another version")
-    described = found.get("layers")
-    if not isinstance(described, list) or set(found) != {"izhi core", *_names(CoreShape)}:
+    if set(table) != _types(CoreShape).keys() or not isinstance(table["layers"], list):
         raise ValueError("other fields")
-    layers = tuple(_layer_shape(_table(layer)) for layer in described)
-    readout, steps = None, _number("steps", found.get("steps"))
-    if found["readout"] is not None:
-        table = _table(found["readout"])
-        _check_names(table, ReadoutShape)
-        pools = _pools(table.pop("pools"), _number("inputs", table["inputs"]))
-        readout = ReadoutShape(**{name: _number(name, value) for name, value in table.items()}, pools=pools)
-    shape = CoreShape(layers, readout, steps)
-    following = [layer.inputs for layer in layers[1:]] + ([] if readout is None else [readout.inputs])
-    if following != [layer.outputs for layer in layers][: len(following)]:
+    shape: CoreShape = _decode(CoreShape, "a core", table)
+    for layer in shape.layers:
+        _check_layer(layer)
+    if any(after.inputs != before.outputs for before, after in zip(shape.layers, shape.projections[1:], strict=False)):
         raise ValueError("layers of other sizes than those before them")
-    if readout is not None and readout.steps != steps:
-        raise ValueError("a readout of other steps")
+    if shape.readout is not None:
+        _check_windows(shape.readout.pools, shape.readout.inputs)
+        if shape.readout.steps != shape.steps:
+            raise ValueError("a readout of other steps")
     return shape
 
 
-def _layer_shape(found: dict[str, object]) -> LayerShape:
-    _check_names(found, LayerShape)
-    kind, recurrent, constants = found.pop("kind"), found.pop("recurrent"), found.pop("constants")
-    if not isinstance(kind, str) or kind not in NEURONS:
-        raise ValueError(f"neurons of kind {shown(kind)}")
-    if not isinstance(recurrent, bool):
-        raise ValueError(f"recurrent {shown(recurrent)}")
-    pools, window, trace = found.pop("pools"), found.pop("window"), found.pop("trace")
-    values: dict[str, Any] = {name: _format(name, _table(found.pop(name))) for name in _FORMATS}
-    values.update({name: _number(name, value) for name, value in found.items()})
-    values["trace"] = None if trace is None else _format("trace", _table(trace))
-    values["pools"] = _pools(pools, values["inputs"])
-    values["window"] = None if window is None else _window(window, behind(values["pools"], values["inputs"]))
-    if window is not None and (recurrent or values["outputs"] % values["window"].places):
+def _decode(kind: Any, name: str, value: object) -> Any:
+    """A value of a field's type; ValueError if it is none."""
+    arguments = get_args(kind)
+    if get_origin(kind) in (Union, UnionType):  # or None
+        return None if value is None else _decode(arguments[0], name, value)
+    if get_origin(kind) is tuple:
+        return tuple(_decode(arguments[0], name, one) for one in _list(name, value, arguments))
+    if kind is int:
+        return _number(name, value)
+    choices = {str: tuple(NEURONS), bool: (False, True)}.get(kind, arguments)
+    if kind in (str, bool) or get_origin(kind) is Literal:
+        if not any(type(value) is type(choice) and value == choice for choice in choices):
+            raise ValueError(f"{'neurons of kind' if kind is str else name} {shown(value)}")
+        return value
+    return _object(kind, name, _table(value))
+
+
+def _object(kind: Any, name: str, table: dict[str, object]) -> Any:
+    types = _types(kind)
+    if set(table) != types.keys():
+        if kind in (LayerShape, ReadoutShape):
+            raise ValueError(f"fields {shown(sorted(set(table) ^ types.keys()))} too many or too few")
+        raise ValueError(f"{_ARTICLES[kind] or name} {shown(table)}{', not width and fraction' * (kind is FixedPoint)}")
+    limits = {"width": "width of a window"} if kind is Window else {}
+    return kind(**{field: _decode(of, limits.get(field, field), table[field]) for field, of in types.items()})
+
+
+_ARTICLES = {FixedPoint: "", Window: "a window", Pool: "a pool"}
+
+
+@cache
+def _types(kind: Any) -> dict[str, Any]:
+    """The type of each field."""
+    hints, own = get_type_hints(kind), getattr(kind, "_fields", None)
+    return {name: hints[name] for name in own or [field.name for field in fields(kind)]}
+
+
+def _list(name: str, value: object, arguments: Sequence[Any]) -> list[object]:
+    """A list of as many values as a type has, or of a few."""
+    is_long = isinstance(value, list) and len(value) > MOST_LAYERS
+    if not isinstance(value, list) or (is_long and name != "layers"):
+        raise ValueError(f"{name} {shown(value)}, not a list of a few")
+    if arguments[-1] is not Ellipsis and len(value) != len(arguments):
+        raise ValueError(f"{name} {shown(value)}, not two numbers")
+    return value
+
+
+def _check_layer(layer: LayerShape) -> None:
+    _check_windows([*layer.pools, *([] if layer.window is None else [layer.window])], layer.inputs)
+    if layer.window is not None and (layer.recurrent or layer.outputs % layer.places):
         raise ValueError("a window that its layer cannot have")
-    names = names_of(kind, trace is not None)
-    if not isinstance(constants, list) or len(constants) != len(names):
-        raise ValueError(f"constants {shown(constants)}, not the bits of {len(names)}")
-    bits = tuple(_number("constants", value) for value in constants)
-    return LayerShape(kind, recurrent=recurrent, constants=bits, **values)
+    if len(layer.constants) != len(layer.names):
+        raise ValueError(f"constants {shown(list(layer.constants))}, not the bits of {len(layer.names)}")
 
 
-def _pools(found: object, inputs: int) -> tuple[Pool, ...]:
-    if not isinstance(found, list) or len(found) > MOST_LAYERS:
-        raise ValueError(f"pools {shown(found)}, not a list of a few")
-    pools: list[Pool] = []
-    for one in found:
-        table = _table(one)
-        kind = table.get("kind")
-        if set(table) != {"kind", "window"} or kind not in ("sum", "max"):
-            raise ValueError(f"a pool {shown(table)}")
-        pools.append(Pool(kind, _window(table["window"], inputs)))
-        inputs = pools[-1].outputs
-    return tuple(pools)
-
-
-def _window(found: object, inputs: int) -> Window:
-    """A window that has places, over so many features."""
-    table = _table(found)
-    if set(table) != {field.name for field in fields(Window)}:
-        raise ValueError(f"a window {shown(table)}")
-    sizes = [_number("features", table[name]) for name in ("channels", "height", "width")]
-    pairs = {}
-    for name in ("kernel", "stride", "padding"):
-        pair = table[name]
-        if not isinstance(pair, list) or len(pair) != 2:
-            raise ValueError(f"{name} {shown(pair)}, not two numbers")
-        pairs[name] = (_number(name, pair[0]), _number(name, pair[1]))
-    window = Window(sizes[0], sizes[1], sizes[2], **pairs)
-    if window.inputs != inputs or not window.fits:
-        raise ValueError(f"a window {shown(table)}, which does not fit {inputs:,} features")
-    return window
-
-
-def _format(name: str, found: dict[str, object]) -> FixedPoint:
-    if set(found) != set(FixedPoint._fields):
-        raise ValueError(f"{name} {shown(found)}, not width and fraction")
-    return FixedPoint(_number("width", found["width"]), _number("fraction", found["fraction"]))
+def _check_windows(windows: Sequence[Pool | Window], inputs: int) -> None:
+    """Raise ValueError unless each window fits the features behind the one before."""
+    for each in windows:
+        window = each.window if isinstance(each, Pool) else each
+        if window.inputs != inputs or not window.fits:
+            raise ValueError(f"a window {shown(asdict(window))}, which does not fit {inputs:,} features")
+        inputs = window.channels * window.places
 
 
 def _number(name: str, value: object) -> int:
@@ -143,16 +146,7 @@ def _number(name: str, value: object) -> int:
     return value
 
 
-def _table(found: object) -> dict[str, object]:
-    if not isinstance(found, dict):
-        raise ValueError(f"{shown(found)} in place of a table")
-    return found
-
-
-def _names(kind: type[LayerShape | ReadoutShape | CoreShape]) -> set[str]:
-    return {field.name for field in fields(kind)}
-
-
-def _check_names(found: dict[str, object], kind: type[LayerShape | ReadoutShape]) -> None:
-    if set(found) != _names(kind):
-        raise ValueError(f"fields {shown(sorted(set(found) ^ _names(kind)))} too many or too few")
+def _table(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{shown(value)} in place of a table")
+    return dict(value)

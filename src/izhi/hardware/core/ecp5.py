@@ -31,7 +31,7 @@ _CELLS = {"DP16KD": "DP16KD", "MULT18X18D": "MULT18X18D", "LUT4": "TRELLIS_COMB"
 
 
 @dataclass(frozen=True)
-class Routed:
+class RoutingReport:
     """What nextpnr says of a design.
 
     Attributes:
@@ -135,7 +135,7 @@ def require_tools() -> None:
         _tool(name)
 
 
-def build(folder: Path, board: Ecp5Board, megahertz: int, report: Callable[[str], None]) -> Routed:
+def build(folder: Path, board: Ecp5Board, megahertz: int, report: Callable[[str], None]) -> RoutingReport:
     """Run the tools on ``sources`` in a folder: logs and reports, and izhi.bit if the design reaches its clock.
 
     Raises:
@@ -167,7 +167,7 @@ def _run(command: list[str], folder: Path) -> str:
     return yosys.said_by(name, [*_tool(name), *arguments], folder)
 
 
-def _read(found: Mapping[str, Any], seconds: tuple[float, float], tools: dict[str, str]) -> Routed:
+def _read(found: Mapping[str, Any], seconds: tuple[float, float], tools: dict[str, str]) -> RoutingReport:
     """nextpnr's report: its slowest clock, what is used, and the path within that clock."""
     clock, speed = min(found["fmax"].items(), key=lambda entry: entry[1]["achieved"])
     used = {name: found["utilization"][cell]["used"] for name, cell in _CELLS.items()}
@@ -176,7 +176,7 @@ def _read(found: Mapping[str, Any], seconds: tuple[float, float], tools: dict[st
         (part["type"], part["from"]["cell"], part["to"]["cell"], float(part["delay"]))
         for part in (paths[0]["path"] if paths else ())
     ]
-    return Routed(float(speed["achieved"]), used, path, seconds, tools)
+    return RoutingReport(float(speed["achieved"]), used, path, seconds, tools)
 
 
-__all__ = ["UNTESTED", "Routed", "build", "require_tools", "sources"]
+__all__ = ["UNTESTED", "RoutingReport", "build", "require_tools", "sources"]

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from izhi.hardware.core.shape import CoreShape, LayerShape
-from izhi.hardware.fixed import Network, run
-from izhi.hardware.fixed.network import Part
+from izhi.hardware.fixed import NEURONS, IntegerNetwork, run
+from izhi.hardware.fixed.network import IntegerProjection
 
 #: pJ of a bit that is added, of a pair of bits that are multiplied, and of a bit that is read or written.
 ADDITION, PRODUCT, ACCESS = 0.1 / 32, 3.1 / 32**2, 10 / 64
@@ -46,66 +46,56 @@ class Operations:
     picojoules: float
 
 
-def operations(network: Network, shape: CoreShape, spikes: NDArray[np.integer]) -> list[Operations]:
+def operations(network: IntegerNetwork, shape: CoreShape, spikes: NDArray[np.integer]) -> list[Operations]:
     """What a core does for samples of spikes (T, batch, inputs), block by block."""
     steps, batch, _ = spikes.shape
-    found, arriving = [], spikes
+    result, arriving = list[Operations](), spikes
     for number, (layer, s, fired) in enumerate(
         zip(network.layers, shape.layers, run(network, spikes).spikes, strict=True), start=1
     ):
         own = int(fired.sum()) if s.recurrent else 0
-        seen = _seen(layer, arriving) + own
-        # Two spikes at once are added up before they go to a sum.
-        sent = int((-(-arriving.sum(2) // 2)).sum()) + own if s.spikes == 2 else seen
-        words, sums = seen * s.groups / batch, sent * s.groups / batch
-        for what, count, each in _of_layer(s, words, sums, steps * s.outputs):
-            found.append(Operations(f"layer {number}", what, count, count * each))
+        read = _reads(layer, arriving) + own
+        # A sum is read and written once for two spikes of a cycle.
+        added = int(((arriving.sum(2, dtype=np.int64) + 1) // 2).sum()) + own if s.spikes == 2 else read
+        counts = _of_layer(s, read * s.groups / batch, added * s.groups / batch, steps * s.outputs)
+        result += [Operations(f"layer {number}", what, count, count * each) for what, count, each in counts]
         arriving = fired
     readout, r = network.readout, shape.readout
     if readout is not None and r is not None:
-        added = _seen(readout, arriving) * r.outputs / batch
+        added_weights = _reads(readout, arriving) * r.outputs / batch
         of_readout = (
-            ("weights read", added, r.weight_bits * ACCESS),
-            ("weights added", added, r.accumulator_bits * ADDITION),
+            ("weights read", added_weights, r.weight_bits * ACCESS),
+            ("weights added", added_weights, r.accumulator_bits * ADDITION),
             ("products", r.outputs, r.accumulator_bits * r.multiplier_bits * PRODUCT),
         )
-        found += [Operations("readout", what, count, count * each) for what, count, each in of_readout]
-    return found
+        result += [Operations("readout", what, count, count * each) for what, count, each in of_readout]
+    return result
 
 
 def _of_layer(s: LayerShape, words: float, sums: float, updates: int) -> Iterator[tuple[str, float, float]]:
-    """What it does with words of weights, and of sums, how often, and pJ of each time."""
+    """Operations on words of weights and of sums and in updates of neurons: what, how often, and pJ of each."""
     added, sum_bits = words * s.lanes, s.accumulator_bits
     yield "weights read", added, s.weight_bits * ACCESS
     yield "weights added", added, sum_bits * ADDITION
-    if s.sums > 1:  # the others are registers
+    if s.sums > 1:  # a single word of sums is in registers
         yield "sums read and written", 2 * sums * s.lanes, sum_bits * ACCESS
-    products = list(_products(s))
-    yield "products of neurons", updates * len(products), sum(a * b for a, b in products) / len(products) * PRODUCT
-    trace = 0 if s.trace is None else s.trace.width
-    state = s.v.width + (s.u.width if s.kind == "izhikevich" else 0) + trace
-    yield "states and constants of neurons", updates, (2 * state + sum(s.constants)) * ACCESS
-
-
-def _products(s: LayerShape) -> Iterator[tuple[int, int]]:
-    """Bits of the factors of each product of a neuron's update, see datapaths."""
-    bits = dict(zip(s.names, s.constants, strict=True))
-    total, v, u = s.accumulator_bits, s.v.width, s.u.width
+    widths = {**s.bits, "v": s.v.width, "u": s.u.width, "q": 2 * s.v.width - s.v.fraction, "sum": sum_bits}
+    products, states = list(NEURONS[s.kind].products), list(NEURONS[s.kind].states)
     if s.trace is not None:
-        total = s.trace.width
-        yield bits["decay"], total
-    yield total, bits["multiplier"]
-    if s.kind == "izhikevich":
-        square = 2 * v - s.v.fraction
-        yield from ((v, v), (bits["a1"], square), (bits["a2"], v), (bits["a3"], u), (bits["b2"], u), (bits["b1"], v))
-    else:
-        yield bits["beta"], v
+        widths["trace"] = widths["sum"] = s.trace.width
+        products.append(("decay", "trace"))
+        states.append("trace")
+    products.append(("sum", "multiplier"))
+    bits_of_products = sum(widths[a] * widths[b] for a, b in products)
+    yield "products of neurons", updates * len(products), bits_of_products / len(products) * PRODUCT
+    accesses = 2 * sum(widths[state] for state in states) + sum(s.constants)
+    yield "states and constants of neurons", updates, accesses * ACCESS
 
 
-def _seen(part: Part, arriving: NDArray[np.integer]) -> int:
-    """Spikes that come in behind the pools, each as often as a place sees it."""
-    x = part.pooled(arriving.reshape(-1, arriving.shape[2]).astype(np.int64))
-    return int((x if part.window is None else part.window.seen(x)).sum())
+def _reads(projection: IntegerProjection, arriving: NDArray[np.integer]) -> int:
+    """Spikes behind the pools, each counted at every position whose window covers it."""
+    x = projection.pooled(arriving.reshape(-1, arriving.shape[2]).astype(np.int64))
+    return int((x if projection.window is None else projection.window.views(x)).sum())
 
 
 __all__ = ["ACCESS", "ADDITION", "FLOAT_ADDITION", "FLOAT_PRODUCT", "FPGA", "PRODUCT", "Operations", "operations"]

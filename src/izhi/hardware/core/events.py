@@ -9,7 +9,7 @@ from amaranth.lib import data, stream
 from izhi.hardware.core.arithmetic import number_below
 
 
-class Kind(IntEnum):
+class EventKind(IntEnum):
     """Of an event."""
 
     SPIKE = 0
@@ -21,7 +21,7 @@ class Kind(IntEnum):
 def event(sources: int, spikes: int = 1) -> data.StructLayout:
     """An event of at most so many spikes: its kind, and the number of the source that fired, and of another one."""
     names = ("source", "other")[:spikes]
-    return data.StructLayout({"kind": Kind, **dict.fromkeys(names, number_below(sources))})
+    return data.StructLayout({"kind": EventKind, **dict.fromkeys(names, number_below(sources))})
 
 
 def events(sources: int, spikes: int = 1) -> stream.Signature:

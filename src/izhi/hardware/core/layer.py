@@ -10,16 +10,16 @@ from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.accumulator import Accumulator
 from izhi.hardware.core.delays import DelayLine
-from izhi.hardware.core.departure import Departure, entry
-from izhi.hardware.core.events import Kind, events
+from izhi.hardware.core.event_serializer import EventSerializer, entry
+from izhi.hardware.core.events import EventKind, events
 from izhi.hardware.core.memories import loading
-from izhi.hardware.core.neurons import MOST_STAGES, Neurons
+from izhi.hardware.core.neurons import MOST_STAGES, NeuronPipeline
 from izhi.hardware.core.pools import pooled
 from izhi.hardware.core.queue import Queue
 from izhi.hardware.core.shape import LayerShape
 
 
-class Layer(wiring.Component):
+class CoreLayer(wiring.Component):
     """Events in, events out; a step's sums are made while the neurons run the step before.
 
     Ports:
@@ -32,7 +32,7 @@ class Layer(wiring.Component):
 
     def __init__(self, shape: LayerShape, steps: int) -> None:
         self.shape, self.steps = shape, steps
-        self.accumulator, self.neurons = Accumulator(shape), Neurons(shape)
+        self.accumulator, self.neurons = Accumulator(shape), NeuronPipeline(shape)
         n = self.neurons
         super().__init__(
             {
@@ -52,10 +52,7 @@ class Layer(wiring.Component):
         m.submodules.accumulator = accumulator = self.accumulator
         m.submodules.neurons = neurons = self.neurons
         self._arrive(m, accumulator.input)
-        for ours, theirs in (
-            (self.weights, accumulator.weights),
-            (self.constants, neurons.constants),
-        ):
+        for ours, theirs in ((self.weights, accumulator.weights), (self.constants, neurons.constants)):
             wiring.connect(m, wiring.flipped(ours), theirs)
 
         layout = entry(s)
@@ -63,7 +60,7 @@ class Layer(wiring.Component):
         before, own = min(s.updates, MOST_STAGES) + 1, s.updates + 1
         depth = before + 2 * own
         m.submodules.queue = queue = Queue(layout, depth)
-        m.submodules.departure = departure = Departure(s)
+        m.submodules.departure = departure = EventSerializer(s)
         left = queue.input.payload
         # The mark of a step's end follows its last update.
         step_is_over = Signal()
@@ -75,7 +72,7 @@ class Layer(wiring.Component):
             is_ready = is_idle
             m.d.sync += has_room.eq(queue.is_empty & departure.is_empty)
         m.d.comb += [
-            left.kind.eq(Mux(step_is_over, Kind.STEP, Mux(accumulator.end, Kind.END, Kind.SPIKE))),
+            left.kind.eq(Mux(step_is_over, EventKind.STEP, Mux(accumulator.end, EventKind.END, EventKind.SPIKE))),
             left.fired.eq(neurons.fired),
             left.number.eq(neurons.number),
             queue.input.valid.eq(fires | step_is_over | accumulator.end),

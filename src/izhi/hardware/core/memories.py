@@ -17,16 +17,10 @@ _CHOICE = 1 << _CHOICE_BITS
 
 def loading(width: int, depth: int) -> wiring.Signature:
     """What fills a memory: a word of that width is written where ``enable`` is high."""
-    return wiring.Signature(
-        {
-            "address": Out(number_below(depth)),
-            "word": Out(unsigned(width)),
-            "enable": Out(1),
-        }
-    )
+    return wiring.Signature({"address": Out(number_below(depth)), "word": Out(unsigned(width)), "enable": Out(1)})
 
 
-class Filled(wiring.Component):
+class LoadableMemory(wiring.Component):
     """A memory that is filled from outside, a word at a time.
 
     Ports:

@@ -7,17 +7,18 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import fitting, number_below
-from izhi.hardware.core.datapaths import DATAPATHS, decay
-from izhi.hardware.core.memories import Filled, loading
+from izhi.hardware.core.datapaths import decay
+from izhi.hardware.core.memories import LoadableMemory, loading
 from izhi.hardware.core.pipeline import Pipeline
 from izhi.hardware.core.shape import LayerShape
-from izhi.hardware.fixed import FixedPoint
+from izhi.hardware.fixed import NEURONS, FixedPoint
+from izhi.spec.neuron import load
 
 #: Stages of a pipeline of neurons at most, and so steps of which some have still to come out of it.
 MOST_STAGES = 64
 
 
-class Neurons(wiring.Component):
+class NeuronPipeline(wiring.Component):
     """States and constants of a layer's neurons, around the datapath of their kind.
 
     Ports:
@@ -55,9 +56,9 @@ class Neurons(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m, s = Module(), self.shape
-        m.submodules.constants = constants = Filled(*s.constant_memory)
+        m.submodules.constants = constants = LoadableMemory(*s.constant_memory)
         wiring.connect(m, wiring.flipped(self.constants), constants.fill)
-        m.submodules.states = states = Filled(s.units * sum(width for _, width in self._kept), s.updates)
+        m.submodules.states = states = LoadableMemory(s.units * sum(width for _, width in self._kept), s.updates)
 
         # The counter of updates is stage 0; sums are there in stage 1, the others when their memories have them.
         update, is_running, is_first = Signal(range(s.updates)), Signal(), Signal(init=1)
@@ -88,7 +89,7 @@ class Neurons(wiring.Component):
         line.advance()
         if s.trace is not None:
             decay(line, s)
-        DATAPATHS[s.kind](line, s)
+        load(NEURONS[s.kind].datapath)(line, s)
 
         units = range(s.units)
         after = {name: Cat(line[f"{name}_after{k}"] for k in units) for name, _ in self._kept}

@@ -1,15 +1,15 @@
-"""The packets of 32-bit words that go into a core, and what comes out, as arrays."""
+"""Packets of 32-bit words to a core and from it, as arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from izhi.hardware.core.protocol import Opcode
 from izhi.hardware.core.shape import PAIR_BITS, CoreShape, LayerShape, ReadoutShape, constants_of
-from izhi.hardware.fixed import Layer, Network, Outcome, Readout
+from izhi.hardware.fixed import IntegerLayer, IntegerNetwork, IntegerReadout, Outcome
 from izhi.hardware.networks import Array
 
 Words = NDArray[np.uint32]
@@ -34,50 +34,45 @@ def weight_words(shape: LayerShape, weight: Array) -> Words:
     return _words(_bits(by_source, shape.weight_bits).reshape(len(by_source), -1))
 
 
-def constant_words(shape: LayerShape, constants: dict[str, Array]) -> Words:
-    """Constants of a place's neurons, (channels,) each, as words (rows, chunks); see Neurons."""
+def constant_words(shape: LayerShape, constants: Mapping[str, Array]) -> Words:
+    """Constants of the neurons at a position, (channels,) each, as words (rows, chunks); see NeuronPipeline."""
     missing = shape.rows * shape.units - shape.channels
-    parts = [
-        _bits(np.pad(constants[name], (0, missing)), width)
-        for name, width in zip(shape.names, shape.constants, strict=True)
-    ]
-    return _words(np.concatenate(parts, axis=1).reshape(shape.rows, -1))
+    fields = [_bits(np.pad(constants[name], (0, missing)), width) for name, width in shape.bits.items()]
+    return _words(np.concatenate(fields, axis=1).reshape(shape.rows, -1))
 
 
-def memory(shape: CoreShape, network: Network, number: int) -> Words:
-    """What the memory of that number holds for a network, see ``CoreShape.memories``."""
-    return _makers(shape, network)[number]()
+def memory(shape: CoreShape, network: IntegerNetwork, number: int) -> Words:
+    """The contents of the memory of that number for a network, see ``CoreShape.memories``."""
+    return _contents(shape, network)[number]()
 
 
-def memories(shape: CoreShape, network: Network) -> list[Words]:
-    """What each memory of a core holds for a network, in the order of the memories' numbers."""
-    return [make() for make in _makers(shape, network)]
+def memories(shape: CoreShape, network: IntegerNetwork) -> list[Words]:
+    """The contents of each memory of a core for a network, in the order of the memories' numbers."""
+    return [make() for make in _contents(shape, network)]
 
 
-def _makers(shape: CoreShape, network: Network) -> list[Callable[[], Words]]:
-    """What makes the words of each memory."""
-    parts = zip(shape.layers, network.layers, strict=True)
-    found = [make for s, layer in parts for make in _makers_of_layer(s, layer)]
+def _contents(shape: CoreShape, network: IntegerNetwork) -> list[Callable[[], Words]]:
+    """Functions that make the words of each memory."""
+    contents = [x for pair in zip(shape.layers, network.layers, strict=True) for x in _contents_of_layer(*pair)]
     if shape.readout is not None and network.readout is not None:
         r, readout = shape.readout, network.readout
-        found.append(lambda: _words(_bits(readout.weight.T, r.weight_bits).reshape(r.features, -1)))
-        found.append(lambda: _readout_constants(r, readout))
-    return found
+        contents.append(lambda: _words(_bits(readout.weight.T, r.weight_bits).reshape(r.features, -1)))
+        contents.append(lambda: _readout_constants(r, readout))
+    return contents
 
 
-def _makers_of_layer(s: LayerShape, layer: Layer) -> list[Callable[[], Words]]:
+def _contents_of_layer(s: LayerShape, layer: IntegerLayer) -> list[Callable[[], Words]]:
     own = [layer.weight] if layer.feedback is None else [layer.weight, layer.feedback]
-    found = [lambda: weight_words(s, np.hstack(own)), lambda: constant_words(s, constants_of(layer))]
+    contents = [lambda: weight_words(s, np.hstack(own)), lambda: constant_words(s, constants_of(layer))]
     if s.delay:
         delay = np.zeros(s.features, np.int64) if layer.delay is None else layer.delay
-        found.append(lambda: _words(_bits(delay, s.delay.bit_length())))
-    return found
+        contents.append(lambda: _words(_bits(delay, s.delay.bit_length())))
+    return contents
 
 
-def _readout_constants(r: ReadoutShape, readout: Readout) -> Words:
+def _readout_constants(r: ReadoutShape, readout: IntegerReadout) -> Words:
     multiplier, bias = (np.broadcast_to(x, r.outputs) for x in (readout.multiplier, readout.bias))
-    constants = [_bits(multiplier, r.multiplier_bits), _bits(bias, r.bias_bits)]
-    return _words(np.concatenate(constants, axis=1))
+    return _words(np.concatenate([_bits(multiplier, r.multiplier_bits), _bits(bias, r.bias_bits)], axis=1))
 
 
 def write(memory: int, words: Words, address: int = 0) -> Words:
@@ -91,25 +86,25 @@ def inferences(spikes: NDArray[np.integer], at_once: int = 1) -> Words:
 
     Args:
         spikes: an input may fire several times in a step.
-        at_once: that a word tells of, 1 or 2.
+        at_once: spikes in a word, 1 or 2.
     """
     steps, batch, _ = spikes.shape
     by_sample = np.ascontiguousarray(spikes.transpose(1, 0, 2))
     b, t, source = by_sample.nonzero()
     times = by_sample[b, t, source].astype(np.int64)
     step, source = np.repeat(b * steps + t, times), np.repeat(source, times)
-    # Of the words of each step, the first spikes, and of which of them another one follows in the same step.
+    # The first spike of each word, and whether a second one of the same step follows in it.
     counts = np.bincount(step, minlength=batch * steps)
     within = np.arange(len(source)) - (counts.cumsum() - counts)[step]
     first = np.flatnonzero(within % at_once == 0)
-    said = source[first].astype(np.uint32)
+    events = source[first].astype(np.uint32)
     if at_once == 2:
         is_pair = within[first] + 1 < counts[step[first]]
-        said[is_pair] |= (Opcode.PAIR << 28) | source[first[is_pair] + 1].astype(np.uint32) << PAIR_BITS
+        events[is_pair] |= (Opcode.PAIR << 28) | source[first[is_pair] + 1].astype(np.uint32) << PAIR_BITS
     step, counts = step[first], -(-counts // at_once)
-    before = step + step // steps  # ends of steps and inferences that stand before an event
-    words = np.empty(len(said) + batch * (steps + 1), np.uint32)
-    words[np.arange(len(said)) + before] = said
+    before = step + step // steps  # ends of steps and inferences before an event
+    words = np.empty(len(events) + batch * (steps + 1), np.uint32)
+    words[np.arange(len(events)) + before] = events
     so_far = counts.cumsum().reshape(batch, steps)
     sample = np.arange(batch)[:, None]
     words[so_far + sample * (steps + 1) + np.arange(steps)] = Opcode.STEP << 28
@@ -119,7 +114,7 @@ def inferences(spikes: NDArray[np.integer], at_once: int = 1) -> Words:
 
 
 def room(shape: CoreShape, steps: int, batch: int, sends_spikes: bool) -> int:
-    """The most words of the packet that answers a packet of inferences; one more says that it was thrown away."""
+    """The most words of the packet that answers a packet of inferences, with the word that says it was aborted."""
     events = sum(steps * (1 + s.outputs) + 1 for s in shape.layers) if sends_spikes else 0
     return batch * (shape.scores + events) + 1
 
@@ -137,7 +132,7 @@ def outcome(shape: CoreShape, packet: Words, steps: int, batch: int, sends_spike
     ends = np.flatnonzero(packet >> 28 == Opcode.END)
     start = 0
     for sample in range(batch):
-        # An inference's scores stand behind the ends of all layers; they may look like anything.
+        # An inference's scores follow the ends of all layers; they may have the form of events.
         end = int(ends[np.searchsorted(ends, start) + len(shape.layers) - 1]) + 1
         for number, fired in enumerate(_events(shape, packet[start:end], steps)):
             spikes[number][:, sample] = fired

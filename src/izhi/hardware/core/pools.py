@@ -10,14 +10,14 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.block_memory import NEVER_AT_ONCE
-from izhi.hardware.core.events import Kind, event, events
+from izhi.hardware.core.events import EventKind, event, events
 from izhi.hardware.core.features import divide, locate, narrowed, numbered
 from izhi.hardware.core.pipeline import Pipeline
-from izhi.hardware.core.relay import Relay
-from izhi.hardware.fixed import Pool as PoolOf
+from izhi.hardware.core.skid_buffer import SkidBuffer
+from izhi.hardware.fixed import Pool
 
 
-class Pool(wiring.Component):
+class PoolUnit(wiring.Component):
     """Spikes of features in, spikes of what is left of them out; windows do not overlap.
 
     Where a window's spikes are summed each of them goes on. Of the largest of zeros and ones the first goes on: a
@@ -31,13 +31,13 @@ class Pool(wiring.Component):
         steps: the most of an inference.
     """
 
-    def __init__(self, pool: PoolOf, steps: int) -> None:
+    def __init__(self, pool: Pool, steps: int) -> None:
         self.pool, self.steps = pool, steps
         super().__init__({"input": In(events(pool.window.inputs)), "output": Out(events(pool.outputs))})
 
     def elaborate(self, platform: object) -> Module:
         m, window = Module(), self.pool.window
-        m.submodules.relay = relay = Relay(event(self.pool.outputs))
+        m.submodules.relay = relay = SkidBuffer(event(self.pool.outputs))
         wiring.connect(m, relay.output, wiring.flipped(self.output))
         is_held = Signal()
         moves = relay.input.ready & ~is_held
@@ -54,7 +54,7 @@ class Pool(wiring.Component):
             (line["row"] < window.down) & (line["column"] < window.across)
             & (line["in_row"] < window.kernel[0]) & (line["in_column"] < window.kernel[1])
         )  # fmt: skip
-        line.put(is_spike=line["kind"] == Kind.SPIKE)
+        line.put(is_spike=line["kind"] == EventKind.SPIKE)
         line.put(is_there=line["is_there"] & (~line["is_spike"] | is_seen))
         numbered(line, "channel", "row", "column", window.down, window.across, "feature")
         line.put(feature=narrowed(line["feature"], self.pool.outputs))
@@ -79,10 +79,10 @@ class Pool(wiring.Component):
         before, was_before = Signal.like(line["feature"]), Signal()
         is_spike = line["is_there"] & line["is_spike"]
         fired_already = (read.data == step) | (was_before & (before == line["feature"]))
-        is_over = line["is_there"] & (line["kind"] == Kind.END)
+        is_over = line["is_there"] & (line["kind"] == EventKind.END)
         with m.If(moves):
             m.d.sync += [before.eq(line["feature"]), was_before.eq(is_spike)]
-            with m.If(line["is_there"] & (line["kind"] == Kind.STEP)):
+            with m.If(line["is_there"] & (line["kind"] == EventKind.STEP)):
                 m.d.sync += step.eq(step + 1)
             with m.Elif(is_over):
                 m.d.sync += step.eq(1)
@@ -103,13 +103,13 @@ class Pool(wiring.Component):
         line.put(is_there=line["is_there"] & ~(line["is_spike"] & fired_already))
 
 
-def pooled(m: Module, before: Any, pools: Sequence[PoolOf], steps: int) -> Any:
+def pooled(m: Module, before: Any, pools: Sequence[Pool], steps: int) -> Any:
     """The stream behind pools of what ``before`` gives, which nothing else takes."""
     for number, one in enumerate(pools):
-        m.submodules[f"pool_{number}"] = pool = Pool(one, steps)
+        m.submodules[f"pool_{number}"] = pool = PoolUnit(one, steps)
         wiring.connect(m, before, pool.input)
         before = pool.output
     return before
 
 
-__all__ = ["Pool", "pooled"]
+__all__ = ["PoolUnit", "pooled"]

@@ -46,10 +46,7 @@ class Error(_Described):
     OPCODE = 1, "unknown opcode"
     SOURCE = 2, "an input that is not there"
     MEMORY = 3, "a memory or address that is not there, or a write within a packet of inferences"
-    LAST = (
-        4,
-        "a packet that ends where nothing else does, or a write that does not end where it should",
-    )
+    LAST = (4, "a packet that ends where nothing else does, or a write that does not end where it should")
     STEPS = 5, "a wrong number of steps"
 
 

@@ -8,7 +8,7 @@ from amaranth.hdl import Module, Mux, Shape, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from izhi.hardware.core.memories import Filled
+from izhi.hardware.core.memories import LoadableMemory
 from izhi.hardware.core.pipeline import Pipeline
 
 #: Items that have been fetched, or are on their way, before the first of them is wanted.
@@ -44,7 +44,7 @@ class Queue(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.items = items = Filled(self.width, self.depth)
+        m.submodules.items = items = LoadableMemory(self.width, self.depth)
         m.submodules.ahead = ahead = fifo.SyncFIFO(width=self.width, depth=_AHEAD)
         first, free = Signal(range(self.depth)), Signal(range(self.depth))
         level, unread = Signal(range(self.depth + 1)), Signal(range(self.depth + 1))

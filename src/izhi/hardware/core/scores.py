@@ -7,8 +7,8 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.errors import SettingError
-from izhi.hardware.core.events import Kind, events
-from izhi.hardware.core.memories import Filled, loading
+from izhi.hardware.core.events import EventKind, events
+from izhi.hardware.core.memories import LoadableMemory, loading
 from izhi.hardware.core.pipeline import Pipeline
 from izhi.hardware.core.pools import pooled
 from izhi.hardware.core.shape import CoreShape
@@ -17,7 +17,7 @@ from izhi.hardware.core.shape import CoreShape
 SCORE_BITS = 32
 
 
-class Counts(wiring.Component):
+class SpikeCounter(wiring.Component):
     """Counts the spikes of each neuron; at the end of an inference the counts leave, the first first.
 
     Ports:
@@ -29,11 +29,7 @@ class Counts(wiring.Component):
     def __init__(self, shape: CoreShape) -> None:
         self.count = shape.scores
         super().__init__(
-            {
-                "input": In(events(self.count)),
-                "output": Out(stream.Signature(signed(SCORE_BITS))),
-                "is_last": Out(1),
-            }
+            {"input": In(events(self.count)), "output": Out(stream.Signature(signed(SCORE_BITS))), "is_last": Out(1)}
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -51,7 +47,7 @@ class Counts(wiring.Component):
                 with m.If(is_last):
                     m.next = "count"
             with m.State("count"):
-                fires = self.input.valid & (self.input.payload.kind == Kind.SPIKE)
+                fires = self.input.valid & (self.input.payload.kind == EventKind.SPIKE)
                 m.d.comb += [
                     self.input.ready.eq(1),
                     read.addr.eq(self.input.payload.source),
@@ -60,7 +56,7 @@ class Counts(wiring.Component):
                     write.en.eq(arrived),
                 ]
                 m.d.sync += [arrived.eq(fires), source_then.eq(self.input.payload.source)]
-                with m.If(self.input.valid & (self.input.payload.kind == Kind.END)):
+                with m.If(self.input.valid & (self.input.payload.kind == EventKind.END)):
                     m.next = "fetch"
             with m.State("fetch"):
                 m.d.comb += [
@@ -86,7 +82,7 @@ class Counts(wiring.Component):
         return m
 
 
-class Readout(wiring.Component):
+class ReadoutUnit(wiring.Component):
     """score_j = multiplier_j · Σ weight[j, i] over all spikes + steps · bias_j.
 
     Ports:
@@ -117,8 +113,8 @@ class Readout(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m, r = Module(), self.shape
         arriving = pooled(m, wiring.flipped(self.input), r.pools, r.steps)
-        m.submodules.weights = weights = Filled(*r.weight_memory)
-        m.submodules.constants = constants = Filled(*r.constant_memory)
+        m.submodules.weights = weights = LoadableMemory(*r.weight_memory)
+        m.submodules.constants = constants = LoadableMemory(*r.constant_memory)
         wiring.connect(m, wiring.flipped(self.weights), weights.fill)
         wiring.connect(m, wiring.flipped(self.constants), constants.fill)
         sums = Array(Signal(signed(r.accumulator_bits), name=f"sum_{j}") for j in range(r.outputs))
@@ -127,7 +123,7 @@ class Readout(wiring.Component):
         m.d.comb += constants.address.eq(number)
         arrival = Pipeline(m)
         arrival.put(
-            is_spike=arriving.valid & arriving.ready & (kind == Kind.SPIKE), source=arriving.payload.source
+            is_spike=arriving.valid & arriving.ready & (kind == EventKind.SPIKE), source=arriving.payload.source
         )  # fmt: skip
         arrival.advance()
         m.d.comb += weights.address.eq(arrival["source"])
@@ -151,9 +147,9 @@ class Readout(wiring.Component):
         with m.FSM(init="add"):
             with m.State("add"):
                 m.d.comb += arriving.ready.eq(1)
-                with m.If(arriving.valid & (kind == Kind.STEP)):
+                with m.If(arriving.valid & (kind == EventKind.STEP)):
                     m.d.sync += steps.eq(steps + 1)
-                with m.If(arriving.valid & (kind == Kind.END)):
+                with m.If(arriving.valid & (kind == EventKind.END)):
                     m.next = "fetch"
             with m.State("fetch"):
                 m.d.sync += waited.eq(waited + 1)
@@ -161,11 +157,7 @@ class Readout(wiring.Component):
                     m.d.sync += waited.eq(0)
                     m.next = "send"
             with m.State("send"):
-                m.d.comb += [
-                    self.output.valid.eq(1),
-                    self.output.payload.eq(line["score"]),
-                    self.is_last.eq(is_last),
-                ]
+                m.d.comb += [self.output.valid.eq(1), self.output.payload.eq(line["score"]), self.is_last.eq(is_last)]
                 with m.If(self.output.ready):
                     m.next = "clear"
             with m.State("clear"):
@@ -177,4 +169,4 @@ class Readout(wiring.Component):
         return m
 
 
-__all__ = ["SCORE_BITS", "Counts", "Readout"]
+__all__ = ["SCORE_BITS", "ReadoutUnit", "SpikeCounter"]

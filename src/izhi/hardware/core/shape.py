@@ -1,23 +1,25 @@
-"""What a core is built for: sizes, widths and formats of its layers, chosen or taken from an artifact."""
+"""The description of a core: sizes, widths and formats of its layers, chosen for a network in integers."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TypeAlias
 
 from izhi.errors import SettingError
-from izhi.hardware.fixed import NEURONS, FixedPoint, Layer, Network, Pool, Readout, Window
+from izhi.hardware.fixed import NEURONS, FixedPoint, IntegerLayer, IntegerNetwork, Pool, Window
 from izhi.hardware.fixed.arithmetic import Integers
 from izhi.hardware.fixed.network import MOST_INPUT
+from izhi.hardware.fixed.window import Connectivity
 from izhi.hardware.networks import GRADED
 
-#: What the four bits for a layer's number in a word that comes out can tell apart.
+#: Layers that the four bits of a layer's number in a word of output can tell apart.
 MOST_LAYERS = 16
 #: Bits of each of two sources in one word.
 PAIR_BITS = 14
+#: Bits of a word of a memory, and words.
+MemorySize: TypeAlias = tuple[int, int]
 
 
 def bits_of(low: int, high: int) -> int:
@@ -25,52 +27,44 @@ def bits_of(low: int, high: int) -> int:
     return max(low.bit_length() if low >= 0 else (-low - 1).bit_length(), high.bit_length()) + 1
 
 
+def bits_of_all(values: Integers) -> int:
+    """Bits of a signed number that holds each of some integers."""
+    return bits_of(int(values.min()), int(values.max()))
+
+
 def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def names_of(kind: str, has_synapse: bool) -> tuple[str, ...]:
-    """The constants of a layer's neurons, in the order in which a core stores them."""
-    return ("multiplier", *(["decay"] if has_synapse else []), *NEURONS[kind].names())
-
-
-def behind(pools: tuple[Pool, ...], inputs: int) -> int:
-    """Features that pools leave of so many."""
-    return pools[-1].outputs if pools else inputs
-
-
-def _most(pools: tuple[Pool, ...], most: int) -> int:
-    for pool in pools:
-        most = pool.most(most)
-    return most
-
-
-def _pairs(inputs: int, has_delays: bool, window: Window | None, pools: tuple[Pool, ...]) -> bool:
-    """Whether a layer can add two spikes at once."""
+def _takes_pairs(inputs: int, has_delays: bool, window: Window | None, pools: tuple[Pool, ...]) -> bool:
+    """Whether a layer can add two spikes in a cycle."""
     return window is None and not pools and not has_delays and inputs <= 1 << PAIR_BITS
 
 
 @dataclass(frozen=True)
-class LayerShape:
+class LayerShape(Connectivity):
     """A layer of neurons.
 
     Attributes:
         kind: of the neurons, a name of ``fixed.NEURONS``.
-        inputs, outputs: how many there are.
+        inputs, outputs: their numbers.
         weight_bits: of a weight.
         current, v, u: formats of the states; u is that of v for neurons without u.
         fraction: bits behind the point of the coefficients.
         shift: of the product with the multiplier.
-        recurrent: whether the layer's own spikes come back.
+        recurrent: whether the layer has feedback from its own spikes.
         constants: bits of each signed constant, in the order of ``names``.
-        lanes: neurons that an arriving spike reaches in a cycle.
+        lanes: weights that are added in a cycle.
         units: neurons that are updated in a cycle; a divisor of lanes.
-        largest_input: how often one input may fire in a step.
+        largest_input: most spikes of an input in a step.
         trace: format of a synapse's sums, or None.
         delay: the longest, in steps, of the features behind the pools; 0 for none.
-        window: where a convolution looks, or None.
-        pools: what comes in goes through.
-        spikes: that are added at once, 1 or 2; 2 without delays, window and pools alone.
+        window: of a convolution, or None.
+        pools: applied to the inputs.
+        spikes: that are added in a cycle, 1 or 2; 2 only without delays, window and pools.
+
+    Raises:
+        SettingError: for lanes, units or spikes that no core has.
     """
 
     kind: str
@@ -98,63 +92,51 @@ class LayerShape:
             raise SettingError(f"lanes is {self.lanes} and units is {self.units}, expected units that divide lanes")
         if self.spikes not in (1, 2):
             raise SettingError(f"spikes is {self.spikes}, expected 1 or 2 that are added at once")
-        if self.spikes == 2 and not _pairs(self.inputs, bool(self.delay), self.window, self.pools):
+        if self.spikes == 2 and not _takes_pairs(self.inputs, bool(self.delay), self.window, self.pools):
             raise SettingError(
                 "spikes is 2, but the first layer has delays, pools, a convolution or more than"
                 f" {1 << PAIR_BITS:,} inputs, where they are added one by one; use 1"
             )
 
     @property
-    def features(self) -> int:
-        """What is left behind the pools."""
-        return behind(self.pools, self.inputs)
-
-    @property
-    def most(self) -> int:
-        """How often one of those may fire in a step."""
-        return _most(self.pools, self.largest_input)
-
-    @property
-    def places(self) -> int:
-        """Of a convolution's window; 1 of a matrix."""
-        return 1 if self.window is None else self.window.places
-
-    @property
-    def channels(self) -> int:
-        """Neurons at a place."""
-        return self.outputs // self.places
+    def largest(self) -> int:
+        """Most spikes of a feature in a step."""
+        return self.most(self.largest_input)
 
     @property
     def groups(self) -> int:
-        """Words of weights, and cycles, that a spike takes at each place that sees it."""
+        """Words of weights, and cycles, of a spike at each position of the window that covers it."""
         return ceil_div(self.channels, self.lanes)
 
     @property
     def sums(self) -> int:
-        """Words of sums: of all groups of each place."""
+        """Words of sums: of all groups at each position."""
         return self.places * self.groups
 
     @property
+    def feedback(self) -> int:
+        """The layer's own neurons as sources."""
+        return self.outputs if self.recurrent else 0
+
+    @property
     def sources(self) -> int:
-        """Rows of weights: of a window, or of the features, and of the layer's own neurons where they come back."""
-        own = self.features if self.window is None else self.window.sources
-        return own + (self.outputs if self.recurrent else 0)
+        """Rows of weights: of a window or of the features, then of the layer's own neurons."""
+        return self.fan_in + self.feedback
 
     @property
     def accumulator_bits(self) -> int:
-        """Of a sum over one step, which can then never overflow."""
-        half, own = 1 << (self.weight_bits - 1), self.outputs if self.recurrent else 0
-        most = half * ((self.sources - own) * self.most + own)
+        """Of a sum over one step, which then never overflows."""
+        most = (self.fan_in * self.largest + self.feedback) << (self.weight_bits - 1)
         return bits_of(-most, most)
 
     @property
     def addend_bits(self) -> int:
-        """Of what is added to a sum at once."""
+        """Of the number that is added to a sum in a cycle."""
         return self.weight_bits + self.spikes - 1
 
     @property
     def rows(self) -> int:
-        """Cycles in which the neurons of a place are updated."""
+        """Cycles in which the neurons of a position are updated."""
         return ceil_div(self.channels, self.units)
 
     @property
@@ -163,38 +145,42 @@ class LayerShape:
         return self.places * self.rows
 
     @property
-    def weight_memory(self) -> tuple[int, int]:
-        """Bits of a word, and words."""
+    def weight_memory(self) -> MemorySize:
         return self.lanes * self.weight_bits, self.sources * self.groups
 
     @property
-    def constant_memory(self) -> tuple[int, int]:
-        """Bits of a word, and words, which are the same at every place."""
+    def constant_memory(self) -> MemorySize:
+        """Its words serve every position."""
         return self.units * sum(self.constants), self.rows
 
     @property
-    def memories(self) -> list[tuple[str, tuple[int, int]]]:
-        """What each memory holds, with bits of a word, and words."""
-        found = [("weights", self.weight_memory), ("constants", self.constant_memory)]
-        return [*found, ("delays", (self.delay.bit_length(), self.features))] if self.delay else found
+    def memories(self) -> list[tuple[str, MemorySize]]:
+        """What each memory holds, and its size."""
+        delays = [("delays", (self.delay.bit_length(), self.features))] if self.delay else []
+        return [("weights", self.weight_memory), ("constants", self.constant_memory), *delays]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the constants, in the order in which they are stored; the first ones are the layer's."""
-        return names_of(self.kind, self.trace is not None)
+        """Of the constants, in the order of ``IntegerLayer.constants``."""
+        return ("multiplier", *(() if self.trace is None else ("decay",)), *NEURONS[self.kind].names())
+
+    @property
+    def bits(self) -> dict[str, int]:
+        """Bits of each constant by name."""
+        return dict(zip(self.names, self.constants, strict=True))
 
 
 @dataclass(frozen=True)
-class ReadoutShape:
+class ReadoutShape(Connectivity):
     """A readout without neurons.
 
     Attributes:
-        inputs, outputs: how many there are.
+        inputs, outputs: their numbers.
         weight_bits: of a weight.
         multiplier_bits, bias_bits: of the signed constants.
         steps: the most steps of an inference.
-        largest_input: how often one input may fire in a step.
-        pools: what comes in goes through.
+        largest_input: most spikes of an input in a step.
+        pools: applied to the inputs.
     """
 
     inputs: int
@@ -207,45 +193,41 @@ class ReadoutShape:
     pools: tuple[Pool, ...] = ()
 
     @property
-    def features(self) -> int:
-        """What is left behind the pools."""
-        return behind(self.pools, self.inputs)
+    def window(self) -> None:
+        """A readout has no convolution."""
 
     @property
-    def weight_memory(self) -> tuple[int, int]:
-        """Bits of a word, and words."""
+    def weight_memory(self) -> MemorySize:
         return self.outputs * self.weight_bits, self.features
 
     @property
-    def constant_memory(self) -> tuple[int, int]:
-        """Bits of a word, and words."""
+    def constant_memory(self) -> MemorySize:
         return self.multiplier_bits + self.bias_bits, self.outputs
 
     @property
     def accumulator_bits(self) -> int:
         """Of a sum over all steps."""
-        return bits_of(-self._most, self._most)
+        return bits_of(-self._largest_sum, self._largest_sum)
 
     @property
     def score_bits(self) -> int:
         """Of a score."""
-        most = self._most * ((1 << (self.multiplier_bits - 1)) - 1) + (self.steps << (self.bias_bits - 1))
+        most = self._largest_sum * ((1 << (self.multiplier_bits - 1)) - 1) + (self.steps << (self.bias_bits - 1))
         return bits_of(-most, most)
 
     @property
-    def _most(self) -> int:
-        """The greatest magnitude of a sum over all steps."""
-        return self.steps * self.features * _most(self.pools, self.largest_input) << (self.weight_bits - 1)
+    def _largest_sum(self) -> int:
+        return self.steps * self.features * self.most(self.largest_input) << (self.weight_bits - 1)
 
     @property
-    def memories(self) -> list[tuple[str, tuple[int, int]]]:
-        """What each memory holds, with bits of a word, and words."""
+    def memories(self) -> list[tuple[str, MemorySize]]:
+        """What each memory holds, and its size."""
         return [("weights", self.weight_memory), ("constants", self.constant_memory)]
 
 
 @dataclass(frozen=True)
 class CoreShape:
-    """Layers in a row, and what becomes of the last one's spikes.
+    """Layers in a row, and a readout or counters of the last layer's spikes.
 
     Attributes:
         layers: 1 to MOST_LAYERS.
@@ -258,70 +240,76 @@ class CoreShape:
     steps: int
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.layers) <= MOST_LAYERS:
-            raise SettingError(f"the network has {len(self.layers)} layers of neurons, expected 1 to {MOST_LAYERS}")
+        _require_layers(len(self.layers))
+
+    @property
+    def projections(self) -> tuple[LayerShape | ReadoutShape, ...]:
+        """The layers, and the readout if there is one."""
+        return self.layers if self.readout is None else (*self.layers, self.readout)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Inputs, neurons of each layer, and with a readout its classes."""
+        return [self.layers[0].inputs, *(x.outputs for x in self.projections)]
 
     @property
     def memories(self) -> list[tuple[str, int, int]]:
         """What each memory holds, bits of a word, and words; in the order of their numbers."""
-        parts: list[tuple[str, LayerShape | ReadoutShape]] = [
-            (f"layer {number}", layer) for number, layer in enumerate(self.layers, start=1)
+        names = [f"layer {number}" for number in range(1, len(self.layers) + 1)] + ["the readout"]
+        return [
+            (f"{content} of {name}", *size)
+            for name, projection in zip(names, self.projections, strict=False)
+            for content, size in projection.memories
         ]
-        if self.readout is not None:
-            parts.append(("the readout", self.readout))
-        return [(f"{what} of {name}", *memory) for name, part in parts for what, memory in part.memories]
 
     def memory_of(self, number: int) -> int:
-        """The number of the memory that has the weights of a layer, or of the readout behind them."""
+        """The number of the memory of the weights of a layer, or of the readout behind them."""
         return sum(len(layer.memories) for layer in self.layers[:number])
 
     @property
     def scores(self) -> int:
-        """How many there are."""
-        return self.layers[-1].outputs if self.readout is None else self.readout.outputs
+        """Scores of a sample."""
+        return self.projections[-1].outputs
 
 
 def fingerprint(shape: CoreShape) -> int:
-    """32 bits that tell shapes apart; a core has them in a register."""
+    """32 bits by which shapes differ, which a core has in a register: of the repr, whose names are those of files."""
     return int.from_bytes(hashlib.sha256(repr(shape).encode()).digest()[:4], "little")
 
 
-def _all_constants(layer: Layer) -> dict[str, Integers]:
-    """The constants of a layer's neurons by name, (N,) each."""
-    synapse = {} if layer.synapse is None else {"decay": layer.synapse.decay}
-    return {"multiplier": layer.multiplier, **synapse, **layer.neuron.values}
-
-
-def constants_of(layer: Layer) -> dict[str, Integers]:
-    """Those of a place, (channels,) each; of a matrix all."""
-    places = 1 if layer.window is None else layer.window.places
-    return {name: values[::places] for name, values in _all_constants(layer).items()}
+def constants_of(layer: IntegerLayer) -> dict[str, Integers]:
+    """The constants of the neurons at a position, (channels,) each; for a matrix of all neurons."""
+    return {name: values[:: layer.places] for name, values in layer.constants.items()}
 
 
 def largest_input(encoding: Mapping[str, object]) -> int:
-    """How often an input may fire in a step, by the settings of an encoding."""
+    """Most spikes of an input in a step, by the settings of an encoding."""
     levels = encoding.get("levels")
     if encoding.get("encoding") in GRADED and isinstance(levels, int):
         return levels
     return MOST_INPUT if encoding.get("counts") else 1
 
 
-def require_core(network: Network, *, largest_input: int = 1) -> None:
+def _require_layers(count: int) -> None:
+    if not 1 <= count <= MOST_LAYERS:
+        raise SettingError(f"the network has {count} layers of neurons, expected 1 to {MOST_LAYERS}")
+
+
+def require_core(network: IntegerNetwork, *, largest_input: int = 1) -> None:
     """Raise SettingError for a network that no core runs, naming what to change.
 
     Args:
         network: in integers.
-        largest_input: how often one input may fire in a step.
+        largest_input: most spikes of an input in a step.
     """
-    if not 1 <= len(network.layers) <= MOST_LAYERS:
-        raise SettingError(f"the network has {len(network.layers)} layers of neurons, expected 1 to {MOST_LAYERS}")
-    for number, part in enumerate(network.parts, start=1):
+    _require_layers(len(network.layers))
+    for number, projection in enumerate(network.projections, start=1):
         where = f"part {number} of the network"
-        for pool in part.pools:
+        for pool in projection.pools:
             _require_pool(where, pool, largest_input)
             largest_input = pool.most(largest_input)
-        if isinstance(part, Layer) and part.window is not None:
-            _require_equal(where, part)
+        if isinstance(projection, IntegerLayer) and projection.window is not None:
+            _require_equal(where, projection)
         largest_input = 1
 
 
@@ -338,64 +326,58 @@ def _require_pool(where: str, pool: Pool, most: int) -> None:
         )
 
 
-def _require_equal(where: str, layer: Layer) -> None:
-    first, places = constants_of(layer), layer.outputs // len(layer.weight)
-    for name, values in _all_constants(layer).items():
-        if not np.array_equal(np.repeat(first[name], places), values):
+def _require_equal(where: str, layer: IntegerLayer) -> None:
+    for name, values in layer.constants.items():
+        if (values.reshape(layer.channels, -1) != values[:: layer.places, None]).any():
             raise SettingError(
                 f"{where} is a convolution whose {name} differs between places, but the core has one for each"
                 " channel; learn it for each channel, or for all"
             )
 
 
-def takes_pairs(network: Network) -> bool:
-    """Whether two spikes of the input can be added at once."""
+def takes_pairs(network: IntegerNetwork) -> bool:
+    """Whether two spikes of the input can be added in a cycle."""
     first = network.layers[0]
-    return _pairs(first.inputs, first.delay is not None, first.window, first.pools)
+    return _takes_pairs(first.inputs, first.delay is not None, first.window, first.pools)
 
 
 def shape_of(
-    network: Network, steps: int, *, lanes: int = 32, units: int = 2, largest_input: int = 1, spikes: int = 1
+    network: IntegerNetwork, steps: int, *, lanes: int = 32, units: int = 2, largest_input: int = 1, spikes: int = 1
 ) -> CoreShape:
-    """The shape of a network in integers.
+    """The shape of a core for a network in integers.
 
     Args:
         network: with at least one layer of neurons.
         steps: the most steps of an inference.
-        lanes: neurons that an arriving spike reaches in a cycle; fewer in narrow layers.
+        lanes: weights that are added in a cycle; fewer in narrow layers.
         units: neurons that are updated in a cycle.
-        largest_input: how often one input may fire in a step.
-        spikes: of the input that are added at once, 1 or 2.
+        largest_input: most spikes of an input in a step.
+        spikes: of the input that are added in a cycle, 1 or 2.
 
     Raises:
         SettingError: for a network that no core runs.
     """
     require_core(network, largest_input=largest_input)
-    layers = list[LayerShape]()
-    for layer in network.layers:
-        kind, (v, u, fraction) = layer.neuron.kind, layer.neuron.formats
-        own, constants = lanes, constants_of(layer)
-        while own % (2 * units) == 0 and own // 2 >= len(constants["multiplier"]):
-            own //= 2
-        widths = tuple(bits_of(int(x.min()), int(x.max())) for x in constants.values())
-        layers.append(
-            LayerShape(
-                kind, layer.inputs, layer.outputs, layer.weight_bits,
-                layer.current_format, v, u, fraction, layer.shift, layer.feedback is not None,
-                widths, own, min(units, own), largest_input,
-                None if layer.synapse is None else layer.synapse.number,
-                0 if layer.delay is None else max(1, int(layer.delay.max())), layer.window, layer.pools,
-                1 if layers else spikes,
-            )
-        )  # fmt: skip
-        largest_input = 1
-    return CoreShape(tuple(layers), _readout(network.readout, steps), steps)
-
-
-def _readout(readout: Readout | None, steps: int) -> ReadoutShape | None:
-    if readout is None:
-        return None
-    multiplier, bias = (bits_of(int(x.min()), int(x.max())) for x in (readout.multiplier, readout.bias))
-    return ReadoutShape(
-        readout.inputs, readout.outputs, readout.weight_bits, multiplier, bias, steps, pools=readout.pools
+    layers = tuple(
+        _layer(layer, lanes, units, 1 if k else largest_input, 1 if k else spikes)
+        for k, layer in enumerate(network.layers)
     )
+    readout = network.readout
+    if readout is None:
+        return CoreShape(layers, None, steps)
+    bits = bits_of_all(readout.multiplier), bits_of_all(readout.bias)
+    shape = ReadoutShape(readout.inputs, readout.outputs, readout.weight_bits, *bits, steps, pools=readout.pools)
+    return CoreShape(layers, shape, steps)
+
+
+def _layer(layer: IntegerLayer, lanes: int, units: int, largest_input: int, spikes: int) -> LayerShape:
+    v, u, fraction = layer.neuron.formats
+    while lanes % (2 * units) == 0 and lanes // 2 >= layer.channels:
+        lanes //= 2
+    return LayerShape(
+        layer.neuron.kind, layer.inputs, layer.outputs, layer.weight_bits,
+        layer.current_format, v, u, fraction, layer.shift, layer.feedback is not None,
+        tuple(map(bits_of_all, layer.constants.values())), lanes, min(units, lanes), largest_input,
+        None if layer.synapse is None else layer.synapse.number,
+        0 if layer.delay is None else max(1, int(layer.delay.max())), layer.window, layer.pools, spikes,
+    )  # fmt: skip

@@ -55,18 +55,11 @@ class SumsInMemories(wiring.Component):
         is_end_of_place, is_last = row == s.rows - 1, group == s.sums - 1
         is_end_of_group = (part == per_group - 1) | is_end_of_place
         with m.If(self.reads):
-            m.d.sync += [
-                row.eq(Mux(is_end_of_place, 0, row + 1)),
-                part.eq(Mux(is_end_of_group, 0, part + 1)),
-            ]
+            m.d.sync += [row.eq(Mux(is_end_of_place, 0, row + 1)), part.eq(Mux(is_end_of_group, 0, part + 1))]
             with m.If(is_end_of_group):
                 m.d.sync += group.eq(Mux(is_last, 0, group + 1))
         group_read, part_read, is_read = Signal.like(group), Signal.like(part), Signal()
-        m.d.sync += [
-            group_read.eq(group),
-            part_read.eq(part),
-            is_read.eq(self.reads & is_end_of_group),
-        ]
+        m.d.sync += [group_read.eq(group), part_read.eq(part), is_read.eq(self.reads & is_end_of_group)]
 
         found = []
         for bank in range(2):

@@ -13,10 +13,7 @@ def emit(shape: CoreShape) -> str:
     """Verilog of a core; the module ``izhi`` is the block of AXI."""
     core = AxiCore(shape)
     inner = yosys.convert(
-        core,
-        "izhi_core",
-        "proc; memory_collect; opt_clean",
-        "write_verilog -norename -noattr {file}",
+        core, "izhi_core", "proc; memory_collect; opt_clean", "write_verilog -norename -noattr {file}"
     )
     ports, wires = [], []
     for name, member in core.signature.members.items():

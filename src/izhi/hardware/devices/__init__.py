@@ -23,7 +23,7 @@ from izhi.hardware.devices.core import CoreDevice
 from izhi.hardware.devices.device import Counters, Device, N, check_kind
 from izhi.hardware.devices.emulator import Emulator
 from izhi.hardware.devices.evaluation import (
-    Evaluation,
+    DeviceEvaluation,
     Reference,
     evaluate,
     load_samples,
@@ -32,7 +32,7 @@ from izhi.hardware.devices.evaluation import (
 )
 from izhi.hardware.devices.evolution import DeviceEvolution
 from izhi.hardware.devices.ip import IPDevice
-from izhi.hardware.devices.serial import BAUD, Port, SerialBlock, port as serial_port
+from izhi.hardware.devices.serial import BAUD, Port, SerialTransport, port as serial_port
 from izhi.hardware.ip import EmulatedIP
 
 
@@ -79,11 +79,7 @@ def _emulator(artifact: IntegerArtifact) -> Emulator:
 
 
 def _simulator(
-    artifact: IntegerArtifact,
-    *,
-    folder: str | Path | None = None,
-    spare: bool = False,
-    **sizes: int,
+    artifact: IntegerArtifact, *, folder: str | Path | None = None, spare: bool = False, **sizes: int
 ) -> CoreDevice:
     if folder is not None and sizes:
         raise SettingError(f"{' and '.join(sizes)} given, but {folder} holds a core; leave one out")
@@ -108,11 +104,11 @@ def shape_for(artifact: IntegerArtifact, lanes: int = 32, units: int = 2, spikes
 
 def _pynq(artifact: IntegerArtifact, *, folder: str | Path = ".", pynq_device: Any = None) -> CoreDevice:
     try:
-        from izhi.hardware.devices.pynq import PynqBlock
+        from izhi.hardware.devices.pynq import PynqTransport
     except ImportError:
         raise _no_pynq("the simulator") from None
     shape = read(Path(folder) / "core.json")
-    return CoreDevice("pynq", PynqBlock(Path(folder) / "izhi.bit", pynq_device), shape)
+    return CoreDevice("pynq", PynqTransport(Path(folder) / "izhi.bit", pynq_device), shape)
 
 
 def _serial(
@@ -123,7 +119,7 @@ def _serial(
     shape = read(Path(folder) / "core.json")
     opened = serial_port(port, baud) if isinstance(port, str) else port
     try:
-        return CoreDevice("serial", SerialBlock(opened), shape)
+        return CoreDevice("serial", SerialTransport(opened), shape)
     except IzhiError:
         opened.close()
         raise
@@ -135,10 +131,10 @@ def _ip(artifact: IPArtifact, *, folder: str | Path | None = None, pynq_device: 
             raise SettingError("pynq_device is given, but no folder; add that of the bitstream")
         return IPDevice(EmulatedIP(artifact.network.build))
     try:
-        from izhi.hardware.devices.ip_pynq import PynqIP, bitstream_in
+        from izhi.hardware.devices.ip_pynq import PynqIPTransport, bitstream_in
     except ImportError:
         raise _no_pynq("hls-ip without a folder") from None
-    return IPDevice(PynqIP(bitstream_in(folder), pynq_device))
+    return IPDevice(PynqIPTransport(bitstream_in(folder), pynq_device))
 
 
 class _Opener(NamedTuple):
@@ -168,9 +164,9 @@ __all__ = [
     "CoreDevice",
     "Counters",
     "Device",
+    "DeviceEvaluation",
     "DeviceEvolution",
     "Emulator",
-    "Evaluation",
     "IPDevice",
     "Reference",
     "evaluate",

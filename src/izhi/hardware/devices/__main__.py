@@ -17,8 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("samples", help="samples.npz of izhi export --samples")
     parser.add_argument("--device", default="pynq", help=", ".join(board.DEVICES) + " [pynq]")
     parser.add_argument(
-        "--folder",
-        help="where core.json, izhi.bit and izhi.hwh lie [.]; of hls-ip its .bit and .hwh [emulated]",
+        "--folder", help="where core.json, izhi.bit and izhi.hwh lie [.]; of hls-ip its .bit and .hwh [emulated]"
     )
     parser.add_argument("--compare", action="store_true", help="compare every spike with the model's")
     a = parser.parse_args(arguments)

@@ -17,7 +17,7 @@ from izhi.hardware.core.packets import Words
 from izhi.hardware.core.protocol import IDENTITY, VERSION, Control, Error, Register, Status
 from izhi.hardware.core.shape import CoreShape, fingerprint
 from izhi.hardware.devices.device import Counters, Device
-from izhi.hardware.fixed import Network, Outcome, run_compiled
+from izhi.hardware.fixed import IntegerNetwork, Outcome, run_compiled
 from izhi.hardware.fixed.network import check_input
 
 #: Words of a packet, and packets, that may wait in a core that was cleared.
@@ -28,7 +28,7 @@ SAMPLES, WORDS = 256, 1 << 23
 _COUNTERS = (Register.INFERENCES, Register.EVENTS, Register.SPIKES, Register.CYCLES)
 
 
-class Block(Protocol):
+class CoreTransport(Protocol):
     """How words get to a core and from it."""
 
     def read(self, register: int) -> int:
@@ -53,7 +53,7 @@ class Block(Protocol):
         """Give back what it holds."""
 
 
-class CoreDevice(Device[Network]):
+class CoreDevice(Device[IntegerNetwork]):
     """A core behind its registers and streams.
 
     Args:
@@ -68,7 +68,7 @@ class CoreDevice(Device[Network]):
     runs: ClassVar[str] = IntegerArtifact.about
     _is_lost = False
 
-    def __init__(self, name: str, block: Block, shape: CoreShape) -> None:
+    def __init__(self, name: str, block: CoreTransport, shape: CoreShape) -> None:
         self.name, self.block, self.shape = name, block, shape
         for register, expected in (
             (Register.IDENTITY, IDENTITY),
@@ -125,7 +125,7 @@ class CoreDevice(Device[Network]):
                 self.block.send(packets.write(number, words))
             self._check()
 
-    def _load(self, network: Network, steps: int) -> None:
+    def _load(self, network: IntegerNetwork, steps: int) -> None:
         whole = fitted(self.shape, network, steps)
         self.clear()
         self._write(enumerate(packets.memories(self.shape, whole)))
@@ -214,4 +214,4 @@ class CoreDevice(Device[Network]):
         self._total = [0] * len(_COUNTERS)
 
 
-__all__ = ["SAMPLES", "WORDS", "Block", "CoreDevice"]
+__all__ = ["SAMPLES", "WORDS", "CoreDevice", "CoreTransport"]

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from izhi.errors import DeviceError, SettingError
 from izhi.hardware.artifact import Artifact
 from izhi.hardware.fixed import Outcome
-from izhi.hardware.networks import Array, Network
+from izhi.hardware.networks import Array, HardwareNetwork
 
 #: What a device runs: a network in integers, or one of the FPGA IP.
-N = TypeVar("N", bound=Network)
+N = TypeVar("N", bound=HardwareNetwork)
 _D = TypeVar("_D", bound="Device[Any]")
 
 
@@ -107,7 +107,7 @@ class Device(ABC, Generic[N]):
         Raises:
             DeviceError: if the device fails.
         """
-        for number, (old, new) in enumerate(zip(self.network.parts, network.parts, strict=True)):
+        for number, (old, new) in enumerate(zip(self.network.projections, network.projections, strict=True)):
             if new.weight is not old.weight:
                 self.write_weights(number, new.weight)
         self._network = network

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.devices.device import Counters, Device
-from izhi.hardware.fixed import Network, Outcome, run_compiled
+from izhi.hardware.fixed import IntegerNetwork, Outcome, run_compiled
 
 
-class Emulator(Device[Network]):
+class Emulator(Device[IntegerNetwork]):
     """``izhi.fixed`` behind the interface of a board."""
 
     name = "emulator"
@@ -21,7 +21,7 @@ class Emulator(Device[Network]):
     def __init__(self) -> None:
         self._counted = (0, 0, 0)
 
-    def _load(self, network: Network, steps: int) -> None:
+    def _load(self, network: IntegerNetwork, steps: int) -> None:
         self.clear()
 
     def write_weights(self, layer: int, weight: NDArray[np.integer]) -> None:

@@ -23,7 +23,7 @@ Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class DeviceEvaluation:
     """What a device made of some samples.
 
     Attributes:
@@ -152,7 +152,7 @@ def evaluate(
     compares: bool = False,
     reference: Reference | None = None,
     progress: Callable[[int], None] = lambda done: None,
-) -> Evaluation:
+) -> DeviceEvaluation:
     """Run samples on a device; the device's counters begin anew.
 
     Args:
@@ -198,7 +198,7 @@ def evaluate(
             "scores": comparison.scores, "classes": comparison.classes,
             "model": comparison.reference.name,
         }  # fmt: skip
-    return Evaluation(
+    return DeviceEvaluation(
         done, _share(right), seconds, device.counters,
         {name: _share(right[mask[:done]]) for name, mask in (groups or {}).items()},
         tuple(map(float, fired / max(done, 1))) if sends_spikes else (),
@@ -266,7 +266,7 @@ def load_samples(path: str | Path) -> tuple[Inputs, Labels]:
 
 
 __all__ = [
-    "Evaluation",
+    "DeviceEvaluation",
     "Inputs",
     "Labels",
     "Reference",

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 Measure = Callable[[Floats, int], Floats]
 
 
-class Search(Protocol):
+class WeightSearch(Protocol):
     """A search for n numbers of small loss, decided by its seed and the losses that it was told."""
 
     @property
@@ -44,10 +44,12 @@ class Search(Protocol):
         """Go to where so many generations, of these losses, led."""
 
 
-class Searching(Protocol):
+class SearchFactory(Protocol):
     """Makes a search."""
 
-    def __call__(self, size: int, *, members: int, spread: float, seed: int, measure: Measure, noisy: bool) -> Search:
+    def __call__(
+        self, size: int, *, members: int, spread: float, seed: int, measure: Measure, noisy: bool
+    ) -> WeightSearch:
         """A search over n numbers.
 
         Args:
@@ -75,14 +77,7 @@ class SeparableCMA:
     """
 
     def __init__(
-        self,
-        size: int,
-        *,
-        members: int,
-        spread: float,
-        seed: int,
-        measure: Measure,
-        noisy: bool = False,
+        self, size: int, *, members: int, spread: float, seed: int, measure: Measure, noisy: bool = False
     ) -> None:
         try:
             from cmaes import SepCMA
@@ -120,10 +115,10 @@ class SeparableCMA:
 
 #: The search that needs no torch, and the searches by name; ``izhi.experiments.searches`` has more.
 NUMPY_SEARCH = "sep-cma-es"
-SEARCHES: Mapping[str, Searching] = {NUMPY_SEARCH: SeparableCMA}
+SEARCHES: Mapping[str, SearchFactory] = {NUMPY_SEARCH: SeparableCMA}
 
 
-def _searching(search: str | Searching) -> Searching:
+def _searching(search: str | SearchFactory) -> SearchFactory:
     if not isinstance(search, str):
         return search
     if search not in SEARCHES:
@@ -139,7 +134,7 @@ class _Piece(NamedTuple):
     start: Array
 
 
-class Weights(Generic[N]):
+class WeightVector(Generic[N]):
     """Weights of some layers as one vector.
 
         value = start + change·x
@@ -156,7 +151,7 @@ class Weights(Generic[N]):
 
     def __init__(self, network: N, layers: Sequence[int] | None = None) -> None:
         self.network = network
-        parts = network.parts
+        parts = network.projections
         chosen = range(len(parts)) if layers is None else layers
         for number in chosen:
             if not 0 <= number < len(parts):
@@ -171,7 +166,7 @@ class Weights(Generic[N]):
         changed: dict[int, dict[str, Array]] = {}
         at = 0
         for number, name, start in self._pieces:
-            part = self.network.parts[number]
+            part = self.network.projections[number]
             value = start + part.change * x[at : at + start.size].reshape(start.shape)
             changed.setdefault(number, {})[name] = part.rounded(value)
             at += start.size
@@ -181,7 +176,7 @@ class Weights(Generic[N]):
 def drawn(network: N, seed: int) -> N:
     """A network with weights drawn anew."""
     random = np.random.default_rng(derive_seed(seed, Purpose.DEVICE_WEIGHTS))
-    return network.with_arrays({number: part.drawn(random) for number, part in enumerate(network.parts)})
+    return network.with_arrays({number: part.drawn(random) for number, part in enumerate(network.projections)})
 
 
 def cross_entropy(scores: Array, labels: NDArray[np.int64], unit: float) -> float:
@@ -218,7 +213,7 @@ class DeviceEvolution(Generic[N]):
 
     def __init__(
         self, device: Device[N], inputs: Array, labels: NDArray[np.int64], *,
-        search: str | Searching = NUMPY_SEARCH, members: int = 32, step_size: float = 0.3, batch_size: int = 1000,
+        search: str | SearchFactory = NUMPY_SEARCH, members: int = 32, step_size: float = 0.3, batch_size: int = 1000,
         layers: Sequence[int] | None = None, seed: int = 0, is_noisy: bool | None = None,
     ) -> None:  # fmt: skip
         if members < 4:
@@ -227,7 +222,7 @@ class DeviceEvolution(Generic[N]):
             raise SettingError(f"step_size is {step_size}, expected a number above 0")
         self.device, self.inputs, self.labels = device, inputs, labels
         self.batch_size, self.seed = batch_size, seed
-        self.weights = Weights(device.network, layers)
+        self.weights = WeightVector(device.network, layers)
         unit = device.network.score_unit
         if unit is None:
             some, _ = self._samples(0)
@@ -297,10 +292,10 @@ __all__ = [
     "NUMPY_SEARCH",
     "SEARCHES",
     "DeviceEvolution",
-    "Search",
-    "Searching",
+    "SearchFactory",
     "SeparableCMA",
-    "Weights",
+    "WeightSearch",
+    "WeightVector",
     "cross_entropy",
     "drawn",
 ]

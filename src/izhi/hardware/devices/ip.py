@@ -14,8 +14,8 @@ from izhi.errors import DeviceError, ShapeError
 from izhi.hardware.artifact import IPArtifact
 from izhi.hardware.devices.device import Counters, Device
 from izhi.hardware.fixed import Outcome
-from izhi.hardware.ip import STEPS, EmulatedIP, Network, arithmetic, streams
-from izhi.hardware.ip.registers import Control, RegisterMap, State
+from izhi.hardware.ip import STEPS, EmulatedIP, IPNetwork, arithmetic, streams
+from izhi.hardware.ip.registers import IPControl, IPState, RegisterMap
 from izhi.hardware.ip.streams import Words
 from izhi.hardware.networks import Array
 
@@ -23,7 +23,7 @@ from izhi.hardware.networks import Array
 PATIENCE = 5.0
 
 
-class IPBlock(Protocol):
+class IPTransport(Protocol):
     """How values and words get to the IP and from it."""
 
     registers: RegisterMap
@@ -41,7 +41,7 @@ class IPBlock(Protocol):
         """Give back what it holds."""
 
 
-class IPDevice(Device[Network]):
+class IPDevice(Device[IPNetwork]):
     """The IP behind its registers and streams.
 
     Every sample is one INIT, which gives the IP sizes and currents, and one PROCESS, which sends it the
@@ -58,11 +58,11 @@ class IPDevice(Device[Network]):
     model: ClassVar[str] = "the arithmetic of the IP"
     remedy: ClassVar[str] = "check that its bitstream was built for the artifact's neuron (IZHI or LIF), and its .hwh"
 
-    def __init__(self, block: IPBlock, *, patience: float = PATIENCE) -> None:
+    def __init__(self, block: IPTransport, *, patience: float = PATIENCE) -> None:
         self.block, self.patience = block, patience
         self._inferences = self._spikes = 0
 
-    def _load(self, network: Network, steps: int) -> None:
+    def _load(self, network: IPNetwork, steps: int) -> None:
         self.clear()
 
     def write_weights(self, layer: int, weight: Array, bias: Array | None = None) -> None:
@@ -74,10 +74,10 @@ class IPDevice(Device[Network]):
         """
         self._network = self.network.with_weights(layer, weight, bias)
 
-    def replace(self, network: Network) -> None:
+    def replace(self, network: IPNetwork) -> None:
         self._network = network  # It is sent with every sample.
 
-    def scores_of(self, networks: Sequence[Network], inputs: Array) -> Iterator[NDArray[np.integer]]:
+    def scores_of(self, networks: Sequence[IPNetwork], inputs: Array) -> Iterator[NDArray[np.integer]]:
         if not isinstance(self.block, EmulatedIP):
             yield from super().scores_of(networks, inputs)
             return
@@ -111,10 +111,10 @@ class IPDevice(Device[Network]):
         self._spikes += int(spikes[-1].sum(dtype=np.int64))
         return Outcome(spikes[-1].sum(0, dtype=np.int64), spikes if sends_spikes else [])
 
-    def _infer(self, network: Network, words: Words, currents: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def _infer(self, network: IPNetwork, words: Words, currents: NDArray[np.float32]) -> NDArray[np.uint8]:
         """The spikes (30, n_out) of the last layer for one sample."""
         at, write = self.block.registers, self.block.write
-        write(at.state, State.INIT)
+        write(at.state, IPState.INIT)
         write(at.inputs, network.inputs)
         # More than the last layer has would bring spikes of earlier networks.
         write(at.outputs, network.outputs)
@@ -123,10 +123,10 @@ class IPDevice(Device[Network]):
             write(at.currents + 4 * k, bits)
         for k, size in enumerate(network.sizes):
             write(at.widths + 4 * k, size)
-        write(at.control, 1 << Control.START)
+        write(at.control, 1 << IPControl.START)
         self._finish("INIT")
-        write(at.state, State.PROCESS)
-        write(at.control, 1 << Control.START)
+        write(at.state, IPState.PROCESS)
+        write(at.control, 1 << IPControl.START)
         answer = self.block.exchange(words, streams.output_words(network.outputs))
         self._finish("PROCESS")
         try:
@@ -137,7 +137,7 @@ class IPDevice(Device[Network]):
     def _finish(self, state: str) -> None:
         """Wait until the IP is done, by asking: its interrupt does not reach every processor."""
         at, end = self.block.registers, time.monotonic() + self.patience
-        while not self.block.read(at.control) >> Control.DONE & 1:
+        while not self.block.read(at.control) >> IPControl.DONE & 1:
             if time.monotonic() > end:
                 raise DeviceError(f"the IP did not finish {state} within {self.patience:g} s; load the overlay anew")
         returned = self.block.read(at.returned)
@@ -158,4 +158,4 @@ class IPDevice(Device[Network]):
         self._inferences = self._spikes = 0
 
 
-__all__ = ["PATIENCE", "IPBlock", "IPDevice"]
+__all__ = ["PATIENCE", "IPDevice", "IPTransport"]

@@ -18,7 +18,7 @@ import pynq.lib.dma
 
 from izhi.errors import DeviceError, SettingError
 from izhi.hardware.ip.network import STREAMS
-from izhi.hardware.ip.registers import Overlay, read_hwh
+from izhi.hardware.ip.registers import IPOverlay, read_hwh
 from izhi.hardware.ip.streams import Words
 
 #: Seconds without an answer after which a transfer is given up, and the most bytes of one: a DMA without
@@ -34,7 +34,7 @@ def bitstream_in(folder: str | Path) -> Path:
     return found[0]
 
 
-class PynqIP:
+class PynqIPTransport:
     """Registers and streams of the IP in an overlay.
 
     Which DMA belongs to which stream is read from the .hwh. Where it does not show them side by side (there
@@ -94,7 +94,7 @@ class PynqIP:
         """A block of the overlay, by its name and those of the hierarchies around it."""
         return reduce(getattr, name.split("/"), self.overlay)
 
-    def _channels(self, found: Overlay) -> tuple[list[Any], Any]:
+    def _channels(self, found: IPOverlay) -> tuple[list[Any], Any]:
         """The channels that send each stream, and the one that receives."""
         names = [x for x, block in self.overlay.ip_dict.items() if "axi_dma" in block["type"]]
         # dma_10 behind dma_9
@@ -143,4 +143,4 @@ class PynqIP:
             raise DeviceError(f"the IP did not {what}: {error}") from None
 
 
-__all__ = ["MOST_BYTES", "PATIENCE", "PynqIP", "bitstream_in"]
+__all__ = ["MOST_BYTES", "PATIENCE", "PynqIPTransport", "bitstream_in"]

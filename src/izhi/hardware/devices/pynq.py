@@ -29,7 +29,7 @@ class IzhiCore(DefaultIP):
     bindto = ["xilinx.com:module_ref:izhi:1.0"]  # noqa: RUF012  (PYNQ reads it from the class)
 
 
-class PynqBlock:
+class PynqTransport:
     """Registers and streams of the core in an overlay that ``izhi.tcl`` made.
 
     Args:
@@ -133,4 +133,4 @@ class PynqBlock:
             raise DeviceError(f"DMA cannot {what} a packet: {error}") from None
 
 
-__all__ = ["PATIENCE", "IzhiCore", "PynqBlock"]
+__all__ = ["PATIENCE", "IzhiCore", "PynqTransport"]

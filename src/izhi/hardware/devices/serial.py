@@ -14,7 +14,7 @@ import numpy as np
 
 from izhi.errors import DeviceError
 from izhi.hardware.core.packets import Words
-from izhi.hardware.core.serial.frames import BAUD, MOST_WORDS, Frame, Reader, Request, Status, to_bytes
+from izhi.hardware.core.serial.frames import BAUD, MOST_WORDS, AnswerStatus, Frame, FrameReader, Request, to_bytes
 
 #: Seconds without progress after which a transfer is given up.
 PATIENCE = 30.0
@@ -60,7 +60,7 @@ def port(name: str, baud: int = BAUD) -> Port:
     return opened
 
 
-class SerialBlock:
+class SerialTransport:
     """Registers and streams of a core that ``izhi rtl --board`` built for a board with a serial line.
 
     Args:
@@ -74,13 +74,13 @@ class SerialBlock:
     def __init__(self, port: Port, *, patience: float = PATIENCE) -> None:
         self.port, self.patience = port, patience
         # A number of its own keeps late answers to another program apart from those to this one.
-        self._reader, self._sequence = Reader(), secrets.randbelow(256)
+        self._reader, self._sequence = FrameReader(), secrets.randbelow(256)
         self._is_over, self._room = False, 0
         self.drop()
 
     def read(self, register: int) -> int:
         answer = self._ask(Request.READ, [int(register)])
-        if answer.kind != Status.DONE or len(answer.words) != 1:
+        if answer.kind != AnswerStatus.DONE or len(answer.words) != 1:
             raise DeviceError(f"register 0x{int(register):02X} cannot be read: the board refuses it")
         return answer.words[0]
 
@@ -88,9 +88,9 @@ class SerialBlock:
         end = time.monotonic() + self.patience
         while True:
             answer = self._ask(Request.WRITE, [int(register), int(value)])
-            if answer.kind == Status.DONE:
+            if answer.kind == AnswerStatus.DONE:
                 return
-            if answer.kind != Status.BUSY:
+            if answer.kind != AnswerStatus.BUSY:
                 raise DeviceError(f"register 0x{int(register):02X} cannot be written: the board refuses it")
             if time.monotonic() > end:
                 raise DeviceError(f"register 0x{int(register):02X} was not written within {self.patience:g} s")
@@ -131,7 +131,7 @@ class SerialBlock:
     def _hand_over(self, request: Request, words: list[int]) -> None:
         """Words of a packet, for which there is room; the answer says for how many more there is."""
         answer = self._ask(request, words)
-        if answer.kind != Status.DONE or len(answer.words) != 1:
+        if answer.kind != AnswerStatus.DONE or len(answer.words) != 1:
             raise DeviceError("the board refuses words of a packet; is its design that of this version of Izhi?")
         self._room = answer.words[0]
 
@@ -152,7 +152,7 @@ class SerialBlock:
             return 0
         answer = self._ask(Request.FETCH)
         came.extend(answer.words)
-        self._is_over = answer.kind == Status.LAST
+        self._is_over = answer.kind == AnswerStatus.LAST
         if len(came) > room:
             raise DeviceError(f"the board sent more than {room:,} words, which a packet has at most; reset it")
         return len(answer.words)
@@ -179,4 +179,4 @@ class SerialBlock:
         )
 
 
-__all__ = ["BAUD", "PATIENCE", "Port", "SerialBlock", "port"]
+__all__ = ["BAUD", "PATIENCE", "Port", "SerialTransport", "port"]

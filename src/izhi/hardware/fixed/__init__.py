@@ -2,35 +2,43 @@
 
 from izhi.hardware.fixed.arithmetic import FixedPoint, rounded_shift, saturated
 from izhi.hardware.fixed.bounds import check_bounds
-from izhi.hardware.fixed.network import Layer, Network, Outcome, Readout, Synapse, Trace, run
+from izhi.hardware.fixed.network import (
+    IntegerLayer,
+    IntegerNetwork,
+    IntegerReadout,
+    IntegerSynapse,
+    IntegerTrace,
+    Outcome,
+    run,
+    run_compiled,
+)
 from izhi.hardware.fixed.neuron import (
-    NEURONS,
-    Formats,
+    IntegerNeuron,
     IzhikevichNeuron,
     LIFNeuron,
-    Neuron,
+    NeuronFormats,
     SoftLIFNeuron,
     ValueLIFNeuron,
     ZeroingLIFNeuron,
 )
-from izhi.hardware.fixed.quick import run_compiled
+from izhi.hardware.fixed.registry import NEURONS
 from izhi.hardware.fixed.window import Pool, Window
 
 __all__ = [
     "NEURONS",
     "FixedPoint",
-    "Formats",
+    "IntegerLayer",
+    "IntegerNetwork",
+    "IntegerNeuron",
+    "IntegerReadout",
+    "IntegerSynapse",
+    "IntegerTrace",
     "IzhikevichNeuron",
     "LIFNeuron",
-    "Layer",
-    "Network",
-    "Neuron",
+    "NeuronFormats",
     "Outcome",
     "Pool",
-    "Readout",
     "SoftLIFNeuron",
-    "Synapse",
-    "Trace",
     "ValueLIFNeuron",
     "Window",
     "ZeroingLIFNeuron",

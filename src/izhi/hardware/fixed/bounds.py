@@ -10,7 +10,14 @@ from collections.abc import Mapping, Sequence
 
 from izhi.errors import ArtifactError
 from izhi.hardware.fixed.arithmetic import Integers
-from izhi.hardware.fixed.network import MOST_INPUT, MOST_STEPS, Layer, Network, Part, Readout
+from izhi.hardware.fixed.network import (
+    MOST_INPUT,
+    MOST_STEPS,
+    IntegerLayer,
+    IntegerNetwork,
+    IntegerProjection,
+    IntegerReadout,
+)
 
 #: What every sum is less than in magnitude.
 MOST_SUM = 1 << 62
@@ -25,7 +32,7 @@ MOST_NEURONS, MOST_WEIGHT_BITS = 1 << 16, 8
 LEAST_CONSTANT, MOST_CONSTANT = -(1 << (MOST_BITS - 1)), (1 << (MOST_BITS - 1)) - 1
 
 
-def check_bounds(network: Network) -> None:
+def check_bounds(network: IntegerNetwork) -> None:
     """Raise ArtifactError unless every number of a network stays within 64 bits, whatever its inputs are."""
     arriving = MOST_INPUT
     for number, layer in enumerate(network.layers, start=1):
@@ -46,7 +53,7 @@ def check_bounds(network: Network) -> None:
         _check_sums("the readout", {f"a score of {MOST_STEPS:,} steps": greatest})
 
 
-def _check_pools(where: str, part: Part, arriving: int) -> None:
+def _check_pools(where: str, part: IntegerProjection, arriving: int) -> None:
     """Raise ArtifactError where pools make counts that an input may not have, or do not fit one another."""
     widths = [x.window for x in part.pools] + ([part.window] if part.window is not None else [])
     for window in widths:
@@ -67,7 +74,7 @@ def _check_pools(where: str, part: Part, arriving: int) -> None:
         )
 
 
-def _check_delays(where: str, layer: Layer) -> None:
+def _check_delays(where: str, layer: IntegerLayer) -> None:
     if layer.delay is None:
         return
     sources = layer.window.inputs if layer.window is not None else int(layer.weight.shape[1])
@@ -78,7 +85,7 @@ def _check_delays(where: str, layer: Layer) -> None:
         raise ArtifactError(f"{where} has delays from {low:,} to {high:,} steps, expected 0 to {MOST_DELAY:,}")
 
 
-def _check_synapse(where: str, layer: Layer) -> None:
+def _check_synapse(where: str, layer: IntegerLayer) -> None:
     if layer.synapse is None:
         return
     number, decay = layer.synapse.number, layer.synapse.decay
@@ -93,13 +100,13 @@ def _check_synapse(where: str, layer: Layer) -> None:
     _check_sums(where, {"decay·S": int(decay.max()) * -number.lowest, "A·2^Fs + decay·S/2^F": most})
 
 
-def _score(readout: Readout, most: int) -> int:
+def _score(readout: IntegerReadout, most: int) -> int:
     total = int(readout.weight.shape[1]) * most << (readout.weight_bits - 1)
     bias = max(abs(int(readout.bias.min())), abs(int(readout.bias.max())))
     return MOST_STEPS * (total * int(readout.multiplier.max()) + bias)
 
 
-def _sizes(part: Part) -> dict[str, tuple[int, int]]:
+def _sizes(part: IntegerProjection) -> dict[str, tuple[int, int]]:
     """Numbers of a part and the most that each may be."""
     return {
         "inputs": (part.inputs, MOST_NEURONS),
@@ -108,7 +115,7 @@ def _sizes(part: Part) -> dict[str, tuple[int, int]]:
     }
 
 
-def _formats(layer: Layer) -> dict[str, tuple[int, int]]:
+def _formats(layer: IntegerLayer) -> dict[str, tuple[int, int]]:
     v, u, fraction = layer.neuron.formats
     found = {"fraction": (fraction, MOST_FRACTION), "shift": (layer.shift, MOST_SHIFT)}
     for name, number in (("current", layer.current_format), ("v", v), ("u", u)):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from izhi.hardware.fixed.arithmetic import Integers
 
 
-class DelayLine:
+class DelayBuffer:
     """Spikes of each source arrive some steps later: y_i[t] = x_i[t − delay_i], and 0 before.
 
     Args:
@@ -32,4 +32,4 @@ class DelayLine:
         return np.where(self._delay < length, found, np.uint8(0))
 
 
-__all__ = ["DelayLine"]
+__all__ = ["DelayBuffer"]

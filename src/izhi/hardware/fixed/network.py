@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from izhi.deprecation import renamed_attribute
 from izhi.errors import ShapeError, shown
 from izhi.hardware.fixed.arithmetic import FixedPoint, Integers, rounded_shift, saturated
-from izhi.hardware.fixed.delay import DelayLine
-from izhi.hardware.fixed.neuron import Neuron
-from izhi.hardware.fixed.window import Pool, Window
+from izhi.hardware.fixed.delay import DelayBuffer
+from izhi.hardware.fixed.neuron import IntegerNeuron
+from izhi.hardware.fixed.window import Connectivity, Pool, Window
 from izhi.hardware.networks import Arrays
 
-#: Steps of a run, and how often an input may fire in a step, at most: with these, scores and sums fit 64 bits.
+#: Most steps of a run, and most spikes of an input in a step: within these, scores and sums fit 64 bits.
 MOST_STEPS, MOST_INPUT = 1_000_000, 255
-_P = TypeVar("_P", bound="Part")
+_P = TypeVar("_P", bound="IntegerProjection")
 
 
 def summed(x: Integers, weight: NDArray[np.float64]) -> Integers:
-    """Σ_i weight[j, i]·x_i, exactly: float64, which numpy multiplies many times as fast, holds such sums."""
+    """Σ_i weight[j, i]·x_i, exactly: float64 holds such sums, and numpy multiplies it many times as fast."""
     total: Integers = (x.astype(np.float64) @ weight.T).astype(np.int64)
     return total
 
@@ -39,7 +40,7 @@ def decayed(trace: Integers, total: Integers, decay: Integers, number: FixedPoin
 
 
 @dataclass(frozen=True)
-class Synapse:
+class IntegerSynapse:
     """A sum that decays, between the accumulated weights A and the current of a layer's neurons.
 
         S ← sat(A·2^Fs + round(decay·S / 2^F)),   I = sat(round(S·multiplier / 2^shift))
@@ -54,15 +55,14 @@ class Synapse:
 
 
 @dataclass(frozen=True)
-class Part:
+class IntegerProjection(Connectivity):
     """Weights of a layer or of a readout.
 
     Attributes:
         weight: (N, inputs), of weight_bits bits; of a convolution (channels, sources of its window).
         weight_bits: 2 to 8.
-        window: where a convolution looks, whose weights are the same at every place; None for a matrix. Its neurons
-            are ordered by channel, then by place, row by row.
-        pools: through which everything goes that comes in, in their order.
+        window: of a convolution, or None for a matrix. Neurons are ordered by channel, then by position, row by row.
+        pools: applied to the inputs in their order.
     """
 
     weight: Integers
@@ -74,41 +74,30 @@ class Part:
     def _weight(self) -> NDArray[np.float64]:
         return self.weight.astype(np.float64)
 
-    @property
+    @cached_property
     def outputs(self) -> int:
-        places = 1 if self.window is None else self.window.places
-        return int(self.weight.shape[0]) * places
+        return int(self.weight.shape[0]) * self.places
 
-    @property
+    @cached_property
     def inputs(self) -> int:
-        """What comes in, before the pools."""
+        """Before the pools."""
         if self.pools:
             return self.pools[0].window.inputs
         return int(self.weight.shape[1]) if self.window is None else self.window.inputs
 
     def pooled(self, x: Integers) -> Integers:
-        """What comes in, (n, inputs), behind the pools."""
+        """Inputs (n, inputs) behind the pools, (n, features)."""
         for pool in self.pools:
-            x = pool.of(x)
+            x = pool.apply(x)
         return x
 
-    def most(self, before: int) -> int:
-        """The largest number behind the pools where ``before`` is the largest before them."""
-        for pool in self.pools:
-            before = pool.most(before)
-        return before
-
-    def weighted(self, x: Integers) -> Integers:
-        """Σ_i weight[j, i]·x_i of each neuron, (n, outputs), of what comes in, (n, inputs)."""
-        return self.product(self.pooled(x))
-
     def product(self, x: Integers) -> Integers:
-        """The same of what comes behind the pools."""
+        """Σ_i weight[j, i]·x_i of each output, (n, outputs), of features (n, features)."""
         if self.window is None:
             return summed(x, self._weight)
         total = self.window.columns(x) @ self._weight.T
-        found: Integers = total.transpose(0, 2, 1).reshape(len(x), -1).astype(np.int64)
-        return found
+        by_channel: Integers = total.transpose(0, 2, 1).reshape(len(x), -1).astype(np.int64)
+        return by_channel
 
     @property
     def limits(self) -> tuple[int, int]:
@@ -123,7 +112,7 @@ class Part:
 
     @property
     def change(self) -> float:
-        """What a search takes for a change of one: a quarter of the weights' range."""
+        """By how much a change of one in a search changes a weight: a quarter of the weights' range."""
         return (1 << (self.weight_bits - 1)) / 2
 
     def rounded(self, values: NDArray[np.float64]) -> Integers:
@@ -131,19 +120,19 @@ class Part:
         return np.clip(np.rint(values), *self.limits).astype(np.int64)
 
     def drawn(self, random: np.random.Generator) -> dict[str, Integers]:
-        """Other weights, over half their range."""
+        """Random weights over half their range."""
         quarter = max(1, 1 << (self.weight_bits - 2))
         return {"weight": random.integers(-quarter, quarter + 1, self.weight.shape)}
 
 
 @dataclass(frozen=True)
-class Layer(Part):
+class IntegerLayer(IntegerProjection):
     """Weights, and the neurons that they drive.
 
         A = Σ_i weight[j, i]·x_i + Σ_k feedback[j, k]·z_k        z: the layer's spikes of the step before
-        I = sat(round(A·multiplier / 2^shift))                   or as ``Synapse`` says
+        I = sat(round(A·multiplier / 2^shift))                   or as ``IntegerSynapse`` says
 
-    With delays x_i is what came in delay_i steps before, and 0 in the first of them.
+    With delays x_i is the input of delay_i steps before, and 0 in the first steps.
 
     Attributes:
         weight: (N, inputs), of weight_bits bits.
@@ -151,42 +140,48 @@ class Layer(Part):
         multiplier: (N,), 0 or more.
         shift: of the product.
         current_format: of I; its fraction is that of v.
-        neuron: what is driven.
+        neuron: the driven neurons.
         feedback: (N, N) in the same bits, or None.
         synapse: or None.
-        delay: steps by which each source behind the pools is late, or None.
+        delay: in steps, of each feature behind the pools, or None.
     """
 
     multiplier: Integers
     shift: int
     current_format: FixedPoint
-    neuron: Neuron
+    neuron: IntegerNeuron
     feedback: Integers | None = None
-    synapse: Synapse | None = field(default=None, kw_only=True)
+    synapse: IntegerSynapse | None = field(default=None, kw_only=True)
     delay: Integers | None = field(default=None, kw_only=True)
 
     @cached_property
     def _feedback(self) -> NDArray[np.float64] | None:
         return None if self.feedback is None else self.feedback.astype(np.float64)
 
+    @property
+    def constants(self) -> dict[str, Integers]:
+        """The constants of the neurons by name, (N,) each, in the order in which a core stores them."""
+        synapse = {} if self.synapse is None else {"decay": self.synapse.decay}
+        return {"multiplier": self.multiplier, **synapse, **self.neuron.values}
+
     def accumulated(self, x: Integers, own: Integers) -> Integers:
-        """A, (batch, N), of what arrives (batch, sources) and the layer's own last spikes (batch, N)."""
+        """A, (batch, N), of arriving spikes (batch, features) and the layer's own last spikes (batch, N)."""
         total = self.product(x)
         return total if self._feedback is None else total + summed(own, self._feedback)
 
     def filtered(self, total: Integers, trace: Integers) -> Integers:
-        """What the current is made of, (batch, N), of A and of what this gave in the step before, at first 0."""
+        """The synapse's S, or A without a synapse, (batch, N), of A and of S before the step, at first 0."""
         if self.synapse is None:
             return total
         return decayed(trace, total, self.synapse.decay, self.synapse.number, self.neuron.fraction)
 
     def current(self, total: Integers) -> Integers:
-        """I of what ``filtered`` gives."""
+        """I of the result of ``filtered``."""
         return scaled(total, self.multiplier, self.shift, self.current_format)
 
 
 @dataclass(frozen=True)
-class Readout(Part):
+class IntegerReadout(IntegerProjection):
     """Scores without neurons: score_j = Σ_t (multiplier_j·Σ_i weight[j, i]·x_i[t] + bias_j).
 
     Attributes:
@@ -201,61 +196,63 @@ class Readout(Part):
 
     def scores(self, x: Integers) -> Integers:
         """What one step adds to the scores, (batch, classes)."""
-        return self.weighted(x) * self.multiplier + self.bias
+        return self.product(self.pooled(x)) * self.multiplier + self.bias
 
 
-def _changed(part: _P, arrays: Arrays) -> _P:
-    """A part with other arrays."""
+def _with_arrays(projection: _P, arrays: Arrays) -> _P:
+    """A projection with other arrays."""
     values: dict[str, Any] = dict(arrays)
-    return replace(part, **values)
+    return replace(projection, **values)
 
 
 @dataclass(frozen=True)
-class Network:
+class IntegerNetwork:
     """Layers in a row; the scores are the last layer's spike counts, or those of a readout.
 
     The class is that of the largest score, the first of them where several are equal.
     """
 
-    layers: tuple[Layer, ...]
-    readout: Readout | None = None
+    layers: tuple[IntegerLayer, ...]
+    readout: IntegerReadout | None = None
 
     @property
     def inputs(self) -> int:
-        return self.parts[0].inputs
+        return self.projections[0].inputs
 
     @property
     def outputs(self) -> int:
         """Scores of a sample."""
-        return self.parts[-1].outputs
+        return self.projections[-1].outputs
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def projections(self) -> tuple[IntegerProjection, ...]:
         """The layers, and the readout if there is one."""
         return self.layers if self.readout is None else (*self.layers, self.readout)
+
+    parts = renamed_attribute("parts", "projections")
 
     @property
     def score_unit(self) -> float | None:
         """A spike, or None for a readout, whose scores are in units of its own."""
         return 1.0 if self.readout is None else None
 
-    def with_arrays(self, changed: Mapping[int, Arrays]) -> Network:
-        """A network with other arrays in some parts, by their numbers; the other parts are the same objects."""
-        layers = tuple(_changed(layer, changed[k]) if k in changed else layer for k, layer in enumerate(self.layers))
+    def with_arrays(self, changed: Mapping[int, Arrays]) -> IntegerNetwork:
+        """A network with other arrays in some projections, by number; the other projections are the same objects."""
+        layers = tuple(_with_arrays(x, changed[k]) if k in changed else x for k, x in enumerate(self.layers))
         readout, last = self.readout, len(layers)
         if readout is not None and last in changed:
-            readout = _changed(readout, changed[last])
-        return Network(layers, readout)
+            readout = _with_arrays(readout, changed[last])
+        return IntegerNetwork(layers, readout)
 
-    def with_weights(self, number: int, weight: NDArray[np.integer]) -> Network:
+    def with_weights(self, number: int, weight: NDArray[np.integer]) -> IntegerNetwork:
         """A network with other weights in one layer, or in the readout, which follows the last one.
 
         Raises:
             ShapeError: if there are more or fewer weights, or one has more bits.
         """
-        if not 0 <= number < len(self.parts):
-            raise ShapeError(f"layer is {number}, expected 0 to {len(self.parts) - 1}")
-        old = self.parts[number]
+        if not 0 <= number < len(self.projections):
+            raise ShapeError(f"layer is {number}, expected 0 to {len(self.projections) - 1}")
+        old = self.projections[number]
         if weight.shape != old.weight.shape or weight.dtype.kind not in "iu":
             raise ShapeError(
                 f"weights are {weight.dtype} of shape {weight.shape}, expected integers of shape {old.weight.shape}"
@@ -269,8 +266,8 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Trace:
-    """What happened inside: of each layer accumulator, current, v, u and spikes, (T, batch, N) each."""
+class IntegerTrace:
+    """States of each layer over time: accumulator, current, v, u and spikes, (T, batch, N) each."""
 
     accumulator: list[Integers] = field(default_factory=list)
     current: list[Integers] = field(default_factory=list)
@@ -279,28 +276,31 @@ class Trace:
     spikes: list[Integers] = field(default_factory=list)
 
 
+_TRACED = [x.name for x in fields(IntegerTrace)]
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What a network made of a batch.
+    """The result of a network for a batch.
 
     Attributes:
         scores: (batch, classes).
         spikes: of each layer, (T, batch, N), 0 or 1.
-        trace: everything else, if it was asked for.
+        trace: the states over time, if they were requested.
     """
 
     scores: Integers
     spikes: list[NDArray[np.uint8]]
-    trace: Trace | None = None
+    trace: IntegerTrace | None = None
 
     @property
     def classes(self) -> Integers:
         """The class of each sample, (batch,)."""
-        found: Integers = self.scores.argmax(1)
-        return found
+        largest: Integers = self.scores.argmax(1)
+        return largest
 
 
-def check_input(network: Network, spikes: NDArray[np.integer]) -> None:
+def check_input(network: IntegerNetwork, spikes: NDArray[np.integer]) -> None:
     """Raise ShapeError unless spikes are integers (T, batch, inputs) from 0 to 255, T of 1 to a million."""
     if not isinstance(spikes, np.ndarray):
         raise ShapeError(f"spikes are {shown(spikes)}, expected a numpy array of integers (T, batch, {network.inputs})")
@@ -315,39 +315,52 @@ def check_input(network: Network, spikes: NDArray[np.integer]) -> None:
         raise ShapeError(f"an input fires {spikes.max()} times in a step, expected at most {MOST_INPUT}")
 
 
-def run(network: Network, spikes: NDArray[np.integer], *, trace: bool = False) -> Outcome:
-    """Run spikes (T, batch, inputs) through the network; the specification, not the fast way."""
+class _LayerRun:
+    """A layer over time: its state, its delayed spikes, its spikes of all steps, and if wanted its trace."""
+
+    def __init__(self, layer: IntegerLayer, steps: int, batch: int, trace: bool) -> None:
+        self.layer, self.state = layer, layer.neuron.start(batch)
+        self.sums = self.last = np.zeros((batch, layer.outputs), np.int64)
+        self.buffer = None if layer.delay is None else DelayBuffer(layer.delay, steps, batch)
+        self.spikes: list[NDArray[np.uint8]] = []
+        self.trace = IntegerTrace() if trace else None
+
+    def step(self, x: Integers) -> Integers:
+        """Spikes (batch, N) of inputs (batch, inputs)."""
+        layer, x = self.layer, self.layer.pooled(x)
+        if self.buffer is not None:
+            x = self.buffer.arriving(x).astype(np.int64)
+        total = layer.accumulated(x, self.last)
+        self.sums = layer.filtered(total, self.sums)
+        current = layer.current(self.sums)
+        v, u, self.last = layer.neuron.step(*self.state, current)
+        self.state = v, u
+        self.spikes.append(self.last.astype(np.uint8))
+        if self.trace is not None:
+            for name, values in zip(_TRACED, (total, current, v, u, self.last), strict=True):
+                getattr(self.trace, name).append(values)
+        return self.last
+
+
+def run(network: IntegerNetwork, spikes: NDArray[np.integer], *, trace: bool = False) -> Outcome:
+    """Run spikes (T, batch, inputs) through the network; the specification, not the fastest implementation."""
     check_input(network, spikes)
     steps, batch, _ = spikes.shape
-    states = [layer.neuron.start(batch) for layer in network.layers]
-    traces = [np.zeros((batch, layer.outputs), np.int64) for layer in network.layers]
-    lines = [None if layer.delay is None else DelayLine(layer.delay, steps, batch) for layer in network.layers]
-    last = [np.zeros((batch, layer.outputs), np.int64) for layer in network.layers]
-    fired: list[list[NDArray[np.uint8]]] = [[] for _ in network.layers]
-    seen = [Trace() for _ in network.layers]
-    scores = np.zeros((batch, 0), np.int64)
+    layers = [_LayerRun(layer, steps, batch, trace) for layer in network.layers]
+    scores = np.zeros((batch, 1), np.int64)
     for t in range(steps):
         x = spikes[t].astype(np.int64)
-        for k, layer in enumerate(network.layers):
-            x, line = layer.pooled(x), lines[k]
-            x = x if line is None else line.arriving(x).astype(np.int64)
-            total = layer.accumulated(x, last[k])
-            traces[k] = layer.filtered(total, traces[k])
-            current = layer.current(traces[k])
-            v, u, x = layer.neuron.step(*states[k], current)
-            states[k], last[k] = (v, u), x
-            fired[k].append(x.astype(np.uint8))
-            if trace:
-                seen[k].spikes.append(x)
-                seen[k].accumulator.append(total)
-                seen[k].current.append(current)
-                seen[k].v.append(v)
-                seen[k].u.append(u)
-        step = x if network.readout is None else network.readout.scores(x)
-        scores = step if t == 0 else scores + step
-    return Outcome(scores, [np.stack(own) for own in fired], _stacked(seen) if trace else None)
+        for layer in layers:
+            x = layer.step(x)
+        scores = scores + (x if network.readout is None else network.readout.scores(x))
+    stacked = IntegerTrace(*([np.stack(getattr(x.trace, name)) for x in layers] for name in _TRACED)) if trace else None
+    return Outcome(scores, [np.stack(x.spikes) for x in layers], stacked)
 
 
-def _stacked(seen: list[Trace]) -> Trace:
-    names = ("accumulator", "current", "v", "u", "spikes")
-    return Trace(*([np.stack(getattr(s, name)) for s in seen] for name in names))
+def run_compiled(network: IntegerNetwork, spikes: NDArray[np.integer]) -> Outcome:
+    """The outcome of ``run`` without a trace: by Numba, or by ``run`` on boards without Numba."""
+    try:
+        from izhi.hardware.fixed import fast
+    except ImportError:
+        return run(network, spikes)
+    return fast.run(network, spikes)

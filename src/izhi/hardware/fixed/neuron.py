@@ -1,7 +1,8 @@
 """The neurons in integers: what the hardware computes in each time step, operation by operation.
 
-A kind of neuron is a class in ``NEURONS`` and the function of its step, which numpy runs on arrays and Numba
-compiles for single numbers. All else (artifact, compiled model, shape of the core) asks the class.
+A kind of neuron is a class here, all that the hardware knows of it, and the function of its step, which numpy runs on
+arrays and Numba compiles for single numbers. Kinds are listed by the executor "integers" of a neuron's entry in
+``izhi.spec``; artifact, integer model, core and energy estimate read the class.
 """
 
 from __future__ import annotations
@@ -12,21 +13,17 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from izhi.hardware.fixed.arithmetic import (
-    Booleans,
-    FixedPoint,
-    Integers,
-    chosen,
-    rounded_shift,
-    saturated,
-)
+from izhi.hardware.fixed.arithmetic import Booleans, FixedPoint, Integers, chosen, rounded_shift, saturated
+
+#: v, u and whether the neuron fires.
+Update = tuple[Integers, Integers, Booleans]
 
 
-class Formats(NamedTuple):
-    """Numbers of a neuron.
+class NeuronFormats(NamedTuple):
+    """Number formats of a neuron.
 
     Attributes:
-        v, u: formats of the states; I is in the format of v.
+        v, u: of the states; I is in the format of v.
         fraction: F, bits behind the point of the coefficients.
     """
 
@@ -35,16 +32,19 @@ class Formats(NamedTuple):
     fraction: int
 
 
-class Neuron:
+class IntegerNeuron:
     """Neurons of a layer, of one kind.
 
     Attributes:
         kind: its name.
-        states: those that it has, of v and u.
+        states: those of v and u that it has.
         coefficients: names of the constants that a step takes, (N,) each.
-        initial: names of those that states begin at, of v0 and u0; the others begin at 0.
-        held: constants that become a state, and which; its format must hold them.
+        initial: the initial states among its constants, of v0 and u0; other states begin at 0.
+        held: constants that become a state, and which state; its format must hold them.
         natural: constants that must be 0 or more.
+        products: factors of each product of a step: states, coefficients, and q for v², without that of the current.
+        format_version: the first version of artifacts that can hold it.
+        datapath: "module:function" that adds a step's stages to the pipeline of a core.
         update: v, u and whether it fires, of v, u, I, the formats and the coefficients in their order.
         v_format: of v, and of I.
         fraction: of the coefficients.
@@ -56,30 +56,33 @@ class Neuron:
     initial: ClassVar[tuple[str, ...]] = ()
     held: ClassVar[Mapping[str, str]] = {}
     natural: ClassVar[tuple[str, ...]] = ()
-    update: ClassVar[Callable[..., tuple[Integers, Integers, Booleans]]]
+    products: ClassVar[tuple[tuple[str, str], ...]]
+    format_version: ClassVar[int] = 3
+    datapath: ClassVar[str]
+    update: ClassVar[Callable[..., Update]]
     v_format: FixedPoint
     fraction: int
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """Of all constants, in the order in which hardware stores them."""
+        """Names of all constants, in the order in which hardware stores them."""
         return (*cls.coefficients, *cls.initial)
 
     @classmethod
-    def of(cls, formats: Mapping[str, FixedPoint], fraction: int, constants: Mapping[str, Integers]) -> Neuron:
+    def of(cls, formats: Mapping[str, FixedPoint], fraction: int, constants: Mapping[str, Integers]) -> IntegerNeuron:
         """Neurons of the formats of ``states`` and of ``constants``, both by name."""
         named: dict[str, Any] = {f"{state}_format": formats[state] for state in cls.states}
         named.update(constants, fraction=fraction)
         return cls(**named)
 
-    def with_values(self, constants: Mapping[str, Integers]) -> Neuron:
+    def with_values(self, constants: Mapping[str, Integers]) -> IntegerNeuron:
         """Neurons of the same formats with all their ``constants``, by name."""
         return type(self).of(self.formats._asdict(), self.fraction, constants)
 
     @property
-    def formats(self) -> Formats:
-        """Of the states; where these neurons have no u, that of v stands for it."""
-        return Formats(self.v_format, self.v_format, self.fraction)
+    def formats(self) -> NeuronFormats:
+        """Of the states; neurons without u have the format of v in its place."""
+        return NeuronFormats(self.v_format, self.v_format, self.fraction)
 
     @property
     def values(self) -> dict[str, Integers]:
@@ -88,7 +91,7 @@ class Neuron:
 
     @property
     def arguments(self) -> tuple[Integers, ...]:
-        """What ``update`` takes behind the formats."""
+        """Arguments of ``update`` behind the formats."""
         return tuple(getattr(self, name) for name in self.coefficients)
 
     @property
@@ -110,17 +113,17 @@ class Neuron:
 
 def _greatest(*terms: tuple[Integers, int]) -> int:
     """The greatest magnitude of a sum of constants (N,), each times a number of some magnitude."""
-    # Integers of Python, since those of numpy could run over.
+    # Integers of Python, since those of numpy could overflow.
     columns = [[abs(value) * magnitude for value in constant.tolist()] for constant, magnitude in terms]
     return max(map(sum, zip(*columns, strict=True)))
 
 
 def izhikevich(
-    v: Integers, u: Integers, current: Integers, formats: Formats,
+    v: Integers, u: Integers, current: Integers, formats: NeuronFormats,
     a1: Integers, a2: Integers, a3: Integers, a4: Integers,
     b1: Integers, b2: Integers, b3: Integers,
     c: Integers, d: Integers, threshold: Integers,
-) -> tuple[Integers, Integers, Booleans]:  # fmt: skip
+) -> Update:  # fmt: skip
     """A step of ``IzhikevichNeuron``."""
     fired = v >= threshold
     q = rounded_shift(v * v, formats.v.fraction)
@@ -130,52 +133,49 @@ def izhikevich(
     return chosen(fired, c, v_new), saturated(u + chosen(fired, d, u_change), formats.u), fired
 
 
-def lif(
-    v: Integers, u: Integers, current: Integers, formats: Formats,
+def leaky(
+    v: Integers, u: Integers, current: Integers, formats: NeuronFormats,
     beta: Integers, bias: Integers, threshold: Integers,
-) -> tuple[Integers, Integers, Booleans]:  # fmt: skip
-    """A step of ``LIFNeuron``."""
-    reset = chosen(v > threshold, threshold, 0)
-    leak = rounded_shift(beta * v + bias, formats.fraction)
-    v_new = saturated(current + leak - reset, formats.v)
+) -> Update:  # fmt: skip
+    """v ← sat(I + round((beta·v + bias) / 2^F)), and a spike where v > threshold."""
+    v_new = saturated(current + rounded_shift(beta * v + bias, formats.fraction), formats.v)
     return v_new, u, v_new > threshold
+
+
+def lif(
+    v: Integers, u: Integers, current: Integers, formats: NeuronFormats,
+    beta: Integers, bias: Integers, threshold: Integers,
+) -> Update:  # fmt: skip
+    """A step of ``LIFNeuron``."""
+    return leaky(v, u, current - chosen(v > threshold, threshold, 0), formats, beta, bias, threshold)
 
 
 def zeroing_lif(
-    v: Integers, u: Integers, current: Integers, formats: Formats,
+    v: Integers, u: Integers, current: Integers, formats: NeuronFormats,
     beta: Integers, bias: Integers, threshold: Integers,
-) -> tuple[Integers, Integers, Booleans]:  # fmt: skip
+) -> Update:  # fmt: skip
     """A step of ``ZeroingLIFNeuron``."""
-    kept = chosen(v > threshold, v * 0, v)
-    leak = rounded_shift(beta * kept + bias, formats.fraction)
-    v_new = saturated(current + leak, formats.v)
-    return v_new, u, v_new > threshold
+    return leaky(chosen(v > threshold, v * 0, v), u, current, formats, beta, bias, threshold)
 
 
 def soft_lif(
-    v: Integers, u: Integers, current: Integers, formats: Formats,
+    v: Integers, u: Integers, current: Integers, formats: NeuronFormats,
     beta: Integers, bias: Integers, threshold: Integers,
-) -> tuple[Integers, Integers, Booleans]:  # fmt: skip
+) -> Update:  # fmt: skip
     """A step of ``SoftLIFNeuron``."""
-    kept = chosen(v > threshold, v - threshold, v)
-    leak = rounded_shift(beta * kept + bias, formats.fraction)
-    v_new = saturated(current + leak, formats.v)
-    return v_new, u, v_new > threshold
+    return leaky(chosen(v > threshold, v - threshold, v), u, current, formats, beta, bias, threshold)
 
 
 def value_lif(
-    v: Integers, u: Integers, current: Integers, formats: Formats,
+    v: Integers, u: Integers, current: Integers, formats: NeuronFormats,
     beta: Integers, bias: Integers, threshold: Integers, reset: Integers,
-) -> tuple[Integers, Integers, Booleans]:  # fmt: skip
+) -> Update:  # fmt: skip
     """A step of ``ValueLIFNeuron``."""
-    kept = chosen(v > threshold, reset, v)
-    leak = rounded_shift(beta * kept + bias, formats.fraction)
-    v_new = saturated(current + leak, formats.v)
-    return v_new, u, v_new > threshold
+    return leaky(chosen(v > threshold, reset, v), u, current, formats, beta, bias, threshold)
 
 
 @dataclass(frozen=True)
-class IzhikevichNeuron(Neuron):
+class IzhikevichNeuron(IntegerNeuron):
     """Quadratic neurons in the event order of the FPGA IP.
 
         fired = v ≥ threshold
@@ -184,7 +184,7 @@ class IzhikevichNeuron(Neuron):
                     v ← sat(v + I + round((a1·q + a2·v + a3·u + a4) / 2^F))
                     u ← sat(u + round((b1·v + b2·u + b3) / 2^F))      with the new v
 
-    A neuron sends a spike in the step in which it was found above threshold.
+    A neuron fires in the step after the one that brought v to the threshold.
 
     Attributes:
         v_format, u_format: of the states; Fv is the fraction of v. I is in the format of v.
@@ -200,6 +200,9 @@ class IzhikevichNeuron(Neuron):
     coefficients = ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "c", "d", "threshold")
     initial = ("v0", "u0")
     held: ClassVar[Mapping[str, str]] = {"c": "v", "v0": "v", "u0": "u"}
+    products = (("v", "v"), ("a1", "q"), ("a2", "v"), ("a3", "u"), ("b2", "u"), ("b1", "v"))
+    format_version = 1
+    datapath = "izhi.hardware.core.datapaths:izhikevich"
     update = staticmethod(izhikevich)
 
     v_format: FixedPoint
@@ -219,8 +222,8 @@ class IzhikevichNeuron(Neuron):
     u0: Integers
 
     @property
-    def formats(self) -> Formats:
-        return Formats(self.v_format, self.u_format, self.fraction)
+    def formats(self) -> NeuronFormats:
+        return NeuronFormats(self.v_format, self.u_format, self.fraction)
 
     @property
     def sums(self) -> dict[str, int]:
@@ -233,7 +236,7 @@ class IzhikevichNeuron(Neuron):
 
 
 @dataclass(frozen=True)
-class LIFNeuron(Neuron):
+class LIFNeuron(IntegerNeuron):
     """Leaky integrate-and-fire neurons; the reset follows in the step after the spike.
 
         above = v > threshold
@@ -250,7 +253,10 @@ class LIFNeuron(Neuron):
     kind = "lif"
     states = ("v",)
     coefficients: ClassVar[tuple[str, ...]] = ("beta", "bias", "threshold")
-    update: ClassVar[Callable[..., tuple[Integers, Integers, Booleans]]] = staticmethod(lif)
+    products = (("beta", "v"),)
+    format_version = 1
+    datapath = "izhi.hardware.core.datapaths:lif"
+    update: ClassVar[Callable[..., Update]] = staticmethod(lif)
 
     v_format: FixedPoint
     fraction: int
@@ -265,7 +271,7 @@ class LIFNeuron(Neuron):
 
 @dataclass(frozen=True)
 class ZeroingLIFNeuron(LIFNeuron):
-    """Leaky integrate-and-fire neurons that begin at 0 in the step after a spike.
+    """Leaky integrate-and-fire neurons that are reset to 0 in the step after a spike.
 
         kept = 0 if v > threshold else v
         v ← sat(I + round((beta·kept + bias) / 2^F))
@@ -276,12 +282,14 @@ class ZeroingLIFNeuron(LIFNeuron):
     """
 
     kind = "lif-zero"
+    format_version = 3
+    datapath = "izhi.hardware.core.datapaths:zeroing_lif"
     update = staticmethod(zeroing_lif)
 
 
 @dataclass(frozen=True)
 class SoftLIFNeuron(LIFNeuron):
-    """Leaky integrate-and-fire neurons that lose the threshold before they decay in the step after a spike.
+    """Leaky integrate-and-fire neurons that lose the threshold before they decay, in the step after a spike.
 
         kept = v − threshold if v > threshold else v
         v ← sat(I + round((beta·kept + bias) / 2^F))
@@ -293,13 +301,15 @@ class SoftLIFNeuron(LIFNeuron):
     """
 
     kind = "lif-soft"
+    format_version = 3
+    datapath = "izhi.hardware.core.datapaths:soft_lif"
     natural = ("threshold",)
     update = staticmethod(soft_lif)
 
 
 @dataclass(frozen=True)
 class ValueLIFNeuron(LIFNeuron):
-    """Leaky integrate-and-fire neurons that begin at a value in the step after a spike.
+    """Leaky integrate-and-fire neurons that are reset to a value in the step after a spike.
 
         kept = reset if v > threshold else v
         v ← sat(I + round((beta·kept + bias) / 2^F))
@@ -310,6 +320,8 @@ class ValueLIFNeuron(LIFNeuron):
     """
 
     kind = "lif-value"
+    format_version = 3
+    datapath = "izhi.hardware.core.datapaths:value_lif"
     coefficients = ("beta", "bias", "threshold", "reset")
     held: ClassVar[Mapping[str, str]] = {"reset": "v"}
     update = staticmethod(value_lif)
@@ -317,7 +329,6 @@ class ValueLIFNeuron(LIFNeuron):
     reset: Integers
 
 
-#: By their kinds, as files have them.
-NEURONS: Mapping[str, type[Neuron]] = {
-    neuron.kind: neuron for neuron in (IzhikevichNeuron, LIFNeuron, SoftLIFNeuron, ZeroingLIFNeuron, ValueLIFNeuron)
-}
+#: Kinds of the neurons of ``izhi.spec``, by their executor "integers".
+IZHIKEVICH: tuple[type[IntegerNeuron], ...] = (IzhikevichNeuron,)
+LIF: tuple[type[IntegerNeuron], ...] = (LIFNeuron, SoftLIFNeuron, ZeroingLIFNeuron, ValueLIFNeuron)

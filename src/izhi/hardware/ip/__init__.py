@@ -1,6 +1,6 @@
 """The existing FPGA IP ``snn_izhikevich``: its networks, streams, registers and arithmetic. Needs numpy alone.
 
-    network = izhi.hls_ip.Network.of(weights, biases)          # float32, at most 8 layers of 16 neurons
+    network = izhi.hls_ip.IPNetwork.of(weights, biases)        # float32, at most 8 layers of 16 neurons
     scores = izhi.hls_ip.run(network, currents).scores         # equal to the IP bit for bit
     words = izhi.hls_ip.pack(network)                          # what goes into its four streams
 
@@ -9,17 +9,9 @@
 
 from izhi.hardware.ip.arithmetic import run, run_population
 from izhi.hardware.ip.emulator import EmulatedIP
-from izhi.hardware.ip.network import BUILDS, LAYERS, STEPS, STREAMS, WIDTH, Layer, Network
-from izhi.hardware.ip.registers import Overlay, RegisterMap, read_hwh
-from izhi.hardware.ip.streams import (
-    input_words,
-    last,
-    output_words,
-    pack,
-    pack_spikes,
-    unpack,
-    unpack_network,
-)
+from izhi.hardware.ip.network import BUILDS, LAYERS, STEPS, STREAMS, WIDTH, IPLayer, IPNetwork
+from izhi.hardware.ip.registers import IPOverlay, RegisterMap, read_hwh
+from izhi.hardware.ip.streams import input_words, last, output_words, pack, pack_spikes, unpack, unpack_network
 
 __all__ = [
     "BUILDS",
@@ -28,9 +20,9 @@ __all__ = [
     "STREAMS",
     "WIDTH",
     "EmulatedIP",
-    "Layer",
-    "Network",
-    "Overlay",
+    "IPLayer",
+    "IPNetwork",
+    "IPOverlay",
     "RegisterMap",
     "input_words",
     "last",

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from izhi.errors import ShapeError, shown
 from izhi.hardware.fixed import Outcome
-from izhi.hardware.ip.network import STEPS, Build, Floats, Network, check_sizes
+from izhi.hardware.ip.network import STEPS, Build, Floats, IPNetwork, check_sizes
 from izhi.hardware.ip.neuron import spikes_of
 from izhi.hardware.networks import Array
 
@@ -27,7 +27,7 @@ from izhi.hardware.networks import Array
 _LANES = 256
 
 
-def run(network: Network, currents: ArrayLike) -> Outcome:
+def run(network: IPNetwork, currents: ArrayLike) -> Outcome:
     """Run samples through one network.
 
     Args:
@@ -55,10 +55,7 @@ def run(network: Network, currents: ArrayLike) -> Outcome:
 
 
 def run_population(
-    weights: Sequence[Array],
-    biases: Sequence[Array],
-    currents: ArrayLike,
-    build: Build = "izhi",
+    weights: Sequence[Array], biases: Sequence[Array], currents: ArrayLike, build: Build = "izhi"
 ) -> NDArray[np.int64]:
     """Run samples through many networks of the same shape at once.
 

@@ -9,7 +9,7 @@ from izhi.errors import DeviceError, ShapeError
 from izhi.hardware.ip import streams
 from izhi.hardware.ip.arithmetic import run
 from izhi.hardware.ip.network import LAYERS, STEPS, WIDTH, Build
-from izhi.hardware.ip.registers import Control, RegisterMap, State
+from izhi.hardware.ip.registers import IPControl, IPState, RegisterMap
 from izhi.hardware.ip.streams import Words
 
 _MASK = (1 << 32) - 1
@@ -40,9 +40,9 @@ class EmulatedIP:
     def read(self, offset: int) -> int:
         """The value of a register."""
         if offset == self.registers.control:
-            value = self._is_done << Control.DONE | self._is_done << Control.READY
+            value = self._is_done << IPControl.DONE | self._is_done << IPControl.READY
             self._is_done = False
-            return value | (not self._waits) << Control.IDLE | self._waits << Control.START
+            return value | (not self._waits) << IPControl.IDLE | self._waits << IPControl.START
         return self._values.get(offset, 0)
 
     def write(self, offset: int, value: int) -> None:
@@ -51,7 +51,7 @@ class EmulatedIP:
             raise DeviceError(f"register offset is {offset}, expected a multiple of 4 within 64 KiB")
         if offset != self.registers.control:
             self._values[offset] = value & _MASK
-        elif value >> Control.START & 1 and not self._waits:
+        elif value >> IPControl.START & 1 and not self._waits:
             self._start()
 
     def exchange(self, words: Words, room: int) -> Words:
@@ -80,9 +80,9 @@ class EmulatedIP:
         """It holds nothing."""
 
     def _start(self) -> None:
-        if self._values.get(self.registers.state, 0) == State.INIT:
+        if self._values.get(self.registers.state, 0) == IPState.INIT:
             self._finish(self._init())
-        elif self._values.get(self.registers.state) == State.PROCESS and self._sizes is not None:
+        elif self._values.get(self.registers.state) == IPState.PROCESS and self._sizes is not None:
             self._waits = True
         else:
             self._finish(0)

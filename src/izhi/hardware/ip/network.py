@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from izhi.deprecation import renamed_attribute
 from izhi.errors import SettingError, ShapeError, unknown
 from izhi.hardware.networks import Arrays
 
@@ -22,7 +23,7 @@ BUILDS: tuple[Build, ...] = ("izhi", "lif")
 
 
 @dataclass(frozen=True)
-class Layer:
+class IPLayer:
     """Weights and biases into the neurons of a layer.
 
     Attributes:
@@ -60,7 +61,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Network:
+class IPNetwork:
     """Layers in a row, all of one kind of neuron; the scores are the last layer's spike counts.
 
     Attributes:
@@ -72,7 +73,7 @@ class Network:
         ShapeError: for weights and biases that do not fit each other.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[IPLayer, ...]
     build: Build = "izhi"
 
     def __post_init__(self) -> None:
@@ -93,7 +94,7 @@ class Network:
                     )
 
     @classmethod
-    def of(cls, weights: Sequence[ArrayLike], biases: Sequence[ArrayLike], build: Build = "izhi") -> Network:
+    def of(cls, weights: Sequence[ArrayLike], biases: Sequence[ArrayLike], build: Build = "izhi") -> IPNetwork:
         """From what numpy makes arrays of: weights (n_out, n_prev) and biases (n_out,) of each layer.
 
         Values are rounded to float32.
@@ -101,24 +102,26 @@ class Network:
         if len(weights) != len(biases):
             raise ShapeError(f"{len(weights)} weights and {len(biases)} biases, expected one of each for every layer")
         pairs = [(_floats(w), _floats(b)) for w, b in zip(weights, biases, strict=True)]
-        return cls(tuple(Layer(w, b) for w, b in pairs), build)
+        return cls(tuple(IPLayer(w, b) for w, b in pairs), build)
 
     @property
-    def parts(self) -> tuple[Layer, ...]:
+    def projections(self) -> tuple[IPLayer, ...]:
         """The layers: there is no readout."""
         return self.layers
+
+    parts = renamed_attribute("parts", "projections")
 
     @property
     def score_unit(self) -> float:
         """A spike."""
         return 1.0
 
-    def with_arrays(self, changed: Mapping[int, Arrays]) -> Network:
+    def with_arrays(self, changed: Mapping[int, Arrays]) -> IPNetwork:
         """A network with other arrays in some layers, by their numbers; the other layers are the same objects."""
         layers = tuple(replace(layer, **changed[k]) if k in changed else layer for k, layer in enumerate(self.layers))
-        return Network(layers, self.build)
+        return IPNetwork(layers, self.build)
 
-    def with_weights(self, number: int, weight: Floats, bias: Floats | None = None) -> Network:
+    def with_weights(self, number: int, weight: Floats, bias: Floats | None = None) -> IPNetwork:
         """A network with other weights, and biases where they are given, in one layer.
 
         Raises:

@@ -28,7 +28,7 @@ MOST_BYTES = 64 << 20
 IP = "snn_izhikevich"
 
 
-class Control(IntEnum):
+class IPControl(IntEnum):
     """Bits of the control register."""
 
     START = 0
@@ -37,7 +37,7 @@ class Control(IntEnum):
     READY = 3
 
 
-class State(IntEnum):
+class IPState(IntEnum):
     """What the IP is to do when it is started."""
 
     INIT = 0
@@ -91,7 +91,7 @@ _NAMES = {
 
 
 @dataclass(frozen=True)
-class Overlay:
+class IPOverlay:
     """The IP in an overlay.
 
     Attributes:
@@ -108,7 +108,7 @@ class Overlay:
     receiver: str | None = None
 
 
-def read_hwh(path: str | Path) -> Overlay:
+def read_hwh(path: str | Path) -> IPOverlay:
     """Where the IP is in an overlay, and its registers, from the .hwh that Vivado wrote.
 
     Raises:
@@ -121,7 +121,7 @@ def read_hwh(path: str | Path) -> Overlay:
         raise DeviceError(f"{path} has {len(modules)} blocks of the IP {IP}, expected one; use the .hwh of its overlay")
     module = modules[0]
     senders, receiver = _wires(root, module)
-    return Overlay(_name(module), _registers(path, module), senders, receiver)
+    return IPOverlay(_name(module), _registers(path, module), senders, receiver)
 
 
 def _parse(path: Path) -> Element:
@@ -200,4 +200,4 @@ def _wires(root: Element, module: Element) -> tuple[tuple[str, ...], str | None]
     return tuple(senders), receiver
 
 
-__all__ = ["IP", "Control", "Overlay", "RegisterMap", "State", "read_hwh"]
+__all__ = ["IP", "IPControl", "IPOverlay", "IPState", "RegisterMap", "read_hwh"]

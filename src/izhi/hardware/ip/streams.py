@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from izhi.errors import ShapeError
-from izhi.hardware.ip.network import STEPS, STREAMS, WIDTH, Build, Floats, Network
+from izhi.hardware.ip.network import STEPS, STREAMS, WIDTH, Build, Floats, IPNetwork
 
 Words = NDArray[np.uint64]
 _GROUPS = WIDTH // (2 * STREAMS)
@@ -37,7 +37,7 @@ def last(outputs: int) -> NDArray[np.bool_]:
     return words
 
 
-def pack(network: Network) -> Words:
+def pack(network: IPNetwork) -> Words:
     """The words of the four input streams, (4, words)."""
     vectors = np.zeros((sum(1 + size for size in network.sizes), WIDTH), "<f4")
     row = 0
@@ -51,7 +51,7 @@ def pack(network: Network) -> Words:
     return by_stream.astype(np.uint64)
 
 
-def unpack_network(words: ArrayLike, inputs: int, sizes: Sequence[int], build: Build = "izhi") -> Network:
+def unpack_network(words: ArrayLike, inputs: int, sizes: Sequence[int], build: Build = "izhi") -> IPNetwork:
     """The network that ``pack`` made words of: inputs, and the neurons of each layer.
 
     Raises:
@@ -68,7 +68,7 @@ def unpack_network(words: ArrayLike, inputs: int, sizes: Sequence[int], build: B
         biases.append(vectors[row, :size])
         weights.append(vectors[row + 1 : row + 1 + size, :before])
         row, before = row + 1 + size, size
-    return Network.of(weights, biases, build)
+    return IPNetwork.of(weights, biases, build)
 
 
 def pack_spikes(spikes: ArrayLike) -> Words:

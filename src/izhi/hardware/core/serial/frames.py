@@ -38,7 +38,7 @@ class Request(IntEnum):
     FETCH = 5  #: → words of a packet that wait to be fetched
 
 
-class Status(IntEnum):
+class AnswerStatus(IntEnum):
     """What an answer says."""
 
     DONE = 0  #: done; of FETCH: the packet goes on
@@ -63,7 +63,7 @@ def to_bytes(frame: Frame) -> bytes:
     return bytes([FLAG]) + escaped.replace(bytes([FLAG]), bytes([ESCAPE, FLAG ^ FLIP])) + bytes([FLAG])
 
 
-class Reader:
+class FrameReader:
     """Finds frames in bytes as they come; what is damaged is left out."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from izhi.hardware.core.axi import AxiCore
 from izhi.hardware.core.block_memory import BlockMemory
 from izhi.hardware.core.queue import Queue
-from izhi.hardware.core.serial.frames import MOST_WORDS, Request, Status
+from izhi.hardware.core.serial.frames import MOST_WORDS, AnswerStatus, Request
 from izhi.hardware.core.serial.framing import COUNT, Framer, Unframer
 from izhi.hardware.core.serial.uart import Receiver, Transmitter
 from izhi.hardware.core.shape import CoreShape
@@ -72,7 +72,7 @@ class Link(wiring.Component):
         core = self.core
         m.submodules.answered = answered = BlockMemory(32, MOST_WORDS)
         keeps, kept = Signal(), Signal(32)
-        sequence, kind, count = Signal(8), Signal(Status), Signal(COUNT)
+        sequence, kind, count = Signal(8), Signal(AnswerStatus), Signal(COUNT)
         was_asked, place, waited = Signal(), Signal(COUNT), Signal(range(_PATIENCE + 1))
         register, left = Signal(32), Signal(range(ROOM + 1))
         m.d.comb += [
@@ -113,28 +113,28 @@ class Link(wiring.Component):
                 with m.Switch(asked.kind):
                     with m.Case(Request.RESET):
                         m.d.comb += forgets.eq(1)
-                        end(Status.DONE)
+                        end(AnswerStatus.DONE)
                     with m.Case(Request.READ):
                         m.next = "read"
                         with m.If(asked.count != 1):
-                            end(Status.REFUSED)
+                            end(AnswerStatus.REFUSED)
                     with m.Case(Request.WRITE):
                         m.next = "write"
                         with m.If(asked.count != 2):
-                            end(Status.REFUSED)
+                            end(AnswerStatus.REFUSED)
                     with m.Case(Request.SEND, Request.SEND_LAST):
                         m.next = "fetch"
                         m.d.sync += left.eq(room)
                         with m.If((asked.count == 0) & (asked.kind == Request.SEND_LAST)):
-                            end(Status.REFUSED)
+                            end(AnswerStatus.REFUSED)
                         with m.Elif(asked.count > room):
-                            end(Status.BUSY, "room")
+                            end(AnswerStatus.BUSY, "room")
                         with m.Elif(asked.count == 0):
-                            end(Status.DONE, "room")
+                            end(AnswerStatus.DONE, "room")
                     with m.Case(Request.FETCH):
                         m.next = "out"
                     with m.Default():
-                        end(Status.REFUSED)
+                        end(AnswerStatus.REFUSED)
             # A register: its address is the first word.
             with m.State("read"):
                 m.next = "wait for it"
@@ -150,7 +150,7 @@ class Link(wiring.Component):
                 m.d.comb += [kept.eq(core.s_axi_rdata), keeps.eq(core.s_axi_rvalid)]
                 with m.If(core.s_axi_rvalid):
                     m.d.sync += count.eq(core.s_axi_rresp == 0)
-                    end(Mux(core.s_axi_rresp == 0, Status.DONE, Status.REFUSED))
+                    end(Mux(core.s_axi_rresp == 0, AnswerStatus.DONE, AnswerStatus.REFUSED))
             with m.State("write"):
                 next_word()
                 m.next = "wait for them"
@@ -165,11 +165,11 @@ class Link(wiring.Component):
                 with m.If(core.s_axi_awready):
                     m.next = "written"
                 with m.Elif(waited == _PATIENCE):
-                    end(Status.BUSY)
+                    end(AnswerStatus.BUSY)
             with m.State("written"):
                 m.d.comb += core.s_axi_bready.eq(1)
                 with m.If(core.s_axi_bvalid):
-                    end(Mux(core.s_axi_bresp == 0, Status.DONE, Status.REFUSED))
+                    end(Mux(core.s_axi_bresp == 0, AnswerStatus.DONE, AnswerStatus.REFUSED))
             # Words of a packet, which have room.
             for state, after in (("fetch", "fetch another"), ("fetch another", "in")):
                 with m.State(state):
@@ -180,7 +180,7 @@ class Link(wiring.Component):
                 m.d.sync += left.eq(left - 1)
                 next_word()
                 with m.If(place == asked.count + 1):
-                    end(Status.DONE, "room")
+                    end(AnswerStatus.DONE, "room")
             with m.State("room"):
                 m.d.comb += [kept.eq(left), keeps.eq(1)]
                 m.d.sync += count.eq(1)
@@ -190,9 +190,9 @@ class Link(wiring.Component):
                 m.d.comb += [kept.eq(out), keeps.eq(is_there), way_out.output.ready.eq(is_there)]
                 m.d.sync += count.eq(count + is_there)
                 with m.If((count == MOST_WORDS) | way_out.is_empty):
-                    end(Status.DONE)
+                    end(AnswerStatus.DONE)
                 with m.Elif(is_there & out[-1]):
-                    end(Status.LAST)
+                    end(AnswerStatus.LAST)
             with m.State("answer"), m.If(answer.is_idle):
                 m.d.comb += answer.start.eq(1)
                 m.next = "idle"

@@ -122,11 +122,7 @@ class Top(wiring.Component):
         with m.Elif(left != 0):
             m.d.start += left.eq(left - 1)
         m.submodules.link = link = self.link
-        m.d.comb += [
-            link.receive.eq(self.receive),
-            self.transmit.eq(link.transmit),
-            self.is_busy.eq(link.is_busy),
-        ]
+        m.d.comb += [link.receive.eq(self.receive), self.transmit.eq(link.transmit), self.is_busy.eq(link.is_busy)]
         return m
 
 

@@ -9,7 +9,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 
-class Relay(wiring.Component):
+class SkidBuffer(wiring.Component):
     """Hands a stream on a cycle later, an item in each cycle.
 
     What is offered, and that there is room, both come from registers. Two items have room: the second is the one that
@@ -22,11 +22,7 @@ class Relay(wiring.Component):
 
     def __init__(self, payload: Any) -> None:
         super().__init__(
-            {
-                "input": In(stream.Signature(payload)),
-                "output": Out(stream.Signature(payload)),
-                "is_empty": Out(1),
-            }
+            {"input": In(stream.Signature(payload)), "output": Out(stream.Signature(payload)), "is_empty": Out(1)}
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -51,4 +47,4 @@ class Relay(wiring.Component):
         return m
 
 
-__all__ = ["Relay"]
+__all__ = ["SkidBuffer"]

@@ -7,19 +7,19 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import number_below
-from izhi.hardware.core.events import Kind, event, events
-from izhi.hardware.core.relay import Relay
+from izhi.hardware.core.events import EventKind, event, events
 from izhi.hardware.core.shape import LayerShape
+from izhi.hardware.core.skid_buffer import SkidBuffer
 
 
 def entry(shape: LayerShape) -> data.StructLayout:
     """What the neurons leave: a kind of event, which of several fired, and the number of the first of these."""
     return data.StructLayout(
-        {"kind": Kind, "fired": unsigned(shape.units), "number": number_below(shape.outputs)}
+        {"kind": EventKind, "fired": unsigned(shape.units), "number": number_below(shape.outputs)}
     )  # fmt: skip
 
 
-class Departure(wiring.Component):
+class EventSerializer(wiring.Component):
     """Entries in, events out, one in each cycle, the lowest neuron of an entry first.
 
     Entries and events are held in registers: to find the lowest takes a cycle of its own.
@@ -44,8 +44,8 @@ class Departure(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m, s, came = Module(), self.shape, self.input.payload
-        m.submodules.relay = relay = Relay(event(s.outputs))
-        kind, number, left = Signal(Kind), Signal.like(came.number), Signal(s.units)
+        m.submodules.relay = relay = SkidBuffer(event(s.outputs))
+        kind, number, left = Signal(EventKind), Signal.like(came.number), Signal(s.units)
         is_held, lowest = Signal(), Signal(range(max(2, s.units)))
         for k in reversed(range(s.units)):
             with m.If(left[k]):
@@ -62,17 +62,17 @@ class Departure(wiring.Component):
         with m.If(self.input.ready):
             m.d.sync += [
                 is_held.eq(self.input.valid), kind.eq(came.kind), number.eq(came.number),
-                left.eq(Mux(came.kind == Kind.SPIKE, came.fired, 0)),
+                left.eq(Mux(came.kind == EventKind.SPIKE, came.fired, 0)),
             ]  # fmt: skip
         with m.Elif(goes):
             m.d.sync += left.eq(rest)
         self._fork(m, relay)
         return m
 
-    def _fork(self, m: Module, relay: Relay) -> None:
+    def _fork(self, m: Module, relay: SkidBuffer) -> None:
         """An event is gone when both have taken what is meant for them."""
         out, went, came_back = relay.output, Signal(), Signal()
-        goes_back = (out.payload.kind == Kind.SPIKE) & int(self.shape.recurrent)
+        goes_back = (out.payload.kind == EventKind.SPIKE) & int(self.shape.recurrent)
         m.d.comb += [
             self.output.payload.eq(out.payload),
             self.back.payload.eq(out.payload),
@@ -86,4 +86,4 @@ class Departure(wiring.Component):
         m.d.sync += [went.eq(is_waiting & has_gone), came_back.eq(is_waiting & goes_back & has_come_back)]
 
 
-__all__ = ["Departure", "entry"]
+__all__ = ["EventSerializer", "entry"]

@@ -9,11 +9,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import number_below
-from izhi.hardware.core.events import Kind, events
+from izhi.hardware.core.events import EventKind, events
 from izhi.hardware.core.features import locate, narrowed, numbered
 from izhi.hardware.core.pipeline import Pipeline
-from izhi.hardware.core.relay import Relay
 from izhi.hardware.core.shape import LayerShape
+from izhi.hardware.core.skid_buffer import SkidBuffer
 
 
 def reached(shape: LayerShape) -> data.StructLayout:
@@ -25,7 +25,7 @@ def reached(shape: LayerShape) -> data.StructLayout:
     down, across = (1, 1) if window is None else (window.down, window.across)
     return data.StructLayout(
         {
-            "kind": Kind,
+            "kind": EventKind,
             "address": number_below(shape.weight_memory[1]),
             "sums": number_below(shape.sums),
             "rows": number_below(down),
@@ -35,7 +35,7 @@ def reached(shape: LayerShape) -> data.StructLayout:
     )
 
 
-class Reach(wiring.Component):
+class WindowAddressing(wiring.Component):
     """Events of features in; what each reaches out. A spike that no window sees goes no further.
 
     A feature at y, with padding p above it, is seen at the places r with 0 ≤ y + p − r·stride < kernel: from the first
@@ -54,7 +54,7 @@ class Reach(wiring.Component):
         m, s, window = Module(), self.shape, self.shape.window
         assert window is not None
         layout = reached(s)
-        m.submodules.relay = relay = Relay(layout)
+        m.submodules.relay = relay = SkidBuffer(layout)
         wiring.connect(m, relay.output, wiring.flipped(self.output))
         came, moves = self.input.payload, relay.input.ready
         line = Pipeline(m, moves)
@@ -69,7 +69,7 @@ class Reach(wiring.Component):
                 line.put(**{f"{name}_{what}": _looked_up(line[name], values)})
         line.advance()
         is_seen = line["y_count"].any() & line["x_count"].any()
-        line.put(is_there=line["is_there"] & ((line["kind"] != Kind.SPIKE) | is_seen))
+        line.put(is_there=line["is_there"] & ((line["kind"] != EventKind.SPIKE) | is_seen))
         numbered(line, "channel", "y_kernel", "x_kernel", *window.kernel, "row")
         line.put(place=line["y_first"] * window.across + line["x_first"])
         line.advance()
@@ -102,4 +102,4 @@ def _looked_up(index: Value, values: tuple[int, ...]) -> Value:
     return Array(Const(value, shape) for value in values)[narrowed(index, len(values))]
 
 
-__all__ = ["Reach", "reached"]
+__all__ = ["WindowAddressing", "reached"]
