@@ -48,9 +48,9 @@ class Chart:
     """Series over one axis.
 
     Attributes:
-        name: above it.
-        x, y: along its axes.
-        series: in the order of the legend.
+        name: its title.
+        x, y: labels of its axes.
+        series: its series, in the order of the legend.
         is_logarithmic: whether the horizontal axis is.
     """
 

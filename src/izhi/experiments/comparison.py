@@ -70,7 +70,7 @@ def plan(
     """Every experiment of a comparison, all checked before the first one starts.
 
     Args:
-        variants: what is compared.
+        variants: the variants to compare.
         seeds: seeds of each variant.
         settings: settings of all variants.
         folds: whether each seed is run five times, each time with another fifth as test samples.
@@ -135,7 +135,7 @@ def compare(
 
     Args:
         planned: see ``plan``.
-        folder: of the comparison.
+        folder: folder of the comparison.
         runner: executes the runs; None for one after another.
         resume: whether unfinished runs resume.
         command: the command that began it.

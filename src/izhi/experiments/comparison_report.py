@@ -24,10 +24,10 @@ def write(
 
     Args:
         rows: the results of each variant.
-        folder: of the comparison, with its runs.
+        folder: folder of the comparison, with its runs.
         command: the command that began it.
         reference: label of the variant that the others are compared with; None for the first.
-        resources: of this process.
+        resources: resources of this process.
     """
     resources = resources or Resources()
     counted = [_count_energy(row, folder, resources) for row in rows]

@@ -20,7 +20,7 @@ def redraw(
     """Draw a figure of a folder again. Nothing is trained, and no checkpoint is opened.
 
     Args:
-        folder: of a finished command, see ``izhi.experiments.results``.
+        folder: folder of a finished command, see ``izhi.experiments.results``.
         out: the file, whose ending selects the format.
         figure: name of one of the folder's figures; None for the first.
         title: its title; None for the original one.

@@ -43,7 +43,7 @@ class ParallelRunner:
         report: receives a line about each run that fails.
         prepare: called in each process before a run; it must be picklable.
         listener: receives the progress of all runs, in a thread of this process.
-        resources: of this process.
+        resources: resources of this process.
 
     Raises:
         SettingError: if no cluster answers, Ray is not installed, or ``jobs`` is below 1.

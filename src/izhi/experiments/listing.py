@@ -33,9 +33,9 @@ class ListedRun:
     """A run as it is listed.
 
     Attributes:
-        path: of its folder.
+        path: path of its folder.
         name: the path below the folder that is listed.
-        time: of its metrics, else of its settings, in seconds since 1970.
+        time: time of its metrics, else of its settings, in seconds since 1970.
         is_ours: whether its configuration has izhi's header.
         command: the command that made it, such as train; empty if unknown.
         settings: all settings by name; none if they are damaged.

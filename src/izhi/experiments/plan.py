@@ -20,7 +20,7 @@ def agreed(
     """The plan of a folder: the values of the command and, to resume, those that the folder holds.
 
     Args:
-        folder: of the runs.
+        folder: folder of the runs.
         stage: name of the command.
         given: values of the command; None for those that it leaves out.
         resume: whether the folder's runs resume.

@@ -87,7 +87,7 @@ class Runner(Protocol):
     """Executes planned runs.
 
     Attributes:
-        resources: of this process, for what is computed before and after the runs.
+        resources: resources of this process, for what is computed before and after the runs.
     """
 
     @property
@@ -105,7 +105,7 @@ class SerialRunner:
 
     Attributes:
         listener: receives the progress of every run.
-        resources: of this process.
+        resources: resources of this process.
     """
 
     listener: Listener = ignore_progress

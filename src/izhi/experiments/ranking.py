@@ -23,7 +23,7 @@ class Ranked:
     """A ranking, and what its reader must know of the comparisons that it is of.
 
     Attributes:
-        ranking: of the variants that all comparisons have.
+        ranking: ranking of the variants that all comparisons have.
         remarks: sentences.
     """
 
@@ -52,7 +52,7 @@ def of(folders: Sequence[Path]) -> Ranked:
     """Rank the variants of comparisons, by the mean test accuracy of their seeds after the last epoch.
 
     Args:
-        folders: of comparisons on different data sets; nothing in them but comparison.json is opened.
+        folders: folders of comparisons on different data sets; nothing in them but comparison.json is opened.
 
     Raises:
         SettingError: for fewer than two folders, one that is named twice, or fewer than two variants in common.

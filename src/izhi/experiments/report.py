@@ -23,8 +23,8 @@ def write(result: Result, folder: RunFolder, command: str, before: Mapping[str, 
     """report.md of a finished run, and accuracy.png if it was trained.
 
     Args:
-        result: of the run.
-        folder: of the run.
+        result: result of the run.
+        folder: folder of the run.
         command: the present command, for a folder that does not name the one that began the run.
         before: accuracies of the network before the run.
     """

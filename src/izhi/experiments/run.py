@@ -37,9 +37,9 @@ class Result:
     Attributes:
         experiment: its settings.
         history: metrics of each epoch.
-        warnings: of the last epoch.
+        warnings: warnings of the last epoch.
         parameters: numbers that were learned.
-        neurons: of each layer.
+        neurons: number of neurons of each layer.
     """
 
     experiment: Experiment
@@ -80,7 +80,7 @@ def train(
         fabric: see ``build.fabric``.
         e: the resolved experiment.
         dataset: its data.
-        folder: of the run, opened.
+        folder: folder of the run, opened.
         listener: receives the progress of the run.
         start: weights of a trained float network to begin with, which a quantised one rounds.
         label: name of the run among those of a command.
@@ -140,8 +140,8 @@ def quantize(
         fabric: see ``build.fabric``.
         e: the experiment, with the bits of weights and states.
         dataset: its data; training samples calibrate, test samples are evaluated.
-        folder: of the run, opened.
-        weights: of the float network.
+        folder: folder of the run, opened.
+        weights: weights of the float network.
     """
     encoder = build.encoder(e, dataset)
     return _keep_as_it_is(fabric, e, encoder, _rounded(e, encoder, dataset, weights), dataset, folder)
@@ -170,8 +170,8 @@ def adopt(fabric: Fabric, e: Experiment, dataset: Dataset, folder: RunFolder, ne
         fabric: see ``build.fabric``.
         e: the resolved experiment, with the network's ``modules``.
         dataset: its data, of which test samples are evaluated.
-        folder: of the run, opened.
-        network: of float weights.
+        folder: folder of the run, opened.
+        network: network of float weights.
     """
     encoder = build.encoder(e, dataset)
     described = build.network(e, encoder.grid, len(dataset.classes), start=network.state_dict())

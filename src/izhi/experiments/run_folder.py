@@ -50,10 +50,10 @@ class Saved:
     """What a run's checkpoint holds.
 
     Attributes:
-        path: of the checkpoint.
+        path: path of the checkpoint.
         experiment: the run's settings.
         inputs: width of an encoded sample.
-        shape: of its features, channels first.
+        shape: shape of its features, channels first.
         classes: their names.
         progress: how far the run is, and its weights.
     """
@@ -70,7 +70,7 @@ def load(path: Path, changes: Mapping[str, object] | None = None) -> Saved:
     """The checkpoint of a run folder, or the file itself.
 
     Args:
-        path: of the folder or file.
+        path: path of the folder or file.
         changes: settings that replace those of the run.
 
     Raises:

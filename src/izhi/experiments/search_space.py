@@ -22,7 +22,7 @@ class Range:
 
     Attributes:
         neuron: the only neuron whose variants it concerns; None for all.
-        name: of the setting.
+        name: name of the setting.
         low, high: limits, both included; high is ten times low or more: searched by its logarithm.
         choices: given in place of limits.
     """

@@ -33,12 +33,12 @@ class Difference:
     """The difference between two variants, in pairs of runs with the same seed.
 
     Attributes:
-        label: of the variant.
-        mean: of the differences.
+        label: label of the variant.
+        mean: mean difference.
         deviation: their standard deviation.
         low, high: limits of the interval of 95 % about the mean.
-        p: of a two-sided t test that there is none.
-        pairs: of runs.
+        p: p of a two-sided t test that there is none.
+        pairs: number of pairs of runs.
         overlap: see ``paired``.
     """
 
@@ -76,8 +76,8 @@ def paired(label: str, values: Sequence[float], reference: Sequence[float], over
     A bootstrap of so few values as there are seeds would be too narrow: of three it has ten different samples.
 
     Args:
-        label: of the variant whose values they are.
-        values: of its runs, at least two.
+        label: label of the variant whose values they are.
+        values: values of its runs, at least two.
         reference: the other variant's, of the same seeds in the same order.
         overlap: of cross-validation, where runs share training samples: test samples of a fold per training sample
             (C. Nadeau and Y. Bengio, "Inference for the generalization error", Machine Learning 52, 2003); 0 for seeds.
@@ -106,7 +106,7 @@ def pairs_needed(size: float, deviation: float, overlap: float = 0.0) -> int | N
     """The fewest pairs of runs of which a paired t test at 5 % shows a difference of that size with a power of 80 %.
 
     Args:
-        size: of the difference.
+        size: size of the difference.
         deviation: standard deviation of the differences; that of a few seeds is itself a rough estimate.
         overlap: see ``paired``.
 
@@ -144,7 +144,7 @@ class Pair:
         first, second: labels.
         rank: difference in mean rank, low and high limit; below 0 the first is better.
         accuracy: difference in mean accuracy, low and high limit.
-        p: of Wilcoxon's signed-rank test, two-sided; exact, or by permutations, for few data sets.
+        p: p of Wilcoxon's signed-rank test, two-sided; exact, or by permutations, for few data sets.
         holm: the same with Holm's correction over all pairs.
     """
 
@@ -166,7 +166,7 @@ class Ranking:
         ranks: label → mean rank, the best first; 1 is the best, and equal ones share theirs.
         friedman: statistic, corrected for ties, and p (χ² of k − 1); None for two variants.
         critical: difference in mean rank from which two differ, by Nemenyi's test at 5 %.
-        pairs: of all variants.
+        pairs: all pairs of variants.
     """
 
     tasks: tuple[str, ...]

@@ -38,10 +38,10 @@ class FloatRun:
     """A trained float network.
 
     Attributes:
-        path: of its checkpoint.
+        path: path of its checkpoint.
         experiment: its settings.
         weights: its state.
-        accuracy: on the test samples, after its last epoch.
+        accuracy: test accuracy after its last epoch.
     """
 
     path: Path
@@ -133,7 +133,7 @@ def sweep(
     Args:
         runs: float networks, see ``load_runs``.
         planned: for each point a method, and the experiment of each run in that format, see ``plan``.
-        folder: for a run of each point and seed, sweep.json, sweep.md and pareto.png.
+        folder: the folder of the runs, sweep.json, sweep.md and pareto.png.
         runner: executes the runs; None for one after another.
         resume: whether unfinished runs resume.
         command: the command that began it.

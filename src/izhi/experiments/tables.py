@@ -19,7 +19,7 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]], right: C
     """A table as lines of Markdown, the last without a newline; cells are converted by ``str``.
 
     Args:
-        headings: of the columns.
+        headings: headings of the columns.
         rows: cells, as many as there are headings.
         right: right-aligned columns, 0 for the first.
     """

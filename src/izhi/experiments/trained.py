@@ -22,11 +22,11 @@ class Trained:
     """A trained network.
 
     Attributes:
-        path: of its checkpoint.
+        path: path of its checkpoint.
         experiment: its settings.
-        dataset: what it was trained on.
-        encoder: of its samples.
-        network: with the trained weights.
+        dataset: data set of the training.
+        encoder: encoder of its samples.
+        network: the network with the trained weights.
         history: metrics of each epoch.
     """
 
@@ -75,7 +75,7 @@ def load(
     """The network of a run folder or checkpoint.
 
     Args:
-        path: of the folder or checkpoint.
+        path: path of the folder or checkpoint.
         changes: settings that replace those of the run.
         report: receives a line about what is read or downloaded.
         expect: raises an error if the settings are not what the caller needs.

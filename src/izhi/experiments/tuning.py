@@ -201,7 +201,7 @@ class _VariantStudy:
         ranges: the values that are searched.
         settings: the settings of all variants.
         held_out: the speakers, or None alone for the usual validation samples.
-        resources, listener: of the run.
+        resources, listener: resources and listener of the run.
     """
 
     optuna: ModuleType

@@ -31,8 +31,8 @@ class DevicesPage:
     """The tab of devices.
 
     Args:
-        document: of the page.
-        folder: of artifacts.
+        document: document of the page.
+        folder: folder of artifacts.
     """
 
     def __init__(self, document: Document, folder: Path) -> None:

@@ -154,10 +154,10 @@ class _IzhikevichColumn(_Column):
     """An Izhikevich neuron, biological or normalised.
 
     Args:
-        title: of the column.
-        unit: of v.
+        title: title of the column.
+        unit: unit of v.
         usual: the preset that it begins with.
-        duration: of a constant current.
+        duration: duration of a constant current.
     """
 
     def __init__(self, title: str, unit: str, usual: str, duration: Callable[[], float]) -> None:

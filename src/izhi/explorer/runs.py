@@ -43,8 +43,8 @@ class RunsPage:
     """The tab of runs.
 
     Args:
-        document: of the page.
-        folder: of runs.
+        document: document of the page.
+        folder: folder of runs.
     """
 
     def __init__(self, document: Document, folder: Path) -> None:

@@ -61,8 +61,8 @@ class Explorer:
     """A server that is ready.
 
     Attributes:
-        address: of its page.
-        loop: in which it runs.
+        address: address of its page.
+        loop: its event loop.
         server: Bokeh's.
     """
 
@@ -83,8 +83,8 @@ def prepare(folder: Path, port: int = 0) -> Explorer:
     """A server of the page of a folder.
 
     Args:
-        folder: of runs and artifacts; no file outside it is opened, but data sets that the data root holds.
-        port: on which it listens; 0 for one that is free.
+        folder: folder of runs and artifacts; no file outside it is opened, but data sets that the data root holds.
+        port: its port; 0 for a free one.
 
     Raises:
         FileError: if the folder cannot be read.

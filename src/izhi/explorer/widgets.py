@@ -78,7 +78,7 @@ class BackgroundTask:
     """A computation in a thread of its own, while the page stays responsive; one at a time.
 
     Args:
-        document: of the page.
+        document: document of the page.
         buttons: start it, and are disabled while it runs.
         say: receives its status, in HTML.
     """

@@ -27,10 +27,10 @@ class Accuracies:
     """Accuracies on test samples, 0 to 1.
 
     Attributes:
-        old: of the old task, as deployed.
-        new: of what is new, as deployed.
-        adapted_old: of the old task, after the stream.
-        adapted_new: of what is new, after the stream.
+        old: accuracy on the old task, as deployed.
+        new: accuracy on the new task, as deployed.
+        adapted_old: accuracy on the old task, after the stream.
+        adapted_new: accuracy on the new task, after the stream.
     """
 
     old: float
@@ -55,16 +55,16 @@ class Adaptation:
     """A device that classifies a stream and learns from it.
 
     Args:
-        encoder: of samples, as the network was trained.
-        artifact: of the deployed network.
-        device: that runs it, and learns.
-        frozen: that runs it unchanged, as the baseline.
+        encoder: the encoder of the network's training.
+        artifact: artifact of the deployed network.
+        device: the device that runs it, and learns.
+        frozen: the device that runs it unchanged, as the baseline.
         task: the stream.
-        learner: of the device.
+        learner: changes the device's network.
         batch: samples of the stream between two updates.
         every: evaluate every so many batches.
         tested: most test samples of each task in an evaluation.
-        seed: of the coding of samples.
+        seed: seed of the encoding of samples.
     """
 
     encoder: Encoder

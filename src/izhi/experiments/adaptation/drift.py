@@ -84,10 +84,10 @@ def task(dataset: Dataset, e: Experiment, drift: Drift, *, samples: int, memory:
     Args:
         dataset: the network's.
         e: its settings, which name what training excluded.
-        drift: what changes.
+        drift: the change of the inputs.
         samples: length of the stream at most.
         memory: samples of the old task kept for rehearsal.
-        seed: of the choice of both.
+        seed: seed of the choice of both.
 
     Raises:
         SettingError: if the data set or the training does not fit the drift.

@@ -50,14 +50,14 @@ class Backpropagation:
     Args:
         run: the trained network; changed.
         artifact: its artifact, which the device runs.
-        device: that runs it.
+        device: device that runs it.
         task: samples.
         layers: how many of the last layers learn, the readout counted as one; 0 for all.
-        steps: of each call.
-        batch_size: of each step.
-        learning_rate: of Adam.
+        steps: number of steps of each call.
+        batch_size: batch size of each step.
+        learning_rate: learning rate of Adam.
         latest: how many of the samples that arrived last are always among those learned from.
-        seed: of all that is drawn.
+        seed: seed of all random draws.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Evolving:
         batch_size: samples of a generation.
         search, members, step_size: see ``DeviceEvolution``.
         latest: how many of the samples that arrived last are always among those measured on.
-        seed: of all that is drawn.
+        seed: seed of all random draws.
     """
 
     def __init__(

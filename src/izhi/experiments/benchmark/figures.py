@@ -17,7 +17,7 @@ def bars(
 
     Args:
         panels: title → (name, value, times the yardstick or None).
-        label: of the axis of values.
+        label: label of the horizontal axis.
         is_ours: whether a name is drawn in the first colour.
     """
     rows = sum(len(entries) for entries in panels.values())
@@ -63,7 +63,7 @@ def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], la
 
     Args:
         panels: label of the horizontal axis → name → (x, y) points.
-        label: of the vertical axis.
+        label: label of the vertical axis.
     """
     figure, all_axes = _in_two_columns(len(panels))
     for axes, (title, lines) in zip(all_axes, panels.items(), strict=True):
@@ -91,7 +91,7 @@ def ratios(panels: Mapping[str, Sequence[tuple[float, float]]], label: str) -> F
 
     Args:
         panels: label of the horizontal axis → (x, ratio) points.
-        label: of the vertical axis.
+        label: label of the vertical axis.
     """
     figure, all_axes = _in_two_columns(len(panels))
     for axes, (title, points) in zip(all_axes, panels.items(), strict=True):

@@ -303,7 +303,7 @@ def ratio_figure(rows: Sequence[ContenderMeasurement], precision: str) -> Figure
 
     Args:
         rows: measurements.
-        precision: in which Izhi computes here.
+        precision: Izhi's precision on this machine.
     """
     bare = "linear layers, bf16" if precision == "bf16-mixed" else "linear layers, fp32"
     panels: dict[str, list[tuple[float, float]]] = {}

@@ -38,9 +38,9 @@ class AdaptationResult(FolderResult):
     """A stream of samples that a network answered and learned from, beside itself without learning.
 
     Attributes:
-        dataset: of the network.
-        device: that ran it.
-        settings: that decide the numbers: drift, method and others.
+        dataset: dataset of the network.
+        device: the device of the network.
+        settings: the settings that decide its numbers: drift, method and others.
         old, new: accuracy on test samples of the old task and of what is new, as deployed.
         adapted_old, adapted_new: after the stream.
         regained, kept: shares of the accuracy that was lost, and of the old task's.

@@ -37,8 +37,8 @@ class EvolutionResult(FolderResult):
 
     Attributes:
         settings: the settings that decide its numbers: artifact, device, optimizer and others.
-        test_accuracy: of the resulting network.
-        history: of each generation.
+        test_accuracy: test accuracy of the resulting network.
+        history: history of each generation.
     """
 
     FILE = "evolution.json"

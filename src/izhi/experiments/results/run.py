@@ -36,7 +36,7 @@ class RunResult(FolderResult):
     """A network that was trained, by gradients or by evolution, or quantised.
 
     Attributes:
-        folder: of the run, for messages.
+        folder: folder of the run, for messages.
         settings: all settings by name.
         history: metrics of each epoch; some may be missing.
     """

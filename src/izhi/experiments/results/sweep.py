@@ -22,10 +22,10 @@ class Point(BaseModel):
     """Networks in a format.
 
     Attributes:
-        method: by which they were quantised.
+        method: the method of quantisation.
         weight_bits, state_bits: their format.
-        bits: of memory for weights and states of one network.
-        accuracies: on the test samples, one of each run.
+        bits: bits of memory for weights and states of one network.
+        accuracies: test accuracy of each run.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,7 +46,7 @@ class SweepResult(FolderResult):
     """Accuracy of networks against their memory, by each method of quantisation.
 
     Attributes:
-        float_accuracies: of the networks before, on the test samples.
+        float_accuracies: test accuracies of the float networks.
         float_bits: bits of memory of one of these networks.
         seeds: their seeds.
         config: settings of the first one.

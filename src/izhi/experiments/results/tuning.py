@@ -33,8 +33,8 @@ class TrialResult(BaseModel):
 
     Attributes:
         number: counted from 1.
-        settings: that were tried.
-        accuracy: on the validation samples; where it was stopped, after the last epoch that it trained,
+        settings: settings of the trial.
+        accuracy: validation accuracy; of a stopped trial, after the last epoch that it trained,
             and None before the first.
         is_whole: whether it was complete, and not stopped early.
     """
@@ -51,10 +51,10 @@ class VariantTrials(BaseModel):
     """The search of a variant.
 
     Attributes:
-        label: of the variant.
+        label: label of the variant.
         config: its settings before the search.
-        found: the settings of its best trial.
-        accuracy: of that trial on the validation samples.
+        found: settings of the best trial.
+        accuracy: accuracy of that trial on the validation samples.
         trials: all that ended, those that were stopped early included.
     """
 

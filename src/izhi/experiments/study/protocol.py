@@ -52,11 +52,11 @@ class Task:
 
     Attributes:
         name: name of the task and of the file of its rows.
-        settings: in which it differs from the others.
+        settings: the settings in which it differs from the others.
         held_out: settings that hold out validation samples; each trial trains a network for each, and their mean
             accuracy judges it.
         like: the task whose search it uses; None for a search of its own.
-        trials: of every variant; None for as many as the other tasks have.
+        trials: number of trials of every variant; None for that of the other tasks.
     """
 
     name: str
@@ -80,12 +80,12 @@ class Protocol:
     """A study before its runs.
 
     Attributes:
-        settings: of every run.
-        variants: that every task has.
-        tasks: in their order.
-        ranges: what is searched.
-        trials: of every variant on a task.
-        seeds: of the runs with what was found.
+        settings: settings of every run.
+        variants: the variants of every task.
+        tasks: the tasks, in order.
+        ranges: the values that are searched.
+        trials: number of trials of every variant on a task.
+        seeds: seeds of the runs with the best settings.
         contrasts: the main hypothesis, then what else is compared.
     """
 

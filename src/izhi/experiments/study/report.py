@@ -31,7 +31,7 @@ class ContrastResult:
     """A contrast over tasks.
 
     Attributes:
-        contrast: that it is.
+        contrast: the contrast of the protocol.
         pair: difference over tasks, of the first variant less the second.
         holm: p corrected over all contrasts but the first, whose own it is.
         differences: over seeds, of each task.
@@ -65,8 +65,8 @@ class Findings:
     """The results of a study on some of its tasks.
 
     Attributes:
-        study: with its rows.
-        tasks: that are finished.
+        study: the study with its rows.
+        tasks: the finished tasks.
     """
 
     study: Study

@@ -56,7 +56,7 @@ class RunRow(BaseModel):
         test: accuracy on the test samples; 0 if training diverged.
         groups: accuracy on groups of test samples.
         parameters: numbers that were learned.
-        spikes: of a test sample, in all layers.
+        spikes: number of spikes of a test sample, in all layers.
         acs, macs: effective synaptic operations of a test sample.
         nanojoules: technology → estimates for a sample, of the network and of its dense twin.
         seconds: duration of the training.

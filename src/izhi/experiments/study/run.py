@@ -42,7 +42,7 @@ class Study:
 
     Attributes:
         protocol: the plan of all trials and runs.
-        folder: of the rows.
+        folder: folder of the rows.
         report: receives a line about every row that is finished.
         runner: executes the trials, or the runs, of a task.
     """
@@ -101,7 +101,7 @@ class Study:
         """Run the trials and runs of tasks that have no row yet, in order.
 
         Args:
-            names: of tasks; none for all.
+            names: names of tasks; none for all.
         """
         chosen = [self.protocol.task(name) for name in names] or self.protocol.tasks
         self._wanted = sum(len(self._pending_trials(task)) + len(self._pending_runs(task)) for task in chosen)
