@@ -238,7 +238,10 @@ class Counts(nn.Module):
     ("row", "message"),
     [
         ([LIF()], "number 1 of the row is the neuron LIF alone; join it to its connection"),
-        ([Layer(Linear(4, 4), LIF()), Linear(4, 2)], "number 2 of the row is the connection Linear alone"),
+        (
+            [Layer(Linear(4, 4), LIF()), Linear(4, 2), nn.Flatten()],
+            "number 2 of the row is the connection Linear alone",
+        ),
         ([nn.LSTM(4, 4)], "number 1 of the row is LSTM, which keeps a state of its own"),
         ([nn.Sequential(nn.GRUCell(4, 4))], "number 1 of the row is Sequential, which keeps a state"),
         ([4], "number 1 of the row is 4, expected a Layer or a module"),

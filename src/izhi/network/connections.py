@@ -64,6 +64,28 @@ class Connection(nn.Module):
             with torch.no_grad():
                 self.weight.div_(synapse.strength)
 
+    @staticmethod
+    def of(weights: nn.Module) -> Connection:
+        """The connection with the weights of an ``nn.Linear``, ``nn.Conv1d`` or ``nn.Conv2d``, which share them.
+
+        Raises:
+            SettingError: for another module, or one that does more than its class: a ``forward`` or hooks of its own,
+                another padding than with zeros, or weights whose shape is not known yet.
+        """
+        kind = next((x for x in (Linear, Conv1d, Conv2d) if isinstance(weights, x.module)), None)
+        name = type(weights).__name__
+        if kind is None or type(weights).forward is not kind.module.forward:
+            raise SettingError(f"the weights are those of {name}, expected nn.Linear, nn.Conv1d or nn.Conv2d")
+        if isinstance(weights.weight, nn.parameter.UninitializedParameter):
+            raise SettingError(f"{name} has no weights yet; call it once with an input")
+        if weights._forward_hooks or weights._forward_pre_hooks:
+            raise SettingError(f"{name} has forward hooks, which a connection does not call; put them on the Layer")
+        if getattr(weights, "padding_mode", "zeros") != "zeros":
+            raise SettingError(f"padding_mode of {name} is {weights.padding_mode!r}, expected 'zeros'")
+        connection = kind.__new__(kind)
+        Connection.__init__(connection, weights)
+        return connection
+
     @property
     def weight(self) -> Tensor:
         """(outputs, inputs), with the size of the kernel behind that of a convolution."""
@@ -191,6 +213,8 @@ class Linear(Connection):
         synapse: what happens between weighted spikes and neuron, see ``Connection``.
         recurrent: whether the layer's own spikes come back a step later.
     """
+
+    module = nn.Linear
 
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, *,

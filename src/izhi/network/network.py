@@ -14,7 +14,7 @@ from izhi.kernels import Spikes
 from izhi.network.connections import Connection
 from izhi.network.layers import Layer, State
 from izhi.network.normalization import BatchNorm
-from izhi.network.sequence import Dropout, check_sequence, run_sequence
+from izhi.network.sequence import Dropout, are_weights, layers_of, run_sequence
 from izhi.network.synapses import currents
 from izhi.neurons.state import Target, detached, moved
 
@@ -72,24 +72,27 @@ class Recording(NamedTuple):
 class Network(nn.Module):
     """Layers in sequence, then a readout: ``output, state = network(spikes, state=None)``.
 
+        network = Network([nn.Linear(784, 512), izhi.LIF(), nn.Linear(512, 10)])
+
     Args:
-        layers: at least one Layer, unless there is a readout. Between layers any module that keeps no state may
-            stand: it is called with (T·B, *features), so that ``nn.MaxPool2d(2)``, ``nn.Flatten()``,
-            ``nn.Unflatten(1, (1, 28, 28))`` and ``nn.BatchNorm2d(8)``, over time and batch, do what they say.
-        readout: a connection without neurons, whose currents are the output (for example Linear:
-            weighted spikes, summed over time by the loss; with an ExponentialSynapse: a leaky membrane). None
-            to read the spikes of the last layer.
-        keep_every: None to keep, for the backward pass, what each step needs; k to keep the states of
-            every k-th step only and to run the steps between them again, which makes the memory of
-            long sequences k steps' and costs a second forward pass.
-        dropout: share of the neurons of each layer that are silenced while training, for a whole
-            sample; the others' spikes count 1/(1 − dropout).
-        is_exact: whether it is evaluated in float32 whatever the precision of training, in which
-            integers, and so quantised networks, are exact.
+        layers: at least one layer, unless there is a readout: a ``Layer``, or weights (``nn.Linear``, ``nn.Conv1d``,
+            ``nn.Conv2d`` or a Connection) and the neurons behind them, which are joined to a Layer. Between
+            layers there may be any module without state. It is called with (T·B, *features), so that
+            ``nn.MaxPool2d(2)``, ``nn.Flatten()``, ``nn.Unflatten(1, (1, 28, 28))`` and ``nn.BatchNorm2d(8)``, over time
+            and batch, work as usual.
+        readout: weights without neurons, whose currents are the output: of a Linear weighted spikes, which the loss
+            sums over time; with an ExponentialSynapse a leaky membrane. None for weights at the end of ``layers``, or
+            else for the spikes of the last layer.
+        keep_every: None to store for the backward pass what each step needs; k to store the state of every k-th step
+            and to compute the steps between them again, in the memory of k steps and a second forward pass.
+        dropout: share of the neurons of each layer that are silenced in training, for a whole sample; the spikes of
+            the others count 1/(1 − dropout).
+        is_exact: whether it is evaluated in float32 whatever the precision of training; the integers of quantised
+            networks are exact there.
 
     Raises:
-        ShapeError: for a row without layers.
-        SettingError: for what cannot stand in a row, and numbers out of range.
+        ShapeError: if there are no layers and no readout.
+        SettingError: for modules that a network cannot hold, and numbers out of range.
     """
 
     readout: Connection | None
@@ -97,7 +100,7 @@ class Network(nn.Module):
     def __init__(
         self,
         layers: Sequence[nn.Module],
-        readout: Connection | None = None,
+        readout: nn.Module | None = None,
         *,
         keep_every: int | None = None,
         dropout: float = 0.0,
@@ -108,8 +111,11 @@ class Network(nn.Module):
             raise SettingError(f"keep_every is {keep_every!r}, expected at least 1 step, or None")
         if not 0 <= dropout < 1:
             raise SettingError(f"dropout is {dropout!r}, expected a share from 0 to below 1")
-        check_sequence(layers)
-        self.layers = nn.ModuleList(layers)
+        if readout is None and layers and are_weights(layers[-1]):
+            *layers, readout = layers
+        if readout is not None and not isinstance(readout, Connection):
+            readout = Connection.of(readout)
+        self.layers = nn.ModuleList(layers_of(layers))
         if not self.spiking and readout is None:
             raise ShapeError("a network of no layers, expected at least one layer or a readout")
         for number, layer in enumerate(self.spiking, start=1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,14 @@ from torch import Tensor, nn
 from izhi.errors import SettingError, ShapeError, shown, unknown
 from izhi.kernels import Spikes, is_repeated, once, pool
 from izhi.network.connections import Connection
+from izhi.network.delays import Delay
 from izhi.network.layers import Layer, State
+from izhi.network.normalization import BatchNorm
 from izhi.network.synapses import currents
 from izhi.neurons.neuron import NeuronLayer
 
+#: The weights of a layer.
+_WEIGHTS = (nn.Linear, nn.Conv1d, nn.Conv2d, Connection)
 #: Modules that give the same for the same step.
 _SAME_EACH_STEP = (nn.Flatten, nn.Unflatten, nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d)
 
@@ -101,7 +105,7 @@ class Residual(nn.Module):
     Sums of spikes are 0, 1 or 2.
 
     Args:
-        layers: layers, and modules without state.
+        layers: layers, or weights and the neurons behind them, and modules without state.
         shortcut: for spikes a module without state, such as pooling; for currents a connection without synapse or
             recurrence; None for the identity.
         add: ``"spikes"`` or ``"currents"``.
@@ -117,6 +121,7 @@ class Residual(nn.Module):
         super().__init__()
         if add not in ("spikes", "currents"):
             raise unknown("add", add, ("spikes", "currents"))
+        layers = layers_of(layers)
         if add == "currents" and not (layers and isinstance(layers[-1], Layer)):
             raise SettingError("currents are added, but the row ends in no layer of neurons; end it in one")
         fits = (
@@ -128,7 +133,6 @@ class Residual(nn.Module):
             wanted = "a connection without synapse and recurrence" if add == "currents" else "a module without state"
             raise SettingError(f"the shortcut of {add} is {type(shortcut).__name__}, expected {wanted}")
         self.layers, self.shortcut, self.add = nn.ModuleList(layers), shortcut, add
-        check_sequence(layers)
 
     def forward(self, spikes: Spikes, state: State = None) -> tuple[Tensor, list[State]]:
         """Run spikes (T, B, *features) alone, outside of a network."""
@@ -157,27 +161,68 @@ def _sum(one: Tensor, other: Tensor) -> Tensor:
     return one + other
 
 
-def check_sequence(modules: Sequence[object]) -> None:
-    """Raise SettingError for a module that a network cannot hold, with its position."""
-    for place, module in enumerate(modules, start=1):
-        what = type(module).__name__
-        if not isinstance(module, nn.Module):
-            raise SettingError(f"number {place} of the row is {shown(module)}, expected a Layer or a module")
-        if isinstance(module, NeuronLayer):
-            raise SettingError(
-                f"number {place} of the row is the neuron {what} alone; join it to its connection:"
-                f" Layer(Linear(…), {what}(…))"
-            )
-        if isinstance(module, Connection):
-            raise SettingError(
-                f"number {place} of the row is the connection {what} alone; join it to its neurons:"
-                f" Layer({what}(…), LIF()), or make it the readout"
-            )
-        if not isinstance(module, (Layer, Residual)) and _keeps_state(module):
-            raise SettingError(
-                f"number {place} of the row is {what}, which keeps a state of its own from step to step,"
-                " expected a Layer or a module without state"
-            )
+def layers_of(modules: Sequence[nn.Module]) -> list[nn.Module]:
+    """A sequence in which weights and the neurons behind them are joined to layers, the others as they are.
+
+    A layer is made of ``nn.Linear``, ``nn.Conv1d``, ``nn.Conv2d`` or a Connection, if a neuron follows, with a Delay
+    before it and a BatchNorm between them if there are any.
+
+    Raises:
+        SettingError: for a module that a network cannot hold, with its position.
+    """
+    joined: list[nn.Module] = []
+    position = 0
+    while position < len(modules):
+        parts = _parts_of_layer(modules[position:])
+        if parts:
+            weights = parts[Connection]
+            connection = weights if isinstance(weights, Connection) else Connection.of(weights)
+            joined.append(Layer(connection, parts[NeuronLayer], parts.get(Delay), parts.get(BatchNorm)))
+        else:
+            _check_module(modules[position], position + 1)
+            joined.append(modules[position])
+        position += len(parts) or 1
+    return joined
+
+
+def are_weights(module: object) -> bool:
+    """Whether a module is a connection, or one of torch's that does no more than its class."""
+    plain = (nn.Linear, nn.Conv1d, nn.Conv2d)
+    return isinstance(module, Connection) or any(
+        isinstance(module, kind) and type(module).forward is kind.forward for kind in plain
+    )
+
+
+def _parts_of_layer(modules: Sequence[nn.Module]) -> dict[type, Any]:
+    """The first modules by their role in a layer; none if they are no layer."""
+    parts: dict[type, Any] = {}
+    rest = iter(modules)
+    module = next(rest, None)
+    for role, kinds in ((Delay, Delay), (Connection, _WEIGHTS), (BatchNorm, BatchNorm), (NeuronLayer, NeuronLayer)):
+        if isinstance(module, kinds):
+            parts[role], module = module, next(rest, None)
+    return parts if Connection in parts and NeuronLayer in parts else {}
+
+
+def _check_module(module: object, position: int) -> None:
+    name = type(module).__name__
+    if not isinstance(module, nn.Module):
+        raise SettingError(f"number {position} of the row is {shown(module)}, expected a Layer or a module")
+    if isinstance(module, NeuronLayer):
+        raise SettingError(
+            f"number {position} of the row is the neuron {name} alone; join it to its connection:"
+            f" Layer(Linear(…), {name}(…)), or put its weights, such as nn.Linear(…), before it"
+        )
+    if isinstance(module, Connection):
+        raise SettingError(
+            f"number {position} of the row is the connection {name} alone; join it to its neurons:"
+            f" Layer({name}(…), LIF()), put neurons behind it, or make it the readout"
+        )
+    if not isinstance(module, (Layer, Residual)) and _keeps_state(module):
+        raise SettingError(
+            f"number {position} of the row is {name}, which keeps a state of its own from step to step,"
+            " expected a Layer or a module without state"
+        )
 
 
 def _keeps_state(module: nn.Module) -> bool:
@@ -190,4 +235,4 @@ def _keeps_state(module: nn.Module) -> bool:
     )
 
 
-__all__ = ["Dropout", "Residual", "check_sequence", "each_step", "run_sequence"]
+__all__ = ["Dropout", "Residual", "are_weights", "each_step", "layers_of", "run_sequence"]
