@@ -1,6 +1,6 @@
-"""Notebooks whose data are not at hand: they are left unexecuted, and say so on their page.
+"""Skip the execution of notebooks whose data set is missing, and add a note to their pages.
 
-A notebook names the data set that it needs in its metadata: ``"izhi": {"data": "mnist"}``.
+The metadata of a notebook name its data set: ``"izhi": {"data": "mnist"}``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from izhi import data
 
 
 def lacking(notebook: Mapping[str, Any]) -> str | None:
-    """The data set that a notebook needs and that is not at hand; None if it lacks nothing.
+    """The missing data set of a notebook, else None.
 
-    For SHD any recordings in its format will do.
+    Any recordings in SHD's format replace SHD.
     """
     name: str | None = notebook["metadata"].get("izhi", {}).get("data")
     is_at_hand = name is None or data.is_there(name) or (name == "shd" and data.recorded_names())
@@ -24,15 +24,15 @@ def lacking(notebook: Mapping[str, Any]) -> str | None:
 
 
 def left_out(notebook: dict[str, Any], name: str) -> None:
-    """Say below the title that the notebook was not executed, and have myst-nb not execute it."""
-    note = f":::{{note}}\nThis page was built without the data set {name}, so that it has no outputs.\n:::"
+    """Add a note below the title, and turn execution by myst-nb off."""
+    note = f":::{{note}}\nThis page was built without the data set {name}, so it has no outputs.\n:::"
     cell = {"cell_type": "markdown", "id": "data", "metadata": {}, "source": note}
     notebook["cells"].insert(1, cell)
     notebook["metadata"]["mystnb"] = {"execution_mode": "off"}
 
 
 def read(app: Any, page: str, source: list[str]) -> None:
-    """Look at a page before it is parsed."""
+    """Change a notebook before myst-nb parses it."""
     if Path(app.env.doc2path(page)).suffix != ".ipynb":
         return
     notebook = json.loads(source[0])

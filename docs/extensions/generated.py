@@ -1,4 +1,4 @@
-"""Pages that are made of the program itself: its commands, its settings, and the Python interface."""
+"""Generate the reference pages from the program: commands, settings, Python interface."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from typing import Any
 FOLDER = Path(__file__).parents[1] / "reference"
 _NOTE = "<!-- Made by docs/extensions/generated.py; see there. -->\n\n"
 
-#: Doors of the package, and what each is for.
+#: Public modules, and the content of each.
 DOORS: Mapping[str, str] = {
     "izhi": "neurons and their parameters",
     "izhi.connections": "weights, synapses and delays",
     "izhi.network": "layers and networks",
-    "izhi.encoding": "values and events as spikes",
+    "izhi.encoding": "encodings of values, events and time series as spikes",
     "izhi.surrogate": "surrogate gradients",
     "izhi.data": "data sets, and your own",
     "izhi.training": "the training loop",
-    "izhi.quantization": "few bits, integers",
-    "izhi.artifact": "trained networks in one file",
-    "izhi.fixed": "the network in integers",
+    "izhi.quantization": "low-bit weights, fixed-point states, integers",
+    "izhi.artifact": "the file of a trained integer network",
+    "izhi.fixed": "the integer model",
     "izhi.board": "devices that run an artifact",
     "izhi.hls_ip": "the existing FPGA IP",
-    "izhi.nir": "networks from and to files of NIR",
-    "izhi.snntorch": "neurons for snnTorch's loops, and its networks",
-    "izhi.sklearn": "scikit-learn",
+    "izhi.nir": "import and export of NIR files",
+    "izhi.snntorch": "neurons for snnTorch, and conversion of its networks",
+    "izhi.sklearn": "an estimator of scikit-learn",
     "izhi.errors": "errors",
 }
 
 
 def _plain(text: str) -> str:
-    """Text in one line, of which nothing is markup."""
+    """The text in one line, with markup escaped."""
     return re.sub(r"([*_`<\[\\])", r"\\\1", " ".join(text.split()))
 
 
 def commands() -> str:
-    """A section for each command: what it does, and its options."""
+    """The page of commands: a section for each, with its purpose and options."""
     from izhi.cli.commands import COMMANDS
     from izhi.cli.parser import parser
 
@@ -74,13 +74,13 @@ def _sentence(phrase: str) -> str:
 
 
 def settings() -> str:
-    """A table for each group of settings."""
+    """The page of settings: a list for each group."""
     from izhi.experiments.settings import GROUPS
 
     parts = [
         "# Settings\n",
-        "Each is a key of a TOML file, in the table of its group or at the top, and an option of the commands that"
-        " train: `learning_rate`, `--learning-rate`. Defaults that say none follow from other settings.\n",
+        "Each setting is a key of a TOML file, in the table of its group or at the top level, and an option of the"
+        " commands that train: `learning_rate`, `--learning-rate`. A setting without a default depends on other settings.\n",
     ]
     for place, group in GROUPS.items():
         parts += [f"## {place}\n", f"{(group.__doc__ or '').splitlines()[0]}\n"]
@@ -94,7 +94,7 @@ def settings() -> str:
 
 
 def interface() -> dict[str, str]:
-    """A page for each door of the package, and one that lists them."""
+    """A page for each public module, and an index."""
     pages = {"api/index": "# Python interface\n\n" + "\n".join(
         f"- [`{name}`]({name}.md): {about}" for name, about in DOORS.items()
     ) + "\n\n```{toctree}\n:hidden:\n\n" + "\n".join(DOORS) + "\n```\n"}  # fmt: skip
@@ -122,7 +122,7 @@ def _indented(text: str) -> str:
 
 
 def write(app: Any) -> None:
-    """Write the pages; one that is as it was keeps its time, so that Sphinx reads it once."""
+    """Write the changed pages only, so that Sphinx does not read the others again."""
     for name, text in {"commands": commands(), "settings": settings(), **interface()}.items():
         path = FOLDER / f"{name}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
