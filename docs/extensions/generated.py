@@ -80,7 +80,7 @@ def settings() -> str:
     parts = [
         "# Settings\n",
         "Each setting is a key of a TOML file, in the table of its group or at the top level, and an option of the"
-        " commands that train: `learning_rate`, `--learning-rate`. A setting without a default depends on other settings.\n",
+        " commands that train: `learning_rate`, `--learning-rate`. A setting without a default depends on others.\n",
     ]
     for place, group in GROUPS.items():
         parts += [f"## {place}\n", f"{(group.__doc__ or '').splitlines()[0]}\n"]
