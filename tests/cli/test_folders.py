@@ -124,12 +124,12 @@ def test_resume_needs_a_folder(capsys, tmp_path):
     ("words", "message"),
     [
         (["train", *TINY, "--shift", "10"], "shift is 10, but iris holds no images"),
-        (["train", *TINY, "--without", "nope"], "unknown class 'nope'"),
+        (["train", *TINY, "--exclude-classes", "nope"], "unknown class 'nope'"),
         (["train", *TINY, "--encoding", "rows"], "holds no images"),
         (["train", *TINY, "--encoding", "pixels"], "encoding is 'pixels', but iris holds no images"),
         (["train", *TINY, "--permutation", "1"], "permutation is 1, but only images that are read over time have"),
         (["compare", *TINY, "--state-bits", "8"], "order is 'izhikevich', expected 'fpga-ip'"),
-        (["tune", *TINY, "--neurons", "lif", "--without", "nope"], "unknown class 'nope'"),
+        (["tune", *TINY, "--neurons", "lif", "--exclude-classes", "nope"], "unknown class 'nope'"),
         (["train", *TINY, "--patience", "2", "--validation", "0"], "patience is 2, but validation is 0"),
     ],
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from izhi.cli.parser import parser
+from izhi.deprecation import RenamedWarning
 from izhi.errors import SettingError
 from izhi.experiments.settings import (
     FIELDS,
@@ -14,6 +16,7 @@ from izhi.experiments.settings import (
     Mark,
     experiment,
     marked,
+    parsed,
     read,
 )
 
@@ -135,3 +138,18 @@ def test_settings_of_a_run_before_groups_are_read():
     }  # fmt: skip
     e = experiment(earlier)
     assert (e.training.seed, e.neurons.gain, e.network.hidden) == (3, 1.0, (512,))
+
+
+def test_old_names_of_settings_work_and_warn_where_people_write_them(tmp_path, capsys):
+    path, new = tmp_path / "old.toml", {"dataset": "iris", "exclude_classes": "setosa", "optimizer": "snes"}
+    path.write_text("dataset = 'iris'\nsearched = 'weights'\noptimizer = 'snes'\n[data]\nwithout = ['setosa']\n")
+    assert experiment(read(path)) == experiment({**new, "evolve": "weights"})
+    with pytest.warns(RenamedWarning, match="the setting 'without' is now 'exclude_classes'"):
+        read(path, warn=True)
+    with pytest.raises(SettingError, match="'without' is given beside 'exclude_classes'"):
+        parsed(b"without = ['a']\nexclude_classes = ['b']", path)
+    with pytest.warns(RenamedWarning, match="--without is now --exclude-classes"):
+        arguments = parser().parse_args(["train", "--without", "2,3", "--dataset=iris"])
+    assert arguments.exclude_classes == "2,3"
+    with pytest.warns(RenamedWarning, match="--searched is now --evolve"):
+        assert parser().parse_args(["train", "--searched=neurons"]).evolve == "neurons"

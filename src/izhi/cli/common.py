@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def settings(arguments: argparse.Namespace) -> dict[str, object]:
     """Settings from the TOML file, if one is named, overridden by those of the command line."""
     file = getattr(arguments, "config", None)
-    values = read(Path(file)) if file else {}
+    values = read(Path(file), warn=True) if file else {}
     typed = {name: getattr(arguments, name, None) for name in FIELDS}
     return {**values, **{name: value for name, value in typed.items() if value is not None}}
 

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from izhi import processes
 from izhi.cli.commands import COMMANDS, STAGES, Entry
 from izhi.data import functions
+from izhi.deprecation import warn_renamed
 from izhi.errors import SettingError, shown, unknown
 from izhi.version import __version__
 
@@ -90,6 +91,7 @@ class Command(Parser):
 
     Attributes:
         rare: options of ``--help-all`` alone.
+        renamed: old names of options → their names.
     """
 
     def __init__(self, *, entry: Entry | None = None, **others: Any) -> None:
@@ -97,6 +99,7 @@ class Command(Parser):
         super().__init__(**others, description=self._entry.about)
         self._place = self._entry.place
         self.rare: set[argparse.Action] = set()
+        self.renamed: dict[str, str] = {}
         self.add_argument("--help-all", action=_HelpAll, nargs=0, default=argparse.SUPPRESS, help="every option")
 
     def group(self, title: str, about: str | None = None) -> argparse._ArgumentGroup:
@@ -124,9 +127,17 @@ class Command(Parser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Add the options first."""
+        """Add the options first, and replace old names of options."""
         self.build()
-        return super().parse_known_args(args, namespace)
+        words = None if args is None else [self._present(word) for word in args]
+        return super().parse_known_args(words, namespace)
+
+    def _present(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        if name not in self.renamed:
+            return word
+        warn_renamed(name, self.renamed[name])
+        return f"{self.renamed[name]}{equals}{value}"
 
     def format_help(self, *, everything: bool = False) -> str:
         """The arguments, the options in their groups, and examples."""

@@ -41,11 +41,11 @@ def training_samples(s: DataSettings, dataset: Dataset) -> tuple[AnySamples, Any
         parts = hold_out_speaker(dataset, s.validation_speaker)
     else:
         parts = split(dataset.train, s.validation, s.split_seed)
-    for name in s.without:
+    for name in s.exclude_classes:
         if name not in dataset.classes:
             raise unknown("class", name, dataset.classes)
-    out = torch.tensor([dataset.classes.index(name) for name in s.without])
-    train, held = (x.subset(~torch.isin(x.labels, out)) if s.without else x for x in parts)
+    out = torch.tensor([dataset.classes.index(name) for name in s.exclude_classes])
+    train, held = (x.subset(~torch.isin(x.labels, out)) if s.exclude_classes else x for x in parts)
     return train if s.train_samples is None else _some(train, s.train_samples, s.split_seed), held
 
 
@@ -280,8 +280,8 @@ def _method(e: Experiment) -> Method:
     if not t.evolves:
         return Backprop(optimizer(e), t.schedule, t.gradient_clip)
     if s.measured_on == "torch":
-        return Evolution(t.optimizer, s.members, s.step_size, s.searched, s.actors)
+        return Evolution(t.optimizer, s.members, s.step_size, s.evolve, s.actors)
     from izhi.experiments import ip_population
 
     ip_population.check(e)
-    return Evolution(t.optimizer, s.members, s.step_size, s.searched, s.actors, ip_population.IpPopulation)
+    return Evolution(t.optimizer, s.members, s.step_size, s.evolve, s.actors, ip_population.IpPopulation)

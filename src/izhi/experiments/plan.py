@@ -10,6 +10,7 @@ from izhi import files
 from izhi.errors import RunFolderError, shown
 from izhi.experiments.run_folder import already_holds_a_run
 from izhi.experiments.saved import PLAN
+from izhi.experiments.settings import RENAMED
 
 Plan = dict[str, object]
 
@@ -71,6 +72,7 @@ def _read(folder: Path) -> Plan:
             plan = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         plan = None
-    if not isinstance(plan, dict):
+    plan = {RENAMED.get(name, name): value for name, value in plan.items()} if isinstance(plan, dict) else None
+    if plan is None:
         raise RunFolderError(f"{path} is damaged, expected the plan of its runs; choose another --out")
     return plan

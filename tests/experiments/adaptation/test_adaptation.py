@@ -68,7 +68,7 @@ def test_tasks_keep_what_arrives_what_is_kept_and_what_tests_apart():
         ("rotate=much", "digits", "expected a number after ="),
         ("permute=2", "digits", "expected permute= a number from 0 to 1, not 0"),
         ("classes=", "digits", "expected classes= what is new"),
-        ("classes=8", "digits", "but training left out none; train with --without 8"),
+        ("classes=8", "digits", "but training left out none; train with --exclude-classes 8"),
         ("rotate=30", "iris", "drift is rotate, but iris holds no images; choose permute"),
         ("speaker=3", "digits", "train with --validation-speaker 3"),
     ],

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from izhi.cli.parser import Command
 from izhi.data import require_known
-from izhi.experiments.settings import FIELDS, GROUP_OF, GROUPS, Mark, marked, typed
+from izhi.experiments.settings import FIELDS, GROUP_OF, GROUPS, RENAMED, Mark, marked, typed
 from izhi.spec import entry_of_preset
 
 
@@ -58,6 +58,7 @@ def add_settings(command: Command, *, without: Sequence[str] = (), common: Mark 
         common: marks of the settings that ``--help`` lists; ``--help-all`` lists all.
     """
     command.set_defaults(check=partial(check_values, without=without))
+    command.renamed = {_option(old): _option(new) for old, new in RENAMED.items() if new not in without}
     for name in FIELDS:
         if name not in without and name not in marked(Mark.OF_FILES):
             group = GROUPS[GROUP_OF[name]]
@@ -90,8 +91,11 @@ def add_setting(
     """
     text, _, usual = (FIELDS[name].description or "").replace("%", "%%").partition("; default: ")
     shown = default or usual or _shown(FIELDS[name].default)
-    option = f"--{name.replace('_', '-')}"
-    return command.group(title, about).add_argument(option, **_value(FIELDS[name]), help=f"{text} [{shown}]")
+    return command.group(title, about).add_argument(_option(name), **_value(FIELDS[name]), help=f"{text} [{shown}]")
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _value(field: FieldInfo) -> dict[str, Any]:

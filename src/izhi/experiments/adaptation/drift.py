@@ -155,10 +155,10 @@ def change(values: Tensor, drift: Drift, shape: tuple[int, ...], progress: Tenso
 
 def _classes(dataset: Dataset, e: Experiment, drift: Drift) -> tuple[Tensor, AnySamples, AnySamples, Tensor]:
     names = tuple(name.strip() for name in drift.amount.split("+"))
-    if set(names) != set(e.data.without):
+    if set(names) != set(e.data.exclude_classes):
         raise SettingError(
-            f"drift is 'classes={drift.amount}', but training left out {', '.join(e.data.without) or 'none'};"
-            f" train with --without {','.join(names)}"
+            f"drift is 'classes={drift.amount}', but training left out {', '.join(e.data.exclude_classes) or 'none'};"
+            f" train with --exclude-classes {','.join(names)}"
         )
     wanted = torch.tensor([dataset.classes.index(name) for name in names])
     train, test = (torch.isin(x.labels, wanted) for x in (dataset.train, dataset.test))

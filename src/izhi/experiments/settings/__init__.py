@@ -2,12 +2,13 @@
 
 from izhi.experiments.settings.experiment import Experiment, experiment, flattened, parsed, read, typed
 from izhi.experiments.settings.fields import Mark
-from izhi.experiments.settings.groups import FIELDS, GROUP_OF, GROUPS, marked
+from izhi.experiments.settings.groups import FIELDS, GROUP_OF, GROUPS, RENAMED, marked
 
 __all__ = [
     "FIELDS",
     "GROUPS",
     "GROUP_OF",
+    "RENAMED",
     "Experiment",
     "Mark",
     "experiment",

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from izhi.data import has_events, is_over_time, usual_window
+from izhi.deprecation import renamed_keys
 from izhi.errors import SettingError, shown, unknown
 from izhi.experiments.settings.checks import check
 from izhi.experiments.settings.fields import Group
@@ -24,6 +25,7 @@ from izhi.experiments.settings.groups import (
     FIELDS,
     GROUP_OF,
     GROUPS,
+    RENAMED,
     AugmentationSettings,
     CodingSettings,
     DataSettings,
@@ -131,26 +133,41 @@ def _listed(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def flattened(values: Mapping[str, object]) -> dict[str, object]:
-    """Settings in tables of their groups, at the top, or both, all at the top.
+def flattened(values: Mapping[str, object], *, warn: bool = False) -> dict[str, object]:
+    """Settings in tables of their groups, at the top, or both, all at the top and under their present names.
+
+    Args:
+        values: settings by name, or tables of them by group.
+        warn: whether old names give a ``RenamedWarning``.
 
     Raises:
         SettingError: for a group that is no table, a setting in another group's table, or one given twice.
     """
     found: dict[str, object] = {}
+    values = _renamed(values, warn)
     for name, value in values.items():
         if name not in GROUPS:
             found[name] = value
             continue
         if not isinstance(value, Mapping):
             raise SettingError(f"{name} is {shown(value)}, expected a table [{name}] of settings")
-        for own, inner in value.items():
+        for own, inner in _renamed(value, warn).items():
             if own in GROUP_OF and GROUP_OF[own] != name:
                 raise SettingError(f"{own} stands in [{name}], expected [{GROUP_OF[own]}], or the top of the file")
             if own in values:
                 raise SettingError(f"{own} is given at the top and in [{name}]; leave one out")
             found[own] = inner
     return found
+
+
+def _renamed(values: Mapping[str, object], warn: bool) -> Mapping[str, object]:
+    """Settings under their present names."""
+    if warn:
+        return renamed_keys(values, RENAMED, "the setting {}", stacklevel=3)
+    for old, new in RENAMED.items():
+        if old in values and new in values:
+            raise SettingError(f"{old!r} is given beside {new!r}, its new name; leave {old!r} out")
+    return {RENAMED.get(name, name): value for name, value in values.items()}
 
 
 def experiment(values: Mapping[str, object]) -> Experiment:
@@ -202,19 +219,19 @@ def _mistake(error: ErrorDetails) -> str:
     return f"{name} is {shown(error['input'])}, expected {text}"
 
 
-def read(path: Path) -> dict[str, object]:
-    """The settings in a TOML file, out of their tables; SettingError where it is missing or no TOML."""
+def read(path: Path, *, warn: bool = False) -> dict[str, object]:
+    """The settings of a TOML file, see ``flattened``; SettingError if it is missing or no TOML."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise SettingError(f"cannot read {path}: {problem(error)}") from None
-    return parsed(data, path)
+    return parsed(data, path, warn=warn)
 
 
-def parsed(data: bytes, path: Path) -> dict[str, object]:
-    """The settings in the content of a TOML file, out of their tables; SettingError where it is no TOML."""
+def parsed(data: bytes, path: Path, *, warn: bool = False) -> dict[str, object]:
+    """The settings in the content of a TOML file, see ``flattened``; SettingError if it is no TOML."""
     try:
-        return flattened(tomllib.loads(data.decode()))
+        return flattened(tomllib.loads(data.decode()), warn=warn)
     except RecursionError:
         raise SettingError(f"{path} holds values within values without end, expected tables of settings") from None
     except ValueError as error:  # no TOML, no UTF-8, or a number that is too long

@@ -60,7 +60,7 @@ class DataSettings(Group):
         Mark.SAME_IN_TRIALS, ge=1,
     )  # fmt: skip
     split_seed: int = setting(0, "seed of the training/validation split", Mark.SAME_IN_TRIALS, ge=0, lt=2**32)
-    without: Names = setting((), "classes excluded from training, comma-separated")
+    exclude_classes: Names = setting((), "classes excluded from training, comma-separated")
 
 
 class CodingSettings(Group):
@@ -258,7 +258,7 @@ class EvolutionSettings(Group):
         "initial spread of the population, in 1/√inputs of a weight and 0.1 of a coefficient's size",
         Mark.ON_DEVICE, gt=0,
     )  # fmt: skip
-    searched: Literal["all", "weights", "neurons"] = setting(
+    evolve: Literal["all", "weights", "neurons"] = setting(
         "all", "evolved parameters: weights, coefficients in learn (neurons), or both"
     )
     measured_on: Literal["torch", "hls-ip"] = setting("torch", "arithmetic of the fitness: torch, or the FPGA IP's")
@@ -300,6 +300,8 @@ GROUPS: Mapping[str, type[Group]] = {
 FIELDS: Mapping[str, FieldInfo] = {
     name: field for group in GROUPS.values() for name, field in group.model_fields.items()
 }
+#: Old names of settings → their names; configurations of earlier versions hold them.
+RENAMED: Mapping[str, str] = {"without": "exclude_classes", "searched": "evolve"}
 GROUP_OF: Mapping[str, str] = {name: place for place, group in GROUPS.items() for name in group.model_fields}
 
 

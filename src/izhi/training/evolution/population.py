@@ -57,7 +57,7 @@ class Genome:
         if start is not None:
             self.genes = [Gene(g.name, _as_before(start[g.name], g), g.scale) for g in self.genes]
         if not self.genes:
-            raise SettingError(f"searched is {searched!r}, but the network has none to change; add learn")
+            raise SettingError(f"evolve is {searched!r}, but the network has none to change; add learn")
         self.size = sum(g.start.numel() for g in self.genes)
 
     def values(self, x: Tensor) -> dict[str, Tensor]:
