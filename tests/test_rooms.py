@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import izhi
+from izhi.deprecation import RenamedWarning
 
 SOURCE = Path(__file__).parents[1] / "src" / "izhi"
 
@@ -153,3 +158,40 @@ def test_a_bare_import_loads_no_torch() -> None:
     code = "import sys, izhi; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+PUBLIC = ["izhi", "izhi.quantization", "izhi.neurons", *(f"izhi.{name}" for name in izhi._DOORS)]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_module_shows_its_public_names_alone(name: str) -> None:
+    module = importlib.import_module(name)
+    assert dir(module) == sorted(set(module.__all__)) == sorted(module.__all__)
+    assert not {"torch", "np", "math", "Any"} & set(dir(module))
+    for member in module.__all__:
+        getattr(module, member)
+    if name in {f"izhi.{door}" for door in DOORS if door not in ("nir", "sklearn", "snntorch")}:
+        leaked = {x for x in vars(module) if not x.startswith("_")} - set(module.__all__)
+        assert leaked == set(), "a door holds no other name"
+
+
+def test_the_doors_are_listed_once() -> None:
+    tree = ast.parse((SOURCE / "__init__.py").read_text())
+    (typed,) = (node for node in tree.body if isinstance(node, ast.If))
+    names = {alias.asname for x in typed.body if isinstance(x, ast.ImportFrom) for alias in x.names}
+    assert names | {"IzhiError", "__version__"} == set(izhi.__all__), "what type checkers see"
+    page = (SOURCE.parents[1] / "docs" / "architecture.md").read_text()
+    assert {f"`izhi.{name}`" for name in izhi._DOORS} <= set(re.findall(r"`izhi\.\w+`", page))
+
+
+def test_old_names_of_doors_lead_to_new_ones() -> None:
+    for old, new in {"izhi.encoding.usual": "default_encoder", "izhi.training.Gradients": "Backprop"}.items():
+        module, name = old.rsplit(".", 1)
+        with pytest.warns(RenamedWarning, match=f"{old} is now {module}.{new}"):
+            found = getattr(importlib.import_module(module), name)
+        assert found is getattr(importlib.import_module(module), new)
+    for make in (izhi.LIF, izhi.Izhikevich):
+        with pytest.warns(RenamedWarning, match="'size' of .* is now 'parameter_shape'"):
+            neuron = make(size=3)
+        with pytest.warns(RenamedWarning, match="size is now .*parameter_shape"):
+            assert neuron.size == (3,)

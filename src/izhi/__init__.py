@@ -5,85 +5,62 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from izhi.errors import IzhiError
-from izhi.version import __version__
+from izhi.errors import IzhiError as IzhiError
+from izhi.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from izhi import (
-        artifact,
-        board,
-        connections,
-        data,
-        encoding,
-        fixed,
-        hls_ip,
-        network,
-        nir,
-        sklearn,
-        snntorch,
-        surrogate,
-        training,
+        artifact as artifact,
+        board as board,
+        connections as connections,
+        data as data,
+        encoding as encoding,
+        fixed as fixed,
+        hls_ip as hls_ip,
+        network as network,
+        nir as nir,
+        sklearn as sklearn,
+        snntorch as snntorch,
+        surrogate as surrogate,
+        training as training,
     )
-    from izhi.neurons import LIF, Izhikevich, IzhikevichState, LIFState
-    from izhi.spec import ORDERS, PATTERNS, PRESETS, IzhikevichParameters, biological, normalize, preset
+    from izhi.neurons import (
+        LIF as LIF,
+        Izhikevich as Izhikevich,
+        IzhikevichState as IzhikevichState,
+        LIFState as LIFState,
+    )
+    from izhi.spec import (
+        ORDERS as ORDERS,
+        PATTERNS as PATTERNS,
+        PRESETS as PRESETS,
+        IzhikevichParameters as IzhikevichParameters,
+        biological as biological,
+        normalize as normalize,
+        preset as preset,
+    )
 
-__all__ = [
-    "LIF",
-    "ORDERS",
-    "PATTERNS",
-    "PRESETS",
-    "IzhiError",
-    "Izhikevich",
-    "IzhikevichParameters",
-    "IzhikevichState",
-    "LIFState",
-    "__version__",
-    "artifact",
-    "biological",
-    "board",
-    "connections",
-    "data",
-    "encoding",
-    "fixed",
-    "hls_ip",
-    "network",
-    "nir",
-    "normalize",
-    "preset",
-    "sklearn",
-    "snntorch",
-    "surrogate",
-    "training",
-]
+#: The public modules, and the public names of two rooms; each loads when it is first used, so that artifacts and
+#: integer models work without torch.
+_DOORS = (
+    "artifact", "board", "connections", "data", "encoding", "fixed", "hls_ip", "network", "nir", "sklearn", "snntorch",
+    "surrogate", "training",
+)  # fmt: skip
+_NAMES = {
+    "izhi.neurons": ("LIF", "Izhikevich", "IzhikevichState", "LIFState"),
+    "izhi.spec": ("ORDERS", "PATTERNS", "PRESETS", "IzhikevichParameters", "biological", "normalize", "preset"),
+}
+_HOMES = {name: room for room, names in _NAMES.items() for name in names}
 
-_DOORS = frozenset(
-    [
-        "artifact",
-        "board",
-        "connections",
-        "data",
-        "encoding",
-        "fixed",
-        "hls_ip",
-        "network",
-        "nir",
-        "sklearn",
-        "snntorch",
-        "surrogate",
-        "training",
-    ]
-)
+__all__ = ["IzhiError", "__version__", *_DOORS, *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
-    # Not before they are asked for: artifacts and integer models must load where there is no torch.
-    if name not in __all__:
-        raise AttributeError(f"module 'izhi' has no attribute {name!r}")
     if name in _DOORS:
         return import_module(f"izhi.{name}")
-    spec = import_module("izhi.spec")
-    return getattr(spec if name in spec.__all__ else import_module("izhi.neurons"), name)
+    if name not in _HOMES:
+        raise AttributeError(f"module 'izhi' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
 
 
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -15,3 +15,5 @@ except ModuleNotFoundError as error:
 register()
 
 __all__ = ["Izhikevich", "check", "from_graph", "golden", "read", "to_graph", "write"]
+
+__dir__ = __all__.copy

@@ -171,3 +171,5 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 __all__ = ["SpikingClassifier"]
+
+__dir__ = __all__.copy

@@ -36,6 +36,8 @@ from izhi.spec import PRESETS, IzhikevichParameters
 
 __all__ = ["DEFAULT", "SURROGATE", "Izhikevich", "RIzhikevich", "convert", "reset"]
 
+__dir__ = __all__.copy
+
 #: The preset ``"normalized"`` for networks that were made for ``snn.Leaky``: events in snnTorch's order, so that a
 #: neuron may fire in every step; 0.2 of v left after a step, in place of 0.79, so that weak currents do not fire it
 #: in the end, which at high learning rates is noise; 4·v in place of v, since losses take membranes for logits, and

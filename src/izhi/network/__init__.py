@@ -17,3 +17,5 @@ __all__ = [
     "Residual",
     "first_nonfinite",
 ]
+
+__dir__ = __all__.copy

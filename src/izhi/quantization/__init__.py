@@ -26,3 +26,5 @@ __all__ = [
     "ranges",
     "usual_formats",
 ]
+
+__dir__ = __all__.copy

@@ -24,7 +24,7 @@ def _silent(name: str) -> Callable[[], Any]:
     return lambda: ignore_progress
 
 
-__getattr__ = renamed_names(__name__, {"Backprop": "Backprop"}, _silent)
+__getattr__ = renamed_names(__name__, {"Gradients": "Backprop"}, _silent)
 
 __all__ = [
     "EVALUATION_BATCH",
@@ -53,3 +53,5 @@ __all__ = [
     "memory_of_machine",
     "start_fabric",
 ]
+
+__dir__ = __all__.copy
