@@ -27,8 +27,14 @@ def test_python_examples_run():
     assert isinstance(names["output"], torch.Tensor)
 
 
-@pytest.mark.parametrize("name", ["nir.md", "nir-proposal.md", "snntorch.md"])
-def test_python_examples_of_other_libraries_run(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "architecture.md", "experiments.md", "index.md", "neurons.md", "nir.md", "nir-proposal.md", "snntorch.md",
+        "speed.md",
+    ],
+)  # fmt: skip
+def test_python_examples_of_pages_run(name, tmp_path, monkeypatch):
     path = README.parent / "docs" / name
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
