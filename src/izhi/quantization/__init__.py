@@ -1,4 +1,4 @@
-"""From float to integers: weights of a few bits, states in fixed-point numbers, exact in evaluation."""
+"""From float to integers: weights of a few bits and states in fixed-point formats, exact in evaluation."""
 
 from izhi.quantization.calibration import fitting, formats, ranges, usual_formats
 from izhi.quantization.connections import QuantizedConnection, QuantizedReadout

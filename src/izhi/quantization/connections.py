@@ -1,4 +1,4 @@
-"""Connections whose weights are integers of a few bits, quantised by Brevitas."""
+"""Connections with weights in integers of a few bits, quantised by Brevitas."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from izhi.quantization.requirements import check_readout, unsupported_connection
 
 
 def _quantizer(weights: nn.Module, weight: Tensor, bits: int, per_neuron: bool) -> Any:
-    """Brevitas' layer over a weight, which a module had or may have more columns: integers of some bits, a scale."""
+    """Brevitas' layer of a weight in integers of some bits and a scale; the module has the sizes of a convolution."""
     kind = Int8WeightPerChannelFloatMSE if per_neuron else Int8WeightPerTensorFloatMSE
     options: dict[str, Any] = {"bias": False, "weight_quant": kind, "weight_bit_width": bits}
     layer: Any
@@ -34,7 +34,7 @@ def _quantizer(weights: nn.Module, weight: Tensor, bits: int, per_neuron: bool) 
         )  # fmt: skip
     with torch.no_grad():
         layer.weight.copy_(weight)
-        layer.quant_weight()  # finds the scale, which only then is a parameter
+        layer.quant_weight()  # computes the scale, which only then is a parameter
     return layer
 
 
@@ -47,14 +47,14 @@ class QuantizedConnection(Connection):
     """A = Q·s[t] + R·z[t−1] in integers Q, R of some bits; the current is gain·A + bias.
 
     Args:
-        connection: Linear or a convolution, whose weights and synapse are taken over, with the feedback of Linear.
+        connection: Linear or a convolution, whose weights and synapse are copied, with the feedback of Linear.
         bits: of a weight, 2 to 8.
         per_neuron: whether each neuron, or channel, has a scale of its own.
-        integers: whether the neuron takes integers and their gain; else it gets plain currents.
-        unit: of the spikes that come in, which are whole numbers of it: 1/k² behind a mean over k×k.
+        integers: whether the neuron takes integers and their gain; else currents.
+        unit: of the inputs, which are integers times the unit: 1/k² behind a mean over k×k.
 
     Raises:
-        SettingError: for another connection, or number of bits.
+        SettingError: for another connection or number of bits.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class QuantizedConnection(Connection):
         _check_bits(bits)
         weight = connection.weight
         if connection.feedback is not None:
-            # One scale for both, since they meet in one accumulator.
+            # One scale for both, since one accumulator sums them.
             weight = torch.cat([weight, connection.feedback.weight], 1)
         super().__init__(_quantizer(connection.input, weight.detach(), bits, per_neuron))
         self.synapse = connection.synapse
@@ -80,12 +80,12 @@ class QuantizedConnection(Connection):
 
     @property
     def weight(self) -> Tensor:
-        """Rounded weights as currents, as the connection has them, with those of feedback beside them."""
+        """Rounded weights as currents; recurrent weights are further columns."""
         value: Tensor = self.input.quant_weight().value
         return value
 
     def integers(self) -> tuple[Tensor, Tensor]:
-        """The same weights as whole numbers, and their scale; differentiable."""
+        """Weights as integers, and their scale; differentiable."""
         quantized = self.input.quant_weight()
         scale = quantized.scale.reshape(-1)
         return rounded(quantized.value / quantized.scale, 1.0), scale
@@ -104,7 +104,7 @@ class QuantizedConnection(Connection):
 
     @property
     def largest_scale(self) -> float:
-        """Of what arrives at the neuron."""
+        """The largest scale of the neuron's input."""
         return self.unit * float(self.integers()[1].detach().max()) if self.gives_integers else 1.0
 
 
@@ -112,12 +112,12 @@ class QuantizedReadout(Connection):
     """A readout without neurons: 2^k·(Σ_i Q·s[t] + B) in integers Q and B; 2^k is near the weights' scale.
 
     Args:
-        connection: Linear, whose weights and bias are taken over.
+        connection: Linear, whose weights and bias are copied.
         bits: of a weight, 2 to 8.
-        unit: of what comes in, see ``QuantizedConnection``.
+        unit: of the inputs, see ``QuantizedConnection``.
 
     Raises:
-        SettingError: for another connection, or number of bits.
+        SettingError: for another connection or number of bits.
     """
 
     def __init__(self, connection: Connection, bits: int, *, unit: float = 1.0) -> None:
@@ -128,7 +128,7 @@ class QuantizedReadout(Connection):
         self.bias = connection.input.bias
 
     def integers(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights and bias as whole numbers, and the power of two; differentiable."""
+        """Weights and bias as integers, and the power of two; differentiable."""
         quantized = self.input.quant_weight()
         whole = rounded(quantized.value / quantized.scale, 1.0)
         bias = torch.zeros(len(whole)) if self.bias is None else self.bias

@@ -1,12 +1,13 @@
-"""Neurons whose states are fixed-point numbers: the arithmetic of izhi.fixed, with gradients."""
+"""Neurons with states in fixed-point formats: the arithmetic of izhi.fixed, with gradients."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -32,7 +33,7 @@ from izhi.spec import entry_of
 
 #: Bits of the integers that float32 holds.
 EXACT_BITS = 24
-#: Bits of multipliers, and how many bits finer than the unit of v the constants a4 and bias are.
+#: Bits of multipliers; bits by which the constants a4 and bias are finer than the unit of v.
 MULTIPLIER_BITS, FINER = 14, 4
 
 Wrapped = TypeVar("Wrapped", bound=Izhikevich | LIF)
@@ -41,13 +42,13 @@ State = TypeVar("State", bound=IzhikevichState | LIFState)
 
 @dataclass(frozen=True)
 class StateFormats:
-    """Numbers of a layer's states.
+    """Fixed-point formats of a layer's states.
 
     Attributes:
         v: of v and of currents.
         u: of u.
         fraction: bits behind the point of the coefficients.
-        trace: of a synapse's sums, in units of what arrives; None without a synapse.
+        trace: of a synapse's sums, in units of its input; None without a synapse.
     """
 
     v: FixedPoint
@@ -62,7 +63,7 @@ class StateFormats:
 
     @classmethod
     def of_tensor(cls, numbers: Tensor) -> StateFormats:
-        """The formats that ``as_tensor`` wrote."""
+        """The formats that ``as_tensor`` wrote; CheckpointError for widths or fractions out of range."""
         a, b, c, d, fraction, *trace = numbers.tolist()
         widths, fractions = (a, c, *trace[:1]), (b, d, fraction, *trace[1:])
         if any(not 2 <= x <= MOST_BITS for x in widths) or any(not 0 <= x <= MOST_FRACTION for x in fractions):
@@ -74,19 +75,19 @@ class StateFormats:
 
     @property
     def of_kernels(self) -> Formats:
-        """The same as the kernels take it."""
+        """The same formats in the form of the kernels."""
         v, u = map(_limits, (self.v, self.u))
         return Formats(2.0**self.v.fraction, 2.0**self.u.fraction, *v, *u, *v)
 
     @property
-    def places_of_sums(self) -> int:
-        """Bits behind the point of what is multiplied by the gain."""
+    def sum_fraction(self) -> int:
+        """Bits behind the point of the sums that the gain multiplies."""
         return 0 if self.trace is None else self.trace.fraction
 
     def of_sums(self, scale: float) -> StateFormats:
-        """The same where whole numbers, in units of ``scale``, arrive at a synapse.
+        """The formats for a synapse whose inputs are integers, in units of ``scale``.
 
-        Its sums keep their range, and have as many bits before the point as that takes.
+        Its sums keep their range, with as many bits before the point as the range needs.
         """
         if self.trace is None:
             return self
@@ -101,7 +102,7 @@ def _limits(number: FixedPoint) -> tuple[float, float]:
 
 
 def multiplied(factor: Tensor, unit: float) -> tuple[Tensor, int]:
-    """A factor (N,) as multiplier / 2^shift of a unit: its value, with gradient, and the shift.
+    """Round a factor (N,) to multiplier / 2^shift of a unit; returns its value, with gradient, and the shift.
 
     The largest multiplier has MULTIPLIER_BITS bits, where the shift allows.
     """
@@ -112,10 +113,10 @@ def multiplied(factor: Tensor, unit: float) -> tuple[Tensor, int]:
 
 
 class _Quantized(nn.Module, Generic[Wrapped, State]):
-    """What quantised neurons have in common: the float neuron, and the formats of its states.
+    """Base of quantised neurons: a float neuron, and the formats of its states.
 
-    Their drive holds integers, the sums of quantised weights, and the factor ``gain`` by which they
-    become currents. What the wrapped neuron learns is learned further, through the rounding.
+    The synaptic input holds integers, the sums of quantised weights, and the factor ``gain`` that makes them
+    currents. Learned coefficients of the float neuron train further, through the rounding.
     """
 
     format: Tensor
@@ -127,22 +128,22 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
 
     @property
     def formats(self) -> StateFormats:
-        """Of the states; a buffer, so that a checkpoint holds them."""
+        """Formats of the states, kept in a buffer, which checkpoints hold."""
         return StateFormats.of_tensor(self.format)
 
     @property
     def parameter_shape(self) -> tuple[int, ...] | None:
-        """That of the wrapped neuron, as are all values below."""
+        """Shape of the float neuron's parameters; all values below are those of the float neuron."""
         return self.neuron.parameter_shape
 
     @property
     def kernel(self) -> str:
-        """Which kernels run it."""
+        """Name of the kernels that run the neurons."""
         return self.neuron.kernel
 
     @property
     def learned(self) -> nn.ParameterDict:
-        """The coefficients that are learned."""
+        """The learned coefficients."""
         return self.neuron.learned
 
     @property
@@ -169,21 +170,21 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
         return self.neuron.coefficients()
 
     def initial_state(self, current_t: Tensor) -> State:
-        """The wrapped neuron's initial state, rounded."""
+        """The float neuron's initial state, rounded."""
         raise NotImplementedError
 
     def _over_time(self, drive: SynapticInput, state: State) -> tuple[Tensor, State]:
-        """All steps of a drive of integers."""
+        """Run all steps of a synaptic input of integers."""
         raise NotImplementedError
 
     def forward(self, current: Tensor | SynapticInput, state: State | None = None) -> tuple[Tensor, State]:
-        """Run over time, as the wrapped neuron does."""
+        """Run over time, as the float neuron does."""
         drive = self._in_formats(current if isinstance(current, SynapticInput) else SynapticInput(current))
         state = self.initial_state(drive.current[0]) if state is None else state
         return self._over_time(drive, state)
 
     def _in_formats(self, drive: SynapticInput) -> SynapticInput:
-        """A drive whose synapse adds up fixed-point numbers; 1 − decay is in its gain."""
+        """A synaptic input whose synapse sums fixed-point numbers; its gain includes 1 − decay."""
         number, synapse = self.formats.trace, drive.synapse
         if synapse is None:
             return drive
@@ -197,7 +198,7 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
         return drive._replace(synapse=Synapse(decay, grid=grid), gain=gain)
 
     def synapse_in_integers(self, drive: SynapticInput) -> fixed.IntegerSynapse | None:
-        """The synapse of izhi.fixed, where the drive has one."""
+        """The synapse of izhi.fixed; None without one."""
         synapse, number = self._in_formats(drive).synapse, self.formats.trace
         if synapse is None or number is None:
             return None
@@ -236,7 +237,7 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
         }  # fmt: skip
 
     def rounded(self, drive: SynapticInput) -> Coefficients:
-        """Rounded coefficients; dt is in them, and the bias of the drive in a4."""
+        """Rounded coefficients, multiplied by dt; a4 includes the bias of the synaptic input."""
         p, dt = self.neuron.coefficients(), self.neuron.settings.dt
         values = {name: torch.as_tensor(x, dtype=torch.float64) for name, x in p._asdict().items()}
         for name in ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "gain"):
@@ -244,12 +245,12 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
         if drive.bias is not None:
             values["a4"] = values["a4"] + values["gain"] * drive.bias.double()
         gain, _ = multiplied(values["gain"] * _gain(drive), self.formats.v.unit)
-        found = {name: rounded(values[name], 2.0**f) for name, f in self.fractions().items()}
-        return Coefficients(*(x.float() for x in (*found.values(), gain)))
+        each = {name: rounded(values[name], 2.0**f) for name, f in self.fractions().items()}
+        return Coefficients(*(x.float() for x in (*each.values(), gain)))
 
     def _over_time(self, drive: SynapticInput, state: IzhikevichState) -> tuple[Tensor, IzhikevichState]:
         p = self.rounded(drive)
-        # As a bias, a4 differs between neurons while other coefficients are one for the layer.
+        # As a bias, a4 may differ between neurons while the layer shares the other coefficients.
         bias = torch.as_tensor(p.a4).expand(drive.current.shape[2:])
         settings = replace(self.neuron.settings, formats=self.formats.of_kernels, dt=1.0)
         spikes, memory, v, u = kernels.izhikevich(
@@ -259,13 +260,13 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
         return spikes, IzhikevichState(v, u, memory)
 
     def initial_state(self, current_t: Tensor) -> IzhikevichState:
-        """The wrapped neuron's v0 and u0, rounded."""
+        """The float neuron's v0 and u0, rounded."""
         state = self.neuron.initial_state(current_t)
         v, u = 2.0**self.formats.v.fraction, 2.0**self.formats.u.fraction
         return IzhikevichState(rounded(state.v, v), rounded(state.u, u))
 
     def in_integers(self, drive: SynapticInput) -> tuple[IzhikevichNeuron, Integers, int]:
-        """The neuron of izhi.fixed; multipliers and their shift."""
+        """The neuron of izhi.fixed, its multipliers and their shift."""
         f, drive = self.formats, self._in_formats(drive)
         wide = f.fraction + f.v.fraction
         places = {**self.fractions(), "a4": wide, "b3": f.fraction + f.u.fraction}
@@ -280,10 +281,10 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
             v0=_integers(rounded(state.v[0], 2.0**f.v.fraction), f.v.fraction, shape),
             u0=_integers(rounded(state.u[0], 2.0**f.u.fraction), f.u.fraction, shape),
         )  # fmt: skip
-        return neuron, _integers(p["gain"], shift + f.v.fraction, shape), shift + f.places_of_sums
+        return neuron, _integers(p["gain"], shift + f.v.fraction, shape), shift + f.sum_fraction
 
 
-#: By the reset, the kinds of LIF in integers that have beta, bias and threshold alone.
+#: Classes of LIF in integers without further constants, by their reset.
 _KINDS = {"subtract": LIFNeuron, "soft": SoftLIFNeuron, "zero": ZeroingLIFNeuron}
 
 
@@ -301,18 +302,18 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
         neuron.spec.check_hardware()
 
     def rounded(self, drive: SynapticInput) -> tuple[QuantizedLIFCoefficients | QuantizedValueLIFCoefficients, Tensor]:
-        """Rounded coefficients, and the bias of the drive, (N,) or (1,)."""
+        """Rounded coefficients, and the bias of the synaptic input, (N,) or (1,)."""
         p, f = self.neuron.coefficients(), self.formats
         beta, threshold = _rounded(p.beta, f.fraction), _rounded(p.threshold, f.v.fraction)
         gain = multiplied(_gain(drive), f.v.unit)[0].float()
         bias = torch.zeros(1) if drive.bias is None else drive.bias
-        found: QuantizedLIFCoefficients | QuantizedValueLIFCoefficients
+        coefficients: QuantizedLIFCoefficients | QuantizedValueLIFCoefficients
         if isinstance(p, ValueLIFCoefficients):
             v_reset = clamp_straight_through(_rounded(p.v_reset, f.v.fraction), *_limits(f.v))  # it becomes v
-            found = QuantizedValueLIFCoefficients(beta, threshold, v_reset, gain)
+            coefficients = QuantizedValueLIFCoefficients(beta, threshold, v_reset, gain)
         else:
-            found = QuantizedLIFCoefficients(beta, threshold, gain)
-        return found, rounded(bias.double(), 2.0 ** (f.v.fraction + FINER)).float()
+            coefficients = QuantizedLIFCoefficients(beta, threshold, gain)
+        return coefficients, rounded(bias.double(), 2.0 ** (f.v.fraction + FINER)).float()
 
     def _over_time(self, drive: SynapticInput, state: LIFState) -> tuple[Tensor, LIFState]:
         p, bias = self.rounded(drive)
@@ -324,11 +325,11 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
         return spikes, LIFState(v, memory)
 
     def initial_state(self, current_t: Tensor) -> LIFState:
-        """v = 0, as it is before rounding."""
+        """v = 0, the same as before rounding."""
         return self.neuron.initial_state(current_t)
 
     def in_integers(self, drive: SynapticInput) -> tuple[LIFNeuron, Integers, int]:
-        """The neuron of izhi.fixed; multipliers and their shift."""
+        """The neuron of izhi.fixed, its multipliers and their shift."""
         f, shape, drive = self.formats, drive.current.shape[2:], self._in_formats(drive)
         p, bias = self.rounded(drive)
         _, shift = multiplied(_gain(drive), f.v.unit)
@@ -341,16 +342,19 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
             neuron = ValueLIFNeuron(*own, _integers(p.v_reset, f.v.fraction, shape))
         else:
             neuron = _KINDS[self.neuron.settings.reset](*own)
-        return neuron, _integers(p.gain, shift + f.v.fraction, shape), shift + f.places_of_sums
+        return neuron, _integers(p.gain, shift + f.v.fraction, shape), shift + f.sum_fraction
 
 
-def quantized_neuron(neuron: Neuron, formats: StateFormats) -> QuantizedIzhikevich | QuantizedLIF:
-    """A neuron with states of those formats.
+AnyQuantized: TypeAlias = QuantizedIzhikevich | QuantizedLIF
+
+
+def quantized_neuron(neuron: Neuron, formats: StateFormats) -> AnyQuantized:
+    """Quantise the states of a neuron.
 
     Raises:
         SettingError: for neurons that hardware does not have.
     """
-    quantized: QuantizedIzhikevich | QuantizedLIF = entry_of(neuron.kind).load("torch-quantized")(neuron, formats)
+    quantized: AnyQuantized = entry_of(neuron.kind).load("torch-quantized")(neuron, formats)
     return quantized
 
 
@@ -360,12 +364,11 @@ def _rounded(value: Tensor | float, fraction: int) -> Tensor:
 
 
 def _gain(drive: SynapticInput) -> Tensor:
-    """The factor on the drive; 1 for one of plain currents."""
+    """The factor that makes a synaptic input a current; 1 for one of currents."""
     return torch.ones(1).double() if drive.gain is None else drive.gain.double()
 
 
 def _integers(value: Tensor | float, fraction: int, shape: Sequence[int]) -> Integers:
     """Values that are multiples of 2^-fraction as integers of each neuron, (N,)."""
-    whole = torch.as_tensor(value).detach().double() * 2.0**fraction
-    found: Integers = whole.round().long().expand(*shape).flatten().numpy().copy()
-    return found
+    raw = torch.as_tensor(value).detach().double() * 2.0**fraction
+    return np.array(raw.round().long().expand(*shape).flatten())

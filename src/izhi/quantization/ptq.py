@@ -11,20 +11,11 @@ from izhi.network.network import Network
 from izhi.network.traversal import walk
 
 
-def _mean_current(drive: SynapticInput) -> Tensor:
-    """Of each output or channel."""
-    current = drive.current.double()
-    if drive.gain is not None:
-        current = current * drive.gain
-    mean = current.mean([k for k in range(current.dim()) if k != 2])
-    return mean if drive.bias is None else mean + drive.bias.flatten()
-
-
 def correct_biases(network: Network, rounded: Network, spikes: Spikes) -> None:
-    """Shift the rounded network's biases so that its mean currents are those of the float network.
+    """Shift the rounded network's biases so that its mean currents equal those of the float network.
 
-    What rounding the weights changes in the mean, over these samples and with all that comes from the
-    layers before, is taken out of each neuron, or channel; layers are corrected in order.
+    The shift removes, from each neuron or channel, the change of the mean over these samples: that of its own rounded
+    weights, and that of the layers before. Layers are corrected in order.
     """
     with torch.no_grad():
         for (one, before), (two, after) in zip(walk(network, spikes), walk(rounded, spikes), strict=True):
@@ -34,12 +25,16 @@ def correct_biases(network: Network, rounded: Network, spikes: Spikes) -> None:
                 _shift(two, one(before), two(after))
 
 
-def _shift(connection: nn.Module, wanted: SynapticInput, found: SynapticInput) -> None:
+def _shift(connection: nn.Module, expected: SynapticInput, actual: SynapticInput) -> None:
     bias = getattr(connection, "bias", None)
-    if bias is None:
-        return
-    change = (_mean_current(wanted) - _mean_current(found)).to(bias)
-    connection.bias = nn.Parameter(bias + change)
+    if bias is not None:
+        connection.bias = nn.Parameter(bias + (_mean_current(expected) - _mean_current(actual)).to(bias))
 
 
-__all__ = ["correct_biases"]
+def _mean_current(drive: SynapticInput) -> Tensor:
+    """The mean current of each output or channel."""
+    current = drive.current.double()
+    if drive.gain is not None:
+        current = current * drive.gain
+    mean = current.mean([k for k in range(current.dim()) if k != 2])
+    return mean if drive.bias is None else mean + drive.bias.flatten()

@@ -1,4 +1,4 @@
-"""What networks must be to be quantised, checked of their descriptions, without torch."""
+"""Checks of descriptions for what hardware does not have, without torch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def check(spec: NetworkSpec, weight_bits: Sequence[int] | None, state_bits: int 
 
     Args:
         spec: of the float network.
-        weight_bits: of each layer; None if weights stay as they are.
-        state_bits: of states; None if these stay as they are.
-        levels: whole numbers that a current takes; None for spikes.
+        weight_bits: of each layer; None for float weights.
+        state_bits: of states; None for float states.
+        levels: number of levels of an input current; None for spikes.
     """
     layers = spec.layers
     for number, module in enumerate(spec.modules, start=1):
@@ -71,7 +71,7 @@ def check_readout(is_plain: bool, label: str) -> None:
 
 
 def check_levels(levels: int, bits: int, sources: int) -> None:
-    """Raise SettingError where float32, in which the network runs, does not hold the sums of integers exactly."""
+    """Raise SettingError if float32, in which the network runs, does not hold the sums of integers exactly."""
     most = 2**24 // (sources << (bits - 1))
     if levels > most:
         raise SettingError(
