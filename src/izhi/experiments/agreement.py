@@ -1,4 +1,4 @@
-"""An artifact against the network it came from: every spike of every test sample."""
+"""Comparison of an artifact with its network: every spike of every test sample."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from izhi.training import LOSSES
 
 
 def reference(trained: Trained) -> Reference:
-    """A trained network as what a device is compared with."""
+    """A trained network as the reference of a device."""
     network, coding = trained.network.eval(), trained.experiment.coding
     loss = LOSSES[trained.experiment.training.loss]
 
     def run(inputs: Inputs) -> Outcome:
-        arriving = torch.from_numpy(inputs).float()
-        if arriving.dim() == 2:  # currents, constant over time
-            arriving = arriving.expand(coding.steps, *arriving.shape)
+        x = torch.from_numpy(inputs).float()
+        if x.dim() == 2:  # currents, constant over time
+            x = x.expand(coding.steps, *x.shape)
         elif coding.is_graded:
-            arriving = arriving / coding.levels
+            x = x / coding.levels
         with torch.no_grad():
-            out = network.record(arriving)
-        fired = [(spikes > 0).flatten(2).numpy().astype(np.uint8) for spikes in out.spikes]
-        return Outcome(loss.scores(out.output).double().numpy(), fired)
+            out = network.record(x)
+        spikes = [(layer > 0).flatten(2).numpy().astype(np.uint8) for layer in out.spikes]
+        return Outcome(loss.scores(out.output).double().numpy(), spikes)
 
     return Reference(run, f"the network of {trained.path}")
 
@@ -42,21 +42,21 @@ def agreement(
     trained: Trained,
     progress: Callable[[int], None] = lambda done: None,
 ) -> DeviceEvaluation:
-    """Run the test samples through an artifact and through the network it came from, and compare.
+    """Compare an artifact with its network on the test samples.
 
     Args:
         artifact: the network for hardware.
         trained: the network in torch.
-        progress: told how many samples are done.
+        progress: called with the number of samples so far.
 
     Raises:
         ArtifactError: if the networks have different layers.
     """
     widths = [layer.outputs for layer in artifact.network.layers]
-    others = trained.network.neurons(trained.encoder.features)
-    if widths != others:
+    neurons = trained.network.neurons(trained.encoder.features)
+    if widths != neurons:
         raise ArtifactError(
-            f"the artifact has layers of {widths} neurons, but {trained.path} has {others}; choose its own run"
+            f"the artifact has layers of {widths} neurons, but {trained.path} has {neurons}; choose its own run"
         )
     with devices.open(artifact.device, artifact) as device:
         return evaluate(

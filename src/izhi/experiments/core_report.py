@@ -1,4 +1,4 @@
-"""A core for a board as a folder of files, with a report of what it takes and how long it needs."""
+"""A core for a board as a folder of files, with a report of its resources, latency and energy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from izhi.hardware.core.protocol import ABORTED, Control, Error, Opcode, Registe
 from izhi.hardware.core.serial.frames import BAUD
 from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape, fingerprint
 
-#: What report.json holds.
+#: The contents of report.json.
 Report: TypeAlias = dict[str, Any]
 
 
@@ -70,7 +70,7 @@ The same numbers for C are in izhi.h.
 
 
 def _layouts(shape: CoreShape) -> str:
-    """How the words of each memory are made up."""
+    """The layout of the words of each memory."""
     texts = [_layout_of_layer(shape.memory_of(k), layer) for k, layer in enumerate(shape.layers)]
     if shape.readout is not None:
         texts.append(_layout_of_readout(shape.memory_of(len(shape.layers)), shape.readout))
@@ -121,7 +121,7 @@ def build(
     name: str,
     folder: Path,
     spikes: NDArray[np.uint8] | None = None,
-    report: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], None] = lambda line: None,
     *,
     megahertz: int | None = None,
     baud: int = BAUD,
@@ -130,27 +130,27 @@ def build(
     """Write the core's sources, its test bench, registers.md, report.md, report.json, resources.png and work.png.
 
     Args:
-        artifact: the network that the latency is measured with.
+        artifact: the network of the latency.
         shape: of the core.
-        name: of the board; for one with an ECP5 the bitstream is made as well.
-        folder: made if it is not there.
-        spikes: samples (T, batch, inputs) for the latency; None to leave it out.
-        report: told what is being done.
-        megahertz: of the core's clock; None for the board's usual one.
+        name: of the board; for one with an ECP5 the bitstream is built as well.
+        folder: created if it does not exist.
+        spikes: samples (T, batch, inputs) for the latency; None to omit it.
+        progress: called with the name of each step.
+        megahertz: of the core's clock; None for the board's default.
         baud: bits a second of a board's serial line.
-        shows_activity: also how often the registers of each block change for the samples; the core is compiled anew.
+        shows_activity: whether to report how often the registers of each block change; the core is compiled anew.
 
     Returns:
-        what report.json holds.
+        the contents of report.json.
 
     Raises:
-        SettingError: for a board, a clock or a rate that there is not; and if a routed design misses its clock: then
-            the reports are there, and no bitstream.
+        SettingError: for an unknown board, or a clock or rate out of range; and if a routed design misses its clock,
+            after the reports are written, without a bitstream.
     """
     target, clock = board(name), checked_clock(name, megahertz)
-    report("Verilog")
+    progress("Verilog")
     texts = {**bundle.sources(artifact, shape), "registers.md": register_map(shape)}
-    found: Report = {
+    report: Report = {
         "board": name, "part": target.part, "available": dict(target.resources),
         "lanes": [s.lanes for s in shape.layers], "units": [s.units for s in shape.layers],
         "spikes": shape.layers[0].spikes,
@@ -161,52 +161,68 @@ def build(
         texts |= ecp5.sources(shape, target, clock, baud)
     else:
         texts["izhi.tcl"] = vivado_script(name, clock)
-        report("synthesis, about a minute")
+        progress("synthesis, about a minute")
         used, deepest = bundle.resources(shape, target.family)
-        found |= {"note": UNTESTED, "resources": used, "levels": deepest}
-    measured = None
+        report |= {"note": UNTESTED, "resources": used, "levels": deepest}
     if spikes is not None:
-        report(f"simulation of {spikes.shape[1]} samples")
-        measured = bundle.latency(artifact, shape, spikes)
-        found["latency"] = {
-            "cycles": measured.cycles, "events": measured.events, "mean_cycles": measured.mean,
-            "load_cycles": measured.loading,
-        }  # fmt: skip
-        done = energy.operations(fitted(shape, artifact.network, artifact.steps), shape, spikes)
-        found["operations"] = [asdict(operation) for operation in done]
-        if shows_activity:
-            report(f"activity of registers, {spikes.shape[1]} samples")
-            found["activity"] = [asdict(block) for block in activity(artifact, shape, spikes)]
+        report |= _measure(artifact, shape, spikes, progress, shows_activity)
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         files.write_bytes(folder / file, text.encode())
     if isinstance(target, Ecp5Board):
-        found |= {"note": ecp5.UNTESTED, **asdict(ecp5.build(folder, target, clock, report))}
-    files.write_bytes(folder / "report.json", (json.dumps(found, indent=2) + "\n").encode())
-    files.write_bytes(folder / "report.md", _report(found).encode())
-    title = f"{name} ({found['part']})"
-    plots.save(plots.resources(found["resources"], found["available"], title), folder / "resources.png")
-    if measured is not None:
-        lanes = f"{max(s.lanes for s in shape.layers)} lanes"
-        drawn = plots.work(measured.events, {lanes: measured.cycles}, f"the core in simulation, {lanes}")
-        plots.save(drawn, folder / "work.png")
-    if found.get("reached", clock) < clock:
+        report |= {"note": ecp5.UNTESTED, **asdict(ecp5.build(folder, target, clock, progress))}
+    _write(report, shape, folder)
+    if report.get("reached", clock) < clock:
         raise SettingError(
-            f"clock is {clock} MHz, which the routed core misses: it reaches {found['reached']:.1f} MHz, see"
+            f"clock is {clock} MHz, which the routed core misses: it reaches {report['reached']:.1f} MHz, see"
             f" {folder / 'report.md'}; use a lower --clock, or fewer lanes or units"
         )
-    return found
+    return report
 
 
-def _report(found: Report) -> str:
-    pairs = [(name, used, found["available"][name]) for name, used in found["resources"].items()]
+def _measure(
+    artifact: IntegerArtifact, shape: CoreShape, spikes: NDArray[np.uint8], progress: Callable[[str], None],
+    shows_activity: bool,
+) -> Report:  # fmt: skip
+    """Latency, operations and activity for samples, in simulation."""
+    progress(f"simulation of {spikes.shape[1]} samples")
+    measured = bundle.latency(artifact, shape, spikes)
+    operations = energy.operations(fitted(shape, artifact.network, artifact.steps), shape, spikes)
+    report: Report = {
+        "latency": {
+            "cycles": measured.cycles, "events": measured.events, "mean_cycles": measured.mean,
+            "load_cycles": measured.loading,
+        },
+        "operations": [asdict(operation) for operation in operations],
+    }  # fmt: skip
+    if shows_activity:
+        progress(f"activity of registers, {spikes.shape[1]} samples")
+        report["activity"] = [asdict(block) for block in activity(artifact, shape, spikes)]
+    return report
+
+
+def _write(report: Report, shape: CoreShape, folder: Path) -> None:
+    """Write report.json, report.md and the figures."""
+    files.write_bytes(folder / "report.json", (json.dumps(report, indent=2) + "\n").encode())
+    files.write_bytes(folder / "report.md", _markdown(report).encode())
+    title = f"{report['board']} ({report['part']})"
+    plots.save(plots.resources(report["resources"], report["available"], title), folder / "resources.png")
+    if "latency" in report:
+        lanes = f"{max(s.lanes for s in shape.layers)} lanes"
+        latency = report["latency"]
+        figure = plots.work(latency["events"], {lanes: latency["cycles"]}, f"the core in simulation, {lanes}")
+        plots.save(figure, folder / "work.png")
+
+
+def _markdown(report: Report) -> str:
+    pairs = [(name, used, report["available"][name]) for name, used in report["resources"].items()]
     rows = [(name, f"{used:,g}", f"{there:,}", f"{used / there:.1%}") for name, used, there in pairs]
-    note, is_routed = found["note"], "reached" in found
+    note, is_routed = report["note"], "reached" in report
     source = (
-        f"nextpnr ({found['tools']['nextpnr-ecp5']}), routed" if is_routed else "yosys' synth_xilinx, before placement"
+        f"nextpnr ({report['tools']['nextpnr-ecp5']}), routed" if is_routed else "yosys' synth_xilinx, before placement"
     )
     text = f"""\
-# The core on {found["board"]}
+# The core on {report["board"]}
 
 {note[0].upper()}{note[1:]}.
 
@@ -214,37 +230,39 @@ def _report(found: Report) -> str:
 
 By {source}. ![shares](resources.png)
 """
-    if "levels" in found:
+    if "levels" in report:
         text += (
-            f"\nLevels of logic between registers: {found['levels']} at most; a chain of carries counts as one, and"
+            f"\nLevels of logic between registers: {report['levels']} at most; a chain of carries counts as one, and"
             " multiplexers behind look-up tables count.\n"
         )
-    text += _routed(found) if is_routed else ""
-    for name, part in (("latency", _latency), ("operations", _energy), ("activity", _activity)):
-        text += part(found) if name in found else ""
+    text += _routed(report) if is_routed else ""
+    for name, section in (("latency", _latency), ("operations", _energy), ("activity", _activity)):
+        text += section(report) if name in report else ""
     return text
 
 
-def _routed(found: Report) -> str:
-    """The clock that was reached, and what limits it."""
-    synthesis, route = found["seconds"]
+def _routed(report: Report) -> str:
+    """The clock that the routed design reaches, and its critical path."""
+    synthesis, route = report["seconds"]
     rows, at = [], 0.0
-    for kind, start, end, delay in found["path"]:
+    for kind, start, end, delay in report["path"]:
         at += delay
         rows.append((kind, start if start == end else f"{start} → {end}", f"{delay:.2f}", f"{at:.2f}"))
     return f"""
-Clock: {found["reached"]:.1f} MHz, wanted {found["megahertz"]}. Synthesis took {synthesis:,.0f} s, place and route
+Clock: {report["reached"]:.1f} MHz, wanted {report["megahertz"]}. Synthesis took {synthesis:,.0f} s, place and route
 {route:,.0f} s. The critical path:
 
 {markdown(("", "where", "ns", "so far"), rows, right=(2, 3))}
 """
 
 
-def _energy(whole: Report) -> str:
-    """What is computed for a sample, and what that would take."""
-    found = whole["operations"]
-    rows = [(one["block"], one["what"], f"{one['count']:,.0f}", f"{one['picojoules'] / 1000:,.1f}") for one in found]
-    total = sum(one["picojoules"] for one in found)
+def _energy(report: Report) -> str:
+    """Operations for a sample, and an estimate of their energy."""
+    operations = report["operations"]
+    rows = [
+        (one["block"], one["what"], f"{one['count']:,.0f}", f"{one['picojoules'] / 1000:,.1f}") for one in operations
+    ]
+    total = sum(one["picojoules"] for one in operations)
     least, most = energy.FPGA
     low, high = (total * factor / 1e6 for factor in energy.FPGA)
     return f"""
@@ -259,10 +277,10 @@ are not counted: an estimate to compare cores with, no measurement.
 """
 
 
-def _activity(whole: Report) -> str:
-    """How often registers change."""
+def _activity(report: Report) -> str:
+    """The share of registers that change."""
     rows = [
-        (one["block"], f"{one['bits']:,}", f"{one['changes']:,.0f}", f"{one['rate']:.2%}") for one in whole["activity"]
+        (one["block"], f"{one['bits']:,}", f"{one['changes']:,.0f}", f"{one['rate']:.2%}") for one in report["activity"]
     ]
     return f"""
 ## Switching activity
@@ -274,20 +292,17 @@ capacitance C changes: tools that know C, such as Vivado's `report_power`, take 
 """
 
 
-def _latency(whole: Report) -> str:
-    found = whole["latency"]
-    cycles, mean, megahertz = found["cycles"], found["mean_cycles"], whole["megahertz"]
+def _latency(report: Report) -> str:
+    latency, megahertz = report["latency"], report["megahertz"]
+    cycles, mean = latency["cycles"], latency["mean_cycles"]
     confirmed = (
-        "which nextpnr confirms" if whole.get("reached", 0) >= megahertz else "a clock rate that has not been measured"
+        "which nextpnr confirms" if report.get("reached", 0) >= megahertz else "a clock rate that has not been measured"
     )
     return f"""
 Cycles of an inference in simulation, over {len(cycles)} test samples: {mean:,.0f} on average,
-{min(cycles):,} to {max(cycles):,}, with {np.mean(found["events"]):,.0f} input spikes on average; at {megahertz} MHz,
+{min(cycles):,} to {max(cycles):,}, with {np.mean(latency["events"]):,.0f} input spikes on average; at {megahertz} MHz,
 {confirmed}, that would be {mean / megahertz:,.0f} µs. Loading the network takes
-{found["load_cycles"]:,} cycles.
+{latency["load_cycles"]:,} cycles.
 
 ![cycles of each sample against its input spikes](work.png)
 """
-
-
-__all__ = ["build", "register_map"]

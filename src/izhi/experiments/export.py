@@ -1,4 +1,4 @@
-"""From a quantised run to its artifact."""
+"""The artifact of a quantised run."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.artifact.integers import in_whole_numbers, most_tests
 from izhi.seeds import Purpose, derive_seed
 
-#: Settings that decide how samples become spikes.
+#: Settings of the encoding of samples as spikes.
 ENCODING = marked(Mark.CODES)
 
 
 def artifact(path: Path, *, tests: int = 4) -> IntegerArtifact:
-    """The artifact of a run whose weights and states are quantised.
+    """The artifact of a run with quantised weights and states.
 
     Args:
         path: run folder or checkpoint.
-        tests: how many test samples become test vectors.
+        tests: number of test samples that become test vectors.
 
     Raises:
-        SettingError: if the run is not quantised, or has what hardware does not have.
+        SettingError: if the run is not quantised, or has a module that hardware does not have.
     """
     return of_run(trained.load(path, expect=partial(expect_integers, path)), tests=tests)
 
 
 def of_run(run: trained.Trained, *, tests: int = 4) -> IntegerArtifact:
-    """The same of a run that is loaded, and quantised."""
+    """The artifact of a quantised run in memory."""
     e, dataset, network = run.experiment, run.dataset, run.network
     from izhi import quantization
 
-    whole = quantization.in_integers(network)
+    integers = quantization.in_integers(network)
     encoding = {name: e.get(name) for name in ENCODING}
-    spikes = in_whole_numbers(test_vectors(run, min(tests, most_tests(whole, e.coding.steps))), encoding)
-    scores = fixed.run(whole, spikes).scores
-    return IntegerArtifact(whole, e.coding.steps, tuple(dataset.classes), encoding, provenance(run), spikes, scores)
+    spikes = in_whole_numbers(test_vectors(run, min(tests, most_tests(integers, e.coding.steps))), encoding)
+    scores = fixed.run(integers, spikes).scores
+    return IntegerArtifact(integers, e.coding.steps, tuple(dataset.classes), encoding, provenance(run), spikes, scores)
 
 
 def test_vectors(run: trained.Trained, count: int) -> NDArray[np.float32]:
@@ -55,7 +55,7 @@ def test_vectors(run: trained.Trained, count: int) -> NDArray[np.float32]:
 
 
 def provenance(run: trained.Trained) -> dict[str, object]:
-    """Where an artifact of a run comes from."""
+    """The origin of an artifact: settings, versions, checksum of the data and accuracy of its run."""
     return {
         "config": run.experiment.flat(plain=True),
         "versions": versions(),
@@ -66,6 +66,7 @@ def provenance(run: trained.Trained) -> dict[str, object]:
 
 
 def expect_integers(path: Path, e: Experiment) -> None:
+    """Raise SettingError unless a run is quantised and its inputs are spikes or constant levels."""
     if not e.quantization.is_whole:
         raise SettingError(f"{path} has float weights or states, expected both in integers; run izhi quantize first")
     if e.coding.encoding in ("rows", "pixels"):

@@ -1,4 +1,4 @@
-"""From a float run, or from the weights of earlier projects, to an artifact of the FPGA IP."""
+"""Artifacts of the FPGA IP, of float runs or of the weights of earlier projects."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ from izhi.hardware.artifact import IPArtifact
 from izhi.hardware.ip import STEPS, IPNetwork
 from izhi.hardware.ip.network import Floats
 from izhi.network.connections import Linear
-from izhi.network.layers import Layer
 from izhi.network.network import Network as TrainedNetwork
 from izhi.neurons.neuron import DYNAMICS
 from izhi.seeds import Purpose, derive_seed
 from izhi.spec import COEFFICIENTS, neuron_spec, preset
 from izhi.training import checkpoint
 
-#: Settings that the IP leaves no choice of, their only value, and what to do for it.
+#: Settings for which the IP has one value only.
 _ONLY: Mapping[str, object] = {
     "encoding": "constant", "steps": STEPS, "readout": "spikes", "connection": "linear", "delays": 0,
     "order": "fpga-ip", "gain": 1.0, "learn": (), "per_neuron": False, "mixture": None,
@@ -43,13 +42,13 @@ def artifact(path: Path, dataset: str | None = None, build: str | None = None, *
     Args:
         path: run folder or checkpoint; or a file of torch.save with weights (n_out, n_prev) and biases
             (n_out,) in turn, whatever their names.
-        dataset: of a state_dict: the data set that it was trained on; None if it is none of Izhi's.
-        build: of a state_dict: the neuron, ``"izhi"`` or ``"lif"`` [izhi].
-        tests: how many test samples become test vectors.
+        dataset: data set of a state_dict; None if it is none of Izhi's.
+        build: neuron of a state_dict, ``"izhi"`` or ``"lif"`` [izhi].
+        tests: number of test samples that become test vectors.
 
     Raises:
-        SettingError: if the run has what the IP does not have, or the network is too large for it.
-        CheckpointError: if the file is none of these.
+        SettingError: if the run has a setting that the IP does not have, or the network is too large for it.
+        CheckpointError: if the file is neither.
     """  # fmt: skip
     if path.is_file():
         content = checkpoint.read(path)
@@ -63,21 +62,24 @@ def artifact(path: Path, dataset: str | None = None, build: str | None = None, *
 
 
 def of_run(run: trained.Trained, *, tests: int = 4) -> IPArtifact:
-    """The same of a run that is loaded, and that the IP can run."""
+    """The artifact of a run in memory that meets ``expect_ip``."""
     e = run.experiment
-    network = for_ip(run.network)
     encoding = {name: e.get(name) for name in export.ENCODING}
     currents = export.test_vectors(run, tests)[0]
-    return _whole(network, run.dataset.classes, encoding, export.provenance(run), currents)
+    return _with_scores(for_ip(run.network), run.dataset.classes, encoding, export.provenance(run), currents)
 
 
 def for_ip(network: TrainedNetwork) -> IPNetwork:
-    """A float network of the IP's neurons and linear connections as the IP's."""
-    pairs = [_linear(layer) for layer in network.spiking]
-    return IPNetwork.of([w for w, _ in pairs], [b for _, b in pairs])
+    """Convert a float network of the IP's neurons and linear connections."""
+    inputs = [cast(Linear, layer.connection).input for layer in network.spiking]
+    return IPNetwork.of([_array(x.weight) for x in inputs], [_array(x.bias) for x in inputs])
 
 
-def _whole(
+def _array(x: Tensor) -> Floats:
+    return x.detach().float().numpy()
+
+
+def _with_scores(
     network: IPNetwork, classes: Sequence[str], encoding: Mapping[str, object], provenance: Mapping[str, object],
     currents: Floats,
 ) -> IPArtifact:  # fmt: skip
@@ -85,16 +87,10 @@ def _whole(
     return IPArtifact(network, tuple(classes), encoding, provenance, currents, scores)
 
 
-def _linear(layer: Layer) -> tuple[Floats, Floats]:
-    connection = cast(Linear, layer.connection)
-    bias = connection.input.bias
-    return connection.weight.detach().float().numpy(), bias.detach().float().numpy()
-
-
 def expect_ip(path: Path, e: Experiment) -> None:
-    """Raise SettingError unless the IP computes what an experiment trained."""
-    ip, found = preset("hls-ip"), getattr(neuron_spec(e.neurons.neuron), "parameters", None)
-    if found is None or any(getattr(found, x) != getattr(ip, x) for x in (*COEFFICIENTS, "v0", "u0", "dt")):
+    """Raise SettingError unless the IP runs an experiment's network."""
+    ip, own = preset("hls-ip"), getattr(neuron_spec(e.neurons.neuron), "parameters", None)
+    if own is None or any(getattr(own, x) != getattr(ip, x) for x in (*COEFFICIENTS, "v0", "u0", "dt")):
         raise SettingError(
             f"{path} has the neuron {e.neurons.neuron!r}, expected 'hls-ip', the FPGA IP's: train with --neuron hls-ip"
         )
@@ -103,7 +99,7 @@ def expect_ip(path: Path, e: Experiment) -> None:
             option = f"--{name.replace('_', '-')}"
             fix = f"train with {option} {value}" if value and value != () else f"train without {option}"
             raise SettingError(
-                f"{path} has {name} {e.get(name)!r}, expected {value!r}, which is all that the FPGA IP has: {fix}"
+                f"{path} has {name} {e.get(name)!r}, expected {value!r}, the only value of the FPGA IP: {fix}"
             )
 
 
@@ -113,18 +109,18 @@ def _of_weights(path: Path, content: Mapping[str, Tensor], name: str | None, bui
         rank = 1 if number % 2 else 2
         if tensor.dim() != rank or not tensor.is_floating_point() or len(tensors) % 2:
             raise SettingError(
-                f"{path} has {names[number]!r} of shape {tuple(tensor.shape)} and {tensor.dtype} in place"
+                f"{path} has {names[number]!r} of shape {tuple(tensor.shape)} and {tensor.dtype} at position"
                 f" {number + 1} of {len(tensors)}, expected float weights (n_out, n_prev) and biases"
                 " (n_out,) in turn"
             )
-    floats = [tensor.detach().float().numpy() for tensor in tensors]
+    floats = [_array(tensor) for tensor in tensors]
     network = IPNetwork.of(floats[::2], floats[1::2], build)  # type: ignore[arg-type]
     provenance = {"weights": path.name, "versions": versions()}
     if name is None:
         currents = np.random.default_rng(0).random((tests, network.inputs), np.float32)
         classes = tuple(str(k) for k in range(network.outputs))
         settings = {"encoding": "constant", "steps": STEPS}
-        return _whole(network, classes, settings, provenance, currents)
+        return _with_scores(network, classes, settings, provenance, currents)
     dataset = data.load(name)
     fields, left = divmod(network.inputs, dataset.features)
     if left or fields in (0, 2) or len(dataset.classes) != network.outputs:
@@ -140,4 +136,4 @@ def _of_weights(path: Path, content: Mapping[str, Tensor], name: str | None, bui
     values, _ = dataset.test.batch(torch.arange(min(tests, len(dataset.test))))
     encoded = encoder_of(e, dataset)(values, derive_seed(e.training.seed, Purpose.VECTORS))
     currents = samples.dense(encoded)[0]
-    return _whole(network, dataset.classes, encoding, provenance, currents)
+    return _with_scores(network, dataset.classes, encoding, provenance, currents)

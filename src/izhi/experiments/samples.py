@@ -1,4 +1,4 @@
-"""Samples of a data set as an artifact takes them: coded by the same seeds as in the run it came from."""
+"""Samples of a data set as inputs of an artifact, encoded with the seeds of its run."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Labels = NDArray[np.int64]
 
 
 def settings_of(artifact: Artifact[HardwareNetwork]) -> Experiment:
-    """The settings by which samples become spikes.
+    """The settings of an artifact's encoding.
 
     Raises:
-        ArtifactError: if they are none that this izhi knows.
+        ArtifactError: if this version of izhi does not know one of them.
     """
     try:
         return experiment(artifact.encoding)
@@ -39,7 +39,7 @@ def settings_of(artifact: Artifact[HardwareNetwork]) -> Experiment:
 
 
 def dataset_of(artifact: Artifact[HardwareNetwork], report: Callable[[str], None] = lambda line: None) -> Dataset:
-    """The data set that an artifact was made for; ArtifactError if it names none."""
+    """The data set of an artifact; ArtifactError if it names none."""
     if "dataset" not in artifact.encoding:
         raise ArtifactError("the artifact names no data set, expected one; add --dataset")
     return build.dataset(settings_of(artifact).data, report)
@@ -47,23 +47,21 @@ def dataset_of(artifact: Artifact[HardwareNetwork], report: Callable[[str], None
 
 def dense(spikes: Spikes) -> NDArray[np.float32]:
     """Encoded samples (T, B, inputs) as an array."""
-    whole = spikes if isinstance(spikes, Tensor) else spikes.dense()
-    found: NDArray[np.float32] = whole.float().numpy()
-    return found
+    return np.asarray((spikes if isinstance(spikes, Tensor) else spikes.dense()).float())
 
 
 def batches(
     artifact: Artifact[HardwareNetwork], dataset: Dataset, samples: int | None = None
 ) -> Iterator[tuple[Inputs, Labels]]:
-    """The test samples in their order, as the artifact takes them, and their classes.
+    """The test samples in order, as inputs of the artifact, and their classes.
 
     Args:
         artifact: whose network runs them.
         dataset: of the same inputs and classes.
-        samples: how many at most; None for all.
+        samples: number of samples at most; None for all.
 
     Raises:
-        ArtifactError: if the data set is not the artifact's.
+        ArtifactError: if the data set has other inputs or classes than the artifact.
     """
     e = settings_of(artifact)
     encoder = build.encoder(e, dataset)
@@ -74,18 +72,16 @@ def batches(
             " data set"
         )
     count = len(dataset.test) if samples is None else min(samples, len(dataset.test))
-    # Whole batches are coded, so that a sample's spikes do not depend on how many are wanted.
-    parts = torch.split(torch.arange(len(dataset.test)), EVALUATION_BATCH)
-    parts = parts[: -(-count // EVALUATION_BATCH)]
-    for step, (values, labels) in enumerate(stream(dataset.test, parts)):
+    # Batches are encoded whole, so that a sample's spikes do not depend on the number of samples.
+    indices = torch.split(torch.arange(len(dataset.test)), EVALUATION_BATCH)[: -(-count // EVALUATION_BATCH)]
+    for step, (values, labels) in enumerate(stream(dataset.test, indices)):
         seed = derive_seed(e.training.seed, Purpose.TEST, step, 0)
-        wanted = min(len(labels), count - step * EVALUATION_BATCH)
-        encoded = dense(encoder(values, seed))[:, :wanted]
-        yield artifact.inputs_of(encoded), labels[:wanted].numpy()
+        size = min(len(labels), count - step * EVALUATION_BATCH)
+        yield artifact.inputs_of(dense(encoder(values, seed))[:, :size]), labels[:size].numpy()
 
 
 def of_file(artifact: Artifact[HardwareNetwork], path: Path) -> Iterator[tuple[Inputs, Labels]]:
-    """Encoded samples and their classes from a file of ``izhi export --samples``, or one of its form.
+    """Encoded samples and their classes from a file of ``izhi export --samples``, or one of the same format.
 
     Args:
         artifact: whose network runs them.
@@ -93,7 +89,7 @@ def of_file(artifact: Artifact[HardwareNetwork], path: Path) -> Iterator[tuple[I
             (samples, inputs), float32; ``labels`` (samples,), int64.
 
     Raises:
-        DataError: if there is no such file, or what it holds is not for the artifact's network.
+        DataError: if the file does not exist, or holds samples of another network.
     """
     inputs, labels = load_samples(path)
     width, classes = artifact.network.inputs, len(artifact.classes)
@@ -104,30 +100,30 @@ def of_file(artifact: Artifact[HardwareNetwork], path: Path) -> Iterator[tuple[I
     if labels.min() < 0 or labels.max() >= classes:
         raise DataError(f"{path} has labels {labels.min()} to {labels.max()}, expected 0 to {classes - 1}")
     for begin in range(0, len(labels), EVALUATION_BATCH):
-        part = slice(begin, begin + EVALUATION_BATCH)
-        yield inputs[..., part, :], labels[part]
+        batch = slice(begin, begin + EVALUATION_BATCH)
+        yield inputs[..., batch, :], labels[batch]
 
 
 def training_inputs(artifact: Artifact[HardwareNetwork], dataset: Dataset, count: int) -> tuple[Inputs, Labels]:
-    """Training samples as the artifact takes them, at most so many, and their classes (samples,)."""
+    """At most ``count`` training samples as inputs of the artifact, and their classes (samples,)."""
     chosen = torch.zeros(len(dataset.train), dtype=torch.bool)
     chosen[torch.linspace(0, len(dataset.train) - 1, min(count, len(dataset.train))).long()] = True
     some = replace(dataset, test=dataset.train.subset(chosen))
     return joined(batches(artifact, some))
 
 
-def joined(parts: Iterator[tuple[Inputs, Labels]]) -> tuple[Inputs, Labels]:
+def joined(batches: Iterator[tuple[Inputs, Labels]]) -> tuple[Inputs, Labels]:
     """Batches as one."""
-    inputs, labels = zip(*parts, strict=True)
-    # Samples are the last axis but one: (T, B, inputs) of spikes, (B, inputs) of currents.
+    inputs, labels = zip(*batches, strict=True)
+    # Samples are the axis before the last: (T, B, inputs) of spikes, (B, inputs) of currents.
     return np.concatenate(inputs, axis=-2), np.concatenate(labels)
 
 
 def sample(artifact: Artifact[HardwareNetwork], dataset: Dataset, number: int) -> Inputs:
-    """One test sample as the artifact takes it, a batch of one.
+    """One test sample as input of the artifact, a batch of one.
 
     Raises:
-        SettingError: if there is no such sample.
+        SettingError: if the number is out of range.
     """
     if not 0 <= number < len(dataset.test):
         raise SettingError(f"sample is {number}, expected 0 to {len(dataset.test) - 1}")
@@ -137,14 +133,13 @@ def sample(artifact: Artifact[HardwareNetwork], dataset: Dataset, number: int) -
 
 
 def checksum(dataset: Dataset) -> str:
-    """SHA-256 over the labels and a share of the samples, which tells data sets apart."""
-    found = hashlib.sha256(dataset.test.labels.numpy().tobytes())
-    found.update(dataset.train.labels.numpy().tobytes())
+    """SHA-256 of the labels and of the first 256 test samples, which distinguishes data sets."""
     values, _ = dataset.test.batch(torch.arange(min(256, len(dataset.test))))
     if isinstance(values, Tensor):
-        parts = [values]
+        tensors = [values]
     else:
-        parts = [values.times, values.units] if isinstance(values, EventBatch) else [values.values, values.offsets]
-    for part in parts:
-        found.update(part.numpy().tobytes())
-    return found.hexdigest()
+        tensors = [values.times, values.units] if isinstance(values, EventBatch) else [values.values, values.offsets]
+    digest = hashlib.sha256()
+    for tensor in (dataset.test.labels, dataset.train.labels, *tensors):
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

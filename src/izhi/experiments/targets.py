@@ -1,4 +1,4 @@
-"""Hardware that a run can be taken to: what it must have, its network there, and its artifact."""
+"""Targets of a run in hardware: their requirements, the run's network on them, and its artifact."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Target:
     """One kind of hardware.
 
     Attributes:
-        expect: raises SettingError unless it computes what an experiment trained.
-        network: a trained network as it runs there.
-        artifact: of a run that is loaded.
+        expect: raises SettingError unless the hardware runs an experiment's network.
+        network: converts a trained network.
+        artifact: makes the artifact of a run in memory.
     """
 
     expect: Callable[[Path, Experiment], None]
@@ -42,7 +42,7 @@ TARGETS = {
 
 
 def target_of(e: Experiment) -> Target:
-    """What a run is made for: the FPGA IP if its neuron is the IP's, else Izhi's own core."""
+    """The target of a run: the FPGA IP if its neuron is the IP's, else Izhi's own core."""
     return TARGETS["hls-ip" if e.neurons.neuron == "hls-ip" else "core"]
 
 
@@ -50,7 +50,7 @@ def artifact_of(run: Trained) -> Artifact[networks.HardwareNetwork]:
     """The artifact of a run.
 
     Raises:
-        SettingError: if the run is neither quantised nor of the IP.
+        SettingError: if the run is neither quantised nor made for the IP.
     """
     target = target_of(run.experiment)
     target.expect(run.path, run.experiment)
