@@ -371,4 +371,4 @@ def _gain(drive: SynapticInput) -> Tensor:
 def _integers(value: Tensor | float, fraction: int, shape: Sequence[int]) -> Integers:
     """Values that are multiples of 2^-fraction as integers of each neuron, (N,)."""
     raw = torch.as_tensor(value).detach().double() * 2.0**fraction
-    return np.array(raw.round().long().expand(*shape).flatten())
+    return np.array(raw.round().long().expand(*shape).flatten().numpy())
