@@ -162,6 +162,18 @@ def test_studies_at_once_try_the_same_settings_as_one_after_another(tmp_path, ca
     assert found[0] == found[1]
 
 
+def test_formats_of_a_sweep_at_once_have_the_numbers_of_one_after_another(tmp_path, capsys):
+    pytest.importorskip("brevitas", reason="the extra 'quantize' is not installed")
+    assert main(["train", *TINY, "--neuron", "lif", "--epochs", "2", "--out", str(tmp_path / "run")]) == 0
+    words = ["quantize", str(tmp_path / "run"), "--weights", "4,8", "--states", "16", "--epochs", "1", "--quiet"]
+    assert "add --sweep, or leave them out" in refused(capsys, *words[:3], "4", "--jobs", "2")[-1]
+    for folder, more in (("one", []), ("two", ["--jobs", "2"])):
+        assert main([*words, "--sweep", *more, "--out", str(tmp_path / folder)]) == 0
+    assert_same(tmp_path / "one", tmp_path / "two")
+    one, two = (json.loads((tmp_path / folder / "sweep.json").read_text()) for folder in ("one", "two"))
+    assert one["points"] == two["points"]
+
+
 def test_each_process_has_an_equal_share_of_the_threads(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
