@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeAlias
 from izhi.deprecation import warn_renamed
 from izhi.training.evaluation import Row
 
+EventKind: TypeAlias = Literal["start", "step", "epoch", "end"]
+
 
 @dataclass(frozen=True)
 class ProgressEvent:
@@ -27,7 +29,7 @@ class ProgressEvent:
         settings: settings of the run by name, in the ``start`` event of a run with settings.
     """
 
-    kind: Literal["start", "step", "epoch", "end"]
+    kind: EventKind
     epochs: int
     epoch: int = 0
     steps: int = 1

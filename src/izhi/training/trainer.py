@@ -17,9 +17,9 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ from izhi.seeds import Purpose
 from izhi.training import bar, checkpoint
 from izhi.training.classifier import Classifier
 from izhi.training.evaluation import Evaluation, Row, evaluate
-from izhi.training.events import Listener, ProgressEvent, as_listener
+from izhi.training.events import EventKind, Listener, ProgressEvent, as_listener
 from izhi.training.fabric import start_fabric
 from izhi.training.gradients import Backprop
 from izhi.training.losses import LOSSES, Loss
@@ -100,6 +100,15 @@ class Method(Protocol):
         ...
 
 
+def _sender(listener: Listener, epochs: int, steps: int, history: Sequence[Row]) -> Callable[..., None]:
+    """What sends an event of a kind, with its own fields, to a listener."""
+
+    def send(kind: EventKind, **fields: Any) -> None:
+        listener(ProgressEvent(kind, epochs, len(history), steps, **fields))
+
+    return send
+
+
 @contextlib.contextmanager
 def _silence_ignored() -> Iterator[None]:
     """Within it a layer that stays silent does not warn by itself."""
@@ -146,15 +155,9 @@ class Trainer:
 
     @with_room
     def fit(
-        self,
-        network: Network,
-        data: Dataset | Data,
-        encoder: Encoder | None = None,
-        *,
-        start: Progress | None = None,
-        keep: Callable[[Progress], None] = lambda progress: None,
-        listener: Listener | None = None,
-    ) -> Progress:
+        self, network: Network, data: Dataset | Data, encoder: Encoder | None = None, *, start: Progress | None = None,
+        keep: Callable[[Progress], None] = lambda progress: None, listener: Listener | None = None,
+    ) -> Progress:  # fmt: skip
         """Train the network to the last epoch.
 
         Args:
@@ -173,48 +176,37 @@ class Trainer:
         self._check()
         parts, encoder = self._parts(data, encoder)
         _check_labels(parts, network)
-        start = start or self._saved(network)
-        listener = as_listener(listener or bar.choose_listener())
-        history, warnings = (
-            list(start.history if start else []),
-            list(start.warnings if start else []),
-        )
-        state = start.learner if start else None
-        learner, model = self.method.begin(self, Classifier(encoder, network), parts.train, state, len(history))
-        event = partial(ProgressEvent, epochs=self.epochs, steps=learner.steps)
-
-        def report_loss(loss: float) -> None:
-            listener(event("step", epoch=len(history), losses=(loss,)))
-
-        listener(event("start", epoch=len(history)))
+        start = start or self._saved(network) or Progress()
+        history, warnings = list(start.history), list(start.warnings)
+        learner, model = self.method.begin(self, Classifier(encoder, network), parts.train, start.learner, len(history))
+        send = _sender(as_listener(listener or bar.choose_listener()), self.epochs, learner.steps, history)
+        send("start")
         try:
-            for epoch in range(len(history) + 1, self.epochs + 1):
-                if self._has_stalled(history):
-                    break
-                row, evaluation = self._run_epoch(epoch, learner, model, parts, report_loss)
+            while len(history) < self.epochs and not self._has_stalled(history):
+                evaluation = self._run_epoch(learner, model, parts, history, send)
                 warnings = evaluation.activity.warnings() if evaluation else warnings
-                history.append(row)
                 if self.machine.is_global_zero:
                     self._keep(Progress(history, warnings, network.state_dict(), learner.state_dict()), keep)
                 self.machine.barrier()
-                listener(event("epoch", epoch=epoch, metrics=row, warnings=warnings))
+                send("epoch", metrics=history[-1], warnings=warnings)
                 for callback in self.callbacks:
-                    callback(row)
+                    callback(history[-1])
         finally:
-            listener(event("end", epoch=len(history)))
+            send("end")
         return Progress(history, warnings, network.state_dict(), learner.state_dict())
 
     def _run_epoch(
-        self, epoch: int, learner: Learner, model: nn.Module, parts: Data, report_loss: Callable[[float], None]
-    ) -> tuple[Row, Evaluation | None]:
-        """Train for one epoch and evaluate: its metrics, and the last evaluation."""
-        began = time.perf_counter()
+        self, learner: Learner, model: nn.Module, parts: Data, history: list[Row], send: Callable[..., None]
+    ) -> Evaluation | None:
+        """Train for one epoch, evaluate, and append the metrics to the history; the last evaluation."""
+        began, epoch = time.perf_counter(), len(history) + 1
         with _silence_ignored():  # the epoch's event carries the warnings
-            row: Row = {"epoch": epoch, **learner.epoch(epoch, report_loss)}
+            row: Row = {"epoch": epoch, **learner.epoch(epoch, lambda loss: send("step", losses=(loss,)))}
         row["train_seconds"] = time.perf_counter() - began
         evaluation = self._judge(model, parts, row)
         row["seconds"] = time.perf_counter() - began
-        return row, evaluation
+        history.append(row)
+        return evaluation
 
     def _check(self) -> None:
         """Raise SettingError for numbers out of range."""
