@@ -30,8 +30,8 @@ def test_python_examples_run():
 @pytest.mark.parametrize(
     "name",
     [
-        "architecture.md", "experiments.md", "index.md", "neurons.md", "nir.md", "nir-proposal.md", "snntorch.md",
-        "speed.md",
+        "architecture.md", "experiments.md", "index.md", "interface.md", "neurons.md", "nir.md", "nir-proposal.md",
+        "snntorch.md", "speed.md",
     ],
 )  # fmt: skip
 def test_python_examples_of_pages_run(name, tmp_path, monkeypatch):
