@@ -14,7 +14,7 @@ _WIDE = 2**16
 
 
 def with_room(function: Callable[Given, Found]) -> Callable[Given, Found]:
-    """The same function, whose calls, and theirs, do not wait for memory for their frames.
+    """The same function, with memory for the frames of its calls allocated in advance.
 
     CPython since 3.11 keeps frames in pieces of 16 KiB: it asks the system for one when a call does not fit the last
     one, and gives it back when that call returns. Where a loop's calls happen to cross the end of a piece they do so

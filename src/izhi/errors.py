@@ -6,9 +6,9 @@ IzhiError                   something the user can put right; the command line e
 ├── DataError               a data set that is missing, truncated or fails its checksum
 ├── CheckpointError         a checkpoint that is truncated, foreign or not plain tensors
 ├── ArtifactError           an artifact that is damaged, of another version, or inconsistent
-├── ExchangeError           a network of another library or format that cannot be taken over, or handed on
-├── DeviceError             a device that is not there, fails, or holds another core
-├── SimulatorError          yosys or the compiler fails, or a simulated core does not come to an end
+├── ExchangeError           a network of another library or format that cannot be imported or exported
+├── DeviceError             a device that is missing, fails, or holds another core
+├── SimulatorError          yosys or the compiler fails, or a simulated core does not finish
 ├── FileError               a file or folder that cannot be read or written
 ├── RunFolderError          a run folder that holds another run, is written by another process, or is damaged
 └── DivergenceError         a loss or gradient that is no longer finite
@@ -49,7 +49,7 @@ def shown(value: object) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """Text in which what no terminal should be sent is written as Python escapes it."""
+    """Text with unprintable characters escaped as in Python."""
     return text if text.isprintable() else "".join(x if x.isprintable() else repr(x)[1:-1] for x in text)
 
 
@@ -81,7 +81,7 @@ class ArtifactError(IzhiError):
 
 
 class ExchangeError(IzhiError):
-    """A network of another library or format that cannot be taken over, or handed on."""
+    """A network of another library or format that cannot be imported, or exported."""
 
 
 class DeviceError(IzhiError):
@@ -89,7 +89,7 @@ class DeviceError(IzhiError):
 
 
 class SimulatorError(IzhiError):
-    """Yosys or the compiler fails on a core, or a simulated core does not come to an end."""
+    """Yosys or the compiler fails on a core, or a simulated core does not finish."""
 
 
 class FileError(IzhiError):
@@ -109,7 +109,7 @@ class SlowKernelWarning(UserWarning):
 
 
 class LossWarning(UserWarning):
-    """A file has no place for a part of what was written to it, which is then another network's."""
+    """A file format cannot hold a part of a network, so that the file describes another network."""
 
 
 class SilentLayerWarning(UserWarning):

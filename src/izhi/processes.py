@@ -1,4 +1,4 @@
-"""What a process need not wait for while it begins and ends."""
+"""Faster start and end of a process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import NoReturn
 
 @contextlib.contextmanager
 def without_collection() -> Iterator[None]:
-    """Without looking for garbage among many new objects that stay, such as those of modules or of a compiler."""
+    """A context without garbage collection, for many new objects that are kept, such as modules."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -27,23 +27,23 @@ def without_collection() -> Iterator[None]:
 
 
 def load(module: str) -> ModuleType:
-    """A module that a command needs, with all that it imports, whose objects are never looked through for garbage."""
+    """A module with its imports, excluded from garbage collection."""
     if module not in sys.modules:
         with without_collection():
             import_module(module)
         gc.freeze()
-        atexit.register(gc.unfreeze)  # what else ends this process may take them apart
+        atexit.register(gc.unfreeze)  # for another end of this process
     return sys.modules[module]
 
 
 def end(status: int) -> NoReturn:
-    """End as Python does, but leave the objects of every module to the system.
+    """End the process like Python, but without destroying the objects of every module.
 
-    Taking them apart one by one takes more than a second where torch is loaded.
+    Destroying them takes more than a second if torch is loaded.
     """
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    with contextlib.suppress(OSError, ValueError):  # whoever reads them has ended
+    with contextlib.suppress(OSError, ValueError):  # the reader has ended
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(status)

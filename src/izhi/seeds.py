@@ -1,4 +1,4 @@
-"""All randomness is a function of a seed, a purpose, and the place in a run. Needs numpy alone.
+"""All randomness is a function of a seed, a purpose, and the position in a run. Needs numpy alone.
 
 The same seed draws the same numbers everywhere. What is computed from them is the same on the same machine with the
 same number of threads; else torch's products of matrices may differ in the last bits.
@@ -14,7 +14,7 @@ _WORD = 1 << 32
 
 
 class Purpose(IntEnum):
-    """What a draw is for; no two draws share a purpose and a place, so none share a seed."""
+    """Purpose of a draw; no two draws share a purpose and a position, so none share a seed."""
 
     #: Weights, delays and spread coefficients of a new network.
     WEIGHTS = 1
@@ -52,7 +52,7 @@ class Purpose(IntEnum):
 
 
 def derive_seed(*path: int) -> int:
-    """A seed of 63 bits for a place in a run, such as (seed, purpose, epoch, step).
+    """A seed of 63 bits for a position in a run, such as (seed, purpose, epoch, step).
 
     The path is coded with its length, and each of its numbers in two words of 32 bits, so that no two paths
     give the same words: numpy's SeedSequence alone takes (1,) and (1, 0) for one.

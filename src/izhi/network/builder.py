@@ -1,4 +1,4 @@
-"""Descriptions of networks (``izhi.spec``) as modules of torch, and the other way."""
+"""Networks of descriptions (``izhi.spec``), and descriptions of networks."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def describe(network: Network, *features: int) -> NetworkSpec:
 
     Args:
         network: of float weights.
-        features: that it takes, channels first; none for those that its first module says.
+        features: of the input, channels first; none if the first module defines them.
 
     Raises:
         SettingError: for a module that descriptions do not hold, or a first one that takes features of any size.

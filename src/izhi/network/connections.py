@@ -24,7 +24,7 @@ class _Kind(NamedTuple):
 
     Attributes:
         features: the dimensions of one step, by name.
-        inputs: the attribute of torch's module that says how many presynaptic neurons or channels there are.
+        inputs: the attribute of torch's module that holds the number of presynaptic neurons or channels.
         convolve: spikes (T·B, …) and weights → weighted spikes; None for a matrix product.
     """
 
@@ -41,13 +41,13 @@ _KINDS: dict[type[nn.Module], _Kind] = {
 
 
 class Connection(nn.Module):
-    """Base of all connections: weights, what is behind them, and the check of what comes in.
+    """Base of all connections: weights, their synapse, and the check of the input.
 
     Args:
-        weights: a linear or convolutional module of torch, whose weight and bias are taken: the bias is a
-            constant current.
-        synapse: what happens between weighted spikes and neuron; None if they act in their own step only.
-        feedback: R, if the layer's own spikes z come back a step later: R·z[t−1] is added to W·s[t] in the
+        weights: a linear or convolutional module of torch, of which weight and bias are used; the bias is a constant
+            current.
+        synapse: dynamics between weighted spikes and neuron; None for a current in the step of the spike alone.
+        feedback: R of a recurrent layer: its own spikes z add R·z[t−1] to W·s[t] in the
             equations of every synapse, so that they pass through it too.
     """
 
@@ -99,19 +99,19 @@ class Connection(nn.Module):
 
     @property
     def kind(self) -> str:
-        """What it is, for messages."""
+        """Its kind in messages."""
         synapse = "" if self.synapse is None else f" with {type(self.synapse).__name__}"
         return ("" if self.feedback is None else "recurrent ") + type(self).__name__ + synapse
 
     @property
     def sizes(self) -> str:
-        """From how many to how many, for messages."""
+        """Numbers of inputs and outputs, for messages."""
         kernel = "" if self._kind.convolve is None else f" channels, {'×'.join(map(str, self.input.kernel_size))}"
         return f"{self.inputs} → {len(self.weight)}{kernel}"
 
     @property
     def is_plain(self) -> bool:
-        """Whether there is nothing behind the weights."""
+        """Whether it has no synapse and no feedback."""
         return self.synapse is None and self.feedback is None
 
     def check(self, spikes: Spikes) -> None:
@@ -158,7 +158,7 @@ class Connection(nn.Module):
         return out.view(*x.shape[:2], *out.shape[1:])
 
     def forward(self, spikes: Spikes, delay: Delay | None = None) -> SynapticInput:
-        """The drive of spikes (T, B, *features), or of what arrives behind a delay."""
+        """The input that spikes (T, B, *features), or the result of a delay, deliver to the neurons."""
         product: Product = self.product if delay is None else partial(delay.weigh, product=self.product)
         if delay is None:
             self.check(spikes)
@@ -169,7 +169,7 @@ class Connection(nn.Module):
         return self.drive(current, conductance)
 
     def drive(self, current: Tensor, conductance: Tensor | None = None) -> SynapticInput:
-        """The drive of weighted spikes, with what the connection adds to them: bias, synapse and feedback."""
+        """The input of weighted spikes to the neurons, with bias, synapse and feedback."""
         bias = self.input.bias if self.input.bias is None else self.at_every_place(self.input.bias)
         synapse = None if self.synapse is None else self.synapse.dynamics
         feedback = None if self.feedback is None else self.feedback.weight
@@ -194,7 +194,7 @@ def as_now(state: dict[str, Any], prefix: str) -> None:
     """Give the entries of a connection, in a ``state_dict`` from when synapses were connections, today's names."""
     if f"{prefix}logit" in state:
         state[f"{prefix}synapse.logit"] = state.pop(f"{prefix}logit")
-    state.pop(f"{prefix}sign", None)  # what says which neurons inhibit is a setting
+    state.pop(f"{prefix}sign", None)  # which neurons inhibit is a setting
 
 
 def _at_least_one(**sizes: int) -> None:
@@ -210,8 +210,8 @@ class Linear(Connection):
         in_features: presynaptic neurons.
         out_features: postsynaptic neurons.
         bias: whether a constant current is added (and learned).
-        synapse: what happens between weighted spikes and neuron, see ``Connection``.
-        recurrent: whether the layer's own spikes come back a step later.
+        synapse: dynamics between weighted spikes and neuron, see ``Connection``.
+        recurrent: whether the layer's own spikes are an input of the next step.
     """
 
     module = nn.Linear
@@ -227,7 +227,7 @@ class Linear(Connection):
 
 
 class _Convolution(Connection):
-    """Base of the convolutions: the same weights at every place."""
+    """Base of the convolutions: the same weights at every position."""
 
     module: ClassVar[Any]
 

@@ -1,4 +1,4 @@
-"""Delays: how long spikes travel to a layer, learned."""
+"""Delays of spikes between layers, learned."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Product = Callable[[Spikes, Tensor], Tensor]
 
 
 class Delay(nn.Module):
-    """Base of all delays: how long spikes travel to a layer, in steps, learned.
+    """Base of all delays of spikes to a layer, in time steps, learned.
 
     Args:
         shape: of the delays.
         largest: the longest delay D, at least 1.
         learn: whether delays are learned.
 
-    Delays are real numbers from 0 to D, and are rounded where they act. They begin between 0 and half
-    of the longest, evenly at random; the gradient is that of a spike train moved by a small time.
+    Delays are real numbers from 0 to D, rounded in the forward pass. Their initial values are uniform between 0 and D/2.
+    The gradient is that of a spike train shifted by a small time.
     """
 
     def __init__(self, *shape: int, largest: int, learn: bool = True) -> None:
@@ -37,14 +37,14 @@ class Delay(nn.Module):
         self.steps = nn.Parameter(0.5 * largest * torch.rand(*shape), requires_grad=learn)
 
     def forward(self, spikes: Spikes, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """What arrives at a connection, which is to weigh it by ``weigh``.
+        """The delayed spikes, which a connection multiplies by its weights with ``weigh``.
 
         Args:
             spikes: (T, B, *features), dense or packed.
-            past: the second value of an earlier call, to go on from; None to start anew.
+            past: the second value of an earlier call, to continue from; None for the initial state.
 
         Returns:
-            What arrives, and the last steps that came in, (steps, B, *features).
+            The delayed spikes, and the last inputs, (steps, B, *features).
         """
         raise NotImplementedError
 

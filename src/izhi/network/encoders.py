@@ -31,13 +31,13 @@ from izhi.seeds import Purpose, derive_seed
 
 
 class Encoder(Protocol):
-    """What a network receives of samples: values or events in, spikes or currents out, from a seed.
+    """Samples (values, time series or events) → input of a network (spikes or currents), from a seed.
 
     Attributes:
         steps: T.
-        features: width of one step, which the first connection takes.
-        grid: the same as convolutions see it, channels first: (1, 28, 28) of an image.
-        is_random: whether another seed gives other spikes.
+        features: width of one step, the number of inputs of the first connection.
+        grid: the same for convolutions, channels first: (1, 28, 28) of an image.
+        is_random: whether the spikes depend on the seed.
         is_constant: whether every step of a sample is the same.
     """
 
@@ -60,7 +60,7 @@ class Encoder(Protocol):
 
         Args:
             samples: values (B, N) from 0 to 1, time series, or recordings.
-            seed: of all that is random; the same seed gives the same spikes.
+            seed: of every random number; the same seed gives the same spikes.
             training: whether samples are augmented.
             dtype: of the result.
             device: where the network is; None for the CPU.
@@ -246,7 +246,7 @@ def default_encoder(dataset: Dataset, steps: int = 25) -> Encoder:
     """The encoder that a data set has by default: bins of events, values over time as currents, others by rate.
 
     Args:
-        dataset: what is encoded.
+        dataset: the samples.
         steps: T; of values over time it is that of the longest training sample.
     """
     if isinstance(dataset.train, EventSamples):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -41,8 +42,8 @@ def rate(values: Tensor, steps: int, *, seed: int | None = None, dtype: torch.dt
     Args:
         values: (B, N), 0 to 1.
         steps: T.
-        seed: the same seed gives the same spikes, whatever the number of threads and on a CPU or GPU
-            alike; None to draw one from torch's generator.
+        seed: the same seed gives the same spikes for any number of threads, on CPU and GPU; None to draw one from
+            torch's generator.
         dtype: of the spikes; float32 and bfloat16 have kernels.
 
     Returns:
@@ -57,8 +58,8 @@ def rate_packed(
 ) -> PackedSpikes:
     """The spikes of ``rate`` from the same seed, one bit each.
 
-    Connections take them as they take dense spikes, and in float32 are about twice as fast: they add
-    the weights of those that fire instead of multiplying all of them.
+    Connections accept them like dense spikes. In float32 they are about twice as fast, because they add the weights of
+    active inputs instead of multiplying all of them.
     """
     _check(values, steps)
     return kernels.rate_packed(values, steps, _drawn(seed), dtype)
@@ -76,7 +77,7 @@ def latency(values: Tensor, steps: int, *, least: float = 0.01, dtype: torch.dty
 
 
 def constant(values: Tensor, steps: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
-    """The values themselves as a current in every step, (T, B, N): one step in memory, which connections weigh once."""
+    """The values themselves as a current in every step, (T, B, N): one step in memory, multiplied by weights once."""
     _check(values, steps)
     return values.to(dtype).expand(steps, *values.shape)
 
@@ -125,9 +126,9 @@ def permuted(values: Tensor, seed: int) -> Tensor:
 
 
 def shifted(values: Tensor, shape: tuple[int, ...], largest: int, *, seed: int) -> Tensor:
-    """Images (B, H·W), each moved by up to ``largest`` pixels in both directions; zeros come in.
+    """Images (B, H·W), each shifted by up to ``largest`` pixels in both directions, padded with zeros.
 
-    An augmentation: shifts are drawn evenly from the seed, for each image its own.
+    An augmentation: each image has a shift of its own, drawn uniformly from the seed.
     """
     height, width = shape
     generator = torch.Generator().manual_seed(seed)
@@ -164,80 +165,71 @@ class Augmentation:
 
 
 def frames(
-    events: EventBatch,
-    steps: int,
-    window: float,
-    *,
-    dtype: torch.dtype = torch.float32,
-    augmentation: Augmentation | None = None,
-    seed: int = 0,
-    pool: int = 1,
-    counted: bool = False,
+    events: EventBatch, steps: int, window: float, *, dtype: torch.dtype = torch.float32,
+    augmentation: Augmentation | None = None, seed: int = 0, pool: int = 1, counted: bool = False,
     normalized: bool = False,
-) -> Spikes:
+) -> Spikes:  # fmt: skip
     """Recorded events binned into T steps: 1 where a unit has at least one event within a step.
 
     Args:
         events: recordings.
         steps: T.
-        window: milliseconds of each recording that are used, from its beginning; a step is window/T.
+        window: milliseconds of each recording, from its beginning; a step is window/T.
         dtype: format of the spikes.
         augmentation: random changes, the same from the same seed; None for none.
         seed: of the changes.
         pool: neighbouring channels, or pixels of both directions, that become one unit.
-        counted: to count the events of a unit and step, which gives currents instead of spikes.
-        normalized: to place the middle nine tenths of each recording's events from 1/12 to 3/4 of the
-            window, whenever it begins and however fast it goes (linear time normalisation of isolated
-            words); needs the whole recording.
+        counted: whether events of a unit and step are counted, which gives currents instead of spikes.
+        normalized: whether the middle nine tenths of each recording's events are mapped to 1/12 … 3/4 of the window
+            (linear time normalisation of isolated words).
 
     Returns:
         Spikes (T, B, units), packed; or counts, dense.
 
     Raises:
         ShapeError: for T below 1.
-        SettingError: for a window that is not above 0, or gains where nothing is counted or the sensor
-            has no channels in a row.
+        SettingError: for a window that is not above 0, or gains of what is not counts of channels.
     """
-    if steps < 1:
-        raise ShapeError(f"T = {steps} time steps, expected at least 1")
-    if not (math.isfinite(window) and window > 0):
-        raise SettingError(f"window is {window!r}, expected milliseconds above 0")
-    change = augmentation or Augmentation()
-    batch, shape = len(events), events.shape
-    random = np.random.default_rng(seed)
-    shifts = random.integers(-change.shift, change.shift + 1, (batch, 2))
-    if len(shape) == 1:
-        shifts[:, 0] = 0
-    factors = random.uniform(1 - change.stretch, 1 + change.stretch, batch)
-    keys = random.integers(-(2**31), 2**31, batch, dtype=np.int32)
-    gains = None
-    if change.equalize:
-        if not counted or len(shape) != 1:
-            raise SettingError(
-                f"equalize is {change.equalize:g}, which needs counts of the channels of one row; set counts,"
-                " or leave it out"
-            )
-        gains = _gains(change.equalize, batch, pooled(shape, pool)[0], random)
+    change, shape = augmentation or Augmentation(), events.shape
+    _check_frames(steps, window, change, shape, counted)
+    random, batch = np.random.default_rng(seed), len(events)
+    shifts, factors, keys = _drawn_changes(change, batch, len(shape) == 1, random)
+    gains = _gains(change.equalize, batch, pooled(shape, pool)[0], random) if change.equalize else None
     times = events.times
     if normalized or change.onset or change.warp:
         times = _moved(events, window, change, random, normalized)
     whole = shape if len(shape) == 3 else (1, 1, events.features)
+    rates = torch.from_numpy(factors * steps / (1000 * window))
     out = kernels.bin_events(
-        times,
-        events.units,
-        events.offsets,
-        whole,
-        steps,
-        torch.from_numpy(factors * steps / (1000 * window)),
-        torch.from_numpy(shifts),
-        torch.from_numpy(keys),
-        change.drop,
-        pool,
-        counted,
-    )
+        times, events.units, events.offsets, whole, steps, rates, torch.from_numpy(shifts), torch.from_numpy(keys),
+        change.drop, pool, counted,
+    )  # fmt: skip
     if counted:
         return (out if gains is None else out * gains).to(dtype)
     return PackedSpikes(out, steps, dtype, checked=True)
+
+
+def _check_frames(steps: int, window: float, change: Augmentation, shape: tuple[int, ...], counted: bool) -> None:
+    if steps < 1:
+        raise ShapeError(f"T = {steps} time steps, expected at least 1")
+    if not (math.isfinite(window) and window > 0):
+        raise SettingError(f"window is {window!r}, expected milliseconds above 0")
+    if change.equalize and (not counted or len(shape) != 1):
+        raise SettingError(
+            f"equalize is {change.equalize:g}, which needs counts of the channels of one row; set counts,"
+            " or leave it out"
+        )
+
+
+def _drawn_changes(
+    change: Augmentation, batch: int, is_line: bool, random: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int32]]:
+    """Shifts (B, 2), factors on time, and keys of the events that are dropped, (B,), in this order of the draws."""
+    shifts = random.integers(-change.shift, change.shift + 1, (batch, 2))
+    if is_line:
+        shifts[:, 0] = 0
+    factors = random.uniform(1 - change.stretch, 1 + change.stretch, batch)
+    return shifts, factors, random.integers(-(2**31), 2**31, batch, dtype=np.int32)
 
 
 def _moved(
@@ -274,7 +266,7 @@ def _gains(spread: float, batch: int, channels: int, random: np.random.Generator
 
 
 def pooled(shape: tuple[int, ...], pool: int) -> tuple[int, ...]:
-    """The shape of a sensor, (channels,) or (polarities, height, width), whose neighbours are pooled."""
+    """The shape of a sensor, (channels,) or (polarities, height, width), after pooling of neighbours."""
     first = shape[:-1] if len(shape) == 1 else shape[:1]
     return (*first, *(-(-size // pool) for size in shape[len(first) :]))
 

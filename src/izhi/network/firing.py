@@ -1,4 +1,4 @@
-"""How neurons of a network fire, and what training made of them: firing classes and coefficients."""
+"""Firing classes and coefficients of a network's neurons, before and after training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from izhi.network.network import Network
 from izhi.neurons import Izhikevich
 
-#: The step of current that tells classes apart, by unit of v, and how long it lasts, in ms.
+#: The step of current that distinguishes classes, by unit of v, and its duration, in ms.
 STEP = {"mV": 10.0, "1": 0.1}
 DURATION = 500.0
 
@@ -81,7 +81,7 @@ class LayerDynamics:
 
 
 def of_network(network: Network) -> list[LayerDynamics]:
-    """What each layer of a network has learned, as its neurons use it."""
+    """The learned coefficients of each layer, as its neurons use them."""
     layers = []
     for layer in network.spiking:
         neuron: Any = layer.neuron

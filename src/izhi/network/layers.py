@@ -96,7 +96,7 @@ class Layer(nn.Module):
     def drive(
         self, spikes: Spikes, past: Tensor | None = None, more: Tensor | None = None
     ) -> tuple[SynapticInput, Tensor | None]:
-        """What the neurons receive from spikes and, with delays, from the steps before them; with ``more`` added."""
+        """The input of the neurons from spikes and, with delays, from the steps before; ``more`` is added to it."""
         if self.delay is None:
             found, past = self.connection(spikes), None
         else:

@@ -40,10 +40,10 @@ class NetworkState(NamedTuple):
 
 
 class NetworkOutput(NamedTuple):
-    """What a network returns.
+    """The result of a network.
 
     Attributes:
-        output: what the loss reads, (T, B, classes): spikes of the last layer, or the readout's currents.
+        output: the argument of the loss, (T, B, classes): spikes of the last layer, or the readout's currents.
         state: the state after the last step.
     """
 
@@ -56,7 +56,7 @@ class NetworkOutput(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """What ``Network.record`` returns.
+    """The result of ``Network.record``.
 
     Attributes:
         output: see ``NetworkOutput``.
@@ -128,12 +128,12 @@ class Network(nn.Module):
 
     @property
     def spiking(self) -> list[Layer]:
-        """The layers of neurons, in their order, those of residual blocks among them."""
+        """The layers of neurons in their order, including those of residual blocks."""
         return [x for x in self.layers.modules() if isinstance(x, Layer)]
 
     @property
     def outputs(self) -> int | None:
-        """How many outputs it has, such as classes; None if the shape of what comes in decides it."""
+        """The number of outputs, such as classes; None if it depends on the shape of the input."""
         last = self.readout if self.readout is not None else self.spiking[-1].connection
         ends = self.readout is not None or isinstance(self.layers[-1], Layer)
         return len(last.weight) if ends and isinstance(last.input, nn.Linear) else None

@@ -13,16 +13,16 @@ from izhi.network.connections import Connection
 
 
 class BatchNorm(nn.Module):
-    """Threshold-dependent batch normalisation of a layer's currents (Zheng et al. 2021), over time, batch and place.
+    """Threshold-dependent batch normalisation of a layer's currents (Zheng et al. 2021), over time, batch and position.
 
         I ← λ·(I − μ)/√(σ² + ε),   λ = scale at first
 
-    μ and σ² are those of a batch while training, and their running means in evaluation; what is added
-    is the connection's bias. It folds into weights: W·λ/√(σ² + ε) and bias − λ·μ/√(σ² + ε).
+    μ and σ² are those of a batch in training, and their running means in evaluation. The connection's bias is added
+    after it. It folds into weights: W·λ/√(σ² + ε) and bias − λ·μ/√(σ² + ε).
 
     Args:
         features: neurons, or channels of a convolution.
-        scale: first spread of the currents: that which makes neurons fire, of LIF its threshold.
+        scale: initial spread of the currents, such as the neurons' threshold.
         momentum: of the running means.
         eps: ε.
     """
@@ -51,7 +51,7 @@ class BatchNorm(nn.Module):
         return found.view(current.shape)
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """In evaluation: the factor on each feature's weights, and what its bias loses, (features,) each."""
+        """In evaluation: the factor on each feature's weights, and the decrease of its bias, (features,) each."""
         factor = self.weight / torch.sqrt(self.variance + self.eps)
         return factor, factor * self.mean
 
@@ -60,7 +60,7 @@ class BatchNorm(nn.Module):
 
 
 def folded(connection: Connection, norm: BatchNorm) -> Connection:
-    """A connection whose weights and bias do what normalisation did in evaluation."""
+    """A connection whose weights and bias include the normalisation in evaluation."""
     found = copy.deepcopy(connection)
     factor, lost = norm.folded()
     with torch.no_grad():

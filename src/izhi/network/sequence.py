@@ -1,4 +1,4 @@
-"""Modules in sequence: what a network may hold between its layers, and residual blocks."""
+"""Modules in sequence: layers, modules without state between them, and residual blocks."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def each_step(module: nn.Module, spikes: Spikes) -> Tensor:
 
 
 class Residual(nn.Module):
-    """Modules in sequence, to whose output the input is added.
+    """Modules in sequence, with the input added to their output.
 
         "spikes":    out = layers(x) + shortcut(x)
         "currents":  shortcut(x) is added to the current of the last layer

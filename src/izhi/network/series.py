@@ -1,4 +1,4 @@
-"""Time series as spikes or currents: brought to T steps, then sent as values, by their changes, or at fixed levels."""
+"""Time series as spikes or currents: resampled to T steps, then encoded as values, changes or level crossings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def present(series: SeriesBatch, steps: int) -> Tensor:
 
 
 def padded(series: SeriesBatch, steps: int) -> Tensor:
-    """Series as they are for T steps, (T, B, F): what is longer is cut off, what is shorter keeps its last value."""
+    """The first T steps of series, (T, B, F); shorter series keep their last value."""
     if steps < 1:
         raise ShapeError(f"T = {steps} time steps, expected at least 1")
     step = torch.minimum(torch.arange(steps)[:, None], series.lengths - 1)

@@ -1,4 +1,4 @@
-"""Synapses: what happens between weighted spikes and the neuron that they drive, over time."""
+"""Synapses: the dynamics between weighted spikes and neurons."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ExponentialSynapse(nn.Module):
     shifts each layer in time; here it arrives in its own step.
     """
 
-    #: What weights are multiplied by, see ``ConductanceSynapse``.
+    #: Factor on weights, see ``ConductanceSynapse``.
     strength = 1.0
 
     def __init__(self, tau: float = 10.0, *, learn_tau: bool = False, filters_bias: bool = False) -> None:
@@ -76,7 +76,7 @@ class ExponentialSynapse(nn.Module):
 
     @property
     def dynamics(self) -> Synapse:
-        """What the neuron integrates."""
+        """The dynamics that the neuron integrates."""
         return Synapse(self.decay)
 
     def weigh(self, product: Callable[[Tensor], Tensor], weight: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -142,7 +142,7 @@ class ConductanceSynapse(ExponentialSynapse):
 
     @property
     def dynamics(self) -> Synapse:
-        """What the neuron integrates."""
+        """The dynamics that the neuron integrates."""
         return Synapse(self.decay, self.implicit)
 
     def signed(self, weight: Tensor) -> Tensor:
@@ -164,11 +164,11 @@ class ConductanceSynapse(ExponentialSynapse):
 
 
 def currents(drive: SynapticInput, trace: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """The currents (T, B, N) of a drive that reaches no neuron, such as a readout's.
+    """The currents (T, B, N) of an input without neurons, such as a readout's.
 
     Args:
-        drive: without conductance and feedback, which need a neuron.
-        trace: of an earlier call, to go on from; None to start anew.
+        drive: the input, without conductance and feedback, which need neurons.
+        trace: of an earlier call, to continue from; None for the initial state.
 
     Returns:
         The currents after the synapse, and its trace (B, N); None without a synapse.

@@ -1,4 +1,4 @@
-"""What stands in a network, and what passes through it: shapes, spikes and drives layer by layer."""
+"""Networks layer by layer: shapes, spikes and inputs of neurons."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from izhi.network.sequence import Residual, each_step
 
 
 def input_features(modules: Iterable[nn.Module | None]) -> tuple[int, ...]:
-    """The features that a network's modules take, by the first of them.
+    """The features of the input of a network's modules, from the first of them.
 
     Raises:
-        SettingError: if it takes features of any size.
+        SettingError: if it accepts any number of features.
     """
     first = next((x for x in modules if x is not None), None)
     if isinstance(first, nn.Unflatten):
@@ -35,37 +35,37 @@ def input_features(modules: Iterable[nn.Module | None]) -> tuple[int, ...]:
 
 
 def with_shapes(
-    row: Iterable[nn.Module], features: Sequence[int]
+    modules: Iterable[nn.Module], features: Sequence[int]
 ) -> Iterator[tuple[nn.Module, tuple[int, ...], tuple[int, ...]]]:
-    """Each module of a row with the features that it is given, and gives; found by weights alone, no neuron runs.
+    """Each module with its input and output features, from its weights alone; no neuron runs.
 
     Raises:
-        ShapeError: for a module that does not take what comes to it.
+        ShapeError: for a module that does not accept the output of the one before.
     """
     x = torch.zeros(1, 1, *features)
     with torch.no_grad():
-        for module in row:
-            given = tuple(x.shape[2:])
+        for module in modules:
+            before = tuple(x.shape[2:])
             if isinstance(module, Layer):
                 module.connection.check(x)
                 x = torch.zeros_like(module.connection(x).current)
             elif isinstance(module, Residual):
-                last = [found for _, _, found in with_shapes(module.layers, given)]
+                last = [after for _, _, after in with_shapes(module.layers, before)]
                 x = torch.zeros(1, 1, *last[-1])
             else:
                 was_training = module.training
                 x = each_step(module.eval(), x)
                 module.train(was_training)
-            yield module, given, tuple(x.shape[2:])
+            yield module, before, tuple(x.shape[2:])
 
 
 def walk(network: Network, spikes: Spikes) -> Iterator[tuple[Layer | Connection, Spikes]]:
-    """Each layer of neurons, then the readout if there is one, with the spikes that arrive at it.
+    """Each layer of neurons, then the readout if any, with its input spikes.
 
-    A layer runs when the next one is asked for, so that it may be changed before.
+    A layer runs when the next one is requested, so that it may be changed before.
 
     Raises:
-        SettingError: for a network with residual blocks, which is no plain row.
+        SettingError: for a network with residual blocks.
     """
     for module in network.layers:
         if isinstance(module, Residual):
@@ -80,7 +80,7 @@ def walk(network: Network, spikes: Spikes) -> Iterator[tuple[Layer | Connection,
 
 
 def run_with_hooks(network: Network, spikes: Spikes, see: Callable[[Layer, SynapticInput, Tensor], None]) -> Tensor:
-    """Run spikes through a network; its output. ``see`` receives each layer, its drive and its spikes."""
+    """Run spikes through a network; its output. ``see`` receives each layer, its input and its spikes."""
 
     def show(layer: nn.Module, inputs: tuple[Any, ...], outputs: tuple[Tensor, ...]) -> None:
         own, (arriving, _, *more) = cast(Layer, layer), inputs
@@ -96,24 +96,24 @@ def run_with_hooks(network: Network, spikes: Spikes, see: Callable[[Layer, Synap
 
 
 def first_nonfinite(network: Network, spikes: Spikes) -> str | None:
-    """Where a forward pass first leaves the finite numbers: ``"layer 1, time step 3"``, or None."""
+    """The layer and time step of the first number that is not finite: ``"layer 1, time step 3"``, or None."""
     if isinstance(spikes, Tensor) and not torch.isfinite(spikes).all():
         return "the input"
-    places: list[str] = []
+    positions: list[str] = []
 
-    def look(name: str, *tensors: Tensor | None) -> None:
+    def check(name: str, *tensors: Tensor | None) -> None:
         for tensor in tensors:
-            if tensor is not None and not places and not torch.isfinite(tensor).all():
-                places.append(f"{name}, time step {_first_step(tensor)}")
+            if tensor is not None and not positions and not torch.isfinite(tensor).all():
+                positions.append(f"{name}, time step {_first_step(tensor)}")
 
-    def of_layer(layer: Layer, drive: SynapticInput, found: Tensor) -> None:
-        look(layer.name, drive.current, drive.conductance, found)
+    def of_layer(layer: Layer, drive: SynapticInput, fired: Tensor) -> None:
+        check(layer.name, drive.current, drive.conductance, fired)
 
     with torch.no_grad():
         output = run_with_hooks(network, spikes, of_layer)
         if network.readout is not None:
-            look("the readout", output)
-    return places[0] if places else None
+            check("the readout", output)
+    return positions[0] if positions else None
 
 
 def _first_step(tensor: Tensor) -> int:

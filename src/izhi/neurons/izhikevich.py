@@ -21,7 +21,7 @@ from izhi.spec import COEFFICIENTS, ORDERS, IzhikevichParameters, IzhikevichSpec
 
 
 class IzhikevichState(NamedTuple):
-    """v and u of every neuron, (B, *features), and what arrives at them over time."""
+    """v and u of every neuron, (B, *features), and the memory of synapse and recurrence."""
 
     v: Tensor
     u: Tensor
@@ -152,15 +152,15 @@ class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
     def dynamics(self) -> dict[str, object]:
         """See ``NeuronLayer``; of a mixture the values of each member, and how many neurons each has."""
         p, s, m = self.base_parameters, self.settings, self.mixture
-        found: dict[str, object] = {
+        values: dict[str, object] = {
             name: [one.coefficient(name) for one in m.members] if m and f"mixed_{name}" in self._buffers
             else self._given(name)
             for name in (*COEFFICIENTS, "v0", "u0") if name not in self.learned
         }  # fmt: skip
-        found.update(order=p.order, dt=float(p.dt), v_min=float(s.v_min), v_max=float(s.v_max))
+        values.update(order=p.order, dt=float(p.dt), v_min=float(s.v_min), v_max=float(s.v_max))
         if m and self.parameter_shape:
-            found["neurons"] = m.counts(self.parameter_shape[0])
-        return found
+            values["neurons"] = m.counts(self.parameter_shape[0])
+        return values
 
     def parameter_scale(self, name: str) -> float:
         """The scale of a learned coefficient, see the function of this name."""
@@ -171,9 +171,8 @@ class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
 
         The gain is gain·current_scale, learned as one number.
 
-        Learned values are held where the dynamics are stable (a1 ≥ 0, 0 ≤ a ≤ 1/dt,
-        −1/dt ≤ b2 ≤ 0 or what the preset has beyond, threshold ≥ c + 0.1·span) by a clamp that
-        lets the gradient through; b1 may change sign.
+        Learned values are clamped to stable dynamics (a1 ≥ 0, 0 ≤ a ≤ 1/dt, −1/dt ≤ b2 ≤ 0 or the preset's b2,
+        threshold ≥ c + 0.1·span), with the gradient of the value itself; b1 may change sign.
         """
         p = self.base_parameters
         if self.mixture is None and not self.learned:
@@ -202,8 +201,8 @@ class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
 
     def current_coefficients(self) -> Coefficients:
         """The coefficients now in use for a current that no connection scales."""
-        found, scale = self.coefficients(), self.base_parameters.current_scale
-        return found if scale == 1 else found._replace(gain=found.gain / scale)
+        p, scale = self.coefficients(), self.base_parameters.current_scale
+        return p if scale == 1 else p._replace(gain=p.gain / scale)
 
     def initial_state(self, current_t: Tensor) -> IzhikevichState:
         """The preset's v0 and u0 for every neuron of one step of current, (B, *features)."""
@@ -229,16 +228,16 @@ class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
 
 @cache
 def _coefficients_of(p: IzhikevichParameters) -> Coefficients:
-    """Those of a preset as it is."""
+    """The coefficients of a preset."""
     return Coefficients(**{name: p.coefficient(name) for name in COEFFICIENTS})
 
 
 def parameter_scale(p: IzhikevichParameters, name: str) -> float:
-    """The size of a change of a coefficient that is felt: the unit of its spread and learning rate.
+    """The scale of a coefficient: the unit of its spread and of its learning rate.
 
-    A tenth of it moves a neuron visibly, ten of it change its class: the coefficient's own size, a
-    fifth of threshold − c for both of these, and for the constants a4 and b3, which may be 0, the
-    size of the terms beside them.
+    A change of a tenth of it is visible; one of ten times of it changes the firing class. It is the coefficient's own
+    size; for threshold and c a fifth of threshold − c; for the constants a4 and b3, which may be 0, the size of the
+    terms beside them.
     """
     sizes = {
         "a": abs(p.b2),

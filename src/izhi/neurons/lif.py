@@ -19,7 +19,7 @@ from izhi.spec import LIFSpec, ResetMode
 
 
 class LIFState(NamedTuple):
-    """v of every neuron, (B, *features), and what arrives at them over time."""
+    """v of every neuron, (B, *features), and the memory of synapse and recurrence."""
 
     v: Tensor
     memory: Memory = Memory()
@@ -51,8 +51,8 @@ class LIF(NeuronLayer[LIFState, LIFCoefficients | ValueLIFCoefficients]):
         spread: standard deviation of the learned ones' initial values between neurons, in units of
             1 − β and, of the others, of the threshold; needs a parameter_shape.
         reset: the reset mode.
-        v_reset: what the mode ``"value"`` sets v to, below the threshold.
-        reset_delay: whether the reset waits for the next step.
+        v_reset: v after a spike in the mode ``"value"``, below the threshold.
+        reset_delay: whether the reset takes place in the next step.
         surrogate: derivative over v − threshold, from ``izhi.surrogate`` or ``snntorch.surrogate``;
             None for ATan(2), snnTorch's default.
         kernel: ``"auto"``, ``"reference"`` or ``"cpu"``.
@@ -103,14 +103,14 @@ class LIF(NeuronLayer[LIFState, LIFCoefficients | ValueLIFCoefficients]):
         return {**own, "reset": self.settings.reset, "reset_delay": self.settings.reset_delay}
 
     def parameter_scale(self, name: str) -> float:
-        """The size of a change of a coefficient that is felt: 1 − β of β, else the threshold."""
+        """The scale of a coefficient: 1 − β of β, else the threshold."""
         return max(1 - self.beta, 0.01) if name == "beta" else self.threshold
 
     def coefficients(self) -> LIFCoefficients | ValueLIFCoefficients:
         """β, the threshold and, if a spike sets v to it, v_reset: floats, or tensors where they are learned.
 
-        Learned ones are held by a clamp that lets the gradient through: β within 0 and 1, the threshold above a
-        twentieth of the initial one, and v_reset and the threshold that far apart, or as far as at first.
+        Learned values are clamped, with the gradient of the value itself: β to 0 … 1, the threshold to at least a
+        twentieth of its initial value, and v_reset and the threshold at least that far apart, or as far as initially.
         """
         beta: Tensor | float = self.beta
         threshold: Tensor | float = self.threshold

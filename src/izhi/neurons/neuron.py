@@ -1,4 +1,4 @@
-"""What every neuron is, and what the layers of neurons here have in common.
+"""The protocol of neurons, and the base of their modules.
 
 To add a neuron: its description and registration in izhi.spec, such as spec/lif.py; its module here, such as lif.py;
 its step in kernels/reference.py, and in kernels/dynamics.py for the fast kernels. For hardware its rounded module in
@@ -20,17 +20,18 @@ from izhi.deprecation import renamed_attribute
 from izhi.errors import CheckpointError, SettingError, ShapeError, shown, unknown
 from izhi.kernels import Memory, SynapticInput
 from izhi.kernels.reference import apply_synapse, remember
+from izhi.neurons.state import Target
 from izhi.spec import NeuronSpec
 
 State = TypeVar("State", bound="NeuronState")
 Coefficients = TypeVar("Coefficients", bound="NeuronCoefficients")
 
-#: How the entry of a ``state_dict`` ends that says what a layer's neurons are; torch's name for it.
+#: Suffix of the entry of a ``state_dict`` that describes a layer's neurons; torch's name for it.
 DYNAMICS = "_extra_state"
 
 
 class NeuronState(Protocol):
-    """A NamedTuple: v, for some neurons u, (B, *features) each, and what arrives at them over time."""
+    """A NamedTuple: v, for some neurons u, (B, *features) each, and the memory of synapse and recurrence."""
 
     @property
     def v(self) -> Tensor: ...
@@ -41,6 +42,10 @@ class NeuronState(Protocol):
     def __iter__(self) -> Iterator[Any]: ...
 
     def _replace(self: State, *, memory: Memory) -> State: ...
+
+    def detach(self: State) -> State: ...
+
+    def to(self: State, target: Target) -> State: ...
 
 
 class NeuronCoefficients(Protocol):
@@ -53,7 +58,7 @@ class NeuronCoefficients(Protocol):
 
 
 class Neuron(Protocol):
-    """A layer of neurons of some kind, as connections drive it and networks hold it.
+    """A layer of neurons, as connections and networks use it.
 
     Attributes:
         kind: the name of its model.
@@ -83,7 +88,7 @@ class Neuron(Protocol):
 
     @property
     def implicit(self) -> float:
-        """κ of a conductance synapse's implicit step: what a current of 1 adds to v in a step."""
+        """κ of a conductance synapse's implicit step: the change of v in a step by a current of 1."""
 
     def parameter_scale(self, name: str) -> float:
         """The scale of a learned coefficient: of its spread, and of its learning rate."""
@@ -102,7 +107,7 @@ class Neuron(Protocol):
 
 
 def names_in(learn: Sequence[str] | str) -> tuple[str, ...]:
-    """Names of coefficients; a text is names separated by commas, and not its letters."""
+    """Names of coefficients; a text is a list of names separated by commas."""
     if isinstance(learn, str):
         return tuple(name.strip() for name in learn.split(",") if name.strip())
     return tuple(learn)
@@ -111,9 +116,8 @@ def names_in(learn: Sequence[str] | str) -> tuple[str, ...]:
 class NeuronLayer(nn.Module, Generic[State, Coefficients]):
     """Base of the layers of neurons: learned coefficients, and checks of the input.
 
-    A ``state_dict`` says what the neurons are beside what they learned, so that weights are not loaded into other
-    neurons: that is a CheckpointError. Weights without that entry, of earlier versions or where it was
-    taken out, are loaded as they are.
+    A ``state_dict`` describes the neurons, and loading it into other neurons raises a CheckpointError. Weights without
+    this entry, of early versions, load without the check.
 
     Args:
         parameter_shape: shape of the coefficients, that of one step of one sample, with 1 along a dimension where
@@ -127,7 +131,7 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
     """
 
     kind: ClassVar[str]
-    #: What is said of the neurons without what they learned.
+    #: The description of the neurons, without their learned values.
     spec: NeuronSpec
 
     size = renamed_attribute("size", "parameter_shape")
@@ -158,19 +162,19 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
 
     @property
     def implicit(self) -> float:
-        """κ of a conductance synapse's implicit step: what a current of 1 adds to v in a step."""
+        """κ of a conductance synapse's implicit step: the change of v in a step by a current of 1."""
         return self.spec.implicit
 
     def dynamics(self) -> Mapping[str, object]:
-        """What decides what the neurons do, besides what they learn and what trains them: plain values."""
+        """The values that define the neurons besides the learned ones and the surrogate gradient."""
         raise NotImplementedError
 
     def get_extra_state(self) -> Tensor:
-        """The dynamics as text of JSON in bytes, (n,) uint8: a tensor, like all else that is saved with weights."""
+        """The dynamics as text of JSON in bytes, (n,) uint8: a tensor, like every entry that is saved with weights."""
         return torch.tensor(list(json.dumps({"neuron": self.kind, **self.dynamics()}).encode()), dtype=torch.uint8)
 
     def set_extra_state(self, state: object) -> None:
-        """Raise CheckpointError unless the neurons that a state was saved of are these."""
+        """Raise CheckpointError unless the state is one of the same neurons."""
         own, there = _facts(self.get_extra_state()), _facts(state)
         odd = [name for name in {**own, **there} if own.get(name) != there.get(name)]
         if odd:
@@ -254,9 +258,9 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
         return spikes.to(drive.current.dtype), after._replace(memory=memory)
 
     def trace(self, current: Tensor, state: State | None = None) -> tuple[Tensor, ...]:
-        """Spikes, v and, where there is one, u after every step, (T, B, *features) each.
+        """Spikes, v and, if any, u after every step, (T, B, *features) each.
 
-        A kernel does it where nothing asks for gradients and the current is in single precision.
+        A kernel computes it if no gradient is needed and the current is in single precision.
         """
         state = self._checked(SynapticInput(current), state, time=True)
         if not torch.is_grad_enabled():
@@ -270,7 +274,7 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
         return tuple(torch.stack(x) for x in zip(*steps, strict=True))
 
     def _checked(self, drive: SynapticInput, state: State | None, *, time: bool) -> State:
-        """The state to begin with; ShapeError unless it and the current are what they should be."""
+        """The state before the first step; ShapeError unless it and the current have the right shapes."""
         check_current(drive.current, time=time)
         one = _step_of(drive.current) if time else drive.current
         if self.parameter_shape is not None and not _covers(self.parameter_shape, one.shape[1:]):
@@ -290,7 +294,7 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
 
 
 def _step_of(current: Tensor) -> Tensor:
-    """What has the shape, format and place of a step of a current; its numbers may not be there yet."""
+    """A tensor with the shape, dtype and device of a step of a current, which is not materialised."""
     return torch.zeros((), dtype=current.dtype, device=current.device).expand(current.shape[1:])
 
 
@@ -300,7 +304,7 @@ def _covers(size: Sequence[int], features: Sequence[int]) -> bool:
 
 
 def _facts(state: object) -> dict[str, object]:
-    """What ``get_extra_state`` wrote."""
+    """The content of ``get_extra_state``."""
     try:
         if isinstance(state, Tensor) and state.dtype == torch.uint8 and state.dim() == 1:
             found = json.loads(bytes(state.tolist()))
@@ -312,7 +316,7 @@ def _facts(state: object) -> dict[str, object]:
 
 
 def _tensors(state: NeuronState) -> tuple[Tensor, ...]:
-    """v, and u where there is one."""
+    """v and, if any, u."""
     return tuple(x for x in state if isinstance(x, Tensor))
 
 
@@ -341,7 +345,7 @@ def straight_through(value: Tensor, held: Tensor) -> Tensor:
 
 
 def at_rest(current_t: Tensor, value: Tensor | float) -> Tensor:
-    """A value, or one for each neuron, as the state of all samples of a step of current, whose memory they share.
+    """A value, or one for each neuron, as the state of all samples of a step of current; an expanded tensor.
 
     In double precision if the current is, else single.
     """

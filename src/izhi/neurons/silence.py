@@ -1,4 +1,4 @@
-"""A warning for a layer that stays silent while it is trained: without spikes it learns nothing."""
+"""A warning for a layer that stays silent in training: without spikes it does not learn."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ CALLS, STEPS = 5, 100
 
 
 class SilenceWatch:
-    """Looks at a layer's spikes until it has seen one, or has warned."""
+    """Checks a layer's spikes until one has occurred, or it has warned."""
 
     def __init__(self) -> None:
         self.calls = self.steps = 0
         self.is_over = False
 
     def see(self, spikes: Tensor, steps: int, layer: str, stacklevel: int) -> None:
-        """Look at the spikes of one call.
+        """Check the spikes of one call.
 
         Args:
-            spikes: of all its steps; those that nothing learns from are passed over.
-            steps: how many those are.
+            spikes: of all its steps; spikes without gradient are ignored.
+            steps: the number of time steps.
             layer: its name in the warning.
-            stacklevel: of whoever called the layer, seen from here.
+            stacklevel: of the layer's caller, from here.
         """
         if self.is_over or not spikes.requires_grad or is_traced():
             return

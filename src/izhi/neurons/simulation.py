@@ -1,4 +1,4 @@
-"""One neuron under a chosen current, and the twenty patterns: what ``izhi simulate`` draws."""
+"""One neuron under a current, and the twenty firing patterns, as ``izhi simulate`` draws them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Numbers: TypeAlias = NDArray[np.number]
 
 @dataclass(frozen=True)
 class Trace:
-    """What one neuron did: times in ms (or steps), current, v, u and spikes per step.
+    """The trace of one neuron: times in ms (or steps), current, v, u and spikes per step.
 
     Spikes are drawn up to the threshold; without one, v is drawn as it is.
     """
@@ -37,7 +37,7 @@ class Trace:
 
 
 def run(parameters: IzhikevichParameters, current: NDArray[np.float64]) -> Trace:
-    """The quadratic neuron under current (T,), in mV/ms where v is in mV whatever its gain; in double precision."""
+    """The quadratic neuron under current (T,), in mV/ms where v is in mV, without its gain; in double precision."""
     return _trace(Izhikevich(parameters, gain=1.0), current, parameters.dt)
 
 
@@ -48,9 +48,9 @@ def run_lif(neuron: LIF, current: NDArray[np.float64]) -> Trace:
 
 def _trace(neuron: Izhikevich | LIF, current: NDArray[np.float64], dt: float) -> Trace:
     with torch.no_grad():
-        seen = neuron.trace(torch.from_numpy(current).reshape(-1, 1, 1))
+        trace = neuron.trace(torch.from_numpy(current).reshape(-1, 1, 1))
         threshold = float(neuron.coefficients().threshold)
-    spikes, v, *u = (x.flatten().numpy() for x in seen)
+    spikes, v, *u = (x.flatten().numpy() for x in trace)
     return Trace(
         time=np.arange(len(current)) * dt,
         current=current,

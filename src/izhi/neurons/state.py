@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 State = TypeVar("State")
-#: What a state is moved to.
+#: Device or dtype of a state.
 Target: TypeAlias = torch.device | torch.dtype | str
 
 

@@ -82,11 +82,11 @@ class ClosedForm:
 
     @staticmethod
     def formula(ops: OpSet) -> Scalar:
-        """What stands for the derivative of the spike: (x, first constant, second constant) → value."""
+        """The surrogate derivative of the spike: (x, first constant, second constant) → value."""
         raise NotImplementedError
 
     def derivative(self, x: Tensor) -> Tensor:
-        """What stands for the derivative of the spike at x, by the formula."""
+        """The surrogate derivative of the spike at x."""
         value = self.formula(OPS)(x, *self.constants)
         return torch.as_tensor(value, dtype=x.dtype, device=x.device).expand_as(x)
 

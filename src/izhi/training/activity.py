@@ -1,4 +1,4 @@
-"""Firing rates of the layers, and what to change where a layer is silent or saturated."""
+"""Firing rates of the layers, and advice for silent and saturated ones."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Activity:
             layer.steps += x.shape[0] * x.shape[1]
 
     def warnings(self) -> list[str]:
-        """One line for each layer that is silent or saturated, with what to change."""
+        """One line for each silent or saturated layer, with the settings to change."""
         lines = []
         for number, layer in enumerate(self.layers, start=1):
             if layer.silent >= SILENT_SHARE:

@@ -30,7 +30,7 @@ NAME = "checkpoint.pt"
 
 
 def content_of(progress: Progress) -> dict[str, object]:
-    """What a checkpoint holds of a run's progress."""
+    """The content of a checkpoint for a run's progress."""
     return {
         "model": progress.network,
         "optimizer": progress.learner,
@@ -70,7 +70,7 @@ def is_names(value: object) -> TypeGuard[list[str]]:
 
 
 def is_table(value: object) -> TypeGuard[dict[str, object]]:
-    """Whether it is a dictionary whose keys are texts."""
+    """Whether it is a dictionary with texts as keys."""
     return isinstance(value, dict) and all(isinstance(key, str) for key in value)
 
 
@@ -85,7 +85,7 @@ def is_history(value: object) -> TypeGuard[list[dict[str, float]]]:
 
 
 def is_losses(value: object) -> TypeGuard[list[Tensor]]:
-    """Whether it is a list of tensors (P,) of finite numbers, as a search is told them."""
+    """Whether it is a list of tensors (P,) of finite numbers, the losses of a search."""
     return isinstance(value, list) and all(
         isinstance(x, Tensor) and x.dim() == 1 and x.is_floating_point() and bool(torch.isfinite(x).all())
         for x in value
@@ -96,7 +96,7 @@ def _is_metric(value: object) -> bool:
     return is_number(value) or isinstance(value, float)
 
 
-#: What a value is asked, and what was expected where the answer is no.
+#: A check of a value, and the expected kind for the error.
 Kind: TypeAlias = tuple[Callable[[object], bool], str]
 HISTORY: Kind = is_history, "a list of rows of numbers"
 LOSSES: Kind = is_losses, "a list of finite losses for each population"
@@ -105,7 +105,7 @@ TABLE: Kind = is_table, "a dict of names"
 WHOLE: Kind = is_whole, "a whole number"
 WEIGHTS: Kind = is_weights, "a dict of tensors"
 
-#: What the progress of a run is kept under.
+#: Keys of the progress of a run.
 _PROGRESS: Mapping[str, Kind] = {
     "model": WEIGHTS,
     "optimizer": (lambda value: value is None or is_table(value), "a dict of names"),
@@ -116,7 +116,7 @@ _PROGRESS: Mapping[str, Kind] = {
 
 
 def expect(path: Path | str, content: Mapping[str, object], kinds: Mapping[str, Kind]) -> None:
-    """Raise CheckpointError for the first value that is not there or of another kind; ``path`` is what it names."""
+    """Raise CheckpointError for the first value that is missing or of another kind, with ``path``."""
     for name, (holds, expected) in kinds.items():
         if name not in content:
             raise CheckpointError(f"{path} lacks {name}, expected {expected}; use a checkpoint that izhi wrote")
@@ -127,7 +127,7 @@ def expect(path: Path | str, content: Mapping[str, object], kinds: Mapping[str, 
 
 
 def read(path: Path) -> stored.Plain:
-    """What a file of torch.save holds, on the CPU; tensors and plain values alone.
+    """The content of a file of torch.save, on the CPU; tensors and plain values alone.
 
     Raises:
         CheckpointError: if it is missing, truncated, damaged, or holds anything else.
@@ -138,12 +138,12 @@ def read(path: Path) -> stored.Plain:
 
 
 def load_with(path: Path, settings: Mapping[str, object], kinds: Mapping[str, Kind]) -> dict[str, Any]:
-    """What a file holds that was saved with ``settings`` among its content.
+    """The content of a file that was saved with ``settings``.
 
     Args:
         path: of the file.
-        settings: that it was saved with.
-        kinds: of what it must hold besides settings and history.
+        settings: of the file.
+        kinds: of further required values.
 
     Raises:
         CheckpointError: if it is damaged, or was saved with other settings.
@@ -162,11 +162,11 @@ def load_with(path: Path, settings: Mapping[str, object], kinds: Mapping[str, Ki
 
 
 def load(path: Path, also: Mapping[str, Kind] | None = None) -> dict[str, Any]:
-    """What a checkpoint holds, on the CPU.
+    """The content of a checkpoint, on the CPU.
 
     Args:
         path: of the file.
-        also: what it must hold besides a run's progress, and of which kinds.
+        also: further required values, and their kinds.
 
     Raises:
         CheckpointError: if it is missing, truncated, damaged, holds anything but tensors and plain values of
@@ -184,12 +184,12 @@ def load(path: Path, also: Mapping[str, Kind] | None = None) -> dict[str, Any]:
 
 
 def load_weights(path: Path | str, network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copy weights into a network of the same shapes and, where they say so, the same neurons.
+    """Copy weights into a network of the same shapes and, if they describe them, the same neurons.
 
     Weights that were saved before neurons said what they are are loaded as they are.
 
     Args:
-        path: what errors name.
+        path: the file in errors.
         network: that gets them.
         state: its ``state_dict``.
 

@@ -19,11 +19,11 @@ def _first_parameter(module: nn.Module) -> nn.Parameter:
 
 
 class Classifier(nn.Module):
-    """Samples → encoded spikes → network output; what Fabric wraps and moves.
+    """Samples → encoded spikes → network output; the module that Fabric wraps and moves.
 
     Args:
         encoder: of the samples.
-        network: that takes what it gives.
+        network: for its spikes or currents.
     """
 
     def __init__(self, encoder: Encoder, network: Network) -> None:
@@ -58,6 +58,6 @@ class Classifier(nn.Module):
         return self.counted(output, samples), []
 
     def counted(self, output: Tensor, samples: AnyBatch) -> Tensor:
-        """The output (T, B, classes) that counts: after the end of a padded time series it is 0."""
+        """The output (T, B, classes), 0 after the end of a padded time series."""
         present = self.encoder.present(samples) if isinstance(self.encoder, SeriesEncoder) else None
         return output if present is None else output * present.to(output.device)[..., None]

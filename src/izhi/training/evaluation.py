@@ -28,7 +28,7 @@ class Evaluation:
     """Loss and accuracy over samples, accuracy of groups of them, and the layers' activity.
 
     Attributes:
-        confusion: (classes, classes): how many samples of a class, in rows, were given a class, in columns.
+        confusion: (classes, classes): the number of samples of a class (rows) that were predicted as a class (columns).
     """
 
     loss: float
@@ -38,36 +38,30 @@ class Evaluation:
     confusion: Tensor
 
     def as_metrics(self, part: str) -> Row:
-        """Loss and accuracies under the names that a row of metrics has for a part of the samples."""
+        """Loss and accuracies of training, validation or test samples, by the names of metrics."""
         groups = {f"{part}_accuracy_{name}": x for name, x in self.groups.items()}
         return {f"{part}_loss": self.loss, f"{part}_accuracy": self.accuracy, **groups}
 
     def rates(self) -> Row:
-        """Spikes per neuron and step of each layer, as a row of metrics names them."""
+        """Spikes per neuron and step of each layer, by the names of metrics."""
         return {f"rate_{k}": x.rate for k, x in enumerate(self.activity.layers, start=1)}
 
 
 @with_room
 def evaluate(
-    fabric: Fabric,
-    model: nn.Module,
-    samples: AnySamples,
-    loss: Loss,
-    *,
-    seed: int,
-    purpose: Purpose = Purpose.TEST,
+    fabric: Fabric, model: nn.Module, samples: AnySamples, loss: Loss, *, seed: int, purpose: Purpose = Purpose.TEST,
     groups: Mapping[str, Tensor] | None = None,
-) -> Evaluation:
+) -> Evaluation:  # fmt: skip
     """Evaluate samples, and groups of them.
 
     Args:
-        fabric: whose precision and processes are used.
+        fabric: of precision and processes.
         model: set up by it.
-        samples: what is evaluated.
+        samples: that are evaluated.
         loss: of the network's output.
-        seed: by which, and the purpose, samples are coded.
-        purpose: what they are.
-        groups: name → mask of samples whose accuracy is given apart.
+        seed: of the coding of samples, with the purpose.
+        purpose: of the samples.
+        groups: name → mask of samples with an accuracy of their own.
     """
     model.eval()
     # Sums of integers, and their samples, are exact in float32.
@@ -85,18 +79,22 @@ def evaluate(
         for step, (values, labels) in enumerate(stream(samples, parts)):
             values, labels = values.to(fabric.device), labels.to(fabric.device)
             output, spikes = run(precise(fabric, values), derive_seed(seed, purpose, step, rank))
-            predicted, classes = loss.predict(output), output.shape[-1]
-            correct = (predicted == labels).float()
-            pairs = torch.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+            each, pairs = _measure(loss, output, labels)
             confusion = pairs + (confusion if step else torch.zeros_like(pairs))
-            each = [loss(output, labels).expand(len(labels)), correct, torch.ones_like(correct)]
-            sums += masks[:, parts[step]].to(correct) @ torch.stack(each, 1)
+            sums += masks[:, parts[step]].to(each) @ each
             activity.add(spikes)
     sums, confusion = summed(fabric, sums), summed(fabric, confusion)
     mean, accuracy = (sums[0, :2] / sums[0, 2]).tolist()
-    shares = (sums[1:, 1] / sums[1:, 2]).tolist()
-    found = dict(zip(groups or {}, shares, strict=True))
-    return Evaluation(mean, accuracy, found, activity, confusion.cpu())
+    shares = dict(zip(groups or {}, (sums[1:, 1] / sums[1:, 2]).tolist(), strict=True))
+    return Evaluation(mean, accuracy, shares, activity, confusion.cpu())
+
+
+def _measure(loss: Loss, output: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss, correctness and number of each sample, (B, 3), and how often a class was predicted as each class."""
+    predicted, classes = loss.predict(output), output.shape[-1]
+    correct = (predicted == labels).float()
+    pairs = torch.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+    return torch.stack([loss(output, labels).expand(len(labels)), correct, torch.ones_like(correct)], 1), pairs
 
 
 def precise(fabric: Fabric, values: AnyBatch) -> AnyBatch:

@@ -15,17 +15,17 @@ Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
 
 
 def make_fabric(accelerator: str = "auto", *, devices: int = 1, nodes: int = 1, precision: str = "auto") -> Fabric:
-    """Fabric for an accelerator, devices, machines and precision, whose processes are not started.
+    """Fabric for an accelerator, devices, machines and precision; its processes are not started.
 
     Raises:
         SettingError: if the machine has not what is asked for.
     """
     chosen = fast_precision(accelerator) if precision == "auto" else precision
-    # Fabric would say its precision every time that one is made.
+    # Fabric logs its precision for each instance.
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     try:
         return Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=cast(Precision, chosen))
-    except (ValueError, RuntimeError, ImportError) as error:  # whatever Fabric says of the machine
+    except (ValueError, RuntimeError, ImportError) as error:  # Fabric's errors about the machine
         raise _refusal(error, accelerator, devices) from None
 
 

@@ -23,7 +23,7 @@ from izhi.training.optimizer import Optimizer, restore
 if TYPE_CHECKING:
     from izhi.training.trainer import Learner, Trainer
 
-#: What every learning rate is multiplied by when that share of a run, 0 to 1, is done.
+#: Factor on every learning rate by the completed fraction of a run, 0 to 1.
 SCHEDULES: Mapping[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
     "cosine": lambda progress: 0.5 + 0.5 * math.cos(math.pi * progress),
@@ -35,9 +35,8 @@ class Backprop:
     """Training by backpropagation through time and an optimiser of torch.
 
     Attributes:
-        optimizer: makes it for a network whose weights are in place, since some modules hold other
-            parameters once they are loaded; see ``make_optimizer``.
-        schedule: of the learning rates: a name in ``SCHEDULES``, or a function of the share of the run that is done.
+        optimizer: network → optimiser, called after weights are loaded, which may replace parameters.
+        schedule: of the learning rates: a name in ``SCHEDULES``, or a function of the completed fraction of the run.
         clip: largest norm of the gradient; None for none.
     """
 
@@ -54,7 +53,7 @@ class Backprop:
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])  # which the schedule multiplies, and a checkpoint keeps
         model, wrapped = trainer.machine.setup(classifier, optimizer)
-        if state is not None:  # now that the weights are in the precision of training, which their moments are in
+        if state is not None:  # after setup, in the precision of training
             restore(optimizer, state)
         step = Step(trainer.machine, model, wrapped, trainer.measure, self.clip)
         return Descent(trainer, step, samples, _schedule(self.schedule)), model
@@ -73,7 +72,7 @@ class Step:
 
     Args:
         fabric: that set up model and optimiser.
-        model: what learns.
+        model: that is trained.
         optimizer: of its parameters.
         loss: of its output.
         clip: largest norm of the gradient; None for none.
@@ -100,7 +99,7 @@ class Step:
         return loss.detach(), output.detach()
 
     def _output(self, samples: AnyBatch, seed: int) -> Tensor:
-        """The model's; without what Fabric does for the other processes, where there are none."""
+        """The model's output; with one process without Fabric's synchronisation."""
         if self.fabric.world_size > 1:
             output, _ = self.model(samples, seed)
         else:
@@ -109,7 +108,7 @@ class Step:
         return cast(Tensor, output)
 
     def _check_finite(self, loss: Tensor, samples: AnyBatch, seed: int, where: str) -> None:
-        """Stop where the loss or a gradient is not finite; clip the gradient where that is asked for."""
+        """Raise DivergenceError if the loss or a gradient is not finite; clip the gradient if ``clip`` is set."""
         classifier: Classifier = self.model.module
         parameters = [p for p in self._weights if p.grad is not None]
         total = torch.stack([loss.detach(), *(p.grad.sum() for p in parameters if p.grad is not None)]).sum()

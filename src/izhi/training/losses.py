@@ -22,7 +22,7 @@ def largest(output: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Loss:
-    """What training lowers, and how a class is read from the output.
+    """The loss of training, and the prediction of a class from the output.
 
     Attributes:
         value: (output (T, B, classes), labels (B,)) → loss.

@@ -1,4 +1,4 @@
-"""Memory: how much the machine has, and what the C library keeps of it instead of returning it to the system."""
+"""Memory of the machine, and of the C library, which keeps freed memory for reuse."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def memory_of_machine() -> float:
-    """Bytes of memory that this machine has; inf where it does not say."""
+    """Bytes of memory of this machine; inf if unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
@@ -19,7 +19,7 @@ def memory_of_machine() -> float:
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, for its next step.
+    """Keep freed memory in this process for its next step.
 
     A training step allocates and frees the same large tensors again and again. The GNU C library returns
     such memory to the system each time, which then clears every page anew: that takes longer than

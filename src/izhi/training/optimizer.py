@@ -53,7 +53,7 @@ class Optimizer:
         return kind(groups, lr=self.learning_rate, fused=True)
 
 
-#: What rates may be; fused optimisers take them in float32.
+#: Types of learning rates; fused optimisers need float32.
 _LARGEST = torch.finfo(torch.float32).max
 
 
@@ -77,7 +77,7 @@ def restore(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
 
 
 def _after_a_step(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """What a copy of an optimiser keeps after a step: the names and shapes of its state."""
+    """The state of a copy of an optimiser after a step: its names and shapes."""
     copy = deepcopy(optimizer)
     for group in copy.param_groups:
         for weight in group["params"]:

@@ -17,12 +17,12 @@ def best_epoch(accuracies: Sequence[float]) -> int:
 
 @dataclass
 class Progress:
-    """How far a run is: what a checkpoint holds of it.
+    """The progress of a run, as a checkpoint holds it.
 
     Attributes:
         history: metrics of each epoch.
         warnings: of the last one.
-        network: the weights, as ``state_dict`` gives them.
+        network: the weights, a ``state_dict``.
         learner: its ``state_dict``; None before the first epoch.
     """
 

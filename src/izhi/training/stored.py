@@ -19,11 +19,11 @@ from torch import Tensor
 from izhi.errors import CheckpointError
 from izhi.files import problem
 
-#: What a file may hold.
+#: Content that a file may have.
 Plain: TypeAlias = "bool | int | float | str | Tensor | list[Plain] | tuple[Plain, ...] | dict[str | int, Plain] | None"
 
 _STORAGES = ("Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
-#: What the pickle within a file may name.
+#: Names that the pickle in a file may have.
 _NAMES = {
     "collections OrderedDict",
     "torch._utils _rebuild_tensor_v2",
@@ -35,7 +35,7 @@ _DEEPEST = 20
 
 
 def read(path: Path) -> Plain:
-    """What a file of torch.save holds, on the CPU; tensors and plain values alone.
+    """The content of a file of torch.save, on the CPU; tensors and plain values alone.
 
     Raises:
         CheckpointError: if it is truncated, damaged in any bit that matters, or holds anything else.
@@ -63,7 +63,7 @@ def _code(path: Path) -> CheckpointError:
 
 
 def _verify(path: Path) -> None:
-    """Compare the checksums of all members, and look at what the pickle names before anything is made of it."""
+    """Compare the checksums of all members, and check the names in the pickle before it is loaded."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if sum(member.file_size for member in members) > path.stat().st_size:
@@ -87,13 +87,13 @@ def _verify(path: Path) -> None:
 
 
 class _Copy:
-    """Copies what was loaded out of the file, within the room that the file's own size is."""
+    """Copies loaded values, with at most as many bytes as the file has."""
 
     def __init__(self, path: Path, room: int) -> None:
         self.path, self.values, self.room = path, room, room
 
     def of(self, value: object, depth: int = 0) -> Plain:
-        """A copy; CheckpointError for what is no plain value, or more of it than the file can hold."""
+        """A copy; CheckpointError for other than plain values, or more of them than the file can hold."""
         self.values -= 1
         if depth > _DEEPEST or self.values < 0:
             raise CheckpointError(f"{self.path} holds values within values without end, expected a checkpoint")

@@ -48,7 +48,7 @@ class Data:
         train: samples to learn from.
         test: held-out samples, by which nothing is chosen.
         validation: samples held out of the training samples; None for none.
-        groups: parts of the test samples whose accuracy is given apart: name → mask.
+        groups: parts of the test samples with an accuracy of their own: name → mask.
     """
 
     train: AnySamples
@@ -73,16 +73,16 @@ class Learner(Protocol):
     steps: int
 
     def epoch(self, number: int, progress: Callable[[float], None]) -> Row:
-        """One epoch, counted from 1; its metrics. ``progress`` is told the loss of every step."""
+        """One epoch, counted from 1; its metrics. ``progress`` receives the loss of every step."""
         ...
 
     def state_dict(self) -> dict[str, object]:
-        """What an exact continuation needs besides the network's weights."""
+        """The state for an exact continuation, besides the network's weights."""
         ...
 
 
 class Method(Protocol):
-    """A way to learn: by gradients, or by evolution."""
+    """A method of training: by gradients, or by evolution."""
 
     def begin(
         self, trainer: Trainer, classifier: Classifier, samples: AnySamples,
@@ -91,17 +91,17 @@ class Method(Protocol):
         """The learner of a network, and the classifier as Fabric set it up.
 
         Args:
-            trainer: that asks.
-            classifier: what learns, with its weights in place.
+            trainer: the caller.
+            classifier: that is trained, with its weights loaded.
             samples: to learn from.
             state: a learner's ``state_dict`` to resume from; None to begin.
-            epochs: that came before.
+            epochs: number of earlier epochs.
         """
         ...
 
 
 def _sender(listener: Listener, epochs: int, steps: int, history: Sequence[Row]) -> Callable[..., None]:
-    """What sends an event of a kind, with its own fields, to a listener."""
+    """Sends an event of a kind, with its own fields, to a listener."""
 
     def send(kind: EventKind, **fields: Any) -> None:
         listener(ProgressEvent(kind, epochs, len(history), steps, **fields))
@@ -111,7 +111,7 @@ def _sender(listener: Listener, epochs: int, steps: int, history: Sequence[Row])
 
 @contextlib.contextmanager
 def _silence_ignored() -> Iterator[None]:
-    """Within it a layer that stays silent does not warn by itself."""
+    """A context without SilentLayerWarning."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SilentLayerWarning)
         yield
@@ -129,7 +129,7 @@ class Trainer:
         loss: of the network's output (T, B, classes) and labels (B,): one of ``LOSSES``, a ``Loss``, or a function.
         seed: of the order of samples and of their coding.
         patience: epochs without a better validation accuracy after which it ends early; None for never.
-        checkpoint: file that holds the run after every epoch, and from which it goes on if it is there; None for none.
+        checkpoint: file of the run, written after every epoch; if it exists, the run resumes from it. None for none.
         callbacks: called after every epoch with its metrics, such as ``print``.
     """
 
@@ -145,7 +145,7 @@ class Trainer:
 
     @cached_property
     def machine(self) -> Fabric:
-        """The fabric that it trains on."""
+        """The fabric of the training."""
         return self.fabric or start_fabric()
 
     @cached_property
@@ -161,7 +161,7 @@ class Trainer:
         """Train the network to the last epoch.
 
         Args:
-            network: what learns; with the weights of ``start``, if there is one.
+            network: that is trained; with the weights of ``start``, if any.
             data: the samples.
             encoder: of the samples; None for ``izhi.encoding.default_encoder`` of a Dataset.
             start: an earlier run's progress, to resume from exactly.
@@ -215,7 +215,7 @@ class Trainer:
                 raise SettingError(f"{name} is {value!r}, expected at least 1")
 
     def _parts(self, data: Dataset | Data, encoder: Encoder | None) -> tuple[Data, Encoder]:
-        """The samples, and what encodes them."""
+        """The samples and their encoder."""
         if isinstance(data, Dataset):
             return Data.of(data), encoder or default_encoder(data)
         if encoder is None:
@@ -225,7 +225,7 @@ class Trainer:
         return data, encoder
 
     def _saved(self, network: Network) -> Progress | None:
-        """What the checkpoint holds, whose weights the network gets; None if there is none yet."""
+        """The progress in the checkpoint, with its weights loaded into the network; None without a checkpoint."""
         if self.checkpoint is None or not Path(self.checkpoint).exists():
             return None
         path = Path(self.checkpoint)
@@ -244,7 +244,7 @@ class Trainer:
         return self.patience is not None and len(found) - 1 - best_epoch(found) >= self.patience
 
     def _judge(self, model: nn.Module, data: Data, row: Row) -> Evaluation | None:
-        """Evaluate validation and test samples into a row of metrics; the last evaluation."""
+        """Evaluate validation and test samples, and add their metrics to ``row``; the last evaluation."""
         found = None
         for part, samples, purpose in (
             ("validation", data.validation, Purpose.VALIDATION),
