@@ -23,7 +23,7 @@ class Delay(nn.Module):
         largest: the longest delay D, at least 1.
         learn: whether delays are learned.
 
-    Delays are real numbers from 0 to D, rounded in the forward pass. Their initial values are uniform between 0 and D/2.
+    Delays are real numbers from 0 to D, rounded in the forward pass. Initial values are uniform between 0 and D/2.
     The gradient is that of a spike train shifted by a small time.
     """
 
