@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from datetime import timedelta
 from pathlib import Path
 
 from izhi.cli import quieten
 from izhi.cli.common import hold, print_table, report_line, write_json
+from izhi.cli.progress import report_epochs
 from izhi.experiments import jobs, ranking
 from izhi.experiments.planned import Runner, SerialRunner
 from izhi.experiments.study import protocol, report
 from izhi.experiments.study.run import Study
+from izhi.training import ProgressEvent, ignore_progress
 
 
 def study(a: argparse.Namespace) -> None:
@@ -23,7 +26,7 @@ def study(a: argparse.Namespace) -> None:
             jobs.check(plan.of_run(task, plan.variants[0], {}, 0))
         runner = jobs.ParallelRunner(a.jobs, a.ray, report_line, quieten)
     with hold(folder):
-        rows = Study(plan, folder, (lambda line: None) if a.quiet else report_line, runner)
+        rows = Study(plan, folder, ignore_progress if a.quiet else report_epochs(_describe), runner)
         if not a.report:
             rows.run_pending(names)
         findings = report.write(rows, f"izhi study {a.protocol} --out {a.out}")
@@ -34,3 +37,13 @@ def study(a: argparse.Namespace) -> None:
             print_table("contrasts", report.CONTRAST_HEADINGS, [x.cells() for x in findings.contrasts], left=1)
     print(f"tasks finished: {len(findings.tasks)} of {len(plan.tasks)}\nreport: {folder / report.REPORT}")
     write_json(a.json, findings.summary())
+
+
+def _describe(event: ProgressEvent, left: float) -> str:
+    """A line about a finished trial or run."""
+    part = "test" if "test_accuracy" in event.metrics else "validation"
+    accuracy, seconds = 100 * event.metrics[f"{part}_accuracy"], event.metrics["seconds"]
+    return (
+        f"[{event.epoch}/{event.epochs}] {event.label}: {part} {accuracy:.2f} %, {seconds:.1f} s;"
+        f" {timedelta(seconds=round(left))} left"
+    )

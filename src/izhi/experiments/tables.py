@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Iterable, Sequence
 from statistics import mean, stdev
 
-from rich.box import MARKDOWN
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-#: Wider than any table, so that no cell is wrapped or cut.
-_WIDTH = 1 << 16
+#: Characters that a terminal executes.
+_CONTROLS = dict.fromkeys(map(ord, "\a\b"))
 
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]], right: Collection[int] = ()) -> str:
@@ -23,18 +17,8 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]], right: C
         rows: cells, as many as there are headings.
         right: right-aligned columns, 0 for the first.
     """
-    table = Table(box=MARKDOWN)
-    for number, heading in enumerate(headings):
-        table.add_column(_cell(heading), justify="right" if number in right else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(_cell, row))
-    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False)
-    with console.capture() as captured:
-        console.print(table)
-    # Rich pads cells, so that every line would change with the longest cell.
-    lines = [" ".join(line.split()) for line in captured.get().splitlines() if line.strip()]
-    lines[1] = "|" + "|".join("---:" if k in right else "---" for k in range(len(headings))) + "|"
-    return "\n".join(lines)
+    alignment = "|".join("---:" if k in right else "---" for k in range(len(headings)))
+    return "\n".join([_line(headings), f"|{alignment}|", *map(_line, rows)])
 
 
 def percent(accuracies: Sequence[float]) -> str:
@@ -43,9 +27,10 @@ def percent(accuracies: Sequence[float]) -> str:
     return f"{100 * mean(accuracies):.2f}{spread}"
 
 
-def _cell(value: object) -> Text:
-    """Text without markup of Rich or Markdown."""
-    return Text(" ".join(str(value).split()).replace("|", "\\|"))
+def _line(cells: Iterable[object]) -> str:
+    """A line of cells, whose text is free of markup and line breaks."""
+    texts = (str(cell).replace("|", "\\|").translate(_CONTROLS) for cell in cells)
+    return " ".join(f"| {' | '.join(texts)} |".split())
 
 
 __all__ = ["markdown", "percent"]

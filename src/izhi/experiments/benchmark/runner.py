@@ -27,6 +27,7 @@ from izhi.experiments.benchmark import figures, ours, peers
 from izhi.experiments.benchmark.ours import OURS
 from izhi.experiments.benchmark.peers import PEERS
 from izhi.experiments.benchmark.work import Work
+from izhi.experiments.tables import markdown
 from izhi.files import make_folder, write_bytes
 from izhi.training.fabric import fast_precision
 
@@ -45,6 +46,10 @@ GROWTH: dict[str, tuple[int, ...]] = {
     "batch": (16, 32, 64, 128, 256, 512, 1024),
     "layers": (1, 2, 3),
 }
+#: Columns of the table.
+_HEADINGS = (
+    "contender", "training step (ms)", "times Izhi's", "inference (ms)", "times Izhi's", "peak memory (MB)",
+)  # fmt: skip
 _LABELS = {"steps": "time steps T", "hidden": "hidden neurons", "batch": "batch size", "layers": "hidden layers"}
 _PACKAGES = (
     "izhi", "torch", "numba", "numpy", "snntorch", "spikingjelly", "norse", "spyx", "jax", "sinabs",
@@ -232,25 +237,17 @@ def table(rows: Sequence[ContenderMeasurement], about: Numbers, rounds: int, rep
         "",
     ]
     for work in dict.fromkeys(row.work for row in rows):
-        base = _base(rows, work)
-        lines += [
-            f"### {work.text}, T = {work.steps}, batch {work.batch}",
-            "",
-            "| contender | training step (ms) | times Izhi's | inference (ms) | times Izhi's | peak memory (MB) |",
-            "|---|---:|---:|---:|---:|---:|",
-        ]
-        done = [row for row in rows if row.work == work and not row.problem]
-        for row in sorted(done, key=lambda row: row.milliseconds("train")):
-            against = [f"{row.ratio(base, mode):.2f}" if base else "" for mode in ("train", "infer")]
-            lines.append(
-                f"| {row.name} | {row.milliseconds('train'):.1f} | {against[0]}"
-                f" | {row.milliseconds('infer'):.1f} | {against[1]}"
-                f" | {statistics.median(row.peak_bytes) / 1e6:.0f} |"
+        base, own = _base(rows, work), [row for row in rows if row.work == work]
+        cells: list[Sequence[object]] = []
+        for row in sorted((row for row in own if not row.problem), key=lambda row: row.milliseconds("train")):
+            train, infer = (
+                (f"{row.milliseconds(mode):.1f}", f"{row.ratio(base, mode):.2f}" if base else "")
+                for mode in ("train", "infer")
             )
-        lines += [
-            f"| {row.name} | not measured: {row.problem} | | | | |" for row in rows if row.work == work and row.problem
-        ]
-        lines.append("")
+            cells.append((row.name, *train, *infer, f"{statistics.median(row.peak_bytes) / 1e6:.0f}"))
+        cells += [(row.name, f"not measured: {row.problem}", "", "", "", "") for row in own if row.problem]
+        table = markdown(_HEADINGS, cells, right=range(1, len(_HEADINGS)))
+        lines += [f"### {work.text}, T = {work.steps}, batch {work.batch}", "", table, ""]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     return "\n".join([*lines, f"Versions: {versions}.", ""])
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from izhi.experiments.trained import Trained
 from izhi.experiments.variants import Variant
 from izhi.network import Network
 from izhi.seeds import Purpose
-from izhi.training import Classifier, Data, Listener, ignore_progress
+from izhi.training import Classifier, Data, Listener, ProgressEvent, ignore_progress
 
 #: Test samples for which operations are counted.
 _COUNTED = 256
@@ -43,18 +42,17 @@ class Study:
     Attributes:
         protocol: the plan of all trials and runs.
         folder: folder of the rows.
-        report: receives a line about every row that is finished.
+        listener: receives every finished row as an epoch, with its accuracy and seconds.
         runner: executes the trials, or the runs, of a task.
     """
 
     protocol: Protocol
     folder: Path
-    report: Callable[[str], None] = lambda line: None
+    listener: Listener = ignore_progress
     runner: Runner = field(default_factory=SerialRunner)
     _rows: dict[str, list[TrialRow | RunRow]] = field(default_factory=dict, init=False)
-    _wanted: int = field(default=0, init=False)
+    _pending: int = field(default=0, init=False)
     _done: int = field(default=0, init=False)
-    _began: float = field(default=0.0, init=False)
 
     def rows(self, task: Task) -> list[TrialRow | RunRow]:
         """The rows of a task.
@@ -104,8 +102,9 @@ class Study:
             names: names of tasks; none for all.
         """
         chosen = [self.protocol.task(name) for name in names] or self.protocol.tasks
-        self._wanted = sum(len(self._pending_trials(task)) + len(self._pending_runs(task)) for task in chosen)
-        self._done, self._began = 0, time.perf_counter()
+        self._pending = sum(len(self._pending_trials(task)) + len(self._pending_runs(task)) for task in chosen)
+        self._done = 0
+        self.listener(ProgressEvent("start", self._pending))
         for task in chosen:
             self._run_all(task, [
                 partial(_trial, self.protocol, task, variant, number) for variant, number in self._pending_trials(task)
@@ -114,6 +113,7 @@ class Study:
                 partial(_test_run, self.protocol, task, variant, self.best(task, variant), seed)
                 for variant, seed in self._pending_runs(task)
             ])  # fmt: skip
+        self.listener(ProgressEvent("end", self._pending, self._done))
 
     def _pending_trials(self, task: Task) -> list[tuple[Variant, int]]:
         done = {(x.variant, x.number) for x in self.rows(task) if isinstance(x, TrialRow)}
@@ -134,15 +134,12 @@ class Study:
         rows.write(self.folder, task.name, [*self.rows(task), row])
         del self._rows[task.name]  # so that numbers are those of the file, which are shortened
         if isinstance(row, TrialRow):
-            name, accuracy = f"trial {row.number + 1}", f"validation {100 * row.accuracy:.2f} %"
+            name, accuracy = f"trial {row.number + 1}", {"validation_accuracy": row.accuracy}
         else:
-            name, accuracy = f"seed {row.seed}", f"test {100 * row.test:.2f} %"
+            name, accuracy = f"seed {row.seed}", {"test_accuracy": row.test}
         self._done += 1
-        left = (time.perf_counter() - self._began) / self._done * (self._wanted - self._done)
-        self.report(
-            f"[{self._done}/{self._wanted}] {task.name}: {row.variant}, {name}: {accuracy}, {row.seconds:.1f} s;"
-            f" {timedelta(seconds=round(left))} left"
-        )
+        label, metrics = f"{task.name}: {row.variant}, {name}", {**accuracy, "seconds": row.seconds}
+        self.listener(ProgressEvent("epoch", self._pending, self._done, label=label, metrics=metrics))
 
 
 def _trial(
