@@ -143,7 +143,7 @@ def _is_finished(folder: Path, settings: Mapping[str, object], last: Mapping[str
 
 
 def wanted(text: str) -> dict[str, list[object]]:
-    """The settings of a filter such as ``dataset=mnist,neuron=lif``, and the wanted values of each.
+    """The settings of a filter such as ``dataset=mnist,neuron=normalized``, and the wanted values of each.
 
     A setting that is named twice may have either value; lists within a value are joined by ``+``, and ``none`` is
     the value of a setting that is not chosen.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from izhi.errors import SettingError, unknown
+from izhi.experiments.settings.choices import USUAL_NEURONS
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,14 @@ def parse_variants(neurons: str, connections: str) -> list[Variant]:
 
     Args:
         neurons: comma-separated ``neuron[:setting=value]…``, for example
-            ``lif,normalized:jacobian_limit=inf``; lists within a value are joined by ``+``.
+            ``biological,normalized:jacobian_limit=inf``; lists within a value are joined by ``+``.
         connections: comma-separated kinds; each neuron that names no connection gets all of them.
     """
     variants: dict[str, Variant] = {}
     kinds = _kinds(connections)
     items = [item.strip() for item in neurons.split(",") if item.strip()]
     if not items:
-        raise SettingError("neurons names nothing, expected neurons such as lif,normalized")
+        raise SettingError(f"neurons names nothing, expected neurons such as {USUAL_NEURONS}")
     for item, kind in product(items, kinds):
         name, *changes = item.split(":")
         settings: dict[str, str] = {"neuron": name, "connection": kind}

@@ -51,7 +51,7 @@ class RunsPage:
         self.folder = folder
         self.runs: list[ListedRun] = []
         self.filter = TextInput(
-            name="filter", title="only runs of these settings, such as dataset=mnist,neuron=lif",
+            name="filter", title="only runs of these settings, such as dataset=mnist,neuron=normalized",
             sizing_mode="stretch_width",
         )  # fmt: skip
         self.refresh = Button(name="refresh", label="read the folder again")

@@ -369,6 +369,8 @@ PEERS: dict[str, Callable[[Work], Steps]] = {
     "sinabs LIF": sinabs_lif,
     "Rockpool LIF": rockpool_lif,
 }
+#: The contender in the figures of growth.
+GROWING = "snnTorch LIF"
 #: Those that are written for convolutional networks too.
 WITH_CONVOLUTIONS = (
     "snnTorch LIF", "snnTorch LIF, bf16", "SpikingJelly LIF", "SpikingJelly Izhikevich", "Norse LIF",

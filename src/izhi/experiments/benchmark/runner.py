@@ -39,7 +39,7 @@ YARDSTICK = "Izhi normalized"
 #: Contenders of convolutional networks.
 CONVOLUTIONAL = [*ours.WITH_CONVOLUTIONS, *peers.WITH_CONVOLUTIONS]
 #: Contenders of the figures of growth.
-GROWING = (YARDSTICK, "linear layers, bf16", "linear layers, fp32", "snnTorch LIF")
+GROWING = (YARDSTICK, "linear layers, bf16", "linear layers, fp32", peers.GROWING)
 GROWTH: dict[str, tuple[int, ...]] = {
     "steps": (10, 25, 50, 100, 250, 500, 1000),
     "hidden": (64, 128, 256, 512, 1024, 2048, 4096),

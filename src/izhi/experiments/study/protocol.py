@@ -4,19 +4,19 @@ One TOML file, which ``read`` takes:
 
     trials = 6
     seeds = [0, 1, 2, 3, 4]
-    search = "learning_rate=1e-3..1e-2,lif.beta=0.9|0.95,normalized.gain=0.5..2"
+    search = "learning_rate=1e-3..1e-2,qif.gain=0.5..2"
 
-    [settings]                       # of every run
-    [variants."LIF"]                 # in which a variant differs
-    [tasks.rows]                     # in which a task differs
+    [settings]                       # settings of every run
+    [variants."QIF"]                 # settings in which a variant differs
+    [tasks.rows]                     # settings in which a task differs
     dataset = "mnist"
     held_out = [{split_seed = 0}]    # parts of the training samples that judge trials, each by a network of its own
-    trials = 3                       # other than the usual number
+    trials = 3                       # in place of the number above
     [tasks.rows-recurrent]
-    like = "rows"                    # its settings are those found there
-    [contrasts."learning helps"]     # which variants are set against each other; the first is the main hypothesis
-    of = "LIF, learned"
-    against = "LIF"
+    like = "rows"                    # it uses the best settings of that task
+    [contrasts."learning helps"]     # two variants to compare; the first contrast is the main hypothesis
+    of = "QIF, learned"
+    against = "QIF"
 """
 
 from __future__ import annotations
