@@ -1,4 +1,4 @@
-"""Room for the frames of calls, which CPython else asks the system for again and again."""
+"""Memory for the frames of calls, allocated once in place of again and again."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-Given = ParamSpec("Given")
-Found = TypeVar("Found")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
-#: Width of a frame, in words: more than the calls of any program take together.
+#: Size of a frame, in words: more than the nested calls of any program.
 _WIDE = 2**16
 
 
-def with_room(function: Callable[Given, Found]) -> Callable[Given, Found]:
-    """The same function, with memory for the frames of its calls allocated in advance.
+def with_room(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """The same function with memory allocated in advance for the frames of its calls.
 
-    CPython since 3.11 keeps frames in pieces of 16 KiB: it asks the system for one when a call does not fit the last
-    one, and gives it back when that call returns. Where a loop's calls happen to cross the end of a piece they do so
-    each time: fifty times in a training step, and for half the time of an interpreter such as Triton's. A frame that is
-    wider than any piece gets one of twice its size, where all further calls fit.
+    CPython since 3.11 allocates frames in chunks of 16 KiB. It allocates a chunk when a call does not fit the last one,
+    and frees it when that call returns. If the calls of a loop cross the end of a chunk, each iteration allocates one:
+    fifty times in a training step, and half the time of an interpreter such as Triton's. A frame larger than a chunk
+    gets one of twice its size, where all further calls fit.
     """
 
-    def call(*args: Given.args, **kwargs: Given.kwargs) -> Found:
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         return function(*args, **kwargs)
 
     call.__code__ = call.__code__.replace(co_stacksize=_WIDE)

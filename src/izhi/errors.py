@@ -1,6 +1,6 @@
-"""Every error that Izhi raises on purpose.
+"""The errors of Izhi.
 
-IzhiError                   something the user can put right; the command line exits with status 2
+IzhiError                   an error that the user can fix; the command line exits with status 2
 ├── SettingError            a setting, preset or option that is unknown or out of range
 ├── ShapeError              a tensor of the wrong rank, width, dtype or length
 ├── DataError               a data set that is missing, truncated or fails its checksum
@@ -13,7 +13,7 @@ IzhiError                   something the user can put right; the command line e
 ├── RunFolderError          a run folder that holds another run, is written by another process, or is damaged
 └── DivergenceError         a loss or gradient that is no longer finite
 
-Messages are one line: what was given, what was expected, and what to do.
+Messages are one line: the value, the expectation and the fix.
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
-#: Characters of a message, and of the value that it shows.
+#: Largest number of characters of a message, and of a value in it.
 _LONGEST, _LONGEST_VALUE = 400, 60
-#: Names that a message lists; of more, the first.
+#: Largest number of names in a message.
 _MOST_NAMES = 12
 
 
 class IzhiError(Exception):
-    """Base of all errors that the user can put right.
+    """Base of all errors that the user can fix.
 
-    Whatever a file or a setting holds, the message is one line of at most 400 characters: of a longer one
-    the middle is left out.
+    The message is one line of at most 400 characters; a longer one is cut in the middle.
     """
 
     def __init__(self, message: object = "") -> None:
@@ -40,7 +39,7 @@ class IzhiError(Exception):
 
 
 def shown(value: object) -> str:
-    """A value as messages show it: its repr in one line, at most 60 characters."""
+    """The repr of a value in one line of at most 60 characters, for messages."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # more digits, or lists within lists, than Python prints
@@ -49,7 +48,7 @@ def shown(value: object) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """Text with unprintable characters escaped as in Python."""
+    """Text with Python's escapes for all that is not printable."""
     return text if text.isprintable() else "".join(x if x.isprintable() else repr(x)[1:-1] for x in text)
 
 
@@ -81,11 +80,11 @@ class ArtifactError(IzhiError):
 
 
 class ExchangeError(IzhiError):
-    """A network of another library or format that cannot be imported, or exported."""
+    """A network of another library or format that cannot be imported or exported."""
 
 
 class DeviceError(IzhiError):
-    """A device that is not there, fails in mid-run, or holds another core than is wanted."""
+    """A device that is missing, fails, or holds another core."""
 
 
 class SimulatorError(IzhiError):
@@ -101,23 +100,23 @@ class RunFolderError(IzhiError):
 
 
 class DivergenceError(IzhiError, ArithmeticError):
-    """Training produced a loss, state or gradient that is not finite."""
+    """A loss, state or gradient that is not finite."""
 
 
 class SlowKernelWarning(UserWarning):
-    """No fused kernel covers a call, which the reference then computes step by step."""
+    """A call without a fused kernel, computed by the reference step by step."""
 
 
 class LossWarning(UserWarning):
-    """A file format cannot hold a part of a network, so that the file describes another network."""
+    """An exported file that cannot hold a property of the network, and so describes another one."""
 
 
 class SilentLayerWarning(UserWarning):
-    """A layer that is being trained has not fired so far."""
+    """A trained layer without a spike so far."""
 
 
 def unknown(kind: str, value: object, known: Iterable[str], *, separator: str = ", ") -> SettingError:
-    """The error for a name that is not in a registry, with the nearest known name."""
+    """The error for an unknown name, with the nearest known one."""
     names = list(known)
     near = get_close_matches(str(value).lower(), [n.lower() for n in names], n=1)
     by_lower = {n.lower(): n for n in names}

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, folders that one process writes, and the folder of the cache."""
+"""Atomic writes of files, folders locked by one process, and the cache folder."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 try:
     import fcntl
-except ImportError:  # Windows has none
+except ImportError:  # on Windows
     fcntl = None  # type: ignore[assignment]
 
-#: The end of the name of a file that is not whole yet.
+#: Suffix of an incomplete file.
 _UNFINISHED = ".part"
 _SPACE = "free some space or choose another place"
 _FIXES = {
@@ -42,7 +42,7 @@ _FIXES = {
 
 
 def problem(error: OSError) -> str:
-    """Why the system refused, and what to do about it."""
+    """The reason of a system error, and a fix."""
     why = error.strerror or str(error)
     fix = _FIXES.get(error.errno or 0)
     return f"{why}; {fix}" if fix else why
@@ -50,7 +50,7 @@ def problem(error: OSError) -> str:
 
 @contextlib.contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Within it, what the system refuses is a FileError that says what cannot be read, and why."""
+    """Within it, a system error becomes a FileError with the path that cannot be read, and the reason."""
     try:
         yield
     except OSError as error:
@@ -59,7 +59,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Within it, what the system refuses is a FileError that says what cannot be written, and why."""
+    """Within it, a system error becomes a FileError with the path that cannot be written, and the reason."""
     try:
         yield
     except OSError as error:
@@ -67,36 +67,36 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """Open a file of a folder that is not trusted: a link, a device or a pipe is refused, and not waited for.
+    """Open a file of an untrusted folder. Links, devices and pipes are refused, without blocking on them.
 
     Raises:
-        FileError: if it cannot be read, or is none.
+        FileError: if it cannot be read, or is no plain file.
     """
     flags = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_BINARY", "O_NOFOLLOW", "O_NONBLOCK"))
     with reading(path):
         if stat.S_ISREG(os.lstat(path).st_mode):
             file = os.fdopen(os.open(path, flags), "rb")
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # also after whoever was quick
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it may have been replaced since
                 return file
             file.close()
     raise FileError(f"{path} is a link, a folder or a device, expected a file; it is not opened")
 
 
-#: By how much an archive of arrays may in any case be larger than its file.
+#: Bytes by which the arrays of any archive may be larger than its file.
 _ALWAYS = 16 << 20
 
 
 def arrays(path: Path, times: int, of: str, by: str) -> dict[str, NDArray[Any]]:
-    """The arrays of a NumPy archive (.npz), of which nothing is executed.
+    """The arrays of a NumPy archive (.npz). No code of it runs.
 
     Args:
         path: of the file.
-        times: how often larger than its file it may be, beyond 16 MiB.
-        of: what it holds, for messages.
-        by: what writes such files, for messages.
+        times: largest ratio of the arrays to the file, beyond 16 MiB.
+        of: its content, for messages.
+        by: the writer of such files, for messages.
 
     Raises:
-        DataError: if it is not there, holds something else, or would take more memory than its size justifies.
+        DataError: if it is missing, holds something else, or needs more memory than its size justifies.
     """
     import numpy as np  # not at start-up
 
@@ -115,7 +115,7 @@ def arrays(path: Path, times: int, of: str, by: str) -> dict[str, NDArray[Any]]:
         raise
     except OSError as error:
         raise DataError(f"cannot read {path}: {problem(error)}") from None
-    except Exception as error:  # numpy raises many kinds for files that are none of its own
+    except Exception as error:  # numpy raises many kinds for other files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} holds no {of} ({shown(reason)}), expected a file of {by}") from None
 
@@ -126,18 +126,18 @@ def cache_folder() -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it where they are not there yet; FileError if that fails."""
+    """Make a folder and its missing parents; FileError if that fails."""
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
 def is_in_use(folder: Path) -> bool:
-    """Whether a folder is there and holds anything."""
+    """Whether a folder exists and is not empty."""
     return folder.is_dir() and any(folder.iterdir())
 
 
 def new_folder(parent: Path, name: str) -> Path:
-    """Make a folder that was not there: of that name, or with the first number behind it that is free."""
+    """Make a new folder of that name, with the first free number appended if the name exists."""
     make_folder(parent)
     for number in itertools.count(1):
         path = parent / (name if number == 1 else f"{name}-{number}")
@@ -149,10 +149,9 @@ def new_folder(parent: Path, name: str) -> Path:
 
 @contextlib.contextmanager
 def holding(folder: Path) -> Iterator[None]:
-    """Within it no other process writes the folder, which is made if it is not there.
+    """Within it no other process writes the folder, which is made if it is missing.
 
-    What a process that was killed has left unfinished in it is removed. A folder that was made, and is empty when an
-    error ends all, is removed again.
+    Incomplete files of killed processes are removed first. After an error, a new folder that is still empty is removed.
 
     Raises:
         FileError: if the folder cannot be made.
@@ -164,13 +163,13 @@ def holding(folder: Path) -> Iterator[None]:
         if fcntl is None:
             yield
             return
-        # The lock is on the folder itself, so that no file is left and a killed process holds nothing.
+        # The lock is on the folder itself: it leaves no file, and the system releases it when a process is killed.
         with _locked(folder, exclusive=True, fix="choose another --out"):
             for path in folder.rglob(f".*{_UNFINISHED}"):
                 path.unlink(missing_ok=True)
             yield
     except BaseException:
-        with contextlib.suppress(OSError):  # of one that is not empty
+        with contextlib.suppress(OSError):  # not empty
             for path in made:
                 path.rmdir()
         raise
@@ -178,7 +177,7 @@ def holding(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def undisturbed(folder: Path) -> Iterator[None]:
-    """Within it no other process writes the folder, as a run or among others in a folder above it.
+    """Within it no other process writes the folder or a folder above it.
 
     Raises:
         FileError: if it is no folder.
@@ -197,7 +196,7 @@ def undisturbed(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(folder: Path, *, exclusive: bool, fix: str) -> Iterator[None]:
-    """Within it a folder is locked, by this process alone or for reading; RunFolderError if another one has it."""
+    """Within it a folder is locked, exclusively or for reading; RunFolderError if another process has locked it."""
     with reading(folder):
         handle = os.open(folder, os.O_RDONLY)
     try:
@@ -205,7 +204,7 @@ def _locked(folder: Path, *, exclusive: bool, fix: str) -> Iterator[None]:
             fcntl.flock(handle, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RunFolderError(f"another process is writing {folder}; wait for it, or {fix}") from None
-        except OSError:  # a file system without locks
+        except OSError:  # the file system has no locks
             pass
         yield
     finally:
@@ -213,10 +212,7 @@ def _locked(folder: Path, *, exclusive: bool, fix: str) -> Iterator[None]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file under its name only when it is whole; FileError if that fails.
-
-    A device or a pipe, such as /dev/stdout, is written to as it is.
-    """
+    """Write a file atomically, or directly to a device or pipe such as /dev/stdout; FileError if that fails."""
     with writing(path):
         if path.exists() and not path.is_file() and not path.is_dir():
             path.write_bytes(data)

@@ -198,7 +198,7 @@ def test_an_interrupt_says_how_to_go_on(tmp_path, start):
     line = said.splitlines()[-1]
     assert (
         line
-        == f"izhi: interrupted; go on with: izhi {' '.join(['train', *TINY])} --epochs 100000 --out {folder} --resume"
+        == f"izhi: interrupted; resume with: izhi {' '.join(['train', *TINY])} --epochs 100000 --out {folder} --resume"
     )
 
 

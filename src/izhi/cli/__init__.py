@@ -17,47 +17,47 @@ from izhi.calls import with_room
 from izhi.cli import parser
 from izhi.errors import IzhiError, SilentLayerWarning
 
-#: As shells have it for a program whose output goes to one that has ended, such as head.
-_NOBODY_READS = 141
+#: Exit status of a program whose reader, such as head, has ended.
+_BROKEN_PIPE = 141
 _INTERRUPTED = 130
 
 
 def _refuse(reason: str) -> int:
-    """Say in one line what the user can put right; the exit status."""
+    """Print an error of one line; the exit status."""
     print(f"izhi: {' '.join(reason.split())}", file=sys.stderr)
     return 2
 
 
 def _flush() -> int:
-    """Print what is still to be printed; the exit status."""
+    """Write buffered output; the exit status."""
     try:
         sys.stdout.flush()
     except OSError as error:
-        # Python would try once more when it ends, and complain.
+        # Otherwise Python tries again at exit, and prints a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
-            return _NOBODY_READS
+            return _BROKEN_PIPE
         return _refuse(f"cannot write standard output: {files.problem(error)}")
     return 0
 
 
 def _interrupted(words: Sequence[str], parsed: argparse.Namespace | None) -> int:
-    """Say how the command goes on, if anything of it is kept; the exit status."""
+    """Print how to resume the command, if it has a folder; the exit status."""
     out = getattr(parsed, "out", None)
     if not (out and hasattr(parsed, "resume") and files.is_in_use(Path(out))):
         print("izhi: interrupted; nothing was kept", file=sys.stderr)
         return _INTERRUPTED
     again = [*words, *(() if "--out" in words else ("--out", out)), *(() if "--resume" in words else ("--resume",))]
-    print(f"izhi: interrupted; go on with: {shlex.join(['izhi', *again])}", file=sys.stderr)
+    print(f"izhi: interrupted; resume with: {shlex.join(['izhi', *again])}", file=sys.stderr)
     return _INTERRUPTED
 
 
 def quieten() -> None:
-    """Keep from the terminal what libraries say there, and what Izhi's own reports say."""
+    """Hide lines of libraries, and warnings that the report of each epoch repeats."""
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning_fabric")
-    warnings.filterwarnings("ignore", category=SilentLayerWarning)  # each epoch's report says it
+    warnings.filterwarnings("ignore", category=SilentLayerWarning)
 
 
 @with_room
@@ -70,15 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed = parser.parser().parse_args(words)
         with contextlib.ExitStack() as stack:
             if parsed.json == "-":
-                # The result alone goes to standard output; what is for people goes beside it.
+                # Standard output is for the result alone, standard error for all else.
                 parsed.json = sys.stdout
                 stack.enter_context(contextlib.redirect_stdout(sys.stderr))
             parser.run(parsed)
     except IzhiError as error:
         return _refuse(str(error))
     except BrokenPipeError:
-        return _flush() or _NOBODY_READS
-    except OSError as error:  # what no place that reads or writes has named
+        return _flush() or _BROKEN_PIPE
+    except OSError as error:  # of reads and writes without an error of their own
         name = f"{error.filename}: " if error.filename else ""
         return _flush() or _refuse(name + files.problem(error))
     except KeyboardInterrupt:

@@ -63,13 +63,13 @@ def adapt(a: argparse.Namespace) -> None:
         new = deployed.with_network(device.network, adaptation=chosen, command=command_line())
     artifact.save(new, folder.path / "network.izhi")
     folder.write("adaptation.csv", adaptation.table(state.history))
-    kept = {**asdict(levels), "regained": levels.regained, "kept": levels.kept,
+    summary = {**asdict(levels), "regained": levels.regained, "kept": levels.kept,
             "history": state.history, "settings": chosen, "versions": versions()}  # fmt: skip
     about = {"command": command_line(), "dataset": run.experiment.data.dataset, "device": name}
-    drawn = AdaptationResult.keep(folder.path, {**about, **kept})
+    drawn = AdaptationResult.keep(folder.path, {**about, **summary})
     plots.save(drawn.drawn(drawn.title), folder.path / "adaptation.png")
     _report(levels, len(task.stream), folder.path)
-    write_json(a.json, kept)
+    write_json(a.json, summary)
 
 
 def _checked(a: argparse.Namespace) -> Drift:

@@ -13,10 +13,8 @@ from izhi.experiments import benchmark
 
 def bench(a: argparse.Namespace) -> None:
     names = benchmark.contenders(a.contenders, a.network)
-    works = [
-        benchmark.Work(steps=steps, batch=a.batch, hidden=a.hidden, network=a.network)
-        for steps in whole_numbers("steps", a.steps, "25,100")
-    ]
+    steps = whole_numbers("steps", a.steps, "25,100")
+    works = [benchmark.Work(steps=x, batch=a.batch, hidden=a.hidden, network=a.network) for x in steps]
     if a.explain:
         _explain(names, works, a)
         return
@@ -37,11 +35,11 @@ def _explain(names: list[str], works: list[benchmark.Work], a: argparse.Namespac
     if not ours:
         raise SettingError("no contender is Izhi's, expected at least one to explain; name some by --contenders")
     benchmark.check(works)
-    found = []
+    explained = []
     for work in works:
         for name in ours:
             print(f"{name}: {work.text}, T = {work.steps}, batch {work.batch}")
             paths = benchmark.explained(name, work)
             print(*(f"  {path}" for path in paths), sep="\n")
-            found.append({"name": name, "work": asdict(work), "paths": [path._asdict() for path in paths]})
-    write_json(a.json, {"paths": found})
+            explained.append({"name": name, "work": asdict(work), "paths": [path._asdict() for path in paths]})
+    write_json(a.json, {"paths": explained})

@@ -1,4 +1,4 @@
-"""What the commands have in common: settings as given, folders, and results for scripts."""
+"""Shared by the commands: settings, folders, tables, and results for scripts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def settings(arguments: argparse.Namespace) -> dict[str, object]:
-    """Settings from the TOML file, if one is named, overridden by those of the command line."""
+    """Settings of the TOML file, overridden by those of the command line."""
     file = getattr(arguments, "config", None)
     values = read(Path(file), warn=True) if file else {}
     typed = {name: getattr(arguments, name, None) for name in FIELDS}
@@ -31,13 +31,13 @@ def settings(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def make_folder(arguments: argparse.Namespace, name: str) -> Path:
-    """--out, or a new folder named by time below runs/, which is then the arguments' --out.
+    """The folder of --out, or a new one below runs/, named by time; it becomes --out.
 
-    $IZHI_RUN carries a new folder's name to the further processes of a run on several devices.
+    $IZHI_RUN passes the name of a new folder to further processes of a run on several devices.
 
     Raises:
-        FileError: if it cannot be made.
-        SettingError: if this is a further process, and the first one did not say where.
+        FileError: if the folder cannot be made.
+        SettingError: in a further process without $IZHI_RUN.
     """
     if not arguments.out:
         if is_first_process():
@@ -46,29 +46,29 @@ def make_folder(arguments: argparse.Namespace, name: str) -> Path:
         elif "IZHI_RUN" in os.environ:
             arguments.out = os.environ["IZHI_RUN"]
         else:
-            raise SettingError("several processes are started from outside, and need one folder; give --out")
+            raise SettingError("several processes share this run, but it has no folder; give --out")
     return Path(arguments.out)
 
 
-def agreed_plan(arguments: argparse.Namespace, given: Mapping[str, object], *more: str) -> Plan:
-    """The plan of several runs: as given and, where they are gone on with, as their folder has it.
+def agreed_plan(arguments: argparse.Namespace, values: Mapping[str, object], *more: str) -> Plan:
+    """The plan of several runs: values of the command line, and of the folder if it is resumed.
 
     Args:
         arguments: of the command.
-        given: what it says; None for what it leaves out.
-        more: names in it, beside settings that may differ when a run is resumed, that may differ.
+        values: of the command line; None for a missing one.
+        more: names of values, besides settings, that may differ when a run is resumed.
     """
     from izhi.experiments import plan  # which loads torch
 
     may_change = (*marked(Mark.MAY_CHANGE), *more)
     if arguments.out:
         folder, stage = Path(arguments.out), arguments.command
-        return plan.agreed(folder, stage, given, resume=arguments.resume, may_change=may_change)
-    return {"stage": arguments.command, **{name: value for name, value in given.items() if value is not None}}
+        return plan.agreed(folder, stage, values, resume=arguments.resume, may_change=may_change)
+    return {"stage": arguments.command, **{name: value for name, value in values.items() if value is not None}}
 
 
 def hold(folder: Path) -> AbstractContextManager[None]:
-    """Within it no other command writes the folder; further processes of this one may."""
+    """Within it no other command writes the folder; further processes of this command may."""
     return files.holding(folder) if is_first_process() else nullcontext()
 
 
@@ -80,15 +80,14 @@ def is_quiet(arguments: argparse.Namespace) -> bool:
 def print_table(
     title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 0, boxed: bool = True
 ) -> None:
-    """A table for people: as wide as the terminal, or as itself where there is none.
+    """Print a table of the width of the terminal, or of its own width without one.
 
     Args:
         title: above it.
         headings: of the columns.
         rows: their cells.
-        left: so many columns, from the first, hold words and not numbers.
-        boxed: whether it has title and lines in any case; else only on a terminal that is wide enough, and without
-            them it is text for other programs.
+        left: number of columns, from the first, that are aligned left.
+        boxed: True for a title and lines in any case; False for plain text unless a terminal is wide enough.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -101,7 +100,7 @@ def print_table(
     for row in lines:
         table.add_row(*map(escape, row))
     wide = Console(width=1000).measure(table).maximum
-    # Without colours rich would still write bold and italic.
+    # Without colours rich still writes bold and italic.
     system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
     console = Console(width=None if sys.stdout.isatty() else wide, color_system=system)
     if boxed or (sys.stdout.isatty() and wide <= console.width):
@@ -120,21 +119,21 @@ def _print_text(lines: Sequence[Sequence[str]], left: int) -> None:
         print("  ".join(cells).rstrip())
 
 
-def write_json(place: str | TextIO | None, value: object) -> None:
-    """Write a result for scripts into the file of that name, or to an open stream; nothing for None."""
-    if not place:
+def write_json(target: str | TextIO | None, value: object) -> None:
+    """Write a result for scripts to a file or an open stream; nothing for None."""
+    if not target:
         return
     text = json.dumps(value, indent=2) + "\n"
-    if isinstance(place, str):
-        files.write_bytes(Path(place), text.encode())
+    if isinstance(target, str):
+        files.write_bytes(Path(target), text.encode())
     else:
-        place.write(text)
+        target.write(text)
 
 
 def whole_numbers(name: str, text: str, example: str) -> list[int]:
     """The different numbers of a comma-separated list."""
     try:
-        return list(dict.fromkeys(int(part) for part in str(text).split(",")))
+        return list(dict.fromkeys(map(int, str(text).split(","))))
     except ValueError:
         raise SettingError(f"{name} is {shown(text)}, expected whole numbers such as {example}") from None
 
@@ -148,5 +147,5 @@ def report_line(line: str) -> None:
 
 
 def command_line() -> str:
-    """The command as it was typed."""
+    """The typed command."""
     return shlex.join(["izhi", *sys.argv[1:]])

@@ -1,4 +1,4 @@
-"""The command by which a shell completes the others."""
+"""The command that prints a completion script."""
 
 from __future__ import annotations
 

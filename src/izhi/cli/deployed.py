@@ -1,4 +1,4 @@
-"""What commands have in common that let a deployed network learn: devices, layers, folders."""
+"""Shared by commands on deployed networks: devices, layers, samples, folders."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ AnyArtifact: TypeAlias = artifact.Artifact[networks.HardwareNetwork]
 
 
 def open_device(
-    a: argparse.Namespace, name: str, found: artifact.Artifact[networks.HardwareNetwork]
+    a: argparse.Namespace, name: str, made: artifact.Artifact[networks.HardwareNetwork]
 ) -> Device[networks.HardwareNetwork]:
-    """The device of that name, with an artifact; a simulated core has room for what is learned."""
+    """The device of that name with an artifact; a simulated core has spare memory for learned weights."""
     options = {"folder": a.folder} if a.folder else {}
     if name == "simulator" and not a.folder:
         options["spare"] = True
-    return devices.open(name, found, **options)
+    return devices.open(name, made, **options)
 
 
 def layers_of(text: str | None, count: int) -> list[int] | None:
-    """Layers as people number them, from 1, as numbers from 0; None for all."""
+    """Indices, from 0, of layers that the user counts from 1; None for all."""
     if text is None:
         return None
     numbers = whole_numbers("layers", text, "1,2")
@@ -50,10 +50,10 @@ def at_least(name: str, value: int, least: int) -> None:
         raise SettingError(f"{name} is {value}, expected at least {least}")
 
 
-def test_samples(a: argparse.Namespace, found: AnyArtifact) -> tuple[Iterator[tuple[Inputs, Labels]], Dataset | None]:
-    """The encoded test samples that --samples and --dataset name, and their data set if they are of one.
+def test_samples(a: argparse.Namespace, made: AnyArtifact) -> tuple[Iterator[tuple[Inputs, Labels]], Dataset | None]:
+    """The encoded test samples of --samples and --dataset, and their data set; None for a file of samples.
 
-    An artifact that names no data set gives its own test vectors, where the options name nothing.
+    An artifact without a data set returns its own test vectors if both options are missing.
 
     Raises:
         SettingError: for a number of samples below 1, or a file and a data set.
@@ -65,17 +65,17 @@ def test_samples(a: argparse.Namespace, found: AnyArtifact) -> tuple[Iterator[tu
     elif a.samples is not None:
         if a.dataset is not None:
             raise SettingError(f"samples is the file {a.samples}, and dataset is {a.dataset}; leave one out")
-        return samples.of_file(found, Path(a.samples)), None
-    if a.dataset is None and "dataset" not in found.encoding and len(found.test_scores):
-        return iter([devices.own_samples(found)]), None
-    dataset = data.load(a.dataset, report_line) if a.dataset else samples.dataset_of(found, report_line)
-    return samples.batches(found, dataset, count), dataset
+        return samples.of_file(made, Path(a.samples)), None
+    if a.dataset is None and "dataset" not in made.encoding and len(made.test_scores):
+        return iter([devices.own_samples(made)]), None
+    dataset = data.load(a.dataset, report_line) if a.dataset else samples.dataset_of(made, report_line)
+    return samples.batches(made, dataset, count), dataset
 
 
 def open_folder(
     folder: RunFolder, chosen: dict[str, object], kinds: Mapping[str, checkpoint.Kind], *, resume: bool
 ) -> dict[str, Any] | None:
-    """The checkpoint to resume from, of these kinds of values; None, and the folder is made, if there is none yet."""
+    """The checkpoint to resume from, of these kinds of values; None without one, and then the folder is made."""
     path = folder.path / checkpoint.NAME
     if path.exists():
         if not resume:

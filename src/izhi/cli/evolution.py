@@ -71,12 +71,12 @@ def _evolve_artifact(a: argparse.Namespace) -> None:
         new = source.with_network(search.found, evolution=chosen, command=command_line())
         artifact.save(new, folder.path / "network.izhi")
         result = evaluate_device(device, samples.batches(new, dataset))
-        kept = {"test_accuracy": result.accuracy, "history": history, "settings": chosen, "versions": versions()}
-        evolved = EvolutionResult.keep(folder.path, {"command": command_line(), **kept})
+        summary = {"test_accuracy": result.accuracy, "history": history, "settings": chosen, "versions": versions()}
+        evolved = EvolutionResult.keep(folder.path, {"command": command_line(), **summary})
         plots.save(evolved.drawn(evolved.title), folder.path / "evolution.png")
     print(f"test accuracy: {100 * result.accuracy:.2f} % of {len(dataset.test):,}")
     print(f"figure: {folder.path / 'evolution.png'}\nartifact: {folder.path / 'network.izhi'}")
-    write_json(a.json, kept)
+    write_json(a.json, summary)
 
 
 def _settings_on_device(a: argparse.Namespace) -> tuple[Experiment, str]:

@@ -34,15 +34,15 @@ def nir(a: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _losses_said() -> Iterator[list[str]]:
-    """Within it what a file has no place for is said in lines."""
-    said: list[str] = []
+def _losses_printed() -> Iterator[list[str]]:
+    """Within it each LossWarning becomes a line, printed and listed at the end."""
+    losses: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LossWarning)
-        yield said
+        yield losses
     for one in caught:
         if issubclass(one.category, LossWarning):
-            said.append(str(one.message))
+            losses.append(str(one.message))
             print(f"warning: {one.message}", file=sys.stderr)
         else:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
@@ -53,19 +53,19 @@ def _export(a: argparse.Namespace) -> None:
         raise SettingError("no file is named, expected one to write; give it: izhi nir export RUN FILE")
     run = trained.load(Path(a.source), {"precision": "32-true", "devices": 1, "nodes": 1}, report_line)
     if run.experiment.quantization.is_quantized:
-        raise SettingError(f"{a.source} is quantised, expected the float run that it came from")
+        raise SettingError(f"{a.source} is quantised, expected its float run")
     path = Path(a.target)
     step = library(a.library).dt if a.dt is None else a.dt
     network = run.network.eval()
-    with _losses_said() as losses:
+    with _losses_printed() as losses:
         graph = files.write(network, path, library=a.library, dt=a.dt, single_spike=a.single_spike)
     written = {"file": str(path), "nodes": len(graph.nodes), "dt": step, "losses": losses}
     print(f"network: {path}, {len(graph.nodes)} nodes, a step of {step:g} s")
     if a.samples:
-        beside = golden_spikes.golden_name(path)
-        golden_spikes.golden(network, torch.from_numpy(test_vectors(run, a.samples)), beside, dt=step)
-        print(f"golden spikes: {beside}")
-        written["golden"] = str(beside)
+        golden = golden_spikes.golden_name(path)
+        golden_spikes.golden(network, torch.from_numpy(test_vectors(run, a.samples)), golden, dt=step)
+        print(f"golden spikes: {golden}")
+        written["golden"] = str(golden)
     write_json(a.json, written)
 
 
@@ -89,7 +89,7 @@ def _import(a: argparse.Namespace) -> None:
 
 
 def _experiment(a: argparse.Namespace, network: Network) -> tuple[Experiment, Dataset]:
-    """Settings that describe a network that was read, with the data that are given."""
+    """Settings of an imported network and of the data that the command names."""
     spec, readout = describe(network), network.readout
     of_readout = "spikes" if readout is None else "current" if readout.synapse is None else "membrane"
     name = spec.layers[0].neuron.nearest_preset if spec.layers else "lif"
@@ -105,11 +105,11 @@ def _experiment(a: argparse.Namespace, network: Network) -> tuple[Experiment, Da
 
 
 def _check(a: argparse.Namespace) -> None:
-    found = golden_spikes.check(a.source, a.target, library=a.library, dt=a.dt, reset=a.after_spike)
-    cells = [[x.node, f"{x.spikes:,}", f"{x.different:,}"] for x in found]
+    checks = golden_spikes.check(a.source, a.target, library=a.library, dt=a.dt, reset=a.after_spike)
+    cells = [[x.node, f"{x.spikes:,}", f"{x.different:,}"] for x in checks]
     print_table("golden spikes", ("node", "spikes", "different"), cells, left=1)
-    write_json(a.json, [{"node": x.node, "spikes": x.spikes, "different": x.different} for x in found])
-    wrong = sum(x.different for x in found)
+    write_json(a.json, [{"node": x.node, "spikes": x.spikes, "different": x.different} for x in checks])
+    wrong = sum(x.different for x in checks)
     if wrong:
         raise ExchangeError(
             f"{a.source}: {wrong:,} places differ from its golden spikes, expected none; say who wrote it (--from) and"

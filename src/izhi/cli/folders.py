@@ -1,4 +1,4 @@
-"""Commands that look at folders of runs. They load no torch: a list is there at once."""
+"""Commands on folders of runs. They load no torch, so that a list takes no seconds."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def runs(a: argparse.Namespace) -> None:
     if a.remove and not (a.yes or _is_asked()):
         raise SettingError("remove is set, but there is no terminal on which to ask first; add --yes")
     folder = Path(a.folder)
-    found = listing.find(folder)
-    chosen = [run for run in found if listing.has(run, wanted)]
+    listed = listing.find(folder)
+    chosen = [run for run in listed if listing.has(run, wanted)]
     if a.finished or a.unfinished:
         chosen = [run for run in chosen if not run.damage and run.is_finished == a.finished]
     chosen = listing.ordered(chosen, a.sort)
-    _print(chosen, differs=a.differs, none=f"{in_one_line(a.folder)}: none of {len(found):,} runs is listed")
+    _print(chosen, differs=a.differs, none=f"{in_one_line(a.folder)}: none of {len(listed):,} runs is listed")
     result = [run.summary() for run in chosen]
     if a.remove and chosen:
         for row, kept in zip(result, _remove(chosen, asks=not a.yes), strict=True):
@@ -53,7 +53,7 @@ def _is_asked() -> bool:
 
 
 def _remove(chosen: Sequence[ListedRun], *, asks: bool) -> list[list[str] | None]:
-    """Remove runs, or none of them while one is held; what stays of each, and None for one that stays as it is."""
+    """Remove runs, or none while one is in use; the kept files of each, and None for a run that is not removed."""
     ours = [run for run in chosen if run.is_ours]
     for run in ours:
         removal.check(run)
@@ -62,7 +62,7 @@ def _remove(chosen: Sequence[ListedRun], *, asks: bool) -> list[list[str] | None
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             print("nothing was removed")
             return [None] * len(chosen)
-    # What lies in the folder of another run goes before it, which may then be empty.
+    # Runs within the folder of another run come first, since that folder may then be empty.
     kept = {run.path: _remove_one(run) for run in sorted(chosen, key=lambda run: -len(run.path.parts))}
     return [kept[run.path] for run in chosen]
 
@@ -93,17 +93,17 @@ def report(a: argparse.Namespace) -> None:
 def rank(a: argparse.Namespace) -> None:
     from izhi.experiments import ranking  # here, since it loads matplotlib and scipy
 
-    found = ranking.of([Path(name) for name in a.folders])
+    ranked = ranking.of([Path(name) for name in a.folders])
     folder = make_folder(a, "rank")
     if saved.is_of_runs(folder):
         raise RunFolderError(f"{folder} holds runs, whose report would be replaced; choose another --out")
-    ranking.write(found, folder, command_line())
-    title = f"ranks over {len(found.ranking.tasks)} data sets"
-    print_table(title, ranking.headings(found.ranking), ranking.cells(found.ranking), left=1)
-    print_table("pairs", ranking.PAIR_HEADINGS, map(ranking.pair_cells, found.ranking.pairs), left=1)
-    print(*ranking.sentences(found), sep="\n")
+    ranking.write(ranked, folder, command_line())
+    title = f"ranks over {len(ranked.ranking.tasks)} data sets"
+    print_table(title, ranking.headings(ranked.ranking), ranking.cells(ranked.ranking), left=1)
+    print_table("pairs", ranking.PAIR_HEADINGS, map(ranking.pair_cells, ranked.ranking.pairs), left=1)
+    print(*ranking.sentences(ranked), sep="\n")
     print(f"figure: {folder / ranking.FIGURE}\nreport: {folder / ranking.REPORT}")
-    write_json(a.json, found.summary())
+    write_json(a.json, ranked.summary())
 
 
 def redraw(a: argparse.Namespace) -> None:

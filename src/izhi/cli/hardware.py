@@ -51,19 +51,19 @@ _CHANGES = marked(Mark.OF_QUANTIZING)
 def quantize(a: argparse.Namespace) -> None:
     changed = {name: getattr(a, name) for name in _CHANGES}
     bits = {name: whole_numbers(name, getattr(a, name), "8,4,2") for name in ("weights", "states") if getattr(a, name)}
-    given = {"runs": [str(Path(x).absolute()) for x in a.folders] or None, "method": a.method,
+    options = {"runs": [str(Path(x).absolute()) for x in a.folders] or None, "method": a.method,
              "sweep": a.sweep or None, **bits, **changed}  # fmt: skip
-    kept: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given)}
-    if "runs" not in kept:
+    agreed: dict[str, Any] = {"command": command_line(), **agreed_plan(a, options)}
+    if "runs" not in agreed:
         raise SettingError("no run is named, expected the folder of a float network; give it: izhi quantize RUN")
-    runs = sweep.load_runs([Path(folder) for folder in kept["runs"]])
-    many: bool = kept.get("sweep", False)
-    weights = kept.get("weights", [8, 4, 3, 2] if many else [4])
-    states = kept.get("states", [16, 12, 8] if many else [16])
+    runs = sweep.load_runs([Path(folder) for folder in agreed["runs"]])
+    many: bool = agreed.get("sweep", False)
+    weights = agreed.get("weights", [8, 4, 3, 2] if many else [4])
+    states = agreed.get("states", [16, 12, 8] if many else [16])
     methods = QUANTIZATION_METHODS if many else ("qat-after-ptq",)
     planned = sweep.plan(
-        runs, [kept["method"]] if "method" in kept else methods, weights, states,
-        {name: kept[name] for name in _CHANGES if name in kept},
+        runs, [agreed["method"]] if "method" in agreed else methods, weights, states,
+        {name: agreed[name] for name in _CHANGES if name in agreed},
     )  # fmt: skip
     if len(planned) > 1 and not many:
         raise SettingError(f"weights and states name {len(planned)} formats; add --sweep")
@@ -75,14 +75,14 @@ def quantize(a: argparse.Namespace) -> None:
     resources = Resources(report_line)
     dataset = resources.dataset(e)
     build.check(e, dataset)
-    # The network is the same whatever its bits are.
+    # The network is the same for all bits.
     if (whole := next((e for _, (e, *_) in planned if e.quantization.is_whole), None)) is not None:
         run_of.require_core(whole, dataset, runs[0].weights)
     folder = make_folder(a, f"{'sweep' if many else 'quantize'}-{e.data.dataset}")
     with hold(folder):
-        plan.keep(folder, kept)
+        plan.keep(folder, agreed)
         if many:
-            _sweep(a, runs, planned, folder, kept["command"], resources)
+            _sweep(a, runs, planned, folder, agreed["command"], resources)
         else:
             _quantize_one(a, runs[0], e, method, dataset, RunFolder(folder))
 
@@ -111,7 +111,9 @@ def _quantize_one(
         rounded = run_of.rounded(fabric, e, dataset, run.weights)
         accuracies["ptq_accuracy"] = rounded.accuracy
         if not a.quiet:
-            report_line(f"rounded by PTQ: {100 * rounded.accuracy:.2f} % (float {100 * run.accuracy:.2f} %); trains on")
+            report_line(
+                f"rounded by PTQ: {100 * rounded.accuracy:.2f} % (float {100 * run.accuracy:.2f} %), training follows"
+            )
     with TerminalListener(quiet=a.quiet, verbose=a.verbose) as listener:
         result = sweep.quantize(fabric, run, e, method, dataset, folder, listener)
     report.write(result, folder, command_line(), before=accuracies)
@@ -125,29 +127,29 @@ def _quantize_one(
 def export_run(a: argparse.Namespace) -> None:
     _check_samples(a.samples, 0)
     path = Path(a.folder)
-    found: artifact.Artifact[networks.HardwareNetwork]
+    made: artifact.Artifact[networks.HardwareNetwork]
     if a.target == "hls-ip":
-        found = export_ip.artifact(path, a.dataset, a.build)
-        network = found.network
+        made = export_ip.artifact(path, a.dataset, a.build)
+        network = made.network
         sizes = "-".join(map(str, (network.inputs, *network.sizes)))
-        about = f"{sizes} in float32 for the FPGA IP, build {network.build}, T = {found.steps}"
+        about = f"{sizes} in float32 for the FPGA IP, build {network.build}, T = {made.steps}"
     else:
         for name in ("dataset", "build"):
             if getattr(a, name) is not None:
                 raise SettingError(f"--{name} is of --target hls-ip only; leave it out")
-        found = export.artifact(path)
-        about = f"{len(found.network.layers)} layers, T = {found.steps}"
+        made = export.artifact(path)
+        about = f"{len(made.network.layers)} layers, T = {made.steps}"
     out = Path(a.out or (path.parent if path.is_file() else path) / "network.izhi")
-    artifact.save(found, out)
+    artifact.save(made, out)
     artifact.load(out)
     if a.samples:
         file = out.with_name("samples.npz")
-        inputs, labels = samples.joined(_batches(found, a.samples))
+        inputs, labels = samples.joined(_batches(made, a.samples))
         save_samples(file, inputs, labels)
         print(f"{file}: {len(labels):,} test samples")
     size = out.stat().st_size
     print(f"{out}: {size:,} bytes, {about}")
-    write_json(a.json, {"artifact": str(out), "bytes": size, "classes": list(found.classes)})
+    write_json(a.json, {"artifact": str(out), "bytes": size, "classes": list(made.classes)})
 
 
 def _check_samples(count: int, least: int) -> None:
@@ -155,27 +157,27 @@ def _check_samples(count: int, least: int) -> None:
         raise SettingError(f"samples is {count}, expected at least {least}")
 
 
-def _batches(found: artifact.Artifact[networks.HardwareNetwork], count: int) -> Iterator[tuple[Inputs, Labels]]:
+def _batches(made: artifact.Artifact[networks.HardwareNetwork], count: int) -> Iterator[tuple[Inputs, Labels]]:
     """The first test samples of the artifact's data set."""
-    return samples.batches(found, samples.dataset_of(found, report_line), count)
+    return samples.batches(made, samples.dataset_of(made, report_line), count)
 
 
 def run(a: argparse.Namespace) -> None:
-    found = artifact.load(a.artifact)
-    batches, _ = test_samples(a, found)
-    given = {name: getattr(a, name) for name in ("folder", "lanes", "units", "spikes", "port", "baud")}
-    options = {name: value for name, value in given.items() if value is not None}
-    with board.open(a.device, found, **options) as device:
+    made = artifact.load(a.artifact)
+    batches, _ = test_samples(a, made)
+    values = {name: getattr(a, name) for name in ("folder", "lanes", "units", "spikes", "port", "baud")}
+    options = {name: value for name, value in values.items() if value is not None}
+    with board.open(a.device, made, **options) as device:
         result = evaluate(device, batches, compares=a.compare, progress=lambda done: report_line(f"{done:,} samples"))
     print("\n".join(result.lines()))
     write_json(a.json, {**result.summary(), "device": a.device,
-                        "provenance": dict(found.provenance), "versions": versions()})  # fmt: skip
+                        "provenance": dict(made.provenance), "versions": versions()})  # fmt: skip
     result.require_exact(device)
 
 
 def trace(a: argparse.Namespace) -> None:
-    found = artifact.load_integers(a.artifact)
-    layers = found.network.layers
+    made = artifact.load_integers(a.artifact)
+    layers = made.network.layers
     if not 1 <= a.layer <= len(layers):
         raise SettingError(f"layer is {a.layer}, expected 1 to {len(layers)}")
     layer = layers[a.layer - 1]
@@ -183,14 +185,14 @@ def trace(a: argparse.Namespace) -> None:
     for neuron in neurons:
         if not 0 <= neuron < layer.outputs:
             raise SettingError(f"neuron is {neuron}, expected 0 to {layer.outputs - 1}")
-    dataset = samples.dataset_of(found, report_line)
-    seen = artifact_trace.trace_sample(found, dataset, a.sample).trace
+    dataset = samples.dataset_of(made, report_line)
+    seen = artifact_trace.trace_sample(made, dataset, a.sample).trace
     assert seen is not None
     names = ("accumulator", "current", "v", "u", "spikes")
     values = [getattr(seen, name)[a.layer - 1][:, 0] for name in names]
     lines = ["step,neuron," + ",".join(names)]
     lines += [
-        f"{t},{neuron}," + ",".join(str(x[t, neuron]) for x in values) for neuron in neurons for t in range(found.steps)
+        f"{t},{neuron}," + ",".join(str(x[t, neuron]) for x in values) for neuron in neurons for t in range(made.steps)
     ]
     out = Path(a.out or f"trace-{a.sample}-{a.layer}.csv")
     files.write_bytes(out, ("\n".join(lines) + "\n").encode())
@@ -198,7 +200,7 @@ def trace(a: argparse.Namespace) -> None:
     for neuron in neurons:
         picture = out.with_name(f"{out.stem}-{neuron}.png")
         title = f"sample {a.sample}, layer {a.layer}, neuron {neuron}, in integers"
-        drawn = artifact_trace.neuron_trace(found.network, seen, a.layer - 1, neuron)
+        drawn = artifact_trace.neuron_trace(made.network, seen, a.layer - 1, neuron)
         plots.save(plots.trace(drawn, title), picture)
         print(f"figure: {picture}")
     write_json(a.json, {name: x[:, neurons].tolist() for name, x in zip(names, values, strict=True)})
@@ -212,14 +214,14 @@ def rtl(a: argparse.Namespace) -> None:
         raise SettingError("amaranth or yosys is not installed; pip install 'izhi[hardware]'") from None
     _check_samples(a.samples, 0)
     boards.checked_clock(a.board, a.clock)
-    found = artifact.load_integers(a.artifact)
-    shape = board.shape_for(found, a.lanes, a.units, a.spikes)
+    made = artifact.load_integers(a.artifact)
+    shape = board.shape_for(made, a.lanes, a.units, a.spikes)
     if a.sizes is not None:
         shape = larger(shape, whole_numbers("sizes", a.sizes, "784,1024,10"))
     out = Path(a.out or Path(a.artifact).with_suffix("") / a.board)
-    spikes = next(_batches(found, a.samples))[0].astype(np.uint8) if a.samples else None
+    spikes = next(_batches(made, a.samples))[0].astype(np.uint8) if a.samples else None
     result = core_report.build(
-        found, shape, a.board, out, spikes, report_line,
+        made, shape, a.board, out, spikes, report_line,
         megahertz=a.clock, baud=a.baud, shows_activity=a.activity,
     )  # fmt: skip
     print((out / "report.md").read_text())

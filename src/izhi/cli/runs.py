@@ -56,7 +56,7 @@ from izhi.hardware import artifact, devices, networks
 from izhi.hardware.devices.evaluation import evaluate as evaluate_device
 
 
-def _given(a: argparse.Namespace) -> dict[str, object]:
+def _plan_options(a: argparse.Namespace) -> dict[str, object]:
     """The settings and variants of the command line, for a plan; None for those that it leaves out."""
     values = settings(a)
     tables = values.pop("variants", None)
@@ -99,9 +99,9 @@ def make_runner(
 
 def compare(a: argparse.Namespace) -> None:
     seeds = whole_numbers("seeds", a.seeds, "0,1,2") if a.seeds else None
-    given = {**_given(a), "seeds": seeds, "folds": a.folds or None, "reference": a.reference}
-    kept: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given, "reference")}
-    values = {name: value for name, value in kept.items() if name != "stage"}
+    options = {**_plan_options(a), "seeds": seeds, "folds": a.folds or None, "reference": a.reference}
+    agreed: dict[str, Any] = {"command": command_line(), **agreed_plan(a, options, "reference")}
+    values = {name: value for name, value in agreed.items() if name != "stage"}
     command, chosen = values.pop("command"), _variants(values)
     seeds, folds = values.pop("seeds", [0]), values.pop("folds", False)
     reference = values.pop("reference", None)
@@ -116,7 +116,7 @@ def compare(a: argparse.Namespace) -> None:
     folder = make_folder(a, f"compare-{first.data.dataset}")
     with hold(folder), listener:
         if is_first_process():
-            plan.keep(folder, kept)
+            plan.keep(folder, agreed)
         rows = comparison.compare(planned, folder, runner, resume=a.resume, command=command)
         if not is_first_process():
             return
@@ -131,9 +131,9 @@ def compare(a: argparse.Namespace) -> None:
 
 
 def tune(a: argparse.Namespace) -> None:
-    given = {**_given(a), "search": a.search, "trials": a.trials, "every_speaker": a.every_speaker or None}
-    kept: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given, "trials")}
-    values = {name: value for name, value in kept.items() if name != "stage"}
+    options = {**_plan_options(a), "search": a.search, "trials": a.trials, "every_speaker": a.every_speaker or None}
+    agreed: dict[str, Any] = {"command": command_line(), **agreed_plan(a, options, "trials")}
+    values = {name: value for name, value in agreed.items() if name != "stage"}
     command, chosen = values.pop("command"), _variants(values)
     search, trials = values.pop("search", USUAL_SEARCH), values.pop("trials", 20)
     every_speaker = values.pop("every_speaker", False)
@@ -150,7 +150,7 @@ def tune(a: argparse.Namespace) -> None:
     folder = make_folder(a, f"tune-{planned[0].data.dataset}")
     storage = a.storage or str(folder / "studies.log")
     with hold(folder), listener:
-        plan.keep(folder, kept)
+        plan.keep(folder, agreed)
         rows = tuning.tune(
             chosen, ranges, values, trials=trials, storage=storage, runner=runner, every_speaker=every_speaker
         )
@@ -173,15 +173,15 @@ def train(a: argparse.Namespace) -> None:
 
 def settings_of_run(a: argparse.Namespace) -> dict[str, object]:
     """Settings of a run: those of its folder if it resumes, overridden by those of the command line."""
-    given = settings(a)
+    values = settings(a)
     if not a.resume:
-        return {**_of_start(a), **given}
+        return {**_of_start(a), **values}
     config = RunFolder(Path(a.out)).config
     if config.exists():
-        return {**read(config), **given}
-    if not given:
+        return {**read(config), **values}
+    if not values:
         raise RunFolderError(f"{a.out} holds no run to resume; check the folder, or begin one without --resume")
-    return given
+    return values
 
 
 def _of_start(a: argparse.Namespace) -> dict[str, object]:
@@ -190,7 +190,7 @@ def _of_start(a: argparse.Namespace) -> dict[str, object]:
         return {}
     e = load_run(Path(a.start)).experiment
     if e.quantization.is_quantized:
-        raise SettingError(f"{a.start} is quantised, expected a float run to begin with")
+        raise SettingError(f"{a.start} is quantised, expected a float run to start from")
     return dict(e.flat())
 
 
@@ -266,7 +266,7 @@ def _compare_with_run(a: argparse.Namespace, deployed: artifact.Artifact[network
     print(f"classes: {result.samples:,} samples, {result.classes:,} different")
     write_json(a.json, result.summary())
     if not result.is_exact:
-        raise ArtifactError(f"{a.folder} and {a.against} differ, expected the run it came from; export it again")
+        raise ArtifactError(f"{a.folder} and {a.against} differ, expected the run of the artifact; export it again")
 
 
 def evaluate(a: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The command that shows what one neuron does under a current."""
+"""The command that simulates one neuron under a current."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from izhi.experiments import plots
 from izhi.neurons import LIF, simulation
 from izhi.spec import LEARNABLE, PATTERNS, neuron_spec
 
-#: Parameters of the quadratic map that ``izhi simulate --set`` changes; the current has its amplitude for a gain.
+#: Parameters of the quadratic map that ``izhi simulate --set`` changes; the amplitude takes the place of a gain.
 _CHANGEABLE = (*(name for name in LEARNABLE if name != "gain"), "v0", "u0", "v_min", "v_max")
 
 
@@ -40,37 +40,37 @@ def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
         changes = _changes(a.set, ("beta", "threshold"))
         amplitude = 0.1 if a.current is None else a.current
         current = simulation.pulse(amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=1.0)
-        return simulation.run_lif(LIF(**changes), current), f"LIF, I = {amplitude:g}{_told(changes)}"
+        return simulation.run_lif(LIF(**changes), current), f"LIF, I = {amplitude:g}{_suffix(changes)}"
     changes = _changes(a.set, _CHANGEABLE)
     p = p.replace(**changes, order=a.order or p.order)
     if a.neuron in PATTERNS and a.current is None:
         for name in ("dt", "duration"):
             if getattr(a, name) is not None:
                 raise SettingError(f"{name} is set, but {a.neuron!r} runs its own stimulus; add --current")
-        return simulation.run(p, PATTERNS[a.neuron].current()), f"{a.neuron}, order {p.order}{_told(changes)}"
+        return simulation.run(p, PATTERNS[a.neuron].current()), f"{a.neuron}, order {p.order}{_suffix(changes)}"
     if a.dt is not None:
         p = p.replace(dt=a.dt)
     amplitude = (10.0 if p.unit == "mV" else 0.1) if a.current is None else a.current
     current = simulation.pulse(amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=p.dt)
     unit = " mV/ms" if p.unit == "mV" else ""
-    return simulation.run(p, current), f"{a.neuron}, I = {amplitude:g}{unit}, order {p.order}{_told(changes)}"
+    return simulation.run(p, current), f"{a.neuron}, I = {amplitude:g}{unit}, order {p.order}{_suffix(changes)}"
 
 
 def _changes(text: str | None, known: Sequence[str]) -> dict[str, Any]:
-    """Parameters of ``--set``, each of them one that is known."""
-    found: dict[str, float] = {}
-    for part in text.split(",") if text else ():
-        name, equals, value = (x.strip() for x in part.partition("="))
+    """Parameters of ``--set``; SettingError for an unknown one."""
+    changes: dict[str, float] = {}
+    for change in text.split(",") if text else ():
+        name, equals, value = (x.strip() for x in change.partition("="))
         try:
-            found[name] = float(value) if name and equals else float("nan")
+            changes[name] = float(value) if name and equals else float("nan")
         except ValueError:
-            found[name] = float("nan")
-        if not math.isfinite(found[name]):
-            raise SettingError(f"set has {shown(part)}, expected name=value, such as a=0.1")
+            changes[name] = float("nan")
+        if not math.isfinite(changes[name]):
+            raise SettingError(f"set has {shown(change)}, expected name=value, such as a=0.1")
         if name not in known:
             raise unknown("parameter", name, known)
-    return found
+    return changes
 
 
-def _told(changes: Mapping[str, float]) -> str:
+def _suffix(changes: Mapping[str, float]) -> str:
     return "".join(f", {name} = {value:g}" for name, value in changes.items())

@@ -81,7 +81,7 @@ class Smartwatch(CheckedSource):
             tested = np.isin(people, TESTED)
             dataset = Dataset.of(
                 samples[~tested], labels[~tested], test=(samples[tested], labels[tested]), over_time=True,
-                classes=[str(name) for name in arrays["classes"]], name=self.name
+                classes=[str(name) for name in arrays["classes"]], name=self.name,
             )  # fmt: skip
         return replace(dataset, speakers=torch.from_numpy(people[~tested]))
 

@@ -19,9 +19,7 @@ def compare(command: Command) -> None:
     _variants_options(command, "variants neuron[:setting=value]…, comma-separated [the file's, or all three neurons]")
     command.add_argument("--seeds", metavar="LIST", help="seeds, comma-separated [0]")
     command.add_argument("--folds", action="store_true", help="five-fold cross-validation of an embedded data set")
-    command.add_argument(
-        "--reference", metavar="LABEL", help="variant of which the others' differences are [the first]"
-    )
+    command.add_argument("--reference", metavar="LABEL", help="reference variant of the differences [the first]")
     run_options(command)
     jobs_options(command, "runs")
     add_settings(command, without=("neuron", "connection", "seed", "fold"))

@@ -34,7 +34,9 @@ def folder_options(command: Command) -> None:
 def jobs_options(command: Command, of: str) -> None:
     """Options of commands that may do several runs at once."""
     group = command.group("parallel runs")
-    group.add_argument("--jobs", type=int, metavar="N", help=f"processes with {of}, which share the threads evenly [1]")
+    group.add_argument(
+        "--jobs", type=int, metavar="N", help=f"processes with {of}, each with an equal share of the threads [1]"
+    )
     group.add_argument("--ray", metavar="ADDRESS", help=f"Ray cluster for {of}: auto, host:port, or local [none]")
 
 
@@ -70,12 +72,12 @@ def add_settings(command: Command, *, without: Sequence[str] = (), common: Mark 
 
 def check_values(arguments: argparse.Namespace, *, without: Sequence[str] = ()) -> None:
     """Raise SettingError for the first invalid setting of the command line."""
-    given = {name: getattr(arguments, name, None) for name in FIELDS if name not in without}
-    found = typed({name: value for name, value in given.items() if value is not None})
-    if "dataset" in found:
-        require_known(str(found["dataset"]))
-    if "neuron" in found:
-        entry_of_preset(str(found["neuron"]))
+    texts = {name: getattr(arguments, name, None) for name in FIELDS if name not in without}
+    values = typed({name: value for name, value in texts.items() if value is not None})
+    if "dataset" in values:
+        require_known(str(values["dataset"]))
+    if "neuron" in values:
+        entry_of_preset(str(values["neuron"]))
 
 
 def add_setting(

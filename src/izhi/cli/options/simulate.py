@@ -12,8 +12,8 @@ def simulate(command: Command) -> None:
     stimulus = command.group("stimulus")
     for name, default, about in (
         ("current", None, "amplitude, mV/ms for biological presets [10, or 0.1]"),
-        ("start", 10.0, "start, ms"),
-        ("stop", None, "end, ms [the duration]"),
+        ("start", 10.0, "start of the current, ms"),
+        ("stop", None, "stop of the current, ms [the duration]"),
         ("duration", None, "duration, ms [200]"),
         ("dt", None, "time step, ms [the preset's]"),
     ):
