@@ -17,7 +17,7 @@ from izhi.errors import DataError
 CACHE_BYTES = 512 << 20
 
 
-class Events(NamedTuple):
+class Recording(NamedTuple):
     """One recording: the time, µs, and the unit of each event, int32."""
 
     times: NDArray[np.int32]
@@ -35,7 +35,7 @@ class Reader(Protocol):
     shape: tuple[int, ...]
     labels: NDArray[np.int64]
 
-    def read(self, record: int) -> Events:
+    def read(self, record: int) -> Recording:
         """One recording; DataError, naming file and record, if it is damaged."""
         ...
 
@@ -74,9 +74,9 @@ class CachedReader:
         self.reader = reader
         self.left = CACHE_BYTES if limit is None else limit
         self.shape, self.labels = reader.shape, reader.labels
-        self._cache: dict[int, Events] = {}
+        self._cache: dict[int, Recording] = {}
 
-    def read(self, record: int) -> Events:
+    def read(self, record: int) -> Recording:
         events = self._cache.get(record)
         if events is None:
             events = self.reader.read(record)
@@ -147,7 +147,7 @@ def microseconds(seconds: NDArray[np.float64], where: str) -> NDArray[np.int64]:
     return np.rint(np.clip(seconds, -1e9, 1e9) * 1e6).astype(np.int64)
 
 
-def checked(times: NDArray[np.int64], units: NDArray[np.int64], size: int, where: str) -> Events:
+def checked(times: NDArray[np.int64], units: NDArray[np.int64], size: int, where: str) -> Recording:
     """Events of one recording, after the checks of all formats.
 
     Args:
@@ -165,7 +165,7 @@ def checked(times: NDArray[np.int64], units: NDArray[np.int64], size: int, where
             " use an intact copy"
         )
     if not len(times):
-        return Events(np.zeros(0, np.int32), np.zeros(0, np.int32))
+        return Recording(np.zeros(0, np.int32), np.zeros(0, np.int32))
     back = np.flatnonzero(np.diff(times) < 0)
     if len(back):
         k = int(back[0]) + 1
@@ -182,7 +182,7 @@ def checked(times: NDArray[np.int64], units: NDArray[np.int64], size: int, where
     if len(wrong):
         k = int(wrong[0])
         raise DataError(f"{where}, event {k:,} is from unit {units[k]:,}, expected below {size:,}: use an intact copy")
-    return Events(times.astype(np.int32), units.astype(np.int32))
+    return Recording(times.astype(np.int32), units.astype(np.int32))
 
 
-__all__ = ["CachedReader", "EventBatch", "EventSamples", "Events", "Reader", "checked", "microseconds"]
+__all__ = ["CachedReader", "EventBatch", "EventSamples", "Reader", "Recording", "checked", "microseconds"]

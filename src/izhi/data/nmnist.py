@@ -20,7 +20,7 @@ from izhi.data import download
 from izhi.data.catalogue import DATASETS, WINDOWS
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
-from izhi.data.events import Events, EventSamples, checked
+from izhi.data.events import EventSamples, Recording, checked
 from izhi.data.source import CheckedSource
 from izhi.errors import DataError
 
@@ -32,7 +32,7 @@ _LARGEST = 4 << 30
 _LARGEST_RECORDING = 1_000_000 * _EVENT_BYTES
 
 
-def parse(raw: bytes, where: str) -> Events:
+def parse(raw: bytes, where: str) -> Recording:
     """The events in the bytes of a recording.
 
     Raises:
@@ -82,7 +82,7 @@ class NMNISTFolder:
         """Path of a recording."""
         return self.path / str(self.labels[record]) / os.fsdecode(bytes(self.names[record]))
 
-    def read(self, record: int) -> Events:
+    def read(self, record: int) -> Recording:
         """One recording; DataError, naming its file, if it is damaged."""
         path = self.file(record)
         try:

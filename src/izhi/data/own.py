@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from izhi.data.events import CachedReader, Events, EventSamples, checked
+from izhi.data.events import CachedReader, EventSamples, Recording, checked
 from izhi.data.samples import AnySamples, Samples, split
 from izhi.data.series import Scale, SeriesSamples, checked as checked_series
 from izhi.errors import DataError, SettingError, shown
@@ -196,7 +196,7 @@ class _Recordings:
             polarities, height, width = (1, 1, *own) if len(own) == 1 else (int(x) for x in own)
         self.shape: tuple[int, ...] = (polarities, height, width) if height > 1 else (width,)
 
-    def read(self, record: int) -> Events:
+    def read(self, record: int) -> Recording:
         """One recording."""
         events, _ = _pair(self._dataset[record], "recording", record)
         units = events["x"].astype(np.int64)

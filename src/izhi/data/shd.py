@@ -21,7 +21,7 @@ from izhi.data import download, hdf5
 from izhi.data.catalogue import DATASETS, RECORDED, RECORDED_WINDOW, recording_files
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
-from izhi.data.events import Events, EventSamples, checked, microseconds
+from izhi.data.events import EventSamples, Recording, checked, microseconds
 from izhi.data.source import CheckedSource
 from izhi.errors import DataError, SettingError, as_data_error
 
@@ -86,7 +86,7 @@ class SHDFile:
                 f" {len(self.classes)}, the number of extra/keys; use an intact copy"
             )
 
-    def read(self, record: int) -> Events:
+    def read(self, record: int) -> Recording:
         """One recording; DataError, naming file and record, if it is damaged."""
         where = f"{self.path}, record {record:,}"
         with as_data_error(f"{where} cannot be read"):

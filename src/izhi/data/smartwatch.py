@@ -121,7 +121,7 @@ def plain(data: bytes) -> dict[str, NDArray[Any]]:
         }
 
 
-class _Kind:
+class _NumpyType:
     """Stand-in for numpy's dtype: its arguments in the pickle."""
 
     def __init__(self, name: str, *options: object) -> None:
@@ -164,7 +164,7 @@ def _as_bytes(text: str, coding: str) -> bytes:
 _STAND_INS: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _array,
     ("numpy", "ndarray"): None,
-    ("numpy", "dtype"): _Kind,
+    ("numpy", "dtype"): _NumpyType,
     ("_codecs", "encode"): _as_bytes,
 }
 

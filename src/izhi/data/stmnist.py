@@ -21,7 +21,7 @@ from izhi.data.catalogue import DATASETS, WINDOWS
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.embedded import stratified_split
-from izhi.data.events import Events, EventSamples, checked, microseconds
+from izhi.data.events import EventSamples, Recording, checked, microseconds
 from izhi.data.source import CheckedSource
 from izhi.errors import DataError, as_data_error, shown
 
@@ -51,7 +51,7 @@ class STMNISTArchive:
             raise DataError(f"{path} holds no recordings, expected …/<label>/<name>.mat")
         self.labels: NDArray[np.int64] = np.array([int(Path(name).parent.name) for name in self.names])
 
-    def read(self, record: int) -> Events:
+    def read(self, record: int) -> Recording:
         """One recording; DataError, naming archive and member, if it is damaged."""
         name = self.names[record]
         where = f"{self.path}, {name}"
@@ -72,7 +72,7 @@ def _is_recording(name: str) -> bool:
     return path.suffix == ".mat" and "LUT" not in path.name and path.parent.name in set("0123456789")
 
 
-def parse(raw: bytes, where: str) -> Events:
+def parse(raw: bytes, where: str) -> Recording:
     """The events in the bytes of a MATLAB file.
 
     Raises:
