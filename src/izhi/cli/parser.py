@@ -118,9 +118,8 @@ class Command(Parser):
                 "--json", metavar="FILE", help="result for scripts; - for standard output"
             )
             for action in self._actions:
-                if not (action.default in (None, argparse.SUPPRESS) or action.nargs == 0) and "[" not in (
-                    action.help or "["
-                ):
+                has_default = action.default not in (None, argparse.SUPPRESS) and action.nargs != 0
+                if has_default and "[" not in (action.help or "["):
                     action.help = f"{action.help} [%(default)s]"
         return self
 

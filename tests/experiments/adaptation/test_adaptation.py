@@ -169,7 +169,7 @@ def test_the_simulated_core_learns_what_the_emulator_learns(deployed, tmp_path):
 def test_new_classes_are_learned(tmp_path):
     options = ["--dataset", "iris", "--neuron", "hls-ip", "--encoding", "constant", "--steps", "30", "--readout",
                "spikes", "--hidden", "12", "--epochs", "60", "--learning-rate", "1e-2", "--batch-size", "16",
-               "--precision", "32-true", "--without", "virginica", "--quiet"]  # fmt: skip
+               "--precision", "32-true", "--exclude-classes", "virginica", "--quiet"]  # fmt: skip
     assert main(["train", *options, "--out", str(tmp_path / "run")]) == 0
     command = ["adapt", str(tmp_path / "run"), "--drift", "classes=virginica", "--batch", "10", "--replay", "40",
                "--learning-rate", "5e-3", "--steps", "40", "--quiet", "--json", str(tmp_path / "a.json")]  # fmt: skip
