@@ -11,8 +11,9 @@ from izhi.cli.parser import Command
 from izhi.errors import SettingError
 from izhi.experiments import build, tuning
 from izhi.experiments.comparison import plan
-from izhi.experiments.description import describe
+from izhi.experiments.search_space import parse_search
 from izhi.experiments.settings import FIELDS, experiment, read, typed
+from izhi.experiments.settings.description import describe
 from izhi.experiments.variants import Variant
 
 NINES = "9" * 5000
@@ -143,7 +144,7 @@ def test_lists_within_lists_without_end(tmp_path):
 def test_what_every_variant_replaces_is_checked_before_the_first_trial():
     variants = [Variant("LIF", {"neuron": "lif"})]
     with pytest.raises(SettingError, match="neuron is 5, expected text"):
-        tuning.check(variants, tuning.parse_search("slope=1..10"), {"dataset": "iris", "neuron": 5}, 1)
+        tuning.check(variants, parse_search("slope=1..10"), {"dataset": "iris", "neuron": 5}, 1)
     with pytest.raises(SettingError, match="neuron is 5, expected text"):
         plan(variants, [0], {"dataset": "iris", "neuron": 5})
 

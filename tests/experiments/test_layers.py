@@ -9,9 +9,9 @@ from torch import nn
 from izhi.cli import main
 from izhi.errors import SettingError
 from izhi.experiments import build, sample_trace
-from izhi.experiments.description import describe
 from izhi.experiments.run_folder import load
 from izhi.experiments.settings import experiment, read
+from izhi.experiments.settings.description import describe
 from izhi.experiments.settings.layers import parsed
 from izhi.experiments.trained import load as load_trained
 from izhi.network import BatchNorm, Layer

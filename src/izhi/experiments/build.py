@@ -13,8 +13,8 @@ from torch import Tensor
 from izhi import data, training
 from izhi.data import AnySamples, Dataset, SeriesSamples, hold_out_speaker, split
 from izhi.errors import SettingError, unknown
-from izhi.experiments.description import describe
 from izhi.experiments.settings import Experiment
+from izhi.experiments.settings.description import describe
 from izhi.experiments.settings.groups import (
     AugmentationSettings,
     CodingSettings,

@@ -14,13 +14,13 @@ from torch import Tensor
 from izhi.data import Dataset
 from izhi.errors import SettingError, unknown
 from izhi.experiments import build, plots, run as run_of
-from izhi.experiments.description import describe
 from izhi.experiments.planned import PlannedRun, Resources, Runner, SerialRunner
 from izhi.experiments.results.sweep import Point, SweepResult
 from izhi.experiments.run import Result
 from izhi.experiments.run_folder import RunFolder, accuracy_of, load, versions
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
+from izhi.experiments.settings.description import describe
 from izhi.experiments.tables import markdown, percent
 from izhi.training import Listener, ignore_progress
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from izhi.data import Dataset
 from izhi.errors import CheckpointError
 from izhi.experiments import build
-from izhi.experiments.description import describe
 from izhi.experiments.run_folder import Saved, load as load_run
 from izhi.experiments.settings import Experiment
+from izhi.experiments.settings.description import describe
 from izhi.network import Layer, Network
 from izhi.network.encoders import Encoder
 from izhi.training import Classifier, checkpoint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -55,12 +56,19 @@ def _module(spec: ModuleSpec, kernel: str) -> nn.Module:
 
 def _layer(spec: LayerSpec, kernel: str) -> Layer:
     # The order in which random numbers are drawn: spread of the neurons, weights, delays.
-    neuron = entry_of(spec.neuron.kind).load("torch").of(spec.neuron, kernel)
+    neuron = _neurons(spec.neuron.kind).of(spec.neuron, kernel)
     connection = _connection(spec.connection)
     norm = None
     if spec.norm is not None:
         norm = BatchNorm(spec.connection.outputs, momentum=spec.norm.momentum, eps=spec.norm.eps)
     return Layer(connection, neuron, None if spec.delay is None else _delay(spec.delay, spec.connection), norm)
+
+
+@cache
+def _neurons(kind: str) -> type[NeuronLayer[Any, Any]]:
+    """The module of a registered neuron."""
+    found: type[NeuronLayer[Any, Any]] = entry_of(kind).load("torch")
+    return found
 
 
 def _residual(spec: ResidualSpec, kernel: str) -> Residual:

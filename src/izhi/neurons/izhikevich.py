@@ -14,9 +14,9 @@ from izhi import kernels
 from izhi.deprecation import renamed_arguments, renamed_attribute
 from izhi.kernels import Coefficients, IzhikevichSettings, Memory, SynapticInput
 from izhi.kernels.reference import izhikevich_step
-from izhi.neurons.neuron import NeuronLayer, at_rest, clamp_straight_through, names_in
+from izhi.neurons.neuron import NeuronLayer, as_shape, at_rest, clamp_straight_through, names_in
 from izhi.neurons.state import Target, detached, moved
-from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of, surrogate_of
+from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
 from izhi.spec import COEFFICIENTS, ORDERS, IzhikevichParameters, IzhikevichSpec, MixtureSpec, preset
 
 
@@ -92,31 +92,31 @@ class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
         jacobian_limit: float = 1.0,
         kernel: str = "auto",
     ) -> None:
-        super().__init__(parameter_shape, spread, kernel)
         mixture = parameters if isinstance(parameters, MixtureSpec) else None
         if isinstance(parameters, Mapping):
             mixture = MixtureSpec(tuple(parameters.items()))
         p = parameters if isinstance(parameters, IzhikevichParameters) else None
         p = p or (preset(str(parameters)) if mixture is None else mixture.members[0])
         p = p if gain is None else p.replace(gain=gain)
-        self.base_parameters = p = p if current_scale is None else p.replace(current_scale=current_scale)
-        self.spec = IzhikevichSpec(
-            parameters=p, mixture=mixture, jacobian_limit=jacobian_limit, size=self.parameter_shape,
-            learn=names_in(learn), spread=spread, surrogate=spec_of(recognised(surrogate)),
+        p = p if current_scale is None else p.replace(current_scale=current_scale)
+        form = recognised(surrogate)
+        spec = IzhikevichSpec(
+            parameters=p, mixture=mixture, jacobian_limit=jacobian_limit, size=as_shape(parameter_shape),
+            learn=names_in(learn), spread=spread, surrogate=spec_of(form),
         )  # fmt: skip
+        self._set_up(spec, form, kernel)
+
+    def _configure(self, surrogate: SpikeGradient) -> None:
+        spec = self.spec
+        self.base_parameters = p = spec.parameters
         low, high = p.limits
         self.settings = IzhikevichSettings(
-            order=ORDERS[p.order],
-            dt=p.dt,
-            v_min=low,
-            v_max=high,
-            jacobian_limit=jacobian_limit,
-            surrogate=recognised(surrogate),
-            span=p.span,
-        )
-        if mixture is not None and self.parameter_shape is not None:
-            self._mix(mixture.members, torch.tensor(mixture.counts(self.parameter_shape[0])))
-        self._learn(self.spec.learn, self._initial)
+            order=ORDERS[p.order], dt=p.dt, v_min=low, v_max=high, jacobian_limit=spec.jacobian_limit,
+            surrogate=surrogate, span=p.threshold - p.c,
+        )  # fmt: skip
+        if spec.mixture is not None and spec.size is not None:
+            self._mix(spec.mixture.members, torch.tensor(spec.mixture.counts(spec.size[0])))
+        self._learn(spec.learn, self._initial)
 
     def _mix(self, members: Sequence[IzhikevichParameters], counts: Tensor) -> None:
         """Buffers (N,) of the coefficients and initial values in which the members of a mixture differ."""
@@ -124,15 +124,6 @@ class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
             each = [p.coefficient(name) for p in members]
             if len(set(each)) > 1:
                 self.register_buffer(f"mixed_{name}", torch.tensor(each).repeat_interleave(counts))
-
-    @classmethod
-    def of(cls, spec: IzhikevichSpec, kernel: str = "auto") -> Izhikevich:
-        """The neurons of a description."""
-        return cls(
-            spec.mixture or spec.parameters, parameter_shape=spec.size, learn=spec.learn, spread=spec.spread,
-            gain=spec.parameters.gain, current_scale=spec.parameters.current_scale,
-            surrogate=surrogate_of(spec.surrogate), jacobian_limit=spec.jacobian_limit, kernel=kernel,
-        )  # fmt: skip
 
     @property
     def mixture(self) -> MixtureSpec | None:

@@ -12,9 +12,9 @@ from izhi import kernels
 from izhi.deprecation import renamed_arguments
 from izhi.kernels import LIFCoefficients, LIFSettings, Memory, SynapticInput, ValueLIFCoefficients
 from izhi.kernels.reference import lif_step
-from izhi.neurons.neuron import NeuronLayer, at_rest, clamp_straight_through, names_in, straight_through
+from izhi.neurons.neuron import NeuronLayer, as_shape, at_rest, clamp_straight_through, names_in, straight_through
 from izhi.neurons.state import Target, detached, moved
-from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of, surrogate_of
+from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
 from izhi.spec import LIFSpec, ResetMode
 
 
@@ -79,23 +79,18 @@ class LIF(NeuronLayer[LIFState, LIFCoefficients | ValueLIFCoefficients]):
         surrogate: SpikeGradient | None = None,
         kernel: str = "auto",
     ) -> None:
-        super().__init__(parameter_shape, spread, kernel)
-        self.settings = LIFSettings(reset, reset_delay, recognised(surrogate))
-        self.spec = LIFSpec(
+        form = recognised(surrogate)
+        spec = LIFSpec(
             beta=beta, threshold=threshold, reset=reset, v_reset=v_reset, reset_delay=reset_delay,
-            size=self.parameter_shape, learn=names_in(learn), spread=spread, surrogate=spec_of(self.settings.surrogate),
+            size=as_shape(parameter_shape), learn=names_in(learn), spread=spread, surrogate=spec_of(form),
         )  # fmt: skip
-        self.beta, self.threshold, self.v_reset = beta, threshold, v_reset
-        self._learn(self.spec.learn, lambda name: float(getattr(self, name)))
+        self._set_up(spec, form, kernel)
 
-    @classmethod
-    def of(cls, spec: LIFSpec, kernel: str = "auto") -> LIF:
-        """The neurons of a description."""
-        return cls(
-            spec.beta, spec.threshold, parameter_shape=spec.size, learn=spec.learn, spread=spec.spread,
-            reset=spec.reset, v_reset=spec.v_reset, reset_delay=spec.reset_delay,
-            surrogate=surrogate_of(spec.surrogate), kernel=kernel,
-        )  # fmt: skip
+    def _configure(self, surrogate: SpikeGradient) -> None:
+        spec = self.spec
+        self.beta, self.threshold, self.v_reset = spec.beta, spec.threshold, spec.v_reset
+        self.settings = LIFSettings(spec.reset, spec.reset_delay, surrogate)
+        self._learn(spec.learn, lambda name: float(getattr(spec, name)))
 
     def dynamics(self) -> dict[str, object]:
         """See ``NeuronLayer``."""

@@ -8,7 +8,6 @@ quantization/neurons.py, its integer step in hardware/fixed/neuron.py, its datap
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
@@ -17,13 +16,15 @@ from torch import Tensor, nn
 
 from izhi import kernels
 from izhi.deprecation import renamed_attribute
-from izhi.errors import CheckpointError, SettingError, ShapeError, shown, unknown
+from izhi.errors import CheckpointError, ShapeError, shown, unknown
 from izhi.kernels import Memory, SynapticInput
 from izhi.kernels.reference import apply_synapse, remember
 from izhi.neurons.state import Target
+from izhi.neurons.surrogate import SpikeGradient, surrogate_of
 from izhi.spec import NeuronSpec
 
 State = TypeVar("State", bound="NeuronState")
+Layer = TypeVar("Layer", bound="NeuronLayer[Any, Any]")
 Coefficients = TypeVar("Coefficients", bound="NeuronCoefficients")
 
 #: Suffix of the entry of a ``state_dict`` that describes a layer's neurons; torch's name for it.
@@ -113,42 +114,55 @@ def names_in(learn: Sequence[str] | str) -> tuple[str, ...]:
     return tuple(learn)
 
 
+def as_shape(parameter_shape: int | Sequence[int] | None) -> tuple[int, ...] | None:
+    """The shape of coefficients, of which one number is a width."""
+    shape = (parameter_shape,) if isinstance(parameter_shape, int) else parameter_shape
+    return None if shape is None else tuple(shape)
+
+
 class NeuronLayer(nn.Module, Generic[State, Coefficients]):
     """Base of the layers of neurons: learned coefficients, and checks of the input.
 
     A ``state_dict`` describes the neurons, and loading it into other neurons raises a CheckpointError. Weights without
     this entry, of early versions, load without the check.
 
-    Args:
+    Attributes:
+        spec: the description, without learned values.
         parameter_shape: shape of the coefficients, that of one step of one sample, with 1 along a dimension where
             neurons share them, so (16, 1, 1) for each of 16 channels; None for one set.
         spread: standard deviation of the learned coefficients' initial values between neurons, in
             units of ``parameter_scale``; needs a parameter_shape.
-        kernel: which kernels run it, see ``izhi.kernels``.
-
-    Raises:
-        SettingError: for an unknown kernel, or a spread that is not 0 without a parameter_shape.
+        kernel: which kernels run it, see ``izhi.kernels``; SettingError for an unknown one.
+        learned: the learned coefficients by name.
     """
 
     kind: ClassVar[str]
     #: The description of the neurons, without their learned values.
     spec: NeuronSpec
+    parameter_shape: tuple[int, ...] | None
 
     size = renamed_attribute("size", "parameter_shape")
     unit = renamed_attribute("unit", "parameter_scale")
 
-    def __init__(self, parameter_shape: int | Sequence[int] | None, spread: float, kernel: str) -> None:
+    def _set_up(self, spec: NeuronSpec, surrogate: SpikeGradient, kernel: str) -> None:
+        """Begin the module, as ``__init__`` and ``of`` do."""
         super().__init__()
-        shape = (parameter_shape,) if isinstance(parameter_shape, int) else parameter_shape
-        self.parameter_shape = None if shape is None else tuple(shape)
         if kernel not in kernels.KERNELS:
             raise unknown("kernel", kernel, kernels.KERNELS)
-        if not (math.isfinite(spread) and spread >= 0):
-            raise SettingError(f"spread is {spread!r}, expected a finite number, 0 or more")
-        if spread and self.parameter_shape is None:
-            raise SettingError(f"spread is {spread!r}, expected 0 unless each neuron has its own (parameter_shape)")
-        self.kernel, self.spread = kernel, spread
+        self.spec, self.parameter_shape, self.spread, self.kernel = spec, spec.size, spec.spread, kernel
         self.learned = nn.ParameterDict()
+        self._configure(surrogate)
+
+    def _configure(self, surrogate: SpikeGradient) -> None:
+        """Make the settings of the kernels and the learned coefficients of the description."""
+        raise NotImplementedError
+
+    @classmethod
+    def of(cls: type[Layer], spec: NeuronSpec, kernel: str = "auto") -> Layer:
+        """The neurons of a description."""
+        neuron = cls.__new__(cls)
+        neuron._set_up(spec, surrogate_of(spec.surrogate), kernel)
+        return neuron
 
     @property
     def unit_of_v(self) -> Literal["mV", "1"]:

@@ -244,9 +244,9 @@ SURROGATES: dict[str, Callable[[float], ClosedForm]] = {
 }
 
 
-def surrogate_of(spec: SurrogateSpec | None) -> ClosedForm | None:
-    """The surrogate gradient of a description; None for None."""
-    return None if spec is None else SURROGATES[spec.name](*spec.values)
+def surrogate_of(spec: SurrogateSpec | None) -> ClosedForm:
+    """The surrogate gradient of a description; ATan(2) for None."""
+    return ATan() if spec is None else SURROGATES[spec.name](*spec.values)
 
 
 def spec_of(surrogate: SpikeGradient) -> SurrogateSpec | None:

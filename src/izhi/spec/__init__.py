@@ -3,6 +3,7 @@
 from izhi.spec.connection import (
     CONNECTIONS,
     ConductanceSpec,
+    ConnectionName,
     ConnectionSpec,
     ConvolutionSpec,
     DelaySpec,
@@ -10,7 +11,7 @@ from izhi.spec.connection import (
     NormSpec,
     SynapseSpec,
 )
-from izhi.spec.lif import RESETS, LIFSpec, ResetMode
+from izhi.spec.lif import RESETS, LIFSpec
 
 # isort: split
 # LIF is registered first, and so is the first neuron of lists.
@@ -29,8 +30,11 @@ from izhi.spec.neuron import (
     NEURONS,
     Coefficient,
     NeuronEntry,
+    NeuronOptions,
     NeuronSpec,
+    ResetMode,
     Shape,
+    SurrogateName,
     SurrogateSpec,
     Table,
     entry_of,
@@ -38,6 +42,7 @@ from izhi.spec.neuron import (
     neuron_spec,
     preset_names,
     register,
+    usual_options,
 )
 from izhi.spec.parameters import (
     CELLS_2007,
@@ -66,6 +71,7 @@ __all__ = [
     "CapacitanceForm",
     "Coefficient",
     "ConductanceSpec",
+    "ConnectionName",
     "ConnectionSpec",
     "ConvolutionSpec",
     "DelaySpec",
@@ -82,12 +88,14 @@ __all__ = [
     "ModuleSpec",
     "NetworkSpec",
     "NeuronEntry",
+    "NeuronOptions",
     "NeuronSpec",
     "NormSpec",
     "PoolSpec",
     "ResetMode",
     "ResidualSpec",
     "Shape",
+    "SurrogateName",
     "SurrogateSpec",
     "SynapseSpec",
     "Table",
@@ -100,4 +108,5 @@ __all__ = [
     "preset",
     "preset_names",
     "register",
+    "usual_options",
 ]

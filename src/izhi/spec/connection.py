@@ -10,8 +10,11 @@ from typing import Any, ClassVar, Literal
 from izhi.errors import SettingError, ShapeError, unknown
 from izhi.spec.neuron import Shape, Table, sizes_of
 
+ConnectionName = Literal[
+    "linear", "exponential", "conductance", "recurrent", "recurrent-exponential", "recurrent-conductance"
+]
 #: Connections that settings can name: their synapse, and whether they are recurrent.
-CONNECTIONS: Mapping[str, tuple[Literal["exponential", "conductance"] | None, bool]] = {
+CONNECTIONS: Mapping[ConnectionName, tuple[Literal["exponential", "conductance"] | None, bool]] = {
     "linear": (None, False),
     "exponential": ("exponential", False),
     "conductance": ("conductance", False),
@@ -372,6 +375,7 @@ class NormSpec:
 __all__ = [
     "CONNECTIONS",
     "ConductanceSpec",
+    "ConnectionName",
     "ConnectionSpec",
     "ConvolutionSpec",
     "DelaySpec",

@@ -8,7 +8,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 from izhi.errors import SettingError, unknown
-from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronSpec, Shape, Table, common_of, common_of_settings, register
+from izhi.spec.neuron import (
+    Coefficient,
+    NeuronEntry,
+    NeuronOptions,
+    NeuronSpec,
+    Shape,
+    Table,
+    common_of,
+    common_of_options,
+    register,
+)
 from izhi.spec.parameters import COEFFICIENTS, LEARNABLE, IzhikevichParameters
 from izhi.spec.presets import PRESETS, preset
 
@@ -82,6 +92,7 @@ class IzhikevichSpec(NeuronSpec):
     kind: ClassVar[str] = "izhikevich"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         limit, learn = self.jacobian_limit, self.learn
         if math.isnan(limit) or limit <= 0:
             raise SettingError(f"jacobian_limit is {limit!r}, expected a number above 0 or inf")
@@ -125,28 +136,28 @@ class IzhikevichSpec(NeuronSpec):
     def nearest_preset(self) -> str:
         return "normalized" if self.unit_of_v == "1" else "RS"
 
-    def configured(self, settings: Any, shape: Shape) -> IzhikevichSpec:
-        common, parameters, mixture = common_of_settings(settings, shape), self.parameters, None
-        if settings.mixture:
+    def configured(self, options: NeuronOptions, shape: Shape) -> IzhikevichSpec:
+        common, parameters, mixture = common_of_options(options, shape), self.parameters, None
+        if options.mixture:
             if len(shape) > 1:
                 raise SettingError("mixture is set, which convolutions do not have; give it to linear layers alone")
-            mixture = MixtureSpec(tuple(settings.mixture.items()), settings.order)
+            mixture = MixtureSpec(tuple(options.mixture.items()), options.order)
             common["size"], parameters = shape, mixture.members[0]
-        elif settings.order is not None:
-            parameters = parameters.replace(order=settings.order)
-        if settings.gain is not None:
-            parameters = parameters.replace(gain=settings.gain)
-        limit = settings.jacobian_limit
+        elif options.order is not None:
+            parameters = parameters.replace(order=options.order)
+        if options.gain is not None:
+            parameters = parameters.replace(gain=options.gain)
+        limit = options.jacobian_limit
         return self.replace(**common, parameters=parameters, mixture=mixture, jacobian_limit=limit)
 
-    def check_settings(self, settings: Any) -> None:
-        for name in settings.mixture or ():
+    def check_options(self, options: NeuronOptions) -> None:
+        for name in options.mixture or ():
             if preset(name).unit != self.unit_of_v:
                 raise SettingError(
-                    f"mixture names {name!r}, but the neuron is {settings.neuron!r}: one is in mV, the other is not"
+                    f"mixture names {name!r}, but the neuron is {options.neuron!r}: one is in mV, the other is not"
                 )
-        if settings.mixture:
-            MixtureSpec(tuple(settings.mixture.items()))
+        if options.mixture:
+            MixtureSpec(tuple(options.mixture.items()))
 
     def check_hardware(self) -> None:
         if self.parameters.order != "fpga-ip":

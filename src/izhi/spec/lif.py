@@ -5,13 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, get_args
 
 from izhi.errors import SettingError, unknown
-from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronSpec, Shape, Table, common_of, common_of_settings, register
+from izhi.spec.neuron import (
+    Coefficient,
+    NeuronEntry,
+    NeuronOptions,
+    NeuronSpec,
+    ResetMode,
+    Shape,
+    Table,
+    common_of,
+    common_of_options,
+    register,
+)
 
-#: How a LIF neuron is reset after a spike.
-ResetMode = Literal["subtract", "soft", "zero", "value", "none"]
 RESETS: tuple[ResetMode, ...] = get_args(ResetMode)
 
 
@@ -39,6 +48,7 @@ class LIFSpec(NeuronSpec):
     kind: ClassVar[str] = "lif"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         beta, threshold, reset, v_reset = self.beta, self.threshold, self.reset, self.v_reset
         if not 0 <= beta <= 1:
             raise SettingError(f"beta is {beta!r}, expected a decay from 0 to 1")
@@ -73,15 +83,15 @@ class LIFSpec(NeuronSpec):
     def nearest_preset(self) -> str:
         return "lif"
 
-    def configured(self, settings: Any, shape: Shape) -> LIFSpec:
-        own = {"beta": settings.beta, "reset": settings.reset, "v_reset": settings.v_reset}
-        return self.replace(**common_of_settings(settings, shape), **own)
+    def configured(self, options: NeuronOptions, shape: Shape) -> LIFSpec:
+        own = {"beta": options.beta, "reset": options.reset, "v_reset": options.v_reset}
+        return self.replace(**common_of_options(options, shape), **own)
 
-    def check_settings(self, settings: Any) -> None:
-        if settings.order is not None:
-            raise SettingError(f"order is {settings.order!r}, but {settings.neuron} has none; leave it out")
-        if settings.mixture:
-            raise SettingError(f"mixture is set, but {settings.neuron} has no classes; choose another neuron")
+    def check_options(self, options: NeuronOptions) -> None:
+        if options.order is not None:
+            raise SettingError(f"order is {options.order!r}, but {options.neuron} has none; leave it out")
+        if options.mixture:
+            raise SettingError(f"mixture is set, but {options.neuron} has no classes; choose another neuron")
 
     def check_hardware(self) -> None:
         if self.reset == "none" or not self.reset_delay:

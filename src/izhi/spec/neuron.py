@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
 from izhi.errors import SettingError, shown, unknown
 
@@ -22,8 +22,11 @@ Shape = tuple[int, ...]
 Table = dict[str, Any]
 Self = TypeVar("Self", bound="NeuronSpec")
 
+#: How a LIF neuron is reset after a spike.
+ResetMode = Literal["subtract", "soft", "zero", "value", "none"]
+SurrogateName = Literal["atan", "fast_sigmoid", "sigmoid"]
 #: Names of the surrogate gradients that a description holds.
-SURROGATES = ("atan", "fast_sigmoid", "sigmoid")
+SURROGATES: tuple[SurrogateName, ...] = get_args(SurrogateName)
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,25 @@ class SurrogateSpec:
     def __post_init__(self) -> None:
         if self.name not in SURROGATES:
             raise unknown("surrogate", self.name, SURROGATES)
+
+
+class NeuronOptions(Protocol):
+    """Options of neurons: ``izhi.experiments.settings.neurons.NeuronSettings`` has these and their help."""
+
+    neuron: str
+    order: str | None
+    gain: float | None
+    learn: tuple[str, ...]
+    per_neuron: bool
+    per_channel: bool
+    spread: float
+    mixture: dict[str, float] | None
+    beta: float
+    reset: ResetMode
+    v_reset: float
+    surrogate: SurrogateName
+    slope: float
+    jacobian_limit: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +78,14 @@ class NeuronSpec:
 
     #: The name of the neuron's model, by which it is registered.
     kind: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.spread) and self.spread >= 0):
+            raise SettingError(f"spread is {self.spread!r}, expected a finite number, 0 or more")
+        if self.spread and self.size is None:
+            raise SettingError(
+                f"spread is {self.spread!r}, expected 0 unless each neuron has its own (parameter_shape)"
+            )
 
     @property
     def unit_of_v(self) -> Literal["mV", "1"]:
@@ -101,17 +131,12 @@ class NeuronSpec:
         """A copy with some values changed."""
         return replace(self, **changes)
 
-    def configured(self: Self, settings: Any, shape: Shape) -> Self:
-        """A copy with what settings of neurons say beside the preset, for a layer of that shape, channels first.
+    def configured(self: Self, options: NeuronOptions, shape: Shape) -> Self:
+        """A copy with what options say beside the preset, for a layer of neurons of that shape, channels first."""
+        return self.replace(**common_of_options(options, shape))
 
-        Args:
-            settings: with the attributes of ``izhi.experiments.settings.NeuronSettings``.
-            shape: of the layer's neurons.
-        """
-        return self.replace(**common_of_settings(settings, shape))
-
-    def check_settings(self, settings: Any) -> None:
-        """Raise SettingError for a setting of neurons that this one has no use for."""
+    def check_options(self, options: NeuronOptions) -> None:
+        """Raise SettingError for an option that these neurons have no use for."""
 
     def check_hardware(self) -> None:
         """Raise SettingError if hardware does not have such neurons."""
@@ -133,13 +158,13 @@ class NeuronSpec:
         return cls(**common_of(table))
 
 
-def common_of_settings(settings: Any, shape: Shape) -> dict[str, Any]:
-    """What settings of neurons say of size, learned coefficients and surrogate gradient; see ``configured``."""
-    size = shape if settings.per_neuron else None
-    if settings.per_channel:
+def common_of_options(options: NeuronOptions, shape: Shape) -> dict[str, Any]:
+    """What options say of size, learned coefficients and surrogate gradient; see ``NeuronSpec.configured``."""
+    size = shape if options.per_neuron else None
+    if options.per_channel:
         size = (shape[0], *[1] * (len(shape) - 1))
-    surrogate = SurrogateSpec(settings.surrogate, (settings.slope,))
-    return {"size": size, "learn": tuple(settings.learn), "spread": settings.spread, "surrogate": surrogate}
+    surrogate = SurrogateSpec(options.surrogate, (options.slope,))
+    return {"size": size, "learn": tuple(options.learn), "spread": options.spread, "surrogate": surrogate}
 
 
 def common_of(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -267,6 +292,30 @@ def entry_of_preset(name: str) -> NeuronEntry:
 def neuron_spec(name: str) -> NeuronSpec:
     """The description of the preset of that name; an unknown one raises SettingError with the nearest."""
     return entry_of_preset(name).presets[name]
+
+
+def usual_options(options: NeuronOptions) -> tuple[float, str | None, Literal["spikes", "current"]]:
+    """Gain, event order and readout of the preset that options name.
+
+    Raises:
+        SettingError: for the first option that does not fit the preset.
+    """
+    spec, learnable = neuron_spec(options.neuron), entry_of_preset(options.neuron).learnable
+    spec.check_options(options)
+    for name in options.learn:
+        if name not in learnable:
+            raise unknown("learnable coefficient", name, learnable)
+    if options.reset != "value" and (options.v_reset or "v_reset" in options.learn):
+        name, value = ("v_reset", f"{options.v_reset:g}") if options.v_reset else ("learn", "'v_reset'")
+        raise SettingError(f"{name} is {value}, which reset {options.reset!r} has no use for; choose reset 'value'")
+    for name in ("per_neuron", "per_channel"):
+        if getattr(options, name) and not options.learn:
+            raise SettingError(f"{name} is set, but learn names no coefficient; add learn")
+    if options.per_neuron and options.per_channel:
+        raise SettingError("per_neuron and per_channel are both set; leave one out")
+    if options.spread and not (options.per_neuron or options.per_channel):
+        raise SettingError(f"spread is {options.spread:g}, but neurons share their values; add per_neuron")
+    return spec.gain, spec.order, spec.readout
 
 
 def neuron_of_table(table: Mapping[str, Any]) -> NeuronSpec:

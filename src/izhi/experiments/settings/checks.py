@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from izhi.data import EMBEDDED, has_events, is_over_time, require_known
+from izhi.data import EMBEDDED
 from izhi.errors import SettingError, unknown
 from izhi.experiments.settings.fields import Mark
 from izhi.experiments.settings.groups import FIELDS, marked
-from izhi.experiments.settings.neurons import check_neurons
-from izhi.spec import ORDERS, neuron_spec
+from izhi.spec import ORDERS, usual_options
 
 if TYPE_CHECKING:
     from izhi.experiments.settings.experiment import Experiment
 
+#: What a data set holds: recorded events, time series, or values.
+Samples = Literal["events", "series", "values"]
+#: Gain, event order and readout.
+Usual = tuple[float, str | None, Literal["spikes", "current"]]
 
-def check(e: Experiment) -> None:
-    """Raise SettingError for the first setting that does not fit the others."""
-    require_known(e.data.dataset)
-    _check_samples(e)
+
+def check(e: Experiment, samples: Samples) -> Usual:
+    """Raise SettingError for the first setting that does not fit the others, or the data set.
+
+    Returns:
+        Gain, event order and readout where settings do not say them.
+    """
+    _check_samples(e, samples)
     n, coding = e.neurons, e.coding
-    chosen = neuron_spec(n.neuron)
     if n.order is not None and n.order not in ORDERS:
         raise unknown("event order", n.order, ORDERS)
     if 0 < coding.population < 3:
@@ -30,7 +36,7 @@ def check(e: Experiment) -> None:
             f"permutation is {coding.permutation}, but only images that are read over time have an order; choose the"
             " encoding rows or pixels, or leave it out"
         )
-    check_neurons(n)
+    usual = usual_options(n)
     if e.training.patience is not None and not e.data.validation and e.data.validation_speaker is None:
         raise SettingError(
             f"patience is {e.training.patience}, but validation is 0, by which it would stop; hold some out"
@@ -42,8 +48,9 @@ def check(e: Experiment) -> None:
         e.network.layers is None and e.network.hidden == FIELDS["hidden"].default
     ):
         raise SettingError("modules are given beside hidden or layers, expected the network once; leave these out")
-    if not e.network.rows and (e.network.readout, chosen.readout) == (None, "current"):
+    if not e.network.rows and (e.network.readout, usual[2]) == (None, "current"):
         raise SettingError("hidden names no layer and the readout has no neurons; add a width")
+    return usual
 
 
 def _check_evolution(e: Experiment) -> None:
@@ -65,7 +72,7 @@ def _check_evolution(e: Experiment) -> None:
             raise SettingError(f"{name} is {e.get(name)}, but evolution runs on one; share a population by actors")
 
 
-def _check_samples(e: Experiment) -> None:
+def _check_samples(e: Experiment, samples: Samples) -> None:
     dataset, coding = e.data.dataset, e.coding
     if dataset not in EMBEDDED:
         for name in marked(Mark.OF_EMBEDDED):
@@ -73,13 +80,13 @@ def _check_samples(e: Experiment) -> None:
                 raise SettingError(
                     f"{name} is {e.get(name)}, but {dataset} is none of {', '.join(EMBEDDED)}; leave it out"
                 )
-    if has_events(dataset):
+    if samples == "events":
         _check_unused(e, Mark.OF_SERIES, Mark.OF_EVENTS, "no time series")
         _check_events(e)
         return
     if coding.encoding == "events":
         raise SettingError(f"encoding is 'events', but {dataset} has none; choose rate or another")
-    if is_over_time(dataset):
+    if samples == "series":
         _check_series(e)
         return
     _check_unused(e, Mark.OF_EVENTS, Mark.NONE, "no recorded events")

@@ -16,10 +16,10 @@ import tomli_w
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from izhi.data import has_events, is_over_time, usual_window
+from izhi.data import is_over_time, usual_window
 from izhi.deprecation import renamed_keys
 from izhi.errors import SettingError, shown, unknown
-from izhi.experiments.settings.checks import check
+from izhi.experiments.settings.checks import Samples, check
 from izhi.experiments.settings.fields import Group
 from izhi.experiments.settings.groups import (
     FIELDS,
@@ -37,7 +37,6 @@ from izhi.experiments.settings.groups import (
 )
 from izhi.experiments.settings.neurons import NeuronSettings
 from izhi.files import problem
-from izhi.spec import neuron_spec
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -98,22 +97,22 @@ class Experiment(Group):
         Raises:
             SettingError: naming the value, what was expected, and the fix.
         """
-        check(self)
         coding, neurons, network = self.coding, self.neurons, self.network
-        usual = neuron_spec(neurons.neuron)
-        events = has_events(self.data.dataset)
-        window = usual_window(self.data.dataset) if events else None
-        own = "events" if events else "current" if is_over_time(self.data.dataset) else "rate"
+        window = usual_window(self.data.dataset)
+        samples: Samples = "events"
+        if window is None:
+            samples = "series" if is_over_time(self.data.dataset) else "values"
+        gain, order, readout = check(self, samples)
         chosen: dict[str, dict[str, object]] = {
             "coding": {
-                "encoding": coding.encoding or own,
+                "encoding": coding.encoding or {"events": "events", "series": "current", "values": "rate"}[samples],
                 "window": coding.window or window,
             },
             "neurons": {
-                "gain": usual.gain if neurons.gain is None else neurons.gain,
-                "order": neurons.order or usual.order,
+                "gain": gain if neurons.gain is None else neurons.gain,
+                "order": neurons.order or order,
             },
-            "network": {"readout": network.readout or usual.readout},
+            "network": {"readout": network.readout or readout},
         }
         return self.model_copy(
             update={place: getattr(self, place).model_copy(update=values) for place, values in chosen.items()}

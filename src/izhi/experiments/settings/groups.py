@@ -22,6 +22,7 @@ from izhi.experiments.settings.fields import (
 from izhi.experiments.settings.layers import Layers, LayerSettings
 from izhi.experiments.settings.neurons import NeuronSettings
 from izhi.hardware.networks import GRADED
+from izhi.spec import ConnectionName
 
 Readout = Literal["spikes", "current", "membrane"]
 
@@ -147,10 +148,7 @@ class NetworkSettings(Group):
         None, "network module by module, in place of layers and neurons (runs of izhi nir import)",
         Mark.SHAPES | Mark.OF_FILES, max_length=1000,
     )  # fmt: skip
-    connection: Literal[
-        "linear", "exponential", "conductance",
-        "recurrent", "recurrent-exponential", "recurrent-conductance",
-    ] = setting("linear", "connection into each layer of neurons", Mark.COMMON | Mark.SHAPES)  # fmt: skip
+    connection: ConnectionName = setting("linear", "connection into each layer of neurons", Mark.COMMON | Mark.SHAPES)
     tau: float = setting(10.0, "synaptic decay time, steps", gt=1)
     delays: int = setting(0, "largest learned delay, steps; 0 for none", Mark.COMMON | Mark.SHAPES, ge=0, le=10_000)
     delay_type: Literal["axonal", "synaptic"] = setting(

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from izhi.errors import SettingError, shown, unknown
 from izhi.experiments.settings.fields import Group
 from izhi.experiments.settings.neurons import NeuronSettings
+from izhi.spec.assembly import WORDS, LayerKind, short_form
 
 #: Settings of a network that a layer may have of its own, beside all of [neurons].
 _OF_NETWORK = ("connection", "tau", "delays", "delay_type", "inhibitory")
-Kind = Literal["linear", "conv", "max-pool", "average-pool"]
-#: Words of the short form, and what they say.
-_WORDS: Mapping[str, Kind] = {"linear": "linear", "conv": "conv", "pool": "max-pool", "average": "average-pool"}
 
 
 class LayerSettings(Group):
@@ -35,7 +33,7 @@ class LayerSettings(Group):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Kind = "linear"
+    kind: LayerKind = "linear"
     size: int | None = Field(default=None, ge=1, le=1_000_000)
     kernel: int | None = Field(default=None, ge=1, le=10_000)
     stride: int | None = Field(default=None, ge=1, le=10_000)
@@ -78,16 +76,9 @@ class LayerSettings(Group):
         return self
 
     @property
-    def has_neurons(self) -> bool:
-        return self.kind in ("linear", "conv")
-
-    @property
     def text(self) -> str:
         """Its short form, without settings of its own."""
-        word = next(word for word, kind in _WORDS.items() if kind == self.kind)
-        if self.kind == "linear":
-            return str(self.size)
-        return f"{word} {self.size}x{self.kernel}" if self.kind == "conv" else f"{word} {self.kernel}"
+        return short_form(self)
 
     def table(self) -> dict[str, object]:
         """As TOML and JSON have it: what was given, and nothing else."""
@@ -109,7 +100,7 @@ def parsed(text: str) -> list[dict[str, object]]:
 
 def _table(part: str) -> dict[str, object]:
     first, *words = part.split()
-    if first not in _WORDS:
+    if first not in WORDS:
         words = [first, *words]
         first = "linear"
     size = words.pop(0) if words else ""
@@ -121,7 +112,7 @@ def _table(part: str) -> dict[str, object]:
             " or 128 (neurons)"
         )
     numbers = {name: int(value) for name, value in match.groupdict().items()}
-    table: dict[str, object] = {"kind": _WORDS[first], **numbers}
+    table: dict[str, object] = {"kind": WORDS[first], **numbers}
     if first in ("pool", "average"):
         table["kernel"] = table.pop("size")
     while words:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from izhi.errors import SettingError, unknown
 from izhi.experiments.settings.fields import Group, Mark, MaybeInfinite, Names, Shares, setting
-from izhi.spec import entry_of_preset, neuron_spec
+from izhi.spec import ResetMode, SurrogateName
 
 
 class NeuronSettings(Group):
@@ -25,30 +24,11 @@ class NeuronSettings(Group):
         Mark.SHAPES,
     )
     beta: float = setting(0.95, "decay of the membrane potential per step (lif)", ge=0, le=1)
-    reset: Literal["subtract", "soft", "zero", "value", "none"] = setting("subtract", "reset after a spike (lif)")
+    reset: ResetMode = setting("subtract", "reset after a spike (lif)")
     v_reset: float = setting(0.0, "membrane potential after a reset to a value (lif)", lt=1)
-    surrogate: Literal["atan", "fast_sigmoid", "sigmoid"] = setting("atan", "surrogate gradient")
+    surrogate: SurrogateName = setting("atan", "surrogate gradient")
     slope: float = setting(2.0, "slope of the surrogate gradient", gt=0)
     jacobian_limit: MaybeInfinite = setting(1.0, "largest membrane Jacobian in the backward pass, or inf")
     kernel: Literal["auto", "reference", "cpu", "cuda"] = setting(
         "auto", "neuron kernel", Mark.MAY_CHANGE | Mark.OF_EVALUATION
     )
-
-
-def check_neurons(s: NeuronSettings) -> None:
-    """Raise SettingError for the first setting that does not fit the neuron."""
-    neuron_spec(s.neuron).check_settings(s)
-    learnable = entry_of_preset(s.neuron).learnable
-    for name in s.learn:
-        if name not in learnable:
-            raise unknown("learnable coefficient", name, learnable)
-    if s.reset != "value" and (s.v_reset or "v_reset" in s.learn):
-        name, given = ("v_reset", f"{s.v_reset:g}") if s.v_reset else ("learn", "'v_reset'")
-        raise SettingError(f"{name} is {given}, which reset {s.reset!r} has no use for; choose reset 'value'")
-    for name in ("per_neuron", "per_channel"):
-        if getattr(s, name) and not s.learn:
-            raise SettingError(f"{name} is set, but learn names no coefficient; add learn")
-    if s.per_neuron and s.per_channel:
-        raise SettingError("per_neuron and per_channel are both set; leave one out")
-    if s.spread and not (s.per_neuron or s.per_channel):
-        raise SettingError(f"spread is {s.spread:g}, but neurons share their values; add per_neuron")

@@ -1,0 +1,172 @@
+"""From options of layers, as settings have them, to the description of a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+from izhi.errors import SettingError
+from izhi.spec.connection import (
+    CONNECTIONS,
+    ConductanceSpec,
+    ConnectionName,
+    ConnectionSpec,
+    ConvolutionSpec,
+    DelaySpec,
+    LinearSpec,
+    NormSpec,
+    SynapseSpec,
+)
+from izhi.spec.network import FlattenSpec, LayerSpec, ModuleSpec, NetworkSpec, PoolSpec, UnflattenSpec
+from izhi.spec.neuron import NeuronOptions, NeuronSpec, Shape, neuron_spec
+
+LayerKind = Literal["linear", "conv", "max-pool", "average-pool"]
+#: Words of the short form of layers, and the kinds that they name.
+WORDS: Mapping[str, LayerKind] = {"linear": "linear", "conv": "conv", "pool": "max-pool", "average": "average-pool"}
+
+
+class WindowOptions(Protocol):
+    """A layer or pool: ``izhi.experiments.settings.layers.LayerSettings`` has these and their documentation."""
+
+    kind: LayerKind
+    size: int | None
+    kernel: int | None
+    stride: int | None
+    padding: int
+    norm: bool
+    weight_bits: int | None
+
+
+class ConnectionOptions(Protocol):
+    """Connections of a layer: ``izhi.experiments.settings.groups.NetworkSettings`` has these and their help."""
+
+    connection: ConnectionName
+    tau: float
+    delays: int
+    delay_type: Literal["axonal", "synaptic"]
+    inhibitory: float | None
+
+
+class LayerOptions(NamedTuple):
+    """All options of one layer or pool."""
+
+    window: WindowOptions
+    neurons: NeuronOptions
+    connection: ConnectionOptions
+
+
+def short_form(window: WindowOptions) -> str:
+    """A layer without options of its own, such as ``conv 16x5``."""
+    if window.kind == "linear":
+        return str(window.size)
+    word = next(word for word, kind in WORDS.items() if kind == window.kind)
+    return f"{word} {window.size}x{window.kernel}" if window.kind == "conv" else f"{word} {window.kernel}"
+
+
+def assemble(
+    layers: Sequence[LayerOptions], features: Shape, readout: float | None, classes: int, *,
+    dropout: float = 0.0, keep_every: int | None = None,
+) -> NetworkSpec:  # fmt: skip
+    """The network of layers.
+
+    Args:
+        layers: in order; without a readout the last one has a neuron for each class.
+        features: of an encoded sample, channels first; spikes are flat where they enter.
+        readout: its decay time in steps, 0 for one without a synapse, or None to read the last layer's spikes.
+        classes: outputs of the readout.
+        dropout, keep_every: see ``NetworkSpec``.
+
+    Raises:
+        SettingError: naming the layer that does not fit what comes before it.
+    """
+    modules: list[ModuleSpec] = []
+    shape, is_flat = features, True
+    for number, layer in enumerate(layers, start=1):
+        is_linear = layer.window.kind == "linear"
+        if not is_linear and len(shape) == 1:
+            shape = (1, *shape)
+        if is_linear != is_flat:
+            modules.append(UnflattenSpec(shape) if is_flat else FlattenSpec())
+            is_flat = not is_flat
+        module = _module(layer, shape, f"layer {number} ({short_form(layer.window)})")
+        modules.append(module)
+        shape = module.features if isinstance(module, LayerSpec) else module.shape(shape)
+    if not is_flat:
+        modules.append(FlattenSpec())
+    last = None
+    if readout is not None:
+        synapse = SynapseSpec(readout) if readout else None
+        last = LinearSpec(inputs=math.prod(shape), outputs=classes, synapse=synapse)
+    return NetworkSpec(tuple(modules), last, dropout=dropout, keep_every=keep_every)
+
+
+def network_of_tables(
+    tables: Sequence[Mapping[str, Any]], features: int, classes: int, *, dropout: float, keep_every: int | None
+) -> NetworkSpec:
+    """The network that ``NetworkSpec.tables`` wrote, for data of so many features and classes.
+
+    Raises:
+        SettingError: naming the table that is none, or for other numbers of features or outputs.
+    """
+    spec = NetworkSpec.of_tables(tables, dropout=dropout, keep_every=keep_every)
+    if spec.inputs != features:
+        raise SettingError(
+            f"the network takes {spec.inputs} features, but encoded samples have {features}; choose other data"
+        )
+    if spec.outputs not in (None, classes):
+        raise SettingError(
+            f"the network gives {spec.outputs} outputs, but there are {classes} classes; choose other data"
+        )
+    return spec
+
+
+def _module(layer: LayerOptions, shape: Shape, name: str) -> LayerSpec | PoolSpec:
+    window, rank = layer.window, len(shape) - 1
+    if window.kind in ("max-pool", "average-pool"):
+        _behind(window, shape, name)
+        kernel = (window.kernel or 1,) * rank
+        stride = (window.stride or window.kernel or 1,) * rank
+        return PoolSpec("max" if window.kind == "max-pool" else "average", kernel, stride)
+    features = (window.size or 0,) if window.kind == "linear" else _behind(window, shape, name)
+    neuron, own = neuron_spec(layer.neurons.neuron).configured(layer.neurons, features), layer.connection
+    return LayerSpec(
+        _connection(layer, shape, neuron), neuron, features,
+        DelaySpec(own.delay_type, own.delays) if own.delays else None, NormSpec() if window.norm else None,
+        window.weight_bits,
+    )  # fmt: skip
+
+
+def _connection(layer: LayerOptions, shape: Shape, neuron: NeuronSpec) -> ConnectionSpec:
+    window, own = layer.window, layer.connection
+    of_synapse, recurrent = CONNECTIONS[own.connection]
+    synapse = None if of_synapse is None else SynapseSpec(own.tau)
+    if of_synapse == "conductance":
+        synapse = ConductanceSpec(
+            own.tau, reversal=neuron.reversal, implicit=neuron.implicit, inhibitory=own.inhibitory
+        )
+    if window.kind == "linear":
+        size = window.size or 0
+        return LinearSpec(inputs=math.prod(shape), outputs=size, recurrent=recurrent, synapse=synapse)
+    rank = len(shape) - 1
+    return ConvolutionSpec(
+        inputs=shape[0], outputs=window.size or 0, recurrent=recurrent, synapse=synapse,
+        kernel=(window.kernel or 1,) * rank, stride=(window.stride or 1,) * rank, padding=(window.padding,) * rank,
+    )  # fmt: skip
+
+
+def _behind(window: WindowOptions, shape: Shape, name: str) -> Shape:
+    """What a window leaves of features (channels, *sizes)."""
+    kernel = window.kernel or 1
+    stride = window.stride or (1 if window.kind == "conv" else kernel)
+    sizes = tuple((size + 2 * window.padding - kernel) // stride + 1 for size in shape[1:])
+    if min(sizes) < 1:
+        raise SettingError(
+            f"{name} looks at {kernel} in each direction, but features are {' × '.join(map(str, shape))};"
+            " choose a smaller kernel, or pool less"
+        )
+    return (window.size or shape[0], *sizes)
+
+
+__all__ = ["WORDS", "ConnectionOptions", "LayerKind", "LayerOptions", "WindowOptions", "assemble",
+           "network_of_tables", "short_form"]  # fmt: skip
