@@ -14,6 +14,7 @@ import izhi.nir
 from izhi.connections import AxonalDelay, ConductanceSynapse, Conv1d, Conv2d, ExponentialSynapse, Linear, SynapticDelay
 from izhi.errors import ExchangeError, LossWarning
 from izhi.network import BatchNorm, Layer, Network, Residual
+from izhi.network.builder import describe
 
 DT = 1e-4
 
@@ -413,7 +414,7 @@ BAD = {
     "no end": (chain(AFFINE, lif(), edges=[("input", "affine_0"), ("affine_0", "lif_1")]), "LIF lif_1 leads nowhere"),
     "a node aside": (
         chain(AFFINE, lif(), lif(), edges=[("input", "affine_0"), ("affine_0", "lif_1"), ("lif_1", "output")]),
-        "LIF lif_2 is on no way",
+        "LIF lif_2 is on no path",
     ),
     "weights of another width": (chain(AFFINE, lif(), inputs=11), r"takes 10 features, expected \(11,\)"),
     "neurons of another width": (chain(AFFINE, lif(7, tau=np.linspace(1, 2, 7))), r"LIF lif_1 has shape \(7,\)"),
@@ -479,3 +480,32 @@ def test_any_row_comes_back_with_every_spike(drawn):
     network, inputs = drawn
     x = spikes(inputs, steps=30)
     assert_same(run(network, x), run(izhi.nir.from_graph(izhi.nir.to_graph(network)), x))
+
+
+def outline(network):
+    """The description of a network without what a file has no field for, or has in another form."""
+    tables = describe(network).tables()
+    for table in tables:
+        del table["bias"]  # zeros for none
+        for name, key in (("synapse", "filters_bias"), ("delay", "largest")):
+            table.get(name, {}).pop(key, None)
+        parameters = table.get("neuron", {}).get("parameters", {})
+        for name in ("unit", "v_min", "v_max", "gain", "current_scale"):
+            parameters.pop(name, None)
+    return tables
+
+
+def rounded(value):
+    """The same numbers, to the precision of a file."""
+    if isinstance(value, dict):
+        return {key: rounded(x) for key, x in value.items()}
+    if isinstance(value, list):
+        return [rounded(x) for x in value]
+    return pytest.approx(value, rel=1e-5) if isinstance(value, float) else value
+
+
+@given(networks())
+@settings(max_examples=40, deadline=None)
+def test_any_network_comes_back_with_its_description(drawn):
+    network, _ = drawn
+    assert outline(izhi.nir.from_graph(izhi.nir.to_graph(network))) == rounded(outline(network))

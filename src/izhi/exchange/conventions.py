@@ -1,6 +1,7 @@
-"""How each library reads and writes NIR, whose equations are of continuous time, in steps.
+"""How each library reads and writes NIR, whose equations are of continuous time, in time steps.
 
-What a file means depends on who wrote it: on the time step, which it does not hold, and on what is made of it.
+The meaning of a file depends on the library that wrote it: on its time step, which the file does not hold, and on its
+discretisation.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal
 
 from izhi.errors import unknown
 
-#: Seconds of a step where nobody says: three of five libraries take it.
+#: Default seconds of a time step, that of three of five libraries.
 USUAL_DT = 1e-4
 
 
@@ -21,18 +22,17 @@ class Library:
     """A library's conventions.
 
     Attributes:
-        name: as commands give it.
-        dt: seconds of the step in which it runs what it reads.
-        written_dt: seconds of a step in files that it writes, where nothing else is said.
-        r: of a LIF that it takes: ``tau/dt``, for which the current adds to v as it is, or ``1``.
+        name: in commands.
+        dt: seconds of its time step for files that it reads.
+        written_dt: seconds of a time step in files that it writes, unless their metadata have another.
+        r: of a LIF that it reads: ``tau/dt``, so that the current adds to v, or ``1``.
         fires_at_threshold: whether v = threshold is a spike.
-        decay: how τ becomes a decay: 1 − dt/τ, or exp(−dt/τ).
-        counts: whether its neurons fire several times in a step, and subtract the threshold as often, unless told
-            otherwise.
-        pools: the node that it reads means or sums of windows from.
+        decay: of τ in a time step: 1 − dt/τ ("euler"), or exp(−dt/τ).
+        counts: whether its neurons by default fire several times in a step, and subtract the threshold as often.
+        pools: the node from which it reads pools.
         uniform: whether all neurons of a layer share threshold and decay.
-        recurrence: how it reads spikes that come back: by a loop of edges, within an inner graph, or not at all.
-        lacks: nodes that it does not read, or makes something else of, and what that is.
+        recurrence: how it reads recurrent weights: as a loop of edges, within an inner graph, or not at all.
+        lacks: nodes that it does not read or converts to something else, with the reason.
     """
 
     name: str
@@ -97,7 +97,7 @@ def library(name: str | None) -> Library:
     """A library by its name; NIR's own equations for None.
 
     Raises:
-        SettingError: for an unknown one.
+        SettingError: for an unknown name.
     """
     if name is None:
         return NIR

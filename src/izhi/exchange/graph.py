@@ -1,4 +1,4 @@
-"""A graph of NIR as plain nodes and edges, whatever it came from: a file, or nir's own objects."""
+"""A graph of NIR as plain nodes and edges, of a file or of nir's own objects."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Node:
     """A node.
 
     Attributes:
-        name: of it, those of inner graphs before it.
+        name: of the node, behind the names of its inner graphs.
         kind: its type, such as ``LIF``.
-        values: its arrays by name; texts are arrays of them.
-        metadata: what else was written beside it.
+        values: its arrays by name; texts are arrays of texts.
+        metadata: likewise.
     """
 
     name: str
@@ -37,30 +37,30 @@ class Node:
         """An array of finite numbers.
 
         Raises:
-            ExchangeError: if it is not there, or holds others.
+            ExchangeError: if the node has no such array, or it holds other values.
         """
         if name not in self.values:
             raise ExchangeError(f"{self} has no {name}; write it by a newer nir")
-        found = self.values[name]
-        if found.dtype.kind not in "fiub":
-            raise ExchangeError(f"{self} has {name} {shown(found.tolist())}, expected numbers")
-        numbers = found.astype(np.float64)
+        values = self.values[name]
+        if values.dtype.kind not in "fiub":
+            raise ExchangeError(f"{self} has {name} {shown(values.tolist())}, expected numbers")
+        numbers = values.astype(np.float64)
         if not np.isfinite(numbers).all():
             odd = numbers[~np.isfinite(numbers)].ravel()[0]
             raise ExchangeError(f"{self} has {odd} in its {name}, expected finite numbers")
         return numbers
 
     def whole(self, name: str) -> tuple[int, ...]:
-        """Whole numbers, of which one alone is a tuple of one."""
+        """An array of whole numbers, or a single one, as a tuple."""
         numbers = self.numbers(name).ravel()
         if (numbers != np.rint(numbers)).any() or (np.abs(numbers) > 1 << 30).any():
             raise ExchangeError(f"{self} has {name} {shown(numbers.tolist())}, expected whole numbers")
         return tuple(int(x) for x in numbers)
 
     def text(self, name: str) -> str | None:
-        """A text; None for what is none."""
-        found = self.values.get(name)
-        return str(found) if found is not None and found.dtype.kind == "U" and found.ndim == 0 else None
+        """A text; None for another value, or none."""
+        value = self.values.get(name)
+        return str(value) if value is not None and value.dtype.kind == "U" and value.ndim == 0 else None
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
@@ -68,39 +68,38 @@ class Node:
 
 @dataclass
 class Graph:
-    """Nodes by their names, and the edges between them; graphs within it are taken apart."""
+    """Nodes by their names, and the edges between them; inner graphs are flattened."""
 
     nodes: dict[str, Node]
     edges: list[tuple[str, str]]
     metadata: Mapping[str, Array] = field(default_factory=dict)
 
     def after(self, name: str) -> list[str]:
-        """Where the edges of a node lead, in their order."""
+        """Targets of a node's edges, in order."""
         return [end for start, end in self.edges if start == name]
 
     def before(self, name: str) -> list[str]:
-        """Where the edges to a node come from."""
+        """Sources of the edges to a node."""
         return [start for start, end in self.edges if end == name]
 
 
 def graph(tree: Mapping[str, object]) -> Graph:
-    """The graph of a tree: what ``NIRGraph.to_dict`` gives, or a file of it holds below ``node``.
+    """The graph of a tree: of ``NIRGraph.to_dict``, or of a file's group ``node``.
 
     Raises:
-        ExchangeError: for a tree that is none, and for edges to nodes that are not there.
+        ExchangeError: for a tree that is no graph, and for edges to unknown nodes.
     """
-    found = Graph({}, [])
-    _add(found, tree, "", 0)
-    found.metadata = _metadata(tree)
-    for start, end in found.edges:
+    whole = Graph({}, [], _metadata(tree))
+    _add(whole, tree, "", 0)
+    for start, end in whole.edges:
         for name in (start, end):
-            if name not in found.nodes:
+            if name not in whole.nodes:
                 raise ExchangeError(f"there is an edge from {shown(start)} to {shown(end)}, but no node {shown(name)}")
-    return found
+    return whole
 
 
 def _add(into: Graph, tree: Mapping[str, object], prefix: str, depth: int) -> tuple[list[str], list[str]]:
-    """Add the nodes and edges of a tree; edges of an inner graph then begin and end at its own Input and Output.
+    """Add the nodes and edges of a tree; edges of an inner graph become edges of its Input and Output.
 
     Returns:
         The names of its Inputs and Outputs.
@@ -118,9 +117,9 @@ def _add(into: Graph, tree: Mapping[str, object], prefix: str, depth: int) -> tu
         first[own] = last[own] = name
         if kind != "NIRGraph":
             into.nodes[name] = Node(name, kind, _values(table), _metadata(table))
-            for place, end in enumerate(("Input", "Output")):
+            for index, end in enumerate(("Input", "Output")):
                 if kind == end:
-                    ends[place].append(name)
+                    ends[index].append(name)
             continue
         inputs, outputs = _add(into, table, f"{name}.", depth + 1)
         if len(inputs) != 1 or len(outputs) != 1:
@@ -148,14 +147,14 @@ def _values(table: Mapping[str, object]) -> dict[str, Array]:
 
 
 def _metadata(table: Mapping[str, object]) -> dict[str, Array]:
-    found = table.get("metadata")
-    return _values(found) if isinstance(found, Mapping) else {}
+    metadata = table.get("metadata")
+    return _values(metadata) if isinstance(metadata, Mapping) else {}
 
 
 def _pairs(edges: object) -> list[tuple[str, str]]:
-    found: Array = np.asarray(edges) if isinstance(edges, (list, np.ndarray)) else np.zeros(1)
-    if found.size == 0:
+    pairs: Array = np.asarray(edges) if isinstance(edges, (list, np.ndarray)) else np.zeros(1)
+    if pairs.size == 0:
         return []
-    if found.ndim != 2 or found.shape[1] != 2 or found.dtype.kind != "U":
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind != "U":
         raise ExchangeError(f"edges are {shown(edges)}, expected pairs of names")
-    return [(str(start), str(end)) for start, end in found.tolist()]
+    return [(str(start), str(end)) for start, end in pairs.tolist()]

@@ -1,7 +1,7 @@
-"""What a file of NIR holds, read by a process of its own, with little time and memory, into plain arrays.
+"""Files of NIR as plain arrays, read by a process of its own with limits on time and memory.
 
-HDF5's library believes what a file says (see izhi.data.hdf5), and a file may name others to be read in its place. So
-nothing but this module, run as a program, opens one.
+HDF5's library trusts the contents of a file (see izhi.data.hdf5), and a file may refer to others. So only this module,
+run as a program, opens one.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from izhi.files import problem
 if TYPE_CHECKING:
     import h5py
 
-#: What a file holds: groups by name, and in them arrays; texts are arrays of them.
+#: The contents of a file: groups by name, and in them arrays; texts are arrays of texts.
 Tree: TypeAlias = "dict[str, Tree | NDArray[Any]]"
 
-#: Groups within groups, and what there is in all of them, at most.
+#: Depth of groups, and number of arrays and groups, at most.
 _DEEPEST, _MOST = 12, 20_000
-#: Bytes of all arrays: so many, and for each byte of the file. Arrays of equal numbers, as of neurons, pack well.
+#: Bytes of all arrays: a constant, and for each byte of the file. Arrays of equal numbers, as of neurons, pack well.
 _BYTES, _BYTES_PER_BYTE = 64 << 20, 64
-#: Seconds of computing: so many, and one more for so many bytes of the arrays.
+#: Seconds of computing: a constant, and bytes of arrays for each further second.
 _SECONDS, _BYTES_PER_SECOND = 5.0, 32 << 20
 _NAMES = "names"
 
 
 def read(path: Path) -> Tree:
-    """What is in a file.
+    """The contents of a file.
 
     Raises:
-        ExchangeError: if it is not there, no HDF5, damaged, or would take more than its size justifies.
+        ExchangeError: if it does not exist, is damaged or no HDF5, or needs more memory than its size justifies.
     """
     try:
         with path.open("rb") as file:
@@ -59,26 +59,26 @@ def read(path: Path) -> Tree:
 
 
 def tree(packed: bytes) -> Tree:
-    """What ``packed`` gave, in groups."""
-    found: Tree = {}
+    """The result of ``packed`` in groups."""
+    root: Tree = {}
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        for number, place in enumerate(json.loads(str(arrays[_NAMES]))):
-            group = found
-            for name in place[:-1]:
+        for number, (*groups, last) in enumerate(json.loads(str(arrays[_NAMES]))):
+            group = root
+            for name in groups:
                 inner = group.setdefault(name, {})
                 assert isinstance(inner, dict), "an array has no members"
                 group = inner
-            group[place[-1]] = arrays[str(number)]
-    return found
+            group[last] = arrays[str(number)]
+    return root
 
 
 def packed(path: str) -> bytes:
-    """The arrays of a file, in an archive of numpy's, by this process, which limits its own time and memory first.
+    """The arrays of a file, in an archive of numpy's; this process first limits its own time and memory.
 
     Raises:
-        Exception: whatever h5py stumbles over; ValueError for what no file of NIR holds.
+        Exception: of h5py; ValueError for contents that no file of NIR has.
     """
-    import h5py  # before memory is counted
+    import h5py  # before memory is limited
 
     size = os.path.getsize(path)
     room = _BYTES + _BYTES_PER_BYTE * size
@@ -86,27 +86,27 @@ def packed(path: str) -> bytes:
         limit_memory(4 * room)
     limit_time(_SECONDS + room / _BYTES_PER_SECOND)
     with h5py.File(path, "r") as file:
-        found = _contents(file, room)
-    names = json.dumps([place for place, _ in found])
-    arrays: dict[str, Any] = {str(number): values for number, (_, values) in enumerate(found)}
+        contents = _contents(file, room)
+    names = json.dumps([path for path, _ in contents])
+    arrays: dict[str, Any] = {str(number): values for number, (_, values) in enumerate(contents)}
     buffer = io.BytesIO()
     np.savez(buffer, **{_NAMES: np.array(names), **arrays})
     return buffer.getvalue()
 
 
 def _contents(file: h5py.File, room: int) -> list[tuple[list[str], NDArray[Any]]]:
-    """The arrays of a file, each with the names of the groups that it is in and its own."""
+    """The arrays of a file, each with its path: the names of its groups and its own."""
     import h5py
 
-    found: list[tuple[list[str], NDArray[Any]]] = []
-    waiting: list[tuple[list[str], Any]] = [([], file)]
+    contents: list[tuple[list[str], NDArray[Any]]] = []
+    pending: list[tuple[list[str], Any]] = [([], file)]
     count = 0
-    while waiting:
-        place, group = waiting.pop()
-        if len(place) > _DEEPEST:
+    while pending:
+        path, group = pending.pop()
+        if len(path) > _DEEPEST:
             raise ValueError("it holds groups within groups without end")
-        for name, value in sorted(group.attrs.items()):  # data of golden spikes keep their kinds and times there
-            found.append(([*place, f"@{name}"], _plain(np.asarray(value))))
+        for name, value in sorted(group.attrs.items()):  # kinds and times of golden spikes
+            contents.append(([*path, f"@{name}"], _plain(np.asarray(value))))
         for name in group:
             count += 1
             if count > _MOST:
@@ -115,7 +115,7 @@ def _contents(file: h5py.File, room: int) -> list[tuple[list[str], NDArray[Any]]
                 raise ValueError(f"{name} is a link to elsewhere")
             inner = group[name]
             if isinstance(inner, h5py.Group):
-                waiting.append(([*place, name], inner))
+                pending.append(([*path, name], inner))
                 continue
             if not isinstance(inner, h5py.Dataset) or inner.is_virtual or inner.external:
                 raise ValueError(f"{name} is no array of this file")
@@ -124,12 +124,12 @@ def _contents(file: h5py.File, room: int) -> list[tuple[list[str], NDArray[Any]]
             room -= inner.nbytes
             if room < 0:
                 raise ValueError(f"{name} has shape {inner.shape}, more than the file's size justifies")
-            found.append(([*place, name], _plain(np.asarray(inner[()]))))
-    return found
+            contents.append(([*path, name], _plain(np.asarray(inner[()]))))
+    return contents
 
 
 def _plain(values: NDArray[Any]) -> NDArray[Any]:
-    """Numbers as they are, and texts, which HDF5 gives as bytes or objects, as texts."""
+    """Numbers unchanged; bytes and objects, as which HDF5 reads texts, as texts."""
     if values.dtype.kind in "fiubU":
         return values
     texts = [x.decode() if isinstance(x, bytes) else x for x in values.ravel().tolist()]
@@ -139,12 +139,12 @@ def _plain(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def main(path: str) -> str | None:
-    """Write the arrays of a file to standard output; what is wrong with it."""
+    """Write the arrays of a file to standard output; returns the reason if they cannot be read."""
     try:
         sys.stdout.buffer.write(packed(path))
     except MemoryError:
         return "it takes more memory than its size justifies"
-    except Exception as error:  # whatever h5py stumbles over
+    except Exception as error:  # any of h5py's
         return (str(error) or type(error).__name__).splitlines()[0]
     return None
 

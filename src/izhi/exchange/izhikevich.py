@@ -1,4 +1,4 @@
-"""The Izhikevich neuron as a node of NIR, which it lacks; specified in docs/nir.md."""
+"""Izhikevich neurons as a node of their own, which NIR lacks; docs/nir.md specifies it."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def _check_edges(graph: Graph, nodes: Sequence[Node], feedback: dict[str, Node])
     known = {node.name for node in (*nodes, *feedback.values())}
     for name, node in graph.nodes.items():
         if name not in known:
-            raise ExchangeError(f"{node} is on no way from the input to the output; leave it out")
+            raise ExchangeError(f"{node} is on no path from the input to the output; leave it out")
     for before, node in pairwise(nodes):
         allowed = {before.name} | ({feedback[node.name].name} if node.name in feedback else set())
         for name in graph.before(node.name):

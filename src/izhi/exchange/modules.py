@@ -34,7 +34,7 @@ class _Call(NamedTuple):
 
     name: str
     module: Any
-    given: Shape
+    inputs: Shape
     out: Shape
 
     def __str__(self) -> str:
@@ -58,17 +58,17 @@ def convert(network: nn.Module, sample: Tensor | None = None) -> Network:
         ExchangeError: for a module that Izhi has no equivalent of, by its name and, where there is one, with a remedy.
     """
     calls = _trace(network, _example(network) if sample is None else sample)
-    builder, before = NetworkBuilder(), calls[0].given
+    builder, before = NetworkBuilder(), calls[0].inputs
     for call in calls:
-        if call.given != before:
-            if call.given != (math.prod(before),):
-                raise ExchangeError(f"{call} gets features {call.given}, but those before it are {before}")
+        if call.inputs != before:
+            if call.inputs != (math.prod(before),):
+                raise ExchangeError(f"{call} gets features {call.inputs}, but those before it are {before}")
             builder.add(FlattenSpec())
         _add(builder, call)
         before = call.out
     if builder.pending is not None:
         builder.add_readout()
-    built = builder.build(calls[0].given)
+    built = builder.build(calls[0].inputs)
     for layer, call in zip(built.spiking, (x for x in calls if isinstance(x.module, snn.SpikingNeuron)), strict=True):
         neuron: Any = layer.neuron
         neuron.settings = replace(neuron.settings, surrogate=recognised(call.module.spike_grad))
@@ -104,12 +104,12 @@ class _CallTrace:
     repeats: list[_Call] = field(default_factory=list)
     last: Tensor | None = None
 
-    def record(self, module: nn.Module, given: tuple[Any, ...], result: Any) -> None:
+    def record(self, module: nn.Module, inputs: tuple[Any, ...], result: Any) -> None:
         """Record one call, as a forward hook; ExchangeError if its input is not the output of the call before."""
         name = self.names[module] or "the network"
-        if not given or not isinstance(given[0], Tensor):
+        if not inputs or not isinstance(inputs[0], Tensor):
             raise ExchangeError(f"{name} ({type(module).__name__}) is not called with a tensor, expected one")
-        x, out = given[0], result[0] if isinstance(result, tuple) else result
+        x, out = inputs[0], result[0] if isinstance(result, tuple) else result
         call = _Call(name, module, tuple(x.shape[1:]), tuple(out.shape[1:]))
         if any(module is one.module for one in self.calls):
             self.repeats.append(call)
@@ -264,9 +264,9 @@ def _recurrence(call: _Call) -> tuple[Numbers, Numbers]:
     if isinstance(own, (nn.Linear, nn.Conv2d)):
         return as_numbers(own.weight), np.zeros(1) if own.bias is None else as_numbers(own.bias)
     each = as_numbers(own.V).ravel()
-    if len(call.given) != 1 or each.size not in (1, call.given[0]):
-        raise ExchangeError(f"{call} has V of shape {tuple(own.V.shape)} for features {call.given}, expected a row")
-    return np.diag(np.broadcast_to(each, call.given)), np.zeros(1)
+    if len(call.inputs) != 1 or each.size not in (1, call.inputs[0]):
+        raise ExchangeError(f"{call} has V of shape {tuple(own.V.shape)} for features {call.inputs}, expected a row")
+    return np.diag(np.broadcast_to(each, call.inputs)), np.zeros(1)
 
 
 def _lif(call: _Call) -> tuple[NeuronSpec, dict[str, Numbers]]:

@@ -47,11 +47,7 @@ def network(
             " whether these do; ours fire once: if these do as well, say what they do after a spike (reset)"
         )
     linear = linearize(graph)
-    step = (
-        dt
-        or _dt_of_metadata(graph)
-        or (_rockpool_dt(linear.nodes) if library.name == "rockpool" else library.written_dt)
-    )
+    step = dt or _written_dt(graph, linear.nodes, library)
     if not (math.isfinite(step) and step > 0):
         raise ExchangeError(f"dt is {step!r}, expected seconds above 0")
     if linear.shape is not None:
@@ -87,13 +83,13 @@ def _check_learned(network: Network, nodes: Sequence[Node]) -> None:
                 raise ExchangeError(f"{node} has {name} beyond the bounds of neurons here, expected stable dynamics")
 
 
-def _dt_of_metadata(graph: Graph) -> float | None:
-    """dt in the metadata; None without."""
+def _written_dt(graph: Graph, nodes: Sequence[Node], library: Library) -> float:
+    """The time step of the metadata, or else of the library."""
     for name in ("dt", "time_step"):
         value = graph.metadata.get(name)
-        if value is not None and value.dtype.kind in "fiu" and value.size == 1:
+        if value is not None and value.dtype.kind in "fiu" and value.size == 1 and value.ravel()[0]:
             return float(value.ravel()[0])
-    return None
+    return _rockpool_dt(nodes) if library.name == "rockpool" else library.written_dt
 
 
 def _rockpool_dt(nodes: Sequence[Node]) -> float:

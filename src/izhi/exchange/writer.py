@@ -91,13 +91,13 @@ def graph(
     builder, scale = GraphBuilder(library, step), 1.0
     out: Shape = (math.prod(features),)
     builder.add("input", nir.Input(np.array(features)))
-    for number, (module, given, after) in enumerate(spec.walk(out), start=1):
+    for number, (module, inputs, after) in enumerate(spec.walk(out), start=1):
         out = after
         if isinstance(module, LayerSpec):
-            _add_layer(builder, module, cast(Layer, network.layers[number - 1]), number, given, scale)
+            _add_layer(builder, module, cast(Layer, network.layers[number - 1]), number, inputs, scale)
             scale = 1.0
         else:
-            scale *= _add_module(builder, module, number, given)
+            scale *= _add_module(builder, module, number, inputs)
     if spec.readout is not None and network.readout is not None:
         _add_readout(builder, spec.readout, network.readout, scale)
         out = (spec.readout.outputs,)
@@ -108,12 +108,12 @@ def graph(
     return nir.NIRGraph(builder.nodes, builder.edges, metadata)
 
 
-def _add_module(builder: GraphBuilder, module: ModuleSpec, number: int, given: Shape) -> float:
+def _add_module(builder: GraphBuilder, module: ModuleSpec, number: int, inputs: Shape) -> float:
     """Add a module without state; returns the factor on the next weights that it needs."""
     if isinstance(module, FlattenSpec):
-        if len(given) > 1:
+        if len(inputs) > 1:
             # Dimensions counted from the end are the same with and without a dimension of samples.
-            builder.add(f"flatten_{number}", nir.Flatten({"input": np.array(given)}, -len(given), -1))
+            builder.add(f"flatten_{number}", nir.Flatten({"input": np.array(inputs)}, -len(inputs), -1))
         return 1.0
     if isinstance(module, PoolSpec) and module.name == "AvgPool2d":
         sums = builder.library.pools == "SumPool2d"
@@ -151,12 +151,11 @@ def _float32(values: Numbers) -> NDArray[np.float32]:
     return values.astype(np.float32)
 
 
-def _add_layer(builder: GraphBuilder, spec: LayerSpec, layer: Layer, number: int, given: Shape, scale: float) -> None:
+def _add_layer(builder: GraphBuilder, spec: LayerSpec, layer: Layer, number: int, inputs: Shape, scale: float) -> None:
     label, library, features, synapse = f"layer {number}", builder.library, spec.features, spec.connection.synapse
     if isinstance(synapse, ConductanceSpec):
         raise ExchangeError(f"{label} is a conductance, which NIR does not have; write a float network of currents")
-    if spec.delay is not None:
-        _add_delay(builder, spec.delay, layer, number, given)
+    _add_delay(builder, spec.delay, layer, number, inputs)
     if library.name == "sinabs" and len(features) > 1:
         raise ExchangeError(f"{label} has neurons of {features}, and sinabs' import takes those of rows alone")
     codec = codecs().get(spec.neuron.kind)
@@ -164,14 +163,13 @@ def _add_layer(builder: GraphBuilder, spec: LayerSpec, layer: Layer, number: int
         raise ExchangeError(f"{label} has {spec.neuron.kind} neurons, expected one of: {', '.join(codecs())}")
     connection = layer.connection if layer.norm is None else folded(layer.connection, layer.norm)
     weight, bias = _parameters(connection)
-    late_bias = bias if synapse is not None and not synapse.filters_bias and (bias != 0).any() else None
-    if late_bias is not None and codec.contains_synapse and (library is not NIR or len(features) > 1):
-        warnings.warn(
-            f"{label} adds its bias behind the synapse, and the file has it pass through: spikes of the first steps may"
-            " differ",
-            LossWarning, stacklevel=6,
-        )  # fmt: skip
-        late_bias = None
+    late_bias = None
+    if synapse is not None and not synapse.filters_bias and (bias != 0).any():
+        if codec.contains_synapse and (library is not NIR or len(features) > 1):
+            message = f"{label} adds its bias behind the synapse, and the file has it pass through: spikes of the first"
+            warnings.warn(f"{message} steps may differ", LossWarning, stacklevel=6)
+        else:
+            late_bias = bias
     decay = None if connection.synapse is None else float(connection.synapse.decay)
     contained = decay if codec.contains_synapse and late_bias is None else None
     node, factor = codec.write(layer.neuron, Target(library, builder.dt, label, features, contained))
@@ -180,7 +178,7 @@ def _add_layer(builder: GraphBuilder, spec: LayerSpec, layer: Layer, number: int
         raise ExchangeError(f"{label} has a beta that differs between the positions of a channel, expected one")
     early_bias = (bias if late_bias is None else np.zeros_like(bias)) / each
     across = each.reshape(-1, *[1] * (weight.ndim - 1))
-    builder.add(f"weights_{number}", _weights(spec.connection, weight * scale / across, early_bias, given))
+    builder.add(f"weights_{number}", _weights(spec.connection, weight * scale / across, early_bias, inputs))
     between: list[tuple[str, nir.NIRNode]] = []
     if decay is not None and contained is None:
         between.append(("synapse", builder.leak(decay, features)))
@@ -192,15 +190,16 @@ def _add_layer(builder: GraphBuilder, spec: LayerSpec, layer: Layer, number: int
         for name, one in (*between, ("neurons", node)):
             builder.add(f"{name}_{number}", one)
         return
-    back = as_numbers(connection.feedback.weight) / across
-    _add_recurrent(builder, spec, number, [*between, ("lif", node)], back)
+    _add_recurrent(builder, spec, number, [*between, ("lif", node)], as_numbers(connection.feedback.weight) / across)
 
 
-def _add_delay(builder: GraphBuilder, spec: DelaySpec, layer: Layer, number: int, given: Shape) -> None:
-    if spec.kind != "axonal" or layer.delay is None:
+def _add_delay(builder: GraphBuilder, spec: DelaySpec | None, layer: Layer, number: int, inputs: Shape) -> None:
+    if spec is None or layer.delay is None:
+        return
+    if spec.kind != "axonal":
         raise ExchangeError(f"layer {number} has a delay for each synapse, which NIR does not have; use AxonalDelay")
     steps = as_numbers(whole_steps(layer.delay.steps, spec.largest))
-    each = np.broadcast_to(steps.reshape(-1, *[1] * (len(given) - 1)), given)
+    each = np.broadcast_to(steps.reshape(-1, *[1] * (len(inputs) - 1)), inputs)
     builder.add(f"delay_{number}", nir.Delay(np.ascontiguousarray(each) * builder.dt))
 
 
@@ -230,15 +229,15 @@ def _add_recurrent(
     builder.add(f"neurons_{number}", nir.NIRGraph(inner.nodes, inner.edges, {}))
 
 
-def _weights(spec: ConnectionSpec, weight: Numbers, bias: Numbers, given: Shape) -> nir.NIRNode:
+def _weights(spec: ConnectionSpec, weight: Numbers, bias: Numbers, inputs: Shape) -> nir.NIRNode:
     if not isinstance(spec, ConvolutionSpec):
         return nir.Affine(_float32(weight), _float32(bias))
     if len(spec.kernel) == 1:
         (stride,), (padding,), (dilation,) = spec.stride, spec.padding, spec.dilation
-        return nir.Conv1d(given[-1], _float32(weight), stride, padding, dilation, spec.groups, _float32(bias))
+        return nir.Conv1d(inputs[-1], _float32(weight), stride, padding, dilation, spec.groups, _float32(bias))
     window = (spec.stride, spec.padding, spec.dilation, spec.groups)
-    node = nir.Conv2d(cast("tuple[int, int]", given[-2:]), _float32(weight), *cast("Any", window), _float32(bias))
+    node = nir.Conv2d(cast("tuple[int, int]", inputs[-2:]), _float32(weight), *cast("Any", window), _float32(bias))
     # nir 1.0.8 takes the height of a kernel for its width as well, and channels of a group for all.
-    node.input_type = {"input": np.array(given)}
-    node.output_type = {"output": np.array(spec.shape(given))}
+    node.input_type = {"input": np.array(inputs)}
+    node.output_type = {"output": np.array(spec.shape(inputs))}
     return node

@@ -63,11 +63,11 @@ def quantized(
             modules.append(_quantize_layer(module, width, next(states, None), per_neuron, unit))
             unit = 1.0
         else:
-            module, unit = _on_integers(module, unit, number) if bits is not None else (module, unit)
+            module, unit = (module, unit) if bits is None else _on_integers(module, unit, number)
             modules.append(module)
-    readout = network.readout
-    if readout is not None and bits is not None:
-        readout = QuantizedReadout(readout, bits, unit=unit)
+    readout = (
+        network.readout if bits is None else network.readout and QuantizedReadout(network.readout, bits, unit=unit)
+    )
     return Network(modules, readout, keep_every=network.keep_every, dropout=network.dropout, is_exact=True)
 
 

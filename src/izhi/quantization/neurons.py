@@ -269,10 +269,10 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
         """The neuron of izhi.fixed, its multipliers and their shift."""
         f, drive = self.formats, self._in_formats(drive)
         wide = f.fraction + f.v.fraction
-        places = {**self.fractions(), "a4": wide, "b3": f.fraction + f.u.fraction}
+        fractions = {**self.fractions(), "a4": wide, "b3": f.fraction + f.u.fraction}
         p = self.rounded(drive)._asdict()
         shape = drive.current.shape[2:]
-        whole = {name: _integers(p[name], place, shape) for name, place in places.items()}
+        whole = {name: _integers(p[name], bits, shape) for name, bits in fractions.items()}
         state = self.neuron.initial_state(torch.zeros(1, *shape))
         gain = torch.as_tensor(self.neuron.coefficients().gain).double() * self.neuron.settings.dt
         _, shift = multiplied(gain * _gain(drive), f.v.unit)
