@@ -196,6 +196,12 @@ BAD = {
     ),
     "graded spikes": (lambda: [strong(4, 3), leaky(graded_spikes_factor=0.5)], None, "has graded spikes"),
     "a convolution at the end": (lambda: [nn.Conv2d(1, 2, 3)], torch.zeros(1, 1, 8, 8), r"ends in 0 \(Conv2d\)"),
+    "recurrent weights of another kernel": (
+        lambda: [
+            nn.Conv2d(1, 2, 5, padding=2), snn.RLeaky(0.9, conv2d_channels=2, kernel_size=3, init_hidden=True),
+        ],
+        torch.zeros(1, 1, 8, 8), r"recurrent weights behind 0 .* have shape \(2, 2, 3, 3\), expected",
+    ),
     "padding by reflection": (
         lambda: [nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"), leaky()], torch.zeros(1, 1, 8, 8), "'reflect'",
     ),

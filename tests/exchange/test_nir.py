@@ -423,6 +423,9 @@ BAD = {
     "a bias of another length": (chain(nir.Affine(weights()[0], np.zeros(3)), lif()), r"bias of shape \(3,\)"),
     "a time constant below the step": (chain(AFFINE, lif(tau=DT / 2)), "tau of 5e-05 s, expected at least"),
     "a threshold below the reset": (chain(AFFINE, lif(v_reset=2.0)), "threshold at or below"),
+    "thresholds that ours would clamp": (
+        chain(AFFINE, lif(v_threshold=np.array([0.01, *[1.0] * 7]))), "LIF lif_1 has threshold beyond the bounds",
+    ),
     "a node that we lack": (chain(AFFINE, nir.Threshold(np.ones(8))), "there is no Threshold here"),
     "an integrator": (chain(AFFINE, nir.I(np.ones(8))), "there is no I here"),
     "features without end": (chain(AFFINE, lif(), inputs=1 << 29), "features that come in are .* expected 1 to"),
