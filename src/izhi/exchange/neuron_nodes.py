@@ -1,4 +1,4 @@
-"""What reads and writes the nodes of a neuron; each registered neuron names its own under "nir"."""
+"""Codecs of neurons as nodes of NIR; the registry names that of each neuron under "nir"."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Target(NamedTuple):
-    """Where neurons are written.
+    """Context in which the neurons of a layer are written.
 
     Attributes:
         library: that is to read the file.
@@ -42,7 +42,7 @@ class Target(NamedTuple):
 
 
 class NodeCodec(NamedTuple):
-    """What reads and writes the nodes of one neuron.
+    """Reads and writes the nodes of one neuron.
 
     Attributes:
         kinds: types of its nodes.
