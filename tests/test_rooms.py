@@ -48,7 +48,7 @@ DOORS = {
     "fixed": {"hardware"},
     "hls_ip": {"hardware"},
     "nir": {"exchange"},
-    "sklearn": {"data", "network", "neurons", "training"},
+    "sklearn": {"data", "network", "neurons", "spec", "training"},
     "snntorch": {"exchange", "kernels", "neurons", "spec"},
     "surrogate": {"neurons"},
 }

@@ -18,12 +18,15 @@ from torch import nn
 from izhi.data import Samples
 from izhi.errors import SettingError
 from izhi.network import Layer, Network
+from izhi.network.builder import build_neurons
 from izhi.network.connections import Linear
 from izhi.network.encoders import CODES, ValueEncoder
-from izhi.neurons import LIF, Izhikevich, Neuron
+from izhi.neurons import Neuron
+from izhi.neurons.neuron import names_in
+from izhi.spec import neuron_spec
 from izhi.training import Backprop, Classifier, Data, Optimizer, Trainer, ignore_progress, start_fabric
 
-#: Samples that are predicted at once; fewer are filled up, so that no sum depends on how many there are.
+#: Samples of one prediction; smaller batches are padded, so that no sum depends on the batch size.
 _BATCH = 256
 
 
@@ -35,8 +38,8 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         hidden: neurons of each hidden layer.
-        neuron: ``"lif"`` or a preset of ``izhi.PRESETS``.
-        learn: coefficients of neurons that are learned, for each neuron its own.
+        neuron: a name of ``izhi.PRESETS``, or of the registry of ``izhi.spec``.
+        learn: names of learned coefficients, one value for each neuron.
         encoding: ``"constant"`` (currents), ``"latency"``, or ``"rate"``, whose predictions depend on what else is
             predicted with a sample.
         steps: time steps of a sample.
@@ -113,33 +116,32 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Probabilities (samples, classes)."""
         scores = self._scores(X)
         share = np.exp(scores - scores.max(1, keepdims=True))
-        found: NDArray[np.float64] = share / share.sum(1, keepdims=True)
-        return found
+        probabilities: NDArray[np.float64] = share / share.sum(1, keepdims=True)
+        return probabilities
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The likeliest label of each sample, (samples,)."""
         best = self._scores(X).argmax(1)
-        found: NDArray[Any] = self.classes_[best]
-        return found
+        labels: NDArray[Any] = self.classes_[best]
+        return labels
 
     def _scores(self, X: ArrayLike) -> NDArray[np.float64]:
         check_is_fitted(self)
         x: NDArray[np.float64] = validate_data(self, X, reset=False)
         model: nn.Module = self._fabric().setup(Classifier(self._encoder(), self.network_))
         model.eval()
-        found = []
+        scores = []
         with torch.no_grad():
             for part in torch.split(nn.functional.pad(self._inputs(x), (0, 0, 0, -len(x) % _BATCH)), _BATCH):
                 output, spikes = model(part, self.seed_)
-                found.append(self._summed(output, spikes).cpu().numpy())
-        scores: NDArray[np.float64] = np.concatenate(found)[: len(x)]
-        return scores
+                scores.append(self._summed(output, spikes).cpu().numpy())
+        return np.concatenate(scores)[: len(x)]
 
     def _summed(self, output: torch.Tensor, spikes: list[torch.Tensor]) -> torch.Tensor:
         """The output summed over time in double precision, (B, classes).
 
-        That of a plain readout is made from counts of spikes, whole numbers, so that the last bits of products do not
-        tell how many samples there are.
+        That of a plain readout is computed from counts of spikes, whole numbers, so that the last bits of products do
+        not depend on the number of samples.
         """
         readout, last = self.network_.readout, self.network_.layers[-1]
         if not isinstance(readout, Linear) or not readout.is_plain or not isinstance(last, Layer):
@@ -164,10 +166,8 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return Network(layers, readout=Linear(before, classes))
 
     def _neurons(self, width: int) -> Neuron:
-        size = width if self.learn else None
-        if self.neuron == "lif":
-            return LIF(parameter_shape=size, learn=self.learn)
-        return Izhikevich(self.neuron, parameter_shape=size, learn=self.learn)
+        size = (width,) if self.learn else None
+        return build_neurons(neuron_spec(self.neuron).replace(size=size, learn=names_in(self.learn)))
 
 
 __all__ = ["SpikingClassifier"]

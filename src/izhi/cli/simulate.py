@@ -40,7 +40,7 @@ def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
         changes = _changes(a.set, ("beta", "threshold"))
         amplitude = 0.1 if a.current is None else a.current
         current = simulation.pulse(amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=1.0)
-        return simulation.run_lif(LIF(**changes), current), f"LIF, I = {amplitude:g}{_suffix(changes)}"
+        return simulation.run_neuron(LIF(**changes), current), f"LIF, I = {amplitude:g}{_suffix(changes)}"
     changes = _changes(a.set, _CHANGEABLE)
     p = p.replace(**changes, order=a.order or p.order)
     if a.neuron in PATTERNS and a.current is None:

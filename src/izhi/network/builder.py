@@ -16,6 +16,7 @@ from izhi.network.connections import Connection, Conv1d, Conv2d, Linear
 from izhi.network.delays import AxonalDelay, Delay, SynapticDelay
 from izhi.network.synapses import ConductanceSynapse, ExponentialSynapse
 from izhi.network.traversal import input_features
+from izhi.neurons import Neuron
 from izhi.neurons.neuron import NeuronLayer
 from izhi.spec import (
     ConductanceSpec,
@@ -28,6 +29,7 @@ from izhi.spec import (
     LinearSpec,
     ModuleSpec,
     NetworkSpec,
+    NeuronSpec,
     NormSpec,
     PoolSpec,
     ResidualSpec,
@@ -50,13 +52,19 @@ def build(spec: NetworkSpec, kernel: str = "auto") -> Network:
     return Network(modules, readout, keep_every=spec.keep_every, dropout=spec.dropout)
 
 
+def build_neurons(spec: NeuronSpec, kernel: str = "auto") -> Neuron:
+    """The neurons of a description."""
+    neuron: Neuron = _module_of(spec.kind).of(spec, kernel)
+    return neuron
+
+
 def _module(spec: ModuleSpec, kernel: str) -> nn.Module:
     return _BUILDERS[type(spec)](spec, kernel)
 
 
 def _layer(spec: LayerSpec, kernel: str) -> Layer:
     # The order in which random numbers are drawn: spread of the neurons, weights, delays.
-    neuron = _neurons(spec.neuron.kind).of(spec.neuron, kernel)
+    neuron = build_neurons(spec.neuron, kernel)
     connection = _connection(spec.connection)
     norm = None
     if spec.norm is not None:
@@ -65,10 +73,9 @@ def _layer(spec: LayerSpec, kernel: str) -> Layer:
 
 
 @cache
-def _neurons(kind: str) -> type[NeuronLayer[Any, Any]]:
+def _module_of(kind: str) -> Any:
     """The module of a registered neuron."""
-    found: type[NeuronLayer[Any, Any]] = entry_of(kind).load("torch")
-    return found
+    return entry_of(kind).load("torch")
 
 
 def _residual(spec: ResidualSpec, kernel: str) -> Residual:
@@ -175,7 +182,7 @@ def _of_module(module: nn.Module, features: Shape) -> ModuleSpec:
 def _of_layer(layer: Layer, features: Shape) -> LayerSpec:
     neuron, connection = layer.neuron, _of_connection(layer.connection)
     if not isinstance(neuron, NeuronLayer):
-        raise SettingError(f"the network has {type(neuron).__name__} neurons, expected float ones of LIF or Izhikevich")
+        raise SettingError(f"the network has {type(neuron).__name__} neurons, expected float ones")
     delay, norm = layer.delay, layer.norm
     kind: Literal["axonal", "synaptic"] = "synaptic" if isinstance(delay, SynapticDelay) else "axonal"
     return LayerSpec(
@@ -227,4 +234,4 @@ def _along(size: int | Sequence[int], rank: int) -> Shape:
     return (size,) * rank if isinstance(size, int) else tuple(size)
 
 
-__all__ = ["build", "describe"]
+__all__ = ["build", "build_neurons", "describe"]

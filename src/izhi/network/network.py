@@ -72,7 +72,7 @@ class Recording(NamedTuple):
 class Network(nn.Module):
     """Layers in sequence, then a readout: ``output, state = network(spikes, state=None)``.
 
-        network = Network([nn.Linear(784, 512), izhi.LIF(), nn.Linear(512, 10)])
+        network = Network([nn.Linear(784, 512), izhi.Izhikevich(), nn.Linear(512, 10)])
 
     Args:
         layers: at least one layer, unless there is a readout: a ``Layer``, or weights (``nn.Linear``, ``nn.Conv1d``,

@@ -216,7 +216,7 @@ def _check_module(module: object, position: int) -> None:
     if isinstance(module, Connection):
         raise SettingError(
             f"number {position} of the row is the connection {name} alone; join it to its neurons:"
-            f" Layer({name}(…), LIF()), put neurons behind it, or make it the readout"
+            f" Layer({name}(…), neurons), put neurons behind it, or make it the readout"
         )
     if not isinstance(module, (Layer, Residual)) and _keeps_state(module):
         raise SettingError(

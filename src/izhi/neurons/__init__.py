@@ -1,4 +1,4 @@
-"""Neurons: the quadratic Izhikevich module with its presets, and LIF as the yardstick."""
+"""Modules of neurons."""
 
 import lazy_loader
 

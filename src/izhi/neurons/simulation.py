@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from izhi.errors import SettingError
-from izhi.neurons import LIF, Izhikevich
+from izhi.neurons import Izhikevich
+from izhi.neurons.neuron import NeuronLayer
 from izhi.spec import PATTERNS, IzhikevichParameters
 
 Numbers: TypeAlias = NDArray[np.number]
@@ -38,15 +39,11 @@ class Trace:
 
 def run(parameters: IzhikevichParameters, current: NDArray[np.float64]) -> Trace:
     """The quadratic neuron under current (T,), in mV/ms where v is in mV, without its gain; in double precision."""
-    return _trace(Izhikevich(parameters, gain=1.0), current, parameters.dt)
+    return run_neuron(Izhikevich(parameters, gain=1.0), current, parameters.dt)
 
 
-def run_lif(neuron: LIF, current: NDArray[np.float64]) -> Trace:
-    """A LIF neuron under current (T,), in double precision."""
-    return _trace(neuron, current, 1.0)
-
-
-def _trace(neuron: Izhikevich | LIF, current: NDArray[np.float64], dt: float) -> Trace:
+def run_neuron(neuron: NeuronLayer[Any, Any], current: NDArray[np.float64], dt: float = 1.0) -> Trace:
+    """A neuron under current (T,), in double precision; dt in ms for its times, or 1 for steps."""
     with torch.no_grad():
         trace = neuron.trace(torch.from_numpy(current).reshape(-1, 1, 1))
         threshold = float(neuron.coefficients().threshold)

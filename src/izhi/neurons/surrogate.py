@@ -7,7 +7,7 @@ functions of ``snntorch.surrogate`` of the same names, which neurons recognise; 
 a formula runs in kernels too, and any other function works through autograd in the reference.
 
 For Izhikevich neurons x = (v − threshold)/(threshold − c), so that one slope serves models whose v is
-in mV and models whose v is near one. For LIF x = v − threshold, as in snnTorch.
+in mV and models whose v is near one. For leaky neurons x = v − threshold, as in snnTorch.
 """
 
 from __future__ import annotations
