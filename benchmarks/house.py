@@ -147,7 +147,9 @@ class Tree:
 
     def deciding_routes(self) -> list[str]:
         """Functions that record which kernel runs, and so decide it."""
-        return self._functions_calling("take", "record_route", within=("kernels", "network"), receivers=("paths",))
+        return self._functions_calling(
+            "record_route", "RecordedRoute", within=("kernels", "network"), receivers=("paths",)
+        )
 
     def neuron_loops(self) -> list[str]:
         """Innermost loops of CPU kernels in which a neuron's step, forward or backward, stands."""

@@ -17,11 +17,9 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 
 from izhi import LIF, Izhikevich, preset
-from izhi.kernels import PackedSpikes, Synapse, SynapticInput, devices, packed
+from izhi.kernels import PackedSpikes, Synapse, WeightedSpikes, packed, products, routes, takes_bits
 from izhi.kernels.cpu import bits, events, rate
-from izhi.kernels.lazy import materialize
 from izhi.kernels.packed import BinarySpikes
-from izhi.kernels.weighted import Weighted
 from izhi.network import Layer, Network
 from izhi.network.connections import Linear
 from izhi.network.encoders import ValueEncoder
@@ -45,7 +43,8 @@ steps, batches, widths = st.integers(1, 70), st.integers(1, 5), st.integers(1, 8
 def _gpu() -> Iterator[None]:
     """A GPU, or a CPU that plays one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packed, "bits_on", lambda device: cuda.BITS)
+        for module in (packed, products):
+            patch.setattr(module, "bits_on", lambda device: cuda.BITS)
         yield
 
 
@@ -130,11 +129,9 @@ def test_a_layer_by_one_kernel_is_that_by_two(
     learned = [x for x in (*neuron.parameters(), *first, weight, decay, bias) if x is not None]
 
     def run(whole: bool) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        current: Tensor = packed._Product.apply(found, weight, None, torch.bfloat16)
-        assert isinstance(current, Weighted)
-        drive = SynapticInput(
-            current if whole else materialize(current), bias=bias, synapse=Synapse(decay, 0.0) if filtered else None
-        )
+        packed = PackedSpikes(found.words, time, torch.bfloat16)
+        input_ = WeightedSpikes(packed, weight, bias, Synapse(decay, 0.0) if filtered else None)
+        drive = input_ if whole else input_.multiplied(input_.counted())
         out, last = neuron(drive, kind_of_state(*first))
         assert isinstance(out, BinarySpikes) == whole
         states = [x for x in (*last, *last.memory.synapse) if isinstance(x, Tensor)]
@@ -154,7 +151,7 @@ def test_a_layer_by_one_kernel_is_that_by_two(
 
 def test_a_network_learns_from_bits_as_from_dense_spikes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The way of a GPU from encoder to gradients."""
-    monkeypatch.setattr(packed, "takes_bits", lambda dtype, kind: True)
+    monkeypatch.setattr(routes, "takes_bits", lambda dtype, kind, machine=None: True)
     values = torch.rand(12, 90) * (torch.rand(12, 90) < 0.3)
     spikes = PackedSpikes(cuda.rate(values.to(WHERE), 40, 3, None), 40, torch.bfloat16)
     labels = torch.arange(12, device=WHERE) % 10
@@ -178,10 +175,10 @@ def test_a_network_learns_from_bits_as_from_dense_spikes(monkeypatch: pytest.Mon
 
 
 def test_which_spikes_are_bits_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert devices.takes_bits(torch.bfloat16, "cuda")
-    assert not devices.takes_bits(torch.float32, "cuda")
-    monkeypatch.setattr(devices, "has_triton", lambda: False)
-    assert not devices.takes_bits(torch.bfloat16, "cuda")
+    assert takes_bits(torch.bfloat16, "cuda")
+    assert not takes_bits(torch.float32, "cuda")
+    monkeypatch.setattr(routes, "has_triton", lambda: False)
+    assert not takes_bits(torch.bfloat16, "cuda")
 
 
 @pytest.mark.gpu

@@ -404,7 +404,7 @@ def test_both_encoders_give_the_same_spikes(shape, dtype):
 
 
 def test_what_no_kernel_covers_is_said_once(monkeypatch):
-    monkeypatch.setattr("izhi.kernels.dispatch._said", set())
+    monkeypatch.setattr("izhi.kernels.dispatch._warned", set())
     current = torch.rand(9, 2, 3)
     with pytest.warns(SlowKernelWarning, match="float64"):
         spikes, state = Izhikevich()(current.double())

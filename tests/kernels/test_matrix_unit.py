@@ -10,8 +10,8 @@ from hypothesis import example, given, settings, strategies as st
 from torch import Tensor, nn
 
 from izhi import LIF, Izhikevich
-from izhi.kernels import PackedSpikes, SynapticInput, packed, paths, product
-from izhi.kernels.cpu import bits, event_tiles, events, matrix_unit, recurrence
+from izhi.kernels import PackedSpikes, SynapticInput, product, routes, takes_bits
+from izhi.kernels.cpu import bits, event_tiles, events, matrix_unit
 from izhi.network import BatchNorm, Layer, Network, Residual
 from izhi.network.connections import CONNECTIONS, AxonalDelay, Linear, SynapticDelay
 from spikes import spikes_of_some
@@ -83,7 +83,7 @@ def test_a_network_learns_as_without_the_unit(
         return loss.item(), [p.grad for p in network.parameters() if p.grad is not None]
 
     with_unit = gradients()
-    monkeypatch.setattr(matrix_unit, "is_there", lambda: False)
+    monkeypatch.setattr(matrix_unit, "has_bf16_dot", lambda: False)
     without = gradients()
     if "recurrent" in connection:  # which is then in float32
         assert with_unit[0] == pytest.approx(without[0], rel=0.05)
@@ -127,7 +127,7 @@ def test_what_stands_behind_bits_takes_them(between: str, monkeypatch: pytest.Mo
         return out, [p.grad for p in network.parameters() if p.grad is not None]
 
     one = gradients()
-    monkeypatch.setattr(matrix_unit, "is_there", lambda: False)
+    monkeypatch.setattr(matrix_unit, "has_bf16_dot", lambda: False)
     two = gradients()
     assert (one[0] != two[0]).float().mean() < 0.01
     for x, y in zip(one[1], two[1], strict=True):
@@ -156,8 +156,7 @@ def test_recurrence_by_the_unit_is_that_of_single_steps(
 
     one = run()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recurrence, "feedback", lambda dtype, neurons: None)
-        patch.setattr("izhi.kernels.cpu.feedback", lambda dtype, neurons: None)
+        patch.setattr("izhi.kernels.cpu.FEEDBACK", None)
         two = run()
     if torch.equal(one[0], two[0]):  # sums in another order may move a current over a threshold
         for x, y in zip(one[1], two[1], strict=True):
@@ -170,9 +169,9 @@ def test_recurrence_by_the_unit_is_that_of_single_steps(
 def test_ways_are_said() -> None:
     spikes = PackedSpikes.pack(spikes_of_some((20, 6, 50), 0.5, 0.3, 2))
     network = Network([Layer(Linear(50, 24), LIF()), Layer(Linear(24, 10), LIF())])
-    with paths.recorded() as found:
+    with routes.recorded() as found:
         network(spikes)
-    assert [x.way for x in found] == [
+    assert [x.kernel for x in found] == [
         f"{matrix_unit.name()}, spikes as bits along time",
         "one kernel, product and all (Numba)",
         f"{matrix_unit.name()}, spikes as bits along time",
@@ -181,13 +180,13 @@ def test_ways_are_said() -> None:
 
 
 def test_without_the_unit_products_in_bfloat16_are_dense(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matrix_unit, "is_there", lambda: False)
+    monkeypatch.setattr(matrix_unit, "has_bf16_dot", lambda: False)
     spikes = PackedSpikes.pack(spikes_of_some((20, 6, 50), 0.5, 0.3, 2))
     with torch.autocast("cpu", torch.bfloat16):
         out = product(spikes, torch.randn(24, 50))
     assert type(out) is Tensor
-    assert not packed.takes_bits(torch.bfloat16, "cpu")
-    assert packed.takes_bits(torch.float32, "cpu")
+    assert not takes_bits(torch.bfloat16, "cpu")
+    assert takes_bits(torch.float32, "cpu")
 
 
 @quick

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from izhi import encoding
 from izhi.errors import ShapeError
-from izhi.kernels import PackedSpikes, packed, product
+from izhi.kernels import PackedSpikes, product, products, routes
 from izhi.kernels.cpu import bits, events
 from izhi.kernels.cpu.parallel import array, compile_kernel, launch, number
 from izhi.network import Layer, Network
@@ -145,7 +145,7 @@ def test_sparse_spikes_skip_the_dense_product(monkeypatch: pytest.MonkeyPatch) -
     def forbidden(*_: object) -> Tensor:
         raise AssertionError("a dense product")
 
-    monkeypatch.setattr(packed.nn.functional, "linear", forbidden)
+    monkeypatch.setattr(products.nn.functional, "linear", forbidden)
     weight = torch.randn(64, 100)
     product(PackedSpikes.pack(spikes_of((3, 5, 100), 0.1)), weight)
     product(PackedSpikes.pack(spikes_of((3, 5, 100), 0.95)), weight)  # visits the steps without spikes
@@ -241,7 +241,7 @@ def test_spikes_of_a_layer_before_are_visited_alone(
     steps: int, batch: int, inputs: int, outputs: int, density: float, seed: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packed, "_WORTH_LOOKING", 0)
+        patch.setattr(routes, "WORTH_PACKING", 0)
         spikes = spikes_of((steps, batch, inputs), density, seed).requires_grad_()
         weight = torch.randn(outputs, inputs, generator=torch.Generator().manual_seed(seed)).requires_grad_()
         found, expected = product(spikes, weight), torch.nn.functional.linear(spikes, weight)
@@ -281,7 +281,7 @@ def test_recurrent_layers_visit_their_own_spikes_alone(rate: float, monkeypatch:
     current = spikes_of((12, 6, 70), rate) * 2
 
     def found(limit: int) -> list[Tensor]:
-        monkeypatch.setattr(packed, "_WORTH_LOOKING", limit)
+        monkeypatch.setattr(routes, "WORTH_PACKING", limit)
         torch.manual_seed(0)
         layer = Layer(Linear(70, 70, recurrent=True), Izhikevich())
         with torch.no_grad():

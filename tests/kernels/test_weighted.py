@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import copy
+import ctypes
+import io
+import pickle
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 import torch
+import torch.utils.checkpoint
 from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 
 from izhi import LIF, Izhikevich, preset
 from izhi.hardware.fixed import FixedPoint
-from izhi.kernels import PackedSpikes, packed, paths
+from izhi.kernels import PackedSpikes, WeightedSpikes, product, routes
 from izhi.kernels.cpu import matrix_unit
 from izhi.kernels.lazy import materialize
 from izhi.kernels.packed import BinarySpikes
-from izhi.kernels.weighted import Weighted, WeightGradient
 from izhi.network import Layer, Network
 from izhi.network.connections import ExponentialSynapse, Linear
 from izhi.quantization.neurons import QuantizedIzhikevich, QuantizedLIF, StateFormats
@@ -43,17 +47,17 @@ def many_threads() -> Iterator[None]:
 def is_taken(spikes: PackedSpikes) -> bool:
     """Whether so few fire that no dense product is faster."""
     share = spikes.events().active if spikes.dtype == torch.bfloat16 else spikes.events().density
-    return share < (packed._ACTIVE if spikes.dtype == torch.bfloat16 else 0.4)
+    return share < (routes.ACTIVE if spikes.dtype == torch.bfloat16 else 0.4)
 
 
 def drives(layer: Layer, spikes: PackedSpikes, whole: bool) -> tuple[Tensor, tuple[Tensor, ...], list[Tensor]]:
     """Spikes, last states, and gradients of everything that a layer learns, by one kernel or by two."""
     layer.zero_grad()
-    drive, _ = layer.drive(spikes)
-    assert isinstance(drive.current, Weighted)
+    drive = layer.connection.weigh(spikes)
+    assert isinstance(drive, WeightedSpikes)
     if not whole:
-        drive = drive._replace(current=materialize(drive.current))
-    state = layer.neuron.initial_state(torch.zeros(*drive.current.shape[1:]))
+        drive = drive.multiplied(drive.counted())
+    state = layer.neuron.initial_state(torch.zeros(*drive.shape[1:]))
     first = [x.clone().requires_grad_() for x in state if isinstance(x, Tensor)]
     out, last = layer.neuron(drive, type(state)(*first))
     assert isinstance(out, BinarySpikes) == whole
@@ -149,14 +153,15 @@ def test_a_hidden_layer_by_one_kernel_is_that_by_two(
     def run(whole: bool) -> tuple[Tensor, list[Tensor]] | None:
         seen: list[Tensor] = []
         with pytest.MonkeyPatch.context() as patch, mixed:
-            patch.setattr(packed, "_WORTH_LOOKING", 0)
-            patch.setattr(packed, "_STEPS_WORTH_LOOKING", 0)
+            patch.setattr(routes, "WORTH_PACKING", 0)
+            patch.setattr(routes, "STEPS_WORTH_PACKING", 0)
             before, _ = rows[0](spikes)
             before.register_hook(lambda g: seen.append(g * 1))
-            drive, _ = rows[1].drive(before)
-            if not isinstance(drive.current, Weighted):
+            drive = rows[1].connection.weigh(before)
+            assert isinstance(drive, WeightedSpikes)
+            if drive.counted().choice.kernel == "dense" or width <= 16:
                 return None
-            drive = drive if whole else drive._replace(current=materialize(drive.current))
+            drive = drive if whole else drive.multiplied(drive.counted())
             out, _ = rows[1].neuron(drive)
             assert isinstance(out, BinarySpikes) == whole
             loss = (rows[2](out)[0] if behind == "readout" else out * pull).float().square().sum()
@@ -210,8 +215,6 @@ def test_bits_of_a_layer_are_a_tensor_for_whoever_asks(dtype: torch.dtype) -> No
     counts = Activity()
     counts.add([wide])
     assert torch.equal(counts.layers[0].spikes, dense.float().sum((0, 1)))
-    with pytest.raises(RuntimeError, match="has no memory"):
-        out.data_ptr()
     with torch.inference_mode():
         assert isinstance(out.to(other), BinarySpikes)
 
@@ -309,14 +312,14 @@ def test_copies_of_bits_are_tensors() -> None:
 
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_currents_that_others_use_too_get_both_gradients(dtype: torch.dtype) -> None:
-    """Whoever looks at a layer's currents, such as a penalty, adds to a gradient that was never made."""
+    """A penalty on a layer's currents adds to their gradient."""
     spikes = PackedSpikes.pack(spikes_of_some((20, 6, 50), 0.5, 0.3, 2, dtype))
     layer = Layer(Linear(50, 70), LIF())
 
     def gradient(neurons: bool, penalty: bool) -> Tensor:
         layer.zero_grad()
         drive, _ = layer.drive(spikes)
-        assert isinstance(drive.current, Weighted)
+        assert type(drive.current) is Tensor
         loss = torch.zeros(())
         if neurons:
             loss = loss + layer.neuron(drive)[0].float().mean()
@@ -331,13 +334,112 @@ def test_currents_that_others_use_too_get_both_gradients(dtype: torch.dtype) -> 
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
-def test_the_gradient_of_weights_is_handed_down_alone(dtype: torch.dtype) -> None:
-    seen = []
+@pytest.mark.parametrize("where", ["connection", "neuron"])
+def test_a_hook_gets_currents(dtype: torch.dtype, where: str) -> None:
+    """A layer with a hook runs product and neurons one after the other, with the same spikes."""
     spikes = PackedSpikes.pack(spikes_of_some((20, 6, 50), 0.5, 0.3, 2, dtype))
-    drive, _ = (layer := Layer(Linear(50, 70), LIF())).drive(spikes)
-    drive.current.register_hook(lambda g: seen.append(type(g)))
-    layer.neuron(drive)[0].float().sum().backward()
-    assert seen == [WeightGradient]
+    layer, seen = Layer(Linear(50, 70), LIF()), []
+    whole, _ = layer(spikes)
+
+    def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        seen.append(output if where == "connection" else inputs[0])
+
+    getattr(layer, where).register_forward_hook(hook)
+    out, _ = layer(spikes)
+    assert isinstance(whole, BinarySpikes)
+    assert type(seen[0].current) is Tensor
+    assert torch.equal(out, whole)
+
+
+def a_layers_spikes(learn: bool = False) -> tuple[Tensor, Tensor]:
+    """Spikes as bits, and the same as an ordinary tensor."""
+    torch.manual_seed(0)
+    spikes = PackedSpikes.pack(spikes_of_some((20, 6, 50), 0.5, 0.3, 2, torch.float32))
+    with torch.set_grad_enabled(learn):
+        out, _ = Layer(Linear(50, 70), LIF())(spikes)
+    assert isinstance(out, BinarySpikes)
+    assert out.any()
+    return out, out.dense().clone()
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda x: torch.from_dlpack(x),
+        lambda x: torch.from_numpy(np.from_dlpack(x)),
+        lambda x: torch.from_numpy(x.numpy()),
+        lambda x: torch.from_numpy(np.asarray(x)),
+        lambda x: torch.tensor(x.tolist()),
+        lambda x: pickle.loads(pickle.dumps(x)),
+        lambda x: copy.copy(x),
+        lambda x: copy.deepcopy(x),
+        lambda x: saved(x),
+        lambda x: torch.stack(list(x)),
+        lambda x: torch.tensor([[[x[t, b, n].item() for n in range(70)] for b in range(6)] for t in range(20)]),
+        lambda x: x.clone(memory_format=torch.contiguous_format),
+        lambda x: x.cpu(),
+        lambda x: x.data,
+        lambda x: x.half().float(),
+        lambda x: at_address(x.data_ptr(), x),
+        lambda x: at_address(x.untyped_storage().data_ptr(), x),
+        lambda x: x.as_subclass(Tensor) + 0,
+        lambda x: torch.func.vmap(lambda y: y + 0)(x),
+        lambda x: x.permute(2, 0, 1).contiguous().permute(1, 2, 0),
+        lambda x: torch.utils.checkpoint.checkpoint(lambda y: y + 0, x, use_reentrant=False),
+    ],
+)
+def test_bits_work_wherever_a_tensor_does(read: Callable[[Tensor], Tensor]) -> None:
+    out, expected = a_layers_spikes()
+    found = read(out)
+    assert torch.equal(found, expected)
+    assert torch.equal(out, expected)
+
+
+def saved(x: Tensor) -> Tensor:
+    file = io.BytesIO()
+    torch.save(x, file)
+    file.seek(0)
+    found: Tensor = torch.load(file)
+    assert type(found) is Tensor
+    return found
+
+
+def at_address(address: int, like: Tensor) -> Tensor:
+    numbers = (ctypes.c_float * like.numel()).from_address(address)
+    return torch.from_numpy(np.array(numbers)).view(like.shape)
+
+
+@pytest.mark.parametrize("change", ["numpy", "dlpack", "pointer", "data", "set", "detached view"])
+def test_changes_through_shared_memory_count(change: str) -> None:
+    """Also for the product behind, which no longer takes the bits."""
+    out, expected = a_layers_spikes()
+    if change == "numpy":
+        out.numpy()[3] = 1
+    elif change == "dlpack":
+        torch.from_dlpack(out)[3] = 1
+    elif change == "pointer":
+        (ctypes.c_float * out.numel()).from_address(out.data_ptr())[3 * 6 * 70 : 4 * 6 * 70] = [1.0] * (6 * 70)
+    elif change == "data":
+        out.data[3] = 1
+    elif change == "set":
+        out[3] = 1
+    else:
+        out.detach()[3].fill_(1)
+    expected[3] = 1
+    assert torch.equal(out, expected)
+    weight = torch.randn(10, 70)
+    torch.testing.assert_close(product(out, weight), expected @ weight.t())
+    counts = Activity()
+    counts.add([out])
+    assert torch.equal(counts.layers[0].spikes, expected.sum((0, 1)))
+
+
+def test_numpy_of_spikes_that_learn_is_refused_as_torch_does() -> None:
+    out, expected = a_layers_spikes(learn=True)
+    with pytest.raises(RuntimeError, match="requires grad"):
+        out.numpy()
+    assert torch.equal(torch.from_numpy(out.detach().numpy()), expected)
+    assert torch.equal(torch.from_numpy(out.numpy(force=True)), expected)
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
@@ -357,8 +459,8 @@ def test_gradients_behind_a_readout_are_those_of_dense_spikes(
         first, second = network.layers
         with pytest.MonkeyPatch.context() as patch, torch.autocast("cpu", torch.bfloat16, dtype == torch.bfloat16):
             if not dense:
-                patch.setattr(packed, "_WORTH_LOOKING", 0)
-                patch.setattr(packed, "_STEPS_WORTH_LOOKING", 0)
+                patch.setattr(routes, "WORTH_PACKING", 0)
+                patch.setattr(routes, "STEPS_WORTH_PACKING", 0)
             out, _ = first(spikes)
             (second(materialize(out) if dense else out)[0].float() * pull).sum().backward()
         return [p.grad for p in network.parameters() if p.grad is not None]
@@ -373,9 +475,9 @@ def test_gradients_behind_a_readout_are_those_of_dense_spikes(
 def test_ways_are_said_in_float32() -> None:
     spikes = PackedSpikes.pack(spikes_of_some((20, 60, 50), 0.5, 0.3, 2, torch.float32))
     network = Network([Layer(Linear(50, 70), LIF()), Layer(Linear(70, 10), LIF())])
-    with paths.recorded() as found:
+    with routes.recorded() as found:
         network(spikes)
-    assert [x.way for x in found] == [
+    assert [x.kernel for x in found] == [
         "sums over spikes, as bits along time",
         "one kernel, product and all (Numba)",
         "sums over spikes, as bits along time",

@@ -35,11 +35,12 @@ def _explain(names: list[str], works: list[benchmark.Work], a: argparse.Namespac
     if not ours:
         raise SettingError("no contender is Izhi's, expected at least one to explain; name some by --contenders")
     benchmark.check(works)
-    explained = []
+    contenders = []
     for work in works:
         for name in ours:
             print(f"{name}: {work.text}, T = {work.steps}, batch {work.batch}")
-            paths = benchmark.explained(name, work)
-            print(*(f"  {path}" for path in paths), sep="\n")
-            explained.append({"name": name, "work": asdict(work), "paths": [path._asdict() for path in paths]})
-    write_json(a.json, {"paths": explained})
+            routes = benchmark.explained(name, work)
+            print(*(f"  {route}" for route in routes), sep="\n")
+            rows = [dict(zip(("what", "way", "why"), route, strict=True)) for route in routes]
+            contenders.append({"name": name, "work": asdict(work), "paths": rows})
+    write_json(a.json, {"paths": contenders})

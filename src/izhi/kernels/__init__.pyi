@@ -1,7 +1,6 @@
-from . import paths as paths
+from . import routes as routes
 from .cpu import bin_events as bin_events
 from .delay import delayed as delayed, delayed_product as delayed_product
-from .devices import takes_bits as takes_bits
 from .dispatch import (
     KERNELS as KERNELS,
     izhikevich as izhikevich,
@@ -16,10 +15,16 @@ from .packed import (
     Spikes as Spikes,
     is_repeated as is_repeated,
     once as once,
-    product as product,
     spikes_of_neurons as spikes_of_neurons,
 )
 from .pooling import pool as pool
+from .products import (
+    AnyInput as AnyInput,
+    WeightedSpikes as WeightedSpikes,
+    note_convolution as note_convolution,
+    product as product,
+)
+from .routes import takes_bits as takes_bits
 from .synaptic_input import (
     Coefficients as Coefficients,
     IzhikevichSettings as IzhikevichSettings,

@@ -7,7 +7,7 @@ product with weights placed at their taps, like a causal convolution, on every d
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,7 +15,9 @@ from torch import Tensor
 from izhi.errors import DivergenceError
 from izhi.kernels.cpu import delay as cpu
 from izhi.kernels.lazy import dense, materialize
-from izhi.kernels.packed import product
+from izhi.kernels.products import product as multiply
+
+Weighed = TypeVar("Weighed")
 
 
 def whole_steps(delays: Tensor, largest: int) -> Tensor:
@@ -127,8 +129,9 @@ class _Placed(torch.autograd.Function):
 
 
 def delayed_product(
-    x: Tensor, weight: Tensor, delays: Tensor, largest: int, product: Callable[[Tensor, Tensor], Tensor] = product
-) -> Tensor:
+    x: Tensor, weight: Tensor, delays: Tensor, largest: int,
+    product: Callable[[Tensor, Tensor], Weighed] = multiply,  # type: ignore[assignment]
+) -> Weighed:  # fmt: skip
     """Σ_i weight[j, i]·x[t − delays[j, i], b, i] for every t, b, j; differentiable in all.
 
     Args:

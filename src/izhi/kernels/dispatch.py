@@ -8,122 +8,131 @@ reference, which gives the same numbers, and is said once.
 from __future__ import annotations
 
 import warnings
-from typing import cast
+from typing import Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor
 
 from izhi.errors import SettingError, SlowKernelWarning, unknown
-from izhi.kernels import cpu, fused, paths, reference
-from izhi.kernels.devices import has_triton
+from izhi.kernels import cpu, fused, reference, routes
 from izhi.kernels.fused import Device
-from izhi.kernels.ops import Surrogate
+from izhi.kernels.ops import Surrogate, has_formula
 from izhi.kernels.packed import PackedSpikes
 from izhi.kernels.plan import Constants, Reset
+from izhi.kernels.products import AnyInput, WeightedSpikes
+from izhi.kernels.routes import (
+    CallDescription,
+    NeuronCall,
+    NeuronChoice,
+    choose_route,
+    decide,
+    device_of_kernels,
+    this_machine,
+)
 from izhi.kernels.synaptic_input import (
     AnyLIFCoefficients,
     Coefficients,
     IzhikevichSettings,
     LIFSettings,
     Memory,
-    SpikeGradient,
     SynapticInput,
 )
 from izhi.kernels.tracing import is_traced
-from izhi.spec import EventOrder
 
 KERNELS = ("auto", "reference", "cpu", "cuda")
-_said: set[str] = set()
+#: Reasons of which users were warned.
+_warned: set[str] = set()
+Settings: TypeAlias = IzhikevichSettings | LIFSettings
 
 
-def _not_covered(drive: SynapticInput, state: tuple[Tensor, ...], surrogate: SpikeGradient) -> str | None:
-    """Why no kernel covers a call, or None."""
-    if not _has_formula(surrogate):
-        return "its surrogate has no closed form that kernels know"
-    for x in (drive.current, drive.conductance, *state):
-        if x is not None and x.dtype not in (torch.float32, torch.bfloat16):
-            return f"it is in {str(x.dtype).removeprefix('torch.')}, not float32 or bfloat16"
-    if drive.feedback is not None and drive.feedback.dim() != 2:
-        return "its recurrence is a convolution"
-    return None
+def _describe(
+    dtypes: tuple[torch.dtype, ...], features: tuple[int, ...], device: torch.device, drive: AnyInput | None,
+    s: Settings, kernel: str,
+) -> NeuronCall:  # fmt: skip
+    """Neurons under a drive, or under a current alone."""
+    recurrence: Literal["none", "matrix", "convolution"] = "none"
+    if drive is not None and drive.feedback is not None:
+        recurrence = "matrix" if drive.feedback.dim() == 2 else "convolution"
+    learns = not isinstance(drive, WeightedSpikes) or drive.weight.requires_grad or drive.learning_spikes is None
+    return NeuronCall(
+        features, dtypes, device.type, kernel, has_formula(s.surrogate),
+        drive is not None and drive.conductance is not None, recurrence, s.formats is not None,
+        getattr(s, "state_quant", None) is not None, is_traced(), isinstance(drive, WeightedSpikes) and learns,
+    )  # fmt: skip
 
 
-def _has_formula(surrogate: SpikeGradient) -> bool:
-    """Whether it is a ``Surrogate``: isinstance would ask for its constants, which takes as long as a small step."""
-    return hasattr(type(surrogate), "constants") and hasattr(type(surrogate), "formula")
+def _device(choice: NeuronChoice, kernel: str, stacklevel: int) -> Device | None:
+    """The kernels of a choice, or None for the reference; ``stacklevel`` is that of whoever called the layer.
 
-
-def _kernels_of(kernel: str, tensor: Tensor) -> Device | str:
-    """The kernels for a tensor's device, or why there are none."""
-    kind = tensor.device.type
-    if kind == "cpu" and kernel != "cuda":
-        return cpu
-    if kernel == "cpu" or kind not in ("cpu", "cuda"):
-        return f"it is on {kind}"
-    if not has_triton():
-        return "Triton is not installed"
-    from izhi.kernels import cuda
-
-    if kind == "cpu" and not cuda.is_interpreted():
-        return "its tensors are on a CPU, which Triton only interprets (TRITON_INTERPRET=1)"
-    return cuda
-
-
-def _device(kernel: str, tensor: Tensor, reason: str | None, stacklevel: int = 7) -> Device | None:
-    """The kernels to use, or None for the reference; ``stacklevel`` is that of whoever called the layer."""
+    Raises:
+        SettingError: for an unknown kernel, or one that does not cover the call.
+    """
     if kernel not in KERNELS:
         raise unknown("kernel", kernel, KERNELS)
-    if kernel == "reference":
-        _say(tensor, "kernel='reference' asks for that")
-        return None
-    if is_traced():
-        reason = "torch compiles, traces or transforms it"
-        if kernel == "auto":
-            _say(tensor, reason)
-            return None
-    if reason is None:
-        found = _kernels_of(kernel, tensor)
-        if not isinstance(found, str):
-            return found
-        reason = found
-    _say(tensor, reason)
-    if kernel != "auto":
-        raise SettingError(f"kernel {kernel!r} does not cover this call: {reason}; use 'auto' or kernel=\"reference\"")
-    if reason not in _said:
-        _said.add(reason)
+    if choice.device != "reference":
+        return _kernels_on(choice.device)
+    if choice.is_fallback and kernel != "auto":
+        raise SettingError(
+            f"kernel {kernel!r} does not cover this call: {choice.reason}; use 'auto' or kernel=\"reference\""
+        )
+    if choice.is_fallback and choice.reason not in _warned:
+        _warned.add(choice.reason)
         warnings.warn(
-            f"a layer runs step by step in torch, since {reason}; kernel='reference' asks for that",
+            f"a layer runs step by step in torch, since {choice.reason}; kernel='reference' asks for that",
             SlowKernelWarning,
             stacklevel=stacklevel,
         )
     return None
 
 
-def _say(tensor: Tensor, why: str) -> None:
-    """Say that neurons run by the reference."""
-    if paths.is_recording():
-        paths.record_route(f"neurons {fused.sizes(tensor)}", "torch, step by step", why)
+def _kernels_on(device: str) -> Device:
+    if device == "cpu":
+        return cast(Device, cpu)
+    from izhi.kernels import cuda
+
+    return cast(Device, cuda)
+
+
+def _model(s: Settings, p: tuple[Tensor | float, ...]) -> fused.Model:
+    surrogate = cast(Surrogate, s.surrogate)
+    if isinstance(s, IzhikevichSettings):
+        return fused.Model(s.order, surrogate, s.constants, p, s.formats)
+    return fused.Model(Reset(s.reset, s.reset_delay), surrogate, Constants(), p, s.formats)
+
+
+def _run(
+    drive: AnyInput, memory: Memory, state: tuple[Tensor, ...], p: tuple[Tensor | float, ...], s: Settings, kernel: str
+) -> tuple[Tensor, Memory, tuple[Tensor, ...]] | SynapticInput:
+    """Spikes (T, B, …), memory and state after the last step; or what drives the reference."""
+    if is_traced() and kernel == "auto" and isinstance(drive, SynapticInput) and not routes.is_recording():
+        return drive  # of which compilers take operations of torch alone
+    product, of_state = None, tuple(x.dtype for x in state)
+    if isinstance(drive, WeightedSpikes):
+        counted = drive.counted()
+        product, whole = counted.call, drive
+        if counted.choice.kernel == "dense":  # in a format that torch decides
+            decide(CallDescription(product))
+            product, drive = None, drive.multiplied(counted)
+    formats = (drive.dtype,) if drive.conductance is None else (drive.dtype, drive.conductance.dtype)
+    call = CallDescription(product, _describe((*formats, *of_state), drive.shape[2:], drive.device, drive, s, kernel))
+    choice = decide(call).neurons
+    assert choice is not None
+    device = _device(choice, kernel, stacklevel=8)
+    if device is not None and choice.kernel == "layer":
+        return fused.run_layer(device, _model(s, p), whole, counted, memory, state)
+    if isinstance(drive, WeightedSpikes):
+        drive = drive.multiplied(counted)
+    return drive if device is None else fused.run(device, _model(s, p), drive, memory, state, choice)
 
 
 def izhikevich(
-    drive: SynapticInput,
-    memory: Memory,
-    v: Tensor,
-    u: Tensor,
-    p: Coefficients,
-    s: IzhikevichSettings,
-    kernel: str = "auto",
+    drive: AnyInput, memory: Memory, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings, kernel: str = "auto"
 ) -> tuple[Tensor, Memory, Tensor, Tensor]:
     """Run the quadratic neuron over drive (T, B, …): spikes (T, B, …), the last memory, v and u."""
-    reason = _not_covered(drive, (v, u), s.surrogate)
-    if s.state_quant is not None:
-        reason = "it quantises its state"
-    device = _device(kernel, drive.current, reason)
-    if device is None:
-        out, memory, (v, u) = reference.izhikevich(drive, memory, v, u, p, s)
-        return out, memory, v, u
-    surrogate = cast(Surrogate, s.surrogate)
-    out, memory, (v, u) = fused.run(device, s.order, surrogate, s.constants, p, drive, memory, (v, u), s.formats)
+    result = _run(drive, memory, (v, u), p, s, kernel)
+    if isinstance(result, SynapticInput):
+        result = reference.izhikevich(result, memory, v, u, p, s)
+    out, memory, (v, u) = result
     return out, memory, v, u
 
 
@@ -131,10 +140,10 @@ def izhikevich_step(
     current: Tensor, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings, kernel: str = "auto"
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One step of the quadratic neuron under current (B, …): spikes (B, …) in its format, v and u."""
-    reason = _not_covered(SynapticInput(current), (v, u), s.surrogate)
-    if s.state_quant is not None:
-        reason = "it quantises its state"
-    device = _device(kernel, current, reason, stacklevel=8)
+    call = _describe((current.dtype, v.dtype, u.dtype), current.shape[1:], current.device, None, s, kernel)
+    choice = decide(CallDescription(neurons=call)).neurons
+    assert choice is not None
+    device = _device(choice, kernel, stacklevel=8)
     if device is None:
         spikes, v, u = reference.izhikevich_step(SynapticInput(current), v, u, p, s)
         return spikes.to(current.dtype), v, u
@@ -142,20 +151,13 @@ def izhikevich_step(
 
 
 def lif(
-    drive: SynapticInput,
-    memory: Memory,
-    v: Tensor,
-    p: AnyLIFCoefficients,
-    s: LIFSettings,
-    kernel: str = "auto",
+    drive: AnyInput, memory: Memory, v: Tensor, p: AnyLIFCoefficients, s: LIFSettings, kernel: str = "auto"
 ) -> tuple[Tensor, Memory, Tensor]:
     """Run the leaky integrate-and-fire neuron over drive (T, B, …): spikes, the last memory and v."""
-    device = _device(kernel, drive.current, _not_covered(drive, (v,), s.surrogate))
-    if device is None:
-        out, memory, (v,) = reference.lif(drive, memory, v, p, s)
-        return out, memory, v
-    reset, surrogate = Reset(s.reset, s.reset_delay), cast(Surrogate, s.surrogate)
-    out, memory, (v,) = fused.run(device, reset, surrogate, Constants(), p, drive, memory, (v,), s.formats)
+    result = _run(drive, memory, (v,), p, s, kernel)
+    if isinstance(result, SynapticInput):
+        result = reference.lif(result, memory, v, p, s)
+    out, memory, (v,) = result
     return out, memory, v
 
 
@@ -163,7 +165,7 @@ def trace(
     current: Tensor,
     state: tuple[Tensor, ...],
     p: Coefficients | AnyLIFCoefficients,
-    s: IzhikevichSettings | LIFSettings,
+    s: Settings,
     kernel: str = "auto",
 ) -> tuple[Tensor, ...] | None:
     """Spikes and every variable of the state after each step, (T, B, …) each, without gradients.
@@ -171,19 +173,11 @@ def trace(
     Returns:
         None where no kernel covers the call, which the reference does step by step.
     """
-    if kernel == "reference" or is_traced() or _not_covered(SynapticInput(current), state, s.surrogate) is not None:
+    call = _describe((current.dtype, *(x.dtype for x in state)), current.shape[2:], current.device, None, s, kernel)
+    choice = choose_route(CallDescription(neurons=call), this_machine()).neurons
+    if choice is None or choice.device == "reference":
         return None
-    device = _kernels_of(kernel, current)
-    if isinstance(device, str):
-        return None
-    dynamics: EventOrder | Reset
-    if isinstance(s, IzhikevichSettings):
-        if s.state_quant is not None:
-            return None
-        dynamics, constants = s.order, s.constants
-    else:
-        dynamics, constants = Reset(s.reset, s.reset_delay), Constants()
-    return fused.trace(device, dynamics, cast(Surrogate, s.surrogate), constants, p, current, state, s.formats)
+    return fused.trace(_kernels_on(choice.device), _model(s, p), current, state)
 
 
 def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype, kernel: str = "auto") -> Tensor:
@@ -191,9 +185,9 @@ def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype, kernel: str 
 
     Only where there is no kernel for the device or format do torch's own random numbers stand in.
     """
-    found = _kernels_of(kernel, values)
-    if not isinstance(found, str) and dtype in (torch.float32, torch.bfloat16):
-        return found.rate(values, steps, seed, dtype)
+    device, _ = device_of_kernels(kernel, values.device.type, this_machine())
+    if device is not None and dtype in (torch.float32, torch.bfloat16):
+        return _kernels_on(device).rate(values, steps, seed, dtype)
     generator = torch.Generator(values.device).manual_seed(seed % 2**63)
     random = torch.rand((steps, *values.shape), generator=generator, device=values.device)
     return (random < values).to(dtype)
@@ -201,8 +195,7 @@ def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype, kernel: str 
 
 def rate_packed(values: Tensor, steps: int, seed: int, dtype: torch.dtype) -> PackedSpikes:
     """The spikes of ``rate``, one bit each, where the values are, or on the CPU if no kernel makes them there."""
-    found = _kernels_of("auto", values)
-    words = (
-        cpu.rate(values.cpu(), steps, seed, None) if isinstance(found, str) else found.rate(values, steps, seed, None)
-    )
-    return PackedSpikes(words, steps, dtype, checked=True)
+    device, _ = device_of_kernels("auto", values.device.type, this_machine())
+    if device is None:
+        device, values = "cpu", values.cpu()
+    return PackedSpikes(_kernels_on(device).rate(values, steps, seed, None), steps, dtype, checked=True)

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from izhi.errors import ShapeError
-from izhi.kernels import paths
-from izhi.kernels.lazy import dense, materialize, unchanged
-from izhi.kernels.low_rank import LowRankGradient
+from izhi.kernels.lazy import dense, materialize
+from izhi.kernels.low_rank import factors_of
 from izhi.kernels.ops import Surrogate
-from izhi.kernels.packed import BinarySpikes, PackedSpikes, weight_gradient
+from izhi.kernels.packed import BinarySpikes, PackedSpikes
 from izhi.kernels.plan import (
     KEEP_EVERY,
     Call,
@@ -30,8 +29,9 @@ from izhi.kernels.plan import (
     Plan,
     Reset,
 )
+from izhi.kernels.products import CountedSpikes, WeightedSpikes, gradient_of_spikes, weight_gradient
+from izhi.kernels.routes import NeuronChoice
 from izhi.kernels.synaptic_input import Coefficients, IzhikevichSettings, Memory, SynapticInput
-from izhi.kernels.weighted import Weighted, WeightGradient
 from izhi.spec import EventOrder
 
 
@@ -42,6 +42,10 @@ class Device(Protocol):
     """What compiles them."""
     TAKES_FACTORS: bool
     """Whether ``backward``, in float32, takes gradients of spikes that are ``LowRankGradient``."""
+    LAYER: LayerKernels
+    """Kernels that take the product in front of the neurons too."""
+    FEEDBACK: FeedbackKernels | None
+    """Kernels that take recurrent weights themselves, if there are any."""
 
     def forward(
         self, plan: Plan, call: Call, state: Tensor, keep_every: int,
@@ -55,12 +59,6 @@ class Device(Protocol):
     ) -> Gradients:  # fmt: skip
         """Gradients of everything that went in; those of spikes (T, lanes), or factored."""
 
-    def feedback(self, dtype: torch.dtype, neurons: int) -> FeedbackKernels | None:
-        """The kernels that take recurrent weights themselves, if there are any for a format and so many neurons."""
-
-    def layer(self, plan: Plan) -> LayerKernels | None:
-        """The kernels that take the product in front of the neurons too, if there are any for the plan."""
-
     def rate(self, values: Tensor, steps: int, seed: int, dtype: torch.dtype | None) -> Tensor:
         """Bernoulli spikes, see ``izhi.kernels.rate``."""
 
@@ -71,6 +69,25 @@ class _Now(NamedTuple):
     device: Device
     plan: Plan
     keep: bool
+    feedback: FeedbackKernels | None = None
+
+
+class Model(NamedTuple):
+    """What neurons are.
+
+    Attributes:
+        dynamics: the event order or reset.
+        surrogate: derivative of the spike.
+        constants: of the neuron, to which those of surrogate, synapse and formats are added.
+        coefficients: floats, or tensors that broadcast over one sample.
+        formats: of states and currents, where they are quantised.
+    """
+
+    dynamics: EventOrder | Reset
+    surrogate: Surrogate
+    constants: Constants
+    coefficients: tuple[Tensor | float, ...]
+    formats: Formats | None = None
 
 
 class _Fused(torch.autograd.Function):
@@ -82,13 +99,13 @@ class _Fused(torch.autograd.Function):
         current: Tensor, conductance: Tensor, bias: Tensor, coefficients: Tensor, decay: Tensor,
         state: Tensor, feedback: Tensor | None, spikes: Tensor | None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        device, plan, keep = ctx.device, ctx.plan, _ = now
+        device, plan, keep, _ = ctx.device, ctx.plan, _, ctx.feedback = now
         recurrent: tuple[Tensor, ...] = ()
         if feedback is None:
             out, kept, state = device.forward(plan, call, state, KEEP_EVERY if keep else 0)
         else:
             assert spikes is not None
-            call, out, kept, state = _forward_with_feedback(device, plan, call, state, feedback, spikes, keep)
+            call, out, kept, state = _forward_with_feedback(now, call, state, feedback, spikes)
             recurrent = (feedback, spikes, out)
         ctx.save_for_backward(kept, *call, *recurrent)
         return out.view(shape), state
@@ -99,16 +116,15 @@ class _Fused(torch.autograd.Function):
         plan = ctx.plan
         kept, *saved = ctx.saved_tensors
         call, recurrent = Call(*saved[: len(Call._fields)]), saved[len(Call._fields) :]
-        grad_spikes = unchanged(grad_spikes)
-        if not (
-            isinstance(grad_spikes, LowRankGradient) and ctx.device.TAKES_FACTORS and grad_spikes.dtype == plan.dtype
-        ):
+        if not ctx.device.TAKES_FACTORS or factors_of(grad_spikes, plan.dtype) is None:
             grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous().flatten(1)
         grad_state = grad_state.contiguous()
         grad_feedback = grad_first = None
         if recurrent:
             feedback, first, outputs = recurrent
-            g = _backward_with_feedback(ctx.device, plan, call, kept, grad_spikes, grad_state, feedback)
+            step_by_step = partial(_backward_step_by_step, ctx.device)
+            backward = step_by_step if ctx.feedback is None else ctx.feedback.backward
+            g = backward(plan, call, kept, grad_spikes, grad_state, feedback)
             width = len(feedback)
             across = g.current.view(len(outputs), -1, width)
             before, fired = first.view(-1, width), outputs.view_as(across)
@@ -127,18 +143,20 @@ class _Fused(torch.autograd.Function):
 
 
 class _FusedLayer(torch.autograd.Function):
-    """``Weighted`` currents, what else neurons receive, and state → spikes as bits, the state after the last step."""
+    """Spikes, weights, what else neurons receive, and state → spikes as bits, the state after the last step.
+
+    ``spikes`` are those of the call's events, where their gradient is wanted; else None.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, now: _Now, kernels: LayerKernels, call: LayerCall,
-        current: Weighted, bias: Tensor, coefficients: Tensor, decay: Tensor, state: Tensor,
+        ctx: Any, now: _Now, kernels: LayerKernels, call: LayerCall, spikes: Tensor | None, weight: Tensor,
+        bias: Tensor, coefficients: Tensor, decay: Tensor, state: Tensor,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         ctx.set_materialize_grads(False)
-        device, plan, keep = now
+        _, plan, keep, _ = now
         words, currents, kept, last = kernels.forward(plan, call, state, keep)
-        ctx.device, ctx.kernels, ctx.plan, ctx.events = device, kernels, plan, call.events
-        ctx.spikes_learn = current.needs_input_grad
+        ctx.kernels, ctx.plan, ctx.events = kernels, plan, call.events
         ctx.save_for_backward(currents, kept, *call[1:])
         fired = PackedSpikes(words, call.events.steps, plan.dtype, checked=True)
         return BinarySpikes(fired, tuple(fired.shape)), last
@@ -146,36 +164,20 @@ class _FusedLayer(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_spikes: Tensor | None, grad_state: Tensor | None) -> Any:
-        plan, device, kernels = ctx.plan, ctx.device, ctx.kernels
+        plan = ctx.plan
         currents, kept, *tensors = ctx.saved_tensors
         call = LayerCall(ctx.events, *tensors)
-        shape = call.events.steps, len(call.events.words), len(call.weight)
         if grad_spikes is None:
-            grad_spikes = currents.new_zeros(shape)
+            grad_spikes = currents.new_zeros(call.events.steps, len(call.events.words), len(call.weight))
         if grad_state is not None:
             grad_state = grad_state.contiguous()
-        grad_spikes = unchanged(grad_spikes)
-        if not (isinstance(grad_spikes, LowRankGradient) and grad_spikes.dtype == plan.dtype):
+        if factors_of(grad_spikes, plan.dtype) is None:
             grad_spikes = dense(grad_spikes).to(plan.dtype)
-        wants_first = ctx.needs_input_grad[-1]
-        g = kernels.backward(plan, call, currents, kept, grad_spikes, grad_state, wants_first, ctx.spikes_learn)
-
-        def of_currents() -> Tensor:
-            made: Tensor | None = g.current
-            if made is not None:
-                return made
-            whole, states = kernels.in_order(currents, kept, shape[2])
-            alone = Call(whole.contiguous(), whole.new_empty(shape[0], 0), *call[2:])
-            arriving, last = dense(grad_spikes).flatten(1), grad_state
-            if last is None:
-                last = kept.new_zeros(plan.states, whole.shape[1])
-            found = device.backward(replace(plan, learn="none"), alone, states.contiguous(), KEEP_EVERY, arriving, last)
-            whole_gradient: Tensor = found.current.view(shape)
-            return whole_gradient
-
+        spikes_learn, wants_first = ctx.needs_input_grad[3], ctx.needs_input_grad[-1]
+        g = ctx.kernels.backward(plan, call, currents, kept, grad_spikes, grad_state, wants_first, spikes_learn)
         grad_p, grad_decay = _of_coefficients(plan, call, g)
-        gradient = WeightGradient(g.weight, shape, plan.dtype, of_currents)
-        return None, None, None, gradient, g.bias, grad_p, grad_decay, g.state
+        of_spikes = None if g.current is None else gradient_of_spikes(g.current, call.weight)
+        return None, None, None, of_spikes, g.weight, g.bias, grad_p, grad_decay, g.state
 
 
 def _of_coefficients(
@@ -318,12 +320,11 @@ def _planned_step(s: IzhikevichSettings, dtype: torch.dtype, shared: bool, learn
 
 
 def _forward_with_feedback(
-    device: Device, plan: Plan, call: Call, state: Tensor, feedback: Tensor, spikes: Tensor,
-    keep: bool,
-) -> tuple[Call, Tensor, Tensor, Tensor]:  # fmt: skip
+    now: _Now, call: Call, state: Tensor, feedback: Tensor, spikes: Tensor
+) -> tuple[Call, Tensor, Tensor, Tensor]:
     """Each step's spikes add to the next step's current; the call with that sum. By one kernel, or step by step."""
+    device, plan, keep, kernels = now
     width, steps = feedback.shape[0], len(call.current)
-    kernels = device.feedback(plan.dtype, len(feedback))
     if kernels is not None:
         if spikes.any():
             current = call.current.clone()
@@ -339,8 +340,7 @@ def _forward_with_feedback(
         current, out = call.current[t].view(-1, width), arriving[t].view(-1, width)
         torch.addmm(current, spikes.view(-1, width), feedback.t(), out=out)
         into = outputs[t : t + 1], states[after]
-        now = _step(call._replace(current=arriving), t)
-        device.forward(plan, now, states[before], 0, into)
+        device.forward(plan, _step(call._replace(current=arriving), t), states[before], 0, into)
         spikes = outputs[t]
     last = states[steps if keep else steps % 2].clone()
     return call._replace(current=arriving), outputs, states[:steps], last
@@ -348,16 +348,6 @@ def _forward_with_feedback(
 
 def _step(call: Call, t: int) -> Call:
     return call._replace(current=call.current[t : t + 1], conductance=call.conductance[t : t + 1])
-
-
-def _backward_with_feedback(
-    device: Device, plan: Plan, call: Call, kept: Tensor, grad_spikes: Tensor, grad_state: Tensor, feedback: Tensor
-) -> Gradients:
-    """Gradients of everything that went in, but for the feedback and the spikes before the first step."""
-    kernels = device.feedback(plan.dtype, len(feedback))
-    if kernels is not None:
-        return kernels.backward(plan, call, kept, grad_spikes, grad_state, feedback)
-    return _backward_step_by_step(device, plan, call, kept, grad_spikes, grad_state, feedback)
 
 
 def _gradient_of_feedback(across: Tensor, before: Tensor, fired: Tensor) -> Tensor:
@@ -402,65 +392,48 @@ def _joined(steps: list[Gradients]) -> Gradients:
     )
 
 
-def run(
-    device: Device,
-    dynamics: EventOrder | Reset,
-    surrogate: Surrogate,
-    constants: Constants,
-    coefficients: tuple[Tensor | float, ...],
-    drive: SynapticInput,
-    memory: Memory,
+def run_layer(
+    device: Device, model: Model, drive: WeightedSpikes, counted: CountedSpikes, memory: Memory,
     state: tuple[Tensor, ...],
-    formats: Formats | None = None,
-) -> tuple[Tensor, Memory, tuple[Tensor, ...]]:
-    """Run a layer over drive (T, B, …) by the kernels of a device.
+) -> tuple[Tensor, Memory, tuple[Tensor, ...]]:  # fmt: skip
+    """Run a product and the neurons behind it by one kernel of a device.
 
     Args:
         device: the kernels.
-        dynamics: the event order or reset of the plan.
-        surrogate: derivative of the spike.
-        constants: of the neuron, to which those of surrogate, synapse and formats are added.
-        coefficients: floats, or tensors that broadcast over one sample.
-        drive: what arrives.
-        memory: traces of the synapse, last spikes.
-        state: v, or v and u, (B, …).
-        formats: of states and currents, where they are quantised.
+        model: of the neurons.
+        drive: spikes (T, B, I) and weights (N, I).
+        counted: the spikes.
+        memory: traces of the synapse.
+        state: v, or v and u, (B, N).
 
     Returns:
-        spikes (T, B, …), memory and state after the last step.
+        spikes (T, B, N), memory and state after the last step.
     """
+    plan, fixed, learned = _planned_call(model, drive, counted.call.dtype, memory, state)
+    spikes = drive.learning_spikes
+    now = _Now(device, plan, _is_learned_from(spikes, drive.weight, *learned))
+    call = LayerCall(counted.events, drive.weight.detach().contiguous(), *fixed)
+    out, last = _FusedLayer.apply(now, device.LAYER, call, spikes, drive.weight, *learned)  # type: ignore[no-untyped-call]
+    after = tuple(x.view(drive.shape[1:]) for x in last)
+    return out, Memory(after[plan.own :]), after[: plan.own]
+
+
+def run(
+    device: Device, model: Model, drive: SynapticInput, memory: Memory, state: tuple[Tensor, ...], choice: NeuronChoice
+) -> tuple[Tensor, Memory, tuple[Tensor, ...]]:  # fmt: skip
+    """Run neurons over drive (T, B, …) by the kernels of a device; see ``run_layer``."""
     shape, dtype = drive.current.shape, drive.current.dtype
-    drive = _as_kernels_take_it(device, drive)
-    plan, fixed, learned = _planned_call(dynamics, surrogate, constants, coefficients, drive, memory, state, formats)
-    layer = device.layer(plan) if isinstance(unchanged(drive.current), Weighted) and drive.feedback is None else None
-    _say(device, plan, drive, layer is not None)
-    feedback = None
-    if layer is not None:
-        weighted = cast(Weighted, drive.current)
-        whole = LayerCall(weighted.events, weighted.weight, *fixed)
-        now = _Now(device, plan, _is_learned_from(weighted, *learned))
-        out, last = _FusedLayer.apply(now, layer, whole, weighted, *learned)  # type: ignore[no-untyped-call]
-    else:
-        current, conductance = _flat(drive)
-        call = Call(current.detach().contiguous(), conductance.detach().contiguous(), *fixed)
-        feedback, spikes = _recurrent(drive, memory, current)
-        every = (current, conductance, *learned, feedback, spikes)
-        now = _Now(device, plan, _is_learned_from(*every))
-        out, last = _Fused.apply(now, call, shape, *every)  # type: ignore[no-untyped-call]
-        out = out.to(dtype)
+    plan, fixed, learned = _planned_call(model, drive, choice.dtype, memory, state)
+    current, conductance = _flat(drive, choice.dtype)
+    call = Call(current.detach().contiguous(), conductance.detach().contiguous(), *fixed)
+    feedback, spikes = _recurrent(drive, memory, current)
+    every = (current, conductance, *learned, feedback, spikes)
+    now = _Now(device, plan, _is_learned_from(*every), device.FEEDBACK if choice.kernel == "recurrence" else None)
+    out, last = _Fused.apply(now, call, shape, *every)  # type: ignore[no-untyped-call]
+    out = out.to(dtype)
     after = tuple(x.view(shape[1:]) for x in last)
     memory = Memory(after[plan.own :], None if feedback is None else out[-1])
     return out, memory, after[: plan.own]
-
-
-def _as_kernels_take_it(device: Device, drive: SynapticInput) -> SynapticInput:
-    """In float32 where recurrence in bfloat16 has no kernel and would be a loop over steps."""
-    if drive.feedback is None or drive.current.dtype != torch.bfloat16:
-        return drive
-    if device.feedback(torch.bfloat16, len(drive.feedback)) or not device.feedback(torch.float32, len(drive.feedback)):
-        return drive
-    g = drive.conductance
-    return drive._replace(current=drive.current.float(), conductance=None if g is None else g.float())
 
 
 def _is_learned_from(*every: Tensor | None) -> bool:
@@ -468,20 +441,11 @@ def _is_learned_from(*every: Tensor | None) -> bool:
     return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in every)
 
 
-def trace(
-    device: Device,
-    dynamics: EventOrder | Reset,
-    surrogate: Surrogate,
-    constants: Constants,
-    coefficients: tuple[Tensor | float, ...],
-    current: Tensor,
-    state: tuple[Tensor, ...],
-    formats: Formats | None = None,
-) -> tuple[Tensor, ...]:
+def trace(device: Device, model: Model, current: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Spikes and every variable of the state after each step, (T, B, …) each, without gradients; see ``run``."""
     drive = SynapticInput(current)
-    plan, fixed, learned = _planned_call(dynamics, surrogate, constants, coefficients, drive, Memory(), state, formats)
-    flat, nothing = (x.detach().contiguous() for x in _flat(drive))
+    plan, fixed, learned = _planned_call(model, drive, current.dtype, Memory(), state)
+    flat, nothing = (x.detach().contiguous() for x in _flat(drive, current.dtype))
     call, held = Call(flat, nothing, *fixed), learned[-1].detach()
     spikes, before, last = device.forward(plan, call, held, 1)
     after = torch.cat((before[1:], last[None])).view(len(current), len(held), *current.shape[1:])
@@ -489,17 +453,11 @@ def trace(
 
 
 def _planned_call(
-    dynamics: EventOrder | Reset,
-    surrogate: Surrogate,
-    constants: Constants,
-    coefficients: tuple[Tensor | float, ...],
-    drive: SynapticInput,
-    memory: Memory,
-    state: tuple[Tensor, ...],
-    formats: Formats | None,
+    model: Model, drive: SynapticInput | WeightedSpikes, dtype: torch.dtype, memory: Memory, state: tuple[Tensor, ...]
 ) -> tuple[Plan, tuple[Tensor, Tensor, Tensor], tuple[Tensor, ...]]:
     """The plan; bias, coefficients and constants of a call; what gradients go to: bias, coefficients, decay, state."""
-    one, where = drive.current.shape[1:], drive.current.device
+    dynamics, surrogate, constants, coefficients, formats = model
+    one, where = drive.shape[1:], drive.device
     learn: Learned = "none"
     if any(isinstance(x, Tensor) for x in coefficients):
         p = _stacked(coefficients, one, where)
@@ -516,7 +474,7 @@ def _planned_call(
     is_left = 0.0 if drive.synapse is None else float(decay.detach())
     plan, numbers = _planned(
         dynamics, type(surrogate), surrogate.constants, constants, formats, grid, is_left, implicit,
-        _format(drive), drive.conductance is not None, drive.synapse is not None, drive.bias is not None,
+        dtype, drive.conductance is not None, drive.synapse is not None, drive.bias is not None,
         p.shape[1] == 1, "all" if decay.requires_grad else learn,
     )  # fmt: skip
     every = (*state, *traces)
@@ -525,44 +483,17 @@ def _planned_call(
     return plan, fixed, (bias, p, decay, held)
 
 
-def _say(device: Device, plan: Plan, drive: SynapticInput, is_whole: bool) -> None:
-    """Say which way a layer goes; ``is_whole`` where a kernel takes the product too."""
-    if not paths.is_recording():
-        return
-    dtype = str(plan.dtype).removeprefix("torch.")
-    way, why = f"one kernel through all steps ({device.COMPILER})", f"neuron, surrogate and {dtype} have one"
-    if is_whole:
-        way, why = f"one kernel, product and all ({device.COMPILER})", "spikes are bits along time"
-    elif drive.feedback is not None and device.feedback(plan.dtype, len(drive.feedback)) is not None:
-        way, why = f"one kernel, recurrence and all ({device.COMPILER})", f"recurrence in {dtype} has one"
-    elif drive.feedback is not None:
-        way, why = f"a kernel a step, a product between ({device.COMPILER})", f"recurrence in {dtype} has no kernel"
-    paths.record_route(f"neurons {sizes(drive.current)}", way, why)
-
-
-def sizes(current: Tensor) -> str:
-    """Of a layer's neurons, from a current (T, B, …)."""
-    return " × ".join(map(str, current.shape[2:]))
-
-
-def _flat(drive: SynapticInput) -> tuple[Tensor, Tensor]:
+def _flat(drive: SynapticInput, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Current and conductance, (T, lanes) in one format; conductance has no elements if there is none."""
     steps, g = drive.current.shape[0], drive.conductance
+    current = materialize(drive.current).to(dtype).reshape(steps, -1)
     if g is None:
-        current = materialize(drive.current).reshape(steps, -1)
         return current, current.new_empty(steps, 0)
     if g.shape != drive.current.shape:
         raise ShapeError(
             f"conductance has shape {tuple(g.shape)}, expected {tuple(drive.current.shape)}, the current's"
         )
-    dtype = _format(drive)
-    return materialize(drive.current).to(dtype).reshape(steps, -1), materialize(g).to(dtype).reshape(steps, -1)
-
-
-def _format(drive: SynapticInput) -> torch.dtype:
-    """That of current and conductance together."""
-    g = drive.conductance
-    return drive.current.dtype if g is None else torch.promote_types(drive.current.dtype, g.dtype)
+    return current, materialize(g).to(dtype).reshape(steps, -1)
 
 
 def _learned_rows(coefficients: tuple[Tensor | float, ...], gain: int | None) -> Learned:

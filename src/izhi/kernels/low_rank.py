@@ -1,14 +1,15 @@
-"""The gradient of spikes as two factors, which the kernels of neurons multiply where they need it.
+"""The gradient of spikes as a product of two factors, which the kernels of neurons multiply where they read it.
 
-Behind few neurons, such as a readout's, the dense gradient of the spikes that came in is far larger than what it is
-made of, and writing and reading it costs more than its numbers.
+Behind few neurons, such as a readout's, the dense gradient of the spikes is far larger than the two factors. To write
+and read it takes longer than to compute it.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from izhi.kernels.lazy import LazyTensor
+from izhi.kernels.lazy import LazyTensor, Source
 
 
 class LowRankGradient(LazyTensor):
@@ -21,18 +22,23 @@ class LowRankGradient(LazyTensor):
     factors: tuple[Tensor, Tensor]
 
     @staticmethod
-    def __new__(cls, g: Tensor, weight: Tensor, shape: tuple[int, ...] | None = None) -> LowRankGradient:
-        found: LowRankGradient = cls.of_shape(shape or (*g.shape[:-1], weight.shape[1]), g.dtype, g.device)
-        found.factors = g, weight
-        return found
-
-    def dense(self) -> Tensor:
-        """The product."""
-        g, weight = self.factors
-        return (g @ weight).view(self.shape)
+    def __new__(
+        cls, g: Tensor, weight: Tensor, shape: tuple[int, ...] | None = None, source: Source | None = None
+    ) -> LowRankGradient:
+        source = source or Source(lambda: g @ weight)
+        gradient = cls.of_source(source, shape or (*g.shape[:-1], weight.shape[1]), g.dtype, g.device)
+        gradient.factors = g, weight
+        return gradient
 
     def viewed(self, shape: tuple[int, ...]) -> LowRankGradient:
-        return LowRankGradient(*self.factors, shape)
+        return LowRankGradient(*self.factors, shape, self.source)
 
 
-__all__ = ["LowRankGradient"]
+def factors_of(gradient: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
+    """The factors of a gradient that is a product of two in a format, unless an operation has changed it."""
+    if isinstance(gradient, LowRankGradient) and gradient.dtype == dtype and gradient.source.is_intact:
+        return gradient.factors
+    return None
+
+
+__all__ = ["LowRankGradient", "factors_of"]

@@ -1,32 +1,27 @@
-"""Spikes kept as single bits, and their products with weights."""
+"""Spikes kept as single bits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
 
 from izhi.errors import ShapeError
-from izhi.kernels import paths
-from izhi.kernels.cpu import bits, events, matrix_unit
-from izhi.kernels.cpu.rows import SMALL_OUTPUT
-from izhi.kernels.devices import bits_on, takes_bits
+from izhi.kernels import cpu
 from izhi.kernels.events import WORD, Events
-from izhi.kernels.lazy import LazyTensor, dense, materialize, unchanged
-from izhi.kernels.low_rank import LowRankGradient
-from izhi.kernels.plan import ProductKernels
-from izhi.kernels.tracing import is_traced
-from izhi.kernels.weighted import Weighted, WeightGradient
+from izhi.kernels.lazy import LazyTensor, Source
+from izhi.kernels.plan import BitKernels
 
-#: Spikes, and steps through which the weights stay in the cache, from which sums over spikes may be faster.
-_WORTH_LOOKING, _STEPS_WORTH_LOOKING = 1 << 16, 4
-#: Outputs up to which gradients of spikes are handed down as factors.
-_FACTORED_UP_TO = SMALL_OUTPUT
-_UNFIT = "so few outputs leave vectors empty"
-#: The share of inputs that fire at all in a sample above which the matrix unit is faster with all of them.
-_ACTIVE = 0.5
+
+def bits_on(device: torch.device) -> BitKernels:
+    """The kernels for bits in the memory of a device."""
+    if device.type == "cpu":
+        return cpu.BITS
+    from izhi.kernels import cuda
+
+    return cuda.BITS
 
 
 class PackedSpikes:
@@ -123,17 +118,13 @@ class BinarySpikes(LazyTensor):
     packed: PackedSpikes
 
     @staticmethod
-    def __new__(cls, packed: PackedSpikes, shape: tuple[int, ...]) -> BinarySpikes:
-        found: BinarySpikes = cls.of_shape(shape, packed.dtype, packed.device)
-        found.packed = packed
-        return found
-
-    def dense(self) -> Tensor:
-        """The spikes as 0 and 1."""
-        return self.packed.dense().view(self.shape)
+    def __new__(cls, packed: PackedSpikes, shape: tuple[int, ...], source: Source | None = None) -> BinarySpikes:
+        spikes = cls.of_source(source or Source(packed.dense), shape, packed.dtype, packed.device)
+        spikes.packed = packed
+        return spikes
 
     def viewed(self, shape: tuple[int, ...]) -> BinarySpikes:
-        return BinarySpikes(self.packed, shape)
+        return BinarySpikes(self.packed, shape, self.source)
 
     def converted(self, dtype: torch.dtype) -> BinarySpikes:
         return BinarySpikes(PackedSpikes(self.packed.words, self.packed.steps, dtype, checked=True), tuple(self.shape))
@@ -158,189 +149,19 @@ def once(function: Callable[[Tensor], Tensor], spikes: Tensor) -> Tensor:
     return found.expand(len(spikes), *found.shape[1:])
 
 
-_SUMS = ProductKernels(events.product, events.weight_gradient)
-
-
-class _Product(torch.autograd.Function):
-    """Events, weight (O, I) → spikes·weightᵀ (T, B, O) in float32 or bfloat16, of the inputs alone that fire.
-
-    ``spikes`` are the same (T, B, I), where their gradient is wanted; else None. In float32 by sums, in bfloat16 by
-    products of tiles; deferred where the weights learn from it, since neurons may take it into their own kernel.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, found: Events, weight: Tensor, spikes: Tensor | None, dtype: torch.dtype = torch.float32
-    ) -> Tensor:
-        inputs = found.words.shape[2]
-        if inputs != weight.shape[1]:  # by which kernels would reach beyond the weights
-            raise ShapeError(f"spikes are {inputs} wide, expected {weight.shape[1]}, the inputs of the weights")
-        ctx.events = found
-        ctx.save_for_backward(weight)
-        kernels = _SUMS if dtype == torch.float32 else bits_on(weight.device).products
-        weights_learn, spikes_learn = ctx.needs_input_grad[1:3]
-        if len(weight) <= SMALL_OUTPUT or (spikes_learn and not weights_learn):
-            return kernels.product(found, weight)
-        return Weighted(found, weight.detach(), kernels, dtype, spikes_learn)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, g: Tensor) -> Any:
-        g = unchanged(g)
-        (weight,), of_weight, of_spikes = ctx.saved_tensors, None, None
-        if isinstance(g, WeightGradient):
-            of_weight = g.of_weight
-        elif ctx.needs_input_grad[1]:
-            of_bits = bits_on(weight.device).products.weight_gradient
-            gradient = events.weight_gradient if g.dtype == torch.float32 else of_bits
-            of_weight = gradient(ctx.events, dense(g).contiguous())
-        if ctx.needs_input_grad[2]:
-            g, weight = dense(g), weight.to(g.dtype)
-            of_spikes = LowRankGradient(g, weight) if len(weight) <= _FACTORED_UP_TO else _in_order_of(g, weight)
-        return None, of_weight, of_spikes, None
-
-
-def _in_order_of(g: Tensor, weight: Tensor) -> Tensor:
-    """g·W, whose steps and samples lie in memory as those of g do."""
-    turned = g.transpose(0, 1)
-    return (turned @ weight).transpose(0, 1) if turned.is_contiguous() else g @ weight
-
-
-def _reason_not_to_look(spikes: Tensor, outputs: int, other: torch.dtype) -> str | None:
-    """Why dense spikes go into a dense product, whatever they hold; None where that depends on them."""
-    if is_traced():
-        return "torch compiles, traces or transforms it"
-    if spikes.device.type != "cpu":
-        return f"it is on {spikes.device.type}"
-    if not spikes.dtype == other == torch.float32:
-        return f"it is in {str(spikes.dtype if other == torch.float32 else other).removeprefix('torch.')}"
-    if spikes.dim() != 3:
-        return "spikes have no single row of features"
-    if spikes.numel() < _WORTH_LOOKING or len(spikes) < _STEPS_WORTH_LOOKING:
-        return "it is small"
-    return None if events.fits(outputs) else _UNFIT
-
-
-def _looked_at(spikes: Tensor, outputs: int, other: torch.dtype) -> tuple[Events | None, str | float]:
-    """The events of dense spikes (T, B, I), such as those of a layer, where visiting them alone is faster.
-
-    Beside them why, in words, or the share of spikes.
-    """
-    reason = _reason_not_to_look(spikes, outputs, other)
-    if reason is not None:
-        return None, reason
-    found = bits.packed(spikes.detach())
-    if found is None:
-        return None, "inputs are not 0 and 1 alone"
-    words, density = found
-    pays = density < events.DENSE[torch.float32]
-    return events.listed(words, len(spikes)) if pays else None, density
-
-
-def _say(what: str, inputs: int, outputs: int, found: Events | None, why: str | float) -> None:
-    """Say which way a product goes, and why: in words, or the share of spikes."""
-    if paths.is_recording():
-        way = "dense product" if found is None else "sums over spikes, as bits along time"
-        why = why if isinstance(why, str) else f"{why:.1%} of inputs are spikes"
-        paths.record_route(f"{what} {inputs} → {outputs}", way, why)
-
-
-def _fits_unit(spikes: PackedSpikes, weight: Tensor, are_hidden: bool) -> bool:
-    """Whether a matrix unit multiplies the inputs alone that fire, faster than torch does all of them."""
-    kind = spikes.device.type
-    if spikes.dtype != torch.bfloat16 or weight.dtype != torch.float32 or not takes_bits(spikes.dtype, kind):
-        return False
-    if len(weight) <= SMALL_OUTPUT:
-        return True
-    # To ask a GPU how many fire would be to wait for it. Of a hidden layer it is most neurons.
-    return spikes.events().active < _ACTIVE if kind == "cpu" else not are_hidden
-
-
-def _format_beside(weight: Tensor) -> torch.dtype:
-    """The format in which torch would multiply with a weight."""
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
-
-
-def _if_it_pays(spikes: PackedSpikes, outputs: int) -> tuple[Events | None, str | float]:
-    """The events of bits where sums over spikes are faster; beside them why, in words, or the share of spikes."""
-    fired = spikes.events()
-    if not events.fits(outputs):
-        return None, _UNFIT
-    return fired if events.pays(fired, outputs, spikes.dtype) else None, fired.density
-
-
-def _say_unit(inputs: int, outputs: int, found: Events) -> None:
-    """Say that a product of bits goes to a matrix unit, or to vectors of bfloat16."""
-    if paths.is_recording():
-        why = f"{found.active:.0%} of inputs fire in a sample"
-        on_cpu = found.words.device.type == "cpu"
-        what = matrix_unit.name() if on_cpu else "matrix unit"
-        paths.record_route(f"product {inputs} → {outputs}", f"{what}, spikes as bits along time", why)
+def bits_of(spikes: Spikes) -> PackedSpikes | None:
+    """Spikes as bits, if they are kept so and no operation has changed them."""
+    if isinstance(spikes, BinarySpikes):
+        return spikes.packed if spikes.source.is_intact else None
+    return spikes if isinstance(spikes, PackedSpikes) else None
 
 
 def spikes_of_neurons(spikes: Tensor) -> Tensor:
     """How many spikes each neuron has in all steps and samples: (T, B, *features) → (*features) in float32."""
-    spikes = unchanged(spikes)
-    if isinstance(spikes, BinarySpikes):
-        return bits_on(spikes.device).counted(spikes.packed.words).view(spikes.shape[2:])
-    return spikes.sum(dim=(0, 1), dtype=torch.float32)
+    packed = bits_of(spikes)
+    if packed is None:
+        return spikes.sum(dim=(0, 1), dtype=torch.float32)
+    return bits_on(spikes.device).counted(packed.words).view(spikes.shape[2:])
 
 
-def weight_gradient(spikes: Tensor, g: Tensor) -> Tensor:
-    """Σ over steps and samples of gᵀ·spikes: spikes (T, B, I), gradients of currents (T, B, O) → (O, I)."""
-    found, why = _looked_at(spikes, g.shape[2], g.dtype)
-    _say("gradient of weights", spikes.shape[2], g.shape[2], found, why)
-    if found is None:
-        return g.flatten(0, 1).t() @ spikes.flatten(0, 1)
-    return events.weight_gradient(found, g.contiguous())
-
-
-def product(spikes: Spikes, weight: Tensor) -> Tensor:
-    """Spikes (T, B, I) times weight (O, I) → currents (T, B, O).
-
-    Spikes that are sparse enough, packed or in float32, cost their number of additions, forward and backward, instead
-    of a dense product; sums are then in another order.
-    """
-    outputs, inputs = weight.shape
-    spikes = unchanged(spikes)
-    if isinstance(spikes, BinarySpikes) and spikes.dim() == 3:
-        if _fits_unit(spikes.packed, weight, are_hidden=True):
-            _say_unit(inputs, outputs, spikes.packed.events())
-            return _Product.apply(spikes.packed.events(), weight, spikes, torch.bfloat16)  # type: ignore[no-any-return, no-untyped-call]
-        if _reason_not_to_look(spikes, outputs, _format_beside(weight)) is None:
-            found, why = _if_it_pays(spikes.packed, outputs)
-            if found is not None:
-                _say("product", inputs, outputs, found, why)
-                return _Product.apply(found, weight, spikes)  # type: ignore[no-any-return, no-untyped-call]
-        spikes = materialize(spikes)
-    if isinstance(spikes, Tensor):
-        other = _format_beside(weight)
-        found, why = _looked_at(spikes, outputs, other)
-        _say("product", inputs, outputs, found, why)
-        if found is None:
-            return nn.functional.linear(spikes, weight)
-        return _Product.apply(found, weight, spikes)  # type: ignore[no-any-return, no-untyped-call]
-    if _fits_unit(spikes, weight, are_hidden=False):
-        _say_unit(inputs, outputs, spikes.events())
-        return _Product.apply(spikes.events(), weight, None, torch.bfloat16)  # type: ignore[no-any-return, no-untyped-call]
-    if spikes.device.type != "cpu":
-        _say("product", inputs, outputs, None, "sums over spikes are made on a CPU")
-        return nn.functional.linear(spikes.dense(), weight)
-    found, why = _if_it_pays(spikes, outputs)
-    _say("product", inputs, outputs, found, why)
-    if found is None:
-        return nn.functional.linear(spikes.dense(), weight)
-    made = _Product.apply(found, weight.float(), None)  # type: ignore[no-untyped-call]
-    return made if spikes.dtype == torch.float32 else made.to(spikes.dtype)  # type: ignore[no-any-return]
-
-
-__all__ = [
-    "BinarySpikes",
-    "PackedSpikes",
-    "Spikes",
-    "is_repeated",
-    "once",
-    "product",
-    "spikes_of_neurons",
-    "weight_gradient",
-]
+__all__ = ["BinarySpikes", "PackedSpikes", "Spikes", "bits_of", "bits_on", "is_repeated", "once", "spikes_of_neurons"]

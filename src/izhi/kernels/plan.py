@@ -149,12 +149,10 @@ class LayerKernels(NamedTuple):
             states, and the state after the last step.
         backward: (plan, call, those currents and states, gradients of spikes and of the last state, None for zeros,
             whether those of the first state and of the currents are asked for) → gradients.
-        in_order: (those currents and states, N) → both as the kernels of neurons alone have them.
     """
 
     forward: Callable[[Plan, LayerCall, Tensor, bool], tuple[Tensor, Tensor, Tensor, Tensor]]
     backward: Callable[[Plan, LayerCall, Tensor, Tensor, Tensor, Tensor | None, bool, bool], LayerGradients]
-    in_order: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 
 
 class Formats(NamedTuple):

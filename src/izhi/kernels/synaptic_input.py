@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from izhi.kernels.plan import Constants, Formats, Grid
@@ -167,6 +168,19 @@ class SynapticInput(NamedTuple):
     synapse: Synapse | None = None
     feedback: Tensor | None = None
     gain: Tensor | None = None
+
+    @property
+    def shape(self) -> torch.Size:
+        """That of the current."""
+        return self.current.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.current.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.current.device
 
     def step(self, t: int) -> SynapticInput:
         """The drive of step t alone."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError, ShapeError
-from izhi.kernels import Spikes, SynapticInput, is_repeated, once, paths, product
+from izhi.kernels import Spikes, Synapse, SynapticInput, WeightedSpikes, is_repeated, note_convolution, once, product
 from izhi.network.delays import AxonalDelay, Delay, Product, SynapticDelay
 from izhi.network.synapses import ConductanceSynapse, ExponentialSynapse, currents, exponential_filter
 
@@ -150,16 +150,13 @@ class Connection(nn.Module):
         if self._kind.convolve is None:
             return product(spikes, weight)
         x, own = spikes if isinstance(spikes, Tensor) else spikes.dense(), self.input
-        if paths.is_recording():
-            paths.record_route(
-                f"convolution {self.inputs} → {len(weight)} channels", "torch's", "sums over spikes need a row"
-            )
+        note_convolution(self.inputs, len(weight))
         out = self._kind.convolve(x.flatten(0, 1), weight, None, own.stride, own.padding, own.dilation, own.groups)
         return out.view(*x.shape[:2], *out.shape[1:])
 
     def forward(self, spikes: Spikes, delay: Delay | None = None) -> SynapticInput:
         """The input that spikes (T, B, *features), or the result of a delay, deliver to the neurons."""
-        product: Product = self.product if delay is None else partial(delay.weigh, product=self.product)
+        product: Product[Tensor] = self.product if delay is None else partial(delay.weigh, product=self.product)
         if delay is None:
             self.check(spikes)
         weighted = partial(product, spikes)
@@ -168,10 +165,30 @@ class Connection(nn.Module):
         current, conductance = self.synapse.weigh(weighted, self.weight)
         return self.drive(current, conductance)
 
+    def weigh(self, spikes: Spikes, delay: Delay | None = None) -> SynapticInput | WeightedSpikes:
+        """The same; spikes and weights where a kernel may compute their product together with the neurons."""
+        synapse = self.synapse
+        is_current = synapse is None or (type(synapse).weigh is ExponentialSynapse.weigh and not synapse.filters_bias)
+        if self._kind.convolve is not None or self.feedback is not None or is_repeated(spikes) or not is_current:
+            return cast(SynapticInput, self(spikes, delay))
+        if delay is None:
+            self.check(spikes)
+        weight, bias, own_synapse, gain = self._terms()
+        weighted = WeightedSpikes(spikes, weight) if delay is None else delay.weigh(spikes, weight, WeightedSpikes)
+        return weighted._replace(bias=bias, synapse=own_synapse, gain=gain)
+
+    def _terms(self) -> tuple[Tensor, Tensor | None, Synapse | None, Tensor | None]:
+        """Weight, bias, synapse and gain of an input."""
+        return (self.weight, *self._added(), None)
+
+    def _added(self) -> tuple[Tensor | None, Synapse | None]:
+        """Bias and synapse of an input."""
+        bias = None if self.input.bias is None else self.at_every_place(self.input.bias)
+        return bias, None if self.synapse is None else self.synapse.dynamics
+
     def drive(self, current: Tensor, conductance: Tensor | None = None) -> SynapticInput:
         """The input of weighted spikes to the neurons, with bias, synapse and feedback."""
-        bias = self.input.bias if self.input.bias is None else self.at_every_place(self.input.bias)
-        synapse = None if self.synapse is None else self.synapse.dynamics
+        bias, synapse = self._added()
         feedback = None if self.feedback is None else self.feedback.weight
         if bias is not None and self.synapse is not None and self.synapse.filters_bias:
             current, bias = current + bias, None

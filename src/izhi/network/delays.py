@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from izhi.errors import SettingError
 from izhi.kernels import Spikes, delayed, delayed_product
 
+Weighed = TypeVar("Weighed")
 #: Spikes and weights → weighted spikes: the map of a connection.
-Product = Callable[[Spikes, Tensor], Tensor]
+Product = Callable[[Spikes, Tensor], Weighed]
 
 
 class Delay(nn.Module):
@@ -48,7 +49,7 @@ class Delay(nn.Module):
         """
         raise NotImplementedError
 
-    def weigh(self, arriving: Spikes, weight: Tensor, product: Product) -> Tensor:
+    def weigh(self, arriving: Spikes, weight: Tensor, product: Product[Weighed]) -> Weighed:
         """Arriving spikes weighted by the weights and the product of a connection."""
         raise NotImplementedError
 
@@ -81,7 +82,7 @@ class AxonalDelay(Delay):
         arriving = delayed(x.flatten(2), past.flatten(2), steps).view(x.shape)
         return arriving, torch.cat([past, x])[-self.largest - 1 :]
 
-    def weigh(self, arriving: Spikes, weight: Tensor, product: Product) -> Tensor:
+    def weigh(self, arriving: Spikes, weight: Tensor, product: Product[Weighed]) -> Weighed:
         return product(arriving, weight)
 
 
@@ -108,7 +109,7 @@ class SynapticDelay(Delay):
         whole = torch.cat([past, x])
         return whole, whole[-self.largest :]
 
-    def weigh(self, arriving: Spikes, weight: Tensor, product: Product) -> Tensor:
+    def weigh(self, arriving: Spikes, weight: Tensor, product: Product[Weighed]) -> Weighed:
         return delayed_product(cast(Tensor, arriving), weight, self.steps, self.largest, product)
 
 

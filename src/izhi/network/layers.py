@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from torch import Tensor, nn
 
 from izhi.errors import SettingError, ShapeError
 from izhi.kernels import Spikes, SynapticInput
+from izhi.kernels.tracing import is_traced
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay, SynapticDelay
 from izhi.network.normalization import BatchNorm
@@ -87,7 +89,8 @@ class Layer(nn.Module):
 
     def _run(self, spikes: Spikes, state: State, more: Tensor | None) -> tuple[Tensor, NeuronState | LayerState]:
         before = state if self.delay is None else state or LayerState(None, None)  # type: ignore[arg-type]
-        drive, past = self.drive(spikes, None if self.delay is None else before.past, more)
+        weigh = self.connection.weigh if more is None and self._can_fuse() else self.connection
+        drive, past = self._drive(weigh, spikes, None if self.delay is None else before.past, more)
         if self.delay is None:
             return self.neuron(drive, before)
         out, after = self.neuron(drive, before.neuron)
@@ -97,17 +100,44 @@ class Layer(nn.Module):
         self, spikes: Spikes, past: Tensor | None = None, more: Tensor | None = None
     ) -> tuple[SynapticInput, Tensor | None]:
         """The input of the neurons from spikes and, with delays, from the steps before; ``more`` is added to it."""
+        return self._drive(self.connection, spikes, past, more)
+
+    def _drive(
+        self, weigh: Callable[..., Any], spikes: Spikes, past: Tensor | None, more: Tensor | None
+    ) -> tuple[Any, Tensor | None]:
+        """The same by the connection or its method ``weigh``."""
         if self.delay is None:
-            found, past = self.connection(spikes), None
+            drive, past = weigh(spikes), None
         else:
             self.connection.check(spikes)
             arriving, past = self.delay(spikes, past)
-            found = self.connection(arriving, self.delay)
+            drive = weigh(arriving, self.delay)
         if self.norm is not None:
-            found = found._replace(current=self.norm(found.current))
+            drive = drive._replace(current=self.norm(drive.current))
         if more is not None:
-            found = found._replace(current=found.current + more)
-        return found, past
+            drive = drive._replace(current=drive.current + more)
+        return drive, past
+
+    def _can_fuse(self) -> bool:
+        """Whether nothing between connection and neurons needs the currents: no normalisation, hook or own forward."""
+        connection, neuron = self.connection, self.neuron
+        return (
+            self.norm is None
+            and _runs_as(connection, "weigh")
+            and _runs_as(neuron, "takes_spikes")
+            and not (_has_hooks(connection) or _has_hooks(neuron) or is_traced())
+        )
+
+
+def _runs_as(module: object, mark: str) -> bool:
+    """Whether the class that defines ``forward`` of a module defines a mark as well."""
+    return mark in vars(next((kind for kind in type(module).__mro__ if "forward" in vars(kind)), object))
+
+
+def _has_hooks(module: Any) -> bool:
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
 
 
 __all__ = ["Layer", "LayerState", "State"]

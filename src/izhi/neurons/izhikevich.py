@@ -12,7 +12,7 @@ from torch import Tensor
 
 from izhi import kernels
 from izhi.deprecation import renamed_arguments, renamed_attribute
-from izhi.kernels import Coefficients, IzhikevichSettings, Memory, SynapticInput
+from izhi.kernels import AnyInput, Coefficients, IzhikevichSettings, Memory, SynapticInput
 from izhi.kernels.reference import izhikevich_step
 from izhi.neurons.neuron import NeuronLayer, as_shape, at_rest, clamp_straight_through, names_in
 from izhi.neurons.state import Target, detached, moved
@@ -199,9 +199,7 @@ class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
         """The preset's v0 and u0 for every neuron of one step of current, (B, *features)."""
         return IzhikevichState(at_rest(current_t, self._given("v0")), at_rest(current_t, self._given("u0")))
 
-    def _over_time(
-        self, drive: SynapticInput, state: IzhikevichState, p: Coefficients
-    ) -> tuple[Tensor, IzhikevichState]:
+    def _over_time(self, drive: AnyInput, state: IzhikevichState, p: Coefficients) -> tuple[Tensor, IzhikevichState]:
         spikes, memory, v, u = kernels.izhikevich(drive, state.memory, *state[:2], p, self.settings, self.kernel)
         return spikes, IzhikevichState(v, u, memory)
 

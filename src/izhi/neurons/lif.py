@@ -10,7 +10,7 @@ from torch import Tensor
 
 from izhi import kernels
 from izhi.deprecation import renamed_arguments
-from izhi.kernels import LIFCoefficients, LIFSettings, Memory, SynapticInput, ValueLIFCoefficients
+from izhi.kernels import AnyInput, LIFCoefficients, LIFSettings, Memory, SynapticInput, ValueLIFCoefficients
 from izhi.kernels.reference import lif_step
 from izhi.neurons.neuron import NeuronLayer, as_shape, at_rest, clamp_straight_through, names_in, straight_through
 from izhi.neurons.state import Target, detached, moved
@@ -130,7 +130,7 @@ class LIF(NeuronLayer[LIFState, LIFCoefficients | ValueLIFCoefficients]):
         return LIFState(at_rest(current_t, 0.0))
 
     def _over_time(
-        self, drive: SynapticInput, state: LIFState, p: LIFCoefficients | ValueLIFCoefficients
+        self, drive: AnyInput, state: LIFState, p: LIFCoefficients | ValueLIFCoefficients
     ) -> tuple[Tensor, LIFState]:
         spikes, memory, v = kernels.lif(drive, state.memory, state.v, p, self.settings, self.kernel)
         return spikes, LIFState(v, memory)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from izhi import kernels
 from izhi.deprecation import renamed_attribute
 from izhi.errors import CheckpointError, ShapeError, shown, unknown
-from izhi.kernels import Memory, SynapticInput
+from izhi.kernels import AnyInput, Memory, SynapticInput
 from izhi.kernels.reference import apply_synapse, remember
 from izhi.neurons.state import Target
 from izhi.neurons.surrogate import SpikeGradient, surrogate_of
@@ -137,6 +137,8 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
     """
 
     kind: ClassVar[str]
+    #: Whether ``forward`` takes spikes and weights instead of currents.
+    takes_spikes: ClassVar[bool] = True
     #: The description of the neurons, without their learned values.
     spec: NeuronSpec
     parameter_shape: tuple[int, ...] | None
@@ -229,7 +231,7 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
         """The coefficients now in use for a current that is passed to the neuron itself."""
         return self.coefficients()
 
-    def _over_time(self, drive: SynapticInput, state: State, p: Coefficients) -> tuple[Tensor, State]:
+    def _over_time(self, drive: AnyInput, state: State, p: Coefficients) -> tuple[Tensor, State]:
         """All steps of a drive (T, B, *features)."""
         raise NotImplementedError
 
@@ -241,16 +243,17 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
         """The result of ``trace`` from a kernel; None if none covers this call."""
         raise NotImplementedError
 
-    def _driven(self, current: Tensor | SynapticInput) -> tuple[SynapticInput, Coefficients]:
-        if isinstance(current, SynapticInput):
-            return current, self.coefficients()
-        return SynapticInput(current), self.current_coefficients()
+    def _driven(self, current: Tensor | AnyInput) -> tuple[AnyInput, Coefficients]:
+        if isinstance(current, Tensor):
+            return SynapticInput(current), self.current_coefficients()
+        return current, self.coefficients()
 
-    def forward(self, current: Tensor | SynapticInput, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, current: Tensor | AnyInput, state: State | None = None) -> tuple[Tensor, State]:
         """Run over time.
 
         Args:
-            current: the current I of the equation, (T, B, *features), or the SynapticInput that a connection delivers.
+            current: the current I of the equation, (T, B, *features), or the input that a connection delivers:
+                a SynapticInput, or spikes and weights.
             state: state before the first step; None for the initial state.
 
         Returns:
@@ -265,6 +268,7 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
     def step(self, current_t: Tensor | SynapticInput, state: State | None = None) -> tuple[Tensor, State]:
         """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""
         drive, p = self._driven(current_t)
+        assert isinstance(drive, SynapticInput)
         state = self._checked(drive, state, time=False)
         now, memory = apply_synapse(drive, state.memory)
         spikes, after = self._one_step(now, state, p)
@@ -287,10 +291,11 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
             steps.append((spikes, *_tensors(state)))
         return tuple(torch.stack(x) for x in zip(*steps, strict=True))
 
-    def _checked(self, drive: SynapticInput, state: State | None, *, time: bool) -> State:
+    def _checked(self, drive: AnyInput, state: State | None, *, time: bool) -> State:
         """The state before the first step; ShapeError unless it and the current have the right shapes."""
-        check_current(drive.current, time=time)
-        one = _step_of(drive.current) if time else drive.current
+        if isinstance(drive, SynapticInput):
+            check_current(drive.current, time=time)
+        one = step_of(drive) if time else drive.current
         if self.parameter_shape is not None and not _covers(self.parameter_shape, one.shape[1:]):
             raise ShapeError(
                 f"current has features {tuple(one.shape[1:])}, expected {self.parameter_shape},"
@@ -307,9 +312,9 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
         return state
 
 
-def _step_of(current: Tensor) -> Tensor:
-    """A tensor with the shape, dtype and device of a step of a current, which is not materialised."""
-    return torch.zeros((), dtype=current.dtype, device=current.device).expand(current.shape[1:])
+def step_of(drive: AnyInput) -> Tensor:
+    """Zeros in the shape and format of one step of a current, and on its device."""
+    return torch.zeros((), dtype=drive.dtype, device=drive.device).expand(drive.shape[1:])
 
 
 def _covers(size: Sequence[int], features: Sequence[int]) -> bool:

@@ -10,7 +10,7 @@ from brevitas.quant import Int8WeightPerChannelFloatMSE, Int8WeightPerTensorFloa
 from torch import Tensor, nn
 
 from izhi.errors import SettingError
-from izhi.kernels import Spikes, SynapticInput
+from izhi.kernels import Spikes, Synapse, SynapticInput, WeightedSpikes
 from izhi.kernels.reference import rounded
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay
@@ -92,15 +92,21 @@ class QuantizedConnection(Connection):
 
     def forward(self, spikes: Spikes, delay: Delay | None = None) -> SynapticInput:
         self.check(spikes)
-        weight, scale = self.integers() if self.gives_integers else (self.unit * self.weight, None)
+        weight, bias, synapse, scale = self._terms()
         feedback = weight[:, self.inputs :] if self.recurrent else None
         current = self.product(spikes, weight[:, : self.inputs] if self.recurrent else weight)
+        return SynapticInput(current, bias=bias, synapse=synapse, feedback=feedback, gain=scale)
+
+    def weigh(self, spikes: Spikes, delay: Delay | None = None) -> SynapticInput | WeightedSpikes:
+        return self(spikes, delay) if self.recurrent else super().weigh(spikes, delay)
+
+    def _terms(self) -> tuple[Tensor, Tensor | None, Synapse | None, Tensor | None]:
+        weight, scale = self.integers() if self.gives_integers else (self.unit * self.weight, None)
         bias = None if self.bias is None else self.at_every_place(self.bias)
         if scale is not None:
             scale = self.unit * scale
             scale = self.at_every_place(scale) if len(scale) > 1 else scale
-        synapse = None if self.synapse is None else self.synapse.dynamics
-        return SynapticInput(current, bias=bias, synapse=synapse, feedback=feedback, gain=scale)
+        return weight, bias, None if self.synapse is None else self.synapse.dynamics, scale
 
     @property
     def largest_scale(self) -> float:

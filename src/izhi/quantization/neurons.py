@@ -18,6 +18,7 @@ from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, LIFNeuron, SoftLIF
 from izhi.hardware.fixed.arithmetic import Integers
 from izhi.hardware.fixed.bounds import MOST_BITS, MOST_FRACTION
 from izhi.kernels import (
+    AnyInput,
     Coefficients,
     QuantizedLIFCoefficients,
     QuantizedValueLIFCoefficients,
@@ -28,7 +29,7 @@ from izhi.kernels import (
 from izhi.kernels.plan import Formats, Grid
 from izhi.kernels.reference import rounded
 from izhi.neurons import LIF, Izhikevich, IzhikevichState, LIFState, Neuron, NeuronCoefficients
-from izhi.neurons.neuron import clamp_straight_through
+from izhi.neurons.neuron import clamp_straight_through, step_of
 from izhi.spec import entry_of
 
 #: Bits of the integers that float32 holds.
@@ -120,6 +121,8 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
     """
 
     format: Tensor
+    #: Whether ``forward`` takes spikes and weights instead of currents.
+    takes_spikes: ClassVar[bool] = True
 
     def __init__(self, neuron: Wrapped, formats: StateFormats) -> None:
         super().__init__()
@@ -173,17 +176,17 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
         """The float neuron's initial state, rounded."""
         raise NotImplementedError
 
-    def _over_time(self, drive: SynapticInput, state: State) -> tuple[Tensor, State]:
+    def _over_time(self, drive: AnyInput, state: State) -> tuple[Tensor, State]:
         """Run all steps of a synaptic input of integers."""
         raise NotImplementedError
 
-    def forward(self, current: Tensor | SynapticInput, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, current: Tensor | AnyInput, state: State | None = None) -> tuple[Tensor, State]:
         """Run over time, as the float neuron does."""
-        drive = self._in_formats(current if isinstance(current, SynapticInput) else SynapticInput(current))
-        state = self.initial_state(drive.current[0]) if state is None else state
+        drive = self._in_formats(SynapticInput(current) if isinstance(current, Tensor) else current)
+        state = self.initial_state(step_of(drive)) if state is None else state
         return self._over_time(drive, state)
 
-    def _in_formats(self, drive: SynapticInput) -> SynapticInput:
+    def _in_formats(self, drive: AnyInput) -> AnyInput:
         """A synaptic input whose synapse sums fixed-point numbers; its gain includes 1 − decay."""
         number, synapse = self.formats.trace, drive.synapse
         if synapse is None:
@@ -202,7 +205,7 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
         synapse, number = self._in_formats(drive).synapse, self.formats.trace
         if synapse is None or number is None:
             return None
-        return fixed.IntegerSynapse(number, _integers(synapse.decay, self.formats.fraction, drive.current.shape[2:]))
+        return fixed.IntegerSynapse(number, _integers(synapse.decay, self.formats.fraction, drive.shape[2:]))
 
     def step(self, current_t: Tensor | SynapticInput, state: State | None = None) -> tuple[Tensor, State]:
         """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""
@@ -236,7 +239,7 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
             "c": v, "d": u, "threshold": v,
         }  # fmt: skip
 
-    def rounded(self, drive: SynapticInput) -> Coefficients:
+    def rounded(self, drive: AnyInput) -> Coefficients:
         """Rounded coefficients, multiplied by dt; a4 includes the bias of the synaptic input."""
         p, dt = self.neuron.coefficients(), self.neuron.settings.dt
         values = {name: torch.as_tensor(x, dtype=torch.float64) for name, x in p._asdict().items()}
@@ -248,10 +251,10 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
         each = {name: rounded(values[name], 2.0**f) for name, f in self.fractions().items()}
         return Coefficients(*(x.float() for x in (*each.values(), gain)))
 
-    def _over_time(self, drive: SynapticInput, state: IzhikevichState) -> tuple[Tensor, IzhikevichState]:
+    def _over_time(self, drive: AnyInput, state: IzhikevichState) -> tuple[Tensor, IzhikevichState]:
         p = self.rounded(drive)
         # As a bias, a4 may differ between neurons while the layer shares the other coefficients.
-        bias = torch.as_tensor(p.a4).expand(drive.current.shape[2:])
+        bias = torch.as_tensor(p.a4).expand(drive.shape[2:])
         settings = replace(self.neuron.settings, formats=self.formats.of_kernels, dt=1.0)
         spikes, memory, v, u = kernels.izhikevich(
             drive._replace(bias=bias, gain=None), state.memory, state.v, state.u,
@@ -265,13 +268,13 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
         v, u = 2.0**self.formats.v.fraction, 2.0**self.formats.u.fraction
         return IzhikevichState(rounded(state.v, v), rounded(state.u, u))
 
-    def in_integers(self, drive: SynapticInput) -> tuple[IzhikevichNeuron, Integers, int]:
+    def in_integers(self, drive: AnyInput) -> tuple[IzhikevichNeuron, Integers, int]:
         """The neuron of izhi.fixed, its multipliers and their shift."""
         f, drive = self.formats, self._in_formats(drive)
         wide = f.fraction + f.v.fraction
         fractions = {**self.fractions(), "a4": wide, "b3": f.fraction + f.u.fraction}
         p = self.rounded(drive)._asdict()
-        shape = drive.current.shape[2:]
+        shape = drive.shape[2:]
         whole = {name: _integers(p[name], bits, shape) for name, bits in fractions.items()}
         state = self.neuron.initial_state(torch.zeros(1, *shape))
         gain = torch.as_tensor(self.neuron.coefficients().gain).double() * self.neuron.settings.dt
@@ -301,7 +304,7 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
         super().__init__(neuron, formats)
         neuron.spec.check_hardware()
 
-    def rounded(self, drive: SynapticInput) -> tuple[QuantizedLIFCoefficients | QuantizedValueLIFCoefficients, Tensor]:
+    def rounded(self, drive: AnyInput) -> tuple[QuantizedLIFCoefficients | QuantizedValueLIFCoefficients, Tensor]:
         """Rounded coefficients, and the bias of the synaptic input, (N,) or (1,)."""
         p, f = self.neuron.coefficients(), self.formats
         beta, threshold = _rounded(p.beta, f.fraction), _rounded(p.threshold, f.v.fraction)
@@ -315,11 +318,11 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
             coefficients = QuantizedLIFCoefficients(beta, threshold, gain)
         return coefficients, rounded(bias.double(), 2.0 ** (f.v.fraction + FINER)).float()
 
-    def _over_time(self, drive: SynapticInput, state: LIFState) -> tuple[Tensor, LIFState]:
+    def _over_time(self, drive: AnyInput, state: LIFState) -> tuple[Tensor, LIFState]:
         p, bias = self.rounded(drive)
         settings = replace(self.neuron.settings, formats=self.formats.of_kernels)
         spikes, memory, v = kernels.lif(
-            drive._replace(bias=bias.expand(drive.current.shape[2:]), gain=None),
+            drive._replace(bias=bias.expand(drive.shape[2:]), gain=None),
             state.memory, state.v, p, settings, self.kernel,
         )  # fmt: skip
         return spikes, LIFState(v, memory)
@@ -328,9 +331,9 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
         """v = 0, the same as before rounding."""
         return self.neuron.initial_state(current_t)
 
-    def in_integers(self, drive: SynapticInput) -> tuple[LIFNeuron, Integers, int]:
+    def in_integers(self, drive: AnyInput) -> tuple[LIFNeuron, Integers, int]:
         """The neuron of izhi.fixed, its multipliers and their shift."""
-        f, shape, drive = self.formats, drive.current.shape[2:], self._in_formats(drive)
+        f, shape, drive = self.formats, drive.shape[2:], self._in_formats(drive)
         p, bias = self.rounded(drive)
         _, shift = multiplied(_gain(drive), f.v.unit)
         own = (
@@ -363,7 +366,7 @@ def _rounded(value: Tensor | float, fraction: int) -> Tensor:
     return rounded(torch.as_tensor(value).double(), 2.0**fraction).float()
 
 
-def _gain(drive: SynapticInput) -> Tensor:
+def _gain(drive: AnyInput) -> Tensor:
     """The factor that makes a synaptic input a current; 1 for one of currents."""
     return torch.ones(1).double() if drive.gain is None else drive.gain.double()
 

@@ -6,14 +6,14 @@ import torch
 
 from izhi.experiments.benchmark.ours import OURS
 from izhi.experiments.benchmark.work import Work
-from izhi.kernels import paths
-from izhi.kernels.paths import Path
+from izhi.kernels import routes
+from izhi.kernels.routes import RecordedRoute
 
 
-def explained(name: str, work: Work) -> list[Path]:
-    """The paths of one training step of a contender of ``OURS``."""
+def explained(name: str, work: Work) -> list[RecordedRoute]:
+    """The routes of one training step of a contender of ``OURS``."""
     torch.manual_seed(0)
     steps = OURS[name](work)
-    with paths.recorded() as found:
+    with routes.recorded() as records:
         steps.train(*work.samples())
-    return found
+    return records

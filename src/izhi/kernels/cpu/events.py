@@ -52,8 +52,6 @@ from izhi.kernels.ops import Value
 #: The share of steps in which inputs fire from which it pays, for few outputs and for many, to make the sums of every
 #: four steps, or inputs, first.
 _WORTH_TABLES = {SMALL_OUTPUT: 0.05, OUTPUT_BLOCK: 0.09}
-#: The share of visits above which a dense product is faster; it lies lower where bfloat16 has units of its own.
-DENSE = {torch.float32: 0.4, torch.bfloat16: 0.03}
 
 
 @cache
@@ -288,19 +286,9 @@ def _gradient(size: int, tabled: bool) -> Kernel:
     return gradient
 
 
-def pays(events: Events, outputs: int, dtype: torch.dtype) -> bool:
-    """Whether these products are faster than dense ones with a weight (outputs, N)."""
-    return fits(outputs) and dtype in DENSE and events.visited < DENSE[dtype]
-
-
 def fire_often(events: Events, size: int) -> bool:
     """Whether it pays, for blocks of so many outputs, to make the sums of every four steps or inputs first."""
     return events.totals.spikes > _WORTH_TABLES[size] * events.steps * events.totals.active
-
-
-def fits(outputs: int) -> bool:
-    """Whether the columns fill their blocks well enough for dense products to be slower."""
-    return outputs <= SMALL_OUTPUT or outputs >= OUTPUT_BLOCK
 
 
 def _blocks(x: Tensor, size: int) -> Tensor:
@@ -373,14 +361,11 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
 
 
 __all__ = [
-    "DENSE",
     "PLACES",
     "STARTS",
     "fire_often",
-    "fits",
     "list_steps",
     "listed",
-    "pays",
     "product",
     "rows_of",
     "sum_baseline",

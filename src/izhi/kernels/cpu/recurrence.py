@@ -22,11 +22,9 @@ import numpy as np
 import torch
 
 from izhi.compiled import inlined
-from izhi.kernels.cpu import matrix_unit
 from izhi.kernels.cpu.events import rows_of
 from izhi.kernels.cpu.lanes import coefficients_of, feed_back, feed_back_by_unit, multiply_factors, spread
 from izhi.kernels.cpu.matrix_unit import (
-    TILE_PAIRS,
     configure_for,
     has_unit,
     matrix_tiles,
@@ -376,13 +374,6 @@ def forward(
     return spikes, kept, last
 
 
-def feedback(dtype: torch.dtype, neurons: int) -> FeedbackKernels | None:
-    """Kernels that take recurrent weights themselves; in bfloat16 by the matrix unit, if that is there."""
-    fits_unit = neurons % TILE_PAIRS == 0 and matrix_unit.has_bf16_dot()
-    covers = dtype == torch.float32 or (dtype == torch.bfloat16 and fits_unit)
-    return FeedbackKernels(_forward_fed_back, _backward_fed_back) if covers else None
-
-
 def _whole_samples(lanes: int, neurons: int, samples: int) -> int:
     """Lanes of a block of whole samples: few enough for every thread to have some."""
     return max(1, min(samples, -(-lanes // neurons // torch.get_num_threads()))) * neurons
@@ -462,3 +453,6 @@ def _gradients(
         0 if grad_p is None else grad_p, *blocks, *factors, pieces=pieces,
     )  # fmt: skip
     return Gradients(grad_x, grad_y, grad_first, grad_bias, grad_p)
+
+
+FEEDBACK = FeedbackKernels(_forward_fed_back, _backward_fed_back)

@@ -577,11 +577,4 @@ def _tiles(gradient: LowRankGradient, chunks: int, blocks: int) -> tuple[Tensor,
     return upper, above.view(TILE_PAIRS // 2, 2, -1, TILE_ROWS).permute(2, 0, 3, 1).contiguous()
 
 
-def in_order(currents: Tensor, kept: Tensor, neurons: int) -> tuple[Tensor, Tensor]:
-    """Currents and states of ``forward`` as other kernels have them: (T, lanes), (⌈T/32⌉, states, lanes)."""
-    whole = currents.permute(2, 0, 1, 3).flatten(2)[..., :neurons]
-    states = kept.permute(2, 3, 0, 1, 4).flatten(3)[..., :neurons]
-    return whole.flatten(1), states.flatten(2)
-
-
-__all__ = ["backward", "forward", "in_order"]
+__all__ = ["backward", "forward"]

@@ -2,10 +2,10 @@
 
 from izhi.kernels.cuda.events import BITS
 from izhi.kernels.cuda.rate import rate
-from izhi.kernels.cuda.recurrence import backward, feedback, forward
+from izhi.kernels.cuda.recurrence import FEEDBACK, backward, forward
 from izhi.kernels.cuda.scalars import is_interpreted
-from izhi.kernels.cuda.weighted import layer
+from izhi.kernels.cuda.weighted import LAYER
 
 COMPILER, TAKES_FACTORS = "Triton", False
 
-__all__ = ["BITS", "COMPILER", "TAKES_FACTORS", "backward", "feedback", "forward", "is_interpreted", "layer", "rate"]
+__all__ = ["BITS", "COMPILER", "FEEDBACK", "LAYER", "TAKES_FACTORS", "backward", "forward", "is_interpreted", "rate"]

@@ -16,7 +16,7 @@ import triton.language as tl
 from izhi.kernels.cuda.lanes import COEFFICIENTS, add_to, states_of
 from izhi.kernels.cuda.scalars import OPS, OPTIONS, constant, jit
 from izhi.kernels.dynamics import dynamics
-from izhi.kernels.plan import Call, Constants, FeedbackKernels, Gradients, Plan
+from izhi.kernels.plan import Call, Constants, Gradients, Plan
 
 #: Lanes of one program.
 BLOCK = 256
@@ -159,9 +159,8 @@ def _launch(kernel: Any, call: Call, lanes: int, tensors: tuple[Any, ...], keep_
     kernel[(triton.cdiv(lanes, BLOCK),)](*tensors, *sizes, keep_every, **constants, block=BLOCK, **OPTIONS)
 
 
-def feedback(dtype: torch.dtype, neurons: int) -> FeedbackKernels | None:
-    """Kernels that take recurrent weights themselves: there are none yet."""
-    return None
+#: Kernels that take recurrent weights themselves: there are none yet.
+FEEDBACK = None
 
 
 def forward(

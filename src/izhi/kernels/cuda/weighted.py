@@ -121,17 +121,6 @@ def backward(
     )
 
 
-def in_order(currents: Tensor, kept: Tensor, neurons: int) -> tuple[Tensor, Tensor]:
-    """Currents and states of ``forward`` as the kernels of neurons alone have them, as they are."""
-    return currents, kept
+LAYER = LayerKernels(forward, backward)
 
-
-_KERNELS = LayerKernels(forward, backward, in_order)
-
-
-def layer(plan: Plan) -> LayerKernels | None:
-    """Kernels that take the product in front of the neurons too: in bfloat16."""
-    return None if plan.dtype != torch.bfloat16 or plan.coupled or plan.quantized else _KERNELS
-
-
-__all__ = ["backward", "forward", "in_order", "layer"]
+__all__ = ["LAYER", "backward", "forward"]

@@ -1,0 +1,241 @@
+"""Products of spikes with weights, which visit the spikes alone where that is faster."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from izhi.errors import ShapeError
+from izhi.kernels.cpu import bits, events as sums
+from izhi.kernels.cpu.rows import SMALL_OUTPUT
+from izhi.kernels.events import Events
+from izhi.kernels.lazy import dense, materialize
+from izhi.kernels.low_rank import LowRankGradient
+from izhi.kernels.packed import PackedSpikes, Spikes, bits_of, bits_on
+from izhi.kernels.routes import (
+    CallDescription,
+    ProductCall,
+    ProductChoice,
+    SpikeStatistics,
+    choose_product,
+    decide,
+    is_recording,
+)
+from izhi.kernels.synaptic_input import Synapse, SynapticInput
+from izhi.kernels.tracing import is_traced
+
+#: Outputs up to which gradients of spikes stay two factors.
+LOW_RANK_UP_TO = SMALL_OUTPUT
+
+
+class CountedSpikes(NamedTuple):
+    """Spikes in front of weights, counted as far as the route of their product depends on that.
+
+    Attributes:
+        call: the product.
+        choice: its kernel.
+        bits: the same spikes as bits, where its kernel takes those.
+    """
+
+    call: ProductCall
+    choice: ProductChoice
+    bits: PackedSpikes | None
+
+    @property
+    def events(self) -> Events:
+        """The spikes as the kernels for bits take them."""
+        assert self.bits is not None
+        return self.bits.events()
+
+
+def count(
+    spikes: Spikes, outputs: int, weight_dtype: torch.dtype, dense_dtype: torch.dtype, operation: str = "product"
+) -> CountedSpikes:
+    """Choose the kernel of a product of spikes (T, B, I) and so many outputs; counts spikes if that depends on them."""
+    packed, is_tensor = bits_of(spikes), isinstance(spikes, Tensor)
+    call = ProductCall(
+        spikes.shape[-1], outputs, spikes.dtype, weight_dtype, dense_dtype, spikes.device.type,
+        "dense" if packed is None else "hidden" if is_tensor else "encoded", spikes.dim(), math.prod(spikes.shape),
+        len(spikes), is_traced(), operation=operation,
+    )  # fmt: skip
+    choice = choose_product(call)
+    if choice.kernel != "count":
+        return CountedSpikes(call, choice, packed)
+    if packed is not None:
+        found = packed.events()
+        statistics = SpikeStatistics(found.density, found.visited, found.active)
+    else:
+        assert isinstance(spikes, Tensor)
+        words = bits.packed(spikes.detach())
+        statistics = SpikeStatistics(is_binary=False) if words is None else SpikeStatistics(words[1])
+        packed = None if words is None else PackedSpikes(words[0], len(spikes), spikes.dtype, checked=True)
+    call = replace(call, statistics=statistics)
+    return CountedSpikes(call, choose_product(call), packed)
+
+
+class WeightedSpikes(NamedTuple):
+    """What spikes (T, B, I) and weights W (N, I) give a neuron, before they are multiplied.
+
+    It has the attributes of the ``SynapticInput`` whose current is W·s, and no conductance or feedback.
+
+    Attributes:
+        spikes: dense or packed.
+        weight: W.
+        bias, synapse, gain: see ``SynapticInput``.
+    """
+
+    spikes: Spikes
+    weight: Tensor
+    bias: Tensor | None = None
+    synapse: Synapse | None = None
+    gain: Tensor | None = None
+
+    @property
+    def current(self) -> Tensor:
+        """W·s, computed at each reading."""
+        return product(self.spikes, self.weight)
+
+    @property
+    def conductance(self) -> None:
+        """There is none."""
+
+    @property
+    def feedback(self) -> None:
+        """There is none."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """That of the current."""
+        return torch.Size((*self.spikes.shape[:2], len(self.weight)))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the spikes."""
+        return self.spikes.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.spikes.device
+
+    @property
+    def learning_spikes(self) -> Tensor | None:
+        """The spikes, if a gradient of theirs is asked for."""
+        return self.spikes if isinstance(self.spikes, Tensor) and self.spikes.requires_grad else None
+
+    def counted(self) -> CountedSpikes:
+        """See ``count``."""
+        return _counted(self.spikes, self.weight)
+
+    def multiplied(self, counted: CountedSpikes) -> SynapticInput:
+        """The input with W·s as its current."""
+        current = _multiplied(counted, self.spikes, self.weight)
+        return SynapticInput(current, None, self.bias, self.synapse, None, self.gain)
+
+
+AnyInput: TypeAlias = SynapticInput | WeightedSpikes
+
+
+class _Product(torch.autograd.Function):
+    """Events, weight (O, I) → spikes·weightᵀ (T, B, O) in float32 or bfloat16, of the inputs alone that fire.
+
+    ``spikes`` are the same (T, B, I), where their gradient is wanted; else None.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, found: Events, weight: Tensor, spikes: Tensor | None, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        ctx.events = found
+        ctx.save_for_backward(weight)
+        multiply_events = sums.product if dtype == torch.float32 else bits_on(weight.device).products.product
+        return multiply_events(found, weight)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, g: Tensor) -> Any:
+        (weight,), of_weight, of_spikes = ctx.saved_tensors, None, None
+        g = dense(g)
+        if ctx.needs_input_grad[1]:
+            of_bits = bits_on(weight.device).products.weight_gradient
+            of_weight = (sums.weight_gradient if g.dtype == torch.float32 else of_bits)(ctx.events, g.contiguous())
+        if ctx.needs_input_grad[2]:
+            of_spikes = gradient_of_spikes(g, weight)
+        return None, of_weight, of_spikes, None
+
+
+def gradient_of_spikes(g: Tensor, weight: Tensor) -> Tensor:
+    """g·W of gradients of currents, as two factors behind few outputs."""
+    weight = weight.to(g.dtype)
+    if len(weight) <= LOW_RANK_UP_TO:
+        return LowRankGradient(g, weight)
+    turned = g.transpose(0, 1)  # steps and samples lie in memory as those of g do
+    return (turned @ weight).transpose(0, 1) if turned.is_contiguous() else g @ weight
+
+
+def _format_beside(weight: Tensor) -> torch.dtype:
+    """The format in which torch would multiply with a weight."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
+
+
+def weight_gradient(spikes: Tensor, g: Tensor) -> Tensor:
+    """Σ over steps and samples of gᵀ·spikes: spikes (T, B, I), gradients of currents (T, B, O) → (O, I)."""
+    counted = count(spikes, g.shape[2], g.dtype, g.dtype, "gradient of weights")
+    decide(CallDescription(counted.call))
+    if counted.choice.kernel == "sums":
+        return sums.weight_gradient(counted.events, g.contiguous())
+    return g.flatten(0, 1).t() @ spikes.flatten(0, 1)
+
+
+def product(spikes: Spikes, weight: Tensor) -> Tensor:
+    """Spikes (T, B, I) times weight (O, I) → currents (T, B, O).
+
+    Spikes that are sparse enough, packed or in float32, cost their number of additions, forward and backward, instead
+    of a dense product; sums are then in another order.
+
+    Raises:
+        ShapeError: for spikes of another width.
+    """
+    if isinstance(spikes, Tensor) and is_traced() and not is_recording():
+        return nn.functional.linear(spikes, weight)  # of which compilers take operations of torch alone
+    counted = _counted(spikes, weight)
+    decide(CallDescription(counted.call))
+    return _multiplied(counted, spikes, weight)
+
+
+def _counted(spikes: Spikes, weight: Tensor) -> CountedSpikes:
+    if spikes.shape[-1] != weight.shape[1]:  # by which kernels would reach beyond the weights
+        raise ShapeError(f"spikes are {spikes.shape[-1]} wide, expected {weight.shape[1]}, the inputs of the weights")
+    return count(spikes, len(weight), weight.dtype, _format_beside(weight))
+
+
+def _multiplied(counted: CountedSpikes, spikes: Spikes, weight: Tensor) -> Tensor:
+    """Currents by the kernel that was chosen."""
+    if counted.choice.kernel == "dense":
+        return nn.functional.linear(materialize(spikes) if isinstance(spikes, Tensor) else spikes.dense(), weight)
+    learning = spikes if isinstance(spikes, Tensor) else None
+    if counted.choice.kernel == "tiles":
+        return _Product.apply(counted.events, weight, learning, torch.bfloat16)  # type: ignore[no-any-return, no-untyped-call]
+    current: Tensor = _Product.apply(counted.events, weight.float(), learning)  # type: ignore[no-untyped-call]
+    return current if spikes.dtype == torch.float32 else current.to(spikes.dtype)
+
+
+def note_convolution(inputs: int, channels: int) -> None:
+    """Record the route of a convolution, which is torch's."""
+    if is_recording():
+        decide(CallDescription(ProductCall(inputs, channels, source="image", operation="convolution")))
+
+
+__all__ = [
+    "AnyInput",
+    "CountedSpikes",
+    "WeightedSpikes",
+    "count",
+    "gradient_of_spikes",
+    "note_convolution",
+    "product",
+    "weight_gradient",
+]
