@@ -71,7 +71,7 @@ def test_event_orders(page, order, tmp_path):
     assert times(column)
     assert (f"order='{order}'" in lines(column)[0]) == (order != "izhikevich")
     check(column, tmp_path)
-    v, u = column.plane.way.data["v"], column.plane.way.data["u"]
+    v, u = column.plane.trajectory.data["v"], column.plane.trajectory.data["u"]
     assert np.isnan(v).sum() == np.isnan(u).sum() >= len(times(column)) - 1
     # Within a part of the way nothing jumps back from the threshold.
     steps = np.diff(v)

@@ -183,7 +183,7 @@ def test_what_a_page_that_was_tampered_with_asks_for_is_refused(runs, tmp_path):
     page = DevicesPage(Document(), runs)
     page.artifact.value = os.path.relpath(secret, runs)
     with pytest.raises(SettingError, match="no artifact is chosen"):
-        page._found()
+        page._load_chosen()
     view = RunsPage(Document(), runs).sample
     view.run.value = "../../x"
     view._start()

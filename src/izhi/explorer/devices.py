@@ -47,8 +47,8 @@ class DevicesPage:
         self.status = widgets.text("device-status")
         self.formats = widgets.text("formats")
         self.agreement = widgets.text("agreement")
-        self.place = column(sizing_mode="stretch_width", name="device-figures")
-        self.work = widgets.BackgroundTask(document, [self.load, self.run], lambda html: self.status.update(text=html))
+        self.figures = column(sizing_mode="stretch_width", name="device-figures")
+        self.task = widgets.BackgroundTask(document, [self.load, self.run], lambda html: self.status.update(text=html))
         self.refresh.on_click(self.read)
         self.load.on_click(self._load)
         self.run.on_click(self._run)
@@ -58,7 +58,7 @@ class DevicesPage:
                        " minute or two.</p>"),
             widgets.beside(self.artifact, self.refresh, self.load, least=150),
             widgets.beside(self.number, self.run, least=150),
-            self.status, self.formats, self.agreement, self.place, sizing_mode="stretch_width",
+            self.status, self.formats, self.agreement, self.figures, sizing_mode="stretch_width",
         )  # fmt: skip
         self.read()
         document.on_session_destroyed(lambda context: self._close())
@@ -76,7 +76,7 @@ class DevicesPage:
             raise SettingError("no artifact is chosen")
         return name
 
-    def _found(self) -> AnyArtifact:
+    def _load_chosen(self) -> AnyArtifact:
         """The chosen artifact, from its file; in another thread."""
         name = self._chosen()
         if self._loaded is None or self._loaded[0] != name:
@@ -90,7 +90,7 @@ class DevicesPage:
         self._open.clear()
 
     def _load(self) -> None:
-        self.work.start("reading it", self._found, self._describe)
+        self.task.start("reading it", self._load_chosen, self._describe)
 
     def _describe(self, deployed: AnyArtifact) -> None:
         self.number.high = max(0, len(deployed.test_scores) - 1)
@@ -98,11 +98,11 @@ class DevicesPage:
 
     def _run(self) -> None:
         number = int(self.number.value or 0)
-        self.work.start("running it on every device", lambda: self._answers(number), lambda found: self._show(*found))
+        self.task.start("running it on every device", lambda: self._answers(number), lambda result: self._show(*result))
 
     def _answers(self, number: int) -> tuple[AnyArtifact, int, Mapping[str, tuple[Outcome, Counters]]]:
         """The outcome of a test vector on each software device; in another thread."""
-        deployed = self._found()
+        deployed = self._load_chosen()
         inputs, labels = devices.own_samples(deployed)
         if not 0 <= number < len(labels):
             raise DataError(f"test vector is {number}, expected 0 to {len(labels) - 1:,}")
@@ -124,7 +124,7 @@ class DevicesPage:
         figures = [
             _spikes(k, {name: outcome.spikes[k][:, 0] for name, outcome in outcomes.items()}) for k in range(layers)
         ]
-        self.place.children = [widgets.beside(*figures)] if figures else []
+        self.figures.children = [widgets.beside(*figures)] if figures else []
 
 
 def description(deployed: AnyArtifact) -> str:

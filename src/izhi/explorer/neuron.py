@@ -77,7 +77,7 @@ class _Plane:
     """v against u: where the state goes, and where either does not change."""
 
     def __init__(self, name: str, unit: str) -> None:
-        self.way = ColumnDataSource({"v": [], "u": []}, name=f"{name}-way")
+        self.trajectory = ColumnDataSource({"v": [], "u": []}, name=f"{name}-way")
         self.nullclines = ColumnDataSource({"v": [], "of_v": [], "of_u": []}, name=f"{name}-nullclines")
         in_mv = unit == "mV"
         self.figure = widgets.chart(
@@ -86,7 +86,7 @@ class _Plane:
         )  # fmt: skip
         for y, label, colour in (("of_v", "v' = 0", widgets.BLUE), ("of_u", "u' = 0", widgets.GREEN)):
             self.figure.line("v", y, source=self.nullclines, legend_label=label, color=colour, line_dash="dashed")
-        self.figure.line("v", "u", source=self.way, legend_label="state", color=widgets.ORANGE, line_width=1.2)
+        self.figure.line("v", "u", source=self.trajectory, legend_label="state", color=widgets.ORANGE, line_width=1.2)
         legend = self.figure.legend[0]
         legend.orientation, legend.label_text_font_size = "horizontal", "11px"
         self.figure.add_layout(legend, "below")
@@ -96,7 +96,10 @@ class _Plane:
         order = ORDERS[p.order]
         jumps = np.flatnonzero(spikes > 0) + (order.spike_on == "new v" and order.reset == "before")
         jumps = jumps[jumps < len(v)]
-        self.way.data = {"v": np.insert(np.minimum(v, p.threshold), jumps, np.nan), "u": np.insert(u, jumps, np.nan)}
+        self.trajectory.data = {
+            "v": np.insert(np.minimum(v, p.threshold), jumps, np.nan),
+            "u": np.insert(u, jumps, np.nan),
+        }
         low, high = min(float(v.min()), p.c), p.threshold
         grid = np.linspace(low - 0.1 * (high - low), high, 300)
         nothing = np.full_like(grid, np.nan)
@@ -261,7 +264,7 @@ class _LIFColumn(_Column):
         super().__init__(title)
         self._duration = duration
         self.sliders = {
-            "beta": _slider(f"{title}-beta", "β: what is left of v after a step", (0, 1, 0.005), 0.95),
+            "beta": _slider(f"{title}-beta", "β: decay of v per step", (0, 1, 0.005), 0.95),
             "threshold": _slider(f"{title}-threshold", "threshold", (0.05, 3, 0.05), 1.0),
             "I": _slider(f"{title}-I", "I", (-0.2, 1, 0.005), 0.1),
         }
@@ -269,8 +272,8 @@ class _LIFColumn(_Column):
         for slider in self.sliders.values():
             slider.on_change("value", self.changed)
         self.view = column(
-            widgets.text("", f"<h3>{title}</h3><p>It has no u: v decays at one rate, and a spike takes the threshold"
-                       " from it.</p>"),
+            widgets.text("", f"<h3>{title}</h3><p>It has no u: v decays at one rate, and a spike subtracts the"
+                       " threshold.</p>"),
             *self.sliders.values(), self.status, *self.traces.figures, self.lines, sizing_mode="stretch_width",
         )  # fmt: skip
         self.update()
@@ -307,9 +310,9 @@ class NeuronPage:
         self.duration.on_change("value", self._changed)
         about = widgets.text(
             "",
-            "<p>Currents begin after 10 ms (or steps). Computed in single precision, as networks are; below each neuron"
-            " stand the lines that give the same. The command computes in double precision, by which late spikes may"
-            " come some steps apart.</p>",
+            "<p>Currents begin after 10 ms (or steps). Traces are computed in single precision, as networks are. The"
+            " lines below each neuron reproduce them; the command computes in double precision, so that late spikes may"
+            " differ by some steps.</p>",
         )
         views = [one.view for one in self.columns.values()]  # type: ignore[attr-defined]
         self.view = column(about, self.duration, widgets.beside(*views, least=310), sizing_mode="stretch_width")

@@ -153,7 +153,7 @@ def _curves(runs: Sequence[ListedRun]) -> Any:
         widgets.point_out(drawn_figure, line, (run.name, "@y{0.00} %"), ("epoch", "@epoch"))
         drawn += 1
     if not drawn:
-        return widgets.text("", "<p>None of them has an accuracy of every epoch.</p>")
+        return widgets.text("", "<p>None of these runs has accuracies of every epoch.</p>")
     legend = drawn_figure.legend[0]
     legend.click_policy = "hide"
     drawn_figure.add_layout(legend, "below")
@@ -176,14 +176,14 @@ class SampleView:
         self.button = Button(name="show-sample", label="run the sample", button_type="primary")
         self.status = widgets.text("sample-status")
         self.answer = widgets.text("sample-answer")
-        self.place = column(sizing_mode="stretch_width", name="sample-figures")
+        self.figures = column(sizing_mode="stretch_width", name="sample-figures")
         self.learned = widgets.text("learned")
         self.button.on_click(self._start)
-        self.work = widgets.BackgroundTask(document, [self.button], lambda html: self.status.update(text=html))
+        self.task = widgets.BackgroundTask(document, [self.button], lambda html: self.status.update(text=html))
         self.view = column(
             widgets.text("", "<h3>a sample on its way</h3>"),
             widgets.beside(self.run, self.number, self.layer, self.neurons, self.button, least=110), self.status,
-            self.answer, self.place, self.learned, sizing_mode="stretch_width",
+            self.answer, self.figures, self.learned, sizing_mode="stretch_width",
         )  # fmt: skip
 
     def offer(self, runs: Sequence[ListedRun]) -> None:
@@ -199,13 +199,13 @@ class SampleView:
             self.status.text = widgets.mistake(SettingError("no run is chosen that has a checkpoint"))
             return
         number, layer, text = int(self.number.value or 0), int(self.layer.value or 1), str(self.neurons.value)
-        self.work.start(
+        self.task.start(
             f"running test sample {number} through {run.name}",
-            lambda: self._look(run, number),
-            lambda found: self._show(*found, layer, text),
+            lambda: self._trace(run, number),
+            lambda result: self._show(*result, layer, text),
         )
 
-    def _look(self, run: ListedRun, number: int) -> tuple[SampleTrace, str]:
+    def _trace(self, run: ListedRun, number: int) -> tuple[SampleTrace, str]:
         """The sample, and what was learned as HTML; in another thread."""
         check_data(str(run.settings["dataset"]))
         if self._loaded is None or self._loaded[0] != run.name:
@@ -233,7 +233,7 @@ class SampleView:
             return
         figures = [_raster("input", trace.inputs, "input")]
         figures += [_raster(x.name, x.spikes, "neuron") for x in trace.layers]
-        self.place.children = [widgets.beside(*figures), widgets.beside(_membranes(one, chosen), _scores(trace))]
+        self.figures.children = [widgets.beside(*figures), widgets.beside(_membranes(one, chosen), _scores(trace))]
         self.learned.text = learned
 
 
