@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from izhi.errors import ExchangeError, IzhiError, shown
 from izhi.network import Network
 from izhi.network.builder import build
-from izhi.network.traversal import with_shapes
+from izhi.network.sequence import each_step
 from izhi.spec import (
     ConnectionSpec,
     ConvolutionSpec,
@@ -79,12 +79,18 @@ class BuiltModule(NamedTuple):
     Attributes:
         spec: its description.
         arrays: its parameters by their names in ``state_dict``.
-        torch: the module itself, if no description covers it: a pool with padding.
+        kept: the module itself, if no description covers it: a pool with padding.
     """
 
     spec: ModuleSpec
     arrays: Mapping[str, Numbers] = MappingProxyType({})
-    torch: nn.Module | None = None
+    kept: nn.Module | None = None
+
+    def shape(self, features: Shape) -> Shape:
+        """Features of its output; ShapeError if it does not take such features."""
+        if self.kept is None:
+            return self.spec.shape(features)
+        return tuple(each_step(self.kept, torch.zeros(1, 1, *features)).shape[2:])
 
 
 @dataclass
@@ -109,7 +115,7 @@ class NetworkBuilder:
 
     def add_torch(self, module: nn.Module) -> None:
         """Add a copy of a torch module without parameters."""
-        self.modules.append(BuiltModule(IdentitySpec(), torch=copy.deepcopy(module)))
+        self.modules.append(BuiltModule(IdentitySpec(), kept=copy.deepcopy(module)))
 
     def add_weights(self, weights: PendingWeights) -> None:
         """Add weights; ExchangeError if other weights precede them without neurons between."""
@@ -187,16 +193,17 @@ class NetworkBuilder:
         modules = [*first, *self.modules]
         try:
             spec = NetworkSpec(tuple(x.spec for x in modules), self.readout)
+            out: Shape = (math.prod(features),)
+            for module in modules:
+                out = module.shape(out)
+            if self.readout is not None:
+                self.readout.shape(out)
             network = build(spec)
-            for index, module in enumerate(modules):
-                if module.torch is not None:
-                    network.layers[index] = module.torch
-            flat = (math.prod(features),)
-            *_, out = (flat, *(out for _, _, out in with_shapes(network.layers, flat)))
-            if network.readout is not None:
-                network.readout.check(torch.zeros(1, 1, *out))
         except IzhiError as error:
             raise ExchangeError(f"the modules do not fit one another: {error}") from None
+        for index, module in enumerate(modules):
+            if module.kept is not None:
+                network.layers[index] = module.kept
         by_prefix = {f"layers.{index}.": module.arrays for index, module in enumerate(modules)}
         by_prefix["readout."] = self.readout_arrays
         tensors = {

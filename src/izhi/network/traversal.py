@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 import torch
@@ -32,31 +32,6 @@ def input_features(modules: Iterable[nn.Module | None]) -> tuple[int, ...]:
         f"the network begins with {type(first).__name__}, which does not say how many inputs there are;"
         " begin it with nn.Unflatten(1, (channels, height, width))"
     )
-
-
-def with_shapes(
-    modules: Iterable[nn.Module], features: Sequence[int]
-) -> Iterator[tuple[nn.Module, tuple[int, ...], tuple[int, ...]]]:
-    """Each module with its input and output features, from its weights alone; no neuron runs.
-
-    Raises:
-        ShapeError: for a module that does not accept the output of the one before.
-    """
-    x = torch.zeros(1, 1, *features)
-    with torch.no_grad():
-        for module in modules:
-            before = tuple(x.shape[2:])
-            if isinstance(module, Layer):
-                module.connection.check(x)
-                x = torch.zeros_like(module.connection(x).current)
-            elif isinstance(module, Residual):
-                last = [after for _, _, after in with_shapes(module.layers, before)]
-                x = torch.zeros(1, 1, *last[-1])
-            else:
-                was_training = module.training
-                x = each_step(module.eval(), x)
-                module.train(was_training)
-            yield module, before, tuple(x.shape[2:])
 
 
 def walk(network: Network, spikes: Spikes) -> Iterator[tuple[Layer | Connection, Spikes]]:
@@ -121,4 +96,4 @@ def _first_step(tensor: Tensor) -> int:
     return int(bad.nonzero()[0])
 
 
-__all__ = ["first_nonfinite", "input_features", "run_with_hooks", "walk", "with_shapes"]
+__all__ = ["first_nonfinite", "input_features", "run_with_hooks", "walk"]
