@@ -148,7 +148,7 @@ class Tree:
     def deciding_routes(self) -> list[str]:
         """Functions that record which kernel runs, and so decide it."""
         return self._functions_calling(
-            "record_route", "RecordedRoute", within=("kernels", "network"), receivers=("paths",)
+            "take", "record_route", "RecordedRoute", within=("kernels", "network"), receivers=("paths",)
         )
 
     def neuron_loops(self) -> list[str]:
