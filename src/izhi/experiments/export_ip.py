@@ -109,7 +109,7 @@ def _of_weights(path: Path, content: Mapping[str, Tensor], name: str | None, bui
         rank = 1 if number % 2 else 2
         if tensor.dim() != rank or not tensor.is_floating_point() or len(tensors) % 2:
             raise SettingError(
-                f"{path} has {names[number]!r} of shape {tuple(tensor.shape)} and {tensor.dtype} at position"
+                f"{path} has {names[number]!r} of shape {tuple(tensor.shape)} and {tensor.dtype} in place"
                 f" {number + 1} of {len(tensors)}, expected float weights (n_out, n_prev) and biases"
                 " (n_out,) in turn"
             )
