@@ -30,8 +30,10 @@ RENAMED = {
         "FEW": "SMALL_OUTPUT", "MANY": "OUTPUT_BLOCK", "own_line": "prefetch_for_write", "sum_usual": "sum_baseline",
         "weave_group": "interleave_pairs", "is_there": "has_bf16_dot",
     },
-    "network": {"watched": "run_with_hooks"},
-    "neurons": {"Mixture": "HeterogeneousPopulation"},
+    "hardware": {"Relay": "SkidBuffer"},
+    "network": {"usual": "default_encoder", "watched": "run_with_hooks"},
+    "neurons": {"Mixture": "HeterogeneousPopulation", "hold": "clamp_straight_through"},
+    "training": {"Gradients": "Backprop"},
 }  # fmt: skip
 #: Modules with names of that kind, and what replaced them.
 MOVED = {

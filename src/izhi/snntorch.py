@@ -1,12 +1,11 @@
-"""The Izhikevich neuron for people who write snnTorch loops.
+"""The Izhikevich neuron for loops of snnTorch.
 
     spk, mem, u = neuron(current, mem, u)          # explicit state
     spk = neuron(current)                          # init_hidden=True
 
-``snntorch.utils.reset`` and ``snntorch.backprop`` treat these neurons like snnTorch's own: a reset goes to
-all neurons of a class, in all networks. ``reset(network)`` here clears the state of every stateful neuron
-of one network, snnTorch's and ours, and of no other. ``convert(network)`` makes an izhi.network.Network of a trained
-one, which can be quantised, and goes to hardware.
+``snntorch.utils.reset`` and ``snntorch.backprop`` treat these neurons like snnTorch's own: they reset all neurons of a
+class, in all networks. ``reset(network)`` resets the stateful neurons of one network alone, snnTorch's and Izhi's.
+``convert(network)`` returns an izhi.network.Network of a trained network, for quantisation and hardware.
 """
 
 from __future__ import annotations
@@ -38,18 +37,18 @@ __all__ = ["DEFAULT", "SURROGATE", "Izhikevich", "RIzhikevich", "convert", "rese
 
 __dir__ = __all__.copy
 
-#: The preset ``"normalized"`` for networks that were made for ``snn.Leaky``: events in snnTorch's order, so that a
-#: neuron may fire in every step; 0.2 of v left after a step, in place of 0.79, so that weak currents do not fire it
-#: in the end, which at high learning rates is noise; 4·v in place of v, since losses take membranes for logits, and
-#: logits no further apart than the normalised v learn slowly; and three quarters of its gain.
+#: The preset ``"normalized"`` for networks designed for ``snn.Leaky``. Events have snnTorch's order, so that a neuron
+#: may fire in every step. 0.2 of v remains after a step, not 0.79: otherwise weak currents fire the neuron in the end,
+#: which is noise at high learning rates. v is scaled by 4, since losses use membrane potentials as logits, and small
+#: logits learn slowly. The gain is three quarters of the preset's.
 DEFAULT = PRESETS["normalized"].replace(order="snntorch", a2=-0.8).scaled(4.0).replace(gain=3.0)
-#: The surrogate that goes with it. That of snnTorch's neurons, an arc tangent, has long tails: at high learning rates
-#: they drive neurons that fire already on and on, until what they fire says little.
+#: Its surrogate gradient. The arc tangent of snnTorch's neurons has long tails, which at high learning rates raise the
+#: firing rates of active neurons further and further.
 SURROGATE = FastSigmoid(25.0)
 
 
 def _shapes_are_fixed(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Without torch.jit.trace's warnings that what depends on shapes and presets is constant in a trace: it is."""
+    """Hide the warnings of torch.jit.trace about values of shapes and presets, which are constant in a trace."""
 
     @wraps(forward)
     def call(*arguments: Any, **named: Any) -> Any:
@@ -70,10 +69,10 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
     Args:
         parameters: a preset's name or IzhikevichParameters; the default is ``DEFAULT``.
         learn: coefficients to learn; the threshold through ``learn_threshold``.
-        gain: factor on the input, which a layer such as nn.Linear delivers; None for the preset's gain·current_scale.
+        gain: factor on the input of a layer such as nn.Linear; None for the preset's gain·current_scale.
         jacobian_limit: limit of the membrane's Jacobian in the backward pass.
-        kernel: ``"auto"`` for one fused kernel, or ``"reference"`` for torch's own operations, which
-            ``"auto"`` takes by itself inside torch.compile, torch.export, torch.jit.trace and torch.func.
+        kernel: ``"auto"`` for one fused kernel, or ``"reference"`` for torch's own operations; ``"auto"`` uses the
+            reference inside torch.compile, torch.export, torch.jit.trace and torch.func.
         **options: of snnTorch's neurons: spike_grad [SURROGATE], surrogate_disable, init_hidden, learn_threshold,
             state_quant (applied to v and to u before the neuron fires), output,
             graded_spikes_factor, learn_graded_spikes_factor.
@@ -82,12 +81,12 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
         spk, mem, u; with ``init_hidden`` spk alone, unless ``output`` asks for all three.
 
     Raises:
-        SettingError: for options that have no meaning here: threshold (it is the preset's),
+        SettingError: for options without a meaning for this neuron: threshold (the preset's),
             reset_mechanism (v ← c, u ← u + d is the model's own) and inhibition.
         TypeError: if mem or u is passed with ``init_hidden``, as in snnTorch.
     """
 
-    # snnTorch resets and trains the classes that it knows; SLSTM is one of those that return three tensors.
+    # snnTorch resets and trains a fixed list of classes; SLSTM is one of those that return three tensors.
 
     mem: Tensor
     u: Tensor
@@ -143,7 +142,7 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
         check_current(input_, time=False)
 
     def _fire(self, current: Tensor, mem: Tensor | None, u: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """spk, mem, u of one step, which goes on from mem and u, or else from the state held here."""
+        """spk, mem, u of one step from mem and u; None stands for the module's own state."""
         mem, u = self.mem if mem is None else mem, self.u if u is None else u
         if not mem.shape == u.shape == current.shape:
             start = self.layer.initial_state(current)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from izhi import files
-from izhi.errors import DataError, FileError, as_data_error, shown
+from izhi.errors import DataError, as_data_error, shown
 
 #: Receives a line for each download.
 Progress = Callable[[str], None]
@@ -47,20 +47,19 @@ def fetch(addresses: Sequence[str], target: Path, *, md5: str | None = None, che
 
     reasons = []
     files.make_folder(target.parent)
-    for address in addresses:
-        try:
-            pooch.retrieve(address, md5 and f"md5:{md5}", target.name, target.parent, downloader=download)
-            return None
-        except DataError as error:
-            reasons.append(str(error))
-        except HTTPError as error:
-            reasons.append(f"{address}: {str(error).split(': ')[0]}")
-        except RequestException as error:
-            reasons.append(f"{address}: {_origin(error)}".removesuffix(f" for {address!r}"))
-        except ValueError as error:  # another checksum, which pooch goes on to explain, or no address at all
-            reasons.append(f"{address}: {str(error).split('. ')[0]}")
-        except OSError as error:
-            raise FileError(f"cannot write {target}: {files.problem(error)}") from None
+    with files.writing(target):
+        for address in addresses:
+            try:
+                pooch.retrieve(address, md5 and f"md5:{md5}", target.name, target.parent, downloader=download)
+                return None
+            except DataError as error:
+                reasons.append(str(error))
+            except HTTPError as error:
+                reasons.append(f"{address}: {str(error).split(': ')[0]}")
+            except RequestException as error:
+                reasons.append(f"{address}: {_origin(error)}".removesuffix(f" for {address!r}"))
+            except ValueError as error:  # a wrong checksum, with a longer explanation by pooch, or no address
+                reasons.append(f"{address}: {str(error).split('. ')[0]}")
     return "; ".join(reasons)
 
 
