@@ -21,14 +21,16 @@ RENAMED = {
     "data": {"caught": "as_data_error", "Remembering": "CachedReader", "take": "extract"},
     "exchange": {"Way": "LinearGraph", "Row": "NetworkBuilder", "_Row": "ConversionState"},
     "experiments": {
-        "Look": "SampleTrace", "Together": "ParallelRunner", "look": "trace_sample",
+        "Kind": "NeuronEntry", "Look": "SampleTrace", "Together": "ParallelRunner", "go_on": "run_pending or resume",
+        "look": "trace_sample", "without": "exclude_classes",
     },
     "explorer": {"Work": "BackgroundTask"},
     "kernels": {
         "Vocabulary": "OpSet", "Drive": "SynapticInput", "Deferred": "LazyTensor", "settled": "materialize",
         "Factored": "LowRankGradient", "retreat": "step_vjp", "hands_down": "needs_input_grad", "take": "record_route",
         "FEW": "SMALL_OUTPUT", "MANY": "OUTPUT_BLOCK", "own_line": "prefetch_for_write", "sum_usual": "sum_baseline",
-        "weave_group": "interleave_pairs", "is_there": "has_bf16_dot",
+        "weave_group": "interleave_pairs", "is_there": "has_bf16_dot", "Weighted": "FusedProduct",
+        "WeightGradient": "LowRankGradient", "advance": "step",
     },
     "hardware": {"Relay": "SkidBuffer"},
     "network": {"usual": "default_encoder", "watched": "run_with_hooks"},

@@ -53,7 +53,7 @@ def adapt(a: argparse.Namespace) -> None:
         folder = RunFolder(make_folder(a, f"adapt-{drift.kind}"))
         stack.enter_context(hold(folder.path))
         if saved := open_folder(folder, chosen, {"learner": checkpoint.TABLE}, resume=a.resume):
-            state.go_on(saved)
+            state.resume(saved)
 
         def save() -> None:
             content = {"settings": chosen, **state.content()}

@@ -102,7 +102,7 @@ def _run_generations(
     saved = open_folder(folder, chosen, {"losses": checkpoint.LOSSES}, resume=a.resume)
     history: list[Row] = saved["history"] if saved else []
     if saved:
-        search.go_on([x.numpy() for x in saved["losses"]], len(history))
+        search.resume([x.numpy() for x in saved["losses"]], len(history))
 
     def save() -> None:
         losses = [torch.from_numpy(x) for x in search.state]

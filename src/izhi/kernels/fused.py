@@ -267,8 +267,8 @@ def step(
         plan, numbers = _planned_step(s, current.dtype, True, "none")
         p = _shared(coefficients, current.device)
     keep = torch.is_grad_enabled() and any(x.requires_grad for x in (current, v, u, p))
-    advance = _FusedStep.apply if keep else partial(_FusedStep.forward, None)
-    found: tuple[Tensor, Tensor, Tensor] = advance(device, plan, numbers, p, current, v, u)
+    step = _FusedStep.apply if keep else partial(_FusedStep.forward, None)
+    found: tuple[Tensor, Tensor, Tensor] = step(device, plan, numbers, p, current, v, u)
     return found
 
 

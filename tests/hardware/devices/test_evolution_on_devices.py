@@ -66,7 +66,7 @@ def test_evolution_learns_on_the_ip_and_goes_on_exactly(search):
     assert np.array_equal(scores, hls_ip.run(evolution.found, currents).scores)
     assert rows[-1]["loss"] == pytest.approx(cross_entropy(scores, labels, 1.0))
     again = start()
-    again.go_on(evolution.state, 25)
+    again.resume(evolution.state, 25)
     for a, b in zip(again.device.network.layers, evolution.device.network.layers, strict=True):
         assert np.array_equal(a.weight, b.weight)
         assert np.array_equal(a.bias, b.bias)
@@ -142,7 +142,7 @@ def test_a_device_that_fails_is_one_error_and_earlier_generations_are_kept():
     with pytest.raises(DeviceError, match="did not finish PROCESS"):
         evolution.generation()
     again = DeviceEvolution(board.open("hls-ip", an_ip_artifact()), currents, labels, members=8)
-    again.go_on(kept, 1)
+    again.resume(kept, 1)
     assert again.generation()["generation"] == 2
 
 

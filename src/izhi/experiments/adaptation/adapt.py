@@ -128,10 +128,10 @@ class Adaptation:
             yield self._encoded(values, Purpose.TEST, step, 0), labels.numpy()
 
     def content(self) -> State:
-        """What ``go_on`` needs."""
+        """What ``resume`` needs."""
         return {"history": self.history, "learner": self.learner.state_dict()}
 
-    def go_on(self, content: State) -> None:
+    def resume(self, content: State) -> None:
         """Go on exactly from the ``content`` of an adaptation of the same settings."""
         self.history = [dict(row) for row in content["history"]]
         self.learner.load_state_dict(content["learner"], len(self.history) - 1)

@@ -165,7 +165,7 @@ class Evolving:
     def load_state_dict(self, state: State, number: int) -> None:
         checkpoint.expect("the learner", state, {"losses": checkpoint.LOSSES})
         losses = [x.double().numpy() for x in state["losses"]]
-        self.evolution.go_on(losses, number * self.steps)
+        self.evolution.resume(losses, number * self.steps)
 
 
 class Nothing:

@@ -16,6 +16,7 @@ from typing import Generic, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from izhi.deprecation import renamed_attribute
 from izhi.errors import CheckpointError, DeviceError, SettingError, unknown
 from izhi.hardware.devices.device import Device, N
 from izhi.hardware.networks import Array
@@ -41,7 +42,7 @@ class WeightSearch(Protocol):
         """One generation; the losses of its members."""
 
     def replay(self, losses: Sequence[Floats], generations: int) -> None:
-        """Go to where so many generations, of these losses, led."""
+        """Repeat so many generations of these losses."""
 
 
 class SearchFactory(Protocol):
@@ -262,14 +263,16 @@ class DeviceEvolution(Generic[N]):
 
     @property
     def state(self) -> list[NDArray[np.float64]]:
-        """Losses of every population, all that ``go_on`` needs."""
+        """Losses of every population, all that ``resume`` needs."""
         return [np.asarray(x, np.float64) for x in self.search.losses]
 
-    def go_on(self, state: Sequence[NDArray[np.float64]], generations: int) -> None:
-        """Go to where so many generations led; the device then runs what they found."""
+    def resume(self, state: Sequence[NDArray[np.float64]], generations: int) -> None:
+        """Repeat so many generations from their losses; the device then holds the network that they led to."""
         self.search.replay(state, generations)
         self.generations = generations
         self.device.replace(self.found)
+
+    go_on = renamed_attribute("go_on", "resume")
 
     def _samples(self, generation: int) -> tuple[Array, NDArray[np.int64]]:
         if len(self.labels) <= self.batch_size:

@@ -68,7 +68,7 @@ class Evolution:
             if not is_weights(state["start"]):
                 raise ValueError(f"its first values are {shown(state['start'])}, expected tensors by name")
             learner = Generations(self, trainer, classifier, samples, state["start"])
-            learner.go_on(state["losses"], epochs)
+            learner.resume(state["losses"], epochs)
         except (KeyError, TypeError, ValueError, RuntimeError, CheckpointError) as error:
             raise CheckpointError(f"it is of another search ({error})") from None
         return learner, model
@@ -156,7 +156,7 @@ class Generations:
         start = {g.name: g.start.cpu() for g in self.genome.genes}
         return {"start": start, "losses": self.search.losses}
 
-    def go_on(self, losses: Sequence[Tensor], generations: int) -> None:
+    def resume(self, losses: Sequence[Tensor], generations: int) -> None:
         """Bring the search to where so many generations, of these losses, left it.
 
         Raises:
