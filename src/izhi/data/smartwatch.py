@@ -144,7 +144,7 @@ class _Array:
         return self.state[4][0]
 
     def numbers(self) -> NDArray[Any]:
-        """An array of 64-bit numbers, with as many bytes as its shape says."""
+        """An array of 64-bit numbers; ValueError if its bytes do not fit its shape."""
         _, shape, kind, by_columns, data = self.state
         if kind.name not in ("f8", "i8") or kind.order != "<" or not isinstance(data, bytes):
             raise ValueError("an array is of other numbers than 64 bits")

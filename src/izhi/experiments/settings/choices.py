@@ -1,23 +1,23 @@
-"""Names that commands take beside settings; known before what they name is loaded."""
+"""Names and defaults of commands besides settings, importable without torch."""
 
 from typing import Any
 
-#: How a trained network is quantised: rounded, trained with rounding, or both, one after the other.
+#: Methods of quantisation: rounding, training with rounding, or both in turn.
 QUANTIZATION_METHODS = ("ptq", "qat", "qat-after-ptq")
-#: How a deployed network learns on.
+#: Methods of adaptation.
 ADAPTATION_METHODS = ("backprop", "evolution", "none")
-#: Searches without gradients of a network's weights, and those of an artifact's on a device.
+#: Searches of evolution, of a network and of an artifact on a device.
 SEARCHES = ("snes", "cma-es", "ga")
 DEVICE_SEARCHES = ("sep-cma-es", *SEARCHES)
-#: What an artifact is made for.
+#: Targets of an artifact.
 TARGETS = ("core", "hls-ip")
-#: Orders in which runs are listed, and figures that are drawn again.
+#: Orders of listed runs, and figures of finished commands.
 ORDERS = ("time", "accuracy", "name")
 FIGURES = ("accuracy", "outcomes", "trials", "pareto", "evolution", "adaptation")
-#: What is compared and tuned, and what tuning searches, unless the command says otherwise.
+#: Default variants of comparisons and searches, and the default search.
 USUAL_NEURONS = "lif,normalized,biological"
 USUAL_SEARCH = "learning_rate=1e-4..1e-2,slope=1..10"
-#: What evolution on a device does, and how a deployed network learns on, unless the command says otherwise.
+#: Defaults of evolution on a device, and of the adaptation of a deployed network.
 USUAL_EVOLUTION: dict[str, Any] = {
     "optimizer": "snes", "batch_size": 500, "epochs": 100, "layers": None, "fresh": False, "samples": None,
     "seed": 0, "members": 64, "step_size": 0.3,

@@ -46,7 +46,7 @@ else:
 
 #: Mistakes of a file that its error names.
 _MOST = 5
-#: Kinds of mistakes of which pydantic says well what it expected; of others it is said here, by how they begin.
+#: Kinds of mistakes with a good message of pydantic; ``_EXPECTED`` has messages for the others, by the first word.
 _SAYS_IT = (
     "value_error", "literal_error", "finite_number", "greater_than", "greater_than_equal", "less_than",
     "less_than_equal",

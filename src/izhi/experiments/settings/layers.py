@@ -18,7 +18,7 @@ _OF_NETWORK = ("connection", "tau", "delays", "delay_type", "inhibitory")
 
 
 class LayerSettings(Group):
-    """One layer; what it does not say it has from the settings of the network.
+    """One layer; a missing setting has the value of the network's.
 
     Attributes:
         kind: ``linear``, ``conv``, ``max-pool`` or ``average-pool``.
@@ -88,7 +88,7 @@ class LayerSettings(Group):
 
 
 def parsed(text: str) -> list[dict[str, object]]:
-    """The tables that a short form stands for.
+    """The tables of a short form.
 
         conv 16x5, pool 2, conv 32x5 norm neuron=RS learn=a+b, average 2, 128
 
