@@ -1,4 +1,4 @@
-"""What networks for hardware have in common, whatever their numbers are."""
+"""Protocols that networks for hardware share, whatever their numbers are."""
 
 from __future__ import annotations
 
@@ -36,21 +36,25 @@ class HardwareProjection(Protocol):
 
     @property
     def change(self) -> float:
-        """How much of a weight a search takes for a change of one."""
+        """By how much a change of one in a search changes a weight."""
 
     def rounded(self, values: NDArray[np.float64]) -> Array:
-        """The nearest numbers that the part can hold."""
+        """The nearest representable numbers."""
 
     def drawn(self, random: np.random.Generator) -> Arrays:
-        """Its learnable arrays, drawn anew."""
+        """Its learnable arrays with random values."""
 
 
 class HardwareNetwork(Protocol):
-    """Layers in a row, and perhaps a readout behind them."""
+    """Layers in a row, with or without a readout behind them."""
 
     @property
     def inputs(self) -> int:
-        """How many there are."""
+        """Inputs of a step."""
+
+    @property
+    def outputs(self) -> int:
+        """Scores of a sample."""
 
     @property
     def layers(self) -> Sequence[HardwareProjection]:
@@ -62,10 +66,10 @@ class HardwareNetwork(Protocol):
 
     @property
     def score_unit(self) -> float | None:
-        """What a difference of one between scores is; None if that depends on the samples."""
+        """The unit of scores; None if it depends on the samples."""
 
     def with_arrays(self: _N, changed: Mapping[int, Arrays]) -> _N:
-        """A network with other arrays in some parts, by their numbers; the other parts are the same objects."""
+        """A network with other arrays in some projections, by number; the other projections are the same objects."""
 
 
 __all__ = ["Array", "Arrays", "HardwareNetwork", "HardwareProjection", "Inputs"]

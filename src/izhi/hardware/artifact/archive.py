@@ -1,4 +1,4 @@
-"""Files of arrays and a manifest, which are whole or not there, and can be loaded from strangers.
+"""Files of arrays and a manifest, written whole or not at all, and checked so that files from strangers can be loaded.
 
 Such a file is an uncompressed zip archive of .npy arrays, which ``numpy.load`` reads by itself; its entry
 ``manifest`` holds the text of a JSON object with the file's format, its version and the checksum of every other
@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from izhi.errors import ArtifactError, shown
 from izhi.files import problem, write_bytes
 from izhi.hardware.networks import Array
 
-#: No network for hardware comes near this; a file that is larger is refused. In memory a network takes up to some
-#: tens of times as much.
+#: Networks for hardware are far smaller; a larger file is refused. In memory a network takes up to some tens of times
+#: as much.
 MOST_BYTES = 1 << 26
 
 
@@ -57,19 +56,9 @@ def path_of(path: object) -> Path:
     return Path(path)
 
 
-def are_names(found: object, count: int) -> bool:
-    """Whether something is the names of so many classes."""
-    return isinstance(found, (list, tuple)) and len(found) == count and all(isinstance(name, str) for name in found)
-
-
-def compare(found: NDArray[np.int64], expected: NDArray[np.int64]) -> None:
-    """Raise ArtifactError where the scores (tests, classes) of test vectors are not those expected."""
-    if not np.array_equal(found, expected):
-        bad = int(np.flatnonzero((found != expected).any(1))[0])
-        raise ArtifactError(
-            f"test vector {bad} gives the scores {found[bad].tolist()}, expected"
-            f" {expected[bad].tolist()}; the artifact is inconsistent: export it again"
-        )
+def are_names(value: object, count: int) -> bool:
+    """Whether a value is the names of so many classes."""
+    return isinstance(value, (list, tuple)) and len(value) == count and all(isinstance(name, str) for name in value)
 
 
 def _npy(array: Array) -> bytes:
@@ -79,7 +68,7 @@ def _npy(array: Array) -> bytes:
 
 
 class ArtifactArchive:
-    """A file that ``write`` wrote; it takes the entries out, distrusting all of them.
+    """A file that ``write`` wrote, whose entries are checked before they are used.
 
     Args:
         path: of the file.
@@ -119,20 +108,20 @@ class ArtifactArchive:
 
     @property
     def format(self) -> str:
-        """What the file says that it is."""
+        """The format that the manifest names."""
         return str(self.manifest.get("format"))
 
-    def problem(self, what: str) -> ArtifactError:
-        """The error that something is wrong with the file."""
-        return ArtifactError(f"{self.path} {what}; export it again or use an intact copy")
+    def problem(self, problem: str) -> ArtifactError:
+        """The error that says what is wrong with the file."""
+        return ArtifactError(f"{self.path} {problem}; export it again or use an intact copy")
 
     def check(self, *versions: int) -> None:
-        """Raise ArtifactError unless the file is of such a version and its entries are those it was written with."""
-        found = self.manifest.get("version")
-        if found not in versions or isinstance(found, bool):
+        """Raise ArtifactError unless the file has one of the versions, and entries with the manifest's checksums."""
+        version = self.manifest.get("version")
+        if version not in versions or isinstance(version, bool):
             expected = " or ".join(map(str, versions))
             raise ArtifactError(
-                f"{self.path} has version {shown(found)}, expected {expected}; export it again, or use the izhi that"
+                f"{self.path} has version {shown(version)}, expected {expected}; export it again, or use the izhi that"
                 " wrote it"
             )
         sums = self.manifest.get("sha256")
@@ -146,8 +135,8 @@ class ArtifactArchive:
     def _admit(self, entry: zipfile.ZipInfo, most: int) -> None:
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
             raise self.problem(f"has {shown(entry.filename)} compressed or encrypted, expected it stored")
-        taken = sum(map(len, self._entries.values()))
-        if entry.file_size > most - taken or entry.filename.removesuffix(".npy") in self._entries:
+        size = sum(map(len, self._entries.values()))
+        if entry.file_size > most - size or entry.filename.removesuffix(".npy") in self._entries:
             raise self.problem(f"has {shown(entry.filename)} twice, or larger than the file")
 
     def array(self, name: str, kind: Any, shape: tuple[int | None, ...] | None) -> Array:
@@ -166,19 +155,19 @@ class ArtifactArchive:
             version = np.lib.format.read_magic(file)
             if version != (1, 0):
                 raise ValueError(f"npy version {version}")
-            found, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+            stored, fortran, dtype = np.lib.format.read_array_header_1_0(file)
         except Exception as error:  # the header is parsed as a Python literal
             raise self.problem(f"has no array of numbers in {name!r} ({error})") from None
         if dtype.hasobject or dtype.kind not in "iuf" or fortran or dtype not in np.atleast_1d(kind):
             raise self.problem(f"has {name!r} of {dtype}, expected {kind}")
-        size = math.prod(found) * dtype.itemsize
-        if any(type(n) is not int or n < 0 for n in found) or len(raw) - file.tell() != size:
-            raise self.problem(f"has {name!r} of shape {found} in {len(raw):,} bytes")
+        size = math.prod(stored) * dtype.itemsize
+        if any(type(n) is not int or n < 0 for n in stored) or len(raw) - file.tell() != size:
+            raise self.problem(f"has {name!r} of shape {stored} in {len(raw):,} bytes")
         if shape is not None and (
-            len(found) != len(shape) or any(b is not None and a != b for a, b in zip(found, shape, strict=True))
+            len(stored) != len(shape) or any(b is not None and a != b for a, b in zip(stored, shape, strict=True))
         ):
-            raise self.problem(f"has {name!r} of shape {found}, expected {shape}")
-        return np.frombuffer(raw, dtype, offset=file.tell()).reshape(found)
+            raise self.problem(f"has {name!r} of shape {stored}, expected {shape}")
+        return np.frombuffer(raw, dtype, offset=file.tell()).reshape(stored)
 
     def number(self, table: object, name: str, low: int, high: int, where: str = "") -> int:
         """A whole number of a table of the manifest, from low to high."""
@@ -189,21 +178,21 @@ class ArtifactArchive:
 
     def table(self, name: str) -> dict[str, object]:
         """An object of the manifest."""
-        found = self.manifest.get(name)
-        if not isinstance(found, dict):
+        value = self.manifest.get(name)
+        if not isinstance(value, dict):
             raise self.problem(f"has no table {name!r} in its manifest")
-        return found
+        return value
 
     def classes(self, count: int) -> tuple[str, ...]:
         """The names of so many classes."""
-        found = self.manifest.get("classes")
-        if not isinstance(found, list) or not are_names(found, count):
-            raise self.problem(f"has the classes {shown(found)}, expected {count} names")
-        return tuple(found)
+        value = self.manifest.get("classes")
+        if not isinstance(value, list) or not are_names(value, count):
+            raise self.problem(f"has the classes {shown(value)}, expected {count} names")
+        return tuple(value)
 
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"the number {name}")
 
 
-__all__ = ["MOST_BYTES", "ArtifactArchive", "compare", "write"]
+__all__ = ["MOST_BYTES", "ArtifactArchive", "write"]

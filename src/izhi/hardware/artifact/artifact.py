@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from izhi.errors import ArtifactError, shown
+from izhi.hardware.artifact import archive
 from izhi.hardware.fixed import Outcome
 from izhi.hardware.networks import Array, HardwareNetwork, Inputs
 
@@ -16,19 +20,21 @@ N = TypeVar("N", bound=HardwareNetwork, covariant=True)
 _A = TypeVar("_A", bound="Artifact[Any]")
 
 
-class Artifact(Protocol[N]):
-    """A trained network for hardware, and how to use it.
+class Artifact(ABC, Generic[N]):
+    """A trained network for hardware, and how to use it; a base of frozen dataclasses.
 
     Attributes:
-        about: what it is, for people.
-        numbers: what its network computes in, for people.
+        about: what it is, for messages.
+        numbers: the numbers that its network computes with, for messages.
         devices: that run it, by the names by which ``izhi.board.open`` opens them.
-        device: that runs it where no other is wanted.
-        network: what they run.
+        device: the default device.
+        execute: the fastest implementation on this machine: outcome of a network and inputs.
+        specification: the implementation that defines the outcome.
+        network: the network that devices run.
         steps: T of an inference.
         classes: their names, in the order of the scores.
-        encoding: how samples become inputs: the settings that decide it.
-        provenance: where it came from: settings, seed, versions, checksum of the data.
+        encoding: settings that decide how samples become inputs.
+        provenance: origin: settings, seed, versions, checksum of the data.
         test_inputs, test_scores: inputs whose outcome is known, and their scores (tests, classes).
     """
 
@@ -36,47 +42,61 @@ class Artifact(Protocol[N]):
     numbers: ClassVar[str]
     devices: ClassVar[tuple[str, ...]]
     device: ClassVar[str]
+    execute: ClassVar[Callable[..., Outcome]]
+    specification: ClassVar[Callable[..., Outcome]]
 
-    @property
-    def network(self) -> N: ...
+    network: N
+    steps: int
+    classes: tuple[str, ...]
+    encoding: Mapping[str, object]
+    provenance: Mapping[str, object]
+    test_inputs: Any
+    test_scores: NDArray[np.int64]
 
-    @property
-    def steps(self) -> int: ...
-
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-
-    @property
-    def encoding(self) -> Mapping[str, object]: ...
-
-    @property
-    def provenance(self) -> Mapping[str, object]: ...
-
-    @property
-    def test_inputs(self) -> Inputs: ...
-
-    @property
-    def test_scores(self) -> NDArray[np.int64]: ...
-
+    @abstractmethod
     def inputs_of(self, encoded: Array) -> Inputs:
-        """What the network takes of encoded samples (T, B, inputs)."""
+        """Inputs of the network for encoded samples (T, B, inputs)."""
+
+    @abstractmethod
+    def _manifest(self, arrays: dict[str, Array]) -> dict[str, object]:
+        """The manifest of the file, whose arrays are added; ArtifactError if something does not fit."""
 
     def run(self, inputs: Inputs) -> Outcome:
-        """Scores and spikes of every layer as this machine computes them: what a device must give."""
+        """Scores and spikes of every layer as this machine computes them: those that a device must give."""
+        return type(self).execute(self.network, inputs)
 
     def with_network(self: _A, network: Any, **provenance: object) -> _A:
         """An artifact of another network of the same structure, with the scores that it gives to the test vectors.
 
         Args:
             network: in place of the artifact's own.
-            provenance: what is said of it as well.
+            provenance: entries to add.
         """
+        scores = type(self).execute(network, self.test_inputs).scores
+        changes: dict[str, Any] = {
+            "network": network, "test_scores": scores, "provenance": {**self.provenance, **provenance},
+        }  # fmt: skip
+        return replace(self, **changes)  # type: ignore[type-var]
 
     def self_test(self) -> None:
-        """Run the test vectors; ArtifactError if a score differs."""
+        """Run the test vectors by the specification; ArtifactError if a score differs."""
+        if not len(self.test_scores):
+            return
+        scores, expected = type(self).specification(self.network, self.test_inputs).scores, self.test_scores
+        if not np.array_equal(scores, expected):
+            bad = int(np.flatnonzero((scores != expected).any(1))[0])
+            raise ArtifactError(
+                f"test vector {bad} gives the scores {scores[bad].tolist()}, expected {expected[bad].tolist()}; the"
+                " artifact is inconsistent: export it again"
+            )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it into a file, whole or not at all."""
+        """Write it into a file, whole or not at all; ArtifactError if its contents do not fit each other."""
+        if not archive.are_names(self.classes, self.network.outputs):
+            raise ArtifactError(f"the classes are {shown(self.classes)}, expected {self.network.outputs} names")
+        arrays: dict[str, Array] = {}
+        manifest = self._manifest(arrays)
+        archive.write(path, manifest, arrays)
 
 
 __all__ = ["Artifact"]
