@@ -1,4 +1,4 @@
-"""Adds up the weights of the spikes that arrive in a step, several neurons in each cycle."""
+"""Adds up the weights of a step's spikes, several neurons in each cycle."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from izhi.hardware.core.window_addressing import WindowAddressing, reached
 
 
 class Accumulator(wiring.Component):
-    """Weights, and the sums that they go to.
+    """Weights, and the sums to which they are added.
 
-    A spike takes a cycle for each word of weights of its source, at each place that sees it; spikes follow each other
-    without a gap, but where one ends at the very sum with which the next begins.
-    The end of a step waits until the neurons are ready, swaps the banks of sums and starts them; that of an inference,
-    until they are done.
+    A spike takes a cycle for each word of weights of its source, at each position whose window covers it; spikes follow
+    each other without a gap, except where one ends at the very sum at which the next begins.
+    The end of a step waits for the neurons to be ready, swaps the banks of sums and starts the neurons; the end of an
+    inference waits until they are done.
 
     Ports:
-        input: events of the features that weights are of, of one or two spikes.
+        input: events of the features behind the pools, of one or two spikes.
         feedback: the layer's own spikes, which count in the next step.
         weights: fills the memory of weights: word source · groups + group holds the weights of a group's
             lanes, the lowest first.
-        is_ready, is_idle: the neurons can begin a step; they are done with all of them.
+        is_ready, is_idle: the neurons can begin a step; they are done with all steps.
         start, end: begin a step; the inference is over.
-        reads, sums: the neurons take the sums of their next units, which are there a cycle later.
-        spikes: of ``input`` that are taken in this cycle.
+        reads, sums: the neurons request the sums of their next units, which follow a cycle later.
+        spikes: of ``input`` that are accepted in this cycle.
     """
 
     def __init__(self, shape: LayerShape) -> None:
@@ -59,15 +59,53 @@ class Accumulator(wiring.Component):
         wiring.connect(m, wiring.flipped(self.weights), memory.fill)
         m.submodules.sums = sums = SumsInRegisters(s) if s.sums == 1 else SumsInMemories(s)
         arriving = self._arriving(m)
-        begins = Signal(reached(s))
+        begins, take, is_erasing = Signal(reached(s)), Signal(), Signal()
+        is_addressed, group, can_take, is_last_sum = self._address_words(m, memory, begins, take, is_erasing)
 
-        # The words of a source, place by place and row by row; one is added when it has come from the memory.
+        line = Pipeline(m)
+        line.put(is_word=is_addressed, group=group)
+        if s.spikes == 2:
+            other, is_pair = memory.second_address, Signal()
+            with m.If(is_addressed):
+                m.d.sync += other.eq(other + 1)
+            with m.If(take):
+                m.d.sync += [other.eq(begins.other), is_pair.eq(begins.kind == EventKind.PAIR)]
+            line.put(is_pair=is_pair)
+        is_pending, addends = is_addressed, memory.data
+        for stage in range(1, memory.latency + s.spikes):
+            if stage > memory.latency:
+                addends = self._pair_sums(m, memory, line["is_pair"])
+            before = line["group"]
+            line.advance()
+            is_pending |= line["is_word"]
+        m.d.comb += [
+            sums.group.eq(Mux(is_erasing, group, before)),
+            sums.adds.eq(line["is_word"]),
+            sums.addends.eq(addends),
+            sums.swap.eq(self.start),
+            sums.erases.eq(is_erasing),
+            sums.reads.eq(self.reads),
+            self.sums.eq(sums.sums),
+        ]
+        self._accept(m, arriving, begins, take, can_take, group, is_pending, is_erasing, is_last_sum)
+        return m
+
+    def _address_words(
+        self, m: Module, memory: LoadableMemory, begins: Any, take: Signal, is_erasing: Signal
+    ) -> tuple[Value, Signal, Signal, Value]:
+        """Address the words of a source, position by position and row by row; each is added when the memory has it.
+
+        Returns:
+            whether a word is addressed, its group of sums, whether the next spike can begin, and whether the group is
+            the last one.
+        """
+        s = self.shape
         is_addressed, address, word = Signal(), Signal.like(memory.address), Signal(range(max(2, s.groups)))
-        group, take, is_erasing = Signal(number_below(s.sums)), Signal(), Signal()
+        group, can_take = Signal(number_below(s.sums)), Signal()
         columns, column, row = Signal.like(begins.columns), Signal.like(begins.columns), Signal.like(begins.rows)
         row_address, row_group = Signal.like(address), Signal.like(group)
         is_last_word, is_last_sum = word == s.groups - 1, group == s.sums - 1
-        is_last, can_take = is_last_word & (column == 0) & (row == 0), Signal()
+        is_last = is_last_word & (column == 0) & (row == 0)
         m.d.comb += [memory.address.eq(address), can_take.eq(~is_addressed | is_last)]
         if s.window is not None:
             # A sum is not read again while it is written.
@@ -92,43 +130,25 @@ class Accumulator(wiring.Component):
             ]  # fmt: skip
         with m.Elif(is_last):
             m.d.sync += is_addressed.eq(0)
-        on_the_way, line = is_addressed, Pipeline(m)
-        line.put(is_word=is_addressed, group=group)
-        if s.spikes == 2:
-            other, is_pair = memory.second_address, Signal()
-            with m.If(is_addressed):
-                m.d.sync += other.eq(other + 1)
-            with m.If(take):
-                m.d.sync += [other.eq(begins.other), is_pair.eq(begins.kind == EventKind.PAIR)]
-            line.put(is_pair=is_pair)
-        addends: Value = memory.data
-        for stage in range(1, memory.latency + s.spikes):
-            if stage > memory.latency:
-                addends = self._added(m, memory, line["is_pair"])
-            before = line["group"]
-            line.advance()
-            on_the_way |= line["is_word"]
-        m.d.comb += [
-            sums.group.eq(Mux(is_erasing, group, before)),
-            sums.adds.eq(line["is_word"]),
-            sums.addends.eq(addends),
-            sums.swap.eq(self.start),
-            sums.erases.eq(is_erasing),
-            sums.reads.eq(self.reads),
-            self.sums.eq(sums.sums),
-        ]
+        return is_addressed, group, can_take, is_last_sum
 
-        comes_back = self.feedback.valid if s.recurrent else Const(0)
+    def _accept(
+        self, m: Module, arriving: Any, begins: Any, take: Signal, can_take: Signal, group: Signal, is_pending: Value,
+        is_erasing: Signal, is_last_sum: Value,
+    ) -> None:  # fmt: skip
+        """Erase the sums before an inference, then accept feedback, spikes and the ends of steps."""
+        s = self.shape
+        has_feedback = self.feedback.valid if s.recurrent else Const(0)
         with m.FSM(init="erase"):
             with m.State("erase"):
                 m.d.comb += is_erasing.eq(1)
                 with m.If(is_last_sum):
                     m.next = "run"
             with m.State("run"):
-                with m.If(comes_back):
+                with m.If(has_feedback):
                     m.d.comb += [
                         self.feedback.ready.eq(can_take),
-                        begins.address.eq((self.feedback.payload.source + (s.sources - s.outputs)) * s.groups),
+                        begins.address.eq((self.feedback.payload.source + s.fan_in) * s.groups),
                         take.eq(can_take),
                     ]
                 with m.Elif(arriving.valid), m.Switch(arriving.payload.kind):
@@ -139,42 +159,41 @@ class Accumulator(wiring.Component):
                             take.eq(can_take),
                             self.spikes.eq(Mux(can_take, 1 + (arriving.payload.kind == EventKind.PAIR), 0)),
                         ]
-                    with m.Case(EventKind.STEP), m.If(~on_the_way & self.is_ready):
+                    with m.Case(EventKind.STEP), m.If(~is_pending & self.is_ready):
                         m.d.comb += [arriving.ready.eq(1), self.start.eq(1)]
-                    with m.Case(EventKind.END), m.If(~on_the_way & self.is_idle):
+                    with m.Case(EventKind.END), m.If(~is_pending & self.is_idle):
                         m.d.comb += [arriving.ready.eq(1), self.end.eq(1)]
                         m.d.sync += group.eq(0)
                         m.next = "erase"
-        return m
 
     def _arriving(self, m: Module) -> Any:
-        """Where each arriving spike begins."""
+        """The stream of arriving spikes with their first addresses."""
         s = self.shape
         if s.window is not None:
-            m.submodules.reach = reach = WindowAddressing(s)
-            wiring.connect(m, wiring.flipped(self.input), reach.input)
-            return reach.output
-        found = stream.Signature(reached(s)).create()
+            m.submodules.reach = addressing = WindowAddressing(s)
+            wiring.connect(m, wiring.flipped(self.input), addressing.input)
+            return addressing.output
+        arriving = stream.Signature(reached(s)).create()
         m.d.comb += [
-            found.valid.eq(self.input.valid),
-            self.input.ready.eq(found.ready),
-            found.payload.kind.eq(self.input.payload.kind),
-            found.payload.address.eq(self.input.payload.source * s.groups),
+            arriving.valid.eq(self.input.valid),
+            self.input.ready.eq(arriving.ready),
+            arriving.payload.kind.eq(self.input.payload.kind),
+            arriving.payload.address.eq(self.input.payload.source * s.groups),
         ]
         if s.spikes == 2:
-            m.d.comb += found.payload.other.eq(self.input.payload.other * s.groups)
-        return found
+            m.d.comb += arriving.payload.other.eq(self.input.payload.other * s.groups)
+        return arriving
 
-    def _added(self, m: Module, memory: LoadableMemory, is_pair: Value) -> Value:
-        """The weights of a source and, in a pair, of the other one, a cycle after they have come from the memory."""
+    def _pair_sums(self, m: Module, memory: LoadableMemory, is_pair: Value) -> Value:
+        """The weights of a source plus, in a pair, those of the other source, a cycle behind the memory."""
         s, bits = self.shape, self.shape.weight_bits
-        found = [Signal(signed(s.addend_bits), name=f"addend_{lane}", reset_less=True) for lane in range(s.lanes)]
-        for lane, addend in enumerate(found):
+        addends = [Signal(signed(s.addend_bits), name=f"addend_{lane}", reset_less=True) for lane in range(s.lanes)]
+        for lane, addend in enumerate(addends):
             first, second = (
                 word[lane * bits : (lane + 1) * bits].as_signed() for word in (memory.data, memory.second_data)
             )
             m.d.sync += addend.eq(first + Mux(is_pair, second, 0))
-        return Cat(*found)
+        return Cat(*addends)
 
 
 __all__ = ["Accumulator"]

@@ -30,12 +30,12 @@ class AxiCore(wiring.Component):
     """Core with the ports of an AXI block; their names are those that AXI prescribes.
 
     Ports:
-        aclk, aresetn: clock, and reset, active low, in step with the clock; not there without ``has_clock``, in a
-            design whose clock it shares.
-        s_axis_*: packets in. Words of which TKEEP leaves out bytes count as they are.
+        aclk, aresetn: clock, and synchronous reset, active low; without ``has_clock`` the block has neither, and
+            shares the clock of the design around it.
+        s_axis_*: packets in. TKEEP is ignored.
         m_axis_*: packets out; TLAST ends the answer to a packet, TKEEP is always high.
-        s_axi_*: registers, see Register. Addresses that are none, and writes to a register that is only
-            read or of less than four bytes, answer SLVERR.
+        s_axi_*: registers, see Register. The answer is SLVERR for other addresses, for writes to a read-only register,
+            and for writes of less than four bytes.
         is_valid_k, number_k, v_k, u_k: states of layer k after each update, with ``shows_states``.
     """
 
@@ -89,8 +89,16 @@ class AxiCore(wiring.Component):
         m.d.comb += [getattr(self, name).eq(getattr(core, name)) for name in self.states]
         with m.If(has_word & core.input.ready | clear):
             m.d.sync += has_word.eq(0)
+        self._registers(m, runs, sends, clear, acknowledge, written, written_last, has_word)
+        return m
+
+    def _registers(
+        self, m: Module, runs: Signal, sends: Signal, clear: Signal, acknowledge: Signal, written: Signal,
+        written_last: Signal, has_word: Signal,
+    ) -> None:  # fmt: skip
+        """Reads and writes of registers over AXI4-Lite."""
+        core, steps = self.core, Signal(32)
         counters = self._counters(m, clear)
-        steps = Signal(32)
         m.d.comb += core.expected.eq(steps)
         status = Cat(core.is_busy, core.is_answering, Const(0, Status.ERROR - 2), core.error)
         readable = {
@@ -121,7 +129,6 @@ class AxiCore(wiring.Component):
 
         writable = (Register.CONTROL, Register.STEPS, Register.WORD, Register.LAST_WORD)
         self._writes(m, writable, write, ~has_word)
-        return m
 
     def _counters(self, m: Module, clear: Signal) -> dict[Register, Signal]:
         core = self.core
@@ -132,15 +139,15 @@ class AxiCore(wiring.Component):
             Register.SPIKES: fired,
             Register.INFERENCES: core.inferences,
         }
-        found = {}
+        counters = {}
         for register, step in counts.items():
-            found[register] = counter = Signal(unsigned(32), name=register.name.lower())
+            counters[register] = counter = Signal(unsigned(32), name=register.name.lower())
             now = Signal(Value.cast(step).shape(), name=f"{register.name.lower()}_now")
             m.d.sync += [now.eq(Mux(clear, 0, step)), counter.eq(Mux(clear, 0, counter + now))]
-        return found
+        return counters
 
     def _reads(self, m: Module, readable: dict[Register, Any]) -> None:
-        """A value is that of some cycles after its address came: by then the core has seen all words taken before."""
+        """Read a value some cycles behind its address, when the core has processed all words accepted before."""
         address, reading = Signal(ADDRESS_BITS), Signal(4)
         m.d.comb += self.s_axi_arready.eq(~reading.any() & ~self.s_axi_rvalid)
         m.d.sync += reading.eq(reading << 1)
@@ -158,8 +165,8 @@ class AxiCore(wiring.Component):
                     m.d.sync += [self.s_axi_rdata.eq(0), self.s_axi_rresp.eq(2)]
 
     def _writes(self, m: Module, writable: tuple[Register, ...], write: Any, has_room: Any) -> None:
-        """Address and data are taken together, where there is room for a word of a packet; CONTROL, which may have
-        to clear it, needs none."""
+        """Accept address and data together, when there is room for a word of a packet; CONTROL, which may clear that
+        word, needs no room."""
         can_take = has_room | (self.s_axi_awaddr == Register.CONTROL)
         takes = self.s_axi_awvalid & self.s_axi_wvalid & ~self.s_axi_bvalid & can_take
         m.d.comb += [self.s_axi_awready.eq(takes), self.s_axi_wready.eq(takes)]
