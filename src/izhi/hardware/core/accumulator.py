@@ -170,7 +170,7 @@ class Accumulator(wiring.Component):
         """The stream of arriving spikes with their first addresses."""
         s = self.shape
         if s.window is not None:
-            m.submodules.reach = addressing = WindowAddressing(s)
+            m.submodules.addressing = addressing = WindowAddressing(s)
             wiring.connect(m, wiring.flipped(self.input), addressing.input)
             return addressing.output
         arriving = stream.Signature(reached(s)).create()

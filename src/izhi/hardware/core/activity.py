@@ -20,7 +20,7 @@ from izhi.hardware.devices.core import CoreDevice
 #: Registers in the C++ of a core.
 _REGISTER = re.compile(r"^\twire<(\d+)> (p_\w+)(?: \{.*\})?;", re.MULTILINE)
 #: Parts of a layer that are blocks of their own.
-_PARTS = ("accumulator", "neurons", "queue", "departure", "delay_line")
+_PARTS = ("accumulator", "neurons", "queue", "serializer", "delay_line")
 #: Where what does not belong to the core is counted: registers of the bus.
 _BUS = "bus"
 

@@ -33,7 +33,7 @@ def saturated(x: ValueLike, number: FixedPoint) -> Value:
 
 
 def partial_products(a: ValueLike, b: ValueLike) -> list[tuple[Value, Value, int]]:
-    """Signed factors that a single multiplier takes; products of pairs of them, each with its shift, add up to a·b."""
+    """Signed factors of single multipliers, whose products, each with its shift, add up to a·b."""
     pairs = [(of_a, of_b) for of_a in _factors(a) for of_b in _factors(b)]
     return [(of_a, of_b, shift_a + shift_b) for (of_a, shift_a), (of_b, shift_b) in pairs]
 
@@ -42,11 +42,11 @@ def _factors(x: ValueLike) -> list[tuple[Value, int]]:
     """Parts of a signed value of at most MULTIPLIER_BITS bits as signed numbers, each with its shift."""
     x = Value.cast(x)
     x = x if x.shape().signed else Cat(x, Const(0, 1)).as_signed()
-    found, shift = list[tuple[Value, int]](), 0
+    factors, shift = list[tuple[Value, int]](), 0
     while len(x) > MULTIPLIER_BITS:
-        found.append((Cat(x[: MULTIPLIER_BITS - 1], Const(0, 1)).as_signed(), shift))
+        factors.append((Cat(x[: MULTIPLIER_BITS - 1], Const(0, 1)).as_signed(), shift))
         x, shift = x[MULTIPLIER_BITS - 1 :].as_signed(), shift + MULTIPLIER_BITS - 1
-    return [*found, (x, shift)]
+    return [*factors, (x, shift)]
 
 
 def fitting(x: ValueLike, number: FixedPoint) -> Value:

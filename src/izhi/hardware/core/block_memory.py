@@ -1,7 +1,7 @@
-"""A block of memory that answers two cycles after it is asked: for simulation and most devices, and for Lattice's ECP5.
+"""A block memory with a latency of two cycles, for simulation and most devices, and for Lattice's ECP5.
 
-ECP5's block memory has a register behind it that open synthesis leaves unused: put into registers elsewhere, its word
-arrives there so late that nothing else fits into that cycle.
+ECP5's block memory has an output register that open synthesis leaves unused. In a register elsewhere its word arrives
+so late that no other logic fits into that cycle.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from amaranth.lib.wiring import In, Out
 from izhi.hardware.core.arithmetic import number_below
 from izhi.hardware.core.shape import ceil_div
 
-#: What ``elaborate`` is told for a design that goes to ECP5.
+#: The platform of ``elaborate`` for a design for ECP5.
 ECP5 = "ecp5"
 #: Words of a block at most; those of ECP5's DP16KD have then 9 bits.
 BLOCK = 2048
-#: For memories in which no word is read in the cycle in which it is written: yosys builds what a block memory does
-#: not do by itself, and what takes its time behind it, unless it is told so.
+#: Attribute of memories in which no word is read in the cycle in which it is written: without it yosys adds logic for
+#: that case, which costs time behind the memory.
 NEVER_AT_ONCE = {"no_rw_check": 1}
 
 
@@ -28,11 +28,11 @@ class BlockMemory(wiring.Component):
     """A memory of at most BLOCK words, in which none is read while it is written.
 
     Ports:
-        write_address, write_data, write_enable: a word is written where that is high.
-        read_address, read_enable: a word is asked for where that is high.
-        data: that word, two cycles later; it stays until another one is asked for.
-        second_read_enable, second_data: the same for the port that writes, with two readers: a word is asked for at
-            write_address where none is written.
+        write_address, write_data, write_enable: a word is written while enabled.
+        read_address, read_enable: a word is requested while enabled.
+        data: that word, two cycles later, until the next one is requested.
+        second_read_enable, second_data: with two readers, the same for the port that writes: a word is requested at
+            write_address while none is written.
 
     Args:
         width, depth: bits of a word, and words.
@@ -77,7 +77,7 @@ class BlockMemory(wiring.Component):
         return m
 
     def _of_ecp5(self, m: Module) -> None:
-        """As many DP16KD as the width takes; port A writes, or is the second that reads, and port B reads.
+        """As many DP16KD as the width needs; port A writes, or is the second reader, and port B reads.
 
         See Lattice's FPGA-TN-02204.
 
@@ -85,18 +85,18 @@ class BlockMemory(wiring.Component):
         """
         width = 9 if self.depth > BLOCK // 2 else 18
         zeros, bytes_ = (3, Const(0, 3)) if width == 9 else (4, Const(0b0011, 4))
-        written, asked = (
+        written, requested = (
             Cat(first, address, Const(0, 14))[:14]
             for first, address in ((bytes_, self.write_address), (Const(0, zeros), self.read_address))
         )
         used = self.write_enable | self.second_read_enable if self._has_second else self.write_enable
-        found: dict[str, list[Value]] = {"A": [], "B": []}
-        for place in range(ceil_div(self.width, width)):
-            into = Cat(self.write_data[place * width : (place + 1) * width], Const(0, 18))[:18]
+        words: dict[str, list[Value]] = {"A": [], "B": []}
+        for block in range(ceil_div(self.width, width)):
+            into = Cat(self.write_data[block * width : (block + 1) * width], Const(0, 18))[:18]
             options: dict[str, Any] = {"p_GSR": "AUTO", "p_RESETMODE": "SYNC", "p_ASYNC_RESET_RELEASE": "SYNC"}
             for port, address, enable, writes, is_read in (
                 ("A", written, used, self.write_enable, self._has_second),
-                ("B", asked, self.read_enable, Const(0), True),
+                ("B", requested, self.read_enable, Const(0), True),
             ):
                 options |= {
                     f"p_DATA_WIDTH_{port}": width, f"p_WRITEMODE_{port}": "NORMAL", f"p_CSDECODE_{port}": "0b000",
@@ -108,17 +108,17 @@ class BlockMemory(wiring.Component):
                     **{f"i_DI{port}{k}": into[k] if port == "A" else Const(0) for k in range(18)},
                 }  # fmt: skip
                 if is_read:
-                    out = Signal(18, name=f"out_{port.lower()}_{place}")
+                    out = Signal(18, name=f"out_{port.lower()}_{block}")
                     options |= {f"o_DO{port}{k}": out[k] for k in range(18)}
-                    found[port].append(out[:width])
-            m.submodules[f"block_{place}"] = Instance("DP16KD", **options)
-        m.d.comb += self.data.eq(Cat(*found["B"])[: self.width])
+                    words[port].append(out[:width])
+            m.submodules[f"block_{block}"] = Instance("DP16KD", **options)
+        m.d.comb += self.data.eq(Cat(*words["B"])[: self.width])
         if self._has_second:
-            m.d.comb += self.second_data.eq(Cat(*found["A"])[: self.width])
+            m.d.comb += self.second_data.eq(Cat(*words["A"])[: self.width])
 
 
 def later(m: Module, value: Value, shape: Any = None) -> Signal:
-    """A value a cycle later, of its own shape or another one."""
+    """A register of a value, of its own shape or another one."""
     register = Signal(value.shape() if shape is None else shape, reset_less=True)
     m.d.sync += register.eq(value)
     return register

@@ -16,33 +16,33 @@ from izhi.hardware.core.scores import ReadoutUnit, SpikeCounter
 from izhi.hardware.core.shape import CoreShape
 from izhi.hardware.core.skid_buffer import SkidBuffer
 
-#: Ports of a layer that show the states of its units after an update.
+#: Ports of a layer for the states of its units after an update.
 STATES = ("is_valid", "number", "v", "u")
 
 
 class Core(wiring.Component):
     """Layers in a row between a decoder of packets and an encoder.
 
-    A packet is one or several inferences, or one write to a memory. After a malformed packet the rest of it is
-    thrown away, the states are cleared, and ``error`` says why until ``acknowledge`` is high.
+    A packet is one or several inferences, or one write to a memory. If a packet is malformed, the rest of it is
+    discarded, the states are cleared, and ``error`` holds the reason until ``acknowledge`` is high.
 
     Memories are numbered in the order of ``CoreShape.memories``.
 
-    For each packet of inferences one goes out: their scores, one word each. While ``sends_spikes`` is high the
-    events of every layer stand before an inference's scores: bits 28 to 31 the kind of event, 24 to 27 the
-    layer, 0 to 23 the neuron. The word ABORTED ends the packet if what came in was malformed.
+    The answer to a packet of inferences is one packet of their scores, one word each. While ``sends_spikes`` is high
+    the events of every layer precede an inference's scores: bits 28 to 31 the kind of event, 24 to 27 the layer, 0 to
+    23 the neuron. The word ABORTED ends the answer to a malformed packet.
 
     Ports:
         input, output: packets.
-        clear: throws away what is in the core, but for its memories.
+        clear: discards everything in the core but the contents of its memories.
         acknowledge: of an error.
         expected: steps of an inference; another number is an error, unless this is 0.
         sends_spikes: see above.
         error: see Error.
-        is_busy: an inference is under way.
-        is_answering: words of an answer wait to be fetched, or its end is still to come.
-        events, spikes, inferences: in each cycle, input spikes taken, whether each layer sent a spike, and whether an
-            inference's last score was sent.
+        is_busy: an inference is running.
+        is_answering: words of an answer have not been fetched, or its end has not been sent.
+        events, spikes, inferences: in each cycle, the number of input spikes accepted, whether each layer sent a spike,
+            and whether an inference's last score was sent.
         is_valid_k, number_k, v_k, u_k: states of layer k after each update, for tests.
     """
 
@@ -70,11 +70,9 @@ class Core(wiring.Component):
 
     def states(self) -> dict[str, Any]:
         """Ports of the states of each layer k."""
-        found = {}
-        for k, layer in enumerate(self.layers):
-            for name in STATES:
-                found[f"{name}_{k}"] = Out(getattr(layer, name).shape())
-        return found
+        return {
+            f"{name}_{k}": Out(getattr(layer, name).shape()) for k, layer in enumerate(self.layers) for name in STATES
+        }
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -86,35 +84,35 @@ class Core(wiring.Component):
         m.submodules.scores = ResetInserter(discard)(self.scores)
         m.submodules.taps = taps = ResetInserter(discard)(_Taps(self.shape))
         m.submodules.decoder = decoder = self._decoder(m, discard, is_packet_over, aborts)
-        ahead = self.shape.layers[0]
-        m.submodules.first = first = ResetInserter(discard)(SkidBuffer(event(ahead.inputs, ahead.spikes)))
+        head = self.shape.layers[0]
+        m.submodules.first = first = ResetInserter(discard)(SkidBuffer(event(head.inputs, head.spikes)))
         wiring.connect(m, decoder.output, first.input)
         wiring.connect(m, first.output, self.layers[0].input)
         following = [layer.input for layer in self.layers[1:]] + [self.scores.input]
         for number, (layer, after) in enumerate(zip(self.layers, following, strict=True)):
             tap, out = getattr(taps, f"input_{number}"), layer.output
-            went, tapped = Signal(), Signal()
-            has_gone = went | (after.ready & after.valid)
+            sent, tapped = Signal(), Signal()
+            is_sent = sent | (after.ready & after.valid)
             is_tapped = tapped | (tap.ready & tap.valid) | ~self.sends_spikes
             m.d.comb += [
                 after.payload.eq(out.payload),
                 tap.payload.eq(out.payload),
-                after.valid.eq(out.valid & ~went),
+                after.valid.eq(out.valid & ~sent),
                 tap.valid.eq(out.valid & ~tapped & self.sends_spikes),
-                out.ready.eq(has_gone & is_tapped),
+                out.ready.eq(is_sent & is_tapped),
                 self.spikes[number].eq(out.valid & out.ready & (out.payload.kind == EventKind.SPIKE)),
             ]
-            is_waiting = out.valid & ~out.ready & ~discard
-            m.d.sync += [went.eq(is_waiting & has_gone), tapped.eq(is_waiting & is_tapped & self.sends_spikes)]
+            is_blocked = out.valid & ~out.ready & ~discard
+            m.d.sync += [sent.eq(is_blocked & is_sent), tapped.eq(is_blocked & is_tapped & self.sends_spikes)]
         self._encode(m, taps, decoder.aborts, is_packet_over, discard, aborts)
         return m
 
     def _encode(
         self, m: Module, taps: Any, aborts_now: Signal, is_packet_over: Signal, discard: Signal, aborts: Signal
     ) -> None:  # fmt: skip
-        """Scores behind events; a packet of inferences ends, even if they are thrown away.
+        """Send events, then scores; a packet of inferences ends even if they are discarded.
 
-        What is offered to the outside stays there, in a buffer, whatever becomes of the inference.
+        A buffer keeps the words that are offered to the outside, also when the inference is discarded.
         """
         scores, offered = self.scores, Signal(WORD)
         has_ended = scores.output.valid & scores.is_last
@@ -136,7 +134,7 @@ class Core(wiring.Component):
         is_taken = is_offered & buffer.w_rdy
         with m.If(is_taken):
             m.d.sync += is_open.eq(~offered.last)
-        # In the cycle of ``discard`` nothing is offered, and all is known of the cycle before.
+        # In the cycle of ``discard`` no word is offered, and the signals are those of the cycle before.
         was_aborted, was_cleared = Signal(), Signal()
         m.d.sync += [was_aborted.eq(aborts_now), was_cleared.eq(self.clear)]
         with m.If(is_taken & aborts):
@@ -155,7 +153,7 @@ class Core(wiring.Component):
         ]
 
     def _decoder(self, m: Module, discard: Signal, is_packet_over: Signal, aborts: Signal) -> Any:
-        """The decoder, connected to the memories and the control ports."""
+        """The decoder, connected to memories and control ports."""
         ports = [getattr(layer, name) for layer in self.layers for name, _ in layer.shape.memories]
         if isinstance(self.scores, ReadoutUnit):
             ports += [self.scores.weights, self.scores.constants]
@@ -169,7 +167,7 @@ class Core(wiring.Component):
                 port.word.eq(decoder.word),
                 port.enable.eq(decoder.enable[number]),
             ]
-        # One inference at a time: what comes in waits until the scores are out, or what says that it was malformed.
+        # One inference at a time: packets wait for the scores of the one before, or for the word ABORTED.
         m.submodules.arrival = arrival = ResetInserter(self.clear)(SkidBuffer(WORD))
         wiring.connect(m, wiring.flipped(self.input), arrival.input)
         m.d.sync += discard.eq(decoder.fault | self.clear)
@@ -191,7 +189,7 @@ class Core(wiring.Component):
 
 
 class _Taps(wiring.Component):
-    """Events of every layer as words, a layer at a time, the first that has one first."""
+    """Events of every layer as words, one in each cycle, of the first layer that has one."""
 
     def __init__(self, shape: CoreShape) -> None:
         self.layers = shape.layers
@@ -206,14 +204,14 @@ class _Taps(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=32, depth=16)
-        taken, is_empty = Const(0), queue.level == 0
+        is_used, is_empty = Const(0), queue.level == 0
         for number, layer in enumerate(self.layers):
-            m.submodules[f"relay_{number}"] = relay = SkidBuffer(event(layer.outputs))
-            wiring.connect(m, wiring.flipped(getattr(self, f"input_{number}")), relay.input)
-            tap = relay.output
-            is_empty &= relay.is_empty
-            m.d.comb += tap.ready.eq(queue.w_rdy & ~taken)
-            with m.If(tap.valid & ~taken):
+            m.submodules[f"buffer_{number}"] = buffer = SkidBuffer(event(layer.outputs))
+            wiring.connect(m, wiring.flipped(getattr(self, f"input_{number}")), buffer.input)
+            tap = buffer.output
+            is_empty &= buffer.is_empty
+            m.d.comb += tap.ready.eq(queue.w_rdy & ~is_used)
+            with m.If(tap.valid & ~is_used):
                 m.d.comb += [
                     queue.w_en.eq(1),
                     queue.w_data.eq(
@@ -223,12 +221,12 @@ class _Taps(wiring.Component):
                         )
                     ),
                 ]  # fmt: skip
-            taken = taken | tap.valid
+            is_used = is_used | tap.valid
         m.d.comb += [
             self.output.payload.eq(queue.r_data),
             self.output.valid.eq(queue.r_rdy),
             queue.r_en.eq(self.output.ready),
         ]
-        # A cycle late: scores come some cycles behind the last event.
+        # A cycle later: scores follow some cycles behind the last event.
         m.d.sync += self.is_empty.eq(is_empty)
         return m

@@ -1,4 +1,4 @@
-"""Takes packets of 32-bit words apart: events of an inference, or words for a memory."""
+"""Decodes packets of 32-bit words: events of an inference, or words for a memory."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from izhi.hardware.core.protocol import Error, Opcode
 from izhi.hardware.core.shape import PAIR_BITS, ceil_div
 from izhi.hardware.core.skid_buffer import SkidBuffer
 
-#: A word of 32 bits, and whether it is a packet's last.
+#: A word of 32 bits, and whether it is the last of a packet.
 WORD = data.StructLayout({"word": unsigned(32), "last": 1})
-#: The same, with what it is if it begins a packet or an event: is_source and is_memory tell that its number is one, and
+#: The same, classified as the first word of a packet or an event: is_source and is_memory mean that its number is one,
 #: are_sources that both numbers of a pair are.
-_SEEN = data.StructLayout(
+_CLASSIFIED = data.StructLayout(
     {
         **WORD.members,
         **{f"is_{kind.name.lower()}": 1 for kind in Opcode},
@@ -38,23 +38,23 @@ class Decoder(wiring.Component):
         expected: steps of an inference; another number is an error, unless this is 0.
         acknowledge: of an error.
         error: of the last malformed packet, until it is acknowledged.
-        fault: high in the cycle in which one is found; the rest of the packet is thrown away.
+        fault: high in the cycle of an error; the rest of the packet is discarded.
         aborts: high with it unless the packet is one that writes.
-        holds: nothing is taken apart.
-        ends_packet: the word at hand is a packet's last.
-        is_inside: an inference has begun, and its end has not come in.
+        holds: no word is decoded.
+        ends_packet: the current word is the last of a packet.
+        is_inside: an inference has begun and not ended.
 
     Args:
         inputs: of the first layer.
         steps: the most of an inference.
         memories: bits of a word, and words, of each memory.
-        spikes: that the first layer takes at once, 1 or 2; pairs are refused with 1.
+        spikes: that the first layer accepts in a cycle, 1 or 2; with 1, pairs are errors.
     """
 
     def __init__(self, inputs: int, steps: int, memories: Sequence[tuple[int, int]], spikes: int = 1) -> None:
         self.inputs, self.steps, self.memories, self.spikes = inputs, steps, list(memories), spikes
         self.chunks = [ceil_div(width, 32) for width, _ in self.memories]
-        # Where the word at hand goes, and as much of it as has come.
+        # Memory and address of the current word, and its chunks so far.
         self._memory, self._address = Signal(number_below(len(self.memories))), Signal(32)
         self._word = Signal(32 * max(self.chunks), reset_less=True)
         super().__init__(
@@ -77,30 +77,30 @@ class Decoder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.seen = seen = SkidBuffer(_SEEN)
+        m.submodules.seen = seen = SkidBuffer(_CLASSIFIED)
         m.d.comb += [
             seen.input.valid.eq(self.input.valid),
             self.input.ready.eq(seen.input.ready),
-            *self._look(self.input.payload, seen.input.payload),
+            *self._classify(self.input.payload, seen.input.payload),
         ]
-        came, valid = seen.output, seen.output.valid & ~self.holds
-        last, takes = came.payload.last, Signal()
+        word, valid = seen.output, seen.output.valid & ~self.holds
+        last, takes = word.payload.last, Signal()
         error, inside, is_open = Signal(Error), Signal(), Signal()
         steps = _Steps(m, self.steps, self.expected)
         m.d.comb += [
-            came.ready.eq(takes & ~self.holds),
+            word.ready.eq(takes & ~self.holds),
             self.error.eq(error),
             self.is_inside.eq(inside),
             self.ends_packet.eq(last),
-            self.output.payload.source.eq(came.payload.word),
+            self.output.payload.source.eq(word.payload.word),
         ]
         if self.spikes == 2:
-            m.d.comb += self.output.payload.other.eq(came.payload.word[PAIR_BITS:])
+            m.d.comb += self.output.payload.other.eq(word.payload.word[PAIR_BITS:])
         with m.If(self.acknowledge):
             m.d.sync += error.eq(Error.NONE)
 
         def fail(reason: Error, has_word: bool = True) -> None:
-            """Throw away the word at hand, where there is one, and the rest of the packet."""
+            """Discard the current word, if there is one, and the rest of the packet."""
             m.d.comb += [self.fault.eq(1), takes.eq(has_word), self.output.valid.eq(0), steps.clears.eq(1)]
             m.d.sync += [error.eq(reason), inside.eq(0), is_open.eq(0)]
             m.next = "drain"
@@ -108,7 +108,7 @@ class Decoder(wiring.Component):
                 with m.If(last):
                     m.next = "packet"
 
-        # A word goes to its memory two cycles behind its last chunk: from registers of its own, since the way is long.
+        # A word reaches its memory two cycles behind its last chunk, from registers of its own, since the path is long.
         whole = Signal()
         m.d.sync += [
             whole.eq(0), self.address.eq(self._address), self.word.eq(self._word),
@@ -118,16 +118,16 @@ class Decoder(wiring.Component):
             m.d.sync += self._address.eq(self._address + 1)
         with m.FSM(init="packet"):
             with m.State("packet"), m.If(valid):
-                self._events(m, came.payload, takes, steps, inside, is_open, fail)
-            self._writes(m, came.payload, valid, takes, whole, fail)
+                self._events(m, word.payload, takes, steps, inside, is_open, fail)
+            self._writes(m, word.payload, valid, takes, whole, fail)
             with m.State("drain"):
                 m.d.comb += takes.eq(1)
                 with m.If(valid & last):
                     m.next = "packet"
         return m
 
-    def _look(self, word: Any, seen: Any) -> list[Any]:
-        """What can be said of a word by itself, a cycle before it is taken apart."""
+    def _classify(self, word: Any, seen: Any) -> list[Any]:
+        """The fields of a word that depend on it alone, a cycle before it is decoded."""
         opcode = word.word[28:]
         return [
             seen.word.eq(word.word),
@@ -174,11 +174,11 @@ class Decoder(wiring.Component):
                 m.d.sync += [is_open.eq(~last), inside.eq(~is_end)]
 
     def _writes(
-        self, m: Module, came: Any, valid: Any, takes: Signal, whole: Signal, fail: Callable[..., None]
+        self, m: Module, payload: Any, valid: Any, takes: Signal, whole: Signal, fail: Callable[..., None]
     ) -> None:  # fmt: skip
-        word, last = came.word, came.last
+        word, last = payload.word, payload.last
         left, chunk = Signal(32), Signal(8)
-        # Registers between the memory's number, what it has, and what is left of it behind the address.
+        # Registers between the memory's number, its size, and the room behind the address.
         depth, last_chunk, room, is_outside = Signal(32), Signal(8), Signal(signed(33)), Signal()
         m.d.sync += [
             depth.eq(Array(Const(depth, 32) for _, depth in self.memories)[self._memory]),
@@ -224,12 +224,12 @@ class Decoder(wiring.Component):
 
 
 class _Steps:
-    """Steps of an inference so far, and what can be said of them in the same cycle.
+    """Counts the steps of an inference, and compares the count in the same cycle.
 
-    All that may become of the count is compared a cycle before; what comes last is only which of it becomes true.
+    All possible next counts are compared a cycle before, and only the choice among them is made last.
 
     Attributes:
-        clears, counts: none, or one more, from the next cycle on; the first goes before.
+        clears, counts: the count is 0, or one more, from the next cycle on; the first has priority.
         is_full: as many as there may be.
         is_other: another number than the one expected.
     """
@@ -239,13 +239,14 @@ class _Steps:
         now, expects, is_beyond = Signal(range(most + 1), name="steps"), Signal(), Signal()
         bits = len(now)
 
-        def to_come(say: Callable[[Any], Any]) -> Any:
-            return Mux(self.clears, say(Const(0, bits)), Mux(self.counts, say((now + 1)[:bits]), say(now)))
+        def next_of(function: Callable[[Any], Any]) -> Any:
+            following = Mux(self.counts, function((now + 1)[:bits]), function(now))
+            return Mux(self.clears, function(Const(0, bits)), following)
 
         m.d.sync += [
-            now.eq(to_come(lambda steps: steps)),
-            self.is_full.eq(to_come(lambda steps: steps == most)),
+            now.eq(next_of(lambda steps: steps)),
+            self.is_full.eq(next_of(lambda steps: steps == most)),
             expects.eq(expected != 0),
             is_beyond.eq(expected[bits:].any()),
-            self.is_other.eq(to_come(lambda steps: expects & (is_beyond | (steps != expected[:bits])))),
+            self.is_other.eq(next_of(lambda steps: expects & (is_beyond | (steps != expected[:bits])))),
         ]

@@ -1,4 +1,4 @@
-"""Axonal delays: spikes wait until the step in which they arrive."""
+"""Axonal delays: spikes are stored until the step in which they arrive."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from izhi.hardware.core.memories import LoadableMemory, loading
 from izhi.hardware.core.pipeline import Pipeline
 from izhi.hardware.core.shape import LayerShape
 
-#: Spikes that wait for the layer, besides those that are being looked for.
-_WAITING = 8
+#: Spikes in the queue before the layer at which the search for more pauses.
+_QUEUED = 8
 
 
 class DelayLine(wiring.Component):
-    """Spikes in; in each step those out that arrive in it, the end of the step behind them.
+    """Spikes in; in each step the spikes out that arrive in it, and then the end of the step.
 
-    A memory has a cell for each source in each of the next steps: how many of its spikes arrive then. At the end of a
-    step its cells are looked through, a source in a cycle.
+    A memory has a cell for each source in each of the next steps: the number of its spikes that arrive then. At the end
+    of a step its cells are read, a source in a cycle.
 
     Ports:
         input, output: events.
@@ -42,22 +42,58 @@ class DelayLine(wiring.Component):
         m.submodules.cells = memory = LoadableMemory(self.most.bit_length(), cells)
         wiring.connect(m, wiring.flipped(self.delays), delays.fill)
         entry = data.StructLayout({"kind": EventKind, "source": number_below(self.count), "times": memory.width})
-        depth = _WAITING + memory.latency + 2
+        depth = _QUEUED + memory.latency + 2
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=entry.size, depth=depth)
-        came, take, found, mark = self.input.payload, Signal(), Signal(entry), Signal(entry)
-        slot, place, source = Signal(range(self.slots)), Signal(range(cells)), Signal(range(max(2, self.count)))
-        looks, is_erasing = Signal(), Signal()
+        event, take, spikes, mark = self.input.payload, Signal(), Signal(entry), Signal(entry)
+        slot, cell, source = Signal(range(self.slots)), Signal(range(cells)), Signal(range(max(2, self.count)))
+        reads, is_erasing = Signal(), Signal()
+        arrival, counted, is_pending = self._count(m, delays, memory, take, slot, len(cell))
+        is_arrival, one_more = arrival["is_spike"], memory.data + 1 if self.most > 1 else 1
 
-        # A spike's cell is one of a later step, and counts one more.
-        m.d.comb += delays.address.eq(came.source)
-        arrival, on_the_way = Pipeline(m), Value.cast(0)
-        arrival.put(is_spike=take, source=came.source)
+        # A cell that is read is erased, and its spikes are sent.
+        line = Pipeline(m)
+        line.put(is_read=reads, source=source, cell=cell)
+        is_reading: Value = reads
+        for _ in range(memory.latency):
+            line.advance()
+            is_reading |= line["is_read"]
+        m.d.comb += [
+            memory.address.eq(Mux(reads, cell, counted)),
+            memory.fill.address.eq(Mux(is_erasing, cell, Mux(is_arrival, arrival["cell"], line["cell"]))),
+            memory.fill.word.eq(Mux(is_erasing | ~is_arrival, 0, one_more)),
+            memory.fill.enable.eq(is_erasing | is_arrival | line["is_read"]),
+            mark.kind.eq(event.kind),
+            spikes.kind.eq(EventKind.SPIKE),
+            spikes.source.eq(line["source"]),
+            spikes.times.eq(memory.data),
+        ]
+        marks = Signal()
+        m.d.comb += [
+            queue.w_data.eq(Mux(marks, mark, spikes)),
+            queue.w_en.eq(marks | (line["is_read"] & (memory.data != 0))),
+        ]
+        self._run(m, queue, take, reads, marks, is_erasing, is_pending, is_reading, slot, cell, source)
+        self._send(m, queue, entry)
+        return m
+
+    def _count(
+        self, m: Module, delays: LoadableMemory, memory: LoadableMemory, take: Signal, slot: Signal, bits: int
+    ) -> tuple[Pipeline, Value, Value]:
+        """Count arriving spikes in the cells of their sources in later steps.
+
+        Returns:
+            the pipeline, the cell that is read, and whether a spike is in the pipeline.
+        """
+        event = self.input.payload
+        m.d.comb += delays.address.eq(event.source)
+        arrival, is_pending = Pipeline(m), Value.cast(0)
+        arrival.put(is_spike=take, source=event.source)
 
         def later(cycles: int = 1) -> None:
-            nonlocal on_the_way
+            nonlocal is_pending
             for _ in range(cycles):
                 arrival.advance()
-                on_the_way |= arrival["is_spike"]
+                is_pending |= arrival["is_spike"]
 
         later(delays.latency)
         arrival.put(due=slot + delays.data)
@@ -67,80 +103,62 @@ class DelayLine(wiring.Component):
         later()
         arrival.put(cell=arrival["due"] * self.count)
         later()
-        arrival.put(cell=(arrival["cell"] + arrival["source"])[: len(place)])
+        arrival.put(cell=(arrival["cell"] + arrival["source"])[:bits])
         later()
         counted = arrival["cell"]
         if self.most > 1:
             later(memory.latency)
-        is_arrival, one_more = arrival["is_spike"], memory.data + 1 if self.most > 1 else 1
+        return arrival, counted, is_pending
 
-        # A cell that is looked at is emptied, and what was in it sent.
-        look = Pipeline(m)
-        look.put(is_look=looks, source=source, place=place)
-        is_looking = looks
-        for _ in range(memory.latency):
-            look.advance()
-            is_looking |= look["is_look"]
-        m.d.comb += [
-            memory.address.eq(Mux(looks, place, counted)),
-            memory.fill.address.eq(Mux(is_erasing, place, Mux(is_arrival, arrival["cell"], look["place"]))),
-            memory.fill.word.eq(Mux(is_erasing | ~is_arrival, 0, one_more)),
-            memory.fill.enable.eq(is_erasing | is_arrival | look["is_look"]),
-            mark.kind.eq(came.kind),
-            found.kind.eq(EventKind.SPIKE),
-            found.source.eq(look["source"]),
-            found.times.eq(memory.data),
-        ]
-        marks = Signal()
-        m.d.comb += [
-            queue.w_data.eq(Mux(marks, mark, found)),
-            queue.w_en.eq(marks | (look["is_look"] & (memory.data != 0))),
-        ]
-        is_last_place, has_room = place == cells - 1, queue.level < _WAITING
+    def _run(
+        self, m: Module, queue: Any, take: Signal, reads: Signal, marks: Signal, is_erasing: Signal, is_pending: Value,
+        is_reading: Value, slot: Signal, cell: Signal, source: Signal,
+    ) -> None:  # fmt: skip
+        """Erase the cells before an inference; then accept spikes, and at the end of a step read its cells."""
+        event = self.input.payload
+        is_last_cell, has_room = cell == self.slots * self.count - 1, queue.level < _QUEUED
         with m.FSM(init="erase"):
             with m.State("erase"):
                 m.d.comb += is_erasing.eq(1)
-                m.d.sync += place.eq(Mux(is_last_place, 0, place + 1))
-                with m.If(is_last_place):
+                m.d.sync += cell.eq(Mux(is_last_cell, 0, cell + 1))
+                with m.If(is_last_cell):
                     m.next = "take"
             with m.State("take"), m.If(self.input.valid):
-                with m.If(came.kind == EventKind.SPIKE):
-                    # Where a cell is read before it counts one more, a spike goes its way alone.
-                    m.d.comb += [take.eq(~on_the_way if self.most > 1 else 1), self.input.ready.eq(take)]
-                with m.Elif(came.kind == EventKind.STEP), m.If(~on_the_way):
-                    m.next = "look"
-                with m.Elif(~on_the_way & queue.w_rdy):
+                with m.If(event.kind == EventKind.SPIKE):
+                    # Where a cell is read before it counts one more, spikes follow one another without overlap.
+                    m.d.comb += [take.eq(~is_pending if self.most > 1 else 1), self.input.ready.eq(take)]
+                with m.Elif(event.kind == EventKind.STEP), m.If(~is_pending):
+                    m.next = "read"
+                with m.Elif(~is_pending & queue.w_rdy):
                     m.d.comb += [self.input.ready.eq(1), marks.eq(1)]
-                    m.d.sync += [place.eq(0), slot.eq(0)]
+                    m.d.sync += [cell.eq(0), slot.eq(0)]
                     m.next = "erase"
-            with m.State("look"), m.If(has_room):
-                m.d.comb += looks.eq(1)
+            with m.State("read"), m.If(has_room):
+                m.d.comb += reads.eq(1)
                 m.d.sync += [
-                    place.eq(Mux(is_last_place, 0, place + 1)),
+                    cell.eq(Mux(is_last_cell, 0, cell + 1)),
                     source.eq(Mux(source == self.count - 1, 0, source + 1)),
                 ]
                 with m.If(source == self.count - 1):
                     m.next = "end"
-            with m.State("end"), m.If(~is_looking & queue.w_rdy):
+            with m.State("end"), m.If(~is_reading & queue.w_rdy):
                 m.d.comb += [self.input.ready.eq(1), marks.eq(1)]
                 m.d.sync += slot.eq(Mux(slot == self.slots - 1, 0, slot + 1))
                 m.next = "take"
-        self._send(m, queue, entry)
-        return m
 
     def _send(self, m: Module, queue: Any, layout: Any) -> None:
-        """Each entry as often as it says."""
+        """Send each entry as many times as it has spikes."""
         head, sent = Signal(layout), Signal(unsigned(layout["times"].width))
         is_last = (head.kind != EventKind.SPIKE) | (sent + 1 == head.times)
-        goes = queue.r_rdy & self.output.ready
+        is_sent = queue.r_rdy & self.output.ready
         m.d.comb += [
             head.eq(queue.r_data),
             self.output.valid.eq(queue.r_rdy),
             self.output.payload.kind.eq(head.kind),
             self.output.payload.source.eq(head.source),
-            queue.r_en.eq(goes & is_last),
+            queue.r_en.eq(is_sent & is_last),
         ]
-        with m.If(goes):
+        with m.If(is_sent):
             m.d.sync += sent.eq(Mux(is_last, 0, sent + 1))
 
 

@@ -1,4 +1,4 @@
-"""How a layer's spikes leave: an event for each neuron that fired, to the next layer, and back where they come back."""
+"""The output of a layer: an event for each neuron that fired, to the next layer, and with feedback to itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from izhi.hardware.core.skid_buffer import SkidBuffer
 
 
 def entry(shape: LayerShape) -> data.StructLayout:
-    """What the neurons leave: a kind of event, which of several fired, and the number of the first of these."""
+    """The result of an update: a kind of event, which of the units fired, and the number of the first unit's neuron."""
     return data.StructLayout(
         {"kind": EventKind, "fired": unsigned(shape.units), "number": number_below(shape.outputs)}
     )  # fmt: skip
@@ -22,13 +22,13 @@ def entry(shape: LayerShape) -> data.StructLayout:
 class EventSerializer(wiring.Component):
     """Entries in, events out, one in each cycle, the lowest neuron of an entry first.
 
-    Entries and events are held in registers: to find the lowest takes a cycle of its own.
+    Entries and events are held in registers: finding the lowest neuron takes a cycle of its own.
 
     Ports:
         input: entries.
         output: events.
-        back: of them the spikes, if they come back.
-        is_empty: nothing is held.
+        back: the spikes among them, with feedback.
+        is_empty: the registers are.
     """
 
     def __init__(self, shape: LayerShape) -> None:
@@ -43,47 +43,47 @@ class EventSerializer(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        m, s, came = Module(), self.shape, self.input.payload
-        m.submodules.relay = relay = SkidBuffer(event(s.outputs))
-        kind, number, left = Signal(EventKind), Signal.like(came.number), Signal(s.units)
+        m, s, update = Module(), self.shape, self.input.payload
+        m.submodules.buffer = buffer = SkidBuffer(event(s.outputs))
+        kind, number, left = Signal(EventKind), Signal.like(update.number), Signal(s.units)
         is_held, lowest = Signal(), Signal(range(max(2, s.units)))
         for k in reversed(range(s.units)):
             with m.If(left[k]):
                 m.d.comb += lowest.eq(k)
         rest = left & (left - 1)[: s.units]
-        goes = is_held & relay.input.ready
+        is_done = is_held & buffer.input.ready
         m.d.comb += [
-            relay.input.valid.eq(is_held),
-            relay.input.payload.kind.eq(kind),
-            relay.input.payload.source.eq(number + lowest * s.places),
-            self.input.ready.eq(~is_held | (goes & ~rest.any())),
-            self.is_empty.eq(~is_held & relay.is_empty),
+            buffer.input.valid.eq(is_held),
+            buffer.input.payload.kind.eq(kind),
+            buffer.input.payload.source.eq(number + lowest * s.places),
+            self.input.ready.eq(~is_held | (is_done & ~rest.any())),
+            self.is_empty.eq(~is_held & buffer.is_empty),
         ]
         with m.If(self.input.ready):
             m.d.sync += [
-                is_held.eq(self.input.valid), kind.eq(came.kind), number.eq(came.number),
-                left.eq(Mux(came.kind == EventKind.SPIKE, came.fired, 0)),
+                is_held.eq(self.input.valid), kind.eq(update.kind), number.eq(update.number),
+                left.eq(Mux(update.kind == EventKind.SPIKE, update.fired, 0)),
             ]  # fmt: skip
-        with m.Elif(goes):
+        with m.Elif(is_done):
             m.d.sync += left.eq(rest)
-        self._fork(m, relay)
+        self._fork(m, buffer)
         return m
 
-    def _fork(self, m: Module, relay: SkidBuffer) -> None:
-        """An event is gone when both have taken what is meant for them."""
-        out, went, came_back = relay.output, Signal(), Signal()
-        goes_back = (out.payload.kind == EventKind.SPIKE) & int(self.shape.recurrent)
+    def _fork(self, m: Module, buffer: SkidBuffer) -> None:
+        """Send an event to both outputs; it is done when each has accepted its copy."""
+        out, sent, sent_back = buffer.output, Signal(), Signal()
+        has_feedback = (out.payload.kind == EventKind.SPIKE) & int(self.shape.recurrent)
         m.d.comb += [
             self.output.payload.eq(out.payload),
             self.back.payload.eq(out.payload),
-            self.output.valid.eq(out.valid & ~went),
-            self.back.valid.eq(out.valid & goes_back & ~came_back),
+            self.output.valid.eq(out.valid & ~sent),
+            self.back.valid.eq(out.valid & has_feedback & ~sent_back),
         ]
-        has_gone = went | self.output.ready
-        has_come_back = ~goes_back | came_back | self.back.ready
-        m.d.comb += out.ready.eq(has_gone & has_come_back)
-        is_waiting = out.valid & ~out.ready
-        m.d.sync += [went.eq(is_waiting & has_gone), came_back.eq(is_waiting & goes_back & has_come_back)]
+        is_sent = sent | self.output.ready
+        is_sent_back = ~has_feedback | sent_back | self.back.ready
+        m.d.comb += out.ready.eq(is_sent & is_sent_back)
+        is_blocked = out.valid & ~out.ready
+        m.d.sync += [sent.eq(is_blocked & is_sent), sent_back.eq(is_blocked & has_feedback & is_sent_back)]
 
 
 __all__ = ["EventSerializer", "entry"]

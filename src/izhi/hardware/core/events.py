@@ -1,4 +1,4 @@
-"""What travels between the parts of a core: spikes, and the ends of steps and inferences."""
+"""Events between the blocks of a core: spikes, and the ends of steps and inferences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from izhi.hardware.core.arithmetic import number_below
 
 
 class EventKind(IntEnum):
-    """Of an event."""
+    """The kind of an event."""
 
     SPIKE = 0
     STEP = 1  #: the step is over
@@ -19,7 +19,7 @@ class EventKind(IntEnum):
 
 
 def event(sources: int, spikes: int = 1) -> data.StructLayout:
-    """An event of at most so many spikes: its kind, and the number of the source that fired, and of another one."""
+    """An event of at most so many spikes: its kind, and the number of each source that fired."""
     names = ("source", "other")[:spikes]
     return data.StructLayout({"kind": EventKind, **dict.fromkeys(names, number_below(sources))})
 

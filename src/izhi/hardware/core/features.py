@@ -1,4 +1,4 @@
-"""Features by their numbers: where they are, and which of them windows see, found cycle by cycle."""
+"""Arithmetic with numbers of features in a pipeline: division, channel, row and column, and back."""
 
 from __future__ import annotations
 

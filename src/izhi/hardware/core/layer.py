@@ -1,4 +1,4 @@
-"""A layer: sums, neurons, and the queue from which its spikes leave."""
+"""A layer: sums, neurons, and the queue of its spikes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from izhi.hardware.core.shape import LayerShape
 
 
 class CoreLayer(wiring.Component):
-    """Events in, events out; a step's sums are made while the neurons run the step before.
+    """Events in, events out; the sums of a step are computed while the neurons run the step before.
 
     Ports:
         input: events of the layer before.
         output: events of this layer.
-        weights, constants, delays: fill its memories; the last where there are delays.
-        spikes: that arrive and are taken in this cycle.
+        weights, constants, delays: fill its memories; delays only in a layer that has them.
+        spikes: of ``input`` that are accepted in this cycle.
         is_valid, number, v, u: the states of ``units`` neurons after each update, for tests.
     """
 
@@ -56,25 +56,25 @@ class CoreLayer(wiring.Component):
             wiring.connect(m, wiring.flipped(ours), theirs)
 
         layout = entry(s)
-        # What may still come of the step before, with its mark, and what the step will bring, with its own.
+        # Most entries that may follow of the step before, and of the step itself, each with the end of the step.
         before, own = min(s.updates, MOST_STAGES) + 1, s.updates + 1
         depth = before + 2 * own
         m.submodules.queue = queue = Queue(layout, depth)
-        m.submodules.departure = departure = EventSerializer(s)
-        left = queue.input.payload
-        # The mark of a step's end follows its last update.
+        m.submodules.serializer = serializer = EventSerializer(s)
+        entry_ = queue.input.payload
+        # The end of a step follows its last update.
         step_is_over = Signal()
         m.d.sync += step_is_over.eq(neurons.is_valid & neurons.is_last)
         fires = neurons.is_valid & neurons.fired.any()
         is_idle, is_ready, has_room = neurons.is_idle & ~step_is_over, neurons.is_ready, Signal()
         m.d.sync += has_room.eq(queue.level <= depth - before - own)
-        if s.recurrent:  # spikes have come back before the next step ends
+        if s.recurrent:  # a step ends when the feedback of the one before has been added
             is_ready = is_idle
-            m.d.sync += has_room.eq(queue.is_empty & departure.is_empty)
+            m.d.sync += has_room.eq(queue.is_empty & serializer.is_empty)
         m.d.comb += [
-            left.kind.eq(Mux(step_is_over, EventKind.STEP, Mux(accumulator.end, EventKind.END, EventKind.SPIKE))),
-            left.fired.eq(neurons.fired),
-            left.number.eq(neurons.number),
+            entry_.kind.eq(Mux(step_is_over, EventKind.STEP, Mux(accumulator.end, EventKind.END, EventKind.SPIKE))),
+            entry_.fired.eq(neurons.fired),
+            entry_.number.eq(neurons.number),
             queue.input.valid.eq(fires | step_is_over | accumulator.end),
             accumulator.is_ready.eq(is_ready & has_room),
             accumulator.is_idle.eq(is_idle & has_room),
@@ -88,14 +88,14 @@ class CoreLayer(wiring.Component):
             self.v.eq(neurons.v),
             self.u.eq(neurons.u),
         ]
-        wiring.connect(m, queue.output, departure.input)
-        wiring.connect(m, departure.output, wiring.flipped(self.output))
+        wiring.connect(m, queue.output, serializer.input)
+        wiring.connect(m, serializer.output, wiring.flipped(self.output))
         if s.recurrent:
-            wiring.connect(m, departure.back, accumulator.feedback)
+            wiring.connect(m, serializer.back, accumulator.feedback)
         return m
 
     def _arrive(self, m: Module, last: Any) -> None:
-        """Connect the layer's input with that of its sums, through pools and delays."""
+        """Connect the layer's input to the accumulator, through pools and delays."""
         s, before = self.shape, wiring.flipped(self.input)
         before = pooled(m, before, s.pools, self.steps)
         if s.delay:

@@ -1,4 +1,4 @@
-"""Memories that are filled from outside, a word at a time."""
+"""Memories that the host fills, a word at a time."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _CHOICE = 1 << _CHOICE_BITS
 
 
 def loading(width: int, depth: int) -> wiring.Signature:
-    """What fills a memory: a word of that width is written where ``enable`` is high."""
+    """The port that fills a memory: a word of that width is written while ``enable`` is high."""
     return wiring.Signature({"address": Out(number_below(depth)), "word": Out(unsigned(width)), "enable": Out(1)})
 
 
 class LoadableMemory(wiring.Component):
-    """A memory that is filled from outside, a word at a time.
+    """A memory that the host fills, a word at a time.
 
     Ports:
-        fill: what fills it.
+        fill: see ``loading``.
         address, data: a word, ``latency`` cycles after its address.
-        second_address, second_data: another one, with two readers; not while the memory is filled.
+        second_address, second_data: of the second reader; not while the memory is filled.
 
     Attributes:
-        latency: two cycles are a block's, see ``BlockMemory``. Of several blocks, which are far apart, words take one
-            more to the place of choice, and a choice among up to four yet another. With two readers addresses take one.
+        latency: two cycles of a block, see ``BlockMemory``. With several blocks, which are far apart, words take one
+            more to the multiplexer, and each choice among four takes another. With two readers addresses take one.
     """
 
     def __init__(self, width: int, depth: int, readers: int = 1) -> None:
@@ -53,7 +53,7 @@ class LoadableMemory(wiring.Component):
         addresses: list[Value] = [self.address]
         fill: list[Value] = [self.fill.address, self.fill.word, self.fill.enable]
         if len(self._readers) == 2:
-            # The second reader has the port that writes; which of them has the address is chosen once for all blocks.
+            # The second reader shares the port that writes; its address is multiplexed once for all blocks.
             fill[0] = Mux(self.fill.enable, self.fill.address, self.second_address)
             fill = [later(m, value) for value in fill]
             addresses = [later(m, self.address), fill[0]]
@@ -64,13 +64,13 @@ class LoadableMemory(wiring.Component):
         return m
 
     def _block(self, m: Module, number: int, fill: list[Value], addresses: list[Value]) -> BlockMemory:
-        """A block, which rests while another is read."""
+        """A block, which is disabled while another is read."""
         block = BlockMemory(self.width, min(BLOCK, self.depth - number * BLOCK), len(addresses))
         m.submodules[f"block_{number}"] = block
-        place, word, enable = fill
+        address, word, enable = fill
         m.d.comb += [
-            block.write_address.eq(place), block.write_data.eq(word),
-            block.write_enable.eq(enable & (_number(place) == number)),
+            block.write_address.eq(address), block.write_data.eq(word),
+            block.write_enable.eq(enable & (_number(address) == number)),
             block.read_address.eq(addresses[0]), block.read_enable.eq(_number(addresses[0]) == number),
         ]  # fmt: skip
         if len(addresses) == 2:
@@ -78,22 +78,22 @@ class LoadableMemory(wiring.Component):
         return block
 
     def _chosen(self, m: Module, words: list[Value], address: Value) -> Value:
-        """The word of that block which holds the address, from what each of them answers two cycles later."""
+        """The word of the block that holds the address, among those that the blocks give two cycles later."""
         if len(words) == 1:
             return words[0]
-        place: Value = _number(address)
+        block: Value = _number(address)
         for _ in range(3):
-            place = later(m, place, range(self.blocks))
+            block = later(m, block, range(self.blocks))
         words = [later(m, word, unsigned(self.width)) for word in words]
         while len(words) > 1:
             chosen: list[Value] = []
             for first in range(0, len(words), _CHOICE):
-                word = Array(words[first : first + _CHOICE])[place[:_CHOICE_BITS]]
+                word = Array(words[first : first + _CHOICE])[block[:_CHOICE_BITS]]
                 chosen.append(later(m, word, unsigned(self.width)))
-            words, place = chosen, later(m, place[_CHOICE_BITS:], max(1, len(place) - _CHOICE_BITS))
+            words, block = chosen, later(m, block[_CHOICE_BITS:], max(1, len(block) - _CHOICE_BITS))
         return words[0]
 
 
 def _number(address: Value) -> Value:
-    """The number of the block that holds an address; the lower bits are the place in it."""
+    """The number of the block that holds an address, whose lower bits are the address in it."""
     return address >> (BLOCK - 1).bit_length()

@@ -1,6 +1,6 @@
-"""A product that is there a cycle after its factors: for simulation and most devices, and for Lattice's ECP5.
+"""A multiplier with a latency of one cycle, for simulation and most devices, and for Lattice's ECP5.
 
-As behind its memory, ECP5 has a register behind its multiplier that open synthesis leaves unused.
+Like its memory, ECP5's multiplier has an output register that open synthesis leaves unused.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class Multiplier(wiring.Component):
 
     Ports:
         a, b: the factors.
-        moves: their product is taken.
-        product: the last one that was.
+        moves: enables the register of the product.
+        product: the last one.
     """
 
     def __init__(self, a: int, b: int) -> None:
@@ -44,8 +44,8 @@ class Multiplier(wiring.Component):
     def _of_ecp5(self, m: Module) -> None:
         """A MULT18X18D whose output register alone is used (Lattice FPGA-TN-02205)."""
         factors = [Signal(signed(18), name=f"factor_{name}") for name in "ab"]
-        found = Signal(36)
-        m.d.comb += [factors[0].eq(self.a), factors[1].eq(self.b), self.product.eq(found[: len(self.product)])]
+        product = Signal(36)
+        m.d.comb += [factors[0].eq(self.a), factors[1].eq(self.b), self.product.eq(product[: len(self.product)])]
         options: dict[str, Any] = {
             "p_REG_OUTPUT_CLK": "CLK0", "p_REG_OUTPUT_CE": "CE0", "p_REG_OUTPUT_RST": "RST0",
             "i_CLK0": ClockSignal(), "i_CE0": self.moves, "i_RST0": Const(0),
@@ -53,7 +53,7 @@ class Multiplier(wiring.Component):
         }  # fmt: skip
         for name, factor in zip("AB", factors, strict=True):
             options |= {f"i_{name}{k}": factor[k] for k in range(18)}
-        options |= {f"i_C{k}": Const(0) for k in range(18)} | {f"o_P{k}": found[k] for k in range(36)}
+        options |= {f"i_C{k}": Const(0) for k in range(18)} | {f"o_P{k}": product[k] for k in range(36)}
         m.submodules.multiplier = Instance("MULT18X18D", **options)
 
 

@@ -1,4 +1,4 @@
-"""Updates the neurons of a layer at the end of a step, in a pipeline of several at once."""
+"""Updates the neurons of a layer at the end of a step, several at once, in a pipeline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from izhi.hardware.core.shape import LayerShape
 from izhi.hardware.fixed import NEURONS, FixedPoint
 from izhi.spec.neuron import load
 
-#: Stages of a pipeline of neurons at most, and so steps of which some have still to come out of it.
+#: Most stages of a pipeline of neurons.
 MOST_STAGES = 64
 
 
@@ -23,9 +23,9 @@ class NeuronPipeline(wiring.Component):
 
     Ports:
         constants: fills the memory of constants: a word holds those of ``units`` neurons, the first lowest,
-            each as the constants of ``LayerShape.names``, the first lowest; they are the same at every place.
-        start, is_ready: begin a step; one can begin, though the last of the step before may be on their way.
-        is_idle: no step is under way.
+            each as the constants of ``LayerShape.names``, the first lowest; they are the same at every position.
+        start, is_ready: begin a step; one can begin, though updates of the step before may be in the pipeline.
+        is_idle: no step is running.
         end: the inference is over: the next step begins at v0 and u0.
         reads, sums: see Accumulator.
         is_valid, fired, number: a result of each update: which of the units fired, and the number of the first
@@ -60,7 +60,7 @@ class NeuronPipeline(wiring.Component):
         wiring.connect(m, wiring.flipped(self.constants), constants.fill)
         m.submodules.states = states = LoadableMemory(s.units * sum(width for _, width in self._kept), s.updates)
 
-        # The counter of updates is stage 0; sums are there in stage 1, the others when their memories have them.
+        # The counter of updates is stage 0; sums follow in stage 1, constants and states by their memories' latency.
         update, is_running, is_first = Signal(range(s.updates)), Signal(), Signal(init=1)
         row, place, number = Signal(range(max(2, s.rows))), Signal(number_below(s.places)), Signal.like(self.number)
         is_last, is_end_of_place = update == s.updates - 1, row == s.rows - 1
@@ -116,21 +116,21 @@ class NeuronPipeline(wiring.Component):
     def _count_steps(self, m: Module, is_running: Signal, line: Pipeline) -> None:
         """A step can begin when all updates of the one before have begun, and each state is written before it is read.
 
-        The first of them needs a cycle for each stage to get there.
+        The first update writes its state as many cycles later as there are stages.
         """
         if line.stage > MOST_STAGES:
             raise ValueError(f"neurons take {line.stage} stages, expected at most {MOST_STAGES}")
-        on_the_way, wait = Signal(2), Signal(range(MOST_STAGES + 1))
+        running, wait = Signal(2), Signal(range(MOST_STAGES + 1))
         with m.If(self.start):
             m.d.sync += wait.eq(max(0, line.stage - self.shape.updates))
         with m.Elif(~is_running & (wait != 0)):
             m.d.sync += wait.eq(wait - 1)
-        m.d.sync += on_the_way.eq(on_the_way + self.start - line["is_last"])
-        m.d.comb += [self.is_ready.eq(~is_running & (wait == 0)), self.is_idle.eq(on_the_way == 0)]
+        m.d.sync += running.eq(running + self.start - line["is_last"])
+        m.d.comb += [self.is_ready.eq(~is_running & (wait == 0)), self.is_idle.eq(running == 0)]
 
     @property
     def _kept(self) -> list[tuple[str, int]]:
-        """States of a neuron, with their bits."""
+        """States of a neuron with their bits."""
         s = self.shape
         trace = [] if s.trace is None else [("trace", s.trace.width)]
         return [("v", s.v.width), ("u", s.u.width), *trace]

@@ -13,33 +13,33 @@ from izhi.hardware.core.multiplier import Multiplier
 
 
 class Pipeline:
-    """Values by name, which go on to the next stage together, as far as something reads them.
+    """Values by name, which move to the next stage together; a register is made only for a value that is read later.
 
     Args:
-        m: where the registers are, as a module of its own.
-        moves: they go on where it is high.
+        m: the module to which the registers are added, in a submodule.
+        moves: enables the registers.
 
     Attributes:
-        stage: cycles from the first one to this.
+        stage: cycles since the first stage.
     """
 
     def __init__(self, m: Module, moves: ValueLike = 1) -> None:
         self._registers, self._moves = Module(), Value.cast(moves)
         m.submodules += self._registers
-        #: For each name the stage where its value was put, and that value there and in the stages since then.
+        #: For each name the stage of its value, and the value there and in the stages since.
         self._line = dict[str, tuple[int, list[Value]]]()
         self.stage = 0
 
     def put(self, **values: ValueLike) -> None:
-        """Values of this stage, in place of those of the same names."""
+        """Set values of this stage, which replace those of the same names."""
         self.later(0, **values)
 
     def later(self, cycles: int, **values: ValueLike) -> None:
-        """Values that come so many cycles behind this stage, by themselves."""
+        """Set values that appear so many cycles behind this stage by themselves."""
         self._line.update({name: (self.stage + cycles, [Value.cast(value)]) for name, value in values.items()})
 
     def each(self, units: int, name: str, formula: Callable[[Callable[[str], Value]], ValueLike]) -> None:
-        """One value for each of several units, ``name0`` …: a formula of the unit's other values, by name."""
+        """Set a value of each of several units, ``name0`` …: a formula of the unit's other values, by name."""
         for k in range(units):
             self.put(**{f"{name}{k}": formula(partial(self._of_unit, k))})
 
@@ -47,26 +47,26 @@ class Pipeline:
         return self[f"{name}{k}"]
 
     def __getitem__(self, name: str) -> Value:
-        first, found = self._line[name]
-        for stage in range(first + len(found), self.stage + 1):
-            # Only what says that a value counts needs a reset.
-            register = Signal(found[-1].shape(), name=f"{name}_{stage}", reset_less=not name.startswith("is_"))
+        first, stages = self._line[name]
+        for stage in range(first + len(stages), self.stage + 1):
+            # Only registers that say whether other values are valid need a reset.
+            register = Signal(stages[-1].shape(), name=f"{name}_{stage}", reset_less=not name.startswith("is_"))
             with self._registers.If(self._moves):
-                self._registers.d.sync += register.eq(found[-1])
-            found.append(register)
-        return found[self.stage - first]
+                self._registers.d.sync += register.eq(stages[-1])
+            stages.append(register)
+        return stages[self.stage - first]
 
     def multiply(self, units: int, **factors: tuple[str, str]) -> None:
-        """Products of each unit's values, by name: a cycle later, or two where one takes several multipliers."""
-        parts = {
+        """Products of each unit's values, by name: a cycle later, or two if one needs several multipliers."""
+        products = {
             f"{name}{k}": [self._product(*pair) for pair in partial_products(self[f"{a}{k}"], self[f"{b}{k}"])]
             for name, (a, b) in factors.items()
             for k in range(units)
         }
         self.advance()
-        for name, of_one in parts.items():
-            self.put(**{name: reduce(add, of_one)})
-        if any(len(of_one) > 1 for of_one in parts.values()):
+        for name, terms in products.items():
+            self.put(**{name: reduce(add, terms)})
+        if any(len(terms) > 1 for terms in products.values()):
             self.advance()
 
     def _product(self, a: Value, b: Value, shift: int) -> Value:
@@ -77,5 +77,5 @@ class Pipeline:
         return multiplier.product << shift
 
     def advance(self) -> None:
-        """One clock cycle later."""
+        """Go to the next stage."""
         self.stage += 1

@@ -1,4 +1,4 @@
-"""Pools: which feature behind a pool each spike counts for."""
+"""Pools: the feature behind a pool to which each spike belongs."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from izhi.hardware.fixed import Pool
 
 
 class PoolUnit(wiring.Component):
-    """Spikes of features in, spikes of what is left of them out; windows do not overlap.
+    """Spikes of features in, spikes of pooled features out; windows do not overlap.
 
-    Where a window's spikes are summed each of them goes on. Of the largest of zeros and ones the first goes on: a
-    memory has the step, counted from 1, in which that last happened.
+    A sum passes each spike on. A maximum of zeros and ones passes the first spike of a window on: a memory holds the
+    step, counted from 1, in which that last happened.
 
     Ports:
         input, output: events.
 
     Args:
-        pool: what becomes of them.
+        pool: its window, and sum or maximum.
         steps: the most of an inference.
     """
 
@@ -37,15 +37,15 @@ class PoolUnit(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m, window = Module(), self.pool.window
-        m.submodules.relay = relay = SkidBuffer(event(self.pool.outputs))
-        wiring.connect(m, relay.output, wiring.flipped(self.output))
+        m.submodules.buffer = buffer = SkidBuffer(event(self.pool.outputs))
+        wiring.connect(m, buffer.output, wiring.flipped(self.output))
         is_held = Signal()
-        moves = relay.input.ready & ~is_held
+        moves = buffer.input.ready & ~is_held
         line = Pipeline(m, moves)
-        came = self.input.payload
+        arriving = self.input.payload
         m.d.comb += self.input.ready.eq(moves)
         line.put(
-            is_there=self.input.valid, kind=came.kind, source=narrowed(came.source, window.inputs),
+            is_there=self.input.valid, kind=arriving.kind, source=narrowed(arriving.source, window.inputs),
         )  # fmt: skip
         locate(line, window)
         divide(line, "y", window.height, window.stride[0], "row", "in_row")
@@ -61,21 +61,21 @@ class PoolUnit(wiring.Component):
         if self.pool.kind == "max":
             self._keep_the_first(m, line, moves, is_held)
         m.d.comb += [
-            relay.input.valid.eq(line["is_there"] & ~is_held),
-            relay.input.payload.kind.eq(line["kind"]),
-            relay.input.payload.source.eq(line["feature"]),
+            buffer.input.valid.eq(line["is_there"] & ~is_held),
+            buffer.input.payload.kind.eq(line["kind"]),
+            buffer.input.payload.source.eq(line["feature"]),
         ]
         return m
 
     def _keep_the_first(self, m: Module, line: Pipeline, moves: Value, is_held: Signal) -> None:
-        """Leave out spikes of features that have fired in this step; forget all behind an inference."""
+        """Drop spikes of features that have fired in this step; an inference ends with an erased memory."""
         count, bits = self.pool.outputs, unsigned(self.steps.bit_length())
         m.submodules.fired = cells = memory.Memory(shape=bits, depth=count, init=[], attrs=NEVER_AT_ONCE)
         write, read = cells.write_port(), cells.read_port()
         step, erased = Signal(bits, init=1), Signal(range(max(2, count)))
         m.d.comb += [read.addr.eq(line["feature"]), read.en.eq(moves)]
         line.advance()
-        # The word of a spike right behind another one of its feature was read before that one was written.
+        # A spike directly behind another one of its feature reads the word before that one has written it.
         before, was_before = Signal.like(line["feature"]), Signal()
         is_spike = line["is_there"] & line["is_spike"]
         fired_already = (read.data == step) | (was_before & (before == line["feature"]))
@@ -104,7 +104,7 @@ class PoolUnit(wiring.Component):
 
 
 def pooled(m: Module, before: Any, pools: Sequence[Pool], steps: int) -> Any:
-    """The stream behind pools of what ``before`` gives, which nothing else takes."""
+    """The stream behind pools of the stream ``before``."""
     for number, one in enumerate(pools):
         m.submodules[f"pool_{number}"] = pool = PoolUnit(one, steps)
         wiring.connect(m, before, pool.input)

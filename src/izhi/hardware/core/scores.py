@@ -1,4 +1,4 @@
-"""What becomes of the last layer's spikes: their counts, or the scores of a readout."""
+"""Scores of the last layer's spikes: their counts, or those of a readout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCORE_BITS = 32
 
 
 class SpikeCounter(wiring.Component):
-    """Counts the spikes of each neuron; at the end of an inference the counts leave, the first first.
+    """Counts the spikes of each neuron; at the end of an inference it sends the counts, the first neuron's first.
 
     Ports:
         input: events of the last layer.
@@ -37,8 +37,8 @@ class SpikeCounter(wiring.Component):
         m.submodules.counts = counts = memory.Memory(shape=unsigned(SCORE_BITS), depth=self.count, init=[])
         write = counts.write_port()
         read = counts.read_port(transparent_for=(write,))
-        number, arrived = Signal(range(max(2, self.count))), Signal()
-        source_then = Signal.like(read.addr)
+        number, is_counted = Signal(range(max(2, self.count))), Signal()
+        source_before = Signal.like(read.addr)
         is_last = number == self.count - 1
         with m.FSM(init="erase"):
             with m.State("erase"):
@@ -51,21 +51,21 @@ class SpikeCounter(wiring.Component):
                 m.d.comb += [
                     self.input.ready.eq(1),
                     read.addr.eq(self.input.payload.source),
-                    write.addr.eq(source_then),
+                    write.addr.eq(source_before),
                     write.data.eq(read.data + 1),
-                    write.en.eq(arrived),
+                    write.en.eq(is_counted),
                 ]
-                m.d.sync += [arrived.eq(fires), source_then.eq(self.input.payload.source)]
+                m.d.sync += [is_counted.eq(fires), source_before.eq(self.input.payload.source)]
                 with m.If(self.input.valid & (self.input.payload.kind == EventKind.END)):
                     m.next = "fetch"
             with m.State("fetch"):
                 m.d.comb += [
-                    write.addr.eq(source_then),
+                    write.addr.eq(source_before),
                     write.data.eq(read.data + 1),
-                    write.en.eq(arrived),
+                    write.en.eq(is_counted),
                     read.addr.eq(number),
                 ]
-                m.d.sync += arrived.eq(0)
+                m.d.sync += is_counted.eq(0)
                 m.next = "send"
             with m.State("send"):
                 m.d.comb += [
@@ -97,7 +97,7 @@ class ReadoutUnit(wiring.Component):
     def __init__(self, shape: CoreShape) -> None:
         assert shape.readout is not None
         self.shape = r = shape.readout
-        # Products may run over 32 bits, and their sum still be right in its lowest 32.
+        # Products may overflow 32 bits, and the lowest 32 bits of their sum are still right.
         if r.score_bits > SCORE_BITS:
             raise SettingError(f"scores may take {r.score_bits} bits, expected at most {SCORE_BITS}; use fewer steps")
         super().__init__(
@@ -133,7 +133,7 @@ class ReadoutUnit(wiring.Component):
             for j in range(r.outputs):
                 weight = weights.data[j * r.weight_bits : (j + 1) * r.weight_bits].as_signed()
                 m.d.sync += sums[j].eq(sums[j] + weight)
-        # The score of class ``number``, when its constants, and the weights of the last spike, are there.
+        # The score of class ``number``, behind its constants and the weights of the last spike.
         line = Pipeline(m)
         for _ in range(max(weights.latency + 1, constants.latency)):
             line.advance()
@@ -143,7 +143,7 @@ class ReadoutUnit(wiring.Component):
         line.multiply(1, scaled=("sum", "multiplier"), shift=("steps", "bias"))
         line.put(score=(line["scaled0"] + line["shift0"])[:SCORE_BITS].as_signed())
         line.advance()
-        waited = Signal(range(line.stage))
+        cycles = Signal(range(line.stage))
         with m.FSM(init="add"):
             with m.State("add"):
                 m.d.comb += arriving.ready.eq(1)
@@ -152,9 +152,9 @@ class ReadoutUnit(wiring.Component):
                 with m.If(arriving.valid & (kind == EventKind.END)):
                     m.next = "fetch"
             with m.State("fetch"):
-                m.d.sync += waited.eq(waited + 1)
-                with m.If(waited == line.stage - 1):
-                    m.d.sync += waited.eq(0)
+                m.d.sync += cycles.eq(cycles + 1)
+                with m.If(cycles == line.stage - 1):
+                    m.d.sync += cycles.eq(0)
                     m.next = "send"
             with m.State("send"):
                 m.d.comb += [self.output.valid.eq(1), self.output.payload.eq(line["score"]), self.is_last.eq(is_last)]

@@ -1,4 +1,4 @@
-"""A place in a stream where time is gained: no path of logic runs through it, in either direction."""
+"""A register stage for streams that breaks the paths of logic in both directions."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from amaranth.lib.wiring import In, Out
 
 
 class SkidBuffer(wiring.Component):
-    """Hands a stream on a cycle later, an item in each cycle.
+    """Passes a stream on a cycle later, an item in each cycle.
 
-    What is offered, and that there is room, both come from registers. Two items have room: the second is the one that
-    arrives in the cycle in which the first is not taken.
+    Payload, valid and ready come from registers. Two items have room: the second is the one that arrives in the cycle
+    in which the first is not accepted.
 
     Ports:
         input, output: the stream.
-        is_empty: nothing is held.
+        is_empty: it holds no item.
     """
 
     def __init__(self, payload: Any) -> None:

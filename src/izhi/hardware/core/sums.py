@@ -1,4 +1,4 @@
-"""What the spikes of a step add up to, in two banks: one is added to while the neurons read the other."""
+"""The sums of a step in two banks: weights are added to one while the neurons read the other."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class SumsInMemories(wiring.Component):
     """A memory for each lane of a bank, with a word for each group of each place: sums are added lane by lane.
 
     Ports:
-        group: whose addends come in the next cycle, or which group is erased.
-        adds, addends: add them.
-        swap: the banks change places.
-        erases: set a group to 0 in both banks.
-        reads: the neurons take the sums of their next units, the first after a swap, and leave 0 behind.
+        group: of the addends of the next cycle, or the erased group.
+        adds, addends: are added.
+        swap: exchanges the banks.
+        erases: sets a group to 0 in both banks.
+        reads: the neurons request the sums of their next units, the first ones after a swap, which become 0.
         sums: those, a cycle later.
     """
 
@@ -43,25 +43,25 @@ class SumsInMemories(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m, s = Module(), self.shape
-        of_adding, group_then = Signal(), Signal.like(self.group)
-        m.d.sync += group_then.eq(self.group)
+        of_adding, group_before = Signal(), Signal.like(self.group)
+        m.d.sync += group_before.eq(self.group)
         with m.If(self.swap):
             m.d.sync += of_adding.eq(~of_adding)
 
-        # Where the neurons read: the lanes of a group, ``units`` at a time.
+        # The neurons read the lanes of a group, ``units`` at a time.
         per_group = s.lanes // s.units
-        group, part = Signal.like(self.group), Signal(range(max(2, per_group)))
+        group, slice_ = Signal.like(self.group), Signal(range(max(2, per_group)))
         row = Signal(range(max(2, s.rows)))
         is_end_of_place, is_last = row == s.rows - 1, group == s.sums - 1
-        is_end_of_group = (part == per_group - 1) | is_end_of_place
+        is_end_of_group = (slice_ == per_group - 1) | is_end_of_place
         with m.If(self.reads):
-            m.d.sync += [row.eq(Mux(is_end_of_place, 0, row + 1)), part.eq(Mux(is_end_of_group, 0, part + 1))]
+            m.d.sync += [row.eq(Mux(is_end_of_place, 0, row + 1)), slice_.eq(Mux(is_end_of_group, 0, slice_ + 1))]
             with m.If(is_end_of_group):
                 m.d.sync += group.eq(Mux(is_last, 0, group + 1))
-        group_read, part_read, is_read = Signal.like(group), Signal.like(part), Signal()
-        m.d.sync += [group_read.eq(group), part_read.eq(part), is_read.eq(self.reads & is_end_of_group)]
+        group_read, slice_read, is_read = Signal.like(group), Signal.like(slice_), Signal()
+        m.d.sync += [group_read.eq(group), slice_read.eq(slice_), is_read.eq(self.reads & is_end_of_group)]
 
-        found = []
+        words = []
         for bank in range(2):
             is_added_to = of_adding == bank
             for lane in range(s.lanes):
@@ -70,23 +70,23 @@ class SumsInMemories(wiring.Component):
                 write, read = cells.write_port(), cells.read_port()
                 m.d.comb += [
                     read.addr.eq(Mux(is_added_to, self.group, group)),
-                    write.addr.eq(Mux(self.erases, self.group, Mux(is_added_to, group_then, group_read))),
+                    write.addr.eq(Mux(self.erases, self.group, Mux(is_added_to, group_before, group_read))),
                     write.data.eq(Mux(is_added_to & ~self.erases, read.data + self.addends[lane], 0)),
                     write.en.eq(self.erases | Mux(is_added_to, self.adds, is_read)),
                 ]
-                found.append(read.data)
-        first, second = found[: s.lanes], found[s.lanes :]
+                words.append(read.data)
+        first, second = words[: s.lanes], words[s.lanes :]
         for unit in range(s.units):
             lanes = range(unit, s.lanes, s.units)
             chosen = Array(Mux(of_adding, first[lane], second[lane]) for lane in lanes)
-            m.d.comb += self.sums[unit].eq(chosen[part_read])
+            m.d.comb += self.sums[unit].eq(chosen[slice_read])
         return m
 
 
 class SumsInRegisters(wiring.Component):
-    """The same where there is a single word of sums: registers, which the neurons shift out of a copy.
+    """The same for a single word of sums: registers, of which the neurons shift a copy.
 
-    A wide choice among lanes, which costs more than the sums themselves, is not needed then.
+    This needs no wide multiplexer of lanes, which would cost more than the sums themselves.
     """
 
     def __init__(self, shape: LayerShape) -> None:

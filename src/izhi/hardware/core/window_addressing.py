@@ -1,4 +1,4 @@
-"""What a spike reaches in a convolution: the places whose windows see it, and the weights there."""
+"""Addresses of a spike in a convolution: the positions whose windows cover it, and the weights there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from izhi.hardware.core.skid_buffer import SkidBuffer
 
 
 def reached(shape: LayerShape) -> data.StructLayout:
-    """Where a spike begins: its first word of weights, the first word of sums, and how many places are beyond.
+    """The addresses of a spike: its first word of weights, its first word of sums, and further rows and columns.
 
     With two spikes at once, also the first word of the other's weights.
     """
@@ -36,10 +36,10 @@ def reached(shape: LayerShape) -> data.StructLayout:
 
 
 class WindowAddressing(wiring.Component):
-    """Events of features in; what each reaches out. A spike that no window sees goes no further.
+    """Events of features in, their addresses out. A spike that no window covers is dropped.
 
-    A feature at y, with padding p above it, is seen at the places r with 0 ≤ y + p − r·stride < kernel: from the first
-    of them, where its row of the kernel is the lowest, to the last.
+    A feature at y, with padding p above it, is covered at the positions r with 0 ≤ y + p − r·stride < kernel: from the
+    first of them, where its row of the kernel is the lowest, to the last.
 
     Ports:
         input: events.
@@ -54,19 +54,19 @@ class WindowAddressing(wiring.Component):
         m, s, window = Module(), self.shape, self.shape.window
         assert window is not None
         layout = reached(s)
-        m.submodules.relay = relay = SkidBuffer(layout)
-        wiring.connect(m, relay.output, wiring.flipped(self.output))
-        came, moves = self.input.payload, relay.input.ready
+        m.submodules.buffer = buffer = SkidBuffer(layout)
+        wiring.connect(m, buffer.output, wiring.flipped(self.output))
+        arriving, moves = self.input.payload, buffer.input.ready
         line = Pipeline(m, moves)
         m.d.comb += self.input.ready.eq(moves)
-        line.put(is_there=self.input.valid, kind=came.kind, source=narrowed(came.source, s.features))
+        line.put(is_there=self.input.valid, kind=arriving.kind, source=narrowed(arriving.source, s.features))
         locate(line, window)
         for k, (name, size, places) in enumerate(
             (("y", window.height, window.down), ("x", window.width, window.across))
         ):
             axis = _axis(size, places, window.kernel[k], window.stride[k], window.padding[k])
-            for what, values in zip(("first", "kernel", "count"), zip(*axis, strict=True), strict=True):
-                line.put(**{f"{name}_{what}": _looked_up(line[name], values)})
+            for quantity, values in zip(("first", "kernel", "count"), zip(*axis, strict=True), strict=True):
+                line.put(**{f"{name}_{quantity}": _looked_up(line[name], values)})
         line.advance()
         is_seen = line["y_count"].any() & line["x_count"].any()
         line.put(is_there=line["is_there"] & ((line["kind"] != EventKind.SPIKE) | is_seen))
@@ -75,25 +75,25 @@ class WindowAddressing(wiring.Component):
         line.advance()
         line.put(row=line["row"] * s.groups, place=line["place"] * s.groups)
         line.advance()
-        m.d.comb += relay.input.valid.eq(line["is_there"])
-        found: Any = relay.input.payload
+        m.d.comb += buffer.input.valid.eq(line["is_there"])
+        addresses: Any = buffer.input.payload
         m.d.comb += [
-            found.kind.eq(line["kind"]),
-            found.address.eq(line["row"]),
-            found.sums.eq(line["place"]),
-            found.rows.eq(line["y_count"] - 1),
-            found.columns.eq(line["x_count"] - 1),
+            addresses.kind.eq(line["kind"]),
+            addresses.address.eq(line["row"]),
+            addresses.sums.eq(line["place"]),
+            addresses.rows.eq(line["y_count"] - 1),
+            addresses.columns.eq(line["x_count"] - 1),
         ]
         return m
 
 
 def _axis(size: int, places: int, kernel: int, stride: int, padding: int) -> list[tuple[int, int, int]]:
-    """Of each feature along an axis the first place that sees it, where in the kernel it is there, and how many do."""
-    found = []
+    """Of each feature along an axis: the first position that covers it, its index in that kernel, and how many do."""
+    positions = []
     for at in range(size):
-        seen = [r for r in range(places) if 0 <= at + padding - r * stride < kernel]
-        found.append((seen[0], at + padding - seen[0] * stride, len(seen)) if seen else (0, 0, 0))
-    return found
+        covering = [r for r in range(places) if 0 <= at + padding - r * stride < kernel]
+        positions.append((covering[0], at + padding - covering[0] * stride, len(covering)) if covering else (0, 0, 0))
+    return positions
 
 
 def _looked_up(index: Value, values: tuple[int, ...]) -> Value:

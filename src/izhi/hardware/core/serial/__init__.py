@@ -1,1 +1,1 @@
-"""The core behind a serial line: frames with their own checks, which carry its packets and registers."""
+"""The core behind a serial line: checked frames that carry its packets and registers."""

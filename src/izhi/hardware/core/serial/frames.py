@@ -1,15 +1,15 @@
-"""Frames on the serial line between a host and a core: requests, and the answer to each. Needs Python alone.
+"""Frames on the serial line between a host and a core: requests and their answers. Needs Python alone.
 
-A frame is bytes between two flags (0x7E). A byte that is a flag or an escape (0x7D) goes as an escape and the byte with
-bit 5 changed, as in HDLC (RFC 1662), so that whoever has lost the thread finds it again at the next flag. In a frame:
+A frame is bytes between two flags (0x7E). A byte that is a flag or an escape (0x7D) is sent as an escape and the byte
+with bit 5 changed, as in HDLC (RFC 1662), so that a receiver synchronises again at the next flag. In a frame:
 
     byte 0      sequence number, chosen by the host; the answer repeats it
-    byte 1      what is asked, or in an answer the status
+    byte 1      the request, or in an answer the status
     bytes 2 …   words of 32 bits, the lowest byte first, at most MOST_WORDS
     4 bytes     CRC-32 (ISO-HDLC, as zlib has it) of all bytes before, the lowest first
 
-A frame whose CRC is wrong is not answered. A request with the sequence number of the one before is not carried out
-again: its answer is sent once more. So a host that gets no answer asks again, and nothing is lost or done twice.
+A frame whose CRC is wrong is not answered. A request with the sequence number of the one before is not executed again:
+its answer is sent once more. So a host that gets no answer repeats its request, and nothing is lost or done twice.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ MOST_WORDS = 256
 
 
 class Request(IntEnum):
-    """What a host asks, with the words that go along, and those of the answer."""
+    """Requests of a host, with their words, and those of the answer."""
 
-    RESET = 0  #: forget all words that wait, on the way in and out; the core itself goes on
+    RESET = 0  #: discard the words in the queues to the core and from it; the core itself continues
     READ = 1  #: byte address of a register → its value
     WRITE = 2  #: byte address of a register, value
-    SEND = 3  #: words of a packet, or none → for how many more there is room
+    SEND = 3  #: words of a packet, or none → the number of words that have room
     SEND_LAST = 4  #: words of a packet, and its end → the same
-    FETCH = 5  #: → words of a packet that wait to be fetched
+    FETCH = 5  #: → words of a packet
 
 
 class AnswerStatus(IntEnum):
-    """What an answer says."""
+    """The status of an answer."""
 
-    DONE = 0  #: done; of FETCH: the packet goes on
+    DONE = 0  #: done; of FETCH: the packet has more words
     LAST = 1  #: of FETCH: the last word ends a packet
-    BUSY = 2  #: of SEND: nothing was taken, since there is no room yet
-    REFUSED = 3  #: no such request, or one with a wrong number of words, or a register that is not there
+    BUSY = 2  #: of SEND: no word was accepted, for lack of room
+    REFUSED = 3  #: an unknown request, a wrong number of words, or an unknown register
 
 
 class Frame(NamedTuple):
-    """What a frame holds."""
+    """The contents of a frame."""
 
     sequence: int
     kind: int
@@ -64,7 +64,7 @@ def to_bytes(frame: Frame) -> bytes:
 
 
 class FrameReader:
-    """Finds frames in bytes as they come; what is damaged is left out."""
+    """Decodes frames from bytes; damaged frames are left out."""
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -73,7 +73,7 @@ class FrameReader:
         """The frames that end in these bytes."""
         for byte in data:
             if byte != FLAG:
-                # A line that brings nothing but noise must not fill memory.
+                # Noise on the line must not fill memory.
                 if len(self._held) <= 2 * (4 * MOST_WORDS + 6):
                     self._held.append(byte)
                 continue

@@ -1,4 +1,4 @@
-"""Frames in gates: taken from bytes with their checks, and made of words (see frames.py)."""
+"""Frames in gates: decoded from bytes and checked, and encoded from words (see frames.py)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from izhi.hardware.core.serial.frames import ESCAPE, FLAG, FLIP, MOST_WORDS
 
 #: Bytes of a frame before its words.
 _HEAD = 2
-#: How many words a frame may have, and the place of one of them.
+#: The number of words in a frame, and the index of one of them.
 COUNT, PLACE = range(MOST_WORDS + 1), range(MOST_WORDS)
 
 
 class Unframer(wiring.Component):
-    """Takes frames from bytes, and keeps the words of the last one that is whole.
+    """Decodes frames from bytes, and keeps the words of the last complete one.
 
     Ports:
         byte, is_new: a byte of the line.
-        holds: the words at hand are still wanted, from a byte's time after they came: what comes in then is lost.
-        is_frame: high for a cycle when a whole frame is there.
+        holds: the words are still in use, from a byte's time after the frame: bytes that arrive then are lost.
+        is_frame: high for a cycle when a frame is complete.
         sequence, kind, count: of it.
-        place, word: its words, a cycle after their place.
+        place, word: its words, a cycle after their index.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Unframer(wiring.Component):
         sequence, kind = Signal(8), Signal(8)
         byte = Mux(is_escaped, self.byte ^ FLIP, self.byte)
         is_flag, is_escape = self.byte == FLAG, self.byte == ESCAPE
-        # Bytes come tens of cycles apart: where the next one goes is known long before.
+        # Bytes arrive tens of cycles apart: the address of the next one is computed long before.
         behind_head, is_behind, is_inside = Signal(16), Signal(), Signal()
         m.d.sync += [
             behind_head.eq(number - _HEAD), is_behind.eq(number >= _HEAD),
@@ -90,19 +90,19 @@ class Unframer(wiring.Component):
                 m.d.sync += kind.eq(byte)
             with m.Elif(is_behind & ~is_inside):
                 m.d.sync += [is_good.eq(0), number.eq(number)]
-        # Part of a frame that came while the words were wanted is lost.
+        # A frame of which a byte arrives while the words are in use is lost.
         with m.If(self.is_new & self.holds & ~is_flag):
             m.d.sync += is_good.eq(0)
         return m
 
 
 class Framer(wiring.Component):
-    """Makes frames of words.
+    """Encodes frames of words.
 
     Ports:
-        start, is_idle: begin a frame; none is being made.
-        sequence, kind, count: of it, steady until it is made.
-        place, word: where it fetches a word, which is there two cycles later.
+        start, is_idle: begin a frame; no frame is being sent.
+        sequence, kind, count: of it, constant until it is sent.
+        place, word: the index of a word, which must follow two cycles later.
         output: bytes for the line.
     """
 
@@ -124,10 +124,10 @@ class Framer(wiring.Component):
         m = Module()
         m.submodules.crc = crc = CRC32_ISO_HDLC(8).create()
         place, part, word = Signal(COUNT), Signal(2), Signal(32)
-        # A byte between the flags goes in one piece, or as an escape and what it becomes.
+        # A byte between the flags is sent as it is, or as an escape and the changed byte.
         is_flag, byte, is_escaped = Signal(), Signal(8), Signal()
-        has_gone, needs_escape = self.output.valid & self.output.ready, (byte == FLAG) | (byte == ESCAPE)
-        has_byte_gone = has_gone & (is_escaped | ~needs_escape)
+        is_sent, needs_escape = self.output.valid & self.output.ready, (byte == FLAG) | (byte == ESCAPE)
+        is_byte_sent = is_sent & (is_escaped | ~needs_escape)
         escaped = Mux(is_escaped, byte ^ FLIP, Mux(needs_escape, ESCAPE, byte))
         m.d.comb += [
             self.output.payload.eq(Mux(is_flag, FLAG, escaped)),
@@ -135,7 +135,7 @@ class Framer(wiring.Component):
             crc.data.eq(byte),
             crc.start.eq(self.start),
         ]
-        with m.If(has_gone & ~is_flag):
+        with m.If(is_sent & ~is_flag):
             m.d.sync += is_escaped.eq(needs_escape & ~is_escaped)
 
         with m.FSM(init="idle"):
@@ -147,15 +147,15 @@ class Framer(wiring.Component):
             for state, after in (("open", "sequence"), ("close", "idle")):
                 with m.State(state):
                     m.d.comb += [self.output.valid.eq(1), is_flag.eq(1)]
-                    with m.If(has_gone):
+                    with m.If(is_sent):
                         m.next = after
             with m.State("sequence"):
-                m.d.comb += [self.output.valid.eq(1), byte.eq(self.sequence), crc.valid.eq(has_byte_gone)]
-                with m.If(has_byte_gone):
+                m.d.comb += [self.output.valid.eq(1), byte.eq(self.sequence), crc.valid.eq(is_byte_sent)]
+                with m.If(is_byte_sent):
                     m.next = "kind"
             with m.State("kind"):
-                m.d.comb += [self.output.valid.eq(1), byte.eq(self.kind), crc.valid.eq(has_byte_gone)]
-                with m.If(has_byte_gone):
+                m.d.comb += [self.output.valid.eq(1), byte.eq(self.kind), crc.valid.eq(is_byte_sent)]
+                with m.If(is_byte_sent):
                     m.next = "next"
             with m.State("next"):  # the CRC of the last byte is up to date a cycle later, a word two
                 m.next = "wait"
@@ -171,8 +171,8 @@ class Framer(wiring.Component):
                 m.next = "check"
             for state, is_checked, after in (("bytes", 1, "next"), ("check", 0, "close")):
                 with m.State(state):
-                    m.d.comb += [self.output.valid.eq(1), byte.eq(word), crc.valid.eq(has_byte_gone & is_checked)]
-                    with m.If(has_byte_gone):
+                    m.d.comb += [self.output.valid.eq(1), byte.eq(word), crc.valid.eq(is_byte_sent & is_checked)]
+                    with m.If(is_byte_sent):
                         m.d.sync += [part.eq(part + 1), word.eq(word >> 8)]
                         with m.If(part == 3):
                             m.next = after

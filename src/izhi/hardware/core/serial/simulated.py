@@ -1,4 +1,4 @@
-"""The simulated pins of a core behind a serial line, as a port that bytes are written to and read from."""
+"""The simulated pins of a core behind a serial line, as a serial port."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from izhi.hardware.core.serial.top import Top
 from izhi.hardware.core.shape import CoreShape
 
 _SOURCE = Path(__file__).with_name("line.cc")
-#: Bytes that take as long as a reader waits for one.
+#: Bytes in the time for which a read waits.
 _PATIENCE = 100
 
 
@@ -24,13 +24,13 @@ def _library(shape: CoreShape, divisor: int) -> Path:
 
 
 class SimulatedLine:
-    """What pyserial's ``Serial`` is to a board: here the line ends at the top level's pins, in simulation.
+    """A port like pyserial's ``Serial``, whose line ends at the pins of the simulated top level.
 
     Args:
         shape: of the core.
         divisor: clock cycles of a bit, as the design was built for.
-        skew: by how much the host's bits are longer than the design's, in cycles.
-        damage: what becomes of bytes on the line, of those written and of those read; None to leave them.
+        skew: cycles by which the host's bits are longer than the design's.
+        damage: applied to bytes on the line, written and read; None for an intact line.
     """
 
     in_waiting = 0
@@ -44,7 +44,7 @@ class SimulatedLine:
         self._library.line_cycles.restype = ctypes.c_uint64
         self._line = ctypes.c_void_p(self._library.line_create())
         self._waiting = bytearray()
-        self.read()  # the board comes up
+        self.read()  # until the reset is over
 
     @property
     def cycles(self) -> int:
@@ -52,19 +52,19 @@ class SimulatedLine:
         return int(self._library.line_cycles(self._line))
 
     def write(self, data: bytes) -> None:
-        """Bytes for the board, which go out while somebody reads."""
+        """Bytes for the board, which are sent while ``read`` runs."""
         self._waiting += data if self.damage is None else self.damage(data)
 
     def read(self, size: int = 1) -> bytes:
-        """The next byte from the board, or none where a while brings none."""
+        """The next byte from the board, or none after a while without one."""
         cycles = (len(self._waiting) + _PATIENCE) * 10 * self.host_bit
-        data, taken = np.frombuffer(bytes(self._waiting), np.uint8), ctypes.c_size_t()
-        found = self._library.line_run(
-            self._line, data.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(len(data)), ctypes.byref(taken),
+        data, sent = np.frombuffer(bytes(self._waiting), np.uint8), ctypes.c_size_t()
+        value = self._library.line_run(
+            self._line, data.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(len(data)), ctypes.byref(sent),
             ctypes.c_uint64(cycles), self.host_bit, self.host_bit,
         )  # fmt: skip
-        del self._waiting[: taken.value]
-        byte = bytes([found]) if found >= 0 else b"\0" if found == -2 else b""
+        del self._waiting[: sent.value]
+        byte = bytes([value]) if value >= 0 else b"\0" if value == -2 else b""
         return byte if self.damage is None else self.damage(byte)
 
     def close(self) -> None:

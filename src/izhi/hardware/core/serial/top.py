@@ -14,7 +14,7 @@ from izhi.hardware.core.shape import CoreShape
 
 #: Of the oscillator of ECP5's PLL, in MHz, and of what its phase detector compares (Lattice FPGA-DS-02012).
 _OSCILLATOR, _COMPARED = (400.0, 800.0), (10.0, 400.0)
-#: Cycles of reset after the clock has come up.
+#: Cycles of reset after the clock is stable.
 _RESET_CYCLES = 15
 #: The most that a bit on the line may differ from the one that the host expects; ten bits add up to a third of one.
 _TOLERANCE = 0.02
@@ -25,9 +25,9 @@ class PLL:
     """Dividers of ECP5's EHXPLLL: its oscillator runs at input · feedback · first / reference.
 
     Attributes:
-        reference, feedback, first: dividers of the input, of what is fed back, and of the first output, which that is.
-        output: of the output that is used.
-        input_megahertz, megahertz: of the clock that goes in, and the one that comes out.
+        reference, feedback, first: dividers of the input, of the feedback, and of the first output, which is fed back.
+        output: of the used output.
+        input_megahertz, megahertz: of the input clock and of the output clock.
     """
 
     reference: int
@@ -39,14 +39,14 @@ class PLL:
 
 
 def pll(input_megahertz: float, megahertz: float) -> PLL | None:
-    """The PLL that makes one clock of another; None where they are the same.
+    """The PLL that makes one clock of another; None if they are equal.
 
     Raises:
         SettingError: if it cannot be made.
     """
     if input_megahertz == megahertz:
         return None
-    found = [
+    settings = [
         PLL(reference, feedback, first, output, input_megahertz, oscillator / output)
         for reference in range(1, 129)
         if _COMPARED[0] <= input_megahertz / reference <= _COMPARED[1]
@@ -58,7 +58,7 @@ def pll(input_megahertz: float, megahertz: float) -> PLL | None:
     # The nearest clock; then the fewest divisions; then an oscillator in the middle of its range.
     middle = sum(_OSCILLATOR) / 2
     best = min(
-        found,
+        settings,
         key=lambda x: (abs(x.megahertz - megahertz), x.reference, abs(x.megahertz * x.output - middle), x.feedback),
     )
     if abs(best.megahertz - megahertz) > megahertz / 10_000:
@@ -95,7 +95,7 @@ class Top(wiring.Component):
     Ports:
         clk: the board's clock.
         receive, transmit: the line, as seen from here.
-        is_busy: an inference is under way, for a light.
+        is_busy: an inference is running, for a light.
     """
 
     def __init__(self, shape: CoreShape, divisor: int, pll: PLL | None = None) -> None:
@@ -112,7 +112,7 @@ class Top(wiring.Component):
         else:
             is_steady = Signal()
             m.submodules.pll = _instance(self.pll, self.clk, is_steady)
-        # Registers come up as they are set by the bitstream: this one keeps all others in reset for a while.
+        # The bitstream sets the initial values of registers: this one keeps all others in reset for some cycles.
         left = Signal(range(_RESET_CYCLES + 1), init=_RESET_CYCLES)
         is_reset = Signal(init=1)
         m.d.comb += [ClockSignal("start").eq(ClockSignal()), ResetSignal().eq(is_reset)]
@@ -126,17 +126,17 @@ class Top(wiring.Component):
         return m
 
 
-def _instance(found: PLL, clock: Signal, is_steady: Signal) -> Instance:
+def _instance(settings: PLL, clock: Signal, is_steady: Signal) -> Instance:
     fed_back = Signal()
     return Instance(
         "EHXPLLL",
-        a_FREQUENCY_PIN_CLKI=f"{found.input_megahertz:g}", a_FREQUENCY_PIN_CLKOS=f"{found.megahertz:g}",
+        a_FREQUENCY_PIN_CLKI=f"{settings.input_megahertz:g}", a_FREQUENCY_PIN_CLKOS=f"{settings.megahertz:g}",
         a_ICP_CURRENT="12", a_LPF_RESISTOR="8", a_MFG_ENABLE_FILTEROPAMP="1", a_MFG_GMCREF_SEL="2",
         p_PLLRST_ENA="DISABLED", p_INTFB_WAKE="DISABLED", p_STDBY_ENABLE="DISABLED", p_DPHASE_SOURCE="DISABLED",
         p_OUTDIVIDER_MUXA="DIVA", p_OUTDIVIDER_MUXB="DIVB", p_OUTDIVIDER_MUXC="DIVC", p_OUTDIVIDER_MUXD="DIVD",
-        p_CLKI_DIV=found.reference, p_CLKFB_DIV=found.feedback, p_FEEDBK_PATH="CLKOP",
-        p_CLKOP_ENABLE="ENABLED", p_CLKOP_DIV=found.first, p_CLKOP_CPHASE=found.first - 1, p_CLKOP_FPHASE=0,
-        p_CLKOS_ENABLE="ENABLED", p_CLKOS_DIV=found.output, p_CLKOS_CPHASE=found.output - 1, p_CLKOS_FPHASE=0,
+        p_CLKI_DIV=settings.reference, p_CLKFB_DIV=settings.feedback, p_FEEDBK_PATH="CLKOP",
+        p_CLKOP_ENABLE="ENABLED", p_CLKOP_DIV=settings.first, p_CLKOP_CPHASE=settings.first - 1, p_CLKOP_FPHASE=0,
+        p_CLKOS_ENABLE="ENABLED", p_CLKOS_DIV=settings.output, p_CLKOS_CPHASE=settings.output - 1, p_CLKOS_FPHASE=0,
         i_CLKI=clock, i_CLKFB=fed_back, i_RST=Const(0), i_STDBY=Const(0),
         i_PHASESEL0=Const(0), i_PHASESEL1=Const(0), i_PHASEDIR=Const(1), i_PHASESTEP=Const(1),
         i_PHASELOADREG=Const(1), i_PLLWAKESYNC=Const(0), i_ENCLKOP=Const(0), i_ENCLKOS=Const(0),

@@ -9,14 +9,14 @@ from amaranth.lib.wiring import In, Out
 
 
 class Receiver(wiring.Component):
-    """Bytes from a line; one that nobody takes at once is lost.
+    """Bytes from a line; a byte is lost unless it is read in its cycle.
 
     Args:
         divisor: clock cycles of a bit.
 
     Ports:
         line: idle high.
-        byte, is_new: high in the cycle in which a byte with a right stop bit is there.
+        byte, is_new: high in the cycle in which a byte with a valid stop bit is complete.
     """
 
     def __init__(self, divisor: int) -> None:
