@@ -109,7 +109,7 @@ def test_after_a_write_that_fails_the_device_holds_no_network():
     with open_core() as device:
         send = device.block.send
         device.block.send = lambda packet: send(packet[:-1])
-        with pytest.raises(DeviceError, match="refused a packet: a packet that ends where nothing else does, or a"):
+        with pytest.raises(DeviceError, match="refused a packet: a packet that does not end with an inference, or a"):
             device.write_weights(0, -weight - 1)
         device.block.send = send
         with pytest.raises(DeviceError, match="holds no network; load an artifact first"):

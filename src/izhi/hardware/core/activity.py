@@ -1,4 +1,4 @@
-"""How often the registers of a core change, block by block, in simulation."""
+"""Toggle rates of the registers of a core, block by block, in simulation."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ from izhi.hardware.devices.core import CoreDevice
 
 #: Registers in the C++ of a core.
 _REGISTER = re.compile(r"^\twire<(\d+)> (p_\w+)(?: \{.*\})?;", re.MULTILINE)
-#: Parts of a layer that are blocks of their own.
-_PARTS = ("accumulator", "neurons", "queue", "serializer", "delay_line")
-#: Where what does not belong to the core is counted: registers of the bus.
+#: Blocks within a layer.
+_BLOCKS = ("accumulator", "neurons", "queue", "serializer", "delay_line")
+#: The block of registers outside the core.
 _BUS = "bus"
 
 
 @dataclass(frozen=True)
 class BlockActivity:
-    """Of a block of the core.
+    """Toggle rate of a block of the core.
 
     Attributes:
         block: such as "layer 1: neurons".
-        bits: of its registers, among them those behind its memories.
-        changes: of those bits, for each sample on average.
-        rate: changes of a bit in a cycle, which vendors' tools call its toggle rate: the bits that toggle in a cycle,
-            of all.
+        bits: of its registers, with those behind its memories.
+        changes: of those bits, per sample on average.
+        rate: toggle rate, the changes of a bit per cycle.
     """
 
     block: str
@@ -44,9 +43,9 @@ class BlockActivity:
 
 
 def activity(artifact: IntegerArtifact, shape: CoreShape, spikes: NDArray[np.uint8]) -> list[BlockActivity]:
-    """How often each block's registers change while samples of spikes (T, batch, inputs) run, the network being there.
+    """Toggle rates of each block's registers for samples of spikes (T, batch, inputs), without loading the network.
 
-    Changes are those from one clock edge to the next; glitches of the logic between registers are not among them.
+    Changes are counted from one clock edge to the next, without glitches of the logic between registers.
     """
     registers, cycles = changes(artifact, shape, spikes)
     total: dict[str, tuple[int, int]] = {}
@@ -60,13 +59,13 @@ def activity(artifact: IntegerArtifact, shape: CoreShape, spikes: NDArray[np.uin
 def changes(
     artifact: IntegerArtifact, shape: CoreShape, spikes: NDArray[np.uint8]
 ) -> tuple[dict[str, tuple[int, int]], int]:
-    """Bits of each register, and how often they changed, by the register's name; and the cycles of all samples."""
+    """Bits and changes of each register, by its name; and the cycles of all samples."""
     library = compiled(f"activity of {shape}", lambda: AxiCore(shape), _driver)
-    found = ctypes.CDLL(str(library))
-    count = ctypes.c_size_t.in_dll(found, "register_count").value
-    names = (ctypes.c_char_p * count).in_dll(found, "register_names")
-    bits = (ctypes.c_uint32 * count).in_dll(found, "register_bits")
-    counted = (ctypes.c_uint64 * count).in_dll(found, "changes")
+    symbols = ctypes.CDLL(str(library))
+    count = ctypes.c_size_t.in_dll(symbols, "register_count").value
+    names = (ctypes.c_char_p * count).in_dll(symbols, "register_names")
+    bits = (ctypes.c_uint32 * count).in_dll(symbols, "register_bits")
+    counted = (ctypes.c_uint64 * count).in_dll(symbols, "changes")
     core = SimulatedCore(library, shape)
     device = CoreDevice("simulator", core, shape)
     device.load(artifact)
@@ -80,7 +79,7 @@ def changes(
 
 
 def _driver(core: str) -> str:
-    """The driver of a core that counts, in each cycle, the bits of each register that are about to change."""
+    """The driver of a core that counts in each cycle the bits of each register that change next."""
     registers = list(dict.fromkeys((name, int(width)) for width, name in _REGISTER.findall(core)))
     counts = " ".join(
         f"changes[{k}] += top.{name}.curr.bit_xor(top.{name}.next).ctpop();" for k, (name, _) in enumerate(registers)
@@ -95,9 +94,9 @@ def _driver(core: str) -> str:
 
 
 def _path(name: str) -> Iterator[str]:
-    """The parts of a register's name, from that in C++, where _2e_ is a dot and __ an underscore."""
-    for part in name.removeprefix("p_").split("_2e_"):
-        yield part.replace("__", "_")
+    """A register's name split at dots, from that in C++, where _2e_ is a dot and __ an underscore."""
+    for word in name.removeprefix("p_").split("_2e_"):
+        yield word.replace("__", "_")
 
 
 def _block(name: str) -> str:
@@ -109,7 +108,7 @@ def _block(name: str) -> str:
     if layer is None:
         return path[1] if path[1] in ("decoder", "scores") else "streams"
     where = f"layer {int(layer[1]) + 1}"
-    return f"{where}: {path[2].replace('_', ' ')}" if path[2] in _PARTS else where
+    return f"{where}: {path[2].replace('_', ' ')}" if path[2] in _BLOCKS else where
 
 
 __all__ = ["BlockActivity", "activity", "changes"]

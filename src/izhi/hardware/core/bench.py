@@ -1,4 +1,4 @@
-"""A test bench in Verilog that checks itself: it loads a network, runs samples, and compares the scores."""
+"""A self-checking test bench in Verilog: it loads a network, runs samples, and compares the scores."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from izhi.hardware.core.fit import fitted
 from izhi.hardware.core.shape import CoreShape
 from izhi.hardware.fixed import run
 
-#: Samples that it runs.
+#: Samples of the test bench.
 _SAMPLES = 2
 
 
 def bench(artifact: IntegerArtifact, shape: CoreShape) -> dict[str, str]:
     """The test bench and its words, by the names of the files: izhi_tb.v, izhi_tb_in.hex, izhi_tb_out.hex.
 
-    It ends with PASS, or with FAIL and what differs.
+    It ends with PASS, or with FAIL and the differences.
 
     Args:
-        artifact: whose test vectors are run; samples of chance where it has none.
+        artifact: whose test vectors run; random samples if it has none.
         shape: of the core, which may be larger than the network.
     """
     network = fitted(shape, artifact.network, artifact.steps)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from izhi.errors import SettingError, unknown
 
-#: What every file says that has not been run on a board.
+#: A note in every file, since none has been run on a board.
 UNTESTED = "untested: written without Vivado and without a board; bitstream, clock rate and power are not measured"
-#: No clock of a processing system is faster.
+#: The fastest clock of a processing system.
 _MOST_MEGAHERTZ = 500
 
 
@@ -19,16 +19,16 @@ class Board:
 
     Attributes:
         part: Vivado's name of the device.
-        board_part: and of the board, whose preset sets memory and pins of the processing system.
+        board_part: Vivado's name of the board, whose preset sets memory and pins of the processing system.
         family: yosys' name of its family.
         processing_system: Vivado's name of the processing system's block.
         master, slave: its ports to registers and from DMA.
         bus_clocks: of those two.
         properties: those that enable them.
-        clock_property: that which sets the clock, in MHz.
-        automation: Vivado's rule for the processing system, and what it is told.
-        clock, reset: its clock for the logic, and the reset that goes with it.
-        megahertz: of that clock, unless another is wanted.
+        clock_property: the property that sets the clock, in MHz.
+        automation: Vivado's rule for the processing system, and its options.
+        clock, reset: its clock for the logic, and the reset of that clock.
+        megahertz: the default of that clock.
         resources: block RAMs of 36 kbit, DSP slices, look-up tables and flip-flops of the device.
     """
 
@@ -83,7 +83,7 @@ BOARDS = {
             "CONFIG.PCW_EN_RST0_PORT": "1",
         },
         clock_property="CONFIG.PCW_FPGA0_PERIPHERAL_FREQMHZ",
-        # Memory and pins of this processing system do not work unless they are led out of the design.
+        # Memory and pins of this processing system only work as external ports of the design.
         automation=("xilinx.com:bd_rule:processing_system7", 'make_external "FIXED_IO, DDR"'),
         clock="FCLK_CLK0", reset="FCLK_RESET0_N", megahertz=100,
         resources={"RAMB36": 140, "DSP": 220, "LUT": 53_200, "FF": 106_400},
@@ -93,17 +93,17 @@ BOARDS = {
 
 @dataclass(frozen=True)
 class Ecp5Board:
-    """A board whose only way to a host is a serial line over USB.
+    """A board that a host reaches by a serial line over USB only.
 
     Attributes:
         part: Lattice's name of the device.
         device, package, speed: nextpnr's names of the device, its package and its speed grade.
         clock: pin and MHz of the board's clock.
         receive, transmit: pins of the serial line, as the device sees them.
-        light: pin of a light, and whether it shines when the pin is low.
+        light: pin of a light, and whether it is on when the pin is low.
         high: pins that must be high for the board to work.
         resources: block memories of 18 kbit, multipliers of 18 bits, look-up tables of 4 inputs and flip-flops.
-        megahertz: of the core's clock, unless another is wanted.
+        megahertz: the default of the core's clock.
     """
 
     part: str
@@ -122,7 +122,7 @@ class Ecp5Board:
 _85F = {"DP16KD": 208, "MULT18X18D": 156, "LUT4": 83_640, "FF": 83_640}
 
 #: Pins as in the boards' own constraints (amaranth-boards: ulx3s.py, ecpix5.py; ulx3s_v20.lpf). On the ULX3S GPIO0 of
-#: the ESP32 must be high, or that one takes the board over.
+#: the ESP32 must be high, or the ESP32 controls the board.
 ECP5_BOARDS = {
     "ulx3s": Ecp5Board(
         part="LFE5U-85F-6BG381C", device="85k", package="CABGA381", speed=6, clock=("G2", 25.0),
@@ -139,7 +139,7 @@ def board(name: str) -> Board | Ecp5Board:
     """A board by name, with a processor or without.
 
     Raises:
-        SettingError: for one that is not known.
+        SettingError: for an unknown one.
     """
     if name in ECP5_BOARDS:
         return ECP5_BOARDS[name]
@@ -149,14 +149,14 @@ def board(name: str) -> Board | Ecp5Board:
 
 
 def checked_clock(name: str, megahertz: int | None) -> int:
-    """The clock for a board's logic in MHz, the board's own where None is given.
+    """The clock for a board's logic in MHz; the board's default for None.
 
     Raises:
-        SettingError: for a board that is not known, or a clock that no such device has.
+        SettingError: for an unknown board, or a clock beyond the device's.
     """
-    usual = board(name).megahertz
+    default = board(name).megahertz
     if megahertz is None:
-        return usual
+        return default
     if not 1 <= megahertz <= _MOST_MEGAHERTZ:
         raise SettingError(f"clock is {megahertz} MHz, expected 1 to {_MOST_MEGAHERTZ}")
     return megahertz
@@ -165,7 +165,7 @@ def checked_clock(name: str, megahertz: int | None) -> int:
 def vivado_script(name: str, megahertz: int | None = None) -> str:
     """The Tcl script that makes izhi.bit, izhi.hwh and izhi.xsa from izhi.v, in Vivado's batch mode.
 
-    It fails where the design does not reach the clock, and writes Vivado's reports of timing, utilisation and power.
+    It fails if the design does not reach the clock, and writes Vivado's reports of timing, utilisation and power.
     """
     b = BOARDS[name]
     settings = {**b.properties, b.clock_property: str(checked_clock(name, megahertz))}

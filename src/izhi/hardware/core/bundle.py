@@ -1,4 +1,4 @@
-"""A core for a board: its sources, what it takes of the device by yosys, and how long it needs in simulation."""
+"""A core for a board: its sources, its resources by yosys, and its latency in simulation."""
 
 from __future__ import annotations
 
@@ -55,8 +55,7 @@ class Latency:
 
 
 def resources(shape: CoreShape, family: str) -> tuple[dict[str, float], int]:
-    """What yosys' synth_xilinx makes of a core: block RAMs of 36 kbit, DSP slices, look-up tables, flip-flops; and the
-    levels of logic between registers, see ``levels``."""
+    """Resources of a core by yosys' synth_xilinx, and its levels of logic between registers, see ``levels``."""
     synthesis = f"synth_xilinx -family {family} -top izhi -flatten"
     netlist = json.loads(yosys.convert(AxiCore(shape), "izhi", synthesis, "write_json {file}"))
     cells = Counter(cell["type"] for cell in netlist["modules"]["izhi"]["cells"].values())
@@ -86,7 +85,7 @@ def latency(artifact: IntegerArtifact, shape: CoreShape, spikes: NDArray[np.uint
 
 
 def sources(artifact: IntegerArtifact, shape: CoreShape) -> dict[str, str]:
-    """What Vivado, a simulator of Verilog and drivers need of a core, by the names of the files."""
+    """Files of a core for Vivado, simulators of Verilog and drivers, by name."""
     return {
         "izhi.v": f"// {UNTESTED}.\n" + emit(shape),
         "izhi.h": header(shape),

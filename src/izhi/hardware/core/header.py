@@ -1,4 +1,4 @@
-"""What a driver in C needs of a core: izhi.h."""
+"""izhi.h, the definitions of a core for drivers in C."""
 
 from __future__ import annotations
 

@@ -7,20 +7,20 @@ from collections.abc import Iterator, Mapping
 from graphlib import TopologicalSorter
 from typing import Any
 
-#: Cells whose outputs follow their inputs within a cycle. Memories of look-up tables are read so.
+#: Cells whose outputs follow their inputs within a cycle, among them memories of look-up tables that are read.
 _LOGIC = ("LUT", "MUXF", "CARRY", "INV", "RAM32", "RAM64", "RAM128", "RAM256", "DSP48", "SRL")
-#: Inputs of those from which nothing follows within a cycle: data and enables of what is written, and clocks.
+#: Inputs of those memories on which no output depends within a cycle: data and enables of writes, and clocks.
 _WRITTEN = ("DI", "D", "WE", "WCLK", "CLK", "CE", "RST")
 
 
 def levels(netlist: Mapping[str, Any], top: str) -> int:
     """The most cells of logic that a signal passes between two registers, block memories or ports.
 
-    Look-up tables, their multiplexers, and products count as one each, and so does a chain of carries as a whole, which
-    takes little more time than a table.
+    Look-up tables, their multiplexers, and products count as one each, and so does a whole chain of carries, which is
+    little slower than a table.
 
     Args:
-        netlist: what yosys' ``write_json`` writes of a flat design.
+        netlist: of a flat design, by yosys' ``write_json``.
         top: its module.
     """
     cells = [cell for cell in netlist["modules"][top]["cells"].values() if cell["type"].startswith(_LOGIC)]
@@ -36,7 +36,7 @@ def levels(netlist: Mapping[str, Any], top: str) -> int:
 
 
 def _bits(cell: Mapping[str, Any], direction: str) -> Iterator[int | str]:
-    """The nets of a cell's inputs or outputs that matter within a cycle."""
+    """The nets of a cell's inputs or outputs that are connected within a cycle."""
     is_memory = cell["type"].startswith(("RAM", "SRL"))
     for port, bits in cell["connections"].items():
         if cell["port_directions"][port] != direction:

@@ -1,4 +1,4 @@
-"""What a core and its drivers agree on: words of packets, registers and errors. Needs Python alone."""
+"""The protocol of a core and its drivers: words of packets, registers and errors. Needs Python alone."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from enum import IntEnum
 
 #: "IZHI" in ASCII, and the version of the register map.
 IDENTITY, VERSION = 0x495A4849, 2
-#: The last word of a packet that was thrown away.
+#: The last word of the answer to a malformed packet.
 ABORTED = 0xF0000000
 
 
 class _Described(IntEnum):
-    """Numbers, each with a word of explanation in ``about``, which the register map of a core repeats."""
+    """Numbers, each with an explanation in ``about``, which the register map of a core repeats."""
 
     about: str
 
@@ -30,7 +30,7 @@ class Opcode(_Described):
     END = 2, "the inference is over, and with TLAST the packet"
     PAIR = (
         3,
-        "two spikes of the input, in bits 0 to 13 and 14 to 27, for a core that takes two at once, which others refuse",
+        "two spikes of the input, in bits 0 to 13 and 14 to 27, for a core that adds two in a cycle",
     )
     WRITE = (
         8,
@@ -40,13 +40,13 @@ class Opcode(_Described):
 
 
 class Error(_Described):
-    """Why a packet was thrown away."""
+    """Why a packet was discarded."""
 
     NONE = 0, "none"
     OPCODE = 1, "unknown opcode"
-    SOURCE = 2, "an input that is not there"
-    MEMORY = 3, "a memory or address that is not there, or a write within a packet of inferences"
-    LAST = (4, "a packet that ends where nothing else does, or a write that does not end where it should")
+    SOURCE = 2, "an input that does not exist"
+    MEMORY = 3, "a memory or address that does not exist, or a write within a packet of inferences"
+    LAST = (4, "a packet that does not end with an inference, or a write of another length")
     STEPS = 5, "a wrong number of steps"
 
 
@@ -58,31 +58,31 @@ class Register(_Described):
     CONTROL = 0x08, "see below"
     STATUS = 0x0C, "see below"
     STEPS = 0x10, "if not 0, an inference of another number of steps is an error"
-    FINGERPRINT = 0x14, "tells shapes of cores apart"
-    CYCLES = 0x18, "clock cycles in which an inference was under way"
-    EVENTS = 0x1C, "input spikes taken"
+    FINGERPRINT = 0x14, "of the shape of the core"
+    CYCLES = 0x18, "clock cycles in which an inference was running"
+    EVENTS = 0x1C, "input spikes accepted"
     SPIKES = 0x20, "spikes of all layers"
-    INFERENCES = 0x24, "inferences that came to their end"
-    WORD = 0x28, "a write is a word of a packet, as if it came by the stream"
+    INFERENCES = 0x24, "completed inferences"
+    WORD = 0x28, "a write is a word of a packet, like a word of the stream"
     LAST_WORD = 0x2C, "a write is a packet's last word"
 
 
 class Status(_Described):
-    """Lowest bits of the parts of the register STATUS."""
+    """Lowest bits of the fields of the register STATUS."""
 
-    BUSY = 0, "an inference is under way"
-    ANSWERING = 1, "words of an answer wait to be fetched, or its end is still to come"
+    BUSY = 0, "an inference is running"
+    ANSWERING = 1, "words of an answer have not been fetched, or its end has not been sent"
     ERROR = 8, "bits 8 to 10, the error"
 
 
 class Control(_Described):
     """Bits of the register CONTROL."""
 
-    RUN = 0, "packets are taken (set after reset)"
+    RUN = 0, "packets are accepted (set after reset)"
     CLEAR = (
         1,
-        "throws away what is in the core but for its memories, and sets counters to 0; an answer that has begun is"
-        " still to be fetched, as far as its words are offered, and ends early; reads 0",
+        "discards everything in the core but its memories, and sets counters to 0; an answer that has begun is still"
+        " fetched, as far as its words are offered, and ends early; reads 0",
     )
-    SENDS_SPIKES = 2, "events of every layer come out"
+    SENDS_SPIKES = 2, "events of every layer are sent"
     ACKNOWLEDGE = 3, "clears the error; reads 0"

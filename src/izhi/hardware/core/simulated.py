@@ -1,4 +1,4 @@
-"""A core that runs on this machine, cycle for cycle, at millions of cycles a second. Needs numpy alone."""
+"""A core in simulation, cycle for cycle, at millions of cycles a second. Needs numpy alone."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from izhi.errors import SimulatorError
 from izhi.hardware.core.packets import Words
 from izhi.hardware.core.shape import CoreShape
 
-#: Cycles after which a core that neither takes nor sends anything is given up, and how often it is checked that its
-#: combinational logic settles, apart from the first cycles of every transfer.
+#: Cycles without a word in or out after which a transfer fails, and the interval of cycles in which it is checked that
+#: combinational logic settles, besides the first cycles of every transfer.
 PATIENCE, CHECK_EVERY = 1 << 20, 256
 
 
@@ -22,14 +22,14 @@ class SimulatedCore:
 
     Args:
         library: the compiled core.
-        shape: what it was built for.
+        shape: of the core.
         pauses: shares, of 256, of the cycles in which input and output pause.
         seed: of the pauses.
-        patience: cycles after which a core that neither takes nor sends a word is given up.
-        check_every: in every so many cycles it is checked that one evaluation settles the combinational logic.
+        patience: cycles without a word in or out after which a transfer fails.
+        check_every: interval of cycles in which it is checked that one evaluation settles the combinational logic.
 
     Raises:
-        SimulatorError: here and in every call, if it does not.
+        SimulatorError: here and in every call, if the logic does not settle.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class SimulatedCore:
         self.close()
 
     def close(self) -> None:
-        """Free the core, which then can do nothing more."""
+        """Free the core, which cannot be used any more."""
         core = self.__dict__.pop("_core", None)
         if core is not None:
             self._library.simulator_destroy(core)
@@ -68,7 +68,7 @@ class SimulatedCore:
         return int(self._library.simulator_cycles(self._core))
 
     def reset(self) -> None:
-        """What aresetn does: everything but the memories begins anew."""
+        """Reset the core by aresetn: everything but the contents of memories."""
         self._library.simulator_reset(self._core)
         self._check()
 
@@ -76,13 +76,13 @@ class SimulatedCore:
         """The value of a register.
 
         Raises:
-            SimulatorError: if the core answers that there is none.
+            SimulatorError: if the core answers that it does not exist.
         """
         value = ctypes.c_uint32()
         answer = self._library.simulator_read(self._core, int(register), ctypes.byref(value))
         self._check()
         if answer:
-            raise SimulatorError(f"register 0x{int(register):02X} cannot be read: {_said(answer)}")
+            raise SimulatorError(f"register 0x{int(register):02X} cannot be read: {_meaning(answer)}")
         return value.value
 
     def write(self, register: int, value: int) -> None:
@@ -94,7 +94,7 @@ class SimulatedCore:
         answer = self._library.simulator_write(self._core, int(register), ctypes.c_uint32(value))
         self._check()
         if answer:
-            raise SimulatorError(f"register 0x{int(register):02X} cannot be written: {_said(answer)}")
+            raise SimulatorError(f"register 0x{int(register):02X} cannot be written: {_meaning(answer)}")
 
     def send(self, packet: Words) -> None:
         """Send a packet that nothing answers."""
@@ -111,39 +111,39 @@ class SimulatedCore:
         return out
 
     def drop(self) -> None:
-        """Nothing is on its way between transfers: a stream that ends takes back what it had not yet given."""
+        """Nothing to discard: a transfer that fails withdraws the words that were not accepted."""
 
     def stream(
         self, words: Words, last: NDArray[np.bool_], packets: int = 0, room: int = 0
     ) -> tuple[Words, NDArray[np.bool_]]:
-        """Offer words, and wait until they are taken and so many packets have come out.
+        """Send words, and wait until all are accepted and so many packets have arrived.
 
         Args:
-            words: what goes in.
+            words: to send.
             last: which of them are the last of a packet.
-            packets: how many are to come out.
-            room: how many words they have at most.
+            packets: expected in answer.
+            room: their words at most.
 
         Returns:
-            words that came out, and which are the last of a packet.
+            the words that arrived, and which of them are the last of a packet.
 
         Raises:
-            SimulatorError: if the core does not come to an end, or there is no room.
+            SimulatorError: if the core stops, or there is no room.
         """
         words, ends = np.ascontiguousarray(words, np.uint32), np.ascontiguousarray(last, np.uint8)
         out, out_ends = np.empty(room + 1, np.uint32), np.empty(room + 1, np.uint8)
-        taken = ctypes.c_size_t()
+        accepted = ctypes.c_size_t()
         pointers = [x.ctypes.data_as(ctypes.c_void_p) for x in (words, ends, out, out_ends)]
         count = self._library.simulator_run(
             self._core, pointers[0], pointers[1], ctypes.c_size_t(len(words)), ctypes.c_size_t(packets),
             pointers[2], pointers[3], ctypes.c_size_t(len(out)), ctypes.c_uint64(self.patience),
-            self.pauses[0], self.pauses[1], ctypes.byref(taken),
+            self.pauses[0], self.pauses[1], ctypes.byref(accepted),
         )  # fmt: skip
         self._check()
         ended = int(out_ends[:count].sum())
-        if taken.value < len(words) or ended < packets:
+        if accepted.value < len(words) or ended < packets:
             raise SimulatorError(
-                f"the core took {taken.value:,} of {len(words):,} words and sent {ended:,} of {packets:,}"
+                f"the core took {accepted.value:,} of {len(words):,} words and sent {ended:,} of {packets:,}"
                 f" packets, {count:,} words, and then nothing for {self.patience:,} cycles"
             )
         return out[:count], out_ends[:count].astype(bool)
@@ -156,7 +156,7 @@ class SimulatedCore:
         return out.reshape(-1, 4)
 
 
-def _said(answer: int) -> str:
+def _meaning(answer: int) -> str:
     return {2: "SLVERR", 3: "DECERR"}.get(answer, "no answer")
 
 

@@ -1,4 +1,4 @@
-"""The core as Verilog: the block itself, and a top whose ports Vivado takes for AXI."""
+"""The core as Verilog: the block itself, and a top whose ports Vivado recognises as AXI."""
 
 from __future__ import annotations
 
