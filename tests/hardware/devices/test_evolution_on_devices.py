@@ -180,7 +180,7 @@ def test_too_few_members_and_too_few_losses_are_refused():
     with pytest.raises(SettingError, match="unknown search 'sness'"):
         DeviceEvolution(device, currents, labels, search="sness")
     search = SeparableCMA(3, members=4, spread=1, seed=0, measure=lambda x, g: x.sum(1))
-    with pytest.raises(CheckpointError, match="told 1 populations, expected 2"):
+    with pytest.raises(CheckpointError, match="has 1 populations, expected 2"):
         search.replay([np.zeros(4)], 2)
     with pytest.raises(CheckpointError, match="other populations than those of 4 members"):
         search.replay([np.zeros(3)], 1)

@@ -42,20 +42,20 @@ def open(name: str, artifact: Artifact[N], **options: Any) -> Device[N]:
     Args:
         name: ``"emulator"``, ``"simulator"``, ``"pynq"``, ``"serial"`` or ``"hls-ip"``.
         artifact: the network, and its number of steps; ``artifact.devices`` are those that run it.
-        folder: (simulator, pynq, serial) where ``izhi rtl`` wrote core.json, and for pynq where izhi.bit and izhi.hwh
-            lie; without it the simulated core is made for the artifact. (hls-ip) where the IP's bitstream and
-            its .hwh lie; without it the IP is emulated.
+        folder: (simulator, pynq, serial) with core.json of ``izhi rtl``, and for pynq with izhi.bit and izhi.hwh;
+            without it the simulated core is made for the artifact. (hls-ip) with the IP's bitstream and its .hwh;
+            without it the IP is emulated.
         lanes, units, spikes: (simulator) of a core that is made for the artifact, see ``shape_of``.
-        spare: (simulator) whether that core has room for networks whose scales are larger, as learning on
-            makes them.
+        spare: (simulator) whether that core has room for networks with larger scales, such as further training
+            makes.
         pynq_device: (pynq, hls-ip) PYNQ's device [the board's own].
-        port: (serial) the name of the board's serial port, or what is read and written like pyserial's ``Serial``.
-        baud: (serial) bits a second, as the design was built for.
+        port: (serial) the name of the board's serial port, or an object like pyserial's ``Serial``.
+        baud: (serial) bits a second for which the design was built.
 
     Raises:
         SettingError: for an unknown device or option, an artifact of the other kind, or a core without
             room for the network.
-        DeviceError: if the device is not there or fails.
+        DeviceError: if the device does not exist or fails.
         SimulatorError: if a simulated core cannot be compiled.
     """
     if name not in DEVICES:
@@ -85,8 +85,7 @@ def _simulator(
         raise SettingError(f"{' and '.join(sizes)} given, but {folder} holds a core; leave one out")
     shape = shape_for(artifact, **sizes) if folder is None else read(Path(folder) / "core.json")
     if spare and folder is None:
-        own = [*(s.inputs for s in shape.layers), shape.layers[-1].outputs]
-        shape = larger(shape, own if shape.readout is None else [*own, shape.readout.outputs])
+        shape = larger(shape)
     try:
         from izhi.hardware.core.compile import library
     except ImportError:
@@ -95,7 +94,7 @@ def _simulator(
 
 
 def shape_for(artifact: IntegerArtifact, lanes: int = 32, units: int = 2, spikes: int | None = None) -> CoreShape:
-    """The shape of a core for one artifact, see ``shape_of``, of two spikes at once if its first layer takes them."""
+    """The shape of a core for one artifact, see ``shape_of``; by default it adds two spikes per cycle if it can."""
     most = largest_input(artifact.encoding)
     if spikes is None:
         spikes = 2 if takes_pairs(artifact.network) else 1
@@ -138,7 +137,7 @@ def _ip(artifact: IPArtifact, *, folder: str | Path | None = None, pynq_device: 
 
 
 class _Opener(NamedTuple):
-    """What opens a device: what that runs, the function, and the function's options."""
+    """How a device is opened: the artifacts that it runs, the function, and the function's options."""
 
     runs: str
     open: Callable[..., Device[Any]]

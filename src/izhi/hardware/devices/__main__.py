@@ -1,4 +1,4 @@
-"""``python -m izhi.board network.izhi samples.npz --device pynq``: where there is numpy alone, and no data sets."""
+"""``python -m izhi.board network.izhi samples.npz --device pynq``, which needs numpy alone and no data sets."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from izhi.hardware.devices.evaluation import evaluate, load_samples
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the samples and print what came of them; the exit status."""
+    """Run the samples and print the evaluation; returns the exit status."""
     parser = argparse.ArgumentParser("python -m izhi.board", description=__doc__)
     parser.add_argument("artifact", help="network.izhi")
     parser.add_argument("samples", help="samples.npz of izhi export --samples")
     parser.add_argument("--device", default="pynq", help=", ".join(board.DEVICES) + " [pynq]")
     parser.add_argument(
-        "--folder", help="where core.json, izhi.bit and izhi.hwh lie [.]; of hls-ip its .bit and .hwh [emulated]"
+        "--folder", help="folder of core.json, izhi.bit and izhi.hwh [.]; for hls-ip of its .bit and .hwh [emulated]"
     )
     parser.add_argument("--compare", action="store_true", help="compare every spike with the model's")
     a = parser.parse_args(arguments)
@@ -25,9 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
         network = artifact.load(a.artifact)
         options = {"folder": a.folder} if a.folder else {}
         with board.open(a.device, network, **options) as device:
-            found = evaluate(device, [load_samples(a.samples)], compares=a.compare)
-        print("\n".join(found.lines()))
-        found.require_exact(device)
+            evaluation = evaluate(device, [load_samples(a.samples)], compares=a.compare)
+        print("\n".join(evaluation.lines()))
+        evaluation.require_exact(device)
     except IzhiError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

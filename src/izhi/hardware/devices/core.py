@@ -1,4 +1,4 @@
-"""The driver of Izhi's core, the same for the simulated block and for the one on a board."""
+"""The driver of Izhi's core, in simulation and on boards."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from izhi.hardware.devices.device import Counters, Device
 from izhi.hardware.fixed import IntegerNetwork, Outcome, run_compiled
 from izhi.hardware.fixed.network import check_input
 
-#: Words of a packet, and packets, that may wait in a core that was cleared.
-_WAITING = 4
-#: The most samples of one packet, at which the time between packets does not count, and its most words in and
-#: out, since DMA moves at most 64 MiB at once.
+#: Words of a packet, and packets, that a cleared core may still send.
+_LEFT = 4
+#: The most samples of one packet, with which the time between packets is negligible, and its most words in and out,
+#: since DMA moves at most 64 MiB in a transfer.
 SAMPLES, WORDS = 256, 1 << 23
 _COUNTERS = (Register.INFERENCES, Register.EVENTS, Register.SPIKES, Register.CYCLES)
 
 
 class CoreTransport(Protocol):
-    """How words get to a core and from it."""
+    """Moves words to a core and from it."""
 
     def read(self, register: int) -> int:
         """The value of a register."""
@@ -38,19 +38,19 @@ class CoreTransport(Protocol):
         """Write a register."""
 
     def send(self, packet: Words) -> None:
-        """Send a packet that nothing answers."""
+        """Send a packet that has no answer."""
 
     def exchange(self, packet: Words, room: int) -> Words:
-        """Send a packet of inferences; the packet that answers it, of at most ``room`` words."""
+        """Send a packet of inferences; returns the answer, a packet of at most ``room`` words."""
 
     def receive(self, room: int) -> Words:
-        """The packet that the core sends next, of at most ``room`` words."""
+        """The next packet from the core, of at most ``room`` words."""
 
     def drop(self) -> None:
-        """Give transfers up, and throw away words that are on their way."""
+        """Abort transfers, and discard their words."""
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release its resources."""
 
 
 class CoreDevice(Device[IntegerNetwork]):
@@ -58,11 +58,11 @@ class CoreDevice(Device[IntegerNetwork]):
 
     Args:
         name: of the device.
-        block: how to reach it.
-        shape: what it was built for.
+        block: the transport to it.
+        shape: of the core.
 
     Raises:
-        DeviceError: if what answers is no core of Izhi, or one of another shape.
+        DeviceError: if the block is no core of Izhi, or one of another shape.
     """
 
     runs: ClassVar[str] = IntegerArtifact.about
@@ -75,10 +75,10 @@ class CoreDevice(Device[IntegerNetwork]):
             (Register.VERSION, VERSION),
             (Register.FINGERPRINT, fingerprint(shape)),
         ):
-            found = block.read(register)
-            if found != expected:
+            value = block.read(register)
+            if value != expected:
                 raise DeviceError(
-                    f"the device {name} answers 0x{found:08X} for {register.name}, expected"
+                    f"the device {name} answers 0x{value:08X} for {register.name}, expected"
                     f" 0x{expected:08X}: it holds another core; load the bitstream that belongs to core.json"
                 )
         self._total = [0] * len(_COUNTERS)
@@ -88,7 +88,7 @@ class CoreDevice(Device[IntegerNetwork]):
         self.block.write(Register.CONTROL, sum(1 << bit for bit in (Control.RUN, *bits)))
 
     def _check(self) -> None:
-        """Raise DeviceError if the core threw a packet away, and clear the error."""
+        """Raise DeviceError if the core discarded a packet, and clear the error."""
         error = (self.block.read(Register.STATUS) >> Status.ERROR) & 7
         if error:
             self._control(Control.ACKNOWLEDGE)
@@ -97,7 +97,7 @@ class CoreDevice(Device[IntegerNetwork]):
 
     @contextlib.contextmanager
     def _in_step(self) -> Iterator[None]:
-        """What goes wrong within may leave words in the core or on their way: they are thrown away before the next."""
+        """An exception may leave words in the core or in transfers: they are discarded before the next transfer."""
         if self._is_lost:
             self._recover()
         self._is_lost = True
@@ -105,16 +105,16 @@ class CoreDevice(Device[IntegerNetwork]):
         self._is_lost = False
 
     def _recover(self) -> None:
-        """Throw away what is under way, in the core and to and from it; its counters begin anew."""
+        """Discard inferences and transfers; the core's counters start at 0."""
         self.block.drop()
         self._control(Control.CLEAR, Control.ACKNOWLEDGE)
-        for _ in range(_WAITING):
+        for _ in range(_LEFT):
             if not self.block.read(Register.STATUS) >> Status.ANSWERING & 1:
                 break
-            self.block.receive(_WAITING)
+            self.block.receive(_LEFT)
         else:
             raise DeviceError(f"the device {self.name} goes on answering though it was cleared; load the overlay anew")
-        self.block.drop()  # DMA may have taken words before it was asked for them.
+        self.block.drop()  # DMA may have fetched words before they were requested.
         self._counted, self._is_lost = [0] * len(_COUNTERS), False
 
     def _write(self, memories: Iterable[tuple[int, Words]]) -> None:
@@ -147,14 +147,14 @@ class CoreDevice(Device[IntegerNetwork]):
             self._recover()
         self._control(*([Control.SENDS_SPIKES] if sends_spikes else []))
         self.block.write(Register.STEPS, steps)
-        found = []
-        for start, stop in self._pieces(spikes, sends_spikes):
+        outcomes = []
+        for start, stop in self._packets(spikes, sends_spikes):
             with self._in_step():
-                found.append(self._infer(spikes[:, start:stop], steps, sends_spikes))
-        return self._without_filling(found, len(self.network.layers) if sends_spikes else 0)
+                outcomes.append(self._infer(spikes[:, start:stop], steps, sends_spikes))
+        return self._joined(outcomes, len(self.network.layers) if sends_spikes else 0)
 
     def _infer(self, spikes: NDArray[np.integer], steps: int, sends_spikes: bool) -> Outcome:
-        """What comes of one packet of samples."""
+        """The outcome of one packet of samples."""
         size = spikes.shape[1]
         words = packets.inferences(spikes, self.shape.layers[0].spikes)
         answer = self.block.exchange(words, packets.room(self.shape, steps, size, sends_spikes))
@@ -165,8 +165,8 @@ class CoreDevice(Device[IntegerNetwork]):
         except (ValueError, IndexError) as error:
             raise DeviceError(f"the device {self.name} sent a broken answer: {error}") from None
 
-    def _pieces(self, spikes: NDArray[np.integer], sends_spikes: bool) -> Iterator[tuple[int, int]]:
-        """Beginnings and ends of the samples of each packet."""
+    def _packets(self, spikes: NDArray[np.integer], sends_spikes: bool) -> Iterator[tuple[int, int]]:
+        """First and last sample of each packet."""
         steps, batch, _ = spikes.shape
         events = np.concatenate([[0], (spikes.sum((0, 2), dtype=np.int64) + steps + 1).cumsum()])
         most = max(1, min(SAMPLES, WORDS // packets.room(self.shape, steps, 1, sends_spikes)))
@@ -185,19 +185,19 @@ class CoreDevice(Device[IntegerNetwork]):
         if spikes.size and spikes.max() > most:
             raise ShapeError(f"an input fires {spikes.max()} times in a step, expected at most the core's {most}")
 
-    def _without_filling(self, found: list[Outcome], layers: int) -> Outcome:
-        """The outcome of the network itself, where the core is larger."""
+    def _joined(self, outcomes: list[Outcome], layers: int) -> Outcome:
+        """The outcome of all packets, without the further inputs and neurons of a larger core."""
         network = self.network
         last = network.outputs
-        scores = [x.scores[:, :last] for x in found] or [np.zeros((0, last), np.int64)]
+        scores = [x.scores[:, :last] for x in outcomes] or [np.zeros((0, last), np.int64)]
         spikes = [
-            np.concatenate([x.spikes[k][..., : network.layers[k].outputs] for x in found], 1)
-            for k in range(layers if found else 0)
+            np.concatenate([x.spikes[k][..., : network.layers[k].outputs] for x in outcomes], 1)
+            for k in range(layers if outcomes else 0)
         ]
         return Outcome(np.concatenate(scores), spikes)
 
     def _count(self) -> None:
-        """Add up the counters, which have 32 bits and run over."""
+        """Add up the counters, which overflow at 32 bits."""
         now = [self.block.read(register) for register in _COUNTERS]
         self._total = [t + (n - was) % (1 << 32) for t, n, was in zip(self._total, now, self._counted, strict=True)]
         self._counted = now

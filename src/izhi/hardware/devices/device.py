@@ -1,4 +1,4 @@
-"""What every device can do, whether it is a program (emulator.py), the core (core.py) or the FPGA IP (ip.py)."""
+"""The interface of devices: the integer model (emulator.py), the core (core.py) and the FPGA IP (ip.py)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from izhi.hardware.artifact import Artifact
 from izhi.hardware.fixed import Outcome
 from izhi.hardware.networks import Array, HardwareNetwork
 
-#: What a device runs: a network in integers, or one of the FPGA IP.
+#: The network of a device: in integers, or of the FPGA IP.
 N = TypeVar("N", bound=HardwareNetwork)
 _D = TypeVar("_D", bound="Device[Any]")
 
 
 @dataclass(frozen=True)
 class Counters:
-    """What a device counted since it was loaded or cleared.
+    """Counts of a device since it was loaded or cleared.
 
     Attributes:
-        inferences: that came to their end.
-        events: input spikes taken; None for a device whose inputs are currents.
+        inferences: that are complete.
+        events: input spikes accepted; None for a device whose inputs are currents.
         spikes: of all layers, or of those that the device sends.
-        cycles: of its clock, while an inference was under way; None for a device that has none.
-        counted: which spikes, in words.
+        cycles: of its clock during inferences; None for a device without a clock.
+        counted: a name of the spikes.
     """
 
     inferences: int
@@ -55,9 +55,9 @@ class Device(ABC, Generic[N]):
 
     Attributes:
         name: by which ``izhi.board.open`` opens it.
-        runs: what it runs, for people.
-        model: what its spikes are compared with, for people.
-        remedy: what to do where they differ.
+        runs: its kind of artifact, for messages.
+        model: the model with which its spikes are compared, for messages.
+        remedy: the fix if they differ.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Device(ABC, Generic[N]):
 
     @property
     def network(self) -> N:
-        """What it runs.
+        """The loaded network.
 
         Raises:
             DeviceError: if nothing is loaded.
@@ -91,18 +91,18 @@ class Device(ABC, Generic[N]):
 
     @abstractmethod
     def _load(self, network: N, steps: int) -> None:
-        """Take a network in."""
+        """Load a network."""
 
     @abstractmethod
     def write_weights(self, layer: int, weight: Array) -> None:
-        """Replace a layer's weights (N, inputs), in the format that they had; 0 is the first layer.
+        """Replace a layer's weights (N, inputs), in the same format; 0 is the first layer.
 
         Raises:
             ShapeError: if there are more or fewer, or one does not fit the format.
         """
 
     def replace(self, network: N) -> None:
-        """Run a network that differs in weights alone; layers whose weights are the same array are left.
+        """Run a network that differs in weights alone; layers whose weights are the same array are not written.
 
         Raises:
             DeviceError: if the device fails.
@@ -123,17 +123,16 @@ class Device(ABC, Generic[N]):
         """Run an inference for each sample.
 
         Args:
-            inputs: what the network takes: spikes (T, batch, inputs), how often each input fires; for the
-                FPGA IP currents (batch, inputs).
-            sends_spikes: whether the spikes of every layer are wanted as well as the scores.
+            inputs: spikes (T, batch, inputs), how often each input fires; for the FPGA IP currents (batch, inputs).
+            sends_spikes: whether the outcome has the spikes of every layer as well as the scores.
 
         Raises:
             ShapeError: if they do not fit the network.
-            DeviceError: if the device fails or refuses them.
+            DeviceError: if the device fails or rejects them.
         """
 
     def answer(self, inputs: Array) -> Outcome:
-        """Scores alone, the fastest way that the device has."""
+        """Scores alone, by the fastest path of the device."""
         (scores,) = self.scores_of([self.network], inputs)
         return Outcome(scores.astype(np.int64, copy=False), [])
 
@@ -148,10 +147,10 @@ class Device(ABC, Generic[N]):
 
     @abstractmethod
     def clear(self) -> None:
-        """Throw away what is under way, and set the counters to 0."""
+        """Discard inferences and transfers, and set the counters to 0."""
 
     def close(self) -> None:
-        """Give back what the device holds."""
+        """Release the device's resources."""
 
     def __enter__(self: _D) -> _D:
         return self

@@ -28,14 +28,14 @@ class Emulator(Device[IntegerNetwork]):
         self._network = self.network.with_weights(layer, weight)
 
     def run(self, inputs: NDArray[np.integer], *, sends_spikes: bool = False) -> Outcome:
-        found = self.expected(inputs)
+        outcome = self.expected(inputs)
         inferences, events, spikes = self._counted
         self._counted = (
             inferences + inputs.shape[1],
             events + int(inputs.sum(dtype=np.int64)),
-            spikes + sum(int(s.sum(dtype=np.int64)) for s in found.spikes),
+            spikes + sum(int(s.sum(dtype=np.int64)) for s in outcome.spikes),
         )
-        return found if sends_spikes else Outcome(found.scores, [])
+        return outcome if sends_spikes else Outcome(outcome.scores, [])
 
     def expected(self, inputs: NDArray[np.integer]) -> Outcome:
         return run_compiled(self.network, inputs)

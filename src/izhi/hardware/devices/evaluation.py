@@ -1,4 +1,4 @@
-"""Samples on a device: accuracy, speed, what it counted, and whether it does what its model does."""
+"""Samples on a device: accuracy, speed, counters, and differences from its model."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class DeviceEvaluation:
-    """What a device made of some samples.
+    """The result of a device for some samples.
 
     Attributes:
-        samples: how many.
-        accuracy: the share whose class is right.
-        seconds: that the device took, with the way to it and back.
-        counters: what it counted meanwhile.
+        samples: their number.
+        accuracy: the share of right classes.
+        seconds: of the device, with transfers to it and back.
+        counters: of these samples.
         groups: the accuracy of groups of samples.
-        rates: spikes per neuron and step of each layer; empty where spikes were not asked for.
-        spikes: of each layer, as the reference has them; empty where nothing was compared.
-        different: of each layer, places (step, sample, neuron) where device and reference differ.
-        scores: samples whose scores differ, where the reference is the device's own model.
-        classes: samples that the reference gives another class.
-        model: what the device was compared with: the integer model, say.
-        answers: the class that each sample was given, in their order.
-        labels: the class that it ought to have.
+        rates: spikes per neuron and step of each layer; empty unless spikes were requested.
+        spikes: of each layer in the reference; empty without a comparison.
+        different: of each layer, the number of (step, sample, neuron) where device and reference differ.
+        scores: samples whose scores differ, if the reference is the device's own model.
+        classes: samples of another class in the reference.
+        model: the name of the reference, such as the integer model.
+        answers: the class of each sample by the device, in their order.
+        labels: their true classes.
     """
 
     samples: int
@@ -57,29 +57,29 @@ class DeviceEvaluation:
     labels: Labels = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
 
     def confusion(self, classes: int) -> NDArray[np.int64]:
-        """(classes, classes): how many samples of a class, in rows, were given a class, in columns."""
+        """(classes, classes): the number of samples of each true class, in rows, by their answer, in columns."""
         known = (self.labels >= 0) & (self.labels < classes)
         pairs = self.labels[known] * classes + self.answers[known]
         return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
     @property
     def is_exact(self) -> bool:
-        """Whether nothing differed from the reference."""
+        """Whether the device and the reference do not differ."""
         return not (any(self.different) or self.scores or self.classes)
 
     def require_exact(self, device: Device[Any]) -> None:
-        """Raise DeviceError unless the device did what its reference does."""
+        """Raise DeviceError if the device and the reference differ."""
         if not self.is_exact:
             raise DeviceError(f"the device {device.name} does not do what {self.model} does; {device.remedy}")
 
     def summary(self) -> dict[str, Any]:
-        """Everything but answers and labels, for scripts."""
-        found = asdict(self)
-        del found["answers"], found["labels"], found["counters"]["counted"]
-        return {**found, "is_exact": self.is_exact}
+        """All fields but answers and labels, for scripts."""
+        summary = asdict(self)
+        del summary["answers"], summary["labels"], summary["counters"]["counted"]
+        return {**summary, "is_exact": self.is_exact}
 
     def lines(self) -> list[str]:
-        """For people to read."""
+        """The evaluation as text."""
         c = self.counters
         lines = [
             f"accuracy: {100 * self.accuracy:.2f} % of {self.samples:,} samples,"
@@ -101,12 +101,12 @@ class DeviceEvaluation:
 
 @dataclass(frozen=True)
 class Reference:
-    """What a device's spikes are compared with.
+    """A model with which a device's spikes are compared.
 
     Attributes:
-        run: the outcome of inputs; scores may be any numbers of which the largest names the class.
-        name: for people.
-        has_scores: whether its scores are the device's, number for number.
+        run: the outcome of inputs; the class is that of the largest score, in any unit.
+        name: for messages.
+        has_scores: whether its scores are those of the device, number for number.
     """
 
     run: Callable[[Inputs], Outcome]
@@ -115,7 +115,7 @@ class Reference:
 
 
 class _Comparison:
-    """Counts what differs from a reference, layer by layer."""
+    """Counts the differences from a reference, layer by layer."""
 
     def __init__(self, reference: Reference, layers: int) -> None:
         self.reference = reference
@@ -135,12 +135,39 @@ class _Comparison:
                 f"{self.reference.name} gives spikes of shapes {others}, expected {shapes}:"
                 " compare with the network that the device runs"
             )
-        for k, (found, wanted) in enumerate(zip(outcome.spikes, expected.spikes, strict=True)):
+        for k, (spikes, wanted) in enumerate(zip(outcome.spikes, expected.spikes, strict=True)):
             self.spikes[k] += int(wanted.sum(dtype=np.int64))
-            self.different[k] += int((found != wanted).sum())
+            self.different[k] += int((spikes != wanted).sum())
         self.classes += int((outcome.classes != expected.classes).sum())
         if self.reference.has_scores:
             self.scores += int((outcome.scores != expected.scores).any(1).sum())
+
+    def summary(self) -> dict[str, Any]:
+        """Fields of an evaluation."""
+        counts: dict[str, Any] = {"spikes": tuple(self.spikes), "different": tuple(self.different)}
+        return {**counts, "scores": self.scores, "classes": self.classes, "model": self.reference.name}
+
+
+class _Answers:
+    """Answers of a device, their time, and its spikes."""
+
+    def __init__(self, device: Device[Any], sends_spikes: bool) -> None:
+        self.device, self.sends_spikes = device, sends_spikes
+        self.seconds, self.fired = 0.0, np.zeros(len(device.network.layers))
+        self.answers, self.labels = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        self.done = 0
+
+    def add(self, inputs: Inputs, labels: Labels) -> Outcome:
+        """Run a batch."""
+        start = time.perf_counter()
+        outcome = self.device.run(inputs, sends_spikes=True) if self.sends_spikes else self.device.answer(inputs)
+        self.seconds += time.perf_counter() - start
+        self.answers.append(outcome.classes)
+        self.labels.append(labels)
+        self.done += len(labels)
+        if self.sends_spikes:
+            self.fired += [len(labels) * spikes.mean() for spikes in outcome.spikes]
+        return outcome
 
 
 def evaluate(
@@ -153,17 +180,17 @@ def evaluate(
     reference: Reference | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> DeviceEvaluation:
-    """Run samples on a device; the device's counters begin anew.
+    """Run samples on a device, whose counters start at 0.
 
     Args:
         device: with a network.
-        batches: what the network takes, spikes (T, batch, inputs) or for the FPGA IP currents
-            (batch, inputs), and the classes they ought to have, (batch,); samples in their order.
-        groups: names of groups of samples, and which samples they are, (samples,).
-        wants_rates: whether the device is to send the spikes of every layer, for their rates.
-        compares: whether every spike of every layer is compared with that of the device's model.
-        reference: what they are compared with in the model's place.
-        progress: told how many samples are done.
+        batches: inputs, spikes (T, batch, inputs) or for the FPGA IP currents (batch, inputs), and their classes
+            (batch,); samples in their order.
+        groups: names of groups of samples, and their masks (samples,).
+        wants_rates: whether the device sends the spikes of every layer, for their rates.
+        compares: whether every spike of every layer is compared with the device's model.
+        reference: takes the place of that model.
+        progress: called with the number of samples that are done.
 
     Raises:
         ShapeError: if inputs do not fit the network, or the reference has other layers.
@@ -171,38 +198,22 @@ def evaluate(
     """
     if reference is None and compares:
         reference = Reference(device.expected, device.model, has_scores=True)
-    layers = len(device.network.layers)
-    comparison = None if reference is None else _Comparison(reference, layers)
-    sends_spikes = wants_rates or comparison is not None
+    comparison = None if reference is None else _Comparison(reference, len(device.network.layers))
+    run = _Answers(device, wants_rates or comparison is not None)
     device.clear()
-    seconds, done, fired = 0.0, 0, np.zeros(layers)
-    answers, labels = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for inputs, wanted in batches:
-        start = time.perf_counter()
-        outcome = device.run(inputs, sends_spikes=True) if sends_spikes else device.answer(inputs)
-        seconds += time.perf_counter() - start
-        answers.append(outcome.classes)
-        labels.append(wanted)
-        done += len(wanted)
-        if sends_spikes:
-            fired += [len(wanted) * spikes.mean() for spikes in outcome.spikes]
+    for inputs, labels in batches:
+        outcome = run.add(inputs, labels)
         if comparison is not None:
             comparison.add(inputs, outcome)
-        progress(done)
-    answered, asked = np.concatenate(answers), np.concatenate(labels)
-    right = answered == asked
-    compared: dict[str, Any] = {}
-    if comparison is not None:
-        compared = {
-            "spikes": tuple(comparison.spikes), "different": tuple(comparison.different),
-            "scores": comparison.scores, "classes": comparison.classes,
-            "model": comparison.reference.name,
-        }  # fmt: skip
+        progress(run.done)
+    answers, labels = np.concatenate(run.answers), np.concatenate(run.labels)
+    right = answers == labels
+    compared = {"model": device.model} if comparison is None else comparison.summary()
     return DeviceEvaluation(
-        done, _share(right), seconds, device.counters,
-        {name: _share(right[mask[:done]]) for name, mask in (groups or {}).items()},
-        tuple(map(float, fired / max(done, 1))) if sends_spikes else (),
-        answers=answered, labels=asked, **{"model": device.model, **compared},
+        run.done, _share(right), run.seconds, device.counters,
+        {name: _share(right[mask[: run.done]]) for name, mask in (groups or {}).items()},
+        tuple(map(float, run.fired / max(run.done, 1))) if run.sends_spikes else (),
+        answers=answers, labels=labels, **compared,
     )  # fmt: skip
 
 
@@ -211,10 +222,10 @@ def _share(right: NDArray[np.bool_]) -> float:
 
 
 def own_samples(artifact: Artifact[Any]) -> tuple[Inputs, Labels]:
-    """The test vectors that an artifact carries, and the classes that their scores name.
+    """The test vectors of an artifact, and the classes of their scores.
 
     Raises:
-        DataError: if it carries none.
+        DataError: if it has none.
     """
     if not len(artifact.test_scores):
         raise DataError("the artifact carries no test vectors; name a data set or a file of samples")
@@ -222,7 +233,7 @@ def own_samples(artifact: Artifact[Any]) -> tuple[Inputs, Labels]:
 
 
 def save_samples(path: str | Path, inputs: Inputs, labels: Labels) -> None:
-    """Write samples for a device where there is no data set, and their classes (samples,).
+    """Write samples and their classes (samples,) to a file, for devices without data sets.
 
     Args:
         path: of the file.
@@ -236,7 +247,7 @@ def save_samples(path: str | Path, inputs: Inputs, labels: Labels) -> None:
     files.write_bytes(Path(path), buffer.getvalue())
 
 
-#: How often larger than its file samples may be: spikes are few, and pack well.
+#: Bytes of samples for each byte of their file at most: spikes are few, and compress well.
 _MOST_PACKED = 100
 
 
@@ -244,7 +255,7 @@ def load_samples(path: str | Path) -> tuple[Inputs, Labels]:
     """Read what ``save_samples`` wrote; nothing in the file is executed.
 
     Raises:
-        DataError: if the file is not there or holds something else.
+        DataError: if the file does not exist or holds something else.
     """
     arrays = files.arrays(Path(path), _MOST_PACKED, "samples", "izhi export")
     name = "currents" if "currents" in arrays else "spikes"

@@ -1,4 +1,4 @@
-"""Evolution on a device: the weights of what it runs are searched, and the device measures every member.
+"""Evolution on a device: a search over the weights of its network, in which the device evaluates every member.
 
     search = DeviceEvolution(device, inputs, labels, members=32)
     for _ in range(100):
@@ -28,7 +28,7 @@ Measure = Callable[[Floats, int], Floats]
 
 
 class WeightSearch(Protocol):
-    """A search for n numbers of small loss, decided by its seed and the losses that it was told."""
+    """A search for n numbers of small loss, determined by its seed and the losses of its populations."""
 
     @property
     def losses(self) -> Sequence[Floats]:
@@ -36,7 +36,7 @@ class WeightSearch(Protocol):
 
     @property
     def found(self) -> Floats:
-        """The numbers that it stands at, (n,)."""
+        """The current numbers, (n,)."""
 
     def step(self) -> Floats:
         """One generation; the losses of its members."""
@@ -55,9 +55,9 @@ class SearchFactory(Protocol):
 
         Args:
             size: n.
-            members: P, how many are measured in a generation.
+            members: P, of a generation.
             spread: standard deviation of the first population.
-            seed: of all that is drawn.
+            seed: of the random numbers.
             measure: losses of a population in a generation.
             noisy: whether a loss depends on the generation as well.
         """
@@ -70,11 +70,11 @@ class SeparableCMA:
 
     Args:
         size: n.
-        members: P, how many are measured in a generation.
+        members: P, of a generation.
         spread: standard deviation of the first population.
-        seed: of all that is drawn.
+        seed: of the random numbers.
         measure: losses of a population in a generation.
-        noisy: makes no difference to it: no member is kept from one generation to the next.
+        noisy: ignored: no member survives a generation.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class SeparableCMA:
             raise SettingError("cmaes is not installed; pip install cmaes") from None
         self._search = SepCMA(np.zeros(size), spread, population_size=members, seed=seed)
         self._measure = measure
-        self._told: deque[Floats] = deque()
+        self._known: deque[Floats] = deque()
         self.losses: list[Floats] = []
 
     @property
@@ -97,19 +97,19 @@ class SeparableCMA:
     def step(self) -> Floats:
         """One generation; losses (P,)."""
         population = np.array([self._search.ask() for _ in range(self._search.population_size)])
-        told = self._told.popleft() if self._told else None
-        losses = self._measure(population, len(self.losses) + 1) if told is None else told
+        known = self._known.popleft() if self._known else None
+        losses = self._measure(population, len(self.losses) + 1) if known is None else known
         self._search.tell(list(zip(population, losses.tolist(), strict=True)))
         self.losses.append(losses)
         return losses
 
     def replay(self, losses: Sequence[Floats], generations: int) -> None:
-        """Tell the losses of so many generations again, which are not measured."""
+        """Repeat so many generations with these losses, without measuring."""
         if len(losses) != generations:
-            raise CheckpointError(f"the search was told {len(losses)} populations, expected {generations}; start anew")
-        if any(len(told) != self._search.population_size for told in losses):
-            raise CheckpointError(f"it was told other populations than those of {self._search.population_size} members")
-        self._told = deque(losses)
+            raise CheckpointError(f"the search has {len(losses)} populations, expected {generations}; start anew")
+        if any(len(x) != self._search.population_size for x in losses):
+            raise CheckpointError(f"it has populations of other sizes than {self._search.population_size} members")
+        self._known = deque(losses)
         for _ in range(generations):
             self.step()
 
@@ -128,9 +128,9 @@ def _searching(search: str | SearchFactory) -> SearchFactory:
 
 
 class _Piece(NamedTuple):
-    """The place of one array of weights in the vector: its part, its name, and its first values."""
+    """A slice of the vector, one array of weights: its projection, its name, and its initial values."""
 
-    part: int
+    projection: int
     name: str
     start: Array
 
@@ -140,10 +140,10 @@ class WeightVector(Generic[N]):
 
         value = start + change·x
 
-    Each part of the network says what a change of one is, and rounds to what it can hold.
+    Each projection of the network defines its change, and rounds to its numbers.
 
     Args:
-        network: whose weights are the first ones.
+        network: with the initial weights.
         layers: which, 0 for the first, the readout after the last; None for all.
 
     Raises:
@@ -152,13 +152,13 @@ class WeightVector(Generic[N]):
 
     def __init__(self, network: N, layers: Sequence[int] | None = None) -> None:
         self.network = network
-        parts = network.projections
-        chosen = range(len(parts)) if layers is None else layers
+        projections = network.projections
+        chosen = range(len(projections)) if layers is None else layers
         for number in chosen:
-            if not 0 <= number < len(parts):
-                raise SettingError(f"layer is {number}, expected 0 to {len(parts) - 1}")
+            if not 0 <= number < len(projections):
+                raise SettingError(f"layer is {number}, expected 0 to {len(projections) - 1}")
         self._pieces = [
-            _Piece(number, name, start) for number in chosen for name, start in parts[number].learnable.items()
+            _Piece(number, name, start) for number in chosen for name, start in projections[number].learnable.items()
         ]
         self.size = sum(piece.start.size for piece in self._pieces)
 
@@ -167,17 +167,17 @@ class WeightVector(Generic[N]):
         changed: dict[int, dict[str, Array]] = {}
         at = 0
         for number, name, start in self._pieces:
-            part = self.network.projections[number]
-            value = start + part.change * x[at : at + start.size].reshape(start.shape)
-            changed.setdefault(number, {})[name] = part.rounded(value)
+            projection = self.network.projections[number]
+            value = start + projection.change * x[at : at + start.size].reshape(start.shape)
+            changed.setdefault(number, {})[name] = projection.rounded(value)
             at += start.size
         return self.network.with_arrays(changed)
 
 
 def drawn(network: N, seed: int) -> N:
-    """A network with weights drawn anew."""
+    """A network with random weights."""
     random = np.random.default_rng(derive_seed(seed, Purpose.DEVICE_WEIGHTS))
-    return network.with_arrays({number: part.drawn(random) for number, part in enumerate(network.projections)})
+    return network.with_arrays({number: x.drawn(random) for number, x in enumerate(network.projections)})
 
 
 def cross_entropy(scores: Array, labels: NDArray[np.int64], unit: float) -> float:
@@ -189,24 +189,24 @@ def cross_entropy(scores: Array, labels: NDArray[np.int64], unit: float) -> floa
 
 
 class DeviceEvolution(Generic[N]):
-    """A search over the weights of what a device runs.
+    """A search over the weights of a device's network.
 
-    Every member of a generation sees the same samples: all of them if ``batch_size`` allows, else as many,
-    drawn anew for each generation. The loss is the cross-entropy of the scores: of spike counts as they
-    are, of a readout's scores in units of how much they spread over the classes to begin with.
+    All members of a generation run the same samples: all samples if ``batch_size`` allows, or else that many, drawn for
+    each generation. The loss is the cross-entropy of the scores: of spike counts in spikes, of a readout's scores in
+    units of their initial standard deviation over the classes.
 
     Args:
         device: with a network.
-        inputs: what the device takes: spikes (T, samples, inputs), or currents (samples, inputs).
+        inputs: of the device: spikes (T, samples, inputs), or currents (samples, inputs).
         labels: (samples,).
-        search: a name in ``SEARCHES``, or what makes a search.
+        search: a name in ``SEARCHES``, or a factory.
         members: of a generation.
         step_size: first spread of a population, in units of a change.
         batch_size: samples of a generation at most.
-        layers: that are searched; None for all.
+        layers: in the search; None for all.
         seed: of search and samples.
-        is_noisy: whether samples differ from generation to generation [if a batch is not all of them];
-            parents of a genetic algorithm are then measured anew.
+        is_noisy: whether samples differ between generations [if a batch is not all samples]; parents of a genetic
+            algorithm are then measured again.
 
     Raises:
         SettingError: for an unknown search or layer, or fewer than 4 members.
@@ -237,17 +237,17 @@ class DeviceEvolution(Generic[N]):
         self.generations = 0
 
     def generation(self) -> dict[str, float]:
-        """One generation, after which the device runs what was found; loss and accuracy of that.
+        """Run one generation; the device then runs the current network, whose loss and accuracy are returned.
 
         Raises:
-            DeviceError: if the device fails; what earlier generations found is not lost.
+            DeviceError: if the device fails; the result of earlier generations is kept.
         """
         losses = np.asarray(self.search.step())
         self.generations += 1
         inputs, labels = self._samples(self.generations)
-        found = self.found
-        scores = next(iter(self.device.scores_of([found], inputs)))
-        self.device.replace(found)  # A device that computes populations at once has not loaded it.
+        network = self.found
+        scores = next(iter(self.device.scores_of([network], inputs)))
+        self.device.replace(network)  # A device that runs whole populations has not loaded it.
         return {
             "generation": self.generations,
             "loss": cross_entropy(scores, labels, self.unit),
@@ -258,7 +258,7 @@ class DeviceEvolution(Generic[N]):
 
     @property
     def found(self) -> N:
-        """The network that the search stands at."""
+        """The current network of the search."""
         return self.weights.of(np.asarray(self.search.found, np.float64))
 
     @property
@@ -285,10 +285,10 @@ class DeviceEvolution(Generic[N]):
     def _losses(self, x: Floats, generation: int) -> Floats:
         inputs, labels = self._samples(generation)
         members = [self.weights.of(one) for one in x]
-        found = [cross_entropy(scores, labels, self.unit) for scores in self.device.scores_of(members, inputs)]
-        if not np.isfinite(found).all():
+        losses = [cross_entropy(scores, labels, self.unit) for scores in self.device.scores_of(members, inputs)]
+        if not np.isfinite(losses).all():
             raise DeviceError(f"the device {self.device.name} gave scores that are no numbers")
-        return np.array(found)
+        return np.array(losses)
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The driver of the FPGA IP ``snn_izhikevich``, the same for the emulated IP and for the one on a board."""
+"""The driver of the FPGA IP ``snn_izhikevich``, emulated or on a board."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATIENCE = 5.0
 
 
 class IPTransport(Protocol):
-    """How values and words get to the IP and from it."""
+    """Moves values and words to the IP and from it."""
 
     registers: RegisterMap
 
@@ -35,21 +35,21 @@ class IPTransport(Protocol):
         """Write a register."""
 
     def exchange(self, words: Words, room: int) -> Words:
-        """Send the four streams, (4, words); the words that answer them, ``room`` of them at most."""
+        """Send the four streams, (4, words); returns the answer, ``room`` words at most."""
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release its resources."""
 
 
 class IPDevice(Device[IPNetwork]):
     """The IP behind its registers and streams.
 
     Every sample is one INIT, which gives the IP sizes and currents, and one PROCESS, which sends it the
-    network and brings the spikes of its last layer. Where the spikes of every layer are wanted, the network
-    is run once for each layer, cut off behind it.
+    network and returns the spikes of its last layer. For the spikes of every layer the network runs once for each
+    layer, without the layers behind it.
 
     Args:
-        block: how to reach it.
+        block: the transport to it.
         patience: seconds that the IP may take for a step of the protocol.
     """
 
@@ -66,7 +66,7 @@ class IPDevice(Device[IPNetwork]):
         self.clear()
 
     def write_weights(self, layer: int, weight: Array, bias: Array | None = None) -> None:
-        """Replace a layer's weights (n_out, n_prev), and its biases (n_out,) where they are given, in float32.
+        """Replace a layer's weights (n_out, n_prev), and its biases (n_out,) unless None, in float32.
 
         Raises:
             ShapeError: if there are more or fewer, or they are not float32.
@@ -82,14 +82,14 @@ class IPDevice(Device[IPNetwork]):
             yield from super().scores_of(networks, inputs)
             return
         layers = range(len(networks[0].layers))
-        found = arithmetic.run_population(
+        scores = arithmetic.run_population(
             [np.stack([network.layers[k].weight for network in networks]) for k in layers],
             [np.stack([network.layers[k].bias for network in networks]) for k in layers],
             inputs, networks[0].build,
         )  # fmt: skip
-        self._inferences += found.shape[0] * found.shape[1]
-        self._spikes += int(found.sum())
-        yield from found
+        self._inferences += scores.shape[0] * scores.shape[1]
+        self._spikes += int(scores.sum())
+        yield from scores
 
     def expected(self, inputs: Array) -> Outcome:
         return arithmetic.run(self.network, inputs)
@@ -98,15 +98,14 @@ class IPDevice(Device[IPNetwork]):
         network = self.network
         currents = arithmetic.check_currents(inputs, network.inputs)
         count = len(network.layers)
-        # Cut off behind each layer; the last of them is the network itself.
-        wanted = range(1, count + 1) if sends_spikes else (count,)
-        cut = [replace(network, layers=network.layers[:k]) for k in wanted]
-        shapes = [(STEPS, len(currents), part.outputs) for part in cut]
-        spikes = [np.zeros(shape, np.uint8) for shape in shapes]
-        for part, fired in zip(cut, spikes, strict=True):
-            words = streams.pack(part)
+        # The first layers up to each layer; the last of them are the network itself.
+        counts = range(1, count + 1) if sends_spikes else (count,)
+        prefixes = [replace(network, layers=network.layers[:k]) for k in counts]
+        spikes = [np.zeros((STEPS, len(currents), prefix.outputs), np.uint8) for prefix in prefixes]
+        for prefix, fired in zip(prefixes, spikes, strict=True):
+            words = streams.pack(prefix)
             for sample, values in enumerate(currents):
-                fired[:, sample] = self._infer(part, words, values)
+                fired[:, sample] = self._infer(prefix, words, values)
         self._inferences += len(currents)
         self._spikes += int(spikes[-1].sum(dtype=np.int64))
         return Outcome(spikes[-1].sum(0, dtype=np.int64), spikes if sends_spikes else [])
@@ -116,7 +115,7 @@ class IPDevice(Device[IPNetwork]):
         at, write = self.block.registers, self.block.write
         write(at.state, IPState.INIT)
         write(at.inputs, network.inputs)
-        # More than the last layer has would bring spikes of earlier networks.
+        # A larger number would return spikes of earlier networks.
         write(at.outputs, network.outputs)
         write(at.layers, len(network.layers))
         for k, bits in enumerate(currents.view(np.uint32).tolist()):
@@ -135,7 +134,7 @@ class IPDevice(Device[IPNetwork]):
             raise DeviceError(f"the device {self.name} sent a broken answer: {error}") from None
 
     def _finish(self, state: str) -> None:
-        """Wait until the IP is done, by asking: its interrupt does not reach every processor."""
+        """Poll until the IP is done: its interrupt does not reach every processor."""
         at, end = self.block.registers, time.monotonic() + self.patience
         while not self.block.read(at.control) >> IPControl.DONE & 1:
             if time.monotonic() > end:
@@ -148,7 +147,7 @@ class IPDevice(Device[IPNetwork]):
 
     @property
     def counters(self) -> Counters:
-        """Inferences, and spikes of the last layer, the only ones that the IP sends by itself."""
+        """Inferences, and spikes of the last layer, the only ones in the IP's answer."""
         return Counters(self._inferences, None, self._spikes, counted="spikes of the last layer")
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Fixed-point numbers in plain integers: the few operations that every stage has to agree on.
+"""Fixed-point numbers in plain integers, and their operations: shift with rounding, saturation, choice.
 
 Each takes arrays, or single numbers where Numba compiles it (izhi.hardware.fixed.fast).
 """
@@ -16,10 +16,10 @@ _Number = TypeVar("_Number", bound=np.generic)
 
 
 class FixedPoint(NamedTuple):
-    """Two's complement numbers: an integer n stands for n / 2^fraction.
+    """Two's complement numbers: an integer n has the value n / 2^fraction.
 
     Attributes:
-        width: bits in all, the sign among them.
+        width: bits in all, with the sign.
         fraction: bits behind the point; may exceed the width.
     """
 
@@ -36,7 +36,7 @@ class FixedPoint(NamedTuple):
 
     @property
     def unit(self) -> float:
-        """What 1 stands for."""
+        """The value of 1."""
         return 2.0**-self.fraction
 
 
@@ -46,13 +46,13 @@ def rounded_shift(x: Integers, shift: int) -> Integers:
 
 
 def saturated(x: Integers, number: FixedPoint) -> Integers:
-    """x held within the numbers of the format."""
+    """x clamped to the numbers of the format."""
     half = 1 << (number.width - 1)
-    held: Integers = np.minimum(np.maximum(x, -half), half - 1)
-    return held
+    clamped: Integers = np.minimum(np.maximum(x, -half), half - 1)
+    return clamped
 
 
 def chosen(condition: Booleans, yes: NDArray[_Number], no: NDArray[_Number] | int) -> NDArray[_Number]:
     """``yes`` where the condition holds, else ``no``."""
-    found: NDArray[_Number] = np.where(condition, yes, no)
-    return found
+    result: NDArray[_Number] = np.where(condition, yes, no)
+    return result

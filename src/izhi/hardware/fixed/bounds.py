@@ -1,7 +1,7 @@
-"""What keeps the integers of a network within 64 bits, so that every machine computes the same.
+"""Bounds that keep the integers of a network within 64 bits, so that every machine computes the same.
 
-The hardware's numbers are as wide as they have to be, those of numpy and of compiled code have 64 bits. A sum below
-2^62 can be rounded, and then be added to a state and a current, without running over.
+The hardware's numbers are as wide as their bounds require, those of numpy and of compiled code have 64 bits. A sum
+below 2^62 can be rounded, and then be added to a state and a current, without overflow.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from izhi.hardware.fixed.network import (
     IntegerReadout,
 )
 
-#: What every sum is less than in magnitude.
+#: The magnitude of every sum is below this.
 MOST_SUM = 1 << 62
 #: Bits of a number and of a constant, bits behind the point, and places that a product is shifted by, at most.
 MOST_BITS, MOST_FRACTION, MOST_SHIFT = 32, 30, 40
@@ -53,24 +53,26 @@ def check_bounds(network: IntegerNetwork) -> None:
         _check_sums("the readout", {f"a score of {MOST_STEPS:,} steps": greatest})
 
 
-def _check_pools(where: str, part: IntegerProjection, arriving: int) -> None:
-    """Raise ArtifactError where pools make counts that an input may not have, or do not fit one another."""
-    widths = [x.window for x in part.pools] + ([part.window] if part.window is not None else [])
+def _check_pools(where: str, projection: IntegerProjection, arriving: int) -> None:
+    """Raise ArtifactError if pools make counts that an input may not have, or windows do not fit one another."""
+    widths = [x.window for x in projection.pools] + ([projection.window] if projection.window is not None else [])
     for window in widths:
         if min(window.down, window.across, *window.stride, *window.kernel) < 1:
             raise ArtifactError(f"{where} has a window of no places, expected one that fits {window.inputs:,} features")
-    behind = [x.outputs for x in part.pools]
-    sees = int(part.weight.shape[1]) if part.window is None else part.window.inputs
-    for found, expected in zip(behind, [x.window.inputs for x in part.pools[1:]] + [sees], strict=False):
-        if found != expected:
-            raise ArtifactError(f"{where} has a pool of {found:,} features before one of {expected:,}")
-    if part.window is not None and part.window.sources != part.weight.shape[1]:
+    inputs = int(projection.weight.shape[1]) if projection.window is None else projection.window.inputs
+    for pool, expected in zip(
+        projection.pools, [x.window.inputs for x in projection.pools[1:]] + [inputs], strict=False
+    ):
+        if pool.outputs != expected:
+            raise ArtifactError(f"{where} has a pool of {pool.outputs:,} features before one of {expected:,}")
+    if projection.window is not None and projection.window.sources != projection.weight.shape[1]:
         raise ArtifactError(
-            f"{where} has {part.weight.shape[1]:,} weights of a channel, expected {part.window.sources:,}, its window's"
+            f"{where} has {projection.weight.shape[1]:,} weights of a channel, expected {projection.window.sources:,},"
+            " its window's"
         )
-    if part.pools and part.most(arriving) > MOST_INPUT:
+    if projection.pools and projection.most(arriving) > MOST_INPUT:
         raise ArtifactError(
-            f"{where} may count {part.most(arriving):,} spikes of an input, expected at most {MOST_INPUT}"
+            f"{where} may count {projection.most(arriving):,} spikes of an input, expected at most {MOST_INPUT}"
         )
 
 
@@ -106,22 +108,22 @@ def _score(readout: IntegerReadout, most: int) -> int:
     return MOST_STEPS * (total * int(readout.multiplier.max()) + bias)
 
 
-def _sizes(part: IntegerProjection) -> dict[str, tuple[int, int]]:
-    """Numbers of a part and the most that each may be."""
+def _sizes(projection: IntegerProjection) -> dict[str, tuple[int, int]]:
+    """Numbers of a projection and the most that each may be."""
     return {
-        "inputs": (part.inputs, MOST_NEURONS),
-        "outputs": (part.outputs, MOST_NEURONS),
-        "weight bits": (part.weight_bits, MOST_WEIGHT_BITS),
+        "inputs": (projection.inputs, MOST_NEURONS),
+        "outputs": (projection.outputs, MOST_NEURONS),
+        "weight bits": (projection.weight_bits, MOST_WEIGHT_BITS),
     }
 
 
 def _formats(layer: IntegerLayer) -> dict[str, tuple[int, int]]:
     v, u, fraction = layer.neuron.formats
-    found = {"fraction": (fraction, MOST_FRACTION), "shift": (layer.shift, MOST_SHIFT)}
+    numbers = {"fraction": (fraction, MOST_FRACTION), "shift": (layer.shift, MOST_SHIFT)}
     for name, number in (("current", layer.current_format), ("v", v), ("u", u)):
-        found[f"width of {name}"] = number.width, MOST_BITS
-        found[f"fraction of {name}"] = number.fraction, MOST_FRACTION
-    return found
+        numbers[f"width of {name}"] = number.width, MOST_BITS
+        numbers[f"fraction of {name}"] = number.fraction, MOST_FRACTION
+    return numbers
 
 
 def _check_numbers(where: str, numbers: Mapping[str, tuple[int, int]]) -> None:

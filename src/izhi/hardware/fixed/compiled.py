@@ -24,10 +24,10 @@ def _chosen(condition: Value, yes: Value, no: Value) -> Value:
 
 
 def source_number(*modules: ModuleType) -> int:
-    """A number of the sources of modules.
+    """A hash of the sources of modules.
 
-    Numba's cache on disk knows a function by its own file and by what it encloses: a kernel that is made of
-    functions of other files encloses the number of these, and is compiled anew when they change.
+    Numba's cache on disk identifies a function by its own file and its closure. A kernel made of functions of other
+    files has their hash in its closure, and is compiled again when they change.
     """
     text = b"".join(Path(str(module.__file__)).read_bytes() for module in modules)
     return int.from_bytes(hashlib.sha256(text).digest()[:7], "little")

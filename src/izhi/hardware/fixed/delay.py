@@ -1,4 +1,4 @@
-"""Lines along which spikes travel for some steps before they arrive."""
+"""A buffer of spikes that arrive some steps later."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class DelayBuffer:
 
     Args:
         delay: in steps, of each source.
-        steps: of a run; what would arrive behind its end is lost.
+        steps: of a run; spikes that would arrive after its end are dropped.
         batch: samples.
     """
 
@@ -23,13 +23,13 @@ class DelayBuffer:
         self._step = 0
 
     def arriving(self, x: NDArray[np.integer]) -> NDArray[np.uint8]:
-        """What arrives in a step, (batch, sources), in which that comes in, of at most 255 each."""
+        """Spikes (batch, sources) that arrive in the step in which ``x`` enters, of at most 255 each."""
         length = len(self._slots)
         self._slots[self._step % length] = x
-        # Before its first spike a slot is empty, so that nothing arrives in the first steps.
-        found: NDArray[np.uint8] = self._slots[(self._step - self._delay) % length, :, self._sources].T
+        # Slots are 0 before their first spikes, so that no spike arrives in the first steps.
+        delayed: NDArray[np.uint8] = self._slots[(self._step - self._delay) % length, :, self._sources].T
         self._step += 1
-        return np.where(self._delay < length, found, np.uint8(0))
+        return np.where(self._delay < length, delayed, np.uint8(0))
 
 
 __all__ = ["DelayBuffer"]

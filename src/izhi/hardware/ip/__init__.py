@@ -2,7 +2,7 @@
 
     network = izhi.hls_ip.IPNetwork.of(weights, biases)        # float32, at most 8 layers of 16 neurons
     scores = izhi.hls_ip.run(network, currents).scores         # equal to the IP bit for bit
-    words = izhi.hls_ip.pack(network)                          # what goes into its four streams
+    words = izhi.hls_ip.pack(network)                          # the words of its four streams
 
 ``izhi.board.open("hls-ip", artifact)`` gives the IP as a device, emulated or on a board.
 """

@@ -23,7 +23,7 @@ from izhi.hardware.ip.network import STEPS, Build, Floats, IPNetwork, check_size
 from izhi.hardware.ip.neuron import spikes_of
 from izhi.hardware.networks import Array
 
-#: Pairs of network and sample that are computed at once, so that all their steps stay in the cache.
+#: Pairs of network and sample that are computed at once: all their steps fit the cache.
 _LANES = 256
 
 
@@ -31,7 +31,7 @@ def run(network: IPNetwork, currents: ArrayLike) -> Outcome:
     """Run samples through one network.
 
     Args:
-        network: what is run.
+        network: of the IP.
         currents: (B, n_in), finite: the constant input currents of each sample, rounded to float32.
 
     Returns:
@@ -43,12 +43,12 @@ def run(network: IPNetwork, currents: ArrayLike) -> Outcome:
     currents = check_currents(currents, network.inputs)
     weights = [layer.weight[None] for layer in network.layers]
     biases = [layer.bias[None] for layer in network.layers]
-    parts = [
+    batches = [
         _spikes(weights, biases, currents[start : start + _LANES], network.build)
         for start in range(0, max(len(currents), 1), _LANES)
     ]
     spikes = [
-        np.concatenate([part[k][:, :, 0] for part in parts], 2).transpose(0, 2, 1).astype(np.uint8)
+        np.concatenate([batch[k][:, :, 0] for batch in batches], 2).transpose(0, 2, 1).astype(np.uint8)
         for k in range(len(weights))
     ]
     return Outcome(spikes[-1].sum(0, dtype=np.int64), spikes)
@@ -86,7 +86,7 @@ def run_population(
 
 @cache
 def _fast() -> Callable[..., NDArray[np.int64]] | None:
-    """The same in Numba, which is not on every board."""
+    """Scores by Numba, if it is installed, which it is not on every board."""
     try:
         from izhi.hardware.ip import fast
     except ImportError:
@@ -101,12 +101,12 @@ def _scores(weights: Sequence[Floats], biases: Sequence[Floats], currents: Float
     members = max(1, _LANES // max(samples, 1))
     scores = np.zeros((population, len(currents), weights[-1].shape[1]), np.int64)
     for p in range(0, population, members):
-        part = slice(p, p + members)
-        w, b = [x[part] for x in weights], [x[part] for x in biases]
+        rows = slice(p, p + members)
+        w, b = [x[rows] for x in weights], [x[rows] for x in biases]
         for start in range(0, len(currents), _LANES):
             some = slice(start, start + _LANES)
             last = _spikes(w, b, currents[some], build)[-1]
-            scores[part, some] = last.sum(0, dtype=np.int64).transpose(1, 2, 0)
+            scores[rows, some] = last.sum(0, dtype=np.int64).transpose(1, 2, 0)
     return scores
 
 
@@ -114,21 +114,21 @@ def check_currents(currents: ArrayLike, inputs: int) -> Floats:
     """Currents (B, inputs) in float32; ShapeError if they are something else."""
     with np.errstate(over="ignore"):
         try:
-            found = np.asarray(currents)
+            values = np.asarray(currents)
         except ValueError:  # rows of several lengths
             raise ShapeError(f"currents are {shown(currents)}, expected float32 (samples, {inputs})") from None
-        if found.dtype.kind not in "fiub":
-            raise ShapeError(f"currents are {found.dtype}, expected float32")
-        found = np.ascontiguousarray(found, np.float32)
-    if found.ndim != 2 or found.shape[1] != inputs:
-        raise ShapeError(f"currents have shape {found.shape}, expected (samples, {inputs}): one value for each input")
-    if not np.isfinite(found).all():
+        if values.dtype.kind not in "fiub":
+            raise ShapeError(f"currents are {values.dtype}, expected float32")
+        values = np.ascontiguousarray(values, np.float32)
+    if values.ndim != 2 or values.shape[1] != inputs:
+        raise ShapeError(f"currents have shape {values.shape}, expected (samples, {inputs}): one value for each input")
+    if not np.isfinite(values).all():
         raise ShapeError("currents hold a value that is not finite in float32, expected finite ones")
-    return found
+    return values
 
 
 def _check_population(weights: Sequence[Array], biases: Sequence[Array], build: str) -> int:
-    """The number of networks; raises unless the shapes chain and fit the IP."""
+    """The number of networks; raises unless the shapes fit each other and the IP."""
     if len(weights) != len(biases):
         raise ShapeError(f"{len(weights)} weights and {len(biases)} biases, expected one of each for every layer")
     for number, (w, b) in enumerate(zip(weights, biases, strict=True), start=1):
@@ -144,19 +144,19 @@ def _check_population(weights: Sequence[Array], biases: Sequence[Array], build: 
 def _spikes(weights: Sequence[Floats], biases: Sequence[Floats], currents: Floats, build: Build) -> list[Floats]:
     """Spikes of every layer, (30, N, P, B), of P networks and B samples."""
     x: Floats = np.ascontiguousarray(currents.T)[None, :, None, :]
-    found = []
+    spikes = []
     with np.errstate(all="ignore"):
         for weight, bias in zip(weights, biases, strict=True):
             x = spikes_of(build, _current(weight, bias, x), STEPS)
-            found.append(x)
-    return found
+            spikes.append(x)
+    return spikes
 
 
 def _current(weight: Floats, bias: Floats, x: Floats) -> Floats:
     """I, (T, N, P, B), of x (T, K, P, B), where T or P of x is 1 if all are the same.
 
-    Samples lie side by side in memory, so that a weight meets all of them in one go. The zeros that the
-    IP has beyond k = K − 1 change nothing and are left out.
+    Samples are contiguous in memory, so that a weight is multiplied with all of them at once. The zeros of the IP
+    beyond k = K − 1 change nothing and are left out.
     """
     w = np.ascontiguousarray(weight.transpose(2, 1, 0))[:, None, :, :, None]
     steps, inputs, _, batch = x.shape

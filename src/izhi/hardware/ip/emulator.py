@@ -1,4 +1,4 @@
-"""The IP as a program: registers, streams and states as a driver meets them."""
+"""The IP as a program: its registers, streams and states."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ _MASK = (1 << 32) - 1
 
 
 class EmulatedIP:
-    """A block that answers as the IP does, in no time.
+    """A block that answers like the IP, without delay.
 
-    A start in state INIT takes the registers in; a start in state PROCESS waits for the four streams, computes
-    and sends the spikes. PROCESS uses up what INIT took in, and keeps the spikes of the last layer: where
-    n_out is larger than that layer, spikes of an earlier network come with them, as they do from the IP.
-    What the IP does with sizes beyond its limits, or with a PROCESS that no INIT precedes, is not known: here
-    it returns 0 and computes nothing, so that a driver that does it is found.
+    A start in state INIT reads the registers; a start in state PROCESS waits for the four streams, computes and sends
+    the spikes. Each PROCESS needs an INIT, and keeps the spikes of the last layer: if n_out is larger than that layer,
+    spikes of an earlier network follow, as they do from the IP. For sizes beyond its limits, or a PROCESS without an
+    INIT, the IP's behaviour is unknown: here it returns 0 and computes nothing, so that such a driver fails.
 
     Args:
-        build: the neuron that it was built with.
-        registers: where its registers lie.
+        build: its neuron.
+        registers: offsets of its registers.
     """
 
     def __init__(self, build: Build = "izhi", registers: RegisterMap | None = None) -> None:
@@ -55,10 +54,10 @@ class EmulatedIP:
             self._start()
 
     def exchange(self, words: Words, room: int) -> Words:
-        """Send the four streams, (4, words), and give back what comes, of at most ``room`` words.
+        """Send the four streams, (4, words); returns the answer, of at most ``room`` words.
 
         Raises:
-            DeviceError: if it waits for no streams, or for others than these.
+            DeviceError: if it expects no streams, or others.
         """
         if not self._waits or self._sizes is None:
             raise DeviceError("the IP takes no streams, expected a start in state PROCESS first")
@@ -77,7 +76,7 @@ class EmulatedIP:
         return answer
 
     def close(self) -> None:
-        """It holds nothing."""
+        """It has nothing to release."""
 
     def _start(self) -> None:
         if self._values.get(self.registers.state, 0) == IPState.INIT:
@@ -92,7 +91,7 @@ class EmulatedIP:
         self._is_done = True
 
     def _init(self) -> int:
-        """Take the registers in; 1 if they are within the limits."""
+        """Read the registers; 1 if they are within the limits."""
         at, values = self.registers, self._values
         self._sizes = None
         count, inputs, outputs = (values.get(x, 0) for x in (at.layers, at.inputs, at.outputs))
@@ -109,8 +108,7 @@ class EmulatedIP:
         return 1
 
     def _array(self, start: int, count: int) -> NDArray[np.uint32]:
-        found = [self._values.get(start + 4 * k, 0) for k in range(count)]
-        return np.array(found, np.uint32)
+        return np.array([self._values.get(start + 4 * k, 0) for k in range(count)], np.uint32)
 
 
 __all__ = ["EmulatedIP"]

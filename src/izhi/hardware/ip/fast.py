@@ -1,9 +1,8 @@
 """Scores of populations at speed: Numba, one network and sample after another; equal to the arithmetic in numpy.
 
-Layers are filled up to 16 neurons, so that each step of a layer is a few vectors; those that are not there have
-neither weights nor bias and never fire. Products and sums are rounded one by one: nothing may be fused; the step
-of a neuron is the very function that numpy runs. A product with 0, where nothing is infinite, adds nothing and is
-left out.
+Layers are padded to 16 neurons, so that each step of a layer is a few vectors; the added neurons have neither weights
+nor bias and never fire. Products and sums are rounded one by one and must not be fused; the step of a neuron is the
+function that numpy runs. A product with 0 is left out where no weight is infinite.
 """
 
 from __future__ import annotations
@@ -78,10 +77,10 @@ def scores(weights: Sequence[Floats], biases: Sequence[Floats], currents: Floats
         packed[:, k, : weight.shape[2], : weight.shape[1]] = weight.transpose(0, 2, 1)
         constants[:, k, : bias.shape[1]] = bias
     inputs = np.array([weight.shape[2] for weight in weights])
-    found = np.zeros((members, len(currents), weights[-1].shape[1]), np.int64)
+    counts = np.zeros((members, len(currents), weights[-1].shape[1]), np.int64)
     skips = bool(np.isfinite(packed).all())
-    _population(build)(packed, constants, inputs, currents, skips, found)
-    return found
+    _population(build)(packed, constants, inputs, currents, skips, counts)
+    return counts
 
 
 __all__ = ["scores"]

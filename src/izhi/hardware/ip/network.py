@@ -1,4 +1,4 @@
-"""The network that the FPGA IP ``snn_izhikevich`` runs, and the limits the IP was built with."""
+"""Networks of the FPGA IP ``snn_izhikevich``, and the limits of the IP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Build = Literal["izhi", "lif"]
 
 #: Time steps of every inference, neurons of a layer at most, layers at most, and input streams.
 STEPS, WIDTH, LAYERS, STREAMS = 30, 16, 8, 4
-#: The neuron that an IP was built with; nothing that can be read from it says which.
+#: The neuron with which an IP was built; it cannot be read from the IP.
 BUILDS: tuple[Build, ...] = ("izhi", "lif")
 
 
@@ -45,7 +45,7 @@ class IPLayer:
 
     @property
     def change(self) -> float:
-        """What a search takes for a change of one: 1/√inputs."""
+        """By how much a change of one in a search changes a weight: 1/√inputs."""
         return float(self.weight.shape[1] ** -0.5)
 
     def rounded(self, values: NDArray[np.float64]) -> Floats:
@@ -53,7 +53,7 @@ class IPLayer:
         return values.astype(np.float32)
 
     def drawn(self, random: np.random.Generator) -> dict[str, Floats]:
-        """Other weights and biases, within ±1/√inputs."""
+        """Random weights and biases, within ±1/√inputs."""
         return {
             name: random.uniform(-self.change, self.change, x.shape).astype(np.float32)
             for name, x in self.learnable.items()
@@ -95,7 +95,7 @@ class IPNetwork:
 
     @classmethod
     def of(cls, weights: Sequence[ArrayLike], biases: Sequence[ArrayLike], build: Build = "izhi") -> IPNetwork:
-        """From what numpy makes arrays of: weights (n_out, n_prev) and biases (n_out,) of each layer.
+        """A network of array-likes: weights (n_out, n_prev) and biases (n_out,) of each layer.
 
         Values are rounded to float32.
         """
@@ -122,7 +122,7 @@ class IPNetwork:
         return IPNetwork(layers, self.build)
 
     def with_weights(self, number: int, weight: Floats, bias: Floats | None = None) -> IPNetwork:
-        """A network with other weights, and biases where they are given, in one layer.
+        """A network with other weights, and biases unless None, in one layer.
 
         Raises:
             ShapeError: if there are more or fewer, or they are not float32.
@@ -152,9 +152,9 @@ class IPNetwork:
 
 def _floats(values: ArrayLike) -> Floats:
     try:
-        found = np.asarray(values)
+        array = np.asarray(values)
         with np.errstate(over="ignore"):
-            return found.astype(np.float32)
+            return array.astype(np.float32)
     except (TypeError, ValueError) as error:
         raise ShapeError(f"weights or biases are no array of numbers ({error})") from None
 

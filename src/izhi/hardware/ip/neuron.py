@@ -1,7 +1,7 @@
 """The IP's neurons: float32, every operation rounded, in the IP's order; equal to it bit for bit.
 
-Each step is a function that numpy runs on arrays and Numba compiles for single numbers: nothing may be fused.
-What overflows becomes infinite or no number, as in float32; a neuron whose v is no number stays silent.
+Each step is a function that numpy runs on arrays and Numba compiles for single numbers; operations must not be fused.
+Overflow gives infinity or NaN, as in float32; a neuron whose v is NaN never fires.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def izhikevich(v: Floats, u: Floats, current: Floats) -> tuple[Floats, Floats, B
 
 
 def lif(v: Floats, u: Floats, current: Floats) -> tuple[Floats, Floats, Booleans]:
-    """A step of the build ``lif``, which leaves u alone.
+    """A step of the build ``lif``, which does not change u.
 
     spike = v > 0.7
     v ← I + 0.95·v,  and v ← v − 0.7 if spike

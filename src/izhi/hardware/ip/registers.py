@@ -1,9 +1,9 @@
-"""Where the IP's registers lie, by the rules of Vitis HLS or as an overlay's .hwh says.
+"""Offsets of the IP's registers, by the rules of Vitis HLS or from an overlay's .hwh.
 
-| register | what |
+| register | contents |
 |---|---|
 | control | bit 0 ap_start, 1 ap_done, 2 ap_idle, 3 ap_ready, 7 auto_restart; done and ready are cleared when read |
-| returned | ap_return: 1 where the IP took what it was given |
+| returned | ap_return: 1 if the IP accepted its inputs |
 | state | 0 INIT, 1 PROCESS |
 | inputs, outputs, layers | n_in, n_out, n_layers |
 | currents | in_c: 16 float32 |
@@ -38,7 +38,7 @@ class IPControl(IntEnum):
 
 
 class IPState(IntEnum):
-    """What the IP is to do when it is started."""
+    """The action of the IP when it is started."""
 
     INIT = 0
     PROCESS = 1
@@ -62,19 +62,19 @@ class RegisterMap:
     widths: int = 0x80
 
     def __post_init__(self) -> None:
-        taken: dict[int, str] = {}
+        names: dict[int, str] = {}
         for field in fields(self):
             start = getattr(self, field.name)
             words = {"currents": WIDTH, "widths": LAYERS}.get(field.name, 1)
             if start % 4 or not 0 <= start <= (1 << 16) - 4 * words:
                 raise DeviceError(f"register {field.name} lies at 0x{start:x}, expected a multiple of 4 within 64 KiB")
             for offset in range(start, start + 4 * words, 4):
-                if offset in taken:
+                if offset in names:
                     raise DeviceError(
-                        f"registers {taken[offset]} and {field.name} both lie at 0x{offset:x}, expected"
+                        f"registers {names[offset]} and {field.name} both lie at 0x{offset:x}, expected"
                         " the .hwh that belongs to the bitstream"
                     )
-                taken[offset] = field.name
+                names[offset] = field.name
 
 
 #: Each register's names in a .hwh; arrays are called memories there.
@@ -96,7 +96,7 @@ class IPOverlay:
 
     Attributes:
         name: of the instance, with the hierarchy before it: ``"snn/snn_izhikevich_0"``.
-        registers: where they lie.
+        registers: their offsets.
         senders: names of the DMAs whose streams go into the IP, in the order of its inputs; empty if
             the .hwh does not show them side by side.
         receiver: name of the DMA that its stream comes back to, or None.
@@ -109,10 +109,10 @@ class IPOverlay:
 
 
 def read_hwh(path: str | Path) -> IPOverlay:
-    """Where the IP is in an overlay, and its registers, from the .hwh that Vivado wrote.
+    """The IP in an overlay, and its registers, from the .hwh that Vivado wrote.
 
     Raises:
-        DeviceError: if the file cannot be read, is no such XML, or has no IP or several.
+        DeviceError: if the file cannot be read, is no such XML, or does not have exactly one IP.
     """
     path = Path(path)
     root = _parse(path)
@@ -125,7 +125,7 @@ def read_hwh(path: str | Path) -> IPOverlay:
 
 
 def _parse(path: Path) -> Element:
-    """The XML tree; a document type, with which entities could grow or read files, is refused."""
+    """The XML tree; a document type is an error, since its entities could grow or read files."""
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
@@ -154,7 +154,7 @@ def _name(module: Element) -> str:
 
 
 def _registers(path: Path, module: Element) -> RegisterMap:
-    """The map in a block's registers; that of the HLS rules where the .hwh has none."""
+    """The map of a block's registers; that of the HLS rules if the .hwh has none."""
     offsets: dict[str, int] = {}
     for register in module.iter("REGISTER"):
         for entry in register.findall("PROPERTY"):
@@ -162,13 +162,13 @@ def _registers(path: Path, module: Element) -> RegisterMap:
                 offsets[register.get("NAME", "").upper()] = _whole(path, entry.get("VALUE", ""))
     if not offsets:
         return RegisterMap()
-    found = {}
+    registers = {}
     for register_name, names in _NAMES.items():
         known = [offsets[name] for name in names if name in offsets]
         if not known:
             raise DeviceError(f"{path} has no register {names[0]} in the IP {IP}, expected one; is it another version?")
-        found[register_name] = known[0]
-    return RegisterMap(**found)
+        registers[register_name] = known[0]
+    return RegisterMap(**registers)
 
 
 def _whole(path: Path, text: str) -> int:

@@ -1,9 +1,9 @@
-"""What goes into the IP's four streams and what comes out of its one, as arrays of 64-bit words.
+"""The words of the IP's four input streams and of its output stream, as arrays of 64-bit words.
 
 A word holds two float32 numbers, the one of odd index in its upper half. A vector of 16 numbers x is two words
 on each stream: word g of stream k is {x[8g + 2k + 1], x[8g + 2k]}. A layer is its bias vector and then the row
-of weights of each neuron, all filled with zeros up to 16. Spikes come back as bits: bit 30·i + t is that of
-neuron i in step t, from the lowest bit of the first word on.
+of weights of each neuron, all padded with zeros to 16. Spikes return as bits: bit 30·i + t is that of neuron i in
+step t, from the lowest bit of the first word on.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def input_words(sizes: Sequence[int]) -> int:
 
 
 def output_words(outputs: int) -> int:
-    """Words that come back for so many neurons, floor(30·n_out/64) + 1."""
+    """Words of the answer for so many neurons, floor(30·n_out/64) + 1."""
     return STEPS * outputs // 64 + 1
 
 
 def last(outputs: int) -> NDArray[np.bool_]:
-    """TLAST of each word that comes back: set on the last one alone."""
+    """TLAST of each word of the answer: set on the last one alone."""
     words = np.zeros(output_words(outputs), np.bool_)
     words[-1] = True
     return words
@@ -52,7 +52,7 @@ def pack(network: IPNetwork) -> Words:
 
 
 def unpack_network(words: ArrayLike, inputs: int, sizes: Sequence[int], build: Build = "izhi") -> IPNetwork:
-    """The network that ``pack`` made words of: inputs, and the neurons of each layer.
+    """The network of the words of ``pack``.
 
     Raises:
         ShapeError: if these are not so many words.
@@ -72,7 +72,7 @@ def unpack_network(words: ArrayLike, inputs: int, sizes: Sequence[int], build: B
 
 
 def pack_spikes(spikes: ArrayLike) -> Words:
-    """The words that the IP answers for spikes (30, n_out) of 0 and 1."""
+    """The words of the IP's answer for spikes (30, n_out) of 0 and 1."""
     spikes = np.asarray(spikes)
     if spikes.ndim != 2 or len(spikes) != STEPS:
         raise ShapeError(f"spikes have shape {spikes.shape}, expected ({STEPS}, n_out)")
@@ -82,7 +82,7 @@ def pack_spikes(spikes: ArrayLike) -> Words:
 
 
 def unpack(words: ArrayLike, outputs: int) -> NDArray[np.uint8]:
-    """The spikes, (30, outputs) of 0 and 1, in the words that came back.
+    """The spikes, (30, outputs) of 0 and 1, in the words of an answer.
 
     Raises:
         ShapeError: if there are more or fewer words, or bits behind the last neuron's.
