@@ -99,8 +99,8 @@ class Accumulator(wiring.Component):
             whether a word is addressed, its group of sums, whether the next spike can begin, and whether the group is
             the last one.
         """
-        s = self.shape
-        is_addressed, address, word = Signal(), Signal.like(memory.address), Signal(range(max(2, s.groups)))
+        s, is_addressed, address = self.shape, Signal(), Signal.like(memory.address)
+        word = Signal(range(max(2, s.groups)))
         group, can_take = Signal(number_below(s.sums)), Signal()
         columns, column, row = Signal.like(begins.columns), Signal.like(begins.columns), Signal.like(begins.rows)
         row_address, row_group = Signal.like(address), Signal.like(group)

@@ -206,6 +206,14 @@ class Decoder(wiring.Component):
             m.next = "words"
             with m.If(is_outside):
                 fail(Error.MEMORY, has_word=False)
+        self._chunks(m, payload, valid, takes, whole, left, chunk, last_chunk, fail)
+
+    def _chunks(
+        self, m: Module, payload: Any, valid: Any, takes: Signal, whole: Signal, left: Signal, chunk: Signal,
+        last_chunk: Signal, fail: Callable[..., None],
+    ) -> None:  # fmt: skip
+        """Put the words of a packet together to words of a memory."""
+        word, last = payload.word, payload.last
         with m.State("words"):
             m.d.comb += takes.eq(1)
             with m.If(valid):

@@ -48,13 +48,19 @@ class CoreLayer(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        m, s = Module(), self.shape
+        m = Module()
         m.submodules.accumulator = accumulator = self.accumulator
         m.submodules.neurons = neurons = self.neurons
         self._arrive(m, accumulator.input)
         for ours, theirs in ((self.weights, accumulator.weights), (self.constants, neurons.constants)):
             wiring.connect(m, wiring.flipped(ours), theirs)
 
+        self._queue(m)
+        return m
+
+    def _queue(self, m: Module) -> None:
+        """Queue the results of the neurons for the serializer, and let a step begin when its results have room."""
+        s, accumulator, neurons = self.shape, self.accumulator, self.neurons
         layout = entry(s)
         # Most entries that may follow of the step before, and of the step itself, each with the end of the step.
         before, own = min(s.updates, MOST_STAGES) + 1, s.updates + 1
@@ -92,7 +98,6 @@ class CoreLayer(wiring.Component):
         wiring.connect(m, serializer.output, wiring.flipped(self.output))
         if s.recurrent:
             wiring.connect(m, serializer.back, accumulator.feedback)
-        return m
 
     def _arrive(self, m: Module, last: Any) -> None:
         """Connect the layer's input to the accumulator, through pools and delays."""

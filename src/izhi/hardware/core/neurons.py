@@ -83,15 +83,22 @@ class NeuronPipeline(wiring.Component):
         line.later(1, **{f"sum{k}": self.sums[k] for k in range(s.units)})
         line.later(constants.latency, constants=constants.data)
         line.later(states.latency, states=states.data)
-        for _ in range(max(constants.latency, states.latency)):
-            line.advance()
+        line.advance(max(constants.latency, states.latency))
         self._arrive(line)
         line.advance()
         if s.trace is not None:
             decay(line, s)
         load(NEURONS[s.kind].datapath)(line, s)
+        self._finish(m, line, states)
+        for event, value in ((is_running & is_last, 0), (self.end, 1)):
+            with m.If(event):
+                m.d.sync += is_first.eq(value)
+        self._count_steps(m, is_running, line)
+        return m
 
-        units = range(s.units)
+    def _finish(self, m: Module, line: Pipeline, states: LoadableMemory) -> None:
+        """Write the states, and put out the results."""
+        s, units = self.shape, range(self.shape.units)
         after = {name: Cat(line[f"{name}_after{k}"] for k in units) for name, _ in self._kept}
         left = s.channels - (s.rows - 1) * s.units
         is_there = Cat(~line["is_end_of_place"] | int(k < left) for k in units)
@@ -106,12 +113,6 @@ class NeuronPipeline(wiring.Component):
             states.fill.word.eq(Cat(*after.values())),
             states.fill.enable.eq(line["is_valid"]),
         ]
-        with m.If(is_running & is_last):
-            m.d.sync += is_first.eq(0)
-        with m.If(self.end):
-            m.d.sync += is_first.eq(1)
-        self._count_steps(m, is_running, line)
-        return m
 
     def _count_steps(self, m: Module, is_running: Signal, line: Pipeline) -> None:
         """A step can begin when all updates of the one before have begun, and each state is written before it is read.

@@ -76,6 +76,6 @@ class Pipeline:
         self._registers.d.comb += [multiplier.a.eq(a), multiplier.b.eq(b), multiplier.moves.eq(self._moves)]
         return multiplier.product << shift
 
-    def advance(self) -> None:
-        """Go to the next stage."""
-        self.stage += 1
+    def advance(self, cycles: int = 1) -> None:
+        """Go to the next stage, or several stages further."""
+        self.stage += cycles

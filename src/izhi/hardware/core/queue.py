@@ -73,17 +73,20 @@ class Queue(wiring.Component):
             entered.eq(enters), items.fill.enable.eq(enters), items.fill.address.eq(free),
             items.fill.word.eq(self.input.payload),
         ]  # fmt: skip
-        for count, more, fewer in ((level, enters, leaves), (unread, entered, fetches)):
-            # Both next counts are computed before the choice between them is known.
-            with m.If(more & ~fewer):
-                m.d.sync += count.eq(count + 1)
-            with m.Elif(fewer & ~more):
-                m.d.sync += count.eq(count - 1)
+        self._count(m, level, enters, leaves)
+        self._count(m, unread, entered, fetches)
         with m.If(enters):
             m.d.sync += free.eq(self._after(free))
         with m.If(fetches):
             m.d.sync += first.eq(self._after(first))
         return m
+
+    def _count(self, m: Module, count: Signal, more: Signal, fewer: Signal) -> None:
+        """Count up and down; both next counts are computed before the choice between them is known."""
+        with m.If(more & ~fewer):
+            m.d.sync += count.eq(count + 1)
+        with m.Elif(fewer & ~more):
+            m.d.sync += count.eq(count - 1)
 
     def _after(self, address: Signal) -> Any:
         return Mux(address == self.depth - 1, 0, address + 1)

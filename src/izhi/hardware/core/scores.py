@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Module, Mux, Signal, signed, unsigned
+from typing import Any
+
+from amaranth.hdl import Array, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -58,35 +60,48 @@ class SpikeCounter(wiring.Component):
                 m.d.sync += [is_counted.eq(fires), source_before.eq(self.input.payload.source)]
                 with m.If(self.input.valid & (self.input.payload.kind == EventKind.END)):
                     m.next = "fetch"
-            with m.State("fetch"):
-                m.d.comb += [
-                    write.addr.eq(source_before),
-                    write.data.eq(read.data + 1),
-                    write.en.eq(is_counted),
-                    read.addr.eq(number),
-                ]
-                m.d.sync += is_counted.eq(0)
-                m.next = "send"
-            with m.State("send"):
-                m.d.comb += [
-                    self.output.valid.eq(1),
-                    self.output.payload.eq(read.data.as_signed()),
-                    self.is_last.eq(is_last),
-                    read.addr.eq(number),
-                ]
-                with m.If(self.output.ready):
-                    m.d.sync += number.eq(Mux(is_last, 0, number + 1))
-                    m.next = "fetch"
-                    with m.If(is_last):
-                        m.next = "erase"
+            self._send(m, read, write, number, is_last, source_before, is_counted)
         return m
+
+    def _send(
+        self,
+        m: Module,
+        read: Any,
+        write: Any,
+        number: Signal,
+        is_last: Value,
+        source_before: Signal,
+        is_counted: Signal,
+    ) -> None:
+        """Send the counts, and then erase them."""
+        with m.State("fetch"):
+            m.d.comb += [
+                write.addr.eq(source_before),
+                write.data.eq(read.data + 1),
+                write.en.eq(is_counted),
+                read.addr.eq(number),
+            ]
+            m.d.sync += is_counted.eq(0)
+            m.next = "send"
+        with m.State("send"):
+            m.d.comb += [
+                self.output.valid.eq(1),
+                self.output.payload.eq(read.data.as_signed()),
+                self.is_last.eq(is_last),
+                read.addr.eq(number),
+            ]
+            with m.If(self.output.ready):
+                m.d.sync += number.eq(Mux(is_last, 0, number + 1))
+                m.next = "fetch"
+                with m.If(is_last):
+                    m.next = "erase"
 
 
 class ReadoutUnit(wiring.Component):
     """score_j = multiplier_j · Σ weight[j, i] over all spikes + steps · bias_j.
 
     Ports:
-        input, output, is_last: as of Counts.
+        input, output, is_last: as of SpikeCounter.
         weights: fills the memory of weights: a word for each input, the first class lowest.
         constants: fills that of constants: a word for each class, the multiplier lowest, then the bias.
 
@@ -127,23 +142,20 @@ class ReadoutUnit(wiring.Component):
         )  # fmt: skip
         arrival.advance()
         m.d.comb += weights.address.eq(arrival["source"])
-        for _ in range(weights.latency):
-            arrival.advance()
+        arrival.advance(weights.latency)
         with m.If(arrival["is_spike"]):
             for j in range(r.outputs):
                 weight = weights.data[j * r.weight_bits : (j + 1) * r.weight_bits].as_signed()
                 m.d.sync += sums[j].eq(sums[j] + weight)
-        # The score of class ``number``, behind its constants and the weights of the last spike.
-        line = Pipeline(m)
-        for _ in range(max(weights.latency + 1, constants.latency)):
-            line.advance()
-        multiplier, bias = constants.data[: r.multiplier_bits], constants.data[r.multiplier_bits :]
-        line.put(sum0=sums[number], steps0=steps, multiplier0=multiplier.as_signed(), bias0=bias.as_signed())
-        line.advance()
-        line.multiply(1, scaled=("sum", "multiplier"), shift=("steps", "bias"))
-        line.put(score=(line["scaled0"] + line["shift0"])[:SCORE_BITS].as_signed())
-        line.advance()
-        cycles = Signal(range(line.stage))
+        line = self._score(m, weights, constants, sums, steps, number)
+        self._run(m, arriving, line, sums, steps, number, is_last)
+        return m
+
+    def _run(
+        self, m: Module, arriving: Any, line: Pipeline, sums: Any, steps: Signal, number: Signal, is_last: Value
+    ) -> None:
+        """Add weights until an inference ends; then send the scores, and clear the sums."""
+        kind, cycles = arriving.payload.kind, Signal(range(line.stage))
         with m.FSM(init="add"):
             with m.State("add"):
                 m.d.comb += arriving.ready.eq(1)
@@ -166,7 +178,20 @@ class ReadoutUnit(wiring.Component):
                 with m.If(is_last):
                     m.d.sync += steps.eq(0)
                     m.next = "add"
-        return m
+
+    def _score(
+        self, m: Module, weights: LoadableMemory, constants: LoadableMemory, sums: Any, steps: Signal, number: Signal
+    ) -> Pipeline:
+        """The score of class ``number``, behind its constants and the weights of the last spike."""
+        r, line = self.shape, Pipeline(m)
+        line.advance(max(weights.latency + 1, constants.latency))
+        multiplier, bias = constants.data[: r.multiplier_bits], constants.data[r.multiplier_bits :]
+        line.put(sum0=sums[number], steps0=steps, multiplier0=multiplier.as_signed(), bias0=bias.as_signed())
+        line.advance()
+        line.multiply(1, scaled=("sum", "multiplier"), shift=("steps", "bias"))
+        line.put(score=(line["scaled0"] + line["shift0"])[:SCORE_BITS].as_signed())
+        line.advance()
+        return line
 
 
 __all__ = ["SCORE_BITS", "ReadoutUnit", "SpikeCounter"]

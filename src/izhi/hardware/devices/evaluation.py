@@ -171,15 +171,10 @@ class _Answers:
 
 
 def evaluate(
-    device: Device[Any],
-    batches: Iterable[tuple[Inputs, Labels]],
-    *,
-    groups: Mapping[str, NDArray[np.bool_]] | None = None,
-    wants_rates: bool = False,
-    compares: bool = False,
-    reference: Reference | None = None,
-    progress: Callable[[int], None] = lambda done: None,
-) -> DeviceEvaluation:
+    device: Device[Any], batches: Iterable[tuple[Inputs, Labels]], *,
+    groups: Mapping[str, NDArray[np.bool_]] | None = None, wants_rates: bool = False, compares: bool = False,
+    reference: Reference | None = None, progress: Callable[[int], None] = lambda done: None,
+) -> DeviceEvaluation:  # fmt: skip
     """Run samples on a device, whose counters start at 0.
 
     Args:

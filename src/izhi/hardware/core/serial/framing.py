@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
@@ -47,8 +49,7 @@ class Unframer(wiring.Component):
         # One more word than a frame may have: its CRC.
         m.submodules.words = words = BlockMemory(32, MOST_WORDS + 1)
         m.submodules.crc = crc = CRC32_ISO_HDLC(8).create()
-        number, is_escaped, is_good, held = Signal(16), Signal(), Signal(), Signal(24)
-        sequence, kind = Signal(8), Signal(8)
+        number, is_escaped, held = Signal(16), Signal(), Signal(24)
         byte = Mux(is_escaped, self.byte ^ FLIP, self.byte)
         is_flag, is_escape = self.byte == FLAG, self.byte == ESCAPE
         # Bytes arrive tens of cycles apart: the address of the next one is computed long before.
@@ -70,10 +71,18 @@ class Unframer(wiring.Component):
             words.write_enable.eq(crc.valid & ~self.holds & is_inside & (behind_head[:2] == 3)),
             self.is_frame.eq(0),
         ]  # fmt: skip
+        self._decode(m, byte, crc.match_detected, number, behind_head, is_behind, is_inside, is_escaped, held)
+        return m
+
+    def _decode(
+        self, m: Module, byte: Value, is_crc_right: Value, number: Signal, behind_head: Signal, is_behind: Signal,
+        is_inside: Signal, is_escaped: Signal, held: Signal,
+    ) -> None:  # fmt: skip
+        """Count the bytes of a frame, and accept it at its end."""
+        is_good, sequence, kind = Signal(), Signal(8), Signal(8)
+        is_flag, is_escape = self.byte == FLAG, self.byte == ESCAPE
         with m.If(self.is_new & is_flag):
-            is_whole = (
-                is_good & ~is_escaped & crc.match_detected & (behind_head[:2] == 0) & is_behind & (behind_head != 0)
-            )
+            is_whole = is_good & ~is_escaped & is_crc_right & (behind_head[:2] == 0) & is_behind & (behind_head != 0)
             with m.If(is_whole & ~self.holds):
                 m.d.sync += [
                     self.is_frame.eq(1), self.sequence.eq(sequence), self.kind.eq(kind),
@@ -93,7 +102,6 @@ class Unframer(wiring.Component):
         # A frame of which a byte arrives while the words are in use is lost.
         with m.If(self.is_new & self.holds & ~is_flag):
             m.d.sync += is_good.eq(0)
-        return m
 
 
 class Framer(wiring.Component):
@@ -149,31 +157,34 @@ class Framer(wiring.Component):
                     m.d.comb += [self.output.valid.eq(1), is_flag.eq(1)]
                     with m.If(is_sent):
                         m.next = after
-            with m.State("sequence"):
-                m.d.comb += [self.output.valid.eq(1), byte.eq(self.sequence), crc.valid.eq(is_byte_sent)]
-                with m.If(is_byte_sent):
-                    m.next = "kind"
-            with m.State("kind"):
-                m.d.comb += [self.output.valid.eq(1), byte.eq(self.kind), crc.valid.eq(is_byte_sent)]
-                with m.If(is_byte_sent):
-                    m.next = "next"
-            with m.State("next"):  # the CRC of the last byte is up to date a cycle later, a word two
-                m.next = "wait"
-                with m.If(place == self.count):
-                    m.next = "sum"
-            with m.State("wait"):
-                m.next = "word"
-            with m.State("word"):
-                m.d.sync += [word.eq(self.word), place.eq(place + 1)]
-                m.next = "bytes"
-            with m.State("sum"):
-                m.d.sync += word.eq(crc.crc)
-                m.next = "check"
-            for state, is_checked, after in (("bytes", 1, "next"), ("check", 0, "close")):
+            for state, value, after in (("sequence", self.sequence, "kind"), ("kind", self.kind, "next")):
                 with m.State(state):
-                    m.d.comb += [self.output.valid.eq(1), byte.eq(word), crc.valid.eq(is_byte_sent & is_checked)]
+                    m.d.comb += [self.output.valid.eq(1), byte.eq(value), crc.valid.eq(is_byte_sent)]
                     with m.If(is_byte_sent):
-                        m.d.sync += [part.eq(part + 1), word.eq(word >> 8)]
-                        with m.If(part == 3):
-                            m.next = after
+                        m.next = after
+            self._send_words(m, crc, place, part, word, byte, is_byte_sent)
         return m
+
+    def _send_words(
+        self, m: Module, crc: Any, place: Signal, part: Signal, word: Signal, byte: Signal, is_byte_sent: Value
+    ) -> None:
+        """Send words, and then their CRC."""
+        with m.State("next"):  # the CRC of the last byte follows a cycle later, a word two cycles
+            m.next = "wait"
+            with m.If(place == self.count):
+                m.next = "sum"
+        with m.State("wait"):
+            m.next = "word"
+        with m.State("word"):
+            m.d.sync += [word.eq(self.word), place.eq(place + 1)]
+            m.next = "bytes"
+        with m.State("sum"):
+            m.d.sync += word.eq(crc.crc)
+            m.next = "check"
+        for state, is_checked, after in (("bytes", 1, "next"), ("check", 0, "close")):
+            with m.State(state):
+                m.d.comb += [self.output.valid.eq(1), byte.eq(word), crc.valid.eq(is_byte_sent & is_checked)]
+                with m.If(is_byte_sent):
+                    m.d.sync += [part.eq(part + 1), word.eq(word >> 8)]
+                    with m.If(part == 3):
+                        m.next = after
