@@ -148,7 +148,7 @@ class Accumulator(wiring.Component):
                 with m.If(has_feedback):
                     m.d.comb += [
                         self.feedback.ready.eq(can_take),
-                        begins.address.eq((self.feedback.payload.source + s.fan_in) * s.groups),
+                        begins.address.eq((self.feedback.payload.source + (s.sources - s.outputs)) * s.groups),
                         take.eq(can_take),
                     ]
                 with m.Elif(arriving.valid), m.Switch(arriving.payload.kind):
