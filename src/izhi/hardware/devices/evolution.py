@@ -108,7 +108,7 @@ class SeparableCMA:
         if len(losses) != generations:
             raise CheckpointError(f"the search has {len(losses)} populations, expected {generations}; start anew")
         if any(len(x) != self._search.population_size for x in losses):
-            raise CheckpointError(f"it has populations of other sizes than {self._search.population_size} members")
+            raise CheckpointError(f"it has other populations than those of {self._search.population_size} members")
         self._known = deque(losses)
         for _ in range(generations):
             self.step()
