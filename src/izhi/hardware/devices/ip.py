@@ -56,7 +56,7 @@ class IPDevice(Device[IPNetwork]):
     name = "hls-ip"
     runs: ClassVar[str] = IPArtifact.about
     model: ClassVar[str] = "the arithmetic of the IP"
-    remedy: ClassVar[str] = "check that its bitstream was built for the artifact's neuron (IZHI or LIF), and its .hwh"
+    remedy: ClassVar[str] = "check that its bitstream was built for the artifact's kind of neuron, and its .hwh"
 
     def __init__(self, block: IPTransport, *, patience: float = PATIENCE) -> None:
         self.block, self.patience = block, patience

@@ -63,7 +63,7 @@ def run_population(
         weights: of each layer, (P, n_out, n_prev), float32; P networks.
         biases: of each layer, (P, n_out), float32.
         currents: (B, n_in): the constant input currents of each sample.
-        build: the neuron, ``"izhi"`` or ``"lif"``.
+        build: the neuron, one of ``BUILDS``.
 
     Returns:
         Scores (P, B, n_out): how often each neuron of the last layer fires. Row p is what ``run`` gives
