@@ -81,7 +81,7 @@ class _Requests:
         self.sequence, self.kind = Signal(8, name="sequence"), Signal(AnswerStatus, name="kind")
         self.count, self.was_asked = Signal(COUNT, name="count"), Signal(name="was_asked")
         self.index, self.waited = Signal(COUNT, name="index"), Signal(range(_PATIENCE + 1), name="waited")
-        self.register, self.left = Signal(32, name="register"), Signal(range(ROOM + 1), name="left")
+        self.register, self.left = Signal(32, name="register_address"), Signal(range(ROOM + 1), name="left")
 
     def add(self) -> None:
         """Add it to the module."""
