@@ -38,7 +38,7 @@ class TorchSearch:
     @property
     def found(self) -> Floats:
         """The current point of the search, (n,)."""
-        found: Floats = self._search.found.double().numpy()
+        found: Floats = self._search.best.double().numpy()
         return found
 
     def step(self) -> Floats:

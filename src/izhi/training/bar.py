@@ -37,7 +37,7 @@ def _describe_epoch(event: ProgressEvent) -> str:
 
 
 class TerminalBar:
-    """A listener that shows one bar over all epochs; nothing where there is no terminal."""
+    """A listener that shows one bar over all epochs on a terminal."""
 
     def __init__(self) -> None:
         self.progress = Progress(

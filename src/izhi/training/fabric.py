@@ -18,7 +18,7 @@ def make_fabric(accelerator: str = "auto", *, devices: int = 1, nodes: int = 1, 
     """Fabric for an accelerator, devices, machines and precision; its processes are not started.
 
     Raises:
-        SettingError: if the machine has not what is asked for.
+        SettingError: if the machine lacks the accelerator, devices or precision.
     """
     chosen = fast_precision(accelerator) if precision == "auto" else precision
     # Fabric logs its precision for each instance.
@@ -33,7 +33,7 @@ def start_fabric(accelerator: str = "auto", *, devices: int = 1, nodes: int = 1,
     """Fabric for an accelerator, devices, machines and precision, launched.
 
     Raises:
-        SettingError: if the machine has not what is asked for.
+        SettingError: if the machine lacks the accelerator, devices or precision.
     """
     keep_freed_memory()
     fabric = make_fabric(accelerator, devices=devices, nodes=nodes, precision=precision)

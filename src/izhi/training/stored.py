@@ -42,8 +42,8 @@ def read(path: Path) -> Plain:
     """
     try:
         _verify(path)
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return _Copy(path, path.stat().st_size).of(found)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return _Copy(path, path.stat().st_size).of(content)
     except CheckpointError:
         raise
     except pickle.UnpicklingError:

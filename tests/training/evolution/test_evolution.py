@@ -48,10 +48,10 @@ def test_a_search_finds_a_minimum_and_its_losses_bring_another_one_there(name):
     search = Search(name, 8, measure=distance, **options)
     for _ in range(80):
         search.step()
-    assert distance(search.found[None], 0) < 0.05
+    assert distance(search.best[None], 0) < 0.05
     other = Search(name, 8, measure=must_not_measure, **options)
     other.replay(search.losses, 80)
-    assert torch.equal(other.found, search.found)
+    assert torch.equal(other.best, search.best)
     with pytest.raises(CheckpointError, match="expected those of 81 generations"):
         Search(name, 8, measure=must_not_measure, **options).replay(search.losses, 81)
 
@@ -91,7 +91,7 @@ def test_losses_that_are_not_finite_are_the_worst():
     search = Search("snes", 4, members=20, spread=1.0, seed=0, measure=losses)
     for _ in range(60):
         search.step()
-    assert (search.found**2).sum() < 0.3
+    assert (search.best**2).sum() < 0.3
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class Evolution:
             coefficient's unit.
         searched: ``"weights"``, ``"neurons"`` (the coefficients that they learn), or ``"all"``.
         actors: processes of a Ray cluster that share a population; 0 for none.
-        population: makes what runs the members of (network, genome, whether samples are constant).
+        population: (network, genome, whether samples are constant) → the runner of all members.
     """
 
     search: str = "snes"
@@ -138,11 +138,11 @@ class Generations:
         )  # fmt: skip
 
     def epoch(self, number: int, progress: Callable[[float], None]) -> Row:
-        """One generation, after which the network holds what was found; its metrics."""
+        """One generation, with its result written to the network; its metrics."""
         losses = self.search.step()
-        found = self.search.found
-        self.genome.write(self.network, found)
-        loss, accuracy = self.measurement.one(found, number)
+        best = self.search.best
+        self.genome.write(self.network, best)
+        loss, accuracy = self.measurement.one(best, number)
         progress(loss)
         return {
             "train_loss": loss,
@@ -152,20 +152,20 @@ class Generations:
         }
 
     def state_dict(self) -> dict[str, object]:
-        """The genome's first values, and the losses that the search was told."""
+        """The genome's initial values, and all losses of the search."""
         start = {g.name: g.start.cpu() for g in self.genome.genes}
         return {"start": start, "losses": self.search.losses}
 
     def resume(self, losses: Sequence[Tensor], generations: int) -> None:
-        """Bring the search to where so many generations, of these losses, left it.
+        """Continue the search after so many generations with these losses.
 
         Raises:
-            CheckpointError: if it does not come to what the network holds.
+            CheckpointError: if its result is not the network.
         """
         self.search.replay(losses, generations)
         if generations:
             wanted = {n: p.detach().clone() for n, p in self.network.named_parameters()}
-            self.genome.write(self.network, self.search.found)
+            self.genome.write(self.network, self.search.best)
             for name, value in self.network.named_parameters():
                 if not torch.equal(value, wanted[name]):
                     raise CheckpointError(f"it comes to another {name}, as another evotorch would")

@@ -1,7 +1,7 @@
 """A whole population of networks as one wide network, which the kernels run in one pass.
 
-Neurons of all members stand side by side: the first connection gives every member's neurons what they
-receive from the same input, further connections stay within a member.
+Neurons of all members lie side by side. The first connection delivers the same input to the neurons of every member;
+further connections are within a member.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from izhi.network.network import Network
 from izhi.neurons import Neuron
 from izhi.neurons.neuron import NeuronLayer
 
-#: Numbers (steps × samples × neurons) that a layer may hold at once; larger populations run in parts.
+#: Largest number of values (steps × samples × neurons) of a layer; larger populations run in parts.
 _ROOM = 1 << 25
 
 
 @dataclass(frozen=True)
 class Gene:
-    """A tensor that is searched: its name in the network, its first values, and the size of a change."""
+    """An evolved tensor: its name in the network, its initial values, and the scale of a change."""
 
     name: str
     start: Tensor
@@ -36,7 +36,7 @@ class Gene:
 
 
 class Genome:
-    """What evolution changes of a network, as one vector.
+    """The evolved values of a network as one vector.
 
         value = start + scale·x
 
@@ -44,12 +44,12 @@ class Genome:
 
     Args:
         network: of linear connections without delays.
-        searched: ``"weights"``, ``"neurons"`` (what they learn), or ``"all"``.
-        start: first values by name, in place of the network's own.
+        searched: ``"weights"``, ``"neurons"`` (their learned coefficients), or ``"all"``.
+        start: initial values by name, instead of the network's own.
 
     Raises:
-        SettingError: for another network, or where nothing is left to search.
-        ValueError: for first values of another shape, or that are not finite.
+        SettingError: for another network, or one without values to evolve.
+        ValueError: for initial values of another shape, or that are not finite.
     """
 
     def __init__(self, network: Network, searched: str = "all", start: Mapping[str, Tensor] | None = None) -> None:
@@ -122,7 +122,7 @@ class Population:
     """Runs many members of one genome on the same samples.
 
     Args:
-        network: whose values the members have where the genome has none.
+        network: of the values that the genome does not hold.
         genome: of the members.
         is_constant: whether all steps of a sample are the same, as of a constant current.
 
@@ -168,13 +168,13 @@ class Population:
         return _within(out, values, "readout")
 
     def _first(self, spikes: Spikes, values: dict[str, Tensor], place: str) -> Tensor:
-        """What the input gives to all members: (T, B, P, N)."""
+        """The currents of the input for all members: (T, B, P, N)."""
         weight, bias = values[f"{place}.input.weight"], values[f"{place}.input.bias"]
         constant = isinstance(spikes, Tensor) and self.is_constant
         arriving = spikes[:1] if isinstance(spikes, Tensor) and constant else spikes
-        found = product(arriving, weight.flatten(0, 1)) + bias.flatten()
-        found = found.view(*found.shape[:2], *bias.shape)
-        return found.expand(len(spikes), -1, -1, -1) if constant else found
+        current = product(arriving, weight.flatten(0, 1)) + bias.flatten()
+        current = current.view(*current.shape[:2], *bias.shape)
+        return current.expand(len(spikes), -1, -1, -1) if constant else current
 
 
 def _side_by_side(neuron: Neuron, learned: Mapping[str, Tensor], members: int, width: int) -> NeuronLayer[Any, Any]:
@@ -188,7 +188,7 @@ def _side_by_side(neuron: Neuron, learned: Mapping[str, Tensor], members: int, w
 
 
 def _within(spikes: Tensor, values: dict[str, Tensor], place: str) -> Tensor:
-    """What spikes (T, B, P, N) give to the next layer of the same member: (T, B, P, M)."""
+    """The currents of spikes (T, B, P, N) in the next layer of the same member: (T, B, P, M)."""
     weight, bias = values[f"{place}.input.weight"], values[f"{place}.input.bias"]
     return torch.einsum("tbpn,pmn->tbpm", spikes, weight) + bias
 

@@ -12,23 +12,23 @@ from torch import Tensor
 
 #: Losses (P,) of a population (P, n) in a generation.
 Measure = Callable[[Tensor, int], Tensor]
-#: What a loss that is not finite counts as.
+#: Loss in place of one that is not finite.
 WORST = 1e9
 
 
 class Problem(evotorch.Problem):  # type: ignore[misc]
-    """Measures populations, here or in the processes of a Ray cluster.
+    """Measures populations in this process or in those of a Ray cluster.
 
     Args:
-        measure: gives the losses; pickled for other processes.
+        measure: population → losses; pickled for other processes.
         size: n.
         spread: standard deviation of an initial population.
-        seed: of all that EvoTorch draws.
-        actors: other processes; 0 to measure here.
+        seed: of EvoTorch's draws.
+        actors: number of other processes; 0 for this process.
 
     Attributes:
         losses: of all populations so far.
-        told: losses that are taken from here, before anything is measured.
+        replayed: losses that replace measurements, in their order.
     """
 
     def __init__(self, measure: Measure, *, size: int, spread: float, seed: int, actors: int) -> None:
@@ -39,19 +39,19 @@ class Problem(evotorch.Problem):  # type: ignore[misc]
         )  # fmt: skip
         self.measure, self.generation = measure, 0
         self.losses: list[Tensor] = []
-        self.told: deque[Tensor] = deque()
+        self.replayed: deque[Tensor] = deque()
 
     def seed(self, seed: int) -> None:
-        """What EvoTorch's actors call, and its problems lack."""
+        """Called by EvoTorch's actors."""
         self.manual_seed(seed)
 
     def evaluate(self, x: Any) -> None:
-        if not self.is_main:  # in an actor, which measures and remembers nothing
+        if not self.is_main:  # in an actor
             super().evaluate(x)
             return
-        self._parallelize()  # It draws seeds, also where nothing is measured.
-        if self.told:
-            x.set_evals(self.told.popleft())
+        self._parallelize()  # It draws seeds, also for replayed losses.
+        if self.replayed:
+            x.set_evals(self.replayed.popleft())
         else:
             super().evaluate(x)
         self.losses.append(x.evals[:, 0].as_subclass(Tensor).clone())

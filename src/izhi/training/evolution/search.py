@@ -1,7 +1,7 @@
 """Evolution by EvoTorch: draw a population, measure the losses (its fitness), update the search.
 
-A search is decided by its seed and the losses that it was told, and by nothing else. So the losses are all
-that a checkpoint needs: a resumed search is told them again, and is then where it was.
+A search depends on its seed and its losses alone. A checkpoint therefore holds the losses: a resumed search receives
+them again, and is in the same state.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Search:
         members: P, the size of the population.
         spread: initial standard deviation of the population.
         seed: of all that is drawn.
-        measure: losses of a population in a generation; pickled where there are actors.
+        measure: losses of a population in a generation; pickled for actors.
         actors: processes or machines of a Ray cluster among which a population is divided; 0 for none.
         noisy: whether a loss depends on the generation as well, as on a batch of samples; parents of the
             genetic algorithm are then measured anew.
@@ -88,7 +88,7 @@ class Search:
 
     @property
     def losses(self) -> list[Tensor]:
-        """Of every population so far, by which ``replay`` brings another search to where this one stands."""
+        """The losses of every population so far, from which ``replay`` restores the state of the search."""
         return self._problem.losses  # type: ignore[no-any-return]
 
     def step(self) -> Tensor:
@@ -99,8 +99,8 @@ class Search:
         return torch.cat(self.losses[before:])
 
     @property
-    def found(self) -> Tensor:
-        """The numbers that the search stands at, (n,): its centre, or the best of a genetic population."""
+    def best(self) -> Tensor:
+        """The result so far, (n,): the centre of the search, or the best member of a genetic population."""
         if self._is_genetic:
             population = self._search.population
             best = int(population.evals[:, 0].argmin())
@@ -109,22 +109,22 @@ class Search:
         return center
 
     def replay(self, losses: Sequence[Tensor], generations: int) -> None:
-        """Tell the losses of so many generations again, which are not measured.
+        """Repeat generations with known losses, without measuring.
 
         Raises:
-            CheckpointError: if there are more or fewer than those generations need, or what is no such loss.
+            CheckpointError: for losses of another number of generations, or values that are no losses.
         """
         if not is_losses(losses):
             raise CheckpointError("its losses are not lists of finite numbers, one for each population; start anew")
-        self._problem.told.extend(losses)
+        self._problem.replayed.extend(losses)
         done = 0
         try:
-            while self._problem.told and done < generations:
+            while self._problem.replayed and done < generations:
                 self.step()
                 done += 1
         except (ValueError, RuntimeError) as error:  # of evotorch, for losses of more or fewer members
             raise CheckpointError(f"its losses are not those of this population ({error}); start anew") from None
-        if self._problem.told or done < generations or len(self.losses) != len(losses):
+        if self._problem.replayed or done < generations or len(self.losses) != len(losses):
             raise CheckpointError(
                 f"the search was told {len(losses)} populations, expected those of {generations}"
                 " generations; start anew"
