@@ -53,10 +53,10 @@ def adapt(a: argparse.Namespace) -> None:
         folder = RunFolder(make_folder(a, f"adapt-{drift.kind}"))
         stack.enter_context(hold(folder.path))
         if saved := open_folder(folder, chosen, {"learner": checkpoint.TABLE}, resume=a.resume):
-            state.resume(saved)
+            state.load_state_dict(saved)
 
         def save() -> None:
-            content = {"settings": chosen, **state.content()}
+            content = {"settings": chosen, **state.state_dict()}
             checkpoint.save(folder.path / checkpoint.NAME, content)
 
         levels = adaptation.run(state, save, report_epochs(partial(_describe, a)))
@@ -106,7 +106,7 @@ def _learner(
             step_size=a.step_size,
             **shared,
         )
-    return adaptation.Nothing()
+    return adaptation.NoLearning()
 
 
 def _describe(a: argparse.Namespace, event: ProgressEvent, left: float) -> str:

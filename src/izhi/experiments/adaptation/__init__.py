@@ -2,7 +2,7 @@
 
 from izhi.experiments.adaptation.adapt import Accuracies, Adaptation, run, table
 from izhi.experiments.adaptation.drift import KINDS, Drift, DriftTask, task
-from izhi.experiments.adaptation.learner import Backpropagation, DeviceLearner, Evolving, Nothing
+from izhi.experiments.adaptation.learner import Backpropagation, DeviceLearner, Evolving, NoLearning
 
 __all__ = [
     "KINDS",
@@ -13,7 +13,7 @@ __all__ = [
     "Drift",
     "DriftTask",
     "Evolving",
-    "Nothing",
+    "NoLearning",
     "run",
     "table",
     "task",

@@ -105,12 +105,12 @@ class Adaptation:
         return row
 
     def levels(self) -> Accuracies:
-        """Before the stream and after it."""
+        """Accuracies before and after the stream."""
         first, last = self.history[0], self.history[-1]
         return Accuracies(first["old"], first["new"], last["old"], last["new"])
 
-    def _encoded(self, values: AnyBatch, *place: int) -> Inputs:
-        encoded = self.encoder(values, derive_seed(self.seed, *place))
+    def _encoded(self, values: AnyBatch, *draw: int) -> Inputs:
+        encoded = self.encoder(values, derive_seed(self.seed, *draw))
         return self.artifact.inputs_of(samples.dense(encoded))
 
     def _tests(self, device: Device[networks.HardwareNetwork]) -> tuple[float, float]:
@@ -127,14 +127,14 @@ class Adaptation:
             values, labels = tested.batch(indices)
             yield self._encoded(values, Purpose.TEST, step, 0), labels.numpy()
 
-    def content(self) -> State:
-        """What ``resume`` needs."""
+    def state_dict(self) -> State:
+        """The state from which ``load_state_dict`` resumes."""
         return {"history": self.history, "learner": self.learner.state_dict()}
 
-    def resume(self, content: State) -> None:
-        """Go on exactly from the ``content`` of an adaptation of the same settings."""
-        self.history = [dict(row) for row in content["history"]]
-        self.learner.load_state_dict(content["learner"], len(self.history) - 1)
+    def load_state_dict(self, state: State) -> None:
+        """Resume exactly from the state of an adaptation with the same settings."""
+        self.history = [dict(row) for row in state["history"]]
+        self.learner.load_state_dict(state["learner"], len(self.history) - 1)
 
 
 def run(

@@ -153,10 +153,10 @@ class Evolving:
             self.evolution.inputs, self.evolution.labels = self._samples(arrived, number, step)
             self.evolution.generation()
 
-    def _samples(self, arrived: Tensor, *place: int) -> tuple[Inputs, Labels]:
-        index = _mixed(self.task, arrived, self.latest, self.batch_size, self.seed, *place)
+    def _samples(self, arrived: Tensor, *draw: int) -> tuple[Inputs, Labels]:
+        index = _mixed(self.task, arrived, self.latest, self.batch_size, self.seed, *draw)
         values, labels = self.task.pool.batch(index)
-        encoded = self.encoder(values, derive_seed(self.seed, Purpose.BATCH, *place))
+        encoded = self.encoder(values, derive_seed(self.seed, Purpose.BATCH, *draw))
         return self.artifact.inputs_of(samples.dense(encoded)), labels.numpy()
 
     def state_dict(self) -> State:
@@ -168,7 +168,7 @@ class Evolving:
         self.evolution.resume(losses, number * self.steps)
 
 
-class Nothing:
+class NoLearning:
     """Leaves the network as it is."""
 
     def learn(self, arrived: Tensor, number: int) -> None: ...
@@ -179,9 +179,9 @@ class Nothing:
     def load_state_dict(self, state: State, number: int) -> None: ...
 
 
-def _mixed(task: DriftTask, arrived: Tensor, latest: int, size: int, seed: int, *place: int) -> Tensor:
+def _mixed(task: DriftTask, arrived: Tensor, latest: int, size: int, seed: int, *draw: int) -> Tensor:
     """Indices of a batch: half from the memory, half from the stream, most of these from its latest samples."""
-    generator = torch.Generator().manual_seed(derive_seed(seed, Purpose.REHEARSAL, *place))
+    generator = torch.Generator().manual_seed(derive_seed(seed, Purpose.REHEARSAL, *draw))
 
     def some(index: Tensor, count: int) -> Tensor:
         if len(index) == 0 or count == 0:
@@ -193,4 +193,4 @@ def _mixed(task: DriftTask, arrived: Tensor, latest: int, size: int, seed: int, 
     return torch.cat([lately, some(arrived, half - len(lately)), some(task.memory, size - half)])
 
 
-__all__ = ["Backpropagation", "DeviceLearner", "Evolving", "Nothing"]
+__all__ = ["Backpropagation", "DeviceLearner", "Evolving", "NoLearning"]
