@@ -160,4 +160,4 @@ def test_choices_are_those_of_what_they_name():
     assert set(searches.SEARCHES) == set(choices.DEVICE_SEARCHES)
     assert evolution.SEARCHES == choices.SEARCHES
     assert tuple(SURROGATES) == groups.NeuronSettings.model_fields["surrogate"].annotation.__args__
-    assert {"Backpropagation", "Evolving", "Nothing"} <= set(adaptation.__all__)
+    assert {"Backpropagation", "Evolving", "NoLearning"} <= set(adaptation.__all__)
