@@ -96,8 +96,7 @@ class Accumulator(wiring.Component):
         """Address the words of a source, position by position and row by row; each is added when the memory has it.
 
         Returns:
-            whether a word is addressed, its group of sums, whether the next spike can begin, and whether the group is
-            the last one.
+            whether a word is addressed, its group of sums, whether a spike can begin, whether the group is the last.
         """
         s, is_addressed, address = self.shape, Signal(), Signal.like(memory.address)
         word = Signal(range(max(2, s.groups)))

@@ -4,18 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import (
-    Cat,
-    ClockDomain,
-    ClockSignal,
-    Const,
-    Module,
-    Mux,
-    ResetSignal,
-    Signal,
-    Value,
-    unsigned,
-)  # fmt: skip
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, Module, Mux, ResetSignal, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -123,9 +112,7 @@ class AxiCore(wiring.Component):
             elif register == Register.STEPS:
                 m.d.sync += steps.eq(data)
             else:
-                m.d.sync += [
-                    written.eq(data), written_last.eq(register == Register.LAST_WORD), has_word.eq(1),
-                ]  # fmt: skip
+                m.d.sync += [written.eq(data), written_last.eq(register == Register.LAST_WORD), has_word.eq(1)]
 
         writable = (Register.CONTROL, Register.STEPS, Register.WORD, Register.LAST_WORD)
         self._writes(m, writable, write, ~has_word)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, ResetInserter, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, ResetInserter, Signal, Value, unsigned
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -109,7 +109,7 @@ class Core(wiring.Component):
 
     def _encode(
         self, m: Module, taps: Any, aborts_now: Signal, is_packet_over: Signal, discard: Signal, aborts: Signal
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Send events, then scores; a packet of inferences ends even if they are discarded.
 
         A buffer keeps the words that are offered to the outside, also when the inference is discarded.
@@ -131,25 +131,28 @@ class Core(wiring.Component):
                 scores.output.ready.eq(can_take),
                 self.inferences.eq(has_ended & can_take),
             ]
-        is_taken = is_offered & buffer.w_rdy
-        with m.If(is_taken):
+        is_accepted = is_offered & buffer.w_rdy
+        with m.If(is_accepted):
             m.d.sync += is_open.eq(~offered.last)
         # In the cycle of ``discard`` no word is offered, and the signals are those of the cycle before.
         was_aborted, was_cleared = Signal(), Signal()
         m.d.sync += [was_aborted.eq(aborts_now), was_cleared.eq(self.clear)]
-        with m.If(is_taken & aborts):
+        with m.If(is_accepted & aborts):
             m.d.sync += aborts.eq(0)
         with m.Elif(was_aborted | (was_cleared & is_open)):
             m.d.sync += aborts.eq(1)
+        m.d.comb += [buffer.w_data.eq(offered), buffer.w_en.eq(is_offered)]
+        self._put_out(m, buffer, is_open | aborts)
+
+    def _put_out(self, m: Module, buffer: Any, is_open: Value) -> None:
+        """Connect the output to the buffer."""
         out = Signal(WORD)
         m.d.comb += [
-            buffer.w_data.eq(offered),
-            buffer.w_en.eq(is_offered),
             out.eq(buffer.r_data),
             self.output.payload.eq(out),
             self.output.valid.eq(buffer.r_rdy),
             buffer.r_en.eq(self.output.ready),
-            self.is_answering.eq(is_open | aborts | (buffer.level != 0)),
+            self.is_answering.eq(is_open | (buffer.level != 0)),
         ]
 
     def _decoder(self, m: Module, discard: Signal, is_packet_over: Signal, aborts: Signal) -> Any:

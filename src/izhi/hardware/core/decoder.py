@@ -108,14 +108,7 @@ class Decoder(wiring.Component):
                 with m.If(last):
                     m.next = "packet"
 
-        # A word reaches its memory two cycles behind its last chunk, from registers of its own, since the path is long.
-        whole = Signal()
-        m.d.sync += [
-            whole.eq(0), self.address.eq(self._address), self.word.eq(self._word),
-            self.enable.eq(Mux(whole, 1 << self._memory, 0)),
-        ]  # fmt: skip
-        with m.If(whole):
-            m.d.sync += self._address.eq(self._address + 1)
+        whole = self._write(m)
         with m.FSM(init="packet"):
             with m.State("packet"), m.If(valid):
                 self._events(m, word.payload, takes, steps, inside, is_open, fail)
@@ -125,6 +118,21 @@ class Decoder(wiring.Component):
                 with m.If(valid & last):
                     m.next = "packet"
         return m
+
+    def _write(self, m: Module) -> Signal:
+        """Write a word two cycles behind its last chunk, from registers of its own, since the path is long.
+
+        Returns:
+            to be set when a word is complete.
+        """
+        whole = Signal()
+        m.d.sync += [
+            whole.eq(0), self.address.eq(self._address), self.word.eq(self._word),
+            self.enable.eq(Mux(whole, 1 << self._memory, 0)),
+        ]  # fmt: skip
+        with m.If(whole):
+            m.d.sync += self._address.eq(self._address + 1)
+        return whole
 
     def _classify(self, word: Any, seen: Any) -> list[Any]:
         """The fields of a word that depend on it alone, a cycle before it is decoded."""
@@ -164,18 +172,14 @@ class Decoder(wiring.Component):
             m.d.sync += self._memory.eq(word.word)
             m.next = "address"
         with m.Else():
-            m.d.comb += [
-                self.output.valid.eq(1),
-                self.output.payload.kind.eq(kind),
-                takes.eq(self.output.ready),
-            ]  # fmt: skip
+            m.d.comb += [self.output.valid.eq(1), self.output.payload.kind.eq(kind), takes.eq(self.output.ready)]
             with m.If(self.output.ready):
                 m.d.comb += [steps.clears.eq(is_end), steps.counts.eq(is_step)]
                 m.d.sync += [is_open.eq(~last), inside.eq(~is_end)]
 
     def _writes(
         self, m: Module, payload: Any, valid: Any, takes: Signal, whole: Signal, fail: Callable[..., None]
-    ) -> None:  # fmt: skip
+    ) -> None:
         word, last = payload.word, payload.last
         left, chunk = Signal(32), Signal(8)
         # Registers between the memory's number, its size, and the room behind the address.

@@ -14,9 +14,7 @@ from izhi.hardware.core.skid_buffer import SkidBuffer
 
 def entry(shape: LayerShape) -> data.StructLayout:
     """The result of an update: a kind of event, which of the units fired, and the number of the first unit's neuron."""
-    return data.StructLayout(
-        {"kind": EventKind, "fired": unsigned(shape.units), "number": number_below(shape.outputs)}
-    )  # fmt: skip
+    return data.StructLayout({"kind": EventKind, "fired": unsigned(shape.units), "number": number_below(shape.outputs)})
 
 
 class EventSerializer(wiring.Component):

@@ -59,7 +59,6 @@ class NeuronPipeline(wiring.Component):
         m.submodules.constants = constants = LoadableMemory(*s.constant_memory)
         wiring.connect(m, wiring.flipped(self.constants), constants.fill)
         m.submodules.states = states = LoadableMemory(s.units * sum(width for _, width in self._kept), s.updates)
-
         # The counter of updates is stage 0; sums follow in stage 1, constants and states by their memories' latency.
         update, is_running, is_first = Signal(range(s.updates)), Signal(), Signal(init=1)
         row, place, number = Signal(range(max(2, s.rows))), Signal(number_below(s.places)), Signal.like(self.number)

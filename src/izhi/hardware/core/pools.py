@@ -44,9 +44,7 @@ class PoolUnit(wiring.Component):
         line = Pipeline(m, moves)
         arriving = self.input.payload
         m.d.comb += self.input.ready.eq(moves)
-        line.put(
-            is_there=self.input.valid, kind=arriving.kind, source=narrowed(arriving.source, window.inputs),
-        )  # fmt: skip
+        line.put(is_there=self.input.valid, kind=arriving.kind, source=narrowed(arriving.source, window.inputs))
         locate(line, window)
         divide(line, "y", window.height, window.stride[0], "row", "in_row")
         divide(line, "x", window.width, window.stride[1], "column", "in_column")

@@ -28,10 +28,7 @@ class Opcode(_Described):
     SPIKE = 0, "a spike of the input in bits 0 to 23"
     STEP = 1, "the step is over"
     END = 2, "the inference is over, and with TLAST the packet"
-    PAIR = (
-        3,
-        "two spikes of the input, in bits 0 to 13 and 14 to 27, for a core that adds two in a cycle",
-    )
+    PAIR = (3, "two spikes of the input, in bits 0 to 13 and 14 to 27, for a core that adds two in a cycle")
     WRITE = (
         8,
         "write to the memory in bits 0 to 7: then the first address, the number of memory words, and"

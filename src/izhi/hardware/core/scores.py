@@ -139,7 +139,7 @@ class ReadoutUnit(wiring.Component):
         arrival = Pipeline(m)
         arrival.put(
             is_spike=arriving.valid & arriving.ready & (kind == EventKind.SPIKE), source=arriving.payload.source
-        )  # fmt: skip
+        )
         arrival.advance()
         m.d.comb += weights.address.eq(arrival["source"])
         arrival.advance(weights.latency)

@@ -91,9 +91,9 @@ def _check_synapse(where: str, layer: IntegerLayer) -> None:
     if layer.synapse is None:
         return
     number, decay = layer.synapse.number, layer.synapse.decay
-    _check_numbers(where, {
-        "width of trace": (number.width, MOST_BITS), "fraction of trace": (number.fraction, MOST_FRACTION),
-    })  # fmt: skip
+    _check_numbers(
+        where, {"width of trace": (number.width, MOST_BITS), "fraction of trace": (number.fraction, MOST_FRACTION)}
+    )
     if int(decay.min()) < 0:
         raise ArtifactError(f"{where} has decay from {int(decay.min()):,}, expected 0 or more")
     _check_constants(where, {"decay": decay})

@@ -72,7 +72,7 @@ def run_population(
     Raises:
         ShapeError: if shapes do not fit each other.
         SettingError: for networks that the IP has no room for.
-    """  # fmt: skip
+    """
     with np.errstate(over="ignore"):
         weights = [np.asarray(w, np.float32) for w in weights]
         biases = [np.asarray(b, np.float32) for b in biases]
