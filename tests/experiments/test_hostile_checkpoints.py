@@ -14,6 +14,7 @@ from hostility import complaints, mutations
 from izhi.data import Samples
 from izhi.experiments import build, run_folder
 from izhi.experiments.settings import experiment
+from izhi.experiments.settings.description import describe
 from izhi.experiments.trained import network_of
 from izhi.network.encoders import ValueEncoder
 from izhi.training import Classifier, checkpoint
@@ -36,7 +37,7 @@ def content(settings):
     state = go_on(e, network, None, 0)
     return {
         "format": checkpoint.FORMAT, "config": e.flat(plain=True), "inputs": 4, "classes": ["a", "b", "c"],
-        "model": network.state_dict(),
+        "model": network.state_dict(), "network": describe(e, 4, 3).tables(),
         "optimizer": state, "epoch": 1, "warnings": ["no spikes"],
         "history": [{"epoch": 1, "train_loss": 1.0, "test_accuracy": 0.5}],
     }  # fmt: skip

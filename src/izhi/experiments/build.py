@@ -194,6 +194,7 @@ def network(
     start: Mapping[str, Tensor] | None = None,
     samples: Callable[[Network], Spikes] | None = None,
     copies: int = 1,
+    spec: NetworkSpec | None = None,
 ) -> Network:
     """The network of a resolved experiment, its weights drawn from the seed.
 
@@ -205,12 +206,13 @@ def network(
         samples: encoded samples for a network, by which the formats of quantised states are chosen;
             None for formats that a checkpoint will replace.
         copies: of the weights that must fit into memory, such as gradients and what an optimiser keeps.
+        spec: the network's description; None for that of the experiment.
 
     Raises:
         SettingError: if the weights do not fit into the machine's memory.
         CheckpointError: if those to start with are another network's.
     """
-    spec = describe(e, features, classes)
+    spec = spec or describe(e, features, classes)
     _check_memory(e, spec, copies)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(e.training.seed, Purpose.WEIGHTS))

@@ -17,6 +17,7 @@ from izhi.errors import CheckpointError, RunFolderError, SettingError
 from izhi.experiments import build
 from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import Experiment
+from izhi.experiments.settings.description import describe
 from izhi.hardware.core import shape
 from izhi.kernels import Spikes
 from izhi.network import Network
@@ -231,6 +232,7 @@ def about(e: Experiment, encoder: Encoder, dataset: Dataset) -> dict[str, object
         "inputs": encoder.features,
         "shape": list(encoder.grid),
         "classes": list(dataset.classes),
+        "network": describe(e, encoder.grid, len(dataset.classes)).tables(),
         **({} if dataset.scale is None else {"scale": dataset.scale.table()}),
     }
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -56,6 +57,7 @@ class Saved:
         shape: shape of its features, channels first.
         classes: their names.
         progress: how far the run is, and its weights.
+        tables: the network's description, see ``NetworkSpec.tables``; None for checkpoints of early versions.
     """
 
     path: Path
@@ -64,6 +66,7 @@ class Saved:
     shape: tuple[int, ...]
     classes: tuple[str, ...]
     progress: Progress
+    tables: Sequence[Mapping[str, Any]] | None = None
 
 
 def load(path: Path, changes: Mapping[str, object] | None = None) -> Saved:
@@ -79,11 +82,13 @@ def load(path: Path, changes: Mapping[str, object] | None = None) -> Saved:
     path = path / checkpoint.NAME if path.is_dir() else path
     about = {"config": checkpoint.TABLE, "inputs": checkpoint.WHOLE, "classes": checkpoint.NAMES}
     content = checkpoint.load(path, about)
+    if "network" in content:
+        checkpoint.expect(path, content, {"network": checkpoint.TABLES})
     # A setting that is newer than the checkpoint had its default there.
     e = experiment({**content["config"], **(changes or {})})
     progress = checkpoint.progress_of(content)
     shape = tuple(content.get("shape", [content["inputs"]]))  # older checkpoints have none
-    return Saved(path, e, content["inputs"], shape, tuple(content["classes"]), progress)
+    return Saved(path, e, content["inputs"], shape, tuple(content["classes"]), progress, content.get("network"))
 
 
 @dataclass(frozen=True)

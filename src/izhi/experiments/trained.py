@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from izhi.data import Dataset
-from izhi.errors import CheckpointError
+from izhi.errors import CheckpointError, IzhiError
 from izhi.experiments import build
 from izhi.experiments.run_folder import Saved, load as load_run
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.description import describe
 from izhi.network import Layer, Network
 from izhi.network.encoders import Encoder
+from izhi.spec import NetworkSpec
+from izhi.spec.assembly import network_of_tables
 from izhi.training import Classifier, checkpoint
 
 
@@ -52,18 +56,31 @@ def network_of(saved: Saved, features: int | tuple[int, ...], classes: int) -> N
     """The network of a checkpoint, with its weights.
 
     Raises:
-        CheckpointError: if its weights are not those of the network in its settings; none is made that
+        CheckpointError: if its weights are not those of the network that it describes; none is made that
             would be larger than they are.
     """
     weights, e = saved.progress.network, saved.experiment
-    there, expected = sum(x.numel() for x in weights.values()), describe(e, features, classes).numbers
+    of_settings = describe(e, features, classes)
+    spec = of_settings if saved.tables is None else _description(saved, saved.tables, features, classes)
+    there, expected = sum(x.numel() for x in weights.values()), max(of_settings.numbers, spec.parameters)
     if there < expected:
         raise CheckpointError(
             f"{saved.path} is from another network: it holds {there} numbers, expected at least {expected}"
         )
-    network = build.network(e, features, classes)
+    network = build.network(e, features, classes, spec=spec)
     checkpoint.load_weights(saved.path, network, weights)
     return network
+
+
+def _description(
+    saved: Saved, tables: Sequence[Mapping[str, Any]], features: int | tuple[int, ...], classes: int
+) -> NetworkSpec:
+    """The description that a checkpoint holds."""
+    s, shape = saved.experiment.network, (features,) if isinstance(features, int) else features
+    try:
+        return network_of_tables(tables, math.prod(shape), classes, dropout=s.dropout, keep_every=s.keep_every)
+    except IzhiError as error:
+        raise CheckpointError(f"{saved.path} describes another network: {error}") from None
 
 
 def load(

@@ -22,6 +22,7 @@ from izhi.kernels.reference import apply_synapse, remember
 from izhi.neurons.state import Target
 from izhi.neurons.surrogate import SpikeGradient, surrogate_of
 from izhi.spec import NeuronSpec
+from izhi.spec.network import covers
 
 State = TypeVar("State", bound="NeuronState")
 Layer = TypeVar("Layer", bound="NeuronLayer[Any, Any]")
@@ -296,7 +297,7 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
         if isinstance(drive, SynapticInput):
             check_current(drive.current, time=time)
         one = step_of(drive) if time else drive.current
-        if self.parameter_shape is not None and not _covers(self.parameter_shape, one.shape[1:]):
+        if self.parameter_shape is not None and not covers(self.parameter_shape, one.shape[1:]):
             raise ShapeError(
                 f"current has features {tuple(one.shape[1:])}, expected {self.parameter_shape},"
                 " the neuron's parameter_shape"
@@ -315,11 +316,6 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
 def step_of(drive: AnyInput) -> Tensor:
     """Zeros in the shape and format of one step of a current, and on its device."""
     return torch.zeros((), dtype=drive.dtype, device=drive.device).expand(drive.shape[1:])
-
-
-def _covers(size: Sequence[int], features: Sequence[int]) -> bool:
-    """Whether coefficients of that size are those of such features: as many, or 1 where they share them."""
-    return len(size) == len(features) and all(own in (1, n) for own, n in zip(size, features, strict=True))
 
 
 def _facts(state: object) -> dict[str, object]:

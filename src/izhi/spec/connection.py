@@ -27,7 +27,7 @@ CONNECTIONS: Mapping[ConnectionName, tuple[Literal["exponential", "conductance"]
 def at_least_one(**sizes: int) -> None:
     """Raise SettingError for the first size below 1."""
     for name, value in sizes.items():
-        if value < 1:
+        if type(value) is not int or value < 1:
             raise SettingError(f"{name} is {value!r}, expected at least 1")
 
 
@@ -98,9 +98,9 @@ def synapse_of_table(table: Mapping[str, Any] | None) -> SynapseSpec | None:
     if "reversal" in table:
         low, rest, high = table["reversal"]
         return ConductanceSpec(
-            table["tau"], table["learn"], False, (low, rest, high), table["implicit"], table.get("inhibitory")
+            table["tau"], bool(table["learn"]), False, (low, rest, high), table["implicit"], table.get("inhibitory")
         )
-    return SynapseSpec(table["tau"], table["learn"], table["filters_bias"])
+    return SynapseSpec(table["tau"], bool(table["learn"]), bool(table["filters_bias"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +229,9 @@ class ConvolutionSpec(ConnectionSpec):
                 object.__setattr__(self, name, (usual,) * len(self.kernel))
         at_least_one(in_channels=self.inputs, out_channels=self.outputs, groups=self.groups)
         check_groups(self.inputs, self.outputs, self.groups)
-        at_least_one(kernel_size=min(self.kernel), stride=min(self.stride))
+        at_least_one(kernel_size=min(self.kernel), stride=min(self.stride), dilation=min(self.dilation))
+        for name in ("stride", "padding", "dilation"):
+            check_rank(name, getattr(self, name), self.kernel)
         if self.recurrent:
             check_odd(self.kernel, self.kernel)
 
@@ -270,6 +272,12 @@ def check_groups(inputs: int, outputs: int, groups: int) -> None:
         )
 
 
+def check_rank(name: str, sizes: Shape, kernel: Shape) -> None:
+    """Raise SettingError unless there is a size for each dimension of a kernel."""
+    if len(sizes) != len(kernel):
+        raise SettingError(f"{name} is {sizes}, expected {len(kernel)} numbers")
+
+
 def check_odd(kernel: Shape, given: object) -> None:
     """Raise SettingError unless a recurrent convolution's kernel, which was given so, is of odd sizes."""
     if any(size % 2 == 0 for size in kernel):
@@ -294,7 +302,8 @@ def connection_of_table(table: Mapping[str, Any]) -> ConnectionSpec:
     kind = table["connection"]
     if kind not in _RANKS:
         raise unknown("connection", kind, _RANKS)
-    common: dict[str, Any] = {name: table[name] for name in ("inputs", "outputs", "bias", "recurrent")}
+    common: dict[str, Any] = {name: table[name] for name in ("inputs", "outputs")}
+    common |= {name: bool(table[name]) for name in ("bias", "recurrent")}
     common["synapse"] = synapse_of_table(table.get("synapse"))
     if kind == "Linear":
         return LinearSpec(**common)
@@ -306,7 +315,9 @@ def connection_of_table(table: Mapping[str, Any]) -> ConnectionSpec:
 def along(value: object, rank: int) -> Shape:
     """A size along each of so many dimensions, of one number or a list."""
     found = sizes_of(value)
-    return found * rank if len(found) == 1 else found
+    found = found * rank if len(found) == 1 else found
+    check_rank("a size", found, (0,) * rank)
+    return found
 
 
 @dataclass(frozen=True)
@@ -324,8 +335,7 @@ class DelaySpec:
     learn: bool = True
 
     def __post_init__(self) -> None:
-        if self.largest < 1:
-            raise SettingError(f"largest is {self.largest!r}, expected at least 1")
+        at_least_one(largest=self.largest)
 
     def shape(self, connection: ConnectionSpec) -> Shape:
         """Of the delays before a connection."""
@@ -346,7 +356,7 @@ def delay_of_table(table: Mapping[str, Any] | None) -> DelaySpec | None:
         return None
     if table["kind"] not in _DELAYS:
         raise unknown("delay", table["kind"], _DELAYS)
-    return DelaySpec(_DELAYS[table["kind"]], table["largest"], table["learn"])
+    return DelaySpec(_DELAYS[table["kind"]], table["largest"], bool(table["learn"]))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from izhi.spec.connection import (
     connection_of_table,
     delay_of_table,
 )
-from izhi.spec.neuron import NeuronSpec, Shape, Table, entry_of, neuron_of_table
+from izhi.spec.neuron import NeuronSpec, Shape, Table, entry_of, neuron_of_table, sizes_of
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,9 @@ class LayerSpec:
 
     def __post_init__(self) -> None:
         check_features(self.features)
+        size = self.neuron.size
+        if size is not None and not covers(size, self.features):
+            raise SettingError(f"neurons have coefficients of shape {size}, expected {self.features}, or 1 for all")
         if self.norm is not None and isinstance(self.connection.synapse, ConductanceSpec):
             raise SettingError("norm is set, but conductances are not normalised; use a current")
         groups = self.connection.groups if isinstance(self.connection, ConvolutionSpec) else 1
@@ -353,7 +356,7 @@ class NetworkSpec:
                 module = module_of_table(table)
             except IzhiError as error:
                 raise SettingError(f"modules, number {number}: {error}") from None
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
                 reason = f"{type(error).__name__}: {error}"
                 raise SettingError(f"modules, number {number}, is {shown(dict(table))} ({shown(reason)})") from None
             if isinstance(module, ConnectionSpec):
@@ -380,9 +383,14 @@ def check_options(dropout: float, keep_every: int | None) -> None:
         raise SettingError(f"dropout is {dropout!r}, expected a share from 0 to below 1")
 
 
+def covers(size: Sequence[int], features: Sequence[int]) -> bool:
+    """Whether coefficients of that shape are those of such neurons: as many, or 1 where neurons share them."""
+    return len(size) == len(features) and all(own in (1, n) for own, n in zip(size, features, strict=True))
+
+
 def check_features(features: Sequence[int]) -> None:
     """Raise SettingError for features that are no numbers of neurons."""
-    if not all(isinstance(n, int) and n > 0 for n in features):
+    if not all(type(n) is int and n > 0 for n in features):
         raise SettingError(f"features are {shown(list(features))}, expected numbers of neurons")
 
 
@@ -395,7 +403,7 @@ def module_of_table(table: Mapping[str, Any]) -> ModuleSpec | ConnectionSpec:
     """The module, or for a readout the connection, that ``table`` wrote."""
     kind = table["kind"]
     if kind == "Unflatten":
-        return UnflattenSpec(tuple(table["shape"]))
+        return UnflattenSpec(sizes_of(table["shape"]))
     if kind in ("Flatten", "Identity"):
         return FlattenSpec() if kind == "Flatten" else IdentitySpec()
     if kind in _POOLS:

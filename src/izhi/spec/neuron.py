@@ -31,7 +31,7 @@ SURROGATES: tuple[SurrogateName, ...] = get_args(SurrogateName)
 
 @dataclass(frozen=True)
 class SurrogateSpec:
-    """A surrogate gradient: its name, one of ``SURROGATES``, and its constants."""
+    """A surrogate gradient: its name, one of ``SURROGATES``, and its constant, the slope."""
 
     name: str = "atan"
     values: tuple[float, ...] = (2.0,)
@@ -39,6 +39,8 @@ class SurrogateSpec:
     def __post_init__(self) -> None:
         if self.name not in SURROGATES:
             raise unknown("surrogate", self.name, SURROGATES)
+        if len(self.values) != 1 or not isinstance(self.values[0], (int, float)):
+            raise SettingError(f"the surrogate {self.name} has {shown(self.values)}, expected its slope")
 
 
 class NeuronOptions(Protocol):
@@ -182,7 +184,7 @@ def common_of(table: Mapping[str, Any]) -> dict[str, Any]:
 def sizes_of(value: object) -> Shape:
     """Whole numbers, 0 or more, of one or a list; SettingError for anything else."""
     each: Sequence[object] = value if isinstance(value, (list, tuple)) else [value]
-    found = tuple(x for x in each if isinstance(x, int) and x >= 0)
+    found = tuple(x for x in each if type(x) is int and x >= 0)
     if len(found) < len(each):
         raise SettingError(f"a size is {shown(value)}, expected whole numbers")
     return found

@@ -74,6 +74,20 @@ def is_table(value: object) -> TypeGuard[dict[str, object]]:
     return isinstance(value, dict) and all(isinstance(key, str) for key in value)
 
 
+def is_tables(value: object) -> TypeGuard[list[dict[str, object]]]:
+    """Whether it is a list of dictionaries that JSON could hold."""
+    return isinstance(value, list) and all(is_table(x) and _is_plain(x) for x in value)
+
+
+def _is_plain(value: object, depth: int = 20) -> bool:
+    """Whether JSON could hold it, in lists and dictionaries that are not nested deeper."""
+    if isinstance(value, dict):
+        return depth > 0 and is_table(value) and all(_is_plain(x, depth - 1) for x in value.values())
+    if isinstance(value, list):
+        return depth > 0 and all(_is_plain(x, depth - 1) for x in value)
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
 def is_weights(value: object) -> TypeGuard[dict[str, Tensor]]:
     """Whether it is a dictionary of tensors by their names."""
     return is_table(value) and all(isinstance(x, Tensor) for x in value.values())
@@ -102,6 +116,7 @@ HISTORY: Kind = is_history, "a list of rows of numbers"
 LOSSES: Kind = is_losses, "a list of finite losses for each population"
 NAMES: Kind = is_names, "a list of texts"
 TABLE: Kind = is_table, "a dict of names"
+TABLES: Kind = is_tables, "a list of dicts of names"
 WHOLE: Kind = is_whole, "a whole number"
 WEIGHTS: Kind = is_weights, "a dict of tensors"
 
