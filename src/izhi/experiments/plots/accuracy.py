@@ -26,7 +26,6 @@ def accuracy(curves: Mapping[str, Sequence[Sequence[float]]], title: str, of: st
 
     Args:
         curves: label → one sequence of accuracies (0 to 1) per seed; one that ended early stays at its end.
-        title: title of the figure.
         of: the name of the accuracy.
     """
     figure, axes = new_figure(8.5, 4.2, title, "epoch", f"{of} (%)")
@@ -58,7 +57,6 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str], title: str) -> 
     Args:
         counts: (classes, classes), given classes in columns.
         classes: their names.
-        title: title of the figure.
     """
     size = max(4.0, 2.2 + 0.36 * len(classes))
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
@@ -84,7 +82,6 @@ def outcomes(accuracies: Mapping[str, Mapping[str, Sequence[float]]], title: str
 
     Args:
         accuracies: label → group of test samples → accuracy (0 to 1) of each seed; the same groups in all.
-        title: title of the figure.
     """
     groups = list(next(iter(accuracies.values())))
     figure, axes = new_figure(7.5, 1.3 + 0.32 * len(accuracies), title, "test accuracy (%)")
@@ -108,7 +105,6 @@ def differences(places: Sequence[str], by_label: Mapping[str, Sequence[Differenc
     Args:
         places: names of the rows, from above.
         by_label: label → a difference (0 to 1) for each place.
-        title: title of the figure.
     """
     height = 1.4 + (0.16 + 0.14 * len(by_label)) * len(places)
     figure, axes = new_figure(7.5, height, title, "points; intervals of 95 % over seeds")
@@ -134,7 +130,6 @@ def ranks(means: Mapping[str, float], critical: float, cliques: Sequence[Sequenc
         means: label → mean rank, the best first.
         critical: the least difference that counts, drawn as a bar of its own.
         cliques: groups of labels that do not differ.
-        title: title of the figure.
     """
     names = list(means)
     below = 0.6 + 0.4 * len(cliques)  # from the axis to the first label
@@ -184,7 +179,6 @@ def trials(points_of: Mapping[str, Sequence[tuple[int, float, bool]]], title: st
 
     Args:
         points_of: variant → number, accuracy (0 to 1) and whether it was complete, of each trial in turn.
-        title: title of the figure.
     """
     figure, axes = new_figure(8.5, 4.2, title, "trial; lines: the best so far", "validation accuracy (%)")
     for number, (label, points) in enumerate(points_of.items()):

@@ -17,7 +17,6 @@ def pareto(series: Mapping[str, Sequence[tuple[float, float, str]]], whole: tupl
     Args:
         series: method → (kB, accuracy from 0 to 1, label) of each point.
         whole: kB and accuracy of the float network.
-        title: title of the figure.
     """
     label = "memory of weights and states (kB); labels: bits of weights/states"
     figure, axes = new_figure(8, 4.6, title, label, "test accuracy (%)")
@@ -82,7 +81,6 @@ def evolution(history: Sequence[Mapping[str, float]], title: str) -> Figure:
 
     Args:
         history: rows of evolution on a device: generation, loss and accuracy of what was found, and best_loss.
-        title: title of the figure.
     """
     figure = Figure(figsize=(8.5, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -117,7 +115,6 @@ def adaptation(history: Sequence[Mapping[str, float]], title: str) -> Figure:
 
     Args:
         history: rows of ``izhi.experiments.adaptation``; the first is as deployed.
-        title: title of the figure.
     """
     figure = Figure(figsize=(8.5, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
