@@ -199,7 +199,7 @@ def test_weights_of_a_data_set(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"a": torch.ones(3, 2)}, "'a' of shape (3, 2) and torch.float32 at position 1 of 1, expected float weights"),
+        ({"a": torch.ones(3, 2)}, "'a' of shape (3, 2) and torch.float32 in place 1 of 1, expected float weights"),
         ({"a": torch.ones(3), "b": torch.ones(3, 2)}, "'a' of shape (3,)"),
         ({"a": torch.ones(3, 2), "b": torch.ones(3, 1)}, "'b' of shape (3, 1)"),
         ({"a": torch.ones(3, 2).long(), "b": torch.ones(3)}, "torch.int64"),
