@@ -355,12 +355,3 @@ def run(network: IntegerNetwork, spikes: NDArray[np.integer], *, trace: bool = F
         scores = scores + (x if network.readout is None else network.readout.scores(x))
     stacked = IntegerTrace(*([np.stack(getattr(x.trace, name)) for x in layers] for name in _TRACED)) if trace else None
     return Outcome(scores, [np.stack(x.spikes) for x in layers], stacked)
-
-
-def run_compiled(network: IntegerNetwork, spikes: NDArray[np.integer]) -> Outcome:
-    """The outcome of ``run`` without a trace: by Numba, or by ``run`` on boards without Numba."""
-    try:
-        from izhi.hardware.fixed import fast
-    except ImportError:
-        return run(network, spikes)
-    return fast.run(network, spikes)
