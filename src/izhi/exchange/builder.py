@@ -121,7 +121,6 @@ class NetworkBuilder:
         """Add weights; ExchangeError if other weights precede them without neurons between."""
         if self.pending is not None:
             raise ExchangeError(f"{weights.label} follows {self.pending.label} without neurons between, expected them")
-        check_size(weights.features, f"behind {weights.label}")
         self.pending = weights
 
     def add_layer(

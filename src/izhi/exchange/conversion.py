@@ -59,6 +59,7 @@ class ConversionState:
 
     def add_weights(self, weights: PendingWeights) -> None:
         """Add weights, whose neurons are not known so far."""
+        check_size(weights.features, f"behind {weights.label}")
         self.builder.add_weights(weights)
         self.features, self.scale = weights.features, np.ones(())
 
