@@ -357,7 +357,7 @@ def test_an_artifact_against_another_run(float_run, tmp_path, capsys):
     path = quantized(float_run, tmp_path / "a")
     quantized(float_run, tmp_path / "b", "--weights", "2")
     assert cli.main(["evaluate", str(path), "--against", str(tmp_path / "b")]) == 2
-    assert "differ, expected the run it came from" in capsys.readouterr().err
+    assert "differ, expected the run of the artifact" in capsys.readouterr().err
     assert cli.main(["evaluate", str(tmp_path / "a"), "--against", str(tmp_path / "a")]) == 2
     assert "is no .izhi file" in capsys.readouterr().err
 
