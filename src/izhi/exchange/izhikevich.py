@@ -15,7 +15,7 @@ from izhi.errors import ExchangeError
 from izhi.exchange.builder import Numbers
 from izhi.exchange.conversion import ConversionState
 from izhi.exchange.graph import Node
-from izhi.exchange.neuron_nodes import NodeCodec, Target
+from izhi.exchange.neuron_nodes import NodeCodec, NodeTarget
 from izhi.spec import ORDERS, EventOrder, IzhikevichParameters, IzhikevichSpec, Shape
 
 #: Arrays of the node, one number for each neuron.
@@ -110,7 +110,7 @@ def _read(state: ConversionState, node: Node) -> None:
     state.add_neurons(node, values, make, np.ones(()))
 
 
-def _write(neuron: neurons.Izhikevich, target: Target) -> tuple[nir.NIRNode, Numbers]:
+def _write(neuron: neurons.Izhikevich, target: NodeTarget) -> tuple[nir.NIRNode, Numbers]:
     p, s, start = neuron.coefficients(), neuron.settings, neuron.initial_state(torch.zeros(1, *target.features))
     order = s.order
     if s.formats is not None or s.state_quant is not None:

@@ -14,7 +14,7 @@ from izhi.exchange.builder import Numbers
 from izhi.exchange.conventions import NIR
 from izhi.exchange.conversion import ConversionState
 from izhi.exchange.graph import Node
-from izhi.exchange.neuron_nodes import NodeCodec, Target
+from izhi.exchange.neuron_nodes import NodeCodec, NodeTarget
 from izhi.neurons import LIF
 from izhi.spec import LIFSpec, ResetMode, Shape
 
@@ -77,7 +77,7 @@ def _reset_of(state: ConversionState, node: Node) -> tuple[ResetMode, bool]:
     return "value", True
 
 
-def _write(neuron: LIF, target: Target) -> tuple[nir.NIRNode, Numbers]:
+def _write(neuron: LIF, target: NodeTarget) -> tuple[nir.NIRNode, Numbers]:
     library, p = target.library, neuron.coefficients()
     beta, threshold = (target.spread(x) for x in (p.beta, p.threshold))
     v_reset, metadata = _reset(neuron, target)
@@ -109,7 +109,7 @@ def _write(neuron: LIF, target: Target) -> tuple[nir.NIRNode, Numbers]:
     return node, factor
 
 
-def _membrane(target: Target, beta: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+def _membrane(target: NodeTarget, beta: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     """τ and r of a membrane, and the factor by which the library multiplies its current."""
     ones, library = np.ones_like(beta), target.library
     if library.decay == "exponential":
@@ -120,7 +120,7 @@ def _membrane(target: Target, beta: Numbers) -> tuple[Numbers, Numbers, Numbers]
     return (tau, ones, 1 - beta) if library.r == "1" else (tau, tau / target.dt, ones)
 
 
-def _synapse(target: Target, decay: float) -> tuple[float, float, float]:
+def _synapse(target: NodeTarget, decay: float) -> tuple[float, float, float]:
     """τ and w_in of a synapse, and the factor by which the library multiplies its current, (1 − decay)·s."""
     library = target.library
     if library.decay == "exponential":  # its input decays in its own step
@@ -130,7 +130,7 @@ def _synapse(target: Target, decay: float) -> tuple[float, float, float]:
     return (tau, tau / target.dt, tau / target.dt) if takes_sums else (tau, 1.0, 1.0)
 
 
-def _reset(neuron: LIF, target: Target) -> tuple[Numbers, dict[str, Any]]:
+def _reset(neuron: LIF, target: NodeTarget) -> tuple[Numbers, dict[str, Any]]:
     """v_reset of a neuron, and metadata for what NIR has no field for."""
     mode, library = neuron.settings.reset, target.library
     zeros = np.zeros(target.features)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from izhi.exchange.graph import Node
 
 
-class Target(NamedTuple):
+class NodeTarget(NamedTuple):
     """Context in which the neurons of a layer are written.
 
     Attributes:
@@ -53,7 +53,7 @@ class NodeCodec(NamedTuple):
 
     kinds: tuple[str, ...]
     read: Callable[[ConversionState, Node], None]
-    write: Callable[[Any, Target], tuple[nir.NIRNode, Numbers]]
+    write: Callable[[Any, NodeTarget], tuple[nir.NIRNode, Numbers]]
     contains_synapse: bool
 
 

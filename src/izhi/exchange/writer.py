@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from izhi.errors import ExchangeError, IzhiError, LossWarning
 from izhi.exchange.builder import Numbers, as_numbers
 from izhi.exchange.conventions import NIR, Library
-from izhi.exchange.neuron_nodes import Target, codecs
+from izhi.exchange.neuron_nodes import NodeTarget, codecs
 from izhi.kernels.delay import whole_steps
 from izhi.network import Layer, Network
 from izhi.network.builder import describe
@@ -172,7 +172,7 @@ def _add_layer(builder: GraphBuilder, spec: LayerSpec, layer: Layer, number: int
             late_bias = bias
     decay = None if connection.synapse is None else float(connection.synapse.decay)
     contained = decay if codec.contains_synapse and late_bias is None else None
-    node, factor = codec.write(layer.neuron, Target(library, builder.dt, label, features, contained))
+    node, factor = codec.write(layer.neuron, NodeTarget(library, builder.dt, label, features, contained))
     each = factor.reshape(features[0], -1)[:, 0]
     if (factor.reshape(len(each), -1) != each[:, None]).any():
         raise ExchangeError(f"{label} has a beta that differs between the positions of a channel, expected one")
