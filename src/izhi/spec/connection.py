@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, ClassVar, Literal
 
 from izhi.errors import SettingError, ShapeError, unknown
@@ -27,7 +28,7 @@ CONNECTIONS: Mapping[ConnectionName, tuple[Literal["exponential", "conductance"]
 def at_least_one(**sizes: int) -> None:
     """Raise SettingError for the first size below 1."""
     for name, value in sizes.items():
-        if type(value) is not int or value < 1:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise SettingError(f"{name} is {value!r}, expected at least 1")
 
 
