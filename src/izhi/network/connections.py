@@ -17,7 +17,6 @@ from izhi.errors import SettingError, ShapeError
 from izhi.kernels import Spikes, Synapse, SynapticInput, WeightedSpikes, is_repeated, note_convolution, once, product
 from izhi.network.delays import AxonalDelay, Delay, Product, SynapticDelay
 from izhi.network.synapses import ConductanceSynapse, ExponentialSynapse, currents, exponential_filter
-from izhi.spec.connection import at_least_one, check_groups, check_odd
 
 
 class _Kind(NamedTuple):
@@ -215,6 +214,12 @@ def as_now(state: dict[str, Any], prefix: str) -> None:
     state.pop(f"{prefix}sign", None)  # which neurons inhibit is a setting
 
 
+def _at_least_one(**sizes: int) -> None:
+    for name, value in sizes.items():
+        if value < 1:
+            raise SettingError(f"{name} is {value!r}, expected at least 1")
+
+
 class Linear(Connection):
     """I[t] = W·s[t] + bias.
 
@@ -232,7 +237,7 @@ class Linear(Connection):
         self, in_features: int, out_features: int, bias: bool = True, *,
         synapse: ExponentialSynapse | None = None, recurrent: bool = False,
     ) -> None:  # fmt: skip
-        at_least_one(in_features=in_features, out_features=out_features)
+        _at_least_one(in_features=in_features, out_features=out_features)
         weights = nn.Linear(in_features, out_features, bias=bias)
         feedback = nn.Linear(out_features, out_features, bias=False) if recurrent else None
         super().__init__(weights, synapse, feedback)
@@ -249,13 +254,18 @@ class _Convolution(Connection):
         dilation: int | Sequence[int] = 1, groups: int = 1, bias: bool = True, *,
         synapse: ExponentialSynapse | None = None, recurrent: bool = False,
     ) -> None:  # fmt: skip
-        at_least_one(in_channels=in_channels, out_channels=out_channels, groups=groups)
-        check_groups(in_channels, out_channels, groups)
+        _at_least_one(in_channels=in_channels, out_channels=out_channels, groups=groups)
+        if in_channels % groups or out_channels % groups:
+            raise SettingError(
+                f"groups is {groups}, expected a divisor of in_channels, {in_channels}, and of out_channels,"
+                f" {out_channels}"
+            )
         weights = self.module(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias)
-        at_least_one(kernel_size=min(weights.kernel_size), stride=min(weights.stride))
+        _at_least_one(kernel_size=min(weights.kernel_size), stride=min(weights.stride))
         feedback = None
         if recurrent:
-            check_odd(weights.kernel_size, kernel_size)
+            if any(size % 2 == 0 for size in weights.kernel_size):
+                raise SettingError(f"kernel_size is {kernel_size}, expected odd numbers for a recurrent convolution")
             feedback = self.module(out_channels, out_channels, kernel_size, padding="same", bias=False)
         super().__init__(weights, synapse, feedback)
 

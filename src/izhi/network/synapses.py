@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -9,7 +10,6 @@ from torch import Tensor, nn
 
 from izhi.errors import SettingError
 from izhi.kernels import Synapse, SynapticInput
-from izhi.spec import ConductanceSpec, SynapseSpec
 
 #: Time steps handled by one matrix product of the exponential filter.
 _CHUNK = 64
@@ -65,7 +65,8 @@ class ExponentialSynapse(nn.Module):
     def __init__(self, tau: float = 10.0, *, learn_tau: bool = False, filters_bias: bool = False) -> None:
         super().__init__()
         self.filters_bias = filters_bias
-        SynapseSpec(tau)  # checks it
+        if not (math.isfinite(tau) and tau > 1):
+            raise SettingError(f"tau is {tau!r}, expected a finite number of steps above 1")
         self.logit = nn.Parameter(torch.logit(torch.tensor(1 - 1 / tau)), requires_grad=learn_tau)
 
     @property
@@ -130,7 +131,13 @@ class ConductanceSynapse(ExponentialSynapse):
         implicit: float = 1.0,
     ) -> None:
         super().__init__(tau, learn_tau=learn_tau)
-        ConductanceSpec(tau, reversal=reversal, implicit=implicit, inhibitory=inhibitory)  # checks them
+        low, rest, high = reversal
+        if not low < rest < high:
+            raise SettingError(f"reversal is {reversal!r}, expected E_inh < v_rest < E_exc")
+        if inhibitory is not None and not 0 <= inhibitory <= 1:
+            raise SettingError(f"inhibitory is {inhibitory!r}, expected a share from 0 to 1")
+        if not (math.isfinite(implicit) and implicit >= 0):
+            raise SettingError(f"implicit is {implicit!r}, expected a finite number, 0 or more")
         self.reversal, self.inhibitory, self.implicit = reversal, inhibitory, implicit
 
     @property
