@@ -32,7 +32,6 @@ from izhi.kernels.cpu.matrix_unit import (
     release_tiles,
     tile_memory,
 )
-from izhi.kernels.cpu.neuron_loop import backward_loop, forward_loop
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
@@ -46,10 +45,11 @@ from izhi.kernels.cpu.parallel import (
     zero_rows,
 )
 from izhi.kernels.cpu.rows import OUTPUT_BLOCK
-from izhi.kernels.cpu.scalars import codec, f32
+from izhi.kernels.cpu.scalars import OPS, codec, f32
 from izhi.kernels.cpu.tiles import COLUMNS, ROWS, multiply, tiles_of, whole_tiles
+from izhi.kernels.dynamics import dynamics
 from izhi.kernels.low_rank import LowRankGradient
-from izhi.kernels.ops import Value
+from izhi.kernels.ops import Value, field_indices
 from izhi.kernels.plan import Call, Constants, FeedbackKernels, Gradients, Plan
 
 #: Lanes of one block, and steps between two of its states that are kept.
@@ -79,22 +79,14 @@ def all_constants(s: Value) -> Value:
     )  # fmt: skip
 
 
-@inlined
-def _first_of(one: Value, other: Value) -> Value:
-    return one
-
-
-@inlined
-def _second_of(one: Value, other: Value) -> Value:
-    return other
-
-
 @cache
 def _forward(plan: Plan, fed_back: bool) -> Kernel:
-    element, run_step = codec(plan.dtype)[2], forward_loop(plan, plan.dtype, "numbers")
+    load, store, element = codec(plan.dtype)
+    apply_synapse, _, step, _ = dynamics(plan, OPS)
     collect, _ = coefficients_of(plan)
-    rows, states, biased, shared = plan.rows, plan.states, plan.biased, plan.shared
-    unit, by_unit, no_bit = fed_back and plan.dtype == torch.bfloat16, has_unit(), np.uint32(0)
+    rows, own, states = plan.rows, plan.own, plan.states
+    filtered, coupled, biased, shared = plan.filtered, plan.coupled, plan.biased, plan.shared
+    two, unit, by_unit = own == 2, fed_back and plan.dtype == torch.bfloat16, has_unit()
 
     @compile_kernel
     def forward(data):  # type: ignore[no-untyped-def]
@@ -153,7 +145,20 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
                     else:
                         copy(x_t, arriving[t, start:stop], size)
                     x_t = arriving[t, start:stop]
-                run_step(size, x_t, y_t, z, q, same, bias_of, s, spikes_t, no_bit)
+                for i in range(size):
+                    coefficients = same if shared else collect(q, i)
+                    current, g = load(x_t[i]), f32(0)
+                    if coupled:
+                        g = load(y_t[i])
+                    if filtered:
+                        a, b, current, g = apply_synapse(current, g, z[own, i], z[states - 1, i], s)
+                        z[states - 1, i] = b
+                        z[own, i] = a
+                    v, u, spike = step(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
+                    z[0, i] = v
+                    if two:
+                        z[1, i] = u
+                    spikes_t[i] = store(spike)
             for k in range(states):
                 copy(z[k], last[k, start:stop], size)
         if unit:
@@ -164,14 +169,16 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
 
 @cache
 def _backward(plan: Plan, fed_back: bool) -> Kernel:
-    element, run_step = codec(plan.dtype)[2], forward_loop(plan, plan.dtype, "none")
+    load, store, element = codec(plan.dtype)
+    apply_synapse, apply_synapse_vjp, step, step_vjp = dynamics(plan, OPS)
+    collect, add = coefficients_of(plan)
+    rows, own, states, summed = plan.rows, plan.own, plan.states, len(plan.summed)
+    filtered, coupled, biased = plan.filtered, plan.coupled, plan.biased
+    shared, quantized = plan.shared, plan.quantized
+    learn, learn_decay = plan.learn != "none", plan.learn == "all"
+    two, DECAY = own == 2, field_indices(Constants, OPS).decay
+    unit, by_unit = fed_back and plan.dtype == torch.bfloat16, has_unit()
     takes_factors = plan.dtype == torch.float32
-    step_back = backward_loop(plan, plan.dtype, plan.dtype, fed_back)
-    gradients_in = _first_of if takes_factors else _second_of
-    collect, _ = coefficients_of(plan)
-    rows, states, summed = plan.rows, plan.states, len(plan.summed)
-    biased, shared, quantized, learn = plan.biased, plan.shared, plan.quantized, plan.learn != "none"
-    unit, by_unit, no_bit = fed_back and plan.dtype == torch.bfloat16, has_unit(), np.uint32(0)
 
     @compile_kernel
     def backward(data):  # type: ignore[no-untyped-def]
@@ -211,8 +218,6 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
         room = zero_rows(11 + rows + summed, most + OUTPUT_BLOCK)
         z, gz, q, total = room[:4], room[4:8], room[8 : 8 + rows], room[11 + rows :]
         bias_of, bias_sum, made = room[8 + rows], room[9 + rows], room[10 + rows]
-        if not fed_back:
-            fed = made
         path = empty_rows(4 * min(keep_every, steps), most)
         for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
             start = block * most
@@ -249,7 +254,19 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
                         copy(z[k], path[4 * t + k], size)
                     if t == length - 1 and not quantized:
                         break  # nothing asks for the state after the last step
-                    run_step(size, x_t, y_t, z, q, same, bias_of, s, bias_of, no_bit)
+                    for i in range(size):
+                        coefficients = same if shared else collect(q, i)
+                        current, g = load(x_t[i]), f32(0)
+                        if coupled:
+                            g = load(y_t[i])
+                        if filtered:
+                            a, b, current, g = apply_synapse(current, g, z[own, i], z[states - 1, i], s)
+                            z[states - 1, i] = b
+                            z[own, i] = a
+                        v, u, spike = step(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
+                        z[0, i] = v
+                        if two:
+                            z[1, i] = u
                 for ahead in range(length):
                     t = length - 1 - ahead
                     x_t, y_t = x[begin + t, start:stop], y[begin + t, start:stop]
@@ -264,10 +281,44 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
                         grad_y[begin + t, start:stop],
                     )
                     path_t = path[4 * t : 4 * t + 4]
-                    step_back(
-                        size, x_t, y_t, path_t, z, gradients_in(made, grad_spikes_t), fed, gz, q, same, bias_of,
-                        bias_sum, total, s, grad_x_t, grad_y_t,
-                    )  # fmt: skip
+                    for i in range(size):
+                        coefficients = same if shared else collect(q, i)
+                        arriving, beside = load(x_t[i]), f32(0)
+                        if coupled:
+                            beside = load(y_t[i])
+                        current, g = arriving, beside
+                        if filtered:
+                            a, b = path_t[own, i], path_t[states - 1, i]
+                            _, _, current, g = apply_synapse(arriving, beside, a, b, s)
+                        gs = made[i] if takes_factors else load(grad_spikes_t[i])
+                        if fed_back:
+                            gs += fed[i]
+                        gv, gu, gc, gg, to_bias, gp = step_vjp(
+                            path_t[0, i], path_t[1, i], current, g, bias_of[i],
+                            gz[0, i], gz[1, i], gs, z[0, i], coefficients, s,
+                        )  # fmt: skip
+                        if quantized:
+                            z[0, i] = path_t[0, i]
+                        if learn:
+                            add(total, i, gp)
+                        gz[0, i] = gv
+                        if two:
+                            gz[1, i] = gu
+                        if biased:
+                            bias_sum[i] += to_bias
+                        if filtered:
+                            ga, gb, grad_decay = apply_synapse_vjp(
+                                arriving, beside, a, b,
+                                gz[own, i], gz[states - 1, i], gc, gg, s,
+                            )  # fmt: skip
+                            if learn_decay:
+                                total[rows, i] += grad_decay
+                            gc, gg = ga, gb
+                            gz[states - 1, i] = s[DECAY] * gb
+                            gz[own, i] = s[DECAY] * ga
+                        grad_x_t[i] = store(gc)
+                        if coupled:
+                            grad_y_t[i] = store(gg)
                     if unit and begin + t > 0:
                         for column in range(0, neurons, 32):
                             multiply_samples(

@@ -55,7 +55,6 @@ from izhi.kernels.cpu.matrix_unit import (
     widen_row,
     zero_tile,
 )
-from izhi.kernels.cpu.neuron_loop import backward_loop, forward_loop
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
@@ -81,10 +80,11 @@ from izhi.kernels.cpu.rows import (
     sum_subsets,
     weigh_rows,
 )
-from izhi.kernels.cpu.scalars import codec, f32
+from izhi.kernels.cpu.scalars import OPS, codec, f32
+from izhi.kernels.dynamics import dynamics
 from izhi.kernels.events import WORD
 from izhi.kernels.low_rank import LowRankGradient
-from izhi.kernels.ops import Value
+from izhi.kernels.ops import Value, field_indices
 from izhi.kernels.plan import Constants, LayerCall, LayerGradients, Plan
 
 _CONSTANTS = len(Constants._fields)
@@ -101,9 +101,11 @@ def _rows_in(dtype: torch.dtype) -> tuple[type, int]:
 
 @cache
 def _forward(plan: Plan, keep: bool) -> Kernel:
-    run_step, (collect, _) = forward_loop(plan, torch.float32, "bits"), coefficients_of(plan)
-    rows_of_neuron, states, biased, shared = plan.rows, plan.states, plan.biased, plan.shared
-    by_tiles, by_unit = plan.dtype == torch.bfloat16, has_unit()
+    apply_synapse, _, step, _ = dynamics(plan, OPS)
+    collect, _ = coefficients_of(plan)
+    rows_of_neuron, own, states = plan.rows, plan.own, plan.states
+    filtered, biased, shared = plan.filtered, plan.biased, plan.shared
+    two, by_tiles, by_unit = own == 2, plan.dtype == torch.bfloat16, has_unit()
     element, size_of_row = _rows_in(plan.dtype)
     several = 1 if by_tiles else SAMPLES
 
@@ -242,7 +244,18 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                                 if keep:
                                     copy_row(OUTPUT_BLOCK, current_of.ctypes.data, x_t.ctypes.data)
                             bit = np.uint32(np.uint32(1) << np.uint32(t))
-                            run_step(OUTPUT_BLOCK, current_of, current_of, z, q, same, bias_of, s, word, bit)
+                            for i in range(OUTPUT_BLOCK):
+                                coefficients = same if shared else collect(q, i)
+                                current, g = current_of[i], f32(0)
+                                if filtered:
+                                    a, b_, current, g = apply_synapse(current, g, z[own, i], z[states - 1, i], s)
+                                    z[states - 1, i] = b_
+                                    z[own, i] = a
+                                v, u, spike = step(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
+                                z[0, i] = v
+                                if two:
+                                    z[1, i] = u
+                                word[i] |= bit if spike != f32(0) else np.uint32(0)
                         to = fired + 4 * ((b * chunks + beginning + c) * neurons + start)
                         copy_floats(word.ctypes.data, to, size)
                     for k in range(states):
@@ -278,10 +291,12 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
     load, _, element = codec(plan.dtype)
     _, size_of_row = _rows_in(plan.dtype)
     by_tiles = plan.dtype == torch.bfloat16
-    run_step, no_bit = forward_loop(plan, torch.float32, "none"), np.uint32(0)
-    step_back, (collect, _) = backward_loop(plan, torch.float32, torch.float32, False), coefficients_of(plan)
-    rows_of_neuron, states, summed = plan.rows, plan.states, len(plan.summed)
-    biased, shared, quantized, by_unit = plan.biased, plan.shared, plan.quantized, has_unit()
+    apply_synapse, apply_synapse_vjp, step, step_vjp = dynamics(plan, OPS)
+    collect, add = coefficients_of(plan)
+    rows_of_neuron, own, states, summed = plan.rows, plan.own, plan.states, len(plan.summed)
+    filtered, biased, shared, quantized = plan.filtered, plan.biased, plan.shared, plan.quantized
+    learn, learn_decay = plan.learn != "none", plan.learn == "all"
+    two, by_unit, DECAY = own == 2, has_unit(), field_indices(Constants, OPS).decay
     element_size = plan.dtype.itemsize
 
     @compile_kernel
@@ -380,7 +395,17 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
                         if t == length - 1 and not quantized:
                             break  # nothing asks for the state after the last step
                         _fetch(by_tiles, x_t.ctypes.data, current_of.ctypes.data)
-                        run_step(OUTPUT_BLOCK, current_of, current_of, z, q, same, bias_of, s, bias_of, no_bit)
+                        for i in range(OUTPUT_BLOCK):
+                            coefficients = same if shared else collect(q, i)
+                            current, g = current_of[i], f32(0)
+                            if filtered:
+                                a, b_, current, g = apply_synapse(current, g, z[own, i], z[states - 1, i], s)
+                                z[states - 1, i] = b_
+                                z[own, i] = a
+                            v, u, spike = step(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
+                            z[0, i] = v
+                            if two:
+                                z[1, i] = u
                     for ahead in range(length):
                         t = length - 1 - ahead
                         _fetch(by_tiles, currents[b, block, begin + t].ctypes.data, current_of.ctypes.data)
@@ -396,10 +421,36 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
                             source = array_at(grad_spikes + place, size, element)
                             for i in range(size):
                                 arriving_spikes[i] = load(source[i])
-                        step_back(
-                            OUTPUT_BLOCK, current_of, current_of, then, z, arriving_spikes, arriving_spikes, gz, q,
-                            same, bias_of, bias_sum, total, s, made_t, made_t,
-                        )  # fmt: skip
+                        for i in range(OUTPUT_BLOCK):
+                            coefficients = same if shared else collect(q, i)
+                            arriving, g = current_of[i], f32(0)
+                            current = arriving
+                            if filtered:
+                                a, b_ = then[own, i], then[states - 1, i]
+                                _, _, current, g = apply_synapse(arriving, g, a, b_, s)
+                            gv, gu, gc, gg, to_bias, gp = step_vjp(
+                                then[0, i], then[1, i], current, g, bias_of[i],
+                                gz[0, i], gz[1, i], arriving_spikes[i], z[0, i], coefficients, s,
+                            )  # fmt: skip
+                            if quantized:
+                                z[0, i] = then[0, i]
+                            if learn:
+                                add(total, i, gp)
+                            gz[0, i] = gv
+                            if two:
+                                gz[1, i] = gu
+                            if biased:
+                                bias_sum[i] += to_bias
+                            if filtered:
+                                ga, gb, grad_decay = apply_synapse_vjp(
+                                    arriving, f32(0), a, b_, gz[own, i], gz[states - 1, i], gc, gg, s
+                                )
+                                if learn_decay:
+                                    total[rows_of_neuron, i] += grad_decay
+                                gc = ga
+                                gz[states - 1, i] = s[DECAY] * gb
+                                gz[own, i] = s[DECAY] * ga
+                            made_t[i] = gc
                         copy_row(OUTPUT_BLOCK, made_t.ctypes.data, made[t].ctypes.data)
                         if needs_input_grad:
                             _put(by_tiles, made_t.ctypes.data, grad_currents[b, begin + t, block].ctypes.data)
