@@ -140,6 +140,9 @@ def izhikevich_step(
     current: Tensor, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings, kernel: str = "auto"
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One step of the quadratic neuron under current (B, …): spikes (B, …) in its format, v and u."""
+    if is_traced() and kernel == "auto" and not routes.is_recording():
+        spikes, v, u = reference.izhikevich_step(SynapticInput(current), v, u, p, s)
+        return spikes.to(current.dtype), v, u
     call = _describe((current.dtype, v.dtype, u.dtype), current.shape[1:], current.device, None, s, kernel)
     choice = decide(CallDescription(neurons=call)).neurons
     assert choice is not None
