@@ -104,7 +104,12 @@ def _run(
     drive: AnyInput, memory: Memory, state: tuple[Tensor, ...], p: tuple[Tensor | float, ...], s: Settings, kernel: str
 ) -> tuple[Tensor, Memory, tuple[Tensor, ...]] | SynapticInput:
     """Spikes (T, B, …), memory and state after the last step; or what drives the reference."""
-    if is_traced() and kernel == "auto" and isinstance(drive, SynapticInput) and not routes.is_recording():
+    if (
+        is_traced()
+        and kernel in ("auto", "reference")
+        and isinstance(drive, SynapticInput)
+        and not routes.is_recording()
+    ):
         return drive  # of which compilers take operations of torch alone
     product, of_state = None, tuple(x.dtype for x in state)
     if isinstance(drive, WeightedSpikes):
@@ -140,7 +145,7 @@ def izhikevich_step(
     current: Tensor, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings, kernel: str = "auto"
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One step of the quadratic neuron under current (B, …): spikes (B, …) in its format, v and u."""
-    if is_traced() and kernel == "auto" and not routes.is_recording():
+    if is_traced() and kernel in ("auto", "reference") and not routes.is_recording():
         spikes, v, u = reference.izhikevich_step(SynapticInput(current), v, u, p, s)
         return spikes.to(current.dtype), v, u
     call = _describe((current.dtype, v.dtype, u.dtype), current.shape[1:], current.device, None, s, kernel)
