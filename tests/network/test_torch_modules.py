@@ -6,7 +6,7 @@ from torch import nn
 
 from izhi import LIF, Izhikevich
 from izhi.errors import SettingError
-from izhi.kernels import paths
+from izhi.kernels import routes
 from izhi.network import BatchNorm, Layer, Network, Residual
 from izhi.network.connections import AxonalDelay, Connection, Conv1d, Conv2d, ExponentialSynapse, Linear
 
@@ -64,7 +64,7 @@ def test_the_fused_kernels_run_it():
     x = (torch.rand(20, 4, 20) < 0.5).float()
     seen = []
     for one in (network, other):
-        with paths.recorded() as taken:
+        with routes.recorded() as taken:
             one(x).output.sum().backward()
         seen.append([str(path) for path in taken])
     assert seen[0] == seen[1] != []
