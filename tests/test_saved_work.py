@@ -70,3 +70,11 @@ def test_graphs_give_their_golden_spikes(name, tmp_path, capsys):
     nodes = json.loads((tmp_path / "nodes.json").read_text())
     assert nodes
     assert all(node["different"] == 0 for node in nodes)
+
+
+@pytest.mark.parametrize("options", [["--jobs", "0"], ["--ray", "127.0.0.1:1"]])
+def test_a_sweep_that_cannot_run_leaves_no_folder(options, tmp_path, capsys):
+    words = ["quantize", str(RELEASE / "axonal"), "--sweep", *options, "--out", str(tmp_path / "sweep")]
+    assert cli.main(words) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "sweep").exists()

@@ -161,3 +161,10 @@ def test_choices_are_those_of_what_they_name():
     assert evolution.SEARCHES == choices.SEARCHES
     assert tuple(SURROGATES) == groups.NeuronSettings.model_fields["surrogate"].annotation.__args__
     assert {"Backpropagation", "Evolving", "NoLearning"} <= set(adaptation.__all__)
+
+
+@pytest.mark.parametrize("old", [["--without", "9"], ["--without=9"]])
+def test_a_setting_is_not_given_by_both_of_its_names(old):
+    message = "^--without is given beside --exclude-classes, its new name; leave --without out$"
+    with pytest.raises(SettingError, match=message):
+        parser().parse_args(["train", *old, "--exclude-classes", "8"])

@@ -37,6 +37,7 @@ from izhi.experiments import (
     sweep,
 )
 from izhi.experiments.planned import Resources
+from izhi.experiments.results.sweep import SweepResult
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
@@ -78,32 +79,30 @@ def quantize(a: argparse.Namespace) -> None:
     # The network is the same for all bits.
     if (whole := next((e for _, (e, *_) in planned if e.quantization.is_whole), None)) is not None:
         run_of.require_core(whole, dataset, runs[0].weights)
+    listener = TerminalListener(len(planned) * len(runs), quiet=a.quiet, verbose=a.verbose)
+    runner = make_runner(a, listener, runs[0].experiment, listener.runs, resources)
     folder = make_folder(a, f"{'sweep' if many else 'quantize'}-{e.data.dataset}")
     with hold(folder):
         plan.keep(folder, agreed)
         if many:
-            _sweep(a, runs, planned, folder, agreed["command"], resources)
+            with listener:
+                swept = sweep.sweep(runs, planned, folder, runner, resume=a.resume, command=agreed["command"])
+            _report_sweep(a, swept, folder, dataset.name)
         else:
-            _quantize_one(a, runs[0], e, method, dataset, RunFolder(folder))
+            _quantize_one(a, runs[0], e, method, dataset, RunFolder(folder), listener)
 
 
-def _sweep(
-    a: argparse.Namespace, runs: list[sweep.FloatRun], planned: sweep.Plan, folder: Path, command: str,
-    resources: Resources,
-) -> None:  # fmt: skip
-    listener = TerminalListener(len(planned) * len(runs), quiet=a.quiet, verbose=a.verbose)
-    runner = make_runner(a, listener, runs[0].experiment, listener.runs, resources)
-    with listener:
-        swept = sweep.sweep(runs, planned, folder, runner, resume=a.resume, command=command)
-    table, name = swept.table(), resources.dataset(runs[0].experiment).name
+def _report_sweep(a: argparse.Namespace, swept: SweepResult, folder: Path, name: str) -> None:
+    table = swept.table()
     print_table(f"{name}: float {percent(swept.float_accuracies)} %", table.headings, table.rows)
     print(f"figure: {folder / 'pareto.png'}\ntable: {folder / 'sweep.md'}")
     write_json(a.json, swept.model_dump(mode="json"))
 
 
 def _quantize_one(
-    a: argparse.Namespace, run: sweep.FloatRun, e: Experiment, method: str, dataset: data.Dataset, folder: RunFolder
-) -> None:
+    a: argparse.Namespace, run: sweep.FloatRun, e: Experiment, method: str, dataset: data.Dataset, folder: RunFolder,
+    listener: TerminalListener,
+) -> None:  # fmt: skip
     folder.open(e, resume=a.resume, command=command_line())
     fabric = build.fabric(e)
     accuracies = {"float_accuracy": run.accuracy}
@@ -114,7 +113,7 @@ def _quantize_one(
             report_line(
                 f"rounded by PTQ: {100 * rounded.accuracy:.2f} % (float {100 * run.accuracy:.2f} %), training follows"
             )
-    with TerminalListener(quiet=a.quiet, verbose=a.verbose) as listener:
+    with listener:
         result = sweep.quantize(fabric, run, e, method, dataset, folder, listener)
     report.write(result, folder, command_line(), before=accuracies)
     accuracies["test_accuracy"] = result.test_accuracy

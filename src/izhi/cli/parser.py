@@ -128,15 +128,18 @@ class Command(Parser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """Add the options first, and replace old names of options."""
         self.build()
-        words = None if args is None else [self._present(word) for word in args]
+        words = None if args is None else [self._present(word, args) for word in args]
         return super().parse_known_args(words, namespace)
 
-    def _present(self, word: str) -> str:
+    def _present(self, word: str, args: Sequence[str]) -> str:
         name, equals, value = word.partition("=")
         if name not in self.renamed:
             return word
-        warn_renamed(name, self.renamed[name])
-        return f"{self.renamed[name]}{equals}{value}"
+        new = self.renamed[name]
+        if new in (other.partition("=")[0] for other in args):
+            raise SettingError(f"{name} is given beside {new}, its new name; leave {name} out")
+        warn_renamed(name, new)
+        return f"{new}{equals}{value}"
 
     def format_help(self, *, everything: bool = False) -> str:
         """The arguments, the options in their groups, and examples."""
