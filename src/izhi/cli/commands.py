@@ -7,17 +7,12 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """A command.
+    """A command."""
 
-    Attributes:
-        place: its function below izhi.cli; the function of its options has the same place below izhi.cli.options.
-        about: a noun phrase.
-        examples: command lines at the end of ``--help``, one or two.
-    """
-
+    #: its function below izhi.cli; the function of its options has the same place below izhi.cli.options
     place: str = ""
-    about: str = ""
-    examples: str = ""
+    about: str = ""  #: a noun phrase
+    examples: str = ""  #: command lines at the end of ``--help``, one or two
 
 
 STAGES: Mapping[str, Mapping[str, Entry]] = {

@@ -22,43 +22,27 @@ Style = Literal["line", "bare", "points", "crosses", "steps", "level"]
 
 @dataclass(frozen=True)
 class Series:
-    """A series of a chart, under one name in its legend.
+    """A series of a chart, under one name in its legend."""
 
-    Attributes:
-        label: its name.
-        x, y: its points.
-        notes: a text for the pointer on each point, beside x and y; empty for none.
-        texts: a text beside each point; empty for none.
-        style: a line with its points or bare, points or crosses alone, steps from each point to the right, or a
-            dotted level.
-        colour: the number of its colour; None for the next one.
-    """
-
-    label: str
-    x: Sequence[float]
-    y: Sequence[float]
-    notes: Sequence[str] = ()
-    texts: Sequence[str] = ()
+    label: str  #: its name
+    x: Sequence[float]  #: its points
+    y: Sequence[float]  #: its points
+    notes: Sequence[str] = ()  #: a text for the pointer on each point, beside x and y; empty for none
+    texts: Sequence[str] = ()  #: a text beside each point; empty for none
+    #: a line with its points or bare, points or crosses alone, steps from each point to the right, or a dotted level
     style: Style = "line"
-    colour: int | None = None
+    colour: int | None = None  #: the number of its colour; None for the next one
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Series over one axis.
+    """Series over one axis."""
 
-    Attributes:
-        name: its title.
-        x, y: labels of its axes.
-        series: its series, in the order of the legend.
-        is_logarithmic: whether the horizontal axis is.
-    """
-
-    name: str
-    x: str
-    y: str
-    series: Sequence[Series]
-    is_logarithmic: bool = False
+    name: str  #: its title
+    x: str  #: labels of its axes
+    y: str  #: labels of its axes
+    series: Sequence[Series]  #: its series, in the order of the legend
+    is_logarithmic: bool = False  #: whether the horizontal axis is
 
 
 def embedded(charts: Sequence[Chart]) -> tuple[str, dict[str, str]]:
@@ -127,6 +111,3 @@ def _draw(target: Any, chart: Chart, series: Series, number: int) -> None:
         target.text("x", "y", "text", source=common["source"], y_offset=-6, text_font_size="11px", text_align="center")
     mode = "mouse" if series.style in ("points", "crosses") else "vline"
     target.add_tools(HoverTool(renderers=[drawn], tooltips=tooltips, mode=mode))
-
-
-__all__ = ["Chart", "Series", "Style", "embedded"]

@@ -151,6 +151,3 @@ def compare(
             runs.append(PlannedRun(str(path), partial(_train, e, path, _label(variant, e), resume, command)))
     results = iter((runner or SerialRunner()).run(runs))
     return [VariantResult(variant, own[0], [next(results) for _ in own]) for variant, own in planned]
-
-
-__all__ = ["VariantResult", "check", "compare", "folder_of", "plan"]

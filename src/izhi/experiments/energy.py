@@ -44,31 +44,19 @@ USUAL_BITS = (8, 16)
 
 @dataclass
 class LayerCounts:
-    """Operations of a layer of neurons, or of the readout, for all samples.
+    """Operations of a layer of neurons, or of the readout, for all samples."""
 
-    Attributes:
-        name: such as "layer 1".
-        macs, acs: effective synaptic operations.
-        dense: synaptic operations if nothing were zero.
-        once: dense operations of one step, without feedback.
-        spikes: of its neurons.
-        updates: of neurons.
-        states: words of state of a neuron.
-        products, additions: of an update.
-        outputs: neurons, or outputs of the readout.
-    """
-
-    name: str
-    macs: float = 0
-    acs: float = 0
-    dense: float = 0
-    once: float = 0
+    name: str  #: such as "layer 1"
+    macs: float = 0  #: effective synaptic operations
+    acs: float = 0  #: effective synaptic operations of spikes
+    dense: float = 0  #: synaptic operations if nothing were zero
+    once: float = 0  #: dense operations of one step, without feedback
     spikes: float = 0
-    updates: float = 0
-    states: int = 0
-    products: int = 0
-    additions: int = 0
-    outputs: int = 0
+    updates: float = 0  #: neurons times steps
+    states: int = 0  #: words of state of a neuron
+    products: int = 0  #: of an update of a neuron
+    additions: int = 0  #: of an update of a neuron
+    outputs: int = 0  #: neurons, or outputs of the readout
 
     @property
     def reads(self) -> float:
@@ -83,25 +71,16 @@ class LayerCounts:
 
 @dataclass(frozen=True)
 class Technology:
-    """Energy of operations.
-
-    Attributes:
-        name: of it.
-        source: of the numbers.
-        addition, product: pJ of one in synapses and neurons.
-        multiply: pJ of a product of a weight and an input.
-        weight, state: pJ of a word that is read or written.
-        factor: on the sum.
-    """
+    """Energy of operations."""
 
     name: str
-    source: str
-    addition: float
-    product: float
-    multiply: float
-    weight: float
-    state: float
-    factor: float = 1.0
+    source: str  #: publications of the numbers
+    addition: float  #: pJ of one in synapses and neurons
+    product: float  #: pJ of one in synapses and neurons
+    multiply: float  #: pJ of a product of a weight and an input
+    weight: float  #: pJ of a word that is read or written
+    state: float  #: pJ of a word that is read or written
+    factor: float = 1.0  #: multiplies the sum
 
     def nanojoules(self, layers: Sequence[LayerCounts]) -> float:
         """Energy of layers' operations."""
@@ -139,27 +118,17 @@ def technologies(weight_bits: int | None, state_bits: int | None) -> list[Techno
 
 @dataclass(frozen=True)
 class OperationCounts:
-    """Operations of a network per sample, on average.
+    """Operations of a network per sample, on average."""
 
-    Attributes:
-        samples: counted.
-        steps: of a sample.
-        inputs: features of a step.
-        layers: of neurons, then the readout; numbers are per sample.
-        footprint: bytes.
-        connection_sparsity, activation_sparsity: shares.
-        weight_bits, state_bits: of a quantised network.
-    """
-
-    samples: int
-    steps: int
-    inputs: int
-    layers: list[LayerCounts]
-    footprint: int
-    connection_sparsity: float
-    activation_sparsity: float
-    weight_bits: int | None = None
-    state_bits: int | None = None
+    samples: int  #: number of samples counted
+    steps: int  #: time steps of a sample
+    inputs: int  #: features of a step
+    layers: list[LayerCounts]  #: of neurons, then the readout; numbers are per sample
+    footprint: int  #: bytes
+    connection_sparsity: float  #: share of weights that are 0
+    activation_sparsity: float  #: share of neurons and steps without a spike
+    weight_bits: int | None = None  #: None for float weights
+    state_bits: int | None = None  #: None for float states
 
     def total(self, name: str) -> float:
         """Sum over all layers."""

@@ -55,6 +55,3 @@ def _again(folder: Path, figure: str | None, title: str | None, labels: Sequence
         raise SettingError(f"figure is {figure!r}, but {folder} holds {result.FILE}; choose {' or '.join(drawings)}")
     draw = drawings[figure] if figure else next(iter(drawings.values()))
     return draw(result.title if title is None else title, labels)
-
-
-__all__ = ["redraw"]

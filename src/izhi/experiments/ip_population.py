@@ -56,6 +56,3 @@ class IpPopulation:
             currents[0].float().cpu().numpy(),
         )
         yield from torch.from_numpy(scores).float()[:, None].to(currents.device)
-
-
-__all__ = ["IpPopulation", "check"]

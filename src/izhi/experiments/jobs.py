@@ -37,24 +37,16 @@ _PAUSE = 0.2
 class ParallelRunner:
     """Executes planned runs at the same time, in processes of this machine or on a Ray cluster.
 
-    Attributes:
-        jobs: number of processes; None on Ray for as many as it has cores.
-        ray: address of a Ray cluster: ``local`` to start one here, ``auto`` for a running one, or host:port.
-        report: receives a line about each run that fails.
-        prepare: called in each process before a run; it must be picklable.
-        listener: receives the progress of all runs, in a thread of this process.
-        resources: resources of this process.
-
     Raises:
         SettingError: if no cluster answers, Ray is not installed, or ``jobs`` is below 1.
     """
 
-    jobs: int | None
-    ray: str | None
-    report: Callable[[str], None]
-    prepare: Callable[[], None]
-    listener: Listener = ignore_progress
-    resources: Resources = field(default_factory=Resources)
+    jobs: int | None  #: number of processes; None on Ray for as many as it has cores
+    ray: str | None  #: address of a Ray cluster: ``local`` to start one here, ``auto`` for a running one, or host:port
+    report: Callable[[str], None]  #: receives a line about each run that fails
+    prepare: Callable[[], None]  #: called in each process before a run; it must be picklable
+    listener: Listener = ignore_progress  #: receives the progress of all runs, in a thread of this process
+    resources: Resources = field(default_factory=Resources)  #: resources of this process
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
@@ -291,6 +283,3 @@ def _start_on_ray(
             remote = ray.remote(num_cpus=share, max_retries=0)(_execute)
             refs = [remote.remote(run, own, runner.prepare, events.put) for run in planned]
             yield [ref.future() for ref in refs]
-
-
-__all__ = ["ParallelRunner", "check", "threads"]

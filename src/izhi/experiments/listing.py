@@ -30,29 +30,17 @@ WORDS = 7
 
 @dataclass(frozen=True)
 class ListedRun:
-    """A run as it is listed.
+    """A run as it is listed."""
 
-    Attributes:
-        path: path of its folder.
-        name: the path below the folder that is listed.
-        time: time of its metrics, else of its settings, in seconds since 1970.
-        is_ours: whether its configuration has izhi's header.
-        command: the command that made it, such as train; empty if unknown.
-        settings: all settings by name; none if they are damaged.
-        metrics: after the last epoch; none before the first one.
-        is_finished: whether all its epochs are finished.
-        damage: a line about damaged files; empty if there are none.
-    """
-
-    path: Path
-    name: str
-    time: float = 0.0
-    is_ours: bool = False
-    command: str = ""
-    settings: Mapping[str, object] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    is_finished: bool = False
-    damage: str = ""
+    path: Path  #: path of its folder
+    name: str  #: the path below the folder that is listed
+    time: float = 0.0  #: time of its metrics, else of its settings, in seconds since 1970
+    is_ours: bool = False  #: whether its configuration has izhi's header
+    command: str = ""  #: the command that made it, such as train; empty if unknown
+    settings: Mapping[str, object] = field(default_factory=dict)  #: all settings by name; none if they are damaged
+    metrics: Mapping[str, float] = field(default_factory=dict)  #: after the last epoch; none before the first one
+    is_finished: bool = False  #: whether all its epochs are finished
+    damage: str = ""  #: a line about damaged files; empty if there are none
 
     @property
     def epochs(self) -> int:

@@ -129,6 +129,3 @@ def _pictures(folder: Path, known: Mapping[str, str]) -> list[str]:
             f"<figcaption>{escape(caption)}</figcaption></figure>"
         )
     return pictures
-
-
-__all__ = ["of"]

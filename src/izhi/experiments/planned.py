@@ -71,15 +71,11 @@ def without_test_samples(dataset: Dataset) -> Dataset:
 
 @dataclass(frozen=True)
 class PlannedRun(Generic[Outcome]):
-    """A run, or several that depend on each other.
+    """A run, or several that depend on each other."""
 
-    Attributes:
-        name: names it in errors, such as its folder.
-        execute: executes it with a process's resources and a listener; it must be picklable, such as a ``partial``
-            of a module's function.
-    """
-
-    name: str
+    name: str  #: names it in errors, such as its folder
+    #: executes it with a process's resources and a listener; it must be picklable, such as a ``partial`` of a module's
+    #: function
     execute: Callable[[Resources, Listener], Outcome]
 
 
@@ -101,15 +97,10 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class SerialRunner:
-    """Executes planned runs one after another in this process.
+    """Executes planned runs one after another in this process."""
 
-    Attributes:
-        listener: receives the progress of every run.
-        resources: resources of this process.
-    """
-
-    listener: Listener = ignore_progress
-    resources: Resources = field(default_factory=Resources)
+    listener: Listener = ignore_progress  #: receives the progress of every run
+    resources: Resources = field(default_factory=Resources)  #: resources of this process
 
     def run(
         self, planned: Sequence[PlannedRun[Outcome]], keep: Callable[[Outcome], object] = lambda outcome: None
@@ -145,6 +136,3 @@ def extend_history(
             listener(ProgressEvent("epoch", epochs, len(history), metrics=row))
     finally:
         listener(ProgressEvent("end", epochs, len(history)))
-
-
-__all__ = ["PlannedRun", "Resources", "Row", "Runner", "SerialRunner", "extend_history", "without_test_samples"]

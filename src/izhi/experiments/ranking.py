@@ -20,15 +20,10 @@ FIGURE, REPORT = "ranks.png", "report.md"
 
 @dataclass(frozen=True)
 class Ranked:
-    """A ranking, and what its reader must know of the comparisons that it is of.
+    """A ranking, and what its reader must know of the comparisons that it is of."""
 
-    Attributes:
-        ranking: ranking of the variants that all comparisons have.
-        remarks: sentences.
-    """
-
-    ranking: Ranking
-    remarks: Sequence[str]
+    ranking: Ranking  #: ranking of the variants that all comparisons have
+    remarks: Sequence[str]  #: sentences
 
     def summary(self) -> dict[str, object]:
         """As plain values, for --json."""
@@ -157,6 +152,3 @@ def sentences(ranked: Ranked) -> list[str]:
     together = "; ".join(groups) or "none"
     lines.append(f"Nemenyi's test: mean ranks {ranking.critical:.2f} apart differ; closer together are: {together}.")
     return [in_one_line(line) for line in (*lines, *ranking.limits, *ranked.remarks)]
-
-
-__all__ = ["FIGURE", "PAIR_HEADINGS", "REPORT", "Ranked", "cells", "headings", "of", "pair_cells", "sentences", "write"]

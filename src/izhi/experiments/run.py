@@ -33,21 +33,13 @@ Row = dict[str, float]
 
 @dataclass
 class Result:
-    """A finished run: a row of metrics per epoch, and remarks about the last one.
+    """A finished run: a row of metrics per epoch, and remarks about the last one."""
 
-    Attributes:
-        experiment: its settings.
-        history: metrics of each epoch.
-        warnings: warnings of the last epoch.
-        parameters: numbers that were learned.
-        neurons: number of neurons of each layer.
-    """
-
-    experiment: Experiment
-    history: list[Row]
-    warnings: list[str] = field(default_factory=list)
-    parameters: int = 0
-    neurons: tuple[int, ...] = ()
+    experiment: Experiment  #: its settings
+    history: list[Row]  #: metrics of each epoch
+    warnings: list[str] = field(default_factory=list)  #: warnings of the last epoch
+    parameters: int = 0  #: numbers that were learned
+    neurons: tuple[int, ...] = ()  #: number of neurons of each layer
 
     @classmethod
     def of(cls, e: Experiment, network: Network, inputs: int, progress: Progress) -> Result:

@@ -48,24 +48,15 @@ def already_holds_a_run(path: Path) -> RunFolderError:
 
 @dataclass(frozen=True)
 class Saved:
-    """What a run's checkpoint holds.
+    """What a run's checkpoint holds."""
 
-    Attributes:
-        path: path of the checkpoint.
-        experiment: the run's settings.
-        inputs: width of an encoded sample.
-        shape: shape of its features, channels first.
-        classes: their names.
-        progress: how far the run is, and its weights.
-        tables: the network's description, see ``NetworkSpec.tables``; None for checkpoints of early versions.
-    """
-
-    path: Path
-    experiment: Experiment
-    inputs: int
-    shape: tuple[int, ...]
-    classes: tuple[str, ...]
-    progress: Progress
+    path: Path  #: path of the checkpoint
+    experiment: Experiment  #: the run's settings
+    inputs: int  #: width of an encoded sample
+    shape: tuple[int, ...]  #: shape of its features, channels first
+    classes: tuple[str, ...]  #: their names
+    progress: Progress  #: how far the run is, and its weights
+    #: the network's description, see ``NetworkSpec.tables``; None for checkpoints of early versions
     tables: Sequence[Mapping[str, Any]] | None = None
 
 
@@ -93,13 +84,9 @@ def load(path: Path, changes: Mapping[str, object] | None = None) -> Saved:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of one run.
+    """The files of one run."""
 
-    Args:
-        path: the folder; made when the run is opened.
-    """
-
-    path: Path
+    path: Path  #: the folder; made when the run is opened
 
     @property
     def checkpoint(self) -> Path:

@@ -32,42 +32,25 @@ _MOST_ROWS = 200
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """Spikes and membrane potentials of a layer for one sample.
+    """Spikes and membrane potentials of a layer for one sample."""
 
-    Attributes:
-        name: ``"layer 1"``.
-        spikes: (T, N).
-        v: membrane potentials after every step, (T, N).
-        threshold: of each neuron, (N,).
-        unit: of v, ``"mV"`` or ``"1"``.
-    """
-
-    name: str
-    spikes: NDArray[np.float64]
-    v: NDArray[np.float64]
-    threshold: NDArray[np.float64]
-    unit: str
+    name: str  #: ``"layer 1"``
+    spikes: NDArray[np.float64]  #: (T, N)
+    v: NDArray[np.float64]  #: membrane potentials after every step, (T, N)
+    threshold: NDArray[np.float64]  #: of each neuron, (N,)
+    unit: str  #: of v, ``"mV"`` or ``"1"``
 
 
 @dataclass(frozen=True)
 class SampleTrace:
-    """The trace of one sample through a network.
+    """The trace of one sample through a network."""
 
-    Attributes:
-        sample: number of the test sample.
-        label: its class.
-        classes: their names.
-        inputs: input spikes or currents, (T, inputs).
-        layers: of neurons, in their order.
-        scores: of each class.
-    """
-
-    sample: int
-    label: int
-    classes: tuple[str, ...]
-    inputs: NDArray[np.float64]
-    layers: list[LayerTrace]
-    scores: NDArray[np.float64]
+    sample: int  #: number of the test sample
+    label: int  #: its class
+    classes: tuple[str, ...]  #: their names
+    inputs: NDArray[np.float64]  #: input spikes or currents, (T, inputs)
+    layers: list[LayerTrace]  #: of neurons, in their order
+    scores: NDArray[np.float64]  #: of each class
 
     @property
     def answer(self) -> int:
@@ -249,9 +232,3 @@ def _first_kernels(network: Network) -> NDArray[np.float64] | None:
     if weight.dim() != 4 or weight.shape[1] != 1:
         return None
     return np.asarray(weight[:, 0].double())
-
-
-__all__ = [
-    "LayerTrace", "SampleTrace", "busiest", "check_neurons", "condensed", "draw", "draw_kernels", "draw_membranes",
-    "draw_raster", "draw_scores", "layer_of", "trace_sample",
-]  # fmt: skip

@@ -18,20 +18,13 @@ _LOGARITHMIC = 10.0
 
 @dataclass(frozen=True)
 class Range:
-    """Values that a setting may take: from low to high, or one of some choices.
+    """Values that a setting may take: from low to high, or one of some choices."""
 
-    Attributes:
-        neuron: the only neuron whose variants it concerns; None for all.
-        name: name of the setting.
-        low, high: limits, both included; high is ten times low or more: searched by its logarithm.
-        choices: given in place of limits.
-    """
-
-    neuron: str | None
-    name: str
-    low: float = 0.0
-    high: float = 0.0
-    choices: tuple[str, ...] = ()
+    neuron: str | None  #: the only neuron whose variants it concerns; None for all
+    name: str  #: name of the setting
+    low: float = 0.0  #: limits, both included; high is ten times low or more: searched by its logarithm
+    high: float = 0.0  #: limits, both included; high is ten times low or more: searched by its logarithm
+    choices: tuple[str, ...] = ()  #: given in place of limits
 
     @property
     def is_whole(self) -> bool:
@@ -106,6 +99,3 @@ def parse_search(text: str) -> list[Range]:
     if not ranges:
         raise SettingError("search names no setting, expected some such as " + USUAL_SEARCH)
     return ranges
-
-
-__all__ = ["Range", "parse_search"]

@@ -30,26 +30,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference between two variants, in pairs of runs with the same seed.
+    """The difference between two variants, in pairs of runs with the same seed."""
 
-    Attributes:
-        label: label of the variant.
-        mean: mean difference.
-        deviation: their standard deviation.
-        low, high: limits of the interval of 95 % about the mean.
-        p: p of a two-sided t test that there is none.
-        pairs: number of pairs of runs.
-        overlap: see ``paired``.
-    """
-
-    label: str
-    mean: float
-    deviation: float
-    low: float
-    high: float
-    p: float
-    pairs: int
-    overlap: float = 0.0
+    label: str  #: label of the variant
+    mean: float  #: mean difference
+    deviation: float  #: their standard deviation
+    low: float  #: limits of the interval of 95 % about the mean
+    high: float  #: limits of the interval of 95 % about the mean
+    p: float  #: p of a two-sided t test that there is none
+    pairs: int  #: number of pairs of runs
+    overlap: float = 0.0  #: see ``paired``
 
     @property
     def is_noise(self) -> bool:
@@ -138,43 +128,26 @@ def holm(p: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Pair:
-    """The difference between two variants over data sets; intervals of 95 % by the bootstrap over data sets.
+    """The difference between two variants over data sets; intervals of 95 % by the bootstrap over data sets."""
 
-    Attributes:
-        first, second: labels.
-        rank: difference in mean rank, low and high limit; below 0 the first is better.
-        accuracy: difference in mean accuracy, low and high limit.
-        p: p of Wilcoxon's signed-rank test, two-sided; exact, or by permutations, for few data sets.
-        holm: the same with Holm's correction over all pairs.
-    """
-
-    first: str
-    second: str
-    rank: tuple[float, float, float]
-    accuracy: tuple[float, float, float]
-    p: float
-    holm: float
+    first: str  #: labels
+    second: str  #: labels
+    rank: tuple[float, float, float]  #: difference in mean rank, low and high limit; below 0 the first is better
+    accuracy: tuple[float, float, float]  #: difference in mean accuracy, low and high limit
+    p: float  #: p of Wilcoxon's signed-rank test, two-sided; exact, or by permutations, for few data sets
+    holm: float  #: the same with Holm's correction over all pairs
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Variants over several data sets.
+    """Variants over several data sets."""
 
-    Attributes:
-        tasks: names of the data sets.
-        accuracies: label → accuracy on each.
-        ranks: label → mean rank, the best first; 1 is the best, and equal ones share theirs.
-        friedman: statistic, corrected for ties, and p (χ² of k − 1); None for two variants.
-        critical: difference in mean rank from which two differ, by Nemenyi's test at 5 %.
-        pairs: all pairs of variants.
-    """
-
-    tasks: tuple[str, ...]
-    accuracies: Mapping[str, Sequence[float]]
-    ranks: Mapping[str, float]
-    friedman: tuple[float, float] | None
-    critical: float
-    pairs: Sequence[Pair]
+    tasks: tuple[str, ...]  #: names of the data sets
+    accuracies: Mapping[str, Sequence[float]]  #: label → accuracy on each
+    ranks: Mapping[str, float]  #: label → mean rank, the best first; 1 is the best, and equal ones share theirs
+    friedman: tuple[float, float] | None  #: statistic, corrected for ties, and p (χ² of k − 1); None for two variants
+    critical: float  #: difference in mean rank from which two differ, by Nemenyi's test at 5 %
+    pairs: Sequence[Pair]  #: all pairs of variants
 
     @property
     def cliques(self) -> list[tuple[str, ...]]:

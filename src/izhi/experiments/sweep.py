@@ -35,19 +35,12 @@ Plan: TypeAlias = list[tuple[str, list[Experiment]]]
 
 @dataclass(frozen=True)
 class FloatRun:
-    """A trained float network.
+    """A trained float network."""
 
-    Attributes:
-        path: path of its checkpoint.
-        experiment: its settings.
-        weights: its state.
-        accuracy: test accuracy after its last epoch.
-    """
-
-    path: Path
-    experiment: Experiment
-    weights: Mapping[str, Tensor]
-    accuracy: float
+    path: Path  #: path of its checkpoint
+    experiment: Experiment  #: its settings
+    weights: Mapping[str, Tensor]  #: its state
+    accuracy: float  #: test accuracy after its last epoch
 
     @classmethod
     def load(cls, path: Path) -> FloatRun:

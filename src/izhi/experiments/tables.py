@@ -31,6 +31,3 @@ def _line(cells: Iterable[object]) -> str:
     """A line of cells, whose text is free of markup and line breaks."""
     texts = (str(cell).replace("|", "\\|").translate(_CONTROLS) for cell in cells)
     return " ".join(f"| {' | '.join(texts)} |".split())
-
-
-__all__ = ["markdown", "percent"]

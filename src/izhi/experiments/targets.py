@@ -16,17 +16,11 @@ from izhi.network import Network
 
 @dataclass(frozen=True)
 class Target:
-    """One kind of hardware.
+    """One kind of hardware."""
 
-    Attributes:
-        expect: raises SettingError unless the hardware runs an experiment's network.
-        network: converts a trained network.
-        artifact: makes the artifact of a run in memory.
-    """
-
-    expect: Callable[[Path, Experiment], None]
-    network: Callable[[Network], networks.HardwareNetwork]
-    artifact: Callable[[Trained], Artifact[networks.HardwareNetwork]]
+    expect: Callable[[Path, Experiment], None]  #: raises SettingError unless the hardware runs an experiment's network
+    network: Callable[[Network], networks.HardwareNetwork]  #: converts a trained network
+    artifact: Callable[[Trained], Artifact[networks.HardwareNetwork]]  #: makes the artifact of a run in memory
 
 
 def _in_integers(network: Network) -> networks.HardwareNetwork:

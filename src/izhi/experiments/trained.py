@@ -23,23 +23,14 @@ from izhi.training import Classifier, checkpoint
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network.
+    """A trained network."""
 
-    Attributes:
-        path: path of its checkpoint.
-        experiment: its settings.
-        dataset: data set of the training.
-        encoder: encoder of its samples.
-        network: the network with the trained weights.
-        history: metrics of each epoch.
-    """
-
-    path: Path
-    experiment: Experiment
-    dataset: Dataset
-    encoder: Encoder
-    network: Network
-    history: list[dict[str, float]]
+    path: Path  #: path of its checkpoint
+    experiment: Experiment  #: its settings
+    dataset: Dataset  #: data set of the training
+    encoder: Encoder  #: encoder of its samples
+    network: Network  #: the network with the trained weights
+    history: list[dict[str, float]]  #: metrics of each epoch
 
     @property
     def layers(self) -> list[Layer]:

@@ -193,23 +193,14 @@ def _is_lost(trial: FrozenTrial) -> bool:
 
 @dataclass
 class _VariantStudy:
-    """The study of a variant. A trial trains a network, or one for each speaker that is held out.
+    """The study of a variant. A trial trains a network, or one for each speaker that is held out."""
 
-    Attributes:
-        optuna: the package.
-        variant, experiment: the variant, and its experiment before the search.
-        ranges: the values that are searched.
-        settings: the settings of all variants.
-        held_out: the speakers, or None alone for the usual validation samples.
-        resources, listener: resources and listener of the run.
-    """
-
-    optuna: ModuleType
-    variant: Variant
-    experiment: Experiment
-    ranges: Sequence[Range]
-    settings: Mapping[str, object]
-    held_out: Sequence[int | None]
+    optuna: ModuleType  #: the package
+    variant: Variant  #: the variant, and its experiment before the search
+    experiment: Experiment  #: the variant, and its experiment before the search
+    ranges: Sequence[Range]  #: the values that are searched
+    settings: Mapping[str, object]  #: the settings of all variants
+    held_out: Sequence[int | None]  #: the speakers, or None alone for the usual validation samples
     resources: Resources
     listener: Listener
 
@@ -296,6 +287,3 @@ class _VariantStudy:
             except DivergenceError as error:
                 raise self.optuna.TrialPruned(str(error)) from None
         return result.history[-1]["validation_accuracy"]
-
-
-__all__ = ["Row", "check", "speakers", "to_toml", "tune", "write"]

@@ -12,17 +12,11 @@ from izhi.experiments.settings.choices import USUAL_NEURONS
 
 @dataclass(frozen=True)
 class Variant:
-    """A variant: a label and the settings in which it differs from the others.
+    """A variant: a label and the settings in which it differs from the others."""
 
-    Attributes:
-        label: its name.
-        settings: the settings in which it differs.
-        named: whether the user chose the label; tables then show it in place of the settings.
-    """
-
-    label: str
-    settings: Mapping[str, object]
-    named: bool = False
+    label: str  #: its name
+    settings: Mapping[str, object]  #: the settings in which it differs
+    named: bool = False  #: whether the user chose the label; tables then show it in place of the settings
 
 
 def parse_variants(neurons: str, connections: str) -> list[Variant]:
@@ -91,6 +85,3 @@ def check_reference(variants: Sequence[Variant], reference: str | None) -> None:
     labels = [variant.label for variant in variants]
     if reference is not None and reference not in labels:
         raise unknown("reference", reference, labels, separator="; ")
-
-
-__all__ = ["Variant", "check_reference", "named_variants", "parse_variants"]

@@ -58,17 +58,11 @@ def _refuse(request: HTTPServerRequest) -> None:
 
 @dataclass(frozen=True)
 class Explorer:
-    """A server that is ready.
+    """A server that is ready."""
 
-    Attributes:
-        address: address of its page.
-        loop: its event loop.
-        server: Bokeh's.
-    """
-
-    address: str
-    loop: IOLoop
-    server: BaseServer
+    address: str  #: address of its page
+    loop: IOLoop  #: its event loop
+    server: BaseServer  #: Bokeh's
 
     def run(self) -> None:
         """Answer until somebody interrupts it, or stops the loop."""
@@ -124,6 +118,3 @@ def explore(folder: Path, port: int, *, opens: bool, report: Callable[[str], Non
     if opens:
         explorer.loop.add_callback(webbrowser.open, explorer.address)
     explorer.run()
-
-
-__all__ = ["Explorer", "explore", "prepare"]

@@ -24,19 +24,12 @@ from izhi.training import Listener, ignore_progress
 
 @dataclass(frozen=True)
 class Accuracies:
-    """Accuracies on test samples, 0 to 1.
+    """Accuracies on test samples, 0 to 1."""
 
-    Attributes:
-        old: accuracy on the old task, as deployed.
-        new: accuracy on the new task, as deployed.
-        adapted_old: accuracy on the old task, after the stream.
-        adapted_new: accuracy on the new task, after the stream.
-    """
-
-    old: float
-    new: float
-    adapted_old: float
-    adapted_new: float
+    old: float  #: accuracy on the old task, as deployed
+    new: float  #: accuracy on the new task, as deployed
+    adapted_old: float  #: accuracy on the old task, after the stream
+    adapted_new: float  #: accuracy on the new task, after the stream
 
     @property
     def regained(self) -> float:
@@ -52,31 +45,18 @@ class Accuracies:
 
 @dataclass
 class Adaptation:
-    """A device that classifies a stream and learns from it.
+    """A device that classifies a stream and learns from it."""
 
-    Args:
-        encoder: the encoder of the network's training.
-        artifact: artifact of the deployed network.
-        device: the device that runs it, and learns.
-        frozen: the device that runs it unchanged, as the baseline.
-        task: the stream.
-        learner: changes the device's network.
-        batch: samples of the stream between two updates.
-        every: evaluate every so many batches.
-        tested: most test samples of each task in an evaluation.
-        seed: seed of the encoding of samples.
-    """
-
-    encoder: Encoder
-    artifact: Artifact[networks.HardwareNetwork]
-    device: Device[networks.HardwareNetwork]
-    frozen: Device[networks.HardwareNetwork]
-    task: DriftTask
-    learner: DeviceLearner
-    batch: int = 100
-    every: int = 5
-    tested: int = 1000
-    seed: int = 0
+    encoder: Encoder  #: the encoder of the network's training
+    artifact: Artifact[networks.HardwareNetwork]  #: artifact of the deployed network
+    device: Device[networks.HardwareNetwork]  #: the device that runs it, and learns
+    frozen: Device[networks.HardwareNetwork]  #: the device that runs it unchanged, as the baseline
+    task: DriftTask  #: the stream
+    learner: DeviceLearner  #: changes the device's network
+    batch: int = 100  #: samples of the stream between two updates
+    every: int = 5  #: evaluate every so many batches
+    tested: int = 1000  #: most test samples of each task in an evaluation
+    seed: int = 0  #: seed of the encoding of samples
     history: list[Row] = field(default_factory=list)
 
     @property
@@ -160,6 +140,3 @@ def table(history: Iterable[Row]) -> str:
     lines = [",".join(names)]
     lines += [",".join(f"{row[n]:g}" if n in row else "" for n in names) for row in history]
     return "\n".join(lines) + "\n"
-
-
-__all__ = ["Accuracies", "Adaptation", "run", "table"]

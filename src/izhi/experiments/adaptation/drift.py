@@ -61,21 +61,13 @@ class Drift:
 
 @dataclass(frozen=True)
 class DriftTask:
-    """The stream of a deployed network, and the samples that evaluate it.
+    """The stream of a deployed network, and the samples that evaluate it."""
 
-    Attributes:
-        pool: all samples that it may learn from.
-        stream: indices of the samples that arrive, in order.
-        memory: indices of the samples of the old task that are kept for rehearsal.
-        old: test samples of the task of the training.
-        new: test samples of the new task.
-    """
-
-    pool: AnySamples
-    stream: Tensor
-    memory: Tensor
-    old: AnySamples
-    new: AnySamples
+    pool: AnySamples  #: all samples that it may learn from
+    stream: Tensor  #: indices of the samples that arrive, in order
+    memory: Tensor  #: indices of the samples of the old task that are kept for rehearsal
+    old: AnySamples  #: test samples of the task of the training
+    new: AnySamples  #: test samples of the new task
 
 
 def task(dataset: Dataset, e: Experiment, drift: Drift, *, samples: int, memory: int, seed: int) -> DriftTask:
@@ -182,6 +174,3 @@ def _speaker(
     tested[own[count:]] = True
     known = dataset.groups.get("known_speakers", torch.ones(len(dataset.test), dtype=torch.bool))
     return own[:count], dataset.test.subset(known), dataset.train.subset(tested), numbers[~his]
-
-
-__all__ = ["KINDS", "Drift", "DriftTask", "change", "task"]

@@ -191,6 +191,3 @@ def _mixed(task: DriftTask, arrived: Tensor, latest: int, size: int, seed: int, 
     half = size // 2 if len(task.memory) and len(arrived) else size * (len(arrived) > 0)
     lately = some(arrived[-latest:], half // 2)
     return torch.cat([lately, some(arrived, half - len(lately)), some(task.memory, size - half)])
-
-
-__all__ = ["Backpropagation", "DeviceLearner", "Evolving", "NoLearning"]

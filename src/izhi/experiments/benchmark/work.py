@@ -64,13 +64,9 @@ class Work:
 
 
 class Steps(NamedTuple):
-    """A contender, ready to run.
+    """A contender, ready to run."""
 
-    Attributes:
-        train: values (batch, inputs) and labels → encoding as Bernoulli spikes, forward, cross-entropy
-            of spike counts, backward, and a step of Adam.
-        infer: values → encoding and forward without gradients.
-    """
-
+    #: values (batch, inputs) and labels → encoding as Bernoulli spikes, forward, cross-entropy of spike counts,
+    #: backward, and a step of Adam
     train: Callable[[Tensor, Tensor], None]
-    infer: Callable[[Tensor], None]
+    infer: Callable[[Tensor], None]  #: values → encoding and forward without gradients

@@ -35,31 +35,21 @@ class _AdaptationRow(BaseModel):
 
 
 class AdaptationResult(FolderResult):
-    """A stream of samples that a network answered and learned from, beside itself without learning.
-
-    Attributes:
-        dataset: dataset of the network.
-        device: the device of the network.
-        settings: the settings that decide its numbers: drift, method and others.
-        old, new: accuracy on test samples of the old task and of what is new, as deployed.
-        adapted_old, adapted_new: after the stream.
-        regained, kept: shares of the accuracy that was lost, and of the old task's.
-        history: as deployed, then of each batch.
-    """
+    """A stream of samples that a network answered and learned from, beside itself without learning."""
 
     FILE = "adaptation.json"
     PICTURES: ClassVar[Mapping[str, str]] = {"adaptation.png": "accuracy under drift"}
 
-    dataset: str
-    device: str
-    settings: dict[str, Plain]
-    old: Share
-    new: Share
-    adapted_old: Share
-    adapted_new: Share
-    regained: Number
-    kept: Number
-    history: list[_AdaptationRow] = Field(min_length=2)
+    dataset: str  #: dataset of the network
+    device: str  #: the device of the network
+    settings: dict[str, Plain]  #: the settings that decide its numbers: drift, method and others
+    old: Share  #: accuracy on test samples of the old task and of what is new, as deployed
+    new: Share  #: accuracy on test samples of the old task and of what is new, as deployed
+    adapted_old: Share  #: accuracy after the stream
+    adapted_new: Share  #: accuracy after the stream
+    regained: Number  #: shares of the accuracy that was lost, and of the old task's
+    kept: Number  #: shares of the accuracy that was lost, and of the old task's
+    history: list[_AdaptationRow] = Field(min_length=2)  #: as deployed, then of each batch
 
     @model_validator(mode="after")
     def _is_of_a_stream(self) -> AdaptationResult:
@@ -130,6 +120,3 @@ class AdaptationResult(FolderResult):
         """Accuracy over the stream, and on test samples."""
         unlabelled("adaptation", labels)
         return plots.adaptation([row.model_dump(exclude_none=True) for row in self.history], title)
-
-
-__all__ = ["AdaptationResult"]

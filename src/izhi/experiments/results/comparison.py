@@ -166,6 +166,3 @@ def _series(row: _ComparisonRow) -> Series:
 
 def _range(shares: Sequence[float]) -> str:
     return f"{100 * min(shares):.2f} … {100 * max(shares):.2f}"
-
-
-__all__ = ["DIFFERENCE_HEADINGS", "ENERGY_HEADINGS", "ComparisonResult", "Config", "DifferenceRow", "Estimate"]

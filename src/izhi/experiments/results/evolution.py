@@ -33,20 +33,14 @@ class _Generation(BaseModel):
 
 
 class EvolutionResult(FolderResult):
-    """A search of weights whose members a device measured.
-
-    Attributes:
-        settings: the settings that decide its numbers: artifact, device, optimizer and others.
-        test_accuracy: test accuracy of the resulting network.
-        history: history of each generation.
-    """
+    """A search of weights whose members a device measured."""
 
     FILE = "evolution.json"
     PICTURES: ClassVar[Mapping[str, str]] = {"evolution.png": "loss and accuracy over generations"}
 
-    settings: dict[str, Plain]
-    test_accuracy: Share
-    history: list[_Generation] = Field(min_length=1)
+    settings: dict[str, Plain]  #: the settings that decide its numbers: artifact, device, optimizer and others
+    test_accuracy: Share  #: test accuracy of the resulting network
+    history: list[_Generation] = Field(min_length=1)  #: history of each generation
 
     @property
     def title(self) -> str:
@@ -87,6 +81,3 @@ class EvolutionResult(FolderResult):
         """Loss and accuracy over generations."""
         unlabelled("evolution", labels)
         return plots.evolution([row.model_dump() for row in self.history], title)
-
-
-__all__ = ["EvolutionResult"]

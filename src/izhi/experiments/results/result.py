@@ -51,20 +51,13 @@ class Chosen:
 
 
 class FolderResult(BaseModel):
-    """The results of a command in a text file of its folder.
+    """The results of a command in a text file of its folder."""
 
-    Attributes:
-        FILE: name of the file.
-        PICTURES: figures that commands write beside it, and their captions.
-        command: the command line; empty if unknown.
-        versions: versions of the packages that its numbers depend on.
-    """
+    FILE: ClassVar[str]  #: name of the file
+    PICTURES: ClassVar[Mapping[str, str]]  #: figures that commands write beside it, and their captions
 
-    FILE: ClassVar[str]
-    PICTURES: ClassVar[Mapping[str, str]]
-
-    command: str = ""
-    versions: dict[str, str] = {}
+    command: str = ""  #: the command line; empty if unknown
+    versions: dict[str, str] = {}  #: versions of the packages that its numbers depend on
 
     @classmethod
     def read(cls: type[R], folder: Path) -> R:

@@ -33,13 +33,7 @@ def accuracy(history: Sequence[Mapping[str, float]], title: str, labels: Sequenc
 
 
 class RunResult(FolderResult):
-    """A network that was trained, by gradients or by evolution, or quantised.
-
-    Attributes:
-        folder: folder of the run, for messages.
-        settings: all settings by name.
-        history: metrics of each epoch; some may be missing.
-    """
+    """A network that was trained, by gradients or by evolution, or quantised."""
 
     FILE = saved.METRICS
     PICTURES: ClassVar[Mapping[str, str]] = {
@@ -48,9 +42,9 @@ class RunResult(FolderResult):
         "dynamics.png": "coefficients before and after training",
     }
 
-    folder: Path
-    settings: dict[str, Any]
-    history: list[dict[str, float]]
+    folder: Path  #: folder of the run, for messages
+    settings: dict[str, Any]  #: all settings by name
+    history: list[dict[str, float]]  #: metrics of each epoch; some may be missing
 
     @classmethod
     def read(cls, folder: Path) -> RunResult:
@@ -110,6 +104,3 @@ def _number(name: str, value: float) -> str:
     if "accuracy" in name:
         return f"{100 * value:.2f} %"
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
-
-
-__all__ = ["RunResult", "accuracy", "title"]

@@ -19,22 +19,15 @@ _Bits = Annotated[int, Field(gt=0, lt=1 << 53)]
 
 
 class Point(BaseModel):
-    """Networks in a format.
-
-    Attributes:
-        method: the method of quantisation.
-        weight_bits, state_bits: their format.
-        bits: bits of memory for weights and states of one network.
-        accuracies: test accuracy of each run.
-    """
+    """Networks in a format."""
 
     model_config = ConfigDict(frozen=True)
 
-    method: str
-    weight_bits: _Bits
-    state_bits: _Bits
-    bits: _Bits
-    accuracies: tuple[Share, ...]
+    method: str  #: the method of quantisation
+    weight_bits: _Bits  #: their format
+    state_bits: _Bits  #: their format
+    bits: _Bits  #: bits of memory for weights and states of one network
+    accuracies: tuple[Share, ...]  #: test accuracy of each run
 
     @property
     def place(self) -> tuple[float, float, str]:
@@ -43,24 +36,16 @@ class Point(BaseModel):
 
 
 class SweepResult(FolderResult):
-    """Accuracy of networks against their memory, by each method of quantisation.
-
-    Attributes:
-        float_accuracies: test accuracies of the float networks.
-        float_bits: bits of memory of one of these networks.
-        seeds: their seeds.
-        config: settings of the first one.
-        points: the same networks in each format.
-    """
+    """Accuracy of networks against their memory, by each method of quantisation."""
 
     FILE = "sweep.json"
     PICTURES: ClassVar[Mapping[str, str]] = {"pareto.png": "accuracy against memory"}
 
-    float_accuracies: list[Share] = Field(min_length=1)
-    float_bits: _Bits
-    seeds: list[int]
-    config: Config
-    points: list[Point] = Field(min_length=1, max_length=10_000)
+    float_accuracies: list[Share] = Field(min_length=1)  #: test accuracies of the float networks
+    float_bits: _Bits  #: bits of memory of one of these networks
+    seeds: list[int]  #: their seeds
+    config: Config  #: settings of the first one
+    points: list[Point] = Field(min_length=1, max_length=10_000)  #: the same networks in each format
 
     @model_validator(mode="after")
     def _have_the_same_runs(self) -> SweepResult:
@@ -135,6 +120,3 @@ class SweepResult(FolderResult):
         """Accuracy against memory."""
         places = {method: [p.place for p in points] for method, points in self.series.items()}
         return plots.pareto(labelled(places, labels), self.whole, title)
-
-
-__all__ = ["Point", "SweepResult"]

@@ -29,40 +29,25 @@ _MARKS: Sequence[tuple[str, Style, bool]] = (("whole trial", "points", True), ("
 
 
 class TrialResult(BaseModel):
-    """A trial that ended.
-
-    Attributes:
-        number: counted from 1.
-        settings: settings of the trial.
-        accuracy: validation accuracy; of a stopped trial, after the last epoch that it trained,
-            and None before the first.
-        is_whole: whether it was complete, and not stopped early.
-    """
+    """A trial that ended."""
 
     model_config = ConfigDict(frozen=True)
 
-    number: Count
-    settings: dict[str, Plain]
+    number: Count  #: counted from 1
+    settings: dict[str, Plain]  #: settings of the trial
+    #: validation accuracy; of a stopped trial, after the last epoch that it trained, and None before the first
     accuracy: Share | None
-    is_whole: bool
+    is_whole: bool  #: whether it was complete, and not stopped early
 
 
 class VariantTrials(BaseModel):
-    """The search of a variant.
+    """The search of a variant."""
 
-    Attributes:
-        label: label of the variant.
-        config: its settings before the search.
-        found: settings of the best trial.
-        accuracy: accuracy of that trial on the validation samples.
-        trials: all that ended, those that were stopped early included.
-    """
-
-    label: str
-    config: Config
-    found: dict[str, Plain]
-    accuracy: Share
-    trials: list[TrialResult] = Field(min_length=1)
+    label: str  #: label of the variant
+    config: Config  #: its settings before the search
+    found: dict[str, Plain]  #: settings of the best trial
+    accuracy: Share  #: accuracy of that trial on the validation samples
+    trials: list[TrialResult] = Field(min_length=1)  #: all that ended, those that were stopped early included
 
     @model_validator(mode="after")
     def _has_a_whole_trial(self) -> VariantTrials:
@@ -146,6 +131,3 @@ class TuningResult(FolderResult):
 
 def _listed(settings: Mapping[str, Plain]) -> str:
     return ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in settings.items())
-
-
-__all__ = ["TrialResult", "TuningResult", "VariantTrials"]

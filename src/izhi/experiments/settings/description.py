@@ -43,6 +43,3 @@ def _layer(e: Experiment, window: LayerSettings, number: int) -> LayerOptions:
     except SettingError as error:
         raise SettingError(f"{name}: {error}") from None
     return LayerOptions(window, neurons, network)
-
-
-__all__ = ["describe"]

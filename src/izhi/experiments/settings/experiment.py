@@ -235,6 +235,3 @@ def parsed(data: bytes, path: Path, *, warn: bool = False) -> dict[str, object]:
         raise SettingError(f"{path} holds values within values without end, expected tables of settings") from None
     except ValueError as error:  # no TOML, no UTF-8, or a number that is too long
         raise SettingError(f"{path} is not valid TOML: {error}") from None
-
-
-__all__ = ["Experiment", "experiment", "flattened", "parsed", "read", "typed"]

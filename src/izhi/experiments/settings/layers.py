@@ -18,28 +18,21 @@ _OF_NETWORK = ("connection", "tau", "delays", "delay_type", "inhibitory")
 
 
 class LayerSettings(Group):
-    """One layer; a missing setting has the value of the network's.
-
-    Attributes:
-        kind: ``linear``, ``conv``, ``max-pool`` or ``average-pool``.
-        size: neurons of a linear layer, channels of a convolution.
-        kernel: size of the window of a convolution or pool, in each direction.
-        stride: of the window; a pool's is its kernel where it is not given.
-        padding: zeros around what a convolution sees.
-        norm: whether currents are normalised over time and batch (see ``izhi.network.BatchNorm``).
-        weight_bits: of this layer's weights, where the network's are quantised, in place of theirs.
-        own: settings of [neurons], and of connection and delays, that this layer has of its own.
-    """
+    """One layer; a missing setting has the value of the network's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: LayerKind = "linear"
-    size: int | None = Field(default=None, ge=1, le=1_000_000)
+    kind: LayerKind = "linear"  #: ``linear``, ``conv``, ``max-pool`` or ``average-pool``
+    size: int | None = Field(default=None, ge=1, le=1_000_000)  #: neurons of a linear layer, channels of a convolution
+    #: size of the window of a convolution or pool, in each direction
     kernel: int | None = Field(default=None, ge=1, le=10_000)
+    #: of the window; a pool's is its kernel where it is not given
     stride: int | None = Field(default=None, ge=1, le=10_000)
-    padding: int = Field(default=0, ge=0, le=10_000)
-    norm: bool = False
+    padding: int = Field(default=0, ge=0, le=10_000)  #: zeros around what a convolution sees
+    norm: bool = False  #: whether currents are normalised over time and batch (see ``izhi.network.BatchNorm``)
+    #: of this layer's weights, where the network's are quantised, in place of theirs
     weight_bits: int | None = Field(default=None, ge=2, le=8)
+    #: settings of [neurons], and of connection and delays, that this layer has of its own
     own: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")

@@ -48,22 +48,15 @@ _NAME = re.compile(r"[\w-]+")
 
 @dataclass(frozen=True)
 class Task:
-    """A task of a study.
+    """A task of a study."""
 
-    Attributes:
-        name: name of the task and of the file of its rows.
-        settings: the settings in which it differs from the others.
-        held_out: settings that hold out validation samples; each trial trains a network for each, and their mean
-            accuracy judges it.
-        like: the task whose search it uses; None for a search of its own.
-        trials: number of trials of every variant; None for that of the other tasks.
-    """
-
-    name: str
-    settings: Mapping[str, object]
+    name: str  #: name of the task and of the file of its rows
+    settings: Mapping[str, object]  #: the settings in which it differs from the others
+    #: settings that hold out validation samples; each trial trains a network for each, and their mean accuracy judges
+    #: it
     held_out: Sequence[Mapping[str, object]] = ({},)
-    like: str | None = None
-    trials: int | None = None
+    like: str | None = None  #: the task whose search it uses; None for a search of its own
+    trials: int | None = None  #: number of trials of every variant; None for that of the other tasks
 
 
 @dataclass(frozen=True)
@@ -77,25 +70,15 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A study before its runs.
+    """A study before its runs."""
 
-    Attributes:
-        settings: settings of every run.
-        variants: the variants of every task.
-        tasks: the tasks, in order.
-        ranges: the values that are searched.
-        trials: number of trials of every variant on a task.
-        seeds: seeds of the runs with the best settings.
-        contrasts: the main hypothesis, then what else is compared.
-    """
-
-    settings: Mapping[str, object]
-    variants: Sequence[Variant]
-    tasks: Sequence[Task]
-    ranges: Sequence[Range]
-    trials: int
-    seeds: Sequence[int]
-    contrasts: Sequence[Contrast] = field(default=())
+    settings: Mapping[str, object]  #: settings of every run
+    variants: Sequence[Variant]  #: the variants of every task
+    tasks: Sequence[Task]  #: the tasks, in order
+    ranges: Sequence[Range]  #: the values that are searched
+    trials: int  #: number of trials of every variant on a task
+    seeds: Sequence[int]  #: seeds of the runs with the best settings
+    contrasts: Sequence[Contrast] = field(default=())  #: the main hypothesis, then what else is compared
 
     def task(self, name: str) -> Task:
         """The task of that name; SettingError if there is none."""
@@ -234,6 +217,3 @@ def _whole(name: str, value: object, least: int = 1) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise SettingError(f"{name} is {shown(value)}, expected a whole number from {least}")
     return value
-
-
-__all__ = ["Contrast", "Protocol", "Task", "places", "read"]

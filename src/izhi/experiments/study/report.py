@@ -28,19 +28,12 @@ _FEWEST_TASKS = 2
 
 @dataclass(frozen=True)
 class ContrastResult:
-    """A contrast over tasks.
+    """A contrast over tasks."""
 
-    Attributes:
-        contrast: the contrast of the protocol.
-        pair: difference over tasks, of the first variant less the second.
-        holm: p corrected over all contrasts but the first, whose own it is.
-        differences: over seeds, of each task.
-    """
-
-    contrast: Contrast
-    pair: Pair
-    holm: float
-    differences: Sequence[Difference]
+    contrast: Contrast  #: the contrast of the protocol
+    pair: Pair  #: difference over tasks, of the first variant less the second
+    holm: float  #: p corrected over all contrasts but the first, whose own it is
+    differences: Sequence[Difference]  #: of each task, over seeds
 
     def count(self, wanted: str) -> int:
         """Of tasks with that verdict."""
@@ -62,15 +55,10 @@ def verdict(difference: Difference) -> Literal["win", "tie", "loss"]:
 
 @dataclass(frozen=True)
 class Findings:
-    """The results of a study on some of its tasks.
+    """The results of a study on some of its tasks."""
 
-    Attributes:
-        study: the study with its rows.
-        tasks: the finished tasks.
-    """
-
-    study: Study
-    tasks: Sequence[Task]
+    study: Study  #: the study with its rows
+    tasks: Sequence[Task]  #: the finished tasks
 
     @classmethod
     def of(cls, study: Study) -> Findings:
@@ -266,6 +254,3 @@ def _of_task(findings: Findings, task: Task) -> list[str]:
         f"## {task.name}", "", markdown(headings, rows, right=range(1, len(headings) - 1)), "",
         f"Seeds {seeds}. The dense twin, passed once: {twins}.", "",
     ]  # fmt: skip
-
-
-__all__ = ["CONTRAST_HEADINGS", "REPORT", "ContrastResult", "Findings", "verdict", "write"]

@@ -16,28 +16,18 @@ from izhi.experiments.results.result import Count, Number, Plain, Share
 
 
 class TrialRow(BaseModel):
-    """A finished trial.
-
-    Attributes:
-        variant: its label.
-        number: its number, from 0.
-        settings: its settings.
-        validation: accuracy on each held-out part of the samples; empty if training diverged.
-        seconds: its duration.
-        digest: hash of everything else that its numbers depend on.
-        versions: versions of the packages.
-    """
+    """A finished trial."""
 
     model_config = ConfigDict(frozen=True)
 
     kind: Literal["trial"] = "trial"
-    variant: str
-    number: Count
-    settings: dict[str, Plain]
-    validation: tuple[Share, ...]
-    seconds: Number
-    digest: str
-    versions: str
+    variant: str  #: its label
+    number: Count  #: its number, from 0
+    settings: dict[str, Plain]  #: its settings
+    validation: tuple[Share, ...]  #: accuracy on each held-out part of the samples; empty if training diverged
+    seconds: Number  #: its duration
+    digest: str  #: hash of everything else that its numbers depend on
+    versions: str  #: versions of the packages
 
     @property
     def accuracy(self) -> float:
@@ -46,40 +36,26 @@ class TrialRow(BaseModel):
 
 
 class RunRow(BaseModel):
-    """A run whose test samples were opened after training.
-
-    Attributes:
-        variant: its label.
-        seed: its seed.
-        settings: the best settings of the search.
-        validation: accuracy of the trial that had them.
-        test: accuracy on the test samples; 0 if training diverged.
-        groups: accuracy on groups of test samples.
-        parameters: numbers that were learned.
-        spikes: number of spikes of a test sample, in all layers.
-        acs, macs: effective synaptic operations of a test sample.
-        nanojoules: technology → estimates for a sample, of the network and of its dense twin.
-        seconds: duration of the training.
-        digest, versions: see TrialRow.
-    """
+    """A run whose test samples were opened after training."""
 
     model_config = ConfigDict(frozen=True)
 
     kind: Literal["run"] = "run"
-    variant: str
-    seed: Count
-    settings: dict[str, Plain]
-    validation: Share
-    test: Share
-    groups: dict[str, Share]
-    parameters: Count
-    spikes: Number
-    acs: Number
-    macs: Number
+    variant: str  #: its label
+    seed: Count  #: its seed
+    settings: dict[str, Plain]  #: the best settings of the search
+    validation: Share  #: accuracy of the trial that had them
+    test: Share  #: accuracy on the test samples; 0 if training diverged
+    groups: dict[str, Share]  #: accuracy on groups of test samples
+    parameters: Count  #: numbers that were learned
+    spikes: Number  #: number of spikes of a test sample, in all layers
+    acs: Number  #: effective synaptic operations of a test sample
+    macs: Number  #: effective synaptic operations of a test sample
+    #: technology → estimates for a sample, of the network and of its dense twin
     nanojoules: dict[str, tuple[Number, Number]]
-    seconds: Number
-    digest: str
-    versions: str
+    seconds: Number  #: duration of the training
+    digest: str  #: see TrialRow
+    versions: str  #: see TrialRow
 
 
 _LINE: TypeAdapter[TrialRow | RunRow] = TypeAdapter(TrialRow | RunRow)
@@ -125,6 +101,3 @@ def _short(value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [_short(item) for item in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value
-
-
-__all__ = ["RunRow", "TrialRow", "place", "read", "write"]

@@ -37,19 +37,12 @@ _PROGRAMS = ("izhi", "torch", "numpy", "numba", "machine")
 
 @dataclass
 class Study:
-    """A protocol and its finished rows.
+    """A protocol and its finished rows."""
 
-    Attributes:
-        protocol: the plan of all trials and runs.
-        folder: folder of the rows.
-        listener: receives every finished row as an epoch, with its accuracy and seconds.
-        runner: executes the trials, or the runs, of a task.
-    """
-
-    protocol: Protocol
-    folder: Path
-    listener: Listener = ignore_progress
-    runner: Runner = field(default_factory=SerialRunner)
+    protocol: Protocol  #: the plan of all trials and runs
+    folder: Path  #: folder of the rows
+    listener: Listener = ignore_progress  #: receives every finished row as an epoch, with its accuracy and seconds
+    runner: Runner = field(default_factory=SerialRunner)  #: executes the trials, or the runs, of a task
     _rows: dict[str, list[TrialRow | RunRow]] = field(default_factory=dict, init=False)
     _pending: int = field(default=0, init=False)
     _done: int = field(default=0, init=False)
@@ -241,6 +234,3 @@ def _evaluate(
     return training.evaluate(
         fabric, model, samples, training.LOSSES[e.training.loss], seed=e.training.seed, purpose=purpose, groups=groups
     )
-
-
-__all__ = ["Study"]
