@@ -72,7 +72,12 @@ def test_the_wheel_holds_the_package_and_nothing_else(dist):
     source = ROOT / "src"
     there = {p.relative_to(source).as_posix() for p in (source / "izhi").rglob("*") if p.is_file()}
     assert held - about == {name for name in there if "__pycache__" not in name}
-    assert {"izhi/py.typed", "izhi/data/__init__.pyi", "izhi/hardware/core/simulated.cc"} <= held
+    assert {
+        "izhi/py.typed",
+        "izhi/data/__init__.pyi",
+        "izhi/hardware/core/simulated.cc",
+        "izhi/hardware/core/vivado.tcl",
+    } <= held
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from izhi.experiments import samples
 from izhi.experiments.run_folder import RunFolder, already_holds_a_run, versions
 from izhi.hardware import artifact, devices, networks
 from izhi.hardware.devices import Device
-from izhi.hardware.devices.evaluation import Inputs, Labels
+from izhi.hardware.devices.evaluation import Labels
+from izhi.hardware.networks import Inputs
 from izhi.training import checkpoint
 
 AnyArtifact: TypeAlias = artifact.Artifact[networks.HardwareNetwork]

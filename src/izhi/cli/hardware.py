@@ -44,7 +44,8 @@ from izhi.experiments.settings.choices import QUANTIZATION_METHODS
 from izhi.experiments.tables import percent
 from izhi.hardware import artifact, devices as board, networks
 from izhi.hardware.core import larger
-from izhi.hardware.devices.evaluation import Inputs, Labels, evaluate, save_samples
+from izhi.hardware.devices.evaluation import Labels, evaluate, save_samples
+from izhi.hardware.networks import Inputs
 
 _CHANGES = marked(Mark.OF_QUANTIZING)
 

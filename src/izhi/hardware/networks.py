@@ -70,6 +70,3 @@ class HardwareNetwork(Protocol):
 
     def with_arrays(self: _N, changed: Mapping[int, Arrays]) -> _N:
         """A network with other arrays in some projections, by number; the other projections are the same objects."""
-
-
-__all__ = ["Array", "Arrays", "HardwareNetwork", "HardwareProjection", "Inputs"]

@@ -16,7 +16,8 @@ from izhi.experiments.planned import Row, extend_history
 from izhi.hardware import networks
 from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices import Device
-from izhi.hardware.devices.evaluation import Inputs, Labels, evaluate
+from izhi.hardware.devices.evaluation import Labels, evaluate
+from izhi.hardware.networks import Inputs
 from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import Listener, ignore_progress

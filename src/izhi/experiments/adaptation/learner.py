@@ -18,8 +18,9 @@ from izhi.experiments.trained import Trained
 from izhi.hardware import networks
 from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices import Device
-from izhi.hardware.devices.evaluation import Inputs, Labels
+from izhi.hardware.devices.evaluation import Labels
 from izhi.hardware.devices.evolution import NUMPY_SEARCH, DeviceEvolution, SearchFactory
+from izhi.hardware.networks import Inputs
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import checkpoint
 from izhi.training.optimizer import restore

@@ -193,6 +193,3 @@ class ArtifactArchive:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"the number {name}")
-
-
-__all__ = ["MOST_BYTES", "ArtifactArchive", "write"]

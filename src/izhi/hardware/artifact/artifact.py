@@ -97,6 +97,3 @@ class Artifact(ABC, Generic[N]):
         arrays: dict[str, Array] = {}
         manifest = self._manifest(arrays)
         archive.write(path, manifest, arrays)
-
-
-__all__ = ["Artifact"]

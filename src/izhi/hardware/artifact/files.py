@@ -66,6 +66,3 @@ def _test(path: str | os.PathLike[str], artifact: Artifact[HardwareNetwork]) -> 
         artifact.self_test()
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}") from None
-
-
-__all__ = ["load", "load_integers", "save"]

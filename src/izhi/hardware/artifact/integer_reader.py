@@ -224,6 +224,3 @@ class _Reader:
         packed = self.file.array("test.inputs", np.uint8, (steps * count, -(-inputs * bits // 8)))
         values: NDArray[np.uint8] = unpack_bytes(packed, bits, inputs).view(np.uint8) & np.uint8((1 << bits) - 1)
         return values.reshape(steps, count, inputs)
-
-
-__all__ = ["read"]

@@ -117,6 +117,3 @@ def read(file: ArtifactArchive) -> IPArtifact:
     scores = file.array("test.scores", np.int64, (count, widths[-1]))
     tables = file.table("encoding"), file.table("provenance")
     return IPArtifact(network, classes, *tables, inputs, scores)
-
-
-__all__ = ["NAME", "VERSION", "IPArtifact", "read"]

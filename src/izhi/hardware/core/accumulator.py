@@ -193,6 +193,3 @@ class Accumulator(wiring.Component):
             )
             m.d.sync += addend.eq(first + Mux(is_pair, second, 0))
         return Cat(*addends)
-
-
-__all__ = ["Accumulator"]

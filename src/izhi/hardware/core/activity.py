@@ -109,6 +109,3 @@ def _block(name: str) -> str:
         return path[1] if path[1] in ("decoder", "scores") else "streams"
     where = f"layer {int(layer[1]) + 1}"
     return f"{where}: {path[2].replace('_', ' ')}" if path[2] in _BLOCKS else where
-
-
-__all__ = ["BlockActivity", "activity", "changes"]

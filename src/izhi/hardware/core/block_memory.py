@@ -122,6 +122,3 @@ def later(m: Module, value: Value, shape: Any = None) -> Signal:
     register = Signal(value.shape() if shape is None else shape, reset_less=True)
     m.d.sync += register.eq(value)
     return register
-
-
-__all__ = ["BLOCK", "ECP5", "NEVER_AT_ONCE", "BlockMemory", "later"]

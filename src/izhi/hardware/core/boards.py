@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 from izhi.errors import SettingError, unknown
+from izhi.hardware.core.templates import filled
 
 #: A note in every file, since none has been run on a board.
 UNTESTED = "untested: written without Vivado and without a board; bitstream, clock rate and power are not measured"
@@ -20,73 +22,62 @@ class Board:
     Attributes:
         part: Vivado's name of the device.
         board_part: Vivado's name of the board, whose preset sets memory and pins of the processing system.
+        resources: block RAMs of 36 kbit, DSP slices, look-up tables and flip-flops of the device.
         family: yosys' name of its family.
         processing_system: Vivado's name of the processing system's block.
         master, slave: its ports to registers and from DMA.
-        bus_clocks: of those two.
-        properties: those that enable them.
-        clock_property: the property that sets the clock, in MHz.
-        automation: Vivado's rule for the processing system, and its options.
-        clock, reset: its clock for the logic, and the reset of that clock.
+        script: further values of vivado.tcl: clocks of those two ports, properties that enable them, the property that
+            sets the clock in MHz, Vivado's rule for the processing system and its options, its clock and its reset.
         megahertz: the default of that clock.
-        resources: block RAMs of 36 kbit, DSP slices, look-up tables and flip-flops of the device.
     """
 
     part: str
     board_part: str
+    resources: Mapping[str, int]
     family: str
     processing_system: str
     master: str
     slave: str
-    bus_clocks: tuple[str, str]
-    properties: dict[str, str]
-    clock_property: str
-    automation: tuple[str, str]
-    clock: str
-    reset: str
-    megahertz: int
-    resources: dict[str, int]
+    script: Mapping[str, str]
+    megahertz: int = 100
 
 
-_ULTRA96 = Board(
-    # Older board files are of the vendor em.avnet.com.
-    part="xczu3eg-sbva484-1-i", board_part="*avnet.com:ultra96v2:part0:*", family="xcup",
-    processing_system="zynq_ultra_ps_e",
-    master="M_AXI_HPM0_FPD", slave="S_AXI_HP0_FPD",
-    bus_clocks=("maxihpm0_fpd_aclk", "saxihp0_fpd_aclk"),
-    properties={
-        "CONFIG.PSU__USE__M_AXI_GP0": "1",
-        "CONFIG.PSU__USE__M_AXI_GP1": "0",
-        "CONFIG.PSU__USE__M_AXI_GP2": "0",
-        "CONFIG.PSU__USE__S_AXI_GP2": "1",
+_ULTRASCALE: dict[str, Any] = {
+    "family": "xcup", "processing_system": "zynq_ultra_ps_e", "master": "M_AXI_HPM0_FPD", "slave": "S_AXI_HP0_FPD",
+    "script": {
+        "register_clock": "maxihpm0_fpd_aclk", "memory_clock": "saxihp0_fpd_aclk",
+        "properties": "CONFIG.PSU__USE__M_AXI_GP0 {1} CONFIG.PSU__USE__M_AXI_GP1 {0} CONFIG.PSU__USE__M_AXI_GP2 {0}"
+        " CONFIG.PSU__USE__S_AXI_GP2 {1}",
+        "clock_property": "CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ",
+        "rule": "xilinx.com:bd_rule:zynq_ultra_ps_e", "config": "", "clock": "pl_clk0", "reset": "pl_resetn0",
     },
-    clock_property="CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ",
-    automation=("xilinx.com:bd_rule:zynq_ultra_ps_e", ""),
-    clock="pl_clk0", reset="pl_resetn0", megahertz=100,
-    resources={"RAMB36": 216, "DSP": 360, "LUT": 70_560, "FF": 141_120},
-)  # fmt: skip
+}  # fmt: skip
+_ZYNQ7: dict[str, Any] = {
+    "family": "xc7", "processing_system": "processing_system7", "master": "M_AXI_GP0", "slave": "S_AXI_HP0",
+    "script": {
+        "register_clock": "M_AXI_GP0_ACLK", "memory_clock": "S_AXI_HP0_ACLK",
+        "properties": "CONFIG.PCW_USE_S_AXI_HP0 {1} CONFIG.PCW_USE_M_AXI_GP0 {1} CONFIG.PCW_EN_CLK0_PORT {1}"
+        " CONFIG.PCW_EN_RST0_PORT {1}",
+        "clock_property": "CONFIG.PCW_FPGA0_PERIPHERAL_FREQMHZ",
+        # Memory and pins of this processing system only work as external ports of the design.
+        "rule": "xilinx.com:bd_rule:processing_system7", "config": 'make_external "FIXED_IO, DDR"',
+        "clock": "FCLK_CLK0", "reset": "FCLK_RESET0_N",
+    },
+}  # fmt: skip
 
 BOARDS = {
-    "ultra96v2": _ULTRA96,
-    "zcu104": replace(
-        _ULTRA96, part="xczu7ev-ffvc1156-2-e", board_part="xilinx.com:zcu104:part0:*",
-        resources={"RAMB36": 312, "DSP": 1_728, "LUT": 230_400, "FF": 460_800},
+    "ultra96v2": Board(
+        # Older board files are of the vendor em.avnet.com.
+        "xczu3eg-sbva484-1-i", "*avnet.com:ultra96v2:part0:*",
+        {"RAMB36": 216, "DSP": 360, "LUT": 70_560, "FF": 141_120}, **_ULTRASCALE,
+    ),
+    "zcu104": Board(
+        "xczu7ev-ffvc1156-2-e", "xilinx.com:zcu104:part0:*",
+        {"RAMB36": 312, "DSP": 1_728, "LUT": 230_400, "FF": 460_800}, **_ULTRASCALE,
     ),
     "pynq-z2": Board(
-        part="xc7z020clg400-1", board_part="tul.com.tw:pynq-z2:part0:*", family="xc7",
-        processing_system="processing_system7",
-        master="M_AXI_GP0", slave="S_AXI_HP0", bus_clocks=("M_AXI_GP0_ACLK", "S_AXI_HP0_ACLK"),
-        properties={
-            "CONFIG.PCW_USE_S_AXI_HP0": "1",
-            "CONFIG.PCW_USE_M_AXI_GP0": "1",
-            "CONFIG.PCW_EN_CLK0_PORT": "1",
-            "CONFIG.PCW_EN_RST0_PORT": "1",
-        },
-        clock_property="CONFIG.PCW_FPGA0_PERIPHERAL_FREQMHZ",
-        # Memory and pins of this processing system only work as external ports of the design.
-        automation=("xilinx.com:bd_rule:processing_system7", 'make_external "FIXED_IO, DDR"'),
-        clock="FCLK_CLK0", reset="FCLK_RESET0_N", megahertz=100,
-        resources={"RAMB36": 140, "DSP": 220, "LUT": 53_200, "FF": 106_400},
+        "xc7z020clg400-1", "tul.com.tw:pynq-z2:part0:*",
+        {"RAMB36": 140, "DSP": 220, "LUT": 53_200, "FF": 106_400}, **_ZYNQ7,
     ),
 }  # fmt: skip
 
@@ -168,82 +159,7 @@ def vivado_script(name: str, megahertz: int | None = None) -> str:
     It fails if the design does not reach the clock, and writes Vivado's reports of timing, utilisation and power.
     """
     b = BOARDS[name]
-    settings = {**b.properties, b.clock_property: str(checked_clock(name, megahertz))}
-    properties = " ".join(f"{key} {{{value}}}" for key, value in settings.items())
-    ps, (rule, config) = b.processing_system, b.automation
-    return f"""\
-# Izhi's core on {name}: vivado -mode batch -source izhi.tcl   makes izhi.bit, izhi.hwh, izhi.xsa and *.rpt.
-# {UNTESTED}.
-
-set folder [file dirname [file normalize [info script]]]
-create_project izhi [file join $folder vivado] -part {b.part} -force
-set board [get_board_parts -quiet -latest_file_version {b.board_part}]
-if {{[llength $board] > 0}} {{
-    set preset 1
-    set_property board_part [lindex $board 0] [current_project]
-}} else {{
-    set preset 0
-    puts "WARNING: board files of {name} are not installed: memory and pins are those of Vivado, not the board's"
-}}
-add_files -norecurse [list [file join $folder izhi.v]]
-update_compile_order -fileset sources_1
-
-create_bd_design izhi
-set ps [create_bd_cell -type ip -vlnv xilinx.com:ip:{ps} ps]
-set options [list {config} apply_board_preset $preset Master Disable Slave Disable]
-apply_bd_automation -rule {rule} -config $options $ps
-set_property -dict [list {properties}] $ps
-set core [create_bd_cell -type module -reference izhi izhi]
-
-set dma [create_bd_cell -type ip -vlnv xilinx.com:ip:axi_dma dma]
-set_property -dict [list CONFIG.c_include_sg {{0}} CONFIG.c_sg_length_width {{26}} \\
-    CONFIG.c_m_axi_mm2s_data_width {{32}} CONFIG.c_m_axis_mm2s_tdata_width {{32}} \\
-    CONFIG.c_s_axis_s2mm_tdata_width {{32}}] $dma
-
-set reset [create_bd_cell -type ip -vlnv xilinx.com:ip:proc_sys_reset reset]
-set control [create_bd_cell -type ip -vlnv xilinx.com:ip:smartconnect control]
-set_property -dict [list CONFIG.NUM_SI {{1}} CONFIG.NUM_MI {{2}}] $control
-set memory [create_bd_cell -type ip -vlnv xilinx.com:ip:smartconnect memory]
-set_property -dict [list CONFIG.NUM_SI {{2}} CONFIG.NUM_MI {{1}}] $memory
-
-foreach pin {{ps/{b.bus_clocks[0]} ps/{b.bus_clocks[1]} reset/slowest_sync_clk izhi/aclk control/aclk memory/aclk \\
-    dma/s_axi_lite_aclk dma/m_axi_mm2s_aclk dma/m_axi_s2mm_aclk}} {{
-    connect_bd_net [get_bd_pins ps/{b.clock}] [get_bd_pins $pin]
-}}
-connect_bd_net [get_bd_pins ps/{b.reset}] [get_bd_pins reset/ext_reset_in]
-foreach pin {{izhi/aresetn control/aresetn memory/aresetn dma/axi_resetn}} {{
-    connect_bd_net [get_bd_pins reset/peripheral_aresetn] [get_bd_pins $pin]
-}}
-foreach {{from to}} {{ps/{b.master} control/S00_AXI control/M00_AXI izhi/s_axi control/M01_AXI dma/S_AXI_LITE \\
-    dma/M_AXI_MM2S memory/S00_AXI dma/M_AXI_S2MM memory/S01_AXI memory/M00_AXI ps/{b.slave} \\
-    dma/M_AXIS_MM2S izhi/s_axis izhi/m_axis dma/S_AXIS_S2MM}} {{
-    connect_bd_intf_net [get_bd_intf_pins $from] [get_bd_intf_pins $to]
-}}
-assign_bd_address
-validate_bd_design
-save_bd_design
-
-make_wrapper -files [get_files izhi.bd] -top -import
-set_property top izhi_wrapper [current_fileset]
-launch_runs impl_1 -to_step write_bitstream -jobs 4
-wait_on_run impl_1
-if {{[get_property PROGRESS [get_runs impl_1]] != "100%"}} {{
-    error "implementation failed: see $folder/vivado"
-}}
-open_run impl_1
-report_timing_summary -file [file join $folder timing.rpt]
-report_utilization -hierarchical -file [file join $folder utilization.rpt]
-report_power -file [file join $folder power.rpt]
-foreach {{what slack}} [list setup [get_property STATS.WNS [get_runs impl_1]] \
-    hold [get_property STATS.WHS [get_runs impl_1]]] {{
-    if {{$slack < 0}} {{
-        error "timing is not met: the worst slack of $what is $slack ns; see timing.rpt, use a lower --clock"
-    }}
-}}
-set made [file join $folder vivado]
-file copy -force [lindex [glob -directory [file join $made izhi.runs impl_1] *.bit] 0] [file join $folder izhi.bit]
-# It is under izhi.gen since Vivado 2020.2, and was under izhi.srcs before.
-set handoff [glob -directory $made izhi.{{gen,srcs}}/sources_1/bd/izhi/hw_handoff/izhi.hwh]
-file copy -force [lindex $handoff 0] [file join $folder izhi.hwh]
-write_hw_platform -fixed -include_bit -force -file [file join $folder izhi.xsa]
-"""
+    return filled(
+        "vivado.tcl", name=name, untested=UNTESTED, part=b.part, board_part=b.board_part, master=b.master,
+        slave=b.slave, processing_system=b.processing_system, megahertz=checked_clock(name, megahertz), **b.script,
+    )  # fmt: skip

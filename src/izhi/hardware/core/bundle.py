@@ -92,6 +92,3 @@ def sources(artifact: IntegerArtifact, shape: CoreShape) -> dict[str, str]:
         "core.json": to_json(shape),
         **bench(artifact, shape),
     }
-
-
-__all__ = ["Latency", "latency", "resources", "sources"]

@@ -160,6 +160,3 @@ class DelayLine(wiring.Component):
         ]
         with m.If(is_sent):
             m.d.sync += sent.eq(Mux(is_last, 0, sent + 1))
-
-
-__all__ = ["DelayLine"]

@@ -177,6 +177,3 @@ def _read(report: Mapping[str, Any], seconds: tuple[float, float], tools: dict[s
         for segment in (paths[0]["path"] if paths else ())
     ]
     return RoutingReport(float(speed["achieved"]), used, path, seconds, tools)
-
-
-__all__ = ["UNTESTED", "RoutingReport", "build", "require_tools", "sources"]

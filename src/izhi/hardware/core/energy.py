@@ -96,6 +96,3 @@ def _reads(projection: IntegerProjection, arriving: NDArray[np.integer]) -> int:
     """Spikes behind the pools, each counted at every position whose window covers it."""
     x = projection.pooled(arriving.reshape(-1, arriving.shape[2]).astype(np.int64))
     return int((x if projection.window is None else projection.window.views(x)).sum())
-
-
-__all__ = ["ACCESS", "ADDITION", "FLOAT_ADDITION", "FLOAT_PRODUCT", "FPGA", "PRODUCT", "Operations", "operations"]

@@ -82,6 +82,3 @@ class EventSerializer(wiring.Component):
         m.d.comb += out.ready.eq(is_sent & is_sent_back)
         is_blocked = out.valid & ~out.ready
         m.d.sync += [sent.eq(is_blocked & is_sent), sent_back.eq(is_blocked & has_feedback & is_sent_back)]
-
-
-__all__ = ["EventSerializer", "entry"]

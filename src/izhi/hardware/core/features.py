@@ -46,6 +46,3 @@ def numbered(line: Pipeline, channel: str, row: str, column: str, rows: int, col
 def narrowed(value: Value, count: int) -> Value:
     """The lowest bits of a value, which is below count."""
     return value[: number_below(count).width].as_unsigned()
-
-
-__all__ = ["divide", "locate", "narrowed", "numbered"]

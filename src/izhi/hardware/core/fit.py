@@ -151,6 +151,3 @@ def _readout(s: ReadoutShape, readout: IntegerReadout) -> IntegerReadout:
     _require_bits(where + "bias", bias, s.bias_bits)
     weight = _grown(readout.weight, s.outputs, s.features)
     return IntegerReadout(weight, s.weight_bits, multiplier, bias, pools=s.pools)
-
-
-__all__ = ["SPARE_BITS", "fitted", "larger"]

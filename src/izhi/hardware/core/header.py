@@ -43,6 +43,3 @@ def _defines(shape: CoreShape) -> Iterator[str]:
         yield define(f"MEMORY_{number}_BITS", bits, about)
         yield define(f"MEMORY_{number}_WORDS", words)
         yield define(f"MEMORY_{number}_CHUNKS", ceil_div(bits, 32), "words of 32 bits of each")
-
-
-__all__ = ["header"]

@@ -44,6 +44,3 @@ def _bits(cell: Mapping[str, Any], direction: str) -> Iterator[int | str]:
         if direction == "input" and is_memory and port.startswith(_WRITTEN):
             continue
         yield from bits
-
-
-__all__ = ["levels"]

@@ -55,6 +55,3 @@ class Multiplier(wiring.Component):
             options |= {f"i_{name}{k}": factor[k] for k in range(18)}
         options |= {f"i_C{k}": Const(0) for k in range(18)} | {f"o_P{k}": product[k] for k in range(36)}
         m.submodules.multiplier = Instance("MULT18X18D", **options)
-
-
-__all__ = ["Multiplier"]

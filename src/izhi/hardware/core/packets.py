@@ -157,6 +157,3 @@ def _events(shape: CoreShape, events: Words, steps: int) -> Iterator[NDArray[np.
 
 def _signed(scores: Words) -> NDArray[np.int64]:
     return scores.view(np.int32).astype(np.int64)
-
-
-__all__ = ["Words", "inferences", "memories", "memory", "outcome", "room", "write"]

@@ -108,6 +108,3 @@ def pooled(m: Module, before: Any, pools: Sequence[Pool], steps: int) -> Any:
         wiring.connect(m, before, pool.input)
         before = pool.output
     return before
-
-
-__all__ = ["PoolUnit", "pooled"]

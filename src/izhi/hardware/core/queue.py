@@ -90,6 +90,3 @@ class Queue(wiring.Component):
 
     def _after(self, address: Signal) -> Any:
         return Mux(address == self.depth - 1, 0, address + 1)
-
-
-__all__ = ["Queue"]

@@ -192,6 +192,3 @@ class ReadoutUnit(wiring.Component):
         line.put(score=(line["scaled0"] + line["shift0"])[:SCORE_BITS].as_signed())
         line.advance()
         return line
-
-
-__all__ = ["SCORE_BITS", "ReadoutUnit", "SpikeCounter"]

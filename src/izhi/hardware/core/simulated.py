@@ -158,6 +158,3 @@ class SimulatedCore:
 
 def _meaning(answer: int) -> str:
     return {2: "SLVERR", 3: "DECERR"}.get(answer, "no answer")
-
-
-__all__ = ["CHECK_EVERY", "PATIENCE", "SimulatedCore"]

@@ -45,6 +45,3 @@ class SkidBuffer(wiring.Component):
         with m.Elif(~has_second):
             m.d.sync += [second.eq(self.input.payload), has_second.eq(self.input.valid)]
         return m
-
-
-__all__ = ["SkidBuffer"]

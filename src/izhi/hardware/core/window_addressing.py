@@ -100,6 +100,3 @@ def _looked_up(index: Value, values: tuple[int, ...]) -> Value:
     """One of some constants."""
     shape = unsigned(max(1, max(values).bit_length()))
     return Array(Const(value, shape) for value in values)[narrowed(index, len(values))]
-
-
-__all__ = ["WindowAddressing", "reached"]

@@ -17,6 +17,7 @@ from izhi.errors import DeviceError, IzhiError, SettingError, unknown
 from izhi.hardware.artifact import Artifact, IntegerArtifact, IPArtifact
 from izhi.hardware.core.description import read
 from izhi.hardware.core.fit import larger
+from izhi.hardware.core.serial.frames import BAUD
 from izhi.hardware.core.shape import CoreShape, largest_input, shape_of, takes_pairs
 from izhi.hardware.core.simulated import SimulatedCore
 from izhi.hardware.devices.core import CoreDevice
@@ -32,7 +33,7 @@ from izhi.hardware.devices.evaluation import (
 )
 from izhi.hardware.devices.evolution import DeviceEvolution
 from izhi.hardware.devices.ip import IPDevice
-from izhi.hardware.devices.serial import BAUD, Port, SerialTransport, port as serial_port
+from izhi.hardware.devices.serial import Port, SerialTransport, port as serial_port
 from izhi.hardware.ip import EmulatedIP
 
 

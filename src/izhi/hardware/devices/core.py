@@ -212,6 +212,3 @@ class CoreDevice(Device[IntegerNetwork]):
     def clear(self) -> None:
         self._recover()
         self._total = [0] * len(_COUNTERS)
-
-
-__all__ = ["SAMPLES", "WORDS", "CoreDevice", "CoreTransport"]

@@ -159,6 +159,3 @@ class Device(ABC, Generic[N]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-__all__ = ["Counters", "Device", "check_kind"]

@@ -97,6 +97,3 @@ class DMATransport(ABC):
         while not is_done():
             if time.monotonic() > end:
                 raise DeviceError(f"{problem} within {self.patience:g} s; load the overlay anew")
-
-
-__all__ = ["DMATransport"]

@@ -46,6 +46,3 @@ class Emulator(Device[IntegerNetwork]):
 
     def clear(self) -> None:
         self._counted = (0, 0, 0)
-
-
-__all__ = ["Emulator"]

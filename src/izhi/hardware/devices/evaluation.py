@@ -269,15 +269,3 @@ def load_samples(path: str | Path) -> tuple[Inputs, Labels]:
             f" expected {np.dtype(kind)} {shape} and int64 (samples,)"
         )
     return inputs, labels
-
-
-__all__ = [
-    "DeviceEvaluation",
-    "Inputs",
-    "Labels",
-    "Reference",
-    "evaluate",
-    "load_samples",
-    "own_samples",
-    "save_samples",
-]

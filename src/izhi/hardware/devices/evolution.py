@@ -289,16 +289,3 @@ class DeviceEvolution(Generic[N]):
         if not np.isfinite(losses).all():
             raise DeviceError(f"the device {self.device.name} gave scores that are no numbers")
         return np.array(losses)
-
-
-__all__ = [
-    "NUMPY_SEARCH",
-    "SEARCHES",
-    "DeviceEvolution",
-    "SearchFactory",
-    "SeparableCMA",
-    "WeightSearch",
-    "WeightVector",
-    "cross_entropy",
-    "drawn",
-]

@@ -155,6 +155,3 @@ class IPDevice(Device[IPNetwork]):
 
     def clear(self) -> None:
         self._inferences = self._spikes = 0
-
-
-__all__ = ["PATIENCE", "IPDevice", "IPTransport"]

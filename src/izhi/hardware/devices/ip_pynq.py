@@ -94,6 +94,3 @@ class PynqIPTransport(DMATransport):
     def _at(self, name: str) -> Any:
         """A block of the overlay, by its name and those of the hierarchies around it."""
         return reduce(getattr, name.split("/"), self.overlay)
-
-
-__all__ = ["MOST_BYTES", "PATIENCE", "PynqIPTransport", "bitstream_in"]

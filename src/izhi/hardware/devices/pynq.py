@@ -72,6 +72,3 @@ class PynqTransport(DMATransport):
     def _received(self, answer: Any) -> Words:
         self._wait(self._receive, "receive a packet")
         return np.array(answer[: int(self._receive.transferred) // 4], np.uint32)
-
-
-__all__ = ["PATIENCE", "IzhiCore", "PynqTransport"]

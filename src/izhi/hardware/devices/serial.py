@@ -177,6 +177,3 @@ class SerialTransport:
             f"the serial line gives no answer to {_ATTEMPTS} requests; check the port, its rate of bits, and that the"
             " board holds the design of izhi rtl"
         )
-
-
-__all__ = ["BAUD", "PATIENCE", "Port", "SerialTransport", "port"]

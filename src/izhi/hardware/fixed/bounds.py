@@ -147,6 +147,3 @@ def _check_sums(where: str, sums: Mapping[str, int]) -> None:
                 f"{where}: {name} may take {greatest.bit_length() + 1} bits, expected at most"
                 f" {MOST_SUM.bit_length()}; use fewer bits of states, or smaller constants"
             )
-
-
-__all__ = ["check_bounds"]

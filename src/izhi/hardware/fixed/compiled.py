@@ -31,6 +31,3 @@ def source_number(*modules: ModuleType) -> int:
     """
     text = b"".join(Path(str(module.__file__)).read_bytes() for module in modules)
     return int.from_bytes(hashlib.sha256(text).digest()[:7], "little")
-
-
-__all__ = ["source_number"]

@@ -30,6 +30,3 @@ class DelayBuffer:
         delayed: NDArray[np.uint8] = self._slots[(self._step - self._delay) % length, :, self._sources].T
         self._step += 1
         return np.where(self._delay < length, delayed, np.uint8(0))
-
-
-__all__ = ["DelayBuffer"]

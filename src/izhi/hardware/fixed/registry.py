@@ -14,5 +14,3 @@ NEURONS: Mapping[str, type[IntegerNeuron]] = {
     if "integers" in entry.executors
     for kind in entry.load("integers")
 }
-
-__all__ = ["NEURONS"]

@@ -144,6 +144,3 @@ class Connectivity:
         for pool in self.pools:
             before = pool.most(before)
         return before
-
-
-__all__ = ["Connectivity", "Pool", "Window"]

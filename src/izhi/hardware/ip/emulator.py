@@ -109,6 +109,3 @@ class EmulatedIP:
 
     def _array(self, start: int, count: int) -> NDArray[np.uint32]:
         return np.array([self._values.get(start + 4 * k, 0) for k in range(count)], np.uint32)
-
-
-__all__ = ["EmulatedIP"]

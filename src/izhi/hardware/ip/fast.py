@@ -81,6 +81,3 @@ def scores(weights: Sequence[Floats], biases: Sequence[Floats], currents: Floats
     skips = bool(np.isfinite(packed).all())
     _population(build)(packed, constants, inputs, currents, skips, counts)
     return counts
-
-
-__all__ = ["scores"]

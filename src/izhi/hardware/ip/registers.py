@@ -198,6 +198,3 @@ def _wires(root: Element, module: Element) -> tuple[tuple[str, ...], str | None]
     if len(senders) != STREAMS or not all(senders):
         senders = []
     return tuple(senders), receiver
-
-
-__all__ = ["IP", "IPControl", "IPOverlay", "IPState", "RegisterMap", "read_hwh"]

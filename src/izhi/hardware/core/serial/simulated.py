@@ -71,6 +71,3 @@ class SimulatedLine:
         if self._line:
             self._library.line_destroy(self._line)
             self._line = ctypes.c_void_p()
-
-
-__all__ = ["SimulatedLine"]
