@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 
 from izhi.cli.commands import COMMANDS, STAGES
-from izhi.cli.options.completion import SHELLS
+from izhi.cli.options import SHELLS
 from izhi.cli.parser import parser
 from izhi.errors import SettingError
 from izhi.experiments.settings import FIELDS, GROUPS, Mark, choices, groups, marked

@@ -12,7 +12,6 @@ from typing import Any
 
 from izhi.cli.common import command_line, hold, make_folder, report_line, write_json
 from izhi.cli.deployed import at_least, open_device, open_folder
-from izhi.cli.options.adaptation import NUMBERS
 from izhi.cli.progress import report_epochs
 from izhi.errors import SettingError
 from izhi.experiments import adaptation, plots, trained
@@ -20,6 +19,7 @@ from izhi.experiments.adaptation import Accuracies, Adaptation, Drift, DriftTask
 from izhi.experiments.results.adaptation import AdaptationResult
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.searches import SEARCHES
+from izhi.experiments.settings.choices import USUAL_ADAPTATION
 from izhi.experiments.targets import artifact_of
 from izhi.experiments.trained import Trained
 from izhi.hardware import artifact, devices, networks
@@ -27,7 +27,7 @@ from izhi.hardware.devices import Device
 from izhi.training import ProgressEvent, checkpoint
 
 #: The options that decide the numbers of an adaptation; one that resumes must have the same.
-_DECIDES = ("drift", "method", "layers", "optimizer", *(name for name, *_ in NUMBERS))
+_DECIDES = ("drift", *USUAL_ADAPTATION)
 
 
 def adapt(a: argparse.Namespace) -> None:
@@ -40,7 +40,7 @@ def adapt(a: argparse.Namespace) -> None:
         report_line(
             f"the stream has {len(task.stream):,} samples{fewer}; {a.replay:,} of the old task are rehearsed at most"
         )
-    chosen = {name: getattr(a, name) for name in (n.replace("-", "_") for n in _DECIDES)}
+    chosen = {name: getattr(a, name) for name in _DECIDES}
     frozen = devices.open(deployed.device, deployed)
     name = a.device or deployed.device
     with ExitStack() as stack:

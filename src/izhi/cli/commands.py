@@ -9,8 +9,7 @@ from typing import NamedTuple
 class Entry(NamedTuple):
     """A command."""
 
-    #: its function below izhi.cli; the function of its options has the same place below izhi.cli.options
-    place: str = ""
+    place: str = ""  #: its function below izhi.cli; the function of its options has that name in izhi.cli.options
     about: str = ""  #: a noun phrase
     examples: str = ""  #: command lines at the end of ``--help``, one or two
 

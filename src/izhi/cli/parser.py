@@ -6,7 +6,7 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -17,6 +17,8 @@ from izhi.deprecation import warn_renamed
 from izhi.errors import SettingError, shown, unknown
 from izhi.version import __version__
 
+#: Metavars of numbers.
+_TYPES: Mapping[str, type] = {"N": int, "MHZ": int, "X": float, "S": float}
 DESCRIPTION = "Spiking networks of Izhikevich neurons: train, compare with LIF, take to hardware."
 
 
@@ -107,16 +109,40 @@ class Command(Parser):
         named = [x for x in self._action_groups if x.title == title]
         return named[0] if named else self.add_argument_group(title, about)
 
+    def option(
+        self, name: str, values: str | Iterable[str] | None, about: str, group: str | None = None, **others: Any
+    ) -> None:
+        """Add an option or an argument.
+
+        Args:
+            name: of the option with its dashes, or of the argument.
+            values: its choices; or its metavar, which gives numbers their type; None for a switch.
+            about: its help.
+            group: title of its group.
+            others: of ``add_argument``.
+        """
+        if isinstance(values, str):
+            others |= {"metavar": values, "type": _TYPES.get(values)}
+        elif values is not None:
+            others["choices"] = values
+        elif name.startswith("-"):
+            others["action"] = "store_true"
+        (self.group(group) if group else self).add_argument(name, help=about, **others)
+
+    def exclusive(self, group: str, **switches: str) -> None:
+        """Add switches, each with its help, of which at most one may be given."""
+        exclusive = self.group(group).add_mutually_exclusive_group()
+        for name, about in switches.items():
+            exclusive.add_argument(f"--{name}", action="store_true", help=about)
+
     def build(self) -> Command:
         """Add the options, once."""
         if self._place:
             self.set_defaults(place=self._place)
-            module, _, name = self._place.partition(".")
+            name = self._place.partition(".")[2]
             self._place = ""
-            getattr(import_module(f"izhi.cli.options.{module}"), name)(self)
-            self.group("output").add_argument(
-                "--json", metavar="FILE", help="result for scripts; - for standard output"
-            )
+            getattr(import_module("izhi.cli.options"), name)(self)
+            self.option("--json", "FILE", "result for scripts; - for standard output", "output")
             for action in self._actions:
                 has_default = action.default not in (None, argparse.SUPPRESS) and action.nargs != 0
                 if has_default and "[" not in (action.help or "["):

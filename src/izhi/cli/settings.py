@@ -1,4 +1,4 @@
-"""Options that several commands have: settings of an experiment, and those of every command that trains."""
+"""The settings of an experiment as options."""
 
 from __future__ import annotations
 
@@ -13,42 +13,6 @@ from izhi.cli.parser import Command
 from izhi.data import require_known
 from izhi.experiments.settings import FIELDS, GROUP_OF, GROUPS, RENAMED, Mark, marked, typed
 from izhi.spec import entry_of_preset
-
-
-def run_options(command: Command) -> None:
-    """Options of every command that trains."""
-    command.add_argument("--config", metavar="FILE", help="TOML file of settings")
-    folder_options(command)
-
-
-def folder_options(command: Command) -> None:
-    """Options of every command that writes a folder and can be interrupted."""
-    output = command.group("output")
-    output.add_argument("--out", metavar="FOLDER", help="run folder [runs/TIME-NAME]")
-    output.add_argument("--resume", action="store_true", help="continuation of the runs in --out")
-    lines = output.add_mutually_exclusive_group()
-    lines.add_argument("--quiet", action="store_true", help="no progress")
-    lines.add_argument("--verbose", action="store_true", help="settings of each run; time and spikes of each epoch")
-
-
-def jobs_options(command: Command, of: str) -> None:
-    """Options of commands that may do several runs at once."""
-    group = command.group("parallel runs")
-    group.add_argument(
-        "--jobs", type=int, metavar="N", help=f"processes with {of}, each with an equal share of the threads [1]"
-    )
-    group.add_argument("--ray", metavar="ADDRESS", help=f"Ray cluster for {of}: auto, host:port, or local [none]")
-
-
-def samples_options(command: Command, of: str = "") -> None:
-    """Options of commands that run test samples through an artifact."""
-    group = command.group("samples")
-    group.add_argument(
-        "--dataset", metavar="NAME", help=f"{of}data set of the same inputs and classes [the artifact's]"
-    )
-    group.add_argument(
-        "--samples", metavar="N|FILE", help=f"{of}first N test samples, or a file of izhi export --samples (.npz) [all]"
-    )
 
 
 def add_settings(command: Command, *, without: Sequence[str] = (), common: Mark = Mark.COMMON) -> None:

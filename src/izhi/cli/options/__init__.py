@@ -1,1 +1,0 @@
-"""The options of every command, a function each; see ``izhi.cli.parser``."""
