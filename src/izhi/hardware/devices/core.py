@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import ClassVar, Protocol
+from dataclasses import astuple
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from izhi.errors import DeviceError, ShapeError
-from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import packets
 from izhi.hardware.core.fit import fitted
 from izhi.hardware.core.packets import Words
 from izhi.hardware.core.protocol import IDENTITY, VERSION, Control, Error, Register, Status
 from izhi.hardware.core.shape import CoreShape, fingerprint
-from izhi.hardware.devices.device import Counters, Device
-from izhi.hardware.fixed import IntegerNetwork, Outcome, run_compiled
+from izhi.hardware.devices.device import Counters, Device, RegisterBlock
+from izhi.hardware.fixed import IntegerNetwork, Outcome
 from izhi.hardware.fixed.network import check_input
 
 #: Words of a packet, and packets, that a cleared core may still send.
@@ -28,14 +28,8 @@ SAMPLES, WORDS = 256, 1 << 23
 _COUNTERS = (Register.INFERENCES, Register.EVENTS, Register.SPIKES, Register.CYCLES)
 
 
-class CoreTransport(Protocol):
+class CoreTransport(RegisterBlock, Protocol):
     """Moves words to a core and from it."""
-
-    def read(self, register: int) -> int:
-        """The value of a register."""
-
-    def write(self, register: int, value: int) -> None:
-        """Write a register."""
 
     def send(self, packet: Words) -> None:
         """Send a packet that has no answer."""
@@ -48,9 +42,6 @@ class CoreTransport(Protocol):
 
     def drop(self) -> None:
         """Abort transfers, and discard their words."""
-
-    def close(self) -> None:
-        """Release its resources."""
 
 
 class CoreDevice(Device[IntegerNetwork]):
@@ -65,7 +56,7 @@ class CoreDevice(Device[IntegerNetwork]):
         DeviceError: if the block is no core of Izhi, or one of another shape.
     """
 
-    runs: ClassVar[str] = IntegerArtifact.about
+    counters = Counters(0, 0, 0, 0)
     _is_lost = False
 
     def __init__(self, name: str, block: CoreTransport, shape: CoreShape) -> None:
@@ -81,7 +72,6 @@ class CoreDevice(Device[IntegerNetwork]):
                     f"the device {name} answers 0x{value:08X} for {register.name}, expected"
                     f" 0x{expected:08X}: it holds another core; load the bitstream that belongs to core.json"
                 )
-        self._total = [0] * len(_COUNTERS)
         self._recover()
 
     def _control(self, *bits: Control) -> None:
@@ -136,9 +126,6 @@ class CoreDevice(Device[IntegerNetwork]):
         number = self.shape.memory_of(layer)
         self._write([(number, packets.memory(self.shape, whole, number))])
         self._network = network
-
-    def expected(self, inputs: NDArray[np.integer]) -> Outcome:
-        return run_compiled(self.network, inputs)
 
     def run(self, inputs: NDArray[np.integer], *, sends_spikes: bool = False) -> Outcome:
         self._check_spikes(inputs)
@@ -199,16 +186,13 @@ class CoreDevice(Device[IntegerNetwork]):
     def _count(self) -> None:
         """Add up the counters, which overflow at 32 bits."""
         now = [self.block.read(register) for register in _COUNTERS]
-        self._total = [t + (n - was) % (1 << 32) for t, n, was in zip(self._total, now, self._counted, strict=True)]
+        more = ((n - was) % (1 << 32) for n, was in zip(now, self._counted, strict=True))
+        self.counters = Counters(*(total + n for total, n in zip(astuple(self.counters), more, strict=False)))
         self._counted = now
-
-    @property
-    def counters(self) -> Counters:
-        return Counters(*self._total)
 
     def close(self) -> None:
         self.block.close()
 
     def clear(self) -> None:
         self._recover()
-        self._total = [0] * len(_COUNTERS)
+        super().clear()

@@ -1,19 +1,20 @@
-"""The interface of devices: the integer model (emulator.py), the core (core.py) and the FPGA IP (ip.py)."""
+"""The interface of devices, and the integer model as one; the core is in core.py, the FPGA IP in ip.py."""
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from izhi.errors import DeviceError, SettingError
-from izhi.hardware.artifact import Artifact
-from izhi.hardware.fixed import Outcome
+from izhi.hardware.artifact import Artifact, IntegerArtifact
+from izhi.hardware.fixed import IntegerNetwork, Outcome
 from izhi.hardware.networks import Array, HardwareNetwork
 
 #: The network of a device: in integers, or of the FPGA IP.
@@ -40,13 +41,34 @@ class Counters:
     counted: str = field(default="spikes", kw_only=True)
 
 
-def check_kind(name: str, runs: str, artifact: Artifact[Any]) -> None:
+class RegisterBlock(Protocol):
+    """A block with registers, as a device reaches it."""
+
+    def read(self, register: int, /) -> int:
+        """The value of a register."""
+
+    def write(self, register: int, value: int, /) -> None:
+        """Write a register."""
+
+    def close(self) -> None:
+        """Release its resources."""
+
+
+def poll(is_done: Callable[[], object], patience: float, problem: str) -> None:
+    """Raise DeviceError with the problem if something is not done after so many seconds."""
+    end = time.monotonic() + patience
+    while not is_done():
+        if time.monotonic() > end:
+            raise DeviceError(f"{problem} within {patience:g} s; load the overlay anew")
+
+
+def check_kind(name: str, runs: type[Artifact[Any]], artifact: Artifact[Any]) -> None:
     """Raise SettingError unless the device of that name runs artifacts of this kind."""
     if name not in artifact.devices:
         *others, last = artifact.devices
         fix = f"{', '.join(others)} or {last}" if others else last
         raise SettingError(
-            f"the device {name} runs {runs}, but the artifact is {artifact.about}; open it on the device {fix}"
+            f"the device {name} runs {runs.about}, but the artifact is {artifact.about}; open it on the device {fix}"
         )
 
 
@@ -55,15 +77,17 @@ class Device(ABC, Generic[N]):
 
     Attributes:
         name: by which ``izhi.board.open`` opens it.
-        runs: its kind of artifact, for messages.
+        runs: the class of its artifacts.
         model: the model with which its spikes are compared, for messages.
         remedy: the fix if they differ.
+        counters: since the device was loaded or cleared.
     """
 
     name: str
-    runs: ClassVar[str]
+    runs: ClassVar[type[Artifact[Any]]] = IntegerArtifact
     model: ClassVar[str] = "the integer model"
     remedy: ClassVar[str] = "build its core anew"
+    counters = Counters(0, 0, 0)
     _steps = 0
     _network: N | None = None
 
@@ -78,6 +102,9 @@ class Device(ABC, Generic[N]):
         self._load(artifact.network, artifact.steps)
         self._network, self._steps = artifact.network, artifact.steps
 
+    def _load(self, network: N, steps: int) -> None:
+        self.clear()
+
     @property
     def network(self) -> N:
         """The loaded network.
@@ -88,10 +115,6 @@ class Device(ABC, Generic[N]):
         if self._network is None:
             raise DeviceError(f"the device {self.name} holds no network; load an artifact first")
         return self._network
-
-    @abstractmethod
-    def _load(self, network: N, steps: int) -> None:
-        """Load a network."""
 
     @abstractmethod
     def write_weights(self, layer: int, weight: Array) -> None:
@@ -136,18 +159,13 @@ class Device(ABC, Generic[N]):
         (scores,) = self.scores_of([self.network], inputs)
         return Outcome(scores.astype(np.int64, copy=False), [])
 
-    @abstractmethod
     def expected(self, inputs: Array) -> Outcome:
         """Scores and spikes of every layer that the device must give, computed on this machine."""
+        return self.runs.execute(self.network, inputs)
 
-    @property
-    @abstractmethod
-    def counters(self) -> Counters:
-        """Since the device was loaded or cleared."""
-
-    @abstractmethod
     def clear(self) -> None:
         """Discard inferences and transfers, and set the counters to 0."""
+        self.counters = type(self).counters
 
     def close(self) -> None:
         """Release the device's resources."""
@@ -159,3 +177,19 @@ class Device(ABC, Generic[N]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Emulator(Device[IntegerNetwork]):
+    """``izhi.fixed`` behind the interface of a board."""
+
+    name = "emulator"
+
+    def write_weights(self, layer: int, weight: NDArray[np.integer]) -> None:
+        self._network = self.network.with_weights(layer, weight)
+
+    def run(self, inputs: NDArray[np.integer], *, sends_spikes: bool = False) -> Outcome:
+        outcome, c = self.expected(inputs), self.counters
+        fired = sum(int(spikes.sum(dtype=np.int64)) for spikes in outcome.spikes)
+        events = (c.events or 0) + int(inputs.sum(dtype=np.int64))
+        self.counters = Counters(c.inferences + inputs.shape[1], events, c.spikes + fired)
+        return outcome if sends_spikes else Outcome(outcome.scores, [])

@@ -114,60 +114,23 @@ class Reference:
     has_scores: bool = False
 
 
-class _Comparison:
-    """Counts the differences from a reference, layer by layer."""
+def _differences(reference: Reference, inputs: Inputs, outcome: Outcome) -> NDArray[np.int64]:
+    """A batch compared: spikes and differences of each layer, then samples of other scores, and of another class.
 
-    def __init__(self, reference: Reference, layers: int) -> None:
-        self.reference = reference
-        self.spikes, self.different = [0] * layers, [0] * layers
-        self.scores = self.classes = 0
-
-    def add(self, inputs: Inputs, outcome: Outcome) -> None:
-        """Compare a batch.
-
-        Raises:
-            ShapeError: if the reference has other layers.
-        """
-        expected = self.reference.run(inputs)
-        shapes, others = ([s.shape for s in x.spikes] for x in (outcome, expected))
-        if shapes != others:
-            raise ShapeError(
-                f"{self.reference.name} gives spikes of shapes {others}, expected {shapes}:"
-                " compare with the network that the device runs"
-            )
-        for k, (spikes, wanted) in enumerate(zip(outcome.spikes, expected.spikes, strict=True)):
-            self.spikes[k] += int(wanted.sum(dtype=np.int64))
-            self.different[k] += int((spikes != wanted).sum())
-        self.classes += int((outcome.classes != expected.classes).sum())
-        if self.reference.has_scores:
-            self.scores += int((outcome.scores != expected.scores).any(1).sum())
-
-    def summary(self) -> dict[str, Any]:
-        """Fields of an evaluation."""
-        counts: dict[str, Any] = {"spikes": tuple(self.spikes), "different": tuple(self.different)}
-        return {**counts, "scores": self.scores, "classes": self.classes, "model": self.reference.name}
-
-
-class _Answers:
-    """Answers of a device, their time, and its spikes."""
-
-    def __init__(self, device: Device[Any], sends_spikes: bool) -> None:
-        self.device, self.sends_spikes = device, sends_spikes
-        self.seconds, self.fired = 0.0, np.zeros(len(device.network.layers))
-        self.answers, self.labels = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        self.done = 0
-
-    def add(self, inputs: Inputs, labels: Labels) -> Outcome:
-        """Run a batch."""
-        start = time.perf_counter()
-        outcome = self.device.run(inputs, sends_spikes=True) if self.sends_spikes else self.device.answer(inputs)
-        self.seconds += time.perf_counter() - start
-        self.answers.append(outcome.classes)
-        self.labels.append(labels)
-        self.done += len(labels)
-        if self.sends_spikes:
-            self.fired += [len(labels) * spikes.mean() for spikes in outcome.spikes]
-        return outcome
+    Raises:
+        ShapeError: if the reference has other layers.
+    """
+    expected = reference.run(inputs)
+    shapes, others = ([s.shape for s in x.spikes] for x in (outcome, expected))
+    if shapes != others:
+        raise ShapeError(
+            f"{reference.name} gives spikes of shapes {others}, expected {shapes}:"
+            " compare with the network that the device runs"
+        )
+    fired = [spikes.sum(dtype=np.int64) for spikes in expected.spikes]
+    different = [(a != b).sum() for a, b in zip(outcome.spikes, expected.spikes, strict=True)]
+    scores = (outcome.scores != expected.scores).any(1).sum() if reference.has_scores else 0
+    return np.array([*fired, *different, scores, (outcome.classes != expected.classes).sum()], np.int64)
 
 
 def evaluate(
@@ -193,22 +156,27 @@ def evaluate(
     """
     if reference is None and compares:
         reference = Reference(device.expected, device.model, has_scores=True)
-    comparison = None if reference is None else _Comparison(reference, len(device.network.layers))
-    run = _Answers(device, wants_rates or comparison is not None)
+    sends_spikes, layers = wants_rates or reference is not None, len(device.network.layers)
+    seconds, fired, counts = 0.0, np.zeros(layers), np.zeros(2 * layers + 2, np.int64)
+    answers = labels = np.zeros(0, np.int64)
     device.clear()
-    for inputs, labels in batches:
-        outcome = run.add(inputs, labels)
-        if comparison is not None:
-            comparison.add(inputs, outcome)
-        progress(run.done)
-    answers, labels = np.concatenate(run.answers), np.concatenate(run.labels)
-    right = answers == labels
-    compared = {"model": device.model} if comparison is None else comparison.summary()
+    for inputs, true in batches:
+        start = time.perf_counter()
+        outcome = device.run(inputs, sends_spikes=True) if sends_spikes else device.answer(inputs)
+        seconds += time.perf_counter() - start
+        answers, labels = np.append(answers, outcome.classes), np.append(labels, true)
+        if sends_spikes:
+            fired += [len(true) * spikes.mean() for spikes in outcome.spikes]
+        if reference is not None:
+            counts += _differences(reference, inputs, outcome)
+        progress(len(labels))
+    right, spikes = answers == labels, tuple(counts.tolist())
+    compared = {} if reference is None else {"spikes": spikes[:layers], "different": spikes[layers:-2]}
     return DeviceEvaluation(
-        run.done, _share(right), run.seconds, device.counters,
-        {name: _share(right[mask[: run.done]]) for name, mask in (groups or {}).items()},
-        tuple(map(float, run.fired / max(run.done, 1))) if run.sends_spikes else (),
-        answers=answers, labels=labels, **compared,
+        len(labels), _share(right), seconds, device.counters,
+        {name: _share(right[mask[: len(labels)]]) for name, mask in (groups or {}).items()},
+        tuple(map(float, fired / max(len(labels), 1))) if sends_spikes else (), scores=spikes[-2], classes=spikes[-1],
+        model=device.model if reference is None else reference.name, answers=answers, labels=labels, **compared,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, NamedTuple, Protocol
+from typing import Generic, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,15 +66,8 @@ class SearchFactory(Protocol):
 class SeparableCMA:
     """A search for n numbers of small loss, which begins at 0, by the package cmaes.
 
-    CMA-ES whose covariance is diagonal (Ros & Hansen 2008).
-
-    Args:
-        size: n.
-        members: P, of a generation.
-        spread: standard deviation of the first population.
-        seed: of the random numbers.
-        measure: losses of a population in a generation.
-        noisy: ignored: no member survives a generation.
+    CMA-ES whose covariance is diagonal (Ros & Hansen 2008). Its arguments are those of ``SearchFactory``; ``noisy`` is
+    ignored, since no member survives a generation.
     """
 
     def __init__(
@@ -119,22 +112,6 @@ NUMPY_SEARCH = "sep-cma-es"
 SEARCHES: Mapping[str, SearchFactory] = {NUMPY_SEARCH: SeparableCMA}
 
 
-def _searching(search: str | SearchFactory) -> SearchFactory:
-    if not isinstance(search, str):
-        return search
-    if search not in SEARCHES:
-        raise unknown("search", search, SEARCHES)
-    return SEARCHES[search]
-
-
-class _Piece(NamedTuple):
-    """A slice of the vector, one array of weights: its projection, its name, and its initial values."""
-
-    projection: int
-    name: str
-    start: Array
-
-
 class WeightVector(Generic[N]):
     """Weights of some layers as one vector.
 
@@ -157,16 +134,15 @@ class WeightVector(Generic[N]):
         for number in chosen:
             if not 0 <= number < len(projections):
                 raise SettingError(f"layer is {number}, expected 0 to {len(projections) - 1}")
-        self._pieces = [
-            _Piece(number, name, start) for number in chosen for name, start in projections[number].learnable.items()
-        ]
-        self.size = sum(piece.start.size for piece in self._pieces)
+        #: The arrays of which the vector is: the number of the projection, the name, and the initial values.
+        self._arrays = [(k, name, start) for k in chosen for name, start in projections[k].learnable.items()]
+        self.size = sum(start.size for _, _, start in self._arrays)
 
     def of(self, x: Floats) -> N:
         """The network of one vector (n,)."""
         changed: dict[int, dict[str, Array]] = {}
         at = 0
-        for number, name, start in self._pieces:
+        for number, name, start in self._arrays:
             projection = self.network.projections[number]
             value = start + projection.change * x[at : at + start.size].reshape(start.shape)
             changed.setdefault(number, {})[name] = projection.rounded(value)
@@ -221,6 +197,9 @@ class DeviceEvolution(Generic[N]):
             raise SettingError(f"members is {members}, expected at least 4")
         if not (np.isfinite(step_size) and step_size > 0):
             raise SettingError(f"step_size is {step_size}, expected a number above 0")
+        if isinstance(search, str) and search not in SEARCHES:
+            raise unknown("search", search, SEARCHES)
+        make = SEARCHES[search] if isinstance(search, str) else search
         self.device, self.inputs, self.labels = device, inputs, labels
         self.batch_size, self.seed = batch_size, seed
         self.weights = WeightVector(device.network, layers)
@@ -229,9 +208,8 @@ class DeviceEvolution(Generic[N]):
             some, _ = self._samples(0)
             unit = max(float(device.run(some).scores.std(1).mean()), 1.0)
         self.unit = unit
-        self.search = _searching(search)(
-            self.weights.size, members=members, spread=step_size,
-            seed=derive_seed(seed, Purpose.SEARCH) % 2**32,
+        self.search = make(
+            self.weights.size, members=members, spread=step_size, seed=derive_seed(seed, Purpose.SEARCH) % 2**32,
             measure=self._losses, noisy=len(labels) > batch_size if is_noisy is None else is_noisy,
         )  # fmt: skip
         self.generations = 0

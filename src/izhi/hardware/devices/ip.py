@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from izhi.errors import DeviceError, ShapeError
 from izhi.hardware.artifact import IPArtifact
-from izhi.hardware.devices.device import Counters, Device
+from izhi.hardware.devices.device import Counters, Device, RegisterBlock, poll
 from izhi.hardware.fixed import Outcome
 from izhi.hardware.ip import STEPS, EmulatedIP, IPNetwork, arithmetic, streams
 from izhi.hardware.ip.registers import IPControl, IPState, RegisterMap
@@ -23,22 +22,13 @@ from izhi.hardware.networks import Array
 PATIENCE = 5.0
 
 
-class IPTransport(Protocol):
+class IPTransport(RegisterBlock, Protocol):
     """Moves values and words to the IP and from it."""
 
     registers: RegisterMap
 
-    def read(self, offset: int) -> int:
-        """The value of a register."""
-
-    def write(self, offset: int, value: int) -> None:
-        """Write a register."""
-
     def exchange(self, words: Words, room: int) -> Words:
         """Send the four streams, (4, words); returns the answer, ``room`` words at most."""
-
-    def close(self) -> None:
-        """Release its resources."""
 
 
 class IPDevice(Device[IPNetwork]):
@@ -54,16 +44,14 @@ class IPDevice(Device[IPNetwork]):
     """
 
     name = "hls-ip"
-    runs: ClassVar[str] = IPArtifact.about
+    runs = IPArtifact
     model: ClassVar[str] = "the arithmetic of the IP"
     remedy: ClassVar[str] = "check that its bitstream was built for the artifact's kind of neuron, and its .hwh"
+    #: Spikes of the last layer are the only ones in the IP's answer.
+    counters = Counters(0, None, 0, counted="spikes of the last layer")
 
     def __init__(self, block: IPTransport, *, patience: float = PATIENCE) -> None:
         self.block, self.patience = block, patience
-        self._inferences = self._spikes = 0
-
-    def _load(self, network: IPNetwork, steps: int) -> None:
-        self.clear()
 
     def write_weights(self, layer: int, weight: Array, bias: Array | None = None) -> None:
         """Replace a layer's weights (n_out, n_prev), and its biases (n_out,) unless None, in float32.
@@ -87,12 +75,8 @@ class IPDevice(Device[IPNetwork]):
             [np.stack([network.layers[k].bias for network in networks]) for k in layers],
             inputs, networks[0].build,
         )  # fmt: skip
-        self._inferences += scores.shape[0] * scores.shape[1]
-        self._spikes += int(scores.sum())
+        self._count(scores.shape[0] * scores.shape[1], scores)
         yield from scores
-
-    def expected(self, inputs: Array) -> Outcome:
-        return arithmetic.run(self.network, inputs)
 
     def run(self, inputs: Array, *, sends_spikes: bool = False) -> Outcome:
         network = self.network
@@ -100,14 +84,13 @@ class IPDevice(Device[IPNetwork]):
         count = len(network.layers)
         # The first layers up to each layer; the last of them are the network itself.
         counts = range(1, count + 1) if sends_spikes else (count,)
-        prefixes = [replace(network, layers=network.layers[:k]) for k in counts]
+        prefixes = [dataclasses.replace(network, layers=network.layers[:k]) for k in counts]
         spikes = [np.zeros((STEPS, len(currents), prefix.outputs), np.uint8) for prefix in prefixes]
         for prefix, fired in zip(prefixes, spikes, strict=True):
             words = streams.pack(prefix)
             for sample, values in enumerate(currents):
                 fired[:, sample] = self._infer(prefix, words, values)
-        self._inferences += len(currents)
-        self._spikes += int(spikes[-1].sum(dtype=np.int64))
+        self._count(len(currents), spikes[-1])
         return Outcome(spikes[-1].sum(0, dtype=np.int64), spikes if sends_spikes else [])
 
     def _infer(self, network: IPNetwork, words: Words, currents: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -135,23 +118,18 @@ class IPDevice(Device[IPNetwork]):
 
     def _finish(self, state: str) -> None:
         """Poll until the IP is done: its interrupt does not reach every processor."""
-        at, end = self.block.registers, time.monotonic() + self.patience
-        while not self.block.read(at.control) >> IPControl.DONE & 1:
-            if time.monotonic() > end:
-                raise DeviceError(f"the IP did not finish {state} within {self.patience:g} s; load the overlay anew")
-        returned = self.block.read(at.returned)
+        at, read = self.block.registers, self.block.read
+        poll(lambda: read(at.control) >> IPControl.DONE & 1, self.patience, f"the IP did not finish {state}")
+        returned = read(at.returned)
         if returned != 1:
             raise DeviceError(
                 f"the IP returned {returned} from {state}, expected 1; is the .hwh that of its bitstream?"
             )
 
-    @property
-    def counters(self) -> Counters:
-        """Inferences, and spikes of the last layer, the only ones in the IP's answer."""
-        return Counters(self._inferences, None, self._spikes, counted="spikes of the last layer")
+    def _count(self, inferences: int, spikes: Array) -> None:
+        c = self.counters
+        total = c.spikes + int(spikes.sum(dtype=np.int64))
+        self.counters = dataclasses.replace(c, inferences=c.inferences + inferences, spikes=total)
 
     def close(self) -> None:
         self.block.close()
-
-    def clear(self) -> None:
-        self._inferences = self._spikes = 0
