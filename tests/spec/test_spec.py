@@ -8,12 +8,15 @@ from dataclasses import replace
 import pytest
 
 from izhi.errors import IzhiError, SettingError, ShapeError
+from izhi.network.encoders import build_encoder
 from izhi.spec import (
     NEURONS,
     PRESETS,
+    Augmentation,
     ConductanceSpec,
     ConvolutionSpec,
     DelaySpec,
+    EventEncoderSpec,
     FlattenSpec,
     IzhikevichSpec,
     LayerSpec,
@@ -25,9 +28,13 @@ from izhi.spec import (
     NormSpec,
     PoolSpec,
     ResidualSpec,
+    RowEncoderSpec,
+    SeriesEncoderSpec,
     SurrogateSpec,
     SynapseSpec,
     UnflattenSpec,
+    ValueEncoderSpec,
+    encoder_of_table,
     entry_of,
     entry_of_preset,
     neuron_spec,
@@ -82,8 +89,31 @@ def test_shapes_and_counts_of_a_network():
 
 
 @pytest.mark.parametrize(
+    ("spec", "grid"),
+    [
+        (ValueEncoderSpec("rate", 9, (4, 6), shift=1), (1, 4, 6)),
+        (ValueEncoderSpec("constant", 9, (24,), fields=3), (72,)),
+        (RowEncoderSpec(4, (4, 6), permutation=3), (6,)),
+        (RowEncoderSpec(24, (4, 6), by_pixel=True), (1,)),
+        (EventEncoderSpec(9, (2, 9, 7), 20.0, 2, augmentation=Augmentation(shift=2, warp=0.5)), (2, 5, 4)),
+        (EventEncoderSpec(9, (24,), 20.0, counted=True), (24,)),
+        (SeriesEncoderSpec("level", 9, 3, crossings=4, padded=True), (24,)),
+    ],
+)  # fmt: skip
+def test_tables_hold_an_encoder_whole(spec, grid):
+    assert encoder_of_table(json.loads(json.dumps(spec.table()))) == spec
+    encoder = build_encoder(spec, packs=False)
+    assert (encoder.features, encoder.grid, spec.grid) == (spec.features, grid, grid)
+    assert (type(encoder).__name__, encoder.table(), encoder.packs) == (spec.kind, spec.table(), False)
+
+
+@pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: encoder_of_table({"kind": "Morse"}), "unknown encoder 'Morse'"),
+        (lambda: encoder_of_table({"kind": "RowEncoder"}), "the encoder is .'kind': 'RowEncoder'. "),
+        (lambda: encoder_of_table({"kind": "RowEncoder", "steps": "9"}), "steps is '9', expected a whole number"),
+        (lambda: replace(NETWORK, encoder=RowEncoderSpec(4, (4, 6))), "takes 24 features, but encoded samples have 6"),
         (lambda: NetworkSpec(()), "a network of no layers"),
         (lambda: replace(NETWORK, keep_every=3), "normalisation needs all steps at once"),
         (lambda: replace(NETWORK, dropout=1.0), "dropout is 1.0, expected a share"),

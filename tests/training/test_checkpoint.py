@@ -9,10 +9,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from izhi import IzhiError
-from izhi.experiments import build
+from izhi import IzhiError, cli
+from izhi.experiments import build, trained
 from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import experiment
+from izhi.spec import ValueEncoderSpec
 from izhi.training import checkpoint
 
 
@@ -143,3 +144,19 @@ def test_weights_of_other_neurons(saved):
     other = build.network(experiment({"dataset": "iris", "hidden": "8", "neuron": "hls-ip", "gain": 2.0}), 4, 3)
     with pytest.raises(IzhiError, match="from another network: layers.0.neuron: its neurons have .*gain"):
         checkpoint.load_weights(saved, other, content()["model"])
+
+
+def test_a_checkpoint_describes_its_encoder(tmp_path):
+    run = tmp_path / "run"
+    words = ["--dataset", "iris", "--hidden", "4", "--epochs", "1", "--steps", "5", "--encoding", "latency", "--quiet"]
+    assert cli.main(["train", *words, "--out", str(run)]) == 0
+    whole = checkpoint.load(run / checkpoint.NAME)
+    assert whole["encoder"] == ValueEncoderSpec("latency", 5, (4,)).table()
+    other = {**whole, "encoder": {**whole["encoder"], "steps": 6}}
+    checkpoint.save(run / checkpoint.NAME, other)
+    assert trained.load(run).encoder.steps == 6, "the description is what evaluates"
+    checkpoint.save(run / checkpoint.NAME, {name: x for name, x in other.items() if name != "encoder"})
+    assert trained.load(run).encoder.steps == 5, "older checkpoints have none"
+    checkpoint.save(run / checkpoint.NAME, {**whole, "encoder": {"kind": "Morse"}})
+    with pytest.raises(IzhiError, match="describes another encoder: unknown encoder 'Morse'"):
+        trained.load(run)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 
 import torch
@@ -14,19 +14,13 @@ from izhi import data, training
 from izhi.data import AnySamples, Dataset, SeriesSamples, hold_out_speaker, split
 from izhi.errors import SettingError, unknown
 from izhi.experiments.settings import Experiment
-from izhi.experiments.settings.description import describe
-from izhi.experiments.settings.groups import (
-    AugmentationSettings,
-    CodingSettings,
-    DataSettings,
-)
+from izhi.experiments.settings.description import describe, describe_encoder
+from izhi.experiments.settings.groups import DataSettings
 from izhi.kernels import Spikes
-from izhi.network import Network, builder
-from izhi.network.encoders import Encoder, EventEncoder, RowEncoder, ValueEncoder
-from izhi.network.encoding import Augmentation
-from izhi.network.series import SERIES_CODES, SeriesEncoder
+from izhi.network import Network, builder, encoders
+from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose, derive_seed
-from izhi.spec import NetworkSpec, Shape
+from izhi.spec import EncoderSpec, NetworkSpec, Shape
 from izhi.training import Backprop, Evolution, Method, Optimizer, Trainer, checkpoint
 
 
@@ -67,15 +61,15 @@ def check(e: Experiment, dataset: Dataset) -> str:
         SettingError: naming what does not fit the data set or is not installed.
     """
     train, held = training_samples(e.data, dataset)
-    features = encoder(e, dataset).grid
-    spec = describe(e, features, len(dataset.classes))
+    coded = encoder_spec(e, dataset)
+    spec = replace(describe(e, coded.grid, len(dataset.classes)), encoder=coded)
     _check_memory(e, spec, 1)
     if e.quantization.is_quantized:
         _require_brevitas()
         from izhi.quantization.requirements import check as check_quantized
 
         check_quantized(spec, _weight_bits(e, spec), e.quantization.state_bits, _levels(e))
-    _check_batch(e, spec, features, len(train))
+    _check_batch(e, spec, coded, len(train))
     _method(e)
     machine = e.machine
     fabric = training.make_fabric(
@@ -101,63 +95,23 @@ def _lengths(e: Experiment, train: object) -> str:
     return f" of {long} steps"
 
 
-def encoder(e: Experiment, dataset: Dataset) -> Encoder:
+def encoder(e: Experiment, dataset: Dataset, spec: EncoderSpec | None = None) -> Encoder:
     """The encoder of a resolved experiment's samples.
 
+    Args:
+        e: the experiment.
+        dataset: its data.
+        spec: the description that a checkpoint holds; None for that of the settings.
+
     Raises:
-        SettingError: for rows or a shift of what is no image, or a number of steps that its rows do not
-            divide.
+        SettingError: for an encoding that the data set does not have.
     """
-    packs = e.neurons.kernel in ("auto", "cpu")
-    return _encoder(e.coding, e.augmentation, dataset, packs)
+    return encoders.build_encoder(spec or encoder_spec(e, dataset), packs=e.neurons.kernel in ("auto", "cpu"))
 
 
-def _encoder(coding: CodingSettings, change: AugmentationSettings, dataset: Dataset, packs: bool) -> Encoder:
-    if isinstance(dataset.train, SeriesSamples):
-        return _series_encoder(coding, change, dataset, packs)
-    shape, is_image = dataset.shape, len(dataset.shape) == 2
-    if coding.encoding == "events":
-        changes = Augmentation(**change.model_dump())
-        return EventEncoder(
-            coding.steps, shape, coding.window or 0.0, coding.pool, coding.counts,
-            coding.normalize_time, changes, packs,
-        )  # fmt: skip
-    if change.shift and not is_image:
-        raise SettingError(f"shift is {change.shift}, but {dataset.name} holds no images; leave it out")
-    if coding.encoding == "rows" or coding.encoding == "pixels":
-        if not is_image:
-            raise SettingError(f"encoding is {coding.encoding!r}, but {dataset.name} holds no images")
-        by_pixel = coding.encoding == "pixels"
-        parts = math.prod(shape) if by_pixel else shape[0]
-        if coding.steps % parts:
-            raise SettingError(
-                f"steps is {coding.steps}, expected a multiple of {parts}, the {coding.encoding} of an image"
-            )
-        return RowEncoder(coding.steps, shape, change.shift, by_pixel, coding.permutation)
-    code = coding.encoding or "rate"
-    if code == "current" or code == "delta" or code == "level":
-        raise SettingError(f"encoding is {code!r}, but {dataset.name} holds no time series; choose rate or another")
-    return ValueEncoder(code, coding.steps, shape, coding.population, change.shift, packs)
-
-
-def _series_encoder(
-    coding: CodingSettings, change: AugmentationSettings, dataset: Dataset, packs: bool
-) -> SeriesEncoder:
-    if change.shift:
-        raise SettingError(f"shift is {change.shift}, but {dataset.name} holds no images; leave it out")
-    pads, longest = coding.lengths == "pad", dataset.shape[0]
-    if pads and coding.steps < longest:
-        raise SettingError(
-            f"steps is {coding.steps}, but the longest training sample has {longest}, which pad would cut off; choose"
-            f" {longest} steps, or lengths resample"
-        )
-    code = coding.encoding or "current"
-    if code not in SERIES_CODES:
-        raise unknown("encoding", code, SERIES_CODES)
-    return SeriesEncoder(
-        code, coding.steps, dataset.shape[1], coding.population, coding.delta, coding.crossings,  # type: ignore[arg-type]
-        coding.counts, pads, packs,
-    )  # fmt: skip
+def encoder_spec(e: Experiment, dataset: Dataset) -> EncoderSpec:
+    """The description of a resolved experiment's encoder; SettingError for an encoding that the data set has not."""
+    return describe_encoder(e, dataset.name, dataset.shape, is_series=isinstance(dataset.train, SeriesSamples))
 
 
 def _check_memory(e: Experiment, spec: NetworkSpec, copies: int) -> None:
@@ -174,10 +128,10 @@ def _check_memory(e: Experiment, spec: NetworkSpec, copies: int) -> None:
         )
 
 
-def _check_batch(e: Experiment, spec: NetworkSpec, features: Shape, samples: int) -> None:
+def _check_batch(e: Experiment, spec: NetworkSpec, coded: EncoderSpec, samples: int) -> None:
     """Raise SettingError if spikes and currents of a batch, the least that a step keeps, do not fit into memory."""
-    steps, size = e.coding.steps, min(e.training.batch_size, samples)
-    need = steps * size * (math.prod(features) / 8 + 4 * sum(spec.neurons))
+    steps, size = coded.steps, min(e.training.batch_size, samples)
+    need = steps * size * (coded.features / 8 + 4 * sum(spec.neurons))
     there = training.memory_of_machine()
     if need > there:
         raise SettingError(

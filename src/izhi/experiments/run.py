@@ -225,6 +225,7 @@ def about(e: Experiment, encoder: Encoder, dataset: Dataset) -> dict[str, object
         "shape": list(encoder.grid),
         "classes": list(dataset.classes),
         "network": describe(e, encoder.grid, len(dataset.classes)).tables(),
+        "encoder": build.encoder_spec(e, dataset).table(),
         **({} if dataset.scale is None else {"scale": dataset.scale.table()}),
     }
 

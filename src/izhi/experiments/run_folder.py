@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from izhi import files
-from izhi.errors import CheckpointError, RunFolderError
+from izhi.errors import CheckpointError, RunFolderError, SettingError
 from izhi.experiments import saved
 from izhi.experiments.settings import Experiment, Mark, experiment, marked, read
+from izhi.spec import EncoderSpec, encoder_of_table
 from izhi.training import Progress, best_epoch, checkpoint
 from izhi.version import __version__
 
@@ -57,7 +57,8 @@ class Saved:
     classes: tuple[str, ...]  #: their names
     progress: Progress  #: how far the run is, and its weights
     #: the network's description, see ``NetworkSpec.tables``; None for checkpoints of early versions
-    tables: Sequence[Mapping[str, Any]] | None = None
+    tables: Sequence[Mapping[str, object]] | None = None
+    encoder: EncoderSpec | None = None  #: the encoder's description; None for checkpoints of early versions
 
 
 def load(path: Path, changes: Mapping[str, object] | None = None) -> Saved:
@@ -73,13 +74,18 @@ def load(path: Path, changes: Mapping[str, object] | None = None) -> Saved:
     path = path / checkpoint.NAME if path.is_dir() else path
     about = {"config": checkpoint.TABLE, "inputs": checkpoint.WHOLE, "classes": checkpoint.NAMES}
     content = checkpoint.load(path, about)
-    if "network" in content:
-        checkpoint.expect(path, content, {"network": checkpoint.TABLES})
+    kinds = {"network": checkpoint.TABLES, "encoder": checkpoint.TABLE}
+    checkpoint.expect(path, content, {name: kind for name, kind in kinds.items() if name in content})
     # A setting that is newer than the checkpoint had its default there.
     e = experiment({**content["config"], **(changes or {})})
     progress = checkpoint.progress_of(content)
     shape = tuple(content.get("shape", [content["inputs"]]))  # older checkpoints have none
-    return Saved(path, e, content["inputs"], shape, tuple(content["classes"]), progress, content.get("network"))
+    try:
+        encoder = encoder_of_table(content["encoder"]) if "encoder" in content else None
+    except SettingError as error:
+        raise CheckpointError(f"{path} describes another encoder: {error}") from None
+    classes, network = tuple(content["classes"]), content.get("network")
+    return Saved(path, e, content["inputs"], shape, classes, progress, network, encoder)
 
 
 @dataclass(frozen=True)

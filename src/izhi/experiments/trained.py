@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from izhi.data import Dataset
 from izhi.errors import CheckpointError, IzhiError
@@ -64,7 +63,7 @@ def network_of(saved: Saved, features: int | tuple[int, ...], classes: int) -> N
 
 
 def _description(
-    saved: Saved, tables: Sequence[Mapping[str, Any]], features: int | tuple[int, ...], classes: int
+    saved: Saved, tables: Sequence[Mapping[str, object]], features: int | tuple[int, ...], classes: int
 ) -> NetworkSpec:
     """The description that a checkpoint holds."""
     s, shape = saved.experiment.network, (features,) if isinstance(features, int) else features
@@ -96,6 +95,9 @@ def load(
 
 def of(saved: Saved, dataset: Dataset) -> Trained:
     """The network of a checkpoint with its data set; CheckpointError if its weights are of another network."""
-    encoder = build.encoder(saved.experiment, dataset)
+    spec = build.encoder_spec(saved.experiment, dataset)
+    if saved.encoder is not None and saved.encoder.grid == spec.grid:  # another data set has other features
+        spec = saved.encoder
+    encoder = build.encoder(saved.experiment, dataset, spec)
     network = network_of(saved, encoder.grid, len(dataset.classes))
     return Trained(saved.path, saved.experiment, dataset, encoder, network, saved.progress.history)

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from izhi.data import AnyBatch, Dataset, EventBatch, EventSamples, SeriesSamples
+from izhi.data import AnyBatch, Dataset, EventBatch, EventSamples, SeriesBatch, SeriesSamples
 from izhi.deprecation import renamed_names
-from izhi.errors import ShapeError, unknown
+from izhi.errors import ShapeError
 from izhi.kernels import PackedSpikes, Spikes, takes_bits
-from izhi.network.encoding import (
-    Augmentation,
-    constant,
-    frames,
-    latency,
-    permuted,
-    pooled,
-    population,
-    rate,
-    rate_packed,
-    rows,
-    shifted,
-)
-from izhi.network.series import SeriesEncoder
+from izhi.network import series
+from izhi.network.encoding import constant, frames, latency, permuted, population, rate, rate_packed, rows, shifted
 from izhi.seeds import Purpose, derive_seed
+from izhi.spec.encoder import (
+    CODES,
+    SERIES_CODES,
+    EncoderSpec,
+    EventEncoderSpec,
+    RowEncoderSpec,
+    SeriesEncoderSpec,
+    ValueEncoderSpec,
+)
 
 
 class Encoder(Protocol):
@@ -68,73 +65,50 @@ class Encoder(Protocol):
         ...
 
 
-def _device_of(samples: AnyBatch, device: torch.device | None) -> torch.device:
-    if device is not None:
-        return device
-    return samples.device if isinstance(samples, Tensor) else torch.device("cpu")
-
-
-def _with_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Channels first, where an image has but one."""
-    return (1, *shape) if len(shape) == 2 else shape
-
-
-#: Encodings of values.
-CODES = ("rate", "latency", "constant")
-
-
 @dataclass(frozen=True)
-class ValueEncoder:
-    """Values from 0 to 1 as spikes (``rate``, ``latency``), or as themselves (``constant``).
+class _Runner(EncoderSpec):
+    """Base of the encoders here: a description that runs.
 
     Attributes:
-        code: the encoding.
-        steps: T.
-        shape: of one sample, such as (28, 28).
-        fields: Gaussian receptive fields per value; 0 for none.
-        shift: largest shift of an image while training, in pixels.
         packs: whether spikes may be bit-packed, where that is faster, see ``izhi.kernels.devices.takes_bits``.
     """
 
-    code: Literal["rate", "latency", "constant"]
-    steps: int
-    shape: tuple[int, ...]
-    fields: int = 0
-    shift: int = 0
     packs: bool = True
-
-    def __post_init__(self) -> None:
-        if self.code not in CODES:
-            raise unknown("encoding", self.code, CODES)
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        return (math.prod(self.shape) * self.fields,) if self.fields else _with_channels(self.shape)
-
-    @property
-    def features(self) -> int:
-        return math.prod(self.grid)
-
-    @property
-    def is_random(self) -> bool:
-        return self.code == "rate"
-
-    @property
-    def is_constant(self) -> bool:
-        return self.code == "constant"
 
     def __call__(
         self, samples: AnyBatch, seed: int, *, training: bool = False,
         dtype: torch.dtype = torch.float32, device: torch.device | None = None,
     ) -> Spikes:  # fmt: skip
-        values = _values(samples)
-        if self.shift and training:
-            values = shifted(values, self.shape, self.shift, seed=derive_seed(seed, Purpose.AUGMENTATION))
+        """See ``Encoder``."""
+        where = device or (samples.device if isinstance(samples, Tensor) else torch.device("cpu"))
+        return self._run(samples, seed, training, dtype, where)
+
+    @abstractmethod
+    def _run(
+        self, samples: AnyBatch, seed: int, training: bool, dtype: torch.dtype, device: torch.device
+    ) -> Spikes: ...
+
+
+def _values(samples: AnyBatch, spec: ValueEncoderSpec | RowEncoderSpec, seed: int, training: bool) -> Tensor:
+    """Values (B, N), shifted while training."""
+    if not isinstance(samples, Tensor):
+        raise ShapeError("samples are recordings or time series, expected values (B, N)")
+    if not (spec.shift and training):
+        return samples
+    return shifted(samples, spec.shape, spec.shift, seed=derive_seed(seed, Purpose.AUGMENTATION))
+
+
+@dataclass(frozen=True)
+class ValueEncoder(_Runner, ValueEncoderSpec):
+    __doc__ = ValueEncoderSpec.__doc__
+
+    def _run(self, samples: AnyBatch, seed: int, training: bool, dtype: torch.dtype, device: torch.device) -> Spikes:
+        values = _values(samples, self, seed, training)
         if self.fields:
             values = population(values, self.fields)
         if self.code == "constant":
             return constant(values, self.steps, dtype=dtype)
-        packs = self.packs and takes_bits(dtype, _device_of(samples, device).type)
+        packs = self.packs and takes_bits(dtype, device.type)
         if self.code == "latency":
             spikes = latency(values, self.steps, dtype=dtype)
             return PackedSpikes.pack(spikes) if packs else spikes
@@ -143,87 +117,23 @@ class ValueEncoder:
 
 
 @dataclass(frozen=True)
-class RowEncoder:
-    """Images row by row, each row as a current for T/H steps; or values over time, with H of them.
+class RowEncoder(_Runner, RowEncoderSpec):
+    __doc__ = RowEncoderSpec.__doc__
 
-    Attributes:
-        steps: T, a multiple of H; pixel by pixel a multiple of H·W.
-        shape: (H, W), or (H, …).
-        shift: largest shift of an image while training, in pixels.
-        by_pixel: whether a step is one pixel instead of a row: one input, H·W steps (sequential MNIST).
-        permutation: seed of one order into which the pixels of every image are brought before it is read; None for
-            the order that they have.
-    """
-
-    steps: int
-    shape: tuple[int, ...]
-    shift: int = 0
-    by_pixel: bool = False
-    permutation: int | None = None
-
-    is_random = is_constant = False
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        return (1,) if self.by_pixel else _with_channels(self.shape[1:])
-
-    @property
-    def features(self) -> int:
-        return math.prod(self.grid)
-
-    def __call__(
-        self, samples: AnyBatch, seed: int, *, training: bool = False,
-        dtype: torch.dtype = torch.float32, device: torch.device | None = None,
-    ) -> Spikes:  # fmt: skip
-        values = _values(samples)
-        if self.shift and training:
-            values = shifted(values, self.shape, self.shift, seed=derive_seed(seed, Purpose.AUGMENTATION))
+    def _run(self, samples: AnyBatch, seed: int, training: bool, dtype: torch.dtype, device: torch.device) -> Spikes:
+        values = _values(samples, self, seed, training)
         if self.permutation is not None:
             values = permuted(values, self.permutation)
         return rows(values, self.steps, self.features, dtype=dtype)
 
 
 @dataclass(frozen=True)
-class EventEncoder:
-    """Recorded events, binned into steps; see ``frames``.
+class EventEncoder(_Runner, EventEncoderSpec):
+    __doc__ = EventEncoderSpec.__doc__
 
-    Attributes:
-        steps: T.
-        shape: of the sensor.
-        window: milliseconds of a recording that fill the steps.
-        pool: neighbours that become one unit.
-        counted: whether events are counted.
-        normalized: whether time is normalised.
-        augmentation: random changes while training.
-        packs: whether spikes may be bit-packed; elsewhere than on a CPU where that is faster.
-    """
-
-    steps: int
-    shape: tuple[int, ...]
-    window: float
-    pool: int = 1
-    counted: bool = False
-    normalized: bool = False
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    packs: bool = True
-
-    is_random = is_constant = False
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        return _with_channels(pooled(self.shape, self.pool))
-
-    @property
-    def features(self) -> int:
-        return math.prod(self.grid)
-
-    def __call__(
-        self, samples: AnyBatch, seed: int, *, training: bool = False,
-        dtype: torch.dtype = torch.float32, device: torch.device | None = None,
-    ) -> Spikes:  # fmt: skip
+    def _run(self, samples: AnyBatch, seed: int, training: bool, dtype: torch.dtype, device: torch.device) -> Spikes:
         if not isinstance(samples, EventBatch):
             raise ShapeError("samples are values or time series, expected recordings")
-        where = _device_of(samples, device)
         spikes = frames(
             samples, self.steps, self.window, dtype=dtype,
             augmentation=self.augmentation if training else None,
@@ -231,15 +141,58 @@ class EventEncoder:
             pool=self.pool, counted=self.counted, normalized=self.normalized,
         )  # fmt: skip
         if isinstance(spikes, Tensor):
-            return spikes.to(where)
-        packs = self.packs and (where.type == "cpu" or takes_bits(dtype, where.type))
-        return spikes.to(where) if packs else spikes.dense().to(where)
+            return spikes.to(device)
+        packs = self.packs and (device.type == "cpu" or takes_bits(dtype, device.type))
+        return spikes.to(device) if packs else spikes.dense().to(device)
 
 
-def _values(samples: AnyBatch) -> Tensor:
-    if isinstance(samples, Tensor):
+@dataclass(frozen=True)
+class SeriesEncoder(_Runner, SeriesEncoderSpec):
+    __doc__ = SeriesEncoderSpec.__doc__
+
+    def present(self, samples: AnyBatch) -> Tensor | None:
+        """Whether each sample has not ended yet, (T, B): output after it does not count. None if none ends early."""
+        return series.present(_series(samples), self.steps) if self.padded else None
+
+    def _run(self, samples: AnyBatch, seed: int, training: bool, dtype: torch.dtype, device: torch.device) -> Spikes:
+        batch, resample = _series(samples), series.padded if self.padded else series.resampled
+        spikes = self._coded(resample(batch, self.steps), derive_seed(seed, Purpose.CODING))
+        if self.padded:
+            spikes = spikes * series.present(batch, self.steps)[..., None]
+        is_binary = self.code in ("rate", "level") or (self.code == "delta" and not self.counted)
+        if is_binary and self.packs and takes_bits(dtype, device.type):
+            return PackedSpikes.pack(spikes.to(dtype)).to(device)
+        return spikes.to(device, dtype)
+
+    def _coded(self, values: Tensor, seed: int) -> Tensor:
+        """(T, B, features) of values (T, B, F)."""
+        if self.code == "delta":
+            return series.send_on_delta(values, self.delta, counted=self.counted)
+        if self.code == "level":
+            return series.level_crossing(values, self.crossings)
+        steps = values.flatten(0, 1)
+        if self.fields:
+            steps = population(steps, self.fields)
+        if self.code == "rate":
+            steps = rate(steps, 1, seed=seed)[0]
+        return steps.view(*values.shape[:2], -1)
+
+
+def _series(samples: AnyBatch) -> SeriesBatch:
+    if isinstance(samples, SeriesBatch):
         return samples
-    raise ShapeError("samples are recordings or time series, expected values (B, N)")
+    raise ShapeError("samples are no time series, expected values over time; choose the encoder of their kind")
+
+
+def build_encoder(spec: EncoderSpec, *, packs: bool = True) -> Encoder:
+    """The encoder of a description.
+
+    Args:
+        spec: the description.
+        packs: whether its spikes may be bit-packed, where that is faster.
+    """
+    make: type[_Runner] = {x.kind: x for x in (ValueEncoder, RowEncoder, EventEncoder, SeriesEncoder)}[spec.kind]
+    return make(**{**vars(spec), "packs": packs})
 
 
 def default_encoder(dataset: Dataset, steps: int = 25) -> Encoder:
@@ -260,4 +213,7 @@ def default_encoder(dataset: Dataset, steps: int = 25) -> Encoder:
 
 __getattr__ = renamed_names(__name__, {"usual": "default_encoder"})
 
-__all__ = ["CODES", "Encoder", "EventEncoder", "RowEncoder", "ValueEncoder", "default_encoder"]
+__all__ = [
+    "CODES", "SERIES_CODES", "Encoder", "EventEncoder", "RowEncoder", "SeriesEncoder", "ValueEncoder",
+    "default_encoder",
+]  # fmt: skip

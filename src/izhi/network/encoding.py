@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from izhi.data.events import EventBatch
 from izhi.errors import SettingError, ShapeError
 from izhi.kernels import PackedSpikes, Spikes
 from izhi.seeds import Purpose, derive_seed
+from izhi.spec.encoder import Augmentation, pooled
 
 
 def _check(values: Tensor, steps: int) -> None:
@@ -141,29 +141,6 @@ def shifted(values: Tensor, shape: tuple[int, ...], largest: int, *, seed: int) 
     return padded[image, y[:, :, None], x[:, None, :]].flatten(1)
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """Random changes of recordings while training, each recording its own.
-
-    Attributes:
-        shift: largest shift, in channels, or in pixels of both directions.
-        stretch: times are multiplied by a factor from 1 − stretch to 1 + stretch.
-        drop: share of events that are left out.
-        equalize: counts are multiplied by a gain that varies smoothly over the channels and with loudness,
-            as voices and microphones differ: the spread of its natural logarithm.
-        onset: recordings begin up to this many milliseconds earlier or later.
-        warp: time is bent, t/window becomes (t/window)^γ with ln γ from −warp to warp, as speech that
-            begins slowly and ends fast, or the other way round.
-    """
-
-    shift: int = 0
-    stretch: float = 0.0
-    drop: float = 0.0
-    equalize: float = 0.0
-    onset: float = 0.0
-    warp: float = 0.0
-
-
 def frames(
     events: EventBatch, steps: int, window: float, *, dtype: torch.dtype = torch.float32,
     augmentation: Augmentation | None = None, seed: int = 0, pool: int = 1, counted: bool = False,
@@ -263,12 +240,6 @@ def _gains(spread: float, batch: int, channels: int, random: np.random.Generator
     loudness = torch.from_numpy(random.standard_normal((batch, 1), np.float32))
     smooth = functional.interpolate(places, size=channels, mode="linear", align_corners=True)
     return torch.exp(spread * (smooth[:, 0] + 0.5 * loudness))
-
-
-def pooled(shape: tuple[int, ...], pool: int) -> tuple[int, ...]:
-    """The shape of a sensor, (channels,) or (polarities, height, width), after pooling of neighbours."""
-    first = shape[:-1] if len(shape) == 1 else shape[:1]
-    return (*first, *(-(-size // pool) for size in shape[len(first) :]))
 
 
 __all__ = [

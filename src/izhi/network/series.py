@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-from izhi.data import AnyBatch, SeriesBatch
-from izhi.errors import SettingError, ShapeError, unknown
-from izhi.kernels import PackedSpikes, Spikes, takes_bits
-from izhi.network.encoding import population, rate
-from izhi.seeds import Purpose, derive_seed
-
-#: Encodings of time series.
-SERIES_CODES = ("current", "rate", "delta", "level")
+from izhi.data import SeriesBatch
+from izhi.errors import SettingError, ShapeError
 
 
 def resampled(series: SeriesBatch, steps: int) -> Tensor:
@@ -109,99 +100,7 @@ def level_crossing(values: Tensor, levels: int) -> Tensor:
     return torch.cat([above & ~before, before & ~above], -1).to(values.dtype)
 
 
-@dataclass(frozen=True)
-class SeriesEncoder:
-    """Time series as currents (``current``) or spikes (``rate``, ``delta``, ``level``), a step at a time.
-
-    ``current`` gives the values themselves. The first connection weighs them, so that it is a linear encoder that is
-    trained with the network. ``rate`` fires with the value as probability. ``delta`` is ``send_on_delta``, ``level``
-    is ``level_crossing``.
-
-    Attributes:
-        code: the encoding.
-        steps: T.
-        channels: F.
-        fields: Gaussian receptive fields for each channel, see ``population``; 0 for none (current, rate).
-        delta: change that sends a spike (delta).
-        crossings: levels of each channel (level).
-        counted: whether several spikes may be sent in a step (delta).
-        padded: whether series end early or are cut off, instead of being resampled to T steps; see ``present``.
-        packs: whether spikes may be bit-packed, where that is faster, see ``izhi.kernels.devices.takes_bits``.
-    """
-
-    code: Literal["current", "rate", "delta", "level"]
-    steps: int
-    channels: int
-    fields: int = 0
-    delta: float = 0.1
-    crossings: int = 8
-    counted: bool = False
-    padded: bool = False
-    packs: bool = True
-
-    is_constant = False
-
-    def __post_init__(self) -> None:
-        if self.code not in SERIES_CODES:
-            raise unknown("encoding", self.code, SERIES_CODES)
-        if self.fields and self.code not in ("current", "rate"):
-            raise SettingError(f"population is {self.fields}, which the encoding {self.code!r} has no use for")
-
-    @property
-    def features(self) -> int:
-        units = {"delta": 2, "level": 2 * self.crossings}
-        return self.channels * units.get(self.code, max(1, self.fields))
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        return (self.features,)
-
-    @property
-    def is_random(self) -> bool:
-        return self.code == "rate"
-
-    def present(self, samples: AnyBatch) -> Tensor | None:
-        """Whether each sample has not ended yet, (T, B): output after it does not count. None if none ends early."""
-        return present(_series(samples), self.steps) if self.padded else None
-
-    def __call__(
-        self, samples: AnyBatch, seed: int, *, training: bool = False,
-        dtype: torch.dtype = torch.float32, device: torch.device | None = None,
-    ) -> Spikes:  # fmt: skip
-        series = _series(samples)
-        values = padded(series, self.steps) if self.padded else resampled(series, self.steps)
-        spikes = self._coded(values, derive_seed(seed, Purpose.CODING))
-        if self.padded:
-            spikes = spikes * present(series, self.steps)[..., None]
-        where = device or torch.device("cpu")
-        is_binary = self.code in ("rate", "level") or (self.code == "delta" and not self.counted)
-        if is_binary and self.packs and takes_bits(dtype, where.type):
-            return PackedSpikes.pack(spikes.to(dtype)).to(where)
-        return spikes.to(where, dtype)
-
-    def _coded(self, values: Tensor, seed: int) -> Tensor:
-        """(T, B, features) of values (T, B, F)."""
-        if self.code == "delta":
-            return send_on_delta(values, self.delta, counted=self.counted)
-        if self.code == "level":
-            return level_crossing(values, self.crossings)
-        steps = values.flatten(0, 1)
-        if self.fields:
-            steps = population(steps, self.fields)
-        if self.code == "rate":
-            steps = rate(steps, 1, seed=seed)[0]
-        return steps.view(*values.shape[:2], -1)
-
-
-def _series(samples: AnyBatch) -> SeriesBatch:
-    if isinstance(samples, SeriesBatch):
-        return samples
-    raise ShapeError("samples are no time series, expected values over time; choose the encoder of their kind")
-
-
 __all__ = [
-    "SERIES_CODES",
-    "SeriesEncoder",
     "level_crossing",
     "padded",
     "present",

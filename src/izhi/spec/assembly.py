@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from izhi.errors import SettingError
 from izhi.spec.connection import (
@@ -19,7 +19,8 @@ from izhi.spec.connection import (
     SynapseSpec,
 )
 from izhi.spec.network import FlattenSpec, LayerSpec, ModuleSpec, NetworkSpec, PoolSpec, UnflattenSpec
-from izhi.spec.neuron import NeuronOptions, NeuronSpec, Shape, neuron_spec
+from izhi.spec.neuron import NeuronOptions, NeuronSpec, neuron_spec
+from izhi.spec.tables import Shape
 
 LayerKind = Literal["linear", "conv", "max-pool", "average-pool"]
 #: Words of the short form of layers, and the kinds that they name.
@@ -102,7 +103,7 @@ def assemble(
 
 
 def network_of_tables(
-    tables: Sequence[Mapping[str, Any]], features: int, classes: int, *, dropout: float, keep_every: int | None
+    tables: Sequence[Mapping[str, object]], features: int, classes: int, *, dropout: float, keep_every: int | None
 ) -> NetworkSpec:
     """The network that ``NetworkSpec.tables`` wrote, for data of so many features and classes.
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from izhi.errors import SettingError, ShapeError, unknown
-from izhi.spec.neuron import Shape, Table, sizes_of
+from izhi.spec.tables import Shape, Table, read, sizes_of, write
 
 ConnectionName = Literal[
     "linear", "exponential", "conductance", "recurrent", "recurrent-exponential", "recurrent-conductance"
@@ -25,8 +25,8 @@ CONNECTIONS: Mapping[ConnectionName, tuple[Literal["exponential", "conductance"]
 }
 
 
-def at_least_one(**sizes: int) -> None:
-    """Raise SettingError for the first size below 1."""
+def at_least_one(**sizes: object) -> None:
+    """Raise SettingError for the first size that is no whole number from 1."""
     for name, value in sizes.items():
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise SettingError(f"{name} is {value!r}, expected at least 1")
@@ -56,7 +56,7 @@ class SynapseSpec:
 
     def table(self) -> Table:
         """Plain values, which ``synapse_of_table`` reads."""
-        return {"tau": self.tau, "learn": self.learn, "filters_bias": self.filters_bias}
+        return write(self)
 
 
 @dataclass(frozen=True)
@@ -86,22 +86,12 @@ class ConductanceSpec(SynapseSpec):
         if not (math.isfinite(self.implicit) and self.implicit >= 0):
             raise SettingError(f"implicit is {self.implicit!r}, expected a finite number, 0 or more")
 
-    def table(self) -> Table:
-        found: Table = {"tau": self.tau, "learn": self.learn, "reversal": list(self.reversal)}
-        found["implicit"] = self.implicit
-        return found if self.inhibitory is None else {**found, "inhibitory": self.inhibitory}
 
-
-def synapse_of_table(table: Mapping[str, Any] | None) -> SynapseSpec | None:
+def synapse_of_table(table: object) -> SynapseSpec | None:
     """The synapse that ``SynapseSpec.table`` wrote; None for None."""
     if table is None:
         return None
-    if "reversal" in table:
-        low, rest, high = table["reversal"]
-        return ConductanceSpec(
-            table["tau"], bool(table["learn"]), False, (low, rest, high), table["implicit"], table.get("inhibitory")
-        )
-    return SynapseSpec(table["tau"], bool(table["learn"]), bool(table["filters_bias"]))
+    return read(ConductanceSpec if isinstance(table, Mapping) and "reversal" in table else SynapseSpec, table)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,12 +163,7 @@ class ConnectionSpec:
 
     def table(self) -> Table:
         """Plain values, which ``connection_of_table`` reads."""
-        found: Table = {"connection": self.kind, "bias": self.bias, "recurrent": self.recurrent}
-        found |= {"inputs": self.inputs, "outputs": self.outputs, **self._window()}
-        return found if self.synapse is None else {**found, "synapse": self.synapse.table()}
-
-    def _window(self) -> Table:
-        return {}
+        return {"connection": self.kind, **write(self)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,13 +213,16 @@ class ConvolutionSpec(ConnectionSpec):
         for name, usual in (("stride", 1), ("padding", 0), ("dilation", 1)):
             if not getattr(self, name):
                 object.__setattr__(self, name, (usual,) * len(self.kernel))
-        at_least_one(in_channels=self.inputs, out_channels=self.outputs, groups=self.groups)
-        check_groups(self.inputs, self.outputs, self.groups)
-        at_least_one(kernel_size=min(self.kernel), stride=min(self.stride), dilation=min(self.dilation))
-        for name in ("stride", "padding", "dilation"):
             check_rank(name, getattr(self, name), self.kernel)
-        if self.recurrent:
-            check_odd(self.kernel, self.kernel)
+        at_least_one(in_channels=self.inputs, out_channels=self.outputs, groups=self.groups)
+        if self.inputs % self.groups or self.outputs % self.groups:
+            raise SettingError(
+                f"groups is {self.groups}, expected a divisor of in_channels, {self.inputs}, and of out_channels,"
+                f" {self.outputs}"
+            )
+        at_least_one(kernel_size=min(self.kernel), stride=min(self.stride), dilation=min(self.dilation))
+        if self.recurrent and any(size % 2 == 0 for size in self.kernel):
+            raise SettingError(f"kernel_size is {self.kernel}, expected odd numbers for a recurrent convolution")
 
     @property
     def kind(self) -> str:
@@ -252,25 +240,9 @@ class ConvolutionSpec(ConnectionSpec):
             )
         if features[0] != self.inputs:
             raise ShapeError(f"spikes are {features[0]} wide, expected {self.inputs} (in_channels)")
-        found = []
-        for name, size, kernel, stride, padding, dilation in zip(
-            names, features[1:], self.kernel, self.stride, self.padding, self.dilation, strict=True
-        ):
-            check_window(name, size, kernel, padding, dilation)
-            found.append((size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
-        return (self.outputs, *found)
-
-    def _window(self) -> Table:
-        names = ("kernel", "stride", "padding", "dilation")
-        return {**{name: list(getattr(self, name)) for name in names}, "groups": self.groups}
-
-
-def check_groups(inputs: int, outputs: int, groups: int) -> None:
-    """Raise SettingError unless groups divides both numbers of channels."""
-    if inputs % groups or outputs % groups:
-        raise SettingError(
-            f"groups is {groups}, expected a divisor of in_channels, {inputs}, and of out_channels, {outputs}"
-        )
+        check_window(names, features[1:], self.kernel, self.padding, self.dilation)
+        sizes = zip(features[1:], self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        return (self.outputs, *((n + 2 * pad - step * (k - 1) - 1) // stride + 1 for n, k, stride, pad, step in sizes))
 
 
 def check_rank(name: str, sizes: Shape, kernel: Shape) -> None:
@@ -279,46 +251,42 @@ def check_rank(name: str, sizes: Shape, kernel: Shape) -> None:
         raise SettingError(f"{name} is {sizes}, expected {len(kernel)} numbers")
 
 
-def check_odd(kernel: Shape, given: object) -> None:
-    """Raise SettingError unless a recurrent convolution's kernel, which was given so, is of odd sizes."""
-    if any(size % 2 == 0 for size in kernel):
-        raise SettingError(f"kernel_size is {given}, expected odd numbers for a recurrent convolution")
-
-
-def check_window(name: str, size: int, kernel: int, padding: int, dilation: int) -> None:
-    """Raise ShapeError for features that are smaller than a convolution's window."""
-    reach = dilation * (kernel - 1) + 1
-    if size + 2 * padding < reach:
-        raise ShapeError(
-            f"spikes have {name} {size}, expected at least {reach - 2 * padding} for a kernel of {kernel};"
-            " use a smaller one, or pool less before it"
-        )
+def check_window(names: Shape | tuple[str, ...], sizes: Shape, kernel: Shape, padding: Shape, dilation: Shape) -> None:
+    """Raise ShapeError for features that are smaller than a convolution's window, along dimensions of those names."""
+    for name, size, own, zeros, step in zip(names, sizes, kernel, padding, dilation, strict=True):
+        least = step * (own - 1) + 1 - 2 * zeros
+        if size < least:
+            raise ShapeError(
+                f"spikes have {name} {size}, expected at least {least} for a kernel of {own};"
+                " use a smaller one, or pool less before it"
+            )
 
 
 _RANKS = {"Linear": 0, "Conv1d": 1, "Conv2d": 2}
 
 
-def connection_of_table(table: Mapping[str, Any]) -> ConnectionSpec:
+def connection_of_table(table: Mapping[str, object]) -> ConnectionSpec:
     """The connection that ``ConnectionSpec.table`` wrote."""
     kind = table["connection"]
     if kind not in _RANKS:
         raise unknown("connection", kind, _RANKS)
-    common: dict[str, Any] = {name: table[name] for name in ("inputs", "outputs")}
-    common |= {name: bool(table[name]) for name in ("bias", "recurrent")}
-    common["synapse"] = synapse_of_table(table.get("synapse"))
+    synapse = synapse_of_table(table.get("synapse"))
     if kind == "Linear":
-        return LinearSpec(**common)
+        return read(LinearSpec, table, synapse=synapse)
     names = ("kernel", *(name for name in ("stride", "padding", "dilation") if name in table))
-    common |= {name: along(table[name], _RANKS[kind]) for name in names}
-    return ConvolutionSpec(**common, groups=table.get("groups", 1))
+    sizes = {name: along(table[name], _RANKS[str(kind)]) for name in names}
+    return read(ConvolutionSpec, table, synapse=synapse, **sizes)
 
 
 def along(value: object, rank: int) -> Shape:
     """A size along each of so many dimensions, of one number or a list."""
-    found = sizes_of(value)
-    found = found * rank if len(found) == 1 else found
-    check_rank("a size", found, (0,) * rank)
-    return found
+    sizes = sizes_of(value)
+    sizes = sizes * rank if len(sizes) == 1 else sizes
+    check_rank("a size", sizes, (0,) * rank)
+    return sizes
+
+
+_DELAYS: Mapping[object, Literal["axonal", "synaptic"]] = {"AxonalDelay": "axonal", "SynapticDelay": "synaptic"}
 
 
 @dataclass(frozen=True)
@@ -344,20 +312,16 @@ class DelaySpec:
 
     def table(self) -> Table:
         """Plain values, which ``delay_of_table`` reads."""
-        name = "SynapticDelay" if self.kind == "synaptic" else "AxonalDelay"
-        return {"kind": name, "largest": self.largest, "learn": self.learn}
+        return {**write(self), "kind": f"{self.kind.capitalize()}Delay"}
 
 
-_DELAYS: Mapping[str, Literal["axonal", "synaptic"]] = {"AxonalDelay": "axonal", "SynapticDelay": "synaptic"}
-
-
-def delay_of_table(table: Mapping[str, Any] | None) -> DelaySpec | None:
+def delay_of_table(table: object) -> DelaySpec | None:
     """The delay that ``DelaySpec.table`` wrote; None for None."""
-    if table is None:
+    if not isinstance(table, Mapping):
         return None
     if table["kind"] not in _DELAYS:
-        raise unknown("delay", table["kind"], _DELAYS)
-    return DelaySpec(_DELAYS[table["kind"]], table["largest"], bool(table["learn"]))
+        raise unknown("delay", table["kind"], map(str, _DELAYS))
+    return read(DelaySpec, table, kind=_DELAYS[table["kind"]])
 
 
 @dataclass(frozen=True)
@@ -378,27 +342,8 @@ class NormSpec:
             if not value > 0:
                 raise SettingError(f"{name} is {value!r}, expected a number above 0")
 
-    def table(self) -> Table:
-        """Plain values, the arguments of NormSpec."""
-        return {"momentum": self.momentum, "eps": self.eps}
-
 
 __all__ = [
-    "CONNECTIONS",
-    "ConductanceSpec",
-    "ConnectionName",
-    "ConnectionSpec",
-    "ConvolutionSpec",
-    "DelaySpec",
-    "LinearSpec",
-    "NormSpec",
-    "SynapseSpec",
-    "along",
-    "at_least_one",
-    "check_groups",
-    "check_odd",
-    "check_window",
-    "connection_of_table",
-    "delay_of_table",
-    "synapse_of_table",
-]
+    "CONNECTIONS", "ConductanceSpec", "ConnectionName", "ConnectionSpec", "ConvolutionSpec", "DelaySpec", "LinearSpec",
+    "NormSpec", "SynapseSpec",
+]  # fmt: skip

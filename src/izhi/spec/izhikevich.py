@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal, cast
 
 from izhi.errors import SettingError, unknown
 from izhi.spec.neuron import (
@@ -13,14 +13,12 @@ from izhi.spec.neuron import (
     NeuronEntry,
     NeuronOptions,
     NeuronSpec,
-    Shape,
-    Table,
-    common_of,
     common_of_options,
     register,
 )
 from izhi.spec.parameters import COEFFICIENTS, LEARNABLE, IzhikevichParameters
 from izhi.spec.presets import PRESETS, preset
+from izhi.spec.tables import Shape, Table, read, write
 
 
 @dataclass(frozen=True)
@@ -164,21 +162,19 @@ class IzhikevichSpec(NeuronSpec):
             raise SettingError(f"order is {self.parameters.order!r}, expected 'fpga-ip', the one that hardware has")
 
     def table(self) -> Table:
-        parameters = {name: value for name, value in asdict(self.parameters).items() if value is not None}
-        found = {**super().table(), "parameters": parameters, "jacobian_limit": self.jacobian_limit}
+        whole = {**super().table(), "parameters": write(self.parameters), "jacobian_limit": self.jacobian_limit}
         if self.mixture is not None:
-            found["mixture"] = {"shares": dict(self.mixture.shares)}
-            if self.mixture.order is not None:
-                found["mixture"]["order"] = self.mixture.order
-        return found
+            order = {} if self.mixture.order is None else {"order": self.mixture.order}
+            whole["mixture"] = {"shares": dict(self.mixture.shares), **order}
+        return whole
 
     @classmethod
-    def of_table(cls, table: Mapping[str, Any]) -> IzhikevichSpec:
-        limit, mixture = table["jacobian_limit"], table.get("mixture")
-        if mixture is not None:
-            mixture = MixtureSpec(tuple(mixture["shares"].items()), mixture.get("order"))
-        parameters = IzhikevichParameters(**table["parameters"])
-        return cls(parameters=parameters, jacobian_limit=limit, mixture=mixture, **common_of(table))
+    def of_table(cls, table: Mapping[str, object]) -> IzhikevichSpec:
+        spec, own = super().of_table({**table, "mixture": None}), cast("Table | None", table.get("mixture"))
+        if own is None:
+            return spec
+        shares = cast("dict[str, float]", own["shares"])
+        return spec.replace(mixture=read(MixtureSpec, own, shares=tuple(shares.items())))
 
 
 #: Units of the coefficients where v is in mV, and time in ms.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import ClassVar, get_args
 
 from izhi.errors import SettingError, unknown
 from izhi.spec.neuron import (
@@ -14,12 +13,10 @@ from izhi.spec.neuron import (
     NeuronOptions,
     NeuronSpec,
     ResetMode,
-    Shape,
-    Table,
-    common_of,
     common_of_options,
     register,
 )
+from izhi.spec.tables import Shape, Table
 
 RESETS: tuple[ResetMode, ...] = get_args(ResetMode)
 
@@ -105,11 +102,6 @@ class LIFSpec(NeuronSpec):
         values = {name: float(getattr(self, name)) for name in self.names}
         return {**super().table(), **values, "reset": self.reset, "reset_delay": self.reset_delay}
 
-    @classmethod
-    def of_table(cls, table: Mapping[str, Any]) -> LIFSpec:
-        own = ("beta", "threshold", "reset", "reset_delay", "v_reset")
-        return cls(**{name: table[name] for name in own if name in table}, **common_of(table))
-
 
 register(
     NeuronEntry(
@@ -129,4 +121,4 @@ register(
     )
 )  # fmt: skip
 
-__all__ = ["RESETS", "LIFSpec", "ResetMode"]
+__all__ = ["RESETS", "LIFSpec"]

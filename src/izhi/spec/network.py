@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Literal, cast
 
 from izhi.errors import IzhiError, SettingError, ShapeError, shown, unknown
 from izhi.spec.connection import (
@@ -18,11 +19,30 @@ from izhi.spec.connection import (
     connection_of_table,
     delay_of_table,
 )
-from izhi.spec.neuron import NeuronSpec, Shape, Table, entry_of, neuron_of_table, sizes_of
+from izhi.spec.encoder import EncoderSpec
+from izhi.spec.neuron import NeuronSpec, entry_of, neuron_of_table
+from izhi.spec.tables import Shape, Table, read, sizes_of, write
+
+
+class ModuleSpec(ABC):
+    """A module of a network: a layer, a residual block, or a module without state."""
+
+    @property
+    def features_of_inputs(self) -> Shape | None:
+        """Features that come in; None if the module takes several."""
+        return None
+
+    @abstractmethod
+    def shape(self, features: Shape) -> Shape:
+        """Features that go out, for features that come in; ShapeError if the module does not take them."""
+
+    @abstractmethod
+    def table(self) -> Table:
+        """Plain values, which ``module_of_table`` reads."""
 
 
 @dataclass(frozen=True)
-class LayerSpec:
+class LayerSpec(ModuleSpec):
     """A connection and the neurons that it drives; with delays before and normalisation behind it.
 
     Attributes:
@@ -78,26 +98,31 @@ class LayerSpec:
 
     @property
     def features_of_inputs(self) -> Shape | None:
-        """Features that come in; None if the layer takes several."""
         return self.connection.features_of_inputs
 
     def shape(self, features: Shape) -> Shape:
-        """Features that go out, for features that come in; ShapeError if the layer does not take them."""
         return self.connection.shape(features)
 
     def table(self) -> Table:
-        """Plain values, which ``module_of_table`` reads."""
-        found: Table = {"kind": "Layer", "features": list(self.features), **self.connection.table()}
-        found["neuron"] = self.neuron.table()
-        if self.delay is not None:
-            found["delay"] = self.delay.table()
-        if self.norm is not None:
-            found["norm"] = self.norm.table()
-        return found if self.weight_bits is None else {**found, "weight_bits": self.weight_bits}
+        own = {
+            "delay": None if self.delay is None else self.delay.table(),
+            "norm": None if self.norm is None else write(self.norm),
+            "weight_bits": self.weight_bits,
+        }
+        whole: Table = {"kind": "Layer", "features": list(self.features), **self.connection.table()}
+        return {**whole, "neuron": self.neuron.table(), **{name: x for name, x in own.items() if x is not None}}
+
+    @staticmethod
+    def of_table(table: Mapping[str, object]) -> LayerSpec:
+        """The layer that ``table`` wrote."""
+        features = check_features(table["features"])
+        connection, neuron = connection_of_table(table), neuron_of_table(cast("Table", table["neuron"]))
+        delay = delay_of_table(table.get("delay"))
+        return read(LayerSpec, table, connection=connection, neuron=neuron, features=features, delay=delay)
 
 
 @dataclass(frozen=True)
-class PoolSpec:
+class PoolSpec(ModuleSpec):
     """The largest or the mean of each window of every channel.
 
     Attributes:
@@ -109,32 +134,34 @@ class PoolSpec:
     kernel: Shape
     stride: Shape
 
-    features_of_inputs: ClassVar[Shape | None] = None
-
     @property
     def name(self) -> str:
         """Of torch's module."""
         return f"{'Max' if self.kind == 'max' else 'Avg'}Pool{len(self.kernel)}d"
 
     def shape(self, features: Shape) -> Shape:
-        """Features that go out, for features that come in; ShapeError if the pool does not take them."""
         if len(features) != 1 + len(self.kernel):
             raise ShapeError(f"{self.name} does not take spikes of features {features}")
         sizes = zip(features[1:], self.kernel, self.stride, strict=True)
-        found = tuple((size - kernel) // stride + 1 for size, kernel, stride in sizes)
-        if min(found) < 1:
+        out = tuple((size - kernel) // stride + 1 for size, kernel, stride in sizes)
+        if min(out) < 1:
             raise ShapeError(f"{self.name} does not take spikes of features {features}; choose a smaller kernel")
-        return (features[0], *found)
+        return (features[0], *out)
 
     def table(self) -> Table:
-        return {"kind": self.name, "kernel": list(self.kernel), "stride": list(self.stride)}
+        return {**write(self), "kind": self.name}
+
+    @staticmethod
+    def of_table(table: Mapping[str, object]) -> PoolSpec:
+        """The pool that ``table`` wrote."""
+        kind, rank = _POOLS[str(table["kind"])]
+        kernel = along(table["kernel"], rank)
+        return PoolSpec(kind, kernel, kernel if table["stride"] is None else along(table["stride"], rank))
 
 
 @dataclass(frozen=True)
-class FlattenSpec:
+class FlattenSpec(ModuleSpec):
     """All features in one dimension."""
-
-    features_of_inputs: ClassVar[Shape | None] = None
 
     def shape(self, features: Shape) -> Shape:
         return (math.prod(features),)
@@ -144,10 +171,8 @@ class FlattenSpec:
 
 
 @dataclass(frozen=True)
-class IdentitySpec:
+class IdentitySpec(ModuleSpec):
     """Spikes as they are."""
-
-    features_of_inputs: ClassVar[Shape | None] = None
 
     def shape(self, features: Shape) -> Shape:
         return features
@@ -157,7 +182,7 @@ class IdentitySpec:
 
 
 @dataclass(frozen=True)
-class UnflattenSpec:
+class UnflattenSpec(ModuleSpec):
     """Flat features as ``features``, channels first."""
 
     features: Shape
@@ -177,7 +202,7 @@ class UnflattenSpec:
 
 
 @dataclass(frozen=True)
-class ResidualSpec:
+class ResidualSpec(ModuleSpec):
     """Modules in order, to whose spikes or last currents the shortcut of what comes in is added.
 
     Attributes:
@@ -190,8 +215,6 @@ class ResidualSpec:
     shortcut: ModuleSpec | ConnectionSpec | None = None
     add: Literal["spikes", "currents"] = "spikes"
 
-    features_of_inputs: ClassVar[Shape | None] = None
-
     def __post_init__(self) -> None:
         if self.add not in ("spikes", "currents"):
             raise unknown("add", self.add, ("spikes", "currents"))
@@ -199,22 +222,28 @@ class ResidualSpec:
             raise SettingError("currents are added, but the row ends in no layer of neurons; end it in one")
 
     def shape(self, features: Shape) -> Shape:
-        """Features that go out, for features that come in; ShapeError if block and shortcut differ."""
-        *_, found = (features, *(out for _, _, out in walk(self.modules, features)))
+        *_, out = (features, *(out for _, _, out in walk(self.modules, features)))
         beside = features if self.shortcut is None else self.shortcut.shape(features)
-        if found != beside:
-            raise ShapeError(f"a row gives features {found}, and its shortcut {beside}, expected the same")
-        return found
+        if out != beside:
+            raise ShapeError(f"a row gives features {out}, and its shortcut {beside}, expected the same")
+        return out
 
     def table(self) -> Table:
-        found: Table = {"kind": "Residual", "add": self.add, "modules": [x.table() for x in self.modules]}
+        whole: Table = {"kind": "Residual", "add": self.add, "modules": [x.table() for x in self.modules]}
         if self.shortcut is None:
-            return found
+            return whole
         is_connection = isinstance(self.shortcut, ConnectionSpec)
-        return {**found, "shortcut": {**({"kind": "Connection"} if is_connection else {}), **self.shortcut.table()}}
+        return {**whole, "shortcut": {**({"kind": "Connection"} if is_connection else {}), **self.shortcut.table()}}
 
-
-ModuleSpec: TypeAlias = LayerSpec | PoolSpec | FlattenSpec | IdentitySpec | UnflattenSpec | ResidualSpec
+    @staticmethod
+    def of_table(table: Mapping[str, object]) -> ResidualSpec:
+        """The block that ``table`` wrote."""
+        modules = [module_of_table(x) for x in cast("Sequence[Table]", table["modules"])]
+        if any(isinstance(x, ConnectionSpec) for x in modules):
+            raise SettingError("a residual block holds a readout, expected layers and modules without state")
+        own = table.get("shortcut")
+        shortcut = None if own is None else module_of_table(cast("Table", own))
+        return read(ResidualSpec, table, modules=tuple(modules), shortcut=shortcut)
 
 
 def walk(modules: Sequence[ModuleSpec], features: Shape) -> Iterator[tuple[ModuleSpec, Shape, Shape]]:
@@ -232,13 +261,12 @@ def walk(modules: Sequence[ModuleSpec], features: Shape) -> Iterator[tuple[Modul
         features = out
 
 
-def layers_in(modules: Sequence[ModuleSpec]) -> Iterator[LayerSpec]:
-    """The layers of neurons in order, with those of residual blocks."""
+def flattened(modules: Sequence[ModuleSpec]) -> Iterator[ModuleSpec]:
+    """The modules in order, each residual block before its own."""
     for module in modules:
-        if isinstance(module, LayerSpec):
-            yield module
-        elif isinstance(module, ResidualSpec):
-            yield from layers_in(module.modules)
+        yield module
+        if isinstance(module, ResidualSpec):
+            yield from flattened(module.modules)
 
 
 @dataclass(frozen=True)
@@ -250,16 +278,19 @@ class NetworkSpec:
         readout: a connection without neurons whose currents are the output, or None to read the last layer's spikes.
         dropout: share of hidden neurons silenced for a whole sample while training.
         keep_every: the backward pass keeps every k-th state; None for all.
+        encoder: of its samples; None where the network runs on spikes.
 
     Raises:
         ShapeError: for a network without layers and readout.
-        SettingError: for a share or number of steps out of range, or normalisation beside ``keep_every``.
+        SettingError: for a share or number of steps out of range, normalisation beside ``keep_every``, or an encoder
+            of another width.
     """
 
     modules: tuple[ModuleSpec, ...]
     readout: ConnectionSpec | None = None
     dropout: float = field(default=0.0, kw_only=True)
     keep_every: int | None = field(default=None, kw_only=True)
+    encoder: EncoderSpec | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         check_options(self.dropout, self.keep_every)
@@ -267,11 +298,16 @@ class NetworkSpec:
             raise ShapeError("a network of no layers, expected at least one layer or a readout")
         if self.keep_every is not None and any(x.norm is not None for x in self.layers):
             raise SettingError("keep_every is set, but normalisation needs all steps at once; leave one of them out")
+        if self.encoder is not None and self.inputs not in (None, self.encoder.features):
+            raise SettingError(
+                f"the network takes {self.inputs} features, but encoded samples have {self.encoder.features};"
+                " choose other data"
+            )
 
     @property
     def layers(self) -> tuple[LayerSpec, ...]:
         """The layers of neurons in order, with those of residual blocks."""
-        return tuple(layers_in(self.modules))
+        return tuple(x for x in flattened(self.modules) if isinstance(x, LayerSpec))
 
     @property
     def parts(self) -> tuple[ModuleSpec | ConnectionSpec, ...]:
@@ -281,8 +317,8 @@ class NetworkSpec:
     @property
     def inputs(self) -> int | None:
         """How many features the network takes; None if its first module does not say."""
-        found = self.parts[0].features_of_inputs
-        return None if found is None else math.prod(found)
+        features = self.parts[0].features_of_inputs
+        return None if features is None else math.prod(features)
 
     @property
     def outputs(self) -> int | None:
@@ -300,9 +336,9 @@ class NetworkSpec:
     @property
     def connections(self) -> tuple[ConnectionSpec, ...]:
         """Those of layers, shortcuts and readout."""
-        found = [layer.connection for layer in self.layers]
-        found += [x.shortcut for x in _residuals(self.modules) if isinstance(x.shortcut, ConnectionSpec)]
-        return (*found, *(() if self.readout is None else (self.readout,)))
+        shortcuts = [x.shortcut for x in flattened(self.modules) if isinstance(x, ResidualSpec)]
+        own = [*(layer.connection for layer in self.layers), *shortcuts, self.readout]
+        return tuple(x for x in own if isinstance(x, ConnectionSpec))
 
     @property
     def weights(self) -> int:
@@ -337,12 +373,12 @@ class NetworkSpec:
 
     def tables(self) -> list[Table]:
         """Plain values for JSON and TOML, a table for each module, the readout last; ``of_tables`` reads them."""
-        found = [module.table() for module in self.modules]
-        return found if self.readout is None else [*found, {"kind": "Readout", **self.readout.table()}]
+        own = [module.table() for module in self.modules]
+        return own if self.readout is None else [*own, {"kind": "Readout", **self.readout.table()}]
 
     @classmethod
     def of_tables(
-        cls, tables: Sequence[Mapping[str, Any]], *, dropout: float = 0.0, keep_every: int | None = None
+        cls, tables: Sequence[Mapping[str, object]], *, dropout: float = 0.0, keep_every: int | None = None
     ) -> NetworkSpec:
         """The network that ``tables`` wrote.
 
@@ -368,13 +404,6 @@ class NetworkSpec:
         return cls(tuple(modules), readout, dropout=dropout, keep_every=keep_every)
 
 
-def _residuals(modules: Sequence[ModuleSpec]) -> Iterator[ResidualSpec]:
-    for module in modules:
-        if isinstance(module, ResidualSpec):
-            yield module
-            yield from _residuals(module.modules)
-
-
 def check_options(dropout: float, keep_every: int | None) -> None:
     """Raise SettingError for a share of dropout, or a number of steps between kept states, out of range."""
     if keep_every is not None and keep_every < 1:
@@ -388,63 +417,38 @@ def covers(size: Sequence[int], features: Sequence[int]) -> bool:
     return len(size) == len(features) and all(own in (1, n) for own, n in zip(size, features, strict=True))
 
 
-def check_features(features: Sequence[int]) -> None:
-    """Raise SettingError for features that are no numbers of neurons."""
-    if not all(type(n) is int and n > 0 for n in features):
-        raise SettingError(f"features are {shown(list(features))}, expected numbers of neurons")
+def check_features(features: object) -> Shape:
+    """Features, as a tuple; SettingError if they are no numbers of neurons."""
+    if not isinstance(features, (list, tuple)) or not all(type(n) is int and n > 0 for n in features):
+        own = list(features) if isinstance(features, tuple) else features
+        raise SettingError(f"features are {shown(own)}, expected numbers of neurons")
+    return tuple(features)
 
 
 _POOLS: Mapping[str, tuple[Literal["max", "average"], int]] = {
     "MaxPool1d": ("max", 1), "MaxPool2d": ("max", 2), "AvgPool1d": ("average", 1), "AvgPool2d": ("average", 2),
 }  # fmt: skip
+_READERS: Mapping[str, Callable[[Mapping[str, object]], ModuleSpec | ConnectionSpec]] = {
+    "Layer": LayerSpec.of_table,
+    "Readout": connection_of_table,
+    "Connection": connection_of_table,
+    "Residual": ResidualSpec.of_table,
+    "Flatten": lambda table: FlattenSpec(),
+    "Unflatten": lambda table: UnflattenSpec(sizes_of(table["shape"])),
+    "Identity": lambda table: IdentitySpec(),
+    **dict.fromkeys(_POOLS, PoolSpec.of_table),
+}
 
 
-def module_of_table(table: Mapping[str, Any]) -> ModuleSpec | ConnectionSpec:
+def module_of_table(table: Mapping[str, object]) -> ModuleSpec | ConnectionSpec:
     """The module, or for a readout the connection, that ``table`` wrote."""
     kind = table["kind"]
-    if kind == "Unflatten":
-        return UnflattenSpec(sizes_of(table["shape"]))
-    if kind in ("Flatten", "Identity"):
-        return FlattenSpec() if kind == "Flatten" else IdentitySpec()
-    if kind in _POOLS:
-        of, rank = _POOLS[kind]
-        kernel = along(table["kernel"], rank)
-        return PoolSpec(of, kernel, kernel if table["stride"] is None else along(table["stride"], rank))
-    if kind in ("Readout", "Connection"):
-        return connection_of_table(table)
-    if kind == "Residual":
-        return _residual_of_table(table)
-    if kind != "Layer":
-        raise unknown("module", kind, ["Layer", "Readout", "Flatten", "Unflatten", "Identity", *_POOLS])
-    features = table["features"]
-    check_features(features)
-    connection, norm = connection_of_table(table), table.get("norm")
-    return LayerSpec(
-        connection, neuron_of_table(table["neuron"]), tuple(features), delay_of_table(table.get("delay")),
-        None if norm is None else NormSpec(**norm), table.get("weight_bits"),
-    )  # fmt: skip
-
-
-def _residual_of_table(table: Mapping[str, Any]) -> ResidualSpec:
-    modules = [module_of_table(x) for x in table["modules"]]
-    if any(isinstance(x, ConnectionSpec) for x in modules):
-        raise SettingError("a residual block holds a readout, expected layers and modules without state")
-    shortcut = table.get("shortcut")
-    inner: Any = tuple(modules)
-    return ResidualSpec(inner, None if shortcut is None else module_of_table(shortcut), table["add"])
+    if kind not in _READERS:
+        raise unknown("module", kind, _READERS)
+    return _READERS[str(kind)](table)
 
 
 __all__ = [
-    "FlattenSpec",
-    "IdentitySpec",
-    "LayerSpec",
-    "ModuleSpec",
-    "NetworkSpec",
-    "PoolSpec",
-    "ResidualSpec",
+    "FlattenSpec", "IdentitySpec", "LayerSpec", "ModuleSpec", "NetworkSpec", "PoolSpec", "ResidualSpec",
     "UnflattenSpec",
-    "check_options",
-    "layers_in",
-    "module_of_table",
-    "walk",
-]
+]  # fmt: skip

@@ -8,21 +8,18 @@ entry loads none of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
 from izhi.errors import SettingError, shown, unknown
+from izhi.spec.tables import Shape, Table, read
 
-#: Features of one step of one sample, channels first.
-Shape = tuple[int, ...]
-#: Plain values by name, as JSON and TOML hold them.
-Table = dict[str, Any]
 Self = TypeVar("Self", bound="NeuronSpec")
 
-#: How a LIF neuron is reset after a spike.
+#: How a neuron without a reset of its own is reset after a spike.
 ResetMode = Literal["subtract", "soft", "zero", "value", "none"]
 SurrogateName = Literal["atan", "fast_sigmoid", "sigmoid"]
 #: Names of the surrogate gradients that a description holds.
@@ -145,19 +142,21 @@ class NeuronSpec:
 
     def table(self) -> Table:
         """Plain values, which ``of_table`` reads."""
-        found: Table = {"kind": self.kind, "learn": list(self.learn)}
+        whole: Table = {"kind": self.kind, "learn": list(self.learn)}
         if self.surrogate is not None:
-            found |= {"surrogate": self.surrogate.name, "surrogate_values": list(self.surrogate.values)}
+            whole |= {"surrogate": self.surrogate.name, "surrogate_values": list(self.surrogate.values)}
         if self.size is not None:
-            found["size"] = list(self.size)
+            whole["size"] = list(self.size)
         if self.spread:
-            found["spread"] = self.spread
-        return found
+            whole["spread"] = self.spread
+        return whole
 
     @classmethod
-    def of_table(cls: type[Self], table: Mapping[str, Any]) -> Self:
+    def of_table(cls: type[Self], table: Mapping[str, object]) -> Self:
         """The neurons that ``table`` wrote."""
-        return cls(**common_of(table))
+        name = table.get("surrogate")
+        surrogate = None if name is None else {"name": name, "values": table["surrogate_values"]}
+        return read(cls, {**table, "surrogate": surrogate})
 
 
 def common_of_options(options: NeuronOptions, shape: Shape) -> dict[str, Any]:
@@ -167,27 +166,6 @@ def common_of_options(options: NeuronOptions, shape: Shape) -> dict[str, Any]:
         size = (shape[0], *[1] * (len(shape) - 1))
     surrogate = SurrogateSpec(options.surrogate, (options.slope,))
     return {"size": size, "learn": tuple(options.learn), "spread": options.spread, "surrogate": surrogate}
-
-
-def common_of(table: Mapping[str, Any]) -> dict[str, Any]:
-    """What a neuron's table says of size, learned coefficients and surrogate gradient."""
-    surrogate = None
-    if "surrogate" in table:
-        surrogate = SurrogateSpec(table["surrogate"], tuple(table["surrogate_values"]))
-    size = table.get("size")
-    return {
-        "size": None if size is None else sizes_of(size), "learn": tuple(table["learn"]),
-        "spread": table.get("spread", 0.0), "surrogate": surrogate,
-    }  # fmt: skip
-
-
-def sizes_of(value: object) -> Shape:
-    """Whole numbers, 0 or more, of one or a list; SettingError for anything else."""
-    each: Sequence[object] = value if isinstance(value, (list, tuple)) else [value]
-    found = tuple(x for x in each if type(x) is int and x >= 0)
-    if len(found) < len(each):
-        raise SettingError(f"a size is {shown(value)}, expected whole numbers")
-    return found
 
 
 @dataclass(frozen=True)
@@ -320,25 +298,12 @@ def usual_options(options: NeuronOptions) -> tuple[float, str | None, Literal["s
     return spec.gain, spec.order, spec.readout
 
 
-def neuron_of_table(table: Mapping[str, Any]) -> NeuronSpec:
+def neuron_of_table(table: Mapping[str, object]) -> NeuronSpec:
     """The neurons that ``NeuronSpec.table`` wrote; SettingError for an unknown kind."""
-    return entry_of(table["kind"]).spec.of_table(table)
+    return entry_of(str(table["kind"])).spec.of_table(table)
 
 
 __all__ = [
-    "NEURONS",
-    "SURROGATES",
-    "Coefficient",
-    "NeuronEntry",
-    "NeuronSpec",
-    "Shape",
-    "SurrogateSpec",
-    "Table",
-    "entry_of",
-    "entry_of_preset",
-    "load",
-    "neuron_of_table",
-    "neuron_spec",
-    "preset_names",
-    "register",
-]
+    "NEURONS", "Coefficient", "NeuronEntry", "NeuronOptions", "NeuronSpec", "ResetMode", "SurrogateName",
+    "SurrogateSpec", "entry_of", "entry_of_preset", "neuron_spec", "preset_names", "register", "usual_options",
+]  # fmt: skip

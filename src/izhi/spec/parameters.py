@@ -335,3 +335,8 @@ CLASSES_2003: Mapping[str, tuple[float, float, float, float]] = MappingProxyType
         "RZ": (0.1, 0.26, -65.0, 2.0),
     }
 )
+
+__all__ = [
+    "CELLS_2007", "COEFFICIENTS", "LEARNABLE", "ORDERS", "CapacitanceForm", "EventOrder", "IzhikevichParameters",
+    "biological", "normalize",
+]  # fmt: skip

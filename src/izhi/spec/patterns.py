@@ -133,3 +133,5 @@ PATTERNS: Mapping[str, FiringPattern] = MappingProxyType(
             _neuron(-0.026, -1, -45, -2, -63.8, dt=0.5), _dip, 350),
     }
 )  # fmt: skip
+
+__all__ = ["PATTERNS", "FiringPattern"]

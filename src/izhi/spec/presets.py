@@ -41,3 +41,6 @@ def preset(name: str) -> IzhikevichParameters:
     if name not in PRESETS:
         raise unknown("neuron preset", name, PRESETS)
     return PRESETS[name]
+
+
+__all__ = ["PRESETS", "preset"]

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from izhi.data import AnyBatch
 from izhi.kernels import Spikes
 from izhi.network import Network
-from izhi.network.encoders import Encoder
-from izhi.network.series import SeriesEncoder
+from izhi.network.encoders import Encoder, SeriesEncoder
 from izhi.seeds import Purpose, derive_seed
 
 

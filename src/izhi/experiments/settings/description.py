@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import math
 
-from izhi.errors import SettingError
+from izhi.errors import SettingError, unknown
 from izhi.experiments.settings.experiment import Experiment
 from izhi.experiments.settings.layers import LayerSettings, own_groups
-from izhi.spec import NetworkSpec, Shape, usual_options
+from izhi.spec import (
+    Augmentation,
+    EncoderSpec,
+    EventEncoderSpec,
+    NetworkSpec,
+    RowEncoderSpec,
+    SeriesEncoderSpec,
+    Shape,
+    ValueEncoderSpec,
+    usual_options,
+)
 from izhi.spec.assembly import LayerOptions, assemble, network_of_tables
+from izhi.spec.encoder import CODES, SERIES_CODES
 
 
 def describe(e: Experiment, features: int | Shape, classes: int) -> NetworkSpec:
@@ -43,3 +54,55 @@ def _layer(e: Experiment, window: LayerSettings, number: int) -> LayerOptions:
     except SettingError as error:
         raise SettingError(f"{name}: {error}") from None
     return LayerOptions(window, neurons, network)
+
+
+def describe_encoder(e: Experiment, name: str, shape: Shape, *, is_series: bool) -> EncoderSpec:
+    """The encoder of a resolved experiment's samples.
+
+    Args:
+        e: the experiment.
+        name: of the data set.
+        shape: of one of its samples.
+        is_series: whether samples are time series.
+
+    Raises:
+        SettingError: for rows or a shift of what is no image, a number of steps that its rows do not divide, or an
+            encoding of other samples.
+    """
+    coding, change, is_image = e.coding, e.augmentation, len(shape) == 2 and not is_series
+    code, steps = coding.encoding or ("current" if is_series else "rate"), coding.steps
+    if code == "events" and not is_series:
+        return EventEncoderSpec(
+            steps, shape, coding.window or 0.0, coding.pool, coding.counts, coding.normalize_time,
+            Augmentation(**change.model_dump()),
+        )  # fmt: skip
+    if change.shift and not is_image:
+        raise SettingError(f"shift is {change.shift}, but {name} holds no images; leave it out")
+    if is_series:
+        return _series_encoder(e, shape)
+    if code == "rows" or code == "pixels":
+        if not is_image:
+            raise SettingError(f"encoding is {code!r}, but {name} holds no images")
+        parts = math.prod(shape) if code == "pixels" else shape[0]
+        if steps % parts:
+            raise SettingError(f"steps is {steps}, expected a multiple of {parts}, the {code} of an image")
+        return RowEncoderSpec(steps, shape, change.shift, code == "pixels", coding.permutation)
+    if code not in CODES:
+        raise SettingError(f"encoding is {code!r}, but {name} holds no time series; choose rate or another")
+    return ValueEncoderSpec(code, steps, shape, coding.population, change.shift)
+
+
+def _series_encoder(e: Experiment, shape: Shape) -> SeriesEncoderSpec:
+    coding, (longest, channels) = e.coding, shape
+    if coding.lengths == "pad" and coding.steps < longest:
+        raise SettingError(
+            f"steps is {coding.steps}, but the longest training sample has {longest}, which pad would cut off; choose"
+            f" {longest} steps, or lengths resample"
+        )
+    code = coding.encoding or "current"
+    if code not in SERIES_CODES:
+        raise unknown("encoding", code, SERIES_CODES)
+    return SeriesEncoderSpec(
+        code, coding.steps, channels, coding.population, coding.delta, coding.crossings, coding.counts,
+        coding.lengths == "pad",
+    )  # fmt: skip
