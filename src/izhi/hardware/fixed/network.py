@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.deprecation import renamed_attribute
 from izhi.errors import ShapeError, shown
 from izhi.hardware.fixed.arithmetic import FixedPoint, Integers, rounded_shift, saturated
 from izhi.hardware.fixed.delay import DelayBuffer
 from izhi.hardware.fixed.neuron import IntegerNeuron
 from izhi.hardware.fixed.window import Connectivity, Pool, Window
-from izhi.hardware.networks import Arrays
+from izhi.hardware.networks import HardwareNetwork, HardwareProjection
 
 #: Most steps of a run, and most spikes of an input in a step: within these, scores and sums fit 64 bits.
 MOST_STEPS, MOST_INPUT = 1_000_000, 255
-_P = TypeVar("_P", bound="IntegerProjection")
 
 
 def summed(x: Integers, weight: NDArray[np.float64]) -> Integers:
@@ -55,7 +51,7 @@ class IntegerSynapse:
 
 
 @dataclass(frozen=True)
-class IntegerProjection(Connectivity):
+class IntegerProjection(Connectivity, HardwareProjection):
     """Weights of a layer or of a readout.
 
     Attributes:
@@ -106,23 +102,29 @@ class IntegerProjection(Connectivity):
         return -half, half - 1
 
     @property
-    def learnable(self) -> dict[str, Integers]:
-        """The arrays that a search may change."""
-        return {"weight": self.weight}
-
-    @property
     def change(self) -> float:
         """By how much a change of one in a search changes a weight: a quarter of the weights' range."""
         return (1 << (self.weight_bits - 1)) / 2
 
     def rounded(self, values: NDArray[np.float64]) -> Integers:
-        """The nearest weights."""
         return np.clip(np.rint(values), *self.limits).astype(np.int64)
 
     def drawn(self, random: np.random.Generator) -> dict[str, Integers]:
         """Random weights over half their range."""
         quarter = max(1, 1 << (self.weight_bits - 2))
         return {"weight": random.integers(-quarter, quarter + 1, self.weight.shape)}
+
+    def checked(self, weight: NDArray[np.integer]) -> Integers:
+        if weight.shape != self.weight.shape or weight.dtype.kind not in "iu":
+            raise ShapeError(
+                f"weights are {weight.dtype} of shape {weight.shape}, expected integers of shape {self.weight.shape}"
+            )
+        low, high = self.limits
+        if weight.size and not (low <= weight.min() and weight.max() <= high):
+            raise ShapeError(
+                f"weights are {weight.min()} to {weight.max()}, expected {low} to {high}: {self.weight_bits} bits"
+            )
+        return weight.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,6 @@ class IntegerLayer(IntegerProjection):
     With delays x_i is the input of delay_i steps before, and 0 in the first steps.
 
     Attributes:
-        weight: (N, inputs), of weight_bits bits.
-        weight_bits: 2 to 8.
         multiplier: (N,), 0 or more.
         shift: of the product.
         current_format: of I; its fraction is that of v.
@@ -185,8 +185,6 @@ class IntegerReadout(IntegerProjection):
     """Scores without neurons: score_j = Σ_t (multiplier_j·Σ_i weight[j, i]·x_i[t] + bias_j).
 
     Attributes:
-        weight: (classes, inputs), of weight_bits bits.
-        weight_bits: 2 to 8.
         multiplier: (classes,), 0 or more.
         bias: (classes,).
     """
@@ -199,14 +197,8 @@ class IntegerReadout(IntegerProjection):
         return self.product(self.pooled(x)) * self.multiplier + self.bias
 
 
-def _with_arrays(projection: _P, arrays: Arrays) -> _P:
-    """A projection with other arrays."""
-    values: dict[str, Any] = dict(arrays)
-    return replace(projection, **values)
-
-
 @dataclass(frozen=True)
-class IntegerNetwork:
+class IntegerNetwork(HardwareNetwork):
     """Layers in a row; the scores are the last layer's spike counts, or those of a readout.
 
     The class is that of the largest score, the first of them where several are equal.
@@ -216,53 +208,13 @@ class IntegerNetwork:
     readout: IntegerReadout | None = None
 
     @property
-    def inputs(self) -> int:
-        return self.projections[0].inputs
-
-    @property
-    def outputs(self) -> int:
-        """Scores of a sample."""
-        return self.projections[-1].outputs
-
-    @property
     def projections(self) -> tuple[IntegerProjection, ...]:
-        """The layers, and the readout if there is one."""
         return self.layers if self.readout is None else (*self.layers, self.readout)
-
-    parts = renamed_attribute("parts", "projections")
 
     @property
     def score_unit(self) -> float | None:
         """A spike, or None for a readout, whose scores are in units of its own."""
         return 1.0 if self.readout is None else None
-
-    def with_arrays(self, changed: Mapping[int, Arrays]) -> IntegerNetwork:
-        """A network with other arrays in some projections, by number; the other projections are the same objects."""
-        layers = tuple(_with_arrays(x, changed[k]) if k in changed else x for k, x in enumerate(self.layers))
-        readout, last = self.readout, len(layers)
-        if readout is not None and last in changed:
-            readout = _with_arrays(readout, changed[last])
-        return IntegerNetwork(layers, readout)
-
-    def with_weights(self, number: int, weight: NDArray[np.integer]) -> IntegerNetwork:
-        """A network with other weights in one layer, or in the readout, which follows the last one.
-
-        Raises:
-            ShapeError: if there are more or fewer weights, or one has more bits.
-        """
-        if not 0 <= number < len(self.projections):
-            raise ShapeError(f"layer is {number}, expected 0 to {len(self.projections) - 1}")
-        old = self.projections[number]
-        if weight.shape != old.weight.shape or weight.dtype.kind not in "iu":
-            raise ShapeError(
-                f"weights are {weight.dtype} of shape {weight.shape}, expected integers of shape {old.weight.shape}"
-            )
-        low, high = old.limits
-        if weight.size and not (low <= weight.min() and weight.max() <= high):
-            raise ShapeError(
-                f"weights are {weight.min()} to {weight.max()}, expected {low} to {high}: {old.weight_bits} bits"
-            )
-        return self.with_arrays({number: {"weight": weight.astype(np.int64)}})
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from izhi.deprecation import renamed_attribute
 from izhi.errors import SettingError, ShapeError, unknown
-from izhi.hardware.networks import Arrays
+from izhi.hardware.networks import HardwareNetwork, HardwareProjection
 
 Floats = NDArray[np.float32]
 Build = Literal["izhi", "lif"]
@@ -23,7 +22,7 @@ BUILDS: tuple[Build, ...] = ("izhi", "lif")
 
 
 @dataclass(frozen=True)
-class IPLayer:
+class IPLayer(HardwareProjection):
     """Weights and biases into the neurons of a layer.
 
     Attributes:
@@ -35,12 +34,15 @@ class IPLayer:
     bias: Floats
 
     @property
+    def inputs(self) -> int:
+        return int(self.weight.shape[1])
+
+    @property
     def outputs(self) -> int:
         return len(self.weight)
 
     @property
     def learnable(self) -> dict[str, Floats]:
-        """The arrays that a search may change."""
         return {"weight": self.weight, "bias": self.bias}
 
     @property
@@ -49,7 +51,6 @@ class IPLayer:
         return float(self.weight.shape[1] ** -0.5)
 
     def rounded(self, values: NDArray[np.float64]) -> Floats:
-        """The nearest float32."""
         return values.astype(np.float32)
 
     def drawn(self, random: np.random.Generator) -> dict[str, Floats]:
@@ -59,9 +60,14 @@ class IPLayer:
             for name, x in self.learnable.items()
         }
 
+    def checked(self, weight: Floats) -> Floats:
+        if weight.shape != self.weight.shape:
+            raise ShapeError(f"weights have shape {weight.shape}, expected {self.weight.shape}")
+        return np.array(weight)
+
 
 @dataclass(frozen=True)
-class IPNetwork:
+class IPNetwork(HardwareNetwork):
     """Layers in a row, all of one kind of neuron; the scores are the last layer's spike counts.
 
     Attributes:
@@ -103,46 +109,6 @@ class IPNetwork:
             raise ShapeError(f"{len(weights)} weights and {len(biases)} biases, expected one of each for every layer")
         pairs = [(_floats(w), _floats(b)) for w, b in zip(weights, biases, strict=True)]
         return cls(tuple(IPLayer(w, b) for w, b in pairs), build)
-
-    @property
-    def projections(self) -> tuple[IPLayer, ...]:
-        """The layers: there is no readout."""
-        return self.layers
-
-    parts = renamed_attribute("parts", "projections")
-
-    @property
-    def score_unit(self) -> float:
-        """A spike."""
-        return 1.0
-
-    def with_arrays(self, changed: Mapping[int, Arrays]) -> IPNetwork:
-        """A network with other arrays in some layers, by their numbers; the other layers are the same objects."""
-        layers = tuple(replace(layer, **changed[k]) if k in changed else layer for k, layer in enumerate(self.layers))
-        return IPNetwork(layers, self.build)
-
-    def with_weights(self, number: int, weight: Floats, bias: Floats | None = None) -> IPNetwork:
-        """A network with other weights, and biases unless None, in one layer.
-
-        Raises:
-            ShapeError: if there are more or fewer, or they are not float32.
-            SettingError: if one is not finite.
-        """
-        if not 0 <= number < len(self.layers):
-            raise ShapeError(f"layer is {number}, expected 0 to {len(self.layers) - 1}")
-        old = self.layers[number]
-        if weight.shape != old.weight.shape:
-            raise ShapeError(f"weights have shape {weight.shape}, expected {old.weight.shape}")
-        changed = {"weight": weight.copy()} | ({} if bias is None else {"bias": bias.copy()})
-        return self.with_arrays({number: changed})
-
-    @property
-    def inputs(self) -> int:
-        return int(self.layers[0].weight.shape[1])
-
-    @property
-    def outputs(self) -> int:
-        return len(self.layers[-1].weight)
 
     @property
     def sizes(self) -> tuple[int, ...]:
