@@ -27,6 +27,3 @@ def with_room(function: Callable[Arguments, Result]) -> Callable[Arguments, Resu
 
     call.__code__ = call.__code__.replace(co_stacksize=_WIDE)
     return functools.wraps(function)(call)
-
-
-__all__ = ["with_room"]

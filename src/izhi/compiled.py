@@ -118,6 +118,3 @@ def callback(signature: Any, function: Callable[..., Any], **options: Any) -> An
     with without_collection():
         made.compile()
     return made
-
-
-__all__ = ["callback", "inlined", "kept"]

@@ -107,6 +107,3 @@ def renamed_attribute(old: str, new: str) -> property:
         return getattr(self, new)
 
     return property(get, doc=f"Old name of ``{new}``.")
-
-
-__all__ = ["RenamedWarning", "renamed_arguments", "renamed_attribute", "renamed_keys", "renamed_names", "warn_renamed"]

@@ -44,6 +44,3 @@ def end(status: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(status)
-
-
-__all__ = ["end", "load", "without_collection"]

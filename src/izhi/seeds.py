@@ -70,6 +70,3 @@ def derive_seed(*path: int) -> int:
         words += [number % _WORD, number // _WORD]
     entropy = np.array(words, np.uint32)  # of a list numpy makes one in a slow way
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) >> 1
-
-
-__all__ = ["Purpose", "derive_seed"]

@@ -31,21 +31,15 @@ def stratified_split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDAr
 
 @dataclass(frozen=True)
 class Embedded(CheckedSource):
-    """A data set of scikit-learn, each feature scaled to 0 … 1 by its range in the training samples.
+    """A data set of scikit-learn, each feature scaled to 0 … 1 by its range in the training samples."""
 
-    Attributes:
-        name, about: see ``izhi.data.source.Source``.
-        shape: of an image, whose pixels have a common range; None for other measurements.
-        largest: upper end of that range.
-        fold: test fold of a five-fold cross-validation, 0 to 4; None for the usual test samples.
-        best_inputs: number of features kept, by F of an analysis of variance on the training samples; None for all.
-    """
-
+    #: see ``izhi.data.source.Source``
     name: str
     about: str
-    shape: tuple[int, ...] | None = None
-    largest: float | None = None
-    fold: int | None = None
+    shape: tuple[int, ...] | None = None  #: of an image, whose pixels have a common range; None for other measurements
+    largest: float | None = None  #: upper end of that range
+    fold: int | None = None  #: test fold of a five-fold cross-validation, 0 to 4; None for the usual test samples
+    #: number of features kept, by F of an analysis of variance on the training samples; None for all
     best_inputs: int | None = None
     window = None
 

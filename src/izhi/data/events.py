@@ -25,15 +25,10 @@ class Recording(NamedTuple):
 
 
 class Reader(Protocol):
-    """Recordings of one file or folder.
+    """Recordings of one file or folder."""
 
-    Attributes:
-        shape: of the sensor: (channels,), or (polarities, height, width); units are its flat indices.
-        labels: class of each recording, int64.
-    """
-
-    shape: tuple[int, ...]
-    labels: NDArray[np.int64]
+    shape: tuple[int, ...]  #: of the sensor: (channels,), or (polarities, height, width); units are its flat indices
+    labels: NDArray[np.int64]  #: class of each recording, int64
 
     def read(self, record: int) -> Recording:
         """One recording; DataError, naming file and record, if it is damaged."""
@@ -183,6 +178,3 @@ def checked(times: NDArray[np.int64], units: NDArray[np.int64], size: int, where
         k = int(wrong[0])
         raise DataError(f"{where}, event {k:,} is from unit {units[k]:,}, expected below {size:,}: use an intact copy")
     return Recording(times.astype(np.int32), units.astype(np.int32))
-
-
-__all__ = ["CachedReader", "EventBatch", "EventSamples", "Reader", "Recording", "checked", "microseconds"]

@@ -25,13 +25,9 @@ _MOST_BYTES = 8 << 30
 
 @dataclass(frozen=True)
 class LocalSource(CheckedSource):
-    """A data set at a path; see ``izhi.data.source.Source``.
+    """A data set at a path; see ``izhi.data.source.Source``."""
 
-    Attributes:
-        name: the path.
-    """
-
-    name: str
+    name: str  #: the path
     about = "files of your own"
     window = None
 

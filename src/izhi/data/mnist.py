@@ -94,20 +94,14 @@ def find(folder: Path, stem: str) -> Path | None:
 
 @dataclass(frozen=True)
 class IDX:
-    """Training and test samples in four IDX files, gzipped or not.
+    """Training and test samples in four IDX files, gzipped or not."""
 
-    Attributes:
-        name, about: see ``izhi.data.source.Source``.
-        classes: in the order of the labels.
-        mirrors: addresses of folders with the gzipped files, in the order of attempts.
-        checksums: stem of each file → MD5 of its uncompressed bytes.
-    """
-
+    #: see ``izhi.data.source.Source``
     name: str
     about: str
-    classes: tuple[str, ...]
-    mirrors: tuple[str, ...]
-    checksums: Mapping[str, str]
+    classes: tuple[str, ...]  #: in the order of the labels
+    mirrors: tuple[str, ...]  #: addresses of folders with the gzipped files, in the order of attempts
+    checksums: Mapping[str, str]  #: stem of each file → MD5 of its uncompressed bytes
     window = None
 
     def is_there(self, folder: Path) -> bool:

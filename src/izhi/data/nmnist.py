@@ -102,13 +102,9 @@ class NMNISTFolder:
 
 @dataclass(frozen=True)
 class NMNISTSource(CheckedSource):
-    """The recordings of both parts.
+    """The recordings of both parts."""
 
-    Attributes:
-        archives: part, ``Train`` or ``Test`` → address and MD5 of its archive.
-    """
-
-    archives: Mapping[str, tuple[str, str]]
+    archives: Mapping[str, tuple[str, str]]  #: part, ``Train`` or ``Test`` → address and MD5 of its archive
     name = "nmnist"
     about = DATASETS["nmnist"]
     #: The complete recording: three saccades of 100 ms.

@@ -223,6 +223,3 @@ def _of_recordings(dataset: object, sensor: Sequence[int] | None) -> tuple[Event
         raise SettingError(f"sensor is {tuple(sensor)}, expected (channels,) or (polarities, height, width)")
     reader = _Recordings(dataset, sensor)
     return EventSamples.of(reader), reader.shape
-
-
-__all__ = ["TEST_SEED", "TEST_SHARE", "DatasetFields", "dataset_fields"]

@@ -105,12 +105,9 @@ def _by_speaker(train: SHDFile, test: SHDFile) -> Mapping[str, Tensor]:
 
 @dataclass(frozen=True)
 class SHDSource(CheckedSource):
-    """A data set in this format in the data root.
+    """A data set in this format in the data root."""
 
-    Attributes:
-        name, about: see ``izhi.data.source.Source``.
-    """
-
+    #: see ``izhi.data.source.Source``
     name: str
     about: str = RECORDED
     window = RECORDED_WINDOW
@@ -134,15 +131,10 @@ class SHDSource(CheckedSource):
 
 @dataclass(frozen=True)
 class PublishedSHD(SHDSource):
-    """A published data set in this format, each file in an archive of its own.
+    """A published data set in this format, each file in an archive of its own."""
 
-    Attributes:
-        place: address of the folder that holds the archives, ``<file>.zip``.
-        checksums: name of each file → MD5 of its archive.
-    """
-
-    place: str = ""
-    checksums: Mapping[str, str] = field(default_factory=dict)
+    place: str = ""  #: address of the folder that holds the archives, ``<file>.zip``
+    checksums: Mapping[str, str] = field(default_factory=dict)  #: name of each file → MD5 of its archive
 
     def fetch(self, folder: Path, report: Progress) -> None:
         """Download and unpack the missing files."""

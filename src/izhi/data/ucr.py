@@ -28,13 +28,9 @@ _LARGEST = 8 << 30
 
 @dataclass(frozen=True)
 class UCRSource(CheckedSource):
-    """A data set of the archives; see ``izhi.data.source.Source``.
+    """A data set of the archives; see ``izhi.data.source.Source``."""
 
-    Attributes:
-        name: with ``ts:`` before it.
-    """
-
-    name: str
+    name: str  #: with ``ts:`` before it
     window = None
     over_time = True
 

@@ -41,21 +41,13 @@ MAX_FEATURES = 1 << 22
 
 @dataclass
 class PendingWeights:
-    """Weights of a layer or readout whose neurons are not known so far.
+    """Weights of a layer or readout whose neurons are not known so far."""
 
-    Attributes:
-        label: name of the node or module that holds them, for messages.
-        weight: (outputs, inputs, …).
-        bias: (outputs,), zeros for none.
-        features: of the output.
-        window: stride, padding, dilation and groups of a convolution.
-    """
-
-    label: str
-    weight: Numbers
-    bias: Numbers
-    features: Shape
-    window: Mapping[str, Any] = field(default_factory=dict)
+    label: str  #: name of the node or module that holds them, for messages
+    weight: Numbers  #: (outputs, inputs, …)
+    bias: Numbers  #: (outputs,), zeros for none
+    features: Shape  #: of the output
+    window: Mapping[str, Any] = field(default_factory=dict)  #: stride, padding, dilation and groups of a convolution
 
     def scale(self, factor: Numbers | float) -> None:
         """Multiply the output by one factor, or by one of each channel or neuron, (outputs,)."""
@@ -74,17 +66,11 @@ class PendingWeights:
 
 
 class BuiltModule(NamedTuple):
-    """A module of a network.
+    """A module of a network."""
 
-    Attributes:
-        spec: its description.
-        arrays: its parameters by their names in ``state_dict``.
-        kept: the module itself, if no description covers it: a pool with padding.
-    """
-
-    spec: ModuleSpec
-    arrays: Mapping[str, Numbers] = MappingProxyType({})
-    kept: nn.Module | None = None
+    spec: ModuleSpec  #: its description
+    arrays: Mapping[str, Numbers] = MappingProxyType({})  #: its parameters by their names in ``state_dict``
+    kept: nn.Module | None = None  #: the module itself, if no description covers it: a pool with padding
 
     def shape(self, features: Shape) -> Shape:
         """Features of its output; ShapeError if it does not take such features."""
@@ -95,18 +81,12 @@ class BuiltModule(NamedTuple):
 
 @dataclass
 class NetworkBuilder:
-    """The description of a network, module by module, and its parameters.
+    """The description of a network, module by module, and its parameters."""
 
-    Attributes:
-        modules: so far.
-        readout: at the end, or None.
-        readout_arrays: its parameters.
-        pending: weights that the next neurons complete to a layer, or the end to a readout.
-    """
-
-    modules: list[BuiltModule] = field(default_factory=list)
-    readout: ConnectionSpec | None = None
-    readout_arrays: dict[str, Numbers] = field(default_factory=dict)
+    modules: list[BuiltModule] = field(default_factory=list)  #: so far
+    readout: ConnectionSpec | None = None  #: at the end, or None
+    readout_arrays: dict[str, Numbers] = field(default_factory=dict)  #: its parameters
+    #: weights that the next neurons complete to a layer, or the end to a readout
     pending: PendingWeights | None = None
 
     def add(self, spec: ModuleSpec) -> None:

@@ -19,32 +19,22 @@ USUAL_DT = 1e-4
 
 @dataclass(frozen=True)
 class Library:
-    """A library's conventions.
+    """A library's conventions."""
 
-    Attributes:
-        name: in commands.
-        dt: seconds of its time step for files that it reads.
-        written_dt: seconds of a time step in files that it writes, unless their metadata have another.
-        r: of a LIF that it reads: ``tau/dt``, so that the current adds to v, or ``1``.
-        fires_at_threshold: whether v = threshold is a spike.
-        decay: of τ in a time step: 1 − dt/τ ("euler"), or exp(−dt/τ).
-        counts: whether its neurons by default fire several times in a step, and subtract the threshold as often.
-        pools: the node from which it reads pools.
-        uniform: whether all neurons of a layer share threshold and decay.
-        recurrence: how it reads recurrent weights: as a loop of edges, within an inner graph, or not at all.
-        lacks: nodes that it does not read or converts to something else, with the reason.
-    """
-
-    name: str
-    dt: float = USUAL_DT
-    written_dt: float = USUAL_DT
+    name: str  #: in commands
+    dt: float = USUAL_DT  #: seconds of its time step for files that it reads
+    written_dt: float = USUAL_DT  #: seconds of a time step in files that it writes, unless their metadata have another
+    #: of a LIF that it reads: ``tau/dt``, so that the current adds to v, or ``1``
     r: Literal["tau/dt", "1"] = "tau/dt"
-    fires_at_threshold: bool = False
-    decay: Literal["euler", "exponential"] = "euler"
+    fires_at_threshold: bool = False  #: whether v = threshold is a spike
+    decay: Literal["euler", "exponential"] = "euler"  #: of τ in a time step: 1 − dt/τ ("euler"), or exp(−dt/τ)
+    #: whether its neurons by default fire several times in a step, and subtract the threshold as often
     counts: bool = False
-    pools: Literal["AvgPool2d", "SumPool2d"] = "AvgPool2d"
-    uniform: bool = False
+    pools: Literal["AvgPool2d", "SumPool2d"] = "AvgPool2d"  #: the node from which it reads pools
+    uniform: bool = False  #: whether all neurons of a layer share threshold and decay
+    #: how it reads recurrent weights: as a loop of edges, within an inner graph, or not at all
     recurrence: Literal["loop", "inner", "none"] = "loop"
+    #: nodes that it does not read or converts to something else, with the reason
     lacks: Mapping[str, str] = field(default_factory=dict)
 
 

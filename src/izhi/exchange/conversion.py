@@ -21,35 +21,20 @@ _MAX_UNWEIGHTED = 4096
 
 @dataclass
 class ConversionState:
-    """The state of a conversion.
+    """The state of a conversion."""
 
-    Attributes:
-        graph: the nodes in order.
-        library: whose conventions the graph follows.
-        dt: seconds of a time step.
-        reset: the reset of neurons whose node has none.
-        inputs: features of the input; None before a node has them.
-        features: of the next node's input; likewise.
-        builder: the network so far.
-        scale: factor on the input of the next weights.
-        delay: steps of each presynaptic neuron or channel before the next neurons.
-        synapse: node of the synapse behind the pending weights.
-        late_bias: bias behind that synapse; None where the bias passes through it.
-        neurons: node of each layer's neurons.
-    """
-
-    graph: LinearGraph
-    library: Library
-    dt: float
-    reset: Literal["zero", "subtract"]
-    inputs: Shape | None
-    features: Shape | None
-    builder: NetworkBuilder = field(default_factory=NetworkBuilder)
-    scale: Numbers = field(default_factory=lambda: np.ones(()))
-    delay: Numbers | None = None
-    synapse: Node | None = None
-    late_bias: Numbers | None = None
-    neurons: list[Node] = field(default_factory=list)
+    graph: LinearGraph  #: the nodes in order
+    library: Library  #: whose conventions the graph follows
+    dt: float  #: seconds of a time step
+    reset: Literal["zero", "subtract"]  #: the reset of neurons whose node has none
+    inputs: Shape | None  #: features of the input; None before a node has them
+    features: Shape | None  #: of the next node's input; likewise
+    builder: NetworkBuilder = field(default_factory=NetworkBuilder)  #: the network so far
+    scale: Numbers = field(default_factory=lambda: np.ones(()))  #: factor on the input of the next weights
+    delay: Numbers | None = None  #: steps of each presynaptic neuron or channel before the next neurons
+    synapse: Node | None = None  #: node of the synapse behind the pending weights
+    late_bias: Numbers | None = None  #: bias behind that synapse; None where the bias passes through it
+    neurons: list[Node] = field(default_factory=list)  #: node of each layer's neurons
 
     def features_for(self, node: Node) -> Shape:
         """Features of a node's input; ExchangeError if they are unknown."""

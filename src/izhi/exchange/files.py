@@ -95,6 +95,3 @@ def write(
     nir.write(buffer, nodes)
     files.write_bytes(Path(path), buffer.getvalue())
     return nodes
-
-
-__all__ = ["Reset", "from_graph", "read", "to_graph", "tree_of", "write"]

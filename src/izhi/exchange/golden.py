@@ -142,6 +142,3 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             raise ExchangeError(f"{path} has spikes of {name} that are not finite, or none")
         arrays[name] = values
     return arrays
-
-
-__all__ = ["Agreement", "check", "golden", "golden_name"]

@@ -19,19 +19,12 @@ _DEEPEST = 8
 
 @dataclass(frozen=True)
 class Node:
-    """A node.
+    """A node."""
 
-    Attributes:
-        name: of the node, behind the names of its inner graphs.
-        kind: its type, such as ``LIF``.
-        values: its arrays by name; texts are arrays of texts.
-        metadata: likewise.
-    """
-
-    name: str
-    kind: str
-    values: Mapping[str, Array]
-    metadata: Mapping[str, Array] = field(default_factory=dict)
+    name: str  #: of the node, behind the names of its inner graphs
+    kind: str  #: its type, such as ``LIF``
+    values: Mapping[str, Array]  #: its arrays by name; texts are arrays of texts
+    metadata: Mapping[str, Array] = field(default_factory=dict)  #: likewise
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """An array of finite numbers.

@@ -133,6 +133,3 @@ def register() -> None:
     if "Izhikevich" not in names:
         names.append("Izhikevich")
     nir.ir.__dict__["Izhikevich"] = Izhikevich
-
-
-__all__ = ["COEFFICIENTS", "EVENTS", "Izhikevich", "register"]

@@ -15,17 +15,11 @@ WEIGHTS = ("Affine", "Linear", "Conv1d", "Conv2d")
 
 
 class LinearGraph(NamedTuple):
-    """A graph without branches.
+    """A graph without branches."""
 
-    Attributes:
-        nodes: in order, without Input and Output.
-        shape: of the input; None if the graph has none.
-        feedback: recurrent weights by the name of the node that they drive.
-    """
-
-    nodes: list[Node]
-    shape: tuple[int, ...] | None
-    feedback: dict[str, Node]
+    nodes: list[Node]  #: in order, without Input and Output
+    shape: tuple[int, ...] | None  #: of the input; None if the graph has none
+    feedback: dict[str, Node]  #: recurrent weights by the name of the node that they drive
 
 
 def linearize(graph: Graph) -> LinearGraph:

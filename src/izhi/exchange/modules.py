@@ -90,19 +90,12 @@ def _example(network: nn.Module) -> Tensor:
 
 @dataclass
 class _CallTrace:
-    """The calls of a network's modules.
+    """The calls of a network's modules."""
 
-    Attributes:
-        names: of the modules.
-        calls: of one time step, in order.
-        repeats: of later time steps.
-        last: the output of the last call.
-    """
-
-    names: Mapping[nn.Module, str]
-    calls: list[_Call] = field(default_factory=list)
-    repeats: list[_Call] = field(default_factory=list)
-    last: Tensor | None = None
+    names: Mapping[nn.Module, str]  #: of the modules
+    calls: list[_Call] = field(default_factory=list)  #: of one time step, in order
+    repeats: list[_Call] = field(default_factory=list)  #: of later time steps
+    last: Tensor | None = None  #: the output of the last call
 
     def record(self, module: nn.Module, inputs: tuple[Any, ...], result: Any) -> None:
         """Record one call, as a forward hook; ExchangeError if its input is not the output of the call before."""

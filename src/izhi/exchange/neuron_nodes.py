@@ -20,21 +20,13 @@ if TYPE_CHECKING:
 
 
 class NodeTarget(NamedTuple):
-    """Context in which the neurons of a layer are written.
+    """Context in which the neurons of a layer are written."""
 
-    Attributes:
-        library: that is to read the file.
-        dt: seconds of a time step.
-        label: of the layer, for messages.
-        features: of its neurons.
-        decay: of a synapse that the node is to contain; None for none.
-    """
-
-    library: Library
-    dt: float
-    label: str
-    features: Shape
-    decay: float | None
+    library: Library  #: that is to read the file
+    dt: float  #: seconds of a time step
+    label: str  #: of the layer, for messages
+    features: Shape  #: of its neurons
+    decay: float | None  #: of a synapse that the node is to contain; None for none
 
     def spread(self, value: Tensor | float) -> Numbers:
         """A coefficient of each neuron."""
@@ -42,19 +34,13 @@ class NodeTarget(NamedTuple):
 
 
 class NodeCodec(NamedTuple):
-    """Reads and writes the nodes of one neuron.
+    """Reads and writes the nodes of one neuron."""
 
-    Attributes:
-        kinds: types of its nodes.
-        read: adds the neurons of a node to a conversion.
-        write: torch neurons → their node, and the factor by which it multiplies its current.
-        contains_synapse: whether a node of it can contain a synapse.
-    """
-
-    kinds: tuple[str, ...]
-    read: Callable[[ConversionState, Node], None]
+    kinds: tuple[str, ...]  #: types of its nodes
+    read: Callable[[ConversionState, Node], None]  #: adds the neurons of a node to a conversion
+    #: torch neurons → their node, and the factor by which it multiplies its current
     write: Callable[[Any, NodeTarget], tuple[nir.NIRNode, Numbers]]
-    contains_synapse: bool
+    contains_synapse: bool  #: whether a node of it can contain a synapse
 
 
 def codecs() -> dict[str, NodeCodec]:

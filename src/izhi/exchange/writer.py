@@ -41,20 +41,14 @@ from izhi.version import __version__
 
 @dataclass
 class GraphBuilder:
-    """A graph of nodes, each behind the one before it.
+    """A graph of nodes, each behind the one before it."""
 
-    Attributes:
-        library: that is to read it.
-        dt: seconds of a time step.
-        nodes, edges: so far.
-        last: name of the last node.
-    """
-
-    library: Library
-    dt: float
+    library: Library  #: that is to read it
+    dt: float  #: seconds of a time step
+    #: so far
     nodes: dict[str, nir.NIRNode] = field(default_factory=dict)
     edges: list[tuple[str, str]] = field(default_factory=list)
-    last: str = ""
+    last: str = ""  #: name of the last node
 
     def add(self, name: str, node: nir.NIRNode) -> None:
         """Add a node behind the last one; ExchangeError if the library does not read it."""

@@ -232,6 +232,3 @@ def _of_synapse(synapse: ExponentialSynapse) -> SynapseSpec:
 
 def _along(size: int | Sequence[int], rank: int) -> Shape:
     return (size,) * rank if isinstance(size, int) else tuple(size)
-
-
-__all__ = ["build", "build_neurons", "describe"]

@@ -20,16 +20,11 @@ from izhi.network.synapses import ConductanceSynapse, ExponentialSynapse, curren
 
 
 class _Kind(NamedTuple):
-    """A kind of weights.
+    """A kind of weights."""
 
-    Attributes:
-        features: the dimensions of one step, by name.
-        inputs: the attribute of torch's module that holds the number of presynaptic neurons or channels.
-        convolve: spikes (T·B, …) and weights → weighted spikes; None for a matrix product.
-    """
-
-    features: tuple[str, ...]
-    inputs: str
+    features: tuple[str, ...]  #: the dimensions of one step, by name
+    inputs: str  #: the attribute of torch's module that holds the number of presynaptic neurons or channels
+    #: spikes (T·B, …) and weights → weighted spikes; None for a matrix product
     convolve: Callable[..., Tensor] | None = None
 
 

@@ -111,6 +111,3 @@ class SynapticDelay(Delay):
 
     def weigh(self, arriving: Spikes, weight: Tensor, product: Product[Weighed]) -> Weighed:
         return delayed_product(cast(Tensor, arriving), weight, self.steps, self.largest, product)
-
-
-__all__ = ["AxonalDelay", "Delay", "Product", "SynapticDelay"]

@@ -67,12 +67,9 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class _Runner(EncoderSpec):
-    """Base of the encoders here: a description that runs.
+    """Base of the encoders here: a description that runs."""
 
-    Attributes:
-        packs: whether spikes may be bit-packed, where that is faster, see ``izhi.kernels.devices.takes_bits``.
-    """
-
+    #: whether spikes may be bit-packed, where that is faster, see ``izhi.kernels.devices.takes_bits``
     packs: bool = True
 
     def __call__(

@@ -138,6 +138,3 @@ def _has_hooks(module: Any) -> bool:
     return bool(
         module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     )
-
-
-__all__ = ["Layer", "LayerState", "State"]

@@ -202,6 +202,3 @@ class Network(nn.Module):
         except ShapeError as error:
             raise ShapeError(f"the readout: {error}") from None
         return NetworkOutput(current, NetworkState(after, trace))
-
-
-__all__ = ["Network", "NetworkOutput", "NetworkState", "Recording"]

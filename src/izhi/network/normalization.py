@@ -68,6 +68,3 @@ def folded(connection: Connection, norm: BatchNorm) -> Connection:
         bias = torch.zeros(len(factor)) if found.input.bias is None else found.input.bias
         found.input.bias = nn.Parameter(bias - lost)
     return found
-
-
-__all__ = ["BatchNorm", "folded"]

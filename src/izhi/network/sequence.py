@@ -27,16 +27,11 @@ _SAME_EACH_STEP = (nn.Flatten, nn.Unflatten, nn.MaxPool1d, nn.MaxPool2d, nn.AvgP
 
 @dataclass
 class Dropout:
-    """Neurons that one call of a network silences.
+    """Neurons that one call of a network silences."""
 
-    Attributes:
-        keep: share of neurons that remain active; 1 for no dropout.
-        last: the layer whose spikes are the output, which keeps all neurons; None for none.
-        masks: the factor on the spikes of each layer, (B, *features), drawn when it first runs.
-    """
-
-    keep: float = 1.0
-    last: Layer | None = None
+    keep: float = 1.0  #: share of neurons that remain active; 1 for no dropout
+    last: Layer | None = None  #: the layer whose spikes are the output, which keeps all neurons; None for none
+    #: the factor on the spikes of each layer, (B, *features), drawn when it first runs
     masks: dict[Layer, Tensor] = field(default_factory=dict)
 
     def __call__(self, layer: Layer, spikes: Tensor) -> Tensor:
@@ -233,6 +228,3 @@ def _keeps_state(module: nn.Module) -> bool:
         or any(hasattr(part, name) for name in ("init_hidden", "state_fallback", "_memories"))
         for part in module.modules()
     )
-
-
-__all__ = ["Dropout", "Residual", "are_weights", "each_step", "layers_of", "run_sequence"]

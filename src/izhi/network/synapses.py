@@ -189,6 +189,3 @@ def currents(drive: SynapticInput, trace: Tensor | None) -> tuple[Tensor, Tensor
     if drive.bias is not None:
         current = current + drive.bias
     return current, trace_after
-
-
-__all__ = ["ConductanceSynapse", "ExponentialSynapse", "currents", "exponential_filter"]

@@ -94,6 +94,3 @@ def first_nonfinite(network: Network, spikes: Spikes) -> str | None:
 def _first_step(tensor: Tensor) -> int:
     bad = ~torch.isfinite(tensor).flatten(1).all(dim=1)
     return int(bad.nonzero()[0])
-
-
-__all__ = ["first_nonfinite", "input_features", "run_with_hooks", "walk"]

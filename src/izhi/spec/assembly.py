@@ -167,7 +167,3 @@ def _behind(window: WindowOptions, shape: Shape, name: str) -> Shape:
             " choose a smaller kernel, or pool less"
         )
     return (window.size or shape[0], *sizes)
-
-
-__all__ = ["WORDS", "ConnectionOptions", "LayerKind", "LayerOptions", "WindowOptions", "assemble",
-           "network_of_tables", "short_form"]  # fmt: skip

@@ -34,17 +34,11 @@ def at_least_one(**sizes: object) -> None:
 
 @dataclass(frozen=True)
 class SynapseSpec:
-    """A current that decays after each spike; see ``izhi.connections.ExponentialSynapse``.
+    """A current that decays after each spike; see ``izhi.connections.ExponentialSynapse``."""
 
-    Attributes:
-        tau: decay time in steps, above 1.
-        learn: whether τ is learned.
-        filters_bias: whether the connection's bias passes through the synapse.
-    """
-
-    tau: float = 10.0
-    learn: bool = False
-    filters_bias: bool = False
+    tau: float = 10.0  #: decay time in steps, above 1
+    learn: bool = False  #: whether τ is learned
+    filters_bias: bool = False  #: whether the connection's bias passes through the synapse
 
     #: Numbers that a neuron keeps for its synapse, and the name of torch's module, for messages.
     traces: ClassVar[int] = 1
@@ -61,16 +55,11 @@ class SynapseSpec:
 
 @dataclass(frozen=True)
 class ConductanceSpec(SynapseSpec):
-    """A conductance that decays after each spike; see ``izhi.connections.ConductanceSynapse``.
+    """A conductance that decays after each spike; see ``izhi.connections.ConductanceSynapse``."""
 
-    Attributes:
-        reversal: (E_inh, v_rest, E_exc) of the neuron.
-        implicit: κ, dt·gain of the neuron; 0 for explicit Euler.
-        inhibitory: share of presynaptic neurons whose weights are all inhibitory; None for free signs.
-    """
-
-    reversal: tuple[float, float, float] = (-85.0, -65.0, 0.0)
-    implicit: float = 1.0
+    reversal: tuple[float, float, float] = (-85.0, -65.0, 0.0)  #: (E_inh, v_rest, E_exc) of the neuron
+    implicit: float = 1.0  #: κ, dt·gain of the neuron; 0 for explicit Euler
+    #: share of presynaptic neurons whose weights are all inhibitory; None for free signs
     inhibitory: float | None = None
 
     traces: ClassVar[int] = 2
@@ -96,21 +85,13 @@ def synapse_of_table(table: object) -> SynapseSpec | None:
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionSpec:
-    """Weights, and what lies between them and the neurons.
+    """Weights, and what lies between them and the neurons."""
 
-    Attributes:
-        inputs: presynaptic neurons, or channels.
-        outputs: postsynaptic neurons, or channels.
-        bias: whether a constant current is added.
-        recurrent: whether the layer's own spikes come back a step later.
-        synapse: or None.
-    """
-
-    inputs: int
-    outputs: int
-    bias: bool = True
-    recurrent: bool = False
-    synapse: SynapseSpec | None = None
+    inputs: int  #: presynaptic neurons, or channels
+    outputs: int  #: postsynaptic neurons, or channels
+    bias: bool = True  #: whether a constant current is added
+    recurrent: bool = False  #: whether the layer's own spikes come back a step later
+    synapse: SynapseSpec | None = None  #: or None
 
     @property
     def kind(self) -> str:
@@ -195,19 +176,14 @@ class LinearSpec(ConnectionSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class ConvolutionSpec(ConnectionSpec):
-    """I[t] = W * s[t] + bias over (channels, length) or (channels, height, width).
+    """I[t] = W * s[t] + bias over (channels, length) or (channels, height, width)."""
 
-    Attributes:
-        kernel: size along each dimension.
-        stride, padding, dilation: along each dimension.
-        groups: of channels that see one another alone.
-    """
-
-    kernel: Shape
+    kernel: Shape  #: size along each dimension
+    #: along each dimension
     stride: Shape = ()
     padding: Shape = ()
     dilation: Shape = ()
-    groups: int = 1
+    groups: int = 1  #: of channels that see one another alone
 
     def __post_init__(self) -> None:
         for name, usual in (("stride", 1), ("padding", 0), ("dilation", 1)):
@@ -291,17 +267,12 @@ _DELAYS: Mapping[object, Literal["axonal", "synaptic"]] = {"AxonalDelay": "axona
 
 @dataclass(frozen=True)
 class DelaySpec:
-    """Spikes arrive some steps later, 0 to ``largest``; see ``izhi.network.delays``.
+    """Spikes arrive some steps later, 0 to ``largest``; see ``izhi.network.delays``."""
 
-    Attributes:
-        kind: ``"axonal"``, one delay for each presynaptic neuron or channel, or ``"synaptic"``, one for each weight.
-        largest: in steps, at least 1.
-        learn: whether delays are learned.
-    """
-
+    #: ``"axonal"``, one delay for each presynaptic neuron or channel, or ``"synaptic"``, one for each weight
     kind: Literal["axonal", "synaptic"]
-    largest: int
-    learn: bool = True
+    largest: int  #: in steps, at least 1
+    learn: bool = True  #: whether delays are learned
 
     def __post_init__(self) -> None:
         at_least_one(largest=self.largest)
@@ -326,15 +297,10 @@ def delay_of_table(table: object) -> DelaySpec | None:
 
 @dataclass(frozen=True)
 class NormSpec:
-    """Normalisation of currents over time and batch; see ``izhi.network.BatchNorm``.
+    """Normalisation of currents over time and batch; see ``izhi.network.BatchNorm``."""
 
-    Attributes:
-        momentum: of the running means.
-        eps: ε.
-    """
-
-    momentum: float = 0.1
-    eps: float = 1e-5
+    momentum: float = 0.1  #: of the running means
+    eps: float = 1e-5  #: ε
 
     def __post_init__(self) -> None:
         for name in ("momentum", "eps"):

@@ -25,16 +25,12 @@ from izhi.spec.tables import Shape, Table, read, write
 class MixtureSpec:
     """The presets with which the neurons of a layer start, and their shares.
 
-    Attributes:
-        shares: (preset, share), in the order in which their neurons lie.
-        order: event order in place of the first preset's.
-
     Raises:
         SettingError: for shares that are not above 0 or do not add up to 1, or presets of different units.
     """
 
-    shares: tuple[tuple[str, float], ...]
-    order: str | None = None
+    shares: tuple[tuple[str, float], ...]  #: (preset, share), in the order in which their neurons lie
+    order: str | None = None  #: event order in place of the first preset's
 
     def __post_init__(self) -> None:
         if not self.shares:
@@ -74,18 +70,14 @@ class MixtureSpec:
 class IzhikevichSpec(NeuronSpec):
     """v' = a1·v² + a2·v + a3·u + a4 + gain·I, u' = b1·v + b2·u + b3; see ``izhi.Izhikevich``.
 
-    Attributes:
-        parameters: coefficients, initial state, time step and event order; of a mixture its first member's.
-        jacobian_limit: of |∂v[t+1]/∂v[t]| in the backward pass, above 0; ``math.inf`` for none.
-        mixture: or None for neurons of one preset.
-
     Raises:
         SettingError: for a value out of range, coefficients that cannot be learned, or a mixture without a width.
     """
 
+    #: coefficients, initial state, time step and event order; of a mixture its first member's
     parameters: IzhikevichParameters = PRESETS["normalized"]
-    jacobian_limit: float = 1.0
-    mixture: MixtureSpec | None = None
+    jacobian_limit: float = 1.0  #: of |∂v[t+1]/∂v[t]| in the backward pass, above 0; ``math.inf`` for none
+    mixture: MixtureSpec | None = None  #: or None for neurons of one preset
 
     kind: ClassVar[str] = "izhikevich"
 

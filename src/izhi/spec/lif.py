@@ -25,22 +25,15 @@ RESETS: tuple[ResetMode, ...] = get_args(ResetMode)
 class LIFSpec(NeuronSpec):
     """v ← β·v + I, a spike when v > threshold, then the reset; see ``izhi.LIF``.
 
-    Attributes:
-        beta: decay of v per step, 0 to 1.
-        threshold: above 0.
-        reset: the reset mode.
-        v_reset: the value to which the mode ``"value"`` sets v, below the threshold.
-        reset_delay: whether the reset takes place in the step after the spike.
-
     Raises:
         SettingError: for an unknown reset mode, a value out of range, or a v_reset that the mode has no use for.
     """
 
-    beta: float = 0.95
-    threshold: float = 1.0
-    reset: ResetMode = "subtract"
-    v_reset: float = 0.0
-    reset_delay: bool = True
+    beta: float = 0.95  #: decay of v per step, 0 to 1
+    threshold: float = 1.0  #: above 0
+    reset: ResetMode = "subtract"  #: the reset mode
+    v_reset: float = 0.0  #: the value to which the mode ``"value"`` sets v, below the threshold
+    reset_delay: bool = True  #: whether the reset takes place in the step after the spike
 
     kind: ClassVar[str] = "lif"
 

@@ -45,23 +45,16 @@ class ModuleSpec(ABC):
 class LayerSpec(ModuleSpec):
     """A connection and the neurons that it drives; with delays before and normalisation behind it.
 
-    Attributes:
-        connection: into the neurons.
-        neuron: of the layer.
-        features: shape of the layer's neurons, channels first.
-        delay: of the spikes that come in, or None.
-        norm: of the weighted spikes, or None.
-        weight_bits: of this layer's weights where the network's are quantised, or None for those of the network.
-
     Raises:
         SettingError: for normalised conductances, synaptic delays of a convolution in groups, or features of no size.
     """
 
-    connection: ConnectionSpec
-    neuron: NeuronSpec
-    features: Shape
-    delay: DelaySpec | None = None
-    norm: NormSpec | None = None
+    connection: ConnectionSpec  #: into the neurons
+    neuron: NeuronSpec  #: of the layer
+    features: Shape  #: shape of the layer's neurons, channels first
+    delay: DelaySpec | None = None  #: of the spikes that come in, or None
+    norm: NormSpec | None = None  #: of the weighted spikes, or None
+    #: of this layer's weights where the network's are quantised, or None for those of the network
     weight_bits: int | None = None
 
     def __post_init__(self) -> None:
@@ -123,14 +116,10 @@ class LayerSpec(ModuleSpec):
 
 @dataclass(frozen=True)
 class PoolSpec(ModuleSpec):
-    """The largest or the mean of each window of every channel.
+    """The largest or the mean of each window of every channel."""
 
-    Attributes:
-        kind: ``"max"`` or ``"average"``.
-        kernel, stride: along each dimension.
-    """
-
-    kind: Literal["max", "average"]
+    kind: Literal["max", "average"]  #: ``"max"`` or ``"average"``
+    #: along each dimension
     kernel: Shape
     stride: Shape
 
@@ -203,17 +192,12 @@ class UnflattenSpec(ModuleSpec):
 
 @dataclass(frozen=True)
 class ResidualSpec(ModuleSpec):
-    """Modules in order, to whose spikes or last currents the shortcut of what comes in is added.
+    """Modules in order, to whose spikes or last currents the shortcut of what comes in is added."""
 
-    Attributes:
-        modules: of the block.
-        shortcut: of spikes a module without state, of currents a connection; None to add what comes in as it is.
-        add: ``"spikes"`` or ``"currents"``.
-    """
-
-    modules: tuple[ModuleSpec, ...]
+    modules: tuple[ModuleSpec, ...]  #: of the block
+    #: of spikes a module without state, of currents a connection; None to add what comes in as it is
     shortcut: ModuleSpec | ConnectionSpec | None = None
-    add: Literal["spikes", "currents"] = "spikes"
+    add: Literal["spikes", "currents"] = "spikes"  #: ``"spikes"`` or ``"currents"``
 
     def __post_init__(self) -> None:
         if self.add not in ("spikes", "currents"):
@@ -273,23 +257,20 @@ def flattened(modules: Sequence[ModuleSpec]) -> Iterator[ModuleSpec]:
 class NetworkSpec:
     """Everything that can be said of a network without its weights.
 
-    Attributes:
-        modules: in order.
-        readout: a connection without neurons whose currents are the output, or None to read the last layer's spikes.
-        dropout: share of hidden neurons silenced for a whole sample while training.
-        keep_every: the backward pass keeps every k-th state; None for all.
-        encoder: of its samples; None where the network runs on spikes.
-
     Raises:
         ShapeError: for a network without layers and readout.
         SettingError: for a share or number of steps out of range, normalisation beside ``keep_every``, or an encoder
             of another width.
     """
 
-    modules: tuple[ModuleSpec, ...]
+    modules: tuple[ModuleSpec, ...]  #: in order
+    #: a connection without neurons whose currents are the output, or None to read the last layer's spikes
     readout: ConnectionSpec | None = None
+    #: share of hidden neurons silenced for a whole sample while training
     dropout: float = field(default=0.0, kw_only=True)
+    #: the backward pass keeps every k-th state; None for all
     keep_every: int | None = field(default=None, kw_only=True)
+    #: of its samples; None where the network runs on spikes
     encoder: EncoderSpec | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:

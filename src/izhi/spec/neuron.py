@@ -170,20 +170,14 @@ def common_of_options(options: NeuronOptions, shape: Shape) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Coefficient:
-    """A number of a neuron's equations.
+    """A number of a neuron's equations."""
 
-    Attributes:
-        name: as in the equations.
-        unit: of presets whose v is in mV; "1" for none.
-        low, high: the bounds within which it is meaningful.
-        learnable: whether it can be learned.
-    """
-
-    name: str
-    unit: str = "1"
+    name: str  #: as in the equations
+    unit: str = "1"  #: of presets whose v is in mV; "1" for none
+    #: the bounds within which it is meaningful
     low: float = -math.inf
     high: float = math.inf
-    learnable: bool = True
+    learnable: bool = True  #: whether it can be learned
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,3 @@ def as_listener(listener: Listener | Any) -> Listener:
             listener.epoch(event.metrics, event.warnings)
 
     return call_methods
-
-
-__all__ = ["Listener", "ProgressEvent", "as_listener", "ignore_progress"]

@@ -117,6 +117,3 @@ class _Copy:
         if self.room < 0:
             raise CheckpointError(f"{self.path} unpacks to more than its own size, expected stored tensors only")
         return value.detach().clone()
-
-
-__all__ = ["Plain", "read"]

@@ -64,13 +64,9 @@ class Data:
 
 
 class Learner(Protocol):
-    """Improves one network, an epoch at a time.
+    """Improves one network, an epoch at a time."""
 
-    Attributes:
-        steps: of an epoch, for progress.
-    """
-
-    steps: int
+    steps: int  #: of an epoch, for progress
 
     def epoch(self, number: int, progress: Callable[[float], None]) -> Row:
         """One epoch, counted from 1; its metrics. ``progress`` receives the loss of every step."""

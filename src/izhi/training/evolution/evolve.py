@@ -169,6 +169,3 @@ class Generations:
             for name, value in self.network.named_parameters():
                 if not torch.equal(value, wanted[name]):
                     raise CheckpointError(f"it comes to another {name}, as another evotorch would")
-
-
-__all__ = ["Evolution", "Generations", "Measurement", "Members", "in_torch"]

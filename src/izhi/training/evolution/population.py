@@ -191,6 +191,3 @@ def _within(spikes: Tensor, values: dict[str, Tensor], place: str) -> Tensor:
     """The currents of spikes (T, B, P, N) in the next layer of the same member: (T, B, P, M)."""
     weight, bias = values[f"{place}.input.weight"], values[f"{place}.input.bias"]
     return torch.einsum("tbpn,pmn->tbpm", spikes, weight) + bias
-
-
-__all__ = ["Gene", "Genome", "Population"]

@@ -129,6 +129,3 @@ class Search:
                 f"the search was told {len(losses)} populations, expected those of {generations}"
                 " generations; start anew"
             )
-
-
-__all__ = ["SEARCHES", "Measure", "Search"]
