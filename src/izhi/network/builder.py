@@ -7,19 +7,16 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Literal
 
-import torch
 from torch import nn
 
 from izhi.errors import SettingError, ShapeError, shown
 from izhi.network import BatchNorm, Layer, Network, Residual
-from izhi.network.connections import Connection, Conv1d, Conv2d, Linear
+from izhi.network.connections import Connection, Conv1d, Conv2d, Linear, along
 from izhi.network.delays import AxonalDelay, Delay, SynapticDelay
-from izhi.network.synapses import ConductanceSynapse, ExponentialSynapse
 from izhi.network.traversal import input_features
 from izhi.neurons import Neuron
 from izhi.neurons.neuron import NeuronLayer
 from izhi.spec import (
-    ConductanceSpec,
     ConnectionSpec,
     ConvolutionSpec,
     DelaySpec,
@@ -34,7 +31,6 @@ from izhi.spec import (
     PoolSpec,
     ResidualSpec,
     Shape,
-    SynapseSpec,
     UnflattenSpec,
     entry_of,
 )
@@ -48,7 +44,7 @@ def build(spec: NetworkSpec, kernel: str = "auto") -> Network:
         kernel: which kernels run the neurons, see ``izhi.kernels``.
     """
     modules = [_module(x, kernel) for x in spec.modules]
-    readout = None if spec.readout is None else _connection(spec.readout)
+    readout = None if spec.readout is None else Connection.build(spec.readout)
     return Network(modules, readout, keep_every=spec.keep_every, dropout=spec.dropout)
 
 
@@ -65,7 +61,7 @@ def _module(spec: ModuleSpec, kernel: str) -> nn.Module:
 def _layer(spec: LayerSpec, kernel: str) -> Layer:
     # The order in which random numbers are drawn: spread of the neurons, weights, delays.
     neuron = build_neurons(spec.neuron, kernel)
-    connection = _connection(spec.connection)
+    connection = Connection.build(spec.connection)
     norm = None
     if spec.norm is not None:
         norm = BatchNorm(spec.connection.outputs, momentum=spec.norm.momentum, eps=spec.norm.eps)
@@ -83,7 +79,7 @@ def _residual(spec: ResidualSpec, kernel: str) -> Residual:
     shortcut: nn.Module | None = None
     if spec.shortcut is not None:
         own = spec.shortcut
-        shortcut = _connection(own) if isinstance(own, ConnectionSpec) else _module(own, kernel)
+        shortcut = Connection.build(own) if isinstance(own, ConnectionSpec) else _module(own, kernel)
     return Residual(modules, shortcut, add=spec.add)
 
 
@@ -100,27 +96,6 @@ _BUILDERS: dict[type[ModuleSpec], Callable[[Any, str], nn.Module]] = {
     IdentitySpec: lambda spec, kernel: nn.Identity(),
     UnflattenSpec: lambda spec, kernel: nn.Unflatten(1, spec.features),
 }
-
-
-def _connection(spec: ConnectionSpec) -> Connection:
-    sizes, synapse = (spec.inputs, spec.outputs), _synapse(spec.synapse)
-    if not isinstance(spec, ConvolutionSpec):
-        return Linear(*sizes, bias=spec.bias, synapse=synapse, recurrent=spec.recurrent)
-    make = Conv1d if len(spec.kernel) == 1 else Conv2d
-    return make(
-        *sizes, spec.kernel, spec.stride, spec.padding, spec.dilation, spec.groups, spec.bias, synapse=synapse,
-        recurrent=spec.recurrent,
-    )  # fmt: skip
-
-
-def _synapse(spec: SynapseSpec | None) -> ExponentialSynapse | None:
-    if spec is None:
-        return None
-    if isinstance(spec, ConductanceSpec):
-        return ConductanceSynapse(
-            spec.tau, learn_tau=spec.learn, reversal=spec.reversal, implicit=spec.implicit, inhibitory=spec.inhibitory
-        )
-    return ExponentialSynapse(spec.tau, learn_tau=spec.learn, filters_bias=spec.filters_bias)
 
 
 def _delay(spec: DelaySpec, connection: ConnectionSpec) -> Delay:
@@ -169,10 +144,10 @@ def _of_module(module: nn.Module, features: Shape) -> ModuleSpec:
     if isinstance(module, (nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d)):
         rank = 1 if isinstance(module, (nn.MaxPool1d, nn.AvgPool1d)) else 2
         divided = getattr(module, "divisor_override", None)
-        if not any(_along(module.padding, rank)) and not module.ceil_mode and divided is None:
+        if not any(along(module.padding, rank)) and not module.ceil_mode and divided is None:
             kind: Literal["max", "average"] = "max" if isinstance(module, (nn.MaxPool1d, nn.MaxPool2d)) else "average"
-            kernel = _along(module.kernel_size, rank)
-            return PoolSpec(kind, kernel, kernel if module.stride is None else _along(module.stride, rank))
+            kernel = along(module.kernel_size, rank)
+            return PoolSpec(kind, kernel, kernel if module.stride is None else along(module.stride, rank))
     raise SettingError(
         f"the network has {shown(module)}, which settings do not hold; expected layers, pooling without padding,"
         " Flatten and Unflatten"
@@ -207,7 +182,7 @@ def _of_connection(connection: Connection) -> ConnectionSpec:
     common: dict[str, Any] = {
         "inputs": connection.inputs, "outputs": len(connection.weight), "bias": own.bias is not None,
         "recurrent": connection.feedback is not None,
-        "synapse": None if connection.synapse is None else _of_synapse(connection.synapse),
+        "synapse": None if connection.synapse is None else connection.synapse.spec,
     }  # fmt: skip
     if isinstance(connection, Linear):
         return LinearSpec(**common)
@@ -220,15 +195,3 @@ def _of_connection(connection: Connection) -> ConnectionSpec:
     return ConvolutionSpec(
         **common, kernel=own.kernel_size, stride=own.stride, padding=padding, dilation=own.dilation, groups=own.groups
     )
-
-
-def _of_synapse(synapse: ExponentialSynapse) -> SynapseSpec:
-    # From its logit, so that rounding is not rounded again.
-    tau, learn = 1 / (1 - torch.sigmoid(synapse.logit.detach().double()).item()), synapse.logit.requires_grad
-    if isinstance(synapse, ConductanceSynapse):
-        return ConductanceSpec(tau, learn, False, synapse.reversal, synapse.implicit, synapse.inhibitory)
-    return SynapseSpec(tau, learn, synapse.filters_bias)
-
-
-def _along(size: int | Sequence[int], rank: int) -> Shape:
-    return (size,) * rank if isinstance(size, int) else tuple(size)

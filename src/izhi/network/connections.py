@@ -17,6 +17,8 @@ from izhi.errors import SettingError, ShapeError
 from izhi.kernels import Spikes, Synapse, SynapticInput, WeightedSpikes, is_repeated, note_convolution, once, product
 from izhi.network.delays import AxonalDelay, Delay, Product, SynapticDelay
 from izhi.network.synapses import ConductanceSynapse, ExponentialSynapse, currents, exponential_filter
+from izhi.spec import CONNECTIONS as _NAMED, ConnectionSpec, ConvolutionSpec, LinearSpec
+from izhi.spec.connection import check_window
 
 
 class _Kind(NamedTuple):
@@ -81,6 +83,20 @@ class Connection(nn.Module):
         Connection.__init__(connection, weights)
         return connection
 
+    @staticmethod
+    def build(spec: ConnectionSpec) -> Connection:
+        """The connection of a description, its weights drawn from torch's generator."""
+        synapse = None if spec.synapse is None else ExponentialSynapse.of(spec.synapse)
+        if isinstance(spec, ConvolutionSpec):
+            kind = Conv1d if len(spec.kernel) == 1 else Conv2d
+            convolution = kind.__new__(kind)
+            convolution._set_up(spec, synapse, spec.padding)
+            return convolution
+        assert isinstance(spec, LinearSpec), "all others are linear"
+        linear = Linear.__new__(Linear)
+        linear._set_up(spec, synapse)
+        return linear
+
     @property
     def weight(self) -> Tensor:
         """(outputs, inputs), with the size of the kernel behind that of a convolution."""
@@ -123,20 +139,9 @@ class Connection(nn.Module):
             raise ShapeError(f"spikes are {spikes.shape[2]} wide, expected {self.inputs} ({names[0]})")
         if spikes.shape[0] == 0:
             raise ShapeError("spikes have T = 0, expected at least one time step")
-        if self._kind.convolve is not None and not isinstance(self.input.padding, str):
-            self._check_places(names[1:], spikes.shape[3:])
-
-    def _check_places(self, names: Sequence[str], sizes: Sequence[int]) -> None:
         own = self.input
-        for name, size, kernel, padding, dilation in zip(
-            names, sizes, own.kernel_size, own.padding, own.dilation, strict=True
-        ):
-            reach = dilation * (kernel - 1) + 1
-            if size + 2 * padding < reach:
-                raise ShapeError(
-                    f"spikes have {name} {size}, expected at least {reach - 2 * padding} for a kernel of {kernel};"
-                    " use a smaller one, or pool less before it"
-                )
+        if self._kind.convolve is not None and not isinstance(own.padding, str):
+            check_window(names[1:], tuple(spikes.shape[3:]), own.kernel_size, own.padding, own.dilation)
 
     def product(self, spikes: Spikes, weight: Tensor) -> Tensor:
         """Spikes (T, B, *features) times such weights: (T, B, *features of the next layer)."""
@@ -209,12 +214,6 @@ def as_now(state: dict[str, Any], prefix: str) -> None:
     state.pop(f"{prefix}sign", None)  # which neurons inhibit is a setting
 
 
-def _at_least_one(**sizes: int) -> None:
-    for name, value in sizes.items():
-        if value < 1:
-            raise SettingError(f"{name} is {value!r}, expected at least 1")
-
-
 class Linear(Connection):
     """I[t] = W·s[t] + bias.
 
@@ -232,9 +231,11 @@ class Linear(Connection):
         self, in_features: int, out_features: int, bias: bool = True, *,
         synapse: ExponentialSynapse | None = None, recurrent: bool = False,
     ) -> None:  # fmt: skip
-        _at_least_one(in_features=in_features, out_features=out_features)
-        weights = nn.Linear(in_features, out_features, bias=bias)
-        feedback = nn.Linear(out_features, out_features, bias=False) if recurrent else None
+        self._set_up(LinearSpec(inputs=in_features, outputs=out_features, bias=bias, recurrent=recurrent), synapse)
+
+    def _set_up(self, spec: LinearSpec, synapse: ExponentialSynapse | None) -> None:
+        weights = nn.Linear(spec.inputs, spec.outputs, bias=spec.bias)
+        feedback = nn.Linear(spec.outputs, spec.outputs, bias=False) if spec.recurrent else None
         super().__init__(weights, synapse, feedback)
 
 
@@ -249,19 +250,20 @@ class _Convolution(Connection):
         dilation: int | Sequence[int] = 1, groups: int = 1, bias: bool = True, *,
         synapse: ExponentialSynapse | None = None, recurrent: bool = False,
     ) -> None:  # fmt: skip
-        _at_least_one(in_channels=in_channels, out_channels=out_channels, groups=groups)
-        if in_channels % groups or out_channels % groups:
-            raise SettingError(
-                f"groups is {groups}, expected a divisor of in_channels, {in_channels}, and of out_channels,"
-                f" {out_channels}"
-            )
-        weights = self.module(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias)
-        _at_least_one(kernel_size=min(weights.kernel_size), stride=min(weights.stride))
+        rank = len(_KINDS[self.module].features) - 1
+        spec = ConvolutionSpec(
+            inputs=in_channels, outputs=out_channels, bias=bias, recurrent=recurrent, groups=groups,
+            kernel=along(kernel_size, rank), stride=along(stride, rank), dilation=along(dilation, rank),
+            padding=() if isinstance(padding, str) else along(padding, rank),
+        )  # fmt: skip
+        self._set_up(spec, synapse, padding if isinstance(padding, str) else spec.padding)
+
+    def _set_up(self, spec: ConvolutionSpec, synapse: ExponentialSynapse | None, padding: str | Sequence[int]) -> None:
+        sizes = (spec.kernel, spec.stride, padding, spec.dilation)
+        weights = self.module(spec.inputs, spec.outputs, *sizes, spec.groups, spec.bias)
         feedback = None
-        if recurrent:
-            if any(size % 2 == 0 for size in weights.kernel_size):
-                raise SettingError(f"kernel_size is {kernel_size}, expected odd numbers for a recurrent convolution")
-            feedback = self.module(out_channels, out_channels, kernel_size, padding="same", bias=False)
+        if spec.recurrent:
+            feedback = self.module(spec.outputs, spec.outputs, spec.kernel, padding="same", bias=False)
         super().__init__(weights, synapse, feedback)
 
 
@@ -277,14 +279,15 @@ class Conv2d(_Convolution):
     module = nn.Conv2d
 
 
+def along(size: int | Sequence[int], rank: int) -> tuple[int, ...]:
+    """A size along each of so many dimensions."""
+    return (size,) * rank if isinstance(size, int) else tuple(size)
+
+
+_SYNAPSES = {None: None, "exponential": ExponentialSynapse, "conductance": ConductanceSynapse}
 #: Linear connections that a configuration can name: their synapse, and whether they are recurrent.
 CONNECTIONS: dict[str, tuple[type[ExponentialSynapse] | None, bool]] = {
-    "linear": (None, False),
-    "exponential": (ExponentialSynapse, False),
-    "conductance": (ConductanceSynapse, False),
-    "recurrent": (None, True),
-    "recurrent-exponential": (ExponentialSynapse, True),
-    "recurrent-conductance": (ConductanceSynapse, True),
+    name: (_SYNAPSES[synapse], recurrent) for name, (synapse, recurrent) in _NAMED.items()
 }
 
 __all__ = [

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from izhi.errors import SettingError
 from izhi.kernels import Spikes, delayed, delayed_product
+from izhi.spec.connection import at_least_one
 
 Weighed = TypeVar("Weighed")
 #: Spikes and weights → weighted spikes: the map of a connection.
@@ -32,8 +33,7 @@ class Delay(nn.Module):
         super().__init__()
         if min(shape) < 1:
             raise SettingError(f"delays have shape {shape}, expected sizes of at least 1")
-        if largest < 1:
-            raise SettingError(f"largest is {largest!r}, expected at least 1")
+        at_least_one(largest=largest)
         self.largest = largest
         self.steps = nn.Parameter(0.5 * largest * torch.rand(*shape), requires_grad=learn)
 

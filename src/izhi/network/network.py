@@ -17,6 +17,7 @@ from izhi.network.normalization import BatchNorm
 from izhi.network.sequence import Dropout, are_weights, layers_of, run_sequence
 from izhi.network.synapses import currents
 from izhi.neurons.state import Target, detached, moved
+from izhi.spec.network import check_options
 
 
 class NetworkState(NamedTuple):
@@ -107,10 +108,7 @@ class Network(nn.Module):
         is_exact: bool = False,
     ) -> None:
         super().__init__()
-        if keep_every is not None and keep_every < 1:
-            raise SettingError(f"keep_every is {keep_every!r}, expected at least 1 step, or None")
-        if not 0 <= dropout < 1:
-            raise SettingError(f"dropout is {dropout!r}, expected a share from 0 to below 1")
+        check_options(dropout, keep_every)
         if readout is None and layers and are_weights(layers[-1]):
             *layers, readout = layers
         if readout is not None and not isinstance(readout, Connection):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from izhi.errors import SettingError
 from izhi.kernels import Synapse, SynapticInput
+from izhi.spec import ConductanceSpec, SynapseSpec
 
 #: Time steps handled by one matrix product of the exponential filter.
 _CHUNK = 64
@@ -63,11 +63,30 @@ class ExponentialSynapse(nn.Module):
     strength = 1.0
 
     def __init__(self, tau: float = 10.0, *, learn_tau: bool = False, filters_bias: bool = False) -> None:
+        self._set_up(SynapseSpec(tau, learn_tau, filters_bias))
+
+    def _set_up(self, spec: SynapseSpec) -> None:
         super().__init__()
-        self.filters_bias = filters_bias
-        if not (math.isfinite(tau) and tau > 1):
-            raise SettingError(f"tau is {tau!r}, expected a finite number of steps above 1")
-        self.logit = nn.Parameter(torch.logit(torch.tensor(1 - 1 / tau)), requires_grad=learn_tau)
+        self.filters_bias = spec.filters_bias
+        self.logit = nn.Parameter(torch.logit(torch.tensor(1 - 1 / spec.tau)), requires_grad=spec.learn)
+
+    @staticmethod
+    def of(spec: SynapseSpec) -> ExponentialSynapse:
+        """The synapse of a description."""
+        kind = ConductanceSynapse if isinstance(spec, ConductanceSpec) else ExponentialSynapse
+        synapse = kind.__new__(kind)
+        synapse._set_up(spec)
+        return synapse
+
+    @property
+    def spec(self) -> SynapseSpec:
+        """The description, with τ as it is now."""
+        return SynapseSpec(self._tau, self.logit.requires_grad, self.filters_bias)
+
+    @property
+    def _tau(self) -> float:
+        # From its logit, so that rounding is not rounded again.
+        return 1 / (1 - torch.sigmoid(self.logit.detach().double()).item())
 
     @property
     def decay(self) -> Tensor:
@@ -130,15 +149,18 @@ class ConductanceSynapse(ExponentialSynapse):
         inhibitory: float | None = None,
         implicit: float = 1.0,
     ) -> None:
-        super().__init__(tau, learn_tau=learn_tau)
-        low, rest, high = reversal
-        if not low < rest < high:
-            raise SettingError(f"reversal is {reversal!r}, expected E_inh < v_rest < E_exc")
-        if inhibitory is not None and not 0 <= inhibitory <= 1:
-            raise SettingError(f"inhibitory is {inhibitory!r}, expected a share from 0 to 1")
-        if not (math.isfinite(implicit) and implicit >= 0):
-            raise SettingError(f"implicit is {implicit!r}, expected a finite number, 0 or more")
-        self.reversal, self.inhibitory, self.implicit = reversal, inhibitory, implicit
+        self._set_up(ConductanceSpec(tau, learn_tau, False, reversal, implicit, inhibitory))
+
+    def _set_up(self, spec: SynapseSpec) -> None:
+        super()._set_up(spec)
+        assert isinstance(spec, ConductanceSpec), "the description of a conductance"
+        self.reversal, self.inhibitory, self.implicit = spec.reversal, spec.inhibitory, spec.implicit
+
+    @property
+    def spec(self) -> ConductanceSpec:
+        return ConductanceSpec(
+            self._tau, self.logit.requires_grad, False, self.reversal, self.implicit, self.inhibitory
+        )
 
     @property
     def dynamics(self) -> Synapse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -13,12 +14,13 @@ from izhi.kernels.tracing import is_traced
 CALLS, STEPS = 5, 100
 
 
+@dataclass(eq=False)
 class SilenceWatch:
     """Checks a layer's spikes until one has occurred, or it has warned."""
 
-    def __init__(self) -> None:
-        self.calls = self.steps = 0
-        self.is_over = False
+    calls: int = 0
+    steps: int = 0
+    is_over: bool = False
 
     def see(self, spikes: Tensor, steps: int, layer: str, stacklevel: int) -> None:
         """Check the spikes of one call.
