@@ -6,15 +6,20 @@ discretisation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from izhi.errors import unknown
+from izhi.errors import ExchangeError, unknown
+
+if TYPE_CHECKING:
+    from izhi.exchange.graph import Node
 
 #: Default seconds of a time step, that of three of five libraries.
 USUAL_DT = 1e-4
+#: Name of the neurons within an inner graph.
+INNER_NEURONS = "lif"
 
 
 @dataclass(frozen=True)
@@ -94,3 +99,25 @@ def library(name: str | None) -> Library:
     if name not in LIBRARIES:
         raise unknown("library", name, LIBRARIES)
     return LIBRARIES[name]
+
+
+def check_single_spike(library: Library, confirmed: bool) -> None:
+    """Raise ExchangeError for a library whose neurons fire several times in a step, unless they are changed."""
+    if library.counts and not confirmed:
+        raise ExchangeError(
+            f"{library.name} makes of a LIF neurons that fire several times in a step, and ours fire once; make them"
+            " fire once when it has read the file (docs/nir.md says how), and ask for it: single_spike"
+        )
+
+
+def rockpool_dt(nodes: Sequence[Node]) -> float:
+    """The time step of a file of Rockpool, which holds it only as r = τ·exp(−dt/τ)/dt."""
+    from scipy.special import lambertw  # not at start-up
+
+    for node in nodes:
+        name = {"CubaLIF": "tau_mem", "LIF": "tau"}.get(node.kind)
+        if name is not None:
+            tau, r = (float(node.numbers(x).ravel()[0]) for x in (name, "r"))
+            if tau > 0 and r > 0:
+                return tau * float(lambertw(1 / r).real)
+    raise ExchangeError("the graph has no LIF of a τ and r above 0, from which its step follows; give dt")

@@ -22,7 +22,7 @@ class Node:
     """A node."""
 
     name: str  #: of the node, behind the names of its inner graphs
-    kind: str  #: its type, such as ``LIF``
+    kind: str  #: its type, such as ``Affine``
     values: Mapping[str, Array]  #: its arrays by name; texts are arrays of texts
     metadata: Mapping[str, Array] = field(default_factory=dict)  #: likewise
 
@@ -128,7 +128,7 @@ def _kind(table: Mapping[str, object], name: str) -> str:
     if isinstance(kind, np.ndarray) and kind.dtype.kind == "U" and kind.ndim == 0:
         kind = str(kind)
     if not isinstance(kind, str):
-        raise ExchangeError(f"node {shown(name)} has no type, expected one such as LIF")
+        raise ExchangeError(f"node {shown(name)} has no type, expected one such as Affine")
     return kind
 
 

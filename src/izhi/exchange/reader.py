@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
-from scipy.special import lambertw
 
 from izhi.errors import ExchangeError
-from izhi.exchange import weight_nodes
+from izhi.exchange import conventions, weight_nodes
 from izhi.exchange.builder import check_size
 from izhi.exchange.conventions import NIR, Library
 from izhi.exchange.conversion import ConversionState
@@ -89,15 +88,4 @@ def _written_dt(graph: Graph, nodes: Sequence[Node], library: Library) -> float:
         value = graph.metadata.get(name)
         if value is not None and value.dtype.kind in "fiu" and value.size == 1 and value.ravel()[0]:
             return float(value.ravel()[0])
-    return _rockpool_dt(nodes) if library.name == "rockpool" else library.written_dt
-
-
-def _rockpool_dt(nodes: Sequence[Node]) -> float:
-    """The time step of a file of Rockpool, which holds it only as r = τ·exp(−dt/τ)/dt."""
-    for node in nodes:
-        name = {"CubaLIF": "tau_mem", "LIF": "tau"}.get(node.kind)
-        if name is not None:
-            tau, r = (float(node.numbers(x).ravel()[0]) for x in (name, "r"))
-            if tau > 0 and r > 0:
-                return tau * float(lambertw(1 / r).real)
-    raise ExchangeError("the graph has no LIF of a τ and r above 0, from which its step follows; give dt")
+    return conventions.rockpool_dt(nodes) if library.name == "rockpool" else library.written_dt

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from izhi.errors import ExchangeError, IzhiError, LossWarning
 from izhi.exchange.builder import Numbers, as_numbers
-from izhi.exchange.conventions import NIR, Library
+from izhi.exchange.conventions import INNER_NEURONS, NIR, Library, check_single_spike
 from izhi.exchange.neuron_nodes import NodeTarget, codecs
 from izhi.kernels.delay import whole_steps
 from izhi.network import Layer, Network
@@ -73,11 +73,7 @@ def graph(
     step = library.dt if dt is None else dt
     if not (math.isfinite(step) and step > 0):
         raise ExchangeError(f"dt is {step!r}, expected seconds above 0")
-    if library.counts and not single_spike:
-        raise ExchangeError(
-            f"{library.name} makes of a LIF neurons that fire several times in a step, and ours fire once; make them"
-            " fire once when it has read the file (docs/nir.md says how), and ask for it: single_spike"
-        )
+    check_single_spike(library, single_spike)
     try:
         features, spec = input_features([*network.layers, network.readout]), describe(network)
     except IzhiError as error:
@@ -184,7 +180,9 @@ def _add_layer(builder: GraphBuilder, spec: LayerSpec, layer: Layer, number: int
         for name, one in (*between, ("neurons", node)):
             builder.add(f"{name}_{number}", one)
         return
-    _add_recurrent(builder, spec, number, [*between, ("lif", node)], as_numbers(connection.feedback.weight) / across)
+    _add_recurrent(
+        builder, spec, number, [*between, (INNER_NEURONS, node)], as_numbers(connection.feedback.weight) / across
+    )
 
 
 def _add_delay(builder: GraphBuilder, spec: DelaySpec | None, layer: Layer, number: int, inputs: Shape) -> None:
@@ -218,7 +216,7 @@ def _add_recurrent(
     for name, node in (("input", nir.Input(np.array(features))), *nodes):
         inner.add(name, node)
     inner.nodes["w_rec"] = loop
-    inner.edges += [("lif", "w_rec"), ("w_rec", nodes[0][0])]
+    inner.edges += [(INNER_NEURONS, "w_rec"), ("w_rec", nodes[0][0])]
     inner.add("output", nir.Output(np.array(features)))
     builder.add(f"neurons_{number}", nir.NIRGraph(inner.nodes, inner.edges, {}))
 

@@ -15,7 +15,7 @@ from izhi.experiments.tables import markdown
 from izhi.experiments.trained import network_of
 from izhi.network import Network, firing
 from izhi.network.firing import LayerDynamics
-from izhi.spec import neuron_spec
+from izhi.spec import entry_of_preset, neuron_spec
 from izhi.training import best_epoch
 
 
@@ -117,7 +117,8 @@ def dynamics(folder: RunFolder) -> tuple[list[LayerDynamics], list[LayerDynamics
     before, after = (firing.of_network(network) for network in networks)
     if not any(layer.coefficients or layer.classes for layer in after):
         raise SettingError(f"{folder.path} has learned no coefficient of a neuron; train with learn")
-    units = firing.UNITS if neuron_spec(e.neurons.neuron).unit_of_v == "mV" else {}
+    name = e.neurons.neuron
+    units = entry_of_preset(name).units if neuron_spec(name).unit_of_v == "mV" else {}
     drawn = []
     for old, new in zip(before, after, strict=True):
         values = {

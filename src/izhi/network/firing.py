@@ -13,13 +13,11 @@ from torch import Tensor
 
 from izhi.network.network import Network
 from izhi.neurons import Izhikevich
+from izhi.spec import entry_of
 
 #: The step of current that distinguishes classes, by unit of v, and its duration, in ms.
 STEP = {"mV": 10.0, "1": 0.1}
 DURATION = 500.0
-
-#: Units of the biological coefficients.
-UNITS = {"a": "1/ms", "b": "1/ms", "c": "mV", "d": "mV/ms", "threshold": "mV"}
 
 CLASSES = ("silent", "phasic", "tonic", "fast", "adapting", "bursting")
 
@@ -92,7 +90,7 @@ def of_network(network: Network) -> list[LayerDynamics]:
             name: torch.as_tensor(used.get(name, raw)).detach().reshape(-1).float()
             for name, raw in neuron.learned.items()
         }
-        classes = firing_classes(neuron) if isinstance(neuron, Izhikevich) else []
+        classes = firing_classes(neuron) if entry_of(neuron.kind).has_patterns else []
         layers.append(LayerDynamics(values, classes))
     return layers
 

@@ -186,6 +186,7 @@ register(
         ),
         presets={name: IzhikevichSpec(parameters=p) for name, p in PRESETS.items()},
         operations=(6, 6),
+        has_patterns=True,
         settings=("order", "gain", "mixture", "jacobian_limit"),
         executors={
             "torch": "izhi.neurons.izhikevich:Izhikevich",

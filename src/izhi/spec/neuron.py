@@ -1,6 +1,6 @@
 """Neurons as plain values, and the registry in which each one is registered once.
 
-To add a neuron: a file beside this one, such as lif.py, with its description and its ``NeuronEntry``; the module that
+To add a neuron: a file beside this one, such as izhikevich.py, with its description and its ``NeuronEntry``; the module that
 the entry names for torch in ``izhi.neurons``, and its step in ``izhi.kernels``. Modules are named as text, so that an
 entry loads none of them.
 """
@@ -191,6 +191,7 @@ class NeuronEntry:
         coefficients: those of its equations, and forms of them that can be learned.
         presets: descriptions that settings can name.
         operations: products and additions of one step of one neuron, without synapse.
+        has_patterns: whether its neurons differ in how they fire at a step of current, see ``izhi.network.firing``.
         settings: settings of neurons that it uses, beside those that all neurons use.
         executors: what runs or writes the neuron, as "module:attribute", by role:
             "torch" (the module), "torch-quantized" (with rounded states), "integers" (classes of
@@ -203,6 +204,7 @@ class NeuronEntry:
     coefficients: tuple[Coefficient, ...]
     presets: Mapping[str, NeuronSpec]
     operations: tuple[int, int]
+    has_patterns: bool = False
     settings: tuple[str, ...] = ()
     executors: Mapping[str, str] = field(default_factory=dict)
 
