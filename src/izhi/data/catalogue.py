@@ -122,34 +122,35 @@ def require_known(name: str) -> None:
         raise unknown("data set", name, [*DATASETS, *others])
 
 
-def usual_window(name: str) -> float | None:
-    """Default length of a recording, ms; None for vectors."""
+def _kind_of(name: str) -> tuple[float | None, bool]:
+    """Default length of a known data set's recordings, ms, None for vectors; and whether it holds time series."""
     require_known(name)
     if functions.is_function(name):
-        return functions.window(name)
-    if name in DATASETS or is_archived(name) or is_path(name):
-        return WINDOWS.get(name)
+        return functions.kind_of(name)
+    if name in DATASETS or is_archived(name):
+        return WINDOWS.get(name), name in OVER_TIME or is_archived(name)
+    if is_path(name):
+        return None, _holds_series(Path(name))
     entry = provided().get(name)
-    window: float | None = RECORDED_WINDOW if entry is None else entry.load().window
-    return window
+    if entry is None:
+        return RECORDED_WINDOW, False
+    source = entry.load()
+    return source.window, bool(getattr(source, "over_time", False))
+
+
+def usual_window(name: str) -> float | None:
+    """Default length of a recording, ms; None for vectors."""
+    return _kind_of(name)[0]
 
 
 def has_events(name: str) -> bool:
     """Whether a known data set holds recorded events, not vectors."""
-    return usual_window(name) is not None
+    return _kind_of(name)[0] is not None
 
 
 def is_over_time(name: str) -> bool:
     """Whether a known data set holds time series."""
-    require_known(name)
-    if functions.is_function(name):
-        return functions.is_over_time(name)
-    if name in DATASETS or is_archived(name):
-        return name in OVER_TIME or is_archived(name)
-    if is_path(name):
-        return _holds_series(Path(name))
-    entry = provided().get(name)
-    return entry is not None and bool(getattr(entry.load(), "over_time", False))
+    return _kind_of(name)[1]
 
 
 def _holds_series(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from izhi.data.catalogue import DATASETS, FOLDS
 from izhi.data.dataset import Dataset
 from izhi.data.samples import Samples
-from izhi.data.source import CheckedSource, Part
+from izhi.data.source import Part, Source
 from izhi.errors import SettingError
 from izhi.processes import without_collection
 
@@ -30,7 +31,7 @@ def stratified_split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDAr
 
 
 @dataclass(frozen=True)
-class Embedded(CheckedSource):
+class Embedded(Source):
     """A data set of scikit-learn, each feature scaled to 0 … 1 by its range in the training samples."""
 
     #: see ``izhi.data.source.Source``
@@ -41,14 +42,11 @@ class Embedded(CheckedSource):
     fold: int | None = None  #: test fold of a five-fold cross-validation, 0 to 4; None for the usual test samples
     #: number of features kept, by F of an analysis of variance on the training samples; None for all
     best_inputs: int | None = None
-    window = None
 
-    def is_there(self, folder: Path) -> bool:
-        """True: scikit-learn holds the data."""
-        return True
+    def files(self, folder: Path) -> Sequence[Path]:
+        return []
 
     def check(self, folder: Path) -> list[Part]:
-        """An empty list: there are no files."""
         return []
 
     def load(self, folder: Path) -> Dataset:

@@ -18,8 +18,6 @@ from izhi.errors import DataError, SettingError, shown
 
 if TYPE_CHECKING:
     from izhi.data.dataset import Dataset
-    from izhi.data.download import Progress
-    from izhi.data.source import Part
 
 #: Names that begin with ts: belong to the archives of time series.
 _NAME = re.compile(r"(?!ts:)[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -90,53 +88,11 @@ def call_once(name: str) -> Dataset:
     return _called(name)
 
 
-class FunctionSource:
-    """A function as the ``Source`` of a data set.
-
-    Args:
-        name: ``module:function``.
-    """
-
-    about = "result of a function of your own"
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    @property
-    def window(self) -> float | None:
-        """Length of its recordings, ms; None for values."""
-        return window(self.name)
-
-    def fetch(self, folder: Path, report: Progress) -> None:
-        """Download nothing."""
-
-    def is_there(self, folder: Path) -> bool:
-        """Whether it returns a data set."""
-        return not any(problem for _, problem in self.check(folder))
-
-    def load(self, folder: Path) -> Dataset:
-        """The data set."""
-        return call_once(self.name)
-
-    def check(self, folder: Path) -> list[Part]:
-        """The function with the problem of its call."""
-        try:
-            call_once(self.name)
-        except (DataError, SettingError) as error:
-            return [(Path(self.name), str(error))]
-        return [(Path(self.name), None)]
-
-
-def is_over_time(name: str) -> bool:
-    """Whether a function returns time series."""
+def kind_of(name: str) -> tuple[float | None, bool]:
+    """Length of a function's recordings, ms, None for values; and whether it returns time series."""
+    from izhi.data.events import EventSamples
     from izhi.data.series import SeriesSamples
 
-    return isinstance(call_once(name).train, SeriesSamples)
-
-
-def window(name: str) -> float | None:
-    """Length of a function's recordings, ms; None for values."""
-    from izhi.data.events import EventSamples
-
     dataset = call_once(name)
-    return (dataset.window or 1000.0) if isinstance(dataset.train, EventSamples) else None
+    is_recorded = isinstance(dataset.train, EventSamples)
+    return (dataset.window or 1000.0) if is_recorded else None, isinstance(dataset.train, SeriesSamples)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from izhi.data import embedded, functions, local_files, mnist, nmnist, shd, smartwatch, stmnist, ucr
-from izhi.data.catalogue import EMBEDDED, folder_of, is_archived, is_path, provided, require_known
+from izhi.data.catalogue import CARRIED, EMBEDDED, folder_of, is_archived, is_path, provided, require_known
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.source import Part, Source
@@ -35,11 +35,9 @@ def source_of(name: str) -> Source:
     require_known(name)
     if name in SOURCES:
         return SOURCES[name]
-    if functions.is_function(name):
-        return functions.FunctionSource(name)
     if is_archived(name):
-        return ucr.UCRSource(name)
-    if is_path(name):
+        return ucr.UCRSource(name, *CARRIED[name][1:]) if name in CARRIED else ucr.UCRSource(name)
+    if functions.is_function(name) or is_path(name):
         return local_files.source(name)
     entry = provided().get(name)
     if entry is None:

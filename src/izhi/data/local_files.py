@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from izhi import files
-from izhi.data import ts
+from izhi.data import functions, ts
 from izhi.data.dataset import Dataset
 from izhi.data.own import Array
-from izhi.data.source import CheckedSource
-from izhi.errors import DataError, shown
+from izhi.data.source import Part, Source
+from izhi.errors import DataError, SettingError, shown
 from izhi.files import problem
 
 #: Largest ratio of unpacked arrays to the size of their archive.
@@ -24,20 +24,14 @@ _MOST_BYTES = 8 << 30
 
 
 @dataclass(frozen=True)
-class LocalSource(CheckedSource):
+class LocalSource(Source):
     """A data set at a path; see ``izhi.data.source.Source``."""
 
     name: str  #: the path
     about = "files of your own"
-    window = None
 
-    def path(self, folder: Path) -> Path:
-        """The data set's own path."""
-        return Path(self.name)
-
-    def is_there(self, folder: Path) -> bool:
-        """Whether the path exists."""
-        return Path(self.name).exists()
+    def files(self, folder: Path) -> Sequence[Path]:
+        return [Path(self.name)]
 
 
 @dataclass(frozen=True)
@@ -94,7 +88,6 @@ class SeriesFiles(LocalSource):
     about = "time series of your own"
 
     def load(self, folder: Path) -> Dataset:
-        """The data set."""
         return ts.load(Path(self.name).name, *ts.file_pair(Path(self.name)))
 
 
@@ -105,7 +98,6 @@ class ClassFolder(LocalSource):
     about = "images or arrays of your own, a folder for each class"
 
     def load(self, folder: Path) -> Dataset:
-        """The data set."""
         path = Path(self.name)
         splits = [path / "train", path / "test"] if (path / "train").is_dir() else [path]
         classes = sorted(x.name for x in splits[0].iterdir() if x.is_dir())
@@ -130,6 +122,30 @@ class ClassFolder(LocalSource):
                 )
             pairs.append((np.stack(samples), labels))
         return _named(self.name, *pairs[0], pairs[1] if len(pairs) > 1 else None, classes)
+
+
+@dataclass(frozen=True)
+class FunctionSource(LocalSource):
+    """The result of a function, ``module:function``."""
+
+    about = "result of a function of your own"
+
+    @property
+    def window(self) -> float | None:  # type: ignore[override]
+        return functions.kind_of(self.name)[0]
+
+    def is_there(self, folder: Path) -> bool:
+        return not any(problem for _, problem in self.check(folder))
+
+    def load(self, folder: Path) -> Dataset:
+        return functions.call_once(self.name)
+
+    def check(self, folder: Path) -> list[Part]:
+        try:
+            functions.call_once(self.name)
+        except (DataError, SettingError) as error:
+            return [(Path(self.name), str(error))]
+        return [(Path(self.name), None)]
 
 
 def _files(folder: Path, classes: list[str]) -> Iterator[tuple[int, Path]]:
@@ -170,7 +186,9 @@ def _named(
 
 
 def source(name: str) -> LocalSource:
-    """The source of the data set at a path."""
+    """The source of the data set that a path or a function names."""
+    if functions.is_function(name):
+        return FunctionSource(name)
     path = Path(name)
     if path.suffix == ".npz":
         return Arrays(name)

@@ -11,7 +11,7 @@ import hashlib
 import io
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -27,7 +27,7 @@ from izhi.data.catalogue import DATASETS
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.samples import Samples
-from izhi.data.source import Part
+from izhi.data.source import Part, Source
 from izhi.errors import DataError
 
 #: Largest unpacked file of either set (47,040,016 bytes).
@@ -87,13 +87,13 @@ def _verify_download(checksum: str, path: Path, address: str) -> None:
     verify(address, unpack(path), checksum)
 
 
-def find(folder: Path, stem: str) -> Path | None:
-    """The file of that stem in the folder, gzipped or not; None if it is missing."""
-    return next((path for path in (folder / stem, folder / f"{stem}.gz") if path.is_file()), None)
+def find(folder: Path, stem: str) -> Path:
+    """The file of that stem in the folder, gzipped or not; the gzipped one if it is missing."""
+    return folder / stem if (folder / stem).is_file() else folder / f"{stem}.gz"
 
 
 @dataclass(frozen=True)
-class IDX:
+class IDX(Source):
     """Training and test samples in four IDX files, gzipped or not."""
 
     #: see ``izhi.data.source.Source``
@@ -102,18 +102,14 @@ class IDX:
     classes: tuple[str, ...]  #: in the order of the labels
     mirrors: tuple[str, ...]  #: addresses of folders with the gzipped files, in the order of attempts
     checksums: Mapping[str, str]  #: stem of each file → MD5 of its uncompressed bytes
-    window = None
 
-    def is_there(self, folder: Path) -> bool:
-        """Whether the folder holds all four files."""
-        return not self._missing(folder)
-
-    def _missing(self, folder: Path) -> list[str]:
-        return [stem for stem in self.checksums if find(folder, stem) is None]
+    def files(self, folder: Path) -> Sequence[Path]:
+        return [find(folder, stem) for stem in self.checksums]
 
     def fetch(self, folder: Path, report: Progress) -> None:
-        """Download the missing files, gzipped."""
-        for stem in self._missing(folder):
+        for stem in self.checksums:
+            if find(folder, stem).exists():
+                continue
             report(f"downloading {stem}.gz")
             addresses = [f"{mirror}{stem}.gz" for mirror in self.mirrors]
             check = partial(_verify_download, self.checksums[stem])
@@ -124,11 +120,10 @@ class IDX:
                 )
 
     def load(self, folder: Path) -> Dataset:
-        """The data set in the folder, every file checked."""
         arrays = {}
         for stem, checksum in self.checksums.items():
             path = find(folder, stem)
-            if path is None:
+            if not path.exists():
                 raise DataError(f"{folder / stem} has been removed; run izhi data fetch {self.name}")
             raw = unpack(path)
             arrays[stem] = parse_idx(raw, str(path))
@@ -137,18 +132,15 @@ class IDX:
         return Dataset(self.name, train, test, self.classes, (28, 28))
 
     def check(self, folder: Path) -> list[Part]:
-        """Each file with its problem."""
-        return [self._check_one(folder, stem) for stem in self.checksums]
+        return [_check(path, md5) for path, md5 in zip(self.files(folder), self.checksums.values(), strict=True)]
 
-    def _check_one(self, folder: Path, stem: str) -> Part:
-        path = find(folder, stem)
-        if path is None:
-            return folder / f"{stem}.gz", "not there"
-        try:
-            verify(path, unpack(path), self.checksums[stem])
-        except DataError as error:
-            return path, str(error)
-        return path, None
+
+def _check(path: Path, checksum: str) -> Part:
+    try:
+        verify(path, unpack(path), checksum)
+    except DataError as error:
+        return path, str(error) if path.exists() else "not there"
+    return path, None
 
 
 def _samples(arrays: Mapping[str, NDArray[np.uint8]], part: str) -> Samples:

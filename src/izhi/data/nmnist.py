@@ -8,7 +8,7 @@ the time in microseconds in the 23 bits below. An event with y = 240 marks an ov
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from izhi.data.catalogue import DATASETS, WINDOWS
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.events import EventSamples, Recording, checked
-from izhi.data.source import CheckedSource
+from izhi.data.source import Source
 from izhi.errors import DataError
 
 SHAPE = (2, 34, 34)
@@ -101,7 +101,7 @@ class NMNISTFolder:
 
 
 @dataclass(frozen=True)
-class NMNISTSource(CheckedSource):
+class NMNISTSource(Source):
     """The recordings of both parts."""
 
     archives: Mapping[str, tuple[str, str]]  #: part, ``Train`` or ``Test`` → address and MD5 of its archive
@@ -110,16 +110,13 @@ class NMNISTSource(CheckedSource):
     #: The complete recording: three saccades of 100 ms.
     window = WINDOWS["nmnist"]
 
-    def is_there(self, folder: Path) -> bool:
-        """Whether the folder holds both parts."""
-        return all((folder / part).is_dir() for part in self.archives)
+    def files(self, folder: Path) -> Sequence[Path]:
+        return [folder / part for part in self.archives]
 
     def fetch(self, folder: Path, report: Progress) -> None:
-        """Download and unpack the missing parts."""
         download.fetch_archives(self.name, folder, self.archives, "the folders Train and Test", _LARGEST, report)
 
     def load(self, folder: Path) -> Dataset:
-        """The data set in the folder."""
         train, test = (NMNISTFolder(folder / part) for part in ("Train", "Test"))
         for reader in (train, test):
             if not len(reader.labels):

@@ -7,7 +7,7 @@ known and for new speakers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from izhi.data.catalogue import DATASETS, RECORDED, RECORDED_WINDOW, recording_f
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.events import EventSamples, Recording, checked, microseconds
-from izhi.data.source import CheckedSource
+from izhi.data.source import Source
 from izhi.errors import DataError, SettingError, as_data_error
 
 CHANNELS = 700
@@ -104,7 +104,7 @@ def _by_speaker(train: SHDFile, test: SHDFile) -> Mapping[str, Tensor]:
 
 
 @dataclass(frozen=True)
-class SHDSource(CheckedSource):
+class SHDSource(Source):
     """A data set in this format in the data root."""
 
     #: see ``izhi.data.source.Source``
@@ -112,12 +112,10 @@ class SHDSource(CheckedSource):
     about: str = RECORDED
     window = RECORDED_WINDOW
 
-    def is_there(self, folder: Path) -> bool:
-        """Whether the folder holds both files."""
-        return all(path.is_file() for path in recording_files(folder))
+    def files(self, folder: Path) -> Sequence[Path]:
+        return recording_files(folder)
 
     def load(self, folder: Path) -> Dataset:
-        """The data set in the folder."""
         train, test = (SHDFile(path) for path in recording_files(folder))
         if train.classes != test.classes:
             raise DataError(
@@ -137,7 +135,6 @@ class PublishedSHD(SHDSource):
     checksums: Mapping[str, str] = field(default_factory=dict)  #: name of each file → MD5 of its archive
 
     def fetch(self, folder: Path, report: Progress) -> None:
-        """Download and unpack the missing files."""
         archives = {file: (f"{self.place}{file}.zip", md5) for file, md5 in self.checksums.items()}
         download.fetch_archives(self.name, folder, archives, " and ".join(self.checksums), _LARGEST, report)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +27,7 @@ from izhi.data import wheels
 from izhi.data.catalogue import DATASETS
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
-from izhi.data.source import CheckedSource
+from izhi.data.source import Source
 from izhi.errors import DataError, as_data_error
 
 PACKAGE, MEMBER = "seglearn", "seglearn/data/watch_dataset.npy"
@@ -39,7 +40,7 @@ STEPS, CHANNELS, TESTED = 200, 6, (9, 10)
 
 
 @dataclass(frozen=True)
-class Smartwatch(CheckedSource):
+class Smartwatch(Source):
     """The data set; see ``izhi.data.source.Source``."""
 
     name = "smartwatch"
@@ -47,9 +48,8 @@ class Smartwatch(CheckedSource):
     window = None
     over_time = True
 
-    def is_there(self, folder: Path) -> bool:
-        """Whether its file exists."""
-        return (folder / FILE).is_file()
+    def files(self, folder: Path) -> Sequence[Path]:
+        return [folder / FILE]
 
     def fetch(self, folder: Path, report: Progress) -> None:
         """Download its package, and write its data as plain arrays.
@@ -84,10 +84,6 @@ class Smartwatch(CheckedSource):
                 classes=[str(name) for name in arrays["classes"]], name=self.name,
             )  # fmt: skip
         return replace(dataset, speakers=torch.from_numpy(people[~tested]))
-
-    def path(self, folder: Path) -> Path:
-        """Its file, or the folder without one."""
-        return folder / FILE if self.is_there(folder) else folder
 
 
 def _samples(arrays: dict[str, NDArray[Any]]) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
@@ -14,65 +14,42 @@ from izhi.errors import DataError
 Part = tuple[Path, str | None]
 
 
-class Source(Protocol):
-    """A data set by name. A new one is a file with its source, which ``izhi.data.loading`` names.
+class Source:
+    """Base of data sets by name. A new one is a file with its source, which ``izhi.data.loading`` names.
 
     Attributes:
         name: as on the command line, and of its folder below the data root.
         about: a line of description.
-        window: default length of a recording, ms; None for a data set of vectors. A source of time series also has
-            the attribute ``over_time``, which is True.
+        window: default length of a recording, ms; None for a data set of vectors.
+        over_time: whether samples are time series.
     """
 
-    @property
-    def name(self) -> str: ...
+    name: str
+    about: str
+    window: float | None = None
+    over_time: bool = False
 
-    @property
-    def about(self) -> str: ...
-
-    @property
-    def window(self) -> float | None: ...
+    def files(self, folder: Path) -> Sequence[Path]:
+        """Its files and folders in the folder."""
+        return [folder]
 
     def is_there(self, folder: Path) -> bool:
         """Whether ``fetch`` has nothing to download."""
-        ...
+        return all(path.exists() for path in self.files(folder))
 
     def fetch(self, folder: Path, report: Progress) -> None:
         """Download what the folder lacks; DataError with a fix if that fails."""
-        ...
 
     def load(self, folder: Path) -> Dataset:
         """The data set in the folder; DataError if it is damaged."""
-        ...
-
-    def check(self, folder: Path) -> list[Part]:
-        """Every file or folder with its problem; an empty list for a source without files."""
-        ...
-
-
-class CheckedSource:
-    """Base of sources without a download, whose ``check`` loads the data set and reads every recording."""
-
-    def is_there(self, folder: Path) -> bool:
-        """Whether the files exist."""
         raise NotImplementedError
 
-    def fetch(self, folder: Path, report: Progress) -> None:
-        """Download nothing."""
-
-    def load(self, folder: Path) -> Dataset:
-        """The data set."""
-        raise NotImplementedError
-
-    def path(self, folder: Path) -> Path:
-        """The path that ``check`` names."""
-        return folder
-
     def check(self, folder: Path) -> list[Part]:
-        """The path with the first problem of each file."""
-        path = self.path(folder)
+        """Every file or folder with its problem, for which it reads every recording; [] for a source without files."""
+        paths = self.files(folder)
         if not self.is_there(folder):
-            return [(path, "not there")]
+            return [(folder, "not there")]
+        path = paths[0] if len(paths) == 1 else folder
         try:
             dataset = self.load(folder)
         except DataError as error:

