@@ -5,19 +5,14 @@ from pathlib import Path
 import h5py  # noqa: F401  its copies need not load it
 
 from forked import serve
+from izhi.data.hdf5 import problem_of, signal_problem
 from izhi.exchange import hdf5
 
 
 def problem(path):
-    try:
-        Path(path).with_suffix(".npz").write_bytes(hdf5.packed(path))
-    except MemoryError:
-        return "it takes more memory than its size justifies"
-    except Exception as error:
-        return (str(error) or type(error).__name__).splitlines()[0]
-    return None
+    return problem_of(lambda: Path(path).with_suffix(".npz").write_bytes(hdf5.packed(path)))
 
 
 if __name__ == "__main__":
     hdf5._SECONDS, hdf5._BYTES = 0.3, 16 << 20
-    serve(problem, hdf5.signal_problem)
+    serve(problem, signal_problem)

@@ -7,7 +7,6 @@ megabytes in a tenth of a second. It runs this module as a program and loads h5p
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -104,14 +103,17 @@ def read_all(path: str | os.PathLike[str], more_time: Callable[[], None]) -> Non
 
 def problem(path: Path) -> str | None:
     """Why a file is unreadable in the time and memory that its size justifies; None if it is readable."""
+    return run_apart(__name__, path)[1]
+
+
+def run_apart(module: str, path: Path) -> tuple[bytes, str | None]:
+    """Run a module as a program that reads a file: its output, and why it failed, or None."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONSAFEPATH": "1"}
-    done = subprocess.run([sys.executable, "-m", __name__, path], env=environment, capture_output=True, check=False)
-    if done.returncode == 0:
-        return None
-    if done.returncode < 0:
-        return signal_problem(-done.returncode)
+    done = subprocess.run([sys.executable, "-m", module, path], env=environment, capture_output=True, check=False)
+    if done.returncode <= 0:
+        return done.stdout, signal_problem(-done.returncode) if done.returncode else None
     lines = done.stderr.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"reading it ends with status {done.returncode}"
+    return b"", lines[-1] if lines else f"reading it ends with status {done.returncode}"
 
 
 def signal_problem(by: int) -> str:
@@ -124,11 +126,18 @@ def problem_within_limits(path: str) -> str | None:
     """``problem`` within this process, after it has limited its own time and memory; a limit may end the process."""
     import h5py  # noqa: F401  before memory is counted
 
-    try:
+    def read() -> None:
         size = os.path.getsize(path)
-        with contextlib.suppress(ImportError):  # Windows has no limits
-            limit_memory(_MEMORY + _MEMORY_PER_BYTE * size)
+        limit_memory(_MEMORY + _MEMORY_PER_BYTE * size)
         read_all(path, lambda: limit_time(_SECONDS + size / _BYTES_PER_SECOND))
+
+    return problem_of(read)
+
+
+def problem_of(read: Callable[[], object]) -> str | None:
+    """Why a file cannot be read; None if it can."""
+    try:
+        read()
     except MemoryError:
         return "it takes more memory than its size justifies"
     except Exception as error:  # h5py raises many kinds
@@ -137,9 +146,11 @@ def problem_within_limits(path: str) -> str | None:
 
 
 def limit_memory(more: int) -> None:
-    """Limit this process to so many further bytes of memory, and disable core dumps."""
-    import resource
-
+    """Limit this process to so many further bytes of memory, and disable core dumps; Windows has no limits."""
+    try:
+        import resource
+    except ImportError:
+        return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     statistics = Path("/proc/self/statm")
     if statistics.exists():

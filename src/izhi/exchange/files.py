@@ -48,11 +48,7 @@ def read(
 
 
 def tree_of(path: Path) -> dict[str, Any]:
-    """The graph in a file, as groups and arrays.
-
-    Raises:
-        ExchangeError: for a file that is damaged, or holds no graph.
-    """
+    """The graph in a file, as groups and arrays; ExchangeError for a file that is damaged, or holds no graph."""
     tree = hdf5.read(path).get("node")
     if not isinstance(tree, dict):
         raise ExchangeError(f"{path} holds no graph of NIR, expected one; give a file of nir.write")

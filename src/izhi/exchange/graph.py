@@ -27,11 +27,7 @@ class Node:
     metadata: Mapping[str, Array] = field(default_factory=dict)  #: likewise
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """An array of finite numbers.
-
-        Raises:
-            ExchangeError: if the node has no such array, or it holds other values.
-        """
+        """An array of finite numbers; ExchangeError if the node has no such array, or it holds other values."""
         if name not in self.values:
             raise ExchangeError(f"{self} has no {name}; write it by a newer nir")
         values = self.values[name]

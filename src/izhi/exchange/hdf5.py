@@ -6,11 +6,9 @@ run as a program, opens one.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.data.hdf5 import limit_memory, limit_time, signal_problem
+from izhi.data.hdf5 import limit_memory, limit_time, problem_of, run_apart
 from izhi.errors import ExchangeError
 from izhi.files import problem
 
@@ -48,14 +46,10 @@ def read(path: Path) -> Tree:
             file.read(1)
     except OSError as error:
         raise ExchangeError(f"cannot read {path}: {problem(error)}") from None
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONSAFEPATH": "1"}
-    command = [sys.executable, "-m", __name__, str(path)]
-    done = subprocess.run(command, env=environment, capture_output=True, check=False)
-    if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        why = signal_problem(-done.returncode) if done.returncode < 0 else (lines or ["it is damaged"])[-1]
-        raise ExchangeError(f"{path} cannot be read as NIR ({why}); use an intact file, such as nir.write makes")
-    return tree(done.stdout)
+    output, reason = run_apart(__name__, path)
+    if reason is not None:
+        raise ExchangeError(f"{path} cannot be read as NIR ({reason}); use an intact file, such as nir.write makes")
+    return tree(output)
 
 
 def tree(packed: bytes) -> Tree:
@@ -82,8 +76,7 @@ def packed(path: str) -> bytes:
 
     size = os.path.getsize(path)
     room = _BYTES + _BYTES_PER_BYTE * size
-    with contextlib.suppress(ImportError):  # Windows has no limits
-        limit_memory(4 * room)
+    limit_memory(4 * room)
     limit_time(_SECONDS + room / _BYTES_PER_SECOND)
     with h5py.File(path, "r") as file:
         contents = _contents(file, room)
@@ -140,13 +133,7 @@ def _plain(values: NDArray[Any]) -> NDArray[Any]:
 
 def main(path: str) -> str | None:
     """Write the arrays of a file to standard output; returns the reason if they cannot be read."""
-    try:
-        sys.stdout.buffer.write(packed(path))
-    except MemoryError:
-        return "it takes more memory than its size justifies"
-    except Exception as error:  # any of h5py's
-        return (str(error) or type(error).__name__).splitlines()[0]
-    return None
+    return problem_of(lambda: sys.stdout.buffer.write(packed(path)))
 
 
 if __name__ == "__main__":

@@ -40,11 +40,7 @@ def network(
     Raises:
         ExchangeError: for a node that Izhi has no equivalent of, by its name.
     """
-    if library.counts and reset is None:
-        raise ExchangeError(
-            f"{library.name}'s neurons fire several times in a step unless told otherwise, and the file does not say"
-            " whether these do; ours fire once: if these do as well, say what they do after a spike (reset)"
-        )
+    conventions.check_reset(library, reset)
     linear = linearize(graph)
     step = dt or _written_dt(graph, linear.nodes, library)
     if not (math.isfinite(step) and step > 0):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from izhi.errors import ExchangeError
+from izhi.errors import ExchangeError, IzhiError
 from izhi.exchange.builder import Numbers, PendingWeights, as_scalar, per_channel
 from izhi.exchange.conversion import ConversionState, along, padding_of
 from izhi.exchange.graph import Node
@@ -133,14 +133,13 @@ def _convolution(state: ConversionState, node: Node) -> None:
     kernel = weight.shape[2:]
     stride, dilation = (along(node, name, rank) for name in ("stride", "dilation"))
     padding = padding_of(node, kernel, dilation)
-    sizes = tuple(
-        (n + 2 * p - d * (k - 1) - 1) // s + 1 if s > 0 and d > 0 and p >= 0 else 0
-        for n, p, d, k, s in zip(features[1:], padding, dilation, kernel, stride, strict=True)
-    )
-    if min(sizes) < 1:
-        raise ExchangeError(f"{node} does not fit features {features}: kernel {kernel}, stride {stride}")
     window = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    state.add_weights(PendingWeights(str(node), weight * state.scale, bias, (len(weight), *sizes), window))
+    weights = PendingWeights(str(node), weight * state.scale, bias, features, window)
+    try:
+        weights.features = weights.connection(None, recurrent=False).shape(features)
+    except IzhiError as error:
+        raise ExchangeError(f"{node} does not fit features {features}: {error}") from None
+    state.add_weights(weights)
 
 
 def _leak(state: ConversionState, node: Node) -> None:

@@ -153,13 +153,7 @@ def _add_layer(builder: GraphBuilder, spec: LayerSpec, layer: Layer, number: int
         raise ExchangeError(f"{label} has {spec.neuron.kind} neurons, expected one of: {', '.join(codecs())}")
     connection = layer.connection if layer.norm is None else folded(layer.connection, layer.norm)
     weight, bias = _parameters(connection)
-    late_bias = None
-    if synapse is not None and not synapse.filters_bias and (bias != 0).any():
-        if codec.contains_synapse and (library is not NIR or len(features) > 1):
-            message = f"{label} adds its bias behind the synapse, and the file has it pass through: spikes of the first"
-            warnings.warn(f"{message} steps may differ", LossWarning, stacklevel=6)
-        else:
-            late_bias = bias
+    late_bias = bias if _adds_bias_late(builder, spec, bias, codec.contains_synapse, label) else None
     decay = None if connection.synapse is None else float(connection.synapse.decay)
     contained = decay if codec.contains_synapse and late_bias is None else None
     node, factor = codec.write(layer.neuron, NodeTarget(library, builder.dt, label, features, contained))
@@ -183,6 +177,18 @@ def _add_layer(builder: GraphBuilder, spec: LayerSpec, layer: Layer, number: int
     _add_recurrent(
         builder, spec, number, [*between, (INNER_NEURONS, node)], as_numbers(connection.feedback.weight) / across
     )
+
+
+def _adds_bias_late(builder: GraphBuilder, spec: LayerSpec, bias: Numbers, contains_synapse: bool, label: str) -> bool:
+    """Whether the bias has a node of its own behind the synapse; else it passes through."""
+    synapse = spec.connection.synapse
+    if synapse is None or synapse.filters_bias or not (bias != 0).any():
+        return False
+    passes = contains_synapse and (builder.library is not NIR or len(spec.features) > 1)
+    if passes:
+        message = f"{label} adds its bias behind the synapse, and the file has it pass through: spikes of the first"
+        warnings.warn(f"{message} steps may differ", LossWarning, stacklevel=7)
+    return not passes
 
 
 def _add_delay(builder: GraphBuilder, spec: DelaySpec | None, layer: Layer, number: int, inputs: Shape) -> None:

@@ -197,6 +197,8 @@ class ConvolutionSpec(ConnectionSpec):
                 f" {self.outputs}"
             )
         at_least_one(kernel_size=min(self.kernel), stride=min(self.stride), dilation=min(self.dilation))
+        if min(self.padding) < 0:
+            raise SettingError(f"padding is {self.padding}, expected 0 or more")
         if self.recurrent and any(size % 2 == 0 for size in self.kernel):
             raise SettingError(f"kernel_size is {self.kernel}, expected odd numbers for a recurrent convolution")
 

@@ -361,11 +361,7 @@ class NetworkSpec:
     def of_tables(
         cls, tables: Sequence[Mapping[str, object]], *, dropout: float = 0.0, keep_every: int | None = None
     ) -> NetworkSpec:
-        """The network that ``tables`` wrote.
-
-        Raises:
-            SettingError: naming the table that is none.
-        """
+        """The network that ``tables`` wrote; SettingError, naming the table that is none."""
         modules: list[ModuleSpec] = []
         readout = None
         for number, table in enumerate(tables, start=1):
