@@ -54,13 +54,11 @@ class Activity:
         lines = []
         for number, layer in enumerate(self.layers, start=1):
             if layer.silent >= SILENT_SHARE:
-                lines.append(
-                    f"layer {number} is silent: {layer.silent:.0%} of its neurons never fire;"
-                    " raise gain (input current) or steps"
-                )
+                state = f"silent: {layer.silent:.0%} of its neurons never fire; raise gain (input current) or steps"
             elif layer.rate >= SATURATED_RATE:
-                lines.append(
-                    f"layer {number} is saturated: {layer.rate:.2f} spikes per neuron and step;"
-                    " lower gain (input current) or learning_rate"
-                )
+                rate = f"{layer.rate:.2f} spikes per neuron and step"
+                state = f"saturated: {rate}; lower gain (input current) or learning_rate"
+            else:
+                continue
+            lines.append(f"layer {number} is {state}")
         return lines

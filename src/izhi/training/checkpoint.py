@@ -54,19 +54,7 @@ def save(path: Path, content: Mapping[str, object]) -> None:
 
 def is_number(value: object) -> TypeGuard[int | float]:
     """Whether it is a finite number, and no truth value."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return abs(value) < math.inf
-
-
-def is_whole(value: object) -> TypeGuard[int]:
-    """Whether it is a whole number, 0 to 2⁶³."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
-
-
-def is_names(value: object) -> TypeGuard[list[str]]:
-    """Whether it is a list of texts."""
-    return isinstance(value, list) and all(isinstance(x, str) for x in value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 def is_table(value: object) -> TypeGuard[dict[str, object]]:
@@ -74,28 +62,9 @@ def is_table(value: object) -> TypeGuard[dict[str, object]]:
     return isinstance(value, dict) and all(isinstance(key, str) for key in value)
 
 
-def is_tables(value: object) -> TypeGuard[list[dict[str, object]]]:
-    """Whether it is a list of dictionaries that JSON could hold."""
-    return isinstance(value, list) and all(is_table(x) and _is_plain(x) for x in value)
-
-
-def _is_plain(value: object, depth: int = 20) -> bool:
-    """Whether JSON could hold it, in lists and dictionaries that are not nested deeper."""
-    if isinstance(value, dict):
-        return depth > 0 and is_table(value) and all(_is_plain(x, depth - 1) for x in value.values())
-    if isinstance(value, list):
-        return depth > 0 and all(_is_plain(x, depth - 1) for x in value)
-    return value is None or isinstance(value, (bool, int, float, str))
-
-
 def is_weights(value: object) -> TypeGuard[dict[str, Tensor]]:
     """Whether it is a dictionary of tensors by their names."""
     return is_table(value) and all(isinstance(x, Tensor) for x in value.values())
-
-
-def is_history(value: object) -> TypeGuard[list[dict[str, float]]]:
-    """Whether it is a list of rows of metrics."""
-    return isinstance(value, list) and all(is_table(row) and all(map(_is_metric, row.values())) for row in value)
 
 
 def is_losses(value: object) -> TypeGuard[list[Tensor]]:
@@ -106,18 +75,36 @@ def is_losses(value: object) -> TypeGuard[list[Tensor]]:
     )
 
 
-def _is_metric(value: object) -> bool:
-    return is_number(value) or isinstance(value, float)
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _is_plain(value: object, depth: int = 20) -> bool:
+    """Whether JSON could hold it, in lists and dictionaries that are not nested deeper."""
+    if isinstance(value, (dict, list)):
+        inner = value.values() if isinstance(value, dict) else value
+        return (
+            depth > 0 and (isinstance(value, list) or is_table(value)) and all(_is_plain(x, depth - 1) for x in inner)
+        )
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _is_row(value: object) -> bool:
+    return is_table(value) and all(is_number(x) or isinstance(x, float) for x in value.values())
+
+
+def _list_of(holds: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, list) and all(map(holds, value))
 
 
 #: A check of a value, and the expected kind for the error.
 Kind: TypeAlias = tuple[Callable[[object], bool], str]
-HISTORY: Kind = is_history, "a list of rows of numbers"
+HISTORY: Kind = _list_of(_is_row), "a list of rows of numbers"
 LOSSES: Kind = is_losses, "a list of finite losses for each population"
-NAMES: Kind = is_names, "a list of texts"
+NAMES: Kind = _list_of(lambda value: isinstance(value, str)), "a list of texts"
 TABLE: Kind = is_table, "a dict of names"
-TABLES: Kind = is_tables, "a list of dicts of names"
-WHOLE: Kind = is_whole, "a whole number"
+TABLES: Kind = _list_of(lambda value: is_table(value) and _is_plain(value)), "a list of dicts of names"
+WHOLE: Kind = _is_whole, "a whole number"
 WEIGHTS: Kind = is_weights, "a dict of tensors"
 
 #: Keys of the progress of a run.
@@ -192,7 +179,7 @@ def load(path: Path, also: Mapping[str, Kind] | None = None) -> dict[str, Any]:
     keys = {"format", *kinds}
     if not is_table(content) or not keys <= content.keys():
         raise CheckpointError(f"{path} is not a checkpoint of izhi: it lacks some of {sorted(keys)}")
-    if not is_whole(content["format"]) or content["format"] != FORMAT:
+    if not _is_whole(content["format"]) or content["format"] != FORMAT:
         raise CheckpointError(f"{path} has format {shown(content['format'])}, expected {FORMAT}; update izhi")
     expect(path, content, kinds)
     return content

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, cast
 
 import torch
@@ -23,29 +25,26 @@ def make_fabric(accelerator: str = "auto", *, devices: int = 1, nodes: int = 1, 
     chosen = fast_precision(accelerator) if precision == "auto" else precision
     # Fabric logs its precision for each instance.
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
-    try:
+    with _refused(accelerator, devices):
         return Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=cast(Precision, chosen))
-    except (ValueError, RuntimeError, ImportError) as error:  # Fabric's errors about the machine
-        raise _refusal(error, accelerator, devices) from None
 
 
 def start_fabric(accelerator: str = "auto", *, devices: int = 1, nodes: int = 1, precision: str = "auto") -> Fabric:
-    """Fabric for an accelerator, devices, machines and precision, launched.
-
-    Raises:
-        SettingError: if the machine lacks the accelerator, devices or precision.
-    """
+    """``make_fabric``, launched."""
     keep_freed_memory()
     fabric = make_fabric(accelerator, devices=devices, nodes=nodes, precision=precision)
-    try:
+    with _refused(accelerator, devices):
         fabric.launch()
-    except (ValueError, RuntimeError, ImportError) as error:
-        raise _refusal(error, accelerator, devices) from None
     return fabric
 
 
-def _refusal(error: Exception, accelerator: str, devices: int) -> SettingError:
-    return SettingError(f"accelerator {accelerator!r}, devices {devices}: {str(error).splitlines()[0]}")
+@contextmanager
+def _refused(accelerator: str, devices: int) -> Iterator[None]:
+    """Within it, Fabric's errors about the machine become a SettingError."""
+    try:
+        yield
+    except (ValueError, RuntimeError, ImportError) as error:
+        raise SettingError(f"accelerator {accelerator!r}, devices {devices}: {str(error).splitlines()[0]}") from None
 
 
 def fast_precision(accelerator: str) -> Precision:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -48,7 +49,6 @@ class Backprop:
         self, trainer: Trainer, classifier: Classifier, samples: AnySamples,
         state: Mapping[str, object] | None, epochs: int,
     ) -> tuple[Learner, nn.Module]:  # fmt: skip
-        """See ``Method``."""
         optimizer = self.optimizer(classifier.network)
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])  # which the schedule multiplies, and a checkpoint keeps
@@ -67,21 +67,19 @@ def _schedule(schedule: str | Callable[[float], float]) -> Callable[[float], flo
     return SCHEDULES[schedule]
 
 
+@dataclass
 class Step:
-    """One step of an optimiser on one batch.
+    """One step of an optimiser on one batch."""
 
-    Args:
-        fabric: that set up model and optimiser.
-        model: that is trained.
-        optimizer: of its parameters.
-        loss: of its output.
-        clip: largest norm of the gradient; None for none.
-    """
+    fabric: Fabric  #: that set up model and optimiser
+    model: Any  #: that is trained
+    optimizer: Any  #: of its parameters
+    loss: Loss  #: of its output
+    clip: float | None = None  #: largest norm of the gradient; None for none
 
-    def __init__(self, fabric: Fabric, model: Any, optimizer: Any, loss: Loss, clip: float | None = None) -> None:
-        self.fabric, self.model, self.optimizer = fabric, model, optimizer
-        self.loss, self.clip = loss, clip
-        self._weights = [p for p in model.module.parameters() if p.requires_grad]
+    @cached_property
+    def _weights(self) -> list[nn.Parameter]:
+        return [p for p in self.model.module.parameters() if p.requires_grad]
 
     def __call__(self, samples: AnyBatch, labels: Tensor, seed: int, where: str) -> tuple[Tensor, Tensor]:
         """Learn from a batch; its loss and output, detached.
@@ -116,35 +114,37 @@ class Step:
             if self.clip is not None:
                 nn.utils.clip_grad_norm_(parameters, self.clip)
             return
-        place = first_nonfinite(classifier.network, classifier.encode(samples, seed))
-        what = "the loss"
+        layer = first_nonfinite(classifier.network, classifier.encode(samples, seed))
+        value = "the loss"
         if torch.isfinite(loss):
-            names = [
-                name
-                for name, p in classifier.network.named_parameters()
-                if p.grad is not None and not torch.isfinite(p.grad).all()
-            ]
-            what = f"the gradient of {names[0] if names else 'the network'}"
-        place = f", first seen in {place}" if place else ""
+            gradients = {name: p.grad for name, p in classifier.network.named_parameters() if p.grad is not None}
+            names = (name for name, x in gradients.items() if not torch.isfinite(x).all())
+            value = f"the gradient of {next(names, 'the network')}"
+        first = f", first seen in {layer}" if layer else ""
         raise DivergenceError(
-            f"{what} is not finite at {where}{place}; lower learning_rate, or set jacobian_limit to 1 or gradient_clip"
+            f"{value} is not finite at {where}{first}; lower learning_rate, or set jacobian_limit to 1 or gradient_clip"
         )
 
 
+@dataclass
 class Descent:
     """Epochs of gradient steps over all samples, in an order drawn anew for each."""
 
-    def __init__(self, trainer: Trainer, step: Step, samples: AnySamples, schedule: Callable[[float], float]) -> None:
-        self.trainer, self.step, self.samples, self.schedule = trainer, step, samples, schedule
-        self.steps = -(-len(samples) // trainer.batch_size)
+    trainer: Trainer
+    step: Step
+    samples: AnySamples
+    schedule: Callable[[float], float]
+
+    @property
+    def steps(self) -> int:
+        return -(-len(self.samples) // self.trainer.batch_size)
 
     def epoch(self, number: int, progress: Callable[[float], None]) -> Row:
-        """See ``Learner``."""
         trainer, fabric, count = self.trainer, self.trainer.machine, len(self.samples)
         self.step.model.train()
         total = torch.zeros(3, device=fabric.device)
-        rank, places = fabric.global_rank, range(self.steps)
-        seeds = [derive_seed(trainer.seed, Purpose.BATCH, number, place, rank) for place in places]
+        rank = fabric.global_rank
+        seeds = [derive_seed(trainer.seed, Purpose.BATCH, number, place, rank) for place in range(self.steps)]
         for place, (samples, labels) in enumerate(stream(self.samples, self._batches(number))):
             samples, labels = samples.to(fabric.device), labels.to(fabric.device)
             done = (number - 1 + place * trainer.batch_size / count) / trainer.epochs
@@ -154,13 +154,9 @@ class Descent:
             total += torch.stack([loss * len(labels), correct, correct.new_tensor(len(labels))])
             progress(loss.item())
         total = summed(fabric, total)
-        return {
-            "train_loss": float(total[0] / total[2]),
-            "train_accuracy": float(total[1] / total[2]),
-        }
+        return {"train_loss": float(total[0] / total[2]), "train_accuracy": float(total[1] / total[2])}
 
     def state_dict(self) -> dict[str, object]:
-        """The optimiser's."""
         state: dict[str, object] = self.step.optimizer.state_dict()
         return state
 

@@ -11,11 +11,10 @@ on threads, but torch's products do, in the last bits of float32.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +29,7 @@ from izhi.errors import SettingError, SilentLayerWarning
 from izhi.network import Network
 from izhi.network.encoders import Encoder, default_encoder
 from izhi.seeds import Purpose
+from izhi.spec.connection import at_least_one
 from izhi.training import bar, checkpoint
 from izhi.training.classifier import Classifier
 from izhi.training.evaluation import Evaluation, Row, evaluate
@@ -66,7 +66,8 @@ class Data:
 class Learner(Protocol):
     """Improves one network, an epoch at a time."""
 
-    steps: int  #: of an epoch, for progress
+    @property
+    def steps(self) -> int: ...  #: of an epoch, for progress
 
     def epoch(self, number: int, progress: Callable[[float], None]) -> Row:
         """One epoch, counted from 1; its metrics. ``progress`` receives the loss of every step."""
@@ -103,14 +104,6 @@ def _sender(listener: Listener, epochs: int, steps: int, history: Sequence[Row])
         listener(ProgressEvent(kind, epochs, len(history), steps, **fields))
 
     return send
-
-
-@contextlib.contextmanager
-def _silence_ignored() -> Iterator[None]:
-    """A context without SilentLayerWarning."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SilentLayerWarning)
-        yield
 
 
 @dataclass(frozen=True)
@@ -169,46 +162,44 @@ class Trainer:
             SettingError: for numbers out of range, and for labels that the network has no output for.
             CheckpointError: for a checkpoint of another network.
         """
-        self._check()
+        at_least_one(epochs=self.epochs, batch_size=self.batch_size)
         parts, encoder = self._parts(data, encoder)
         _check_labels(parts, network)
         start = start or self._saved(network) or Progress()
-        history, warnings = list(start.history), list(start.warnings)
+        history, problems = list(start.history), list(start.warnings)
         learner, model = self.method.begin(self, Classifier(encoder, network), parts.train, start.learner, len(history))
         send = _sender(as_listener(listener or bar.choose_listener()), self.epochs, learner.steps, history)
         send("start")
         try:
             while len(history) < self.epochs and not self._has_stalled(history):
                 evaluation = self._run_epoch(learner, model, parts, history, send)
-                warnings = evaluation.activity.warnings() if evaluation else warnings
+                problems = evaluation.activity.warnings() if evaluation else problems
                 if self.machine.is_global_zero:
-                    self._keep(Progress(history, warnings, network.state_dict(), learner.state_dict()), keep)
+                    progress = Progress(history, problems, network.state_dict(), learner.state_dict())
+                    if self.checkpoint is not None:
+                        checkpoint.save(Path(self.checkpoint), checkpoint.content_of(progress))
+                    keep(progress)
                 self.machine.barrier()
-                send("epoch", metrics=history[-1], warnings=warnings)
+                send("epoch", metrics=history[-1], warnings=problems)
                 for callback in self.callbacks:
                     callback(history[-1])
         finally:
             send("end")
-        return Progress(history, warnings, network.state_dict(), learner.state_dict())
+        return Progress(history, problems, network.state_dict(), learner.state_dict())
 
     def _run_epoch(
         self, learner: Learner, model: nn.Module, parts: Data, history: list[Row], send: Callable[..., None]
     ) -> Evaluation | None:
         """Train for one epoch, evaluate, and append the metrics to the history; the last evaluation."""
         began, epoch = time.perf_counter(), len(history) + 1
-        with _silence_ignored():  # the epoch's event carries the warnings
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SilentLayerWarning)  # the epoch's event carries the warnings
             row: Row = {"epoch": epoch, **learner.epoch(epoch, lambda loss: send("step", losses=(loss,)))}
         row["train_seconds"] = time.perf_counter() - began
         evaluation = self._judge(model, parts, row)
         row["seconds"] = time.perf_counter() - began
         history.append(row)
         return evaluation
-
-    def _check(self) -> None:
-        """Raise SettingError for numbers out of range."""
-        for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
-            if value < 1:
-                raise SettingError(f"{name} is {value!r}, expected at least 1")
 
     def _parts(self, data: Dataset | Data, encoder: Encoder | None) -> tuple[Data, Encoder]:
         """The samples and their encoder."""
@@ -225,36 +216,29 @@ class Trainer:
         if self.checkpoint is None or not Path(self.checkpoint).exists():
             return None
         path = Path(self.checkpoint)
-        found = checkpoint.progress_of(checkpoint.load(path))
-        checkpoint.load_weights(path, network, found.network)
-        return found
-
-    def _keep(self, progress: Progress, keep: Callable[[Progress], None]) -> None:
-        if self.checkpoint is not None:
-            checkpoint.save(Path(self.checkpoint), checkpoint.content_of(progress))
-        keep(progress)
+        progress = checkpoint.progress_of(checkpoint.load(path))
+        checkpoint.load_weights(path, network, progress.network)
+        return progress
 
     def _has_stalled(self, history: Sequence[Row]) -> bool:
         """Whether validation has not become better for as many epochs as patience lasts."""
-        found = [row["validation_accuracy"] for row in history if "validation_accuracy" in row]
-        return self.patience is not None and len(found) - 1 - best_epoch(found) >= self.patience
+        accuracies = [row["validation_accuracy"] for row in history if "validation_accuracy" in row]
+        return self.patience is not None and len(accuracies) - 1 - best_epoch(accuracies) >= self.patience
 
     def _judge(self, model: nn.Module, data: Data, row: Row) -> Evaluation | None:
         """Evaluate validation and test samples, and add their metrics to ``row``; the last evaluation."""
-        found = None
-        for part, samples, purpose in (
-            ("validation", data.validation, Purpose.VALIDATION),
-            ("test", data.test, Purpose.TEST),
-        ):
+        evaluation = None
+        for purpose, samples, groups in (
+            (Purpose.VALIDATION, data.validation, None), (Purpose.TEST, data.test, data.groups),
+        ):  # fmt: skip
             if samples is not None and len(samples):
-                found = evaluate(
-                    self.machine, model, samples, self.measure, seed=self.seed, purpose=purpose,
-                    groups=data.groups if part == "test" else None,
-                )  # fmt: skip
-                row.update(found.as_metrics(part))
-        if found is not None:
-            row.update(found.rates())
-        return found
+                evaluation = evaluate(
+                    self.machine, model, samples, self.measure, seed=self.seed, purpose=purpose, groups=groups
+                )
+                row.update(evaluation.as_metrics(purpose.name.lower()))
+        if evaluation is not None:
+            row.update(evaluation.rates())
+        return evaluation
 
 
 def _check_labels(data: Data, network: Network) -> None:

@@ -60,7 +60,6 @@ class Evolution:
         self, trainer: Trainer, classifier: Classifier, samples: AnySamples,
         state: Mapping[str, Any] | None, epochs: int,
     ) -> tuple[Learner, nn.Module]:  # fmt: skip
-        """See ``Method``."""
         model = trainer.machine.setup(classifier)
         if state is None:
             return Generations(self, trainer, classifier, samples), model
@@ -74,6 +73,7 @@ class Evolution:
         return learner, model
 
 
+@dataclass
 class Measurement:
     """Losses of a population on the samples of a generation: its fitness.
 
@@ -81,10 +81,15 @@ class Measurement:
     else as many, drawn anew for each generation.
     """
 
-    def __init__(self, trainer: Trainer, classifier: Classifier, samples: AnySamples, members: Members) -> None:
-        self.trainer, self.classifier, self.samples = trainer, classifier, samples
-        self.members = members
-        self.is_noisy = len(samples) > trainer.batch_size or classifier.encoder.is_random
+    trainer: Trainer
+    classifier: Classifier
+    samples: AnySamples
+    members: Members
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether a loss depends on the generation."""
+        return len(self.samples) > self.trainer.batch_size or self.classifier.encoder.is_random
 
     def __call__(self, x: Tensor, generation: int) -> Tensor:
         """Losses (P,) of x (P, n)."""
@@ -127,8 +132,7 @@ class Generations:
     ) -> None:  # fmt: skip
         self.network = classifier.network
         self.genome = Genome(self.network, settings.searched, start)
-        is_constant = classifier.encoder.is_constant
-        members = settings.population(self.network, self.genome, is_constant)
+        members = settings.population(self.network, self.genome, classifier.encoder.is_constant)
         self.measurement = Measurement(trainer, classifier, samples, members)
         self.search = Search(
             settings.search, self.genome.size, members=settings.members,
@@ -144,12 +148,9 @@ class Generations:
         self.genome.write(self.network, best)
         loss, accuracy = self.measurement.one(best, number)
         progress(loss)
-        return {
-            "train_loss": loss,
-            "train_accuracy": accuracy,
-            "best_loss": float(losses.min()),
-            "evaluations": float(sum(map(len, self.search.losses))),
-        }
+        evaluations = float(sum(map(len, self.search.losses)))
+        row = {"train_loss": loss, "train_accuracy": accuracy}
+        return {**row, "best_loss": float(losses.min()), "evaluations": evaluations}
 
     def state_dict(self) -> dict[str, object]:
         """The genome's initial values, and all losses of the search."""
