@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from izhi.errors import DataError, FileError, RunFolderError, shown
+from izhi.errors import DataError, FileError, IzhiError, RunFolderError, shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,21 +49,17 @@ def problem(error: OSError) -> str:
 
 
 @contextlib.contextmanager
-def reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Within it, a system error becomes a FileError with the path that cannot be read, and the reason."""
+def reading(path: str | os.PathLike[str], kind: type[IzhiError] = FileError, *, verb: str = "read") -> Iterator[None]:
+    """Within it, a system error becomes an error of that kind: the path that cannot be read, and the reason."""
     try:
         yield
     except OSError as error:
-        raise FileError(f"cannot read {path}: {problem(error)}") from None
+        raise kind(f"cannot {verb} {path}: {problem(error)}") from None
 
 
-@contextlib.contextmanager
-def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Within it, a system error becomes a FileError with the path that cannot be written, and the reason."""
-    try:
-        yield
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {problem(error)}") from None
+def writing(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
+    """Within it, a system error becomes a FileError: the path that cannot be written, and the reason."""
+    return reading(path, verb="write")
 
 
 def open_plain(path: Path) -> BinaryIO:

@@ -500,7 +500,7 @@ def test_an_archive_that_is_there_needs_its_checksum(name, tmp_path, monkeypatch
 def test_an_archive_without_what_it_is_for_is_refused(tmp_path):
     path = tmp_path / "x.zip"
     path.write_bytes(zipped({"Other/1": b"x"}))
-    assert "holds no Train; delete it and fetch it again" in refused(download.unpack, path, tmp_path / "Train", 99)
+    assert "holds no Train; delete it and fetch it again" in refused(download.unpack, path, [tmp_path / "Train"], 99)
 
 
 def test_an_interrupted_unpacking_leaves_nothing_under_its_name(tmp_path, monkeypatch):
@@ -513,9 +513,9 @@ def test_an_interrupted_unpacking_leaves_nothing_under_its_name(tmp_path, monkey
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(zipfile.ZipFile, "extractall", interrupted)
-        download.unpack(path, tmp_path / "Train", 99)
+        download.unpack(path, [tmp_path / "Train"], 99)
     assert not (tmp_path / "Train").exists()
-    download.unpack(path, tmp_path / "Train", 99)
+    download.unpack(path, [tmp_path / "Train"], 99)
     assert sorted(x.name for x in (tmp_path / "Train").iterdir()) == ["1", "2"]
     assert [x.name for x in tmp_path.iterdir()] == ["Train"]
 

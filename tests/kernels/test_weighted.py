@@ -25,7 +25,7 @@ from izhi.network import Layer, Network
 from izhi.network.connections import ExponentialSynapse, Linear
 from izhi.quantization.neurons import QuantizedIzhikevich, QuantizedLIF, StateFormats
 from izhi.spec import ORDERS
-from izhi.training.activity import Activity
+from izhi.training.evaluation import Activity
 from spikes import spikes_of_some
 
 needs_tiles = pytest.mark.skipif(

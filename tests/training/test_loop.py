@@ -16,7 +16,7 @@ from izhi.experiments.run import train
 from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import experiment
 from izhi.training import LOSSES, Loss, Optimizer, checkpoint, ignore_progress
-from izhi.training.activity import Activity
+from izhi.training.evaluation import Activity
 
 SMALL = {
     "dataset": "iris",

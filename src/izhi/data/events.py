@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from izhi.errors import DataError
 
 #: Bytes of events in the cache of a reader.
 CACHE_BYTES = 512 << 20
+Self = TypeVar("Self")
 
 
 class Recording(NamedTuple):
@@ -35,7 +36,21 @@ class Reader(Protocol):
         ...
 
 
-class EventBatch:
+class Batch:
+    """Samples of any lengths, concatenated: sample b lies from offsets[b] to offsets[b + 1]."""
+
+    # No dataclass: Fabric converts tensors within one, and fails if it is frozen.
+    offsets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def to(self: Self, device: torch.device) -> Self:
+        """Itself: the CPU encodes such samples, whatever the device of the network."""
+        return self
+
+
+class EventBatch(Batch):
     """Concatenated recordings.
 
     Args:
@@ -45,21 +60,13 @@ class EventBatch:
         shape: of the sensor.
     """
 
-    # No dataclass: Fabric converts tensors within one, and fails if it is frozen.
     def __init__(self, times: Tensor, units: Tensor, offsets: Tensor, shape: tuple[int, ...]) -> None:
         self.times, self.units, self.offsets, self.shape = times, units, offsets, shape
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
 
     @property
     def features(self) -> int:
         """Units of the sensor."""
         return prod(self.shape)
-
-    def to(self, device: torch.device) -> EventBatch:
-        """Itself: the CPU bins events, whatever the device of the network."""
-        return self
 
 
 class CachedReader:

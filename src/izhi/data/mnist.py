@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -58,19 +57,15 @@ def parse_idx(raw: bytes, source: str) -> NDArray[np.uint8]:
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
 
 
-def _is_gzipped(file: io.BufferedReader) -> bool:
-    return file.peek(2)[:2] == b"\x1f\x8b"
-
-
 def unpack(path: Path) -> bytes:
     """The uncompressed bytes of a file, gzipped or not; DataError if it is truncated or too long."""
-    try:
-        with path.open("rb") as file, gzip.open(file) if _is_gzipped(file) else file as plain:
-            raw = plain.read(_LARGEST + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is truncated or damaged ({error}); delete it and fetch it again") from None
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {files.problem(error)}") from None
+    with files.reading(path, DataError), path.open("rb") as file:
+        is_gzipped = file.peek(2)[:2] == b"\x1f\x8b"
+        try:
+            with gzip.open(file) if is_gzipped else file as plain:
+                raw = plain.read(_LARGEST + 1)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(f"{path} is truncated or damaged ({error}); delete it and fetch it again") from None
     if len(raw) > _LARGEST:
         raise DataError(f"{path} unpacks to more than {_LARGEST:,} bytes, more than any file of this set")
     return raw
@@ -107,13 +102,13 @@ class IDX(Source):
         return [find(folder, stem) for stem in self.checksums]
 
     def fetch(self, folder: Path, report: Progress) -> None:
-        for stem in self.checksums:
+        for stem, checksum in self.checksums.items():
             if find(folder, stem).exists():
                 continue
             report(f"downloading {stem}.gz")
             addresses = [f"{mirror}{stem}.gz" for mirror in self.mirrors]
-            check = partial(_verify_download, self.checksums[stem])
-            if (reason := download.fetch(addresses, folder / f"{stem}.gz", check=check)) is not None:
+            reason = download.fetch(addresses, folder / f"{stem}.gz", check=partial(_verify_download, checksum))
+            if reason is not None:
                 raise DataError(
                     f"{self.name} is missing and cannot be downloaded ({reason}); put its four files into {folder}"
                     " or set IZHI_DATA"

@@ -83,15 +83,11 @@ class NMNISTFolder:
         return self.path / str(self.labels[record]) / os.fsdecode(bytes(self.names[record]))
 
     def read(self, record: int) -> Recording:
-        """One recording; DataError, naming its file, if it is damaged."""
         path = self.file(record)
-        try:
-            if not path.is_file():
-                raise DataError(f"{path} is gone, or is no file; use an intact copy")
-            with path.open("rb") as file:
-                raw = file.read(_LARGEST_RECORDING + 1)
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {files.problem(error)}") from None
+        if not path.is_file():
+            raise DataError(f"{path} is gone, or is no file; use an intact copy")
+        with files.reading(path, DataError), path.open("rb") as file:
+            raw = file.read(_LARGEST_RECORDING + 1)
         if len(raw) > _LARGEST_RECORDING:
             raise DataError(
                 f"{path} holds more than {_LARGEST_RECORDING:,} bytes, expected a million events at most: it is"

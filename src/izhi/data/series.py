@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from izhi.data.events import Batch
 from izhi.errors import DataError
 
 
-class SeriesBatch:
+class SeriesBatch(Batch):
     """Concatenated series.
 
     Args:
@@ -21,12 +22,8 @@ class SeriesBatch:
         offsets: (B + 1,) int64; series b has the rows from offsets[b] to offsets[b + 1].
     """
 
-    # No dataclass, as EventBatch: Fabric converts tensors within one.
     def __init__(self, values: Tensor, offsets: Tensor) -> None:
         self.values, self.offsets = values, offsets
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
 
     @property
     def lengths(self) -> Tensor:
@@ -39,10 +36,6 @@ class SeriesBatch:
         padded = self.values.new_zeros(len(self), int(lengths.max()), self.values.shape[1])
         padded[torch.arange(padded.shape[1]) < lengths[:, None]] = self.values
         return padded
-
-    def to(self, device: torch.device) -> SeriesBatch:
-        """Itself: the CPU resamples series, whatever the device of the network."""
-        return self
 
 
 @dataclass(frozen=True)

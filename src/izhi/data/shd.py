@@ -7,10 +7,9 @@ known and for new speakers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,14 +29,6 @@ CHANNELS = 700
 _LARGEST = 8 << 30
 
 
-def _h5py() -> Any:
-    try:
-        import h5py
-    except ImportError:
-        raise SettingError("h5py, the reader of this data, is not installed; pip install 'izhi[events]'") from None
-    return h5py
-
-
 class SHDFile:
     """The recordings of one file.
 
@@ -51,7 +42,10 @@ class SHDFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        h5py = _h5py()
+        try:
+            import h5py
+        except ImportError:
+            raise SettingError("h5py, the reader of this data, is not installed; pip install 'izhi[events]'") from None
         with as_data_error(f"{path} is truncated or not in SHD's format"):
             if not path.is_file():
                 raise OSError("there is no such file")
@@ -61,21 +55,16 @@ class SHDFile:
             self._times, self._units = columns.times, columns.units
             self.labels: NDArray[np.int64] = np.asarray(columns.labels[:], np.int64)
             self.classes = tuple(bytes(key).decode() for key in columns.keys[:])
-            self.speakers: NDArray[np.int64] | None = (
-                None if columns.speakers is None else np.asarray(columns.speakers[:], np.int64)
-            )
-        self._check(len(self._times), len(self._units))
+            self.speakers = None if columns.speakers is None else np.asarray(columns.speakers[:], np.int64)
+        self._check({"spikes/times": self._times, "spikes/units": self._units, "extra/speaker": self.speakers})
 
-    def _check(self, times: int, units: int) -> None:
+    def _check(self, columns: Mapping[str, Sized | None]) -> None:
         if not len(self.labels):
             raise DataError(f"{self.path} holds no recordings, expected one label for each; use an intact copy")
-        counts = {"spikes/times": times, "spikes/units": units}
-        if self.speakers is not None:
-            counts["extra/speaker"] = len(self.speakers)
-        for column, count in counts.items():
-            if count != len(self.labels):
+        for name, column in columns.items():
+            if column is not None and len(column) != len(self.labels):
                 raise DataError(
-                    f"{self.path} has {count:,} {column} but {len(self.labels):,} labels, expected as many;"
+                    f"{self.path} has {len(column):,} {name} but {len(self.labels):,} labels, expected as many;"
                     " use an intact copy"
                 )
         bad = np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))
@@ -87,7 +76,6 @@ class SHDFile:
             )
 
     def read(self, record: int) -> Recording:
-        """One recording; DataError, naming file and record, if it is damaged."""
         where = f"{self.path}, record {record:,}"
         with as_data_error(f"{where} cannot be read"):
             seconds = np.asarray(self._times[record], np.float64)

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from izhi import files
-from izhi.data import wheels
+from izhi.data import download
 from izhi.data.catalogue import DATASETS
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
@@ -61,7 +61,7 @@ class Smartwatch(Source):
             return
         with TemporaryDirectory() as temporary:
             pickled = Path(temporary) / "watch.npy"
-            reason = wheels.extract(PACKAGE, {MEMBER: pickled}, report)
+            reason = download.extract_from_wheel(PACKAGE, {MEMBER: pickled}, report)
             if reason is not None:
                 raise DataError(f"{self.name} cannot be downloaded ({reason}); try again where pip finds {PACKAGE}")
             data = pickled.read_bytes()

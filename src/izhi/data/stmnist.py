@@ -52,7 +52,6 @@ class STMNISTArchive:
         self.labels: NDArray[np.int64] = np.array([int(Path(name).parent.name) for name in self.names])
 
     def read(self, record: int) -> Recording:
-        """One recording; DataError, naming archive and member, if it is damaged."""
         name = self.names[record]
         where = f"{self.path}, {name}"
         with as_data_error(f"{where} cannot be read"):

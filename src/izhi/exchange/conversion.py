@@ -11,8 +11,7 @@ import numpy as np
 from izhi.errors import ExchangeError, IzhiError
 from izhi.exchange.builder import NetworkBuilder, Numbers, PendingWeights, check_size, compact, per_channel
 from izhi.exchange.conventions import Library
-from izhi.exchange.graph import Node
-from izhi.exchange.linear_graph import LinearGraph
+from izhi.exchange.graph import LinearGraph, Node
 from izhi.spec import NeuronSpec, Shape, SynapseSpec
 
 #: Neurons without weights before them, at most: each gets a weight of its own.

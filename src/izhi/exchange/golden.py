@@ -18,8 +18,7 @@ from izhi import files
 from izhi.errors import ExchangeError
 from izhi.exchange import conventions, hdf5, reader
 from izhi.exchange.files import Reset, tree_of
-from izhi.exchange.graph import graph
-from izhi.exchange.linear_graph import linearize
+from izhi.exchange.graph import graph, linearize
 from izhi.exchange.neuron_nodes import firing_kinds
 from izhi.network import Layer, Network
 

@@ -13,8 +13,7 @@ from izhi.exchange import conventions, weight_nodes
 from izhi.exchange.builder import check_size
 from izhi.exchange.conventions import NIR, Library
 from izhi.exchange.conversion import ConversionState
-from izhi.exchange.graph import Graph, Node
-from izhi.exchange.linear_graph import linearize
+from izhi.exchange.graph import Graph, Node, linearize
 from izhi.exchange.neuron_nodes import codecs
 from izhi.network import Network
 

@@ -6,14 +6,12 @@ from typing import Any
 from izhi.deprecation import renamed_names, warn_renamed
 from izhi.training.classifier import Classifier
 from izhi.training.evaluation import EVALUATION_BATCH, Evaluation, evaluate
-from izhi.training.events import Listener, ProgressEvent, ignore_progress
 from izhi.training.evolution.evolve import Evolution
-from izhi.training.fabric import fast_precision, make_fabric, start_fabric
+from izhi.training.fabric import fast_precision, keep_freed_memory, make_fabric, memory_of_machine, start_fabric
 from izhi.training.gradients import SCHEDULES, Backprop, Step
 from izhi.training.losses import LOSSES, Loss
-from izhi.training.memory import keep_freed_memory, memory_of_machine
 from izhi.training.optimizer import Optimizer
-from izhi.training.progress import Progress, best_epoch
+from izhi.training.progress import Listener, Progress, ProgressEvent, best_epoch, ignore_progress
 from izhi.training.trainer import Data, Learner, Method, Trainer
 
 

@@ -9,7 +9,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from izhi.training.events import Listener, ProgressEvent
+from izhi.training.progress import Listener, ProgressEvent
 
 #: Seconds between two updates of a notebook's line.
 _OFTEN = 0.5

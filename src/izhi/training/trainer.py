@@ -33,11 +33,10 @@ from izhi.spec.connection import at_least_one
 from izhi.training import bar, checkpoint
 from izhi.training.classifier import Classifier
 from izhi.training.evaluation import Evaluation, Row, evaluate
-from izhi.training.events import EventKind, Listener, ProgressEvent, as_listener
 from izhi.training.fabric import start_fabric
 from izhi.training.gradients import Backprop
 from izhi.training.losses import LOSSES, Loss
-from izhi.training.progress import Progress, best_epoch
+from izhi.training.progress import EventKind, Listener, Progress, ProgressEvent, as_listener, best_epoch
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from izhi.calls import with_room
 from izhi.experiments.benchmark.ours import OURS
 from izhi.experiments.benchmark.peers import PEERS
 from izhi.experiments.benchmark.work import Work
-from izhi.training.memory import keep_freed_memory
+from izhi.training.fabric import keep_freed_memory
 
 _WARM_UP = 3
 
