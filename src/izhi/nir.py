@@ -6,9 +6,10 @@ While this module is imported, ``nir.read`` makes ``Izhikevich`` nodes.
 from __future__ import annotations
 
 try:
-    from izhi.exchange.files import from_graph, read, to_graph, write
     from izhi.exchange.golden import check, golden
     from izhi.exchange.izhikevich import Izhikevich, register
+    from izhi.exchange.reader import from_graph, read
+    from izhi.exchange.writer import to_graph, write
 except ModuleNotFoundError as error:
     raise ImportError(f"{error.name} is not installed; pip install 'izhi[nir]'") from None
 

@@ -213,6 +213,6 @@ def test_thousands_of_damaged_files(samples, tmp_path):
         tree = hdf5.tree(packed).get("node")
         if not isinstance(tree, dict):
             raise ExchangeError("holds no graph")
-        reader.network(graph(tree))
+        reader.convert(graph(tree))
 
     assert complaints(made, readable) == []

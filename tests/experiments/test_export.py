@@ -44,7 +44,8 @@ def same(one, other):
 @pytest.mark.filterwarnings("ignore::izhi.errors.LossWarning")
 def test_graphs_are_those_of_the_release(name, tmp_path):
     pytest.importorskip("nir")
-    from izhi.exchange.files import tree_of, write
+    from izhi.exchange.reader import tree_of
+    from izhi.exchange.writer import write
 
     write(trained.load(RELEASE / name).network.eval(), tmp_path / "network.nir")
     assert same(tree_of(tmp_path / "network.nir"), tree_of(RELEASE / f"{name}.nir"))

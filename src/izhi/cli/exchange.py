@@ -23,7 +23,7 @@ from izhi.network import Network
 from izhi.network.builder import describe
 
 try:
-    from izhi.exchange import files, golden as golden_spikes
+    from izhi.exchange import golden as golden_spikes, reader, writer
 except ModuleNotFoundError as error:
     raise SettingError(f"{error.name} is not installed; pip install 'izhi[nir]'") from None
 
@@ -58,7 +58,7 @@ def _export(a: argparse.Namespace) -> None:
     step = library(a.library).dt if a.dt is None else a.dt
     network = run.network.eval()
     with _losses_printed() as losses:
-        graph = files.write(network, path, library=a.library, dt=a.dt, single_spike=a.single_spike)
+        graph = writer.write(network, path, library=a.library, dt=a.dt, single_spike=a.single_spike)
     written = {"file": str(path), "nodes": len(graph.nodes), "dt": step, "losses": losses}
     print(f"network: {path}, {len(graph.nodes)} nodes, a step of {step:g} s")
     if a.samples:
@@ -71,7 +71,7 @@ def _export(a: argparse.Namespace) -> None:
 
 def _import(a: argparse.Namespace) -> None:
     path = Path(a.source)
-    network = files.read(path, library=a.library, dt=a.dt, reset=a.after_spike)
+    network = reader.read(path, library=a.library, dt=a.dt, reset=a.after_spike)
     e, dataset = _experiment(a, network)
     build.check(e, dataset)
     folder = RunFolder(make_folder(a, f"import-{e.data.dataset}-{path.stem}"))

@@ -11,14 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from izhi.data.catalogue import DATASETS, FOLDS
-from izhi.data.dataset import Dataset
+from izhi.data.dataset import TEST_SEED, TEST_SHARE, Dataset
 from izhi.data.samples import Samples
 from izhi.data.source import Part, Source
 from izhi.errors import SettingError
 from izhi.processes import without_collection
-
-#: Share of each class in the test set, and the seed of that choice, the same for every run.
-TEST_SHARE, TEST_SEED = 0.2, 0
 
 
 def stratified_split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -10,8 +10,7 @@ import numpy as np
 
 from izhi import files
 from izhi.data import functions, ts
-from izhi.data.dataset import Dataset
-from izhi.data.own import Array
+from izhi.data.dataset import Array, Dataset
 from izhi.data.source import Part, Source
 from izhi.errors import DataError, SettingError, shown
 from izhi.files import problem

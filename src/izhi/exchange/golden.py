@@ -17,9 +17,9 @@ from torch import Tensor
 from izhi import files
 from izhi.errors import ExchangeError
 from izhi.exchange import conventions, hdf5, reader
-from izhi.exchange.files import Reset, tree_of
 from izhi.exchange.graph import graph, linearize
 from izhi.exchange.neuron_nodes import firing_kinds
+from izhi.exchange.reader import Reset, tree_of
 from izhi.network import Layer, Network
 
 #: Tolerance of a readout's currents, relative to the largest of them.
@@ -98,7 +98,7 @@ def check(
     """
     path = Path(path)
     nodes = graph(tree_of(path))
-    network = reader.network(nodes, library=conventions.library(library), dt=dt, reset=reset).eval()
+    network = reader.convert(nodes, conventions.library(library), dt, reset).eval()
     data = golden_name(path) if data is None else Path(data)
     expected = _read(data)
     if "input" not in expected or "output" not in expected:

@@ -147,7 +147,7 @@ def _reset(neuron: LIF, target: NodeTarget) -> tuple[Numbers, dict[str, Any]]:
         warnings.warn(
             f"{target.label} subtracts the threshold, for which NIR has no place: it is kept as metadata, and a reader"
             " that ignores them resets v to 0",
-            LossWarning, stacklevel=7,
+            LossWarning, stacklevel=6,
         )  # fmt: skip
         return zeros, {"reset": mode, "reset_delay": neuron.settings.reset_delay}
     if library.name == "rockpool":

@@ -1,44 +1,74 @@
-"""From a graph of NIR to a network that trains, and goes to hardware, like one of ours."""
+"""From a file or graph of NIR to a network that trains, and goes to hardware, like one of ours."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
+import nir
 import torch
 
 from izhi.errors import ExchangeError
-from izhi.exchange import conventions, weight_nodes
+from izhi.exchange import conventions, hdf5, weight_nodes
 from izhi.exchange.builder import check_size
 from izhi.exchange.conventions import NIR, Library
 from izhi.exchange.conversion import ConversionState
-from izhi.exchange.graph import Graph, Node, linearize
+from izhi.exchange.graph import Graph, Node, graph, linearize
 from izhi.exchange.neuron_nodes import codecs
 from izhi.network import Network
 
+#: The reset of neurons whose file has none.
+Reset = Literal["zero", "subtract"]
 
-def network(
-    graph: Graph,
-    *,
-    library: Library = NIR,
-    dt: float | None = None,
-    reset: Literal["zero", "subtract"] | None = None,
+
+def read(
+    path: str | Path, *, library: str | None = None, dt: float | None = None, reset: Reset | None = None
 ) -> Network:
-    """Build the network of a graph.
+    """Read a network from a file of NIR.
 
     Args:
-        graph: nodes without branches, with recurrence within layers.
-        library: that wrote the graph, whose conventions it follows.
-        dt: seconds of a time step; None for that of the metadata, or else the library's.
-        reset: the reset after a spike where the library does not write it; None for NIR's, to v_reset.
+        path: of the file. Nothing in it is executed.
+        library: that wrote it: ``"snntorch"``, ``"norse"``, ``"spikingjelly"``, ``"sinabs"`` or ``"rockpool"``, whose
+            conventions differ from NIR's equations; None for these.
+        dt: seconds of a time step; None for that of the file's metadata, or else the library's, or else 1e-4.
+        reset: ``"subtract"`` for neurons that subtract the threshold, which NIR has no field for; None for NIR's reset
+            to v_reset.
 
     Returns:
-        The network, for flat features (T, B, N).
+        A network for flat features (T, B, N).
 
     Raises:
-        ExchangeError: for a node that Izhi has no equivalent of, by its name.
+        ExchangeError: for a file that is damaged, or has a node without equivalent here, by its name.
+        SettingError: for an unknown library.
     """
+    path = Path(path)
+    convention = conventions.library(library)
+    tree = tree_of(path)
+    try:
+        return convert(graph(tree), convention, dt, reset)
+    except ExchangeError as error:
+        raise ExchangeError(f"{path}: {error}") from None
+
+
+def tree_of(path: Path) -> dict[str, Any]:
+    """The graph in a file, as groups and arrays; ExchangeError for a file that is damaged, or holds no graph."""
+    tree = hdf5.read(path).get("node")
+    if not isinstance(tree, dict):
+        raise ExchangeError(f"{path} holds no graph of NIR, expected one; give a file of nir.write")
+    return tree
+
+
+def from_graph(
+    nodes: nir.NIRGraph, *, library: str | None = None, dt: float | None = None, reset: Reset | None = None
+) -> Network:
+    """Convert a graph in memory to a network; see ``read``."""
+    return convert(graph(nodes.to_dict()), conventions.library(library), dt, reset)
+
+
+def convert(graph: Graph, library: Library = NIR, dt: float | None = None, reset: Reset | None = None) -> Network:
+    """The network of a graph without branches, which follows a library's conventions; see ``read``."""
     conventions.check_reset(library, reset)
     linear = linearize(graph)
     step = dt or _written_dt(graph, linear.nodes, library)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import nir
 import numpy as np
 from numpy.typing import NDArray
 
+from izhi import files
 from izhi.errors import ExchangeError, IzhiError, LossWarning
+from izhi.exchange import conventions
 from izhi.exchange.builder import Numbers, as_numbers
-from izhi.exchange.conventions import INNER_NEURONS, NIR, Library, check_single_spike
+from izhi.exchange.conventions import INNER_NEURONS, NIR, Library
 from izhi.exchange.neuron_nodes import NodeTarget, codecs
 from izhi.kernels.delay import whole_steps
 from izhi.network import Layer, Network
@@ -66,19 +70,44 @@ class GraphBuilder:
         return nir.LI(tau=self.dt / (1 - decay) * ones, r=ones, v_leak=0 * ones)
 
 
-def graph(
-    network: Network, *, library: Library = NIR, dt: float | None = None, single_spike: bool = False
+def write(
+    network: Network, path: str | Path, *, library: str | None = None, dt: float | None = None,
+    single_spike: bool = False,
+) -> nir.NIRGraph:  # fmt: skip
+    """Write a network as NIR, in one step or not at all; returns the graph.
+
+    Args:
+        network: of float weights, without branches.
+        path: of the file.
+        library: that is to read it, by whose conventions its spikes are the network's; None for NIR's equations.
+        dt: seconds of a time step; None for the library's, or 1e-4.
+        single_spike: confirms, for a library whose neurons fire several times in a step, that they are changed to fire
+            once after it reads the file (see docs/nir.md).
+
+    Raises:
+        ExchangeError: for a module that NIR does not have, or that the library converts to another, with the reason.
+    """
+    nodes = to_graph(network, library=library, dt=dt, single_spike=single_spike)
+    buffer = io.BytesIO()
+    nir.write(buffer, nodes)
+    files.write_bytes(Path(path), buffer.getvalue())
+    return nodes
+
+
+def to_graph(
+    network: Network, *, library: str | None = None, dt: float | None = None, single_spike: bool = False
 ) -> nir.NIRGraph:
-    """Write a network of float weights as a graph; see ``izhi.nir.write``."""
-    step = library.dt if dt is None else dt
+    """Convert a network of float weights to a graph of NIR; see ``write``."""
+    own = conventions.library(library)
+    step = own.dt if dt is None else dt
     if not (math.isfinite(step) and step > 0):
         raise ExchangeError(f"dt is {step!r}, expected seconds above 0")
-    check_single_spike(library, single_spike)
+    conventions.check_single_spike(own, single_spike)
     try:
         features, spec = input_features([*network.layers, network.readout]), describe(network)
     except IzhiError as error:
         raise ExchangeError(error) from None
-    builder, scale = GraphBuilder(library, step), 1.0
+    builder, scale = GraphBuilder(own, step), 1.0
     out: Shape = (math.prod(features),)
     builder.add("input", nir.Input(np.array(features)))
     for number, (module, inputs, after) in enumerate(spec.walk(out), start=1):
@@ -187,7 +216,7 @@ def _adds_bias_late(builder: GraphBuilder, spec: LayerSpec, bias: Numbers, conta
     passes = contains_synapse and (builder.library is not NIR or len(spec.features) > 1)
     if passes:
         message = f"{label} adds its bias behind the synapse, and the file has it pass through: spikes of the first"
-        warnings.warn(f"{message} steps may differ", LossWarning, stacklevel=7)
+        warnings.warn(f"{message} steps may differ", LossWarning, stacklevel=5)
     return not passes
 
 
