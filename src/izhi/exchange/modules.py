@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from izhi.errors import ExchangeError, shown
 from izhi.exchange.builder import NetworkBuilder, Numbers, PendingWeights, as_numbers
 from izhi.network import Network
+from izhi.network.network import hooked
 from izhi.neurons.surrogate import recognised
 from izhi.spec import FlattenSpec, IzhikevichSpec, LIFSpec, NeuronSpec, Shape, SynapseSpec
 
@@ -123,9 +124,8 @@ class _CallTrace:
 def _trace(network: nn.Module, sample: Tensor) -> list[_Call]:
     """The modules of one time step in the order in which they run, each on the output of the one before."""
     trace = _CallTrace({module: name for name, module in network.named_modules()})
-    hooks = [module.register_forward_hook(trace.record) for module in _leaves(network)]
     try:
-        with _preserved(network), torch.no_grad():
+        with _preserved(network), torch.no_grad(), hooked(_leaves(network), trace.record):
             network(sample)
     except (RuntimeError, ValueError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -133,9 +133,6 @@ def _trace(network: nn.Module, sample: Tensor) -> list[_Call]:
             f"the network does not take a sample of shape {tuple(sample.shape)} ({reason}); give one that its forward"
             " takes"
         ) from None
-    finally:
-        for hook in hooks:
-            hook.remove()
     if not trace.calls:
         raise ExchangeError(f"{type(network).__name__} runs no modules, expected layers of torch and snnTorch")
     order = [one.module for one in trace.calls]

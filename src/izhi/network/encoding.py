@@ -18,13 +18,18 @@ from izhi.seeds import Purpose, derive_seed
 from izhi.spec.encoder import Augmentation, pooled
 
 
+def check_steps(steps: int) -> None:
+    """Raise ShapeError for less than one time step."""
+    if steps < 1:
+        raise ShapeError(f"T = {steps} time steps, expected at least 1")
+
+
 def _check(values: Tensor, steps: int) -> None:
     if values.dim() != 2:
         raise ShapeError(f"values have shape {tuple(values.shape)}, expected 2 dimensions: (B, N)")
     if not values.is_floating_point():
         raise ShapeError(f"values have dtype {values.dtype}, expected floating point from 0 to 1")
-    if steps < 1:
-        raise ShapeError(f"T = {steps} time steps, expected at least 1")
+    check_steps(steps)
     low, high = (float(x) for x in values.aminmax()) if values.numel() else (0.0, 0.0)
     if not (low >= 0 and high <= 1):
         raise ShapeError(f"values lie between {low:g} and {high:g}, expected 0 to 1: scale them")
@@ -153,8 +158,7 @@ def frames(
         steps: T.
         window: milliseconds of each recording, from its beginning; a step is window/T.
         dtype: format of the spikes.
-        augmentation: random changes, the same from the same seed; None for none.
-        seed: of the changes.
+        augmentation, seed: random changes, the same from the same seed; None for none.
         pool: neighbouring channels, or pixels of both directions, that become one unit.
         counted: whether events of a unit and step are counted, which gives currents instead of spikes.
         normalized: whether the middle nine tenths of each recording's events are mapped to 1/12 … 3/4 of the window
@@ -167,9 +171,13 @@ def frames(
         ShapeError: for T below 1.
         SettingError: for a window that is not above 0, or gains of what is not counts of channels.
     """
-    change, shape = augmentation or Augmentation(), events.shape
+    change, shape, random, batch = (
+        augmentation or Augmentation(),
+        events.shape,
+        np.random.default_rng(seed),
+        len(events),
+    )
     _check_frames(steps, window, change, shape, counted)
-    random, batch = np.random.default_rng(seed), len(events)
     shifts, factors, keys = _drawn_changes(change, batch, len(shape) == 1, random)
     gains = _gains(change.equalize, batch, pooled(shape, pool)[0], random) if change.equalize else None
     times = events.times
@@ -187,8 +195,7 @@ def frames(
 
 
 def _check_frames(steps: int, window: float, change: Augmentation, shape: tuple[int, ...], counted: bool) -> None:
-    if steps < 1:
-        raise ShapeError(f"T = {steps} time steps, expected at least 1")
+    check_steps(steps)
     if not (math.isfinite(window) and window > 0):
         raise SettingError(f"window is {window!r}, expected milliseconds above 0")
     if change.equalize and (not counted or len(shape) != 1):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, NoReturn, cast
 
 import torch
@@ -18,6 +19,17 @@ from izhi.network.sequence import Dropout, are_weights, layers_of, run_sequence
 from izhi.network.synapses import currents
 from izhi.neurons.state import Target, detached, moved
 from izhi.spec.network import check_options
+
+
+@contextmanager
+def hooked(modules: Iterable[nn.Module], function: Callable[..., None]) -> Iterator[None]:
+    """Within it, modules call a function of module, inputs and outputs after each forward pass."""
+    hooks = [module.register_forward_hook(function) for module in modules]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class NetworkState(NamedTuple):
@@ -178,12 +190,8 @@ class Network(nn.Module):
     def record(self, spikes: Spikes, state: NetworkState | None = None) -> Recording:
         """Run spikes as a call does, and return the spikes of every layer as well."""
         calls: list[Tensor] = []
-        hooks = [layer.register_forward_hook(lambda layer, inputs, out: calls.append(out[0])) for layer in self.spiking]
-        try:
+        with hooked(self.spiking, lambda layer, inputs, out: calls.append(out[0])):
             output, after = self(spikes, state)
-        finally:
-            for hook in hooks:
-                hook.remove()
         layers = sum(map(len, calls)) // len(spikes)
         if layers < len(calls):  # with keep_every each layer ran once for each chunk
             calls = [torch.cat(calls[k::layers]) for k in range(layers)]

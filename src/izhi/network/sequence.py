@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from izhi.errors import SettingError, ShapeError, shown, unknown
+from izhi.errors import SettingError, ShapeError, shown
 from izhi.kernels import Spikes, is_repeated, once, pool
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay
@@ -18,6 +18,7 @@ from izhi.network.layers import Layer, State
 from izhi.network.normalization import BatchNorm
 from izhi.network.synapses import currents
 from izhi.neurons.neuron import NeuronLayer
+from izhi.spec.network import check_addition
 
 #: The weights of a layer.
 _WEIGHTS = (nn.Linear, nn.Conv1d, nn.Conv2d, Connection)
@@ -114,11 +115,8 @@ class Residual(nn.Module):
         add: Literal["spikes", "currents"] = "spikes",
     ) -> None:  # fmt: skip
         super().__init__()
-        if add not in ("spikes", "currents"):
-            raise unknown("add", add, ("spikes", "currents"))
         layers = layers_of(layers)
-        if add == "currents" and not (layers and isinstance(layers[-1], Layer)):
-            raise SettingError("currents are added, but the row ends in no layer of neurons; end it in one")
+        check_addition(add, ends_in_layer=bool(layers) and isinstance(layers[-1], Layer))
         fits = (
             isinstance(shortcut, Connection) and shortcut.is_plain
             if add == "currents"
@@ -202,22 +200,19 @@ def _parts_of_layer(modules: Sequence[nn.Module]) -> dict[type, Any]:
 def _check_module(module: object, position: int) -> None:
     name = type(module).__name__
     if not isinstance(module, nn.Module):
-        raise SettingError(f"number {position} of the row is {shown(module)}, expected a Layer or a module")
-    if isinstance(module, NeuronLayer):
-        raise SettingError(
-            f"number {position} of the row is the neuron {name} alone; join it to its connection:"
-            f" Layer(Linear(…), {name}(…)), or put its weights, such as nn.Linear(…), before it"
-        )
-    if isinstance(module, Connection):
-        raise SettingError(
-            f"number {position} of the row is the connection {name} alone; join it to its neurons:"
-            f" Layer({name}(…), neurons), put neurons behind it, or make it the readout"
-        )
-    if not isinstance(module, (Layer, Residual)) and _keeps_state(module):
-        raise SettingError(
-            f"number {position} of the row is {name}, which keeps a state of its own from step to step,"
-            " expected a Layer or a module without state"
-        )
+        problem = f"{shown(module)}, expected a Layer or a module"
+    elif isinstance(module, NeuronLayer):
+        fix = f"Layer(Linear(…), {name}(…)), or put its weights, such as nn.Linear(…), before it"
+        problem = f"the neuron {name} alone; join it to its connection: {fix}"
+    elif isinstance(module, Connection):
+        fix = f"Layer({name}(…), neurons), put neurons behind it, or make it the readout"
+        problem = f"the connection {name} alone; join it to its neurons: {fix}"
+    elif not isinstance(module, (Layer, Residual)) and _keeps_state(module):
+        expected = "expected a Layer or a module without state"
+        problem = f"{name}, which keeps a state of its own from step to step, {expected}"
+    else:
+        return
+    raise SettingError(f"number {position} of the row is {problem}")
 
 
 def _keeps_state(module: nn.Module) -> bool:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from izhi.data import SeriesBatch
-from izhi.errors import SettingError, ShapeError
+from izhi.errors import SettingError
+from izhi.network.encoding import check_steps
 
 
 def resampled(series: SeriesBatch, steps: int) -> Tensor:
@@ -18,8 +19,7 @@ def resampled(series: SeriesBatch, steps: int) -> Tensor:
     Returns:
         (T, B, F).
     """
-    if steps < 1:
-        raise ShapeError(f"T = {steps} time steps, expected at least 1")
+    check_steps(steps)
     values, lengths = series.dense().double(), series.lengths[:, None]
     sums = torch.nn.functional.pad(values.cumsum(1), (0, 0, 1, 0))
     edges = torch.arange(steps + 1, dtype=torch.float64) * lengths / steps
@@ -37,8 +37,7 @@ def present(series: SeriesBatch, steps: int) -> Tensor:
 
 def padded(series: SeriesBatch, steps: int) -> Tensor:
     """The first T steps of series, (T, B, F); shorter series keep their last value."""
-    if steps < 1:
-        raise ShapeError(f"T = {steps} time steps, expected at least 1")
+    check_steps(steps)
     step = torch.minimum(torch.arange(steps)[:, None], series.lengths - 1)
     return series.values[series.offsets[:-1] + step]
 

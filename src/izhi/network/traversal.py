@@ -12,7 +12,7 @@ from izhi.errors import SettingError
 from izhi.kernels import Spikes, SynapticInput
 from izhi.network.connections import Connection
 from izhi.network.layers import Layer
-from izhi.network.network import Network
+from izhi.network.network import Network, hooked
 from izhi.network.sequence import Residual, each_step
 
 
@@ -61,13 +61,9 @@ def run_with_hooks(network: Network, spikes: Spikes, see: Callable[[Layer, Synap
         own, (arriving, _, *more) = cast(Layer, layer), inputs
         see(own, own.drive(arriving, None, *more)[0], outputs[0])
 
-    hooks = [layer.register_forward_hook(show) for layer in network.spiking]
-    try:
+    with hooked(network.spiking, show):
         output: Tensor = network(spikes).output
-        return output
-    finally:
-        for hook in hooks:
-            hook.remove()
+    return output
 
 
 def first_nonfinite(network: Network, spikes: Spikes) -> str | None:
@@ -78,8 +74,9 @@ def first_nonfinite(network: Network, spikes: Spikes) -> str | None:
 
     def check(name: str, *tensors: Tensor | None) -> None:
         for tensor in tensors:
-            if tensor is not None and not positions and not torch.isfinite(tensor).all():
-                positions.append(f"{name}, time step {_first_step(tensor)}")
+            if tensor is not None and not positions and not (finite := torch.isfinite(tensor)).all():
+                step = int((~finite.flatten(1).all(dim=1)).nonzero()[0])
+                positions.append(f"{name}, time step {step}")
 
     def of_layer(layer: Layer, drive: SynapticInput, fired: Tensor) -> None:
         check(layer.name, drive.current, drive.conductance, fired)
@@ -89,8 +86,3 @@ def first_nonfinite(network: Network, spikes: Spikes) -> str | None:
         if network.readout is not None:
             check("the readout", output)
     return positions[0] if positions else None
-
-
-def _first_step(tensor: Tensor) -> int:
-    bad = ~torch.isfinite(tensor).flatten(1).all(dim=1)
-    return int(bad.nonzero()[0])

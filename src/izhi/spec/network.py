@@ -200,10 +200,7 @@ class ResidualSpec(ModuleSpec):
     add: Literal["spikes", "currents"] = "spikes"  #: ``"spikes"`` or ``"currents"``
 
     def __post_init__(self) -> None:
-        if self.add not in ("spikes", "currents"):
-            raise unknown("add", self.add, ("spikes", "currents"))
-        if self.add == "currents" and not (self.modules and isinstance(self.modules[-1], LayerSpec)):
-            raise SettingError("currents are added, but the row ends in no layer of neurons; end it in one")
+        check_addition(self.add, ends_in_layer=bool(self.modules) and isinstance(self.modules[-1], LayerSpec))
 
     def shape(self, features: Shape) -> Shape:
         *_, out = (features, *(out for _, _, out in walk(self.modules, features)))
@@ -387,6 +384,14 @@ def check_options(dropout: float, keep_every: int | None) -> None:
         raise SettingError(f"keep_every is {keep_every!r}, expected at least 1 step, or None")
     if not 0 <= dropout < 1:
         raise SettingError(f"dropout is {dropout!r}, expected a share from 0 to below 1")
+
+
+def check_addition(add: str, *, ends_in_layer: bool) -> None:
+    """Raise SettingError for another kind of addition in a residual block, or currents without a layer at its end."""
+    if add not in ("spikes", "currents"):
+        raise unknown("add", add, ("spikes", "currents"))
+    if add == "currents" and not ends_in_layer:
+        raise SettingError("currents are added, but the row ends in no layer of neurons; end it in one")
 
 
 def covers(size: Sequence[int], features: Sequence[int]) -> bool:
