@@ -24,11 +24,7 @@ COEFFICIENTS = ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "c", "d", "v_threshold
 _OWN_NAMES = {"v_threshold": "threshold", "r": "gain", "v_0": "v0", "u_0": "u0"}
 _FIXED = ("v0", "u0", "v_min", "v_max")
 #: Fields for the order of events within a step, and their values.
-EVENTS = {
-    "spike_on": ("old v", "new v"),
-    "reset": ("before", "after"),
-    "u_from": ("old v", "new v"),
-}
+EVENTS = {"spike_on": ("old v", "new v"), "reset": ("before", "after"), "u_from": ("old v", "new v")}
 
 
 @dataclass(eq=False)

@@ -99,10 +99,4 @@ def level_crossing(values: Tensor, levels: int) -> Tensor:
     return torch.cat([above & ~before, before & ~above], -1).to(values.dtype)
 
 
-__all__ = [
-    "level_crossing",
-    "padded",
-    "present",
-    "resampled",
-    "send_on_delta",
-]
+__all__ = ["level_crossing", "padded", "present", "resampled", "send_on_delta"]

@@ -8,14 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, cast
 
 from izhi.errors import SettingError, unknown
-from izhi.spec.neuron import (
-    Coefficient,
-    NeuronEntry,
-    NeuronOptions,
-    NeuronSpec,
-    common_of_options,
-    register,
-)
+from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronOptions, NeuronSpec, common_of_options, register
 from izhi.spec.parameters import COEFFICIENTS, LEARNABLE, IzhikevichParameters
 from izhi.spec.presets import PRESETS, preset
 from izhi.spec.tables import Shape, Table, read, write

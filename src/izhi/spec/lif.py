@@ -7,15 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, get_args
 
 from izhi.errors import SettingError, unknown
-from izhi.spec.neuron import (
-    Coefficient,
-    NeuronEntry,
-    NeuronOptions,
-    NeuronSpec,
-    ResetMode,
-    common_of_options,
-    register,
-)
+from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronOptions, NeuronSpec, ResetMode, common_of_options, register
 from izhi.spec.tables import Shape, Table
 
 RESETS: tuple[ResetMode, ...] = get_args(ResetMode)

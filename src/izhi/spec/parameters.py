@@ -220,14 +220,7 @@ def _number(name: str, value: object) -> float:
 
 
 def biological(
-    a: float,
-    b: float,
-    c: float,
-    d: float,
-    *,
-    v0: float = -70.0,
-    dt: float = 1.0,
-    order: str = "izhikevich",
+    a: float, b: float, c: float, d: float, *, v0: float = -70.0, dt: float = 1.0, order: str = "izhikevich"
 ) -> IzhikevichParameters:
     """The model of Izhikevich (2003) from its own four parameters, in mV and ms.
 
@@ -290,11 +283,7 @@ def normalize(cell: CapacitanceForm, *, v_offset: float, a3: float = -0.019) -> 
     The gain is then taken as 1, so that inputs are in units of the normalised model; a current of
     I pA is I/(Lv·C) of them. One step is 1 ms. The state starts at the cell's rest.
     """
-    for name, value, good in (
-        ("C", cell.C, cell.C > 0),
-        ("k", cell.k, cell.k > 0),
-        ("a3", a3, a3 < 0),
-    ):
+    for name, value, good in (("C", cell.C, cell.C > 0), ("k", cell.k, cell.k > 0), ("a3", a3, a3 < 0)):
         if not good:
             raise SettingError(f"{name} is {value!r}, expected {'below' if name == 'a3' else 'above'} 0")
     lv = cell.C / cell.k

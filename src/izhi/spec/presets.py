@@ -7,14 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from izhi.errors import unknown
-from izhi.spec.parameters import (
-    CELLS_2007,
-    CLASSES_2003,
-    NORMALIZED,
-    IzhikevichParameters,
-    biological,
-    normalize,
-)
+from izhi.spec.parameters import CELLS_2007, CLASSES_2003, NORMALIZED, IzhikevichParameters, biological, normalize
 from izhi.spec.patterns import PATTERNS
 
 _OFFSETS = {"RS": -65.0, "IB": -75.0, "CH": -60.0}
