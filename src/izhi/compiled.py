@@ -52,31 +52,26 @@ def inlined(function: Function) -> Function:
 _FOREIGN = ("numba", "llvmlite", "numpy")
 
 
-def _called(function: Any) -> list[Any]:
-    """What a function, or a tuple of functions, calls by name, and may inline."""
-    if isinstance(function, tuple):
-        return list(function)
-    names = inspect.getclosurevars(function)
-    return [*names.nonlocals.values(), *names.globals.values()]
-
-
 def _sources(function: Callable[..., Any]) -> tuple[tuple[str, float, int], ...]:
     """Name, date and size of the files of a function and of all that it calls, but for those of the compiler."""
-    found, waiting, seen = set(), [function], set[int]()
-    while waiting:
-        one = waiting.pop()
+    sources, pending, seen = set(), [function], set[int]()
+    while pending:
+        one = pending.pop()
         for attribute in ("py_func", "_defn"):  # of what Numba compiles, and of its intrinsics
             one = getattr(one, attribute, one)
         is_ours = inspect.isfunction(one) and one.__module__.partition(".")[0] not in _FOREIGN
         if id(one) in seen or not (is_ours or isinstance(one, tuple)):
             continue
         seen.add(id(one))
-        waiting.extend(_called(one))
-        if is_ours:
+        if isinstance(one, tuple):
+            pending.extend(one)
+        else:
+            names = inspect.getclosurevars(one)
+            pending += [*names.nonlocals.values(), *names.globals.values()]
             file = Path(one.__code__.co_filename)
             with contextlib.suppress(OSError):  # such as of a notebook
-                found.add((file.name, file.stat().st_mtime, file.stat().st_size))
-    return tuple(sorted(found))
+                sources.add((file.name, file.stat().st_mtime, file.stat().st_size))
+    return tuple(sorted(sources))
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]

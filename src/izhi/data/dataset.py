@@ -160,7 +160,10 @@ def _samples(
         raise DataError(f"the samples are {shown(samples)}, expected arrays, or a torch Dataset that is not empty")
     first, _ = _pair(samples[0], where, 0)
     if isinstance(first, np.ndarray) and first.dtype.names:
-        return _of_recordings(samples, sensor)
+        if sensor is not None and len(sensor) not in (1, 3):
+            raise SettingError(f"sensor is {tuple(sensor)}, expected (channels,) or (polarities, height, width)")
+        reader = _Recordings(samples, sensor)
+        return EventSamples.of(reader), reader.shape
     pairs = [_pair(samples[k], where, k) for k in range(len(samples))]
     return _of_values([x for x, _ in pairs], [y for _, y in pairs], over_time=over_time, where=where)
 
@@ -286,10 +289,3 @@ def _largest(events: Array, record: int) -> NDArray[np.int64]:
         raise DataError(f"recording {record} has the fields {names}, expected t, x, p and for cameras y")
     fields = (_POLARITY, "y", "x")
     return np.array([int(events[n].max()) if n in names and len(events) else 0 for n in fields], np.int64)
-
-
-def _of_recordings(dataset: object, sensor: Sequence[int] | None) -> tuple[EventSamples, tuple[int, ...]]:
-    if sensor is not None and len(sensor) not in (1, 3):
-        raise SettingError(f"sensor is {tuple(sensor)}, expected (channels,) or (polarities, height, width)")
-    reader = _Recordings(dataset, sensor)
-    return EventSamples.of(reader), reader.shape

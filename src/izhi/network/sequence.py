@@ -137,21 +137,17 @@ class Residual(nn.Module):
         states = state or [None] * len(self.layers)
         if self.add == "spikes":
             out, after = run_sequence(self.layers, x, states, dropout)
-            return _sum(cast(Tensor, out), x if self.shortcut is None else each_step(self.shortcut, x)), after
+            beside = x if self.shortcut is None else each_step(self.shortcut, x)
+            if out.shape != beside.shape:
+                features = f"features {tuple(out.shape[2:])}, and its shortcut {tuple(beside.shape[2:])}"
+                raise ShapeError(f"a row gives {features}, expected the same")
+            return cast(Tensor, out) + beside, after
         *inner, last = self.layers
         own = cast(Layer, last)
         middle, after = run_sequence(inner, x, states, dropout)
         more = x if self.shortcut is None else currents(self.shortcut(x), None)[0]
         fired, state_of_last = own(middle, states[-1], more)
         return dropout(own, fired), [*after, state_of_last]
-
-
-def _sum(one: Tensor, other: Tensor) -> Tensor:
-    if one.shape != other.shape:
-        raise ShapeError(
-            f"a row gives features {tuple(one.shape[2:])}, and its shortcut {tuple(other.shape[2:])}, expected the same"
-        )
-    return one + other
 
 
 def layers_of(modules: Sequence[nn.Module]) -> list[nn.Module]:

@@ -100,7 +100,10 @@ class _Copy:
         if value is None or isinstance(value, (bool, int, float, str)):
             return value
         if isinstance(value, Tensor):
-            return self._tensor(value)
+            self.room -= value.numel() * value.element_size()  # a view may repeat a few bytes without end
+            if self.room < 0:
+                raise CheckpointError(f"{self.path} unpacks to more than its own size, expected stored tensors only")
+            return value.detach().clone()
         if isinstance(value, list):
             return [self.of(x, depth + 1) for x in value]
         if isinstance(value, tuple):
@@ -110,10 +113,3 @@ class _Copy:
                 raise _code(self.path)
             return {key: self.of(x, depth + 1) for key, x in value.items()}
         raise _code(self.path)
-
-    def _tensor(self, value: Tensor) -> Tensor:
-        # A view may repeat a few bytes without end.
-        self.room -= value.numel() * value.element_size()
-        if self.room < 0:
-            raise CheckpointError(f"{self.path} unpacks to more than its own size, expected stored tensors only")
-        return value.detach().clone()

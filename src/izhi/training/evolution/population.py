@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -34,6 +34,18 @@ class Gene:
     start: Tensor
     scale: float
 
+    @property
+    def kind(self) -> str:
+        """``"weights"`` or ``"neurons"``."""
+        return "neurons" if ".neuron." in self.name else "weights"
+
+    def begun_at(self, start: Tensor) -> Gene:
+        """The gene with the initial values of a checkpoint; ValueError for other shapes, or what is not finite."""
+        if not isinstance(start, Tensor) or start.shape != self.start.shape or not torch.isfinite(start).all():
+            shape = tuple(self.start.shape)
+            raise ValueError(f"{self.name} is {shown(start)}, expected finite numbers of shape {shape}")
+        return replace(self, start=start.to(self.start))
+
 
 class Genome:
     """The evolved values of a network as one vector.
@@ -53,9 +65,9 @@ class Genome:
     """
 
     def __init__(self, network: Network, searched: str = "all", start: Mapping[str, Tensor] | None = None) -> None:
-        self.genes = [g for g in _genes(network) if searched in ("all", _kind(g.name))]
+        self.genes = [g for g in _genes(network) if searched in ("all", g.kind)]
         if start is not None:
-            self.genes = [Gene(g.name, _as_before(start[g.name], g), g.scale) for g in self.genes]
+            self.genes = [g.begun_at(start[g.name]) for g in self.genes]
         if not self.genes:
             raise SettingError(f"evolve is {searched!r}, but the network has none to change; add learn")
         self.size = sum(g.start.numel() for g in self.genes)
@@ -79,17 +91,6 @@ class Genome:
         with torch.no_grad():
             for name, value in self.values(x[None]).items():
                 own[name].copy_(value[0])
-
-
-def _as_before(start: Tensor, gene: Gene) -> Tensor:
-    """First values of a gene as a checkpoint has them."""
-    if not isinstance(start, Tensor) or start.shape != gene.start.shape or not torch.isfinite(start).all():
-        raise ValueError(f"{gene.name} is {shown(start)}, expected finite numbers of shape {tuple(gene.start.shape)}")
-    return start.to(gene.start)
-
-
-def _kind(name: str) -> str:
-    return "neurons" if ".neuron." in name else "weights"
 
 
 def _genes(network: Network) -> Iterator[Gene]:
