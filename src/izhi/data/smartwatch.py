@@ -106,73 +106,44 @@ def plain(data: bytes) -> dict[str, NDArray[Any]]:
     file = io.BytesIO(data)
     with as_data_error(f"{MEMBER} is no file of recordings", "use an intact copy"):
         file.readline()  # numpy's header of an object array
-        table = _Unpickler(file).load().only()
-        recordings = [one.numbers() for one in table["X"]]
+        table = _Unpickler(file).load().item()
+        recordings = [_numbers(one) for one in table["X"]]
         return {
             "x": np.concatenate(recordings).astype(np.float32),
             "lengths": np.array([len(one) for one in recordings]),
-            "y": table["y"].numbers().astype(np.int64),
-            "subject": table["subject"].numbers().astype(np.int64),
+            "y": _numbers(table["y"]).astype(np.int64),
+            "subject": _numbers(table["subject"]).astype(np.int64),
             "classes": np.array([str(name) for name in table["y_labels"]]),
         }
 
 
-class _NumpyType:
-    """Stand-in for numpy's dtype: its arguments in the pickle."""
-
-    def __init__(self, name: str, *options: object) -> None:
-        self.name = name
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.order = state[1]
-
-
-class _Array:
-    """Stand-in for numpy's array: its state in the pickle, checked before an array is made."""
-
-    state: tuple[Any, ...] = ()
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.state = state
-
-    def only(self) -> Any:
-        """The only object in it."""
-        return self.state[4][0]
-
-    def numbers(self) -> NDArray[Any]:
-        """An array of 64-bit numbers; ValueError if its bytes do not fit its shape."""
-        _, shape, kind, by_columns, data = self.state
-        if kind.name not in ("f8", "i8") or kind.order != "<" or not isinstance(data, bytes):
-            raise ValueError("an array is of other numbers than 64 bits")
-        numbers: NDArray[Any] = np.frombuffer(data, f"<{kind.name}").reshape(shape, order="F" if by_columns else "C")
-        return numbers
-
-
-def _array(*arguments: object) -> _Array:
-    return _Array()
+def _numbers(array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype not in (np.float64, np.int64):
+        raise ValueError("an array is of other numbers than 64 bits")
+    return array
 
 
 def _as_bytes(text: str, coding: str) -> bytes:
     return text.encode("latin-1")
 
 
-#: Names that the pickle may contain, and their stand-ins.
-_STAND_INS: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): _array,
-    ("numpy", "ndarray"): None,
-    ("numpy", "dtype"): _NumpyType,
+#: Names that the pickle may contain.
+_NAMES: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): _as_bytes,
 }
 
 
 class _Unpickler(pickle.Unpickler):
-    """An unpickler whose only names are the four stand-ins."""
+    """An unpickler whose only names are those of arrays."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The stand-in; DataError for anything else."""
-        if (module, name) not in _STAND_INS:
+        """The object of that name; DataError for any other."""
+        if (module, name) not in _NAMES:
             raise DataError(f"{MEMBER} names {module}.{name}, expected arrays alone; it was not run")
-        return _STAND_INS[module, name]
+        return _NAMES[module, name]
 
 
 SMARTWATCH = Smartwatch()
