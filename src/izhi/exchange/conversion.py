@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from izhi.errors import ExchangeError, IzhiError
+from izhi.errors import ExchangeError
 from izhi.exchange.builder import NetworkBuilder, Numbers, PendingWeights, check_size, compact, per_channel
 from izhi.exchange.conventions import Library
 from izhi.exchange.graph import LinearGraph, Node
@@ -92,10 +92,7 @@ class ConversionState:
         if learn:
             per_neuron = any(each[name].shape == features for name in learn)
             size = features if per_neuron else (features[0], *[1] * (len(features) - 1))
-        try:
-            neuron = make(each, size, learn)
-        except IzhiError as error:
-            raise ExchangeError(f"{node}: {error}") from None
+        neuron = make(each, size, learn)
         if self.synapse is not None and synapse is None:
             synapse = self.synapse_of(self.synapse, "tau")
         feedback = self._feedback(node, factor)

@@ -28,17 +28,11 @@ _TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Agreement:
-    """How the spikes of a node compare with the golden ones.
+    """How the spikes of a node compare with the golden ones."""
 
-    Attributes:
-        node: its name.
-        spikes: of the golden data; of currents how many numbers.
-        different: spikes, or numbers, that differ.
-    """
-
-    node: str
-    spikes: int
-    different: int
+    node: str  #: its name
+    spikes: int  #: of the golden data; of currents how many numbers
+    different: int  #: spikes, or numbers, that differ
 
 
 def golden_name(path: str | Path) -> Path:

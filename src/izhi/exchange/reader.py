@@ -10,7 +10,7 @@ from typing import Any, Literal
 import nir
 import torch
 
-from izhi.errors import ExchangeError
+from izhi.errors import ExchangeError, SettingError, ShapeError
 from izhi.exchange import conventions, hdf5, weight_nodes
 from izhi.exchange.builder import check_size
 from izhi.exchange.conventions import NIR, Library
@@ -81,7 +81,10 @@ def convert(graph: Graph, library: Library = NIR, dt: float | None = None, reset
     for node in linear.nodes:
         if node.kind not in readers:
             raise ExchangeError(f"{node}: there is no {node.kind} here, expected one of: {', '.join(readers)}")
-        readers[node.kind](state, node)
+        try:
+            readers[node.kind](state, node)
+        except (SettingError, ShapeError) as error:  # of a description
+            raise ExchangeError(f"{node}: {error}") from None
     weight_nodes.end(state)
     built = state.builder.build(state.inputs or ())
     _check_learned(built, state.neurons)

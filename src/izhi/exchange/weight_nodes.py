@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from izhi.errors import ExchangeError, IzhiError
+from izhi.errors import ExchangeError
 from izhi.exchange.builder import Numbers, PendingWeights, as_scalar, per_channel
 from izhi.exchange.conversion import ConversionState, along, padding_of
 from izhi.exchange.graph import Node
@@ -42,8 +42,6 @@ def _pool(state: ConversionState, node: Node) -> None:
         raise ExchangeError(f"{node} has padding {padding}, kernel {kernel} and stride {stride}, expected no padding")
     if state.builder.pending is not None:
         raise ExchangeError(f"{node} lies between weights and their neurons, expected it behind neurons")
-    if any(size < k for size, k in zip(shape[1:], kernel, strict=True)):
-        raise ExchangeError(f"{node} has a kernel of {kernel[0]} × {kernel[1]}, but features are {shape}")
     pool = PoolSpec("average", kernel, stride)
     state.builder.add(pool)
     if node.kind == "SumPool2d":
@@ -131,10 +129,7 @@ def _convolution(state: ConversionState, node: Node) -> None:
     padding = padding_of(node, kernel, dilation)
     window = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     weights = PendingWeights(str(node), weight * state.scale, bias, features, window)
-    try:
-        weights.features = weights.connection(None, recurrent=False).shape(features)
-    except IzhiError as error:
-        raise ExchangeError(f"{node} does not fit features {features}: {error}") from None
+    weights.features = weights.connection(None, recurrent=False).shape(features)
     state.add_weights(weights)
 
 

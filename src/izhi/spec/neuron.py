@@ -61,19 +61,14 @@ class NeuronOptions(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronSpec:
-    """The neurons of a layer.
+    """The neurons of a layer."""
 
-    Attributes:
-        size: shape of the coefficients of each neuron; 1 along a dimension where neurons share them; None for one set.
-        learn: names of the learned coefficients.
-        spread: standard deviation of their initial values between neurons, in units of the coefficient's size.
-        surrogate: the surrogate gradient; None for one that has no name here.
-    """
-
+    #: shape of the coefficients of each neuron; 1 along a dimension where neurons share them; None for one set
     size: Shape | None = None
-    learn: tuple[str, ...] = ()
+    learn: tuple[str, ...] = ()  #: names of the learned coefficients
+    #: standard deviation of their initial values between neurons, in units of the coefficient's size
     spread: float = 0.0
-    surrogate: SurrogateSpec | None = SurrogateSpec()
+    surrogate: SurrogateSpec | None = SurrogateSpec()  #: the surrogate gradient; None for one that has no name here
 
     #: The name of the neuron's model, by which it is registered.
     kind: ClassVar[str]
@@ -182,30 +177,19 @@ class Coefficient:
 
 @dataclass(frozen=True)
 class NeuronEntry:
-    """A neuron as it is registered.
+    """A neuron as it is registered."""
 
-    Attributes:
-        name: of the model, ``NeuronSpec.kind``.
-        spec: its description.
-        states: names of the numbers that a neuron keeps from step to step.
-        coefficients: those of its equations, and forms of them that can be learned.
-        presets: descriptions that settings can name.
-        operations: products and additions of one step of one neuron, without synapse.
-        has_patterns: whether its neurons differ in how they fire at a step of current, see ``izhi.network.firing``.
-        settings: settings of neurons that it uses, beside those that all neurons use.
-        executors: what runs or writes the neuron, as "module:attribute", by role:
-            "torch" (the module), "torch-quantized" (with rounded states), "integers" (classes of
-            ``izhi.hardware``), "nir" (the reader and writer of its nodes).
-    """
-
-    name: str
-    spec: type[NeuronSpec]
-    states: tuple[str, ...]
-    coefficients: tuple[Coefficient, ...]
-    presets: Mapping[str, NeuronSpec]
-    operations: tuple[int, int]
+    name: str  #: of the model, ``NeuronSpec.kind``
+    spec: type[NeuronSpec]  #: its description
+    states: tuple[str, ...]  #: names of the numbers that a neuron keeps from step to step
+    coefficients: tuple[Coefficient, ...]  #: those of its equations, and forms of them that can be learned
+    presets: Mapping[str, NeuronSpec]  #: descriptions that settings can name
+    operations: tuple[int, int]  #: products and additions of one step of one neuron, without synapse
+    #: whether its neurons differ in how they fire at a step of current, see ``izhi.network.firing``
     has_patterns: bool = False
-    settings: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()  #: settings of neurons that it uses, beside those that all neurons use
+    #: what runs or writes the neuron, as "module:attribute", by role: "torch" (the module), "torch-quantized" (with
+    #: rounded states), "integers" (classes of ``izhi.hardware``), "nir" (the reader and writer of its nodes)
     executors: Mapping[str, str] = field(default_factory=dict)
 
     @property
