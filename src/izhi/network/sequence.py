@@ -18,7 +18,7 @@ from izhi.network.layers import Layer, State
 from izhi.network.normalization import BatchNorm
 from izhi.network.synapses import currents
 from izhi.neurons.neuron import NeuronLayer
-from izhi.spec.network import check_addition
+from izhi.spec.modules import check_addition
 
 #: The weights of a layer.
 _WEIGHTS = (nn.Linear, nn.Conv1d, nn.Conv2d, Connection)

@@ -22,7 +22,7 @@ from izhi.kernels.reference import apply_synapse, remember
 from izhi.neurons.state import Target
 from izhi.neurons.surrogate import SpikeGradient, surrogate_of
 from izhi.spec import NeuronSpec
-from izhi.spec.network import covers
+from izhi.spec.modules import covers
 
 State = TypeVar("State", bound="NeuronState")
 Layer = TypeVar("Layer", bound="NeuronLayer[Any, Any]")

@@ -8,6 +8,7 @@ from izhi.spec.lif import *
 from izhi.spec.connection import *
 from izhi.spec.encoder import *
 from izhi.spec.izhikevich import *
+from izhi.spec.modules import *
 from izhi.spec.network import *
 from izhi.spec.neuron import *
 from izhi.spec.parameters import *

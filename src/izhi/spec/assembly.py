@@ -18,7 +18,8 @@ from izhi.spec.connection import (
     NormSpec,
     SynapseSpec,
 )
-from izhi.spec.network import FlattenSpec, LayerSpec, ModuleSpec, NetworkSpec, PoolSpec, UnflattenSpec
+from izhi.spec.modules import FlattenSpec, LayerSpec, ModuleSpec, PoolSpec, UnflattenSpec
+from izhi.spec.network import NetworkSpec
 from izhi.spec.neuron import NeuronOptions, NeuronSpec, neuron_spec
 from izhi.spec.tables import Shape
 
