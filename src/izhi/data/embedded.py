@@ -102,7 +102,7 @@ def _samples(x: NDArray[np.float64], y: NDArray[np.int64]) -> Samples:
     return Samples(torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y.astype(np.int64)))
 
 
-DIGITS = Embedded("digits", DATASETS["digits"], (8, 8), largest=16)
-IRIS = Embedded("iris", DATASETS["iris"])
-WINE = Embedded("wine", DATASETS["wine"])
-BREAST_CANCER = Embedded("breast_cancer", DATASETS["breast_cancer"])
+ALL = (
+    Embedded("digits", DATASETS["digits"], (8, 8), largest=16),
+    *(Embedded(name, DATASETS[name]) for name in ("iris", "wine", "breast_cancer")),
+)

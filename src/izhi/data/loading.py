@@ -14,19 +14,7 @@ from izhi.errors import SettingError
 
 #: Name → source of the data set.
 SOURCES: dict[str, Source] = {
-    one.name: one
-    for one in (
-        embedded.DIGITS,
-        embedded.IRIS,
-        embedded.WINE,
-        embedded.BREAST_CANCER,
-        mnist.MNIST,
-        mnist.FASHION_MNIST,
-        nmnist.NMNIST,
-        shd.SHD,
-        stmnist.STMNIST,
-        smartwatch.SMARTWATCH,
-    )
+    one.name: one for one in (*embedded.ALL, *mnist.ALL, nmnist.NMNIST, shd.SHD, stmnist.STMNIST, smartwatch.SMARTWATCH)
 }
 
 

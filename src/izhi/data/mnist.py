@@ -168,3 +168,4 @@ FASHION_MNIST = IDX(
         "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
     },
 )
+ALL = MNIST, FASHION_MNIST

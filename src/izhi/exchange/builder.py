@@ -22,7 +22,6 @@ from izhi.spec import (
     ConnectionSpec,
     ConvolutionSpec,
     DelaySpec,
-    IdentitySpec,
     LayerSpec,
     LinearSpec,
     ModuleSpec,
@@ -89,13 +88,9 @@ class NetworkBuilder:
     #: weights that the next neurons complete to a layer, or the end to a readout
     pending: PendingWeights | None = None
 
-    def add(self, spec: ModuleSpec) -> None:
-        """Add a module without parameters."""
-        self.modules.append(BuiltModule(spec))
-
-    def add_torch(self, module: nn.Module) -> None:
-        """Add a copy of a torch module without parameters."""
-        self.modules.append(BuiltModule(IdentitySpec(), kept=copy.deepcopy(module)))
+    def add(self, spec: ModuleSpec, kept: nn.Module | None = None) -> None:
+        """Add a module without parameters: of a description, or a copy of the torch module that stands in its place."""
+        self.modules.append(BuiltModule(spec, kept=copy.deepcopy(kept)))
 
     def add_weights(self, weights: PendingWeights) -> None:
         """Add weights; ExchangeError if other weights precede them without neurons between."""

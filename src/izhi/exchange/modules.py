@@ -18,7 +18,7 @@ from izhi.exchange.builder import NetworkBuilder, Numbers, PendingWeights, as_nu
 from izhi.network import Network
 from izhi.network.network import hooked
 from izhi.neurons.surrogate import recognised
-from izhi.spec import FlattenSpec, IzhikevichSpec, LIFSpec, NeuronSpec, Shape, SynapseSpec
+from izhi.spec import FlattenSpec, IdentitySpec, IzhikevichSpec, LIFSpec, NeuronSpec, Shape, SynapseSpec
 
 #: Modules that hold weights. Those of Brevitas are among them.
 _WEIGHTS = (nn.Linear, nn.Conv1d, nn.Conv2d)
@@ -191,7 +191,7 @@ def _add(builder: NetworkBuilder, call: _Call) -> None:
                 f"{call} stands between {pending.label} and its neurons, where ours have none; put it behind the"
                 " neurons"
             )
-        builder.add_torch(module)
+        builder.add(IdentitySpec(), module)
     else:
         raise ExchangeError(
             f"{call} is none that networks here have; expected Linear, convolutions, pooling, Flatten, Leaky, RLeaky,"

@@ -164,7 +164,6 @@ class ConductanceSynapse(ExponentialSynapse):
 
     @property
     def dynamics(self) -> Synapse:
-        """The dynamics that the neuron integrates."""
         return Synapse(self.decay, self.implicit)
 
     def signed(self, weight: Tensor) -> Tensor:

@@ -22,8 +22,8 @@ from izhi.errors import CheckpointError, shown
 from izhi.files import write_bytes
 from izhi.network.connections import Connection, as_now
 from izhi.neurons.neuron import DYNAMICS
-from izhi.training import stored
 from izhi.training.progress import Progress
+from izhi.training.stored import read as read
 
 FORMAT = 1
 NAME = "checkpoint.pt"
@@ -126,17 +126,6 @@ def expect(path: Path | str, content: Mapping[str, object], kinds: Mapping[str, 
             raise CheckpointError(
                 f"{path} has {name} {shown(content[name])}, expected {expected}; use a checkpoint that izhi wrote"
             )
-
-
-def read(path: Path) -> stored.Plain:
-    """The content of a file of torch.save, on the CPU; tensors and plain values alone.
-
-    Raises:
-        CheckpointError: if it is missing, truncated, damaged, or holds anything else.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"{path} is not there, expected a checkpoint; give a run folder that has one")
-    return stored.read(path)
 
 
 def load_with(path: Path, settings: Mapping[str, object], kinds: Mapping[str, Kind]) -> dict[str, Any]:

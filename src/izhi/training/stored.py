@@ -38,8 +38,10 @@ def read(path: Path) -> Plain:
     """The content of a file of torch.save, on the CPU; tensors and plain values alone.
 
     Raises:
-        CheckpointError: if it is truncated, damaged in any bit that matters, or holds anything else.
+        CheckpointError: if it is missing, truncated, damaged in any bit that matters, or holds anything else.
     """
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not there, expected a checkpoint; give a run folder that has one")
     try:
         _verify(path)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
