@@ -155,9 +155,8 @@ def frames(
 
     Args:
         events: recordings.
-        steps: T.
+        steps, dtype: T, and the format of the spikes.
         window: milliseconds of each recording, from its beginning; a step is window/T.
-        dtype: format of the spikes.
         augmentation, seed: random changes, the same from the same seed; None for none.
         pool: neighbouring channels, or pixels of both directions, that become one unit.
         counted: whether events of a unit and step are counted, which gives currents instead of spikes.
@@ -171,18 +170,12 @@ def frames(
         ShapeError: for T below 1.
         SettingError: for a window that is not above 0, or gains of what is not counts of channels.
     """
-    change, shape, random, batch = (
-        augmentation or Augmentation(),
-        events.shape,
-        np.random.default_rng(seed),
-        len(events),
-    )
+    change, shape, batch = augmentation or Augmentation(), events.shape, len(events)
+    random = np.random.default_rng(seed)
     _check_frames(steps, window, change, shape, counted)
     shifts, factors, keys = _drawn_changes(change, batch, len(shape) == 1, random)
     gains = _gains(change.equalize, batch, pooled(shape, pool)[0], random) if change.equalize else None
-    times = events.times
-    if normalized or change.onset or change.warp:
-        times = _moved(events, window, change, random, normalized)
+    times = _moved(events, window, change, random, normalized)
     whole = shape if len(shape) == 3 else (1, 1, events.features)
     rates = torch.from_numpy(factors * steps / (1000 * window))
     out = kernels.bin_events(
@@ -220,6 +213,8 @@ def _moved(
     events: EventBatch, window: float, change: Augmentation, random: np.random.Generator, normalized: bool
 ) -> Tensor:  # fmt: skip
     """Times (M,) in microseconds, normalised, bent, and begun later or earlier; before the beginning: −1."""
+    if not (normalized or change.onset or change.warp):
+        return events.times
     last, batch = 1000 * window, len(events)
     begins = 1000 * random.uniform(-change.onset, change.onset, batch)
     powers = np.exp(random.uniform(-change.warp, change.warp, batch))

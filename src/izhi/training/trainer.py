@@ -174,10 +174,7 @@ class Trainer:
                 evaluation = self._run_epoch(learner, model, parts, history, send)
                 problems = evaluation.activity.warnings() if evaluation else problems
                 if self.machine.is_global_zero:
-                    progress = Progress(history, problems, network.state_dict(), learner.state_dict())
-                    if self.checkpoint is not None:
-                        checkpoint.save(Path(self.checkpoint), checkpoint.content_of(progress))
-                    keep(progress)
+                    self._keep(Progress(history, problems, network.state_dict(), learner.state_dict()), keep)
                 self.machine.barrier()
                 send("epoch", metrics=history[-1], warnings=problems)
                 for callback in self.callbacks:
@@ -218,6 +215,11 @@ class Trainer:
         progress = checkpoint.progress_of(checkpoint.load(path))
         checkpoint.load_weights(path, network, progress.network)
         return progress
+
+    def _keep(self, progress: Progress, keep: Callable[[Progress], None]) -> None:
+        if self.checkpoint is not None:
+            checkpoint.save(Path(self.checkpoint), checkpoint.content_of(progress))
+        keep(progress)
 
     def _has_stalled(self, history: Sequence[Row]) -> bool:
         """Whether validation has not become better for as many epochs as patience lasts."""
