@@ -84,54 +84,36 @@ def _neuron(
 #: v' = 0.04·v² + 4.1·v + 108 − u + I, used for the two class-1 excitable patterns.
 _CLASS_1 = {"a2": 4.1, "a4": 108.0}
 
-PATTERNS: Mapping[str, FiringPattern] = MappingProxyType(
-    {
-        "tonic spiking": FiringPattern(
-            _neuron(0.02, 0.2, -65, 6, -70), constant(14, start=10), 100),
-        "phasic spiking": FiringPattern(
-            _neuron(0.02, 0.25, -65, 6, -64), constant(0.5, start=20), 200),
-        "tonic bursting": FiringPattern(
-            _neuron(0.02, 0.2, -50, 2, -70), constant(15, start=22), 220),
-        "phasic bursting": FiringPattern(
-            _neuron(0.02, 0.25, -55, 0.05, -64, dt=0.2), constant(0.6, start=20), 200),
-        "mixed mode": FiringPattern(
-            _neuron(0.02, 0.2, -55, 4, -70), constant(10, start=16), 160),
-        "frequency adaptation": FiringPattern(
-            _neuron(0.01, 0.2, -65, 8, -70), constant(30, start=8.5), 85),
-        "class 1 excitable": FiringPattern(
-            _neuron(0.02, -0.1, -55, 6, -60, **_CLASS_1), ramp(0.075, start=30), 300),
-        "class 2 excitable": FiringPattern(
-            _neuron(0.2, 0.26, -65, 0, -64), ramp(0.015, start=30, rest=-0.5), 300),
-        "spike latency": FiringPattern(
-            _neuron(0.02, 0.2, -65, 6, -70, dt=0.2), pulses((10, 3, 7.04)), 100),
-        "subthreshold oscillations": FiringPattern(
-            _neuron(0.05, 0.26, -60, 0, -62), pulses((20, 5, 2)), 200),
-        "resonator": FiringPattern(
-            _neuron(0.1, 0.26, -60, -1, -62),
-            pulses((40, 4, 0.65), (60, 4, 0.65), (280, 4, 0.65), (320, 4, 0.65)), 400),
-        "integrator": FiringPattern(
-            _neuron(0.02, -0.1, -55, 6, -60, **_CLASS_1),
-            pulses((100 / 11, 2, 9), (100 / 11 + 5, 2, 9), (70, 2, 9), (80, 2, 9)), 100),
-        "rebound spike": FiringPattern(
-            _neuron(0.03, 0.25, -60, 4, -64, dt=0.2), pulses((20, 5, -15)), 200),
-        "rebound burst": FiringPattern(
-            _neuron(0.03, 0.25, -52, 0, -64, dt=0.2), pulses((20, 5, -15)), 200),
-        "threshold variability": FiringPattern(
-            _neuron(0.03, 0.25, -60, 4, -64),
-            pulses((10, 5, 1), (80, 5, 1), (70, 5, -6)), 100),
-        "bistability": FiringPattern(
-            _neuron(0.1, 0.26, -60, 0, -61),
-            pulses((37.5, 5, 1.24), (216, 5, 1.24), rest=0.24), 300),
-        "depolarizing after-potential": FiringPattern(
-            _neuron(1, 0.2, -60, -21, -70, dt=0.1), pulses((9, 2, 20)), 50),
-        "accommodation": FiringPattern(
-            _neuron(0.02, 1, -55, 4, -65, dt=0.5, b2=0.0, b3=0.02 * 65, u0=-16.0),
-            _accommodation, 400),
-        "inhibition-induced spiking": FiringPattern(
-            _neuron(-0.02, -1, -60, 8, -63.8, dt=0.5), _dip, 350),
-        "inhibition-induced bursting": FiringPattern(
-            _neuron(-0.026, -1, -45, -2, -63.8, dt=0.5), _dip, 350),
-    }
-)  # fmt: skip
+_TABLE: Mapping[str, tuple[IzhikevichParameters, Stimulus, float]] = {
+    "tonic spiking": (_neuron(0.02, 0.2, -65, 6, -70), constant(14, start=10), 100),
+    "phasic spiking": (_neuron(0.02, 0.25, -65, 6, -64), constant(0.5, start=20), 200),
+    "tonic bursting": (_neuron(0.02, 0.2, -50, 2, -70), constant(15, start=22), 220),
+    "phasic bursting": (_neuron(0.02, 0.25, -55, 0.05, -64, dt=0.2), constant(0.6, start=20), 200),
+    "mixed mode": (_neuron(0.02, 0.2, -55, 4, -70), constant(10, start=16), 160),
+    "frequency adaptation": (_neuron(0.01, 0.2, -65, 8, -70), constant(30, start=8.5), 85),
+    "class 1 excitable": (_neuron(0.02, -0.1, -55, 6, -60, **_CLASS_1), ramp(0.075, start=30), 300),
+    "class 2 excitable": (_neuron(0.2, 0.26, -65, 0, -64), ramp(0.015, start=30, rest=-0.5), 300),
+    "spike latency": (_neuron(0.02, 0.2, -65, 6, -70, dt=0.2), pulses((10, 3, 7.04)), 100),
+    "subthreshold oscillations": (_neuron(0.05, 0.26, -60, 0, -62), pulses((20, 5, 2)), 200),
+    "resonator": (
+        _neuron(0.1, 0.26, -60, -1, -62),
+        pulses((40, 4, 0.65), (60, 4, 0.65), (280, 4, 0.65), (320, 4, 0.65)),
+        400,
+    ),
+    "integrator": (
+        _neuron(0.02, -0.1, -55, 6, -60, **_CLASS_1),
+        pulses((100 / 11, 2, 9), (100 / 11 + 5, 2, 9), (70, 2, 9), (80, 2, 9)),
+        100,
+    ),
+    "rebound spike": (_neuron(0.03, 0.25, -60, 4, -64, dt=0.2), pulses((20, 5, -15)), 200),
+    "rebound burst": (_neuron(0.03, 0.25, -52, 0, -64, dt=0.2), pulses((20, 5, -15)), 200),
+    "threshold variability": (_neuron(0.03, 0.25, -60, 4, -64), pulses((10, 5, 1), (80, 5, 1), (70, 5, -6)), 100),
+    "bistability": (_neuron(0.1, 0.26, -60, 0, -61), pulses((37.5, 5, 1.24), (216, 5, 1.24), rest=0.24), 300),
+    "depolarizing after-potential": (_neuron(1, 0.2, -60, -21, -70, dt=0.1), pulses((9, 2, 20)), 50),
+    "accommodation": (_neuron(0.02, 1, -55, 4, -65, dt=0.5, b2=0.0, b3=0.02 * 65, u0=-16.0), _accommodation, 400),
+    "inhibition-induced spiking": (_neuron(-0.02, -1, -60, 8, -63.8, dt=0.5), _dip, 350),
+    "inhibition-induced bursting": (_neuron(-0.026, -1, -45, -2, -63.8, dt=0.5), _dip, 350),
+}
+PATTERNS: Mapping[str, FiringPattern] = MappingProxyType({name: FiringPattern(*one) for name, one in _TABLE.items()})
 
 __all__ = ["PATTERNS", "FiringPattern"]
