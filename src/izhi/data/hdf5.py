@@ -75,11 +75,7 @@ def _is(dtype: np.dtype[np.generic], kind: str) -> bool:
 
 
 def read_all(path: str | os.PathLike[str], more_time: Callable[[], None]) -> None:
-    """Read every row of a file.
-
-    Args:
-        path: of the file.
-        more_time: called before each slice.
+    """Read every row of a file; ``more_time`` is called before each slice.
 
     Raises:
         Exception: of h5py; ValueError as ``columns``, and for recordings larger than the file.

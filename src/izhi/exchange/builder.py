@@ -155,10 +155,7 @@ class NetworkBuilder:
         return weights, connection, arrays
 
     def build(self, features: Shape) -> Network:
-        """The torch network, for samples of flat features.
-
-        Args:
-            features: of the input, before they are flattened.
+        """The torch network, for samples of flat features, which have this shape before they are flattened.
 
         Raises:
             ExchangeError: if a module does not take the output of the one before it.

@@ -7,15 +7,8 @@ from izhi.network.sequence import Residual
 from izhi.network.traversal import first_nonfinite
 
 __all__ = [
-    "BatchNorm",
-    "Layer",
-    "LayerState",
-    "Network",
-    "NetworkOutput",
-    "NetworkState",
-    "Recording",
-    "Residual",
+    "BatchNorm", "Layer", "LayerState", "Network", "NetworkOutput", "NetworkState", "Recording", "Residual",
     "first_nonfinite",
-]
+]  # fmt: skip
 
 __dir__ = __all__.copy

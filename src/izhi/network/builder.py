@@ -37,12 +37,7 @@ from izhi.spec import (
 
 
 def build(spec: NetworkSpec, kernel: str = "auto") -> Network:
-    """The network of a description, its weights drawn from torch's generator in the order of its modules.
-
-    Args:
-        spec: the description.
-        kernel: which kernels run the neurons, see ``izhi.kernels``.
-    """
+    """The network of a description, its weights drawn from torch's generator in the order of its modules."""
     modules = [_BUILDERS[type(x)](x, kernel) for x in spec.modules]
     readout = None if spec.readout is None else Connection.build(spec.readout)
     return Network(modules, readout, keep_every=spec.keep_every, dropout=spec.dropout)

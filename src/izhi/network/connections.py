@@ -291,17 +291,6 @@ CONNECTIONS: dict[str, tuple[type[ExponentialSynapse] | None, bool]] = {
 }
 
 __all__ = [
-    "CONNECTIONS",
-    "AxonalDelay",
-    "ConductanceSynapse",
-    "Connection",
-    "Conv1d",
-    "Conv2d",
-    "Delay",
-    "ExponentialSynapse",
-    "Linear",
-    "Product",
-    "SynapticDelay",
-    "currents",
-    "exponential_filter",
-]
+    "CONNECTIONS", "AxonalDelay", "ConductanceSynapse", "Connection", "Conv1d", "Conv2d", "Delay", "ExponentialSynapse",
+    "Linear", "Product", "SynapticDelay", "currents", "exponential_filter",
+]  # fmt: skip

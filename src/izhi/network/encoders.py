@@ -182,12 +182,7 @@ def _series(samples: AnyBatch) -> SeriesBatch:
 
 
 def build_encoder(spec: EncoderSpec, *, packs: bool = True) -> Encoder:
-    """The encoder of a description.
-
-    Args:
-        spec: the description.
-        packs: whether its spikes may be bit-packed, where that is faster.
-    """
+    """The encoder of a description; ``packs`` says whether its spikes may be bit-packed, where that is faster."""
     make: type[_Runner] = {x.kind: x for x in (ValueEncoder, RowEncoder, EventEncoder, SeriesEncoder)}[spec.kind]
     return make(**{**vars(spec), "packs": packs})
 

@@ -245,15 +245,6 @@ def _gains(spread: float, batch: int, channels: int, random: np.random.Generator
 
 
 __all__ = [
-    "Augmentation",
-    "constant",
-    "frames",
-    "latency",
-    "permuted",
-    "pooled",
-    "population",
-    "rate",
-    "rate_packed",
-    "rows",
+    "Augmentation", "constant", "frames", "latency", "permuted", "pooled", "population", "rate", "rate_packed", "rows",
     "shifted",
-]
+]  # fmt: skip

@@ -25,31 +25,9 @@ def _silent(name: str) -> Callable[[], Any]:
 __getattr__ = renamed_names(__name__, {"Gradients": "Backprop"}, _silent)
 
 __all__ = [
-    "EVALUATION_BATCH",
-    "LOSSES",
-    "SCHEDULES",
-    "Backprop",
-    "Classifier",
-    "Data",
-    "Evaluation",
-    "Evolution",
-    "Learner",
-    "Listener",
-    "Loss",
-    "Method",
-    "Optimizer",
-    "Progress",
-    "ProgressEvent",
-    "Step",
-    "Trainer",
-    "best_epoch",
-    "evaluate",
-    "fast_precision",
-    "ignore_progress",
-    "keep_freed_memory",
-    "make_fabric",
-    "memory_of_machine",
-    "start_fabric",
-]
+    "EVALUATION_BATCH", "LOSSES", "SCHEDULES", "Backprop", "Classifier", "Data", "Evaluation", "Evolution", "Learner",
+    "Listener", "Loss", "Method", "Optimizer", "Progress", "ProgressEvent", "Step", "Trainer", "best_epoch", "evaluate",
+    "fast_precision", "ignore_progress", "keep_freed_memory", "make_fabric", "memory_of_machine", "start_fabric",
+]  # fmt: skip
 
 __dir__ = __all__.copy

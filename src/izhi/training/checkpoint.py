@@ -129,16 +129,7 @@ def expect(path: Path | str, content: Mapping[str, object], kinds: Mapping[str, 
 
 
 def load_with(path: Path, settings: Mapping[str, object], kinds: Mapping[str, Kind]) -> dict[str, Any]:
-    """The content of a file that was saved with ``settings``.
-
-    Args:
-        path: of the file.
-        settings: of the file.
-        kinds: of further required values.
-
-    Raises:
-        CheckpointError: if it is damaged, or was saved with other settings.
-    """
+    """The content of a file that was saved with ``settings``, and of further required kinds; or CheckpointError."""
     content = read(path)
     kinds = {"settings": TABLE, "history": HISTORY, **kinds}
     if not is_table(content) or not kinds.keys() <= content.keys():
@@ -153,11 +144,7 @@ def load_with(path: Path, settings: Mapping[str, object], kinds: Mapping[str, Ki
 
 
 def load(path: Path, also: Mapping[str, Kind] | None = None) -> dict[str, Any]:
-    """The content of a checkpoint, on the CPU.
-
-    Args:
-        path: of the file.
-        also: further required values, and their kinds.
+    """The content of a checkpoint, on the CPU, with further required values and their kinds.
 
     Raises:
         CheckpointError: if it is missing, truncated, damaged, holds anything but tensors and plain values of
@@ -179,14 +166,9 @@ def load_weights(path: Path | str, network: nn.Module, state: Mapping[str, Tenso
 
     Weights that were saved before neurons said what they are are loaded as they are.
 
-    Args:
-        path: the file in errors.
-        network: that gets them.
-        state: its ``state_dict``.
-
     Raises:
-        CheckpointError: for other names, shapes or kinds of numbers, for numbers that are not finite, and
-            for weights of other neurons.
+        CheckpointError: naming the file, for other names, shapes or kinds of numbers, for numbers that are not finite,
+            and for weights of other neurons.
     """
     own, state = network.state_dict(), dict(state)
     for name, module in network.named_modules():

@@ -18,12 +18,7 @@ def _first_parameter(module: nn.Module) -> nn.Parameter:
 
 
 class Classifier(nn.Module):
-    """Samples → encoded spikes → network output; the module that Fabric wraps and moves.
-
-    Args:
-        encoder: of the samples.
-        network: for its spikes or currents.
-    """
+    """Samples → encoded spikes → network output; the module that Fabric wraps and moves."""
 
     def __init__(self, encoder: Encoder, network: Network) -> None:
         super().__init__()
