@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -27,8 +26,11 @@ from izhi.spec.encoder import (
 )
 
 
-class Encoder(Protocol):
+@dataclass(frozen=True)
+class Encoder(EncoderSpec):
     """Samples (values, time series or events) → input of a network (spikes or currents), from a seed.
+
+    A description that runs: base of all encoders.
 
     Attributes:
         steps: T.
@@ -36,18 +38,10 @@ class Encoder(Protocol):
         grid: the same for convolutions, channels first: (1, 28, 28) of an image.
         is_random: whether the spikes depend on the seed.
         is_constant: whether every step of a sample is the same.
+        packs: whether spikes may be bit-packed, where that is faster, see ``izhi.kernels.devices.takes_bits``.
     """
 
-    @property
-    def steps(self) -> int: ...
-    @property
-    def features(self) -> int: ...
-    @property
-    def grid(self) -> tuple[int, ...]: ...
-    @property
-    def is_random(self) -> bool: ...
-    @property
-    def is_constant(self) -> bool: ...
+    packs: bool = True
 
     def __call__(
         self, samples: AnyBatch, seed: int, *, training: bool = False,
@@ -62,21 +56,6 @@ class Encoder(Protocol):
             dtype: of the result.
             device: where the network is; None for the CPU.
         """
-        ...
-
-
-@dataclass(frozen=True)
-class _Runner(EncoderSpec):
-    """Base of the encoders here: a description that runs."""
-
-    #: whether spikes may be bit-packed, where that is faster, see ``izhi.kernels.devices.takes_bits``
-    packs: bool = True
-
-    def __call__(
-        self, samples: AnyBatch, seed: int, *, training: bool = False,
-        dtype: torch.dtype = torch.float32, device: torch.device | None = None,
-    ) -> Spikes:  # fmt: skip
-        """See ``Encoder``."""
         where = device or (samples.device if isinstance(samples, Tensor) else torch.device("cpu"))
         return self._run(samples, seed, training, dtype, where)
 
@@ -96,7 +75,7 @@ def _values(samples: AnyBatch, spec: ValueEncoderSpec | RowEncoderSpec, seed: in
 
 
 @dataclass(frozen=True)
-class ValueEncoder(_Runner, ValueEncoderSpec):
+class ValueEncoder(Encoder, ValueEncoderSpec):
     __doc__ = ValueEncoderSpec.__doc__
 
     def _run(self, samples: AnyBatch, seed: int, training: bool, dtype: torch.dtype, device: torch.device) -> Spikes:
@@ -114,7 +93,7 @@ class ValueEncoder(_Runner, ValueEncoderSpec):
 
 
 @dataclass(frozen=True)
-class RowEncoder(_Runner, RowEncoderSpec):
+class RowEncoder(Encoder, RowEncoderSpec):
     __doc__ = RowEncoderSpec.__doc__
 
     def _run(self, samples: AnyBatch, seed: int, training: bool, dtype: torch.dtype, device: torch.device) -> Spikes:
@@ -125,7 +104,7 @@ class RowEncoder(_Runner, RowEncoderSpec):
 
 
 @dataclass(frozen=True)
-class EventEncoder(_Runner, EventEncoderSpec):
+class EventEncoder(Encoder, EventEncoderSpec):
     __doc__ = EventEncoderSpec.__doc__
 
     def _run(self, samples: AnyBatch, seed: int, training: bool, dtype: torch.dtype, device: torch.device) -> Spikes:
@@ -144,7 +123,7 @@ class EventEncoder(_Runner, EventEncoderSpec):
 
 
 @dataclass(frozen=True)
-class SeriesEncoder(_Runner, SeriesEncoderSpec):
+class SeriesEncoder(Encoder, SeriesEncoderSpec):
     __doc__ = SeriesEncoderSpec.__doc__
 
     def present(self, samples: AnyBatch) -> Tensor | None:
@@ -183,7 +162,7 @@ def _series(samples: AnyBatch) -> SeriesBatch:
 
 def build_encoder(spec: EncoderSpec, *, packs: bool = True) -> Encoder:
     """The encoder of a description; ``packs`` says whether its spikes may be bit-packed, where that is faster."""
-    make: type[_Runner] = {x.kind: x for x in (ValueEncoder, RowEncoder, EventEncoder, SeriesEncoder)}[spec.kind]
+    make: type[Encoder] = {x.kind: x for x in (ValueEncoder, RowEncoder, EventEncoder, SeriesEncoder)}[spec.kind]
     return make(**{**vars(spec), "packs": packs})
 
 

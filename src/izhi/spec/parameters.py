@@ -237,27 +237,18 @@ def biological(
 
 @dataclass(frozen=True)
 class CapacitanceForm:
-    """The form of Izhikevich (2007, chapter 8): C·v' = k(v−vr)(v−vt) − u + I, u' = a(b(v−vr) − u).
+    """The form of Izhikevich (2007, chapter 8): C·v' = k(v−vr)(v−vt) − u + I, u' = a(b(v−vr) − u)."""
 
-    Attributes:
-        C: membrane capacitance, pF.
-        k: nS/mV.
-        vr, vt, vpeak: resting, instantaneous threshold and peak potential, mV.
-        a: 1/ms.
-        b: nS.
-        c: v after a spike, mV.
-        d: what a spike adds to u, pA.
-    """
-
-    C: float
-    k: float
+    C: float  #: membrane capacitance, pF
+    k: float  #: nS/mV
+    #: resting, instantaneous threshold and peak potential, mV
     vr: float
     vt: float
     vpeak: float
-    a: float
-    b: float
-    c: float
-    d: float
+    a: float  #: 1/ms
+    b: float  #: nS
+    c: float  #: v after a spike, mV
+    d: float  #: what a spike adds to u, pA
 
 
 #: Regular spiking, intrinsically bursting and chattering cells (Izhikevich 2007, figure 8.12 ff.).
