@@ -12,6 +12,5 @@ from izhi.spec.modules import *
 from izhi.spec.network import *
 from izhi.spec.neuron import *
 from izhi.spec.parameters import *
-from izhi.spec.patterns import *
 from izhi.spec.presets import *
 from izhi.spec.tables import *
