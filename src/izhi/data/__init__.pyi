@@ -25,8 +25,10 @@ from .samples import (
     AnyBatch as AnyBatch,
     AnySamples as AnySamples,
     Samples as Samples,
+    Scale as Scale,
+    SeriesBatch as SeriesBatch,
+    SeriesSamples as SeriesSamples,
     split as split,
     stream as stream,
 )
-from .series import Scale as Scale, SeriesBatch as SeriesBatch, SeriesSamples as SeriesSamples
 from .source import Part as Part, Source as Source

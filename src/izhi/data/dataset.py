@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from izhi.data.events import CachedReader, EventSamples, Recording, checked
-from izhi.data.samples import AnySamples, Samples, split
-from izhi.data.series import Scale, SeriesSamples, checked as checked_series
+from izhi.data.samples import AnySamples, Samples, Scale, SeriesSamples, checked_series, split
 from izhi.errors import DataError, SettingError, shown
 
 Array: TypeAlias = NDArray[Any]

@@ -91,7 +91,7 @@ def call_once(name: str) -> Dataset:
 def kind_of(name: str) -> tuple[float | None, bool]:
     """Length of a function's recordings, ms, None for values; and whether it returns time series."""
     from izhi.data.events import EventSamples
-    from izhi.data.series import SeriesSamples
+    from izhi.data.samples import SeriesSamples
 
     dataset = call_once(name)
     is_recorded = isinstance(dataset.train, EventSamples)

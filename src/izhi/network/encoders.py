@@ -12,7 +12,7 @@ from izhi.data import AnyBatch, Dataset, EventBatch, EventSamples, SeriesBatch, 
 from izhi.deprecation import renamed_names
 from izhi.errors import ShapeError
 from izhi.kernels import PackedSpikes, Spikes, takes_bits
-from izhi.network import series
+from izhi.network import encoding
 from izhi.network.encoding import constant, frames, latency, permuted, population, rate, rate_packed, rows, shifted
 from izhi.seeds import Purpose, derive_seed
 from izhi.spec.encoder import (
@@ -128,13 +128,13 @@ class SeriesEncoder(Encoder, SeriesEncoderSpec):
 
     def present(self, samples: AnyBatch) -> Tensor | None:
         """Whether each sample has not ended yet, (T, B): output after it does not count. None if none ends early."""
-        return series.present(_series(samples), self.steps) if self.padded else None
+        return encoding.present(_series(samples), self.steps) if self.padded else None
 
     def _run(self, samples: AnyBatch, seed: int, training: bool, dtype: torch.dtype, device: torch.device) -> Spikes:
-        batch, resample = _series(samples), series.padded if self.padded else series.resampled
+        batch, resample = _series(samples), encoding.padded if self.padded else encoding.resampled
         spikes = self._coded(resample(batch, self.steps), derive_seed(seed, Purpose.CODING))
         if self.padded:
-            spikes = spikes * series.present(batch, self.steps)[..., None]
+            spikes = spikes * encoding.present(batch, self.steps)[..., None]
         is_binary = self.code in ("rate", "level") or (self.code == "delta" and not self.counted)
         if is_binary and self.packs and takes_bits(dtype, device.type):
             return PackedSpikes.pack(spikes.to(dtype)).to(device)
@@ -143,9 +143,9 @@ class SeriesEncoder(Encoder, SeriesEncoderSpec):
     def _coded(self, values: Tensor, seed: int) -> Tensor:
         """(T, B, features) of values (T, B, F)."""
         if self.code == "delta":
-            return series.send_on_delta(values, self.delta, counted=self.counted)
+            return encoding.send_on_delta(values, self.delta, counted=self.counted)
         if self.code == "level":
-            return series.level_crossing(values, self.crossings)
+            return encoding.level_crossing(values, self.crossings)
         steps = values.flatten(0, 1)
         if self.fields:
             steps = population(steps, self.fields)
