@@ -19,7 +19,7 @@ from izhi.network.connections import (
     Linear,
     SynapticDelay,
 )
-from izhi.network.traversal import run_with_hooks
+from izhi.network.network import run_with_hooks
 from izhi.training.checkpoint import load_weights
 
 

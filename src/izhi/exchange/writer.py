@@ -24,8 +24,8 @@ from izhi.kernels.delay import whole_steps
 from izhi.network import Layer, Network
 from izhi.network.builder import describe
 from izhi.network.connections import Connection
-from izhi.network.normalization import folded
-from izhi.network.traversal import input_features
+from izhi.network.layers import folded
+from izhi.network.network import input_features
 from izhi.spec import (
     ConductanceSpec,
     ConnectionSpec,

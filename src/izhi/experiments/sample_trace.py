@@ -22,7 +22,7 @@ from izhi.experiments.plots import COLOURS
 from izhi.experiments.trained import Trained
 from izhi.kernels import Spikes, SynapticInput
 from izhi.network import Layer, Network
-from izhi.network.traversal import run_with_hooks
+from izhi.network.network import run_with_hooks
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import LOSSES
 

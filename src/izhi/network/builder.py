@@ -13,7 +13,7 @@ from izhi.errors import SettingError, ShapeError, shown
 from izhi.network import BatchNorm, Layer, Network, Residual
 from izhi.network.connections import Connection, Conv1d, Conv2d, Linear, along
 from izhi.network.delays import AxonalDelay, Delay, SynapticDelay
-from izhi.network.traversal import input_features
+from izhi.network.network import input_features
 from izhi.neurons import Neuron
 from izhi.neurons.neuron import NeuronLayer
 from izhi.spec import (

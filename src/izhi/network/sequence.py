@@ -14,8 +14,7 @@ from izhi.errors import SettingError, ShapeError, shown
 from izhi.kernels import Spikes, is_repeated, once, pool
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay
-from izhi.network.layers import Layer, State
-from izhi.network.normalization import BatchNorm
+from izhi.network.layers import BatchNorm, Layer, State
 from izhi.network.synapses import currents
 from izhi.neurons.neuron import NeuronLayer
 from izhi.spec.modules import check_addition

@@ -11,8 +11,7 @@ from torch import Tensor
 from izhi.hardware.fixed import FixedPoint
 from izhi.kernels import Spikes, SynapticInput
 from izhi.network.layers import Layer
-from izhi.network.network import Network
-from izhi.network.traversal import walk
+from izhi.network.network import Network, walk
 from izhi.neurons import Neuron, NeuronState
 from izhi.quantization.neurons import StateFormats, quantized_neuron
 

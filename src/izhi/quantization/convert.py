@@ -14,11 +14,9 @@ from izhi.hardware import fixed
 from izhi.hardware.fixed.arithmetic import Integers
 from izhi.kernels.delay import whole_steps
 from izhi.network.delays import SynapticDelay
-from izhi.network.layers import Layer
-from izhi.network.network import Network
-from izhi.network.normalization import folded
+from izhi.network.layers import Layer, folded
+from izhi.network.network import Network, input_features
 from izhi.network.sequence import each_step
-from izhi.network.traversal import input_features
 from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
 from izhi.quantization.neurons import AnyQuantized, StateFormats, quantized_neuron
 from izhi.quantization.requirements import check_levels, synaptic_delays, unsupported_module

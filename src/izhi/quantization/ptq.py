@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from izhi.kernels import Spikes, SynapticInput
 from izhi.network.layers import Layer
-from izhi.network.network import Network
-from izhi.network.traversal import walk
+from izhi.network.network import Network, walk
 
 
 def correct_biases(network: Network, rounded: Network, spikes: Spikes) -> None:
