@@ -17,8 +17,8 @@ from torch import Tensor
 from izhi import files
 from izhi.errors import ExchangeError
 from izhi.exchange import conventions, hdf5, reader
+from izhi.exchange.conversion import firing_kinds
 from izhi.exchange.graph import graph, linearize
-from izhi.exchange.neuron_nodes import firing_kinds
 from izhi.exchange.reader import Reset, tree_of
 from izhi.network import Layer, Network
 
@@ -99,7 +99,8 @@ def check(
         raise ExchangeError(f"{data} has no data of the nodes input and output, expected golden spikes of {path}")
     with torch.no_grad():
         out = network.record(torch.from_numpy(expected.pop("input").astype(np.float32)).transpose(0, 1).contiguous())
-    names = [node.name for node in linearize(nodes).nodes if node.kind in firing_kinds()]
+    kinds = firing_kinds()
+    names = [node.name for node in linearize(nodes, kinds).nodes if node.kind in kinds]
     agreements = []
     for node, values in (*zip(names, out.spikes, strict=True), ("output", out.output)):
         name = next((x for x in expected if node == x or node.startswith(f"{x}.")), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from izhi.errors import ExchangeError, shown
-from izhi.exchange.neuron_nodes import firing_kinds
 
 Array: TypeAlias = NDArray[Any]
 
@@ -163,8 +162,8 @@ class LinearGraph(NamedTuple):
     feedback: dict[str, Node]  #: recurrent weights by the name of the node that they drive
 
 
-def linearize(graph: Graph) -> LinearGraph:
-    """Put the nodes of a graph in order.
+def linearize(graph: Graph, firing: Collection[str]) -> LinearGraph:
+    """Put the nodes of a graph in order, of which those of the types ``firing`` fire.
 
     Raises:
         ExchangeError: for branches, edges that lead nowhere, unconnected nodes, or recurrence other than through
@@ -173,7 +172,6 @@ def linearize(graph: Graph) -> LinearGraph:
     inputs = [x for x in graph.nodes.values() if x.kind == "Input" and not graph.before(x.name)]
     if len(inputs) != 1:
         raise ExchangeError(f"the graph has {len(inputs)} nodes Input where it begins, expected one")
-    firing = firing_kinds()
     nodes, feedback = [inputs[0]], {}
     while True:
         node = nodes[-1]

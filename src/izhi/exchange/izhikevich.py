@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from izhi import neurons
 from izhi.errors import ExchangeError
 from izhi.exchange.builder import Numbers
-from izhi.exchange.conversion import ConversionState
+from izhi.exchange.conversion import ConversionState, NodeCodec, NodeTarget
 from izhi.exchange.graph import Node
-from izhi.exchange.neuron_nodes import NodeCodec, NodeTarget
 from izhi.spec import ORDERS, EventOrder, IzhikevichParameters, IzhikevichSpec, Shape
 
 #: Arrays of the node, one number for each neuron.

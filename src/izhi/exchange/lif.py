@@ -12,9 +12,8 @@ import numpy as np
 from izhi.errors import ExchangeError, LossWarning
 from izhi.exchange.builder import Numbers
 from izhi.exchange.conventions import NIR
-from izhi.exchange.conversion import ConversionState
+from izhi.exchange.conversion import ConversionState, NodeCodec, NodeTarget
 from izhi.exchange.graph import Node
-from izhi.exchange.neuron_nodes import NodeCodec, NodeTarget
 from izhi.neurons import LIF
 from izhi.spec import LIFSpec, ResetMode, Shape
 

@@ -11,12 +11,11 @@ import nir
 import torch
 
 from izhi.errors import ExchangeError, SettingError, ShapeError
-from izhi.exchange import conventions, hdf5, weight_nodes
+from izhi.exchange import conventions, hdf5
 from izhi.exchange.builder import check_size
 from izhi.exchange.conventions import NIR, Library
-from izhi.exchange.conversion import ConversionState
+from izhi.exchange.conversion import READERS, ConversionState, codecs, end, firing_kinds
 from izhi.exchange.graph import Graph, Node, graph, linearize
-from izhi.exchange.neuron_nodes import codecs
 from izhi.network import Network
 
 #: The reset of neurons whose file has none.
@@ -70,7 +69,7 @@ def from_graph(
 def convert(graph: Graph, library: Library = NIR, dt: float | None = None, reset: Reset | None = None) -> Network:
     """The network of a graph without branches, which follows a library's conventions; see ``read``."""
     conventions.check_reset(library, reset)
-    linear = linearize(graph)
+    linear = linearize(graph, firing_kinds())
     step = dt or _written_dt(graph, linear.nodes, library)
     if not (math.isfinite(step) and step > 0):
         raise ExchangeError(f"dt is {step!r}, expected seconds above 0")
@@ -85,7 +84,7 @@ def convert(graph: Graph, library: Library = NIR, dt: float | None = None, reset
             readers[node.kind](state, node)
         except (SettingError, ShapeError) as error:  # of a description
             raise ExchangeError(f"{node}: {error}") from None
-    weight_nodes.end(state)
+    end(state)
     built = state.builder.build(state.inputs or ())
     _check_learned(built, state.neurons)
     return built
@@ -94,7 +93,7 @@ def convert(graph: Graph, library: Library = NIR, dt: float | None = None, reset
 def _readers() -> dict[str, Callable[[ConversionState, Node], None]]:
     """What reads a node, by its type."""
     return {
-        **weight_nodes.READERS,
+        **READERS,
         **{kind: codec.read for codec in codecs().values() for kind in codec.kinds},
         "Input": lambda state, node: None,  # those of inner graphs
         "Output": lambda state, node: None,

@@ -19,7 +19,7 @@ from izhi.errors import ExchangeError, IzhiError, LossWarning
 from izhi.exchange import conventions
 from izhi.exchange.builder import Numbers, as_numbers
 from izhi.exchange.conventions import INNER_NEURONS, NIR, Library
-from izhi.exchange.neuron_nodes import NodeTarget, codecs
+from izhi.exchange.conversion import NodeTarget, codecs
 from izhi.kernels.delay import whole_steps
 from izhi.network import Layer, Network
 from izhi.network.builder import describe
