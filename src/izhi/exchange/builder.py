@@ -18,19 +18,11 @@ from izhi.errors import ExchangeError, IzhiError, shown
 from izhi.network import Network
 from izhi.network.builder import build
 from izhi.network.sequence import each_step
-from izhi.spec import (
-    ConnectionSpec,
-    ConvolutionSpec,
-    DelaySpec,
-    LayerSpec,
-    LinearSpec,
-    ModuleSpec,
-    NetworkSpec,
-    NeuronSpec,
-    Shape,
-    SynapseSpec,
-    UnflattenSpec,
-)
+from izhi.spec.connection import ConnectionSpec, ConvolutionSpec, DelaySpec, LinearSpec, SynapseSpec
+from izhi.spec.modules import LayerSpec, ModuleSpec, UnflattenSpec
+from izhi.spec.network import NetworkSpec
+from izhi.spec.neuron import NeuronSpec
+from izhi.spec.tables import Shape
 
 Numbers: TypeAlias = NDArray[np.float64]
 

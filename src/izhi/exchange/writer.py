@@ -26,20 +26,9 @@ from izhi.network.builder import describe
 from izhi.network.connections import Connection
 from izhi.network.layers import folded
 from izhi.network.network import input_features
-from izhi.spec import (
-    ConductanceSpec,
-    ConnectionSpec,
-    ConvolutionSpec,
-    DelaySpec,
-    FlattenSpec,
-    IdentitySpec,
-    LayerSpec,
-    LinearSpec,
-    ModuleSpec,
-    PoolSpec,
-    Shape,
-    UnflattenSpec,
-)
+from izhi.spec.connection import ConductanceSpec, ConnectionSpec, ConvolutionSpec, DelaySpec, LinearSpec
+from izhi.spec.modules import FlattenSpec, IdentitySpec, LayerSpec, ModuleSpec, PoolSpec, UnflattenSpec
+from izhi.spec.tables import Shape
 from izhi.version import __version__
 
 

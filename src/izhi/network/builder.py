@@ -16,24 +16,11 @@ from izhi.network.delays import AxonalDelay, Delay, SynapticDelay
 from izhi.network.network import input_features
 from izhi.neurons import Neuron
 from izhi.neurons.neuron import NeuronLayer
-from izhi.spec import (
-    ConnectionSpec,
-    ConvolutionSpec,
-    DelaySpec,
-    FlattenSpec,
-    IdentitySpec,
-    LayerSpec,
-    LinearSpec,
-    ModuleSpec,
-    NetworkSpec,
-    NeuronSpec,
-    NormSpec,
-    PoolSpec,
-    ResidualSpec,
-    Shape,
-    UnflattenSpec,
-    entry_of,
-)
+from izhi.spec.connection import ConnectionSpec, ConvolutionSpec, DelaySpec, LinearSpec, NormSpec
+from izhi.spec.modules import FlattenSpec, IdentitySpec, LayerSpec, ModuleSpec, PoolSpec, ResidualSpec, UnflattenSpec
+from izhi.spec.network import NetworkSpec
+from izhi.spec.neuron import NeuronSpec, entry_of
+from izhi.spec.tables import Shape
 
 
 def build(spec: NetworkSpec, kernel: str = "auto") -> Network:

@@ -7,19 +7,20 @@ import math
 from izhi.errors import SettingError, unknown
 from izhi.experiments.settings.experiment import Experiment
 from izhi.experiments.settings.layers import LayerSettings, own_groups
-from izhi.spec import (
+from izhi.spec.assembly import LayerOptions, assemble, network_of_tables
+from izhi.spec.encoder import (
+    CODES,
+    SERIES_CODES,
     Augmentation,
     EncoderSpec,
     EventEncoderSpec,
-    NetworkSpec,
     RowEncoderSpec,
     SeriesEncoderSpec,
-    Shape,
     ValueEncoderSpec,
-    usual_options,
 )
-from izhi.spec.assembly import LayerOptions, assemble, network_of_tables
-from izhi.spec.encoder import CODES, SERIES_CODES
+from izhi.spec.network import NetworkSpec
+from izhi.spec.neuron import usual_options
+from izhi.spec.tables import Shape
 
 
 def describe(e: Experiment, features: int | Shape, classes: int) -> NetworkSpec:
