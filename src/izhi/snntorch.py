@@ -93,15 +93,9 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
     spike_grad: SpikeGradient
 
     def __init__(
-        self,
-        parameters: str | IzhikevichParameters = DEFAULT,
-        *,
-        learn: Sequence[str] | str = (),
-        gain: float | None = None,
-        jacobian_limit: float = 1.0,
-        kernel: str = "auto",
-        **options: Any,
-    ) -> None:
+        self, parameters: str | IzhikevichParameters = DEFAULT, *, learn: Sequence[str] | str = (),
+        gain: float | None = None, jacobian_limit: float = 1.0, kernel: str = "auto", **options: Any,
+    ) -> None:  # fmt: skip
         for name, reason in (
             ("threshold", "it is the preset's; use parameters.replace(threshold=…)"),
             ("reset_mechanism", "an Izhikevich neuron resets v to c and adds d to u"),
@@ -188,16 +182,14 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
     @classmethod
     def reset_hidden(cls) -> None:
         """``reset_mem`` of every neuron of this class, as snnTorch's classes have it."""
-        for neuron in _neurons:
-            if isinstance(neuron, cls):
-                neuron.reset_mem()
+        for neuron in (x for x in _neurons if isinstance(x, cls)):
+            neuron.reset_mem()
 
     @classmethod
     def detach_hidden(cls) -> None:
         """``detach_mem`` of every neuron of this class, as snnTorch's classes have it."""
-        for neuron in _neurons:
-            if isinstance(neuron, cls):
-                neuron.detach_mem()
+        for neuron in (x for x in _neurons if isinstance(x, cls)):
+            neuron.detach_mem()
 
 
 class RIzhikevich(Izhikevich):
@@ -230,17 +222,10 @@ class RIzhikevich(Izhikevich):
     spk: Tensor
 
     def __init__(
-        self,
-        parameters: str | IzhikevichParameters = DEFAULT,
-        *,
-        V: float | Tensor = 1.0,
-        all_to_all: bool = True,
-        linear_features: int | None = None,
-        conv2d_channels: int | None = None,
-        kernel_size: int | tuple[int, int] | None = None,
-        learn_recurrent: bool = True,
-        **options: Any,
-    ) -> None:
+        self, parameters: str | IzhikevichParameters = DEFAULT, *, V: float | Tensor = 1.0, all_to_all: bool = True,
+        linear_features: int | None = None, conv2d_channels: int | None = None,
+        kernel_size: int | tuple[int, int] | None = None, learn_recurrent: bool = True, **options: Any,
+    ) -> None:  # fmt: skip
         super().__init__(parameters, **options)
         self.recurrent = _recurrence(V, all_to_all, linear_features, conv2d_channels, kernel_size)
         self.recurrent.requires_grad_(learn_recurrent)
@@ -286,12 +271,9 @@ class _OneToOne(nn.Module):
 
 
 def _recurrence(
-    V: float | Tensor,
-    all_to_all: bool,
-    linear_features: int | None,
-    conv2d_channels: int | None,
+    V: float | Tensor, all_to_all: bool, linear_features: int | None, conv2d_channels: int | None,
     kernel_size: int | tuple[int, int] | None,
-) -> nn.Module:
+) -> nn.Module:  # fmt: skip
     """V of an ``RIzhikevich``."""
     sizes = {"linear_features": linear_features, "conv2d_channels": conv2d_channels, "kernel_size": kernel_size}
     given = {name for name, size in sizes.items() if size is not None}

@@ -91,14 +91,9 @@ class NetworkBuilder:
         self.pending = weights
 
     def add_layer(
-        self,
-        neuron: NeuronSpec,
-        learned: Mapping[str, Numbers],
-        *,
-        synapse: SynapseSpec | None = None,
-        feedback: Numbers | None = None,
-        delay: Numbers | None = None,
-    ) -> None:
+        self, neuron: NeuronSpec, learned: Mapping[str, Numbers], *, synapse: SynapseSpec | None = None,
+        feedback: Numbers | None = None, delay: Numbers | None = None,
+    ) -> None:  # fmt: skip
         """Complete the pending weights to a layer.
 
         Args:

@@ -110,14 +110,9 @@ class Network(nn.Module):
     readout: Connection | None
 
     def __init__(
-        self,
-        layers: Sequence[nn.Module],
-        readout: nn.Module | None = None,
-        *,
-        keep_every: int | None = None,
-        dropout: float = 0.0,
-        is_exact: bool = False,
-    ) -> None:
+        self, layers: Sequence[nn.Module], readout: nn.Module | None = None, *, keep_every: int | None = None,
+        dropout: float = 0.0, is_exact: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         check_options(dropout, keep_every)
         if readout is None and layers and are_weights(layers[-1]):

@@ -141,14 +141,10 @@ class ConductanceSynapse(ExponentialSynapse):
     strength = 8.0
 
     def __init__(
-        self,
-        tau: float = 10.0,
-        *,
-        learn_tau: bool = False,
-        reversal: tuple[float, float, float] = (-85.0, -65.0, 0.0),
-        inhibitory: float | None = None,
+        self, tau: float = 10.0, *, learn_tau: bool = False,
+        reversal: tuple[float, float, float] = (-85.0, -65.0, 0.0), inhibitory: float | None = None,
         implicit: float = 1.0,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._set_up(ConductanceSpec(tau, learn_tau, False, reversal, implicit, inhibitory))
 
     def _set_up(self, spec: SynapseSpec) -> None:
