@@ -81,13 +81,10 @@ class ConversionState:
         return None if first < 1e-9 else SynapseSpec(1 / (1 - first), filters_bias=self.late_bias is None)
 
     def add_neurons(
-        self,
-        node: Node,
-        values: Mapping[str, Numbers],
-        make: Callable[[dict[str, Numbers], Shape | None, tuple[str, ...]], NeuronSpec],
-        factor: Numbers,
+        self, node: Node, values: Mapping[str, Numbers],
+        make: Callable[[dict[str, Numbers], Shape | None, tuple[str, ...]], NeuronSpec], factor: Numbers,
         synapse: SynapseSpec | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Add the neurons of a node; coefficients that differ between them are learned ones.
 
         Args:
