@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from izhi.data.events import CachedReader, EventSamples, Recording, checked
+from izhi.data.events import CachedReader, EventSamples, Recording, checked, first_index
 from izhi.data.samples import AnySamples, Samples, Scale, SeriesSamples, checked_series, split
 from izhi.errors import DataError, SettingError, shown
 
@@ -221,11 +221,8 @@ def _of_values(
     flat = x.reshape(len(x), -1)
     if flat.dtype != np.uint8:
         flat = flat.astype(np.float32)
-        odd = ~np.isfinite(flat).all(1)
-        if odd.any():
-            raise DataError(
-                f"{where} {int(odd.argmax())} holds numbers that are not finite; leave it out, or fill them in"
-            )
+        if (odd := first_index(~np.isfinite(flat).all(1))) is not None:
+            raise DataError(f"{where} {odd} holds numbers that are not finite; leave it out, or fill them in")
     return Samples(torch.from_numpy(np.ascontiguousarray(flat)), y), x.shape[1:]
 
 

@@ -139,11 +139,15 @@ class EventSamples:
         return EventSamples(self.reader, self.records[mask.numpy()], self.labels[mask])
 
 
+def first_index(mask: NDArray[np.bool_] | np.bool_) -> int | None:
+    """Index of the first True; None if there is none."""
+    indices = np.flatnonzero(mask)
+    return int(indices[0]) if len(indices) else None
+
+
 def microseconds(seconds: NDArray[np.float64], where: str) -> NDArray[np.int64]:
     """Seconds as integer microseconds; DataError, naming file and record, if one is not finite."""
-    wrong = np.flatnonzero(~np.isfinite(seconds))
-    if len(wrong):
-        k = int(wrong[0])
+    if (k := first_index(~np.isfinite(seconds))) is not None:
         raise DataError(f"{where}, event {k:,} has time {seconds[k]}, expected seconds; use an intact copy")
     # The clip prevents an overflow of int64; ``checked`` refuses such times.
     return np.rint(np.clip(seconds, -1e9, 1e9) * 1e6).astype(np.int64)
@@ -168,11 +172,9 @@ def checked(times: NDArray[np.int64], units: NDArray[np.int64], size: int, where
         )
     if not len(times):
         return Recording(np.zeros(0, np.int32), np.zeros(0, np.int32))
-    back = np.flatnonzero(np.diff(times) < 0)
-    if len(back):
-        k = int(back[0]) + 1
+    if (k := first_index(np.diff(times) < 0)) is not None:
         raise DataError(
-            f"{where}, event {k:,} is at {times[k]:,} µs, before event {k - 1:,} at {times[k - 1]:,} µs;"
+            f"{where}, event {k + 1:,} is at {times[k + 1]:,} µs, before event {k:,} at {times[k]:,} µs;"
             " expected times in order: use an intact copy"
         )
     if times[0] < 0 or times[-1] > np.iinfo(np.int32).max:
@@ -180,8 +182,6 @@ def checked(times: NDArray[np.int64], units: NDArray[np.int64], size: int, where
         raise DataError(
             f"{where} has an event at {bad:,} µs, expected 0 to {np.iinfo(np.int32).max:,}: use an intact copy"
         )
-    wrong = np.flatnonzero((units < 0) | (units >= size))
-    if len(wrong):
-        k = int(wrong[0])
+    if (k := first_index((units < 0) | (units >= size))) is not None:
         raise DataError(f"{where}, event {k:,} is from unit {units[k]:,}, expected below {size:,}: use an intact copy")
     return Recording(times.astype(np.int32), units.astype(np.int32))

@@ -11,6 +11,7 @@ import numpy as np
 from izhi import files
 from izhi.data import functions, ts
 from izhi.data.dataset import Array, Dataset
+from izhi.data.events import first_index
 from izhi.data.source import Part, Source
 from izhi.errors import DataError, SettingError, shown
 from izhi.files import problem
@@ -71,9 +72,7 @@ class Arrays(LocalSource):
                 f"{self.name} has {name} {x.shape} and {lengths} {ends.shape} of {ends.dtype}, expected (samples, T,"
                 " features), and a whole number for each sample"
             )
-        odd = (ends < 1) | (ends > x.shape[1])
-        if odd.any():
-            at = int(odd.argmax())
+        if (at := first_index((ends < 1) | (ends > x.shape[1]))) is not None:
             raise DataError(
                 f"{self.name}: {lengths}[{at}] is {ends[at]}, expected 1 to {x.shape[1]}, the steps of {name}"
             )

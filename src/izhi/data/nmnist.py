@@ -20,7 +20,7 @@ from izhi.data import download
 from izhi.data.catalogue import DATASETS, WINDOWS
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
-from izhi.data.events import EventSamples, Recording, checked
+from izhi.data.events import EventSamples, Recording, checked, first_index
 from izhi.data.source import Source
 from izhi.errors import DataError
 
@@ -49,9 +49,7 @@ def parse(raw: bytes, where: str) -> Recording:
     overflow = y == _OVERFLOW
     times = times + _INCREMENT * np.cumsum(overflow)
     proper = ~overflow
-    outside = np.flatnonzero(proper & ((x >= SHAPE[2]) | (y >= SHAPE[1])))
-    if len(outside):
-        k = int(outside[0])
+    if (k := first_index(proper & ((x >= SHAPE[2]) | (y >= SHAPE[1])))) is not None:
         raise DataError(
             f"{where}, event {k:,} is at x = {x[k]}, y = {y[k]}, expected below {SHAPE[2]}: use an intact copy"
         )

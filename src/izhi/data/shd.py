@@ -20,7 +20,7 @@ from izhi.data import download, hdf5
 from izhi.data.catalogue import DATASETS, RECORDED, RECORDED_WINDOW, recording_files
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
-from izhi.data.events import EventSamples, Recording, checked, microseconds
+from izhi.data.events import EventSamples, Recording, checked, first_index, microseconds
 from izhi.data.source import Source
 from izhi.errors import DataError, SettingError, as_data_error
 
@@ -67,9 +67,7 @@ class SHDFile:
                     f"{self.path} has {len(column):,} {name} but {len(self.labels):,} labels, expected as many;"
                     " use an intact copy"
                 )
-        bad = np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))
-        if len(bad):
-            k = int(bad[0])
+        if (k := first_index((self.labels < 0) | (self.labels >= len(self.classes)))) is not None:
             raise DataError(
                 f"{self.path}, record {k:,} has label {self.labels[k]}, expected below"
                 f" {len(self.classes)}, the number of extra/keys; use an intact copy"
