@@ -54,14 +54,13 @@ def _module_of(kind: str) -> Any:
 
 def _residual(spec: ResidualSpec, kernel: str) -> Residual:
     modules = [_BUILDERS[type(x)](x, kernel) for x in spec.modules]
-    shortcut: nn.Module | None = None
-    if spec.shortcut is not None:
-        own = spec.shortcut
-        shortcut = Connection.build(own) if isinstance(own, ConnectionSpec) else _BUILDERS[type(own)](own, kernel)
+    shortcut = None if spec.shortcut is None else _BUILDERS[type(spec.shortcut)](spec.shortcut, kernel)
     return Residual(modules, shortcut, add=spec.add)
 
 
-_BUILDERS: dict[type[ModuleSpec], Callable[[Any, str], nn.Module]] = {
+_BUILDERS: dict[type[ModuleSpec | ConnectionSpec], Callable[[Any, str], nn.Module]] = {
+    LinearSpec: lambda spec, kernel: Connection.build(spec),
+    ConvolutionSpec: lambda spec, kernel: Connection.build(spec),
     LayerSpec: _layer,
     ResidualSpec: _residual,
     PoolSpec: lambda spec, kernel: getattr(nn, spec.name)(spec.kernel, spec.stride),
@@ -96,18 +95,21 @@ def describe(network: Network, *features: int) -> NetworkSpec:
 
 
 def _of_modules(modules: Sequence[nn.Module] | nn.ModuleList, features: Shape) -> tuple[ModuleSpec, ...]:
-    found: list[ModuleSpec] = []
+    specs: list[ModuleSpec] = []
     for module in modules:
-        found.append(_of_module(module, features))
-        features = found[-1].shape(features)
-    return tuple(found)
+        specs.append(_of_module(module, features))
+        features = specs[-1].shape(features)
+    return tuple(specs)
 
 
 def _of_module(module: nn.Module, features: Shape) -> ModuleSpec:
     if isinstance(module, Layer):
         return _of_layer(module, features)
     if isinstance(module, Residual):
-        return _of_residual(module, features)
+        own, shortcut = module.shortcut, None
+        if own is not None:
+            shortcut = _of_connection(own) if isinstance(own, Connection) else _of_module(own, features)
+        return ResidualSpec(_of_modules(module.layers, features), shortcut, module.add)
     if isinstance(module, nn.Unflatten):
         return UnflattenSpec(tuple(module.unflattened_size))
     if isinstance(module, nn.Identity):
@@ -138,14 +140,6 @@ def _of_layer(layer: Layer, features: Shape) -> LayerSpec:
         None if delay is None else DelaySpec(kind, delay.largest, delay.steps.requires_grad),
         None if norm is None else NormSpec(norm.momentum, norm.eps),
     )  # fmt: skip
-
-
-def _of_residual(block: Residual, features: Shape) -> ResidualSpec:
-    own = block.shortcut
-    shortcut: ModuleSpec | ConnectionSpec | None = None
-    if own is not None:
-        shortcut = _of_connection(own) if isinstance(own, Connection) else _of_module(own, features)
-    return ResidualSpec(_of_modules(block.layers, features), shortcut, block.add)
 
 
 def _of_connection(connection: Connection) -> ConnectionSpec:
