@@ -32,7 +32,6 @@ _DEEPEST, _MOST = 12, 20_000
 _BYTES, _BYTES_PER_BYTE = 64 << 20, 64
 #: Seconds of computing: a constant, and bytes of arrays for each further second.
 _SECONDS, _BYTES_PER_SECOND = 5.0, 32 << 20
-_NAMES = "names"
 
 
 def read(path: Path) -> Tree:
@@ -56,13 +55,14 @@ def tree(packed: bytes) -> Tree:
     """The result of ``packed`` in groups."""
     root: Tree = {}
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        for number, (*groups, last) in enumerate(json.loads(str(arrays[_NAMES]))):
+        for name in arrays.files:
+            *groups, last = json.loads(name)
             group = root
-            for name in groups:
-                inner = group.setdefault(name, {})
+            for one in groups:
+                inner = group.setdefault(one, {})
                 assert isinstance(inner, dict), "an array has no members"
                 group = inner
-            group[last] = arrays[str(number)]
+            group[last] = arrays[name]
     return root
 
 
@@ -80,10 +80,9 @@ def packed(path: str) -> bytes:
     limit_time(_SECONDS + room / _BYTES_PER_SECOND)
     with h5py.File(path, "r") as file:
         contents = _contents(file, room)
-    names = json.dumps([path for path, _ in contents])
-    arrays: dict[str, Any] = {str(number): values for number, (_, values) in enumerate(contents)}
+    arrays: dict[str, Any] = {json.dumps(path): values for path, values in contents}
     buffer = io.BytesIO()
-    np.savez(buffer, **{_NAMES: np.array(names), **arrays})
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
