@@ -103,7 +103,7 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         nothing = samples.subset(torch.zeros(len(samples), dtype=torch.bool))
         self.history_ = trainer.fit(
             self.network_, Data(samples, nothing), self._encoder(), listener=ignore_progress
-        ).history  # fmt: skip
+        ).history
         return self
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:

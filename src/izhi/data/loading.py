@@ -35,9 +35,8 @@ def source_of(name: str) -> Source:
 
 
 def load(
-    name: str, report: Progress = lambda line: None, *, fold: int | None = None,
-    best_inputs: int | None = None,
-) -> Dataset:  # fmt: skip
+    name: str, report: Progress = lambda line: None, *, fold: int | None = None, best_inputs: int | None = None
+) -> Dataset:
     """The data set of that name, after a download if it is missing.
 
     Args:

@@ -215,7 +215,7 @@ def _drawn_changes(
 
 def _moved(
     events: EventBatch, window: float, change: Augmentation, random: np.random.Generator, normalized: bool
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Times (M,) in microseconds, normalised, bent, and begun later or earlier; before the beginning: −1."""
     if not (normalized or change.onset or change.warp):
         return events.times

@@ -53,9 +53,8 @@ class BatchNorm(nn.Module):
         if is_repeated(current):
             return once(self, current)
         found = nn.functional.batch_norm(
-            current.flatten(0, 1), self.mean, self.variance, self.weight, None,
-            self.training, self.momentum, self.eps,
-        )  # fmt: skip
+            current.flatten(0, 1), self.mean, self.variance, self.weight, None, self.training, self.momentum, self.eps
+        )
         return found.view(current.shape)
 
     def folded(self) -> tuple[Tensor, Tensor]:

@@ -293,6 +293,4 @@ def module_of_table(table: Mapping[str, object]) -> ModuleSpec | ConnectionSpec:
     return _READERS[str(kind)](table)
 
 
-__all__ = [
-    "FlattenSpec", "IdentitySpec", "LayerSpec", "ModuleSpec", "PoolSpec", "ResidualSpec", "UnflattenSpec",
-]  # fmt: skip
+__all__ = ["FlattenSpec", "IdentitySpec", "LayerSpec", "ModuleSpec", "PoolSpec", "ResidualSpec", "UnflattenSpec"]

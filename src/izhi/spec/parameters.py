@@ -299,9 +299,8 @@ def normalize(cell: CapacitanceForm, *, v_offset: float, a3: float = -0.019) -> 
 
 #: What the FPGA IP holds. Its d is not the map's (0.368), and it leaves out a4 = 0.0054.
 NORMALIZED = IzhikevichParameters(
-    a1=1.0, a2=-0.210, a3=-0.019, a4=0.0, b1=-1 / 32, b2=-1 / 32, b3=0.0, c=0.105, d=0.412,
-    threshold=0.7,
-)  # fmt: skip
+    a1=1.0, a2=-0.210, a3=-0.019, a4=0.0, b1=-1 / 32, b2=-1 / 32, b3=0.0, c=0.105, d=0.412, threshold=0.7
+)
 
 #: The seven classes of Izhikevich 2003: (a, b, c, d).
 CLASSES_2003: Mapping[str, tuple[float, float, float, float]] = MappingProxyType(

@@ -74,9 +74,8 @@ class Search:
             self._search = algorithms.SNES(problem, stdev_init=spread, popsize=members, center_init=start)
         elif name == "cma-es":
             self._search = algorithms.CMAES(
-                problem, stdev_init=spread, popsize=members, center_init=start,
-                separable=size > LARGEST_COVARIANCE,
-            )  # fmt: skip
+                problem, stdev_init=spread, popsize=members, center_init=start, separable=size > LARGEST_COVARIANCE
+            )
         else:
             self._search = algorithms.GeneticAlgorithm(
                 problem, popsize=members, re_evaluate=noisy,
