@@ -276,21 +276,21 @@ def _recurrence(
 ) -> nn.Module:  # fmt: skip
     """V of an ``RIzhikevich``."""
     sizes = {"linear_features": linear_features, "conv2d_channels": conv2d_channels, "kernel_size": kernel_size}
-    given = {name for name, size in sizes.items() if size is not None}
+    chosen = {name for name, size in sizes.items() if size is not None}
     if not all_to_all:
-        if given:
-            raise SettingError(f"{min(given)} is given, expected none of {', '.join(sizes)} with all_to_all=False")
+        if chosen:
+            raise SettingError(f"{min(chosen)} is given, expected none of {', '.join(sizes)} with all_to_all=False")
         return _OneToOne(V)
-    if linear_features is not None and len(given) == 1:
+    if linear_features is not None and len(chosen) == 1:
         return nn.Linear(linear_features, linear_features)
-    if conv2d_channels is not None and kernel_size is not None and len(given) == 2:
+    if conv2d_channels is not None and kernel_size is not None and len(chosen) == 2:
         height, width = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
         if not height % 2 or not width % 2:
             raise SettingError(f"kernel_size is {kernel_size!r}, expected odd sizes, which keep height and width")
         padding = height // 2, width // 2
         return nn.Conv2d(conv2d_channels, conv2d_channels, (height, width), padding=padding)
     raise SettingError(
-        f"given: {', '.join(sorted(given)) or 'no size'}, expected linear_features, or conv2d_channels and kernel_size,"
+        f"given: {', '.join(sorted(chosen)) or 'no size'}, expected linear_features, or conv2d_channels and kernel_size,"
         " with all_to_all=True"
     )
 

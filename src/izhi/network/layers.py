@@ -52,10 +52,10 @@ class BatchNorm(nn.Module):
         """Currents (T, B, features, *places), normalised."""
         if is_repeated(current):
             return once(self, current)
-        found = nn.functional.batch_norm(
+        normalised = nn.functional.batch_norm(
             current.flatten(0, 1), self.mean, self.variance, self.weight, None, self.training, self.momentum, self.eps
         )
-        return found.view(current.shape)
+        return normalised.view(current.shape)
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """In evaluation: the factor on each feature's weights, and the decrease of its bias, (features,) each."""
@@ -68,13 +68,13 @@ class BatchNorm(nn.Module):
 
 def folded(connection: Connection, norm: BatchNorm) -> Connection:
     """A connection whose weights and bias include the normalisation in evaluation."""
-    found = copy.deepcopy(connection)
+    whole = copy.deepcopy(connection)
     factor, lost = norm.folded()
     with torch.no_grad():
-        found.weight.mul_(factor.view(-1, *[1] * (found.weight.dim() - 1)))
-        bias = torch.zeros(len(factor)) if found.input.bias is None else found.input.bias
-        found.input.bias = nn.Parameter(bias - lost)
-    return found
+        whole.weight.mul_(factor.view(-1, *[1] * (whole.weight.dim() - 1)))
+        bias = torch.zeros(len(factor)) if whole.input.bias is None else whole.input.bias
+        whole.input.bias = nn.Parameter(bias - lost)
+    return whole
 
 
 #: The state of a module: that of a layer, a list of those of a residual block, None of a module without state.

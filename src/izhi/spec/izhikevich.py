@@ -40,8 +40,8 @@ class MixtureSpec:
     @property
     def members(self) -> tuple[IzhikevichParameters, ...]:
         """Parameters of each; their order is one for the layer."""
-        found = [preset(name) for name, _ in self.shares]
-        return tuple(p.replace(order=self.order or found[0].order) for p in found)
+        presets = [preset(name) for name, _ in self.shares]
+        return tuple(p.replace(order=self.order or presets[0].order) for p in presets)
 
     def counts(self, size: int) -> list[int]:
         """Whole numbers of neurons of each in a layer of that size, by largest remainder.
@@ -52,11 +52,11 @@ class MixtureSpec:
         if size < len(self.shares):
             raise SettingError(f"a layer of {size} cannot hold a mixture of {len(self.shares)}")
         exact = [share * size for _, share in self.shares]
-        found = [math.floor(x) for x in exact]
-        by_remainder = sorted(range(len(exact)), key=lambda k: found[k] - exact[k])
-        for k in by_remainder[: size - sum(found)]:
-            found[k] += 1
-        return found
+        counts = [math.floor(x) for x in exact]
+        by_remainder = sorted(range(len(exact)), key=lambda k: counts[k] - exact[k])
+        for k in by_remainder[: size - sum(counts)]:
+            counts[k] += 1
+        return counts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -221,10 +221,10 @@ NEURONS: Mapping[str, NeuronEntry] = MappingProxyType(_ENTRIES)
 
 
 def register(entry: NeuronEntry) -> NeuronEntry:
-    """Register a neuron, once; SettingError if its name or a preset's is taken."""
-    taken = [name for name in entry.presets if name in preset_names()] + [entry.name] * (entry.name in _ENTRIES)
-    if taken:
-        raise SettingError(f"neuron {taken[0]!r} is registered already; choose another name")
+    """Register a neuron, once; SettingError if its name or a preset's is known."""
+    known = [name for name in entry.presets if name in preset_names()] + [entry.name] * (entry.name in _ENTRIES)
+    if known:
+        raise SettingError(f"neuron {known[0]!r} is registered already; choose another name")
     _ENTRIES[entry.name] = entry
     return entry
 

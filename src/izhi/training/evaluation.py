@@ -107,9 +107,9 @@ def summed(fabric: Fabric, total: Tensor) -> Tensor:
     """A tensor summed over all processes."""
     if fabric.world_size == 1:
         return total
-    found = fabric.all_reduce(total, reduce_op="sum")
-    assert isinstance(found, Tensor)
-    return found
+    reduced = fabric.all_reduce(total, reduce_op="sum")
+    assert isinstance(reduced, Tensor)
+    return reduced
 
 
 #: A layer is reported when this share of its neurons never fires over a whole data set …

@@ -144,12 +144,12 @@ class Descent:
         self.step.model.train()
         total = torch.zeros(3, device=fabric.device)
         rank = fabric.global_rank
-        seeds = [derive_seed(trainer.seed, Purpose.BATCH, number, place, rank) for place in range(self.steps)]
-        for place, (samples, labels) in enumerate(stream(self.samples, self._batches(number))):
+        seeds = [derive_seed(trainer.seed, Purpose.BATCH, number, step, rank) for step in range(self.steps)]
+        for step, (samples, labels) in enumerate(stream(self.samples, self._batches(number))):
             samples, labels = samples.to(fabric.device), labels.to(fabric.device)
-            done = (number - 1 + place * trainer.batch_size / count) / trainer.epochs
+            done = (number - 1 + step * trainer.batch_size / count) / trainer.epochs
             self._set_rates(self.schedule(done))
-            loss, output = self.step(samples, labels, seeds[place], f"epoch {number}, step {place + 1}")
+            loss, output = self.step(samples, labels, seeds[step], f"epoch {number}, step {step + 1}")
             correct = (trainer.measure.predict(output) == labels).sum()
             total += torch.stack([loss * len(labels), correct, correct.new_tensor(len(labels))])
             progress(loss.item())

@@ -94,7 +94,7 @@ class Genome:
 
 
 def _genes(network: Network) -> Iterator[Gene]:
-    parts: list[tuple[str, nn.Module]] = []
+    connections: list[tuple[str, nn.Module]] = []
     for number, layer in enumerate(network.layers):
         if not isinstance(layer, Layer) or layer.norm is not None:
             raise SettingError(
@@ -103,20 +103,20 @@ def _genes(network: Network) -> Iterator[Gene]:
             )
         if layer.delay is not None:
             raise SettingError("delays are set, which evolution does not search; leave them out")
-        parts.append((f"layers.{number}.connection", layer.connection))
+        connections.append((f"layers.{number}.connection", layer.connection))
     if network.readout is not None:
-        parts.append(("readout", network.readout))
-    for place, connection in parts:
+        connections.append(("readout", network.readout))
+    for prefix, connection in connections:
         if type(connection) is not Linear or not connection.is_plain:
             raise SettingError(
-                f"{place} is {connection.kind}, but evolution searches linear connections; set connection to linear"
+                f"{prefix} is {connection.kind}, but evolution searches linear connections; set connection to linear"
             )
         for name, value in connection.named_parameters():
-            yield Gene(f"{place}.{name}", value.detach().clone(), connection.inputs**-0.5)
+            yield Gene(f"{prefix}.{name}", value.detach().clone(), connection.inputs**-0.5)
     for number, layer in enumerate(network.spiking):
         for name, value in layer.neuron.learned.items():
-            place = f"layers.{number}.neuron.learned.{name}"
-            yield Gene(place, value.detach().clone(), 0.1 * layer.neuron.parameter_scale(name))
+            prefix = f"layers.{number}.neuron.learned.{name}"
+            yield Gene(prefix, value.detach().clone(), 0.1 * layer.neuron.parameter_scale(name))
 
 
 class Population:
@@ -150,14 +150,14 @@ class Population:
         values = self.genome.whole(self.network, x)
         current, out = None, torch.empty(0)
         for number, layer in enumerate(self.network.spiking):
-            place = f"layers.{number}"
+            prefix = f"layers.{number}"
             if current is None:
-                current = self._first(spikes, values, f"{place}.connection")
+                current = self._first(spikes, values, f"{prefix}.connection")
             else:
-                current = _within(out, values, f"{place}.connection")
+                current = _within(out, values, f"{prefix}.connection")
             width = len(layer.connection.weight)
             learned = {
-                name: values[f"{place}.neuron.learned.{name}"].view(members, -1) for name in layer.neuron.learned
+                name: values[f"{prefix}.neuron.learned.{name}"].view(members, -1) for name in layer.neuron.learned
             }
             neuron = _side_by_side(layer.neuron, learned, members, width)
             fired, _ = neuron(SynapticInput(current.flatten(2)))
@@ -168,9 +168,9 @@ class Population:
             return self._first(spikes, values, "readout")
         return _within(out, values, "readout")
 
-    def _first(self, spikes: Spikes, values: dict[str, Tensor], place: str) -> Tensor:
+    def _first(self, spikes: Spikes, values: dict[str, Tensor], prefix: str) -> Tensor:
         """The currents of the input for all members: (T, B, P, N)."""
-        weight, bias = values[f"{place}.input.weight"], values[f"{place}.input.bias"]
+        weight, bias = values[f"{prefix}.input.weight"], values[f"{prefix}.input.bias"]
         constant = isinstance(spikes, Tensor) and self.is_constant
         arriving = spikes[:1] if isinstance(spikes, Tensor) and constant else spikes
         current = product(arriving, weight.flatten(0, 1)) + bias.flatten()
@@ -188,7 +188,7 @@ def _side_by_side(neuron: Neuron, learned: Mapping[str, Tensor], members: int, w
     return wide
 
 
-def _within(spikes: Tensor, values: dict[str, Tensor], place: str) -> Tensor:
+def _within(spikes: Tensor, values: dict[str, Tensor], prefix: str) -> Tensor:
     """The currents of spikes (T, B, P, N) in the next layer of the same member: (T, B, P, M)."""
-    weight, bias = values[f"{place}.input.weight"], values[f"{place}.input.bias"]
+    weight, bias = values[f"{prefix}.input.weight"], values[f"{prefix}.input.bias"]
     return torch.einsum("tbpn,pmn->tbpm", spikes, weight) + bias
