@@ -290,8 +290,8 @@ def _recurrence(
         padding = height // 2, width // 2
         return nn.Conv2d(conv2d_channels, conv2d_channels, (height, width), padding=padding)
     raise SettingError(
-        f"given: {', '.join(sorted(chosen)) or 'no size'}, expected linear_features, or conv2d_channels and kernel_size,"
-        " with all_to_all=True"
+        f"given: {', '.join(sorted(chosen)) or 'no size'}, expected linear_features, or conv2d_channels and"
+        " kernel_size, with all_to_all=True"
     )
 
 
