@@ -32,7 +32,7 @@ from izhi.files import make_folder, write_bytes
 from izhi.training.fabric import fast_precision
 
 #: What JSON holds of measurements.
-Numbers: TypeAlias = dict[str, Any]
+Results: TypeAlias = dict[str, Any]
 
 #: What every ratio is against.
 YARDSTICK = "Izhi normalized"
@@ -71,7 +71,7 @@ class ContenderMeasurement:
     peak_bytes: list[int] = field(default_factory=list)
     problem: str = ""
 
-    def add(self, result: Numbers) -> None:
+    def add(self, result: Results) -> None:
         for key in ("train", "infer", "first", "peak_bytes"):
             getattr(self, key).append(result[key])
 
@@ -103,7 +103,7 @@ def contenders(names: str | None, network: str = "linear") -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def _run(name: str, work: Work, threads: int, repeats: int) -> Numbers:
+def _run(name: str, work: Work, threads: int, repeats: int) -> Results:
     request = {"name": name, "work": asdict(work), "threads": threads, "repeats": repeats}
     environment = {
         **os.environ,
@@ -119,7 +119,7 @@ def _run(name: str, work: Work, threads: int, repeats: int) -> Numbers:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         return {"problem": lines[-1]}
-    result: Numbers = json.loads(done.stdout.strip().splitlines()[-1])
+    result: Results = json.loads(done.stdout.strip().splitlines()[-1])
     return result
 
 
@@ -145,7 +145,7 @@ def measure(
     return rows
 
 
-def machine(threads: int) -> Numbers:
+def machine(threads: int) -> Results:
     """The machine of the measurements."""
     versions = {}
     for package in _PACKAGES:
@@ -198,7 +198,7 @@ def benchmark(
     check(works, rounds=rounds, threads=threads, repeats=repeats)
     make_folder(folder)
     about = machine(threads)
-    content: Numbers = {"machine": about, "rounds": rounds, "repeats": repeats}
+    content: Results = {"machine": about, "rounds": rounds, "repeats": repeats}
     jobs = [(name, work) for work in works for name in names]
     rows = measure(jobs, rounds=rounds, threads=threads, repeats=repeats, report=report)
     content["comparison"] = [asdict(row) for row in rows]
@@ -218,7 +218,7 @@ def benchmark(
     return rows
 
 
-def _write(folder: Path, content: Numbers) -> None:
+def _write(folder: Path, content: Results) -> None:
     write_bytes(folder / "bench.json", (json.dumps(content, indent=2) + "\n").encode())
 
 
@@ -229,7 +229,7 @@ def _base(rows: Sequence[ContenderMeasurement], work: Work) -> ContenderMeasurem
     return None
 
 
-def table(rows: Sequence[ContenderMeasurement], about: Numbers, rounds: int, repeats: int) -> str:
+def table(rows: Sequence[ContenderMeasurement], about: Results, rounds: int, repeats: int) -> str:
     """The comparison in Markdown."""
     lines = [
         f"{about['processor']}, {about['threads']} threads, {', '.join(about['features'])};"
