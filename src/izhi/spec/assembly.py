@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple, Protocol
 
-from izhi.errors import SettingError
+from izhi.errors import SettingError, ShapeError
 from izhi.spec.connection import (
     CONNECTIONS,
     ConductanceSpec,
@@ -20,7 +21,7 @@ from izhi.spec.connection import (
 )
 from izhi.spec.modules import FlattenSpec, LayerSpec, ModuleSpec, PoolSpec, UnflattenSpec
 from izhi.spec.network import NetworkSpec
-from izhi.spec.neuron import NeuronOptions, NeuronSpec, neuron_spec
+from izhi.spec.neuron import NeuronOptions, neuron_spec
 from izhi.spec.tables import Shape
 
 LayerKind = Literal["linear", "conv", "max-pool", "average-pool"]
@@ -125,46 +126,38 @@ def network_of_tables(
 
 def _module(layer: LayerOptions, shape: Shape, name: str) -> LayerSpec | PoolSpec:
     window, rank = layer.window, len(shape) - 1
+    kernel = (window.kernel or 1,) * rank
     if window.kind in ("max-pool", "average-pool"):
-        _behind(window, shape, name)
-        kernel = (window.kernel or 1,) * rank
-        stride = (window.stride or window.kernel or 1,) * rank
-        return PoolSpec("max" if window.kind == "max-pool" else "average", kernel, stride)
-    features = (window.size or 0,) if window.kind == "linear" else _behind(window, shape, name)
+        kind: Literal["max", "average"] = "max" if window.kind == "max-pool" else "average"
+        pool = PoolSpec(kind, kernel, (window.stride,) * rank if window.stride else kernel)
+        _shape_behind(pool, shape, window, name)
+        return pool
+    (of_synapse, recurrent), size = CONNECTIONS[layer.connection.connection], window.size or 0
+    if window.kind == "linear":
+        bare: ConnectionSpec = LinearSpec(inputs=math.prod(shape), outputs=size, recurrent=recurrent)
+        features: Shape = (size,)
+    else:
+        bare = ConvolutionSpec(
+            inputs=shape[0], outputs=size, recurrent=recurrent, kernel=kernel, stride=(window.stride or 1,) * rank,
+            padding=(window.padding,) * rank,
+        )  # fmt: skip
+        features = _shape_behind(bare, shape, window, name)
     neuron, own = neuron_spec(layer.neurons.neuron).configured(layer.neurons, features), layer.connection
-    return LayerSpec(
-        _connection(layer, shape, neuron), neuron, features,
-        DelaySpec(own.delay_type, own.delays) if own.delays else None, NormSpec() if window.norm else None,
-        window.weight_bits,
-    )  # fmt: skip
-
-
-def _connection(layer: LayerOptions, shape: Shape, neuron: NeuronSpec) -> ConnectionSpec:
-    window, own = layer.window, layer.connection
-    of_synapse, recurrent = CONNECTIONS[own.connection]
     synapse = None if of_synapse is None else SynapseSpec(own.tau)
     if of_synapse == "conductance":
         synapse = ConductanceSpec(
             own.tau, reversal=neuron.reversal, implicit=neuron.implicit, inhibitory=own.inhibitory
         )
-    if window.kind == "linear":
-        size = window.size or 0
-        return LinearSpec(inputs=math.prod(shape), outputs=size, recurrent=recurrent, synapse=synapse)
-    rank = len(shape) - 1
-    return ConvolutionSpec(
-        inputs=shape[0], outputs=window.size or 0, recurrent=recurrent, synapse=synapse,
-        kernel=(window.kernel or 1,) * rank, stride=(window.stride or 1,) * rank, padding=(window.padding,) * rank,
-    )  # fmt: skip
+    delay = DelaySpec(own.delay_type, own.delays) if own.delays else None
+    norm = NormSpec() if window.norm else None
+    return LayerSpec(replace(bare, synapse=synapse), neuron, features, delay, norm, window.weight_bits)
 
 
-def _behind(window: WindowOptions, shape: Shape, name: str) -> Shape:
-    """What a window leaves of features (channels, *sizes)."""
-    kernel = window.kernel or 1
-    stride = window.stride or (1 if window.kind == "conv" else kernel)
-    sizes = tuple((size + 2 * window.padding - kernel) // stride + 1 for size in shape[1:])
-    if min(sizes) < 1:
+def _shape_behind(module: PoolSpec | ConnectionSpec, shape: Shape, window: WindowOptions, name: str) -> Shape:
+    try:
+        return module.shape(shape)
+    except ShapeError:
         raise SettingError(
-            f"{name} looks at {kernel} in each direction, but features are {' × '.join(map(str, shape))};"
+            f"{name} looks at {window.kernel or 1} in each direction, but features are {' × '.join(map(str, shape))};"
             " choose a smaller kernel, or pool less"
-        )
-    return (window.size or shape[0], *sizes)
+        ) from None
