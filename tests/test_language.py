@@ -40,7 +40,7 @@ RENAMED = {
 #: Modules with names of that kind, and what replaced them.
 MOVED = {
     "data/places.py": "data/local_files.py", "data/damage.py": "errors.py",
-    "exchange/way.py": "exchange/linear_graph.py", "exchange/row.py": "exchange/builder.py",
+    "exchange/way.py": "exchange/graph.py", "exchange/row.py": "exchange/builder.py",
     "experiments/looks.py": "experiments/sample_trace.py",
     "experiments/inside.py": "experiments/artifact_trace.py", "experiments/rows.py": "spec/",
     "experiments/settings/kinds.py": "spec/neuron.py", "explorer/parts.py": "explorer/widgets.py",
