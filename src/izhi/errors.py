@@ -115,6 +115,15 @@ class SilentLayerWarning(UserWarning):
     """A trained layer without a spike so far."""
 
 
+@contextmanager
+def of_extra(package: str, name: str) -> Iterator[None]:
+    """Within it, an import of a package that is not installed raises a SettingError with the extra that has it."""
+    try:
+        yield
+    except ImportError:
+        raise SettingError(f"{package} is not installed; pip install 'izhi[{name}]'") from None
+
+
 def unknown(kind: str, value: object, known: Iterable[str], *, separator: str = ", ") -> SettingError:
     """The error for an unknown name, with the nearest known one."""
     names = list(known)

@@ -39,7 +39,8 @@ def on_a_terminal(code, **environment):
 def test_no_color_means_no_escape_codes(tmp_path, colors, codes):
     code = (
         "from izhi.cli import common, main, progress\n"
-        "common.print_table('a table', ('one', 'two'), [('1', '2')])\n"
+        "from izhi.experiments.tables import Table\n"
+        "common.print_table(Table(('one', 'two'), [('1', '2')]), 'a table')\n"
         f"main({[*TRAIN, '--out', str(tmp_path / 'run')]!r})"
     )
     written = on_a_terminal(code, **colors)

@@ -11,10 +11,9 @@ from izhi.cli.settings import add_settings
 from izhi.errors import SettingError
 from izhi.experiments import build, tuning
 from izhi.experiments.comparison import plan
-from izhi.experiments.search_space import parse_search
 from izhi.experiments.settings import FIELDS, experiment, read, typed
 from izhi.experiments.settings.description import describe
-from izhi.experiments.variants import Variant
+from izhi.experiments.variants import Variant, parse_search
 
 NINES = "9" * 5000
 TABLES = """

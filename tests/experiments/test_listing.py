@@ -13,7 +13,7 @@ import pytest
 from hostility import complaints, mutations
 from izhi import files
 from izhi.errors import FileError, IzhiError, RunFolderError, SettingError
-from izhi.experiments import figures, listing, removal, saved
+from izhi.experiments import listing, page, saved
 from izhi.experiments.settings import experiment
 
 METRICS = "epoch,train_loss,validation_accuracy,test_accuracy\n"
@@ -242,7 +242,7 @@ def test_orders_and_differences(tmp_path):
     order = {by: "".join(run.name for run in listing.ordered(found, by)) for by in ("time", "accuracy", "name")}
     assert order == {"time": "dbca", "accuracy": "acbd", "name": "abcd"}
     assert listing.differing(found) == ["hidden", "seed"]
-    assert [listing.cells_of(run, ["hidden", "seed"]) for run in found] == [
+    assert listing.differences_table(found, ["hidden", "seed"]).rows == [
         ("a", "512", "1", "90.00"), ("b", "512", "0", "50.00"), ("c", "8", "1", "70.00"), ("d", "-", "-", "-"),
     ]  # fmt: skip
     assert listing.differing([]) == []
@@ -253,7 +253,7 @@ def test_a_run_is_removed_by_the_names_of_its_files(tmp_path):
     for name in ("checkpoint.pt", "best.pt", "start.pt", "report.md", "accuracy.png", "confusion.png", "dynamics.png",
                  "sample-12.png", ".checkpoint.pt-abcd123_.part"):  # fmt: skip
         (folder / name).touch()
-    assert removal.remove(only(tmp_path)) == []
+    assert listing.remove(only(tmp_path)) == []
     assert not folder.exists()
 
 
@@ -266,13 +266,13 @@ def test_what_is_not_of_a_run_stays(tmp_path):
     (folder / "checkpoint.pt").symlink_to(tmp_path / "precious")
     (folder / "report.md").mkdir()
     run = next(x for x in listing.find(tmp_path) if x.name == "run")
-    kept = removal.remove(run)
+    kept = listing.remove(run)
     assert kept == sorted([*others, "checkpoint.pt", "report.md", "within"])
     assert sorted(os.listdir(folder)) == kept
     assert (tmp_path / "precious").read_text() == "mine"
     assert only(tmp_path).path == other
     assert (
-        removal.named(kept)
+        listing.named(kept)
         == ".hidden.part, checkpoint.pt, checkpoint.pt.bak, my-checkpoint.pt, network.izhi and 4 more"
     )
 
@@ -283,12 +283,12 @@ def test_a_run_that_is_written_is_not_removed(tmp_path):
     before = sorted(os.listdir(folder))
     for held in (folder, tmp_path / "compare"):
         with files.holding(held):
-            for act in (removal.check, removal.remove):
+            for act in (listing.check_unused, listing.remove):
                 with pytest.raises(RunFolderError, match=f"another process is writing {held}; wait for it"):
                     act(run)
     assert sorted(os.listdir(folder)) == before
     with files.holding(tmp_path / "another"):
-        assert removal.remove(run) == []
+        assert listing.remove(run) == []
 
 
 def test_listing_and_removing_load_no_torch(tmp_path):
@@ -320,7 +320,7 @@ def test_figures_are_drawn_again(tmp_path, ending):
         (tmp_path / "run", "accuracy", ["A", "B"]), (tmp_path, "accuracy", ["LIF"]), (tmp_path, "outcomes", ["LIF"]),
     ):  # fmt: skip
         out.unlink(missing_ok=True)
-        figures.redraw(folder, out, figure=figure, title=r"$\beta$ = 1", labels=labels)
+        page.redraw(folder, out, figure=figure, title=r"$\beta$ = 1", labels=labels)
         assert out.stat().st_size > 1000
 
 
@@ -347,7 +347,7 @@ def test_what_cannot_be_drawn_again(given, message, tmp_path):
     before = sorted(tmp_path.iterdir())
     folder, out = tmp_path / given.pop("folder", "run"), given.pop("out", str(tmp_path / "x.png"))
     with pytest.raises(IzhiError) as error:
-        figures.redraw(folder, Path(out), **given)
+        page.redraw(folder, Path(out), **given)
     assert message in str(error.value)
     assert sorted(tmp_path.iterdir()) == before
 
@@ -369,7 +369,7 @@ def test_what_cannot_be_drawn_again(given, message, tmp_path):
 def test_damaged_comparisons_are_not_drawn(data, message, tmp_path):
     (tmp_path / "comparison.json").write_bytes(data)
     with pytest.raises(RunFolderError) as error:
-        figures.redraw(tmp_path, tmp_path / "x.png")
+        page.redraw(tmp_path, tmp_path / "x.png")
     assert message in str(error.value)
     assert not (tmp_path / "x.png").exists()
 

@@ -9,8 +9,7 @@ import pytest
 from izhi import cli, data
 from izhi.errors import SettingError
 from izhi.experiments import results, tuning
-from izhi.experiments.search_space import parse_search
-from izhi.experiments.variants import Variant
+from izhi.experiments.variants import Variant, parse_search
 
 
 def run(tmp_path, *options, out="tune"):

@@ -23,7 +23,7 @@ STAGES: Mapping[str, Mapping[str, Entry]] = {
         "train": Entry("runs.train", "training of one network",
                        "izhi train --dataset mnist --neuron RS --hidden 200 --epochs 5\n"
                        "izhi train --config experiments/mnist.toml --seed 1 --out runs/mnist"),
-        "evolve": Entry("evolution.evolve", "evolution of a network, or of an artifact's weights on a device",
+        "evolve": Entry("learning.evolve", "evolution of a network, or of an artifact's weights on a device",
                         "izhi evolve --dataset iris --hidden 16 --epochs 200\n"
                         "izhi evolve network.izhi --device emulator --members 32"),
     },
@@ -52,7 +52,7 @@ STAGES: Mapping[str, Mapping[str, Entry]] = {
                      "izhi run network.izhi --device simulator --compare --samples 5"),
         "rtl": Entry("hardware.rtl", "Verilog and build script of the core for a board, with a report",
                      "izhi rtl network.izhi --board pynq-z2"),
-        "adapt": Entry("adaptation.adapt", "continual learning of a deployed network under drift",
+        "adapt": Entry("learning.adapt", "continual learning of a deployed network under drift",
                        "izhi adapt runs/quantised --drift rotate=30 --samples 2000"),
         "nir": Entry("exchange.nir", "NIR files: export of a run, import of a network, check of spikes",
                      "izhi nir export runs/mnist network.nir --for snntorch\n"

@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,8 @@ from izhi.errors import SettingError, shown
 from izhi.experiments.settings import FIELDS, Mark, marked, read
 
 if TYPE_CHECKING:
-    from izhi.experiments.plan import Plan
+    from izhi.experiments.planned import Plan
+    from izhi.experiments.tables import Table
 
 
 def settings(arguments: argparse.Namespace) -> dict[str, object]:
@@ -54,16 +55,14 @@ def agreed_plan(arguments: argparse.Namespace, values: Mapping[str, object], *mo
     """The plan of several runs: values of the command line, and of the folder if it is resumed.
 
     Args:
-        arguments: of the command.
-        values: of the command line; None for a missing one.
         more: names of values, besides settings, that may differ when a run is resumed.
     """
-    from izhi.experiments import plan  # which loads torch
+    from izhi.experiments import planned  # which loads torch
 
     may_change = (*marked(Mark.MAY_CHANGE), *more)
     if arguments.out:
         folder, stage = Path(arguments.out), arguments.command
-        return plan.agreed(folder, stage, values, resume=arguments.resume, may_change=may_change)
+        return planned.agree(folder, stage, values, resume=arguments.resume, may_change=may_change)
     return {"stage": arguments.command, **{name: value for name, value in values.items() if value is not None}}
 
 
@@ -77,36 +76,31 @@ def is_quiet(arguments: argparse.Namespace) -> bool:
     return bool(arguments.quiet) or not is_first_process()
 
 
-def print_table(
-    title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 0, boxed: bool = True
-) -> None:
+def print_table(table: Table, title: str | None = None, *, left: int = 0, boxed: bool = True) -> None:
     """Print a table of the width of the terminal, or of its own width without one.
 
     Args:
-        title: above it.
-        headings: of the columns.
-        rows: their cells.
+        title: above it; None for its name.
         left: number of columns, from the first, that are aligned left.
         boxed: True for a title and lines in any case; False for plain text unless a terminal is wide enough.
     """
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Table as Box
 
-    lines = [tuple(row) for row in rows]
-    table = Table(title=escape(title))
-    for number, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if number < left else "right")
-    for row in lines:
-        table.add_row(*map(escape, row))
-    wide = Console(width=1000).measure(table).maximum
+    box = Box(title=escape(table.name if title is None else title))
+    for number, heading in enumerate(table.headings):
+        box.add_column(heading, justify="left" if number < left else "right")
+    for row in table.rows:
+        box.add_row(*map(escape, row))
+    wide = Console(width=1000).measure(box).maximum
     # Without colours rich still writes bold and italic.
     system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
     console = Console(width=None if sys.stdout.isatty() else wide, color_system=system)
     if boxed or (sys.stdout.isatty() and wide <= console.width):
-        console.print(table)
+        console.print(box)
     else:
-        _print_text([headings, *lines], left)
+        _print_text([table.headings, *table.rows], left)
 
 
 def _print_text(lines: Sequence[Sequence[str]], left: int) -> None:

@@ -19,8 +19,10 @@ from izhi.experiments import build, report, run as run_of, trained
 from izhi.experiments.export import test_vectors
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import Experiment, experiment
+from izhi.experiments.tables import Table
 from izhi.network import Network
 from izhi.network.builder import describe
+from izhi.spec import preset_names
 
 try:
     from izhi.exchange import golden as golden_spikes, reader, writer
@@ -92,7 +94,7 @@ def _experiment(a: argparse.Namespace, network: Network) -> tuple[Experiment, Da
     """Settings of an imported network and of the data that the command names."""
     spec, readout = describe(network), network.readout
     of_readout = "spikes" if readout is None else "current" if readout.synapse is None else "membrane"
-    name = spec.layers[0].neuron.nearest_preset if spec.layers else "lif"
+    name = spec.layers[0].neuron.nearest_preset if spec.layers else preset_names()[0]
     e = experiment({**settings(a), "neuron": name, "readout": of_readout})
     dataset = build.dataset(e.data, report_line)
     encoder = build.encoder(e, dataset)
@@ -106,8 +108,8 @@ def _experiment(a: argparse.Namespace, network: Network) -> tuple[Experiment, Da
 
 def _check(a: argparse.Namespace) -> None:
     checks = golden_spikes.check(a.source, a.target, library=a.library, dt=a.dt, reset=a.after_spike)
-    cells = [[x.node, f"{x.spikes:,}", f"{x.different:,}"] for x in checks]
-    print_table("golden spikes", ("node", "spikes", "different"), cells, left=1)
+    cells = [(x.node, f"{x.spikes:,}", f"{x.different:,}") for x in checks]
+    print_table(Table(("node", "spikes", "different"), cells), "golden spikes", left=1)
     write_json(a.json, [{"node": x.node, "spikes": x.spikes, "different": x.different} for x in checks])
     wrong = sum(x.different for x in checks)
     if wrong:

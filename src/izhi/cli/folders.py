@@ -9,9 +9,10 @@ from pathlib import Path
 
 from izhi import files
 from izhi.cli.common import command_line, make_folder, print_table, write_json
-from izhi.errors import RunFolderError, SettingError, in_one_line, shown
-from izhi.experiments import listing, removal, saved
+from izhi.errors import RunFolderError, SettingError, in_one_line, of_extra, shown
+from izhi.experiments import listing, saved
 from izhi.experiments.listing import ListedRun
+from izhi.experiments.tables import Table
 
 
 def runs(a: argparse.Namespace) -> None:
@@ -38,11 +39,11 @@ def _print(chosen: Sequence[ListedRun], *, differs: bool, none: str) -> None:
         return
     title = f"{len(chosen):,} run{'s' if len(chosen) > 1 else ''}"
     if differs:
-        names = listing.differing(chosen)
-        rows = [listing.cells_of(run, names) for run in chosen]
-        print_table(title, ("run", *names, "test (%)"), rows, left=1 + len(names), boxed=False)
+        table = listing.differences_table(chosen, listing.differing(chosen))
+        print_table(table, title, left=len(table.headings) - 1, boxed=False)
     else:
-        print_table(title, listing.HEADINGS, map(listing.cells, chosen), left=listing.WORDS, boxed=False)
+        table = Table(listing.HEADINGS, list(map(listing.cells, chosen)))
+        print_table(table, title, left=listing.WORDS, boxed=False)
     for run in chosen:
         if run.damage:
             print(f"damaged: {in_one_line(run.name)}: {run.damage}")
@@ -56,7 +57,7 @@ def _remove(chosen: Sequence[ListedRun], *, asks: bool) -> list[list[str] | None
     """Remove runs, or none while one is in use; the kept files of each, and None for a run that is not removed."""
     ours = [run for run in chosen if run.is_ours]
     for run in ours:
-        removal.check(run)
+        listing.check_unused(run)
     if asks:
         print(f"remove {len(ours):,} of them? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
@@ -72,8 +73,8 @@ def _remove_one(run: ListedRun) -> list[str] | None:
     if not run.is_ours:
         print(f"kept: {name}, which nothing says is a run; remove it by hand")
         return None
-    kept = removal.remove(run)
-    print(f"removed: {name}" + (f", but for {removal.named(kept)}" if kept else ""))
+    kept = listing.remove(run)
+    print(f"removed: {name}" + (f", but for {listing.named(kept)}" if kept else ""))
     return kept
 
 
@@ -98,29 +99,26 @@ def rank(a: argparse.Namespace) -> None:
     if saved.is_of_runs(folder):
         raise RunFolderError(f"{folder} holds runs, whose report would be replaced; choose another --out")
     ranking.write(ranked, folder, command_line())
-    title = f"ranks over {len(ranked.ranking.tasks)} data sets"
-    print_table(title, ranking.headings(ranked.ranking), ranking.cells(ranked.ranking), left=1)
-    print_table("pairs", ranking.PAIR_HEADINGS, map(ranking.pair_cells, ranked.ranking.pairs), left=1)
+    print_table(ranking.table(ranked.ranking), f"ranks over {len(ranked.ranking.tasks)} data sets", left=1)
+    print_table(ranking.pairs_table(ranked.ranking.pairs), "pairs", left=1)
     print(*ranking.sentences(ranked), sep="\n")
     print(f"figure: {folder / ranking.FIGURE}\nreport: {folder / ranking.REPORT}")
     write_json(a.json, ranked.summary())
 
 
 def redraw(a: argparse.Namespace) -> None:
-    from izhi.experiments import figures  # here, since it loads matplotlib
+    from izhi.experiments import page  # here, since it loads matplotlib
 
     out = Path(a.out)
     labels = None if a.labels is None else [label.strip() for label in a.labels.split(";")]
-    figures.redraw(Path(a.folder), out, figure=a.figure, title=a.title, labels=labels)
+    page.redraw(Path(a.folder), out, figure=a.figure, title=a.title, labels=labels)
     print(f"figure: {out}")
     write_json(a.json, {"figure": str(out)})
 
 
 def explore(a: argparse.Namespace) -> None:
-    try:
+    with of_extra("bokeh", "explore"):
         from izhi.explorer.server import explore as serve
-    except ImportError:
-        raise SettingError("bokeh is not installed; pip install 'izhi[explore]'") from None
     if not 0 <= a.port < 1 << 16:
         raise SettingError(f"port is {a.port}, expected 0 to 65,535")
     serve(Path(a.folder), a.port, opens=not a.no_browser, report=lambda line: print(line, flush=True))

@@ -20,24 +20,22 @@ from izhi.cli.common import (
     whole_numbers,
     write_json,
 )
-from izhi.cli.deployed import test_samples
+from izhi.cli.deployed import at_least, test_samples
 from izhi.cli.progress import TerminalListener
 from izhi.cli.runs import make_runner
-from izhi.errors import SettingError
+from izhi.errors import SettingError, of_extra
 from izhi.experiments import (
     artifact_trace,
     build,
     export,
     export_ip,
-    plan,
     plots,
     report,
     run as run_of,
     samples,
     sweep,
 )
-from izhi.experiments.planned import Resources
-from izhi.experiments.results.sweep import SweepResult
+from izhi.experiments.planned import Resources, keep_plan
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
@@ -51,29 +49,9 @@ _CHANGES = marked(Mark.OF_QUANTIZING)
 
 
 def quantize(a: argparse.Namespace) -> None:
-    changed = {name: getattr(a, name) for name in _CHANGES}
-    bits = {name: whole_numbers(name, getattr(a, name), "8,4,2") for name in ("weights", "states") if getattr(a, name)}
-    options = {"runs": [str(Path(x).absolute()) for x in a.folders] or None, "method": a.method,
-             "sweep": a.sweep or None, **bits, **changed}  # fmt: skip
-    agreed: dict[str, Any] = {"command": command_line(), **agreed_plan(a, options)}
-    if "runs" not in agreed:
-        raise SettingError("no run is named, expected the folder of a float network; give it: izhi quantize RUN")
-    runs = sweep.load_runs([Path(folder) for folder in agreed["runs"]])
+    agreed, runs, planned = _planned(a)
     many: bool = agreed.get("sweep", False)
-    weights = agreed.get("weights", [8, 4, 3, 2] if many else [4])
-    states = agreed.get("states", [16, 12, 8] if many else [16])
-    methods = QUANTIZATION_METHODS if many else ("qat-after-ptq",)
-    planned = sweep.plan(
-        runs, [agreed["method"]] if "method" in agreed else methods, weights, states,
-        {name: agreed[name] for name in _CHANGES if name in agreed},
-    )  # fmt: skip
-    if len(planned) > 1 and not many:
-        raise SettingError(f"weights and states name {len(planned)} formats; add --sweep")
-    if len(runs) > 1 and not many:
-        raise SettingError(f"{len(runs)} runs are named, expected one; add --sweep for their mean")
     method, (e, *_) = planned[0]
-    if not many and (a.ray is not None or a.jobs not in (None, 1)):
-        raise SettingError("jobs and ray are for several runs, but one is quantised; add --sweep, or leave them out")
     resources = Resources(report_line)
     dataset = resources.dataset(e)
     build.check(e, dataset)
@@ -84,20 +62,38 @@ def quantize(a: argparse.Namespace) -> None:
     runner = make_runner(a, listener, runs[0].experiment, listener.runs, resources)
     folder = make_folder(a, f"{'sweep' if many else 'quantize'}-{e.data.dataset}")
     with hold(folder):
-        plan.keep(folder, agreed)
-        if many:
-            with listener:
-                swept = sweep.sweep(runs, planned, folder, runner, resume=a.resume, command=agreed["command"])
-            _report_sweep(a, swept, folder, dataset.name)
-        else:
+        keep_plan(folder, agreed)
+        if not many:
             _quantize_one(a, runs[0], e, method, dataset, RunFolder(folder), listener)
-
-
-def _report_sweep(a: argparse.Namespace, swept: SweepResult, folder: Path, name: str) -> None:
-    table = swept.table()
-    print_table(f"{name}: float {percent(swept.float_accuracies)} %", table.headings, table.rows)
+            return
+        with listener:
+            swept = sweep.sweep(runs, planned, folder, runner, resume=a.resume, command=agreed["command"])
+    print_table(swept.table(), f"{dataset.name}: float {percent(swept.float_accuracies)} %")
     print(f"figure: {folder / 'pareto.png'}\ntable: {folder / 'sweep.md'}")
     write_json(a.json, swept.model_dump(mode="json"))
+
+
+def _planned(a: argparse.Namespace) -> tuple[dict[str, Any], list[sweep.FloatRun], sweep.Plan]:
+    """The plan of the folder, its float runs, and the experiments of each point."""
+    bits = {name: whole_numbers(name, getattr(a, name), "8,4,2") for name in ("weights", "states") if getattr(a, name)}
+    options = {"runs": [str(Path(x).absolute()) for x in a.folders] or None, "method": a.method,
+               "sweep": a.sweep or None, **bits, **{name: getattr(a, name) for name in _CHANGES}}  # fmt: skip
+    agreed: dict[str, Any] = {"command": command_line(), **agreed_plan(a, options)}
+    if "runs" not in agreed:
+        raise SettingError("no run is named, expected the folder of a float network; give it: izhi quantize RUN")
+    runs = sweep.load_runs([Path(folder) for folder in agreed["runs"]])
+    many = agreed.get("sweep", False)
+    methods = [agreed["method"]] if "method" in agreed else QUANTIZATION_METHODS if many else ("qat-after-ptq",)
+    weights, states = ([8, 4, 3, 2], [16, 12, 8]) if many else ([4], [16])
+    changes = {name: agreed[name] for name in _CHANGES if name in agreed}
+    planned = sweep.plan(runs, methods, agreed.get("weights", weights), agreed.get("states", states), changes)
+    if len(planned) > 1 and not many:
+        raise SettingError(f"weights and states name {len(planned)} formats; add --sweep")
+    if len(runs) > 1 and not many:
+        raise SettingError(f"{len(runs)} runs are named, expected one; add --sweep for their mean")
+    if not many and (a.ray is not None or a.jobs not in (None, 1)):
+        raise SettingError("jobs and ray are for several runs, but one is quantised; add --sweep, or leave them out")
+    return agreed, runs, planned
 
 
 def _quantize_one(
@@ -125,7 +121,7 @@ def _quantize_one(
 
 
 def export_run(a: argparse.Namespace) -> None:
-    _check_samples(a.samples, 0)
+    at_least("samples", a.samples, 0)
     path = Path(a.folder)
     made: artifact.Artifact[networks.HardwareNetwork]
     if a.target == "hls-ip":
@@ -152,13 +148,7 @@ def export_run(a: argparse.Namespace) -> None:
     write_json(a.json, {"artifact": str(out), "bytes": size, "classes": list(made.classes)})
 
 
-def _check_samples(count: int, least: int) -> None:
-    if count < least:
-        raise SettingError(f"samples is {count}, expected at least {least}")
-
-
 def _batches(made: artifact.Artifact[networks.HardwareNetwork], count: int) -> Iterator[tuple[Inputs, Labels]]:
-    """The first test samples of the artifact's data set."""
     return samples.batches(made, samples.dataset_of(made, report_line), count)
 
 
@@ -190,10 +180,8 @@ def trace(a: argparse.Namespace) -> None:
     assert seen is not None
     names = ("accumulator", "current", "v", "u", "spikes")
     values = [getattr(seen, name)[a.layer - 1][:, 0] for name in names]
-    lines = ["step,neuron," + ",".join(names)]
-    lines += [
-        f"{t},{neuron}," + ",".join(str(x[t, neuron]) for x in values) for neuron in neurons for t in range(made.steps)
-    ]
+    steps = [(t, neuron, *(x[t, neuron] for x in values)) for neuron in neurons for t in range(made.steps)]
+    lines = [",".join(map(str, row)) for row in (("step", "neuron", *names), *steps)]
     out = Path(a.out or f"trace-{a.sample}-{a.layer}.csv")
     files.write_bytes(out, ("\n".join(lines) + "\n").encode())
     print(f"integers: {out}")
@@ -207,12 +195,10 @@ def trace(a: argparse.Namespace) -> None:
 
 
 def rtl(a: argparse.Namespace) -> None:
-    try:
+    with of_extra("amaranth or yosys", "hardware"):
         from izhi.experiments import core_report
         from izhi.hardware.core import boards
-    except ImportError:
-        raise SettingError("amaranth or yosys is not installed; pip install 'izhi[hardware]'") from None
-    _check_samples(a.samples, 0)
+    at_least("samples", a.samples, 0)
     boards.checked_clock(a.board, a.clock)
     made = artifact.load_integers(a.artifact)
     shape = board.shape_for(made, a.lanes, a.units, a.spikes)

@@ -115,11 +115,7 @@ class Command(Parser):
         """Add an option or an argument.
 
         Args:
-            name: of the option with its dashes, or of the argument.
             values: its choices; or its metavar, which gives numbers their type; None for a switch.
-            about: its help.
-            group: title of its group.
-            others: of ``add_argument``.
         """
         if isinstance(values, str):
             others |= {"metavar": values, "type": _TYPES.get(values)}

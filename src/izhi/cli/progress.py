@@ -6,13 +6,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
-    TaskID,
+    Task,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -26,21 +25,10 @@ from izhi.training import Listener, ProgressEvent
 LINES = 100
 
 
-@dataclass
-class _RunProgress:
-    """A run that has begun: its label with its number, its finished epochs, and a bar of its own."""
-
-    label: str
-    epochs: int
-    done: float = 0.0
-    task: TaskID | None = None
-
-
 class TerminalListener:
     """Shows the runs of a command on standard error, as one bar over all their epochs.
 
     Args:
-        runs: number of runs of the command.
         quiet: show warnings only.
         verbose: show the settings of each run, and the time and the firing rates of each epoch.
         about: a line to show before the first run.
@@ -61,7 +49,7 @@ class TerminalListener:
         self.progress = Progress(*columns, *left, console=self.console, disable=is_hidden)
         self.task = self.progress.add_task("starting", total=None)
         self.begun = 0
-        self._running: dict[str, _RunProgress] = {}
+        self._running: dict[str, Task] = {}  # by label
 
     def __enter__(self) -> TerminalListener:
         self.progress.start()
@@ -81,37 +69,33 @@ class TerminalListener:
         elif event.kind == "epoch":
             self._print_epoch(run, event)
         else:
-            self._advance(run, run.epochs - run.done)
-            if run.task is not None:
-                self.progress.remove_task(run.task)
+            self._advance(run, run.remaining or 0.0)
+            self.progress.remove_task(run.id)
             del self._running[event.label]
 
     def _start(self, event: ProgressEvent) -> None:
         self.begun += 1
-        run = _RunProgress(f"[{self.begun}/{self.runs}] {event.label}", event.epochs)
-        self._running[event.label] = run
+        label = f"[{self.begun}/{self.runs}] {event.label}"
+        task = self.progress.add_task(label, total=event.epochs, visible=self.parallel)
+        run = self._running[event.label] = next(x for x in self.progress.tasks if x.id == task)
         if self.verbose:
-            self.report(f"{run.label}: {_describe_settings(event.settings)}")
+            self.report(f"{label}: {_describe_settings(event.settings)}")
         if self.about and not self.quiet:
             self.report(self.about)
         self.about = ""
-        if self.parallel:
-            run.task = self.progress.add_task(run.label, total=run.epochs)
-        description = "all runs" if self.parallel else run.label
-        self.progress.update(self.task, description=description, total=self.runs * run.epochs)
+        description = "all runs" if self.parallel else label
+        self.progress.update(self.task, description=description, total=self.runs * event.epochs)
         self._advance(run, event.epoch)
 
-    def _advance(self, run: _RunProgress, epochs: float) -> None:
-        run.done += epochs
-        self.progress.advance(self.task, epochs)
-        if run.task is not None:
-            self.progress.advance(run.task, epochs)
+    def _advance(self, run: Task, epochs: float) -> None:
+        for task in (self.task, run.id):
+            self.progress.advance(task, epochs)
 
-    def _print_epoch(self, run: _RunProgress, event: ProgressEvent) -> None:
+    def _print_epoch(self, run: Task, event: ProgressEvent) -> None:
         """A line about an epoch, and after the last one its warnings."""
         # An evolution has many generations; a line for each would say little.
-        often = 1 if self.verbose else -(-run.epochs // LINES)
-        is_last = event.epoch == run.epochs
+        often = 1 if self.verbose else -(-event.epochs // LINES)
+        is_last = event.epoch == event.epochs
         if self.quiet or (event.epoch % often and not is_last):
             return
         row = event.metrics
@@ -121,7 +105,7 @@ class TerminalListener:
             if row.get(f"{name}_accuracy") is not None
         )
         self.report(
-            f"{run.label}: epoch {event.epoch}/{run.epochs}, loss {row['train_loss']:.4f}{accuracies},"
+            f"{run.description}: epoch {event.epoch}/{event.epochs}, loss {row['train_loss']:.4f}{accuracies},"
             f" {row['seconds']:.1f} s"
         )
         if self.verbose:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,6 @@ from izhi.experiments import (
     comparison_report,
     energy,
     jobs,
-    plan,
     plots,
     report,
     sample_trace,
@@ -44,38 +43,42 @@ from izhi.experiments import (
     variants,
 )
 from izhi.experiments.agreement import agreement
-from izhi.experiments.planned import Resources, Runner, SerialRunner
-from izhi.experiments.results.comparison import DIFFERENCE_HEADINGS, ENERGY_HEADINGS
+from izhi.experiments.planned import Resources, Runner, SerialRunner, keep_plan
 from izhi.experiments.run import train as train_run
 from izhi.experiments.run_folder import RunFolder, load as load_run, versions
-from izhi.experiments.search_space import parse_search
 from izhi.experiments.settings import Experiment, Mark, experiment, marked, read, typed
 from izhi.experiments.settings.choices import USUAL_NEURONS, USUAL_SEARCH
-from izhi.experiments.variants import Variant
+from izhi.experiments.tables import markdown
+from izhi.experiments.variants import Variant, parse_search
 from izhi.hardware import artifact, devices, networks
 from izhi.hardware.devices.evaluation import evaluate as evaluate_device
 
 
-def _plan_options(a: argparse.Namespace) -> dict[str, object]:
-    """The settings and variants of the command line, for a plan; None for those that it leaves out."""
+def _plan(
+    a: argparse.Namespace, may_change: str, **options: object
+) -> tuple[dict[str, Any], dict[str, Any], list[Variant]]:
+    """The plan of several runs, its values without command and variants, and its variants.
+
+    Args:
+        a: the command line.
+        may_change: the option that may differ when the runs resume.
+        options: of the command, besides settings and variants; None for those that it leaves out.
+    """
     values = settings(a)
-    tables = values.pop("variants", None)
-    chosen = None
+    tables, chosen = values.pop("variants", None), None
     if tables is not None and a.neurons is None:
         chosen = variants.named_variants(tables, a.connections)
     elif a.neurons is not None or a.connections is not None:
         chosen = variants.parse_variants(a.neurons or USUAL_NEURONS, a.connections or "linear")
-    return {**typed(values), "variants": [asdict(x) for x in chosen] if chosen else None}
-
-
-def _variants(planned: dict[str, Any]) -> list[Variant]:
-    """The variants, removed from a plan; the default ones if it has none."""
-    tables = planned.pop("variants", None)
-    return [Variant(**x) for x in tables] if tables else variants.parse_variants(USUAL_NEURONS, "linear")
+    given = {**typed(values), "variants": [asdict(x) for x in chosen] if chosen else None, **options}
+    agreed: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given, may_change)}
+    rest = {name: value for name, value in agreed.items() if name not in ("stage", "command", "variants")}
+    planned = agreed.get("variants")
+    usual = variants.parse_variants(USUAL_NEURONS, "linear")
+    return agreed, rest, [Variant(**x) for x in planned] if planned else usual
 
 
 def _prepare(dataset: str | None) -> None:
-    """Prepare a further process of a command."""
     quieten()
     if dataset:
         functions.trust(dataset)
@@ -99,10 +102,8 @@ def make_runner(
 
 def compare(a: argparse.Namespace) -> None:
     seeds = whole_numbers("seeds", a.seeds, "0,1,2") if a.seeds else None
-    options = {**_plan_options(a), "seeds": seeds, "folds": a.folds or None, "reference": a.reference}
-    agreed: dict[str, Any] = {"command": command_line(), **agreed_plan(a, options, "reference")}
-    values = {name: value for name, value in agreed.items() if name != "stage"}
-    command, chosen = values.pop("command"), _variants(values)
+    agreed, values, chosen = _plan(a, "reference", seeds=seeds, folds=a.folds or None, reference=a.reference)
+    command = agreed["command"]
     seeds, folds = values.pop("seeds", [0]), values.pop("folds", False)
     reference = values.pop("reference", None)
     variants.check_reference(chosen, reference)
@@ -116,25 +117,23 @@ def compare(a: argparse.Namespace) -> None:
     folder = make_folder(a, f"compare-{first.data.dataset}")
     with hold(folder), listener:
         if is_first_process():
-            plan.keep(folder, agreed)
+            keep_plan(folder, agreed)
         rows = comparison.compare(planned, folder, runner, resume=a.resume, command=command)
         if not is_first_process():
             return
-        comparison_report.write(rows, folder, command, reference, resources)
-    title = f"{first.data.dataset}: test accuracy after the last epoch"
-    print_table(title, comparison_report.headings(rows), map(comparison_report.cells, rows), left=3)
-    if differences := comparison_report.differences(rows, reference):
-        title = f"against {rows[0].variant.label if reference is None else reference}, paired over seeds"
-        print_table(title, DIFFERENCE_HEADINGS, map(comparison_report.difference_cells, differences), left=1)
+        kept = comparison_report.write(rows, folder, command, reference, resources)
+    print_table(comparison_report.table(rows), f"{first.data.dataset}: test accuracy after the last epoch", left=3)
+    for table in kept.differences_table():
+        print_table(table, left=1)
     print(f"figures: {folder / 'accuracy.png'}, outcomes.png\nreport: {folder / 'report.md'}")
     write_json(a.json, comparison_report.summary(rows, reference))
 
 
 def tune(a: argparse.Namespace) -> None:
-    options = {**_plan_options(a), "search": a.search, "trials": a.trials, "every_speaker": a.every_speaker or None}
-    agreed: dict[str, Any] = {"command": command_line(), **agreed_plan(a, options, "trials")}
-    values = {name: value for name, value in agreed.items() if name != "stage"}
-    command, chosen = values.pop("command"), _variants(values)
+    agreed, values, chosen = _plan(
+        a, "trials", search=a.search, trials=a.trials, every_speaker=a.every_speaker or None
+    )  # fmt: skip
+    command = agreed["command"]
     search, trials = values.pop("search", USUAL_SEARCH), values.pop("trials", 20)
     every_speaker = values.pop("every_speaker", False)
     ranges = parse_search(search)
@@ -150,15 +149,14 @@ def tune(a: argparse.Namespace) -> None:
     folder = make_folder(a, f"tune-{planned[0].data.dataset}")
     storage = a.storage or str(folder / "studies.log")
     with hold(folder), listener:
-        plan.keep(folder, agreed)
+        keep_plan(folder, agreed)
         rows = tuning.tune(
             chosen, ranges, values, trials=trials, storage=storage, runner=runner, every_speaker=every_speaker
         )
     result = tuning.write(rows, folder, command)
     tuned = folder / "tuned.toml"
     files.write_bytes(tuned, tuning.to_toml(values, chosen, result, command).encode())
-    table = result.best_table()
-    print_table(result.title, table.headings, table.rows, left=3)
+    print_table(result.best_table(), result.title, left=3)
     print(f"studies: {storage}\nevery trial: {folder / 'report.md'}, trials.png")
     print(f"compare them on the test samples: izhi compare --config {tuned}")
     write_json(a.json, [
@@ -172,26 +170,21 @@ def train(a: argparse.Namespace) -> None:
 
 
 def settings_of_run(a: argparse.Namespace) -> dict[str, object]:
-    """Settings of a run: those of its folder if it resumes, overridden by those of the command line."""
+    """Settings of a run, overridden by those of the command line: of its folder, or of the run that it starts from."""
     values = settings(a)
     if not a.resume:
-        return {**_of_start(a), **values}
+        if not getattr(a, "start", None):
+            return values
+        e = load_run(Path(a.start)).experiment
+        if e.quantization.is_quantized:
+            raise SettingError(f"{a.start} is quantised, expected a float run to start from")
+        return {**e.flat(), **values}
     config = RunFolder(Path(a.out)).config
     if config.exists():
         return {**read(config), **values}
     if not values:
         raise RunFolderError(f"{a.out} holds no run to resume; check the folder, or begin one without --resume")
     return values
-
-
-def _of_start(a: argparse.Namespace) -> dict[str, object]:
-    """Settings of the run that another one begins with, if there is one."""
-    if not getattr(a, "start", None):
-        return {}
-    e = load_run(Path(a.start)).experiment
-    if e.quantization.is_quantized:
-        raise SettingError(f"{a.start} is quantised, expected a float run to start from")
-    return dict(e.flat())
 
 
 def train_experiment(a: argparse.Namespace, e: Experiment, command: str) -> None:
@@ -217,22 +210,27 @@ def train_experiment(a: argparse.Namespace, e: Experiment, command: str) -> None
     if folder.best.exists():
         print(f"{report.best(result.history)}: {folder.best}")
     print(f"run: {folder.path}")
-    write_json(
-        a.json,
-        {
-            "config": e.flat(plain=True), "versions": versions(), "history": result.history,
-            "test_accuracy": result.test_accuracy, "warnings": result.warnings,
-            "folder": str(folder.path),
-        },
-    )  # fmt: skip
+    write_json(a.json, {
+        "config": e.flat(plain=True), "versions": versions(), "history": result.history,
+        "test_accuracy": result.test_accuracy, "warnings": result.warnings, "folder": str(folder.path),
+    })  # fmt: skip
 
 
-def _accuracies(name: str, count: int, accuracy: float, groups: Mapping[str, float], beside: str) -> dict[str, float]:
-    """Print the accuracy on all test samples and on groups of them, and return them for scripts."""
-    print(f"{name} test accuracy: {100 * accuracy:.2f} % of {count:,}, {beside}")
+def _print_accuracies(
+    title: str, accuracy: float, groups: Mapping[str, float], layers: Sequence[str], confusion: list[list[int]],
+    classes: Sequence[str],
+) -> dict[str, object]:  # fmt: skip
+    """Print the accuracy on all test samples, on groups of them and of each class, and return them for scripts."""
+    print(title)
     for group, share in groups.items():
         print(f"{group.replace('_', ' ')}: {100 * share:.2f} %")
-    return {"test_accuracy": accuracy, **{f"test_accuracy_{k}": v for k, v in groups.items()}}
+    for number, line in enumerate(layers, start=1):
+        print(f"layer {number}: {line}")
+    for line in report.per_class(confusion, classes):
+        print(line)
+    of_groups = {f"test_accuracy_{name}": share for name, share in groups.items()}
+    return {"test_accuracy": accuracy, **of_groups, "classes": list(classes), "confusion": confusion,
+            "versions": versions()}  # fmt: skip
 
 
 def _evaluate_artifact(a: argparse.Namespace) -> None:
@@ -245,17 +243,15 @@ def _evaluate_artifact(a: argparse.Namespace) -> None:
     groups = {name: mask.numpy() for name, mask in dataset.groups.items()} if dataset and whole else {}
     with devices.open(deployed.device, deployed) as device:
         result = evaluate_device(device, batches, wants_rates=True, groups=groups)
-    speed = f"in {deployed.numbers}, {result.samples / result.seconds:,.0f} samples/s"
     name = dataset.name if dataset else a.samples or "own test vectors,"
-    accuracies = _accuracies(name, result.samples, result.accuracy, result.groups, speed)
-    for number, rate in enumerate(result.rates, start=1):
-        print(f"layer {number}: {rate:.4f} spikes per neuron and step")
-    confusion = result.confusion(len(deployed.classes)).tolist()
-    for line in report.per_class(confusion, deployed.classes):
-        print(line)
+    accuracies = _print_accuracies(
+        f"{name} test accuracy: {100 * result.accuracy:.2f} % of {result.samples:,}, in {deployed.numbers},"
+        f" {result.samples / result.seconds:,.0f} samples/s", result.accuracy, result.groups,
+        [f"{rate:.4f} spikes per neuron and step" for rate in result.rates],
+        result.confusion(len(deployed.classes)).tolist(), deployed.classes,
+    )  # fmt: skip
     write_json(a.json, {**accuracies, "rates": result.rates, "seconds": result.seconds,
-                        "classes": list(deployed.classes), "confusion": confusion,
-                        "provenance": dict(deployed.provenance), "versions": versions()})  # fmt: skip
+                        "provenance": dict(deployed.provenance)})  # fmt: skip
 
 
 def _compare_with_run(a: argparse.Namespace, deployed: artifact.Artifact[networks.HardwareNetwork]) -> None:
@@ -289,20 +285,18 @@ def evaluate(a: argparse.Namespace) -> None:
         fabric, fabric.setup(run.classifier), dataset.test, training.LOSSES[e.training.loss],
         seed=e.training.seed, groups=dataset.groups,
     )  # fmt: skip
-    activity = evaluation.activity
-    loss = f"loss {evaluation.loss:.4f}"
-    accuracies = _accuracies(dataset.name, len(dataset.test), evaluation.accuracy, evaluation.groups, loss)
-    for number, layer in enumerate(activity.layers, start=1):
-        print(f"layer {number}: {layer.rate:.4f} spikes per neuron and step, {layer.silent:.1%} silent")
-    for warning in activity.warnings():
+    layers = evaluation.activity.layers
+    for warning in evaluation.activity.warnings():
         print(f"warning: {warning}", file=sys.stderr)
-    for line in report.per_class(evaluation.confusion.tolist(), dataset.classes):
-        print(line)
-    rates = [layer.rate for layer in activity.layers]
+    accuracies = _print_accuracies(
+        f"{dataset.name} test accuracy: {100 * evaluation.accuracy:.2f} % of {len(dataset.test):,},"
+        f" loss {evaluation.loss:.4f}", evaluation.accuracy, evaluation.groups,
+        [f"{layer.rate:.4f} spikes per neuron and step, {layer.silent:.1%} silent" for layer in layers],
+        evaluation.confusion.tolist(), dataset.classes,
+    )  # fmt: skip
     counted = _energy(path, changes) if a.energy else {}
-    write_json(a.json, {**accuracies, **counted, "test_loss": evaluation.loss, "rates": rates,
-                        "classes": list(dataset.classes), "confusion": evaluation.confusion.tolist(),
-                        "config": e.flat(plain=True), "versions": versions()})  # fmt: skip
+    write_json(a.json, {**accuracies, **counted, "test_loss": evaluation.loss,
+                        "rates": [layer.rate for layer in layers], "config": e.flat(plain=True)})  # fmt: skip
     _save_confusion(run, evaluation, (path if path.is_dir() else path.parent) / "confusion.png")
 
 
@@ -323,8 +317,8 @@ def _energy(path: Path, changes: Mapping[str, object]) -> dict[str, object]:
     exact = {**changes, "precision": "32-true", "accelerator": "cpu", "devices": 1, "nodes": 1}
     counts = energy.count(trained.load(path, exact, report_line))
     title = f"operations of a sample, mean of {counts.samples:,} test samples"
-    print_table(title, energy.LAYER_HEADINGS, energy.layer_cells(counts), left=1)
-    print_table("energy of a sample: an estimate", ENERGY_HEADINGS, energy.energy_cells(counts), left=1)
+    print_table(energy.layer_table(counts), title, left=1)
+    print_table(energy.energy_table(counts), "energy of a sample: an estimate", left=1)
     print(
         f"footprint {counts.footprint:,} bytes, connection sparsity {counts.connection_sparsity:.3f},"
         f" activation sparsity {counts.activation_sparsity:.3f}\n{energy.CAVEAT}"
@@ -335,7 +329,8 @@ def _energy(path: Path, changes: Mapping[str, object]) -> dict[str, object]:
 def dynamics(a: argparse.Namespace) -> None:
     folder = RunFolder(Path(a.folder))
     before, after = report.dynamics(folder)
-    print(report.dynamics_table(before, after))
+    table = report.dynamics_table(before, after)
+    print(markdown(table.headings, table.rows))
     print(f"figure: {folder.path / 'dynamics.png'}")
     layers = [
         {

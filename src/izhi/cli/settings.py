@@ -19,7 +19,6 @@ def add_settings(command: Command, *, without: Sequence[str] = (), common: Mark 
     """An option for every setting of an experiment, with a check that needs no code of the command.
 
     Args:
-        command: to add them to.
         without: names of the settings that are no options of the command.
         common: marks of the settings that ``--help`` lists; ``--help-all`` lists all.
     """
@@ -50,10 +49,7 @@ def add_setting(
     """An option for one setting, in the group of that title.
 
     Args:
-        command: to add it to.
-        name: of the setting.
         default: for the help; None for the setting's own.
-        title, about: of the group.
     """
     text, _, usual = (FIELDS[name].description or "").replace("%", "%%").partition("; default: ")
     shown = default or usual or _shown(FIELDS[name].default)

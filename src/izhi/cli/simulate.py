@@ -11,8 +11,8 @@ from typing import Any
 from izhi.cli.common import write_json
 from izhi.errors import SettingError, shown, unknown
 from izhi.experiments import plots
-from izhi.neurons import LIF, simulation
-from izhi.spec import LEARNABLE, PATTERNS, neuron_spec
+from izhi.neurons import simulation
+from izhi.spec import LEARNABLE, PATTERNS, entry_of_preset, neuron_spec
 
 #: Parameters of the quadratic map that ``izhi simulate --set`` changes; the amplitude takes the place of a gain.
 _CHANGEABLE = (*(name for name in LEARNABLE if name != "gain"), "v0", "u0", "v_min", "v_max")
@@ -35,25 +35,24 @@ def simulate(a: argparse.Namespace) -> None:
 
 
 def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
-    p = getattr(neuron_spec(a.neuron), "parameters", None)
+    entry, p = entry_of_preset(a.neuron), getattr(neuron_spec(a.neuron), "parameters", None)
     if p is None:
-        changes = _changes(a.set, ("beta", "threshold"))
-        amplitude = 0.1 if a.current is None else a.current
-        current = simulation.pulse(amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=1.0)
-        return simulation.run_neuron(LIF(**changes), current), f"LIF, I = {amplitude:g}{_suffix(changes)}"
-    changes = _changes(a.set, _CHANGEABLE)
-    p = p.replace(**changes, order=a.order or p.order)
-    if a.neuron in PATTERNS and a.current is None:
-        for name in ("dt", "duration"):
-            if getattr(a, name) is not None:
-                raise SettingError(f"{name} is set, but {a.neuron!r} runs its own stimulus; add --current")
-        return simulation.run(p, PATTERNS[a.neuron].current()), f"{a.neuron}, order {p.order}{_suffix(changes)}"
-    if a.dt is not None:
-        p = p.replace(dt=a.dt)
-    amplitude = (10.0 if p.unit == "mV" else 0.1) if a.current is None else a.current
-    current = simulation.pulse(amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=p.dt)
-    unit = " mV/ms" if p.unit == "mV" else ""
-    return simulation.run(p, current), f"{a.neuron}, I = {amplitude:g}{unit}, order {p.order}{_suffix(changes)}"
+        changes = _changes(a.set, [x.name for x in entry.coefficients if x.name != "v_reset"])
+        neuron, dt, unit, order, name = entry.load("torch")(**changes), 1.0, "1", "", entry.name.upper()
+    else:
+        changes = _changes(a.set, _CHANGEABLE)
+        p = p.replace(**changes, order=a.order or p.order)
+        if a.neuron in PATTERNS and a.current is None:
+            for name in ("dt", "duration"):
+                if getattr(a, name) is not None:
+                    raise SettingError(f"{name} is set, but {a.neuron!r} runs its own stimulus; add --current")
+            return simulation.run(p, PATTERNS[a.neuron].current()), f"{a.neuron}, order {p.order}{_suffix(changes)}"
+        p = p if a.dt is None else p.replace(dt=a.dt)
+        neuron, dt, unit, order, name = entry.load("torch")(p, gain=1.0), p.dt, p.unit, f", order {p.order}", a.neuron
+    amplitude = (10.0 if unit == "mV" else 0.1) if a.current is None else a.current
+    current = simulation.pulse(amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=dt)
+    title = f"{name}, I = {amplitude:g}{' mV/ms' if unit == 'mV' else ''}{order}{_suffix(changes)}"
+    return simulation.run_neuron(neuron, current, dt), title
 
 
 def _changes(text: str | None, known: Sequence[str]) -> dict[str, Any]:

@@ -31,16 +31,14 @@ def study(a: argparse.Namespace) -> None:
             rows.run_pending(names)
         findings = report.write(rows, f"izhi study {a.protocol} --out {a.out}")
     if findings.is_enough:
-        title = f"ranks over {len(findings.tasks)} tasks"
-        print_table(title, ranking.headings(findings.ranking), ranking.cells(findings.ranking), left=1)
+        print_table(ranking.table(findings.ranking), f"ranks over {len(findings.tasks)} tasks", left=1)
         if findings.contrasts:
-            print_table("contrasts", report.CONTRAST_HEADINGS, [x.cells() for x in findings.contrasts], left=1)
+            print_table(findings.contrasts_table(), left=1)
     print(f"tasks finished: {len(findings.tasks)} of {len(plan.tasks)}\nreport: {folder / report.REPORT}")
     write_json(a.json, findings.summary())
 
 
 def _describe(event: ProgressEvent, left: float) -> str:
-    """A line about a finished trial or run."""
     part = "test" if "test_accuracy" in event.metrics else "validation"
     accuracy, seconds = 100 * event.metrics[f"{part}_accuracy"], event.metrics["seconds"]
     return (

@@ -38,20 +38,9 @@ def reference(trained: Trained) -> Reference:
 
 
 def agreement(
-    artifact: Artifact[HardwareNetwork],
-    trained: Trained,
-    progress: Callable[[int], None] = lambda done: None,
+    artifact: Artifact[HardwareNetwork], trained: Trained, progress: Callable[[int], None] = lambda done: None
 ) -> DeviceEvaluation:
-    """Compare an artifact with its network on the test samples.
-
-    Args:
-        artifact: the network for hardware.
-        trained: the network in torch.
-        progress: called with the number of samples so far.
-
-    Raises:
-        ArtifactError: if the networks have different layers.
-    """
+    """Compare an artifact with its network on the test samples; ArtifactError if the networks have different layers."""
     widths = [layer.outputs for layer in artifact.network.layers]
     neurons = trained.network.neurons(trained.encoder.features)
     if widths != neurons:

@@ -69,7 +69,9 @@ def check(e: Experiment, dataset: Dataset) -> str:
         from izhi.quantization.requirements import check as check_quantized
 
         check_quantized(spec, _weight_bits(e, spec), e.quantization.state_bits, _levels(e))
-    _check_batch(e, spec, coded, len(train))
+    size = min(e.training.batch_size, len(train))
+    kept = coded.steps * size * (coded.features / 8 + 4 * sum(spec.neurons))  # the least that a training step keeps
+    _require_memory(kept, f"steps is {coded.steps} and batch_size {size}, whose spikes and currents", "fewer of either")
     _method(e)
     machine = e.machine
     fabric = training.make_fabric(
@@ -99,8 +101,6 @@ def encoder(e: Experiment, dataset: Dataset, spec: EncoderSpec | None = None) ->
     """The encoder of a resolved experiment's samples.
 
     Args:
-        e: the experiment.
-        dataset: its data.
         spec: the description that a checkpoint holds; None for that of the settings.
 
     Raises:
@@ -116,46 +116,27 @@ def encoder_spec(e: Experiment, dataset: Dataset) -> EncoderSpec:
 
 def _check_memory(e: Experiment, spec: NetworkSpec, copies: int) -> None:
     """Raise SettingError if so many copies of a network's weights do not fit into the machine's memory."""
-    need, there = 4 * copies * spec.numbers, training.memory_of_machine()
-    if need > there:
-        s = e.network
-        given = f"{'hidden' if s.layers is None else 'layers'} is {','.join(layer.text for layer in s.rows)}"
-        if s.modules is not None:
-            given = f"modules are {len(s.modules)}"
-        raise SettingError(
-            f"{given}, whose weights take {need / 1e9:,.0f} GB,"
-            f" but this machine has {there / 1e9:,.0f} GB; choose narrower layers"
-        )
+    s = e.network
+    given = f"{'hidden' if s.layers is None else 'layers'} is {','.join(layer.text for layer in s.rows)}"
+    if s.modules is not None:
+        given = f"modules are {len(s.modules)}"
+    _require_memory(4 * copies * spec.numbers, f"{given}, whose weights", "narrower layers")
 
 
-def _check_batch(e: Experiment, spec: NetworkSpec, coded: EncoderSpec, samples: int) -> None:
-    """Raise SettingError if spikes and currents of a batch, the least that a step keeps, do not fit into memory."""
-    steps, size = coded.steps, min(e.training.batch_size, samples)
-    need = steps * size * (coded.features / 8 + 4 * sum(spec.neurons))
+def _require_memory(need: float, of: str, fix: str) -> None:
     there = training.memory_of_machine()
     if need > there:
-        raise SettingError(
-            f"steps is {steps} and batch_size {size}, whose spikes and currents take {need / 1e9:,.0f} GB,"
-            f" but this machine has {there / 1e9:,.0f} GB; choose fewer of either"
-        )
+        raise SettingError(f"{of} take {need / 1e9:,.0f} GB, but this machine has {there / 1e9:,.0f} GB; choose {fix}")
 
 
 def network(
-    e: Experiment,
-    features: int | Shape,
-    classes: int,
-    *,
-    start: Mapping[str, Tensor] | None = None,
-    samples: Callable[[Network], Spikes] | None = None,
-    copies: int = 1,
-    spec: NetworkSpec | None = None,
-) -> Network:
+    e: Experiment, features: int | Shape, classes: int, *, start: Mapping[str, Tensor] | None = None,
+    samples: Callable[[Network], Spikes] | None = None, copies: int = 1, spec: NetworkSpec | None = None,
+) -> Network:  # fmt: skip
     """The network of a resolved experiment, its weights drawn from the seed.
 
     Args:
-        e: the experiment.
         features: of an encoded sample, channels first: an encoder's ``grid``.
-        classes: number of classes.
         start: weights of a float network of the same structure, to quantise in place of those drawn.
         samples: encoded samples for a network, by which the formats of quantised states are chosen;
             None for formats that a checkpoint will replace.
@@ -173,27 +154,27 @@ def network(
         float_network = builder.build(spec, e.neurons.kernel)
     if start is not None:
         checkpoint.load_weights("what it starts with", float_network, start)
-    bits = e.quantization
-    if not bits.is_quantized:
-        return float_network
+    return _quantized(e, spec, float_network, samples) if e.quantization.is_quantized else float_network
+
+
+def _quantized(
+    e: Experiment, spec: NetworkSpec, network: Network, samples: Callable[[Network], Spikes] | None
+) -> Network:
     _require_brevitas()
     from izhi import quantization
 
-    formats = None
-    if bits.state_bits is not None:
-        formats = (
-            quantization.usual_formats(float_network, bits.state_bits)
-            if samples is None
-            else quantization.formats(float_network, samples(float_network), bits.state_bits)
-        )
+    bits, formats = e.quantization, None
+    if bits.state_bits is not None and samples is None:
+        formats = quantization.usual_formats(network, bits.state_bits)
+    elif bits.state_bits is not None and samples is not None:
+        formats = quantization.formats(network, samples(network), bits.state_bits)
     return quantization.quantized(
-        float_network, bits.weight_bits, formats, own=_weight_bits(e, spec), per_neuron=bits.weight_scale == "neuron",
+        network, bits.weight_bits, formats, own=_weight_bits(e, spec), per_neuron=bits.weight_scale == "neuron",
         levels=_levels(e),
     )  # fmt: skip
 
 
 def _require_brevitas() -> None:
-    """Raise SettingError if brevitas, which quantises weights, is not installed."""
     if find_spec("brevitas") is None:
         raise SettingError("brevitas is not installed; pip install 'izhi[quantize]'")
 

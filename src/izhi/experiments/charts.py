@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from izhi.errors import SettingError
+from izhi.errors import of_extra
 from izhi.experiments.plots import COLOURS
 
 #: Colours of several lines in one figure, distinguishable for most eyes (Okabe and Ito).
@@ -53,33 +53,38 @@ def embedded(charts: Sequence[Chart]) -> tuple[str, dict[str, str]]:
     """
     if not charts:
         return "", {}
-    try:
+    with of_extra("bokeh", "report"):
         from bokeh.embed import components
         from bokeh.resources import Resources
-    except ImportError:
-        raise SettingError("bokeh is not installed; pip install 'izhi[report]'") from None
-    script, divisions = components({chart.name: _figure(chart) for chart in charts})
+    script, divisions = components({chart.name: drawn(chart) for chart in charts})
     return Resources(mode="inline", components=["bokeh"]).render() + script, dict(divisions)
 
 
-def _figure(chart: Chart) -> Any:
+def canvas(x: str, y: str, *, height: int, title: str = "", **others: Any) -> Any:
+    """A figure of Bokeh with these labels that is as wide as its container."""
     from bokeh.plotting import figure
 
-    # Bokeh wraps no legend: entries side by side must fit the narrowest page.
-    columns = 2 if max(len(series.label) for series in chart.series) < _SHORT else 1
     drawn = figure(
-        height=_HEIGHT + _LINE * -(-len(chart.series) // columns), sizing_mode="stretch_width",
-        x_axis_label=chart.x, y_axis_label=chart.y,
-        x_axis_type="log" if chart.is_logarithmic else "linear",
-        tools="pan,wheel_zoom,box_zoom,reset,save", active_drag=None,
+        height=height, sizing_mode="stretch_width", x_axis_label=x, y_axis_label=y, title=title or None,
+        tools="pan,wheel_zoom,box_zoom,reset,save", active_drag=None, **others,
     )  # fmt: skip
-    for number, series in enumerate(chart.series):
-        _draw(drawn, chart, series, number if series.colour is None else series.colour)
-    legend = drawn.legend[0]
-    legend.click_policy, legend.ncols, legend.location, legend.border_line_color = "hide", columns, "center", None
-    drawn.add_layout(legend, "below")  # where it hides no line
     drawn.toolbar.logo = None
     return drawn
+
+
+def drawn(chart: Chart, title: str = "") -> Any:
+    """The figure of a chart."""
+    # Bokeh wraps no legend: entries side by side must fit the narrowest page.
+    columns = 2 if max(len(series.label) for series in chart.series) < _SHORT else 1
+    height = _HEIGHT + _LINE * -(-len(chart.series) // columns)
+    scale = "log" if chart.is_logarithmic else "linear"
+    figure = canvas(chart.x, chart.y, height=height, title=title, x_axis_type=scale)
+    for number, series in enumerate(chart.series):
+        _draw(figure, chart, series, number if series.colour is None else series.colour)
+    legend = figure.legend[0]
+    legend.click_policy, legend.ncols, legend.location, legend.border_line_color = "hide", columns, "center", None
+    figure.add_layout(legend, "below")  # where it hides no line
+    return figure
 
 
 def _draw(target: Any, chart: Chart, series: Series, number: int) -> None:

@@ -70,9 +70,6 @@ def plan(
     """Every experiment of a comparison, all checked before the first one starts.
 
     Args:
-        variants: the variants to compare.
-        seeds: seeds of each variant.
-        settings: settings of all variants.
         folds: whether each seed is run five times, each time with another fifth as test samples.
     """
     typed(settings)  # also what every variant replaces
@@ -88,10 +85,6 @@ def plan(
     return planned
 
 
-def _folder_name(label: str) -> str:
-    return "".join(c if c.isalnum() or c in "._=-" else "-" for c in label).strip("-")
-
-
 def check(planned: Sequence[tuple[Variant, list[Experiment]]], resources: Resources) -> str:
     """Raise the errors that a run of the comparison would raise, before anything is written.
 
@@ -104,15 +97,15 @@ def check(planned: Sequence[tuple[Variant, list[Experiment]]], resources: Resour
     return counts
 
 
+def _name(variant: Variant, e: Experiment, between: str) -> list[str]:
+    fold = [] if e.data.fold is None else [f"fold{between}{e.data.fold}"]
+    return [variant.label, f"seed{between}{e.training.seed}", *fold]
+
+
 def folder_of(folder: Path, variant: Variant, e: Experiment) -> Path:
     """The folder of a run below that of the comparison."""
-    fold = "" if e.data.fold is None else f"-fold-{e.data.fold}"
-    return folder / _folder_name(variant.label) / f"seed-{e.training.seed}{fold}"
-
-
-def _label(variant: Variant, e: Experiment) -> str:
-    fold = "" if e.data.fold is None else f", fold {e.data.fold}"
-    return f"{variant.label}, seed {e.training.seed}{fold}"
+    label, *rest = _name(variant, e, "-")
+    return folder / "".join(c if c.isalnum() or c in "._=-" else "-" for c in label).strip("-") / "-".join(rest)
 
 
 def _train(
@@ -134,11 +127,7 @@ def compare(
     """Run every experiment in a folder of its own under ``folder``; finished runs are read back.
 
     Args:
-        planned: see ``plan``.
-        folder: folder of the comparison.
         runner: executes the runs; None for one after another.
-        resume: whether unfinished runs resume.
-        command: the command that began it.
 
     Raises:
         FileError: if the folder cannot be written.
@@ -147,7 +136,7 @@ def compare(
     runs = []
     for variant, experiments in planned:
         for e in experiments:
-            path = folder_of(folder, variant, e)
-            runs.append(PlannedRun(str(path), partial(_train, e, path, _label(variant, e), resume, command)))
+            path, label = folder_of(folder, variant, e), ", ".join(_name(variant, e, " "))
+            runs.append(PlannedRun(str(path), partial(_train, e, path, label, resume, command)))
     results = iter((runner or SerialRunner()).run(runs))
     return [VariantResult(variant, own[0], [next(results) for _ in own]) for variant, own in planned]

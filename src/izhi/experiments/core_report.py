@@ -70,11 +70,9 @@ The same numbers for C are in izhi.h.
 
 
 def _layouts(shape: CoreShape) -> str:
-    """The layout of the words of each memory."""
     texts = [_layout_of_layer(shape.memory_of(k), layer) for k, layer in enumerate(shape.layers)]
-    if shape.readout is not None:
-        texts.append(_layout_of_readout(shape.memory_of(len(shape.layers)), shape.readout))
-    return "\n".join(texts)
+    readout = shape.readout
+    return "\n".join([*texts, *([] if readout is None else [_layout_of_readout(shape.memory_of(len(texts)), readout)])])
 
 
 def _layout_of_layer(number: int, s: LayerShape) -> str:
@@ -85,9 +83,7 @@ def _layout_of_layer(number: int, s: LayerShape) -> str:
         down, across = s.window.kernel
         source, neurons = f"((channel · {down} + row) · {across} + column)", "channels"
         own = "; row and column are those of the kernel"
-    delays = ""
-    if s.delay:
-        delays = f"\n- Memory {number + 2}, word `input`: its delay in steps."
+    delays = f"\n- Memory {number + 2}, word `input`: its delay in steps." if s.delay else ""
     return f"""\
 - Memory {number}, word `{source} · {s.groups} + group`{own}: the weights, of {s.weight_bits} bits, from there to
   {neurons} `{s.lanes} · group` to `{s.lanes} · group + {s.lanes - 1}`; 0 for {neurons} from {s.channels} on.
@@ -116,24 +112,15 @@ def _fields(widths: Iterable[tuple[str, int]]) -> str:
 
 
 def build(
-    artifact: IntegerArtifact,
-    shape: CoreShape,
-    name: str,
-    folder: Path,
-    spikes: NDArray[np.uint8] | None = None,
-    progress: Callable[[str], None] = lambda line: None,
-    *,
-    megahertz: int | None = None,
-    baud: int = BAUD,
+    artifact: IntegerArtifact, shape: CoreShape, name: str, folder: Path, spikes: NDArray[np.uint8] | None = None,
+    progress: Callable[[str], None] = lambda line: None, *, megahertz: int | None = None, baud: int = BAUD,
     shows_activity: bool = False,
-) -> Report:
+) -> Report:  # fmt: skip
     """Write the core's sources, its test bench, registers.md, report.md, report.json, resources.png and work.png.
 
     Args:
         artifact: the network of the latency.
-        shape: of the core.
         name: of the board; for one with an ECP5 the bitstream is built as well.
-        folder: created if it does not exist.
         spikes: samples (T, batch, inputs) for the latency; None to omit it.
         progress: called with the name of each step.
         megahertz: of the core's clock; None for the board's default.
@@ -148,22 +135,7 @@ def build(
             after the reports are written, without a bitstream.
     """
     target, clock = board(name), checked_clock(name, megahertz)
-    progress("Verilog")
-    texts = {**bundle.sources(artifact, shape), "registers.md": register_map(shape)}
-    report: Report = {
-        "board": name, "part": target.part, "available": dict(target.resources),
-        "lanes": [s.lanes for s in shape.layers], "units": [s.units for s in shape.layers],
-        "spikes": shape.layers[0].spikes,
-        "fingerprint": fingerprint(shape), "megahertz": clock,
-    }  # fmt: skip
-    if isinstance(target, Ecp5Board):
-        ecp5.require_tools()
-        texts |= ecp5.sources(shape, target, clock, baud)
-    else:
-        texts["izhi.tcl"] = vivado_script(name, clock)
-        progress("synthesis, about a minute")
-        used, deepest = bundle.resources(shape, target.family)
-        report |= {"note": UNTESTED, "resources": used, "levels": deepest}
+    texts, report = _describe(artifact, shape, name, clock, baud, progress)
     if spikes is not None:
         report |= _measure(artifact, shape, spikes, progress, shows_activity)
     folder.mkdir(parents=True, exist_ok=True)
@@ -172,19 +144,44 @@ def build(
     if isinstance(target, Ecp5Board):
         report |= {"note": ecp5.UNTESTED, **asdict(ecp5.build(folder, target, clock, progress))}
     _write(report, shape, folder)
+    _require_clock(report, folder)
+    return report
+
+
+def _describe(
+    artifact: IntegerArtifact, shape: CoreShape, name: str, clock: int, baud: int, progress: Callable[[str], None]
+) -> tuple[dict[str, str], Report]:
+    """The text files of a core by their names, and what is known of it before it runs."""
+    target = board(name)
+    progress("Verilog")
+    texts = {**bundle.sources(artifact, shape), "registers.md": register_map(shape)}
+    report: Report = {
+        "board": name, "part": target.part, "available": dict(target.resources),
+        "lanes": [s.lanes for s in shape.layers], "units": [s.units for s in shape.layers],
+        "spikes": shape.layers[0].spikes, "fingerprint": fingerprint(shape), "megahertz": clock,
+    }  # fmt: skip
+    if isinstance(target, Ecp5Board):
+        ecp5.require_tools()
+        return {**texts, **ecp5.sources(shape, target, clock, baud)}, report
+    progress("synthesis, about a minute")
+    used, deepest = bundle.resources(shape, target.family)
+    script = vivado_script(name, clock)
+    return {**texts, "izhi.tcl": script}, {**report, "note": UNTESTED, "resources": used, "levels": deepest}
+
+
+def _require_clock(report: Report, folder: Path) -> None:
+    clock = report["megahertz"]
     if report.get("reached", clock) < clock:
         raise SettingError(
             f"clock is {clock} MHz, which the routed core misses: it reaches {report['reached']:.1f} MHz, see"
             f" {folder / 'report.md'}; use a lower --clock, or fewer lanes or units"
         )
-    return report
 
 
 def _measure(
     artifact: IntegerArtifact, shape: CoreShape, spikes: NDArray[np.uint8], progress: Callable[[str], None],
     shows_activity: bool,
 ) -> Report:  # fmt: skip
-    """Latency, operations and activity for samples, in simulation."""
     progress(f"simulation of {spikes.shape[1]} samples")
     measured = bundle.latency(artifact, shape, spikes)
     operations = energy.operations(fitted(shape, artifact.network, artifact.steps), shape, spikes)
@@ -202,7 +199,6 @@ def _measure(
 
 
 def _write(report: Report, shape: CoreShape, folder: Path) -> None:
-    """Write report.json, report.md and the figures."""
     files.write_bytes(folder / "report.json", (json.dumps(report, indent=2) + "\n").encode())
     files.write_bytes(folder / "report.md", _markdown(report).encode())
     title = f"{report['board']} ({report['part']})"
@@ -257,7 +253,6 @@ Clock: {report["reached"]:.1f} MHz, wanted {report["megahertz"]}. Synthesis took
 
 
 def _energy(report: Report) -> str:
-    """Operations for a sample, and an estimate of their energy."""
     operations = report["operations"]
     rows = [
         (one["block"], one["what"], f"{one['count']:,.0f}", f"{one['picojoules'] / 1000:,.1f}") for one in operations
@@ -278,7 +273,6 @@ are not counted: an estimate to compare cores with, no measurement.
 
 
 def _activity(report: Report) -> str:
-    """The share of registers that change."""
     rows = [
         (one["block"], f"{one['bits']:,}", f"{one['changes']:,.0f}", f"{one['rate']:.2%}") for one in report["activity"]
     ]

@@ -20,14 +20,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from izhi.data import stream
-from izhi.experiments.results.comparison import Estimate
+from izhi.experiments.results.comparison import ENERGY_HEADINGS, Estimate
+from izhi.experiments.tables import Table
 from izhi.experiments.trained import Trained
 from izhi.hardware.core.energy import ACCESS, ADDITION, FLOAT_ADDITION, FLOAT_PRODUCT, FPGA, PRODUCT
 from izhi.kernels import Spikes
@@ -38,6 +39,8 @@ from izhi.seeds import Purpose, derive_seed
 from izhi.spec import entry_of
 from izhi.training import EVALUATION_BATCH
 
+#: What is counted over all samples.
+_COUNTED = ("macs", "acs", "dense", "spikes", "updates")
 #: Bits of weights and states for the energy of integers, if the network is not quantised.
 USUAL_BITS = (8, 16)
 
@@ -184,11 +187,9 @@ class _Counter:
     def add(self, inputs: Spikes, spikes: Tensor | None) -> None:
         """Count the operations for inputs (T, B, *features) and the layer's own spikes."""
         x = inputs if isinstance(inputs, Tensor) else inputs.dense()
-        own, nonzero, one_sample = self.counts, (x != 0).float(), torch.ones_like(x[:1, :1], dtype=torch.float32)
-        steps, batch = x.shape[:2]
-        effective = self._operations(nonzero, self.weight)
-        once = self._operations(one_sample, torch.ones_like(self.weight))
-        own.once, own.dense = once, own.dense + steps * batch * once
+        own, (steps, batch) = self.counts, x.shape[:2]
+        effective, own.once = self._operations(x, self.weight)
+        own.dense += steps * batch * own.once
         if bool(((x == 0) | (x.abs() == 1)).all()):
             own.acs += effective
         else:
@@ -200,20 +201,24 @@ class _Counter:
         own.updates += spikes.numel()
         own.outputs = math.prod(spikes.shape[2:])
         if self.feedback is not None:
-            back = (spikes[:-1] != 0).float()
-            own.acs += self._operations(back, self.feedback, back=True)
-            one_sample = torch.ones_like(spikes[:1, :1], dtype=torch.float32)
-            dense = self._operations(one_sample, torch.ones_like(self.feedback), back=True)
-            own.dense += (steps - 1) * batch * dense
+            effective, once = self._operations(spikes[:-1], self.feedback, back=True)
+            own.acs += effective
+            own.dense += (steps - 1) * batch * once
 
-    def _operations(self, x: Tensor, weight: Tensor, *, back: bool = False) -> float:
-        """The number of pairs of a nonzero input and a nonzero weight; both are 0 or 1."""
+    def _operations(self, x: Tensor, weight: Tensor, *, back: bool = False) -> tuple[float, float]:
+        """The pairs of a nonzero input and a nonzero weight: of all samples, and of one step if none were zero."""
         module = self.connection.feedback if back and self.connection.feedback is not None else self.connection.input
-        if isinstance(module, nn.Linear):
-            return float(x.flatten(0, 1).sum(0, dtype=torch.float64) @ weight.sum(0, dtype=torch.float64))
-        convolve: Any = nn.functional.conv1d if isinstance(module, nn.Conv1d) else nn.functional.conv2d
-        window = (module.stride, module.padding, module.dilation, module.groups)
-        return float(convolve(x.flatten(0, 1), weight, None, *window).sum(dtype=torch.float64))
+
+        def count(x: Tensor, weight: Tensor) -> float:
+            x = x.flatten(0, 1)
+            if isinstance(module, nn.Linear):
+                return float(x.sum(0, dtype=torch.float64) @ weight.sum(0, dtype=torch.float64))
+            convolve: Any = nn.functional.conv1d if isinstance(module, nn.Conv1d) else nn.functional.conv2d
+            window = (module.stride, module.padding, module.dilation, module.groups)
+            return float(convolve(x, weight, None, *window).sum(dtype=torch.float64))
+
+        one_step = torch.ones((1, 1, *x.shape[2:]))
+        return count((x != 0).float(), weight), count(one_step, torch.ones_like(weight))
 
 
 def _counters(network: Network) -> dict[nn.Module, _Counter]:
@@ -223,9 +228,8 @@ def _counters(network: Network) -> dict[nn.Module, _Counter]:
         entry, synapse = entry_of(layer.neuron.kind), layer.connection.synapse
         traces = 0 if synapse is None else 2 if isinstance(synapse, ConductanceSynapse) else 1
         products, additions = (n + traces for n in entry.operations)
-        counts = LayerCounts(
-            layer.name, states=len(entry.states) + traces, products=products, additions=additions
-        )  # fmt: skip
+        states = len(entry.states) + traces
+        counts = LayerCounts(layer.name, states=states, products=products, additions=additions)
         counters[layer] = _Counter(layer.connection, counts)
     in_layers = {id(layer.connection) for layer in network.spiking}
     for module in network.modules():
@@ -263,35 +267,37 @@ def count(run: Trained, samples: int | None = None) -> OperationCounts:
     weights = [x for one in counters for x in (one.weight, one.feedback) if x is not None]
     zeros = sum(float((x == 0).sum()) for x in weights) / sum(x.numel() for x in weights)
     spikes, updates = sum(x.counts.spikes for x in counters), sum(x.counts.updates for x in counters)
+    layers = [
+        replace(x.counts, **{name: getattr(x.counts, name) / number for name in _COUNTED}) for x in counters
+    ]  # fmt: skip
     tensors, bits = [*network.parameters(), *network.buffers()], run.experiment.quantization
     return OperationCounts(
-        number, run.experiment.coding.steps, run.encoder.features, [_per_sample(x.counts, number) for x in counters],
+        number, run.experiment.coding.steps, run.encoder.features, layers,
         sum(x.numel() * x.element_size() for x in tensors), zeros, 1 - spikes / updates if updates else 1.0,
         bits.weight_bits, bits.state_bits,
     )  # fmt: skip
 
 
-def _per_sample(x: LayerCounts, samples: int) -> LayerCounts:
-    values = asdict(x)
-    return LayerCounts(**{
-        **values, **{name: values[name] / samples for name in ("macs", "acs", "dense", "spikes", "updates")}
-    })  # fmt: skip
-
-
-#: Columns of the tables of a run and of several.
+#: Columns of the tables of a run and of several, and their numbers.
 LAYER_HEADINGS = ("", "effective ACs", "effective MACs", "dense", "spikes", "neuron updates", "words read")
+_NUMBERS = ("acs", "macs", "dense", "spikes", "updates", "reads")
 
 
-def layer_cells(counts: OperationCounts) -> list[tuple[str, ...]]:
+def total_cells(counts: OperationCounts) -> list[str]:
+    """The numbers of all layers."""
+    return [f"{counts.total(name):,.0f}" for name in _NUMBERS]
+
+
+def layer_table(counts: OperationCounts) -> Table:
     """A row for each layer, and one of all."""
-    names = ("acs", "macs", "dense", "spikes", "updates", "reads")
-    rows = [(x.name, *(f"{getattr(x, name):,.0f}" for name in names)) for x in counts.layers]
-    return [*rows, ("all", *(f"{counts.total(name):,.0f}" for name in names))]
+    rows = [(x.name, *(f"{getattr(x, name):,.0f}" for name in _NUMBERS)) for x in counts.layers]
+    return Table(LAYER_HEADINGS, [*rows, ("all", *total_cells(counts))])
 
 
-def energy_cells(counts: OperationCounts) -> list[tuple[str, ...]]:
+def energy_table(counts: OperationCounts) -> Table:
     """A row for each technology."""
-    return [Estimate(technology=x.name, network=own, dense_twin=twin).cells() for x, own, twin in counts.energies()]
+    estimates = [Estimate(technology=x.name, network=own, dense_twin=twin) for x, own, twin in counts.energies()]
+    return Table(ENERGY_HEADINGS, [x.cells() for x in estimates])
 
 
 #: The note below every table of energy.

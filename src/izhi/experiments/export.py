@@ -25,10 +25,6 @@ ENCODING = marked(Mark.CODES)
 def artifact(path: Path, *, tests: int = 4) -> IntegerArtifact:
     """The artifact of a run with quantised weights and states.
 
-    Args:
-        path: run folder or checkpoint.
-        tests: number of test samples that become test vectors.
-
     Raises:
         SettingError: if the run is not quantised, or has a module that hardware does not have.
     """

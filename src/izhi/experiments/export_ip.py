@@ -43,7 +43,7 @@ def artifact(path: Path, dataset: str | None = None, build: str | None = None, *
         path: run folder or checkpoint; or a file of torch.save with weights (n_out, n_prev) and biases
             (n_out,) in turn, whatever their names.
         dataset: data set of a state_dict; None if it is none of Izhi's.
-        build: neuron of a state_dict, ``"izhi"`` or ``"lif"`` [izhi].
+        build: neuron of a state_dict, see ``IPNetwork.of``; None for the IP's own.
         tests: number of test samples that become test vectors.
 
     Raises:

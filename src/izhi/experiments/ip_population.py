@@ -29,15 +29,11 @@ def check(e: Experiment) -> None:
 
 
 class IpPopulation:
-    """Runs many members of one genome on the IP's arithmetic.
+    """Runs many members of one genome on the IP's arithmetic; SettingError for samples that change over time.
 
     Args:
         network: whose values the members have where the genome has none.
-        genome: of the members.
         is_constant: whether all steps of a sample are the same, as the IP has it.
-
-    Raises:
-        SettingError: for samples that change over time.
     """
 
     def __init__(self, network: Network, genome: Genome, is_constant: bool) -> None:

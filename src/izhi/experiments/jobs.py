@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from izhi.errors import IzhiError, SettingError, shown
+from izhi.errors import IzhiError, SettingError, of_extra, shown
 from izhi.experiments.planned import Outcome, PlannedRun, Resources
 from izhi.experiments.settings import Experiment
 from izhi.training import Listener, ProgressEvent, ignore_progress
@@ -159,7 +159,6 @@ def _execute_here(run: PlannedRun[Outcome], own_threads: int, prepare: Callable[
 
 
 def _initialize(events: Any, lifeline: Connection) -> None:
-    """Initialize a process of a pool."""
     global _events
     _events = events
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
@@ -233,13 +232,10 @@ def _require_answer(address: str) -> None:
 
 
 def _ray() -> Any:
-    """The package, if it is installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would send them to its makers
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of what it will change
-    try:
+    with of_extra("ray", "ray"):
         import ray
-    except ImportError:
-        raise SettingError("ray is not installed; pip install 'izhi[ray]'") from None
     return ray
 
 

@@ -1,12 +1,14 @@
-"""Lists of the runs in a folder: search, filter by settings, and order.
+"""Lists of the runs in a folder: search, filter by settings, and order; removal of runs, file by file.
 
 Folders may be damaged or hostile. Links are not followed, only a run's own configuration and metrics are opened, and
-the list shows the damage of each run.
+the list shows the damage of each run. Only files with the names of a run's files are removed.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,6 +18,7 @@ from izhi import files
 from izhi.errors import IzhiError, SettingError, in_one_line, shown, unknown
 from izhi.experiments import saved
 from izhi.experiments.settings import FIELDS, typed
+from izhi.experiments.tables import Table
 from izhi.spec import entry_of_preset
 
 #: Depth of the search for runs below the folder; a comparison's run lies three folders down.
@@ -26,6 +29,15 @@ HEADINGS = (
 )  # fmt: skip
 #: Of these columns, from the first, so many hold words.
 WORDS = 7
+#: Files that a run, and commands that read it, write into its folder.
+_OWN = (
+    r"(?:config\.toml|metrics\.csv|(?:checkpoint|best|start)\.pt|report\.(?:md|html)"
+    r"|(?:accuracy|confusion|dynamics|sample-\d+)\.png)"
+)
+#: The same, and unfinished files of a killed process.
+_FILES = re.compile(rf"{_OWN}|\.{_OWN}-\w+\.part")
+#: Files that a message names.
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -192,9 +204,12 @@ def cells(run: ListedRun) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def cells_of(run: ListedRun, names: Sequence[str]) -> tuple[str, ...]:
-    """A row of a table of some settings, between the run's name and its accuracy."""
-    return (in_one_line(run.name), *(value(run, name) for name in names), percent(run, "test_accuracy"))
+def differences_table(runs: Sequence[ListedRun], names: Sequence[str]) -> Table:
+    """The table of some settings, between each run's name and its accuracy."""
+    rows = [
+        (in_one_line(run.name), *(value(run, name) for name in names), percent(run, "test_accuracy")) for run in runs
+    ]
+    return Table(("run", *names, "test (%)"), rows)
 
 
 def value(run: ListedRun, name: str) -> str:
@@ -214,3 +229,38 @@ def value(run: ListedRun, name: str) -> str:
 def percent(run: ListedRun, metric: str) -> str:
     """An accuracy of a run."""
     return f"{100 * run.metrics[metric]:.2f}" if metric in run.metrics else "-"
+
+
+def check_unused(run: ListedRun) -> None:
+    """Raise RunFolderError if another process holds a run."""
+    with files.undisturbed(run.path):
+        pass
+
+
+def remove(run: ListedRun) -> list[str]:
+    """Remove the files that a run folder holds by name, and the folder if it is then empty.
+
+    Returns:
+        names of what stays: files of others, links, folders.
+
+    Raises:
+        FileError: if a file cannot be removed.
+        RunFolderError: if another process holds the run.
+    """
+    with files.undisturbed(run.path), files.writing(run.path):
+        with os.scandir(run.path) as entries:
+            modes = {entry.name: entry.stat(follow_symlinks=False).st_mode for entry in entries}
+        own = {name for name, mode in modes.items() if _FILES.fullmatch(name) and stat.S_ISREG(mode)}
+        # The configuration identifies a run: it is removed last, so that an interrupted removal can be repeated.
+        for name in sorted(own, key=lambda name: name == saved.CONFIG):
+            os.unlink(run.path / name)
+        kept = sorted(modes.keys() - own)
+        if not kept:
+            os.rmdir(run.path.resolve())  # also where it is named by .
+    return kept
+
+
+def named(names: Sequence[str]) -> str:
+    """Names of files in one line, the first of many."""
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(shown(name)[1:-1] for name in names[:_MOST_NAMED]) + more

@@ -1,4 +1,4 @@
-"""The folder of a finished command as one page of HTML that needs no network."""
+"""The folder of a finished command as one page of HTML that needs no network, and its figures drawn again."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from izhi import files
-from izhi.errors import RunFolderError, shown
-from izhi.experiments import charts, results
-from izhi.experiments.results.result import Chosen, FolderResult, Table
+from izhi.errors import RunFolderError, SettingError, shown
+from izhi.experiments import charts, plots, results
+from izhi.experiments.results.result import Chosen, FolderResult
+from izhi.experiments.tables import Table
 
 #: Bytes of a figure, at most.
 _LARGEST = 16 << 20
+#: Characters of a title or label.
+_LONGEST = 200
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -87,7 +92,6 @@ def _cell(column: int, text: str) -> str:
 
 
 def _folded(table: Table) -> str:
-    """A table that the reader unfolds."""
     return f"<details>\n<summary>{escape(table.name)}</summary>\n{_table(table)}\n</details>"
 
 
@@ -112,7 +116,6 @@ def _text(value: object) -> str:
 
 
 def _pictures(folder: Path, known: Mapping[str, str]) -> list[str]:
-    """The figures of a folder within the page."""
     pictures = []
     for name, caption in known.items():
         if not os.path.lexists(folder / name):
@@ -129,3 +132,46 @@ def _pictures(folder: Path, known: Mapping[str, str]) -> list[str]:
             f"<figcaption>{escape(caption)}</figcaption></figure>"
         )
     return pictures
+
+
+def redraw(
+    folder: Path, out: Path, *, figure: str | None = None, title: str | None = None, labels: Sequence[str] | None = None
+) -> None:
+    """Draw a figure of a folder again. Nothing is trained, and no checkpoint is opened.
+
+    Args:
+        folder: folder of a finished command, see ``izhi.experiments.results``.
+        out: the file, whose ending selects the format.
+        figure: name of one of the folder's figures; None for the first.
+        title: its title; None for the original one.
+        labels: labels of its lines or rows, in order; None for the original ones.
+
+    Raises:
+        SettingError: if the figure has no such lines, or a text cannot be drawn.
+        FileError, RunFolderError: if the folder's numbers are missing or damaged.
+    """
+    plots.check_ending(out)
+    for name, texts in (("title", [title or ""]), ("labels", labels or ())):
+        for text in texts:
+            if not text.isprintable() or len(text) > _LONGEST:
+                raise SettingError(f"{name} has {shown(text)}, expected at most {_LONGEST} printable characters")
+    try:
+        plots.save(_again(folder, figure, title, labels), out)
+    except ValueError as error:
+        if isinstance(error, SettingError):
+            raise
+        # Matplotlib reads text between dollar signs as mathematics.
+        reason = str(error).strip().splitlines()[-1:]
+        raise SettingError(
+            f"a title or label cannot be drawn ({shown(' '.join(reason))}), expected plain text, or mathematics"
+            " between dollar signs; write \\$ for a dollar sign"
+        ) from None
+
+
+def _again(folder: Path, figure: str | None, title: str | None, labels: Sequence[str] | None) -> Figure:
+    result = results.of(folder)
+    drawings = result.drawings()
+    if figure is not None and figure not in drawings:
+        raise SettingError(f"figure is {figure!r}, but {folder} holds {result.FILE}; choose {' or '.join(drawings)}")
+    draw = drawings[figure] if figure else next(iter(drawings.values()))
+    return draw(result.title if title is None else title, labels)

@@ -1,14 +1,16 @@
 """Planned runs: the engine under comparisons, searches, sweeps and studies.
 
 A command plans its runs, a runner executes those that are not finished, and the command reports their results. A run
-resumes from what its folder holds. ``SerialRunner`` executes runs one after another in this process,
-``izhi.experiments.jobs.ParallelRunner`` several at once; both give the same numbers.
+resumes from what its folder holds, and the plan of several runs is kept in their folder, which alone suffices to resume
+them. ``SerialRunner`` executes runs one after another in this process, ``izhi.experiments.jobs.ParallelRunner`` several
+at once; both give the same numbers.
 """
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,8 +21,11 @@ from lightning_fabric import Fabric
 
 from izhi import files
 from izhi.data import Dataset
+from izhi.errors import RunFolderError, shown
 from izhi.experiments import build
-from izhi.experiments.settings import Experiment
+from izhi.experiments.run_folder import already_holds_a_run
+from izhi.experiments.saved import PLAN
+from izhi.experiments.settings import RENAMED, Experiment
 from izhi.training import Listener, ProgressEvent, ignore_progress
 
 Outcome = TypeVar("Outcome")
@@ -28,11 +33,7 @@ Row = dict[str, float]
 
 
 class Resources:
-    """The data set and the fabric of the last run of a process, which the next run uses if it needs the same.
-
-    Args:
-        report: receives a line about what is read or downloaded.
-    """
+    """The data set and the fabric of the last run of a process, which the next run uses if it needs the same."""
 
     def __init__(self, report: Callable[[str], None] = lambda line: None) -> None:
         self._report = report
@@ -120,10 +121,8 @@ def extend_history(
 
     Args:
         history: a row of metrics for each finished epoch, to which further rows are appended.
-        epochs: number of all epochs.
         run_epoch: runs the next epoch; its metrics. ``seconds`` are added if missing.
         save: saves the history, so that a later call resumes it.
-        listener: receives the progress.
     """
     listener(ProgressEvent("start", epochs, len(history)))
     try:
@@ -136,3 +135,61 @@ def extend_history(
             listener(ProgressEvent("epoch", epochs, len(history), metrics=row))
     finally:
         listener(ProgressEvent("end", epochs, len(history)))
+
+
+Plan = dict[str, object]
+
+
+def agree(
+    folder: Path, stage: str, given: Mapping[str, object], *, resume: bool, may_change: Collection[str] = ()
+) -> Plan:
+    """The plan of a folder: the values of the command and, to resume, those that the folder holds.
+
+    Args:
+        given: values of the command; None for those that it leaves out.
+        may_change: names whose values may differ from those of the folder.
+
+    Raises:
+        RunFolderError: if the folder holds runs and ``resume`` is False, or if they have another command, another
+            plan, or no readable plan.
+    """
+    # A round trip through JSON gives the values that the folder will hold.
+    now: Plan = json.loads(json.dumps({name: value for name, value in given.items() if value is not None}))
+    if not files.is_in_use(folder):
+        if resume and not now:
+            raise RunFolderError(f"{folder} holds no runs to resume; check the folder, or leave --resume out")
+        return {"stage": stage, **now}
+    if not resume:
+        raise already_holds_a_run(folder)
+    before = _read(folder)
+    if before.get("stage") != stage:
+        raise RunFolderError(
+            f"{folder} holds no runs of izhi {stage}; resume the runs that it holds, or choose another --out"
+        )
+    for name, value in now.items():
+        if name not in may_change and before.get(name) != value:
+            raise RunFolderError(
+                f"{folder} holds runs with {name} = {shown(before.get(name))}, not {shown(value)};"
+                " leave it out to resume them, or choose another --out"
+            )
+    return {**before, **now}
+
+
+def keep_plan(folder: Path, plan: Plan) -> None:
+    """Write the plan into its folder."""
+    files.write_bytes(folder / PLAN, (json.dumps(plan, indent=2) + "\n").encode())
+
+
+def _read(folder: Path) -> Plan:
+    path = folder / PLAN
+    if not path.exists():
+        raise RunFolderError(f"{folder} holds no {PLAN}, without which its runs cannot resume; choose another --out")
+    try:
+        with files.reading(path):
+            plan = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        plan = None
+    plan = {RENAMED.get(name, name): value for name, value in plan.items()} if isinstance(plan, dict) else None
+    if plan is None:
+        raise RunFolderError(f"{path} is damaged, expected the plan of its runs; choose another --out")
+    return plan

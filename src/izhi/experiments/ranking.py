@@ -8,12 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 
-from izhi import files
 from izhi.errors import SettingError, in_one_line, shown
 from izhi.experiments import plots, statistics
 from izhi.experiments.results.comparison import ComparisonResult
 from izhi.experiments.statistics import LEVEL, Pair, Ranking
-from izhi.experiments.tables import markdown
+from izhi.experiments.tables import Table, write_report
 
 FIGURE, REPORT = "ranks.png", "report.md"
 
@@ -99,41 +98,40 @@ def write(ranked: Ranked, folder: Path, command: str) -> None:
     drawn = plots.ranks(ranking.ranks, ranking.critical, ranking.cliques, title)
     plots.save(drawn, folder / FIGURE)
     least = f"{100 * (1 - LEVEL):g} %"
-    lines = [
-        f"# Ranks over {len(ranking.tasks)} data sets", "", f"    {command}", "",
-        markdown(headings(ranking), cells(ranking), right=range(1, len(ranking.tasks) + 2)), "",
-        *(f"- {sentence}" for sentence in sentences(ranked)), "",
-        f"![mean ranks; bars join variants that do not differ]({FIGURE})", "",
+    write_report(
+        folder / REPORT, f"# Ranks over {len(ranking.tasks)} data sets", f"    {command}", table(ranking),
+        "\n".join(f"- {sentence}" for sentence in sentences(ranked)),
+        f"![mean ranks; bars join variants that do not differ]({FIGURE})",
         f"Pairs: differences with intervals of {least} by the bootstrap over data sets, p of Wilcoxon's test:",
-        "", markdown(PAIR_HEADINGS, map(pair_cells, ranking.pairs), right=(1, 2, 3, 4)), "",
-    ]  # fmt: skip
-    files.write_bytes(folder / REPORT, "\n".join(lines).encode())
+        pairs_table(ranking.pairs),
+    )  # fmt: skip
 
 
-def headings(ranking: Ranking) -> tuple[str, ...]:
-    """Columns of the table of variants."""
-    return ("variant", "mean rank", *(f"{in_one_line(task)} (%)" for task in ranking.tasks))
-
-
-def cells(ranking: Ranking) -> list[tuple[str, ...]]:
-    """Rows of the table of variants, the best first."""
-    return [
+def table(ranking: Ranking) -> Table:
+    """The table of variants, the best first."""
+    rows = [
         (in_one_line(label), f"{mean:.2f}", *(f"{100 * x:.2f}" for x in ranking.accuracies[label]))
         for label, mean in ranking.ranks.items()
     ]
+    tasks = [f"{in_one_line(task)} (%)" for task in ranking.tasks]
+    return Table(("variant", "mean rank", *tasks), rows, right=range(1, len(tasks) + 2))
 
 
-#: Columns of the table of pairs.
-PAIR_HEADINGS = ("pair", "difference in mean rank", "in accuracy (points)", "p", "p, Holm")
+def pairs_table(pairs: Sequence[Pair]) -> Table:
+    """The table of pairs."""
+    rows = [
+        (f"{in_one_line(pair.first)} − {in_one_line(pair.second)}", interval(pair.rank),
+         interval([100 * x for x in pair.accuracy]), f"{pair.p:.3g}", f"{pair.holm:.3g}")
+        for pair in pairs
+    ]  # fmt: skip
+    headings = ("pair", "difference in mean rank", "in accuracy (points)", "p", "p, Holm")
+    return Table(headings, rows, right=(1, 2, 3, 4))
 
 
-def pair_cells(pair: Pair) -> tuple[str, ...]:
-    """A row of the table of pairs."""
-    rank, accuracy = pair.rank, [100 * x for x in pair.accuracy]
-    return (
-        f"{in_one_line(pair.first)} − {in_one_line(pair.second)}", f"{rank[0]:+.2f} ({rank[1]:+.2f} … {rank[2]:+.2f})",
-        f"{accuracy[0]:+.2f} ({accuracy[1]:+.2f} … {accuracy[2]:+.2f})", f"{pair.p:.3g}", f"{pair.holm:.3g}",
-    )  # fmt: skip
+def interval(values: Sequence[float]) -> str:
+    """A mean and the limits of its interval."""
+    mean, low, high = (x + 0.0 for x in values)  # of which none is −0
+    return f"{mean:+.2f} ({low:+.2f} … {high:+.2f})"
 
 
 def sentences(ranked: Ranked) -> list[str]:

@@ -11,7 +11,7 @@ from izhi.experiments.results import run as of_run
 from izhi.experiments.run import Result
 from izhi.experiments.run_folder import RunFolder, load, versions
 from izhi.experiments.settings import Experiment
-from izhi.experiments.tables import markdown
+from izhi.experiments.tables import Table, write_report
 from izhi.experiments.trained import network_of
 from izhi.network import Network, firing
 from izhi.network.firing import LayerDynamics
@@ -23,27 +23,26 @@ def write(result: Result, folder: RunFolder, command: str, before: Mapping[str, 
     """report.md of a finished run, and accuracy.png if it was trained.
 
     Args:
-        result: result of the run.
-        folder: folder of the run.
         command: the present command, for a folder that does not name the one that began the run.
         before: accuracies of the network before the run.
     """
     e, history = result.experiment, result.history
     title = of_run.title(e.flat())
     last = {**(before or {}), **history[-1]}
-    lines = [f"# {title}", "", f"    {folder.command or command}", ""]
-    lines += [markdown(("after the last epoch", ""), map(_metric, last.items()))]
-    if "validation_accuracy" in history[-1]:
-        lines += ["", f"The {best(history)}: `best.pt`."]
+    figure: str = ""
+    learned: tuple[str | Table, ...] = ()
     if history[-1]["epoch"]:
         plots.save(of_run.accuracy(history, title), folder.path / "accuracy.png")
-        lines += ["", "![accuracy over epochs](accuracy.png)"]
-    lines += [""]
-    lines += [f"- {warning}" for warning in result.warnings]
+        figure = "![accuracy over epochs](accuracy.png)"
     if e.neurons.learn:
-        lines += ["", dynamics_table(*dynamics(folder)), "", "![coefficients before and after](dynamics.png)"]
-    lines += ["", "Versions: " + ", ".join(f"{k} {v}" for k, v in versions().items()), ""]
-    folder.write("report.md", "\n".join(lines))
+        learned = (dynamics_table(*dynamics(folder)), "![coefficients before and after](dynamics.png)")
+    write_report(
+        folder.path / "report.md", f"# {title}", f"    {folder.command or command}",
+        Table(("after the last epoch", ""), list(map(_metric, last.items()))),
+        f"The {best(history)}: `best.pt`." if "validation_accuracy" in history[-1] else "", figure,
+        "\n".join(f"- {warning}" for warning in result.warnings), *learned,
+        "Versions: " + ", ".join(f"{k} {v}" for k, v in versions().items()),
+    )  # fmt: skip
 
 
 def best(history: Sequence[Mapping[str, float]]) -> str:
@@ -60,7 +59,6 @@ def per_class(confusion: Sequence[Sequence[float]], classes: Sequence[str]) -> l
 
     Args:
         confusion: (classes, classes): how many samples of a class, in rows, were given a class, in columns.
-        classes: their names.
     """
     lines = []
     for name, row, own in zip(classes, confusion, range(len(classes)), strict=True):
@@ -85,14 +83,14 @@ def _metric(item: tuple[str, float]) -> tuple[str, str]:
     return words, f"{value:.4g}"
 
 
-def dynamics_table(before: list[LayerDynamics], after: list[LayerDynamics]) -> str:
-    """Each learned coefficient before and after training, and the firing classes, in Markdown."""
+def dynamics_table(before: list[LayerDynamics], after: list[LayerDynamics]) -> Table:
+    """Each learned coefficient before and after training, and the firing classes."""
     rows = [
         (str(number), *cells)
         for number, (old, new) in enumerate(zip(before, after, strict=True), start=1)
         for cells in firing.changes(old, new)
     ]
-    return markdown(("layer", "coefficient", "before", "after"), rows)
+    return Table(("layer", "coefficient", "before", "after"), rows)
 
 
 def trained(path: Path) -> tuple[Experiment, Network, Network]:

@@ -70,11 +70,6 @@ def train(
     recorded for the figure; the run's result is that of the last epoch.
 
     Args:
-        fabric: see ``build.fabric``.
-        e: the resolved experiment.
-        dataset: its data.
-        folder: folder of the run, opened.
-        listener: receives the progress of the run.
         start: weights of a trained float network to begin with, which a quantised one rounds.
         label: name of the run among those of a command.
 
@@ -128,13 +123,6 @@ def quantize(
     """Round the float network of those weights as the experiment says, without training, and evaluate it.
 
     The folder then holds a checkpoint of epoch 0, as after training: it can be evaluated and exported.
-
-    Args:
-        fabric: see ``build.fabric``.
-        e: the experiment, with the bits of weights and states.
-        dataset: its data; training samples calibrate, test samples are evaluated.
-        folder: folder of the run, opened.
-        weights: weights of the float network.
     """
     encoder = build.encoder(e, dataset)
     return _keep_as_it_is(fabric, e, encoder, _rounded(e, encoder, dataset, weights), dataset, folder)
@@ -158,13 +146,6 @@ def adopt(fabric: Fabric, e: Experiment, dataset: Dataset, folder: RunFolder, ne
     """Evaluate a network that was trained elsewhere, as the run of an experiment whose settings describe it.
 
     The folder then holds a checkpoint of epoch 0, as after training: it can be evaluated, quantised and exported.
-
-    Args:
-        fabric: see ``build.fabric``.
-        e: the resolved experiment, with the network's ``modules``.
-        dataset: its data, of which test samples are evaluated.
-        folder: folder of the run, opened.
-        network: network of float weights.
     """
     encoder = build.encoder(e, dataset)
     described = build.network(e, encoder.grid, len(dataset.classes), start=network.state_dict())

@@ -64,10 +64,6 @@ class Saved:
 def load(path: Path, changes: Mapping[str, object] | None = None) -> Saved:
     """The checkpoint of a run folder, or the file itself.
 
-    Args:
-        path: path of the folder or file.
-        changes: settings that replace those of the run.
-
     Raises:
         CheckpointError: if it is missing, damaged, or not of a run.
     """

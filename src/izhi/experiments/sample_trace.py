@@ -196,8 +196,6 @@ def draw(trace: SampleTrace, run: Trained, layer: int = 1, neurons: Sequence[int
     """Draw a trace: input, every layer's spikes, some membrane potentials, the scores.
 
     Args:
-        trace: see ``trace_sample``.
-        run: the network.
         layer: number of the layer whose membrane potentials are drawn, from 1.
         neurons: of them; None for the four that fire most.
 

@@ -27,11 +27,7 @@ Labels = NDArray[np.int64]
 
 
 def settings_of(artifact: Artifact[HardwareNetwork]) -> Experiment:
-    """The settings of an artifact's encoding.
-
-    Raises:
-        ArtifactError: if this version of izhi does not know one of them.
-    """
+    """The settings of an artifact's encoding; ArtifactError if this version of izhi does not know one of them."""
     try:
         return experiment(artifact.encoding)
     except (IzhiError, TypeError) as error:
@@ -120,11 +116,7 @@ def joined(batches: Iterator[tuple[Inputs, Labels]]) -> tuple[Inputs, Labels]:
 
 
 def sample(artifact: Artifact[HardwareNetwork], dataset: Dataset, number: int) -> Inputs:
-    """One test sample as input of the artifact, a batch of one.
-
-    Raises:
-        SettingError: if the number is out of range.
-    """
+    """One test sample as input of the artifact, a batch of one; SettingError if the number is out of range."""
     if not 0 <= number < len(dataset.test):
         raise SettingError(f"sample is {number}, expected 0 to {len(dataset.test) - 1}")
     *_, (inputs, _) = batches(artifact, dataset, number + 1)

@@ -8,6 +8,7 @@ J. Demšar, "Statistical comparisons of classifiers over multiple data sets", JM
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -66,8 +67,6 @@ def paired(label: str, values: Sequence[float], reference: Sequence[float], over
     A bootstrap of so few values as there are seeds would be too narrow: of three it has ten different samples.
 
     Args:
-        label: label of the variant whose values they are.
-        values: values of its runs, at least two.
         reference: the other variant's, of the same seeds in the same order.
         overlap: of cross-validation, where runs share training samples: test samples of a fold per training sample
             (C. Nadeau and Y. Bengio, "Inference for the generalization error", Machine Learning 52, 2003); 0 for seeds.
@@ -96,7 +95,6 @@ def pairs_needed(size: float, deviation: float, overlap: float = 0.0) -> int | N
     """The fewest pairs of runs of which a paired t test at 5 % shows a difference of that size with a power of 80 %.
 
     Args:
-        size: size of the difference.
         deviation: standard deviation of the differences; that of a few seeds is itself a rough estimate.
         overlap: see ``paired``.
 
@@ -106,15 +104,16 @@ def pairs_needed(size: float, deviation: float, overlap: float = 0.0) -> int | N
     """
     if not size or not deviation:
         return None
-    low, high = 1, 2
-    while power(size, deviation, high, overlap) < POWER:
-        low, high = high, 2 * high
+
+    def is_enough(pairs: int) -> bool:
+        return power(size, deviation, pairs, overlap) >= POWER
+
+    high = 2
+    while not is_enough(high):
+        high *= 2
         if high > MOST_SEEDS:
             return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if power(size, deviation, middle, overlap) >= POWER else (middle, high)
-    return high
+    return bisect_left(range(high), True, high // 2 + 1, high, key=is_enough)
 
 
 def holm(p: Sequence[float]) -> list[float]:

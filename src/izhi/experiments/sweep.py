@@ -13,15 +13,15 @@ from torch import Tensor
 
 from izhi.data import Dataset
 from izhi.errors import SettingError, unknown
-from izhi.experiments import build, plots, run as run_of
+from izhi.experiments import build, run as run_of
 from izhi.experiments.planned import PlannedRun, Resources, Runner, SerialRunner
-from izhi.experiments.results.sweep import Point, SweepResult
+from izhi.experiments.results.searches import SweepResult
 from izhi.experiments.run import Result
 from izhi.experiments.run_folder import RunFolder, accuracy_of, load, versions
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
 from izhi.experiments.settings.description import describe
-from izhi.experiments.tables import markdown, percent
+from izhi.experiments.tables import percent, write_report
 from izhi.training import Listener, ignore_progress
 
 #: Bits of what is left as it is, in float.
@@ -44,11 +44,7 @@ class FloatRun:
 
     @classmethod
     def load(cls, path: Path) -> FloatRun:
-        """The run of a folder or checkpoint.
-
-        Raises:
-            SettingError: if its weights or states are quantised already.
-        """
+        """The run of a folder or checkpoint; SettingError if its weights or states are quantised already."""
         saved = load(path)
         e, progress = saved.experiment, saved.progress
         if e.quantization.is_quantized:
@@ -124,45 +120,39 @@ def sweep(
     """Quantise runs in several formats and by several methods, and write the table and the figure.
 
     Args:
-        runs: float networks, see ``load_runs``.
         planned: for each point a method, and the experiment of each run in that format, see ``plan``.
-        folder: the folder of the runs, sweep.json, sweep.md and pareto.png.
         runner: executes the runs; None for one after another.
-        resume: whether unfinished runs resume.
-        command: the command that began it.
     """
     runner = runner or SerialRunner()
-    results = iter(runner.run([
-        _plan_run(run, e, method, folder, resume, command)
-        for method, experiments in planned
-        for run, e in zip(runs, experiments, strict=True)
-    ]))  # fmt: skip
+    pending = []
+    for method, experiments in planned:
+        weights, states = widths_of(experiments[0])
+        for run, e in zip(runs, experiments, strict=True):
+            path = folder / f"{method}-w{weights}-s{states}" / f"seed-{e.training.seed}"
+            label = f"{method}, weights {weights}, states {states}, seed {e.training.seed}"
+            execute = partial(_quantize, run, e, method, path, label, resume, command)
+            pending.append(PlannedRun(str(path), execute))
+    results = iter(runner.run(pending))
     dataset = runner.resources.dataset(runs[0].experiment)
     size = build.encoder(runs[0].experiment, dataset).grid, len(dataset.classes)
     points = []
     for method, experiments in planned:
         weights, states = widths_of(experiments[0])
-        accuracies = tuple(next(results).test_accuracy for _ in experiments)
-        points.append(
-            Point(
-                method=method, weight_bits=weights, state_bits=states, bits=memory(experiments[0], *size),
-                accuracies=accuracies,
-            )
-        )  # fmt: skip
-    return _write(SweepResult.keep(folder, {
+        accuracies = [next(results).test_accuracy for _ in experiments]
+        points.append({"method": method, "weight_bits": weights, "state_bits": states,
+                       "bits": memory(experiments[0], *size), "accuracies": accuracies})  # fmt: skip
+    result = SweepResult.keep(folder, {
         "command": command, "versions": versions(), "float_accuracies": [run.accuracy for run in runs],
         "float_bits": memory(runs[0].experiment, *size), "seeds": [run.experiment.training.seed for run in runs],
-        "config": runs[0].experiment.flat(plain=True), "points": [point.model_dump() for point in points],
-    }), folder)  # fmt: skip
-
-
-def _plan_run(
-    run: FloatRun, e: Experiment, method: str, folder: Path, resume: bool, command: str
-) -> PlannedRun[Result]:
-    weights, states = widths_of(e)
-    path = folder / f"{method}-w{weights}-s{states}" / f"seed-{e.training.seed}"
-    label = f"{method}, weights {weights}, states {states}, seed {e.training.seed}"
-    return PlannedRun(str(path), partial(_quantize, run, e, method, path, label, resume, command))
+        "config": runs[0].experiment.flat(plain=True), "points": points,
+    })  # fmt: skip
+    seeds = ", ".join(map(str, result.seeds))
+    write_report(
+        folder / "sweep.md", f"# {result.title}", f"    {command}",
+        f"Float: {percent(result.float_accuracies)} %, {result.whole[0]:,.1f} kB. Seeds: {seeds}.", result.table(),
+        "![accuracy against memory](pareto.png)",
+    )  # fmt: skip
+    return result
 
 
 def _quantize(
@@ -190,17 +180,3 @@ def plan(
         for w in weights
         for s in states
     ]
-
-
-def _write(result: SweepResult, folder: Path) -> SweepResult:
-    """sweep.md and pareto.png of what sweep.json holds, which is given back."""
-    out, table = RunFolder(folder), result.table()
-    seeds = ", ".join(map(str, result.seeds))
-    lines = [
-        f"# {result.title}", "", *([f"    {result.command}", ""] if result.command else []),
-        f"Float: {percent(result.float_accuracies)} %, {result.whole[0]:,.1f} kB. Seeds: {seeds}.", "",
-        markdown(table.headings, table.rows), "", "![accuracy against memory](pareto.png)", "",
-    ]  # fmt: skip
-    out.write("sweep.md", "\n".join(lines))
-    plots.save(result.pareto(result.title), folder / "pareto.png")
-    return result

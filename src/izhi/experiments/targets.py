@@ -41,11 +41,7 @@ def target_of(e: Experiment) -> Target:
 
 
 def artifact_of(run: Trained) -> Artifact[networks.HardwareNetwork]:
-    """The artifact of a run.
-
-    Raises:
-        SettingError: if the run is neither quantised nor made for the IP.
-    """
+    """The artifact of a run; SettingError if the run is neither quantised nor made for the IP."""
     target = target_of(run.experiment)
     target.expect(run.path, run.experiment)
     return target.artifact(run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.description import describe
 from izhi.network import Layer, Network
 from izhi.network.encoders import Encoder
-from izhi.spec import NetworkSpec
 from izhi.spec.assembly import network_of_tables
 from izhi.training import Classifier, checkpoint
 
@@ -49,10 +48,16 @@ def network_of(saved: Saved, features: int | tuple[int, ...], classes: int) -> N
         CheckpointError: if its weights are not those of the network that it describes; none is made that
             would be larger than they are.
     """
-    weights, e = saved.progress.network, saved.experiment
-    of_settings = describe(e, features, classes)
-    spec = of_settings if saved.tables is None else _description(saved, saved.tables, features, classes)
-    there, expected = sum(x.numel() for x in weights.values()), max(of_settings.numbers, spec.parameters)
+    weights, e, spec = saved.progress.network, saved.experiment, describe(saved.experiment, features, classes)
+    least, s, shape = spec.numbers, e.network, (features,) if isinstance(features, int) else features
+    if saved.tables is not None:
+        try:
+            spec = network_of_tables(
+                saved.tables, math.prod(shape), classes, dropout=s.dropout, keep_every=s.keep_every
+            )  # fmt: skip
+        except IzhiError as error:
+            raise CheckpointError(f"{saved.path} describes another network: {error}") from None
+    there, expected = sum(x.numel() for x in weights.values()), max(least, spec.parameters)
     if there < expected:
         raise CheckpointError(
             f"{saved.path} is from another network: it holds {there} numbers, expected at least {expected}"
@@ -60,17 +65,6 @@ def network_of(saved: Saved, features: int | tuple[int, ...], classes: int) -> N
     network = build.network(e, features, classes, spec=spec)
     checkpoint.load_weights(saved.path, network, weights)
     return network
-
-
-def _description(
-    saved: Saved, tables: Sequence[Mapping[str, object]], features: int | tuple[int, ...], classes: int
-) -> NetworkSpec:
-    """The description that a checkpoint holds."""
-    s, shape = saved.experiment.network, (features,) if isinstance(features, int) else features
-    try:
-        return network_of_tables(tables, math.prod(shape), classes, dropout=s.dropout, keep_every=s.keep_every)
-    except IzhiError as error:
-        raise CheckpointError(f"{saved.path} describes another network: {error}") from None
 
 
 def load(
@@ -82,7 +76,6 @@ def load(
     """The network of a run folder or checkpoint.
 
     Args:
-        path: path of the folder or checkpoint.
         changes: settings that replace those of the run.
         report: receives a line about what is read or downloaded.
         expect: raises an error if the settings are not what the caller needs.

@@ -21,18 +21,15 @@ from typing import TYPE_CHECKING
 
 import tomli_w
 
-from izhi import files
 from izhi.data import Dataset
-from izhi.errors import DivergenceError, SettingError, unknown
-from izhi.experiments import plots
+from izhi.errors import DivergenceError, SettingError, of_extra, unknown
 from izhi.experiments.planned import PlannedRun, Resources, Runner, SerialRunner, without_test_samples
-from izhi.experiments.results.tuning import TuningResult
+from izhi.experiments.results.searches import TuningResult
 from izhi.experiments.run import train
 from izhi.experiments.run_folder import RunFolder, versions
-from izhi.experiments.search_space import Range
 from izhi.experiments.settings import Experiment, experiment, typed
-from izhi.experiments.tables import markdown
-from izhi.experiments.variants import Variant
+from izhi.experiments.tables import write_report
+from izhi.experiments.variants import Range, Variant
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import Listener, ProgressEvent
 
@@ -49,14 +46,10 @@ Row = dict[str, object]
 def write(rows: Sequence[Row], folder: Path, command: str) -> TuningResult:
     """Write trials.json and report.md with every trial, and trials.png; what trials.json holds."""
     result = TuningResult.keep(folder, {"command": command, "versions": versions(), "variants": rows})
-    table, trials = result.best_table(), result.trials_table()
-    lines = [
-        f"# {result.title}", "", f"    {command}", "", markdown(table.headings, table.rows), "",
-        "![validation accuracy of each trial](trials.png)", "", "## Every trial", "",
-        markdown(trials.headings, trials.rows), "",
-    ]  # fmt: skip
-    files.write_bytes(folder / "report.md", "\n".join(lines).encode())
-    plots.save(result.drawn(result.title), folder / "trials.png")
+    write_report(
+        folder / "report.md", f"# {result.title}", f"    {command}", result.best_table(),
+        "![validation accuracy of each trial](trials.png)", "## Every trial", result.trials_table(),
+    )  # fmt: skip
     return result
 
 
@@ -71,10 +64,8 @@ def to_toml(settings: Mapping[str, object], variants: Sequence[Variant], result:
 
 
 def _optuna() -> ModuleType:
-    try:
+    with of_extra("optuna", "tune"):
         import optuna
-    except ImportError:
-        raise SettingError("optuna is not installed; pip install 'izhi[tune]'") from None
     optuna.logging.set_verbosity(logging.ERROR)
     package: ModuleType = optuna
     return package
@@ -127,11 +118,7 @@ def check(
 
 
 def speakers(dataset: Dataset) -> list[int]:
-    """Who spoke the training samples.
-
-    Raises:
-        SettingError: where that is not known.
-    """
+    """Who spoke the training samples; SettingError where that is not known."""
     if dataset.speakers is None:
         raise SettingError(f"every_speaker is set, but {dataset.name} does not say who spoke; leave it out")
     return sorted(set(dataset.speakers.tolist()))
@@ -148,8 +135,6 @@ def tune(
 
     Args:
         variants: each a study, named by its label; the same number of trials for each.
-        ranges: the values that are searched.
-        settings: the settings of all variants.
         trials: number of trials of each variant, including those in the storage.
         storage: a file that processes share, or the URL of a database.
         runner: executes the studies; None for one after another.
@@ -168,7 +153,6 @@ def _run_study(
     variant: Variant, resources: Resources, listener: Listener, *, ranges: Sequence[Range],
     settings: Mapping[str, object], trials: int, storage: str, every_speaker: bool,
 ) -> Row:  # fmt: skip
-    """Run the study of a variant up to its number of trials."""
     e = experiment({**settings, **variant.settings})
     held_out: list[int | None] = [*speakers(resources.dataset(e))] if every_speaker else [None]
     own_ranges = [r for r in ranges if r.concerns(e.neurons.neuron)]

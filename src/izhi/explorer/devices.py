@@ -28,12 +28,7 @@ _MOST_SPIKES = 20_000
 
 
 class DevicesPage:
-    """The tab of devices.
-
-    Args:
-        document: document of the page.
-        folder: folder of artifacts.
-    """
+    """The tab of devices."""
 
     def __init__(self, document: Document, folder: Path) -> None:
         self.folder = folder
@@ -50,7 +45,7 @@ class DevicesPage:
         self.figures = column(sizing_mode="stretch_width", name="device-figures")
         self.task = widgets.BackgroundTask(document, [self.load, self.run], lambda html: self.status.update(text=html))
         self.refresh.on_click(self.read)
-        self.load.on_click(self._load)
+        self.load.on_click(lambda: self.task.start("reading it", self._load_chosen, self._describe))
         self.run.on_click(self._run)
         self.view = column(
             widgets.text("", f"<p>Artifacts (<code>.izhi</code>) in <code>{escape(str(folder))}</code> and below. The"
@@ -70,15 +65,11 @@ class DevicesPage:
             self.artifact.value = next(iter(self.artifact.options), "")
         self.status.text = "" if self.artifact.options else "<p>There is none; izhi export RUN writes one.</p>"
 
-    def _chosen(self) -> str:
+    def _load_chosen(self) -> AnyArtifact:
+        """The chosen artifact, from its file; in another thread."""
         name = str(self.artifact.value)
         if name not in self.artifact.options:
             raise SettingError("no artifact is chosen")
-        return name
-
-    def _load_chosen(self) -> AnyArtifact:
-        """The chosen artifact, from its file; in another thread."""
-        name = self._chosen()
         if self._loaded is None or self._loaded[0] != name:
             self._close()
             self._loaded = name, artifact.load(inside(self.folder, self.folder / name))
@@ -88,9 +79,6 @@ class DevicesPage:
         for device in self._open.values():
             device.close()
         self._open.clear()
-
-    def _load(self) -> None:
-        self.task.start("reading it", self._load_chosen, self._describe)
 
     def _describe(self, deployed: AnyArtifact) -> None:
         self.number.high = max(0, len(deployed.test_scores) - 1)
@@ -179,7 +167,5 @@ def _spikes(layer: int, by_device: Mapping[str, np.ndarray[Any, Any]]) -> Any:
             when[:_MOST_SPIKES] + 1, neurons[:_MOST_SPIKES], marker=marker, size=size, color=colour, alpha=alpha,
             legend_label=name,
         )  # fmt: skip
-    if drawn.legend:
-        drawn.legend[0].orientation = "horizontal"
-        drawn.add_layout(drawn.legend[0], "below")
+    widgets.legend_outside(drawn, orientation="horizontal")
     return drawn

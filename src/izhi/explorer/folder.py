@@ -17,11 +17,7 @@ _LEVELS, _MOST = 4, 500
 
 
 def inside(folder: Path, path: Path) -> Path:
-    """A plain file of the folder, as it is.
-
-    Raises:
-        FileError: if it is a link or no file, or outside the folder.
-    """
+    """A plain file of the folder, as it is; FileError if it is a link or no file, or outside the folder."""
     with files.reading(path):
         is_plain = stat.S_ISREG(os.lstat(path).st_mode)
     if not is_plain or not path.resolve().is_relative_to(folder.resolve()):

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+from bokeh import models
 from bokeh.document import Document
 from bokeh.layouts import column
-from bokeh.models import (
-    Button,
-    ColumnDataSource,
-    DataTable,
-    LinearColorMapper,
-    Select,
-    Span,
-    Spinner,
-    TableColumn,
-    TextInput,
-)
+from bokeh.models import Button, ColumnDataSource, Select, Spinner, TextInput
 from numpy.typing import NDArray
 
 from izhi.errors import IzhiError, SettingError
-from izhi.experiments import listing, report, sample_trace, saved, trained
+from izhi.experiments import charts, listing, report, sample_trace, saved, trained
+from izhi.experiments.charts import Chart, Series
 from izhi.experiments.listing import ListedRun
 from izhi.experiments.plots import COLOURS
 from izhi.experiments.sample_trace import LayerTrace, SampleTrace
@@ -40,12 +33,7 @@ _MOST_CURVES, _MOST_RUNS = 12, 2000
 
 
 class RunsPage:
-    """The tab of runs.
-
-    Args:
-        document: document of the page.
-        folder: folder of runs.
-    """
+    """The tab of runs."""
 
     def __init__(self, document: Document, folder: Path) -> None:
         self.folder = folder
@@ -57,8 +45,8 @@ class RunsPage:
         self.refresh = Button(name="refresh", label="read the folder again")
         self.found = ColumnDataSource({name: [] for name in listing.HEADINGS}, name="runs")
         widths = {"run": 260, "when": 120}
-        columns = [TableColumn(field=name, title=name, width=widths.get(name, 80)) for name in listing.HEADINGS]
-        self.list = DataTable(
+        columns = [models.TableColumn(field=name, title=name, width=widths.get(name, 80)) for name in listing.HEADINGS]
+        self.list = models.DataTable(
             name="runs-table", source=self.found, columns=columns, height=240, sizing_mode="stretch_width",
             selectable="checkbox", index_position=None,
             reorderable=False, autosize_mode="none",
@@ -111,8 +99,8 @@ def _about(runs: Sequence[ListedRun], damaged: Sequence[ListedRun], *, every: bo
         f"<p>{'All' if every else 'Chosen'}: {count}.{'' if names else ' No setting differs but the seed.'}</p>"
     )
     if names and not every:
-        rows = [listing.cells_of(run, names) for run in runs]
-        words.append("<h3>what differs</h3>" + widgets.table(("run", *names, "test (%)"), rows, words=1 + len(names)))
+        table = listing.differences_table(runs, names)
+        words.append("<h3>what differs</h3>" + widgets.table(table.headings, table.rows, words=1 + len(names)))
     elif names:
         words.append(f"<p>Settings that differ: {escape(', '.join(names))}.</p>")
     return "".join(words)
@@ -136,30 +124,17 @@ def _spread(runs: Sequence[ListedRun]) -> str:
 
 
 def _curves(runs: Sequence[ListedRun]) -> Any:
-    """Test accuracy over epochs."""
-    drawn_figure = widgets.chart("epoch", "test accuracy (%)", height=300 + 24 * min(len(runs), _MOST_CURVES))
-    drawn = 0
+    series = []
     for run in runs:
-        try:
+        with suppress(IzhiError):  # the list names the damage
             history = saved.history(run.path)
-        except IzhiError:
-            continue  # the list says what is wrong with it
-        if drawn == _MOST_CURVES or not all("test_accuracy" in row for row in history):
-            continue
-        values = {"epoch": [row["epoch"] for row in history], "y": [100 * row["test_accuracy"] for row in history]}
-        colour, dash = COLOURS[drawn % len(COLOURS)], ("solid", "dashed")[drawn // len(COLOURS) % 2]
-        line = drawn_figure.line("epoch", "y", source=ColumnDataSource(values), legend_label=run.name, color=colour,
-                          line_width=2, line_dash=dash)  # fmt: skip
-        widgets.point_out(drawn_figure, line, (run.name, "@y{0.00} %"), ("epoch", "@epoch"))
-        drawn += 1
-    if not drawn:
+            if all("test_accuracy" in row for row in history):
+                accuracies = [100 * row["test_accuracy"] for row in history]
+                series.append(Series(run.name, [row["epoch"] for row in history], accuracies, style="bare"))
+    if not series:
         return widgets.text("", "<p>None of these runs has accuracies of every epoch.</p>")
-    legend = drawn_figure.legend[0]
-    legend.click_policy = "hide"
-    drawn_figure.add_layout(legend, "below")
-    if len(runs) > _MOST_CURVES:
-        drawn_figure.title.text = f"the first {_MOST_CURVES} of {len(runs)}"
-    return drawn_figure
+    title = f"the first {_MOST_CURVES} of {len(runs)}" if len(runs) > _MOST_CURVES else ""
+    return charts.drawn(Chart("accuracy", "epoch", "test accuracy (%)", series[:_MOST_CURVES]), title)
 
 
 class SampleView:
@@ -254,11 +229,9 @@ def _raster(title: str, spikes: NDArray[np.float64], of: str) -> Any:
     steps, count = spikes.shape
     drawn = widgets.chart("time step", of, height=210, title=f"{title}: {count:,}")
     shown = sample_trace.condensed(spikes).T
-    drawn.image(
-        image=[shown], x=0.5, y=-0.5, dw=steps, dh=count,
-        color_mapper=LinearColorMapper(palette=[f"#{255 - k:02x}{255 - k:02x}{255 - k:02x}" for k in range(256)], low=0,
-                                       high=float(shown.max()) or 1.0),
-    )  # fmt: skip
+    palette = [f"#{255 - k:02x}{255 - k:02x}{255 - k:02x}" for k in range(256)]
+    mapper = models.LinearColorMapper(palette=palette, low=0, high=float(shown.max()) or 1.0)
+    drawn.image(image=[shown], x=0.5, y=-0.5, dw=steps, dh=count, color_mapper=mapper)
     drawn.x_range.range_padding = drawn.y_range.range_padding = 0
     return drawn
 
@@ -276,18 +249,18 @@ def _membranes(layer: LayerTrace, neurons: Sequence[int]) -> Any:
     thresholds = {round(float(layer.threshold[n]), 4) for n in neurons}
     if len(thresholds) == 1:
         drawn.add_layout(
-            Span(location=thresholds.pop(), dimension="width", line_color=widgets.GREY, line_dash="dashed")
+            models.Span(location=thresholds.pop(), dimension="width", line_color=widgets.GREY, line_dash="dashed")
         )
-    drawn.add_layout(drawn.legend[0], "right")
+    widgets.legend_outside(drawn, "right")
     return drawn
 
 
 def _scores(trace: SampleTrace) -> Any:
-    drawn = widgets.chart("class", "score", height=260, title="scores; the right class is green",
-                        x_range=[str(x) for x in trace.classes])  # fmt: skip
+    classes = [str(x) for x in trace.classes]
+    drawn = widgets.chart("class", "score", height=260, title="scores; the right class is green", x_range=classes)
     colours = [widgets.GREEN if k == trace.label else widgets.BLUE for k in range(len(trace.scores))]
-    drawn.vbar(x=[str(x) for x in trace.classes], top=trace.scores, width=0.8, color=colours)
-    drawn.xaxis.major_label_orientation = 0 if len(trace.classes) < 15 else 1.2
+    drawn.vbar(x=classes, top=trace.scores, width=0.8, color=colours)
+    drawn.xaxis.major_label_orientation = 0 if len(classes) < 15 else 1.2
     return drawn
 
 
@@ -296,12 +269,5 @@ def _learned(path: Path) -> str:
     e, before, after = report.trained(path)
     if not e.neurons.learn:
         return ""
-    old, new = firing.of_network(before), firing.of_network(after)
-    rows = [
-        (number, *cells)
-        for number, (one, other) in enumerate(zip(old, new, strict=True), start=1)
-        for cells in firing.changes(one, other)
-    ]
-    return "<h3>what the neurons learned</h3>" + widgets.table(
-        ("layer", "coefficient", "before", "after"), rows, words=4
-    )
+    table = report.dynamics_table(firing.of_network(before), firing.of_network(after))
+    return "<h3>what the neurons learned</h3>" + widgets.table(table.headings, table.rows, words=4)

@@ -13,8 +13,11 @@ from typing import Any
 
 from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
+from bokeh.document import Document
+from bokeh.models import TabPanel, Tabs
 from bokeh.server.server import BaseServer
 from bokeh.server.tornado import BokehTornado
+from jinja2 import Template
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
@@ -23,13 +26,37 @@ from tornado.routing import AnyMatches, Matcher, Rule, RuleRouter
 
 from izhi import files
 from izhi.errors import DeviceError
-from izhi.explorer.document import fill
+from izhi.explorer.devices import DevicesPage
+from izhi.explorer.neuron import NeuronPage
+from izhi.explorer.runs import RunsPage
 
 #: By what this machine is called in an address.
 _HERE = ("127.0.0.1", "localhost")
 #: What is answered: the page, its socket, and the program that it loads.
 _PATHS = ("/", "/ws", "/favicon.ico")
 _PROGRAM = "/static/"
+
+
+_TEMPLATE = """
+{% extends base %}
+{% block preamble %}<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body { margin: 8px 12px; font: 15px/1.45 system-ui, sans-serif; }</style>{% endblock %}
+"""
+
+
+def fill(document: Document, folder: Path) -> None:
+    """Put the page of a folder into a document."""
+    document.title = "Izhi explorer"
+    document.template = Template(_TEMPLATE)
+    pages = {
+        "Neuron": NeuronPage().view,
+        "Runs": RunsPage(document, folder).view,
+        "Devices": DevicesPage(document, folder).view,
+    }
+    for view in pages.values():
+        view.styles = {"min-width": "0", "max-width": "calc(100vw - 24px)"}  # a grid's parts else grow with figures
+    tabs = [TabPanel(child=view, title=title) for title, view in pages.items()]
+    document.add_root(Tabs(tabs=tabs, sizing_mode="stretch_width", name="pages"))
 
 
 class _FromHere(Matcher):
@@ -109,7 +136,6 @@ def explore(folder: Path, port: int, *, opens: bool, report: Callable[[str], Non
     """Serve the page of a folder until somebody interrupts it.
 
     Args:
-        folder, port: see ``prepare``.
         opens: whether the page is opened in the browser.
         report: receives a line with its address.
     """

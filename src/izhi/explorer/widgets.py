@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from bokeh.document import Document
 from bokeh.layouts import row
 from bokeh.models import Button, Div, HoverTool
-from bokeh.plotting import figure
 
 from izhi.errors import IzhiError
+from izhi.experiments.charts import canvas
 from izhi.experiments.plots import COLOURS
 
 Found = TypeVar("Found")
@@ -31,13 +31,16 @@ pre { background: #f3f4f5; padding: 8px; overflow-x: auto; margin: 4px 0; white-
 
 def chart(x: str, y: str, *, height: int = 190, title: str = "", **others: Any) -> Any:
     """A figure with these labels that is as wide as its container."""
-    drawn = figure(
-        height=height, sizing_mode="stretch_width", x_axis_label=x, y_axis_label=y, title=title or None,
-        tools="pan,wheel_zoom,box_zoom,reset,save", active_drag=None, min_border_right=12, **others,
-    )  # fmt: skip
-    drawn.toolbar.logo = None
+    drawn = canvas(x, y, height=height, title=title, min_border_right=12, **others)
     drawn.toolbar.autohide = True
     return drawn
+
+
+def legend_outside(drawn: Any, place: str = "below", **values: Any) -> None:
+    """Put the legend of a figure, if it has one, outside its axes."""
+    for legend in drawn.legend[:1]:
+        legend.update(**values)
+        drawn.add_layout(legend, place)
 
 
 def point_out(drawn: Any, renderer: Any, *tips: tuple[str, str]) -> None:

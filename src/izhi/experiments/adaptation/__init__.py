@@ -5,16 +5,6 @@ from izhi.experiments.adaptation.drift import KINDS, Drift, DriftTask, task
 from izhi.experiments.adaptation.learner import Backpropagation, DeviceLearner, Evolving, NoLearning
 
 __all__ = [
-    "KINDS",
-    "Accuracies",
-    "Adaptation",
-    "Backpropagation",
-    "DeviceLearner",
-    "Drift",
-    "DriftTask",
-    "Evolving",
-    "NoLearning",
-    "run",
-    "table",
-    "task",
-]
+    "KINDS", "Accuracies", "Adaptation", "Backpropagation", "DeviceLearner", "Drift", "DriftTask", "Evolving",
+    "NoLearning", "run", "table", "task",
+]  # fmt: skip

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 from izhi.data import AnyBatch, AnySamples
 from izhi.experiments import samples
@@ -16,7 +15,7 @@ from izhi.experiments.planned import Row, extend_history
 from izhi.hardware import networks
 from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices import Device
-from izhi.hardware.devices.evaluation import Labels, evaluate
+from izhi.hardware.devices.evaluation import evaluate
 from izhi.hardware.networks import Inputs
 from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose, derive_seed
@@ -74,8 +73,7 @@ class Adaptation:
         """Classify the next batch and learn from it; its row of metrics, which the history does not hold yet."""
         number = len(self.history)
         start, stop = (number - 1) * self.batch, min(number * self.batch, len(self.task.stream))
-        index = self.task.stream[start:stop]
-        values, labels = self.task.pool.batch(index)
+        values, labels = self.task.pool.batch(self.task.stream[start:stop])
         inputs = self._encoded(values, Purpose.ARRIVAL, number)
         row: Row = {"samples": float(stop)}
         for name, device in (("adapting", self.device), ("not_adapting", self.frozen)):
@@ -101,12 +99,9 @@ class Adaptation:
         count = min(self.tested, len(tested))
         # Evenly spaced, since some data sets are sorted by class.
         index = torch.linspace(0, len(tested) - 1, count).round().long()
-        return evaluate(device, self._batches(tested, index)).accuracy
-
-    def _batches(self, tested: AnySamples, index: Tensor) -> Iterator[tuple[Inputs, Labels]]:
-        for step, indices in enumerate(torch.split(index, 500)):
-            values, labels = tested.batch(indices)
-            yield self._encoded(values, Purpose.TEST, step, 0), labels.numpy()
+        parts = enumerate(tested.batch(part) for part in torch.split(index, 500))
+        batches = ((self._encoded(values, Purpose.TEST, step, 0), labels.numpy()) for step, (values, labels) in parts)
+        return evaluate(device, batches).accuracy
 
     def state_dict(self) -> State:
         """The state from which ``load_state_dict`` resumes."""

@@ -74,9 +74,6 @@ def task(dataset: Dataset, e: Experiment, drift: Drift, *, samples: int, memory:
     """The stream of a drift, and the samples that evaluate it.
 
     Args:
-        dataset: the network's.
-        e: its settings, which name what training excluded.
-        drift: the change of the inputs.
         samples: length of the stream at most.
         memory: samples of the old task kept for rehearsal.
         seed: seed of the choice of both.

@@ -50,15 +50,8 @@ class Backpropagation:
 
     Args:
         run: the trained network; changed.
-        artifact: its artifact, which the device runs.
-        device: device that runs it.
-        task: samples.
         layers: how many of the last layers learn, the readout counted as one; 0 for all.
-        steps: number of steps of each call.
-        batch_size: batch size of each step.
-        learning_rate: learning rate of Adam.
         latest: how many of the samples that arrived last are always among those learned from.
-        seed: seed of all random draws.
     """
 
     def __init__(
@@ -119,15 +112,10 @@ class Evolving:
 
     Args:
         run: the trained network, whose encoding the samples get.
-        artifact: its artifact.
-        device: runs and measures it.
-        task: samples.
         layers: how many of the last layers are searched, the readout counted as one; 0 for all.
         steps: generations of each call.
-        batch_size: samples of a generation.
         search, members, step_size: see ``DeviceEvolution``.
         latest: how many of the samples that arrived last are always among those measured on.
-        seed: seed of all random draws.
     """
 
     def __init__(

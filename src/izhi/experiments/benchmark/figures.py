@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from izhi.experiments.plots import COLOURS
@@ -17,7 +16,6 @@ def bars(
 
     Args:
         panels: title → (name, value, times the yardstick or None).
-        label: label of the horizontal axis.
         is_ours: whether a name is drawn in the first colour.
     """
     rows = sum(len(entries) for entries in panels.values())
@@ -48,60 +46,39 @@ def bars(
     return figure
 
 
-def _in_two_columns(panels: int) -> tuple[Figure, list[Axes]]:
-    """A figure of panels with one vertical axis for all."""
-    rows = -(-panels // 2)
-    figure = Figure(figsize=(7.4, 0.4 + 2.6 * rows), layout="constrained")
-    every = list(figure.subplots(rows, 2, squeeze=False, sharey=True).flat)
-    for axes in every[panels:]:
-        axes.remove()
-    return figure, every[:panels]
+def curves(
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], label: str, *, is_ratio: bool = False
+) -> Figure:
+    """Lines over several quantities, a panel each, on logarithmic axes.
 
-
-def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], label: str) -> Figure:
-    """Lines on logarithmic axes, a panel per quantity; a dotted line shows what is in proportion.
+    A dotted line shows what is in proportion; of ratios, whose vertical axis is linear, a dashed one is at 1.
 
     Args:
         panels: label of the horizontal axis → name → (x, y) points.
-        label: label of the vertical axis.
     """
-    figure, all_axes = _in_two_columns(len(panels))
-    for axes, (title, lines) in zip(all_axes, panels.items(), strict=True):
+    rows = -(-len(panels) // 2)
+    figure = Figure(figsize=(7.4, 0.4 + 2.6 * rows), layout="constrained")
+    every = list(figure.subplots(rows, 2, squeeze=False, sharey=True).flat)
+    for axes in every[len(panels) :]:
+        axes.remove()
+    for axes, (title, lines) in zip(every, panels.items(), strict=False):
         for number, (name, points) in enumerate(lines.items()):
             x, y = zip(*sorted(points), strict=True)
-            axes.loglog(x, y, "o-", markersize=3, color=COLOURS[number], label=name)
-            if number == 0:
-                axes.loglog(x, [y[-1] * value / x[-1] for value in x], ":", color="0.5", lw=1, label="in proportion")
-        _mark(axes, sorted({x for points in lines.values() for x, _ in points}))
+            axes.plot(x, y, "o-", markersize=4 if is_ratio else 3, color=COLOURS[number], label=name)
+            if number == 0 and not is_ratio:
+                axes.plot(x, [y[-1] * value / x[-1] for value in x], ":", color="0.5", lw=1, label="in proportion")
+        axes.set_xscale("log")
+        measured = sorted({x for points in lines.values() for x, _ in points})
+        axes.set_xticks(measured, [f"{value:g}" for value in measured])
+        axes.set_xticks([], minor=True)
         axes.set_xlabel(title)
         axes.grid(alpha=0.3, which="both")
-    all_axes[0].legend(fontsize=8)
-    figure.supylabel(label, fontsize=10)
-    return figure
-
-
-def _mark(axes: Axes, values: Sequence[float]) -> None:
-    """Ticks of a logarithmic axis at the values that were measured."""
-    axes.set_xticks(values, [f"{value:g}" for value in values])
-    axes.set_xticks([], minor=True)
-
-
-def ratios(panels: Mapping[str, Sequence[tuple[float, float]]], label: str) -> Figure:
-    """A ratio over each of several quantities, a panel each; a dashed line is at 1.
-
-    Args:
-        panels: label of the horizontal axis → (x, ratio) points.
-        label: label of the vertical axis.
-    """
-    figure, all_axes = _in_two_columns(len(panels))
-    for axes, (title, points) in zip(all_axes, panels.items(), strict=True):
-        if points:
-            x, y = zip(*sorted(points), strict=True)
-            axes.semilogx(x, y, "o-", markersize=4, color=COLOURS[0])
-            _mark(axes, x)
-        axes.axhline(1, ls="--", color="0.5", lw=1)
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel(title)
-        axes.grid(alpha=0.3)
+        if is_ratio:
+            axes.axhline(1, ls="--", color="0.5", lw=1)
+            axes.set_ylim(bottom=0)
+        else:
+            axes.set_yscale("log")
+    if not is_ratio:
+        every[0].legend(fontsize=8)
     figure.supylabel(label, fontsize=10)
     return figure

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from izhi.experiments.benchmark.work import SIDE, Steps, Work
+from izhi.kernels import routes
+from izhi.kernels.routes import RecordedRoute
 from izhi.network.sequence import each_step
 
 #: Settings of the hidden layers.
@@ -118,3 +120,12 @@ WITH_CONVOLUTIONS = (
     "Izhi normalized", "Izhi biological", "Izhi LIF", "Izhi normalized, fp32", "layers without neurons, bf16",
     "layers without neurons, fp32",
 )  # fmt: skip
+
+
+def explained(name: str, work: Work) -> list[RecordedRoute]:
+    """The kernels of one training step of a contender of ``OURS``, and why: of each product and layer of neurons."""
+    torch.manual_seed(0)
+    steps = OURS[name](work)
+    with routes.recorded() as records:
+        steps.train(*work.samples())
+    return records

@@ -11,6 +11,8 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from functools import partial
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import torch
@@ -42,10 +44,9 @@ def _layers(work: Work, neuron: Callable[[], Neurons]) -> list[Neurons]:
     for module in work.row():
         if module is not None:
             between.append(module)
-            continue
-        # A single linear layer accepts sequences.
-        layers += [between[0] if len(between) == 1 else _AtOnce(*between), neuron()]
-        between = []
+        else:  # a single linear layer accepts sequences
+            layers += [between[0] if len(between) == 1 else _AtOnce(*between), neuron()]
+            between = []
     return layers
 
 
@@ -79,7 +80,11 @@ def _amplify(network: nn.Module, gain: float) -> None:
                 module.weight.mul_(gain)
 
 
-def _snntorch(work: Work, mixed: bool) -> Steps:
+def snntorch_lif(work: Work, *, mixed: bool = False) -> Steps:
+    """Leaky in the loop of snnTorch's tutorials: its neurons that reset take a step at a time.
+
+    With ``mixed`` it runs under autocast: the products of the linear layers are in bfloat16.
+    """
     import snntorch
     from snntorch import spikegen
 
@@ -103,16 +108,6 @@ def _snntorch(work: Work, mixed: bool) -> Steps:
     return _torch_steps(count, [p for module in row for p in module.parameters()])
 
 
-def snntorch_lif(work: Work) -> Steps:
-    """Leaky in the loop of snnTorch's tutorials: its neurons that reset take a step at a time."""
-    return _snntorch(work, mixed=False)
-
-
-def snntorch_lif_bf16(work: Work) -> Steps:
-    """``snntorch_lif`` under autocast: the products of the linear layers in bfloat16."""
-    return _snntorch(work, mixed=True)
-
-
 def snntorch_without_reset(work: Work) -> Steps:
     """LinearLeaky, which takes all steps at once: a causal convolution with the membrane's decay.
 
@@ -134,10 +129,19 @@ def snntorch_without_reset(work: Work) -> Steps:
     return _torch_steps(count, [*hidden.linear.parameters(), *readout.linear.parameters()])
 
 
-def _spikingjelly(work: Work, neuron: Callable[[], Neurons], gain: float = 1) -> Steps:
-    from spikingjelly.activation_based import encoding, functional
+def spikingjelly(work: Work, *, neuron: str, gain: float = 1, **options: object) -> Steps:
+    """A neuron of SpikingJelly in multi-step mode, by the name of its class and its options.
 
-    network = nn.Sequential(*_layers(work, neuron))
+    The linear layers take all steps at once, and a layer of neurons is one operator with a backward
+    written by hand, which only SpikingJelly's own surrogates have.
+    """
+    from spikingjelly.activation_based import encoding, functional, neuron as neurons, surrogate
+
+    def layer() -> Neurons:
+        made = getattr(neurons, neuron)
+        return made(surrogate_function=surrogate.ATan(), detach_reset=True, step_mode="m", **options)
+
+    network = nn.Sequential(*_layers(work, layer))
     _amplify(network, gain)
     encoder = encoding.PoissonEncoder(step_mode="m")
 
@@ -149,42 +153,19 @@ def _spikingjelly(work: Work, neuron: Callable[[], Neurons], gain: float = 1) ->
     return _torch_steps(count, network.parameters())
 
 
-def spikingjelly_lif(work: Work) -> Steps:
-    """LIFNode in multi-step mode.
+def norse(work: Work, *, is_izhikevich: bool) -> Steps:
+    """LIF, or Izhikevich (regular spiking, 1 ms steps), over whole sequences: the linear layers take all steps at once.
 
-    The linear layers take all steps at once, and a layer of neurons is one operator with a backward
-    written by hand, which only SpikingJelly's own surrogates have.
+    Its LIF has a synaptic current besides the membrane, decays of its own, and resets to 0.
     """
-    from spikingjelly.activation_based import neuron, surrogate
-
-    def lif() -> Neurons:
-        return neuron.LIFNode(
-            tau=_TAU,
-            decay_input=False,
-            v_reset=None,
-            surrogate_function=surrogate.ATan(),
-            detach_reset=True,
-            step_mode="m",
-        )
-
-    return _spikingjelly(work, lif)
-
-
-def spikingjelly_izhikevich(work: Work) -> Steps:
-    """IzhikevichNode in the mode of ``spikingjelly_lif``, its adaptation switched on."""
-    from spikingjelly.activation_based import neuron, surrogate
-
-    def izhikevich() -> Neurons:
-        return neuron.IzhikevichNode(
-            a=0.1, b=0.2, surrogate_function=surrogate.ATan(), detach_reset=True, step_mode="m"
-        )
-
-    return _spikingjelly(work, izhikevich, gain=4)
-
-
-def _norse(work: Work, neuron: Callable[[], Neurons], gain: float) -> Steps:
     import norse.torch as norse
 
+    neuron, gain = norse.LIF, 4.0
+    if is_izhikevich:
+        parameters = norse.IzhikevichParameters(a=0.02, b=0.2, c=-65, d=8)
+        rest = norse.IzhikevichState(v=torch.tensor(-70.0), u=torch.tensor(-14.0))
+        behavior = norse.IzhikevichSpikingBehavior(parameters, rest)
+        neuron, gain = partial(norse.Izhikevich, behavior, dt=1 / parameters.tau_inv), 100.0
     network = norse.SequentialState(*_layers(work, neuron))
     _amplify(network, gain)
     # A spike has the probability f_max · dt · value, here the value itself.
@@ -195,26 +176,6 @@ def _norse(work: Work, neuron: Callable[[], Neurons], gain: float) -> Steps:
         return spikes.sum(0)
 
     return _torch_steps(count, network.parameters())
-
-
-def norse_lif(work: Work) -> Steps:
-    """LIF, the layer over whole sequences, so that the linear layers take all steps at once.
-
-    Its LIF has a synaptic current besides the membrane, decays of its own, and resets to 0.
-    """
-    import norse.torch as norse
-
-    return _norse(work, norse.LIF, gain=4)
-
-
-def norse_izhikevich(work: Work) -> Steps:
-    """Izhikevich, layers over whole sequences as in ``norse_lif``: regular spiking, 1 ms steps."""
-    import norse.torch as norse
-
-    parameters = norse.IzhikevichParameters(a=0.02, b=0.2, c=-65, d=8)
-    rest = norse.IzhikevichState(v=torch.tensor(-70.0), u=torch.tensor(-14.0))
-    behavior = norse.IzhikevichSpikingBehavior(parameters, rest)
-    return _norse(work, lambda: norse.Izhikevich(behavior, dt=1 / parameters.tau_inv), gain=100)
 
 
 def spyx_lif(work: Work) -> Steps:
@@ -291,6 +252,11 @@ def _jax_steps(count: Callable[[Tree, Tree, Tree], Tree], parameters: Tree) -> S
     return Steps(train, infer)
 
 
+def _batch_first(values: Tensor, steps: int) -> Tensor:
+    """Spikes (B, T, N) of those rates."""
+    return torch.bernoulli(values.unsqueeze(1).expand(-1, steps, -1))
+
+
 def sinabs_lif(work: Work) -> Steps:
     """LIF, which takes whole sequences (B, T, N), so that the linear layers take all steps at once.
 
@@ -309,8 +275,7 @@ def sinabs_lif(work: Work) -> Steps:
 
     def count(values: Tensor) -> Tensor:
         reset_states(network)
-        rates = values.unsqueeze(1).expand(-1, work.steps, -1)
-        spikes: Tensor = network(torch.bernoulli(rates))
+        spikes: Tensor = network(_batch_first(values, work.steps))
         return spikes.sum(1)
 
     # Its reset writes to the state in place, which inference tensors do not allow.
@@ -330,27 +295,16 @@ def rockpool_lif(work: Work) -> Steps:
     from rockpool.nn.modules import LIFTorch, LinearTorch
     from rockpool.parameters import Constant
 
-    def lif(neurons: int) -> Neurons:
-        return LIFTorch(
-            neurons,
-            leak_mode="decays",
-            alpha=Constant(_DECAY),
-            beta=Constant(0.5),
-            bias=Constant(0.0),
-            threshold=Constant(1.0),
-        )
-
-    network = Sequential(
-        LinearTorch((work.inputs, work.hidden), has_bias=True),
-        lif(work.hidden),
-        LinearTorch((work.hidden, work.classes), has_bias=True),
-        lif(work.classes),
-    )
+    constants = {"alpha": _DECAY, "beta": 0.5, "bias": 0.0, "threshold": 1.0}
+    layers: list[Neurons] = []
+    for before, after in pairwise((work.inputs, work.hidden, work.classes)):
+        values = {name: Constant(value) for name, value in constants.items()}
+        layers += [LinearTorch((before, after), has_bias=True), LIFTorch(after, leak_mode="decays", **values)]
+    network = Sequential(*layers)
 
     def count(values: Tensor) -> Tensor:
         network.reset_state()
-        rates = values.unsqueeze(1).expand(-1, work.steps, -1)
-        spikes: Tensor = network(torch.bernoulli(rates))[0]
+        spikes: Tensor = network(_batch_first(values, work.steps))[0]
         return spikes.sum(1)
 
     return _torch_steps(count, network.parameters().astorch())
@@ -359,12 +313,12 @@ def rockpool_lif(work: Work) -> Steps:
 #: Display name → builder.
 PEERS: dict[str, Callable[[Work], Steps]] = {
     "snnTorch LIF": snntorch_lif,
-    "snnTorch LIF, bf16": snntorch_lif_bf16,
+    "snnTorch LIF, bf16": partial(snntorch_lif, mixed=True),
     "snnTorch LIF without reset": snntorch_without_reset,
-    "SpikingJelly LIF": spikingjelly_lif,
-    "SpikingJelly Izhikevich": spikingjelly_izhikevich,
-    "Norse LIF": norse_lif,
-    "Norse Izhikevich": norse_izhikevich,
+    "SpikingJelly LIF": partial(spikingjelly, neuron="LIFNode", tau=_TAU, decay_input=False, v_reset=None),
+    "SpikingJelly Izhikevich": partial(spikingjelly, neuron="IzhikevichNode", gain=4, a=0.1, b=0.2),
+    "Norse LIF": partial(norse, is_izhikevich=False),
+    "Norse Izhikevich": partial(norse, is_izhikevich=True),
     "spyx LIF": spyx_lif,
     "sinabs LIF": sinabs_lif,
     "Rockpool LIF": rockpool_lif,

@@ -6,6 +6,7 @@ reported, of times and of the ratios within a round.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -105,16 +106,11 @@ def contenders(names: str | None, network: str = "linear") -> list[str]:
 
 def _run(name: str, work: Work, threads: int, repeats: int) -> Results:
     request = {"name": name, "work": asdict(work), "threads": threads, "repeats": repeats}
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
-        "NUMBA_NUM_THREADS": str(threads),
-        "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}",
-    }
+    variables = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), str(threads))
+    eigen = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "izhi.experiments.benchmark.worker", json.dumps(request)],
-        capture_output=True, text=True, env=environment, check=False,
+        capture_output=True, text=True, env={**os.environ, **variables, "XLA_FLAGS": eigen}, check=False,
     )  # fmt: skip
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
@@ -149,25 +145,17 @@ def machine(threads: int) -> Results:
     """The machine of the measurements."""
     versions = {}
     for package in _PACKAGES:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    model = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
-    flags: set[str] = set()
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-            elif line.startswith("flags"):
-                flags = set(line.partition(":")[2].split())
-                break
+    lines = information.read_text().splitlines() if information.exists() else []
+    of_core = dict([x.strip() for x in line.split(":", 1)] for line in reversed(lines) if ":" in line)
+    flags = of_core.get("flags", "").split()
     return {
-        "processor": model,
+        "processor": of_core.get("model name") or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "threads": threads,
-        "features": sorted(flags & {"avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8"}),
+        "features": sorted({*flags} & {"avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8"}),
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         "fast precision": "bf16" if getattr(torch.cpu, "_is_amx_tile_supported", bool)() else "fp32",
@@ -223,10 +211,7 @@ def _write(folder: Path, content: Results) -> None:
 
 
 def _base(rows: Sequence[ContenderMeasurement], work: Work) -> ContenderMeasurement | None:
-    for row in rows:
-        if row.name == YARDSTICK and row.work == work and not row.problem:
-            return row
-    return None
+    return next((x for x in rows if x.name == YARDSTICK and x.work == work and not x.problem), None)
 
 
 def table(rows: Sequence[ContenderMeasurement], about: Results, rounds: int, repeats: int) -> str:
@@ -270,16 +255,11 @@ def _ladder(
     rows: Sequence[ContenderMeasurement], dimension: str
 ) -> dict[str, list[tuple[float, ContenderMeasurement]]]:
     """The measurements of each contender in which only this dimension differs from the default, and its value."""
-    usual = asdict(Work())
     points: dict[str, list[tuple[float, ContenderMeasurement]]] = {}
     for row in rows:
-        values = asdict(row.work)
-        if (
-            not row.problem
-            and values[dimension] in GROWTH[dimension]
-            and {**usual, dimension: values[dimension]} == values
-        ):
-            points.setdefault(row.name, []).append((float(values[dimension]), row))
+        value = getattr(row.work, dimension)
+        if not row.problem and value in GROWTH[dimension] and row.work == replace(Work(), **{dimension: value}):
+            points.setdefault(row.name, []).append((float(value), row))
     return points
 
 
@@ -292,21 +272,16 @@ def growth_figure(rows: Sequence[ContenderMeasurement]) -> Figure:
         }
         for dimension, label in _LABELS.items()
     }
-    return figures.growth(panels, "training step (ms)")
+    return figures.curves(panels, "training step (ms)")
 
 
 def ratio_figure(rows: Sequence[ContenderMeasurement], precision: str) -> Figure:
-    """A training step over that of bare linear layers in the same format, over T, width, batch and hidden layers.
-
-    Args:
-        rows: measurements.
-        precision: Izhi's precision on this machine.
-    """
+    """A training step over that of bare linear layers in the same format, over T, width, batch and hidden layers."""
     bare = "linear layers, bf16" if precision == "bf16-mixed" else "linear layers, fp32"
-    panels: dict[str, list[tuple[float, float]]] = {}
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for dimension, label in _LABELS.items():
         ladder = _ladder(rows, dimension)
         floor = dict(ladder.get(bare, []))
-        points = ladder.get(YARDSTICK, [])
-        panels[label] = [(value, row.ratio(floor[value], "train")) for value, row in points if value in floor]
-    return figures.ratios(panels, f"training step / {bare}")
+        points = [(x, row.ratio(floor[x], "train")) for x, row in ladder.get(YARDSTICK, []) if x in floor]
+        panels[label] = {YARDSTICK: points} if points else {}
+    return figures.curves(panels, f"training step / {bare}", is_ratio=True)

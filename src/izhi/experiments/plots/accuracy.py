@@ -26,7 +26,6 @@ def accuracy(curves: Mapping[str, Sequence[Sequence[float]]], title: str, of: st
 
     Args:
         curves: label → one sequence of accuracies (0 to 1) per seed; one that ended early stays at its end.
-        of: the name of the accuracy.
     """
     figure, axes = new_figure(8.5, 4.2, title, "epoch", f"{of} (%)")
     lowest, highest = 100.0, 0.0
@@ -56,7 +55,6 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str], title: str) -> 
 
     Args:
         counts: (classes, classes), given classes in columns.
-        classes: their names.
     """
     size = max(4.0, 2.2 + 0.36 * len(classes))
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
@@ -172,38 +170,3 @@ def _draw_mean_ranks(axes: Axes, means: Mapping[str, float], below: float, edge:
         axes.plot([value, value, end], [0, y, y], color=COLOURS[0], lw=1.2)
         axes.plot([value], [0], "o", color=COLOURS[0], ms=4)
         axes.text(end, y, f" {name}: {value:.2f} ", ha="right" if is_left else "left", va="center", fontsize=9)
-
-
-def trials(points_of: Mapping[str, Sequence[tuple[int, float, bool]]], title: str) -> Figure:
-    """Validation accuracy of every trial, and the best of each variant so far.
-
-    Args:
-        points_of: variant → number, accuracy (0 to 1) and whether it was complete, of each trial in turn.
-    """
-    figure, axes = new_figure(8.5, 4.2, title, "trial; lines: the best so far", "validation accuracy (%)")
-    for number, (label, points) in enumerate(points_of.items()):
-        colour = COLOURS[number % len(COLOURS)]
-        whole = [(x, 100 * y) for x, y, is_whole in points if is_whole]
-        stopped = [(x, 100 * y) for x, y, is_whole in points if not is_whole]
-        axes.plot(*_columns(stopped), "x", color=colour, ms=6, alpha=0.7)
-        axes.plot(*_columns(whole), "o", color=colour, ms=5)
-        best = [(x, 100 * y) for x, y in best_so_far(points)]
-        axes.plot(*_columns(best), color=colour, drawstyle="steps-post", label=label)
-    axes.plot([], [], "o", color="0.4", ms=5, label="whole trial")
-    axes.plot([], [], "x", color="0.4", ms=6, label="stopped early")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc="outside right center", fontsize=8.5)
-    return figure
-
-
-def best_so_far(points: Sequence[tuple[int, float, bool]]) -> list[tuple[int, float]]:
-    """The best accuracy up to each complete trial, of trials as number, accuracy and whether they were complete."""
-    best: list[tuple[int, float]] = []
-    for number, accuracy, is_whole in points:
-        if is_whole:
-            best.append((number, max(accuracy, best[-1][1]) if best else accuracy))
-    return best
-
-
-def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    return [x for x, _ in points], [y for _, y in points]

@@ -11,13 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from izhi.errors import RunFolderError
-from izhi.experiments.results.adaptation import AdaptationResult
 from izhi.experiments.results.comparison import ComparisonResult
-from izhi.experiments.results.evolution import EvolutionResult
+from izhi.experiments.results.devices import AdaptationResult, EvolutionResult
 from izhi.experiments.results.result import FolderResult
 from izhi.experiments.results.run import RunResult
-from izhi.experiments.results.sweep import SweepResult
-from izhi.experiments.results.tuning import TuningResult
+from izhi.experiments.results.searches import SweepResult, TuningResult
 
 #: In the order in which they are looked for.
 KINDS: Sequence[type[FolderResult]] = (

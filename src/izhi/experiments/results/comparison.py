@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from izhi.data.catalogue import FOLDS
 from izhi.experiments import plots
 from izhi.experiments.charts import Chart, Series
-from izhi.experiments.results.result import Chosen, Count, Drawing, FolderResult, Number, Share, Table, labelled, shared
-from izhi.experiments.tables import percent
+from izhi.experiments.results.result import Chosen, Count, Drawing, FolderResult, Number, Share, labelled, shared
+from izhi.experiments.tables import Table, percent, span
 
 
 class _Epoch(BaseModel):
@@ -55,6 +55,8 @@ class DifferenceRow(BaseModel):
     high: Number
     p: Number
     verdict: str = ""
+    pairs: Count = 0
+    overlap: Number = 0.0
     seeds_for_it: Count | None
     seeds_for_half_a_point: Count | None
 
@@ -119,12 +121,13 @@ class ComparisonResult(FolderResult):
         groups = [name.replace("_", " ") for name in self.rows[0].groups]
         headings = ("variant", "test accuracy (%)", "least … most", *(f"{name} (%)" for name in groups), "seeds")
         return [Table(headings, [
-            (row.label, percent(row.test_accuracy), _range(row.test_accuracy), *map(percent, row.groups.values()),
+            (row.label, percent(row.test_accuracy), span(row.test_accuracy), *map(percent, row.groups.values()),
              ", ".join(map(str, dict.fromkeys(row.seeds))))
             for row in self.rows
-        ]), *self._differences(), *self._energy()]  # fmt: skip
+        ]), *self.differences_table(), *self._energy()]  # fmt: skip
 
-    def _differences(self) -> list[Table]:
+    def differences_table(self) -> list[Table]:
+        """The table of differences, if there are any."""
         rows = [one.cells() for one in self.differences]
         return [Table(DIFFERENCE_HEADINGS, rows, f"against {self.reference}, paired over seeds")] if rows else []
 
@@ -137,22 +140,21 @@ class ComparisonResult(FolderResult):
         ]
         return [Table(headings, rows, "energy: an estimate from published costs per operation")] if rows else []
 
-    def charts(self) -> list[Chart]:
+    def charts(self, labels: Sequence[str] | None = None) -> list[Chart]:
         return [Chart("mean test accuracy", "epoch", "mean test accuracy (%)", [_series(row) for row in self.rows])]
 
     def chosen(self) -> list[Chosen]:
         return shared([row.config.model_dump() for row in self.rows])
 
     def drawings(self) -> Mapping[str, Drawing]:
-        return {"accuracy": self.accuracy, "outcomes": self.outcomes}
+        return {"accuracy": self._accuracy, "outcomes": self._outcomes}
 
-    def accuracy(self, title: str, labels: Sequence[str] | None = None) -> Figure:
+    def _accuracy(self, title: str, labels: Sequence[str] | None) -> Figure:
         """Test accuracy over epochs."""
         curves = {row.label: [[epoch.test_accuracy for epoch in seed] for seed in row.history] for row in self.rows}
         return plots.accuracy(labelled(curves, labels), title)
 
-    def outcomes(self, title: str, labels: Sequence[str] | None = None) -> Figure:
-        """Test accuracy after the last epoch, each seed a point."""
+    def _outcomes(self, title: str, labels: Sequence[str] | None) -> Figure:
         accuracies = {row.label: row.groups or {"all": row.test_accuracy} for row in self.rows}
         return plots.outcomes(labelled(accuracies, labels), title)
 
@@ -160,9 +162,5 @@ class ComparisonResult(FolderResult):
 def _series(row: _ComparisonRow) -> Series:
     """Means over seeds, up to the last epoch that all of them finished."""
     epochs = [[seed.test_accuracy for seed in of] for of in zip(*row.history, strict=False)]
-    notes = [_range(values) for values in epochs] if len(row.history) > 1 else ()
+    notes = [span(values) for values in epochs] if len(row.history) > 1 else ()
     return Series(row.label, range(1, len(epochs) + 1), [100 * fmean(values) for values in epochs], notes)
-
-
-def _range(shares: Sequence[float]) -> str:
-    return f"{100 * min(shares):.2f} … {100 * max(shares):.2f}"

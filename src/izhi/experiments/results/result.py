@@ -13,9 +13,10 @@ from pydantic import BaseModel, Field, ValidationError
 
 from izhi import files
 from izhi.errors import RunFolderError, SettingError, shown
-from izhi.experiments import saved
+from izhi.experiments import plots, saved
 from izhi.experiments.charts import Chart
 from izhi.experiments.settings import FIELDS, GROUPS
+from izhi.experiments.tables import Table
 
 #: Bytes of a file of results, and characters of a text in a figure.
 _LARGEST, LONGEST = 64 << 20, 200
@@ -30,15 +31,6 @@ Plain = bool | int | Number | str | None
 Drawing = Callable[[str, Sequence[str] | None], Figure]
 Value = TypeVar("Value")
 R = TypeVar("R", bound="FolderResult")
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text under headings; a table with a ``name`` is folded below it."""
-
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,9 +73,12 @@ class FolderResult(BaseModel):
 
     @classmethod
     def keep(cls: type[R], folder: Path, values: Mapping[str, object]) -> R:
-        """Write values into a folder, whole or not at all, and return the results that they contain."""
+        """Write values and their figures into a folder, each whole or not at all; the results that they contain."""
         files.write_bytes(folder / cls.FILE, (json.dumps(values, indent=2) + "\n").encode())
-        return cls.model_validate(values)
+        result = cls.model_validate(values)
+        for name, draw in result.drawings().items():
+            plots.save(draw(result.title, None), folder / f"{name}.png")
+        return result
 
     @property
     def title(self) -> str:
@@ -91,15 +86,15 @@ class FolderResult(BaseModel):
         raise NotImplementedError
 
     def labels(self) -> list[str]:
-        """Labels of the lines in its figures."""
+        """Labels of the lines in its figures; empty for fixed ones."""
         return []
 
     def tables(self) -> list[Table]:
         """Tables of its numbers, the most important ones first."""
         raise NotImplementedError
 
-    def charts(self) -> list[Chart]:
-        """Its interactive charts."""
+    def charts(self, labels: Sequence[str] | None = None) -> list[Chart]:
+        """Its charts, with other labels in place of ``labels()`` if there are any."""
         raise NotImplementedError
 
     def chosen(self) -> list[Chosen]:
@@ -108,7 +103,14 @@ class FolderResult(BaseModel):
 
     def drawings(self) -> Mapping[str, Drawing]:
         """Its figures by name, the main one first; RunFolderError if it lacks their numbers."""
-        raise NotImplementedError
+        return {next(iter(self.PICTURES)).removesuffix(".png"): self._drawn}
+
+    def _drawn(self, title: str, labels: Sequence[str] | None) -> Figure:
+        if labels is not None and not self.labels():
+            (name,) = self.drawings()
+            raise SettingError(f"labels are {shown('; '.join(labels))}, but those of {name} stay; leave them out")
+        chosen = None if labels is None else list(labelled(dict.fromkeys(self.labels()), labels))
+        return plots.panels(self.charts(chosen), title)
 
 
 def in_groups(settings: Mapping[str, object]) -> list[Chosen]:
@@ -134,12 +136,6 @@ def labelled(curves: Mapping[str, Value], labels: Sequence[str] | None) -> dict[
             f" for {shown('; '.join(curves))}"
         )
     return dict(zip(labels, curves.values(), strict=True))
-
-
-def unlabelled(figure: str, labels: Sequence[str] | None) -> None:
-    """Raise SettingError if labels are given for a figure with fixed labels."""
-    if labels is not None:
-        raise SettingError(f"labels are {shown('; '.join(labels))}, but those of {figure} stay; leave them out")
 
 
 def per_cent(shares: Sequence[float]) -> list[float]:

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from izhi.errors import RunFolderError
 from izhi.experiments import plots, saved
 from izhi.experiments.charts import Chart, Series
-from izhi.experiments.results.result import Chosen, Drawing, FolderResult, Table, in_groups, labelled
+from izhi.experiments.results.result import Chosen, Drawing, FolderResult, in_groups, labelled
+from izhi.experiments.tables import Table
 
 #: Charts: the end of their metrics' names, what is along their vertical axis, and by what numbers are multiplied.
 _CHARTS = (("accuracy", "accuracy (%)", 100), ("loss", "loss", 1))
@@ -72,7 +73,7 @@ class RunResult(FolderResult):
         last = [(name.replace("_", " "), _number(name, value)) for name, value in self.history[-1].items()]
         return [Table((f"after the last {self.unit}", ""), last)]
 
-    def charts(self) -> list[Chart]:
+    def charts(self, labels: Sequence[str] | None = None) -> list[Chart]:
         if not self.history[-1]["epoch"]:
             return []
         charts = [Chart(end, self.unit, y, self._series(end, factor)) for end, y, factor in _CHARTS]

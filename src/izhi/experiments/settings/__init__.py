@@ -5,16 +5,6 @@ from izhi.experiments.settings.fields import Mark
 from izhi.experiments.settings.groups import FIELDS, GROUP_OF, GROUPS, RENAMED, marked
 
 __all__ = [
-    "FIELDS",
-    "GROUPS",
-    "GROUP_OF",
-    "RENAMED",
-    "Experiment",
-    "Mark",
-    "experiment",
-    "flattened",
-    "marked",
-    "parsed",
-    "read",
-    "typed",
-]
+    "FIELDS", "GROUPS", "GROUP_OF", "RENAMED", "Experiment", "Mark", "experiment", "flattened", "marked", "parsed",
+    "read", "typed",
+]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import TYPE_CHECKING, Literal
 
 from izhi.data import EMBEDDED
@@ -42,13 +43,12 @@ def check(e: Experiment, samples: Samples) -> Usual:
             f"patience is {e.training.patience}, but validation is 0, by which it would stop; hold some out"
         )
     _check_evolution(e)
-    if e.network.layers is not None and e.network.hidden != FIELDS["hidden"].default:
+    network, has_hidden = e.network, e.network.hidden != FIELDS["hidden"].default
+    if network.layers is not None and has_hidden:
         raise SettingError("hidden and layers are both given, expected the hidden layers once; leave one out")
-    if e.network.modules is not None and not (
-        e.network.layers is None and e.network.hidden == FIELDS["hidden"].default
-    ):
+    if network.modules is not None and (network.layers is not None or has_hidden):
         raise SettingError("modules are given beside hidden or layers, expected the network once; leave these out")
-    if not e.network.rows and (e.network.readout, usual[2]) == (None, "current"):
+    if not network.rows and (network.readout, usual[2]) == (None, "current"):
         raise SettingError("hidden names no layer and the readout has no neurons; add a width")
     return usual
 
@@ -80,37 +80,35 @@ def _check_samples(e: Experiment, samples: Samples) -> None:
                 raise SettingError(
                     f"{name} is {e.get(name)}, but {dataset} is none of {', '.join(EMBEDDED)}; leave it out"
                 )
+    events, series = marked(Mark.OF_EVENTS), marked(Mark.OF_SERIES)
     if samples == "events":
-        _check_unused(e, Mark.OF_SERIES, Mark.OF_EVENTS, "no time series")
+        _check_unused(e, {*series} - {*events}, "no time series")
         _check_events(e)
         return
     if coding.encoding == "events":
         raise SettingError(f"encoding is 'events', but {dataset} has none; choose rate or another")
     if samples == "series":
         _check_series(e)
+        _check_unused(e, {*events} - {*series, *_USES}, "no recorded events")
+        _check_padding(e)
         return
-    _check_unused(e, Mark.OF_EVENTS, Mark.NONE, "no recorded events")
-    _check_unused(e, Mark.OF_SERIES, Mark.NONE, "no time series")
+    _check_unused(e, {*events}, "no recorded events")
+    _check_unused(e, {*series}, "no time series")
     if coding.encoding in ("current", "delta", "level"):
         raise SettingError(
             f"encoding is {coding.encoding!r}, but {dataset} holds no time series; choose rate or another"
         )
 
 
-def _check_unused(e: Experiment, mark: Mark, used: Mark, why: str) -> None:
-    """Raise SettingError for the first setting of that mark alone that is given."""
-    for name in marked(mark):
-        if name not in marked(used) and e.get(name) not in (None, FIELDS[name].default):
+def _check_unused(e: Experiment, names: Set[str], why: str) -> None:
+    """Raise SettingError for the first of those settings that is given."""
+    for name in (x for x in FIELDS if x in names):
+        if e.get(name) not in (None, FIELDS[name].default):
             raise SettingError(f"{name} is {e.get(name)!r}, but {e.data.dataset} has {why}; leave it out")
 
 
 #: Settings of time series, and the encodings that have a use for them.
-_USES = {
-    "population": ("current", "rate"),
-    "counts": ("delta",),
-    "delta": ("delta",),
-    "crossings": ("level",),
-}
+_USES = {"population": ("current", "rate"), "counts": ("delta",), "delta": ("delta",), "crossings": ("level",)}
 
 
 def _check_series(e: Experiment) -> None:
@@ -126,14 +124,13 @@ def _check_series(e: Experiment) -> None:
                 f"{name} is {e.get(name)!r}, which the encoding {encoding!r} has no use for; choose"
                 f" {' or '.join(encodings)}, or leave it out"
             )
-    for name in marked(Mark.OF_EVENTS):
-        if name not in (*marked(Mark.OF_SERIES), *_USES) and e.get(name) not in (None, FIELDS[name].default):
-            raise SettingError(f"{name} is {e.get(name)!r}, but {dataset} has no recorded events; leave it out")
-    if coding.lengths == "pad":
-        if e.training.evolves:
-            raise SettingError("lengths is 'pad', but evolution counts all steps; choose resample")
-        if e.training.loss == "max":
-            raise SettingError("lengths is 'pad', but the loss max would see what is after the end; choose resample")
+
+
+def _check_padding(e: Experiment) -> None:
+    if e.coding.lengths == "pad" and e.training.evolves:
+        raise SettingError("lengths is 'pad', but evolution counts all steps; choose resample")
+    if e.coding.lengths == "pad" and e.training.loss == "max":
+        raise SettingError("lengths is 'pad', but the loss max would see what is after the end; choose resample")
 
 
 def _check_events(e: Experiment) -> None:

@@ -27,9 +27,7 @@ def describe(e: Experiment, features: int | Shape, classes: int) -> NetworkSpec:
     """The network of a resolved experiment.
 
     Args:
-        e: the experiment.
         features: of an encoded sample, channels first: an encoder's ``grid``.
-        classes: number of classes.
 
     Raises:
         SettingError: naming the layer that does not fit what comes before it, or for a network given module by module

@@ -19,22 +19,10 @@ from pydantic_core import ErrorDetails
 from izhi.data import is_over_time, usual_window
 from izhi.deprecation import renamed_keys
 from izhi.errors import SettingError, shown, unknown
+from izhi.experiments.settings import groups
 from izhi.experiments.settings.checks import Samples, check
 from izhi.experiments.settings.fields import Group
-from izhi.experiments.settings.groups import (
-    FIELDS,
-    GROUP_OF,
-    GROUPS,
-    RENAMED,
-    AugmentationSettings,
-    CodingSettings,
-    DataSettings,
-    EvolutionSettings,
-    MachineSettings,
-    NetworkSettings,
-    QuantizationSettings,
-    TrainingSettings,
-)
+from izhi.experiments.settings.groups import FIELDS, GROUP_OF, GROUPS, RENAMED
 from izhi.experiments.settings.neurons import NeuronSettings
 from izhi.files import problem
 
@@ -64,15 +52,15 @@ _EXPECTED = {
 class Experiment(Group):
     """Everything that decides the numbers of a run."""
 
-    data: DataSettings = DataSettings()
-    coding: CodingSettings = CodingSettings()
-    augmentation: AugmentationSettings = AugmentationSettings()
+    data: groups.DataSettings = groups.DataSettings()
+    coding: groups.CodingSettings = groups.CodingSettings()
+    augmentation: groups.AugmentationSettings = groups.AugmentationSettings()
     neurons: NeuronSettings = NeuronSettings()
-    network: NetworkSettings = NetworkSettings()
-    quantization: QuantizationSettings = QuantizationSettings()
-    training: TrainingSettings = TrainingSettings()
-    evolution: EvolutionSettings = EvolutionSettings()
-    machine: MachineSettings = MachineSettings()
+    network: groups.NetworkSettings = groups.NetworkSettings()
+    quantization: groups.QuantizationSettings = groups.QuantizationSettings()
+    training: groups.TrainingSettings = groups.TrainingSettings()
+    evolution: groups.EvolutionSettings = groups.EvolutionSettings()
+    machine: groups.MachineSettings = groups.MachineSettings()
 
     def get(self, name: str) -> Any:
         """The setting of that name, whatever group it is in."""
@@ -80,8 +68,8 @@ class Experiment(Group):
 
     def flat(self, *, plain: bool = False) -> dict[str, object]:
         """All settings by their names; ``plain`` for values that JSON and checkpoints hold."""
-        groups = self.model_dump(mode="json" if plain else "python")
-        return {name: value for group in groups.values() for name, value in group.items()}
+        tables = self.model_dump(mode="json" if plain else "python")
+        return {name: value for table in tables.values() for name, value in table.items()}
 
     def replace(self, **changes: object) -> Experiment:
         """A copy with some settings changed, checked as a whole.
@@ -108,10 +96,7 @@ class Experiment(Group):
                 "encoding": coding.encoding or {"events": "events", "series": "current", "values": "rate"}[samples],
                 "window": coding.window or window,
             },
-            "neurons": {
-                "gain": gain if neurons.gain is None else neurons.gain,
-                "order": neurons.order or order,
-            },
+            "neurons": {"gain": gain if neurons.gain is None else neurons.gain, "order": neurons.order or order},
             "network": {"readout": network.readout or readout},
         }
         return self.model_copy(
@@ -122,14 +107,14 @@ class Experiment(Group):
         """The configuration as TOML text, a table for each group, headed by comment lines."""
         comment = "".join(f"# {line}\n" for line in header.splitlines())
         tables = {
-            place: {name: _listed(value) for name, value in table.items() if value is not None}
+            place: {
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in table.items()
+                if value is not None
+            }
             for place, table in self.model_dump().items()
         }
         return comment + str(tomli_w.dumps(tables))
-
-
-def _listed(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def flattened(values: Mapping[str, object], *, warn: bool = False) -> dict[str, object]:
@@ -170,11 +155,7 @@ def _renamed(values: Mapping[str, object], warn: bool) -> Mapping[str, object]:
 
 
 def experiment(values: Mapping[str, object]) -> Experiment:
-    """A checked, resolved Experiment; every mistake in values in one SettingError of one line.
-
-    Args:
-        values: settings by their names, in tables of their groups or without.
-    """
+    """A checked, resolved Experiment; every mistake in values in one SettingError of one line."""
     return _of(values).resolved()
 
 
@@ -182,12 +163,12 @@ def _of(values: Mapping[str, object]) -> Experiment:
     """An Experiment whose settings are each of their type, and not yet checked together."""
     flat = flattened(values)
     odd = [str(unknown("setting", name, FIELDS)) for name in flat if name not in FIELDS]
-    groups: dict[str, dict[str, object]] = {}
+    tables: dict[str, dict[str, object]] = {}
     for name, value in flat.items():
         if name in FIELDS:
-            groups.setdefault(GROUP_OF[name], {})[name] = value
+            tables.setdefault(GROUP_OF[name], {})[name] = value
     try:
-        found = Experiment(**groups)  # type: ignore[arg-type]
+        found = Experiment(**tables)  # type: ignore[arg-type]
     except ValidationError as error:
         mistakes = error.errors(include_url=False)
         more = [f"and {len(mistakes) - _MOST} more"] if len(mistakes) > _MOST else []

@@ -50,7 +50,6 @@ def setting(default: Any, about: str, marks: Mark = Mark.NONE, **limits: Any) ->
 
     Args:
         default: None for what is chosen from other settings.
-        about: a line of help.
         marks: what it decides.
         limits: of pydantic's Field, such as ``ge=1``.
     """

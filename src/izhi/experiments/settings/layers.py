@@ -81,12 +81,9 @@ class LayerSettings(Group):
 
 
 def parsed(text: str) -> list[dict[str, object]]:
-    """The tables of a short form.
+    """The tables of a short form; ValueError naming the layer that is none.
 
-        conv 16x5, pool 2, conv 32x5 norm neuron=RS learn=a+b, average 2, 128
-
-    Raises:
-        ValueError: naming the layer that is none.
+    conv 16x5, pool 2, conv 32x5 norm neuron=RS learn=a+b, average 2, 128
     """
     return [_table(part.strip()) for part in text.split(",") if part.strip()]
 
@@ -120,11 +117,11 @@ def _table(part: str) -> dict[str, object]:
     return table
 
 
-def _listed(value: object) -> object:
-    return parsed(value) if isinstance(value, str) else value
-
-
-Layers = Annotated[tuple[LayerSettings, ...], BeforeValidator(_listed), Field(max_length=1000)]
+Layers = Annotated[
+    tuple[LayerSettings, ...],
+    BeforeValidator(lambda value: parsed(value) if isinstance(value, str) else value),
+    Field(max_length=1000),
+]
 
 
 def own_groups(layer: LayerSettings, neurons: Group, network: Group, place: str) -> tuple[Any, Any]:

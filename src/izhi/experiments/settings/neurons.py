@@ -19,9 +19,7 @@ class NeuronSettings(Group):
     per_channel: bool = setting(False, "learned coefficients of each channel of a convolution", Mark.SHAPES)
     spread: float = setting(0.0, "spread of the initial coefficients between neurons, share of their size", ge=0)
     mixture: Shares | None = setting(
-        None,
-        "initial shares of cell classes, such as RS=.5,FS=.3,CH=.2; default: one class",
-        Mark.SHAPES,
+        None, "initial shares of cell classes, such as RS=.5,FS=.3,CH=.2; default: one class", Mark.SHAPES
     )
     beta: float = setting(0.95, "decay of the membrane potential per step (lif)", ge=0, le=1)
     reset: ResetMode = setting("subtract", "reset after a spike (lif)")

@@ -34,9 +34,8 @@ from typing import Any
 import numpy as np
 
 from izhi.errors import SettingError, shown, unknown
-from izhi.experiments.search_space import Range, parse_search
 from izhi.experiments.settings import Experiment, experiment, read as read_settings
-from izhi.experiments.variants import Variant, named_variants
+from izhi.experiments.variants import Range, Variant, named_variants, parse_search
 from izhi.seeds import Purpose, derive_seed
 
 #: Number of Latin hypercubes of which the one that spreads best is used.

@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
-from izhi import files
 from izhi.experiments import plots, ranking, statistics
 from izhi.experiments.energy import CAVEAT
 from izhi.experiments.ranking import Ranked
@@ -17,11 +16,9 @@ from izhi.experiments.statistics import Difference, Pair, Ranking
 from izhi.experiments.study.protocol import Contrast, Task
 from izhi.experiments.study.rows import RunRow
 from izhi.experiments.study.run import Study
-from izhi.experiments.tables import markdown, percent
+from izhi.experiments.tables import Table, percent, span, write_report
 
 REPORT, RANKS, DIFFERENCES = "report.md", "ranks.png", "differences.png"
-#: Columns of the table of contrasts.
-CONTRAST_HEADINGS = ("contrast", "accuracy (points)", "mean rank", "p", "p, Holm", "wins, ties, losses")
 #: Two variants have no ranking with a test of their own.
 _FEWEST_TASKS = 2
 
@@ -43,7 +40,7 @@ class ContrastResult:
         """A row of the table of contrasts."""
         accuracy = [100 * x for x in self.pair.accuracy]
         return (
-            self.contrast.name, _interval(accuracy), _interval(self.pair.rank), f"{self.pair.p:.3g}",
+            self.contrast.name, ranking.interval(accuracy), ranking.interval(self.pair.rank), f"{self.pair.p:.3g}",
             f"{self.holm:.3g}", ", ".join(str(self.count(each)) for each in ("win", "tie", "loss")),
         )  # fmt: skip
 
@@ -107,6 +104,11 @@ class Findings:
             for one, pair, p in zip(chosen, pairs, corrected, strict=True)
         ]
 
+    def contrasts_table(self) -> Table:
+        """The table of contrasts."""
+        headings = ("contrast", "accuracy (points)", "mean rank", "p", "p, Holm", "wins, ties, losses")
+        return Table(headings, [x.cells() for x in self.contrasts], "contrasts", right=range(1, 6))
+
     def _pair(self, contrast: Contrast) -> Pair:
         pairs = {(pair.first, pair.second): pair for pair in self.ranking.pairs}
         if (contrast.of, contrast.against) in pairs:
@@ -155,64 +157,54 @@ def _turned(interval: tuple[float, float, float]) -> tuple[float, float, float]:
     return -mean, -high, -low
 
 
-def _interval(values: Sequence[float]) -> str:
-    mean, low, high = (x + 0.0 for x in values)  # of which none is −0
-    return f"{mean:+.2f} ({low:+.2f} … {high:+.2f})"
-
-
 def write(study: Study, command: str) -> Findings:
     """Write report.md and figures into the study's folder; the results that they show."""
     findings = Findings.of(study)
     open_tasks = [task.name for task in study.protocol.tasks if task not in findings.tasks]
-    lines = [f"# A study of {len(findings.tasks)} tasks and {len(findings.labels)} variants", "", f"    {command}", ""]
-    lines += [f"Not finished: {', '.join(open_tasks)}.", ""] if open_tasks else []
-    if findings.is_enough:
-        lines += _over_tasks(findings, study.folder)
-    for task in findings.tasks:
-        lines += _of_task(findings, task)
-    lines += [CAVEAT, ""] if findings.tasks else []
-    files.write_bytes(study.folder / REPORT, "\n".join(lines).encode())
+    names, unfinished = f"{len(findings.tasks)} tasks and {len(findings.labels)} variants", ", ".join(open_tasks)
+    write_report(
+        study.folder / REPORT, f"# A study of {names}", f"    {command}",
+        f"Not finished: {unfinished}." if open_tasks else "",
+        *(_over_tasks(findings, study.folder) if findings.is_enough else ()),
+        *(block for task in findings.tasks for block in _of_task(findings, task)), CAVEAT if findings.tasks else "",
+    )  # fmt: skip
     return findings
 
 
-def _over_tasks(findings: Findings, folder: Path) -> list[str]:
-    """Ranks, contrasts, the best variants, and their figures."""
+def _over_tasks(findings: Findings, folder: Path) -> list[str | Table]:
     ranks = findings.ranking
     title = f"mean rank of test accuracy over {len(findings.tasks)} tasks"
     plots.save(plots.ranks(ranks.ranks, ranks.critical, ranks.cliques, title), folder / RANKS)
     best = [(label, findings.best_or_tied(label)) for label in ranks.ranks]
-    lines = [
-        "## Ranks", "",
-        markdown(ranking.headings(ranks), ranking.cells(ranks), right=range(1, len(findings.tasks) + 2)), "",
-        *(f"- {sentence}" for sentence in ranking.sentences(Ranked(ranks, []))), "",
-        f"![mean ranks; bars join variants that do not differ]({RANKS})", "",
-        "## Best or tied", "",
-        markdown(
+    blocks: list[str | Table] = [
+        "## Ranks", ranking.table(ranks),
+        "\n".join(f"- {sentence}" for sentence in ranking.sentences(Ranked(ranks, []))),
+        f"![mean ranks; bars join variants that do not differ]({RANKS})", "## Best or tied",
+        Table(
             ("variant", "best or tied on", "tasks"),
             [(label, f"{len(tasks)} of {len(findings.tasks)}", ", ".join(tasks)) for label, tasks in best],
-        ), "",
+        ),
         "Tied: the interval of 95 % of paired differences over seeds, to the variant with the largest mean, includes"
-        " 0.", "",
+        " 0.",
     ]  # fmt: skip
     if findings.contrasts:
-        lines += [*_contrasts("Contrasts", findings), *_by_task(findings, folder)]
+        blocks += [*_contrasts("Contrasts", findings), *_by_task(findings, folder)]
         if len(findings.apart.tasks) < len(findings.tasks) and findings.apart.is_enough:
-            lines += _contrasts("Contrasts over different data sets", findings.apart)
-    return lines
+            blocks += _contrasts("Contrasts over different data sets", findings.apart)
+    return blocks
 
 
-def _contrasts(title: str, findings: Findings) -> list[str]:
+def _contrasts(title: str, findings: Findings) -> list[str | Table]:
     return [
-        f"## {title}", "",
-        markdown(CONTRAST_HEADINGS, (one.cells() for one in findings.contrasts), right=range(1, 6)), "",
+        f"## {title}", findings.contrasts_table(),
         f"Over {', '.join(task.name for task in findings.tasks)}: mean differences with intervals of 95 % by the"
         " bootstrap over tasks (a rank below 0 is better), p of Wilcoxon's test. The first contrast is the main"
         " hypothesis; Holm's correction is over the others. Wins, ties and losses of tasks: by intervals of 95 % over"
-        " seeds.", "",
+        " seeds.",
     ]  # fmt: skip
 
 
-def _by_task(findings: Findings, folder: Path) -> list[str]:
+def _by_task(findings: Findings, folder: Path) -> list[str | Table]:
     """Every contrast on every task, and the figure of those against the main hypothesis's other side."""
     names = [task.name for task in findings.tasks]
     other = findings.contrasts[0].contrast.against
@@ -223,14 +215,13 @@ def _by_task(findings: Findings, folder: Path) -> list[str]:
         for one in findings.contrasts
     ]
     return [
-        "## Contrasts by task", "", markdown(("contrast", *names), rows, right=range(1, len(names) + 1)), "",
-        "Points of test accuracy, mean over seeds.", "",
-        f"![differences by task, with intervals of 95 % over seeds]({DIFFERENCES})", "",
+        "## Contrasts by task", Table(("contrast", *names), rows, right=range(1, len(names) + 1)),
+        "Points of test accuracy, mean over seeds.",
+        f"![differences by task, with intervals of 95 % over seeds]({DIFFERENCES})",
     ]  # fmt: skip
 
 
-def _of_task(findings: Findings, task: Task) -> list[str]:
-    """The table of a task."""
+def _of_task(findings: Findings, task: Task) -> list[str | Table]:
     runs = findings.runs[task.name]
     groups = list(runs[findings.labels[0]][0].groups)
     technologies = list(runs[findings.labels[0]][0].nanojoules)
@@ -242,7 +233,7 @@ def _of_task(findings: Findings, task: Task) -> list[str]:
     for label in findings.labels:
         own, tests = runs[label], findings.accuracies(task.name, label)
         rows.append((
-            label, f"{100 * own[0].validation:.2f}", percent(tests), f"{100 * min(tests):.2f} … {100 * max(tests):.2f}",
+            label, f"{100 * own[0].validation:.2f}", percent(tests), span(tests),
             *(percent([run.groups.get(name, 0.0) for run in own]) for name in groups), f"{own[0].parameters:,}",
             f"{fmean(run.spikes for run in own):,.0f}", f"{fmean(run.acs + run.macs for run in own):,.0f}",
             *(f"{fmean(run.nanojoules.get(x, (0.0, 0.0))[0] for run in own):,.0f}" for x in technologies),
@@ -251,6 +242,6 @@ def _of_task(findings: Findings, task: Task) -> list[str]:
     twins = ", ".join(f"{runs[findings.labels[0]][0].nanojoules[x][1]:,.1f} nJ ({x})" for x in technologies)
     seeds = ", ".join(str(seed) for seed in findings.study.protocol.seeds)
     return [
-        f"## {task.name}", "", markdown(headings, rows, right=range(1, len(headings) - 1)), "",
-        f"Seeds {seeds}. The dense twin, passed once: {twins}.", "",
+        f"## {task.name}", Table(headings, rows, right=range(1, len(headings) - 1)),
+        f"Seeds {seeds}. The dense twin, passed once: {twins}.",
     ]  # fmt: skip

@@ -48,11 +48,7 @@ class Study:
     _done: int = field(default=0, init=False)
 
     def rows(self, task: Task) -> list[TrialRow | RunRow]:
-        """The rows of a task.
-
-        Raises:
-            RunFolderError: if some are of other settings.
-        """
+        """The rows of a task; RunFolderError if some are of other settings."""
         if task.name not in self._rows:
             read = rows.read(self.folder, task.name)
             expected = {variant.label: self.protocol.digest(task, variant) for variant in self.protocol.variants}
@@ -89,11 +85,7 @@ class Study:
         return max(trials, key=lambda x: x.accuracy)
 
     def run_pending(self, names: Sequence[str] = ()) -> None:
-        """Run the trials and runs of tasks that have no row yet, in order.
-
-        Args:
-            names: names of tasks; none for all.
-        """
+        """Run the trials and runs of tasks that have no row yet, in order."""
         chosen = [self.protocol.task(name) for name in names] or self.protocol.tasks
         self._pending = sum(len(self._pending_trials(task)) + len(self._pending_runs(task)) for task in chosen)
         self._done = 0
@@ -138,7 +130,6 @@ class Study:
 def _trial(
     protocol: Protocol, task: Task, variant: Variant, number: int, resources: Resources, listener: Listener
 ) -> TrialRow:
-    """A trial of a variant on a task."""
     chosen = protocol.tried(task, variant)[number]
     experiments = protocol.of_trial(task, variant, chosen)
     began = time.perf_counter()
