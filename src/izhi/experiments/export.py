@@ -23,11 +23,7 @@ ENCODING = marked(Mark.CODES)
 
 
 def artifact(path: Path, *, tests: int = 4) -> IntegerArtifact:
-    """The artifact of a run with quantised weights and states.
-
-    Raises:
-        SettingError: if the run is not quantised, or has a module that hardware does not have.
-    """
+    """The artifact of a run; SettingError if it is not quantised, or has a module that hardware does not have."""
     return of_run(trained.load(path, expect=partial(expect_integers, path)), tests=tests)
 
 

@@ -147,9 +147,6 @@ def wanted(text: str) -> dict[str, list[object]]:
 
     A setting that is named twice may have either value; lists within a value are joined by ``+``, and ``none`` is
     the value of a setting that is not chosen.
-
-    Raises:
-        SettingError: for a setting that is unknown, or a value that it cannot have.
     """
     values: dict[str, list[object]] = {}
     for condition in (x for x in text.split(",") if x.strip()):

@@ -94,11 +94,7 @@ def dynamics_table(before: list[LayerDynamics], after: list[LayerDynamics]) -> T
 
 
 def trained(path: Path) -> tuple[Experiment, Network, Network]:
-    """The experiment of a checkpoint, its network as it began and as it is.
-
-    Raises:
-        CheckpointError: if there is none, or it is of another network.
-    """
+    """The experiment of a checkpoint, its network as it began and as it is; CheckpointError if it has none."""
     saved = load(path)
     e, size = saved.experiment, (saved.shape, len(saved.classes))
     after = network_of(saved, *size)
@@ -106,11 +102,7 @@ def trained(path: Path) -> tuple[Experiment, Network, Network]:
 
 
 def dynamics(folder: RunFolder) -> tuple[list[LayerDynamics], list[LayerDynamics]]:
-    """Coefficients and firing classes of a run before and after training; draws dynamics.png.
-
-    Raises:
-        SettingError: if the run's neurons have neither learned coefficients nor classes.
-    """
+    """Coefficients and firing classes of a run before and after training, drawn in dynamics.png; SettingError if none."""
     e, *networks = trained(folder.checkpoint)
     before, after = (firing.of_network(network) for network in networks)
     if not any(layer.coefficients or layer.classes for layer in after):

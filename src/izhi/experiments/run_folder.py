@@ -62,11 +62,7 @@ class Saved:
 
 
 def load(path: Path, changes: Mapping[str, object] | None = None) -> Saved:
-    """The checkpoint of a run folder, or the file itself.
-
-    Raises:
-        CheckpointError: if it is missing, damaged, or not of a run.
-    """
+    """The checkpoint of a run folder, or the file itself; CheckpointError if it is missing, damaged, or of no run."""
     path = path / checkpoint.NAME if path.is_dir() else path
     about = {"config": checkpoint.TABLE, "inputs": checkpoint.WHOLE, "classes": checkpoint.NAMES}
     content = checkpoint.load(path, about)
@@ -144,11 +140,7 @@ class RunFolder:
         files.write_bytes(self.path / name, text.encode())
 
     def progress(self, e: Experiment) -> Progress | None:
-        """How far its checkpoint is; None if there is none.
-
-        Raises:
-            CheckpointError: if it is damaged, or of another network than the experiment's.
-        """
+        """How far its checkpoint is; None without one; CheckpointError for one of another network."""
         if not self.checkpoint.exists():
             return None
         saved = load(self.checkpoint)

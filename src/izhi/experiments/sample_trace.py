@@ -59,11 +59,7 @@ class SampleTrace:
 
 
 def trace_sample(run: Trained, sample: int) -> SampleTrace:
-    """Run one test sample through a trained network and record every layer.
-
-    Raises:
-        SettingError: if the number is out of range.
-    """
+    """Record every layer of a trained network for one test sample; SettingError for a number out of range."""
     count = len(run.dataset.test)
     if not 0 <= sample < count:
         raise SettingError(f"sample is {sample}, expected 0 to {count - 1:,}, a test sample of {run.dataset.name}")
@@ -143,11 +139,7 @@ def draw_raster(axes: Axes, spikes: NDArray[np.float64], title: str = "", of: st
 
 
 def draw_membranes(axes: Axes, layer: LayerTrace, neurons: Sequence[int]) -> None:
-    """Draw membrane potentials of some neurons of a layer over time, and their spikes.
-
-    Raises:
-        SettingError: for a neuron that the layer does not have.
-    """
+    """Draw membrane potentials and spikes of some neurons of a layer; SettingError for one that it does not have."""
     check_neurons(layer, neurons)
     steps = len(layer.v)
     time = np.arange(1, steps + 1)

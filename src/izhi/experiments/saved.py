@@ -1,4 +1,7 @@
-"""The settings and metrics of a run folder: text files, read without torch and validated."""
+"""The settings and metrics of a run folder: text files, read without torch and validated.
+
+Readers raise FileError for a file that cannot be read, and RunFolderError for one that is damaged or too large.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +41,7 @@ def is_of_runs(folder: Path) -> bool:
 
 
 def config(folder: Path) -> bytes:
-    """The configuration of a run.
-
-    Raises:
-        FileError: if it cannot be read.
-        RunFolderError: if it is larger than one is, or not headed by izhi.
-    """
+    """The configuration of a run."""
     data = whole(folder / CONFIG, _LARGEST_CONFIG)
     if not data.startswith(_HEADER):
         begin, header = data[:20].decode(errors="replace"), _HEADER.decode().strip()
@@ -55,9 +53,6 @@ def settings(config: bytes) -> dict[str, object]:
     """All settings of a configuration as plain values; those that are newer than it have their defaults.
 
     They are validated one by one, not together, and their data set may be missing.
-
-    Raises:
-        RunFolderError: if it is damaged, or has settings that are unknown here.
     """
     dots = max(line.count(b".") for line in config.split(b"\n"))
     if dots > _MOST_DOTS:
@@ -78,12 +73,7 @@ def _defaults() -> dict[str, object]:
 
 
 def last(folder: Path) -> Row:
-    """Metrics after the last epoch of a run; only the ends of the file are read.
-
-    Raises:
-        FileError: if they cannot be read.
-        RunFolderError: if they are damaged.
-    """
+    """Metrics after the last epoch of a run; only the ends of the file are read."""
     with files.open_plain(folder / METRICS) as file, files.reading(folder / METRICS):
         head = file.readline(_LONGEST_LINE)
         size = file.seek(0, 2)
@@ -95,12 +85,7 @@ def last(folder: Path) -> Row:
 
 
 def history(folder: Path) -> list[Row]:
-    """Metrics of every epoch of a run.
-
-    Raises:
-        FileError: if they cannot be read.
-        RunFolderError: if they are damaged, or longer than what is drawn.
-    """
+    """Metrics of every epoch of a run."""
     head, *rows = whole(folder / METRICS, _LARGEST_METRICS).splitlines(keepends=True) or [b""]
     names = _names(head)
     return [_row(names, row) for row in rows or [b""]]

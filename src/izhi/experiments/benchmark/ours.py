@@ -8,7 +8,7 @@ from itertools import count
 import torch
 from torch import Tensor, nn
 
-from izhi.experiments.benchmark.work import SIDE, Steps, Work
+from izhi.experiments.benchmark.work import SIDE, Steps, Work, torch_steps
 from izhi.kernels import routes
 from izhi.kernels.routes import RecordedRoute
 from izhi.network.sequence import each_step
@@ -65,31 +65,18 @@ def _bare(dtype: torch.dtype) -> Callable[[Work], Steps]:
 
     def build(work: Work) -> Steps:
         layers = nn.ModuleList(module for module in work.row() if module is not None)
-        optimizer = torch.optim.Adam(layers.parameters(), lr=5e-4, fused=True)
         values, _ = work.samples()
         spikes = torch.bernoulli(values.expand(work.steps, *values.shape)).to(dtype)
         mixed = torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16)
 
-        def run() -> Tensor:
+        def count(values: Tensor) -> Tensor:
             x = spikes
-            for layer in layers:
-                x = each_step(layer, x)
-            return x
-
-        def train(values: Tensor, labels: Tensor) -> None:
-            optimizer.zero_grad(set_to_none=True)
             with mixed:
-                output = run()
-            loss = nn.functional.cross_entropy(output.sum(0, dtype=torch.float32), labels)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            loss.item()
+                for layer in layers:
+                    x = each_step(layer, x)
+            return x.sum(0, dtype=torch.float32)
 
-        def infer(values: Tensor) -> None:
-            with torch.inference_mode(), mixed:
-                run().sum().item()
-
-        return Steps(train, infer)
+        return torch_steps(count, layers.parameters())
 
     return build
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -18,7 +17,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from izhi.experiments.benchmark.work import Steps, Work
+from izhi.experiments.benchmark.work import RATE, Steps, Work, torch_steps
 
 #: Arrays of JAX, in whatever they are held.
 Tree: TypeAlias = Any
@@ -26,7 +25,6 @@ Tree: TypeAlias = Any
 Neurons: TypeAlias = Any
 _DECAY = 0.95
 _TAU = 20.0  # steps; 1 - 1/20 = 0.95
-_RATE = 5e-4
 
 
 class _AtOnce(nn.Sequential):
@@ -48,28 +46,6 @@ def _layers(work: Work, neuron: Callable[[], Neurons]) -> list[Neurons]:
             layers += [between[0] if len(between) == 1 else _AtOnce(*between), neuron()]
             between = []
     return layers
-
-
-def _torch_steps(
-    count: Callable[[Tensor], Tensor],
-    parameters: Iterable[nn.Parameter],
-    without_gradients: Callable[[], AbstractContextManager[object]] = torch.inference_mode,
-) -> Steps:
-    """Steps of a torch library from ``count``: values → encoding, forward, spike counts (B, C)."""
-    optimizer = torch.optim.Adam(parameters, lr=_RATE, fused=True)
-
-    def train(values: Tensor, labels: Tensor) -> None:
-        loss = nn.functional.cross_entropy(count(values), labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        loss.item()
-
-    def infer(values: Tensor) -> None:
-        with without_gradients():
-            count(values).sum().item()
-
-    return Steps(train, infer)
 
 
 def _amplify(network: nn.Module, gain: float) -> None:
@@ -105,7 +81,7 @@ def snntorch_lif(work: Work, *, mixed: bool = False) -> Steps:
                 record.append(x)
         return torch.stack(record).sum(0)
 
-    return _torch_steps(count, [p for module in row for p in module.parameters()])
+    return torch_steps(count, [p for module in row for p in module.parameters()])
 
 
 def snntorch_without_reset(work: Work) -> Steps:
@@ -126,7 +102,7 @@ def snntorch_without_reset(work: Work) -> Steps:
         spikes: Tensor = fired
         return spikes.sum(0)
 
-    return _torch_steps(count, [*hidden.linear.parameters(), *readout.linear.parameters()])
+    return torch_steps(count, [*hidden.linear.parameters(), *readout.linear.parameters()])
 
 
 def spikingjelly(work: Work, *, neuron: str, gain: float = 1, **options: object) -> Steps:
@@ -150,7 +126,7 @@ def spikingjelly(work: Work, *, neuron: str, gain: float = 1, **options: object)
         spikes: Tensor = network(encoder(values.expand(work.steps, *values.shape)))
         return spikes.sum(0)
 
-    return _torch_steps(count, network.parameters())
+    return torch_steps(count, network.parameters())
 
 
 def norse(work: Work, *, is_izhikevich: bool) -> Steps:
@@ -175,7 +151,7 @@ def norse(work: Work, *, is_izhikevich: bool) -> Steps:
         spikes: Tensor = network(encoder(values))[0]
         return spikes.sum(0)
 
-    return _torch_steps(count, network.parameters())
+    return torch_steps(count, network.parameters())
 
 
 def spyx_lif(work: Work) -> Steps:
@@ -216,7 +192,7 @@ def _jax_steps(count: Callable[[Tree, Tree, Tree], Tree], parameters: Tree) -> S
     import jax
     import optax
 
-    optimizer = optax.adam(_RATE)
+    optimizer = optax.adam(RATE)
     state = optimizer.init(parameters)
     key = jax.random.key(0)
 
@@ -279,7 +255,7 @@ def sinabs_lif(work: Work) -> Steps:
         return spikes.sum(1)
 
     # Its reset writes to the state in place, which inference tensors do not allow.
-    return _torch_steps(count, network.parameters(), without_gradients=torch.no_grad)
+    return torch_steps(count, network.parameters(), without_gradients=torch.no_grad)
 
 
 def rockpool_lif(work: Work) -> Steps:
@@ -307,7 +283,7 @@ def rockpool_lif(work: Work) -> Steps:
         spikes: Tensor = network(_batch_first(values, work.steps))[0]
         return spikes.sum(1)
 
-    return _torch_steps(count, network.parameters().astorch())
+    return torch_steps(count, network.parameters().astorch())
 
 
 #: Display name → builder.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 #: Side of the images that a convolutional network sees.
 SIDE = 28
+#: Learning rate of every contender.
+RATE = 5e-4
 
 
 @dataclass(frozen=True)
@@ -70,3 +73,25 @@ class Steps(NamedTuple):
     #: backward, and a step of Adam
     train: Callable[[Tensor, Tensor], None]
     infer: Callable[[Tensor], None]  #: values → encoding and forward without gradients
+
+
+def torch_steps(
+    count: Callable[[Tensor], Tensor],
+    parameters: Iterable[nn.Parameter],
+    without_gradients: Callable[[], AbstractContextManager[object]] = torch.inference_mode,
+) -> Steps:
+    """Steps of a torch library from ``count``: values → encoding, forward, spike counts (B, C)."""
+    optimizer = torch.optim.Adam(parameters, lr=RATE, fused=True)
+
+    def train(values: Tensor, labels: Tensor) -> None:
+        loss = nn.functional.cross_entropy(count(values), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        loss.item()
+
+    def infer(values: Tensor) -> None:
+        with without_gradients():
+            count(values).sum().item()
+
+    return Steps(train, infer)

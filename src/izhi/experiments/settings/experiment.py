@@ -72,19 +72,11 @@ class Experiment(Group):
         return {name: value for table in tables.values() for name, value in table.items()}
 
     def replace(self, **changes: object) -> Experiment:
-        """A copy with some settings changed, checked as a whole.
-
-        Raises:
-            SettingError: for a change that is none, or does not fit the other settings.
-        """
+        """A copy with some settings changed, checked as a whole; SettingError if they do not fit."""
         return experiment({**self.flat(), **changes})
 
     def resolved(self) -> Experiment:
-        """A copy in which what depends on other settings is chosen, checked as a whole.
-
-        Raises:
-            SettingError: naming the value, what was expected, and the fix.
-        """
+        """A copy in which dependent settings are chosen, checked as a whole; SettingError if they do not fit."""
         coding, neurons, network = self.coding, self.neurons, self.network
         window = usual_window(self.data.dataset)
         samples: Samples = "events"

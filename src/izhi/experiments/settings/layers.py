@@ -125,11 +125,7 @@ Layers = Annotated[
 
 
 def own_groups(layer: LayerSettings, neurons: Group, network: Group, place: str) -> tuple[Any, Any]:
-    """Settings of neurons and network as they are for one layer.
-
-    Raises:
-        SettingError: for a setting of its own that is none, naming the layer.
-    """
+    """Settings of neurons and network as they are for one layer; a SettingError names the layer."""
     of_network = {name: value for name, value in layer.own.items() if name in _OF_NETWORK}
     of_neurons = {name: value for name, value in layer.own.items() if name not in _OF_NETWORK}
     if "neuron" in of_neurons:  # what followed from the network's neuron follows from this one
