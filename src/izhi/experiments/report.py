@@ -102,7 +102,7 @@ def trained(path: Path) -> tuple[Experiment, Network, Network]:
 
 
 def dynamics(folder: RunFolder) -> tuple[list[LayerDynamics], list[LayerDynamics]]:
-    """Coefficients and firing classes of a run before and after training, drawn in dynamics.png; SettingError if none."""
+    """Coefficients and firing classes before and after training, drawn in dynamics.png; SettingError without any."""
     e, *networks = trained(folder.checkpoint)
     before, after = (firing.of_network(network) for network in networks)
     if not any(layer.coefficients or layer.classes for layer in after):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -42,33 +42,55 @@ class DeviceLearner(Protocol):
         """Restore the state after so many calls; the device then runs the learned network."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class LearnerOptions:
+    """What both learners have: how much they learn in a call, and from which samples."""
+
+    layers: int = 0  #: how many of the last layers learn, the readout counted as one; 0 for all
+    steps: int = 10  #: gradient steps or generations of each call
+    batch_size: int = 128  #: samples of a step or generation
+    latest: int = 500  #: how many of the samples that arrived last are always among those learned from
+    seed: int = 0  #: seed of all random draws
+
+    def first(self, count: int) -> int:
+        """The first of so many layers that learns; SettingError for more than there are."""
+        if not 0 <= self.layers <= count:
+            raise SettingError(f"layers is {self.layers}, expected 1 to {count}, or 0 for all that the network has")
+        return count - self.layers if self.layers else 0
+
+    def mixed(self, task: DriftTask, arrived: Tensor, *draw: int) -> Tensor:
+        """Indices of a batch: half from the memory, half from the stream, most of these from its latest samples."""
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, Purpose.REHEARSAL, *draw))
+
+        def some(index: Tensor, count: int) -> Tensor:
+            if len(index) == 0 or count == 0:
+                return index[:0]
+            return index[torch.randint(len(index), (count,), generator=generator)]
+
+        size = self.batch_size
+        half = size // 2 if len(task.memory) and len(arrived) else size * (len(arrived) > 0)
+        lately = some(arrived[-self.latest :], half // 2)
+        return torch.cat([lately, some(arrived, half - len(lately)), some(task.memory, size - half)])
+
+
 class Backpropagation:
     """Trains the last layers of a device's network on the host, and writes them to the device.
 
-    Each call makes some steps, each on a batch of which half was seen last or is drawn from all that
-    arrived, and half from the rehearsal memory of the old task.
-
-    Args:
-        run: the trained network; changed.
-        layers: how many of the last layers learn, the readout counted as one; 0 for all.
-        latest: how many of the samples that arrived last are always among those learned from.
+    Each call makes some steps of Adam, each on a batch of which half was seen last or is drawn from all that
+    arrived, and half from the rehearsal memory of the old task. The trained network of the run is changed.
     """
 
     def __init__(
         self, run: Trained, artifact: Artifact[networks.HardwareNetwork], device: Device[networks.HardwareNetwork],
-        task: DriftTask, *, layers: int = 0,
-        steps: int = 10, batch_size: int = 128, learning_rate: float = 1e-3, latest: int = 500, seed: int = 0,
+        task: DriftTask, *, learning_rate: float = 1e-3, **options: int,
     ) -> None:  # fmt: skip
         self._optimizer_of = replace(build.optimizer(run.experiment), name="adam", learning_rate=learning_rate)
         run.network.dropout = 0.0
         self.run, self.artifact, self.device, self.task = run, artifact, device, task
-        self.steps, self.batch_size, self.latest = steps, batch_size, latest
-        self.seed = seed
+        self.options = LearnerOptions(**options)
         network = run.network
         parts = [*network.layers, *([] if network.readout is None else [network.readout])]
-        if not 0 <= layers <= len(parts):
-            raise SettingError(f"layers is {layers}, expected 1 to {len(parts)}, or 0 for all that the network has")
-        self._frozen = parts[: len(parts) - layers] if layers else []
+        self._frozen = parts[: self.options.first(len(parts))]
         self.fabric = training.start_fabric(run.experiment.machine.accelerator, precision="32-true")
         self._prepare()
 
@@ -84,12 +106,10 @@ class Backpropagation:
 
     def learn(self, arrived: Tensor, number: int) -> None:
         self.step.model.train()
-        for step in range(self.steps):
-            index = _mixed(self.task, arrived, self.latest, self.batch_size, self.seed, number, step)
-            values, labels = self.task.pool.batch(index)
-            seed = derive_seed(self.seed, Purpose.BATCH, number, step)
-            where = f"batch {number}, step {step + 1}"
-            self.step(values, labels, seed, where)
+        for step in range(self.options.steps):
+            values, labels = self.task.pool.batch(self.options.mixed(self.task, arrived, number, step))
+            seed = derive_seed(self.options.seed, Purpose.BATCH, number, step)
+            self.step(values, labels, seed, f"batch {number}, step {step + 1}")
         self._write()
 
     def _write(self) -> None:
@@ -108,44 +128,32 @@ class Backpropagation:
 
 
 class Evolving:
-    """Searches the weights of the last layers on the device; see ``izhi.hardware.devices.evolution``.
-
-    Args:
-        run: the trained network, whose encoding the samples get.
-        layers: how many of the last layers are searched, the readout counted as one; 0 for all.
-        steps: generations of each call.
-        search, members, step_size: see ``DeviceEvolution``.
-        latest: how many of the samples that arrived last are always among those measured on.
-    """
+    """Searches the weights of the last layers on the device; its other arguments are those of ``DeviceEvolution``."""
 
     def __init__(
         self, run: Trained, artifact: Artifact[networks.HardwareNetwork], device: Device[networks.HardwareNetwork],
-        task: DriftTask, *, layers: int = 1,
-        steps: int = 10, batch_size: int = 128, search: str | SearchFactory = NUMPY_SEARCH, members: int = 32,
-        step_size: float = 0.1, latest: int = 500, seed: int = 0,
+        task: DriftTask, *, search: str | SearchFactory = NUMPY_SEARCH, members: int = 32, step_size: float = 0.1,
+        layers: int = 1, **options: int,
     ) -> None:  # fmt: skip
-        self.task, self.steps, self.batch_size = task, steps, batch_size
-        self.latest, self.seed, self.artifact = latest, seed, artifact
-        self.encoder = run.encoder
+        self.task, self.artifact, self.encoder = task, artifact, run.encoder
+        self.options = LearnerOptions(layers=layers, **options)
         count = len(device.network.projections)
-        if not 0 <= layers <= count:
-            raise SettingError(f"layers is {layers}, expected 1 to {count}, or 0 for all that the network has")
+        first = self.options.first(count)
         inputs, labels = self._samples(task.memory[:0], 0)
         self.evolution = DeviceEvolution(
             device, inputs, labels, search=search, members=members, step_size=step_size,
-            batch_size=batch_size, layers=range(count - layers, count) if layers else None, seed=seed,
+            batch_size=self.options.batch_size, layers=range(first, count) if layers else None, seed=self.options.seed,
             is_noisy=True,
         )  # fmt: skip
 
     def learn(self, arrived: Tensor, number: int) -> None:
-        for step in range(self.steps):
+        for step in range(self.options.steps):
             self.evolution.inputs, self.evolution.labels = self._samples(arrived, number, step)
             self.evolution.generation()
 
     def _samples(self, arrived: Tensor, *draw: int) -> tuple[Inputs, Labels]:
-        index = _mixed(self.task, arrived, self.latest, self.batch_size, self.seed, *draw)
-        values, labels = self.task.pool.batch(index)
-        encoded = self.encoder(values, derive_seed(self.seed, Purpose.BATCH, *draw))
+        values, labels = self.task.pool.batch(self.options.mixed(self.task, arrived, *draw))
+        encoded = self.encoder(values, derive_seed(self.options.seed, Purpose.BATCH, *draw))
         return self.artifact.inputs_of(samples.dense(encoded)), labels.numpy()
 
     def state_dict(self) -> State:
@@ -154,7 +162,7 @@ class Evolving:
     def load_state_dict(self, state: State, number: int) -> None:
         checkpoint.expect("the learner", state, {"losses": checkpoint.LOSSES})
         losses = [x.double().numpy() for x in state["losses"]]
-        self.evolution.resume(losses, number * self.steps)
+        self.evolution.resume(losses, number * self.options.steps)
 
 
 class NoLearning:
@@ -166,17 +174,3 @@ class NoLearning:
         return {}
 
     def load_state_dict(self, state: State, number: int) -> None: ...
-
-
-def _mixed(task: DriftTask, arrived: Tensor, latest: int, size: int, seed: int, *draw: int) -> Tensor:
-    """Indices of a batch: half from the memory, half from the stream, most of these from its latest samples."""
-    generator = torch.Generator().manual_seed(derive_seed(seed, Purpose.REHEARSAL, *draw))
-
-    def some(index: Tensor, count: int) -> Tensor:
-        if len(index) == 0 or count == 0:
-            return index[:0]
-        return index[torch.randint(len(index), (count,), generator=generator)]
-
-    half = size // 2 if len(task.memory) and len(arrived) else size * (len(arrived) > 0)
-    lately = some(arrived[-latest:], half // 2)
-    return torch.cat([lately, some(arrived, half - len(lately)), some(task.memory, size - half)])

@@ -87,7 +87,7 @@ class ContenderMeasurement:
 
 
 def contenders(names: str | None, network: str = "linear") -> list[str]:
-    """Names from a list separated by semicolons; None for all that are written for such a network."""
+    """Names from a list separated by semicolons; None for all of such a network; SettingError for another."""
     floors = [name for name in OURS if name.startswith("layers")]
     convolutional = network == "convolutional"
     known = CONVOLUTIONAL if convolutional else [name for name in [*OURS, *PEERS] if name not in floors]
