@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from izhi import data, files
+from izhi import data
 from izhi.cli.common import (
     agreed_plan,
     command_line,
@@ -24,17 +24,7 @@ from izhi.cli.deployed import at_least, test_samples
 from izhi.cli.progress import TerminalListener
 from izhi.cli.runs import make_runner
 from izhi.errors import SettingError, of_extra
-from izhi.experiments import (
-    artifact_trace,
-    build,
-    export,
-    export_ip,
-    plots,
-    report,
-    run as run_of,
-    samples,
-    sweep,
-)
+from izhi.experiments import build, export, export_ip, report, run as run_of, samples, sweep
 from izhi.experiments.planned import Resources, keep_plan
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import Experiment, Mark, marked
@@ -163,35 +153,6 @@ def run(a: argparse.Namespace) -> None:
     write_json(a.json, {**result.summary(), "device": a.device,
                         "provenance": dict(made.provenance), "versions": versions()})  # fmt: skip
     result.require_exact(device)
-
-
-def trace(a: argparse.Namespace) -> None:
-    made = artifact.load_integers(a.artifact)
-    layers = made.network.layers
-    if not 1 <= a.layer <= len(layers):
-        raise SettingError(f"layer is {a.layer}, expected 1 to {len(layers)}")
-    layer = layers[a.layer - 1]
-    neurons = whole_numbers("neurons", a.neurons, "0,7")
-    for neuron in neurons:
-        if not 0 <= neuron < layer.outputs:
-            raise SettingError(f"neuron is {neuron}, expected 0 to {layer.outputs - 1}")
-    dataset = samples.dataset_of(made, report_line)
-    seen = artifact_trace.trace_sample(made, dataset, a.sample).trace
-    assert seen is not None
-    names = ("accumulator", "current", "v", "u", "spikes")
-    values = [getattr(seen, name)[a.layer - 1][:, 0] for name in names]
-    steps = [(t, neuron, *(x[t, neuron] for x in values)) for neuron in neurons for t in range(made.steps)]
-    lines = [",".join(map(str, row)) for row in (("step", "neuron", *names), *steps)]
-    out = Path(a.out or f"trace-{a.sample}-{a.layer}.csv")
-    files.write_bytes(out, ("\n".join(lines) + "\n").encode())
-    print(f"integers: {out}")
-    for neuron in neurons:
-        picture = out.with_name(f"{out.stem}-{neuron}.png")
-        title = f"sample {a.sample}, layer {a.layer}, neuron {neuron}, in integers"
-        drawn = artifact_trace.neuron_trace(made.network, seen, a.layer - 1, neuron)
-        plots.save(plots.trace(drawn, title), picture)
-        print(f"figure: {picture}")
-    write_json(a.json, {name: x[:, neurons].tolist() for name, x in zip(names, values, strict=True)})
 
 
 def rtl(a: argparse.Namespace) -> None:

@@ -1,16 +1,14 @@
-"""Commands that train, compare, tune and evaluate networks."""
+"""Commands that train, compare and tune networks."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from izhi import files, training
+from izhi import files
 from izhi.cli import quieten
 from izhi.cli.common import (
     agreed_plan,
@@ -25,33 +23,16 @@ from izhi.cli.common import (
     whole_numbers,
     write_json,
 )
-from izhi.cli.deployed import test_samples
 from izhi.cli.progress import TerminalListener
 from izhi.data import functions
-from izhi.errors import ArtifactError, FileError, RunFolderError, SettingError
-from izhi.experiments import (
-    build,
-    comparison,
-    comparison_report,
-    energy,
-    jobs,
-    plots,
-    report,
-    sample_trace,
-    trained,
-    tuning,
-    variants,
-)
-from izhi.experiments.agreement import agreement
+from izhi.errors import RunFolderError, SettingError
+from izhi.experiments import build, comparison, comparison_report, jobs, report, tuning, variants
 from izhi.experiments.planned import Resources, Runner, SerialRunner, keep_plan
 from izhi.experiments.run import train as train_run
 from izhi.experiments.run_folder import RunFolder, load as load_run, versions
-from izhi.experiments.settings import Experiment, Mark, experiment, marked, read, typed
+from izhi.experiments.settings import Experiment, experiment, read, typed
 from izhi.experiments.settings.choices import USUAL_NEURONS, USUAL_SEARCH
-from izhi.experiments.tables import markdown
 from izhi.experiments.variants import Variant, parse_search
-from izhi.hardware import artifact, devices, networks
-from izhi.hardware.devices.evaluation import evaluate as evaluate_device
 
 
 def _plan(
@@ -213,151 +194,4 @@ def train_experiment(a: argparse.Namespace, e: Experiment, command: str) -> None
     write_json(a.json, {
         "config": e.flat(plain=True), "versions": versions(), "history": result.history,
         "test_accuracy": result.test_accuracy, "warnings": result.warnings, "folder": str(folder.path),
-    })  # fmt: skip
-
-
-def _print_accuracies(
-    title: str, accuracy: float, groups: Mapping[str, float], layers: Sequence[str], confusion: list[list[int]],
-    classes: Sequence[str],
-) -> dict[str, object]:  # fmt: skip
-    """Print the accuracy on all test samples, on groups of them and of each class, and return them for scripts."""
-    print(title)
-    for group, share in groups.items():
-        print(f"{group.replace('_', ' ')}: {100 * share:.2f} %")
-    for number, line in enumerate(layers, start=1):
-        print(f"layer {number}: {line}")
-    for line in report.per_class(confusion, classes):
-        print(line)
-    of_groups = {f"test_accuracy_{name}": share for name, share in groups.items()}
-    return {"test_accuracy": accuracy, **of_groups, "classes": list(classes), "confusion": confusion,
-            "versions": versions()}  # fmt: skip
-
-
-def _evaluate_artifact(a: argparse.Namespace) -> None:
-    deployed = artifact.load(a.folder)
-    if a.against is not None:
-        _compare_with_run(a, deployed)
-        return
-    batches, dataset = test_samples(a, deployed)
-    whole = dataset is not None and a.samples is None
-    groups = {name: mask.numpy() for name, mask in dataset.groups.items()} if dataset and whole else {}
-    with devices.open(deployed.device, deployed) as device:
-        result = evaluate_device(device, batches, wants_rates=True, groups=groups)
-    name = dataset.name if dataset else a.samples or "own test vectors,"
-    accuracies = _print_accuracies(
-        f"{name} test accuracy: {100 * result.accuracy:.2f} % of {result.samples:,}, in {deployed.numbers},"
-        f" {result.samples / result.seconds:,.0f} samples/s", result.accuracy, result.groups,
-        [f"{rate:.4f} spikes per neuron and step" for rate in result.rates],
-        result.confusion(len(deployed.classes)).tolist(), deployed.classes,
-    )  # fmt: skip
-    write_json(a.json, {**accuracies, "rates": result.rates, "seconds": result.seconds,
-                        "provenance": dict(deployed.provenance)})  # fmt: skip
-
-
-def _compare_with_run(a: argparse.Namespace, deployed: artifact.Artifact[networks.HardwareNetwork]) -> None:
-    run = trained.load(Path(a.against), {"precision": "32-true"}, report_line)
-    result = agreement(deployed, run)
-    for number, (spikes, different) in enumerate(zip(result.spikes, result.different, strict=True), start=1):
-        print(f"layer {number}: {spikes:,} spikes, {different:,} different")
-    print(f"classes: {result.samples:,} samples, {result.classes:,} different")
-    write_json(a.json, result.summary())
-    if not result.is_exact:
-        raise ArtifactError(f"{a.folder} and {a.against} differ, expected the run of the artifact; export it again")
-
-
-def evaluate(a: argparse.Namespace) -> None:
-    path = Path(a.folder)
-    if a.against is not None and path.suffix != ".izhi":
-        raise SettingError(f"--against compares an artifact with its run, but {path} is no .izhi file")
-    if path.suffix == ".izhi":
-        if a.energy:
-            raise SettingError(f"energy is set, which is counted of a run, but {path} is an artifact; name its run")
-        _evaluate_artifact(a)
-        return
-    for name in ("dataset", "samples"):
-        if getattr(a, name) is not None:
-            raise SettingError(f"{name} is given, which is for an artifact (.izhi), but {path} is a run; leave it out")
-    changes = {n: v for n, v in settings(a).items() if n in marked(Mark.OF_EVALUATION)}
-    run = trained.load(path, {**changes, "devices": 1, "nodes": 1}, report_line)
-    e, dataset = run.experiment, run.dataset
-    fabric = build.fabric(e)
-    evaluation = training.evaluate(
-        fabric, fabric.setup(run.classifier), dataset.test, training.LOSSES[e.training.loss],
-        seed=e.training.seed, groups=dataset.groups,
-    )  # fmt: skip
-    layers = evaluation.activity.layers
-    for warning in evaluation.activity.warnings():
-        print(f"warning: {warning}", file=sys.stderr)
-    accuracies = _print_accuracies(
-        f"{dataset.name} test accuracy: {100 * evaluation.accuracy:.2f} % of {len(dataset.test):,},"
-        f" loss {evaluation.loss:.4f}", evaluation.accuracy, evaluation.groups,
-        [f"{layer.rate:.4f} spikes per neuron and step, {layer.silent:.1%} silent" for layer in layers],
-        evaluation.confusion.tolist(), dataset.classes,
-    )  # fmt: skip
-    counted = _energy(path, changes) if a.energy else {}
-    write_json(a.json, {**accuracies, **counted, "test_loss": evaluation.loss,
-                        "rates": [layer.rate for layer in layers], "config": e.flat(plain=True)})  # fmt: skip
-    _save_confusion(run, evaluation, (path if path.is_dir() else path.parent) / "confusion.png")
-
-
-def _save_confusion(run: trained.Trained, evaluation: training.Evaluation, figure: Path) -> None:
-    """Draw the confusion matrix, with a warning if the folder is not writable."""
-    dataset, share = run.dataset, f"{100 * evaluation.accuracy:.2f} %"
-    title = f"{dataset.name}, {run.experiment.neurons.neuron}: {share} of {len(dataset.test):,} test samples"
-    try:
-        plots.save(plots.confusion(evaluation.confusion.numpy(), dataset.classes, title), figure)
-    except FileError as error:
-        print(f"warning: no figure, {error}", file=sys.stderr)
-    else:
-        print(f"confusion matrix: {figure}")
-
-
-def _energy(path: Path, changes: Mapping[str, object]) -> dict[str, object]:
-    """Print the operations and the energy of a sample in a run's network, and return them for scripts."""
-    exact = {**changes, "precision": "32-true", "accelerator": "cpu", "devices": 1, "nodes": 1}
-    counts = energy.count(trained.load(path, exact, report_line))
-    title = f"operations of a sample, mean of {counts.samples:,} test samples"
-    print_table(energy.layer_table(counts), title, left=1)
-    print_table(energy.energy_table(counts), "energy of a sample: an estimate", left=1)
-    print(
-        f"footprint {counts.footprint:,} bytes, connection sparsity {counts.connection_sparsity:.3f},"
-        f" activation sparsity {counts.activation_sparsity:.3f}\n{energy.CAVEAT}"
-    )
-    return {"energy": counts.summary()}
-
-
-def dynamics(a: argparse.Namespace) -> None:
-    folder = RunFolder(Path(a.folder))
-    before, after = report.dynamics(folder)
-    table = report.dynamics_table(before, after)
-    print(markdown(table.headings, table.rows))
-    print(f"figure: {folder.path / 'dynamics.png'}")
-    layers = [
-        {
-            "before": {name: x.tolist() for name, x in old.coefficients.items()},
-            "after": {name: x.tolist() for name, x in new.coefficients.items()},
-            "classes_before": old.classes,
-            "classes_after": new.classes,
-        }
-        for old, new in zip(before, after, strict=True)
-    ]
-    write_json(a.json, layers)
-
-
-def show(a: argparse.Namespace) -> None:
-    path = Path(a.folder)
-    out = Path(a.out or (path if path.is_dir() else path.parent) / f"sample-{a.sample}.png")
-    plots.check_ending(out)
-    neurons = whole_numbers("neurons", a.neurons, "0,7") if a.neurons else None
-    run = trained.load(path, {"precision": "32-true", "devices": 1, "nodes": 1}, report_line)
-    trace = sample_trace.trace_sample(run, a.sample)
-    plots.save(sample_trace.draw(trace, run, a.layer, neurons), out)
-    classes = trace.classes
-    print(f"sample {a.sample}: answer {classes[trace.answer]}, label {classes[trace.label]}")
-    for layer in trace.layers:
-        print(f"{layer.name}: {layer.spikes.sum():,.0f} spikes, {layer.spikes.mean():.4f} per neuron and step")
-    print(f"figure: {out}")
-    write_json(a.json, {
-        "sample": a.sample, "label": classes[trace.label], "answer": classes[trace.answer],
-        "scores": trace.scores.tolist(), "spikes": [int(layer.spikes.sum()) for layer in trace.layers],
     })  # fmt: skip
