@@ -32,7 +32,7 @@ STAGES: Mapping[str, Mapping[str, Entry]] = {
                          "izhi compare --neurons lif,RS,FS --dataset mnist --seeds 0,1,2"),
         "tune": Entry("runs.tune", "hyperparameter search on validation samples, by Optuna",
                       "izhi tune --neurons lif,RS --search 'learning_rate=1e-4..1e-2,slope=1..10' --trials 30"),
-        "study": Entry("studies.study", "study of several tasks: searches, seeds, ranks",
+        "study": Entry("runs.study", "study of several tasks: searches, seeds, ranks",
                        "izhi study study.toml --out runs/study"),
         "rank": Entry("folders.rank", "ranks of variants over the data sets of several comparisons, with tests",
                       "izhi rank runs/iris runs/wine runs/digits"),

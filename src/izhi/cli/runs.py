@@ -1,9 +1,10 @@
-"""Commands that train, compare and tune networks."""
+"""Commands that train, compare and tune networks, and do studies."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,19 @@ from izhi.cli.common import (
     whole_numbers,
     write_json,
 )
-from izhi.cli.progress import TerminalListener
+from izhi.cli.progress import TerminalListener, report_epochs
 from izhi.data import functions
 from izhi.errors import RunFolderError, SettingError
-from izhi.experiments import build, comparison, comparison_report, jobs, report, tuning, variants
+from izhi.experiments import build, comparison, comparison_report, jobs, ranking, report, tuning, variants
 from izhi.experiments.planned import Resources, Runner, SerialRunner, keep_plan
 from izhi.experiments.run import train as train_run
 from izhi.experiments.run_folder import RunFolder, load as load_run, versions
 from izhi.experiments.settings import Experiment, experiment, read, typed
 from izhi.experiments.settings.choices import USUAL_NEURONS, USUAL_SEARCH
+from izhi.experiments.study import protocol, report as study_report
+from izhi.experiments.study.run import Study
 from izhi.experiments.variants import Variant, parse_search
+from izhi.training import ProgressEvent, ignore_progress
 
 
 def _plan(
@@ -195,3 +199,34 @@ def train_experiment(a: argparse.Namespace, e: Experiment, command: str) -> None
         "config": e.flat(plain=True), "versions": versions(), "history": result.history,
         "test_accuracy": result.test_accuracy, "warnings": result.warnings, "folder": str(folder.path),
     })  # fmt: skip
+
+
+def study(a: argparse.Namespace) -> None:
+    protocol_of = protocol.read(Path(a.protocol))
+    names = [name.strip() for name in (a.tasks or "").split(",") if name.strip()]
+    folder = Path(a.out)
+    runner: Runner = SerialRunner()
+    if a.ray is not None or a.jobs not in (None, 1):
+        for task in protocol_of.tasks:
+            jobs.check(protocol_of.of_run(task, protocol_of.variants[0], {}, 0))
+        runner = jobs.ParallelRunner(a.jobs, a.ray, report_line, quieten)
+    with hold(folder):
+        rows = Study(protocol_of, folder, ignore_progress if a.quiet else report_epochs(_describe), runner)
+        if not a.report:
+            rows.run_pending(names)
+        findings = study_report.write(rows, f"izhi study {a.protocol} --out {a.out}")
+    if findings.is_enough:
+        print_table(ranking.table(findings.ranking), f"ranks over {len(findings.tasks)} tasks", left=1)
+        if findings.contrasts:
+            print_table(findings.contrasts_table(), left=1)
+    print(f"tasks finished: {len(findings.tasks)} of {len(protocol_of.tasks)}\nreport: {folder / study_report.REPORT}")
+    write_json(a.json, findings.summary())
+
+
+def _describe(event: ProgressEvent, left: float) -> str:
+    part = "test" if "test_accuracy" in event.metrics else "validation"
+    accuracy, seconds = 100 * event.metrics[f"{part}_accuracy"], event.metrics["seconds"]
+    return (
+        f"[{event.epoch}/{event.epochs}] {event.label}: {part} {accuracy:.2f} %, {seconds:.1f} s;"
+        f" {timedelta(seconds=round(left))} left"
+    )
