@@ -6,8 +6,8 @@ import pytest
 
 from hostility import complaints, mutations
 from izhi.cli.common import settings
+from izhi.cli.options import add_settings
 from izhi.cli.parser import Command
-from izhi.cli.settings import add_settings
 from izhi.errors import SettingError
 from izhi.experiments import build, tuning
 from izhi.experiments.comparison import plan
