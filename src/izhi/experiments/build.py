@@ -71,7 +71,10 @@ def check(e: Experiment, dataset: Dataset) -> str:
         check_quantized(spec, _weight_bits(e, spec), e.quantization.state_bits, _levels(e))
     size = min(e.training.batch_size, len(train))
     kept = coded.steps * size * (coded.features / 8 + 4 * sum(spec.neurons))  # the least that a training step keeps
-    _require_memory(kept, f"steps is {coded.steps} and batch_size {size}, whose spikes and currents", "fewer of either")
+    if excess := _excess(kept):
+        raise SettingError(
+            f"steps is {coded.steps} and batch_size {size}, whose spikes and currents {excess}; choose fewer of either"
+        )
     _method(e)
     machine = e.machine
     fabric = training.make_fabric(
@@ -116,17 +119,18 @@ def encoder_spec(e: Experiment, dataset: Dataset) -> EncoderSpec:
 
 def _check_memory(e: Experiment, spec: NetworkSpec, copies: int) -> None:
     """Raise SettingError if so many copies of a network's weights do not fit into the machine's memory."""
-    s = e.network
-    given = f"{'hidden' if s.layers is None else 'layers'} is {','.join(layer.text for layer in s.rows)}"
-    if s.modules is not None:
-        given = f"modules are {len(s.modules)}"
-    _require_memory(4 * copies * spec.numbers, f"{given}, whose weights", "narrower layers")
+    if excess := _excess(4 * copies * spec.numbers):
+        s = e.network
+        given = f"{'hidden' if s.layers is None else 'layers'} is {','.join(layer.text for layer in s.rows)}"
+        if s.modules is not None:
+            given = f"modules are {len(s.modules)}"
+        raise SettingError(f"{given}, whose weights {excess}; choose narrower layers")
 
 
-def _require_memory(need: float, of: str, fix: str) -> None:
+def _excess(need: float) -> str:
+    """That so many bytes do not fit into the machine's memory, in words; empty if they do."""
     there = training.memory_of_machine()
-    if need > there:
-        raise SettingError(f"{of} take {need / 1e9:,.0f} GB, but this machine has {there / 1e9:,.0f} GB; choose {fix}")
+    return f"take {need / 1e9:,.0f} GB, but this machine has {there / 1e9:,.0f} GB" if need > there else ""
 
 
 def network(
