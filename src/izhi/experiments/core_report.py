@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from izhi import files
 from izhi.errors import SettingError
 from izhi.experiments import plots
-from izhi.experiments.tables import markdown
+from izhi.experiments.tables import Table, markdown, write_report
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import bundle, ecp5, energy
 from izhi.hardware.core.activity import activity
@@ -200,7 +200,7 @@ def _measure(
 
 def _write(report: Report, shape: CoreShape, folder: Path) -> None:
     files.write_bytes(folder / "report.json", (json.dumps(report, indent=2) + "\n").encode())
-    files.write_bytes(folder / "report.md", _markdown(report).encode())
+    write_report(folder / "report.md", *_blocks(report))
     title = f"{report['board']} ({report['part']})"
     plots.save(plots.resources(report["resources"], report["available"], title), folder / "resources.png")
     if "latency" in report:
@@ -210,93 +210,83 @@ def _write(report: Report, shape: CoreShape, folder: Path) -> None:
         plots.save(figure, folder / "work.png")
 
 
-def _markdown(report: Report) -> str:
+def _blocks(report: Report) -> Iterator[str | Table]:
+    """The blocks of report.md."""
     pairs = [(name, used, report["available"][name]) for name, used in report["resources"].items()]
     rows = [(name, f"{used:,g}", f"{there:,}", f"{used / there:.1%}") for name, used, there in pairs]
     note, is_routed = report["note"], "reached" in report
+    yield f"# The core on {report['board']}"
+    yield f"{note[0].upper()}{note[1:]}."
+    yield Table(("resource", "used", "available", "share"), rows, right=(1, 2, 3))
     source = (
         f"nextpnr ({report['tools']['nextpnr-ecp5']}), routed" if is_routed else "yosys' synth_xilinx, before placement"
     )
-    text = f"""\
-# The core on {report["board"]}
-
-{note[0].upper()}{note[1:]}.
-
-{markdown(("resource", "used", "available", "share"), rows, right=(1, 2, 3))}
-
-By {source}. ![shares](resources.png)
-"""
+    yield f"By {source}. ![shares](resources.png)"
     if "levels" in report:
-        text += (
-            f"\nLevels of logic between registers: {report['levels']} at most; a chain of carries counts as one, and"
-            " multiplexers behind look-up tables count.\n"
+        yield (
+            f"Levels of logic between registers: {report['levels']} at most; a chain of carries counts as one, and"
+            " multiplexers behind look-up tables count."
         )
-    text += _routed(report) if is_routed else ""
-    for name, section in (("latency", _latency), ("operations", _energy), ("activity", _activity)):
-        text += section(report) if name in report else ""
-    return text
+    for name, section in (
+        ("reached", _routed),
+        ("latency", _latency),
+        ("operations", _energy),
+        ("activity", _activity),
+    ):
+        if name in report:
+            yield from section(report)
 
 
-def _routed(report: Report) -> str:
+def _routed(report: Report) -> Iterator[str | Table]:
     """The clock that the routed design reaches, and its critical path."""
     synthesis, route = report["seconds"]
     rows, at = [], 0.0
     for kind, start, end, delay in report["path"]:
         at += delay
         rows.append((kind, start if start == end else f"{start} → {end}", f"{delay:.2f}", f"{at:.2f}"))
-    return f"""
-Clock: {report["reached"]:.1f} MHz, wanted {report["megahertz"]}. Synthesis took {synthesis:,.0f} s, place and route
-{route:,.0f} s. The critical path:
+    yield (
+        f"Clock: {report['reached']:.1f} MHz, wanted {report['megahertz']}. Synthesis took {synthesis:,.0f} s, place"
+        f" and route {route:,.0f} s. The critical path:"
+    )
+    yield Table(("", "where", "ns", "so far"), rows, right=(2, 3))
 
-{markdown(("", "where", "ns", "so far"), rows, right=(2, 3))}
-"""
+
+def _latency(report: Report) -> Iterator[str | Table]:
+    latency, megahertz = report["latency"], report["megahertz"]
+    cycles, mean, is_met = latency["cycles"], latency["mean_cycles"], report.get("reached", 0) >= megahertz
+    yield (
+        f"Cycles of an inference in simulation, over {len(cycles)} test samples: {mean:,.0f} on average,"
+        f" {min(cycles):,} to {max(cycles):,}, with {np.mean(latency['events']):,.0f} input spikes on average; at {megahertz} MHz,"
+        f" {'which nextpnr confirms' if is_met else 'a clock rate that has not been measured'}, that would be"
+        f" {mean / megahertz:,.0f} µs. Loading the network takes {latency['load_cycles']:,} cycles."
+    )
+    yield "![cycles of each sample against its input spikes](work.png)"
 
 
-def _energy(report: Report) -> str:
+def _energy(report: Report) -> Iterator[str | Table]:
     operations = report["operations"]
     rows = [
         (one["block"], one["what"], f"{one['count']:,.0f}", f"{one['picojoules'] / 1000:,.1f}") for one in operations
     ]
-    total = sum(one["picojoules"] for one in operations)
-    least, most = energy.FPGA
-    low, high = (total * factor / 1e6 for factor in energy.FPGA)
-    return f"""
-## Energy of a sample: an estimate
-
-{markdown(("", "what", "how often", "nJ at 45 nm"), rows, right=(2, 3))}
-
-{total / 1000:,.0f} nJ in an integrated circuit of 45 nm, from published energies of additions, products and accesses
-to memories (Horowitz, ISSCC 2014), and {low:,.1f} to {high:,.1f} µJ in an FPGA of that process, which takes
-{least:g} to {most:g} times as much (Kuon and Rose, IEEE TCAD 2007). The clock, leakage, pins and a processor beside it
-are not counted: an estimate to compare cores with, no measurement.
-"""
+    total, (least, most) = sum(one["picojoules"] for one in operations), energy.FPGA
+    yield "## Energy of a sample: an estimate"
+    yield Table(("", "what", "how often", "nJ at 45 nm"), rows, right=(2, 3))
+    yield (
+        f"{total / 1000:,.0f} nJ in an integrated circuit of 45 nm, from published energies of additions, products and"
+        f" accesses to memories (Horowitz, ISSCC 2014), and {total * least / 1e6:,.1f} to {total * most / 1e6:,.1f} µJ"
+        f" in an FPGA of that process, which takes {least:g} to {most:g} times as much (Kuon and Rose, IEEE TCAD 2007). The"
+        " clock, leakage, pins and a processor beside it are not counted: an estimate to compare cores with, no"
+        " measurement."
+    )
 
 
-def _activity(report: Report) -> str:
+def _activity(report: Report) -> Iterator[str | Table]:
     rows = [
         (one["block"], f"{one['bits']:,}", f"{one['changes']:,.0f}", f"{one['rate']:.2%}") for one in report["activity"]
     ]
-    return f"""
-## Switching activity
-
-{markdown(("block", "bits of registers", "of them change in a sample", "in a cycle"), rows, right=(1, 2, 3))}
-
-From simulation, without glitches. Dynamic power is ½·V²·f·Σ C·α, with the share α of cycles in which a bit of
-capacitance C changes: tools that know C, such as Vivado's `report_power`, take α as a toggle rate.
-"""
-
-
-def _latency(report: Report) -> str:
-    latency, megahertz = report["latency"], report["megahertz"]
-    cycles, mean = latency["cycles"], latency["mean_cycles"]
-    confirmed = (
-        "which nextpnr confirms" if report.get("reached", 0) >= megahertz else "a clock rate that has not been measured"
+    yield "## Switching activity"
+    yield Table(("block", "bits of registers", "of them change in a sample", "in a cycle"), rows, right=(1, 2, 3))
+    yield (
+        "From simulation, without glitches. Dynamic power is ½·V²·f·Σ C·α, with the share α of cycles in which a bit of"
+        " capacitance C changes: tools that know C, such as Vivado's `report_power`, take α as a toggle rate."
     )
-    return f"""
-Cycles of an inference in simulation, over {len(cycles)} test samples: {mean:,.0f} on average,
-{min(cycles):,} to {max(cycles):,}, with {np.mean(latency["events"]):,.0f} input spikes on average; at {megahertz} MHz,
-{confirmed}, that would be {mean / megahertz:,.0f} µs. Loading the network takes
-{latency["load_cycles"]:,} cycles.
-
-![cycles of each sample against its input spikes](work.png)
-"""
