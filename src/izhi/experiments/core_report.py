@@ -256,9 +256,9 @@ def _latency(report: Report) -> Iterator[str | Table]:
     cycles, mean, is_met = latency["cycles"], latency["mean_cycles"], report.get("reached", 0) >= megahertz
     yield (
         f"Cycles of an inference in simulation, over {len(cycles)} test samples: {mean:,.0f} on average,"
-        f" {min(cycles):,} to {max(cycles):,}, with {np.mean(latency['events']):,.0f} input spikes on average; at {megahertz} MHz,"
-        f" {'which nextpnr confirms' if is_met else 'a clock rate that has not been measured'}, that would be"
-        f" {mean / megahertz:,.0f} µs. Loading the network takes {latency['load_cycles']:,} cycles."
+        f" {min(cycles):,} to {max(cycles):,}, with {np.mean(latency['events']):,.0f} input spikes on average; at"
+        f" {megahertz} MHz, {'which nextpnr confirms' if is_met else 'a clock rate that has not been measured'}, that would"
+        f" be {mean / megahertz:,.0f} µs. Loading the network takes {latency['load_cycles']:,} cycles."
     )
     yield "![cycles of each sample against its input spikes](work.png)"
 
@@ -274,8 +274,8 @@ def _energy(report: Report) -> Iterator[str | Table]:
     yield (
         f"{total / 1000:,.0f} nJ in an integrated circuit of 45 nm, from published energies of additions, products and"
         f" accesses to memories (Horowitz, ISSCC 2014), and {total * least / 1e6:,.1f} to {total * most / 1e6:,.1f} µJ"
-        f" in an FPGA of that process, which takes {least:g} to {most:g} times as much (Kuon and Rose, IEEE TCAD 2007). The"
-        " clock, leakage, pins and a processor beside it are not counted: an estimate to compare cores with, no"
+        f" in an FPGA of that process, which takes {least:g} to {most:g} times as much (Kuon and Rose, IEEE TCAD 2007)."
+        " The clock, leakage, pins and a processor beside it are not counted: an estimate to compare cores with, no"
         " measurement."
     )
 
