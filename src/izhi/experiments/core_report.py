@@ -257,8 +257,8 @@ def _latency(report: Report) -> Iterator[str | Table]:
     yield (
         f"Cycles of an inference in simulation, over {len(cycles)} test samples: {mean:,.0f} on average,"
         f" {min(cycles):,} to {max(cycles):,}, with {np.mean(latency['events']):,.0f} input spikes on average; at"
-        f" {megahertz} MHz, {'which nextpnr confirms' if is_met else 'a clock rate that has not been measured'}, that would"
-        f" be {mean / megahertz:,.0f} µs. Loading the network takes {latency['load_cycles']:,} cycles."
+        f" {megahertz} MHz, {'which nextpnr confirms' if is_met else 'a clock rate that has not been measured'}, that"
+        f" would be {mean / megahertz:,.0f} µs. Loading the network takes {latency['load_cycles']:,} cycles."
     )
     yield "![cycles of each sample against its input spikes](work.png)"
 
