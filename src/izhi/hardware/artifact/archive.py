@@ -7,19 +7,20 @@ entry. Nothing in it is ever executed, and sizes and shapes are checked before m
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import math
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from izhi.errors import ArtifactError, shown
+from izhi.errors import ArtifactError, IzhiError, shown
 from izhi.files import problem, write_bytes
 from izhi.hardware.networks import Array
 
@@ -115,8 +116,18 @@ class ArtifactArchive:
         """The error that says what is wrong with the file."""
         return ArtifactError(f"{self.path} {problem}; export it again or use an intact copy")
 
-    def check(self, *versions: int) -> None:
-        """Raise ArtifactError unless the file has one of the versions, and entries with the manifest's checksums."""
+    @contextlib.contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """Errors within name the file."""
+        try:
+            yield
+        except IzhiError as error:
+            raise ArtifactError(f"{self.path}: {error}") from None
+
+    def check(self, name: str, *versions: int) -> None:
+        """Raise ArtifactError unless the file has the format, one of the versions, and the manifest's checksums."""
+        if self.format != name:
+            raise self.problem(f"is no {name}")
         version = self.manifest.get("version")
         if version not in versions or isinstance(version, bool):
             expected = " or ".join(map(str, versions))
@@ -169,13 +180,6 @@ class ArtifactArchive:
             raise self.problem(f"has {name!r} of shape {stored}, expected {shape}")
         return np.frombuffer(raw, dtype, offset=file.tell()).reshape(stored)
 
-    def number(self, table: object, name: str, low: int, high: int, where: str = "") -> int:
-        """A whole number of a table of the manifest, from low to high."""
-        value = table.get(name) if isinstance(table, dict) else None
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise self.problem(f"has {where}{name} {shown(value)}, expected a whole number from {low:,} to {high:,}")
-        return value
-
     def table(self, name: str) -> dict[str, object]:
         """An object of the manifest."""
         value = self.manifest.get(name)
@@ -189,6 +193,50 @@ class ArtifactArchive:
         if not isinstance(value, list) or not are_names(value, count):
             raise self.problem(f"has the classes {shown(value)}, expected {count} names")
         return tuple(value)
+
+
+class Table:
+    """An object of a manifest, whose values are checked; empty if the manifest has something else in its place.
+
+    Args:
+        file: of the manifest.
+        values: by name.
+        where: precedes the names in messages.
+    """
+
+    def __init__(self, file: ArtifactArchive, values: object, where: str = "") -> None:
+        self.file, self.where = file, where
+        self.values: dict[str, object] = values if isinstance(values, dict) else {}
+
+    def table(self, name: str) -> Table:
+        """A table within it."""
+        return Table(self.file, self.values.get(name), f"{self.where}{name}.")
+
+    def problem(self, problem: str) -> ArtifactError:
+        """The error that says what is wrong with a value, whose name the text begins with."""
+        return self.file.problem(f"has {self.where}{problem}")
+
+    def number(self, name: str, low: int, high: int) -> int:
+        """A whole number from low to high."""
+        value = self.values.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self.problem(f"{name} {shown(value)}, expected a whole number from {low:,} to {high:,}")
+        return value
+
+    def numbers(self, name: str, count: int, low: int, high: int) -> list[int]:
+        """A list of so many whole numbers from low to high."""
+        values = self.values.get(name)
+        if not isinstance(values, list) or len(values) != count:
+            raise self.problem(f"{name} {shown(values)}, expected {count} numbers")
+        named = Table(self.file, {f"{name}.{k}": value for k, value in enumerate(values)}, self.where)
+        return [named.number(key, low, high) for key in named.values]
+
+    def flag(self, name: str, default: object = None) -> bool:
+        """True or false."""
+        value = self.values.get(name, default)
+        if not isinstance(value, bool):
+            raise self.problem(f"{name} {shown(value)}, expected true or false")
+        return value
 
 
 def _no_constant(name: str) -> None:

@@ -14,8 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from izhi.errors import ArtifactError, ShapeError, shown
+from izhi.hardware.artifact.archive import ArtifactArchive, Table
 from izhi.hardware.artifact.artifact import Artifact
-from izhi.hardware.fixed import IntegerLayer, IntegerNetwork, IntegerReadout, Window, check_bounds, run, run_compiled
+from izhi.hardware.fixed import (
+    NEURONS,
+    FixedPoint,
+    IntegerLayer,
+    IntegerNetwork,
+    IntegerNeuron,
+    IntegerReadout,
+    IntegerSynapse,
+    Pool,
+    Window,
+    check_bounds,
+    run,
+    run_compiled,
+)
+from izhi.hardware.fixed.bounds import MOST_BITS, MOST_FRACTION, MOST_NEURONS, MOST_SHIFT
 from izhi.hardware.fixed.network import MOST_INPUT, MOST_STEPS, IntegerProjection
 from izhi.hardware.networks import GRADED, Array
 
@@ -25,6 +40,8 @@ NAME = "izhi artifact"
 VERSION, WITH_WINDOWS, WITH_MEMORY = 1, 2, 3
 #: Test vectors, which run whenever an artifact is loaded, and additions of all of them. A step of a layer takes as
 #: long as many thousands of additions, and an update of a neuron as long as some tens.
+#: No network for hardware has more layers; a file that claims more is refused.
+_MOST_LAYERS = 64
 MOST_TESTS, _MOST_WORK, _WORK_OF_A_STEP, _WORK_OF_A_NEURON = 1000, 1 << 32, 1 << 17, 64
 
 
@@ -63,13 +80,7 @@ class IntegerArtifact(Artifact[IntegerNetwork]):
         ArtifactError: if a number of the network could leave 64 bits.
 
     Attributes:
-        network: the integer model.
-        steps: T of an inference.
-        classes: their names, in the order of the scores.
-        encoding: settings that decide how samples become spikes.
-        provenance: origin: settings, seed, versions, checksum of the data.
-        test_inputs: inputs (T, tests, inputs) whose outcome is known.
-        test_scores: their scores, (tests, classes).
+        test_inputs: inputs (T, tests, inputs) whose outcome is known; the others are those of ``Artifact``.
     """
 
     about: ClassVar[str] = "a network in integers for Izhi's own core"
@@ -98,7 +109,12 @@ class IntegerArtifact(Artifact[IntegerNetwork]):
         network, readout = self.network, self.network.readout
         steps, count = self._check_tests()
         layers = [_describe_layer(layer, f"layers.{number}", arrays) for number, layer in enumerate(network.layers)]
-        last = None if readout is None else _describe_readout(readout, arrays)
+        last = None
+        if readout is not None:
+            last = {**_describe_sizes(readout), "weight_bits": readout.weight_bits}
+            arrays["readout.weight"] = pack(readout.weight, readout.weight_bits)
+            arrays["readout.multiplier"] = _narrow(readout.multiplier)
+            arrays["readout.bias"] = readout.bias.astype(np.int64)
         inputs = self.test_inputs if count else np.zeros((steps, 0, network.inputs), np.uint8)
         bits = 1 if inputs.max(initial=0) <= 1 else 8
         arrays["test.inputs"] = pack(inputs.reshape(steps * count, network.inputs), bits)
@@ -223,13 +239,6 @@ def _describe_layer(layer: IntegerLayer, prefix: str, arrays: dict[str, Array]) 
     }
 
 
-def _describe_readout(readout: IntegerReadout, arrays: dict[str, Array]) -> dict[str, object]:
-    arrays["readout.weight"] = pack(readout.weight, readout.weight_bits)
-    arrays["readout.multiplier"] = _narrow(readout.multiplier)
-    arrays["readout.bias"] = readout.bias.astype(np.int64)
-    return {**_describe_sizes(readout), "weight_bits": readout.weight_bits}
-
-
 def _describe_sizes(projection: IntegerProjection) -> dict[str, object]:
     """Inputs and outputs, and the windows of a convolution and of pools."""
     table: dict[str, object] = {"inputs": projection.inputs, "outputs": projection.outputs}
@@ -243,3 +252,149 @@ def _describe_sizes(projection: IntegerProjection) -> dict[str, object]:
 def _describe_window(window: Window) -> dict[str, object]:
     pairs = {name: list(getattr(window, name)) for name in ("kernel", "stride", "padding")}
     return {"features": [window.channels, window.height, window.width], **pairs}
+
+
+def read(file: ArtifactArchive) -> IntegerArtifact:
+    """The artifact in a file, with everything in it checked but its test vectors not run.
+
+    Raises:
+        ArtifactError: for anything wrong with it, naming it.
+    """
+    file.check(NAME, VERSION, WITH_WINDOWS, WITH_MEMORY)
+    manifest = Table(file, file.manifest)
+    network, tests = _read_network(file), manifest.table("tests")
+    classes, encoding, provenance = file.classes(network.outputs), file.table("encoding"), file.table("provenance")
+    steps, count = manifest.number("steps", 1, MOST_STEPS), tests.number("count", 0, MOST_TESTS)
+    with file.named_in_errors():
+        check_bounds(network)
+        check_count(network, steps, count)
+    bits = tests.number("bits", 1, 8)
+    packed = file.array("test.inputs", np.uint8, (steps * count, -(-network.inputs * bits // 8)))
+    values: NDArray[np.uint8] = unpack_bytes(packed, bits, network.inputs).view(np.uint8) & np.uint8((1 << bits) - 1)
+    scores = file.array("test.scores", np.int64, (count, len(classes)))
+    inputs = values.reshape(steps, count, network.inputs)
+    return IntegerArtifact(network, steps, classes, encoding, provenance, inputs, scores)
+
+
+def _read_network(file: ArtifactArchive) -> IntegerNetwork:
+    tables, last = file.manifest.get("layers"), file.manifest.get("readout")
+    if not isinstance(tables, list) or len(tables) > _MOST_LAYERS:
+        raise file.problem("has no list of layers in its manifest")
+    if not isinstance(last, dict | None):
+        raise file.problem("has a readout that is no table")
+    if not tables and last is None:
+        raise file.problem("has neither layers nor a readout")
+    layers: list[IntegerLayer] = []
+    before = None
+    for number, table in enumerate(tables):
+        layers.append(_read_layer(Table(file, table, f"layers.{number}."), before))
+        before = layers[-1].outputs
+    return IntegerNetwork(tuple(layers), None if last is None else _read_readout(Table(file, last, "readout."), before))
+
+
+def _read_layer(table: Table, before: int | None) -> IntegerLayer:
+    name, kind = table.where[:-1], NEURONS.get(str(table.values.get("neuron")))
+    if kind is None:
+        raise table.file.problem(f"has a {name} whose neuron is none of {', '.join(NEURONS)}")
+    current, v = _read_format(table, "current"), _read_format(table, "v")
+    if current.fraction != v.fraction:
+        raise table.problem("formats with different fractions of current and v")
+    p = _read_projection(table, before)
+    feedback = synapse = delay = None
+    if table.flag("recurrent"):
+        if p.window is not None:
+            raise table.file.problem(f"has a recurrent convolution {name}, which integers do not have")
+        feedback = _read_weights(table, "feedback", p.outputs, p.outputs, p.weight_bits)
+    if "trace" in table.table("formats").values:
+        synapse = IntegerSynapse(_read_format(table, "trace"), _read_vector(table, "decay", p.outputs))
+    if table.flag("delayed", False):
+        delay = _read_vector(table, "delay", p.features)
+    return IntegerLayer(
+        p.weight, p.weight_bits, _read_vector(table, "multiplier", p.outputs), table.number("shift", 0, MOST_SHIFT),
+        current, _read_neuron(table, kind, p.outputs), feedback, window=p.window, pools=p.pools, synapse=synapse,
+        delay=delay,
+    )  # fmt: skip
+
+
+def _read_readout(table: Table, before: int | None) -> IntegerReadout:
+    p = _read_projection(table, before)
+    if p.window is not None:
+        raise table.file.problem("has a readout with a window, expected a matrix")
+    multiplier, bias = (_read_vector(table, name, p.outputs) for name in ("multiplier", "bias"))
+    return IntegerReadout(p.weight, p.weight_bits, multiplier, bias, pools=p.pools)
+
+
+def _read_projection(table: Table, before: int | None) -> IntegerProjection:
+    """Weights behind pools, each over the features behind the one before, and the window of a convolution."""
+    inputs, outputs = table.number("inputs", 1, MOST_NEURONS), table.number("outputs", 1, MOST_NEURONS)
+    if before is not None and inputs != before:
+        raise table.problem(f"inputs {inputs:,}, expected {before:,}, the outputs before")
+    bits, tables = table.number("weight_bits", 2, 8), table.values.get("pools", [])
+    if not isinstance(tables, list) or len(tables) > _MOST_LAYERS:
+        raise table.problem(f"pools {shown(tables)}, expected a list")
+    pools: list[Pool] = []
+    for number, values in enumerate(tables):
+        one = Table(table.file, values, f"{table.where}pools.{number}.")
+        kind = one.values.get("kind")
+        if kind not in ("sum", "max"):
+            raise one.problem(f"kind {shown(kind)}, expected sum or max")
+        pools.append(Pool(kind, _read_window(one, inputs)))
+        if pools[-1].window.padding != (0, 0):
+            raise one.problem("padding, expected none")
+        inputs = pools[-1].outputs
+    window, rows, columns = None, outputs, inputs
+    if table.values.get("window") is not None:
+        window = _read_window(table.table("window"), inputs)
+        rows, rest = divmod(outputs, window.places)
+        columns = window.sources
+        if rest or not rows:
+            raise table.problem(f"outputs {outputs:,}, expected a multiple of its window's {window.places:,}")
+    weight = _read_weights(table, "weight", rows, columns, bits)
+    return IntegerProjection(weight, bits, window=window, pools=tuple(pools))
+
+
+def _read_window(table: Table, inputs: int) -> Window:
+    """A window that fits so many features."""
+    channels, height, width = features = table.numbers("features", 3, 1, MOST_NEURONS)
+    (kh, kw), (sh, sw) = table.numbers("kernel", 2, 1, MOST_NEURONS), table.numbers("stride", 2, 1, MOST_NEURONS)
+    up, left = table.numbers("padding", 2, 0, MOST_NEURONS)
+    window = Window(channels, height, width, (kh, kw), (sh, sw), (up, left))
+    if window.inputs != inputs:
+        raise table.problem(f"features {features}, expected {inputs:,} in all")
+    if not window.fits:
+        raise table.file.problem(f"has a {table.where}kernel {kh} × {kw} that does not fit {height} × {width}, padded")
+    return window
+
+
+def _read_neuron(table: Table, kind: type[IntegerNeuron], count: int) -> IntegerNeuron:
+    fraction = table.number("fraction", 0, MOST_FRACTION)
+    formats = {state: _read_format(table, state) for state in kind.states}
+    constants = {name: _read_vector(table, name, count) for name in kind.names()}
+    for name, state in kind.held.items():
+        number = formats[state]
+        if (constants[name] < number.lowest).any() or (constants[name] > number.highest).any():
+            raise table.problem(f"{name} beyond its format of {number.width} bits")
+    return kind.of(formats, fraction, constants)
+
+
+def _read_format(table: Table, name: str) -> FixedPoint:
+    formats = table.table("formats")
+    value = formats.values.get(name)
+    if not isinstance(value, list) or len(value) != 2:
+        raise formats.problem(f"{name} {shown(value)}, expected [width, fraction]")
+    pair = Table(table.file, {"width": value[0], "fraction": value[1]}, f"{formats.where}{name}.")
+    return FixedPoint(pair.number("width", 2, MOST_BITS), pair.number("fraction", 0, MOST_FRACTION))
+
+
+def _read_vector(table: Table, name: str, length: int) -> NDArray[np.int64]:
+    """Integers (length,), of which the file may hold one for all."""
+    name = table.where + name
+    values = table.file.array(name, [np.int16, np.int32, np.int64], (None,))
+    if len(values) not in (1, length):
+        raise table.file.problem(f"has {name!r} with {len(values)} values, expected {length}")
+    return np.broadcast_to(values, (length,)).astype(np.int64)
+
+
+def _read_weights(table: Table, name: str, rows: int, columns: int, bits: int) -> NDArray[np.int64]:
+    """Packed weights (rows, columns)."""
+    return unpack(table.file.array(table.where + name, np.uint8, (rows, -(-columns * bits // 8))), bits, columns)

@@ -16,8 +16,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.errors import ArtifactError, IzhiError, shown
-from izhi.hardware.artifact.archive import ArtifactArchive
+from izhi.errors import ArtifactError, shown
+from izhi.hardware.artifact.archive import ArtifactArchive, Table
 from izhi.hardware.artifact.artifact import Artifact
 from izhi.hardware.ip.arithmetic import check_currents, run
 from izhi.hardware.ip.network import LAYERS, STEPS, WIDTH, Floats, IPLayer, IPNetwork
@@ -32,12 +32,7 @@ class IPArtifact(Artifact[IPNetwork]):
     """A network for the FPGA IP, and how to use it.
 
     Attributes:
-        network: weights and biases in float32.
-        classes: their names, in the order of the scores.
-        encoding: settings that decide how samples become currents.
-        provenance: origin: settings, versions, checksum of the data.
-        test_inputs: currents (tests, inputs) whose outcome is known.
-        test_scores: their scores, (tests, classes).
+        test_inputs: currents (tests, inputs) whose outcome is known; the others are those of ``Artifact``.
         steps: of an inference, those of the IP.
     """
 
@@ -90,15 +85,13 @@ def read(file: ArtifactArchive) -> IPArtifact:
     Raises:
         ArtifactError: for anything wrong with it, naming what.
     """
-    if file.format != NAME:
-        raise file.problem(f"is no {NAME}")
-    file.check(VERSION)
+    file.check(NAME, VERSION)
     manifest = file.manifest
     sizes = manifest.get("sizes")
     if not isinstance(sizes, list) or not 2 <= len(sizes) <= 1 + LAYERS:
         raise file.problem(f"has the sizes {shown(sizes)}, expected inputs and 1 to {LAYERS} layers")
-    named = {str(k): size for k, size in enumerate(sizes)}
-    widths = [file.number(named, name, 1, WIDTH, "sizes.") for name in named]
+    named = Table(file, {str(k): size for k, size in enumerate(sizes)}, "sizes.")
+    widths = [named.number(name, 1, WIDTH) for name in named.values]
     layers = [
         IPLayer(
             file.array(f"layers.{k}.weight", np.float32, (outputs, inputs)),
@@ -106,14 +99,11 @@ def read(file: ArtifactArchive) -> IPArtifact:
         )
         for k, (inputs, outputs) in enumerate(pairwise(widths))
     ]
-    count = file.number(file.table("tests"), "count", 0, _MOST_TESTS, "tests.")
+    count = Table(file, file.table("tests"), "tests.").number("count", 0, _MOST_TESTS)
     inputs = file.array("test.inputs", np.float32, (count, widths[0]))
-    try:
+    with file.named_in_errors():
         network = IPNetwork(tuple(layers), manifest.get("build"))  # type: ignore[arg-type]
         check_currents(inputs, widths[0])
-    except IzhiError as error:
-        raise ArtifactError(f"{file.path}: {error}") from None
     classes = file.classes(widths[-1])
     scores = file.array("test.scores", np.int64, (count, widths[-1]))
-    tables = file.table("encoding"), file.table("provenance")
-    return IPArtifact(network, classes, *tables, inputs, scores)
+    return IPArtifact(network, classes, file.table("encoding"), file.table("provenance"), inputs, scores)
