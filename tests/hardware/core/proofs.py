@@ -15,7 +15,7 @@ def prove(design, cycles, *, device=None, models=""):
     """That all assertions hold in the first ``cycles``.
 
     Args:
-        device: what the design is for, see ``izhi.hardware.core.block_memory``.
+        device: what the design is for, see ``izhi.hardware.core.memories``.
         models: Verilog of its cells.
 
     Raises:

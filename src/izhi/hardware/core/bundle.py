@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,6 @@ from izhi.hardware.core.header import header
 from izhi.hardware.core.levels import levels
 from izhi.hardware.core.shape import CoreShape
 from izhi.hardware.core.simulated import SimulatedCore
-from izhi.hardware.core.verilog import emit
 from izhi.hardware.devices.core import CoreDevice
 
 #: Cells of Xilinx devices, in shares of a resource. A cell of distributed memory takes so many look-up tables.
@@ -92,3 +92,25 @@ def sources(artifact: IntegerArtifact, shape: CoreShape) -> dict[str, str]:
         "core.json": to_json(shape),
         **bench(artifact, shape),
     }
+
+
+def emit(shape: CoreShape) -> str:
+    """Verilog of a core; the module ``izhi`` is the block of AXI."""
+    core = AxiCore(shape)
+    inner = yosys.convert(
+        core, "izhi_core", "proc; memory_collect; opt_clean", "write_verilog -norename -noattr {file}"
+    )
+    ports, wires = [], []
+    for name, member in core.signature.members.items():
+        width = len(cast(Any, getattr(core, name)))
+        span = f"[{width - 1}:0] " if width > 1 else ""
+        attribute = ""
+        if name == "aclk":
+            attribute = (
+                '    (* X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF s_axi:s_axis:m_axis, ASSOCIATED_RESET aresetn" *)\n'
+            )
+        direction = "input" if member.flow.name == "In" else "output"
+        ports.append(f"{attribute}    {direction} wire {span}{name}")
+        wires.append(f"        .{name}({name})")
+    top = "module izhi (\n" + ",\n".join(ports) + "\n);\n    izhi_core core (\n" + ",\n".join(wires)
+    return f"{inner}\n{top}\n    );\nendmodule\n"

@@ -8,13 +8,13 @@ from amaranth.hdl import Cat, Const, Module, ResetInserter, Signal, Value, unsig
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from izhi.hardware.core.buffers import SkidBuffer, fork
 from izhi.hardware.core.decoder import WORD, Decoder
 from izhi.hardware.core.events import EventKind, event, events
 from izhi.hardware.core.layer import CoreLayer
 from izhi.hardware.core.protocol import ABORTED, Error
 from izhi.hardware.core.scores import ReadoutUnit, SpikeCounter
 from izhi.hardware.core.shape import CoreShape
-from izhi.hardware.core.skid_buffer import SkidBuffer
 
 #: Ports of a layer for the states of its units after an update.
 STATES = ("is_valid", "number", "v", "u")
@@ -90,20 +90,10 @@ class Core(wiring.Component):
         wiring.connect(m, first.output, self.layers[0].input)
         following = [layer.input for layer in self.layers[1:]] + [self.scores.input]
         for number, (layer, after) in enumerate(zip(self.layers, following, strict=True)):
-            tap, out = getattr(taps, f"input_{number}"), layer.output
-            sent, tapped = Signal(), Signal()
-            is_sent = sent | (after.ready & after.valid)
-            is_tapped = tapped | (tap.ready & tap.valid) | ~self.sends_spikes
-            m.d.comb += [
-                after.payload.eq(out.payload),
-                tap.payload.eq(out.payload),
-                after.valid.eq(out.valid & ~sent),
-                tap.valid.eq(out.valid & ~tapped & self.sends_spikes),
-                out.ready.eq(is_sent & is_tapped),
-                self.spikes[number].eq(out.valid & out.ready & (out.payload.kind == EventKind.SPIKE)),
-            ]
-            is_blocked = out.valid & ~out.ready & ~discard
-            m.d.sync += [sent.eq(is_blocked & is_sent), tapped.eq(is_blocked & is_tapped & self.sends_spikes)]
+            out = layer.output
+            fork(m, out, (after, 1), (getattr(taps, f"input_{number}"), self.sends_spikes), discards=discard)
+            is_spike = out.payload.kind == EventKind.SPIKE
+            m.d.comb += self.spikes[number].eq(out.valid & out.ready & is_spike)
         self._encode(m, taps, decoder.aborts, is_packet_over, discard, aborts)
         return m
 

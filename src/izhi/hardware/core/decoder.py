@@ -10,10 +10,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import number_below
+from izhi.hardware.core.buffers import SkidBuffer
 from izhi.hardware.core.events import EventKind, events
 from izhi.hardware.core.protocol import Error, Opcode
 from izhi.hardware.core.shape import PAIR_BITS, ceil_div
-from izhi.hardware.core.skid_buffer import SkidBuffer
 
 #: A word of 32 bits, and whether it is the last of a packet.
 WORD = data.StructLayout({"word": unsigned(32), "last": 1})

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from izhi.errors import SettingError
-from izhi.hardware.core import block_memory, yosys
+from izhi.hardware.core import memories, yosys
 from izhi.hardware.core.boards import Ecp5Board
 from izhi.hardware.core.serial.top import Top, divisor, pll
 from izhi.hardware.core.shape import CoreShape
@@ -56,7 +56,7 @@ def sources(shape: CoreShape, board: Ecp5Board, megahertz: int, baud: int) -> di
         SettingError: for a clock or a baud rate that the board cannot make.
     """
     top = Top(shape, divisor(megahertz, baud), pll(board.clock[1], float(megahertz)))
-    inner = yosys.convert(top, "izhi_top", _PASSES, "write_verilog -norename {file}", block_memory.ECP5)
+    inner = yosys.convert(top, "izhi_top", _PASSES, "write_verilog -norename {file}", memories.ECP5)
     commands = "\n".join(shlex.join(command) for command in _commands(board))
     return {
         "izhi.v": f"// {UNTESTED}.\n{inner}\n{_outer(board)}",

@@ -9,14 +9,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.accumulator import Accumulator
+from izhi.hardware.core.buffers import Queue
 from izhi.hardware.core.delays import DelayLine
-from izhi.hardware.core.event_serializer import EventSerializer, entry
-from izhi.hardware.core.events import EventKind, events
+from izhi.hardware.core.events import EventKind, EventSerializer, entry, events
 from izhi.hardware.core.memories import loading
 from izhi.hardware.core.neurons import MOST_STAGES, NeuronPipeline
-from izhi.hardware.core.pools import pooled
-from izhi.hardware.core.queue import Queue
 from izhi.hardware.core.shape import LayerShape
+from izhi.hardware.core.windows import pooled
 
 
 class CoreLayer(wiring.Component):

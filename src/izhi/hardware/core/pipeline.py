@@ -1,15 +1,22 @@
-"""A pipeline of named values."""
+"""A pipeline of named values, and its multipliers.
+
+A multiplier has a latency of one cycle. Like its memory, ECP5's multiplier has an output register that open synthesis
+leaves unused.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial, reduce
 from operator import add
+from typing import Any
 
-from amaranth.hdl import Module, Signal, Value, ValueLike
+from amaranth.hdl import ClockSignal, Const, Instance, Module, Signal, Value, ValueLike, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
-from izhi.hardware.core.arithmetic import partial_products
-from izhi.hardware.core.multiplier import Multiplier
+from izhi.hardware.core.arithmetic import MULTIPLIER_BITS, partial_products
+from izhi.hardware.core.memories import ECP5
 
 
 class Pipeline:
@@ -79,3 +86,53 @@ class Pipeline:
     def advance(self, cycles: int = 1) -> None:
         """Go to the next stage, or several stages further."""
         self.stage += cycles
+
+    def flags(self, name: str, cycles: int) -> list[Value]:
+        """Go some stages further; returns a value of each of them on the way."""
+        values = list[Value]()
+        for _ in range(cycles):
+            self.advance()
+            values.append(self[name])
+        return values
+
+
+class Multiplier(wiring.Component):
+    """Product of two signed factors of at most MULTIPLIER_BITS bits.
+
+    Ports:
+        a, b: the factors.
+        moves: enables the register of the product.
+        product: the last one.
+    """
+
+    def __init__(self, a: int, b: int) -> None:
+        if max(a, b) > MULTIPLIER_BITS:
+            raise ValueError(f"factors have {a} and {b} bits, expected at most {MULTIPLIER_BITS}")
+        ports = {"a": In(signed(a)), "b": In(signed(b)), "moves": In(1), "product": Out(signed(a + b))}
+        super().__init__(ports)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        if platform == ECP5:
+            self._of_ecp5(m)
+            return m
+        product = Signal.like(self.product, reset_less=True)
+        with m.If(self.moves):
+            m.d.sync += product.eq(self.a * self.b)
+        m.d.comb += self.product.eq(product)
+        return m
+
+    def _of_ecp5(self, m: Module) -> None:
+        """A MULT18X18D whose output register alone is used (Lattice FPGA-TN-02205)."""
+        factors = [Signal(signed(18), name=f"factor_{name}") for name in "ab"]
+        product = Signal(36)
+        m.d.comb += [factors[0].eq(self.a), factors[1].eq(self.b), self.product.eq(product[: len(self.product)])]
+        options: dict[str, Any] = {
+            "p_REG_OUTPUT_CLK": "CLK0", "p_REG_OUTPUT_CE": "CE0", "p_REG_OUTPUT_RST": "RST0",
+            "i_CLK0": ClockSignal(), "i_CE0": self.moves, "i_RST0": Const(0),
+            "i_SIGNEDA": Const(1), "i_SIGNEDB": Const(1), "i_SOURCEA": Const(0), "i_SOURCEB": Const(0),
+        }  # fmt: skip
+        for name, factor in zip("AB", factors, strict=True):
+            options |= {f"i_{name}{k}": factor[k] for k in range(18)}
+        options |= {f"i_C{k}": Const(0) for k in range(18)} | {f"o_P{k}": product[k] for k in range(36)}
+        m.submodules.multiplier = Instance("MULT18X18D", **options)

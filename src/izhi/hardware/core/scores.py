@@ -12,8 +12,8 @@ from izhi.errors import SettingError
 from izhi.hardware.core.events import EventKind, events
 from izhi.hardware.core.memories import LoadableMemory, loading
 from izhi.hardware.core.pipeline import Pipeline
-from izhi.hardware.core.pools import pooled
 from izhi.hardware.core.shape import CoreShape
+from izhi.hardware.core.windows import pooled
 
 #: Bits of a score.
 SCORE_BITS = 32

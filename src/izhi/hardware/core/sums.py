@@ -9,7 +9,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import number_below
-from izhi.hardware.core.block_memory import NEVER_AT_ONCE
+from izhi.hardware.core.memories import NEVER_AT_ONCE
 from izhi.hardware.core.shape import LayerShape
 
 

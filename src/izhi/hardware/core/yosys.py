@@ -45,7 +45,7 @@ def run(script: str, folder: str | Path) -> str:
 def rtlil_of(design: Elaboratable, name: str, device: str | None = None) -> str:
     """A design in yosys' own language, without references to source code, which differ between equal designs.
 
-    ``device`` is its target, see ``izhi.hardware.core.block_memory``; None for any.
+    ``device`` is its target, see ``izhi.hardware.core.memories``; None for any.
     """
     # Amaranth makes millions of small objects and drops few: garbage collection takes a third of the time.
     was_enabled = gc.isenabled()

@@ -9,7 +9,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 
-from izhi.hardware.core.block_memory import BlockMemory
+from izhi.hardware.core.memories import BlockMemory
 from izhi.hardware.core.serial.frames import ESCAPE, FLAG, FLIP, MOST_WORDS
 
 #: Bytes of a frame before its words.

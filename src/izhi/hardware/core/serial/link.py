@@ -9,8 +9,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.axi import AxiCore
-from izhi.hardware.core.block_memory import BlockMemory
-from izhi.hardware.core.queue import Queue
+from izhi.hardware.core.buffers import Queue
+from izhi.hardware.core.memories import BlockMemory
 from izhi.hardware.core.serial.frames import MOST_WORDS, AnswerStatus, Request
 from izhi.hardware.core.serial.framing import COUNT, Framer, Unframer
 from izhi.hardware.core.serial.uart import Receiver, Transmitter
