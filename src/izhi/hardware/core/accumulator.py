@@ -8,7 +8,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from izhi.hardware.core.arithmetic import number_below
+from izhi.hardware.core.arithmetic import following, number_below
 from izhi.hardware.core.events import EventKind, events
 from izhi.hardware.core.memories import LoadableMemory, loading
 from izhi.hardware.core.pipeline import Pipeline
@@ -38,6 +38,9 @@ class Accumulator(wiring.Component):
 
     def __init__(self, shape: LayerShape) -> None:
         self.shape = shape
+        # The addresses of a spike that begins; it can begin, and it does; a word is addressed, and its group of sums.
+        self._begins, self._can_take, self._takes = Signal(reached(shape)), Signal(), Signal()
+        self._is_addressed, self._group, self._erases = Signal(), Signal(number_below(shape.sums)), Signal()
         super().__init__(
             {
                 "input": In(events(shape.features, shape.spikes)),
@@ -58,58 +61,46 @@ class Accumulator(wiring.Component):
         m.submodules.weights = memory = LoadableMemory(*s.weight_memory, s.spikes)
         wiring.connect(m, wiring.flipped(self.weights), memory.fill)
         m.submodules.sums = sums = SumsInRegisters(s) if s.sums == 1 else SumsInMemories(s)
-        arriving = self._arriving(m)
-        begins, take, is_erasing = Signal(reached(s)), Signal(), Signal()
-        is_addressed, group, can_take, is_last_sum = self._address_words(m, memory, begins, take, is_erasing)
-
+        self._address_words(m, memory)
         line = Pipeline(m)
-        line.put(is_word=is_addressed, group=group)
+        line.put(is_word=self._is_addressed, group=self._group)
         if s.spikes == 2:
             other, is_pair = memory.second_address, Signal()
-            with m.If(is_addressed):
+            with m.If(self._is_addressed):
                 m.d.sync += other.eq(other + 1)
-            with m.If(take):
-                m.d.sync += [other.eq(begins.other), is_pair.eq(begins.kind == EventKind.PAIR)]
+            with m.If(self._takes):
+                m.d.sync += [other.eq(self._begins.other), is_pair.eq(self._begins.kind == EventKind.PAIR)]
             line.put(is_pair=is_pair)
-        is_pending, addends = is_addressed, memory.data
-        for stage in range(1, memory.latency + s.spikes):
-            if stage > memory.latency:
-                addends = self._pair_sums(m, memory, line["is_pair"])
-            before = line["group"]
+        pending, addends = [self._is_addressed, *line.flags("is_word", memory.latency - 1)], memory.data
+        if s.spikes == 2:
             line.advance()
-            is_pending |= line["is_word"]
+            pending, addends = [*pending, line["is_word"]], self._pair_sums(m, memory, line["is_pair"])
+        before = line["group"]
+        line.advance()
         m.d.comb += [
-            sums.group.eq(Mux(is_erasing, group, before)),
+            sums.group.eq(Mux(self._erases, self._group, before)),
             sums.adds.eq(line["is_word"]),
             sums.addends.eq(addends),
             sums.swap.eq(self.start),
-            sums.erases.eq(is_erasing),
+            sums.erases.eq(self._erases),
             sums.reads.eq(self.reads),
             self.sums.eq(sums.sums),
         ]
-        self._accept(m, arriving, begins, take, can_take, group, is_pending, is_erasing, is_last_sum)
+        self._accept(m, Cat(*pending, line["is_word"]).any())
         return m
 
-    def _address_words(
-        self, m: Module, memory: LoadableMemory, begins: Any, take: Signal, is_erasing: Signal
-    ) -> tuple[Value, Signal, Signal, Value]:
-        """Address the words of a source, position by position and row by row; each is added when the memory has it.
-
-        Returns:
-            whether a word is addressed, its group of sums, whether a spike can begin, whether the group is the last.
-        """
-        s, is_addressed, address = self.shape, Signal(), Signal.like(memory.address)
-        word = Signal(range(max(2, s.groups)))
-        group, can_take = Signal(number_below(s.sums)), Signal()
+    def _address_words(self, m: Module, memory: LoadableMemory) -> None:
+        """Address the words of a source, position by position and row by row; each is added when the memory has it."""
+        s, begins, group = self.shape, self._begins, self._group
+        word, address = Signal(range(max(2, s.groups))), Signal.like(memory.address)
         columns, column, row = Signal.like(begins.columns), Signal.like(begins.columns), Signal.like(begins.rows)
         row_address, row_group = Signal.like(address), Signal.like(group)
-        is_last_word, is_last_sum = word == s.groups - 1, group == s.sums - 1
+        is_last_word = word == s.groups - 1
         is_last = is_last_word & (column == 0) & (row == 0)
-        m.d.comb += [memory.address.eq(address), can_take.eq(~is_addressed | is_last)]
-        if s.window is not None:
-            # A sum is not read again while it is written.
-            m.d.comb += can_take.eq(~is_addressed | (is_last & (group != begins.sums)))
-        with m.If(is_addressed):
+        # A sum is not read again while it is written.
+        is_other = 1 if s.window is None else group != begins.sums
+        m.d.comb += [memory.address.eq(address), self._can_take.eq(~self._is_addressed | (is_last & is_other))]
+        with m.If(self._is_addressed):
             m.d.sync += [word.eq(Mux(is_last_word, 0, word + 1)), address.eq(address + 1), group.eq(group + 1)]
             if s.window is not None:
                 (down, right), row_of_kernel = s.window.stride, s.window.kernel[1] * s.groups
@@ -119,50 +110,39 @@ class Accumulator(wiring.Component):
                     above, below = row_address - down * row_of_kernel, row_group + s.window.across * s.groups
                     m.d.sync += [address.eq(above), row_address.eq(above), group.eq(below), row_group.eq(below)]
                     m.d.sync += [column.eq(columns), row.eq(row - 1)]
-        with m.If(is_erasing):
-            m.d.sync += group.eq(Mux(is_last_sum, 0, group + 1))
-        with m.If(take):
-            m.d.sync += [
-                is_addressed.eq(1), word.eq(0), address.eq(begins.address), row_address.eq(begins.address),
-                group.eq(begins.sums), row_group.eq(begins.sums), columns.eq(begins.columns),
-                column.eq(begins.columns), row.eq(begins.rows),
-            ]  # fmt: skip
+        with m.If(self._erases):
+            m.d.sync += group.eq(following(group, s.sums))
+        with m.If(self._takes):
+            m.d.sync += [self._is_addressed.eq(1), word.eq(0), row.eq(begins.rows)]
+            m.d.sync += [x.eq(begins.address) for x in (address, row_address)]
+            m.d.sync += [x.eq(begins.sums) for x in (group, row_group)]
+            m.d.sync += [x.eq(begins.columns) for x in (columns, column)]
         with m.Elif(is_last):
-            m.d.sync += is_addressed.eq(0)
-        return is_addressed, group, can_take, is_last_sum
+            m.d.sync += self._is_addressed.eq(0)
 
-    def _accept(
-        self, m: Module, arriving: Any, begins: Any, take: Signal, can_take: Signal, group: Signal, is_pending: Value,
-        is_erasing: Signal, is_last_sum: Value,
-    ) -> None:  # fmt: skip
+    def _accept(self, m: Module, is_pending: Value) -> None:
         """Erase the sums before an inference, then accept feedback, spikes and the ends of steps."""
-        s = self.shape
+        s, begins, arriving, can_take = self.shape, self._begins, self._arriving(m), self._can_take
         has_feedback = self.feedback.valid if s.recurrent else Const(0)
         with m.FSM(init="erase"):
             with m.State("erase"):
-                m.d.comb += is_erasing.eq(1)
-                with m.If(is_last_sum):
+                m.d.comb += self._erases.eq(1)
+                with m.If(self._group == s.sums - 1):
                     m.next = "run"
             with m.State("run"):
                 with m.If(has_feedback):
-                    m.d.comb += [
-                        self.feedback.ready.eq(can_take),
-                        begins.address.eq((self.feedback.payload.source + (s.sources - s.outputs)) * s.groups),
-                        take.eq(can_take),
-                    ]
+                    first = (self.feedback.payload.source + (s.sources - s.outputs)) * s.groups
+                    m.d.comb += [self.feedback.ready.eq(can_take), begins.address.eq(first), self._takes.eq(can_take)]
                 with m.Elif(arriving.valid), m.Switch(arriving.payload.kind):
                     with m.Case(EventKind.SPIKE, EventKind.PAIR):
-                        m.d.comb += [
-                            arriving.ready.eq(can_take),
-                            begins.eq(arriving.payload),
-                            take.eq(can_take),
-                            self.spikes.eq(Mux(can_take, 1 + (arriving.payload.kind == EventKind.PAIR), 0)),
-                        ]
+                        spikes = 1 + (arriving.payload.kind == EventKind.PAIR)
+                        m.d.comb += [arriving.ready.eq(can_take), begins.eq(arriving.payload)]
+                        m.d.comb += [self._takes.eq(can_take), self.spikes.eq(Mux(can_take, spikes, 0))]
                     with m.Case(EventKind.STEP), m.If(~is_pending & self.is_ready):
                         m.d.comb += [arriving.ready.eq(1), self.start.eq(1)]
                     with m.Case(EventKind.END), m.If(~is_pending & self.is_idle):
                         m.d.comb += [arriving.ready.eq(1), self.end.eq(1)]
-                        m.d.sync += group.eq(0)
+                        m.d.sync += self._group.eq(0)
                         m.next = "erase"
 
     def _arriving(self, m: Module) -> Any:

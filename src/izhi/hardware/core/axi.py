@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, Module, Mux, ResetSignal, Signal, Value, unsigned
@@ -9,6 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.core import Core
+from izhi.hardware.core.decoder import WORD
 from izhi.hardware.core.protocol import IDENTITY, VERSION, Control, Register, Status
 from izhi.hardware.core.shape import CoreShape, fingerprint
 
@@ -58,15 +60,46 @@ class AxiCore(wiring.Component):
             m.domains.sync = ClockDomain()
             m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn)]
         m.submodules.core = core = self.core
-        runs, sends, clear, acknowledge = Signal(init=1), Signal(), Signal(), Signal()
-        written, written_last, has_word = Signal(32), Signal(), Signal()
-        takes_stream = runs & ~has_word
+        m.d.comb += [getattr(self, name).eq(getattr(core, name)) for name in self.states]
+        runs, steps, sends, clear, acknowledge = Signal(init=1), Signal(32), Signal(), Signal(), Signal()
+        m.d.comb += [core.expected.eq(steps), core.sends_spikes.eq(sends), core.clear.eq(clear)]
+        m.d.comb += core.acknowledge.eq(acknowledge)
+        # A word of a packet that was written to a register.
+        written, has_word = Signal(WORD), Signal()
+        with m.If(has_word & core.input.ready | clear):
+            m.d.sync += has_word.eq(0)
+        self._connect_streams(m, runs, written, has_word)
+        self._reads(
+            m,
+            {
+                Register.IDENTITY: Const(IDENTITY, 32),
+                Register.VERSION: Const(VERSION, 32),
+                Register.CONTROL: Cat(runs, Const(0, 1), sends),
+                Register.STATUS: Cat(core.is_busy, core.is_answering, Const(0, Status.ERROR - 2), core.error),
+                Register.STEPS: steps,
+                Register.FINGERPRINT: Const(fingerprint(self.shape), 32),
+                **self._counters(m, clear),
+            },
+        )
+        m.d.sync += [clear.eq(0), acknowledge.eq(0)]
+        data = self.s_axi_wdata
+        self._writes(m, ~has_word, {
+            Register.CONTROL: [
+                runs.eq(data[Control.RUN]), clear.eq(data[Control.CLEAR]), sends.eq(data[Control.SENDS_SPIKES]),
+                acknowledge.eq(data[Control.ACKNOWLEDGE]),
+            ],
+            Register.STEPS: [steps.eq(data)],
+            Register.WORD: [written.eq(data), has_word.eq(1)],
+            Register.LAST_WORD: [written.eq(Cat(data, Const(1, 1))), has_word.eq(1)],
+        })  # fmt: skip
+        return m
+
+    def _connect_streams(self, m: Module, runs: Signal, written: Any, has_word: Signal) -> None:
+        """Connect the streams to the core; a written word precedes those of the stream."""
+        core, takes_stream = self.core, runs & ~has_word
         m.d.comb += [
-            core.clear.eq(clear),
-            core.acknowledge.eq(acknowledge),
-            core.sends_spikes.eq(sends),
-            core.input.payload.word.eq(Mux(has_word, written, self.s_axis_tdata)),
-            core.input.payload.last.eq(Mux(has_word, written_last, self.s_axis_tlast)),
+            core.input.payload.word.eq(Mux(has_word, written.word, self.s_axis_tdata)),
+            core.input.payload.last.eq(Mux(has_word, written.last, self.s_axis_tlast)),
             core.input.valid.eq(has_word | (takes_stream & self.s_axis_tvalid)),
             self.s_axis_tready.eq(takes_stream & core.input.ready),
             self.m_axis_tdata.eq(core.output.payload.word),
@@ -75,65 +108,21 @@ class AxiCore(wiring.Component):
             self.m_axis_tvalid.eq(core.output.valid),
             core.output.ready.eq(self.m_axis_tready),
         ]
-        m.d.comb += [getattr(self, name).eq(getattr(core, name)) for name in self.states]
-        with m.If(has_word & core.input.ready | clear):
-            m.d.sync += has_word.eq(0)
-        self._registers(m, runs, sends, clear, acknowledge, written, written_last, has_word)
-        return m
-
-    def _registers(
-        self, m: Module, runs: Signal, sends: Signal, clear: Signal, acknowledge: Signal, written: Signal,
-        written_last: Signal, has_word: Signal,
-    ) -> None:  # fmt: skip
-        """Reads and writes of registers over AXI4-Lite."""
-        core, steps = self.core, Signal(32)
-        counters = self._counters(m, clear)
-        m.d.comb += core.expected.eq(steps)
-        status = Cat(core.is_busy, core.is_answering, Const(0, Status.ERROR - 2), core.error)
-        readable = {
-            Register.IDENTITY: Const(IDENTITY, 32),
-            Register.VERSION: Const(VERSION, 32),
-            Register.CONTROL: Cat(runs, Const(0, 1), sends),
-            Register.STATUS: status,
-            Register.STEPS: steps,
-            Register.FINGERPRINT: Const(fingerprint(self.shape), 32),
-            **counters,
-        }
-        self._reads(m, readable)
-        m.d.sync += [clear.eq(0), acknowledge.eq(0)]
-        data = self.s_axi_wdata
-
-        def write(register: Register) -> None:
-            if register == Register.CONTROL:
-                m.d.sync += [
-                    runs.eq(data[Control.RUN]), clear.eq(data[Control.CLEAR]),
-                    sends.eq(data[Control.SENDS_SPIKES]), acknowledge.eq(data[Control.ACKNOWLEDGE]),
-                ]  # fmt: skip
-            elif register == Register.STEPS:
-                m.d.sync += steps.eq(data)
-            else:
-                m.d.sync += [written.eq(data), written_last.eq(register == Register.LAST_WORD), has_word.eq(1)]
-
-        writable = (Register.CONTROL, Register.STEPS, Register.WORD, Register.LAST_WORD)
-        self._writes(m, writable, write, ~has_word)
 
     def _counters(self, m: Module, clear: Signal) -> dict[Register, Signal]:
-        core = self.core
-        fired = sum(core.spikes[k] for k in range(len(self.shape.layers)))
-        counts = {
-            Register.CYCLES: core.is_busy,
-            Register.EVENTS: core.events,
-            Register.SPIKES: fired,
-            Register.INFERENCES: core.inferences,
-        }
-        counters = {}
-        for register, step in counts.items():
+        core, counters = self.core, dict[Register, Signal]()
+        for register, step in (
+            (Register.CYCLES, core.is_busy),
+            (Register.EVENTS, core.events),
+            (Register.SPIKES, sum(core.spikes)),
+            (Register.INFERENCES, core.inferences),
+        ):
             counters[register] = counter = Signal(unsigned(32), name=register.name.lower())
             now = Signal(Value.cast(step).shape(), name=f"{register.name.lower()}_now")
             m.d.sync += [now.eq(Mux(clear, 0, step)), counter.eq(Mux(clear, 0, counter + now))]
         return counters
 
-    def _reads(self, m: Module, readable: dict[Register, Any]) -> None:
+    def _reads(self, m: Module, readable: Mapping[Register, Any]) -> None:
         """Read a value some cycles behind its address, when the core has processed all words accepted before."""
         address, reading = Signal(ADDRESS_BITS), Signal(4)
         m.d.comb += self.s_axi_arready.eq(~reading.any() & ~self.s_axi_rvalid)
@@ -151,7 +140,7 @@ class AxiCore(wiring.Component):
                 with m.Default():
                     m.d.sync += [self.s_axi_rdata.eq(0), self.s_axi_rresp.eq(2)]
 
-    def _writes(self, m: Module, writable: tuple[Register, ...], write: Any, has_room: Any) -> None:
+    def _writes(self, m: Module, has_room: Value, writable: Mapping[Register, Any]) -> None:
         """Accept address and data together, when there is room for a word of a packet; CONTROL, which may clear that
         word, needs no room."""
         can_take = has_room | (self.s_axi_awaddr == Register.CONTROL)
@@ -162,7 +151,6 @@ class AxiCore(wiring.Component):
         with m.If(takes):
             m.d.sync += [self.s_axi_bvalid.eq(1), self.s_axi_bresp.eq(2)]
             with m.If(self.s_axi_wstrb.all()), m.Switch(self.s_axi_awaddr):
-                for register in writable:
+                for register, written in writable.items():
                     with m.Case(register):
-                        m.d.sync += self.s_axi_bresp.eq(0)
-                        write(register)
+                        m.d.sync += [self.s_axi_bresp.eq(0), *written]

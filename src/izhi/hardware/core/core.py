@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, ResetInserter, Signal, Value, unsigned
-from amaranth.lib import fifo, stream, wiring
+from amaranth.hdl import Const, Module, ResetInserter, Signal, unsigned
+from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.buffers import SkidBuffer, fork
@@ -18,6 +18,8 @@ from izhi.hardware.core.shape import CoreShape
 
 #: Ports of a layer for the states of its units after an update.
 STATES = ("is_valid", "number", "v", "u")
+#: An event of a layer as a word of an answer.
+_TAP = data.StructLayout({"source": 24, "layer": 4, "kind": 4})
 
 
 class Core(wiring.Component):
@@ -50,6 +52,8 @@ class Core(wiring.Component):
         self.shape = shape
         self.layers = [CoreLayer(layer, shape.steps) for layer in shape.layers]
         self.scores = SpikeCounter(shape) if shape.readout is None else ReadoutUnit(shape)
+        # The inference is discarded; its answer ends with ABORTED; an inference is the last one of its packet.
+        self._discard, self._aborts, self._is_packet_over = Signal(), Signal(), Signal()
         super().__init__(
             {
                 "input": In(stream.Signature(WORD)),
@@ -75,15 +79,13 @@ class Core(wiring.Component):
         }
 
     def elaborate(self, platform: object) -> Module:
-        m = Module()
-        discard, is_packet_over, aborts = Signal(), Signal(), Signal()
+        m, discard = Module(), self._discard
         for number, layer in enumerate(self.layers):
             m.submodules[f"layer_{number}"] = ResetInserter(discard)(layer)
-            for name in STATES:
-                m.d.comb += getattr(self, f"{name}_{number}").eq(getattr(layer, name))
+            m.d.comb += [getattr(self, f"{name}_{number}").eq(getattr(layer, name)) for name in STATES]
         m.submodules.scores = ResetInserter(discard)(self.scores)
         m.submodules.taps = taps = ResetInserter(discard)(_Taps(self.shape))
-        m.submodules.decoder = decoder = self._decoder(m, discard, is_packet_over, aborts)
+        m.submodules.decoder = decoder = self._decoder(m)
         head = self.shape.layers[0]
         m.submodules.first = first = ResetInserter(discard)(SkidBuffer(event(head.inputs, head.spikes)))
         wiring.connect(m, decoder.output, first.input)
@@ -94,17 +96,15 @@ class Core(wiring.Component):
             fork(m, out, (after, 1), (getattr(taps, f"input_{number}"), self.sends_spikes), discards=discard)
             is_spike = out.payload.kind == EventKind.SPIKE
             m.d.comb += self.spikes[number].eq(out.valid & out.ready & is_spike)
-        self._encode(m, taps, decoder.aborts, is_packet_over, discard, aborts)
+        self._encode(m, taps, decoder.aborts)
         return m
 
-    def _encode(
-        self, m: Module, taps: Any, aborts_now: Signal, is_packet_over: Signal, discard: Signal, aborts: Signal
-    ) -> None:
+    def _encode(self, m: Module, taps: Any, aborts_now: Signal) -> None:
         """Send events, then scores; a packet of inferences ends even if they are discarded.
 
         A buffer keeps the words that are offered to the outside, also when the inference is discarded.
         """
-        scores, offered = self.scores, Signal(WORD)
+        scores, offered, aborts, discard = self.scores, Signal(WORD), self._aborts, self._discard
         has_ended = scores.output.valid & scores.is_last
         m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(width=33, depth=2)
         is_open, is_offered = Signal(), Signal()
@@ -116,7 +116,7 @@ class Core(wiring.Component):
         with m.Elif(taps.is_empty & ~discard):
             m.d.comb += [
                 offered.word.eq(scores.output.payload),
-                offered.last.eq(has_ended & is_packet_over),
+                offered.last.eq(has_ended & self._is_packet_over),
                 is_offered.eq(scores.output.valid),
                 scores.output.ready.eq(can_take),
                 self.inferences.eq(has_ended & can_take),
@@ -131,47 +131,35 @@ class Core(wiring.Component):
             m.d.sync += aborts.eq(0)
         with m.Elif(was_aborted | (was_cleared & is_open)):
             m.d.sync += aborts.eq(1)
-        m.d.comb += [buffer.w_data.eq(offered), buffer.w_en.eq(is_offered)]
-        self._put_out(m, buffer, is_open | aborts)
-
-    def _put_out(self, m: Module, buffer: Any, is_open: Value) -> None:
-        """Connect the output to the buffer."""
-        out = Signal(WORD)
         m.d.comb += [
-            out.eq(buffer.r_data),
-            self.output.payload.eq(out),
-            self.output.valid.eq(buffer.r_rdy),
-            buffer.r_en.eq(self.output.ready),
-            self.is_answering.eq(is_open | (buffer.level != 0)),
+            buffer.w_data.eq(offered),
+            buffer.w_en.eq(is_offered),
+            self.is_answering.eq(is_open | aborts | (buffer.level != 0)),
         ]
+        wiring.connect(m, buffer.r_stream, wiring.flipped(self.output))
 
-    def _decoder(self, m: Module, discard: Signal, is_packet_over: Signal, aborts: Signal) -> Any:
+    def _decoder(self, m: Module) -> Any:
         """The decoder, connected to memories and control ports."""
+        head = self.shape.layers[0]
+        memories = [(bits, words) for _, bits, words in self.shape.memories]
+        decoder = Decoder(head.inputs, self.shape.steps, memories, head.spikes)
         ports = [getattr(layer, name) for layer in self.layers for name, _ in layer.shape.memories]
         if isinstance(self.scores, ReadoutUnit):
             ports += [self.scores.weights, self.scores.constants]
-        decoder = Decoder(
-            self.shape.layers[0].inputs, self.shape.steps,
-            [(bits, words) for _, bits, words in self.shape.memories], self.shape.layers[0].spikes,
-        )  # fmt: skip
-        for number, port in enumerate(ports):
-            m.d.comb += [
-                port.address.eq(decoder.address),
-                port.word.eq(decoder.word),
-                port.enable.eq(decoder.enable[number]),
-            ]
+        for port, enable in zip(ports, decoder.enable, strict=True):
+            m.d.comb += [port.address.eq(decoder.address), port.word.eq(decoder.word), port.enable.eq(enable)]
         # One inference at a time: packets wait for the scores of the one before, or for the word ABORTED.
         m.submodules.arrival = arrival = ResetInserter(self.clear)(SkidBuffer(WORD))
         wiring.connect(m, wiring.flipped(self.input), arrival.input)
-        m.d.sync += discard.eq(decoder.fault | self.clear)
+        m.d.sync += self._discard.eq(decoder.fault | self.clear)
         wiring.connect(m, arrival.output, decoder.input)
         is_finishing, out = Signal(), decoder.output
-        with m.If(discard | self.inferences):
+        with m.If(self._discard | self.inferences):
             m.d.sync += is_finishing.eq(0)
         with m.Elif(out.valid & out.ready & (out.payload.kind == EventKind.END)):
-            m.d.sync += [is_finishing.eq(1), is_packet_over.eq(decoder.ends_packet)]
+            m.d.sync += [is_finishing.eq(1), self._is_packet_over.eq(decoder.ends_packet)]
         m.d.comb += [
-            decoder.holds.eq(is_finishing | discard | aborts),
+            decoder.holds.eq(is_finishing | self._discard | self._aborts),
             decoder.acknowledge.eq(self.acknowledge),
             decoder.expected.eq(self.expected),
             self.error.eq(decoder.error),
@@ -186,18 +174,15 @@ class _Taps(wiring.Component):
 
     def __init__(self, shape: CoreShape) -> None:
         self.layers = shape.layers
-        super().__init__(
-            {
-                **{f"input_{k}": In(events(s.outputs)) for k, s in enumerate(shape.layers)},
-                "output": Out(stream.Signature(unsigned(32))),
-                "is_empty": Out(1),
-            }
-        )
+        inputs = {f"input_{k}": In(events(layer.outputs)) for k, layer in enumerate(shape.layers)}
+        super().__init__({**inputs, "output": Out(stream.Signature(unsigned(32))), "is_empty": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=32, depth=16)
-        is_used, is_empty = Const(0), queue.level == 0
+        wiring.connect(m, queue.r_stream, wiring.flipped(self.output))
+        is_used, is_empty, word = Const(0), queue.level == 0, Signal(_TAP)
+        m.d.comb += queue.w_data.eq(word)
         for number, layer in enumerate(self.layers):
             m.submodules[f"buffer_{number}"] = buffer = SkidBuffer(event(layer.outputs))
             wiring.connect(m, wiring.flipped(getattr(self, f"input_{number}")), buffer.input)
@@ -205,21 +190,9 @@ class _Taps(wiring.Component):
             is_empty &= buffer.is_empty
             m.d.comb += tap.ready.eq(queue.w_rdy & ~is_used)
             with m.If(tap.valid & ~is_used):
-                m.d.comb += [
-                    queue.w_en.eq(1),
-                    queue.w_data.eq(
-                        Cat(
-                            Cat(tap.payload.source, Const(0, 24))[:24], Const(number, 4),
-                            Cat(tap.payload.kind, Const(0, 4))[:4],
-                        )
-                    ),
-                ]  # fmt: skip
+                m.d.comb += [queue.w_en.eq(1), word.source.eq(tap.payload.source), word.layer.eq(number)]
+                m.d.comb += word.kind.eq(tap.payload.kind)
             is_used = is_used | tap.valid
-        m.d.comb += [
-            self.output.payload.eq(queue.r_data),
-            self.output.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.output.ready),
-        ]
         # A cycle later: scores follow some cycles behind the last event.
         m.d.sync += self.is_empty.eq(is_empty)
         return m

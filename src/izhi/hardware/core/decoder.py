@@ -54,9 +54,11 @@ class Decoder(wiring.Component):
     def __init__(self, inputs: int, steps: int, memories: Sequence[tuple[int, int]], spikes: int = 1) -> None:
         self.inputs, self.steps, self.memories, self.spikes = inputs, steps, list(memories), spikes
         self.chunks = [ceil_div(width, 32) for width, _ in self.memories]
-        # Memory and address of the current word, and its chunks so far.
+        # Memory and address of the current word, its chunks so far, and whether it is whole.
         self._memory, self._address = Signal(number_below(len(self.memories))), Signal(32)
-        self._word = Signal(32 * max(self.chunks), reset_less=True)
+        self._word, self._is_whole = Signal(32 * max(self.chunks), reset_less=True), Signal()
+        # A word is decoded; an inference of the packet has begun; the packet has.
+        self._seen, self._takes, self._is_open = SkidBuffer(_CLASSIFIED), Signal(), Signal()
         super().__init__(
             {
                 "input": In(stream.Signature(WORD)),
@@ -77,111 +79,87 @@ class Decoder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.seen = seen = SkidBuffer(_CLASSIFIED)
+        m.submodules.seen = self._seen
+        self._classify(m)
+        word, valid = self._seen.output.payload, self._seen.output.valid & ~self.holds
         m.d.comb += [
-            seen.input.valid.eq(self.input.valid),
-            self.input.ready.eq(seen.input.ready),
-            *self._classify(self.input.payload, seen.input.payload),
-        ]
-        word, valid = seen.output, seen.output.valid & ~self.holds
-        last, takes = word.payload.last, Signal()
-        error, inside, is_open = Signal(Error), Signal(), Signal()
-        steps = _Steps(m, self.steps, self.expected)
-        m.d.comb += [
-            word.ready.eq(takes & ~self.holds),
-            self.error.eq(error),
-            self.is_inside.eq(inside),
-            self.ends_packet.eq(last),
-            self.output.payload.source.eq(word.payload.word),
+            self._seen.output.ready.eq(self._takes & ~self.holds),
+            self.ends_packet.eq(word.last),
+            self.output.payload.source.eq(word.word),
         ]
         if self.spikes == 2:
-            m.d.comb += self.output.payload.other.eq(word.payload.word[PAIR_BITS:])
+            m.d.comb += self.output.payload.other.eq(word.word[PAIR_BITS:])
         with m.If(self.acknowledge):
-            m.d.sync += error.eq(Error.NONE)
-
-        def fail(reason: Error, has_word: bool = True) -> None:
-            """Discard the current word, if there is one, and the rest of the packet."""
-            m.d.comb += [self.fault.eq(1), takes.eq(has_word), self.output.valid.eq(0), steps.clears.eq(1)]
-            m.d.sync += [error.eq(reason), inside.eq(0), is_open.eq(0)]
-            m.next = "drain"
-            if has_word:
-                with m.If(last):
-                    m.next = "packet"
-
-        whole = self._write(m)
+            m.d.sync += self.error.eq(Error.NONE)
+        # A word is written two cycles behind its last chunk, from registers of its own, since the path is long.
+        m.d.sync += [self._is_whole.eq(0), self.address.eq(self._address), self.word.eq(self._word)]
+        m.d.sync += self.enable.eq(Mux(self._is_whole, 1 << self._memory, 0))
+        with m.If(self._is_whole):
+            m.d.sync += self._address.eq(self._address + 1)
+        steps = _Steps(m, self.steps, self.expected, self.fault)
         with m.FSM(init="packet"):
             with m.State("packet"), m.If(valid):
-                self._events(m, word.payload, takes, steps, inside, is_open, fail)
-            self._writes(m, word.payload, valid, takes, whole, fail)
+                self._events(m, word, steps)
+            self._writes(m, word, valid)
             with m.State("drain"):
-                m.d.comb += takes.eq(1)
-                with m.If(valid & last):
+                m.d.comb += self._takes.eq(1)
+                with m.If(valid & word.last):
                     m.next = "packet"
         return m
 
-    def _write(self, m: Module) -> Signal:
-        """Write a word two cycles behind its last chunk, from registers of its own, since the path is long.
+    def _fail(self, m: Module, reason: Error, has_word: bool = True) -> None:
+        """Discard the current word, if there is one, and the rest of the packet."""
+        m.d.comb += [self.fault.eq(1), self._takes.eq(has_word), self.output.valid.eq(0)]
+        m.d.sync += [self.error.eq(reason), self.is_inside.eq(0), self._is_open.eq(0)]
+        m.next = "drain"
+        if has_word:
+            with m.If(self._seen.output.payload.last):
+                m.next = "packet"
 
-        Returns:
-            to be set when a word is complete.
-        """
-        whole = Signal()
-        m.d.sync += [
-            whole.eq(0), self.address.eq(self._address), self.word.eq(self._word),
-            self.enable.eq(Mux(whole, 1 << self._memory, 0)),
-        ]  # fmt: skip
-        with m.If(whole):
-            m.d.sync += self._address.eq(self._address + 1)
-        return whole
-
-    def _classify(self, word: Any, seen: Any) -> list[Any]:
+    def _classify(self, m: Module) -> None:
         """The fields of a word that depend on it alone, a cycle before it is decoded."""
-        opcode = word.word[28:]
-        return [
-            seen.word.eq(word.word),
-            seen.last.eq(word.last),
-            *(getattr(seen, f"is_{kind.name.lower()}").eq(opcode == kind) for kind in Opcode),
-            seen.is_source.eq(word.word[:24] < self.inputs),
-            seen.are_sources.eq(
-                (word.word[:PAIR_BITS] < self.inputs) & (word.word[PAIR_BITS : 2 * PAIR_BITS] < self.inputs)
-            ),
-            seen.is_memory.eq(word.word[:8] < len(self.memories)),
+        word, last, seen = self.input.payload.word, self.input.payload.last, self._seen.input.payload
+        one, other = word[:PAIR_BITS], word[PAIR_BITS : 2 * PAIR_BITS]
+        m.d.comb += [
+            self._seen.input.valid.eq(self.input.valid),
+            self.input.ready.eq(self._seen.input.ready),
+            seen.word.eq(word),
+            seen.last.eq(last),
+            *(getattr(seen, f"is_{kind.name.lower()}").eq(word[28:] == kind) for kind in Opcode),
+            seen.is_source.eq(word[:24] < self.inputs),
+            seen.are_sources.eq((one < self.inputs) & (other < self.inputs)),
+            seen.is_memory.eq(word[:8] < len(self.memories)),
         ]
 
-    def _events(
-        self, m: Module, word: Any, takes: Signal, steps: _Steps, inside: Signal, is_open: Signal,
-        fail: Callable[..., None],
-    ) -> None:  # fmt: skip
-        last = word.last
+    def _events(self, m: Module, word: Any, steps: _Steps) -> None:
         is_spike, is_step, is_end, is_write = word.is_spike, word.is_step, word.is_end, word.is_write
         is_pair = word.is_pair if self.spikes == 2 else Const(0)
         kind = Mux(is_spike, EventKind.SPIKE, Mux(is_step, EventKind.STEP, Mux(is_end, EventKind.END, EventKind.PAIR)))
-        m.d.comb += self.aborts.eq(self.fault & (~is_write | is_open))
+        m.d.comb += self.aborts.eq(self.fault & (~is_write | self._is_open))
         with m.If(~(is_spike | is_step | is_end | is_write | is_pair)):
-            fail(Error.OPCODE)
+            self._fail(m, Error.OPCODE)
         with m.Elif((is_spike & ~word.is_source) | (is_pair & ~word.are_sources)):
-            fail(Error.SOURCE)
+            self._fail(m, Error.SOURCE)
         with m.Elif((is_end & steps.is_other) | (is_step & steps.is_full)):
-            fail(Error.STEPS)
-        with m.Elif(is_write & (is_open | ~word.is_memory)):
-            fail(Error.MEMORY)
-        with m.Elif(last & ~is_end):
-            fail(Error.LAST)
+            self._fail(m, Error.STEPS)
+        with m.Elif(is_write & (self._is_open | ~word.is_memory)):
+            self._fail(m, Error.MEMORY)
+        with m.Elif(word.last & ~is_end):
+            self._fail(m, Error.LAST)
         with m.Elif(is_write):
-            m.d.comb += takes.eq(1)
+            m.d.comb += self._takes.eq(1)
             m.d.sync += self._memory.eq(word.word)
             m.next = "address"
         with m.Else():
-            m.d.comb += [self.output.valid.eq(1), self.output.payload.kind.eq(kind), takes.eq(self.output.ready)]
-            with m.If(self.output.ready):
-                m.d.comb += [steps.clears.eq(is_end), steps.counts.eq(is_step)]
-                m.d.sync += [is_open.eq(~last), inside.eq(~is_end)]
+            ready = self.output.ready
+            m.d.comb += [self.output.valid.eq(1), self.output.payload.kind.eq(kind), self._takes.eq(ready)]
+            with m.If(ready):
+                m.d.comb += [steps.ends.eq(is_end), steps.counts.eq(is_step)]
+                m.d.sync += [self._is_open.eq(~word.last), self.is_inside.eq(~is_end)]
 
-    def _writes(
-        self, m: Module, payload: Any, valid: Any, takes: Signal, whole: Signal, fail: Callable[..., None]
-    ) -> None:
-        word, last = payload.word, payload.last
-        left, chunk = Signal(32), Signal(8)
+    def _writes(self, m: Module, payload: Any, valid: Any) -> None:
+        """The address and the number of words, and the words, put together to words of a memory."""
+        word, last, left, chunk = payload.word, payload.last, Signal(32), Signal(8)
         # Registers between the memory's number, its size, and the room behind the address.
         depth, last_chunk, room, is_outside = Signal(32), Signal(8), Signal(signed(33)), Signal()
         m.d.sync += [
@@ -190,47 +168,31 @@ class Decoder(wiring.Component):
             room.eq(depth - self._address),
             is_outside.eq((room <= 0) | (left > room)),
         ]
-        with m.State("address"):
-            m.d.comb += takes.eq(1)
-            with m.If(valid):
-                m.d.sync += self._address.eq(word)
-                m.next = "count"
-                with m.If(last):
-                    fail(Error.LAST)
-        with m.State("count"):
-            m.d.comb += takes.eq(1)
-            with m.If(valid):
-                m.d.sync += [left.eq(word), chunk.eq(0)]
-                m.next = "room"
-                with m.If(last | (word == 0)):
-                    fail(Error.LAST)
+        for state, value, after, is_wrong in (
+            ("address", self._address, "count", last), ("count", left, "room", last | (word == 0)),
+        ):  # fmt: skip
+            with m.State(state):
+                m.d.comb += self._takes.eq(1)
+                with m.If(valid):
+                    m.d.sync += [value.eq(word), chunk.eq(0)]
+                    m.next = after
+                    with m.If(is_wrong):
+                        self._fail(m, Error.LAST)
         with m.State("room"):
             m.next = "compare"
         with m.State("compare"):
             m.next = "words"
             with m.If(is_outside):
-                fail(Error.MEMORY, has_word=False)
-        self._chunks(m, payload, valid, takes, whole, left, chunk, last_chunk, fail)
-
-    def _chunks(
-        self, m: Module, payload: Any, valid: Any, takes: Signal, whole: Signal, left: Signal, chunk: Signal,
-        last_chunk: Signal, fail: Callable[..., None],
-    ) -> None:  # fmt: skip
-        """Put the words of a packet together to words of a memory."""
-        word, last = payload.word, payload.last
+                self._fail(m, Error.MEMORY, has_word=False)
         with m.State("words"):
-            m.d.comb += takes.eq(1)
+            m.d.comb += self._takes.eq(1)
             with m.If(valid):
                 is_whole = chunk == last_chunk
                 is_over = is_whole & (left == 1)
-                m.d.sync += [
-                    self._word.word_select(chunk, 32).eq(word),
-                    chunk.eq(Mux(is_whole, 0, chunk + 1)),
-                    whole.eq(is_whole),
-                    left.eq(left - is_whole),
-                ]
+                m.d.sync += [self._word.word_select(chunk, 32).eq(word), chunk.eq(Mux(is_whole, 0, chunk + 1))]
+                m.d.sync += [self._is_whole.eq(is_whole), left.eq(left - is_whole)]
                 with m.If(last != is_over):
-                    fail(Error.LAST)
+                    self._fail(m, Error.LAST)
                 with m.Elif(is_over):
                     m.next = "packet"
 
@@ -241,19 +203,19 @@ class _Steps:
     All possible next counts are compared a cycle before, and only the choice among them is made last.
 
     Attributes:
-        clears, counts: the count is 0, or one more, from the next cycle on; the first has priority.
+        ends, counts: the count is 0, as after a fault, or one more, from the next cycle on.
         is_full: as many as there may be.
         is_other: another number than the one expected.
     """
 
-    def __init__(self, m: Module, most: int, expected: Any) -> None:
-        self.clears, self.counts, self.is_full, self.is_other = Signal(), Signal(), Signal(), Signal()
+    def __init__(self, m: Module, most: int, expected: Any, fault: Signal) -> None:
+        self.ends, self.counts, self.is_full, self.is_other = Signal(), Signal(), Signal(), Signal()
         now, expects, is_beyond = Signal(range(most + 1), name="steps"), Signal(), Signal()
         bits = len(now)
 
         def next_of(function: Callable[[Any], Any]) -> Any:
             following = Mux(self.counts, function((now + 1)[:bits]), function(now))
-            return Mux(self.clears, function(Const(0, bits)), following)
+            return Mux(self.ends | fault, function(Const(0, bits)), following)
 
         m.d.sync += [
             now.eq(next_of(lambda steps: steps)),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Array, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Array, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.errors import SettingError
+from izhi.hardware.core.arithmetic import following
 from izhi.hardware.core.events import EventKind, events
 from izhi.hardware.core.memories import LoadableMemory, loading
 from izhi.hardware.core.pipeline import Pipeline
@@ -35,66 +36,42 @@ class SpikeCounter(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        m = Module()
+        m, item = Module(), self.input
         m.submodules.counts = counts = memory.Memory(shape=unsigned(SCORE_BITS), depth=self.count, init=[])
         write = counts.write_port()
         read = counts.read_port(transparent_for=(write,))
         number, is_counted = Signal(range(max(2, self.count))), Signal()
         source_before = Signal.like(read.addr)
         is_last = number == self.count - 1
+        m.d.comb += [
+            read.addr.eq(number),
+            write.addr.eq(source_before),
+            write.data.eq(read.data + 1),
+            write.en.eq(is_counted),
+            self.output.payload.eq(read.data.as_signed()),
+        ]
+        m.d.sync += [is_counted.eq(0), source_before.eq(item.payload.source)]
         with m.FSM(init="erase"):
             with m.State("erase"):
-                m.d.comb += [write.addr.eq(number), write.en.eq(1)]
-                m.d.sync += number.eq(Mux(is_last, 0, number + 1))
+                m.d.comb += [write.addr.eq(number), write.data.eq(0), write.en.eq(1)]
+                m.d.sync += number.eq(following(number, self.count))
                 with m.If(is_last):
                     m.next = "count"
             with m.State("count"):
-                fires = self.input.valid & (self.input.payload.kind == EventKind.SPIKE)
-                m.d.comb += [
-                    self.input.ready.eq(1),
-                    read.addr.eq(self.input.payload.source),
-                    write.addr.eq(source_before),
-                    write.data.eq(read.data + 1),
-                    write.en.eq(is_counted),
-                ]
-                m.d.sync += [is_counted.eq(fires), source_before.eq(self.input.payload.source)]
-                with m.If(self.input.valid & (self.input.payload.kind == EventKind.END)):
+                m.d.comb += [item.ready.eq(1), read.addr.eq(item.payload.source)]
+                m.d.sync += is_counted.eq(item.valid & (item.payload.kind == EventKind.SPIKE))
+                with m.If(item.valid & (item.payload.kind == EventKind.END)):
                     m.next = "fetch"
-            self._send(m, read, write, number, is_last, source_before, is_counted)
+            with m.State("fetch"):
+                m.next = "send"
+            with m.State("send"):
+                m.d.comb += [self.output.valid.eq(1), self.is_last.eq(is_last)]
+                with m.If(self.output.ready):
+                    m.d.sync += number.eq(following(number, self.count))
+                    m.next = "fetch"
+                    with m.If(is_last):
+                        m.next = "erase"
         return m
-
-    def _send(
-        self,
-        m: Module,
-        read: Any,
-        write: Any,
-        number: Signal,
-        is_last: Value,
-        source_before: Signal,
-        is_counted: Signal,
-    ) -> None:
-        """Send the counts, and then erase them."""
-        with m.State("fetch"):
-            m.d.comb += [
-                write.addr.eq(source_before),
-                write.data.eq(read.data + 1),
-                write.en.eq(is_counted),
-                read.addr.eq(number),
-            ]
-            m.d.sync += is_counted.eq(0)
-            m.next = "send"
-        with m.State("send"):
-            m.d.comb += [
-                self.output.valid.eq(1),
-                self.output.payload.eq(read.data.as_signed()),
-                self.is_last.eq(is_last),
-                read.addr.eq(number),
-            ]
-            with m.If(self.output.ready):
-                m.d.sync += number.eq(Mux(is_last, 0, number + 1))
-                m.next = "fetch"
-                with m.If(is_last):
-                    m.next = "erase"
 
 
 class ReadoutUnit(wiring.Component):
@@ -134,12 +111,10 @@ class ReadoutUnit(wiring.Component):
         wiring.connect(m, wiring.flipped(self.constants), constants.fill)
         sums = Array(Signal(signed(r.accumulator_bits), name=f"sum_{j}") for j in range(r.outputs))
         steps, number = Signal(range(r.steps + 1)), Signal(range(max(2, r.outputs)))
-        is_last, kind = number == r.outputs - 1, arriving.payload.kind
         m.d.comb += constants.address.eq(number)
+        is_spike = arriving.valid & arriving.ready & (arriving.payload.kind == EventKind.SPIKE)
         arrival = Pipeline(m)
-        arrival.put(
-            is_spike=arriving.valid & arriving.ready & (kind == EventKind.SPIKE), source=arriving.payload.source
-        )
+        arrival.put(is_spike=is_spike, source=arriving.payload.source)
         arrival.advance()
         m.d.comb += weights.address.eq(arrival["source"])
         arrival.advance(weights.latency)
@@ -147,15 +122,22 @@ class ReadoutUnit(wiring.Component):
             for j in range(r.outputs):
                 weight = weights.data[j * r.weight_bits : (j + 1) * r.weight_bits].as_signed()
                 m.d.sync += sums[j].eq(sums[j] + weight)
-        line = self._score(m, weights, constants, sums, steps, number)
-        self._run(m, arriving, line, sums, steps, number, is_last)
+        # The score of class ``number``, behind its constants and the weights of the last spike.
+        line, word = Pipeline(m), constants.data
+        line.advance(max(weights.latency + 1, constants.latency))
+        multiplier, bias = word[: r.multiplier_bits].as_signed(), word[r.multiplier_bits :].as_signed()
+        line.put(sum0=sums[number], steps0=steps, multiplier0=multiplier, bias0=bias)
+        line.advance()
+        line.multiply(1, scaled=("sum", "multiplier"), shift=("steps", "bias"))
+        line.put(score=(line["scaled0"] + line["shift0"])[:SCORE_BITS].as_signed())
+        line.advance()
+        self._run(m, arriving, line, sums, steps, number)
         return m
 
-    def _run(
-        self, m: Module, arriving: Any, line: Pipeline, sums: Any, steps: Signal, number: Signal, is_last: Value
-    ) -> None:
+    def _run(self, m: Module, arriving: Any, line: Pipeline, sums: Any, steps: Signal, number: Signal) -> None:
         """Add weights until an inference ends; then send the scores, and clear the sums."""
-        kind, cycles = arriving.payload.kind, Signal(range(line.stage))
+        kind, cycles, is_last = arriving.payload.kind, Signal(range(line.stage)), number == self.shape.outputs - 1
+        m.d.comb += self.output.payload.eq(line["score"])
         with m.FSM(init="add"):
             with m.State("add"):
                 m.d.comb += arriving.ready.eq(1)
@@ -164,12 +146,11 @@ class ReadoutUnit(wiring.Component):
                 with m.If(arriving.valid & (kind == EventKind.END)):
                     m.next = "fetch"
             with m.State("fetch"):
-                m.d.sync += cycles.eq(cycles + 1)
+                m.d.sync += cycles.eq(following(cycles, line.stage))
                 with m.If(cycles == line.stage - 1):
-                    m.d.sync += cycles.eq(0)
                     m.next = "send"
             with m.State("send"):
-                m.d.comb += [self.output.valid.eq(1), self.output.payload.eq(line["score"]), self.is_last.eq(is_last)]
+                m.d.comb += [self.output.valid.eq(1), self.is_last.eq(is_last)]
                 with m.If(self.output.ready):
                     m.next = "clear"
             with m.State("clear"):
@@ -178,17 +159,3 @@ class ReadoutUnit(wiring.Component):
                 with m.If(is_last):
                     m.d.sync += steps.eq(0)
                     m.next = "add"
-
-    def _score(
-        self, m: Module, weights: LoadableMemory, constants: LoadableMemory, sums: Any, steps: Signal, number: Signal
-    ) -> Pipeline:
-        """The score of class ``number``, behind its constants and the weights of the last spike."""
-        r, line = self.shape, Pipeline(m)
-        line.advance(max(weights.latency + 1, constants.latency))
-        multiplier, bias = constants.data[: r.multiplier_bits], constants.data[r.multiplier_bits :]
-        line.put(sum0=sums[number], steps0=steps, multiplier0=multiplier.as_signed(), bias0=bias.as_signed())
-        line.advance()
-        line.multiply(1, scaled=("sum", "multiplier"), shift=("steps", "bias"))
-        line.put(score=(line["scaled0"] + line["shift0"])[:SCORE_BITS].as_signed())
-        line.advance()
-        return line

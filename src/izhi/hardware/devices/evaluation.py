@@ -141,7 +141,6 @@ def evaluate(
     """Run samples on a device, whose counters start at 0.
 
     Args:
-        device: with a network.
         batches: inputs, spikes (T, batch, inputs) or for the FPGA IP currents (batch, inputs), and their classes
             (batch,); samples in their order.
         groups: names of groups of samples, and their masks (samples,).
@@ -165,17 +164,15 @@ def evaluate(
         outcome = device.run(inputs, sends_spikes=True) if sends_spikes else device.answer(inputs)
         seconds += time.perf_counter() - start
         answers, labels = np.append(answers, outcome.classes), np.append(labels, true)
-        if sends_spikes:
-            fired += [len(true) * spikes.mean() for spikes in outcome.spikes]
-        if reference is not None:
-            counts += _differences(reference, inputs, outcome)
+        fired += [len(true) * spikes.mean() for spikes in outcome.spikes] if sends_spikes else 0
+        counts += 0 if reference is None else _differences(reference, inputs, outcome)
         progress(len(labels))
-    right, spikes = answers == labels, tuple(counts.tolist())
-    compared = {} if reference is None else {"spikes": spikes[:layers], "different": spikes[layers:-2]}
+    right, total = answers == labels, tuple(counts.tolist())
+    compared = {} if reference is None else {"spikes": total[:layers], "different": total[layers:-2]}
     return DeviceEvaluation(
         len(labels), _share(right), seconds, device.counters,
         {name: _share(right[mask[: len(labels)]]) for name, mask in (groups or {}).items()},
-        tuple(map(float, fired / max(len(labels), 1))) if sends_spikes else (), scores=spikes[-2], classes=spikes[-1],
+        tuple((fired / max(len(labels), 1)).tolist()) if sends_spikes else (), scores=total[-2], classes=total[-1],
         model=device.model if reference is None else reference.name, answers=answers, labels=labels, **compared,
     )  # fmt: skip
 
