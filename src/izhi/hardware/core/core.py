@@ -12,12 +12,11 @@ from izhi.hardware.core.buffers import SkidBuffer, fork
 from izhi.hardware.core.decoder import WORD, Decoder
 from izhi.hardware.core.events import EventKind, event, events
 from izhi.hardware.core.layer import CoreLayer
+from izhi.hardware.core.neurons import STATES
 from izhi.hardware.core.protocol import ABORTED, Error
 from izhi.hardware.core.scores import ReadoutUnit, SpikeCounter
 from izhi.hardware.core.shape import CoreShape
 
-#: Ports of a layer for the states of its units after an update.
-STATES = ("is_valid", "number", "v", "u")
 #: An event of a layer as a word of an answer.
 _TAP = data.StructLayout({"source": 24, "layer": 4, "kind": 4})
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -13,7 +11,7 @@ from izhi.hardware.core.buffers import Queue
 from izhi.hardware.core.delays import DelayLine
 from izhi.hardware.core.events import EventKind, EventSerializer, entry, events
 from izhi.hardware.core.memories import loading
-from izhi.hardware.core.neurons import MOST_STAGES, NeuronPipeline
+from izhi.hardware.core.neurons import MOST_STAGES, STATES, NeuronPipeline
 from izhi.hardware.core.shape import LayerShape
 from izhi.hardware.core.windows import pooled
 
@@ -32,39 +30,39 @@ class CoreLayer(wiring.Component):
     def __init__(self, shape: LayerShape, steps: int) -> None:
         self.shape, self.steps = shape, steps
         self.accumulator, self.neurons = Accumulator(shape), NeuronPipeline(shape)
-        n = self.neurons
         super().__init__(
             {
                 "input": In(events(shape.inputs, shape.spikes)),
                 "output": Out(events(shape.outputs)),
                 **{name: In(loading(*memory)) for name, memory in shape.memories},
                 "spikes": Out(range(shape.spikes + 1)),
-                "is_valid": Out(1),
-                "number": Out(n.number.shape()),
-                "v": Out(len(n.v)),
-                "u": Out(len(n.u)),
+                **{name: Out(getattr(self.neurons, name).shape()) for name in STATES},
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.accumulator = accumulator = self.accumulator
-        m.submodules.neurons = neurons = self.neurons
-        self._arrive(m, accumulator.input)
-        for ours, theirs in ((self.weights, accumulator.weights), (self.constants, neurons.constants)):
-            wiring.connect(m, wiring.flipped(ours), theirs)
-
+        m.submodules.accumulator, m.submodules.neurons = self.accumulator, self.neurons
+        wiring.connect(m, wiring.flipped(self.weights), self.accumulator.weights)
+        wiring.connect(m, wiring.flipped(self.constants), self.neurons.constants)
+        # The layer's input arrives through pools and delays.
+        before = pooled(m, wiring.flipped(self.input), self.shape.pools, self.steps)
+        if self.shape.delay:
+            m.submodules.delay_line = line = DelayLine(self.shape)
+            wiring.connect(m, before, line.input)
+            wiring.connect(m, wiring.flipped(self.delays), line.delays)
+            before = line.output
+        wiring.connect(m, before, self.accumulator.input)
         self._queue(m)
         return m
 
     def _queue(self, m: Module) -> None:
         """Queue the results of the neurons for the serializer, and let a step begin when its results have room."""
         s, accumulator, neurons = self.shape, self.accumulator, self.neurons
-        layout = entry(s)
         # Most entries that may follow of the step before, and of the step itself, each with the end of the step.
         before, own = min(s.updates, MOST_STAGES) + 1, s.updates + 1
         depth = before + 2 * own
-        m.submodules.queue = queue = Queue(layout, depth)
+        m.submodules.queue = queue = Queue(entry(s), depth)
         m.submodules.serializer = serializer = EventSerializer(s)
         entry_ = queue.input.payload
         # The end of a step follows its last update.
@@ -88,23 +86,9 @@ class CoreLayer(wiring.Component):
             accumulator.reads.eq(neurons.reads),
             neurons.sums.eq(accumulator.sums),
             self.spikes.eq(accumulator.spikes),
-            self.is_valid.eq(neurons.is_valid),
-            self.number.eq(neurons.number),
-            self.v.eq(neurons.v),
-            self.u.eq(neurons.u),
+            *(getattr(self, name).eq(getattr(neurons, name)) for name in STATES),
         ]
         wiring.connect(m, queue.output, serializer.input)
         wiring.connect(m, serializer.output, wiring.flipped(self.output))
         if s.recurrent:
             wiring.connect(m, serializer.back, accumulator.feedback)
-
-    def _arrive(self, m: Module, last: Any) -> None:
-        """Connect the layer's input to the accumulator, through pools and delays."""
-        s, before = self.shape, wiring.flipped(self.input)
-        before = pooled(m, before, s.pools, self.steps)
-        if s.delay:
-            m.submodules.delay_line = line = DelayLine(s)
-            wiring.connect(m, before, line.input)
-            wiring.connect(m, wiring.flipped(self.delays), line.delays)
-            before = line.output
-        wiring.connect(m, before, last)

@@ -16,6 +16,8 @@ from izhi.spec.neuron import load
 
 #: Most stages of a pipeline of neurons.
 MOST_STAGES = 64
+#: Ports for the states of the units after an update.
+STATES = ("is_valid", "number", "v", "u")
 
 
 class NeuronPipeline(wiring.Component):

@@ -141,8 +141,7 @@ def evaluate(
     """Run samples on a device, whose counters start at 0.
 
     Args:
-        batches: inputs, spikes (T, batch, inputs) or for the FPGA IP currents (batch, inputs), and their classes
-            (batch,); samples in their order.
+        batches: inputs as those of ``Device.run``, and their classes (batch,); samples in their order.
         groups: names of groups of samples, and their masks (samples,).
         wants_rates: whether the device sends the spikes of every layer, for their rates.
         compares: whether every spike of every layer is compared with the device's model.
@@ -153,10 +152,10 @@ def evaluate(
         ShapeError: if inputs do not fit the network, or the reference has other layers.
         DeviceError: if the device fails.
     """
-    if reference is None and compares:
-        reference = Reference(device.expected, device.model, has_scores=True)
+    reference = reference or (Reference(device.expected, device.model, has_scores=True) if compares else None)
     sends_spikes, layers = wants_rates or reference is not None, len(device.network.layers)
-    seconds, fired, counts = 0.0, np.zeros(layers), np.zeros(2 * layers + 2, np.int64)
+    compared = 0 if reference is None else layers
+    seconds, fired, counts = 0.0, np.zeros(layers), np.zeros(2 * compared + 2, np.int64)
     answers = labels = np.zeros(0, np.int64)
     device.clear()
     for inputs, true in batches:
@@ -168,12 +167,11 @@ def evaluate(
         counts += 0 if reference is None else _differences(reference, inputs, outcome)
         progress(len(labels))
     right, total = answers == labels, tuple(counts.tolist())
-    compared = {} if reference is None else {"spikes": total[:layers], "different": total[layers:-2]}
     return DeviceEvaluation(
         len(labels), _share(right), seconds, device.counters,
         {name: _share(right[mask[: len(labels)]]) for name, mask in (groups or {}).items()},
-        tuple((fired / max(len(labels), 1)).tolist()) if sends_spikes else (), scores=total[-2], classes=total[-1],
-        model=device.model if reference is None else reference.name, answers=answers, labels=labels, **compared,
+        tuple((fired / max(len(labels), 1)).tolist()) if sends_spikes else (), total[:compared], total[compared:-2],
+        total[-2], total[-1], device.model if reference is None else reference.name, answers, labels,
     )  # fmt: skip
 
 
