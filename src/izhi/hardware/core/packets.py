@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from izhi.hardware.core.protocol import Opcode
 from izhi.hardware.core.shape import PAIR_BITS, CoreShape, LayerShape, ReadoutShape, constants_of
-from izhi.hardware.fixed import IntegerLayer, IntegerNetwork, IntegerReadout, Outcome
+from izhi.hardware.fixed import IntegerNetwork, Outcome
+from izhi.hardware.fixed.network import IntegerProjection
 from izhi.hardware.networks import Array
 
 Words = NDArray[np.uint32]
@@ -26,53 +27,40 @@ def _bits(values: Array, width: int) -> Array:
     return (values[..., None] >> np.arange(width)) & 1
 
 
-def weight_words(shape: LayerShape, weight: Array) -> Words:
-    """Weights (channels, sources) as words (sources · groups, chunks); see Accumulator."""
-    lanes, groups = shape.lanes, shape.groups
-    padded = np.pad(weight, ((0, lanes * groups - shape.channels), (0, 0)))
-    by_source = padded.T.reshape(shape.sources * groups, lanes)
-    return _words(_bits(by_source, shape.weight_bits).reshape(len(by_source), -1))
-
-
-def constant_words(shape: LayerShape, constants: Mapping[str, Array]) -> Words:
-    """Constants of the neurons at a position, (channels,) each, as words (rows, chunks); see NeuronPipeline."""
-    missing = shape.rows * shape.units - shape.channels
-    fields = [_bits(np.pad(constants[name], (0, missing)), width) for name, width in shape.bits.items()]
-    return _words(np.concatenate(fields, axis=1).reshape(shape.rows, -1))
-
-
 def memory(shape: CoreShape, network: IntegerNetwork, number: int) -> Words:
     """The contents of the memory of that number for a network, see ``CoreShape.memories``."""
-    return _contents(shape, network)[number]()
+    places = [(k, content) for k, s in enumerate(shape.projections) for content, _ in s.memories]
+    k, content = places[number]
+    s, projection = shape.projections[k], network.projections[k]
+    if content == "weights":
+        return _weights(s, projection)
+    if content == "constants":
+        return _constants(s, projection)
+    delay = getattr(projection, "delay", None)
+    return _words(_bits(np.zeros(s.features, np.int64) if delay is None else delay, s.memories[-1][1][0]))
 
 
 def memories(shape: CoreShape, network: IntegerNetwork) -> list[Words]:
     """The contents of each memory of a core for a network, in the order of the memories' numbers."""
-    return [make() for make in _contents(shape, network)]
+    return [memory(shape, network, number) for number in range(len(shape.memories))]
 
 
-def _contents(shape: CoreShape, network: IntegerNetwork) -> list[Callable[[], Words]]:
-    """Functions that make the words of each memory."""
-    contents = [x for pair in zip(shape.layers, network.layers, strict=True) for x in _contents_of_layer(*pair)]
-    if shape.readout is not None and network.readout is not None:
-        r, readout = shape.readout, network.readout
-        contents.append(lambda: _words(_bits(readout.weight.T, r.weight_bits).reshape(r.features, -1)))
-        contents.append(lambda: _readout_constants(r, readout))
-    return contents
+def _weights(s: LayerShape | ReadoutShape, projection: IntegerProjection) -> Words:
+    """Weights (channels, sources) as words (sources · groups, chunks); see Accumulator."""
+    feedback = getattr(projection, "feedback", None)
+    weight = projection.weight if feedback is None else np.hstack([projection.weight, feedback])
+    lanes, groups = (s.lanes, s.groups) if isinstance(s, LayerShape) else (s.outputs, 1)
+    padded = np.pad(weight, ((0, lanes * groups - len(weight)), (0, 0)))
+    by_source = padded.T.reshape(-1, lanes)
+    return _words(_bits(by_source, s.weight_bits).reshape(len(by_source), -1))
 
 
-def _contents_of_layer(s: LayerShape, layer: IntegerLayer) -> list[Callable[[], Words]]:
-    own = [layer.weight] if layer.feedback is None else [layer.weight, layer.feedback]
-    contents = [lambda: weight_words(s, np.hstack(own)), lambda: constant_words(s, constants_of(layer))]
-    if s.delay:
-        delay = np.zeros(s.features, np.int64) if layer.delay is None else layer.delay
-        contents.append(lambda: _words(_bits(delay, s.delay.bit_length())))
-    return contents
-
-
-def _readout_constants(r: ReadoutShape, readout: IntegerReadout) -> Words:
-    multiplier, bias = (np.broadcast_to(x, r.outputs) for x in (readout.multiplier, readout.bias))
-    return _words(np.concatenate([_bits(multiplier, r.multiplier_bits), _bits(bias, r.bias_bits)], axis=1))
+def _constants(s: LayerShape | ReadoutShape, projection: IntegerProjection) -> Words:
+    """Constants of the neurons at a position, or of the classes, as words (rows, chunks); see NeuronPipeline."""
+    units = s.units if isinstance(s, LayerShape) else 1
+    constants = constants_of(projection)
+    fields = [_bits(np.pad(x, (0, -len(x) % units)), s.bits[name]) for name, x in constants.items()]
+    return _words(np.concatenate(fields, axis=1).reshape(len(fields[0]) // units, -1))
 
 
 def write(memory: int, words: Words, address: int = 0) -> Words:

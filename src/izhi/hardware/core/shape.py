@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
+
 from izhi.errors import SettingError
 from izhi.hardware.fixed import NEURONS, FixedPoint, IntegerLayer, IntegerNetwork, Pool, Window
 from izhi.hardware.fixed.arithmetic import Integers
-from izhi.hardware.fixed.network import MOST_INPUT
+from izhi.hardware.fixed.network import MOST_INPUT, IntegerProjection
 from izhi.hardware.fixed.window import Connectivity
 from izhi.hardware.networks import GRADED
 
@@ -197,6 +199,11 @@ class ReadoutShape(Connectivity):
         """A readout has no convolution."""
 
     @property
+    def bits(self) -> dict[str, int]:
+        """Bits of each constant by name."""
+        return {"multiplier": self.multiplier_bits, "bias": self.bias_bits}
+
+    @property
     def weight_memory(self) -> MemorySize:
         return self.outputs * self.weight_bits, self.features
 
@@ -277,9 +284,10 @@ def fingerprint(shape: CoreShape) -> int:
     return int.from_bytes(hashlib.sha256(repr(shape).encode()).digest()[:4], "little")
 
 
-def constants_of(layer: IntegerLayer) -> dict[str, Integers]:
-    """The constants of the neurons at a position, (channels,) each; for a matrix of all neurons."""
-    return {name: values[:: layer.places] for name, values in layer.constants.items()}
+def constants_of(projection: IntegerProjection) -> dict[str, Integers]:
+    """The constants of the neurons at a position, (channels,) each; for a matrix of all neurons, or of the classes."""
+    count, places = projection.outputs, projection.places
+    return {name: np.broadcast_to(x, count)[::places] for name, x in projection.constants.items()}
 
 
 def largest_input(encoding: Mapping[str, object]) -> int:

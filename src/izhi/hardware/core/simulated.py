@@ -80,9 +80,7 @@ class SimulatedCore:
         """
         value = ctypes.c_uint32()
         answer = self._library.simulator_read(self._core, int(register), ctypes.byref(value))
-        self._check()
-        if answer:
-            raise SimulatorError(f"register 0x{int(register):02X} cannot be read: {_meaning(answer)}")
+        self._require(answer, f"register 0x{int(register):02X} cannot be read")
         return value.value
 
     def write(self, register: int, value: int) -> None:
@@ -92,9 +90,12 @@ class SimulatedCore:
             SimulatorError: if the core answers that it cannot be written.
         """
         answer = self._library.simulator_write(self._core, int(register), ctypes.c_uint32(value))
+        self._require(answer, f"register 0x{int(register):02X} cannot be written")
+
+    def _require(self, answer: int, problem: str) -> None:
         self._check()
         if answer:
-            raise SimulatorError(f"register 0x{int(register):02X} cannot be written: {_meaning(answer)}")
+            raise SimulatorError(f"{problem}: {({2: 'SLVERR', 3: 'DECERR'}).get(answer, 'no answer')}")
 
     def send(self, packet: Words) -> None:
         """Send a packet that nothing answers."""
@@ -154,7 +155,3 @@ class SimulatedCore:
         out = np.empty(count, np.int32)
         self._library.simulator_states(self._core, out.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(count))
         return out.reshape(-1, 4)
-
-
-def _meaning(answer: int) -> str:
-    return {2: "SLVERR", 3: "DECERR"}.get(answer, "no answer")

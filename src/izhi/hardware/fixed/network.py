@@ -96,6 +96,11 @@ class IntegerProjection(Connectivity, HardwareProjection):
         return by_channel
 
     @property
+    def constants(self) -> dict[str, Integers]:
+        """The constants of the outputs by name, (N,) each, in the order in which a core stores them."""
+        return {}
+
+    @property
     def limits(self) -> tuple[int, int]:
         """The smallest and the largest weight."""
         half = 1 << (self.weight_bits - 1)
@@ -160,7 +165,6 @@ class IntegerLayer(IntegerProjection):
 
     @property
     def constants(self) -> dict[str, Integers]:
-        """The constants of the neurons by name, (N,) each, in the order in which a core stores them."""
         synapse = {} if self.synapse is None else {"decay": self.synapse.decay}
         return {"multiplier": self.multiplier, **synapse, **self.neuron.values}
 
@@ -191,6 +195,10 @@ class IntegerReadout(IntegerProjection):
 
     multiplier: Integers
     bias: Integers
+
+    @property
+    def constants(self) -> dict[str, Integers]:
+        return {"multiplier": self.multiplier, "bias": self.bias}
 
     def scores(self, x: Integers) -> Integers:
         """What one step adds to the scores, (batch, classes)."""

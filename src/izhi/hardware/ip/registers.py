@@ -15,8 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from pathlib import Path
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from xml.etree.ElementTree import XML, Element, ParseError, TreeBuilder, XMLParser
 
 from izhi.errors import DeviceError
 from izhi.files import problem
@@ -119,34 +118,26 @@ def read_hwh(path: str | Path) -> IPOverlay:
     modules = [m for m in root.iter("MODULE") if IP in m.get("VLNV", "") or IP in m.get("MODTYPE", "")]
     if len(modules) != 1:
         raise DeviceError(f"{path} has {len(modules)} blocks of the IP {IP}, expected one; use the .hwh of its overlay")
-    module = modules[0]
-    senders, receiver = _wires(root, module)
-    return IPOverlay(_name(module), _registers(path, module), senders, receiver)
+    senders, receiver = _dmas(root, modules[0])
+    return IPOverlay(_name(modules[0]), _registers(path, modules[0]), senders, receiver)
 
 
 def _parse(path: Path) -> Element:
     """The XML tree; a document type is an error, since its entities could grow or read files."""
+
+    class Plain(TreeBuilder):
+        def doctype(self, *_: object) -> None:
+            raise DeviceError(f"{path} has a document type, expected plain XML as Vivado writes it")
+
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
             raise DeviceError(f"{path} has {size:,} bytes, expected at most {MOST_BYTES:,}")
-        text = path.read_bytes()
+        return XML(path.read_bytes(), XMLParser(target=Plain()))
     except OSError as error:
         raise DeviceError(f"cannot read {path}: {problem(error)}; expected the .hwh beside the bitstream") from None
-
-    def refuse(*_: object) -> None:
-        raise DeviceError(f"{path} has a document type, expected plain XML as Vivado writes it")
-
-    builder = TreeBuilder()
-    parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    try:
-        parser.Parse(text, True)
-    except (expat.ExpatError, ValueError, LookupError) as error:
+    except (ParseError, ValueError, LookupError) as error:
         raise DeviceError(f"{path} is no XML ({error}), expected the .hwh of an overlay") from None
-    return builder.close()
 
 
 def _name(module: Element) -> str:
@@ -155,46 +146,36 @@ def _name(module: Element) -> str:
 
 def _registers(path: Path, module: Element) -> RegisterMap:
     """The map of a block's registers; that of the HLS rules if the .hwh has none."""
-    offsets: dict[str, int] = {}
-    for register in module.iter("REGISTER"):
-        for entry in register.findall("PROPERTY"):
-            if entry.get("NAME") == "ADDRESS_OFFSET":
-                offsets[register.get("NAME", "").upper()] = _whole(path, entry.get("VALUE", ""))
-    if not offsets:
-        return RegisterMap()
-    registers = {}
-    for register_name, names in _NAMES.items():
+    offsets = {
+        register.get("NAME", "").upper(): entry.get("VALUE", "")
+        for register in module.iter("REGISTER")
+        for entry in register.findall("PROPERTY[@NAME='ADDRESS_OFFSET']")
+    }
+    registers: dict[str, int] = {}
+    for register_name, names in _NAMES.items() if offsets else ():
         known = [offsets[name] for name in names if name in offsets]
         if not known:
             raise DeviceError(f"{path} has no register {names[0]} in the IP {IP}, expected one; is it another version?")
-        registers[register_name] = known[0]
+        try:
+            registers[register_name] = int(known[0], 0)
+        except ValueError:
+            raise DeviceError(f"{path} has the offset {known[0]!r}, expected a whole number") from None
     return RegisterMap(**registers)
 
 
-def _whole(path: Path, text: str) -> int:
-    try:
-        return int(text, 0)
-    except ValueError:
-        raise DeviceError(f"{path} has the offset {text!r}, expected a whole number") from None
-
-
-def _wires(root: Element, module: Element) -> tuple[tuple[str, ...], str | None]:
+def _dmas(root: Element, module: Element) -> tuple[tuple[str, ...], str | None]:
     """The DMAs at the IP's streams: of its inputs by their names, and of its output."""
-    ends: dict[tuple[str, bool], str] = {}
-    for other in root.iter("MODULE"):
-        if "axi_dma" in other.get("MODTYPE", ""):
-            for bus in other.iter("BUSINTERFACE"):
-                is_sent = "MM2S" in bus.get("NAME", "").upper()
-                ends[bus.get("BUSNAME", ""), is_sent] = _name(other)
-    senders, receiver = [], None
+    ends = {
+        (bus.get("BUSNAME", ""), "MM2S" in bus.get("NAME", "").upper()): _name(other)
+        for other in root.iter("MODULE")
+        if "axi_dma" in other.get("MODTYPE", "")
+        for bus in other.iter("BUSINTERFACE")
+    }
+    senders, receiver = list[str](), None
     for bus in sorted(module.iter("BUSINTERFACE"), key=lambda bus: bus.get("NAME", "")):
-        if "axis" not in bus.get("VLNV", ""):
-            continue
         wire = bus.get("BUSNAME", "")
-        if bus.get("TYPE", "").upper() in ("TARGET", "SLAVE"):
+        if "axis" in bus.get("VLNV", "") and bus.get("TYPE", "").upper() in ("TARGET", "SLAVE"):
             senders.append(ends.get((wire, True), ""))
-        else:
+        elif "axis" in bus.get("VLNV", ""):
             receiver = ends.get((wire, False))
-    if len(senders) != STREAMS or not all(senders):
-        senders = []
-    return tuple(senders), receiver
+    return tuple(senders) if len(senders) == STREAMS and all(senders) else (), receiver
