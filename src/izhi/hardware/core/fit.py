@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from izhi.errors import SettingError
 from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape, bits_of_all, constants_of, require_core
 from izhi.hardware.fixed import IntegerLayer, IntegerNetwork, IntegerReadout, IntegerSynapse
+from izhi.hardware.fixed.network import IntegerProjection
 from izhi.hardware.networks import Array
 
 #: Bits that constants of a larger core have more than those of its network, and by how much more their products are
@@ -81,73 +82,70 @@ def _require(holds: bool, name: str, value: object, has: object) -> None:
         )
 
 
-def _require_equal(where: str, *values: tuple[str, object, object]) -> None:
-    for name, value, has in values:
+def _require_all(where: str, equal: Mapping[str, Sequence[object]], room: Mapping[str, Sequence[int]]) -> None:
+    """Raise SettingError unless values are equal to those of the core, or at most as large."""
+    for name, (value, has) in equal.items():
         _require(value == has, where + name, value, has)
+    for name, (size, most) in room.items():
+        _require(size <= most, where + name, size, f"at most {most}")
 
 
-def _require_room(where: str, *values: tuple[str, int, int]) -> None:
-    for name, value, has in values:
-        _require(value <= has, where + name, value, f"at most {has}")
-
-
-def _require_bits(where: str, values: Array, bits: int) -> None:
-    _require(bits_of_all(values) <= bits, f"{where} of", f"{bits_of_all(values)} bits", bits)
+def _require_bits(where: str, constants: Mapping[str, Array], bits: Mapping[str, int]) -> None:
+    for name, values in constants.items():
+        needs = bits_of_all(values)
+        _require(needs <= bits[name], f"{where}{name} of", f"{needs} bits", bits[name])
 
 
 def _grown(values: Array, *sizes: int) -> Array:
     return np.pad(values, [(0, size - n) for size, n in zip(sizes, values.shape, strict=True)])
 
 
-def _require_pools(where: str, projection: IntegerLayer | IntegerReadout, s: LayerShape | ReadoutShape) -> None:
+def _require_pools(where: str, projection: IntegerProjection, s: LayerShape | ReadoutShape) -> None:
     _require(projection.pools == s.pools, where + "pools", len(projection.pools), f"{len(s.pools)}, or others")
 
 
 def _layer(s: LayerShape, layer: IntegerLayer, where: str) -> IntegerLayer:
-    neuron, synapse = layer.neuron, layer.synapse
-    _require_equal(where, ("neurons", neuron.kind, s.kind), ("window", layer.window, s.window))
+    neuron, synapse, delay = layer.neuron, layer.synapse, layer.delay
     _require_pools(where, layer, s)
     _require(not s.pools or layer.inputs == s.inputs, where + "inputs", layer.inputs, s.inputs)
-    delay = 0 if layer.delay is None else int(layer.delay.max())
-    _require_room(
-        where, ("inputs", layer.inputs, s.inputs), ("delay", delay, s.delay), ("neurons", layer.outputs, s.outputs),
-        ("weight bits", layer.weight_bits, s.weight_bits), ("shift", layer.shift, s.shift),
-    )  # fmt: skip
+    _require_all(where, {
+        "neurons": (neuron.kind, s.kind), "window": (layer.window, s.window),
+        "sums of a synapse of": (None if synapse is None else synapse.number, s.trace),
+        "currents of": (layer.current_format, s.current), "v of": (neuron.formats.v, s.v),
+        "u of": (neuron.formats.u, s.u), "fraction of coefficients": (neuron.fraction, s.fraction),
+    }, {
+        "inputs": (layer.inputs, s.inputs), "delay": (0 if delay is None else int(delay.max()), s.delay),
+        "neurons": (layer.outputs, s.outputs), "weight bits": (layer.weight_bits, s.weight_bits),
+        "shift": (layer.shift, s.shift),
+    })  # fmt: skip
     _require(layer.feedback is None or s.recurrent, where + "recurrence", "wanted", "none")
-    _require_equal(
-        where, ("sums of a synapse of", None if synapse is None else synapse.number, s.trace),
-        ("currents of", layer.current_format, s.current), ("v of", neuron.formats.v, s.v),
-        ("u of", neuron.formats.u, s.u), ("fraction of coefficients", neuron.fraction, s.fraction),
-    )  # fmt: skip
     constants = {name: _grown(x, s.channels) for name, x in constants_of(layer).items()}
     # A larger shift divides by more; a multiplier as many times as large leaves every rounding as it was.
     constants["multiplier"] = constants["multiplier"] << (s.shift - layer.shift)
     constants["threshold"][layer.channels :] = (1 << (s.bits["threshold"] - 1)) - 1
-    for name, value in constants.items():
-        _require_bits(where + name, value, s.bits[name])
+    _require_bits(where, constants, s.bits)
     feedback = None
     if s.recurrent:
         own = np.zeros((0, 0), np.int64) if layer.feedback is None else layer.feedback
         feedback = _grown(own, s.outputs, s.outputs)
     constants = {name: np.repeat(values, s.places) for name, values in constants.items()}
     multiplier, decay = constants.pop("multiplier"), constants.pop("decay", None)
-    return IntegerLayer(
-        _grown(layer.weight, s.channels, s.fan_in), s.weight_bits, multiplier,
-        s.shift, layer.current_format, neuron.with_values(constants), feedback, window=s.window, pools=s.pools,
+    return replace(
+        layer, weight=_grown(layer.weight, s.channels, s.fan_in), weight_bits=s.weight_bits, multiplier=multiplier,
+        shift=s.shift, neuron=neuron.with_values(constants), feedback=feedback,
         synapse=None if synapse is None or decay is None else IntegerSynapse(synapse.number, decay),
-        delay=None if layer.delay is None else _grown(layer.delay, s.features),
+        delay=None if delay is None else _grown(delay, s.features),
     )  # fmt: skip
 
 
 def _readout(s: ReadoutShape, readout: IntegerReadout) -> IntegerReadout:
-    where, classes = "readout: ", readout.outputs
-    _require_room(
-        where, ("classes", classes, s.outputs), ("inputs", readout.features, s.features),
-        ("weight bits", readout.weight_bits, s.weight_bits),
-    )  # fmt: skip
+    where = "readout: "
+    _require_all(where, {}, {
+        "classes": (readout.outputs, s.outputs), "inputs": (readout.features, s.features),
+        "weight bits": (readout.weight_bits, s.weight_bits),
+    })  # fmt: skip
     _require_pools(where, readout, s)
-    multiplier, bias = (_grown(np.broadcast_to(x, classes), s.outputs) for x in (readout.multiplier, readout.bias))
-    _require_bits(where + "multiplier", multiplier, s.multiplier_bits)
-    _require_bits(where + "bias", bias, s.bias_bits)
+    constants = {name: _grown(x, s.outputs) for name, x in constants_of(readout).items()}
+    _require_bits(where, constants, s.bits)
     weight = _grown(readout.weight, s.outputs, s.features)
-    return IntegerReadout(weight, s.weight_bits, multiplier, bias, pools=s.pools)
+    return IntegerReadout(weight, s.weight_bits, constants["multiplier"], constants["bias"], pools=s.pools)

@@ -2,8 +2,8 @@
 
 from izhi.hardware.fixed.arithmetic import FixedPoint, rounded_shift, saturated
 from izhi.hardware.fixed.bounds import check_bounds
-from izhi.hardware.fixed.execution import run_compiled
 from izhi.hardware.fixed.network import (
+    NEURONS,
     IntegerLayer,
     IntegerNetwork,
     IntegerReadout,
@@ -11,6 +11,7 @@ from izhi.hardware.fixed.network import (
     IntegerTrace,
     Outcome,
     run,
+    run_compiled,
 )
 from izhi.hardware.fixed.neuron import (
     IntegerNeuron,
@@ -21,7 +22,6 @@ from izhi.hardware.fixed.neuron import (
     ValueLIFNeuron,
     ZeroingLIFNeuron,
 )
-from izhi.hardware.fixed.registry import NEURONS
 from izhi.hardware.fixed.window import Pool, Window
 
 __all__ = [

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from izhi.compiled import inlined, kept
 from izhi.hardware.fixed import arithmetic, network as networks, neuron
 from izhi.hardware.fixed.compiled import Value, source_number
-from izhi.hardware.fixed.delay import DelayBuffer
 from izhi.hardware.fixed.network import (
+    DelayBuffer,
     IntegerLayer,
     IntegerNetwork,
     IntegerProjection,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from izhi import spec
 from izhi.errors import ShapeError, shown
 from izhi.hardware.fixed.arithmetic import FixedPoint, Integers, rounded_shift, saturated
-from izhi.hardware.fixed.delay import DelayBuffer
 from izhi.hardware.fixed.neuron import IntegerNeuron
 from izhi.hardware.fixed.window import Connectivity, Pool, Window
 from izhi.hardware.networks import HardwareNetwork, HardwareProjection
@@ -236,6 +237,13 @@ class IntegerTrace:
     spikes: list[Integers] = field(default_factory=list)
 
 
+#: The kinds of neurons that hardware has, from the registry of neurons, as files have them.
+NEURONS: Mapping[str, type[IntegerNeuron]] = {
+    kind.kind: kind
+    for entry in sorted(spec.NEURONS.values(), key=lambda entry: entry.name)
+    if "integers" in entry.executors
+    for kind in entry.load("integers")
+}
 _TRACED = [x.name for x in fields(IntegerTrace)]
 
 
@@ -273,6 +281,30 @@ def check_input(network: IntegerNetwork, spikes: NDArray[np.integer]) -> None:
         raise ShapeError(f"spikes are {spikes.dtype}, expected integers of 0 or more: how often each input fires")
     if spikes.size and spikes.max() > MOST_INPUT:
         raise ShapeError(f"an input fires {spikes.max()} times in a step, expected at most {MOST_INPUT}")
+
+
+class DelayBuffer:
+    """Spikes of each source arrive some steps later: y_i[t] = x_i[t − delay_i], and 0 before.
+
+    Args:
+        delay: in steps, of each source.
+        steps: of a run; spikes that would arrive after its end are dropped.
+        batch: samples.
+    """
+
+    def __init__(self, delay: Integers, steps: int, batch: int) -> None:
+        self._delay, self._sources = delay, np.arange(len(delay))
+        self._slots = np.zeros((min(int(delay.max()) + 1, steps), batch, len(delay)), np.uint8)
+        self._step = 0
+
+    def arriving(self, x: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """Spikes (batch, sources) that arrive in the step in which ``x`` enters, of at most 255 each."""
+        length = len(self._slots)
+        self._slots[self._step % length] = x
+        # Slots are 0 before their first spikes, so that no spike arrives in the first steps.
+        delayed: NDArray[np.uint8] = self._slots[(self._step - self._delay) % length, :, self._sources].T
+        self._step += 1
+        return np.where(self._delay < length, delayed, np.uint8(0))
 
 
 class _LayerRun:
@@ -315,3 +347,12 @@ def run(network: IntegerNetwork, spikes: NDArray[np.integer], *, trace: bool = F
         scores = scores + (x if network.readout is None else network.readout.scores(x))
     stacked = IntegerTrace(*([np.stack(getattr(x.trace, name)) for x in layers] for name in _TRACED)) if trace else None
     return Outcome(scores, [np.stack(x.spikes) for x in layers], stacked)
+
+
+def run_compiled(network: IntegerNetwork, spikes: NDArray[np.integer]) -> Outcome:
+    """The outcome of ``run`` without a trace: by Numba, or by ``run`` on boards without Numba."""
+    try:
+        from izhi.hardware.fixed import fast
+    except ImportError:
+        return run(network, spikes)
+    return fast.run(network, spikes)
