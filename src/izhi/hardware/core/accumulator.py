@@ -22,11 +22,8 @@ from izhi.hardware.core.windows import WindowAddressing, reached
 def _ports(shape: LayerShape) -> dict[str, Any]:
     return {
         "group": In(number_below(shape.sums)),
-        "adds": In(1),
         "addends": In(data.ArrayLayout(signed(shape.addend_bits), shape.lanes)),
-        "swap": In(1),
-        "erases": In(1),
-        "reads": In(1),
+        **dict.fromkeys(("adds", "swap", "erases", "reads"), In(1)),
         "sums": Out(data.ArrayLayout(signed(shape.accumulator_bits), shape.units)),
     }
 
@@ -148,11 +145,8 @@ class Accumulator(wiring.Component):
                 "input": In(events(shape.features, shape.spikes)),
                 "feedback": In(events(shape.outputs)),
                 "weights": In(loading(*shape.weight_memory)),
-                "is_ready": In(1),
-                "is_idle": In(1),
-                "start": Out(1),
-                "end": Out(1),
-                "reads": In(1),
+                **dict.fromkeys(("is_ready", "is_idle", "reads"), In(1)),
+                **dict.fromkeys(("start", "end"), Out(1)),
                 "sums": Out(data.ArrayLayout(signed(shape.accumulator_bits), shape.units)),
                 "spikes": Out(range(shape.spikes + 1)),
             }

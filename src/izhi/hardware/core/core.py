@@ -57,16 +57,12 @@ class Core(wiring.Component):
             {
                 "input": In(stream.Signature(WORD)),
                 "output": Out(stream.Signature(WORD)),
-                "clear": In(1),
-                "acknowledge": In(1),
                 "expected": In(32),
-                "sends_spikes": In(1),
                 "error": Out(Error),
-                "is_busy": Out(1),
-                "is_answering": Out(1),
                 "events": Out(range(shape.layers[0].spikes + 1)),
                 "spikes": Out(len(shape.layers)),
-                "inferences": Out(1),
+                **dict.fromkeys(("clear", "acknowledge", "sends_spikes"), In(1)),
+                **dict.fromkeys(("is_busy", "is_answering", "inferences"), Out(1)),
                 **self.states(),
             }
         )

@@ -67,13 +67,9 @@ class Decoder(wiring.Component):
                 "word": Out(32 * max(self.chunks)),
                 "enable": Out(len(self.memories)),
                 "expected": In(32),
-                "acknowledge": In(1),
-                "holds": In(1),
                 "error": Out(Error),
-                "fault": Out(1),
-                "aborts": Out(1),
-                "ends_packet": Out(1),
-                "is_inside": Out(1),
+                **dict.fromkeys(("acknowledge", "holds"), In(1)),
+                **dict.fromkeys(("fault", "aborts", "ends_packet", "is_inside"), Out(1)),
             }
         )
 

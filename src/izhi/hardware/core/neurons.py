@@ -41,14 +41,9 @@ class NeuronPipeline(wiring.Component):
         super().__init__(
             {
                 "constants": In(loading(*shape.constant_memory)),
-                "start": In(1),
-                "is_ready": Out(1),
-                "is_idle": Out(1),
-                "end": In(1),
-                "reads": Out(1),
+                **dict.fromkeys(("start", "end"), In(1)),
+                **dict.fromkeys(("is_ready", "is_idle", "reads", "is_valid", "is_last"), Out(1)),
                 "sums": In(data.ArrayLayout(signed(shape.accumulator_bits), shape.units)),
-                "is_valid": Out(1),
-                "is_last": Out(1),
                 "fired": Out(shape.units),
                 "number": Out(number_below(shape.outputs)),
                 "v": Out(shape.units * shape.v.width),

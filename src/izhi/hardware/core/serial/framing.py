@@ -104,19 +104,9 @@ class Unframer(wiring.Component):
     """
 
     def __init__(self) -> None:
-        super().__init__(
-            {
-                "byte": In(8),
-                "is_new": In(1),
-                "holds": In(1),
-                "is_frame": Out(1),
-                "sequence": Out(8),
-                "kind": Out(8),
-                "count": Out(COUNT),
-                "place": In(PLACE),
-                "word": Out(32),
-            }
-        )
+        inputs = {"byte": In(8), "is_new": In(1), "holds": In(1), "place": In(PLACE)}
+        frame = {"is_frame": Out(1), "sequence": Out(8), "kind": Out(8), "count": Out(COUNT), "word": Out(32)}
+        super().__init__({**inputs, **frame})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -128,40 +118,21 @@ class Unframer(wiring.Component):
         is_flag, is_escape = self.byte == FLAG, self.byte == ESCAPE
         # Bytes arrive tens of cycles apart: the address of the next one is computed long before.
         behind_head, is_behind, is_inside = Signal(16), Signal(), Signal()
-        m.d.sync += [
-            behind_head.eq(number - _HEAD), is_behind.eq(number >= _HEAD),
-            is_inside.eq(is_behind & (behind_head >> 2 <= MOST_WORDS)),
-        ]  # fmt: skip
-        m.d.comb += [
-            crc.data.eq(byte),
-            crc.valid.eq(self.is_new & ~is_flag & ~is_escape),
-            crc.start.eq(self.is_new & is_flag),
-            words.read_address.eq(self.place),
-            words.read_enable.eq(1),
-            self.word.eq(words.data),
-        ]
-        m.d.sync += [
-            words.write_address.eq(behind_head >> 2), words.write_data.eq(Cat(held, byte)),
-            words.write_enable.eq(crc.valid & ~self.holds & is_inside & (behind_head[:2] == 3)),
-            self.is_frame.eq(0),
-        ]  # fmt: skip
-        self._decode(m, byte, crc.match_detected, number, behind_head, is_behind, is_inside, is_escaped, held)
-        return m
-
-    def _decode(
-        self, m: Module, byte: Value, is_crc_right: Value, number: Signal, behind_head: Signal, is_behind: Signal,
-        is_inside: Signal, is_escaped: Signal, held: Signal,
-    ) -> None:  # fmt: skip
-        """Count the bytes of a frame, and accept it at its end."""
+        m.d.sync += [behind_head.eq(number - _HEAD), is_behind.eq(number >= _HEAD), self.is_frame.eq(0)]
+        m.d.sync += is_inside.eq(is_behind & (behind_head >> 2 <= MOST_WORDS))
+        m.d.comb += [crc.data.eq(byte), crc.start.eq(self.is_new & is_flag)]
+        m.d.comb += crc.valid.eq(self.is_new & ~is_flag & ~is_escape)
+        m.d.comb += [words.read_address.eq(self.place), words.read_enable.eq(1), self.word.eq(words.data)]
+        is_written = crc.valid & ~self.holds & is_inside & (behind_head[:2] == 3)
+        m.d.sync += [words.write_address.eq(behind_head >> 2), words.write_data.eq(Cat(held, byte))]
+        m.d.sync += words.write_enable.eq(is_written)
+        # Count the bytes of a frame, and accept it at its end.
         is_good, sequence, kind = Signal(), Signal(8), Signal(8)
-        is_flag, is_escape = self.byte == FLAG, self.byte == ESCAPE
         with m.If(self.is_new & is_flag):
-            is_whole = is_good & ~is_escaped & is_crc_right & (behind_head[:2] == 0) & is_behind & (behind_head != 0)
-            with m.If(is_whole & ~self.holds):
-                m.d.sync += [
-                    self.is_frame.eq(1), self.sequence.eq(sequence), self.kind.eq(kind),
-                    self.count.eq((behind_head >> 2) - 1),
-                ]  # fmt: skip
+            is_whole = is_good & ~is_escaped & crc.match_detected & is_behind & (behind_head[:2] == 0)
+            with m.If(is_whole & (behind_head != 0) & ~self.holds):
+                m.d.sync += [self.is_frame.eq(1), self.sequence.eq(sequence), self.kind.eq(kind)]
+                m.d.sync += self.count.eq((behind_head >> 2) - 1)
             m.d.sync += [number.eq(0), is_escaped.eq(0), is_good.eq(1)]
         with m.Elif(self.is_new & is_escape):
             m.d.sync += is_escaped.eq(1)
@@ -176,6 +147,7 @@ class Unframer(wiring.Component):
         # A frame of which a byte arrives while the words are in use is lost.
         with m.If(self.is_new & self.holds & ~is_flag):
             m.d.sync += is_good.eq(0)
+        return m
 
 
 class Framer(wiring.Component):
@@ -189,18 +161,9 @@ class Framer(wiring.Component):
     """
 
     def __init__(self) -> None:
-        super().__init__(
-            {
-                "start": In(1),
-                "is_idle": Out(1),
-                "sequence": In(8),
-                "kind": In(8),
-                "count": In(COUNT),
-                "place": Out(PLACE),
-                "word": In(32),
-                "output": Out(stream.Signature(8)),
-            }
-        )
+        frame = {"start": In(1), "sequence": In(8), "kind": In(8), "count": In(COUNT), "word": In(32)}
+        outputs = {"is_idle": Out(1), "place": Out(PLACE), "output": Out(stream.Signature(8))}
+        super().__init__({**frame, **outputs})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
