@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -20,8 +20,9 @@ N = TypeVar("N", bound=HardwareNetwork, covariant=True)
 _A = TypeVar("_A", bound="Artifact[Any]")
 
 
+@dataclass(frozen=True)
 class Artifact(ABC, Generic[N]):
-    """A trained network for hardware, and how to use it; a base of frozen dataclasses.
+    """A trained network for hardware, and how to use it.
 
     Attributes:
         about: what it is, for messages.
@@ -48,10 +49,10 @@ class Artifact(ABC, Generic[N]):
     network: N
     steps: int
     classes: tuple[str, ...]
-    encoding: Mapping[str, object]
-    provenance: Mapping[str, object]
-    test_inputs: Any
-    test_scores: NDArray[np.int64]
+    encoding: Mapping[str, object] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)
+    test_inputs: Any = None
+    test_scores: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
     @abstractmethod
     def inputs_of(self, encoded: Array) -> Inputs:
@@ -73,10 +74,7 @@ class Artifact(ABC, Generic[N]):
             provenance: entries to add.
         """
         scores = type(self).execute(network, self.test_inputs).scores
-        changes: dict[str, Any] = {
-            "network": network, "test_scores": scores, "provenance": {**self.provenance, **provenance},
-        }  # fmt: skip
-        return replace(self, **changes)  # type: ignore[type-var]
+        return replace(self, network=network, test_scores=scores, provenance={**self.provenance, **provenance})
 
     def self_test(self) -> None:
         """Run the test vectors by the specification; ArtifactError if a score differs."""

@@ -90,13 +90,7 @@ class IntegerArtifact(Artifact[IntegerNetwork]):
     execute = staticmethod(run_compiled)
     specification = staticmethod(run)
 
-    network: IntegerNetwork
-    steps: int
-    classes: tuple[str, ...]
-    encoding: Mapping[str, object] = field(default_factory=dict)
-    provenance: Mapping[str, object] = field(default_factory=dict)
     test_inputs: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((1, 0, 1), np.uint8))
-    test_scores: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
     def __post_init__(self) -> None:
         check_bounds(self.network)

@@ -8,13 +8,11 @@ vectors. Its entries, all but the scores in float32: ``layers.K.weight`` (n_out,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from izhi.errors import ArtifactError, shown
 from izhi.hardware.artifact.archive import ArtifactArchive, Table
@@ -36,12 +34,7 @@ class IPArtifact(Artifact[IPNetwork]):
         steps: of an inference, those of the IP.
     """
 
-    network: IPNetwork
-    classes: tuple[str, ...]
-    encoding: Mapping[str, object] = field(default_factory=dict)
-    provenance: Mapping[str, object] = field(default_factory=dict)
     test_inputs: Floats = field(default_factory=lambda: np.zeros((0, 1), np.float32))
-    test_scores: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     steps: int = field(default=STEPS, init=False, repr=False)
 
     about: ClassVar[str] = "a float32 network for the FPGA IP (hls-ip)"

@@ -10,14 +10,6 @@ from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape, shape_
 from izhi.hardware.core.simulated import SimulatedCore
 
 __all__ = [
-    "CoreShape",
-    "Error",
-    "LayerShape",
-    "Opcode",
-    "ReadoutShape",
-    "SimulatedCore",
-    "SimulatorError",
-    "fitted",
-    "larger",
-    "shape_of",
-]
+    "CoreShape", "Error", "LayerShape", "Opcode", "ReadoutShape", "SimulatedCore", "SimulatorError", "fitted",
+    "larger", "shape_of",
+]  # fmt: skip

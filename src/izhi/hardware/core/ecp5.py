@@ -20,6 +20,7 @@ from izhi.hardware.core import memories, yosys
 from izhi.hardware.core.boards import Ecp5Board
 from izhi.hardware.core.serial.top import Top, divisor, pll
 from izhi.hardware.core.shape import CoreShape
+from izhi.hardware.core.templates import filled
 
 #: A note in every file, since none has been run on a board.
 UNTESTED = "untested: no board has run it yet; clock and resources are those of nextpnr's report"
@@ -57,31 +58,17 @@ def sources(shape: CoreShape, board: Ecp5Board, megahertz: int, baud: int) -> di
     """
     top = Top(shape, divisor(megahertz, baud), pll(board.clock[1], float(megahertz)))
     inner = yosys.convert(top, "izhi_top", _PASSES, "write_verilog -norename {file}", memories.ECP5)
+    outer = filled(
+        "izhi_ecp5.v", invert="~" if board.light[1] else "",
+        high="".join(f",\n    output wire high_{k}" for k in range(len(board.high))),
+        ones="".join(f"\n    assign high_{k} = 1'b1;" for k in range(len(board.high))),
+    )  # fmt: skip
     commands = "\n".join(shlex.join(command) for command in _commands(board))
     return {
-        "izhi.v": f"// {UNTESTED}.\n{inner}\n{_outer(board)}",
+        "izhi.v": f"// {UNTESTED}.\n{inner}\n{outer}",
         "izhi.lpf": _constraints(board),
         "build.sh": f"#!/bin/sh\n# Makes izhi.bit of izhi.v and izhi.lpf.\nset -e\n{commands}\n",
     }
-
-
-def _outer(board: Ecp5Board) -> str:
-    """The module whose ports are pins."""
-    high = "".join(f",\n    output wire high_{k}" for k in range(len(board.high)))
-    ones = "".join(f"\n    assign high_{k} = 1'b1;" for k in range(len(board.high)))
-    invert = "~" if board.light[1] else ""
-    return f"""\
-module izhi (
-    input wire clk,
-    input wire receive,
-    output wire transmit,
-    output wire light{high}
-);
-    wire is_busy;
-    izhi_top top (.clk(clk), .receive(receive), .transmit(transmit), .is_busy(is_busy));
-    assign light = {invert}is_busy;{ones}
-endmodule
-"""
 
 
 def _constraints(board: Ecp5Board) -> str:

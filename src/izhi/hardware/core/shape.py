@@ -38,9 +38,9 @@ def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def _takes_pairs(inputs: int, has_delays: bool, window: Window | None, pools: tuple[Pool, ...]) -> bool:
+def _takes_pairs(layer: Connectivity, has_delays: bool) -> bool:
     """Whether a layer can add two spikes in a cycle."""
-    return window is None and not pools and not has_delays and inputs <= 1 << PAIR_BITS
+    return layer.window is None and not layer.pools and not has_delays and layer.inputs <= 1 << PAIR_BITS
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class LayerShape(Connectivity):
             raise SettingError(f"lanes is {self.lanes} and units is {self.units}, expected units that divide lanes")
         if self.spikes not in (1, 2):
             raise SettingError(f"spikes is {self.spikes}, expected 1 or 2 that are added at once")
-        if self.spikes == 2 and not _takes_pairs(self.inputs, bool(self.delay), self.window, self.pools):
+        if self.spikes == 2 and not _takes_pairs(self, bool(self.delay)):
             raise SettingError(
                 "spikes is 2, but the first layer has delays, pools, a convolution or more than"
                 f" {1 << PAIR_BITS:,} inputs, where they are added one by one; use 1"
@@ -345,8 +345,7 @@ def _require_equal(where: str, layer: IntegerLayer) -> None:
 
 def takes_pairs(network: IntegerNetwork) -> bool:
     """Whether two spikes of the input can be added in a cycle."""
-    first = network.layers[0]
-    return _takes_pairs(first.inputs, first.delay is not None, first.window, first.pools)
+    return _takes_pairs(network.layers[0], network.layers[0].delay is not None)
 
 
 def shape_of(
@@ -370,11 +369,10 @@ def shape_of(
         _layer(layer, lanes, units, 1 if k else largest_input, 1 if k else spikes)
         for k, layer in enumerate(network.layers)
     )
-    readout = network.readout
-    if readout is None:
-        return CoreShape(layers, None, steps)
-    bits = bits_of_all(readout.multiplier), bits_of_all(readout.bias)
-    shape = ReadoutShape(readout.inputs, readout.outputs, readout.weight_bits, *bits, steps, pools=readout.pools)
+    shape, readout = None, network.readout
+    if readout is not None:
+        bits = map(bits_of_all, readout.constants.values())
+        shape = ReadoutShape(readout.inputs, readout.outputs, readout.weight_bits, *bits, steps, pools=readout.pools)
     return CoreShape(layers, shape, steps)
 
 

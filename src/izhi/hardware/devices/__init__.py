@@ -76,10 +76,6 @@ def open(name: str, artifact: Artifact[N], **options: Any) -> Device[N]:
     return device
 
 
-def _emulator(artifact: IntegerArtifact) -> Emulator:
-    return Emulator()
-
-
 def _simulator(
     artifact: IntegerArtifact, *, lanes: int | None = None, units: int | None = None, spikes: int | None = None,
     folder: str | Path | None = None, spare: bool = False,
@@ -143,7 +139,7 @@ def _ip(artifact: IPArtifact, *, folder: str | Path | None = None, pynq_device: 
 
 #: The class of each device, and the function that opens it, whose parameters behind the first are its options.
 _OPENERS: Mapping[str, tuple[type[Device[Any]], Callable[..., Device[Any]]]] = {
-    "emulator": (Emulator, _emulator),
+    "emulator": (Emulator, lambda artifact: Emulator()),
     "simulator": (CoreDevice, _simulator),
     "pynq": (CoreDevice, _pynq),
     "serial": (CoreDevice, _serial),
@@ -157,19 +153,6 @@ def _no_pynq(instead: str) -> DeviceError:
 
 
 __all__ = [
-    "DEVICES",
-    "CoreDevice",
-    "Counters",
-    "Device",
-    "DeviceEvaluation",
-    "DeviceEvolution",
-    "Emulator",
-    "IPDevice",
-    "Reference",
-    "evaluate",
-    "load_samples",
-    "open",
-    "own_samples",
-    "save_samples",
-    "shape_for",
-]
+    "DEVICES", "CoreDevice", "Counters", "Device", "DeviceEvaluation", "DeviceEvolution", "Emulator", "IPDevice",
+    "Reference", "evaluate", "load_samples", "open", "own_samples", "save_samples", "shape_for",
+]  # fmt: skip

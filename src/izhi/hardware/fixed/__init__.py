@@ -25,26 +25,8 @@ from izhi.hardware.fixed.neuron import (
 from izhi.hardware.fixed.window import Pool, Window
 
 __all__ = [
-    "NEURONS",
-    "FixedPoint",
-    "IntegerLayer",
-    "IntegerNetwork",
-    "IntegerNeuron",
-    "IntegerReadout",
-    "IntegerSynapse",
-    "IntegerTrace",
-    "IzhikevichNeuron",
-    "LIFNeuron",
-    "NeuronFormats",
-    "Outcome",
-    "Pool",
-    "SoftLIFNeuron",
-    "ValueLIFNeuron",
-    "Window",
-    "ZeroingLIFNeuron",
-    "check_bounds",
-    "rounded_shift",
-    "run",
-    "run_compiled",
+    "NEURONS", "FixedPoint", "IntegerLayer", "IntegerNetwork", "IntegerNeuron", "IntegerReadout", "IntegerSynapse",
+    "IntegerTrace", "IzhikevichNeuron", "LIFNeuron", "NeuronFormats", "Outcome", "Pool", "SoftLIFNeuron",
+    "ValueLIFNeuron", "Window", "ZeroingLIFNeuron", "check_bounds", "rounded_shift", "run", "run_compiled",
     "saturated",
-]
+]  # fmt: skip

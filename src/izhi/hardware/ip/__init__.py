@@ -14,24 +14,7 @@ from izhi.hardware.ip.registers import IPOverlay, RegisterMap, read_hwh
 from izhi.hardware.ip.streams import input_words, last, output_words, pack, pack_spikes, unpack, unpack_network
 
 __all__ = [
-    "BUILDS",
-    "LAYERS",
-    "STEPS",
-    "STREAMS",
-    "WIDTH",
-    "EmulatedIP",
-    "IPLayer",
-    "IPNetwork",
-    "IPOverlay",
-    "RegisterMap",
-    "input_words",
-    "last",
-    "output_words",
-    "pack",
-    "pack_spikes",
-    "read_hwh",
-    "run",
-    "run_population",
-    "unpack",
-    "unpack_network",
-]
+    "BUILDS", "LAYERS", "STEPS", "STREAMS", "WIDTH", "EmulatedIP", "IPLayer", "IPNetwork", "IPOverlay",
+    "RegisterMap", "input_words", "last", "output_words", "pack", "pack_spikes", "read_hwh", "run",
+    "run_population", "unpack", "unpack_network",
+]  # fmt: skip

@@ -12,9 +12,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import XML, Element, ParseError, TreeBuilder, XMLParser
 
 from izhi.errors import DeviceError
@@ -43,6 +44,11 @@ class IPState(IntEnum):
     PROCESS = 1
 
 
+def _register(offset: int, *names: str, words: int = 1) -> Any:
+    """A field of RegisterMap: its offset by the rules of HLS, its names in a .hwh, where arrays are called memories."""
+    return field(default=offset, metadata={"names": names, "words": words})
+
+
 @dataclass(frozen=True)
 class RegisterMap:
     """Byte offsets of the IP's registers.
@@ -51,42 +57,29 @@ class RegisterMap:
         DeviceError: if an offset is no multiple of 4, beyond 64 KiB, or two registers overlap.
     """
 
-    control: int = 0x00
-    returned: int = 0x10
-    state: int = 0x18
-    inputs: int = 0x20
-    outputs: int = 0x28
-    layers: int = 0x30
-    currents: int = 0x40
-    widths: int = 0x80
+    control: int = _register(0x00, "CTRL", "AP_CTRL", "CONTROL")
+    returned: int = _register(0x10, "AP_RETURN")
+    state: int = _register(0x18, "STATE")
+    inputs: int = _register(0x20, "N_IN")
+    outputs: int = _register(0x28, "N_OUT")
+    layers: int = _register(0x30, "N_LAYERS")
+    currents: int = _register(0x40, "MEMORY_IN_C", "IN_C", words=WIDTH)
+    widths: int = _register(0x80, "MEMORY_N_LAYER", "N_LAYER", words=LAYERS)
 
     def __post_init__(self) -> None:
         names: dict[int, str] = {}
-        for field in fields(self):
-            start = getattr(self, field.name)
-            words = {"currents": WIDTH, "widths": LAYERS}.get(field.name, 1)
+        for register in fields(self):
+            name, words = register.name, register.metadata["words"]
+            start = getattr(self, name)
             if start % 4 or not 0 <= start <= (1 << 16) - 4 * words:
-                raise DeviceError(f"register {field.name} lies at 0x{start:x}, expected a multiple of 4 within 64 KiB")
+                raise DeviceError(f"register {name} lies at 0x{start:x}, expected a multiple of 4 within 64 KiB")
             for offset in range(start, start + 4 * words, 4):
                 if offset in names:
                     raise DeviceError(
-                        f"registers {names[offset]} and {field.name} both lie at 0x{offset:x}, expected"
+                        f"registers {names[offset]} and {name} both lie at 0x{offset:x}, expected"
                         " the .hwh that belongs to the bitstream"
                     )
-                names[offset] = field.name
-
-
-#: Each register's names in a .hwh; arrays are called memories there.
-_NAMES = {
-    "control": ("CTRL", "AP_CTRL", "CONTROL"),
-    "returned": ("AP_RETURN",),
-    "state": ("STATE",),
-    "inputs": ("N_IN",),
-    "outputs": ("N_OUT",),
-    "layers": ("N_LAYERS",),
-    "currents": ("MEMORY_IN_C", "IN_C"),
-    "widths": ("MEMORY_N_LAYER", "N_LAYER"),
-}
+                names[offset] = name
 
 
 @dataclass(frozen=True)
@@ -152,12 +145,13 @@ def _registers(path: Path, module: Element) -> RegisterMap:
         for entry in register.findall("PROPERTY[@NAME='ADDRESS_OFFSET']")
     }
     registers: dict[str, int] = {}
-    for register_name, names in _NAMES.items() if offsets else ():
+    for register in fields(RegisterMap) if offsets else ():
+        names = register.metadata["names"]
         known = [offsets[name] for name in names if name in offsets]
         if not known:
             raise DeviceError(f"{path} has no register {names[0]} in the IP {IP}, expected one; is it another version?")
         try:
-            registers[register_name] = int(known[0], 0)
+            registers[register.name] = int(known[0], 0)
         except ValueError:
             raise DeviceError(f"{path} has the offset {known[0]!r}, expected a whole number") from None
     return RegisterMap(**registers)
