@@ -371,7 +371,7 @@ def shape_of(
     )
     shape, readout = None, network.readout
     if readout is not None:
-        bits = map(bits_of_all, readout.constants.values())
+        bits = bits_of_all(readout.multiplier), bits_of_all(readout.bias)
         shape = ReadoutShape(readout.inputs, readout.outputs, readout.weight_bits, *bits, steps, pools=readout.pools)
     return CoreShape(layers, shape, steps)
 
