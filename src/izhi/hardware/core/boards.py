@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from izhi.errors import SettingError, unknown
-from izhi.hardware.core.templates import filled
 
 #: A note in every file, since none has been run on a board.
 UNTESTED = "untested: written without Vivado and without a board; bitstream, clock rate and power are not measured"
@@ -124,6 +124,14 @@ ECP5_BOARDS = {
         receive="R26", transmit="R24", light=("R21", True), high=(), resources=_85F,
     ),
 }  # fmt: skip
+
+
+def filled(template: str, **values: object) -> str:
+    """The text of a file beside this module, in which @@{NAME} stands for a value."""
+    text = Path(__file__).with_name(template).read_text(encoding="utf-8")
+    for name, value in values.items():
+        text = text.replace(f"@@{{{name}}}", str(value))
+    return text
 
 
 def board(name: str) -> Board | Ecp5Board:

@@ -16,14 +16,13 @@ from izhi.errors import ArtifactError
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import packets, yosys
 from izhi.hardware.core.axi import AxiCore
-from izhi.hardware.core.boards import UNTESTED
+from izhi.hardware.core.boards import UNTESTED, filled
 from izhi.hardware.core.compile import library
 from izhi.hardware.core.description import to_json
 from izhi.hardware.core.fit import fitted
 from izhi.hardware.core.protocol import ABORTED, IDENTITY, VERSION, Control, Error, Opcode, Register, Status
 from izhi.hardware.core.shape import CoreShape, ceil_div, fingerprint
 from izhi.hardware.core.simulated import SimulatedCore
-from izhi.hardware.core.templates import filled
 from izhi.hardware.devices.core import CoreDevice
 from izhi.hardware.fixed import run
 

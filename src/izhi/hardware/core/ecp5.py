@@ -17,10 +17,9 @@ from typing import Any
 
 from izhi.errors import SettingError
 from izhi.hardware.core import memories, yosys
-from izhi.hardware.core.boards import Ecp5Board
+from izhi.hardware.core.boards import Ecp5Board, filled
 from izhi.hardware.core.serial.top import Top, divisor, pll
 from izhi.hardware.core.shape import CoreShape
-from izhi.hardware.core.templates import filled
 
 #: A note in every file, since none has been run on a board.
 UNTESTED = "untested: no board has run it yet; clock and resources are those of nextpnr's report"

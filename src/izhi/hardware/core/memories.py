@@ -66,17 +66,13 @@ class BlockMemory(wiring.Component):
             return m
         cells = memory.Memory(shape=unsigned(self.width), depth=self.depth, init=[], attrs=NEVER_AT_ONCE)
         m.submodules.cells = cells
-        write, read = cells.write_port(), cells.read_port()
-        m.d.comb += [
-            write.addr.eq(self.write_address), write.data.eq(self.write_data), write.en.eq(self.write_enable),
-            read.addr.eq(self.read_address), read.en.eq(self.read_enable), self.data.eq(later(m, read.data)),
-        ]  # fmt: skip
+        write, readers = cells.write_port(), [(self.read_address, self.read_enable, self.data)]
         if self._has_second:
-            second = cells.read_port()
-            m.d.comb += [
-                second.addr.eq(self.write_address), second.en.eq(self.second_read_enable & ~self.write_enable),
-                self.second_data.eq(later(m, second.data)),
-            ]  # fmt: skip
+            readers.append((self.write_address, self.second_read_enable & ~self.write_enable, self.second_data))
+        m.d.comb += [write.addr.eq(self.write_address), write.data.eq(self.write_data), write.en.eq(self.write_enable)]
+        for address, enable, word in readers:
+            read = cells.read_port()
+            m.d.comb += [read.addr.eq(address), read.en.eq(enable), word.eq(later(m, read.data))]
         return m
 
     def _of_ecp5(self, m: Module) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -244,7 +244,6 @@ NEURONS: Mapping[str, type[IntegerNeuron]] = {
     if "integers" in entry.executors
     for kind in entry.load("integers")
 }
-_TRACED = [x.name for x in fields(IntegerTrace)]
 
 
 @dataclass(frozen=True)
@@ -315,7 +314,7 @@ class _LayerRun:
         self.sums = self.last = np.zeros((batch, layer.outputs), np.int64)
         self.buffer = None if layer.delay is None else DelayBuffer(layer.delay, steps, batch)
         self.spikes: list[NDArray[np.uint8]] = []
-        self.trace = IntegerTrace() if trace else None
+        self.traces, self.trace = trace, list[tuple[Integers, ...]]()
 
     def step(self, x: Integers) -> Integers:
         """Spikes (batch, N) of inputs (batch, inputs)."""
@@ -328,9 +327,8 @@ class _LayerRun:
         v, u, self.last = layer.neuron.step(*self.state, current)
         self.state = v, u
         self.spikes.append(self.last.astype(np.uint8))
-        if self.trace is not None:
-            for name, values in zip(_TRACED, (total, current, v, u, self.last), strict=True):
-                getattr(self.trace, name).append(values)
+        if self.traces:
+            self.trace.append((total, current, v, u, self.last))
         return self.last
 
 
@@ -345,8 +343,9 @@ def run(network: IntegerNetwork, spikes: NDArray[np.integer], *, trace: bool = F
         for layer in layers:
             x = layer.step(x)
         scores = scores + (x if network.readout is None else network.readout.scores(x))
-    stacked = IntegerTrace(*([np.stack(getattr(x.trace, name)) for x in layers] for name in _TRACED)) if trace else None
-    return Outcome(scores, [np.stack(x.spikes) for x in layers], stacked)
+    series = [[np.stack(values) for values in zip(*layer.trace, strict=True)] for layer in layers]
+    states = IntegerTrace(*map(list, zip(*series, strict=True))) if trace else None
+    return Outcome(scores, [np.stack(layer.spikes) for layer in layers], states)
 
 
 def run_compiled(network: IntegerNetwork, spikes: NDArray[np.integer]) -> Outcome:

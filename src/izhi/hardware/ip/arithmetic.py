@@ -92,10 +92,7 @@ def run(network: IPNetwork, currents: ArrayLike) -> Outcome:
     currents = check_currents(currents, network.inputs)
     weights = [layer.weight[None] for layer in network.layers]
     biases = [layer.bias[None] for layer in network.layers]
-    batches = [
-        _spikes(weights, biases, currents[start : start + _LANES], network.build)
-        for start in range(0, max(len(currents), 1), _LANES)
-    ]
+    batches = [_spikes(weights, biases, some, network.build) for some in _split(currents)]
     spikes = [
         np.concatenate([batch[k][:, :, 0] for batch in batches], 2).transpose(0, 2, 1).astype(np.uint8)
         for k in range(len(weights))
@@ -145,18 +142,18 @@ def _fast() -> Callable[..., NDArray[np.int64]] | None:
 
 def _scores(weights: Sequence[Floats], biases: Sequence[Floats], currents: Floats, build: Build) -> NDArray[np.int64]:
     """Scores (P, B, n_out) in numpy."""
-    population = len(weights[0])
-    samples = min(len(currents), _LANES)
-    members = max(1, _LANES // max(samples, 1))
-    scores = np.zeros((population, len(currents), weights[-1].shape[1]), np.int64)
-    for p in range(0, population, members):
-        rows = slice(p, p + members)
-        w, b = [x[rows] for x in weights], [x[rows] for x in biases]
-        for start in range(0, len(currents), _LANES):
-            some = slice(start, start + _LANES)
-            last = _spikes(w, b, currents[some], build)[-1]
-            scores[rows, some] = last.sum(0, dtype=np.int64).transpose(1, 2, 0)
-    return scores
+    members = max(1, _LANES // max(1, min(len(currents), _LANES)))
+    scores = []
+    for start in range(0, max(len(weights[0]), 1), members):
+        w, b = ([x[start : start + members] for x in arrays] for arrays in (weights, biases))
+        last = [_spikes(w, b, some, build)[-1].sum(0, dtype=np.int64) for some in _split(currents)]
+        scores.append(np.concatenate(last, 2).transpose(1, 2, 0))
+    return np.concatenate(scores)
+
+
+def _split(currents: Floats) -> list[Floats]:
+    """Some samples at a time."""
+    return [currents[start : start + _LANES] for start in range(0, max(len(currents), 1), _LANES)]
 
 
 def check_currents(currents: ArrayLike, inputs: int) -> Floats:
