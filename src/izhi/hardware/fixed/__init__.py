@@ -2,6 +2,7 @@
 
 from izhi.hardware.fixed.arithmetic import FixedPoint, rounded_shift, saturated
 from izhi.hardware.fixed.bounds import check_bounds
+from izhi.hardware.fixed.execution import run_compiled
 from izhi.hardware.fixed.network import (
     NEURONS,
     IntegerLayer,
@@ -11,7 +12,6 @@ from izhi.hardware.fixed.network import (
     IntegerTrace,
     Outcome,
     run,
-    run_compiled,
 )
 from izhi.hardware.fixed.neuron import (
     IntegerNeuron,

@@ -346,12 +346,3 @@ def run(network: IntegerNetwork, spikes: NDArray[np.integer], *, trace: bool = F
     series = [[np.stack(values) for values in zip(*layer.trace, strict=True)] for layer in layers]
     states = IntegerTrace(*map(list, zip(*series, strict=True))) if trace else None
     return Outcome(scores, [np.stack(layer.spikes) for layer in layers], states)
-
-
-def run_compiled(network: IntegerNetwork, spikes: NDArray[np.integer]) -> Outcome:
-    """The outcome of ``run`` without a trace: by Numba, or by ``run`` on boards without Numba."""
-    try:
-        from izhi.hardware.fixed import fast
-    except ImportError:
-        return run(network, spikes)
-    return fast.run(network, spikes)
