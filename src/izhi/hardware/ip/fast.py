@@ -16,9 +16,9 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from izhi.compiled import kept
-from izhi.hardware.fixed import arithmetic as fixed
+from izhi.hardware.fixed import arithmetic
 from izhi.hardware.fixed.compiled import Value, source_number
-from izhi.hardware.ip import arithmetic
+from izhi.hardware.ip import network
 from izhi.hardware.ip.network import STEPS, WIDTH, Build, Floats
 
 
@@ -37,7 +37,7 @@ def _currents(x: Value, weight: Value, bias: Value, skips: Value, total: Value) 
 @cache
 def _population(build: Build) -> Value:
     """Scores of many networks and samples, compiled for a build of the IP."""
-    made_of, step = source_number(arithmetic, fixed), arithmetic.NEURONS[build]
+    made_of, step = source_number(network, arithmetic), network.NEURONS[build]
     register_jitable(step)
 
     @kept
