@@ -66,22 +66,11 @@ def fetch(addresses: Sequence[str], target: Path, *, md5: str | None = None, che
     return "; ".join(reasons)
 
 
-def fetch_once(addresses: Sequence[str], target: Path, *, md5: str) -> str | None:
-    """Download a file as ``fetch`` does, unless it exists.
-
-    Raises:
-        DataError: if it exists with another checksum.
-        FileError: if it cannot be read or written.
-    """
+def _md5(path: Path) -> str:
     import pooch
 
-    if not target.is_file():
-        return fetch(addresses, target, md5=md5)
-    with files.reading(target):
-        digest = pooch.file_hash(str(target), alg="md5")
-    if digest != md5:
-        raise DataError(f"{target} has MD5 {digest}, expected {md5}: delete it and fetch it again")
-    return None
+    with files.reading(path):
+        return str(pooch.file_hash(str(path), alg="md5"))
 
 
 def _origin(error: BaseException) -> BaseException:
@@ -148,8 +137,12 @@ def fetch_archives(
         if (folder / part).exists():
             continue
         report(f"downloading {part}.zip")
-        archive = folder / f"{part}.zip"
-        if (reason := fetch_once([address], archive, md5=md5)) is not None:
+        archive, reason = folder / f"{part}.zip", None
+        if not archive.is_file():
+            reason = fetch([address], archive, md5=md5)
+        elif (digest := _md5(archive)) != md5:
+            raise DataError(f"{archive} has MD5 {digest}, expected {md5}: delete it and fetch it again")
+        if reason is not None:
             raise DataError(
                 f"{name} is not in {folder} and cannot be downloaded ({reason}); put {contents} there, or set"
                 f" IZHI_DATA to the folder above {folder.name}"

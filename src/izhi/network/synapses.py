@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,7 @@ class ExponentialSynapse(nn.Module):
 
     def _set_up(self, spec: SynapseSpec) -> None:
         super().__init__()
-        self.filters_bias = spec.filters_bias
+        self._spec, self.filters_bias = spec, spec.filters_bias
         self.logit = nn.Parameter(torch.logit(torch.tensor(1 - 1 / spec.tau)), requires_grad=spec.learn)
 
     @staticmethod
@@ -81,12 +82,9 @@ class ExponentialSynapse(nn.Module):
     @property
     def spec(self) -> SynapseSpec:
         """The description, with τ as it is now."""
-        return SynapseSpec(self._tau, self.logit.requires_grad, self.filters_bias)
-
-    @property
-    def _tau(self) -> float:
         # From its logit, so that rounding is not rounded again.
-        return 1 / (1 - torch.sigmoid(self.logit.detach().double()).item())
+        tau = 1 / (1 - torch.sigmoid(self.logit.detach().double()).item())
+        return replace(self._spec, tau=tau, learn=self.logit.requires_grad, filters_bias=self.filters_bias)
 
     @property
     def decay(self) -> Tensor:
@@ -151,12 +149,6 @@ class ConductanceSynapse(ExponentialSynapse):
         super()._set_up(spec)
         assert isinstance(spec, ConductanceSpec), "the description of a conductance"
         self.reversal, self.inhibitory, self.implicit = spec.reversal, spec.inhibitory, spec.implicit
-
-    @property
-    def spec(self) -> ConductanceSpec:
-        return ConductanceSpec(
-            self._tau, self.logit.requires_grad, False, self.reversal, self.implicit, self.inhibitory
-        )
 
     @property
     def dynamics(self) -> Synapse:

@@ -30,11 +30,6 @@ class Members(Protocol):
         ...
 
 
-def in_torch(network: Network, genome: Genome, is_constant: bool) -> Members:
-    """Members as one wide network."""
-    return Population(network, genome, is_constant=is_constant)
-
-
 @dataclass(frozen=True)
 class Evolution:
     """Training by a search, without gradients; an epoch is one generation.
@@ -54,7 +49,7 @@ class Evolution:
     step_size: float = 0.3
     searched: str = "all"
     actors: int = 0
-    population: Callable[[Network, Genome, bool], Members] = in_torch
+    population: Callable[[Network, Genome, bool], Members] = Population
 
     def begin(
         self, trainer: Trainer, classifier: Classifier, samples: AnySamples,

@@ -119,22 +119,21 @@ def _genes(network: Network) -> Iterator[Gene]:
             yield Gene(prefix, value.detach().clone(), 0.1 * layer.neuron.parameter_scale(name))
 
 
+@dataclass
 class Population:
-    """Runs many members of one genome on the same samples.
-
-    Args:
-        network: of the values that the genome does not hold.
-        genome: of the members.
-        is_constant: whether all steps of a sample are the same, as of a constant current.
+    """Runs many members of one genome on the same samples, as one wide network.
 
     Raises:
         SettingError: for neurons of a mixture, whose constants differ.
     """
 
-    def __init__(self, network: Network, genome: Genome, *, is_constant: bool = False) -> None:
-        if any(getattr(x.neuron, "mixture", None) for x in network.spiking):
+    network: Network  #: of the values that the genome does not hold
+    genome: Genome  #: of the members
+    is_constant: bool = False  #: whether all steps of a sample are the same, as of a constant current
+
+    def __post_init__(self) -> None:
+        if any(getattr(x.neuron, "mixture", None) for x in self.network.spiking):
             raise SettingError("mixture is set, which evolution cannot run; leave it out")
-        self.network, self.genome, self.is_constant = network, genome, is_constant
 
     def outputs(self, spikes: Spikes, x: Tensor) -> Iterator[Tensor]:
         """Output (T, B, classes) of each member x (P, n) on spikes (T, B, inputs)."""
