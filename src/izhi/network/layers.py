@@ -78,11 +78,11 @@ def folded(connection: Connection, norm: BatchNorm) -> Connection:
 
 
 #: The state of a module: that of a layer, a list of those of a residual block, None of a module without state.
-State: TypeAlias = Any
+ModuleState: TypeAlias = Any
 
 
 class LayerState(NamedTuple):
-    """State of a layer with delays: its neurons', and the last inputs (steps, B, in_features)."""
+    """ModuleState of a layer with delays: its neurons', and the last inputs (steps, B, in_features)."""
 
     neuron: NeuronState
     past: Tensor
@@ -138,7 +138,7 @@ class Layer(nn.Module):
         self.watch = SilenceWatch()
 
     def forward(
-        self, spikes: Spikes, state: State = None, more: Tensor | None = None
+        self, spikes: Spikes, state: ModuleState = None, more: Tensor | None = None
     ) -> tuple[Tensor, NeuronState | LayerState]:
         """Run over time; ``more`` is added to the weighted spikes."""
         out, after = self._run(spikes, state, more)
@@ -146,7 +146,7 @@ class Layer(nn.Module):
             self.watch.see(out, len(out), f"{self.name} ({self.connection.sizes}, {self.neuron.kind})", stacklevel=5)
         return out, after
 
-    def _run(self, spikes: Spikes, state: State, more: Tensor | None) -> tuple[Tensor, NeuronState | LayerState]:
+    def _run(self, spikes: Spikes, state: ModuleState, more: Tensor | None) -> tuple[Tensor, NeuronState | LayerState]:
         before = state if self.delay is None else state or LayerState(None, None)  # type: ignore[arg-type]
         weigh = self.connection.weigh if more is None and self._can_fuse() else self.connection
         drive, past = self._drive(weigh, spikes, None if self.delay is None else before.past, more)

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from izhi.errors import SettingError, ShapeError, shown
 from izhi.kernels import Spikes, SynapticInput
 from izhi.network.connections import Connection
-from izhi.network.layers import BatchNorm, Layer, State
+from izhi.network.layers import BatchNorm, Layer, ModuleState
 from izhi.network.sequence import Dropout, Residual, are_weights, each_step, layers_of, run_sequence
 from izhi.network.synapses import currents
 from izhi.neurons.state import Target, detached, moved
@@ -39,7 +39,7 @@ class NetworkState(NamedTuple):
         readout: the trace of the readout's synapse, (B, classes); None without one.
     """
 
-    layers: list[State]
+    layers: list[ModuleState]
     readout: Tensor | None = None
 
     def detach(self) -> NetworkState:

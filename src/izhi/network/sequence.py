@@ -14,7 +14,7 @@ from izhi.errors import SettingError, ShapeError, shown
 from izhi.kernels import Spikes, is_repeated, once, pool
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay
-from izhi.network.layers import BatchNorm, Layer, State
+from izhi.network.layers import BatchNorm, Layer, ModuleState
 from izhi.network.synapses import currents
 from izhi.neurons.neuron import NeuronLayer
 from izhi.spec.modules import check_addition
@@ -44,10 +44,10 @@ class Dropout:
 
 
 def run_sequence(
-    modules: Iterable[nn.Module], spikes: Spikes, states: Sequence[State], dropout: Dropout
-) -> tuple[Spikes, list[State]]:
+    modules: Iterable[nn.Module], spikes: Spikes, states: Sequence[ModuleState], dropout: Dropout
+) -> tuple[Spikes, list[ModuleState]]:
     """Run modules one after another; the last one's output, and the next state of each."""
-    after: list[State] = []
+    after: list[ModuleState] = []
     for module, state in zip(modules, states, strict=False):
         if isinstance(module, Layer):
             try:
@@ -126,11 +126,11 @@ class Residual(nn.Module):
             raise SettingError(f"the shortcut of {add} is {type(shortcut).__name__}, expected {wanted}")
         self.layers, self.shortcut, self.add = nn.ModuleList(layers), shortcut, add
 
-    def forward(self, spikes: Spikes, state: State = None) -> tuple[Tensor, list[State]]:
+    def forward(self, spikes: Spikes, state: ModuleState = None) -> tuple[Tensor, list[ModuleState]]:
         """Run spikes (T, B, *features) alone, outside of a network."""
         return self.run(spikes, state, Dropout())
 
-    def run(self, spikes: Spikes, state: State, dropout: Dropout) -> tuple[Tensor, list[State]]:
+    def run(self, spikes: Spikes, state: ModuleState, dropout: Dropout) -> tuple[Tensor, list[ModuleState]]:
         """Like ``forward``, with the dropout of the network's call."""
         x = spikes if isinstance(spikes, Tensor) else spikes.dense()
         states = state or [None] * len(self.layers)
