@@ -71,11 +71,6 @@ def hold(folder: Path) -> AbstractContextManager[None]:
     return files.holding(folder) if is_first_process() else nullcontext()
 
 
-def is_quiet(arguments: argparse.Namespace) -> bool:
-    """Whether this process shows no progress."""
-    return bool(arguments.quiet) or not is_first_process()
-
-
 def print_table(table: Table, title: str | None = None, *, left: int = 0, boxed: bool = True) -> None:
     """Print a table of the width of the terminal, or of its own width without one.
 

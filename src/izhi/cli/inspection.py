@@ -13,6 +13,7 @@ from izhi.cli.deployed import test_samples
 from izhi.errors import ArtifactError, FileError, SettingError
 from izhi.experiments import artifact_trace, build, energy, plots, report, sample_trace, samples, trained
 from izhi.experiments.agreement import agreement
+from izhi.experiments.run import evaluate as evaluate_run
 from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import Mark, marked
 from izhi.experiments.tables import markdown
@@ -84,11 +85,7 @@ def evaluate(a: argparse.Namespace) -> None:
     changes = {n: v for n, v in settings(a).items() if n in marked(Mark.OF_EVALUATION)}
     run = trained.load(path, {**changes, "devices": 1, "nodes": 1}, report_line)
     e, dataset = run.experiment, run.dataset
-    fabric = build.fabric(e)
-    evaluation = training.evaluate(
-        fabric, fabric.setup(run.classifier), dataset.test, training.LOSSES[e.training.loss],
-        seed=e.training.seed, groups=dataset.groups,
-    )  # fmt: skip
+    evaluation = evaluate_run(build.fabric(e), e, run.encoder, run.network.eval(), dataset.test, dataset.groups)
     layers = evaluation.activity.layers
     for warning in evaluation.activity.warnings():
         print(f"warning: {warning}", file=sys.stderr)

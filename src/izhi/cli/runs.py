@@ -16,7 +16,6 @@ from izhi.cli.common import (
     command_line,
     hold,
     is_first_process,
-    is_quiet,
     make_folder,
     print_table,
     report_line,
@@ -96,7 +95,7 @@ def compare(a: argparse.Namespace) -> None:
     resources = Resources()
     counts = comparison.check(planned, resources)
     runs = sum(len(experiments) for _, experiments in planned)
-    listener = TerminalListener(runs, quiet=is_quiet(a), verbose=a.verbose, about=counts)
+    listener = TerminalListener(runs, quiet=a.quiet or not is_first_process(), verbose=a.verbose, about=counts)
     first = planned[0][1][0]
     runner = make_runner(a, listener, first, runs, resources)
     folder = make_folder(a, f"compare-{first.data.dataset}")

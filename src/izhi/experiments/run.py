@@ -133,7 +133,7 @@ def _keep_as_it_is(
 ) -> Result:
     """Evaluate a network, and write a checkpoint of epoch 0."""
     optimizer = build.optimizer(e)(network)
-    evaluation = _evaluated(fabric, e, encoder, network, dataset)
+    evaluation = evaluate(fabric, e, encoder, network, dataset.test, dataset.groups)
     row: Row = {"epoch": 0, **evaluation.as_metrics("test"), **evaluation.rates()}
     progress = Progress([row], evaluation.activity.warnings(), network.state_dict(), optimizer.state_dict())
     if fabric.is_global_zero:
@@ -164,14 +164,18 @@ def require_core(e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor])
 def rounded(fabric: Fabric, e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor]) -> Evaluation:
     """The evaluation of the rounded float network with those weights, on the test samples."""
     encoder = build.encoder(e, dataset)
-    return _evaluated(fabric, e, encoder, _rounded(e, encoder, dataset, weights), dataset)
+    network = _rounded(e, encoder, dataset, weights)
+    return evaluate(fabric, e, encoder, network, dataset.test, dataset.groups)
 
 
-def _evaluated(fabric: Fabric, e: Experiment, encoder: Encoder, network: Network, dataset: Dataset) -> Evaluation:
+def evaluate(
+    fabric: Fabric, e: Experiment, encoder: Encoder, network: Network, samples: AnySamples,
+    groups: Mapping[str, Tensor] | None = None, purpose: Purpose = Purpose.TEST,
+) -> Evaluation:  # fmt: skip
+    """Evaluate a network of an experiment on samples, and on groups of them; ``purpose`` seeds their encoding."""
     model = fabric.setup(Classifier(encoder, network))
-    return training.evaluate(
-        fabric, model, dataset.test, training.LOSSES[e.training.loss], seed=e.training.seed, groups=dataset.groups
-    )
+    loss, seed = training.LOSSES[e.training.loss], e.training.seed
+    return training.evaluate(fabric, model, samples, loss, seed=seed, purpose=purpose, groups=groups or {})
 
 
 def _rounded(e: Experiment, encoder: Encoder, dataset: Dataset, weights: Mapping[str, Tensor]) -> Network:

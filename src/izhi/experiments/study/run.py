@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from izhi import training
-from izhi.data import AnySamples, Dataset
+from izhi.data import AnySamples
 from izhi.errors import DivergenceError, RunFolderError, SettingError
 from izhi.experiments import build, energy
 from izhi.experiments.planned import PlannedRun, Resources, Runner, SerialRunner, without_test_samples
+from izhi.experiments.run import evaluate
 from izhi.experiments.run_folder import versions
 from izhi.experiments.settings import Experiment
 from izhi.experiments.study import rows
@@ -26,8 +26,9 @@ from izhi.experiments.study.rows import RunRow, TrialRow
 from izhi.experiments.trained import Trained
 from izhi.experiments.variants import Variant
 from izhi.network import Network
+from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose
-from izhi.training import Classifier, Data, Listener, ProgressEvent, ignore_progress
+from izhi.training import Data, Listener, ProgressEvent, ignore_progress
 
 #: Test samples for which operations are counted.
 _COUNTED = 256
@@ -179,29 +180,28 @@ def _versions() -> str:
     return ", ".join(f"{name} {every[name]}" for name in _PROGRAMS)
 
 
-def _train(e: Experiment, resources: Resources) -> tuple[Network, AnySamples]:
-    """A network after the last epoch, trained without test samples, and the samples that were held out."""
+def _train(e: Experiment, resources: Resources) -> tuple[Network, Encoder, AnySamples]:
+    """A network after the last epoch, trained without test samples, its encoder, and the samples that were held out."""
     dataset = without_test_samples(resources.dataset(e))
     samples, held_out = build.training_samples(e.data, dataset)
     encoder = build.encoder(e, dataset)
     network = build.network(e, encoder.grid, len(dataset.classes))
     trainer = build.trainer(e, resources.fabric(e))
     trainer.fit(network, Data(samples, dataset.test), encoder, listener=ignore_progress)
-    return network, held_out
+    return network, encoder, held_out
 
 
 def _validation_accuracy(e: Experiment, resources: Resources) -> float:
     """After training, on the samples that were held out."""
-    network, held_out = _train(e, resources)
-    dataset = without_test_samples(resources.dataset(e))
-    return _evaluate(e, network, dataset, held_out, Purpose.VALIDATION, resources).accuracy
+    network, encoder, held_out = _train(e, resources)
+    return evaluate(resources.fabric(e), e, encoder, network, held_out, purpose=Purpose.VALIDATION).accuracy
 
 
 def _test_results(e: Experiment, network: Network, resources: Resources) -> dict[str, Any]:
     """What a trained network does on the test samples."""
     dataset = resources.dataset(e)
-    tested = _evaluate(e, network, dataset, dataset.test, Purpose.TEST, resources)
     encoder = build.encoder(e, dataset)
+    tested = evaluate(resources.fabric(e), e, encoder, network, dataset.test, dataset.groups)
     counted = energy.count(Trained(Path(), e, dataset, encoder, network.eval(), []), _COUNTED)
     neurons = network.neurons(encoder.features)
     rates = [layer.rate for layer in tested.activity.layers]
@@ -214,14 +214,3 @@ def _test_results(e: Experiment, network: Network, resources: Resources) -> dict
         "macs": counted.total("macs"),
         "nanojoules": {x.name: (own, twin) for x, own, twin in counted.energies()[:2]},
     }
-
-
-def _evaluate(
-    e: Experiment, network: Network, dataset: Dataset, samples: AnySamples, purpose: Purpose, resources: Resources
-) -> training.Evaluation:
-    fabric = resources.fabric(e)
-    model = fabric.setup(Classifier(build.encoder(e, dataset), network))
-    groups = dataset.groups if purpose == Purpose.TEST else {}
-    return training.evaluate(
-        fabric, model, samples, training.LOSSES[e.training.loss], seed=e.training.seed, purpose=purpose, groups=groups
-    )
