@@ -17,7 +17,7 @@ from izhi.experiments.tables import Table
 
 def runs(a: argparse.Namespace) -> None:
     wanted = listing.wanted(a.filter) if a.filter is not None else {}
-    if a.remove and not (a.yes or _is_asked()):
+    if a.remove and not (a.yes or (sys.stdin is not None and sys.stdin.isatty())):
         raise SettingError("remove is set, but there is no terminal on which to ask first; add --yes")
     folder = Path(a.folder)
     listed = listing.find(folder)
@@ -47,10 +47,6 @@ def _print(chosen: Sequence[ListedRun], *, differs: bool, none: str) -> None:
     for run in chosen:
         if run.damage:
             print(f"damaged: {in_one_line(run.name)}: {run.damage}")
-
-
-def _is_asked() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _remove(chosen: Sequence[ListedRun], *, asks: bool) -> list[list[str] | None]:

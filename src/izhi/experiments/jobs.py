@@ -224,13 +224,6 @@ def _interrupts_later() -> Iterator[None]:
         mask(signal.SIG_SETMASK, before)
 
 
-def _require_answer(address: str) -> None:
-    """Raise OSError if nobody listens at host:port, which Ray would try for minutes."""
-    host, colon, port = address.rpartition(":")
-    if colon and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=10).close()
-
-
 def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would send them to its makers
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of what it will change
@@ -247,7 +240,9 @@ def _cluster(address: str, jobs: int | None) -> Iterator[Any]:
     if address == "local":
         where |= {"num_cpus": jobs or os.cpu_count() or 1, "include_dashboard": False}
     try:
-        _require_answer(address)
+        host, colon, port = address.rpartition(":")
+        if colon and port.isdecimal():  # Ray would try for minutes to reach one that does not answer
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(**where, logging_level="ERROR", log_to_driver=False)
     except Exception as error:  # of many kinds
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

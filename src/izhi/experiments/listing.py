@@ -113,7 +113,9 @@ def _read(folder: Path, name: str, *, has_metrics: bool) -> ListedRun:
             run = replace(run, time=os.lstat(folder / (saved.METRICS if has_metrics else saved.CONFIG)).st_mtime)
         config = saved.config(folder)
         command = saved.command_of(config.decode(errors="replace").split("\n", 2))
-        run = replace(run, is_ours=True, command=_stage(command))
+        words = command.split()[1:3]  # train of izhi train, import of izhi nir import
+        stage = words[1:] if words[:1] == ["nir"] else words[:1]
+        run = replace(run, is_ours=True, command=shown("".join(stage))[1:-1])
         settings = saved.settings(config)
         run = replace(run, settings=settings)
         if has_metrics:
@@ -122,12 +124,6 @@ def _read(folder: Path, name: str, *, has_metrics: bool) -> ListedRun:
     except IzhiError as error:
         run = replace(run, damage=str(error).replace(f"{folder}{os.sep}", ""))
     return run
-
-
-def _stage(command: str) -> str:
-    """The name of a command: train of izhi train, import of izhi nir import."""
-    words = command.split()[1:3]
-    return shown("".join(words[1:] if words[:1] == ["nir"] else words[:1]))[1:-1]
 
 
 def _is_finished(folder: Path, settings: Mapping[str, object], last: Mapping[str, float]) -> bool:

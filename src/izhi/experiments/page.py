@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def _page(result: FolderResult, pictures: Sequence[str]) -> str:
         parts.append(f"<pre>{escape(result.command)}</pre>")
     parts += [_table(table) for table in tables if not table.name]
     parts += [f"<h2>{escape(name)}</h2>\n{chart}" for name, chart in drawn.items()]
-    parts += [_folded(table) for table in tables if table.name]
+    parts += [_table(table) for table in tables if table.name]
     if pictures:
         parts += ["<h2>figures</h2>", *pictures]
     if chosen:
@@ -78,21 +78,16 @@ def _page(result: FolderResult, pictures: Sequence[str]) -> str:
 
 
 def _table(table: Table) -> str:
+    """A table, which the reader unfolds if it has a name."""
     head = "".join(f"<th>{escape(x)}</th>" for x in table.headings)
-    return f"<table>\n<tr>{head}</tr>\n{_rows(table.rows)}\n</table>"
-
-
-def _rows(rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join("<tr>" + "".join(map(_cell, range(len(row)), row)) + "</tr>" for row in rows)
+    rows = "\n".join("<tr>" + "".join(map(_cell, range(len(row)), row)) + "</tr>" for row in table.rows)
+    text = f"<table>\n<tr>{head}</tr>\n{rows}\n</table>"
+    return f"<details>\n<summary>{escape(table.name)}</summary>\n{text}\n</details>" if table.name else text
 
 
 def _cell(column: int, text: str) -> str:
     is_number = column and not any(x.isalpha() for x in text)
     return f"<td{' class=number' if is_number else ''}>{escape(text)}</td>"
-
-
-def _folded(table: Table) -> str:
-    return f"<details>\n<summary>{escape(table.name)}</summary>\n{_table(table)}\n</details>"
 
 
 def _settings(chosen: Chosen) -> str:

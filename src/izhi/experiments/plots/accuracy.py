@@ -138,7 +138,10 @@ def ranks(means: Mapping[str, float], critical: float, cliques: Sequence[Sequenc
     low, high = 1.0, float(len(names))
     edge = 0.04 * (high - low)
     margin = edge + (high - low) * beside / 4.5
-    _draw_rank_axis(axes, len(names))
+    axes.hlines(0, low, high, color="black", lw=1)
+    for tick in range(1, len(names) + 1):
+        axes.vlines(tick, 0, 0.18, color="black", lw=1)
+        axes.text(tick, 0.28, str(tick), ha="center", va="bottom", fontsize=9)
     _draw_mean_ranks(axes, means, below, edge)
     for number, group in enumerate(cliques, start=1):
         ends = [means[name] for name in group]
@@ -152,13 +155,6 @@ def ranks(means: Mapping[str, float], critical: float, cliques: Sequence[Sequenc
     axes.set_title(title, fontsize=11)
     axes.set_axis_off()
     return figure
-
-
-def _draw_rank_axis(axes: Axes, count: int) -> None:
-    axes.hlines(0, 1.0, float(count), color="black", lw=1)
-    for tick in range(1, count + 1):
-        axes.vlines(tick, 0, 0.18, color="black", lw=1)
-        axes.text(tick, 0.28, str(tick), ha="center", va="bottom", fontsize=9)
 
 
 def _draw_mean_ranks(axes: Axes, means: Mapping[str, float], below: float, edge: float) -> None:
