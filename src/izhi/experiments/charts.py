@@ -25,8 +25,8 @@ class Series:
     """A series of a chart, under one name in its legend."""
 
     label: str  #: its name
-    x: Sequence[float]  #: its points
-    y: Sequence[float]  #: its points
+    x: Sequence[float]  #: horizontal coordinates of its points
+    y: Sequence[float]  #: vertical coordinates of its points
     notes: Sequence[str] = ()  #: a text for the pointer on each point, beside x and y; empty for none
     texts: Sequence[str] = ()  #: a text beside each point; empty for none
     #: a line with its points or bare, points or crosses alone, steps from each point to the right, or a dotted level
@@ -39,8 +39,8 @@ class Chart:
     """Series over one axis."""
 
     name: str  #: its title
-    x: str  #: labels of its axes
-    y: str  #: labels of its axes
+    x: str  #: label of its horizontal axis
+    y: str  #: label of its vertical axis
     series: Sequence[Series]  #: its series, in the order of the legend
     is_logarithmic: bool = False  #: whether the horizontal axis is
 

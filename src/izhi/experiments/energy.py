@@ -57,8 +57,8 @@ class LayerCounts:
     spikes: float = 0
     updates: float = 0  #: neurons times steps
     states: int = 0  #: words of state of a neuron
-    products: int = 0  #: of an update of a neuron
-    additions: int = 0  #: of an update of a neuron
+    products: int = 0  #: number of products of an update of a neuron
+    additions: int = 0  #: number of additions of an update of a neuron
     outputs: int = 0  #: neurons, or outputs of the readout
 
     @property
@@ -78,11 +78,11 @@ class Technology:
 
     name: str
     source: str  #: publications of the numbers
-    addition: float  #: pJ of one in synapses and neurons
-    product: float  #: pJ of one in synapses and neurons
+    addition: float  #: pJ of an addition in synapses and neurons
+    product: float  #: pJ of a product in neurons
     multiply: float  #: pJ of a product of a weight and an input
-    weight: float  #: pJ of a word that is read or written
-    state: float  #: pJ of a word that is read or written
+    weight: float  #: pJ of a weight that is read
+    state: float  #: pJ of a word of state that is read or written
     factor: float = 1.0  #: multiplies the sum
 
     def nanojoules(self, layers: Sequence[LayerCounts]) -> float:

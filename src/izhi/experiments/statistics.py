@@ -36,8 +36,8 @@ class Difference:
     label: str  #: label of the variant
     mean: float  #: mean difference
     deviation: float  #: their standard deviation
-    low: float  #: limits of the interval of 95 % about the mean
-    high: float  #: limits of the interval of 95 % about the mean
+    low: float  #: lower limit of the interval of 95 % about the mean
+    high: float  #: upper limit of that interval
     p: float  #: p of a two-sided t test that there is none
     pairs: int  #: number of pairs of runs
     overlap: float = 0.0  #: see ``paired``
@@ -129,8 +129,8 @@ def holm(p: Sequence[float]) -> list[float]:
 class Pair:
     """The difference between two variants over data sets; intervals of 95 % by the bootstrap over data sets."""
 
-    first: str  #: labels
-    second: str  #: labels
+    first: str  #: label of a variant
+    second: str  #: label of the other
     rank: tuple[float, float, float]  #: difference in mean rank, low and high limit; below 0 the first is better
     accuracy: tuple[float, float, float]  #: difference in mean accuracy, low and high limit
     p: float  #: p of Wilcoxon's signed-rank test, two-sided; exact, or by permutations, for few data sets

@@ -180,8 +180,8 @@ class _VariantStudy:
     """The study of a variant. A trial trains a network, or one for each speaker that is held out."""
 
     optuna: ModuleType  #: the package
-    variant: Variant  #: the variant, and its experiment before the search
-    experiment: Experiment  #: the variant, and its experiment before the search
+    variant: Variant
+    experiment: Experiment  #: the variant's experiment before the search
     ranges: Sequence[Range]  #: the values that are searched
     settings: Mapping[str, object]  #: the settings of all variants
     held_out: Sequence[int | None]  #: the speakers, or None alone for the usual validation samples

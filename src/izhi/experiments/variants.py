@@ -102,8 +102,8 @@ class Range:
 
     neuron: str | None  #: the only neuron whose variants it concerns; None for all
     name: str  #: name of the setting
-    low: float = 0.0  #: limits, both included; high is ten times low or more: searched by its logarithm
-    high: float = 0.0  #: limits, both included; high is ten times low or more: searched by its logarithm
+    low: float = 0.0  #: lower limit, included
+    high: float = 0.0  #: upper limit, included; from ten times the lower one, the search is by its logarithm
     choices: tuple[str, ...] = ()  #: given in place of limits
 
     @property

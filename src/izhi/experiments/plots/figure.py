@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
@@ -16,9 +17,6 @@ from izhi.files import write_bytes
 
 if TYPE_CHECKING:
     from izhi.experiments.charts import Chart, Series
-from collections.abc import Mapping
-
-import numpy as np
 
 #: Colours that colour-blind readers can distinguish (Okabe & Ito 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")

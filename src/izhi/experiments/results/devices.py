@@ -84,12 +84,12 @@ class AdaptationResult(FolderResult):
     dataset: str  #: dataset of the network
     device: str  #: the device of the network
     settings: dict[str, Plain]  #: the settings that decide its numbers: drift, method and others
-    old: Share  #: accuracy on test samples of the old task and of what is new, as deployed
-    new: Share  #: accuracy on test samples of the old task and of what is new, as deployed
-    adapted_old: Share  #: accuracy after the stream
-    adapted_new: Share  #: accuracy after the stream
-    regained: Number  #: shares of the accuracy that was lost, and of the old task's
-    kept: Number  #: shares of the accuracy that was lost, and of the old task's
+    old: Share  #: accuracy on test samples of the old task, as deployed
+    new: Share  #: accuracy on test samples of what is new, as deployed
+    adapted_old: Share  #: accuracy on the old task after the stream
+    adapted_new: Share  #: accuracy on what is new after the stream
+    regained: Number  #: share of the accuracy that was lost
+    kept: Number  #: share of the old task's accuracy
     history: list[_AdaptationRow] = Field(min_length=2)  #: as deployed, then of each batch
 
     @model_validator(mode="after")

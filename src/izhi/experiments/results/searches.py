@@ -23,8 +23,8 @@ class Point(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     method: str  #: the method of quantisation
-    weight_bits: _Bits  #: their format
-    state_bits: _Bits  #: their format
+    weight_bits: _Bits  #: bits of a weight
+    state_bits: _Bits  #: bits of a state
     bits: _Bits  #: bits of memory for weights and states of one network
     accuracies: tuple[Share, ...]  #: test accuracy of each run
 

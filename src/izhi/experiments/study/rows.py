@@ -49,8 +49,8 @@ class RunRow(BaseModel):
     groups: dict[str, Share]  #: accuracy on groups of test samples
     parameters: Count  #: numbers that were learned
     spikes: Number  #: number of spikes of a test sample, in all layers
-    acs: Number  #: effective synaptic operations of a test sample
-    macs: Number  #: effective synaptic operations of a test sample
+    acs: Number  #: effective synaptic additions of a test sample
+    macs: Number  #: effective synaptic multiply-additions of a test sample
     #: technology → estimates for a sample, of the network and of its dense twin
     nanojoules: dict[str, tuple[Number, Number]]
     seconds: Number  #: duration of the training
