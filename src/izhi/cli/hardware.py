@@ -168,9 +168,8 @@ def rtl(a: argparse.Namespace) -> None:
     out = Path(a.out or Path(a.artifact).with_suffix("") / a.board)
     spikes = next(_batches(made, a.samples))[0].astype(np.uint8) if a.samples else None
     result = core_report.build(
-        made, shape, a.board, out, spikes, report_line,
-        megahertz=a.clock, baud=a.baud, shows_activity=a.activity,
-    )  # fmt: skip
+        made, shape, a.board, out, spikes, report_line, megahertz=a.clock, baud=a.baud, shows_activity=a.activity
+    )
     print((out / "report.md").read_text())
     print(f"files: {out}")
     write_json(a.json, result)

@@ -114,9 +114,7 @@ def compare(a: argparse.Namespace) -> None:
 
 
 def tune(a: argparse.Namespace) -> None:
-    agreed, values, chosen = _plan(
-        a, "trials", search=a.search, trials=a.trials, every_speaker=a.every_speaker or None
-    )  # fmt: skip
+    agreed, values, chosen = _plan(a, "trials", search=a.search, trials=a.trials, every_speaker=a.every_speaker or None)
     command = agreed["command"]
     search, trials = values.pop("search", USUAL_SEARCH), values.pop("trials", 20)
     every_speaker = values.pop("every_speaker", False)

@@ -49,6 +49,5 @@ def agreement(
         )
     with devices.open(artifact.device, artifact) as device:
         return evaluate(
-            device, samples.batches(artifact, trained.dataset), reference=reference(trained),
-            progress=progress,
-        )  # fmt: skip
+            device, samples.batches(artifact, trained.dataset), reference=reference(trained), progress=progress
+        )

@@ -267,9 +267,7 @@ def count(run: Trained, samples: int | None = None) -> OperationCounts:
     weights = [x for one in counters for x in (one.weight, one.feedback) if x is not None]
     zeros = sum(float((x == 0).sum()) for x in weights) / sum(x.numel() for x in weights)
     spikes, updates = sum(x.counts.spikes for x in counters), sum(x.counts.updates for x in counters)
-    layers = [
-        replace(x.counts, **{name: getattr(x.counts, name) / number for name in _COUNTED}) for x in counters
-    ]  # fmt: skip
+    layers = [replace(x.counts, **{name: getattr(x.counts, name) / number for name in _COUNTED}) for x in counters]
     tensors, bits = [*network.parameters(), *network.buffers()], run.experiment.quantization
     return OperationCounts(
         number, run.experiment.coding.steps, run.encoder.features, layers,

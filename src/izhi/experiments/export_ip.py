@@ -49,7 +49,7 @@ def artifact(path: Path, dataset: str | None = None, build: str | None = None, *
     Raises:
         SettingError: if the run has a setting that the IP does not have, or the network is too large for it.
         CheckpointError: if the file is neither.
-    """  # fmt: skip
+    """
     if path.is_file():
         content = checkpoint.read(path)
         if checkpoint.is_weights(content) and content:
@@ -128,9 +128,7 @@ def _of_weights(path: Path, content: Mapping[str, Tensor], name: str | None, bui
             f"{path} has {network.inputs} inputs and {network.outputs} outputs, but {name} has"
             f" {dataset.features} values and {len(dataset.classes)} classes; leave --dataset out"
         )
-    e = experiment(
-        {"dataset": name, "encoding": "constant", "steps": STEPS, "population": fields if fields > 1 else 0}
-    )  # fmt: skip
+    e = experiment({"dataset": name, "encoding": "constant", "steps": STEPS, "population": fields if fields > 1 else 0})
     encoding = {key: e.get(key) for key in export.ENCODING}
     provenance["data_sha256"] = samples.checksum(dataset)
     values, _ = dataset.test.batch(torch.arange(min(tests, len(dataset.test))))

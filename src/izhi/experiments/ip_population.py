@@ -15,8 +15,7 @@ from izhi.network import Network
 from izhi.training.evolution import Genome
 
 #: The only values that the IP leaves of these settings.
-_WANTED = {"neuron": "hls-ip", "readout": "spikes", "encoding": "constant", "steps": ip.STEPS,
-           "learn": (), "gain": 1.0}  # fmt: skip
+_WANTED = {"neuron": "hls-ip", "readout": "spikes", "encoding": "constant", "steps": ip.STEPS, "learn": (), "gain": 1.0}
 
 
 def check(e: Experiment) -> None:

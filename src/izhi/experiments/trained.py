@@ -54,7 +54,7 @@ def network_of(saved: Saved, features: int | tuple[int, ...], classes: int) -> N
         try:
             spec = network_of_tables(
                 saved.tables, math.prod(shape), classes, dropout=s.dropout, keep_every=s.keep_every
-            )  # fmt: skip
+            )
         except IzhiError as error:
             raise CheckpointError(f"{saved.path} describes another network: {error}") from None
     there, expected = sum(x.numel() for x in weights.values()), max(least, spec.parameters)

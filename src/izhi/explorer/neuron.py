@@ -180,9 +180,7 @@ class _IzhikevichColumn(_Column):
         names = [name for name, p in PRESETS.items() if p.unit == unit]
 
         def select(name: str, title: str, options: list[str], value: str, **others: Any) -> Any:
-            return Select(
-                name=name, title=title, options=options, value=value, sizing_mode="stretch_width", **others
-            )  # fmt: skip
+            return Select(name=name, title=title, options=options, value=value, sizing_mode="stretch_width", **others)
 
         self.preset = select(f"{title}-preset", "preset", names, usual)
         self.order = select(f"{title}-order", "order of events", list(ORDERS), "fpga-ip")

@@ -48,9 +48,7 @@ GROWTH: dict[str, tuple[int, ...]] = {
     "layers": (1, 2, 3),
 }
 #: Columns of the table.
-_HEADINGS = (
-    "contender", "training step (ms)", "times Izhi's", "inference (ms)", "times Izhi's", "peak memory (MB)",
-)  # fmt: skip
+_HEADINGS = ("contender", "training step (ms)", "times Izhi's", "inference (ms)", "times Izhi's", "peak memory (MB)")
 _LABELS = {"steps": "time steps T", "hidden": "hidden neurons", "batch": "batch size", "layers": "hidden layers"}
 _PACKAGES = (
     "izhi", "torch", "numba", "numpy", "snntorch", "spikingjelly", "norse", "spyx", "jax", "sinabs",

@@ -61,9 +61,7 @@ class CodingSettings(Group):
     encoding: Encoding | None = setting(
         None, "spike encoding; default: by data set: rate, events or current", Mark.COMMON | _ENCODING
     )
-    population: int = setting(
-        0, "Gaussian receptive fields per input: 0, or 3 and more", _ENCODING, ge=0, le=1000
-    )  # fmt: skip
+    population: int = setting(0, "Gaussian receptive fields per input: 0, or 3 and more", _ENCODING, ge=0, le=1000)
     levels: int = setting(
         255, "integer levels of an input current in a quantised network (constant, current)",
         _ENCODING | Mark.OF_QUANTIZING, ge=1, le=255,
@@ -77,9 +75,8 @@ class CodingSettings(Group):
         None, "length of a recording, ms; default: by data set", _ENCODING | Mark.OF_EVENTS, gt=0
     )
     pool: int = setting(
-        1, "neighbouring channels or pixels merged into one input (events)",
-        _ENCODING | Mark.OF_EVENTS, ge=1, le=1000,
-    )  # fmt: skip
+        1, "neighbouring channels or pixels merged into one input (events)", _ENCODING | Mark.OF_EVENTS, ge=1, le=1000
+    )
     normalize_time: bool = setting(
         False, "time normalisation: equal span for the middle 90 % of each recording's events",
         _ENCODING | Mark.OF_EVENTS,
@@ -91,9 +88,8 @@ class CodingSettings(Group):
         "resample", "time series of T steps by averaging, or padded with masked output", _ENCODING | Mark.OF_SERIES
     )
     delta: float = setting(
-        0.1, "send-on-delta threshold, share of a channel's range (delta)",
-        _ENCODING | Mark.OF_SERIES, gt=0, le=1,
-    )  # fmt: skip
+        0.1, "send-on-delta threshold, share of a channel's range (delta)", _ENCODING | Mark.OF_SERIES, gt=0, le=1
+    )
     crossings: int = setting(
         8, "thresholds of a channel for level-crossing spikes (level)", _ENCODING | Mark.OF_SERIES, ge=1, le=1000
     )
