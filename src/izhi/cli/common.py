@@ -52,11 +52,7 @@ def make_folder(arguments: argparse.Namespace, name: str) -> Path:
 
 
 def agreed_plan(arguments: argparse.Namespace, values: Mapping[str, object], *more: str) -> Plan:
-    """The plan of several runs: values of the command line, and of the folder if it is resumed.
-
-    Args:
-        more: names of values, besides settings, that may differ when a run is resumed.
-    """
+    """The plan of several runs, of which settings that may change, and ``more`` names, may differ when they resume."""
     from izhi.experiments import planned  # which loads torch
 
     may_change = (*marked(Mark.MAY_CHANGE), *more)

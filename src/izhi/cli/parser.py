@@ -181,11 +181,7 @@ class Command(Parser):
 
 
 def parser(*, whole: bool = False) -> Parser:
-    """The command line.
-
-    Args:
-        whole: with the options of every command; otherwise a command adds its own when it is chosen.
-    """
+    """The command line; ``whole`` with the options of every command, which otherwise adds its own when it is chosen."""
     program = Program(prog="izhi", description=DESCRIPTION)
     program.add_argument("--version", action="version", version=f"izhi {__version__}", help="version of Izhi")
     commands = program.add_subparsers(dest="command", metavar="COMMAND", parser_class=Command)

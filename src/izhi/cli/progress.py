@@ -119,11 +119,7 @@ class TerminalListener:
 
 
 def report_epochs(describe: Callable[[ProgressEvent, float], str]) -> Listener:
-    """A listener that prints a line about an epoch.
-
-    Args:
-        describe: the line, from the event of the epoch and the seconds until the last one; empty for none.
-    """
+    """A listener that prints what ``describe`` says of the event of an epoch and the seconds left; empty for none."""
     began, first = time.perf_counter(), 0
 
     def listen(event: ProgressEvent) -> None:

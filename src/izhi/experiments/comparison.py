@@ -67,11 +67,7 @@ class VariantResult:
 def plan(
     variants: Sequence[Variant], seeds: Sequence[int], settings: Mapping[str, object], *, folds: bool = False
 ) -> list[tuple[Variant, list[Experiment]]]:
-    """Every experiment of a comparison, all checked before the first one starts.
-
-    Args:
-        folds: whether each seed is run five times, each time with another fifth as test samples.
-    """
+    """Every experiment, checked before the first starts; with ``folds``, each seed five times, with other test folds."""
     typed(settings)  # also what every variant replaces
     planned = []
     runs: list[dict[str, object]] = [{"seed": s} for s in seeds]

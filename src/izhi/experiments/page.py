@@ -38,11 +38,7 @@ img { max-width: 100%; } figure { margin: 1rem 0; } figcaption, footer { color: 
 
 
 def of(folder: Path) -> str:
-    """The page of a folder.
-
-    Args:
-        folder: of a finished command, see ``izhi.experiments.results``; only its settings, numbers and figures are
-            opened.
+    """The page of a folder of a finished command; only its settings, numbers and figures are opened.
 
     Raises:
         FileError, RunFolderError: if its files are missing or damaged.

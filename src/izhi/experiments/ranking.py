@@ -43,10 +43,9 @@ class Ranked:
 
 
 def of(folders: Sequence[Path]) -> Ranked:
-    """Rank the variants of comparisons, by the mean test accuracy of their seeds after the last epoch.
+    """Rank the variants of comparisons on different data sets, by the mean test accuracy of their seeds.
 
-    Args:
-        folders: folders of comparisons on different data sets; nothing in them but comparison.json is opened.
+    Of the folders, comparison.json alone is opened.
 
     Raises:
         SettingError: for fewer than two folders, one that is named twice, or fewer than two variants in common.

@@ -49,12 +49,7 @@ def dense(spikes: Spikes) -> NDArray[np.float32]:
 def batches(
     artifact: Artifact[HardwareNetwork], dataset: Dataset, samples: int | None = None
 ) -> Iterator[tuple[Inputs, Labels]]:
-    """The test samples in order, as inputs of the artifact, and their classes.
-
-    Args:
-        artifact: whose network runs them.
-        dataset: of the same inputs and classes.
-        samples: number of samples at most; None for all.
+    """The test samples, at most so many, as inputs of the artifact, and their classes, in order.
 
     Raises:
         ArtifactError: if the data set has other inputs or classes than the artifact.

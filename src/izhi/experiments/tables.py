@@ -24,11 +24,7 @@ class Table:
 
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]], right: Collection[int] = ()) -> str:
-    """A table as lines of Markdown, the last without a newline; cells are converted by ``str``.
-
-    Args:
-        right: right-aligned columns, 0 for the first.
-    """
+    """A table in Markdown, without a last newline; cells are converted by ``str``, columns ``right`` are aligned right."""
     alignment = "|".join("---:" if k in right else "---" for k in range(len(headings)))
     return "\n".join([_line(headings), f"|{alignment}|", *map(_line, rows)])
 

@@ -133,12 +133,7 @@ def prepare(folder: Path, port: int = 0) -> Explorer:
 
 
 def explore(folder: Path, port: int, *, opens: bool, report: Callable[[str], None]) -> None:
-    """Serve the page of a folder until somebody interrupts it.
-
-    Args:
-        opens: whether the page is opened in the browser.
-        report: receives a line with its address.
-    """
+    """Serve the page of a folder until somebody interrupts it; ``report`` receives a line with its address."""
     explorer = prepare(folder, port)
     report(f"explorer: {explorer.address}, of this machine alone; it opens nothing outside {folder}; Ctrl-C ends it")
     if opens:

@@ -51,11 +51,7 @@ def accuracy(curves: Mapping[str, Sequence[Sequence[float]]], title: str, of: st
 
 
 def confusion(counts: NDArray[np.int64], classes: Sequence[str], title: str) -> Figure:
-    """How many samples of each class were given each class; the colour is the share of the class.
-
-    Args:
-        counts: (classes, classes), given classes in columns.
-    """
+    """How many samples of each class, in rows, were given each class; the colour is the share of the class."""
     size = max(4.0, 2.2 + 0.36 * len(classes))
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axes = figure.add_subplot()

@@ -56,13 +56,7 @@ def _layer(e: Experiment, window: LayerSettings, number: int) -> LayerOptions:
 
 
 def describe_encoder(e: Experiment, name: str, shape: Shape, *, is_series: bool) -> EncoderSpec:
-    """The encoder of a resolved experiment's samples.
-
-    Args:
-        e: the experiment.
-        name: of the data set.
-        shape: of one of its samples.
-        is_series: whether samples are time series.
+    """The encoder of a resolved experiment, for samples of that shape of the data set ``name``.
 
     Raises:
         SettingError: for rows or a shift of what is no image, a number of steps that its rows do not divide, or an
