@@ -67,7 +67,7 @@ class VariantResult:
 def plan(
     variants: Sequence[Variant], seeds: Sequence[int], settings: Mapping[str, object], *, folds: bool = False
 ) -> list[tuple[Variant, list[Experiment]]]:
-    """Every experiment, checked before the first starts; with ``folds``, each seed five times, with other test folds."""
+    """Every experiment, checked before the first starts; with ``folds``, each seed five times, with other test data."""
     typed(settings)  # also what every variant replaces
     planned = []
     runs: list[dict[str, object]] = [{"seed": s} for s in seeds]

@@ -44,7 +44,7 @@ def write(
 
 
 def differences(rows: Sequence[VariantResult], reference: str | None = None) -> list[Difference]:
-    """How much each variant exceeds the reference (the first) in test accuracy, by paired seeds; none for single runs."""
+    """How much each variant exceeds the reference (the first) in accuracy, paired by seeds; none for single runs."""
     chosen = next(row for row in rows if reference in (None, row.variant.label))
     # In five folds, each test fold has a quarter of the samples that its network learns from.
     overlap = 0.0 if chosen.experiment.data.fold is None else 1 / (FOLDS - 1)

@@ -24,7 +24,7 @@ class Table:
 
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]], right: Collection[int] = ()) -> str:
-    """A table in Markdown, without a last newline; cells are converted by ``str``, columns ``right`` are aligned right."""
+    """A table in Markdown without a last newline; cells are converted by ``str``, columns ``right`` aligned right."""
     alignment = "|".join("---:" if k in right else "---" for k in range(len(headings)))
     return "\n".join([_line(headings), f"|{alignment}|", *map(_line, rows)])
 
