@@ -22,7 +22,7 @@ from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.events import EventSamples, Recording, checked, first_index, microseconds
 from izhi.data.source import Source
-from izhi.errors import DataError, SettingError, as_data_error
+from izhi.errors import DataError, as_data_error, of_extra
 
 CHANNELS = 700
 #: Largest size of an unpacked archive, bytes.
@@ -42,10 +42,8 @@ class SHDFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        with of_extra("h5py, the reader of this data,", "events"):
             import h5py
-        except ImportError:
-            raise SettingError("h5py, the reader of this data, is not installed; pip install 'izhi[events]'") from None
         with as_data_error(f"{path} is truncated or not in SHD's format"):
             if not path.is_file():
                 raise OSError("there is no such file")

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from izhi.errors import CheckpointError, SettingError, unknown
+from izhi.errors import CheckpointError, of_extra, unknown
 from izhi.training.checkpoint import is_losses
 
 #: Names of the searches: Separable Natural Evolution Strategies (Schaul et al. 2011), Covariance Matrix
@@ -30,13 +30,11 @@ def _evotorch() -> tuple[Any, Any]:
     logger = logging.getLogger("evotorch")
     logger.setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="evotorch")
-    try:
+    with of_extra("evotorch", "evolve"):
         import evotorch.algorithms
         import evotorch.operators
 
         from izhi.training.evolution.problem import Problem
-    except ImportError:
-        raise SettingError("evotorch is not installed; pip install 'izhi[evolve]'") from None
     logger.setLevel(logging.ERROR)  # It sets its own when it is imported.
     return evotorch, Problem
 
