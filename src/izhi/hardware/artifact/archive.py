@@ -195,7 +195,7 @@ class ArtifactArchive:
         return tuple(value)
 
 
-class Table:
+class ManifestTable:
     """An object of a manifest, whose values are checked; empty if the manifest has something else in its place.
 
     Args:
@@ -208,9 +208,9 @@ class Table:
         self.file, self.where = file, where
         self.values: dict[str, object] = values if isinstance(values, dict) else {}
 
-    def table(self, name: str) -> Table:
+    def table(self, name: str) -> ManifestTable:
         """A table within it."""
-        return Table(self.file, self.values.get(name), f"{self.where}{name}.")
+        return ManifestTable(self.file, self.values.get(name), f"{self.where}{name}.")
 
     def problem(self, problem: str) -> ArtifactError:
         """The error that says what is wrong with a value, whose name the text begins with."""
@@ -228,7 +228,7 @@ class Table:
         values = self.values.get(name)
         if not isinstance(values, list) or len(values) != count:
             raise self.problem(f"{name} {shown(values)}, expected {count} numbers")
-        named = Table(self.file, {f"{name}.{k}": value for k, value in enumerate(values)}, self.where)
+        named = ManifestTable(self.file, {f"{name}.{k}": value for k, value in enumerate(values)}, self.where)
         return [named.number(key, low, high) for key in named.values]
 
     def flag(self, name: str, default: object = None) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from izhi.errors import ArtifactError, ShapeError, shown
-from izhi.hardware.artifact.archive import ArtifactArchive, Table
+from izhi.hardware.artifact.archive import ArtifactArchive, ManifestTable
 from izhi.hardware.artifact.artifact import Artifact
 from izhi.hardware.fixed import (
     NEURONS,
@@ -255,7 +255,7 @@ def read(file: ArtifactArchive) -> IntegerArtifact:
         ArtifactError: for anything wrong with it, naming it.
     """
     file.check(NAME, VERSION, WITH_WINDOWS, WITH_MEMORY)
-    manifest = Table(file, file.manifest)
+    manifest = ManifestTable(file, file.manifest)
     network, tests = _read_network(file), manifest.table("tests")
     classes, encoding, provenance = file.classes(network.outputs), file.table("encoding"), file.table("provenance")
     steps, count = manifest.number("steps", 1, MOST_STEPS), tests.number("count", 0, MOST_TESTS)
@@ -281,12 +281,14 @@ def _read_network(file: ArtifactArchive) -> IntegerNetwork:
     layers: list[IntegerLayer] = []
     before = None
     for number, table in enumerate(tables):
-        layers.append(_read_layer(Table(file, table, f"layers.{number}."), before))
+        layers.append(_read_layer(ManifestTable(file, table, f"layers.{number}."), before))
         before = layers[-1].outputs
-    return IntegerNetwork(tuple(layers), None if last is None else _read_readout(Table(file, last, "readout."), before))
+    return IntegerNetwork(
+        tuple(layers), None if last is None else _read_readout(ManifestTable(file, last, "readout."), before)
+    )
 
 
-def _read_layer(table: Table, before: int | None) -> IntegerLayer:
+def _read_layer(table: ManifestTable, before: int | None) -> IntegerLayer:
     name, kind = table.where[:-1], NEURONS.get(str(table.values.get("neuron")))
     if kind is None:
         raise table.file.problem(f"has a {name} whose neuron is none of {', '.join(NEURONS)}")
@@ -310,7 +312,7 @@ def _read_layer(table: Table, before: int | None) -> IntegerLayer:
     )  # fmt: skip
 
 
-def _read_readout(table: Table, before: int | None) -> IntegerReadout:
+def _read_readout(table: ManifestTable, before: int | None) -> IntegerReadout:
     p = _read_projection(table, before)
     if p.window is not None:
         raise table.file.problem("has a readout with a window, expected a matrix")
@@ -318,7 +320,7 @@ def _read_readout(table: Table, before: int | None) -> IntegerReadout:
     return IntegerReadout(p.weight, p.weight_bits, multiplier, bias, pools=p.pools)
 
 
-def _read_projection(table: Table, before: int | None) -> IntegerProjection:
+def _read_projection(table: ManifestTable, before: int | None) -> IntegerProjection:
     """Weights behind pools, each over the features behind the one before, and the window of a convolution."""
     inputs, outputs = table.number("inputs", 1, MOST_NEURONS), table.number("outputs", 1, MOST_NEURONS)
     if before is not None and inputs != before:
@@ -328,7 +330,7 @@ def _read_projection(table: Table, before: int | None) -> IntegerProjection:
         raise table.problem(f"pools {shown(tables)}, expected a list")
     pools: list[Pool] = []
     for number, values in enumerate(tables):
-        one = Table(table.file, values, f"{table.where}pools.{number}.")
+        one = ManifestTable(table.file, values, f"{table.where}pools.{number}.")
         kind = one.values.get("kind")
         if kind not in ("sum", "max"):
             raise one.problem(f"kind {shown(kind)}, expected sum or max")
@@ -347,7 +349,7 @@ def _read_projection(table: Table, before: int | None) -> IntegerProjection:
     return IntegerProjection(weight, bits, window=window, pools=tuple(pools))
 
 
-def _read_window(table: Table, inputs: int) -> Window:
+def _read_window(table: ManifestTable, inputs: int) -> Window:
     """A window that fits so many features."""
     channels, height, width = features = table.numbers("features", 3, 1, MOST_NEURONS)
     (kh, kw), (sh, sw) = table.numbers("kernel", 2, 1, MOST_NEURONS), table.numbers("stride", 2, 1, MOST_NEURONS)
@@ -360,7 +362,7 @@ def _read_window(table: Table, inputs: int) -> Window:
     return window
 
 
-def _read_neuron(table: Table, kind: type[IntegerNeuron], count: int) -> IntegerNeuron:
+def _read_neuron(table: ManifestTable, kind: type[IntegerNeuron], count: int) -> IntegerNeuron:
     fraction = table.number("fraction", 0, MOST_FRACTION)
     formats = {state: _read_format(table, state) for state in kind.states}
     constants = {name: _read_vector(table, name, count) for name in kind.names()}
@@ -371,16 +373,16 @@ def _read_neuron(table: Table, kind: type[IntegerNeuron], count: int) -> Integer
     return kind.of(formats, fraction, constants)
 
 
-def _read_format(table: Table, name: str) -> FixedPoint:
+def _read_format(table: ManifestTable, name: str) -> FixedPoint:
     formats = table.table("formats")
     value = formats.values.get(name)
     if not isinstance(value, list) or len(value) != 2:
         raise formats.problem(f"{name} {shown(value)}, expected [width, fraction]")
-    pair = Table(table.file, {"width": value[0], "fraction": value[1]}, f"{formats.where}{name}.")
+    pair = ManifestTable(table.file, {"width": value[0], "fraction": value[1]}, f"{formats.where}{name}.")
     return FixedPoint(pair.number("width", 2, MOST_BITS), pair.number("fraction", 0, MOST_FRACTION))
 
 
-def _read_vector(table: Table, name: str, length: int) -> NDArray[np.int64]:
+def _read_vector(table: ManifestTable, name: str, length: int) -> NDArray[np.int64]:
     """Integers (length,), of which the file may hold one for all."""
     name = table.where + name
     values = table.file.array(name, [np.int16, np.int32, np.int64], (None,))
@@ -389,6 +391,6 @@ def _read_vector(table: Table, name: str, length: int) -> NDArray[np.int64]:
     return np.broadcast_to(values, (length,)).astype(np.int64)
 
 
-def _read_weights(table: Table, name: str, rows: int, columns: int, bits: int) -> NDArray[np.int64]:
+def _read_weights(table: ManifestTable, name: str, rows: int, columns: int, bits: int) -> NDArray[np.int64]:
     """Packed weights (rows, columns)."""
     return unpack(table.file.array(table.where + name, np.uint8, (rows, -(-columns * bits // 8))), bits, columns)

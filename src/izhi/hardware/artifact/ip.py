@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from izhi.errors import ArtifactError, shown
-from izhi.hardware.artifact.archive import ArtifactArchive, Table
+from izhi.hardware.artifact.archive import ArtifactArchive, ManifestTable
 from izhi.hardware.artifact.artifact import Artifact
 from izhi.hardware.ip.arithmetic import check_currents, run
 from izhi.hardware.ip.network import LAYERS, STEPS, WIDTH, Floats, IPLayer, IPNetwork
@@ -83,7 +83,7 @@ def read(file: ArtifactArchive) -> IPArtifact:
     sizes = manifest.get("sizes")
     if not isinstance(sizes, list) or not 2 <= len(sizes) <= 1 + LAYERS:
         raise file.problem(f"has the sizes {shown(sizes)}, expected inputs and 1 to {LAYERS} layers")
-    named = Table(file, {str(k): size for k, size in enumerate(sizes)}, "sizes.")
+    named = ManifestTable(file, {str(k): size for k, size in enumerate(sizes)}, "sizes.")
     widths = [named.number(name, 1, WIDTH) for name in named.values]
     layers = [
         IPLayer(
@@ -92,7 +92,7 @@ def read(file: ArtifactArchive) -> IPArtifact:
         )
         for k, (inputs, outputs) in enumerate(pairwise(widths))
     ]
-    count = Table(file, file.table("tests"), "tests.").number("count", 0, _MOST_TESTS)
+    count = ManifestTable(file, file.table("tests"), "tests.").number("count", 0, _MOST_TESTS)
     inputs = file.array("test.inputs", np.float32, (count, widths[0]))
     with file.named_in_errors():
         network = IPNetwork(tuple(layers), manifest.get("build"))  # type: ignore[arg-type]

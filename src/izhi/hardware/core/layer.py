@@ -1,19 +1,149 @@
-"""A layer: sums, neurons, and the queue of its spikes."""
+"""A layer: delays, sums, neurons, and the queue of its spikes."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import wiring
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.accumulator import Accumulator
+from izhi.hardware.core.arithmetic import following, number_below
 from izhi.hardware.core.buffers import Queue
-from izhi.hardware.core.delays import DelayLine
 from izhi.hardware.core.events import EventKind, EventSerializer, entry, events
-from izhi.hardware.core.memories import loading
+from izhi.hardware.core.memories import LoadableMemory, loading
 from izhi.hardware.core.neurons import MOST_STAGES, STATES, NeuronPipeline
+from izhi.hardware.core.pipeline import Pipeline
 from izhi.hardware.core.shape import LayerShape
 from izhi.hardware.core.windows import pooled
+
+#: Spikes in the queue before the layer at which the search for more pauses.
+_QUEUED = 8
+
+
+class DelayLine(wiring.Component):
+    """Spikes in; in each step the spikes out that arrive in it, and then the end of the step.
+
+    A memory has a cell for each source in each of the next steps: the number of its spikes that arrive then. At the end
+    of a step its cells are read, a source in a cycle.
+
+    Ports:
+        input, output: events.
+        delays: fills the memory of delays: a word for each source, its delay in steps.
+    """
+
+    def __init__(self, shape: LayerShape) -> None:
+        self.count, self.slots, self.most = shape.features, shape.delay + 1, shape.largest
+        self.delays_of = dict(shape.memories)["delays"]
+        self.entry = data.StructLayout(
+            {"kind": EventKind, "source": number_below(self.count), "times": self.most.bit_length()}
+        )
+        # A spike is accepted; the cells of a source are read, the end of a step or inference is sent, cells are erased.
+        self._takes, self._reads, self._marks, self._erases = Signal(), Signal(), Signal(), Signal()
+        self._slot, self._cell = Signal(range(self.slots)), Signal(range(self.slots * self.count))
+        super().__init__(
+            {"input": In(events(self.count)), "output": Out(events(self.count)), "delays": In(loading(*self.delays_of))}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m, cell, event = Module(), self._cell, self.input.payload
+        m.submodules.delays = delays = LoadableMemory(*self.delays_of)
+        m.submodules.cells = memory = LoadableMemory(self.most.bit_length(), self.slots * self.count)
+        wiring.connect(m, wiring.flipped(self.delays), delays.fill)
+        depth = _QUEUED + memory.latency + 2
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=self.entry.size, depth=depth)
+        spikes, mark, source = Signal(self.entry), Signal(self.entry), Signal(range(max(2, self.count)))
+        arrival, counted, is_pending = self._count(m, delays, memory)
+        is_arrival, one_more = arrival["is_spike"], memory.data + 1 if self.most > 1 else 1
+        # A cell that is read is erased, and its spikes are sent.
+        line = Pipeline(m)
+        line.put(is_read=self._reads, source=source, cell=cell)
+        is_reading = Cat(self._reads, *line.flags("is_read", memory.latency)).any()
+        m.d.comb += [
+            memory.address.eq(Mux(self._reads, cell, counted)),
+            memory.fill.address.eq(Mux(self._erases, cell, Mux(is_arrival, arrival["cell"], line["cell"]))),
+            memory.fill.word.eq(Mux(self._erases | ~is_arrival, 0, one_more)),
+            memory.fill.enable.eq(self._erases | is_arrival | line["is_read"]),
+            mark.kind.eq(event.kind),
+            spikes.kind.eq(EventKind.SPIKE),
+            spikes.source.eq(line["source"]),
+            spikes.times.eq(memory.data),
+            queue.w_data.eq(Mux(self._marks, mark, spikes)),
+            queue.w_en.eq(self._marks | (line["is_read"] & (memory.data != 0))),
+        ]
+        self._run(m, queue, source, is_pending, is_reading)
+        self._send(m, queue)
+        return m
+
+    def _count(self, m: Module, delays: LoadableMemory, memory: LoadableMemory) -> tuple[Pipeline, Value, Value]:
+        """Count arriving spikes in the cells of their sources in later steps.
+
+        Returns:
+            the pipeline, the cell that is read, and whether a spike is in the pipeline.
+        """
+        event, line = self.input.payload, Pipeline(m)
+        m.d.comb += delays.address.eq(event.source)
+        line.put(is_spike=self._takes, source=event.source)
+        flags = line.flags("is_spike", delays.latency)
+        line.put(due=self._slot + delays.data)
+        flags += line.flags("is_spike", 1)
+        due = line["due"]
+        line.put(due=Mux(due < self.slots, due, due - self.slots)[: len(self._slot)])
+        flags += line.flags("is_spike", 1)
+        line.put(cell=line["due"] * self.count)
+        flags += line.flags("is_spike", 1)
+        line.put(cell=(line["cell"] + line["source"])[: len(self._cell)])
+        flags += line.flags("is_spike", 1)
+        counted = line["cell"]
+        if self.most > 1:
+            flags += line.flags("is_spike", memory.latency)
+        return line, counted, Cat(*flags).any()
+
+    def _run(self, m: Module, queue: Any, source: Signal, is_pending: Value, is_reading: Value) -> None:
+        """Erase the cells before an inference; then accept spikes, and at the end of a step read its cells."""
+        event, cell, slot, ready = self.input.payload, self._cell, self._slot, self.input.ready
+        with m.FSM(init="erase"):
+            with m.State("erase"):
+                m.d.comb += self._erases.eq(1)
+                m.d.sync += cell.eq(following(cell, self.slots * self.count))
+                with m.If(cell == self.slots * self.count - 1):
+                    m.next = "take"
+            with m.State("take"), m.If(self.input.valid):
+                with m.If(event.kind == EventKind.SPIKE):
+                    # Where a cell is read before it counts one more, spikes follow one another without overlap.
+                    m.d.comb += [self._takes.eq(~is_pending if self.most > 1 else 1), ready.eq(self._takes)]
+                with m.Elif(event.kind == EventKind.STEP), m.If(~is_pending):
+                    m.next = "read"
+                with m.Elif(~is_pending & queue.w_rdy):
+                    m.d.comb += [ready.eq(1), self._marks.eq(1)]
+                    m.d.sync += [cell.eq(0), slot.eq(0)]
+                    m.next = "erase"
+            with m.State("read"), m.If(queue.level < _QUEUED):
+                m.d.comb += self._reads.eq(1)
+                m.d.sync += cell.eq(following(cell, self.slots * self.count))
+                m.d.sync += source.eq(following(source, self.count))
+                with m.If(source == self.count - 1):
+                    m.next = "end"
+            with m.State("end"), m.If(~is_reading & queue.w_rdy):
+                m.d.comb += [ready.eq(1), self._marks.eq(1)]
+                m.d.sync += slot.eq(following(slot, self.slots))
+                m.next = "take"
+
+    def _send(self, m: Module, queue: Any) -> None:
+        """Send each entry as many times as it has spikes."""
+        head, sent = Signal(self.entry), Signal(self.most.bit_length())
+        is_last = (head.kind != EventKind.SPIKE) | (sent + 1 == head.times)
+        is_sent = queue.r_rdy & self.output.ready
+        m.d.comb += [
+            head.eq(queue.r_data),
+            self.output.valid.eq(queue.r_rdy),
+            self.output.payload.kind.eq(head.kind),
+            self.output.payload.source.eq(head.source),
+            queue.r_en.eq(is_sent & is_last),
+        ]
+        with m.If(is_sent):
+            m.d.sync += sent.eq(Mux(is_last, 0, sent + 1))
 
 
 class CoreLayer(wiring.Component):
