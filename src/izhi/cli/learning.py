@@ -195,12 +195,9 @@ def _settings_on_device(a: argparse.Namespace) -> tuple[Experiment, str]:
 
 
 def _run_generations(
-    a: argparse.Namespace,
-    e: Experiment,
-    search: DeviceEvolution[HardwareNetwork],
-    folder: RunFolder,
+    a: argparse.Namespace, e: Experiment, search: DeviceEvolution[HardwareNetwork], folder: RunFolder,
     chosen: dict[str, Any],
-) -> list[Row]:
+) -> list[Row]:  # fmt: skip
     """Run the generations that the folder's checkpoint does not hold yet; the metrics of all."""
     saved = open_folder(folder, chosen, {"losses": checkpoint.LOSSES}, resume=a.resume)
     history: list[Row] = saved["history"] if saved else []

@@ -69,15 +69,9 @@ class FloatRun:
 
 
 def quantize(
-    fabric: Fabric,
-    run: FloatRun,
-    e: Experiment,
-    method: str,
-    dataset: Dataset,
-    folder: RunFolder,
-    listener: Listener = ignore_progress,
-    label: str = "",
-) -> Result:
+    fabric: Fabric, run: FloatRun, e: Experiment, method: str, dataset: Dataset, folder: RunFolder,
+    listener: Listener = ignore_progress, label: str = "",
+) -> Result:  # fmt: skip
     """Quantise a run by a method, in a folder that is open."""
     if method == "ptq":
         return run_of.quantize(fabric, e, dataset, folder, run.weights)
@@ -167,12 +161,9 @@ def _quantize(
 
 
 def plan(
-    runs: Sequence[FloatRun],
-    methods: Sequence[str],
-    weights: Sequence[int],
-    states: Sequence[int],
+    runs: Sequence[FloatRun], methods: Sequence[str], weights: Sequence[int], states: Sequence[int],
     changes: Mapping[str, object],
-) -> Plan:
+) -> Plan:  # fmt: skip
     """Each method in each format, of every run; checked before anything is written."""
     return [
         (method, [run.rounded(w, s, method, changes) for run in runs])

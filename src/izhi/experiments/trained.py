@@ -68,11 +68,9 @@ def network_of(saved: Saved, features: int | tuple[int, ...], classes: int) -> N
 
 
 def load(
-    path: Path,
-    changes: Mapping[str, object] | None = None,
-    report: Callable[[str], None] = lambda line: None,
+    path: Path, changes: Mapping[str, object] | None = None, report: Callable[[str], None] = lambda line: None,
     expect: Callable[[Experiment], None] = lambda e: None,
-) -> Trained:
+) -> Trained:  # fmt: skip
     """The network of a run folder or checkpoint.
 
     Args:

@@ -79,13 +79,9 @@ def _storage(optuna: ModuleType, storage: str) -> BaseStorage | str:
 
 
 def check(
-    variants: Sequence[Variant],
-    ranges: Sequence[Range],
-    settings: Mapping[str, object],
-    trials: int,
-    *,
+    variants: Sequence[Variant], ranges: Sequence[Range], settings: Mapping[str, object], trials: int, *,
     every_speaker: bool = False,
-) -> list[Experiment]:
+) -> list[Experiment]:  # fmt: skip
     """The experiment of each variant, all checked before the first trial starts.
 
     Raises:

@@ -146,14 +146,9 @@ def _trial(
 
 
 def _test_run(
-    protocol: Protocol,
-    task: Task,
-    variant: Variant,
-    best: TrialRow,
-    seed: int,
-    resources: Resources,
+    protocol: Protocol, task: Task, variant: Variant, best: TrialRow, seed: int, resources: Resources,
     listener: Listener,
-) -> RunRow:
+) -> RunRow:  # fmt: skip
     """A run with the settings of the best trial; its network sees the test samples after training has ended."""
     e = protocol.of_run(task, variant, best.settings, seed)
     began = time.perf_counter()
