@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from izhi.errors import DeviceError, IzhiError, SettingError, unknown
+from izhi.errors import DeviceError, IzhiError, SettingError, of_extra, unknown
 from izhi.hardware.artifact import Artifact, IntegerArtifact, IPArtifact
 from izhi.hardware.core.description import read
 from izhi.hardware.core.fit import larger
@@ -87,10 +87,8 @@ def _simulator(
     shape = shape_for(artifact, **sizes) if folder is None else read(Path(folder) / "core.json")
     if spare and folder is None:
         shape = larger(shape)
-    try:
+    with of_extra("amaranth or yosys", "hardware"):
         from izhi.hardware.core.compile import library
-    except ImportError:
-        raise SettingError("amaranth or yosys is not installed; pip install 'izhi[hardware]'") from None
     return CoreDevice("simulator", SimulatedCore(library(shape), shape), shape)
 
 
