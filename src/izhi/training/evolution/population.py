@@ -147,29 +147,25 @@ class Population:
         """(T, B, P, classes)."""
         members = len(x)
         values = self.genome.whole(self.network, x)
-        current, out = None, torch.empty(0)
+        out: Tensor | None = None
         for number, layer in enumerate(self.network.spiking):
             prefix = f"layers.{number}"
-            if current is None:
-                current = self._first(spikes, values, f"{prefix}.connection")
-            else:
-                current = _within(out, values, f"{prefix}.connection")
-            width = len(layer.connection.weight)
+            current = self._currents(spikes if out is None else out, values, f"{prefix}.connection", out is None)
             learned = {
                 name: values[f"{prefix}.neuron.learned.{name}"].view(members, -1) for name in layer.neuron.learned
             }
-            neuron = _side_by_side(layer.neuron, learned, members, width)
+            neuron = _side_by_side(layer.neuron, learned, members, len(layer.connection.weight))
             fired, _ = neuron(SynapticInput(current.flatten(2)))
             out = fired.view(*current.shape)
-        if self.network.readout is None:
+        if out is not None and self.network.readout is None:
             return out
-        if current is None:
-            return self._first(spikes, values, "readout")
-        return _within(out, values, "readout")
+        return self._currents(spikes if out is None else out, values, "readout", out is None)
 
-    def _first(self, spikes: Spikes, values: dict[str, Tensor], prefix: str) -> Tensor:
-        """The currents of the input for all members: (T, B, P, N)."""
+    def _currents(self, spikes: Spikes, values: dict[str, Tensor], prefix: str, is_input: bool) -> Tensor:
+        """Currents (T, B, P, M) of a layer: of the input for all members, or of each member's spikes (T, B, P, N)."""
         weight, bias = values[f"{prefix}.input.weight"], values[f"{prefix}.input.bias"]
+        if not is_input:
+            return torch.einsum("tbpn,pmn->tbpm", cast(Tensor, spikes), weight) + bias
         constant = isinstance(spikes, Tensor) and self.is_constant
         arriving = spikes[:1] if isinstance(spikes, Tensor) and constant else spikes
         current = product(arriving, weight.flatten(0, 1)) + bias.flatten()
@@ -185,9 +181,3 @@ def _side_by_side(neuron: Neuron, learned: Mapping[str, Tensor], members: int, w
         every = value.expand(members, width).reshape(-1)
         wide.learned[name] = nn.Parameter(every.clone(), requires_grad=False)
     return wide
-
-
-def _within(spikes: Tensor, values: dict[str, Tensor], prefix: str) -> Tensor:
-    """The currents of spikes (T, B, P, N) in the next layer of the same member: (T, B, P, M)."""
-    weight, bias = values[f"{prefix}.input.weight"], values[f"{prefix}.input.bias"]
-    return torch.einsum("tbpn,pmn->tbpm", spikes, weight) + bias
