@@ -149,22 +149,21 @@ class Layer(nn.Module):
     def _run(self, spikes: Spikes, state: ModuleState, more: Tensor | None) -> tuple[Tensor, NeuronState | LayerState]:
         before = state if self.delay is None else state or LayerState(None, None)  # type: ignore[arg-type]
         weigh = self.connection.weigh if more is None and self._can_fuse() else self.connection
-        drive, past = self._drive(weigh, spikes, None if self.delay is None else before.past, more)
+        drive, past = self.drive(spikes, None if self.delay is None else before.past, more, weigh=weigh)
         if self.delay is None:
             return self.neuron(drive, before)
         out, after = self.neuron(drive, before.neuron)
         return out, LayerState(after, cast(Tensor, past))
 
     def drive(
-        self, spikes: Spikes, past: Tensor | None = None, more: Tensor | None = None
-    ) -> tuple[SynapticInput, Tensor | None]:
-        """The input of the neurons from spikes and, with delays, from the steps before; ``more`` is added to it."""
-        return self._drive(self.connection, spikes, past, more)
+        self, spikes: Spikes, past: Tensor | None = None, more: Tensor | None = None, *,
+        weigh: Callable[..., Any] | None = None,
+    ) -> tuple[SynapticInput, Tensor | None]:  # fmt: skip
+        """The input of the neurons from spikes and, with delays, from the steps before; ``more`` is added to it.
 
-    def _drive(
-        self, weigh: Callable[..., Any], spikes: Spikes, past: Tensor | None, more: Tensor | None
-    ) -> tuple[Any, Tensor | None]:
-        """The same by the connection or its method ``weigh``."""
+        ``weigh`` is the method of that name of the connection; None for the connection itself.
+        """
+        weigh = weigh or self.connection
         if self.delay is None:
             drive, past = weigh(spikes), None
         else:
