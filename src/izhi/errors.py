@@ -63,6 +63,10 @@ class SettingError(IzhiError, ValueError):
     """A setting, preset or option that is unknown or out of range."""
 
 
+class EquationError(IzhiError, ValueError):
+    """A neuron's step that cannot be recorded, or that an executor cannot run; the message names its line."""
+
+
 class ShapeError(IzhiError, ValueError):
     """A tensor of the wrong rank, width, dtype or length."""
 

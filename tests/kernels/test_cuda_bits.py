@@ -199,7 +199,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 from izhi.kernels.cuda import events, weighted
 from izhi.kernels.cuda.rate import _encode_bits
-from izhi.kernels.plan import Plan, Reset
+from izhi.equation import izhikevich, lif
+from izhi.kernels.plan import Plan
 from izhi import ORDERS
 from izhi.neurons import surrogate
 
@@ -216,9 +217,9 @@ assembly(events._product, {**lists, "rows": "*bf16", "out": "*bf16"}, tiles)
 assembly(events._gradient, {**lists, "g": "*bf16", "out": "*fp32"}, tiles)
 assembly(_encode_bits, {"limits": "*i32", "key": "*i32", "words": "*i32"}, {"block": 256})
 floats = dict.fromkeys(("bias", "p", "first", "kept", "last"), "*fp32")
-for dynamics in (ORDERS["fpga-ip"], ORDERS["s2nn"], Reset("subtract", False), Reset("value", False)):
+for equation in (izhikevich(ORDERS["fpga-ip"]), izhikevich(ORDERS["s2nn"]), lif("subtract", False), lif("value", False)):
     plan = Plan(
-        dynamics, surrogate.ATan, torch.bfloat16, coupled=False, filtered=True, biased=True, shared=False, learn="all"
+        equation, surrogate.ATan, torch.bfloat16, coupled=False, filtered=True, biased=True, shared=False, learn="all"
     )
     kernel = weighted._forward(plan)
     numbers = kernel.arg_names[kernel.arg_names.index("dt") : -2]

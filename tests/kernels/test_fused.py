@@ -482,16 +482,17 @@ import torch
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 from izhi.kernels.cuda import recurrence
-from izhi.kernels.plan import Plan, Reset
+from izhi.equation import izhikevich, lif
+from izhi.kernels.plan import Plan
 from izhi import ORDERS
 from izhi.neurons import surrogate
-cases = [(d, False) for d in (ORDERS["fpga-ip"], ORDERS["s2nn"], Reset("subtract", False), Reset("value", False))]
-cases += [(Reset("soft", delay), False) for delay in (True, False)] + [(Reset("soft", True), True)]
-cases += [(ORDERS["fpga-ip"], True), (Reset("subtract", True), True), (Reset("value", True), True)]
-for dynamics, quantized in cases:
+cases = [(d, False) for d in (izhikevich(ORDERS["fpga-ip"]), izhikevich(ORDERS["s2nn"]), lif("subtract", False), lif("value", False))]
+cases += [(lif("soft", delay), False) for delay in (True, False)] + [(lif("soft", True), True)]
+cases += [(izhikevich(ORDERS["fpga-ip"]), True), (lif("subtract", True), True), (lif("value", True), True)]
+for equation, quantized in cases:
     plan = Plan(
-        dynamics, surrogate.ATan, torch.bfloat16, coupled=not quantized, filtered=True, biased=True,
-        shared=False, learn=True, quantized=quantized,
+        equation, surrogate.ATan, torch.bfloat16, coupled=not quantized, filtered=True, biased=True,
+        shared=False, learn="all", quantized=quantized,
     )
     for kernel, pointers in ((recurrence._forward(plan), 8), (recurrence._backward(plan), 13)):
         names = kernel.arg_names

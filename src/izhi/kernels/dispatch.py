@@ -13,12 +13,13 @@ from typing import Literal, TypeAlias, cast
 import torch
 from torch import Tensor
 
+from izhi import equation
 from izhi.errors import SettingError, SlowKernelWarning, unknown
 from izhi.kernels import cpu, fused, reference, routes
 from izhi.kernels.fused import Device
 from izhi.kernels.ops import Surrogate, has_formula
 from izhi.kernels.packed import PackedSpikes
-from izhi.kernels.plan import Constants, Reset
+from izhi.kernels.plan import Constants
 from izhi.kernels.products import AnyInput, WeightedSpikes
 from izhi.kernels.routes import (
     CallDescription,
@@ -96,8 +97,8 @@ def _kernels_on(device: str) -> Device:
 def _model(s: Settings, p: tuple[Tensor | float, ...]) -> fused.Model:
     surrogate = cast(Surrogate, s.surrogate)
     if isinstance(s, IzhikevichSettings):
-        return fused.Model(s.order, surrogate, s.constants, p, s.formats)
-    return fused.Model(Reset(s.reset, s.reset_delay), surrogate, Constants(), p, s.formats)
+        return fused.Model(equation.izhikevich(s.order), surrogate, s.constants, p, s.formats)
+    return fused.Model(equation.lif(s.reset, s.reset_delay), surrogate, Constants(), p, s.formats)
 
 
 def _run(

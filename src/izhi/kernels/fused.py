@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor
 
+from izhi.equation import Equation, izhikevich
 from izhi.errors import ShapeError
 from izhi.kernels.lazy import dense, materialize
 from izhi.kernels.low_rank import factors_of
@@ -27,12 +28,10 @@ from izhi.kernels.plan import (
     LayerKernels,
     Learned,
     Plan,
-    Reset,
 )
 from izhi.kernels.products import CountedSpikes, WeightedSpikes, gradient_of_spikes, weight_gradient
 from izhi.kernels.routes import NeuronChoice
 from izhi.kernels.synaptic_input import Coefficients, IzhikevichSettings, Memory, SynapticInput
-from izhi.spec import EventOrder
 
 
 class Device(Protocol):
@@ -76,14 +75,14 @@ class Model(NamedTuple):
     """What neurons are.
 
     Attributes:
-        dynamics: the event order or reset.
+        equation: of one time step.
         surrogate: derivative of the spike.
         constants: of the neuron, to which those of surrogate, synapse and formats are added.
         coefficients: floats, or tensors that broadcast over one sample.
         formats: of states and currents, where they are quantised.
     """
 
-    dynamics: EventOrder | Reset
+    equation: Equation
     surrogate: Surrogate
     constants: Constants
     coefficients: tuple[Tensor | float, ...]
@@ -296,7 +295,7 @@ def _shared(coefficients: tuple[Tensor | float, ...], where: torch.device) -> Te
 @lru_cache(maxsize=256)
 @torch.inference_mode(mode=False)
 def _planned(
-    dynamics: EventOrder | Reset, surrogate: type[Surrogate], slope: tuple[float, float], constants: Constants,
+    equation: Equation, surrogate: type[Surrogate], slope: tuple[float, float], constants: Constants,
     formats: Formats | None, grid: Grid | None, decay: float, implicit: float,
     dtype: torch.dtype, coupled: bool, filtered: bool, biased: bool, shared: bool, learn: Learned,
 ) -> tuple[Plan, Tensor]:  # fmt: skip
@@ -305,7 +304,7 @@ def _planned(
     synapse_and_slope = {"surrogate_first": first, "surrogate_second": second, "decay": decay, "implicit": implicit}
     numbers = constants.quantized(formats).traced(grid)._replace(**synapse_and_slope)
     quantized = formats is not None
-    plan = Plan(dynamics, surrogate, dtype, coupled, filtered, biased, shared, learn, quantized)
+    plan = Plan(equation, surrogate, dtype, coupled, filtered, biased, shared, learn, quantized)
     return plan, torch.tensor(numbers, dtype=torch.float32)
 
 
@@ -314,7 +313,7 @@ def _planned_step(s: IzhikevichSettings, dtype: torch.dtype, shared: bool, learn
     """The plan, and the constants, of single steps under a current alone."""
     surrogate = cast(Surrogate, s.surrogate)
     return _planned(
-        s.order, type(surrogate), surrogate.constants, s.constants, None, None, 0.0, 0.0,
+        izhikevich(s.order), type(surrogate), surrogate.constants, s.constants, None, None, 0.0, 0.0,
         dtype, False, False, False, shared, learn,
     )  # fmt: skip
 
@@ -456,12 +455,12 @@ def _planned_call(
     model: Model, drive: SynapticInput | WeightedSpikes, dtype: torch.dtype, memory: Memory, state: tuple[Tensor, ...]
 ) -> tuple[Plan, tuple[Tensor, Tensor, Tensor], tuple[Tensor, ...]]:
     """The plan; bias, coefficients and constants of a call; what gradients go to: bias, coefficients, decay, state."""
-    dynamics, surrogate, constants, coefficients, formats = model
+    equation, surrogate, constants, coefficients, formats = model
     one, where = drive.shape[1:], drive.device
     learn: Learned = "none"
     if any(isinstance(x, Tensor) for x in coefficients):
         p = _stacked(coefficients, one, where)
-        has_gain = isinstance(dynamics, EventOrder) or formats is not None
+        has_gain = "gain" in equation.coefficients or formats is not None
         learn = _learned_rows(coefficients, len(coefficients) - 1 if has_gain else None)
     else:
         p = _shared(coefficients, where)
@@ -473,7 +472,7 @@ def _planned_call(
         traces = memory.synapse or (p.new_zeros(one),) * (1 + (drive.conductance is not None))
     is_left = 0.0 if drive.synapse is None else float(decay.detach())
     plan, numbers = _planned(
-        dynamics, type(surrogate), surrogate.constants, constants, formats, grid, is_left, implicit,
+        equation, type(surrogate), surrogate.constants, constants, formats, grid, is_left, implicit,
         dtype, drive.conductance is not None, drive.synapse is not None, drive.bias is not None,
         p.shape[1] == 1, "all" if decay.requires_grad else learn,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from izhi.spec import EventOrder, ResetMode
+from izhi.equation import Equation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 KEEP_EVERY = 32
 
 
-@dataclass(frozen=True)
-class Reset:
-    """The reset of a LIF neuron: its mode, and whether it waits for the next step."""
-
-    mode: ResetMode
-    delay: bool
-
-
 #: The coefficients whose gradients a backward pass computes.
 Learned = Literal["none", "gain", "all"]
 
@@ -37,7 +29,7 @@ class Plan:
     """Everything a kernel is compiled for; one is compiled, and cached on disk, for each plan.
 
     Attributes:
-        dynamics: the event order of an Izhikevich neuron, or the reset of a LIF neuron.
+        equation: of the neuron.
         surrogate: class of the surrogate, which has its formula.
         dtype: of currents and spikes in memory, float32 or bfloat16; arithmetic is in float32.
         coupled: whether there is a conductance.
@@ -49,7 +41,7 @@ class Plan:
         quantized: whether states and currents are fixed-point numbers.
     """
 
-    dynamics: EventOrder | Reset
+    equation: Equation
     surrogate: type[Surrogate]
     dtype: torch.dtype
     coupled: bool
@@ -61,15 +53,19 @@ class Plan:
 
     @property
     def own(self) -> int:
-        """State variables of the neuron itself: v and u, or v."""
-        return 2 if isinstance(self.dynamics, EventOrder) else 1
+        """State variables of the neuron itself."""
+        return len(self.equation.states)
+
+    @property
+    def coefficients(self) -> tuple[str, ...]:
+        """Names of the neuron's coefficients; a quantised neuron has a gain of its current, the last."""
+        names = self.equation.coefficients
+        return (*names, "gain") if self.quantized and "gain" not in names else names
 
     @property
     def rows(self) -> int:
-        """Coefficients of the neuron; LIF has v_reset among them if a spike sets v to it, and a gain if quantised."""
-        if isinstance(self.dynamics, EventOrder):
-            return 11
-        return 2 + (self.dynamics.mode == "value") + self.quantized
+        """How many coefficients the neuron has."""
+        return len(self.coefficients)
 
     @property
     def summed(self) -> tuple[int, ...]:

@@ -23,7 +23,8 @@ import torch
 
 from izhi.compiled import inlined
 from izhi.kernels.cpu.events import rows_of
-from izhi.kernels.cpu.lanes import coefficients_of, feed_back, feed_back_by_unit, multiply_factors, spread
+from izhi.kernels.cpu.lane import lane_functions
+from izhi.kernels.cpu.lanes import feed_back, feed_back_by_unit, multiply_factors, spread
 from izhi.kernels.cpu.matrix_unit import (
     configure_for,
     has_unit,
@@ -45,11 +46,10 @@ from izhi.kernels.cpu.parallel import (
     zero_rows,
 )
 from izhi.kernels.cpu.rows import OUTPUT_BLOCK
-from izhi.kernels.cpu.scalars import OPS, codec, f32
+from izhi.kernels.cpu.scalars import codec, f32, zero
 from izhi.kernels.cpu.tiles import COLUMNS, ROWS, multiply, tiles_of, whole_tiles
-from izhi.kernels.dynamics import dynamics
 from izhi.kernels.low_rank import LowRankGradient
-from izhi.kernels.ops import Value, field_indices
+from izhi.kernels.ops import Value
 from izhi.kernels.plan import Call, Constants, FeedbackKernels, Gradients, Plan
 
 #: Lanes of one block, and steps between two of its states that are kept.
@@ -69,24 +69,13 @@ def _five(data: Value) -> Value:
     return number(data, 0), number(data, 1), number(data, 2), number(data, 3), number(data, 4)
 
 
-@inlined
-def all_constants(s: Value) -> Value:
-    """Every one of the ``Constants``, as a tuple."""
-    return (
-        s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9],
-        s[10], s[11], s[12], s[13], s[14], s[15], s[16], s[17], s[18], s[19],
-        s[20], s[21],
-    )  # fmt: skip
-
-
 @cache
 def _forward(plan: Plan, fed_back: bool) -> Kernel:
     load, store, element = codec(plan.dtype)
-    apply_synapse, _, step, _ = dynamics(plan, OPS)
-    collect, _ = coefficients_of(plan)
-    rows, own, states = plan.rows, plan.own, plan.states
-    filtered, coupled, biased, shared = plan.filtered, plan.coupled, plan.biased, plan.shared
-    two, unit, by_unit = own == 2, fed_back and plan.dtype == torch.bfloat16, has_unit()
+    step, _, shared_coefficients, all_constants = lane_functions(plan)
+    rows, states = plan.rows, plan.states
+    coupled, biased, shared = plan.coupled, plan.biased, plan.shared
+    unit, by_unit = fed_back and plan.dtype == torch.bfloat16, has_unit()
 
     @compile_kernel
     def forward(data):  # type: ignore[no-untyped-def]
@@ -114,8 +103,8 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
         s = all_constants(constants)
         # Of one piece of memory, and a block's size a constant, so that LLVM sees which of these lie apart from each
         # other: else it would not use vectors.
-        room = zero_rows(5 + rows, most)
-        z, q, bias_of = room[:4], room[4 : 4 + rows], room[4 + rows]
+        room = zero_rows(states + rows + 1, most)
+        z, q, bias_of = room[:states], room[states : states + rows], room[states + rows]
         for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
             start = block * most
             size = min(most, lanes - start)
@@ -129,7 +118,7 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
                 spread(bias, start, size, bias_of)
             if unit:
                 configure_for(tiles, size // places.shape[1])
-            same = collect(p, 0)
+            same = shared_coefficients(p)
             for t in range(steps):
                 if keep_every > 0 and t % keep_every == 0:
                     for k in range(states):
@@ -146,19 +135,8 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
                         copy(x_t, arriving[t, start:stop], size)
                     x_t = arriving[t, start:stop]
                 for i in range(size):
-                    coefficients = same if shared else collect(q, i)
-                    current, g = load(x_t[i]), f32(0)
-                    if coupled:
-                        g = load(y_t[i])
-                    if filtered:
-                        a, b, current, g = apply_synapse(current, g, z[own, i], z[states - 1, i], s)
-                        z[states - 1, i] = b
-                        z[own, i] = a
-                    v, u, spike = step(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
-                    z[0, i] = v
-                    if two:
-                        z[1, i] = u
-                    spikes_t[i] = store(spike)
+                    g = load(y_t[i]) if coupled else zero
+                    spikes_t[i] = store(step(z, q, same, load(x_t[i]), g, bias_of, s, i))
             for k in range(states):
                 copy(z[k], last[k, start:stop], size)
         if unit:
@@ -170,13 +148,9 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
 @cache
 def _backward(plan: Plan, fed_back: bool) -> Kernel:
     load, store, element = codec(plan.dtype)
-    apply_synapse, apply_synapse_vjp, step, step_vjp = dynamics(plan, OPS)
-    collect, add = coefficients_of(plan)
-    rows, own, states, summed = plan.rows, plan.own, plan.states, len(plan.summed)
-    filtered, coupled, biased = plan.filtered, plan.coupled, plan.biased
-    shared, quantized = plan.shared, plan.quantized
-    learn, learn_decay = plan.learn != "none", plan.learn == "all"
-    two, DECAY = own == 2, field_indices(Constants, OPS).decay
+    step, step_vjp, shared_coefficients, all_constants = lane_functions(plan)
+    rows, states, summed = plan.rows, plan.states, len(plan.summed)
+    coupled, biased, shared, quantized = plan.coupled, plan.biased, plan.shared, plan.quantized
     unit, by_unit = fed_back and plan.dtype == torch.bfloat16, has_unit()
     takes_factors = plan.dtype == torch.float32
 
@@ -215,10 +189,11 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
             tiles = tile_memory(by_unit)
         s = all_constants(constants)
         # Of one piece of memory, as forward.
-        room = zero_rows(11 + rows + summed, most + OUTPUT_BLOCK)
-        z, gz, q, total = room[:4], room[4:8], room[8 : 8 + rows], room[11 + rows :]
-        bias_of, bias_sum, made = room[8 + rows], room[9 + rows], room[10 + rows]
-        path = empty_rows(4 * min(keep_every, steps), most)
+        room = zero_rows(2 * states + rows + summed + 3, most + OUTPUT_BLOCK)
+        z, gz, q = room[:states], room[states : 2 * states], room[2 * states : 2 * states + rows]
+        others = room[2 * states + rows :]
+        bias_of, bias_sum, made, total = others[0], others[1], others[2], others[3:]
+        path = empty_rows(states * min(keep_every, steps), most)
         for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
             start = block * most
             size = min(most, lanes - start)
@@ -232,16 +207,15 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
                 spread(bias, start, size, bias_of)
                 for i in range(size):
                     bias_sum[i] = f32(0)
-            if learn:
-                for k in range(summed):
-                    for i in range(size):
-                        total[k, i] = f32(0)
+            for k in range(summed):
+                for i in range(size):
+                    total[k, i] = zero
             if fed_back:
                 for i in range(size):
                     fed[i] = f32(0)
             if unit:
                 configure_for(tiles, size // neurons)
-            same = collect(p, 0)
+            same = shared_coefficients(p)
             for back in range((steps + keep_every - 1) // keep_every):
                 part = (steps + keep_every - 1) // keep_every - 1 - back
                 begin = part * keep_every
@@ -251,22 +225,12 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
                 for t in range(length):
                     x_t, y_t = x[begin + t, start:stop], y[begin + t, start:stop]
                     for k in range(states):
-                        copy(z[k], path[4 * t + k], size)
+                        copy(z[k], path[states * t + k], size)
                     if t == length - 1 and not quantized:
                         break  # nothing asks for the state after the last step
                     for i in range(size):
-                        coefficients = same if shared else collect(q, i)
-                        current, g = load(x_t[i]), f32(0)
-                        if coupled:
-                            g = load(y_t[i])
-                        if filtered:
-                            a, b, current, g = apply_synapse(current, g, z[own, i], z[states - 1, i], s)
-                            z[states - 1, i] = b
-                            z[own, i] = a
-                        v, u, spike = step(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
-                        z[0, i] = v
-                        if two:
-                            z[1, i] = u
+                        g = load(y_t[i]) if coupled else zero
+                        step(z, q, same, load(x_t[i]), g, bias_of, s, i)
                 for ahead in range(length):
                     t = length - 1 - ahead
                     x_t, y_t = x[begin + t, start:stop], y[begin + t, start:stop]
@@ -280,45 +244,18 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
                         grad_x[begin + t, start:stop],
                         grad_y[begin + t, start:stop],
                     )
-                    path_t = path[4 * t : 4 * t + 4]
+                    before = path[states * t : states * t + states]
                     for i in range(size):
-                        coefficients = same if shared else collect(q, i)
-                        arriving, beside = load(x_t[i]), f32(0)
-                        if coupled:
-                            beside = load(y_t[i])
-                        current, g = arriving, beside
-                        if filtered:
-                            a, b = path_t[own, i], path_t[states - 1, i]
-                            _, _, current, g = apply_synapse(arriving, beside, a, b, s)
                         gs = made[i] if takes_factors else load(grad_spikes_t[i])
                         if fed_back:
                             gs += fed[i]
-                        gv, gu, gc, gg, to_bias, gp = step_vjp(
-                            path_t[0, i], path_t[1, i], current, g, bias_of[i],
-                            gz[0, i], gz[1, i], gs, z[0, i], coefficients, s,
+                        g = load(y_t[i]) if coupled else zero
+                        gx, gy = step_vjp(
+                            before, z, gz, q, same, load(x_t[i]), g, bias_of, gs, total, bias_sum, s, i
                         )  # fmt: skip
-                        if quantized:
-                            z[0, i] = path_t[0, i]
-                        if learn:
-                            add(total, i, gp)
-                        gz[0, i] = gv
-                        if two:
-                            gz[1, i] = gu
-                        if biased:
-                            bias_sum[i] += to_bias
-                        if filtered:
-                            ga, gb, grad_decay = apply_synapse_vjp(
-                                arriving, beside, a, b,
-                                gz[own, i], gz[states - 1, i], gc, gg, s,
-                            )  # fmt: skip
-                            if learn_decay:
-                                total[rows, i] += grad_decay
-                            gc, gg = ga, gb
-                            gz[states - 1, i] = s[DECAY] * gb
-                            gz[own, i] = s[DECAY] * ga
-                        grad_x_t[i] = store(gc)
+                        grad_x_t[i] = store(gx)
                         if coupled:
-                            grad_y_t[i] = store(gg)
+                            grad_y_t[i] = store(gy)
                     if unit and begin + t > 0:
                         for column in range(0, neurons, 32):
                             multiply_samples(
@@ -334,9 +271,8 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
                 copy(gz[k], grad_first[k, start:stop], size)
             if biased:
                 copy(bias_sum, grad_bias[start:stop], size)
-            if learn:
-                for k in range(summed):
-                    copy(total[k], grad_p[k, start:stop], size)
+            for k in range(summed):
+                copy(total[k], grad_p[k, start:stop], size)
         if unit:
             release_tiles()
 

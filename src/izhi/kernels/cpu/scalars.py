@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 f32 = np.float32
+zero = f32(0)
 
 
 def load_at(builder: IRBuilder, address: ir.Value, kind: ir.Type, align: int = 4) -> ir.Value:

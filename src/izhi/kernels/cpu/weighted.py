@@ -37,7 +37,7 @@ from izhi.kernels.cpu.events import (
     sum_baseline,
     sum_weights,
 )
-from izhi.kernels.cpu.lanes import coefficients_of
+from izhi.kernels.cpu.lane import lane_functions
 from izhi.kernels.cpu.matrix_unit import (
     TILE_BYTES,
     TILE_PAIRS,
@@ -67,7 +67,7 @@ from izhi.kernels.cpu.parallel import (
     wide_vectors,
     zero_rows,
 )
-from izhi.kernels.cpu.recurrence import all_constants, in_pairs
+from izhi.kernels.cpu.recurrence import in_pairs
 from izhi.kernels.cpu.rows import (
     GROUP,
     OUTPUT_BLOCK,
@@ -80,11 +80,10 @@ from izhi.kernels.cpu.rows import (
     sum_subsets,
     weigh_rows,
 )
-from izhi.kernels.cpu.scalars import OPS, codec, f32
-from izhi.kernels.dynamics import dynamics
+from izhi.kernels.cpu.scalars import codec, f32, zero
 from izhi.kernels.events import WORD
 from izhi.kernels.low_rank import LowRankGradient
-from izhi.kernels.ops import Value, field_indices
+from izhi.kernels.ops import Value
 from izhi.kernels.plan import Constants, LayerCall, LayerGradients, Plan
 
 _CONSTANTS = len(Constants._fields)
@@ -101,11 +100,9 @@ def _rows_in(dtype: torch.dtype) -> tuple[type, int]:
 
 @cache
 def _forward(plan: Plan, keep: bool) -> Kernel:
-    apply_synapse, _, step, _ = dynamics(plan, OPS)
-    collect, _ = coefficients_of(plan)
-    rows_of_neuron, own, states = plan.rows, plan.own, plan.states
-    filtered, biased, shared = plan.filtered, plan.biased, plan.shared
-    two, by_tiles, by_unit = own == 2, plan.dtype == torch.bfloat16, has_unit()
+    step, _, shared_coefficients, all_constants = lane_functions(plan)
+    rows_of_neuron, states, biased, shared = plan.rows, plan.states, plan.biased, plan.shared
+    by_tiles, by_unit = plan.dtype == torch.bfloat16, has_unit()
     element, size_of_row = _rows_in(plan.dtype)
     several = 1 if by_tiles else SAMPLES
 
@@ -147,11 +144,11 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
             fires = np.empty(several * together * PLACES * inputs, np.int32)
             starts, who = np.zeros(several * together * STARTS, np.int64), fires.ctypes.data
         # Of one piece of memory, so that LLVM sees which of these lie apart from each other.
-        room = zero_rows(8 + rows_of_neuron, OUTPUT_BLOCK)
-        z, bias_of, current_of, usual, q = room[:4], room[4], room[5], room[7], room[8:]
-        word = array_at(room[6].ctypes.data, OUTPUT_BLOCK, np.uint32)
+        room = zero_rows(4 + states + rows_of_neuron, OUTPUT_BLOCK)
+        bias_of, current_of, usual, z, q = room[0], room[1], room[3], room[4 : 4 + states], room[4 + states :]
+        word = array_at(room[2].ctypes.data, OUTPUT_BLOCK, np.uint32)
         s = all_constants(constants)
-        same = collect(p, 0)
+        same = shared_coefficients(p)
         end = (worker + 1) * batch // workers
         for low in range(worker * batch // workers, end, several):
             for beginning in range(0, chunks, together):
@@ -245,17 +242,8 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                                     copy_row(OUTPUT_BLOCK, current_of.ctypes.data, x_t.ctypes.data)
                             bit = np.uint32(np.uint32(1) << np.uint32(t))
                             for i in range(OUTPUT_BLOCK):
-                                coefficients = same if shared else collect(q, i)
-                                current, g = current_of[i], f32(0)
-                                if filtered:
-                                    a, b_, current, g = apply_synapse(current, g, z[own, i], z[states - 1, i], s)
-                                    z[states - 1, i] = b_
-                                    z[own, i] = a
-                                v, u, spike = step(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
-                                z[0, i] = v
-                                if two:
-                                    z[1, i] = u
-                                word[i] |= bit if spike != f32(0) else np.uint32(0)
+                                spike = step(z, q, same, current_of[i], zero, bias_of, s, i)
+                                word[i] |= bit if spike != zero else np.uint32(0)
                         to = fired + 4 * ((b * chunks + beginning + c) * neurons + start)
                         copy_floats(word.ctypes.data, to, size)
                     for k in range(states):
@@ -291,13 +279,10 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
     load, _, element = codec(plan.dtype)
     _, size_of_row = _rows_in(plan.dtype)
     by_tiles = plan.dtype == torch.bfloat16
-    apply_synapse, apply_synapse_vjp, step, step_vjp = dynamics(plan, OPS)
-    collect, add = coefficients_of(plan)
-    rows_of_neuron, own, states, summed = plan.rows, plan.own, plan.states, len(plan.summed)
-    filtered, biased, shared, quantized = plan.filtered, plan.biased, plan.shared, plan.quantized
-    learn, learn_decay = plan.learn != "none", plan.learn == "all"
-    two, by_unit, DECAY = own == 2, has_unit(), field_indices(Constants, OPS).decay
-    element_size = plan.dtype.itemsize
+    step, step_vjp, shared_coefficients, all_constants = lane_functions(plan)
+    rows_of_neuron, states, summed = plan.rows, plan.states, len(plan.summed)
+    biased, shared, quantized = plan.biased, plan.shared, plan.quantized
+    by_unit, element_size = has_unit(), plan.dtype.itemsize
 
     @compile_kernel
     def backward(data):  # type: ignore[no-untyped-def]
@@ -337,13 +322,14 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
             subsets = zero_rows((WORD // GROUP if tabled else 1) << GROUP, OUTPUT_BLOCK)
             fires = np.zeros(WORD, np.int32)
         # Of one piece of memory, so that LLVM sees which of these lie apart from each other.
-        room = zero_rows(18 + rows_of_neuron + summed, OUTPUT_BLOCK)
-        z, gz, then = room[:4], room[4:8], room[8:12]
-        bias_of, bias_sum, current_of, arriving_spikes, made_t = room[12], room[13], room[14], room[15], room[16]
-        nothing, q, total = room[17], room[18 : 18 + rows_of_neuron], room[18 + rows_of_neuron :]
+        room = zero_rows(6 + 3 * states + rows_of_neuron + summed, OUTPUT_BLOCK)
+        bias_of, bias_sum, current_of, arriving_spikes, made_t = room[0], room[1], room[2], room[3], room[4]
+        nothing, of_states, others = room[5], room[6 : 6 + 3 * states], room[6 + 3 * states :]
+        z, gz, then = of_states[:states], of_states[states : 2 * states], of_states[2 * states :]
+        q, total = others[:rows_of_neuron], others[rows_of_neuron:]
         path, made = zero_rows(WORD * states, OUTPUT_BLOCK), zero_rows(WORD, OUTPUT_BLOCK)
         s = all_constants(constants)
-        same = collect(p, 0)
+        same = shared_coefficients(p)
         pieces = blocks * parts
         for piece in range(worker * pieces // workers, (worker + 1) * pieces // workers):
             block, part = piece // parts, piece % parts
@@ -396,16 +382,7 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
                             break  # nothing asks for the state after the last step
                         _fetch(by_tiles, x_t.ctypes.data, current_of.ctypes.data)
                         for i in range(OUTPUT_BLOCK):
-                            coefficients = same if shared else collect(q, i)
-                            current, g = current_of[i], f32(0)
-                            if filtered:
-                                a, b_, current, g = apply_synapse(current, g, z[own, i], z[states - 1, i], s)
-                                z[states - 1, i] = b_
-                                z[own, i] = a
-                            v, u, spike = step(z[0, i], z[1, i], current, g, bias_of[i], coefficients, s)
-                            z[0, i] = v
-                            if two:
-                                z[1, i] = u
+                            step(z, q, same, current_of[i], zero, bias_of, s, i)
                     for ahead in range(length):
                         t = length - 1 - ahead
                         _fetch(by_tiles, currents[b, block, begin + t].ctypes.data, current_of.ctypes.data)
@@ -422,35 +399,10 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
                             for i in range(size):
                                 arriving_spikes[i] = load(source[i])
                         for i in range(OUTPUT_BLOCK):
-                            coefficients = same if shared else collect(q, i)
-                            arriving, g = current_of[i], f32(0)
-                            current = arriving
-                            if filtered:
-                                a, b_ = then[own, i], then[states - 1, i]
-                                _, _, current, g = apply_synapse(arriving, g, a, b_, s)
-                            gv, gu, gc, gg, to_bias, gp = step_vjp(
-                                then[0, i], then[1, i], current, g, bias_of[i],
-                                gz[0, i], gz[1, i], arriving_spikes[i], z[0, i], coefficients, s,
+                            made_t[i], _ = step_vjp(
+                                then, z, gz, q, same, current_of[i], zero, bias_of, arriving_spikes[i],
+                                total, bias_sum, s, i,
                             )  # fmt: skip
-                            if quantized:
-                                z[0, i] = then[0, i]
-                            if learn:
-                                add(total, i, gp)
-                            gz[0, i] = gv
-                            if two:
-                                gz[1, i] = gu
-                            if biased:
-                                bias_sum[i] += to_bias
-                            if filtered:
-                                ga, gb, grad_decay = apply_synapse_vjp(
-                                    arriving, f32(0), a, b_, gz[own, i], gz[states - 1, i], gc, gg, s
-                                )
-                                if learn_decay:
-                                    total[rows_of_neuron, i] += grad_decay
-                                gc = ga
-                                gz[states - 1, i] = s[DECAY] * gb
-                                gz[own, i] = s[DECAY] * ga
-                            made_t[i] = gc
                         copy_row(OUTPUT_BLOCK, made_t.ctypes.data, made[t].ctypes.data)
                         if needs_input_grad:
                             _put(by_tiles, made_t.ctypes.data, grad_currents[b, begin + t, block].ctypes.data)

@@ -13,9 +13,8 @@ import torch
 import triton
 import triton.language as tl
 
-from izhi.kernels.cuda.lanes import COEFFICIENTS, add_to, states_of
-from izhi.kernels.cuda.scalars import OPS, OPTIONS, constant, jit
-from izhi.kernels.dynamics import dynamics
+from izhi.kernels.cuda.lane import lane_functions
+from izhi.kernels.cuda.scalars import OPTIONS, constant, jit
 from izhi.kernels.plan import Call, Constants, Gradients, Plan
 
 #: Lanes of one program.
@@ -24,11 +23,8 @@ BLOCK = 256
 
 @cache
 def _forward(plan: Plan) -> Any:
-    apply_synapse, _, step, _ = dynamics(plan, OPS)
-    collect, _, _ = COEFFICIENTS[plan.rows]
-    load, store = states_of(plan)
-    coupled, filtered, biased = (constant(x) for x in (plan.coupled, plan.filtered, plan.biased))
-    states = constant(plan.states)
+    step, _, load, store, coefficients, _ = lane_functions(plan)
+    coupled, biased, states = (constant(x) for x in (plan.coupled, plan.biased, plan.states))
 
     @jit
     def forward(  # type: ignore[no-untyped-def]
@@ -45,39 +41,32 @@ def _forward(plan: Plan) -> Any:
         lanes = tl.cast(lanes, tl.int64)  # a step of them, times steps, may not fit 32 bits
         lane = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
         mask = lane < lanes
-        q = collect(p, width, lane, mask)
-        v, u, a, b = load(first, lanes, lane, mask)
-        bias_of = tl.zeros_like(v)
+        q = coefficients(p, width, lane, mask)
+        z = load(first, lanes, lane, mask)
+        bias_of = tl.zeros_like(z[0])
         if biased:
             bias_of = tl.load(bias + lane % bias_width, mask)
         for t in range(steps):
             if keep_every > 0:
                 if t % keep_every == 0:
-                    store(kept + (t // keep_every) * states * lanes, lanes, lane, v, u, a, b, mask)
+                    store(kept + (t // keep_every) * states * lanes, lanes, lane, z, mask)
             row = t * lanes + lane
             current = tl.load(x + row, mask).to(tl.float32)
             g = tl.zeros_like(current)
             if coupled:
                 g = tl.load(y + row, mask).to(tl.float32)
-            if filtered:
-                a, b, current, g = apply_synapse(current, g, a, b, s)
-            v, u, spike = step(v, u, current, g, bias_of, q, s)
+            z, spike = step(z, q, current, g, bias_of, s)
             tl.store(spikes + row, spike, mask)
-        store(last, lanes, lane, v, u, a, b, mask)
+        store(last, lanes, lane, z, mask)
 
     return forward
 
 
 @cache
 def _backward(plan: Plan) -> Any:
-    apply_synapse, apply_synapse_vjp, step, step_vjp = dynamics(plan, OPS)
-    collect, add, add_last = COEFFICIENTS[plan.rows]
-    if plan.learn == "gain":
-        add = add_last
-    load, store = states_of(plan)
-    coupled, filtered, biased = (constant(x) for x in (plan.coupled, plan.filtered, plan.biased))
-    learn, learn_decay = constant(plan.learn != "none"), constant(plan.learn == "all")
-    states, rows = constant(plan.states), constant(plan.rows)
+    step, step_vjp, load, store, coefficients, add = lane_functions(plan)
+    coupled, biased, states = (constant(x) for x in (plan.coupled, plan.biased, plan.states))
+    learn = constant(bool(plan.summed))
 
     @jit
     def backward(  # type: ignore[no-untyped-def]
@@ -96,10 +85,9 @@ def _backward(plan: Plan) -> Any:
         lanes = tl.cast(lanes, tl.int64)  # a step of them, times steps, may not fit 32 bits
         lane = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
         mask = lane < lanes
-        q = collect(p, width, lane, mask)
-        gv, gu, ga, gb = load(grad_last, lanes, lane, mask)
-        zero = tl.zeros_like(gv)
-        bias_of, bias_sum = zero, zero
+        q = coefficients(p, width, lane, mask)
+        gz = load(grad_last, lanes, lane, mask)
+        bias_of, bias_sum = tl.zeros_like(gz[0]), tl.zeros_like(gz[0])
         if biased:
             bias_of = tl.load(bias + lane % bias_width, mask)
         parts = (steps + keep_every - 1) // keep_every
@@ -107,46 +95,36 @@ def _backward(plan: Plan) -> Any:
             part = parts - 1 - ahead
             begin = part * keep_every
             length = tl.minimum(keep_every, steps - begin)
-            v, u, a, b = load(kept + part * states * lanes, lanes, lane, mask)
+            z = load(kept + part * states * lanes, lanes, lane, mask)
             for t in range(length):
-                store(path + t * states * lanes, lanes, lane, v, u, a, b, mask)
+                store(path + t * states * lanes, lanes, lane, z, mask)
                 row = (begin + t) * lanes + lane
                 current = tl.load(x + row, mask).to(tl.float32)
                 g = tl.zeros_like(current)
                 if coupled:
                     g = tl.load(y + row, mask).to(tl.float32)
-                if filtered:
-                    a, b, current, g = apply_synapse(current, g, a, b, s)
-                v, u, spike = step(v, u, current, g, bias_of, q, s)
+                z, spike = step(z, q, current, g, bias_of, s)
             tl.debug_barrier()
             for behind in range(length):
                 t = length - 1 - behind
-                ahead_v = v
-                v, u, a, b = load(path + t * states * lanes, lanes, lane, mask)
+                after = z
+                z = load(path + t * states * lanes, lanes, lane, mask)
                 row = (begin + t) * lanes + lane
-                arriving = tl.load(x + row, mask).to(tl.float32)
-                beside = tl.zeros_like(arriving)
+                current = tl.load(x + row, mask).to(tl.float32)
+                g = tl.zeros_like(current)
                 if coupled:
-                    beside = tl.load(y + row, mask).to(tl.float32)
-                current, g = arriving, beside
-                if filtered:
-                    before_a, before_b, current, g = apply_synapse(arriving, beside, a, b, s)
+                    g = tl.load(y + row, mask).to(tl.float32)
                 gs = tl.load(grad_spikes + row, mask).to(tl.float32)
-                gv, gu, gc, gg, to_bias, gp = step_vjp(v, u, current, g, bias_of, gv, gu, gs, ahead_v, q, s)
+                gz, gx, gy, to_bias, summed = step_vjp(z, after, gz, q, current, g, bias_of, gs, s)
                 if learn:
-                    add(grad_p + lane, lanes, gp, mask)
+                    add(grad_p, lanes, lane, summed, mask)
                 if biased:
                     bias_sum += to_bias
-                if filtered:
-                    gc, gg, grad_decay = apply_synapse_vjp(arriving, beside, a, b, ga, gb, gc, gg, s)
-                    if learn_decay:
-                        add_to(grad_p + rows * lanes + lane, grad_decay, mask)
-                    ga, gb = decay * gc, decay * gg
-                tl.store(grad_x + row, gc, mask)
+                tl.store(grad_x + row, gx, mask)
                 if coupled:
-                    tl.store(grad_y + row, gg, mask)
+                    tl.store(grad_y + row, gy, mask)
             tl.debug_barrier()
-        store(grad_first, lanes, lane, gv, gu, ga, gb, mask)
+        store(grad_first, lanes, lane, gz, mask)
         if biased:
             tl.store(grad_bias + lane, bias_sum, mask)
 

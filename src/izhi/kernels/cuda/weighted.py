@@ -18,9 +18,8 @@ from torch import Tensor
 
 from izhi.kernels.cuda import events, recurrence
 from izhi.kernels.cuda.events import currents_of
-from izhi.kernels.cuda.lanes import COEFFICIENTS, states_of
-from izhi.kernels.cuda.scalars import OPS, OPTIONS, constant, jit
-from izhi.kernels.dynamics import dynamics
+from izhi.kernels.cuda.lane import lane_functions
+from izhi.kernels.cuda.scalars import OPTIONS, constant, jit
 from izhi.kernels.events import WORD
 from izhi.kernels.lazy import dense
 from izhi.kernels.plan import Call, Constants, LayerCall, LayerGradients, LayerKernels, Plan
@@ -28,10 +27,8 @@ from izhi.kernels.plan import Call, Constants, LayerCall, LayerGradients, LayerK
 
 @cache
 def _forward(plan: Plan) -> Any:
-    apply_synapse, _, step, _ = dynamics(plan, OPS)
-    collect, _, _ = COEFFICIENTS[plan.rows]
-    load, store = states_of(plan)
-    filtered, biased, states = constant(plan.filtered), constant(plan.biased), constant(plan.states)
+    step, _, load, store, coefficients, _ = lane_functions(plan)
+    biased, states = constant(plan.biased), constant(plan.states)
 
     @jit
     def forward(  # type: ignore[no-untyped-def]
@@ -49,9 +46,9 @@ def _forward(plan: Plan) -> Any:
         sample = tl.program_id(0).to(tl.int64)
         neuron = tl.program_id(1) * block + tl.arange(0, block)
         mask, lane, lanes = neuron < neurons, sample * neurons + neuron, tl.cast(batch, tl.int64) * neurons
-        q = collect(p, width, neuron, mask)
-        v, u, a, b = load(first, lanes, lane, mask)
-        bias_of = tl.zeros_like(v)
+        q = coefficients(p, width, neuron, mask)
+        z = load(first, lanes, lane, mask)
+        bias_of = tl.zeros_like(z[0])
         if biased:
             bias_of = tl.load(bias + neuron, mask)
         count, of_sample = tl.load(counts + sample), places + sample * inputs
@@ -64,19 +61,16 @@ def _forward(plan: Plan) -> Any:
             to = currents + (begin + t)[:, None] * lanes + lane[None, :]
             tl.store(to, sums.to(tl.bfloat16), (t < length)[:, None] & mask[None, :])
             if keep > 0:
-                store(kept + c * states * lanes, lanes, lane, v, u, a, b, mask)
+                store(kept + c * states * lanes, lanes, lane, z, mask)
             tl.debug_barrier()
             word = tl.zeros((block,), tl.int32)
             for k in range(length):
                 current = tl.load(currents + (begin + k) * lanes + lane, mask).to(tl.float32)
-                g = tl.zeros_like(current)
-                if filtered:
-                    a, b, current, g = apply_synapse(current, g, a, b, s)
-                v, u, spike = step(v, u, current, g, bias_of, q, s)
+                z, spike = step(z, q, current, tl.zeros_like(current), bias_of, s)
                 word = word | (spike.to(tl.int32) << k)
             tl.store(fired + (sample * chunks + c) * neurons + neuron, word, mask)
             tl.debug_barrier()
-        store(last, lanes, lane, v, u, a, b, mask)
+        store(last, lanes, lane, z, mask)
 
     return forward
 
