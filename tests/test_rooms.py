@@ -22,10 +22,11 @@ COMMON = {"calls", "compiled", "deprecation", "errors", "files", "processes", "s
 #: Room → the rooms that it may import.
 ALLOWED: dict[str, set[str]] = {
     "spec": set(),
+    "equation": {"spec"},
     "data": set(),
-    "kernels": {"spec"},
+    "kernels": {"equation", "spec"},
     "hardware": {"spec"},
-    "neurons": {"kernels", "spec"},
+    "neurons": {"equation", "kernels", "spec"},
     "network": {"data", "kernels", "neurons", "spec"},
     "training": {"data", "kernels", "network", "neurons", "spec"},
     "exchange": {"data", "kernels", "network", "neurons", "spec"},

@@ -23,9 +23,10 @@ from snntorch import SLSTM, SpikingNeuron
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
+from izhi import kernels
 from izhi.errors import SettingError, ShapeError
 from izhi.exchange.modules import convert
-from izhi.kernels import Coefficients, IzhikevichSettings, izhikevich_step
+from izhi.kernels import Coefficients, StepSettings
 from izhi.kernels.tracing import is_in_trace, is_traced
 from izhi.neurons import Izhikevich as IzhikevichLayer
 from izhi.neurons.neuron import check_current, names_in
@@ -143,7 +144,7 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
             mem, u = _kept(mem, start.v), _kept(u, start.u)
         traced = is_traced()
         coefficients = self._coefficients(traced)
-        spk, mem, u = izhikevich_step(current, mem, u, coefficients, self._settings(), self.layer.kernel)
+        spk, mem, u = kernels.step(current, (mem, u), coefficients, self._settings(), self.layer.kernel)
         if self.init_hidden or not traced:  # a transform's own tensors must not outlive it
             self._buffers.update(mem=mem, u=u)
         if self.training and not self.watch.is_over:
@@ -161,7 +162,7 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
             self._fixed = fixed = fixed._replace(threshold=threshold)
         return fixed
 
-    def _settings(self) -> IzhikevichSettings:
+    def _settings(self) -> StepSettings:
         """The settings with what snnTorch calls spike_grad and state_quant, which users may change."""
         s, quantised = self.layer.settings, self.state_quant or None
         if s.surrogate is not self.spike_grad or s.state_quant is not quantised:

@@ -200,7 +200,7 @@ from triton.compiler import ASTSource, compile
 from izhi.kernels.cuda import events, weighted
 from izhi.kernels.cuda.rate import _encode_bits
 from izhi.equation import izhikevich, lif
-from izhi.kernels.plan import Plan
+from izhi.kernels.plan import Plan, StepForm
 from izhi import ORDERS
 from izhi.neurons import surrogate
 
@@ -217,10 +217,10 @@ assembly(events._product, {**lists, "rows": "*bf16", "out": "*bf16"}, tiles)
 assembly(events._gradient, {**lists, "g": "*bf16", "out": "*fp32"}, tiles)
 assembly(_encode_bits, {"limits": "*i32", "key": "*i32", "words": "*i32"}, {"block": 256})
 floats = dict.fromkeys(("bias", "p", "first", "kept", "last"), "*fp32")
-for equation in (izhikevich(ORDERS["fpga-ip"]), izhikevich(ORDERS["s2nn"]), lif("subtract", False), lif("value", False)):
-    plan = Plan(
-        equation, surrogate.ATan, torch.bfloat16, coupled=False, filtered=True, biased=True, shared=False, learn="all"
-    )
+equations = [izhikevich(ORDERS[name]) for name in ("fpga-ip", "s2nn")]
+for equation in (*equations, *(lif(reset, False) for reset in ("subtract", "value"))):
+    form = StepForm(equation, coupled=False, filtered=True, biased=True)
+    plan = Plan(form, surrogate.ATan, torch.bfloat16, shared=False, learn="all")
     kernel = weighted._forward(plan)
     numbers = kernel.arg_names[kernel.arg_names.index("dt") : -2]
     memory = {**lists, **floats, "fired": "*i32", "rows": "*bf16", "currents": "*bf16"}

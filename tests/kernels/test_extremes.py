@@ -77,4 +77,4 @@ def test_the_reference_clamps_an_infinite_state_whether_or_not_it_keeps_gradient
     x = torch.full((3, 1, 2), math.inf).requires_grad_(learns)
     spikes, state = neuron(x)
     assert spikes[:, 0, 0].tolist() == [0, 1, 0]
-    assert state.v.tolist() == [[pytest.approx(neuron.settings.v_max)] * 2]
+    assert state.v.tolist() == [[pytest.approx(neuron.settings.constants.v_high)] * 2]

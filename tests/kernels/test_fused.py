@@ -483,17 +483,16 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 from izhi.kernels.cuda import recurrence
 from izhi.equation import izhikevich, lif
-from izhi.kernels.plan import Plan
+from izhi.kernels.plan import Plan, StepForm
 from izhi import ORDERS
 from izhi.neurons import surrogate
-cases = [(d, False) for d in (izhikevich(ORDERS["fpga-ip"]), izhikevich(ORDERS["s2nn"]), lif("subtract", False), lif("value", False))]
+cases = [(izhikevich(ORDERS[name]), False) for name in ("fpga-ip", "s2nn")]
+cases += [(lif(reset, False), False) for reset in ("subtract", "value")]
 cases += [(lif("soft", delay), False) for delay in (True, False)] + [(lif("soft", True), True)]
 cases += [(izhikevich(ORDERS["fpga-ip"]), True), (lif("subtract", True), True), (lif("value", True), True)]
 for equation, quantized in cases:
-    plan = Plan(
-        equation, surrogate.ATan, torch.bfloat16, coupled=not quantized, filtered=True, biased=True,
-        shared=False, learn="all", quantized=quantized,
-    )
+    form = StepForm(equation, coupled=not quantized, filtered=True, biased=True, quantized=quantized)
+    plan = Plan(form, surrogate.ATan, torch.bfloat16, shared=False, learn="all")
     for kernel, pointers in ((recurrence._forward(plan), 8), (recurrence._backward(plan), 13)):
         names = kernel.arg_names
         of_memory = {"x": "*bf16", "y": "*bf16", "spikes": "*bf16", "grad_spikes": "*bf16",

@@ -11,7 +11,7 @@ from test_fused import DEVICE, KERNELS
 from izhi import LIF, Izhikevich, kernels
 from izhi.hardware import fixed
 from izhi.hardware.fixed import FixedPoint
-from izhi.kernels import Coefficients, Memory, QuantizedLIFCoefficients, QuantizedValueLIFCoefficients, SynapticInput
+from izhi.kernels import Coefficients, Memory, SynapticInput
 from izhi.kernels.plan import Formats
 
 N, STEPS, BATCH = 24, 30, 3
@@ -141,7 +141,7 @@ def test_izhikevich_is_the_integer_model(kernel, width, finer, seed, learned, bi
         p = Coefficients(*p)
         if biased:  # the same constant, as a bias
             drive, p = drive._replace(bias=p.a4), p._replace(a4=0.0)
-        out, _, *last = kernels.izhikevich(drive, Memory(), *start, p, s, kernel)
+        out, _, last = kernels.run(drive, Memory(), start, p, s, kernel)
         return out, last
 
     multiplier = random.integers(1, 20, N) << v.fraction
@@ -162,9 +162,8 @@ def test_lif_is_the_integer_model(kernel, reset, width, seed, learned):
     def call(drive, p, start, kernel):
         s = dataclasses.replace(LIF(reset=reset).settings, formats=formats(v, v))
         *p, bias = p
-        p = (QuantizedValueLIFCoefficients if reset == "value" else QuantizedLIFCoefficients)(*p)
-        out, _, last = kernels.lif(drive._replace(bias=bias), Memory(), *start, p, s, kernel)
-        return out, [last]
+        out, _, last = kernels.run(drive._replace(bias=bias), Memory(), start, tuple(p), s, kernel)
+        return out, last
 
     multiplier = random.integers(5, 40, N) << v.fraction
     spikes = check(call, neuron, coefficients, total, multiplier, kernel, v, None, learned)

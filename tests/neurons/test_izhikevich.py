@@ -10,7 +10,8 @@ import torch
 
 import izhi
 from izhi import IzhiError, Izhikevich, IzhikevichState, preset
-from izhi.kernels import SynapticInput, reference
+from izhi.equation import izhikevich
+from izhi.kernels import SynapticInput, torch_step
 from izhi.spec import ORDERS
 
 
@@ -96,7 +97,9 @@ def test_a_first_trace_of_the_fpga_order_resets_without_integrating():
 
 def spikes_in(order, current):
     neuron = Izhikevich("normalized")
-    neuron.settings = replace(neuron.settings, order=order)
+    constants = neuron.settings.constants
+    constants = constants._replace(substep=constants.dt / order.substeps)
+    neuron.settings = replace(neuron.settings, equation=izhikevich(order), constants=constants)
     return neuron(current)[0]
 
 
@@ -131,7 +134,7 @@ def test_spikes_equal_the_fpga_ip(real_data):
 
 def smooth_loss(p, current, gain, monkeypatch):
     surrogate = izhi.surrogate.ATan(3.0)
-    monkeypatch.setattr(reference, "spike", lambda x, s, strict=False: s.smooth(x))
+    monkeypatch.setattr(torch_step, "spike", lambda x, s, strict=False: s.smooth(x))
     neuron = Izhikevich(p, surrogate=surrogate, jacobian_limit=math.inf, kernel="reference")
     spikes, state = neuron(current * gain)
     return (spikes * torch.linspace(0.5, 1.5, len(spikes))[:, None, None]).sum() + state.u.sum()
@@ -153,7 +156,7 @@ def test_plain_gradient_is_that_of_finite_differences(order, monkeypatch):
 @pytest.mark.filterwarnings("ignore::izhi.errors.SlowKernelWarning")
 @pytest.mark.parametrize("name", ["a1", "a2", "a3", "a4", "b1", "b2", "b3", "threshold", "gain"])
 def test_gradient_of_each_coefficient(name, monkeypatch):
-    monkeypatch.setattr(reference, "spike", lambda x, s, strict=False: s.smooth(x))
+    monkeypatch.setattr(torch_step, "spike", lambda x, s, strict=False: s.smooth(x))
     current = torch.rand(8, 2, 3, dtype=torch.float64) * 0.08 + 0.02
 
     def loss(value=None):

@@ -107,13 +107,19 @@ def _read(state: ConversionState, node: Node) -> None:
 
 def _write(neuron: neurons.Izhikevich, target: NodeTarget) -> tuple[nir.NIRNode, Numbers]:
     p, s, start = neuron.coefficients(), neuron.settings, neuron.initial_state(torch.zeros(1, *target.features))
-    order = s.order
+    order = ORDERS[neuron.base_parameters.order]
     if s.formats is not None or s.state_quant is not None:
         raise ExchangeError(f"{target.label} has quantised states, which NIR does not have; write the float network")
-    values = {**p._asdict(), "v0": start.v[0], "u0": start.u[0], "v_min": s.v_min, "v_max": s.v_max}
+    values = {
+        **p._asdict(),
+        "v0": start.v[0],
+        "u0": start.u[0],
+        "v_min": s.constants.v_low,
+        "v_max": s.constants.v_high,
+    }
     node = Izhikevich(
         **{name: target.spread(values[_OWN_NAMES.get(name, name)]) for name in COEFFICIENTS},
-        dt=s.dt, spike_on=order.spike_on, reset=order.reset, rests=order.rests, substeps=order.substeps,
+        dt=s.constants.dt, spike_on=order.spike_on, reset=order.reset, rests=order.rests, substeps=order.substeps,
         u_from=order.u_from,
     )  # fmt: skip
     return node, np.ones(target.features)

@@ -131,7 +131,7 @@ def _synapse(target: NodeTarget, decay: float) -> tuple[float, float, float]:
 
 def _reset(neuron: LIF, target: NodeTarget) -> tuple[Numbers, dict[str, Any]]:
     """v_reset of a neuron, and metadata for what NIR has no field for."""
-    mode, library = neuron.settings.reset, target.library
+    mode, library = neuron.spec.reset, target.library
     zeros = np.zeros(target.features)
     if mode == "none":
         raise ExchangeError(f"{target.label} has neurons without a reset, which NIR does not have")
@@ -148,7 +148,7 @@ def _reset(neuron: LIF, target: NodeTarget) -> tuple[Numbers, dict[str, Any]]:
             " that ignores them resets v to 0",
             LossWarning, stacklevel=6,
         )  # fmt: skip
-        return zeros, {"reset": mode, "reset_delay": neuron.settings.reset_delay}
+        return zeros, {"reset": mode, "reset_delay": neuron.spec.reset_delay}
     if library.name == "rockpool":
         raise ExchangeError(
             f"{target.label} resets v, and rockpool's neurons subtract the threshold; train with reset = soft"

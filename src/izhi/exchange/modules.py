@@ -287,5 +287,5 @@ def _izhikevich(call: _Call) -> tuple[NeuronSpec, dict[str, Numbers]]:
     learned = {name: as_numbers(value) for name, value in own.learned.items()}
     if threshold != own.base_parameters.threshold or isinstance(module.threshold, nn.Parameter):
         learned["threshold"] = np.array(threshold)
-    limit = own.settings.jacobian_limit
+    limit = own.settings.constants.jacobian_limit
     return IzhikevichSpec(parameters=own.base_parameters, learn=tuple(learned), jacobian_limit=limit), learned

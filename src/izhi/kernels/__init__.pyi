@@ -3,11 +3,10 @@ from .cpu import bin_events as bin_events
 from .delay import delayed as delayed, delayed_product as delayed_product
 from .dispatch import (
     KERNELS as KERNELS,
-    izhikevich as izhikevich,
-    izhikevich_step as izhikevich_step,
-    lif as lif,
     rate as rate,
     rate_packed as rate_packed,
+    run as run,
+    step as step,
     trace as trace,
 )
 from .packed import (
@@ -27,13 +26,10 @@ from .products import (
 from .routes import takes_bits as takes_bits
 from .synaptic_input import (
     Coefficients as Coefficients,
-    IzhikevichSettings as IzhikevichSettings,
     LIFCoefficients as LIFCoefficients,
-    LIFSettings as LIFSettings,
     Memory as Memory,
-    QuantizedLIFCoefficients as QuantizedLIFCoefficients,
-    QuantizedValueLIFCoefficients as QuantizedValueLIFCoefficients,
     SpikeGradient as SpikeGradient,
+    StepSettings as StepSettings,
     Synapse as Synapse,
     SynapticInput as SynapticInput,
     ValueLIFCoefficients as ValueLIFCoefficients,

@@ -1,4 +1,4 @@
-"""One function per neuron, whichever kernel computes it.
+"""One function for neurons of every equation, whichever kernel computes it.
 
 ``kernel`` is ``"auto"`` (the fastest that covers the call), ``"reference"`` (torch, differentiable in
 everything, any device), ``"cpu"`` (Numba) or ``"cuda"`` (Triton). What no kernel covers goes to the
@@ -8,18 +8,16 @@ reference, which gives the same numbers, and is said once.
 from __future__ import annotations
 
 import warnings
-from typing import Literal, TypeAlias, cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
 
-from izhi import equation
 from izhi.errors import SettingError, SlowKernelWarning, unknown
 from izhi.kernels import cpu, fused, reference, routes
 from izhi.kernels.fused import Device
-from izhi.kernels.ops import Surrogate, has_formula
+from izhi.kernels.ops import has_formula
 from izhi.kernels.packed import PackedSpikes
-from izhi.kernels.plan import Constants
 from izhi.kernels.products import AnyInput, WeightedSpikes
 from izhi.kernels.routes import (
     CallDescription,
@@ -30,25 +28,17 @@ from izhi.kernels.routes import (
     device_of_kernels,
     this_machine,
 )
-from izhi.kernels.synaptic_input import (
-    AnyLIFCoefficients,
-    Coefficients,
-    IzhikevichSettings,
-    LIFSettings,
-    Memory,
-    SynapticInput,
-)
+from izhi.kernels.synaptic_input import Memory, StepSettings, SynapticInput
 from izhi.kernels.tracing import is_traced
 
 KERNELS = ("auto", "reference", "cpu", "cuda")
 #: Reasons of which users were warned.
 _warned: set[str] = set()
-Settings: TypeAlias = IzhikevichSettings | LIFSettings
 
 
 def _describe(
     dtypes: tuple[torch.dtype, ...], features: tuple[int, ...], device: torch.device, drive: AnyInput | None,
-    s: Settings, kernel: str,
+    s: StepSettings, kernel: str,
 ) -> NeuronCall:  # fmt: skip
     """Neurons under a drive, or under a current alone."""
     recurrence: Literal["none", "matrix", "convolution"] = "none"
@@ -58,7 +48,7 @@ def _describe(
     return NeuronCall(
         features, dtypes, device.type, kernel, has_formula(s.surrogate),
         drive is not None and drive.conductance is not None, recurrence, s.formats is not None,
-        getattr(s, "state_quant", None) is not None, is_traced(), isinstance(drive, WeightedSpikes) and learns,
+        s.state_quant is not None, is_traced(), isinstance(drive, WeightedSpikes) and learns,
     )  # fmt: skip
 
 
@@ -94,24 +84,14 @@ def _kernels_on(device: str) -> Device:
     return cast(Device, cuda)
 
 
-def _model(s: Settings, p: tuple[Tensor | float, ...]) -> fused.Model:
-    surrogate = cast(Surrogate, s.surrogate)
-    if isinstance(s, IzhikevichSettings):
-        return fused.Model(equation.izhikevich(s.order), surrogate, s.constants, p, s.formats)
-    return fused.Model(equation.lif(s.reset, s.reset_delay), surrogate, Constants(), p, s.formats)
-
-
-def _run(
-    drive: AnyInput, memory: Memory, state: tuple[Tensor, ...], p: tuple[Tensor | float, ...], s: Settings, kernel: str
-) -> tuple[Tensor, Memory, tuple[Tensor, ...]] | SynapticInput:
-    """Spikes (T, B, …), memory and state after the last step; or what drives the reference."""
-    if (
-        is_traced()
-        and kernel in ("auto", "reference")
-        and isinstance(drive, SynapticInput)
-        and not routes.is_recording()
-    ):
-        return drive  # of which compilers take operations of torch alone
+def run(
+    drive: AnyInput, memory: Memory, state: tuple[Tensor, ...], p: tuple[Tensor | float, ...], s: StepSettings,
+    kernel: str = "auto",
+) -> tuple[Tensor, Memory, tuple[Tensor, ...]]:  # fmt: skip
+    """Run neurons over drive (T, B, …): spikes (T, B, …), memory and state after the last step."""
+    is_free = is_traced() and kernel in ("auto", "reference") and not routes.is_recording()
+    if is_free and isinstance(drive, SynapticInput):
+        return reference.over_time(drive, memory, state, p, s)  # of which compilers take operations of torch alone
     product, of_state = None, tuple(x.dtype for x in state)
     if isinstance(drive, WeightedSpikes):
         counted = drive.counted()
@@ -123,58 +103,38 @@ def _run(
     call = CallDescription(product, _describe((*formats, *of_state), drive.shape[2:], drive.device, drive, s, kernel))
     choice = decide(call).neurons
     assert choice is not None
-    device = _device(choice, kernel, stacklevel=8)
+    device = _device(choice, kernel, stacklevel=7)
     if device is not None and choice.kernel == "layer":
-        return fused.run_layer(device, _model(s, p), whole, counted, memory, state)
+        return fused.run_layer(device, s, p, whole, counted, memory, state)
     if isinstance(drive, WeightedSpikes):
         drive = drive.multiplied(counted)
-    return drive if device is None else fused.run(device, _model(s, p), drive, memory, state, choice)
-
-
-def izhikevich(
-    drive: AnyInput, memory: Memory, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings, kernel: str = "auto"
-) -> tuple[Tensor, Memory, Tensor, Tensor]:
-    """Run the quadratic neuron over drive (T, B, …): spikes (T, B, …), the last memory, v and u."""
-    result = _run(drive, memory, (v, u), p, s, kernel)
-    if isinstance(result, SynapticInput):
-        result = reference.izhikevich(result, memory, v, u, p, s)
-    out, memory, (v, u) = result
-    return out, memory, v, u
-
-
-def izhikevich_step(
-    current: Tensor, v: Tensor, u: Tensor, p: Coefficients, s: IzhikevichSettings, kernel: str = "auto"
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One step of the quadratic neuron under current (B, …): spikes (B, …) in its format, v and u."""
-    if is_traced() and kernel in ("auto", "reference") and not routes.is_recording():
-        spikes, v, u = reference.izhikevich_step(SynapticInput(current), v, u, p, s)
-        return spikes.to(current.dtype), v, u
-    call = _describe((current.dtype, v.dtype, u.dtype), current.shape[1:], current.device, None, s, kernel)
-    choice = decide(CallDescription(neurons=call)).neurons
-    assert choice is not None
-    device = _device(choice, kernel, stacklevel=8)
     if device is None:
-        spikes, v, u = reference.izhikevich_step(SynapticInput(current), v, u, p, s)
-        return spikes.to(current.dtype), v, u
-    return fused.step(device, s, p, current, v, u)
+        return reference.over_time(drive, memory, state, p, s)
+    return fused.run(device, s, p, drive, memory, state, choice)
 
 
-def lif(
-    drive: AnyInput, memory: Memory, v: Tensor, p: AnyLIFCoefficients, s: LIFSettings, kernel: str = "auto"
-) -> tuple[Tensor, Memory, Tensor]:
-    """Run the leaky integrate-and-fire neuron over drive (T, B, …): spikes, the last memory and v."""
-    result = _run(drive, memory, (v,), p, s, kernel)
-    if isinstance(result, SynapticInput):
-        result = reference.lif(result, memory, v, p, s)
-    out, memory, (v,) = result
-    return out, memory, v
+def step(
+    current: Tensor, state: tuple[Tensor, ...], p: tuple[Tensor | float, ...], s: StepSettings, kernel: str = "auto"
+) -> tuple[Tensor, ...]:
+    """One step of neurons under current (B, …): spikes (B, …) in its format, and the state."""
+    device = None
+    if not is_traced() or kernel not in ("auto", "reference") or routes.is_recording():
+        formats = (current.dtype, *(x.dtype for x in state))
+        call = _describe(formats, current.shape[1:], current.device, None, s, kernel)
+        choice = decide(CallDescription(neurons=call)).neurons
+        assert choice is not None
+        device = _device(choice, kernel, stacklevel=7)
+    if device is not None:
+        return fused.step(device, s, p, current, state)
+    spikes, *after = reference.step(SynapticInput(current), state, p, s)
+    return spikes.to(current.dtype), *after
 
 
 def trace(
     current: Tensor,
     state: tuple[Tensor, ...],
-    p: Coefficients | AnyLIFCoefficients,
-    s: Settings,
+    p: tuple[Tensor | float, ...],
+    s: StepSettings,
     kernel: str = "auto",
 ) -> tuple[Tensor, ...] | None:
     """Spikes and every variable of the state after each step, (T, B, …) each, without gradients.
@@ -186,7 +146,7 @@ def trace(
     choice = choose_route(CallDescription(neurons=call), this_machine()).neurons
     if choice is None or choice.device == "reference":
         return None
-    return fused.trace(_kernels_on(choice.device), _model(s, p), current, state)
+    return fused.trace(_kernels_on(choice.device), s, p, current, state)
 
 
 def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype, kernel: str = "auto") -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple, Protocol, cast
@@ -9,7 +10,6 @@ from typing import Any, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor
 
-from izhi.equation import Equation, izhikevich
 from izhi.errors import ShapeError
 from izhi.kernels.lazy import dense, materialize
 from izhi.kernels.low_rank import factors_of
@@ -20,18 +20,17 @@ from izhi.kernels.plan import (
     Call,
     Constants,
     FeedbackKernels,
-    Formats,
     Gradients,
-    Grid,
     LayerCall,
     LayerGradients,
     LayerKernels,
     Learned,
     Plan,
+    StepForm,
 )
 from izhi.kernels.products import CountedSpikes, WeightedSpikes, gradient_of_spikes, weight_gradient
 from izhi.kernels.routes import NeuronChoice
-from izhi.kernels.synaptic_input import Coefficients, IzhikevichSettings, Memory, SynapticInput
+from izhi.kernels.synaptic_input import Memory, StepSettings, SynapticInput
 
 
 class Device(Protocol):
@@ -69,24 +68,6 @@ class _Now(NamedTuple):
     plan: Plan
     keep: bool
     feedback: FeedbackKernels | None = None
-
-
-class Model(NamedTuple):
-    """What neurons are.
-
-    Attributes:
-        equation: of one time step.
-        surrogate: derivative of the spike.
-        constants: of the neuron, to which those of surrogate, synapse and formats are added.
-        coefficients: floats, or tensors that broadcast over one sample.
-        formats: of states and currents, where they are quantised.
-    """
-
-    equation: Equation
-    surrogate: Surrogate
-    constants: Constants
-    coefficients: tuple[Tensor | float, ...]
-    formats: Formats | None = None
 
 
 class _Fused(torch.autograd.Function):
@@ -193,36 +174,35 @@ def _of_coefficients(
 
 
 class _FusedStep(torch.autograd.Function):
-    """Current, v and u, (B, …) each, and coefficients → spikes, v and u after one step.
+    """Coefficients, current and states, (B, …) each → spikes and states after one step.
 
-    v and u come and go as neighbours in memory, which a kernel takes as one tensor without a copy.
+    States come and go as neighbours in memory, which a kernel takes as one tensor without a copy.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, device: Device, plan: Plan, constants: Tensor,
-        coefficients: Tensor, current: Tensor, v: Tensor, u: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        ctx: Any, device: Device, plan: Plan, constants: Tensor, coefficients: Tensor, current: Tensor, *state: Tensor
+    ) -> tuple[Tensor, ...]:
         current = current.contiguous()
-        spikes, last = torch.empty_like(current), torch.empty((2, *current.shape), device=current.device)
-        into = spikes.view(1, -1), last.view(2, -1)
-        device.forward(plan, _one_step(current, coefficients, constants), _together(v, u), 0, into)
+        spikes, last = torch.empty_like(current), torch.empty((len(state), *current.shape), device=current.device)
+        into = spikes.view(1, -1), last.view(len(state), -1)
+        device.forward(plan, _one_step(current, coefficients, constants), _together(state), 0, into)
         if ctx is not None:
             ctx.device, ctx.plan = device, plan
-            ctx.save_for_backward(current, v, u, coefficients, constants)
-        # As views of one tensor, v and u could not be detached in place.
-        return spikes, last[0].data, last[1].data
+            ctx.save_for_backward(current, coefficients, constants, *state)
+        # As views of one tensor, states could not be detached in place.
+        return spikes, *(x.data for x in last)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad_spikes: Tensor, grad_v: Tensor, grad_u: Tensor) -> Any:
+    def backward(ctx: Any, grad_spikes: Tensor, *grad_state: Tensor) -> Any:
         plan = ctx.plan
-        current, v, u, coefficients, constants = ctx.saved_tensors
-        call, after = _one_step(current, coefficients, constants), _together(grad_v, grad_u)
+        current, coefficients, constants, *state = ctx.saved_tensors
+        call, after = _one_step(current, coefficients, constants), _together(grad_state)
         grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous().view(1, -1)
-        g = ctx.device.backward(plan, call, _together(v, u)[None], 1, grad_spikes, after)
+        g = ctx.device.backward(plan, call, _together(state)[None], 1, grad_spikes, after)
         grad_p, _ = _of_coefficients(plan, call, g)
-        return None, None, None, grad_p, g.current.view_as(current), *g.state.view(2, *current.shape).unbind()
+        return None, None, None, grad_p, g.current.view_as(current), *g.state.view(-1, *current.shape).unbind()
 
 
 def _one_step(current: Tensor, coefficients: Tensor, constants: Tensor) -> Call:
@@ -230,45 +210,42 @@ def _one_step(current: Tensor, coefficients: Tensor, constants: Tensor) -> Call:
     return Call(current.view(1, -1), *_nothing(current.device), coefficients, constants)
 
 
-def _together(v: Tensor, u: Tensor) -> Tensor:
-    """v and u as one tensor, (2, lanes): their own memory, where u lies behind v, or a copy."""
-    lanes, start = v.numel(), v.storage_offset()
-    if (
-        v.dtype == u.dtype == torch.float32
-        and v.is_contiguous()
-        and u.is_contiguous()
-        and u.storage_offset() == start + lanes
-        and v.untyped_storage().data_ptr() == u.untyped_storage().data_ptr()
+def _together(states: Sequence[Tensor]) -> Tensor:
+    """States as one tensor, (states, lanes): their own memory, where each lies behind the one before, or a copy."""
+    first = states[0]
+    lanes, start, memory = first.numel(), first.storage_offset(), first.untyped_storage().data_ptr()
+    if all(
+        x.dtype == torch.float32
+        and x.is_contiguous()
+        and x.storage_offset() == start + k * lanes
+        and x.untyped_storage().data_ptr() == memory
+        for k, x in enumerate(states)
     ):
-        return v.as_strided((2, lanes), (lanes, 1), start)
-    return torch.stack((v.reshape(-1), u.reshape(-1))).float()
+        return first.as_strided((len(states), lanes), (lanes, 1), start)
+    return torch.stack([x.reshape(-1) for x in states]).float()
 
 
 def step(
-    device: Device, s: IzhikevichSettings, coefficients: Coefficients, current: Tensor, v: Tensor, u: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One step of Izhikevich neurons by the kernels of a device, for loops over single steps.
+    device: Device, s: StepSettings, coefficients: tuple[Tensor | float, ...], current: Tensor,
+    state: tuple[Tensor, ...],
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """One step of neurons by the kernels of a device, for loops over single steps.
 
     Args:
         device: the kernels.
         s: settings, whose surrogate has a formula.
         coefficients: floats, or tensors that broadcast over one sample.
-        current, v, u: (B, …) each.
+        current, state: (B, …) each.
 
     Returns:
-        spikes, v, u: (B, …) each.
+        spikes and state, (B, …) each.
     """
-    if any(isinstance(x, Tensor) for x in coefficients):
-        p = _stacked(coefficients, current.shape, current.device)
-        learn = _learned_rows(coefficients, len(coefficients) - 1)
-        plan, numbers = _planned_step(s, current.dtype, p.shape[1] == 1, learn)
-    else:
-        plan, numbers = _planned_step(s, current.dtype, True, "none")
-        p = _shared(coefficients, current.device)
-    keep = torch.is_grad_enabled() and any(x.requires_grad for x in (current, v, u, p))
-    step = _FusedStep.apply if keep else partial(_FusedStep.forward, None)
-    found: tuple[Tensor, Tensor, Tensor] = step(device, plan, numbers, p, current, v, u)
-    return found
+    p, learn = _coefficients(s, coefficients, current.shape, current.device)
+    plan, numbers = _planned_step(s, current.dtype, p.shape[1] == 1, learn)
+    keep = torch.is_grad_enabled() and any(x.requires_grad for x in (current, *state, p))
+    run = _FusedStep.apply if keep else partial(_FusedStep.forward, None)
+    results: tuple[Tensor, ...] = run(device, plan, numbers, p, current, *state)
+    return results
 
 
 @cache
@@ -292,30 +269,37 @@ def _shared(coefficients: tuple[Tensor | float, ...], where: torch.device) -> Te
     return torch.tensor(coefficients, dtype=torch.float32, device=where)[:, None]
 
 
+def _coefficients(
+    s: StepSettings, coefficients: tuple[Tensor | float, ...], one: torch.Size, where: torch.device
+) -> tuple[Tensor, Learned]:
+    """Coefficients as (rows, 1) or (rows, N), and which of their gradients the backward pass computes."""
+    rows = {k for k, x in enumerate(coefficients) if isinstance(x, Tensor) and x.requires_grad}
+    if not any(isinstance(x, Tensor) for x in coefficients):
+        return _shared(tuple(coefficients), where), "none"
+    names = StepForm(s.equation, quantized=s.formats is not None).coefficients
+    gain = {names.index("gain")} if "gain" in names else None
+    return _stacked(coefficients, one, where), "none" if not rows else "gain" if rows == gain else "all"
+
+
 @lru_cache(maxsize=256)
 @torch.inference_mode(mode=False)
 def _planned(
-    equation: Equation, surrogate: type[Surrogate], slope: tuple[float, float], constants: Constants,
-    formats: Formats | None, grid: Grid | None, decay: float, implicit: float,
-    dtype: torch.dtype, coupled: bool, filtered: bool, biased: bool, shared: bool, learn: Learned,
-) -> tuple[Plan, Tensor]:  # fmt: skip
+    form: StepForm, surrogate: type[Surrogate], constants: Constants, dtype: torch.dtype, shared: bool, learn: Learned
+) -> tuple[Plan, Tensor]:
     """The plan of a call, and its constants as kernels take them."""
-    first, second = slope
-    synapse_and_slope = {"surrogate_first": first, "surrogate_second": second, "decay": decay, "implicit": implicit}
-    numbers = constants.quantized(formats).traced(grid)._replace(**synapse_and_slope)
-    quantized = formats is not None
-    plan = Plan(equation, surrogate, dtype, coupled, filtered, biased, shared, learn, quantized)
-    return plan, torch.tensor(numbers, dtype=torch.float32)
+    return Plan(form, surrogate, dtype, shared, learn), torch.tensor(constants, dtype=torch.float32)
+
+
+def _constants(s: StepSettings) -> Constants:
+    """Those of the neuron and of its surrogate."""
+    first, second = cast(Surrogate, s.surrogate).constants
+    return s.constants.quantized(s.formats)._replace(surrogate_first=first, surrogate_second=second)
 
 
 @lru_cache(maxsize=256)
-def _planned_step(s: IzhikevichSettings, dtype: torch.dtype, shared: bool, learn: Learned) -> tuple[Plan, Tensor]:
+def _planned_step(s: StepSettings, dtype: torch.dtype, shared: bool, learn: Learned) -> tuple[Plan, Tensor]:
     """The plan, and the constants, of single steps under a current alone."""
-    surrogate = cast(Surrogate, s.surrogate)
-    return _planned(
-        izhikevich(s.order), type(surrogate), surrogate.constants, s.constants, None, None, 0.0, 0.0,
-        dtype, False, False, False, shared, learn,
-    )  # fmt: skip
+    return _planned(StepForm(s.equation), type(cast(Surrogate, s.surrogate)), _constants(s), dtype, shared, learn)
 
 
 def _forward_with_feedback(
@@ -392,23 +376,23 @@ def _joined(steps: list[Gradients]) -> Gradients:
 
 
 def run_layer(
-    device: Device, model: Model, drive: WeightedSpikes, counted: CountedSpikes, memory: Memory,
-    state: tuple[Tensor, ...],
+    device: Device, s: StepSettings, p: tuple[Tensor | float, ...], drive: WeightedSpikes, counted: CountedSpikes,
+    memory: Memory, state: tuple[Tensor, ...],
 ) -> tuple[Tensor, Memory, tuple[Tensor, ...]]:  # fmt: skip
     """Run a product and the neurons behind it by one kernel of a device.
 
     Args:
         device: the kernels.
-        model: of the neurons.
+        s, p: settings and coefficients of the neurons.
         drive: spikes (T, B, I) and weights (N, I).
         counted: the spikes.
         memory: traces of the synapse.
-        state: v, or v and u, (B, N).
+        state: of the neurons, (B, N) each.
 
     Returns:
         spikes (T, B, N), memory and state after the last step.
     """
-    plan, fixed, learned = _planned_call(model, drive, counted.call.dtype, memory, state)
+    plan, fixed, learned = _planned_call(s, p, drive, counted.call.dtype, memory, state)
     spikes = drive.learning_spikes
     now = _Now(device, plan, _is_learned_from(spikes, drive.weight, *learned))
     call = LayerCall(counted.events, drive.weight.detach().contiguous(), *fixed)
@@ -418,11 +402,12 @@ def run_layer(
 
 
 def run(
-    device: Device, model: Model, drive: SynapticInput, memory: Memory, state: tuple[Tensor, ...], choice: NeuronChoice
+    device: Device, s: StepSettings, p: tuple[Tensor | float, ...], drive: SynapticInput, memory: Memory,
+    state: tuple[Tensor, ...], choice: NeuronChoice,
 ) -> tuple[Tensor, Memory, tuple[Tensor, ...]]:  # fmt: skip
     """Run neurons over drive (T, B, …) by the kernels of a device; see ``run_layer``."""
     shape, dtype = drive.current.shape, drive.current.dtype
-    plan, fixed, learned = _planned_call(model, drive, choice.dtype, memory, state)
+    plan, fixed, learned = _planned_call(s, p, drive, choice.dtype, memory, state)
     current, conductance = _flat(drive, choice.dtype)
     call = Call(current.detach().contiguous(), conductance.detach().contiguous(), *fixed)
     feedback, spikes = _recurrent(drive, memory, current)
@@ -440,10 +425,12 @@ def _is_learned_from(*every: Tensor | None) -> bool:
     return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in every)
 
 
-def trace(device: Device, model: Model, current: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def trace(
+    device: Device, s: StepSettings, p: tuple[Tensor | float, ...], current: Tensor, state: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
     """Spikes and every variable of the state after each step, (T, B, …) each, without gradients; see ``run``."""
     drive = SynapticInput(current)
-    plan, fixed, learned = _planned_call(model, drive, current.dtype, Memory(), state)
+    plan, fixed, learned = _planned_call(s, p, drive, current.dtype, Memory(), state)
     flat, nothing = (x.detach().contiguous() for x in _flat(drive, current.dtype))
     call, held = Call(flat, nothing, *fixed), learned[-1].detach()
     spikes, before, last = device.forward(plan, call, held, 1)
@@ -452,30 +439,25 @@ def trace(device: Device, model: Model, current: Tensor, state: tuple[Tensor, ..
 
 
 def _planned_call(
-    model: Model, drive: SynapticInput | WeightedSpikes, dtype: torch.dtype, memory: Memory, state: tuple[Tensor, ...]
-) -> tuple[Plan, tuple[Tensor, Tensor, Tensor], tuple[Tensor, ...]]:
+    s: StepSettings, coefficients: tuple[Tensor | float, ...], drive: SynapticInput | WeightedSpikes,
+    dtype: torch.dtype, memory: Memory, state: tuple[Tensor, ...],
+) -> tuple[Plan, tuple[Tensor, Tensor, Tensor], tuple[Tensor, ...]]:  # fmt: skip
     """The plan; bias, coefficients and constants of a call; what gradients go to: bias, coefficients, decay, state."""
-    equation, surrogate, constants, coefficients, formats = model
     one, where = drive.shape[1:], drive.device
-    learn: Learned = "none"
-    if any(isinstance(x, Tensor) for x in coefficients):
-        p = _stacked(coefficients, one, where)
-        has_gain = "gain" in equation.coefficients or formats is not None
-        learn = _learned_rows(coefficients, len(coefficients) - 1 if has_gain else None)
-    else:
-        p = _shared(coefficients, where)
+    p, learn = _coefficients(s, coefficients, one, where)
     bias = p.new_zeros(0) if drive.bias is None else drive.bias.float().expand(one[1:]).reshape(-1)
-    decay, implicit, grid = _no_decay(where), 0.0, None
+    decay, constants = _no_decay(where), _constants(s)
     traces: tuple[Tensor, ...] = ()
     if drive.synapse is not None:
         decay, implicit, grid = drive.synapse
+        constants = constants.traced(grid)._replace(decay=float(decay.detach()), implicit=implicit)
         traces = memory.synapse or (p.new_zeros(one),) * (1 + (drive.conductance is not None))
-    is_left = 0.0 if drive.synapse is None else float(decay.detach())
-    plan, numbers = _planned(
-        equation, type(surrogate), surrogate.constants, constants, formats, grid, is_left, implicit,
-        dtype, drive.conductance is not None, drive.synapse is not None, drive.bias is not None,
-        p.shape[1] == 1, "all" if decay.requires_grad else learn,
+    form = StepForm(
+        s.equation, drive.conductance is not None, drive.synapse is not None, drive.bias is not None,
+        s.formats is not None,
     )  # fmt: skip
+    learn = "all" if decay.requires_grad else learn
+    plan, numbers = _planned(form, type(cast(Surrogate, s.surrogate)), constants, dtype, p.shape[1] == 1, learn)
     every = (*state, *traces)
     held = torch.stack([x.float() for x in every]).view(len(every), -1)
     fixed = bias.detach().contiguous(), p.detach(), numbers
@@ -493,12 +475,6 @@ def _flat(drive: SynapticInput, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
             f"conductance has shape {tuple(g.shape)}, expected {tuple(drive.current.shape)}, the current's"
         )
     return current, materialize(g).to(dtype).reshape(steps, -1)
-
-
-def _learned_rows(coefficients: tuple[Tensor | float, ...], gain: int | None) -> Learned:
-    """Which coefficients' gradients the backward pass computes, where some are tensors."""
-    rows = {k for k, x in enumerate(coefficients) if isinstance(x, Tensor) and x.requires_grad}
-    return "none" if not rows else "gain" if rows == {gain} else "all"
 
 
 def _recurrent(drive: SynapticInput, memory: Memory, current: Tensor) -> tuple[Tensor | None, Tensor | None]:

@@ -55,9 +55,3 @@ class Surrogate(Protocol):
 def has_formula(surrogate: object) -> bool:
     """Whether it is a ``Surrogate``: isinstance would compute its constants, which takes as long as a small step."""
     return hasattr(type(surrogate), "constants") and hasattr(type(surrogate), "formula")
-
-
-def field_indices(fields: type[tuple[Value, ...]], ops: OpSet) -> Value:
-    """The place of each field of a NamedTuple, by name, known to the compiler."""
-    names = fields._fields  # type: ignore[attr-defined]
-    return fields(*(ops.constant(k) for k in range(len(names))))

@@ -25,31 +25,26 @@ Learned = Literal["none", "gain", "all"]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Everything a kernel is compiled for; one is compiled, and cached on disk, for each plan.
+class StepForm:
+    """What is computed in a time step.
 
     Attributes:
         equation: of the neuron.
-        surrogate: class of the surrogate, which has its formula.
-        dtype: of currents and spikes in memory, float32 or bfloat16; arithmetic is in float32.
         coupled: whether there is a conductance.
         filtered: whether there is a synapse.
         biased: whether there is a bias.
-        shared: whether all neurons have the same coefficients.
-        learn: the coefficients whose gradients the backward pass computes, besides the bias: none, the
-            gain of the current, or all and the decay.
         quantized: whether states and currents are fixed-point numbers.
+        limited: whether the membrane's Jacobian is limited in the backward pass.
+        state_quant: whether a function is applied to the states, which the reference alone does.
     """
 
     equation: Equation
-    surrogate: type[Surrogate]
-    dtype: torch.dtype
-    coupled: bool
-    filtered: bool
-    biased: bool
-    shared: bool
-    learn: Learned
+    coupled: bool = False
+    filtered: bool = False
+    biased: bool = False
     quantized: bool = False
+    limited: bool = True
+    state_quant: bool = False
 
     @property
     def own(self) -> int:
@@ -57,15 +52,65 @@ class Plan:
         return len(self.equation.states)
 
     @property
+    def states(self) -> int:
+        """State variables in all: the neuron's, then the synapse's."""
+        return self.own + (1 + self.coupled if self.filtered else 0)
+
+    @property
     def coefficients(self) -> tuple[str, ...]:
         """Names of the neuron's coefficients; a quantised neuron has a gain of its current, the last."""
         names = self.equation.coefficients
         return (*names, "gain") if self.quantized and "gain" not in names else names
 
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a kernel is compiled for; one is compiled, and cached on disk, for each plan.
+
+    Attributes:
+        form: of a step.
+        surrogate: class of the surrogate, which has its formula.
+        dtype: of currents and spikes in memory, float32 or bfloat16; arithmetic is in float32.
+        shared: whether all neurons have the same coefficients.
+        learn: the coefficients whose gradients the backward pass computes, besides the bias: none, the
+            gain of the current, or all and the decay.
+    """
+
+    form: StepForm
+    surrogate: type[Surrogate]
+    dtype: torch.dtype
+    shared: bool
+    learn: Learned
+
+    @property
+    def coupled(self) -> bool:
+        """Whether there is a conductance."""
+        return self.form.coupled
+
+    @property
+    def biased(self) -> bool:
+        """Whether there is a bias."""
+        return self.form.biased
+
+    @property
+    def quantized(self) -> bool:
+        """Whether states and currents are fixed-point numbers."""
+        return self.form.quantized
+
+    @property
+    def own(self) -> int:
+        """State variables of the neuron itself."""
+        return self.form.own
+
+    @property
+    def states(self) -> int:
+        """State variables in all."""
+        return self.form.states
+
     @property
     def rows(self) -> int:
         """How many coefficients the neuron has."""
-        return len(self.coefficients)
+        return len(self.form.coefficients)
 
     @property
     def summed(self) -> tuple[int, ...]:
@@ -73,11 +118,6 @@ class Plan:
         if self.learn == "gain":
             return (self.rows - 1,)
         return tuple(range(self.rows + 1)) if self.learn == "all" else ()
-
-    @property
-    def states(self) -> int:
-        """State variables in all: the neuron's, then the synapse's."""
-        return self.own + (1 + self.coupled if self.filtered else 0)
 
 
 class Grid(NamedTuple):
@@ -179,7 +219,7 @@ class Constants(NamedTuple):
         dt, substep: time step, and that of an Euler sub-step.
         v_low, v_high: limits of v.
         jacobian_limit: of the backward pass through v.
-        span: unit of the surrogate's argument.
+        per_span: scale of the surrogate's argument.
         surrogate_first, surrogate_second: constants of the surrogate's formula.
         decay, implicit: of the synapse (see ``Synapse``).
         v_scale, v_unit: of fixed-point v and current: 2 to the power of the fraction, and its inverse.
@@ -194,7 +234,7 @@ class Constants(NamedTuple):
     v_low: float = 0.0
     v_high: float = 0.0
     jacobian_limit: float = 0.0
-    span: float = 1.0
+    per_span: float = 1.0
     surrogate_first: float = 1.0
     surrogate_second: float = 1.0
     decay: float = 0.0

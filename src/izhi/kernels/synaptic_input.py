@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from izhi.kernels.plan import Constants, Formats, Grid
-from izhi.spec import EventOrder, ResetMode
+from izhi.equation import Equation
+from izhi.kernels.plan import Constants, Formats, Grid, StepForm
+from izhi.kernels.torch_step import StepFunction, neuron_step
 
 #: The step function that spikes are, with a derivative of its own in the backward pass.
 SpikeGradient = Callable[[Tensor], Tensor]
@@ -48,83 +49,41 @@ class ValueLIFCoefficients(NamedTuple):
     v_reset: Tensor | float
 
 
-class QuantizedLIFCoefficients(NamedTuple):
-    """The coefficients of LIF in fixed-point numbers, whose current is a sum of integers times gain."""
-
-    beta: Tensor | float
-    threshold: Tensor | float
-    gain: Tensor | float
-
-
-class QuantizedValueLIFCoefficients(NamedTuple):
-    """The same of LIF whose v a spike sets to v_reset."""
-
-    beta: Tensor | float
-    threshold: Tensor | float
-    v_reset: Tensor | float
-    gain: Tensor | float
-
-
-AnyLIFCoefficients: TypeAlias = (
-    LIFCoefficients | ValueLIFCoefficients | QuantizedLIFCoefficients | QuantizedValueLIFCoefficients
-)
+_NO_CONSTANTS = Constants()
 
 
 @dataclass(frozen=True)
-class IzhikevichSettings:
-    """What is fixed about an Izhikevich layer.
+class StepSettings:
+    """What is fixed about the time step of a layer of neurons.
 
     Attributes:
-        order: order of events in a step.
-        dt: time step.
-        v_min, v_max: limits of v.
-        jacobian_limit: limit of |∂v[t+1]/∂v[t]| in the backward pass; inf for plain BPTT.
-        surrogate: derivative of the spike over (v − threshold)/span.
-        span: threshold − c of the preset, the unit of the surrogate's argument.
-        state_quant: applied to v and u after integration, before the neuron fires (reference only).
-        formats: fixed-point numbers of the states, which then follow izhi.fixed exactly, in the order
-            of the FPGA IP; dt is then in the coefficients.
+        equation: of a time step.
+        surrogate: derivative of the spike.
+        constants: of the equation, such as the time step and limits.
+        state_quant: applied to the states after integration, before the neuron fires (reference only).
+        formats: fixed-point numbers of the states, which then follow izhi.fixed exactly; dt is then in the
+            coefficients.
+        functions: of one step in torch, without and with a conductance, each without and with gradients; made here,
+            where no compiler traces.
     """
 
-    order: EventOrder
-    dt: float
-    v_min: float
-    v_max: float
-    jacobian_limit: float
+    equation: Equation
     surrogate: SpikeGradient
-    span: float
+    constants: Constants = _NO_CONSTANTS
     state_quant: Callable[[Tensor], Tensor] | None = None
     formats: Formats | None = None
+    functions: tuple[tuple[StepFunction, ...], ...] = field(init=False, repr=False, compare=False)
 
-    @property
-    def per_span(self) -> float:
-        """1/span in single precision, by which kernels multiply: a division takes as long as ten products."""
-        return float(np.float32(1) / np.float32(self.span))
+    def __post_init__(self) -> None:
+        quantized, limited = self.formats is not None, self.constants.jacobian_limit != math.inf
+        functions = []
+        for coupled in (False, True) if not quantized else (False,):
+            form = StepForm(self.equation, coupled, False, quantized, quantized, limited, self.state_quant is not None)
+            functions.append(tuple(neuron_step(form, learns) for learns in (False, True)))
+        object.__setattr__(self, "functions", tuple(functions))
 
-    @property
-    def constants(self) -> Constants:
-        """Those of the neuron, as kernels take them."""
-        return Constants(
-            dt=self.dt,
-            substep=self.dt / self.order.substeps,
-            v_low=self.v_min,
-            v_high=self.v_max,
-            jacobian_limit=self.jacobian_limit,
-            span=self.span,
-        )
-
-
-@dataclass(frozen=True)
-class LIFSettings:
-    """What is fixed about a LIF layer: the reset mode, its timing, the surrogate, and formats.
-
-    With formats, states are fixed-point numbers that follow izhi.fixed exactly.
-    """
-
-    reset: ResetMode
-    reset_delay: bool
-    surrogate: SpikeGradient
-    formats: Formats | None = None
+    def __reduce__(self) -> tuple[type[StepSettings], tuple[object, ...]]:
+        return StepSettings, (self.equation, self.surrogate, self.constants, self.state_quant, self.formats)
 
 
 class Synapse(NamedTuple):

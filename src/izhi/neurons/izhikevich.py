@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from izhi import kernels
 from izhi.deprecation import renamed_arguments, renamed_attribute
-from izhi.kernels import AnyInput, Coefficients, IzhikevichSettings, Memory, SynapticInput
-from izhi.kernels.reference import izhikevich_step
+from izhi.equation import izhikevich
+from izhi.kernels import Coefficients, Memory, StepSettings
+from izhi.kernels.plan import Constants
 from izhi.neurons.neuron import NeuronLayer, as_shape, at_rest, clamp_straight_through, names_in
 from izhi.neurons.state import Target, detached, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
@@ -43,7 +44,7 @@ class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
         spike when v ≥ threshold;  after a spike v ← c, u ← u + d
 
     integrated by Euler steps of dt in the event order of the preset (``ORDERS``): the step is
-    ``izhi.kernels.reference.izhikevich_step``. For the biological
+    ``izhi.equation.izhikevich``. For the biological
     presets v is in mV, u and I in mV/ms, time in ms (Izhikevich 2003: v' = 0.04·v² + 5·v + 140 − u + I,
     u' = a·(b·v − u)). The normalised presets have no units.
 
@@ -110,10 +111,12 @@ class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
         spec = self.spec
         self.base_parameters = p = spec.parameters
         low, high = p.limits
-        self.settings = IzhikevichSettings(
-            order=ORDERS[p.order], dt=p.dt, v_min=low, v_max=high, jacobian_limit=spec.jacobian_limit,
-            surrogate=surrogate, span=p.threshold - p.c,
+        order = ORDERS[p.order]
+        constants = Constants(
+            dt=p.dt, substep=p.dt / order.substeps, v_low=low, v_high=high, jacobian_limit=spec.jacobian_limit,
+            per_span=float(np.float32(1) / np.float32(p.threshold - p.c)),
         )  # fmt: skip
+        self.settings = StepSettings(izhikevich(order), surrogate, constants)
         if spec.mixture is not None and spec.size is not None:
             self._mix(spec.mixture.members, torch.tensor(spec.mixture.counts(spec.size[0])))
         self._learn(spec.learn, self._initial)
@@ -142,13 +145,13 @@ class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
 
     def dynamics(self) -> dict[str, object]:
         """See ``NeuronLayer``; of a mixture the values of each member, and how many neurons each has."""
-        p, s, m = self.base_parameters, self.settings, self.mixture
+        p, k, m = self.base_parameters, self.settings.constants, self.mixture
         values: dict[str, object] = {
             name: [one.coefficient(name) for one in m.members] if m and f"mixed_{name}" in self._buffers
             else self._given(name)
             for name in (*COEFFICIENTS, "v0", "u0") if name not in self.learned
         }  # fmt: skip
-        values.update(order=p.order, dt=float(p.dt), v_min=float(s.v_min), v_max=float(s.v_max))
+        values.update(order=p.order, dt=float(p.dt), v_min=float(k.v_low), v_max=float(k.v_high))
         if m and self.parameter_shape:
             values["neurons"] = m.counts(self.parameter_shape[0])
         return values
@@ -198,17 +201,6 @@ class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
     def initial_state(self, current_t: Tensor) -> IzhikevichState:
         """The preset's v0 and u0 for every neuron of one step of current, (B, *features)."""
         return IzhikevichState(at_rest(current_t, self._given("v0")), at_rest(current_t, self._given("u0")))
-
-    def _over_time(self, drive: AnyInput, state: IzhikevichState, p: Coefficients) -> tuple[Tensor, IzhikevichState]:
-        spikes, memory, v, u = kernels.izhikevich(drive, state.memory, *state[:2], p, self.settings, self.kernel)
-        return spikes, IzhikevichState(v, u, memory)
-
-    def _one_step(self, now: SynapticInput, state: IzhikevichState, p: Coefficients) -> tuple[Tensor, IzhikevichState]:
-        spikes, v, u = izhikevich_step(now, state.v, state.u, p, self.settings)
-        return spikes, IzhikevichState(v, u)
-
-    def _traced(self, current: Tensor, state: IzhikevichState) -> tuple[Tensor, ...] | None:
-        return kernels.trace(current, state[:2], self.current_coefficients(), self.settings, self.kernel)
 
     def extra_repr(self) -> str:
         p = self.base_parameters

@@ -8,10 +8,9 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
-from izhi import kernels
 from izhi.deprecation import renamed_arguments
-from izhi.kernels import AnyInput, LIFCoefficients, LIFSettings, Memory, SynapticInput, ValueLIFCoefficients
-from izhi.kernels.reference import lif_step
+from izhi.equation import lif
+from izhi.kernels import LIFCoefficients, Memory, StepSettings, ValueLIFCoefficients
 from izhi.neurons.neuron import NeuronLayer, as_shape, at_rest, clamp_straight_through, names_in, straight_through
 from izhi.neurons.state import Target, detached, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
@@ -89,13 +88,13 @@ class LIF(NeuronLayer[LIFState, LIFCoefficients | ValueLIFCoefficients]):
     def _configure(self, surrogate: SpikeGradient) -> None:
         spec = self.spec
         self.beta, self.threshold, self.v_reset = spec.beta, spec.threshold, spec.v_reset
-        self.settings = LIFSettings(spec.reset, spec.reset_delay, surrogate)
+        self.settings = StepSettings(lif(spec.reset, spec.reset_delay), surrogate)
         self._learn(spec.learn, lambda name: float(getattr(spec, name)))
 
     def dynamics(self) -> dict[str, object]:
         """See ``NeuronLayer``."""
         own = {name: float(getattr(self, name)) for name in self.spec.names if name not in self.learned}
-        return {**own, "reset": self.settings.reset, "reset_delay": self.settings.reset_delay}
+        return {**own, "reset": self.spec.reset, "reset_delay": self.spec.reset_delay}
 
     def parameter_scale(self, name: str) -> float:
         """The scale of a coefficient: 1 − β of β, else the threshold."""
@@ -121,7 +120,7 @@ class LIF(NeuronLayer[LIFState, LIFCoefficients | ValueLIFCoefficients]):
         if "v_reset" in self.learned:
             value = self.learned["v_reset"]
             v_reset = straight_through(value, value.clamp(max=threshold - apart))
-        if self.settings.reset == "value":
+        if self.spec.reset == "value":
             return ValueLIFCoefficients(beta, threshold, v_reset)
         return LIFCoefficients(beta, threshold)
 
@@ -129,20 +128,5 @@ class LIF(NeuronLayer[LIFState, LIFCoefficients | ValueLIFCoefficients]):
         """v = 0 for every neuron of one step of current, (B, *features)."""
         return LIFState(at_rest(current_t, 0.0))
 
-    def _over_time(
-        self, drive: AnyInput, state: LIFState, p: LIFCoefficients | ValueLIFCoefficients
-    ) -> tuple[Tensor, LIFState]:
-        spikes, memory, v = kernels.lif(drive, state.memory, state.v, p, self.settings, self.kernel)
-        return spikes, LIFState(v, memory)
-
-    def _one_step(
-        self, now: SynapticInput, state: LIFState, p: LIFCoefficients | ValueLIFCoefficients
-    ) -> tuple[Tensor, LIFState]:
-        spikes, v = lif_step(now, state.v, p, self.settings)
-        return spikes, LIFState(v)
-
-    def _traced(self, current: Tensor, state: LIFState) -> tuple[Tensor, ...] | None:
-        return kernels.trace(current, (state.v,), self.coefficients(), self.settings, self.kernel)
-
     def extra_repr(self) -> str:
-        return f"beta={self.beta:g}, threshold={self.threshold:g}, reset={self.settings.reset!r}"
+        return f"beta={self.beta:g}, threshold={self.threshold:g}, reset={self.spec.reset!r}"

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from izhi import kernels
 from izhi.deprecation import renamed_attribute
 from izhi.errors import CheckpointError, ShapeError, shown, unknown
-from izhi.kernels import AnyInput, Memory, SynapticInput
+from izhi.kernels import AnyInput, Memory, StepSettings, SynapticInput, reference
 from izhi.kernels.reference import apply_synapse, remember
 from izhi.neurons.state import Target
 from izhi.neurons.surrogate import SpikeGradient, surrogate_of
@@ -43,15 +43,16 @@ class NeuronState(Protocol):
 
     def __iter__(self) -> Iterator[Any]: ...
 
-    def _replace(self: State, *, memory: Memory) -> State: ...
-
     def detach(self: State) -> State: ...
 
     def to(self: State, target: Target) -> State: ...
 
 
 class NeuronCoefficients(Protocol):
-    """A NamedTuple of a neuron's coefficients: floats, or tensors where they are learned or differ."""
+    """A NamedTuple of a neuron's coefficients, in the order of its equation: floats, or tensors where they are learned
+    or differ."""
+
+    def __iter__(self) -> Iterator[Tensor | float]: ...
 
     @property
     def threshold(self) -> Tensor | float: ...
@@ -143,6 +144,8 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
     #: The description of the neurons, without their learned values.
     spec: NeuronSpec
     parameter_shape: tuple[int, ...] | None
+    #: Equation, surrogate gradient and constants of a step.
+    settings: StepSettings
 
     size = renamed_attribute("size", "parameter_shape")
     unit = renamed_attribute("unit", "parameter_scale")
@@ -232,18 +235,6 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
         """The coefficients now in use for a current that is passed to the neuron itself."""
         return self.coefficients()
 
-    def _over_time(self, drive: AnyInput, state: State, p: Coefficients) -> tuple[Tensor, State]:
-        """All steps of a drive (T, B, *features)."""
-        raise NotImplementedError
-
-    def _one_step(self, now: SynapticInput, state: State, p: Coefficients) -> tuple[Tensor, State]:
-        """One step of a drive behind its synapse, (B, *features); ``step`` updates the memory."""
-        raise NotImplementedError
-
-    def _traced(self, current: Tensor, state: State) -> tuple[Tensor, ...] | None:
-        """The result of ``trace`` from a kernel; None if none covers this call."""
-        raise NotImplementedError
-
     def _driven(self, current: Tensor | AnyInput) -> tuple[AnyInput, Coefficients]:
         if isinstance(current, Tensor):
             return SynapticInput(current), self.current_coefficients()
@@ -264,7 +255,10 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
             ShapeError: for a wrong rank or width, integer currents, or T = 0.
         """
         drive, p = self._driven(current)
-        return self._over_time(drive, self._checked(drive, state, time=True), p)
+        state = self._checked(drive, state, time=True)
+        tensors, memory = _tensors(state), state.memory
+        spikes, memory, after = kernels.run(drive, memory, tensors, tuple(p), self.settings, self.kernel)
+        return spikes, with_values(state, after, memory)
 
     def step(self, current_t: Tensor | SynapticInput, state: State | None = None) -> tuple[Tensor, State]:
         """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""
@@ -272,9 +266,8 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
         assert isinstance(drive, SynapticInput)
         state = self._checked(drive, state, time=False)
         now, memory = apply_synapse(drive, state.memory)
-        spikes, after = self._one_step(now, state, p)
-        memory = remember(drive, memory, spikes)
-        return spikes.to(drive.current.dtype), after._replace(memory=memory)
+        spikes, *after = reference.step(now, _tensors(state), tuple(p), self.settings)
+        return spikes.to(drive.current.dtype), with_values(state, after, remember(drive, memory, spikes))
 
     def trace(self, current: Tensor, state: State | None = None) -> tuple[Tensor, ...]:
         """Spikes, v and, if any, u after every step, (T, B, *features) each.
@@ -283,9 +276,10 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
         """
         state = self._checked(SynapticInput(current), state, time=True)
         if not torch.is_grad_enabled():
-            seen = self._traced(current, state)
-            if seen is not None:
-                return seen
+            p = tuple(self.current_coefficients())
+            recorded = kernels.trace(current, _tensors(state), p, self.settings, self.kernel)
+            if recorded is not None:
+                return recorded
         steps = []
         for current_t in current:
             spikes, state = self.step(current_t, state)
@@ -311,6 +305,12 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
                     f"state has shape {tuple(tensor.shape)}, expected {tuple(one.shape)}, that of one step"
                 )
         return state
+
+
+def with_values(state: State, tensors: Sequence[Tensor], memory: Memory) -> State:
+    """A state of the same type with other values."""
+    kind: Callable[..., State] = type(state)
+    return kind(*tensors, memory)
 
 
 def step_of(drive: AnyInput) -> Tensor:

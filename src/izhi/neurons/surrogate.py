@@ -23,8 +23,8 @@ from torch import Tensor
 
 from izhi.errors import SettingError
 from izhi.kernels.ops import OpSet, Scalar
-from izhi.kernels.reference import OPS, spike
 from izhi.kernels.synaptic_input import SpikeGradient
+from izhi.kernels.torch_step import OPS, spike
 from izhi.kernels.tracing import is_traced
 from izhi.spec import SurrogateSpec
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from izhi.errors import SettingError
 from izhi.kernels import Spikes, Synapse, SynapticInput, WeightedSpikes
-from izhi.kernels.reference import rounded
+from izhi.kernels.torch_step import rounded
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay
 from izhi.network.synapses import ConductanceSynapse

@@ -20,16 +20,14 @@ from izhi.hardware.fixed.bounds import MOST_BITS, MOST_FRACTION
 from izhi.kernels import (
     AnyInput,
     Coefficients,
-    QuantizedLIFCoefficients,
-    QuantizedValueLIFCoefficients,
     Synapse,
     SynapticInput,
     ValueLIFCoefficients,
 )
 from izhi.kernels.plan import Formats, Grid
-from izhi.kernels.reference import rounded
+from izhi.kernels.torch_step import rounded
 from izhi.neurons import LIF, Izhikevich, IzhikevichState, LIFState, Neuron, NeuronCoefficients
-from izhi.neurons.neuron import clamp_straight_through, step_of
+from izhi.neurons.neuron import clamp_straight_through, step_of, with_values
 from izhi.spec import entry_of
 
 #: Bits of the integers that float32 holds.
@@ -180,6 +178,13 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
         """Run all steps of a synaptic input of integers."""
         raise NotImplementedError
 
+    def _run(self, drive: AnyInput, state: State, p: tuple[Tensor | float, ...]) -> tuple[Tensor, State]:
+        """All steps with rounded coefficients, the last of which is the gain."""
+        settings = replace(self.neuron.settings, formats=self.formats.of_kernels)
+        *tensors, memory = state
+        spikes, memory, after = kernels.run(drive._replace(gain=None), memory, tuple(tensors), p, settings, self.kernel)
+        return spikes, with_values(state, after, memory)
+
     def forward(self, current: Tensor | AnyInput, state: State | None = None) -> tuple[Tensor, State]:
         """Run over time, as the float neuron does."""
         drive = self._in_formats(SynapticInput(current) if isinstance(current, Tensor) else current)
@@ -241,7 +246,7 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
 
     def rounded(self, drive: AnyInput) -> Coefficients:
         """Rounded coefficients, multiplied by dt; a4 includes the bias of the synaptic input."""
-        p, dt = self.neuron.coefficients(), self.neuron.settings.dt
+        p, dt = self.neuron.coefficients(), self.neuron.settings.constants.dt
         values = {name: torch.as_tensor(x, dtype=torch.float64) for name, x in p._asdict().items()}
         for name in ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "gain"):
             values[name] = dt * values[name]
@@ -255,12 +260,7 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
         p = self.rounded(drive)
         # As a bias, a4 may differ between neurons while the layer shares the other coefficients.
         bias = torch.as_tensor(p.a4).expand(drive.shape[2:])
-        settings = replace(self.neuron.settings, formats=self.formats.of_kernels, dt=1.0)
-        spikes, memory, v, u = kernels.izhikevich(
-            drive._replace(bias=bias, gain=None), state.memory, state.v, state.u,
-            p._replace(a4=0.0), settings, self.kernel,
-        )  # fmt: skip
-        return spikes, IzhikevichState(v, u, memory)
+        return self._run(drive._replace(bias=bias), state, p._replace(a4=0.0))
 
     def initial_state(self, current_t: Tensor) -> IzhikevichState:
         """The float neuron's v0 and u0, rounded."""
@@ -277,7 +277,7 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
         shape = drive.shape[2:]
         whole = {name: _integers(p[name], bits, shape) for name, bits in fractions.items()}
         state = self.neuron.initial_state(torch.zeros(1, *shape))
-        gain = torch.as_tensor(self.neuron.coefficients().gain).double() * self.neuron.settings.dt
+        gain = torch.as_tensor(self.neuron.coefficients().gain).double() * self.neuron.settings.constants.dt
         _, shift = multiplied(gain * _gain(drive), f.v.unit)
         neuron = IzhikevichNeuron(
             f.v, f.u, f.fraction, **whole,
@@ -287,8 +287,10 @@ class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
         return neuron, _integers(p["gain"], shift + f.v.fraction, shape), shift + f.sum_fraction
 
 
-#: Classes of LIF in integers without further constants, by their reset.
-_KINDS = {"subtract": LIFNeuron, "soft": SoftLIFNeuron, "zero": ZeroingLIFNeuron}
+#: Classes of LIF in integers by their reset.
+_KINDS: dict[str, type[LIFNeuron]] = {
+    "subtract": LIFNeuron, "soft": SoftLIFNeuron, "zero": ZeroingLIFNeuron, "value": ValueLIFNeuron,
+}  # fmt: skip
 
 
 class QuantizedLIF(_Quantized[LIF, LIFState]):
@@ -304,28 +306,19 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
         super().__init__(neuron, formats)
         neuron.spec.check_hardware()
 
-    def rounded(self, drive: AnyInput) -> tuple[QuantizedLIFCoefficients | QuantizedValueLIFCoefficients, Tensor]:
-        """Rounded coefficients, and the bias of the synaptic input, (N,) or (1,)."""
+    def rounded(self, drive: AnyInput) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Rounded coefficients and gain, and the bias of the synaptic input, (N,) or (1,)."""
         p, f = self.neuron.coefficients(), self.formats
-        beta, threshold = _rounded(p.beta, f.fraction), _rounded(p.threshold, f.v.fraction)
+        values = [_rounded(p.beta, f.fraction), _rounded(p.threshold, f.v.fraction)]
+        if isinstance(p, ValueLIFCoefficients):  # v_reset becomes v
+            values.append(clamp_straight_through(_rounded(p.v_reset, f.v.fraction), *_limits(f.v)))
         gain = multiplied(_gain(drive), f.v.unit)[0].float()
         bias = torch.zeros(1) if drive.bias is None else drive.bias
-        coefficients: QuantizedLIFCoefficients | QuantizedValueLIFCoefficients
-        if isinstance(p, ValueLIFCoefficients):
-            v_reset = clamp_straight_through(_rounded(p.v_reset, f.v.fraction), *_limits(f.v))  # it becomes v
-            coefficients = QuantizedValueLIFCoefficients(beta, threshold, v_reset, gain)
-        else:
-            coefficients = QuantizedLIFCoefficients(beta, threshold, gain)
-        return coefficients, rounded(bias.double(), 2.0 ** (f.v.fraction + FINER)).float()
+        return (*values, gain), rounded(bias.double(), 2.0 ** (f.v.fraction + FINER)).float()
 
     def _over_time(self, drive: AnyInput, state: LIFState) -> tuple[Tensor, LIFState]:
         p, bias = self.rounded(drive)
-        settings = replace(self.neuron.settings, formats=self.formats.of_kernels)
-        spikes, memory, v = kernels.lif(
-            drive._replace(bias=bias.expand(drive.shape[2:]), gain=None),
-            state.memory, state.v, p, settings, self.kernel,
-        )  # fmt: skip
-        return spikes, LIFState(v, memory)
+        return self._run(drive._replace(bias=bias.expand(drive.shape[2:])), state, p)
 
     def initial_state(self, current_t: Tensor) -> LIFState:
         """v = 0, the same as before rounding."""
@@ -334,18 +327,13 @@ class QuantizedLIF(_Quantized[LIF, LIFState]):
     def in_integers(self, drive: AnyInput) -> tuple[LIFNeuron, Integers, int]:
         """The neuron of izhi.fixed, its multipliers and their shift."""
         f, shape, drive = self.formats, drive.shape[2:], self._in_formats(drive)
-        p, bias = self.rounded(drive)
+        (beta, *of_state, gain), bias = self.rounded(drive)
         _, shift = multiplied(_gain(drive), f.v.unit)
-        own = (
-            f.v, f.fraction, _integers(p.beta, f.fraction, shape),
-            _integers(bias, f.fraction + f.v.fraction, shape), _integers(p.threshold, f.v.fraction, shape),
+        neuron: LIFNeuron = _KINDS[self.neuron.spec.reset](
+            f.v, f.fraction, _integers(beta, f.fraction, shape), _integers(bias, f.fraction + f.v.fraction, shape),
+            *(_integers(x, f.v.fraction, shape) for x in of_state),
         )  # fmt: skip
-        neuron: LIFNeuron
-        if isinstance(p, QuantizedValueLIFCoefficients):
-            neuron = ValueLIFNeuron(*own, _integers(p.v_reset, f.v.fraction, shape))
-        else:
-            neuron = _KINDS[self.neuron.settings.reset](*own)
-        return neuron, _integers(p.gain, shift + f.v.fraction, shape), shift + f.sum_fraction
+        return neuron, _integers(gain, shift + f.v.fraction, shape), shift + f.sum_fraction
 
 
 AnyQuantized: TypeAlias = QuantizedIzhikevich | QuantizedLIF

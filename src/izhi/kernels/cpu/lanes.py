@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 
 from izhi.compiled import inlined
@@ -13,8 +11,7 @@ from izhi.kernels.cpu.parallel import copy
 from izhi.kernels.cpu.rows import OUTPUT_BLOCK, add_rows, list_bits, weigh_rows
 from izhi.kernels.cpu.scalars import f32, load_bf16, store_bf16
 from izhi.kernels.events import WORD
-from izhi.kernels.ops import Scalar, Value
-from izhi.kernels.plan import Plan
+from izhi.kernels.ops import Value
 
 
 @inlined

@@ -29,12 +29,12 @@ def _forward(plan: Plan) -> Any:
     @jit
     def forward(  # type: ignore[no-untyped-def]
         x, y, bias, p, first, spikes, kept, last, steps, lanes, width, bias_width, keep_every,
-        dt, substep, v_low, v_high, jacobian_limit, span, surrogate_first, surrogate_second,
+        dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
         decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
         trace_scale, trace_unit, trace_low, trace_high, block: tl.constexpr,
     ):  # fmt: skip
         s = (
-            dt, substep, v_low, v_high, jacobian_limit, span, surrogate_first, surrogate_second,
+            dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
             decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
             trace_scale, trace_unit, trace_low, trace_high,
         )  # fmt: skip
@@ -73,12 +73,12 @@ def _backward(plan: Plan) -> Any:
         grad_spikes, x, y, bias, p, kept, path, grad_last,
         grad_x, grad_y, grad_first, grad_bias, grad_p,
         steps, lanes, width, bias_width, keep_every,
-        dt, substep, v_low, v_high, jacobian_limit, span, surrogate_first, surrogate_second,
+        dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
         decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
         trace_scale, trace_unit, trace_low, trace_high, block: tl.constexpr,
     ):  # fmt: skip
         s = (
-            dt, substep, v_low, v_high, jacobian_limit, span, surrogate_first, surrogate_second,
+            dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
             decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
             trace_scale, trace_unit, trace_low, trace_high,
         )  # fmt: skip

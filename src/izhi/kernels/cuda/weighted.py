@@ -34,12 +34,12 @@ def _forward(plan: Plan) -> Any:
     def forward(  # type: ignore[no-untyped-def]
         gathered, places, counts, rows, bias, p, first, fired, currents, kept, last,
         steps, batch, chunks, inputs, room, neurons, width, keep,
-        dt, substep, v_low, v_high, jacobian_limit, span, surrogate_first, surrogate_second,
+        dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
         decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
         trace_scale, trace_unit, trace_low, trace_high, block: tl.constexpr, group: tl.constexpr,
     ):  # fmt: skip
         s = (
-            dt, substep, v_low, v_high, jacobian_limit, span, surrogate_first, surrogate_second,
+            dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
             decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
             trace_scale, trace_unit, trace_low, trace_high,
         )  # fmt: skip

@@ -1,0 +1,68 @@
+"""An equation: a neuron's step as one function, and the names of what it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
+
+from izhi.equation.graph import Node, Operand
+
+#: What is done to a state after the integration, besides the equation; see ``Equation``.
+StateFunction: TypeAlias = Callable[[Node], Node]
+
+
+class Input(NamedTuple):
+    """What drives a neuron in a step: I(v) = current − conductance·v.
+
+    Attributes:
+        current: behind the synapse, with the bias.
+        conductance: None for a current that does not depend on v.
+    """
+
+    current: Node
+    conductance: Node | None = None
+
+    def at(self, v: Node) -> Node:
+        """I(v)."""
+        return self.current if self.conductance is None else self.current - self.conductance * v
+
+
+@dataclass(frozen=True, eq=False)
+class Equation:
+    """A neuron's time step.
+
+    Attributes:
+        name: of the model.
+        states: names of the numbers that a neuron keeps; the membrane potential first.
+        coefficients: names of the numbers that can be learned, or differ between neurons.
+        step: (states, input, coefficients p, constants k, function of states or None) → (*states after, spike).
+            p and k have an attribute for each name.
+        origin: the function that makes it, and its arguments, by which it is pickled; they make the same object again.
+        formats: coefficients in the number format of a state, and which one; others multiply, or are added to
+            products.
+    """
+
+    name: str
+    states: tuple[str, ...]
+    coefficients: tuple[str, ...]
+    step: Callable[[tuple[Node, ...], Input, Any, Any, StateFunction | None], tuple[Node, ...]]
+    origin: tuple[Callable[..., Equation], tuple[Any, ...]]
+    formats: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __reduce__(self) -> tuple[Callable[..., Equation], tuple[Any, ...]]:
+        return self.origin
+
+
+class Names:
+    """Symbols or numbers by name, as attributes."""
+
+    def __init__(self, values: Mapping[str, Operand]) -> None:
+        self.__dict__.update(values)
+
+    def __getattr__(self, name: str) -> Operand:
+        raise AttributeError(f"there is no {name}; there are {', '.join(self.__dict__)}")
+
+
+__all__ = ["Equation", "Input", "Names", "StateFunction"]

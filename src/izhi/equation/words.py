@@ -1,0 +1,100 @@
+"""The words in which a neuron's step is written, beside + − · / and comparisons.
+
+    @izhi.neuron(states="v", parameters=dict(beta=0.9, threshold=1.0))
+    def leaky(v, I, p):
+        v = p.beta * v + I
+        s = izhi.spike(v - p.threshold)
+        return v - izhi.hold(s) * p.threshold, s
+
+Each word has one meaning forward, one in the backward pass and one in integers; docs/your-own-neuron.md has the table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import overload
+
+from izhi.equation.graph import Node, Operand, fail
+
+
+def _graph_of(*operands: Operand) -> Node:
+    for x in operands:
+        if isinstance(x, Node):
+            return x
+    fail(f"the operands are {operands!r}, expected a symbol among them")
+
+
+def select(condition: Node, a: Operand, b: Operand) -> Node:
+    """a where the condition holds, else b; the gradient goes to the one that was selected."""
+    if not (isinstance(condition, Node) and condition.kind == "condition"):
+        fail(f"select has the condition {condition!r}, expected a comparison such as v >= p.threshold")
+    graph = condition.graph
+    a, b = graph.lift(a), graph.lift(b)
+    if "double" in (a.kind, b.kind):
+        a, b = double(a, condition), double(b, condition)
+    return a if a is b else graph.node("select", condition, a, b)
+
+
+def clip(x: Node, low: Operand, high: Operand) -> Node:
+    """x within limits; the gradient passes as if there were none, so that a clipped neuron can still learn."""
+    return x.graph.node("clip", x, low, high)
+
+
+@overload
+def exp(x: Node) -> Node: ...
+@overload
+def exp(x: float) -> float: ...
+def exp(x: Operand) -> Operand:
+    """e to the power of x."""
+    return x.graph.node("exp", x) if isinstance(x, Node) else math.exp(x)
+
+
+@overload
+def absolute(x: Node) -> Node: ...
+@overload
+def absolute(x: float) -> float: ...
+def absolute(x: Operand) -> Operand:
+    """|x|; its derivative at 0 is 1."""
+    return x.graph.node("absolute", x) if isinstance(x, Node) else abs(x)
+
+
+def hold(x: Node) -> Node:
+    """x without its gradient."""
+    return x.graph.node("hold", x)
+
+
+def bounded(function: Callable[[Node], Node], x: Node, limit: Operand) -> Node:
+    """function(x), with its derivative by x limited to −limit … limit in the backward pass.
+
+    Gradients of everything else in the function are its own. An infinite limit is none.
+    """
+    if limit == math.inf:
+        return function(x)
+    return x.graph.node("bounded", function(hold(x)), x, limit)
+
+
+def spike(x: Node, *, scale: Operand = 1.0, strict: bool = False) -> Node:
+    """1 where x ≥ 0, x > 0 if ``strict``, else 0; its derivative is the surrogate gradient at scale·x, times scale."""
+    return x.graph.node("spike", x, scale, value="strict" if strict else None)
+
+
+def double(x: Operand, like: Node) -> Node:
+    """x in double precision, in which products of fixed-point numbers are exact."""
+    node = like.graph.lift(x)
+    return node if node.kind == "double" or node.op == "constant" else node.graph.node("double", node, kind="double")
+
+
+def single(x: Node) -> Node:
+    """x in single precision."""
+    if x.op == "double":
+        return x.args[0]
+    return x if x.kind == "single" else x.graph.node("single", x, kind="single")
+
+
+def rounded(x: Node, scale: Operand, unit: Operand) -> Node:
+    """x rounded to a multiple of unit = 1/scale, halves upwards; the gradient passes straight through."""
+    return x.graph.node("rounded", x, scale, unit)
+
+
+__all__ = ["absolute", "bounded", "clip", "double", "exp", "hold", "rounded", "select", "single", "spike"]

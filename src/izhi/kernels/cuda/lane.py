@@ -1,0 +1,101 @@
+"""A lane's step as functions that Triton compiles into the loops over time, written from its equation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, NamedTuple
+
+import triton.language as tl
+
+from izhi.equation.emit import Dialect, function, python_word, statements
+from izhi.equation.graph import Node
+from izhi.kernels.cuda.scalars import OPS, jit
+from izhi.kernels.lane import differentiate, record
+from izhi.kernels.plan import Plan
+
+
+class LaneFunctions(NamedTuple):
+    """What a loop over time calls for a block of lanes; states, coefficients and constants are tuples.
+
+    Attributes:
+        step: (z, q, current, conductance, bias, s) → states after the step, spike.
+        step_vjp: (z, ahead, gz, q, current, conductance, bias, g_spike, s) → gradients of the states before the step,
+            of current, conductance and bias, and of the coefficients ``Plan.summed``; ``ahead`` is the states after it.
+        load: (pointer, lanes, lane, mask) → states of memory (states, lanes).
+        store: (pointer, lanes, lane, z, mask) puts them there.
+        coefficients: (pointer, width, lane, mask) → q, of memory (rows, width).
+        add: (pointer, lanes, lane, summed, mask) adds gradients of coefficients to memory (rows, lanes).
+    """
+
+    step: Any
+    step_vjp: Any
+    load: Any
+    store: Any
+    coefficients: Any
+    add: Any
+
+
+_ENVIRONMENT = {
+    "tl": tl, "zero": OPS.number(0.0), "one": OPS.number(1.0), "select": OPS.select, "clip": OPS.clip,
+    "exp": OPS.exp, "absolute": OPS.absolute, "double": OPS.wide,
+    "single": OPS.narrow, "rounded": OPS.rounded,
+}  # fmt: skip
+_DIALECT = Dialect(number=repr, word=python_word, assign=lambda name, expression, node: f"{name} = {expression}")
+
+
+def _function(name: str, arguments: str, lines: Iterable[str]) -> Any:
+    return jit(function(name, arguments, lines, _ENVIRONMENT))
+
+
+def _tuple(values: Iterable[str]) -> str:
+    return f"({''.join(f'{value}, ' for value in values)})"
+
+
+def _body(roots: Iterable[Node], places: dict[Node, str]) -> tuple[list[str], list[str]]:
+    """Statements, and the results; those that are constants become blocks, which loops can carry."""
+    roots = list(roots)
+    lines, found = statements(roots, _DIALECT, places)
+    blocks = [f"tl.zeros_like(current) + {x}" if n.op == "constant" else x for n, x in zip(roots, found, strict=True)]
+    return lines, blocks
+
+
+@cache
+def lane_functions(plan: Plan) -> LaneFunctions:
+    """The functions of a plan."""
+    lane, g = record(plan.form), differentiate(plan)
+    variable = lane.spike.graph.variable
+    places = {lane.current: "current", lane.conductance: "conductance", lane.bias: "bias"}
+    places |= {x: f"q[{k}]" for k, x in enumerate(lane.coefficients.values())}
+    places |= {x: f"s[{k}]" for k, x in enumerate(lane.constants.values())}
+    places |= {x: f"z[{k}]" for k, x in enumerate(lane.states)}
+    lines, (*after, fires) = _body((*lane.after, lane.spike), places)
+    step = _function("step", "z, q, current, conductance, bias, s", [*lines, f"return {_tuple(after)}, {fires}"])
+    places |= {variable(f"g{k}"): f"gz[{k}]" for k in range(plan.states)}
+    places |= {g.ahead: "ahead[0]", variable("g_spike"): "g_spike"}
+    lines, found = _body((*g.states, g.current, g.conductance, g.bias, *g.summed), places)
+    states, others, summed = found[: plan.states], found[plan.states :][:3], found[plan.states + 3 :]
+    step_vjp = _function(
+        "step_vjp", "z, ahead, gz, q, current, conductance, bias, g_spike, s",
+        [*lines, f"return {_tuple(states)}, {', '.join(others)}, {_tuple(summed)}"],
+    )  # fmt: skip
+    every = range(plan.states)
+    return LaneFunctions(
+        step, step_vjp,
+        _function("load", "p, lanes, lane, mask", [
+            "at = p + lane", f"return {_tuple(f'tl.load(at + {k} * lanes, mask)' for k in every)}",
+        ]),
+        _function("store", "p, lanes, lane, z, mask", [
+            "at = p + lane", *(f"tl.store(at + {k} * lanes, z[{k}], mask)" for k in every),
+        ]),
+        _function("coefficients", "p, width, lane, mask", [
+            "at = p + lane % width", f"return {_tuple(f'tl.load(at + {k} * width, mask)' for k in range(plan.rows))}",
+        ]),
+        _function("add", "p, lanes, lane, summed, mask", ["at = p + lane", *(
+            f"tl.store(at + {k} * lanes, tl.load(at + {k} * lanes, mask) + summed[{k}], mask)"
+            for k in range(len(plan.summed))
+        )]),
+    )  # fmt: skip
+
+
+__all__ = ["LaneFunctions", "lane_functions"]

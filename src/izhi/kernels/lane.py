@@ -1,0 +1,132 @@
+"""One time step of a lane, synapse and neuron, recorded for a plan, and its gradients.
+
+A lane is one neuron of one sample. The reference and the kernels of every device are written from what ``record``
+returns.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache, partial
+from typing import NamedTuple
+
+from izhi.equation import Format, Graph, Input, Names, Node, fixed_point_step, gradients
+from izhi.equation.graph import in_order, is_number, substitute
+from izhi.equation.synapse import exponential, exponential_in_fixed_point
+from izhi.equation.words import absolute, clip, double, exp, rounded, select, single
+from izhi.kernels.ops import OpSet
+from izhi.kernels.plan import Constants, Plan, StepForm
+
+#: The ops of symbols, in which the formula of a surrogate is recorded.
+_SYMBOLS = OpSet(
+    inlined=lambda function: function, constant=lambda value: value, number=float, select=select, clip=clip, exp=exp,
+    absolute=absolute, wide=lambda x: double(x, x), narrow=single, rounded=rounded,
+)  # fmt: skip
+
+
+class Lane(NamedTuple):
+    """A step as a graph.
+
+    Attributes:
+        states: before the step: the neuron's own, then the traces of the synapse, of current and conductance.
+        current, conductance, bias: what arrives.
+        coefficients, constants: by name.
+        after: the states after the step.
+        spike: 1 where the neuron fires, else 0.
+    """
+
+    states: tuple[Node, ...]
+    current: Node
+    conductance: Node
+    bias: Node
+    coefficients: dict[str, Node]
+    constants: dict[str, Node]
+    after: tuple[Node, ...]
+    spike: Node
+
+
+class LaneGradients(NamedTuple):
+    """The gradients of a step, of the variables "g_" and a state's place after it, and "g_spike".
+
+    Attributes:
+        states: before the step.
+        current, conductance, bias: of what arrives.
+        summed: of the coefficients ``Plan.summed``.
+        ahead: a variable that stands for v after the step.
+    """
+
+    states: tuple[Node, ...]
+    current: Node
+    conductance: Node
+    bias: Node
+    summed: tuple[Node, ...]
+    ahead: Node
+
+
+@cache
+def record(form: StepForm) -> Lane:
+    """The step of synapse and neuron."""
+    graph = Graph()
+    equation, names = form.equation, form.coefficients
+    states = tuple(graph.variable(f"z{k}") for k in range(form.states))
+    current, conductance, bias = (graph.variable(name) for name in ("current", "conductance", "bias"))
+    coefficients = {name: graph.variable(f"p_{name}") for name in names}
+    constants = {name: graph.variable(f"k_{name}") for name in Constants._fields}
+    own, traces = states[: form.own], states[form.own :]
+    k = Names({**constants, **({} if form.limited else {"jacobian_limit": math.inf})})
+    arriving = Input(current, conductance if form.coupled else None)
+    if form.filtered and form.quantized:
+        traces = (exponential_in_fixed_point(current, traces[0], k), *traces[1:])
+        arriving = arriving._replace(current=traces[0])
+    elif form.filtered:
+        traces, arriving = exponential(arriving, traces, k)
+    if form.quantized:
+        gained = double(coefficients["gain"], current) * double(arriving.current, current)
+        scale, unit, low, high = (double(constants[x], current) for x in ("v_scale", "v_unit", "i_low", "i_high"))
+        formats = {
+            name: Format(*(constants[f"{f}_{x}"] for x in ("scale", "unit", "low", "high")))
+            for name, f in zip(equation.states, ("v", "u"), strict=False)
+        }
+        *after, fires = fixed_point_step(
+            equation, graph, own, single(clip(rounded(gained, scale, unit), low, high)),
+            bias if form.biased else None, coefficients, constants, formats,
+        )  # fmt: skip
+    else:
+        if form.biased:
+            arriving = arriving._replace(current=arriving.current + bias)
+        state_quant = partial(graph.node, "state_quant") if form.state_quant else None
+        *after, fires = equation.step(own, arriving, Names(coefficients), k, state_quant)
+    return Lane(states, current, conductance, bias, coefficients, constants, (*after, *traces), fires)
+
+
+@cache
+def differentiate(plan: Plan) -> LaneGradients:
+    """The gradients of the step of a plan."""
+    lane = record(plan.form)
+    graph = lane.spike.graph
+    formula, k = plan.surrogate.formula(_SYMBOLS), Names(lane.constants)
+    cotangents = {x: graph.constant(0) for x in (*lane.after, lane.spike)}
+    for name, x in (*((f"g{k}", x) for k, x in enumerate(lane.after)), ("g_spike", lane.spike)):
+        cotangents[x] = cotangents[x] + graph.variable(name)
+    learned = (*lane.coefficients.values(), lane.constants["decay"])
+    wrt = (*lane.states, lane.current, lane.conductance, lane.bias, *(learned[k] for k in plan.summed))
+    ahead = graph.variable("v_ahead")
+    found = gradients(cotangents, wrt, lambda x: formula(x, k.surrogate_first, k.surrogate_second))
+    if plan.quantized:  # v after the step is slow to compute again
+        found = _with_known(found, lane.after[0], ahead)
+    states, (current, conductance, bias, *summed) = tuple(found[: plan.states]), found[plan.states :]
+    return LaneGradients(states, current, conductance, bias, tuple(summed), ahead)
+
+
+def _with_known(roots: list[Node], after: Node, ahead: Node) -> list[Node]:
+    """The gradients with v after the step given, also where it stands for the v of neurons that were not reset."""
+    known = {after: ahead}
+    if after.op == "select":
+        condition, _, integrated = after.args
+        factors = [x for node in in_order(roots) if integrated in node.args for x in node.args if x is not integrated]
+        if all(x.op == "select" and x.args[0] is condition and is_number(x.args[1], 0) for x in factors):
+            known[integrated] = ahead
+    return substitute(roots, known)
+
+
+__all__ = ["Lane", "LaneGradients", "differentiate", "record"]
