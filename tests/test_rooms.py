@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "equation": {"spec"},
     "data": set(),
     "kernels": {"equation", "spec"},
-    "hardware": {"spec"},
+    "hardware": {"equation", "spec"},
     "neurons": {"equation", "kernels", "spec"},
     "network": {"data", "kernels", "neurons", "spec"},
     "training": {"data", "kernels", "network", "neurons", "spec"},

@@ -90,7 +90,7 @@ class _Rounding:
             value: Operand = abs(number)
             if len(values) == 2:
                 scale, unit = double(self.first.scale, node), double(self.first.unit, node)
-                value = graph.product(value, rounded(values[0] * values[1], scale, unit))
+                value = graph.product(value, rounded(values[0] * values[1], scale, unit, of="product"))
             elif values:
                 value = graph.product(value, values[0])
             add = graph.sum if number > 0 else graph.difference

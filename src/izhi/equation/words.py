@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import overload
+from typing import Literal, overload
 
 from izhi.equation.graph import Node, Operand, fail
 
@@ -92,9 +92,12 @@ def single(x: Node) -> Node:
     return x if x.kind == "single" else x.graph.node("single", x, kind="single")
 
 
-def rounded(x: Node, scale: Operand, unit: Operand) -> Node:
-    """x rounded to a multiple of unit = 1/scale, halves upwards; the gradient passes straight through."""
-    return x.graph.node("rounded", x, scale, unit)
+def rounded(x: Node, scale: Operand, unit: Operand, *, of: Literal["sum", "product"] = "sum") -> Node:
+    """x rounded to a multiple of unit = 1/scale, halves upwards; the gradient passes straight through.
+
+    ``of`` tells integers how many bits to drop: those of the coefficients, or those of one of two states.
+    """
+    return x.graph.node("rounded", x, scale, unit, value=of)
 
 
 __all__ = ["absolute", "bounded", "clip", "double", "exp", "hold", "rounded", "select", "single", "spike"]

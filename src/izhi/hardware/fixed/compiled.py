@@ -23,11 +23,11 @@ def _chosen(condition: Value, yes: Value, no: Value) -> Value:
     return lambda condition, yes, no: yes if condition else no
 
 
-def source_number(*modules: ModuleType) -> int:
-    """A hash of the sources of modules.
+def source_number(*modules: ModuleType, text: str = "") -> int:
+    """A hash of the sources of modules, and of a text.
 
     Numba's cache on disk identifies a function by its own file and its closure. A kernel made of functions of other
     files has their hash in its closure, and is compiled again when they change.
     """
-    text = b"".join(Path(str(module.__file__)).read_bytes() for module in modules)
-    return int.from_bytes(hashlib.sha256(text).digest()[:7], "little")
+    sources = b"".join(Path(str(module.__file__)).read_bytes() for module in modules)
+    return int.from_bytes(hashlib.sha256(sources + text.encode()).digest()[:7], "little")

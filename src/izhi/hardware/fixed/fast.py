@@ -16,7 +16,7 @@ from numba.extending import overload, register_jitable
 from numpy.typing import NDArray
 
 from izhi.compiled import inlined, kept
-from izhi.hardware.fixed import arithmetic, network as networks, neuron
+from izhi.hardware.fixed import arithmetic, network as networks
 from izhi.hardware.fixed.compiled import Value, source_number
 from izhi.hardware.fixed.network import (
     DelayBuffer,
@@ -32,7 +32,7 @@ from izhi.hardware.fixed.network import (
 #: Samples that one thread runs at a time.
 _BATCH = 16
 
-for _function in (scaled, decayed, neuron.leaky):
+for _function in (scaled, decayed):
     register_jitable(_function)
 
 
@@ -130,7 +130,7 @@ def _advance(update: Value) -> Value:
 @cache
 def _layer(update: Value) -> Value:
     """A layer of neurons over all steps, compiled; ``update`` is that of their class."""
-    made_of, advance = source_number(arithmetic, neuron, networks), _advance(update)
+    made_of, advance = source_number(arithmetic, networks, text=update.__code__.co_filename), _advance(update)
 
     @kept
     @njit(nogil=True)  # type: ignore[untyped-decorator]

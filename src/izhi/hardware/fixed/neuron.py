@@ -7,13 +7,17 @@ arrays and Numba compiles for single numbers. Kinds are listed by the executor "
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from izhi.equation import izhikevich, lif
+from izhi.equation.equation import Equation
+from izhi.equation.integers import integer_step
 from izhi.hardware.fixed.arithmetic import Booleans, FixedPoint, Integers, chosen, rounded_shift, saturated
+from izhi.spec import ORDERS
 
 #: v, u and whether the neuron fires.
 Update = tuple[Integers, Integers, Booleans]
@@ -118,60 +122,10 @@ def _greatest(*terms: tuple[Integers, int]) -> int:
     return max(map(sum, zip(*columns, strict=True)))
 
 
-def izhikevich(
-    v: Integers, u: Integers, current: Integers, formats: NeuronFormats,
-    a1: Integers, a2: Integers, a3: Integers, a4: Integers,
-    b1: Integers, b2: Integers, b3: Integers,
-    c: Integers, d: Integers, threshold: Integers,
-) -> Update:  # fmt: skip
-    """A step of ``IzhikevichNeuron``."""
-    fired = v >= threshold
-    q = rounded_shift(v * v, formats.v.fraction)
-    v_change = rounded_shift(a1 * q + a2 * v + a3 * u + a4, formats.fraction)
-    v_new = saturated(v + current + v_change, formats.v)
-    u_change = rounded_shift(b1 * v_new + b2 * u + b3, formats.fraction)
-    return chosen(fired, c, v_new), saturated(u + chosen(fired, d, u_change), formats.u), fired
-
-
-def leaky(
-    v: Integers, u: Integers, current: Integers, formats: NeuronFormats,
-    beta: Integers, bias: Integers, threshold: Integers,
-) -> Update:  # fmt: skip
-    """v ← sat(I + round((beta·v + bias) / 2^F)), and a spike where v > threshold."""
-    v_new = saturated(current + rounded_shift(beta * v + bias, formats.fraction), formats.v)
-    return v_new, u, v_new > threshold
-
-
-def lif(
-    v: Integers, u: Integers, current: Integers, formats: NeuronFormats,
-    beta: Integers, bias: Integers, threshold: Integers,
-) -> Update:  # fmt: skip
-    """A step of ``LIFNeuron``."""
-    return leaky(v, u, current - chosen(v > threshold, threshold, 0), formats, beta, bias, threshold)
-
-
-def zeroing_lif(
-    v: Integers, u: Integers, current: Integers, formats: NeuronFormats,
-    beta: Integers, bias: Integers, threshold: Integers,
-) -> Update:  # fmt: skip
-    """A step of ``ZeroingLIFNeuron``."""
-    return leaky(chosen(v > threshold, v * 0, v), u, current, formats, beta, bias, threshold)
-
-
-def soft_lif(
-    v: Integers, u: Integers, current: Integers, formats: NeuronFormats,
-    beta: Integers, bias: Integers, threshold: Integers,
-) -> Update:  # fmt: skip
-    """A step of ``SoftLIFNeuron``."""
-    return leaky(chosen(v > threshold, v - threshold, v), u, current, formats, beta, bias, threshold)
-
-
-def value_lif(
-    v: Integers, u: Integers, current: Integers, formats: NeuronFormats,
-    beta: Integers, bias: Integers, threshold: Integers, reset: Integers,
-) -> Update:  # fmt: skip
-    """A step of ``ValueLIFNeuron``."""
-    return leaky(chosen(v > threshold, reset, v), u, current, formats, beta, bias, threshold)
+def _step_of(equation: Equation, constants: Sequence[str], bias: str | None = None) -> Callable[..., Update]:
+    """The step of an equation, derived by the rules of rounding of ``izhi.equation.fixed_point``."""
+    words: dict[str, Callable[..., Any]] = {"rounded_shift": rounded_shift, "saturated": saturated, "chosen": chosen}
+    return integer_step(equation, constants, words, bias)
 
 
 @dataclass(frozen=True)
@@ -203,7 +157,7 @@ class IzhikevichNeuron(IntegerNeuron):
     products = (("v", "v"), ("a1", "q"), ("a2", "v"), ("a3", "u"), ("b2", "u"), ("b1", "v"))
     format_version = 1
     datapath = "izhi.hardware.core.datapaths:izhikevich"
-    update = staticmethod(izhikevich)
+    update = staticmethod(_step_of(izhikevich(ORDERS["fpga-ip"]), coefficients))
 
     v_format: FixedPoint
     u_format: FixedPoint
@@ -256,7 +210,7 @@ class LIFNeuron(IntegerNeuron):
     products = (("beta", "v"),)
     format_version = 1
     datapath = "izhi.hardware.core.datapaths:lif"
-    update: ClassVar[Callable[..., Update]] = staticmethod(lif)
+    update: ClassVar[Callable[..., Update]] = staticmethod(_step_of(lif("subtract", True), coefficients, "bias"))
 
     v_format: FixedPoint
     fraction: int
@@ -284,7 +238,7 @@ class ZeroingLIFNeuron(LIFNeuron):
     kind = "lif-zero"
     format_version = 3
     datapath = "izhi.hardware.core.datapaths:zeroing_lif"
-    update = staticmethod(zeroing_lif)
+    update = staticmethod(_step_of(lif("zero", True), LIFNeuron.coefficients, "bias"))
 
 
 @dataclass(frozen=True)
@@ -304,7 +258,7 @@ class SoftLIFNeuron(LIFNeuron):
     format_version = 3
     datapath = "izhi.hardware.core.datapaths:soft_lif"
     natural = ("threshold",)
-    update = staticmethod(soft_lif)
+    update = staticmethod(_step_of(lif("soft", True), LIFNeuron.coefficients, "bias"))
 
 
 @dataclass(frozen=True)
@@ -324,7 +278,7 @@ class ValueLIFNeuron(LIFNeuron):
     datapath = "izhi.hardware.core.datapaths:value_lif"
     coefficients = ("beta", "bias", "threshold", "reset")
     held: ClassVar[Mapping[str, str]] = {"reset": "v"}
-    update = staticmethod(value_lif)
+    update = staticmethod(_step_of(lif("value", True), ("beta", "bias", "threshold", "v_reset"), "bias"))
 
     reset: Integers
 
