@@ -1,8 +1,8 @@
 """The protocol of neurons, and the base of their modules.
 
-To add a neuron: its description and registration in izhi.spec, such as spec/izhikevich.py; its module here; its
-step in kernels/reference.py, and in kernels/dynamics.py for the fast kernels. For hardware its rounded module in
-quantization/neurons.py, its integer step in hardware/fixed/neuron.py, its datapath in hardware/core/datapaths.py.
+To add a neuron: its description and registration in izhi.spec, such as spec/izhikevich.py; its equation in
+izhi.equation; its module here. For hardware its rounded module in quantization/neurons.py, its constants in
+hardware/fixed/neuron.py, its datapath in hardware/core/datapaths.py.
 """
 
 from __future__ import annotations
