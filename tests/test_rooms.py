@@ -18,7 +18,7 @@ from izhi.deprecation import RenamedWarning
 SOURCE = Path(__file__).parents[1] / "src" / "izhi"
 
 #: Modules of the root that every room may use; they use no room.
-COMMON = {"calls", "compiled", "deprecation", "errors", "files", "processes", "seeds", "version"}
+COMMON = {"calls", "compiled", "deprecation", "trust", "errors", "files", "processes", "seeds", "version"}
 #: Room → the rooms that it may import.
 ALLOWED: dict[str, set[str]] = {
     "spec": set(),

@@ -24,6 +24,16 @@ if TYPE_CHECKING:
         surrogate as surrogate,
         training as training,
     )
+    from izhi.equation import (
+        absolute as absolute,
+        bounded as bounded,
+        clip as clip,
+        exp as exp,
+        hold as hold,
+        neuron as neuron,
+        select as select,
+        spike as spike,
+    )
     from izhi.neurons import (
         LIF as LIF,
         Izhikevich as Izhikevich,
@@ -40,13 +50,14 @@ if TYPE_CHECKING:
         preset as preset,
     )
 
-#: The public modules, and the public names of two rooms; each loads when it is first used, so that artifacts and
+#: The public modules, and the public names of three rooms; each loads when it is first used, so that artifacts and
 #: integer models work without torch.
 _DOORS = (
     "artifact", "board", "connections", "data", "encoding", "fixed", "hls_ip", "network", "nir", "sklearn", "snntorch",
     "surrogate", "training",
 )  # fmt: skip
 _NAMES = {
+    "izhi.equation": ("absolute", "bounded", "clip", "exp", "hold", "neuron", "select", "spike"),
     "izhi.neurons": ("LIF", "Izhikevich", "IzhikevichState", "LIFState"),
     "izhi.spec": ("ORDERS", "PATTERNS", "PRESETS", "IzhikevichParameters", "biological", "normalize", "preset"),
 }

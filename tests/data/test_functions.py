@@ -2,7 +2,7 @@
 
 import pytest
 
-from izhi import cli
+from izhi import cli, trust
 from izhi.data import functions, load
 from izhi.errors import SettingError
 
@@ -58,7 +58,7 @@ def refused(words, capsys):
 
 @pytest.mark.parametrize("function", ["arrays", "pairs", "events"])
 def test_a_function_is_a_data_set(module, function, monkeypatch):
-    monkeypatch.setenv(functions.TRUST, f"other:one,{module}:{function}")
+    monkeypatch.setenv(trust.TRUST, f"other:one,{module}:{function}")
     found = load(f"{module}:{function}")
     assert len(found.classes) == (2 if function == "events" else 3)
 
@@ -75,7 +75,7 @@ def test_training_and_whoever_gets_the_run(module, tmp_path, capsys, monkeypatch
     (tmp_path / "settings.toml").write_text(f'dataset = "{name}"\n')
     assert "called only if you name it" in refused(["train", "--config", "settings.toml"], capsys)
     assert __import__(module).calls == calls
-    monkeypatch.setenv(functions.TRUST, name)
+    monkeypatch.setenv(trust.TRUST, name)
     assert cli.main(["evaluate", "run"]) == 0
 
 

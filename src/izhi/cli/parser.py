@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from izhi import processes
+from izhi import processes, trust
 from izhi.cli.commands import COMMANDS, STAGES, Entry
-from izhi.data import functions
 from izhi.deprecation import warn_renamed
 from izhi.errors import SettingError, shown, unknown
 from izhi.version import __version__
@@ -196,8 +195,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Load the code of the chosen command, and run it."""
     if getattr(arguments, "resume", False) and not arguments.out:
         raise SettingError("--resume needs the folder of the runs; add --out FOLDER")
-    if getattr(arguments, "dataset", None):
-        functions.trust(arguments.dataset)
+    trust.trust(*(getattr(arguments, name, None) for name in ("dataset", "neuron", "neurons")))
     check = getattr(arguments, "check", None)
     if check is not None:
         check(arguments)

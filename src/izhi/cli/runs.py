@@ -24,7 +24,6 @@ from izhi.cli.common import (
     write_json,
 )
 from izhi.cli.progress import TerminalListener, report_epochs
-from izhi.data import functions
 from izhi.errors import RunFolderError, SettingError
 from izhi.experiments import build, comparison, comparison_report, jobs, ranking, report, tuning, variants
 from izhi.experiments.planned import Resources, Runner, SerialRunner, keep_plan
@@ -36,6 +35,7 @@ from izhi.experiments.study import protocol, report as study_report
 from izhi.experiments.study.run import Study
 from izhi.experiments.variants import Variant, parse_search
 from izhi.training import ProgressEvent, ignore_progress
+from izhi.trust import trust
 
 
 def _plan(
@@ -62,10 +62,9 @@ def _plan(
     return agreed, rest, [Variant(**x) for x in planned] if planned else usual
 
 
-def _prepare(dataset: str | None) -> None:
+def _prepare(*trusted: str | None) -> None:
     quieten()
-    if dataset:
-        functions.trust(dataset)
+    trust(*trusted)
 
 
 def make_runner(
@@ -80,7 +79,7 @@ def make_runner(
         at_once_line = f"{at_once} at once, threads of each: {jobs.threads(at_once)}"
         listener.about = "; ".join(filter(None, (listener.about, at_once_line)))
     listener.parallel = True
-    prepare = partial(_prepare, getattr(a, "dataset", None))
+    prepare = partial(_prepare, *(getattr(a, name, None) for name in ("dataset", "neuron", "neurons")))
     return jobs.ParallelRunner(a.jobs, a.ray, listener.report, prepare, listener, resources)
 
 

@@ -1,11 +1,13 @@
 """A neuron's time step as one function: recorded, differentiated, rounded, and written for every compiler."""
 
+from izhi.equation.custom import NeuronModel, equation_of, model_of, neuron
 from izhi.equation.derivative import gradients
 from izhi.equation.equation import Equation, Input, Names
 from izhi.equation.fixed_point import Format, fixed_point_step
 from izhi.equation.graph import Graph, Node
 from izhi.equation.izhikevich import izhikevich
 from izhi.equation.lif import lif
+from izhi.equation.words import absolute, bounded, clip, exp, hold, select, spike
 
 __all__ = [
     "Equation",
@@ -13,9 +15,20 @@ __all__ = [
     "Graph",
     "Input",
     "Names",
+    "NeuronModel",
     "Node",
+    "absolute",
+    "bounded",
+    "clip",
+    "equation_of",
+    "exp",
     "fixed_point_step",
     "gradients",
+    "hold",
     "izhikevich",
     "lif",
+    "model_of",
+    "neuron",
+    "select",
+    "spike",
 ]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from izhi import data, files
 from izhi.data.catalogue import is_path
-from izhi.data.functions import is_function
 from izhi.errors import FileError, SettingError, shown
+from izhi.trust import is_reference
 
 #: Depth of the search for artifacts below the folder, and the most that are listed.
 _LEVELS, _MOST = 4, 500
@@ -47,7 +47,7 @@ def _below(folder: Path, levels: int) -> Iterator[Path]:
 
 def check_data(name: str) -> None:
     """Raise SettingError unless a data set has a name and is present: a run must not name other files or code."""
-    if is_path(name) or is_function(name):
+    if is_path(name) or is_reference(name):
         raise SettingError(
             f"the run's data set is {shown(name)}, which lies outside the folder; the explorer does not open it:"
             " use izhi show RUN"

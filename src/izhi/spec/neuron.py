@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
 from izhi.errors import SettingError, shown, unknown
 from izhi.spec.tables import Shape, Table, read
+from izhi.trust import imported, is_reference, require_trusted
 
 Self = TypeVar("Self", bound="NeuronSpec")
 
@@ -220,6 +221,20 @@ _ENTRIES: dict[str, NeuronEntry] = {}
 NEURONS: Mapping[str, NeuronEntry] = MappingProxyType(_ENTRIES)
 
 
+def register_again(entry: NeuronEntry) -> NeuronEntry:
+    """Register a neuron of the user's own, or one of the same name that was defined anew."""
+    _ENTRIES.pop(entry.name, None)
+    return register(entry)
+
+
+def _registered(name: str) -> NeuronEntry | None:
+    """The neuron of that name; one of the user's own is registered by the import of its module."""
+    if name not in _ENTRIES and is_reference(name):
+        require_trusted(name, f"the neuron is {name}, whose module is imported", "--neuron")
+        imported(name, "neuron")
+    return _ENTRIES.get(name)
+
+
 def register(entry: NeuronEntry) -> NeuronEntry:
     """Register a neuron, once; SettingError if its name or a preset's is known."""
     known = [name for name in entry.presets if name in preset_names()] + [entry.name] * (entry.name in _ENTRIES)
@@ -236,13 +251,15 @@ def preset_names() -> list[str]:
 
 def entry_of(kind: str) -> NeuronEntry:
     """The registered neuron of that model; an unknown one raises SettingError with the nearest."""
-    if kind not in _ENTRIES:
+    entry = _registered(kind)
+    if entry is None:
         raise unknown("neuron", kind, _ENTRIES)
-    return _ENTRIES[kind]
+    return entry
 
 
 def entry_of_preset(name: str) -> NeuronEntry:
     """The registered neuron that has that preset; an unknown one raises SettingError with the nearest."""
+    _registered(name)
     for entry in _ENTRIES.values():
         if name in entry.presets:
             return entry
@@ -285,5 +302,6 @@ def neuron_of_table(table: Mapping[str, object]) -> NeuronSpec:
 
 __all__ = [
     "NEURONS", "Coefficient", "NeuronEntry", "NeuronOptions", "NeuronSpec", "ResetMode", "SurrogateName",
-    "SurrogateSpec", "entry_of", "entry_of_preset", "neuron_spec", "preset_names", "register", "usual_options",
+    "SurrogateSpec", "entry_of", "entry_of_preset", "neuron_spec", "preset_names", "register", "register_again",
+    "usual_options",
 ]  # fmt: skip

@@ -1,0 +1,174 @@
+"""Neurons of the user's own: one function, from which everything else is derived."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from izhi.equation.derivative import gradients
+from izhi.equation.emit import operations
+from izhi.equation.equation import Equation, Input, Names, StateFunction
+from izhi.equation.graph import Graph, Node
+from izhi.errors import EquationError, SettingError, unknown
+from izhi.spec import Coefficient, CustomSpec, NeuronEntry, entry_of, register_again
+
+#: Neurons by reference, as they were defined last.
+_MODELS: dict[str, NeuronModel] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronModel:
+    """A neuron that ``@izhi.neuron`` made; a call makes a layer of such neurons.
+
+    Attributes:
+        reference: "module:name" of its function.
+        function: of one time step.
+        states: names of the states; the membrane potential first.
+        parameters: initial values by name.
+        initial: states before the first step, by name; others begin at 0.
+        bounds: limits of learned parameters.
+        equation: of a time step.
+    """
+
+    reference: str
+    function: Callable[..., tuple[Node, ...]]
+    states: tuple[str, ...]
+    parameters: Mapping[str, float]
+    initial: Mapping[str, float]
+    bounds: Mapping[str, tuple[float, float]]
+    equation: Equation = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        step = Equation(
+            self.reference, self.states, tuple(self.parameters), self._step, (equation_of, (self.reference,))
+        )
+        object.__setattr__(self, "equation", step)
+
+    def _step(
+        self, states: tuple[Node, ...], input: Input, p: Any, k: Any, state_quant: StateFunction | None
+    ) -> tuple[Node, ...]:
+        results = self.function(*states, input.at(states[0]), p)
+        expected = f"expected {', '.join(self.states)} after the step and the spike"
+        if not isinstance(results, tuple) or len(results) != len(states) + 1:
+            raise EquationError(f"{self.reference} returns {results!r}, {expected}")
+        numbers = [x for x in results if not (isinstance(x, Node) and x.kind != "condition")]
+        if numbers:
+            raise EquationError(f"{self.reference} returns {numbers[0]!r} among its results, {expected}, as symbols")
+        *after, fires = results
+        return (*(after if state_quant is None else map(state_quant, after)), fires)
+
+    def spec(self, **values: float) -> CustomSpec:
+        """The description of neurons with these values, and otherwise the initial ones."""
+        for name in values:
+            if name not in self.parameters:
+                raise unknown(f"parameter of {self.reference}", name, self.parameters)
+        every = {**self.parameters, **{name: float(x) for name, x in values.items()}}
+        return CustomSpec(kind=self.reference, names=tuple(every), values=tuple(every.values()))
+
+    def __call__(
+        self, *, parameter_shape: int | Sequence[int] | None = None, learn: Sequence[str] | str = (),
+        spread: float = 0.0, surrogate: Any = None, kernel: str = "auto", **values: float,
+    ) -> Any:  # fmt: skip
+        """A layer of such neurons, an nn.Module that is called like ``izhi.LIF``.
+
+        Args:
+            parameter_shape: shape of the parameters of each neuron, see ``izhi.Izhikevich``; None for one set.
+            learn: names of learned parameters; a text separates them by commas.
+            spread: standard deviation of the learned ones' initial values between neurons, in units of their size.
+            surrogate: derivative of the spike, from ``izhi.surrogate``; None for ATan(2).
+            kernel: ``"auto"``, ``"reference"`` or ``"cpu"``.
+            values: values of parameters by name.
+        """
+        from izhi.neurons.custom import CustomNeuron
+
+        return CustomNeuron(
+            self.spec(**values), parameter_shape=parameter_shape, learn=learn, spread=spread, surrogate=surrogate,
+            kernel=kernel,
+        )  # fmt: skip
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return model_of, (self.reference,)
+
+
+def neuron(
+    *, states: str | Sequence[str], parameters: Mapping[str, float], initial: Mapping[str, float] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+) -> Callable[[Callable[..., Any]], NeuronModel]:  # fmt: skip
+    """Make a neuron of a function of one time step, written in the words of ``izhi``.
+
+        @izhi.neuron(states="v", parameters=dict(beta=0.9, threshold=1.0))
+        def leaky(v, I, p):
+            v = p.beta * v + I
+            s = izhi.spike(v - p.threshold)
+            return v - izhi.hold(s) * p.threshold, s
+
+    The function runs once on symbols; its backward pass and its compiled forms are derived from what it does.
+
+    Args:
+        states: names of the states, comma-separated or a sequence; the membrane potential first.
+        parameters: initial values by name.
+        initial: states before the first step by name; 0 for others.
+        bounds: limits of learned parameters by name.
+
+    Raises:
+        EquationError: for a function that cannot be recorded; the message names its line.
+    """
+    names = tuple(x.strip() for x in states.split(",")) if isinstance(states, str) else tuple(states)
+    values = {name: float(x) for name, x in parameters.items()}
+    of_states, limits = {k: float(x) for k, x in (initial or {}).items()}, dict(bounds or {})
+    for given, known, what in ((of_states, names, "state"), (limits, values, "parameter")):
+        for name in given:
+            if name not in known:
+                raise unknown(what, name, known)
+    for name in (*names, *values):
+        if not name.isidentifier() or names.count(name) + (name in values) > 1:
+            raise SettingError(f"a state or parameter is {name!r}, expected names of Python, each once")
+
+    def made(function: Callable[..., Any]) -> NeuronModel:
+        reference = f"{function.__module__}:{function.__qualname__}"
+        expected = [*names, "I", "p"]
+        if len(inspect.signature(function).parameters) != len(expected):
+            raise EquationError(f"{reference} takes {inspect.signature(function)}, expected ({', '.join(expected)})")
+        model = NeuronModel(reference, function, names, values, of_states, limits)
+        _register(model)
+        return model
+
+    return made
+
+
+def _register(model: NeuronModel) -> None:
+    """Record and differentiate the step, so that its errors are raised here; make the neuron known by its reference."""
+    graph, equation = Graph(), model.equation
+    states = tuple(graph.variable(name) for name in model.states)
+    p = Names({name: graph.variable(f"p_{name}") for name in model.parameters})
+    results = equation.step(states, Input(graph.variable("I")), p, Names({}), None)
+    gradients(dict.fromkeys(results, 1.0), (*states, *vars(p).values()), lambda x: x)
+    counted = operations(results)
+    _MODELS[model.reference] = model
+    register_again(
+        NeuronEntry(
+            name=model.reference,
+            spec=CustomSpec,
+            states=model.states,
+            coefficients=tuple(Coefficient(n, "1", *model.bounds.get(n, ())) for n in model.parameters),
+            presets={model.reference: model.spec()},
+            operations=(counted["*"] + counted["/"], counted["+"] + counted["-"]),
+            executors={"torch": "izhi.neurons.custom:CustomNeuron"},
+        )
+    )
+
+
+def model_of(reference: str) -> NeuronModel:
+    """The neuron of a reference, whose module is imported if the user has named it; see ``izhi.trust``."""
+    entry_of(reference)
+    return _MODELS[reference]
+
+
+def equation_of(reference: str) -> Equation:
+    """The equation of the neuron of a reference."""
+    return model_of(reference).equation
+
+
+__all__ = ["NeuronModel", "equation_of", "model_of", "neuron"]
