@@ -35,7 +35,8 @@ def trust(*names: str | None) -> None:
 
 def require_trusted(name: str, use: str, option: str) -> None:
     """Raise SettingError unless the user has named it; ``use`` begins the sentence: what Izhi would do with it."""
-    if name not in _trusted and name not in os.environ.get(TRUST, "").split(","):
+    is_own = name.startswith("izhi.")
+    if not is_own and name not in _trusted and name not in os.environ.get(TRUST, "").split(","):
         raise SettingError(f"{use} only if you name it: with {option} {name}, or {TRUST}={name} in the environment")
 
 
