@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numba
 import numpy as np
@@ -40,6 +40,8 @@ _RESERVED = 4
 #: Bytes of a line of the cache.
 _LINE = 64
 Kernel = Any
+#: An argument of a kernel, or its place.
+Argument: TypeAlias = int | Tensor
 
 
 class _OpenMP(NamedTuple):
@@ -249,7 +251,13 @@ def compile_kernel(function: Callable[[Value], None]) -> Kernel:
     return callback(types.void(types.CPointer(types.int64)), function, error_model="numpy")
 
 
-def launch(kernel: Kernel, *arguments: int | Tensor, pieces: int) -> None:
+def argument_places(kind: Any, behind: Any = None) -> Any:
+    """The places of a kernel's arguments by the names of a NamedTuple, behind those of another one."""
+    first = 0 if behind is None else len(behind._fields)
+    return kind(*range(first, first + len(kind._fields)))
+
+
+def launch(kernel: Kernel, *arguments: Argument, pieces: int) -> None:
     """Run a kernel over as many threads as torch uses, at most one for each of ``pieces`` of work.
 
     Args:

@@ -17,11 +17,11 @@ gradients of all coefficients.
 from __future__ import annotations
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from izhi.compiled import inlined
 from izhi.kernels.cpu.events import rows_of
 from izhi.kernels.cpu.lane import lane_functions
 from izhi.kernels.cpu.lanes import feed_back, feed_back_by_unit, multiply_factors, spread
@@ -34,7 +34,9 @@ from izhi.kernels.cpu.matrix_unit import (
     tile_memory,
 )
 from izhi.kernels.cpu.parallel import (
+    Argument,
     Kernel,
+    argument_places,
     array,
     compile_kernel,
     copy,
@@ -49,7 +51,6 @@ from izhi.kernels.cpu.rows import OUTPUT_BLOCK
 from izhi.kernels.cpu.scalars import codec, f32, zero
 from izhi.kernels.cpu.tiles import COLUMNS, ROWS, multiply, tiles_of, whole_tiles
 from izhi.kernels.low_rank import LowRankGradient
-from izhi.kernels.ops import Value
 from izhi.kernels.plan import Call, Constants, FeedbackKernels, Gradients, Plan
 
 #: Lanes of one block, and steps between two of its states that are kept.
@@ -64,9 +65,52 @@ _WORTH = 16384
 _CONSTANTS = len(Constants._fields)
 
 
-@inlined
-def _five(data: Value) -> Value:
-    return number(data, 0), number(data, 1), number(data, 2), number(data, 3), number(data, 4)
+class _Arguments(NamedTuple):
+    """What both kernels take: sizes, then the tensors of a ``Call``."""
+
+    steps: Argument
+    lanes: Argument
+    width: Argument
+    bias_width: Argument
+    keep_every: Argument
+    current: Argument
+    conductance: Argument
+    bias: Argument
+    coefficients: Argument
+    constants: Argument
+
+
+class _Forward(NamedTuple):
+    """What the forward kernel takes besides ``_Arguments``; the last four where spikes are fed back."""
+
+    first: Argument
+    spikes: Argument
+    kept: Argument
+    last: Argument
+    most: Argument
+    neurons: Argument = 0
+    room: Argument = 0
+    feedback: Argument = 0
+    arriving: Argument = 0
+
+
+class _Backward(NamedTuple):
+    """What the backward kernel takes besides ``_Arguments``."""
+
+    kept: Argument
+    grad_spikes: Argument
+    grad_last: Argument
+    grad_x: Argument
+    grad_y: Argument
+    grad_first: Argument
+    grad_bias: Argument
+    grad_p: Argument
+    most: Argument
+    neurons: Argument = 0
+    feedback: Argument = 0
+    outputs: Argument = 0
+    apart: Argument = 1
+    weight: Argument = 0
 
 
 @cache
@@ -77,24 +121,27 @@ def _forward(plan: Plan, fed_back: bool) -> Kernel:
     coupled, biased, shared = plan.coupled, plan.biased, plan.shared
     unit, by_unit = fed_back and plan.dtype == torch.bfloat16, has_unit()
 
+    call, own = argument_places(_Arguments), argument_places(_Forward, behind=_Arguments)
+
     @compile_kernel
     def forward(data):  # type: ignore[no-untyped-def]
-        steps, lanes, width, bias_width, keep_every = _five(data)
-        x = array(data, 5, (steps, lanes), element)
-        y = array(data, 6, (steps, lanes), element)
-        bias = array(data, 7, bias_width, f32)
-        p = array(data, 8, (rows, width), f32)
-        constants = array(data, 9, _CONSTANTS, f32)
-        first = array(data, 10, (states, lanes), f32)
-        spikes = array(data, 11, (steps, lanes), element)
-        kept = array(data, 12, (steps, states, lanes), f32)
-        last = array(data, 13, (states, lanes), f32)
+        steps, lanes, keep_every = number(data, call.steps), number(data, call.lanes), number(data, call.keep_every)
+        width, bias_width = number(data, call.width), number(data, call.bias_width)
+        x = array(data, call.current, (steps, lanes), element)
+        y = array(data, call.conductance, (steps, lanes), element)
+        bias = array(data, call.bias, bias_width, f32)
+        p = array(data, call.coefficients, (rows, width), f32)
+        constants = array(data, call.constants, _CONSTANTS, f32)
+        first = array(data, own.first, (states, lanes), f32)
+        spikes = array(data, own.spikes, (steps, lanes), element)
+        kept = array(data, own.kept, (steps, states, lanes), f32)
+        last = array(data, own.last, (states, lanes), f32)
         most = BLOCK
         if fed_back:
-            most = number(data, 14)
-            feedback, arriving = number(data, 17), array(data, 18, (steps, lanes), element)
-            places = np.zeros((most // number(data, 15), number(data, 15)), np.int32)
-            counts, sums = np.zeros(len(places), np.int64), np.zeros(number(data, 16), np.float32)
+            most = number(data, own.most)
+            feedback, arriving = number(data, own.feedback), array(data, own.arriving, (steps, lanes), element)
+            places = np.zeros((most // number(data, own.neurons), number(data, own.neurons)), np.int32)
+            counts, sums = np.zeros(len(places), np.int64), np.zeros(number(data, own.room), np.float32)
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + most - 1) // most
@@ -154,34 +201,37 @@ def _backward(plan: Plan, fed_back: bool) -> Kernel:
     unit, by_unit = fed_back and plan.dtype == torch.bfloat16, has_unit()
     takes_factors = plan.dtype == torch.float32
 
+    call, own = argument_places(_Arguments), argument_places(_Backward, behind=_Arguments)
+
     @compile_kernel
     def backward(data):  # type: ignore[no-untyped-def]
-        steps, lanes, width, bias_width, keep_every = _five(data)
-        x = array(data, 5, (steps, lanes), element)
-        y = array(data, 6, (steps, lanes), element)
-        bias = array(data, 7, bias_width, f32)
-        p = array(data, 8, (rows, width), f32)
-        constants = array(data, 9, _CONSTANTS, f32)
-        kept = array(data, 10, (steps, states, lanes), f32)
-        grad_spikes = array(data, 11, (steps, lanes), element)
-        grad_last = array(data, 12, (states, lanes), f32)
-        grad_x = array(data, 13, (steps, lanes), element)
-        grad_y = array(data, 14, (steps, lanes), element)
-        grad_first = array(data, 15, (states, lanes), f32)
-        grad_bias = array(data, 16, lanes, f32)
-        grad_p = array(data, 17, (summed, lanes), f32)
+        steps, lanes, keep_every = number(data, call.steps), number(data, call.lanes), number(data, call.keep_every)
+        width, bias_width = number(data, call.width), number(data, call.bias_width)
+        x = array(data, call.current, (steps, lanes), element)
+        y = array(data, call.conductance, (steps, lanes), element)
+        bias = array(data, call.bias, bias_width, f32)
+        p = array(data, call.coefficients, (rows, width), f32)
+        constants = array(data, call.constants, _CONSTANTS, f32)
+        kept = array(data, own.kept, (steps, states, lanes), f32)
+        grad_spikes = array(data, own.grad_spikes, (steps, lanes), element)
+        grad_last = array(data, own.grad_last, (states, lanes), f32)
+        grad_x = array(data, own.grad_x, (steps, lanes), element)
+        grad_y = array(data, own.grad_y, (steps, lanes), element)
+        grad_first = array(data, own.grad_first, (states, lanes), f32)
+        grad_bias = array(data, own.grad_bias, lanes, f32)
+        grad_p = array(data, own.grad_p, (summed, lanes), f32)
         most = BLOCK
         if fed_back:
-            most = number(data, 18)
-            neurons, feedback = number(data, 19), number(data, 20)
+            most = number(data, own.most)
+            neurons, feedback = number(data, own.neurons), number(data, own.feedback)
             samples, columns = whole_tiles(most // neurons, ROWS), whole_tiles(neurons, COLUMNS)
             of_currents = zero_rows(samples, neurons)
             of_spikes = zero_rows(samples, columns)
             fed = np.zeros(most, np.float32)
         if takes_factors:  # for one kernel of both kinds of gradients; without factors there are 0 outputs
-            outputs, apart = number(data, 21), number(data, 22)
-            g_out = array(data, 11, (steps, lanes // apart, outputs), f32)
-            weight = array(data, 23, (outputs, apart + OUTPUT_BLOCK), f32)
+            outputs, apart = number(data, own.outputs), number(data, own.apart)
+            g_out = array(data, own.grad_spikes, (steps, lanes // apart, outputs), f32)
+            weight = array(data, own.weight, (outputs, apart + OUTPUT_BLOCK), f32)
         wide_vectors()
         worker, workers = share(data)
         blocks = (lanes + most - 1) // most
@@ -285,10 +335,9 @@ def _pieces(call: Call) -> int:
     return min(-(-lanes // BLOCK), max(1, steps * lanes // _WORTH))
 
 
-def _arguments(plan: Plan, call: Call, keep_every: int) -> tuple[int | torch.Tensor, ...]:
+def _arguments(call: Call, keep_every: int) -> _Arguments:
     steps, lanes = call.current.shape
-    sizes = (steps, lanes, call.coefficients.shape[1], call.bias.shape[0], keep_every)
-    return (*sizes, *call)
+    return _Arguments(steps, lanes, call.coefficients.shape[1], call.bias.shape[0], keep_every, *call)
 
 
 def forward(
@@ -303,10 +352,8 @@ def forward(
     spikes, last = into or (torch.empty_like(call.current), torch.empty_like(state))
     parts = -(-steps // keep_every) if keep_every else 0
     kept = torch.empty(parts, plan.states, lanes)
-    launch(
-        _forward(plan, False), *_arguments(plan, call, keep_every), state, spikes, kept, last, BLOCK,
-        pieces=_pieces(call),
-    )  # fmt: skip
+    own = _Forward(state, spikes, kept, last, BLOCK)
+    launch(_forward(plan, False), *_arguments(call, keep_every), *own, pieces=_pieces(call))
     return spikes, kept, last
 
 
@@ -333,10 +380,8 @@ def _forward_fed_back(
     else:
         rows, most = rows_of(feedback), _whole_samples(lanes, neurons, SAMPLES)
         room = rows.shape[2]
-    launch(
-        _forward(plan, True), *_arguments(plan, call, keep_every), state, spikes, kept, last,
-        most, neurons, room, rows, arriving, pieces=-(-lanes // most),
-    )  # fmt: skip
+    own = _Forward(state, spikes, kept, last, most, neurons, room, rows, arriving)
+    launch(_forward(plan, True), *_arguments(call, keep_every), *own, pieces=-(-lanes // most))
     return spikes, kept, last, arriving
 
 
@@ -373,21 +418,20 @@ def _gradients(
     grad_y = torch.empty_like(call.conductance) if plan.coupled else None
     grad_bias = torch.empty(lanes) if plan.biased else None
     grad_p = torch.empty(len(plan.summed), lanes) if plan.summed else None
+    own = _Backward(
+        kept, grad_spikes, grad_last, grad_x, 0 if grad_y is None else grad_y, grad_first,
+        0 if grad_bias is None else grad_bias, 0 if grad_p is None else grad_p, BLOCK,
+    )  # fmt: skip
     pieces = _pieces(call)
-    blocks: tuple[int | torch.Tensor, ...] = (BLOCK, 0, 0)
     if feedback is not None:
         most = _whole_samples(lanes, len(feedback), SAMPLES_BACK)
         tiles = tiles_of if plan.dtype == torch.float32 else matrix_tiles
-        pieces, blocks = -(-lanes // most), (most, len(feedback), tiles(feedback))
-    factors: tuple[int | torch.Tensor, ...] = (0, 1, 0)
+        pieces, own = -(-lanes // most), own._replace(most=most, neurons=len(feedback), feedback=tiles(feedback))
     if isinstance(grad_spikes, LowRankGradient):
-        grad_spikes, weight, outputs = in_pairs(grad_spikes)
-        factors = (outputs, weight.shape[1], torch.nn.functional.pad(weight, (0, OUTPUT_BLOCK)))
-    launch(
-        _backward(plan, feedback is not None), *_arguments(plan, call, keep_every), kept, grad_spikes,
-        grad_last, grad_x, 0 if grad_y is None else grad_y, grad_first, 0 if grad_bias is None else grad_bias,
-        0 if grad_p is None else grad_p, *blocks, *factors, pieces=pieces,
-    )  # fmt: skip
+        g, weight, outputs = in_pairs(grad_spikes)
+        padded = torch.nn.functional.pad(weight, (0, OUTPUT_BLOCK))
+        own = own._replace(grad_spikes=g, outputs=outputs, apart=weight.shape[1], weight=padded)
+    launch(_backward(plan, feedback is not None), *_arguments(call, keep_every), *own, pieces=pieces)
     return Gradients(grad_x, grad_y, grad_first, grad_bias, grad_p)
 
 

@@ -13,6 +13,7 @@ In bfloat16 products are those of tiles (``event_tiles.py``), in float32 sums ov
 from __future__ import annotations
 
 from functools import cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -56,7 +57,9 @@ from izhi.kernels.cpu.matrix_unit import (
     zero_tile,
 )
 from izhi.kernels.cpu.parallel import (
+    Argument,
     Kernel,
+    argument_places,
     array,
     array_at,
     compile_kernel,
@@ -98,6 +101,59 @@ def _rows_in(dtype: torch.dtype) -> tuple[type, int]:
     return codec(dtype)[2], OUTPUT_BLOCK * dtype.itemsize
 
 
+class _Forward(NamedTuple):
+    """What the forward kernel takes."""
+
+    steps: Argument
+    batch: Argument
+    chunks: Argument
+    inputs: Argument
+    places: Argument
+    counts: Argument
+    words: Argument
+    neurons: Argument
+    blocks: Argument
+    weight: Argument
+    bias: Argument
+    coefficients: Argument
+    constants: Argument
+    first: Argument
+    last: Argument
+    fired: Argument
+    currents: Argument
+    kept: Argument
+    threads: Argument
+
+
+class _Backward(NamedTuple):
+    """What the backward kernel takes; the last three are the gradients of spikes, as they come."""
+
+    steps: Argument
+    batch: Argument
+    chunks: Argument
+    inputs: Argument
+    places: Argument
+    counts: Argument
+    words: Argument
+    neurons: Argument
+    blocks: Argument
+    parts: Argument
+    bias: Argument
+    coefficients: Argument
+    constants: Argument
+    currents: Argument
+    kept: Argument
+    grad_last: Argument
+    grad_first: Argument
+    grad_bias: Argument
+    grad_p: Argument
+    grad_weight: Argument
+    grad_currents: Argument
+    grad_spikes: Argument
+    second: Argument
+    third: Argument = 0
+
+
 @cache
 def _forward(plan: Plan, keep: bool) -> Kernel:
     step, _, shared_coefficients, all_constants = lane_functions(plan)
@@ -106,26 +162,32 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
     element, size_of_row = _rows_in(plan.dtype)
     several = 1 if by_tiles else SAMPLES
 
+    of = argument_places(_Forward)
+
     @compile_kernel
     def forward(data):  # type: ignore[no-untyped-def]
-        steps, batch, chunks, inputs = number(data, 0), number(data, 1), number(data, 2), number(data, 3)
-        places = array(data, 4, (batch, inputs), np.int32)
-        counts = array(data, 5, batch, np.int32)
-        words = array(data, 6, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
-        neurons, blocks, weight = number(data, 7), number(data, 8), number(data, 9)
-        bias, coefficients_at, first, last, fired = (
-            number(data, 10), number(data, 11), number(data, 13), number(data, 14), number(data, 15),
-        )  # fmt: skip
-        p = array(data, 11, (rows_of_neuron, 1 if shared else neurons), f32)
-        constants = array(data, 12, _CONSTANTS, f32)
+        steps, batch, chunks, inputs = (
+            number(data, of.steps),
+            number(data, of.batch),
+            number(data, of.chunks),
+            number(data, of.inputs),
+        )
+        places = array(data, of.places, (batch, inputs), np.int32)
+        counts = array(data, of.counts, batch, np.int32)
+        words = array(data, of.words, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
+        neurons, blocks, weight = number(data, of.neurons), number(data, of.blocks), number(data, of.weight)
+        bias, coefficients_at = number(data, of.bias), number(data, of.coefficients)
+        first, last, fired = number(data, of.first), number(data, of.last), number(data, of.fired)
+        p = array(data, of.coefficients, (rows_of_neuron, 1 if shared else neurons), f32)
+        constants = array(data, of.constants, _CONSTANTS, f32)
         # Without keeping them, a thread writes those of a word to the same place each time.
         currents = array(
             data,
-            16,
-            (batch, blocks, steps, OUTPUT_BLOCK) if keep else (number(data, 18), 1, WORD, OUTPUT_BLOCK),
+            of.currents,
+            (batch, blocks, steps, OUTPUT_BLOCK) if keep else (number(data, of.threads), 1, WORD, OUTPUT_BLOCK),
             element,
         )
-        kept = array(data, 17, (batch, blocks, chunks, states, OUTPUT_BLOCK), f32)
+        kept = array(data, of.kept, (batch, blocks, chunks, states, OUTPUT_BLOCK), f32)
         wide_vectors()
         worker, workers = share(data)
         most, together = (inputs + WORD - 1) // WORD, min(chunks, TOGETHER)
@@ -284,31 +346,42 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
     biased, shared, quantized = plan.biased, plan.shared, plan.quantized
     by_unit, element_size = has_unit(), plan.dtype.itemsize
 
+    of = argument_places(_Backward)
+
     @compile_kernel
     def backward(data):  # type: ignore[no-untyped-def]
-        steps, batch, chunks, inputs = number(data, 0), number(data, 1), number(data, 2), number(data, 3)
-        places = array(data, 4, (batch, inputs), np.int32)
-        counts = array(data, 5, batch, np.int32)
-        words = array(data, 6, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
-        neurons, blocks, parts = number(data, 7), number(data, 8), number(data, 9)
-        bias, coefficients_at = number(data, 10), number(data, 11)
-        p = array(data, 11, (rows_of_neuron, 1 if shared else neurons), f32)
-        constants = array(data, 12, _CONSTANTS, f32)
-        currents = array(data, 13, (batch, blocks, steps, OUTPUT_BLOCK), element)
-        kept = array(data, 14, (batch, blocks, chunks, states, OUTPUT_BLOCK), f32)
-        grad_last, grad_first = number(data, 15), number(data, 16)
-        grad_bias = array(data, 17, (parts, blocks, OUTPUT_BLOCK), f32)
-        grad_p = array(data, 18, (parts, blocks, summed, OUTPUT_BLOCK), f32)
-        grad_weight = array(data, 19, (parts, blocks, inputs, OUTPUT_BLOCK), f32)
-        grad_currents = array(data, 20, (batch, steps, blocks, OUTPUT_BLOCK), element)
+        steps, batch, chunks, inputs = (
+            number(data, of.steps),
+            number(data, of.batch),
+            number(data, of.chunks),
+            number(data, of.inputs),
+        )
+        places = array(data, of.places, (batch, inputs), np.int32)
+        counts = array(data, of.counts, batch, np.int32)
+        words = array(data, of.words, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
+        neurons, blocks, parts = number(data, of.neurons), number(data, of.blocks), number(data, of.parts)
+        bias, coefficients_at = number(data, of.bias), number(data, of.coefficients)
+        p = array(data, of.coefficients, (rows_of_neuron, 1 if shared else neurons), f32)
+        constants = array(data, of.constants, _CONSTANTS, f32)
+        currents = array(data, of.currents, (batch, blocks, steps, OUTPUT_BLOCK), element)
+        kept = array(data, of.kept, (batch, blocks, chunks, states, OUTPUT_BLOCK), f32)
+        grad_last, grad_first = number(data, of.grad_last), number(data, of.grad_first)
+        grad_bias = array(data, of.grad_bias, (parts, blocks, OUTPUT_BLOCK), f32)
+        grad_p = array(data, of.grad_p, (parts, blocks, summed, OUTPUT_BLOCK), f32)
+        grad_weight = array(data, of.grad_weight, (parts, blocks, inputs, OUTPUT_BLOCK), f32)
+        grad_currents = array(data, of.grad_currents, (batch, steps, blocks, OUTPUT_BLOCK), element)
         if factored and by_tiles:
-            upper, weight_above = number(data, 21), number(data, 22)
+            upper, weight_above = number(data, of.grad_spikes), number(data, of.second)
         elif factored:
-            outputs, w_above = number(data, 23), number(data, 22)
-            g_above = array(data, 21, (steps, batch, outputs), f32)
+            outputs, w_above = number(data, of.third), number(data, of.second)
+            g_above = array(data, of.grad_spikes, (steps, batch, outputs), f32)
             of_outputs = zero_rows(outputs, OUTPUT_BLOCK)
         else:
-            grad_spikes, step_apart, sample_apart = number(data, 21), number(data, 22), number(data, 23)
+            grad_spikes, step_apart, sample_apart = (
+                number(data, of.grad_spikes),
+                number(data, of.second),
+                number(data, of.third),
+            )
         wide_vectors()
         worker, workers = share(data)
         if by_tiles:
@@ -473,10 +546,11 @@ def forward(plan: Plan, call: LayerCall, state: Tensor, keep: bool) -> tuple[Ten
     sizes = (batch, blocks, events.steps, OUTPUT_BLOCK) if keep else (threads, 1, WORD, OUTPUT_BLOCK)
     currents = torch.empty(sizes, dtype=plan.dtype)
     kept = torch.empty(batch if keep else 0, blocks, chunks, plan.states, OUTPUT_BLOCK)
-    launch(
-        _forward(plan, keep), events.steps, batch, chunks, inputs, *events[1:4], neurons, blocks, rows,
-        call.bias, call.coefficients, call.constants, state, last, fired, currents, kept, threads, pieces=batch,
+    arguments = _Forward(
+        events.steps, batch, chunks, inputs, *events[1:4], neurons, blocks, rows, call.bias, call.coefficients,
+        call.constants, state, last, fired, currents, kept, threads,
     )  # fmt: skip
+    launch(_forward(plan, keep), *arguments, pieces=batch)
     return fired, currents, kept, last
 
 
@@ -503,12 +577,12 @@ def backward(
     else:  # steps and samples may come in any order
         grad_spikes = grad_spikes if grad_spikes.stride(2) == 1 else grad_spikes.contiguous()
         arriving = (grad_spikes, *(x * plan.dtype.itemsize for x in grad_spikes.stride()[:2]))
-    launch(
-        _backward(plan, factored, tabled, needs_input_grad), steps, batch, chunks, inputs, *events[1:4],
-        neurons, blocks, parts, call.bias, call.coefficients, call.constants, currents, kept,
-        0 if grad_last is None else grad_last, 0 if grad_first is None else grad_first, grad_bias, grad_p,
-        grad_weight, grad_currents, *arriving, pieces=blocks * parts,
+    arguments = _Backward(
+        steps, batch, chunks, inputs, *events[1:4], neurons, blocks, parts, call.bias, call.coefficients,
+        call.constants, currents, kept, 0 if grad_last is None else grad_last,
+        0 if grad_first is None else grad_first, grad_bias, grad_p, grad_weight, grad_currents, *arriving,
     )  # fmt: skip
+    launch(_backward(plan, factored, tabled, needs_input_grad), *arguments, pieces=blocks * parts)
     return LayerGradients(
         turned(grad_weight, neurons),
         grad_first,
