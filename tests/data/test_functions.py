@@ -45,7 +45,7 @@ def module(tmp_path, monkeypatch):
     name = f"own_{tmp_path.name.replace('-', '_')}"
     (tmp_path / f"{name}.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(functions, "_trusted", set())
+    monkeypatch.setattr(trust, "_trusted", set())
     return name
 
 
@@ -67,7 +67,7 @@ def test_training_and_whoever_gets_the_run(module, tmp_path, capsys, monkeypatch
     name = f"{module}:arrays"
     options = ["--hidden", "8", "--epochs", "1", "--steps", "4", "--quiet", "--out", "run"]
     assert cli.main(["train", "--dataset", name, *options]) == 0
-    monkeypatch.setattr(functions, "_trusted", set())  # as in another process
+    monkeypatch.setattr(trust, "_trusted", set())  # as in another process
     functions._called.cache_clear()
     calls = __import__(module).calls
     error = refused(["evaluate", "run"], capsys)

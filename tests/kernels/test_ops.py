@@ -94,4 +94,4 @@ def test_kernels_are_imported_without_neurons(module):
     code = f"import sys, {module}; print([m for m in sys.modules if m.startswith('izhi')])"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     loaded = {name.split(".")[1] for name in ast.literal_eval(done.stdout) if "." in name}
-    assert loaded <= {"kernels", "errors", "files", "version", "deprecation", "spec", "equation"}
+    assert loaded <= {"kernels", "errors", "files", "version", "deprecation", "spec", "equation", "trust"}

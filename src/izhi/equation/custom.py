@@ -81,9 +81,7 @@ class NeuronModel:
             kernel: ``"auto"``, ``"reference"`` or ``"cpu"``.
             values: values of parameters by name.
         """
-        from izhi.neurons.custom import CustomNeuron
-
-        return CustomNeuron(
+        return entry_of(self.reference).load("torch")(
             self.spec(**values), parameter_shape=parameter_shape, learn=learn, spread=spread, surrogate=surrogate,
             kernel=kernel,
         )  # fmt: skip
