@@ -314,33 +314,25 @@ def require_core(network: IntegerNetwork, *, largest_input: int = 1) -> None:
     for number, projection in enumerate(network.projections, start=1):
         where = f"part {number} of the network"
         for pool in projection.pools:
-            _require_pool(where, pool, largest_input)
+            (kh, kw), (sh, sw) = pool.window.kernel, pool.window.stride
+            if kh > sh or kw > sw:
+                raise SettingError(
+                    f"{where} is behind a pool of {kh} × {kw} that moves by {sh} × {sw}, whose windows overlap; let it"
+                    " move by its size"
+                )
+            if pool.kind == "max" and largest_input > 1:
+                raise SettingError(
+                    f"{where} is behind a pool of the largest of counts, which the core does not have; use the mean, or"
+                    " spikes"
+                )
             largest_input = pool.most(largest_input)
-        if isinstance(projection, IntegerLayer) and projection.window is not None:
-            _require_equal(where, projection)
+        for name, values in projection.constants.items() if projection.window is not None else ():
+            if (values.reshape(projection.channels, -1) != values[:: projection.places, None]).any():
+                raise SettingError(
+                    f"{where} is a convolution whose {name} differs between places, but the core has one for each"
+                    " channel; learn it for each channel, or for all"
+                )
         largest_input = 1
-
-
-def _require_pool(where: str, pool: Pool, most: int) -> None:
-    (kh, kw), (sh, sw) = pool.window.kernel, pool.window.stride
-    if kh > sh or kw > sw:
-        raise SettingError(
-            f"{where} is behind a pool of {kh} × {kw} that moves by {sh} × {sw}, whose windows overlap; let it move by"
-            " its size"
-        )
-    if pool.kind == "max" and most > 1:
-        raise SettingError(
-            f"{where} is behind a pool of the largest of counts, which the core does not have; use the mean, or spikes"
-        )
-
-
-def _require_equal(where: str, layer: IntegerLayer) -> None:
-    for name, values in layer.constants.items():
-        if (values.reshape(layer.channels, -1) != values[:: layer.places, None]).any():
-            raise SettingError(
-                f"{where} is a convolution whose {name} differs between places, but the core has one for each"
-                " channel; learn it for each channel, or for all"
-            )
 
 
 def takes_pairs(network: IntegerNetwork) -> bool:
