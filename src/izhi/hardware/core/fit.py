@@ -106,10 +106,10 @@ def _require_pools(where: str, projection: IntegerProjection, s: LayerShape | Re
 
 def _layer(s: LayerShape, layer: IntegerLayer, where: str) -> IntegerLayer:
     neuron, synapse, delay = layer.neuron, layer.synapse, layer.delay
+    _require_all(where, {"neurons": (neuron.kind, s.kind), "window": (layer.window, s.window)}, {})
     _require_pools(where, layer, s)
     _require(not s.pools or layer.inputs == s.inputs, where + "inputs", layer.inputs, s.inputs)
     _require_all(where, {
-        "neurons": (neuron.kind, s.kind), "window": (layer.window, s.window),
         "sums of a synapse of": (None if synapse is None else synapse.number, s.trace),
         "currents of": (layer.current_format, s.current), "v of": (neuron.formats.v, s.v),
         "u of": (neuron.formats.u, s.u), "fraction of coefficients": (neuron.fraction, s.fraction),
