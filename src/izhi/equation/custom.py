@@ -120,11 +120,11 @@ def neuron(
         for name in given:
             if name not in known:
                 raise unknown(what, name, known)
-    if "v" in names[1:]:
-        raise SettingError(f"states are {', '.join(names)}, expected the membrane potential v first")
     for name in (*names, *values):
         if not name.isidentifier() or names.count(name) + (name in values) > 1:
             raise SettingError(f"a state or parameter is {name!r}, expected names of Python, each once")
+    if "v" in names[1:]:
+        raise SettingError(f"states are {', '.join(names)}, expected the membrane potential v first")
 
     def made(function: Callable[..., Any]) -> NeuronModel:
         reference = f"{function.__module__}:{function.__qualname__}"

@@ -48,6 +48,11 @@ def _spike_rule(surrogate: SurrogateDerivative) -> _Rule:
     return rule
 
 
+def _signed(x: Node, c: Node) -> Node:
+    """c with the sign of x; 0 where x is 0."""
+    return select(x > 0, c, select(x < 0, -c, 0.0))
+
+
 def _quotient_rule(node: Node, c: Node) -> Iterable[tuple[Node, Operand]]:
     a, b = node.args
     return (a, c / single(b)), (b, -(c * single(node) / single(b)))
@@ -67,7 +72,7 @@ _RULES: dict[str, _Rule] = {
     "negative": lambda n, c: ((n.args[0], -c),),
     "select": lambda n, c: ((n.args[1], select(n.args[0], c, 0.0)), (n.args[2], select(n.args[0], 0.0, c))),
     "exp": lambda n, c: ((n.args[0], c * single(n)),),
-    "absolute": lambda n, c: ((n.args[0], select(n.args[0] >= 0, c, -c)),),
+    "absolute": lambda n, c: ((n.args[0], _signed(n.args[0], c)),),
     "bounded": _bounded_rule,
     "clip": lambda n, c: ((n.args[0], c),),
     "rounded": lambda n, c: ((n.args[0], c),),
@@ -96,7 +101,7 @@ def slope_of(root: Node, x: Node) -> Operand:
         elif node.op == "exp":
             slope = graph.product(node, of[0])
         elif node.op == "absolute":
-            slope = select(a[0] >= 0, of[0], graph.negative(of[0]))
+            slope = _signed(a[0], graph.lift(of[0]))
         elif node.op == "negative":
             slope = graph.negative(of[0])
         elif node.op in ("clip", "rounded", "single", "double", "bounded"):

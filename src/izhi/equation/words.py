@@ -18,11 +18,10 @@ from typing import Literal, overload
 from izhi.equation.graph import Node, Operand, fail
 
 
-def _graph_of(*operands: Operand) -> Node:
-    for x in operands:
-        if isinstance(x, Node):
-            return x
-    fail(f"the operands are {operands!r}, expected a symbol among them")
+def _symbol(x: Operand, word: str) -> Node:
+    if not isinstance(x, Node):
+        fail(f"{word} has the operand {x!r}, expected a symbol")
+    return x
 
 
 def select(condition: Node, a: Operand, b: Operand) -> Node:
@@ -38,7 +37,7 @@ def select(condition: Node, a: Operand, b: Operand) -> Node:
 
 def clip(x: Node, low: Operand, high: Operand) -> Node:
     """x within limits; the gradient passes as if there were none, so that a clipped neuron can still learn."""
-    return x.graph.node("clip", x, low, high)
+    return _symbol(x, "clip").graph.node("clip", x, low, high)
 
 
 @overload
@@ -55,13 +54,13 @@ def absolute(x: Node) -> Node: ...
 @overload
 def absolute(x: float) -> float: ...
 def absolute(x: Operand) -> Operand:
-    """|x|; its derivative at 0 is 1."""
+    """|x|; its derivative at 0 is 0."""
     return x.graph.node("absolute", x) if isinstance(x, Node) else abs(x)
 
 
 def hold(x: Node) -> Node:
     """x without its gradient."""
-    return x.graph.node("hold", x)
+    return _symbol(x, "hold").graph.node("hold", x)
 
 
 def bounded(function: Callable[[Node], Node], x: Node, limit: Operand) -> Node:
@@ -71,12 +70,12 @@ def bounded(function: Callable[[Node], Node], x: Node, limit: Operand) -> Node:
     """
     if limit == math.inf:
         return function(x)
-    return x.graph.node("bounded", function(hold(x)), x, limit)
+    return _symbol(x, "bounded").graph.node("bounded", function(hold(x)), x, limit)
 
 
 def spike(x: Node, *, scale: Operand = 1.0, strict: bool = False) -> Node:
     """1 where x ≥ 0, x > 0 if ``strict``, else 0; its derivative is the surrogate gradient at scale·x, times scale."""
-    return x.graph.node("spike", x, scale, value="strict" if strict else None)
+    return _symbol(x, "spike").graph.node("spike", x, scale, value="strict" if strict else None)
 
 
 def double(x: Operand, like: Node) -> Node:

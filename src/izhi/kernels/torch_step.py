@@ -77,8 +77,15 @@ def rounded(x: Tensor, scale: float) -> Tensor:
     return _Rounded.apply(x, scale)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def _clipped(x: Tensor, low: float, high: float) -> Tensor:
+def _clamped(x: Tensor | float, low: float, high: float) -> Tensor | float:
+    """x within limits."""
+    return x.clamp(low, high) if isinstance(x, Tensor) else min(max(x, low), high)
+
+
+def _clipped(x: Tensor | float, low: float, high: float) -> Tensor | float:
     """x within limits; a clipped x keeps its gradient, so that its neuron can still learn."""
+    if not isinstance(x, Tensor):
+        return _clamped(x, low, high)
     return x.detach().clamp(low, high) + only_gradient(x)
 
 
@@ -92,6 +99,18 @@ def _select(condition: Tensor | bool, a: Tensor | float, b: Tensor | float, like
     if not (isinstance(a, Tensor) or isinstance(b, Tensor)):
         a = torch.as_tensor(a, dtype=like.dtype, device=like.device)
     return torch.where(condition, a, b)
+
+
+def _tensor(x: Tensor | float, like: Tensor) -> Tensor:
+    """A number that depends on no state as one of each lane."""
+    return x if isinstance(x, Tensor) and x.dim() else torch.zeros_like(like) + x
+
+
+def _bounded(x: Tensor, of: Tensor | float, slope: Tensor | float, limit: float) -> Tensor:
+    if not isinstance(of, Tensor):
+        return x
+    bound = slope.detach().clamp(-limit, limit) if isinstance(slope, Tensor) else min(max(slope, -limit), limit)
+    return x + only_gradient(of, bound)
 
 
 #: The ops of torch, on whose tensors autograd works.
@@ -115,17 +134,20 @@ def _of_number(of_tensor: Callable[[Tensor], Tensor], of_float: Callable[[float]
 
 #: What words are where nobody can ask for gradients, and where somebody can.
 _PLAIN: dict[str, Any] = {
-    "select": _select, "exp": _of_number(torch.exp, math.exp), "absolute": _of_number(torch.abs, abs),
-    "clip": torch.clamp, "double": as_double, "single": lambda x: x, "hold": lambda x: x,
+    "tensor": _tensor, "select": _select, "exp": _of_number(torch.exp, math.exp),
+    "absolute": _of_number(torch.abs, abs),
+    "clip": _clamped, "double": as_double, "single": lambda x: x, "hold": lambda x: x,
     "rounded": lambda x, scale, unit: torch.floor(x * scale + 0.5) / scale, "bounded": lambda x, of, slope, limit: x,
-    "spike": lambda x, scale, strict, surrogate: spike(x * scale, surrogate, strict=strict),
+    "spike": lambda x, scale, strict, surrogate, like: spike(
+        _tensor(x, like) * scale, surrogate, strict=strict
+    ),
 }  # fmt: skip
 _LEARNING: dict[str, Any] = {
     **_PLAIN,
     "clip": _clipped,
     "hold": lambda x: x.detach() if isinstance(x, Tensor) else x,
     "rounded": lambda x, scale, unit: rounded(x, scale),
-    "bounded": lambda x, of, slope, limit: x + only_gradient(of, slope.detach().clamp(-limit, limit)),
+    "bounded": _bounded,
 }
 
 
@@ -133,7 +155,7 @@ def _word(node: Node, args: list[str]) -> str:
     if node.op == "select":
         return f"select({', '.join(args)}, z0)"
     if node.op == "spike":
-        return f"spike({', '.join(args)}, {node.value == 'strict'}, surrogate)"
+        return f"spike({', '.join(args)}, {node.value == 'strict'}, surrogate, z0)"
     return f"{node.op}({', '.join(args)})"
 
 
@@ -161,9 +183,15 @@ def _function(arguments: str, roots: Iterable[Node], reads: Iterable[str], learn
     names = {node: str(node.value) for node in in_order(roots) if node.op == "variable"}
     dialect = _DIALECT if learns else _DIALECT._replace(transparent=("hold", "bounded"))
     lines, results = statements(roots, dialect, names)
+    results = [x if _varies(root) else f"tensor({x}, z0)" for x, root in zip(results, roots, strict=True)]
     used = set(names.values())
     body = [*(line for line in reads if line.partition(" ")[0] in used), *lines, f"return {', '.join(results)},"]
     return function("step", arguments, body, _LEARNING if learns else _PLAIN)
+
+
+def _varies(root: Node) -> bool:
+    """Whether a result depends on a state or on what arrives, and so is a tensor of all lanes."""
+    return any(x.op == "variable" and not str(x.value).startswith(("p_", "k_")) for x in in_order([root]))
 
 
 _CONSTANTS = [f"k_{name} = k.{name}" for name in Constants._fields]

@@ -1,0 +1,72 @@
+"""A neuron in a file outside the package, from the command line."""
+
+import sys
+
+import pytest
+
+from izhi import cli, trust
+from izhi.spec import neuron
+
+MODULE = """
+import izhi
+
+@izhi.neuron(states="v, trace", parameters=dict(beta=0.9, threshold=1.0, keep=0.8), bounds=dict(beta=(0, 1)))
+def adaptive(v, trace, I, p):
+    v = p.beta * v + I
+    s = izhi.spike(v - p.threshold - trace)
+    return v - izhi.hold(s) * p.threshold, p.keep * trace + 0.1 * s, s
+"""
+
+
+@pytest.fixture
+def name(tmp_path, monkeypatch):
+    """A neuron of a module in the current folder, which nobody has named yet."""
+    (tmp_path / "own_neurons.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(trust, "_trusted", set())
+    reference = "own_neurons:adaptive"
+    yield reference
+    neuron._ENTRIES.pop(reference, None)
+    sys.modules.pop("own_neurons", None)
+
+
+def test_train_resume_and_evaluate(name, tmp_path, capsys, monkeypatch):
+    run = tmp_path / "run"
+    train = ["train", "--dataset", "iris", "--neuron", name, "--learn", "beta", "--hidden", "8", "--steps", "8"]
+    assert cli.main([*train, "--epochs", "2", "--out", str(run)]) == 0
+    assert cli.main(["train", "--resume", "--epochs", "3", "--out", str(run)]) == 0
+    assert "epoch 3" in capsys.readouterr().out
+    assert cli.main(["evaluate", str(run)]) == 0
+    # In another process, somebody else's run does not import a module.
+    neuron._ENTRIES.pop(name)
+    monkeypatch.setattr(trust, "_trusted", set())
+    assert cli.main(["evaluate", str(run)]) == 2
+    assert f"the neuron is {name}, whose module is imported only if you name it: with --neuron {name}, or" in (
+        capsys.readouterr().err
+    )
+
+
+def test_what_cannot_be_done_with_it_is_one_line(name, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert cli.main(["train", "--dataset", "iris", "--neuron", name, "--hidden", "8", "--steps", "8", "--epochs", "1",
+                     "--out", str(run)]) == 0  # fmt: skip
+    capsys.readouterr()
+    assert cli.main(["quantize", str(run), "--out", str(tmp_path / "quantized")]) == 2
+    assert f"neurons are {name}, which have no rounded states" in capsys.readouterr().err
+    assert not (tmp_path / "quantized").exists()
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("own_neurons:absent", "neuron 'own_neurons:absent': own_neurons has no absent"),
+        ("no_such_module:adaptive", "there is no module no_such_module; is it installed, or here?"),
+        ("own_neurons:izhi", "unknown neuron 'own_neurons:izhi'"),
+    ],
+)
+def test_names_that_are_no_neuron(name, reference, message, capsys, tmp_path):
+    out = tmp_path / "run"
+    assert cli.main(["train", "--dataset", "iris", "--neuron", reference, "--out", str(out)]) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()

@@ -1,0 +1,88 @@
+"""Random steps: compiled forward and backward against torch and its autograd."""
+
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+
+import izhi
+
+STATES = ("v", "w")
+LEAVES = st.sampled_from(["v", "w", "I", "a", "b", "(0.0 * v + 0.5)", "(0.0 * v - 1.25)"])
+UNARY = (
+    "(-{})", "izhi.clip({}, -2.0, 2.0)", "izhi.absolute({})", "izhi.hold({})", "izhi.exp(izhi.clip({}, -3.0, 1.0))",
+    "izhi.bounded(lambda x: x * p.a + x, {}, 0.7)", "(1.0 / (2.0 + izhi.absolute({})))", "({})**2",
+)  # fmt: skip
+BINARY = ("({} + {})", "({} - {})", "({} * {})")
+
+
+def extended(inner):
+    binary = st.tuples(st.sampled_from(BINARY), inner, inner)
+    unary = st.tuples(st.sampled_from(UNARY), inner)
+    chosen = st.tuples(st.just("izhi.select({} > {}, {}, {})"), inner, inner, inner, inner)
+    return st.one_of(binary, unary, chosen).map(lambda x: x[0].format(*x[1:]))
+
+
+EXPRESSIONS = st.recursive(LEAVES, extended, max_leaves=8)
+
+
+@settings(deadline=None, max_examples=12)
+@given(EXPRESSIONS, EXPRESSIONS, EXPRESSIONS, st.integers(0, 100))
+def test_random_steps_are_those_of_autograd(of_v, of_w, of_spike, seed):
+    source = (
+        "def step(v, w, I, p):\n"
+        "    a, b = p.a, p.b\n"
+        f"    x = 0.5 * v + 0.3 * I + 0.1 * izhi.clip(0.0 * v + {of_v}, -3.0, 3.0)\n"
+        f"    y = 0.5 * w + 0.1 * izhi.clip(0.0 * w + {of_w}, -3.0, 3.0)\n"
+        f"    s = izhi.spike(x - 0.4 + 0.1 * izhi.clip(0.0 * v + {of_spike}, -1.0, 1.0))\n"
+        "    return izhi.select(x > 0.8, x - p.b, x), y + 0.1 * s, s\n"
+    )
+    scope = {"izhi": izhi, "__name__": __name__}
+    exec(source, scope)
+    model = izhi.neuron(states=STATES, parameters={"a": 0.4, "b": 0.7})(scope["step"])
+    generator = torch.Generator().manual_seed(seed)
+    current = torch.randn(12, 2, 5, generator=generator)
+    weights = torch.randn(12, 2, 5, generator=generator)
+    results = {}
+    for kernel in ("cpu", "reference"):
+        layer = model(learn="a,b", kernel=kernel)
+        leaf = current.clone().requires_grad_()
+        spikes, state = layer(leaf)
+        loss = (spikes * weights).sum() + state.v.sum() + state.w.sum()
+        found = torch.autograd.grad(loss, [leaf, *layer.parameters()], allow_unused=True)
+        results[kernel] = spikes, state.v, state.w, [torch.zeros(()) if g is None else g for g in found]
+    for one, other in zip(results["cpu"][:3], results["reference"][:3], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+    for one, other in zip(results["cpu"][3], results["reference"][3], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * float(other.abs().max() + 1))
+
+
+def test_a_neuron_and_its_state_are_copied_and_pickled():
+    import copy
+    import pickle
+
+    from izhi.equation.literature import adaptive_exponential
+
+    layer = adaptive_exponential(learn="a", parameter_shape=4, spread=0.1)
+    current = torch.rand(10, 2, 4)
+    spikes, state = layer(current)
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert torch.equal(other(current)[0], spikes)
+    restored = pickle.loads(pickle.dumps(state))
+    assert torch.equal(restored.w, state.w)
+    assert torch.equal(layer(current, restored)[0], layer(current, state)[0])
+    assert state.detach().v.grad_fn is None
+
+
+@pytest.mark.parametrize("learn", ["", "a,b"])
+def test_single_steps_are_those_of_a_run(learn):
+    from izhi.equation.literature import adaptive_exponential
+
+    layer = adaptive_exponential(learn=learn)
+    current = 0.3 * torch.rand(20, 2, 4)
+    whole, _ = layer(current)
+    state, spikes = None, []
+    for now in current:
+        out, state = layer.step(now, state)
+        spikes.append(out)
+    assert torch.equal(torch.stack(spikes), whole)
+    assert whole.sum() > 0
