@@ -27,7 +27,7 @@ HERE = Path(__file__).resolve().parents[1]
 
 #: Rooms from the ground up: each may call those before it.
 FLOORS = (
-    "root", "spec", "kernels", "data", "hardware", "neurons", "network", "training", "quantization", "exchange",
+    "root", "spec", "equation", "kernels", "data", "hardware", "neurons", "network", "training", "quantization", "exchange",
     "experiments", "explorer", "cli",
 )  # fmt: skip
 

@@ -7,14 +7,14 @@ import pytest
 
 import izhi
 from izhi.equation.emit import operations
-from izhi.equation.graph import Graph, in_order
+from izhi.equation.graph import StepGraph, in_order
 from izhi.errors import EquationError, SettingError
 
 HERE = Path(__file__).name
 
 
 def test_equal_expressions_are_one_node():
-    graph = Graph()
+    graph = StepGraph()
     v, w = graph.variable("v"), graph.variable("w")
     assert v * w + 1.0 is v * w + 1.0
     both = (v + w) * (v + w)
@@ -23,7 +23,7 @@ def test_equal_expressions_are_one_node():
 
 
 def test_constants_that_change_nothing_leave_no_node():
-    graph = Graph()
+    graph = StepGraph()
     v = graph.variable("v")
     assert (v + 0.0) is v
     assert (0.0 + v) is v
@@ -105,9 +105,9 @@ def test_a_symbol_of_another_step_is_refused():
 
     model = defined(lambda v, I, p: (v, izhi.spike(v)))
     assert model.states == ("v",)
-    other = Graph()
+    other = StepGraph()
     with pytest.raises(EquationError, match="is a symbol of another step"):
-        other.sum(other.variable("v"), Graph().variable("v"))
+        other.sum(other.variable("v"), StepGraph().variable("v"))
 
 
 def test_parameters_that_a_layer_lacks_are_refused():

@@ -19,7 +19,6 @@ from pathlib import Path
 from izhi import files
 from izhi.data import functions
 from izhi.errors import SettingError, shown, unknown
-from izhi.trust import is_reference
 
 #: Name → description.
 DATASETS = {
@@ -104,7 +103,7 @@ def provided() -> Mapping[str, EntryPoint]:
 
 def require_known(name: str) -> None:
     """Raise SettingError for an unknown name."""
-    if is_reference(name):
+    if functions.is_function(name):
         functions.require_named(name)
         return
     if is_archived(name):
@@ -126,7 +125,7 @@ def require_known(name: str) -> None:
 def _kind_of(name: str) -> tuple[float | None, bool]:
     """Default length of a known data set's recordings, ms, None for vectors; and whether it holds time series."""
     require_known(name)
-    if is_reference(name):
+    if functions.is_function(name):
         return functions.kind_of(name)
     if name in DATASETS or is_archived(name):
         return WINDOWS.get(name), name in OVER_TIME or is_archived(name)

@@ -9,10 +9,15 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from izhi.errors import DataError, SettingError, shown
-from izhi.trust import imported, require_trusted
+from izhi.trust import imported, is_reference, require_trusted
 
 if TYPE_CHECKING:
     from izhi.data.dataset import Dataset
+
+
+def is_function(name: str) -> bool:
+    """Whether a data set has the name of a function."""
+    return ":" in name and is_reference(name)
 
 
 def require_named(name: str) -> None:

@@ -9,9 +9,9 @@ from izhi.data import embedded, local_files, mnist, nmnist, shd, smartwatch, stm
 from izhi.data.catalogue import CARRIED, EMBEDDED, folder_of, is_archived, is_path, provided, require_known
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
+from izhi.data.functions import is_function
 from izhi.data.source import Part, Source
 from izhi.errors import SettingError
-from izhi.trust import is_reference
 
 #: Name → source of the data set.
 SOURCES: dict[str, Source] = {
@@ -26,7 +26,7 @@ def source_of(name: str) -> Source:
         return SOURCES[name]
     if is_archived(name):
         return ucr.UCRSource(name, *CARRIED[name][1:]) if name in CARRIED else ucr.UCRSource(name)
-    if is_reference(name) or is_path(name):
+    if is_function(name) or is_path(name):
         return local_files.source(name)
     entry = provided().get(name)
     if entry is None:

@@ -15,7 +15,6 @@ from izhi.data.events import first_index
 from izhi.data.source import Part, Source
 from izhi.errors import DataError, SettingError, shown
 from izhi.files import problem
-from izhi.trust import is_reference
 
 #: Largest ratio of unpacked arrays to the size of their archive.
 _MOST_PACKED = 250
@@ -186,7 +185,7 @@ def _named(
 
 def source(name: str) -> LocalSource:
     """The source of the data set that a path or a function names."""
-    if is_reference(name):
+    if functions.is_function(name):
         return FunctionSource(name)
     path = Path(name)
     if path.suffix == ".npz":

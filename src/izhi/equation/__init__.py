@@ -4,7 +4,7 @@ from izhi.equation.custom import NeuronModel, equation_of, model_of, neuron
 from izhi.equation.derivative import gradients
 from izhi.equation.equation import Equation, Input, Names
 from izhi.equation.fixed_point import Format, fixed_point_step
-from izhi.equation.graph import Graph, Node
+from izhi.equation.graph import StepGraph, Symbol
 from izhi.equation.izhikevich import izhikevich
 from izhi.equation.lif import lif
 from izhi.equation.words import absolute, bounded, clip, exp, hold, select, spike
@@ -12,11 +12,11 @@ from izhi.equation.words import absolute, bounded, clip, exp, hold, select, spik
 __all__ = [
     "Equation",
     "Format",
-    "Graph",
     "Input",
     "Names",
     "NeuronModel",
-    "Node",
+    "StepGraph",
+    "Symbol",
     "absolute",
     "bounded",
     "clip",

@@ -10,7 +10,7 @@ from typing import Any
 from izhi.equation.derivative import gradients
 from izhi.equation.emit import operations
 from izhi.equation.equation import Equation, Input, Names, StateFunction
-from izhi.equation.graph import Graph, Node
+from izhi.equation.graph import StepGraph, Symbol
 from izhi.errors import EquationError, SettingError, unknown
 from izhi.spec import Coefficient, CustomSpec, NeuronEntry, entry_of, register_again
 
@@ -33,7 +33,7 @@ class NeuronModel:
     """
 
     reference: str
-    function: Callable[..., tuple[Node, ...]]
+    function: Callable[..., tuple[Symbol, ...]]
     states: tuple[str, ...]
     parameters: Mapping[str, float]
     initial: Mapping[str, float]
@@ -47,13 +47,13 @@ class NeuronModel:
         object.__setattr__(self, "equation", step)
 
     def _step(
-        self, states: tuple[Node, ...], input: Input, p: Any, k: Any, state_quant: StateFunction | None
-    ) -> tuple[Node, ...]:
+        self, states: tuple[Symbol, ...], input: Input, p: Any, k: Any, state_quant: StateFunction | None
+    ) -> tuple[Symbol, ...]:
         results = self.function(*states, input.at(states[0]), p)
         expected = f"expected {', '.join(self.states)} after the step and the spike"
         if not isinstance(results, tuple) or len(results) != len(states) + 1:
             raise EquationError(f"{self.reference} returns {results!r}, {expected}")
-        numbers = [x for x in results if not (isinstance(x, Node) and x.kind != "condition")]
+        numbers = [x for x in results if not (isinstance(x, Symbol) and x.kind != "condition")]
         if numbers:
             raise EquationError(f"{self.reference} returns {numbers[0]!r} among its results, {expected}, as symbols")
         *after, fires = results
@@ -140,7 +140,7 @@ def neuron(
 
 def _register(model: NeuronModel) -> None:
     """Record and differentiate the step, so that its errors are raised here; make the neuron known by its reference."""
-    graph, equation = Graph(), model.equation
+    graph, equation = StepGraph(), model.equation
     states = tuple(graph.variable(name) for name in model.states)
     p = Names({name: graph.variable(f"p_{name}") for name in model.parameters})
     results = equation.step(states, Input(graph.variable("I")), p, Names({}), None)

@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from izhi.equation.graph import Node, Operand, in_order
+from izhi.equation.graph import Operand, Symbol, in_order
 from izhi.equation.words import clip, select, single
 
 #: The derivative of a spike, from its scaled argument.
-SurrogateDerivative: TypeAlias = Callable[[Node], Operand]
+SurrogateDerivative: TypeAlias = Callable[[Symbol], Operand]
 #: What an operation gives each operand of the gradient c of its result.
-_Rule: TypeAlias = Callable[[Node, Node], Iterable[tuple[Node, Operand]]]
+_Rule: TypeAlias = Callable[[Symbol, Symbol], Iterable[tuple[Symbol, Operand]]]
 
 
-def gradients(cotangents: Mapping[Node, Operand], wrt: Sequence[Node], surrogate: SurrogateDerivative) -> list[Node]:
+def gradients(
+    cotangents: Mapping[Symbol, Operand], wrt: Sequence[Symbol], surrogate: SurrogateDerivative
+) -> list[Symbol]:
     """The gradient of the sum of every cotangent times its node, with respect to each of some nodes.
 
     Args:
@@ -27,7 +29,7 @@ def gradients(cotangents: Mapping[Node, Operand], wrt: Sequence[Node], surrogate
         surrogate: the derivative of a spike.
     """
     graph = next(iter(cotangents)).graph
-    found: dict[Node, Node] = {}
+    found: dict[Symbol, Symbol] = {}
     for node, c in cotangents.items():
         found[node] = graph.sum(found.get(node, 0.0), c)
     for node in reversed(in_order(cotangents)):
@@ -41,24 +43,24 @@ def gradients(cotangents: Mapping[Node, Operand], wrt: Sequence[Node], surrogate
 
 
 def _spike_rule(surrogate: SurrogateDerivative) -> _Rule:
-    def rule(node: Node, c: Node) -> Iterable[tuple[Node, Operand]]:
+    def rule(node: Symbol, c: Symbol) -> Iterable[tuple[Symbol, Operand]]:
         x, scale = node.args
         return [(x, c * surrogate(x * scale) * scale)]
 
     return rule
 
 
-def _signed(x: Node, c: Node) -> Node:
+def _signed(x: Symbol, c: Symbol) -> Symbol:
     """c with the sign of x; 0 where x is 0."""
     return select(x > 0, c, select(x < 0, -c, 0.0))
 
 
-def _quotient_rule(node: Node, c: Node) -> Iterable[tuple[Node, Operand]]:
+def _quotient_rule(node: Symbol, c: Symbol) -> Iterable[tuple[Symbol, Operand]]:
     a, b = node.args
     return (a, c / single(b)), (b, -(c * single(node) / single(b)))
 
 
-def _bounded_rule(node: Node, c: Node) -> Iterable[tuple[Node, Operand]]:
+def _bounded_rule(node: Symbol, c: Symbol) -> Iterable[tuple[Symbol, Operand]]:
     inner, x, limit = node.args
     slope = clip(node.graph.lift(slope_of(inner, node.graph.node("hold", x))), -limit, limit)
     return (inner, c), (x, slope * c)
@@ -81,9 +83,9 @@ _RULES: dict[str, _Rule] = {
 }
 
 
-def slope_of(root: Node, x: Node) -> Operand:
+def slope_of(root: Symbol, x: Symbol) -> Operand:
     """∂root/∂x, in forward mode, with every other variable fixed."""
-    slopes: dict[Node, Operand] = {}
+    slopes: dict[Symbol, Operand] = {}
     graph = root.graph
     for node in in_order([root]):
         of = [slopes[a] for a in node.args]

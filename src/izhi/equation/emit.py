@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from izhi.equation.graph import Node, in_order, number_of
+from izhi.equation.graph import Symbol, in_order, number_of
 
 _INFIX = ("+", "-", "*", "/", ">=", ">")
 
@@ -25,13 +25,13 @@ class Dialect(NamedTuple):
     """
 
     number: Callable[[float], str]
-    word: Callable[[Node, list[str]], str]
-    assign: Callable[[str, str, Node], str]
+    word: Callable[[Symbol, list[str]], str]
+    assign: Callable[[str, str, Symbol], str]
     logic: tuple[str, str, str] = ("~", "&", "|")
     transparent: tuple[str, ...] = ("hold", "bounded")
 
 
-def python_word(node: Node, args: list[str]) -> str:
+def python_word(node: Symbol, args: list[str]) -> str:
     """A call of a function of the same name; a spike compares its first operand alone."""
     if node.op == "spike":
         return f"select({args[0]} {'>' if node.value == 'strict' else '>='} {ZERO}, {ONE}, {ZERO})"
@@ -48,7 +48,7 @@ PYTHON = Dialect(
 )
 
 
-def statements(roots: Iterable[Node], dialect: Dialect, names: Mapping[Node, str]) -> tuple[list[str], list[str]]:
+def statements(roots: Iterable[Symbol], dialect: Dialect, names: Mapping[Symbol, str]) -> tuple[list[str], list[str]]:
     """Statements in order, and the expressions that are the roots after them.
 
     Args:
@@ -73,7 +73,7 @@ def statements(roots: Iterable[Node], dialect: Dialect, names: Mapping[Node, str
     return lines, [expressions[root] for root in roots]
 
 
-def _expression(node: Node, args: list[str], dialect: Dialect) -> str:
+def _expression(node: Symbol, args: list[str], dialect: Dialect) -> str:
     if node.op in _INFIX:
         return f"{args[0]} {node.op} {args[1]}"
     if node.op == "negative":
@@ -85,12 +85,12 @@ def _expression(node: Node, args: list[str], dialect: Dialect) -> str:
     return dialect.word(node, args)
 
 
-def variables(roots: Iterable[Node]) -> list[Node]:
+def variables(roots: Iterable[Symbol]) -> list[Symbol]:
     """The variables that results depend on, in the order of their use."""
     return [node for node in in_order(roots) if node.op == "variable"]
 
 
-def operations(roots: Iterable[Node]) -> Counter[str]:
+def operations(roots: Iterable[Symbol]) -> Counter[str]:
     """How often each operation is in a step."""
     skipped = ("variable", "constant", "hold", "bounded", "single", "double")
     return Counter(node.op for node in in_order(roots) if node.op not in skipped)

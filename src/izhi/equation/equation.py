@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
-from izhi.equation.graph import Node, Operand
+from izhi.equation.graph import Operand, Symbol
 
 #: What is done to a state after the integration, besides the equation; see ``Equation``.
-StateFunction: TypeAlias = Callable[[Node], Node]
+StateFunction: TypeAlias = Callable[[Symbol], Symbol]
 
 
 class Input(NamedTuple):
@@ -21,10 +21,10 @@ class Input(NamedTuple):
         conductance: None for a current that does not depend on v.
     """
 
-    current: Node
-    conductance: Node | None = None
+    current: Symbol
+    conductance: Symbol | None = None
 
-    def at(self, v: Node) -> Node:
+    def at(self, v: Symbol) -> Symbol:
         """I(v)."""
         return self.current if self.conductance is None else self.current - self.conductance * v
 
@@ -47,7 +47,7 @@ class Equation:
     name: str
     states: tuple[str, ...]
     coefficients: tuple[str, ...]
-    step: Callable[[tuple[Node, ...], Input, Any, Any, StateFunction | None], tuple[Node, ...]]
+    step: Callable[[tuple[Symbol, ...], Input, Any, Any, StateFunction | None], tuple[Symbol, ...]]
     origin: tuple[Callable[..., Equation], tuple[Any, ...]]
     formats: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 

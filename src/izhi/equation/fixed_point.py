@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from izhi.equation.equation import Equation, Input, Names
-from izhi.equation.graph import Graph, Node, Operand, fail, number_of, substitute
+from izhi.equation.graph import Operand, StepGraph, Symbol, fail, number_of, substitute
 from izhi.equation.words import clip, double, rounded, select, single
 
 
@@ -33,8 +33,8 @@ class Term(NamedTuple):
     """A product within a sum: a number, coefficients, states."""
 
     number: float
-    coefficients: tuple[Node, ...]
-    states: tuple[Node, ...]
+    coefficients: tuple[Symbol, ...]
+    states: tuple[Symbol, ...]
 
 
 @dataclass
@@ -47,20 +47,20 @@ class _Rounding:
         known: the fixed-point numbers of expressions that are a state after the step.
     """
 
-    coefficients: frozenset[Node]
+    coefficients: frozenset[Symbol]
     first: Format
-    known: dict[Node, Node] = field(default_factory=dict)
+    known: dict[Symbol, Symbol] = field(default_factory=dict)
 
-    def state(self, node: Node, format: Format) -> Node:
+    def state(self, node: Symbol, format: Format) -> Symbol:
         """A state after the step, which saturates."""
         value, saturates = self._branches(node, format)
         self.known[node] = self._saturated(value, format) if saturates else value
         return self.known[node]
 
-    def _saturated(self, x: Node, format: Format) -> Node:
+    def _saturated(self, x: Symbol, format: Format) -> Symbol:
         return single(clip(double(x, x), double(format.low, x), double(format.high, x)))
 
-    def _branches(self, node: Node, format: Format) -> tuple[Node, bool]:
+    def _branches(self, node: Symbol, format: Format) -> tuple[Symbol, bool]:
         """The value of an expression, and whether it may lie beyond the format."""
         if node.op == "select":
             condition, *branches = node.args
@@ -77,11 +77,11 @@ class _Rounding:
             return node, False
         return self._sum(node, format), True
 
-    def _sum(self, node: Node, format: Format) -> Node:
+    def _sum(self, node: Symbol, format: Format) -> Symbol:
         """A sum, whose products with coefficients are rounded together."""
         exact: Operand = 0.0
         total: Operand = 0.0
-        graph, limits = node.graph, dict[Node, Node]()
+        graph, limits = node.graph, dict[Symbol, Symbol]()
         for number, coefficients, states in self._terms(node, limits):
             values = [double(self._leaf(x, format), node) for x in states]
             if len(values) > 2 or len(coefficients) > 1:
@@ -99,19 +99,19 @@ class _Rounding:
             else:
                 exact = add(exact, value)
         result = graph.lift(exact)
-        if isinstance(total, Node):
+        if isinstance(total, Symbol):
             result = graph.sum(result, rounded(total, double(format.scale, node), double(format.unit, node)))
         for x, limit in limits.items():
             result = graph.node("bounded", result, x, limit)
         return result
 
-    def _leaf(self, node: Node, format: Format) -> Node:
+    def _leaf(self, node: Symbol, format: Format) -> Symbol:
         """The value of a factor: a state, one without its gradient, or a selection of states."""
         if node.op == "hold":
             return node.graph.node("hold", self._leaf(node.args[0], format))
         return self._branches(node, format)[0]
 
-    def _terms(self, node: Node, limits: dict[Node, Node]) -> list[Term]:
+    def _terms(self, node: Symbol, limits: dict[Symbol, Symbol]) -> list[Term]:
         """A sum as its terms; ``limits`` collects the bounds of derivatives."""
         if node.op == "constant":
             return [Term(number_of(node), (), ())] if number_of(node) else []
@@ -137,11 +137,11 @@ class _Rounding:
         fail(f"{node.op} is no operation of integers; write it with +, −, ·, select and clip")
 
 
-def given(node: Node, condition: Node, holds: bool) -> Node:
+def given(node: Symbol, condition: Symbol, holds: bool) -> Symbol:
     """An expression where a condition is known."""
-    memo: dict[Node, Node] = {condition: condition}
+    memo: dict[Symbol, Symbol] = {condition: condition}
 
-    def simplified(x: Node) -> Node:
+    def simplified(x: Symbol) -> Symbol:
         if x not in memo:
             if x.op == "select" and x.args[0] is condition:
                 memo[x] = simplified(x.args[1 if holds else 2])
@@ -154,9 +154,9 @@ def given(node: Node, condition: Node, holds: bool) -> Node:
 
 
 def fixed_point_step(
-    equation: Equation, graph: Graph, states: tuple[Node, ...], current: Node, bias: Node | None,
-    coefficients: Mapping[str, Node], constants: Mapping[str, Operand], formats: Mapping[str, Format],
-) -> tuple[Node, ...]:  # fmt: skip
+    equation: Equation, graph: StepGraph, states: tuple[Symbol, ...], current: Symbol, bias: Symbol | None,
+    coefficients: Mapping[str, Symbol], constants: Mapping[str, Operand], formats: Mapping[str, Format],
+) -> tuple[Symbol, ...]:  # fmt: skip
     """The states after a step in fixed-point numbers, and the spike.
 
     Args:

@@ -1,6 +1,6 @@
 """A neuron's step as a graph of operations: what its function records when it runs once on symbols.
 
-    graph = Graph()
+    graph = StepGraph()
     v, current = graph.variable("v"), graph.variable("current")
     after = 0.9 * v + current
 
@@ -19,14 +19,14 @@ from izhi.errors import EquationError
 
 #: What a node is: a condition, a number in single precision, or one in double precision.
 Kind = Literal["condition", "single", "double"]
-Operand: TypeAlias = "Node | float"
+Operand: TypeAlias = "Symbol | float"
 COMPARISONS = (">=", ">")
 #: Operations with a condition for a result.
 CONDITIONS = (*COMPARISONS, "not", "and", "or")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Node:
+class Symbol:
     """An operation on nodes.
 
     Attributes:
@@ -37,40 +37,40 @@ class Node:
         kind: of its result.
     """
 
-    graph: Graph
+    graph: StepGraph
     op: str
-    args: tuple[Node, ...]
+    args: tuple[Symbol, ...]
     value: float | str | None
     kind: Kind
 
-    def __add__(self, other: Operand) -> Node:
+    def __add__(self, other: Operand) -> Symbol:
         return self.graph.sum(self, other)
 
-    def __radd__(self, other: Operand) -> Node:
+    def __radd__(self, other: Operand) -> Symbol:
         return self.graph.sum(other, self)
 
-    def __sub__(self, other: Operand) -> Node:
+    def __sub__(self, other: Operand) -> Symbol:
         return self.graph.difference(self, other)
 
-    def __rsub__(self, other: Operand) -> Node:
+    def __rsub__(self, other: Operand) -> Symbol:
         return self.graph.difference(other, self)
 
-    def __mul__(self, other: Operand) -> Node:
+    def __mul__(self, other: Operand) -> Symbol:
         return self.graph.product(self, other)
 
-    def __rmul__(self, other: Operand) -> Node:
+    def __rmul__(self, other: Operand) -> Symbol:
         return self.graph.product(other, self)
 
-    def __truediv__(self, other: Operand) -> Node:
+    def __truediv__(self, other: Operand) -> Symbol:
         return self.graph.quotient(self, other)
 
-    def __rtruediv__(self, other: Operand) -> Node:
+    def __rtruediv__(self, other: Operand) -> Symbol:
         return self.graph.quotient(other, self)
 
-    def __neg__(self) -> Node:
+    def __neg__(self) -> Symbol:
         return self.graph.negative(self)
 
-    def __pow__(self, power: object) -> Node:
+    def __pow__(self, power: object) -> Symbol:
         if not (isinstance(power, int) and 1 <= power <= 8):
             fail(f"a power is {power!r}, expected a whole number from 1 to 8; write exp for another one")
         result = self
@@ -78,25 +78,25 @@ class Node:
             result = result * self
         return result
 
-    def __ge__(self, other: Operand) -> Node:
+    def __ge__(self, other: Operand) -> Symbol:
         return self.graph.node(">=", self, other)
 
-    def __gt__(self, other: Operand) -> Node:
+    def __gt__(self, other: Operand) -> Symbol:
         return self.graph.node(">", self, other)
 
-    def __le__(self, other: Operand) -> Node:
+    def __le__(self, other: Operand) -> Symbol:
         return self.graph.node(">=", other, self)
 
-    def __lt__(self, other: Operand) -> Node:
+    def __lt__(self, other: Operand) -> Symbol:
         return self.graph.node(">", other, self)
 
-    def __invert__(self) -> Node:
+    def __invert__(self) -> Symbol:
         return self.graph.node("not", self)
 
-    def __and__(self, other: Node) -> Node:
+    def __and__(self, other: Symbol) -> Symbol:
         return self.graph.node("and", self, other)
 
-    def __or__(self, other: Node) -> Node:
+    def __or__(self, other: Symbol) -> Symbol:
         return self.graph.node("or", self, other)
 
     def __bool__(self) -> NoReturn:
@@ -111,13 +111,13 @@ class Node:
         return f"{self.op}({', '.join(map(repr, self.args))})"
 
 
-class Graph:
+class StepGraph:
     """The nodes of a step, each expression once."""
 
     def __init__(self) -> None:
-        self._nodes: dict[tuple[object, ...], Node] = {}
+        self._nodes: dict[tuple[object, ...], Symbol] = {}
 
-    def node(self, op: str, *operands: Operand, value: float | str | None = None, kind: Kind | None = None) -> Node:
+    def node(self, op: str, *operands: Operand, value: float | str | None = None, kind: Kind | None = None) -> Symbol:
         """The node of an operation; numbers among the operands become constants.
 
         Raises:
@@ -129,20 +129,20 @@ class Graph:
             kind = "condition" if op in CONDITIONS else "double" if wide else "single"
         key = (op, *map(id, args), value, kind)
         if key not in self._nodes:
-            self._nodes[key] = Node(self, op, args, value, kind)
+            self._nodes[key] = Symbol(self, op, args, value, kind)
         return self._nodes[key]
 
-    def variable(self, name: str) -> Node:
+    def variable(self, name: str) -> Symbol:
         """A number in single precision that is known only when the step runs."""
         return self.node("variable", value=name)
 
-    def constant(self, value: float) -> Node:
+    def constant(self, value: float) -> Symbol:
         """A number that is known now."""
         return self.node("constant", value=float(value))
 
-    def lift(self, x: Operand) -> Node:
+    def lift(self, x: Operand) -> Symbol:
         """A symbol of this graph, or a number as a constant."""
-        if isinstance(x, Node):
+        if isinstance(x, Symbol):
             if x.graph is not self:
                 fail(f"{x!r} is a symbol of another step; use those that this step is given")
             return x
@@ -150,32 +150,32 @@ class Graph:
             fail(f"an operand is {x!r}, expected a symbol or a number")
         return self.constant(x)
 
-    def sum(self, a: Operand, b: Operand) -> Node:
+    def sum(self, a: Operand, b: Operand) -> Symbol:
         return self.lift(b) if is_number(a, 0) else self.lift(a) if is_number(b, 0) else self.node("+", a, b)
 
-    def difference(self, a: Operand, b: Operand) -> Node:
+    def difference(self, a: Operand, b: Operand) -> Symbol:
         if is_number(a, 0):
             return self.negative(b)
         return self.lift(a) if is_number(b, 0) else self.node("-", a, b)
 
-    def product(self, a: Operand, b: Operand) -> Node:
+    def product(self, a: Operand, b: Operand) -> Symbol:
         if is_number(a, 0) or is_number(b, 0):
             return self.constant(0)
         return self.lift(b) if is_number(a, 1) else self.lift(a) if is_number(b, 1) else self.node("*", a, b)
 
-    def quotient(self, a: Operand, b: Operand) -> Node:
+    def quotient(self, a: Operand, b: Operand) -> Symbol:
         if is_number(a, 0):
             return self.constant(0)
         return self.lift(a) if is_number(b, 1) else self.node("/", a, b)
 
-    def negative(self, x: Operand) -> Node:
+    def negative(self, x: Operand) -> Symbol:
         node = self.lift(x)
         if node.op == "constant":
             return self.constant(-number_of(node))
         return node.args[0] if node.op == "negative" else self.node("negative", node)
 
 
-def number_of(x: Node) -> float:
+def number_of(x: Symbol) -> float:
     """The number of a constant."""
     assert isinstance(x.value, float)
     return x.value
@@ -183,14 +183,14 @@ def number_of(x: Node) -> float:
 
 def is_number(x: Operand, number: float) -> bool:
     """Whether an operand is this number, known now; −0 is not 0."""
-    value = number_of(x) if isinstance(x, Node) and x.op == "constant" else x
+    value = number_of(x) if isinstance(x, Symbol) and x.op == "constant" else x
     return isinstance(value, (int, float)) and value == number and math.copysign(1, value) == math.copysign(1, number)
 
 
-def in_order(roots: Iterable[Node]) -> list[Node]:
+def in_order(roots: Iterable[Symbol]) -> list[Symbol]:
     """All nodes that the roots depend on, and these, operands first."""
-    order: list[Node] = []
-    seen: set[Node] = set()
+    order: list[Symbol] = []
+    seen: set[Symbol] = set()
     stack = [(root, False) for root in reversed(list(roots))]
     while stack:
         node, is_complete = stack.pop()
@@ -203,7 +203,7 @@ def in_order(roots: Iterable[Node]) -> list[Node]:
     return order
 
 
-def substitute(roots: Iterable[Node], replacements: Mapping[Node, Node]) -> list[Node]:
+def substitute(roots: Iterable[Symbol], replacements: Mapping[Symbol, Symbol]) -> list[Symbol]:
     """The roots with some nodes replaced, in whatever depends on them."""
     roots = list(roots)
     after = dict(replacements)
@@ -226,10 +226,10 @@ def fail(message: str) -> NoReturn:
 
 __all__ = [
     "COMPARISONS",
-    "Graph",
     "Kind",
-    "Node",
     "Operand",
+    "StepGraph",
+    "Symbol",
     "fail",
     "in_order",
     "is_number",

@@ -8,10 +8,10 @@ from typing import Any
 from izhi.equation.emit import Dialect, function, statements
 from izhi.equation.equation import Equation
 from izhi.equation.fixed_point import Format, fixed_point_step
-from izhi.equation.graph import Graph, Node
+from izhi.equation.graph import StepGraph, Symbol
 
 
-def _word(node: Node, args: list[str]) -> str:
+def _word(node: Symbol, args: list[str]) -> str:
     if node.op == "rounded":
         # A product of two states has the bits of two of them, one with a coefficient those of the coefficient.
         state = str(node.args[1].args[0].value).partition(".")[0]
@@ -42,7 +42,7 @@ def integer_step(
         words: the functions rounded_shift, saturated and chosen.
         bias: the name of the bias among the constants; None if another one contains it.
     """
-    graph = Graph()
+    graph = StepGraph()
     states = tuple(graph.variable(name) for name in equation.states)
     formats = {name: Format(*(graph.variable(f"{name}.{x}") for x in Format._fields)) for name in equation.states}
     values = {name: graph.variable(name) for name in constants}
@@ -51,7 +51,7 @@ def integer_step(
     *after, fires = fixed_point_step(
         equation, graph, states, graph.variable("current"), values[bias] if bias else None, of_equation, limits, formats
     )
-    names = {x: str(x.value) for f in formats.values() for x in f if isinstance(x, Node)}
+    names = {x: str(x.value) for f in formats.values() for x in f if isinstance(x, Symbol)}
     names |= {x: str(x.value) for x in (*states, graph.variable("current"), *values.values(), *limits.values())}
     lines, results = statements((*after, fires), _DIALECT, names)
     if len(states) == 1:

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from izhi.equation.equation import Equation, Input, StateFunction
-from izhi.equation.graph import Node
+from izhi.equation.graph import Symbol
 from izhi.equation.words import bounded, clip, select, spike
 from izhi.spec import COEFFICIENTS, EventOrder
 
@@ -23,11 +23,11 @@ def izhikevich(order: EventOrder) -> Equation:
     """
 
     def step(
-        states: tuple[Node, ...], input: Input, p: Any, k: Any, state_quant: StateFunction | None = None
-    ) -> tuple[Node, ...]:
-        def substep(v: Node, u: Node) -> tuple[Node, Node]:
-            def own(v: Node) -> Node:
-                after: Node = v + k.substep * (p.a1 * v * v + p.a2 * v)
+        states: tuple[Symbol, ...], input: Input, p: Any, k: Any, state_quant: StateFunction | None = None
+    ) -> tuple[Symbol, ...]:
+        def substep(v: Symbol, u: Symbol) -> tuple[Symbol, Symbol]:
+            def own(v: Symbol) -> Symbol:
+                after: Symbol = v + k.substep * (p.a1 * v * v + p.a2 * v)
                 return after if input.conductance is None else after - k.substep * p.gain * input.conductance * v
 
             after = bounded(own, v, k.jacobian_limit)
@@ -36,7 +36,7 @@ def izhikevich(order: EventOrder) -> Equation:
                 u = u + k.substep * (p.b1 * v + p.b2 * u + p.b3)
             return clip(after, k.v_low, k.v_high), u
 
-        def reset(fired: Node, v: Node, u: Node) -> tuple[Node, Node]:
+        def reset(fired: Symbol, v: Symbol, u: Symbol) -> tuple[Symbol, Symbol]:
             return select(fired, p.c, v), select(fired, u + p.d, u)
 
         old_v, u = states

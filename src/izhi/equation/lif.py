@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from izhi.equation.equation import Equation, Input, StateFunction
-from izhi.equation.graph import Node
+from izhi.equation.graph import Symbol
 from izhi.equation.words import select, spike
 from izhi.spec import ResetMode
 
@@ -25,8 +25,8 @@ def lif(reset: ResetMode, delay: bool) -> Equation:
     """
 
     def step(
-        states: tuple[Node, ...], input: Input, p: Any, k: Any, state_quant: StateFunction | None = None
-    ) -> tuple[Node, ...]:
+        states: tuple[Symbol, ...], input: Input, p: Any, k: Any, state_quant: StateFunction | None = None
+    ) -> tuple[Symbol, ...]:
         (v,) = states
         current, above = input.at(v), v > p.threshold
         if reset == "zero":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from izhi.equation.custom import neuron
-from izhi.equation.graph import Node
+from izhi.equation.graph import Symbol
 from izhi.equation.words import clip, exp, hold, select, spike
 
 #: Exponents above it would overflow where a spike has begun anyway.
@@ -17,7 +17,7 @@ _STEEPEST = 8.0
 
 
 @neuron(states="v", parameters={"w": 0.0, "threshold": 1.0, "v_reset": 0.0})
-def parametric_lif(v: Node, I: Node, p: Any) -> tuple[Node, ...]:
+def parametric_lif(v: Symbol, I: Symbol, p: Any) -> tuple[Symbol, ...]:
     """LIF whose time constant is learned, 1/τ = σ(w) (Fang et al., ICCV 2021, arXiv 2007.05785)."""
     v = v + (I - (v - p.v_reset)) / (1.0 + exp(-p.w))
     s = spike(v - p.threshold)
@@ -28,7 +28,7 @@ def parametric_lif(v: Node, I: Node, p: Any) -> tuple[Node, ...]:
     states="v",
     parameters={"leak": 0.1, "rest": 0.0, "delta": 0.2, "rheobase": 0.8, "peak": 2.0, "v_reset": 0.0},
 )
-def exponential(v: Node, I: Node, p: Any) -> tuple[Node, ...]:
+def exponential(v: Symbol, I: Symbol, p: Any) -> tuple[Symbol, ...]:
     """The exponential integrate-and-fire neuron (Fourcaud-Trocmé et al., J. Neurosci. 2003)."""
     upstroke = p.delta * exp(clip((v - p.rheobase) / p.delta, -_STEEPEST, _STEEPEST))
     v = v + p.leak * (p.rest - v + upstroke) + I
@@ -43,7 +43,7 @@ def exponential(v: Node, I: Node, p: Any) -> tuple[Node, ...]:
         "rate": 0.02, "a": 0.1, "b": 0.1,
     },
 )  # fmt: skip
-def adaptive_exponential(v: Node, w: Node, I: Node, p: Any) -> tuple[Node, ...]:
+def adaptive_exponential(v: Symbol, w: Symbol, I: Symbol, p: Any) -> tuple[Symbol, ...]:
     """AdEx: the exponential neuron with an adaptation current w (Brette and Gerstner, J. Neurophysiol. 2005)."""
     upstroke = p.delta * exp(clip((v - p.rheobase) / p.delta, -_STEEPEST, _STEEPEST))
     new = v + p.leak * (p.rest - v + upstroke - w) + I
@@ -53,7 +53,7 @@ def adaptive_exponential(v: Node, w: Node, I: Node, p: Any) -> tuple[Node, ...]:
 
 
 @neuron(states="u, w", parameters={"alpha": 0.9, "beta": 0.95, "a": 0.5, "b": 0.5, "threshold": 1.0})
-def symplectic_adaptive_lif(u: Node, w: Node, I: Node, p: Any) -> tuple[Node, ...]:
+def symplectic_adaptive_lif(u: Symbol, w: Symbol, I: Symbol, p: Any) -> tuple[Symbol, ...]:
     """SE-AdLIF: w follows the new u (Baronig et al., Nat. Commun. 2025, arXiv 2408.07517)."""
     u = p.alpha * u + (1.0 - p.alpha) * (I - w)
     s = spike(u - p.threshold)
@@ -62,7 +62,7 @@ def symplectic_adaptive_lif(u: Node, w: Node, I: Node, p: Any) -> tuple[Node, ..
 
 
 @neuron(states="v, w, q", parameters={"omega": 10.0, "offset": 1.0, "divergence": -0.5013, "step": 0.01, "decay": 0.9})
-def balanced_resonate_and_fire(v: Node, w: Node, q: Node, I: Node, p: Any) -> tuple[Node, ...]:
+def balanced_resonate_and_fire(v: Symbol, w: Symbol, q: Symbol, I: Symbol, p: Any) -> tuple[Symbol, ...]:
     """BRF: resonance without a reset, damped by the refractory period q (Higuchi et al., ICML 2024, arXiv 2402.14603).
 
     ``divergence`` is (−1 + √(1 − (step·omega)²))/step, the bound of stability.
@@ -85,7 +85,7 @@ def balanced_resonate_and_fire(v: Node, w: Node, q: Node, I: Node, p: Any) -> tu
         "jump_slow": 0.05,
     },
 )
-def multi_timescale_threshold(v: Node, fast: Node, slow: Node, I: Node, p: Any) -> tuple[Node, ...]:
+def multi_timescale_threshold(v: Symbol, fast: Symbol, slow: Symbol, I: Symbol, p: Any) -> tuple[Symbol, ...]:
     """MAT: the threshold, not v, jumps at a spike, and decays on two time scales (Kobayashi et al., Front. 2009)."""
     v, fast, slow = p.beta * v + I, p.keep_fast * fast, p.keep_slow * slow
     s = spike(v - p.threshold - fast - slow)
@@ -96,7 +96,7 @@ def multi_timescale_threshold(v: Node, fast: Node, slow: Node, I: Node, p: Any) 
     states="v, w", parameters={"step": 0.2, "a": 0.7, "b": 0.8, "rate": 0.08, "threshold": 1.0},
     initial={"v": -1.2, "w": -0.62},
 )  # fmt: skip
-def fitzhugh_nagumo(v: Node, w: Node, I: Node, p: Any) -> tuple[Node, ...]:
+def fitzhugh_nagumo(v: Symbol, w: Symbol, I: Symbol, p: Any) -> tuple[Symbol, ...]:
     """The FitzHugh–Nagumo oscillator, which spikes as v crosses the threshold upwards (FitzHugh, Biophys. J. 1961)."""
     new = clip(v + p.step * (v - v**3 / 3.0 - w + I), -4.0, 4.0)
     w = w + p.step * p.rate * (v + p.a - p.b * w)
@@ -104,7 +104,7 @@ def fitzhugh_nagumo(v: Node, w: Node, I: Node, p: Any) -> tuple[Node, ...]:
 
 
 @neuron(states="v, dendrite", parameters={"beta": 0.9, "slow": 0.97, "coupling": 0.2, "back": 0.05, "threshold": 1.0})
-def two_compartment_lif(v: Node, dendrite: Node, I: Node, p: Any) -> tuple[Node, ...]:
+def two_compartment_lif(v: Symbol, dendrite: Symbol, I: Symbol, p: Any) -> tuple[Symbol, ...]:
     """A dendrite integrates the input and drives the soma (Zhang et al., AAAI 2024, arXiv 2307.07231)."""
     dendrite = p.slow * dendrite - p.back * v + I
     v = p.beta * v + p.coupling * dendrite

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from izhi.equation.equation import Input
-from izhi.equation.graph import Node
+from izhi.equation.graph import Symbol
 from izhi.equation.words import clip, double, rounded, single
 
 
-def exponential(arriving: Input, traces: tuple[Node, ...], k: Any) -> tuple[tuple[Node, ...], Input]:
+def exponential(arriving: Input, traces: tuple[Symbol, ...], k: Any) -> tuple[tuple[Symbol, ...], Input]:
     """The traces after a step, and the input of the neuron.
 
         s[t] = decay·s[t−1] + x[t],   y[t] = (1 − decay)·s[t]
@@ -25,7 +25,7 @@ def exponential(arriving: Input, traces: tuple[Node, ...], k: Any) -> tuple[tupl
     return traces, Input(*filtered)
 
 
-def exponential_in_fixed_point(x: Node, trace: Node, k: Any) -> Node:
+def exponential_in_fixed_point(x: Symbol, trace: Symbol, k: Any) -> Symbol:
     """The trace after a step, a fixed-point number, which is also the neuron's current.
 
         s[t] = sat(round(decay·s[t−1] + x[t])),   y[t] = s[t]

@@ -10,7 +10,7 @@ import math
 from functools import cache, partial
 from typing import NamedTuple
 
-from izhi.equation import Format, Graph, Input, Names, Node, fixed_point_step, gradients
+from izhi.equation import Format, Input, Names, StepGraph, Symbol, fixed_point_step, gradients
 from izhi.equation.graph import in_order, is_number, substitute
 from izhi.equation.synapse import exponential, exponential_in_fixed_point
 from izhi.equation.words import absolute, clip, double, exp, rounded, select, single
@@ -35,14 +35,14 @@ class Lane(NamedTuple):
         spike: 1 where the neuron fires, else 0.
     """
 
-    states: tuple[Node, ...]
-    current: Node
-    conductance: Node
-    bias: Node
-    coefficients: dict[str, Node]
-    constants: dict[str, Node]
-    after: tuple[Node, ...]
-    spike: Node
+    states: tuple[Symbol, ...]
+    current: Symbol
+    conductance: Symbol
+    bias: Symbol
+    coefficients: dict[str, Symbol]
+    constants: dict[str, Symbol]
+    after: tuple[Symbol, ...]
+    spike: Symbol
 
 
 class LaneGradients(NamedTuple):
@@ -55,18 +55,18 @@ class LaneGradients(NamedTuple):
         ahead: a variable that stands for v after the step.
     """
 
-    states: tuple[Node, ...]
-    current: Node
-    conductance: Node
-    bias: Node
-    summed: tuple[Node, ...]
-    ahead: Node
+    states: tuple[Symbol, ...]
+    current: Symbol
+    conductance: Symbol
+    bias: Symbol
+    summed: tuple[Symbol, ...]
+    ahead: Symbol
 
 
 @cache
 def record(form: StepForm) -> Lane:
     """The step of synapse and neuron."""
-    graph = Graph()
+    graph = StepGraph()
     equation, names = form.equation, form.coefficients
     states = tuple(graph.variable(f"z{k}") for k in range(form.states))
     current, conductance, bias = (graph.variable(name) for name in ("current", "conductance", "bias"))
@@ -118,7 +118,7 @@ def differentiate(plan: Plan) -> LaneGradients:
     return LaneGradients(states, current, conductance, bias, tuple(summed), ahead)
 
 
-def _with_known(roots: list[Node], after: Node, ahead: Node) -> list[Node]:
+def _with_known(roots: list[Symbol], after: Symbol, ahead: Symbol) -> list[Symbol]:
     """The gradients with v after the step given, also where it stands for the v of neurons that were not reset."""
     known = {after: ahead}
     if after.op == "select":

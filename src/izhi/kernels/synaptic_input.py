@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -84,6 +85,10 @@ class StepSettings:
 
     def __reduce__(self) -> tuple[type[StepSettings], tuple[object, ...]]:
         return StepSettings, (self.equation, self.surrogate, self.constants, self.state_quant, self.formats)
+
+
+#: Settings that are equal are one object.
+step_settings = lru_cache(maxsize=1024)(StepSettings)
 
 
 class Synapse(NamedTuple):

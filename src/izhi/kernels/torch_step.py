@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from izhi.equation import Graph, Input, Names, Node
+from izhi.equation import Input, Names, StepGraph, Symbol
 from izhi.equation.derivative import slope_of
 from izhi.equation.emit import Dialect, function, statements
 from izhi.equation.graph import in_order
@@ -151,7 +151,7 @@ _LEARNING: dict[str, Any] = {
 }
 
 
-def _word(node: Node, args: list[str]) -> str:
+def _word(node: Symbol, args: list[str]) -> str:
     if node.op == "select":
         return f"select({', '.join(args)}, z0)"
     if node.op == "spike":
@@ -164,10 +164,10 @@ _DIALECT = Dialect(
 )
 
 
-def _with_slopes(roots: Iterable[Node]) -> list[Node]:
+def _with_slopes(roots: Iterable[Symbol]) -> list[Symbol]:
     """The roots, whose bounded operations have their slope as an operand."""
     roots = list(roots)
-    after: dict[Node, Node] = {}
+    after: dict[Symbol, Symbol] = {}
     for node in in_order(roots):
         args = tuple(after[x] for x in node.args)
         if node.op == "bounded":
@@ -177,7 +177,7 @@ def _with_slopes(roots: Iterable[Node]) -> list[Node]:
     return [after[root] for root in roots]
 
 
-def _function(arguments: str, roots: Iterable[Node], reads: Iterable[str], learns: bool) -> Callable[..., Any]:
+def _function(arguments: str, roots: Iterable[Symbol], reads: Iterable[str], learns: bool) -> Callable[..., Any]:
     """The function of a graph, with the words' gradients if somebody can ask for them."""
     roots = _with_slopes(roots) if learns else list(roots)
     names = {node: str(node.value) for node in in_order(roots) if node.op == "variable"}
@@ -189,7 +189,7 @@ def _function(arguments: str, roots: Iterable[Node], reads: Iterable[str], learn
     return function("step", arguments, body, _LEARNING if learns else _PLAIN)
 
 
-def _varies(root: Node) -> bool:
+def _varies(root: Symbol) -> bool:
     """Whether a result depends on a state or on what arrives, and so is a tensor of all lanes."""
     return any(x.op == "variable" and not str(x.value).startswith(("p_", "k_")) for x in in_order([root]))
 
@@ -215,12 +215,12 @@ def neuron_step(form: StepForm, learns: bool) -> StepFunction:
 @cache
 def synapse_step(coupled: bool, quantized: bool, learns: bool) -> StepFunction:
     """(current, conductance, traces, constants) → traces, current and conductance of the neuron."""
-    graph = Graph()
+    graph = StepGraph()
     x, y, *traces = (graph.variable(name) for name in ("z0", "conductance", "a", "b"))
     k = Names({name: graph.variable(f"k_{name}") for name in Constants._fields})
     if quantized:
         trace = exponential_in_fixed_point(x, traces[0], k)
-        roots: tuple[Node, ...] = trace, trace
+        roots: tuple[Symbol, ...] = trace, trace
     else:
         after, arriving = exponential(Input(x, y if coupled else None), tuple(traces[: 1 + coupled]), k)
         roots = (*after, *(x for x in arriving if x is not None))

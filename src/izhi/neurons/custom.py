@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from izhi.equation import NeuronModel, model_of
-from izhi.kernels import Memory, StepSettings
+from izhi.kernels import Memory, step_settings
 from izhi.neurons.neuron import NeuronLayer, NeuronState, as_shape, at_rest, clamp_straight_through, names_in
 from izhi.neurons.state import Target, detached, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
@@ -44,7 +44,7 @@ class CustomNeuron(NeuronLayer[NeuronState, Any]):
 
     def _configure(self, surrogate: SpikeGradient) -> None:
         self.model = model_of(self.spec.kind)
-        self.settings = StepSettings(self.model.equation, surrogate)
+        self.settings = step_settings(self.model.equation, surrogate)
         self.values = dict(zip(self.spec.names, self.spec.values, strict=True))
         self._learn(self.spec.learn, self.values.__getitem__)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from izhi.deprecation import renamed_arguments, renamed_attribute
 from izhi.equation import izhikevich
-from izhi.kernels import Coefficients, Memory, StepSettings
+from izhi.kernels import Coefficients, Memory, step_settings
 from izhi.kernels.plan import Constants
 from izhi.neurons.neuron import NeuronLayer, as_shape, at_rest, clamp_straight_through, names_in
 from izhi.neurons.state import Target, detached, moved
@@ -116,7 +116,7 @@ class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
             dt=p.dt, substep=p.dt / order.substeps, v_low=low, v_high=high, jacobian_limit=spec.jacobian_limit,
             per_span=float(np.float32(1) / np.float32(p.threshold - p.c)),
         )  # fmt: skip
-        self.settings = StepSettings(izhikevich(order), surrogate, constants)
+        self.settings = step_settings(izhikevich(order), surrogate, constants)
         if spec.mixture is not None and spec.size is not None:
             self._mix(spec.mixture.members, torch.tensor(spec.mixture.counts(spec.size[0])))
         self._learn(spec.learn, self._initial)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from izhi.deprecation import renamed_arguments
 from izhi.equation import lif
-from izhi.kernels import LIFCoefficients, Memory, StepSettings, ValueLIFCoefficients
+from izhi.kernels import LIFCoefficients, Memory, ValueLIFCoefficients, step_settings
 from izhi.neurons.neuron import NeuronLayer, as_shape, at_rest, clamp_straight_through, names_in, straight_through
 from izhi.neurons.state import Target, detached, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
@@ -88,7 +88,7 @@ class LIF(NeuronLayer[LIFState, LIFCoefficients | ValueLIFCoefficients]):
     def _configure(self, surrogate: SpikeGradient) -> None:
         spec = self.spec
         self.beta, self.threshold, self.v_reset = spec.beta, spec.threshold, spec.v_reset
-        self.settings = StepSettings(lif(spec.reset, spec.reset_delay), surrogate)
+        self.settings = step_settings(lif(spec.reset, spec.reset_delay), surrogate)
         self._learn(spec.learn, lambda name: float(getattr(spec, name)))
 
     def dynamics(self) -> dict[str, object]:

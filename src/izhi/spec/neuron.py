@@ -229,7 +229,7 @@ def register_again(entry: NeuronEntry) -> NeuronEntry:
 
 def _registered(name: str) -> NeuronEntry | None:
     """The neuron of that name; one of the user's own is registered by the import of its module."""
-    if name not in _ENTRIES and is_reference(name):
+    if ":" in name and name not in _ENTRIES and is_reference(name):
         require_trusted(name, f"the neuron is {name}, whose module is imported", "--neuron")
         imported(name, "neuron")
     return _ENTRIES.get(name)

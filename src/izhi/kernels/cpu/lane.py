@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from izhi.compiled import inlined
 from izhi.equation.emit import PYTHON, function, statements
-from izhi.equation.graph import Node, in_order
+from izhi.equation.graph import Symbol, in_order
 from izhi.kernels.cpu.scalars import OPS
 from izhi.kernels.lane import differentiate, record
 from izhi.kernels.ops import Scalar
@@ -45,7 +45,7 @@ def _function(name: str, arguments: str, lines: Iterable[str]) -> Scalar:
     return inlined(function(name, arguments, lines, _ENVIRONMENT))
 
 
-def _loaded(roots: Iterable[Node], places: dict[Node, str]) -> tuple[list[str], dict[Node, str]]:
+def _loaded(roots: Iterable[Symbol], places: dict[Symbol, str]) -> tuple[list[str], dict[Symbol, str]]:
     """Statements that read the variables of some results, and their names."""
     used = [node for node in in_order(roots) if node in places]
     return [f"{node.value} = {places[node]}" for node in used], {node: str(node.value) for node in used}
@@ -80,7 +80,7 @@ def lane_functions(plan: Plan) -> LaneFunctions:
     )
 
 
-def _step_vjp(plan: Plan, places: dict[Node, str]) -> Scalar:
+def _step_vjp(plan: Plan, places: dict[Symbol, str]) -> Scalar:
     lane, g = record(plan.form), differentiate(plan)
     variable = lane.spike.graph.variable
     places = {

@@ -101,7 +101,7 @@ def _rows_in(dtype: torch.dtype) -> tuple[type, int]:
     return codec(dtype)[2], OUTPUT_BLOCK * dtype.itemsize
 
 
-class _Forward(NamedTuple):
+class _LayerForward(NamedTuple):
     """What the forward kernel takes."""
 
     steps: Argument
@@ -125,7 +125,7 @@ class _Forward(NamedTuple):
     threads: Argument
 
 
-class _Backward(NamedTuple):
+class _LayerBackward(NamedTuple):
     """What the backward kernel takes; the last three are the gradients of spikes, as they come."""
 
     steps: Argument
@@ -162,7 +162,7 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
     element, size_of_row = _rows_in(plan.dtype)
     several = 1 if by_tiles else SAMPLES
 
-    of = argument_places(_Forward)
+    of = argument_places(_LayerForward)
 
     @compile_kernel
     def forward(data):  # type: ignore[no-untyped-def]
@@ -346,7 +346,7 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
     biased, shared, quantized = plan.biased, plan.shared, plan.quantized
     by_unit, element_size = has_unit(), plan.dtype.itemsize
 
-    of = argument_places(_Backward)
+    of = argument_places(_LayerBackward)
 
     @compile_kernel
     def backward(data):  # type: ignore[no-untyped-def]
@@ -546,7 +546,7 @@ def forward(plan: Plan, call: LayerCall, state: Tensor, keep: bool) -> tuple[Ten
     sizes = (batch, blocks, events.steps, OUTPUT_BLOCK) if keep else (threads, 1, WORD, OUTPUT_BLOCK)
     currents = torch.empty(sizes, dtype=plan.dtype)
     kept = torch.empty(batch if keep else 0, blocks, chunks, plan.states, OUTPUT_BLOCK)
-    arguments = _Forward(
+    arguments = _LayerForward(
         events.steps, batch, chunks, inputs, *events[1:4], neurons, blocks, rows, call.bias, call.coefficients,
         call.constants, state, last, fired, currents, kept, threads,
     )  # fmt: skip
@@ -577,7 +577,7 @@ def backward(
     else:  # steps and samples may come in any order
         grad_spikes = grad_spikes if grad_spikes.stride(2) == 1 else grad_spikes.contiguous()
         arriving = (grad_spikes, *(x * plan.dtype.itemsize for x in grad_spikes.stride()[:2]))
-    arguments = _Backward(
+    arguments = _LayerBackward(
         steps, batch, chunks, inputs, *events[1:4], neurons, blocks, parts, call.bias, call.coefficients,
         call.constants, currents, kept, 0 if grad_last is None else grad_last,
         0 if grad_first is None else grad_first, grad_bias, grad_p, grad_weight, grad_currents, *arriving,

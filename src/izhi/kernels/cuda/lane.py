@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import triton.language as tl
 
 from izhi.equation.emit import Dialect, function, python_word, statements
-from izhi.equation.graph import Node
+from izhi.equation.graph import Symbol
 from izhi.kernels.cuda.scalars import OPS, jit
 from izhi.kernels.lane import differentiate, record
 from izhi.kernels.plan import Plan
 
 
-class LaneFunctions(NamedTuple):
+class BlockFunctions(NamedTuple):
     """What a loop over time calls for a block of lanes; states, coefficients and constants are tuples.
 
     Attributes:
@@ -52,7 +52,7 @@ def _tuple(values: Iterable[str]) -> str:
     return f"({''.join(f'{value}, ' for value in values)})"
 
 
-def _body(roots: Iterable[Node], places: dict[Node, str]) -> tuple[list[str], list[str]]:
+def _body(roots: Iterable[Symbol], places: dict[Symbol, str]) -> tuple[list[str], list[str]]:
     """Statements, and the results; those that are constants become blocks, which loops can carry."""
     roots = list(roots)
     lines, found = statements(roots, _DIALECT, places)
@@ -61,7 +61,7 @@ def _body(roots: Iterable[Node], places: dict[Node, str]) -> tuple[list[str], li
 
 
 @cache
-def lane_functions(plan: Plan) -> LaneFunctions:
+def lane_functions(plan: Plan) -> BlockFunctions:
     """The functions of a plan."""
     lane, g = record(plan.form), differentiate(plan)
     variable = lane.spike.graph.variable
@@ -80,7 +80,7 @@ def lane_functions(plan: Plan) -> LaneFunctions:
         [*lines, f"return {_tuple(states)}, {', '.join(others)}, {_tuple(summed)}"],
     )  # fmt: skip
     every = range(plan.states)
-    return LaneFunctions(
+    return BlockFunctions(
         step, step_vjp,
         _function("load", "p, lanes, lane, mask", [
             "at = p + lane", f"return {_tuple(f'tl.load(at + {k} * lanes, mask)' for k in every)}",
@@ -98,4 +98,4 @@ def lane_functions(plan: Plan) -> LaneFunctions:
     )  # fmt: skip
 
 
-__all__ = ["LaneFunctions", "lane_functions"]
+__all__ = ["BlockFunctions", "lane_functions"]
