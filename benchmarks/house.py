@@ -27,8 +27,8 @@ HERE = Path(__file__).resolve().parents[1]
 
 #: Rooms from the ground up: each may call those before it.
 FLOORS = (
-    "root", "spec", "equation", "kernels", "data", "hardware", "neurons", "network", "training", "quantization", "exchange",
-    "experiments", "explorer", "cli",
+    "root", "spec", "equation", "kernels", "data", "hardware", "neurons", "network", "training", "quantization",
+    "exchange", "experiments", "explorer", "cli",
 )  # fmt: skip
 
 #: Builds the networks of three runs and prints how often the room changed, how often upwards, and in which rooms.
