@@ -3,8 +3,9 @@
     python benchmarks/own_neurons.py [--turns 9] [--steps 25,100]
 
 A network 784-512-10 of each neuron of ``izhi.equation.literature``, a batch of 128 rate-coded samples, float32:
-forward, backward. The loop multiplies all time steps by the weights at once, then takes the neurons through them one by one, as
-tests/equation/test_literature.py has them. Times alternate; a ratio is the median of the turns, with its quartiles.
+forward, backward. The loop multiplies all time steps by the weights at once, then takes the neurons through them one
+by one, as tests/equation/test_literature.py has them. Times alternate; a ratio is the median of the turns, with its
+quartiles.
 """
 
 from __future__ import annotations
