@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def networks(model: Any) -> tuple[Network, nn.Sequential]:
     class Pair(nn.Module):
         def forward(self, x: Tensor) -> tuple[Tensor, None]:
             hidden, _ = Loop(one)(first(x))
-            return Loop(other)(second(hidden))
+            output: tuple[Tensor, None] = Loop(other)(second(hidden))
+            return output
 
     return Network([first, one, second, other]), Pair()  # type: ignore[return-value]
 

@@ -94,14 +94,14 @@ def test_a_layer_has_its_own_neurons_and_what_follows_from_them():
 def test_a_layer_whose_spikes_set_v_to_a_value():
     _, found = network("8 neuron=lif reset=value v_reset=-0.3 learn=v_reset per_neuron=true, 9", neuron="normalized")
     lif = found.spiking[0].neuron
-    assert (lif.settings.reset, lif.v_reset) == ("value", -0.3)
+    assert (lif.spec.reset, lif.v_reset) == ("value", -0.3)
     assert lif.learned["v_reset"].shape == (8,)
 
 
 def test_a_layer_whose_reset_is_soft():
     _, found = network("8 neuron=lif reset=soft learn=threshold, 9", neuron="normalized")
     lif = found.spiking[0].neuron
-    assert (lif.settings.reset, lif.settings.reset_delay, *lif.learned) == ("soft", True, "threshold")
+    assert (lif.spec.reset, lif.spec.reset_delay, *lif.learned) == ("soft", True, "threshold")
 
 
 def test_features_in_a_row_take_convolutions_along_it():

@@ -22,6 +22,10 @@ class Table:
     name: str = ""  #: its title; a page folds a table with a name
     right: Collection[int] = ()  #: columns, from 0, that Markdown aligns right
 
+    def _repr_markdown_(self) -> str:
+        """The table in Markdown, as notebooks show it."""
+        return markdown(self.headings, self.rows, self.right)
+
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]], right: Collection[int] = ()) -> str:
     """A table in Markdown without a last newline; cells are converted by ``str``, columns ``right`` aligned right."""
@@ -31,7 +35,7 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]], right: C
 
 def write_report(path: Path, *blocks: str | Table) -> None:
     """Write paragraphs, lists and tables to a file of Markdown, whole or not at all; blank ones are left out."""
-    texts = (x if isinstance(x, str) else markdown(x.headings, x.rows, x.right) for x in blocks)
+    texts = (x if isinstance(x, str) else x._repr_markdown_() for x in blocks)
     write_bytes(path, ("\n\n".join(text for text in texts if text.strip()) + "\n").encode())
 
 

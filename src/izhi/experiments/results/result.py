@@ -103,9 +103,10 @@ class FolderResult(BaseModel):
 
     def drawings(self) -> Mapping[str, Drawing]:
         """Its figures by name, the main one first; RunFolderError if it lacks their numbers."""
-        return {next(iter(self.PICTURES)).removesuffix(".png"): self._drawn}
+        return {next(iter(self.PICTURES)).removesuffix(".png"): self.figure}
 
-    def _drawn(self, title: str, labels: Sequence[str] | None) -> Figure:
+    def figure(self, title: str, labels: Sequence[str] | None = None) -> Figure:
+        """Its charts under a title, with other labels in place of ``labels()`` if there are any."""
         if labels is not None and not self.labels():
             (name,) = self.drawings()
             raise SettingError(f"labels are {shown('; '.join(labels))}, but those of {name} stay; leave them out")
