@@ -26,7 +26,7 @@ from izhi.equation import literature
 from izhi.network import Network
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "equation"))
-import test_literature as loops
+loops = import_module("test_literature")
 
 SIZES, BATCH = (784, 512, 10), 128
 
