@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from izhi.equation.graph import Operand, Symbol, in_order
+from izhi.equation.graph import Operand, Symbol, in_order, is_number
 from izhi.equation.words import clip, select, single
 
 #: The derivative of a spike, from its scaled argument.
@@ -55,8 +55,27 @@ def _signed(x: Symbol, c: Symbol) -> Symbol:
     return select(x > 0, c, select(x < 0, -c, 0.0))
 
 
+def _times(c: Symbol, factor: Symbol) -> Symbol:
+    """c times a factor; fixed factors are multiplied with one another, which compilers do once for all steps."""
+    fixed = c.graph.fixed
+    if c.op == "*" and factor in fixed:
+        a, b = c.args
+        if b in fixed:
+            return a * (b * factor)
+        if a in fixed:
+            return b * (a * factor)
+    return c * factor
+
+
+def _product_rule(node: Symbol, c: Symbol) -> Iterable[tuple[Symbol, Operand]]:
+    a, b = node.args
+    return (a, _times(c, single(b))), (b, _times(c, single(a)))
+
+
 def _quotient_rule(node: Symbol, c: Symbol) -> Iterable[tuple[Symbol, Operand]]:
     a, b = node.args
+    if is_number(a, 1):  # without a second division
+        return ((b, -(c * (single(node) * single(node)))),)
     return (a, c / single(b)), (b, -(c * single(node) / single(b)))
 
 
@@ -69,7 +88,7 @@ def _bounded_rule(node: Symbol, c: Symbol) -> Iterable[tuple[Symbol, Operand]]:
 _RULES: dict[str, _Rule] = {
     "+": lambda n, c: ((n.args[0], c), (n.args[1], c)),
     "-": lambda n, c: ((n.args[0], c), (n.args[1], -c)),
-    "*": lambda n, c: ((n.args[0], c * single(n.args[1])), (n.args[1], c * single(n.args[0]))),
+    "*": _product_rule,
     "/": _quotient_rule,
     "negative": lambda n, c: ((n.args[0], -c),),
     "select": lambda n, c: ((n.args[1], select(n.args[0], c, 0.0)), (n.args[2], select(n.args[0], 0.0, c))),

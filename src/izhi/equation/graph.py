@@ -112,10 +112,15 @@ class Symbol:
 
 
 class StepGraph:
-    """The nodes of a step, each expression once."""
+    """The nodes of a step, each expression once.
+
+    Attributes:
+        fixed: those that do not change from step to step: coefficients, constants, and what is made of them.
+    """
 
     def __init__(self) -> None:
         self._nodes: dict[tuple[object, ...], Symbol] = {}
+        self.fixed: set[Symbol] = set()
 
     def node(self, op: str, *operands: Operand, value: float | str | None = None, kind: Kind | None = None) -> Symbol:
         """The node of an operation; numbers among the operands become constants.
@@ -129,12 +134,17 @@ class StepGraph:
             kind = "condition" if op in CONDITIONS else "double" if wide else "single"
         key = (op, *map(id, args), value, kind)
         if key not in self._nodes:
-            self._nodes[key] = Symbol(self, op, args, value, kind)
+            self._nodes[key] = made = Symbol(self, op, args, value, kind)
+            if op == "constant" or (args and self.fixed.issuperset(args)):
+                self.fixed.add(made)
         return self._nodes[key]
 
-    def variable(self, name: str) -> Symbol:
-        """A number in single precision that is known only when the step runs."""
-        return self.node("variable", value=name)
+    def variable(self, name: str, *, fixed: bool = False) -> Symbol:
+        """A number in single precision that is known only when the step runs; a fixed one is the same in every step."""
+        variable = self.node("variable", value=name)
+        if fixed:
+            self.fixed.add(variable)
+        return variable
 
     def constant(self, value: float) -> Symbol:
         """A number that is known now."""

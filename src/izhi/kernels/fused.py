@@ -290,16 +290,10 @@ def _planned(
     return Plan(form, surrogate, dtype, shared, learn), torch.tensor(constants, dtype=torch.float32)
 
 
-def _constants(s: StepSettings) -> Constants:
-    """Those of the neuron and of its surrogate."""
-    first, second = cast(Surrogate, s.surrogate).constants
-    return s.constants.quantized(s.formats)._replace(surrogate_first=first, surrogate_second=second)
-
-
 @lru_cache(maxsize=256)
 def _planned_step(s: StepSettings, dtype: torch.dtype, shared: bool, learn: Learned) -> tuple[Plan, Tensor]:
     """The plan, and the constants, of single steps under a current alone."""
-    return _planned(StepForm(s.equation), type(cast(Surrogate, s.surrogate)), _constants(s), dtype, shared, learn)
+    return _planned(StepForm(s.equation), type(cast(Surrogate, s.surrogate)), s.of_kernels, dtype, shared, learn)
 
 
 def _forward_with_feedback(
@@ -446,7 +440,7 @@ def _planned_call(
     one, where = drive.shape[1:], drive.device
     p, learn = _coefficients(s, coefficients, one, where)
     bias = p.new_zeros(0) if drive.bias is None else drive.bias.float().expand(one[1:]).reshape(-1)
-    decay, constants = _no_decay(where), _constants(s)
+    decay, constants = _no_decay(where), s.of_kernels
     traces: tuple[Tensor, ...] = ()
     if drive.synapse is not None:
         decay, implicit, grid = drive.synapse

@@ -70,8 +70,8 @@ def record(form: StepForm) -> Lane:
     equation, names = form.equation, form.coefficients
     states = tuple(graph.variable(f"z{k}") for k in range(form.states))
     current, conductance, bias = (graph.variable(name) for name in ("current", "conductance", "bias"))
-    coefficients = {name: graph.variable(f"p_{name}") for name in names}
-    constants = {name: graph.variable(f"k_{name}") for name in Constants._fields}
+    coefficients = {name: graph.variable(f"p_{name}", fixed=True) for name in names}
+    constants = {name: graph.variable(f"k_{name}", fixed=True) for name in Constants._fields}
     own, traces = states[: form.own], states[form.own :]
     k = Names({**constants, **({} if form.limited else {"jacobian_limit": math.inf})})
     arriving = Input(current, conductance if form.coupled else None)

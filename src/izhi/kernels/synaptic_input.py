@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
 from izhi.equation import Equation
+from izhi.kernels.ops import Surrogate, has_formula
 from izhi.kernels.plan import Constants, Formats, Grid, StepForm
 from izhi.kernels.torch_step import StepFunction, neuron_step
 
@@ -66,6 +67,7 @@ class StepSettings:
             coefficients.
         functions: of one step in torch, without and with a conductance, each without and with gradients; made here,
             where no compiler traces.
+        of_kernels: the constants with those of formats and surrogate.
     """
 
     equation: Equation
@@ -74,6 +76,7 @@ class StepSettings:
     state_quant: Callable[[Tensor], Tensor] | None = None
     formats: Formats | None = None
     functions: tuple[tuple[StepFunction, ...], ...] = field(init=False, repr=False, compare=False)
+    of_kernels: Constants = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         quantized, limited = self.formats is not None, self.constants.jacobian_limit != math.inf
@@ -82,6 +85,11 @@ class StepSettings:
             form = StepForm(self.equation, coupled, False, quantized, quantized, limited, self.state_quant is not None)
             functions.append(tuple(neuron_step(form, learns) for learns in (False, True)))
         object.__setattr__(self, "functions", tuple(functions))
+        constants = self.constants.quantized(self.formats)
+        if has_formula(self.surrogate):
+            first, second = cast(Surrogate, self.surrogate).constants
+            constants = constants._replace(surrogate_first=first, surrogate_second=second)
+        object.__setattr__(self, "of_kernels", constants)
 
     def __reduce__(self) -> tuple[type[StepSettings], tuple[object, ...]]:
         return StepSettings, (self.equation, self.surrogate, self.constants, self.state_quant, self.formats)
