@@ -29,8 +29,8 @@ def is_reference(name: str) -> bool:
 
 def trust(*names: str | None) -> None:
     """Allow the import of the modules of these names in this process; a text may hold several, comma-separated."""
-    for name in names:
-        _trusted.update((name or "").split(","))
+    for name in ",".join(filter(None, names)).split(","):
+        _trusted.add(":".join(name.strip().split(":")[:2]))  # settings may follow the name of a neuron
 
 
 def require_trusted(name: str, use: str, option: str) -> None:

@@ -70,3 +70,19 @@ def test_names_that_are_no_neuron(name, reference, message, capsys, tmp_path):
     assert cli.main(["train", "--dataset", "iris", "--neuron", reference, "--out", str(out)]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_comparisons_and_simulations_name_it(name, tmp_path, capsys):
+    out = tmp_path / "compared"
+    options = ["--seeds", "0", "--hidden", "4", "--steps", "4", "--epochs", "1", "--out", str(out)]
+    assert cli.main(["compare", "--dataset", "iris", "--neurons", f"lif,{name}:learn=beta", *options]) == 0
+    assert f"{name} (learn=beta)" in capsys.readouterr().out
+    assert cli.main(["simulate", name, "--current", "0.4", "--set", "beta=0.8"]) == 0
+    assert "figure: own_neurons-adaptive.png" in capsys.readouterr().out
+
+
+def test_options_of_another_neuron_are_refused(name, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert cli.main(["train", "--dataset", "iris", "--neuron", name, "--beta", "0.5", "--out", str(out)]) == 2
+    assert f"beta is 0.5, which {name} has no use for; give its parameters in its module" in capsys.readouterr().err
+    assert not out.exists()

@@ -11,6 +11,7 @@ from typing import Any
 from izhi.cli.common import write_json
 from izhi.errors import SettingError, shown, unknown
 from izhi.experiments import plots
+from izhi.network.builder import build_neurons
 from izhi.neurons import simulation
 from izhi.spec import LEARNABLE, PATTERNS, entry_of_preset, neuron_spec
 
@@ -27,7 +28,7 @@ def simulate(a: argparse.Namespace) -> None:
         write_json(a.json, {"spike_times_ms": times})
     else:
         trace, title = _simulated(a)
-        out = Path(a.out or f"{a.neuron.replace(' ', '-')}.png")
+        out = Path(a.out or f"{a.neuron.replace(' ', '-').replace(':', '-')}.png")
         plots.save(plots.trace(trace, title), out)
         print(f"{len(trace.spike_times)} spikes")
         write_json(a.json, {"neuron": a.neuron, "spike_times": trace.spike_times.tolist()})
@@ -38,7 +39,8 @@ def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
     entry, p = entry_of_preset(a.neuron), getattr(neuron_spec(a.neuron), "parameters", None)
     if p is None:
         changes = _changes(a.set, [x.name for x in entry.coefficients if x.name != "v_reset"])
-        neuron, dt, unit, order, name = entry.load("torch")(**changes), 1.0, "1", "", entry.name.upper()
+        neuron: Any = build_neurons(neuron_spec(a.neuron).with_values(changes))
+        dt, unit, order, name = 1.0, "1", "", a.neuron if ":" in a.neuron else a.neuron.upper()
     else:
         changes = _changes(a.set, _CHANGEABLE)
         p = p.replace(**changes, order=a.order or p.order)

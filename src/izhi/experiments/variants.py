@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from izhi.errors import SettingError, unknown
 from izhi.experiments.settings import FIELDS, Mark, marked
 from izhi.experiments.settings.choices import USUAL_NEURONS, USUAL_SEARCH
+from izhi.spec import preset_names
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -29,7 +30,7 @@ def parse_variants(neurons: str, connections: str) -> list[Variant]:
     """The variants that the command line names.
 
     Args:
-        neurons: comma-separated ``neuron[:setting=value]…``, for example
+        neurons: comma-separated ``neuron[:setting=value]…``, a neuron of one's own as ``module:name``, for example
             ``biological,normalized:jacobian_limit=inf``; lists within a value are joined by ``+``.
         connections: comma-separated kinds; each neuron that names no connection gets all of them.
     """
@@ -40,6 +41,8 @@ def parse_variants(neurons: str, connections: str) -> list[Variant]:
         raise SettingError(f"neurons names nothing, expected neurons such as {USUAL_NEURONS}")
     for item, kind in product(items, kinds):
         name, *changes = item.split(":")
+        if changes and "=" not in changes[0] and name not in preset_names():  # module:name
+            name = f"{name}:{changes.pop(0)}"
         settings: dict[str, str] = {"neuron": name, "connection": kind}
         for change in changes:
             key, equals, value = change.partition("=")

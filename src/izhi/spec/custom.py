@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from izhi.errors import SettingError
+from izhi.spec.lif import LIFSpec
 from izhi.spec.neuron import NeuronOptions, NeuronSpec, entry_of
 from izhi.spec.tables import Table
 
@@ -31,9 +32,17 @@ class CustomSpec(NeuronSpec):
     def nearest_preset(self) -> str:
         return self.kind
 
+    def with_values(self, values: Mapping[str, float]) -> CustomSpec:
+        every = {**dict(zip(self.names, self.values, strict=True)), **values}
+        return self.replace(values=tuple(every[name] for name in self.names))
+
     def check_options(self, options: NeuronOptions) -> None:
         if options.order is not None:
             raise SettingError(f"order is {options.order!r}, but {options.neuron} has none; leave it out")
+        if options.beta != LIFSpec.beta:
+            raise SettingError(
+                f"beta is {options.beta:g}, which {options.neuron} has no use for; give its parameters in its module"
+            )
         if options.mixture:
             raise SettingError(f"mixture is set, but {options.neuron} has no classes; choose another neuron")
 

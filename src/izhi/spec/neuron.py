@@ -126,6 +126,10 @@ class NeuronSpec:
         """A copy with some values changed."""
         return replace(self, **changes)
 
+    def with_values(self: Self, values: Mapping[str, float]) -> Self:
+        """A copy with other coefficients, by name."""
+        return self.replace(**values)
+
     def configured(self: Self, options: NeuronOptions, shape: Shape) -> Self:
         """A copy with what options say beside the preset, for a layer of neurons of that shape, channels first."""
         return self.replace(**common_of_options(options, shape))
