@@ -1,11 +1,13 @@
 """Surrogates against snnTorch's, and against the steps that they are derivatives of."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
 from snntorch import surrogate as theirs
 
+import izhi
 from izhi import IzhiError
 from izhi.neurons.surrogate import (
     ATan,
@@ -74,3 +76,21 @@ def test_threshold_itself_fires_unless_strict():
 def test_bad_slope(slope):
     with pytest.raises(IzhiError, match="expected a finite number above 0"):
         ATan(slope)
+
+
+@dataclass
+class Unhashable:
+    """A surrogate of the user's, which Python cannot hash, since it can change."""
+
+    slope: float = 2.0
+
+    def __call__(self, x):
+        return torch.sigmoid(self.slope * x)
+
+
+@pytest.mark.filterwarnings("ignore::izhi.errors.SlowKernelWarning")
+def test_a_surrogate_need_not_be_hashable():
+    current = torch.rand(5, 2, 3, requires_grad=True)
+    for neuron in (izhi.LIF(surrogate=Unhashable()), izhi.Izhikevich("normalized", surrogate=Unhashable())):
+        (gradient,) = torch.autograd.grad(neuron(current)[0].sum(), current)
+        assert gradient.abs().sum() > 0

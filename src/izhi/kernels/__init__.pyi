@@ -33,5 +33,4 @@ from .synaptic_input import (
     Synapse as Synapse,
     SynapticInput as SynapticInput,
     ValueLIFCoefficients as ValueLIFCoefficients,
-    step_settings as step_settings,
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple, cast
 
 import torch
@@ -93,10 +92,6 @@ class StepSettings:
 
     def __reduce__(self) -> tuple[type[StepSettings], tuple[object, ...]]:
         return StepSettings, (self.equation, self.surrogate, self.constants, self.state_quant, self.formats)
-
-
-#: Settings that are equal are one object.
-step_settings = lru_cache(maxsize=1024)(StepSettings)
 
 
 class Synapse(NamedTuple):

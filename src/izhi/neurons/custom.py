@@ -10,8 +10,16 @@ from typing import Any
 from torch import Tensor
 
 from izhi.equation import NeuronModel, model_of
-from izhi.kernels import Memory, step_settings
-from izhi.neurons.neuron import NeuronLayer, NeuronState, as_shape, at_rest, clamp_straight_through, names_in
+from izhi.kernels import Memory
+from izhi.neurons.neuron import (
+    NeuronLayer,
+    NeuronState,
+    as_shape,
+    at_rest,
+    clamp_straight_through,
+    names_in,
+    step_settings,
+)
 from izhi.neurons.state import Target, detached, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
 from izhi.spec import CustomSpec

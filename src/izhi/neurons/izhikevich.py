@@ -13,9 +13,9 @@ from torch import Tensor
 
 from izhi.deprecation import renamed_arguments, renamed_attribute
 from izhi.equation import izhikevich
-from izhi.kernels import Coefficients, Memory, step_settings
+from izhi.kernels import Coefficients, Memory
 from izhi.kernels.plan import Constants
-from izhi.neurons.neuron import NeuronLayer, as_shape, at_rest, clamp_straight_through, names_in
+from izhi.neurons.neuron import NeuronLayer, as_shape, at_rest, clamp_straight_through, names_in, step_settings
 from izhi.neurons.state import Target, detached, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
 from izhi.spec import COEFFICIENTS, ORDERS, IzhikevichParameters, IzhikevichSpec, MixtureSpec, preset

@@ -10,8 +10,16 @@ from torch import Tensor
 
 from izhi.deprecation import renamed_arguments
 from izhi.equation import lif
-from izhi.kernels import LIFCoefficients, Memory, ValueLIFCoefficients, step_settings
-from izhi.neurons.neuron import NeuronLayer, as_shape, at_rest, clamp_straight_through, names_in, straight_through
+from izhi.kernels import LIFCoefficients, Memory, ValueLIFCoefficients
+from izhi.neurons.neuron import (
+    NeuronLayer,
+    as_shape,
+    at_rest,
+    clamp_straight_through,
+    names_in,
+    step_settings,
+    straight_through,
+)
 from izhi.neurons.state import Target, detached, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
 from izhi.spec import LIFSpec, ResetMode

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import torch
@@ -16,8 +17,10 @@ from torch import Tensor, nn
 
 from izhi import kernels
 from izhi.deprecation import renamed_attribute
+from izhi.equation import Equation
 from izhi.errors import CheckpointError, ShapeError, shown, unknown
 from izhi.kernels import AnyInput, Memory, StepSettings, SynapticInput, reference
+from izhi.kernels.plan import Constants
 from izhi.kernels.reference import apply_synapse, remember
 from izhi.neurons.state import Target
 from izhi.neurons.surrogate import SpikeGradient, surrogate_of
@@ -107,6 +110,20 @@ class Neuron(Protocol):
 
     def __call__(self, current: Tensor | SynapticInput, state: Any = None) -> tuple[Tensor, NeuronState]:
         """Run over time: current (T, B, *features) → spikes of the same shape, and the last state."""
+
+
+#: Settings that are equal are one object.
+_settings = lru_cache(maxsize=1024)(StepSettings)
+
+
+def step_settings(
+    equation: Equation,
+    surrogate: SpikeGradient,
+    constants: Constants = Constants(),  # noqa: B008  (a constant)
+) -> StepSettings:
+    """What is fixed about the time step of neurons."""
+    is_hashable = type(surrogate).__hash__ is not None  # which a surrogate of the user's need not be
+    return (_settings if is_hashable else StepSettings)(equation, surrogate, constants)
 
 
 def names_in(learn: Sequence[str] | str) -> tuple[str, ...]:
