@@ -1,6 +1,6 @@
 """Training steps of neurons that ``@izhi.neuron`` made, against loops over time in torch.
 
-    python benchmarks/own_neurons.py [--turns 9] [--steps 25,100]
+    python benchmarks/own_neurons.py [--turns 9] [--steps 25,100] [--neurons exponential,parametric_lif]
 
 A network 784-512-10 of each neuron of ``izhi.equation.literature``, a batch of 128 rate-coded samples, float32:
 forward, backward. The loop multiplies all time steps by the weights at once, then takes the neurons through them one
@@ -80,12 +80,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--steps", default="25,100")
+    parser.add_argument("--neurons", default=",".join(model.function.__name__ for model in literature.NEURONS))
     arguments = parser.parse_args()
     print(f"{torch.get_num_threads()} threads, median of {arguments.turns} turns")
     for steps in map(int, arguments.steps.split(",")):
         generator = torch.Generator().manual_seed(0)
         spikes = (torch.rand(steps, BATCH, SIZES[0], generator=generator) < 0.15).float()
-        for model in literature.NEURONS:
+        for model in (getattr(literature, name) for name in arguments.neurons.split(",")):
             torch.manual_seed(0)
             network, loop = networks(model)
             weights = list(network.parameters())

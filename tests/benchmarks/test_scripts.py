@@ -20,6 +20,7 @@ TESTED = (
     "full_size",
     "house",
     "other_libraries",
+    "own_neurons",
     "results",
     "snntorch_loop",
     "snntorch_tutorials",
@@ -94,6 +95,11 @@ def test_other_libraries(tmp_path):
     assert cli.parser.parser().parse_args(command.split()[1:]).action == "import"
     with np.load(tmp_path / "snntorch.npz") as arrays:
         assert arrays["spikes"].shape == (25, 8, 10)
+
+
+def test_own_neurons():
+    printed = run("own_neurons", "--turns", "2", "--steps", "2", "--neurons", "parametric_lif").splitlines()
+    assert re.fullmatch(r"T = +2  parametric_lif .* ms, loop +[\d.]+ ms: [\d.]+ \([\d.]+ … [\d.]+\) times", printed[-1])
 
 
 @pytest.mark.parametrize("kernel", ["auto", "reference"])
