@@ -56,6 +56,27 @@ def test_random_steps_are_those_of_autograd(of_v, of_w, of_spike, seed):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * float(other.abs().max() + 1))
 
 
+@pytest.mark.parametrize("kernel", ["cpu", "reference"])
+def test_conditions_of_states_and_of_parameters(kernel):
+    @izhi.neuron(states="v", parameters={"low": 0.4, "high": 0.7})
+    def logic(v, I, p):
+        w = 0.5 * v + I
+        w = izhi.select(~(w > p.low) & (w > -0.3), w + p.high, w)
+        w = izhi.select((w < -0.5) | ~(p.low > p.high), 0.5 * w, w)
+        return izhi.select(~(w < 0.6), 0.0, w), izhi.spike(w - 0.6)
+
+    current = torch.randn(30, 4, 20, generator=torch.Generator().manual_seed(0))
+    v, spikes = torch.zeros(4, 20), []
+    for now in current:
+        w = 0.5 * v + now
+        w = 0.5 * torch.where(~(w > 0.4) & (w > -0.3), w + 0.7, w)
+        spikes.append((w >= 0.6).float())
+        v = torch.where(w < 0.6, w, torch.zeros(()))
+    out, _ = logic(kernel=kernel)(current)
+    assert torch.equal(out, torch.stack(spikes))
+    assert out.sum() > 100
+
+
 def test_a_neuron_and_its_state_are_copied_and_pickled():
     import copy
     import pickle

@@ -1,4 +1,4 @@
-"""A recorded step as statements of a language, one for each operation that results depend on."""
+"""A recorded step as statements of Python, one for each operation that results depend on."""
 
 from __future__ import annotations
 
@@ -10,29 +10,27 @@ from typing import Any, NamedTuple
 
 from izhi.equation.graph import Symbol, in_order, number_of
 
-_INFIX = ("+", "-", "*", "/", ">=", ">")
+_INFIX = {**{op: op for op in ("+", "-", "*", "/", ">=", ">")}, "and": "&", "or": "|"}
 
 
 class Dialect(NamedTuple):
-    """How a language writes operations.
+    """How executors write operations in Python.
 
     Attributes:
         number: a constant.
-        word: a word with operands: a call, unless the language has an operator for it.
-        assign: (name, expression, node) → a statement.
-        logic: operators that are "not", "and" and "or".
+        word: an operation that Python has no infix for.
         transparent: operations whose result is their first operand.
     """
 
     number: Callable[[float], str]
     word: Callable[[Symbol, list[str]], str]
-    assign: Callable[[str, str, Symbol], str]
-    logic: tuple[str, str, str] = ("~", "&", "|")
     transparent: tuple[str, ...] = ("hold", "bounded")
 
 
 def python_word(node: Symbol, args: list[str]) -> str:
     """A call of a function of the same name; a spike compares its first operand alone."""
+    if node.op == "not":
+        return f"~{args[0]}"
     if node.op == "spike":
         return f"select({args[0]} {'>' if node.value == 'strict' else '>='} {ZERO}, {ONE}, {ZERO})"
     return f"{node.op}({', '.join(args)})"
@@ -41,11 +39,7 @@ def python_word(node: Symbol, args: list[str]) -> str:
 ZERO, ONE = "zero", "one"
 _NAMED = {0.0: ZERO, 1.0: ONE}
 #: Python in the functions of ``izhi.kernels.ops.OpSet``; numbers are those of the compiler.
-PYTHON = Dialect(
-    number=lambda x: _NAMED.get(x, f"number({x!r})"),
-    word=python_word,
-    assign=lambda name, expression, node: f"{name} = {expression}",
-)
+PYTHON = Dialect(lambda x: _NAMED.get(x, f"number({x!r})"), python_word)
 
 
 def statements(roots: Iterable[Symbol], dialect: Dialect, names: Mapping[Symbol, str]) -> tuple[list[str], list[str]]:
@@ -53,7 +47,7 @@ def statements(roots: Iterable[Symbol], dialect: Dialect, names: Mapping[Symbol,
 
     Args:
         roots: results.
-        dialect: of the language.
+        dialect: of the executor.
         names: of nodes that have one already, the variables among them.
     """
     roots = list(roots)
@@ -69,25 +63,19 @@ def statements(roots: Iterable[Symbol], dialect: Dialect, names: Mapping[Symbol,
             expressions[node] = args[0]
         else:
             expressions[node] = f"t{len(lines)}"
-            lines.append(dialect.assign(expressions[node], _expression(node, args, dialect), node))
+            lines.append(f"{expressions[node]} = {_expression(node, args, dialect)}")
     return lines, [expressions[root] for root in roots]
 
 
 def _expression(node: Symbol, args: list[str], dialect: Dialect) -> str:
-    if node.op in _INFIX:
-        return f"{args[0]} {node.op} {args[1]}"
     if node.op == "negative":
         return f"-{args[0]}"
-    if node.op == "not":
-        return f"{dialect.logic[0]}{args[0]}"
-    if node.op in ("and", "or"):
-        return f" {dialect.logic[1 if node.op == 'and' else 2]} ".join(args)
-    return dialect.word(node, args)
+    return f"{args[0]} {_INFIX[node.op]} {args[1]}" if node.op in _INFIX else dialect.word(node, args)
 
 
-def variables(roots: Iterable[Symbol]) -> list[Symbol]:
-    """The variables that results depend on, in the order of their use."""
-    return [node for node in in_order(roots) if node.op == "variable"]
+def tuple_of(values: Iterable[str]) -> str:
+    """The expression of a tuple."""
+    return f"({''.join(f'{value}, ' for value in values)})"
 
 
 def operations(roots: Iterable[Symbol]) -> Counter[str]:
@@ -112,4 +100,4 @@ def function(name: str, arguments: str, body: Iterable[str], environment: Mappin
     return made
 
 
-__all__ = ["PYTHON", "Dialect", "function", "operations", "statements", "variables"]
+__all__ = ["PYTHON", "Dialect", "function", "operations", "python_word", "statements", "tuple_of"]

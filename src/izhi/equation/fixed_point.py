@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from izhi.equation.equation import Equation, Input, Names
-from izhi.equation.graph import Operand, StepGraph, Symbol, fail, number_of, substitute
+from izhi.equation.graph import Operand, StepGraph, Symbol, fail, number_of, rewritten, substitute
 from izhi.equation.words import clip, double, rounded, select, single
 
 
@@ -139,18 +139,11 @@ class _Rounding:
 
 def given(node: Symbol, condition: Symbol, holds: bool) -> Symbol:
     """An expression where a condition is known."""
-    memo: dict[Symbol, Symbol] = {condition: condition}
 
-    def simplified(x: Symbol) -> Symbol:
-        if x not in memo:
-            if x.op == "select" and x.args[0] is condition:
-                memo[x] = simplified(x.args[1 if holds else 2])
-            else:
-                args = tuple(map(simplified, x.args))
-                memo[x] = x if args == x.args else x.graph.node(x.op, *args, value=x.value, kind=x.kind)
-        return memo[x]
+    def change(x: Symbol, args: tuple[Symbol, ...]) -> Symbol | tuple[Symbol, ...]:
+        return args[1 if holds else 2] if x.op == "select" and x.args[0] is condition else args
 
-    return simplified(node)
+    return rewritten([node], change)[0]
 
 
 def fixed_point_step(

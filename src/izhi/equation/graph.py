@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeAlias
 
@@ -20,9 +20,8 @@ from izhi.errors import EquationError
 #: What a node is: a condition, a number in single precision, or one in double precision.
 Kind = Literal["condition", "single", "double"]
 Operand: TypeAlias = "Symbol | float"
-COMPARISONS = (">=", ">")
 #: Operations with a condition for a result.
-CONDITIONS = (*COMPARISONS, "not", "and", "or")
+CONDITIONS = (">=", ">", "not", "and", "or")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -213,16 +212,28 @@ def in_order(roots: Iterable[Symbol]) -> list[Symbol]:
     return order
 
 
+def rewritten(
+    roots: Iterable[Symbol], change: Callable[[Symbol, tuple[Symbol, ...]], Symbol | tuple[Symbol, ...]]
+) -> list[Symbol]:
+    """The roots with every node changed, operands first.
+
+    Args:
+        roots: results.
+        change: (node, its operands after the change) → what replaces it, or the operands that it has from now on.
+    """
+    roots = list(roots)
+    after: dict[Symbol, Symbol] = {}
+    for node in in_order(roots):
+        new = change(node, tuple(after[x] for x in node.args))
+        if not isinstance(new, Symbol):
+            new = node if new == node.args else node.graph.node(node.op, *new, value=node.value, kind=node.kind)
+        after[node] = new
+    return [after[root] for root in roots]
+
+
 def substitute(roots: Iterable[Symbol], replacements: Mapping[Symbol, Symbol]) -> list[Symbol]:
     """The roots with some nodes replaced, in whatever depends on them."""
-    roots = list(roots)
-    after = dict(replacements)
-    for node in in_order(roots):
-        if node not in after:
-            args = tuple(after[x] for x in node.args)
-            changed = args != node.args
-            after[node] = node.graph.node(node.op, *args, value=node.value, kind=node.kind) if changed else node
-    return [after[root] for root in roots]
+    return rewritten(roots, lambda node, args: replacements.get(node, args))
 
 
 def fail(message: str) -> NoReturn:
@@ -235,7 +246,6 @@ def fail(message: str) -> NoReturn:
 
 
 __all__ = [
-    "COMPARISONS",
     "Kind",
     "Operand",
     "StepGraph",
@@ -244,5 +254,6 @@ __all__ = [
     "in_order",
     "is_number",
     "number_of",
+    "rewritten",
     "substitute",
 ]

@@ -20,13 +20,12 @@ def _word(node: Symbol, args: list[str]) -> str:
         return f"saturated({args[0]}, formats.{args[1].partition('.')[0]})"
     if node.op == "spike":
         return f"{args[0]} {'>' if node.value == 'strict' else '>='} 0"
+    if node.op == "not":
+        return f"~{args[0]}"
     return f"chosen({', '.join(args)})"
 
 
-_DIALECT = Dialect(
-    number=lambda x: str(int(x)), word=_word, assign=lambda name, expression, node: f"{name} = {expression}",
-    transparent=("hold", "bounded", "single", "double"),
-)  # fmt: skip
+_DIALECT = Dialect(lambda x: str(int(x)), _word, transparent=("hold", "bounded", "single", "double"))
 
 
 def integer_step(

@@ -63,6 +63,19 @@ class LaneGradients(NamedTuple):
     ahead: Symbol
 
 
+def words_of(ops: OpSet) -> dict[str, object]:
+    """What functions of a compiler's ops call, by the names of their words."""
+    return {
+        "number": ops.number, "zero": ops.number(0.0), "one": ops.number(1.0), "select": ops.select, "clip": ops.clip,
+        "exp": ops.exp, "absolute": ops.absolute, "double": ops.wide, "single": ops.narrow, "rounded": ops.rounded,
+    }  # fmt: skip
+
+
+def constants_of(graph: StepGraph) -> dict[str, Symbol]:
+    """The constants of a call, by name."""
+    return {name: graph.variable(f"k_{name}", fixed=True) for name in Constants._fields}
+
+
 @cache
 def record(form: StepForm) -> Lane:
     """The step of synapse and neuron."""
@@ -71,7 +84,7 @@ def record(form: StepForm) -> Lane:
     states = tuple(graph.variable(f"z{k}") for k in range(form.states))
     current, conductance, bias = (graph.variable(name) for name in ("current", "conductance", "bias"))
     coefficients = {name: graph.variable(f"p_{name}", fixed=True) for name in names}
-    constants = {name: graph.variable(f"k_{name}", fixed=True) for name in Constants._fields}
+    constants = constants_of(graph)
     own, traces = states[: form.own], states[form.own :]
     k = Names({**constants, **({} if form.limited else {"jacobian_limit": math.inf})})
     arriving = Input(current, conductance if form.coupled else None)
@@ -129,4 +142,4 @@ def _with_known(roots: list[Symbol], after: Symbol, ahead: Symbol) -> list[Symbo
     return substitute(roots, known)
 
 
-__all__ = ["Lane", "LaneGradients", "differentiate", "record"]
+__all__ = ["Lane", "LaneGradients", "constants_of", "differentiate", "record", "words_of"]

@@ -17,9 +17,9 @@ from torch import Tensor
 from izhi.equation import Input, Names, StepGraph, Symbol
 from izhi.equation.derivative import slope_of
 from izhi.equation.emit import Dialect, function, statements
-from izhi.equation.graph import in_order
+from izhi.equation.graph import in_order, rewritten
 from izhi.equation.synapse import exponential, exponential_in_fixed_point
-from izhi.kernels.lane import record
+from izhi.kernels.lane import constants_of, record
 from izhi.kernels.ops import OpSet
 from izhi.kernels.plan import Constants, StepForm
 from izhi.kernels.tracing import is_in_trace, is_traced
@@ -101,6 +101,11 @@ def _select(condition: Tensor | bool, a: Tensor | float, b: Tensor | float, like
     return torch.where(condition, a, b)
 
 
+def _negated(condition: Tensor | bool) -> Tensor | bool:
+    """Of a tensor, or of parameters that are numbers, whose ~ is none of conditions."""
+    return not condition if isinstance(condition, bool) else ~condition
+
+
 def _tensor(x: Tensor | float, like: Tensor) -> Tensor:
     """A number that depends on no state as one of each lane."""
     return x if isinstance(x, Tensor) and x.dim() else torch.zeros_like(like) + x
@@ -134,7 +139,7 @@ def _of_number(of_tensor: Callable[[Tensor], Tensor], of_float: Callable[[float]
 
 #: What words are where nobody can ask for gradients, and where somebody can.
 _PLAIN: dict[str, Any] = {
-    "tensor": _tensor, "select": _select, "exp": _of_number(torch.exp, math.exp),
+    "tensor": _tensor, "negated": _negated, "select": _select, "exp": _of_number(torch.exp, math.exp),
     "absolute": _of_number(torch.abs, abs),
     "clip": _clamped, "double": as_double, "single": lambda x: x, "hold": lambda x: x,
     "rounded": lambda x, scale, unit: torch.floor(x * scale + 0.5) / scale, "bounded": lambda x, of, slope, limit: x,
@@ -152,6 +157,8 @@ _LEARNING: dict[str, Any] = {
 
 
 def _word(node: Symbol, args: list[str]) -> str:
+    if node.op == "not":
+        return f"negated({args[0]})"
     if node.op == "select":
         return f"select({', '.join(args)}, z0)"
     if node.op == "spike":
@@ -159,39 +166,28 @@ def _word(node: Symbol, args: list[str]) -> str:
     return f"{node.op}({', '.join(args)})"
 
 
-_DIALECT = Dialect(
-    number=repr, word=_word, assign=lambda name, expression, node: f"{name} = {expression}", transparent=()
-)
+_DIALECT = Dialect(number=repr, word=_word, transparent=())
 
 
-def _with_slopes(roots: Iterable[Symbol]) -> list[Symbol]:
-    """The roots, whose bounded operations have their slope as an operand."""
-    roots = list(roots)
-    after: dict[Symbol, Symbol] = {}
-    for node in in_order(roots):
-        args = tuple(after[x] for x in node.args)
-        if node.op == "bounded":
-            slope = node.graph.lift(slope_of(args[0], node.graph.node("hold", args[1])))
-            args = (args[0], args[1], slope, args[2])
-        after[node] = node.graph.node(node.op, *args, value=node.value, kind=node.kind)
-    return [after[root] for root in roots]
+def _with_slope(node: Symbol, args: tuple[Symbol, ...]) -> tuple[Symbol, ...]:
+    """Operands, to which a bounded operation adds its slope."""
+    if node.op != "bounded":
+        return args
+    inner, x, limit = args
+    return inner, x, node.graph.lift(slope_of(inner, node.graph.node("hold", x))), limit
 
 
 def _function(arguments: str, roots: Iterable[Symbol], reads: Iterable[str], learns: bool) -> Callable[..., Any]:
     """The function of a graph, with the words' gradients if somebody can ask for them."""
-    roots = _with_slopes(roots) if learns else list(roots)
+    roots = rewritten(roots, _with_slope) if learns else list(roots)
     names = {node: str(node.value) for node in in_order(roots) if node.op == "variable"}
     dialect = _DIALECT if learns else _DIALECT._replace(transparent=("hold", "bounded"))
     lines, results = statements(roots, dialect, names)
-    results = [x if _varies(root) else f"tensor({x}, z0)" for x, root in zip(results, roots, strict=True)]
+    fixed = roots[0].graph.fixed  # coefficients alone, which may be numbers
+    results = [f"tensor({x}, z0)" if root in fixed else x for x, root in zip(results, roots, strict=True)]
     used = set(names.values())
     body = [*(line for line in reads if line.partition(" ")[0] in used), *lines, f"return {', '.join(results)},"]
     return function("step", arguments, body, _LEARNING if learns else _PLAIN)
-
-
-def _varies(root: Symbol) -> bool:
-    """Whether a result depends on a state or on what arrives, and so is a tensor of all lanes."""
-    return any(x.op == "variable" and not str(x.value).startswith(("p_", "k_")) for x in in_order([root]))
 
 
 _CONSTANTS = [f"k_{name} = k.{name}" for name in Constants._fields]
@@ -217,7 +213,7 @@ def synapse_step(coupled: bool, quantized: bool, learns: bool) -> StepFunction:
     """(current, conductance, traces, constants) → traces, current and conductance of the neuron."""
     graph = StepGraph()
     x, y, *traces = (graph.variable(name) for name in ("z0", "conductance", "a", "b"))
-    k = Names({name: graph.variable(f"k_{name}") for name in Constants._fields})
+    k = Names(constants_of(graph))
     if quantized:
         trace = exponential_in_fixed_point(x, traces[0], k)
         roots: tuple[Symbol, ...] = trace, trace

@@ -7,10 +7,10 @@ from functools import cache
 from typing import NamedTuple
 
 from izhi.compiled import inlined
-from izhi.equation.emit import PYTHON, function, statements
+from izhi.equation.emit import PYTHON, function, statements, tuple_of
 from izhi.equation.graph import Symbol, in_order
 from izhi.kernels.cpu.scalars import OPS
-from izhi.kernels.lane import differentiate, record
+from izhi.kernels.lane import differentiate, record, words_of
 from izhi.kernels.ops import Scalar
 from izhi.kernels.plan import Constants, Plan
 
@@ -35,24 +35,17 @@ class LaneFunctions(NamedTuple):
     constants: Scalar
 
 
-_ENVIRONMENT = {
-    "number": OPS.number, "zero": OPS.number(0.0), "one": OPS.number(1.0), "select": OPS.select, "clip": OPS.clip,
-    "exp": OPS.exp, "absolute": OPS.absolute, "double": OPS.wide, "single": OPS.narrow, "rounded": OPS.rounded,
-}  # fmt: skip
+_WORDS = words_of(OPS)
 
 
 def _function(name: str, arguments: str, lines: Iterable[str]) -> Scalar:
-    return inlined(function(name, arguments, lines, _ENVIRONMENT))
+    return inlined(function(name, arguments, lines, _WORDS))
 
 
 def _loaded(roots: Iterable[Symbol], places: dict[Symbol, str]) -> tuple[list[str], dict[Symbol, str]]:
     """Statements that read the variables of some results, and their names."""
     used = [node for node in in_order(roots) if node in places]
     return [f"{node.value} = {places[node]}" for node in used], {node: str(node.value) for node in used}
-
-
-def _tuple(values: Iterable[str]) -> str:
-    return f"({''.join(f'{value}, ' for value in values)})"
 
 
 @cache
@@ -70,8 +63,8 @@ def lane_functions(plan: Plan) -> LaneFunctions:
     step = _function(
         "step", "z, q, same, current, conductance, bias, s, i", [*loads, *lines, *stores, f"return {fires}"]
     )
-    first = _tuple(f"coefficients[{k}, 0]" for k in range(plan.rows))
-    every = _tuple(f"constants[{k}]" for k in range(len(Constants._fields)))
+    first = tuple_of(f"coefficients[{k}, 0]" for k in range(plan.rows))
+    every = tuple_of(f"constants[{k}]" for k in range(len(Constants._fields)))
     return LaneFunctions(
         step,
         _step_vjp(plan, {**arriving, **fixed}),

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import triton.language as tl
 
-from izhi.equation.emit import Dialect, function, python_word, statements
+from izhi.equation.emit import Dialect, function, python_word, statements, tuple_of
 from izhi.equation.graph import Symbol
 from izhi.kernels.cuda.scalars import OPS, jit
-from izhi.kernels.lane import differentiate, record
+from izhi.kernels.lane import differentiate, record, words_of
 from izhi.kernels.plan import Plan
 
 
@@ -36,20 +36,12 @@ class BlockFunctions(NamedTuple):
     add: Any
 
 
-_ENVIRONMENT = {
-    "tl": tl, "zero": OPS.number(0.0), "one": OPS.number(1.0), "select": OPS.select, "clip": OPS.clip,
-    "exp": OPS.exp, "absolute": OPS.absolute, "double": OPS.wide,
-    "single": OPS.narrow, "rounded": OPS.rounded,
-}  # fmt: skip
-_DIALECT = Dialect(number=repr, word=python_word, assign=lambda name, expression, node: f"{name} = {expression}")
+_WORDS = {**words_of(OPS), "tl": tl}
+_DIALECT = Dialect(number=repr, word=python_word)
 
 
 def _function(name: str, arguments: str, lines: Iterable[str]) -> Any:
-    return jit(function(name, arguments, lines, _ENVIRONMENT))
-
-
-def _tuple(values: Iterable[str]) -> str:
-    return f"({''.join(f'{value}, ' for value in values)})"
+    return jit(function(name, arguments, lines, _WORDS))
 
 
 def _body(roots: Iterable[Symbol], places: dict[Symbol, str]) -> tuple[list[str], list[str]]:
@@ -70,26 +62,26 @@ def lane_functions(plan: Plan) -> BlockFunctions:
     places |= {x: f"s[{k}]" for k, x in enumerate(lane.constants.values())}
     places |= {x: f"z[{k}]" for k, x in enumerate(lane.states)}
     lines, (*after, fires) = _body((*lane.after, lane.spike), places)
-    step = _function("step", "z, q, current, conductance, bias, s", [*lines, f"return {_tuple(after)}, {fires}"])
+    step = _function("step", "z, q, current, conductance, bias, s", [*lines, f"return {tuple_of(after)}, {fires}"])
     places |= {variable(f"g{k}"): f"gz[{k}]" for k in range(plan.states)}
     places |= {g.ahead: "ahead[0]", variable("g_spike"): "g_spike"}
     lines, found = _body((*g.states, g.current, g.conductance, g.bias, *g.summed), places)
     states, others, summed = found[: plan.states], found[plan.states :][:3], found[plan.states + 3 :]
     step_vjp = _function(
         "step_vjp", "z, ahead, gz, q, current, conductance, bias, g_spike, s",
-        [*lines, f"return {_tuple(states)}, {', '.join(others)}, {_tuple(summed)}"],
+        [*lines, f"return {tuple_of(states)}, {', '.join(others)}, {tuple_of(summed)}"],
     )  # fmt: skip
     every = range(plan.states)
     return BlockFunctions(
         step, step_vjp,
         _function("load", "p, lanes, lane, mask", [
-            "at = p + lane", f"return {_tuple(f'tl.load(at + {k} * lanes, mask)' for k in every)}",
+            "at = p + lane", f"return {tuple_of(f'tl.load(at + {k} * lanes, mask)' for k in every)}",
         ]),
         _function("store", "p, lanes, lane, z, mask", [
             "at = p + lane", *(f"tl.store(at + {k} * lanes, z[{k}], mask)" for k in every),
         ]),
         _function("coefficients", "p, width, lane, mask", [
-            "at = p + lane % width", f"return {_tuple(f'tl.load(at + {k} * width, mask)' for k in range(plan.rows))}",
+            "at = p + lane % width", f"return {tuple_of(f'tl.load(at + {k} * width, mask)' for k in range(plan.rows))}",
         ]),
         _function("add", "p, lanes, lane, summed, mask", ["at = p + lane", *(
             f"tl.store(at + {k} * lanes, tl.load(at + {k} * lanes, mask) + summed[{k}], mask)"
