@@ -27,6 +27,7 @@ from izhi.kernels.plan import (
     Learned,
     Plan,
     StepForm,
+    step_form,
 )
 from izhi.kernels.products import CountedSpikes, WeightedSpikes, gradient_of_spikes, weight_gradient
 from izhi.kernels.routes import NeuronChoice
@@ -191,7 +192,7 @@ class _FusedStep(torch.autograd.Function):
             ctx.device, ctx.plan = device, plan
             ctx.save_for_backward(current, coefficients, constants, *state)
         # As views of one tensor, states could not be detached in place.
-        return spikes, *(x.data for x in last)
+        return spikes, *(last[k].data for k in range(len(state)))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -273,12 +274,11 @@ def _coefficients(
     s: StepSettings, coefficients: tuple[Tensor | float, ...], one: torch.Size, where: torch.device
 ) -> tuple[Tensor, Learned]:
     """Coefficients as (rows, 1) or (rows, N), and which of their gradients the backward pass computes."""
-    rows = {k for k, x in enumerate(coefficients) if isinstance(x, Tensor) and x.requires_grad}
     if not any(isinstance(x, Tensor) for x in coefficients):
         return _shared(tuple(coefficients), where), "none"
-    names = StepForm(s.equation, quantized=s.formats is not None).coefficients
-    gain = {names.index("gain")} if "gain" in names else None
-    return _stacked(coefficients, one, where), "none" if not rows else "gain" if rows == gain else "all"
+    names = step_form(s.equation, quantized=s.formats is not None).coefficients
+    learned = [n for n, x in zip(names, coefficients, strict=True) if isinstance(x, Tensor) and x.requires_grad]
+    return _stacked(coefficients, one, where), "none" if not learned else "gain" if learned == ["gain"] else "all"
 
 
 @lru_cache(maxsize=256)
@@ -293,7 +293,7 @@ def _planned(
 @lru_cache(maxsize=256)
 def _planned_step(s: StepSettings, dtype: torch.dtype, shared: bool, learn: Learned) -> tuple[Plan, Tensor]:
     """The plan, and the constants, of single steps under a current alone."""
-    return _planned(StepForm(s.equation), type(cast(Surrogate, s.surrogate)), s.of_kernels, dtype, shared, learn)
+    return _planned(step_form(s.equation), type(cast(Surrogate, s.surrogate)), s.of_kernels, dtype, shared, learn)
 
 
 def _forward_with_feedback(
@@ -438,6 +438,10 @@ def _planned_call(
 ) -> tuple[Plan, tuple[Tensor, Tensor, Tensor], tuple[Tensor, ...]]:  # fmt: skip
     """The plan; bias, coefficients and constants of a call; what gradients go to: bias, coefficients, decay, state."""
     one, where = drive.shape[1:], drive.device
+    form = step_form(
+        s.equation, drive.conductance is not None, drive.synapse is not None, drive.bias is not None,
+        s.formats is not None,
+    )  # fmt: skip
     p, learn = _coefficients(s, coefficients, one, where)
     bias = p.new_zeros(0) if drive.bias is None else drive.bias.float().expand(one[1:]).reshape(-1)
     decay, constants = _no_decay(where), s.of_kernels
@@ -446,10 +450,6 @@ def _planned_call(
         decay, implicit, grid = drive.synapse
         constants = constants.traced(grid)._replace(decay=float(decay.detach()), implicit=implicit)
         traces = memory.synapse or (p.new_zeros(one),) * (1 + (drive.conductance is not None))
-    form = StepForm(
-        s.equation, drive.conductance is not None, drive.synapse is not None, drive.bias is not None,
-        s.formats is not None,
-    )  # fmt: skip
     learn = "all" if decay.requires_grad else learn
     plan, numbers = _planned(form, type(cast(Surrogate, s.surrogate)), constants, dtype, p.shape[1] == 1, learn)
     every = (*state, *traces)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from izhi.equation import Equation
@@ -46,21 +47,25 @@ class StepForm:
     limited: bool = True
     state_quant: bool = False
 
-    @property
+    @cached_property
     def own(self) -> int:
         """State variables of the neuron itself."""
         return len(self.equation.states)
 
-    @property
+    @cached_property
     def states(self) -> int:
         """State variables in all: the neuron's, then the synapse's."""
         return self.own + (1 + self.coupled if self.filtered else 0)
 
-    @property
+    @cached_property
     def coefficients(self) -> tuple[str, ...]:
         """Names of the neuron's coefficients; a quantised neuron has a gain of its current, the last."""
         names = self.equation.coefficients
         return (*names, "gain") if self.quantized and "gain" not in names else names
+
+
+#: Forms that are equal are one object.
+step_form = cache(StepForm)
 
 
 @dataclass(frozen=True)
@@ -82,37 +87,37 @@ class Plan:
     shared: bool
     learn: Learned
 
-    @property
+    @cached_property
     def coupled(self) -> bool:
         """Whether there is a conductance."""
         return self.form.coupled
 
-    @property
+    @cached_property
     def biased(self) -> bool:
         """Whether there is a bias."""
         return self.form.biased
 
-    @property
+    @cached_property
     def quantized(self) -> bool:
         """Whether states and currents are fixed-point numbers."""
         return self.form.quantized
 
-    @property
+    @cached_property
     def own(self) -> int:
         """State variables of the neuron itself."""
         return self.form.own
 
-    @property
+    @cached_property
     def states(self) -> int:
         """State variables in all."""
         return self.form.states
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """How many coefficients the neuron has."""
         return len(self.form.coefficients)
 
-    @property
+    @cached_property
     def summed(self) -> tuple[int, ...]:
         """The coefficients whose gradients are computed; the last of all is the decay."""
         if self.learn == "gain":

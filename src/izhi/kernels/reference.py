@@ -72,15 +72,15 @@ def step(
         spikes and states, (B, *features) each.
     """
     current, g, bias = drive[:3]
-    kind, constants, quantized = state[0].dtype, s.constants, s.formats is not None
+    kind, quantized = state[0].dtype, s.formats is not None
     if quantized:
         # The step of izhi.fixed in values instead of integers, exact in double precision.
-        state, p, constants = tuple(x.double() for x in state), tuple(map(as_double, p)), constants.quantized(s.formats)
+        state, p = tuple(x.double() for x in state), tuple(map(as_double, p))
         current, bias = current.double(), torch.zeros(()).double() if bias is None else bias.double()
     else:
         current = (current if bias is None else current + bias).to(kind)
     of_step = s.functions[g is not None][not is_plain()]
-    results = of_step(state, current, g, bias, p, constants, s.surrogate, s.state_quant)
+    results = of_step(state, current, g, bias, p, s.of_kernels, s.surrogate, s.state_quant)
     return tuple(x.to(kind) for x in results) if quantized else results
 
 

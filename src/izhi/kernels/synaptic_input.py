@@ -53,7 +53,7 @@ class ValueLIFCoefficients(NamedTuple):
 _NO_CONSTANTS = Constants()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StepSettings:
     """What is fixed about the time step of a layer of neurons.
 
@@ -74,8 +74,8 @@ class StepSettings:
     constants: Constants = _NO_CONSTANTS
     state_quant: Callable[[Tensor], Tensor] | None = None
     formats: Formats | None = None
-    functions: tuple[tuple[StepFunction, ...], ...] = field(init=False, repr=False, compare=False)
-    of_kernels: Constants = field(init=False, repr=False, compare=False)
+    functions: tuple[tuple[StepFunction, ...], ...] = field(init=False, repr=False)
+    of_kernels: Constants = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         quantized, limited = self.formats is not None, self.constants.jacobian_limit != math.inf

@@ -52,8 +52,10 @@ class NeuronState(Protocol):
 
 
 class NeuronCoefficients(Protocol):
-    """A NamedTuple of a neuron's coefficients, in the order of its equation: floats, or tensors where they are learned
-    or differ."""
+    """A NamedTuple of a neuron's coefficients, in the order of its equation.
+
+    They are floats, or tensors where they are learned or differ.
+    """
 
     def __iter__(self) -> Iterator[Tensor | float]: ...
 
@@ -120,10 +122,11 @@ def step_settings(
     equation: Equation,
     surrogate: SpikeGradient,
     constants: Constants = Constants(),  # noqa: B008  (a constant)
+    *others: Any,
 ) -> StepSettings:
-    """What is fixed about the time step of neurons."""
+    """What is fixed about the time step of neurons; see ``StepSettings``."""
     is_hashable = type(surrogate).__hash__ is not None  # which a surrogate of the user's need not be
-    return (_settings if is_hashable else StepSettings)(equation, surrogate, constants)
+    return (_settings if is_hashable else StepSettings)(equation, surrogate, constants, *others)
 
 
 def names_in(learn: Sequence[str] | str) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from izhi.kernels import (
 from izhi.kernels.plan import Formats, Grid
 from izhi.kernels.torch_step import rounded
 from izhi.neurons import LIF, Izhikevich, IzhikevichState, LIFState, Neuron, NeuronCoefficients
-from izhi.neurons.neuron import clamp_straight_through, step_of, with_values
+from izhi.neurons.neuron import clamp_straight_through, step_of, step_settings, with_values
 from izhi.spec import entry_of
 
 #: Bits of the integers that float32 holds.
@@ -180,7 +180,8 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
 
     def _run(self, drive: AnyInput, state: State, p: tuple[Tensor | float, ...]) -> tuple[Tensor, State]:
         """All steps with rounded coefficients, the last of which is the gain."""
-        settings = replace(self.neuron.settings, formats=self.formats.of_kernels)
+        s = self.neuron.settings
+        settings = step_settings(s.equation, s.surrogate, s.constants, s.state_quant, self.formats.of_kernels)
         *tensors, memory = state
         spikes, memory, after = kernels.run(drive._replace(gain=None), memory, tuple(tensors), p, settings, self.kernel)
         return spikes, with_values(state, after, memory)

@@ -101,8 +101,8 @@ def _rows_in(dtype: torch.dtype) -> tuple[type, int]:
     return codec(dtype)[2], OUTPUT_BLOCK * dtype.itemsize
 
 
-class _LayerForward(NamedTuple):
-    """What the forward kernel takes."""
+class _LayerArguments(NamedTuple):
+    """What both kernels take: sizes, events, what neurons receive, and what is kept of the forward pass."""
 
     steps: Argument
     batch: Argument
@@ -113,36 +113,27 @@ class _LayerForward(NamedTuple):
     words: Argument
     neurons: Argument
     blocks: Argument
-    weight: Argument
     bias: Argument
     coefficients: Argument
     constants: Argument
+    currents: Argument
+    kept: Argument
+
+
+class _LayerForward(NamedTuple):
+    """What the forward kernel takes besides ``_LayerArguments``."""
+
+    weight: Argument
     first: Argument
     last: Argument
     fired: Argument
-    currents: Argument
-    kept: Argument
     threads: Argument
 
 
 class _LayerBackward(NamedTuple):
-    """What the backward kernel takes; the last three are the gradients of spikes, as they come."""
+    """What the backward kernel takes besides ``_LayerArguments``; the last three are the gradients of spikes."""
 
-    steps: Argument
-    batch: Argument
-    chunks: Argument
-    inputs: Argument
-    places: Argument
-    counts: Argument
-    words: Argument
-    neurons: Argument
-    blocks: Argument
     parts: Argument
-    bias: Argument
-    coefficients: Argument
-    constants: Argument
-    currents: Argument
-    kept: Argument
     grad_last: Argument
     grad_first: Argument
     grad_bias: Argument
@@ -162,32 +153,32 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
     element, size_of_row = _rows_in(plan.dtype)
     several = 1 if by_tiles else SAMPLES
 
-    of = argument_places(_LayerForward)
+    call, own = argument_places(_LayerArguments), argument_places(_LayerForward, behind=_LayerArguments)
 
     @compile_kernel
     def forward(data):  # type: ignore[no-untyped-def]
         steps, batch, chunks, inputs = (
-            number(data, of.steps),
-            number(data, of.batch),
-            number(data, of.chunks),
-            number(data, of.inputs),
+            number(data, call.steps),
+            number(data, call.batch),
+            number(data, call.chunks),
+            number(data, call.inputs),
         )
-        places = array(data, of.places, (batch, inputs), np.int32)
-        counts = array(data, of.counts, batch, np.int32)
-        words = array(data, of.words, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
-        neurons, blocks, weight = number(data, of.neurons), number(data, of.blocks), number(data, of.weight)
-        bias, coefficients_at = number(data, of.bias), number(data, of.coefficients)
-        first, last, fired = number(data, of.first), number(data, of.last), number(data, of.fired)
-        p = array(data, of.coefficients, (rows_of_neuron, 1 if shared else neurons), f32)
-        constants = array(data, of.constants, _CONSTANTS, f32)
+        places = array(data, call.places, (batch, inputs), np.int32)
+        counts = array(data, call.counts, batch, np.int32)
+        words = array(data, call.words, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
+        neurons, blocks, weight = number(data, call.neurons), number(data, call.blocks), number(data, own.weight)
+        bias, coefficients_at = number(data, call.bias), number(data, call.coefficients)
+        first, last, fired = number(data, own.first), number(data, own.last), number(data, own.fired)
+        p = array(data, call.coefficients, (rows_of_neuron, 1 if shared else neurons), f32)
+        constants = array(data, call.constants, _CONSTANTS, f32)
         # Without keeping them, a thread writes those of a word to the same place each time.
         currents = array(
             data,
-            of.currents,
-            (batch, blocks, steps, OUTPUT_BLOCK) if keep else (number(data, of.threads), 1, WORD, OUTPUT_BLOCK),
+            call.currents,
+            (batch, blocks, steps, OUTPUT_BLOCK) if keep else (number(data, own.threads), 1, WORD, OUTPUT_BLOCK),
             element,
         )
-        kept = array(data, of.kept, (batch, blocks, chunks, states, OUTPUT_BLOCK), f32)
+        kept = array(data, call.kept, (batch, blocks, chunks, states, OUTPUT_BLOCK), f32)
         wide_vectors()
         worker, workers = share(data)
         most, together = (inputs + WORD - 1) // WORD, min(chunks, TOGETHER)
@@ -346,41 +337,41 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
     biased, shared, quantized = plan.biased, plan.shared, plan.quantized
     by_unit, element_size = has_unit(), plan.dtype.itemsize
 
-    of = argument_places(_LayerBackward)
+    call, own = argument_places(_LayerArguments), argument_places(_LayerBackward, behind=_LayerArguments)
 
     @compile_kernel
     def backward(data):  # type: ignore[no-untyped-def]
         steps, batch, chunks, inputs = (
-            number(data, of.steps),
-            number(data, of.batch),
-            number(data, of.chunks),
-            number(data, of.inputs),
+            number(data, call.steps),
+            number(data, call.batch),
+            number(data, call.chunks),
+            number(data, call.inputs),
         )
-        places = array(data, of.places, (batch, inputs), np.int32)
-        counts = array(data, of.counts, batch, np.int32)
-        words = array(data, of.words, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
-        neurons, blocks, parts = number(data, of.neurons), number(data, of.blocks), number(data, of.parts)
-        bias, coefficients_at = number(data, of.bias), number(data, of.coefficients)
-        p = array(data, of.coefficients, (rows_of_neuron, 1 if shared else neurons), f32)
-        constants = array(data, of.constants, _CONSTANTS, f32)
-        currents = array(data, of.currents, (batch, blocks, steps, OUTPUT_BLOCK), element)
-        kept = array(data, of.kept, (batch, blocks, chunks, states, OUTPUT_BLOCK), f32)
-        grad_last, grad_first = number(data, of.grad_last), number(data, of.grad_first)
-        grad_bias = array(data, of.grad_bias, (parts, blocks, OUTPUT_BLOCK), f32)
-        grad_p = array(data, of.grad_p, (parts, blocks, summed, OUTPUT_BLOCK), f32)
-        grad_weight = array(data, of.grad_weight, (parts, blocks, inputs, OUTPUT_BLOCK), f32)
-        grad_currents = array(data, of.grad_currents, (batch, steps, blocks, OUTPUT_BLOCK), element)
+        places = array(data, call.places, (batch, inputs), np.int32)
+        counts = array(data, call.counts, batch, np.int32)
+        words = array(data, call.words, (batch, chunks, (inputs + WORD - 1) // WORD * WORD), np.uint32)
+        neurons, blocks, parts = number(data, call.neurons), number(data, call.blocks), number(data, own.parts)
+        bias, coefficients_at = number(data, call.bias), number(data, call.coefficients)
+        p = array(data, call.coefficients, (rows_of_neuron, 1 if shared else neurons), f32)
+        constants = array(data, call.constants, _CONSTANTS, f32)
+        currents = array(data, call.currents, (batch, blocks, steps, OUTPUT_BLOCK), element)
+        kept = array(data, call.kept, (batch, blocks, chunks, states, OUTPUT_BLOCK), f32)
+        grad_last, grad_first = number(data, own.grad_last), number(data, own.grad_first)
+        grad_bias = array(data, own.grad_bias, (parts, blocks, OUTPUT_BLOCK), f32)
+        grad_p = array(data, own.grad_p, (parts, blocks, summed, OUTPUT_BLOCK), f32)
+        grad_weight = array(data, own.grad_weight, (parts, blocks, inputs, OUTPUT_BLOCK), f32)
+        grad_currents = array(data, own.grad_currents, (batch, steps, blocks, OUTPUT_BLOCK), element)
         if factored and by_tiles:
-            upper, weight_above = number(data, of.grad_spikes), number(data, of.second)
+            upper, weight_above = number(data, own.grad_spikes), number(data, own.second)
         elif factored:
-            outputs, w_above = number(data, of.third), number(data, of.second)
-            g_above = array(data, of.grad_spikes, (steps, batch, outputs), f32)
+            outputs, w_above = number(data, own.third), number(data, own.second)
+            g_above = array(data, own.grad_spikes, (steps, batch, outputs), f32)
             of_outputs = zero_rows(outputs, OUTPUT_BLOCK)
         else:
             grad_spikes, step_apart, sample_apart = (
-                number(data, of.grad_spikes),
-                number(data, of.second),
-                number(data, of.third),
+                number(data, own.grad_spikes),
+                number(data, own.second),
+                number(data, own.third),
             )
         wide_vectors()
         worker, workers = share(data)
@@ -536,21 +527,27 @@ def _multiply_factors(tiles: Value, upper: Value, weight: Value, to: Value) -> N
         store_tile(tiles, 3, to + 128 * half + 16 * 256 + 64, 256)
 
 
+def _arguments(call: LayerCall, currents: Tensor, kept: Tensor) -> _LayerArguments:
+    events, neurons = call.events, len(call.weight)
+    batch, chunks, inputs = events.words.shape
+    return _LayerArguments(
+        events.steps, batch, chunks, inputs, *events[1:4], neurons, -(-neurons // OUTPUT_BLOCK),
+        call.bias, call.coefficients, call.constants, currents, kept,
+    )  # fmt: skip
+
+
 def forward(plan: Plan, call: LayerCall, state: Tensor, keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Spikes as words (B, ⌈T/32⌉, N), currents and states as ``backward`` takes them, the state after the last step."""
     events, neurons = call.events, len(call.weight)
-    (batch, chunks, inputs), blocks = events.words.shape, -(-neurons // OUTPUT_BLOCK)
+    (batch, chunks, _), blocks = events.words.shape, -(-neurons // OUTPUT_BLOCK)
     rows = rows_of(call.weight) if plan.dtype == torch.float32 else gathered(call.weight, OUTPUT_BLOCK)
     threads = torch.get_num_threads()
     fired, last = torch.empty(batch, chunks, neurons, dtype=torch.int32), torch.empty_like(state)
     sizes = (batch, blocks, events.steps, OUTPUT_BLOCK) if keep else (threads, 1, WORD, OUTPUT_BLOCK)
     currents = torch.empty(sizes, dtype=plan.dtype)
     kept = torch.empty(batch if keep else 0, blocks, chunks, plan.states, OUTPUT_BLOCK)
-    arguments = _LayerForward(
-        events.steps, batch, chunks, inputs, *events[1:4], neurons, blocks, rows, call.bias, call.coefficients,
-        call.constants, state, last, fired, currents, kept, threads,
-    )  # fmt: skip
-    launch(_forward(plan, keep), *arguments, pieces=batch)
+    own = _LayerForward(rows, state, last, fired, threads)
+    launch(_forward(plan, keep), *_arguments(call, currents, kept), *own, pieces=batch)
     return fired, currents, kept, last
 
 
@@ -577,12 +574,12 @@ def backward(
     else:  # steps and samples may come in any order
         grad_spikes = grad_spikes if grad_spikes.stride(2) == 1 else grad_spikes.contiguous()
         arriving = (grad_spikes, *(x * plan.dtype.itemsize for x in grad_spikes.stride()[:2]))
-    arguments = _LayerBackward(
-        steps, batch, chunks, inputs, *events[1:4], neurons, blocks, parts, call.bias, call.coefficients,
-        call.constants, currents, kept, 0 if grad_last is None else grad_last,
-        0 if grad_first is None else grad_first, grad_bias, grad_p, grad_weight, grad_currents, *arriving,
+    own = _LayerBackward(
+        parts, 0 if grad_last is None else grad_last, 0 if grad_first is None else grad_first, grad_bias, grad_p,
+        grad_weight, grad_currents, *arriving,
     )  # fmt: skip
-    launch(_backward(plan, factored, tabled, needs_input_grad), *arguments, pieces=blocks * parts)
+    kernel = _backward(plan, factored, tabled, needs_input_grad)
+    launch(kernel, *_arguments(call, currents, kept), *own, pieces=blocks * parts)
     return LayerGradients(
         turned(grad_weight, neurons),
         grad_first,
