@@ -1,6 +1,6 @@
 """The options of every command, a function each, and the settings of an experiment as options; see ``izhi.cli.parser``.
 
-They load no code of the commands.
+They load no code of the commands, and what only some of them name is imported where these are.
 """
 
 from __future__ import annotations
@@ -15,10 +15,7 @@ from pydantic.fields import FieldInfo
 
 from izhi.cli.parser import Command
 from izhi.data import require_known
-from izhi.exchange.conventions import LIBRARIES
 from izhi.experiments.settings import FIELDS, GROUP_OF, GROUPS, RENAMED, Mark, choices, marked, typed
-from izhi.hardware.core.serial.frames import BAUD
-from izhi.hardware.devices import DEVICES
 from izhi.spec import ORDERS, entry_of_preset
 
 
@@ -120,6 +117,13 @@ def _samples_options(command: Command, of: str = "") -> None:
     command.option("--samples", "N|FILE", about, "samples")
 
 
+def _device_option(command: Command, about: str, group: str | None = None, default: str | None = None) -> None:
+    """The option of a device; the names of devices are loaded with the packages of hardware."""
+    from izhi.hardware.devices import DEVICES
+
+    command.option("--device", DEVICES, about, group, default=default)
+
+
 def data_sets(command: Command) -> None:
     command.option(
         "action", ("list", "fetch", "verify"), "list, download, or check of files", nargs="?", default="list"
@@ -141,7 +145,7 @@ def evolve(command: Command) -> None:
     command.option("--optimizer", (*choices.SEARCHES, *others), about)
     _run_options(command)
     group = "artifacts"
-    command.option("--device", DEVICES, "device [emulator, or hls-ip for its artifacts]", group)
+    _device_option(command, "device [emulator, or hls-ip for its artifacts]", group)
     command.option("--folder", "FOLDER", "core of the device; see izhi run", group)
     command.option("--layers", "LIST", "layers to evolve, from 1 [all]", group, dest="evolving")
     command.option("--fresh", None, "new random weights", group)
@@ -230,7 +234,7 @@ def export_run(command: Command) -> None:
 
 def run(command: Command) -> None:
     command.option("artifact", "FILE", "artifact (.izhi)")
-    command.option("--device", DEVICES, "device", default="emulator")
+    _device_option(command, "device", default="emulator")
     command.option("--compare", None, "comparison of every spike with the integer model or IP")
     about = "output of izhi rtl, for a board with izhi.bit [a new core]; of hls-ip bitstream and .hwh [emulation]"
     command.option("--folder", "FOLDER", about)
@@ -244,6 +248,8 @@ def run(command: Command) -> None:
 
 
 def rtl(command: Command) -> None:
+    from izhi.hardware.core.serial.frames import BAUD
+
     command.option("artifact", "FILE", "artifact (.izhi)")
     about = "ultra96v2, pynq-z2 or zcu104 (Vivado); ulx3s or ecpix5 (open tools)"
     command.option("--board", "NAME", about, default="ultra96v2")
@@ -280,7 +286,7 @@ def adapt(command: Command) -> None:
     command.option("run_folder", "RUN", "run folder of a quantised network, or of one for the IP")
     about = "rotate=DEGREES, permute=SHARE, classes=NAME+NAME, speaker=NUMBER"
     command.option("--drift", "KIND=AMOUNT", about, required=True)
-    command.option("--device", DEVICES, "device [emulator, or hls-ip for its networks]")
+    _device_option(command, "device [emulator, or hls-ip for its networks]")
     command.option("--folder", "FOLDER", "core of the device; see izhi run")
     _run_options(command)
     method = usual["method"]
@@ -294,6 +300,8 @@ def adapt(command: Command) -> None:
 
 
 def nir(command: Command) -> None:
+    from izhi.exchange.conventions import LIBRARIES
+
     about = "export of a float run to a file, import of a file as a run, check of a file's golden spikes"
     command.option("action", ("export", "import", "check"), about)
     command.option("source", "RUN|FILE", "run to export, or file (.nir) to import or check")
