@@ -186,7 +186,7 @@ def _read(folder: Path) -> Plan:
         raise RunFolderError(f"{folder} holds no {PLAN}, without which its runs cannot resume; choose another --out")
     try:
         with files.reading(path):
-            plan = json.loads(path.read_bytes())
+            plan = json.loads(path.read_bytes(), parse_constant=lambda text: str(float(text)))  # as settings say it
     except (ValueError, RecursionError):
         plan = None
     plan = {RENAMED.get(name, name): value for name, value in plan.items()} if isinstance(plan, dict) else None

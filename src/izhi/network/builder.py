@@ -147,7 +147,7 @@ def _of_connection(connection: Connection) -> ConnectionSpec:
     if not isinstance(connection, (Linear, Conv1d, Conv2d)):
         raise SettingError(f"the network has a connection {name}, expected one of: Linear, Conv1d, Conv2d")
     common: dict[str, Any] = {
-        "inputs": connection.inputs, "outputs": len(connection.weight), "bias": own.bias is not None,
+        "inputs": connection.inputs, "outputs": connection.outputs, "bias": own.bias is not None,
         "recurrent": connection.feedback is not None,
         "synapse": None if connection.synapse is None else connection.synapse.spec,
     }  # fmt: skip

@@ -109,6 +109,11 @@ class Connection(nn.Module):
         return int(getattr(self.input, self._kind.inputs))
 
     @property
+    def outputs(self) -> int:
+        """Postsynaptic neurons, or channels."""
+        return len(self.input.weight)
+
+    @property
     def kind(self) -> str:
         """Its kind in messages."""
         synapse = "" if self.synapse is None else f" with {type(self.synapse).__name__}"
@@ -118,7 +123,7 @@ class Connection(nn.Module):
     def sizes(self) -> str:
         """Numbers of inputs and outputs, for messages."""
         kernel = "" if self._kind.convolve is None else f" channels, {'×'.join(map(str, self.input.kernel_size))}"
-        return f"{self.inputs} → {len(self.weight)}{kernel}"
+        return f"{self.inputs} → {self.outputs}{kernel}"
 
     @property
     def is_plain(self) -> bool:

@@ -140,7 +140,7 @@ class Network(nn.Module):
         """The number of outputs, such as classes; None if it depends on the shape of the input."""
         last = self.readout if self.readout is not None else self.spiking[-1].connection
         ends = self.readout is not None or isinstance(self.layers[-1], Layer)
-        return len(last.weight) if ends and isinstance(last.input, nn.Linear) else None
+        return last.outputs if ends and isinstance(last.input, nn.Linear) else None
 
     def neurons(self, *features: int) -> list[int]:
         """The number of neurons of each layer for inputs of these features, from a step of zeros."""

@@ -6,7 +6,7 @@ import math
 from enum import Flag, auto
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.fields import FieldInfo
 
 
@@ -93,5 +93,8 @@ Widths = Annotated[
     tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], BeforeValidator(_parts), Field(max_length=1000)
 ]
 Shares = Annotated[dict[str, Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]], BeforeValidator(_shares)]
-#: A number above 0 that may be infinite.
-MaybeInfinite = Annotated[float, Field(gt=0), AfterValidator(_not_nan)]
+#: A number above 0 that may be infinite, which JSON holds as the text "inf".
+MaybeInfinite = Annotated[
+    float, Field(gt=0), AfterValidator(_not_nan),
+    PlainSerializer(lambda value: "inf" if math.isinf(value) else value, when_used="json"),
+]  # fmt: skip

@@ -137,7 +137,7 @@ class Population:
 
     def outputs(self, spikes: Spikes, x: Tensor) -> Iterator[Tensor]:
         """Output (T, B, classes) of each member x (P, n) on spikes (T, B, inputs)."""
-        widest = max((len(y.connection.weight) for y in self.network.spiking), default=1)
+        widest = max((y.connection.outputs for y in self.network.spiking), default=1)
         at_once = max(1, _ROOM // (spikes.shape[0] * spikes.shape[1] * widest))
         with torch.no_grad():
             for part in torch.split(x, at_once):
@@ -154,7 +154,7 @@ class Population:
             learned = {
                 name: values[f"{prefix}.neuron.learned.{name}"].view(members, -1) for name in layer.neuron.learned
             }
-            neuron = _side_by_side(layer.neuron, learned, members, len(layer.connection.weight))
+            neuron = _side_by_side(layer.neuron, learned, members, layer.connection.outputs)
             fired, _ = neuron(SynapticInput(current.flatten(2)))
             out = fired.view(*current.shape)
         if out is not None and self.network.readout is None:
