@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import math
 import os
 import stat
 import tempfile
@@ -62,6 +63,32 @@ def writing(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[N
     return reading(path, verb="write")
 
 
+def require_file(path: Path, kind: type[IzhiError] = DataError) -> None:
+    """Raise an error of that kind for a path that is no file: reading a pipe or a device may never end."""
+    with reading(path, kind):
+        mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise kind(f"{path} is {what}, expected a file; name a file")
+
+
+#: Bytes of memory that files may ask for, unless their own size or $IZHI_MEMORY_GB, in GB, allows more.
+_MEMORY = 2_000_000_000
+
+
+def require_memory(need: float, size: int, what: str, kind: type[IzhiError] = DataError) -> None:
+    """Raise an error of that kind if files of ``size`` bytes ask for more memory than is allowed, before it is used."""
+    try:
+        allowed = float(os.environ["IZHI_MEMORY_GB"]) * 1e9
+    except (KeyError, ValueError):
+        allowed = float(max(_MEMORY, size))
+    if need > allowed:
+        raise kind(
+            f"{what} takes {need / 1e9:,.1f} GB of memory, expected at most {allowed / 1e9:,.1f}; use less data, or set"
+            f" IZHI_MEMORY_GB={math.ceil(need / 1e9)}"
+        )
+
+
 def open_plain(path: Path) -> BinaryIO:
     """Open a file of an untrusted folder. Links, devices and pipes are refused, without blocking on them.
 
@@ -97,6 +124,7 @@ def arrays(path: Path, times: int, of: str, by: str) -> dict[str, NDArray[Any]]:
     import numpy as np  # not at start-up
 
     try:
+        require_file(path)
         size = path.stat().st_size
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
@@ -105,6 +133,7 @@ def arrays(path: Path, times: int, of: str, by: str) -> dict[str, NDArray[Any]]:
                 f"{path} unpacks to {unpacked:,} bytes, more than its size justifies, expected at most {most:,};"
                 f" write it by {by}"
             )
+        require_memory(unpacked, size, f"{path}")
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except DataError:

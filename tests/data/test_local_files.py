@@ -1,5 +1,7 @@
 """Data sets in files of one's own, and those that packages bring."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -147,3 +149,94 @@ def test_what_is_not_there_or_no_folder_of_classes(tmp_path, capsys):
         assert line.count("\n") == 1
         assert any(part in line for part in message.split("|")), line
     assert not (tmp_path / "out").exists()
+
+
+SERIES = "@timeStamps false\n@classLabel true {}\n@data\n{}"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"y": [10**9] + [0, 1] * 9 + [0]}, "there are 1,000,000,001 classes, expected at most 4,096"),
+        ({"y": [0, 1] * 10, "classes": np.array("ab")}, r"has classes of shape \(\), expected a list of names"),
+        ({"y": [0, 1] * 10, "classes": np.array([], str)}, "classes is empty, expected a name for each class"),
+        ({"x": np.array(3.0), "y": [0, 1]}, r"samples have shape \(\), expected \(samples, …\)"),
+        ({"x": np.full((20, 4), 1e300), "y": [0, 1] * 10}, "sample 0 holds numbers that are not finite"),
+        ({"y": [0, np.nan] * 10}, "sample 1 has the label nan, expected a whole number from 0"),
+    ],
+)
+def test_arrays_that_make_no_data_set(arrays, message, tmp_path, recwarn):
+    np.savez(tmp_path / "own.npz", **{"x": np.random.default_rng(0).random((20, 4)), **arrays})
+    with pytest.raises(DataError, match=message):
+        data.load(str(tmp_path / "own.npz"))
+    assert not recwarn.list
+
+
+def test_an_empty_part(tmp_path):
+    x, y = separable()
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x[:0], y_test=y[:0])
+    with pytest.raises(DataError, match=r"test samples have shape \(0, 6\), expected \(samples, …\)"):
+        data.load(str(tmp_path / "own.npz"))
+
+
+@pytest.mark.parametrize("over_time", [False, True])
+def test_the_largest_numbers_of_float32_are_scaled(over_time, tmp_path):
+    x = np.where(np.random.default_rng(0).random((20, 6, 2)) > 0.5, 3e38, -3e38)
+    np.savez(tmp_path / "own.npz", x=x, y=[0, 1] * 10, **({"over_time": True} if over_time else {}))
+    values = data.load(str(tmp_path / "own.npz")).train
+    values = values.values if over_time else values.inputs
+    assert sorted(set(values.unique().tolist())) == [0, 1]
+
+
+def test_an_image_is_what_its_content_is(tmp_path):
+    images(tmp_path / "own")
+    Image.new("RGB", (8, 8)).save(tmp_path / "own" / "left" / "0.eps")
+    (tmp_path / "own" / "left" / "0.eps").rename(tmp_path / "own" / "left" / "0.png")
+    with pytest.raises(DataError, match=r"cannot read .*0.png: no PNG, JPEG, BMP, GIF"):
+        data.load(str(tmp_path / "own"))
+
+
+def test_memory_that_files_declare(tmp_path, monkeypatch):
+    images(tmp_path / "own")
+    monkeypatch.setattr("izhi.files._MEMORY", 1000)
+    for folder in (tmp_path / "own",):
+        for name in folder.rglob("*.png"):  # larger than declared by their size
+            Image.new("L", (40, 40)).save(name)
+    with pytest.raises(DataError, match="of memory, expected at most .*; use less data, or set IZHI_MEMORY_GB=1"):
+        data.load(str(tmp_path / "own"))
+    monkeypatch.setenv("IZHI_MEMORY_GB", "1")
+    assert data.load(str(tmp_path / "own")).shape == (40, 40)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize("name", ["own.npz", "own.ts", "own/a/0.png", "own/a/0.npy"])
+def test_a_pipe_is_refused_at_once(name, tmp_path):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(path)
+    data.is_over_time(str(tmp_path / name.split("/")[0]))
+    with pytest.raises(DataError, match="is a pipe or a device, expected a file"):
+        data.load(str(tmp_path / name.split("/")[0]))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            SERIES.format(" ".join(f"c{k}" for k in range(5000)), "1:c0\n"),
+            "names 5,000 classes, expected at most 4,096",
+        ),
+        (SERIES.format("a b", "1:" * 70_000 + "a\n"), "has 70,000 channels, expected at most 65,536"),
+    ],
+)
+def test_series_of_too_many_classes_or_channels(text, message, tmp_path):
+    (tmp_path / "own.ts").write_text(text)
+    with pytest.raises(DataError, match=message):
+        data.load(str(tmp_path / "own.ts"))
+
+
+def test_a_folder_named_without_its_path(tmp_path, monkeypatch):
+    images(tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingError, match="there is a file or folder of that name: give it as ./own"):
+        data.load("own")

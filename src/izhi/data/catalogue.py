@@ -119,6 +119,10 @@ def require_known(name: str) -> None:
             )
         return
     if name not in DATASETS and name not in (others := [*provided(), *recorded_names()]):
+        if Path(name).exists():
+            raise SettingError(
+                f"unknown data set {shown(name)}; there is a file or folder of that name: give it as .{os.sep}{name}"
+            )
         raise unknown("data set", name, [*DATASETS, *others])
 
 
@@ -155,7 +159,7 @@ def is_over_time(name: str) -> bool:
 
 def _holds_series(path: Path) -> bool:
     """Whether a path names files .ts, or an archive of time series. Loading finds damage."""
-    if path.suffix != ".npz":
+    if path.suffix != ".npz" or not path.is_file():
         return path.suffix == ".ts" or (path.is_dir() and any(path.glob("*_TRAIN.ts")))
     try:
         with zipfile.ZipFile(path) as archive:

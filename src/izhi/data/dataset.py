@@ -25,6 +25,8 @@ Array: TypeAlias = NDArray[Any]
 _TIME, _POLARITY = "t", "p"
 #: Share of each class in the test set, if no test samples are given, and the seed of that choice.
 TEST_SHARE, TEST_SEED = 0.2, 0
+#: Classes at most: evaluation counts each pair of them.
+MOST_CLASSES = 4096
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,13 @@ def _of_own(
 def _names(classes: Sequence[str] | None, *samples: AnySamples) -> tuple[str, ...]:
     """A name for each class; DataError for a label without a name."""
     largest = max(int(x.labels.max()) for x in samples)
+    if classes is not None and not len(classes):
+        raise DataError("classes is empty, expected a name for each class; leave it out for numbers")
+    if max(largest + 1, len(classes or ())) > MOST_CLASSES:
+        raise DataError(
+            f"there are {max(largest + 1, len(classes or ())):,} classes, expected at most {MOST_CLASSES:,}; number the"
+            " labels from 0"
+        )
     names = tuple(map(str, classes)) if classes is not None else tuple(str(k) for k in range(largest + 1))
     if largest >= len(names):
         index = next(int(x.labels.argmax()) for x in samples if int(x.labels.max()) == largest)
@@ -194,8 +203,9 @@ def _labels(labels: object, count: int, where: str) -> Tensor:
     values = _numpy(labels)
     if values.shape != (count,):
         raise DataError(f"labels have shape {values.shape}, expected ({count},): one for each {where}")
-    whole = values.astype(np.int64) if values.dtype.kind in "iubf" else None
-    if whole is None or (whole != values).any() or whole.min() < 0:
+    with np.errstate(invalid="ignore"):
+        whole = values.astype(np.int64) if values.dtype.kind in "iubf" else None
+    if whole is None or ((whole != values) | (whole < 0)).any():
         odd = 0 if whole is None else int(((whole != values) | (whole < 0)).argmax())
         raise DataError(f"{where} {odd} has the label {shown(values[odd].item())}, expected a whole number from 0")
     return torch.from_numpy(whole)
@@ -211,16 +221,17 @@ def _of_values(
             series = SeriesSamples.of(checked_series(arrays, where), _labels(labels, len(arrays), where))
             return series, (series.longest, series.features)
     x = _stacked(samples, where)
-    y = _labels(labels, len(x), where)
     if x.ndim < 2 or not x.size:
-        raise DataError(f"samples have shape {x.shape}, expected (samples, …) with at least one value each")
+        raise DataError(f"{where}s have shape {x.shape}, expected (samples, …) with at least one value each")
+    y = _labels(labels, len(x), where)
     if over_time and x.ndim < 3:
         raise DataError(f"samples have shape {x.shape}, expected (samples, T, …) of values over time")
     if x.dtype.kind not in "iubf":
         raise DataError(f"samples are {x.dtype}, expected numbers")
     flat = x.reshape(len(x), -1)
     if flat.dtype != np.uint8:
-        flat = flat.astype(np.float32)
+        with np.errstate(over="ignore"):
+            flat = flat.astype(np.float32)
         if (odd := first_index(~np.isfinite(flat).all(1))) is not None:
             raise DataError(f"{where} {odd} holds numbers that are not finite; leave it out, or fill them in")
     return Samples(torch.from_numpy(np.ascontiguousarray(flat)), y), x.shape[1:]
@@ -231,8 +242,10 @@ def _scaled(train: Samples, test: Samples) -> tuple[Samples, Samples]:
     low, high = train.inputs.amin(0), train.inputs.amax(0)
     if train.inputs.dtype == torch.uint8 or (low.min() >= 0 and high.max() <= 1):
         return train, test
-    span = torch.where(high > low, high - low, torch.ones(()))
-    return tuple(Samples(((x.inputs - low) / span).clamp(0, 1), x.labels) for x in (train, test))  # type: ignore[return-value]
+    if not torch.isfinite(high - low).all():  # a range that float32 does not hold
+        low, high = low.double(), high.double()
+    span = torch.where(high > low, high - low, torch.ones((), dtype=low.dtype))
+    return tuple(Samples(((x.inputs - low) / span).clamp(0, 1).float(), x.labels) for x in (train, test))  # type: ignore[return-value]
 
 
 class _Recordings:

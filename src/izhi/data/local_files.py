@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +22,8 @@ from izhi.files import problem
 #: Largest ratio of unpacked arrays to the size of their archive.
 _MOST_PACKED = 250
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
-#: Largest size of the samples of a folder, bytes.
-_MOST_BYTES = 8 << 30
+#: Formats of images by content; Pillow would try all, among them EPS, which starts Ghostscript.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF")
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Arrays(LocalSource):
                 f"{self.name} holds {', '.join(sorted(arrays)) or 'nothing'}, expected x and y, or x_train, y_train,"
                 " x_test and y_test"
             )
+        if "classes" in arrays and arrays["classes"].ndim != 1:
+            raise DataError(f"{self.name} has classes of shape {arrays['classes'].shape}, expected a list of names")
         classes = [str(c) for c in arrays["classes"]] if "classes" in arrays else None
         over_time = bool(arrays.get("over_time", np.array(False)).any()) or isinstance(x, list)
         return _named(self.name, x, y, test, classes, over_time=over_time)
@@ -101,24 +106,18 @@ class ClassFolder(LocalSource):
         classes = sorted(x.name for x in splits[0].iterdir() if x.is_dir())
         if not classes:
             raise DataError(f"{splits[0]} holds no folders, expected one for each class")
-        pairs, shape, size = [], None, 0
-        for split in splits:
-            samples: list[Array] = []
-            labels: list[int] = []
-            for label, file in _files(split, classes):
-                sample = _sample(file)
-                shape, size = shape if samples else sample.shape, size + sample.nbytes
-                if size > _MOST_BYTES:
-                    raise DataError(f"{path} holds more than {_MOST_BYTES:,} bytes of samples; use fewer")
-                if sample.shape != shape:
-                    raise DataError(f"{file} has shape {sample.shape}, expected {shape} as the first has")
-                samples.append(sample)
-                labels.append(label)
-            if not samples:
+        listed = [list(_files(split, classes)) for split in splits]
+        need = size = 0
+        for split, found in zip(splits, listed, strict=True):
+            if not found:
                 raise DataError(
                     f"{split} holds no samples, expected {', '.join(_IMAGES)} or .npy in folders of classes"
                 )
-            pairs.append((np.stack(samples), labels))
+            for _, file in found:
+                files.require_file(file)
+                need, size = need + _declared(file), size + file.stat().st_size
+                files.require_memory(2 * need, size, f"{path}")  # samples, and those of a split
+        pairs = [(_stacked([file for _, file in found]), [label for label, _ in found]) for found in listed]
         return _named(self.name, *pairs[0], pairs[1] if len(pairs) > 1 else None, classes)
 
 
@@ -154,20 +153,60 @@ def _files(folder: Path, classes: list[str]) -> Iterator[tuple[int, Path]]:
                 yield label, file
 
 
+def _stacked(samples: Sequence[Path]) -> Array:
+    """Samples of one shape as one array."""
+    first = _sample(samples[0])
+    whole = np.empty((len(samples), *first.shape), first.dtype)
+    for number, file in enumerate(samples):
+        sample = _sample(file)
+        if sample.shape != first.shape:
+            raise DataError(f"{file} has shape {sample.shape}, expected {first.shape} as the first has")
+        if sample.dtype != whole.dtype:
+            whole = whole.astype(np.promote_types(whole.dtype, sample.dtype))
+        whole[number] = sample
+    return whole
+
+
 def _sample(file: Path) -> Array:
     """An image, (height, width) in grey or (3, height, width), or an array."""
+    with _opened(file) as content:
+        if isinstance(content, np.ndarray):
+            return np.array(content)
+        is_grey = content.mode in _GREY
+        pixels = np.asarray(content.convert("L" if is_grey else "RGB"))
+        return pixels if is_grey else pixels.transpose(2, 0, 1)
+
+
+def _declared(file: Path) -> int:
+    """Bytes of a sample by the head of its file."""
+    with _opened(file) as content:
+        if isinstance(content, np.ndarray):
+            return content.size * (1 if content.dtype == np.uint8 else max(4, content.itemsize))
+        width, height = content.size
+        return int(width) * int(height) * (1 if content.mode in _GREY else 3)
+
+
+#: Modes of Pillow for images in grey.
+_GREY = ("1", "L", "I", "F")
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    """An image of Pillow whose pixels are not decoded, or an array in its file; DataError for other files."""
     try:
         if file.suffix.lower() == ".npy":
-            array: Array = np.load(file, allow_pickle=False)
-            return array
+            yield np.load(file, mmap_mode="r", allow_pickle=False)
+            return
         from PIL import Image
 
-        with Image.open(file) as image:
-            is_grey = image.mode in ("1", "L", "I", "F")
-            pixels = np.asarray(image.convert("L" if is_grey else "RGB"))
-        return pixels if is_grey else pixels.transpose(2, 0, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # memory is limited by ours
+            image = Image.open(file, formats=_FORMATS)
+        with image:
+            yield image
     except OSError as error:
-        raise DataError(f"cannot read {file}: {problem(error)}") from None
+        why = f"no {', '.join(_FORMATS)}" if type(error).__name__ == "UnidentifiedImageError" else problem(error)
+        raise DataError(f"cannot read {file}: {why}") from None
     except Exception as error:  # Pillow and numpy raise many kinds for other files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{file} is no image or array ({shown(reason)}); leave it out") from None
@@ -177,6 +216,9 @@ def _named(
     name: str, x: object, y: object, test: object, classes: list[str] | None, *, over_time: bool = False
 ) -> Dataset:
     """``Dataset.of``, whose errors name the file."""
+    for one in (x, test[0] if isinstance(test, tuple) else None):
+        if isinstance(one, np.ndarray) and one.dtype != np.uint8:  # others become float32
+            files.require_memory(4 * one.size, one.nbytes, name)
     try:
         return Dataset.of(x, y, test=test, classes=classes, over_time=over_time, name=Path(name).stem)
     except DataError as error:

@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from izhi import files
-from izhi.data.dataset import Dataset
+from izhi.data.dataset import MOST_CLASSES, Dataset
 from izhi.errors import DataError, shown
 
 #: Suffixes of the training and the test file of a data set.
 TRAIN, TEST = "_TRAIN.ts", "_TEST.ts"
 #: Largest line, bytes, and largest number of values of a file, eight bytes each.
 _LONGEST_LINE, _MOST_VALUES = 1 << 26, 1 << 28
-_MOST_CLASSES = 10_000
+_MOST_CHANNELS = 1 << 16
 
 
 class _Header(NamedTuple):
@@ -57,6 +57,7 @@ def read(path: Path) -> tuple[list[NDArray[np.float64]], list[int], tuple[str, .
     """
     samples: list[NDArray[np.float64]] = []
     labels: list[int] = []
+    files.require_file(path)
     with files.reading(path), path.open("rb") as file:
         lines = _lines(file, path)
         header = _header(lines, path)
@@ -65,6 +66,8 @@ def read(path: Path) -> tuple[list[NDArray[np.float64]], list[int], tuple[str, .
         names = ", ".join(header.classes[:8])
         names += f", or {len(header.classes) - 8} more" if len(header.classes) > 8 else ""
         for where, line in lines:
+            if line.count(":") > _MOST_CHANNELS:
+                raise DataError(f"{where} has {line.count(':'):,} channels, expected at most {_MOST_CHANNELS:,}")
             *columns, label = line.split(":")
             if label.strip() not in numbers:
                 raise DataError(f"{where} has the class {shown(label.strip())}, expected {names}")
@@ -74,11 +77,11 @@ def read(path: Path) -> tuple[list[NDArray[np.float64]], list[int], tuple[str, .
             room -= line.count(",") + len(columns)
             if room < 0:
                 raise DataError(f"{path} holds more than {_MOST_VALUES:,} values; use fewer samples")
-            values = [_numbers(column, where) for column in columns]
-            if len({len(one) for one in values}) > 1:
-                raise DataError(f"{where} has channels of {min(map(len, values))} to {max(map(len, values))} steps,"
-                                " expected as many in each")  # fmt: skip
-            samples.append(np.stack(values, 1))
+            steps = {column.count(",") + 1 for column in columns}
+            values = _numbers(",".join(columns), where)
+            if len(steps) > 1:
+                raise DataError(f"{where} has channels of {min(steps)} to {max(steps)} steps, expected as many in each")
+            samples.append(np.ascontiguousarray(values.reshape(len(columns), -1).T))
             labels.append(numbers[label.strip()])
     if not samples:
         raise DataError(f"{path} holds no samples, expected one on each line after @data")
@@ -115,8 +118,10 @@ def _header(lines: Iterator[tuple[str, str]], path: Path) -> _Header:
             raise DataError(f"{where}: samples have numbers to predict, expected @classLabel true and names of classes")
         if name == "@classlabel" and first == "true":
             classes = tuple(words[1:])
-            if not 0 < len(classes) == len(set(classes)) <= _MOST_CLASSES:
+            if not 0 < len(classes) == len(set(classes)):
                 raise DataError(f"{where} names {len(classes)} classes, expected one or more, each once")
+            if len(classes) > MOST_CLASSES:
+                raise DataError(f"{where} names {len(classes):,} classes, expected at most {MOST_CLASSES:,}")
         if name in ("@dimensions", "@dimension"):
             if not (first.isascii() and first.isdecimal() and 0 < int(first[:9]) < 1 << 20 and len(first) < 9):
                 raise DataError(f"{where}: dimensions is {shown(first)}, expected the number of channels")
