@@ -64,12 +64,11 @@ def writing(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[N
 
 
 def require_file(path: Path, kind: type[IzhiError] = DataError) -> None:
-    """Raise an error of that kind for a path that is no file: reading a pipe or a device may never end."""
+    """Raise an error of that kind for a pipe or a device: reading it may never end."""
     with reading(path, kind):
         mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode):
-        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-        raise kind(f"{path} is {what}, expected a file; name a file")
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise kind(f"{path} is a pipe or a device, expected a file; name a file")
 
 
 #: Bytes of memory that files may ask for, unless their own size or $IZHI_MEMORY_GB, in GB, allows more.

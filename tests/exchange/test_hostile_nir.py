@@ -216,3 +216,99 @@ def test_thousands_of_damaged_files(samples, tmp_path):
         reader.convert(graph(tree))
 
     assert complaints(made, readable) == []
+
+
+NEURONS, WEIGHTS = "node/nodes/neurons_1/", "node/nodes/weights_1/"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: put(f, NEURONS + "tau", np.full(3, 1e-3)), r"arrays of different shapes \(r .5,., tau .3,."),
+        (lambda f: put(f, NEURONS + "r", np.zeros(0)), "LIF neurons_1 has an empty r, expected at least one number"),
+        (lambda f: put(f, NEURONS + "r", np.full(5, 1e300)), "has 1e.300 in its r, expected at most 3.4"),
+        (lambda f: put(f, WEIGHTS + "weight", np.full((5, 6), 1e39)), "has 1e.39 in its weight, expected at most"),
+        (lambda f: put(f, NEURONS + "v_threshold", np.zeros((5, 1))), "arrays of different shapes"),
+        (lambda f: f["node/nodes"].create_group("@type"), "cannot be read as NIR .* has the name of an attribute"),
+    ],
+)
+def test_arrays_that_do_not_fit(path, change, message):
+    refused(changed(path, change), message)
+
+
+def test_products_beyond_float32(path):
+    def change(file):
+        put(file, NEURONS + "r", np.full(5, 1e38))
+        put(file, WEIGHTS + "weight", np.full((5, 6), 1e10))
+
+    refused(changed(path, change), "values up to .*, which float32 does not hold")
+
+
+def write_network(path, *layers, feedback=False):
+    network = Network([Layer(Linear(6, 5, recurrent=feedback, **layers[0]), layers[1])])
+    izhi.nir.write(network, path)
+    return path
+
+
+@pytest.mark.parametrize("value", [np.full(5, 1e13), np.zeros(0), np.array([1e-3, 2e-3, 3e-3, 4e-3, 5e-3])])
+def test_time_constants_of_synapses(value, tmp_path):
+    path = write_network(tmp_path / "s.nir", {"synapse": ExponentialSynapse(5.0)}, izhi.LIF(0.9, reset="zero"))
+    place = (arrays(path, "/tau_syn") or [x for x in arrays(path, "/tau") if "neurons" not in x])[0]
+    refused(changed(path, lambda f: put(f, place, value)), place.rpartition("/")[2])
+
+
+@pytest.mark.parametrize("field", ["rests", "substeps", "dt"])
+@pytest.mark.parametrize("value", [np.zeros(0), np.ones(2)])
+def test_fields_of_izhikevich_neurons(field, value, tmp_path):
+    path = write_network(tmp_path / "i.nir", {}, izhi.Izhikevich("normalized"))
+    refused(changed(path, lambda f: put(f, NEURONS + field, value)), f"Izhikevich neurons_1 has (an empty|a|) ?{field}")
+
+
+def test_a_scalar_of_recurrent_weights(tmp_path):
+    path = write_network(tmp_path / "r.nir", {}, izhi.LIF(0.9, reset="zero"), feedback=True)
+    place = next(name for name in arrays(path, "/weight") if file_shape(path, name) == (5, 5))
+    refused(changed(path, lambda f: put(f, place, np.array(2.0))), "expected 2 dimensions")
+
+
+def arrays(path, ending):
+    names = []
+    with h5py.File(path) as file:
+        file.visit(lambda name: names.append(name) if name.endswith(ending) else None)
+    return names
+
+
+def file_shape(path, name):
+    with h5py.File(path) as file:
+        return file[name].shape
+
+
+def test_numbers_that_pack_well_are_counted_as_they_are_used(path):
+    def change(file):
+        del file[WEIGHTS + "weight"]
+        file.create_dataset(WEIGHTS + "weight", data=np.zeros((5, 4_000_000), np.int8), compression="gzip")
+
+    refused(changed(path, change), "more than the file's size justifies")
+
+
+def test_golden_spikes_of_more_neurons_than_memory_holds(tmp_path):
+    with pytest.warns(izhi.errors.LossWarning):
+        network = Network([nn.Unflatten(1, (1, 512, 512)), nn.Conv2d(1, 16, 3, padding=1), izhi.LIF(0.9)])
+        izhi.nir.write(network, tmp_path / "n.nir")
+    with h5py.File(tmp_path / "n.nir", "r+") as file:  # each array becomes one number
+        neurons = next(x for x in file["node/nodes"].values() if "v_threshold" in x)
+        for name in ("r", "tau", "v_leak", "v_threshold", "v_reset"):
+            put(neurons, name, neurons[name][()].ravel()[:1])
+    with h5py.File(tmp_path / "n-golden.nir", "w") as file:
+        for name, samples in (("input", 31), ("output", 1)):
+            data = file.create_group(f"nodes/{name}/observables/spikes")
+            data.create_dataset("data", data=np.zeros((samples, 1, 512 * 512), bool), compression="gzip")
+    with pytest.raises(ExchangeError, match="takes .* GB of memory, expected at most 2.0; use less data"):
+        izhi.nir.check(tmp_path / "n.nir")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe(path, tmp_path):
+    os.mkfifo(tmp_path / "pipe.nir")
+    refused(tmp_path / "pipe.nir", "is a pipe or a device, expected a file")
+    with pytest.raises(ExchangeError, match="is a pipe or a device"):
+        izhi.nir.check(path, tmp_path / "pipe.nir")

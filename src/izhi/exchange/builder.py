@@ -168,6 +168,12 @@ class NetworkBuilder:
             prefix + name: torch.from_numpy(np.array(values, np.float64))
             for prefix, arrays in by_prefix.items() for name, values in arrays.items()
         }  # fmt: skip
+        for name, tensor in tensors.items():
+            if not torch.isfinite(tensor.float()).all():
+                raise ExchangeError(
+                    f"{name} has values up to {float(tensor.abs().max()):g}, which float32 does not hold; scale the"
+                    " network down"
+                )
         unknown = network.load_state_dict(tensors, strict=False).unexpected_keys
         assert not unknown, unknown
         return network

@@ -28,6 +28,8 @@ from izhi.spec import NEURONS, FlattenSpec, NeuronSpec, PoolSpec, Shape, Synapse
 
 #: Neurons without weights before them, at most: each gets a weight of its own.
 _MAX_UNWEIGHTED = 4096
+#: Steps of a synapse's decay, at most.
+_LONGEST_SYNAPSE = 10_000_000
 
 
 @dataclass
@@ -78,6 +80,11 @@ class ConversionState:
         first = float(decay.ravel()[0])
         if not np.allclose(decay, first, rtol=1e-6, atol=0):
             raise ExchangeError(f"{node} has a {name} for each neuron, expected one for all of a layer")
+        if 1 - first < 1 / _LONGEST_SYNAPSE:
+            raise ExchangeError(
+                f"{node} has a {name} of more than {_LONGEST_SYNAPSE:,} steps of {self.dt:g} s, expected a decay that"
+                " float32 holds; give the time step of the file (dt)"
+            )
         return None if first < 1e-9 else SynapseSpec(1 / (1 - first), filters_bias=self.late_bias is None)
 
     def add_neurons(
@@ -148,9 +155,13 @@ class ConversionState:
         if back is None:
             return None
         pending, weight = self._pending, back.numbers("weight")
+        if weight.ndim != pending.weight.ndim:
+            raise ExchangeError(
+                f"recurrent weights {back} have shape {weight.shape}, expected {pending.weight.ndim} dimensions"
+            )
         bias = back.numbers("bias") if "bias" in back.values else np.zeros(len(weight))
         square, kernel = (pending.features[0],) * 2, weight.shape[2:]
-        if weight.shape[:2] != square or weight.ndim != pending.weight.ndim or bias.shape != square[:1]:
+        if weight.shape[:2] != square or bias.shape != square[:1]:
             raise ExchangeError(f"recurrent weights {back} have shape {weight.shape}, expected {square}")
         if kernel and any(
             2 * p != k - 1 for p, k in zip(padding_of(back, kernel, (1,) * len(kernel)), kernel, strict=True)
@@ -192,7 +203,7 @@ _MAX_DELAY, _TOLERANCE = 10_000, 1e-3
 def _flatten(state: ConversionState, node: Node) -> None:
     """All features in one dimension."""
     shape = state.features_for(node)
-    (first,), (last,) = node.whole("start_dim"), node.whole("end_dim")
+    first, last = node.one("start_dim"), node.one("end_dim")
     rank = len(shape)
     if not (-rank <= first < rank and -rank <= last < rank):
         raise ExchangeError(f"{node} flattens dimensions {first} to {last}, but there are {rank}")
@@ -290,7 +301,7 @@ def _convolution(state: ConversionState, node: Node) -> None:
     """Kernels of the next neurons."""
     rank, features = 1 if node.kind == "Conv1d" else 2, state.features
     weight, bias = _weight_and_bias(node, rank, "(channels, channels, kernel …)")
-    (groups,) = node.whole("groups") if "groups" in node.values else (1,)
+    groups = node.one("groups") if "groups" in node.values else 1
     features = state.features_for(node)
     if len(features) != rank + 1 or groups < 1 or features[0] != weight.shape[1] * groups or len(weight) % groups:
         raise ExchangeError(f"{node} takes {weight.shape[1] * groups} channels, expected features {features}")

@@ -21,6 +21,7 @@ from izhi.exchange.conversion import firing_kinds
 from izhi.exchange.graph import graph, linearize
 from izhi.exchange.reader import Reset, tree_of
 from izhi.network import Layer, Network
+from izhi.network.builder import describe
 
 #: Tolerance of a readout's currents, relative to the largest of them.
 _TOLERANCE = 1e-4
@@ -97,8 +98,15 @@ def check(
     expected = _read(data)
     if "input" not in expected or "output" not in expected:
         raise ExchangeError(f"{data} has no data of the nodes input and output, expected golden spikes of {path}")
+    inputs = expected.pop("input")
+    samples, steps, features = inputs.shape
+    if describe(network).inputs not in (None, features):
+        raise ExchangeError(f"{data} has {features} inputs, but {path} has {describe(network).inputs}")
+    # Spikes and currents of every neuron, in float32.
+    need = 4 * samples * steps * (features + 4 * sum(network.neurons(features)))
+    files.require_memory(need, data.stat().st_size, f"the response of {path} to {data}", ExchangeError)
     with torch.no_grad():
-        out = network.record(torch.from_numpy(expected.pop("input").astype(np.float32)).transpose(0, 1).contiguous())
+        out = network.record(torch.from_numpy(inputs.astype(np.float32)).transpose(0, 1).contiguous())
     kinds = firing_kinds()
     names = [node.name for node in linearize(nodes, kinds).nodes if node.kind in kinds]
     agreements = []

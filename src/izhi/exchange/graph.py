@@ -14,6 +14,8 @@ from izhi.errors import ExchangeError, shown
 
 Array: TypeAlias = NDArray[Any]
 
+#: The largest number of float32, in which networks compute.
+LARGEST = float(np.finfo(np.float32).max)
 #: Graphs within graphs, at most.
 _DEEPEST = 8
 
@@ -28,7 +30,13 @@ class Node:
     metadata: Mapping[str, Array] = field(default_factory=dict)  #: likewise
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """An array of finite numbers; ExchangeError if the node has no such array, or it holds other values."""
+        """An array of finite numbers; ExchangeError if the node has no such array, or it is empty or holds others."""
+        numbers = self._finite(name)
+        if not numbers.size:
+            raise ExchangeError(f"{self} has an empty {name}, expected at least one number")
+        return numbers
+
+    def _finite(self, name: str) -> NDArray[np.float64]:
         if name not in self.values:
             raise ExchangeError(f"{self} has no {name}; write it by a newer nir")
         values = self.values[name]
@@ -38,14 +46,31 @@ class Node:
         if not np.isfinite(numbers).all():
             odd = numbers[~np.isfinite(numbers)].ravel()[0]
             raise ExchangeError(f"{self} has {odd} in its {name}, expected finite numbers")
+        if (np.abs(numbers) > LARGEST).any():
+            raise ExchangeError(f"{self} has {np.abs(numbers).max():g} in its {name}, expected at most {LARGEST:g}")
         return numbers
+
+    def check_alike(self, *names: str) -> None:
+        """Raise ExchangeError unless those of these arrays that the node has hold one number, or as many as others."""
+        shapes = {name: self.numbers(name).shape for name in names if name in self.values}
+        several = {name: shape for name, shape in shapes.items() if np.prod(shape) > 1}
+        if len(set(several.values())) > 1:
+            given = ", ".join(f"{name} {shape}" for name, shape in several.items())
+            raise ExchangeError(f"{self} has arrays of different shapes ({given}), expected one shape")
 
     def whole(self, name: str) -> tuple[int, ...]:
         """An array of whole numbers, or a single one, as a tuple."""
-        numbers = self.numbers(name).ravel()
+        numbers = self._finite(name).ravel()
         if (numbers != np.rint(numbers)).any() or (np.abs(numbers) > 1 << 30).any():
             raise ExchangeError(f"{self} has {name} {shown(numbers.tolist())}, expected whole numbers")
         return tuple(int(x) for x in numbers)
+
+    def one(self, name: str) -> int:
+        """A single whole number."""
+        numbers = self.whole(name)
+        if len(numbers) != 1:
+            raise ExchangeError(f"{self} has {name} {shown(list(numbers))}, expected one whole number")
+        return numbers[0]
 
     def text(self, name: str) -> str | None:
         """A text; None for another value, or none."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from izhi.data.hdf5 import limit_memory, limit_time, problem_of, run_apart
 from izhi.errors import ExchangeError
-from izhi.files import problem
+from izhi.files import problem, require_file
 
 if TYPE_CHECKING:
     import h5py
@@ -40,6 +40,7 @@ def read(path: Path) -> Tree:
     Raises:
         ExchangeError: if it does not exist, is damaged or no HDF5, or needs more memory than its size justifies.
     """
+    require_file(path, ExchangeError)
     try:
         with path.open("rb") as file:
             file.read(1)
@@ -101,6 +102,8 @@ def _contents(file: h5py.File, room: int) -> list[tuple[list[str], NDArray[Any]]
             contents.append(([*path, f"@{name}"], _plain(np.asarray(value))))
         for name in group:
             count += 1
+            if name.startswith("@"):
+                raise ValueError(f"{name} has the name of an attribute")
             if count > _MOST:
                 raise ValueError(f"it holds more than {_MOST:,} arrays and groups")
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
@@ -113,7 +116,7 @@ def _contents(file: h5py.File, room: int) -> list[tuple[list[str], NDArray[Any]]
                 raise ValueError(f"{name} is no array of this file")
             if inner.shape is None or inner.dtype.kind not in "fiubSO":
                 raise ValueError(f"{name} holds {inner.dtype}, expected numbers or texts")
-            room -= inner.nbytes
+            room -= max(inner.nbytes, 8 * inner.size)  # numbers become float64
             if room < 0:
                 raise ValueError(f"{name} has shape {inner.shape}, more than the file's size justifies")
             contents.append(([*path, name], _plain(np.asarray(inner[()]))))

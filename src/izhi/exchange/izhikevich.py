@@ -83,13 +83,15 @@ class Izhikevich(nir.NIRNode):
 def _read(state: ConversionState, node: Node) -> None:
     order = EventOrder(
         node.text("spike_on") or "new v", node.text("reset") or "after",  # type: ignore[arg-type]
-        bool(node.whole("rests")[0]), node.whole("substeps")[0],  # type: ignore[arg-type]
+        bool(node.one("rests")), node.one("substeps"),  # type: ignore[arg-type]
         node.text("u_from") or "new v",  # type: ignore[arg-type]
     )  # fmt: skip
     name = next((name for name, known in ORDERS.items() if known == order), None)
     if name is None:
         raise ExchangeError(f"{node} has events in the order {tuple(order.__dict__.values())}, which none here has")
-    (dt,) = node.numbers("dt").ravel()
+    node.check_alike(*COEFFICIENTS)
+    if (dt := node.numbers("dt")).size != 1:
+        raise ExchangeError(f"{node} has a dt of shape {dt.shape}, expected one number")
 
     def make(each: dict[str, Numbers], size: Shape | None, learn: tuple[str, ...]) -> IzhikevichSpec:
         for own in _FIXED:
@@ -98,7 +100,7 @@ def _read(state: ConversionState, node: Node) -> None:
         # The bounds of learned coefficients follow from these.
         first: dict[str, Any] = {own: float(one.max() if own == "b2" else one.ravel()[0]) for own, one in each.items()}
         return IzhikevichSpec(
-            parameters=IzhikevichParameters(**first, dt=float(dt), order=name), size=size, learn=learn
+            parameters=IzhikevichParameters(**first, dt=float(dt.ravel()[0]), order=name), size=size, learn=learn
         )
 
     values = {_OWN_NAMES.get(name, name): node.numbers(name) for name in COEFFICIENTS}

@@ -9,7 +9,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from izhi.errors import ExchangeError, LossWarning
+from izhi.errors import ExchangeError, LossWarning, shown
 from izhi.exchange.builder import Numbers
 from izhi.exchange.conventions import NIR
 from izhi.exchange.conversion import ConversionState, NodeCodec, NodeTarget
@@ -22,6 +22,7 @@ def _read(state: ConversionState, node: Node) -> None:
     """v ← β·v + k·I, a spike when v > threshold, then v ← reset; v is relative to v_leak."""
     leaky, current_based = node.kind != "IF", node.kind == "CubaLIF"
     tau = "tau_mem" if current_based else "tau"
+    node.check_alike("r", tau, "tau_syn", "w_in", "v_leak", "v_threshold", "v_reset")
     beta = state.decay(node, tau) if leaky else np.ones(())
     factor, synapse = _factor(state, node, tau), None
     if current_based:
@@ -69,8 +70,10 @@ def _reset_of(state: ConversionState, node: Node) -> tuple[ResetMode, bool]:
     """The reset, and whether it takes place a step after the spike, which matters for snnTorch's alone."""
     written = str(node.metadata.get("reset", ""))
     if written == "subtract":
-        is_late = node.metadata.get("reset_delay")
-        return "subtract", is_late is None or bool(is_late)
+        is_late = node.metadata.get("reset_delay", np.ones(1))
+        if is_late.size != 1 or is_late.dtype.kind not in "fiub":
+            raise ExchangeError(f"{node} has a reset_delay {shown(is_late.tolist())}, expected true or false")
+        return "subtract", bool(is_late.ravel()[0])
     if written == "soft" or state.reset == "subtract":
         return ("subtract" if state.library.name == "snntorch" and not written else "soft"), True
     return "value", True

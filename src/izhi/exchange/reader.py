@@ -84,6 +84,8 @@ def convert(graph: Graph, library: Library = NIR, dt: float | None = None, reset
             readers[node.kind](state, node)
         except (SettingError, ShapeError) as error:  # of a description
             raise ExchangeError(f"{node}: {error}") from None
+        except (ArithmeticError, TypeError, ValueError) as error:  # of numpy, for arrays that do not fit
+            raise ExchangeError(f"{node} has values that do not fit one another ({error})") from None
     end(state)
     built = state.builder.build(state.inputs or ())
     _check_learned(built, state.neurons)
